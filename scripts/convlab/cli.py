@@ -1,0 +1,25 @@
+"""What every script's command line shares: logging to standard error, and errors told in one sentence."""
+
+import errno
+import logging
+import sys
+from collections.abc import Callable
+
+from convlab.errors import UserError
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a script's ``main``: a UserError or a full or read-only disk ends it with one line and exit status 1.
+
+    Anything else is a defect of ours and keeps its traceback, which Snakemake leads the user to.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        where = f" at {error.filename}" if error.filename else ""
+        sys.exit(f"error: cannot write{where}: {error.strerror}; free space or choose another folder, then run again")
