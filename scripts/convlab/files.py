@@ -15,9 +15,9 @@ from convlab.errors import UserError
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``, same suffix; it replaces ``path`` when the block ends without an error."""
+    """Give a temporary path beside ``path``, same suffixes; it replaces ``path`` if the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield temporary
         temporary.replace(path)

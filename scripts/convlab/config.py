@@ -1,0 +1,564 @@
+"""The study: what a user writes in ``config.yaml``, checked, and expanded into variants and runs.
+
+Imported by the Snakefile, so it needs nothing beyond pydantic, PyYAML and the standard library.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BeforeValidator, Field, PrivateAttr, TypeAdapter, ValidationError, field_validator, model_validator
+
+from convlab.cost import Cost, ShapeError, cost
+from convlab.errors import UserError
+from convlab.specs import (
+    NUMBER,
+    SHAPES,
+    Conv,
+    DatasetSpec,
+    Dense,
+    Model,
+    PositiveWhole,
+    Real,
+    Run,
+    Spec,
+    Training,
+    Whole,
+    canonical_json,
+    normalised,
+)
+
+SLUG = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
+TEXTS = {"question", "title", "description", "why", "label", "caption", "report"}
+"""Keys that only explain: nothing but the report depends on them."""
+
+_models = TypeAdapter(Model)
+
+
+def _slug(name: str) -> str:
+    if not SLUG.fullmatch(name):
+        raise ValueError(
+            f"{name!r} names a folder: use letters, digits, - and _ only, and begin with a letter or digit"
+        )
+    return name
+
+
+Slug = Annotated[str, BeforeValidator(str)]
+
+
+class Experiment(Spec):
+    """One factor varied over levels from a base model, everything else fixed."""
+
+    base: Slug = Field(description="The model to vary.")
+    factor: str = Field(description="A field of the model or of `training`.")
+    levels: list[Any] = Field(min_length=2, description="The values that the factor takes.")
+    reference: Any = Field(None, description="The level that the others are compared with; the first when absent.")
+    question: str | None = Field(None, description="What the experiment asks, for the report.")
+
+
+class Comparison(Spec):
+    """Two variants set against each other."""
+
+    variant: Slug
+    reference: Slug
+    question: str | None = Field(None, description="What the comparison asks, for the report.")
+
+
+class Statistics(Spec):
+    """How differences are judged."""
+
+    rope: Annotated[Real, Field(ge=0, lt=1)] = Field(
+        0.005, description="Differences of accuracy within ± this count as none in practice."
+    )
+
+
+class ReportOptions(Spec):
+    """What the report says about itself."""
+
+    title: str | None = None
+    author: str | None = None
+
+
+class Study(Spec):
+    """One config file."""
+
+    study: str = Field(description="Name of the study and of its folder under results/.")
+    question: str = Field("", description="What the study asks, in one sentence.")
+    description: str = Field("", description="More about it, for the report.")
+    datasets: dict[Slug, DatasetSpec] = Field(min_length=1)
+    seeds: tuple[Annotated[Whole, Field(ge=0)], ...] = Field(
+        (1, 2, 3), description="How many seeds (numbered from 1), or a list of them."
+    )
+    training: Training = Training()
+    models: dict[Slug, Model] = Field(min_length=1)
+    experiments: dict[Slug, Experiment] = Field({})
+    comparisons: dict[Slug, Comparison] = Field({})
+    statistics: Statistics = Statistics()
+    report: ReportOptions = ReportOptions()
+
+    @field_validator("study")
+    @classmethod
+    def _study_is_a_slug(cls, name: str) -> str:
+        return _slug(name)
+
+    @field_validator("models", "datasets", "experiments", "comparisons", mode="after")
+    @classmethod
+    def _keys_are_slugs(cls, entries: dict) -> dict:
+        for name in entries:
+            _slug(name)
+        return entries
+
+    @field_validator("datasets", mode="before")
+    @classmethod
+    def _dataset_kind_is_its_key(cls, datasets: Any) -> Any:
+        if not isinstance(datasets, Mapping):
+            return datasets
+        return {
+            name: {"kind": name, **(options or {})} if isinstance(options, Mapping | None) else options
+            for name, options in datasets.items()
+        }
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_of_seeds(cls, seeds: Any) -> Any:
+        if isinstance(seeds, float) and seeds.is_integer():
+            seeds = int(seeds)
+        if isinstance(seeds, int) and not isinstance(seeds, bool):
+            if seeds < 1:
+                raise ValueError(f"asks for {seeds} seeds; a study needs at least one")
+            return tuple(range(1, seeds + 1))
+        return seeds
+
+    @field_validator("seeds", mode="after")
+    @classmethod
+    def _seeds_differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if not seeds:
+            raise ValueError("names no seed; a study needs at least one")
+        for seed in seeds:
+            if seeds.count(seed) > 1:
+                raise ValueError(f"names seed {seed} twice")
+        return tuple(sorted(seeds))
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_what_was_written(cls, data: Any, validate: Any) -> "Study":
+        study = validate(data)
+        if isinstance(data, Mapping):
+            study._written = dict(data)
+        return study
+
+    _written: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @cached_property
+    def plan(self) -> "Plan":
+        """Variants, runs and the questions about them; raises UserError for what cannot be built."""
+        return _plan(self)
+
+    def run(self, dataset: str, variant: str, seed: int) -> Run:
+        """The spec of one run."""
+        chosen = self.plan.variants[variant]
+        return Run(dataset=self.datasets[dataset], model=chosen.model, training=chosen.training, seed=seed)
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The whole config as it was given."""
+        return self._written
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The config without what only explains: what tables and figures depend on."""
+        return {**_without_texts(_numbers(normalised(self._written))), "study": self.study}
+
+
+def _numbers(value: Any) -> Any:
+    """Numbers that YAML left as text (``1e-3``) as numbers, and nothing (``fashion_mnist:``) as an empty mapping."""
+    if isinstance(value, dict):
+        return {key: {} if item is None else _numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    return normalised(float(value)) if isinstance(value, str) and NUMBER.fullmatch(value) else value
+
+
+def _without_texts(value: Any, names: bool = False) -> Any:
+    """Drop the keys of TEXTS; a model, experiment or dataset that happens to be called so stays (``names``)."""
+    if not isinstance(value, dict):
+        return value
+    named = {"models", "experiments", "comparisons", "datasets"}
+    return {
+        key: _without_texts(item, names=not names and key in named)
+        for key, item in value.items()
+        if names or key not in TEXTS
+    }
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model after an experiment's override; equal architectures and training share one variant."""
+
+    name: str
+    base: str
+    label: str
+    model: Dense | Conv
+    training: Training
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of an experiment. ``order`` is its value where levels have an order (for the trend), else None."""
+
+    value: Any
+    label: str
+    variant: str
+    order: float | None
+
+
+@dataclass(frozen=True)
+class Question:
+    """An experiment or a comparison: variants against a reference. ``factor`` is None for a comparison."""
+
+    name: str
+    text: str
+    factor: str | None
+    base: str
+    reference: str
+    levels: tuple[Level, ...] = ()
+    variants: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study trains and asks. ``aliases`` maps every name of a variant to the one it is trained under."""
+
+    variants: dict[str, Variant]
+    questions: dict[str, Question]
+    costs: dict[tuple[str, str], Cost]
+    aliases: dict[str, str] = field(default_factory=dict)
+
+
+def _plan(study: Study) -> Plan:
+    variants: dict[str, Variant] = {}
+    identities: dict[str, str] = {}
+    aliases: dict[str, str] = {}
+
+    def add(name: str, base: str, label: str, model: Dense | Conv, training: Training, where: str) -> str:
+        """Register a variant, or find the one that is the same; returns its name."""
+        identity = canonical_json([model.model_dump(exclude={"why", "label"}), training.model_dump()])
+        if identity in identities:
+            return aliases.setdefault(name, identities[identity])
+        if name in variants:
+            raise UserError(f"{where} makes a variant called {name}, which is the name of another; rename one of them")
+        identities[identity] = aliases[name] = name
+        variants[name] = Variant(name, base, label, model, training)
+        return name
+
+    for name, model in study.models.items():
+        owner = add(name, name, model.label or name, model, study.training, f"models.{name}")
+        if owner != name:
+            raise UserError(f"models.{name} is the same as models.{owner}; remove one, or change a field")
+
+    questions = {}
+    for name, experiment in study.experiments.items():
+        questions[name] = _experiment(study, name, experiment, add)
+    for name, comparison in study.comparisons.items():
+        if name in questions:
+            raise UserError(f"comparisons.{name} has the name of an experiment; rename one of them")
+        for key, given in (("variant", comparison.variant), ("reference", comparison.reference)):
+            if given not in aliases:
+                raise UserError(
+                    f"comparisons.{name}.{key} is {given!r}, which is no variant{_nearest(given, aliases)}; "
+                    f"there are {_listing(aliases)}"
+                )
+        chosen, reference = aliases[comparison.variant], aliases[comparison.reference]
+        if chosen == reference:
+            raise UserError(f"comparisons.{name} compares {chosen} with itself; name two different variants")
+        text = comparison.question or f"Does {variants[chosen].label} beat {variants[reference].label}?"
+        questions[name] = Question(name, text, None, reference, reference, variants=(chosen,))
+
+    return Plan(variants, questions, _check_architectures(study, variants, questions), aliases)
+
+
+def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Question:
+    """Expand one experiment; ``add`` registers its variants."""
+    where = f"experiments.{name}"
+    if experiment.base not in study.models:
+        raise UserError(
+            f"{where}.base is {experiment.base!r}, which is no model{_nearest(experiment.base, study.models)}; "
+            f"there are {_listing(study.models)}"
+        )
+    base, factor = study.models[experiment.base], experiment.factor
+    model_fields = set(type(base).model_fields) - {"family", "label", "why"}
+    if factor not in model_fields and factor not in Training.model_fields:
+        known = sorted(model_fields | set(Training.model_fields))
+        raise UserError(
+            f"{where}.factor is {factor!r}, which is no field of the {base.family} model {experiment.base} or of "
+            f"training{_nearest(factor, known)}; it can be {_listing(known)}"
+        )
+
+    def override(value: Any) -> tuple[Dense | Conv, Training]:
+        if factor in model_fields:
+            written = study._written.get("models", {}).get(experiment.base) or base.model_dump()
+            return _models.validate_python({**written, factor: value}), study.training
+        return base, Training.model_validate({**study.training.model_dump(), factor: value})
+
+    def built(value: Any, key: str) -> tuple[Dense | Conv, Training]:
+        try:
+            return override(value)
+        except ValidationError as error:
+            reason = _sentence(error.errors()[0])
+            raise UserError(
+                f"{where}.{key}: {factor} {value!r} is not possible for {experiment.base}: {reason}"
+            ) from None
+
+    levels: list[Level] = []
+    seen: dict[str, Any] = {}
+    chosen = [(f"levels[{number}]", value) for number, value in enumerate(experiment.levels)]
+    if experiment.reference is not None:
+        chosen.append(("reference", experiment.reference))
+    reference = None
+    for key, value in chosen:
+        model, training = built(value, key)
+        spec = model if factor in model_fields else training
+        canonical = getattr(spec, factor)
+        identity = canonical_json([model.model_dump(exclude={"why", "label"}), training.model_dump()])
+        if key == "reference":
+            if identity not in seen:
+                raise UserError(f"{where}.reference {value!r} is not one of the levels; choose one of them")
+            reference = seen[identity]
+            break
+        if identity in seen:
+            raise UserError(f"{where}.levels names {value!r} twice (equal to {seen[identity].value!r}); remove one")
+        label = level_label(factor, canonical)
+        if isinstance(canonical, tuple):
+            canonical = list(canonical)
+        slug = re.sub(r"[^A-Za-z0-9.]+", "-", label.replace("×", "x").replace(", ", "-")).strip("-")
+        variant = add(
+            f"{experiment.base}-{factor}-{slug}",
+            experiment.base,
+            f"{base.label or experiment.base}, {factor.replace('_', ' ')} {label}",
+            model,
+            training,
+            f"{where}.levels",
+        )
+        level = Level(normalised(canonical), label, variant, None)
+        seen[identity] = level
+        levels.append(level)
+    reference = reference or levels[0]
+    orders = _orders([level.value for level in levels])
+    uniform = all(len(set(level.value)) == 1 for level in levels if isinstance(level.value, list) and level.value)
+    levels = [
+        Level(level.value, level_label(factor, level.value, short=uniform), level.variant, order)
+        for level, order in zip(levels, orders, strict=True)
+    ]
+    text = experiment.question or f"Does {factor.replace('_', ' ')} matter for {base.label or experiment.base}?"
+    others = tuple(level.variant for level in levels if level.variant != reference.variant)
+    return Question(name, text, factor, experiment.base, reference.variant, tuple(levels), others)
+
+
+def level_label(factor: str, value: Any, short: bool = True) -> str:
+    """How a level reads: ``5×5, 3×3`` for kernels, ``on`` for true, ``none`` for nothing.
+
+    ``short`` writes a list of equal values as one of them.
+    """
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None:
+        return "all" if factor == "train_size" else "none"
+    if isinstance(value, list | tuple):
+        parts = [level_label(factor, item) for item in value]
+        return parts[0] if short and len(set(parts)) == 1 else ", ".join(parts) or "none"
+    if isinstance(value, Spec):
+        return " ".join(f"{key} {item:g}" for key, item in value.model_dump().items())
+    if factor == "kernel_size":
+        return f"{value}×{value}"
+    return f"{value:g}" if isinstance(value, float) else f"{value:,}" if factor == "train_size" else str(value)
+
+
+def _orders(values: list[Any]) -> list[float | None]:
+    """The number that orders each level: itself, or the one place of a per-layer list that varies; else None."""
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return [float(value) for value in values]
+    if all(isinstance(value, list) for value in values) and len({len(value) for value in values}) == 1:
+        columns = [column for column in zip(*values, strict=True) if len(set(column)) > 1]
+        if columns and all(column == columns[0] for column in columns):
+            return _orders(list(columns[0]))
+    return [None] * len(values)
+
+
+def _check_architectures(
+    study: Study, variants: dict[str, Variant], questions: dict[str, Question]
+) -> dict[tuple[str, str], Cost]:
+    costs = {}
+    for dataset, spec in study.datasets.items():
+        shape, classes = SHAPES[spec.kind]
+        for name, variant in variants.items():
+            try:
+                costs[dataset, name] = cost(variant.model, shape, classes)
+            except ShapeError as error:
+                where = next(
+                    (
+                        f"experiments.{question.name}, level {level.label}"
+                        for question in questions.values()
+                        for level in question.levels
+                        if level.variant == name and name != question.base
+                    ),
+                    f"models.{name}",
+                )
+                raise UserError(
+                    f"{where}: on {dataset} ({shape[0]}×{shape[1]} pixels) {error}; "
+                    "use a smaller window, padding: same, or fewer layers"
+                ) from None
+    return costs
+
+
+def load_study(config: Mapping[str, Any]) -> Study:
+    """Check a config as Snakemake or YAML gives it, and expand it.
+
+    Raises:
+        UserError: one sentence that names the key and what to do.
+    """
+    try:
+        study = Study.model_validate(dict(config))
+    except ValidationError as error:
+        raise UserError(_explain(error)) from None
+    study.plan  # noqa: B018  (expanding is what finds impossible variants)
+    return study
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML that refuses a key written twice, of which plain YAML silently keeps the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            key = str(self.construct_object(key_node, deep=True))
+            if key in seen and key != "<<":
+                raise UserError(
+                    f"line {key_node.start_mark.line + 1} names {key!r} a second time; rename or remove one"
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a config file, refusing duplicate keys; every failure is a UserError that names the file and line."""
+    try:
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; name a config file with --configfile") from None
+    except UserError as error:
+        raise UserError(f"{path}, {error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{place} is not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds no settings; begin with a line such as 'study: my_study'")
+    return value
+
+
+def _explain(error: ValidationError) -> str:
+    """The first error as one sentence, and how many more there are."""
+    errors = error.errors()
+    first, more = errors[0], len(errors) - 1
+    place = _place(first)
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(first["loc"][:-1])
+        name = str(first["loc"][-1])
+        parent = _place({**first, "loc": first["loc"][:-1]}) or "the config"
+        text = f"unknown key {name!r} in {parent}{_nearest(name, known)}; it can have {_listing(known)}"
+    elif first["type"] == "literal_error" and first["loc"][0] == "datasets" and first["input"] == first["loc"][1]:
+        kinds = DatasetSpec.model_fields["kind"].annotation.__args__
+        name = first["input"]
+        text = f"datasets.{name} is no dataset that convlab knows{_nearest(name, kinds)}; there are {_listing(kinds)}"
+    elif first["type"] == "missing":
+        text = f"{place} is missing; add it"
+    else:
+        text = f"{place or 'the config'} {_sentence(first)}"
+    return text + (f" (and {more} more problem{'s' * (more > 1)})" if more else "")
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    """What is wrong with one value, in words that need no knowledge of Python."""
+    kind, context, given = error["type"], error.get("ctx", {}), error.get("input")
+    shown = "" if isinstance(given, dict | list | tuple) or kind == "value_error" else f" (it is {given!r})"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "too_short":
+        least = context["min_length"]
+        return (
+            "is empty; it needs at least one entry"
+            if not context["actual_length"]
+            else f"needs at least {least} entries"
+        )
+    if kind == "union_tag_invalid":
+        return f"should have family dense or conv, not {context['tag']!r}"
+    if kind == "union_tag_not_found":
+        return "has no family; add 'family: dense' or 'family: conv'"
+    if kind == "literal_error":
+        options = re.findall(r"'([^']*)'", context["expected"])
+        return f"should be {_listing(options, 'or')}{shown}{_nearest(str(given), options)}"
+    message = error["msg"].replace("Input should be", "should be").replace("a valid integer", "a whole number")
+    message = re.sub(r"a valid dictionary.*", "a mapping (name: value)", message).replace("a valid tuple", "a list")
+    message = (
+        message.replace("a valid number", "a number")
+        .replace("a valid string", "text")
+        .replace("a valid boolean", "true or false")
+    )
+    message = message.split(", unable to parse")[0].split(", got a number with a fractional part")[0]
+    return message[0].lower() + message[1:] + shown
+
+
+def _place(error: Mapping[str, Any]) -> str:
+    """``models.cnn.filters[0]``: where in the config, without pydantic's own steps (the family of a model)."""
+    text = ""
+    for position, step in enumerate(error["loc"]):
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif not (position == 2 and error["loc"][0] == "models" and step in ("dense", "conv")):
+            text += f".{step}" if text else str(step)
+    return text
+
+
+def _fields_at(location: Iterable[Any]) -> list[str]:
+    """Names that are allowed at a place of the config."""
+    location = list(location)
+    nested = {
+        "training": Training,
+        "statistics": Statistics,
+        "report": ReportOptions,
+        "datasets": DatasetSpec,
+        "experiments": Experiment,
+        "comparisons": Comparison,
+    }
+    if not location:
+        return list(Study.model_fields)
+    if location[0] == "models" and len(location) > 2:
+        return list((Dense if location[2] == "dense" else Conv).model_fields)
+    if location[-1] == "early_stopping":
+        return list(Training.model_fields["early_stopping"].annotation.__args__[0].model_fields)
+    return list(nested[location[0]].model_fields)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` for the nearest of ``known``, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f", did you mean {near[0]!r}?" if near and near[0] != name else ""
+
+
+def _listing(names: Iterable[str], conjunction: str = "and") -> str:
+    names = list(names)
+    shown = names if len(names) <= 30 else [*names[:29], f"{len(names) - 29} more"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} {conjunction} {shown[-1]}"
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of the config, for editors; ``workflow/schemas/config.schema.json`` is kept equal to it."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Study.model_json_schema()}
+
+
+__all__ = ["Level", "Plan", "PositiveWhole", "Question", "Study", "Variant", "load_study", "read_yaml", "schema"]

@@ -1,0 +1,246 @@
+"""Figures that show a data set: its classes, images, sizes, intensities, class means and near duplicates.
+
+Every function takes arrays and returns a Matplotlib Figure; images are uint8, NHWC. Images are drawn pixel by pixel
+(never smoothed), and one raster holds a whole strip or grid of them, which keeps an SVG small.
+"""
+
+import math
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from convlab.figures.style import COLOURS, WIDTH
+
+TRAIN, TEST, WARNING = COLOURS[0], COLOURS[4], COLOURS[1]
+
+CHANNEL_COLOURS = {1: (COLOURS[0],), 3: (COLOURS[1], COLOURS[2], COLOURS[0])}
+"""One line per channel; red, green and blue in the palette's own shades."""
+
+VALUES_PER_BIN = 4
+"""Raw values in one bar of the intensity histogram: a bar of one value would be a hair's breadth."""
+
+PIXEL_BUDGET = 120_000
+"""Pixels in a figure's images, about: 300 kB of an SVG in colour."""
+
+AMPLIFICATION = 4
+"""The difference of two near duplicates is drawn this many times stronger, or nobody would see it."""
+
+
+def class_distribution(classes: Sequence[str], train: np.ndarray, test: np.ndarray) -> Figure:
+    """Images per class, training and test side by side; ``train`` and ``test`` hold one count per class."""
+    blocks = np.array_split(np.arange(len(classes)), -(-len(classes) // 34))
+    rows = len(blocks[0])
+    pitch = 0.34 if rows <= 12 else 0.22
+    figure, axes = plt.subplots(
+        1, len(blocks), figsize=(WIDTH, 0.75 + pitch * max(rows, 3)), squeeze=False, sharex=True
+    )
+    largest = max(train.max(), test.max(), 1)
+    for axis, block in zip(axes[0], blocks, strict=True):
+        position = np.arange(len(block))
+        for counts, offset, colour, label in ((train, -0.2, TRAIN, "training"), (test, 0.2, TEST, "test")):
+            axis.barh(position + offset, counts[block], height=0.38, color=colour, label=label, linewidth=0)
+            if len(blocks) == 1:
+                for y, count in zip(position + offset, counts[block], strict=True):
+                    axis.text(count + largest * 0.008, y, f"{count:,}", va="center", fontsize=7, color="#444444")
+        axis.set_yticks(position, [shorten_name(classes[i], 24 if len(blocks) == 1 else 14) for i in block])
+        axis.tick_params(axis="y", labelsize=9 if rows <= 12 else 7)
+        axis.set_ylim(rows - 0.5, -0.5)
+        axis.set_xlim(0, largest * 1.09)
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axis.xaxis.set_major_locator(plt.MaxNLocator(6 if len(blocks) == 1 else 3, integer=True))
+        axis.grid(axis="y", visible=False)
+        for side in ("top", "right"):
+            axis.spines[side].set_visible(False)
+    figure.supxlabel("images", fontsize=9)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=9)
+    return figure
+
+
+def samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Figure:
+    """The first images of every class, in order of appearance: eight, or fewer where there are many classes."""
+    columns, per_class = (2, 8) if len(classes) <= 14 else (4, 4) if len(classes) <= 48 else (7, 2)
+    strips = []
+    for label in range(len(classes)):
+        chosen = pooled(images[np.flatnonzero(labels == label)[:per_class]], len(classes) * per_class)
+        strip = np.full((per_class, *chosen.shape[1:]), 255, np.uint8)
+        strip[: len(chosen)] = chosen
+        strips.append(mosaic(strip, per_class))
+    return _titled_rasters(strips, classes, columns)
+
+
+def mean_images(means: np.ndarray, classes: Sequence[str]) -> Figure:
+    """The mean training image of each class; ``means`` (classes, height, width, channels), 0 to 255."""
+    columns = 5 if len(classes) <= 15 else 8 if len(classes) <= 48 else 10
+    rasters = [raster(image) for image in pooled(np.rint(means).astype(np.uint8), len(means))]
+    return _titled_rasters(rasters, classes, min(columns, max(len(classes), 3)))
+
+
+def dimensions(example: np.ndarray, images: int, heights: np.ndarray, widths: np.ndarray) -> Figure:
+    """What one image measures, drawn to scale on ``example``, and how much of that frame the images' content fills.
+
+    ``heights`` and ``widths`` hold the extents in pixels of each training image's content. All images of prepared data
+    have one size, so a histogram of sizes would be a single bar.
+    """
+    height, width, channels = example.shape
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.9), width_ratios=(1, 1.5))
+    frame = (-0.5, width - 0.5, height - 0.5, -0.5)
+    show(left, raster(pooled(example[np.newaxis], 1)[0]), extent=frame)
+    left.add_patch(Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor="#9aa0a6", linewidth=0.8))
+    arrow = {"arrowstyle": "<->", "color": "#444444", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
+    gap = 0.07 * max(height, width)
+    left.annotate("", (-0.5, height - 0.5 + gap), (width - 0.5, height - 0.5 + gap), arrowprops=arrow)
+    left.annotate("", (-0.5 - gap, -0.5), (-0.5 - gap, height - 0.5), arrowprops=arrow)
+    left.text(width / 2 - 0.5, height - 0.5 + 1.5 * gap, f"width {width} px", ha="center", va="top")
+    left.text(-0.5 - 1.5 * gap, height / 2 - 0.5, f"height {height} px", ha="right", va="center", rotation=90)
+    left.set_xlim(-0.5 - 4 * gap, width - 0.5 + gap)
+    left.set_ylim(height - 0.5 + 4 * gap, -0.5 - gap)
+    kind = {1: "1 channel", 3: "3 channels (RGB)"}.get(channels, f"{channels} channels")
+    left.set_title(f"All {images:,} images:\n{height} × {width} pixels, {kind}")
+
+    bins = np.arange(0, max(height, width) + 2) - 0.5
+    for extents, colour, dash, label in ((heights, TRAIN, "-", "height"), (widths, WARNING, (0, (4, 1.5)), "width")):
+        share = np.bincount(extents, minlength=len(bins) - 1) / max(len(extents), 1)
+        right.stairs(share, bins, color=colour, linestyle=dash, linewidth=1.6, label=f"content {label}")
+    right.set_xlim(-0.5, max(height, width) + 1)
+    right.set_ylim(bottom=0)
+    right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    right.set_xlabel("extent of what differs from the background, pixels")
+    right.set_ylabel("share of training images")
+    right.set_title("How much of the frame\nthe content fills")
+    right.legend(loc="upper left", frameon=False)
+    return figure
+
+
+def intensities(histogram: np.ndarray) -> Figure:
+    """Pixel intensities before and after rescaling; ``histogram`` (channels, 256) counts of the raw values 0 to 255."""
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.7), sharey=True)
+    channels = len(histogram)
+    names = {1: ("",), 3: ("red", "green", "blue")}.get(channels, [f"channel {i + 1}" for i in range(channels)])
+    values = np.arange(256)
+    for axis, scale, title in ((axes[0], 1, "Raw, 0 to 255"), (axes[1], 255, "Rescaled, 0 to 1")):
+        for index, counts in enumerate(histogram):
+            share = counts / max(counts.sum(), 1)
+            mean = (share * values).sum() / scale
+            deviation = np.sqrt((share * (values / scale - mean) ** 2).sum())
+            colour = CHANNEL_COLOURS.get(channels, COLOURS)[index % len(COLOURS)]
+            prefix = f"{names[index]}: " if names[index] else ""
+            digits = 1 if scale == 1 else 3
+            label = f"{prefix}mean {mean:.{digits}f}, SD {deviation:.{digits}f}"
+            edges = (np.arange(0, 257, VALUES_PER_BIN) - 0.5) / scale
+            binned = share.reshape(-1, VALUES_PER_BIN).sum(axis=1)
+            axis.stairs(binned, edges, color=colour, linewidth=1.2, fill=channels == 1, alpha=0.85, label=label)
+            axis.axvline(mean, color="#333333" if channels == 1 else colour, linestyle=(0, (4, 2)), linewidth=1.0)
+        axis.set_yscale("log")
+        axis.yaxis.set_major_formatter(lambda value, _: f"{value:.3%}".rstrip("0%").rstrip(".") + "%")
+        axis.set_title(title)
+        axis.set_xlim(-6 / scale, 261 / scale)
+        axis.legend(loc="upper center", fontsize=8, framealpha=0.9)
+        axis.set_xlabel("pixel intensity (dashed: the mean)")
+    top = max(axes[0].get_ylim()[1], 1.0)
+    axes[0].set_ylim(top=top * 4 ** max(1, channels - 1))  # room for the legend
+    axes[0].set_ylabel(f"training pixels per {VALUES_PER_BIN} values")
+    return figure
+
+
+def near_duplicates(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], titles: Sequence[tuple[str, str, bool]], threshold: float
+) -> Figure:
+    """The closest pairs of a test and a training image, with their difference.
+
+    ``titles`` holds for each pair its first line, its second line and whether the two labels disagree (then coloured).
+    """
+    columns = 2
+    rows = max(-(-len(pairs) // columns), 1)
+    height, width = pairs[0][0].shape[:2] if pairs else (1, 1)
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 0.35 + rows * (0.42 + 1.05 * height / width)))
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, (test, train), (first, second, disagree) in zip(axes.flat, pairs, titles, strict=False):
+        difference = np.minimum(np.abs(test.astype(np.int16) - train) * AMPLIFICATION, 255).astype(np.uint8)
+        show(axis, mosaic(pooled(np.stack([test, train, difference]), 3 * len(pairs)), 3))
+        axis.set_title(first, fontsize=8.5, pad=13, color=WARNING if disagree else "#222222")
+        axis.text(0.5, 1.03, second, transform=axis.transAxes, ha="center", va="bottom", fontsize=7, color="#555555")
+    figure.suptitle(
+        f"Test image, closest training image, {AMPLIFICATION} × their difference "
+        f"(near duplicate: RMS at most {threshold:g} of 255)",
+        fontsize=8.5,
+        color="#444444",
+    )
+    return figure
+
+
+def show(axis: Axes, image: np.ndarray, extent: tuple[float, float, float, float] | None = None) -> None:
+    """Draw a raster as it is: no smoothing on any backend (``none`` embeds the SVG's pixels one to one), no axes."""
+    axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="none", extent=extent)
+    axis.axis("off")
+
+
+def pooled(images: np.ndarray, shown: int) -> np.ndarray:
+    """Images (n, height, width, channels) small enough that ``shown`` of them stay within ``PIXEL_BUDGET``, by means.
+
+    Nothing falls below 32 pixels, and small images stay as they are.
+    """
+    _, height, width, channels = images.shape
+    factor = min(math.ceil(math.sqrt(shown * height * width / PIXEL_BUDGET)), max(min(height, width) // 32, 1))
+    if factor == 1:
+        return images
+    blocks = images[:, : height // factor * factor, : width // factor * factor].reshape(
+        len(images), height // factor, factor, width // factor, factor, channels
+    )
+    return np.rint(blocks.mean(axis=(2, 4))).astype(np.uint8)
+
+
+def raster(image: np.ndarray) -> np.ndarray:
+    """An image as Matplotlib draws it: (height, width) for grey, (height, width, 3) for RGB, else the first channel."""
+    return image if image.shape[-1] == 3 else image[..., 0]
+
+
+def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
+    """Images (n, height, width, channels) as one raster with white gaps, row by row; missing ones are white."""
+    n, height, width, _ = images.shape
+    gap = max(1, width // 28)
+    rows = -(-n // columns)
+    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, *raster(images[0]).shape[2:])
+    canvas = np.full(shape, 255, np.uint8)
+    for index, image in enumerate(images):
+        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
+        canvas[top : top + height, left : left + width] = raster(image)
+    return canvas
+
+
+def shorten_name(name: str, width: int) -> str:
+    """A class name that fits ``width`` characters: underscores as spaces, an ellipsis where something is left out."""
+    name = name.replace("_", " ")
+    return name if len(name) <= width else name[: max(width - 1, 1)].rstrip() + "…"
+
+
+def _titled_rasters(rasters: Sequence[np.ndarray], classes: Sequence[str], columns: int) -> Figure:
+    """Rasters of one size in a grid, each under its class's name.
+
+    One pair of axes in inches holds them all: laying out a hundred pairs takes ten seconds.
+    """
+    rows = -(-len(rasters) // columns)
+    height, width = rasters[0].shape[:2]
+    margin, gap = 0.04, 0.12 if columns <= 5 else 0.08
+    cell_width = (WIDTH - 2 * margin - (columns - 1) * gap) / columns
+    cell_height = cell_width * height / width
+    size = 9 if columns <= 5 else 7 if columns <= 8 else 5.5
+    title_height = size * 1.45 / 72
+    pitch = title_height + cell_height + 0.07
+    figure = plt.figure(figsize=(WIDTH, rows * pitch + margin))
+    figure.set_layout_engine("none")
+    axis = figure.add_axes((0, 0, 1, 1))
+    characters = int(cell_width * 72 / (size * 0.62))
+    for index, (image, name) in enumerate(zip(rasters, classes, strict=True)):
+        left = margin + index % columns * (cell_width + gap)
+        top = index // columns * pitch + title_height
+        show(axis, image, extent=(left, left + cell_width, top + cell_height, top))
+        title = shorten_name(name, characters)
+        axis.text(left + cell_width / 2, top - 0.04, title, ha="center", va="bottom", fontsize=size, weight="bold")
+    axis.set(xlim=(0, WIDTH), ylim=(rows * pitch + margin, 0), aspect="auto")
+    return figure

@@ -1,0 +1,61 @@
+"""What a trained model gives: probabilities, latency, filters and feature maps."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from convlab.keras_setup import keras, tf
+
+BATCH = 1000
+"""Images per step."""
+
+
+def load(path: Path):
+    """Load a ``.keras`` file; safe mode refuses files that carry code."""
+    return keras.models.load_model(path, compile=False, safe_mode=True)
+
+
+def probabilities(model, images: np.ndarray) -> np.ndarray:
+    """Class probabilities, float32 (n, classes), of uint8 images (n, height, width, channels)."""
+    forward = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
+    parts = [forward(tf.constant(images[start : start + BATCH])).numpy() for start in range(0, len(images), BATCH)]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def latency_ms(model, images: np.ndarray, calls: int = 60, warm_up: int = 10) -> dict[str, float]:
+    """Time of one image at a time through a traced model, in ms: quantiles over ``calls`` after ``warm_up``."""
+    forward = tf.function(lambda batch: model(batch, training=False))
+    batches = [tf.constant(images[i % len(images)][None]) for i in range(calls + warm_up)]
+    seconds = []
+    for batch in batches:
+        begin = time.perf_counter()
+        forward(batch).numpy()
+        seconds.append(time.perf_counter() - begin)
+    p50, p90, p99 = np.quantile(np.array(seconds[warm_up:]) * 1e3, [0.5, 0.9, 0.99])
+    return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "calls": calls}
+
+
+def first_convolution(model):
+    """The first convolution layer of a model, or None."""
+    return next((layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)), None)
+
+
+def filters(model) -> np.ndarray | None:
+    """Kernels of the first convolution, (height, width, channels, filters); None for a model without one."""
+    layer = first_convolution(model)
+    return None if layer is None else np.asarray(layer.kernel, np.float32)
+
+
+def feature_maps(model, images: np.ndarray) -> np.ndarray | None:
+    """What the first convolution makes of ``images``, after its activation: (n, height, width, filters), or None."""
+    layer = first_convolution(model)
+    if layer is None:
+        return None
+    following = model.layers[model.layers.index(layer) :]
+    last = layer
+    for candidate in following[1:]:
+        if not isinstance(candidate, keras.layers.BatchNormalization | keras.layers.Activation):
+            break
+        last = candidate
+    return np.asarray(keras.Model(model.inputs[0], last.output)(images, training=False), np.float32)

@@ -1,0 +1,83 @@
+"""How good predictions are: accuracy, likelihood, calibration, and where the errors lie."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+CALIBRATION_BINS = 15
+"""Bins of equal mass for the calibration error (Nixon et al., 2019)."""
+
+SMALLEST_PROBABILITY = 1e-7
+"""Floor under a probability before its logarithm, as in Keras' cross-entropy."""
+
+
+def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """All measures of one run on one set of images.
+
+    Args:
+        probabilities: float (n, classes), rows summing to 1.
+        labels: (n,) integers.
+
+    Returns:
+        accuracy, loss (mean negative log-likelihood, nats), brier (sum over classes of squared errors, 0 to 2: Brier
+        1950), ece, confusion_matrix (rows: true class, columns: predicted), and per_class precision, recall, f1 and
+        support as lists over the classes; a ratio without a denominator is 0, as in scikit-learn.
+    """
+    classes = np.arange(probabilities.shape[1])
+    predicted = probabilities.argmax(axis=1)
+    precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=0)
+    likelihood = probabilities[np.arange(len(labels)), labels]
+    return {
+        "accuracy": float(np.mean(predicted == labels)),
+        "loss": float(-np.mean(np.log(np.maximum(likelihood, SMALLEST_PROBABILITY)))),
+        "brier": float(np.mean(np.sum((probabilities - np.eye(len(classes))[labels]) ** 2, axis=1))),
+        "ece": expected_calibration_error(probabilities, labels),
+        "confusion_matrix": confusion_matrix(labels, predicted, labels=classes),
+        "per_class": {"precision": precision, "recall": recall, "f1": f1, "support": support},
+    }
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = CALIBRATION_BINS) -> np.ndarray:
+    """Rows (mean confidence, accuracy, count) of ``bins`` groups of equally many images, by rising confidence."""
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == labels
+    order = np.argsort(confidence, kind="stable")
+    groups = [group for group in np.array_split(order, bins) if len(group)]
+    return np.array([(confidence[group].mean(), correct[group].mean(), len(group)) for group in groups])
+
+
+def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = CALIBRATION_BINS) -> float:
+    """Mean over equal-mass bins of |accuracy - mean confidence|, weighted by their size (Guo et al. 2017)."""
+    confidence, accuracy, count = reliability(probabilities, labels, bins).T
+    return float(np.sum(count * np.abs(accuracy - confidence)) / np.sum(count))
+
+
+def confident_mistakes(probabilities: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """Indices of the ``count`` images that every run gets wrong, the surest mistakes first.
+
+    Args:
+        probabilities: (runs, n, classes).
+
+    The rule: wrong in all runs; by falling mean probability of the class that the runs' mean prefers; equals by index.
+    """
+    wrong = np.all(probabilities.argmax(axis=2) != labels, axis=0)
+    confidence = probabilities.mean(axis=0).max(axis=1)
+    order = np.argsort(-confidence, kind="stable")
+    return order[wrong[order]][:count]
+
+
+def disputed(probabilities: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """Indices of the ``count`` images on which the runs agree least: right for some seeds, wrong for others.
+
+    Args:
+        probabilities: (runs, n, classes).
+
+    The rule: by the distance of the share of right runs from one half; of equals, the image whose mean probability for
+    the true class is nearest one half; then by index.
+    """
+    share = np.mean(probabilities.argmax(axis=2) == labels, axis=0)
+    truth = probabilities.mean(axis=0)[np.arange(len(labels)), labels]
+    order = np.lexsort((np.abs(truth - 0.5), np.abs(share - 0.5)))
+    mixed = (share > 0) & (share < 1)
+    return order[mixed[order]][:count]

@@ -1,0 +1,564 @@
+"""Where images come from: a registry of kinds of data sets, and fetching files that are checked before they are used.
+
+Unlike the rest of the library this module touches the world: files, the network, the package manager. A kind is one
+entry of ``KINDS``; a data set in IDX files is one ``Archive`` and one entry.
+"""
+
+import errno
+import gzip
+import hashlib
+import io
+import logging
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from convlab.data import Dataset
+from convlab.errors import UserError
+
+log = logging.getLogger(__name__)
+
+NETWORK_PATIENCE = 8.5
+"""Seconds in which a network must show a sign of life; a closed one is given up on within ten seconds in all."""
+
+PROBE_PATIENCE = 3.0
+"""Seconds of the above for asking the mirrors, all at once."""
+
+STALL_SECONDS = 30.0
+"""A package download that has begun is given up on after this long without a byte."""
+
+DOWNLOAD_SECONDS = 1200.0
+"""A package download is given up on after this long in any case."""
+
+LARGEST_FILE = 256 * 2**20
+"""Bytes; no file of ours unpacks to more, so more is a damaged or hostile file."""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Kinds of data sets
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a kind of data set is read, and what the manifest says about it.
+
+    ``read`` takes the data set's name in the config and its spec, and gives the data and the names of what it left out.
+    """
+
+    read: Callable[[str, Mapping[str, Any]], tuple[Dataset, list[str]]]
+    source: str | None = None
+    homepage: str | None = None
+    licence: str | None = None
+    citation: str | None = None
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A published set of files: the sha256 of each *unpacked* file, and where the files are found.
+
+    The sums are of the unpacked content since distributors pack again. ``mirrors`` are addresses that end in a slash
+    and hold ``<name>.gz`` for every name.
+    """
+
+    title: str
+    folder: str
+    sha256: Mapping[str, str]
+    mirrors: tuple[str, ...] = ()
+    debian_package: str | None = None
+    debian_folder: Path | None = None
+
+
+FASHION_MNIST = Archive(
+    title="Fashion-MNIST",
+    folder="fashion-mnist",
+    sha256={
+        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    },
+    mirrors=(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+    ),
+    debian_package="dataset-fashion-mnist",
+    debian_folder=Path("/usr/share/datasets/fashion-mnist"),
+)
+
+FASHION_CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+
+
+def read_fashion_mnist(name: str, spec: Mapping[str, Any]) -> tuple[Dataset, list[str]]:
+    """Fashion-MNIST: 60,000 + 10,000 images, 28×28×1, from the first source that has it."""
+    return read_idx_archive(FASHION_MNIST, FASHION_CLASSES, name, spec), []
+
+
+def read_digits(name: str, spec: Mapping[str, Any]) -> tuple[Dataset, list[str]]:
+    """scikit-learn's digits: 1,797 images, 8×8×1.
+
+    Intensities 0 to 16 become round(value × 255 / 16). Every fifth image of each class, in order of appearance, is a
+    test image: a fixed rule that needs no random numbers and lets every writer appear on both sides.
+    """
+    from sklearn.datasets import load_digits  # a second to import, and only this kind needs it
+
+    log.info("digits: read from the installed scikit-learn")
+    bunch = load_digits()
+    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
+    labels = bunch.target.astype(np.int64)
+    test = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        test[np.flatnonzero(labels == label)[4::5]] = True
+    classes = tuple(str(digit) for digit in bunch.target_names)
+    return Dataset(images[~test], labels[~test], images[test], labels[test], classes), []
+
+
+KINDS: dict[str, Kind] = {
+    "fashion_mnist": Kind(
+        read=read_fashion_mnist,
+        source="Zalando Research",
+        homepage="https://github.com/zalandoresearch/fashion-mnist",
+        licence="MIT, Zalando SE",
+        citation="Xiao, Rasul, Vollgraf: Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning "
+        "Algorithms. arXiv:1708.07747, 2017.",
+    ),
+    "digits": Kind(
+        read=read_digits,
+        source="scikit-learn (UCI: Optical Recognition of Handwritten Digits)",
+        homepage="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
+        licence="CC BY 4.0",
+        citation="Alpaydin, Kaynak: Optical Recognition of Handwritten Digits. UCI Machine Learning Repository, 1998.",
+    ),
+}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# IDX files
+
+
+def read_idx_archive(archive: Archive, classes: tuple[str, ...], name: str, spec: Mapping[str, Any]) -> Dataset:
+    """Fetch an archive of the four files that MNIST made customary, and unpack them."""
+    files = fetch(archive, key=f"datasets.{name}.path", path=spec.get("path"))
+    arrays = {file_name: parse_idx(content, file_name) for file_name, content in files.items()}
+    return Dataset(
+        x_train=arrays["train-images-idx3-ubyte"][..., np.newaxis],
+        y_train=arrays["train-labels-idx1-ubyte"].astype(np.int64),
+        x_test=arrays["t10k-images-idx3-ubyte"][..., np.newaxis],
+        y_test=arrays["t10k-labels-idx1-ubyte"].astype(np.int64),
+        classes=classes,
+    )
+
+
+def parse_idx(content: bytes, name: str) -> np.ndarray:
+    """The uint8 array of an unpacked IDX file: two zero bytes, the type 8, the rank, then each dimension in 32 bits.
+
+    Raises UserError where the header or the length is wrong.
+    """
+    rank = content[3] if content[:3] == b"\x00\x00\x08" and len(content) >= 4 else 0
+    header = 4 + 4 * rank
+    if rank and len(content) >= header:
+        shape = tuple(np.frombuffer(content, ">u4", rank, 4).tolist())
+        if len(content) - header == np.prod(shape, dtype=object):
+            return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    raise UserError(f"{name} is not a whole IDX file of bytes; get it again")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Fetching
+
+
+@dataclass
+class _Fetch:
+    """One fetch under way: what has been found, and what was tried in vain."""
+
+    archive: Archive
+    files: dict[str, bytes] = field(default_factory=dict)
+    tried: list[str] = field(default_factory=list)
+
+    @property
+    def missing(self) -> list[str]:
+        return [name for name in self.archive.sha256 if name not in self.files]
+
+    def failed(self, source: str, reason: str) -> None:
+        log.info("%s: %s: %s", self.archive.title, source, reason)
+        self.tried.append(f"{source}: {reason}")
+
+    def read(self, folder: Path, source: str, damaged: Callable[[Path, str], None]) -> bool:
+        """Take what is missing from ``folder``; True when nothing is missing any more."""
+        names = self.missing
+        for name in names:
+            content = read_checked(folder, name, self.archive.sha256[name], damaged)
+            if content is not None:
+                self.files[name] = content
+        found = len(names) - len(self.missing)
+        if found:
+            log.info("%s: %d of %d files from %s", self.archive.title, found, len(self.archive.sha256), source)
+        if self.missing:
+            self.failed(source, f"lacks {len(self.missing)} of {len(self.archive.sha256)} files" if found else "empty")
+        return not self.missing
+
+
+def fetch(
+    archive: Archive,
+    *,
+    key: str,
+    path: str | Path | None = None,
+    cache: Path | None = None,
+    patience: float = NETWORK_PATIENCE,
+) -> dict[str, bytes]:
+    """The unpacked files of ``archive`` by name, each with the right sha256.
+
+    With ``path`` they come from that folder or not at all. Otherwise the sources are, in this order: the cache, the
+    installed Debian package, the publisher's mirrors, the Debian package downloaded and unpacked without installing it.
+    What was downloaded goes to the cache (``$CONVLAB_CACHE``, or the user's cache folder).
+
+    Raises UserError, which names the config's ``key`` for the folder, when no source has them. A network that shows no
+    sign of life within ``patience`` seconds is given up on.
+    """
+    state = _Fetch(archive)
+    if path is not None:
+        return _from_folder(state, Path(path).expanduser(), key)
+
+    cache = (cache or cache_folder()) / archive.folder
+    if state.read(cache, "the cache", _drop_damaged):
+        return state.files
+    if archive.debian_folder and state.read(archive.debian_folder, "the installed Debian package", _leave_damaged):
+        return state.files
+
+    with _staging(cache) as (staging, keep):
+        give_up_at = time.monotonic() + patience
+        if archive.mirrors:
+            _from_mirrors(state, staging, min(PROBE_PATIENCE, patience / 2))
+        if state.missing and archive.debian_package:
+            _from_debian_package(state, staging, give_up_at)
+        if keep:
+            _keep(staging, cache, state)
+    if state.missing:
+        names = ", ".join(f"{name}.gz" for name in archive.sha256)
+        raise UserError(
+            f"cannot get {archive.title} ({'; '.join(state.tried)}); "
+            f"put its files ({names}) in a folder and set {key} to that folder"
+        )
+    return state.files
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: ``$CONVLAB_CACHE``, or convlab's folder in the user's cache."""
+    if os.environ.get("CONVLAB_CACHE"):
+        return Path(os.environ["CONVLAB_CACHE"]).expanduser()
+    import pooch  # slow to import, and not needed by the other kinds
+
+    return Path(pooch.os_cache("convlab"))
+
+
+def read_checked(folder: Path, name: str, sha256: str, damaged: Callable[[Path, str], None]) -> bytes | None:
+    """The unpacked content of ``name``.gz or ``name`` in ``folder``, if one of them has this sha256, else None.
+
+    ``damaged`` is called with the path and the reason for a file that is there and is not good.
+    """
+    for path in (folder / f"{name}.gz", folder / name):
+        try:
+            content = path.read_bytes()
+            if content[:2] == b"\x1f\x8b":  # by content: a server may unpack on the way and keep the name
+                with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+                    content = stream.read(LARGEST_FILE)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, EOFError, zlib.error) as error:
+            damaged(path, f"cannot be read ({error})")
+            continue
+        if hashlib.sha256(content).hexdigest() == sha256:
+            return content
+        damaged(path, "has the wrong sha256")
+    return None
+
+
+def _from_folder(state: _Fetch, folder: Path, key: str) -> dict[str, bytes]:
+    """The user's own folder: whatever is wrong with it is an error, never a reason to look elsewhere."""
+
+    def refuse(path: Path, reason: str) -> None:
+        raise UserError(f"{path} {reason}, so it is not {state.archive.title}'s; replace it or remove {key}")
+
+    if not folder.is_dir():
+        raise UserError(f"{key}: {folder} is not a folder; give the folder that holds {state.archive.title}'s files")
+    if not state.read(folder, str(folder), refuse):
+        names = ", ".join(f"{name}.gz" for name in state.missing)
+        raise UserError(f"{key}: {folder} lacks {names} (packed or not); add it or remove {key}")
+    return state.files
+
+
+def _drop_damaged(path: Path, reason: str) -> None:
+    log.warning("%s %s: dropped, it is fetched again", path, reason)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:  # somebody else's read-only cache: the good copy is found elsewhere all the same
+        log.warning("%s cannot be dropped (%s)", path, error.strerror)
+
+
+def _leave_damaged(path: Path, reason: str) -> None:
+    log.warning("%s %s: not used", path, reason)
+
+
+@contextmanager
+def _staging(cache: Path):
+    """A folder of this process alone, inside the cache if that can be written, and whether its files can be kept."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        folder, keep = tempfile.TemporaryDirectory(prefix=".incoming-", dir=cache), True
+    except OSError as error:
+        log.warning("the cache %s cannot be written (%s): what is downloaded is not kept", cache, error.strerror)
+        folder, keep = tempfile.TemporaryDirectory(prefix="convlab-"), False
+    with folder as name:
+        yield Path(name), keep
+
+
+def _keep(staging: Path, cache: Path, state: _Fetch) -> None:
+    """Move the good files to the cache; a rename within it, so that two processes at once cannot leave half a file."""
+    good = {name for name in state.files for suffix in ("", ".gz") if (staging / (name + suffix)).is_file()}
+    for name in sorted(good):
+        for suffix in ("", ".gz"):
+            if (staging / (name + suffix)).is_file():
+                (staging / (name + suffix)).replace(cache / (name + suffix))
+    if good:
+        log.info("%s: %d files kept in %s", state.archive.title, len(good), cache)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Mirrors
+
+
+def _from_mirrors(state: _Fetch, staging: Path, probe_seconds: float) -> None:
+    """Download what is missing, with pooch, from the mirrors that answer a probe."""
+    import pooch
+    import requests
+
+    mirrors = state.archive.mirrors
+    log.info("%s: asking %d mirrors", state.archive.title, len(mirrors))
+    smallest = state.missing[-1]  # the test labels, unless they are here already
+    answers = probe_mirrors(mirrors, f"{smallest}.gz", probe_seconds)
+    usable = []
+    for mirror in mirrors:
+        if answers[mirror] is None:
+            usable.append(mirror)
+        else:
+            state.failed(urlsplit(mirror).netloc, answers[mirror])
+    pooch.get_logger().setLevel("WARNING")  # it advises to note a sha256, and we check one
+    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=(5, 15), chunk_size=2**16)
+    for name in state.missing:
+        for mirror in list(usable):
+            address = f"{mirror}{name}.gz"
+            reason = None
+            try:
+                pooch.retrieve(address, known_hash=None, fname=f"{name}.gz", path=staging, downloader=downloader)
+            except (requests.RequestException, OSError, ValueError) as error:
+                if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                reason = f"{name}.gz: {_short(error)}"
+            else:
+                content = read_checked(staging, name, state.archive.sha256[name], _drop_damaged)
+                if content is not None:
+                    state.files[name] = content
+                    log.info("%s: %s (%.1f MB unpacked)", state.archive.title, address, len(content) / 1e6)
+                    break
+                reason = f"{name}.gz is damaged"
+            usable.remove(mirror)
+            state.failed(urlsplit(mirror).netloc, reason)
+
+
+def probe_mirrors(mirrors: Iterable[str], file_name: str, seconds: float) -> dict[str, str | None]:
+    """Ask all mirrors for the beginning of ``file_name`` at once; for each None if it answers well, else the reason.
+
+    Daemon threads, since nothing else can bound a name look-up that hangs; ``requests`` honours the proxy settings.
+    The content counts, not only the status: a hotel's log-in page answers everything with 200.
+    """
+    import requests
+
+    def ask(mirror: str) -> None:
+        try:
+            with requests.get(mirror + file_name, stream=True, timeout=(seconds, seconds)) as response:
+                if response.status_code != requests.codes.ok:
+                    reason = f"HTTP {response.status_code}"
+                else:
+                    start = next(response.iter_content(4), b"")
+                    reason = None if start[:2] in (b"\x1f\x8b", b"\x00\x00") else "does not serve the file"
+        except (requests.RequestException, OSError, ValueError) as error:
+            reason = _short(error)
+        answers.put((mirror, reason))
+
+    answers: queue.Queue[tuple[str, str | None]] = queue.Queue()
+    result: dict[str, str | None] = dict.fromkeys(mirrors, "no answer")
+    for mirror in result:
+        threading.Thread(target=ask, args=(mirror,), daemon=True).start()
+    give_up_at = time.monotonic() + seconds
+    for _ in range(len(result)):
+        try:
+            mirror, reason = answers.get(timeout=max(0.0, give_up_at - time.monotonic()))
+        except queue.Empty:
+            break
+        result[mirror] = reason
+    return result
+
+
+def _short(error: Exception) -> str:
+    """An error of ``requests`` in a few words; its own text is a paragraph of nested exceptions."""
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"HTTP {error.response.status_code}"
+    if isinstance(error, requests.Timeout):
+        return "no answer"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy refuses"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "its certificate is not trusted"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return type(error).__name__
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The Debian package, without root
+
+
+def _from_debian_package(state: _Fetch, staging: Path, give_up_at: float) -> None:
+    """Download the distribution's package and unpack it beside, first by the system's package lists, then by our own.
+
+    Neither step needs root, and nothing is installed. The system's lists may be missing (containers) or older than the
+    package's present version; ``apt-get update`` into a folder of ours mends both.
+    """
+    package = state.archive.debian_package
+    source = f"Debian package {package}"
+    apt_get, dpkg_deb = shutil.which("apt-get"), shutil.which("dpkg-deb")
+    if not apt_get or not dpkg_deb:
+        state.failed(source, "this system has no apt-get")
+        return
+    log.info("%s: trying apt-get download %s", state.archive.title, package)
+    folders = {name: staging / "apt" / name for name in ("packages", "lists/partial", "cache/archives/partial", "root")}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+    packages, root = folders["packages"], folders["root"]
+    quiet = [
+        *("-q", "-o", "APT::Sandbox::User=", "-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=15"),
+        *("-o", "Acquire::https::Timeout=15", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="),
+    ]
+    # The system's hooks after an update (cleaning caches, waking services) are not meant for a private update.
+    hooks = staging / "apt" / "no-hooks.conf"
+    hooks.write_text("".join(f"#clear APT::Update::{when};\n" for when in _UPDATE_HOOKS), encoding="utf-8")
+    private = [
+        *("-c", str(hooks), "-o", f"Dir::State::Lists={staging / 'apt' / 'lists'}", "-o", "Acquire::Languages=none"),
+        *("-o", f"Dir::Cache={staging / 'apt' / 'cache'}"),
+    ]
+
+    def apt(*arguments: str) -> str | None:
+        nonlocal give_up_at
+        outcome = run_watched([apt_get, *quiet, *arguments], packages, staging / "apt", give_up_at)
+        if outcome.alive:
+            give_up_at = max(give_up_at, time.monotonic() + STALL_SECONDS)
+        return outcome.problem
+
+    problem = apt("download", package)
+    if problem and time.monotonic() < give_up_at:
+        log.info("%s: %s; trying with package lists of our own", state.archive.title, problem)
+        second = apt(*private, "update") or apt(*private, "download", package)
+        problem = second and f"{problem}; with package lists of our own: {second}"
+    archives = sorted(packages.glob("*.deb"))
+    if not problem and not archives:
+        problem = "apt-get left no package"
+    if not problem:
+        unpack_by = time.monotonic() + STALL_SECONDS
+        problem = run_watched([dpkg_deb, "-x", str(archives[-1]), str(root)], packages, root, unpack_by).problem
+    if problem:
+        state.failed(source, problem)
+        return
+    for path in root.rglob("*"):
+        if path.is_file() and not path.is_symlink() and path.name.removesuffix(".gz") in state.missing:
+            path.replace(staging / path.name)
+    state.read(staging, source, _leave_damaged)
+
+
+_UPDATE_HOOKS = ("Pre-Invoke", "Post-Invoke", "Post-Invoke-Success")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a watched command ended: what went wrong, or None, and whether any byte arrived."""
+
+    problem: str | None
+    alive: bool
+
+
+def run_watched(command: list[str], cwd: Path, watch: Path, give_up_at: float) -> Outcome:
+    """Run a command while what it writes under ``watch`` grows.
+
+    It is ended, with its children, when nothing has arrived by ``give_up_at`` (monotonic clock), when nothing more
+    arrives for ``STALL_SECONDS``, and after ``DOWNLOAD_SECONDS`` in any case.
+    """
+    end_at = time.monotonic() + DOWNLOAD_SECONDS
+    size = _size(watch)
+    alive = False
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that its download helpers end with it
+        )
+        try:
+            while process.poll() is None:
+                now = time.monotonic()
+                if (grown := _size(watch)) > size:
+                    size, alive, give_up_at = grown, True, now + STALL_SECONDS
+                if now > min(give_up_at, end_at):
+                    return Outcome("no answer" if not alive else "the download stalled", alive)
+                time.sleep(0.05)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        output.seek(0)
+        lines = output.read().decode(errors="replace").splitlines()
+    if process.returncode == 0:
+        return Outcome(None, alive or _size(watch) > size)
+    errors = [line.removeprefix("E:").strip() for line in lines if line.startswith("E:")] or lines[-1:]
+    name = Path(command[0]).name
+    return Outcome(errors[0][:200] if errors else f"{name} ended with status {process.returncode}", alive)
+
+
+def _size(folder: Path) -> int:
+    """Bytes in the files under ``folder``."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.lstat().st_size
+        except OSError:  # renamed while we looked
+            continue
+    return total

@@ -1,0 +1,205 @@
+"""What defines a run: dataset, model and training specs, their canonical form and its hash.
+
+A spec that validates is already canonical: defaults are filled in, one value for all layers is written once per layer,
+and ``1.0`` is ``1`` where a whole number is meant. Two spellings of the same run therefore have the same hash.
+"""
+
+import hashlib
+import json
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def _number(value: Any) -> Any:
+    """YAML reads ``1e-3`` as text: take it as the number it is; refuse yes/no, which Python counts as 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("should be a number, not true or false")
+    if isinstance(value, str) and NUMBER.fullmatch(value):
+        return float(value)
+    return value
+
+
+def _listed(value: Any) -> Any:
+    """One value for all layers is a list of one."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _word(value: Any) -> Any:
+    """YAML reads a bare ``none`` as text but ``null`` and ``~`` as nothing: all of them mean none."""
+    return "none" if value is None else value
+
+
+Whole = Annotated[int, BeforeValidator(_number), Field(strict=False)]
+PositiveWhole = Annotated[Whole, Field(gt=0)]
+Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+PositiveReal = Annotated[Real, Field(gt=0)]
+Fraction = Annotated[Real, Field(ge=0, lt=1)]
+Pooling = Annotated[Literal["max", "average", "none"], BeforeValidator(_word)]
+Activation = Literal["relu", "gelu", "elu", "selu", "silu", "leaky_relu", "tanh", "sigmoid", "linear"]
+
+
+def per_layer(item: Any) -> Any:
+    """Type of a field that takes one value for all layers or a list of one per layer."""
+    return Annotated[tuple[item, ...], BeforeValidator(_listed), Field(min_length=1)]
+
+
+class Spec(BaseModel):
+    """Base of all specs: unknown keys are errors, instances do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def _set(self, **fields: Any) -> None:
+        """Write canonical values while validating (instances are frozen for everyone else)."""
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+
+class ModelSpec(Spec):
+    """What the families share. ``why`` and ``label`` explain a model and are no part of its identity."""
+
+    dropout: Fraction = Field(0.0, description="Dropout rate after each hidden dense layer.")
+    activation: Activation = Field("relu", description="Activation of every hidden layer.")
+    label: str | None = Field(None, description="Name to show in tables and figures; the key when absent.")
+    why: dict[str, str] = Field({}, description="Reason for each choice, by field name; the report prints it.")
+
+    @model_validator(mode="after")
+    def _reasons_name_fields(self) -> "ModelSpec":
+        for name in self.why:
+            if name not in type(self).model_fields or name in ("why", "label"):
+                raise ValueError(f"why.{name} explains a field that a {type(self).__name__.lower()} does not have")
+        return self
+
+
+class Dense(ModelSpec):
+    """Flatten, then fully connected layers."""
+
+    family: Literal["dense"]
+    units: per_layer(PositiveWhole) = Field(description="Units of each hidden layer, e.g. [128, 64].")
+
+
+class Conv(ModelSpec):
+    """Blocks of convolutions (convolution, batch normalisation, activation), each followed by pooling; then a head."""
+
+    family: Literal["conv"]
+    filters: per_layer(PositiveWhole) = Field(description="Filters of each block, e.g. [32, 64]; or one number.")
+    depth: PositiveWhole | None = Field(
+        None, description="Number of blocks: repeats a single `filters`, or keeps the first blocks of a list."
+    )
+    kernel_size: per_layer(PositiveWhole) = Field((3,), description="Side of the square kernels, pixels.")
+    strides: per_layer(PositiveWhole) = Field((1,), description="Step of each block's first convolution, pixels.")
+    padding: Literal["same", "valid"] = Field("same", description="Zero padding of the convolutions.")
+    pooling: per_layer(Pooling) = Field(("max",), description="Pooling after each block: max, average or none.")
+    pool_size: PositiveWhole = Field(2, description="Side and step of the pooling window, pixels.")
+    batch_norm: bool = Field(False, description="Batch normalisation between convolution and activation.")
+    convolutions_per_block: PositiveWhole = Field(1, description="Convolutions of the same size before each pooling.")
+    head: Literal["flatten", "global_average", "global_max"] = Field(
+        "flatten", description="How the last feature map becomes a vector."
+    )
+    dense_units: tuple[PositiveWhole, ...] = Field((), description="Units of each dense layer after the head.")
+
+    @model_validator(mode="after")
+    def _one_value_per_block(self) -> "Conv":
+        written = len(self.filters)
+        depth = self.depth or written
+        if written not in (1, depth) and depth > written:
+            raise ValueError(f"depth is {depth}, but filters names only {written} blocks")
+        self._set(depth=depth)
+        for name in ("filters", "kernel_size", "strides", "pooling"):
+            values = getattr(self, name)
+            if len(values) == 1:
+                values = values * depth
+            elif len(values) not in (depth, written):
+                raise ValueError(f"{name} has {len(values)} values for {depth} block{'s' if depth > 1 else ''}")
+            self._set(**{name: values[:depth]})
+        return self
+
+
+Model = Annotated[Dense | Conv, Field(discriminator="family")]
+
+
+class EarlyStopping(Spec):
+    """Stop when the validation loss has not improved for ``patience`` epochs."""
+
+    patience: PositiveWhole = 3
+    min_delta: Annotated[Real, Field(ge=0)] = 0.0
+
+
+class Training(Spec):
+    """How every model of a study is trained."""
+
+    epochs: PositiveWhole = Field(5, description="Passes over the training images.")
+    batch_size: PositiveWhole = Field(128, description="Images per step.")
+    optimizer: Literal["adam", "sgd", "adamw", "rmsprop"] = "adam"
+    learning_rate: PositiveReal = 0.001
+    momentum: Fraction = Field(0.0, description="Momentum of sgd and rmsprop.")
+    weight_decay: Annotated[Real, Field(ge=0)] = Field(0.0, description="Decoupled weight decay of any optimizer.")
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        "float32", description="Arithmetic: mixed_bfloat16 is faster where the processor has it."
+    )
+    validation_fraction: Annotated[Real, Field(gt=0, lt=1)] = Field(
+        0.1, description="Share of the training images held out to choose the epoch, drawn by seed."
+    )
+    train_size: PositiveWhole | None = Field(
+        None, description="Number of images to train on, drawn by seed from what validation leaves; all when absent."
+    )
+    select: Literal["best", "last"] = Field(
+        "best", description="Which epoch's weights are kept: the best validation accuracy, or the last."
+    )
+    early_stopping: EarlyStopping | None = Field(None, description="Stop early, e.g. {patience: 3}; off when absent.")
+    jit_compile: bool = Field(False, description="XLA: slower on CPUs, often faster on GPUs.")
+    tensorboard: bool = Field(False, description="Write TensorBoard logs beside each model.")
+
+
+class DatasetSpec(Spec):
+    """Which images; the fields say where they are and how many to take."""
+
+    kind: Literal["fashion_mnist", "digits"]
+    path: str | None = Field(None, description="Folder that already holds the dataset's files.")
+    train_images: PositiveWhole | None = Field(None, description="Take only this many training images.")
+    test_images: PositiveWhole | None = Field(None, description="Take only this many test images.")
+
+
+SHAPES: dict[str, tuple[tuple[int, int, int], int]] = {
+    "fashion_mnist": ((28, 28, 1), 10),
+    "digits": ((8, 8, 1), 10),
+}
+"""Image shape (height, width, channels) and number of classes of the datasets that come in one form."""
+
+
+class Run(Spec):
+    """One training run: everything that its result depends on beside code and machine."""
+
+    dataset: DatasetSpec
+    model: Model
+    training: Training
+    seed: Annotated[Whole, Field(ge=0)]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The canonical form as plain JSON types, without what only explains (``why``, ``label``) or locates."""
+        return self.model_dump(mode="json", exclude={"model": {"why", "label"}, "dataset": {"path"}})
+
+    @property
+    def spec_hash(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of the canonical form."""
+        return hashlib.sha256(canonical_json(self.identity).encode()).hexdigest()[:16]
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces; whole floats are written as integers. Equal values give equal text."""
+    return json.dumps(normalised(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def normalised(value: Any) -> Any:
+    """``value`` with tuples as lists and whole floats as integers, all the way down."""
+    if isinstance(value, dict):
+        return {str(key): normalised(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [normalised(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value

@@ -1,0 +1,230 @@
+"""One training run: the input pipeline, Keras ``fit``, and what is kept epoch by epoch so that a kill loses nothing."""
+
+import csv
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from convlab.files import atomic
+from convlab.keras_setup import keras, tf
+from convlab.models import optimizer
+from convlab.specs import EarlyStopping, Training
+
+HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+
+EVALUATION_BATCH = 1000
+"""Images per step where nothing is learned."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run. ``history`` has a row for each finished epoch; ``best_epoch`` counts from 1, 0 if none."""
+
+    status: str
+    history: list[dict[str, float]]
+    best_epoch: int
+
+
+def training_batches(images: np.ndarray, labels: np.ndarray, batch_size: int, epochs: range, seed: int):
+    """Shuffled batches of all ``epochs``, one after another: a ``tf.data.Dataset`` of (images, labels).
+
+    The images stay in memory once, as bytes; what is shuffled are indices, from which each batch is gathered. The order
+    of an epoch depends only on the seed and the epoch's number, so that a resumed run sees what it would have seen.
+
+    Args:
+        images: uint8 (n, height, width, channels).
+        labels: (n,) integers.
+        epochs: numbers of the epochs to give, from 0.
+    """
+    count, steps = len(images), math.ceil(len(images) / batch_size)
+    all_images, all_labels = tf.constant(images), tf.constant(labels, tf.int32)
+
+    def orders():
+        for epoch in epochs:
+            yield np.random.default_rng([seed, epoch]).permutation(count).astype(np.int32)
+
+    def gather(indices):
+        return tf.gather(all_images, indices), tf.gather(all_labels, indices)
+
+    def batches(order):
+        return tf.data.Dataset.range(steps).map(lambda step: order[step * batch_size : (step + 1) * batch_size])
+
+    shuffled = tf.data.Dataset.from_generator(orders, output_signature=tf.TensorSpec(count, tf.int32))
+    return shuffled.flat_map(batches).map(gather).prefetch(2)
+
+
+def batches_in_order(images: np.ndarray, labels: np.ndarray | None = None):
+    """Large batches in the order given, for validation and prediction."""
+    parts = (images,) if labels is None else (images, labels.astype(np.int32))
+    return tf.data.Dataset.from_tensor_slices(parts).batch(EVALUATION_BATCH).prefetch(1)
+
+
+class _Journal(keras.callbacks.Callback):
+    """Writes ``history.csv`` and the best weights after each epoch, before the backup that a resume starts from."""
+
+    def __init__(self, work: Path, first_epoch: int, select: str, report: Callable) -> None:
+        super().__init__()
+        self.path, self.weights = work / "history.csv", work / "best.weights.h5"
+        self.rows = read_history(self.path)[:first_epoch] if self.path.exists() else []
+        self.select, self.report, self.diverged = select, report, False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        if not all(math.isfinite(logs[name]) for name in ("loss", "val_loss")):
+            self.diverged = True
+            self.model.stop_training = True
+            return
+        seconds = time.perf_counter() - self.started
+        self.rows.append(
+            {"epoch": epoch + 1, **{name: logs[name] for name in HISTORY_COLUMNS[1:-1]}, "seconds": seconds}
+        )
+        write_history(self.path, self.rows)
+        self.report(self.rows[-1])
+        if best_epoch(self.rows, self.select) == epoch + 1:
+            with atomic(self.weights) as temporary:
+                self.model.save_weights(temporary)
+
+
+class _EarlyStopping(keras.callbacks.Callback):
+    """Stops when the journal says that validation has not improved for long enough."""
+
+    def __init__(self, journal: _Journal, rule: EarlyStopping) -> None:
+        super().__init__()
+        self.journal, self.rule = journal, rule
+
+    def on_epoch_end(self, epoch, logs=None):
+        if exhausted(self.journal.rows, self.rule):
+            self.model.stop_training = True
+
+
+class _Backup(keras.callbacks.BackupAndRestore):
+    """Keras' backup, made safe against a kill while it is written: each epoch's goes to a folder that appears whole."""
+
+    def __init__(self, folder: Path, journal: _Journal) -> None:
+        self.folder, self.journal = folder, journal
+        super().__init__(self._place(finished_epochs(folder)), delete_checkpoint=False)
+
+    def _place(self, epochs: int, prefix: str = "") -> Path:
+        return self.folder / f"{prefix}epoch-{epochs:04d}"
+
+    def _point_to(self, place: Path) -> None:
+        self.backup_dir = str(place)
+        self._weights_path = str(place / "latest.weights.h5")
+        self._training_metadata_path = str(place / "training_metadata.json")
+
+    def _save_model(self):
+        if self.journal.diverged:
+            return
+        previous, unfinished = Path(self.backup_dir), self._place(self._current_epoch, prefix=".")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        self._point_to(unfinished)
+        super()._save_model()
+        place = unfinished.rename(self._place(self._current_epoch))
+        self._point_to(place)
+        shutil.rmtree(previous, ignore_errors=True)
+
+
+def finished_epochs(folder: Path) -> int:
+    """Number of epochs that the newest whole backup in ``folder`` holds; 0 without one."""
+    return max((int(place.name.removeprefix("epoch-")) for place in folder.glob("epoch-*")), default=0)
+
+
+def exhausted(rows: Sequence[Mapping[str, float]], rule: EarlyStopping) -> bool:
+    """Whether the validation loss has gone ``rule.patience`` epochs without falling by more than ``rule.min_delta``."""
+    best, waited = math.inf, 0
+    for row in rows:
+        if row["val_loss"] < best - rule.min_delta:
+            best, waited = row["val_loss"], 0
+        else:
+            waited += 1
+    return waited >= rule.patience
+
+
+def best_epoch(rows: Sequence[Mapping[str, float]], select: str) -> int:
+    """Number, from 1, of the epoch to keep; 0 without rows.
+
+    ``best`` is the highest validation accuracy, among equals the lowest validation loss, then the earliest.
+    """
+    if select == "last" or not rows:
+        return len(rows)
+    return 1 + min(range(len(rows)), key=lambda i: (-rows[i]["val_accuracy"], rows[i]["val_loss"]))
+
+
+def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Write one row per epoch; numbers are written so that reading gives the same ones back."""
+    with atomic(path) as temporary, temporary.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, HISTORY_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Read what ``write_history`` wrote."""
+    with path.open(newline="") as stream:
+        return [
+            {name: int(text) if name == "epoch" else float(text) for name, text in row.items()}
+            for row in csv.DictReader(stream)
+        ]
+
+
+def fit(
+    model,
+    training: Training,
+    train: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    shuffling_seed: int,
+    work: Path,
+    report: Callable[[dict[str, float]], None] = lambda row: None,
+    tensorboard: Path | None = None,
+) -> Outcome:
+    """Train ``model`` in place, leaving in it the weights of the selected epoch.
+
+    Args:
+        train, validation: (uint8 images, integer labels).
+        work: folder for what a resumed run needs; it holds only files of this very run.
+        report: called with each row of the history as it is finished.
+        tensorboard: folder for TensorBoard logs, or None.
+
+    Returns:
+        Outcome with status ``finished``, or ``diverged`` when a loss stopped being a number.
+    """
+    backup = work / "backup"
+    first_epoch = finished_epochs(backup)
+    journal = _Journal(work, first_epoch, training.select, report)
+    callbacks: list[keras.callbacks.Callback] = [journal]
+    epochs = training.epochs
+    if training.early_stopping:
+        callbacks.append(_EarlyStopping(journal, training.early_stopping))
+        epochs = first_epoch if exhausted(journal.rows, training.early_stopping) else epochs
+    if tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(tensorboard, profile_batch=0))
+    callbacks.append(_Backup(backup, journal))
+    model.compile(
+        optimizer(training),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=training.jit_compile,
+    )
+    images, labels = train
+    model.fit(
+        training_batches(images, labels, training.batch_size, range(first_epoch, epochs), shuffling_seed),
+        steps_per_epoch=math.ceil(len(images) / training.batch_size),
+        epochs=epochs,
+        validation_data=batches_in_order(*validation),
+        callbacks=callbacks,
+        shuffle=False,  # the dataset already is
+        verbose=0,
+    )
+    if journal.rows:
+        model.load_weights(journal.weights)
+    return Outcome(
+        "diverged" if journal.diverged else "finished", journal.rows, best_epoch(journal.rows, training.select)
+    )

@@ -1,0 +1,120 @@
+"""Get a data set, check it, and write it in the one form that every later stage reads.
+
+Writes ``data.npz`` (x_train, y_train, x_test, y_test: uint8 images NHWC, int64 labels) and then ``manifest.json``,
+which describes it. Equal data give equal bytes: neither file holds a time or a path of this machine.
+"""
+
+import argparse
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convlab.cli import run
+from convlab.data import MANIFEST_FORMAT, Dataset, first_images
+from convlab.errors import UserError
+from convlab.files import array_sha256, write_arrays, write_json
+from convlab.sources import KINDS, Kind
+
+log = logging.getLogger("prepare")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", required=True, help="the data set's name in the config")
+    parser.add_argument("--spec", required=True, help='its part of the config, as JSON: {"kind": "digits", ...}')
+    parser.add_argument("--output-dir", required=True, type=Path, help="folder for data.npz and manifest.json")
+    arguments = parser.parse_args(argv)
+
+    name, output = arguments.dataset, arguments.output_dir
+    spec = parse_spec(name, arguments.spec)
+    kind = KINDS[spec["kind"]]
+    dataset, excluded = kind.read(name, spec)
+    dataset = take_first(name, dataset, spec.get("train_images"), spec.get("test_images"))
+
+    manifest = output / "manifest.json"
+    manifest.unlink(
+        missing_ok=True
+    )  # an old one must not describe new arrays, should this job be killed between the two
+    write_arrays(output / "data.npz", **arrays(dataset))
+    write_json(manifest, describe(name, spec, kind, dataset, excluded))
+    log.info(
+        "%s: %d training and %d test images of %s in %d classes; %s, %.1f MB",
+        name,
+        len(dataset.x_train),
+        len(dataset.x_test),
+        "×".join(str(size) for size in dataset.x_train.shape[1:]),
+        len(dataset.classes),
+        output / "data.npz",
+        (output / "data.npz").stat().st_size / 1e6,
+    )
+
+
+def parse_spec(name: str, text: str) -> dict[str, Any]:
+    """The data set's spec from JSON; UserError where it is not an object with a kind that we know."""
+    try:
+        spec = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"--spec of {name} is not valid JSON ({error}); write an object with a kind") from None
+    kind = spec.get("kind") if isinstance(spec, dict) else None
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise UserError(f"datasets.{name}.kind {kind!r} is not known; choose one of {', '.join(sorted(KINDS))}")
+    return spec
+
+
+def take_first(name: str, dataset: Dataset, train_images: int | None, test_images: int | None) -> Dataset:
+    """The first images of every class, in the classes' proportions: a quick look at a part of the data.
+
+    Raises UserError where a number is not between the number of classes and the number of images.
+    """
+    for part, size in (("train", train_images), ("test", test_images)):
+        if size is None:
+            continue
+        labels = getattr(dataset, f"y_{part}")
+        if isinstance(size, bool) or not isinstance(size, int) or not len(dataset.classes) <= size <= len(labels):
+            raise UserError(
+                f"datasets.{name}.{part}_images {size!r} is not possible; "
+                f"choose {len(dataset.classes)} (one per class) to {len(labels)}, or null for all"
+            )
+        chosen = first_images(labels, size)
+        dataset = replace(dataset, **{f"x_{part}": getattr(dataset, f"x_{part}")[chosen], f"y_{part}": labels[chosen]})
+    return dataset
+
+
+def arrays(dataset: Dataset) -> dict[str, np.ndarray]:
+    """The four arrays by the names they have in ``data.npz``."""
+    return {name: getattr(dataset, name) for name in ("x_train", "y_train", "x_test", "y_test")}
+
+
+def describe(name: str, spec: Mapping[str, Any], kind: Kind, dataset: Dataset, excluded: list[str]) -> dict[str, Any]:
+    """The manifest. It is what later stages depend on, so it holds what the data are and not how they got here."""
+    return {
+        "format": MANIFEST_FORMAT,
+        "dataset": name,
+        "kind": spec["kind"],
+        "source": kind.source,
+        "homepage": kind.homepage,
+        "licence": kind.licence,
+        "citation": kind.citation,
+        "train_images": spec.get("train_images"),
+        "test_images": spec.get("test_images"),
+        "classes": dataset.classes,
+        "counts": {
+            part: dict(zip(dataset.classes, np.bincount(labels, minlength=len(dataset.classes)), strict=True))
+            for part, labels in (("train", dataset.y_train), ("test", dataset.y_test))
+        },
+        "input_shape": dataset.x_train.shape[1:],
+        "arrays": {
+            key: {"sha256": array_sha256(array), "shape": array.shape, "dtype": str(array.dtype)}
+            for key, array in arrays(dataset).items()
+        },
+        "excluded": excluded,
+    }
+
+
+if __name__ == "__main__":
+    run(main)

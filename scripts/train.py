@@ -1,0 +1,128 @@
+"""Train one run: build its model, fit it, keep the best epoch, and say how it went in run.json."""
+
+import argparse
+import hashlib
+import json
+import logging
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from convlab import data, provenance
+from convlab.cli import run
+from convlab.code_inputs import code_inputs
+from convlab.files import atomic, read_json, write_json
+from convlab.keras_setup import grow_gpu_memory, keras, tf, use_threads
+from convlab.models import build
+from convlab.specs import Run
+from convlab.training import finished_epochs, fit, write_history
+
+log = logging.getLogger("train")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--spec", required=True, type=Run.model_validate_json, help="the run's spec as JSON")
+    parser.add_argument("--data-dir", required=True, type=Path, help="folder that prepare wrote")
+    parser.add_argument("--output-dir", required=True, type=Path, help="folder for model.keras, history.csv, run.json")
+    parser.add_argument("--threads", type=int, default=1, help="threads of TensorFlow; results depend on their number")
+    arguments = parser.parse_args(argv)
+    spec, output = arguments.spec, arguments.output_dir
+    training = spec.training
+    started = datetime.now(UTC)
+
+    use_threads(arguments.threads)
+    grow_gpu_memory()
+    seeds = data.seed_streams(spec.seed)
+    keras.utils.set_random_seed(seeds["initialisation"])
+
+    manifest = read_json(arguments.data_dir / "manifest.json")
+    images, labels = data.load_train(arguments.data_dir)
+    train, validation = data.split(labels, training.validation_fraction, seeds["split"])
+    train = train[data.subset(labels[train], training.train_size, seeds["subset"])]
+    model = build(spec.model, images.shape[1:], len(manifest["classes"]), training.precision)
+
+    # What a killed run left is taken up again only by the very same run: same spec, data, code and threads.
+    identity = work_identity(spec, manifest, arguments.threads)
+    work = output / f"unfinished-{identity}"
+    for stale in output.glob("unfinished-*"):
+        if stale != work:
+            shutil.rmtree(stale)
+    resumed = finished_epochs(work / "backup")
+    where = "GPU" if tf.config.list_physical_devices("GPU") else f"CPU, {arguments.threads} thread(s)"
+    log.info("%d training and %d validation images; %s", len(train), len(validation), where)
+    if resumed:
+        log.info("taking up again after epoch %d", resumed)
+
+    begin = time.perf_counter()
+    outcome = fit(
+        model,
+        training,
+        (images[train], labels[train]),
+        (images[validation], labels[validation]),
+        seeds["shuffling"],
+        work,
+        report=lambda row: log.info(
+            "epoch %d/%d: loss %.4f, accuracy %.4f, val_loss %.4f, val_accuracy %.4f, %.1f s",
+            *(row["epoch"], training.epochs),
+            *(row[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")),
+        ),
+        tensorboard=output / "tensorboard" if training.tensorboard else None,
+    )
+    fit_seconds = time.perf_counter() - begin
+
+    with atomic(output / "model.keras") as temporary:
+        model.save(temporary)
+    write_history(output / "history.csv", outcome.history)
+    epoch_seconds = sum(row["seconds"] for row in outcome.history)
+    best = outcome.history[outcome.best_epoch - 1] if outcome.history else {}
+    write_json(
+        output / "run.json",
+        {
+            "format": 1,
+            "spec": spec.identity,
+            "spec_hash": spec.spec_hash,
+            "data_sha256": data_sha256(manifest),
+            "status": outcome.status,
+            "parameters": model.count_params(),
+            "train_images": len(train),
+            "validation_images": len(validation),
+            "epochs_run": len(outcome.history),
+            "best_epoch": outcome.best_epoch,
+            "val_accuracy": best.get("val_accuracy"),
+            "val_loss": best.get("val_loss"),
+            "train_seconds": epoch_seconds,
+            "images_per_second": len(train) * len(outcome.history) / epoch_seconds if epoch_seconds else None,
+            "fit_seconds": fit_seconds,
+            "resumed_after_epoch": resumed,
+            "started": started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "peak_memory_mb": provenance.peak_memory_mb(),
+            "threads": arguments.threads,
+            "device": where,
+            "versions": provenance.versions(),
+            "hardware": provenance.hardware(),
+        },
+    )
+    shutil.rmtree(work, ignore_errors=True)
+    log.info("%s after %d epochs; kept epoch %d", outcome.status, len(outcome.history), outcome.best_epoch)
+
+
+def data_sha256(manifest: dict) -> dict[str, str]:
+    """The checksums that tie a run to its data."""
+    return {name: entry["sha256"] for name, entry in manifest["arrays"].items()}
+
+
+def work_identity(spec: Run, manifest: dict, threads: int) -> str:
+    """Hash of all that decides what an unfinished run would become."""
+    digest = hashlib.sha256()
+    for part in (spec.spec_hash, json.dumps(data_sha256(manifest), sort_keys=True), str(threads)):
+        digest.update(part.encode())
+    for path in code_inputs(Path(__file__)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,49 @@
+# The checked study and what the rules share. Nothing here imports NumPy, pandas or TensorFlow: every job parses it.
+import re
+
+from convlab.code_inputs import code_inputs
+from convlab.config import load_study, read_yaml
+from convlab.errors import UserError
+from convlab.specs import canonical_json
+
+try:
+    for path in workflow.configfiles:
+        read_yaml(Path(path))
+    study = load_study(config)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = f"results/{study.study}"
+LOGS = f"{RESULTS}/logs"
+BENCHMARKS = f"{RESULTS}/benchmarks"
+
+
+wildcard_constraints:
+    dataset="|".join(map(re.escape, study.datasets)),
+    variant="|".join(map(re.escape, study.plan.variants)),
+    seed=r"\d+",
+
+
+def code(script):
+    """The script and the modules that it imports, so that an edit reruns what it affects and nothing else."""
+    return [os.path.relpath(path) for path in code_inputs(SCRIPTS / f"{script}.py")]
+
+
+def of_all_runs(pattern):
+    """The files of every run that the config names; results are never searched for what happens to lie there."""
+    return [
+        pattern.format(dataset=dataset, variant=variant, seed=seed)
+        for dataset in study.datasets
+        for variant in study.plan.variants
+        for seed in study.seeds
+    ]
+
+
+def of_all_datasets(pattern):
+    """The files of every dataset that the config names."""
+    return [pattern.format(dataset=dataset) for dataset in study.datasets]
+
+
+def templates():
+    """What the report is made from, beside the tables and figures."""
+    return sorted(os.path.relpath(path) for path in (ROOT / "report").rglob("*") if path.is_file())

@@ -1,0 +1,33 @@
+# Tables and figures over all runs. Its parameter is the config without what only explains, so that a caption does not
+# compute anything again; the files' names follow from it, since thousands of them would not fit a command line.
+COMPARE_TABLES = ["runs", "variants", "comparisons", "trends", "per_class"]
+
+
+rule compare:
+    input:
+        code=local(code("compare")),
+        data=ancient(of_all_datasets(rules.prepare.output.data)),
+        manifests=of_all_datasets(rules.prepare.output.manifest),
+        runs=of_all_runs(rules.train.output.run),
+        histories=of_all_runs(rules.train.output.history),
+        metrics=of_all_runs(rules.evaluate.output.metrics),
+        predictions=of_all_runs(rules.evaluate.output.predictions),
+        features=of_all_runs(rules.evaluate.output.features),
+    output:
+        tables=expand(f"{RESULTS}/compare/{{table}}.{{suffix}}", table=COMPARE_TABLES, suffix=["csv", "md", "tex"]),
+        summary=ensure(f"{RESULTS}/compare/summary.json", non_empty=True),
+        figures=directory(f"{RESULTS}/compare/figures"),
+    log:
+        f"{LOGS}/compare.log",
+    benchmark:
+        f"{BENCHMARKS}/compare.tsv"
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        settings=canonical_json(study.settings),
+    message:
+        "Compare all runs"
+    shell:
+        "python {input.code[0]:q} --settings {params.settings:q} --results-dir $(dirname $(dirname {output.summary:q}))"
+        " > {log:q} 2>&1"
