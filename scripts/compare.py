@@ -1,0 +1,340 @@
+"""Compare all runs of a study: tables with statistics, figures, and summary.json, which the report is written from.
+
+The runs are those that the config names; a run whose spec or data are not the config's is refused.
+"""
+
+import argparse
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from convlab import data, metrics, results
+from convlab.cli import run
+from convlab.config import Study, load_study
+from convlab.errors import UserError
+from convlab.figures import examples
+from convlab.figures import results as charts
+from convlab.figures.style import save, use_style
+from convlab.files import read_arrays, read_json, write_json
+from convlab.tables import write_table
+
+EXAMPLES = 12
+"""Images shown of each kind."""
+
+DETAILED = 6
+"""Variants whose errors, filters and feature maps are shown: base models first, then the chosen one."""
+
+log = logging.getLogger("compare")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What train and evaluate left, by (dataset, variant, seed)."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    runs: dict[tuple[str, str, int], Mapping] = field(default_factory=dict)
+    evaluations: dict[tuple[str, str, int], Mapping] = field(default_factory=dict)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--settings", required=True, type=json.loads, help="the config as JSON, texts may be missing")
+    parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
+    arguments = parser.parse_args(argv)
+    study, folder = load_study(arguments.settings), arguments.results_dir
+    output, plan = folder / "compare", study.plan
+
+    loaded = load_runs(study, folder)
+    manifests = {dataset: read_json(folder / "prepare" / dataset / "manifest.json") for dataset in study.datasets}
+    classes = {dataset: manifest["classes"] for dataset, manifest in manifests.items()}
+
+    runs = results.runs_table(loaded.rows)
+    variants = results.variants_table(runs, plan)
+    comparisons = results.comparisons_table(runs, plan, study.statistics.rope)
+    trends = results.trends_table(runs, plan)
+    per_class = results.per_class_table(loaded.evaluations, classes)
+    chosen = {dataset: results.chosen_variant(variants, dataset) for dataset in study.datasets}
+
+    use_style()
+    figures_folder = output / "figures"
+    shutil.rmtree(figures_folder, ignore_errors=True)
+    figures_folder.mkdir(parents=True)
+    figures = []
+    tables = results.Tables(runs, variants, comparisons, trends, per_class)
+    for dataset in study.datasets:
+        for figure in draw(study, dataset, tables, loaded, folder, classes[dataset], chosen[dataset]):
+            save(figure.pop("figure"), figures_folder / figure["file"])
+            figures.append(figure)
+
+    write_table(runs, output / "runs", "Every run of the study")
+    write_table(variants, output / "variants", "Every variant: mean over seeds with SD, SE and 95 % t interval")
+    write_table(comparisons, output / "comparisons", "Differences to the reference with simultaneous 95 % intervals")
+    write_table(trends, output / "trends", "Trends over ordered factors")
+    write_table(per_class, output / "per_class", "Precision, recall and F1 by class, means over seeds")
+    write_json(
+        output / "summary.json",
+        {
+            "format": 1,
+            "classes": classes,
+            "test_images": {
+                dataset: sum(manifest["counts"]["test"].values()) for dataset, manifest in manifests.items()
+            },
+            "chosen": chosen,
+            "confusions": {
+                dataset: {
+                    variant: results.summed_confusion(loaded.evaluations, dataset, variant)
+                    for variant in detailed(study, chosen[dataset])
+                }
+                for dataset in study.datasets
+            },
+            "figures": figures,
+            "training": training_summary(loaded),
+        },
+    )
+    log.info("%d runs, %d comparisons, %d figures", len(runs), len(comparisons), len(figures))
+
+
+def load_runs(study: Study, folder: Path) -> Loaded:
+    """Read every run that the config names, and refuse those that are not what it asks for."""
+    loaded = Loaded()
+    for dataset in study.datasets:
+        manifest = read_json(folder / "prepare" / dataset / "manifest.json")
+        checksums = {name: entry["sha256"] for name, entry in manifest["arrays"].items()}
+        for variant in study.plan.variants.values():
+            for seed in study.seeds:
+                place = Path(dataset, variant.name, f"seed-{seed}")
+                trained = read_json(folder / "train" / place / "run.json")
+                evaluated = read_json(folder / "evaluate" / place / "metrics.json")
+                expected = study.run(dataset, variant.name, seed).spec_hash
+                for path, found in (("train", trained), ("evaluate", evaluated)):
+                    if found["spec_hash"] != expected:
+                        raise UserError(
+                            f"{folder / path / place} holds a run with spec hash {found['spec_hash']}, but the config "
+                            f"asks for {expected}; delete that folder and run snakemake again"
+                        )
+                if trained["data_sha256"] != checksums:
+                    raise UserError(
+                        f"{folder / 'train' / place} was trained on other data than {folder / 'prepare' / dataset} "
+                        "holds; delete that folder and run snakemake again"
+                    )
+                key = (dataset, variant.name, seed)
+                loaded.runs[key], loaded.evaluations[key] = trained, evaluated
+                cost = study.plan.costs[dataset, variant.name]
+                loaded.rows.append(results.run_row(dataset, variant, seed, cost, trained, evaluated))
+    return loaded
+
+
+def detailed(study: Study, chosen: str | None) -> list[str]:
+    """Variants whose errors and features are shown: the base models, then the chosen variant."""
+    bases = [name for name in study.plan.variants if name in study.models]
+    extra = [chosen] if chosen and chosen not in bases else []
+    return bases[: DETAILED - len(extra)] + extra
+
+
+def training_summary(loaded: Loaded) -> dict[str, Any]:
+    """Machine, versions and times over all runs, for the report's provenance."""
+    runs = list(loaded.runs.values())
+    return {
+        "runs": len(runs),
+        "train_seconds": sum(entry["train_seconds"] for entry in runs),
+        "first_started": min(entry["started"] for entry in runs),
+        "last_finished": max(entry["finished"] for entry in runs),
+        "peak_memory_mb": max(entry["peak_memory_mb"] for entry in runs),
+        "devices": sorted({entry["device"] for entry in runs}),
+        "hardware": distinct(entry["hardware"] for entry in runs),
+        "versions": distinct(entry["versions"] for entry in runs),
+        "resumed": sum(entry["resumed_after_epoch"] > 0 for entry in runs),
+    }
+
+
+def distinct(values: Iterator[Mapping]) -> list[Mapping]:
+    """Different values, in the order of their first appearance."""
+    return list({json.dumps(value, sort_keys=True): value for value in values}.values())
+
+
+def draw(
+    study: Study,
+    dataset: str,
+    tables: results.Tables,
+    loaded: Loaded,
+    folder: Path,
+    classes: list[str],
+    chosen: str | None,
+) -> Iterator[dict[str, Any]]:
+    """Every figure of one dataset with what the report says about it: file, section, title, caption."""
+    plan = study.plan
+    variants = tables.variants[tables.variants["dataset"] == dataset]
+    runs = tables.runs[tables.runs["dataset"] == dataset]
+    order = list(variants["variant"])
+    looks = {name: position for position, name in enumerate(order)}
+    labels = dict(zip(variants["variant"], variants["label"], strict=True))
+    intervals = dict(
+        zip(
+            variants["variant"],
+            variants[["test_accuracy_ci_low", "test_accuracy_ci_high"]].itertuples(index=False, name=None),
+            strict=True,
+        )
+    )
+    accuracies = {
+        name: group.sort_values("seed")["test_accuracy"].to_numpy() for name, group in runs.groupby("variant")
+    }
+
+    def entry(section: str, name: str, title: str, caption: str, figure: Any, **more: Any) -> dict[str, Any]:
+        return {
+            "file": f"{dataset}-{name}",
+            "section": section,
+            "dataset": dataset,
+            "title": title,
+            "caption": caption,
+            "figure": figure,
+            **more,
+        }
+
+    def seeds_figure(names: list[str], texts: list[str], xlabel: str) -> Any:
+        return charts.every_seed(
+            texts,
+            [accuracies[name] for name in names],
+            [tuple(None if pd.isna(v) else v for v in intervals[name]) for name in names],
+            [looks[name] for name in names],
+            xlabel,
+        )
+
+    every = "Each point is one seed, the bar the mean, the line its 95 % t interval."
+    yield entry(
+        "overview",
+        "accuracy",
+        "Test accuracy of every variant",
+        every,
+        seeds_figure(order, [labels[n] for n in order], ""),
+    )
+    for question in plan.questions.values():
+        rows = tables.comparisons
+        rows = rows[(rows["dataset"] == dataset) & (rows["experiment"] == question.name)]
+        if question.levels:
+            names = [level.variant for level in question.levels]
+            texts, xlabel = [level.label for level in question.levels], question.factor.replace("_", " ").capitalize()
+        else:
+            names = [question.reference, *question.variants]
+            texts, xlabel = [labels[name] for name in names], ""
+        yield entry(
+            "question", f"{question.name}-seeds", "Every seed", every, seeds_figure(names, texts, xlabel),
+            question=question.name,
+        )  # fmt: skip
+        sides = [results.contrast_labels(plan, question, name) for name in rows["variant"]]
+        yield entry(
+            "question", f"{question.name}-differences", "Differences to the reference",
+            "Points are differences of mean test accuracy, lines simultaneous 95 % intervals; the shaded band is the "
+            f"region of practical equivalence, ± {100 * study.statistics.rope:g} percentage points.",
+            charts.forest(
+                rows,
+                [f"{variant} − {reference}" for variant, reference in sides],
+                study.statistics.rope,
+                [looks[name] for name in rows["variant"]],
+            ),
+            question=question.name,
+        )  # fmt: skip
+
+    histories = {
+        labels[name]: [
+            pd.read_csv(folder / "train" / dataset / name / f"seed-{seed}" / "history.csv")
+            for seed in study.seeds
+            if loaded.runs[dataset, name, seed]["epochs_run"]
+        ]
+        for name in order
+    }
+    histories = {label: frames for label, frames in histories.items() if frames}
+    if histories:
+        yield entry(
+            "curves", "curves", "Learning curves",
+            "Marked lines: validation, mean over seeds with the range of the seeds shaded; thin lines: training.",
+            charts.learning_curves(histories, {labels[name]: looks[name] for name in order}),
+        )  # fmt: skip
+    yield entry(
+        "costs", "costs", "Accuracy against cost",
+        "Mean test accuracy with the SD over seeds against what a variant costs.",
+        charts.accuracy_against_costs(variants, [looks[name] for name in order]),
+    )  # fmt: skip
+
+    images, truth = data.load_test(folder / "prepare" / dataset)
+    reliability = {}
+    for name in detailed(study, chosen):
+        finished = [seed for seed in study.seeds if loaded.runs[dataset, name, seed]["status"] == "finished"]
+        if not finished:
+            continue
+        place = folder / "evaluate" / dataset / name
+        probabilities = np.stack(
+            [read_arrays(place / f"seed-{seed}" / "predictions.npz")["probabilities"] for seed in finished]
+        )
+        reliability[labels[name]] = np.mean([metrics.reliability(p, truth) for p in probabilities], axis=0)
+        yield from error_figures(entry, name, labels[name], probabilities, images, truth, classes)
+        features = read_arrays(place / f"seed-{finished[0]}" / "features.npz")
+        yield from feature_figures(entry, name, labels[name], finished[0], features, images)
+    if reliability:
+        yield entry(
+            "calibration", "calibration", "Calibration",
+            f"Accuracy against confidence in {metrics.CALIBRATION_BINS} bins of equally many images, mean over seeds.",
+            charts.calibration(reliability, {labels[name]: looks[name] for name in order}),
+        )  # fmt: skip
+
+
+def error_figures(entry, name, label, probabilities, images, truth, classes) -> Iterator[dict[str, Any]]:
+    """Confusion, predictions, confident mistakes and disputed images of one variant; each by a rule, none by hand."""
+    count = len(probabilities)
+    predicted = probabilities.argmax(axis=2)
+    mean, right = probabilities.mean(axis=0), (predicted == truth).sum(axis=0)
+    matrix = sum(metrics.confusion_matrix(truth, row, labels=np.arange(len(classes))) for row in predicted)
+    yield entry(
+        "errors", f"{name}-confusion", f"Confusion of {label}",
+        f"Share of each true class predicted as each class, over {count} seeds; below 0.5 % is left empty.",
+        charts.confusion(matrix, classes), variant=name,
+    )  # fmt: skip
+    kinds = {
+        "predictions": (
+            "Predictions", "The first test image of every class; green where most seeds are right.",
+            np.unique(truth, return_index=True)[1][:EXAMPLES],
+        ),
+        "mistakes": (
+            "Confident mistakes", "Test images that every seed gets wrong, the surest (mean over seeds) first.",
+            metrics.confident_mistakes(probabilities, truth, EXAMPLES),
+        ),
+        "disputed": (
+            "Disputed images", "Test images that some seeds get right and others wrong, the most even splits first.",
+            metrics.disputed(probabilities, truth, EXAMPLES),
+        ),
+    }  # fmt: skip
+    for kind, (title, rule, chosen) in kinds.items():
+        titles = examples.prediction_titles(truth[chosen], mean[chosen], classes, right[chosen], count)
+        colours = [examples.RIGHT if 2 * n > count else examples.WRONG for n in right[chosen]]
+        yield entry(
+            "errors", f"{name}-{kind}", f"{title} of {label}", rule,
+            examples.image_grid(images[chosen], titles, colours, empty="No test image fits the rule."),
+            variant=name, grid=True, test_images=chosen.tolist(),
+        )  # fmt: skip
+
+
+def feature_figures(entry, name, label, seed, features, images) -> Iterator[dict[str, Any]]:
+    """Learned filters and feature maps of one variant's first finished seed; nothing for a dense model."""
+    if "filters" in features:
+        yield entry(
+            "features", f"{name}-filters", f"Learned filters of {label}",
+            f"Kernels of the first convolution, seed {seed}, on one scale: red positive, blue negative.",
+            examples.filters(features["filters"]), variant=name, grid=True,
+        )  # fmt: skip
+    if "feature_maps" in features:
+        yield entry(
+            "features", f"{name}-maps", f"Feature maps of {label}",
+            f"What the first convolution makes of fixed test images (the first of each class), seed {seed}; one scale.",
+            examples.feature_maps(images[features["images"]], features["feature_maps"].astype(np.float32)),
+            variant=name, grid=True,
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    run(main)

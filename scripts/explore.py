@@ -23,8 +23,9 @@ log = logging.getLogger("explore")
 
 NEAR_DUPLICATE_RMS = 10.0
 """Root mean square difference over all pixels and channels, in grey levels of 255, up to which a test image counts as a
-near duplicate of a training image. In Fashion-MNIST the pairs below it are one photograph twice, or one garment twice;
-from about 15 on ordinary look-alikes come in (trousers first), and at 20 the labels begin to disagree."""
+near duplicate of a training image. Looked at in Fashion-MNIST: nearly all pairs below it show one photograph or one
+garment twice (of a few trousers one cannot tell); from about 15 on ordinary look-alikes come in, trousers first, and up
+to 20 there are pairs whose labels disagree."""
 
 PAIRS_SHOWN = 8
 """Pairs in the figure and in summary.json: the closest ones, each test image once."""
@@ -355,7 +356,8 @@ def summarise(
         "duplicates": {
             "threshold_rms": NEAR_DUPLICATE_RMS,
             "rule": "a test image is a near duplicate of a training image when the root mean square difference of "
-            f"their pixels is at most {NEAR_DUPLICATE_RMS:g} of 255 grey levels; an exact one differs in no pixel",
+            f"their pixels is at most {NEAR_DUPLICATE_RMS:g} of 255 grey levels; an exact one differs in no pixel; "
+            "a copy that was moved, recoloured or encoded again can lie above that",
             "exact_test_images": duplicates.exact_images,
             "exact_pairs": duplicates.exact_pairs,
             "near_test_images": duplicates.near_images,

@@ -34,7 +34,7 @@ from convlab.specs import (
 )
 
 SLUG = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
-TEXTS = {"question", "title", "description", "why", "label", "caption", "report"}
+TEXTS = {"question", "description", "why", "report"}
 """Keys that only explain: nothing but the report depends on them."""
 
 _models = TypeAdapter(Model)

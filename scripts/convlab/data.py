@@ -134,8 +134,8 @@ def _read(directory: Path, names: Iterable[str]) -> tuple[dict[str, np.ndarray],
         raise UserError(f"{path} is damaged ({error}); {remedy}") from None
     for name, array in arrays.items():
         dtype, dimensions = (np.uint8, 4) if name.startswith("x_") else (np.int64, 1)
-        if array.dtype != dtype or array.ndim != dimensions:
-            raise UserError(f"{path}: {name} is {array.dtype} with {array.ndim} dimensions; {remedy}")
+        if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != dimensions:
+            raise UserError(f"{path}: {name} is not an array of {np.dtype(dtype)} with rank {dimensions}; {remedy}")
         if array_sha256(array) != manifest["arrays"][name]["sha256"]:
             raise UserError(f"{path}: {name} is not the array that manifest.json describes (sha256 differs); {remedy}")
     return arrays, tuple(manifest["classes"])

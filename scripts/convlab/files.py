@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import os
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +17,7 @@ from convlab.errors import UserError
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``, same suffixes; it replaces ``path`` if the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.{path.name}")
     try:
         yield temporary
         temporary.replace(path)
@@ -56,11 +56,14 @@ def read_arrays(path: Path) -> Mapping[str, np.ndarray]:
     """Read all arrays of an ``.npz`` without unpickling anything; a damaged file is a UserError that names it."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run snakemake again to make it") from None
     except Exception as error:  # zipfile and NumPy raise a dozen types for a damaged archive
         raise UserError(f"{path} is damaged ({error}); delete it and run snakemake again") from None
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):  # what NumPy gives for a damaged member
+        raise UserError(f"{path} is damaged; delete it and run snakemake again")
+    return arrays
 
 
 def array_sha256(array: np.ndarray) -> str:

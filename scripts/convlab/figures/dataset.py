@@ -46,7 +46,7 @@ def class_distribution(classes: Sequence[str], train: np.ndarray, test: np.ndarr
             if len(blocks) == 1:
                 for y, count in zip(position + offset, counts[block], strict=True):
                     axis.text(count + largest * 0.008, y, f"{count:,}", va="center", fontsize=7, color="#444444")
-        axis.set_yticks(position, [shorten_name(classes[i], 24 if len(blocks) == 1 else 14) for i in block])
+        axis.set_yticks(position, [shorten_name(classes[i], 24 if len(blocks) == 1 else 17) for i in block])
         axis.tick_params(axis="y", labelsize=9 if rows <= 12 else 7)
         axis.set_ylim(rows - 0.5, -0.5)
         axis.set_xlim(0, largest * 1.09)
@@ -141,8 +141,8 @@ def intensities(histogram: np.ndarray) -> Figure:
         axis.set_xlim(-6 / scale, 261 / scale)
         axis.legend(loc="upper center", fontsize=8, framealpha=0.9)
         axis.set_xlabel("pixel intensity (dashed: the mean)")
-    top = max(axes[0].get_ylim()[1], 1.0)
-    axes[0].set_ylim(top=top * 4 ** max(1, channels - 1))  # room for the legend
+    bars = (histogram.reshape(channels, -1, VALUES_PER_BIN).sum(axis=2) / histogram.sum(axis=1, keepdims=True)).ravel()
+    axes[0].set_ylim(bars[bars > 0].min() / 1.5, min(bars.max() * 40, 1.6))  # room for the legend
     axes[0].set_ylabel(f"training pixels per {VALUES_PER_BIN} values")
     return figure
 
@@ -202,6 +202,8 @@ def raster(image: np.ndarray) -> np.ndarray:
 
 def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
     """Images (n, height, width, channels) as one raster with white gaps, row by row; missing ones are white."""
+    if (scale := -(-28 // images.shape[2])) > 1:  # a gap of one pixel beside images of eight would be a stripe
+        images = images.repeat(scale, axis=1).repeat(scale, axis=2)
     n, height, width, _ = images.shape
     gap = max(1, width // 28)
     rows = -(-n // columns)
@@ -230,7 +232,7 @@ def _titled_rasters(rasters: Sequence[np.ndarray], classes: Sequence[str], colum
     cell_width = (WIDTH - 2 * margin - (columns - 1) * gap) / columns
     cell_height = cell_width * height / width
     size = 9 if columns <= 5 else 7 if columns <= 8 else 5.5
-    title_height = size * 1.45 / 72
+    title_height = size * 1.45 / 72 + 0.04
     pitch = title_height + cell_height + 0.07
     figure = plt.figure(figsize=(WIDTH, rows * pitch + margin))
     figure.set_layout_engine("none")

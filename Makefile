@@ -1,0 +1,64 @@
+# convlab. `make run` answers config.yaml; `make help` lists the rest.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+STUDY ?= config.yaml
+# `make run GPU=1` installs TensorFlow with CUDA instead of the CPU build.
+BUILD := $(if $(GPU),gpu,cpu)
+# More for Snakemake, e.g. make run ARGS="--forcerun report".
+ARGS ?=
+
+BIN := $(VENV)/bin
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+INSTALL := requirements/install.sh
+
+.PHONY: help run demo plan test test-fast lint format lock bench install clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.installed-$(BUILD): requirements/$(BUILD).txt
+	$(INSTALL) $(VENV) $(PYTHON) requirements/$(BUILD).txt
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-$(BUILD) requirements/dev.txt
+	$(INSTALL) $(VENV) $(PYTHON) requirements/dev.txt
+	touch $@
+
+install: $(VENV)/.installed-$(BUILD)  ## make .venv with the pinned dependencies (GPU=1 for CUDA)
+
+run: install  ## run a study to its report (STUDY=studies/x.yaml, CORES=n, GPU=1)
+	$(SNAKEMAKE) --configfile $(STUDY) $(ARGS)
+
+demo: install  ## the whole suite on scikit-learn's digits, offline
+	$(SNAKEMAKE) --configfile studies/demo.yaml $(ARGS)
+
+test: $(VENV)/.installed-dev  ## all tests, the end-to-end part included
+	$(BIN)/pytest
+
+test-fast: $(VENV)/.installed-dev  ## the tests that need no Snakemake and no full training
+	$(BIN)/pytest -m "not slow"
+
+lint: $(VENV)/.installed-dev  ## ruff, snakefmt, snakemake --lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(SNAKEMAKE) --lint
+
+format: $(VENV)/.installed-dev  ## format Python and Snakemake files
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt Snakefile workflow
+
+lock: $(VENV)/.installed-dev  ## pin the newest allowed versions again: requirements/*.txt, envs/*.yaml
+	$(BIN)/python requirements/lock.py
+
+bench: $(VENV)/.installed-dev  ## the suite against a notebook-like script, on this machine
+	$(BIN)/python benchmarks/bench.py
+
+clean:  ## remove results and Snakemake's memory of them; .venv stays
+	rm -rf results .snakemake

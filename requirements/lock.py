@@ -1,0 +1,102 @@
+"""Pin requirements/*.in as hashed requirements/*.txt for Python 3.11 to 3.13, and write the same pins to envs/*.yaml.
+
+`make lock` runs it. Needs uv for resolving; `--envs` only writes envs/*.yaml again from the pins that are there.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+FOLDER = Path(__file__).parent
+ENVS = FOLDER.parent / "envs"
+PYTHON = "3.12"
+"""Python of the conda environments."""
+
+LOCKS = {"cpu": [], "gpu": ["-c", "cpu.txt"], "dev": []}
+
+ENVIRONMENTS = {
+    "analysis": "Data, figures, statistics, report: everything but TensorFlow.",
+    "tensorflow": "Training and evaluation on CPUs.",
+    "tensorflow-gpu": "Training and evaluation on NVIDIA GPUs; name it in the rules' conda directive to use it.",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--envs", action="store_true", help="only write envs/*.yaml")
+    if not parser.parse_args().envs:
+        for name, more in LOCKS.items():
+            command = ["uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-annotate"]
+            command += ["--no-header", "--upgrade", "--python-version", "3.11", *more]
+            subprocess.run([*command, f"{name}.in", "-o", f"{name}.txt"], cwd=FOLDER, check=True)
+    for name in ENVIRONMENTS:
+        (ENVS / f"{name}.yaml").write_text(environment(name))
+
+
+def environment(name: str) -> str:
+    """The text of ``envs/<name>.yaml``."""
+    pins = pinned("gpu" if name.endswith("gpu") else "cpu")
+    if name == "analysis":
+        needless = tensorflow_only()
+        pins = [pin for pin in pins if pin.split("==")[0] not in needless]
+    lines = [
+        f"# {ENVIRONMENTS[name]}",
+        "# Written by requirements/lock.py from the pins in requirements/: `make lock`.",
+        "channels:",
+        "  - conda-forge",
+        "dependencies:",
+        f"  - python={PYTHON}",
+        "  - pip",
+        "  - pip:",
+        *(f"      - {pin}" for pin in pins),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def pinned(lock: str) -> list[str]:
+    """``name==version`` of everything in a lock file that a conda environment on Linux gets."""
+    marked = {"python_version": PYTHON, "python_full_version": f"{PYTHON}.0", "sys_platform": "linux"}
+    marked |= {"platform_system": "Linux", "platform_machine": "x86_64", "os_name": "posix"}
+    pins = []
+    for line in (FOLDER / f"{lock}.txt").read_text().splitlines():
+        if line and not line.startswith((" ", "#")):
+            requirement = Requirement(line.rstrip(" \\"))
+            if requirement.marker is None or requirement.marker.evaluate(marked):
+                extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+                pins.append(f"{requirement.name}{extras}{requirement.specifier}")
+    return pins
+
+
+def tensorflow_only() -> set[str]:
+    """Packages that are pinned for TensorFlow alone: what base.in does not need."""
+    from importlib.metadata import distribution
+
+    needed, waiting = (
+        set(),
+        [
+            Requirement(line)
+            for line in (FOLDER / "base.in").read_text().splitlines()
+            if line.strip() and not line.startswith("#")
+        ],
+    )
+    while waiting:
+        requirement = waiting.pop()
+        name = requirement.name.lower().replace("_", "-")
+        known = (name, frozenset(requirement.extras))
+        if known in needed:
+            continue
+        needed.add(known)
+        for text in distribution(name).requires or []:
+            dependency = Requirement(text)
+            extras = ["", *requirement.extras]
+            if dependency.marker is None or any(dependency.marker.evaluate({"extra": extra}) for extra in extras):
+                waiting.append(dependency)
+    names = {name for name, _ in needed}
+    return {pin.split("==")[0] for pin in pinned("cpu")} - names
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""Figures that show images: predictions, mistakes, disputed images, learned filters, feature maps."""
+
+import textwrap
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from convlab.figures.style import WIDTH
+
+RIGHT, WRONG = "#00703C", "#B3261E"
+
+
+def image_grid(
+    images: np.ndarray, titles: Sequence[str], colours: Sequence[str] | None = None, columns: int = 6, empty: str = ""
+) -> Figure:
+    """Images in rows with a short title each.
+
+    Args:
+        images: uint8 (n, height, width, channels); n may be 0, then ``empty`` is written instead.
+        titles: text above each image; line breaks are kept.
+        colours: colour of each title.
+    """
+    if not len(images):
+        figure, axis = plt.subplots(figsize=(WIDTH, 0.7))
+        axis.axis("off")
+        axis.text(0, 0.5, empty, va="center", fontsize=9)
+        return figure
+    rows = -(-len(images) // columns)
+    lines = max(title.count("\n") + 1 for title in titles)
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, rows * (WIDTH / columns + 0.13 * lines)), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for index, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        show(axis, image)
+        axis.set_title(
+            titles[index], fontsize=7, fontweight="normal", color=colours[index] if colours else "black", pad=3
+        )
+    return figure
+
+
+def show(axis, image: np.ndarray, **options) -> None:
+    """Draw one image, grey or RGB, pixel for pixel."""
+    axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, interpolation="nearest", **options)
+    axis.axis("off")
+
+
+def prediction_titles(
+    truth: np.ndarray, mean_probabilities: np.ndarray, classes: Sequence[str], right_runs: np.ndarray, runs: int
+) -> list[str]:
+    """Titles: the true class, the class that the runs prefer with its mean probability, and how many runs are right."""
+    titles = []
+    for label, row, right in zip(truth, mean_probabilities, right_runs, strict=True):
+        guess = int(row.argmax())
+        preferred = f"→ {shortened(classes[guess])} {100 * row[guess]:.0f} %"
+        titles.append(f"{shortened(classes[label])}\n{preferred}\n{right} of {runs} right")
+    return titles
+
+
+def shortened(name: str) -> str:
+    return textwrap.shorten(name, 18, placeholder="…") if " " in name else name[:18]
+
+
+def filters(kernels: np.ndarray) -> Figure:
+    """Kernels of a first convolution on one shared scale, zero in the middle (grey); RGB kernels as colour.
+
+    Args:
+        kernels: (height, width, channels, filters); channels 1 or 3, others are averaged.
+    """
+    count = kernels.shape[-1]
+    columns = min(count, 16)
+    rows = -(-count // columns)
+    bound = float(np.abs(kernels).max()) or 1.0
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 0.25 + rows * WIDTH / columns), squeeze=False)
+    mappable = None
+    for axis in axes.flat:
+        axis.axis("off")
+    for index, axis in zip(range(count), axes.flat, strict=False):
+        kernel = kernels[..., index]
+        if kernel.shape[-1] == 3:
+            axis.imshow(0.5 + 0.5 * kernel / bound, interpolation="nearest")
+        else:
+            mappable = axis.imshow(
+                kernel.mean(axis=-1), cmap="RdBu_r", vmin=-bound, vmax=bound, interpolation="nearest"
+            )
+    if mappable is not None:
+        figure.colorbar(mappable, ax=axes, location="right", shrink=0.9, aspect=12, label="weight")
+    return figure
+
+
+def feature_maps(images: np.ndarray, maps: np.ndarray, count: int = 12) -> Figure:
+    """Feature maps of one layer on fixed images: a row per image, all on one shared scale.
+
+    Args:
+        images: uint8 (n, height, width, channels).
+        maps: (n, height, width, filters).
+        count: filters shown, the first ones.
+    """
+    count = min(count, maps.shape[-1])
+    figure, axes = plt.subplots(
+        len(images), count + 1, figsize=(WIDTH, 0.15 + len(images) * WIDTH / (count + 1)), squeeze=False
+    )
+    top = float(maps[..., :count].max()) or 1.0
+    low = float(min(maps[..., :count].min(), 0.0))
+    for row, (image, stack) in enumerate(zip(images, maps, strict=True)):
+        show(axes[row, 0], image)
+        for index in range(count):
+            axis = axes[row, index + 1]
+            axis.imshow(stack[..., index], cmap="viridis", vmin=low, vmax=top, interpolation="nearest")
+            axis.axis("off")
+            if row == 0:
+                axis.set_title(str(index + 1), fontsize=6.5, fontweight="normal", pad=2)
+    axes[0, 0].set_title("input", fontsize=6.5, fontweight="normal", pad=2)
+    return figure

@@ -1,0 +1,859 @@
+"""What the statistics promise: published numbers, independent implementations, limits, and the exact sentences."""
+
+import ast
+import math
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import integrate, special, stats
+
+from convlab import statistics
+from convlab.statistics import (
+    Contrast,
+    adjust_family,
+    compare_to_reference,
+    crossed_difference,
+    dunnett_critical,
+    dunnett_p_value,
+    false_discovery,
+    format_p,
+    holm,
+    mcnemar,
+    sentence,
+    summarise,
+    trend,
+    verdict,
+)
+
+# Dunnett (1955), JASA 50, table 1: blood counts, millions of cells per cubic millimetre.
+BLOOD_COUNTS = {
+    "control": [7.40, 8.50, 7.20, 8.24, 9.84, 8.32],
+    "drug A": [9.76, 8.80, 7.68, 9.36],
+    "drug B": [12.80, 9.68, 12.16, 9.20, 10.55],
+}
+# Dunnett (1955), example with equal groups: breaking strength of a fabric after three chemical processes.
+BREAKING_STRENGTH = {
+    "standard": [55, 47, 48],
+    "process 1": [55, 64, 64],
+    "process 2": [55, 49, 52],
+    "process 3": [50, 44, 41],
+}
+# Both as evaluated with R, multcomp::glht(..., mcp(group = "Dunnett")); the numbers are recorded in SciPy's own test
+# suite (scipy/stats/tests/test_multicomp.py, SciPy 1.17): two-sided p, lower and upper limit at 95 %. R integrates by
+# quasi-Monte Carlo with a tolerance of 1e-3, so from three contrasts on its fourth decimal is not to be relied on.
+R_BLOOD_COUNTS = {
+    "drug A": (0.6201020, -1.2564116462124, 2.5564116462124),
+    "drug B": (0.0058254, 0.8396273539789, 4.4163726460211),
+}
+R_BREAKING_STRENGTH = {
+    "process 1": (0.036407, 0.7529028025053, 21.2470971974947),
+    "process 2": (0.896539, -8.2470971974947, 12.2470971974947),
+    "process 3": (0.409295, -15.2470971974947, 5.2470971974947),
+}
+
+
+def runs(n, *, mean=0.9, sd=0.004, seed=0):
+    """n values whose sample mean and sample SD are exactly ``mean`` and ``sd``."""
+    x = np.random.default_rng(seed).normal(size=n)
+    x = (x - x.mean()) / x.std(ddof=1)
+    return mean + sd * x
+
+
+def contrast(**changes):
+    """The contrast of the protocol's example sentence."""
+    base = Contrast(
+        variant="k5",
+        reference="k3",
+        n_variant=5,
+        n_reference=5,
+        difference=0.0042,
+        ci_low=-0.0010,
+        ci_high=0.0094,
+        ci90_low=0.0001,
+        ci90_high=0.0083,
+        p_value=0.11,
+        method="Dunnett",
+        sd_pooled=0.003,
+        df=12.0,
+        detectable=0.0084,
+        seeds_to_settle=19,
+    )
+    return replace(base, **changes)
+
+
+LABELS = {"variant_label": "5×5", "reference_label": "3×3"}
+
+
+# --- the module ------------------------------------------------------------------------------------------------------
+
+
+def test_the_module_imports_nothing_beyond_numpy_scipy_and_the_standard_library():
+    tree = ast.parse(Path(statistics.__file__).read_text(encoding="utf-8"))
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    }
+    assert imported <= {"numpy", "scipy"} | sys.stdlib_module_names
+
+
+# --- summarise -------------------------------------------------------------------------------------------------------
+
+
+def test_summary_has_ddof_one_and_the_t_interval_of_scipy():
+    values = [0.901, 0.912, 0.907, 0.899, 0.915]
+    summary = summarise(values, confidence=0.9)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    assert summary.sd == pytest.approx(np.std(values, ddof=1))
+    assert summary.se == pytest.approx(stats.sem(values))
+    assert (summary.ci_low, summary.ci_high) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], (0, None, None, None, None, None, 0)),
+        ([math.nan], (0, None, None, None, None, None, 1)),
+        ([0.9], (1, 0.9, None, None, None, None, 0)),
+        ([0.9, math.inf], (1, 0.9, None, None, None, None, 1)),
+        ([0.9, 0.8 + 0.1, 0.9], (3, pytest.approx(0.9), 0.0, 0.0, None, None, 0)),
+    ],
+)
+def test_summary_of_too_little_data_has_none_where_nothing_is_defined(values, expected):
+    assert tuple(asdict(summarise(values)).values()) == expected
+
+
+def test_two_runs_have_a_summary_with_one_degree_of_freedom():
+    summary = summarise([0.90, 0.92])
+    assert summary.n == 2
+    assert summary.ci_high - summary.mean == pytest.approx(12.706 * 0.01, abs=1e-5)
+
+
+# --- Dunnett ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("groups", "reference", "published"),
+    [(BLOOD_COUNTS, "control", R_BLOOD_COUNTS), (BREAKING_STRENGTH, "standard", R_BREAKING_STRENGTH)],
+)
+def test_dunnetts_own_examples_give_the_published_p_values_and_intervals(groups, reference, published):
+    contrasts = compare_to_reference(groups, reference)
+    assert list(contrasts) == list(published)
+    for name, (p_value, low, high) in published.items():
+        assert contrasts[name].method == "Dunnett"
+        assert contrasts[name].p_value == pytest.approx(p_value, abs=2e-6 if len(published) == 2 else 3e-4)
+        assert (contrasts[name].ci_low, contrasts[name].ci_high) == pytest.approx((low, high), abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("df", "published"),
+    [
+        (5, [2.57, 3.03, 3.29, 3.48, 3.62]),
+        (10, [2.23, 2.57, 2.76, 2.89, 2.99]),
+        (20, [2.09, 2.38, 2.54, 2.65, 2.73]),
+        (60, [2.00, 2.27, 2.41, 2.51, 2.58]),
+    ],
+)
+def test_critical_values_are_those_of_dunnetts_table(df, published):
+    """Dunnett (1964), Biometrics 20, two-sided 5 %, k = 1..5 contrasts; the table rounds in the second decimal."""
+    assert [dunnett_critical((7,) * k, 7, df) for k in range(1, 6)] == pytest.approx(published, abs=0.0061)
+
+
+@pytest.mark.parametrize("sizes", [(3, 3), (5, 5, 5, 5, 5), (3, 10, 5), (10, 3)])
+def test_p_values_and_intervals_agree_with_scipys_dunnett(sizes):
+    *n_variants, n_reference = sizes
+    rng = np.random.default_rng(len(sizes))
+    groups = {f"v{i}": rng.normal(0.90 + 0.004 * i, 0.005, n) for i, n in enumerate(n_variants)}
+    groups["reference"] = rng.normal(0.90, 0.005, n_reference)
+    contrasts = compare_to_reference(groups, "reference", sd_ratio_limit=math.inf)
+    samples = [groups[name] for name in contrasts]
+    expected = stats.dunnett(*samples, control=groups["reference"], rng=np.random.default_rng(0))
+    interval, interval90 = expected.confidence_interval(0.95), expected.confidence_interval(0.90)
+    ours = list(contrasts.values())
+    assert [c.p_value for c in ours] == pytest.approx(expected.pvalue, abs=1e-3)
+    half = [c.ci_high - c.difference for c in ours]
+    assert half == pytest.approx((interval.high - interval.low) / 2, rel=5e-3)
+    half90 = [c.ci90_high - c.difference for c in ours]
+    assert half90 == pytest.approx((interval90.high - interval90.low) / 2, rel=5e-3)
+
+
+def test_a_dunnett_p_value_is_exact_to_six_digits():
+    rho = np.full((3, 3), 0.5) + 0.5 * np.eye(3)
+    t = [3.09073] * 3
+    inside = stats.multivariate_t(shape=rho, df=8).cdf(t, lower_limit=[-x for x in t], maxpts=10**6, random_state=0)
+    assert dunnett_p_value(3.09073, (3, 3, 3), 3, 8) == pytest.approx(1 - inside, abs=1e-6)
+
+
+def test_one_contrast_is_students_t_test():
+    groups = {"a": runs(5, mean=0.90), "b": runs(4, mean=0.907, seed=1)}
+    c = compare_to_reference(groups, "a")["b"]
+    student = stats.ttest_ind(groups["b"], groups["a"])
+    interval = student.confidence_interval(0.95)
+    assert c.method == "Dunnett"
+    assert c.df == 7
+    assert c.p_value == pytest.approx(student.pvalue, rel=1e-9)
+    assert (c.ci_low, c.ci_high) == pytest.approx((interval.low, interval.high), rel=1e-9)
+
+
+def test_the_interval_excludes_zero_exactly_when_p_is_below_the_level():
+    rng = np.random.default_rng(5)
+    seen = set()
+    for _ in range(200):
+        groups = {str(i): rng.normal(0.9, 0.005, 5) + 0.003 * i for i in range(4)}
+        for c in compare_to_reference(groups, "0", sd_ratio_limit=math.inf).values():
+            seen.add(c.p_value < 0.05)
+            assert (c.p_value < 0.05) == (c.ci_low > 0 or c.ci_high < 0)
+    assert seen == {True, False}
+
+
+def test_a_dunnett_p_value_lies_between_students_and_bonferronis():
+    for t in (0.0, 0.5, 2.0, 4.0, 12.0, 60.0):
+        single = 2 * stats.t.sf(t, 8)
+        assert single <= dunnett_p_value(t, (3, 3, 3), 3, 8) <= min(1.0, 3 * single)
+    assert dunnett_p_value(0.0, (3, 3, 3), 3, 8) == 1.0
+
+
+def test_results_are_the_same_bytes_on_every_call():
+    groups = {str(i): runs(5, mean=0.9 + 0.001 * i, seed=i) for i in range(4)}
+    first = compare_to_reference(groups, "0")
+    for cached in (statistics._dunnett_critical, statistics._chi_nodes, statistics._noncentrality):
+        cached.cache_clear()
+    assert compare_to_reference(groups, "0") == first
+
+
+def test_six_levels_with_ten_seeds_take_well_under_a_second_even_cold():
+    statistics._dunnett_critical.cache_clear()
+    groups = {str(i): runs(10, seed=i) for i in range(6)}
+    start = time.perf_counter()
+    compare_to_reference(groups, "0")
+    assert time.perf_counter() - start < 0.8
+
+
+# --- Welch -----------------------------------------------------------------------------------------------------------
+
+
+def test_variances_are_pooled_up_to_a_ratio_of_three_and_not_beyond():
+    for ratio, method in ((2.99, "Dunnett"), (3.01, "Welch with Holm")):
+        groups = {"a": runs(5, sd=0.002), "b": runs(5, sd=0.003, seed=1), "c": runs(5, sd=0.002 * ratio, seed=2)}
+        assert {c.method for c in compare_to_reference(groups, "a").values()} == {method}
+
+
+def test_unequal_variances_give_welchs_t_holms_p_and_bonferroni_intervals():
+    groups = {
+        "a": runs(5, sd=0.001),
+        "b": runs(6, mean=0.902, sd=0.002, seed=1),
+        "c": runs(4, mean=0.915, sd=0.008, seed=2),
+    }
+    contrasts = compare_to_reference(groups, "a")
+    welch = {name: stats.ttest_ind(groups[name], groups["a"], equal_var=False) for name in "bc"}
+    adjusted = dict(zip("bc", holm([welch[name].pvalue for name in "bc"]), strict=True))
+    for name in "bc":
+        c, expected = contrasts[name], welch[name].confidence_interval(1 - 0.05 / 2)
+        expected90 = welch[name].confidence_interval(1 - 0.10 / 2)
+        assert c.p_value == pytest.approx(adjusted[name], rel=1e-9)
+        assert (c.ci_low, c.ci_high) == pytest.approx((expected.low, expected.high), rel=1e-9)
+        assert (c.ci90_low, c.ci90_high) == pytest.approx((expected90.low, expected90.high), rel=1e-9)
+        assert c.df == pytest.approx(welch[name].df)
+        assert c.sd_pooled == pytest.approx(math.sqrt((0.001**2 + {"b": 0.002, "c": 0.008}[name] ** 2) / 2))
+        assert "Bonferroni" in c.note
+
+
+# --- degenerate data -------------------------------------------------------------------------------------------------
+
+
+def test_runs_that_do_not_vary_support_no_inference():
+    c = compare_to_reference({"a": [1.0] * 5, "b": [0.9, 0.8 + 0.1, 0.9]}, "a")["b"]
+    assert c.difference == pytest.approx(-0.1)
+    assert (c.method, c.ci_low, c.ci90_low, c.p_value, c.detectable, c.seeds_to_settle) == ("none", *[None] * 5)
+    assert "do not vary" in c.note
+    assert verdict(c, c.p_value) == "inconclusive"
+
+
+def test_a_pair_that_does_not_vary_is_left_out_while_a_varying_third_group_is_tested():
+    groups = {"a": [0.5] * 4, "b": [0.75] * 4, "c": runs(4, mean=0.505)}
+    contrasts = compare_to_reference(groups, "a")
+    assert contrasts["b"].method == "none"
+    assert contrasts["c"].method == "Welch with Holm"
+    # One testable contrast, nothing to adjust for: Welch against a constant is the one-sample t test.
+    assert contrasts["c"].p_value == pytest.approx(stats.ttest_1samp(groups["c"], 0.5).pvalue)
+
+
+def test_two_runs_are_a_smoke_test_that_shows_the_difference_and_infers_nothing():
+    c = compare_to_reference({"a": [0.90, 0.91], "b": [0.99, 0.995, 0.993]}, "a")["b"]
+    assert c.difference == pytest.approx(0.0876667, abs=1e-6)
+    assert (c.method, c.p_value, c.ci_low) == ("none", None, None)
+    assert c.note == "n = 2 is a smoke test"
+    assert verdict(c, 0.0001) == "inconclusive"
+
+
+def test_diverged_runs_are_dropped_counted_and_mentioned():
+    full = {"a": runs(5), "b": runs(4, mean=0.91, seed=1)}
+    with_missing = {"a": [*full["a"], math.nan], "b": [math.nan, *full["b"], math.inf]}
+    expected, c = (compare_to_reference(groups, "a")["b"] for groups in (full, with_missing))
+    assert (c.difference, c.p_value, c.ci_low) == (expected.difference, expected.p_value, expected.ci_low)
+    assert (c.n_variant, c.n_missing_variant, c.n_missing_reference) == (4, 2, 1)
+    assert c.note == "2 of 6 runs of b had no finite value; 1 of 6 runs of a had no finite value"
+
+
+def test_a_group_too_small_to_infer_from_does_not_weaken_the_other_contrasts():
+    groups = {"a": runs(5), "b": runs(5, mean=0.91, seed=1), "c": [0.5, 0.99]}
+    contrasts = compare_to_reference(groups, "a")
+    assert contrasts["b"] == compare_to_reference({"a": groups["a"], "b": groups["b"]}, "a")["b"]
+    assert contrasts["c"].method == "none"
+
+
+def test_a_variant_without_any_finished_run_has_no_difference():
+    c = compare_to_reference({"a": runs(3), "b": [math.nan] * 3}, "a")["b"]
+    assert (c.n_variant, c.difference, c.method) == (0, None, "none")
+    assert c.note == "no finite value of b; 3 of 3 runs of b had no finite value"
+
+
+@pytest.mark.parametrize(
+    "options", [{"reference": "z"}, {"confidence": 1.0}, {"power": 0.0}, {"power": 0.04}, {"rope": -0.1}]
+)
+def test_impossible_options_are_refused(options):
+    with pytest.raises(ValueError, match=r"reference|confidence|power|rope"):
+        compare_to_reference({"a": runs(3), "b": runs(3)}, **{"reference": "a", **options})
+
+
+# --- planning --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("k", "n"), [(1, 3), (1, 10), (3, 5)])
+def test_the_detectable_difference_is_detected_with_power_080(k, n):
+    groups = {str(i): runs(n, sd=0.005, seed=i) for i in range(k + 1)}
+    c = compare_to_reference(groups, "0")["1"]
+    reps = 20_000
+    y = np.random.default_rng(k * n).normal(0.9, 0.005, (reps, k + 1, n))
+    y[:, 1] += c.detectable
+    pooled = np.sqrt(y.var(axis=2, ddof=1).mean(axis=1))
+    t = (y[:, 1].mean(axis=1) - y[:, 0].mean(axis=1)) / (pooled * math.sqrt(2 / n))
+    power = np.mean(np.abs(t) > dunnett_critical((n,) * k, n, (k + 1) * (n - 1)))
+    assert power == pytest.approx(0.8, abs=3.3 * math.sqrt(0.8 * 0.2 / reps))
+
+
+def test_the_detectable_difference_solves_scipys_noncentral_t():
+    c = compare_to_reference({"a": runs(4), "b": runs(6, seed=1)}, "a", power=0.9)["b"]
+    delta = c.detectable / (c.sd_pooled * math.sqrt(1 / 4 + 1 / 6))
+    critical = stats.t.isf(0.025, 8)
+    assert stats.nct.sf(critical, 8, delta) + stats.nct.cdf(-critical, 8, delta) == pytest.approx(0.9, abs=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 4])
+@pytest.mark.parametrize("difference", [0.0015, 0.003, 0.008, 0.014])
+def test_seeds_to_settle_is_the_smallest_n_with_the_power_of_the_noncentral_t(difference, k):
+    """With a ROPE of zero, only a significant difference of the right sign settles the matter."""
+    groups = {str(i): runs(5, sd=0.004, seed=i) for i in range(k + 1)}
+    groups["1"] = runs(5, mean=0.9 + difference, sd=0.004, seed=1)
+    c = compare_to_reference(groups, "0", rope=0.0)["1"]
+
+    def power(n):
+        df = (k + 1) * (n - 1)
+        return stats.nct.sf(dunnett_critical((n,) * k, n, df), df, difference / (0.004 * math.sqrt(2 / n)))
+
+    enough = [n for n in range(3, 201) if power(n) >= 0.8]
+    assert c.seeds_to_settle == enough[0]
+
+
+@pytest.mark.parametrize("difference", [0.0, 0.001, -0.003])
+def test_seeds_to_settle_an_equivalence_is_the_smallest_n_with_the_power_of_two_one_sided_tests(difference):
+    """Power of the two one-sided t tests at 5 % (Schuirmann 1987), integrated over the SD by scipy.integrate."""
+    groups = {"a": runs(5, sd=0.004), "b": runs(5, mean=0.9 + difference, sd=0.004, seed=1)}
+    rope = 0.005
+
+    def power(n):
+        df, se = 2 * n - 2, 0.004 * math.sqrt(2 / n)
+        critical = stats.t.isf(0.05, df)
+
+        def inside(chi):
+            room = rope - critical * se * chi / math.sqrt(df)
+            share = special.ndtr((room - difference) / se) - special.ndtr((-room - difference) / se)
+            return max(share, 0) * stats.chi.pdf(chi, df)
+
+        return integrate.quad(inside, 0, math.sqrt(df) + 10, points=[math.sqrt(df)])[0]
+
+    n = compare_to_reference(groups, "a", rope=rope)["b"].seeds_to_settle
+    assert power(n - 1) < 0.8 <= power(n)
+
+
+@pytest.mark.parametrize(("difference", "right"), [(0.001, "equivalent"), (0.009, "better"), (-0.009, "worse")])
+def test_with_seeds_to_settle_seeds_four_studies_in_five_reach_the_right_verdict(difference, right):
+    groups = {str(i): runs(3, sd=0.004, seed=i) for i in range(3)}
+    groups["1"] = runs(3, mean=0.9 + difference, sd=0.004, seed=1)
+    n = compare_to_reference(groups, "0")["1"].seeds_to_settle
+    rng = np.random.default_rng(8)
+    reps, share = 800, {}
+    for seeds in (n, max(3, round(0.6 * n))):
+        reached = 0
+        for _ in range(reps):
+            y = rng.normal(0.9, 0.004, (3, seeds))
+            y[1] += difference
+            c = compare_to_reference(dict(zip("012", y, strict=True)), "0", sd_ratio_limit=math.inf)["1"]
+            reached += verdict(c, c.p_value) == right
+        share[seeds] = reached / reps
+    assert 0.8 - 3.3 * math.sqrt(0.16 / reps) < share[n] < 0.93
+    assert min(share.values()) < 0.75
+
+
+def test_seeds_to_settle_grows_towards_the_edge_of_the_rope_and_ends_in_none():
+    def seeds(difference):
+        groups = {"a": runs(5, sd=0.004), "b": runs(5, mean=0.9 + difference, sd=0.004, seed=1)}
+        return compare_to_reference(groups, "a")["b"].seeds_to_settle
+
+    inside = [seeds(d) for d in (0.0, 0.001, 0.002, 0.003)]
+    outside = [seeds(d) for d in (0.012, 0.009, 0.007, 0.0065)]
+    assert inside == sorted(inside)
+    assert outside == sorted(outside)
+    assert seeds(0.0049) is None
+    assert seeds(0.0051) is None
+
+
+# --- Page ------------------------------------------------------------------------------------------------------------
+
+
+def test_pages_test_gives_the_published_statistic_of_the_teaching_methods():
+    """Statext example, as worked in SciPy's documentation: L = 133.5, exact one-sided p = .00182, with ties."""
+    table = [
+        [3, 4, 3],
+        [2, 2, 4],
+        [3, 3, 5],
+        [1, 3, 2],
+        [2, 3, 2],
+        [2, 4, 5],
+        [1, 2, 4],
+        [3, 4, 4],
+        [2, 4, 5],
+        [1, 3, 4],
+    ]
+    result = trend([1, 2, 3], table, alternative="increasing")
+    assert (result.statistic, result.method, result.n_blocks) == (133.5, "exact", 10)
+    assert result.p_value == pytest.approx(0.0018191161948127822, rel=1e-9)
+    assert trend([1, 2, 3], table).p_value == pytest.approx(2 * 0.0018191161948127822, rel=1e-9)
+    assert trend([1, 2, 3], table, alternative="decreasing").p_value > 0.99
+
+
+def test_pages_test_reproduces_hollander_and_wolfes_cotton_fibres():
+    """Hollander & Wolfe, Nonparametric Statistical Methods, example 7.2 (in R: NSM3::pPage): strength against potash.
+
+    L = 158 for the predicted order of *less* potash, stronger fibre; Page's table for 5 treatments and 3 blocks has
+    155 at 1 % and 160 at 0.1 %.
+    """
+    potash = [144, 108, 72, 54, 36]
+    strength = [[7.46, 7.17, 7.76, 8.14, 7.63], [7.68, 7.57, 7.73, 8.15, 8.00], [7.21, 7.80, 7.74, 7.87, 7.93]]
+    result = trend(potash, strength, alternative="decreasing")
+    # L for the increasing order of the levels mirrors 158 about its null expectation n k (k + 1)^2 / 4 = 135.
+    assert result.statistic == 2 * 135 - 158
+    assert 0.001 < result.p_value < 0.01
+    assert result.slope < 0
+
+
+def test_the_slope_per_doubling_is_that_of_each_block_with_a_t_interval_over_blocks():
+    levels = [16, 8, 32]
+    slopes = np.array([0.010, 0.012, 0.017])
+    outcomes = 0.8 + slopes[:, None] * np.log2(levels) + np.array([[0.0], [0.05], [-0.05]])
+    result = trend(levels, outcomes)
+    expected = stats.ttest_1samp(slopes, 0).confidence_interval(0.95)
+    assert result.slope_per == "doubling"
+    assert result.slope == pytest.approx(slopes.mean())
+    assert (result.ci_low, result.ci_high) == pytest.approx((expected.low, expected.high))
+
+
+def test_a_level_of_zero_gives_the_slope_per_unit():
+    result = trend([0.0, 0.25, 0.5], [[0.9, 0.88, 0.86], [0.8, 0.775, 0.75]])
+    assert result.slope_per == "unit"
+    assert result.slope == pytest.approx(-0.09)
+
+
+def test_incomplete_blocks_are_dropped_and_counted():
+    outcomes = [[0.1, 0.2, 0.3], [0.2, math.nan, 0.4], [0.1, 0.25, 0.2]]
+    result = trend([1, 2, 4], outcomes)
+    assert (result.n_blocks, result.n_incomplete) == (2, 1)
+    assert replace(result, n_incomplete=0) == trend([1, 2, 4], [outcomes[0], outcomes[2]])
+
+
+@pytest.mark.parametrize(
+    ("levels", "outcomes"),
+    [([1, 2], [[0.1, 0.2]] * 5), ([1, 2, 4], [[0.1, 0.2, 0.3]]), ([1, 2, 4], [[0.1, math.nan, 0.3]] * 3)],
+)
+def test_too_few_levels_or_blocks_give_no_trend_and_say_so(levels, outcomes):
+    result = trend(levels, outcomes)
+    assert (result.statistic, result.p_value, result.slope, result.ci_low) == (None, None, None, None)
+    assert "3 levels and 2 complete blocks" in result.note
+
+
+def test_outcomes_that_never_change_show_no_trend_and_no_interval():
+    result = trend([1, 2, 4], np.full((4, 3), 0.9))
+    assert (result.p_value, result.slope, result.ci_low) == (1.0, pytest.approx(0.0, abs=1e-12), None)
+    assert "no interval" in result.note
+
+
+@pytest.mark.parametrize(
+    ("levels", "outcomes", "options"),
+    [
+        ([1, 1, 2], np.zeros((3, 3)), {}),
+        ([1, 2, 4], np.zeros((3, 4)), {}),
+        ([1, 2, 4], np.zeros((3, 3)), {"alternative": "up"}),
+    ],
+)
+def test_a_malformed_trend_is_refused(levels, outcomes, options):
+    with pytest.raises(ValueError, match=r"levels|shape|alternative"):
+        trend(levels, outcomes, **options)
+
+
+# --- crossed model ---------------------------------------------------------------------------------------------------
+
+
+def test_the_crossed_variance_is_unbiased_where_the_floor_does_not_bind():
+    """Brute force: the estimate's mean is the variance of the grand mean over fresh seeds and fresh images."""
+    rng = np.random.default_rng(3)
+    n_seeds, n_images, reps = 5, 60, 3000
+    sd_seed, sd_image, sd_residual = 0.05, 0.25, 0.3
+    results = [
+        crossed_difference(
+            rng.normal(0, sd_seed, (n_seeds, 1))
+            + rng.normal(0, sd_image, (1, n_images))
+            + rng.normal(0, sd_residual, (n_seeds, n_images)),
+            np.zeros((n_seeds, n_images)),
+        )
+        for _ in range(reps)
+    ]
+    truth = sd_seed**2 / n_seeds + sd_image**2 / n_images + sd_residual**2 / (n_seeds * n_images)
+    assert np.mean([r.se**2 for r in results]) == pytest.approx(truth, rel=0.04)
+    assert np.var([r.difference for r in results]) == pytest.approx(truth, rel=0.12)
+    assert np.mean([r.ci_low <= 0 <= r.ci_high for r in results]) > 0.93
+
+
+def test_the_crossed_variance_is_the_formula_of_the_protocol():
+    rng = np.random.default_rng(0)
+    ability = np.array([[0.6], [0.7], [0.9], [1.0]])
+    a, b = rng.random((4, 50)) < ability, rng.random((4, 50)) < np.linspace(0.1, 1, 50)
+    d = a.astype(float) - b
+    residuals = d - d.mean(axis=1, keepdims=True) - d.mean(axis=0, keepdims=True) + d.mean()
+    terms = [
+        d.mean(axis=1).var(ddof=1) / 4,
+        d.mean(axis=0).var(ddof=1) / 50,
+        (residuals**2).sum() / (3 * 49) / (4 * 50),
+    ]
+    variance = terms[0] + terms[1] - terms[2]
+    assert variance > max(terms[:2])  # the floor does not bind here
+    result = crossed_difference(a, b)
+    assert result.difference == pytest.approx(a.mean() - b.mean())
+    assert result.se**2 == pytest.approx(variance)
+    df = variance**2 / (terms[0] ** 2 / 3 + terms[1] ** 2 / 49 + terms[2] ** 2 / (3 * 49))
+    assert result.df == pytest.approx(df)
+    assert result.ci_high - result.difference == pytest.approx(stats.t.isf(0.025, df) * math.sqrt(variance))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_with_one_source_of_variation_the_crossed_model_is_the_one_sample_t_test(axis):
+    """Seeds that all agree leave the images (axis 0 repeated); images that all agree leave the seeds."""
+    rng = np.random.default_rng(axis)
+    effect = rng.normal(0.1, 0.3, 40 if axis == 0 else 4)
+    d = np.repeat(np.expand_dims(effect, axis), 4 if axis == 0 else 40, axis=axis)
+    result, expected = crossed_difference(d, np.zeros_like(d)), stats.ttest_1samp(effect, 0)
+    interval = expected.confidence_interval(0.95)
+    assert (result.n_seeds, result.n_images) == (4, 40)
+    assert result.df == pytest.approx(len(effect) - 1)
+    assert result.p_value == pytest.approx(expected.pvalue)
+    assert (result.ci_low, result.ci_high) == pytest.approx((interval.low, interval.high))
+
+
+def test_the_crossed_variance_is_never_below_either_of_its_two_terms():
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        d = rng.normal(size=(3, 20))
+        result = crossed_difference(d, np.zeros_like(d))
+        floor = max(d.mean(axis=1).var(ddof=1) / 3, d.mean(axis=0).var(ddof=1) / 20)
+        assert result.se**2 >= floor * (1 - 1e-12)
+        assert result.df >= 2
+
+
+def test_the_crossed_interval_is_wider_than_the_seed_only_one_when_images_differ():
+    rng = np.random.default_rng(2)
+    p = rng.beta(4, 0.5, 2000)
+    a, b = rng.random((20, 2000)) < p, rng.random((20, 2000)) < rng.permutation(p)
+    crossed = crossed_difference(a, b)
+    seeds_only = summarise(a.mean(axis=1) - b.mean(axis=1))
+    assert crossed.se > 1.5 * seeds_only.se
+
+
+def test_the_crossed_model_handles_agreement_missing_seeds_and_too_few_seeds():
+    rng = np.random.default_rng(4)
+    a, b = rng.random((5, 30)) < 0.9, rng.random((5, 30)) < 0.8
+    same = crossed_difference(a, a)
+    assert (same.difference, same.se, same.ci_low, same.p_value) == (0.0, 0.0, None, None)
+    broken = a.astype(float)
+    broken[2] = math.nan
+    kept = [0, 1, 3, 4]
+    assert crossed_difference(broken, b) == replace(crossed_difference(a[kept], b[kept]), n_missing=1)
+    two = crossed_difference(a[:2], b[:2])
+    assert (two.n_seeds, two.se, two.ci_low) == (2, None, None)
+    assert two.difference == pytest.approx(a[:2].mean() - b[:2].mean())
+    with pytest.raises(ValueError, match="shape"):
+        crossed_difference(a, b[:, :5])
+
+
+def test_ten_seeds_by_ten_thousand_images_take_a_blink():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((10, 10_000)) < 0.9, rng.random((10, 10_000)) < 0.9
+    start = time.perf_counter()
+    crossed_difference(a, b)
+    assert time.perf_counter() - start < 0.2
+
+
+def test_mcnemars_test_is_exact():
+    """Discordant counts 121 and 59: statsmodels' documentation of ``mcnemar`` gives the exact p 4.434449e-06."""
+    a = np.r_[np.ones(101), np.ones(121), np.zeros(59), np.zeros(33)].astype(bool)
+    b = np.r_[np.ones(101), np.zeros(121), np.ones(59), np.zeros(33)].astype(bool)
+    assert mcnemar(a, b) == pytest.approx(4.434449e-06, rel=1e-6)
+    assert mcnemar(a, a) == 1.0
+    assert mcnemar([True, True, True], [False, False, False]) == 0.25  # 2 * (1/2)^3
+    with pytest.raises(ValueError, match="shape"):
+        mcnemar(a, b[:3])
+
+
+# --- multiplicity ----------------------------------------------------------------------------------------------------
+
+
+def test_holm_gives_the_published_adjusted_values():
+    """pingouin's documentation of the Holm correction: .5, .003, .32, .054, .0003."""
+    assert holm([0.5, 0.003, 0.32, 0.054, 0.0003]) == pytest.approx([0.64, 0.012, 0.64, 0.162, 0.0015])
+
+
+def test_holm_passes_none_through_without_counting_it():
+    assert holm([None, 0.02, None, 0.03]) == [None, pytest.approx(0.04), None, pytest.approx(0.04)]
+    assert holm([]) == []
+    assert holm([None]) == [None]
+
+
+P_VALUES = st.one_of(st.none(), st.floats(0, 1))
+FAMILIES = st.lists(st.lists(P_VALUES, min_size=1, max_size=5), min_size=1, max_size=6).map(
+    lambda rows: {f"q{i}": {f"c{j}": p for j, p in enumerate(row)} for i, row in enumerate(rows)}
+)
+
+
+def pairs(family, adjusted):
+    return [(p, adjusted[q][c]) for q, contrasts in family.items() for c, p in contrasts.items()]
+
+
+@given(FAMILIES)
+def test_adjusting_a_family_is_monotone_never_below_the_raw_p_and_at_most_bonferronis(family):
+    adjusted = pairs(family, adjust_family(family))
+    assert [p is None for p, _ in adjusted] == [a is None for _, a in adjusted]
+    tested = sorted(pair for pair in adjusted if pair[0] is not None)
+    questions = sum(any(p is not None for p in contrasts.values()) for contrasts in family.values())
+    for p, a in tested:
+        assert p <= a <= min(1.0, questions * p)
+    assert [a for _, a in tested] == sorted(a for _, a in tested)
+
+
+@given(st.lists(P_VALUES, min_size=1, max_size=8))
+def test_adjusting_questions_of_one_contrast_is_holm(p_values):
+    adjusted = adjust_family({str(i): {"only": p} for i, p in enumerate(p_values)})
+    assert [row["only"] for row in adjusted.values()] == pytest.approx(holm(p_values))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_a_single_question_is_not_adjusted_twice(p_values):
+    question = {str(i): p for i, p in enumerate(p_values)}
+    assert adjust_family({"experiment": question}) == {"experiment": question}
+
+
+def reject_in_steps(family, alpha):
+    """The procedure as its definition states it: reject below alpha / (questions not exhausted), until nothing more."""
+    rejected = set()
+    while True:
+        left = sum(any((q, c) not in rejected for c in row) for q, row in family.items())
+        more = {(q, c) for q, row in family.items() for c, p in row.items() if left and p <= alpha / left} - rejected
+        if not more:
+            return rejected
+        rejected |= more
+
+
+@given(
+    st.lists(st.lists(st.floats(0.0001, 0.2), min_size=1, max_size=3), min_size=1, max_size=4),
+    st.floats(0.01, 0.2),
+)
+def test_adjusted_values_below_alpha_are_what_the_stepwise_procedure_rejects(rows, alpha):
+    family = {f"q{i}": {f"c{j}": p for j, p in enumerate(row)} for i, row in enumerate(rows)}
+    adjusted = adjust_family(family)
+    values = [a for _, a in pairs(family, adjusted)]
+    if any(math.isclose(a, alpha, rel_tol=1e-9) for a in values):
+        return  # rounding decides ties
+    assert {(q, c) for q, row in adjusted.items() for c, a in row.items() if a <= alpha} == reject_in_steps(
+        family, alpha
+    )
+
+
+def test_a_question_keeps_its_share_until_all_of_its_contrasts_are_rejected():
+    adjusted = adjust_family({"kernel": {"5": 0.001, "7": 0.60}, "depth": {"3": 0.03}})
+    assert adjusted["kernel"]["5"] == pytest.approx(0.002)
+    assert adjusted["depth"]["3"] == pytest.approx(0.06)  # not .03: "7" against its reference is still open
+    adjusted = adjust_family({"kernel": {"5": 0.001, "7": 0.02}, "depth": {"3": 0.03}})
+    assert adjusted["depth"]["3"] == pytest.approx(0.04)  # the kernel question is exhausted at .04
+
+
+def test_false_discovery_gives_benjamini_and_hochbergs_example_and_skips_none():
+    """Benjamini & Hochberg (1995), 15 p values of a thrombolysis trial: four discoveries at 5 %."""
+    p_values = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344]
+    p_values += [0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.000]
+    adjusted = false_discovery([None, *p_values])
+    assert adjusted[0] is None
+    assert adjusted[1:6] == pytest.approx([0.0015, 0.003, 0.0095, 0.035625, 0.0603])
+    assert sum(p <= 0.05 for p in adjusted[1:]) == 4
+    assert false_discovery([None, None]) == [None, None]
+
+
+# --- verdicts --------------------------------------------------------------------------------------------------------
+
+
+CLEAR = {"difference": 0.0120, "ci_low": 0.0060, "ci_high": 0.0180, "ci90_low": 0.0070, "ci90_high": 0.0170}
+
+
+@pytest.mark.parametrize(
+    ("changes", "p_adjusted", "expected"),
+    [
+        (CLEAR, 0.01, "better"),
+        ({name: -value for name, value in CLEAR.items()} | {"ci_low": -0.018, "ci_high": -0.006}, 0.01, "worse"),
+        (CLEAR, 0.051, "inconclusive"),
+        (CLEAR, None, "inconclusive"),
+        (CLEAR | {"difference": 0.0045, "ci_low": 0.001}, 0.01, "inconclusive"),
+        (CLEAR | {"ci_low": -0.0001}, 0.01, "inconclusive"),
+        (CLEAR | {"n_variant": 2}, 0.01, "inconclusive"),
+        ({"difference": 0.001, "ci90_low": -0.0049, "ci90_high": 0.0049}, 0.5, "equivalent"),
+        ({"difference": 0.003, "ci_low": 0.001, "ci90_low": 0.002, "ci90_high": 0.004}, 0.001, "equivalent"),
+        ({"difference": 0.001, "ci90_low": -0.0051, "ci90_high": 0.0049}, 0.5, "inconclusive"),
+    ],
+)
+def test_each_verdict_needs_all_of_its_conditions(changes, p_adjusted, expected):
+    assert verdict(contrast(**changes), p_adjusted) == expected
+
+
+def test_a_lower_loss_is_better():
+    worse_accuracy = contrast(**CLEAR)
+    assert verdict(worse_accuracy, 0.01, higher_is_better=False) == "worse"
+
+
+def test_the_rope_given_to_the_verdict_overrides_that_of_the_contrast():
+    assert verdict(contrast(**CLEAR), 0.01, rope=0.02) == "equivalent"
+    assert verdict(contrast(**CLEAR), 0.01, rope=0.015) == "inconclusive"
+
+
+# --- sentences -------------------------------------------------------------------------------------------------------
+
+
+def test_the_sentence_of_the_protocol():
+    assert sentence(contrast(), 0.11, "inconclusive", **LABELS) == (
+        "5×5 vs 3×3 changed test accuracy by +0.42 pp (95 % CI −0.10 to +0.94; n = 5 seeds each; Dunnett p = .11): "
+        "inconclusive; this design could detect 0.9 pp or more; about 19 seeds each would settle it (80 % power)."
+    )
+
+
+def test_the_sentence_of_a_better_variant_shows_the_p_over_the_study():
+    c = contrast(**CLEAR, p_value=0.0004)
+    assert sentence(c, 0.0012, "better", **LABELS) == (
+        "5×5 vs 3×3 changed test accuracy by +1.20 pp (95 % CI +0.60 to +1.80; n = 5 seeds each; "
+        "Dunnett p < .001, over the study p = .001): better."
+    )
+
+
+def test_the_sentence_of_an_equivalent_variant_names_the_region():
+    c = contrast(difference=-0.00001, ci_low=-0.0031, ci_high=0.0031, p_value=0.996, method="Welch with Holm")
+    assert sentence(c, 0.996, "equivalent", **LABELS) == (
+        "5×5 vs 3×3 changed test accuracy by 0.00 pp (95 % CI −0.31 to +0.31; n = 5 seeds each; Welch–Holm p > .99): "
+        "equivalent within ± 0.5 pp."
+    )
+
+
+def test_the_sentence_tells_unequal_numbers_of_seeds_and_diverged_runs():
+    c = contrast(n_variant=4, n_missing_variant=1, seeds_to_settle=None)
+    assert sentence(c, None, "inconclusive", **LABELS) == (
+        "5×5 vs 3×3 changed test accuracy by +0.42 pp (95 % CI −0.10 to +0.94; n = 4 seeds of 5×5 and 5 of 3×3; "
+        "1 run of 5×5 left out as diverged; Dunnett p = .11): inconclusive; this design could detect 0.9 pp or more; "
+        "more than 200 seeds each would be needed to settle it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "p_adjusted", "reason"),
+    [
+        (
+            {"difference": 0.004, "ci_low": 0.001},
+            0.02,
+            "inconclusive; the interval excludes 0 but the estimate lies within ± 0.5 pp; this design could",
+        ),
+        (CLEAR, 0.08, "inconclusive; the interval excludes 0 but p over the study does not reach the level; this"),
+    ],
+)
+def test_the_sentence_says_why_an_interval_that_excludes_zero_is_inconclusive(changes, p_adjusted, reason):
+    assert reason in sentence(contrast(**changes), p_adjusted, "inconclusive", **LABELS)
+
+
+def test_the_sentences_of_comparisons_that_infer_nothing():
+    two = compare_to_reference({"3": [0.90, 0.91], "5": [0.91, 0.93]}, "3")["5"]
+    assert sentence(two, None, verdict(two, None), **LABELS) == (
+        "5×5 vs 3×3 changed test accuracy by +1.50 pp (n = 2 seeds each): inconclusive; n = 2 is a smoke test, "
+        "at least 3 seeds each are needed to infer anything."
+    )
+    constant = compare_to_reference({"3": [0.9] * 3, "5": [0.9] * 3}, "3")["5"]
+    assert sentence(constant, None, verdict(constant, None)) == (
+        "5 vs 3 changed test accuracy by 0.00 pp (n = 3 seeds each): inconclusive; "
+        "the runs do not vary, so their variance cannot be estimated."
+    )
+    nothing = compare_to_reference({"3": [0.9] * 3, "5": [math.nan] * 3}, "3")["5"]
+    assert sentence(nothing, None, verdict(nothing, None)) == (
+        "5 vs 3: inconclusive; test accuracy cannot be compared, no run of 5 has a value "
+        "(n = 0 seeds of 5 and 3 of 3; 3 runs of 5 left out as diverged)."
+    )
+
+
+def test_the_sentence_of_a_loss_has_no_percentage_points():
+    c = contrast(difference=-0.042, ci_low=-0.094, ci_high=0.010, detectable=0.0841)
+    text = sentence(c, 0.11, "inconclusive", "test loss", unit="", **LABELS)
+    assert text.startswith("5×5 vs 3×3 changed test loss by −0.042 (95 % CI −0.094 to +0.010; n = 5 seeds each;")
+    assert "could detect 0.09 or more" in text
+
+
+def test_no_sentence_claims_no_effect_and_every_inconclusive_one_states_what_could_be_seen():
+    rng = np.random.default_rng(7)
+    seen = set()
+    for _ in range(100):
+        groups = {str(i): rng.normal(0.9, 0.003, 4) + 0.003 * i for i in range(4)}
+        for c in compare_to_reference(groups, "0").values():
+            v = verdict(c, c.p_value)
+            text = sentence(c, c.p_value, v)
+            seen.add(v)
+            assert "no effect" not in text
+            assert "-" not in text
+            assert ("could detect" in text and "settle it" in text) == (v == "inconclusive")
+    assert {"better", "equivalent", "inconclusive"} <= seen
+
+
+def test_the_detectable_difference_is_rounded_up():
+    for detectable, text in ((0.0081, "0.9 pp"), (0.0080, "0.8 pp"), (0.00042, "0.05 pp"), (0.0200001, "2.1 pp")):
+        assert f"detect {text} or" in sentence(contrast(detectable=detectable), 0.11, "inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.0, "p < .001"),
+        (0.00099, "p < .001"),
+        (0.0012, "p = .001"),
+        (0.0496, "p = .050"),
+        (0.0996, "p = .10"),
+        (0.11, "p = .11"),
+        (0.99, "p = .99"),
+        (0.9951, "p > .99"),
+        (1.0, "p > .99"),
+    ],
+)
+def test_p_values_are_printed_in_the_apas_style(p, text):
+    assert format_p(p) == text

@@ -1,0 +1,146 @@
+"""Calibration by simulation: under the null the tests err as often as they say, and intervals cover what they claim.
+
+The data are made as a study makes them. The test set is drawn once per simulated study and shared by all of its runs:
+images have difficulties, and a run is right on image i with probability p_i, moved up or down by the run's seed effect.
+With a seed SD of zero, runs still differ by chance image by image (two trainings never agree on every image), which is
+the smallest noise an accuracy can have: sum p_i (1 - p_i) / N^2, below the binomial p (1 - p) / N since the test set is
+shared. Runs without even this noise would be identical, and then nothing is inferred (tests/test_statistics.py).
+
+Bounds are binomial at 99.9 %, seeds are fixed: a failure is a change of behaviour, never bad luck.
+"""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from convlab.statistics import adjust_family, compare_to_reference, crossed_difference
+
+LEVEL = 0.05
+IMAGES = 10_000
+STRATA = 20  # images of equal difficulty, so that a run is 20 binomial draws instead of 10,000 Bernoulli draws
+POINTS = 0.01  # one percentage point as a fraction
+
+
+def bounds(reps, rate=LEVEL):
+    """Central 99.9 % of the share of ``reps`` events that happen with probability ``rate``."""
+    low, high = stats.binom.interval(0.999, reps, rate)
+    return low / reps, high / reps
+
+
+def accuracies(rng, groups, seeds, sd_seed, shift=0.0):
+    """Accuracies of one study, shape (groups, seeds), about 90 %; group g is better by g * shift on these images."""
+    p = rng.beta(4.5, 0.5, STRATA)
+    # Seed effects and shifts act on images in doubt; the weights average 1, so an effect is one of the accuracy.
+    weight = p * (1 - p) / np.mean(p * (1 - p))
+    effect = rng.normal(0, sd_seed, (groups, seeds)) + shift * np.arange(groups)[:, None]
+    return rng.binomial(IMAGES // STRATA, np.clip(p + effect[..., None] * weight, 0, 1)).sum(axis=-1) / IMAGES
+
+
+@pytest.mark.parametrize("sd_seed", [0.0, 0.9 * POINTS])
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize(("contrasts", "reps"), [(1, 3000), (2, 1500)])
+def test_the_comparison_errs_in_five_percent_of_experiments_under_the_null(contrasts, reps, seeds, sd_seed):
+    rng = np.random.default_rng([contrasts, seeds, int(sd_seed * 1e4)])
+    errors = covered = 0
+    for _ in range(reps):
+        values = accuracies(rng, contrasts + 1, seeds, sd_seed)
+        results = compare_to_reference({str(g): row for g, row in enumerate(values)}, "0").values()
+        errors += min(c.p_value for c in results) < LEVEL
+        covered += all(c.ci_low <= 0 <= c.ci_high for c in results)
+    low, high = bounds(reps)
+    assert low <= errors / reps <= high
+    assert covered / reps >= 0.93
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_simultaneous_intervals_cover_real_differences(seeds):
+    """Three variants that are truly 0.5, 1.0 and 1.5 points better: all three intervals must hold their difference."""
+    rng = np.random.default_rng(seeds)
+    reps, covered = 1200, 0
+    truth = {str(g): 0.5 * POINTS * g for g in range(4)}
+    for _ in range(reps):
+        values = accuracies(rng, 4, seeds, 0.9 * POINTS, shift=0.5 * POINTS)
+        results = compare_to_reference({str(g): row for g, row in enumerate(values)}, "0").values()
+        covered += all(c.ci_low <= truth[c.variant] <= c.ci_high for c in results)
+    assert covered / reps >= 0.93
+
+
+@pytest.mark.parametrize("contrasts", [2, 5])
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_the_switch_to_welch_never_inflates_the_error_rate(seeds, contrasts):
+    """With few seeds, equal SDs often look 3 x different by chance; the switch must then err on the safe side."""
+    rng = np.random.default_rng(seeds * contrasts)
+    reps, errors, welch = 800, 0, 0
+    for _ in range(reps):
+        groups = {str(g): row for g, row in enumerate(rng.normal(0.9, 0.005, (contrasts + 1, seeds)))}
+        results = compare_to_reference(groups, "0").values()
+        errors += min(c.p_value for c in results) < LEVEL
+        welch += next(iter(results)).method == "Welch with Holm"
+    assert welch > 0
+    assert errors / reps <= bounds(reps)[1]
+
+
+def correct(rng, p, sd_seed, seeds):
+    """Right or wrong, shape (seeds, images), with a seed effect of ``sd_seed`` on the accuracy."""
+    weight = p * (1 - p) / np.mean(p * (1 - p))
+    effect = rng.normal(0, sd_seed, (seeds, 1))
+    return rng.random((seeds, len(p))) < p + effect * weight
+
+
+@pytest.mark.parametrize("sd_seed", [0.0, 0.9 * POINTS])
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("images_differ", [False, True])
+def test_the_crossed_model_errs_in_at_most_five_percent_of_studies_under_the_null(images_differ, seeds, sd_seed):
+    """Fresh seeds and fresh images in every study; A and B are equally good over all images there are.
+
+    ``images_differ``: each image suits one of the two more, in a random direction, which a seed-only interval misses.
+    Where neither seeds nor images tell A from B, both variance terms estimate the same residual and their maximum (the
+    floor) is too large on average: the test is then conservative, about 2 %. That is the price of the floor.
+    """
+    rng = np.random.default_rng([int(images_differ), seeds, int(sd_seed * 1e4)])
+    n_images, reps = 400, 2000
+    errors = covered = seed_only_errors = 0
+    for _ in range(reps):
+        p = rng.beta(4.5, 0.5, n_images)
+        gap = rng.normal(0, 2.0, n_images) * p * (1 - p) if images_differ else np.zeros(n_images)
+        gap = np.clip(gap, -np.minimum(p, 1 - p), np.minimum(p, 1 - p))
+        a, b = correct(rng, p + gap, sd_seed, seeds), correct(rng, p - gap, sd_seed, seeds)
+        result = crossed_difference(a, b)
+        errors += result.p_value < LEVEL
+        covered += result.ci_low <= 0 <= result.ci_high
+        d = a.mean(axis=1) - b.mean(axis=1)
+        seed_only_errors += abs(d.mean()) > stats.t.isf(LEVEL / 2, seeds - 1) * d.std(ddof=1) / math.sqrt(seeds)
+    low, high = bounds(reps)
+    assert errors / reps <= high
+    assert covered / reps >= 0.93
+    if images_differ and sd_seed > 0:
+        assert errors / reps >= low
+    if images_differ and seeds == 10:
+        assert seed_only_errors / reps > 2 * LEVEL  # why the crossed model is there
+
+
+def smallest_stands_for_its_question(family):
+    """The shortcut that ``adjust_family`` does not take: Holm over the questions' smallest p values."""
+    order = sorted(family, key=lambda question: min(family[question].values()))
+    adjusted, running = {}, 0.0
+    for rank, question in enumerate(order):
+        scale = len(order) - rank
+        adjusted[question] = {name: max(running, min(1.0, scale * p)) for name, p in family[question].items()}
+        running = min(adjusted[question].values())
+    return adjusted
+
+
+def test_the_family_wise_error_rate_holds_when_every_question_has_one_real_effect():
+    rng = np.random.default_rng(11)
+    reps = 10_000
+    errors = {adjust_family: 0, smallest_stands_for_its_question: 0}
+    for nulls in rng.random((reps, 2)):
+        family = {f"q{i}": {"real": 1e-9 * (i + 1), "null": p} for i, p in enumerate(nulls)}
+        for procedure in errors:
+            adjusted = procedure(family)
+            errors[procedure] += any(row["null"] < LEVEL for row in adjusted.values())
+    assert errors[adjust_family] / reps <= bounds(reps)[1]
+    # The shortcut tests the two nulls at 2.5 % and 5 %.
+    assert errors[smallest_stands_for_its_question] / reps > 0.065
