@@ -879,7 +879,7 @@ def sentence(
         )
     change = (
         f"{variant_label} vs {reference_label} changed {metric_label} by "
-        f"{_signed(contrast.difference * scale, decimals)}{suffix}"
+        f"{signed(contrast.difference * scale, decimals)}{suffix}"
     )
     if contrast.method == "none":
         n = min(contrast.n_variant, contrast.n_reference)
@@ -893,7 +893,7 @@ def sentence(
     p_text = f"{test} {format_p(contrast.p_value)}"
     if p_adjusted is not None and format_p(p_adjusted) != format_p(contrast.p_value):
         p_text += f", over the study {format_p(p_adjusted)}"
-    low, high = (_signed(limit * scale, decimals) for limit in (contrast.ci_low, contrast.ci_high))
+    low, high = (signed(limit * scale, decimals) for limit in (contrast.ci_low, contrast.ci_high))
     statement = f"{change} ({contrast.confidence * 100:g} % CI {low} to {high}; {counts}; {p_text}): {verdict}"
     rope_text = f"± {rope * scale:g}{suffix}"
     if verdict == "equivalent":
@@ -947,7 +947,7 @@ def _count_text(contrast: Contrast, variant_label: str, reference_label: str) ->
     return text
 
 
-def _signed(value: float, decimals: int) -> str:
+def signed(value: float, decimals: int) -> str:
     """A number with its sign, a real minus sign, and no sign on a zero."""
     text = f"{value:+.{decimals}f}"
     if float(text) == 0:

@@ -1,5 +1,8 @@
 # The checked study and what the rules share. Nothing here imports NumPy, pandas or TensorFlow: every job parses it.
+import json
 import re
+
+from snakemake.io import IOFile
 
 from convlab.code_inputs import code_inputs
 from convlab.config import load_study, read_yaml
@@ -29,6 +32,13 @@ def code(script):
     return [os.path.relpath(path) for path in code_inputs(SCRIPTS / f"{script}.py")]
 
 
+def read_json(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+
+
 def of_all_runs(pattern):
     """The files of every run that the config names; results are never searched for what happens to lie there."""
     return [
@@ -47,3 +57,21 @@ def of_all_datasets(pattern):
 def templates():
     """What the report is made from, beside the tables and figures."""
     return sorted(os.path.relpath(path) for path in (ROOT / "report").rglob("*") if path.is_file())
+
+
+def run_spec(wildcards):
+    """The run's spec as canonical JSON.
+
+    Snakemake compares parameters with those that it recorded, and says nothing where results were copied without its
+    records (.snakemake/metadata). A run of other settings is then refused here, before it can enter a report.
+    """
+    run = study.run(wildcards.dataset, wildcards.variant, int(wildcards.seed))
+    record = Path(f"{RESULTS}/train/{wildcards.dataset}/{wildcards.variant}/seed-{wildcards.seed}/run.json")
+    if workflow.is_main_process and record.is_file() and workflow.persistence.metadata(IOFile(str(record))) is None:
+        found = read_json(record).get("spec_hash")
+        if found != run.spec_hash:
+            raise WorkflowError(
+                f"{record} is of a run with spec hash {found}, but the config asks for {run.spec_hash}, and Snakemake "
+                f"has no record of how it was made; delete {record.parent} to train it again, or use another study name"
+            )
+    return canonical_json(run.identity)
