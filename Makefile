@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 INSTALL := requirements/install.sh
 
-.PHONY: help run demo plan test test-fast lint format lock bench install clean
+.PHONY: help run demo plan test test-fast lint format lock schema bench install clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ format: $(VENV)/.installed-dev  ## format Python and Snakemake files
 
 lock: $(VENV)/.installed-dev  ## pin the newest allowed versions again: requirements/*.txt, envs/*.yaml
 	$(BIN)/python requirements/lock.py
+
+schema: install  ## write workflow/schemas/config.schema.json from the config's models
+	$(BIN)/python scripts/schema.py
 
 bench: $(VENV)/.installed-dev  ## the suite against a notebook-like script, on this machine
 	$(BIN)/python benchmarks/bench.py

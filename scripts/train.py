@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
         training,
         (images[train], labels[train]),
         (images[validation], labels[validation]),
-        seeds["shuffling"],
+        seeds,
         work,
         report=lambda row: log.info(
             "epoch %d/%d: loss %.4f, accuracy %.4f, val_loss %.4f, val_accuracy %.4f, %.1f s",

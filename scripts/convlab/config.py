@@ -166,19 +166,22 @@ class Study(Spec):
 
     @property
     def written(self) -> dict[str, Any]:
-        """The whole config as it was given."""
-        return self._written
+        """The config as it was given, with one spelling for equal numbers and for seeds."""
+        return {**_numbers(normalised(self._written)), "study": self.study, "seeds": list(self.seeds)}
 
     @property
     def settings(self) -> dict[str, Any]:
         """The config without what only explains: what tables and figures depend on."""
-        return {**_without_texts(_numbers(normalised(self._written))), "study": self.study}
+        return _without_texts(self.written)
 
 
 def _numbers(value: Any) -> Any:
     """Numbers that YAML left as text (``1e-3``) as numbers, and nothing (``fashion_mnist:``) as an empty mapping."""
     if isinstance(value, dict):
-        return {key: {} if item is None else _numbers(item) for key, item in value.items()}
+        return {
+            key: item if key in TEXTS or key == "label" else {} if item is None else _numbers(item)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
         return [_numbers(item) for item in value]
     return normalised(float(value)) if isinstance(value, str) and NUMBER.fullmatch(value) else value

@@ -16,7 +16,7 @@ from convlab.files import array_sha256, read_json
 MANIFEST_FORMAT = 1
 """Version of ``manifest.json``; raised when its meaning changes."""
 
-SEED_PURPOSES = ("initialisation", "shuffling", "augmentation", "split", "subset")
+SEED_PURPOSES = ("initialisation", "shuffling", "dropout", "augmentation", "split", "subset")
 """What a run draws random numbers for; each has a stream of its own, so that changing one leaves the others alone."""
 
 

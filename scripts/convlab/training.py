@@ -93,6 +93,23 @@ class _Journal(keras.callbacks.Callback):
                 self.model.save_weights(temporary)
 
 
+class _Dropout(keras.callbacks.Callback):
+    """Starts every dropout layer's random numbers anew each epoch, from the seed and the epoch's number.
+
+    Keras does not keep their state in its backup; so a resumed epoch draws what it would have drawn.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        generators = [layer.seed_generator for layer in self.model.layers if hasattr(layer, "seed_generator")]
+        for place, generator in enumerate(generators):
+            state = np.random.SeedSequence([self.seed, epoch, place]).generate_state(2)
+            generator.state.assign(state.astype(generator.state.dtype))
+
+
 class _EarlyStopping(keras.callbacks.Callback):
     """Stops when the journal says that validation has not improved for long enough."""
 
@@ -180,7 +197,7 @@ def fit(
     training: Training,
     train: tuple[np.ndarray, np.ndarray],
     validation: tuple[np.ndarray, np.ndarray],
-    shuffling_seed: int,
+    seeds: Mapping[str, int],
     work: Path,
     report: Callable[[dict[str, float]], None] = lambda row: None,
     tensorboard: Path | None = None,
@@ -189,6 +206,7 @@ def fit(
 
     Args:
         train, validation: (uint8 images, integer labels).
+        seeds: the run's streams; ``shuffling`` and ``dropout`` are used.
         work: folder for what a resumed run needs; it holds only files of this very run.
         report: called with each row of the history as it is finished.
         tensorboard: folder for TensorBoard logs, or None.
@@ -199,7 +217,7 @@ def fit(
     backup = work / "backup"
     first_epoch = finished_epochs(backup)
     journal = _Journal(work, first_epoch, training.select, report)
-    callbacks: list[keras.callbacks.Callback] = [journal]
+    callbacks: list[keras.callbacks.Callback] = [journal, _Dropout(seeds["dropout"])]
     epochs = training.epochs
     if training.early_stopping:
         callbacks.append(_EarlyStopping(journal, training.early_stopping))
@@ -215,7 +233,7 @@ def fit(
     )
     images, labels = train
     model.fit(
-        training_batches(images, labels, training.batch_size, range(first_epoch, epochs), shuffling_seed),
+        training_batches(images, labels, training.batch_size, range(first_epoch, epochs), seeds["shuffling"]),
         steps_per_epoch=math.ceil(len(images) / training.batch_size),
         epochs=epochs,
         validation_data=batches_in_order(*validation),

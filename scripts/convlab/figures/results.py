@@ -102,9 +102,7 @@ def forest(contrasts: pd.DataFrame, labels: Sequence[str], rope: float, looks: S
     )
     axis.set_ylim(len(contrasts) - 0.4, -0.6)
     axis.grid(axis="y", visible=False)
-    axis.set_xlabel(
-        "Difference of test accuracy, percentage points"
-    )
+    axis.set_xlabel("Difference of test accuracy, percentage points")
     return figure
 
 

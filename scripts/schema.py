@@ -1,0 +1,19 @@
+"""Write the config's JSON schema, for editors that complete and check YAML."""
+
+import argparse
+from pathlib import Path
+
+from convlab.cli import run
+from convlab.config import schema
+from convlab.files import write_json
+
+SCHEMA = Path(__file__).resolve().parent.parent / "workflow" / "schemas" / "config.schema.json"
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    write_json(SCHEMA, schema())
+
+
+if __name__ == "__main__":
+    run(main)

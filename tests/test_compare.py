@@ -1,0 +1,149 @@
+"""Tables over all runs, from small frames whose answers are known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import TINY
+from convlab import results, tables
+from convlab.config import load_study
+
+PLAN = load_study(TINY).plan
+FIVE = "cnn-kernel_size-5x5"
+
+
+def runs_frame(accuracies: dict[str, list[float]], dataset: str = "digits") -> pd.DataFrame:
+    """A runs table with the given test accuracies; NaN is a diverged run."""
+    rows = []
+    for variant, values in accuracies.items():
+        cost = PLAN.costs["digits", variant]
+        for seed, accuracy in enumerate(values, start=1):
+            finished = not np.isnan(accuracy)
+            trained = {"epochs_run": 2 if finished else 0, "best_epoch": 2, "train_seconds": 3.0,
+                       "images_per_second": 100.0,
+                       "val_accuracy": accuracy, "status": "finished" if finished else "diverged", "spec_hash": "0",
+                       "train_images": 270, "peak_memory_mb": 500}  # fmt: skip
+            measured = {"accuracy": accuracy, "loss": 0.3, "ece": 0.02, "brier": 0.1} if finished else {}
+            measured["latency_ms"] = {"p50": 1.0}
+            rows.append(results.run_row(dataset, PLAN.variants[variant], seed, cost, trained, measured))
+    return results.runs_table(rows)
+
+
+CLEAR = {"dense": [0.80, 0.81, 0.80], "cnn": [0.90, 0.91, 0.90], FIVE: [0.905, 0.900, 0.905]}
+
+
+def test_runs_begin_with_the_agreed_columns():
+    agreed = "dataset model variant seed parameters macs receptive_field epochs_run best_epoch train_seconds images_per_second val_accuracy test_accuracy test_loss ece status precision spec_hash"  # noqa: E501
+    assert list(runs_frame(CLEAR).columns[:18]) == agreed.split()
+
+
+def test_comparisons_begin_with_the_agreed_columns():
+    agreed = "dataset experiment variant reference metric n_seeds difference ci_low ci_high p_value p_adjusted verdict"
+    assert list(results.comparisons_table(runs_frame(CLEAR), PLAN, 0.005).columns[:12]) == agreed.split()
+
+
+def test_variants_give_mean_sd_and_interval_smaller_models_first():
+    table = results.variants_table(runs_frame(CLEAR), PLAN)
+    assert list(table["variant"]) == ["dense", "cnn", FIVE]
+    cnn = table.set_index("variant").loc["cnn"]
+    assert cnn["test_accuracy_mean"] == pytest.approx(np.mean(CLEAR["cnn"]))
+    assert cnn["test_accuracy_sd"] == pytest.approx(np.std(CLEAR["cnn"], ddof=1))
+    half = 4.302653 * cnn["test_accuracy_sd"] / np.sqrt(3)  # t(2) at 97.5 %
+    assert cnn["test_accuracy_ci_high"] - cnn["test_accuracy_mean"] == pytest.approx(half, rel=1e-5)
+    assert cnn["seconds_per_epoch"] == 1.5
+
+
+def test_a_clear_difference_is_better_and_a_small_one_is_not():
+    table = results.comparisons_table(runs_frame(CLEAR), PLAN, 0.005).set_index("experiment")
+    assert table.loc["convolution", "difference"] == pytest.approx(0.1)
+    assert table.loc["convolution", "verdict"] == "better"
+    assert "cnn vs dense changed test accuracy by +10.00 pp" in table.loc["convolution", "sentence"]
+    assert table.loc["kernel", "verdict"] == "inconclusive"
+    assert "5×5 vs 3×3" in table.loc["kernel", "sentence"]
+
+
+def test_the_other_direction_is_worse():
+    swapped = {"dense": CLEAR["cnn"], "cnn": CLEAR["dense"], FIVE: CLEAR["dense"]}
+    table = results.comparisons_table(runs_frame(swapped), PLAN, 0.005).set_index("experiment")
+    assert table.loc["convolution", "verdict"] == "worse"
+
+
+def test_diverged_runs_are_counted_and_left_out():
+    frame = runs_frame({**CLEAR, "cnn": [0.90, np.nan, 0.91]})
+    row = results.variants_table(frame, PLAN).set_index("variant").loc["cnn"]
+    assert (row["n_seeds"], row["n_diverged"]) == (2, 1)
+    assert row["test_accuracy_mean"] == pytest.approx(0.905)
+    comparison = results.comparisons_table(frame, PLAN, 0.005).set_index("experiment").loc["convolution"]
+    assert comparison["n_seeds"] == 2 and comparison["verdict"] == "inconclusive"
+
+
+def test_adjustment_covers_all_questions_of_all_datasets():
+    one = runs_frame(CLEAR)
+    two = pd.concat([one, one.assign(dataset="other")])
+    alone = results.comparisons_table(one, PLAN, 0.005)
+    both = results.comparisons_table(two, PLAN, 0.005)
+    assert len(both) == 2 * len(alone)
+    assert both["p_adjusted"].iloc[0] > alone["p_adjusted"].iloc[0] - 1e-12
+    smallest = alone["p_value"].min()
+    assert alone["p_adjusted"].min() == pytest.approx(2 * smallest)
+    assert both["p_adjusted"].min() == pytest.approx(4 * smallest)
+
+
+def test_trends_need_three_ordered_levels():
+    assert results.trends_table(runs_frame(CLEAR), PLAN).empty
+    study = load_study(
+        {**TINY, "experiments": {"kernel": {"base": "cnn", "factor": "kernel_size", "levels": [1, 2, 4]}}}
+    )
+    names = [level.variant for level in study.plan.questions["kernel"].levels]
+    rows = [{"dataset": "digits", "variant": name, "seed": seed, "test_accuracy": 0.8 + 0.01 * place + 0.001 * seed}
+            for place, name in enumerate(names) for seed in (1, 2, 3)]  # fmt: skip
+    trend = results.trends_table(pd.DataFrame(rows), study.plan).iloc[0]
+    assert trend["slope"] == pytest.approx(0.01)
+    assert "+1.00 pp per doubling of kernel size" in trend["sentence"]
+
+
+def test_the_chosen_variant_is_the_best_on_validation_and_of_equals_the_cheaper():
+    table = pd.DataFrame({
+        "dataset": "d", "variant": ["a", "b", "c"], "val_accuracy_mean": [0.9, 0.9, 0.8],
+        "macs": [20, 10, 1], "test_accuracy_mean": [0.95, 0.1, 0.99],
+    })  # fmt: skip
+    assert results.chosen_variant(table, "d") == "b"
+    assert results.chosen_variant(table.assign(val_accuracy_mean=np.nan), "d") is None
+
+
+def test_per_class_measures_are_means_over_finished_runs():
+    def entry(recall):
+        return {"per_class": {"precision": [1, 0.5], "recall": recall, "f1": [0, 0], "support": [3, 4]}}
+
+    evaluations = {
+        ("d", "v", 1): entry([0.4, 1]),
+        ("d", "v", 2): entry([0.6, 1]),
+        ("d", "v", 3): {"status": "diverged"},
+    }
+    table = results.per_class_table(evaluations, {"d": ["cat", "dog"]}).set_index("class")
+    assert table.loc["cat", "recall"] == pytest.approx(0.5)
+    assert table.loc["cat", "recall_sd"] == pytest.approx(np.std([0.4, 0.6], ddof=1))
+    assert table.loc["dog", "support"] == 4
+
+
+def test_tables_keep_hostile_text_as_text(tmp_path):
+    frame = pd.DataFrame({"name": ["a|b <script>", "50 % & $x_1$"], "accuracy": [0.123456, np.nan]})
+    tables.write_table(frame, tmp_path / "t", "A & B")
+    assert pd.read_csv(tmp_path / "t.csv")["accuracy"][0] == 0.123456
+    markdown = (tmp_path / "t.md").read_text()
+    assert "a\\|b \\<script\\>" in markdown and "0.1235" in markdown
+    latex = (tmp_path / "t.tex").read_text()
+    assert r"50 \% \& \$x\_1\$" in latex and r"\caption{A \& B}" in latex
+
+
+@pytest.mark.slow
+def test_a_finished_study_has_its_tables_and_figures(finished_study):
+    folder = finished_study.folder / "results/tiny/compare"
+    runs = pd.read_csv(folder / "runs.csv")
+    assert len(runs) == 9 and set(runs["variant"]) == {"dense", "cnn", FIVE}
+    assert runs["test_accuracy"].between(0, 1).all()
+    names = {path.stem for path in (folder / "figures").glob("*.svg")}
+    assert {"digits-accuracy", "digits-curves", "digits-costs", "digits-kernel-seeds",
+            "digits-convolution-differences",
+            "digits-cnn-filters", "digits-cnn-maps", "digits-cnn-disputed", "digits-dense-confusion"} <= names  # fmt: skip
+    assert names == {path.stem for path in (folder / "figures").glob("*.png")}

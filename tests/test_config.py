@@ -1,0 +1,256 @@
+"""A config is checked before any job runs; every mistake gets one sentence that names its place and what to do."""
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, TINY
+from convlab.config import load_study, read_yaml, schema
+from convlab.errors import UserError
+from convlab.specs import Conv, Dense, Run, Training, canonical_json
+
+DEFAULT = read_yaml(ROOT / "config.yaml")
+
+
+def changed(path: str, value, base=DEFAULT) -> dict:
+    """A copy of the default config with one key set; ``path`` is dotted."""
+    config = copy.deepcopy(base)
+    *parents, last = path.split(".")
+    place = config
+    for key in parents:
+        place = place[key]
+    place[last] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("models.cnn.kernal_size", 3, "unknown key 'kernal_size' in models.cnn, did you mean 'kernel_size'?"),
+        ("training.epoch", 3, "unknown key 'epoch' in training, did you mean 'epochs'?"),
+        ("seed", 3, "unknown key 'seed' in the config, did you mean 'seeds'?"),
+        ("experiments.first_kernel.level", [3], "unknown key 'level' in experiments.first_kernel, did you mean 'levels'?"),
+        ("training.early_stopping", {"patence": 2}, "unknown key 'patence' in training.early_stopping"),
+        ("training.epochs", "five", "training.epochs should be a whole number (it is 'five')"),
+        ("training.epochs", 2.5, "training.epochs should be a whole number (it is 2.5)"),
+        ("training.epochs", True, "training.epochs should be a number, not true or false"),
+        ("training.epochs", 0, "training.epochs should be greater than 0 (it is 0)"),
+        ("training.learning_rate", -1, "training.learning_rate should be greater than 0"),
+        ("training.optimizer", "adm", "training.optimizer should be adam, sgd, adamw or rmsprop (it is 'adm')"),
+        ("training.validation_fraction", 1, "training.validation_fraction should be less than 1"),
+        ("models.cnn.filters", [], "models.cnn.filters is empty; it needs at least one entry"),
+        ("models.cnn.kernel_size", [3, 3, 3], "models.cnn kernel_size has 3 values for 2 blocks"),
+        ("models.cnn.family", "cnn", "models.cnn should have family dense or conv, not 'cnn'"),
+        ("models.cnn", {"filters": [3]}, "models.cnn has no family; add 'family: dense' or 'family: conv'"),
+        ("models.cnn", None, "models.cnn should be a mapping (name: value)"),
+        ("models", {}, "models is empty; it needs at least one entry"),
+        ("models", [], "models should be a mapping (name: value)"),
+        ("models.a/b", DEFAULT["models"]["cnn"], "models 'a/b' names a folder"),
+        ("models.twin", DEFAULT["models"]["cnn"], "models.twin is the same as models.cnn"),
+        ("models.cnn.why", {"kernl": "x"}, "models.cnn why.kernl explains a field"),
+        ("datasets", {}, "datasets is empty; it needs at least one entry"),
+        ("datasets.fashion_mnst", {}, "datasets.fashion_mnst is no dataset that convlab knows, did you mean 'fashion_mnist'?"),
+        ("seeds", 0, "seeds asks for 0 seeds; a study needs at least one"),
+        ("seeds", [], "seeds names no seed; a study needs at least one"),
+        ("seeds", [1, 1], "seeds names seed 1 twice"),
+        ("seeds", "many", "seeds should be a list (it is 'many')"),
+        ("study", "my study", "study 'my study' names a folder: use letters, digits, - and _ only"),
+        ("study", None, "study should be text"),
+        ("experiments.first_kernel.base", "cn", "experiments.first_kernel.base is 'cn', which is no model, did you mean 'cnn'?"),
+        ("experiments.first_kernel.factor", "kernel", "is no field of the conv model cnn or of training, did you mean 'kernel_size'?"),
+        ("experiments.first_kernel.levels", [], "experiments.first_kernel.levels is empty"),
+        ("experiments.first_kernel.levels", [3], "experiments.first_kernel.levels needs at least 2 entries"),
+        ("experiments.first_kernel.levels", [3, [3, 3]], "experiments.first_kernel.levels names [3, 3] twice (equal to [3, 3])"),
+        ("experiments.first_kernel.levels", [3, "big"], "experiments.first_kernel.levels[1]: kernel_size 'big' is not possible"),
+        ("experiments.first_kernel.reference", 9, "experiments.first_kernel.reference 9 is not one of the levels"),
+        ("comparisons.convolution.reference", "cnn", "comparisons.convolution compares cnn with itself"),
+        ("comparisons.convolution.reference", "dens", "is 'dens', which is no variant, did you mean 'dense'?"),
+        ("comparisons.first_kernel", DEFAULT["comparisons"]["convolution"], "comparisons.first_kernel has the name of an experiment"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_in_one_sentence_that_names_its_place(path, value, sentence):
+    with pytest.raises(UserError) as caught:
+        load_study(changed(path, value))
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_key_is_named():
+    config = {key: value for key, value in DEFAULT.items() if key != "study"}
+    with pytest.raises(UserError, match="study is missing; add it"):
+        load_study(config)
+
+
+def test_a_kernel_larger_than_valid_padding_allows_names_experiment_level_and_layer():
+    config = changed("models.cnn.padding", "valid")
+    config["experiments"]["first_kernel"]["levels"] = [3, [29, 3]]
+    with pytest.raises(
+        UserError, match=r"experiments.first_kernel, level 29×29, 3×3: .* layer conv_1 lays a 29×29 kernel"
+    ):
+        load_study(config)
+
+
+def test_shapes_that_shrink_to_nothing_name_the_layer():
+    config = changed("models.cnn", {"family": "conv", "filters": 4, "depth": 6})
+    with pytest.raises(
+        UserError, match=r"models.cnn: on fashion_mnist .* layer pool_5 lays a 2×2 pooling window .* 1 pixel;"
+    ):
+        load_study({**config, "experiments": {}})
+
+
+def test_a_key_written_twice_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("study: a\nmodels:\n  cnn: {family: dense}\n  cnn: {family: conv}\n")
+    with pytest.raises(UserError, match=r"config.yaml, line 4 names 'cnn' a second time"):
+        read_yaml(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"), [("study: [", "line 1"), ("", "holds no settings"), ("- a\n", "holds no")]
+)
+def test_a_file_that_is_no_config_is_named(tmp_path, text, sentence):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=sentence):
+        read_yaml(path)
+
+
+def test_snakemake_ends_before_any_job_with_one_sentence_and_no_traceback(project):
+    project.configure(changed("training.epoch", 3, TINY))
+    result = project.snakemake("-n")
+    said = result.stdout + result.stderr
+    assert result.returncode != 0
+    assert "unknown key 'epoch' in training, did you mean 'epochs'?" in said
+    assert "Traceback" not in said
+
+
+def test_a_config_on_the_command_line_replaces_the_default_one(project):
+    other = project.folder / "other.yaml"
+    other.write_text(json.dumps({**TINY, "study": "other"}))
+    planned = project.planned("--configfile", "other.yaml")
+    assert any("digits" in job for job in planned)
+    assert not any("fashion_mnist" in job for job in planned)
+
+
+def test_numbers_that_yaml_reads_as_text_are_numbers():
+    study = load_study(changed("training.learning_rate", "1e-3"))
+    assert study.training.learning_rate == 0.001
+
+
+def test_equal_spellings_have_one_hash_and_different_values_have_another():
+    plain = Conv(family="conv", filters=[4, 4], kernel_size=3)
+    spelled = Conv.model_validate(
+        {"family": "conv", "filters": 4.0, "depth": 2, "kernel_size": [3, 3.0], "why": {"depth": "x"}}
+    )
+    data = {"kind": "digits"}
+
+    def spec_hash(model, **training):
+        return Run(dataset=data, model=model, training=Training(**training), seed=1).spec_hash
+
+    assert spec_hash(plain) == spec_hash(spelled)
+    assert spec_hash(plain) != spec_hash(plain, learning_rate=0.01)
+    assert spec_hash(plain) != spec_hash(Dense(family="dense", units=[4]))
+
+
+def test_the_place_of_the_data_is_no_part_of_a_runs_identity():
+    here, there = ({"kind": "fashion_mnist", "path": path} for path in ("/here", "/there"))
+    model = Dense(family="dense", units=[4])
+    assert len({Run(dataset=d, model=model, training=Training(), seed=1).spec_hash for d in (here, there)}) == 1
+
+
+def test_seeds_are_a_count_or_a_list():
+    assert load_study(changed("seeds", 5)).seeds == (1, 2, 3, 4, 5)
+    assert load_study(changed("seeds", [42, 7])).seeds == (7, 42)
+
+
+def test_depth_repeats_one_filter_count_or_keeps_the_first_blocks():
+    assert Conv(family="conv", filters=8, depth=3).filters == (8, 8, 8)
+    assert Conv(family="conv", filters=[8, 16, 32], kernel_size=[3, 5, 7], depth=2).kernel_size == (3, 5)
+
+
+def test_every_field_can_be_a_factor():
+    base = {"family": "conv", "filters": [4, 8], "dense_units": [8]}
+    levels = {
+        "filters": [[4, 8], 8], "depth": [2, 1], "kernel_size": [3, 5], "strides": [1, 2], "padding": ["same", "valid"],
+        "pooling": ["max", "average", "none"], "pool_size": [2, 3], "batch_norm": [False, True],
+        "convolutions_per_block": [1, 2], "head": ["flatten", "global_average", "global_max"],
+        "dense_units": [[8], [], [16, 8]], "dropout": [0, 0.3], "activation": ["relu", "gelu"],
+        "epochs": [1, 2], "batch_size": [16, 32], "optimizer": ["adam", "sgd"], "learning_rate": ["1e-3", 0.01],
+        "momentum": [0, 0.9], "weight_decay": [0, 0.01], "precision": ["float32", "mixed_bfloat16"],
+        "validation_fraction": [0.1, 0.2], "train_size": [None, 100], "select": ["best", "last"],
+        "early_stopping": [None, {"patience": 2}], "jit_compile": [False, True], "tensorboard": [False, True],
+    }  # fmt: skip
+    assert set(levels) == (set(Conv.model_fields) | set(Training.model_fields)) - {"family", "label", "why"}
+    experiments = {factor: {"base": "cnn", "factor": factor, "levels": values} for factor, values in levels.items()}
+    settings = {**TINY, "datasets": {"fashion_mnist": {}}, "models": {"cnn": base}}
+    study = load_study({**settings, "comparisons": {}, "experiments": experiments})
+    assert len(study.plan.variants) == 1 + sum(len(values) - 1 for values in levels.values())
+    assert len({canonical_json(study.run("fashion_mnist", name, 1).identity) for name in study.plan.variants}) == len(
+        study.plan.variants
+    )
+
+
+def test_levels_read_as_people_write_them_and_know_their_order():
+    study = load_study(DEFAULT)
+    question = study.plan.questions["first_kernel"]
+    assert [level.label for level in question.levels] == ["3×3, 3×3", "5×5, 3×3", "7×7, 3×3"]
+    assert [level.order for level in question.levels] == [3, 5, 7]
+    assert question.reference == "cnn"
+
+
+def test_texts_are_no_part_of_the_settings():
+    study = load_study(DEFAULT)
+    assert load_study(study.settings).plan.variants == {
+        name: variant.__class__(**{**vars(variant), "model": variant.model.model_copy(update={"why": {}})})
+        for name, variant in study.plan.variants.items()
+    }
+    assert "question" not in canonical_json(study.settings)
+
+
+def test_the_schema_file_is_the_models():
+    written = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
+    assert written == schema(), "run: make schema"
+
+
+def test_every_ready_made_study_is_valid():
+    for path in sorted((ROOT / "studies").glob("*.yaml")):
+        load_study(read_yaml(path))
+
+
+def test_reading_the_config_imports_no_heavy_library():
+    code = "import sys; sys.path.insert(0, 'scripts'); import convlab.config, convlab.code_inputs; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"numpy", "pandas", "tensorflow", "keras", "matplotlib", "scipy"} & set(loaded)
+
+
+def test_code_inputs_follow_imports_and_nothing_else(tmp_path):
+    from convlab.code_inputs import code_inputs
+
+    package = tmp_path / "convlab"
+    (package / "inner").mkdir(parents=True)
+    for name, text in {
+        "__init__.py": "", "a.py": "import os\nfrom convlab import b\n", "b.py": "def f():\n    import convlab.inner.c\n",
+        "inner/__init__.py": "", "inner/c.py": "", "unused.py": "", "inner/unused.py": "",
+    }.items():  # fmt: skip
+        (package / name).write_text(text)
+    script = tmp_path / "script.py"
+    script.write_text("from convlab.a import x\n")
+    found = [str(path.relative_to(tmp_path)) for path in code_inputs(script)]
+    assert found[0] == "script.py"
+    assert set(found[1:]) == {
+        f"convlab/{name}" for name in ("__init__.py", "a.py", "b.py", "inner/__init__.py", "inner/c.py")
+    }
+
+
+def test_training_does_not_depend_on_statistics_figures_or_the_config_module():
+    from convlab.code_inputs import code_inputs
+
+    names = {path.name for path in code_inputs(Path(ROOT, "scripts/train.py"))}
+    assert {"models.py", "training.py", "specs.py", "data.py"} <= names
+    assert not {"statistics.py", "config.py", "style.py", "metrics.py", "sources.py"} & names

@@ -1,0 +1,92 @@
+"""Parameters, MACs, shapes and receptive fields in closed form are those of the Keras model."""
+
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from convlab.config import load_study, read_yaml
+from convlab.cost import ShapeError, cost
+from convlab.specs import Conv, Dense
+
+ARCHITECTURES = {
+    "plain": Conv(family="conv", filters=[4, 8], dense_units=[6]),
+    "valid strided": Conv(family="conv", filters=[4, 8], kernel_size=[5, 3], strides=[2, 1], padding="valid"),
+    "same strided": Conv(family="conv", filters=[4, 8, 8], strides=[1, 3, 2], pooling=["none", "none", "average"]),
+    "batch norm blocks": Conv(
+        family="conv", filters=[4, 8], batch_norm=True, convolutions_per_block=2, dense_units=[5]
+    ),
+    "global average": Conv(family="conv", filters=[4], kernel_size=7, head="global_average", dense_units=[3, 3]),
+    "global max, pool 3": Conv(family="conv", filters=[4, 4], pool_size=3, head="global_max"),
+    "no pooling": Conv(family="conv", filters=8, depth=3, pooling="none"),
+    "dense": Dense(family="dense", units=[9, 7], dropout=0.5),
+}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("shape", [(28, 28, 1), (31, 29, 3)])
+def test_closed_forms_equal_keras(name, shape):
+    from convlab.models import build
+
+    spec = ARCHITECTURES[name]
+    model, closed = build(spec, shape, 10), cost(spec, shape, 10)
+    assert closed.parameters == model.count_params()
+    for layer in closed.layers[1:]:
+        assert model.get_layer(layer.name).output.shape[1:] == layer.output_shape
+    assert closed.macs == sum(macs_of(layer) for layer in model.layers)
+
+
+def macs_of(layer) -> int:
+    """Multiplications that a layer's output needs: one per kernel weight and output position."""
+    if not hasattr(layer, "kernel"):
+        return 0
+    positions = int(np.prod(layer.output.shape[1:-1])) if len(layer.kernel.shape) == 4 else 1
+    return positions * int(np.prod(layer.kernel.shape))
+
+
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "dense"])
+def test_receptive_field_is_the_square_of_pixels_that_moves_one_unit(name):
+    """Gradient of one unit of the last feature map with respect to the image, ones for weights: what is not zero."""
+    from convlab.keras_setup import keras, tf
+    from convlab.models import build
+
+    spec, shape = ARCHITECTURES[name].model_copy(update={"activation": "linear"}), (64, 64, 1)
+    model, closed = build(spec, shape, 10), cost(spec, shape, 10)
+    last = [layer for layer in closed.layers if len(layer.output_shape) == 3][-1]
+    for layer in model.layers:
+        if hasattr(layer, "kernel"):
+            layer.kernel.assign(tf.ones_like(layer.kernel))
+    # Max pooling passes a gradient to one pixel only; average pooling passes it to all that the window sees.
+    averaged = keras.models.clone_model(
+        keras.Model(model.inputs[0], model.get_layer(last.name).output),
+        clone_function=lambda layer: (
+            keras.layers.AveragePooling2D(layer.pool_size, name=layer.name)
+            if isinstance(layer, keras.layers.MaxPooling2D)
+            else layer.__class__.from_config(layer.get_config())
+        ),
+    )
+    for layer in averaged.layers:
+        if hasattr(layer, "kernel"):
+            layer.kernel.assign(tf.ones_like(layer.kernel))
+    features = keras.Model(averaged.get_layer("rescale").output, averaged.outputs[0])
+    image = tf.Variable(tf.ones((1, *shape)))
+    with tf.GradientTape() as tape:
+        middle = features(image, training=False)
+        unit = middle[0, middle.shape[1] // 2, middle.shape[2] // 2, 0]
+    seen = np.argwhere(tape.gradient(unit, image).numpy()[0, :, :, 0] != 0)
+    assert set(np.ptp(seen, axis=0) + 1) == {closed.receptive_field}
+
+
+def test_the_default_study_has_exactly_the_published_parameters():
+    study = load_study(read_yaml(ROOT / "config.yaml"))
+    found = {variant: entry.parameters for (_, variant), entry in study.plan.costs.items()}
+    assert found == {
+        "dense": 109_386,
+        "cnn": 220_234,
+        "cnn-kernel_size-5x5-3x3": 220_746,
+        "cnn-kernel_size-7x7-3x3": 221_514,
+    }
+
+
+def test_a_window_that_does_not_fit_names_its_layer():
+    with pytest.raises(ShapeError, match="layer conv_2 lays a 3×3 kernel on a feature map of only 2 pixels"):
+        cost(Conv(family="conv", filters=[2, 2], padding="valid"), (6, 6, 1), 10)

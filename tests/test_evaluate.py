@@ -1,0 +1,121 @@
+"""Evaluation: measures against their definitions, and the rules by which images are chosen."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss
+
+from convlab.metrics import (
+    classification_metrics,
+    confident_mistakes,
+    disputed,
+    expected_calibration_error,
+    reliability,
+)
+
+
+@pytest.fixture
+def sample():
+    generator = np.random.default_rng(0)
+    scores = generator.normal(size=(500, 4))
+    labels = generator.integers(0, 4, 500)
+    scores[np.arange(500), labels] += 1
+    probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    return probabilities, labels
+
+
+def test_measures_are_their_definitions(sample):
+    probabilities, labels = sample
+    found = classification_metrics(probabilities, labels)
+    predicted = probabilities.argmax(axis=1)
+    assert found["accuracy"] == np.mean(predicted == labels)
+    assert found["loss"] == pytest.approx(log_loss(labels, probabilities))
+    brier = np.mean([sum((row[k] - (k == label)) ** 2 for k in range(4)) for row, label in zip(*sample, strict=True)])
+    assert found["brier"] == pytest.approx(brier)
+    matrix = np.array(found["confusion_matrix"])
+    assert matrix.sum() == 500 and np.trace(matrix) == np.sum(predicted == labels)
+    for k in range(4):
+        right = np.sum((predicted == k) & (labels == k))
+        assert found["per_class"]["precision"][k] == pytest.approx(right / np.sum(predicted == k))
+        assert found["per_class"]["recall"][k] == pytest.approx(right / np.sum(labels == k))
+        assert found["per_class"]["support"][k] == np.sum(labels == k)
+
+
+def test_a_class_that_is_never_predicted_or_never_occurs_counts_as_zero():
+    probabilities = np.array([[0.9, 0.1, 0], [0.8, 0.2, 0]])
+    found = classification_metrics(probabilities, np.array([0, 1]))
+    assert found["per_class"]["precision"].tolist() == [0.5, 0, 0]
+    assert found["per_class"]["recall"].tolist() == [1, 0, 0]
+
+
+def test_a_certain_mistake_has_a_finite_loss():
+    assert np.isfinite(classification_metrics(np.array([[1.0, 0.0]]), np.array([1]))["loss"])
+
+
+def test_calibration_error_is_zero_for_honest_confidence_and_the_gap_for_boasting():
+    labels = np.array([0] * 8 + [1] * 2)
+    assert expected_calibration_error(np.tile([0.8, 0.2], (10, 1)), labels, bins=1) == pytest.approx(0)
+    assert expected_calibration_error(np.tile([1.0, 0.0], (10, 1)), labels, bins=1) == pytest.approx(0.2)
+
+
+def test_calibration_bins_hold_equally_many_images(sample):
+    rows = reliability(*sample, bins=15)
+    assert rows[:, 2].sum() == 500 and np.ptp(rows[:, 2]) <= 1
+    assert np.all(np.diff(rows[:, 0]) >= 0)
+
+
+def test_fewer_images_than_bins_is_no_error(sample):
+    assert len(reliability(sample[0][:3], sample[1][:3])) == 3
+
+
+def runs(*correct: list[int], confidence=0.9) -> np.ndarray:
+    """Probabilities (runs, images, 2) for true class 0: right where 1."""
+    right = np.array(correct)[..., None]
+    return np.where(right == 1, [confidence, 1 - confidence], [1 - confidence, confidence])
+
+
+def test_confident_mistakes_are_wrong_in_every_run_and_the_surest_first():
+    probabilities = runs([0, 0, 1, 0], [0, 1, 1, 0])
+    probabilities[:, 0] = [0.45, 0.55]
+    probabilities[:, 3] = [0.01, 0.99]
+    assert confident_mistakes(probabilities, np.zeros(4, int), 5).tolist() == [3, 0]
+
+
+def test_disputed_images_split_the_runs_most_evenly_first():
+    probabilities = runs([1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0])
+    assert disputed(probabilities, np.zeros(4, int), 5).tolist() == [2, 1]
+
+
+def test_no_image_fits_the_rule():
+    assert len(confident_mistakes(runs([1, 1]), np.zeros(2, int), 3)) == 0
+    assert len(disputed(runs([1, 0]), np.zeros(2, int), 3)) == 0
+
+
+@pytest.mark.slow
+def test_evaluation_writes_what_the_model_gives(finished_study):
+    from convlab import data, inference
+    from convlab.files import read_arrays, read_json
+
+    results = finished_study.folder / "results/tiny"
+    place = results / "evaluate/digits/cnn/seed-1"
+    images, labels = data.load_test(results / "prepare/digits")
+    model = inference.load(results / "train/digits/cnn/seed-1/model.keras")
+    written = read_arrays(place / "predictions.npz")["probabilities"]
+    np.testing.assert_allclose(written, model.predict(images, verbose=0), atol=1e-6)
+    metrics = read_json(place / "metrics.json")
+    assert metrics["accuracy"] == np.mean(written.argmax(axis=1) == labels)
+    assert metrics["test_images"] == len(labels) == 100
+    features = read_arrays(place / "features.npz")
+    np.testing.assert_array_equal(features["filters"], np.asarray(model.get_layer("conv_1").kernel))
+    assert features["feature_maps"].shape == (3, 8, 8, 4) and features["feature_maps"].min() >= 0
+    assert not read_arrays(results / "evaluate/digits/dense/seed-1/features.npz")
+
+
+def test_feature_maps_are_taken_after_normalisation_and_activation():
+    from convlab.inference import feature_maps
+    from convlab.models import build
+    from convlab.specs import Conv
+
+    model = build(Conv(family="conv", filters=[6], batch_norm=True), (8, 8, 1), 3)
+    maps = feature_maps(model, np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8))
+    assert maps.shape == (2, 8, 8, 6)
+    assert maps.min() == 0

@@ -1,0 +1,52 @@
+"""Pins: hashed, without index addresses, the same in the conda environments."""
+
+import importlib.util
+import re
+
+import pytest
+from packaging.requirements import Requirement
+
+from conftest import ROOT
+
+FOLDER = ROOT / "requirements"
+
+
+def lock_module():
+    found = importlib.util.spec_from_file_location("lock", FOLDER / "lock.py")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu", "dev"])
+def test_every_requirement_is_pinned_with_hashes_and_names_no_index(name):
+    text = (FOLDER / f"{name}.txt").read_text()
+    assert not re.search(r"https?://|--(extra-)?index|find-links", text)
+    blocks = re.split(r"\n(?=[^\s#])", text.strip())
+    for block in blocks:
+        requirement = Requirement(block.split("\\")[0].strip())
+        assert [s.operator for s in requirement.specifier] == ["=="], block
+        assert "--hash=sha256:" in block, block
+
+
+def test_cpu_and_gpu_differ_only_in_tensorflow_and_what_it_brings():
+    def pins(name):
+        lines = (FOLDER / f"{name}.txt").read_text().splitlines()
+        return {line.rstrip(" \\") for line in lines if line and not line.startswith((" ", "#"))}
+
+    cpu, gpu = pins("cpu"), pins("gpu")
+    assert {line.split("==")[0] for line in cpu - gpu} == {"tensorflow-cpu"}
+    assert all(line.startswith(("tensorflow==", "nvidia-")) for line in gpu - cpu)
+
+
+@pytest.mark.parametrize("name", ["analysis", "tensorflow", "tensorflow-gpu"])
+def test_conda_environments_hold_the_same_pins(name):
+    assert (ROOT / f"envs/{name}.yaml").read_text() == lock_module().environment(name), "run: make lock"
+
+
+def test_every_rule_that_runs_python_names_an_environment():
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        text = path.read_text()
+        for rule in re.split(r"\n(?=rule )", text)[1:]:
+            environment = re.search(r'conda:\s+"\.\./\.\./(envs/[\w-]+\.yaml)"', rule)
+            assert environment and (ROOT / environment[1]).is_file(), f"{path.name}: {rule.split(':')[0]}"

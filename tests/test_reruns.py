@@ -1,0 +1,172 @@
+"""Reruns are exact: an edit names the jobs that it affects and no others."""
+
+import copy
+import os
+import shutil
+
+import pytest
+
+from conftest import TINY, Project
+
+pytestmark = pytest.mark.slow
+
+FIVE, SEEDS = "cnn-kernel_size-5x5", (1, 2, 3)
+END = {"Compare all runs", "Write the report"}
+
+
+def runs(*variants: str, seeds=SEEDS, stages=("Train", "Evaluate")) -> set[str]:
+    return {f"{stage} {variant} on digits, seed {seed}" for stage in stages for variant in variants for seed in seeds}
+
+
+def edited(**changes) -> dict:
+    return copy.deepcopy(TINY) | changes
+
+
+def append(project: Project, path: str, text: str = "\n# An edit.\n") -> None:
+    file = project.folder / path
+    file.write_text(file.read_text() + text)
+
+
+def experiment(levels: list) -> dict:
+    return {"kernel": {**TINY["experiments"]["kernel"], "levels": levels}}
+
+
+def test_nothing_changed_runs_nothing(finished):
+    assert finished.planned() == set()
+
+
+def test_a_changed_level_trains_only_the_new_level(finished):
+    finished.configure(edited(experiments=experiment([3, 7])))
+    assert finished.planned() == runs("cnn-kernel_size-7x7") | END
+
+
+def test_an_added_level_trains_only_that_level(finished):
+    finished.configure(edited(experiments=experiment([3, 5, 7])))
+    assert finished.planned() == runs("cnn-kernel_size-7x7") | END
+
+
+def test_an_added_seed_trains_every_variant_with_that_seed_only(finished):
+    finished.configure(edited(seeds=[1, 2, 3, 4]))
+    assert finished.planned() == runs("dense", "cnn", FIVE, seeds=(4,)) | END
+
+
+def test_a_removed_level_trains_nothing(finished):
+    finished.configure(edited(experiments={}))
+    assert finished.planned() == END
+
+
+def test_an_edited_question_rewrites_only_the_report(finished):
+    finished.configure(edited(question="Another question?"))
+    assert finished.planned() == {"Write the report"}
+
+
+def test_an_edited_reason_rewrites_only_the_report(finished):
+    config = edited()
+    config["models"]["cnn"]["why"] = {"kernel_size": "The smallest kernel with a centre."}
+    finished.configure(config)
+    assert finished.planned() == {"Write the report"}
+
+
+def test_a_changed_model_trains_its_variants_only(finished):
+    config = edited()
+    config["models"]["dense"]["units"] = [9]
+    finished.configure(config)
+    assert finished.planned() == runs("dense") | END
+
+
+def test_changed_training_trains_everything(finished):
+    config = edited()
+    config["training"]["batch_size"] = 64
+    finished.configure(config)
+    assert finished.planned() == runs("dense", "cnn", FIVE) | END
+
+
+def test_a_changed_region_of_practical_equivalence_trains_nothing(finished):
+    finished.configure(edited(statistics={"rope": 0.01}))
+    assert finished.planned() == END
+
+
+def test_editing_the_statistics_trains_nothing(finished):
+    append(finished, "scripts/convlab/statistics.py")
+    assert finished.planned() == END
+
+
+def test_editing_the_models_trains_everything(finished):
+    append(finished, "scripts/convlab/models.py")
+    assert finished.planned() == runs("dense", "cnn", FIVE) | END
+
+
+def test_editing_the_metrics_evaluates_everything_and_trains_nothing(finished):
+    append(finished, "scripts/convlab/metrics.py")
+    assert finished.planned() == runs("dense", "cnn", FIVE, stages=("Evaluate",)) | END
+
+
+def test_editing_a_template_rewrites_only_the_report(finished):
+    template = next((finished.folder / "report").rglob("*.css"))
+    append(finished, str(template.relative_to(finished.folder)), "\n/* An edit. */\n")
+    assert finished.planned() == {"Write the report"}
+
+
+def test_touching_the_dataset_runs_nothing(finished):
+    for name in ("data.npz", "manifest.json"):
+        os.utime(finished.folder / "results/tiny/prepare/digits" / name)
+    assert finished.planned() == set()
+
+
+def test_touching_the_code_runs_nothing(finished):
+    for path in (finished.folder / "scripts").rglob("*.py"):
+        os.utime(path)
+    assert finished.planned() == set()
+
+
+def test_reordered_keys_run_nothing(finished):
+    config = {key: TINY[key] for key in reversed(TINY)}
+    config["models"] = {name: dict(reversed(TINY["models"][name].items())) for name in reversed(TINY["models"])}
+    finished.configure(config)
+    assert finished.planned() == set()
+
+
+def test_another_spelling_of_the_same_numbers_runs_nothing(finished):
+    config = edited(seeds=3)
+    config["training"] |= {"epochs": 1.0, "learning_rate": "1e-2"}
+    config["models"]["cnn"] |= {"kernel_size": 3.0}
+    config["experiments"]["kernel"]["levels"] = [3, 5.0]
+    finished.configure(config)
+    planned = finished.planned()
+    assert not {job for job in planned if job.startswith(("Train", "Evaluate"))}
+    finished.configure({**config, "seeds": [1, 2, 3]})
+    assert finished.planned() == set()
+
+
+def test_a_level_for_all_layers_is_the_level_written_per_layer(finished):
+    config = edited()
+    config["models"]["cnn"]["kernel_size"] = [3]
+    finished.configure(config)
+    assert not {job for job in finished.planned() if job.startswith(("Train", "Evaluate"))}
+
+
+def test_a_run_that_two_experiments_share_is_trained_once(finished):
+    again = {"base": "cnn", "factor": "filters", "levels": [4, 8]}
+    finished.configure(edited(experiments={**TINY["experiments"], "filters": again}))
+    assert finished.planned() == runs("cnn-filters-8") | END
+
+
+def test_results_of_other_settings_without_snakemakes_records_are_refused(finished, tmp_path):
+    shutil.rmtree(finished.folder / ".snakemake")
+    assert finished.planned() == set()
+    config = edited()
+    config["training"]["epochs"] = 2
+    finished.configure(config)
+    result = finished.snakemake("-n")
+    said = result.stdout + result.stderr
+    assert result.returncode != 0
+    assert "spec hash" in said and "delete results/tiny/train/digits/" in said
+
+
+def test_compare_refuses_a_run_that_is_not_the_configs(finished):
+    place = finished.folder / "results/tiny/train/digits"
+    shutil.copy(place / "dense/seed-1/run.json", place / "dense/seed-2/run.json")
+    result = finished.snakemake("--forcerun", "compare")
+    log = (finished.folder / "results/tiny/logs/compare.log").read_text()
+    assert result.returncode != 0
+    assert "train/digits/dense/seed-2 holds a run with spec hash" in log and "Traceback" not in log

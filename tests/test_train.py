@@ -1,0 +1,178 @@
+"""Training: the same bytes for the same seed, nothing lost by a kill, divergence is a result."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from convlab.specs import EarlyStopping, Run, canonical_json
+from convlab.training import best_epoch, exhausted, finished_epochs, read_history, training_batches
+
+CNN = {"family": "conv", "filters": [4], "dense_units": [8], "dropout": 0.2}
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("digits")
+    spec = json.dumps({"kind": "digits", "train_images": 400, "test_images": 100})
+    arguments = ["--dataset", "digits", "--spec", spec, "--output-dir", folder]
+    subprocess.run([sys.executable, ROOT / "scripts/prepare.py", *arguments], check=True, capture_output=True)
+    return folder
+
+
+def spec(seed: int = 1, model: dict = CNN, **training) -> str:
+    settings = {"epochs": 3, "batch_size": 32, **training}
+    run = Run.model_validate({"dataset": {"kind": "digits"}, "model": model, "training": settings, "seed": seed})
+    return canonical_json(run.identity)
+
+
+def command(text: str, data: Path, output: Path) -> list[str]:
+    script = str(ROOT / "scripts/train.py")
+    return [sys.executable, script, "--spec", text, "--data-dir", str(data), "--output-dir", str(output)]
+
+
+def train(text: str, data: Path, output: Path) -> dict:
+    result = subprocess.run(command(text, data, output), capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return json.loads((output / "run.json").read_text())
+
+
+def predictions(data: Path, output: Path) -> np.ndarray:
+    from convlab import inference
+    from convlab.data import load_test
+
+    return inference.probabilities(inference.load(output / "model.keras"), load_test(data)[0])
+
+
+def without_seconds(output: Path) -> list[dict]:
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_history(output / "history.csv")]
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(digits, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train(spec(seed), digits, tmp_path / name)
+    a, b, c = (predictions(digits, tmp_path / name) for name in "abc")
+    assert a.tobytes() == b.tobytes()
+    assert without_seconds(tmp_path / "a") == without_seconds(tmp_path / "b")
+    assert a.tobytes() != c.tobytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_killed_run_goes_on_from_its_last_finished_epoch_and_ends_with_the_same_bytes(digits, tmp_path, optimizer):
+    text = spec(epochs=40, optimizer=optimizer, momentum=0.9 if optimizer == "sgd" else 0)
+    train(text, digits, tmp_path / "undisturbed")
+    process = subprocess.Popen(command(text, digits, tmp_path / "killed"), stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        backups = [finished_epochs(place / "backup") for place in (tmp_path / "killed").glob("unfinished-*")]
+        if backups and backups[0] >= 3:
+            break
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "killed/run.json").exists(), "the run ended before it could be killed"
+    run = train(text, digits, tmp_path / "killed")
+    assert run["resumed_after_epoch"] >= 3
+    assert run["epochs_run"] == 40
+    assert without_seconds(tmp_path / "killed") == without_seconds(tmp_path / "undisturbed")
+    assert predictions(digits, tmp_path / "killed").tobytes() == predictions(digits, tmp_path / "undisturbed").tobytes()
+    assert not list((tmp_path / "killed").glob("unfinished-*"))
+
+
+@pytest.mark.slow
+def test_what_a_run_of_other_settings_left_is_not_taken_up(digits, tmp_path):
+    stale = tmp_path / "run" / "unfinished-0123456789abcdef" / "backup" / "epoch-0002"
+    stale.mkdir(parents=True)
+    run = train(spec(), digits, tmp_path / "run")
+    assert run["resumed_after_epoch"] == 0
+    assert not stale.exists()
+
+
+@pytest.mark.slow
+def test_a_loss_that_stops_being_a_number_is_a_result(digits, tmp_path):
+    run = train(spec(optimizer="sgd", learning_rate=1e30), digits, tmp_path / "run")
+    assert run["status"] == "diverged"
+    assert run["epochs_run"] == 0 and run["val_accuracy"] is None
+    assert (tmp_path / "run/model.keras").exists()
+    evaluated = tmp_path / "evaluated"
+    arguments = ["--run-dir", tmp_path / "run", "--data-dir", digits, "--output-dir", evaluated]
+    subprocess.run([sys.executable, ROOT / "scripts/evaluate.py", *arguments], check=True, capture_output=True)
+    metrics = json.loads((evaluated / "metrics.json").read_text())
+    assert metrics["status"] == "diverged" and "accuracy" not in metrics
+
+
+@pytest.mark.slow
+def test_run_json_says_what_was_run_and_the_best_epoch_is_kept(digits, tmp_path):
+    text = spec(epochs=4, tensorboard=True, train_size=200)
+    run = train(text, digits, tmp_path / "run")
+    history = read_history(tmp_path / "run/history.csv")
+    assert run["status"] == "finished" and run["epochs_run"] == len(history) == 4
+    assert run["spec_hash"] == Run.model_validate_json(text).spec_hash
+    assert run["train_images"] == 200 and run["validation_images"] == 40
+    assert (
+        run["val_accuracy"] == history[run["best_epoch"] - 1]["val_accuracy"] == max(r["val_accuracy"] for r in history)
+    )
+    assert run["parameters"] == 10 * 4 + (4 * 4 * 4 + 1) * 8 + 9 * 10
+    assert run["versions"]["keras"] and run["hardware"]["cores"]
+    assert list((tmp_path / "run/tensorboard").rglob("events*"))
+
+
+@pytest.mark.slow
+def test_a_corrupt_dataset_ends_the_run_with_one_sentence(digits, tmp_path):
+    broken = tmp_path / "data"
+    shutil.copytree(digits, broken)
+    content = bytearray((broken / "data.npz").read_bytes())
+    content[len(content) // 4] ^= 255
+    (broken / "data.npz").write_bytes(content)
+    result = subprocess.run(command(spec(), broken, tmp_path / "run"), capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "data.npz" in result.stderr and "run again" in result.stderr and "Traceback" not in result.stderr
+
+
+def rows(*values: tuple[float, float]) -> list[dict]:
+    return [{"epoch": i, "val_accuracy": a, "val_loss": b} for i, (a, b) in enumerate(values, start=1)]
+
+
+def test_best_epoch_is_highest_accuracy_then_lowest_loss_then_earliest():
+    assert best_epoch(rows((0.8, 1), (0.9, 2), (0.9, 1), (0.9, 1), (0.7, 0)), "best") == 3
+    assert best_epoch(rows((0.8, 1), (0.9, 2), (0.7, 0)), "last") == 3
+    assert best_epoch([], "best") == 0
+
+
+def test_early_stopping_waits_for_its_patience():
+    rule = EarlyStopping(patience=2, min_delta=0.1)
+    falling = rows((0, 1.0), (0, 0.95), (0, 0.85), (0, 0.8))
+    assert not exhausted(falling, rule)
+    assert exhausted([*falling, {"val_loss": 0.84}], rule)
+    assert not exhausted([*falling, {"val_loss": 0.7}], rule)
+
+
+def test_batches_cover_every_image_once_an_epoch_in_an_order_of_seed_and_epoch():
+    images = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
+
+    def orders(epochs: range, seed: int = 3) -> list[list[int]]:
+        parts = [labels.numpy().tolist() for _, labels in training_batches(images, np.arange(10), 4, epochs, seed)]
+        assert [len(part) for part in parts] == [4, 4, 2] * len(epochs)
+        flat = [label for part in parts for label in part]
+        return [flat[start : start + 10] for start in range(0, len(flat), 10)]
+
+    whole = orders(range(3))
+    assert all(sorted(epoch) == list(range(10)) for epoch in whole)
+    assert whole[0] != whole[1]
+    assert orders(range(2, 3)) == [whole[2]], "a resumed run sees the order that it would have seen"
+    assert orders(range(1), seed=4) != [whole[0]]
+
+
+@pytest.mark.slow
+def test_early_stopping_ends_a_run(digits, tmp_path):
+    run = train(spec(epochs=30, learning_rate=0.05, early_stopping={"patience": 1}), digits, tmp_path / "run")
+    assert 1 < run["epochs_run"] < 30
+    assert exhausted(read_history(tmp_path / "run/history.csv"), EarlyStopping(patience=1))
