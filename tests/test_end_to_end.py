@@ -1,0 +1,172 @@
+"""The real DAG on real data, from nothing to the report, and what happens when something breaks on the way."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import ROOT, TINY, copy_project
+from convlab.cli import run
+from convlab.errors import UserError
+
+FASHION = {
+    "study": "fashion_slice",
+    "question": "Does the real thing run?",
+    "datasets": {"fashion_mnist": {"train_images": 3000, "test_images": 1000}},
+    "seeds": 3,
+    "training": {"epochs": 2},
+    "models": {
+        "dense": {"family": "dense", "units": [128, 64]},
+        "cnn": {"family": "conv", "filters": [32, 64], "kernel_size": [3, 3], "dense_units": [64]},
+    },
+    "experiments": {"first_kernel": {"base": "cnn", "factor": "kernel_size", "levels": [[3, 3], [5, 3]]}},
+    "comparisons": {"convolution": {"variant": "cnn", "reference": "dense"}},
+}
+
+
+@pytest.mark.slow
+def test_a_slice_of_real_fashion_mnist_goes_from_nothing_to_its_report(project):
+    project.configure(FASHION)
+    cache = {"CONVLAB_CACHE": os.environ.get("CONVLAB_CACHE", "")} if os.environ.get("CONVLAB_CACHE") else {}
+    result = project.snakemake(env=cache or {"CONVLAB_CACHE": str(Path.home() / ".cache/convlab")})
+    log = project.folder / "results/fashion_slice/logs/prepare/fashion_mnist.log"
+    if result.returncode and "cannot get Fashion-MNIST" in log.read_text() and not os.environ.get("CI"):
+        pytest.skip("Fashion-MNIST can be had from nowhere: no cache, no package, no network")
+    assert result.returncode == 0, result.stdout + result.stderr
+    folder = project.folder / "results/fashion_slice"
+    manifest = json.loads((folder / "prepare/fashion_mnist/manifest.json").read_text())
+    assert set(manifest["counts"]["train"].values()) == {300}
+    runs = pd.read_csv(folder / "compare/runs.csv")
+    assert len(runs) == 9
+    assert set(runs.groupby("variant")["parameters"].first()) == {109_386, 220_234, 220_746}
+    assert runs["test_accuracy"].min() > 0.5, "better than guessing by far"
+    page = (folder / "report/index.html").read_text()
+    assert "Does the real thing run?" in page and "220,234" in page
+    assert project.planned() == set()
+
+
+@pytest.mark.slow
+def test_predictions_are_those_of_a_run_by_hand(finished_study, tmp_path):
+    """What the DAG computed, `python scripts/train.py` and `evaluate.py` compute again, byte for byte."""
+    results = finished_study.folder / "results/tiny"
+    spec = json.loads((results / "train/digits/cnn/seed-2/run.json").read_text())["spec"]
+    script, data = ROOT / "scripts", results / "prepare/digits"
+    arguments = ["--spec", json.dumps(spec), "--data-dir", data, "--output-dir", tmp_path / "run"]
+    subprocess.run([sys.executable, script / "train.py", *arguments], check=True, capture_output=True)
+    arguments = ["--run-dir", tmp_path / "run", "--data-dir", data, "--output-dir", tmp_path / "evaluated"]
+    subprocess.run([sys.executable, script / "evaluate.py", *arguments], check=True, capture_output=True)
+    again, before = (
+        np.load(folder / "predictions.npz", allow_pickle=False)["probabilities"]
+        for folder in (tmp_path / "evaluated", results / "evaluate/digits/cnn/seed-2")
+    )
+    assert again.tobytes() == before.tobytes()
+
+
+@pytest.mark.slow
+def test_a_failing_run_shows_the_end_of_its_log_and_the_others_go_on(project):
+    project.configure(TINY)
+    script = project.folder / "scripts/train.py"
+    script.write_text(
+        script.read_text().replace(
+            "    use_threads(arguments.threads)\n",
+            "    use_threads(arguments.threads)\n"
+            '    assert spec.seed != 2 or "CABLE" not in __import__("os").environ, "the cable was pulled"\n',
+        )
+    )
+    profile = ["--workflow-profile", str(project.folder / "profiles/default")]
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *profile]
+    environment = {**os.environ, "CABLE": "pulled"}
+    result = subprocess.run(command, cwd=project.folder, capture_output=True, text=True, env=environment)
+    said = result.stdout + result.stderr
+    assert result.returncode != 0
+    assert "the cable was pulled" in said
+    assert re.search(r"results/tiny/logs/train/digits/\w+/seed-2\.log", said.replace("\n", ""))
+    assert "Finished results are kept" in said
+    finished = {path.parent.name for path in (project.folder / "results/tiny/train").rglob("run.json")}
+    assert finished == {"seed-1", "seed-3"}
+    variants = ("dense", "cnn", "cnn-kernel_size-5x5")
+    left = {f"{stage} {variant} on digits, seed 2" for stage in ("Train", "Evaluate") for variant in variants}
+    assert project.planned() == left | {"Compare all runs", "Write the report"}
+
+
+@pytest.mark.slow
+def test_a_killed_workflow_ends_with_the_tables_of_an_undisturbed_one(finished_study, tmp_path):
+    project = copy_project(tmp_path / "killed")
+    project.configure(TINY)
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--workflow-profile", "none"]
+    process = subprocess.Popen(
+        command, cwd=project.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and len(list((project.folder / "results").rglob("run.json"))) < 3:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = {path: path.stat().st_mtime_ns for path in (project.folder / "results").rglob("run.json")}
+    assert len(finished) >= 3
+    assert project.snakemake("--unlock").returncode == 0
+    result = project.snakemake("--rerun-incomplete")
+    assert result.returncode == 0, result.stdout + result.stderr
+    kept = [path for path, time_ns in finished.items() if path.stat().st_mtime_ns == time_ns]
+    assert len(kept) >= len(finished) - 2, "only what was being recorded at the kill may be trained again"
+    steady = ["variant", "seed", "test_accuracy", "test_loss", "val_accuracy", "best_epoch", "spec_hash"]
+    tables = [pd.read_csv(p.folder / "results/tiny/compare/runs.csv")[steady] for p in (project, finished_study)]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_a_full_disk_is_told_in_one_sentence(tmp_path):
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    code = (
+        "import sys; sys.path.insert(0, 'scripts')\nfrom convlab.cli import run\n"
+        "def main():\n    with open('/dev/full', 'w') as stream: stream.write('x' * 100000)\nrun(main)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "error: cannot write" in result.stderr and "No space left on device" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_users_mistake_ends_a_script_with_one_line(capsys):
+    def main():
+        raise UserError("the file is missing; add it")
+
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert str(caught.value) == "error: the file is missing; add it"
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path):
+    from convlab.files import atomic
+
+    path = tmp_path / "result.json"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_every_stage_has_its_rule_script_and_test():
+    stages = {path.stem for path in (ROOT / "workflow/rules").glob("*.smk")} - {"common"}
+    for stage in stages:
+        assert (ROOT / f"scripts/{stage}.py").is_file(), stage
+        assert (ROOT / f"tests/test_{stage}.py").is_file(), stage
+
+
+@pytest.mark.parametrize("stage", ["prepare", "explore", "train", "evaluate", "compare", "report"])
+def test_every_script_explains_itself(stage):
+    result = subprocess.run(
+        [sys.executable, ROOT / f"scripts/{stage}.py", "--help"], capture_output=True, text=True, cwd="/"
+    )
+    assert result.returncode == 0
+    assert "usage:" in result.stdout and len(result.stdout) > 200
