@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convlab import data, metrics, results
+from convlab import data, metrics, results, statistics
 from convlab.cli import run
 from convlab.config import Study, load_study
 from convlab.errors import UserError
@@ -175,13 +175,13 @@ def draw(
     order = list(variants["variant"])
     looks = {name: position for position, name in enumerate(order)}
     labels = dict(zip(variants["variant"], variants["label"], strict=True))
-    intervals = dict(
-        zip(
-            variants["variant"],
-            variants[["test_accuracy_ci_low", "test_accuracy_ci_high"]].itertuples(index=False, name=None),
-            strict=True,
-        )
-    )
+    # Below three runs the points are shown and nothing is inferred.
+    intervals = {
+        row.variant: (row.test_accuracy_ci_low, row.test_accuracy_ci_high)
+        if row.n_seeds >= statistics.MIN_SEEDS and not pd.isna(row.test_accuracy_ci_low)
+        else (None, None)
+        for row in variants.itertuples()
+    }
     accuracies = {
         name: group.sort_values("seed")["test_accuracy"].to_numpy() for name, group in runs.groupby("variant")
     }
@@ -201,7 +201,7 @@ def draw(
         return charts.every_seed(
             texts,
             [accuracies[name] for name in names],
-            [tuple(None if pd.isna(v) else v for v in intervals[name]) for name in names],
+            [intervals[name] for name in names],
             [looks[name] for name in names],
             xlabel,
         )

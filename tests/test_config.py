@@ -194,6 +194,20 @@ def test_every_field_can_be_a_factor():
     )
 
 
+def test_names_of_variants_do_not_depend_on_the_order_of_keys():
+    experiments = {
+        "width": {"base": "cnn", "factor": "filters", "levels": [[16], [16, 16]]},
+        "depth": {"base": "cnn", "factor": "depth", "levels": [1, 2]},
+    }
+    config = {**TINY, "models": {"cnn": {"family": "conv", "filters": 16}}, "comparisons": {}}
+    plans = [
+        load_study({**config, "experiments": {name: experiments[name] for name in order}}).plan
+        for order in (("width", "depth"), ("depth", "width"))
+    ]
+    assert list(plans[0].variants) == list(plans[1].variants) == ["cnn", "cnn-depth-2"]
+    assert plans[0].questions["width"].variants == ("cnn-depth-2",)
+
+
 def test_levels_read_as_people_write_them_and_know_their_order():
     study = load_study(DEFAULT)
     question = study.plan.questions["first_kernel"]

@@ -259,15 +259,16 @@ def _plan(study: Study) -> Plan:
         variants[name] = Variant(name, base, label, model, training)
         return name
 
-    for name, model in study.models.items():
+    # In sorted order, so that names do not depend on the order of keys, which means nothing.
+    for name, model in sorted(study.models.items()):
         owner = add(name, name, model.label or name, model, study.training, f"models.{name}")
         if owner != name:
             raise UserError(f"models.{name} is the same as models.{owner}; remove one, or change a field")
 
     questions = {}
-    for name, experiment in study.experiments.items():
+    for name, experiment in sorted(study.experiments.items()):
         questions[name] = _experiment(study, name, experiment, add)
-    for name, comparison in study.comparisons.items():
+    for name, comparison in sorted(study.comparisons.items()):
         if name in questions:
             raise UserError(f"comparisons.{name} has the name of an experiment; rename one of them")
         for key, given in (("variant", comparison.variant), ("reference", comparison.reference)):
@@ -338,7 +339,11 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
         label = level_label(factor, canonical)
         if isinstance(canonical, tuple):
             canonical = list(canonical)
-        slug = re.sub(r"[^A-Za-z0-9.]+", "-", label.replace("×", "x").replace(", ", "-")).strip("-")
+        # One value stands for all blocks only where there are as many as in the base model.
+        plain = getattr(base if factor in model_fields else study.training, factor)
+        same_length = not isinstance(plain, tuple) or len(plain) == len(canonical)
+        name_label = level_label(factor, canonical, short=same_length)
+        slug = re.sub(r"[^A-Za-z0-9.]+", "-", name_label.replace("×", "x").replace(", ", "-")).strip("-")
         variant = add(
             f"{experiment.base}-{factor}-{slug}",
             experiment.base,
@@ -352,7 +357,8 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
         levels.append(level)
     reference = reference or levels[0]
     orders = _orders([level.value for level in levels])
-    uniform = all(len(set(level.value)) == 1 for level in levels if isinstance(level.value, list) and level.value)
+    lists = [level.value for level in levels if isinstance(level.value, list)]
+    uniform = all(len(set(values)) == 1 for values in lists) and len({len(values) for values in lists}) <= 1
     levels = [
         Level(level.value, level_label(factor, level.value, short=uniform), level.variant, order)
         for level, order in zip(levels, orders, strict=True)

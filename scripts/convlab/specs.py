@@ -87,7 +87,7 @@ class Conv(ModelSpec):
     family: Literal["conv"]
     filters: per_layer(PositiveWhole) = Field(description="Filters of each block, e.g. [32, 64]; or one number.")
     depth: PositiveWhole | None = Field(
-        None, description="Number of blocks: repeats a single `filters`, or keeps the first blocks of a list."
+        None, description="Number of blocks: repeats a single number of filters, or keeps the first blocks of a list."
     )
     kernel_size: per_layer(PositiveWhole) = Field((3,), description="Side of the square kernels, pixels.")
     strides: per_layer(PositiveWhole) = Field((1,), description="Step of each block's first convolution, pixels.")
@@ -133,8 +133,8 @@ class Training(Spec):
 
     epochs: PositiveWhole = Field(5, description="Passes over the training images.")
     batch_size: PositiveWhole = Field(128, description="Images per step.")
-    optimizer: Literal["adam", "sgd", "adamw", "rmsprop"] = "adam"
-    learning_rate: PositiveReal = 0.001
+    optimizer: Literal["adam", "sgd", "adamw", "rmsprop"] = Field("adam", description="Rule of the weights' updates.")
+    learning_rate: PositiveReal = Field(0.001, description="Size of the updates.")
     momentum: Fraction = Field(0.0, description="Momentum of sgd and rmsprop.")
     weight_decay: Annotated[Real, Field(ge=0)] = Field(0.0, description="Decoupled weight decay of any optimizer.")
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(

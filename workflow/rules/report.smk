@@ -7,6 +7,11 @@ rule report:
         summary=rules.compare.output.summary,
         figures=rules.compare.output.figures,
         explore=of_all_datasets(rules.explore.output.summary),
+        explore_figures=[file for figure in rules.explore.output.figures for file in of_all_datasets(figure)],
+        manifests=of_all_datasets(rules.prepare.output.manifest),
+        runs=of_all_runs(rules.train.output.run),
+        histories=of_all_runs(rules.train.output.history),
+        metrics=of_all_runs(rules.evaluate.output.metrics),
     output:
         page=ensure(f"{RESULTS}/report/index.html", non_empty=True),
         text=ensure(f"{RESULTS}/report/report.md", non_empty=True),
@@ -19,8 +24,9 @@ rule report:
         "../../envs/analysis.yaml"
     params:
         config=canonical_json(study.written),
+        file=str(workflow.configfiles[-1]) if workflow.configfiles else "",
     message:
         "Write the report"
     shell:
-        "python {input.code[0]:q} --config {params.config:q} --results-dir $(dirname $(dirname {output.page:q}))"
-        " > {log:q} 2>&1"
+        "python {input.code[0]:q} --config {params.config:q} --config-file {params.file:q}"
+        " --results-dir $(dirname $(dirname {output.page:q})) > {log:q} 2>&1"

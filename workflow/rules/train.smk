@@ -18,17 +18,6 @@ rule train:
     resources:
         mem_mb=1500,
     params:
-        spec=run_spec,
-    log:
-        f"{LOGS}/train/{{dataset}}/{{variant}}/seed-{{seed}}.log",
-    benchmark:
-        f"{BENCHMARKS}/train/{{dataset}}/{{variant}}/seed-{{seed}}.tsv"
-    conda:
-        "../../envs/tensorflow.yaml"
-    threads: 1
-    resources:
-        mem_mb=1500,
-    params:
         spec=lambda wildcards: canonical_json(
             study.run(wildcards.dataset, wildcards.variant, int(wildcards.seed)).identity
         ),

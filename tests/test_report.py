@@ -1,0 +1,545 @@
+"""The report is complete, honest and harmless: whatever a study holds, its page says so and loads nothing."""
+
+import base64
+import copy
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+
+import report
+from convlab.config import load_study
+from convlab.errors import UserError
+from convlab.files import write_json, write_text
+from convlab.tables import write_table
+from test_interpretation import CONFIG, FIVE, around, history, make
+
+SVG = """<?xml version="1.0" encoding="utf-8" standalone="no"?>
+<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">
+<svg xmlns="http://www.w3.org/2000/svg" width="300pt" height="150pt" viewBox="0 0 300 150">
+ <metadata><title>Matplotlib, https://matplotlib.org/</title></metadata>
+ <!-- a label -->
+ <path d="M 1.234567 2 \nL 10 20.5 z"/>
+</svg>
+"""
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+)
+FIGURES = ("class_distribution", "samples", "dimensions", "intensities", "mean_images", "near_duplicates")
+NOT_A_NUMBER = re.compile(r"\b(nan|NaN|None|inf)\b")
+WIN = {"dense": around(0.90), "cnn": around(0.95), FIVE: around(0.95)}
+
+
+def write_study(folder: Path, config: dict, accuracies, *, classes=None, resumed=0, **options) -> dict:
+    """A results folder as the other stages leave it, with made-up numbers; returns the config."""
+    study = load_study(config)
+    evidence = make(accuracies, config=config, **options)
+    plan = study.plan
+    classes = classes or [str(i) for i in range(10)]
+    if classes:
+        evidence.per_class["class"] = [classes[int(name)] for name in evidence.per_class["class"]]
+    for name in ("runs", "variants", "comparisons", "trends", "per_class"):
+        write_table(getattr(evidence, name), folder / "compare" / name, name)
+    figures = []
+
+    def figure(dataset: str, name: str, section: str, title: str, **more) -> None:
+        figures.append(
+            {"file": f"{dataset}-{name}", "section": section, "dataset": dataset, "title": title, "caption": "A rule."}
+            | more
+        )
+
+    for dataset in study.datasets:
+        figure(dataset, "accuracy", "overview", "Test accuracy of every variant")
+        for question in plan.questions:
+            figure(dataset, f"{question}-seeds", "question", "Every seed", question=question)
+            figure(dataset, f"{question}-differences", "question", "Differences", question=question)
+        figure(dataset, "curves", "curves", "Learning curves")
+        figure(dataset, "costs", "costs", "Accuracy against cost")
+        for name in evidence.confusions[dataset]:
+            label = plan.variants[name].label
+            figure(dataset, f"{name}-confusion", "errors", f"Confusion of {label}", variant=name)
+            figure(dataset, f"{name}-mistakes", "errors", f"Confident mistakes of {label}", variant=name, grid=True)
+            if evidence.is_conv(name):
+                figure(dataset, f"{name}-filters", "features", f"Filters of {label}", variant=name, grid=True)
+        figure(dataset, "calibration", "calibration", "Calibration")
+    stems = [folder / "compare" / "figures" / entry["file"] for entry in figures]
+    stems += [folder / "explore" / dataset / name for dataset in study.datasets for name in FIGURES]
+    for stem in stems:
+        write_text(stem.with_name(stem.name + ".svg"), SVG)
+        stem.with_name(stem.name + ".png").write_bytes(PNG)
+    runs = evidence.runs
+    write_json(
+        folder / "compare" / "summary.json",
+        {
+            "format": 1,
+            "classes": dict.fromkeys(study.datasets, classes),
+            "test_images": evidence.test_images,
+            "chosen": evidence.chosen,
+            "confusions": evidence.confusions,
+            "figures": figures,
+            "training": {
+                "runs": len(runs),
+                "train_seconds": 4000.0,
+                "first_started": "2026-01-02T03:04:05+00:00",
+                "last_finished": "2026-01-02T04:04:05+00:00",
+                "peak_memory_mb": 512.4,
+                "devices": ["CPU, 1 thread(s)"],
+                "hardware": [{"processor": "A chip", "cores": 2, "memory_gb": 8.0, "system": "Linux x86_64"}],
+                "versions": [{"python": "3.11.7", "keras": "3.15.1"}],
+                "resumed": resumed,
+            },
+        },
+    )
+    for number, row in enumerate(runs.to_dict("records")):
+        place = Path(row["dataset"], row["variant"], f"seed-{row['seed']}")
+        finished = row["status"] == "finished"
+        write_json(
+            folder / "train" / place / "run.json",
+            {
+                "best_epoch": row["best_epoch"],
+                "validation_images": 145,
+                "resumed_after_epoch": 2 if number < resumed else 0,
+            },
+        )
+        table = history() if finished else history().iloc[:0]
+        write_text(folder / "train" / place / "history.csv", table.to_csv(index=False))
+        measures = {"accuracy": row["test_accuracy"], "reliability": [[0.8, 0.9, 10.0], [0.9, 1.0, 30.0]]}
+        write_json(folder / "evaluate" / place / "metrics.json", measures if finished else {})
+    for dataset in study.datasets:
+        write_json(folder / "prepare" / dataset / "manifest.json", manifest(dataset))
+        write_json(folder / "explore" / dataset / "summary.json", explored(dataset, classes))
+    return config
+
+
+def manifest(dataset: str) -> dict:
+    return {
+        "arrays": {"x_test": {"dtype": "uint8", "sha256": "ab" * 32, "shape": [355, 8, 8, 1]}},
+        "citation": "Somebody, 1998.",
+        "dataset": dataset,
+        "excluded": [],
+        "homepage": "https://example.org/data",
+        "licence": "CC BY 4.0",
+        "source": "scikit-learn",
+        "test_images": None,
+        "train_images": 1000,
+    }
+
+
+def explored(dataset: str, classes: list[str]) -> dict:
+    return {
+        "classes": classes,
+        "content": {"median_height": 8.0, "median_width": 6.0},
+        "counts": {part: dict.fromkeys(classes, n) for part, n in (("train", 144), ("test", 35))},
+        "dataset": dataset,
+        "duplicates": {
+            "near_test_images": 3,
+            "near_share_of_test": 3 / 355,
+            "exact_test_images": 1,
+            "label_disagreeing_pairs": 0,
+        },
+        "empty_classes": [],
+        "image": {"channels": 1, "height": 8, "values": 64, "width": 8},
+        "images": {"train": 1442, "test": 355},
+        "imbalance_ratio": 1.05,
+        "pixels": {
+            "maximum": 255,
+            "minimum": 0,
+            "normalised": {"mean": 0.305, "sd": 0.376},
+            "raw": {"mean": 77.8, "sd": 95.9},
+            "zero_share": 0.49,
+        },
+    }
+
+
+def written(folder: Path, config: dict, *arguments: str) -> tuple[str, str]:
+    """Both reports of a results folder."""
+    report.main(["--config", json.dumps(config), "--results-dir", str(folder), *arguments])
+    return tuple((folder / "report" / name).read_text(encoding="utf-8") for name in ("index.html", "report.md"))
+
+
+class Page(HTMLParser):
+    """Tags in order, text by tag, and whether every tag is closed where it should be."""
+
+    VOID = ("meta", "link", "img", "br", "hr", "rect", "line", "circle")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags, self.open, self.text, self.raw = [], [], [], []
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"style", "title"} & set(self.open):
+            self.raw.append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.raw).split())
+
+    def all(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory) -> tuple[str, str]:
+    """Both reports of a study in which the CNN wins clearly; not to be changed."""
+    folder = tmp_path_factory.mktemp("win")
+    return written(folder, write_study(folder, CONFIG, WIN), "--config-file", "studies/made up.yaml")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One file that loads nothing
+
+
+def test_the_page_refers_to_nothing_outside_itself(reports):
+    page = Page(reports[0])
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "iframe", "object", "embed", "base", "form", "video", "audio")
+        for name in ("src", "href", "srcset", "data", "action", "poster"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:", "#"))
+        assert not any(name.startswith("on") for name in attributes)
+    style = re.search(r"<style>(.*?)</style>", reports[0], re.DOTALL)[1]
+    assert "url(" not in style
+    assert "@import" not in style
+    policy = next(a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy
+
+
+def test_embedded_figures_are_the_files_without_anything_to_load(reports):
+    sources = [image["src"] for image in Page(reports[0]).all("img")]
+    assert sources
+    for source in sources:
+        kind, content = source.split(";base64,")
+        content = base64.b64decode(content)
+        if kind == "data:image/svg+xml":
+            text = content.decode()
+            assert re.findall(r'https?://[^"]*', text) == ["http://www.w3.org/2000/svg"]  # a name, not an address
+            assert 'd="M 1.23 2 L 10 20.5 z"' in text
+        else:
+            assert content == PNG
+    assert {source.split(";")[0] for source in sources} == {"data:image/svg+xml", "data:image/png"}
+
+
+def test_links_inside_the_page_lead_somewhere(reports):
+    page = Page(reports[0])
+    names = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(names) == len(set(names))
+    assert {link["href"][1:] for link in page.all("a")} <= set(names)
+
+
+def test_the_page_is_accessible(reports):
+    page = Page(reports[0])
+    assert page.all("html")[0]["lang"] == "en"
+    assert page.all("a")[0]["class"] == "skip"
+    assert len(page.all("h1")) == 1
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    for image in page.all("img"):
+        assert len(image["alt"]) > 10
+        assert image["width"].isdigit()
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
+    overview = next(image["alt"] for image in page.all("img") if image["alt"].startswith("Test accuracy of every"))
+    assert "CNN 95.00 ± 0.10 % (n = 3)" in overview
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What it says
+
+
+def test_the_first_screen_answers_the_question(reports):
+    header = Page(re.search(r"<header.*?</header>", reports[0], re.DOTALL)[0])
+    assert header.raw[0] == "\n"
+    assert header.words.startswith("Study made_up Does the rule follow the numbers?")
+    assert "n = 3 seeds · 355 test images Does CNN beat Dense?" in header.words
+    assert "better CNN is better than Dense +5.00 pp" in header.words
+    assert header.words.count("CNN vs Dense changed test accuracy by +5.00 pp") == 1
+    assert "Chosen by validation accuracy: CNN" in header.words
+
+
+@pytest.mark.parametrize("accuracies, verdict", [
+    ({"dense": around(0.95), "cnn": around(0.90), FIVE: around(0.90)}, "worse CNN is worse than Dense −5.00 pp"),
+    ({"dense": [0.93, 0.95, 0.94], "cnn": [0.93, 0.97, 0.95], FIVE: around(0.95)}, "inconclusive Not settled: CNN"),
+])  # fmt: skip
+def test_the_verdict_follows_the_numbers_in_both_reports(tmp_path, accuracies, verdict):
+    html, markdown = written(tmp_path, write_study(tmp_path, CONFIG, accuracies))
+    assert verdict in Page(html).words
+    assert f"- **{verdict.split()[0]}**" in markdown
+    for text in (html, markdown):
+        assert "CNN beat Dense." not in text
+        assert "no effect" not in text.lower()
+
+
+def test_the_main_table_lists_every_variant_and_every_seed(reports):
+    words = Page(reports[0]).words
+    assert "9,258 87,360 10×10 95.00 ± 0.10 % 94.75 to 95.25 3 +5.00 pp to Dense" in words
+    for seed in (1, 2, 3):
+        assert words.count(f"seed {seed} epoch 3 of 4 kept") == 3
+    assert "| CNN | 9,258 | 87,360 | 10×10 | 95.00 ± 0.10 % | 94.75 to 95.25 | 3 |" in reports[1]
+
+
+def test_all_sections_are_there_in_order_in_both_reports(reports):
+    titles = (
+        "All variants", "Experiments and comparisons", "Interpretation", "Learning curves and costs", "Errors",
+        "What was learned", "Calibration", "Data", "Design", "Methods and limitations", "Provenance",
+    )  # fmt: skip
+    found = [re.search(rf'<h2 id="[a-z-]+">{title}</h2>', reports[0]).start() for title in titles]
+    assert found == sorted(found)
+    found = [reports[1].index(f"\n## {title}\n") for title in titles]
+    assert found == sorted(found)
+
+
+def test_provenance_says_how_to_run_again(reports, tmp_path):
+    assert "snakemake --cores 2 --configfile 'studies/made up.yaml'" in Page(reports[0]).words
+    assert "snakemake --cores 2 --configfile 'studies/made up.yaml'" in reports[1]
+    html, markdown = written(tmp_path, write_study(tmp_path, CONFIG, WIN, resumed=1))
+    assert "--configfile made_up.yaml" in markdown
+    for text in (Page(html).words, markdown):
+        assert "1 h 6 min" in text
+        assert re.search(r"\b[0-9a-f]{16}\b", text)
+        assert "ab" * 32 in text
+        assert "after epoch 2" in text
+        assert "2026-01-02 03:04:05 UTC" in text
+
+
+def test_reasons_for_the_architecture_are_printed_beside_the_choice(tmp_path):
+    config = copy.deepcopy(CONFIG)
+    config["models"]["cnn"]["why"] = {"kernel_size": "Small enough to stack."}
+    html, markdown = written(tmp_path, write_study(tmp_path, config, WIN))
+    assert "kernel size 3×3 Small enough to stack." in Page(html).words
+    assert "| kernel size | 3×3 | Small enough to stack. |" in markdown
+    assert "conv_1 8×8×16 160 9,216 3×3" in Page(html).words
+
+
+def test_what_was_not_measured_is_marked(reports):
+    assert Page(reports[0]).words.count("Assumption, not measured by this study") >= 4
+    assert "_Assumption, not measured by this study:_ Locality" in reports[1]
+
+
+def test_equal_results_give_equal_bytes(tmp_path, reports):
+    again = written(tmp_path, write_study(tmp_path, CONFIG, WIN), "--config-file", "studies/made up.yaml")
+    assert again == reports
+
+
+def test_markdown_figures_are_files_of_the_study(tmp_path):
+    _, markdown = written(tmp_path, write_study(tmp_path, CONFIG, WIN))
+    paths = re.findall(r"!\[[^\n]*\]\(([^)]*)\)", markdown)
+    assert len(paths) > 10
+    for path in paths:
+        assert (tmp_path / "report" / path).is_file()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Odd studies
+
+
+def test_few_seeds_are_called_a_smoke_test(tmp_path):
+    accuracies = {name: values[:2] for name, values in WIN.items()}
+    html, markdown = written(tmp_path, write_study(tmp_path, {**CONFIG, "seeds": 2}, accuracies))
+    header = Page(re.search(r"<header.*?</header>", html, re.DOTALL)[0]).words
+    assert "Smoke test, nothing inferred" in header
+    assert "smoke test Nothing inferred: CNN against Dense" in header
+    assert "better CNN" not in header
+    assert "**smoke test**" in markdown
+    accuracies = {name: values[:1] for name, values in WIN.items()}
+    html, _ = written(tmp_path / "one", write_study(tmp_path / "one", {**CONFIG, "seeds": [7]}, accuracies))
+    assert not NOT_A_NUMBER.search(Page(html).words)
+    assert "95.10 %" not in html
+
+
+def test_a_study_without_questions_is_described_and_says_so(tmp_path):
+    config = {**CONFIG, "experiments": {}, "comparisons": {}}
+    html, markdown = written(tmp_path, write_study(tmp_path, config, {"dense": around(0.9), "cnn": around(0.95)}))
+    assert "nothing is tested" in Page(html).words
+    assert "nothing is tested" in markdown
+    assert 'id="questions"' not in html
+    assert "#questions" not in html
+    assert "95.00 ± 0.10 %" in html
+
+
+def test_a_study_of_dense_models_has_no_filters(tmp_path):
+    config = {**CONFIG, "models": {"dense": CONFIG["models"]["dense"]}, "experiments": {}, "comparisons": {}}
+    html, markdown = written(tmp_path, write_study(tmp_path, config, {"dense": around(0.9)}))
+    assert "so there are no filters to show" in Page(html).words
+    assert "so there are no filters to show" in markdown
+    assert "No model of this study convolves" in html
+
+
+def test_diverged_runs_are_named(tmp_path):
+    accuracies = {**WIN, "cnn": [0.95, None, 0.951], FIVE: [None, None, None]}
+    html, markdown = written(tmp_path, write_study(tmp_path, CONFIG, accuracies))
+    words = Page(html).words
+    assert "left out of all means: CNN, seed 2; CNN, kernel size 5×5, seed 1;" in words
+    assert "2 (1 diverged)" in words
+    assert "0 (3 diverged)" in words
+    assert "diverged after epoch 0" in words
+    assert "no value" in words
+    assert "CNN, seed 2 (digits)" in markdown
+    assert not NOT_A_NUMBER.search(words + markdown)
+
+
+def test_a_study_in_which_all_diverged_still_has_a_report(tmp_path):
+    nothing = {name: [None, None, None] for name in WIN}
+    html, markdown = written(tmp_path, write_study(tmp_path, CONFIG, nothing))
+    assert "No run has finished" in Page(html).words
+    assert "No run has finished" in markdown
+    assert not NOT_A_NUMBER.search(Page(html).words + markdown)
+
+
+def test_several_datasets_are_told_apart(tmp_path):
+    config = {**CONFIG, "datasets": {"digits": {}, "other": {"kind": "digits"}}}
+    html, markdown = written(tmp_path, write_study(tmp_path, config, WIN))
+    words = Page(html).words
+    for dataset in ("digits", "other"):
+        assert f"Every variant on {dataset}" in words
+        assert f"{dataset} · n = 3 seeds" in words
+        assert f"Dataset {dataset}" in markdown
+    assert "One dataset" not in words
+
+
+def test_a_large_study_stays_small_and_folds_what_is_long(tmp_path):
+    widths = list(range(1, 61))
+    config = {
+        **CONFIG,
+        "experiments": {"width": {"base": "cnn", "factor": "dense_units", "levels": [[n] for n in widths]}},
+    }
+    study = load_study(config)
+    accuracies = {name: around(0.9) for name in study.plan.variants}
+    shown = {"dense", "cnn"}
+    write_study(tmp_path, config, accuracies)
+    summary = json.loads((tmp_path / "compare" / "summary.json").read_text())
+    summary["confusions"] = {"digits": {n: m for n, m in summary["confusions"]["digits"].items() if n in shown}}
+    write_json(tmp_path / "compare" / "summary.json", summary)
+    html, _ = written(tmp_path, config)
+    page = Page(html)
+    assert len(page.all("img")) <= report.FIGURES_EMBEDDED
+    assert "Figure left out to keep this page small:" in page.words
+    assert len(html) < 2e6
+    header = re.search(r"<header.*?</header>", html, re.DOTALL)[0]
+    assert header.count('class="contrast') == report.CONTRASTS_SHOWN + 1
+    assert "more comparisons" in header
+    folded = re.sub(r"<details.*?</details>", "", html, flags=re.DOTALL)
+    assert folded.count("dense units 37") <= 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Text from the config is text
+
+
+HOSTILE = (
+    "<script>alert(1)</script><img src=x onerror=alert(1)> & ]( javascript:alert(1)) [x](javascript:alert(1)) "
+    "![y](http://evil.example/z.png) `code` ``` | a | b | **bold** _it_ ~~s~~ # h $x$ <!-- c --> {{ 7*7 }} {% x %} "
+    "https://evil.example \n\n# head\n- item"
+)
+
+
+def study_with(text: str, folder: Path) -> tuple[str, str]:
+    """Both reports of a study that says ``text`` wherever a config or a dataset may say something."""
+    config = copy.deepcopy(CONFIG) | {"question": text, "description": text, "report": {"author": text}}
+    config["models"]["cnn"] |= {"label": text, "why": {"kernel_size": text}}
+    config["experiments"]["kernel"]["question"] = text
+    classes = [f"{text} {i}" for i in range(10)]
+    values = {**WIN, FIVE: [0.95, None, 0.951]}
+    return written(folder, write_study(folder, config, values, classes=classes), "--config-file", "a b'`<i>.yaml")
+
+
+def test_hostile_names_show_as_text_in_the_page(tmp_path):
+    page = Page(study_with(HOSTILE, tmp_path / "hostile")[0])
+    plain = Page(study_with("plain", tmp_path / "plain")[0])
+    assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags]
+    assert [sorted(attributes) for _, attributes in page.tags] == [sorted(attributes) for _, attributes in plain.tags]
+    assert all(a.get("href", "#").startswith(("#", "data:")) for _, a in page.tags)
+    assert page.words.count(" ".join(HOSTILE.split())) > 20
+
+
+def test_hostile_names_show_as_text_in_markdown(tmp_path):
+    render = MarkdownIt("gfm-like", {"linkify": False, "html": True}).render
+    page = Page(render(study_with(HOSTILE, tmp_path / "hostile")[1]))
+    plain = Page(render(study_with("plain", tmp_path / "plain")[1]))
+    assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags]
+    assert page.all("a") == []
+    assert all(image["src"].startswith("../") for image in page.all("img"))
+    assert page.words.count(" ".join(HOSTILE.split())) > 20
+
+
+@pytest.mark.parametrize("value, expected", [
+    ("a|b", r"a\|b"),
+    ("- item", r"\- item"),
+    ("---", r"\---"),
+    ("1. one", r"1\. one"),
+    ("+1.31 pp", "+1.31 pp"),
+    ("−1.31 pp", "−1.31 pp"),
+    ("a\n\n# b", r"a \# b"),
+    ("<b>", "&lt;b&gt;"),
+    ("&lt;", "&amp;lt;"),
+    ("http://x.y", r"http:\//x.y"),
+    (3, "3"),
+])  # fmt: skip
+def test_markdown_values_are_escaped_only_where_needed(value, expected):
+    assert str(report.markdown_text(value)) == expected
+
+
+def test_a_code_block_cannot_be_ended_from_inside():
+    assert report.fenced("a\n```\nb", "yaml") == "````yaml\na\n```\nb\n````"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pieces
+
+
+def test_columns_that_look_like_nothing_or_numbers_stay_text(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("class,label,recall\nNA,007,0.5\nnull,None,\n")
+    table = report.read_table(path)
+    assert table["class"].tolist() == ["NA", "null"]
+    assert table["label"].tolist() == ["007", "None"]
+    assert table["recall"].isna().tolist() == [False, True]
+
+
+def test_a_missing_table_is_named(tmp_path):
+    write_study(tmp_path, CONFIG, WIN)
+    (tmp_path / "compare" / "trends.csv").unlink()
+    with pytest.raises(UserError, match=r"trends\.csv is missing"):
+        written(tmp_path, CONFIG)
+
+
+def test_confidence_is_a_mean_over_images():
+    assert report.mean_confidence([[0.5, 0.0, 10], [1.0, 1.0, 30]]) == pytest.approx(0.875)
+
+
+def test_durations_read_like_time():
+    assert [report.duration(s) for s in (32.8, 250, 7500)] == ["33 s", "4 min 10 s", "2 h 5 min"]
+
+
+def test_numbers_keep_their_units_on_the_line():
+    assert report.tight("n = 3 and 95 % CI, ± 0.5 pp") == "n\u00a0=\u00a03 and 95\u00a0%\u00a0CI, ±\u00a00.5\u00a0pp"
+
+
+def test_the_script_runs_by_hand_without_tensorflow(tmp_path):
+    config = write_study(tmp_path, CONFIG, WIN)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); import report; report.main(sys.argv[1:]); "
+        "sys.exit('tensorflow' in sys.modules or 'matplotlib' in sys.modules)"
+    )
+    arguments = ["--config", json.dumps(config), "--results-dir", str(tmp_path)]
+    scripts = Path(report.__file__).parent
+    result = subprocess.run([sys.executable, "-c", code, scripts, *arguments], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
