@@ -16,23 +16,32 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 INSTALL := requirements/install.sh
 
-.PHONY: help run demo plan test test-fast lint format lock schema bench install clean
+.PHONY: help run demo quick plan test test-fast lint format lock schema bench install clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/.installed-$(BUILD): requirements/$(BUILD).txt
 	$(INSTALL) $(VENV) $(PYTHON) requirements/$(BUILD).txt
-	touch $@
+	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-$(BUILD) requirements/dev.txt
 	$(INSTALL) $(VENV) $(PYTHON) requirements/dev.txt
-	touch $@
+	@touch $@
 
 install: $(VENV)/.installed-$(BUILD)  ## make .venv with the pinned dependencies (GPU=1 for CUDA)
 
 run: install  ## run a study to its report (STUDY=studies/x.yaml, CORES=n, GPU=1)
+	@$(BIN)/python scripts/plan.py $(STUDY) --brief --cores $(CORES)
 	$(SNAKEMAKE) --configfile $(STUDY) $(ARGS)
+
+quick: install  ## a first look at a study in a few minutes: fewer images and epochs, two seeds
+	$(eval QUICK := results/quick/$(notdir $(STUDY)))
+	@$(BIN)/python scripts/quick.py $(STUDY) --output $(QUICK)
+	$(SNAKEMAKE) --configfile $(QUICK) $(ARGS)
+
+plan: install  ## check a study and print its variants, costs and number of runs, before anything runs
+	@$(BIN)/python scripts/plan.py $(STUDY) --cores $(CORES)
 
 demo: install  ## the whole suite on scikit-learn's digits, offline
 	$(SNAKEMAKE) --configfile studies/demo.yaml $(ARGS)

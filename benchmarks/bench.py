@@ -75,6 +75,7 @@ def workflow(folder: Path, precision: str, cores: int) -> dict:
     """The default study from nothing to its report in an empty folder."""
     config = read_yaml(ROOT / "config.yaml")
     config["training"]["precision"] = precision
+    config.pop("probes", None)  # the notebook has none
     write_text(folder / "config.yaml", yaml.safe_dump(config))
     snakemake = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
     profile = ["--workflow-profile", ROOT / "profiles/default", "--configfile", folder / "config.yaml"]
@@ -109,7 +110,7 @@ def noop(folder: Path) -> dict:
     command += ["--workflow-profile", "none", "--configfile", folder / "config.yaml", "--cores", "1", "--quiet", "all"]
     finished(folder, study)
     subprocess.run(
-        [*command, "--touch", "--forceall"],  # records the jobs without running them
+        [*command, "--touch", "--forceall", "--cores", "16"],  # records the jobs without running them
         check=True,
         capture_output=True,
     )

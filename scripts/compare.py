@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convlab import data, metrics, results, statistics
+from convlab import data, metrics, probes, results, statistics
 from convlab.cli import run
 from convlab.config import Study, load_study
 from convlab.errors import UserError
 from convlab.figures import examples
+from convlab.figures import probes as probe_charts
 from convlab.figures import results as charts
 from convlab.figures.style import save, use_style
 from convlab.files import read_arrays, read_json, write_json
@@ -57,17 +58,22 @@ def main(argv: list[str] | None = None) -> None:
 
     runs = results.runs_table(loaded.rows)
     variants = results.variants_table(runs, plan)
-    comparisons = results.comparisons_table(runs, plan, study.statistics.rope)
+    family = results.confirmatory_family(runs, plan, study.statistics.rope)
+    comparisons = results.comparisons_table(runs, plan, study.statistics.rope, family)
+    comparisons = results.with_new_images(comparisons, load_correct(study, folder, loaded))
+    claims = results.claims_table(runs, plan, study.statistics.rope, family)
     trends = results.trends_table(runs, plan)
     per_class = results.per_class_table(loaded.evaluations, classes)
-    chosen = {dataset: results.chosen_variant(variants, dataset) for dataset in study.datasets}
+    chosen = {dataset: results.chosen_variant(variants[variants["probe"] == ""], dataset) for dataset in study.datasets}
+    shifts = load_shifts(study, folder)
+    curves, contrasts = probes.all_curves(runs, plan, shifts), probes.all_contrasts(runs, plan, shifts)
 
     use_style()
     figures_folder = output / "figures"
     shutil.rmtree(figures_folder, ignore_errors=True)
     figures_folder.mkdir(parents=True)
     figures = []
-    tables = results.Tables(runs, variants, comparisons, trends, per_class)
+    tables = results.Tables(runs, variants, comparisons, trends, per_class, curves)
     for dataset in study.datasets:
         for figure in draw(study, dataset, tables, loaded, folder, classes[dataset], chosen[dataset]):
             save(figure.pop("figure"), figures_folder / figure["file"])
@@ -76,8 +82,11 @@ def main(argv: list[str] | None = None) -> None:
     write_table(runs, output / "runs", "Every run of the study")
     write_table(variants, output / "variants", "Every variant: mean over seeds with SD, SE and 95 % t interval")
     write_table(comparisons, output / "comparisons", "Differences to the reference with simultaneous 95 % intervals")
+    write_table(claims, output / "claims", "Claims fixed before the runs, and what this study found")
     write_table(trends, output / "trends", "Trends over ordered factors")
     write_table(per_class, output / "per_class", "Precision, recall and F1 by class, means over seeds")
+    write_table(curves, output / "probe_curves", "What the probes measured, over seeds")
+    write_table(contrasts, output / "probe_contrasts", "Statistics of the probes, paired by seed")
     write_json(
         output / "summary.json",
         {
@@ -131,6 +140,30 @@ def load_runs(study: Study, folder: Path) -> Loaded:
     return loaded
 
 
+def load_correct(study: Study, folder: Path, loaded: Loaded) -> dict[tuple[str, str, int], np.ndarray]:
+    """Whether each test image is classified rightly, bool (images,), by every finished run of a question's variants."""
+    asked = {name for question in study.plan.questions.values() for name in (question.reference, *question.variants)}
+    correct = {}
+    for dataset in study.datasets:
+        _, truth = data.load_test(folder / "prepare" / dataset)
+        for key in loaded.runs:
+            if key[0] == dataset and key[1] in asked and loaded.runs[key]["status"] == "finished":
+                file = folder / "evaluate" / dataset / key[1] / f"seed-{key[2]}" / "predictions.npz"
+                correct[key] = read_arrays(file)["probabilities"].argmax(axis=1) == truth
+    return correct
+
+
+def load_shifts(study: Study, folder: Path) -> pd.DataFrame:
+    """What the translation probe measured; empty where it is off."""
+    probe = study.plan.probes.get("translation")
+    parts = [
+        pd.read_csv(folder / "probe" / "translation" / dataset / f"{variant}.csv")
+        for dataset in study.datasets
+        for variant in (probe.models if probe else ())
+    ]
+    return pd.concat(parts) if parts else pd.DataFrame(columns=probes.TRANSLATION_COLUMNS)
+
+
 def detailed(study: Study, chosen: str | None) -> list[str]:
     """Variants whose errors and features are shown: the base models, then the chosen variant."""
     bases = [name for name in study.plan.variants if name in study.models]
@@ -170,7 +203,7 @@ def draw(
 ) -> Iterator[dict[str, Any]]:
     """Every figure of one dataset with what the report says about it: file, section, title, caption."""
     plan = study.plan
-    variants = tables.variants[tables.variants["dataset"] == dataset]
+    variants = tables.variants[(tables.variants["dataset"] == dataset) & (tables.variants["probe"] == "")]
     runs = tables.runs[tables.runs["dataset"] == dataset]
     order = list(variants["variant"])
     looks = {name: position for position, name in enumerate(order)}
@@ -261,6 +294,33 @@ def draw(
         "Mean test accuracy with the SD over seeds against what a variant costs.",
         charts.accuracy_against_costs(variants, [looks[name] for name in order]),
     )  # fmt: skip
+
+    drawings = {
+        "pixel_permutation": (
+            probe_charts.permutation, "Pixels shuffled",
+            "Test accuracy of models trained and tested on images whose pixels all stand in another, fixed order.",
+        ),
+        "translation": (
+            probe_charts.translation, "Shifted test images",
+            "Means over both axes and directions; no model was trained on shifted images.",
+        ),
+        "sample_efficiency": (
+            probe_charts.sample_efficiency, "Fewer training images",
+            "Test accuracy of models trained on nested subsets for the same number of steps.",
+        ),
+        "receptive_field": (
+            probe_charts.receptive_field, "Receptive field",
+            "Test accuracy of the convolutional variants against what one unit of their last feature map sees.",
+        ),
+    }  # fmt: skip
+    for name in plan.probes:
+        curves = tables.probe_curves[
+            (tables.probe_curves["probe"] == name) & (tables.probe_curves["dataset"] == dataset)
+        ]
+        if name in drawings and len(curves):
+            chart, title, caption = drawings[name]
+            interval = "" if name == "receptive_field" else " Lines: 95 % t intervals over seeds."
+            yield entry("probes", f"probe-{name}", title, caption + interval, chart(curves, labels, looks), probe=name)
 
     images, truth = data.load_test(folder / "prepare" / dataset)
     reliability = {}

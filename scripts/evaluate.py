@@ -36,10 +36,11 @@ def main(argv: list[str] | None = None) -> None:
     use_threads(arguments.threads)
     trained = read_json(arguments.run_dir / "run.json")
     images, labels = data.load_test(arguments.data_dir)
+    images = data.permute_pixels(images, trained["spec"]["training"]["pixel_permutation"])
     model = inference.load(arguments.run_dir / "model.keras")
     result = {"format": 1, "spec_hash": trained["spec_hash"], "status": trained["status"], "test_images": len(labels)}
 
-    probabilities = inference.probabilities(model, images)
+    probabilities = inference.predictor(model)(images)
     if trained["status"] == "finished":
         result |= metrics.classification_metrics(probabilities, labels)
         result["reliability"] = metrics.reliability(probabilities, labels)

@@ -5,20 +5,21 @@ which describes it. Equal data give equal bytes: neither file holds a time or a 
 """
 
 import argparse
-import json
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from convlab.cli import run
 from convlab.data import MANIFEST_FORMAT, Dataset, first_images
 from convlab.errors import UserError
 from convlab.files import array_sha256, write_arrays, write_json
 from convlab.sources import KINDS, Kind
+from convlab.specs import Dataset as AnyDataset
+from convlab.specs import DatasetSpec, OwnImages
 
 log = logging.getLogger("prepare")
 
@@ -28,13 +29,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--dataset", required=True, help="the data set's name in the config")
     parser.add_argument("--spec", required=True, help='its part of the config, as JSON: {"kind": "digits", ...}')
     parser.add_argument("--output-dir", required=True, type=Path, help="folder for data.npz and manifest.json")
+    parser.add_argument("--threads", type=int, default=1, help="for decoding images; the result is the same for any")
     arguments = parser.parse_args(argv)
 
     name, output = arguments.dataset, arguments.output_dir
     spec = parse_spec(name, arguments.spec)
-    kind = KINDS[spec["kind"]]
-    dataset, excluded = kind.read(name, spec)
-    dataset = take_first(name, dataset, spec.get("train_images"), spec.get("test_images"))
+    kind = KINDS[spec.kind]
+    dataset, excluded = kind.read(name, spec, arguments.threads)
+    dataset = take_first(name, dataset, spec.train_images, spec.test_images)
 
     manifest = output / "manifest.json"
     manifest.unlink(
@@ -54,15 +56,18 @@ def main(argv: list[str] | None = None) -> None:
     )
 
 
-def parse_spec(name: str, text: str) -> dict[str, Any]:
-    """The data set's spec from JSON; UserError where it is not an object with a kind that we know."""
+def parse_spec(name: str, text: str) -> DatasetSpec:
+    """The data set's spec from JSON; UserError where it is none."""
     try:
-        spec = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"--spec of {name} is not valid JSON ({error}); write an object with a kind") from None
-    kind = spec.get("kind") if isinstance(spec, dict) else None
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise UserError(f"datasets.{name}.kind {kind!r} is not known; choose one of {', '.join(sorted(KINDS))}")
+        spec = TypeAdapter(AnyDataset).validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join([f"datasets.{name}", *map(str, first["loc"][1:])])
+        if first["type"].startswith("union_tag"):
+            place, first["msg"] = f"{place}.kind", f"choose one of {', '.join(sorted(KINDS))}"
+        raise UserError(f"--spec: {place}: {first['msg']}") from None
+    if isinstance(spec, OwnImages) and spec.path is None:
+        raise UserError(f"datasets.{name}.path is missing; say where the images are")
     return spec
 
 
@@ -90,18 +95,21 @@ def arrays(dataset: Dataset) -> dict[str, np.ndarray]:
     return {name: getattr(dataset, name) for name in ("x_train", "y_train", "x_test", "y_test")}
 
 
-def describe(name: str, spec: Mapping[str, Any], kind: Kind, dataset: Dataset, excluded: list[str]) -> dict[str, Any]:
+def describe(
+    name: str, spec: DatasetSpec, kind: Kind, dataset: Dataset, excluded: list[dict[str, str]]
+) -> dict[str, Any]:
     """The manifest. It is what later stages depend on, so it holds what the data are and not how they got here."""
     return {
         "format": MANIFEST_FORMAT,
         "dataset": name,
-        "kind": spec["kind"],
+        "kind": spec.kind,
         "source": kind.source,
         "homepage": kind.homepage,
         "licence": kind.licence,
         "citation": kind.citation,
-        "train_images": spec.get("train_images"),
-        "test_images": spec.get("test_images"),
+        "train_images": spec.train_images,
+        "test_images": spec.test_images,
+        "options": spec.model_dump(mode="json", exclude={"kind", "path", "train_images", "test_images"}),
         "classes": dataset.classes,
         "counts": {
             part: dict(zip(dataset.classes, np.bincount(labels, minlength=len(dataset.classes)), strict=True))

@@ -12,7 +12,8 @@ import re
 import shlex
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,8 +23,8 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from convlab import decisions, probe_findings, provenance
 from convlab import interpretation as say
-from convlab import provenance
 from convlab.cli import run
 from convlab.config import Question, Study, level_label, load_study
 from convlab.errors import UserError
@@ -45,7 +46,7 @@ LAYERS_SHOWN = 24
 FIGURES_EMBEDDED = 100
 """Figures in the page at most, the most important ones first; the others are named with their file."""
 
-URGENCY = ("overview", "question", "curves", "costs", "calibration", "data", "errors", "features")
+URGENCY = ("overview", "question", "probes", "curves", "costs", "calibration", "data", "errors", "features")
 """Sections by how much they need their figures."""
 
 PNG_DOTS_PER_INCH = 160
@@ -53,7 +54,8 @@ PNG_DOTS_PER_INCH = 160
 
 TEXT_COLUMNS = (
     "dataset", "model", "variant", "label", "class", "experiment", "reference", "verdict", "method", "status",
-    "precision_type", "spec_hash", "sentence", "smallest", "metric", "source", "licence",
+    "precision_type", "spec_hash", "sentence", "smallest", "metric", "source", "licence", "claim", "text", "published",
+    "rule", "reason", "quantity", "unit", "probe", "level", "measure",
 )  # fmt: skip
 
 log = logging.getLogger("report")
@@ -90,6 +92,7 @@ class Results:
     explored: Mapping[str, Mapping[str, Any]]
     manifests: Mapping[str, Mapping[str, Any]]
     trained: Mapping[tuple[str, str, int], Mapping[str, Any]]
+    probed: Mapping[str, pd.DataFrame]
 
 
 def load_results(study: Study, folder: Path) -> Results:
@@ -97,8 +100,13 @@ def load_results(study: Study, folder: Path) -> Results:
     summary = read_json(folder / "compare" / "summary.json")
     tables = {
         name: read_table(folder / "compare" / f"{name}.csv")
-        for name in ("runs", "variants", "comparisons", "trends", "per_class")
+        for name in ("runs", "variants", "comparisons", "claims", "trends", "per_class")
     }
+    # What only a probe trained has its own section; everything else is about what the study compares.
+    plan = replace(study.plan, variants=study.plan.compared)
+    for name in ("runs", "variants", "per_class"):
+        tables[name] = tables[name][tables[name]["variant"].isin(plan.variants)].reset_index(drop=True)
+    probed = {name: read_table(folder / "compare" / f"probe_{name}.csv") for name in ("curves", "contrasts")}
     trained, histories, confidence = {}, {}, []
     for dataset in study.datasets:
         looked_at = summary["confusions"].get(dataset, {})
@@ -119,7 +127,7 @@ def load_results(study: Study, folder: Path) -> Results:
                         }
                     )
     evidence = say.Evidence(
-        plan=study.plan,
+        plan=plan,
         rope=study.statistics.rope,
         **tables,
         fits=say.fits_table(
@@ -139,6 +147,7 @@ def load_results(study: Study, folder: Path) -> Results:
         {dataset: read_json(folder / "explore" / dataset / "summary.json") for dataset in study.datasets},
         {dataset: read_json(folder / "prepare" / dataset / "manifest.json") for dataset in study.datasets},
         trained,
+        probed,
     )
 
 
@@ -184,6 +193,17 @@ class Figure:
     height: int = 0
     variant: str | None = None
     question: str | None = None
+    probe: str | None = None
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A probe on one dataset: what it says, shows and measured."""
+
+    name: str
+    statements: Sequence[say.Statement]
+    figures: Sequence[Figure]
+    table: Table
 
 
 @dataclass(frozen=True)
@@ -237,6 +257,25 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class ClaimCard:
+    """A claim as the scorecard shows it: what was published beside what was measured, and the verdict with its reason.
+
+    ``dataset`` is empty where the study has only one.
+    """
+
+    name: str
+    text: str
+    source: str
+    rule: str
+    dataset: str
+    published: str
+    measured: str
+    interval: str
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class VariantRow:
     """A row of the main table, and one for each seed under it."""
 
@@ -249,6 +288,11 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
     """All that the templates need, by name."""
     evidence, plan = results.evidence, study.plan
     runs = evidence.runs
+    labels = {name: variant.label for name, variant in plan.variants.items()}
+    probes = {
+        dataset: probe_findings.findings(**results.probed, labels=labels, dataset=dataset, rope=evidence.rope)
+        for dataset in study.datasets
+    }
     datasets = list(study.datasets)
     figures = load_figures(study, results, folder)
     resumed = sum(entry["resumed_after_epoch"] > 0 for entry in results.trained.values())
@@ -266,7 +310,7 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
         "seeds": [str(seed) for seed in study.seeds],
         "smoke": len(study.seeds) < MIN_SEEDS,
         "facts": {
-            "runs": say.count(len(runs)),
+            "runs": say.count(len(results.trained)),
             "variants": say.count(len(plan.variants)),
             "seeds": say.count(len(study.seeds)),
             "test_images": say.listing(say.count(evidence.test_images[dataset]) for dataset in datasets),
@@ -277,11 +321,28 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
             for row in runs[runs["status"] == "diverged"].to_dict("records")
         ],
         "answers": answers,
+        "claims": claim_cards(evidence, len(datasets) > 1),
+        "claims_count": say.claims_count(evidence),
         "chosen": {dataset: chosen(evidence, dataset) for dataset in datasets},
         "main": {dataset: main_table(evidence, dataset) for dataset in datasets},
         "main_columns": MAIN_COLUMNS,
         "long": LONG,
-        "findings": {dataset: say.interpret(evidence, dataset) for dataset in datasets},
+        "findings": {
+            dataset: say.interpret(evidence, dataset, probe_findings.by_assumption(probes[dataset]))
+            for dataset in datasets
+        },
+        "probes": {
+            dataset: [
+                Probed(
+                    name,
+                    statements,
+                    [figure for figure in figures[dataset]["probes"] if figure.probe == name],
+                    probe_table(results.probed["curves"], dataset, name, labels),
+                )
+                for name, statements in probes[dataset].items()
+            ]
+            for dataset in datasets
+        },
         "limitations": say.limitations(evidence, study.seeds, results.explored, resumed),
         "figures": figures,
         "looked_at": {
@@ -335,6 +396,26 @@ def main_table(evidence: say.Evidence, dataset: str) -> list[VariantRow]:
         seeds = [seed_cells(entry) for entry in runs[row["variant"]].sort_values("seed").to_dict("records")]
         table.append(VariantRow(cells, seeds, row["variant"] in best or row["variant"] == row["model"]))
     return table
+
+
+def probe_table(curves: pd.DataFrame, dataset: str, probe: str, labels: Mapping[str, str]) -> Table:
+    """Every point of a probe's curves; losses and scores as numbers, shares in percent."""
+    rows = curves[(curves["dataset"] == dataset) & (curves["probe"] == probe)]
+    cells = []
+    for row in rows.to_dict("records"):
+        shown = say.number if row["measure"] in ("test_loss", "brier", "ece") else say.percent
+        limits = (say.MISSING,) if say.missing(row["ci_low"]) else (shown(row["ci_low"]), "to", shown(row["ci_high"]))
+        cells.append(
+            (
+                labels[row["variant"]],
+                say.MISSING if say.missing(row["level"]) else row["level"],
+                row["measure"].replace("_", " "),
+                shown(row["mean"]),
+                " ".join(limits),
+                str(row["n_seeds"]),
+            )
+        )
+    return Table("probe", ("label", "level", "measure", "mean", "mean_ci", "n_seeds"), cells, {"dataset": dataset})
 
 
 def seed_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -444,6 +525,33 @@ def bar(row: Mapping[str, Any], rope: float, reach: float) -> Bar | None:
         return round(50 + 50 * value / reach, 2)
 
     return Bar(*(place(v) for v in (row["ci_low"], row["ci_high"], row["difference"], 0, -rope, rope)))
+
+
+def claim_cards(evidence: say.Evidence, several: bool) -> list[ClaimCard]:
+    """Every claim, in the order of the config; ``several`` datasets are named."""
+    cards = []
+    for row in evidence.claims.to_dict("records"):
+        claim, unit = evidence.plan.claims[row["claim"]], "" if say.missing(row["unit"]) else row["unit"]
+        published, measured = claim.published, row["measured"]
+        if isinstance(published, int | float):
+            published = decisions.constant_text(Fraction(str(published)), unit)
+        if say.missing(row["n_seeds"]) and float(measured).is_integer():  # an exact whole number
+            measured = Fraction(int(measured))
+        cards.append(
+            ClaimCard(
+                row["claim"],
+                claim.text,
+                claim.source,
+                row["rule"],
+                row["dataset"] if several else "",
+                say.MISSING if published in (None, "") else published,
+                say.MISSING if say.missing(measured) else decisions.number_text(measured, unit),
+                "" if say.missing(row["ci_low"]) else decisions.interval_text(row["ci_low"], row["ci_high"], unit),
+                row["verdict"],
+                row["reason"],
+            )
+        )
+    return cards
 
 
 def levels_table(evidence: say.Evidence, dataset: str, question: Question) -> Table:
@@ -777,6 +885,7 @@ def load_figures(study: Study, results: Results, folder: Path) -> dict[str, dict
                 *size,
                 entry.get("variant"),
                 entry.get("question"),
+                entry.get("probe"),
             )
         )
     return figures

@@ -16,7 +16,7 @@ from convlab.files import atomic, read_json, write_json
 from convlab.keras_setup import grow_gpu_memory, keras, tf, use_threads
 from convlab.models import build
 from convlab.specs import Run
-from convlab.training import finished_epochs, fit, write_history
+from convlab.training import finished_epochs, fit, images_per_epoch, write_history
 
 log = logging.getLogger("train")
 
@@ -39,9 +39,10 @@ def main(argv: list[str] | None = None) -> None:
 
     manifest = read_json(arguments.data_dir / "manifest.json")
     images, labels = data.load_train(arguments.data_dir)
+    images = data.permute_pixels(images, training.pixel_permutation)
     train, validation = data.split(labels, training.validation_fraction, seeds["split"])
     train = train[data.subset(labels[train], training.train_size, seeds["subset"])]
-    model = build(spec.model, images.shape[1:], len(manifest["classes"]), training.precision)
+    model = build(spec.model, images.shape[1:], len(manifest["classes"]), training.precision, training.augmentation)
 
     # What a killed run left is taken up again only by the very same run: same spec, data, code and threads.
     identity = work_identity(spec, manifest, arguments.threads)
@@ -75,6 +76,7 @@ def main(argv: list[str] | None = None) -> None:
     with atomic(output / "model.keras") as temporary:
         model.save(temporary)
     write_history(output / "history.csv", outcome.history)
+    seen = images_per_epoch(training, len(train))
     epoch_seconds = sum(row["seconds"] for row in outcome.history)
     best = outcome.history[outcome.best_epoch - 1] if outcome.history else {}
     write_json(
@@ -85,6 +87,8 @@ def main(argv: list[str] | None = None) -> None:
             "spec_hash": spec.spec_hash,
             "data_sha256": data_sha256(manifest),
             "status": outcome.status,
+            "input_shape": list(images.shape[1:]),
+            "classes": len(manifest["classes"]),
             "parameters": model.count_params(),
             "train_images": len(train),
             "validation_images": len(validation),
@@ -93,7 +97,8 @@ def main(argv: list[str] | None = None) -> None:
             "val_accuracy": best.get("val_accuracy"),
             "val_loss": best.get("val_loss"),
             "train_seconds": epoch_seconds,
-            "images_per_second": len(train) * len(outcome.history) / epoch_seconds if epoch_seconds else None,
+            "images_per_epoch": seen,
+            "images_per_second": seen * len(outcome.history) / epoch_seconds if epoch_seconds else None,
             "fit_seconds": fit_seconds,
             "resumed_after_epoch": resumed,
             "started": started.isoformat(timespec="seconds"),

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from conftest import TINY
-from convlab import results, tables
+from convlab import results, statistics, tables
 from convlab.config import load_study
 
 PLAN = load_study(TINY).plan
@@ -87,6 +87,24 @@ def test_adjustment_covers_all_questions_of_all_datasets():
     smallest = alone["p_value"].min()
     assert alone["p_adjusted"].min() == pytest.approx(2 * smallest)
     assert both["p_adjusted"].min() == pytest.approx(4 * smallest)
+
+
+def test_an_interval_for_new_images_takes_images_and_the_seeds_that_both_variants_have():
+    generator = np.random.default_rng(0)
+    table = results.comparisons_table(runs_frame(CLEAR), PLAN, 0.005)
+    correct = {
+        ("digits", variant, seed): generator.random(400) < share
+        for variant, share in (("dense", 0.8), ("cnn", 0.9), (FIVE, 0.9))
+        for seed in (1, 2, 3, 4)
+        if (variant, seed) != ("dense", 4)
+    }
+    row = results.with_new_images(table, correct).set_index("experiment").loc["convolution"]
+    sides = [np.stack([correct["digits", name, seed] for seed in (1, 2, 3)]) for name in ("cnn", "dense")]
+    expected = statistics.crossed_difference(*sides)
+    assert (row["new_images_ci_low"], row["new_images_ci_high"]) == (expected.ci_low, expected.ci_high)
+    per_seed = statistics.summarise((sides[0].mean(axis=1) - sides[1].mean(axis=1)).tolist())
+    assert expected.se > per_seed.se, "images are a source of variation too"
+    assert results.with_new_images(table, {})["new_images_ci_low"].isna().all()
 
 
 def test_trends_need_three_ordered_levels():

@@ -182,7 +182,8 @@ def test_every_field_can_be_a_factor():
         "epochs": [1, 2], "batch_size": [16, 32], "optimizer": ["adam", "sgd"], "learning_rate": ["1e-3", 0.01],
         "momentum": [0, 0.9], "weight_decay": [0, 0.01], "precision": ["float32", "mixed_bfloat16"],
         "validation_fraction": [0.1, 0.2], "train_size": [None, 100], "select": ["best", "last"],
-        "early_stopping": [None, {"patience": 2}], "jit_compile": [False, True], "tensorboard": [False, True],
+        "early_stopping": [None, {"patience": 2}], "steps": [None, 100], "pixel_permutation": [None, 1, 7],
+        "augmentation": [None, {"flip": "horizontal"}, {"shift": 2}], "jit_compile": [False, True], "tensorboard": [False, True],
     }  # fmt: skip
     assert set(levels) == (set(Conv.model_fields) | set(Training.model_fields)) - {"family", "label", "why"}
     experiments = {factor: {"base": "cnn", "factor": factor, "levels": values} for factor, values in levels.items()}
@@ -265,6 +266,7 @@ def test_code_inputs_follow_imports_and_nothing_else(tmp_path):
 def test_training_does_not_depend_on_statistics_figures_or_the_config_module():
     from convlab.code_inputs import code_inputs
 
-    names = {path.name for path in code_inputs(Path(ROOT, "scripts/train.py"))}
-    assert {"models.py", "training.py", "specs.py", "data.py"} <= names
-    assert not {"statistics.py", "config.py", "style.py", "metrics.py", "sources.py"} & names
+    found = code_inputs(Path(ROOT, "scripts/train.py"))
+    names = {part for path in found for part in path.relative_to(ROOT).with_suffix("").parts}
+    assert {"models", "training", "specs", "data"} <= names
+    assert not {"statistics", "config", "style", "metrics", "sources", "forms"} & names

@@ -13,6 +13,7 @@ from convlab.data import (
     load,
     load_test,
     load_train,
+    permute_pixels,
     seed_streams,
     split,
     subset,
@@ -171,3 +172,38 @@ def test_seed_streams_differ_by_purpose_and_by_seed_and_never_change():
 
 
 RECORDED_INITIALISATION = 1525658073
+
+
+def test_a_permutation_moves_every_pixel_of_every_image_alike_and_loses_none():
+    images = np.random.default_rng(0).integers(0, 256, (3, 6, 8, 2), dtype=np.uint8)
+    moved = permute_pixels(images, 1)
+    assert moved.shape == images.shape and not np.array_equal(moved, images)
+    pixels = images.reshape(3, -1, 2)
+    assert all(
+        np.array_equal(np.sort(a, axis=0), np.sort(b, axis=0))
+        for a, b in zip(moved.reshape(3, -1, 2), pixels, strict=True)
+    )
+    places = permute_pixels(np.arange(48, dtype=np.uint8).reshape(1, 6, 8, 1), 1).ravel()
+    np.testing.assert_array_equal(moved.reshape(3, -1, 2), pixels[:, places])
+
+
+def test_a_permutation_of_blocks_keeps_each_block_whole():
+    image = np.arange(36, dtype=np.uint8).reshape(1, 6, 6, 1)
+    moved = permute_pixels(image, 2)[0, ..., 0]
+    before = {image[0, r : r + 2, c : c + 2, 0].tobytes() for r in (0, 2, 4) for c in (0, 2, 4)}
+    after = {moved[r : r + 2, c : c + 2].tobytes() for r in (0, 2, 4) for c in (0, 2, 4)}
+    assert before == after and not np.array_equal(moved, image[0, ..., 0])
+
+
+def test_what_fills_no_block_stays_in_place():
+    image = np.arange(49, dtype=np.uint8).reshape(1, 7, 7, 1)
+    moved = permute_pixels(image, 3)
+    np.testing.assert_array_equal(moved[:, 6], image[:, 6])
+    np.testing.assert_array_equal(moved[:, :, 6], image[:, :, 6])
+
+
+def test_no_permutation_changes_nothing_and_one_block_is_refused():
+    image = np.zeros((1, 6, 6, 1), np.uint8)
+    assert permute_pixels(image, None) is image
+    with pytest.raises(UserError, match="pixel_permutation 4 leaves no two blocks in images of 6×6"):
+        permute_pixels(image, 4)

@@ -95,6 +95,7 @@ def make(accuracies, *, config=None, histories=None, kept=3, confusion=None, val
         runs=runs,
         variants=variants,
         comparisons=results.comparisons_table(runs, plan, study.statistics.rope),
+        claims=results.claims_table(runs, plan, study.statistics.rope),
         trends=results.trends_table(runs, plan),
         per_class=pd.DataFrame(per_class, columns=["dataset", "variant", "class", "support", "recall", *measures]),
         fits=say.fits_table(shown, dict.fromkeys(shown, kept), dict.fromkeys(shown, validation_images)),

@@ -18,7 +18,8 @@ import pytest
 import prepare
 from convlab.data import load
 from convlab.errors import UserError
-from convlab.sources import FASHION_CLASSES, Archive, fetch, parse_idx, read_idx_archive
+from convlab.sources.fetching import Archive, fetch
+from convlab.sources.idx import FASHION_CLASSES, FASHION_MNIST, MNIST, parse_idx, read_idx_archive
 
 SCRIPTS = Path(prepare.__file__).parent
 
@@ -247,7 +248,7 @@ def test_a_cache_that_cannot_be_written_costs_the_cache_only(server, tmp_path, c
 def test_two_processes_at_once_leave_one_good_cache(server, tmp_path):
     archive = asdict(replace(ARCHIVE, mirrors=server.mirrors("good")))
     code = (
-        "import json, sys\nfrom pathlib import Path\nfrom convlab.sources import Archive, fetch\n"
+        "import json, sys\nfrom pathlib import Path\nfrom convlab.sources.fetching import Archive, fetch\n"
         "archive = Archive(**json.loads(sys.argv[1]))\n"
         "print(sum(map(len, fetch(archive, key='k', cache=Path(sys.argv[2])).values())))"
     )
@@ -267,7 +268,7 @@ def test_two_processes_at_once_leave_one_good_cache(server, tmp_path):
 
 
 def test_idx_files_become_a_data_set(tmp_path):
-    data = read_idx_archive(ARCHIVE, FASHION_CLASSES, "tiny", {"path": str(put(tmp_path))})
+    data = read_idx_archive(ARCHIVE, FASHION_CLASSES, "tiny", str(put(tmp_path)))
     assert data.x_train.shape == (40, 6, 6, 1)
     assert data.x_train.tobytes() == CONTENT["train-images-idx3-ubyte"][16:]
     assert data.y_test.tolist() == list(range(10)) * 2
@@ -317,8 +318,12 @@ def test_a_slice_takes_the_first_images_of_each_class(tmp_path):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"kind": "cats"}, r"datasets\.digits\.kind 'cats' is not known; choose one of digits, fashion_mnist"),
-        ({}, r"datasets\.digits\.kind None is not known"),
+        (
+            {"kind": "cats"},
+            r"datasets\.digits\.kind: choose one of cifar10, digits, fashion_mnist, image_folder, mnist, npz",
+        ),
+        ({}, r"datasets\.digits\.kind: choose one of"),
+        ({"kind": "digits", "path": "x"}, r"datasets\.digits\.path: Extra inputs"),
         ({"kind": "digits", "train_images": 99999}, r"datasets\.digits\.train_images 99999 .* to 1442"),
         ({"kind": "digits", "test_images": 3}, r"datasets\.digits\.test_images 3 .*choose 10 \(one per class\)"),
     ],
@@ -332,3 +337,21 @@ def test_a_mistake_in_the_spec_is_named_and_nothing_is_written(tmp_path, spec, m
 def test_the_message_names_the_config_key_for_the_users_folder(tmp_path):
     with pytest.raises(UserError, match=r"datasets\.digits\.path: .*nowhere is not a folder"):
         run_prepare(tmp_path / "out", {"kind": "fashion_mnist", "path": str(tmp_path / "nowhere")})
+
+
+def test_mnist_comes_in_the_same_four_files_as_fashion_mnist_and_from_its_mirrors_only():
+    assert list(MNIST.sha256) == list(FASHION_MNIST.sha256)
+    assert not set(MNIST.sha256.values()) & set(FASHION_MNIST.sha256.values())
+    assert MNIST.folder != FASHION_MNIST.folder
+    assert MNIST.debian_package is None and all(mirror.endswith("/") for mirror in MNIST.mirrors)
+
+
+def test_the_threads_of_the_command_line_reach_the_reader(tmp_path, monkeypatch):
+    given = []
+    kind = prepare.KINDS["digits"]
+    read = kind.read
+    slow = replace(kind, read=lambda name, spec, threads: given.append(threads) or read(name, spec))
+    monkeypatch.setitem(prepare.KINDS, "digits", slow)
+    spec = ["--dataset", "digits", "--spec", '{"kind": "digits"}']
+    prepare.main([*spec, "--output-dir", str(tmp_path), "--threads", "3"])
+    assert given == [3]

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
@@ -17,6 +18,7 @@ import report
 from convlab.config import load_study
 from convlab.errors import UserError
 from convlab.files import write_json, write_text
+from convlab.probes import CONTRAST_COLUMNS, CURVE_COLUMNS
 from convlab.tables import write_table
 from test_interpretation import CONFIG, FIVE, around, history, make
 
@@ -36,7 +38,7 @@ NOT_A_NUMBER = re.compile(r"\b(nan|NaN|None|inf)\b")
 WIN = {"dense": around(0.90), "cnn": around(0.95), FIVE: around(0.95)}
 
 
-def write_study(folder: Path, config: dict, accuracies, *, classes=None, resumed=0, **options) -> dict:
+def write_study(folder: Path, config: dict, accuracies, *, classes=None, resumed=0, probed=None, **options) -> dict:
     """A results folder as the other stages leave it, with made-up numbers; returns the config."""
     study = load_study(config)
     evidence = make(accuracies, config=config, **options)
@@ -44,8 +46,11 @@ def write_study(folder: Path, config: dict, accuracies, *, classes=None, resumed
     classes = classes or [str(i) for i in range(10)]
     if classes:
         evidence.per_class["class"] = [classes[int(name)] for name in evidence.per_class["class"]]
-    for name in ("runs", "variants", "comparisons", "trends", "per_class"):
+    for name in ("runs", "variants", "comparisons", "claims", "trends", "per_class"):
         write_table(getattr(evidence, name), folder / "compare" / name, name)
+    curves, contrasts = probed or (pd.DataFrame(columns=CURVE_COLUMNS), pd.DataFrame(columns=CONTRAST_COLUMNS))
+    write_table(curves, folder / "compare" / "probe_curves", "curves")
+    write_table(contrasts, folder / "compare" / "probe_contrasts", "contrasts")
     figures = []
 
     def figure(dataset: str, name: str, section: str, title: str, **more) -> None:
@@ -348,6 +353,62 @@ def test_markdown_figures_are_files_of_the_study(tmp_path):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Claims
+
+
+CLAIMS = [
+    {"id": "size", "text": "The CNN has 9,258 parameters.", "source": "a notebook", "published": 9258,
+     "rule": "parameters(cnn) == 9258"},
+    {"id": "wins", "text": "The CNN wins by 3 points.", "published": 0.03,
+     "rule": "test_accuracy(cnn) - test_accuracy(dense) > 0"},
+    {"id": "small", "text": "It is small.", "published": "about 94,000", "rule": "parameters(cnn) < 94000 / 94"},
+    {"id": "best", "text": "5×5 is better.", "rule": "test_accuracy(cnn-kernel_size-5x5) > test_accuracy(cnn)"},
+]  # fmt: skip
+
+
+def test_claims_have_a_scorecard_right_after_the_answer(tmp_path):
+    config = {**CONFIG, "claims": CLAIMS}
+    values = {"dense": [0.9, 0.9012, 0.8991], "cnn": around(0.95), FIVE: [0.9513, 0.9502, 0.9493]}
+    html, markdown = written(tmp_path, write_study(tmp_path, config, values))
+    section = re.search(r'</header>\s*(<section id="claims".*?</section>)', html, re.DOTALL)[1]
+    words = Page(section).words
+    assert "Of 4 claims, 2 are supported, 1 is contradicted and 1 is inconclusive." in words
+    assert "size · a notebook parameters(cnn) == 9258 supported 9,258 9,258 parameters(cnn) is 9,258, exactly." in words
+    assert re.search(r"supported \+3 pp \+4\.99 pp \+4\.[0-9]+ to \+5\.[0-9]+ test_accuracy\(cnn\) - test", words)
+    assert "contradicted about 94,000 9,258 parameters(cnn) is 9,258, not less than 1,000" in words
+    assert "inconclusive – +0.03 pp −0." in words
+    assert [text in section for text in ("badge supported", "badge contradicted", "badge inconclusive")] == [True] * 3
+    assert '<a href="#claims">Claims</a>' in html
+    assert markdown.index("## Answer") < markdown.index("## Claims") < markdown.index("## All variants")
+    assert "| The CNN has 9,258 parameters. | a notebook | **supported** | 9,258 | 9,258 |" in markdown
+    assert "Claims Each was written down" in Page(html).words
+    assert not NOT_A_NUMBER.search(words)
+
+
+def test_a_study_without_claims_says_nothing_of_them(reports):
+    for text in reports:
+        assert "claims" not in text.lower().replace("claims tbody", "").replace(".claims", "")
+
+
+def test_claims_of_several_datasets_are_told_apart(tmp_path):
+    config = {**CONFIG, "datasets": {"digits": {}, "other": {"kind": "digits"}}, "claims": CLAIMS}
+    html, markdown = written(tmp_path, write_study(tmp_path, config, WIN))
+    assert "Of 8 claims, each dataset counted, " in Page(html).words
+    assert "size · other · a notebook" in Page(html).words
+    assert "| It is small. (other) |" in markdown
+
+
+def test_many_claims_are_folded_and_few_seeds_decide_only_exact_ones(tmp_path):
+    many = [{**CLAIMS[0], "id": f"c{number}"} for number in range(30)] + CLAIMS[1:2]
+    accuracies = {name: values[:2] for name, values in WIN.items()}
+    config = {**CONFIG, "seeds": 2, "claims": many}
+    html, _ = written(tmp_path, write_study(tmp_path, config, accuracies))
+    assert "11 more rows" in Page(html).words
+    assert "Of 31 claims, 30 are supported and 1 is inconclusive." in Page(html).words
+    assert "this is a smoke test" in Page(html).words
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Odd studies
 
 
@@ -456,6 +517,8 @@ def study_with(text: str, folder: Path) -> tuple[str, str]:
     config = copy.deepcopy(CONFIG) | {"question": text, "description": text, "report": {"author": text}}
     config["models"]["cnn"] |= {"label": text, "why": {"kernel_size": text}}
     config["experiments"]["kernel"]["question"] = text
+    claim = {"id": "a", "text": text, "source": text, "published": text, "rule": "test_accuracy(cnn) > 0"}
+    config["claims"] = [claim, {**CLAIMS[0], "text": text, "id": "b"}]
     classes = [f"{text} {i}" for i in range(10)]
     values = {**WIN, FIVE: [0.95, None, 0.951]}
     return written(folder, write_study(folder, config, values, classes=classes), "--config-file", "a b'`<i>.yaml")

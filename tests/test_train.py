@@ -12,7 +12,7 @@ import pytest
 
 from conftest import ROOT
 from convlab.specs import EarlyStopping, Run, canonical_json
-from convlab.training import best_epoch, exhausted, finished_epochs, read_history, training_batches
+from convlab.training import best_epoch, epoch_order, exhausted, finished_epochs, read_history, training_batches
 
 CNN = {"family": "conv", "filters": [4], "dense_units": [8], "dropout": 0.2}
 
@@ -47,7 +47,7 @@ def predictions(data: Path, output: Path) -> np.ndarray:
     from convlab import inference
     from convlab.data import load_test
 
-    return inference.probabilities(inference.load(output / "model.keras"), load_test(data)[0])
+    return inference.predictor(inference.load(output / "model.keras"))(load_test(data)[0])
 
 
 def without_seconds(output: Path) -> list[dict]:
@@ -65,9 +65,13 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(digits, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_a_killed_run_goes_on_from_its_last_finished_epoch_and_ends_with_the_same_bytes(digits, tmp_path, optimizer):
-    text = spec(epochs=40, optimizer=optimizer, momentum=0.9 if optimizer == "sgd" else 0)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"optimizer": "sgd", "momentum": 0.9, "augmentation": {"flip": "both", "shift": 1}}],
+    ids=["adam with dropout", "sgd with dropout and augmentation"],
+)
+def test_a_killed_run_goes_on_from_its_last_finished_epoch_and_ends_with_the_same_bytes(digits, tmp_path, options):
+    text = spec(epochs=40, **options)
     train(text, digits, tmp_path / "undisturbed")
     process = subprocess.Popen(command(text, digits, tmp_path / "killed"), stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
@@ -169,6 +173,29 @@ def test_batches_cover_every_image_once_an_epoch_in_an_order_of_seed_and_epoch()
     assert whole[0] != whole[1]
     assert orders(range(2, 3)) == [whole[2]], "a resumed run sees the order that it would have seen"
     assert orders(range(1), seed=4) != [whole[0]]
+
+
+def test_an_epoch_of_given_length_goes_on_where_the_last_one_stopped():
+    orders = [epoch_order(10, 7, 3, epoch) for epoch in range(10)]
+    flat = np.concatenate(orders)
+    assert all(sorted(flat[start : start + 10]) == list(range(10)) for start in range(0, 70, 10))
+    np.testing.assert_array_equal(flat[:10], epoch_order(10, 10, 3, 0))
+    assert len(epoch_order(10, 25, 3, 4)) == 25, "more than one pass"
+
+
+@pytest.mark.slow
+def test_equal_steps_for_unequal_training_sizes(digits, tmp_path):
+    run = train(spec(epochs=4, steps=40, train_size=50), digits, tmp_path / "run")
+    assert run["train_images"] == 50 and run["images_per_epoch"] == 10 * 32 and run["epochs_run"] == 4
+
+
+@pytest.mark.slow
+def test_augmentation_changes_training_and_not_prediction(digits, tmp_path):
+    options = {"augmentation": {"flip": "horizontal", "shift": 1}, "epochs": 3}
+    train(spec(**options), digits, tmp_path / "a")
+    train(spec(epochs=3), digits, tmp_path / "plain")
+    assert without_seconds(tmp_path / "a")[0]["loss"] != without_seconds(tmp_path / "plain")[0]["loss"]
+    np.testing.assert_array_equal(predictions(digits, tmp_path / "a"), predictions(digits, tmp_path / "a"))
 
 
 @pytest.mark.slow

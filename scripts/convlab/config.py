@@ -4,9 +4,11 @@ Imported by the Snakefile, so it needs nothing beyond pydantic, PyYAML and the s
 """
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,16 +16,21 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BeforeValidator, Field, PrivateAttr, TypeAdapter, ValidationError, field_validator, model_validator
 
+from convlab.claims import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact, parse, renamed
 from convlab.cost import Cost, ShapeError, cost
 from convlab.errors import UserError
+from convlab.forms import dataset_form
 from convlab.specs import (
     NUMBER,
-    SHAPES,
     Conv,
-    DatasetSpec,
+    Dataset,
     Dense,
+    Digits,
+    ImageFolder,
     Model,
+    Npz,
     PositiveWhole,
+    Published,
     Real,
     Run,
     Spec,
@@ -36,6 +43,13 @@ from convlab.specs import (
 SLUG = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
 TEXTS = {"question", "description", "why", "report"}
 """Keys that only explain: nothing but the report depends on them."""
+
+KINDS: dict[str, type[Spec]] = {
+    kind: spec
+    for spec in (Published, Digits, ImageFolder, Npz)
+    for kind in spec.model_fields["kind"].annotation.__args__
+}
+"""The spec of each kind of dataset."""
 
 _models = TypeAdapter(Model)
 
@@ -69,12 +83,77 @@ class Comparison(Spec):
     question: str | None = Field(None, description="What the comparison asks, for the report.")
 
 
+def _figure(value: Any) -> Any:
+    """A published figure is a number or text; Python would take true for 1, and infinity for a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | None):
+        raise ValueError("should be a number or text")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("should be a finite number or text")
+    return value
+
+
+class Claim(Spec):
+    """A statement fixed before the runs, with the rule that decides it: supported, contradicted or inconclusive."""
+
+    id: Slug = Field(description="Short name, for tables.")
+    text: str = Field(description="The statement in words, for the report.")
+    rule: str = Field(description="What holds if it is true, e.g. test_accuracy(cnn) - test_accuracy(dense) > 0.")
+    source: str = Field("", description="Where it was stated.")
+    published: Annotated[int | float | str | None, BeforeValidator(_figure)] = Field(
+        None, description="The figure stated there, a number or text; nothing is computed from it."
+    )
+    dataset: Slug | None = Field(None, description="The dataset it is about; it is decided on each one when absent.")
+
+
 class Statistics(Spec):
     """How differences are judged."""
 
     rope: Annotated[Real, Field(ge=0, lt=1)] = Field(
         0.005, description="Differences of accuracy within ± this count as none in practice."
     )
+
+
+Models = Annotated[tuple[Slug, ...] | None, Field(description="Models to probe; those of the comparisons when absent.")]
+
+
+class PixelPermutation(Spec):
+    """Train again with the pixels of all images in another, fixed order: is it the neighbourhood that helps?"""
+
+    blocks: tuple[PositiveWhole, ...] = Field(
+        (1,), min_length=1, description="Side of the blocks that stay whole, pixels; 1 shuffles every pixel."
+    )
+    models: Models = None
+
+
+class Translation(Spec):
+    """Shift the test images, without training again: do predictions survive?"""
+
+    shift: PositiveWhole = Field(4, description="Farthest shift along each axis, pixels.")
+    models: Models = None
+
+
+class SampleEfficiency(Spec):
+    """Train on nested subsets for the same number of steps: who needs fewer images?"""
+
+    sizes: tuple[PositiveWhole | None, ...] = Field(
+        (100, 300, 1000, 3000, 10000, None), min_length=2, description="Numbers of training images; null for all."
+    )
+    steps: PositiveWhole = Field(2000, description="Optimizer steps of every run, whatever its size.")
+    models: Models = None
+
+
+class Described(Spec):
+    """A probe of what every run gives anyway; it has no settings."""
+
+
+class Probes(Spec):
+    """Measurements that test what models assume; a list of names takes their defaults."""
+
+    pixel_permutation: PixelPermutation | None = None
+    translation: Translation | None = None
+    sample_efficiency: SampleEfficiency | None = None
+    receptive_field: Described | None = None
+    calibration: Described | None = None
 
 
 class ReportOptions(Spec):
@@ -90,7 +169,7 @@ class Study(Spec):
     study: str = Field(description="Name of the study and of its folder under results/.")
     question: str = Field("", description="What the study asks, in one sentence.")
     description: str = Field("", description="More about it, for the report.")
-    datasets: dict[Slug, DatasetSpec] = Field(min_length=1)
+    datasets: dict[Slug, Dataset] = Field(min_length=1)
     seeds: tuple[Annotated[Whole, Field(ge=0)], ...] = Field(
         (1, 2, 3), description="How many seeds (numbered from 1), or a list of them."
     )
@@ -98,6 +177,8 @@ class Study(Spec):
     models: dict[Slug, Model] = Field(min_length=1)
     experiments: dict[Slug, Experiment] = Field({})
     comparisons: dict[Slug, Comparison] = Field({})
+    claims: tuple[Claim, ...] = Field((), description="Statements with rules, decided by what the study finds.")
+    probes: Probes = Probes()
     statistics: Statistics = Statistics()
     report: ReportOptions = ReportOptions()
 
@@ -122,6 +203,15 @@ class Study(Spec):
             name: {"kind": name, **(options or {})} if isinstance(options, Mapping | None) else options
             for name, options in datasets.items()
         }
+
+    @field_validator("probes", mode="before")
+    @classmethod
+    def _probes_by_name(cls, probes: Any) -> Any:
+        if isinstance(probes, list) and all(isinstance(name, str) for name in probes):
+            return {name: {} for name in probes}
+        if isinstance(probes, Mapping):  # a probe without settings takes its defaults
+            return {name: {} if options is None else options for name, options in probes.items()}
+        return probes
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -167,7 +257,10 @@ class Study(Spec):
     @property
     def written(self) -> dict[str, Any]:
         """The config as it was given, with one spelling for equal numbers and for seeds."""
-        return {**_numbers(normalised(self._written)), "study": self.study, "seeds": list(self.seeds)}
+        written = {**_numbers(normalised(self._written)), "study": self.study, "seeds": list(self.seeds)}
+        if "claims" in self._written:  # their texts stay as they are, even those that look like numbers
+            written["claims"] = normalised(self._written["claims"])
+        return written
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -208,6 +301,8 @@ class Variant:
     label: str
     model: Dense | Conv
     training: Training
+    probe: str = ""
+    """The probe that this variant is trained for, and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -234,6 +329,27 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """A probe's models, and for one that trains the variant of each model at each level: (label, order, variant)."""
+
+    models: tuple[str, ...]
+    levels: dict[str, tuple[tuple[str, float, str], ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlannedClaim:
+    """A claim with its rule as a tree, variants under the names that they are trained under. Where every quantity names
+    its dataset it is decided once, for all of them, which ``datasets`` then joins into one name."""
+
+    id: str
+    text: str
+    source: str
+    published: int | float | str | None
+    rule: Rule
+    datasets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a study trains and asks. ``aliases`` maps every name of a variant to the one it is trained under."""
 
@@ -241,6 +357,27 @@ class Plan:
     questions: dict[str, Question]
     costs: dict[tuple[str, str], Cost]
     aliases: dict[str, str] = field(default_factory=dict)
+    probes: dict[str, Probe] = field(default_factory=dict)
+    claims: dict[str, PlannedClaim] = field(default_factory=dict)
+
+    @property
+    def compared(self) -> dict[str, Variant]:
+        """The variants that the study is about: all but those that only a probe trains."""
+        return {name: variant for name, variant in self.variants.items() if not variant.probe}
+
+    @property
+    def duels(self) -> list[tuple[str, str]]:
+        """(convolutional, dense) base models that a comparison sets against each other, else the first of each."""
+        family = {name: variant.model.family for name, variant in self.variants.items() if name == variant.base}
+        found = [
+            tuple(sorted((variant, question.reference), key=lambda name: family[name] != "conv"))
+            for question in self.questions.values()
+            for variant in question.variants
+            if {family.get(variant), family.get(question.reference)} == {"conv", "dense"}
+        ]
+        if not found and {"conv", "dense"} <= set(family.values()):
+            found = [tuple(next(name for name in family if family[name] == kind) for kind in ("conv", "dense"))]
+        return list(dict.fromkeys(found))
 
 
 def _plan(study: Study) -> Plan:
@@ -248,7 +385,9 @@ def _plan(study: Study) -> Plan:
     identities: dict[str, str] = {}
     aliases: dict[str, str] = {}
 
-    def add(name: str, base: str, label: str, model: Dense | Conv, training: Training, where: str) -> str:
+    def add(
+        name: str, base: str, label: str, model: Dense | Conv, training: Training, where: str, probe: str = ""
+    ) -> str:
         """Register a variant, or find the one that is the same; returns its name."""
         identity = canonical_json([model.model_dump(exclude={"why", "label"}), training.model_dump()])
         if identity in identities:
@@ -256,7 +395,7 @@ def _plan(study: Study) -> Plan:
         if name in variants:
             raise UserError(f"{where} makes a variant called {name}, which is the name of another; rename one of them")
         identities[identity] = aliases[name] = name
-        variants[name] = Variant(name, base, label, model, training)
+        variants[name] = Variant(name, base, label, model, training, probe)
         return name
 
     # In sorted order, so that names do not depend on the order of keys, which means nothing.
@@ -283,7 +422,50 @@ def _plan(study: Study) -> Plan:
         text = comparison.question or f"Does {variants[chosen].label} beat {variants[reference].label}?"
         questions[name] = Question(name, text, None, reference, reference, variants=(chosen,))
 
-    return Plan(variants, questions, _check_architectures(study, variants, questions), aliases)
+    probes = _probes(study, Plan(variants, questions, {}), add)
+    costs = _check_architectures(study, variants, questions)
+    return Plan(variants, questions, costs, aliases, probes, _claims(study, aliases, costs))
+
+
+def _probes(study: Study, plan: Plan, add: Any) -> dict[str, Probe]:
+    """Expand the probes that are switched on; ``add`` registers the variants that they train."""
+    compared = dict.fromkeys(name for pair in plan.duels for name in pair)
+    found = {}
+    for name in Probes.model_fields:
+        options = getattr(study.probes, name)
+        if options is None:
+            continue
+        models = getattr(options, "models", None) or tuple(compared or study.models)
+        for model in models:
+            if model not in study.models:
+                raise UserError(
+                    f"probes.{name}.models names {model!r}, which is no model{_nearest(model, study.models)}; "
+                    f"there are {_listing(study.models)}"
+                )
+        changes: list[tuple[str, str, float, dict[str, Any]]] = []
+        if name == "pixel_permutation":
+            intact = math.inf  # whole images are the largest blocks
+            changes = [("intact", "", intact, {})]
+            for block in sorted(set(options.blocks)):
+                label = "pixels shuffled" if block == 1 else f"{block}×{block} blocks shuffled"
+                changes.append((label, f"shuffled-{block}", block, {"pixel_permutation": block}))
+        elif name == "sample_efficiency":
+            for size in sorted(set(options.sizes), key=lambda size: size or math.inf):
+                label = "all images" if size is None else f"{size:,} images"
+                settings = {"train_size": size, "steps": options.steps}
+                changes.append((label, f"images-{size or 'all'}", size or math.inf, settings))
+        levels = {}
+        for model in models if changes else ():
+            variants = []
+            for label, slug, order, settings in changes:
+                base = plan.variants[model]
+                training = Training.model_validate({**base.training.model_dump(), **settings})
+                text = f"{base.label}, {label}"
+                variant = add(f"{model}-{slug}", model, text, base.model, training, f"probes.{name}", probe=name)
+                variants.append((label, order, variant))
+            levels[model] = tuple(variants)
+        found[name] = Probe(tuple(models), levels)
+    return found
 
 
 def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Question:
@@ -381,7 +563,7 @@ def level_label(factor: str, value: Any, short: bool = True) -> str:
         parts = [level_label(factor, item) for item in value]
         return parts[0] if short and len(set(parts)) == 1 else ", ".join(parts) or "none"
     if isinstance(value, Spec):
-        return " ".join(f"{key} {item:g}" for key, item in value.model_dump().items())
+        return " ".join(f"{key} {item}" for key, item in value.model_dump(exclude_defaults=True).items()) or "on"
     if factor == "kernel_size":
         return f"{value}×{value}"
     return f"{value:g}" if isinstance(value, float) else f"{value:,}" if factor == "train_size" else str(value)
@@ -403,7 +585,7 @@ def _check_architectures(
 ) -> dict[tuple[str, str], Cost]:
     costs = {}
     for dataset, spec in study.datasets.items():
-        shape, classes = SHAPES[spec.kind]
+        shape, classes = dataset_form(dataset, spec)
         for name, variant in variants.items():
             try:
                 costs[dataset, name] = cost(variant.model, shape, classes)
@@ -422,6 +604,70 @@ def _check_architectures(
                     "use a smaller window, padding: same, or fewer layers"
                 ) from None
     return costs
+
+
+def _claims(study: Study, aliases: Mapping[str, str], costs: Mapping[tuple[str, str], Cost]) -> dict[str, PlannedClaim]:
+    """Every claim, its rule parsed and its names found."""
+    claims: dict[str, PlannedClaim] = {}
+    for number, claim in enumerate(study.claims):
+        if not SLUG.fullmatch(claim.id):
+            raise UserError(
+                f"claims[{number}].id is {claim.id!r}: use letters, digits, - and _ only, and begin with a letter or "
+                "digit"
+            )
+        if claim.id in claims:
+            raise UserError(f"claims names {claim.id!r} twice; rename one of them")
+        if claim.dataset is not None and claim.dataset not in study.datasets:
+            raise UserError(
+                f"claims.{claim.id}.dataset is {claim.dataset!r}, which is no dataset of this study"
+                f"{_nearest(claim.dataset, study.datasets)}; there are {_listing(study.datasets)}"
+            )
+        try:
+            rule = parse(claim.rule)
+            named = _check_names(study, rule, aliases)
+            rule = renamed(rule, aliases)
+            datasets = (claim.dataset,) if claim.dataset else tuple(study.datasets)
+            if None not in named:
+                datasets = (", ".join(sorted(named)),)
+            _check_meaning(rule, datasets, costs)
+        except RuleError as error:
+            raise UserError(f"claims.{claim.id}, character {error.position} of its rule: {error}") from None
+        claims[claim.id] = PlannedClaim(claim.id, claim.text, claim.source, claim.published, rule, datasets)
+    return claims
+
+
+def _check_names(study: Study, rule: Rule, aliases: Mapping[str, str]) -> set[str | None]:
+    """The datasets that a rule's quantities name; RuleError for a name that stands for nothing."""
+    for quantity in rule.quantities:
+        for kind, name, known in (
+            ("quantity", quantity.name, (*EXACT, *MEASURED)),
+            ("variant", quantity.variant, aliases),
+            ("dataset of this study", quantity.dataset, study.datasets),
+        ):
+            if name is not None and name not in known:
+                raise RuleError(
+                    quantity.position, f"{name!r} is no {kind}{_nearest(name, known)}; there are {_listing(known)}"
+                )
+    return {quantity.dataset for quantity in rule.quantities}
+
+
+def _check_meaning(rule: Rule, datasets: Iterable[str], costs: Mapping[tuple[str, str], Cost]) -> None:
+    """RuleError for a rule that can be read but says nothing."""
+    for link in rule.links:
+        if not link.quantities:
+            raise RuleError(link.position, "compares constants; a claim is about a quantity such as test_accuracy(cnn)")
+        if link.left == link.right:
+            raise RuleError(link.position, "compares a value with itself")
+        if link.relation == "==" and not link.exact:
+            raise RuleError(
+                link.position, "a measured value never equals another exactly; write left ~ right ± tolerance"
+            )
+        for dataset in datasets:
+            for side in filter(is_exact, (link.left, link.right)):
+                try:
+                    evaluate(side, lambda q: Fraction(getattr(costs[q.dataset or dataset, q.variant], q.name)))  # noqa: B023
+                except ZeroDivisionError:
+                    raise RuleError(link.position, "divides by zero") from None
 
 
 def load_study(config: Mapping[str, Any]) -> Study:
@@ -480,15 +726,25 @@ def _explain(error: ValidationError) -> str:
         name = str(first["loc"][-1])
         parent = _place({**first, "loc": first["loc"][:-1]}) or "the config"
         text = f"unknown key {name!r} in {parent}{_nearest(name, known)}; it can have {_listing(known)}"
-    elif first["type"] == "literal_error" and first["loc"][0] == "datasets" and first["input"] == first["loc"][1]:
-        kinds = DatasetSpec.model_fields["kind"].annotation.__args__
-        name = first["input"]
-        text = f"datasets.{name} is no dataset that convlab knows{_nearest(name, kinds)}; there are {_listing(kinds)}"
+        if first["loc"][0] == "claims" and first["input"] is None:  # YAML ends a text between braces at its first comma
+            text += "; between { } a text with a comma needs quotation marks"
+    elif first["type"].startswith("union_tag") and first["loc"][0] == "datasets":
+        text = _unknown_kind(first)
     elif first["type"] == "missing":
         text = f"{place} is missing; add it"
     else:
         text = f"{place or 'the config'} {_sentence(first)}"
     return text + (f" (and {more} more problem{'s' * (more > 1)})" if more else "")
+
+
+def _unknown_kind(error: Mapping[str, Any]) -> str:
+    """A dataset whose kind, written or taken from its name, is none."""
+    name, kind = str(error["loc"][1]), str(error["input"].get("kind"))
+    known = f"{_nearest(kind, KINDS)}; there are {_listing(KINDS)}"
+    if kind != name:
+        return f"datasets.{name}.kind is {kind!r}, which convlab does not know{known}"
+    own = "; images of your own need 'kind: image_folder' or 'kind: npz'"
+    return f"datasets.{name} is no dataset that convlab knows{known}{own if 'path' in error['input'] else ''}"
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
@@ -523,12 +779,12 @@ def _sentence(error: Mapping[str, Any]) -> str:
 
 
 def _place(error: Mapping[str, Any]) -> str:
-    """``models.cnn.filters[0]``: where in the config, without pydantic's own steps (the family of a model)."""
+    """``models.cnn.filters[0]``: the place, without pydantic's own steps (family of a model, kind of a dataset)."""
     text = ""
     for position, step in enumerate(error["loc"]):
         if isinstance(step, int):
             text += f"[{step}]"
-        elif not (position == 2 and error["loc"][0] == "models" and step in ("dense", "conv")):
+        elif not (position == 2 and step in {"models": ("dense", "conv"), "datasets": KINDS}.get(error["loc"][0], ())):
             text += f".{step}" if text else str(step)
     return text
 
@@ -540,16 +796,20 @@ def _fields_at(location: Iterable[Any]) -> list[str]:
         "training": Training,
         "statistics": Statistics,
         "report": ReportOptions,
-        "datasets": DatasetSpec,
         "experiments": Experiment,
         "comparisons": Comparison,
+        "claims": Claim,
+        "probes": Probes,
     }
     if not location:
         return list(Study.model_fields)
     if location[0] == "models" and len(location) > 2:
         return list((Dense if location[2] == "dense" else Conv).model_fields)
-    if location[-1] == "early_stopping":
-        return list(Training.model_fields["early_stopping"].annotation.__args__[0].model_fields)
+    if location[0] == "datasets" and len(location) > 2:
+        return list(KINDS[location[2]].model_fields)
+    holder = {"training": Training, "probes": Probes}.get(location[0])
+    if holder and len(location) > 1:
+        return list(holder.model_fields[location[1]].annotation.__args__[0].model_fields)
     return list(nested[location[0]].model_fields)
 
 
@@ -567,7 +827,13 @@ def _listing(names: Iterable[str], conjunction: str = "and") -> str:
 
 def schema() -> dict[str, Any]:
     """JSON schema of the config, for editors; ``workflow/schemas/config.schema.json`` is kept equal to it."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Study.model_json_schema()}
+    written = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Study.model_json_schema()}
+    datasets = written["properties"]["datasets"]["additionalProperties"]
+    datasets.pop("discriminator")
+    datasets["anyOf"] = datasets.pop("oneOf")
+    for spec in set(KINDS.values()):  # a dataset's name is its kind unless one is written
+        written["$defs"][spec.__name__]["required"].remove("kind")
+    return written
 
 
 __all__ = ["Level", "Plan", "PositiveWhole", "Question", "Study", "Variant", "load_study", "read_yaml", "schema"]

@@ -16,6 +16,9 @@ from convlab.files import array_sha256, read_json
 MANIFEST_FORMAT = 1
 """Version of ``manifest.json``; raised when its meaning changes."""
 
+PERMUTATION_SEED = 1
+"""Seed of the one order in which ``permute_pixels`` puts an image's blocks."""
+
 SEED_PURPOSES = ("initialisation", "shuffling", "dropout", "augmentation", "split", "subset")
 """What a run draws random numbers for; each has a stream of its own, so that changing one leaves the others alone."""
 
@@ -139,3 +142,24 @@ def _read(directory: Path, names: Iterable[str]) -> tuple[dict[str, np.ndarray],
         if array_sha256(array) != manifest["arrays"][name]["sha256"]:
             raise UserError(f"{path}: {name} is not the array that manifest.json describes (sha256 differs); {remedy}")
     return arrays, tuple(manifest["classes"])
+
+
+def permute_pixels(images: np.ndarray, block: int | None) -> np.ndarray:
+    """Images (n, height, width, channels) with their blocks of ``block`` × ``block`` pixels in another, fixed order.
+
+    The order depends on the image's size and ``block`` alone, so that training, validation and test images, every seed
+    and every variant share it. Inside a block pixels stay together; 1 moves every pixel on its own; None changes
+    nothing. Rows and columns that fill no block stay where they are. Raises UserError for a block that has no company.
+    """
+    if block is None:
+        return images
+    height, width = images.shape[1:3]
+    rows, columns = height // block, width // block
+    if rows * columns < 2:
+        raise UserError(f"pixel_permutation {block} leaves no two blocks in images of {height}×{width}; choose less")
+    order = np.random.default_rng([PERMUTATION_SEED, height, width, block]).permutation(rows * columns)
+    places = np.arange(height * width).reshape(height, width)
+    inner = places[: rows * block, : columns * block]
+    blocks = inner.reshape(rows, block, columns, block).swapaxes(1, 2).reshape(rows * columns, block, block)[order]
+    inner[:] = blocks.reshape(rows, columns, block, block).swapaxes(1, 2).reshape(inner.shape)
+    return images.reshape(len(images), height * width, -1)[:, places.ravel()].reshape(images.shape)

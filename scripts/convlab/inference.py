@@ -1,6 +1,7 @@
 """What a trained model gives: probabilities, latency, filters and feature maps."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,15 @@ def load(path: Path):
     return keras.models.load_model(path, compile=False, safe_mode=True)
 
 
-def probabilities(model, images: np.ndarray) -> np.ndarray:
-    """Class probabilities, float32 (n, classes), of uint8 images (n, height, width, channels)."""
+def predictor(model) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from uint8 images (n, height, width, channels) to class probabilities, float32 (n, classes)."""
     forward = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
-    parts = [forward(tf.constant(images[start : start + BATCH])).numpy() for start in range(0, len(images), BATCH)]
-    return np.concatenate(parts).astype(np.float32)
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        parts = [forward(tf.constant(images[start : start + BATCH])).numpy() for start in range(0, len(images), BATCH)]
+        return np.concatenate(parts).astype(np.float32)
+
+    return predict
 
 
 def latency_ms(model, images: np.ndarray, calls: int = 60, warm_up: int = 10) -> dict[str, float]:

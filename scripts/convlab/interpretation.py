@@ -74,6 +74,7 @@ class Evidence:
     classes: Mapping[str, Sequence[str]]
     test_images: Mapping[str, int]
     chosen: Mapping[str, str | None]
+    claims: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def variant(self, dataset: str, name: str) -> dict[str, Any]:
         """The row of one variant."""
@@ -253,6 +254,23 @@ def interpret(
         limits_of_convolution(evidence, dataset),
     ]
     return [finding for finding in findings if finding.statements]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Claims
+
+
+def claims_count(evidence: Evidence) -> Statement | None:
+    """How many claims were supported, contradicted and left open; None without claims."""
+    claims = evidence.claims
+    if claims.empty:
+        return None
+    verdicts = ("supported", "contradicted", "inconclusive")
+    counts = {verdict: int((claims["verdict"] == verdict).sum()) for verdict in verdicts}
+    total = len(claims)
+    several = "" if claims["claim"].nunique() == total else ", each dataset counted"
+    parts = listing(f"{n} {'is' if n == 1 else 'are'} {verdict}" for verdict, n in counts.items() if n)
+    return Statement(f"Of {plural(total, 'claim')}{several}, {parts}.", {**counts, "claims": total})
 
 
 # ---------------------------------------------------------------------------------------------------------------------

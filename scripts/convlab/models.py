@@ -1,12 +1,18 @@
 """From a model spec to a Keras model. Preprocessing is inside: raw pixels (0 to 255) in, probabilities out."""
 
 from convlab.keras_setup import keras
-from convlab.specs import Conv, Dense, Training
+from convlab.specs import Augmentation, Conv, Dense, Training
 
 layers = keras.layers
 
 
-def build(spec: Dense | Conv, input_shape: tuple[int, int, int], classes: int, precision: str = "float32"):
+def build(
+    spec: Dense | Conv,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    precision: str = "float32",
+    augmentation: Augmentation | None = None,
+):
     """Build an untrained model.
 
     Args:
@@ -14,6 +20,7 @@ def build(spec: Dense | Conv, input_shape: tuple[int, int, int], classes: int, p
         input_shape: (height, width, channels) of the uint8 images.
         classes: number of classes.
         precision: name of a Keras dtype policy for the hidden layers. Rescaling and the output stay in float32.
+        augmentation: random changes while training; predictions are made without them.
 
     Returns:
         keras.Model: (batch, height, width, channels) in, probabilities (batch, classes) out.
@@ -21,6 +28,8 @@ def build(spec: Dense | Conv, input_shape: tuple[int, int, int], classes: int, p
     keras.config.set_dtype_policy(precision)
     inputs = keras.Input(input_shape, dtype="uint8", name="pixels")
     x = layers.Rescaling(1 / 255, dtype="float32", name="rescale")(inputs)
+    if augmentation:
+        x = _augmentation(x, augmentation, input_shape)
     if isinstance(spec, Conv):
         x = _convolutions(x, spec)
         units = spec.dense_units
@@ -33,6 +42,24 @@ def build(spec: Dense | Conv, input_shape: tuple[int, int, int], classes: int, p
             x = layers.Dropout(spec.dropout, name=f"dropout_{number}")(x)
     outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="dense_output")(x)
     return keras.Model(inputs, outputs, name=spec.family)
+
+
+def _augmentation(x, augmentation: Augmentation, input_shape: tuple[int, int, int]):
+    """Layers that change images while training only."""
+    if augmentation.flip != "none":
+        mode = "horizontal_and_vertical" if augmentation.flip == "both" else augmentation.flip
+        x = layers.RandomFlip(mode, dtype="float32", name="flip")(x)
+    if augmentation.shift:
+        height, width, _ = input_shape
+        x = layers.RandomTranslation(
+            augmentation.shift / height,
+            augmentation.shift / width,
+            fill_mode="constant",
+            interpolation="nearest",
+            dtype="float32",
+            name="shift",
+        )(x)
+    return x
 
 
 def _convolutions(x, spec: Conv):

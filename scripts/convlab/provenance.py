@@ -43,10 +43,13 @@ def _processor() -> str:
 
 def peak_memory_mb() -> float:
     """Largest resident memory of this process so far, MB."""
-    import resource
+    try:  # Linux: unlike getrusage, this does not count what the parent process had before it started this one
+        status = Path("/proc/self/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
+    except (OSError, StopIteration):
+        import resource
 
-    scale = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def commit(folder: Path) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convlab import statistics
+from convlab import decisions, statistics
 from convlab.config import Plan, Question
 
 RUN_COLUMNS = [
@@ -24,6 +24,11 @@ COMPARISON_COLUMNS = [
 TREND_COLUMNS = [
     "dataset", "experiment", "factor", "n_levels", "n_blocks", "p_value", "slope", "ci_low", "ci_high", "slope_per",
     "sentence",
+]  # fmt: skip
+
+CLAIM_COLUMNS = [
+    "claim", "source", "published", "measured", "ci_low", "ci_high", "verdict", "dataset", "text", "rule", "n_seeds",
+    "p_value", "p_adjusted", "reason", "quantity", "unit",
 ]  # fmt: skip
 
 METRIC = "test_accuracy"
@@ -81,6 +86,7 @@ def variants_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
                 "model": first["model"],
                 "variant": name,
                 "label": plan.variants[name].label,
+                "probe": plan.variants[name].probe,
                 "n_seeds": accuracy.n,
                 "n_diverged": int((group["status"] == "diverged").sum()),
                 "parameters": first["parameters"],
@@ -117,24 +123,54 @@ def variants_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     return table.loc[keys.sort_values(["dataset", "size", "model", "place"]).index].reset_index(drop=True)
 
 
-def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float) -> pd.DataFrame:
-    """Every variant against its question's reference, by dataset; p values adjusted over all questions (Holm)."""
+@dataclass(frozen=True)
+class Family:
+    """All that is tested in a study, adjusted together: contrasts by (dataset, question), and decided claims."""
+
+    contrasts: dict[tuple[str, str], dict[str, statistics.Contrast]]
+    decisions: dict[tuple[str, str], decisions.Decision]
+    adjusted: dict[tuple[str, ...], dict[str, float | None]]
+
+
+def confirmatory_family(runs: pd.DataFrame, plan: Plan, rope: float) -> Family:
+    """Test every question and every claim on every dataset, and adjust their p values over the study (Holm).
+
+    Claims that are decided by exact numbers test nothing and do not count.
+    """
     contrasts: dict[tuple[str, str], dict[str, statistics.Contrast]] = {}
     for dataset, group in runs.groupby("dataset", sort=True):
         values = {name: part.sort_values("seed")[METRIC].to_numpy() for name, part in group.groupby("variant")}
         for question in plan.questions.values():
             groups = {name: values[name] for name in (question.reference, *question.variants)}
             contrasts[dataset, question.name] = statistics.compare_to_reference(groups, question.reference, rope=rope)
-    raw = {
-        "\0".join(key): {variant: contrast.p_value for variant, contrast in found.items()}
-        for key, found in contrasts.items()
+    decided = {
+        (dataset, claim.id): decisions.decide(claim, dataset, runs, plan.costs)
+        for claim in plan.claims.values()
+        for dataset in claim.datasets
     }
-    adjusted = statistics.adjust_family(raw)
+    raw = {key: {variant: contrast.p_value for variant, contrast in found.items()} for key, found in contrasts.items()}
+    raw |= {("claim", *key): {"": decision.p_value} for key, decision in decided.items()}
+    return Family(contrasts, decided, statistics.adjust_family(raw))
+
+
+def claims_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Family | None = None) -> pd.DataFrame:
+    """Every claim, by dataset where it names none, in the order of the config. Whole numbers stay whole (objects)."""
+    family = family or confirmatory_family(runs, plan, rope)
+    rows = [decisions.row(decision, family.adjusted["claim", *key][""]) for key, decision in family.decisions.items()]
+    return pd.DataFrame(rows, columns=CLAIM_COLUMNS, dtype=object)
+
+
+def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Family | None = None) -> pd.DataFrame:
+    """Every variant against its question's reference, by dataset; p values adjusted over the study, claims included.
+
+    ``family``: what :func:`confirmatory_family` gives, to spare computing it again.
+    """
+    family = family or confirmatory_family(runs, plan, rope)
     rows = []
-    for (dataset, name), found in contrasts.items():
+    for (dataset, name), found in family.contrasts.items():
         question = plan.questions[name]
         for variant, contrast in found.items():
-            p_adjusted = adjusted["\0".join((dataset, name))][variant]
+            p_adjusted = family.adjusted[dataset, name][variant]
             verdict = statistics.verdict(contrast, p_adjusted)
             label, reference = contrast_labels(plan, question, variant)
             rows.append(
@@ -162,6 +198,32 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float) -> pd.DataFra
                 }
             )
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
+
+
+def with_new_images(comparisons: pd.DataFrame, correct: Mapping[tuple[str, str, int], np.ndarray]) -> pd.DataFrame:
+    """The comparisons with an interval that also covers the choice of test images: new_images_ci_low and _high.
+
+    Args:
+        correct: (dataset, variant, seed) -> bool (images,), whether each test image is classified rightly; finished
+            runs only. Seeds that one of the two variants lacks are left out.
+    """
+    rows = []
+    for row in comparisons.itertuples():
+        seeds = [
+            seed
+            for dataset, variant, seed in correct
+            if (dataset, variant) == (row.dataset, row.variant) and (dataset, row.reference, seed) in correct
+        ]
+        low = high = None
+        if seeds:
+            sides = [
+                np.stack([correct[row.dataset, name, seed] for seed in seeds]) for name in (row.variant, row.reference)
+            ]
+            found = statistics.crossed_difference(*sides)
+            low, high = found.ci_low, found.ci_high
+        rows.append({"new_images_ci_low": low, "new_images_ci_high": high})
+    columns = pd.DataFrame(rows, columns=["new_images_ci_low", "new_images_ci_high"], index=comparisons.index)
+    return pd.concat([comparisons, columns], axis=1)
 
 
 def contrast_labels(plan: Plan, question: Question, variant: str) -> tuple[str, str]:
@@ -255,6 +317,7 @@ class Tables:
     comparisons: pd.DataFrame
     trends: pd.DataFrame
     per_class: pd.DataFrame
+    probe_curves: pd.DataFrame
 
 
 def chosen_variant(variants: pd.DataFrame, dataset: str) -> str | None:

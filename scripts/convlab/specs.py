@@ -128,6 +128,15 @@ class EarlyStopping(Spec):
     min_delta: Annotated[Real, Field(ge=0)] = 0.0
 
 
+class Augmentation(Spec):
+    """Random changes of the training images, drawn anew each epoch."""
+
+    flip: Literal["none", "horizontal", "vertical", "both"] = Field("none", description="Mirror half of the images.")
+    shift: Annotated[Whole, Field(ge=0)] = Field(
+        0, description="Move by up to this many pixels; zeros fill the border."
+    )
+
+
 class Training(Spec):
     """How every model of a study is trained."""
 
@@ -146,6 +155,13 @@ class Training(Spec):
     train_size: PositiveWhole | None = Field(
         None, description="Number of images to train on, drawn by seed from what validation leaves; all when absent."
     )
+    steps: PositiveWhole | None = Field(
+        None, description="Optimizer steps in all, in `epochs` equal parts: equal effort for unequal training sizes."
+    )
+    augmentation: Augmentation | None = Field(None, description="E.g. {flip: horizontal, shift: 2}; none when absent.")
+    pixel_permutation: PositiveWhole | None = Field(
+        None, description="Shuffle blocks of this side (1: pixels) in all images by one fixed order; none when absent."
+    )
     select: Literal["best", "last"] = Field(
         "best", description="Which epoch's weights are kept: the best validation accuracy, or the last."
     )
@@ -154,26 +170,85 @@ class Training(Spec):
     tensorboard: bool = Field(False, description="Write TensorBoard logs beside each model.")
 
 
-class DatasetSpec(Spec):
-    """Which images; the fields say where they are and how many to take."""
+def _sides(value: Any) -> Any:
+    """One number is the side of a square."""
+    sides = _listed(value)
+    if len(sides) == 1 and not isinstance(value, list | tuple):
+        sides = sides * 2
+    if len(sides) != 2:
+        raise ValueError("should be one number of pixels or [height, width]")
+    return sides
 
-    kind: Literal["fashion_mnist", "digits"]
-    path: str | None = Field(None, description="Folder that already holds the dataset's files.")
+
+class DatasetSpec(Spec):
+    """Which images: what all kinds share. Every field but ``path`` is part of a run's identity."""
+
     train_images: PositiveWhole | None = Field(None, description="Take only this many training images.")
     test_images: PositiveWhole | None = Field(None, description="Take only this many test images.")
 
 
-SHAPES: dict[str, tuple[tuple[int, int, int], int]] = {
-    "fashion_mnist": ((28, 28, 1), 10),
-    "digits": ((8, 8, 1), 10),
-}
-"""Image shape (height, width, channels) and number of classes of the datasets that come in one form."""
+class Digits(DatasetSpec):
+    """scikit-learn's digits; they need no files."""
+
+    kind: Literal["digits"]
+
+
+class Published(DatasetSpec):
+    """A published dataset, fetched and checked by its checksums."""
+
+    kind: Literal["fashion_mnist", "mnist", "cifar10"]
+    path: str | None = Field(None, min_length=1, description="Folder that already holds the dataset's files.")
+
+
+class OwnImages(DatasetSpec):
+    """Images of the user's own. ``path`` is needed to prepare them; a run, which does not locate its data, has none."""
+
+    path: str | None = Field(
+        None, min_length=1, description="Where they are; relative to the folder in which Snakemake runs."
+    )
+    test_fraction: Annotated[Real, Field(gt=0, lt=1)] = Field(
+        0.2, description="Share of every class held out for testing, where the data bring no test images."
+    )
+    split_seed: Annotated[Whole, Field(ge=0)] = Field(0, description="Seed of that split, the same for all runs.")
+
+
+class ImageFolder(OwnImages):
+    """``train/<class>/*`` and, if there, ``test/<class>/*``: PNG and JPEG files of any size."""
+
+    kind: Literal["image_folder"]
+    image_size: Annotated[tuple[PositiveWhole, PositiveWhole], BeforeValidator(_sides)] = Field(
+        description="Side of the square images in pixels, or [height, width]; other sizes are cropped and resized."
+    )
+    colour: Literal["rgb", "grey"] = Field("rgb", description="Three channels or one.")
+    classes: PositiveWhole | None = Field(None, description="How many; counted in the folder when absent.")
+    unreadable: Literal["fail", "exclude"] = Field(
+        "fail", description="Whether a damaged image ends the preparation or is left out and named in the report."
+    )
+
+    @property
+    def channels(self) -> int:
+        return 3 if self.colour == "rgb" else 1
+
+
+class Npz(OwnImages):
+    """A NumPy file with x_train, y_train and, if there, x_test, y_test."""
+
+    kind: Literal["npz"]
+    classes: Annotated[tuple[str, ...], Field(min_length=2)] | None = Field(
+        None, description="Names of the classes, in the order of the labels; 0, 1, ... when absent."
+    )
+    input_shape: tuple[PositiveWhole, PositiveWhole, PositiveWhole] | None = Field(
+        None, description="[height, width, channels]; read from the file when absent."
+    )
+
+
+Dataset = Annotated[Digits | Published | ImageFolder | Npz, Field(discriminator="kind")]
 
 
 class Run(Spec):
     """One training run: everything that its result depends on beside code and machine."""
 
-    dataset: DatasetSpec
+    dataset: Dataset
     model: Model
     training: Training
     seed: Annotated[Whole, Field(ge=0)]

@@ -6,7 +6,18 @@ import pandas as pd
 
 from convlab.files import write_text
 
-DECIMALS = {"accuracy": 4, "difference": 4, "ci": 4, "sd": 4, "loss": 4, "ece": 4, "brier": 4, "p": 4}
+DECIMALS = {
+    "accuracy": 4,
+    "mean": 4,
+    "difference": 4,
+    "ci": 4,
+    "sd": 4,
+    "loss": 4,
+    "measured": 4,
+    "ece": 4,
+    "brier": 4,
+    "p": 4,
+}
 """Decimals by the word that a column's name holds; 2 for other numbers."""
 
 
@@ -51,6 +62,8 @@ def _markdown_cell(text: str) -> str:
 
 
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "−": "--"}
+_LATEX |= {"±": r"$\pm$", "≤": r"$\le$", "≥": r"$\ge$", "≈": r"$\approx$", "÷": r"$\div$", "·": r"$\cdot$"}
+_LATEX |= {"<": r"$<$", ">": r"$>$"}  # quotation marks from beyond, where the font encoding is LaTeX's old one
 _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 
 

@@ -4,6 +4,7 @@ import csv
 import math
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,31 +31,48 @@ class Outcome:
     best_epoch: int
 
 
-def training_batches(images: np.ndarray, labels: np.ndarray, batch_size: int, epochs: range, seed: int):
+def epoch_order(count: int, length: int, seed: int, epoch: int) -> np.ndarray:
+    """Indices of the images that an epoch trains on, int32 (length,).
+
+    The images are gone through again and again, each time in a new random order of its own; an epoch is the next
+    ``length`` of that sequence. With ``length = count`` every epoch is one pass. An epoch's order depends only on these
+    numbers, so that a resumed run sees what it would have seen.
+    """
+    first = epoch * length
+    passes = range(first // count, (first + length - 1) // count + 1)
+    orders = np.concatenate([np.random.default_rng([seed, number]).permutation(count) for number in passes])
+    start = first - passes.start * count
+    return orders[start : start + length].astype(np.int32)
+
+
+def training_batches(
+    images: np.ndarray, labels: np.ndarray, batch_size: int, epochs: range, seed: int, length: int | None = None
+):
     """Shuffled batches of all ``epochs``, one after another: a ``tf.data.Dataset`` of (images, labels).
 
-    The images stay in memory once, as bytes; what is shuffled are indices, from which each batch is gathered. The order
-    of an epoch depends only on the seed and the epoch's number, so that a resumed run sees what it would have seen.
+    The images stay in memory once, as bytes; what is shuffled are indices, from which each batch is gathered.
 
     Args:
         images: uint8 (n, height, width, channels).
         labels: (n,) integers.
         epochs: numbers of the epochs to give, from 0.
+        length: images in an epoch; n when absent.
     """
-    count, steps = len(images), math.ceil(len(images) / batch_size)
+    length = length or len(images)
     all_images, all_labels = tf.constant(images), tf.constant(labels, tf.int32)
 
     def orders():
         for epoch in epochs:
-            yield np.random.default_rng([seed, epoch]).permutation(count).astype(np.int32)
+            yield epoch_order(len(images), length, seed, epoch)
 
     def gather(indices):
         return tf.gather(all_images, indices), tf.gather(all_labels, indices)
 
     def batches(order):
+        steps = math.ceil(length / batch_size)
         return tf.data.Dataset.range(steps).map(lambda step: order[step * batch_size : (step + 1) * batch_size])
 
-    shuffled = tf.data.Dataset.from_generator(orders, output_signature=tf.TensorSpec(count, tf.int32))
+    shuffled = tf.data.Dataset.from_generator(orders, output_signature=tf.TensorSpec(length, tf.int32))
     return shuffled.flat_map(batches).map(gather).prefetch(2)
 
 
@@ -93,21 +111,24 @@ class _Journal(keras.callbacks.Callback):
                 self.model.save_weights(temporary)
 
 
-class _Dropout(keras.callbacks.Callback):
-    """Starts every dropout layer's random numbers anew each epoch, from the seed and the epoch's number.
+class _Randomness(keras.callbacks.Callback):
+    """Starts the random numbers of dropout and augmentation anew each epoch, from the seed and the epoch's number.
 
     Keras does not keep their state in its backup; so a resumed epoch draws what it would have drawn.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seeds: Mapping[str, int]) -> None:
         super().__init__()
-        self.seed = seed
+        self.seeds = seeds
 
     def on_epoch_begin(self, epoch, logs=None):
-        generators = [layer.seed_generator for layer in self.model.layers if hasattr(layer, "seed_generator")]
-        for place, generator in enumerate(generators):
-            state = np.random.SeedSequence([self.seed, epoch, place]).generate_state(2)
-            generator.state.assign(state.astype(generator.state.dtype))
+        for layer in self.model.layers:
+            generator = getattr(layer, "seed_generator", None) or getattr(layer, "generator", None)
+            if generator is not None:
+                purpose = "dropout" if isinstance(layer, keras.layers.Dropout) else "augmentation"
+                name = zlib.crc32(layer.name.encode())
+                state = np.random.SeedSequence([self.seeds[purpose], epoch, name]).generate_state(2)
+                generator.state.assign(state.astype(generator.state.dtype))
 
 
 class _EarlyStopping(keras.callbacks.Callback):
@@ -147,6 +168,11 @@ class _Backup(keras.callbacks.BackupAndRestore):
         place = unfinished.rename(self._place(self._current_epoch))
         self._point_to(place)
         shutil.rmtree(previous, ignore_errors=True)
+
+
+def images_per_epoch(training: Training, count: int) -> int:
+    """Images that an epoch trains on: all ``count`` once, or as many as the equal share of ``steps`` takes."""
+    return count if training.steps is None else math.ceil(training.steps / training.epochs) * training.batch_size
 
 
 def finished_epochs(folder: Path) -> int:
@@ -206,7 +232,7 @@ def fit(
 
     Args:
         train, validation: (uint8 images, integer labels).
-        seeds: the run's streams; ``shuffling`` and ``dropout`` are used.
+        seeds: the run's streams; ``shuffling``, ``dropout`` and ``augmentation`` are used.
         work: folder for what a resumed run needs; it holds only files of this very run.
         report: called with each row of the history as it is finished.
         tensorboard: folder for TensorBoard logs, or None.
@@ -217,7 +243,7 @@ def fit(
     backup = work / "backup"
     first_epoch = finished_epochs(backup)
     journal = _Journal(work, first_epoch, training.select, report)
-    callbacks: list[keras.callbacks.Callback] = [journal, _Dropout(seeds["dropout"])]
+    callbacks: list[keras.callbacks.Callback] = [journal, _Randomness(seeds)]
     epochs = training.epochs
     if training.early_stopping:
         callbacks.append(_EarlyStopping(journal, training.early_stopping))
@@ -232,9 +258,10 @@ def fit(
         jit_compile=training.jit_compile,
     )
     images, labels = train
+    length = images_per_epoch(training, len(images))
     model.fit(
-        training_batches(images, labels, training.batch_size, range(first_epoch, epochs), seeds["shuffling"]),
-        steps_per_epoch=math.ceil(len(images) / training.batch_size),
+        training_batches(images, labels, training.batch_size, range(first_epoch, epochs), seeds["shuffling"], length),
+        steps_per_epoch=math.ceil(length / training.batch_size),
         epochs=epochs,
         validation_data=batches_in_order(*validation),
         callbacks=callbacks,

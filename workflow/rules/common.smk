@@ -1,13 +1,15 @@
 # The checked study and what the rules share. Nothing here imports NumPy, pandas or TensorFlow: every job parses it.
 import json
 import re
+from functools import cache
 
 from snakemake.io import IOFile
 
 from convlab.code_inputs import code_inputs
 from convlab.config import load_study, read_yaml
 from convlab.errors import UserError
-from convlab.specs import canonical_json
+from convlab.fingerprint import content_digest
+from convlab.specs import ImageFolder, OwnImages, canonical_json
 
 try:
     for path in workflow.configfiles:
@@ -49,9 +51,24 @@ def of_all_runs(pattern):
     ]
 
 
+def of_all_seeds(pattern, wildcards):
+    """The files of every seed of one variant."""
+    return [pattern.format(dataset=wildcards.dataset, variant=wildcards.variant, seed=seed) for seed in study.seeds]
+
+
 def of_all_datasets(pattern):
     """The files of every dataset that the config names."""
     return [pattern.format(dataset=dataset) for dataset in study.datasets]
+
+
+def translation_tables():
+    """What the translation probe measures, if it is on."""
+    probe = study.plan.probes.get("translation")
+    return [
+        rules.probe.output.table.format(dataset=dataset, variant=variant)
+        for dataset in study.datasets
+        for variant in (probe.models if probe else ())
+    ]
 
 
 def templates():
@@ -75,3 +92,13 @@ def run_spec(wildcards):
                 f"has no record of how it was made; delete {record.parent} to train it again, or use another study name"
             )
     return canonical_json(run.identity)
+
+
+@cache
+def content(dataset):
+    """The digest of a user's own images; nothing for others. Only the main process compares and records parameters."""
+    spec = study.datasets[dataset]
+    if not isinstance(spec, OwnImages) or not workflow.is_main_process:
+        return ""
+    index = Path(workflow.persistence.path) / "convlab" / f"{study.study}-{dataset}.json"
+    return content_digest(Path(spec.path).expanduser(), index, lambda text: print(text, file=sys.stderr))

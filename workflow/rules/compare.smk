@@ -1,6 +1,6 @@
 # Tables and figures over all runs. Its parameter is the config without what only explains, so that a caption does not
 # compute anything again; the files' names follow from it, since thousands of them would not fit a command line.
-COMPARE_TABLES = ["runs", "variants", "comparisons", "trends", "per_class"]
+COMPARE_TABLES = ["runs", "variants", "comparisons", "claims", "trends", "per_class", "probe_curves", "probe_contrasts"]
 
 
 rule compare:
@@ -13,6 +13,7 @@ rule compare:
         metrics=of_all_runs(rules.evaluate.output.metrics),
         predictions=of_all_runs(rules.evaluate.output.predictions),
         features=of_all_runs(rules.evaluate.output.features),
+        shifts=translation_tables(),
     output:
         tables=expand(f"{RESULTS}/compare/{{table}}.{{suffix}}", table=COMPARE_TABLES, suffix=["csv", "md", "tex"]),
         summary=ensure(f"{RESULTS}/compare/summary.json", non_empty=True),

@@ -1,7 +1,6 @@
-"""Where images come from: a registry of kinds of data sets, and fetching files that are checked before they are used.
+"""Fetching published files from the first source that has them, checked before they are used.
 
-Unlike the rest of the library this module touches the world: files, the network, the package manager. A kind is one
-entry of ``KINDS``; a data set in IDX files is one ``Archive`` and one entry.
+Unlike the rest of the library this module touches the world: files, the network, the package manager.
 """
 
 import errno
@@ -23,12 +22,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
-
-from convlab.data import Dataset
 from convlab.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -49,30 +44,12 @@ LARGEST_FILE = 256 * 2**20
 """Bytes; no file of ours unpacks to more, so more is a damaged or hostile file."""
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Kinds of data sets
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How a kind of data set is read, and what the manifest says about it.
-
-    ``read`` takes the data set's name in the config and its spec, and gives the data and the names of what it left out.
-    """
-
-    read: Callable[[str, Mapping[str, Any]], tuple[Dataset, list[str]]]
-    source: str | None = None
-    homepage: str | None = None
-    licence: str | None = None
-    citation: str | None = None
-
-
 @dataclass(frozen=True)
 class Archive:
     """A published set of files: the sha256 of each *unpacked* file, and where the files are found.
 
     The sums are of the unpacked content since distributors pack again. ``mirrors`` are addresses that end in a slash
-    and hold ``<name>.gz`` for every name.
+    and hold ``<name>.gz`` for every name. Where ``packed`` is false, files are found, checked and kept as they are.
     """
 
     title: str
@@ -81,116 +58,11 @@ class Archive:
     mirrors: tuple[str, ...] = ()
     debian_package: str | None = None
     debian_folder: Path | None = None
+    packed: bool = True
 
-
-FASHION_MNIST = Archive(
-    title="Fashion-MNIST",
-    folder="fashion-mnist",
-    sha256={
-        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-    },
-    mirrors=(
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
-        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
-    ),
-    debian_package="dataset-fashion-mnist",
-    debian_folder=Path("/usr/share/datasets/fashion-mnist"),
-)
-
-FASHION_CLASSES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
-
-
-def read_fashion_mnist(name: str, spec: Mapping[str, Any]) -> tuple[Dataset, list[str]]:
-    """Fashion-MNIST: 60,000 + 10,000 images, 28×28×1, from the first source that has it."""
-    return read_idx_archive(FASHION_MNIST, FASHION_CLASSES, name, spec), []
-
-
-def read_digits(name: str, spec: Mapping[str, Any]) -> tuple[Dataset, list[str]]:
-    """scikit-learn's digits: 1,797 images, 8×8×1.
-
-    Intensities 0 to 16 become round(value × 255 / 16). Every fifth image of each class, in order of appearance, is a
-    test image: a fixed rule that needs no random numbers and lets every writer appear on both sides.
-    """
-    from sklearn.datasets import load_digits  # a second to import, and only this kind needs it
-
-    log.info("digits: read from the installed scikit-learn")
-    bunch = load_digits()
-    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
-    labels = bunch.target.astype(np.int64)
-    test = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        test[np.flatnonzero(labels == label)[4::5]] = True
-    classes = tuple(str(digit) for digit in bunch.target_names)
-    return Dataset(images[~test], labels[~test], images[test], labels[test], classes), []
-
-
-KINDS: dict[str, Kind] = {
-    "fashion_mnist": Kind(
-        read=read_fashion_mnist,
-        source="Zalando Research",
-        homepage="https://github.com/zalandoresearch/fashion-mnist",
-        licence="MIT, Zalando SE",
-        citation="Xiao, Rasul, Vollgraf: Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning "
-        "Algorithms. arXiv:1708.07747, 2017.",
-    ),
-    "digits": Kind(
-        read=read_digits,
-        source="scikit-learn (UCI: Optical Recognition of Handwritten Digits)",
-        homepage="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
-        licence="CC BY 4.0",
-        citation="Alpaydin, Kaynak: Optical Recognition of Handwritten Digits. UCI Machine Learning Repository, 1998.",
-    ),
-}
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# IDX files
-
-
-def read_idx_archive(archive: Archive, classes: tuple[str, ...], name: str, spec: Mapping[str, Any]) -> Dataset:
-    """Fetch an archive of the four files that MNIST made customary, and unpack them."""
-    files = fetch(archive, key=f"datasets.{name}.path", path=spec.get("path"))
-    arrays = {file_name: parse_idx(content, file_name) for file_name, content in files.items()}
-    return Dataset(
-        x_train=arrays["train-images-idx3-ubyte"][..., np.newaxis],
-        y_train=arrays["train-labels-idx1-ubyte"].astype(np.int64),
-        x_test=arrays["t10k-images-idx3-ubyte"][..., np.newaxis],
-        y_test=arrays["t10k-labels-idx1-ubyte"].astype(np.int64),
-        classes=classes,
-    )
-
-
-def parse_idx(content: bytes, name: str) -> np.ndarray:
-    """The uint8 array of an unpacked IDX file: two zero bytes, the type 8, the rank, then each dimension in 32 bits.
-
-    Raises UserError where the header or the length is wrong.
-    """
-    rank = content[3] if content[:3] == b"\x00\x00\x08" and len(content) >= 4 else 0
-    header = 4 + 4 * rank
-    if rank and len(content) >= header:
-        shape = tuple(np.frombuffer(content, ">u4", rank, 4).tolist())
-        if len(content) - header == np.prod(shape, dtype=object):
-            return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
-    raise UserError(f"{name} is not a whole IDX file of bytes; get it again")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Fetching
+    def published(self, name: str) -> str:
+        """The name under which mirrors hold a file."""
+        return f"{name}.gz" if self.packed else name
 
 
 @dataclass
@@ -213,7 +85,7 @@ class _Fetch:
         """Take what is missing from ``folder``; True when nothing is missing any more."""
         names = self.missing
         for name in names:
-            content = read_checked(folder, name, self.archive.sha256[name], damaged)
+            content = read_checked(folder, name, self.archive.sha256[name], damaged, self.archive.packed)
             if content is not None:
                 self.files[name] = content
         found = len(names) - len(self.missing)
@@ -260,7 +132,7 @@ def fetch(
         if keep:
             _keep(staging, cache, state)
     if state.missing:
-        names = ", ".join(f"{name}.gz" for name in archive.sha256)
+        names = ", ".join(map(archive.published, archive.sha256))
         raise UserError(
             f"cannot get {archive.title} ({'; '.join(state.tried)}); "
             f"put its files ({names}) in a folder and set {key} to that folder"
@@ -277,15 +149,18 @@ def cache_folder() -> Path:
     return Path(pooch.os_cache("convlab"))
 
 
-def read_checked(folder: Path, name: str, sha256: str, damaged: Callable[[Path, str], None]) -> bytes | None:
+def read_checked(
+    folder: Path, name: str, sha256: str, damaged: Callable[[Path, str], None], packed: bool = True
+) -> bytes | None:
     """The unpacked content of ``name``.gz or ``name`` in ``folder``, if one of them has this sha256, else None.
 
-    ``damaged`` is called with the path and the reason for a file that is there and is not good.
+    ``damaged`` is called with the path and the reason for a file that is there and is not good. Without ``packed`` only
+    ``name`` is looked for, and nothing is unpacked.
     """
-    for path in (folder / f"{name}.gz", folder / name):
+    for path in (folder / f"{name}.gz", folder / name) if packed else (folder / name,):
         try:
             content = path.read_bytes()
-            if content[:2] == b"\x1f\x8b":  # by content: a server may unpack on the way and keep the name
+            if packed and content[:2] == b"\x1f\x8b":  # by content: a server may unpack on the way and keep the name
                 with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
                     content = stream.read(LARGEST_FILE)
         except (FileNotFoundError, NotADirectoryError):
@@ -308,8 +183,9 @@ def _from_folder(state: _Fetch, folder: Path, key: str) -> dict[str, bytes]:
     if not folder.is_dir():
         raise UserError(f"{key}: {folder} is not a folder; give the folder that holds {state.archive.title}'s files")
     if not state.read(folder, str(folder), refuse):
-        names = ", ".join(f"{name}.gz" for name in state.missing)
-        raise UserError(f"{key}: {folder} lacks {names} (packed or not); add it or remove {key}")
+        names = ", ".join(map(state.archive.published, state.missing))
+        either = " (packed or not)" if state.archive.packed else ""
+        raise UserError(f"{key}: {folder} lacks {names}{either}; add it or remove {key}")
     return state.files
 
 
@@ -358,10 +234,10 @@ def _from_mirrors(state: _Fetch, staging: Path, probe_seconds: float) -> None:
     import pooch
     import requests
 
-    mirrors = state.archive.mirrors
-    log.info("%s: asking %d mirrors", state.archive.title, len(mirrors))
+    archive, mirrors = state.archive, state.archive.mirrors
+    log.info("%s: asking %d mirrors", archive.title, len(mirrors))
     smallest = state.missing[-1]  # the test labels, unless they are here already
-    answers = probe_mirrors(mirrors, f"{smallest}.gz", probe_seconds)
+    answers = probe_mirrors(mirrors, archive.published(smallest), probe_seconds)
     usable = []
     for mirror in mirrors:
         if answers[mirror] is None:
@@ -371,22 +247,23 @@ def _from_mirrors(state: _Fetch, staging: Path, probe_seconds: float) -> None:
     pooch.get_logger().setLevel("WARNING")  # it advises to note a sha256, and we check one
     downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=(5, 15), chunk_size=2**16)
     for name in state.missing:
+        file_name = archive.published(name)
         for mirror in list(usable):
-            address = f"{mirror}{name}.gz"
+            address = mirror + file_name
             reason = None
             try:
-                pooch.retrieve(address, known_hash=None, fname=f"{name}.gz", path=staging, downloader=downloader)
+                pooch.retrieve(address, known_hash=None, fname=file_name, path=staging, downloader=downloader)
             except (requests.RequestException, OSError, ValueError) as error:
                 if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
                     raise
-                reason = f"{name}.gz: {_short(error)}"
+                reason = f"{file_name}: {_short(error)}"
             else:
-                content = read_checked(staging, name, state.archive.sha256[name], _drop_damaged)
+                content = read_checked(staging, name, archive.sha256[name], _drop_damaged, archive.packed)
                 if content is not None:
                     state.files[name] = content
-                    log.info("%s: %s (%.1f MB unpacked)", state.archive.title, address, len(content) / 1e6)
+                    log.info("%s: %s (%.1f MB)", archive.title, address, len(content) / 1e6)
                     break
-                reason = f"{name}.gz is damaged"
+                reason = f"{file_name} is damaged"
             usable.remove(mirror)
             state.failed(urlsplit(mirror).netloc, reason)
 

@@ -1,0 +1,398 @@
+"""Decide claims: supported, contradicted or inconclusive, with the evidence. Frames and the plan in, rows out.
+
+Exact rules (parameters, MACs, receptive field) are decided by exact arithmetic. Every other comparison is decided on
+one number per seed: its measured side, or left minus right where both sides are measured, computed within each seed.
+Runs with the same seed share their split and order of images, so differences of variants are paired, and the mean over
+seeds has Student's t interval with n - 1 degrees of freedom (Student 1908, The probable error of a mean, Biometrika 6).
+That holds for any expression, ratios and products included, whatever the correlation between variants, without an
+approximation of its variance. What is estimated is the mean over seeds of the expression.
+
+- ``supported``: the whole 95 % interval satisfies the relation; ``contradicted``: the whole interval violates it.
+- ``a < b < c`` is supported if all of its links are, contradicted if any is.
+- ``a ~ b ± t``: supported if the interval of a - b lies within ± t, contradicted if it lies outside.
+- Both need p over the study below 5 % besides (Holm, over experiments, comparisons and measured claims).
+- Fewer than three seeds, or runs that do not vary, decide nothing, as everywhere in ``convlab.statistics``.
+
+p values are one-sided. Of a claim and its negation exactly one is true, so only one verdict can be an error: support is
+tested against the negation, contradiction against the claim, and the p value is that of the side on which the estimate
+lies. Several links: the largest p speaks for the support of all (intersection-union test: Berger 1982, Multiparameter
+hypothesis testing and acceptance sampling, Technometrics 24, 295-300), the smallest times their number for the
+contradiction of any (Bonferroni). An approximate value: support is the larger of two one-sided tests (Schuirmann 1987),
+contradiction twice the smaller of the two outward ones.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from convlab import statistics
+from convlab.claims import (
+    FLIPPED,
+    Link,
+    Negative,
+    Operation,
+    Quantity,
+    Relation,
+    difference,
+    evaluate,
+    is_exact,
+    quantities,
+    unit,
+)
+from convlab.config import PlannedClaim
+from convlab.cost import Cost
+
+Verdict = Literal["supported", "contradicted", "inconclusive"]
+Costs = Mapping[tuple[str, str], Cost]
+
+LEVEL = 0.05
+"""Of p over the study; the intervals are at 1 - LEVEL."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one link of a rule came to.
+
+    Attributes:
+        relation, bound, tolerance: what is asked of ``value``; turned where the bound stood on the left.
+        quantity: what ``value`` is, as it was written; ``unit`` says how it reads.
+        value: exact (a Fraction), or the mean over seeds; None without any.
+        n_seeds: complete seeds; None for an exact link. ``n_missing`` seeds lacked a value.
+        p_support, p_contradict: one-sided, of this link alone; None where nothing was tested.
+        problem: why nothing can be inferred; else empty.
+    """
+
+    relation: Relation
+    quantity: str
+    unit: str
+    value: Fraction | float | None
+    bound: Fraction
+    tolerance: Fraction | None
+    verdict: Verdict
+    n_seeds: int | None = None
+    n_missing: int = 0
+    ci_low: float | None = None
+    ci_high: float | None = None
+    p_support: float | None = None
+    p_contradict: float | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A claim on a dataset, before p is adjusted over the study; ``finding`` is the link that decides."""
+
+    claim: PlannedClaim
+    dataset: str
+    verdict: Verdict
+    finding: Finding
+    p_value: float | None = None
+
+
+def decide(claim: PlannedClaim, dataset: str, runs: pd.DataFrame, costs: Costs) -> Decision:
+    """Decide one claim by what its runs measured; quantities that name no dataset are those of ``dataset``.
+
+    Args:
+        runs: runs.csv as a frame. Runs that are not finished count as missing.
+        costs: of every dataset and variant.
+    """
+    findings = [_find(link, dataset, runs, costs) for link in claim.rule.links]
+    tested = [found for found in findings if found.p_support is not None]
+    measured = [found for found in findings if found.n_seeds is not None]
+    verdicts = {found.verdict for found in findings}
+    # Without a test of each measured link the claim as a whole cannot be supported.
+    p_support = max((found.p_support for found in tested), default=1.0) if len(tested) == len(measured) else 1.0
+    p_contradict = min(1.0, len(measured) * min((found.p_contradict for found in tested), default=1.0))
+    if "contradicted" in verdicts:
+        wrong = [found for found in findings if found.verdict == "contradicted"]
+        decisive = min(wrong, key=lambda found: 0.0 if found.p_contradict is None else found.p_contradict)
+        exactly = decisive.n_seeds is None
+        return Decision(claim, dataset, "contradicted", decisive, None if exactly else p_contradict)
+    p_value = min(p_support, p_contradict) if tested else None
+    if verdicts == {"supported"}:
+        weakest = max(findings, key=lambda found: -1.0 if found.p_support is None else found.p_support)
+        return Decision(claim, dataset, "supported", weakest, p_value)
+    open_ones = [found for found in findings if found.verdict == "inconclusive"]
+    weakest = max(open_ones, key=lambda found: 2.0 if found.p_support is None else found.p_support)
+    return Decision(claim, dataset, "inconclusive", weakest, p_value)
+
+
+def _find(link: Link, dataset: str, runs: pd.DataFrame, costs: Costs) -> Finding:
+    """One link as a value against a bound."""
+    sides = [(link.left, link.left_text), (link.right, link.right_text)]
+    relation = link.relation
+
+    def exact(quantity: Quantity) -> Fraction:
+        return Fraction(getattr(costs[quantity.dataset or dataset, quantity.variant], quantity.name))
+
+    if link.exact:
+        if not any(quantities(link.left)):
+            sides, relation = sides[::-1], FLIPPED[relation]
+        value, bound = (evaluate(tree, exact) for tree, _ in sides)
+        verdict = _judge(relation, value, value, bound, link.tolerance)
+        return Finding(relation, sides[0][1], "", value, bound, link.tolerance, verdict)
+
+    if is_exact(link.left):
+        sides, relation = sides[::-1], FLIPPED[relation]
+    (tree, text), (other, other_text) = sides
+    bound, one_sided = Fraction(0), is_exact(other)
+    if one_sided:
+        bound = evaluate(other, exact)
+    else:
+        summed = isinstance(other, Negative) or (isinstance(other, Operation) and other.operator in ("+", "-"))
+        text = f"{text} − ({other_text})" if summed else f"{text} − {other_text}"
+    shown = unit(tree) if one_sided else difference(unit(tree)) if unit(tree) == unit(other) else ""
+
+    columns = {
+        quantity: _by_seed(quantity, dataset, runs) for quantity in link.quantities if quantity.name in _MEASURES
+    }
+    lacking = [quantity for quantity, values in columns.items() if values.empty]
+    finding = Finding(relation, text, shown, None, bound, link.tolerance, "inconclusive", n_seeds=0)
+    if lacking:
+        names = ", ".join(dict.fromkeys(f"{quantity.name} of {quantity.variant}" for quantity in lacking))
+        return replace(finding, problem=f"no finished run gives {names}")
+    table = pd.DataFrame(dict(enumerate(columns.values()))).sort_index()
+    complete = table.dropna()
+    place = {quantity: number for number, quantity in enumerate(columns)}
+
+    def value_of(quantity: Quantity) -> Any:
+        return complete[place[quantity]].to_numpy() if quantity in place else np.float64(exact(quantity))
+
+    with np.errstate(all="ignore"):  # what is not finite is left out and counted below
+        values = evaluate(tree, value_of, _real) - (0 if one_sided else evaluate(other, value_of, _real))
+    scale = float(np.abs(complete.to_numpy()).max(initial=0.0))
+    return _infer(finding, np.asarray(values, dtype=float), len(table), scale)
+
+
+def _infer(finding: Finding, values: np.ndarray, n_runs: int, scale: float) -> Finding:
+    """The t interval and the tests of one value per seed; ``scale`` is the largest value that was measured."""
+    summary = statistics.summarise(values)
+    finding = replace(finding, value=summary.mean, n_seeds=summary.n, n_missing=n_runs - summary.n)
+    if summary.n == 0:
+        return replace(finding, problem="no seed gives a finite value")
+    if summary.n < statistics.MIN_SEEDS:
+        return replace(
+            finding, problem=f"this is a smoke test, at least {statistics.MIN_SEEDS} seeds are needed to infer anything"
+        )
+    # A difference of equal values varies by rounding of what it was computed from.
+    if not summary.sd or summary.sd <= statistics.NO_SPREAD * scale:
+        return replace(finding, problem="the runs do not vary, so their variance cannot be estimated")
+    bound, df = float(_real(finding.bound)), summary.n - 1
+
+    def above(limit: float) -> float:
+        """p of: the mean is above ``limit``."""
+        return float(special.stdtr(df, (limit - summary.mean) / summary.se))
+
+    def below(limit: float) -> float:
+        return float(special.stdtr(df, (summary.mean - limit) / summary.se))
+
+    if finding.relation == "~":
+        low, high = (float(_real(finding.bound + sign * finding.tolerance)) for sign in (-1, 1))
+        p_support, p_contradict = max(above(low), below(high)), min(1.0, 2 * min(below(low), above(high)))
+    else:
+        p_support, p_contradict = above(bound), below(bound)
+        if finding.relation in ("<", "<="):
+            p_support, p_contradict = p_contradict, p_support
+    return replace(
+        finding,
+        verdict=_judge(finding.relation, summary.ci_low, summary.ci_high, finding.bound, finding.tolerance),
+        ci_low=summary.ci_low,
+        ci_high=summary.ci_high,
+        p_support=p_support,
+        p_contradict=p_contradict,
+    )
+
+
+def _judge(relation: Relation, low: Any, high: Any, bound: Fraction, tolerance: Fraction | None) -> Verdict:
+    """Whether all of low..high satisfies the relation to the bound, or none of it; numbers are compared exactly."""
+    if relation == "~":
+        holds = bound - tolerance <= low and high <= bound + tolerance
+        fails = high < bound - tolerance or low > bound + tolerance
+    else:
+        holds, fails = {
+            ">": (low > bound, high <= bound),
+            ">=": (low >= bound, high < bound),
+            "<": (high < bound, low >= bound),
+            "<=": (high <= bound, low > bound),
+            "==": (low == high == bound, high < bound or low > bound),
+        }[relation]
+    return "supported" if holds else "contradicted" if fails else "inconclusive"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What was measured
+
+
+_MEASURES = {
+    "test_accuracy": "test_accuracy", "test_loss": "test_loss", "val_accuracy": "val_accuracy", "ece": "ece",
+    "brier": "brier", "train_seconds": "train_seconds", "seconds_per_epoch": "train_seconds",
+    "latency_ms": "latency_ms", "best_epoch": "best_epoch",
+}  # fmt: skip
+"""The column of runs.csv that each measured quantity comes from."""
+
+
+def _by_seed(quantity: Quantity, dataset: str, runs: pd.DataFrame) -> pd.Series:
+    """Values of a quantity's finished runs, by seed; NaN for a run that has none, empty if no run has one."""
+    rows = runs[(runs["dataset"] == (quantity.dataset or dataset)) & (runs["variant"] == quantity.variant)]
+    values = rows[_MEASURES[quantity.name]].astype(float)
+    if quantity.name == "seconds_per_epoch":
+        values = values / rows["epochs_run"].where(rows["epochs_run"] > 0)
+    values = values.where((rows["status"] == "finished") & np.isfinite(values))
+    values.index = rows["seed"]
+    return values if values.notna().any() else values.iloc[:0]
+
+
+def _real(value: Fraction) -> np.float64:
+    """A fraction as a float, infinite where it is beyond all floats."""
+    try:
+        return np.float64(value)
+    except OverflowError:
+        return np.float64(math.inf if value > 0 else -math.inf)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Verdict, row and sentence
+
+
+def row(decision: Decision, p_adjusted: float | None) -> dict[str, Any]:
+    """One row of ``claims.csv``.
+
+    Args:
+        p_adjusted: the decision's p value, adjusted over the study; None for an exact decision.
+    """
+    claim, finding = decision.claim, decision.finding
+    verdict = decision.verdict
+    if (
+        verdict != "inconclusive"
+        and decision.p_value is not None
+        and not (p_adjusted is not None and p_adjusted < LEVEL)
+    ):
+        verdict = "inconclusive"
+    return {
+        "claim": claim.id,
+        "source": " ".join(claim.source.split()),
+        "published": None if claim.published is None else " ".join(str(claim.published).split()),
+        "measured": _plain(finding.value),
+        "ci_low": finding.ci_low,
+        "ci_high": finding.ci_high,
+        "verdict": verdict,
+        "dataset": decision.dataset,
+        "text": " ".join(claim.text.split()),
+        "rule": claim.rule.text,
+        "n_seeds": finding.n_seeds,
+        "p_value": decision.p_value,
+        "p_adjusted": p_adjusted,
+        "reason": reason(decision, verdict, p_adjusted),
+        "quantity": finding.quantity,
+        "unit": finding.unit,
+    }
+
+
+def reason(decision: Decision, verdict: Verdict, p_adjusted: float | None) -> str:
+    """One sentence that states the evidence and what follows from it.
+
+    For example: "test_accuracy(cnn) − test_accuracy(dense) is +2.78 pp (95 % CI +2.31 to +3.25; n = 3 seeds; one-sided
+    p < .001, over the study p = .004): all of the interval is above 0."
+    """
+    finding, links = decision.finding, len(decision.claim.rule.links)
+    bound, asked = _bound_text(finding), _ASKED[finding.relation]
+    statement = finding.quantity
+    if links > 1:
+        which = {"supported": "the weakest", "contradicted": "one that fails", "inconclusive": "one that is open"}
+        statement = f"Of {links} comparisons {which[decision.verdict]}: {statement}"
+    if finding.value is not None:
+        statement += f" is {number_text(finding.value, finding.unit)}"
+    if finding.n_seeds is None:
+        if finding.verdict == "supported":
+            if finding.relation == "==":
+                return f"{statement}, exactly."
+            return f"{statement}, which is {asked} {bound}."
+        gap = constant_text(finding.value - finding.bound, "", signed=True)
+        return f"{statement}, not {asked} {bound} (difference {gap})."
+
+    details = []
+    if finding.ci_low is not None:
+        details.append(f"95 % CI {interval_text(finding.ci_low, finding.ci_high, finding.unit)}")
+    if finding.n_seeds:
+        details.append(f"n = {_seeds(finding.n_seeds)}")
+        if finding.n_missing:
+            details.append(f"{_seeds(finding.n_missing)} without a value left out")
+    if decision.p_value is not None:
+        p_text = f"one-sided {statistics.format_p(decision.p_value)}"
+        if p_adjusted is not None and statistics.format_p(p_adjusted) != statistics.format_p(decision.p_value):
+            p_text += f", over the study {statistics.format_p(p_adjusted)}"
+        details.append(p_text)
+    if details:
+        statement += f" ({'; '.join(details)})"
+    if finding.problem:
+        return f"{statement}: {finding.problem}."
+    if finding.verdict == "inconclusive":
+        where = f"the interval reaches across {'the edge of ' * (finding.relation == '~')}{bound}"
+    elif finding.relation == "~":
+        where = f"all of the interval is {'within' if finding.verdict == 'supported' else 'outside'} {bound}"
+    else:
+        upward = (finding.relation in (">", ">=")) == (finding.verdict == "supported")
+        where = f"all of the interval is {'above' if upward else 'below'} {bound}"
+    if verdict != decision.verdict:
+        where += f", but p over the study does not reach {100 * LEVEL:g} %"
+    return f"{statement}: {where}."
+
+
+_ASKED = {"<": "less than", "<=": "at most", "==": "exactly", ">=": "at least", ">": "more than", "~": "within"}
+
+
+def _seeds(n: int) -> str:
+    return f"{n} seed{'s' * (n != 1)}"
+
+
+def _bound_text(finding: Finding) -> str:
+    """What the value is held against: ``90.78 % ± 0.5 pp``, ``+0.5 pp``, ``0``."""
+    bound = constant_text(finding.bound, finding.unit) if finding.bound else "0"
+    if finding.tolerance is None:
+        return bound
+    tolerance = f"± {constant_text(finding.tolerance, difference(finding.unit), signed=False)}"
+    return f"{bound} {tolerance}" if finding.bound else tolerance
+
+
+def number_text(value: Fraction | float, unit: str) -> str:
+    """A measured value in its unit: ``90.78 %``, ``+2.78 pp``, ``12.30 s``, ``0.2848``; whole: ``220,234``."""
+    if isinstance(value, Fraction):
+        if value.denominator == 1 and not unit:
+            return constant_text(value, unit)
+        value = float(_real(value))
+    value, decimals = value * _scale(unit), 2 if unit else 4
+    if unit == "pp":
+        return f"{statistics.signed(value, decimals)} {unit}"
+    return f"{value:,.{decimals}f} {unit}".strip().replace("-", "−")
+
+
+def constant_text(value: Fraction, unit: str, signed: bool | None = None) -> str:
+    """A constant of a rule in a unit, no longer than it needs to be: ``90.78 %``, ``+0.5 pp``, ``220,234.5``."""
+    value *= _scale(unit)
+    whole = value.denominator == 1 and abs(value) < 10**15
+    text = f"{int(value):,}" if whole else f"{float(_real(value)):,.10g}"
+    if value > 0 and (unit == "pp" if signed is None else signed):
+        text = f"+{text}"
+    return f"{text} {unit}".strip().replace("-", "−")
+
+
+def interval_text(low: float, high: float, unit: str) -> str:
+    """The limits of an interval, without their unit: ``+2.31 to +3.25``."""
+    return " to ".join(number_text(limit, unit).removesuffix(unit).strip() for limit in (low, high))
+
+
+def _scale(unit: str) -> int:
+    return 100 if unit in ("%", "pp") else 1
+
+
+def _plain(value: Fraction | float | None) -> int | float | None:
+    """A value for the table: whole numbers stay whole."""
+    if isinstance(value, Fraction):
+        return int(value) if value.denominator == 1 else float(_real(value))
+    return value

@@ -1,0 +1,80 @@
+"""Charts of probes: curves over levels, each with its interval over seeds."""
+
+import math
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from convlab.figures.style import WIDTH, look
+
+
+def permutation(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:
+    """Accuracy of each model on intact and on shuffled images: a line per model over the size of what stays whole."""
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.72, 3.3))
+    levels = curves.drop_duplicates("order").sort_values("order", ascending=False)
+    places = {order: place for place, order in enumerate(levels["order"])}
+    _lines(axis, curves, labels, looks, lambda order: places[order])
+    axis.set_xticks(range(len(levels)), levels["level"])
+    axis.set_xlim(-0.3, len(levels) - 0.7)
+    axis.set_ylabel("Test accuracy, %")
+    axis.legend(fontsize=8)
+    return figure
+
+
+def translation(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:
+    """Accuracy, and consistency of the predictions, by the distance that the test images are shifted."""
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.1), sharey=True)
+    titles = {"accuracy": "Accuracy, %", "consistency": "Same prediction as unshifted, %"}
+    for axis, (measure, title) in zip(axes, titles.items(), strict=True):
+        _lines(axis, curves[curves["measure"] == measure], labels, looks, float)
+        axis.set_title(title)
+        axis.set_xlabel("Shift, pixels")
+        axis.set_xticks(sorted(curves["order"].unique()))
+    axes[0].legend(fontsize=8)
+    return figure
+
+
+def sample_efficiency(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:
+    """Accuracy by number of training images, on a logarithmic scale; all images stand at the right end."""
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.72, 3.3))
+    levels = curves.drop_duplicates("order").sort_values("order")
+    finite = [order for order in levels["order"] if not math.isinf(order)]
+    places = {order: math.log10(order) for order in finite}
+    places[math.inf] = max(places.values(), default=0) + 0.5
+    _lines(axis, curves, labels, looks, places.__getitem__)
+    axis.set_xticks([places[order] for order in levels["order"]], levels["level"].str.replace(" images", ""))
+    axis.set_xlabel("Training images")
+    axis.set_ylabel("Test accuracy, %")
+    axis.legend(fontsize=8)
+    return figure
+
+
+def receptive_field(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:
+    """Accuracy of every convolutional variant against the pixels that one unit of its last feature map sees."""
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.72, 3.3))
+    for row in curves.itertuples():
+        style = look(looks[row.variant]) | {"linestyle": "none"}
+        spread = 0 if row.sd is None or math.isnan(row.sd) else 100 * row.sd
+        axis.errorbar(row.order, 100 * row.mean, yerr=spread, capsize=2, label=labels[row.variant], **style)
+    axis.set_xlabel("Receptive field of the last feature map, pixels")
+    axis.set_ylabel("Test accuracy, % (mean ± SD)")
+    if len(curves) <= 12:
+        axis.legend(fontsize=7.5)
+    return figure
+
+
+def _lines(axis, curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int], place) -> None:
+    """One line per variant with its 95 % intervals."""
+    for variant, group in curves.groupby("variant", sort=False):
+        group = group.sort_values("order", ascending=False)
+        x = [place(order) for order in group["order"]]
+        y, style = 100 * group["mean"], look(looks[variant])
+        axis.plot(x, y, label=labels[variant], linewidth=1.6, markersize=5, **style)
+        known = group["ci_low"].notna()
+        if known.any():
+            at = [value for value, there in zip(x, known, strict=True) if there]
+            axis.vlines(
+                at, 100 * group["ci_low"][known], 100 * group["ci_high"][known], color=style["color"], alpha=0.7
+            )

@@ -1,0 +1,30 @@
+"""Check a config and print what it asks for: every variant with its size, the number of runs, and their time.
+
+Nothing is trained and nothing is written. The time is estimated from the runs that lie under results/.
+"""
+
+import argparse
+from pathlib import Path
+
+from convlab import planning
+from convlab.cli import run
+from convlab.config import load_study, read_yaml
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, nargs="?", default=Path("config.yaml"), help="the study's config file")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder with the results of earlier runs")
+    parser.add_argument("--cores", type=int, default=1, help="runs side by side")
+    parser.add_argument("--brief", action="store_true", help="one line instead of the table")
+    arguments = parser.parse_args(argv)
+    study = load_study(read_yaml(arguments.config))
+    earlier = planning.earlier_runs(arguments.results, study)
+    if not arguments.brief:
+        print(planning.table(study, earlier))
+        print()
+    print(planning.summary(study, earlier, arguments.cores))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,52 @@
+"""Measure a probe that needs no training on every run of one variant; writes one CSV file.
+
+translation: accuracy and consistency of the predictions when the test images are shifted by whole pixels.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from convlab import data, inference, probes
+from convlab.cli import run
+from convlab.files import read_json, write_text
+from convlab.keras_setup import use_threads
+
+log = logging.getLogger("probe")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--probe", required=True, choices=["translation"], help="what to measure")
+    parser.add_argument("--dataset", required=True, help="the dataset's name in the config")
+    parser.add_argument("--variant", required=True, help="the variant's name")
+    parser.add_argument("--shift", type=int, default=4, help="farthest shift, pixels")
+    parser.add_argument("--seeds", required=True, type=int, nargs="+", help="the runs to measure")
+    parser.add_argument("--train-dir", required=True, type=Path, help="folder with the variant's runs, seed-<n>")
+    parser.add_argument("--data-dir", required=True, type=Path, help="folder that prepare wrote")
+    parser.add_argument("--output", required=True, type=Path, help="CSV file to write")
+    parser.add_argument("--threads", type=int, default=1, help="threads of TensorFlow")
+    arguments = parser.parse_args(argv)
+
+    use_threads(arguments.threads)
+    images, labels = data.load_test(arguments.data_dir)
+    rows = []
+    for seed in arguments.seeds:
+        place = arguments.train_dir / f"seed-{seed}"
+        trained = read_json(place / "run.json")
+        if trained["status"] != "finished":
+            log.info("seed %d is left out: %s", seed, trained["status"])
+            continue
+        prepared = data.permute_pixels(images, trained["spec"]["training"]["pixel_permutation"])
+        predict = inference.predictor(inference.load(place / "model.keras"))
+        found = probes.translation(predict, prepared, labels, arguments.shift)
+        rows += [{"dataset": arguments.dataset, "variant": arguments.variant, "seed": seed, **row} for row in found]
+        log.info("seed %d: %d shifts of up to %d pixels", seed, len(found), arguments.shift)
+    table = pd.DataFrame(rows, columns=probes.TRANSLATION_COLUMNS)
+    write_text(arguments.output, table.to_csv(index=False, lineterminator="\n"))
+
+
+if __name__ == "__main__":
+    run(main)

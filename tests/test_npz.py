@@ -1,0 +1,169 @@
+"""A NumPy file of images is read if it is what it should be, and refused in one sentence if not."""
+
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+import prepare
+from convlab.config import load_study
+from convlab.data import load
+from convlab.errors import UserError
+
+GENERATOR = np.random.default_rng(0)
+ARRAYS = {
+    "x_train": GENERATOR.integers(0, 256, (30, 5, 6), np.uint8),
+    "y_train": np.arange(30) % 3,
+    "x_test": GENERATOR.integers(0, 256, (9, 5, 6), np.uint8),
+    "y_test": np.arange(9) % 3,
+}
+
+
+def study(path, **options) -> dict:
+    return {
+        "study": "s",
+        "datasets": {"mine": {"kind": "npz", "path": str(path), **options}},
+        "models": {"dense": {"family": "dense", "units": [4]}},
+    }
+
+
+def run(tmp_path, arrays=ARRAYS, save=np.savez, **options):
+    path = tmp_path / "mine.npz"
+    save(path, **arrays)
+    spec = load_study(study(path, **options)).datasets["mine"]
+    prepare.main(["--dataset", "mine", "--spec", spec.model_dump_json(), "--output-dir", str(tmp_path / "out")])
+    return load(tmp_path / "out")
+
+
+def without(*names, **changed) -> dict:
+    return {**{name: array for name, array in ARRAYS.items() if name not in names}, **changed}
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_images_without_a_channel_get_one(tmp_path, save):
+    data = run(tmp_path, save=save, classes=["low", "mid", "high"])
+    assert np.array_equal(data.x_train[..., 0], ARRAYS["x_train"])
+    assert np.array_equal(data.x_test, ARRAYS["x_test"][..., None])
+    assert data.y_test.tolist() == ARRAYS["y_test"].tolist()
+    assert data.classes == ("low", "mid", "high")
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", ">i4", "<u2", ">u8", "<i8"])
+def test_labels_may_be_any_whole_numbers_in_one_column_or_none(tmp_path, dtype):
+    data = run(tmp_path, without(y_train=ARRAYS["y_train"].astype(dtype)[:, None], x_test=ARRAYS["x_test"]))
+    assert data.y_train.tolist() == ARRAYS["y_train"].tolist()
+    assert data.classes == ("0", "1", "2")
+
+
+def test_without_test_arrays_a_fixed_share_of_every_class_is_held_out(tmp_path):
+    arrays = without("x_test", "y_test")
+    arrays["x_train"] = np.asfortranarray(np.repeat(arrays["x_train"][..., None], 3, axis=3))
+    first, again = run(tmp_path, arrays), run(tmp_path, arrays)
+    assert np.bincount(first.y_test).tolist() == [2, 2, 2] and np.bincount(first.y_train).tolist() == [8, 8, 8]
+    assert np.array_equal(first.x_test, again.x_test)
+    together = sorted(image.tobytes() for image in (*first.x_train, *first.x_test))
+    assert together == sorted(image.tobytes() for image in arrays["x_train"])
+    other = run(tmp_path, arrays, split_seed=1, test_fraction=0.3)
+    assert np.bincount(other.y_test).tolist() == [3, 3, 3]
+    assert json.loads((tmp_path / "out/manifest.json").read_text())["options"]["split_seed"] == 1
+
+
+def objects(values) -> np.ndarray:
+    array = np.empty(len(values), object)
+    array[:] = list(values)
+    return array
+
+
+IMAGES = ARRAYS["x_train"]
+BAD = [
+    (without("y_train"), r"mine.npz: has no array y_train \(it has x_test, x_train, y_test\); add it"),
+    (without("y_test"), "has no array y_test"),
+    (without(x_train=IMAGES / 255), "x_train is float64; save it as uint8, 0 to 255"),
+    (without(x_train=IMAGES.astype("<i4")), "x_train is int32; save it as uint8"),
+    (without(x_train=objects(IMAGES)), "x_train holds Python objects, which are never unpickled"),
+    (without(y_train=objects("a" * 30)), "y_train holds Python objects"),
+    (without(y_train=ARRAYS["y_train"].astype("U1")), "y_train is <U1; save the labels as whole numbers"),
+    (without(y_train=ARRAYS["y_train"] / 1), "y_train is float64; save the labels as whole numbers"),
+    (without(y_train=ARRAYS["y_train"] > 0), "y_train is bool; save the labels"),
+    (without(x_train=IMAGES.reshape(30, -1)), r"x_train has shape \(30, 30\)"),
+    (without(x_train=np.moveaxis(np.stack([IMAGES] * 3), 0, 1)), "6 channels.*move its channels to the end"),
+    (without(x_train=IMAGES[..., None].repeat(4, axis=3)), "x_train has 4 channels, and images have 1 or 3"),
+    (without(x_test=ARRAYS["x_test"][:, :4]), "they should be of one shape"),
+    (without(y_train=np.arange(29) % 3), r"y_train has shape \(29,\) for 30 images"),
+    (without(y_train=np.arange(30) % 3 + 1), "y_train has 3 different labels from 1 to 3; they should be 0 to 2"),
+    (without(y_train=np.arange(30) % 3 - 1), "from -1 to 1; they should be 0 to 2"),
+    (without(y_train=np.zeros(30, int), y_test=np.zeros(9, int)), "one class only"),
+    (without(x_train=IMAGES[:0], y_train=np.zeros(0, int)), "x_train has shape"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arrays", "message"), BAD)
+def test_other_arrays_are_refused_before_any_job_runs(tmp_path, arrays, message):
+    np.savez(tmp_path / "mine.npz", **arrays)
+    with pytest.raises(UserError, match=message) as caught:
+        load_study(study(tmp_path / "mine.npz"))
+    assert "datasets.mine.path" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"classes": ["a", "b"]}, "y_train has 3 different labels from 0 to 2; they should be 0 to 1"),
+        ({"classes": ["a", "b", "c", "d"], "input_shape": [5, 6, 1]}, "they should be 0 to 3, each at least once"),
+        ({"classes": ["a", "b", "c"], "input_shape": [6, 5, 1]}, r"input_shape is \[6, 5, 1\], but .* \[5, 6, 1\]"),
+    ],
+)
+def test_what_the_config_says_of_the_file_is_compared_with_it(tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        run(tmp_path, **options)
+
+
+def test_test_labels_that_training_lacks_are_refused(tmp_path):
+    with pytest.raises(UserError, match="y_test has labels that y_train has not"):
+        run(tmp_path, without(y_test=np.arange(9)))
+
+
+def test_a_class_of_one_image_cannot_be_split(tmp_path):
+    with pytest.raises(UserError, match="1 image of class '3', too few"):
+        run(tmp_path, without("x_test", "y_test", y_train=np.append(ARRAYS["y_train"][:29], 3)))
+
+
+@pytest.mark.parametrize("cut", [0.02, 0.5, 0.99])
+def test_a_truncated_file_is_refused(tmp_path, cut):
+    path = tmp_path / "mine.npz"
+    np.savez(path, **ARRAYS)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * cut)])
+    with pytest.raises(UserError, match=r"datasets\.mine\.path: .*mine\.npz is not a whole \.npz file"):
+        load_study(study(path))
+
+
+def test_a_member_that_is_cut_short_or_changed_is_refused(tmp_path):
+    path = tmp_path / "mine.npz"
+    buffer = io.BytesIO()
+    np.save(buffer, ARRAYS["x_train"])
+    np.savez(path, **without("x_train"))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("x_train.npy", buffer.getvalue()[:-10])
+    with pytest.raises(UserError, match=r"x_train\.npy is not whole"):
+        load_study(study(path))
+    np.savez(path, **ARRAYS)
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(ARRAYS["x_train"].tobytes()) + 50] ^= 1
+    path.write_bytes(raw)
+    spec = json.dumps({"kind": "npz", "path": str(path)})
+    with pytest.raises(UserError, match=r"not a whole \.npz file \(Bad CRC-32"):
+        prepare.main(["--dataset", "mine", "--spec", spec, "--output-dir", str(tmp_path / "out")])
+
+
+def test_where_the_file_is_not_to_be_seen_the_config_can_say_what_it_holds(tmp_path):
+    with pytest.raises(UserError, match=r"there is no .*nowhere\.npz here; .*input_shape and datasets\.mine\.classes"):
+        load_study(study(tmp_path / "nowhere.npz"))
+    load_study(study(tmp_path / "nowhere.npz", classes=["a", "b"], input_shape=[8, 8, 1]))
+
+
+def test_the_architectures_are_checked_against_the_files_shape_and_classes(tmp_path):
+    np.savez(tmp_path / "mine.npz", **ARRAYS)
+    cost = load_study(study(tmp_path / "mine.npz")).plan.costs["mine", "dense"]
+    assert cost.parameters == (30 + 1) * 4 + (4 + 1) * 3

@@ -1,0 +1,71 @@
+"""`make plan`: what a study asks for, before anything runs."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from conftest import ROOT, TINY
+from convlab.config import load_study
+from convlab.planning import Earlier, earlier_runs, run_seconds, seconds_per_image, summary, table
+
+
+def plan(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "scripts/plan.py", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_default_plan_names_every_variant_with_its_size_and_the_number_of_runs(tmp_path):
+    result = plan("--results", str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    for text in (
+        "220,234",
+        "220,746",
+        "221,514",
+        "109,386",
+        "7×7×64",
+        "6 variants × 3 seeds = 18 runs, 0 of them done",
+    ):
+        assert text in result.stdout
+    assert "no earlier runs to estimate the time from" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [(None, "does not exist"), ("study: [", "line 1 is not valid YAML"), ("study: a\n", "datasets is missing")],
+)
+def test_a_config_that_cannot_run_ends_with_one_sentence(tmp_path, text, sentence):
+    path = tmp_path / "study.yaml"
+    if text:
+        path.write_text(text)
+    result = plan(str(path))
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ") and sentence in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_time_grows_with_macs_and_is_never_below_the_fastest_run():
+    known = [(100, 1.0), (200, 2.0), (300, 3.0)]
+    assert seconds_per_image(250, known) == pytest.approx(2.5)
+    assert seconds_per_image(1, known) == 1.0
+    assert seconds_per_image(200, [(100, 1.0)]) == pytest.approx(2.0)
+    assert seconds_per_image(200, []) is None
+
+
+def test_earlier_runs_count_as_done_only_with_the_configs_spec_and_give_the_speed(tmp_path):
+    study = load_study(TINY)
+    for name, seed, spec_hash in (("tiny", 1, None), ("tiny", 2, "other"), ("elsewhere", 1, None)):
+        run = study.run("digits", "cnn", seed)
+        place = tmp_path / name / "train/digits/cnn" / f"seed-{seed}"
+        place.mkdir(parents=True)
+        record = {"spec": run.identity, "spec_hash": spec_hash or run.spec_hash, "images_per_second": 1000.0}
+        record |= {"train_images": 270, "validation_images": 30, "input_shape": [8, 8, 1], "classes": 10}
+        (place / "run.json").write_text(json.dumps(record))
+    (tmp_path / "tiny/train/digits/dense/seed-1").mkdir(parents=True)
+    (tmp_path / "tiny/train/digits/dense/seed-1/run.json").write_text("{")
+    earlier = earlier_runs(tmp_path, study)
+    assert earlier.done == {("digits", "cnn", 1)}
+    assert len(earlier.rates["float32"]) == 3 and list(earlier.sizes.values()) == [300]
+    assert run_seconds(study, "digits", "cnn", earlier) == pytest.approx(0.27)
+    assert "9 runs, 1 of them done; about 0 minutes" in summary(study, earlier, 2)
+    assert "?" not in table(study, earlier)
+    assert run_seconds(study, "digits", "cnn", Earlier()) is None

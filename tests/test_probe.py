@@ -1,0 +1,162 @@
+"""Probes: what they measure, against answers known by construction."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import ROOT, TINY
+from convlab import probes
+from convlab.config import load_study
+from convlab.errors import UserError
+
+PLAN = load_study({**TINY, "probes": ["pixel_permutation", "translation", "sample_efficiency"]}).plan
+
+
+def test_a_shift_moves_every_pixel_and_brings_in_black():
+    images = np.arange(1, 13, dtype=np.uint8).reshape(1, 3, 4, 1)
+    moved = probes.shifted(images, 1, -2)[0, ..., 0]
+    np.testing.assert_array_equal(moved, [[0, 0, 0, 0], [3, 4, 0, 0], [7, 8, 0, 0]])
+    np.testing.assert_array_equal(probes.shifted(images, 0, 0), images)
+    assert not probes.shifted(images, 3, 0).any() and not probes.shifted(images, 0, -9).any()
+
+
+def test_a_detector_of_presence_survives_shifts_and_a_detector_of_place_does_not():
+    """One bright pixel in the middle is class 1. One model asks whether there is any, the other whether it is there."""
+    images = np.zeros((4, 9, 9, 1), np.uint8)
+    images[2:, 4, 4] = 255
+    labels = np.array([0, 0, 1, 1])
+
+    def somewhere(x):
+        found = x.reshape(len(x), -1).max(axis=1) > 0
+        return np.stack([~found, found], axis=1).astype(float)
+
+    def in_the_middle(x):
+        found = x[:, 4, 4, 0] > 0
+        return np.stack([~found, found], axis=1).astype(float)
+
+    rows = pd.DataFrame(probes.translation(somewhere, images, labels, 4))
+    assert len(rows) == 18 and (rows["accuracy"] == 1).all() and (rows["consistency"] == 1).all()
+    rows = pd.DataFrame(probes.translation(in_the_middle, images, labels, 4)).set_index(["axis", "shift"])
+    assert rows.loc[("vertical", 0), "accuracy"] == 1
+    assert (rows.drop(index=[("vertical", 0), ("horizontal", 0)])["consistency"] == 0.5).all()
+
+
+def runs(**accuracies: list[float]) -> pd.DataFrame:
+    rows = [
+        {"dataset": "digits", "variant": name.replace("_", "-"), "seed": seed, "test_accuracy": value,
+         "receptive_field": 3, "test_loss": 0.5, "brier": 0.2, "ece": 0.1}
+        for name, values in accuracies.items()
+        for seed, value in enumerate(values, start=1)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_permutation_gives_what_each_model_loses_and_what_is_left_of_the_lead_paired_by_seed():
+    table = runs(cnn=[0.90, 0.92, 0.91], dense=[0.80, 0.82, 0.81], cnn_shuffled_1=[0.79, 0.81, 0.81],
+                 dense_shuffled_1=[0.80, 0.82, 0.81])  # fmt: skip
+    plan = load_study({**TINY, "probes": ["pixel_permutation"]}).plan
+    found = probes.all_contrasts(table, plan, pd.DataFrame()).set_index(["variant", "measure"])
+    lost = found.loc[("cnn", "accuracy lost, pixels shuffled")]
+    differences = [0.11, 0.11, 0.10]
+    assert lost["difference"] == pytest.approx(np.mean(differences))
+    half = 4.302653 * np.std(differences, ddof=1) / np.sqrt(3)  # t(2) at 97.5 %
+    assert lost["ci_high"] - lost["difference"] == pytest.approx(half, rel=1e-5)
+    assert found.loc[("dense", "accuracy lost, pixels shuffled"), "difference"] == pytest.approx(0)
+    assert found.loc[("cnn", "lead lost, pixels shuffled"), "difference"] == pytest.approx(np.mean(differences))
+    assert found.loc[("cnn", "lead left, pixels shuffled"), "difference"] == pytest.approx(np.mean([-0.01, -0.01, 0]))
+
+
+def test_two_seeds_give_points_and_no_interval():
+    table = runs(cnn=[0.9, 0.92], dense=[0.8, 0.82], cnn_shuffled_1=[0.8, 0.8], dense_shuffled_1=[0.8, 0.8])
+    plan = load_study({**TINY, "probes": ["pixel_permutation"]}).plan
+    assert probes.all_contrasts(table, plan, pd.DataFrame())["ci_low"].isna().all()
+    assert probes.all_curves(table, plan, pd.DataFrame())["ci_low"].isna().all()
+
+
+def test_translation_curves_average_axes_and_directions_within_a_run_first():
+    rows = [
+        {"dataset": "d", "variant": "cnn", "seed": seed, "axis": axis, "shift": shift, "accuracy": a, "consistency": a}
+        for seed, lift in ((1, 0.0), (2, 0.1), (3, 0.2))
+        for axis, shift, a in (("h", -1, 0.2 + lift), ("h", 1, 0.4 + lift), ("v", -1, 0.2 + lift), ("v", 1, 0.4 + lift))
+    ]
+    curve = probes.translation_curves(pd.DataFrame(rows))
+    assert list(curve["level"]) == ["1 px", "1 px"]
+    assert curve["mean"].tolist() == pytest.approx([0.4, 0.4])
+    assert curve["sd"].tolist() == pytest.approx([0.1, 0.1]), "over runs, not over shifts"
+
+
+def test_the_shuffled_and_the_small_variants_are_trained_but_not_compared():
+    assert {"cnn-shuffled-1", "dense-shuffled-1", "cnn-images-100", "dense-images-all"} <= set(PLAN.variants)
+    assert set(PLAN.compared) == {"cnn", "dense", "cnn-kernel_size-5x5"}
+    assert PLAN.variants["cnn-shuffled-1"].training.pixel_permutation == 1
+    small = PLAN.variants["cnn-images-300"].training
+    assert (small.train_size, small.steps) == (300, 2000)
+    assert PLAN.duels == [("cnn", "dense")]
+
+
+def test_without_comparisons_the_probes_take_every_model():
+    plan = load_study({**TINY, "comparisons": {}, "models": {"dense": TINY["models"]["dense"]}, "experiments": {},
+                       "probes": ["pixel_permutation"]}).plan  # fmt: skip
+    assert plan.duels == [] and plan.probes["pixel_permutation"].models == ("dense",)
+    contrasts = probes.all_contrasts(runs(dense=[0.5] * 3, dense_shuffled_1=[0.5] * 3), plan, pd.DataFrame())
+    assert list(contrasts["measure"]) == ["accuracy lost, pixels shuffled"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["pixelpermutation"], "unknown key 'pixelpermutation' in probes, did you mean 'pixel_permutation'?"),
+        ({"translation": {"shft": 2}}, "unknown key 'shft' in probes.translation, did you mean 'shift'?"),
+        ({"translation": {"models": ["cn"]}}, "probes.translation.models names 'cn', which is no model, did you mean"),
+        ({"pixel_permutation": {"blocks": []}}, "probes.pixel_permutation.blocks is empty"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_probes_is_told_in_one_sentence(options, sentence):
+    with pytest.raises(UserError) as caught:
+        load_study({**TINY, "probes": options})
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.slow
+def test_the_script_measures_every_seed_of_a_variant(finished_study, tmp_path):
+    results = finished_study.folder / "results/tiny"
+    arguments = [
+        "--probe",
+        "translation",
+        "--dataset",
+        "digits",
+        "--variant",
+        "cnn",
+        "--shift",
+        "2",
+        "--seeds",
+        "1",
+        "2",
+        "3",
+    ]
+    folders = ["--train-dir", results / "train/digits/cnn", "--data-dir", results / "prepare/digits"]
+    command = [sys.executable, ROOT / "scripts/probe.py", *arguments, *folders, "--output", tmp_path / "cnn.csv"]
+    subprocess.run(command, check=True, capture_output=True)
+    table = pd.read_csv(tmp_path / "cnn.csv")
+    assert list(table.columns) == probes.TRANSLATION_COLUMNS and len(table) == 3 * 2 * 5
+    for seed in (1, 2, 3):
+        metrics = json.loads((results / f"evaluate/digits/cnn/seed-{seed}/metrics.json").read_text())
+        unshifted = table[(table["seed"] == seed) & (table["shift"] == 0)]
+        assert unshifted["accuracy"].tolist() == pytest.approx([metrics["accuracy"]] * 2)
+        assert (unshifted["consistency"] == 1).all()
+    assert table.loc[table["shift"] != 0, "consistency"].lt(1).any()
+
+
+@pytest.mark.slow
+def test_switching_a_probe_on_trains_only_its_own_variants(finished):
+    finished.configure({**TINY, "probes": ["pixel_permutation", "translation"]})
+    planned = finished.planned()
+    trained = {job for job in planned if job.startswith("Train")}
+    assert trained == {f"Train {m}-shuffled-1 on digits, seed {s}" for m in ("cnn", "dense") for s in (1, 2, 3)}
+    assert {job for job in planned if job.startswith("Probe")} == {
+        f"Probe translation of {m} on digits" for m in ("cnn", "dense")
+    }
