@@ -349,7 +349,7 @@ def error_figures(entry, name, label, probabilities, images, truth, classes) -> 
     count = len(probabilities)
     predicted = probabilities.argmax(axis=2)
     mean, right = probabilities.mean(axis=0), (predicted == truth).sum(axis=0)
-    matrix = sum(metrics.confusion_matrix(truth, row, labels=np.arange(len(classes))) for row in predicted)
+    matrix = sum(metrics.confusion_matrix(truth, row, len(classes)) for row in predicted)
     yield entry(
         "errors", f"{name}-confusion", f"Confusion of {label}",
         f"Share of each true class predicted as each class, over {count} seeds; below 0.5 % is left empty.",

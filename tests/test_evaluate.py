@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sklearn.metrics
 from sklearn.metrics import log_loss
 
 from convlab.metrics import (
@@ -38,6 +39,15 @@ def test_measures_are_their_definitions(sample):
         assert found["per_class"]["precision"][k] == pytest.approx(right / np.sum(predicted == k))
         assert found["per_class"]["recall"][k] == pytest.approx(right / np.sum(labels == k))
         assert found["per_class"]["support"][k] == np.sum(labels == k)
+
+
+def test_measures_by_class_are_those_of_scikit_learn(sample):
+    found = classification_metrics(*sample)
+    predicted, labels = sample[0].argmax(axis=1), sample[1]
+    np.testing.assert_array_equal(found["confusion_matrix"], sklearn.metrics.confusion_matrix(labels, predicted))
+    precision, recall, f1, support = sklearn.metrics.precision_recall_fscore_support(labels, predicted)
+    for name, expected in {"precision": precision, "recall": recall, "f1": f1, "support": support}.items():
+        np.testing.assert_allclose(found["per_class"][name], expected)
 
 
 def test_a_class_that_is_never_predicted_or_never_occurs_counts_as_zero():

@@ -1,9 +1,12 @@
-"""How good predictions are: accuracy, likelihood, calibration, and where the errors lie."""
+"""How good predictions are: accuracy, likelihood, calibration, and where the errors lie.
+
+In NumPy alone: importing scikit-learn for the confusion matrix would take a third of the time of an evaluation. The tests
+hold these measures against scikit-learn's.
+"""
 
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 CALIBRATION_BINS = 15
 """Bins of equal mass for the calibration error (Nixon et al., 2019)."""
@@ -26,16 +29,27 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dic
     """
     classes = np.arange(probabilities.shape[1])
     predicted = probabilities.argmax(axis=1)
-    precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=0)
+    matrix = confusion_matrix(labels, predicted, len(classes))
+    right, support, claimed = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
     likelihood = probabilities[np.arange(len(labels)), labels]
     return {
         "accuracy": float(np.mean(predicted == labels)),
         "loss": float(-np.mean(np.log(np.maximum(likelihood, SMALLEST_PROBABILITY)))),
         "brier": float(np.mean(np.sum((probabilities - np.eye(len(classes))[labels]) ** 2, axis=1))),
         "ece": expected_calibration_error(probabilities, labels),
-        "confusion_matrix": confusion_matrix(labels, predicted, labels=classes),
-        "per_class": {"precision": precision, "recall": recall, "f1": f1, "support": support},
+        "confusion_matrix": matrix,
+        "per_class": {
+            "precision": right / np.maximum(claimed, 1),
+            "recall": right / np.maximum(support, 1),
+            "f1": 2 * right / np.maximum(claimed + support, 1),
+            "support": support,
+        },
     }
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts (classes, classes): rows are true classes, columns predicted ones."""
+    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = CALIBRATION_BINS) -> np.ndarray:
