@@ -1,6 +1,6 @@
 """How good predictions are: accuracy, likelihood, calibration, and where the errors lie.
 
-In NumPy alone: importing scikit-learn for the confusion matrix would take a third of the time of an evaluation. The tests
+In NumPy alone: importing scikit-learn for the confusion matrix would take a third of an evaluation's time. The tests
 hold these measures against scikit-learn's.
 """
 
