@@ -1,4 +1,4 @@
-"""Benchmarks: the suite against a notebook-like script on this machine, and the dry run of a finished 1,000-run study.
+"""Benchmarks: the suite against a notebook-like script on this machine, and a study of 1,000 runs.
 
 `make bench` runs all. Wall times are of whole processes, in turn, and nothing else should run meanwhile; compare the
 ratios, since absolute times drift with the machine.
@@ -13,15 +13,16 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from convlab import provenance
+from convlab import metrics, provenance
 from convlab.config import load_study, read_yaml
-from convlab.files import write_json, write_text
+from convlab.files import array_sha256, write_arrays, write_json, write_text
 
 NAMES = {"dense": "dense", "cnn": "cnn 3x3", "cnn-kernel_size-5x5-3x3": "cnn 5x5", "cnn-kernel_size-7x7-3x3": "cnn 7x7"}
 """Our variants of the default study, by the notebook's names."""
@@ -29,7 +30,7 @@ NAMES = {"dense": "dense", "cnn": "cnn 3x3", "cnn-kernel_size-5x5-3x3": "cnn 5x5
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=["speed", "noop"], help="run one benchmark instead of all")
+    parser.add_argument("--only", choices=["speed", "noop", "scale"], help="run one benchmark instead of all")
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="cores that Snakemake may use")
     parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
     arguments = parser.parse_args()
@@ -37,10 +38,12 @@ def main() -> None:
     print(f"machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}")
     figures = {"machine": machine, "versions": provenance.versions()}
     with tempfile.TemporaryDirectory() as temporary:
-        if arguments.only != "noop":
+        if arguments.only in (None, "speed"):
             figures["speed"] = speed(Path(temporary) / "speed", arguments.cores)
-        if arguments.only != "speed":
+        if arguments.only in (None, "noop"):
             figures["noop"] = noop(Path(temporary) / "noop")
+        if arguments.only in (None, "scale"):
+            figures["scale"] = scale(Path(temporary) / "scale")
     if arguments.output:
         write_json(arguments.output, figures)
 
@@ -91,30 +94,34 @@ def workflow(folder: Path, precision: str, cores: int) -> dict:
     }
 
 
-def noop(folder: Path) -> dict:
-    """Time `snakemake -n` where a study of 1,000 runs is finished: 200 variants, five seeds."""
-    rates = [round(0.0005 + 0.00001 * step, 6) for step in range(199)]
-    config = {
+def thousand() -> dict:
+    """A study of 1,000 runs: 200 variants, five seeds."""
+    rates = [round(0.0005 + 0.00001 * step, 6) for step in range(198)]
+    return {
         "study": "thousand",
+        "question": "Which learning rate?",
         "datasets": {"digits": {}},
         "seeds": 5,
         "models": {
             "dense": {"family": "dense", "units": [8]},
             "cnn": {"family": "conv", "filters": [4], "kernel_size": 3},
         },
-        "experiments": {"rate": {"base": "cnn", "factor": "learning_rate", "levels": [0.1, *rates[:-1]]}},
+        "experiments": {
+            "rate": {"base": "cnn", "factor": "learning_rate", "levels": [0.001, *rates[:50], *rates[51:]]}
+        },
+        "comparisons": {"convolution": {"variant": "cnn", "reference": "dense"}},
     }
-    study = load_study(config)
-    write_text(folder / "config.yaml", yaml.safe_dump(config))
+
+
+def noop(folder: Path) -> dict:
+    """Time `snakemake -n` where a study of 1,000 runs is finished."""
+    study = load_study(thousand())
+    write_text(folder / "config.yaml", yaml.safe_dump(thousand()))
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
-    command += ["--workflow-profile", "none", "--configfile", folder / "config.yaml", "--cores", "1", "--quiet", "all"]
+    command += ["--workflow-profile", "none", "--configfile", folder / "config.yaml", "--quiet", "all", "--cores", "16"]
     finished(folder, study)
-    subprocess.run(
-        [*command, "--touch", "--forceall", "--cores", "16"],  # records the jobs without running them
-        check=True,
-        capture_output=True,
-    )
-    count = len(study.plan.variants) * len(study.seeds)
+    # Records the jobs without running them.
+    subprocess.run([*command, "--touch", "--forceall"], check=True, capture_output=True)
     seconds = []
     for _ in range(3):
         begin = time.perf_counter()
@@ -122,9 +129,96 @@ def noop(folder: Path) -> dict:
         seconds.append(time.perf_counter() - begin)
         if "Nothing to be done" not in result.stdout or "missing metadata" in result.stdout:
             sys.exit(f"the study is not finished for Snakemake:\n{result.stdout}")
-    found = {"runs": count, "seconds": sorted(seconds)[1]}
-    print(f"\nno-op dry run of a study of {count:,} runs: {found['seconds']:.1f} s (median of 3)")
+    found = {"runs": len(study.plan.variants) * len(study.seeds), "seconds": sorted(seconds)[1]}
+    print(f"\nno-op dry run of a study of {found['runs']:,} runs: {found['seconds']:.1f} s (median of 3)")
     return found
+
+
+def scale(folder: Path, test_images: int = 10_000) -> dict:
+    """Tables, figures and report of 1,000 runs with made-up results in the form of real ones: time, memory, size."""
+    study = load_study(thousand())
+    results = folder / "results/thousand"
+    synthetic(results, study, test_images)
+    found = {"runs": len(study.plan.variants) * len(study.seeds)}
+    for stage, arguments in {
+        "explore": ["--data-dir", results / "prepare/digits", "--output-dir", results / "explore/digits"],
+        "compare": ["--settings", json.dumps(study.settings), "--results-dir", results],
+        "report": ["--config", json.dumps(study.written), "--results-dir", results],
+    }.items():
+        seconds, megabytes = measured([sys.executable, ROOT / f"scripts/{stage}.py", *arguments], folder)
+        found[stage] = {"seconds": seconds, "memory_mb": megabytes}
+    found["page_mb"] = (results / "report/index.html").stat().st_size / 1e6
+    print(f"\n{found['runs']:,} runs with {test_images:,} test images each:")
+    for stage in ("compare", "report"):
+        print(f"  {stage}: {found[stage]['seconds']:.1f} s, {found[stage]['memory_mb']:,.0f} MB")
+    print(f"  index.html: {found['page_mb']:.1f} MB")
+    return found
+
+
+def synthetic(results: Path, study, test_images: int) -> None:
+    """What prepare, train and evaluate would have left, with numbers drawn at random."""
+    generator = np.random.default_rng(0)
+    classes = [str(digit) for digit in range(10)]
+    arrays = {
+        "x_train": generator.integers(0, 256, (1000, 8, 8, 1), dtype=np.uint8),
+        "y_train": np.arange(1000) % 10,
+        "x_test": generator.integers(0, 256, (test_images, 8, 8, 1), dtype=np.uint8),
+        "y_test": np.arange(test_images) % 10,
+    }
+    manifest = {
+        "format": 1, "dataset": "digits", "kind": "digits", "source": "drawn at random", "homepage": None,
+        "licence": "none", "citation": None, "train_images": None, "test_images": None, "classes": classes,
+        "counts": {part: dict.fromkeys(classes, len(arrays[f"y_{part}"]) // 10) for part in ("train", "test")},
+        "input_shape": [8, 8, 1], "excluded": [], "options": {},
+        "arrays": {
+            name: {"sha256": array_sha256(array), "shape": array.shape, "dtype": str(array.dtype)}
+            for name, array in arrays.items()
+        },
+    }  # fmt: skip
+    write_arrays(results / "prepare/digits/data.npz", **arrays)
+    write_json(results / "prepare/digits/manifest.json", manifest)
+    checksums = {name: entry["sha256"] for name, entry in manifest["arrays"].items()}
+    truth = np.eye(10)[arrays["y_test"]]
+    for variant in study.plan.variants:
+        for seed in study.seeds:
+            run = study.run("digits", variant, seed)
+            probabilities = generator.dirichlet(np.full(10, 0.3), test_images) + generator.uniform(0.9, 1.1) * truth
+            probabilities = (probabilities / probabilities.sum(axis=1, keepdims=True)).astype(np.float32)
+            measures = metrics.classification_metrics(probabilities, arrays["y_test"])
+            train, evaluate = (results / stage / "digits" / variant / f"seed-{seed}" for stage in ("train", "evaluate"))
+            history = pd.DataFrame({"epoch": range(1, 6), "seconds": 1.0})
+            for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+                history[name] = generator.random(5)
+            write_text(train / "history.csv", history.to_csv(index=False))
+            write_json(
+                train / "run.json",
+                {
+                    "spec": run.identity, "spec_hash": run.spec_hash, "data_sha256": checksums, "status": "finished",
+                    "epochs_run": 5, "best_epoch": 5, "val_accuracy": measures["accuracy"], "val_loss": 0.3,
+                    "train_seconds": 5.0, "images_per_second": 900.0, "train_images": 900, "validation_images": 100,
+                    "resumed_after_epoch": 0, "peak_memory_mb": 700.0, "threads": 1, "device": "CPU, 1 thread(s)",
+                    "started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T00:00:10+00:00",
+                    "versions": provenance.versions(), "hardware": provenance.hardware(),
+                },
+            )  # fmt: skip
+            rows = metrics.reliability(probabilities, arrays["y_test"])
+            latency = {"p50": 0.3, "p90": 0.4, "p99": 0.5, "calls": 60}
+            head = {"spec_hash": run.spec_hash, "status": "finished", "test_images": test_images}
+            write_json(evaluate / "metrics.json", {**head, **measures, "reliability": rows, "latency_ms": latency})
+            write_arrays(evaluate / "predictions.npz", probabilities=probabilities)
+            write_arrays(evaluate / "features.npz")
+
+
+def measured(command: list, folder: Path) -> tuple[float, float]:
+    """Wall seconds and peak memory (MB) of a command."""
+    code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
+    code += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6)"
+    begin = time.perf_counter()
+    arguments = [sys.executable, "-c", code, *map(str, command)]
+    result = subprocess.run(arguments, capture_output=True, text=True, cwd=folder)
+    if result.returncode:
+        sys.exit(f"{command[1]} failed:\n{result.stderr[-3000:]}")
+    return time.perf_counter() - begin, float(result.stdout.split()[-1])
 
 
 def finished(folder: Path, study) -> None:

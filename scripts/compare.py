@@ -17,13 +17,14 @@ import pandas as pd
 
 from convlab import data, metrics, probes, results, statistics
 from convlab.cli import run
-from convlab.config import Study, load_study
+from convlab.config import load_study
 from convlab.errors import UserError
 from convlab.figures import examples
 from convlab.figures import probes as probe_charts
 from convlab.figures import results as charts
 from convlab.figures.style import save, use_style
 from convlab.files import read_arrays, read_json, write_json
+from convlab.study import Study
 from convlab.tables import write_table
 
 EXAMPLES = 12

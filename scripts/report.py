@@ -26,11 +26,13 @@ from markupsafe import Markup
 from convlab import decisions, probe_findings, provenance
 from convlab import interpretation as say
 from convlab.cli import run
-from convlab.config import Question, Study, level_label, load_study
+from convlab.config import load_study
 from convlab.errors import UserError
 from convlab.files import read_json, write_text
+from convlab.plan import Question, level_label
 from convlab.results import contrast_labels
 from convlab.statistics import MIN_SEEDS, format_p
+from convlab.study import Study
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "report"
 
@@ -571,6 +573,7 @@ def levels_table(evidence: say.Evidence, dataset: str, question: Question) -> Ta
                 mean_and_sd(variant),
                 "reference" if row is None else say.points(row["difference"]),
                 "" if row is None else say.interval(row["ci_low"], row["ci_high"]),
+                "" if row is None else say.interval(row.get("new_images_ci_low"), row.get("new_images_ci_high")),
                 "" if row is None else verdict_word(say.outcome(row)),
                 say.count(variant["parameters"]),
                 say.count(variant["macs"]),
@@ -579,8 +582,8 @@ def levels_table(evidence: say.Evidence, dataset: str, question: Question) -> Ta
             )
         )
     columns = (
-        "level" if question.levels else "label", "n_seeds", "test_accuracy", "difference", "difference_ci", "verdict",
-        "parameters", "macs", "receptive_field", "seconds_per_epoch",
+        "level" if question.levels else "label", "n_seeds", "test_accuracy", "difference", "difference_ci",
+        "new_images_ci", "verdict", "parameters", "macs", "receptive_field", "seconds_per_epoch",
     )  # fmt: skip
     return Table("levels", columns, cells, {"question": question.text, "dataset": dataset})
 

@@ -125,7 +125,13 @@ def test_feature_maps_are_taken_after_normalisation_and_activation():
     from convlab.models import build
     from convlab.specs import Conv
 
-    model = build(Conv(family="conv", filters=[6], batch_norm=True), (8, 8, 1), 3)
-    maps = feature_maps(model, np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8))
-    assert maps.shape == (2, 8, 8, 6)
-    assert maps.min() == 0
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8)
+    for spec in (
+        Conv(family="conv", filters=[6], batch_norm=True),
+        Conv(family="conv", filters=[6]),
+        Conv(family="conv", filters=[6], pooling="average"),
+        Conv(family="conv", filters=[6], batch_norm=True, pooling="none", convolutions_per_block=2),
+    ):
+        maps = feature_maps(build(spec, (8, 8, 1), 3), images)
+        assert maps.shape == (2, 8, 8, 6)
+        assert maps.min() == 0 and maps.max() > 0

@@ -8,7 +8,8 @@ import pytest
 
 from convlab import interpretation as say
 from convlab import results
-from convlab.config import Study, load_study
+from convlab.config import load_study
+from convlab.study import Study
 
 CONFIG = {
     "study": "made_up",

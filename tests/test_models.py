@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from convlab.keras_setup import keras, tf
 from convlab.models import build, optimizer
 from convlab.specs import Conv, Dense, Training
 
@@ -98,6 +99,27 @@ def test_keras_computes_what_the_definition_says(spec, channels):
         layer.set_weights([w + generator.uniform(0.05, 0.3, w.shape) for w in layer.get_weights()])
     images = generator.integers(0, 256, (4, 21, 19, channels), dtype=np.uint8)
     np.testing.assert_allclose(model(images, training=False), forward(model, spec, images), rtol=2e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_exchanging_relu_and_max_pooling_changes_no_bit_of_outputs_and_gradients(batch_norm):
+    """The spec says activation, then pooling; the model pools first. Build the spec's order by hand and compare."""
+    spec = Conv(family="conv", filters=[4], batch_norm=batch_norm)
+    model = build(spec, (8, 8, 1), 3)
+    assert [layer.name for layer in model.layers][-4:-1] == ["pool_1", "activation_1", "flatten"]
+    x = model.get_layer("conv_1")(model.get_layer("rescale")(model.inputs[0]))
+    x = model.get_layer("norm_1")(x) if batch_norm else x
+    x = keras.layers.Flatten()(keras.layers.MaxPooling2D()(keras.layers.ReLU()(x)))
+    literal = keras.Model(model.inputs[0], model.get_layer("dense_output")(x))
+    images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), dtype=np.uint8)
+    found = []
+    for candidate in (model, literal):
+        with tf.GradientTape() as tape:
+            outputs = candidate(images, training=False)
+            loss = tf.reduce_sum(outputs[:, 0])
+        found.append([outputs, *tape.gradient(loss, model.trainable_variables)])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_convolution_is_the_same_detector_at_every_place():

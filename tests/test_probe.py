@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, TINY
-from convlab import probes
+from convlab import probe_findings, probes
 from convlab.config import load_study
 from convlab.errors import UserError
 
@@ -160,3 +160,89 @@ def test_switching_a_probe_on_trains_only_its_own_variants(finished):
     assert {job for job in planned if job.startswith("Probe")} == {
         f"Probe translation of {m} on digits" for m in ("cnn", "dense")
     }
+
+
+LABELS = {"cnn": "CNN", "dense": "Dense"}
+
+
+def permutation_text(lead_lost: tuple, lead_left: tuple, control: tuple) -> str:
+    """What the report says of a permutation probe with these (difference, low, high)."""
+    rows = [
+        {"dataset": "d", "probe": "pixel_permutation", "variant": variant, "reference": reference, "n_seeds": 3,
+         "measure": f"{measure}, pixels shuffled", "difference": value, "ci_low": low, "ci_high": high}
+        for variant, reference, measure, (value, low, high) in (
+            ("cnn", "", "accuracy lost", lead_lost), ("dense", "", "accuracy lost", control),
+            ("cnn", "dense", "lead lost", lead_lost), ("cnn", "dense", "lead left", lead_left),
+        )
+    ]  # fmt: skip
+    curves = pd.DataFrame([probes.point("d", "pixel_permutation", "cnn", "accuracy", "intact", 1.0, [0.9, 0.9, 0.91])])
+    found = probe_findings.findings(curves, pd.DataFrame(rows), LABELS, "d", 0.005)
+    return " ".join(statement.text for statement in found["pixel_permutation"])
+
+
+NOTHING = (0.0, -0.002, 0.002)
+
+
+def test_a_lead_that_shuffling_takes_away_is_told_as_locality_with_its_numbers():
+    text = permutation_text((0.03, 0.025, 0.035), NOTHING, NOTHING)
+    assert "CNN loses +3.00 pp (95 % CI +2.50 to +3.50; n = 3 seeds) of its lead over Dense" in text
+    assert "nothing of practical size is left: these data reward locality" in text
+    assert "as it should be" in text
+
+
+def test_a_lead_that_shuffling_does_not_touch_is_not_told_as_locality():
+    assert "cannot be told" in permutation_text((0.001, -0.02, 0.022), (0.03, 0.02, 0.04), NOTHING)
+    grown = permutation_text((-0.03, -0.04, -0.02), (0.06, 0.05, 0.07), NOTHING)
+    assert "does not rest on which pixels are neighbours" in grown
+    assert "reward locality" not in grown
+
+
+def test_convolution_that_falls_below_the_dense_network_is_told_as_the_worse_choice():
+    assert "convolution is the worse choice" in permutation_text((0.05, 0.04, 0.06), (-0.02, -0.03, -0.01), NOTHING)
+
+
+def test_a_control_that_fails_is_told():
+    assert "It should lose nothing" in permutation_text((0.03, 0.02, 0.04), NOTHING, (0.02, 0.015, 0.025))
+
+
+def test_two_seeds_conclude_nothing():
+    text = permutation_text((0.03, None, None), (0.0, None, None), (0.0, None, None))
+    assert "points only, nothing inferred" in text and "reward" not in text
+
+
+@pytest.mark.parametrize(
+    ("lift", "said"),
+    [(0.2, "makes predictions survive shifts better"), (-0.2, "makes predictions survive shifts worse"), (0, "cannot")],
+)
+def test_translation_is_told_in_either_direction(lift, said):
+    def consistency(variant: str, seed: int) -> float:
+        return 0.6 + (lift + 0.01 * (seed - 2) if variant == "cnn" else 0)
+
+    rows = [
+        {"dataset": "d", "variant": variant, "seed": seed, "axis": axis, "shift": shift,
+         "accuracy": 0.5 if shift else 0.9, "consistency": consistency(variant, seed) if shift else 1.0}
+        for variant in ("cnn", "dense") for seed in (1, 2, 3) for axis in ("h", "v") for shift in (-1, 0, 1)
+    ]  # fmt: skip
+    table = pd.DataFrame(rows)
+    curves, contrasts = probes.translation_curves(table), probes.translation_contrasts(table, [("cnn", "dense")])
+    assert said in probe_findings.findings(curves, contrasts, LABELS, "d", 0.005)["translation"][-1].text
+
+
+def test_sample_efficiency_names_the_size_with_the_widest_lead():
+    plan = load_study({**TINY, "probes": {"sample_efficiency": {"sizes": [10, 50], "steps": 5}}}).plan
+    table = runs(cnn_images_10=[0.5, 0.52, 0.51], dense_images_10=[0.4, 0.41, 0.40], cnn_images_50=[0.8, 0.8, 0.81],
+                 dense_images_50=[0.79, 0.8, 0.8])  # fmt: skip
+    curves, contrasts = (make(table, plan, pd.DataFrame()) for make in (probes.all_curves, probes.all_contrasts))
+    text = probe_findings.findings(curves, contrasts, LABELS, "digits", 0.005)["sample_efficiency"][0].text
+    assert "The lead is widest at 10 images." in text and "10 images: +10.67 pp" in text
+
+
+def test_a_reduced_study_keeps_its_questions_and_shrinks_what_takes_time(tmp_path):
+    from quick import reduced
+
+    config = {**TINY, "datasets": {"fashion_mnist": None, "digits": {"train_images": 300}}, "probes": ["translation"],
+              "training": {"epochs": 15}, "seeds": 5}  # fmt: skip
+    study = load_study(reduced(config))
+    assert study.study == "tiny_quick" and study.seeds == (1, 2) and study.training.epochs == 2
+    assert study.datasets["fashion_mnist"].train_images == 3000 and study.datasets["digits"].train_images == 300
+    assert list(study.plan.questions) == ["kernel", "convolution"] and list(study.plan.probes) == ["translation"]

@@ -45,8 +45,8 @@ from convlab.claims import (
     quantities,
     unit,
 )
-from convlab.config import PlannedClaim
 from convlab.cost import Cost
+from convlab.plan import PlannedClaim
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 Costs = Mapping[tuple[str, str], Cost]

@@ -57,10 +57,14 @@ def feature_maps(model, images: np.ndarray) -> np.ndarray | None:
     layer = first_convolution(model)
     if layer is None:
         return None
-    following = model.layers[model.layers.index(layer) :]
-    last = layer
-    for candidate in following[1:]:
-        if not isinstance(candidate, keras.layers.BatchNormalization | keras.layers.Activation):
-            break
-        last = candidate
-    return np.asarray(keras.Model(model.inputs[0], last.output)(images, training=False), np.float32)
+    place = model.layers.index(layer)
+    following = model.layers[place + 1 : place + 4]
+    last, activation = layer, None
+    if following and isinstance(following[0], keras.layers.BatchNormalization):
+        last = following.pop(0)
+    if following and isinstance(following[0], keras.layers.MaxPooling2D):  # before the activation: see models
+        following.pop(0)
+    if following and isinstance(following[0], keras.layers.Activation):
+        activation = following[0].activation
+    maps = keras.Model(model.inputs[0], last.output)(images, training=False)
+    return np.asarray(activation(maps) if activation else maps, np.float32)

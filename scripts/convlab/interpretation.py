@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from convlab import statistics
-from convlab.config import Plan, Question
+from convlab.plan import Plan, Question
 from convlab.specs import Conv, Dense
 
 Kind = Literal["measured", "assumed", "conjecture", "note"]

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from convlab.config import Study
 from convlab.cost import cost
 from convlab.specs import Run, canonical_json
+from convlab.study import Study
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from convlab import statistics
-from convlab.config import Plan, Probe
+from convlab.plan import Plan, Probe
 
 TRANSLATION_COLUMNS = ["dataset", "variant", "seed", "axis", "shift", "accuracy", "consistency"]
 """One row per run, axis and shift; ``shift`` in pixels, to the right or down; ``consistency`` is the share of images

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from convlab import decisions, statistics
-from convlab.config import Plan, Question
+from convlab.plan import Plan, Question
 
 RUN_COLUMNS = [
     "dataset", "model", "variant", "seed", "parameters", "macs", "receptive_field", "epochs_run", "best_epoch",

@@ -1,0 +1,402 @@
+"""From a study to its plan: variants, runs, questions, probes and claims, and whether all of them can be.
+
+The Snakefile imports it, so it needs nothing beyond pydantic and the standard library.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from convlab.claims import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact, parse, renamed
+from convlab.cost import Cost, ShapeError, cost
+from convlab.errors import UserError
+from convlab.explain import sentence
+from convlab.forms import dataset_form
+from convlab.specs import Conv, Dense, Model, Spec, Training, canonical_json, normalised
+from convlab.study import SLUG, Experiment, Probes, Study
+from convlab.wording import listing, nearest
+
+_models = TypeAdapter(Model)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model after an experiment's override; equal architectures and training share one variant."""
+
+    name: str
+    base: str
+    label: str
+    model: Dense | Conv
+    training: Training
+    probe: str = ""
+    """The probe that this variant is trained for, and nothing else."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of an experiment. ``order`` is its value where levels have an order (for the trend), else None."""
+
+    value: Any
+    label: str
+    variant: str
+    order: float | None
+
+
+@dataclass(frozen=True)
+class Question:
+    """An experiment or a comparison: variants against a reference. ``factor`` is None for a comparison."""
+
+    name: str
+    text: str
+    factor: str | None
+    base: str
+    reference: str
+    levels: tuple[Level, ...] = ()
+    variants: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A probe's models, and for one that trains the variant of each model at each level: (label, order, variant)."""
+
+    models: tuple[str, ...]
+    levels: dict[str, tuple[tuple[str, float, str], ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlannedClaim:
+    """A claim with its rule as a tree, variants under the names that they are trained under. Where every quantity names
+    its dataset it is decided once, for all of them, which ``datasets`` then joins into one name."""
+
+    id: str
+    text: str
+    source: str
+    published: int | float | str | None
+    rule: Rule
+    datasets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study trains and asks. ``aliases`` maps every name of a variant to the one it is trained under."""
+
+    variants: dict[str, Variant]
+    questions: dict[str, Question]
+    costs: dict[tuple[str, str], Cost]
+    aliases: dict[str, str] = field(default_factory=dict)
+    probes: dict[str, Probe] = field(default_factory=dict)
+    claims: dict[str, PlannedClaim] = field(default_factory=dict)
+
+    @property
+    def compared(self) -> dict[str, Variant]:
+        """The variants that the study is about: all but those that only a probe trains."""
+        return {name: variant for name, variant in self.variants.items() if not variant.probe}
+
+    @property
+    def duels(self) -> list[tuple[str, str]]:
+        """(convolutional, dense) base models that a comparison sets against each other, else the first of each."""
+        family = {name: variant.model.family for name, variant in self.variants.items() if name == variant.base}
+        found = [
+            tuple(sorted((variant, question.reference), key=lambda name: family[name] != "conv"))
+            for question in self.questions.values()
+            for variant in question.variants
+            if {family.get(variant), family.get(question.reference)} == {"conv", "dense"}
+        ]
+        if not found and {"conv", "dense"} <= set(family.values()):
+            found = [tuple(next(name for name in family if family[name] == kind) for kind in ("conv", "dense"))]
+        return list(dict.fromkeys(found))
+
+
+def expand(study: Study) -> Plan:
+    variants: dict[str, Variant] = {}
+    identities: dict[str, str] = {}
+    aliases: dict[str, str] = {}
+
+    def add(
+        name: str, base: str, label: str, model: Dense | Conv, training: Training, where: str, probe: str = ""
+    ) -> str:
+        """Register a variant, or find the one that is the same; returns its name."""
+        identity = canonical_json([model.model_dump(exclude={"why", "label"}), training.model_dump()])
+        if identity in identities:
+            return aliases.setdefault(name, identities[identity])
+        if name in variants:
+            raise UserError(f"{where} makes a variant called {name}, which is the name of another; rename one of them")
+        identities[identity] = aliases[name] = name
+        variants[name] = Variant(name, base, label, model, training, probe)
+        return name
+
+    # In sorted order, so that names do not depend on the order of keys, which means nothing.
+    for name, model in sorted(study.models.items()):
+        owner = add(name, name, model.label or name, model, study.training, f"models.{name}")
+        if owner != name:
+            raise UserError(f"models.{name} is the same as models.{owner}; remove one, or change a field")
+
+    questions = {}
+    for name, experiment in sorted(study.experiments.items()):
+        questions[name] = _experiment(study, name, experiment, add)
+    for name, comparison in sorted(study.comparisons.items()):
+        if name in questions:
+            raise UserError(f"comparisons.{name} has the name of an experiment; rename one of them")
+        for key, given in (("variant", comparison.variant), ("reference", comparison.reference)):
+            if given not in aliases:
+                raise UserError(
+                    f"comparisons.{name}.{key} is {given!r}, which is no variant{nearest(given, aliases)}; "
+                    f"there are {listing(aliases)}"
+                )
+        chosen, reference = aliases[comparison.variant], aliases[comparison.reference]
+        if chosen == reference:
+            raise UserError(f"comparisons.{name} compares {chosen} with itself; name two different variants")
+        text = comparison.question or f"Does {variants[chosen].label} beat {variants[reference].label}?"
+        questions[name] = Question(name, text, None, reference, reference, variants=(chosen,))
+
+    probes = _probes(study, Plan(variants, questions, {}), add)
+    costs = _check_architectures(study, variants, questions)
+    return Plan(variants, questions, costs, aliases, probes, _claims(study, aliases, costs))
+
+
+def _probes(study: Study, plan: Plan, add: Any) -> dict[str, Probe]:
+    """Expand the probes that are switched on; ``add`` registers the variants that they train."""
+    compared = dict.fromkeys(name for pair in plan.duels for name in pair)
+    found = {}
+    for name in Probes.model_fields:
+        options = getattr(study.probes, name)
+        if options is None:
+            continue
+        models = getattr(options, "models", None) or tuple(compared or study.models)
+        for model in models:
+            if model not in study.models:
+                raise UserError(
+                    f"probes.{name}.models names {model!r}, which is no model{nearest(model, study.models)}; "
+                    f"there are {listing(study.models)}"
+                )
+        changes: list[tuple[str, str, float, dict[str, Any]]] = []
+        if name == "pixel_permutation":
+            intact = math.inf  # whole images are the largest blocks
+            changes = [("intact", "", intact, {})]
+            for block in sorted(set(options.blocks)):
+                label = "pixels shuffled" if block == 1 else f"{block}×{block} blocks shuffled"
+                changes.append((label, f"shuffled-{block}", block, {"pixel_permutation": block}))
+        elif name == "sample_efficiency":
+            for size in sorted(set(options.sizes), key=lambda size: size or math.inf):
+                label = "all images" if size is None else f"{size:,} images"
+                settings = {"train_size": size, "steps": options.steps}
+                changes.append((label, f"images-{size or 'all'}", size or math.inf, settings))
+        levels = {}
+        for model in models if changes else ():
+            variants = []
+            for label, slug, order, settings in changes:
+                base = plan.variants[model]
+                training = Training.model_validate({**base.training.model_dump(), **settings})
+                text = f"{base.label}, {label}"
+                variant = add(f"{model}-{slug}", model, text, base.model, training, f"probes.{name}", probe=name)
+                variants.append((label, order, variant))
+            levels[model] = tuple(variants)
+        found[name] = Probe(tuple(models), levels)
+    return found
+
+
+def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Question:
+    """Expand one experiment; ``add`` registers its variants."""
+    where = f"experiments.{name}"
+    if experiment.base not in study.models:
+        raise UserError(
+            f"{where}.base is {experiment.base!r}, which is no model{nearest(experiment.base, study.models)}; "
+            f"there are {listing(study.models)}"
+        )
+    base, factor = study.models[experiment.base], experiment.factor
+    model_fields = set(type(base).model_fields) - {"family", "label", "why"}
+    if factor not in model_fields and factor not in Training.model_fields:
+        known = sorted(model_fields | set(Training.model_fields))
+        raise UserError(
+            f"{where}.factor is {factor!r}, which is no field of the {base.family} model {experiment.base} or of "
+            f"training{nearest(factor, known)}; it can be {listing(known)}"
+        )
+
+    def override(value: Any) -> tuple[Dense | Conv, Training]:
+        if factor in model_fields:
+            written = study.written["models"][experiment.base]
+            return _models.validate_python({**written, factor: value}), study.training
+        return base, Training.model_validate({**study.training.model_dump(), factor: value})
+
+    def built(value: Any, key: str) -> tuple[Dense | Conv, Training]:
+        try:
+            return override(value)
+        except ValidationError as error:
+            reason = sentence(error.errors()[0])
+            raise UserError(
+                f"{where}.{key}: {factor} {value!r} is not possible for {experiment.base}: {reason}"
+            ) from None
+
+    levels: list[Level] = []
+    seen: dict[str, Any] = {}
+    chosen = [(f"levels[{number}]", value) for number, value in enumerate(experiment.levels)]
+    if experiment.reference is not None:
+        chosen.append(("reference", experiment.reference))
+    reference = None
+    for key, value in chosen:
+        model, training = built(value, key)
+        spec = model if factor in model_fields else training
+        canonical = getattr(spec, factor)
+        identity = canonical_json([model.model_dump(exclude={"why", "label"}), training.model_dump()])
+        if key == "reference":
+            if identity not in seen:
+                raise UserError(f"{where}.reference {value!r} is not one of the levels; choose one of them")
+            reference = seen[identity]
+            break
+        if identity in seen:
+            raise UserError(f"{where}.levels names {value!r} twice (equal to {seen[identity].value!r}); remove one")
+        label = level_label(factor, canonical)
+        if isinstance(canonical, tuple):
+            canonical = list(canonical)
+        # One value stands for all blocks only where there are as many as in the base model.
+        plain = getattr(base if factor in model_fields else study.training, factor)
+        same_length = not isinstance(plain, tuple) or len(plain) == len(canonical)
+        name_label = level_label(factor, canonical, short=same_length)
+        slug = re.sub(r"[^A-Za-z0-9.]+", "-", name_label.replace("×", "x").replace(", ", "-")).strip("-")
+        variant = add(
+            f"{experiment.base}-{factor}-{slug}",
+            experiment.base,
+            f"{base.label or experiment.base}, {factor.replace('_', ' ')} {label}",
+            model,
+            training,
+            f"{where}.levels",
+        )
+        level = Level(normalised(canonical), label, variant, None)
+        seen[identity] = level
+        levels.append(level)
+    reference = reference or levels[0]
+    orders = _orders([level.value for level in levels])
+    lists = [level.value for level in levels if isinstance(level.value, list)]
+    uniform = all(len(set(values)) == 1 for values in lists) and len({len(values) for values in lists}) <= 1
+    levels = [
+        Level(level.value, level_label(factor, level.value, short=uniform), level.variant, order)
+        for level, order in zip(levels, orders, strict=True)
+    ]
+    text = experiment.question or f"Does {factor.replace('_', ' ')} matter for {base.label or experiment.base}?"
+    others = tuple(level.variant for level in levels if level.variant != reference.variant)
+    return Question(name, text, factor, experiment.base, reference.variant, tuple(levels), others)
+
+
+def level_label(factor: str, value: Any, short: bool = True) -> str:
+    """How a level reads: ``5×5, 3×3`` for kernels, ``on`` for true, ``none`` for nothing.
+
+    ``short`` writes a list of equal values as one of them.
+    """
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None:
+        return "all" if factor == "train_size" else "none"
+    if isinstance(value, list | tuple):
+        parts = [level_label(factor, item) for item in value]
+        return parts[0] if short and len(set(parts)) == 1 else ", ".join(parts) or "none"
+    if isinstance(value, Spec):
+        return " ".join(f"{key} {item}" for key, item in value.model_dump(exclude_defaults=True).items()) or "on"
+    if factor == "kernel_size":
+        return f"{value}×{value}"
+    return f"{value:g}" if isinstance(value, float) else f"{value:,}" if factor == "train_size" else str(value)
+
+
+def _orders(values: list[Any]) -> list[float | None]:
+    """The number that orders each level: itself, or the one place of a per-layer list that varies; else None."""
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return [float(value) for value in values]
+    if all(isinstance(value, list) for value in values) and len({len(value) for value in values}) == 1:
+        columns = [column for column in zip(*values, strict=True) if len(set(column)) > 1]
+        if columns and all(column == columns[0] for column in columns):
+            return _orders(list(columns[0]))
+    return [None] * len(values)
+
+
+def _check_architectures(
+    study: Study, variants: dict[str, Variant], questions: dict[str, Question]
+) -> dict[tuple[str, str], Cost]:
+    costs = {}
+    for dataset, spec in study.datasets.items():
+        shape, classes = dataset_form(dataset, spec)
+        for name, variant in variants.items():
+            try:
+                costs[dataset, name] = cost(variant.model, shape, classes)
+            except ShapeError as error:
+                where = next(
+                    (
+                        f"experiments.{question.name}, level {level.label}"
+                        for question in questions.values()
+                        for level in question.levels
+                        if level.variant == name and name != question.base
+                    ),
+                    f"models.{name}",
+                )
+                raise UserError(
+                    f"{where}: on {dataset} ({shape[0]}×{shape[1]} pixels) {error}; "
+                    "use a smaller window, padding: same, or fewer layers"
+                ) from None
+    return costs
+
+
+def _claims(study: Study, aliases: Mapping[str, str], costs: Mapping[tuple[str, str], Cost]) -> dict[str, PlannedClaim]:
+    """Every claim, its rule parsed and its names found."""
+    claims: dict[str, PlannedClaim] = {}
+    for number, claim in enumerate(study.claims):
+        if not SLUG.fullmatch(claim.id):
+            raise UserError(
+                f"claims[{number}].id is {claim.id!r}: use letters, digits, - and _ only, and begin with a letter or "
+                "digit"
+            )
+        if claim.id in claims:
+            raise UserError(f"claims names {claim.id!r} twice; rename one of them")
+        if claim.dataset is not None and claim.dataset not in study.datasets:
+            raise UserError(
+                f"claims.{claim.id}.dataset is {claim.dataset!r}, which is no dataset of this study"
+                f"{nearest(claim.dataset, study.datasets)}; there are {listing(study.datasets)}"
+            )
+        try:
+            rule = parse(claim.rule)
+            named = _check_names(study, rule, aliases)
+            rule = renamed(rule, aliases)
+            datasets = (claim.dataset,) if claim.dataset else tuple(study.datasets)
+            if None not in named:
+                datasets = (", ".join(sorted(named)),)
+            _check_meaning(rule, datasets, costs)
+        except RuleError as error:
+            raise UserError(f"claims.{claim.id}, character {error.position} of its rule: {error}") from None
+        claims[claim.id] = PlannedClaim(claim.id, claim.text, claim.source, claim.published, rule, datasets)
+    return claims
+
+
+def _check_names(study: Study, rule: Rule, aliases: Mapping[str, str]) -> set[str | None]:
+    """The datasets that a rule's quantities name; RuleError for a name that stands for nothing."""
+    for quantity in rule.quantities:
+        for kind, name, known in (
+            ("quantity", quantity.name, (*EXACT, *MEASURED)),
+            ("variant", quantity.variant, aliases),
+            ("dataset of this study", quantity.dataset, study.datasets),
+        ):
+            if name is not None and name not in known:
+                raise RuleError(
+                    quantity.position, f"{name!r} is no {kind}{nearest(name, known)}; there are {listing(known)}"
+                )
+    return {quantity.dataset for quantity in rule.quantities}
+
+
+def _check_meaning(rule: Rule, datasets: Iterable[str], costs: Mapping[tuple[str, str], Cost]) -> None:
+    """RuleError for a rule that can be read but says nothing."""
+    for link in rule.links:
+        if not link.quantities:
+            raise RuleError(link.position, "compares constants; a claim is about a quantity such as test_accuracy(cnn)")
+        if link.left == link.right:
+            raise RuleError(link.position, "compares a value with itself")
+        if link.relation == "==" and not link.exact:
+            raise RuleError(
+                link.position, "a measured value never equals another exactly; write left ~ right ± tolerance"
+            )
+        for dataset in datasets:
+            for side in filter(is_exact, (link.left, link.right)):
+                try:
+                    evaluate(side, lambda q: Fraction(getattr(costs[q.dataset or dataset, q.variant], q.name)))  # noqa: B023
+                except ZeroDivisionError:
+                    raise RuleError(link.position, "divides by zero") from None

@@ -1,0 +1,283 @@
+"""What a user writes in ``config.yaml``: the study and its parts, as typed and checked models.
+
+The Snakefile imports it, so it needs nothing beyond pydantic and the standard library.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
+
+from convlab.specs import (
+    NUMBER,
+    Dataset,
+    Digits,
+    ImageFolder,
+    Model,
+    Npz,
+    PositiveWhole,
+    Published,
+    Real,
+    Run,
+    Spec,
+    Training,
+    Whole,
+    normalised,
+)
+
+if TYPE_CHECKING:
+    from convlab.plan import Plan
+
+SLUG = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
+TEXTS = {"question", "description", "why", "report"}
+"""Keys that only explain: nothing but the report depends on them."""
+
+KINDS: dict[str, type[Spec]] = {
+    kind: spec
+    for spec in (Published, Digits, ImageFolder, Npz)
+    for kind in spec.model_fields["kind"].annotation.__args__
+}
+"""The spec of each kind of dataset."""
+
+
+def _slug(name: str) -> str:
+    if not SLUG.fullmatch(name):
+        raise ValueError(
+            f"{name!r} names a folder: use letters, digits, - and _ only, and begin with a letter or digit"
+        )
+    return name
+
+
+Slug = Annotated[str, BeforeValidator(str)]
+
+
+class Experiment(Spec):
+    """One factor varied over levels from a base model, everything else fixed."""
+
+    base: Slug = Field(description="The model to vary.")
+    factor: str = Field(description="A field of the model or of `training`.")
+    levels: list[Any] = Field(min_length=2, description="The values that the factor takes.")
+    reference: Any = Field(None, description="The level that the others are compared with; the first when absent.")
+    question: str | None = Field(None, description="What the experiment asks, for the report.")
+
+
+class Comparison(Spec):
+    """Two variants set against each other."""
+
+    variant: Slug
+    reference: Slug
+    question: str | None = Field(None, description="What the comparison asks, for the report.")
+
+
+def _figure(value: Any) -> Any:
+    """A published figure is a number or text; Python would take true for 1, and infinity for a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | None):
+        raise ValueError("should be a number or text")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("should be a finite number or text")
+    return value
+
+
+class Claim(Spec):
+    """A statement fixed before the runs, with the rule that decides it: supported, contradicted or inconclusive."""
+
+    id: Slug = Field(description="Short name, for tables.")
+    text: str = Field(description="The statement in words, for the report.")
+    rule: str = Field(description="What holds if it is true, e.g. test_accuracy(cnn) - test_accuracy(dense) > 0.")
+    source: str = Field("", description="Where it was stated.")
+    published: Annotated[int | float | str | None, BeforeValidator(_figure)] = Field(
+        None, description="The figure stated there, a number or text; nothing is computed from it."
+    )
+    dataset: Slug | None = Field(None, description="The dataset it is about; it is decided on each one when absent.")
+
+
+class Statistics(Spec):
+    """How differences are judged."""
+
+    rope: Annotated[Real, Field(ge=0, lt=1)] = Field(
+        0.005, description="Differences of accuracy within ± this count as none in practice."
+    )
+
+
+Models = Annotated[tuple[Slug, ...] | None, Field(description="Models to probe; those of the comparisons when absent.")]
+
+
+class PixelPermutation(Spec):
+    """Train again with the pixels of all images in another, fixed order: is it the neighbourhood that helps?"""
+
+    blocks: tuple[PositiveWhole, ...] = Field(
+        (1,), min_length=1, description="Side of the blocks that stay whole, pixels; 1 shuffles every pixel."
+    )
+    models: Models = None
+
+
+class Translation(Spec):
+    """Shift the test images, without training again: do predictions survive?"""
+
+    shift: PositiveWhole = Field(4, description="Farthest shift along each axis, pixels.")
+    models: Models = None
+
+
+class SampleEfficiency(Spec):
+    """Train on nested subsets for the same number of steps: who needs fewer images?"""
+
+    sizes: tuple[PositiveWhole | None, ...] = Field(
+        (100, 300, 1000, 3000, 10000, None), min_length=2, description="Numbers of training images; null for all."
+    )
+    steps: PositiveWhole = Field(2000, description="Optimizer steps of every run, whatever its size.")
+    models: Models = None
+
+
+class Described(Spec):
+    """A probe of what every run gives anyway; it has no settings."""
+
+
+class Probes(Spec):
+    """Measurements that test what models assume; a list of names takes their defaults."""
+
+    pixel_permutation: PixelPermutation | None = None
+    translation: Translation | None = None
+    sample_efficiency: SampleEfficiency | None = None
+    receptive_field: Described | None = None
+    calibration: Described | None = None
+
+
+class ReportOptions(Spec):
+    """What the report says about itself."""
+
+    title: str | None = None
+    author: str | None = None
+
+
+class Study(Spec):
+    """One config file."""
+
+    study: str = Field(description="Name of the study and of its folder under results/.")
+    question: str = Field("", description="What the study asks, in one sentence.")
+    description: str = Field("", description="More about it, for the report.")
+    datasets: dict[Slug, Dataset] = Field(min_length=1)
+    seeds: tuple[Annotated[Whole, Field(ge=0)], ...] = Field(
+        (1, 2, 3), description="How many seeds (numbered from 1), or a list of them."
+    )
+    training: Training = Training()
+    models: dict[Slug, Model] = Field(min_length=1)
+    experiments: dict[Slug, Experiment] = Field({})
+    comparisons: dict[Slug, Comparison] = Field({})
+    claims: tuple[Claim, ...] = Field((), description="Statements with rules, decided by what the study finds.")
+    probes: Probes = Probes()
+    statistics: Statistics = Statistics()
+    report: ReportOptions = ReportOptions()
+
+    @field_validator("study")
+    @classmethod
+    def _study_is_a_slug(cls, name: str) -> str:
+        return _slug(name)
+
+    @field_validator("models", "datasets", "experiments", "comparisons", mode="after")
+    @classmethod
+    def _keys_are_slugs(cls, entries: dict) -> dict:
+        for name in entries:
+            _slug(name)
+        return entries
+
+    @field_validator("datasets", mode="before")
+    @classmethod
+    def _dataset_kind_is_its_key(cls, datasets: Any) -> Any:
+        if not isinstance(datasets, Mapping):
+            return datasets
+        return {
+            name: {"kind": name, **(options or {})} if isinstance(options, Mapping | None) else options
+            for name, options in datasets.items()
+        }
+
+    @field_validator("probes", mode="before")
+    @classmethod
+    def _probes_by_name(cls, probes: Any) -> Any:
+        if isinstance(probes, list) and all(isinstance(name, str) for name in probes):
+            return {name: {} for name in probes}
+        if isinstance(probes, Mapping):  # a probe without settings takes its defaults
+            return {name: {} if options is None else options for name, options in probes.items()}
+        return probes
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_of_seeds(cls, seeds: Any) -> Any:
+        if isinstance(seeds, float) and seeds.is_integer():
+            seeds = int(seeds)
+        if isinstance(seeds, int) and not isinstance(seeds, bool):
+            if seeds < 1:
+                raise ValueError(f"asks for {seeds} seeds; a study needs at least one")
+            return tuple(range(1, seeds + 1))
+        return seeds
+
+    @field_validator("seeds", mode="after")
+    @classmethod
+    def _seeds_differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if not seeds:
+            raise ValueError("names no seed; a study needs at least one")
+        for seed in seeds:
+            if seeds.count(seed) > 1:
+                raise ValueError(f"names seed {seed} twice")
+        return tuple(sorted(seeds))
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_what_was_written(cls, data: Any, validate: Any) -> "Study":
+        study = validate(data)
+        if isinstance(data, Mapping):
+            study._written = dict(data)
+        return study
+
+    _written: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @cached_property
+    def plan(self) -> "Plan":
+        """Variants, runs and the questions about them; raises UserError for what cannot be built."""
+        from convlab.plan import expand  # it needs this module
+
+        return expand(self)
+
+    def run(self, dataset: str, variant: str, seed: int) -> Run:
+        """The spec of one run."""
+        chosen = self.plan.variants[variant]
+        return Run(dataset=self.datasets[dataset], model=chosen.model, training=chosen.training, seed=seed)
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The config as it was given, with one spelling for equal numbers and for seeds."""
+        written = {**_numbers(normalised(self._written)), "study": self.study, "seeds": list(self.seeds)}
+        if "claims" in self._written:  # their texts stay as they are, even those that look like numbers
+            written["claims"] = normalised(self._written["claims"])
+        return written
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The config without what only explains: what tables and figures depend on."""
+        return _without_texts(self.written)
+
+
+def _numbers(value: Any) -> Any:
+    """Numbers that YAML left as text (``1e-3``) as numbers, and nothing (``fashion_mnist:``) as an empty mapping."""
+    if isinstance(value, dict):
+        return {
+            key: item if key in TEXTS or key == "label" else {} if item is None else _numbers(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    return normalised(float(value)) if isinstance(value, str) and NUMBER.fullmatch(value) else value
+
+
+def _without_texts(value: Any, names: bool = False) -> Any:
+    """Drop the keys of TEXTS; a model, experiment or dataset that happens to be called so stays (``names``)."""
+    if not isinstance(value, dict):
+        return value
+    named = {"models", "experiments", "comparisons", "datasets"}
+    return {
+        key: _without_texts(item, names=not names and key in named)
+        for key, item in value.items()
+        if names or key not in TEXTS
+    }
