@@ -18,9 +18,7 @@ rule train:
     resources:
         mem_mb=1500,
     params:
-        spec=lambda wildcards: canonical_json(
-            study.run(wildcards.dataset, wildcards.variant, int(wildcards.seed)).identity
-        ),
+        spec=run_spec,
     message:
         "Train {wildcards.variant} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
