@@ -76,6 +76,12 @@ def templates():
     return sorted(os.path.relpath(path) for path in (ROOT / "report").rglob("*") if path.is_file())
 
 
+def training_cost(wildcards):
+    """Priority of a run: long runs first, so that no core is left alone with one at the end."""
+    training = study.plan.variants[wildcards.variant].training
+    return 1 + study.plan.costs[wildcards.dataset, wildcards.variant].macs * training.epochs // 10**6
+
+
 def run_spec(wildcards):
     """The run's spec as canonical JSON.
 

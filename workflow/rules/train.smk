@@ -12,6 +12,7 @@ rule train:
         f"{LOGS}/train/{{dataset}}/{{variant}}/seed-{{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/train/{{dataset}}/{{variant}}/seed-{{seed}}.tsv"
+    priority: training_cost
     conda:
         "../../envs/tensorflow.yaml"
     threads: 1
