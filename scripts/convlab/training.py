@@ -73,13 +73,23 @@ def training_batches(
         return tf.data.Dataset.range(steps).map(lambda step: order[step * batch_size : (step + 1) * batch_size])
 
     shuffled = tf.data.Dataset.from_generator(orders, output_signature=tf.TensorSpec(length, tf.int32))
-    return shuffled.flat_map(batches).map(gather).prefetch(2)
+    return shuffled.flat_map(batches).map(gather).prefetch(2).with_options(pipeline_options())
 
 
 def batches_in_order(images: np.ndarray, labels: np.ndarray | None = None):
     """Large batches in the order given, for validation and prediction."""
     parts = (images,) if labels is None else (images, labels.astype(np.int32))
-    return tf.data.Dataset.from_tensor_slices(parts).batch(EVALUATION_BATCH).prefetch(1)
+    return (
+        tf.data.Dataset.from_tensor_slices(parts).batch(EVALUATION_BATCH).prefetch(1).with_options(pipeline_options())
+    )
+
+
+def pipeline_options():
+    """Options without autotuning: its thread polls ever more slowly and is waited for at the end of ``fit``, in one run
+    of two for up to half of the training time (TensorFlow 2.21, found by sampling the stack of a run that hung)."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 class _Journal(keras.callbacks.Callback):
