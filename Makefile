@@ -35,7 +35,7 @@ run: install  ## run a study to its report (STUDY=studies/x.yaml, CORES=n, GPU=1
 	@$(BIN)/python scripts/plan.py $(STUDY) --brief --cores $(CORES)
 	$(SNAKEMAKE) --configfile $(STUDY) $(ARGS)
 
-quick: install  ## a first look at a study in a few minutes: fewer images and epochs, two seeds
+quick: install  ## a first look at a study: fewer images and epochs, two seeds
 	$(eval QUICK := results/quick/$(notdir $(STUDY)))
 	@$(BIN)/python scripts/quick.py $(STUDY) --output $(QUICK)
 	$(SNAKEMAKE) --configfile $(QUICK) $(ARGS)

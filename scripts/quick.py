@@ -1,4 +1,4 @@
-"""Write a reduced copy of a study, for a first look in a few minutes: fewer images, fewer epochs, two seeds.
+"""Write a reduced copy of a study, for a first look: fewer images, fewer epochs, two seeds.
 
 It keeps every model, experiment, probe and claim, is called <study>_quick, and infers nothing: two seeds are a smoke
 test. `make quick STUDY=...` writes and runs it.

@@ -70,7 +70,7 @@ def _convolutions(x, spec: Conv):
     """Blocks of convolution, batch normalisation and activation, then pooling; then the head.
 
     Before max pooling an activation that never falls is applied after it instead: the result is the same to the last
-    bit, forwards and backwards, and it is computed for a quarter of the values (6 % of a training step).
+    bit, forwards and backwards, and it is computed for a quarter of the values.
     """
     pool = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}
     blocks = zip(spec.filters, spec.kernel_size, spec.strides, spec.pooling, strict=True)

@@ -76,9 +76,9 @@ def training_batches(
     return shuffled.flat_map(batches).map(gather).prefetch(2).with_options(pipeline_options())
 
 
-def batches_in_order(images: np.ndarray, labels: np.ndarray | None = None):
-    """Large batches in the order given, for validation and prediction."""
-    parts = (images,) if labels is None else (images, labels.astype(np.int32))
+def batches_in_order(images: np.ndarray, labels: np.ndarray):
+    """Large batches in the order given, for validation."""
+    parts = (images, labels.astype(np.int32))
     return (
         tf.data.Dataset.from_tensor_slices(parts).batch(EVALUATION_BATCH).prefetch(1).with_options(pipeline_options())
     )
