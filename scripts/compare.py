@@ -334,7 +334,8 @@ def draw(
             [read_arrays(place / f"seed-{seed}" / "predictions.npz")["probabilities"] for seed in finished]
         )
         reliability[labels[name]] = np.mean([metrics.reliability(p, truth) for p in probabilities], axis=0)
-        yield from error_figures(entry, name, labels[name], probabilities, images, truth, classes)
+        confusion = np.array(results.summed_confusion(loaded.evaluations, dataset, name))
+        yield from error_figures(entry, name, labels[name], probabilities, images, truth, classes, confusion)
         features = read_arrays(place / f"seed-{finished[0]}" / "features.npz")
         yield from feature_figures(entry, name, labels[name], finished[0], features, images)
     if reliability:
@@ -345,12 +346,11 @@ def draw(
         )  # fmt: skip
 
 
-def error_figures(entry, name, label, probabilities, images, truth, classes) -> Iterator[dict[str, Any]]:
+def error_figures(entry, name, label, probabilities, images, truth, classes, matrix) -> Iterator[dict[str, Any]]:
     """Confusion, predictions, confident mistakes and disputed images of one variant; each by a rule, none by hand."""
     count = len(probabilities)
     predicted = probabilities.argmax(axis=2)
     mean, right = probabilities.mean(axis=0), (predicted == truth).sum(axis=0)
-    matrix = sum(metrics.confusion_matrix(truth, row, len(classes)) for row in predicted)
     yield entry(
         "errors", f"{name}-confusion", f"Confusion of {label}",
         f"Share of each true class predicted as each class, over {count} seeds; below 0.5 % is left empty.",

@@ -5,7 +5,7 @@ import pytest
 
 from convlab.keras_setup import keras, tf
 from convlab.models import build, optimizer
-from convlab.specs import Conv, Dense, Training
+from convlab.specs import Augmentation, Conv, Dense, Training
 
 
 def convolution(images, kernel, bias, stride: int, padding: str):
@@ -120,6 +120,18 @@ def test_exchanging_relu_and_max_pooling_changes_no_bit_of_outputs_and_gradients
         found.append([outputs, *tape.gradient(loss, model.trainable_variables)])
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_augmentation_changes_what_is_trained_on_and_nothing_that_is_predicted():
+    spec = Conv(family="conv", filters=[4])
+    plain, augmented = (
+        build(spec, (8, 8, 1), 3),
+        build(spec, (8, 8, 1), 3, augmentation=Augmentation(flip="both", shift=2)),
+    )
+    augmented.set_weights(plain.get_weights())
+    images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), dtype=np.uint8)
+    np.testing.assert_array_equal(augmented(images, training=False), plain(images, training=False))
+    assert not np.array_equal(augmented(images, training=True), plain(images, training=True))
 
 
 def test_a_convolution_is_the_same_detector_at_every_place():
