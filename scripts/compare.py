@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
     comparisons = results.comparisons_table(runs, plan, study.statistics.rope, family)
     comparisons = results.with_new_images(comparisons, load_correct(study, folder, loaded))
     claims = results.claims_table(runs, plan, study.statistics.rope, family)
-    trends = results.trends_table(runs, plan)
+    trends, factorials = results.trends_table(runs, plan), results.factorial_table(runs, plan)
     per_class = results.per_class_table(loaded.evaluations, classes)
     chosen = {dataset: results.chosen_variant(variants[variants["probe"] == ""], dataset) for dataset in study.datasets}
     shifts = load_shifts(study, folder)
@@ -85,6 +85,7 @@ def main(argv: list[str] | None = None) -> None:
     write_table(comparisons, output / "comparisons", "Differences to the reference with simultaneous 95 % intervals")
     write_table(claims, output / "claims", "Claims fixed before the runs, and what this study found")
     write_table(trends, output / "trends", "Trends over ordered factors")
+    write_table(factorials, output / "factorials", "Two factors in all combinations: main effects and interactions")
     write_table(per_class, output / "per_class", "Precision, recall and F1 by class, means over seeds")
     write_table(curves, output / "probe_curves", "What the probes measured, over seeds")
     write_table(contrasts, output / "probe_contrasts", "Statistics of the probes, paired by seed")
@@ -261,6 +262,22 @@ def draw(
             "question", f"{question.name}-seeds", "Every seed", every, seeds_figure(names, texts, xlabel),
             question=question.name,
         )  # fmt: skip
+        if question.grid:
+            measured = variants.set_index("variant")
+            cells = [list(row) for row in question.grid.cells]
+            means, spreads = (
+                np.array([measured.loc[row, column].to_numpy(dtype=float) for row in cells])
+                for column in ("test_accuracy_mean", "test_accuracy_sd")
+            )
+            reference = next(
+                (i, row.index(question.reference)) for i, row in enumerate(cells) if question.reference in row
+            )
+            yield entry(
+                "question", f"{question.name}-combinations", "All combinations",
+                "Mean test accuracy and SD over seeds of every combination of both factors; the reference is framed.",
+                charts.combinations(means, spreads, question.grid.factors, question.grid.labels, reference),
+                question=question.name,
+            )  # fmt: skip
         sides = [results.contrast_labels(plan, question, name) for name in rows["variant"]]
         yield entry(
             "question", f"{question.name}-differences", "Differences to the reference",

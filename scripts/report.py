@@ -102,7 +102,7 @@ def load_results(study: Study, folder: Path) -> Results:
     summary = read_json(folder / "compare" / "summary.json")
     tables = {
         name: read_table(folder / "compare" / f"{name}.csv")
-        for name in ("runs", "variants", "comparisons", "claims", "trends", "per_class")
+        for name in ("runs", "variants", "comparisons", "claims", "trends", "factorials", "per_class")
     }
     # What only a probe trained has its own section; everything else is about what the study compares.
     plan = replace(study.plan, variants=study.plan.compared)
@@ -505,15 +505,13 @@ def answer(evidence: say.Evidence, dataset: str, question: Question) -> Answer:
         )
     names = [question.reference, *question.variants]
     counts = sorted({int(evidence.variant(dataset, name)["n_seeds"]) for name in names})
-    trends = evidence.trends
-    trends = trends[(trends["dataset"] == dataset) & (trends["experiment"] == question.name)]
     return Answer(
         question,
         dataset,
         contrasts,
         " to ".join(str(n) for n in (counts[0], counts[-1])) if len(counts) > 1 else str(counts[0]),
         say.count(evidence.test_images[dataset]),
-        list(trends["sentence"]),
+        [row["sentence"] for row in evidence.over_levels(dataset, question.name)],
         levels_table(evidence, dataset, question),
     )
 

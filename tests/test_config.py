@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -193,6 +194,60 @@ def test_every_field_can_be_a_factor():
     assert len({canonical_json(study.run("fashion_mnist", name, 1).identity) for name in study.plan.variants}) == len(
         study.plan.variants
     )
+
+
+GRID = {"base": "cnn", "factors": {"kernel_size": [3, 5], "batch_norm": [False, True]}}
+
+
+def test_two_factors_are_varied_in_all_combinations():
+    study = load_study({**TINY, "comparisons": {}, "experiments": {"both": GRID}})
+    question = study.plan.questions["both"]
+    assert question.grid.factors == ("kernel_size", "batch_norm")
+    assert question.grid.labels == (("3×3", "5×5"), ("off", "on"))
+    assert [level.label for level in question.levels] == [
+        "kernel size 3×3, batch norm off", "kernel size 3×3, batch norm on",
+        "kernel size 5×5, batch norm off", "kernel size 5×5, batch norm on",
+    ]  # fmt: skip
+    assert question.reference == question.grid.cells[0][0] == "cnn", "the model itself is trained once"
+    made = study.plan.variants[question.grid.cells[1][1]].model
+    assert (made.kernel_size, made.batch_norm) == ((5,), True)
+    named = {**GRID, "reference": {"batch_norm": True, "kernel_size": 3}}
+    question = load_study({**TINY, "comparisons": {}, "experiments": {"both": named}}).plan.questions["both"]
+    assert question.reference == question.grid.cells[0][1]
+
+
+def test_a_combination_shares_its_run_with_an_experiment_of_one_factor():
+    one = {"base": "cnn", "factor": "kernel_size", "levels": [3, 5]}
+    plan = load_study({**TINY, "comparisons": {}, "experiments": {"both": GRID, "kernel": one}}).plan
+    assert plan.questions["kernel"].variants == (plan.questions["both"].grid.cells[1][0],)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"factors": None}, "experiments.both has no factor; it needs factor and levels, or factors"),
+        ({"factor": "filters"}, "experiments.both has factors beside factor or levels; keep one way of saying it"),
+        ({"factors": {"kernel_size": [3, 5]}}, "experiments.both varies 1 factors together"),
+        (
+            {"factors": {"kernel_size": [3, 5], "padding": ["same"]}},
+            "experiments.both.factors.padding needs at least 2",
+        ),
+        (
+            {"factors": {"kernel_size": [3, 5], "pading": ["same", "valid"]}},
+            "factors names 'pading', which is no field",
+        ),
+        ({"factors": {"kernel_size": [3, 3.0], "padding": ["same", "valid"]}}, "experiments.both.factors names 3.0"),
+        (
+            {"factors": {"kernel_size": [3, 5], "padding": ["same", "mirror"]}},
+            "experiments.both.factors: kernel_size 3 with padding 'mirror' is not possible for cnn",
+        ),
+        ({"reference": 3}, "experiments.both.reference is 3; it should give a level of kernel_size and batch_norm"),
+        ({"reference": {"kernel_size": 7, "batch_norm": True}}, "is not one of the levels"),
+    ],
+)
+def test_a_wrong_combination_is_explained(change, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        load_study({**TINY, "comparisons": {}, "experiments": {"both": {**GRID, **change}}})
 
 
 def test_names_of_variants_do_not_depend_on_the_order_of_keys():

@@ -98,6 +98,7 @@ def make(accuracies, *, config=None, histories=None, kept=3, confusion=None, val
         comparisons=results.comparisons_table(runs, plan, study.statistics.rope),
         claims=results.claims_table(runs, plan, study.statistics.rope),
         trends=results.trends_table(runs, plan),
+        factorials=results.factorial_table(runs, plan),
         per_class=pd.DataFrame(per_class, columns=["dataset", "variant", "class", "support", "recall", *measures]),
         fits=say.fits_table(shown, dict.fromkeys(shown, kept), dict.fromkeys(shown, validation_images)),
         confidence=pd.DataFrame(
@@ -283,6 +284,25 @@ def test_a_trend_is_quoted_from_its_table():
     evidence = make([around(0.9), around(0.95), around(0.92), around(0.97)], config=three)
     sentence = evidence.trends.iloc[0]["sentence"]
     assert sentence in kernel(evidence)
+
+
+GRID = {
+    "experiments": {"both": {"base": "cnn", "factors": {"kernel_size": [3, 5], "batch_norm": [False, True]}}},
+    "comparisons": {},
+}
+
+
+def test_two_factors_that_help_only_together_interact():
+    evidence = make([around(0.95), around(0.9), [0.952, 0.95, 0.948], around(0.95), around(0.99)], config=GRID)
+    cells = evidence.plan.questions["both"].grid.cells
+    assert [name for row in cells for name in row] == [name for name in evidence.plan.variants if name != "dense"]
+    row = evidence.factorials.set_index("effect").loc["interaction"]
+    assert row["contrast"] == pytest.approx(0.04)
+    assert row["sentence"].startswith("Interaction of kernel size and batch norm: F(1, 6) = ")
+    assert "going from batch norm off to on gains +4.00 pp more at kernel size 5×5 than at 3×3" in row["sentence"]
+    text = text_of(say.factor(evidence, "digits", evidence.plan.questions["both"]))
+    assert row["sentence"] in text
+    assert "Of 4 levels of kernel size × batch norm" in text
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def write_study(folder: Path, config: dict, accuracies, *, classes=None, resumed
     classes = classes or [str(i) for i in range(10)]
     if classes:
         evidence.per_class["class"] = [classes[int(name)] for name in evidence.per_class["class"]]
-    for name in ("runs", "variants", "comparisons", "claims", "trends", "per_class"):
+    for name in ("runs", "variants", "comparisons", "claims", "trends", "factorials", "per_class"):
         write_table(getattr(evidence, name), folder / "compare" / name, name)
     curves, contrasts = probed or (pd.DataFrame(columns=CURVE_COLUMNS), pd.DataFrame(columns=CONTRAST_COLUMNS))
     write_table(curves, folder / "compare" / "probe_curves", "curves")

@@ -21,6 +21,7 @@ from convlab.statistics import (
     crossed_difference,
     dunnett_critical,
     dunnett_p_value,
+    factorial,
     false_discovery,
     format_p,
     holm,
@@ -476,6 +477,55 @@ def test_incomplete_blocks_are_dropped_and_counted():
     result = trend([1, 2, 4], outcomes)
     assert (result.n_blocks, result.n_incomplete) == (2, 1)
     assert replace(result, n_incomplete=0) == trend([1, 2, 4], [outcomes[0], outcomes[2]])
+
+
+RADAR = np.array(
+    [  # operators (blocks) x ground clutter (low, medium, high) x filter type
+        [[90, 86], [102, 87], [114, 93]],
+        [[96, 84], [106, 90], [112, 91]],
+        [[100, 92], [105, 97], [108, 95]],
+        [[92, 81], [96, 80], [98, 83]],
+    ]
+)
+
+
+def test_two_factors_agree_with_a_published_example():
+    # Montgomery, Design and Analysis of Experiments, 8th ed., example 5.6 and table 5.21.
+    found = factorial(RADAR)
+    assert (found.first.df, found.second.df, found.interaction.df) == (2, 1, 2)
+    assert found.interaction.df_residual == 15
+    assert found.first.f_statistic == pytest.approx(15.13, abs=0.005)
+    assert found.second.f_statistic == pytest.approx(96.19, abs=0.005)
+    assert found.interaction.f_statistic == pytest.approx(3.48, abs=0.005)
+    assert found.first.p_value == pytest.approx(0.0003, abs=0.0001)
+    assert 0.05 < found.interaction.p_value < 0.06
+
+
+def test_the_interaction_of_two_by_two_levels_is_the_difference_of_differences():
+    outcomes = RADAR[:, :2]
+    found = factorial(outcomes)
+    gains = outcomes[:, :, 1] - outcomes[:, :, 0]
+    assert found.contrast == pytest.approx((gains[:, 1] - gains[:, 0]).mean())
+    assert found.ci_low < found.contrast < found.ci_high
+    # One degree of freedom: F is the square of t, so that the interval excludes 0 exactly where p < 0.05.
+    assert (found.ci_low > 0 or found.ci_high < 0) == (found.interaction.p_value < 0.05)
+    half = (found.ci_high - found.ci_low) / 2
+    t = found.contrast / half * stats.t.ppf(0.975, found.interaction.df_residual)
+    assert t**2 == pytest.approx(found.interaction.f_statistic)
+
+
+def test_two_factors_leave_out_incomplete_seeds_and_infer_nothing_below_three():
+    lacking = RADAR.astype(float)
+    lacking[0, 1, 1] = np.nan
+    found = factorial(lacking)
+    assert (found.n_blocks, found.n_incomplete) == (3, 1)
+    assert factorial(lacking[:3]).interaction is None
+
+
+def test_equal_outcomes_have_nothing_to_test_the_effects_against():
+    found = factorial(np.full((3, 2, 2), 0.9) + np.array([[0.0, 0.1], [0.2, 0.3]]))
+    assert found.interaction.p_value is None
+    assert found.contrast == pytest.approx(0)
 
 
 @pytest.mark.parametrize(

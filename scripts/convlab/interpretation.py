@@ -67,6 +67,7 @@ class Evidence:
     variants: pd.DataFrame
     comparisons: pd.DataFrame
     trends: pd.DataFrame
+    factorials: pd.DataFrame
     per_class: pd.DataFrame
     fits: pd.DataFrame
     confidence: pd.DataFrame
@@ -85,6 +86,14 @@ class Evidence:
         """The rows of one question's comparisons."""
         rows = self.comparisons
         return rows[(rows["dataset"] == dataset) & (rows["experiment"] == question)].to_dict("records")
+
+    def over_levels(self, dataset: str, question: str) -> list[dict[str, Any]]:
+        """What is said of an experiment as a whole: the trend over ordered levels, or the effects of two factors."""
+        return [
+            row
+            for rows in (self.trends, self.factorials)
+            for row in rows[(rows["dataset"] == dataset) & (rows["experiment"] == question)].to_dict("records")
+        ]
 
     def label(self, name: str) -> str:
         return self.plan.variants[name].label
@@ -487,10 +496,9 @@ def factor(evidence: Evidence, dataset: str, question: Question) -> Finding:
     best = [name for name in means if math.isclose(means[name], top, rel_tol=0, abs_tol=1e-12)]
     statements = [_best_level(question, levels, means, best)]
     statements += _decision(evidence, dataset, question, levels)
-    trends = evidence.trends
-    trends = trends[(trends["dataset"] == dataset) & (trends["experiment"] == question.name)]
-    for row in trends.to_dict("records"):
-        kept = {name: row[name] for name in ("slope", "ci_low", "ci_high", "p_value") if not missing(row[name])}
+    for row in evidence.over_levels(dataset, question.name):
+        measured = ("slope", "f_statistic", "contrast", "ci_low", "ci_high", "p_value")
+        kept = {name: row[name] for name in measured if not missing(row.get(name))}
         statements.append(Statement(row["sentence"], kept))
     if question.reference not in best:
         statements += costs(evidence, dataset, best[0], question.reference)

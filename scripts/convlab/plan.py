@@ -5,9 +5,10 @@ The Snakefile imports it, so it needs nothing beyond pydantic and the standard l
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -48,8 +49,21 @@ class Level:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Two factors in all combinations: their names, the labels of their levels, and ``cells[first][second]``, the
+    variant of each combination."""
+
+    factors: tuple[str, str]
+    labels: tuple[tuple[str, ...], tuple[str, ...]]
+    cells: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class Question:
-    """An experiment or a comparison: variants against a reference. ``factor`` is None for a comparison."""
+    """An experiment or a comparison: variants against a reference.
+
+    ``factor`` is None for a comparison; two factors are named as one, ``a × b``, and have a ``grid``.
+    """
 
     name: str
     text: str
@@ -58,6 +72,7 @@ class Question:
     reference: str
     levels: tuple[Level, ...] = ()
     variants: tuple[str, ...] = ()
+    grid: Grid | None = None
 
 
 @dataclass(frozen=True)
@@ -201,85 +216,111 @@ def _probes(study: Study, plan: Plan, add: Any) -> dict[str, Probe]:
 
 
 def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Question:
-    """Expand one experiment; ``add`` registers its variants."""
+    """Expand one experiment, of one factor or of two in all combinations; ``add`` registers its variants."""
     where = f"experiments.{name}"
     if experiment.base not in study.models:
         raise UserError(
             f"{where}.base is {experiment.base!r}, which is no model{nearest(experiment.base, study.models)}; "
             f"there are {listing(study.models)}"
         )
-    base, factor = study.models[experiment.base], experiment.factor
+    base = study.models[experiment.base]
     model_fields = set(type(base).model_fields) - {"family", "label", "why"}
-    if factor not in model_fields and factor not in Training.model_fields:
-        known = sorted(model_fields | set(Training.model_fields))
-        raise UserError(
-            f"{where}.factor is {factor!r}, which is no field of the {base.family} model {experiment.base} or of "
-            f"training{nearest(factor, known)}; it can be {listing(known)}"
-        )
+    factors = experiment.factors or {experiment.factor: experiment.levels}
+    place = f"{where}.factors" if experiment.factors else f"{where}.levels"
+    for factor in factors:
+        if factor not in model_fields and factor not in Training.model_fields:
+            known = sorted(model_fields | set(Training.model_fields))
+            naming = "factors names" if experiment.factors else "factor is"
+            raise UserError(
+                f"{where}.{naming} {factor!r}, which is no field of the {base.family} model {experiment.base} or of "
+                f"training{nearest(factor, known)}; it can be {listing(known)}"
+            )
 
-    def override(value: Any) -> tuple[Dense | Conv, Training]:
-        if factor in model_fields:
-            written = study.written["models"][experiment.base]
-            return _models.validate_python({**written, factor: value}), study.training
-        return base, Training.model_validate({**study.training.model_dump(), factor: value})
-
-    def built(value: Any, key: str) -> tuple[Dense | Conv, Training]:
+    def built(values: Sequence[Any], key: str) -> tuple[Dense | Conv, Training]:
+        changes = dict(zip(factors, values, strict=True))
+        written = study.written["models"][experiment.base]
+        of_model = {factor: value for factor, value in changes.items() if factor in model_fields}
+        of_training = {factor: value for factor, value in changes.items() if factor not in model_fields}
         try:
-            return override(value)
+            model = _models.validate_python({**written, **of_model}) if of_model else base
+            return model, Training.model_validate({**study.training.model_dump(), **of_training})
         except ValidationError as error:
             reason = sentence(error.errors()[0])
-            raise UserError(
-                f"{where}.{key}: {factor} {value!r} is not possible for {experiment.base}: {reason}"
-            ) from None
+            given = " with ".join(f"{factor} {value!r}" for factor, value in changes.items())
+            raise UserError(f"{where}.{key}: {given} is not possible for {experiment.base}: {reason}") from None
 
-    levels: list[Level] = []
-    seen: dict[str, Any] = {}
-    chosen = [(f"levels[{number}]", value) for number, value in enumerate(experiment.levels)]
+    def identity(model: Dense | Conv, training: Training) -> str:
+        return canonical_json([model.model_dump(exclude={"why", "label"}), training.model_dump()])
+
+    variants: dict[str, str] = {}
+    canonical: dict[str, list[Any]] = {}
+    for number, values in enumerate(product(*factors.values())):
+        model, training = built(values, "factors" if experiment.factors else f"levels[{number}]")
+        key = identity(model, training)
+        if key in canonical:
+            shown, other = (listing(map(repr, given)) for given in (values, canonical[key]))
+            raise UserError(f"{place} names {shown} twice (equal to {other}); remove one")
+        found = [getattr(model if factor in model_fields else training, factor) for factor in factors]
+        found = [list(value) if isinstance(value, tuple) else value for value in found]
+        canonical[key] = found
+        slugs, labels = [], []
+        for factor, value in zip(factors, found, strict=True):
+            # One value stands for all blocks only where there are as many as in the base model.
+            plain = getattr(base if factor in model_fields else study.training, factor)
+            same_length = not isinstance(plain, tuple) or len(plain) == len(value)
+            text = level_label(factor, value, short=same_length).replace("×", "x").replace(", ", "-")
+            slugs.append(f"{factor}-{re.sub(r'[^A-Za-z0-9.]+', '-', text).strip('-')}")
+            labels.append(f"{factor.replace('_', ' ')} {level_label(factor, value)}")
+        label = ", ".join([base.label or experiment.base, *labels])
+        variants[key] = add("-".join([experiment.base, *slugs]), experiment.base, label, model, training, place)
+
+    reference = next(iter(variants))
     if experiment.reference is not None:
-        chosen.append(("reference", experiment.reference))
-    reference = None
-    for key, value in chosen:
-        model, training = built(value, key)
-        spec = model if factor in model_fields else training
-        canonical = getattr(spec, factor)
-        identity = canonical_json([model.model_dump(exclude={"why", "label"}), training.model_dump()])
-        if key == "reference":
-            if identity not in seen:
-                raise UserError(f"{where}.reference {value!r} is not one of the levels; choose one of them")
-            reference = seen[identity]
-            break
-        if identity in seen:
-            raise UserError(f"{where}.levels names {value!r} twice (equal to {seen[identity].value!r}); remove one")
-        label = level_label(factor, canonical)
-        if isinstance(canonical, tuple):
-            canonical = list(canonical)
-        # One value stands for all blocks only where there are as many as in the base model.
-        plain = getattr(base if factor in model_fields else study.training, factor)
-        same_length = not isinstance(plain, tuple) or len(plain) == len(canonical)
-        name_label = level_label(factor, canonical, short=same_length)
-        slug = re.sub(r"[^A-Za-z0-9.]+", "-", name_label.replace("×", "x").replace(", ", "-")).strip("-")
-        variant = add(
-            f"{experiment.base}-{factor}-{slug}",
-            experiment.base,
-            f"{base.label or experiment.base}, {factor.replace('_', ' ')} {label}",
-            model,
-            training,
-            f"{where}.levels",
+        given = experiment.reference
+        if experiment.factors:
+            if not isinstance(given, dict) or set(given) != set(factors):
+                raise UserError(f"{where}.reference is {given!r}; it should give a level of {listing(factors, 'and')}")
+            given = [given[factor] for factor in factors]
+        reference = identity(*built(given if experiment.factors else [given], "reference"))
+        if reference not in variants:
+            raise UserError(f"{where}.reference {experiment.reference!r} is not one of the levels; choose one of them")
+
+    columns = list(zip(*canonical.values(), strict=True))
+    labels = [_labels(factor, column) for factor, column in zip(factors, columns, strict=True)]
+    title = " × ".join(factors)
+    if experiment.factors:
+        named = [
+            ", ".join(f"{factor.replace('_', ' ')} {label}" for factor, label in zip(factors, cell, strict=True))
+            for cell in zip(*labels, strict=True)
+        ]
+        orders: list[float | None] = [None] * len(named)
+        values = [list(cell) for cell in canonical.values()]
+        width = len(columns[0]) // len(next(iter(factors.values())))
+        names = list(variants.values())
+        grid = Grid(
+            tuple(factors),
+            (tuple(labels[0][::width]), tuple(labels[1][:width])),
+            tuple(tuple(names[row : row + width]) for row in range(0, len(names), width)),
         )
-        level = Level(normalised(canonical), label, variant, None)
-        seen[identity] = level
-        levels.append(level)
-    reference = reference or levels[0]
-    orders = _orders([level.value for level in levels])
-    lists = [level.value for level in levels if isinstance(level.value, list)]
-    uniform = all(len(set(values)) == 1 for values in lists) and len({len(values) for values in lists}) <= 1
-    levels = [
-        Level(level.value, level_label(factor, level.value, short=uniform), level.variant, order)
-        for level, order in zip(levels, orders, strict=True)
-    ]
-    text = experiment.question or f"Does {factor.replace('_', ' ')} matter for {base.label or experiment.base}?"
-    others = tuple(level.variant for level in levels if level.variant != reference.variant)
-    return Question(name, text, factor, experiment.base, reference.variant, tuple(levels), others)
+    else:
+        named, orders, values, grid = labels[0], _orders(list(columns[0])), list(columns[0]), None
+    levels = tuple(
+        Level(normalised(value), label, variant, order)
+        for value, label, variant, order in zip(values, named, variants.values(), orders, strict=True)
+    )
+    subject = title.replace("_", " ")
+    text = experiment.question or f"Does {subject} matter for {base.label or experiment.base}?"
+    if experiment.factors and not experiment.question:
+        text = f"Do {' and '.join(factors).replace('_', ' ')} matter for {base.label or experiment.base}, and together?"
+    others = tuple(level.variant for level in levels if level.variant != variants[reference])
+    return Question(name, text, title, experiment.base, variants[reference], levels, others, grid)
+
+
+def _labels(factor: str, values: Sequence[Any]) -> list[str]:
+    """How levels read side by side: a list of equal values as one of them where that is so for all of one length."""
+    lists = [value for value in values if isinstance(value, list)]
+    uniform = all(len(set(value)) == 1 for value in lists) and len({len(value) for value in lists}) <= 1
+    return [level_label(factor, value, short=uniform) for value in values]
 
 
 def level_label(factor: str, value: Any, short: bool = True) -> str:

@@ -26,6 +26,11 @@ TREND_COLUMNS = [
     "sentence",
 ]  # fmt: skip
 
+FACTORIAL_COLUMNS = [
+    "dataset", "experiment", "effect", "n_blocks", "df", "df_residual", "f_statistic", "p_value", "contrast", "ci_low",
+    "ci_high", "sentence",
+]  # fmt: skip
+
 CLAIM_COLUMNS = [
     "claim", "source", "published", "measured", "ci_low", "ci_high", "verdict", "dataset", "text", "rule", "n_seeds",
     "p_value", "p_adjusted", "reason", "quantity", "unit",
@@ -262,6 +267,73 @@ def trends_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows, columns=TREND_COLUMNS)
+
+
+def factorial_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    """Main effects and interaction of every experiment of two factors, by dataset, with seeds as blocks."""
+    rows = []
+    for dataset, group in runs.groupby("dataset", sort=True):
+        wide = group.pivot(index="seed", columns="variant", values=METRIC)
+        for question in plan.questions.values():
+            if question.grid is None:
+                continue
+            cells = [list(row) for row in question.grid.cells]
+            found = statistics.factorial(np.stack([wide[row].to_numpy() for row in cells], axis=1))
+            effects = {
+                question.grid.factors[0]: found.first,
+                question.grid.factors[1]: found.second,
+                "interaction": found.interaction,
+            }
+            for name, effect in effects.items():
+                contrast = found if name == "interaction" else statistics.Factorial(found.n_blocks, found.n_incomplete)
+                rows.append(
+                    {
+                        "dataset": dataset,
+                        "experiment": question.name,
+                        "effect": name,
+                        "n_blocks": found.n_blocks,
+                        "df": effect and effect.df,
+                        "df_residual": effect and effect.df_residual,
+                        "f_statistic": effect and effect.f_statistic,
+                        "p_value": effect and effect.p_value,
+                        "contrast": contrast.contrast,
+                        "ci_low": contrast.ci_low,
+                        "ci_high": contrast.ci_high,
+                        "sentence": factorial_sentence(question, name, effect, contrast),
+                    }
+                )
+    return pd.DataFrame(rows, columns=FACTORIAL_COLUMNS)
+
+
+def factorial_sentence(
+    question: Question, name: str, effect: statistics.Effect | None, found: statistics.Factorial
+) -> str:
+    """An effect of a factorial in words, with its numbers."""
+    first, second = (factor.replace("_", " ") for factor in question.grid.factors)
+    subject = f"Interaction of {first} and {second}" if name == "interaction" else f"Main effect of {_spaced(name)}"
+    if effect is None:
+        return f"{subject}: not tested, with n = {found.n_blocks} complete seeds."
+    if effect.p_value is None:
+        return f"{subject}: not tested, for the seeds do not differ."
+    text = (
+        f"{subject}: F({effect.df}, {effect.df_residual}) = {effect.f_statistic:.2f}, "
+        f"{statistics.format_p(effect.p_value)}, n = {found.n_blocks} seeds"
+    )
+    if found.contrast is not None:
+        (low, high), (before, after) = question.grid.labels
+        text += (
+            f"; going from {second} {before} to {after} gains {statistics.signed(100 * found.contrast, 2)} pp more at "
+            f"{first} {high} than at {low}"
+        )
+        if found.ci_low is not None:
+            text += (
+                f" (95 % CI {statistics.signed(100 * found.ci_low, 2)} to {statistics.signed(100 * found.ci_high, 2)})"
+            )
+    return text + "."
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def trend_sentence(question: Question, found: statistics.Trend) -> str:

@@ -608,6 +608,96 @@ def trend(
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Two factors
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Effect:
+    """An effect of a factorial: F on (df, df_residual) degrees of freedom, None where nothing scatters."""
+
+    df: int
+    df_residual: int
+    f_statistic: float | None
+    p_value: float | None
+
+
+@dataclass(frozen=True)
+class Factorial:
+    """Two factors in all combinations: both main effects and their interaction.
+
+    Attributes:
+        n_blocks: blocks used; ``n_incomplete`` lacked a finite value and were left out.
+        contrast: of 2 × 2 levels, the second factor's effect (last minus first level) at the first factor's last level
+            minus that at its first level, in units of the outcome, with its t interval; else None.
+    """
+
+    n_blocks: int
+    n_incomplete: int
+    first: Effect | None = None
+    second: Effect | None = None
+    interaction: Effect | None = None
+    contrast: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+
+
+def factorial(outcomes: ArrayLike, confidence: float = 0.95) -> Factorial:
+    """Analysis of variance of two crossed factors in randomised complete blocks (Montgomery, Design and Analysis of
+    Experiments, 8th ed. 2013, section 5.6): both factors fixed, a block is a seed, and all effects are tested against
+    the residual, with (ab - 1)(n - 1) degrees of freedom.
+
+    Args:
+        outcomes: shape (blocks, first levels, second levels). A block with a value that is not finite is left out.
+
+    Returns:
+        A Factorial; its effects are None with fewer than ``MIN_SEEDS`` complete blocks.
+
+    Raises:
+        ValueError: the shape does not fit.
+    """
+    _check_fraction("confidence", confidence)
+    y = np.asarray(outcomes, dtype=float)
+    if y.ndim != 3 or min(y.shape[1:]) < 2:
+        raise ValueError(f"outcomes must have shape (blocks, 2 or more, 2 or more), not {y.shape}")
+    complete = np.isfinite(y).all(axis=(1, 2))
+    y = y[complete]
+    n, a, b = y.shape
+    if n < MIN_SEEDS:
+        return Factorial(n, int((~complete).sum()))
+    mean, cells = y.mean(), y.mean(axis=0)
+    rows, columns = cells.mean(axis=1, keepdims=True), cells.mean(axis=0, keepdims=True)
+    df_residual = (a * b - 1) * (n - 1)
+    residual = y - cells - y.mean(axis=(1, 2), keepdims=True) + mean
+    mean_square = float((residual**2).sum()) / df_residual
+    # What rounding leaves of equal values is no scatter.
+    scatters = mean_square > (1e-12 * max(abs(mean), 1e-300)) ** 2
+
+    def effect(deviations: np.ndarray, df: int) -> Effect:
+        if not scatters:
+            return Effect(df, df_residual, None, None)
+        f_statistic = n * float((np.broadcast_to(deviations, (a, b)) ** 2).sum()) / df / mean_square
+        return Effect(df, df_residual, f_statistic, float(stats.f.sf(f_statistic, df, df_residual)))
+
+    contrast = low = high = None
+    if (a, b) == (2, 2):
+        contrast = float(cells[1, 1] - cells[1, 0] - cells[0, 1] + cells[0, 0])
+        if scatters:
+            reach = float(stats.t.ppf((1 + confidence) / 2, df_residual)) * math.sqrt(4 * mean_square / n)
+            low, high = contrast - reach, contrast + reach
+    return Factorial(
+        n,
+        int((~complete).sum()),
+        effect(rows - mean, a - 1),
+        effect(columns - mean, b - 1),
+        effect(cells - rows - columns + mean, (a - 1) * (b - 1)),
+        contrast,
+        low,
+        high,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Beyond this test set, and two trained files
 # ---------------------------------------------------------------------------------------------------------------------
 

@@ -54,14 +54,37 @@ def _slug(name: str) -> str:
 Slug = Annotated[str, BeforeValidator(str)]
 
 
+Levels = Annotated[list[Any], Field(min_length=2)]
+
+
 class Experiment(Spec):
-    """One factor varied over levels from a base model, everything else fixed."""
+    """One factor varied over levels from a base model, everything else fixed; or two, in all combinations."""
 
     base: Slug = Field(description="The model to vary.")
-    factor: str = Field(description="A field of the model or of `training`.")
-    levels: list[Any] = Field(min_length=2, description="The values that the factor takes.")
-    reference: Any = Field(None, description="The level that the others are compared with; the first when absent.")
+    factor: str | None = Field(None, description="A field of the model or of `training`.")
+    levels: Levels | None = Field(None, description="The values that the factor takes.")
+    factors: dict[str, Levels] | None = Field(
+        None, description="Instead of factor and levels: two factors, each with its levels, in all combinations."
+    )
+    reference: Any = Field(
+        None, description="The level that the others are compared with, of two factors both; the first when absent."
+    )
     question: str | None = Field(None, description="What the experiment asks, for the report.")
+
+    @model_validator(mode="after")
+    def _one_factor_or_two(self) -> "Experiment":
+        if self.factors is None and (self.factor is None or self.levels is None):
+            missing = "factor" if self.factor is None else "levels"
+            raise ValueError(f"has no {missing}; it needs factor and levels, or factors: two of them with their levels")
+        if self.factors is not None:
+            if self.factor is not None or self.levels is not None:
+                raise ValueError("has factors beside factor or levels; keep one way of saying it")
+            if len(self.factors) != 2:
+                raise ValueError(
+                    f"varies {len(self.factors)} factors together; that is possible for exactly two, and one is "
+                    "written as factor and levels"
+                )
+        return self
 
 
 class Comparison(Spec):

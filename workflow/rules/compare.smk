@@ -1,6 +1,16 @@
 # Tables and figures over all runs. Its parameter is the config without what only explains, so that a caption does not
 # compute anything again; the files' names follow from it, since thousands of them would not fit a command line.
-COMPARE_TABLES = ["runs", "variants", "comparisons", "claims", "trends", "per_class", "probe_curves", "probe_contrasts"]
+COMPARE_TABLES = [
+    "runs",
+    "variants",
+    "comparisons",
+    "claims",
+    "trends",
+    "factorials",
+    "per_class",
+    "probe_curves",
+    "probe_contrasts",
+]
 
 
 rule compare:

@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from convlab.figures.style import WIDTH, look
+from convlab.figures.style import COLOURS, WIDTH, look
 
 MAX_SERIES = 24
 """Curves drawn at most on one plot; more are thinned to the first ones, and the title says so."""
@@ -103,6 +103,46 @@ def forest(contrasts: pd.DataFrame, labels: Sequence[str], rope: float, looks: S
     axis.set_ylim(len(contrasts) - 0.4, -0.6)
     axis.grid(axis="y", visible=False)
     axis.set_xlabel("Difference of test accuracy, percentage points")
+    return figure
+
+
+def combinations(
+    means: np.ndarray,
+    spreads: np.ndarray,
+    factors: tuple[str, str],
+    labels: tuple[Sequence[str], Sequence[str]],
+    reference: tuple[int, int],
+) -> Figure:
+    """Heat map of mean test accuracy over all combinations of two factors, with SDs over seeds; the reference framed.
+
+    Args:
+        means, spreads: fractions (levels of the first factor, levels of the second), NaN where there is none.
+        factors, labels: names of both factors and of their levels; the first one's go down, the second one's across.
+        reference: row and column of the reference.
+    """
+    rows, columns = means.shape
+    text = np.array(
+        [
+            [
+                "–" if not math.isfinite(mean) else f"{100 * mean:.2f}"
+                + (f"\n± {100 * spread:.2f}" if math.isfinite(spread) else "")
+                for mean, spread in zip(line, spread_line, strict=True)
+            ]
+            for line, spread_line in zip(means, spreads, strict=True)
+        ]
+    )  # fmt: skip
+    figure, axis = plt.subplots(figsize=(min(WIDTH, 2.4 + 1.05 * columns), 1.3 + 0.62 * rows))
+    sns.heatmap(
+        100 * means, ax=axis, annot=text, fmt="", cmap="viridis", linewidths=0.8, linecolor="white",
+        xticklabels=list(labels[1]), yticklabels=list(labels[0]), annot_kws={"fontsize": 8},
+        cbar_kws={"label": "Test accuracy, %"},
+    )  # fmt: skip
+    axis.add_patch(
+        plt.Rectangle((reference[1] + 0.03, reference[0] + 0.03), 0.94, 0.94, fill=False, edgecolor=COLOURS[1], lw=2.5)
+    )
+    axis.set_xlabel(factors[1].replace("_", " ").capitalize())
+    axis.set_ylabel(factors[0].replace("_", " ").capitalize())
+    axis.tick_params(axis="y", labelrotation=0)
     return figure
 
 
