@@ -24,6 +24,9 @@ from convlab.figures import probes as probe_charts
 from convlab.figures import results as charts
 from convlab.figures.style import save, use_style
 from convlab.files import read_arrays, read_json, write_json
+from convlab.i18n import gettext as _
+from convlab.i18n import ngettext, number
+from convlab.plan import field_label
 from convlab.study import Study
 from convlab.tables import write_table
 
@@ -50,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--settings", required=True, type=json.loads, help="the config as JSON, texts may be missing")
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     arguments = parser.parse_args(argv)
-    study, folder = load_study(arguments.settings), arguments.results_dir
+    study, folder = load_study(arguments.settings, for_readers=True), arguments.results_dir
     output, plan = folder / "compare", study.plan
 
     loaded = load_runs(study, folder)
@@ -80,15 +83,15 @@ def main(argv: list[str] | None = None) -> None:
             save(figure.pop("figure"), figures_folder / figure["file"])
             figures.append(figure)
 
-    write_table(runs, output / "runs", "Every run of the study")
-    write_table(variants, output / "variants", "Every variant: mean over seeds with SD, SE and 95 % t interval")
-    write_table(comparisons, output / "comparisons", "Differences to the reference with simultaneous 95 % intervals")
-    write_table(claims, output / "claims", "Claims fixed before the runs, and what this study found")
-    write_table(trends, output / "trends", "Trends over ordered factors")
-    write_table(factorials, output / "factorials", "Two factors in all combinations: main effects and interactions")
-    write_table(per_class, output / "per_class", "Precision, recall and F1 by class, means over seeds")
-    write_table(curves, output / "probe_curves", "What the probes measured, over seeds")
-    write_table(contrasts, output / "probe_contrasts", "Statistics of the probes, paired by seed")
+    write_table(runs, output / "runs", _("Every run of the study"))
+    write_table(variants, output / "variants", _("Every variant: mean over seeds with SD, SE and 95 % t interval"))
+    write_table(comparisons, output / "comparisons", _("Differences to the reference with simultaneous 95 % intervals"))
+    write_table(claims, output / "claims", _("Claims fixed before the runs, and what this study found"))
+    write_table(trends, output / "trends", _("Trends over ordered factors"))
+    write_table(factorials, output / "factorials", _("Two factors in all combinations: main effects and interactions"))
+    write_table(per_class, output / "per_class", _("Precision, recall and F1 by class, means over seeds"))
+    write_table(curves, output / "probe_curves", _("What the probes measured, over seeds"))
+    write_table(contrasts, output / "probe_contrasts", _("Statistics of the probes, paired by seed"))
     write_json(
         output / "summary.json",
         {
@@ -241,11 +244,11 @@ def draw(
             xlabel,
         )
 
-    every = "Each point is one seed, the bar the mean, the line its 95 % t interval."
+    every = _("Each point is one seed, the bar the mean, the line its 95 % t interval.")
     yield entry(
         "overview",
         "accuracy",
-        "Test accuracy of every variant",
+        _("Test accuracy of every variant"),
         every,
         seeds_figure(order, [labels[n] for n in order], ""),
     )
@@ -254,12 +257,12 @@ def draw(
         rows = rows[(rows["dataset"] == dataset) & (rows["experiment"] == question.name)]
         if question.levels:
             names = [level.variant for level in question.levels]
-            texts, xlabel = [level.label for level in question.levels], question.factor.replace("_", " ").capitalize()
+            texts, xlabel = [level.label for level in question.levels], question.subject.capitalize()
         else:
             names = [question.reference, *question.variants]
             texts, xlabel = [labels[name] for name in names], ""
         yield entry(
-            "question", f"{question.name}-seeds", "Every seed", every, seeds_figure(names, texts, xlabel),
+            "question", f"{question.name}-seeds", _("Every seed"), every, seeds_figure(names, texts, xlabel),
             question=question.name,
         )  # fmt: skip
         if question.grid:
@@ -273,16 +276,20 @@ def draw(
                 (i, row.index(question.reference)) for i, row in enumerate(cells) if question.reference in row
             )
             yield entry(
-                "question", f"{question.name}-combinations", "All combinations",
-                "Mean test accuracy and SD over seeds of every combination of both factors; the reference is framed.",
-                charts.combinations(means, spreads, question.grid.factors, question.grid.labels, reference),
+                "question", f"{question.name}-combinations", _("All combinations"),
+                _("Mean test accuracy and SD over seeds of every combination of both factors; the reference is "
+                  "framed."),
+                charts.combinations(
+                    means, spreads, tuple(map(field_label, question.grid.factors)), question.grid.labels, reference
+                ),
                 question=question.name,
             )  # fmt: skip
         sides = [results.contrast_labels(plan, question, name) for name in rows["variant"]]
         yield entry(
-            "question", f"{question.name}-differences", "Differences to the reference",
-            "Points are differences of mean test accuracy, lines simultaneous 95 % intervals; the shaded band is the "
-            f"region of practical equivalence, ± {100 * study.statistics.rope:g} percentage points.",
+            "question", f"{question.name}-differences", _("Differences to the reference"),
+            _("Points are differences of mean test accuracy, lines simultaneous 95 % intervals; the shaded band is the "
+              "region of practical equivalence, ± {rope} percentage points.",
+              rope=number(100 * study.statistics.rope, "g")),
             charts.forest(
                 rows,
                 [f"{variant} − {reference}" for variant, reference in sides],
@@ -303,32 +310,32 @@ def draw(
     histories = {label: frames for label, frames in histories.items() if frames}
     if histories:
         yield entry(
-            "curves", "curves", "Learning curves",
-            "Marked lines: validation, mean over seeds with the range of the seeds shaded; thin lines: training.",
+            "curves", "curves", _("Learning curves"),
+            _("Marked lines: validation, mean over seeds with the range of the seeds shaded; thin lines: training."),
             charts.learning_curves(histories, {labels[name]: looks[name] for name in order}),
         )  # fmt: skip
     yield entry(
-        "costs", "costs", "Accuracy against cost",
-        "Mean test accuracy with the SD over seeds against what a variant costs.",
+        "costs", "costs", _("Accuracy against cost"),
+        _("Mean test accuracy with the SD over seeds against what a variant costs."),
         charts.accuracy_against_costs(variants, [looks[name] for name in order]),
     )  # fmt: skip
 
     drawings = {
         "pixel_permutation": (
-            probe_charts.permutation, "Pixels shuffled",
-            "Test accuracy of models trained and tested on images whose pixels all stand in another, fixed order.",
+            probe_charts.permutation, _("Pixels shuffled"),
+            _("Test accuracy of models trained and tested on images whose pixels all stand in another, fixed order."),
         ),
         "translation": (
-            probe_charts.translation, "Shifted test images",
-            "Means over both axes and directions; no model was trained on shifted images.",
+            probe_charts.translation, _("Shifted test images"),
+            _("Means over both axes and directions; no model was trained on shifted images."),
         ),
         "sample_efficiency": (
-            probe_charts.sample_efficiency, "Fewer training images",
-            "Test accuracy of models trained on nested subsets for the same number of steps.",
+            probe_charts.sample_efficiency, _("Fewer training images"),
+            _("Test accuracy of models trained on nested subsets for the same number of steps."),
         ),
         "receptive_field": (
-            probe_charts.receptive_field, "Receptive field",
-            "Test accuracy of the convolutional variants against what one unit of their last feature map sees.",
+            probe_charts.receptive_field, _("Receptive field"),
+            _("Test accuracy of the convolutional variants against what one unit of their last feature map sees."),
         ),
     }  # fmt: skip
     for name in plan.probes:
@@ -337,8 +344,9 @@ def draw(
         ]
         if name in drawings and len(curves):
             chart, title, caption = drawings[name]
-            interval = "" if name == "receptive_field" else " Lines: 95 % t intervals over seeds."
-            yield entry("probes", f"probe-{name}", title, caption + interval, chart(curves, labels, looks), probe=name)
+            if name != "receptive_field":
+                caption = " ".join([caption, _("Lines: 95 % t intervals over seeds.")])
+            yield entry("probes", f"probe-{name}", title, caption, chart(curves, labels, looks), probe=name)
 
     images, truth = data.load_test(folder / "prepare" / dataset)
     reliability = {}
@@ -357,8 +365,9 @@ def draw(
         yield from feature_figures(entry, name, labels[name], finished[0], features, images)
     if reliability:
         yield entry(
-            "calibration", "calibration", "Calibration",
-            f"Accuracy against confidence in {metrics.CALIBRATION_BINS} bins of equally many images, mean over seeds.",
+            "calibration", "calibration", _("Calibration"),
+            _("Accuracy against confidence in {n} bins of equally many images, mean over seeds.",
+              n=metrics.CALIBRATION_BINS),
             charts.calibration(reliability, {labels[name]: looks[name] for name in order}),
         )  # fmt: skip
 
@@ -369,21 +378,25 @@ def error_figures(entry, name, label, probabilities, images, truth, classes, mat
     predicted = probabilities.argmax(axis=2)
     mean, right = probabilities.mean(axis=0), (predicted == truth).sum(axis=0)
     yield entry(
-        "errors", f"{name}-confusion", f"Confusion of {label}",
-        f"Share of each true class predicted as each class, over {count} seeds; below 0.5 % is left empty.",
+        "errors", f"{name}-confusion", _("Confusion of {label}", label=label),
+        ngettext("Share of each true class predicted as each class, over {n} seed; below 0.5 % is left empty.",
+                 "Share of each true class predicted as each class, over {n} seeds; below 0.5 % is left empty.", count),
         charts.confusion(matrix, classes), variant=name,
     )  # fmt: skip
     kinds = {
         "predictions": (
-            "Predictions", "The first test image of every class; green where most seeds are right.",
+            _("Predictions of {label}", label=label),
+            _("The first test image of every class; green where most seeds are right."),
             np.unique(truth, return_index=True)[1][:EXAMPLES],
         ),
         "mistakes": (
-            "Confident mistakes", "Test images that every seed gets wrong, the surest (mean over seeds) first.",
+            _("Confident mistakes of {label}", label=label),
+            _("Test images that every seed gets wrong, the surest (mean over seeds) first."),
             metrics.confident_mistakes(probabilities, truth, EXAMPLES),
         ),
         "disputed": (
-            "Disputed images", "Test images that some seeds get right and others wrong, the most even splits first.",
+            _("Disputed images of {label}", label=label),
+            _("Test images that some seeds get right and others wrong, the most even splits first."),
             metrics.disputed(probabilities, truth, EXAMPLES),
         ),
     }  # fmt: skip
@@ -391,8 +404,8 @@ def error_figures(entry, name, label, probabilities, images, truth, classes, mat
         titles = examples.prediction_titles(truth[chosen], mean[chosen], classes, right[chosen], count)
         colours = [examples.RIGHT if 2 * n > count else examples.WRONG for n in right[chosen]]
         yield entry(
-            "errors", f"{name}-{kind}", f"{title} of {label}", rule,
-            examples.image_grid(images[chosen], titles, colours, empty="No test image fits the rule."),
+            "errors", f"{name}-{kind}", title, rule,
+            examples.image_grid(images[chosen], titles, colours, empty=_("No test image fits the rule.")),
             variant=name, grid=True, test_images=chosen.tolist(),
         )  # fmt: skip
 
@@ -401,14 +414,15 @@ def feature_figures(entry, name, label, seed, features, images) -> Iterator[dict
     """Learned filters and feature maps of one variant's first finished seed; nothing for a dense model."""
     if "filters" in features:
         yield entry(
-            "features", f"{name}-filters", f"Learned filters of {label}",
-            f"Kernels of the first convolution, seed {seed}, on one scale: red positive, blue negative.",
+            "features", f"{name}-filters", _("Learned filters of {label}", label=label),
+            _("Kernels of the first convolution, seed {seed}, on one scale: red positive, blue negative.", seed=seed),
             examples.filters(features["filters"]), variant=name, grid=True,
         )  # fmt: skip
     if "feature_maps" in features:
         yield entry(
-            "features", f"{name}-maps", f"Feature maps of {label}",
-            f"What the first convolution makes of fixed test images (the first of each class), seed {seed}; one scale.",
+            "features", f"{name}-maps", _("Feature maps of {label}", label=label),
+            _("What the first convolution makes of fixed test images (the first of each class), seed {seed}; one "
+              "scale.", seed=seed),
             examples.feature_maps(images[features["images"]], features["feature_maps"].astype(np.float32)),
             variant=name, grid=True,
         )  # fmt: skip

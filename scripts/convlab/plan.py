@@ -13,11 +13,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from convlab import i18n
 from convlab.claims import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact, parse, renamed
 from convlab.cost import Cost, ShapeError, cost
 from convlab.errors import UserError
 from convlab.explain import sentence
 from convlab.forms import dataset_form
+from convlab.i18n import N_, SOURCE, using
+from convlab.i18n import gettext as _
 from convlab.specs import Conv, Dense, Model, Spec, Training, canonical_json, normalised
 from convlab.study import SLUG, Experiment, Probes, Study
 from convlab.wording import listing, nearest
@@ -73,6 +76,11 @@ class Question:
     levels: tuple[Level, ...] = ()
     variants: tuple[str, ...] = ()
     grid: Grid | None = None
+
+    @property
+    def subject(self) -> str:
+        """How what is varied reads, in the language in use; empty for a comparison."""
+        return " × ".join(map(field_label, self.factor.split(" × "))) if self.factor else ""
 
 
 @dataclass(frozen=True)
@@ -166,7 +174,8 @@ def expand(study: Study) -> Plan:
         chosen, reference = aliases[comparison.variant], aliases[comparison.reference]
         if chosen == reference:
             raise UserError(f"comparisons.{name} compares {chosen} with itself; name two different variants")
-        text = comparison.question or f"Does {variants[chosen].label} beat {variants[reference].label}?"
+        sides = {"variant": variants[chosen].label, "reference": variants[reference].label}
+        text = comparison.question or _("Does {variant} beat {reference}?", **sides)
         questions[name] = Question(name, text, None, reference, reference, variants=(chosen,))
 
     probes = _probes(study, Plan(variants, questions, {}), add)
@@ -192,13 +201,14 @@ def _probes(study: Study, plan: Plan, add: Any) -> dict[str, Probe]:
         changes: list[tuple[str, str, float, dict[str, Any]]] = []
         if name == "pixel_permutation":
             intact = math.inf  # whole images are the largest blocks
-            changes = [("intact", "", intact, {})]
+            changes = [(_("intact"), "", intact, {})]
             for block in sorted(set(options.blocks)):
-                label = "pixels shuffled" if block == 1 else f"{block}×{block} blocks shuffled"
+                blocks = _("{side}×{side} blocks shuffled", side=block)
+                label = _("pixels shuffled") if block == 1 else blocks
                 changes.append((label, f"shuffled-{block}", block, {"pixel_permutation": block}))
         elif name == "sample_efficiency":
             for size in sorted(set(options.sizes), key=lambda size: size or math.inf):
-                label = "all images" if size is None else f"{size:,} images"
+                label = _("all images") if size is None else _("{n} images", n=i18n.number(size, ","))
                 settings = {"train_size": size, "steps": options.steps}
                 changes.append((label, f"images-{size or 'all'}", size or math.inf, settings))
         levels = {}
@@ -268,9 +278,10 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
             # One value stands for all blocks only where there are as many as in the base model.
             plain = getattr(base if factor in model_fields else study.training, factor)
             same_length = not isinstance(plain, tuple) or len(plain) == len(value)
-            text = level_label(factor, value, short=same_length).replace("×", "x").replace(", ", "-")
+            with using(SOURCE):  # folders are called the same in every language
+                text = level_label(factor, value, short=same_length).replace("×", "x").replace(", ", "-")
             slugs.append(f"{factor}-{re.sub(r'[^A-Za-z0-9.]+', '-', text).strip('-')}")
-            labels.append(f"{factor.replace('_', ' ')} {level_label(factor, value)}")
+            labels.append(f"{field_label(factor)} {level_label(factor, value)}")
         label = ", ".join([base.label or experiment.base, *labels])
         variants[key] = add("-".join([experiment.base, *slugs]), experiment.base, label, model, training, place)
 
@@ -290,7 +301,7 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
     title = " × ".join(factors)
     if experiment.factors:
         named = [
-            ", ".join(f"{factor.replace('_', ' ')} {label}" for factor, label in zip(factors, cell, strict=True))
+            ", ".join(f"{field_label(factor)} {label}" for factor, label in zip(factors, cell, strict=True))
             for cell in zip(*labels, strict=True)
         ]
         orders: list[float | None] = [None] * len(named)
@@ -308,10 +319,14 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
         Level(normalised(value), label, variant, order)
         for value, label, variant, order in zip(values, named, variants.values(), orders, strict=True)
     )
-    subject = title.replace("_", " ")
-    text = experiment.question or f"Does {subject} matter for {base.label or experiment.base}?"
-    if experiment.factors and not experiment.question:
-        text = f"Do {' and '.join(factors).replace('_', ' ')} matter for {base.label or experiment.base}, and together?"
+    model, subjects = base.label or experiment.base, [field_label(factor) for factor in factors]
+    if experiment.question:
+        text = experiment.question
+    elif experiment.factors:
+        first, second = subjects
+        text = _("Do {first} and {second} matter for {model}, and together?", first=first, second=second, model=model)
+    else:
+        text = _("Does {factor} matter for {model}?", factor=subjects[0], model=model)
     others = tuple(level.variant for level in levels if level.variant != variants[reference])
     return Question(name, text, title, experiment.base, variants[reference], levels, others, grid)
 
@@ -323,23 +338,38 @@ def _labels(factor: str, values: Sequence[Any]) -> list[str]:
     return [level_label(factor, value, short=uniform) for value in values]
 
 
+WORDS = {
+    N_("none"), N_("max"), N_("average"), N_("horizontal"), N_("vertical"), N_("both"), N_("best"), N_("last"),
+    N_("dense"), N_("conv"),
+}  # fmt: skip
+"""Words of the config that read differently in other languages; names from Keras (``same``, ``adam``) do not."""
+
+
+def field_label(name: str) -> str:
+    """How a field of a model or of the training reads in the language in use: ``kernel_size`` is ``kernel size``."""
+    return _(name.replace("_", " "))
+
+
 def level_label(factor: str, value: Any, short: bool = True) -> str:
     """How a level reads: ``5×5, 3×3`` for kernels, ``on`` for true, ``none`` for nothing.
 
     ``short`` writes a list of equal values as one of them.
     """
     if isinstance(value, bool):
-        return "on" if value else "off"
+        return _("on") if value else _("off")
     if value is None:
-        return "all" if factor == "train_size" else "none"
+        return _("all") if factor == "train_size" else _("none")
     if isinstance(value, list | tuple):
         parts = [level_label(factor, item) for item in value]
-        return parts[0] if short and len(set(parts)) == 1 else ", ".join(parts) or "none"
+        return parts[0] if short and len(set(parts)) == 1 else ", ".join(parts) or _("none")
     if isinstance(value, Spec):
-        return " ".join(f"{key} {item}" for key, item in value.model_dump(exclude_defaults=True).items()) or "on"
+        fields = value.model_dump(exclude_defaults=True)
+        return " ".join(f"{field_label(key)} {level_label(key, item)}" for key, item in fields.items()) or _("on")
     if factor == "kernel_size":
         return f"{value}×{value}"
-    return f"{value:g}" if isinstance(value, float) else f"{value:,}" if factor == "train_size" else str(value)
+    if isinstance(value, int | float):
+        return i18n.number(value, "g" if isinstance(value, float) else "," if factor == "train_size" else "")
+    return _(value) if value in WORDS else str(value)
 
 
 def _orders(values: list[Any]) -> list[float | None]:

@@ -7,10 +7,11 @@ import math
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
+from convlab.i18n import LANGUAGES, SOURCE
 from convlab.specs import (
     NUMBER,
     Dataset,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 SLUG = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
 TEXTS = {"question", "description", "why", "report"}
-"""Keys that only explain: nothing but the report depends on them."""
+"""Keys that only explain: nothing but the report depends on them, the language of the figures apart."""
 
 KINDS: dict[str, type[Spec]] = {
     kind: spec
@@ -173,6 +174,7 @@ class ReportOptions(Spec):
 
     title: str | None = None
     author: str | None = None
+    language: Literal[LANGUAGES] = Field(SOURCE, description="Language of the report, its figures and its sentences.")
 
 
 class Study(Spec):
@@ -278,8 +280,8 @@ class Study(Spec):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The config without what only explains: what tables and figures depend on."""
-        return _without_texts(self.written)
+        """The config without what only explains, but in which language: what tables and figures depend on."""
+        return {**_without_texts(self.written), "report": {"language": self.report.language}}
 
 
 def _numbers(value: Any) -> Any:

@@ -5,6 +5,7 @@ from functools import cache
 
 from snakemake.io import IOFile
 
+from convlab import i18n
 from convlab.code_inputs import code_inputs
 from convlab.config import load_study, read_yaml
 from convlab.errors import UserError
@@ -73,7 +74,14 @@ def translation_tables():
 
 def templates():
     """What the report is made from, beside the tables and figures."""
-    return sorted(os.path.relpath(path) for path in (ROOT / "report").rglob("*") if path.is_file())
+    files = [path for path in (ROOT / "report").rglob("*") if path.is_file()]
+    return sorted(os.path.relpath(path) for path in files if ROOT / "report/locale" not in path.parents)
+
+
+def messages():
+    """The translations into the report's language; English, the language of the source, needs none."""
+    file = i18n.catalogue(study.report.language)
+    return [os.path.relpath(file)] if file else []
 
 
 def training_cost(wildcards):

@@ -8,6 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from convlab.figures.style import WIDTH, look
+from convlab.i18n import gettext as _
+from convlab.i18n import number
 
 
 def permutation(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:
@@ -18,7 +20,7 @@ def permutation(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[
     _lines(axis, curves, labels, looks, lambda order: places[order])
     axis.set_xticks(range(len(levels)), levels["level"])
     axis.set_xlim(-0.3, len(levels) - 0.7)
-    axis.set_ylabel("Test accuracy, %")
+    axis.set_ylabel(_("Test accuracy, %"))
     axis.legend(fontsize=8)
     return figure
 
@@ -26,11 +28,11 @@ def permutation(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[
 def translation(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:
     """Accuracy, and consistency of the predictions, by the distance that the test images are shifted."""
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.1), sharey=True)
-    titles = {"accuracy": "Accuracy, %", "consistency": "Same prediction as unshifted, %"}
+    titles = {"accuracy": _("Accuracy, %"), "consistency": _("Same prediction as unshifted, %")}
     for axis, (measure, title) in zip(axes, titles.items(), strict=True):
         _lines(axis, curves[curves["measure"] == measure], labels, looks, float)
         axis.set_title(title)
-        axis.set_xlabel("Shift, pixels")
+        axis.set_xlabel(_("Shift, pixels"))
         axis.set_xticks(sorted(curves["order"].unique()))
     axes[0].legend(fontsize=8)
     return figure
@@ -44,9 +46,10 @@ def sample_efficiency(curves: pd.DataFrame, labels: Mapping[str, str], looks: Ma
     places = {order: math.log10(order) for order in finite}
     places[math.inf] = max(places.values(), default=0) + 0.5
     _lines(axis, curves, labels, looks, places.__getitem__)
-    axis.set_xticks([places[order] for order in levels["order"]], levels["level"].str.replace(" images", ""))
-    axis.set_xlabel("Training images")
-    axis.set_ylabel("Test accuracy, %")
+    names = [_("all") if math.isinf(order) else number(order, ",.0f") for order in levels["order"]]
+    axis.set_xticks([places[order] for order in levels["order"]], names)
+    axis.set_xlabel(_("Training images"))
+    axis.set_ylabel(_("Test accuracy, %"))
     axis.legend(fontsize=8)
     return figure
 
@@ -58,8 +61,8 @@ def receptive_field(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapp
         style = look(looks[row.variant]) | {"linestyle": "none"}
         spread = 0 if row.sd is None or math.isnan(row.sd) else 100 * row.sd
         axis.errorbar(row.order, 100 * row.mean, yerr=spread, capsize=2, label=labels[row.variant], **style)
-    axis.set_xlabel("Receptive field of the last feature map, pixels")
-    axis.set_ylabel("Test accuracy, % (mean ± SD)")
+    axis.set_xlabel(_("Receptive field of the last feature map, pixels"))
+    axis.set_ylabel(_("Test accuracy, % (mean ± SD)"))
     if len(curves) <= 12:
         axis.legend(fontsize=7.5)
     return figure

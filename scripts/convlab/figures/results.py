@@ -11,6 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from convlab.figures.style import COLOURS, WIDTH, look
+from convlab.i18n import gettext as _
+from convlab.i18n import number, with_unit
+from convlab.statistics import VERDICTS
 
 MAX_SERIES = 24
 """Curves drawn at most on one plot; more are thinned to the first ones, and the title says so."""
@@ -51,12 +54,12 @@ def every_seed(
     if rows:
         axis.set_yticks(range(len(names)), names)
         axis.invert_yaxis()
-        axis.set_xlabel("Test accuracy, %")
+        axis.set_xlabel(_("Test accuracy, %"))
         axis.grid(axis="y", visible=False)
     else:
         axis.set_xticks(range(len(names)), [_wrapped(name) for name in names])
         axis.set_xlim(-0.6, len(names) - 0.4)
-        axis.set_ylabel("Test accuracy, %")
+        axis.set_ylabel(_("Test accuracy, %"))
         axis.set_xlabel(xlabel)
         axis.grid(axis="x", visible=False)
     return figure
@@ -87,7 +90,14 @@ def forest(contrasts: pd.DataFrame, labels: Sequence[str], rope: float, looks: S
         rope: half width of the region, a fraction.
     """
     figure, axis = plt.subplots(figsize=(WIDTH * 0.9, 1.1 + 0.42 * len(contrasts)))
-    axis.axvspan(-100 * rope, 100 * rope, color="#8fa3b0", alpha=0.22, linewidth=0, label=f"± {100 * rope:g} pp")
+    axis.axvspan(
+        -100 * rope,
+        100 * rope,
+        color="#8fa3b0",
+        alpha=0.22,
+        linewidth=0,
+        label=f"± {with_unit(number(100 * rope, 'g'), 'pp')}",
+    )
     axis.axvline(0, color="#555555", linewidth=0.8)
     for place, (row, index) in enumerate(zip(contrasts.itertuples(), looks, strict=True)):
         if row.difference is None or math.isnan(row.difference):
@@ -98,11 +108,11 @@ def forest(contrasts: pd.DataFrame, labels: Sequence[str], rope: float, looks: S
         axis.plot(100 * row.difference, place, marker=style["marker"], color=style["color"], markersize=6)
     axis.set_yticks(
         range(len(contrasts)),
-        [f"{label}\n{verdict}" for label, verdict in zip(labels, contrasts["verdict"], strict=True)],
+        [f"{label}\n{_(VERDICTS[verdict])}" for label, verdict in zip(labels, contrasts["verdict"], strict=True)],
     )
     axis.set_ylim(len(contrasts) - 0.4, -0.6)
     axis.grid(axis="y", visible=False)
-    axis.set_xlabel("Difference of test accuracy, percentage points")
+    axis.set_xlabel(_("Difference of test accuracy, percentage points"))
     return figure
 
 
@@ -124,8 +134,8 @@ def combinations(
     text = np.array(
         [
             [
-                "–" if not math.isfinite(mean) else f"{100 * mean:.2f}"
-                + (f"\n± {100 * spread:.2f}" if math.isfinite(spread) else "")
+                "–" if not math.isfinite(mean) else number(100 * mean, ".2f")
+                + (f"\n± {number(100 * spread, '.2f')}" if math.isfinite(spread) else "")
                 for mean, spread in zip(line, spread_line, strict=True)
             ]
             for line, spread_line in zip(means, spreads, strict=True)
@@ -135,7 +145,7 @@ def combinations(
     sns.heatmap(
         100 * means, ax=axis, annot=text, fmt="", cmap="viridis", linewidths=0.8, linecolor="white",
         xticklabels=list(labels[1]), yticklabels=list(labels[0]), annot_kws={"fontsize": 8},
-        cbar_kws={"label": "Test accuracy, %"},
+        cbar_kws={"label": _("Test accuracy, %")},
     )  # fmt: skip
     axis.add_patch(
         plt.Rectangle((reference[1] + 0.03, reference[0] + 0.03), 0.94, 0.94, fill=False, edgecolor=COLOURS[1], lw=2.5)
@@ -167,9 +177,9 @@ def learning_curves(histories: Mapping[str, Sequence[pd.DataFrame]], looks: Mapp
                 axis.fill_between(
                     spread.index, spread["min"], spread["max"], color=style["color"], alpha=0.12, linewidth=0
                 )
-    for axis, title in zip(axes, ("Loss", "Accuracy, %"), strict=True):
+    for axis, title in zip(axes, (_("Loss"), _("Accuracy, %")), strict=True):
         axis.set_title(title)
-        axis.set_xlabel("Epoch")
+        axis.set_xlabel(_("Epoch"))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False)
@@ -184,9 +194,9 @@ def accuracy_against_costs(variants: pd.DataFrame, looks: Sequence[int]) -> Figu
     """
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.9), sharey=True)
     measures = {
-        "parameters": "Parameters",
-        "macs": "Multiply-accumulates per image",
-        "seconds_per_epoch": "Training time, s per epoch",
+        "parameters": _("Parameters"),
+        "macs": _("Multiply-accumulates per image"),
+        "seconds_per_epoch": _("Training time, s per epoch"),
     }
     for axis, (column, title) in zip(axes, measures.items(), strict=True):
         for row, index in zip(variants.to_dict("records"), looks, strict=True):
@@ -203,7 +213,7 @@ def accuracy_against_costs(variants: pd.DataFrame, looks: Sequence[int]) -> Figu
         axis.set_xlabel(title)
         axis.xaxis.set_major_locator(MaxNLocator(4)) if high <= 8 * low else None
         axis.tick_params(axis="x", labelrotation=30)
-    axes[0].set_ylabel("Test accuracy, %")
+    axes[0].set_ylabel(_("Test accuracy, %"))
     handles, names = axes[0].get_legend_handles_labels()
     if len(names) <= MAX_SERIES:
         figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False)
@@ -234,11 +244,11 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
         linecolor="white",
         xticklabels=list(classes),
         yticklabels=list(classes),
-        cbar_kws={"label": "% of the true class", "shrink": 0.75},
+        cbar_kws={"label": _("% of the true class"), "shrink": 0.75},
         annot_kws={"fontsize": 7.5},
     )
-    axis.set_xlabel("Predicted class")
-    axis.set_ylabel("True class")
+    axis.set_xlabel(_("Predicted class"))
+    axis.set_ylabel(_("True class"))
     axis.tick_params(axis="x", labelrotation=45)
     plt.setp(axis.get_xticklabels(), ha="right", rotation_mode="anchor")
     axis.tick_params(axis="y", labelrotation=0)
@@ -252,14 +262,14 @@ def calibration(curves: Mapping[str, np.ndarray], looks: Mapping[str, int]) -> F
         curves: label -> rows (mean confidence, accuracy, count).
     """
     figure, axis = plt.subplots(figsize=(WIDTH * 0.55, 3.6))
-    axis.plot([0, 100], [0, 100], color="#888888", linewidth=0.8, linestyle="--", label="perfectly calibrated")
+    axis.plot([0, 100], [0, 100], color="#888888", linewidth=0.8, linestyle="--", label=_("perfectly calibrated"))
     for label, rows in list(curves.items())[:MAX_SERIES]:
         axis.plot(100 * rows[:, 0], 100 * rows[:, 1], label=label, linewidth=1.2, markersize=4, **look(looks[label]))
     low = min([100 * rows[:, :2].min() for rows in curves.values()], default=0)
     axis.set_xlim(max(low - 4, 0), 101)
     axis.set_ylim(max(low - 4, 0), 101)
-    axis.set_xlabel("Confidence, %")
-    axis.set_ylabel("Accuracy, %")
+    axis.set_xlabel(_("Confidence, %"))
+    axis.set_ylabel(_("Accuracy, %"))
     axis.legend(loc="best", fontsize=7.5)
     return figure
 

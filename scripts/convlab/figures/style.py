@@ -9,7 +9,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
+from convlab import i18n
 from convlab.files import atomic
 
 # Okabe and Ito's palette without its yellow and black (too faint or too heavy on white); a marker and a dash go with
@@ -54,7 +56,24 @@ def look(index: int) -> dict:
 
 def save(figure: Figure, stem: Path) -> None:
     """Write ``stem``.svg and ``stem``.png, byte-equal for equal figures, and close the figure."""
+    localise(figure)
     for suffix, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
         with atomic(stem.with_name(stem.name + suffix)) as temporary:
             figure.savefig(temporary, metadata=metadata)
     plt.close(figure)
+
+
+class _Ticks(ScalarFormatter):
+    """Matplotlib's plain numbers with the separators of the language in use."""
+
+    def __call__(self, value: float, place: int | None = None) -> str:
+        return i18n.localised(super().__call__(value, place))
+
+
+def localise(figure: Figure) -> None:
+    """Numbers at the axes as the language in use writes them; English is as Matplotlib makes it."""
+    if i18n.language() != i18n.SOURCE:
+        for axes in figure.axes:
+            for axis in (axes.xaxis, axes.yaxis):
+                if type(axis.get_major_formatter()) is ScalarFormatter:
+                    axis.set_major_formatter(_Ticks())
