@@ -34,7 +34,8 @@ from convlab.i18n import N_, NO_BREAK_SPACE, ngettext, number
 from convlab.i18n import gettext as _
 from convlab.plan import Question, field_label, level_label
 from convlab.results import contrast_labels
-from convlab.statistics import MIN_SEEDS, VERDICTS, format_p
+from convlab.sentences import VERDICTS, format_p
+from convlab.statistics import MIN_SEEDS
 from convlab.study import Study
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "report"

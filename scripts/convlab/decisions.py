@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from convlab import statistics
+from convlab import sentences, statistics
 from convlab.claims import (
     FLIPPED,
     Link,
@@ -337,9 +337,9 @@ def _measured_reason(decision: Decision, verdict: Verdict, p_adjusted: float | N
                 ngettext("{n} seed without a value left out", "{n} seeds without a value left out", finding.n_missing)
             )
     if decision.p_value is not None:
-        p_text = _("one-sided {p}", p=statistics.format_p(decision.p_value))
-        if p_adjusted is not None and statistics.format_p(p_adjusted) != statistics.format_p(decision.p_value):
-            p_text = _("{p}, over the study {adjusted}", p=p_text, adjusted=statistics.format_p(p_adjusted))
+        p_text = _("one-sided {p}", p=sentences.format_p(decision.p_value))
+        if p_adjusted is not None and sentences.format_p(p_adjusted) != sentences.format_p(decision.p_value):
+            p_text = _("{p}, over the study {adjusted}", p=p_text, adjusted=sentences.format_p(p_adjusted))
         details.append(p_text)
     if finding.problem:
         where = finding.problem
@@ -399,7 +399,7 @@ def _figure(value: Fraction | float, unit: str) -> str:
     """A measured value in its unit, without naming it."""
     value = float(_real(value) if isinstance(value, Fraction) else value) * _scale(unit)
     decimals = 2 if unit else 4
-    return statistics.signed(value, decimals) if unit == "pp" else number(value, f",.{decimals}f")
+    return sentences.signed(value, decimals) if unit == "pp" else number(value, f",.{decimals}f")
 
 
 def constant_text(value: Fraction, unit: str, signed: bool | None = None) -> str:

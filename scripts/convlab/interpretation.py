@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from convlab import i18n, statistics
+from convlab import i18n, sentences, statistics
 from convlab.i18n import N_, listing, ngettext, with_unit
 from convlab.i18n import gettext as _
 from convlab.plan import Plan, Question
@@ -124,7 +124,7 @@ def percent(value: float | None, decimals: int = 2) -> str:
 
 def points(value: float | None, decimals: int = 2) -> str:
     """A difference of fractions with its sign: 0.0131 is ``+1.31 pp``."""
-    return MISSING if missing(value) else with_unit(statistics.signed(100 * value, decimals), "pp")
+    return MISSING if missing(value) else with_unit(sentences.signed(100 * value, decimals), "pp")
 
 
 def spread(value: float | None, decimals: int = 2) -> str:
@@ -141,7 +141,7 @@ def interval(low: float | None, high: float | None, signed: bool = True) -> str:
     """Limits of an interval: ``−0.87 to +3.50`` (points), or ``92.43 to 98.74`` (percent) without signs."""
     if missing(low) or missing(high):
         return MISSING
-    write = statistics.signed if signed else number
+    write = sentences.signed if signed else number
     return _("{low} to {high}", low=write(100 * low, 2), high=write(100 * high, 2))
 
 
@@ -205,7 +205,7 @@ def contrast_text(row: Mapping[str, Any], seeds: str) -> str:
         parts.append(_("95 % CI {interval}", interval=interval(row["ci_low"], row["ci_high"])))
     parts.append(seeds)
     if not missing(row["p_adjusted"]):
-        parts.append(_("{p} over the study", p=statistics.format_p(row["p_adjusted"])))
+        parts.append(_("{p} over the study", p=sentences.format_p(row["p_adjusted"])))
     return f"{points(row['difference'])} ({'; '.join(parts)})"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convlab import decisions, statistics
+from convlab import decisions, sentences, statistics
 from convlab.i18n import N_, number, with_unit
 from convlab.i18n import gettext as _
 from convlab.plan import Plan, Question, field_label
@@ -199,7 +199,7 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                     "method": contrast.method,
                     "detectable": contrast.detectable,
                     "seeds_to_settle": contrast.seeds_to_settle,
-                    "sentence": statistics.sentence(
+                    "sentence": sentences.sentence(
                         contrast, p_adjusted, verdict, variant_label=label, reference_label=reference
                     ),
                 }
@@ -323,13 +323,13 @@ def factorial_sentence(
     said = {
         "subject": subject,
         "statistic": f"F({effect.df}, {effect.df_residual}) = {number(effect.f_statistic, '.2f')}",
-        "p": statistics.format_p(effect.p_value),
+        "p": sentences.format_p(effect.p_value),
         "n": found.n_blocks,
     }
     if found.contrast is None:
         return _("{subject}: {statistic}, {p}, n = {n} seeds.", **said)
     (low, high), (before, after) = question.grid.labels
-    gain = with_unit(statistics.signed(100 * found.contrast, 2), "pp")
+    gain = with_unit(sentences.signed(100 * found.contrast, 2), "pp")
     said |= {"first": first, "low": low, "high": high, "second": second, "before": before, "after": after}
     if found.ci_low is None:
         return _(
@@ -349,7 +349,7 @@ def factorial_sentence(
 
 def _interval(low: float, high: float) -> str:
     """``95 % CI +2.31 to +3.25`` from limits as fractions, in points."""
-    limits = _("{low} to {high}", low=statistics.signed(100 * low, 2), high=statistics.signed(100 * high, 2))
+    limits = _("{low} to {high}", low=sentences.signed(100 * low, 2), high=sentences.signed(100 * high, 2))
     return _("95 % CI {interval}", interval=limits)
 
 
@@ -357,8 +357,13 @@ def trend_sentence(question: Question, found: statistics.Trend) -> str:
     """The trend in words, with its numbers."""
     factor = question.subject
     if found.slope is None:
-        return _("No trend over {factor}: {reason}", factor=factor, reason=found.note)
-    slope = with_unit(statistics.signed(found.slope * 100, 2), "pp")
+        return _(
+            "No trend over {factor}: a trend needs 3 levels and 2 complete blocks; there are {levels} and {blocks}",
+            factor=factor,
+            levels=found.n_levels,
+            blocks=found.n_blocks,
+        )
+    slope = with_unit(sentences.signed(found.slope * 100, 2), "pp")
     doubling, unit = N_("{slope} per doubling of {factor}"), N_("{slope} per unit of {factor}")
     change = _(doubling if found.slope_per == "doubling" else unit, slope=slope, factor=factor)
     if found.ci_low is not None:
@@ -369,7 +374,7 @@ def trend_sentence(question: Question, found: statistics.Trend) -> str:
         "Test accuracy changes by {change}, n = {n} seeds; Page's trend test {p}.",
         change=change,
         n=found.n_blocks,
-        p=statistics.format_p(found.p_value),
+        p=sentences.format_p(found.p_value),
     )
 
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from convlab.figures.style import COLOURS, WIDTH, look
 from convlab.i18n import gettext as _
 from convlab.i18n import number, with_unit
-from convlab.statistics import VERDICTS
+from convlab.sentences import VERDICTS
 
 MAX_SERIES = 24
 """Curves drawn at most on one plot; more are thinned to the first ones, and the title says so."""
