@@ -392,7 +392,9 @@ def main_table(evidence: say.Evidence, dataset: str) -> list[VariantRow]:
             pixels(row["receptive_field"]),
             mean_and_sd(row),
             mean_interval(row),
-            _("{n} ({diverged} diverged)", n=n, diverged=diverged) if diverged else str(n),
+            ngettext("{finished} ({n} diverged)", "{finished} ({n} diverged)", diverged, finished=n)
+            if diverged
+            else str(n),
             differences.get(row["variant"], say.MISSING),
             say.number(row["test_loss_mean"]),
             say.number(row["ece_mean"]),

@@ -30,7 +30,7 @@ NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 GROUPED_FROM = {"es": 5}
 """Digits from which thousands are set apart, where that is not from four on: Spanish writes 9258, but 22.023."""
 
-_BEFORE_UNIT = re.compile(r"(?<=[\d}]) (?=%|pp\b)")
+_INSIDE_A_FIGURE = re.compile(r"(?<=[\d}]) (?=%|pp\b|px\b)|(?<=±) (?=[\d{])")
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ def _read(language: str) -> _Language:
 
     with catalogue(language).open("rb") as file:
         found = read_po(file, locale=language)
-    for message in found:  # numbers never part from % and pp at the end of a line
+    for message in found:  # figures never part from their signs and units at the end of a line
         texts = message.string if isinstance(message.string, tuple | list) else (message.string,)
-        texts = tuple(_BEFORE_UNIT.sub(NO_BREAK_SPACE, text) for text in texts)
+        texts = tuple(_INSIDE_A_FIGURE.sub(NO_BREAK_SPACE, text) for text in texts)
         message.string = texts if message.pluralizable else texts[0]
     compiled = io.BytesIO()
     write_mo(compiled, found)

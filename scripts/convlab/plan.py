@@ -358,10 +358,10 @@ def level_label(factor: str, value: Any, short: bool = True) -> str:
     if isinstance(value, bool):
         return _("on") if value else _("off")
     if value is None:
-        return _("all") if factor == "train_size" else _("none")
+        return _("all") if factor == "train_size" else i18n.pgettext("setting", "none")
     if isinstance(value, list | tuple):
         parts = [level_label(factor, item) for item in value]
-        return parts[0] if short and len(set(parts)) == 1 else ", ".join(parts) or _("none")
+        return parts[0] if short and len(set(parts)) == 1 else ", ".join(parts) or i18n.pgettext("setting", "none")
     if isinstance(value, Spec):
         fields = value.model_dump(exclude_defaults=True)
         return " ".join(f"{field_label(key)} {level_label(key, item)}" for key, item in fields.items()) or _("on")
