@@ -31,7 +31,7 @@ from convlab.config import load_study
 from convlab.errors import UserError
 from convlab.figures import dataset as data_charts
 from convlab.figures import results as charts
-from convlab.figures.style import localise
+from convlab.figures.style import localise, use_style
 from convlab.files import read_json, write_json
 from convlab.sources import KINDS
 from test_interpretation import CONFIG, FIVE, GRID, around, make, synthetic_runs
@@ -460,6 +460,12 @@ def shown(figure) -> list[str]:
     """Every text of a figure as it is drawn."""
     localise(figure)
     figure.canvas.draw()
+    width, height = figure.get_size_inches() * figure.dpi
+    for axes in figure.axes:
+        for title in (axes.xaxis.label, axes.yaxis.label, axes.title, *filter(None, [figure._suptitle])):
+            box = title.get_window_extent()
+            room = [box.x0 > -1, box.y0 > -1, box.x1 < width + 1, box.y1 < height + 1]
+            assert all(room) or not title.get_text(), f"{title.get_text()!r} does not fit"
     texts = [text.get_text() for text in figure.findobj(plt.Text) if text.get_visible()]
     plt.close(figure)
     return [text for text in texts if text]
@@ -474,6 +480,8 @@ def drawn() -> list[str]:
     history = pd.DataFrame({"epoch": [1, 2], "loss": [0.9, 0.42], "accuracy": [0.5, 0.71], "val_loss": [0.95, 0.5],
                             "val_accuracy": [0.52, 0.69]})  # fmt: skip
     means = np.array([[0.9512, 0.93], [0.94, np.nan]])
+    use_style()
+    image = np.zeros((8, 8, 1), np.uint8)
     figures = [
         charts.every_seed(["CNN"], [np.array([0.9512, 0.9534])], [(0.94, 0.96)], [0], ""),
         charts.forest(rows, ["CNN − Dense"], 0.005, [0]),
@@ -483,7 +491,8 @@ def drawn() -> list[str]:
         charts.confusion(np.eye(3), ["a", "b", "c"]),
         charts.calibration({"CNN": np.array([[0.5, 0.52, 10.0]])}, {"CNN": 0}),
         data_charts.intensities(np.arange(256)[np.newaxis] + 1),
-        data_charts.dimensions(np.zeros((8, 8, 1), np.uint8), 12345, np.array([4, 5]), np.array([3, 8])),
+        data_charts.near_duplicates([(image, image)] * 8, [("a", "b", False)] * 8, 10.0),
+        data_charts.dimensions(image, 12345, np.array([4, 5]), np.array([3, 8])),
         data_charts.class_distribution(["a", "b"], np.array([12345, 900]), np.array([10, 20])),
     ]
     return [text for figure in figures for text in shown(figure)]
