@@ -7,13 +7,15 @@ import argparse
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from convlab import data, metrics, probes, results, statistics
 from convlab.cli import run
@@ -22,8 +24,11 @@ from convlab.errors import UserError
 from convlab.figures import examples
 from convlab.figures import probes as probe_charts
 from convlab.figures import results as charts
+from convlab.figures.results import Series
+from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import save, use_style
-from convlab.files import read_arrays, read_json, write_json
+from convlab.files import read_arrays, read_json, write_json, write_text
+from convlab.plan import Plan, Question
 from convlab.study import Study
 from convlab.tables import write_table
 
@@ -76,9 +81,8 @@ def main(argv: list[str] | None = None) -> None:
     figures = []
     tables = results.Tables(runs, variants, comparisons, trends, per_class, curves)
     for dataset in study.datasets:
-        for figure in draw(study, dataset, tables, loaded, folder, classes[dataset], chosen[dataset]):
-            save(figure.pop("figure"), figures_folder / figure["file"])
-            figures.append(figure)
+        for drawing in draw(study, dataset, tables, loaded, folder, classes[dataset], chosen[dataset]):
+            figures.append(drawing.save(figures_folder))
 
     write_table(runs, output / "runs", "Every run of the study")
     write_table(variants, output / "variants", "Every variant: mean over seeds with SD, SE and 95 % t interval")
@@ -194,6 +198,38 @@ def distinct(values: Iterator[Mapping]) -> list[Mapping]:
     return list({json.dumps(value, sort_keys=True): value for value in values}.values())
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with what the report says about it, the numbers that it shows, and its images for the page."""
+
+    dataset: str
+    section: str
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+    numbers: pd.DataFrame | None = None
+    images: Sequence[Group] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write the figure's files and return its entry in summary.json."""
+        file = f"{self.dataset}-{self.name}"
+        save(self.figure, folder / file)
+        if self.numbers is not None:
+            write_text(folder / f"{file}.csv", self.numbers.to_csv(index=False, lineterminator="\n"))
+        return {
+            "file": file,
+            "section": self.section,
+            "dataset": self.dataset,
+            "title": self.title,
+            "caption": self.caption,
+            "numbers": self.numbers is not None,
+            "tiles": write_sprite(self.images, folder / f"{file}.tiles.png") if self.images else None,
+            **self.about,
+        }
+
+
 def draw(
     study: Study,
     dataset: str,
@@ -202,14 +238,16 @@ def draw(
     folder: Path,
     classes: list[str],
     chosen: str | None,
-) -> Iterator[dict[str, Any]]:
-    """Every figure of one dataset with what the report says about it: file, section, title, caption."""
+) -> Iterator[Drawing]:
+    """Every figure of one dataset."""
+    drawing = partial(Drawing, dataset)
     plan = study.plan
     variants = tables.variants[(tables.variants["dataset"] == dataset) & (tables.variants["probe"] == "")]
     runs = tables.runs[tables.runs["dataset"] == dataset]
     order = list(variants["variant"])
-    looks = {name: position for position, name in enumerate(order)}
+    looks = {name: position for position, name in enumerate(plan.compared)}  # on every dataset the same
     labels = dict(zip(variants["variant"], variants["label"], strict=True))
+    series = {name: Series(name, labels[name], looks[name]) for name in order}
     # Below three runs the points are shown and nothing is inferred.
     intervals = {
         row.variant: (row.test_accuracy_ci_low, row.test_accuracy_ci_high)
@@ -217,103 +255,147 @@ def draw(
         else (None, None)
         for row in variants.itertuples()
     }
-    accuracies = {
-        name: group.sort_values("seed")["test_accuracy"].to_numpy() for name, group in runs.groupby("variant")
+    measured = {
+        name: dict(zip(group["seed"], group["test_accuracy"], strict=True))
+        for name, group in runs.sort_values("seed").groupby("variant")
     }
 
-    def entry(section: str, name: str, title: str, caption: str, figure: Any, **more: Any) -> dict[str, Any]:
+    def every_seed(shown: Sequence[Series], xlabel: str = "") -> dict[str, Any]:
+        names = [one.variant for one in shown]
+        columns = ["variant", "seed", "val_accuracy", "test_accuracy", "test_loss", "status"]
         return {
-            "file": f"{dataset}-{name}",
-            "section": section,
-            "dataset": dataset,
-            "title": title,
-            "caption": caption,
-            "figure": figure,
-            **more,
+            "figure": charts.every_seed(shown, [measured[n] for n in names], [intervals[n] for n in names], xlabel),
+            "numbers": runs[runs["variant"].isin(names)].sort_values(["variant", "seed"])[columns],
         }
 
-    def seeds_figure(names: list[str], texts: list[str], xlabel: str) -> Any:
-        return charts.every_seed(
-            texts,
-            [accuracies[name] for name in names],
-            [intervals[name] for name in names],
-            [looks[name] for name in names],
-            xlabel,
-        )
+    def costs(names: Sequence[str]) -> dict[str, Any]:
+        rows = variants[variants["variant"].isin(names)]
+        columns = [
+            "variant", "label", "parameters", "macs", "receptive_field", "seconds_per_epoch", "n_seeds",
+            "test_accuracy_mean", "test_accuracy_sd",
+        ]  # fmt: skip
+        figure = charts.accuracy_against_costs(rows, [series[name] for name in rows["variant"]])
+        return {"figure": figure, "numbers": rows[columns]}
 
     every = "Each point is one seed, the bar the mean, the line its 95 % t interval."
-    yield entry(
-        "overview",
-        "accuracy",
-        "Test accuracy of every variant",
-        every,
-        seeds_figure(order, [labels[n] for n in order], ""),
-    )
+    against = "Mean test accuracy with the SD over seeds against what a variant costs."
+    title = "Test accuracy of every variant"
+    yield drawing("overview", "accuracy", title, every, **every_seed(list(series.values())))
     for question in plan.questions.values():
+        about = {"question": question.name}
         rows = tables.comparisons
         rows = rows[(rows["dataset"] == dataset) & (rows["experiment"] == question.name)]
+        names, xlabel = [question.reference, *question.variants], ""
+        shown = [series[name] for name in names]
         if question.levels:
-            names = [level.variant for level in question.levels]
-            texts, xlabel = [level.label for level in question.levels], question.factor.replace("_", " ").capitalize()
-        else:
-            names = [question.reference, *question.variants]
-            texts, xlabel = [labels[name] for name in names], ""
-        yield entry(
-            "question", f"{question.name}-seeds", "Every seed", every, seeds_figure(names, texts, xlabel),
-            question=question.name,
-        )  # fmt: skip
-        if question.grid:
-            measured = variants.set_index("variant")
-            cells = [list(row) for row in question.grid.cells]
-            means, spreads = (
-                np.array([measured.loc[row, column].to_numpy(dtype=float) for row in cells])
-                for column in ("test_accuracy_mean", "test_accuracy_sd")
-            )
-            reference = next(
-                (i, row.index(question.reference)) for i, row in enumerate(cells) if question.reference in row
-            )
-            yield entry(
-                "question", f"{question.name}-combinations", "All combinations",
-                "Mean test accuracy and SD over seeds of every combination of both factors; the reference is framed.",
-                charts.combinations(means, spreads, question.grid.factors, question.grid.labels, reference),
-                question=question.name,
-            )  # fmt: skip
+            names, xlabel = [level.variant for level in question.levels], question.factor.replace("_", " ").capitalize()
+            shown = [replace(series[level.variant], label=level.label) for level in question.levels]
+        yield drawing(
+            "question", f"{question.name}-seeds", "Every seed", every, **every_seed(shown, xlabel), about=about
+        )
         sides = [results.contrast_labels(plan, question, name) for name in rows["variant"]]
-        yield entry(
+        pairs = [
+            Series(name, f"{variant} − {reference}", looks[name])
+            for name, (variant, reference) in zip(rows["variant"], sides, strict=True)
+        ]
+        yield drawing(
             "question", f"{question.name}-differences", "Differences to the reference",
             "Points are differences of mean test accuracy, lines simultaneous 95 % intervals; the shaded band is the "
             f"region of practical equivalence, ± {100 * study.statistics.rope:g} percentage points.",
-            charts.forest(
-                rows,
-                [f"{variant} − {reference}" for variant, reference in sides],
-                study.statistics.rope,
-                [looks[name] for name in rows["variant"]],
-            ),
-            question=question.name,
+            charts.forest(rows, pairs, study.statistics.rope),
+            rows[["variant", "reference", "n_seeds", "difference", "ci_low", "ci_high", "p_adjusted", "verdict"]],
+            about=about,
         )  # fmt: skip
+        if question.grid:
+            yield drawing(
+                "question", f"{question.name}-combinations", "All combinations",
+                "Mean test accuracy and SD over seeds of every combination of both factors; the reference is framed.",
+                combinations(question, variants), about=about,
+            )  # fmt: skip
+        yield drawing(
+            "question", f"{question.name}-costs", "Accuracy against cost", against, **costs(names), about=about
+        )
 
-    histories = {
-        labels[name]: [
-            pd.read_csv(folder / "train" / dataset / name / f"seed-{seed}" / "history.csv")
-            for seed in study.seeds
-            if loaded.runs[dataset, name, seed]["epochs_run"]
-        ]
-        for name in order
-    }
-    histories = {label: frames for label, frames in histories.items() if frames}
-    if histories:
-        yield entry(
+    histories = read_histories(study, dataset, loaded, folder)
+    if not histories.empty:
+        grouped = dict(list(histories.groupby("variant")))
+        yield drawing(
             "curves", "curves", "Learning curves",
             "Marked lines: validation, mean over seeds with the range of the seeds shaded; thin lines: training.",
-            charts.learning_curves(histories, {labels[name]: looks[name] for name in order}),
+            charts.learning_curves([
+                (series[name], grouped[name].drop(columns="variant")) for name in order if name in grouped
+            ]),
+            histories,
         )  # fmt: skip
-    yield entry(
-        "costs", "costs", "Accuracy against cost",
-        "Mean test accuracy with the SD over seeds against what a variant costs.",
-        charts.accuracy_against_costs(variants, [looks[name] for name in order]),
-    )  # fmt: skip
+    yield drawing("costs", "costs", "Accuracy against cost", against, **costs(order))
+    yield from probe_drawings(plan, drawing, tables.probe_curves, labels, looks)
 
-    drawings = {
+    images, truth = data.load_test(folder / "prepare" / dataset)
+    reliability = []
+    for name in detailed(study, chosen):
+        finished = [seed for seed in study.seeds if loaded.runs[dataset, name, seed]["status"] == "finished"]
+        if not finished:
+            continue
+        place = folder / "evaluate" / dataset / name
+        probabilities = np.stack(
+            [read_arrays(place / f"seed-{seed}" / "predictions.npz")["probabilities"] for seed in finished]
+        )
+        mean = np.mean([metrics.reliability(p, truth) for p in probabilities], axis=0)
+        reliability.append((series[name], mean))
+        confusion = np.array(results.summed_confusion(loaded.evaluations, dataset, name))
+        yield from error_drawings(drawing, series[name], probabilities, images, truth, classes, confusion)
+        features = read_arrays(place / f"seed-{finished[0]}" / "features.npz")
+        yield from feature_drawings(drawing, series[name], finished[0], features, images, truth, classes)
+    if len(reliability) > 1:
+        recalls = tables.per_class[tables.per_class["dataset"] == dataset]
+        shown = [one for one, _ in reliability]
+        recalls = recalls[recalls["variant"].isin([one.variant for one in shown])]
+        yield drawing(
+            "errors", "recall", "Recall of every class", "Share of the test images of each class that are found.",
+            charts.recall_by_class(recalls, shown, classes),
+            recalls[["variant", "class", "support", "recall", "recall_sd"]],
+        )  # fmt: skip
+    if reliability:
+        yield drawing(
+            "calibration", "calibration", "Calibration",
+            f"Accuracy against confidence in {metrics.CALIBRATION_BINS} bins of equally many images, mean over seeds.",
+            charts.calibration(reliability),
+            pd.concat(
+                pd.DataFrame(rows, columns=["confidence", "accuracy", "images"]).assign(variant=one.variant)
+                for one, rows in reliability
+            ),
+        )  # fmt: skip
+
+
+def combinations(question: Question, variants: pd.DataFrame) -> Figure:
+    """The heat map of an experiment of two factors."""
+    measured = variants.set_index("variant")
+    cells = [list(row) for row in question.grid.cells]
+    means, spreads = (
+        np.array([measured.loc[row, column].to_numpy(dtype=float) for row in cells])
+        for column in ("test_accuracy_mean", "test_accuracy_sd")
+    )
+    reference = next((i, row.index(question.reference)) for i, row in enumerate(cells) if question.reference in row)
+    return charts.combinations(means, spreads, question.grid.factors, question.grid.labels, reference)
+
+
+def read_histories(study: Study, dataset: str, loaded: Loaded, folder: Path) -> pd.DataFrame:
+    """The history of every compared run that finished an epoch: variant, seed, epoch, losses and accuracies."""
+    parts = [
+        pd.read_csv(folder / "train" / dataset / name / f"seed-{seed}" / "history.csv").assign(variant=name, seed=seed)
+        for name in study.plan.compared
+        for seed in study.seeds
+        if loaded.runs[dataset, name, seed]["epochs_run"]
+    ]
+    columns = ["variant", "seed", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def probe_drawings(
+    plan: Plan, drawing: Any, curves: pd.DataFrame, labels: Mapping, looks: Mapping
+) -> Iterator[Drawing]:
+    """A figure of each probe that measured something on the drawing's dataset."""
+    charted = {
         "pixel_permutation": (
             probe_charts.permutation, "Pixels shuffled",
             "Test accuracy of models trained and tested on images whose pixels all stand in another, fixed order.",
@@ -332,46 +414,33 @@ def draw(
         ),
     }  # fmt: skip
     for name in plan.probes:
-        curves = tables.probe_curves[
-            (tables.probe_curves["probe"] == name) & (tables.probe_curves["dataset"] == dataset)
-        ]
-        if name in drawings and len(curves):
-            chart, title, caption = drawings[name]
+        rows = curves[(curves["probe"] == name) & (curves["dataset"] == drawing.args[0])]
+        if name in charted and len(rows):
+            chart, title, caption = charted[name]
             interval = "" if name == "receptive_field" else " Lines: 95 % t intervals over seeds."
-            yield entry("probes", f"probe-{name}", title, caption + interval, chart(curves, labels, looks), probe=name)
-
-    images, truth = data.load_test(folder / "prepare" / dataset)
-    reliability = {}
-    for name in detailed(study, chosen):
-        finished = [seed for seed in study.seeds if loaded.runs[dataset, name, seed]["status"] == "finished"]
-        if not finished:
-            continue
-        place = folder / "evaluate" / dataset / name
-        probabilities = np.stack(
-            [read_arrays(place / f"seed-{seed}" / "predictions.npz")["probabilities"] for seed in finished]
-        )
-        reliability[labels[name]] = np.mean([metrics.reliability(p, truth) for p in probabilities], axis=0)
-        confusion = np.array(results.summed_confusion(loaded.evaluations, dataset, name))
-        yield from error_figures(entry, name, labels[name], probabilities, images, truth, classes, confusion)
-        features = read_arrays(place / f"seed-{finished[0]}" / "features.npz")
-        yield from feature_figures(entry, name, labels[name], finished[0], features, images)
-    if reliability:
-        yield entry(
-            "calibration", "calibration", "Calibration",
-            f"Accuracy against confidence in {metrics.CALIBRATION_BINS} bins of equally many images, mean over seeds.",
-            charts.calibration(reliability, {labels[name]: looks[name] for name in order}),
-        )  # fmt: skip
+            figure = chart(rows, labels, looks)
+            yield drawing("probes", f"probe-{name}", title, caption + interval, figure, rows, about={"probe": name})
 
 
-def error_figures(entry, name, label, probabilities, images, truth, classes, matrix) -> Iterator[dict[str, Any]]:
+def error_drawings(
+    drawing: Any,
+    one: Series,
+    probabilities: np.ndarray,
+    images: np.ndarray,
+    truth: np.ndarray,
+    classes: list[str],
+    matrix: np.ndarray,
+) -> Iterator[Drawing]:
     """Confusion, predictions, confident mistakes and disputed images of one variant; each by a rule, none by hand."""
     count = len(probabilities)
     predicted = probabilities.argmax(axis=2)
     mean, right = probabilities.mean(axis=0), (predicted == truth).sum(axis=0)
-    yield entry(
-        "errors", f"{name}-confusion", f"Confusion of {label}",
+    yield drawing(
+        "errors", f"{one.variant}-confusion", f"Confusion of {one.label}",
         f"Share of each true class predicted as each class, over {count} seeds; below 0.5 % is left empty.",
-        charts.confusion(matrix, classes), variant=name,
+        charts.confusion(matrix, classes),
+        pd.DataFrame(matrix, index=pd.Index(classes, name="true class"), columns=classes).reset_index(),
+        about={"variant": one.variant},
     )  # fmt: skip
     kinds = {
         "predictions": (
@@ -389,28 +458,48 @@ def error_figures(entry, name, label, probabilities, images, truth, classes, mat
     }  # fmt: skip
     for kind, (title, rule, chosen) in kinds.items():
         titles = examples.prediction_titles(truth[chosen], mean[chosen], classes, right[chosen], count)
-        colours = [examples.RIGHT if 2 * n > count else examples.WRONG for n in right[chosen]]
-        yield entry(
-            "errors", f"{name}-{kind}", f"{title} of {label}", rule,
-            examples.image_grid(images[chosen], titles, colours, empty="No test image fits the rule."),
-            variant=name, grid=True, test_images=chosen.tolist(),
+        tones = ["right" if 2 * n > count else "wrong" for n in right[chosen]]
+        yield drawing(
+            "errors", f"{one.variant}-{kind}", f"{title} of {one.label}", rule,
+            examples.image_grid(images[chosen], titles, tones, empty="No test image fits the rule."),
+            images=[
+                Group(images[index : index + 1], lines[0], tuple(lines[1:]), tone)
+                for index, lines, tone in zip(chosen, (text.split("\n") for text in titles), tones, strict=True)
+            ],
+            about={"variant": one.variant, "grid": True, "test_images": chosen.tolist()},
         )  # fmt: skip
 
 
-def feature_figures(entry, name, label, seed, features, images) -> Iterator[dict[str, Any]]:
+def feature_drawings(
+    drawing: Any,
+    one: Series,
+    seed: int,
+    features: Mapping[str, np.ndarray],
+    images: np.ndarray,
+    truth: np.ndarray,
+    classes: list[str],
+) -> Iterator[Drawing]:
     """Learned filters and feature maps of one variant's first finished seed; nothing for a dense model."""
+    about = {"variant": one.variant, "grid": True}
     if "filters" in features:
-        yield entry(
-            "features", f"{name}-filters", f"Learned filters of {label}",
+        yield drawing(
+            "features", f"{one.variant}-filters", f"Learned filters of {one.label}",
             f"Kernels of the first convolution, seed {seed}, on one scale: red positive, blue negative.",
-            examples.filters(features["filters"]), variant=name, grid=True,
+            examples.filters(features["filters"]),
+            images=[Group(kernel[np.newaxis]) for kernel in examples.kernel_images(features["filters"])],
+            about=about,
         )  # fmt: skip
     if "feature_maps" in features:
-        yield entry(
-            "features", f"{name}-maps", f"Feature maps of {label}",
+        inputs, maps = images[features["images"]], features["feature_maps"].astype(np.float32)
+        yield drawing(
+            "features", f"{one.variant}-maps", f"Feature maps of {one.label}",
             f"What the first convolution makes of fixed test images (the first of each class), seed {seed}; one scale.",
-            examples.feature_maps(images[features["images"]], features["feature_maps"].astype(np.float32)),
-            variant=name, grid=True,
+            examples.feature_maps(inputs, maps),
+            images=[
+                Group(tiles, classes[label])
+                for tiles, label in zip(examples.map_images(inputs, maps), truth[features["images"]], strict=True)
+            ],
+            about=about,
         )  # fmt: skip
 
 

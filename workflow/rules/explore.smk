@@ -15,6 +15,14 @@ rule explore:
         data=ancient(str(rules.prepare.output.data)),
         manifest=rules.prepare.output.manifest,
     output:
+        tiles=expand(
+            f"{RESULTS}/explore/{{{{dataset}}}}/{{figure}}.tiles.png",
+            figure=["samples", "mean_images", "near_duplicates"],
+        ),
+        numbers=expand(
+            f"{RESULTS}/explore/{{{{dataset}}}}/{{figure}}.csv",
+            figure=["class_distribution", "dimensions", "intensities"],
+        ),
         summary=ensure(f"{RESULTS}/explore/{{dataset}}/summary.json", non_empty=True),
         figures=expand(
             f"{RESULTS}/explore/{{{{dataset}}}}/{{figure}}.{{suffix}}", figure=EXPLORE_FIGURES, suffix=["svg", "png"]

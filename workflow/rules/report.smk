@@ -7,7 +7,15 @@ rule report:
         summary=rules.compare.output.summary,
         figures=rules.compare.output.figures,
         explore=of_all_datasets(rules.explore.output.summary),
-        explore_figures=[file for figure in rules.explore.output.figures for file in of_all_datasets(figure)],
+        explore_figures=[
+            file
+            for pattern in [
+                *rules.explore.output.figures,
+                *rules.explore.output.tiles,
+                *rules.explore.output.numbers,
+            ]
+            for file in of_all_datasets(pattern)
+        ],
         manifests=of_all_datasets(rules.prepare.output.manifest),
         runs=of_all_runs(rules.train.output.run),
         histories=of_all_runs(rules.train.output.history),

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from convlab.figures.marks import mark
 from convlab.figures.style import WIDTH, look
 
 
@@ -57,7 +58,10 @@ def receptive_field(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapp
     for row in curves.itertuples():
         style = look(looks[row.variant]) | {"linestyle": "none"}
         spread = 0 if row.sd is None or math.isnan(row.sd) else 100 * row.sd
-        axis.errorbar(row.order, 100 * row.mean, yerr=spread, capsize=2, label=labels[row.variant], **style)
+        label = labels[row.variant]
+        drawn = axis.errorbar(row.order, 100 * row.mean, yerr=spread, capsize=2, label=label, **style)
+        about = f"{label}: {100 * row.mean:.2f} ± {spread:.2f} %, sees {row.order:.0f} pixels"
+        mark([part for part in drawn.get_children() if part is not None], row.variant, [about])
     axis.set_xlabel("Receptive field of the last feature map, pixels")
     axis.set_ylabel("Test accuracy, % (mean ± SD)")
     if len(curves) <= 12:
@@ -71,10 +75,12 @@ def _lines(axis, curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping
         group = group.sort_values("order", ascending=False)
         x = [place(order) for order in group["order"]]
         y, style = 100 * group["mean"], look(looks[variant])
-        axis.plot(x, y, label=labels[variant], linewidth=1.6, markersize=5, **style)
+        (line,) = axis.plot(x, y, label=labels[variant], linewidth=1.6, markersize=5, **style)
+        levels = group["level"] if group["level"].notna().all() else [f"{order:g}" for order in group["order"]]
+        name = labels[variant]
+        mark(line, variant, [f"{name}, {level}: {value:.2f} %" for level, value in zip(levels, y, strict=True)])
         known = group["ci_low"].notna()
         if known.any():
             at = [value for value, there in zip(x, known, strict=True) if there]
-            axis.vlines(
-                at, 100 * group["ci_low"][known], 100 * group["ci_high"][known], color=style["color"], alpha=0.7
-            )
+            limits = [100 * group[name][known] for name in ("ci_low", "ci_high")]
+            mark(axis.vlines(at, *limits, color=style["color"], alpha=0.7), variant)

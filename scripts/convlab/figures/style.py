@@ -1,5 +1,6 @@
 """The one look of all figures: fonts, grid, a palette that colour-blind readers can tell apart, and how to save."""
 
+from io import StringIO
 from pathlib import Path
 
 import matplotlib
@@ -10,13 +11,9 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from convlab.files import atomic
-
-# Okabe and Ito's palette without its yellow and black (too faint or too heavy on white); a marker and a dash go with
-# each colour so that colour is never the only difference.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#6B6B6B")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 2, 2, 2)), (0, (2, 1)), (0, (8, 2)), (0, (3, 3)))
+from convlab.figures.marks import annotated
+from convlab.figures.palette import COLOURS, DASHES, FAINT, GRID, INK, MARKERS, PAPER
+from convlab.files import atomic, write_text
 
 WIDTH = 7.2
 """Width of a full-width figure, inches."""
@@ -35,10 +32,18 @@ def use_style() -> None:
             "font.size": 9,
             "axes.titlesize": 10,
             "axes.titleweight": "bold",
-            "axes.edgecolor": "#9aa0a6",
-            "grid.color": "#e3e6e8",
+            "axes.edgecolor": FAINT,
+            "axes.facecolor": PAPER,
+            "axes.labelcolor": INK,
+            "figure.facecolor": PAPER,
+            "grid.color": GRID,
+            "text.color": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
             "image.cmap": "gray",
+            "svg.fonttype": "none",
             "svg.hashsalt": "convlab",
+            "text.parse_math": False,  # a dollar in a user's class name is a dollar
         },
     )
 
@@ -54,7 +59,9 @@ def look(index: int) -> dict:
 
 def save(figure: Figure, stem: Path) -> None:
     """Write ``stem``.svg and ``stem``.png, byte-equal for equal figures, and close the figure."""
-    for suffix, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
-        with atomic(stem.with_name(stem.name + suffix)) as temporary:
-            figure.savefig(temporary, metadata=metadata)
+    drawing = StringIO()
+    figure.savefig(drawing, format="svg", metadata={"Date": None})
+    write_text(stem.with_name(stem.name + ".svg"), annotated(drawing.getvalue(), figure))
+    with atomic(stem.with_name(stem.name + ".png")) as temporary:
+        figure.savefig(temporary, metadata={"Software": None})
     plt.close(figure)
