@@ -285,7 +285,7 @@
     const table = make("table", {}, make("caption", {}, make("span", { textContent: caption })),
       make("thead", {}, head), make("tbody", {}, ...body));
     const frame = make("div", { className: "scroll numbers", tabIndex: 0 }, table);
-    frame.setAttribute("role", "region");
+    frame.setAttribute("role", "group");
     frame.setAttribute("aria-label", caption);
     return frame;
   }
