@@ -1,5 +1,6 @@
 """The one look of all figures: fonts, grid, a palette that colour-blind readers can tell apart, and how to save."""
 
+import re
 from pathlib import Path
 
 import matplotlib
@@ -39,6 +40,7 @@ def use_style() -> None:
             "grid.color": "#e3e6e8",
             "image.cmap": "gray",
             "svg.hashsalt": "convlab",
+            "pdf.fonttype": 42,  # TrueType: journals refuse Matplotlib's default, Type 3
         },
     )
 
@@ -52,9 +54,26 @@ def look(index: int) -> dict:
     }
 
 
+METADATA = {
+    ".svg": {"Date": None},
+    ".png": {"Software": None},
+    ".pdf": {"CreationDate": None},
+}
+"""The formats of every figure, and what must be left out for equal figures to be equal bytes."""
+
+
 def save(figure: Figure, stem: Path) -> None:
-    """Write ``stem``.svg and ``stem``.png, byte-equal for equal figures, and close the figure."""
-    for suffix, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
+    """Write ``stem``.svg, .png and .pdf, byte-equal for equal figures, and close the figure."""
+    for suffix, metadata in METADATA.items():
         with atomic(stem.with_name(stem.name + suffix)) as temporary:
             figure.savefig(temporary, metadata=metadata)
     plt.close(figure)
+
+
+_MARKUP = re.compile(r"[\\*`|_<>]|(?<=:)(?=//)")
+
+
+def caption_text(title: str, caption: str) -> str:
+    """Title and caption as one paragraph of reStructuredText that shows both as they are, for `snakemake --report`."""
+    title, caption = (_MARKUP.sub(lambda m: f"\\{m[0]}", " ".join(text.split())) for text in (title, caption))
+    return f"**{title}.** {caption}\n"
