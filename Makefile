@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 INSTALL := requirements/install.sh
 
-.PHONY: help run demo quick plan test test-fast lint format lock schema bench install clean
+.PHONY: help run demo quick plan diff test test-fast lint format lock schema bench install clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ quick: install  ## a first look at a study: fewer images and epochs, two seeds
 
 plan: install  ## check a study and print its variants, costs and number of runs, before anything runs
 	@$(BIN)/python scripts/plan.py $(STUDY) --cores $(CORES)
+
+diff: install  ## what changed between two studies or states (A=, B=); without them since STUDY's last state
+	@$(BIN)/python scripts/diff.py $(if $(A),'$(A)','$(STUDY)') $(if $(B),'$(B)')
 
 demo: install  ## the whole suite on scikit-learn's digits, offline
 	$(SNAKEMAKE) --configfile studies/demo.yaml $(ARGS)

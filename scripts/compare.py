@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from convlab import data, metrics, probes, results, statistics
+from convlab import data, history, metrics, paper, probes, provenance, results, statistics
 from convlab.cli import run
 from convlab.config import load_study
 from convlab.errors import UserError
@@ -26,7 +26,7 @@ from convlab.figures import probes as probe_charts
 from convlab.figures import results as charts
 from convlab.figures.results import Series
 from convlab.figures.sprites import Group, write_sprite
-from convlab.figures.style import save, use_style
+from convlab.figures.style import caption_text, save, use_style
 from convlab.files import read_arrays, read_json, write_json, write_text
 from convlab.plan import Plan, Question
 from convlab.study import Study
@@ -37,6 +37,20 @@ EXAMPLES = 12
 
 DETAILED = 6
 """Variants whose errors, filters and feature maps are shown: base models first, then the chosen one."""
+
+CAPTIONS = {
+    "runs": "Every run of the study{where}.",
+    "variants": "Every variant{where}: mean over n seeds with SD and 95 % t interval of the mean.",
+    "comparisons": "Differences of test accuracy to the reference{where}, with simultaneous 95 % intervals over seeds; "
+    "p is adjusted over the study (Holm).",
+    "claims": "Claims fixed before the runs, and what this study found{where}; p is adjusted over the study (Holm).",
+    "trends": "Trends of test accuracy over ordered factors{where}: slope with 95 % interval, Page's trend test.",
+    "factorials": "Two factors in all combinations{where}: main effects and interactions, seeds as blocks.",
+    "per_class": "Precision, recall (± SD) and F1 by class{where}, means over seeds.",
+    "probe_curves": "What the probes measured{where}: mean ± SD over n seeds with 95 % t interval.",
+    "probe_contrasts": "Statistics of the probes{where}, paired by seed, with 95 % t interval.",
+}
+"""What each table shows; ``where`` names the dataset of a study that has one."""
 
 log = logging.getLogger("compare")
 
@@ -84,23 +98,22 @@ def main(argv: list[str] | None = None) -> None:
         for drawing in draw(study, dataset, tables, loaded, folder, classes[dataset], chosen[dataset]):
             figures.append(drawing.save(figures_folder))
 
-    write_table(runs, output / "runs", "Every run of the study")
-    write_table(variants, output / "variants", "Every variant: mean over seeds with SD, SE and 95 % t interval")
-    write_table(comparisons, output / "comparisons", "Differences to the reference with simultaneous 95 % intervals")
-    write_table(claims, output / "claims", "Claims fixed before the runs, and what this study found")
-    write_table(trends, output / "trends", "Trends over ordered factors")
-    write_table(factorials, output / "factorials", "Two factors in all combinations: main effects and interactions")
-    write_table(per_class, output / "per_class", "Precision, recall and F1 by class, means over seeds")
-    write_table(curves, output / "probe_curves", "What the probes measured, over seeds")
-    write_table(contrasts, output / "probe_contrasts", "Statistics of the probes, paired by seed")
+    named = {
+        "runs": runs, "variants": variants, "comparisons": comparisons, "claims": claims, "trends": trends,
+        "factorials": factorials, "per_class": per_class, "probe_curves": curves, "probe_contrasts": contrasts,
+    }  # fmt: skip
+    printed = paper.printed(named, study)
+    where = f" on {next(iter(study.datasets))}" if len(study.datasets) == 1 else ""
+    for name, caption in CAPTIONS.items():
+        write_table(named[name], output / name, caption.format(where=where), printed[name])
+    test_images = {dataset: sum(manifest["counts"]["test"].values()) for dataset, manifest in manifests.items()}
+    write_text(output / "numbers.tex", paper.numbers_tex(named, study, test_images, chosen))
     write_json(
         output / "summary.json",
         {
             "format": 1,
             "classes": classes,
-            "test_images": {
-                dataset: sum(manifest["counts"]["test"].values()) for dataset, manifest in manifests.items()
-            },
+            "test_images": test_images,
             "chosen": chosen,
             "confusions": {
                 dataset: {
@@ -111,8 +124,10 @@ def main(argv: list[str] | None = None) -> None:
             },
             "figures": figures,
             "training": training_summary(loaded),
+            "provenance": made_from(study, loaded, manifests),
         },
     )
+    history.keep(output)
     log.info("%d runs, %d comparisons, %d figures", len(runs), len(comparisons), len(figures))
 
 
@@ -193,6 +208,29 @@ def training_summary(loaded: Loaded) -> dict[str, Any]:
     }
 
 
+def made_from(study: Study, loaded: Loaded, manifests: Mapping[str, Mapping]) -> dict[str, Any]:
+    """What these results depend on, so that states can be compared: config with its defaults, code, data, versions."""
+    script = Path(__file__).resolve()
+    return {
+        "config": study.model_dump(mode="json"),
+        "code": {
+            "train": distinct(entry.get("code", {}) for entry in loaded.runs.values()),
+            "evaluate": distinct(entry.get("code", {}) for entry in loaded.evaluations.values()),
+            "compare": [provenance.code(script)],
+        },
+        "commit": provenance.commit(script.parent),
+        "versions": provenance.versions(),
+        "data": {
+            dataset: {
+                "images": {part: sum(counts.values()) for part, counts in manifest["counts"].items()},
+                "classes": manifest["classes"],
+                "sha256": {name: entry["sha256"] for name, entry in manifest["arrays"].items()},
+            }
+            for dataset, manifest in manifests.items()
+        },
+    }
+
+
 def distinct(values: Iterator[Mapping]) -> list[Mapping]:
     """Different values, in the order of their first appearance."""
     return list({json.dumps(value, sort_keys=True): value for value in values}.values())
@@ -216,6 +254,7 @@ class Drawing:
         """Write the figure's files and return its entry in summary.json."""
         file = f"{self.dataset}-{self.name}"
         save(self.figure, folder / file)
+        write_text(folder / f"{file}.rst", caption_text(self.title, self.caption))
         if self.numbers is not None:
             write_text(folder / f"{file}.csv", self.numbers.to_csv(index=False, lineterminator="\n"))
         return {

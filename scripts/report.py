@@ -390,7 +390,6 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
         "data": {dataset: data_tables(results.explored[dataset], results.manifests[dataset]) for dataset in datasets},
         "matrices": {dataset: matrices(evidence, dataset) for dataset in datasets},
         "legend": [(name, labels[name], number % len(COLOURS)) for number, name in enumerate(plan.compared)],
-        "palette": {"light": COLOURS, "dark": ON_DARK},
         "light": {name: colour for colour, name in VARIABLES.items()},
         "design": design(study),
         "provenance": provenance_view(study, results, config_file),
@@ -1036,6 +1035,7 @@ def environment(kind: str) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    made.globals["palette"] = {"light": COLOURS, "dark": ON_DARK}  # page.css is a template
     made.filters["fenced"] = fenced
     made.filters["tight"] = tight
     return made

@@ -13,7 +13,7 @@ from convlab.plan import Plan, Question
 RUN_COLUMNS = [
     "dataset", "model", "variant", "seed", "parameters", "macs", "receptive_field", "epochs_run", "best_epoch",
     "train_seconds", "images_per_second", "val_accuracy", "test_accuracy", "test_loss", "ece", "status", "precision",
-    "spec_hash", "brier", "latency_ms", "train_images", "peak_memory_mb",
+    "spec_hash", "brier", "latency_ms", "train_images", "peak_memory_mb", "predictions_sha256",
 ]  # fmt: skip
 
 COMPARISON_COLUMNS = [
@@ -66,6 +66,7 @@ def run_row(dataset: str, variant: Any, seed: int, cost: Any, run: Mapping, metr
         "latency_ms": metrics["latency_ms"]["p50"],
         "train_images": run["train_images"],
         "peak_memory_mb": run["peak_memory_mb"],
+        "predictions_sha256": metrics.get("predictions_sha256"),
     }
 
 

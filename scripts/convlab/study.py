@@ -279,7 +279,7 @@ class Study(Spec):
     @property
     def settings(self) -> dict[str, Any]:
         """The config without what only explains: what tables and figures depend on."""
-        return _without_texts(self.written)
+        return without_texts(self.written)
 
 
 def _numbers(value: Any) -> Any:
@@ -294,13 +294,13 @@ def _numbers(value: Any) -> Any:
     return normalised(float(value)) if isinstance(value, str) and NUMBER.fullmatch(value) else value
 
 
-def _without_texts(value: Any, names: bool = False) -> Any:
+def without_texts(value: Any, names: bool = False) -> Any:
     """Drop the keys of TEXTS; a model, experiment or dataset that happens to be called so stays (``names``)."""
     if not isinstance(value, dict):
         return value
     named = {"models", "experiments", "comparisons", "datasets"}
     return {
-        key: _without_texts(item, names=not names and key in named)
+        key: without_texts(item, names=not names and key in named)
         for key, item in value.items()
         if names or key not in TEXTS
     }

@@ -41,6 +41,29 @@ def read_json(path):
         return {}
 
 
+def json_argument(value):
+    """Canonical JSON for a command line; `<` is written so that no text of a config can end the script element in which
+    `snakemake --report` shows the parameters."""
+    return canonical_json(value).replace("<", "\\u003c")
+
+
+@cache
+def figure_entries():
+    """What compare says of its figures, by file name; only `snakemake --report` asks."""
+    summary = read_json(Path(f"{RESULTS}/compare/summary.json"))
+    return {entry["file"]: entry for entry in summary.get("figures", [])}
+
+
+def figure_entry(name):
+    """Section, dataset and title of one figure."""
+    return figure_entries().get(name) or {"section": "overview", "dataset": "", "title": name}
+
+
+def plain(text):
+    """Text without the signs that mean something to `snakemake --report`: wildcards and HTML."""
+    return text.translate(str.maketrans("<>{}", "‹›()"))
+
+
 def of_all_runs(pattern):
     """The files of every run that the config names; results are never searched for what happens to lie there."""
     return [
@@ -73,7 +96,8 @@ def translation_tables():
 
 def templates():
     """What the report is made from, beside the tables and figures."""
-    return sorted(os.path.relpath(path) for path in (ROOT / "report").rglob("*") if path.is_file())
+    found = (path for path in (ROOT / "report").rglob("*") if path.is_file())
+    return sorted(os.path.relpath(path) for path in found if not path.is_relative_to(ROOT / "report" / "diff"))
 
 
 def training_cost(wildcards):

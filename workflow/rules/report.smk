@@ -11,6 +11,7 @@ rule report:
             file
             for pattern in [
                 *rules.explore.output.figures,
+                *rules.explore.output.prints,
                 *rules.explore.output.tiles,
                 *rules.explore.output.numbers,
             ]
@@ -21,7 +22,12 @@ rule report:
         histories=of_all_runs(rules.train.output.history),
         metrics=of_all_runs(rules.evaluate.output.metrics),
     output:
-        page=ensure(f"{RESULTS}/report/index.html", non_empty=True),
+        page=report(
+            ensure(f"{RESULTS}/report/index.html", non_empty=True),
+            caption="../report/page.rst",
+            category="Report",
+            labels={"Page": "All of the study"},
+        ),
         text=ensure(f"{RESULTS}/report/report.md", non_empty=True),
     log:
         f"{LOGS}/report.log",
@@ -31,7 +37,7 @@ rule report:
     conda:
         "../../envs/analysis.yaml"
     params:
-        config=canonical_json(study.written),
+        config=json_argument(study.written),
         file=str(workflow.configfiles[-1]) if workflow.configfiles else "",
     message:
         "Write the report"

@@ -1,5 +1,6 @@
 """The one look of all figures: fonts, grid, a palette that colour-blind readers can tell apart, and how to save."""
 
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def use_style() -> None:
             "svg.fonttype": "none",
             "svg.hashsalt": "convlab",
             "text.parse_math": False,  # a dollar in a user's class name is a dollar
+            "pdf.fonttype": 42,  # TrueType: journals refuse Matplotlib's default, Type 3
         },
     )
 
@@ -57,11 +59,29 @@ def look(index: int) -> dict:
     }
 
 
+METADATA = {
+    ".svg": {"Date": None},
+    ".png": {"Software": None},
+    ".pdf": {"CreationDate": None},
+}
+"""The formats of every figure, and what must be left out for equal figures to be equal bytes."""
+
+
 def save(figure: Figure, stem: Path) -> None:
-    """Write ``stem``.svg and ``stem``.png, byte-equal for equal figures, and close the figure."""
+    """Write ``stem``.svg, .png and .pdf, byte-equal for equal figures, and close the figure."""
     drawing = StringIO()
-    figure.savefig(drawing, format="svg", metadata={"Date": None})
+    figure.savefig(drawing, format="svg", metadata=METADATA[".svg"])
     write_text(stem.with_name(stem.name + ".svg"), annotated(drawing.getvalue(), figure))
-    with atomic(stem.with_name(stem.name + ".png")) as temporary:
-        figure.savefig(temporary, metadata={"Software": None})
+    for suffix in (".png", ".pdf"):
+        with atomic(stem.with_name(stem.name + suffix)) as temporary:
+            figure.savefig(temporary, metadata=METADATA[suffix])
     plt.close(figure)
+
+
+_MARKUP = re.compile(r"[\\*`|_<>]|(?<=:)(?=//)")
+
+
+def caption_text(title: str, caption: str) -> str:
+    """Title and caption as one paragraph of reStructuredText that shows both as they are, for `snakemake --report`."""
+    title, caption = (_MARKUP.sub(lambda m: f"\\{m[0]}", " ".join(text.split())) for text in (title, caption))
+    return f"**{title}.** {caption}\n"
