@@ -58,7 +58,7 @@
     const target = document.getElementById(decodeURIComponent(fragment().anchor));
     if (!target) return;
     for (let up = target.parentElement; up; up = up.parentElement) if (up.tagName === "DETAILS") up.open = true;
-    if (location.hash.includes("?")) target.scrollIntoView();
+    if (location.hash.includes("?")) target.scrollIntoView({ behavior: "instant" });
   }
 
   window.addEventListener("hashchange", () => {
@@ -113,7 +113,13 @@
     return found ? parseFloat(found[0].replace(ignored, "").replace(decimal, ".")) : NaN;
   }
 
-  const plain = (cell) => (cell ? cell.innerText || cell.textContent : "").replace(/\s+/g, " ").trim();
+  function plain(cell) {
+    if (!cell) return "";
+    const copied = cell.cloneNode(true);
+    for (const part of all(".hidden", copied)) part.remove();
+    for (const part of all("span, small, code", copied)) part.prepend(" ");
+    return copied.textContent.replace(/\s+/g, " ").trim();
+  }
   const units = (table) => (table.tBodies.length > 1 ? [...table.tBodies] : [...table.tBodies[0].rows]);
   const firstRow = (unit) => (unit.rows ? unit.rows[0] : unit);
 
