@@ -61,6 +61,20 @@ def of_all_datasets(pattern):
     return [pattern.format(dataset=dataset) for dataset in study.datasets]
 
 
+def of_candidates(pattern, wildcards):
+    """The files of every run from which the exported model is chosen."""
+    return [
+        pattern.format(dataset=wildcards.dataset, variant=variant, seed=seed)
+        for variant in study.plan.candidates
+        for seed in study.seeds
+    ]
+
+
+def of_exported(pattern):
+    """The files of every dataset for which a model is exported."""
+    return [pattern.format(dataset=dataset) for dataset in study.exported]
+
+
 def translation_tables():
     """What the translation probe measures, if it is on."""
     probe = study.plan.probes.get("translation")
@@ -71,9 +85,13 @@ def translation_tables():
     ]
 
 
+MODEL_CARD = "MODEL_CARD.md.j2"
+
+
 def templates():
     """What the report is made from, beside the tables and figures."""
-    return sorted(os.path.relpath(path) for path in (ROOT / "report").rglob("*") if path.is_file())
+    files = [path for path in (ROOT / "report").rglob("*") if path.is_file() and path.name != MODEL_CARD]
+    return sorted(map(os.path.relpath, files))
 
 
 def training_cost(wildcards):
