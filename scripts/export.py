@@ -6,6 +6,7 @@ the same, packed.
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import logging
 import shutil
@@ -45,6 +46,9 @@ FILES = (
 )
 """Those whose checksums ``export.json`` keeps: all that decides an answer."""
 
+PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
+"""What no other stage needs."""
+
 log = logging.getLogger("export")
 
 
@@ -60,6 +64,11 @@ def main(argv: list[str] | None = None) -> None:
     folder, dataset, choice = arguments.results_dir, arguments.dataset, arguments.choice
     output, runs = folder / "export" / dataset, folder / "train" / dataset
 
+    if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
+        raise UserError(
+            f"exporting needs {', '.join(missing)}; `make export` installs what it needs, or run: "
+            "pip install --require-hashes -r requirements/deploy.txt"
+        )
     use_threads(arguments.threads)
     variant, seed, trained = choose(choice, dataset, runs)
     source = runs / variant / f"seed-{seed}" / "model.keras"

@@ -7,7 +7,6 @@ import argparse
 import json
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,6 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
         "dataset": dataset,
         "label": variant.label,
         "exported": exported,
-        "today": datetime.now(UTC).date().isoformat(),
         "image": f"{height}×{width} {'grey' if channels == 1 else 'RGB'}",
         "shape": f"[n, {height}, {width}, {channels}]",
         "classes": manifest["classes"],
@@ -210,7 +208,9 @@ def parity_sentence(parity: Mapping[str, Any]) -> str:
         found = parity[f"{name}_against_keras"]
         share = f"gives {say.percent(found['agreement'])} of them the class that model.keras gives"
         p = f" (McNemar's exact test: p = {found['mcnemar_p']:.2g})" if found["mcnemar_p"] is not None else ""
-        parts.append(f"{text} {share}{p}; probabilities differ by {found['largest_difference']:.1e} at most.")
+        largest = found["largest_difference"]
+        difference = f"probabilities differ by {largest:.1e} at most" if largest else "probabilities are the same"
+        parts.append(f"{text} {share}{p}; {difference}.")
     return f"On the same {count} test images: {' '.join(parts)}"
 
 

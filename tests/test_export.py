@@ -4,6 +4,7 @@ import copy
 import json
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnxruntime
@@ -21,7 +22,7 @@ from convlab.files import write_json
 from convlab.keras_setup import keras, tf
 from convlab.models import build
 from convlab.serving import inference
-from convlab.specs import Conv, Dense, Run, Training
+from convlab.specs import Activation, Conv, Dense, Run, Training
 
 SHAPE = (8, 8, 3)
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, *SHAPE), dtype=np.uint8)
@@ -30,12 +31,15 @@ MODELS = {
     "dense": Dense(family="dense", units=[8]),
     "plain": Conv(family="conv", filters=[4, 6], dense_units=[8]),
     "everything": Conv(
-        family="conv", filters=[4, 6], kernel_size=[5, 3], batch_norm=True, dropout=0.5, pooling=["average", "none"],
+        family="conv", filters=[4, 6], kernel_size=3, batch_norm=True, dropout=0.5, pooling=["average", "none"],
         strides=[1, 2], padding="valid", convolutions_per_block=1, head="global_average", dense_units=[8],
         activation="gelu",
     ),
     "global max": Conv(family="conv", filters=[4], batch_norm=True, head="global_max", activation="leaky_relu"),
     "deep": Conv(family="conv", filters=[4, 4], convolutions_per_block=2, batch_norm=True, activation="selu"),
+} | {
+    activation: Conv(family="conv", filters=[4], dense_units=[6], activation=activation)
+    for activation in get_args(Activation)
 }  # fmt: skip
 
 

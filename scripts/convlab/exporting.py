@@ -4,6 +4,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -51,14 +52,15 @@ def write_artifact(model, folder: Path, labels: Sequence[str]) -> None:
 def write_saved_model(model, folder: Path) -> None:
     """Write ``folder/1``, a SavedModel whose signature ``serving_default`` takes pixels and gives probabilities.
 
-    TensorFlow Serving wants a version's number as the folder's name. The folder appears whole.
+    TensorFlow Serving wants a version's number as the folder's name. The folder appears whole. Keras' own export would
+    store every weight twice.
     """
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    module.serve = _function(model)
     unfinished = folder.with_name(f".{uuid.uuid4().hex[:12]}.{folder.name}")
     try:
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        archive.add_endpoint(SIGNATURE, lambda pixels: {OUTPUT: model(pixels, training=False)}, [_specification(model)])
-        archive.write_out(str(unfinished / "1"), verbose=False)
+        tf.saved_model.save(module, str(unfinished / "1"), signatures={SIGNATURE: module.serve})
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
     finally:
@@ -70,16 +72,36 @@ def write_onnx(model, path: Path, labels: Sequence[str]) -> None:
     import onnx
     import tf2onnx
 
-    function = tf.function(lambda pixels: {OUTPUT: model(pixels, training=False)})
-    proto, _ = tf2onnx.convert.from_function(function, input_signature=[_specification(model)], opset=OPSET)
+    _teach_erfc()
+    function = _function(model)
+    proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
     onnx.helper.set_model_props(proto, {"labels": json.dumps(list(labels), ensure_ascii=False), "pixels": "0 to 255"})
     onnx.checker.check_model(proto)
     with atomic(path) as temporary:
         onnx.save(proto, temporary)
 
 
-def _specification(model):
-    return tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=INPUT)
+@cache
+def _teach_erfc() -> None:
+    """GELU is computed with TensorFlow's Erfc, which tf2onnx 1.17 does not know: 1 - Erf."""
+    from tf2onnx.handler import tf_op
+
+    @tf_op("Erfc")
+    class Erfc:
+        @classmethod
+        def version_9(cls, context, node, **kwargs):
+            output = node.output[0]
+            about = {"shapes": [context.get_shape(output)], "dtypes": [context.get_dtype(output)]}
+            context.remove_node(node.name)
+            erf = context.make_node("Erf", node.input)
+            one = context.make_const(f"{node.name}_one", np.float32(1))
+            context.make_node("Sub", [one.output[0], erf.output[0]], outputs=[output], name=node.name, **about)
+
+
+def _function(model):
+    """The model traced for any number of images, with names for what goes in and comes out."""
+    pixels = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=INPUT)
+    return tf.function(lambda pixels: {OUTPUT: model(pixels, training=False)}, input_signature=[pixels])
 
 
 def single_image(model) -> Callable[[np.ndarray], np.ndarray]:

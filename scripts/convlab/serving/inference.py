@@ -303,9 +303,9 @@ def load_onnx(folder: Path, threads: int) -> Callable:
 def load_saved_model(folder: Path, threads: int) -> Callable:
     """``predict`` of ``saved_model/1`` in TensorFlow."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
     loaded = tf.saved_model.load(str(folder / "saved_model" / "1"))
     call = loaded.signatures["serving_default"]
 
