@@ -73,11 +73,11 @@ def changed(path: str, value, base=DEFAULT) -> dict:
         ("deploy", {"target": "moon"}, "deploy.target should be local (it is 'moon')"),
         ("deploy", {"variant": "cn"}, "deploy.variant is 'cn', which is no variant, did you mean 'cnn'?"),
         ("deploy", {"variant": "cnn-shuffled-1"}, "deploy.variant is 'cnn-shuffled-1', which is trained on images with their pixels in another order"),
-        ("deploy", {"dataset": "mnist"}, "deploy.dataset is 'mnist', which is no dataset of this study, did you mean 'fashion_mnist'?"),
+        ("deploy", {"dataset": "fashion_mnst"}, "deploy.dataset is 'fashion_mnst', which is no dataset of this study, did you mean 'fashion_mnist'?"),
         ("deploy", {"runtime": "onxx"}, "deploy.runtime should be onnx or saved_model (it is 'onxx'), did you mean 'onnx'?"),
         ("deploy", {"test_images": 0}, "deploy.test_images should be greater than 0 (it is 0)"),
         ("deploy", {"seed": -1}, "deploy.seed should be greater than or equal to 0 (it is -1)"),
-        ("deploy", {"images": 9}, "unknown key 'images' in deploy; it can have target, dataset, variant"),
+        ("deploy", {"images": 9}, "unknown key 'images' in deploy, did you mean 'test_images'?"),
         ("comparisons.first_kernel", DEFAULT["comparisons"]["convolution"], "comparisons.first_kernel has the name of an experiment"),
     ],
 )  # fmt: skip
