@@ -57,6 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.until_stdin_closes:
         threading.Thread(target=stop_with_stdin, args=(http,), daemon=True).start()
     print(f"Serving {folder} with {model.runtime} at {address} (Ctrl-C ends it)", flush=True)
+    print(f"What it takes: curl {address}/", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         http.run(sockets=[listening])
 

@@ -489,6 +489,7 @@ def test_an_archive_for_tensorflow_serving_has_its_model_where_that_looks(folder
     place = folder / "saved_model/1"
     place.mkdir(parents=True)
     (place / "saved_model.pb").write_bytes(b"x")
+    (place.parent / ".snakemake_timestamp").touch()
     pack(folder, tmp_path / "model.tar.gz", "saved_model")
     with tarfile.open(tmp_path / "model.tar.gz") as archive:
         names = archive.getnames()

@@ -30,7 +30,7 @@ rule export_model:
         "../../envs/deploy.yaml"
     threads: 1
     resources:
-        mem_mb=2500,
+        mem_mb=1500,
     params:
         choice=lambda wildcards: canonical_json(study.choice(wildcards.dataset)),
     message:

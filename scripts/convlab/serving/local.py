@@ -101,7 +101,7 @@ class LocalEndpoint:
     def _last_words(self) -> str:
         """What the server said last, if anything."""
         time.sleep(0.1)
-        said = [line for line in self._said if not line.startswith("Serving ")]
+        said = [line for line in self._said if not line.startswith(("Serving ", "What it takes: "))]
         return f": {' '.join(said[-3:])}" if said else ""
 
     def facts(self) -> dict[str, Any]:

@@ -37,7 +37,9 @@ def members(model_dir: Path, runtime: Literal["onnx", "saved_model"]) -> list[Pa
     found: list[Path] = []
     for name in MEMBERS[runtime]:
         place = model_dir / name
-        files = [path for path in place.rglob("*") if path.is_file()] if place.is_dir() else [place]
+        files = [place]
+        if place.is_dir():  # in which Snakemake leaves a hidden file of its own
+            files = [path for path in place.rglob("*") if path.is_file() and not path.name.startswith(".")]
         if not files or not all(path.is_file() for path in files):
             raise UserError(f"{place} is missing; run `make export` again")
         found += files
