@@ -57,8 +57,8 @@ export: $(VENV)/.installed-deploy  ## the chosen model as Keras, SavedModel and 
 	$(SNAKEMAKE) export --configfile $(STUDY) $(ARGS)
 
 serve: export  ## the chosen model behind HTTP on this machine (PORT=8080, DATASET=name, RUNTIME=saved_model)
-	@$(BIN)/python scripts/serve.py "$$($(BIN)/python scripts/exported.py $(STUDY) $(DATASET))" --port $(PORT) \
-	  $(if $(RUNTIME),--runtime $(RUNTIME))
+	@folder=$$($(BIN)/python scripts/exported.py $(STUDY) $(DATASET)); \
+	  exec $(BIN)/python scripts/serve.py "$$folder" --port $(PORT) $(if $(RUNTIME),--runtime $(RUNTIME))
 
 deploy: $(VENV)/.installed-deploy  ## start an endpoint, ask it about test images, record its answers, stop it
 	$(SNAKEMAKE) deploy --configfile $(STUDY) $(ARGS)
