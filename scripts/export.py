@@ -195,7 +195,7 @@ def check(found: Mapping[str, Any]) -> None:
         if not largest <= limit:
             raise UserError(
                 f"{name.replace('_', ' ')}: probabilities differ by up to {largest:.2g}, more than rounding explains "
-                f"({limit:g}); parity.json has the figures; please report it with the study's config"
+                f"({limit:g}); please report it with the study's config"
             )
 
 

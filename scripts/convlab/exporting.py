@@ -52,8 +52,8 @@ def write_artifact(model, folder: Path, labels: Sequence[str]) -> None:
 def write_saved_model(model, folder: Path) -> None:
     """Write ``folder/1``, a SavedModel whose signature ``serving_default`` takes pixels and gives probabilities.
 
-    TensorFlow Serving wants a version's number as the folder's name. The folder appears whole. Keras' own export would
-    store every weight twice.
+    TensorFlow Serving wants a version's number as the folder's name. The folder appears whole. Keras' ExportArchive
+    would store every weight twice.
     """
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
