@@ -106,6 +106,8 @@ class Plan:
     aliases: dict[str, str] = field(default_factory=dict)
     probes: dict[str, Probe] = field(default_factory=dict)
     claims: dict[str, PlannedClaim] = field(default_factory=dict)
+    candidates: tuple[str, ...] = ()
+    """The variants from which the exported one is chosen: one that the config names, else all that can be served."""
 
     @property
     def compared(self) -> dict[str, Variant]:
@@ -171,7 +173,38 @@ def expand(study: Study) -> Plan:
 
     probes = _probes(study, Plan(variants, questions, {}), add)
     costs = _check_architectures(study, variants, questions)
-    return Plan(variants, questions, costs, aliases, probes, _claims(study, aliases, costs))
+    claims = _claims(study, aliases, costs)
+    return Plan(variants, questions, costs, aliases, probes, claims, _candidates(study, variants, aliases))
+
+
+def _candidates(study: Study, variants: Mapping[str, Variant], aliases: Mapping[str, str]) -> tuple[str, ...]:
+    """The variants from which the exported one is chosen, and whether what `deploy` names is there.
+
+    A model that was trained on images with their pixels in another order would be sent images in the usual one, and
+    one that only a probe trained is nobody's answer to a question.
+    """
+    named, dataset = study.deploy.variant, study.deploy.dataset
+    if dataset is not None and dataset not in study.datasets:
+        raise UserError(
+            f"deploy.dataset is {dataset!r}, which is no dataset of this study{nearest(dataset, study.datasets)}; "
+            f"there are {listing(study.datasets)}"
+        )
+    if named is None:
+        return tuple(
+            name
+            for name, variant in variants.items()
+            if not variant.probe and variant.training.pixel_permutation is None
+        )
+    if named not in aliases:
+        raise UserError(
+            f"deploy.variant is {named!r}, which is no variant{nearest(named, aliases)}; there are {listing(aliases)}"
+        )
+    if variants[aliases[named]].training.pixel_permutation is not None:
+        raise UserError(
+            f"deploy.variant is {named!r}, which is trained on images with their pixels in another order and would "
+            "not know the images that it is sent; choose another variant"
+        )
+    return (aliases[named],)
 
 
 def _probes(study: Study, plan: Plan, add: Any) -> dict[str, Probe]:

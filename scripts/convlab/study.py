@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
@@ -175,6 +175,19 @@ class ReportOptions(Spec):
     author: str | None = None
 
 
+class Deploy(Spec):
+    """The model that leaves the suite, and where it is served. Only `export` and `deploy` depend on it."""
+
+    target: Literal["local"] = Field("local", description="Where it is served: local, a server on this machine.")
+    dataset: Slug | None = Field(None, description="The dataset whose model it is; one model for each when absent.")
+    variant: Slug | None = Field(
+        None, description="Any variant; when absent, the one with the best mean validation accuracy."
+    )
+    runtime: Literal["onnx", "saved_model"] = Field("onnx", description="What computes: ONNX Runtime or TensorFlow.")
+    test_images: PositiveWhole = Field(100, description="Test images that the endpoint is asked about, one at a time.")
+    seed: Annotated[Whole, Field(ge=0)] = Field(0, description="Seed that draws them.")
+
+
 class Study(Spec):
     """One config file."""
 
@@ -193,6 +206,7 @@ class Study(Spec):
     probes: Probes = Probes()
     statistics: Statistics = Statistics()
     report: ReportOptions = ReportOptions()
+    deploy: Deploy = Deploy()
 
     @field_validator("study")
     @classmethod
@@ -268,6 +282,11 @@ class Study(Spec):
         chosen = self.plan.variants[variant]
         return Run(dataset=self.datasets[dataset], model=chosen.model, training=chosen.training, seed=seed)
 
+    def choice(self, dataset: str) -> dict[str, Any]:
+        """From what the exported model of a dataset is chosen: MACs of each candidate, seeds, whether one is named."""
+        candidates = {name: self.plan.costs[dataset, name].macs for name in self.plan.candidates}
+        return {"candidates": candidates, "seeds": list(self.seeds), "named": self.deploy.variant is not None}
+
     @property
     def written(self) -> dict[str, Any]:
         """The config as it was given, with one spelling for equal numbers and for seeds."""
@@ -278,8 +297,13 @@ class Study(Spec):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The config without what only explains: what tables and figures depend on."""
-        return without_texts(self.written)
+        """The config without what only explains or deploys: what tables and figures depend on."""
+        return {key: value for key, value in without_texts(self.written).items() if key != "deploy"}
+
+    @property
+    def exported(self) -> tuple[str, ...]:
+        """The datasets for which a model is exported."""
+        return (self.deploy.dataset,) if self.deploy.dataset else tuple(self.datasets)
 
 
 def _numbers(value: Any) -> Any:

@@ -84,6 +84,20 @@ def of_all_datasets(pattern):
     return [pattern.format(dataset=dataset) for dataset in study.datasets]
 
 
+def of_candidates(pattern, wildcards):
+    """The files of every run from which the exported model is chosen."""
+    return [
+        pattern.format(dataset=wildcards.dataset, variant=variant, seed=seed)
+        for variant in study.plan.candidates
+        for seed in study.seeds
+    ]
+
+
+def of_exported(pattern):
+    """The files of every dataset for which a model is exported."""
+    return [pattern.format(dataset=dataset) for dataset in study.exported]
+
+
 def translation_tables():
     """What the translation probe measures, if it is on."""
     probe = study.plan.probes.get("translation")
@@ -94,9 +108,12 @@ def translation_tables():
     ]
 
 
+MODEL_CARD = "MODEL_CARD.md.j2"
+
+
 def templates():
     """What the report is made from, beside the tables and figures."""
-    found = (path for path in (ROOT / "report").rglob("*") if path.is_file())
+    found = [path for path in (ROOT / "report").rglob("*") if path.is_file() and path.name != MODEL_CARD]
     return sorted(os.path.relpath(path) for path in found if not path.is_relative_to(ROOT / "report" / "diff"))
 
 
