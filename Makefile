@@ -9,6 +9,9 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 STUDY ?= config.yaml
 # `make run GPU=1` installs TensorFlow with CUDA instead of the CPU build.
 BUILD := $(if $(GPU),gpu,cpu)
+# Where `make serve` listens, and which model it serves if the study has several datasets.
+PORT ?= 8080
+DATASET ?=
 # More for Snakemake, e.g. make run ARGS="--forcerun report".
 ARGS ?=
 
@@ -16,7 +19,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 INSTALL := requirements/install.sh
 
-.PHONY: help run demo quick plan test test-fast lint format lock schema messages bench install clean
+.PHONY: help run demo quick plan diff export serve deploy test test-fast lint format lock schema messages bench install clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,7 +28,11 @@ $(VENV)/.installed-$(BUILD): requirements/$(BUILD).txt
 	$(INSTALL) $(VENV) $(PYTHON) requirements/$(BUILD).txt
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed-$(BUILD) requirements/dev.txt
+$(VENV)/.installed-deploy: $(VENV)/.installed-$(BUILD) requirements/deploy.txt
+	$(INSTALL) $(VENV) $(PYTHON) requirements/deploy.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-$(BUILD) $(VENV)/.installed-deploy requirements/dev.txt
 	$(INSTALL) $(VENV) $(PYTHON) requirements/dev.txt
 	@touch $@
 
@@ -43,8 +50,21 @@ quick: install  ## a first look at a study: fewer images and epochs, two seeds
 plan: install  ## check a study and print its variants, costs and number of runs, before anything runs
 	@$(BIN)/python scripts/plan.py $(STUDY) --cores $(CORES)
 
+diff: install  ## what changed between two studies or states (A=, B=); without them since STUDY's last state
+	@$(BIN)/python scripts/diff.py $(if $(A),'$(A)','$(STUDY)') $(if $(B),'$(B)')
+
 demo: install  ## the whole suite on scikit-learn's digits, offline
 	$(SNAKEMAKE) --configfile studies/demo.yaml $(ARGS)
+
+export: $(VENV)/.installed-deploy  ## the chosen model as Keras, SavedModel and ONNX files, with a model card
+	$(SNAKEMAKE) export --configfile $(STUDY) $(ARGS)
+
+serve: export  ## the chosen model behind HTTP on this machine (PORT=8080, DATASET=name, RUNTIME=saved_model)
+	@folder=$$($(BIN)/python scripts/exported.py $(STUDY) $(DATASET)); \
+	  exec $(BIN)/python scripts/serve.py "$$folder" --port $(PORT) $(if $(RUNTIME),--runtime $(RUNTIME))
+
+deploy: $(VENV)/.installed-deploy  ## start an endpoint, ask it about test images, record its answers, stop it
+	$(SNAKEMAKE) deploy --configfile $(STUDY) $(ARGS)
 
 test: $(VENV)/.installed-dev  ## all tests, the end-to-end part included
 	$(BIN)/pytest

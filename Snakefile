@@ -6,3 +6,13 @@ rule all:
     default_target: True
     input:
         rules.report.output.page,
+
+
+rule export:
+    input:
+        of_exported(rules.model_card.output.card),
+
+
+rule deploy:
+    input:
+        of_exported(rules.deploy_model.output.answers),

@@ -30,7 +30,9 @@ NAMES = {"dense": "dense", "cnn": "cnn 3x3", "cnn-kernel_size-5x5-3x3": "cnn 5x5
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=["speed", "noop", "scale"], help="run one benchmark instead of all")
+    parser.add_argument(
+        "--only", choices=["speed", "noop", "scale", "endpoint"], help="run one benchmark instead of all"
+    )
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="cores that Snakemake may use")
     parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
     arguments = parser.parse_args()
@@ -44,6 +46,8 @@ def main() -> None:
             figures["noop"] = noop(Path(temporary) / "noop")
         if arguments.only in (None, "scale"):
             figures["scale"] = scale(Path(temporary) / "scale")
+        if arguments.only in (None, "endpoint"):
+            figures["endpoint"] = endpoint(Path(temporary) / "endpoint")
     if arguments.output:
         write_json(arguments.output, figures)
 
@@ -152,6 +156,52 @@ def scale(folder: Path, test_images: int = 10_000) -> dict:
     for stage in ("compare", "report"):
         print(f"  {stage}: {found[stage]['seconds']:.1f} s, {found[stage]['memory_mb']:,.0f} MB")
     print(f"  index.html: {found['page_mb']:.1f} MB")
+    return found
+
+
+def endpoint(folder: Path, calls: int = 500) -> dict:
+    """One 28×28 image through the default study's CNN: the local endpoint with both runtimes, and Keras without one.
+
+    The weights are untrained, which changes no time. Over HTTP: from sending JSON to having read the answer. The median
+    of three starts.
+    """
+    from convlab import exporting
+    from convlab.keras_setup import use_threads
+    from convlab.latency import latency_ms
+    from convlab.models import build
+    from convlab.serving.local import LocalEndpoint
+
+    study, shape = load_study(read_yaml(ROOT / "config.yaml")), (28, 28, 1)
+    run = study.run("fashion_mnist", "cnn", 1)
+    use_threads(1)
+    model = build(run.model, shape, 10)
+    exporting.write_artifact(exporting.servable(model, run, shape, 10), folder, [str(digit) for digit in range(10)])
+    write_json(folder / "export.json", {"input": {"shape": shape}})
+    images = np.random.default_rng(0).integers(0, 256, (calls + 20, *shape), dtype=np.uint8)
+    bodies = [json.dumps({"instances": [image.tolist()]}).encode() for image in images]
+
+    found = {}
+    for runtime in ("onnx", "saved_model"):
+        starts = []
+        for _ in range(3):
+            begin = time.perf_counter()
+            with LocalEndpoint(folder, runtime) as server:
+                server.invoke(bodies[0], "application/json")
+                starts.append(time.perf_counter() - begin)
+                times = latency_ms(lambda body, server=server: server.invoke(body, "application/json"), bodies, 20)
+        found[runtime] = {"first_answer_s": sorted(starts)[1], "memory_mb": server.memory_mb, "latency_ms": times}
+    found["keras_predict"] = {"latency_ms": latency_ms(lambda image: model.predict(image[None], verbose=0), images, 20)}
+    found["keras_traced"] = {"latency_ms": latency_ms(exporting.single_image(model), images, 20)}
+    print(f"\none 28×28 image through the default study's CNN, {calls} calls:")
+    names = {"onnx": "endpoint, ONNX", "saved_model": "endpoint, SavedModel", "keras_predict": "Keras predict, no HTTP"}
+    names |= {"keras_traced": "Keras traced, no HTTP"}
+    for name, label in names.items():
+        times, more = found[name]["latency_ms"], ""
+        if "memory_mb" in found[name]:
+            more = (
+                f"; first answer {found[name]['first_answer_s']:.2f} s after start, {found[name]['memory_mb']:.0f} MB"
+            )
+        print(f"  {label}: p50 {times['p50']:.2f} ms, p99 {times['p99']:.2f} ms{more}")
     return found
 
 

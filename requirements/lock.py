@@ -1,9 +1,11 @@
-"""Pin requirements/*.in as hashed requirements/*.txt for Python 3.11 to 3.13, and write the same pins to envs/*.yaml.
+"""Pin requirements/*.in as hashed requirements/*.txt for Python 3.11 to 3.13, and write the same pins to envs/*.yaml
+and to what an exported model's archive asks for.
 
 `make lock` runs it. Needs uv for resolving; `--envs` only writes envs/*.yaml again from the pins that are there.
 """
 
 import argparse
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +17,19 @@ ENVS = FOLDER.parent / "envs"
 PYTHON = "3.12"
 """Python of the conda environments."""
 
-LOCKS = {"cpu": [], "gpu": ["-c", "cpu.txt"], "dev": []}
+LOCKS = {"cpu": [], "gpu": ["-c", "cpu.txt"], "dev": [], "serve": [], "deploy": []}
 
 ENVIRONMENTS = {
     "analysis": "Data, figures, statistics, report: everything but TensorFlow.",
     "tensorflow": "Training and evaluation on CPUs.",
+    "deploy": "Export and the local endpoint.",
     "tensorflow-gpu": "Training and evaluation on NVIDIA GPUs; name it in the rules' conda directive to use it.",
 }
+
+ARCHIVE = FOLDER.parent / "scripts" / "convlab" / "serving" / "requirements.txt"
+"""What images that install an archive's requirements need to run it."""
+
+ARCHIVED = ("numpy", "onnxruntime")
 
 
 def main() -> None:
@@ -34,11 +42,14 @@ def main() -> None:
             subprocess.run([*command, f"{name}.in", "-o", f"{name}.txt"], cwd=FOLDER, check=True)
     for name in ENVIRONMENTS:
         (ENVS / f"{name}.yaml").write_text(environment(name))
+    ARCHIVE.write_text(archive())
 
 
 def environment(name: str) -> str:
     """The text of ``envs/<name>.yaml``."""
     pins = pinned("gpu" if name.endswith("gpu") else "cpu")
+    if name == "deploy":
+        pins = sorted({*pins, *pinned("deploy")})
     if name == "analysis":
         needless = tensorflow_only()
         pins = [pin for pin in pins if pin.split("==")[0] not in needless]
@@ -54,6 +65,14 @@ def environment(name: str) -> str:
         *(f"      - {pin}" for pin in pins),
     ]
     return "\n".join(lines) + "\n"
+
+
+def archive() -> str:
+    """The text of the archive's ``code/requirements.txt``: pins for all versions of Python."""
+    lines = (FOLDER / "serve.txt").read_text().splitlines()
+    pins = [line.rstrip(" \\") for line in lines if line and not line.startswith((" ", "#"))]
+    kept = [pin for pin in pins if re.split(r"[=\[; ]", pin)[0] in ARCHIVED]
+    return "\n".join(["# Written by requirements/lock.py from requirements/serve.txt: `make lock`.", *kept]) + "\n"
 
 
 def pinned(lock: str) -> list[str]:

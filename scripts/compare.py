@@ -7,26 +7,30 @@ import argparse
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from convlab import data, metrics, probes, results, statistics
+from convlab import data, history, metrics, paper, probes, provenance, results, statistics
 from convlab.cli import run
 from convlab.config import load_study
 from convlab.errors import UserError
 from convlab.figures import examples
 from convlab.figures import probes as probe_charts
 from convlab.figures import results as charts
-from convlab.figures.style import save, use_style
-from convlab.files import read_arrays, read_json, write_json
+from convlab.figures.results import Series
+from convlab.figures.sprites import Group, write_sprite
+from convlab.figures.style import caption_text, save, use_style
+from convlab.files import read_arrays, read_json, write_json, write_text
+from convlab.i18n import N_, ngettext, number
 from convlab.i18n import gettext as _
-from convlab.i18n import ngettext, number
-from convlab.plan import field_label
+from convlab.plan import Plan, Question, field_label
 from convlab.study import Study
 from convlab.tables import write_table
 
@@ -35,6 +39,24 @@ EXAMPLES = 12
 
 DETAILED = 6
 """Variants whose errors, filters and feature maps are shown: base models first, then the chosen one."""
+
+CAPTIONS = {
+    "runs": N_("Every run of the study{where}."),
+    "variants": N_("Every variant{where}: mean over n seeds with SD and 95 % t interval of the mean."),
+    "comparisons": N_(
+        "Differences of test accuracy to the reference{where}, with simultaneous 95 % intervals over seeds; "
+        "p is adjusted over the study (Holm)."
+    ),
+    "claims": N_(
+        "Claims fixed before the runs, and what this study found{where}; p is adjusted over the study (Holm)."
+    ),
+    "trends": N_("Trends of test accuracy over ordered factors{where}: slope with 95 % interval, Page's trend test."),
+    "factorials": N_("Two factors in all combinations{where}: main effects and interactions, seeds as blocks."),
+    "per_class": N_("Precision, recall (± SD) and F1 by class{where}, means over seeds."),
+    "probe_curves": N_("What the probes measured{where}: mean ± SD over n seeds with 95 % t interval."),
+    "probe_contrasts": N_("Statistics of the probes{where}, paired by seed, with 95 % t interval."),
+}
+"""What each table shows; ``where`` names the dataset of a study that has one."""
 
 log = logging.getLogger("compare")
 
@@ -79,27 +101,25 @@ def main(argv: list[str] | None = None) -> None:
     figures = []
     tables = results.Tables(runs, variants, comparisons, trends, per_class, curves)
     for dataset in study.datasets:
-        for figure in draw(study, dataset, tables, loaded, folder, classes[dataset], chosen[dataset]):
-            save(figure.pop("figure"), figures_folder / figure["file"])
-            figures.append(figure)
+        for drawing in draw(study, dataset, tables, loaded, folder, classes[dataset], chosen[dataset]):
+            figures.append(drawing.save(figures_folder))
 
-    write_table(runs, output / "runs", _("Every run of the study"))
-    write_table(variants, output / "variants", _("Every variant: mean over seeds with SD, SE and 95 % t interval"))
-    write_table(comparisons, output / "comparisons", _("Differences to the reference with simultaneous 95 % intervals"))
-    write_table(claims, output / "claims", _("Claims fixed before the runs, and what this study found"))
-    write_table(trends, output / "trends", _("Trends over ordered factors"))
-    write_table(factorials, output / "factorials", _("Two factors in all combinations: main effects and interactions"))
-    write_table(per_class, output / "per_class", _("Precision, recall and F1 by class, means over seeds"))
-    write_table(curves, output / "probe_curves", _("What the probes measured, over seeds"))
-    write_table(contrasts, output / "probe_contrasts", _("Statistics of the probes, paired by seed"))
+    named = {
+        "runs": runs, "variants": variants, "comparisons": comparisons, "claims": claims, "trends": trends,
+        "factorials": factorials, "per_class": per_class, "probe_curves": curves, "probe_contrasts": contrasts,
+    }  # fmt: skip
+    printed = paper.printed(named, study)
+    where = _(" on {dataset}", dataset=next(iter(study.datasets))) if len(study.datasets) == 1 else ""
+    for name, caption in CAPTIONS.items():
+        write_table(named[name], output / name, _(caption, where=where), printed[name])
+    test_images = {dataset: sum(manifest["counts"]["test"].values()) for dataset, manifest in manifests.items()}
+    write_text(output / "numbers.tex", paper.numbers_tex(named, study, test_images, chosen))
     write_json(
         output / "summary.json",
         {
             "format": 1,
             "classes": classes,
-            "test_images": {
-                dataset: sum(manifest["counts"]["test"].values()) for dataset, manifest in manifests.items()
-            },
+            "test_images": test_images,
             "chosen": chosen,
             "confusions": {
                 dataset: {
@@ -110,8 +130,10 @@ def main(argv: list[str] | None = None) -> None:
             },
             "figures": figures,
             "training": training_summary(loaded),
+            "provenance": made_from(study, loaded, manifests),
         },
     )
+    history.keep(output)
     log.info("%d runs, %d comparisons, %d figures", len(runs), len(comparisons), len(figures))
 
 
@@ -192,9 +214,65 @@ def training_summary(loaded: Loaded) -> dict[str, Any]:
     }
 
 
+def made_from(study: Study, loaded: Loaded, manifests: Mapping[str, Mapping]) -> dict[str, Any]:
+    """What these results depend on, so that states can be compared: config with its defaults, code, data, versions."""
+    script = Path(__file__).resolve()
+    return {
+        "config": study.model_dump(mode="json"),
+        "code": {
+            "train": distinct(entry.get("code", {}) for entry in loaded.runs.values()),
+            "evaluate": distinct(entry.get("code", {}) for entry in loaded.evaluations.values()),
+            "compare": [provenance.code(script)],
+        },
+        "commit": provenance.commit(script.parent),
+        "versions": provenance.versions(),
+        "data": {
+            dataset: {
+                "images": {part: sum(counts.values()) for part, counts in manifest["counts"].items()},
+                "classes": manifest["classes"],
+                "sha256": {name: entry["sha256"] for name, entry in manifest["arrays"].items()},
+            }
+            for dataset, manifest in manifests.items()
+        },
+    }
+
+
 def distinct(values: Iterator[Mapping]) -> list[Mapping]:
     """Different values, in the order of their first appearance."""
     return list({json.dumps(value, sort_keys=True): value for value in values}.values())
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with what the report says about it, the numbers that it shows, and its images for the page."""
+
+    dataset: str
+    section: str
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+    numbers: pd.DataFrame | None = None
+    images: Sequence[Group] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write the figure's files and return its entry in summary.json."""
+        file = f"{self.dataset}-{self.name}"
+        save(self.figure, folder / file)
+        write_text(folder / f"{file}.rst", caption_text(self.title, self.caption))
+        if self.numbers is not None:
+            write_text(folder / f"{file}.csv", self.numbers.to_csv(index=False, lineterminator="\n"))
+        return {
+            "file": file,
+            "section": self.section,
+            "dataset": self.dataset,
+            "title": self.title,
+            "caption": self.caption,
+            "numbers": self.numbers is not None,
+            "tiles": write_sprite(self.images, folder / f"{file}.tiles.png") if self.images else None,
+            **self.about,
+        }
 
 
 def draw(
@@ -205,14 +283,16 @@ def draw(
     folder: Path,
     classes: list[str],
     chosen: str | None,
-) -> Iterator[dict[str, Any]]:
-    """Every figure of one dataset with what the report says about it: file, section, title, caption."""
+) -> Iterator[Drawing]:
+    """Every figure of one dataset."""
+    drawing = partial(Drawing, dataset)
     plan = study.plan
     variants = tables.variants[(tables.variants["dataset"] == dataset) & (tables.variants["probe"] == "")]
     runs = tables.runs[tables.runs["dataset"] == dataset]
     order = list(variants["variant"])
-    looks = {name: position for position, name in enumerate(order)}
+    looks = {name: position for position, name in enumerate(plan.compared)}  # on every dataset the same
     labels = dict(zip(variants["variant"], variants["label"], strict=True))
+    series = {name: Series(name, labels[name], looks[name]) for name in order}
     # Below three runs the points are shown and nothing is inferred.
     intervals = {
         row.variant: (row.test_accuracy_ci_low, row.test_accuracy_ci_high)
@@ -220,107 +300,152 @@ def draw(
         else (None, None)
         for row in variants.itertuples()
     }
-    accuracies = {
-        name: group.sort_values("seed")["test_accuracy"].to_numpy() for name, group in runs.groupby("variant")
+    measured = {
+        name: dict(zip(group["seed"], group["test_accuracy"], strict=True))
+        for name, group in runs.sort_values("seed").groupby("variant")
     }
 
-    def entry(section: str, name: str, title: str, caption: str, figure: Any, **more: Any) -> dict[str, Any]:
+    def every_seed(shown: Sequence[Series], xlabel: str = "") -> dict[str, Any]:
+        names = [one.variant for one in shown]
+        columns = ["variant", "seed", "val_accuracy", "test_accuracy", "test_loss", "status"]
         return {
-            "file": f"{dataset}-{name}",
-            "section": section,
-            "dataset": dataset,
-            "title": title,
-            "caption": caption,
-            "figure": figure,
-            **more,
+            "figure": charts.every_seed(shown, [measured[n] for n in names], [intervals[n] for n in names], xlabel),
+            "numbers": runs[runs["variant"].isin(names)].sort_values(["variant", "seed"])[columns],
         }
 
-    def seeds_figure(names: list[str], texts: list[str], xlabel: str) -> Any:
-        return charts.every_seed(
-            texts,
-            [accuracies[name] for name in names],
-            [intervals[name] for name in names],
-            [looks[name] for name in names],
-            xlabel,
-        )
+    def costs(names: Sequence[str]) -> dict[str, Any]:
+        rows = variants[variants["variant"].isin(names)]
+        columns = [
+            "variant", "label", "parameters", "macs", "receptive_field", "seconds_per_epoch", "n_seeds",
+            "test_accuracy_mean", "test_accuracy_sd",
+        ]  # fmt: skip
+        figure = charts.accuracy_against_costs(rows, [series[name] for name in rows["variant"]])
+        return {"figure": figure, "numbers": rows[columns]}
 
     every = _("Each point is one seed, the bar the mean, the line its 95 % t interval.")
-    yield entry(
-        "overview",
-        "accuracy",
-        _("Test accuracy of every variant"),
-        every,
-        seeds_figure(order, [labels[n] for n in order], ""),
-    )
+    against = _("Mean test accuracy with the SD over seeds against what a variant costs.")
+    title = _("Test accuracy of every variant")
+    yield drawing("overview", "accuracy", title, every, **every_seed(list(series.values())))
     for question in plan.questions.values():
+        about = {"question": question.name}
         rows = tables.comparisons
         rows = rows[(rows["dataset"] == dataset) & (rows["experiment"] == question.name)]
+        names, xlabel = [question.reference, *question.variants], ""
+        shown = [series[name] for name in names]
         if question.levels:
-            names = [level.variant for level in question.levels]
-            texts, xlabel = [level.label for level in question.levels], question.subject.capitalize()
-        else:
-            names = [question.reference, *question.variants]
-            texts, xlabel = [labels[name] for name in names], ""
-        yield entry(
-            "question", f"{question.name}-seeds", _("Every seed"), every, seeds_figure(names, texts, xlabel),
-            question=question.name,
-        )  # fmt: skip
-        if question.grid:
-            measured = variants.set_index("variant")
-            cells = [list(row) for row in question.grid.cells]
-            means, spreads = (
-                np.array([measured.loc[row, column].to_numpy(dtype=float) for row in cells])
-                for column in ("test_accuracy_mean", "test_accuracy_sd")
-            )
-            reference = next(
-                (i, row.index(question.reference)) for i, row in enumerate(cells) if question.reference in row
-            )
-            yield entry(
-                "question", f"{question.name}-combinations", _("All combinations"),
-                _("Mean test accuracy and SD over seeds of every combination of both factors; the reference is "
-                  "framed."),
-                charts.combinations(
-                    means, spreads, tuple(map(field_label, question.grid.factors)), question.grid.labels, reference
-                ),
-                question=question.name,
-            )  # fmt: skip
+            names, xlabel = [level.variant for level in question.levels], question.subject.capitalize()
+            shown = [replace(series[level.variant], label=level.label) for level in question.levels]
+        yield drawing(
+            "question", f"{question.name}-seeds", _("Every seed"), every, **every_seed(shown, xlabel), about=about
+        )
         sides = [results.contrast_labels(plan, question, name) for name in rows["variant"]]
-        yield entry(
+        pairs = [
+            Series(name, f"{variant} − {reference}", looks[name])
+            for name, (variant, reference) in zip(rows["variant"], sides, strict=True)
+        ]
+        yield drawing(
             "question", f"{question.name}-differences", _("Differences to the reference"),
             _("Points are differences of mean test accuracy, lines simultaneous 95 % intervals; the shaded band is the "
               "region of practical equivalence, ± {rope} percentage points.",
               rope=number(100 * study.statistics.rope, "g")),
-            charts.forest(
-                rows,
-                [f"{variant} − {reference}" for variant, reference in sides],
-                study.statistics.rope,
-                [looks[name] for name in rows["variant"]],
-            ),
-            question=question.name,
+            charts.forest(rows, pairs, study.statistics.rope),
+            rows[["variant", "reference", "n_seeds", "difference", "ci_low", "ci_high", "p_adjusted", "verdict"]],
+            about=about,
         )  # fmt: skip
+        if question.grid:
+            yield drawing(
+                "question", f"{question.name}-combinations", _("All combinations"),
+                _("Mean test accuracy and SD over seeds of every combination of both factors; the reference is "
+                  "framed."),
+                combinations(question, variants), about=about,
+            )  # fmt: skip
+        yield drawing(
+            "question", f"{question.name}-costs", _("Accuracy against cost"), against, **costs(names), about=about
+        )
 
-    histories = {
-        labels[name]: [
-            pd.read_csv(folder / "train" / dataset / name / f"seed-{seed}" / "history.csv")
-            for seed in study.seeds
-            if loaded.runs[dataset, name, seed]["epochs_run"]
-        ]
-        for name in order
-    }
-    histories = {label: frames for label, frames in histories.items() if frames}
-    if histories:
-        yield entry(
+    histories = read_histories(study, dataset, loaded, folder)
+    if not histories.empty:
+        grouped = dict(list(histories.groupby("variant")))
+        yield drawing(
             "curves", "curves", _("Learning curves"),
             _("Marked lines: validation, mean over seeds with the range of the seeds shaded; thin lines: training."),
-            charts.learning_curves(histories, {labels[name]: looks[name] for name in order}),
+            charts.learning_curves([
+                (series[name], grouped[name].drop(columns="variant")) for name in order if name in grouped
+            ]),
+            histories,
         )  # fmt: skip
-    yield entry(
-        "costs", "costs", _("Accuracy against cost"),
-        _("Mean test accuracy with the SD over seeds against what a variant costs."),
-        charts.accuracy_against_costs(variants, [looks[name] for name in order]),
-    )  # fmt: skip
+    yield drawing("costs", "costs", _("Accuracy against cost"), against, **costs(order))
+    yield from probe_drawings(plan, drawing, tables.probe_curves, labels, looks)
 
-    drawings = {
+    images, truth = data.load_test(folder / "prepare" / dataset)
+    reliability = []
+    for name in detailed(study, chosen):
+        finished = [seed for seed in study.seeds if loaded.runs[dataset, name, seed]["status"] == "finished"]
+        if not finished:
+            continue
+        place = folder / "evaluate" / dataset / name
+        probabilities = np.stack(
+            [read_arrays(place / f"seed-{seed}" / "predictions.npz")["probabilities"] for seed in finished]
+        )
+        mean = np.mean([metrics.reliability(p, truth) for p in probabilities], axis=0)
+        reliability.append((series[name], mean))
+        confusion = np.array(results.summed_confusion(loaded.evaluations, dataset, name))
+        yield from error_drawings(drawing, series[name], probabilities, images, truth, classes, confusion)
+        features = read_arrays(place / f"seed-{finished[0]}" / "features.npz")
+        yield from feature_drawings(drawing, series[name], finished[0], features, images, truth, classes)
+    if len(reliability) > 1:
+        recalls = tables.per_class[tables.per_class["dataset"] == dataset]
+        shown = [one for one, _ in reliability]
+        recalls = recalls[recalls["variant"].isin([one.variant for one in shown])]
+        yield drawing(
+            "errors", "recall", _("Recall of every class"), _("Share of the test images of each class that are found."),
+            charts.recall_by_class(recalls, shown, classes),
+            recalls[["variant", "class", "support", "recall", "recall_sd"]],
+        )  # fmt: skip
+    if reliability:
+        yield drawing(
+            "calibration", "calibration", _("Calibration"),
+            _("Accuracy against confidence in {n} bins of equally many images, mean over seeds.",
+              n=metrics.CALIBRATION_BINS),
+            charts.calibration(reliability),
+            pd.concat(
+                pd.DataFrame(rows, columns=["confidence", "accuracy", "images"]).assign(variant=one.variant)
+                for one, rows in reliability
+            ),
+        )  # fmt: skip
+
+
+def combinations(question: Question, variants: pd.DataFrame) -> Figure:
+    """The heat map of an experiment of two factors."""
+    measured = variants.set_index("variant")
+    cells = [list(row) for row in question.grid.cells]
+    means, spreads = (
+        np.array([measured.loc[row, column].to_numpy(dtype=float) for row in cells])
+        for column in ("test_accuracy_mean", "test_accuracy_sd")
+    )
+    reference = next((i, row.index(question.reference)) for i, row in enumerate(cells) if question.reference in row)
+    return charts.combinations(
+        means, spreads, tuple(map(field_label, question.grid.factors)), question.grid.labels, reference
+    )
+
+
+def read_histories(study: Study, dataset: str, loaded: Loaded, folder: Path) -> pd.DataFrame:
+    """The history of every compared run that finished an epoch: variant, seed, epoch, losses and accuracies."""
+    parts = [
+        pd.read_csv(folder / "train" / dataset / name / f"seed-{seed}" / "history.csv").assign(variant=name, seed=seed)
+        for name in study.plan.compared
+        for seed in study.seeds
+        if loaded.runs[dataset, name, seed]["epochs_run"]
+    ]
+    columns = ["variant", "seed", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def probe_drawings(
+    plan: Plan, drawing: Any, curves: pd.DataFrame, labels: Mapping, looks: Mapping
+) -> Iterator[Drawing]:
+    """A figure of each probe that measured something on the drawing's dataset."""
+    charted = {
         "pixel_permutation": (
             probe_charts.permutation, _("Pixels shuffled"),
             _("Test accuracy of models trained and tested on images whose pixels all stand in another, fixed order."),
@@ -339,92 +464,98 @@ def draw(
         ),
     }  # fmt: skip
     for name in plan.probes:
-        curves = tables.probe_curves[
-            (tables.probe_curves["probe"] == name) & (tables.probe_curves["dataset"] == dataset)
-        ]
-        if name in drawings and len(curves):
-            chart, title, caption = drawings[name]
+        rows = curves[(curves["probe"] == name) & (curves["dataset"] == drawing.args[0])]
+        if name in charted and len(rows):
+            chart, title, caption = charted[name]
             if name != "receptive_field":
                 caption = " ".join([caption, _("Lines: 95 % t intervals over seeds.")])
-            yield entry("probes", f"probe-{name}", title, caption, chart(curves, labels, looks), probe=name)
-
-    images, truth = data.load_test(folder / "prepare" / dataset)
-    reliability = {}
-    for name in detailed(study, chosen):
-        finished = [seed for seed in study.seeds if loaded.runs[dataset, name, seed]["status"] == "finished"]
-        if not finished:
-            continue
-        place = folder / "evaluate" / dataset / name
-        probabilities = np.stack(
-            [read_arrays(place / f"seed-{seed}" / "predictions.npz")["probabilities"] for seed in finished]
-        )
-        reliability[labels[name]] = np.mean([metrics.reliability(p, truth) for p in probabilities], axis=0)
-        confusion = np.array(results.summed_confusion(loaded.evaluations, dataset, name))
-        yield from error_figures(entry, name, labels[name], probabilities, images, truth, classes, confusion)
-        features = read_arrays(place / f"seed-{finished[0]}" / "features.npz")
-        yield from feature_figures(entry, name, labels[name], finished[0], features, images)
-    if reliability:
-        yield entry(
-            "calibration", "calibration", _("Calibration"),
-            _("Accuracy against confidence in {n} bins of equally many images, mean over seeds.",
-              n=metrics.CALIBRATION_BINS),
-            charts.calibration(reliability, {labels[name]: looks[name] for name in order}),
-        )  # fmt: skip
+            figure = chart(rows, labels, looks)
+            yield drawing("probes", f"probe-{name}", title, caption, figure, rows, about={"probe": name})
 
 
-def error_figures(entry, name, label, probabilities, images, truth, classes, matrix) -> Iterator[dict[str, Any]]:
+def error_drawings(
+    drawing: Any,
+    one: Series,
+    probabilities: np.ndarray,
+    images: np.ndarray,
+    truth: np.ndarray,
+    classes: list[str],
+    matrix: np.ndarray,
+) -> Iterator[Drawing]:
     """Confusion, predictions, confident mistakes and disputed images of one variant; each by a rule, none by hand."""
     count = len(probabilities)
     predicted = probabilities.argmax(axis=2)
     mean, right = probabilities.mean(axis=0), (predicted == truth).sum(axis=0)
-    yield entry(
-        "errors", f"{name}-confusion", _("Confusion of {label}", label=label),
+    yield drawing(
+        "errors", f"{one.variant}-confusion", _("Confusion of {label}", label=one.label),
         ngettext("Share of each true class predicted as each class, over {n} seed; below 0.5 % is left empty.",
                  "Share of each true class predicted as each class, over {n} seeds; below 0.5 % is left empty.", count),
-        charts.confusion(matrix, classes), variant=name,
+        charts.confusion(matrix, classes),
+        pd.DataFrame(matrix, index=pd.Index(classes, name="true class"), columns=classes).reset_index(),
+        about={"variant": one.variant},
     )  # fmt: skip
     kinds = {
         "predictions": (
-            _("Predictions of {label}", label=label),
+            _("Predictions of {label}", label=one.label),
             _("The first test image of every class; green where most seeds are right."),
             np.unique(truth, return_index=True)[1][:EXAMPLES],
         ),
         "mistakes": (
-            _("Confident mistakes of {label}", label=label),
+            _("Confident mistakes of {label}", label=one.label),
             _("Test images that every seed gets wrong, the surest (mean over seeds) first."),
             metrics.confident_mistakes(probabilities, truth, EXAMPLES),
         ),
         "disputed": (
-            _("Disputed images of {label}", label=label),
+            _("Disputed images of {label}", label=one.label),
             _("Test images that some seeds get right and others wrong, the most even splits first."),
             metrics.disputed(probabilities, truth, EXAMPLES),
         ),
     }  # fmt: skip
     for kind, (title, rule, chosen) in kinds.items():
         titles = examples.prediction_titles(truth[chosen], mean[chosen], classes, right[chosen], count)
-        colours = [examples.RIGHT if 2 * n > count else examples.WRONG for n in right[chosen]]
-        yield entry(
-            "errors", f"{name}-{kind}", title, rule,
-            examples.image_grid(images[chosen], titles, colours, empty=_("No test image fits the rule.")),
-            variant=name, grid=True, test_images=chosen.tolist(),
+        tones = ["right" if 2 * n > count else "wrong" for n in right[chosen]]
+        yield drawing(
+            "errors", f"{one.variant}-{kind}", title, rule,
+            examples.image_grid(images[chosen], titles, tones, empty=_("No test image fits the rule.")),
+            images=[
+                Group(images[index : index + 1], lines[0], tuple(lines[1:]), tone)
+                for index, lines, tone in zip(chosen, (text.split("\n") for text in titles), tones, strict=True)
+            ],
+            about={"variant": one.variant, "grid": True, "test_images": chosen.tolist()},
         )  # fmt: skip
 
 
-def feature_figures(entry, name, label, seed, features, images) -> Iterator[dict[str, Any]]:
+def feature_drawings(
+    drawing: Any,
+    one: Series,
+    seed: int,
+    features: Mapping[str, np.ndarray],
+    images: np.ndarray,
+    truth: np.ndarray,
+    classes: list[str],
+) -> Iterator[Drawing]:
     """Learned filters and feature maps of one variant's first finished seed; nothing for a dense model."""
+    about = {"variant": one.variant, "grid": True}
     if "filters" in features:
-        yield entry(
-            "features", f"{name}-filters", _("Learned filters of {label}", label=label),
+        yield drawing(
+            "features", f"{one.variant}-filters", _("Learned filters of {label}", label=one.label),
             _("Kernels of the first convolution, seed {seed}, on one scale: red positive, blue negative.", seed=seed),
-            examples.filters(features["filters"]), variant=name, grid=True,
+            examples.filters(features["filters"]),
+            images=[Group(kernel[np.newaxis]) for kernel in examples.kernel_images(features["filters"])],
+            about=about,
         )  # fmt: skip
     if "feature_maps" in features:
-        yield entry(
-            "features", f"{name}-maps", _("Feature maps of {label}", label=label),
+        inputs, maps = images[features["images"]], features["feature_maps"].astype(np.float32)
+        yield drawing(
+            "features", f"{one.variant}-maps", _("Feature maps of {label}", label=one.label),
             _("What the first convolution makes of fixed test images (the first of each class), seed {seed}; one "
               "scale.", seed=seed),
-            examples.feature_maps(images[features["images"]], features["feature_maps"].astype(np.float32)),
-            variant=name, grid=True,
+            examples.feature_maps(inputs, maps),
+            images=[
+                Group(tiles, classes[label])
+                for tiles, label in zip(examples.map_images(inputs, maps), truth[features["images"]], strict=True)
+            ],
+            about=about,
         )  # fmt: skip
 
 

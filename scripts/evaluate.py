@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from convlab import data, inference, metrics
+from convlab import data, inference, metrics, provenance
 from convlab.cli import run
-from convlab.files import read_json, write_arrays, write_json
+from convlab.files import array_sha256, read_json, write_arrays, write_json
 from convlab.keras_setup import use_threads
 
 FEATURE_IMAGES = 3
@@ -46,6 +46,8 @@ def main(argv: list[str] | None = None) -> None:
         result["reliability"] = metrics.reliability(probabilities, labels)
     result["latency_ms"] = inference.latency_ms(model, images)
 
+    result["predictions_sha256"] = array_sha256(probabilities)
+    result["code"] = provenance.code(Path(__file__).resolve())
     write_arrays(output / "predictions.npz", probabilities=probabilities)
     fixed = first_of_each_class(labels)[:FEATURE_IMAGES]
     kernels, maps = inference.filters(model), inference.feature_maps(model, images[fixed])

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from convlab import i18n
 from convlab.cli import run
 from convlab.data import Dataset, load
 from convlab.figures import dataset as draw
+from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import save, use_style
-from convlab.files import read_json, write_json
+from convlab.files import read_json, write_json, write_text
 from convlab.i18n import gettext as _
 
 log = logging.getLogger("explore")
@@ -63,6 +65,25 @@ def main(argv: list[str] | None = None) -> None:
         "mean_images": draw.mean_images(class_means(data), data.classes),
         "near_duplicates": draw.near_duplicates(closest, pair_titles(data, duplicates), NEAR_DUPLICATE_RMS),
     }
+    strips = {
+        "samples": sample_groups(data),
+        "mean_images": mean_groups(data),
+        "near_duplicates": pair_groups(data, duplicates),
+    }
+    summary["tiles"] = {
+        name: write_sprite(groups, arguments.output_dir / f"{name}.tiles.png") for name, groups in strips.items()
+    }
+    numbers = {
+        "class_distribution": {"class": data.classes, "train": counts[0], "test": counts[1]},
+        "dimensions": {
+            "pixels": np.arange(max(data.x_train.shape[1:3]) + 1),
+            "height": np.bincount(heights, minlength=max(data.x_train.shape[1:3]) + 1),
+            "width": np.bincount(widths, minlength=max(data.x_train.shape[1:3]) + 1),
+        },
+        "intensities": {"value": np.arange(256)} | {f"channel {i + 1}": row for i, row in enumerate(histogram)},
+    }
+    for name, columns in numbers.items():
+        write_text(arguments.output_dir / f"{name}.csv", pd.DataFrame(columns).to_csv(index=False, lineterminator="\n"))
     for name, figure in figures.items():
         save(figure, arguments.output_dir / name)
     write_json(arguments.output_dir / "summary.json", summary)
@@ -305,6 +326,28 @@ def pair_titles(data: Dataset, duplicates: Duplicates) -> list[tuple[str, str, b
         places = {"test": i18n.number(pair.test, ","), "training": i18n.number(pair.train, ",")}
         titles.append((first, _("test {test}, training {training}", **places), test != train))
     return titles
+
+
+def sample_groups(data: Dataset) -> list[Group]:
+    """The first training images of every class, as many as the figure shows."""
+    _, per_class = draw.sample_layout(len(data.classes))
+    found = [np.flatnonzero(data.y_train == label)[:per_class] for label in range(len(data.classes))]
+    return [Group(data.x_train[chosen], name) for chosen, name in zip(found, data.classes, strict=True) if len(chosen)]
+
+
+def mean_groups(data: Dataset) -> list[Group]:
+    """The mean training image of every class."""
+    means = np.rint(class_means(data)).astype(np.uint8)
+    return [Group(image[np.newaxis], name) for image, name in zip(means, data.classes, strict=True)]
+
+
+def pair_groups(data: Dataset, duplicates: Duplicates) -> list[Group]:
+    """The closest pairs: test image, training image, their difference."""
+    groups = []
+    for pair, (first, second, disagree) in zip(duplicates.closest, pair_titles(data, duplicates), strict=True):
+        images = draw.pair_images(data.x_test[pair.test], data.x_train[pair.train])
+        groups.append(Group(images, first, (second,), "wrong" if disagree else ""))
+    return groups
 
 
 def summarise(

@@ -6,11 +6,11 @@ sentences that depend on numbers are made by convlab.interpretation.
 
 import argparse
 import base64
+import hashlib
 import json
 import logging
 import re
 import shlex
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -26,15 +26,20 @@ from markupsafe import Markup
 
 from convlab import decisions, i18n, probe_findings, provenance
 from convlab import interpretation as say
+from convlab.across import across_datasets
 from convlab.cli import run
 from convlab.config import load_study
 from convlab.errors import UserError
+from convlab.figures.palette import COLOURS, ON_DARK
 from convlab.files import read_json, write_text
-from convlab.i18n import N_, NO_BREAK_SPACE, ngettext, number
+from convlab.i18n import N_, NO_BREAK_SPACE, ngettext
 from convlab.i18n import gettext as _
-from convlab.plan import Question, field_label, level_label
+from convlab.page.diagrams import diagram
+from convlab.page.figures import VARIABLES, Sprite, inline_svg, sprite
+from convlab.page.figures import numbers as numbers_of
+from convlab.plan import Question, field_label, level_label, probe_level
 from convlab.results import contrast_labels
-from convlab.sentences import VERDICTS, format_p
+from convlab.sentences import MEASURES, VERDICTS, format_p, signed
 from convlab.statistics import MIN_SEEDS
 from convlab.study import Study
 
@@ -55,8 +60,8 @@ FIGURES_EMBEDDED = 100
 URGENCY = ("overview", "question", "probes", "curves", "costs", "calibration", "data", "errors", "features")
 """Sections by how much they need their figures."""
 
-PNG_DOTS_PER_INCH = 160
-"""Of the figures' PNG files: see figures.style."""
+CLASSES_IN_TABLE = 25
+"""Classes up to which a confusion matrix is a table; beyond it is a figure."""
 
 TEXT_COLUMNS = (
     "dataset", "model", "variant", "label", "class", "experiment", "reference", "verdict", "method", "status",
@@ -78,6 +83,8 @@ def main(argv: list[str] | None = None) -> None:
     results = load_results(study, folder)
     view = build_view(study, results, folder, arguments.config_file)
     view["commit"] = provenance.commit(Path(__file__).resolve().parent)
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    view["script"], view["script_hash"] = Markup(script), script_hash(script)
     page = environment("html").get_template("index.html.j2").render(view)
     text = environment("markdown").get_template("report.md.j2").render(view)
     write_text(folder / "report" / "index.html", page)
@@ -177,29 +184,47 @@ def mean_confidence(reliability: Sequence[Sequence[float]]) -> float:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: ``name`` and ``columns`` stand for caption and headings in report/text, ``about`` fills the caption."""
+    """A table: ``name`` and ``columns`` stand for caption and headings in report/text, ``about`` fills the caption;
+    ``variants`` names the variant of each row where a reader can hide it."""
 
     name: str
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
     about: Mapping[str, str] = field(default_factory=dict)
+    variants: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure; ``source`` is a data URI, None for a figure that is only named. Sizes in CSS pixels."""
+    """A figure: drawn inline (``svg``), as a grid of images (``sprite``), or only named by its ``path``.
+
+    ``numbers`` is the CSV of what it shows.
+    """
 
     section: str
+    name: str
     title: str
     caption: str
     alt: str
     path: str
-    source: str | None
-    width: int = 0
-    height: int = 0
+    svg: Markup | None = None
+    sprite: Sprite | None = None
+    numbers: str = ""
     variant: str | None = None
     question: str | None = None
     probe: str | None = None
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A confusion matrix, or the difference of two: texts by row, and the share that colours each cell, -1 to 1."""
+
+    title: str
+    classes: Sequence[str]
+    counts: Sequence[Sequence[str]]
+    shares: Sequence[Sequence[str]]
+    weights: Sequence[Sequence[float]]
+    difference: bool = False
 
 
 @dataclass(frozen=True)
@@ -228,6 +253,7 @@ class Bar:
 class Contrast:
     """One comparison as a verdict box shows it."""
 
+    name: str
     variant: str
     reference: str
     outcome: str
@@ -285,6 +311,7 @@ class ClaimCard:
 class VariantRow:
     """A row of the main table, and one for each seed under it."""
 
+    variant: str
     cells: tuple[str, ...]
     seeds: list[tuple[str, ...]]
     featured: bool
@@ -313,7 +340,7 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
         "lead": study.question if study.question != title else "",
         "datasets": datasets,
         "language": i18n.language(),
-        "rope": i18n.with_unit(number(100 * study.statistics.rope, "g"), "pp"),
+        "rope": i18n.with_unit(i18n.number(100 * study.statistics.rope, "g"), "pp"),
         "seeds": [str(seed) for seed in study.seeds],
         "smoke": len(study.seeds) < MIN_SEEDS,
         "facts": {
@@ -328,6 +355,9 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
             for row in runs[runs["status"] == "diverged"].to_dict("records")
         ],
         "answers": answers,
+        "across": {
+            question.name: across_datasets(evidence, question, datasets) for question in plan.questions.values()
+        },
         "claims": claim_cards(evidence, len(datasets) > 1),
         "claims_count": say.claims_count(evidence),
         "chosen": {dataset: chosen(evidence, dataset) for dataset in datasets},
@@ -363,6 +393,9 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
         },
         "calibration": {dataset: calibration_table(evidence, dataset) for dataset in datasets},
         "data": {dataset: data_tables(results.explored[dataset], results.manifests[dataset]) for dataset in datasets},
+        "matrices": {dataset: matrices(evidence, dataset) for dataset in datasets},
+        "legend": [(name, labels[name], number % len(COLOURS)) for number, name in enumerate(plan.compared)],
+        "light": {name: colour for colour, name in VARIABLES.items()},
         "design": design(study),
         "provenance": provenance_view(study, results, config_file),
     }
@@ -403,7 +436,7 @@ def main_table(evidence: say.Evidence, dataset: str) -> list[VariantRow]:
             say.number(row["latency_ms"], 2),
         )
         seeds = [seed_cells(entry) for entry in runs[row["variant"]].sort_values("seed").to_dict("records")]
-        table.append(VariantRow(cells, seeds, row["variant"] in best or row["variant"] == row["model"]))
+        table.append(VariantRow(row["variant"], cells, seeds, row["variant"] in best or row["variant"] == row["model"]))
     return table
 
 
@@ -419,21 +452,16 @@ def probe_table(curves: pd.DataFrame, dataset: str, probe: str, labels: Mapping[
         cells.append(
             (
                 labels[row["variant"]],
-                say.MISSING if say.missing(row["level"]) else row["level"],
+                say.MISSING if say.missing(row["level"]) else probe_level(probe, row["order"]),
                 _(MEASURES[row["measure"]]),
                 shown(row["mean"]),
                 limits,
                 str(row["n_seeds"]),
             )
         )
-    return Table("probe", ("label", "level", "measure", "mean", "mean_ci", "n_seeds"), cells, {"dataset": dataset})
+    columns = ("label", "level", "measure", "mean", "mean_ci", "n_seeds")
+    return Table("probe", columns, cells, {"dataset": dataset}, list(rows["variant"]))
 
-
-MEASURES = {
-    "accuracy": N_("accuracy"), "consistency": N_("consistency"), "test_loss": N_("test loss"), "brier": N_("brier"),
-    "ece": N_("ece"),
-}  # fmt: skip
-"""How the probes' measures read, before translation."""
 
 STATES = {"finished": N_("finished"), "diverged": N_("diverged")}
 """How a run's status reads, before translation."""
@@ -470,7 +498,11 @@ def differences_by_variant(evidence: say.Evidence, dataset: str) -> dict[str, st
     for question in evidence.plan.questions.values():
         for row in evidence.contrasts(dataset, question.name):
             reference = contrast_labels(evidence.plan, question, row["variant"])[1]
-            text = _("{difference} to {reference}", difference=say.points(row["difference"]), reference=reference)
+            difference = say.points(row["difference"])
+            if not say.missing(row["ci_low"]):
+                limits = say.interval(row["ci_low"], row["ci_high"]).replace(" ", NO_BREAK_SPACE)
+                difference = f"{difference} ({limits})"
+            text = _("{difference} to {reference}", difference=difference, reference=reference)
             texts.setdefault(row["variant"], []).append(text)
     return {name: "; ".join(parts) for name, parts in texts.items()}
 
@@ -517,6 +549,7 @@ def answer(evidence: say.Evidence, dataset: str, question: Question) -> Answer:
         variant, reference = contrast_labels(evidence.plan, question, row["variant"])
         contrasts.append(
             Contrast(
+                row["variant"],
                 variant,
                 reference,
                 say.outcome(row),
@@ -609,7 +642,7 @@ def levels_table(evidence: say.Evidence, dataset: str, question: Question) -> Ta
         "level" if question.levels else "label", "n_seeds", "test_accuracy", "difference", "difference_ci",
         "new_images_ci", "verdict", "parameters", "macs", "receptive_field", "seconds_per_epoch",
     )  # fmt: skip
-    return Table("levels", columns, cells, {"question": question.text, "dataset": dataset})
+    return Table("levels", columns, cells, {"question": question.text, "dataset": dataset}, list(names))
 
 
 def verdict_word(outcome: str) -> str:
@@ -640,7 +673,7 @@ def fits_summary(evidence: say.Evidence, dataset: str) -> Table:
     columns = (
         "label", "seed", "kept_epoch", "train_accuracy", "val_accuracy", "gap", "lowest_val_loss", "last_val_loss",
     )  # fmt: skip
-    return Table("fits", columns, cells, {"dataset": dataset})
+    return Table("fits", columns, cells, {"dataset": dataset}, [row["variant"] for row in rows])
 
 
 def per_class(evidence: say.Evidence, dataset: str, variant: str) -> Table:
@@ -683,7 +716,7 @@ def calibration_table(evidence: say.Evidence, dataset: str) -> Table:
             )
         )
     columns = ("label", "confidence", "accuracy", "excess", "ece", "brier", "test_loss")
-    return Table("calibration", columns, cells, {"dataset": dataset})
+    return Table("calibration", columns, cells, {"dataset": dataset}, closest_first(evidence, dataset))
 
 
 def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Table]:
@@ -693,7 +726,7 @@ def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any]) -> dic
     parts = {"train": say.count(explored["images"]["train"]), "test": say.count(explored["images"]["test"])}
     share = say.percent(duplicates["near_share_of_test"], 1)
     values = _("{n} values", n=say.count(image["values"]))
-    size = f"{number(content['median_height'], 'g')}×{number(content['median_width'], 'g')}"
+    size = f"{i18n.number(content['median_height'], 'g')}×{i18n.number(content['median_width'], 'g')}"
     scale = _("{low} to {high}", low=pixel["minimum"], high=pixel["maximum"])
     facts = [
         ("images", _("{train} training, {test} test", **parts)),
@@ -780,10 +813,14 @@ def design(study: Study) -> dict[str, Any]:
                 "family": level_label("family", model.family),
                 "fields": fields_table(model, model.label or name),
                 "layers": layers_tables(study, name),
+                "diagrams": diagrams(study, name),
             }
             for name, model in study.models.items()
         ],
-        "others": [(plan.variants[name].label, layers_tables(study, name)) for name in others[:LAYERS_SHOWN]],
+        "others": [
+            (plan.variants[name].label, layers_tables(study, name), diagrams(study, name))
+            for name in others[:LAYERS_SHOWN]
+        ],
         "others_left_out": max(0, len(others) - LAYERS_SHOWN),
         "training": Table("training", ("field", "value", "meaning"), settings(study.training)),
         "experiments": Table("experiments", ("name", "base", "factor", "levels", "reference"), experiments),
@@ -837,6 +874,16 @@ def layers_tables(study: Study, variant: str) -> list[Table]:
         columns = ("layer", "output_shape", "parameters", "macs", "receptive_field")
         tables.append(Table("layers", columns, rows, about))
     return tables
+
+
+def diagrams(study: Study, variant: str) -> list[Markup]:
+    """A drawing of a variant for each input shape among the datasets."""
+    label = study.plan.variants[variant].label
+    costs = dict.fromkeys(study.plan.costs[dataset, variant] for dataset in study.datasets)
+    return [
+        diagram(cost.layers, f"diagram-{variant}-{number}", _("Architecture of {label}", label=label))
+        for number, cost in enumerate(costs)
+    ]
 
 
 def provenance_view(study: Study, results: Results, config_file: str | None) -> dict[str, Any]:
@@ -908,7 +955,7 @@ def duration(seconds: float) -> str:
 def machine(entry: Mapping[str, Any]) -> str:
     """``A chip, 2 cores, 8 GB, Linux x86_64``."""
     cores = ngettext("{n} core", "{n} cores", entry["cores"])
-    memory = i18n.with_unit(number(entry["memory_gb"], "g"), "GB")
+    memory = i18n.with_unit(i18n.number(entry["memory_gb"], "g"), "GB")
     return f"{entry['processor']}, {cores}, {memory}, {entry['system']}"
 
 
@@ -925,46 +972,45 @@ def device(text: str) -> str:
 def load_figures(study: Study, results: Results, folder: Path) -> dict[str, dict[str, list[Figure]]]:
     """All figures by dataset and section, the most urgent ones embedded."""
     entries = [(entry, Path("compare", "figures", entry["file"])) for entry in results.summary["figures"]]
-    for dataset in study.datasets:
-        stems = sorted(path.with_suffix("") for path in (folder / "explore" / dataset).glob("*.svg"))
-        order = list(DATA_FIGURES)
-        for stem in sorted(stems, key=lambda path: order.index(path.name) if path.name in order else len(order)):
-            entry = {"section": "data", "dataset": dataset, "title": "", "caption": "", "file": stem.name}
-            grid = DATA_FIGURES.get(stem.name, False)
-            entries.append((entry | {"grid": grid}, Path("explore", dataset, stem.name)))
+    for dataset, explored in results.explored.items():
+        for name in DATA_FIGURES:
+            tiles, numbers = explored["tiles"].get(name), name in DATA_NUMBERS
+            entry = {"section": "data", "dataset": dataset, "title": name, "caption": "", "file": name}
+            entries.append((entry | {"tiles": tiles, "numbers": numbers}, Path("explore", dataset, name)))
     ranked = sorted(entries, key=lambda pair: URGENCY.index(pair[0]["section"]))
     embedded = {id(pair[0]) for pair in ranked[:FIGURES_EMBEDDED]}
     figures = {dataset: {section: [] for section in URGENCY} for dataset in study.datasets}
-    for entry, stem in entries:
-        source, size = None, (0, 0)
-        if id(entry) in embedded:
-            source, size = embed(folder / stem, entry.get("grid", False))
+    for number, (entry, stem) in enumerate(entries):
+        shown: dict[str, Any] = {}
+        description = alternative(entry, results.evidence)
+        if id(entry) in embedded and entry.get("tiles"):
+            shown["sprite"] = sprite(folder / f"{stem}.tiles.png", entry["tiles"])
+        elif id(entry) in embedded:
+            shown["svg"] = inline_svg(folder / f"{stem}.svg", f"f{number}", entry["title"], description)
+        if shown and entry.get("numbers"):
+            shown["numbers"] = numbers_of(folder / f"{stem}.csv")
         figures[entry["dataset"]][entry["section"]].append(
             Figure(
                 entry["section"],
-                entry["title"] or entry["file"],
+                entry["file"],
+                entry["title"],
                 entry["caption"],
-                alternative(entry, results.evidence),
+                description,
                 f"{quote(stem.as_posix())}.png",
-                source,
-                *size,
-                entry.get("variant"),
-                entry.get("question"),
-                entry.get("probe"),
+                variant=entry.get("variant"),
+                question=entry.get("question"),
+                probe=entry.get("probe"),
+                **shown,
             )
         )
     return figures
 
 
-DATA_FIGURES = {
-    "class_distribution": False,
-    "samples": True,
-    "dimensions": False,
-    "intensities": False,
-    "mean_images": True,
-    "near_duplicates": True,
-}
-"""Figures of explore in the order of the page, and whether each is a grid of images."""
+DATA_FIGURES = ("class_distribution", "samples", "dimensions", "intensities", "mean_images", "near_duplicates")
+"""Figures of explore in the order of the page."""
+
+DATA_NUMBERS = ("class_distribution", "dimensions", "intensities")
+"""Those of them that have their numbers in a CSV."""
 
 
 DATA_TITLES = {
@@ -980,9 +1026,9 @@ DATA_TITLES = {
 def alternative(entry: Mapping[str, Any], evidence: say.Evidence) -> str:
     """A figure's text for who cannot see it: its numbers where they are few, else what it shows."""
     dataset = entry["dataset"]
-    what = entry["title"] or _(DATA_TITLES.get(entry["file"], entry["file"].replace("_", " ")))
-    what = f"{what}, {dataset}"
-    if entry["section"] in ("overview", "costs") or entry["file"].endswith("-seeds"):
+    title = _(DATA_TITLES[entry["title"]]) if entry["section"] == "data" else entry["title"]
+    what = f"{title}, {dataset}"
+    if entry["section"] in ("overview", "costs") or entry["file"].endswith(("-seeds", "-costs")):
         rows = evidence.variants[evidence.variants["dataset"] == dataset]
         if entry["section"] == "question":
             question = evidence.plan.questions[entry["question"]]
@@ -996,45 +1042,53 @@ def alternative(entry: Mapping[str, Any], evidence: say.Evidence) -> str:
     return f"{what}. {entry['caption']}".strip()
 
 
-def embed(stem: Path, grid: bool) -> tuple[str, tuple[int, int]]:
-    """A data URI and the size in CSS pixels: charts as SVG, grids of images as whichever file is smaller."""
-    svg_path, png_path = stem.with_name(stem.name + ".svg"), stem.with_name(stem.name + ".png")
-    try:
-        svg = compact_svg(svg_path.read_text(encoding="utf-8"))
-        png = png_path.read_bytes() if grid else b""
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename} is missing; run snakemake again to make it") from None
-    if grid and len(png) < len(svg.encode()):
-        return data_uri("image/png", png), png_size(png)
-    return data_uri("image/svg+xml", svg.encode()), svg_size(svg)
+def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> Matrix:
+    """Counts and the share of each true class, over all seeds."""
+    shares = row_shares(counts)
+    return Matrix(
+        title,
+        classes,
+        [[say.count(value) for value in row] for row in counts],
+        [[say.number(100 * value, 1) for value in row] for row in shares],
+        [[round(value, 4) for value in row] for row in shares],
+    )
 
 
-def data_uri(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+def confusion_difference(
+    first: Sequence[Sequence[int]], second: Sequence[Sequence[int]], classes: Sequence[str], title: str
+) -> Matrix:
+    """Shares of the first minus shares of the second, percentage points."""
+    shares = [
+        [a - b for a, b in zip(row_a, row_b, strict=True)]
+        for row_a, row_b in zip(row_shares(first), row_shares(second), strict=True)
+    ]
+    reach = max(abs(value) for row in shares for value in row) or 1.0
+    texts = [[signed(100 * value, 1) if abs(value) >= 0.0005 else "0" for value in row] for row in shares]
+    return Matrix(title, classes, [], texts, [[round(value / reach, 4) for value in row] for row in shares], True)
 
 
-def compact_svg(text: str) -> str:
-    """Matplotlib's SVG without prolog, metadata and comments, its paths to a hundredth of a point."""
-    text = re.sub(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'\bd="([^"]*)"', lambda match: f'd="{_rounded_path(match[1])}"', text)
-    return re.sub(r">\s+<", "><", text).strip()
+def row_shares(counts: Sequence[Sequence[int]]) -> list[list[float]]:
+    return [[value / max(sum(row), 1) for value in row] for row in counts]
 
 
-def _rounded_path(path: str) -> str:
-    rounded = re.sub(r"-?\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), path)
-    return " ".join(rounded.split())
-
-
-def svg_size(svg: str) -> tuple[int, int]:
-    """Width and height in CSS pixels, of 3/4 point each; (0, 0) where the file does not say."""
-    found = [re.search(rf'<svg[^>]*\b{name}="([\d.]+)pt"', svg) for name in ("width", "height")]
-    return tuple(round(float(match[1]) * 4 / 3) if match else 0 for match in found)
-
-
-def png_size(png: bytes) -> tuple[int, int]:
-    """Width and height in CSS pixels, from the header and the figures' resolution."""
-    width, height = struct.unpack(">II", png[16:24])
-    return round(width * 96 / PNG_DOTS_PER_INCH), round(height * 96 / PNG_DOTS_PER_INCH)
+def matrices(evidence: say.Evidence, dataset: str) -> tuple[dict[str, Matrix], list[Matrix]]:
+    """Confusion of every variant that was looked at, and the differences that a question asks about; none if large."""
+    classes, counts = evidence.classes[dataset], evidence.confusions.get(dataset, {})
+    if len(classes) > CLASSES_IN_TABLE:
+        return {}, []
+    known = {name: matrix for name, matrix in counts.items() if len(matrix)}
+    confusions = {name: confusion_matrix(matrix, classes, evidence.label(name)) for name, matrix in known.items()}
+    pairs = dict.fromkeys(
+        (name, question.reference)
+        for question in evidence.plan.questions.values()
+        for name in question.variants
+        if name in known and question.reference in known
+    )
+    differences = [
+        confusion_difference(known[a], known[b], classes, f"{evidence.label(a)} − {evidence.label(b)}")
+        for a, b in pairs
+    ]
+    return confusions, differences
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1053,9 +1107,15 @@ def environment(kind: str) -> Environment:
         keep_trailing_newline=True,
     )
     made.globals |= {"_": _, "ngettext": ngettext, "pgettext": i18n.pgettext}
+    made.globals["palette"] = {"light": COLOURS, "dark": ON_DARK}  # page.css is a template
     made.filters["fenced"] = fenced
     made.filters["tight"] = tight
     return made
+
+
+def script_hash(script: str) -> str:
+    """What the page's policy allows to run: this very script and nothing else."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 MARKDOWN_SPECIAL = re.compile(r"[\\`*_\[\]<>|~#&$]")

@@ -108,6 +108,7 @@ def main(argv: list[str] | None = None) -> None:
             "device": where,
             "versions": provenance.versions(),
             "hardware": provenance.hardware(),
+            "code": provenance.code(Path(__file__).resolve()),
         },
     )
     shutil.rmtree(work, ignore_errors=True)

@@ -163,7 +163,10 @@ def test_every_stage_has_its_rule_script_and_test():
         assert (ROOT / f"tests/test_{stage}.py").is_file(), stage
 
 
-@pytest.mark.parametrize("stage", ["prepare", "explore", "train", "evaluate", "compare", "report"])
+@pytest.mark.parametrize(
+    "stage",
+    ["prepare", "explore", "train", "evaluate", "compare", "report", "export", "model_card", "deploy", "serve"],
+)
 def test_every_script_explains_itself(stage):
     result = subprocess.run(
         [sys.executable, ROOT / f"scripts/{stage}.py", "--help"], capture_output=True, text=True, cwd="/"

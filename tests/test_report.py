@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import hashlib
 import json
 import re
 import subprocess
@@ -26,14 +27,20 @@ SVG = """<?xml version="1.0" encoding="utf-8" standalone="no"?>
 <!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">
 <svg xmlns="http://www.w3.org/2000/svg" width="300pt" height="150pt" viewBox="0 0 300 150">
  <metadata><title>Matplotlib, https://matplotlib.org/</title></metadata>
+ <defs><style type="text/css">*{stroke-linejoin: round}</style></defs>
+ <defs><clipPath id="p1"><path d="M 0 0 L 1 1 z"/></clipPath></defs>
  <!-- a label -->
- <path d="M 1.234567 2 \nL 10 20.5 z"/>
+ <g class="mark" data-variant="cnn">
+  <path clip-path="url(#p1)" d="M 1.234567 2 \nL 10 20.5 z" style="fill: #0072b2"/>
+ </g>
+ <text style="font: 700 9px 'DejaVu Sans', 'Arial', sans-serif; fill: #18202c">CNN</text>
 </svg>
 """
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
 )
-FIGURES = ("class_distribution", "samples", "dimensions", "intensities", "mean_images", "near_duplicates")
+TILES = {"width": 8, "height": 8, "gap": 1, "columns": 2, "rows": 1}
+GRIDS = ("samples", "mean_images", "near_duplicates")
 NOT_A_NUMBER = re.compile(r"\b(nan|NaN|None|inf)\b")
 WIN = {"dense": around(0.90), "cnn": around(0.95), FIVE: around(0.95)}
 
@@ -53,11 +60,13 @@ def write_study(folder: Path, config: dict, accuracies, *, classes=None, resumed
     write_table(contrasts, folder / "compare" / "probe_contrasts", "contrasts")
     figures = []
 
-    def figure(dataset: str, name: str, section: str, title: str, **more) -> None:
-        figures.append(
-            {"file": f"{dataset}-{name}", "section": section, "dataset": dataset, "title": title, "caption": "A rule."}
-            | more
-        )
+    def tiles(title: str) -> dict:
+        return TILES | {"groups": [{"title": title, "lines": ["2 of 3 right"], "tone": "right", "tiles": 2}]}
+
+    def figure(dataset: str, name: str, section: str, title: str, grid: bool = False, **more) -> None:
+        entry = {"file": f"{dataset}-{name}", "section": section, "dataset": dataset, "title": title}
+        shown = {"caption": "A rule.", "numbers": not grid, "tiles": tiles(classes[0]) if grid else None}
+        figures.append(entry | shown | more)
 
     for dataset in study.datasets:
         figure(dataset, "accuracy", "overview", "Test accuracy of every variant")
@@ -74,10 +83,12 @@ def write_study(folder: Path, config: dict, accuracies, *, classes=None, resumed
                 figure(dataset, f"{name}-filters", "features", f"Filters of {label}", variant=name, grid=True)
         figure(dataset, "calibration", "calibration", "Calibration")
     stems = [folder / "compare" / "figures" / entry["file"] for entry in figures]
-    stems += [folder / "explore" / dataset / name for dataset in study.datasets for name in FIGURES]
+    stems += [folder / "explore" / dataset / name for dataset in study.datasets for name in report.DATA_FIGURES]
     for stem in stems:
         write_text(stem.with_name(stem.name + ".svg"), SVG)
-        stem.with_name(stem.name + ".png").write_bytes(PNG)
+        write_text(stem.with_name(stem.name + ".csv"), "variant,seed\ncnn,1\n")
+        for suffix in (".png", ".tiles.png"):
+            stem.with_name(stem.name + suffix).write_bytes(PNG)
     runs = evidence.runs
     write_json(
         folder / "compare" / "summary.json",
@@ -149,6 +160,9 @@ def explored(dataset: str, classes: list[str]) -> dict:
             "label_disagreeing_pairs": 0,
         },
         "empty_classes": [],
+        "tiles": {
+            name: TILES | {"groups": [{"title": classes[0], "lines": [], "tone": "", "tiles": 2}]} for name in GRIDS
+        },
         "image": {"channels": 1, "height": 8, "values": 64, "width": 8},
         "images": {"train": 1442, "test": 355},
         "imbalance_ratio": 1.05,
@@ -171,7 +185,7 @@ def written(folder: Path, config: dict, *arguments: str) -> tuple[str, str]:
 class Page(HTMLParser):
     """Tags in order, text by tag, and whether every tag is closed where it should be."""
 
-    VOID = ("meta", "link", "img", "br", "hr", "rect", "line", "circle")
+    VOID = ("meta", "link", "img", "br", "hr")
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -191,7 +205,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if not {"style", "title"} & set(self.open):
+        if not {"style", "title", "desc", "script", "template"} & set(self.open):
             self.raw.append(data)
 
     @property
@@ -216,31 +230,50 @@ def reports(tmp_path_factory) -> tuple[str, str]:
 def test_the_page_refers_to_nothing_outside_itself(reports):
     page = Page(reports[0])
     for tag, attributes in page.tags:
-        assert tag not in ("script", "iframe", "object", "embed", "base", "form", "video", "audio")
+        assert tag not in ("iframe", "object", "embed", "base", "form", "video", "audio", "image")
         for name in ("src", "href", "srcset", "data", "action", "poster"):
             value = attributes.get(name)
             assert value is None or value.startswith(("data:", "#"))
         assert not any(name.startswith("on") for name in attributes)
+        assert re.findall(r"url\((?!data:image/png|#)", attributes.get("style", "")) == []
     style = re.search(r"<style>(.*?)</style>", reports[0], re.DOTALL)[1]
     assert "url(" not in style
     assert "@import" not in style
+
+
+def test_the_only_script_is_the_one_that_the_policy_names(reports):
+    page = Page(reports[0])
+    assert page.all("script") == [{}]
+    script = re.search(r"<script>(.*?)</script>", reports[0], re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = next(a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
-    assert "default-src 'none'" in policy
+    expected = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    assert policy == expected
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|fetch\(|XMLHttp", script)
 
 
-def test_embedded_figures_are_the_files_without_anything_to_load(reports):
-    sources = [image["src"] for image in Page(reports[0]).all("img")]
-    assert sources
-    for source in sources:
-        kind, content = source.split(";base64,")
-        content = base64.b64decode(content)
-        if kind == "data:image/svg+xml":
-            text = content.decode()
-            assert re.findall(r'https?://[^"]*', text) == ["http://www.w3.org/2000/svg"]  # a name, not an address
-            assert 'd="M 1.23 2 L 10 20.5 z"' in text
-        else:
-            assert content == PNG
-    assert {source.split(";")[0] for source in sources} == {"data:image/svg+xml", "data:image/png"}
+def test_charts_are_part_of_the_page_and_follow_its_colours_and_font(reports):
+    charts = re.findall(r'<svg class="chart".*?</svg>', reports[0], re.DOTALL)
+    assert charts
+    for chart in charts:
+        assert 'role="img"' in chart
+        assert "Matplotlib" not in chart
+        assert "<style" not in chart
+        assert 'd="M 1.23 2 L 10 20.5 z" style="fill: var(--series-0)"' in chart
+        assert 'style="font: 700 9px var(--chart-font); fill: var(--ink)"' in chart
+        name = re.search(r'aria-labelledby="(f\d+)-title', chart)[1]
+        assert f'clip-path="url(#{name}-p1)"' in chart
+        assert f'id="{name}-p1"' in chart
+
+
+def test_grids_of_images_are_sprites_with_their_titles_as_text(reports):
+    grids = re.findall(r'<div class="tiles.*?</figure>', reports[0], re.DOTALL)
+    assert len(grids) == len(GRIDS) + 5  # mistakes of three variants, filters of two
+    assert f"--sprite: url(data:image/png;base64,{base64.b64encode(PNG).decode()})" in grids[0]
+    # Two tiles of 8 pixels, each with a gap of 1: the second begins after 9 of the 18 - 8 pixels that can move.
+    assert "--size: 225% 112.5%; --ratio: 8 / 8" in grids[0]
+    assert re.findall(r"background-position: (\S+ \S+?)[\";]", grids[0]) == ["0% 0%", "90% 0%"]
+    assert "2 of 3 right" in Page(reports[0]).words
 
 
 def test_links_inside_the_page_lead_somewhere(reports):
@@ -257,12 +290,12 @@ def test_the_page_is_accessible(reports):
     assert len(page.all("h1")) == 1
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
     assert all(after <= before + 1 for before, after in pairwise(levels))
-    for image in page.all("img"):
-        assert len(image["alt"]) > 10
-        assert image["width"].isdigit()
+    assert page.all("img") == []
+    drawings = [drawing for drawing in page.all("svg") if drawing.get("aria-hidden") != "true"]
+    assert all(drawing["role"] == "img" and drawing["aria-labelledby"] for drawing in drawings)
     assert len(page.all("caption")) == len(page.all("table"))
     assert all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
-    overview = next(image["alt"] for image in page.all("img") if image["alt"].startswith("Test accuracy of every"))
+    overview = re.search(r"<desc[^>]*>(Test accuracy of every variant, .*?)</desc>", reports[0])[1]
     assert "CNN 95.00 ± 0.10 % (n = 3)" in overview
 
 
@@ -295,7 +328,7 @@ def test_the_verdict_follows_the_numbers_in_both_reports(tmp_path, accuracies, v
 
 def test_the_main_table_lists_every_variant_and_every_seed(reports):
     words = Page(reports[0]).words
-    assert "9,258 87,360 10×10 95.00 ± 0.10 % 94.75 to 95.25 3 +5.00 pp to Dense" in words
+    assert "9,258 87,360 10×10 95.00 ± 0.10 % 94.75 to 95.25 3 +5.00 pp (+4.77 to +5.23) to Dense" in words
     for seed in (1, 2, 3):
         assert words.count(f"seed {seed} epoch 3 of 4 kept") == 3
     assert "| CNN | 9,258 | 87,360 | 10×10 | 95.00 ± 0.10 % | 94.75 to 95.25 | 3 |" in reports[1]
@@ -491,7 +524,8 @@ def test_a_large_study_stays_small_and_folds_what_is_long(tmp_path):
     write_json(tmp_path / "compare" / "summary.json", summary)
     html, _ = written(tmp_path, config)
     page = Page(html)
-    assert len(page.all("img")) <= report.FIGURES_EMBEDDED
+    charts = [drawing for drawing in page.all("svg") if drawing.get("class") == "chart"]
+    assert len(charts) <= report.FIGURES_EMBEDDED
     assert "Figure left out to keep this page small:" in page.words
     assert len(html) < 2e6
     header = re.search(r"<header.*?</header>", html, re.DOTALL)[0]

@@ -18,7 +18,7 @@ def lock_module():
     return module
 
 
-@pytest.mark.parametrize("name", ["cpu", "gpu", "dev"])
+@pytest.mark.parametrize("name", ["cpu", "gpu", "dev", "serve", "deploy"])
 def test_every_requirement_is_pinned_with_hashes_and_names_no_index(name):
     text = (FOLDER / f"{name}.txt").read_text()
     assert not re.search(r"https?://|--(extra-)?index|find-links", text)
@@ -39,7 +39,27 @@ def test_cpu_and_gpu_differ_only_in_tensorflow_and_what_it_brings():
     assert all(line.startswith(("tensorflow==", "nvidia-")) for line in gpu - cpu)
 
 
-@pytest.mark.parametrize("name", ["analysis", "tensorflow", "tensorflow-gpu"])
+@pytest.mark.parametrize("name", ["serve", "deploy", "dev"])
+def test_what_is_added_has_the_pins_of_what_it_is_added_to(name):
+    def pins(lock):
+        lines = [line.rstrip(" \\") for line in (FOLDER / f"{lock}.txt").read_text().splitlines()]
+        found = {}
+        for requirement in (Requirement(line) for line in lines if line and not line.startswith((" ", "#"))):
+            found.setdefault(requirement.name, set()).add(str(requirement.specifier))
+        return found
+
+    base = pins("cpu")
+    for package, versions in pins(name).items():
+        assert versions <= base.get(package, versions), package
+
+
+def test_an_archive_asks_for_the_same_pins():
+    path = ROOT / "scripts/convlab/serving/requirements.txt"
+    assert path.read_text() == lock_module().archive(), "run: make lock"
+    assert "onnxruntime==" in path.read_text() and "numpy==" in path.read_text()
+
+
+@pytest.mark.parametrize("name", ["analysis", "tensorflow", "tensorflow-gpu", "deploy"])
 def test_conda_environments_hold_the_same_pins(name):
     assert (ROOT / f"envs/{name}.yaml").read_text() == lock_module().environment(name), "run: make lock"
 

@@ -15,13 +15,15 @@ class ShapeError(ValueError):
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer. ``output_shape`` is (height, width, channels) or (units,); ``receptive_field`` in input pixels."""
+    """One layer. ``output_shape`` is (height, width, channels) or (units,); ``receptive_field`` in input pixels;
+    ``window`` is the side of its kernel or pooling window, 0 without one."""
 
     name: str
     output_shape: tuple[int, ...]
     parameters: int
     macs: int
     receptive_field: int
+    window: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,12 @@ def _convolutions(model: Conv, input_shape: tuple[int, int, int]) -> list[Layer]
             macs = height * width * kernel * kernel * channels * filters
             field, jump = field + (kernel - 1) * jump, jump * stride
             channels = filters
-            layers.append(Layer(name, (height, width, channels), parameters, macs, field))
+            layers.append(Layer(name, (height, width, channels), parameters, macs, field, kernel))
         if pooling != "none":
             name = f"pool_{block}"
             height, width = (_length(size, model.pool_size, model.pool_size, "valid", name) for size in (height, width))
             field, jump = field + (model.pool_size - 1) * jump, jump * model.pool_size
-            layers.append(Layer(name, (height, width, channels), 0, 0, field))
+            layers.append(Layer(name, (height, width, channels), 0, 0, field, model.pool_size))
     return layers
 
 

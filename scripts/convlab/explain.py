@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from convlab.specs import Conv, Dense, Training
-from convlab.study import KINDS, Claim, Comparison, Experiment, Probes, ReportOptions, Statistics, Study
+from convlab.study import KINDS, Claim, Comparison, Deploy, Experiment, Probes, ReportOptions, Statistics, Study
 from convlab.wording import listing, nearest
 
 
@@ -91,6 +91,7 @@ def _fields_at(location: Iterable[Any]) -> list[str]:
         "training": Training,
         "statistics": Statistics,
         "report": ReportOptions,
+        "deploy": Deploy,
         "experiments": Experiment,
         "comparisons": Comparison,
         "claims": Claim,

@@ -114,6 +114,8 @@ class Plan:
     aliases: dict[str, str] = field(default_factory=dict)
     probes: dict[str, Probe] = field(default_factory=dict)
     claims: dict[str, PlannedClaim] = field(default_factory=dict)
+    candidates: tuple[str, ...] = ()
+    """The variants from which the exported one is chosen: one that the config names, else all that can be served."""
 
     @property
     def compared(self) -> dict[str, Variant]:
@@ -180,7 +182,38 @@ def expand(study: Study) -> Plan:
 
     probes = _probes(study, Plan(variants, questions, {}), add)
     costs = _check_architectures(study, variants, questions)
-    return Plan(variants, questions, costs, aliases, probes, _claims(study, aliases, costs))
+    claims = _claims(study, aliases, costs)
+    return Plan(variants, questions, costs, aliases, probes, claims, _candidates(study, variants, aliases))
+
+
+def _candidates(study: Study, variants: Mapping[str, Variant], aliases: Mapping[str, str]) -> tuple[str, ...]:
+    """The variants from which the exported one is chosen, and whether what `deploy` names is there.
+
+    A model that was trained on images with their pixels in another order would be sent images in the usual one, and
+    one that only a probe trained is nobody's answer to a question.
+    """
+    named, dataset = study.deploy.variant, study.deploy.dataset
+    if dataset is not None and dataset not in study.datasets:
+        raise UserError(
+            f"deploy.dataset is {dataset!r}, which is no dataset of this study{nearest(dataset, study.datasets)}; "
+            f"there are {listing(study.datasets)}"
+        )
+    if named is None:
+        return tuple(
+            name
+            for name, variant in variants.items()
+            if not variant.probe and variant.training.pixel_permutation is None
+        )
+    if named not in aliases:
+        raise UserError(
+            f"deploy.variant is {named!r}, which is no variant{nearest(named, aliases)}; there are {listing(aliases)}"
+        )
+    if variants[aliases[named]].training.pixel_permutation is not None:
+        raise UserError(
+            f"deploy.variant is {named!r}, which is trained on images with their pixels in another order and would "
+            "not know the images that it is sent; choose another variant"
+        )
+    return (aliases[named],)
 
 
 def _probes(study: Study, plan: Plan, add: Any) -> dict[str, Probe]:
@@ -198,31 +231,42 @@ def _probes(study: Study, plan: Plan, add: Any) -> dict[str, Probe]:
                     f"probes.{name}.models names {model!r}, which is no model{nearest(model, study.models)}; "
                     f"there are {listing(study.models)}"
                 )
-        changes: list[tuple[str, str, float, dict[str, Any]]] = []
+        changes: list[tuple[str, float, dict[str, Any]]] = []  # in the order of the levels: slug, order, settings
         if name == "pixel_permutation":
-            intact = math.inf  # whole images are the largest blocks
-            changes = [(_("intact"), "", intact, {})]
-            for block in sorted(set(options.blocks)):
-                blocks = _("{side}×{side} blocks shuffled", side=block)
-                label = _("pixels shuffled") if block == 1 else blocks
-                changes.append((label, f"shuffled-{block}", block, {"pixel_permutation": block}))
+            changes = [("", math.inf, {})]  # whole images are the largest blocks
+            changes += [(f"shuffled-{side}", side, {"pixel_permutation": side}) for side in sorted(set(options.blocks))]
         elif name == "sample_efficiency":
             for size in sorted(set(options.sizes), key=lambda size: size or math.inf):
-                label = _("all images") if size is None else _("{n} images", n=i18n.number(size, ","))
                 settings = {"train_size": size, "steps": options.steps}
-                changes.append((label, f"images-{size or 'all'}", size or math.inf, settings))
+                changes.append((f"images-{size or 'all'}", size or math.inf, settings))
         levels = {}
         for model in models if changes else ():
             variants = []
-            for label, slug, order, settings in changes:
+            for slug, order, settings in changes:
                 base = plan.variants[model]
                 training = Training.model_validate({**base.training.model_dump(), **settings})
-                text = f"{base.label}, {label}"
+                text = f"{base.label}, {probe_level(name, order)}"
                 variant = add(f"{model}-{slug}", model, text, base.model, training, f"probes.{name}", probe=name)
-                variants.append((label, order, variant))
+                with using(SOURCE):  # tables name levels alike in every language
+                    variants.append((probe_level(name, order), order, variant))
             levels[model] = tuple(variants)
         found[name] = Probe(tuple(models), levels)
     return found
+
+
+def probe_level(probe: str, order: float) -> str:
+    """How a level of a probe reads in the language in use.
+
+    Args:
+        order: side of the blocks, number of images, or pixels; infinite for what is left whole.
+    """
+    if probe == "pixel_permutation":
+        if math.isinf(order):
+            return _("intact")
+        return _("pixels shuffled") if order == 1 else _("{side}×{side} blocks shuffled", side=f"{order:.0f}")
+    if probe == "sample_efficiency":
+        return _("all images") if math.isinf(order) else _("{n} images", n=i18n.number(order, ",.0f"))
+    return f"{order:g} px"
 
 
 def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Question:

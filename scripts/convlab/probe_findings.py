@@ -10,6 +10,7 @@ from convlab import i18n
 from convlab.i18n import N_, ngettext
 from convlab.i18n import gettext as _
 from convlab.interpretation import Statement, interval, missing, number, percent, points
+from convlab.plan import probe_level
 
 ASSUMPTIONS = {"pixel_permutation": "locality", "translation": "translation"}
 """The assumption of convolution that a probe tests."""
@@ -72,13 +73,18 @@ def _numbers(row, name: str) -> dict[str, float]:
     return {name: row.difference, f"{name}_ci_low": row.ci_low, f"{name}_ci_high": row.ci_high}
 
 
+def _levels(curves: pd.DataFrame) -> dict[str, str]:
+    """How each level of a probe's tables reads in the language in use."""
+    return {row.level: probe_level(row.probe, row.order) for row in curves.itertuples()}
+
+
 def _joined(*sentences: str) -> str:
     return " ".join(filter(None, sentences))
 
 
 def _permutation(curves, contrasts, labels, rope) -> list[Statement]:
     statements = []
-    rows = {(row.variant, row.measure): row for row in contrasts.itertuples()}
+    rows, shown = {(row.variant, row.measure): row for row in contrasts.itertuples()}, _levels(curves)
     for row in contrasts.itertuples():
         kind, level = row.measure.split(", ", 1)
         if kind != "lead lost":
@@ -112,7 +118,7 @@ def _permutation(curves, contrasts, labels, rope) -> list[Statement]:
         }.get(direction(row), "")
         text = _(
             "With {level}, {conv} loses {lost} of its lead over {dense}; what is left of it is {left}.",
-            level=level,
+            level=shown[level],
             conv=conv,
             dense=dense,
             lost=_sure(row),
@@ -132,7 +138,7 @@ def _permutation(curves, contrasts, labels, rope) -> list[Statement]:
         statements.append(Statement(_joined(text, _(meaning)), _numbers(control, "control")))
     if not statements:
         for row in contrasts.itertuples():
-            level = row.measure.partition(", ")[2]
+            level = shown[row.measure.partition(", ")[2]]
             text = _(
                 "With {level}, {model} loses {lost} of test accuracy.",
                 level=level,
@@ -197,18 +203,18 @@ def _translation(curves, contrasts, labels, rope) -> list[Statement]:
 
 
 def _sample_efficiency(curves, contrasts, labels, rope) -> list[Statement]:
-    statements = []
+    statements, shown = [], _levels(curves)
     for (variant, reference), group in contrasts.groupby(["variant", "reference"], sort=False):
         rows = list(group.itertuples())
         widest = max(rows, key=lambda row: -np.inf if missing(row.difference) else row.difference)
-        parts = "; ".join(f"{row.measure.removeprefix('lead, ')}: {_sure(row)}" for row in rows)
+        parts = "; ".join(f"{shown[row.measure.removeprefix('lead, ')]}: {_sure(row)}" for row in rows)
         text = _(
             "{model} minus {reference} by number of training images, in equally many steps: {differences}. The lead is "
             "widest at {widest}.",
             model=labels[variant],
             reference=labels[reference],
             differences=parts,
-            widest=widest.measure.removeprefix("lead, "),
+            widest=shown[widest.measure.removeprefix("lead, ")],
         )
         statements.append(Statement(text, _numbers(widest, "widest_lead")))
     return statements

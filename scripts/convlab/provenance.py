@@ -1,5 +1,6 @@
-"""Where results come from: versions, hardware, commit. Gathered by scripts, shown by the report."""
+"""Where results come from: versions, hardware, code, commit. Gathered by scripts, shown by the report."""
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -8,7 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "scipy", "pandas", "scikit-learn", "snakemake")
+from convlab.code_inputs import code_inputs
+
+PACKAGES = (
+    "tensorflow", "tensorflow-cpu", "keras", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "snakemake",
+)  # fmt: skip
 
 
 def versions() -> dict[str, str]:
@@ -50,6 +55,14 @@ def peak_memory_mb() -> float:
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+def code(script: Path) -> dict[str, str]:
+    """Start of the SHA-256 of a script and of each module of convlab that it imports, by path below its folder."""
+    return {
+        path.relative_to(script.parent).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        for path in code_inputs(script)
+    }
 
 
 def commit(folder: Path) -> dict[str, Any] | None:

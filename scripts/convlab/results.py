@@ -15,7 +15,7 @@ from convlab.plan import Plan, Question, field_label
 RUN_COLUMNS = [
     "dataset", "model", "variant", "seed", "parameters", "macs", "receptive_field", "epochs_run", "best_epoch",
     "train_seconds", "images_per_second", "val_accuracy", "test_accuracy", "test_loss", "ece", "status", "precision",
-    "spec_hash", "brier", "latency_ms", "train_images", "peak_memory_mb",
+    "spec_hash", "brier", "latency_ms", "train_images", "peak_memory_mb", "predictions_sha256",
 ]  # fmt: skip
 
 COMPARISON_COLUMNS = [
@@ -68,6 +68,7 @@ def run_row(dataset: str, variant: Any, seed: int, cost: Any, run: Mapping, metr
         "latency_ms": metrics["latency_ms"]["p50"],
         "train_images": run["train_images"],
         "peak_memory_mb": run["peak_memory_mb"],
+        "predictions_sha256": metrics.get("predictions_sha256"),
     }
 
 
@@ -417,11 +418,41 @@ class Tables:
 
 
 def chosen_variant(variants: pd.DataFrame, dataset: str) -> str | None:
-    """The variant with the best mean validation accuracy, of equals the one with fewer MACs; never by test data."""
+    """The variant with the best mean validation accuracy; of equals the one with fewer MACs, then the first by name.
+
+    Never by test data. None where no variant has a finished run.
+    """
     rows = variants[(variants["dataset"] == dataset) & variants["val_accuracy_mean"].notna()]
     if rows.empty:
         return None
-    return rows.sort_values(["val_accuracy_mean", "macs"], ascending=[False, True]).iloc[0]["variant"]
+    order = ["val_accuracy_mean", "macs", "variant"]
+    return rows.sort_values(order, ascending=[False, True, True]).iloc[0]["variant"]
+
+
+def chosen_run(runs: pd.DataFrame) -> tuple[str, int] | None:
+    """The trained file that stands for a study where one is to be used: (variant, seed).
+
+    Args:
+        runs: variant, seed, macs and val_accuracy of the finished runs of one dataset.
+
+    Returns:
+        The chosen variant, and of its seeds the one with the best validation accuracy, of equals the lowest; None
+        without a run.
+    """
+    means = [
+        {
+            "dataset": "",
+            "variant": name,
+            "macs": group["macs"].iloc[0],
+            "val_accuracy_mean": group["val_accuracy"].mean(),
+        }
+        for name, group in runs.sort_values("seed").groupby("variant")
+    ]
+    variant = chosen_variant(pd.DataFrame(means, columns=["dataset", "variant", "macs", "val_accuracy_mean"]), "")
+    if variant is None:
+        return None
+    seeds = runs[runs["variant"] == variant].sort_values(["val_accuracy", "seed"], ascending=[False, True])
+    return variant, int(seeds.iloc[0]["seed"])
 
 
 def summed_confusion(

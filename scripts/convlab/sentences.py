@@ -8,8 +8,16 @@ from convlab.statistics import MAX_SEEDS, MIN_SEEDS, Contrast, Verdict, excludes
 
 VERDICTS = {
     "better": N_("better"), "worse": N_("worse"), "equivalent": N_("equivalent"), "inconclusive": N_("inconclusive"),
+    "supported": N_("supported"), "contradicted": N_("contradicted"),
 }  # fmt: skip
-"""How a verdict reads, before translation."""
+"""How a verdict of a comparison or a claim reads, before translation."""
+
+MEASURES = {
+    "accuracy": N_("accuracy"), "consistency": N_("consistency"), "test_loss": N_("test loss"), "brier": N_("brier"),
+    "ece": N_("ece"), "accuracy lost": N_("accuracy lost"), "lead lost": N_("lead lost"), "lead left": N_("lead left"),
+    "lead": N_("lead"),
+}  # fmt: skip
+"""How the measures of the probes' tables read, before translation."""
 
 
 def sentence(

@@ -177,6 +177,19 @@ class ReportOptions(Spec):
     language: Literal[LANGUAGES] = Field(SOURCE, description="Language of the report, its figures and its sentences.")
 
 
+class Deploy(Spec):
+    """The model that leaves the suite, and where it is served. Only `export` and `deploy` depend on it."""
+
+    target: Literal["local"] = Field("local", description="Where it is served: local, a server on this machine.")
+    dataset: Slug | None = Field(None, description="The dataset whose model it is; one model for each when absent.")
+    variant: Slug | None = Field(
+        None, description="Any variant; when absent, the one with the best mean validation accuracy."
+    )
+    runtime: Literal["onnx", "saved_model"] = Field("onnx", description="What computes: ONNX Runtime or TensorFlow.")
+    test_images: PositiveWhole = Field(100, description="Test images that the endpoint is asked about, one at a time.")
+    seed: Annotated[Whole, Field(ge=0)] = Field(0, description="Seed that draws them.")
+
+
 class Study(Spec):
     """One config file."""
 
@@ -195,6 +208,7 @@ class Study(Spec):
     probes: Probes = Probes()
     statistics: Statistics = Statistics()
     report: ReportOptions = ReportOptions()
+    deploy: Deploy = Deploy()
 
     @field_validator("study")
     @classmethod
@@ -270,6 +284,11 @@ class Study(Spec):
         chosen = self.plan.variants[variant]
         return Run(dataset=self.datasets[dataset], model=chosen.model, training=chosen.training, seed=seed)
 
+    def choice(self, dataset: str) -> dict[str, Any]:
+        """From what the exported model of a dataset is chosen: MACs of each candidate, seeds, whether one is named."""
+        candidates = {name: self.plan.costs[dataset, name].macs for name in self.plan.candidates}
+        return {"candidates": candidates, "seeds": list(self.seeds), "named": self.deploy.variant is not None}
+
     @property
     def written(self) -> dict[str, Any]:
         """The config as it was given, with one spelling for equal numbers and for seeds."""
@@ -280,8 +299,14 @@ class Study(Spec):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The config without what only explains, but in which language: what tables and figures depend on."""
-        return {**_without_texts(self.written), "report": {"language": self.report.language}}
+        """The config without what only explains or deploys, and the language: what tables and figures depend on."""
+        kept = {key: value for key, value in without_texts(self.written).items() if key != "deploy"}
+        return {**kept, "report": {"language": self.report.language}}
+
+    @property
+    def exported(self) -> tuple[str, ...]:
+        """The datasets for which a model is exported."""
+        return (self.deploy.dataset,) if self.deploy.dataset else tuple(self.datasets)
 
 
 def _numbers(value: Any) -> Any:
@@ -296,13 +321,13 @@ def _numbers(value: Any) -> Any:
     return normalised(float(value)) if isinstance(value, str) and NUMBER.fullmatch(value) else value
 
 
-def _without_texts(value: Any, names: bool = False) -> Any:
+def without_texts(value: Any, names: bool = False) -> Any:
     """Drop the keys of TEXTS; a model, experiment or dataset that happens to be called so stays (``names``)."""
     if not isinstance(value, dict):
         return value
     named = {"models", "experiments", "comparisons", "datasets"}
     return {
-        key: _without_texts(item, names=not names and key in named)
+        key: without_texts(item, names=not names and key in named)
         for key, item in value.items()
         if names or key not in TEXTS
     }

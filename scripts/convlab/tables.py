@@ -1,5 +1,8 @@
-"""The one way to write a table: CSV for programs (full precision), Markdown and LaTeX for people (rounded)."""
+"""The one way to write a table: CSV for programs (full precision), Markdown for people, LaTeX for a paper."""
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -20,13 +23,34 @@ DECIMALS = {
 }
 """Decimals by the word that a column's name holds; 2 for other numbers."""
 
+LONG = 40
+"""Rows up to which a LaTeX table floats on one page; a longer one breaks across pages."""
 
-def write_table(table: pd.DataFrame, stem: Path, caption: str) -> None:
-    """Write ``stem``.csv, .md and .tex."""
+
+@dataclass(frozen=True)
+class Printed:
+    """A table as a paper prints it.
+
+    Attributes:
+        cells: text, already rounded; column names are the headings.
+        align: LaTeX column type of each column: l, r, c, or p{width}.
+        label: for ``\\ref``, without its ``tab:``.
+    """
+
+    cells: pd.DataFrame
+    align: Sequence[str]
+    label: str
+
+
+def write_table(table: pd.DataFrame, stem: Path, caption: str, printed: Printed | None = None) -> None:
+    """Write ``stem``.csv, .md and .tex; LaTeX shows ``printed``, or all columns if that is not given."""
     write_text(stem.with_suffix(".csv"), table.to_csv(index=False, lineterminator="\n"))
     rounded = table.apply(_rounded)
     write_text(stem.with_suffix(".md"), markdown(rounded))
-    write_text(stem.with_suffix(".tex"), latex(rounded, caption))
+    if printed is None:
+        align = ["r" if pd.api.types.is_numeric_dtype(table[name]) else "l" for name in table]
+        printed = Printed(rounded, align, stem.name)
+    write_text(stem.with_suffix(".tex"), latex(printed, caption))
 
 
 def _rounded(column: pd.Series) -> pd.Series:
@@ -61,22 +85,44 @@ def _markdown_cell(text: str) -> str:
     return text.replace("\n", " ")
 
 
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "−": "--"}
-_LATEX |= {"±": r"$\pm$", "≤": r"$\le$", "≥": r"$\ge$", "≈": r"$\approx$", "÷": r"$\div$", "·": r"$\cdot$"}
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_LATEX |= {"×": r"$\times$", "−": "$-$", "±": r"$\pm$", "≤": r"$\le$", "≥": r"$\ge$", "≈": r"$\approx$", "÷": r"$\div$"}
+_LATEX |= {"·": r"$\cdot$", "→": r"$\rightarrow$", "\N{NO-BREAK SPACE}": "~"}
 _LATEX |= {"<": r"$<$", ">": r"$>$"}  # quotation marks from beyond, where the font encoding is LaTeX's old one
+_LATEX |= {"[": "{[}", "]": "{]}", "*": "{*}"}  # after \\ or \item they would be taken for an argument
 _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 
 
-def latex(table: pd.DataFrame, caption: str) -> str:
-    """A LaTeX table in booktabs style."""
+_LIGATURE = re.compile(r"([-`',])(?=\1)|([?!])(?=`)")
+"""Signs of which two make one other sign."""
 
-    def row(cells: list[str]) -> str:
-        return "  " + " & ".join("".join(_LATEX.get(c, c) for c in cell) for cell in cells) + " \\\\\n"
 
-    body = "".join(row(cells) for cells in table.astype(str).values.tolist())
-    head = row(list(table.columns))
-    caption = "".join(_LATEX.get(c, c) for c in caption)
+def escaped(text: str) -> str:
+    """Text that LaTeX prints as it is. Scripts beyond Latin, and emoji, need XeLaTeX or LuaLaTeX and a font."""
+    text = re.sub(r"[^\S\N{NO-BREAK SPACE}]", " ", text)
+    text = "".join(_LATEX.get(c, c) for c in text if c.isprintable() or c in _LATEX)
+    return _LIGATURE.sub(lambda match: match[0] + "{}", text)
+
+
+def latex(table: Printed, caption: str) -> str:
+    """A LaTeX table in booktabs style, which floats, or breaks across pages if it is long."""
+
+    def row(cells: Sequence[str]) -> str:
+        return "    " + " & ".join(escaped(cell) for cell in cells) + " \\\\\n"
+
+    body = "".join(row(cells) for cells in table.cells.astype(str).values.tolist())
+    head = row(list(table.cells.columns))
+    align, title = "".join(table.align), f"\\caption{{{escaped(caption)}}}"
+    label = f"\\label{{tab:{table.label}}}"
+    if len(table.cells) <= LONG:
+        return (
+            "% \\usepackage{booktabs}\n"
+            f"\\begin{{table}}[htbp]\n  \\centering\n  {title}\n  {label}\n  \\begin{{tabular}}{{{align}}}\n"
+            f"    \\toprule\n{head}    \\midrule\n{body}    \\bottomrule\n  \\end{{tabular}}\n\\end{{table}}\n"
+        )
     return (
-        f"\\begin{{table}}\n  \\caption{{{caption}}}\n  \\begin{{tabular}}{{{'l' * len(table.columns)}}}\n  \\toprule\n"
-        f"{head}  \\midrule\n{body}  \\bottomrule\n  \\end{{tabular}}\n\\end{{table}}\n"
+        "% \\usepackage{booktabs,longtable}\n"
+        f"\\begin{{longtable}}{{{align}}}\n    {title}\n    {label} \\\\\n    \\toprule\n{head}    \\midrule\n"
+        f"    \\endfirsthead\n    \\toprule\n{head}    \\midrule\n    \\endhead\n    \\bottomrule\n    \\endfoot\n"
+        f"{body}\\end{{longtable}}\n"
     )

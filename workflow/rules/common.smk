@@ -42,6 +42,29 @@ def read_json(path):
         return {}
 
 
+def json_argument(value):
+    """Canonical JSON for a command line; `<` is written so that no text of a config can end the script element in which
+    `snakemake --report` shows the parameters."""
+    return canonical_json(value).replace("<", "\\u003c")
+
+
+@cache
+def figure_entries():
+    """What compare says of its figures, by file name; only `snakemake --report` asks."""
+    summary = read_json(Path(f"{RESULTS}/compare/summary.json"))
+    return {entry["file"]: entry for entry in summary.get("figures", [])}
+
+
+def figure_entry(name):
+    """Section, dataset and title of one figure."""
+    return figure_entries().get(name) or {"section": "overview", "dataset": "", "title": name}
+
+
+def plain(text):
+    """Text without the signs that mean something to `snakemake --report`: wildcards and HTML."""
+    return text.translate(str.maketrans("<>{}", "‹›()"))
+
+
 def of_all_runs(pattern):
     """The files of every run that the config names; results are never searched for what happens to lie there."""
     return [
@@ -62,6 +85,20 @@ def of_all_datasets(pattern):
     return [pattern.format(dataset=dataset) for dataset in study.datasets]
 
 
+def of_candidates(pattern, wildcards):
+    """The files of every run from which the exported model is chosen."""
+    return [
+        pattern.format(dataset=wildcards.dataset, variant=variant, seed=seed)
+        for variant in study.plan.candidates
+        for seed in study.seeds
+    ]
+
+
+def of_exported(pattern):
+    """The files of every dataset for which a model is exported."""
+    return [pattern.format(dataset=dataset) for dataset in study.exported]
+
+
 def translation_tables():
     """What the translation probe measures, if it is on."""
     probe = study.plan.probes.get("translation")
@@ -72,10 +109,14 @@ def translation_tables():
     ]
 
 
+MODEL_CARD = "MODEL_CARD.md.j2"
+
+
 def templates():
     """What the report is made from, beside the tables and figures."""
-    files = [path for path in (ROOT / "report").rglob("*") if path.is_file()]
-    return sorted(os.path.relpath(path) for path in files if ROOT / "report/locale" not in path.parents)
+    found = [path for path in (ROOT / "report").rglob("*") if path.is_file() and path.name != MODEL_CARD]
+    others = {ROOT / "report/diff", ROOT / "report/locale"}
+    return sorted(os.path.relpath(path) for path in found if others.isdisjoint(path.parents))
 
 
 def messages():

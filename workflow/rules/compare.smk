@@ -12,6 +12,18 @@ COMPARE_TABLES = [
     "probe_contrasts",
 ]
 
+# For `snakemake --report`: the sections of summary.json as its categories.
+FIGURE_CATEGORIES = {
+    "overview": "Accuracy",
+    "question": "Questions",
+    "probes": "Probes",
+    "curves": "Curves and costs",
+    "costs": "Curves and costs",
+    "calibration": "Calibration",
+    "errors": "Errors",
+    "features": "What was learned",
+}
+
 
 rule compare:
     input:
@@ -28,7 +40,15 @@ rule compare:
     output:
         tables=expand(f"{RESULTS}/compare/{{table}}.{{suffix}}", table=COMPARE_TABLES, suffix=["csv", "md", "tex"]),
         summary=ensure(f"{RESULTS}/compare/summary.json", non_empty=True),
-        figures=directory(f"{RESULTS}/compare/figures"),
+        numbers=ensure(f"{RESULTS}/compare/numbers.tex", non_empty=True),
+        figures=report(
+            directory(f"{RESULTS}/compare/figures"),
+            patterns=["{figure}.svg"],
+            caption="../report/figure.rst",
+            category=lambda wildcards: FIGURE_CATEGORIES[figure_entry(wildcards.figure)["section"]],
+            subcategory=lambda wildcards: figure_entry(wildcards.figure)["dataset"],
+            labels=lambda wildcards: {"Figure": plain(figure_entry(wildcards.figure)["title"])},
+        ),
     log:
         f"{LOGS}/compare.log",
     benchmark:
@@ -37,7 +57,7 @@ rule compare:
     conda:
         "../../envs/analysis.yaml"
     params:
-        settings=canonical_json(study.settings),
+        settings=json_argument(study.settings),
     message:
         "Compare all runs"
     shell:

@@ -16,9 +16,27 @@ rule explore:
         data=ancient(str(rules.prepare.output.data)),
         manifest=rules.prepare.output.manifest,
     output:
+        tiles=expand(
+            f"{RESULTS}/explore/{{{{dataset}}}}/{{figure}}.tiles.png",
+            figure=["samples", "mean_images", "near_duplicates"],
+        ),
+        numbers=expand(
+            f"{RESULTS}/explore/{{{{dataset}}}}/{{figure}}.csv",
+            figure=["class_distribution", "dimensions", "intensities"],
+        ),
         summary=ensure(f"{RESULTS}/explore/{{dataset}}/summary.json", non_empty=True),
-        figures=expand(
-            f"{RESULTS}/explore/{{{{dataset}}}}/{{figure}}.{{suffix}}", figure=EXPLORE_FIGURES, suffix=["svg", "png"]
+        figures=[
+            report(
+                f"{RESULTS}/explore/{{dataset}}/{figure}.svg",
+                caption="../report/data.rst",
+                category="Data",
+                subcategory="{dataset}",
+                labels={"Figure": title},
+            )
+            for figure, title in EXPLORE_FIGURES.items()
+        ],
+        prints=expand(
+            f"{RESULTS}/explore/{{{{dataset}}}}/{{figure}}.{{suffix}}", figure=EXPLORE_FIGURES, suffix=["png", "pdf"]
         ),
     log:
         f"{LOGS}/explore/{{dataset}}.log",

@@ -12,6 +12,7 @@ rule probe:
         f"{LOGS}/probe/translation/{{dataset}}/{{variant}}.log",
     benchmark:
         f"{BENCHMARKS}/probe/translation/{{dataset}}/{{variant}}.tsv"
+    priority: 10**9  # as soon as its models are there: left to the end it would run alone
     conda:
         "../../envs/tensorflow.yaml"
     threads: 1

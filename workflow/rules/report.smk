@@ -8,13 +8,27 @@ rule report:
         summary=rules.compare.output.summary,
         figures=rules.compare.output.figures,
         explore=of_all_datasets(rules.explore.output.summary),
-        explore_figures=[file for figure in rules.explore.output.figures for file in of_all_datasets(figure)],
+        explore_figures=[
+            file
+            for pattern in [
+                *rules.explore.output.figures,
+                *rules.explore.output.prints,
+                *rules.explore.output.tiles,
+                *rules.explore.output.numbers,
+            ]
+            for file in of_all_datasets(pattern)
+        ],
         manifests=of_all_datasets(rules.prepare.output.manifest),
         runs=of_all_runs(rules.train.output.run),
         histories=of_all_runs(rules.train.output.history),
         metrics=of_all_runs(rules.evaluate.output.metrics),
     output:
-        page=ensure(f"{RESULTS}/report/index.html", non_empty=True),
+        page=report(
+            ensure(f"{RESULTS}/report/index.html", non_empty=True),
+            caption="../report/page.rst",
+            category="Report",
+            labels={"Page": "All of the study"},
+        ),
         text=ensure(f"{RESULTS}/report/report.md", non_empty=True),
     log:
         f"{LOGS}/report.log",
@@ -24,7 +38,7 @@ rule report:
     conda:
         "../../envs/analysis.yaml"
     params:
-        config=canonical_json(study.written),
+        config=json_argument(study.written),
         file=str(workflow.configfiles[-1]) if workflow.configfiles else "",
     message:
         "Write the report"

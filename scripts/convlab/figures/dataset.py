@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from convlab import i18n
-from convlab.figures.style import COLOURS, WIDTH
+from convlab.figures.palette import COLOURS, FAINT, INK
+from convlab.figures.style import WIDTH
 from convlab.i18n import gettext as _
 from convlab.i18n import ngettext, number, with_unit
 
@@ -48,7 +49,7 @@ def class_distribution(classes: Sequence[str], train: np.ndarray, test: np.ndarr
             axis.barh(position + offset, counts[block], height=0.38, color=colour, label=label, linewidth=0)
             if len(blocks) == 1:
                 for y, count in zip(position + offset, counts[block], strict=True):
-                    axis.text(count + largest * 0.008, y, number(count, ","), va="center", fontsize=7, color="#444444")
+                    axis.text(count + largest * 0.008, y, number(count, ","), va="center", fontsize=7, color=FAINT)
         axis.set_yticks(position, [shorten_name(classes[i], 24 if len(blocks) == 1 else 17) for i in block])
         axis.tick_params(axis="y", labelsize=9 if rows <= 12 else 7)
         axis.set_ylim(rows - 0.5, -0.5)
@@ -66,7 +67,7 @@ def class_distribution(classes: Sequence[str], train: np.ndarray, test: np.ndarr
 
 def samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Figure:
     """The first images of every class, in order of appearance: eight, or fewer where there are many classes."""
-    columns, per_class = (2, 8) if len(classes) <= 14 else (4, 4) if len(classes) <= 48 else (7, 2)
+    columns, per_class = sample_layout(len(classes))
     strips = []
     for label in range(len(classes)):
         chosen = pooled(images[np.flatnonzero(labels == label)[:per_class]], len(classes) * per_class)
@@ -74,6 +75,11 @@ def samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> F
         strip[: len(chosen)] = chosen
         strips.append(mosaic(strip, per_class))
     return _titled_rasters(strips, classes, columns)
+
+
+def sample_layout(classes: int) -> tuple[int, int]:
+    """Columns of classes, and images of each class, that fit a page."""
+    return (2, 8) if classes <= 14 else (4, 4) if classes <= 48 else (7, 2)
 
 
 def mean_images(means: np.ndarray, classes: Sequence[str]) -> Figure:
@@ -93,15 +99,14 @@ def dimensions(example: np.ndarray, images: int, heights: np.ndarray, widths: np
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.9), width_ratios=(1, 1.5))
     frame = (-0.5, width - 0.5, height - 0.5, -0.5)
     show(left, raster(pooled(example[np.newaxis], 1)[0]), extent=frame)
-    left.add_patch(Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor="#9aa0a6", linewidth=0.8))
-    arrow = {"arrowstyle": "<->", "color": "#444444", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
+    left.add_patch(Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor=FAINT, linewidth=0.8))
+    arrow = {"arrowstyle": "<->", "color": FAINT, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
     gap = 0.07 * max(height, width)
     left.annotate("", (-0.5, height - 0.5 + gap), (width - 0.5, height - 0.5 + gap), arrowprops=arrow)
     left.annotate("", (-0.5 - gap, -0.5), (-0.5 - gap, height - 0.5), arrowprops=arrow)
-    left.text(width / 2 - 0.5, height - 0.5 + 1.5 * gap, _("width {pixels} px", pixels=width), ha="center", va="top")
-    left.text(
-        -0.5 - 1.5 * gap, height / 2 - 0.5, _("height {pixels} px", pixels=height), ha="right", va="center", rotation=90
-    )
+    across, down = _("width {pixels} px", pixels=width), _("height {pixels} px", pixels=height)
+    left.text(width / 2 - 0.5, height - 0.5 + 1.5 * gap, across, ha="center", va="top")
+    left.text(-0.5 - 1.5 * gap, height / 2 - 0.5, down, ha="right", va="center", rotation=90)
     left.set_xlim(-0.5 - 4 * gap, width - 0.5 + gap)
     left.set_ylim(height - 0.5 + 4 * gap, -0.5 - gap)
     kind = _("3 channels (RGB)") if channels == 3 else ngettext("{n} channel", "{n} channels", channels)
@@ -145,7 +150,7 @@ def intensities(histogram: np.ndarray) -> Figure:
             edges = (np.arange(0, 257, VALUES_PER_BIN) - 0.5) / scale
             binned = share.reshape(-1, VALUES_PER_BIN).sum(axis=1)
             axis.stairs(binned, edges, color=colour, linewidth=1.2, fill=channels == 1, alpha=0.85, label=label)
-            axis.axvline(mean, color="#333333" if channels == 1 else colour, linestyle=(0, (4, 2)), linewidth=1.0)
+            axis.axvline(mean, color=FAINT if channels == 1 else colour, linestyle=(0, (4, 2)), linewidth=1.0)
         axis.set_yscale("log")
         axis.yaxis.set_major_formatter(lambda value, place: _percent(value, 3))
         axis.set_title(title)
@@ -172,17 +177,25 @@ def near_duplicates(
     for axis in axes.flat:
         axis.axis("off")
     for axis, (test, train), (first, second, disagree) in zip(axes.flat, pairs, titles, strict=False):
-        difference = np.minimum(np.abs(test.astype(np.int16) - train) * AMPLIFICATION, 255).astype(np.uint8)
-        show(axis, mosaic(pooled(np.stack([test, train, difference]), 3 * len(pairs)), 3))
-        axis.set_title(first, fontsize=8.5, pad=13, color=WARNING if disagree else "#222222")
-        axis.text(0.5, 1.03, second, transform=axis.transAxes, ha="center", va="bottom", fontsize=7, color="#555555")
+        show(axis, mosaic(pooled(pair_images(test, train), 3 * len(pairs)), 3))
+        axis.set_title(first, fontsize=8.5, pad=13, color=WARNING if disagree else INK)
+        axis.text(0.5, 1.03, second, transform=axis.transAxes, ha="center", va="bottom", fontsize=7, color=FAINT)
     figure.suptitle(
-        _("Test image, closest training image, {times} × their difference (near duplicate: RMS at most {rms} of 255)",
-          times=AMPLIFICATION, rms=number(threshold, "g")),
+        _(
+            "Test image, closest training image, {times} × their difference (near duplicate: RMS at most {rms} of 255)",
+            times=AMPLIFICATION,
+            rms=number(threshold, "g"),
+        ),
         fontsize=8.5,
-        color="#444444",
-    )  # fmt: skip
+        color=FAINT,
+    )
     return figure
+
+
+def pair_images(test: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Both images of a pair and their amplified difference: uint8 (3, height, width, channels)."""
+    difference = np.minimum(np.abs(test.astype(np.int16) - train) * AMPLIFICATION, 255).astype(np.uint8)
+    return np.stack([test, train, difference])
 
 
 def show(axis: Axes, image: np.ndarray, extent: tuple[float, float, float, float] | None = None) -> None:

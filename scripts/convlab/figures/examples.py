@@ -7,22 +7,26 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from convlab.figures.sprites import diverging, fitted, grey
 from convlab.figures.style import WIDTH
+from convlab.i18n import NO_BREAK_SPACE, number
 from convlab.i18n import gettext as _
-from convlab.i18n import number, with_unit
 
-RIGHT, WRONG = "#00703C", "#B3261E"
+TONES = {"right": "#00703C", "wrong": "#B3261E"}
+
+MAPS_SHOWN = 12
+"""Feature maps of an image, the first ones."""
 
 
 def image_grid(
-    images: np.ndarray, titles: Sequence[str], colours: Sequence[str] | None = None, columns: int = 6, empty: str = ""
+    images: np.ndarray, titles: Sequence[str], tones: Sequence[str], columns: int = 6, empty: str = ""
 ) -> Figure:
     """Images in rows with a short title each.
 
     Args:
         images: uint8 (n, height, width, channels); n may be 0, then ``empty`` is written instead.
         titles: text above each image; line breaks are kept.
-        colours: colour of each title.
+        tones: colour of each title, by name: right or wrong.
     """
     if not len(images):
         figure, axis = plt.subplots(figsize=(WIDTH, 0.7))
@@ -36,9 +40,7 @@ def image_grid(
         axis.axis("off")
     for index, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
         show(axis, image)
-        axis.set_title(
-            titles[index], fontsize=7, fontweight="normal", color=colours[index] if colours else "black", pad=3
-        )
+        axis.set_title(titles[index], fontsize=7, fontweight="normal", color=TONES[tones[index]], pad=3)
     return figure
 
 
@@ -55,7 +57,7 @@ def prediction_titles(
     titles = []
     for label, row, right in zip(truth, mean_probabilities, right_runs, strict=True):
         guess = int(row.argmax())
-        preferred = f"→ {shortened(classes[guess])} {with_unit(number(100 * row[guess], '.0f'), '%')}"
+        preferred = f"→ {shortened(classes[guess])} {number(100 * row[guess], '.0f')}{NO_BREAK_SPACE}%"
         share = _("{n} of {runs} right", n=right, runs=runs)
         titles.append(f"{shortened(classes[label])}\n{preferred}\n{share}")
     return titles
@@ -92,15 +94,35 @@ def filters(kernels: np.ndarray) -> Figure:
     return figure
 
 
-def feature_maps(images: np.ndarray, maps: np.ndarray, count: int = 12) -> Figure:
+def kernel_images(kernels: np.ndarray) -> np.ndarray:
+    """Kernels as images, uint8 (filters, height, width, 3): blue negative, red positive; those of RGB as colour."""
+    stack, bound = np.moveaxis(kernels, -1, 0), float(np.abs(kernels).max()) or 1.0
+    if stack.shape[-1] == 3:
+        return np.rint(127.5 + 127.5 * stack / bound).astype(np.uint8)
+    return diverging(stack.mean(axis=-1), bound)
+
+
+def map_images(images: np.ndarray, maps: np.ndarray) -> list[np.ndarray]:
+    """For each image the image itself and its first feature maps, all maps on one scale: uint8 (1 + maps, h, w, c)."""
+    shown = maps[..., :MAPS_SHOWN]
+    low, high = min(float(shown.min()), 0.0), float(shown.max())
+    rows = []
+    for image, stack in zip(images, shown, strict=True):
+        tiles = grey(np.moveaxis(stack, -1, 0), low, high)
+        tiles = np.repeat(tiles, image.shape[-1], axis=-1)
+        height, width = image.shape[:2]
+        rows.append(np.stack([image, *(fitted(tile, height, width) for tile in tiles)]))
+    return rows
+
+
+def feature_maps(images: np.ndarray, maps: np.ndarray) -> Figure:
     """Feature maps of one layer on fixed images: a row per image, all on one shared scale.
 
     Args:
         images: uint8 (n, height, width, channels).
-        maps: (n, height, width, filters).
-        count: filters shown, the first ones.
+        maps: (n, height, width, filters); the first ``MAPS_SHOWN`` are shown.
     """
-    count = min(count, maps.shape[-1])
+    count = min(MAPS_SHOWN, maps.shape[-1])
     figure, axes = plt.subplots(
         len(images), count + 1, figsize=(WIDTH, 0.15 + len(images) * WIDTH / (count + 1)), squeeze=False
     )

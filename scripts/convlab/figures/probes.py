@@ -7,9 +7,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from convlab.figures.marks import mark
 from convlab.figures.style import WIDTH, look
 from convlab.i18n import gettext as _
-from convlab.i18n import number
+from convlab.i18n import number, with_unit
+from convlab.plan import probe_level
 
 
 def permutation(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:
@@ -18,7 +20,7 @@ def permutation(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[
     levels = curves.drop_duplicates("order").sort_values("order", ascending=False)
     places = {order: place for place, order in enumerate(levels["order"])}
     _lines(axis, curves, labels, looks, lambda order: places[order])
-    axis.set_xticks(range(len(levels)), levels["level"])
+    axis.set_xticks(range(len(levels)), [probe_level("pixel_permutation", order) for order in levels["order"]])
     axis.set_xlim(-0.3, len(levels) - 0.7)
     axis.set_ylabel(_("Test accuracy, %"))
     axis.legend(fontsize=8)
@@ -60,7 +62,11 @@ def receptive_field(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapp
     for row in curves.itertuples():
         style = look(looks[row.variant]) | {"linestyle": "none"}
         spread = 0 if row.sd is None or math.isnan(row.sd) else 100 * row.sd
-        axis.errorbar(row.order, 100 * row.mean, yerr=spread, capsize=2, label=labels[row.variant], **style)
+        label = labels[row.variant]
+        drawn = axis.errorbar(row.order, 100 * row.mean, yerr=spread, capsize=2, label=label, **style)
+        accuracy = f"{number(100 * row.mean, '.2f')} ± {with_unit(number(spread, '.2f'), '%')}"
+        about = _("{label}: {accuracy}, sees {n} pixels", label=label, accuracy=accuracy, n=f"{row.order:.0f}")
+        mark([part for part in drawn.get_children() if part is not None], row.variant, [about])
     axis.set_xlabel(_("Receptive field of the last feature map, pixels"))
     axis.set_ylabel(_("Test accuracy, % (mean ± SD)"))
     if len(curves) <= 12:
@@ -74,10 +80,13 @@ def _lines(axis, curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping
         group = group.sort_values("order", ascending=False)
         x = [place(order) for order in group["order"]]
         y, style = 100 * group["mean"], look(looks[variant])
-        axis.plot(x, y, label=labels[variant], linewidth=1.6, markersize=5, **style)
+        (line,) = axis.plot(x, y, label=labels[variant], linewidth=1.6, markersize=5, **style)
+        levels = [probe_level(probe, order) for probe, order in zip(group["probe"], group["order"], strict=True)]
+        name = labels[variant]
+        shares = [with_unit(number(value, ".2f"), "%") for value in y]
+        mark(line, variant, [f"{name}, {level}: {share}" for level, share in zip(levels, shares, strict=True)])
         known = group["ci_low"].notna()
         if known.any():
             at = [value for value, there in zip(x, known, strict=True) if there]
-            axis.vlines(
-                at, 100 * group["ci_low"][known], 100 * group["ci_high"][known], color=style["color"], alpha=0.7
-            )
+            limits = [100 * group[name][known] for name in ("ci_low", "ci_high")]
+            mark(axis.vlines(at, *limits, color=style["color"], alpha=0.7), variant)

@@ -2,55 +2,80 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
 
-from convlab.figures.style import COLOURS, WIDTH, look
+from convlab.figures.marks import mark
+from convlab.figures.palette import BAND, COLOURS, FAINT, PAPER
+from convlab.figures.style import WIDTH, look
+from convlab.i18n import N_, number, with_unit
 from convlab.i18n import gettext as _
-from convlab.i18n import number, with_unit
-from convlab.sentences import VERDICTS
+from convlab.sentences import VERDICTS, signed
 
 MAX_SERIES = 24
 """Curves drawn at most on one plot; more are thinned to the first ones, and the title says so."""
 
 
+@dataclass(frozen=True)
+class Series:
+    """One variant in a figure: its name, how it reads here, and the index of its colour, the same in every figure."""
+
+    variant: str
+    label: str
+    index: int
+
+
 def every_seed(
-    names: Sequence[str],
-    values: Sequence[np.ndarray],
+    series: Sequence[Series],
+    values: Sequence[Mapping[int, float]],
     intervals: Sequence[tuple[float | None, float | None]],
-    looks: Sequence[int],
     xlabel: str,
 ) -> Figure:
     """Test accuracy of each variant: every run a point, the mean a bar, the 95 % t interval a line.
 
     Args:
-        names: label of each variant, in the order to show.
-        values: test accuracies (runs,) of each variant, fractions.
+        series: the variants, in the order to show.
+        values: of each variant, seed -> test accuracy, a fraction.
         intervals: (low, high) of each mean, None where there is none.
-        looks: index of each variant's colour and marker.
     """
-    rows = len(names) > 6
-    figure, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.38 * len(names)) if rows else (WIDTH * 0.72, 3.3))
-    for place, (points, interval, index) in enumerate(zip(values, intervals, looks, strict=True)):
-        points = 100 * points[np.isfinite(points)]
-        if not len(points):
+    rows = len(series) > 6
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.38 * len(series)) if rows else (WIDTH * 0.72, 3.3))
+    draw = _horizontal(axis) if rows else _vertical(axis)
+    for place, (one, by_seed, interval) in enumerate(zip(series, values, intervals, strict=True)):
+        points = {seed: 100 * value for seed, value in by_seed.items() if math.isfinite(value)}
+        if not points:
             continue
         offsets = place + (np.linspace(-0.13, 0.13, len(points)) if len(points) > 1 else np.zeros(1))
-        style = look(index)
-        mean = points.mean()
-        low, high = (None, None) if None in interval else (100 * interval[0], 100 * interval[1])
-        draw = _horizontal(axis) if rows else _vertical(axis)
-        if low is not None:
-            draw["range"](place, low, high, color=style["color"], linewidth=1.6, alpha=0.75)
-        draw["level"](mean, place - 0.24, place + 0.24, color=style["color"], linewidth=2.2)
-        draw["points"](
-            offsets, points, s=24, marker=style["marker"], facecolor="white", edgecolor=style["color"], zorder=3
+        style, mean = look(one.index), sum(points.values()) / len(points)
+        about = _("{label}: mean {mean}, n = {n}", label=one.label, mean=_percent(mean), n=len(points))
+        if None not in interval:
+            low, high = (100 * limit for limit in interval)
+            about = f"{about}, {_interval(number(low, '.2f'), number(high, '.2f'))}"
+            line = draw["range"](place, low, high, color=style["color"], linewidth=1.6, alpha=0.75)
+            mark(line, one.variant, [about])
+        bar = draw["level"](mean, place - 0.24, place + 0.24, color=style["color"], linewidth=2.2)
+        mark(bar, one.variant, [about])
+        dots = draw["points"](
+            offsets,
+            list(points.values()),
+            s=24,
+            marker=style["marker"],
+            facecolor=PAPER,
+            edgecolor=style["color"],
+            zorder=3,
         )
+        notes = [
+            _("{variant}, seed {seed}: {value}", variant=one.label, seed=seed, value=_percent(value))
+            for seed, value in points.items()
+        ]
+        mark(dots, one.variant, notes)
+    names = [one.label for one in series]
     if rows:
         axis.set_yticks(range(len(names)), names)
         axis.invert_yaxis()
@@ -63,6 +88,14 @@ def every_seed(
         axis.set_xlabel(xlabel)
         axis.grid(axis="x", visible=False)
     return figure
+
+
+def _percent(value: float, decimals: int = 2) -> str:
+    return with_unit(number(value, f".{decimals}f"), "%")
+
+
+def _interval(low: str, high: str) -> str:
+    return _("95 % CI {interval}", interval=_("{low} to {high}", low=low, high=high))
 
 
 def _vertical(axis) -> dict:
@@ -81,34 +114,32 @@ def _horizontal(axis) -> dict:
     }
 
 
-def forest(contrasts: pd.DataFrame, labels: Sequence[str], rope: float, looks: Sequence[int]) -> Figure:
+def forest(contrasts: pd.DataFrame, series: Sequence[Series], rope: float) -> Figure:
     """Differences to the reference with their simultaneous 95 % intervals, over the region of practical equivalence.
 
     Args:
         contrasts: rows with difference, ci_low, ci_high (fractions) and verdict.
-        labels: one label per row.
+        series: one for each row.
         rope: half width of the region, a fraction.
     """
     figure, axis = plt.subplots(figsize=(WIDTH * 0.9, 1.1 + 0.42 * len(contrasts)))
-    axis.axvspan(
-        -100 * rope,
-        100 * rope,
-        color="#8fa3b0",
-        alpha=0.22,
-        linewidth=0,
-        label=f"± {with_unit(number(100 * rope, 'g'), 'pp')}",
-    )
-    axis.axvline(0, color="#555555", linewidth=0.8)
-    for place, (row, index) in enumerate(zip(contrasts.itertuples(), looks, strict=True)):
+    band = axis.axvspan(-100 * rope, 100 * rope, color=BAND, alpha=0.3, linewidth=0)
+    region = with_unit(number(100 * rope, "g"), "pp")
+    mark(band, notes=[_("Region of practical equivalence, ± {region}", region=region)])
+    axis.axvline(0, color=FAINT, linewidth=0.8)
+    for place, (row, one) in enumerate(zip(contrasts.itertuples(), series, strict=True)):
         if row.difference is None or math.isnan(row.difference):
             continue
-        style = look(index)
+        style, about = look(one.index), f"{one.label}: {with_unit(signed(100 * row.difference, 2), 'pp')}"
         if row.ci_low is not None and not math.isnan(row.ci_low):
-            axis.hlines(place, 100 * row.ci_low, 100 * row.ci_high, color=style["color"], linewidth=1.8)
-        axis.plot(100 * row.difference, place, marker=style["marker"], color=style["color"], markersize=6)
+            about = f"{about}, {_interval(signed(100 * row.ci_low, 2), signed(100 * row.ci_high, 2))}"
+            line = axis.hlines(place, 100 * row.ci_low, 100 * row.ci_high, color=style["color"], linewidth=1.8)
+            mark(line, one.variant, [about])
+        point = axis.plot(100 * row.difference, place, marker=style["marker"], color=style["color"], markersize=6)
+        mark(point, one.variant, [about])
     axis.set_yticks(
         range(len(contrasts)),
-        [f"{label}\n{_(VERDICTS[verdict])}" for label, verdict in zip(labels, contrasts["verdict"], strict=True)],
+        [f"{one.label}\n{_(VERDICTS[verdict])}" for one, verdict in zip(series, contrasts["verdict"], strict=True)],
     )
     axis.set_ylim(len(contrasts) - 0.4, -0.6)
     axis.grid(axis="y", visible=False)
@@ -156,27 +187,35 @@ def combinations(
     return figure
 
 
-def learning_curves(histories: Mapping[str, Sequence[pd.DataFrame]], looks: Mapping[str, int]) -> Figure:
+def learning_curves(histories: Sequence[tuple[Series, pd.DataFrame]]) -> Figure:
     """Loss and accuracy by epoch of all variants on one plot: validation in bold, training thin; mean over seeds.
 
     Args:
-        histories: label -> one frame per finished run with epoch, loss, accuracy, val_loss, val_accuracy.
-        looks: label -> index of its colour.
+        histories: of each variant one row per finished run and epoch: seed, epoch, loss, accuracy, val_loss,
+            val_accuracy.
     """
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
-    shown = list(histories.items())[:MAX_SERIES]
-    for label, runs in shown:
-        style = look(looks[label])
-        mean = pd.concat(runs).groupby("epoch").mean()
+    for one, runs in histories[:MAX_SERIES]:
+        style, by_epoch = look(one.index), runs.groupby("epoch")
+        mean = by_epoch.mean()
         for axis, measure, scale in ((axes[0], "loss", 1), (axes[1], "accuracy", 100)):
             curve = mean[f"val_{measure}"] * scale
-            axis.plot(curve.index, curve, label=label, linewidth=1.6, markersize=4, **style)
-            axis.plot(mean.index, mean[measure] * scale, color=style["color"], linewidth=0.8, alpha=0.55)
-            if len(runs) > 1:
-                spread = pd.concat(runs).groupby("epoch")[f"val_{measure}"].agg(["min", "max"]) * scale
-                axis.fill_between(
+            (line,) = axis.plot(curve.index, curve, label=one.label, linewidth=1.6, markersize=4, **style)
+            validated, trained = CURVES[measure]
+            values = [_percent(value) if measure == "accuracy" else number(value, ".4f") for value in curve]
+            notes = [
+                _(validated, label=one.label, epoch=epoch, value=value)
+                for epoch, value in zip(curve.index, values, strict=True)
+            ]
+            mark(line, one.variant, notes)
+            thin = axis.plot(mean.index, mean[measure] * scale, color=style["color"], linewidth=0.8, alpha=0.55)
+            mark(thin, one.variant, [_(trained, label=one.label)])
+            if runs["seed"].nunique() > 1:
+                spread = by_epoch[f"val_{measure}"].agg(["min", "max"]) * scale
+                band = axis.fill_between(
                     spread.index, spread["min"], spread["max"], color=style["color"], alpha=0.12, linewidth=0
                 )
+                mark(band, one.variant)
     for axis, title in zip(axes, (_("Loss"), _("Accuracy, %")), strict=True):
         axis.set_title(title)
         axis.set_xlabel(_("Epoch"))
@@ -186,11 +225,19 @@ def learning_curves(histories: Mapping[str, Sequence[pd.DataFrame]], looks: Mapp
     return figure
 
 
-def accuracy_against_costs(variants: pd.DataFrame, looks: Sequence[int]) -> Figure:
+CURVES = {
+    "loss": (N_("{label}, epoch {epoch}: validation loss {value}"), N_("{label}: training loss")),
+    "accuracy": (N_("{label}, epoch {epoch}: validation accuracy {value}"), N_("{label}: training accuracy")),
+}
+"""What a point of a learning curve says, validation and training."""
+
+
+def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> Figure:
     """Mean test accuracy against parameters, multiply-accumulates and training time per epoch.
 
     Args:
-        variants: rows with label, parameters, macs, seconds_per_epoch, test_accuracy_mean, test_accuracy_sd.
+        variants: rows with parameters, macs, seconds_per_epoch, test_accuracy_mean, test_accuracy_sd.
+        series: one for each row.
     """
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.9), sharey=True)
     measures = {
@@ -199,24 +246,53 @@ def accuracy_against_costs(variants: pd.DataFrame, looks: Sequence[int]) -> Figu
         "seconds_per_epoch": _("Training time, s per epoch"),
     }
     for axis, (column, title) in zip(axes, measures.items(), strict=True):
-        for row, index in zip(variants.to_dict("records"), looks, strict=True):
-            style = look(index) | {"linestyle": "none"}
-            if row["test_accuracy_mean"] is None or math.isnan(row["test_accuracy_mean"]):
+        for row, one in zip(variants.to_dict("records"), series, strict=True):
+            style = look(one.index) | {"linestyle": "none"}
+            mean, sd = row["test_accuracy_mean"], row["test_accuracy_sd"]
+            if mean is None or math.isnan(mean):
                 continue
-            spread = 0 if row["test_accuracy_sd"] is None else 100 * np.nan_to_num(row["test_accuracy_sd"])
-            axis.errorbar(
-                row[column], 100 * row["test_accuracy_mean"], yerr=spread, capsize=2, label=row["label"], **style
-            )
+            spread = 0 if sd is None else 100 * np.nan_to_num(sd)
+            drawn = axis.errorbar(row[column], 100 * mean, yerr=spread, capsize=2, label=one.label, **style)
+            amount = number(row[column], ",.2f" if column == "seconds_per_epoch" else ",.0f")
+            what = f"{title[:1].lower()}{title[1:]} {amount}"
+            about = f"{one.label}: {number(100 * mean, '.2f')} ± {_percent(spread)}, {what}"
+            mark([part for part in drawn.get_children() if part is not None], one.variant, [about])
         low, high = variants[column].min(), variants[column].max()
-        if high > 8 * low:
-            axis.set_xscale("log")
+        axis.set_xscale("log" if high > 8 * low else "linear")
+        axis.xaxis.set_major_locator(LogLocator(numticks=4) if high > 8 * low else MaxNLocator(3))
+        axis.xaxis.set_major_formatter(EngFormatter())
+        axis.minorticks_off()
         axis.set_xlabel(title)
-        axis.xaxis.set_major_locator(MaxNLocator(4)) if high <= 8 * low else None
-        axis.tick_params(axis="x", labelrotation=30)
     axes[0].set_ylabel(_("Test accuracy, %"))
     handles, names = axes[0].get_legend_handles_labels()
     if len(names) <= MAX_SERIES:
         figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False)
+    return figure
+
+
+def recall_by_class(recalls: pd.DataFrame, series: Sequence[Series], classes: Sequence[str]) -> Figure:
+    """Recall of every class, a point per variant: the mean over seeds, with its SD as a line.
+
+    Args:
+        recalls: rows of per_class with variant, class, recall, recall_sd (fractions).
+        series: the variants, in order.
+        classes: the classes from top to bottom.
+    """
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.9, 1.2 + 0.3 * len(classes)))
+    shift = np.linspace(-0.18, 0.18, len(series)) if len(series) > 1 else np.zeros(1)
+    for one, offset in zip(series, shift, strict=True):
+        rows = recalls[recalls["variant"] == one.variant].set_index("class").reindex(classes)
+        y, x, style = np.arange(len(classes)) + offset, 100 * rows["recall"].to_numpy(dtype=float), look(one.index)
+        spread = 100 * np.nan_to_num(rows["recall_sd"].to_numpy(dtype=float))
+        mark(axis.hlines(y, x - spread, x + spread, color=style["color"], linewidth=1.2, alpha=0.75), one.variant)
+        (points,) = axis.plot(x, y, label=one.label, markersize=5, **(style | {"linestyle": "none"}))
+        measured = zip(classes, x, spread, strict=True)
+        notes = [f"{one.label}, {name}: {number(value, '.1f')} ± {_percent(sd, 1)}" for name, value, sd in measured]
+        mark(points, one.variant, notes)
+    axis.set_yticks(range(len(classes)), list(classes))
+    axis.set_ylim(len(classes) - 0.5, -0.5)
+    axis.set_xlabel(_("Recall, % (mean ± SD over seeds)"))
+    figure.legend(loc="outside lower center", ncols=min(3, len(series)), frameon=False)
     return figure
 
 
@@ -255,17 +331,24 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     return figure
 
 
-def calibration(curves: Mapping[str, np.ndarray], looks: Mapping[str, int]) -> Figure:
+def calibration(curves: Sequence[tuple[Series, np.ndarray]]) -> Figure:
     """Reliability diagram: accuracy against confidence in bins of equally many images, mean over runs.
 
     Args:
-        curves: label -> rows (mean confidence, accuracy, count).
+        curves: of each variant rows (mean confidence, accuracy, count).
     """
     figure, axis = plt.subplots(figsize=(WIDTH * 0.55, 3.6))
-    axis.plot([0, 100], [0, 100], color="#888888", linewidth=0.8, linestyle="--", label=_("perfectly calibrated"))
-    for label, rows in list(curves.items())[:MAX_SERIES]:
-        axis.plot(100 * rows[:, 0], 100 * rows[:, 1], label=label, linewidth=1.2, markersize=4, **look(looks[label]))
-    low = min([100 * rows[:, :2].min() for rows in curves.values()], default=0)
+    axis.plot([0, 100], [0, 100], color=FAINT, linewidth=0.8, linestyle="--", label=_("perfectly calibrated"))
+    for one, rows in curves[:MAX_SERIES]:
+        x, y = 100 * rows[:, 0], 100 * rows[:, 1]
+        (line,) = axis.plot(x, y, label=one.label, linewidth=1.2, markersize=4, **look(one.index))
+        notes = [
+            _("{label}: confidence {confidence}, accuracy {accuracy}",
+              label=one.label, confidence=_percent(a, 1), accuracy=_percent(b, 1))
+            for a, b in zip(x, y, strict=True)
+        ]  # fmt: skip
+        mark(line, one.variant, notes)
+    low = min([100 * rows[:, :2].min() for _, rows in curves], default=0)
     axis.set_xlim(max(low - 4, 0), 101)
     axis.set_ylim(max(low - 4, 0), 101)
     axis.set_xlabel(_("Confidence, %"))

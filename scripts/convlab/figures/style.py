@@ -1,5 +1,7 @@
 """The one look of all figures: fonts, grid, a palette that colour-blind readers can tell apart, and how to save."""
 
+import re
+from io import StringIO
 from pathlib import Path
 
 import matplotlib
@@ -9,16 +11,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import EngFormatter, ScalarFormatter
 
 from convlab import i18n
-from convlab.files import atomic
-
-# Okabe and Ito's palette without its yellow and black (too faint or too heavy on white); a marker and a dash go with
-# each colour so that colour is never the only difference.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#6B6B6B")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 2, 2, 2)), (0, (2, 1)), (0, (8, 2)), (0, (3, 3)))
+from convlab.figures.marks import annotated
+from convlab.figures.palette import COLOURS, DASHES, FAINT, GRID, INK, MARKERS, PAPER
+from convlab.files import atomic, write_text
 
 WIDTH = 7.2
 """Width of a full-width figure, inches."""
@@ -37,10 +35,19 @@ def use_style() -> None:
             "font.size": 9,
             "axes.titlesize": 10,
             "axes.titleweight": "bold",
-            "axes.edgecolor": "#9aa0a6",
-            "grid.color": "#e3e6e8",
+            "axes.edgecolor": FAINT,
+            "axes.facecolor": PAPER,
+            "axes.labelcolor": INK,
+            "figure.facecolor": PAPER,
+            "grid.color": GRID,
+            "text.color": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
             "image.cmap": "gray",
+            "svg.fonttype": "none",
             "svg.hashsalt": "convlab",
+            "text.parse_math": False,  # a dollar in a user's class name is a dollar
+            "pdf.fonttype": 42,  # TrueType: journals refuse Matplotlib's default, Type 3
         },
     )
 
@@ -54,12 +61,23 @@ def look(index: int) -> dict:
     }
 
 
+METADATA = {
+    ".svg": {"Date": None},
+    ".png": {"Software": None},
+    ".pdf": {"CreationDate": None},
+}
+"""The formats of every figure, and what must be left out for equal figures to be equal bytes."""
+
+
 def save(figure: Figure, stem: Path) -> None:
-    """Write ``stem``.svg and ``stem``.png, byte-equal for equal figures, and close the figure."""
+    """Write ``stem``.svg, .png and .pdf, byte-equal for equal figures, and close the figure."""
     localise(figure)
-    for suffix, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
+    drawing = StringIO()
+    figure.savefig(drawing, format="svg", metadata=METADATA[".svg"])
+    write_text(stem.with_name(stem.name + ".svg"), annotated(drawing.getvalue(), figure))
+    for suffix in (".png", ".pdf"):
         with atomic(stem.with_name(stem.name + suffix)) as temporary:
-            figure.savefig(temporary, metadata=metadata)
+            figure.savefig(temporary, metadata=METADATA[suffix])
     plt.close(figure)
 
 
@@ -70,10 +88,28 @@ class _Ticks(ScalarFormatter):
         return i18n.localised(super().__call__(value, place))
 
 
+class _PrefixedTicks(EngFormatter):
+    """Numbers with SI prefixes (``1.5 M``) with the separators of the language in use."""
+
+    def __call__(self, value: float, place: int | None = None) -> str:
+        return i18n.localised(super().__call__(value, place))
+
+
 def localise(figure: Figure) -> None:
     """Numbers at the axes as the language in use writes them; English is as Matplotlib makes it."""
     if i18n.language() != i18n.SOURCE:
+        ours = {ScalarFormatter: _Ticks, EngFormatter: _PrefixedTicks}
         for axes in figure.axes:
             for axis in (axes.xaxis, axes.yaxis):
-                if type(axis.get_major_formatter()) is ScalarFormatter:
-                    axis.set_major_formatter(_Ticks())
+                kind = type(axis.get_major_formatter())
+                if kind in ours:
+                    axis.set_major_formatter(ours[kind]())
+
+
+_MARKUP = re.compile(r"[\\*`|_<>]|(?<=:)(?=//)")
+
+
+def caption_text(title: str, caption: str) -> str:
+    """Title and caption as one paragraph of reStructuredText that shows both as they are, for `snakemake --report`."""
+    title, caption = (_MARKUP.sub(lambda m: f"\\{m[0]}", " ".join(text.split())) for text in (title, caption))
+    return f"**{title}.** {caption}\n"

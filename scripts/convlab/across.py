@@ -1,0 +1,67 @@
+"""Where an effect holds: a question's verdicts on several datasets, a sentence for each comparison."""
+
+from convlab.i18n import N_, listing, ngettext
+from convlab.i18n import gettext as _
+from convlab.interpretation import Evidence, Statement, missing, outcome, points
+from convlab.plan import Question
+from convlab.results import contrast_labels
+
+WORDS = {
+    "better": N_("better on {datasets}"),
+    "worse": N_("worse on {datasets}"),
+    "equivalent": N_("equivalent on {datasets}"),
+    "inconclusive": N_("not settled on {datasets}"),
+    "smoke": N_("not tested on {datasets}"),
+    "missing": N_("without a value on {datasets}"),
+}
+
+
+def across_datasets(evidence: Evidence, question: Question, datasets: list[str]) -> list[Statement]:
+    """Where each comparison of a question holds; nothing for a study with one dataset."""
+    if len(datasets) < 2:
+        return []
+    found = []
+    for variant in question.variants:
+        rows = {
+            dataset: next(row for row in evidence.contrasts(dataset, question.name) if row["variant"] == variant)
+            for dataset in datasets
+        }
+        outcomes = {dataset: outcome(row) for dataset, row in rows.items()}
+        measured = {dataset: row["difference"] for dataset, row in rows.items() if not missing(row["difference"])}
+        named = {
+            dataset: f"{dataset} ({points(measured[dataset])})" if dataset in measured else dataset
+            for dataset in datasets
+        }
+        label, reference = contrast_labels(evidence.plan, question, variant)
+        parts = []
+        for kind, words in WORDS.items():
+            where = [named[dataset] for dataset in datasets if outcomes[dataset] == kind]
+            if where:
+                parts.append(_(words, datasets=listing(where)))
+        where = _(
+            "{variant} against {reference} is {verdicts}.",
+            variant=label,
+            reference=reference,
+            verdicts="; ".join(parts),
+        )
+        text = f"{_reach(list(outcomes.values()))} {where}"
+        found.append(Statement(text, measured))
+    return found
+
+
+def _reach(outcomes: list[str]) -> str:
+    """How far the verdicts agree, in a few words."""
+    n = len(outcomes)
+    if {"better", "worse"} <= set(outcomes):
+        return _("The datasets disagree.")
+    if len(set(outcomes)) == 1 and outcomes[0] in ("better", "worse", "equivalent"):
+        return ngettext("The same on all {n} dataset.", "The same on all {n} datasets.", n)
+    settled = max(("better", "worse", "equivalent"), key=outcomes.count)
+    if outcomes.count(settled):
+        return ngettext(
+            "Settled on {settled} of {n} dataset, so it does not carry over to all of them.",
+            "Settled on {settled} of {n} datasets, so it does not carry over to all of them.",
+            n,
+            settled=outcomes.count(settled),
+        )
+    return ngettext("Settled on none of {n} dataset.", "Settled on none of {n} datasets.", n)

@@ -1,0 +1,71 @@
+"""Architecture diagrams: a variant's layers from left to right, drawn to scale as inline SVG."""
+
+import math
+from collections.abc import Sequence
+
+from markupsafe import Markup, escape
+
+from convlab.cost import Layer
+from convlab.i18n import gettext as _
+from convlab.i18n import number
+
+MAP_HEIGHT = 96
+"""Height of the largest feature map, CSS pixels."""
+
+GAP, MARGIN, TEXT = 26, 10, 58
+"""Pixels between layers, around them, and below them for three lines of text."""
+
+COLUMN = 86
+"""Pixels that a layer and its text take at least."""
+
+
+def diagram(layers: Sequence[Layer], name: str, title: str) -> Markup:
+    """Layers as slabs: height is the map's height in pixels, width grows with the logarithm of its channels.
+
+    Args:
+        layers: as ``cost`` gives them, the input first.
+        name: unique in the page, for ids.
+        title: what is drawn, for who cannot see it.
+    """
+    tallest = max(layer.output_shape[0] for layer in layers if len(layer.output_shape) == 3)
+    parts, left = [], MARGIN
+    middle = MARGIN + MAP_HEIGHT / 2
+    previous = None
+    for layer in layers:
+        kind, shape, parameters = layer.name.replace("_", " "), layer.output_shape, layer.parameters
+        width = 6 + 5 * math.log2(1 + shape[-1])
+        if len(shape) == 3:
+            height = max(MAP_HEIGHT * shape[0] / tallest, 4)
+        else:
+            height, width = min(MAP_HEIGHT, 10 + 9 * math.log2(1 + shape[0])), 9
+        centre = left + COLUMN / 2
+        x, y = centre - width / 2, middle - height / 2
+        if previous is not None:
+            parts.append(f'<line class="flow" x1="{previous:.1f}" x2="{x:.1f}" y1="{middle:.1f}" y2="{middle:.1f}"/>')
+        if layer.window:
+            kind += f", {layer.window}×{layer.window}"
+        role = kind.split()[0]
+        parts.append(
+            f'<rect class="layer {escape(role)}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" '
+            f'rx="2"><title>{escape(_sentence(layer))}</title></rect>'
+        )
+        size = "×".join(map(str, shape))
+        lines = [(kind, "kind"), (size, "size"), (number(parameters, ",") if parameters else "", "count")]
+        for row, (text, style) in enumerate(lines):
+            at = f'x="{centre:.1f}" y="{2 * MARGIN + MAP_HEIGHT + 14 * (row + 1):.0f}"'
+            parts.append(f'<text class="{style}" {at}>{escape(text)}</text>')
+        previous, left = x + width, left + COLUMN
+    width, height = left + MARGIN, MAP_HEIGHT + 2 * MARGIN + TEXT
+    about = "; ".join(map(_sentence, layers))
+    return Markup(
+        f'<svg class="diagram" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        f'aria-labelledby="{name}-title {name}-about"><title id="{name}-title">{escape(title)}</title>'
+        f'<desc id="{name}-about">{escape(about)}</desc>{"".join(parts)}</svg>'
+    )
+
+
+def _sentence(layer: Layer) -> str:
+    text = f"{layer.name.replace('_', ' ')}: {'×'.join(map(str, layer.output_shape))}"
+    if not layer.parameters:
+        return text
+    return _("{layer}, {n} parameters", layer=text, n=number(layer.parameters, ","))

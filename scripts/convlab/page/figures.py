@@ -1,0 +1,134 @@
+"""Figures for the page: Matplotlib's SVG inline, in the page's colours and font, and grids of images as sprites."""
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from convlab.errors import UserError
+from convlab.figures.palette import BAND, COLOURS, FAINT, GRID, INK, PAPER
+
+VARIABLES = {INK: "ink", FAINT: "faint", GRID: "grid", PAPER: "paper", BAND: "band"} | {
+    colour: f"series-{index}" for index, colour in enumerate(COLOURS)
+}
+"""Colours of a figure that follow the page's theme, and the page's name for each."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One image of a sprite, placed as CSS percentages of its background."""
+
+    x: str
+    y: str
+
+
+@dataclass(frozen=True)
+class TileGroup:
+    """Tiles under one title."""
+
+    title: str
+    lines: Sequence[str]
+    tone: str
+    tiles: Sequence[Tile]
+
+
+@dataclass(frozen=True)
+class Sprite:
+    """A grid of images: the PNG as a data URI, its size as a CSS percentage of a tile, a tile's pixels, the groups."""
+
+    source: str
+    size: str
+    width: int
+    height: int
+    groups: Sequence[TileGroup]
+
+
+def inline_svg(path: Path, name: str, title: str, description: str) -> Markup:
+    """Matplotlib's SVG as part of a page.
+
+    Args:
+        name: unique in the page; all ids get it as a prefix.
+        title, description: what a screen reader says.
+    """
+    svg = without_clutter(_text(path))
+    opening = re.match(r"<svg\b[^>]*>", svg)
+    box = re.search(r'viewBox="([^"]*)"', opening[0])[1]
+    width, height = (round(float(size) * 4 / 3) for size in box.split()[2:])  # points to CSS pixels
+    body = svg[opening.end() :].removesuffix("</svg>")
+    body = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', body)
+    body = re.sub(r'\bxlink:href="#([^"]*)"', rf'href="#{name}-\1"', body)
+    body = body.replace("url(#", f"url(#{name}-")
+    body = re.sub(r"(fill|stroke): (#[0-9a-fA-F]{6})", _themed, body)
+    body = re.sub(r"(font: [^;\"']*?px) [^;\"]*", r"\1 var(--chart-font)", body)
+    head = (
+        f'<svg class="chart" viewBox="{box}" width="{width}" height="{height}" style="--natural: {width}" role="img" '
+        f'aria-labelledby="{name}-title {name}-about"><title id="{name}-title">{escape(title)}</title>'
+        f'<desc id="{name}-about">{escape(description)}</desc>'
+    )
+    return Markup(f"{head}{body}</svg>")
+
+
+def _themed(found: re.Match) -> str:
+    name = next((name for colour, name in VARIABLES.items() if colour.lower() == found[2].lower()), None)
+    return f"{found[1]}: var(--{name})" if name else found[0]
+
+
+def without_clutter(svg: str) -> str:
+    """Matplotlib's SVG without prolog, metadata, comments and style sheet, its paths to a hundredth of a point."""
+    svg = re.sub(
+        r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>|<style\b.*?</style>", "", svg, flags=re.DOTALL
+    )
+    svg = re.sub(r'\bd="([^"]*)"', lambda match: f'd="{_rounded(match[1])}"', svg)
+    svg = re.sub(r'\b([xy])="(-?\d+\.\d{3,})"', lambda match: f'{match[1]}="{_rounded(match[2])}"', svg)
+    return re.sub(r">\s+<", "><", svg).strip()
+
+
+def _rounded(numbers: str) -> str:
+    shorter = re.sub(r"-?\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), numbers)
+    return " ".join(shorter.split())
+
+
+def sprite(path: Path, layout: Mapping[str, Any]) -> Sprite:
+    """A sprite that ``figures.sprites`` wrote."""
+    columns, pitch_x, span_x = layout["columns"], layout["width"] + layout["gap"], layout["width"]
+    pitch_y, span_y = layout["height"] + layout["gap"], layout["height"]
+    whole_x, whole_y = columns * pitch_x, layout["rows"] * pitch_y
+    groups, index = [], 0
+    for group in layout["groups"]:
+        tiles = []
+        for number in range(group["tiles"]):
+            row, column = divmod(index + number, columns)
+            tiles.append(Tile(_percent(column * pitch_x, whole_x - span_x), _percent(row * pitch_y, whole_y - span_y)))
+        index += group["tiles"]
+        groups.append(TileGroup(group["title"], group["lines"], group["tone"], tiles))
+    size = f"{_percent(whole_x, span_x)} {_percent(whole_y, span_y)}"
+    return Sprite(data_uri(_bytes(path)), size, layout["width"], layout["height"], groups)
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.6g}%"
+
+
+def data_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def numbers(path: Path, limit: int = 40_000) -> str:
+    """The CSV beside a figure, for the page; empty where it is larger than ``limit`` characters."""
+    text = _text(path)
+    return text if len(text) <= limit else ""
+
+
+def _text(path: Path) -> str:
+    return _bytes(path).decode("utf-8")
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run snakemake again to make it") from None

@@ -1,0 +1,134 @@
+"""The endpoint on this machine: a server process of its own, started, asked, and stopped without a trace."""
+
+import http.client
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from convlab.errors import UserError
+from convlab.serving.trial import Reply
+
+SERVE = Path(__file__).resolve().parent.parent.parent / "serve.py"
+
+START_SECONDS = 60
+"""How long a server may take until it answers; importing TensorFlow on a busy machine takes a while."""
+
+STOP_SECONDS = 10
+"""How long it may take to end by itself before it is killed."""
+
+
+class LocalEndpoint:
+    """A context manager: on entry a server is started and answers, on exit it is gone.
+
+    The server holds the other end of a pipe and ends when that closes, so that it does not outlive this process even
+    where the process is killed.
+    """
+
+    def __init__(self, model_dir: Path, runtime: str, threads: int = 1) -> None:
+        self.model_dir, self.runtime, self.threads = model_dir, runtime, threads
+        self.url: str | None = None
+        self.start_seconds: float | None = None
+        self.memory_mb: float | None = None
+        self.teardown: dict[str, Any] = {"remaining": []}
+        self._said: deque[str] = deque(maxlen=50)
+        self._process: subprocess.Popen | None = None
+        self._connection: http.client.HTTPConnection | None = None
+
+    def __enter__(self) -> "LocalEndpoint":
+        begin = time.perf_counter()
+        command = [sys.executable, str(SERVE), str(self.model_dir), "--port", "0", "--runtime", self.runtime]
+        command += ["--threads", str(self.threads), "--until-stdin-closes"]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        try:
+            threading.Thread(target=self._listen, daemon=True).start()
+            self._wait()
+        except BaseException:
+            self.__exit__()
+            raise
+        self.start_seconds = time.perf_counter() - begin
+        return self
+
+    @property
+    def pid(self) -> int:
+        """Number of the server's process."""
+        return self._process.pid
+
+    def _listen(self) -> None:
+        """Keep the end of what the server says; its first line names the address."""
+        for line in self._process.stdout:
+            self._said.append(line.rstrip())
+            if self.url is None and line.startswith("Serving ") and " at http://" in line:
+                self.url = line.rsplit(" at ", 1)[1].split()[0]
+
+    def _wait(self) -> None:
+        """Until /ping answers."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise UserError(f"the server ended before it answered{self._last_words()}")
+            if self.url is not None:
+                host, port = self.url.removeprefix("http://").rsplit(":", 1)
+                self._connection = http.client.HTTPConnection(host, int(port), timeout=30)
+                try:
+                    self._connection.request("GET", "/ping")
+                    response = self._connection.getresponse()
+                    response.read()
+                    if response.status == 200:
+                        return
+                except OSError:
+                    self._connection.close()
+            time.sleep(0.005)
+        raise UserError(f"the server did not answer within {START_SECONDS} s")
+
+    def invoke(self, body: bytes, content_type: str) -> Reply:
+        """One request over a connection that is kept open; UserError where nobody answers."""
+        headers = {"Content-Type": content_type, "Accept": "application/json"}
+        try:
+            self._connection.request("POST", "/invocations", body, headers)
+            response = self._connection.getresponse()
+            return Reply(response.status, response.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise UserError(f"the server stopped answering ({error!r}){self._last_words()}") from None
+
+    def _last_words(self) -> str:
+        """What the server said last, if anything."""
+        time.sleep(0.1)
+        said = [line for line in self._said if not line.startswith(("Serving ", "What it takes: "))]
+        return f": {' '.join(said[-3:])}" if said else ""
+
+    def facts(self) -> dict[str, Any]:
+        """What the evidence says about where the answers came from."""
+        return {
+            "kind": "process on this machine",
+            "url": self.url,
+            "runtime": self.runtime,
+            "threads": self.threads,
+            "start_seconds": self.start_seconds,
+            "memory_mb": self.memory_mb,
+        }
+
+    def __exit__(self, *exception: object) -> None:
+        begin = time.perf_counter()
+        process = self._process
+        if process.poll() is None:
+            self.memory_mb = psutil.Process(process.pid).memory_info().rss / 1e6
+        if self._connection:
+            self._connection.close()
+        process.stdin.close()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self.teardown = {
+            "remaining": [f"process {process.pid}"] if psutil.pid_exists(process.pid) else [],
+            "about": {"exit_status": process.returncode, "seconds": time.perf_counter() - begin},
+        }

@@ -1,0 +1,46 @@
+"""The archive that a SageMaker endpoint unpacks to /opt/ml/model. Equal files give equal bytes."""
+
+import gzip
+import tarfile
+from pathlib import Path
+from typing import Literal
+
+from convlab.errors import UserError
+from convlab.files import atomic
+
+MEMBERS = {
+    "onnx": ("model.onnx", "export.json", "labels.json", "code/inference.py", "code/requirements.txt"),
+    # No requirements: the TensorFlow Serving image would install them at every start, and needs none.
+    "saved_model": ("saved_model", "export.json", "labels.json", "code/inference.py"),
+}
+"""What an archive holds, by runtime: files and folders of an exported model, under the names they have there."""
+
+
+def pack(model_dir: Path, archive: Path, runtime: Literal["onnx", "saved_model"]) -> None:
+    """Write ``archive`` (.tar.gz), atomically, from the exported model in ``model_dir``.
+
+    Members are in sorted order, without owners, with one time and one mode, and gzip's header has neither name nor
+    time. Raises UserError where a member is missing.
+    """
+    with atomic(archive) as temporary, temporary.open("wb") as stream:
+        compressed = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
+        with compressed, tarfile.open(fileobj=compressed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            for path in members(model_dir, runtime):
+                information = tarfile.TarInfo(path.relative_to(model_dir).as_posix())
+                information.size, information.mode = path.stat().st_size, 0o644
+                with path.open("rb") as content:
+                    tar.addfile(information, content)
+
+
+def members(model_dir: Path, runtime: Literal["onnx", "saved_model"]) -> list[Path]:
+    """The files of an archive, sorted; UserError for one that is missing."""
+    found: list[Path] = []
+    for name in MEMBERS[runtime]:
+        place = model_dir / name
+        files = [place]
+        if place.is_dir():  # in which Snakemake leaves a hidden file of its own
+            files = [path for path in place.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        if not files or not all(path.is_file() for path in files):
+            raise UserError(f"{place} is missing; run `make export` again")
+        found += files
+    return sorted(found, key=lambda path: path.relative_to(model_dir).as_posix())

@@ -1,0 +1,83 @@
+"""Tell what changed between two studies, or between two states of one: config, code, environment, data, results.
+
+A side is a study that has been run: its name, its config file, its folder under results/, or a copy of that folder.
+compare keeps a study's states: `my_study@previous` is the one before this, `my_study@3` the third that was kept. With
+one side only its previous state is compared with its present one.
+
+Prints the changes and writes them as index.html (one file, no network) and diff.md.
+"""
+
+import argparse
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from convlab import states
+from convlab.cli import run
+from convlab.differences import LISTED, Differences, compare_states
+from convlab.files import write_text
+from report import TEMPLATES, environment, tidy_markdown
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("before", help="one side; of one study its earlier state")
+    parser.add_argument("after", nargs="?", help="the other side")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder with the studies' folders")
+    parser.add_argument(
+        "--output-dir", type=Path, help="folder for index.html and diff.md; below results/diff if absent"
+    )
+    arguments = parser.parse_args(argv)
+    before, after = arguments.before, arguments.after
+    if after is None:
+        before, after = f"{before}@{states.PREVIOUS}", before
+    found = compare_states(*(states.read(name, arguments.results) for name in (before, after)))
+    output = arguments.output_dir or arguments.results / "diff" / slug(found)
+    shown = view(found)
+    write_text(output / "index.html", environment("html").get_template("diff/page.html.j2").render(shown))
+    write_text(output / "diff.md", tidy_markdown(environment("markdown").get_template("diff/page.md.j2").render(shown)))
+    print(terminal(shown))
+    print(f"As a page: {output / 'index.html'}")
+
+
+def view(found: Differences) -> dict:
+    """All that the templates need, by name."""
+    sides = (found.before, found.after)
+    shown = {field.name: getattr(found, field.name) for field in fields(found)}
+    return shown | {
+        "title": f"{found.before.name} → {found.after.name}",
+        "headlines": found.headlines,
+        "notices": [
+            f"{state.name} has been changed since its results were made; run it to compare what it asks for now."
+            for state in sides
+            if state.outdated
+        ],
+        "several": len({*found.before.provenance["data"], *found.after.provenance["data"]}) > 1,
+        "listed": LISTED,
+    }
+
+
+def terminal(shown: dict) -> str:
+    """The changes as plain text; no text of a config can move the cursor or change colours."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+    )
+    text = made.get_template("diff/terminal.txt.j2").render(shown)
+    text = "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def slug(found: Differences) -> str:
+    """A folder's name for what is compared."""
+    names = (Path(state.name).name for state in (found.before, found.after))
+    return "--".join(re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "state" for name in names)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,203 @@
+"""Export the chosen model of one dataset: model.keras, a SavedModel and ONNX, checked against each other.
+
+The folder that it writes is what a server, a container or an endpoint takes: code/inference.py and all. model.tar.gz is
+the same, packed.
+"""
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from convlab import data, exporting, inference, provenance, results
+from convlab.cli import run
+from convlab.errors import UserError
+from convlab.files import atomic, read_json, write_json
+from convlab.keras_setup import use_threads
+from convlab.latency import latency_ms
+from convlab.parity import parity
+from convlab.serving import inference as handlers
+from convlab.serving.pack import pack
+from convlab.specs import Run
+
+PARITY_IMAGES, PARITY_SEED = 1000, 0
+"""The images on which the files are compared: this many, in the classes' proportions, drawn by this seed."""
+
+WARM_UP, CALLS = 20, 200
+"""Single images whose time is not counted, and those whose time is."""
+
+TOLERANCE = {"float32": 1e-4, "mixed_bfloat16": 0.1, "mixed_float16": 0.02}
+"""Largest difference of probabilities to the trained model that is rounding, by its precision; more is a defect."""
+
+FILES = (
+    "model.keras",
+    "model.onnx",
+    "saved_model/1/saved_model.pb",
+    "saved_model/1/variables/variables.data-00000-of-00001",
+)
+"""Those whose checksums ``export.json`` keeps: all that decides an answer."""
+
+PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
+"""What no other stage needs."""
+
+log = logging.getLogger("export")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--choice", required=True, type=json.loads, help="candidates with their MACs, and seeds, as JSON"
+    )
+    parser.add_argument("--dataset", required=True, help="the dataset's name in the config")
+    parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
+    parser.add_argument("--threads", type=int, default=1, help="threads of TensorFlow")
+    arguments = parser.parse_args(argv)
+    folder, dataset, choice = arguments.results_dir, arguments.dataset, arguments.choice
+    output, runs = folder / "export" / dataset, folder / "train" / dataset
+
+    if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
+        raise UserError(
+            f"exporting needs {', '.join(missing)}; `make export` installs what it needs, or run: "
+            "pip install --require-hashes -r requirements/deploy.txt"
+        )
+    use_threads(arguments.threads)
+    variant, seed, trained = choose(choice, dataset, runs)
+    source = runs / variant / f"seed-{seed}" / "model.keras"
+    log.info("chosen: %s, seed %d, validation accuracy %.4f", variant, seed, trained["val_accuracy"])
+    labels = list(read_json(folder / "prepare" / dataset / "manifest.json")["classes"])
+
+    model = inference.load(source)
+    served = exporting.servable(model, Run.model_validate(trained["spec"]), tuple(trained["input_shape"]), len(labels))
+    with atomic(output / "model.keras") as temporary:
+        shutil.copyfile(source, temporary)
+    exporting.write_artifact(served, output, labels)
+    files = {name: sha256(output / name) for name in FILES}
+    identity = {"dataset": dataset, "variant": variant, "seed": seed, "files_sha256": files}
+    write_json(output / "export.json", identity | description(trained, choice, len(labels)))
+
+    images, truth = data.load_test(folder / "prepare" / dataset)
+    chosen = data.subset(truth, min(PARITY_IMAGES, len(truth)), PARITY_SEED)
+    found = compare(model, output, images[chosen], truth[chosen], trained["spec"]["training"]["precision"])
+    found["images"]["of"] = len(truth)
+    write_json(output / "parity.json", found)
+    check(found)
+    pack(output, output / "model.tar.gz", "onnx")
+    log.info("exported to %s; largest difference %.1e", output, found["saved_model_against_onnx"]["largest_difference"])
+
+
+def choose(choice: Mapping[str, Any], dataset: str, runs: Path) -> tuple[str, int, Mapping[str, Any]]:
+    """Variant, seed and ``run.json`` of the model to export, by validation accuracy alone."""
+    if not choice["candidates"]:
+        raise UserError("every variant is trained on images with their pixels in another order; none can be exported")
+    trained, rows = {}, []
+    for variant, macs in choice["candidates"].items():
+        for seed in choice["seeds"]:
+            entry = trained[variant, seed] = read_json(runs / variant / f"seed-{seed}" / "run.json")
+            if entry["status"] == "finished":
+                row = {"variant": variant, "seed": seed, "macs": macs, "val_accuracy": entry["val_accuracy"]}
+                rows.append(row)
+    found = results.chosen_run(pd.DataFrame(rows, columns=["variant", "seed", "macs", "val_accuracy"]))
+    if found is None:
+        raise UserError(
+            f"no run of {', '.join(choice['candidates'])} on {dataset} finished; there is nothing to export"
+        )
+    return *found, trained[found]
+
+
+def description(trained: Mapping[str, Any], choice: Mapping[str, Any], classes: int) -> dict[str, Any]:
+    """The rest of ``export.json``: by which rule it was chosen, what goes in and comes out, in which arithmetic."""
+    copied = ("spec", "spec_hash", "data_sha256", "parameters", "val_accuracy")
+    return {
+        "format": 1,
+        **{name: trained[name] for name in copied},
+        "chosen": {
+            "variant_by": "deploy.variant" if choice["named"] else "mean validation accuracy over seeds",
+            "seed_by": "validation accuracy",
+            "candidates": len(choice["candidates"]),
+            "seeds": len(choice["seeds"]),
+        },
+        "input": {"name": exporting.INPUT, "shape": trained["input_shape"], "dtype": "float32", "range": [0, 255]},
+        "output": {"name": exporting.OUTPUT, "shape": [classes], "dtype": "float32"},
+        "signature": exporting.SIGNATURE,
+        "precision": precision(trained["spec"]["training"]["precision"]),
+        "versions": provenance.versions(),
+    }
+
+
+def precision(training: str) -> dict[str, str]:
+    """The arithmetic of each form."""
+    return {"keras": training, "saved_model": "float32", "onnx": "float32"}
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def compare(model, folder: Path, images: np.ndarray, truth: np.ndarray, training: str) -> dict[str, Any]:
+    """The same images through all three files: differences, sizes, latency of one image.
+
+    SavedModel and ONNX are asked through the handlers that serve them.
+    """
+    load = {"saved_model": handlers.load_saved_model, "onnx": handlers.load_onnx}
+    float_images = images.astype(np.float32)
+    probabilities = {"keras": inference.predictor(model)(images)}
+    single: dict[str, Callable[[np.ndarray], Any]] = {"keras": exporting.single_image(model)}
+    timed: dict[str, Any] = {"keras": images}
+    for name, loader in load.items():
+        predict = loader(folder, 1)
+        parts = [predict(float_images[i : i + inference.BATCH]) for i in range(0, len(images), inference.BATCH)]
+        probabilities[name] = np.concatenate(parts)
+        single[name], timed[name] = (lambda image, predict=predict: predict(image[None])), float_images
+    sizes = {
+        "keras": (folder / "model.keras").stat().st_size,
+        "saved_model": sum(path.stat().st_size for path in (folder / "saved_model").rglob("*") if path.is_file()),
+        "onnx": (folder / "model.onnx").stat().st_size,
+    }
+    return {
+        "format": 1,
+        "images": {
+            "count": len(images),
+            "seed": PARITY_SEED,
+            "rule": "test images in the classes' proportions, drawn by seed",
+        },
+        "precision": precision(training),
+        "tolerance": TOLERANCE[training],
+        "accuracy": {name: float(np.mean(found.argmax(axis=1) == truth)) for name, found in probabilities.items()},
+        "saved_model_against_keras": parity(probabilities["saved_model"], probabilities["keras"], truth),
+        "onnx_against_keras": parity(probabilities["onnx"], probabilities["keras"], truth),
+        "saved_model_against_onnx": parity(probabilities["saved_model"], probabilities["onnx"], truth),
+        "bytes": sizes,
+        "latency_ms": {
+            name: latency_ms(call, islice(cycle(timed[name]), WARM_UP + CALLS), WARM_UP)
+            for name, call in single.items()
+        },
+    }
+
+
+def check(found: Mapping[str, Any]) -> None:
+    """UserError where a file does not say what the trained model says."""
+    limits = {
+        "saved_model_against_keras": found["tolerance"],
+        "onnx_against_keras": found["tolerance"],
+        "saved_model_against_onnx": TOLERANCE["float32"],
+    }
+    for name, limit in limits.items():
+        largest = found[name]["largest_difference"]
+        if not largest <= limit:
+            raise UserError(
+                f"{name.replace('_', ' ')}: probabilities differ by up to {largest:.2g}, more than rounding explains "
+                f"({limit:g}); please report it with the study's config"
+            )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,26 @@
+"""Print the folder of a study's exported model, for `make serve`."""
+
+import argparse
+from pathlib import Path
+
+from convlab.cli import run
+from convlab.config import load_study, read_yaml
+from convlab.errors import UserError
+from convlab.wording import listing
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="the study's config file")
+    parser.add_argument("dataset", nargs="?", help="which dataset's model; needed where the study exports several")
+    arguments = parser.parse_args(argv)
+    study = load_study(read_yaml(arguments.config))
+    dataset = arguments.dataset or (study.exported[0] if len(study.exported) == 1 else None)
+    if dataset not in study.exported:
+        problem = f"{dataset!r} is not exported" if dataset else f"{study.study} exports {len(study.exported)} models"
+        raise UserError(f"{problem}; name one of {listing(study.exported)}: make serve DATASET={study.exported[0]}")
+    print(f"results/{study.study}/export/{dataset}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,221 @@
+"""Write the model card of one dataset's exported model: what it is, what it is for, how good it is, where it ends.
+
+Every number comes from what other stages recorded; the prose is in report/MODEL_CARD.md.j2.
+"""
+
+import argparse
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from convlab import i18n, provenance
+from convlab import interpretation as say
+from convlab.cli import run
+from convlab.config import load_study
+from convlab.files import read_json, write_text
+from convlab.i18n import ngettext
+from convlab.plan import level_label
+from convlab.study import Study
+from report import environment, fields_of, tidy_markdown
+
+WEAKEST, CONFUSIONS = 3, 5
+"""Classes with the lowest recall, and confusions, that are named as limits."""
+
+CONFIDENT = 0.01
+"""A mean confidence this far above the accuracy is called overconfident, as far below it underconfident."""
+
+log = logging.getLogger("model_card")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, type=json.loads, help="the whole config as JSON")
+    parser.add_argument("--dataset", required=True, help="the dataset's name in the config")
+    parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
+    arguments = parser.parse_args(argv)
+    study, folder = load_study(arguments.config), arguments.results_dir
+
+    view = build_view(study, arguments.dataset, folder)
+    view["commit"] = provenance.commit(Path(__file__).resolve().parent)
+    card = environment("markdown").get_template("MODEL_CARD.md.j2").render(view)
+    path = folder / "export" / arguments.dataset / "MODEL_CARD.md"
+    write_text(path, tidy_markdown(card))
+    log.info("wrote %s", path)
+
+
+def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
+    """All that the template prints, as text."""
+    place = folder / "export" / dataset
+    exported, parity = read_json(place / "export.json"), read_json(place / "parity.json")
+    manifest = read_json(folder / "prepare" / dataset / "manifest.json")
+    run_place = Path(dataset, exported["variant"], f"seed-{exported['seed']}")
+    trained, measured = (
+        read_json(folder / "train" / run_place / "run.json"),
+        read_json(folder / "evaluate" / run_place / "metrics.json"),
+    )
+    variants = pd.read_csv(folder / "compare" / "variants.csv")
+    row = variants[(variants["dataset"] == dataset) & (variants["variant"] == exported["variant"])].iloc[0]
+    variant = study.plan.variants[exported["variant"]]
+    height, width, channels = exported["input"]["shape"]
+    return {
+        "study": study,
+        "dataset": dataset,
+        "label": variant.label,
+        "exported": exported,
+        "image": f"{height}×{width} {'grey' if channels == 1 else 'RGB'}",
+        "shape": f"[n, {height}, {width}, {channels}]",
+        "classes": manifest["classes"],
+        "architecture": [
+            (name.replace("_", " "), level_label(name, getattr(variant.model, name)))
+            for name in fields_of(variant.model)
+        ],
+        "family": variant.model.family,
+        "parameters": say.count(exported["parameters"]),
+        "macs": say.count(study.plan.costs[dataset, variant.name].macs),
+        "chosen": chosen(study, exported),
+        "data": data_facts(manifest, trained),
+        "metrics": metrics_rows(measured, row),
+        "per_class": per_class_rows(manifest["classes"], measured),
+        "weakest": weakest(manifest["classes"], measured),
+        "confusions": confusions(manifest["classes"], measured),
+        "calibration": calibration(measured),
+        "files": file_rows(parity),
+        "parity": parity_sentence(parity),
+        "trained": trained,
+        "spec_hash": exported["spec_hash"],
+        "checksums": sorted(exported["files_sha256"].items()),
+        "versions": sorted(trained["versions"].items()),
+        "hardware": trained["hardware"],
+    }
+
+
+def chosen(study: Study, exported: Mapping[str, Any]) -> str:
+    """Why it is this variant and this seed."""
+    accuracy = say.percent(exported["val_accuracy"])
+    seeds = ngettext("{n} seed", "{n} seeds", len(study.seeds))
+    seed = f"Of its {seeds} it is the one with the best validation accuracy, {accuracy}."
+    if study.deploy.variant is not None:
+        return f"The config names this variant. {seed}"
+    variants = ngettext("{n} variant", "{n} variants", exported["chosen"]["candidates"])
+    return (
+        f"Of {variants} it has the best mean validation accuracy (of equals, fewer multiplications would have decided). "
+        f"{seed} Test images had no part in the choice."
+    )
+
+
+def data_facts(manifest: Mapping[str, Any], trained: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What it was trained and tested on."""
+    test = sum(manifest["counts"]["test"].values())
+    facts = [
+        ("Source", manifest["source"]),
+        ("Licence", manifest["licence"]),
+        ("Citation", manifest["citation"]),
+        ("Homepage", manifest["homepage"]),
+        ("Images trained on", say.count(trained["train_images"])),
+        ("Images for validation", say.count(trained["validation_images"])),
+        ("Test images", say.count(test)),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def metrics_rows(measured: Mapping[str, Any], row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Measure, this file, and the variant over its seeds."""
+    n = measured["test_images"]
+    interval = binomtest(round(measured["accuracy"] * n), n).proportion_ci(method="wilson")
+    mean = say.percent(row["test_accuracy_mean"])
+    if not say.missing(row["test_accuracy_ci_low"]) and row["n_seeds"] > 2:
+        low, high = say.percent(row["test_accuracy_ci_low"]), say.percent(row["test_accuracy_ci_high"])
+        mean += f" (95 % CI {low} to {high}, t over n = {row['n_seeds']} seeds)"
+    else:
+        mean += f" (n = {row['n_seeds']}: too few for an interval)"
+    low, high = say.percent(interval.low), say.percent(interval.high)
+    accuracy = f"{say.percent(measured['accuracy'])} (95 % CI {low} to {high}, Wilson over {say.count(n)} images)"
+    return [
+        ("Test accuracy", accuracy, mean),
+        ("Test loss, nats", say.number(measured["loss"]), say.number(row["test_loss_mean"])),
+        ("Brier score", say.number(measured["brier"]), say.number(row["brier_mean"])),
+        ("Calibration error (ECE)", say.number(measured["ece"]), say.number(row["ece_mean"])),
+    ]
+
+
+def per_class_rows(classes: list[str], measured: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
+    """Class, test images, precision, recall and F1 of this file."""
+    found = measured["per_class"]
+    columns = [[say.percent(value, 1) for value in found[name]] for name in ("precision", "recall", "f1")]
+    return list(zip(classes, map(say.count, found["support"]), *columns, strict=True))
+
+
+def weakest(classes: list[str], measured: Mapping[str, Any]) -> str:
+    """The classes that it misses most."""
+    recall = measured["per_class"]["recall"]
+    order = sorted(range(len(classes)), key=lambda i: (recall[i], i))[:WEAKEST]
+    return i18n.listing(f"{classes[i]} ({say.percent(recall[i], 1)})" for i in order)
+
+
+def confusions(classes: list[str], measured: Mapping[str, Any]) -> list[str]:
+    """The most frequent mistakes, ``Shirt taken for T-shirt/top: 120 of 1,000``."""
+    matrix = np.array(measured["confusion_matrix"])
+    support = matrix.sum(axis=1)
+    mistakes = matrix - np.diag(matrix.diagonal())
+    order = np.argsort(-mistakes.ravel(), kind="stable")[:CONFUSIONS]
+    pairs = [divmod(int(place), len(classes)) for place in order if mistakes.ravel()[place]]
+    return [
+        f"{classes[true]} taken for {classes[other]}: {say.count(mistakes[true, other])} of {say.count(support[true])}"
+        for true, other in pairs
+    ]
+
+
+def calibration(measured: Mapping[str, Any]) -> str:
+    """How far its confidence can be trusted."""
+    rows = np.array(measured["reliability"])
+    confidence = float(np.average(rows[:, 0], weights=rows[:, 2]))
+    gap = confidence - measured["accuracy"]
+    kind = (
+        "overconfident" if gap > CONFIDENT else "underconfident" if gap < -CONFIDENT else "about as sure as it is right"
+    )
+    return (
+        f"Mean confidence is {say.percent(confidence)} where accuracy is {say.percent(measured['accuracy'])}: it is "
+        f"{kind}. The expected calibration error over {len(rows)} groups of equally many images is "
+        f"{say.percent(measured['ece'])}. Its probabilities were not recalibrated."
+    )
+
+
+FILES = {"keras": "model.keras", "saved_model": "saved_model/1", "onnx": "model.onnx"}
+
+
+def file_rows(parity: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
+    """File, precision, size, accuracy on the compared images, and latency of one image."""
+    return [
+        (
+            file,
+            parity["precision"][name],
+            f"{say.number(parity['bytes'][name] / 1e3, 0)} kB",
+            say.percent(parity["accuracy"][name]),
+            f"{say.number(parity['latency_ms'][name]['p50'], 2)} ms",
+        )
+        for name, file in FILES.items()
+    ]
+
+
+def parity_sentence(parity: Mapping[str, Any]) -> str:
+    """Whether the files say the same."""
+    count = say.count(parity["images"]["count"])
+    parts = []
+    for name, text in (("saved_model", "The SavedModel"), ("onnx", "The ONNX file")):
+        found = parity[f"{name}_against_keras"]
+        share = f"gives {say.percent(found['agreement'])} of them the class that model.keras gives"
+        p = f" (McNemar's exact test: p = {found['mcnemar_p']:.2g})" if found["mcnemar_p"] is not None else ""
+        largest = found["largest_difference"]
+        difference = f"probabilities differ by {largest:.1e} at most" if largest else "probabilities are the same"
+        parts.append(f"{text} {share}{p}; {difference}.")
+    return f"On the same {count} test images: {' '.join(parts)}"
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,41 @@
+"""On several datasets, the report says where an effect holds and where it does not."""
+
+import pytest
+
+from convlab.across import across_datasets
+from test_interpretation import CONFIG, around, make
+
+TWO = {**CONFIG, "datasets": {"digits": {}, "other": {"kind": "digits"}}, "experiments": {}}
+
+
+def said(first: dict, second: dict) -> str:
+    """The sentence about the CNN against the dense model, with these accuracies on the two datasets."""
+    evidence = make(first, config=TWO)
+    rows = evidence.comparisons.copy()
+    other = make(second, config=TWO).comparisons
+    rows.loc[rows["dataset"] == "other"] = other[other["dataset"] == "other"].to_numpy()
+    object.__setattr__(evidence, "comparisons", rows)
+    (statement,) = across_datasets(evidence, evidence.plan.questions["convolution"], ["digits", "other"])
+    return statement.text
+
+
+WIN = {"dense": around(0.90), "cnn": around(0.95)}
+LOSS = {"dense": around(0.95), "cnn": around(0.90)}
+OPEN = {"dense": [0.93, 0.95, 0.94], "cnn": [0.93, 0.97, 0.95]}
+
+
+@pytest.mark.parametrize(("first", "second", "begins", "tells"), [
+    (WIN, WIN, "The same on all 2 datasets.", "better on digits (+5.00 pp) and other (+5.00 pp)."),
+    (WIN, LOSS, "The datasets disagree.", "better on digits (+5.00 pp); worse on other (−5.00 pp)."),
+    (WIN, OPEN, "Settled on 1 of 2 datasets", "better on digits (+5.00 pp); not settled on other (+1.00 pp)."),
+    (OPEN, OPEN, "Settled on none of 2 datasets.", "not settled on digits (+1.00 pp) and other (+1.00 pp)."),
+])  # fmt: skip
+def test_it_says_on_which_datasets_an_effect_holds(first, second, begins, tells):
+    text = said(first, second)
+    assert text.startswith(begins)
+    assert text.endswith(f"CNN against Dense is {tells}")
+
+
+def test_one_dataset_has_nothing_to_compare():
+    evidence = make(WIN, config={**CONFIG, "experiments": {}})
+    assert across_datasets(evidence, evidence.plan.questions["convolution"], ["digits"]) == []

@@ -1,0 +1,232 @@
+"""Deploying: the evidence says what happened, whatever happens, and nothing is left behind."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+import deploy
+from conftest import ROOT
+from convlab.errors import UserError
+from convlab.files import array_sha256, write_arrays, write_json
+from convlab.serving import inference, trial
+from convlab.serving.evidence import Evidence
+from convlab.serving.trial import Reply
+from test_serving import LABELS, SHAPE, write_model
+
+OPTIONS = {"target": "local", "runtime": "onnx", "test_images": 40, "seed": 3}
+IMAGES, CLASSES = 90, np.arange(90) % 3
+
+
+def write_results(folder: Path) -> Path:
+    """A study's folder as far as deploying reads it; the model is the one of the serving tests."""
+    images = np.random.default_rng(2).integers(0, 256, (IMAGES, *SHAPE), dtype=np.uint8)
+    arrays = {"x_train": images[:3], "y_train": CLASSES[:3], "x_test": images, "y_test": CLASSES}
+    write_arrays(folder / "prepare/toys/data.npz", **arrays)
+    checksums = {name: {"sha256": array_sha256(array)} for name, array in arrays.items()}
+    write_json(folder / "prepare/toys/manifest.json", {"format": 1, "arrays": checksums, "classes": LABELS})
+    model_dir = write_model(folder / "export/toys")
+    write_json(
+        model_dir / "export.json",
+        {
+            "dataset": "toys", "variant": "cnn", "seed": 2, "spec_hash": "0123456789abcdef",
+            "files_sha256": {"model.onnx": "00"}, "input": {"shape": SHAPE},
+        },
+    )  # fmt: skip
+    write_json(model_dir / "parity.json", {"tolerance": 1e-4})
+    probabilities = inference.predict_fn(images, inference.model_fn(model_dir)).probabilities
+    write_arrays(folder / "evaluate/toys/cnn/seed-2/predictions.npz", probabilities=np.array(probabilities, np.float32))
+    return folder
+
+
+@pytest.fixture
+def results(tmp_path) -> Path:
+    return write_results(tmp_path / "my_study")
+
+
+def arguments(folder: Path, **options) -> list[str]:
+    return ["--options", json.dumps(OPTIONS | options), "--dataset", "toys", "--results-dir", str(folder)]
+
+
+def evidence(folder: Path) -> dict:
+    found = json.loads((folder / "deploy/toys/endpoint.json").read_text())
+    Evidence.model_validate(found)
+    return found
+
+
+def servers(folder: Path) -> list[psutil.Process]:
+    """Servers of this folder's model that run."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(part.startswith(str(folder)) for part in process.info["cmdline"] or [])
+        and any(part.endswith("serve.py") for part in process.info["cmdline"])
+    ]
+
+
+def test_evidence_of_a_deployment(results):
+    deploy.main(arguments(results))
+    found = evidence(results)
+    assert found["status"] == "succeeded" and found["error"] is None
+    assert found["study"] == "my_study" and found["model"]["variant"] == "cnn" and found["model"]["seed"] == 2
+    assert found["images"] == {"count": 40, "of": IMAGES, "seed": 3, "rule": deploy.RULE}
+    assert len(found["answers"]) == len({answer["index"] for answer in found["answers"]}) == 40
+    right = sum(answer["predicted_class"] == CLASSES[answer["index"]] for answer in found["answers"])
+    assert found["accuracy"]["value"] == right / 40
+    assert found["accuracy"]["ci_low"] < right / 40 < found["accuracy"]["ci_high"]
+    assert found["parity"]["largest_difference"] < 1e-6 and found["parity"]["agreement"] == 1
+    assert found["latency_ms"]["calls"] == 39
+    assert found["latency_ms"]["p50"] <= found["latency_ms"]["p99"] <= found["latency_ms"]["max"]
+    assert found["endpoint"]["url"].startswith("http://127.0.0.1:") and found["endpoint"]["memory_mb"] > 10
+    assert found["teardown"]["remaining"] == []
+    assert servers(results) == []
+    with (results / "deploy/toys/answers.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["index"]) for row in rows] == [answer["index"] for answer in found["answers"]]
+
+
+def test_the_seed_draws_the_images_and_nothing_else_does(results):
+    drawn = []
+    for seed in (3, 3, 4):
+        deploy.main(arguments(results, seed=seed))
+        drawn.append([answer["index"] for answer in evidence(results)["answers"]])
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_more_images_than_there_are_means_all(results):
+    deploy.main(arguments(results, test_images=1000))
+    assert evidence(results)["images"]["count"] == IMAGES
+
+
+def test_a_single_image_has_a_first_call_and_no_quantiles(results):
+    deploy.main(arguments(results, test_images=1))
+    assert evidence(results)["latency_ms"]["p50"] is None and evidence(results)["latency_ms"]["first"] > 0
+
+
+def test_a_model_that_cannot_be_served_leaves_evidence_of_it(results):
+    (results / "export/toys/model.onnx").write_bytes(b"broken")
+    with pytest.raises(UserError, match="ended before it answered"):
+        deploy.main(arguments(results))
+    found = evidence(results)
+    assert found["status"] == "failed" and "ended before it answered" in found["error"]["message"]
+    assert found["model"]["variant"] == "cnn" and found["answers"] == [] and found["accuracy"] is None
+    assert found["teardown"]["remaining"] == []
+    assert not (results / "deploy/toys/answers.csv").exists()
+
+
+def test_a_model_that_was_never_exported_leaves_evidence_of_it(results):
+    (results / "export/toys/export.json").unlink()
+    with pytest.raises(UserError, match=r"export\.json is missing"):
+        deploy.main(arguments(results))
+    assert evidence(results)["status"] == "failed" and evidence(results)["endpoint"] is None
+
+
+def test_other_answers_than_the_evaluated_models_are_a_failure(results):
+    path = results / "evaluate/toys/cnn/seed-2/predictions.npz"
+    write_arrays(path, probabilities=np.tile(np.float32([0.2, 0.3, 0.5]), (IMAGES, 1)))
+    with pytest.raises(UserError, match="differ from the evaluated model's by up to"):
+        deploy.main(arguments(results))
+    found = evidence(results)
+    assert found["status"] == "failed" and found["parity"]["largest_difference"] > 0.01 and len(found["answers"]) == 40
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_evidence_and_without_a_server(results, number):
+    command = [sys.executable, ROOT / "scripts/deploy.py", *arguments(results)]
+    handlers = results / "export/toys/code/inference.py"
+    step = "    count, pixels = flat_pixels(images, model.input_shape)\n    batch"
+    slow = handlers.read_text().replace(step, f"    import time; time.sleep(0.2)\n{step}")
+    handlers.write_text(slow)  # so that the signal comes in the middle
+    assert "sleep" in slow
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not servers(results):
+        time.sleep(0.05)
+    time.sleep(2)
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+    found = evidence(results)
+    assert found["status"] == "failed" and found["error"]["type"] in ("SystemExit", "KeyboardInterrupt")
+    assert found["teardown"]["remaining"] == []
+    assert servers(results) == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The trial
+
+
+def reply(status: int = 200, **answer) -> Reply:
+    prediction = {"class": 1, "label": "one", "probabilities": [0.1, 0.7, 0.2]} | answer
+    return Reply(status, json.dumps({"predictions": [prediction]}).encode(), {"request_id": "7"})
+
+
+def test_answers_carry_what_the_service_adds():
+    found = list(trial.ask(lambda body, kind: reply(), np.zeros((3, *SHAPE), np.uint8), [2, 0], np.array([0, 1, 1])))
+    assert [answer.index for answer in found] == [2, 0]
+    assert [answer.correct for answer in found] == [True, False]
+    assert found[0].about == {"request_id": "7"}
+
+
+@pytest.mark.parametrize("sent, sentence", [
+    (Reply(503, b"busy"), "answered 503 to test image 0: busy"),
+    (Reply(200, b"<html>"), "is no prediction"),
+    (Reply(200, b'{"predictions": []}'), "is no prediction"),
+    (reply(probabilities="many"), "is no prediction"),
+])  # fmt: skip
+def test_an_answer_that_is_none_is_told(sent, sentence):
+    with pytest.raises(UserError, match=sentence):
+        list(trial.ask(lambda body, kind: sent, np.zeros((1, *SHAPE), np.uint8), [0], np.array([0])))
+
+
+def test_the_first_call_is_apart():
+    answers = list(trial.ask(lambda body, kind: reply(), np.zeros((9, *SHAPE), np.uint8), range(9), np.ones(9, int)))
+    times = [100.0, *range(1, 9)]
+    found = trial.latency([a.model_copy(update={"latency_ms": t}) for a, t in zip(answers, times, strict=True)])
+    assert (found.first, found.p50, found.max, found.calls) == (100.0, 4.5, 8.0, 8)
+
+
+def test_wilsons_interval_is_the_textbooks():
+    answers = [Answer(correct) for correct in [True] * 81 + [False] * 182]
+    found = trial.accuracy(answers)  # Newcombe 1998, Statistics in Medicine 17, 857-872, table I: 81 of 263
+    assert (round(found.ci_low, 4), round(found.ci_high, 4)) == (0.2553, 0.3662)
+
+
+class Answer:
+    def __init__(self, correct: bool) -> None:
+        self.correct = correct
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In the workflow
+
+
+@pytest.mark.slow
+def test_a_failed_deployment_keeps_its_evidence_under_snakemake(finished):
+    config = (finished.folder / "config.yaml").read_text()
+    (finished.folder / "config.yaml").write_text(config + "deploy: {test_images: 20}\n")
+    assert finished.snakemake("export").returncode == 0
+    broken = finished.folder / "results/tiny/export/digits/model.onnx"
+    good, times = broken.read_bytes(), broken.stat()
+    broken.write_bytes(b"broken")
+    os.utime(broken, ns=(times.st_atime_ns, times.st_mtime_ns))
+    result = finished.snakemake("deploy")
+    assert result.returncode != 0
+    folder = finished.folder / "results/tiny"
+    assert json.loads((folder / "deploy/digits/endpoint.json").read_text())["status"] == "failed"
+    broken.write_bytes(good)
+    os.utime(broken, ns=(times.st_atime_ns, times.st_mtime_ns))
+    result = finished.snakemake("deploy")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "The endpoint's answers: results/tiny/deploy/digits/endpoint.json" in result.stderr
+    found = json.loads((folder / "deploy/digits/endpoint.json").read_text())
+    assert found["status"] == "succeeded" and len(found["answers"]) == 20
+    assert finished.planned("deploy") == set()

@@ -1,0 +1,314 @@
+"""Export: chosen by validation alone, the same answers from every file, and a card that tells the truth."""
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+import yaml
+from markdown_it import MarkdownIt
+
+import export
+from conftest import ROOT, TINY, Project
+from convlab import exporting, results
+from convlab.config import load_study
+from convlab.errors import UserError
+from convlab.files import write_json
+from convlab.keras_setup import keras, tf
+from convlab.models import build
+from convlab.serving import inference
+from convlab.specs import Activation, Conv, Dense, Run, Training
+
+SHAPE = (8, 8, 3)
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, *SHAPE), dtype=np.uint8)
+
+MODELS = {
+    "dense": Dense(family="dense", units=[8]),
+    "plain": Conv(family="conv", filters=[4, 6], dense_units=[8]),
+    "everything": Conv(
+        family="conv", filters=[4, 6], kernel_size=3, batch_norm=True, dropout=0.5, pooling=["average", "none"],
+        strides=[1, 2], padding="valid", convolutions_per_block=1, head="global_average", dense_units=[8],
+        activation="gelu",
+    ),
+    "global max": Conv(family="conv", filters=[4], batch_norm=True, head="global_max", activation="leaky_relu"),
+    "deep": Conv(family="conv", filters=[4, 4], convolutions_per_block=2, batch_norm=True, activation="selu"),
+} | {
+    activation: Conv(family="conv", filters=[4], dense_units=[6], activation=activation)
+    for activation in get_args(Activation)
+}  # fmt: skip
+
+
+def trained(spec, **training):
+    """A model as a run leaves it, with weights and running statistics that are not the initial ones."""
+    run = Run(dataset={"kind": "digits"}, model=spec, training=Training(**training), seed=1)
+    keras.utils.set_random_seed(1)
+    model = build(spec, SHAPE, 5, run.training.precision, run.training.augmentation)
+    generator = np.random.default_rng(3)
+    model.set_weights([np.abs(w + generator.normal(scale=0.2, size=w.shape)) + 0.01 if w.ndim == 1
+                       else w + generator.normal(scale=0.05, size=w.shape) for w in model.get_weights()])  # fmt: skip
+    return model, run
+
+
+def predictions(model, images) -> np.ndarray:
+    return np.asarray(model(tf.constant(images), training=False))
+
+
+def onnx_predictions(path: Path, images: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(["probabilities"], {"pixels": images.astype(np.float32)})[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_every_file_gives_the_trained_models_answers(name, tmp_path):
+    augmentation = {"flip": "both", "shift": 2} if name == "everything" else None
+    model, run = trained(MODELS[name], augmentation=augmentation)
+    served = exporting.servable(model, run, SHAPE, 5)
+    exporting.write_saved_model(served, tmp_path / "saved_model")
+    exporting.write_onnx(served, tmp_path / "model.onnx", list("abcde"))
+    expected = predictions(model, IMAGES)
+    saved = inference.load_saved_model(tmp_path, 1)(IMAGES.astype(np.float32))
+    np.testing.assert_allclose(saved, expected, atol=1e-5)
+    for count in (1, 20):  # any number of images at once
+        np.testing.assert_allclose(
+            onnx_predictions(tmp_path / "model.onnx", IMAGES[:count]), expected[:count], atol=1e-5
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_a_model_of_reduced_precision_is_served_in_float32(precision, tmp_path):
+    model, run = trained(MODELS["everything"], precision=precision)
+    served = exporting.servable(model, run, SHAPE, 5)
+    assert {layer.compute_dtype for layer in served.layers} == {"float32"}
+    exporting.write_onnx(served, tmp_path / "model.onnx", list("abcde"))
+    expected = predictions(model, IMAGES)
+    assert np.abs(onnx_predictions(tmp_path / "model.onnx", IMAGES) - expected).max() < export.TOLERANCE[precision]
+    wide = build(run.model, SHAPE, 5)
+    wide.set_weights(model.get_weights())
+    np.testing.assert_allclose(onnx_predictions(tmp_path / "model.onnx", IMAGES), predictions(wide, IMAGES), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_pixels_may_be_fractions(tmp_path):
+    """The trained model takes bytes and would cut 0.9 to 0; what is served does not."""
+    model, run = trained(MODELS["plain"])
+    served = exporting.servable(model, run, SHAPE, 5)
+    halves = np.full((1, *SHAPE), 0.9, np.float32)
+    assert np.abs(predictions(served, halves) - predictions(served, np.zeros_like(halves))).max() > 1e-6
+
+
+@pytest.mark.slow
+def test_the_signature_has_names(tmp_path):
+    model, run = trained(MODELS["dense"])
+    exporting.write_saved_model(exporting.servable(model, run, SHAPE, 5), tmp_path / "saved_model")
+    signature = tf.saved_model.load(str(tmp_path / "saved_model/1")).signatures["serving_default"]
+    assert signature.structured_input_signature[1]["pixels"].shape.as_list() == [None, *SHAPE]
+    assert set(signature.structured_outputs) == {"probabilities"}
+
+
+@pytest.mark.slow
+def test_a_file_that_says_something_else_is_refused():
+    same, other = {"largest_difference": 1e-6}, {"largest_difference": 0.3}
+    found = {"saved_model_against_keras": same, "onnx_against_keras": same, "saved_model_against_onnx": same}
+    export.check(found | {"tolerance": 1e-4})
+    with pytest.raises(UserError, match=r"onnx against keras: probabilities differ by up to 0\.3"):
+        export.check(found | {"tolerance": 1e-4, "onnx_against_keras": other})
+    with pytest.raises(UserError, match="saved model against onnx"):  # both compute in float32, whatever was trained
+        export.check(found | {"tolerance": 0.5, "saved_model_against_onnx": other})
+    with pytest.raises(UserError):
+        export.check(found | {"tolerance": 1e-4, "onnx_against_keras": {"largest_difference": float("nan")}})
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The choice
+
+
+def write_runs(folder: Path, accuracies: dict[str, list[float | None]]) -> None:
+    for variant, values in accuracies.items():
+        for seed, value in enumerate(values, start=1):
+            status = "finished" if value is not None else "diverged"
+            write_json(folder / variant / f"seed-{seed}" / "run.json", {"status": status, "val_accuracy": value})
+
+
+def choose(folder: Path, macs: dict[str, int], seeds=(1, 2, 3)) -> tuple[str, int]:
+    return export.choose({"candidates": macs, "seeds": list(seeds), "named": False}, "d", folder)[:2]
+
+
+def test_the_best_mean_validation_accuracy_and_of_its_seeds_the_best(tmp_path):
+    write_runs(tmp_path, {"a": [0.9, 0.95, 0.9], "b": [0.8, 0.99, 0.8]})
+    assert choose(tmp_path, {"a": 10, "b": 5}) == ("a", 2)
+
+
+def test_of_equals_the_cheaper_variant_and_the_lower_seed(tmp_path):
+    write_runs(tmp_path, {"a": [0.8, 0.9, 0.9], "b": [0.9, 0.9, 0.8]})
+    assert choose(tmp_path, {"a": 10, "b": 5}) == ("b", 1)
+    assert choose(tmp_path, {"a": 5, "b": 5}) == ("a", 2)
+
+
+def test_a_diverged_run_is_never_exported(tmp_path):
+    write_runs(tmp_path, {"a": [None, 0.7, 0.6], "b": [None, None, None]})
+    assert choose(tmp_path, {"a": 10, "b": 5}) == ("a", 2)
+    with pytest.raises(UserError, match="no run of b on d finished"):
+        choose(tmp_path, {"b": 5})
+
+
+def test_the_choice_is_that_of_the_report():
+    runs = pd.DataFrame(
+        {"variant": list("aabb"), "seed": [1, 2, 1, 2], "macs": [9, 9, 5, 5], "val_accuracy": [0.8, 0.9, 0.7, 0.95]}
+    )
+    variants = pd.DataFrame({"dataset": "d", "variant": ["a", "b"], "macs": [9, 5], "val_accuracy_mean": [0.85, 0.825]})
+    assert results.chosen_run(runs)[0] == results.chosen_variant(variants, "d") == "a"
+
+
+def test_candidates_are_what_can_be_served():
+    config = copy.deepcopy(TINY) | {"probes": {"pixel_permutation": {}, "sample_efficiency": {"sizes": [50, None]}}}
+    config["experiments"]["order"] = {"base": "cnn", "factor": "pixel_permutation", "levels": [None, 2]}
+    study = load_study(config)
+    assert set(study.plan.candidates) == {"dense", "cnn", "cnn-kernel_size-5x5"}
+    named = load_study(config | {"deploy": {"variant": "cnn-kernel_size-5x5"}})
+    assert named.plan.candidates == ("cnn-kernel_size-5x5",)
+    assert named.choice("digits")["named"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In the workflow
+
+
+EXPORT, CARD = "Export the chosen model of digits", "Write the model card of digits"
+DEPLOY = "Deploy the model of digits and test its endpoint"
+
+
+@pytest.fixture(scope="module")
+def exported(finished_study, tmp_path_factory) -> Project:
+    """A finished tiny study whose model has been exported and deployed. Never change it."""
+    folder = tmp_path_factory.mktemp("exported") / "project"
+    shutil.copytree(finished_study.folder, folder, symlinks=True)
+    project = Project(folder)
+    result = project.snakemake("export", "deploy")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "The model is exported: results/tiny/export/digits" in result.stderr
+    return project
+
+
+@pytest.fixture
+def again(exported, tmp_path) -> Project:
+    """A copy of the exported study, to change at will."""
+    shutil.copytree(exported.folder, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")
+
+
+@pytest.mark.slow
+def test_the_default_target_exports_nothing(finished_study):
+    assert not (finished_study.folder / "results/tiny/export").exists()
+
+
+@pytest.mark.slow
+def test_what_an_export_holds(exported):
+    folder = exported.folder / "results/tiny/export/digits"
+    found = json.loads((folder / "export.json").read_text())
+    summary = json.loads((exported.folder / "results/tiny/compare/summary.json").read_text())
+    assert found["variant"] == summary["chosen"]["digits"]
+    source = exported.folder / "results/tiny/train/digits" / found["variant"] / f"seed-{found['seed']}"
+    assert (folder / "model.keras").read_bytes() == (source / "model.keras").read_bytes()
+    parity = json.loads((folder / "parity.json").read_text())
+    assert parity["images"]["count"] == parity["images"]["of"] == 100
+    assert parity["onnx_against_keras"]["largest_difference"] < 1e-5
+    assert parity["onnx_against_keras"]["agreement"] == 1
+    run = Path("results/tiny/evaluate/digits", found["variant"], f"seed-{found['seed']}")
+    evaluated = json.loads((exported.folder / run / "metrics.json").read_text())
+    assert parity["accuracy"]["onnx"] == pytest.approx(evaluated["accuracy"])
+    assert json.loads((folder / "labels.json").read_text()) == [str(digit) for digit in range(10)]
+    assert (folder / "code/inference.py").read_bytes() == (ROOT / "scripts/convlab/serving/inference.py").read_bytes()
+    assert (folder / "model.tar.gz").stat().st_size > 1000
+    hidden = {path.name for path in folder.rglob(".*")}
+    assert hidden <= {".snakemake_timestamp"}, "nothing unfinished is left"
+
+
+@pytest.mark.slow
+def test_the_card_tells_what_was_measured(exported):
+    folder = exported.folder / "results/tiny"
+    card = (folder / "export/digits/MODEL_CARD.md").read_text()
+    found = json.loads((folder / "export/digits/export.json").read_text())
+    row = pd.read_csv(folder / "compare/runs.csv").set_index(["variant", "seed"]).loc[(found["variant"], found["seed"])]
+    assert f"{100 * row['test_accuracy']:.2f}" in card.replace("\u00a0", " ")
+    assert "Wilson" in card and "t over n" in card.replace("\u00a0", " ")
+    for heading in ("Intended use", "Data", "How good it is", "Calibration", "Limits", "Files", "Provenance"):
+        assert f"\n## {heading}\n" in card
+    assert found["spec_hash"] in card and "scikit-learn" in card
+    assert "None" not in card and "nan" not in card.lower().split()
+    tables = MarkdownIt().enable("table").render(card).count("<table>")
+    assert tables == 6
+
+
+@pytest.mark.slow
+def test_a_finished_export_is_not_made_again(again):
+    assert again.planned("export", "deploy") == set()
+    assert again.planned() == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change, target, planned", [
+    ({"deploy": {"seed": 4}}, "export", {CARD}),
+    ({"deploy": {"seed": 4}}, "deploy", {DEPLOY}),
+    ({"deploy": {"seed": 4}}, "all", {"Write the report"}),
+    ({"deploy": {"variant": "dense"}}, "export", {EXPORT, CARD}),
+    ({"deploy": {"variant": "dense"}}, "deploy", {EXPORT, DEPLOY}),
+    ({"question": "Another?"}, "export", {CARD}),
+    ({"question": "Another?"}, "deploy", set()),
+    ({"statistics": {"rope": 0.01}}, "export", {"Compare all runs", CARD}),
+    ({"statistics": {"rope": 0.01}}, "deploy", set()),
+])  # fmt: skip
+def test_an_edit_names_the_jobs_that_it_affects(again, change, target, planned):
+    again.configure(copy.deepcopy(TINY) | change)
+    assert again.planned(target) == planned
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file, target, planned", [
+    ("scripts/convlab/serving/inference.py", "export", {EXPORT, CARD}),
+    ("scripts/convlab/serving/server.py", "export", set()),
+    ("scripts/convlab/serving/server.py", "deploy", {DEPLOY}),
+    ("report/MODEL_CARD.md.j2", "export", {CARD}),
+    ("report/MODEL_CARD.md.j2", "all", set()),
+    ("scripts/convlab/exporting.py", "all", set()),
+])  # fmt: skip
+def test_an_edit_of_the_code_names_the_jobs_that_it_affects(again, file, target, planned):
+    path = again.folder / file
+    path.write_text(
+        path.read_text() + "\n{# An edit. #}\n" if path.suffix == ".j2" else path.read_text() + "\n# An edit.\n"
+    )
+    assert again.planned(target) == planned
+
+
+@pytest.mark.slow
+def test_one_dataset_of_several_can_be_named(project):
+    other = {"kind": "digits", "test_images": 50}
+    config = copy.deepcopy(TINY) | {"datasets": {**TINY["datasets"], "small": other}}
+    project.configure(config)
+    jobs = {job for job in project.planned("export") if job.startswith("Export")}
+    assert jobs == {"Export the chosen model of digits", "Export the chosen model of small"}
+    project.configure(config | {"deploy": {"dataset": "small", "variant": "cnn"}})
+    planned = project.planned("export")
+    assert {job for job in planned if job.startswith("Export")} == {"Export the chosen model of small"}
+
+
+def test_the_folder_of_an_export_is_found_by_its_study(tmp_path, capsys):
+    import exported as script
+
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(TINY))
+    script.main([str(path)])
+    assert capsys.readouterr().out == "results/tiny/export/digits\n"
+    path.write_text(yaml.safe_dump(TINY | {"datasets": {"digits": {}, "small": {"kind": "digits"}}}))
+    with pytest.raises(UserError, match="tiny exports 2 models; name one of digits and small"):
+        script.main([str(path)])
+    script.main([str(path), "small"])
+    assert capsys.readouterr().out == "results/tiny/export/small\n"
+    with pytest.raises(UserError, match="'large' is not exported"):
+        script.main([str(path), "large"])

@@ -1,0 +1,53 @@
+"""Figures are written as SVG, PNG and PDF: equal figures are equal bytes, and papers can take them."""
+
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from docutils.core import publish_parts
+
+from convlab.figures.style import caption_text, save, use_style
+
+HOSTILE = [
+    "a * b_ `c` |d| \\",
+    "<b>bold</b>",
+    ".. raw:: html",
+    "`x <javascript:alert(1)>`_",
+    "see https://example.org",
+    "{x}",
+]
+
+
+def figure():
+    use_style()
+    made, axes = plt.subplots(1, 2)
+    axes[0].plot([1, 2, 3], label="é × 5")
+    axes[0].legend()
+    axes[1].imshow(np.arange(16).reshape(4, 4))
+    return made
+
+
+def test_equal_figures_are_equal_bytes_in_every_format(tmp_path, monkeypatch):
+    save(figure(), tmp_path / "first")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")  # another time of day
+    save(figure(), tmp_path / "second")
+    for suffix in ("svg", "png", "pdf"):
+        first, second = (tmp_path / f"{name}.{suffix}" for name in ("first", "second"))
+        assert first.read_bytes() == second.read_bytes(), suffix
+        assert b"Date" not in first.read_bytes().replace(b"DateTime", b"") or suffix == "svg", suffix
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_a_pdf_has_no_type_3_fonts(tmp_path):
+    save(figure(), tmp_path / "figure")
+    content = (tmp_path / "figure.pdf").read_bytes()
+    assert (b"/Type3" not in content and b"/CIDFontType2" in content) or b"/TrueType" in content
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_caption_shows_any_text_as_it_is(text):
+    html = publish_parts(caption_text(f"Confusion of {text}", f"Of {text}"), writer_name="html")["body"]
+    said = re.sub(r"<[^>]+>", "", html).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    assert said.split() == f"Confusion of {text}. Of {text}".split()
+    assert set(re.findall(r"<(\w+)", html)) == {"p", "strong"}

@@ -1,0 +1,230 @@
+"""The report in a real browser: what a reader can do with it, and that anybody can read it."""
+
+import re
+import shutil
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect, sync_playwright
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the path, e.g. apt-get install chromium"),
+]
+
+SIZES = {"wide": (1600, 1000), "narrow": (390, 844)}
+
+
+@pytest.fixture(scope="module")
+def address(finished_study) -> str:
+    return (finished_study.folder / "results/tiny/report/index.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open an address; what the page loads or complains about is in ``page.requests`` and ``page.complaints``."""
+    contexts = []
+
+    def opened(address: str, size: str = "wide", **options) -> Page:
+        width, height = SIZES[size]
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.requests, page.complaints = [], []
+        page.on("request", lambda request: page.requests.append(request.url))
+        page.on("console", lambda message: page.complaints.append(message.text))
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.goto(address)
+        if options.get("java_script_enabled", True):
+            page.wait_for_selector("html[data-ready]")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def column(page: Page, table: str, number: int) -> list[str]:
+    """Texts of a column of the table with this class, as they stand on the page, hidden rows left out."""
+    cells = page.locator(f"table.{table} tbody:not(.gone):not(.filtered) tr:not(.seed) > :nth-child({number})")
+    return [text.strip() for text in cells.all_inner_texts()]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_nothing_is_loaded_nothing_complains_and_axe_finds_nothing(open_page, address, size, theme):
+    page = open_page(address, size, color_scheme=theme)
+    page.evaluate("for (const part of document.querySelectorAll('main details')) part.open = true")
+    for toggle in page.locator("figure .tools [aria-expanded]").all()[:2]:
+        toggle.click()
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert wider <= 0, "the page scrolls sideways"
+    outside = [url for url in page.requests if not url.startswith(("data:", "blob:"))]
+    assert outside == [address]
+    assert page.complaints == []
+
+
+def test_without_javascript_everything_is_readable(open_page, address):
+    page = open_page(address, java_script_enabled=False)
+    expect(page.locator("h1")).to_be_visible()
+    expect(page.locator("table.main")).to_be_visible()
+    assert page.locator("main button").count() == 0
+    assert page.locator("svg.chart").first.bounding_box()["height"] > 100
+    assert page.locator(".mark title").count() > 10
+    page.locator("table.main summary").first.click()
+    expect(page.locator("table.main tr.seed").first).to_be_visible()
+
+
+def test_a_table_is_sorted_by_its_heading_and_put_back(open_page, address):
+    page = open_page(address)
+    head = page.locator("table.main thead th", has_text="Parameters")
+    before = column(page, "main", 2)
+    numbers = sorted((int(text.replace(",", "")) for text in before), reverse=True)
+    head.get_by_role("button").click()
+    assert [int(text.replace(",", "")) for text in column(page, "main", 2)] == numbers
+    expect(head).to_have_attribute("aria-sort", "descending")
+    head.get_by_role("button").press("Enter")
+    assert [int(text.replace(",", "")) for text in column(page, "main", 2)] == numbers[::-1]
+    head.get_by_role("button").click()
+    assert column(page, "main", 2) == before
+    assert head.get_attribute("aria-sort") is None
+
+
+def test_a_row_opens_to_every_seed(open_page, address):
+    page = open_page(address)
+    assert page.locator("table.main tr.seed:visible").count() == 0
+    page.locator("table.main summary").first.press("Enter")
+    assert page.locator("table.main tr.seed:visible").count() == 3
+
+
+def test_a_variant_is_hidden_in_every_figure_and_table_at_once(open_page, address):
+    page = open_page(address)
+    followers = page.locator('main [data-variant="dense"]')
+    assert page.locator('svg.chart [data-variant="dense"]').count() > 5
+    chip = page.locator(".legend").get_by_role("button", name="dense")
+    chip.click()
+    expect(chip).to_have_attribute("aria-pressed", "false")
+    assert all(not element.is_visible() for element in followers.all())
+    assert "dense" not in " ".join(column(page, "main", 1))
+    page.get_by_role("button", name="Show all").click()
+    assert followers.first.is_visible()
+
+
+def test_the_address_brings_back_what_was_chosen(open_page, address):
+    page = open_page(address)
+    page.locator(".legend").get_by_role("button", name="dense").click()
+    page.locator("table.main thead th", has_text="Parameters").get_by_role("button").click()
+    page.locator("nav a[href='#design']").click()
+    link = page.evaluate("location.href")
+    assert re.search(r"#design\?hide=dense&sort=\d+\.1\.down$", link)
+    again = open_page(link)
+    expect(again.locator(".legend").get_by_role("button", name="dense")).to_have_attribute("aria-pressed", "false")
+    numbers = [int(text.replace(",", "")) for text in column(again, "main", 2)]
+    assert numbers == sorted(numbers, reverse=True)
+    assert again.locator("#design").bounding_box()["y"] < 200, "the section is not in view"
+
+
+def test_an_address_with_nonsense_does_no_harm(open_page, address):
+    page = open_page(f"{address}#<img src=x>?hide=nobody&sort=99.99.down&sort=x&filter=99.a&filter=.")
+    assert page.complaints == []
+    expect(page.locator("table.main")).to_be_visible()
+
+
+def test_rows_are_filtered_as_one_types(open_page, address):
+    page = open_page(address)
+    page.evaluate("for (const part of document.querySelectorAll('main details')) part.open = true")
+    box = page.get_by_role("searchbox").first
+    table = page.locator(".tools:has(input) + .scroll table").first
+    rows = table.locator("tbody tr")
+    assert rows.count() > 8
+    box.fill("3")
+    shown = [row for row in rows.all() if row.is_visible()]
+    assert 0 < len(shown) < rows.count()
+    assert all("3" in row.inner_text() for row in shown)
+    expect(page.get_by_role("status").first).to_contain_text(f"{len(shown)} of {rows.count()} rows")
+
+
+@pytest.mark.parametrize(("name", "begins", "row"), [
+    ("CSV", "Variant,Parameters,MACs", r"^dense,\d+,|^dense,\"\d+,"),
+    ("Markdown", "| Variant | Parameters | MACs", r"^\| dense \| "),
+    ("LaTeX", "\\begin{tabular}{lrrrr", r"^dense & .*\\\\$"),
+])  # fmt: skip
+def test_a_table_is_copied_for_a_paper(open_page, address, name, begins, row):
+    page = open_page(address, permissions=["clipboard-read", "clipboard-write"])
+    page.locator(".tools:has(+ .scroll table.main)").get_by_role("button", name=name).click()
+    text = page.evaluate("navigator.clipboard.readText()")
+    assert text.startswith(begins)
+    assert re.search(row, text, re.MULTILINE)
+    assert "seed 1" not in text
+
+
+def test_a_figure_gives_its_numbers_and_its_drawing(open_page, address):
+    page = open_page(address)
+    figure = page.locator("#variants figure").first
+    figure.get_by_role("button", name="Numbers").click()
+    table = figure.locator(".numbers table")
+    assert table.locator("tbody tr").count() == 9
+    with page.expect_download() as csv:
+        figure.get_by_role("button", name="Download CSV").click()
+    content = csv.value.path().read_text()
+    assert content.startswith("variant,seed,val_accuracy,test_accuracy")
+    assert csv.value.suggested_filename == "digits-accuracy.csv"
+    with page.expect_download() as svg:
+        figure.get_by_role("button", name="Download SVG").click()
+    drawing = svg.value.path().read_text()
+    assert "var(--" not in drawing
+    assert "<title>" in drawing
+    alone = open_page(svg.value.path().rename(svg.value.path().with_suffix(".svg")).as_uri(), java_script_enabled=False)
+    assert alone.locator("svg").bounding_box()["width"] > 300
+
+
+def test_pointing_at_a_seed_tells_its_value(open_page, address):
+    page = open_page(address)
+    point = page.locator('#variants svg [data-note*="seed 2"]').first
+    point.scroll_into_view_if_needed()
+    point.hover(force=True)
+    expect(page.locator(".tip")).to_have_text(re.compile(r", seed 2: \d+\.\d\d %"))
+
+
+def test_the_theme_can_be_chosen(open_page, address):
+    page = open_page(address, color_scheme="light")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(ground)
+    toggle = page.locator("button.theme")
+    toggle.click()
+    toggle.click()
+    expect(toggle).to_have_text("Theme: dark")
+    assert page.evaluate(ground) != light
+    page.reload()
+    expect(page.locator("button.theme")).to_have_text("Theme: dark")
+
+
+def test_the_keyboard_reaches_what_the_mouse_does(open_page, address):
+    page = open_page(address)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    kinds = "main button, main summary, main input, main a[href], .scroll[tabindex='0'], nav button, nav a"
+    assert page.evaluate(f"""[...document.querySelectorAll("{kinds}")].every((e) => e.tabIndex >= 0)""")
+
+
+def test_printing_opens_what_is_folded_and_hides_controls(open_page, address, tmp_path):
+    page = open_page(address)
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("main details:not([open]):not(table details)").count() == 0
+    assert all(not tools.is_visible() for tools in page.locator(".tools").all())
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    printed = page.pdf(path=tmp_path / "report.pdf", format="A4")
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) > 4

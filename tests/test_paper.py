@@ -1,0 +1,304 @@
+"""What a paper takes: LaTeX tables that compile in principle whatever the names, and a macro for every number."""
+
+import copy
+import re
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import TINY
+from convlab import paper, probes, results, sentences, tables
+from convlab.config import load_study
+from convlab.study import Study
+from test_interpretation import synthetic_runs
+
+FIVE = "cnn-kernel_size-5x5"
+HOSTILE = "50 % & $x_1$ #\\input{/etc/passwd} ~^ {[*] -- ?` \"'' <b>\n\\end{table}"
+CLAIMS = [
+    {"id": "wins", "text": f"The CNN wins {HOSTILE}.", "rule": "test_accuracy(cnn) - test_accuracy(dense) > 0",
+     "published": 0.0278},
+    {"id": "size", "text": "It is small.", "rule": "parameters(cnn) < 10000", "published": HOSTILE},
+    {"id": "level", "text": "It reaches 90 %.", "rule": "test_accuracy(cnn) ~ 90 % ± 1 pp", "published": 0.9},
+]  # fmt: skip
+
+
+def made(
+    config: dict, accuracies: dict[str, list[float | None]] | None = None
+) -> tuple[Study, dict[str, pd.DataFrame]]:
+    """A study with its tables, from made-up accuracies."""
+    study = load_study(config)
+    plan, generator = study.plan, np.random.default_rng(0)
+    drawn = {name: list(0.8 + 0.02 * place + 0.01 * generator.random(len(study.seeds)))
+             for place, name in enumerate(plan.variants)}  # fmt: skip
+    runs = synthetic_runs(study, drawn | (accuracies or {}))
+    family = results.confirmatory_family(runs, plan, 0.005)
+    comparisons = results.comparisons_table(runs, plan, 0.005, family)
+    measures = dict.fromkeys(("precision", "recall", "f1"), 0.9)
+    per_class = [{"dataset": d, "variant": v, "class": c, "support": 10, **measures, "recall_sd": 0.01}
+                 for d, v, c in product(study.datasets, plan.variants, ("T-shirt/top", HOSTILE))]  # fmt: skip
+    shifts = [{"dataset": d, "variant": v, "seed": s, "axis": a, "shift": x, "accuracy": 0.8, "consistency": 0.9}
+              for d, v, s, a, x in product(study.datasets, ("dense", "cnn"), study.seeds, ("x", "y"), (-1, 0, 1))
+              if "translation" in plan.probes]  # fmt: skip
+    shifts = pd.DataFrame(shifts, columns=probes.TRANSLATION_COLUMNS)
+    return study, {
+        "runs": runs,
+        "variants": results.variants_table(runs, plan),
+        "comparisons": results.with_new_images(comparisons, {}),
+        "claims": results.claims_table(runs, plan, 0.005, family),
+        "trends": results.trends_table(runs, plan),
+        "factorials": results.factorial_table(runs, plan),
+        "per_class": pd.DataFrame(per_class),
+        "probe_curves": probes.all_curves(runs, plan, shifts),
+        "probe_contrasts": probes.all_contrasts(runs, plan, shifts),
+    }
+
+
+def edited(**changes) -> dict:
+    return copy.deepcopy(TINY) | changes
+
+
+def rich() -> dict:
+    """Every kind of table has rows, and labels are hostile."""
+    config = edited(claims=CLAIMS, probes=["pixel_permutation", "translation", "calibration", "receptive_field"])
+    config["models"]["cnn"]["label"] = HOSTILE
+    config["experiments"] = {
+        "kernel": {"base": "cnn", "factor": "kernel_size", "levels": [3, 5, 7]},
+        "grid": {"base": "cnn", "factors": {"filters": [4, 8], "padding": ["same", "valid"]}},
+    }
+    return config
+
+
+def macros(text: str) -> dict[str, str]:
+    """Name and value of every \\newcommand; nothing but comments stands beside them."""
+    found = {}
+    for line in text.splitlines():
+        if line.startswith("%"):
+            continue
+        match = re.fullmatch(r"\\newcommand\{\\([A-Za-z]+)\}\{(.*)\} % [^\n]*", line)
+        assert match, line
+        assert match[1] not in found, match[1]
+        found[match[1]] = match[2]
+    return found
+
+
+def numbers(study: Study, made_tables: dict) -> dict[str, str]:
+    images = dict.fromkeys(study.datasets, 10_000)
+    chosen = dict.fromkeys(study.datasets, "cnn")
+    return macros(paper.numbers_tex(made_tables, study, images, chosen))
+
+
+def plain(value: str) -> str:
+    """A macro's value without what is only for TeX."""
+    return re.sub(r"\\ensuremath\{(.*)\}", r"\1", value).replace("{,}", ",")
+
+
+def problems(tex: str) -> list[str]:
+    """What would stop LaTeX or print something else: unbalanced braces, signs that act, unequal numbers of cells."""
+    found, depth, mathematics = [], 0, False
+    commands = {
+        "begin", "end", "centering", "caption", "label", "toprule", "midrule", "bottomrule", "endhead", "endfoot",
+        "endfirsthead", "linewidth", "textbackslash", "textasciitilde", "textasciicircum", "times", "pm", "le", "ge",
+        "approx", "div", "cdot", "rightarrow", "newcommand", "ensuremath",
+    }  # fmt: skip
+    lines = [line for line in tex.splitlines() if not line.lstrip().startswith("%")]
+    for token in re.findall(r"\\[A-Za-z]+|\\.|.", "\n".join(lines)):
+        if token == "{":
+            depth += 1
+        elif token == "}":
+            depth -= 1
+            if depth < 0:
+                found.append("a brace too many")
+        elif token == "$":
+            mathematics = not mathematics
+        elif (token in "^_" and not mathematics) or token in "#%~":
+            found.append(f"a bare {token}")
+        elif re.fullmatch(r"\\[A-Za-z]+", token) and token[1:] not in commands and "convlab" not in token:
+            found.append(f"the command {token}")
+    if depth or mathematics:
+        found.append("an open brace or formula")
+    columns = re.search(r"\\begin\{(?:tabular|longtable)\}\{(.*)\}", tex)
+    count = len(re.findall(r"[lrc]|p\{[^}]*\}", columns[1]))
+    for row in re.findall(r"^    (?!\\)(.*) \\\\$", tex, re.MULTILINE):
+        if len(re.findall(r"(?<!\\)&", row)) != count - 1:
+            found.append(f"the cells of {row!r}")
+        if row.startswith(("[", "*")):
+            found.append(f"{row!r} is taken for an argument")
+    return found
+
+
+@pytest.mark.parametrize("text", [
+    "% ", "a_b", "x^2", "#1", "50 % & more", "\\input{x}", "{", "}", "[x]", "* x", "~", "$", "--", "''", "?`", "\n\n",
+    "\x1b[31m", "\\", "a\\", "é 日本 🙂", HOSTILE,
+])  # fmt: skip
+def test_any_text_is_a_cell_that_latex_prints_as_it_is(text):
+    frame = pd.DataFrame({text: [text, "plain"], "accuracy": [0.123456, np.nan]})
+    tex = tables.latex(tables.Printed(frame.astype(str), ["l", "r"], "t"), text)
+    assert problems(tex) == []
+    assert "\x1b" not in tex and "--" not in tex and "\n\n" not in tex
+
+
+def test_the_checker_of_latex_sees_what_is_wrong():
+    frame = pd.DataFrame({"a": ["b"], "c": ["d"]})
+    good = tables.latex(tables.Printed(frame, ["l", "l"], "t"), "")
+    for bad in ("d_", "d}", "d & e", "d % e", "\\input x", "$d"):
+        assert problems(good.replace("& d", f"& {bad}")), bad
+
+
+def test_a_table_has_a_caption_a_label_and_rules_and_its_numbers_stand_below_each_other():
+    study, found = made(rich())
+    printed = paper.printed(found, study)
+    tex = tables.latex(printed["variants"], "Every variant.")
+    assert "\\caption{Every variant.}\n  \\label{tab:tiny-variants}" in tex
+    assert tex.index("\\toprule") < tex.index("\\midrule") < tex.index("\\bottomrule")
+    cells = printed["variants"].cells
+    assert dict(zip(cells, printed["variants"].align, strict=True)) == {
+        "Variant": "l", "Parameters": "r", "MACs (M)": "r", "n": "r", "Test accuracy (%)": "r", "95 % CI": "r",
+        "Test loss": "r", "ECE": "r",
+    }  # fmt: skip
+    places = {len(text.split(" ±")[0].split(".")[1]) for text in cells["Test accuracy (%)"]}
+    assert places == {2}, "one number of decimals for a column"
+
+
+def test_every_table_is_printed_rounded_under_readable_headings():
+    study, found = made(rich())
+    printed = paper.printed(found, study)
+    assert set(printed) == set(found)
+    for name, table in printed.items():
+        assert len(table.cells) and problems(tables.latex(table, name)) == [], name
+        assert not any("_" in heading for heading in table.cells), name
+        assert not re.search(r"\d\.\d{5}", table.cells.to_string()), name
+    row = printed["comparisons"].cells.iloc[0]
+    source = found["comparisons"].iloc[0]
+    assert row["Difference (pp)"] == f"{100 * source['difference']:+.2f}".replace("-", "−")
+    assert row["p"] == sentences.format_p(source["p_adjusted"]).removeprefix("p = ").removeprefix("p ")
+
+
+def test_variants_that_only_a_probe_trains_are_left_to_the_probes_table():
+    study, found = made(rich())
+    assert len(paper.printed(found, study)["variants"].cells) == len(study.plan.compared) < len(study.plan.variants)
+
+
+def test_a_study_of_two_datasets_names_them():
+    one = paper.printed(*reversed(made(rich())))
+    two_datasets = rich() | {"datasets": {"digits": {}, "mnist": {}}}
+    two = paper.printed(*reversed(made(two_datasets)))
+    assert "Dataset" not in one["variants"].cells and set(two["variants"].cells["Dataset"]) == {"digits", "mnist"}
+
+
+def test_a_table_without_rows_is_a_table():
+    study, found = made(TINY)
+    assert found["claims"].empty
+    assert problems(tables.latex(paper.printed(found, study)["claims"], "Claims")) == []
+
+
+def test_a_long_table_breaks_across_pages():
+    frame = pd.DataFrame({"a": [str(number) for number in range(100)]})
+    tex = tables.latex(tables.Printed(frame, ["r"], "t"), "Long.")
+    assert "\\begin{longtable}{r}" in tex and "\\endhead" in tex and problems(tex) == []
+
+
+def test_macros_say_what_the_tables_say():
+    study, found = made(rich())
+    values = {name: plain(value) for name, value in numbers(study, found).items()}
+    names = {"dense": "Dense", "cnn": "Cnn", FIVE: "CnnKernelSizeFivexFive"}
+    rows = found["variants"].set_index("variant")
+    for variant, name in names.items():
+        row = rows.loc[variant]
+        assert values[f"convlabTestAccuracy{name}Mean"] == f"{100 * row['test_accuracy_mean']:.2f}"
+        assert values[f"convlabTestAccuracy{name}Sd"] == f"{100 * row['test_accuracy_sd']:.2f}"
+        assert values[f"convlabParameters{name}"] == f"{row['parameters']:,}"
+        assert values[f"convlabMacs{name}"] == f"{row['macs']:,}"
+        assert values[f"convlabSeeds{name}"] == "3"
+    row = found["comparisons"].set_index(["experiment", "variant"]).loc["kernel", FIVE]
+    stem = "convlabDifferenceKernelCnnKernelSizeFivexFive"
+    for suffix, column in {"": "difference", "Low": "ci_low", "High": "ci_high"}.items():
+        assert values[stem + suffix] == f"{100 * row[column]:+.2f}"
+    assert values[f"{stem}P"] == sentences.format_p(row["p_value"])
+    assert values[f"{stem}PAdjusted"] == sentences.format_p(row["p_adjusted"])
+    assert values[f"{stem}Verdict"] == row["verdict"]
+    assert values["convlabDifferenceConvolutionCnnVerdict"] == "better"
+    assert values["convlabSeeds"] == "3" and values["convlabTestImages"] == "10,000"
+    claims = found["claims"].set_index("claim")
+    assert values["convlabClaimWinsMeasured"] == f"{100 * claims.loc['wins', 'measured']:+.2f} pp"
+    assert values["convlabClaimWinsPublished"] == "+2.78 pp"
+    assert values["convlabClaimSizeMeasured"] == f"{claims.loc['size', 'measured']:,}"
+    assert values["convlabClaimLevelVerdict"] == claims.loc["level", "verdict"]
+    assert values["convlabTrendKernelSlope"] == f"{100 * found['trends'].iloc[0]['slope']:+.2f}"
+    assert f"{found['factorials'].iloc[0]['f_statistic']:.2f}" == values["convlabEffectGridFiltersF"].replace(",", "")
+    for _, row in found["probe_contrasts"].iterrows():
+        assert any(f"{100 * row['difference']:+.2f}" == value for value in values.values())
+
+
+def test_every_number_of_every_row_has_a_macro():
+    study, found = made(rich())
+    defined = numbers(study, found)
+    per_row = {"variants": 15, "comparisons": 11, "claims": 7, "trends": 4, "factorials": 7, "probe_curves": 4,
+               "probe_contrasts": 3}  # fmt: skip
+    rows = sum(len(found[name]) * count for name, count in per_row.items())
+    assert len(defined) == rows + 5 + 2 * len(study.datasets)
+
+
+def test_hostile_texts_stay_text_in_macros():
+    study, found = made(rich())
+    text = paper.numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"})
+    values = "".join(f"    x & {value} \\\\\n" for value in macros(text).values())
+    assert problems("\\begin{tabular}{ll}\n" + values) == []
+    assert "\\input{/" not in text.split("\\newcommand", 1)[1]
+
+
+def test_names_that_would_read_the_same_are_all_told_apart():
+    config = edited(experiments={}, comparisons={})
+    config["models"] = {name: {"family": "dense", "units": [8 + place]}
+                        for place, name in enumerate(("a-b", "a_b", "A-B", "other"))}  # fmt: skip
+    study, found = made(config)
+    defined = numbers(study, found)
+    assert "convlabParametersAB" not in defined, "no macro may mean another model once a model is added"
+    stems = [name for name in defined if name.startswith("convlabParametersABX")]
+    assert len(stems) == 3 and "convlabParametersOther" in defined
+    alone = edited(experiments={}, comparisons={}, models={"a-b": config["models"]["a-b"]})
+    assert "convlabParametersAB" in numbers(*made(alone))
+
+
+def test_question_and_variant_that_run_together_are_told_apart():
+    config = edited(models={name: {"family": "dense", "units": [8 + place]}
+                            for place, name in enumerate(("base", "c", "b-c"))}, experiments={})  # fmt: skip
+    config["comparisons"] = {"a-b": {"variant": "c", "reference": "base"}, "a": {"variant": "b-c", "reference": "base"}}
+    defined = numbers(*made(config))
+    assert "convlabDifferenceABC" not in defined
+    assert len([name for name in defined if re.fullmatch(r"convlabDifferenceABCX[a-z]{5}", name)]) == 2
+
+
+def test_no_kind_begins_as_another_does_but_those_told_apart_by_capitals():
+    study, found = made(rich())
+    kinds = {number.kind for number in paper.numbers(found, study, {"digits": 1}, {"digits": "cnn"})}
+    assert not [(a, b) for a, b in product(kinds, kinds) if a != b and b.startswith(a)]
+
+
+def test_two_datasets_have_their_own_macros():
+    defined = numbers(*made(rich() | {"datasets": {"digits": {}, "mnist": {}}}))
+    assert "convlabTestAccuracyCnnMeanOnDigits" in defined and "convlabTestAccuracyCnnMeanOnMnist" in defined
+    assert "convlabTestAccuracyCnnMean" not in defined and "convlabSeeds" in defined
+
+
+def test_what_a_study_cannot_give_is_a_dash():
+    study, found = made(edited(seeds=[1, 2], claims=CLAIMS), {"dense": [None, None]})
+    defined = numbers(study, found)
+    assert defined["convlabTestAccuracyDenseMean"] == "–"
+    assert defined["convlabDifferenceKernelCnnKernelSizeFivexFiveLow"] == "–"
+    assert not re.search(r"\b(nan|None|inf)\b", "".join(defined.values()))
+
+
+@pytest.mark.slow
+def test_a_finished_study_has_its_numbers_and_printed_tables(finished_study):
+    folder = Path(finished_study.folder / "results/tiny/compare")
+    defined = macros((folder / "numbers.tex").read_text())
+    variants = pd.read_csv(folder / "variants.csv").set_index("variant")
+    mean = variants.loc[FIVE, "test_accuracy_mean"]
+    assert plain(defined["convlabTestAccuracyCnnKernelSizeFivexFiveMean"]) == f"{100 * mean:.2f}"
+    for path in folder.glob("*.tex"):
+        if path.stem != "numbers":
+            assert problems(path.read_text()) == [], path.name
+    assert "on digits" in (folder / "variants.tex").read_text()

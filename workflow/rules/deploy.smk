@@ -1,0 +1,28 @@
+# Serve the exported model, ask it about test images, record what it said, and leave nothing behind. `snakemake deploy`.
+# The evidence is declared as a log, since Snakemake deletes the outputs of a job that failed, and a failure is what one
+# most wants to read about; the answers, written on success alone, are the output.
+rule deploy_model:
+    input:
+        code=local(code("deploy")),
+        server=local(code("serve")),
+        model=rules.export_model.output,
+        data=ancient(str(rules.prepare.output.data)),
+        manifest=rules.prepare.output.manifest,
+        predictions=lambda wildcards: of_candidates(rules.evaluate.output.predictions, wildcards),
+    output:
+        answers=ensure(f"{RESULTS}/deploy/{{dataset}}/answers.csv", non_empty=True),
+    log:
+        text=f"{LOGS}/deploy/{{dataset}}.log",
+        evidence=f"{RESULTS}/deploy/{{dataset}}/endpoint.json",
+    benchmark:
+        f"{BENCHMARKS}/deploy/{{dataset}}.tsv"
+    localrule: True
+    conda:
+        "../../envs/deploy.yaml"
+    params:
+        options=canonical_json(study.deploy.model_dump(exclude={"dataset", "variant"})),
+    message:
+        "Deploy the model of {wildcards.dataset} and test its endpoint"
+    shell:
+        "python {input.code[0]:q} --options {params.options:q} --dataset {wildcards.dataset:q}"
+        " --results-dir $(dirname $(dirname $(dirname {output.answers:q}))) > {log.text:q} 2>&1"
