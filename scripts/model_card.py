@@ -104,8 +104,8 @@ def chosen(study: Study, exported: Mapping[str, Any]) -> str:
         return f"The config names this variant. {seed}"
     variants = ngettext("{n} variant", "{n} variants", exported["chosen"]["candidates"])
     return (
-        f"Of {variants} it has the best mean validation accuracy (of equals, fewer multiplications would have decided). "
-        f"{seed} Test images had no part in the choice."
+        f"Of {variants} it has the best mean validation accuracy (of equals, fewer multiplications would have "
+        f"decided). {seed} Test images had no part in the choice."
     )
 
 

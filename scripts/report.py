@@ -986,7 +986,7 @@ def load_figures(study: Study, results: Results, folder: Path) -> dict[str, dict
         if id(entry) in embedded and entry.get("tiles"):
             shown["sprite"] = sprite(folder / f"{stem}.tiles.png", entry["tiles"])
         elif id(entry) in embedded:
-            shown["svg"] = inline_svg(folder / f"{stem}.svg", f"f{number}", entry["title"], description)
+            shown["svg"] = inline_svg(folder / f"{stem}.svg", f"f{number}", spoken_title(entry), description)
         if shown and entry.get("numbers"):
             shown["numbers"] = numbers_of(folder / f"{stem}.csv")
         figures[entry["dataset"]][entry["section"]].append(
@@ -1023,11 +1023,15 @@ DATA_TITLES = {
 }
 
 
+def spoken_title(entry: Mapping[str, Any]) -> str:
+    """A figure's title; explore's figures are known by their name."""
+    return _(DATA_TITLES[entry["title"]]) if entry["section"] == "data" else entry["title"]
+
+
 def alternative(entry: Mapping[str, Any], evidence: say.Evidence) -> str:
     """A figure's text for who cannot see it: its numbers where they are few, else what it shows."""
     dataset = entry["dataset"]
-    title = _(DATA_TITLES[entry["title"]]) if entry["section"] == "data" else entry["title"]
-    what = f"{title}, {dataset}"
+    what = f"{spoken_title(entry)}, {dataset}"
     if entry["section"] in ("overview", "costs") or entry["file"].endswith(("-seeds", "-costs")):
         rows = evidence.variants[evidence.variants["dataset"] == dataset]
         if entry["section"] == "question":
