@@ -31,6 +31,7 @@ from convlab.config import load_study
 from convlab.errors import UserError
 from convlab.figures.palette import COLOURS, ON_DARK
 from convlab.files import read_json, write_text
+from convlab.page.deployment import deployment
 from convlab.page.diagrams import diagram
 from convlab.page.figures import VARIABLES, Sprite, inline_svg, sprite
 from convlab.page.figures import numbers as numbers_of
@@ -375,6 +376,7 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
             ]
             for dataset in datasets
         },
+        "deployments": [found for dataset in datasets if (found := deployment(folder, dataset, runs))],
         "limitations": say.limitations(evidence, study.seeds, results.explored, resumed),
         "figures": figures,
         "looked_at": {

@@ -1,4 +1,5 @@
 # The checked study and what the rules share. Nothing here imports NumPy, pandas or TensorFlow: every job parses it.
+import hashlib
 import json
 import re
 from functools import cache
@@ -115,6 +116,16 @@ def templates():
     """What the report is made from, beside the tables and figures."""
     found = [path for path in (ROOT / "report").rglob("*") if path.is_file() and path.name != MODEL_CARD]
     return sorted(os.path.relpath(path) for path in found if not path.is_relative_to(ROOT / "report" / "diff"))
+
+
+def deployments():
+    """A digest of each deployment's evidence. As an input it would deploy; as a parameter a new one is shown."""
+    found = {}
+    for dataset in study.datasets:
+        path = Path(f"{RESULTS}/deploy/{dataset}/endpoint.json")
+        if path.is_file():
+            found[dataset] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return found
 
 
 def training_cost(wildcards):

@@ -38,6 +38,7 @@ rule report:
         "../../envs/analysis.yaml"
     params:
         config=json_argument(study.written),
+        deployments=deployments(),
         file=str(workflow.configfiles[-1]) if workflow.configfiles else "",
     message:
         "Write the report"
