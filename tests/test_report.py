@@ -567,7 +567,10 @@ def deployed(folder: Path, **changes) -> Page:
         name: {"sha256": array_sha256(array), "shape": array.shape, "dtype": str(array.dtype)}
         for name, array in arrays.items()
     }
-    write_json(folder / "prepare/digits/manifest.json", manifest("digits") | {"format": 1, "classes": ["0", "1"], "arrays": checked})
+    write_json(
+        folder / "prepare/digits/manifest.json",
+        manifest("digits") | {"format": 1, "classes": ["0", "1"], "arrays": checked},
+    )
     write_json(folder / "deploy" / "digits" / "endpoint.json", EVIDENCE | changes)
     return Page(written(folder, CONFIG)[0])
 
