@@ -331,15 +331,14 @@ def draw(
             question=question.name,
         )  # fmt: skip
 
+    begun = {name: [seed for seed in study.seeds if loaded.runs[dataset, name, seed]["epochs_run"]] for name in order}
+    drawn = [name for name, seeds in begun.items() if seeds][: charts.MAX_SERIES]
     histories = {
         labels[name]: [
-            pd.read_csv(folder / "train" / dataset / name / f"seed-{seed}" / "history.csv")
-            for seed in study.seeds
-            if loaded.runs[dataset, name, seed]["epochs_run"]
+            pd.read_csv(folder / "train" / dataset / name / f"seed-{seed}" / "history.csv") for seed in begun[name]
         ]
-        for name in order
+        for name in drawn
     }
-    histories = {label: frames for label, frames in histories.items() if frames}
     if histories:
         yield entry(
             "curves", "curves", "Learning curves",

@@ -152,7 +152,7 @@ def _claims(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     return {
         "Dataset": row["dataset"],
         "Claim": row["text"],
-        "Published": published_text(row["published"], unit),
+        "Published": published_text(plan.claims[row["claim"]].published, unit),
         "Measured": measured_text(row["measured"], unit),
         "95 % CI": MISSING if missing(low) else decisions.interval_text(low, high, unit),
         "p": p_value(row["p_adjusted"]),
@@ -160,9 +160,9 @@ def _claims(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     }
 
 
-def published_text(value: float | str | None, unit: str) -> str:
+def published_text(value: int | float | str | None, unit: str) -> str:
     """A published figure in the unit of its claim; what was written as text stays as it is."""
-    if missing(value) or value == "":
+    if value in (None, ""):
         return MISSING
     return value if isinstance(value, str) else decisions.constant_text(Fraction(str(value)), unit)
 
@@ -290,7 +290,7 @@ def numbers_tex(tables: Tables, study: Study, test_images: Mapping[str, int], ch
     found = list(numbers(tables, study, test_images, chosen))
     several = len(study.datasets) > 1
     lines = [
-        f"\\newcommand{{\\{name}}}{{{tex_value(number.text)}}} % {escaped(number.source)}\n"
+        f"\\newcommand{{\\{name}}}{{{tex_value(number.text)}}} % {number.source}\n"
         for name, number in macro_names(found, several).items()
     ]
     datasets = "\n% Macros of one dataset end in On and its name." if several else ""
@@ -317,7 +317,7 @@ def numbers(
     for row in tables["comparisons"].to_dict("records"):
         yield from _of_comparison(row)
     for row in tables["claims"].to_dict("records"):
-        yield from _of_claim(row)
+        yield from _of_claim(row, plan)
     for row in tables["trends"].to_dict("records"):
         values = {"Slope": points(row["slope"]), "Low": points(row["ci_low"]), "High": points(row["ci_high"])}
         yield from _of(row, "trends", "Trend", (row["experiment"],), values | {"P": _p(row["p_value"])})
@@ -393,10 +393,10 @@ def _of_comparison(row: Mapping[str, Any]) -> Iterator[Number]:
     yield from _of(row, "comparisons", "Difference", (row["experiment"], row["variant"]), values)
 
 
-def _of_claim(row: Mapping[str, Any]) -> Iterator[Number]:
+def _of_claim(row: Mapping[str, Any], plan: Plan) -> Iterator[Number]:
     unit = "" if missing(row["unit"]) else row["unit"]
     values = {
-        "Published": published_text(row["published"], unit),
+        "Published": published_text(plan.claims[row["claim"]].published, unit),
         "Measured": measured_text(row["measured"], unit),
         "Low": measured_text(row["ci_low"], unit),
         "High": measured_text(row["ci_high"], unit),

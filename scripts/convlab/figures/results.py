@@ -15,6 +15,12 @@ from convlab.figures.style import COLOURS, WIDTH, look
 MAX_SERIES = 24
 """Curves drawn at most on one plot; more are thinned to the first ones, and the title says so."""
 
+MANY = 60
+"""Variants up to which each has a row with its name; more stand side by side, and some are named."""
+
+NAMED = 12
+"""Names along the axis where there are many variants."""
+
 
 def every_seed(
     names: Sequence[str],
@@ -31,6 +37,9 @@ def every_seed(
         intervals: (low, high) of each mean, None where there is none.
         looks: index of each variant's colour and marker.
     """
+    if len(names) > MANY:
+        return _side_by_side(names, [np.nanmean(points) if np.isfinite(points).any() else np.nan for points in values],
+                             intervals, "Test accuracy, %", values)  # fmt: skip
     rows = len(names) > 6
     figure, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.38 * len(names)) if rows else (WIDTH * 0.72, 3.3))
     for place, (points, interval, index) in enumerate(zip(values, intervals, looks, strict=True)):
@@ -62,6 +71,32 @@ def every_seed(
     return figure
 
 
+def _side_by_side(
+    names: Sequence[str],
+    centres: Sequence[float],
+    intervals: Sequence[tuple[float | None, float | None]],
+    ylabel: str,
+    points: Sequence[np.ndarray] = (),
+) -> Figure:
+    """More variants than rows could be read: all on one axis in their order, so that the shape shows; fractions."""
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
+    places, (low, high) = np.arange(len(names)), 100 * np.array(intervals, dtype=float).T
+    axis.vlines(places, low, high, color=COLOURS[0], linewidth=0.9, alpha=0.55)
+    if len(points):
+        seeds = np.concatenate([np.full(len(values), place) for place, values in enumerate(points)])
+        axis.scatter(seeds, 100 * np.concatenate(points), s=3, color="#6B6B6B", linewidth=0, alpha=0.7)
+    axis.plot(
+        places, 100 * np.asarray(centres, dtype=float), linestyle="none", marker=".", markersize=4, color=COLOURS[0]
+    )
+    step = -(-len(names) // NAMED)
+    axis.set_xticks(places[::step], list(names)[::step], rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
+    axis.set_xlim(-1, len(names))
+    axis.set_xlabel(f"{len(names)} in order, one of {step} named")
+    axis.set_ylabel(ylabel)
+    axis.grid(axis="x", visible=False)
+    return figure
+
+
 def _vertical(axis) -> dict:
     return {
         "range": lambda place, low, high, **style: axis.vlines(place, low, high, **style),
@@ -86,6 +121,12 @@ def forest(contrasts: pd.DataFrame, labels: Sequence[str], rope: float, looks: S
         labels: one label per row.
         rope: half width of the region, a fraction.
     """
+    if len(contrasts) > MANY:
+        limits = list(zip(contrasts["ci_low"], contrasts["ci_high"], strict=True))
+        figure = _side_by_side(labels, contrasts["difference"], limits, "Difference, percentage points")
+        figure.axes[0].axhspan(-100 * rope, 100 * rope, color="#8fa3b0", alpha=0.22, linewidth=0, zorder=0)
+        figure.axes[0].axhline(0, color="#555555", linewidth=0.8, zorder=1)
+        return figure
     figure, axis = plt.subplots(figsize=(WIDTH * 0.9, 1.1 + 0.42 * len(contrasts)))
     axis.axvspan(-100 * rope, 100 * rope, color="#8fa3b0", alpha=0.22, linewidth=0, label=f"± {100 * rope:g} pp")
     axis.axvline(0, color="#555555", linewidth=0.8)
@@ -188,8 +229,12 @@ def accuracy_against_costs(variants: pd.DataFrame, looks: Sequence[int]) -> Figu
         "macs": "Multiply-accumulates per image",
         "seconds_per_epoch": "Training time, s per epoch",
     }
+    means = 100 * variants["test_accuracy_mean"].astype(float)
+    spreads = 100 * variants["test_accuracy_sd"].astype(float).fillna(0)
     for axis, (column, title) in zip(axes, measures.items(), strict=True):
-        for row, index in zip(variants.to_dict("records"), looks, strict=True):
+        if len(variants) > MANY:  # no colour could tell them apart
+            axis.errorbar(variants[column], means, yerr=spreads, fmt=".", color=COLOURS[0], alpha=0.5, linewidth=0.6)
+        for row, index in zip(variants.to_dict("records") if len(variants) <= MANY else (), looks, strict=False):
             style = look(index) | {"linestyle": "none"}
             if row["test_accuracy_mean"] is None or math.isnan(row["test_accuracy_mean"]):
                 continue
