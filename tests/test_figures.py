@@ -47,7 +47,7 @@ def test_a_pdf_has_no_type_3_fonts(tmp_path):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_caption_shows_any_text_as_it_is(text):
-    html = publish_parts(caption_text(f"Confusion of {text}", f"Of {text}"), writer_name="html")["body"]
+    html = publish_parts(caption_text(f"Confusion of {text}", f"Of {text}"), writer="html")["body"]
     said = re.sub(r"<[^>]+>", "", html).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     assert said.split() == f"Confusion of {text}. Of {text}".split()
     assert set(re.findall(r"<(\w+)", html)) == {"p", "strong"}

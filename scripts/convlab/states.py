@@ -99,7 +99,7 @@ def _compare_folder(place: str, results: Path) -> Path:
             return folder
     if path.is_dir():
         raise UserError(f"{path} holds no finished study, for it has no compare/summary.json; run the study first")
-    raise UserError(f"{path} does not exist; name a study that has been run, its folder under results/, or its config")
+    raise UserError(f"{place} does not exist; name a study that has been run, its folder under results/, or its config")
 
 
 def _is_config(path: Path) -> bool:

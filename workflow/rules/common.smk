@@ -44,7 +44,7 @@ def read_json(path):
 
 def json_argument(value):
     """Canonical JSON for a command line; `<` is written so that no text of a config can end the script element in which
-    `snakemake --report` shows the parameters."""
+    `snakemake --report` shows the parameters. Call it in a function: in other parameters braces would be wildcards."""
     return canonical_json(value).replace("<", "\\u003c")
 
 

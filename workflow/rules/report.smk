@@ -37,9 +37,9 @@ rule report:
     conda:
         "../../envs/analysis.yaml"
     params:
-        config=json_argument(study.written),
-        deployments=deployments(),
-        file=str(workflow.configfiles[-1]) if workflow.configfiles else "",
+        config=lambda wildcards: json_argument(study.written),
+        deployments=lambda wildcards: deployments(),
+        file=lambda wildcards: str(workflow.configfiles[-1]) if workflow.configfiles else "",
     message:
         "Write the report"
     shell:

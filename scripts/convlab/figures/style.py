@@ -75,10 +75,11 @@ def save(figure: Figure, stem: Path) -> None:
     for suffix in (".png", ".pdf"):
         with atomic(stem.with_name(stem.name + suffix)) as temporary:
             figure.savefig(temporary, metadata=METADATA[suffix])
+        figure.set_layout_engine("none")  # it is laid out now; doing so again costs as much as drawing
     plt.close(figure)
 
 
-_MARKUP = re.compile(r"[\\*`|_<>]|(?<=:)(?=//)")
+_MARKUP = re.compile(r"[\\*`|_<>:@]")
 
 
 def caption_text(title: str, caption: str) -> str:
