@@ -1,5 +1,6 @@
 """The one look of all figures: fonts, grid, a palette that colour-blind readers can tell apart, and how to save."""
 
+import logging
 import re
 from io import StringIO
 from pathlib import Path
@@ -22,6 +23,7 @@ WIDTH = 7.2
 
 def use_style() -> None:
     """Set Matplotlib's defaults; call it once at the start of a script that draws."""
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph that a PDF takes
     sns.set_theme(
         context="paper",
         style="whitegrid",
