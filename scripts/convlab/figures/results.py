@@ -38,8 +38,8 @@ def every_seed(
         looks: index of each variant's colour and marker.
     """
     if len(names) > MANY:
-        return _side_by_side(names, [np.nanmean(points) if np.isfinite(points).any() else np.nan for points in values],
-                             intervals, "Test accuracy, %", values)  # fmt: skip
+        centres = [np.nanmean(points) if np.isfinite(points).any() else np.nan for points in values]
+        return _side_by_side(names, centres, intervals, xlabel or "Variants", "Test accuracy, %", values)
     rows = len(names) > 6
     figure, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.38 * len(names)) if rows else (WIDTH * 0.72, 3.3))
     for place, (points, interval, index) in enumerate(zip(values, intervals, looks, strict=True)):
@@ -75,6 +75,7 @@ def _side_by_side(
     names: Sequence[str],
     centres: Sequence[float],
     intervals: Sequence[tuple[float | None, float | None]],
+    xlabel: str,
     ylabel: str,
     points: Sequence[np.ndarray] = (),
 ) -> Figure:
@@ -91,7 +92,7 @@ def _side_by_side(
     step = -(-len(names) // NAMED)
     axis.set_xticks(places[::step], list(names)[::step], rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
     axis.set_xlim(-1, len(names))
-    axis.set_xlabel(f"{len(names)} in order, one of {step} named")
+    axis.set_xlabel(f"{xlabel} ({len(names)} in order, one of {step} named)")
     axis.set_ylabel(ylabel)
     axis.grid(axis="x", visible=False)
     return figure
@@ -123,7 +124,7 @@ def forest(contrasts: pd.DataFrame, labels: Sequence[str], rope: float, looks: S
     """
     if len(contrasts) > MANY:
         limits = list(zip(contrasts["ci_low"], contrasts["ci_high"], strict=True))
-        figure = _side_by_side(labels, contrasts["difference"], limits, "Difference, percentage points")
+        figure = _side_by_side(labels, contrasts["difference"], limits, "Comparisons", "Difference, percentage points")
         figure.axes[0].axhspan(-100 * rope, 100 * rope, color="#8fa3b0", alpha=0.22, linewidth=0, zorder=0)
         figure.axes[0].axhline(0, color="#555555", linewidth=0.8, zorder=1)
         return figure
