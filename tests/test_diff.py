@@ -53,7 +53,12 @@ def write_state(folder: Path, config: dict | None = None, accuracies: dict | Non
         "classes": ["a", options.get("label", "b")],
         "arrays": {"x_train": {"sha256": options.get("sha256", "ab" * 32)}},
     }
-    training = {"versions": [versions], "hardware": [MACHINE], "devices": ["CPU, 1 thread(s)"]}
+    training = {
+        "last_finished": "2026-01-02T04:04:05+00:00",
+        "versions": [versions],
+        "hardware": [MACHINE],
+        "devices": ["CPU, 1 thread(s)"],
+    }
     found = compare.made_from(study, loaded, dict.fromkeys(study.datasets, manifest))
     write_json(folder / "compare/summary.json", {"training": training, "provenance": found})
     return folder

@@ -48,6 +48,11 @@ class State:
     def study(self) -> str:
         return self.provenance["config"]["study"]
 
+    @property
+    def ended(self) -> str:
+        """When its last run was trained."""
+        return f"trained until {self.summary['training']['last_finished'].replace('T', ' ')[:16]}"
+
 
 def read(name: str, results: Path) -> State:
     """The state that ``name`` means.

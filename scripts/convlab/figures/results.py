@@ -50,7 +50,7 @@ def every_seed(
     if len(series) > MANY:
         finite = [[value for value in by_seed.values() if math.isfinite(value)] for by_seed in values]
         means = [sum(points) / len(points) if points else math.nan for points in finite]
-        return _side_by_side(series, means, intervals, "Test accuracy, %", finite)
+        return _side_by_side(series, means, intervals, xlabel or "Variants", "Test accuracy, %", finite)
     rows = len(series) > 6
     figure, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.38 * len(series)) if rows else (WIDTH * 0.72, 3.3))
     draw = _horizontal(axis) if rows else _vertical(axis)
@@ -97,6 +97,7 @@ def _side_by_side(
     series: Sequence[Series],
     centres: Sequence[float],
     intervals: Sequence[tuple[float | None, float | None]],
+    xlabel: str,
     ylabel: str,
     points: Sequence[Sequence[float]] = (),
 ) -> Figure:
@@ -116,7 +117,7 @@ def _side_by_side(
     step = -(-len(names) // NAMED)
     axis.set_xticks(places[::step], names[::step], rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
     axis.set_xlim(-1, len(names))
-    axis.set_xlabel(f"{len(names)} in order, one of {step} named")
+    axis.set_xlabel(f"{xlabel} ({len(names)} in order, one of {step} named)")
     axis.set_ylabel(ylabel)
     axis.grid(axis="x", visible=False)
     return figure
@@ -148,7 +149,7 @@ def forest(contrasts: pd.DataFrame, series: Sequence[Series], rope: float) -> Fi
     """
     if len(contrasts) > MANY:
         limits = list(zip(contrasts["ci_low"], contrasts["ci_high"], strict=True))
-        figure = _side_by_side(series, contrasts["difference"], limits, "Difference, percentage points")
+        figure = _side_by_side(series, contrasts["difference"], limits, "Comparisons", "Difference, percentage points")
         figure.axes[0].axhspan(-100 * rope, 100 * rope, color=BAND, alpha=0.3, linewidth=0, zorder=0)
         figure.axes[0].axhline(0, color=FAINT, linewidth=0.8, zorder=1)
         return figure
