@@ -63,8 +63,9 @@ serve: export  ## the chosen model behind HTTP on this machine (PORT=8080, DATAS
 	@folder=$$($(BIN)/python scripts/exported.py $(STUDY) $(DATASET)); \
 	  exec $(BIN)/python scripts/serve.py "$$folder" --port $(PORT) $(if $(RUNTIME),--runtime $(RUNTIME))
 
-deploy: $(VENV)/.installed-deploy  ## start an endpoint, ask it about test images, record its answers, stop it
-	$(SNAKEMAKE) deploy --configfile $(STUDY) $(ARGS)
+deploy: $(VENV)/.installed-deploy  ## start an endpoint, ask it about test images, stop it, show it in the report
+	@status=0; $(SNAKEMAKE) deploy --configfile $(STUDY) $(ARGS) || status=$$?; \
+	  $(SNAKEMAKE) --configfile $(STUDY) --quiet all || true; exit $$status
 
 test: $(VENV)/.installed-dev  ## all tests, the end-to-end part included
 	$(BIN)/pytest

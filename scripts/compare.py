@@ -363,7 +363,7 @@ def draw(
             "question", f"{question.name}-costs", _("Accuracy against cost"), against, **costs(names), about=about
         )
 
-    histories = read_histories(study, dataset, loaded, folder)
+    histories = read_histories(study, dataset, order, loaded, folder)
     if not histories.empty:
         grouped = dict(list(histories.groupby("variant")))
         yield drawing(
@@ -429,13 +429,14 @@ def combinations(question: Question, variants: pd.DataFrame) -> Figure:
     )
 
 
-def read_histories(study: Study, dataset: str, loaded: Loaded, folder: Path) -> pd.DataFrame:
-    """The history of every compared run that finished an epoch: variant, seed, epoch, losses and accuracies."""
+def read_histories(study: Study, dataset: str, names: Sequence[str], loaded: Loaded, folder: Path) -> pd.DataFrame:
+    """The histories of the first variants, as many as are drawn: variant, seed, epoch, losses and accuracies."""
+    begun = {name: [seed for seed in study.seeds if loaded.runs[dataset, name, seed]["epochs_run"]] for name in names}
+    drawn = [name for name, seeds in begun.items() if seeds][: charts.MAX_SERIES]
     parts = [
         pd.read_csv(folder / "train" / dataset / name / f"seed-{seed}" / "history.csv").assign(variant=name, seed=seed)
-        for name in study.plan.compared
-        for seed in study.seeds
-        if loaded.runs[dataset, name, seed]["epochs_run"]
+        for name in drawn
+        for seed in begun[name]
     ]
     columns = ["variant", "seed", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
     return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)

@@ -34,6 +34,7 @@ from convlab.figures.palette import COLOURS, ON_DARK
 from convlab.files import read_json, write_text
 from convlab.i18n import N_, NO_BREAK_SPACE, ngettext
 from convlab.i18n import gettext as _
+from convlab.page.deployment import deployment
 from convlab.page.diagrams import diagram
 from convlab.page.figures import VARIABLES, Sprite, inline_svg, sprite
 from convlab.page.figures import numbers as numbers_of
@@ -380,6 +381,7 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
             ]
             for dataset in datasets
         },
+        "deployments": [found for dataset in datasets if (found := deployment(folder, dataset, runs))],
         "limitations": say.limitations(evidence, study.seeds, results.explored, resumed),
         "figures": figures,
         "looked_at": {

@@ -30,7 +30,7 @@ HOSTILE = "<script>alert(1)</script>|`*_\x1b[2J$&[x](javascript:alert(1))"
 
 def write_state(folder: Path, config: dict | None = None, accuracies: dict | None = None, **options) -> Path:
     """A results folder as compare leaves it: made-up numbers, real tables, real provenance."""
-    study = load_study(config or CONFIG)
+    study = load_study(load_study(config or CONFIG).settings)
     runs = synthetic_runs(study, accuracies or WIN)
     runs["predictions_sha256"] = runs["test_accuracy"].map(lambda value: f"predicts {value}")
     family = results.confirmatory_family(runs, study.plan, 0.005)
@@ -53,7 +53,12 @@ def write_state(folder: Path, config: dict | None = None, accuracies: dict | Non
         "classes": ["a", options.get("label", "b")],
         "arrays": {"x_train": {"sha256": options.get("sha256", "ab" * 32)}},
     }
-    training = {"versions": [versions], "hardware": [MACHINE], "devices": ["CPU, 1 thread(s)"]}
+    training = {
+        "last_finished": "2026-01-02T04:04:05+00:00",
+        "versions": [versions],
+        "hardware": [MACHINE],
+        "devices": ["CPU, 1 thread(s)"],
+    }
     found = compare.made_from(study, loaded, dict.fromkeys(study.datasets, manifest))
     write_json(folder / "compare/summary.json", {"training": training, "provenance": found})
     return folder
@@ -110,13 +115,15 @@ def test_an_added_seed_is_told_with_each_variant(tmp_path):
 
 def test_a_flipped_verdict_comes_first(tmp_path):
     config = edited(claims=[CLAIM])
-    lost = WIN | {"cnn": around(0.85), FIVE: around(0.85)}
-    found = told(write_state(tmp_path / "a", config), write_state(tmp_path / "b", config, lost))
+    won, lost = (
+        {"dense": around(0.9), "cnn": values, FIVE: values} for values in ([0.95, 0.951, 0.953], [0.85, 0.851, 0.853])
+    )
+    found = told(write_state(tmp_path / "a", config, won), write_state(tmp_path / "b", config, lost))
     assert found.headlines[0] == "1 verdict changed: convolution: CNN against Dense, better → worse."
     assert found.headlines[1] == "1 claim changed: It wins., supported → contradicted."
     assert found.comparisons[0].flipped and not found.comparisons[1].flipped
-    assert found.comparisons[0].before.startswith("+5.00 pp (+")
-    assert (found.claims[0].before, found.claims[0].after) == ("5.00 pp", "−5.00 pp")
+    assert found.comparisons[0].before.startswith("+5.13 pp (+")
+    assert (found.claims[0].before, found.claims[0].after) == ("5.13 pp", "−4.87 pp")
     page, text, printed = diffed(tmp_path, tmp_path / "a", tmp_path / "b")
     assert '<tr class="flipped"><th scope="row">convolution' in page
     assert "**changed**" in text and "! convolution: CNN against Dense" in printed
@@ -175,7 +182,7 @@ def test_settings_are_compared_by_key_and_by_what_they_mean(tmp_path):
     accuracies = WIN | {"wide": around(0.9)}
     found = told(write_state(tmp_path / "a"), write_state(tmp_path / "c", other, accuracies)).config
     assert [(change.where, change.kind) for change in found] == [
-        ("training.epochs", "changed"), ("models.wide", "added"), ("claims", "changed"),
+        ("claims", "changed"), ("models.wide", "added"), ("training.epochs", "changed"),
     ]  # fmt: skip
     assert found[1].after == "activation: relu, family: dense, units: [256]"
 

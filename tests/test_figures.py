@@ -4,9 +4,11 @@ import re
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from docutils.core import publish_parts
 
+from convlab.figures import results
 from convlab.figures.style import caption_text, save, use_style
 
 HOSTILE = [
@@ -45,9 +47,25 @@ def test_a_pdf_has_no_type_3_fonts(tmp_path):
     assert (b"/Type3" not in content and b"/CIDFontType2" in content) or b"/TrueType" in content
 
 
+def test_many_variants_fit_one_figure_that_is_drawn_at_once():
+    names, generator = [f"a rather long label {number}" for number in range(200)], np.random.default_rng(0)
+    values = [generator.random(5) for _ in names]
+    values[3] = np.full(5, np.nan)  # all its runs diverged
+    intervals = [(0.1, 0.9)] * 199 + [(None, None)]
+    seeds = results.every_seed(names, values, intervals, range(200), "Learning rate")
+    contrasts = pd.DataFrame({"difference": 0.1, "ci_low": [0.0] * 199 + [None], "ci_high": 0.2, "verdict": "better"})
+    contrasts["ci_high"] = contrasts["ci_high"].where(contrasts["ci_low"].notna())
+    for drawn in (seeds, results.forest(contrasts, names, 0.005, range(200))):
+        axis = drawn.axes[0]
+        assert drawn.get_size_inches()[1] < 5
+        assert len(axis.collections) + len(axis.lines) <= 5 and len(axis.get_xticks()) <= 12
+        plt.close(drawn)
+    assert "Learning rate (200 in order" in seeds.axes[0].get_xlabel()
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_caption_shows_any_text_as_it_is(text):
-    html = publish_parts(caption_text(f"Confusion of {text}", f"Of {text}"), writer_name="html")["body"]
+    html = publish_parts(caption_text(f"Confusion of {text}", f"Of {text}"), writer="html")["body"]
     said = re.sub(r"<[^>]+>", "", html).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     assert said.split() == f"Confusion of {text}. Of {text}".split()
     assert set(re.findall(r"<(\w+)", html)) == {"p", "strong"}

@@ -114,6 +114,7 @@ def test_a_variant_is_hidden_in_every_figure_and_table_at_once(open_page, addres
     followers = page.locator('main [data-variant="dense"]')
     assert page.locator('svg.chart [data-variant="dense"]').count() > 5
     chip = page.locator(".legend").get_by_role("button", name="dense")
+    expect(page.get_by_role("button", name="Show all")).to_be_hidden()
     chip.click()
     expect(chip).to_have_attribute("aria-pressed", "false")
     assert all(not element.is_visible() for element in followers.all())

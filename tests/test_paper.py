@@ -2,6 +2,8 @@
 
 import copy
 import re
+import shutil
+import subprocess
 from itertools import product
 from pathlib import Path
 
@@ -31,8 +33,8 @@ def made(
     """A study with its tables, from made-up accuracies."""
     study = load_study(config)
     plan, generator = study.plan, np.random.default_rng(0)
-    drawn = {name: list(0.8 + 0.02 * place + 0.01 * generator.random(len(study.seeds)))
-             for place, name in enumerate(plan.variants)}  # fmt: skip
+    means = {name: 0.6 if name == "dense" else 0.8 + 0.02 * place for place, name in enumerate(plan.variants)}
+    drawn = {name: list(mean + 0.01 * generator.random(len(study.seeds))) for name, mean in means.items()}
     runs = synthetic_runs(study, drawn | (accuracies or {}))
     family = results.confirmatory_family(runs, plan, 0.005)
     comparisons = results.comparisons_table(runs, plan, 0.005, family)
@@ -86,7 +88,7 @@ def macros(text: str) -> dict[str, str]:
 
 def numbers(study: Study, made_tables: dict) -> dict[str, str]:
     images = dict.fromkeys(study.datasets, 10_000)
-    chosen = dict.fromkeys(study.datasets, "cnn")
+    chosen = dict.fromkeys(study.datasets, next(iter(study.plan.variants)))
     return macros(paper.numbers_tex(made_tables, study, images, chosen))
 
 
@@ -101,9 +103,10 @@ def problems(tex: str) -> list[str]:
     commands = {
         "begin", "end", "centering", "caption", "label", "toprule", "midrule", "bottomrule", "endhead", "endfoot",
         "endfirsthead", "linewidth", "textbackslash", "textasciitilde", "textasciicircum", "times", "pm", "le", "ge",
-        "approx", "div", "cdot", "rightarrow", "newcommand", "ensuremath",
+        "approx", "div", "footnotesize", "begingroup", "endgroup",
+        "setlength", "tabcolsep", "raggedright", "arraybackslash", "cdot", "rightarrow", "newcommand", "ensuremath",
     }  # fmt: skip
-    lines = [line for line in tex.splitlines() if not line.lstrip().startswith("%")]
+    lines = [line for line in tex.splitlines() if not line.lstrip().startswith(("%", "\\label"))]
     for token in re.findall(r"\\[A-Za-z]+|\\.|.", "\n".join(lines)):
         if token == "{":
             depth += 1
@@ -120,7 +123,7 @@ def problems(tex: str) -> list[str]:
     if depth or mathematics:
         found.append("an open brace or formula")
     columns = re.search(r"\\begin\{(?:tabular|longtable)\}\{(.*)\}", tex)
-    count = len(re.findall(r"[lrc]|p\{[^}]*\}", columns[1]))
+    count = len(re.findall(r"[lrc]|p\{[^}]*\}", columns[1].replace("\\raggedright\\arraybackslash", "")))
     for row in re.findall(r"^    (?!\\)(.*) \\\\$", tex, re.MULTILINE):
         if len(re.findall(r"(?<!\\)&", row)) != count - 1:
             found.append(f"the cells of {row!r}")
@@ -134,8 +137,8 @@ def problems(tex: str) -> list[str]:
     "\x1b[31m", "\\", "a\\", "é 日本 🙂", HOSTILE,
 ])  # fmt: skip
 def test_any_text_is_a_cell_that_latex_prints_as_it_is(text):
-    frame = pd.DataFrame({text: [text, "plain"], "accuracy": [0.123456, np.nan]})
-    tex = tables.latex(tables.Printed(frame.astype(str), ["l", "r"], "t"), text)
+    frame = pd.DataFrame({text: [text, "plain"], "accuracy": ["0.12", ""]})
+    tex = tables.latex(tables.Printed(frame, ["l", "r"], "t"), text)
     assert problems(tex) == []
     assert "\x1b" not in tex and "--" not in tex and "\n\n" not in tex
 
@@ -155,10 +158,10 @@ def test_a_table_has_a_caption_a_label_and_rules_and_its_numbers_stand_below_eac
     assert tex.index("\\toprule") < tex.index("\\midrule") < tex.index("\\bottomrule")
     cells = printed["variants"].cells
     assert dict(zip(cells, printed["variants"].align, strict=True)) == {
-        "Variant": "l", "Parameters": "r", "MACs (M)": "r", "n": "r", "Test accuracy (%)": "r", "95 % CI": "r",
-        "Test loss": "r", "ECE": "r",
+        "Variant": paper.ragged(".2"), "Parameters": "r", "MACs (M)": "r", "n": "r", "Test acc. (%)": "r",
+        "95 % CI": "r", "Test loss": "r", "ECE": "r",
     }  # fmt: skip
-    places = {len(text.split(" ±")[0].split(".")[1]) for text in cells["Test accuracy (%)"]}
+    places = {len(text.split(" ±")[0].split(".")[1]) for text in cells["Test acc. (%)"]}
     assert places == {2}, "one number of decimals for a column"
 
 
@@ -172,7 +175,7 @@ def test_every_table_is_printed_rounded_under_readable_headings():
         assert not re.search(r"\d\.\d{5}", table.cells.to_string()), name
     row = printed["comparisons"].cells.iloc[0]
     source = found["comparisons"].iloc[0]
-    assert row["Difference (pp)"] == f"{100 * source['difference']:+.2f}".replace("-", "−")
+    assert row["Diff. (pp)"] == f"{100 * source['difference']:+.2f}".replace("-", "−")
     assert row["p"] == sentences.format_p(source["p_adjusted"]).removeprefix("p = ").removeprefix("p ")
 
 
@@ -228,14 +231,15 @@ def test_macros_say_what_the_tables_say():
     assert values["convlabClaimLevelVerdict"] == claims.loc["level", "verdict"]
     assert values["convlabTrendKernelSlope"] == f"{100 * found['trends'].iloc[0]['slope']:+.2f}"
     assert f"{found['factorials'].iloc[0]['f_statistic']:.2f}" == values["convlabEffectGridFiltersF"].replace(",", "")
-    for _, row in found["probe_contrasts"].iterrows():
-        assert any(f"{100 * row['difference']:+.2f}" == value for value in values.values())
+    contrasts = found["probe_contrasts"].set_index(["measure", "variant"])["difference"]
+    lost = contrasts["accuracy lost, pixels shuffled", "dense"]
+    assert values["convlabProbePixelPermutationAccuracyLostPixelsShuffledDense"] == f"{100 * lost:+.2f}"
 
 
 def test_every_number_of_every_row_has_a_macro():
     study, found = made(rich())
     defined = numbers(study, found)
-    per_row = {"variants": 15, "comparisons": 11, "claims": 7, "trends": 4, "factorials": 7, "probe_curves": 4,
+    per_row = {"variants": 17, "comparisons": 11, "claims": 7, "trends": 4, "factorials": 7, "probe_curves": 4,
                "probe_contrasts": 3}  # fmt: skip
     rows = sum(len(found[name]) * count for name, count in per_row.items())
     assert len(defined) == rows + 5 + 2 * len(study.datasets)
@@ -289,6 +293,22 @@ def test_what_a_study_cannot_give_is_a_dash():
     assert defined["convlabTestAccuracyDenseMean"] == "–"
     assert defined["convlabDifferenceKernelCnnKernelSizeFivexFiveLow"] == "–"
     assert not re.search(r"\b(nan|None|inf)\b", "".join(defined.values()))
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs TeX")
+def test_latex_takes_all_of_it(tmp_path):
+    study, found = made(rich())
+    for name, table in paper.printed(found, study).items():
+        (tmp_path / f"{name}.tex").write_text(tables.latex(table, f"{name} {HOSTILE}"))
+    (tmp_path / "numbers.tex").write_text(paper.numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"}))
+    values = numbers(study, found)
+    used = "\n".join(f"\\{name}, ${{\\{name}}}$" if "ensure" in text else f"\\{name}" for name, text in values.items())
+    document = "\\documentclass{article}\\usepackage{array,booktabs,longtable}\\input{numbers}\\begin{document}\n"
+    document += "\n".join(f"\\input{{{name}}}\\clearpage" for name in found) + used + "\\end{document}\n"
+    (tmp_path / "all.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert result.returncode == 0, result.stdout[-3000:]
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
@@ -18,7 +19,7 @@ from markdown_it import MarkdownIt
 import report
 from convlab.config import load_study
 from convlab.errors import UserError
-from convlab.files import write_json, write_text
+from convlab.files import array_sha256, write_arrays, write_json, write_text
 from convlab.probes import CONTRAST_COLUMNS, CURVE_COLUMNS
 from convlab.tables import write_table
 from test_interpretation import CONFIG, FIVE, around, history, make
@@ -533,6 +534,68 @@ def test_a_large_study_stays_small_and_folds_what_is_long(tmp_path):
     assert "more comparisons" in header
     folded = re.sub(r"<details.*?</details>", "", html, flags=re.DOTALL)
     assert folded.count("dense units 37") <= 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Deployment
+
+
+EVIDENCE = {
+    "format": 1, "study": "made_up", "target": "local", "status": "succeeded", "error": None, "wall_seconds": 1.0,
+    "started": "2026-01-02T03:04:05+00:00", "finished": "2026-01-02T03:04:06+00:00",
+    "model": {"dataset": "digits", "variant": "cnn", "seed": 1, "spec_hash": "", "runtime": "onnx", "files_sha256": {}},
+    "images": {"count": 2, "of": 355, "seed": 0, "rule": "by seed"}, "endpoint": {},
+    "answers": [
+        {"index": n, "true_class": n, "predicted_class": 0, "label": "0", "probabilities": [0.75, 0.25],
+         "correct": n == 0, "latency_ms": 1.5, "payload_bytes": 9, "about": {}}
+        for n in (0, 1)
+    ],
+    "accuracy": {"value": 0.5, "ci_low": 0.1, "ci_high": 0.9, "images": 2},
+    "parity": {"largest_difference": 1e-7, "mean_difference": 0, "agreement": 1.0, "differing": [], "mcnemar_p": None},
+    "latency_ms": {"first": 9.5, "p50": 1.5, "p90": 1.6, "p95": None, "p99": None, "max": 1.7, "calls": 1},
+    "teardown": {"remaining": [], "about": {}}, "versions": {}, "hardware": {},
+}  # fmt: skip
+
+
+def deployed(folder: Path, **changes) -> Page:
+    """The page of a study whose model was deployed."""
+    write_study(folder, CONFIG, WIN)
+    images = np.zeros((2, 8, 8, 1), np.uint8)
+    write_arrays(folder / "prepare" / "digits" / "data.npz", x_test=images, y_test=np.arange(2))
+    arrays = {"x_test": images, "y_test": np.arange(2)}
+    checked = {
+        name: {"sha256": array_sha256(array), "shape": array.shape, "dtype": str(array.dtype)}
+        for name, array in arrays.items()
+    }
+    write_json(
+        folder / "prepare/digits/manifest.json",
+        manifest("digits") | {"format": 1, "classes": ["0", "1"], "arrays": checked},
+    )
+    write_json(folder / "deploy" / "digits" / "endpoint.json", EVIDENCE | changes)
+    return Page(written(folder, CONFIG)[0])
+
+
+def test_what_an_endpoint_answered_is_shown_and_that_nothing_is_left(tmp_path):
+    words = deployed(tmp_path).words
+    assert "This endpoint ran on the machine that wrote the report, not on AWS." in words
+    assert "Accuracy of the answers 50.00 % (95 % CI 10.00 to 90.00)" in words
+    assert "First answer 9.50 ms Later answers p50 1.50 ms, p90 1.60 ms" in words
+    assert "Left behind, by looking nothing" in words
+    assert words.index("1 → 0 75.0 % 1.5 ms") < words.index("0 → 0 75.0 % 1.5 ms"), "mistakes come first"
+
+
+def test_a_failed_deployment_is_shown_with_its_error_and_no_account_number(tmp_path):
+    error = {"type": "ClientError", "message": "arn:aws:iam::123456789012:role/x may not do this"}
+    nothing = dict.fromkeys(("model", "images", "accuracy", "parity", "latency_ms", "finished"))
+    words = deployed(tmp_path, target="sagemaker", status="failed", error=error, answers=[], **nothing).words
+    assert "Status failed Error arn:aws:iam::************:role/x may not do this" in words
+    assert "123456789012" not in words
+    assert "not on AWS" not in words
+
+
+def test_a_study_that_deployed_nothing_says_nothing_of_it(reports):
+    assert 'id="deployment"' not in reports[0]
+    assert "#deployment" not in reports[0]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from convlab.config import load_study
 from test_interpretation import CONFIG, around
 from test_report import WIN, write_study, written
 
@@ -22,10 +23,9 @@ def text(request, tmp_path_factory) -> tuple[str, Path]:
     folder = tmp_path_factory.mktemp("study")
     config, accuracies = {"several": SEVERAL}.get(request.param, CONFIG), WIN
     if request.param == "many variants":
-        levels = [3, *range(4, 30)]
+        levels = [[size] for size in range(3, 30)]
         config = {**CONFIG, "experiments": {"size": {"base": "cnn", "factor": "dense_units", "levels": levels}}}
-        accuracies = {"dense": around(0.9), "cnn": around(0.95)}
-        accuracies |= {f"cnn-dense_units-{level}": around(0.95) for level in levels}
+        accuracies = {name: around(0.95) for name in load_study(config).plan.variants}
     return written(folder, write_study(folder, config, accuracies))[1], folder / "report"
 
 
@@ -68,7 +68,7 @@ def test_figures_are_files_beside_the_report_with_a_text_for_who_cannot_see_them
     for image in images:
         source = image.attrs["src"]
         assert not source.startswith(("/", "http", "data:")) and (text[1] / source).is_file()
-        assert len(image.content) > 20
+        assert len(image.content) > 10
 
 
 def test_raw_html_is_only_what_code_hosts_keep(text):

@@ -138,6 +138,8 @@ class Differences:
             yield f"{len(runs.others)} of them gave other predictions, though spec and seed are the same."
         elif runs.same == runs.common:
             yield "All of them gave the same predictions, byte for byte."
+        if runs.untold:
+            yield f"{runs.untold} of them do not say what they predicted."
 
     def _cause_headlines(self) -> Iterator[str]:
         causes = {"setting": self.config, "module": self.code, "version or machine": self.environment}

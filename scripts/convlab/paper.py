@@ -23,6 +23,9 @@ from convlab.tables import Printed, escaped
 MISSING = "–"
 MILLION = 1e6
 
+NARROW = 18
+"""Characters up to which a column of text stays on one line."""
+
 Tables = Mapping[str, pd.DataFrame]
 """The tables of compare by the names of their files."""
 
@@ -62,6 +65,9 @@ def p_value(value: float | None) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 # Tables
 
+WIDTHS = {"Claim": ".34", "Variant": ".2", "Reference": ".16", "Measure": ".2", "Question": ".14", "Class": ".16"}
+"""Share of the line that a column of long text takes."""
+
 
 def printed(tables: Tables, study: Study) -> dict[str, Printed]:
     """Every table as a paper prints it, by name: fewer columns, rounded, under headings that can be read."""
@@ -99,11 +105,16 @@ def _layout(rows: list[dict[str, str]], label: str, several: bool) -> Printed:
 
 
 def _align(name: str, column: pd.Series) -> str:
-    """Numbers to the right, so that their decimals stand below each other; long text in a paragraph."""
-    if name == "Claim":
-        return r"p{.34\linewidth}"
+    """Numbers to the right, so that their decimals stand below each other; long text in paragraphs, not justified."""
+    if column.map(len).max() > NARROW and name in WIDTHS:
+        return ragged(WIDTHS[name])
     numeric = column.map(lambda text: text in ("", MISSING) or text[:1] in "+−<>." or text[:1].isdigit())
     return "r" if numeric.all() else "l"
+
+
+def ragged(share: str) -> str:
+    """LaTeX column type of text that wraps within a share of the line."""
+    return rf">{{\raggedright\arraybackslash}}p{{{share}\linewidth}}"
 
 
 PER = {"doubling": N_("doubling"), "unit": N_("unit")}
@@ -127,12 +138,12 @@ def _runs(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("Dataset"): row["dataset"],
         N_("Variant"): plan.variants[row["variant"]].label,
         N_("Seed"): str(row["seed"]),
-        N_("Epoch kept"): _("{n} of {all}", n=row["best_epoch"], all=row["epochs_run"]),
-        N_("Validation accuracy (%)"): percent(row["val_accuracy"]),
-        N_("Test accuracy (%)"): percent(row["test_accuracy"]),
+        N_("Epoch"): _("{n} of {all}", n=row["best_epoch"], all=row["epochs_run"]),
+        N_("Val. acc. (%)"): percent(row["val_accuracy"]),
+        N_("Test acc. (%)"): percent(row["test_accuracy"]),
         N_("Test loss"): fixed(row["test_loss"], 4),
         N_("ECE"): fixed(row["ece"], 4),
-        N_("Training (s)"): fixed(row["train_seconds"], 1),
+        N_("Time (s)"): fixed(row["train_seconds"], 1),
         N_("Status"): "" if row["status"] == "finished" else _("diverged"),
     }
 
@@ -144,7 +155,7 @@ def _variants(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("Parameters"): fixed(row["parameters"], 0),
         N_("MACs (M)"): fixed(row["macs"], 2, 1 / MILLION),
         N_("n"): str(row["n_seeds"]),
-        N_("Test accuracy (%)"): with_sd(row["test_accuracy_mean"], row["test_accuracy_sd"]),
+        N_("Test acc. (%)"): with_sd(row["test_accuracy_mean"], row["test_accuracy_sd"]),
         N_("95 % CI"): interval(row["test_accuracy_ci_low"], row["test_accuracy_ci_high"]),
         N_("Test loss"): fixed(row["test_loss_mean"], 4),
         N_("ECE"): fixed(row["ece_mean"], 4),
@@ -159,7 +170,7 @@ def _comparisons(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("Variant"): variant,
         N_("Reference"): reference,
         N_("n"): str(row["n_seeds"]),
-        N_("Difference (pp)"): points(row["difference"]),
+        N_("Diff. (pp)"): points(row["difference"]),
         N_("95 % CI"): interval(row["ci_low"], row["ci_high"], points),
         N_("p"): p_value(row["p_adjusted"]),
         N_("Verdict"): _(VERDICTS[row["verdict"]]),
@@ -172,7 +183,7 @@ def _claims(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     return {
         N_("Dataset"): row["dataset"],
         N_("Claim"): row["text"],
-        N_("Published"): published_text(row["published"], unit),
+        N_("Published"): published_text(plan.claims[row["claim"]].published, unit),
         N_("Measured"): measured_text(row["measured"], unit),
         N_("95 % CI"): MISSING if missing(low) else decisions.interval_text(low, high, unit),
         N_("p"): p_value(row["p_adjusted"]),
@@ -180,9 +191,9 @@ def _claims(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     }
 
 
-def published_text(value: float | str | None, unit: str) -> str:
+def published_text(value: int | float | str | None, unit: str) -> str:
     """A published figure in the unit of its claim; what was written as text stays as it is."""
-    if missing(value) or value == "":
+    if value in (None, ""):
         return MISSING
     return value if isinstance(value, str) else decisions.constant_text(Fraction(str(value)), unit)
 
@@ -255,7 +266,7 @@ def _probe_contrasts(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("Variant"): plan.variants[row["variant"]].label,
         N_("Reference"): plan.variants[row["reference"]].label if row["reference"] else "",
         N_("n"): str(row["n_seeds"]),
-        N_("Difference (pp)"): points(row["difference"]),
+        N_("Diff. (pp)"): points(row["difference"]),
         N_("95 % CI"): interval(row["ci_low"], row["ci_high"], points),
     }
 
@@ -310,7 +321,7 @@ def numbers_tex(tables: Tables, study: Study, test_images: Mapping[str, int], ch
     found = list(numbers(tables, study, test_images, chosen))
     several = len(study.datasets) > 1
     lines = [
-        f"\\newcommand{{\\{name}}}{{{tex_value(number.text)}}} % {escaped(number.source)}\n"
+        f"\\newcommand{{\\{name}}}{{{tex_value(number.text)}}} % {number.source}\n"
         for name, number in macro_names(found, several).items()
     ]
     datasets = "\n% Macros of one dataset end in On and its name." if several else ""
@@ -337,7 +348,7 @@ def numbers(
     for row in tables["comparisons"].to_dict("records"):
         yield from _of_comparison(row)
     for row in tables["claims"].to_dict("records"):
-        yield from _of_claim(row)
+        yield from _of_claim(row, plan)
     for row in tables["trends"].to_dict("records"):
         values = {"Slope": points(row["slope"]), "Low": points(row["ci_low"]), "High": points(row["ci_high"])}
         yield from _of(row, "trends", "Trend", (row["experiment"],), values | {"P": _p(row["p_value"])})
@@ -413,10 +424,10 @@ def _of_comparison(row: Mapping[str, Any]) -> Iterator[Number]:
     yield from _of(row, "comparisons", "Difference", (row["experiment"], row["variant"]), values)
 
 
-def _of_claim(row: Mapping[str, Any]) -> Iterator[Number]:
+def _of_claim(row: Mapping[str, Any], plan: Plan) -> Iterator[Number]:
     unit = "" if missing(row["unit"]) else row["unit"]
     values = {
-        "Published": published_text(row["published"], unit),
+        "Published": published_text(plan.claims[row["claim"]].published, unit),
         "Measured": measured_text(row["measured"], unit),
         "Low": measured_text(row["ci_low"], unit),
         "High": measured_text(row["ci_high"], unit),

@@ -48,6 +48,11 @@ class State:
     def study(self) -> str:
         return self.provenance["config"]["study"]
 
+    @property
+    def ended(self) -> str:
+        """When its last run was trained."""
+        return f"trained until {self.summary['training']['last_finished'].replace('T', ' ')[:16]}"
+
 
 def read(name: str, results: Path) -> State:
     """The state that ``name`` means.
@@ -99,7 +104,7 @@ def _compare_folder(place: str, results: Path) -> Path:
             return folder
     if path.is_dir():
         raise UserError(f"{path} holds no finished study, for it has no compare/summary.json; run the study first")
-    raise UserError(f"{path} does not exist; name a study that has been run, its folder under results/, or its config")
+    raise UserError(f"{place} does not exist; name a study that has been run, its folder under results/, or its config")
 
 
 def _is_config(path: Path) -> bool:

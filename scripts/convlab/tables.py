@@ -33,7 +33,7 @@ class Printed:
 
     Attributes:
         cells: text, already rounded; column names are the headings.
-        align: LaTeX column type of each column: l, r, c, or p{width}.
+        align: LaTeX column type of each column: l, r, c, or a ragged p{width}.
         label: for ``\\ref``, without its ``tab:``.
     """
 
@@ -116,13 +116,15 @@ def latex(table: Printed, caption: str) -> str:
     label = f"\\label{{tab:{table.label}}}"
     if len(table.cells) <= LONG:
         return (
-            "% \\usepackage{booktabs}\n"
-            f"\\begin{{table}}[htbp]\n  \\centering\n  {title}\n  {label}\n  \\begin{{tabular}}{{{align}}}\n"
+            "% \\usepackage{array,booktabs}\n"
+            "\\begin{table}[htbp]\n  \\centering\n  \\footnotesize\n  \\setlength{\\tabcolsep}{4pt}\n"
+            f"  {title}\n  {label}\n  \\begin{{tabular}}{{{align}}}\n"
             f"    \\toprule\n{head}    \\midrule\n{body}    \\bottomrule\n  \\end{{tabular}}\n\\end{{table}}\n"
         )
     return (
-        "% \\usepackage{booktabs,longtable}\n"
+        "% \\usepackage{array,booktabs,longtable}\n"
+        "\\begingroup\\footnotesize\\setlength{\\tabcolsep}{4pt}\n"
         f"\\begin{{longtable}}{{{align}}}\n    {title}\n    {label} \\\\\n    \\toprule\n{head}    \\midrule\n"
         f"    \\endfirsthead\n    \\toprule\n{head}    \\midrule\n    \\endhead\n    \\bottomrule\n    \\endfoot\n"
-        f"{body}\\end{{longtable}}\n"
+        f"{body}\\end{{longtable}}\n\\endgroup\n"
     )

@@ -1,4 +1,5 @@
 # The checked study and what the rules share. Nothing here imports NumPy, pandas or TensorFlow: every job parses it.
+import hashlib
 import json
 import re
 from functools import cache
@@ -44,7 +45,7 @@ def read_json(path):
 
 def json_argument(value):
     """Canonical JSON for a command line; `<` is written so that no text of a config can end the script element in which
-    `snakemake --report` shows the parameters."""
+    `snakemake --report` shows the parameters. Call it in a function: in other parameters braces would be wildcards."""
     return canonical_json(value).replace("<", "\\u003c")
 
 
@@ -123,6 +124,16 @@ def messages():
     """The translations into the report's language; English, the language of the source, needs none."""
     file = i18n.catalogue(study.report.language)
     return [os.path.relpath(file)] if file else []
+
+
+def deployments():
+    """A digest of each deployment's evidence. As an input it would deploy; as a parameter a new one is shown."""
+    found = {}
+    for dataset in study.datasets:
+        path = Path(f"{RESULTS}/deploy/{dataset}/endpoint.json")
+        if path.is_file():
+            found[dataset] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return found
 
 
 def training_cost(wildcards):

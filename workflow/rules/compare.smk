@@ -57,7 +57,7 @@ rule compare:
     conda:
         "../../envs/analysis.yaml"
     params:
-        settings=json_argument(study.settings),
+        settings=lambda wildcards: json_argument(study.settings),
     message:
         "Compare all runs"
     shell:

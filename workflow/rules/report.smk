@@ -38,8 +38,9 @@ rule report:
     conda:
         "../../envs/analysis.yaml"
     params:
-        config=json_argument(study.written),
-        file=str(workflow.configfiles[-1]) if workflow.configfiles else "",
+        config=lambda wildcards: json_argument(study.written),
+        deployments=lambda wildcards: deployments(),
+        file=lambda wildcards: str(workflow.configfiles[-1]) if workflow.configfiles else "",
     message:
         "Write the report"
     shell:

@@ -21,6 +21,12 @@ from convlab.sentences import VERDICTS, signed
 MAX_SERIES = 24
 """Curves drawn at most on one plot; more are thinned to the first ones, and the title says so."""
 
+MANY = 60
+"""Variants up to which each has a row with its name; more stand side by side, and some are named."""
+
+NAMED = 12
+"""Names along the axis where there are many variants."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -44,6 +50,10 @@ def every_seed(
         values: of each variant, seed -> test accuracy, a fraction.
         intervals: (low, high) of each mean, None where there is none.
     """
+    if len(series) > MANY:
+        finite = [[value for value in by_seed.values() if math.isfinite(value)] for by_seed in values]
+        means = [sum(points) / len(points) if points else math.nan for points in finite]
+        return _side_by_side(series, means, intervals, xlabel or _("Variants"), _("Test accuracy, %"), finite)
     rows = len(series) > 6
     figure, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.38 * len(series)) if rows else (WIDTH * 0.72, 3.3))
     draw = _horizontal(axis) if rows else _vertical(axis)
@@ -98,6 +108,35 @@ def _interval(low: str, high: str) -> str:
     return _("95 % CI {interval}", interval=_("{low} to {high}", low=low, high=high))
 
 
+def _side_by_side(
+    series: Sequence[Series],
+    centres: Sequence[float],
+    intervals: Sequence[tuple[float | None, float | None]],
+    xlabel: str,
+    ylabel: str,
+    points: Sequence[Sequence[float]] = (),
+) -> Figure:
+    """More variants than rows could be read: all on one axis in their order, so that the shape shows; fractions."""
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
+    names = [one.label for one in series]
+    places, (low, high) = np.arange(len(names)), 100 * np.array(intervals, dtype=float).T
+    axis.vlines(places, low, high, color=COLOURS[0], linewidth=0.9, alpha=0.55)
+    if len(points):
+        seeds = np.concatenate([np.full(len(values), place) for place, values in enumerate(points)])
+        axis.scatter(seeds, 100 * np.concatenate(points), s=3, color="#6B6B6B", linewidth=0, alpha=0.7)
+    middle = 100 * np.asarray(centres, dtype=float)
+    (dots,) = axis.plot(places, middle, linestyle="none", marker=".", markersize=4, color=COLOURS[0])
+    known = [(name, value) for name, value in zip(names, middle, strict=True) if math.isfinite(value)]
+    mark(dots, notes=[f"{name}: {number(value, '.2f')}" for name, value in known])
+    step = -(-len(names) // NAMED)
+    axis.set_xticks(places[::step], names[::step], rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
+    axis.set_xlim(-1, len(names))
+    axis.set_xlabel(_("{what} ({n} in order, one of {step} named)", what=xlabel, n=len(names), step=step))
+    axis.set_ylabel(ylabel)
+    axis.grid(axis="x", visible=False)
+    return figure
+
+
 def _vertical(axis) -> dict:
     return {
         "range": lambda place, low, high, **style: axis.vlines(place, low, high, **style),
@@ -122,6 +161,13 @@ def forest(contrasts: pd.DataFrame, series: Sequence[Series], rope: float) -> Fi
         series: one for each row.
         rope: half width of the region, a fraction.
     """
+    if len(contrasts) > MANY:
+        limits = list(zip(contrasts["ci_low"], contrasts["ci_high"], strict=True))
+        names = _("Comparisons"), _("Difference, percentage points")
+        figure = _side_by_side(series, contrasts["difference"], limits, *names)
+        figure.axes[0].axhspan(-100 * rope, 100 * rope, color=BAND, alpha=0.3, linewidth=0, zorder=0)
+        figure.axes[0].axhline(0, color=FAINT, linewidth=0.8, zorder=1)
+        return figure
     figure, axis = plt.subplots(figsize=(WIDTH * 0.9, 1.1 + 0.42 * len(contrasts)))
     band = axis.axvspan(-100 * rope, 100 * rope, color=BAND, alpha=0.3, linewidth=0)
     region = with_unit(number(100 * rope, "g"), "pp")
@@ -245,8 +291,13 @@ def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> 
         "macs": _("Multiply-accumulates per image"),
         "seconds_per_epoch": _("Training time, s per epoch"),
     }
+    means = 100 * variants["test_accuracy_mean"].astype(float)
+    spreads = 100 * variants["test_accuracy_sd"].astype(float).fillna(0)
     for axis, (column, title) in zip(axes, measures.items(), strict=True):
-        for row, one in zip(variants.to_dict("records"), series, strict=True):
+        if len(variants) > MANY:  # no colour could tell them apart
+            axis.errorbar(variants[column], means, yerr=spreads, fmt=".", color=COLOURS[0], alpha=0.5, linewidth=0.6)
+        shown = zip(variants.to_dict("records"), series, strict=True) if len(variants) <= MANY else ()
+        for row, one in shown:
             style = look(one.index) | {"linestyle": "none"}
             mean, sd = row["test_accuracy_mean"], row["test_accuracy_sd"]
             if mean is None or math.isnan(mean):

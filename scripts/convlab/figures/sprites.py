@@ -3,6 +3,7 @@
 The page writes titles as text and enlarges the pixels itself, so that a grid reads well on any screen.
 """
 
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,8 +37,16 @@ class Group:
 
 
 def write_sprite(groups: Sequence[Group], path: Path) -> dict[str, Any]:
-    """Write the PNG and return its layout: size of a tile and the gap after it, columns, rows, and for each group its
-    number of tiles."""
+    """Write the PNG and return its layout; see :func:`sprite_of`."""
+    png, layout = sprite_of(groups)
+    with atomic(path) as temporary:
+        temporary.write_bytes(png)
+    return layout
+
+
+def sprite_of(groups: Sequence[Group]) -> tuple[bytes, dict[str, Any]]:
+    """The PNG and its layout: size of a tile and the gap after it, columns, rows, and for each group its number of
+    tiles."""
     height = max(group.images.shape[1] for group in groups)
     width = max(group.images.shape[2] for group in groups)
     count = sum(len(group.images) for group in groups)
@@ -52,9 +61,9 @@ def write_sprite(groups: Sequence[Group], path: Path) -> dict[str, Any]:
     for index, tile in enumerate(tiles):
         top, left = index // columns * (height + GAP), index % columns * (width + GAP)
         canvas[top : top + height, left : left + width] = tile
-    with atomic(path) as temporary:
-        Image.fromarray(canvas if colour else canvas[..., 0]).save(temporary, format="PNG", optimize=True)
-    return {
+    png = io.BytesIO()
+    Image.fromarray(canvas if colour else canvas[..., 0]).save(png, format="PNG", optimize=True)
+    return png.getvalue(), {
         "width": width,
         "height": height,
         "gap": GAP,

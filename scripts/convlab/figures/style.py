@@ -1,5 +1,6 @@
 """The one look of all figures: fonts, grid, a palette that colour-blind readers can tell apart, and how to save."""
 
+import logging
 import re
 from io import StringIO
 from pathlib import Path
@@ -24,6 +25,7 @@ WIDTH = 7.2
 
 def use_style() -> None:
     """Set Matplotlib's defaults; call it once at the start of a script that draws."""
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph that a PDF takes
     sns.set_theme(
         context="paper",
         style="whitegrid",
@@ -78,6 +80,7 @@ def save(figure: Figure, stem: Path) -> None:
     for suffix in (".png", ".pdf"):
         with atomic(stem.with_name(stem.name + suffix)) as temporary:
             figure.savefig(temporary, metadata=METADATA[suffix])
+        figure.set_layout_engine("none")  # it is laid out now; doing so again costs as much as drawing
     plt.close(figure)
 
 
@@ -106,7 +109,7 @@ def localise(figure: Figure) -> None:
                     axis.set_major_formatter(ours[kind]())
 
 
-_MARKUP = re.compile(r"[\\*`|_<>]|(?<=:)(?=//)")
+_MARKUP = re.compile(r"[\\*`|_<>:@]")
 
 
 def caption_text(title: str, caption: str) -> str:

@@ -94,6 +94,11 @@ def _rounded(numbers: str) -> str:
 
 def sprite(path: Path, layout: Mapping[str, Any]) -> Sprite:
     """A sprite that ``figures.sprites`` wrote."""
+    return sprite_view(_bytes(path), layout)
+
+
+def sprite_view(png: bytes, layout: Mapping[str, Any]) -> Sprite:
+    """A sprite that ``figures.sprites`` made."""
     columns, pitch_x, span_x = layout["columns"], layout["width"] + layout["gap"], layout["width"]
     pitch_y, span_y = layout["height"] + layout["gap"], layout["height"]
     whole_x, whole_y = columns * pitch_x, layout["rows"] * pitch_y
@@ -106,7 +111,7 @@ def sprite(path: Path, layout: Mapping[str, Any]) -> Sprite:
         index += group["tiles"]
         groups.append(TileGroup(group["title"], group["lines"], group["tone"], tiles))
     size = f"{_percent(whole_x, span_x)} {_percent(whole_y, span_y)}"
-    return Sprite(data_uri(_bytes(path)), size, layout["width"], layout["height"], groups)
+    return Sprite(data_uri(png), size, layout["width"], layout["height"], groups)
 
 
 def _percent(part: int, whole: int) -> str:

@@ -1,0 +1,127 @@
+"""What the page shows of a deployment: the evidence that `deploy` left, with pictures of the images it asked about."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from convlab import i18n
+from convlab import interpretation as say
+from convlab.data import load_test
+from convlab.figures.sprites import Group, sprite_of
+from convlab.files import read_json
+from convlab.i18n import N_
+from convlab.i18n import gettext as _
+from convlab.page.figures import Sprite, sprite_view
+
+SHOWN = 12
+"""Answers with a picture: all mistakes first, then the others, in the order of asking."""
+
+ACCOUNT = re.compile(r"(?<!\d)\d{12}(?!\d)")
+"""An AWS account's number; a report never shows one."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One deployment's evidence as texts. ``on_aws``: whether anything ran there; ``current``: whether the model is one
+    that this study's runs give now."""
+
+    dataset: str
+    succeeded: bool
+    on_aws: bool
+    current: bool
+    facts: list[tuple[str, str]]
+    answers: Sprite | None
+
+
+def deployment(folder: Path, dataset: str, runs: pd.DataFrame) -> Deployment | None:
+    """The evidence of a dataset's deployment; None where there is none.
+
+    Args:
+        folder: the study's folder.
+        runs: rows with dataset, variant, seed, spec_hash.
+    """
+    path = folder / "deploy" / dataset / "endpoint.json"
+    if not path.is_file():
+        return None
+    found = masked(read_json(path))
+    model = found["model"]
+    same = runs[(runs["dataset"] == dataset) & (runs["variant"] == (model or {}).get("variant"))]
+    current = model is None or model["spec_hash"] in set(same[same["seed"] == model["seed"]]["spec_hash"])
+    return Deployment(
+        dataset,
+        found["status"] == "succeeded",
+        found["target"] != "local",
+        current,
+        facts(found),
+        answers(found["answers"], folder / "prepare" / dataset) if found["answers"] else None,
+    )
+
+
+STATES = {"succeeded": N_("succeeded"), "failed": N_("failed")}
+"""How the outcome of a deployment reads, before translation."""
+
+
+def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and value of each fact; what a failure left open is not listed."""
+    rows = [("status", _(STATES.get(found["status"], found["status"])))]
+    if found["error"]:
+        rows.append(("error", found["error"]["message"]))
+    if found["model"]:
+        model = found["model"]
+        rows.append(("deployed", f"{_('{variant}, seed {seed}', **model)} ({model['runtime']})"))
+    if found["images"]:
+        rows.append(
+            ("asked", _("{n} of {all}", n=say.count(found["images"]["count"]), all=say.count(found["images"]["of"])))
+        )
+    if found["accuracy"]:
+        accuracy = found["accuracy"]
+        limits = say.interval(accuracy["ci_low"], accuracy["ci_high"], signed=False)
+        interval = _("95 % CI {interval}", interval=limits)
+        rows.append(("accuracy", f"{say.percent(accuracy['value'])} ({interval})"))
+    if found["parity"]:
+        rows.append(("parity", say.percent(found["parity"]["agreement"])))
+        rows.append(("largest_difference", i18n.number(found["parity"]["largest_difference"], ".1e")))
+    latency = found["latency_ms"] or {}
+    if latency:
+        rows.append(("first_call", i18n.with_unit(say.number(latency["first"], 2), "ms")))
+        known = [(name, latency.get(name)) for name in ("p50", "p90", "p95", "p99")]
+        texts = [f"{name} {i18n.with_unit(say.number(value, 2), 'ms')}" for name, value in known if value is not None]
+        rows += [("latency", ", ".join(texts))] if texts else []
+    rows += [("time", f"{found['started']} – {found['finished']}")] if found["finished"] else []
+    if found["teardown"]:
+        rows.append(("teardown", ", ".join(found["teardown"]["remaining"]) or _("nothing")))
+    return rows
+
+
+def answers(given: Sequence[Mapping[str, Any]], prepared: Path) -> Sprite:
+    """Pictures of the images that were asked about, each with the truth, the answer and its probability."""
+    images, _ = load_test(prepared)
+    classes = read_json(prepared / "manifest.json")["classes"]
+    shown = sorted(given, key=lambda answer: answer["correct"])[:SHOWN]
+    groups = [
+        Group(
+            images[answer["index"]][np.newaxis],
+            classes[answer["true_class"]],
+            (
+                f"→ {answer['label']} {say.percent(max(answer['probabilities']), 1)}",
+                i18n.with_unit(say.number(answer["latency_ms"], 1), "ms"),
+            ),
+            "right" if answer["correct"] else "wrong",
+        )
+        for answer in shown
+    ]
+    return sprite_view(*sprite_of(groups))
+
+
+def masked(value: Any) -> Any:
+    """The same with every account number hidden."""
+    if isinstance(value, dict):
+        return {key: masked(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [masked(item) for item in value]
+    return ACCOUNT.sub("************", value) if isinstance(value, str) else value
