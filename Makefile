@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 INSTALL := requirements/install.sh
 
-.PHONY: help run demo quick plan diff export serve deploy test test-fast lint format lock schema bench install clean
+.PHONY: help run demo quick plan diff export serve deploy test test-fast lint format lock schema messages bench install clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -89,6 +89,9 @@ lock: $(VENV)/.installed-dev  ## pin the newest allowed versions again: requirem
 
 schema: install  ## write workflow/schemas/config.schema.json from the config's models
 	$(BIN)/python scripts/schema.py
+
+messages: install  ## find the report's messages in the source and bring report/locale/*.po up to date
+	@$(BIN)/python scripts/messages.py
 
 bench: $(VENV)/.installed-dev  ## the suite against a notebook-like script, on this machine
 	$(BIN)/python benchmarks/bench.py

@@ -28,7 +28,9 @@ from convlab.figures.results import Series
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import caption_text, save, use_style
 from convlab.files import read_arrays, read_json, write_json, write_text
-from convlab.plan import Plan, Question
+from convlab.i18n import N_, ngettext, number
+from convlab.i18n import gettext as _
+from convlab.plan import Plan, Question, field_label
 from convlab.study import Study
 from convlab.tables import write_table
 
@@ -39,16 +41,20 @@ DETAILED = 6
 """Variants whose errors, filters and feature maps are shown: base models first, then the chosen one."""
 
 CAPTIONS = {
-    "runs": "Every run of the study{where}.",
-    "variants": "Every variant{where}: mean over n seeds with SD and 95 % t interval of the mean.",
-    "comparisons": "Differences of test accuracy to the reference{where}, with simultaneous 95 % intervals over seeds; "
-    "p is adjusted over the study (Holm).",
-    "claims": "Claims fixed before the runs, and what this study found{where}; p is adjusted over the study (Holm).",
-    "trends": "Trends of test accuracy over ordered factors{where}: slope with 95 % interval, Page's trend test.",
-    "factorials": "Two factors in all combinations{where}: main effects and interactions, seeds as blocks.",
-    "per_class": "Precision, recall (± SD) and F1 by class{where}, means over seeds.",
-    "probe_curves": "What the probes measured{where}: mean ± SD over n seeds with 95 % t interval.",
-    "probe_contrasts": "Statistics of the probes{where}, paired by seed, with 95 % t interval.",
+    "runs": N_("Every run of the study{where}."),
+    "variants": N_("Every variant{where}: mean over n seeds with SD and 95 % t interval of the mean."),
+    "comparisons": N_(
+        "Differences of test accuracy to the reference{where}, with simultaneous 95 % intervals over seeds; "
+        "p is adjusted over the study (Holm)."
+    ),
+    "claims": N_(
+        "Claims fixed before the runs, and what this study found{where}; p is adjusted over the study (Holm)."
+    ),
+    "trends": N_("Trends of test accuracy over ordered factors{where}: slope with 95 % interval, Page's trend test."),
+    "factorials": N_("Two factors in all combinations{where}: main effects and interactions, seeds as blocks."),
+    "per_class": N_("Precision, recall (± SD) and F1 by class{where}, means over seeds."),
+    "probe_curves": N_("What the probes measured{where}: mean ± SD over n seeds with 95 % t interval."),
+    "probe_contrasts": N_("Statistics of the probes{where}, paired by seed, with 95 % t interval."),
 }
 """What each table shows; ``where`` names the dataset of a study that has one."""
 
@@ -69,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--settings", required=True, type=json.loads, help="the config as JSON, texts may be missing")
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     arguments = parser.parse_args(argv)
-    study, folder = load_study(arguments.settings), arguments.results_dir
+    study, folder = load_study(arguments.settings, for_readers=True), arguments.results_dir
     output, plan = folder / "compare", study.plan
 
     loaded = load_runs(study, folder)
@@ -103,9 +109,9 @@ def main(argv: list[str] | None = None) -> None:
         "factorials": factorials, "per_class": per_class, "probe_curves": curves, "probe_contrasts": contrasts,
     }  # fmt: skip
     printed = paper.printed(named, study)
-    where = f" on {next(iter(study.datasets))}" if len(study.datasets) == 1 else ""
+    where = _(" on {dataset}", dataset=next(iter(study.datasets))) if len(study.datasets) == 1 else ""
     for name, caption in CAPTIONS.items():
-        write_table(named[name], output / name, caption.format(where=where), printed[name])
+        write_table(named[name], output / name, _(caption, where=where), printed[name])
     test_images = {dataset: sum(manifest["counts"]["test"].values()) for dataset, manifest in manifests.items()}
     write_text(output / "numbers.tex", paper.numbers_tex(named, study, test_images, chosen))
     write_json(
@@ -316,9 +322,9 @@ def draw(
         figure = charts.accuracy_against_costs(rows, [series[name] for name in rows["variant"]])
         return {"figure": figure, "numbers": rows[columns]}
 
-    every = "Each point is one seed, the bar the mean, the line its 95 % t interval."
-    against = "Mean test accuracy with the SD over seeds against what a variant costs."
-    title = "Test accuracy of every variant"
+    every = _("Each point is one seed, the bar the mean, the line its 95 % t interval.")
+    against = _("Mean test accuracy with the SD over seeds against what a variant costs.")
+    title = _("Test accuracy of every variant")
     yield drawing("overview", "accuracy", title, every, **every_seed(list(series.values())))
     for question in plan.questions.values():
         about = {"question": question.name}
@@ -327,10 +333,10 @@ def draw(
         names, xlabel = [question.reference, *question.variants], ""
         shown = [series[name] for name in names]
         if question.levels:
-            names, xlabel = [level.variant for level in question.levels], question.factor.replace("_", " ").capitalize()
+            names, xlabel = [level.variant for level in question.levels], question.subject.capitalize()
             shown = [replace(series[level.variant], label=level.label) for level in question.levels]
         yield drawing(
-            "question", f"{question.name}-seeds", "Every seed", every, **every_seed(shown, xlabel), about=about
+            "question", f"{question.name}-seeds", _("Every seed"), every, **every_seed(shown, xlabel), about=about
         )
         sides = [results.contrast_labels(plan, question, name) for name in rows["variant"]]
         pairs = [
@@ -338,35 +344,37 @@ def draw(
             for name, (variant, reference) in zip(rows["variant"], sides, strict=True)
         ]
         yield drawing(
-            "question", f"{question.name}-differences", "Differences to the reference",
-            "Points are differences of mean test accuracy, lines simultaneous 95 % intervals; the shaded band is the "
-            f"region of practical equivalence, ± {100 * study.statistics.rope:g} percentage points.",
+            "question", f"{question.name}-differences", _("Differences to the reference"),
+            _("Points are differences of mean test accuracy, lines simultaneous 95 % intervals; the shaded band is the "
+              "region of practical equivalence, ± {rope} percentage points.",
+              rope=number(100 * study.statistics.rope, "g")),
             charts.forest(rows, pairs, study.statistics.rope),
             rows[["variant", "reference", "n_seeds", "difference", "ci_low", "ci_high", "p_adjusted", "verdict"]],
             about=about,
         )  # fmt: skip
         if question.grid:
             yield drawing(
-                "question", f"{question.name}-combinations", "All combinations",
-                "Mean test accuracy and SD over seeds of every combination of both factors; the reference is framed.",
+                "question", f"{question.name}-combinations", _("All combinations"),
+                _("Mean test accuracy and SD over seeds of every combination of both factors; the reference is "
+                  "framed."),
                 combinations(question, variants), about=about,
             )  # fmt: skip
         yield drawing(
-            "question", f"{question.name}-costs", "Accuracy against cost", against, **costs(names), about=about
+            "question", f"{question.name}-costs", _("Accuracy against cost"), against, **costs(names), about=about
         )
 
     histories = read_histories(study, dataset, order, loaded, folder)
     if not histories.empty:
         grouped = dict(list(histories.groupby("variant")))
         yield drawing(
-            "curves", "curves", "Learning curves",
-            "Marked lines: validation, mean over seeds with the range of the seeds shaded; thin lines: training.",
+            "curves", "curves", _("Learning curves"),
+            _("Marked lines: validation, mean over seeds with the range of the seeds shaded; thin lines: training."),
             charts.learning_curves([
                 (series[name], grouped[name].drop(columns="variant")) for name in order if name in grouped
             ]),
             histories,
         )  # fmt: skip
-    yield drawing("costs", "costs", "Accuracy against cost", against, **costs(order))
+    yield drawing("costs", "costs", _("Accuracy against cost"), against, **costs(order))
     yield from probe_drawings(plan, drawing, tables.probe_curves, labels, looks)
 
     images, truth = data.load_test(folder / "prepare" / dataset)
@@ -387,17 +395,18 @@ def draw(
         yield from feature_drawings(drawing, series[name], finished[0], features, images, truth, classes)
     if len(reliability) > 1:
         recalls = tables.per_class[tables.per_class["dataset"] == dataset]
-        shown = [one for one, _ in reliability]
+        shown = [one for one, _curve in reliability]
         recalls = recalls[recalls["variant"].isin([one.variant for one in shown])]
         yield drawing(
-            "errors", "recall", "Recall of every class", "Share of the test images of each class that are found.",
+            "errors", "recall", _("Recall of every class"), _("Share of the test images of each class that are found."),
             charts.recall_by_class(recalls, shown, classes),
             recalls[["variant", "class", "support", "recall", "recall_sd"]],
         )  # fmt: skip
     if reliability:
         yield drawing(
-            "calibration", "calibration", "Calibration",
-            f"Accuracy against confidence in {metrics.CALIBRATION_BINS} bins of equally many images, mean over seeds.",
+            "calibration", "calibration", _("Calibration"),
+            _("Accuracy against confidence in {n} bins of equally many images, mean over seeds.",
+              n=metrics.CALIBRATION_BINS),
             charts.calibration(reliability),
             pd.concat(
                 pd.DataFrame(rows, columns=["confidence", "accuracy", "images"]).assign(variant=one.variant)
@@ -415,7 +424,9 @@ def combinations(question: Question, variants: pd.DataFrame) -> Figure:
         for column in ("test_accuracy_mean", "test_accuracy_sd")
     )
     reference = next((i, row.index(question.reference)) for i, row in enumerate(cells) if question.reference in row)
-    return charts.combinations(means, spreads, question.grid.factors, question.grid.labels, reference)
+    return charts.combinations(
+        means, spreads, tuple(map(field_label, question.grid.factors)), question.grid.labels, reference
+    )
 
 
 def read_histories(study: Study, dataset: str, names: Sequence[str], loaded: Loaded, folder: Path) -> pd.DataFrame:
@@ -437,29 +448,30 @@ def probe_drawings(
     """A figure of each probe that measured something on the drawing's dataset."""
     charted = {
         "pixel_permutation": (
-            probe_charts.permutation, "Pixels shuffled",
-            "Test accuracy of models trained and tested on images whose pixels all stand in another, fixed order.",
+            probe_charts.permutation, _("Pixels shuffled"),
+            _("Test accuracy of models trained and tested on images whose pixels all stand in another, fixed order."),
         ),
         "translation": (
-            probe_charts.translation, "Shifted test images",
-            "Means over both axes and directions; no model was trained on shifted images.",
+            probe_charts.translation, _("Shifted test images"),
+            _("Means over both axes and directions; no model was trained on shifted images."),
         ),
         "sample_efficiency": (
-            probe_charts.sample_efficiency, "Fewer training images",
-            "Test accuracy of models trained on nested subsets for the same number of steps.",
+            probe_charts.sample_efficiency, _("Fewer training images"),
+            _("Test accuracy of models trained on nested subsets for the same number of steps."),
         ),
         "receptive_field": (
-            probe_charts.receptive_field, "Receptive field",
-            "Test accuracy of the convolutional variants against what one unit of their last feature map sees.",
+            probe_charts.receptive_field, _("Receptive field"),
+            _("Test accuracy of the convolutional variants against what one unit of their last feature map sees."),
         ),
     }  # fmt: skip
     for name in plan.probes:
         rows = curves[(curves["probe"] == name) & (curves["dataset"] == drawing.args[0])]
         if name in charted and len(rows):
             chart, title, caption = charted[name]
-            interval = "" if name == "receptive_field" else " Lines: 95 % t intervals over seeds."
+            if name != "receptive_field":
+                caption = " ".join([caption, _("Lines: 95 % t intervals over seeds.")])
             figure = chart(rows, labels, looks)
-            yield drawing("probes", f"probe-{name}", title, caption + interval, figure, rows, about={"probe": name})
+            yield drawing("probes", f"probe-{name}", title, caption, figure, rows, about={"probe": name})
 
 
 def error_drawings(
@@ -476,23 +488,27 @@ def error_drawings(
     predicted = probabilities.argmax(axis=2)
     mean, right = probabilities.mean(axis=0), (predicted == truth).sum(axis=0)
     yield drawing(
-        "errors", f"{one.variant}-confusion", f"Confusion of {one.label}",
-        f"Share of each true class predicted as each class, over {count} seeds; below 0.5 % is left empty.",
+        "errors", f"{one.variant}-confusion", _("Confusion of {label}", label=one.label),
+        ngettext("Share of each true class predicted as each class, over {n} seed; below 0.5 % is left empty.",
+                 "Share of each true class predicted as each class, over {n} seeds; below 0.5 % is left empty.", count),
         charts.confusion(matrix, classes),
         pd.DataFrame(matrix, index=pd.Index(classes, name="true class"), columns=classes).reset_index(),
         about={"variant": one.variant},
     )  # fmt: skip
     kinds = {
         "predictions": (
-            "Predictions", "The first test image of every class; green where most seeds are right.",
+            _("Predictions of {label}", label=one.label),
+            _("The first test image of every class; green where most seeds are right."),
             np.unique(truth, return_index=True)[1][:EXAMPLES],
         ),
         "mistakes": (
-            "Confident mistakes", "Test images that every seed gets wrong, the surest (mean over seeds) first.",
+            _("Confident mistakes of {label}", label=one.label),
+            _("Test images that every seed gets wrong, the surest (mean over seeds) first."),
             metrics.confident_mistakes(probabilities, truth, EXAMPLES),
         ),
         "disputed": (
-            "Disputed images", "Test images that some seeds get right and others wrong, the most even splits first.",
+            _("Disputed images of {label}", label=one.label),
+            _("Test images that some seeds get right and others wrong, the most even splits first."),
             metrics.disputed(probabilities, truth, EXAMPLES),
         ),
     }  # fmt: skip
@@ -500,8 +516,8 @@ def error_drawings(
         titles = examples.prediction_titles(truth[chosen], mean[chosen], classes, right[chosen], count)
         tones = ["right" if 2 * n > count else "wrong" for n in right[chosen]]
         yield drawing(
-            "errors", f"{one.variant}-{kind}", f"{title} of {one.label}", rule,
-            examples.image_grid(images[chosen], titles, tones, empty="No test image fits the rule."),
+            "errors", f"{one.variant}-{kind}", title, rule,
+            examples.image_grid(images[chosen], titles, tones, empty=_("No test image fits the rule.")),
             images=[
                 Group(images[index : index + 1], lines[0], tuple(lines[1:]), tone)
                 for index, lines, tone in zip(chosen, (text.split("\n") for text in titles), tones, strict=True)
@@ -523,8 +539,8 @@ def feature_drawings(
     about = {"variant": one.variant, "grid": True}
     if "filters" in features:
         yield drawing(
-            "features", f"{one.variant}-filters", f"Learned filters of {one.label}",
-            f"Kernels of the first convolution, seed {seed}, on one scale: red positive, blue negative.",
+            "features", f"{one.variant}-filters", _("Learned filters of {label}", label=one.label),
+            _("Kernels of the first convolution, seed {seed}, on one scale: red positive, blue negative.", seed=seed),
             examples.filters(features["filters"]),
             images=[Group(kernel[np.newaxis]) for kernel in examples.kernel_images(features["filters"])],
             about=about,
@@ -532,8 +548,9 @@ def feature_drawings(
     if "feature_maps" in features:
         inputs, maps = images[features["images"]], features["feature_maps"].astype(np.float32)
         yield drawing(
-            "features", f"{one.variant}-maps", f"Feature maps of {one.label}",
-            f"What the first convolution makes of fixed test images (the first of each class), seed {seed}; one scale.",
+            "features", f"{one.variant}-maps", _("Feature maps of {label}", label=one.label),
+            _("What the first convolution makes of fixed test images (the first of each class), seed {seed}; one "
+              "scale.", seed=seed),
             examples.feature_maps(inputs, maps),
             images=[
                 Group(tiles, classes[label])

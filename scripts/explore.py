@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from convlab import i18n
 from convlab.cli import run
 from convlab.data import Dataset, load
 from convlab.figures import dataset as draw
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import save, use_style
 from convlab.files import read_json, write_json, write_text
+from convlab.i18n import gettext as _
 
 log = logging.getLogger("explore")
 
@@ -40,7 +42,9 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", required=True, type=Path, help="folder with data.npz and manifest.json")
     parser.add_argument("--output-dir", required=True, type=Path, help="folder for summary.json and the figures")
+    parser.add_argument("--language", default=i18n.SOURCE, choices=i18n.LANGUAGES, help="of the figures' words")
     arguments = parser.parse_args(argv)
+    i18n.use(arguments.language)
 
     data = load(arguments.data_dir)
     manifest = read_json(arguments.data_dir / "manifest.json")
@@ -318,8 +322,9 @@ def pair_titles(data: Dataset, duplicates: Duplicates) -> list[tuple[str, str, b
     for pair in duplicates.closest:
         test, train = data.classes[data.y_test[pair.test]], data.classes[data.y_train[pair.train]]
         names = test if test == train else f"{draw.shorten_name(test, 16)} / {draw.shorten_name(train, 16)}"
-        first = f"{draw.shorten_name(names, 36)}: RMS {pair.rms:.1f}"
-        titles.append((first, f"test {pair.test:,}, training {pair.train:,}", test != train))
+        first = f"{draw.shorten_name(names, 36)}: RMS {i18n.number(pair.rms, '.1f')}"
+        places = {"test": i18n.number(pair.test, ","), "training": i18n.number(pair.train, ",")}
+        titles.append((first, _("test {test}, training {training}", **places), test != train))
     return titles
 
 

@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from convlab import i18n, provenance
 from convlab import interpretation as say
-from convlab import provenance
 from convlab.cli import run
 from convlab.config import load_study
 from convlab.files import read_json, write_text
+from convlab.i18n import ngettext
 from convlab.plan import level_label
 from convlab.study import Study
 from report import environment, fields_of, tidy_markdown
@@ -97,12 +98,14 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
 def chosen(study: Study, exported: Mapping[str, Any]) -> str:
     """Why it is this variant and this seed."""
     accuracy = say.percent(exported["val_accuracy"])
-    seed = f"Of its {say.plural(len(study.seeds), 'seed')} it is the one with the best validation accuracy, {accuracy}."
+    seeds = ngettext("{n} seed", "{n} seeds", len(study.seeds))
+    seed = f"Of its {seeds} it is the one with the best validation accuracy, {accuracy}."
     if study.deploy.variant is not None:
         return f"The config names this variant. {seed}"
+    variants = ngettext("{n} variant", "{n} variants", exported["chosen"]["candidates"])
     return (
-        f"Of {say.plural(exported['chosen']['candidates'], 'variant')} it has the best mean validation accuracy (of "
-        f"equals, fewer multiplications would have decided). {seed} Test images had no part in the choice."
+        f"Of {variants} it has the best mean validation accuracy (of equals, fewer multiplications would have "
+        f"decided). {seed} Test images had no part in the choice."
     )
 
 
@@ -152,7 +155,7 @@ def weakest(classes: list[str], measured: Mapping[str, Any]) -> str:
     """The classes that it misses most."""
     recall = measured["per_class"]["recall"]
     order = sorted(range(len(classes)), key=lambda i: (recall[i], i))[:WEAKEST]
-    return say.listing(f"{classes[i]} ({say.percent(recall[i], 1)})" for i in order)
+    return i18n.listing(f"{classes[i]} ({say.percent(recall[i], 1)})" for i in order)
 
 
 def confusions(classes: list[str], measured: Mapping[str, Any]) -> list[str]:

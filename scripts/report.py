@@ -13,6 +13,7 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from convlab import decisions, probe_findings, provenance
+from convlab import decisions, i18n, probe_findings, provenance
 from convlab import interpretation as say
 from convlab.across import across_datasets
 from convlab.cli import run
@@ -31,13 +32,16 @@ from convlab.config import load_study
 from convlab.errors import UserError
 from convlab.figures.palette import COLOURS, ON_DARK
 from convlab.files import read_json, write_text
+from convlab.i18n import N_, NO_BREAK_SPACE, ngettext
+from convlab.i18n import gettext as _
 from convlab.page.deployment import deployment
 from convlab.page.diagrams import diagram
 from convlab.page.figures import VARIABLES, Sprite, inline_svg, sprite
 from convlab.page.figures import numbers as numbers_of
-from convlab.plan import Question, level_label
+from convlab.plan import Question, field_label, level_label, probe_level
 from convlab.results import contrast_labels
-from convlab.statistics import MIN_SEEDS, format_p, signed
+from convlab.sentences import MEASURES, VERDICTS, format_p, signed
+from convlab.statistics import MIN_SEEDS
 from convlab.study import Study
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "report"
@@ -75,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     parser.add_argument("--config-file", default=None, help="name of the config file, for the command to run again")
     arguments = parser.parse_args(argv)
-    study, folder = load_study(arguments.config), arguments.results_dir
+    study, folder = load_study(arguments.config, for_readers=True), arguments.results_dir
 
     results = load_results(study, folder)
     view = build_view(study, results, folder, arguments.config_file)
@@ -336,14 +340,15 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
         "title": title,
         "lead": study.question if study.question != title else "",
         "datasets": datasets,
-        "rope": f"{100 * study.statistics.rope:g} pp",
+        "language": i18n.language(),
+        "rope": i18n.with_unit(i18n.number(100 * study.statistics.rope, "g"), "pp"),
         "seeds": [str(seed) for seed in study.seeds],
         "smoke": len(study.seeds) < MIN_SEEDS,
         "facts": {
             "runs": say.count(len(results.trained)),
             "variants": say.count(len(plan.variants)),
             "seeds": say.count(len(study.seeds)),
-            "test_images": say.listing(say.count(evidence.test_images[dataset]) for dataset in datasets),
+            "test_images": i18n.listing(say.count(evidence.test_images[dataset]) for dataset in datasets),
             "training": duration(results.summary["training"]["train_seconds"]),
         },
         "diverged": [
@@ -422,7 +427,9 @@ def main_table(evidence: say.Evidence, dataset: str) -> list[VariantRow]:
             pixels(row["receptive_field"]),
             mean_and_sd(row),
             mean_interval(row),
-            f"{n} ({diverged} diverged)" if diverged else str(n),
+            ngettext("{finished} ({n} diverged)", "{finished} ({n} diverged)", diverged, finished=n)
+            if diverged
+            else str(n),
             differences.get(row["variant"], say.MISSING),
             say.number(row["test_loss_mean"]),
             say.number(row["ece_mean"]),
@@ -441,14 +448,16 @@ def probe_table(curves: pd.DataFrame, dataset: str, probe: str, labels: Mapping[
     cells = []
     for row in rows.to_dict("records"):
         shown = say.number if row["measure"] in ("test_loss", "brier", "ece") else say.percent
-        limits = (say.MISSING,) if say.missing(row["ci_low"]) else (shown(row["ci_low"]), "to", shown(row["ci_high"]))
+        limits = say.MISSING
+        if not say.missing(row["ci_low"]):
+            limits = _("{low} to {high}", low=shown(row["ci_low"]), high=shown(row["ci_high"]))
         cells.append(
             (
                 labels[row["variant"]],
-                say.MISSING if say.missing(row["level"]) else row["level"],
-                row["measure"].replace("_", " "),
+                say.MISSING if say.missing(row["level"]) else probe_level(probe, row["order"]),
+                _(MEASURES[row["measure"]]),
                 shown(row["mean"]),
-                " ".join(limits),
+                limits,
                 str(row["n_seeds"]),
             )
         )
@@ -456,13 +465,23 @@ def probe_table(curves: pd.DataFrame, dataset: str, probe: str, labels: Mapping[
     return Table("probe", columns, cells, {"dataset": dataset}, list(rows["variant"]))
 
 
+STATES = {"finished": N_("finished"), "diverged": N_("diverged")}
+"""How a run's status reads, before translation."""
+
+
 def seed_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     """One run under its variant, in the main table's columns; the second cell spans the three of the architecture."""
-    kept = f"epoch {row['best_epoch']} of {row['epochs_run']} kept, validation {say.percent(row['val_accuracy'])}"
     epochs = row["epochs_run"]
+    if row["status"] == "finished":
+        accuracy = say.percent(row["val_accuracy"])
+        kept = _(
+            "epoch {best} of {all} kept, validation {accuracy}", best=row["best_epoch"], all=epochs, accuracy=accuracy
+        )
+    else:
+        kept = _("diverged after epoch {epoch}", epoch=epochs)
     return (
-        f"seed {row['seed']}",
-        kept if row["status"] == "finished" else f"{row['status']} after epoch {epochs}",
+        _("seed {seed}", seed=row["seed"]),
+        kept,
         say.percent(row["test_accuracy"]),
         "",
         "",
@@ -481,9 +500,11 @@ def differences_by_variant(evidence: say.Evidence, dataset: str) -> dict[str, st
     for question in evidence.plan.questions.values():
         for row in evidence.contrasts(dataset, question.name):
             reference = contrast_labels(evidence.plan, question, row["variant"])[1]
-            limits = "" if say.missing(row["ci_low"]) else f" ({say.interval(row['ci_low'], row['ci_high'])})"
-            limits = limits.replace(" to ", f"{NO_BREAK_SPACE}to{NO_BREAK_SPACE}")
-            text = f"{say.points(row['difference'])}{limits} to {reference}"
+            difference = say.points(row["difference"])
+            if not say.missing(row["ci_low"]):
+                limits = say.interval(row["ci_low"], row["ci_high"]).replace(" ", NO_BREAK_SPACE)
+                difference = f"{difference} ({limits})"
+            text = _("{difference} to {reference}", difference=difference, reference=reference)
             texts.setdefault(row["variant"], []).append(text)
     return {name: "; ".join(parts) for name, parts in texts.items()}
 
@@ -493,7 +514,7 @@ def mean_and_sd(row: Mapping[str, Any]) -> str:
     mean, sd = row["test_accuracy_mean"], row["test_accuracy_sd"]
     if say.missing(mean) or say.missing(sd):
         return say.percent(mean)
-    return f"{say.number(100 * mean, 2)} ± {say.number(100 * sd, 2)} %"
+    return f"{say.number(100 * mean, 2)} ± {i18n.with_unit(say.number(100 * sd, 2), '%')}"
 
 
 def mean_interval(row: Mapping[str, Any]) -> str:
@@ -549,7 +570,7 @@ def answer(evidence: say.Evidence, dataset: str, question: Question) -> Answer:
         question,
         dataset,
         contrasts,
-        " to ".join(str(n) for n in (counts[0], counts[-1])) if len(counts) > 1 else str(counts[0]),
+        _("{low} to {high}", low=counts[0], high=counts[-1]) if len(counts) > 1 else str(counts[0]),
         say.count(evidence.test_images[dataset]),
         [row["sentence"] for row in evidence.over_levels(dataset, question.name)],
         levels_table(evidence, dataset, question),
@@ -609,7 +630,7 @@ def levels_table(evidence: say.Evidence, dataset: str, question: Question) -> Ta
                 label,
                 str(variant["n_seeds"]),
                 mean_and_sd(variant),
-                "reference" if row is None else say.points(row["difference"]),
+                _("reference") if row is None else say.points(row["difference"]),
                 "" if row is None else say.interval(row["ci_low"], row["ci_high"]),
                 "" if row is None else say.interval(row.get("new_images_ci_low"), row.get("new_images_ci_high")),
                 "" if row is None else verdict_word(say.outcome(row)),
@@ -627,7 +648,7 @@ def levels_table(evidence: say.Evidence, dataset: str, question: Question) -> Ta
 
 
 def verdict_word(outcome: str) -> str:
-    return {"smoke": "smoke test", "missing": "no value"}.get(outcome, outcome)
+    return _({**VERDICTS, "smoke": N_("smoke test"), "missing": N_("no value")}[outcome])
 
 
 def closest_first(evidence: say.Evidence, dataset: str) -> list[str]:
@@ -642,11 +663,11 @@ def fits_summary(evidence: say.Evidence, dataset: str) -> Table:
         (
             evidence.label(row["variant"]),
             str(row["seed"]),
-            f"{row['kept_epoch']} of {row['epochs']}",
+            _("{n} of {all}", n=row["kept_epoch"], all=row["epochs"]),
             say.percent(row["train_accuracy"]),
             say.percent(row["val_accuracy"]),
             say.points(row["gap"]),
-            f"{say.number(row['lowest_val_loss'])} (epoch {row['lowest_epoch']})",
+            _("{loss} (epoch {epoch})", loss=say.number(row["lowest_val_loss"]), epoch=row["lowest_epoch"]),
             say.number(row["last_val_loss"]),
         )
         for row in rows
@@ -704,19 +725,33 @@ def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any]) -> dic
     """What the data are, from what explore measured and where prepare found them."""
     image, pixel, duplicates = explored["image"], explored["pixels"], explored["duplicates"]
     content, raw, normalised = explored["content"], pixel["raw"], pixel["normalised"]
+    parts = {"train": say.count(explored["images"]["train"]), "test": say.count(explored["images"]["test"])}
+    share = say.percent(duplicates["near_share_of_test"], 1)
+    values = _("{n} values", n=say.count(image["values"]))
+    size = f"{i18n.number(content['median_height'], 'g')}×{i18n.number(content['median_width'], 'g')}"
+    scale = _("{low} to {high}", low=pixel["minimum"], high=pixel["maximum"])
     facts = [
-        ("images", f"{say.count(explored['images']['train'])} training, {say.count(explored['images']['test'])} test"),
+        ("images", _("{train} training, {test} test", **parts)),
         ("classes", say.count(len(explored["classes"]))),
         ("imbalance", say.MISSING if explored["imbalance_ratio"] is None else say.times(explored["imbalance_ratio"])),
-        ("shape", f"{image['height']}×{image['width']}×{image['channels']} ({say.count(image['values'])} values)"),
-        ("content", f"{content['median_height']:g}×{content['median_width']:g} pixels (median)"),
-        ("raw", f"{say.number(raw['mean'], 1)} ± {say.number(raw['sd'], 1)}, {pixel['minimum']} to {pixel['maximum']}"),
-        ("normalised", f"{say.number(normalised['mean'], 3)} ± {say.number(normalised['sd'], 3)}, 0 to 1"),
+        ("shape", f"{image['height']}×{image['width']}×{image['channels']} ({values})"),
+        ("content", _("{size} pixels (median)", size=size)),
+        ("raw", f"{say.number(raw['mean'], 1)} ± {say.number(raw['sd'], 1)}, {scale}"),
+        (
+            "normalised",
+            f"{say.number(normalised['mean'], 3)} ± {say.number(normalised['sd'], 3)}, "
+            + _("{low} to {high}", low=0, high=1),
+        ),
         ("zeros", say.percent(pixel["zero_share"], 1)),
         (
             "duplicates",
-            f"{say.count(duplicates['near_test_images'])} ({say.percent(duplicates['near_share_of_test'], 1)}), "
-            f"{say.count(duplicates['exact_test_images'])} of them identical",
+            ngettext(
+                "{near} ({share}), {n} of them identical",
+                "{near} ({share}), {n} of them identical",
+                duplicates["exact_test_images"],
+                near=say.count(duplicates["near_test_images"]),
+                share=share,
+            ),
         ),
         ("disagreeing", say.count(duplicates["label_disagreeing_pairs"])),
     ]
@@ -727,13 +762,14 @@ def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any]) -> dic
     ]
     files = [(name, "×".join(map(str, entry["shape"])), entry["sha256"]) for name, entry in manifest["arrays"].items()]
     limits = {part: manifest.get(f"{part}_images") for part in ("train", "test")}
-    taken = ", ".join(f"{say.count(limit)} {part} images" for part, limit in limits.items() if limit)
+    kinds = {"train": N_("{n} train images"), "test": N_("{n} test images")}
+    taken = ", ".join(_(kinds[part], n=say.count(limit)) for part, limit in limits.items() if limit)
     source = [
-        ("source", manifest["source"]),
-        ("licence", manifest["licence"]),
+        ("source", _(manifest["source"])),
+        ("licence", _(manifest["licence"])),
         ("citation", manifest["citation"]),
         ("homepage", manifest["homepage"]),
-        ("taken", taken or "all images"),
+        ("taken", taken or _("all images")),
         ("excluded", say.count(len(manifest["excluded"]))),
     ]
     return {
@@ -742,6 +778,15 @@ def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any]) -> dic
         "files": Table("arrays", ("array", "shape", "sha256"), files, {"dataset": dataset}),
         "source": Table("source", ("fact", "value"), source, {"dataset": dataset}),
     }
+
+
+MANIFEST_WORDS = (
+    N_("none stated by its authors, who ask for the citation"),
+    N_("as of the images"),
+    N_("a folder of images"),
+    N_("a NumPy file"),
+)
+"""What a manifest says in words of ours; names of people and licences stay as they are."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -758,7 +803,7 @@ def design(study: Study) -> dict[str, Any]:
             levels = ", ".join(level.label for level in question.levels)
             reference = next(level.label for level in question.levels if level.variant == question.reference)
             base = plan.variants[plan.aliases[question.base]].label
-            experiments.append((question.name, base, question.factor.replace("_", " "), levels, reference))
+            experiments.append((question.name, base, question.subject, levels, reference))
         else:
             sides = (plan.variants[question.variants[0]].label, plan.variants[question.reference].label)
             experiments.append((question.name, *sides[:1], say.MISSING, say.MISSING, sides[1]))
@@ -767,7 +812,7 @@ def design(study: Study) -> dict[str, Any]:
             {
                 "label": model.label or name,
                 "name": name,
-                "family": model.family,
+                "family": level_label("family", model.family),
                 "fields": fields_table(model, model.label or name),
                 "layers": layers_tables(study, name),
                 "diagrams": diagrams(study, name),
@@ -782,6 +827,7 @@ def design(study: Study) -> dict[str, Any]:
         "training": Table("training", ("field", "value", "meaning"), settings(study.training)),
         "experiments": Table("experiments", ("name", "base", "factor", "levels", "reference"), experiments),
         "validation": say.percent(study.training.validation_fraction, 0),
+        "select": level_label("select", study.training.select),
     }
 
 
@@ -803,8 +849,8 @@ def settings(spec: Any) -> list[tuple[str, str, str]]:
     """Name, value and meaning of every field of a spec."""
     found = []
     for name in fields_of(spec):
-        meaning = type(spec).model_fields[name].description or say.MISSING
-        found.append((name.replace("_", " "), level_label(name, getattr(spec, name)), meaning))
+        meaning = _(type(spec).model_fields[name].description or say.MISSING)
+        found.append((field_label(name), level_label(name, getattr(spec, name)), meaning))
     return found
 
 
@@ -821,7 +867,7 @@ def layers_tables(study: Study, variant: str) -> list[Table]:
                 "×".join(map(str, layer.output_shape)),
                 say.count(layer.parameters),
                 say.count(layer.macs),
-                pixels(layer.receptive_field) if layer.receptive_field else "all",
+                pixels(layer.receptive_field) if layer.receptive_field else i18n.pgettext("receptive field", "all"),
             )
             for layer in cost.layers
         ]
@@ -837,7 +883,7 @@ def diagrams(study: Study, variant: str) -> list[Markup]:
     label = study.plan.variants[variant].label
     costs = dict.fromkeys(study.plan.costs[dataset, variant] for dataset in study.datasets)
     return [
-        diagram(cost.layers, f"diagram-{variant}-{number}", f"Architecture of {label}")
+        diagram(cost.layers, f"diagram-{variant}-{number}", _("Architecture of {label}", label=label))
         for number, cost in enumerate(costs)
     ]
 
@@ -847,20 +893,28 @@ def provenance_view(study: Study, results: Results, config_file: str | None) -> 
     training, runs = results.summary["training"], results.evidence.runs
     rows = [
         (
-            f"{row['variant']}, seed {row['seed']}",
+            _("{variant}, seed {seed}", variant=row["variant"], seed=row["seed"]),
             row["dataset"],
-            row["status"],
-            f"{row['best_epoch']} of {row['epochs_run']}",
+            _(STATES[row["status"]]),
+            _("{n} of {all}", n=row["best_epoch"], all=row["epochs_run"]),
             say.number(row["train_seconds"], 1),
             say.count(row["images_per_second"]),
             say.count(row["peak_memory_mb"]),
-            "yes" if results.trained[row["dataset"], row["variant"], row["seed"]]["resumed_after_epoch"] else "no",
+            _("yes")
+            if results.trained[row["dataset"], row["variant"], row["seed"]]["resumed_after_epoch"]
+            else _("no"),
             row["spec_hash"],
         )
         for row in runs.to_dict("records")
     ]
     resumed = [
-        f"{variant}, seed {seed} on {dataset} (after epoch {entry['resumed_after_epoch']})"
+        _(
+            "{variant}, seed {seed} on {dataset} (after epoch {epoch})",
+            variant=variant,
+            seed=seed,
+            dataset=dataset,
+            epoch=entry["resumed_after_epoch"],
+        )
         for (dataset, variant, seed), entry in results.trained.items()
         if entry["resumed_after_epoch"]
     ]
@@ -872,13 +926,10 @@ def provenance_view(study: Study, results: Results, config_file: str | None) -> 
         "runs": Table("runs", columns, rows),
         "resumed": resumed,
         "versions": [sorted(entry.items()) for entry in training["versions"]],
-        "hardware": [
-            f"{entry['processor']}, {say.plural(entry['cores'], 'core')}, {entry['memory_gb']:g} GB, {entry['system']}"
-            for entry in training["hardware"]
-        ],
-        "devices": training["devices"],
-        "started": instant(training["first_started"]),
-        "finished": instant(training["last_finished"]),
+        "hardware": [machine(entry) for entry in training["hardware"]],
+        "devices": [device(text) for text in training["devices"]],
+        "started": i18n.instant(datetime.fromisoformat(training["first_started"])),
+        "finished": i18n.instant(datetime.fromisoformat(training["last_finished"])),
         "train_time": duration(training["train_seconds"]),
         "peak_memory": f"{say.count(training['peak_memory_mb'])} MB",
         "config_file": config_file,
@@ -903,9 +954,17 @@ def duration(seconds: float) -> str:
     return f"{say.count(whole // 3600)} h {whole % 3600 // 60} min"
 
 
-def instant(text: str) -> str:
-    """``2026-11-20 09:52:21 UTC`` from ISO 8601."""
-    return text.replace("T", " ").replace("+00:00", " UTC")
+def machine(entry: Mapping[str, Any]) -> str:
+    """``A chip, 2 cores, 8 GB, Linux x86_64``."""
+    cores = ngettext("{n} core", "{n} cores", entry["cores"])
+    memory = i18n.with_unit(i18n.number(entry["memory_gb"], "g"), "GB")
+    return f"{entry['processor']}, {cores}, {memory}, {entry['system']}"
+
+
+def device(text: str) -> str:
+    """``CPU, 2 threads`` from what a run says of itself (``CPU, 2 thread(s)``); others, such as GPU, as they are."""
+    found = re.fullmatch(r"CPU, (\d+) thread\(s\)", text)
+    return ngettext("CPU, {n} thread", "CPU, {n} threads", int(found[1])) if found else text
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -929,7 +988,7 @@ def load_figures(study: Study, results: Results, folder: Path) -> dict[str, dict
         if id(entry) in embedded and entry.get("tiles"):
             shown["sprite"] = sprite(folder / f"{stem}.tiles.png", entry["tiles"])
         elif id(entry) in embedded:
-            shown["svg"] = inline_svg(folder / f"{stem}.svg", f"f{number}", entry["title"], description)
+            shown["svg"] = inline_svg(folder / f"{stem}.svg", f"f{number}", spoken_title(entry), description)
         if shown and entry.get("numbers"):
             shown["numbers"] = numbers_of(folder / f"{stem}.csv")
         figures[entry["dataset"]][entry["section"]].append(
@@ -956,17 +1015,33 @@ DATA_NUMBERS = ("class_distribution", "dimensions", "intensities")
 """Those of them that have their numbers in a CSV."""
 
 
+DATA_TITLES = {
+    "class_distribution": N_("class distribution"),
+    "samples": N_("samples"),
+    "dimensions": N_("dimensions"),
+    "intensities": N_("intensities"),
+    "mean_images": N_("mean images"),
+    "near_duplicates": N_("near duplicates"),
+}
+
+
+def spoken_title(entry: Mapping[str, Any]) -> str:
+    """A figure's title; explore's figures are known by their name."""
+    return _(DATA_TITLES[entry["title"]]) if entry["section"] == "data" else entry["title"]
+
+
 def alternative(entry: Mapping[str, Any], evidence: say.Evidence) -> str:
     """A figure's text for who cannot see it: its numbers where they are few, else what it shows."""
     dataset = entry["dataset"]
-    what = f"{entry['title'].replace('_', ' ')}, {dataset}"
+    what = f"{spoken_title(entry)}, {dataset}"
     if entry["section"] in ("overview", "costs") or entry["file"].endswith(("-seeds", "-costs")):
         rows = evidence.variants[evidence.variants["dataset"] == dataset]
         if entry["section"] == "question":
             question = evidence.plan.questions[entry["question"]]
             rows = rows[rows["variant"].isin([question.reference, *question.variants])]
         measures = [f"{row['label']} {mean_and_sd(row)} (n = {row['n_seeds']})" for row in rows.to_dict("records")]
-        return f"{what}. Test accuracy: {say.listing(measures, most=12)}."
+        accuracies = _("Test accuracy: {measures}.", measures=i18n.listing(measures, most=12))
+        return f"{what}. {accuracies}"
     if entry["section"] == "question":
         sentences = [row["sentence"] for row in evidence.contrasts(dataset, entry["question"])]
         return f"{what}. {' '.join(sentences[:6])}"
@@ -1037,6 +1112,7 @@ def environment(kind: str) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    made.globals |= {"_": _, "ngettext": ngettext, "pgettext": i18n.pgettext}
     made.globals["palette"] = {"light": COLOURS, "dark": ON_DARK}  # page.css is a template
     made.filters["fenced"] = fenced
     made.filters["tight"] = tight
@@ -1048,7 +1124,6 @@ def script_hash(script: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
-NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 MARKDOWN_SPECIAL = re.compile(r"[\\`*_\[\]<>|~#&$]")
 MARKDOWN_ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 LINE_START = re.compile(r"^(?:([-+=])(?=[\s=+-]|$)|(\d{1,9})([.)])(?=\s|$))")
@@ -1061,7 +1136,7 @@ def markdown_text(value: Any) -> Any:
     """
     if isinstance(value, Markup):
         return value
-    text = " ".join(str(value).split())
+    text = re.sub(rf"[^\S{NO_BREAK_SPACE}]+", " ", str(value)).strip()
     text = MARKDOWN_SPECIAL.sub(lambda match: MARKDOWN_ENTITIES.get(match[0], "\\" + match[0]), text)
     text = LINE_START.sub(lambda m: f"\\{m[1]}" if m[1] else f"{m[2]}\\{m[3]}", text)
     return Markup(text.replace("://", ":\\//").replace("www.", "www\\.").replace("@", "&#64;"))

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from convlab import i18n
+
 ROOT = Path(__file__).resolve().parent.parent
 
 PROJECT_FILES = ("Snakefile", "workflow", "scripts", "profiles", "envs", "report", "config.yaml")
@@ -63,6 +65,13 @@ def copy_project(folder: Path) -> Project:
         else:
             shutil.copy2(source, folder / name)
     return Project(folder)
+
+
+@pytest.fixture(autouse=True)
+def english():
+    """A script that a test calls may choose a language; the next test begins in English."""
+    yield
+    i18n.use(i18n.SOURCE)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from conftest import TINY
-from convlab import paper, probes, results, tables
+from convlab import paper, probes, results, sentences, tables
 from convlab.config import load_study
 from convlab.study import Study
 from test_interpretation import synthetic_runs
@@ -176,7 +176,7 @@ def test_every_table_is_printed_rounded_under_readable_headings():
     row = printed["comparisons"].cells.iloc[0]
     source = found["comparisons"].iloc[0]
     assert row["Diff. (pp)"] == f"{100 * source['difference']:+.2f}".replace("-", "−")
-    assert row["p"] == results.statistics.format_p(source["p_adjusted"]).removeprefix("p = ").removeprefix("p ")
+    assert row["p"] == sentences.format_p(source["p_adjusted"]).removeprefix("p = ").removeprefix("p ")
 
 
 def test_variants_that_only_a_probe_trains_are_left_to_the_probes_table():
@@ -219,8 +219,8 @@ def test_macros_say_what_the_tables_say():
     stem = "convlabDifferenceKernelCnnKernelSizeFivexFive"
     for suffix, column in {"": "difference", "Low": "ci_low", "High": "ci_high"}.items():
         assert values[stem + suffix] == f"{100 * row[column]:+.2f}"
-    assert values[f"{stem}P"] == results.statistics.format_p(row["p_value"])
-    assert values[f"{stem}PAdjusted"] == results.statistics.format_p(row["p_adjusted"])
+    assert values[f"{stem}P"] == sentences.format_p(row["p_value"])
+    assert values[f"{stem}PAdjusted"] == sentences.format_p(row["p_adjusted"])
     assert values[f"{stem}Verdict"] == row["verdict"]
     assert values["convlabDifferenceConvolutionCnnVerdict"] == "better"
     assert values["convlabSeeds"] == "3" and values["convlabTestImages"] == "10,000"

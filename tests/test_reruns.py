@@ -67,6 +67,21 @@ def test_an_edited_reason_rewrites_only_the_report(finished):
     assert finished.planned() == {"Write the report"}
 
 
+def test_another_language_draws_and_writes_again_and_trains_nothing(finished):
+    finished.configure(edited(report={"language": "es"}))
+    assert finished.planned() == {"Explore digits"} | END
+
+
+def test_all_else_about_the_report_rewrites_only_the_report(finished):
+    finished.configure(edited(report={"title": "A title", "author": "Somebody", "language": "en"}))
+    assert finished.planned() == {"Write the report"}
+
+
+def test_an_edited_translation_runs_nothing_in_english(finished):
+    append(finished, "report/locale/es/LC_MESSAGES/convlab.po", "\n# An edit.\n")
+    assert finished.planned() == set()
+
+
 def test_a_changed_model_trains_its_variants_only(finished):
     config = edited()
     config["models"]["dense"]["units"] = [9]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
 from convlab import statistics
+from convlab.sentences import format_p, sentence
 from convlab.statistics import (
     Contrast,
     adjust_family,
@@ -23,10 +24,8 @@ from convlab.statistics import (
     dunnett_p_value,
     factorial,
     false_discovery,
-    format_p,
     holm,
     mcnemar,
-    sentence,
     summarise,
     trend,
     verdict,

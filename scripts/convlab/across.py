@@ -1,16 +1,18 @@
 """Where an effect holds: a question's verdicts on several datasets, a sentence for each comparison."""
 
-from convlab.interpretation import Evidence, Statement, listing, missing, outcome, plural, points
+from convlab.i18n import N_, listing, ngettext
+from convlab.i18n import gettext as _
+from convlab.interpretation import Evidence, Statement, missing, outcome, points
 from convlab.plan import Question
 from convlab.results import contrast_labels
 
 WORDS = {
-    "better": "better on",
-    "worse": "worse on",
-    "equivalent": "equivalent on",
-    "inconclusive": "not settled on",
-    "smoke": "not tested on",
-    "missing": "without a value on",
+    "better": N_("better on {datasets}"),
+    "worse": N_("worse on {datasets}"),
+    "equivalent": N_("equivalent on {datasets}"),
+    "inconclusive": N_("not settled on {datasets}"),
+    "smoke": N_("not tested on {datasets}"),
+    "missing": N_("without a value on {datasets}"),
 }
 
 
@@ -35,20 +37,31 @@ def across_datasets(evidence: Evidence, question: Question, datasets: list[str])
         for kind, words in WORDS.items():
             where = [named[dataset] for dataset in datasets if outcomes[dataset] == kind]
             if where:
-                parts.append(f"{words} {listing(where)}")
-        text = f"{_reach(list(outcomes.values()))} {label} against {reference} is {'; '.join(parts)}."
+                parts.append(_(words, datasets=listing(where)))
+        where = _(
+            "{variant} against {reference} is {verdicts}.",
+            variant=label,
+            reference=reference,
+            verdicts="; ".join(parts),
+        )
+        text = f"{_reach(list(outcomes.values()))} {where}"
         found.append(Statement(text, measured))
     return found
 
 
 def _reach(outcomes: list[str]) -> str:
     """How far the verdicts agree, in a few words."""
-    count = plural(len(outcomes), "dataset")
+    n = len(outcomes)
     if {"better", "worse"} <= set(outcomes):
-        return "The datasets disagree."
+        return _("The datasets disagree.")
     if len(set(outcomes)) == 1 and outcomes[0] in ("better", "worse", "equivalent"):
-        return f"The same on all {count}."
+        return ngettext("The same on all {n} dataset.", "The same on all {n} datasets.", n)
     settled = max(("better", "worse", "equivalent"), key=outcomes.count)
     if outcomes.count(settled):
-        return f"Settled on {outcomes.count(settled)} of {count}, so it does not carry over to all of them."
-    return f"Settled on none of {count}."
+        return ngettext(
+            "Settled on {settled} of {n} dataset, so it does not carry over to all of them.",
+            "Settled on {settled} of {n} datasets, so it does not carry over to all of them.",
+            n,
+            settled=outcomes.count(settled),
+        )
+    return ngettext("Settled on none of {n} dataset.", "Settled on none of {n} datasets.", n)

@@ -7,13 +7,17 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from convlab import i18n
 from convlab.errors import UserError
 from convlab.explain import explain
 from convlab.study import KINDS, Study
 
 
-def load_study(config: Mapping[str, Any]) -> Study:
+def load_study(config: Mapping[str, Any], *, for_readers: bool = False) -> Study:
     """Check a config as Snakemake or YAML gives it, and expand it.
+
+    Args:
+        for_readers: say everything from now on in the report's language, the labels of the plan included.
 
     Raises:
         UserError: one sentence that names the key and what to do.
@@ -22,6 +26,8 @@ def load_study(config: Mapping[str, Any]) -> Study:
         study = Study.model_validate(dict(config))
     except ValidationError as error:
         raise UserError(explain(error)) from None
+    if for_readers:
+        i18n.use(study.report.language)
     study.plan  # noqa: B018  (expanding is what finds impossible variants)
     return study
 

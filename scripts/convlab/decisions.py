@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from convlab import statistics
+from convlab import sentences, statistics
 from convlab.claims import (
     FLIPPED,
     Link,
@@ -46,6 +46,8 @@ from convlab.claims import (
     unit,
 )
 from convlab.cost import Cost
+from convlab.i18n import N_, ngettext, number, with_unit
+from convlab.i18n import gettext as _
 from convlab.plan import PlannedClaim
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
@@ -155,8 +157,8 @@ def _find(link: Link, dataset: str, runs: pd.DataFrame, costs: Costs) -> Finding
     lacking = [quantity for quantity, values in columns.items() if values.empty]
     finding = Finding(relation, text, shown, None, bound, link.tolerance, "inconclusive", n_seeds=0)
     if lacking:
-        names = ", ".join(dict.fromkeys(f"{quantity.name} of {quantity.variant}" for quantity in lacking))
-        return replace(finding, problem=f"no finished run gives {names}")
+        wanted = dict.fromkeys(_("{quantity} of {variant}", quantity=q.name, variant=q.variant) for q in lacking)
+        return replace(finding, problem=_("no finished run gives {quantities}", quantities=", ".join(wanted)))
     table = pd.DataFrame(dict(enumerate(columns.values()))).sort_index()
     complete = table.dropna()
     place = {quantity: number for number, quantity in enumerate(columns)}
@@ -175,14 +177,13 @@ def _infer(finding: Finding, values: np.ndarray, n_runs: int, scale: float) -> F
     summary = statistics.summarise(values)
     finding = replace(finding, value=summary.mean, n_seeds=summary.n, n_missing=n_runs - summary.n)
     if summary.n == 0:
-        return replace(finding, problem="no seed gives a finite value")
+        return replace(finding, problem=_("no seed gives a finite value"))
     if summary.n < statistics.MIN_SEEDS:
-        return replace(
-            finding, problem=f"this is a smoke test, at least {statistics.MIN_SEEDS} seeds are needed to infer anything"
-        )
+        problem = _("this is a smoke test, at least {n} seeds are needed to infer anything", n=statistics.MIN_SEEDS)
+        return replace(finding, problem=problem)
     # A difference of equal values varies by rounding of what it was computed from.
     if not summary.sd or summary.sd <= statistics.NO_SPREAD * scale:
-        return replace(finding, problem="the runs do not vary, so their variance cannot be estimated")
+        return replace(finding, problem=_("the runs do not vary, so their variance cannot be estimated"))
     bound, df = float(_real(finding.bound)), summary.n - 1
 
     def above(limit: float) -> float:
@@ -301,54 +302,79 @@ def reason(decision: Decision, verdict: Verdict, p_adjusted: float | None) -> st
     p < .001, over the study p = .004): all of the interval is above 0."
     """
     finding, links = decision.finding, len(decision.claim.rule.links)
-    bound, asked = _bound_text(finding), _ASKED[finding.relation]
-    statement = finding.quantity
-    if links > 1:
-        which = {"supported": "the weakest", "contradicted": "one that fails", "inconclusive": "one that is open"}
-        statement = f"Of {links} comparisons {which[decision.verdict]}: {statement}"
-    if finding.value is not None:
-        statement += f" is {number_text(finding.value, finding.unit)}"
-    if finding.n_seeds is None:
-        if finding.verdict == "supported":
-            if finding.relation == "==":
-                return f"{statement}, exactly."
-            return f"{statement}, which is {asked} {bound}."
-        gap = constant_text(finding.value - finding.bound, "", signed=True)
-        return f"{statement}, not {asked} {bound} (difference {gap})."
+    statement = _exact_reason(finding) if finding.n_seeds is None else _measured_reason(decision, verdict, p_adjusted)
+    if links == 1:
+        return statement
+    which = {
+        "supported": N_("Of {n} comparisons the weakest: {statement}"),
+        "contradicted": N_("Of {n} comparisons one that fails: {statement}"),
+        "inconclusive": N_("Of {n} comparisons one that is open: {statement}"),
+    }
+    return _(which[decision.verdict], n=links, statement=statement)
 
+
+def _exact_reason(finding: Finding) -> str:
+    said = {"quantity": finding.quantity, "value": number_text(finding.value, finding.unit)}
+    asked = _(_ASKED[finding.relation], bound=_bound_text(finding))
+    if finding.verdict == "supported":
+        if finding.relation == "==":
+            return _("{quantity} is {value}, exactly.", **said)
+        return _("{quantity} is {value}, which is {asked}.", **said, asked=asked)
+    gap = constant_text(finding.value - finding.bound, "", signed=True)
+    return _("{quantity} is {value}, not {asked} (difference {gap}).", **said, asked=asked, gap=gap)
+
+
+def _measured_reason(decision: Decision, verdict: Verdict, p_adjusted: float | None) -> str:
+    finding, bound = decision.finding, _bound_text(decision.finding)
     details = []
     if finding.ci_low is not None:
-        details.append(f"95 % CI {interval_text(finding.ci_low, finding.ci_high, finding.unit)}")
+        limits = interval_text(finding.ci_low, finding.ci_high, finding.unit)
+        details.append(_("95 % CI {interval}", interval=limits))
     if finding.n_seeds:
-        details.append(f"n = {_seeds(finding.n_seeds)}")
+        details.append(ngettext("n = {n} seed", "n = {n} seeds", finding.n_seeds))
         if finding.n_missing:
-            details.append(f"{_seeds(finding.n_missing)} without a value left out")
+            details.append(
+                ngettext("{n} seed without a value left out", "{n} seeds without a value left out", finding.n_missing)
+            )
     if decision.p_value is not None:
-        p_text = f"one-sided {statistics.format_p(decision.p_value)}"
-        if p_adjusted is not None and statistics.format_p(p_adjusted) != statistics.format_p(decision.p_value):
-            p_text += f", over the study {statistics.format_p(p_adjusted)}"
+        p_text = _("one-sided {p}", p=sentences.format_p(decision.p_value))
+        if p_adjusted is not None and sentences.format_p(p_adjusted) != sentences.format_p(decision.p_value):
+            p_text = _("{p}, over the study {adjusted}", p=p_text, adjusted=sentences.format_p(p_adjusted))
         details.append(p_text)
-    if details:
-        statement += f" ({'; '.join(details)})"
     if finding.problem:
-        return f"{statement}: {finding.problem}."
-    if finding.verdict == "inconclusive":
-        where = f"the interval reaches across {'the edge of ' * (finding.relation == '~')}{bound}"
+        where = finding.problem
+    elif finding.verdict == "inconclusive":
+        across, edge = N_("the interval reaches across {bound}"), N_("the interval reaches across the edge of {bound}")
+        where = _(edge if finding.relation == "~" else across, bound=bound)
     elif finding.relation == "~":
-        where = f"all of the interval is {'within' if finding.verdict == 'supported' else 'outside'} {bound}"
+        within, outside = N_("all of the interval is within {bound}"), N_("all of the interval is outside {bound}")
+        where = _(within if finding.verdict == "supported" else outside, bound=bound)
     else:
         upward = (finding.relation in (">", ">=")) == (finding.verdict == "supported")
-        where = f"all of the interval is {'above' if upward else 'below'} {bound}"
-    if verdict != decision.verdict:
-        where += f", but p over the study does not reach {100 * LEVEL:g} %"
-    return f"{statement}: {where}."
+        above, below = N_("all of the interval is above {bound}"), N_("all of the interval is below {bound}")
+        where = _(above if upward else below, bound=bound)
+    if not finding.problem and verdict != decision.verdict:
+        level = number(100 * LEVEL, "g")
+        where = _("{where}, but p over the study does not reach {level} %", where=where, level=level)
+    if finding.value is None:
+        return _("{quantity}: {where}.", quantity=finding.quantity, where=where)
+    return _(
+        "{quantity} is {value} ({details}): {where}.",
+        quantity=finding.quantity,
+        value=number_text(finding.value, finding.unit),
+        details="; ".join(details),
+        where=where,
+    )
 
 
-_ASKED = {"<": "less than", "<=": "at most", "==": "exactly", ">=": "at least", ">": "more than", "~": "within"}
-
-
-def _seeds(n: int) -> str:
-    return f"{n} seed{'s' * (n != 1)}"
+_ASKED = {
+    "<": N_("less than {bound}"),
+    "<=": N_("at most {bound}"),
+    "==": N_("exactly {bound}"),
+    ">=": N_("at least {bound}"),
+    ">": N_("more than {bound}"),
+    "~": N_("within {bound}"),
+}
 
 
 def _bound_text(finding: Finding) -> str:
@@ -362,29 +388,33 @@ def _bound_text(finding: Finding) -> str:
 
 def number_text(value: Fraction | float, unit: str) -> str:
     """A measured value in its unit: ``90.78 %``, ``+2.78 pp``, ``12.30 s``, ``0.2848``; whole: ``220,234``."""
-    if isinstance(value, Fraction):
-        if value.denominator == 1 and not unit:
-            return constant_text(value, unit)
-        value = float(_real(value))
-    value, decimals = value * _scale(unit), 2 if unit else 4
-    if unit == "pp":
-        return f"{statistics.signed(value, decimals)} {unit}"
-    return f"{value:,.{decimals}f} {unit}".strip().replace("-", "−")
+    return with_unit(_figure(value, unit), unit) if unit or not _whole(value) else constant_text(value, unit)
+
+
+def _whole(value: Fraction | float) -> bool:
+    return isinstance(value, Fraction) and value.denominator == 1
+
+
+def _figure(value: Fraction | float, unit: str) -> str:
+    """A measured value in its unit, without naming it."""
+    value = float(_real(value) if isinstance(value, Fraction) else value) * _scale(unit)
+    decimals = 2 if unit else 4
+    return sentences.signed(value, decimals) if unit == "pp" else number(value, f",.{decimals}f")
 
 
 def constant_text(value: Fraction, unit: str, signed: bool | None = None) -> str:
     """A constant of a rule in a unit, no longer than it needs to be: ``90.78 %``, ``+0.5 pp``, ``220,234.5``."""
     value *= _scale(unit)
     whole = value.denominator == 1 and abs(value) < 10**15
-    text = f"{int(value):,}" if whole else f"{float(_real(value)):,.10g}"
+    text = number(int(value), ",") if whole else number(float(_real(value)), ",.10g")
     if value > 0 and (unit == "pp" if signed is None else signed):
         text = f"+{text}"
-    return f"{text} {unit}".strip().replace("-", "−")
+    return with_unit(text, unit)
 
 
 def interval_text(low: float, high: float, unit: str) -> str:
     """The limits of an interval, without their unit: ``+2.31 to +3.25``."""
-    return " to ".join(number_text(limit, unit).removesuffix(unit).strip() for limit in (low, high))
+    return _("{low} to {high}", low=_figure(low, unit), high=_figure(high, unit))
 
 
 def _scale(unit: str) -> int:

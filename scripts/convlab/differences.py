@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from convlab import statistics
+from convlab import sentences
 from convlab.states import State
 from convlab.wording import listing
 
@@ -415,4 +415,4 @@ def percent(value: float) -> str:
 
 
 def points(value: float, unit: str = " pp") -> str:
-    return MISSING if pd.isna(value) else f"{statistics.signed(100 * value, 2)}{unit}"
+    return MISSING if pd.isna(value) else f"{sentences.signed(100 * value, 2)}{unit}"

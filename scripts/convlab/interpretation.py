@@ -5,14 +5,16 @@ only a possible reason is marked as such (``Statement.kind``), so that the page 
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from convlab import statistics
+from convlab import i18n, sentences, statistics
+from convlab.i18n import N_, listing, ngettext, with_unit
+from convlab.i18n import gettext as _
 from convlab.plan import Plan, Question
 from convlab.specs import Conv, Dense
 
@@ -117,30 +119,35 @@ def missing(value: Any) -> bool:
 
 def percent(value: float | None, decimals: int = 2) -> str:
     """A fraction as a percentage: 0.9559 is ``95.59 %``."""
-    return MISSING if missing(value) else f"{number(100 * value, decimals)} %"
+    return MISSING if missing(value) else with_unit(number(100 * value, decimals), "%")
 
 
 def points(value: float | None, decimals: int = 2) -> str:
     """A difference of fractions with its sign: 0.0131 is ``+1.31 pp``."""
-    return MISSING if missing(value) else f"{statistics.signed(100 * value, decimals)} pp"
+    return MISSING if missing(value) else with_unit(sentences.signed(100 * value, decimals), "pp")
 
 
 def spread(value: float | None, decimals: int = 2) -> str:
     """A distance of fractions, without a sign: 0.0081 is ``0.81 pp``."""
-    return MISSING if missing(value) else f"{number(100 * abs(value), decimals)} pp"
+    return MISSING if missing(value) else with_unit(number(100 * abs(value), decimals), "pp")
+
+
+def region(rope: float) -> str:
+    """What counts as no difference in practice: 0.005 is ``± 0.5 pp``."""
+    return f"± {with_unit(i18n.number(100 * rope, 'g'), 'pp')}"
 
 
 def interval(low: float | None, high: float | None, signed: bool = True) -> str:
     """Limits of an interval: ``−0.87 to +3.50`` (points), or ``92.43 to 98.74`` (percent) without signs."""
     if missing(low) or missing(high):
         return MISSING
-    write = statistics.signed if signed else number
-    return f"{write(100 * low, 2)} to {write(100 * high, 2)}"
+    write = sentences.signed if signed else number
+    return _("{low} to {high}", low=write(100 * low, 2), high=write(100 * high, 2))
 
 
 def number(value: float | None, decimals: int = 4) -> str:
     """A number with thousands separators and a real minus sign."""
-    return MISSING if missing(value) else f"{value:,.{decimals}f}".replace("-", "−")
+    return MISSING if missing(value) else i18n.number(value, f",.{decimals}f")
 
 
 def count(value: float | None) -> str:
@@ -149,29 +156,16 @@ def count(value: float | None) -> str:
 
 
 def times(ratio: float) -> str:
-    """How many times as much, to three significant digits: ``1.92``, ``18.4``, ``184``."""
+    """How many times as much, to three significant digits: ``1.92 times``, ``18.4 times``, ``184 times``."""
     decimals = 2 if ratio < 10 else 1 if ratio < 100 else 0
-    return f"{number(ratio, decimals)} times"
-
-
-def plural(value: float, noun: str) -> str:
-    """``1 seed``, ``3 seeds``."""
-    ending = "" if value == 1 else "es" if noun.endswith("s") else "s"
-    return f"{count(value)} {noun}{ending}"
-
-
-def listing(names: Iterable[str], most: int = 8) -> str:
-    """``a, b and c``; a long list ends in how many more there are."""
-    names = list(names)
-    shown = names if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} more"]
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+    return _("{ratio} times", ratio=number(ratio, decimals))
 
 
 def at_least(value: float) -> str:
     """A detectable difference, rounded up so that "or more" stays true: 0.0291 is ``3.0 pp``."""
     value *= 100
     decimals = max(1, -math.floor(math.log10(value))) if value > 0 else 1
-    return f"{math.ceil(round(value * 10**decimals, 6)) / 10**decimals:.{decimals}f} pp"
+    return with_unit(number(math.ceil(round(value * 10**decimals, 6)) / 10**decimals, decimals), "pp")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -189,24 +183,29 @@ def outcome(row: Mapping[str, Any]) -> Outcome:
 
 def headline(row: Mapping[str, Any], variant: str, reference: str, rope: float) -> str:
     """A comparison in a few words, for who reads nothing else."""
-    return {
-        "better": f"{variant} is better than {reference}",
-        "worse": f"{variant} is worse than {reference}",
-        "equivalent": f"{variant} and {reference} are equal within ± {100 * rope:g} pp",
-        "inconclusive": f"Not settled: {variant} against {reference}",
-        "smoke": f"Nothing inferred: {variant} against {reference}",
-        "missing": f"{variant} and {reference} cannot be compared",
-    }[outcome(row)]
+    return _(
+        {
+            "better": N_("{variant} is better than {reference}"),
+            "worse": N_("{variant} is worse than {reference}"),
+            "equivalent": N_("{variant} and {reference} are equal within {region}"),
+            "inconclusive": N_("Not settled: {variant} against {reference}"),
+            "smoke": N_("Nothing inferred: {variant} against {reference}"),
+            "missing": N_("{variant} and {reference} cannot be compared"),
+        }[outcome(row)],
+        variant=variant,
+        reference=reference,
+        region=region(rope),
+    )
 
 
 def contrast_text(row: Mapping[str, Any], seeds: str) -> str:
     """The numbers of a comparison: ``+1.31 pp (95 % CI −0.87 to +3.50; n = 3 seeds each; p over the study = .34)``."""
     parts = []
     if not missing(row["ci_low"]):
-        parts.append(f"95 % CI {interval(row['ci_low'], row['ci_high'])}")
+        parts.append(_("95 % CI {interval}", interval=interval(row["ci_low"], row["ci_high"])))
     parts.append(seeds)
     if not missing(row["p_adjusted"]):
-        parts.append(f"{statistics.format_p(row['p_adjusted'])} over the study")
+        parts.append(_("{p} over the study", p=sentences.format_p(row["p_adjusted"])))
     return f"{points(row['difference'])} ({'; '.join(parts)})"
 
 
@@ -219,24 +218,26 @@ def quoted(row: Mapping[str, Any]) -> dict[str, float]:
 def open_text(row: Mapping[str, Any]) -> str:
     """Why a comparison is not settled, and what its design could have seen."""
     if missing(row["ci_low"]):
-        return "the runs do not vary, so nothing can be inferred from them"
+        return _("the runs do not vary, so nothing can be inferred from them")
     if row["ci_low"] > 0 or row["ci_high"] < 0:
-        reason = "the interval excludes 0, but either p over the study does not reach 5 % or the estimate is tiny"
+        reasons = [_("the interval excludes 0, but either p over the study does not reach 5 % or the estimate is tiny")]
     else:
-        reason = "the interval leaves room for either to be ahead"
+        reasons = [_("the interval leaves room for either to be ahead")]
     if not missing(row["detectable"]):
-        reason += f"; this design could detect {at_least(row['detectable'])} or more"
+        reasons.append(_("this design could detect {detectable} or more", detectable=at_least(row["detectable"])))
     if missing(row["seeds_to_settle"]):
-        reason += f"; more than {statistics.MAX_SEEDS} seeds each would be needed to settle it"
+        reasons.append(_("more than {n} seeds each would be needed to settle it", n=statistics.MAX_SEEDS))
     elif row["seeds_to_settle"] > row["n_seeds"]:
-        reason += f"; about {count(row['seeds_to_settle'])} seeds each would settle it"
-    return reason
+        reasons.append(_("about {n} seeds each would settle it", n=count(row["seeds_to_settle"])))
+    return "; ".join(reasons)
 
 
 def seeds_text(evidence: Evidence, dataset: str, variant: str, reference: str) -> str:
     """How many runs stand behind a comparison."""
     first, second = (int(evidence.variant(dataset, name)["n_seeds"]) for name in (variant, reference))
-    return f"n = {plural(first, 'seed')} each" if first == second else f"n = {first} and {second} seeds"
+    if first == second:
+        return ngettext("n = {n} seed each", "n = {n} seeds each", first)
+    return _("n = {first} and {second} seeds", first=first, second=second)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -277,9 +278,17 @@ def claims_count(evidence: Evidence) -> Statement | None:
     verdicts = ("supported", "contradicted", "inconclusive")
     counts = {verdict: int((claims["verdict"] == verdict).sum()) for verdict in verdicts}
     total = len(claims)
-    several = "" if claims["claim"].nunique() == total else ", each dataset counted"
-    parts = listing(f"{n} {'is' if n == 1 else 'are'} {verdict}" for verdict, n in counts.items() if n)
-    return Statement(f"Of {plural(total, 'claim')}{several}, {parts}.", {**counts, "claims": total})
+    sayings = {
+        "supported": lambda n: ngettext("{n} is supported", "{n} are supported", n),
+        "contradicted": lambda n: ngettext("{n} is contradicted", "{n} are contradicted", n),
+        "inconclusive": lambda n: ngettext("{n} is inconclusive", "{n} are inconclusive", n),
+    }
+    parts = listing(sayings[verdict](n) for verdict, n in counts.items() if n)
+    if claims["claim"].nunique() == total:
+        text = ngettext("Of {n} claim, {parts}.", "Of {n} claims, {parts}.", total, parts=parts)
+    else:
+        text = _("Of {n} claims, each dataset counted, {parts}.", n=count(total), parts=parts)
+    return Statement(text, {**counts, "claims": total})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -336,48 +345,64 @@ def baseline(evidence: Evidence, dataset: str) -> Finding:
 
 def _duel(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
     conv, dense, row = evidence.label(duel.conv), evidence.label(duel.dense), duel.row
+    said = {"conv": conv, "dense": dense}
     if duel.outcome == "missing":
-        return [Statement(f"{conv} and {dense} cannot be compared: one of them has no finished run.")]
-    text = contrast_text(row, seeds_text(evidence, dataset, duel.conv, duel.dense))
-    rope = f"± {100 * evidence.rope:g} pp"
+        return [Statement(_("{conv} and {dense} cannot be compared: one of them has no finished run.", **said))]
+    said["difference"] = contrast_text(row, seeds_text(evidence, dataset, duel.conv, duel.dense))
+    said["region"] = region(evidence.rope)
     numbers = quoted(row)
     if duel.outcome == "smoke":
-        main = f"Nothing is inferred about {conv} against {dense}: the observed difference is {text}, a smoke test."
+        main = _(
+            "Nothing is inferred about {conv} against {dense}: the observed difference is {difference}, a smoke test.",
+            **said,
+        )
         return [Statement(main, numbers)]
-    if duel.outcome == "better":
-        main = f"Yes: {conv} beat {dense}. Its test accuracy differs by {text}. "
-        if row["ci_low"] > evidence.rope:
-            main += f"Even the low end of the interval lies beyond the {rope} that count as none in practice."
-        else:
-            main += (
-                f"The interval excludes 0, but its low end is within {rope}: "
-                "that there is an advantage is sure, that it matters in practice is not."
-            )
+    if duel.outcome == "better" and row["ci_low"] > evidence.rope:
+        main = _(
+            "Yes: {conv} beat {dense}. Its test accuracy differs by {difference}. "
+            "Even the low end of the interval lies beyond the {region} that count as none in practice.",
+            **said,
+        )
+    elif duel.outcome == "better":
+        main = _(
+            "Yes: {conv} beat {dense}. Its test accuracy differs by {difference}. "
+            "The interval excludes 0, but its low end is within {region}: "
+            "that there is an advantage is sure, that it matters in practice is not.",
+            **said,
+        )
     elif duel.outcome == "worse":
-        main = f"No: {conv} did worse than {dense}. Its test accuracy differs by {text}."
+        main = _("No: {conv} did worse than {dense}. Its test accuracy differs by {difference}.", **said)
     elif duel.outcome == "equivalent":
-        main = (
-            f"No, and it did not lose either: {conv} and {dense} are equivalent within {rope} of test accuracy. "
-            f"The difference is {text}."
+        main = _(
+            "No, and it did not lose either: {conv} and {dense} are equivalent within {region} of test accuracy. "
+            "The difference is {difference}.",
+            **said,
         )
     else:
-        main = (
-            f"Not settled: whether {conv} beats {dense} cannot be told from this study. "
-            f"The observed difference is {text}; {open_text(row)}."
+        main = _(
+            "Not settled: whether {conv} beats {dense} cannot be told from this study. "
+            "The observed difference is {difference}; {reasons}.",
+            **said,
+            reasons=open_text(row),
         )
     statements = [Statement(main, numbers), *costs(evidence, dataset, duel.conv, duel.dense)]
     ratio = _parameters(evidence, dataset, duel.conv) / _parameters(evidence, dataset, duel.dense)
     if not 1 / ALIKE <= ratio <= ALIKE:
         statements.append(
             Statement(
-                "The two differ in size as well, so this compares these two models and not convolution alone.",
+                _("The two differ in size as well, so this compares these two models and not convolution alone."),
                 {"parameters_ratio": ratio},
             )
         )
     if duel.outcome == "equivalent":
         cheaper = min((duel.conv, duel.dense), key=lambda name: evidence.variant(dataset, name)["macs"])
         statements.append(
-            Statement(f"Of two that are equally accurate the cheaper one is {evidence.label(cheaper)} (fewer MACs).")
+            Statement(
+                _(
+                    "Of two that are equally accurate the cheaper one is {cheaper} (fewer MACs).",
+                    cheaper=evidence.label(cheaper),
+                )
+            )
         )
     if duel.outcome == "worse":
         statements += _why_convolution_may_lose(evidence, dataset, duel)
@@ -393,8 +418,15 @@ def _why_convolution_may_lose(evidence: Evidence, dataset: str, duel: Duel) -> l
     if seeds and falling > seeds / 2:
         reasons.append(
             Statement(
-                f"{conv} may have been trained too briefly: its validation loss was lowest at the last epoch in "
-                f"{falling} of {plural(seeds, 'seed')}.",
+                ngettext(
+                    "{conv} may have been trained too briefly: its validation loss was lowest at the last epoch in "
+                    "{falling} of {n} seed.",
+                    "{conv} may have been trained too briefly: its validation loss was lowest at the last epoch in "
+                    "{falling} of {n} seeds.",
+                    seeds,
+                    conv=conv,
+                    falling=falling,
+                ),
                 {"falling": falling, "seeds": seeds},
                 "conjecture",
             )
@@ -403,8 +435,14 @@ def _why_convolution_may_lose(evidence: Evidence, dataset: str, duel: Duel) -> l
     if gaps[duel.conv] > max(CLOSE, gaps[duel.dense] + CLOSE):
         reasons.append(
             Statement(
-                f"{conv} may overfit more: its training accuracy exceeds its validation accuracy by "
-                f"{points(gaps[duel.conv])}, that of {dense} by {points(gaps[duel.dense])}.",
+                _(
+                    "{conv} may overfit more: its training accuracy exceeds its validation accuracy by {gap}, that of "
+                    "{dense} by {other}.",
+                    conv=conv,
+                    dense=dense,
+                    gap=points(gaps[duel.conv]),
+                    other=points(gaps[duel.dense]),
+                ),
                 {"gap_conv": gaps[duel.conv], "gap_dense": gaps[duel.dense]},
                 "conjecture",
             )
@@ -413,15 +451,23 @@ def _why_convolution_may_lose(evidence: Evidence, dataset: str, duel: Duel) -> l
     if sizes[0] * ALIKE < sizes[1]:
         reasons.append(
             Statement(
-                f"{conv} may be too small: it has {count(sizes[0])} parameters, {dense} {count(sizes[1])}.",
+                _(
+                    "{conv} may be too small: it has {parameters} parameters, {dense} {others}.",
+                    conv=conv,
+                    dense=dense,
+                    parameters=count(sizes[0]),
+                    others=count(sizes[1]),
+                ),
                 {"parameters_conv": sizes[0], "parameters_dense": sizes[1]},
                 "conjecture",
             )
         )
     reasons.append(
         Statement(
-            "Where images are aligned and the place of a pixel carries meaning, a dense network can learn weights for "
-            "each place, which shared weights rule out. This study does not test whether that is so here.",
+            _(
+                "Where images are aligned and the place of a pixel carries meaning, a dense network can learn weights "
+                "for each place, which shared weights rule out. This study does not test whether that is so here."
+            ),
             kind="conjecture",
         )
     )
@@ -435,24 +481,33 @@ def _no_duel(evidence: Evidence, dataset: str) -> list[Statement]:
         "conv": [n for n in names if evidence.is_conv(n)],
         "dense": [n for n in names if not evidence.is_conv(n)],
     }
-    for family, other in (("conv", "dense"), ("dense", "convolutional")):
+    lacking = {
+        "conv": N_(
+            "This study trains no dense model, so it says nothing about whether convolution beats a dense network."
+        ),
+        "dense": N_(
+            "This study trains no convolutional model, so it says nothing about whether convolution beats a dense "
+            "network."
+        ),
+    }
+    for family, message in lacking.items():
         if len(families[family]) == len(names):
-            return [
-                Statement(
-                    f"This study trains no {other} model, so it says nothing about whether convolution beats a "
-                    "dense network."
-                )
-            ]
+            return [Statement(_(message))]
     best = [max((evidence.variant(dataset, n) for n in group), key=_accuracy) for group in families.values()]
     means = [row["test_accuracy_mean"] for row in best]
     if any(missing(mean) for mean in means):
-        return [Statement("No comparison of a convolutional with a dense model has finished runs on both sides.")]
+        return [Statement(_("No comparison of a convolutional with a dense model has finished runs on both sides."))]
     return [
         Statement(
-            "This study trains both families but compares no convolutional with a dense model: nothing is inferred. "
-            f"Described only: the highest mean test accuracy of a convolutional model is {percent(means[0])} "
-            f"({best[0]['label']}), of a dense model {percent(means[1])} ({best[1]['label']}). "
-            "A comparison in the config would test it.",
+            _(
+                "This study trains both families but compares no convolutional with a dense model: nothing is "
+                "inferred. Described only: the highest mean test accuracy of a convolutional model is {conv_accuracy} "
+                "({conv}), of a dense model {dense_accuracy} ({dense}). A comparison in the config would test it.",
+                conv_accuracy=percent(means[0]),
+                conv=best[0]["label"],
+                dense_accuracy=percent(means[1]),
+                dense=best[1]["label"],
+            ),
             {"conv": means[0], "dense": means[1]},
         )
     ]
@@ -462,23 +517,46 @@ def costs(evidence: Evidence, dataset: str, variant: str, reference: str) -> lis
     """What a variant costs beside its reference; a cost that is the same is said to be."""
     rows = [evidence.variant(dataset, name) for name in (variant, reference)]
     parts, numbers = [], {}
-    for column, unit, decimals in (("parameters", "parameters", 0), ("macs", "MACs per image", 0)):
+    for column in ("parameters", "macs"):
         values = [row[column] for row in rows]
         numbers |= {f"{column}_variant": values[0], f"{column}_reference": values[1]}
+        same, other = COSTS[column]
         if values[0] == values[1]:
-            parts.append(f"the same {unit} ({number(values[0], decimals)})")
+            parts.append(_(same, value=count(values[0])))
         else:
             ratio = times(values[0] / values[1])
-            parts.append(f"{number(values[0], decimals)} {unit} against {number(values[1], decimals)} ({ratio})")
+            parts.append(_(other, variant=count(values[0]), reference=count(values[1]), ratio=ratio))
     seconds = [row["seconds_per_epoch"] for row in rows]
     if not any(missing(value) or value <= 0 for value in seconds):
         numbers |= {"seconds_variant": seconds[0], "seconds_reference": seconds[1]}
         parts.append(
-            f"{number(seconds[0], 2)} s per epoch against {number(seconds[1], 2)} "
-            f"({times(seconds[0] / seconds[1])}, on this machine)"
+            _(
+                "{variant} s per epoch against {reference} ({ratio}, on this machine)",
+                variant=number(seconds[0], 2),
+                reference=number(seconds[1], 2),
+                ratio=times(seconds[0] / seconds[1]),
+            )
         )
-    text = f"The cost of {evidence.label(variant)} beside {evidence.label(reference)}: {'; '.join(parts)}."
+    text = _(
+        "The cost of {variant} beside {reference}: {costs}.",
+        variant=evidence.label(variant),
+        reference=evidence.label(reference),
+        costs="; ".join(parts),
+    )
     return [Statement(text, numbers)]
+
+
+COSTS = {
+    "parameters": (
+        N_("the same parameters ({value})"),
+        N_("{variant} parameters against {reference} ({ratio})"),
+    ),
+    "macs": (
+        N_("the same MACs per image ({value})"),
+        N_("{variant} MACs per image against {reference} ({ratio})"),
+    ),
+}
+"""How a cost reads that is the same for both sides, and one that differs."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -491,7 +569,7 @@ def factor(evidence: Evidence, dataset: str, question: Question) -> Finding:
     rows = {name: evidence.variant(dataset, name) for name in levels}
     means = {name: row["test_accuracy_mean"] for name, row in rows.items() if not missing(row["test_accuracy_mean"])}
     if not means:
-        return Finding("factor", (Statement("No level has a finished run, so nothing is known."),), question.name)
+        return Finding("factor", (Statement(_("No level has a finished run, so nothing is known.")),), question.name)
     top = max(means.values())
     best = [name for name in means if math.isclose(means[name], top, rel_tol=0, abs_tol=1e-12)]
     statements = [_best_level(question, levels, means, best)]
@@ -509,20 +587,45 @@ def factor(evidence: Evidence, dataset: str, question: Question) -> Finding:
 def _best_level(
     question: Question, levels: Mapping[str, str], means: Mapping[str, float], best: Sequence[str]
 ) -> Statement:
-    factor_name = (question.factor or "").replace("_", " ")
-    names = listing(levels[name] for name in best)
-    text = (
-        f"Of {len(levels)} levels of {factor_name}, {names} {'has' if len(best) == 1 else 'share'} the highest "
-        f"mean test accuracy, {percent(means[best[0]])}"
-    )
+    said = {
+        "factor": question.subject,
+        "levels": listing(levels[name] for name in best),
+        "accuracy": percent(means[best[0]]),
+        "reference": levels[question.reference],
+    }
     numbers = {"best": means[best[0]]}
     if question.reference in best:
-        text += "; that is the reference level." if len(best) == 1 else "; the reference level is among them."
+        text = ngettext(
+            "Of {all} levels of {factor}, {levels} has the highest mean test accuracy, {accuracy}; that is the "
+            "reference level.",
+            "Of {all} levels of {factor}, {levels} share the highest mean test accuracy, {accuracy}; the reference "
+            "level is among them.",
+            len(best),
+            all=len(levels),
+            **said,
+        )
     elif question.reference in means:
         numbers["reference"] = means[question.reference]
-        text += f"; the reference {levels[question.reference]} has {percent(means[question.reference])}."
+        text = ngettext(
+            "Of {all} levels of {factor}, {levels} has the highest mean test accuracy, {accuracy}; the reference "
+            "{reference} has {reference_accuracy}.",
+            "Of {all} levels of {factor}, {levels} share the highest mean test accuracy, {accuracy}; the reference "
+            "{reference} has {reference_accuracy}.",
+            len(best),
+            all=len(levels),
+            **said,
+            reference_accuracy=percent(means[question.reference]),
+        )
     else:
-        text += f"; the reference {levels[question.reference]} has no finished run."
+        text = ngettext(
+            "Of {all} levels of {factor}, {levels} has the highest mean test accuracy, {accuracy}; the reference "
+            "{reference} has no finished run.",
+            "Of {all} levels of {factor}, {levels} share the highest mean test accuracy, {accuracy}; the reference "
+            "{reference} has no finished run.",
+            len(best),
+            all=len(levels),
+            **said,
+        )
     return Statement(text, numbers)
 
 
@@ -532,7 +635,6 @@ def _decision(evidence: Evidence, dataset: str, question: Question, levels: Mapp
     for row in evidence.contrasts(dataset, question.name):
         groups.setdefault(outcome(row), []).append(row)
     reference = levels[question.reference]
-    rope = f"± {100 * evidence.rope:g} pp"
 
     def named(kind: str) -> str:
         return listing(f"{levels[row['variant']]} ({points(row['difference'])})" for row in groups[kind])
@@ -543,65 +645,95 @@ def _decision(evidence: Evidence, dataset: str, question: Question, levels: Mapp
     statements = []
     settled = set(groups) & {"better", "worse", "equivalent"}
     if "better" in groups:
-        statements.append(
-            Statement(f"It pays in test accuracy: better than {reference} {_is(groups['better'])} {named('better')}.",
-                      numbers("better"))
-        )  # fmt: skip
+        text = ngettext(
+            "It pays in test accuracy: better than {reference} is {levels}.",
+            "It pays in test accuracy: better than {reference} are {levels}.",
+            len(groups["better"]),
+            reference=reference,
+            levels=named("better"),
+        )
+        statements.append(Statement(text, numbers("better")))
     elif settled and set(groups) <= {"worse", "equivalent"}:
-        statements.append(Statement(f"It does not pay in test accuracy: no level is better than {reference}."))
+        text = _("It does not pay in test accuracy: no level is better than {reference}.", reference=reference)
+        statements.append(Statement(text))
     if "worse" in groups:
-        statements.append(
-            Statement(f"Worse than {reference} {_is(groups['worse'])} {named('worse')}.", numbers("worse"))
+        text = ngettext(
+            "Worse than {reference} is {levels}.",
+            "Worse than {reference} are {levels}.",
+            len(groups["worse"]),
+            reference=reference,
+            levels=named("worse"),
         )
+        statements.append(Statement(text, numbers("worse")))
     if "equivalent" in groups:
-        statements.append(
-            Statement(
-                f"Equal to {reference} within {rope} {_is(groups['equivalent'])} {named('equivalent')}: "
-                "there the cheaper level is enough.",
-                numbers("equivalent"),
-            )
+        text = ngettext(
+            "Equal to {reference} within {region} is {levels}: there the cheaper level is enough.",
+            "Equal to {reference} within {region} are {levels}: there the cheaper level is enough.",
+            len(groups["equivalent"]),
+            reference=reference,
+            region=region(evidence.rope),
+            levels=named("equivalent"),
         )
+        statements.append(Statement(text, numbers("equivalent")))
     if "inconclusive" in groups:
         first = max(groups["inconclusive"], key=lambda row: abs(row["difference"]))
         seeds = seeds_text(evidence, dataset, first["variant"], question.reference)
-        text = f"Not settled against {reference}: {levels[first['variant']]}, {contrast_text(first, seeds)}; "
-        text += f"{open_text(first)}."
+        said = {
+            "reference": reference,
+            "level": levels[first["variant"]],
+            "difference": contrast_text(first, seeds),
+            "reasons": open_text(first),
+        }
         if len(groups["inconclusive"]) > 1:
-            text += f" It has the largest difference of those that are not settled: {named('inconclusive')}."
+            text = _(
+                "Not settled against {reference}: {level}, {difference}; {reasons}. "
+                "It has the largest difference of those that are not settled: {levels}.",
+                **said,
+                levels=named("inconclusive"),
+            )
+        else:
+            text = _("Not settled against {reference}: {level}, {difference}; {reasons}.", **said)
         statements.append(Statement(text, numbers("inconclusive") | quoted(first)))
     if "smoke" in groups:
-        seeds = int(min(row["n_seeds"] for row in groups["smoke"]))
-        statements.append(
-            Statement(
-                f"Nothing is inferred: with n = {seeds} this is a smoke test. Observed against {reference}: "
-                f"{named('smoke')}.",
-                numbers("smoke"),
-            )
+        text = _(
+            "Nothing is inferred: with n = {n} this is a smoke test. Observed against {reference}: {levels}.",
+            n=int(min(row["n_seeds"] for row in groups["smoke"])),
+            reference=reference,
+            levels=named("smoke"),
         )
+        statements.append(Statement(text, numbers("smoke")))
     if "missing" in groups:
         names = listing(levels[row["variant"]] for row in groups["missing"])
-        statements.append(Statement(f"{names} cannot be compared with {reference}: a side has no finished run."))
+        statements.append(
+            Statement(
+                _("{levels} cannot be compared with {reference}: a side has no finished run.",
+                  levels=names, reference=reference)
+            )
+        )  # fmt: skip
     return statements
-
-
-def _is(rows: Sequence[Any]) -> str:
-    return "is" if len(rows) == 1 else "are"
 
 
 def _moves_along(question: Question, rows: Mapping[str, Mapping[str, Any]]) -> list[Statement]:
     """What else differs between the levels, which the factor's effect cannot be told from."""
-    titles = {"parameters": "parameters", "macs": "MACs per image", "receptive_field": "pixels of receptive field"}
+    ranges = {
+        "parameters": N_("{low} to {high} parameters"),
+        "macs": N_("{low} to {high} MACs per image"),
+        "receptive_field": N_("{low} to {high} pixels of receptive field"),
+    }
     parts, numbers = [], {}
-    for column, title in titles.items():
+    for column, message in ranges.items():
         values = [row[column] for row in rows.values()]
         low, high = min(values), max(values)
         if low != high:
-            parts.append(f"{count(low)} to {count(high)} {title}")
+            parts.append(_(message, low=count(low), high=count(high)))
             numbers |= {f"{column}_low": low, f"{column}_high": high}
     if not parts:
         return []
-    name = (question.factor or "").replace("_", " ")
-    text = f"What changes along with {name}, and is not told apart from it here: {listing(parts)}."
+    text = _(
+        "What changes along with {factor}, and is not told apart from it here: {changes}.",
+        factor=question.subject,
+        changes=listing(parts),
+    )
     return [Statement(text, numbers)]
 
 
@@ -618,44 +750,64 @@ def noise(evidence: Evidence, dataset: str) -> Finding:
     statements = []
     if repeated.empty:
         statements.append(
-            Statement("No variant has two finished runs, so how far seeds scatter is not known from this study.")
+            Statement(_("No variant has two finished runs, so how far seeds scatter is not known from this study."))
         )
     else:
         freedom = repeated["n_seeds"] - 1
         pooled = float(np.sqrt((freedom * repeated["test_accuracy_sd"] ** 2).sum() / freedom.sum()))
-        text = f"From seed to seed a variant's test accuracy has an SD of {spread(pooled)}, pooled over " + plural(
-            len(repeated), "variant"
-        )
-        numbers = {"sd": pooled}
+        said, numbers = {"sd": spread(pooled)}, {"sd": pooled}
         if len(means) > 1:
             reach = float(means.max() - means.min())
-            numbers["range"] = reach
-            text += f"; the means of all variants lie {spread(reach)} apart from lowest to highest"
             ordered = rows.dropna(subset="test_accuracy_mean").sort_values("test_accuracy_mean", ascending=False)
             first, second = ordered.iloc[0], ordered.iloc[1]
             lead = float(first["test_accuracy_mean"] - second["test_accuracy_mean"])
             error = pooled * math.sqrt(1 / first["n_seeds"] + 1 / second["n_seeds"])
-            numbers |= {"lead": lead, "se": error}
-            text += (
-                f". {first['label']} leads {second['label']} by {spread(lead)}, "
-                f"beside a standard error of {spread(error)}: "
-                + (
-                    "the order of these two could turn with other seeds"
-                    if lead < 2 * error
-                    else "more than twice what seeds alone move it"
-                )
+            numbers |= {"range": reach, "lead": lead, "se": error}
+            scatter = ngettext(
+                "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variant; the means of "
+                "all variants lie {range} apart from lowest to highest.",
+                "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variants; the means of "
+                "all variants lie {range} apart from lowest to highest.",
+                len(repeated),
+                **said,
+                range=spread(reach),
             )
-        statements.append(Statement(text + ".", numbers))
+            turns = N_(
+                "{first} leads {second} by {lead}, beside a standard error of {error}: the order of these two could "
+                "turn with other seeds."
+            )
+            stays = N_(
+                "{first} leads {second} by {lead}, beside a standard error of {error}: more than twice what seeds "
+                "alone move it."
+            )
+            leads = _(
+                turns if lead < 2 * error else stays,
+                first=first["label"],
+                second=second["label"],
+                lead=spread(lead),
+                error=spread(error),
+            )
+            text = f"{scatter} {leads}"
+        else:
+            text = ngettext(
+                "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variant.",
+                "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variants.",
+                len(repeated),
+                **said,
+            )
+        statements.append(Statement(text, numbers))
     if len(means):
         accuracy = float(means.max())
         error = math.sqrt(accuracy * (1 - accuracy) / images)
-        statements.append(
-            Statement(
-                f"Another test set of {plural(images, 'image')} would move the accuracy of the best variant by a "
-                f"standard error of {spread(error)} (binomial); the intervals here are over seeds and leave that out.",
-                {"se": error, "test_images": images},
-            )
+        text = ngettext(
+            "Another test set of {n} image would move the accuracy of the best variant by a standard error of {error} "
+            "(binomial); the intervals here are over seeds and leave that out.",
+            "Another test set of {n} images would move the accuracy of the best variant by a standard error of {error} "
+            "(binomial); the intervals here are over seeds and leave that out.",
+            images,
+            error=spread(error),
         )
+        statements.append(Statement(text, {"se": error, "test_images": images}))
     return Finding("noise", tuple(statements))
 
 
@@ -718,8 +870,10 @@ def fit(evidence: Evidence, dataset: str) -> Finding:
     if statements:
         statements.append(
             Statement(
-                "Training accuracy is Keras' running mean over an epoch, with dropout active, while the weights still "
-                "improve: it understates what the kept weights reach, so a small or negative gap says little.",
+                _(
+                    "Training accuracy is Keras' running mean over an epoch, with dropout active, while the weights "
+                    "still improve: it understates what the kept weights reach, so a small or negative gap says little."
+                ),
                 kind="note",
             )
         )
@@ -731,34 +885,71 @@ def _fit(label: str, fits: pd.DataFrame) -> Statement:
     images = int(fits["validation_images"].min())
     error = math.sqrt(max(validation * (1 - validation), 0) / max(images, 1))
     band = max(CLOSE, 2 * error)
-    text = (
-        f"{label}: at the kept epoch training accuracy is {percent(train)}, validation accuracy "
-        f"{percent(validation)}, a gap of {points(gap)} (seeds {interval(fits['gap'].min(), fits['gap'].max())}). "
-    )
+    texts = [
+        _(
+            "{label}: at the kept epoch training accuracy is {train}, validation accuracy {validation}, a gap of {gap} "
+            "(seeds {range}).",
+            label=label,
+            train=percent(train),
+            validation=percent(validation),
+            gap=points(gap),
+            range=interval(fits["gap"].min(), fits["gap"].max()),
+        )
+    ]
+    said = {"band": f"± {with_unit(number(100 * band, 1), 'pp')}"}
     if gap > band:
-        text += f"It overfits: the gap is larger than the ± {number(100 * band, 1)} pp"
+        texts.append(
+            ngettext(
+                "It overfits: the gap is larger than the {band} that {n} validation image leave open.",
+                "It overfits: the gap is larger than the {band} that {n} validation images leave open.",
+                images,
+                **said,
+            )
+        )
     elif gap < -band:
-        text += f"Validation is ahead of training by more than the ± {number(100 * band, 1)} pp"
+        texts.append(
+            ngettext(
+                "Validation is ahead of training by more than the {band} that {n} validation image leave open.",
+                "Validation is ahead of training by more than the {band} that {n} validation images leave open.",
+                images,
+                **said,
+            )
+        )
     else:
-        text += f"No overfitting shows: the gap is within the ± {number(100 * band, 1)} pp"
-    text += f" that {plural(images, 'validation image')} leave open."
+        texts.append(
+            ngettext(
+                "No overfitting shows: the gap is within the {band} that {n} validation image leave open.",
+                "No overfitting shows: the gap is within the {band} that {n} validation images leave open.",
+                images,
+                **said,
+            )
+        )
     numbers = {"gap": gap, "train": train, "validation": validation, "band": band, "validation_images": images}
     falling, runs = _still_falling(fits), len(fits)
     rises = (fits["last_val_loss"] / fits["lowest_val_loss"] - 1).where(fits["lowest_val_loss"] > 0)
     risen = int((rises > RISE).sum())
     if falling > runs / 2:
-        text += (
-            f" Validation loss was lowest at the last epoch in {falling} of {plural(runs, 'seed')}: "
-            "it was still learning, and more epochs may make it better."
+        texts.append(
+            ngettext(
+                "Validation loss was lowest at the last epoch in {falling} of {n} seed: it was still learning, and "
+                "more epochs may make it better.",
+                "Validation loss was lowest at the last epoch in {falling} of {n} seeds: it was still learning, and "
+                "more epochs may make it better.",
+                runs,
+                falling=falling,
+            )
         )
         numbers |= {"falling": falling}
     elif risen > runs / 2:
-        text += (
-            f" After its lowest point validation loss rose by {percent(rises.mean(), 0)} on average: "
-            "training longer would not help as it is."
+        texts.append(
+            _(
+                "After its lowest point validation loss rose by {rise} on average: training longer would not help as "
+                "it is.",
+                rise=percent(rises.mean(), 0),
+            )
         )
         numbers |= {"rise": rises.mean()}
-    return Statement(text, numbers)
+    return Statement(" ".join(texts), numbers)
 
 
 def errors(evidence: Evidence, dataset: str) -> Finding:
@@ -770,9 +961,11 @@ def errors(evidence: Evidence, dataset: str) -> Finding:
         statements.append(found)
     if statements:
         statements.append(
-            Statement("Classes were looked at after the fact: these are descriptions, no test stands behind them.",
-                      kind="note")
-        )  # fmt: skip
+            Statement(
+                _("Classes were looked at after the fact: these are descriptions, no test stands behind them."),
+                kind="note",
+            )
+        )
     return Finding("errors", tuple(statements))
 
 
@@ -782,20 +975,35 @@ def _errors(evidence: Evidence, dataset: str, name: str, classes: Sequence[str])
     wrong, total = int(off.sum()), int(matrix.sum())
     label = evidence.label(name)
     if name == evidence.chosen.get(dataset):
-        label += " (chosen by validation accuracy)"
-    text = f"{label}: {count(wrong)} of {count(total)} predictions over all seeds are wrong"
+        label = _("{label} (chosen by validation accuracy)", label=label)
+    texts = [
+        _(
+            "{label}: {wrong} of {total} predictions over all seeds are wrong.",
+            label=label,
+            wrong=count(wrong),
+            total=count(total),
+        )
+    ]
     numbers: dict[str, float] = {"wrong": wrong, "total": total}
     if not wrong:
-        return Statement(text + ".", numbers)
+        return Statement(texts[0], numbers)
     both = np.triu(off + off.T)
     first, second = np.unravel_index(both.argmax(), both.shape)
     there, back = int(off[first, second]), int(off[second, first])
     numbers |= {"pair": there + back, "there": there, "back": back, "share": (there + back) / wrong}
-    text += (
-        f". Most confused are {classes[first]} and {classes[second]}: {plural(there + back, 'time')} "
-        f"(“{classes[first]}” taken for “{classes[second]}” {there}, "
-        f"“{classes[second]}” for “{classes[first]}” {back}), "
-        f"{percent((there + back) / wrong, 1)} of all errors"
+    texts.append(
+        ngettext(
+            "Most confused are {first} and {second}: {n} time (“{first}” taken for “{second}” {there}, “{second}” for "
+            "“{first}” {back}), {share} of all errors.",
+            "Most confused are {first} and {second}: {n} times (“{first}” taken for “{second}” {there}, “{second}” for "
+            "“{first}” {back}), {share} of all errors.",
+            there + back,
+            first=classes[first],
+            second=classes[second],
+            there=there,
+            back=back,
+            share=percent((there + back) / wrong, 1),
+        )
     )
     rows = evidence.per_class
     rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == name)]
@@ -803,11 +1011,16 @@ def _errors(evidence: Evidence, dataset: str, name: str, classes: Sequence[str])
     if not rows.empty:
         hardest = rows.loc[rows["recall"].idxmin()]
         numbers |= {"recall": float(hardest["recall"]), "support": int(hardest["support"])}
-        text += (
-            f". The hardest class is {hardest['class']}: recall {percent(hardest['recall'], 1)} "
-            f"on {plural(hardest['support'], 'test image')}"
+        texts.append(
+            ngettext(
+                "The hardest class is {name}: recall {recall} on {n} test image.",
+                "The hardest class is {name}: recall {recall} on {n} test images.",
+                int(hardest["support"]),
+                name=hardest["class"],
+                recall=percent(hardest["recall"], 1),
+            )
         )
-    return Statement(text + ".", numbers)
+    return Statement(" ".join(texts), numbers)
 
 
 def calibration(evidence: Evidence, dataset: str) -> Finding:
@@ -821,28 +1034,37 @@ def calibration(evidence: Evidence, dataset: str) -> Finding:
         confidence, accuracy = float(rows["confidence"].mean()), float(rows["accuracy"].mean())
         row = evidence.variant(dataset, name)
         excess = confidence - accuracy
-        word = (
-            "confidence and accuracy agree within 1 pp"
-            if abs(excess) <= CLOSE
-            else f"it is {'over' if excess > 0 else 'under'}confident by {spread(abs(excess))}"
+        agree = N_(
+            "{label}: mean confidence {confidence} against an accuracy of {accuracy}, confidence and accuracy agree "
+            "within 1 pp; calibration error (ECE) {ece}, Brier score {brier}."
         )
-        statements.append(
-            Statement(
-                f"{evidence.label(name)}: mean confidence {percent(confidence)} against an accuracy of "
-                f"{percent(accuracy)}, {word}; calibration error (ECE) {number(row['ece_mean'])}, "
-                f"Brier score {number(row['brier_mean'])}.",
-                {"confidence": confidence, "accuracy": accuracy, "ece": row["ece_mean"], "brier": row["brier_mean"]},
-            )
+        over = N_(
+            "{label}: mean confidence {confidence} against an accuracy of {accuracy}, it is overconfident by {excess}; "
+            "calibration error (ECE) {ece}, Brier score {brier}."
         )
+        under = N_(
+            "{label}: mean confidence {confidence} against an accuracy of {accuracy}, it is underconfident by "
+            "{excess}; calibration error (ECE) {ece}, Brier score {brier}."
+        )
+        text = _(
+            agree if abs(excess) <= CLOSE else over if excess > 0 else under,
+            label=evidence.label(name),
+            confidence=percent(confidence),
+            accuracy=percent(accuracy),
+            excess=spread(abs(excess)),
+            ece=number(row["ece_mean"]),
+            brier=number(row["brier_mean"]),
+        )
+        quoted_numbers = {"ece": row["ece_mean"], "brier": row["brier_mean"]}
+        statements.append(Statement(text, {"confidence": confidence, "accuracy": accuracy, **quoted_numbers}))
     per_bin = evidence.test_images[dataset] / 15
     if statements and per_bin < IMAGES_PER_BIN:
-        statements.append(
-            Statement(
-                f"With about {count(per_bin)} test images in each of 15 bins the calibration error is biased upwards; "
-                "compare it between variants rather than with zero.",
-                {"images_per_bin": per_bin},
-            )
+        text = _(
+            "With about {n} test images in each of 15 bins the calibration error is biased upwards; compare it between "
+            "variants rather than with zero.",
+            n=count(per_bin),
         )
+        statements.append(Statement(text, {"images_per_bin": per_bin}))
     return Finding("calibration", tuple(statements))
 
 
@@ -858,8 +1080,10 @@ def assumptions(evidence: Evidence, dataset: str, measured: Mapping[str, Sequenc
             "assumptions",
             (
                 Statement(
-                    "No model of this study convolves. A dense network assumes nothing about which pixels are "
-                    "neighbours: permuting all pixels alike would not change what it can learn.",
+                    _(
+                        "No model of this study convolves. A dense network assumes nothing about which pixels are "
+                        "neighbours: permuting all pixels alike would not change what it can learn."
+                    ),
                     kind="assumed",
                 ),
             ),
@@ -869,25 +1093,44 @@ def assumptions(evidence: Evidence, dataset: str, measured: Mapping[str, Sequenc
     outputs = math.prod(first.output_shape)
     dense = outputs * (math.prod(source) + 1)
     field, first_field = cost.receptive_field, first.receptive_field
-    reach = f"{field}×{field} pixels of an input of {source[0]}×{source[1]}"
-    if field >= max(source[:2]):
-        reach += (
-            f", which is all of it: only its early layers are local (the first convolution sees {_square(first_field)})"
-        )
+    local = N_(
+        "Locality: what matters lies close together. A unit of the last feature map of {label} sees {field} pixels of "
+        "an input of {input}."
+    )
+    early = N_(
+        "Locality: what matters lies close together. A unit of the last feature map of {label} sees {field} pixels of "
+        "an input of {input}, which is all of it: only its early layers are local (the first convolution sees {first})."
+    )
     texts = {
         "locality": Statement(
-            f"Locality: what matters lies close together. A unit of the last feature map of {label} sees {reach}.",
+            _(
+                early if field >= max(source[:2]) else local,
+                label=label,
+                field=_square(field),
+                input=f"{source[0]}×{source[1]}",
+                first=_square(first_field),
+            ),
             {"receptive_field": field},
         ),
         "weight_sharing": Statement(
-            f"Weight sharing: a pattern is worth looking for everywhere. The first convolution of {label} makes "
-            f"{count(outputs)} outputs with {count(first.parameters)} parameters; a dense layer with as many outputs "
-            f"would need {count(dense)}.",
+            _(
+                "Weight sharing: a pattern is worth looking for everywhere. The first convolution of {label} makes "
+                "{outputs} outputs with {parameters} parameters; a dense layer with as many outputs would need "
+                "{dense}.",
+                label=label,
+                outputs=count(outputs),
+                parameters=count(first.parameters),
+                dense=count(dense),
+            ),
             {"outputs": outputs, "parameters": first.parameters, "dense_parameters": dense},
         ),
         "translation": Statement(
-            f"Translation equivariance: a shifted pattern gives a shifted response. In {label} it holds only "
-            f"approximately: {listing(_breaks_equivariance(model))}.",
+            _(
+                "Translation equivariance: a shifted pattern gives a shifted response. In {label} it holds only "
+                "approximately: {reasons}.",
+                label=label,
+                reasons=listing(_breaks_equivariance(model)),
+            ),
         ),
     }
     statements = []
@@ -909,23 +1152,26 @@ def _breaks_equivariance(model: Conv | Dense) -> list[str]:
     """What in a model breaks exact translation equivariance, from its spec."""
     reasons = []
     if model.padding == "same":
-        reasons.append("zero padding marks the border")
+        reasons.append(_("zero padding marks the border"))
     if any(stride > 1 for stride in model.strides):
-        reasons.append("strides keep only every so many positions")
+        reasons.append(_("strides keep only every so many positions"))
     if any(pooling != "none" for pooling in model.pooling):
-        reasons.append(f"pooling over {model.pool_size}×{model.pool_size} keeps it for shifts of whole windows only")
+        window = _square(model.pool_size)
+        reasons.append(_("pooling over {window} keeps it for shifts of whole windows only", window=window))
     if model.head == "flatten":
-        reasons.append("the flattened head has a weight for each place")
+        reasons.append(_("the flattened head has a weight for each place"))
     else:
-        reasons.append("the global pooling of the head makes the response invariant rather than equivariant")
+        reasons.append(_("the global pooling of the head makes the response invariant rather than equivariant"))
     return reasons
 
 
 def limits_of_convolution(evidence: Evidence, dataset: str) -> Finding:
     """When convolution would not be appropriate, given what this study found."""
     general = Statement(
-        "Convolution is not appropriate where neighbours mean nothing (tables, shuffled pixels), where the absolute "
-        "place decides, or where the relations that matter lie further apart than the receptive field.",
+        _(
+            "Convolution is not appropriate where neighbours mean nothing (tables, shuffled pixels), where the "
+            "absolute place decides, or where the relations that matter lie further apart than the receptive field."
+        ),
         kind="assumed",
     )
     found = duels(evidence, dataset)
@@ -933,33 +1179,39 @@ def limits_of_convolution(evidence: Evidence, dataset: str) -> Finding:
     for duel in found:
         conv, dense, row = evidence.label(duel.conv), evidence.label(duel.dense), duel.row
         macs = [evidence.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)]
-        cost = times(macs[0] / macs[1])
         numbers = {"macs_ratio": macs[0] / macs[1]}
+        said = {"dataset": dataset, "conv": conv, "dense": dense, "ratio": times(macs[0] / macs[1])}
         if duel.outcome == "better":
-            text = (
-                f"On {dataset} convolution was rewarded ({points(row['difference'])} for {conv} over {dense}). "
-                f"It would still not be the choice where {cost} the MACs of {dense} are not worth that much."
-                if macs[0] > macs[1]
-                else f"On {dataset} convolution was rewarded ({points(row['difference'])} for {conv} over {dense}), "
-                f"and without more MACs ({cost} those of {dense}): this study gives no reason against it here."
+            dearer = N_(
+                "On {dataset} convolution was rewarded ({difference} for {conv} over {dense}). It would still not be "
+                "the choice where {ratio} the MACs of {dense} are not worth that much."
             )
+            cheaper = N_(
+                "On {dataset} convolution was rewarded ({difference} for {conv} over {dense}), and without more MACs "
+                "({ratio} those of {dense}): this study gives no reason against it here."
+            )
+            text = _(dearer if macs[0] > macs[1] else cheaper, **said, difference=points(row["difference"]))
             numbers["difference"] = row["difference"]
         elif duel.outcome == "worse":
-            text = (
-                f"As configured, {dataset} is such a case: {conv} was {spread(abs(row['difference']))} less "
-                f"accurate than {dense}, at {cost} its MACs."
+            text = _(
+                "As configured, {dataset} is such a case: {conv} was {difference} less accurate than {dense}, at "
+                "{ratio} its MACs.",
+                **said,
+                difference=spread(abs(row["difference"])),
             )
             numbers["difference"] = row["difference"]
         elif duel.outcome == "equivalent":
-            cheaper = dense if macs[0] > macs[1] else conv
-            text = (
-                f"On {dataset} {conv} and {dense} are equally accurate in practice, and {conv} needs {cost} the MACs: "
-                f"where cost matters {cheaper} is the appropriate choice."
+            text = _(
+                "On {dataset} {conv} and {dense} are equally accurate in practice, and {conv} needs {ratio} the MACs: "
+                "where cost matters {cheaper} is the appropriate choice.",
+                **said,
+                cheaper=dense if macs[0] > macs[1] else conv,
             )
         else:
-            text = (
-                f"Whether {dataset} is such a case is not settled by this study ({conv} against {dense}); "
-                f"{conv} needs {cost} the MACs of {dense}."
+            text = _(
+                "Whether {dataset} is such a case is not settled by this study ({conv} against {dense}); {conv} needs "
+                "{ratio} the MACs of {dense}.",
+                **said,
             )
         statements.append(Statement(text, numbers))
     if not found and _main_conv(evidence, dataset) is None:
@@ -987,63 +1239,103 @@ def limitations(
 
     n = len(seeds)
     if n < statistics.MIN_SEEDS:
-        add(f"n = {n}: a smoke test. It shows that everything runs; nothing is inferred from it.", seeds=n)
+        add(_("n = {n}: a smoke test. It shows that everything runs; nothing is inferred from it.", n=n), seeds=n)
     elif n < FEW_SEEDS:
         add(
-            f"n = {n} seeds give wide intervals; 5 are normal, 10 are what to publish. Small differences stay open.",
+            _(
+                "n = {n} seeds give wide intervals; 5 are normal, 10 are what to publish. Small differences stay open.",
+                n=n,
+            ),
             seeds=n,
         )
     diverged = int((evidence.runs["status"] == "diverged").sum())
     if diverged:
-        add(
-            f"{plural(diverged, 'run')} of {len(evidence.runs)} diverged and had no test accuracy; means over the rest "
-            "flatter those variants.",
-            diverged=diverged,
+        text = ngettext(
+            "{n} run of {all} diverged and had no test accuracy; means over the rest flatter those variants.",
+            "{n} runs of {all} diverged and had no test accuracy; means over the rest flatter those variants.",
+            diverged,
+            all=len(evidence.runs),
         )
+        add(text, diverged=diverged)
     if len(explored) == 1:
-        add(f"One dataset ({next(iter(explored))}): nothing here says that the result carries over to another.")
+        (name,) = explored
+        add(_("One dataset ({dataset}): nothing here says that the result carries over to another.", dataset=name))
     for name, images in evidence.test_images.items():
         if images < FEW_TEST_IMAGES:
-            add(f"{name} has only {plural(images, 'test image')}; one image is {spread(1 / images)}.", images=images)
+            text = ngettext(
+                "{dataset} has only {n} test image; one image is {share}.",
+                "{dataset} has only {n} test images; one image is {share}.",
+                images,
+                dataset=name,
+                share=spread(1 / images),
+            )
+            add(text, images=images)
     add(
-        "All runs share one fixed test set and one fixed division into training and test images: intervals speak of "
-        "other seeds, not of other images."
+        _(
+            "All runs share one fixed test set and one fixed division into training and test images: intervals speak "
+            "of other seeds, not of other images."
+        )
     )
     for name, summary in explored.items():
         duplicates = summary["duplicates"]
         near, exact = duplicates["near_test_images"], duplicates["exact_test_images"]
-        if near:
-            also = f" ({count(exact)} identical)" if exact else ""
-            add(
-                f"{name}: {plural(near, 'test image')} of {count(summary['images']['test'])} "
-                f"{'is a near duplicate' if near == 1 else 'are near duplicates'} of a training image{also}, "
+        said = {"dataset": name, "all": count(summary["images"]["test"]), "exact": count(exact)}
+        if near and exact:
+            text = ngettext(
+                "{dataset}: {n} test image of {all} is a near duplicate of a training image ({exact} identical), which "
+                "flatters every model a little.",
+                "{dataset}: {n} test images of {all} are near duplicates of a training image ({exact} identical), "
                 "which flatters every model a little.",
-                near=near,
+                near,
+                **said,
             )
-        if duplicates["label_disagreeing_pairs"]:
-            pairs = duplicates["label_disagreeing_pairs"]
-            add(f"{name}: {plural(pairs, 'near-duplicate pair')} with different labels, so some labels are noise.",
-                pairs=pairs)  # fmt: skip
+            add(text, near=near)
+        elif near:
+            text = ngettext(
+                "{dataset}: {n} test image of {all} is a near duplicate of a training image, which flatters every "
+                "model a little.",
+                "{dataset}: {n} test images of {all} are near duplicates of a training image, which flatters every "
+                "model a little.",
+                near,
+                **said,
+            )
+            add(text, near=near)
+        pairs = duplicates["label_disagreeing_pairs"]
+        if pairs:
+            text = ngettext(
+                "{dataset}: {n} near-duplicate pair with different labels, so some labels are noise.",
+                "{dataset}: {n} near-duplicate pairs with different labels, so some labels are noise.",
+                pairs,
+                dataset=name,
+            )
+            add(text, pairs=pairs)
         ratio = summary.get("imbalance_ratio")
         if not missing(ratio) and ratio > IMBALANCED:
-            add(
-                f"{name}: the largest class has {times(ratio)} as many training images as the smallest; accuracy "
-                "weighs classes by their frequency.",
-                ratio=ratio,
+            text = _(
+                "{dataset}: the largest class has {ratio} as many training images as the smallest; accuracy weighs "
+                "classes by their frequency.",
+                dataset=name,
+                ratio=times(ratio),
             )
+            add(text, ratio=ratio)
         if summary.get("empty_classes"):
-            add(f"{name}: no training image of {listing(summary['empty_classes'])}.")
+            classes = listing(summary["empty_classes"])
+            add(_("{dataset}: no training image of {classes}.", dataset=name, classes=classes))
     if len(evidence.plan.variants) > 1:
         add(
-            "Hyperparameters were not tuned for each variant: all share the training settings, except where they are "
-            "the factor. A variant may do better with settings of its own."
+            _(
+                "Hyperparameters were not tuned for each variant: all share the training settings, except where they "
+                "are the factor. A variant may do better with settings of its own."
+            )
         )
-    add("Times and latencies hold for the machine named under provenance, with other runs beside them.")
+    add(_("Times and latencies hold for the machine named under provenance, with other runs beside them."))
     if resumed:
-        add(
-            f"{plural(resumed, 'run')} resumed after an interruption; weights continue exactly, times do not.",
-            resumed=resumed,
+        text = ngettext(
+            "{n} run resumed after an interruption; weights continue exactly, times do not.",
+            "{n} runs resumed after an interruption; weights continue exactly, times do not.",
+            resumed,
         )
+        add(text, resumed=resumed)
     return statements
 
 

@@ -11,9 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from convlab import decisions, statistics
-from convlab.plan import Plan
+from convlab import decisions, i18n
+from convlab.i18n import N_
+from convlab.i18n import gettext as _
+from convlab.plan import Plan, field_label, probe_level
 from convlab.results import contrast_labels
+from convlab.sentences import MEASURES, VERDICTS, format_p, signed
 from convlab.study import Study
 from convlab.tables import Printed, escaped
 
@@ -33,7 +36,7 @@ def missing(value: Any) -> bool:
 
 def fixed(value: float | None, decimals: int, scale: float = 1) -> str:
     """A number rounded to ``decimals``, with thousands separators and a real minus sign."""
-    return MISSING if missing(value) else f"{scale * value:,.{decimals}f}".replace("-", "−")
+    return MISSING if missing(value) else i18n.number(scale * value, f",.{decimals}f")
 
 
 def percent(value: float | None) -> str:
@@ -43,11 +46,11 @@ def percent(value: float | None) -> str:
 
 def points(value: float | None) -> str:
     """A difference of fractions in percentage points, signed."""
-    return MISSING if missing(value) else statistics.signed(100 * value, 2)
+    return MISSING if missing(value) else signed(100 * value, 2)
 
 
 def interval(low: float | None, high: float | None, form: Any = percent) -> str:
-    return MISSING if missing(low) else f"{form(low)} to {form(high)}"
+    return MISSING if missing(low) else _("{low} to {high}", low=form(low), high=form(high))
 
 
 def with_sd(mean: float | None, sd: float | None, form: Any = percent) -> str:
@@ -56,7 +59,7 @@ def with_sd(mean: float | None, sd: float | None, form: Any = percent) -> str:
 
 def p_value(value: float | None) -> str:
     """``.031`` or ``< .001``; the heading says p."""
-    return MISSING if missing(value) else statistics.format_p(value).removeprefix("p ").removeprefix("= ")
+    return MISSING if missing(value) else format_p(value).removeprefix("p ").removeprefix("= ")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -91,13 +94,14 @@ def printed(tables: Tables, study: Study) -> dict[str, Printed]:
 
 def _layout(rows: list[dict[str, str]], label: str, several: bool) -> Printed:
     """Rows as a table, without a column that says nothing: the dataset where there is one only, or no values at all."""
-    cells = pd.DataFrame(rows, dtype=str) if rows else pd.DataFrame({"None in this study": []})
+    cells = pd.DataFrame(rows, dtype=str) if rows else pd.DataFrame({N_("None in this study"): []})
     kept = [
         name
         for name in cells
         if (several or name != "Dataset") and (cells.empty or not cells[name].isin(["", MISSING]).all())
     ]
-    return Printed(cells[kept], [_align(name, cells[name]) for name in kept], label)
+    align = [_align(name, cells[name]) for name in kept]
+    return Printed(cells[kept].rename(columns=_), align, label)
 
 
 def _align(name: str, column: pd.Series) -> str:
@@ -113,47 +117,63 @@ def ragged(share: str) -> str:
     return rf">{{\raggedright\arraybackslash}}p{{{share}\linewidth}}"
 
 
+PER = {"doubling": N_("doubling"), "unit": N_("unit")}
+PROBES = {
+    "pixel_permutation": N_("pixel permutation"), "translation": N_("translation"),
+    "sample_efficiency": N_("sample efficiency"), "receptive_field": N_("receptive field"),
+    "calibration": N_("calibration"),
+}  # fmt: skip
+"""How identifiers of the tables read, before translation."""
+
+
+def _contrast(row: Mapping[str, Any], plan: Plan) -> str:
+    """What a probe's contrast is of: ``lead lost, pixels shuffled``."""
+    measure, _comma, level = row["measure"].partition(", ")
+    known = {name: order for levels in plan.probes[row["probe"]].levels.values() for name, order, _variant in levels}
+    return ", ".join([_(MEASURES[measure]), *([probe_level(row["probe"], known[level])] if level else [])])
+
+
 def _runs(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     return {
-        "Dataset": row["dataset"],
-        "Variant": plan.variants[row["variant"]].label,
-        "Seed": str(row["seed"]),
-        "Epoch": f"{row['best_epoch']} of {row['epochs_run']}",
-        "Val. acc. (%)": percent(row["val_accuracy"]),
-        "Test acc. (%)": percent(row["test_accuracy"]),
-        "Test loss": fixed(row["test_loss"], 4),
-        "ECE": fixed(row["ece"], 4),
-        "Time (s)": fixed(row["train_seconds"], 1),
-        "Status": "" if row["status"] == "finished" else row["status"],
+        N_("Dataset"): row["dataset"],
+        N_("Variant"): plan.variants[row["variant"]].label,
+        N_("Seed"): str(row["seed"]),
+        N_("Epoch"): _("{n} of {all}", n=row["best_epoch"], all=row["epochs_run"]),
+        N_("Val. acc. (%)"): percent(row["val_accuracy"]),
+        N_("Test acc. (%)"): percent(row["test_accuracy"]),
+        N_("Test loss"): fixed(row["test_loss"], 4),
+        N_("ECE"): fixed(row["ece"], 4),
+        N_("Time (s)"): fixed(row["train_seconds"], 1),
+        N_("Status"): "" if row["status"] == "finished" else _("diverged"),
     }
 
 
 def _variants(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     return {
-        "Dataset": row["dataset"],
-        "Variant": row["label"],
-        "Parameters": fixed(row["parameters"], 0),
-        "MACs (M)": fixed(row["macs"], 2, 1 / MILLION),
-        "n": str(row["n_seeds"]),
-        "Test acc. (%)": with_sd(row["test_accuracy_mean"], row["test_accuracy_sd"]),
-        "95 % CI": interval(row["test_accuracy_ci_low"], row["test_accuracy_ci_high"]),
-        "Test loss": fixed(row["test_loss_mean"], 4),
-        "ECE": fixed(row["ece_mean"], 4),
+        N_("Dataset"): row["dataset"],
+        N_("Variant"): row["label"],
+        N_("Parameters"): fixed(row["parameters"], 0),
+        N_("MACs (M)"): fixed(row["macs"], 2, 1 / MILLION),
+        N_("n"): str(row["n_seeds"]),
+        N_("Test acc. (%)"): with_sd(row["test_accuracy_mean"], row["test_accuracy_sd"]),
+        N_("95 % CI"): interval(row["test_accuracy_ci_low"], row["test_accuracy_ci_high"]),
+        N_("Test loss"): fixed(row["test_loss_mean"], 4),
+        N_("ECE"): fixed(row["ece_mean"], 4),
     }
 
 
 def _comparisons(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     variant, reference = contrast_labels(plan, plan.questions[row["experiment"]], row["variant"])
     return {
-        "Dataset": row["dataset"],
-        "Question": row["experiment"].replace("_", " "),
-        "Variant": variant,
-        "Reference": reference,
-        "n": str(row["n_seeds"]),
-        "Diff. (pp)": points(row["difference"]),
-        "95 % CI": interval(row["ci_low"], row["ci_high"], points),
-        "p": p_value(row["p_adjusted"]),
-        "Verdict": row["verdict"],
+        N_("Dataset"): row["dataset"],
+        N_("Question"): row["experiment"].replace("_", " "),
+        N_("Variant"): variant,
+        N_("Reference"): reference,
+        N_("n"): str(row["n_seeds"]),
+        N_("Diff. (pp)"): points(row["difference"]),
+        N_("95 % CI"): interval(row["ci_low"], row["ci_high"], points),
+        N_("p"): p_value(row["p_adjusted"]),
+        N_("Verdict"): _(VERDICTS[row["verdict"]]),
     }
 
 
@@ -161,13 +181,13 @@ def _claims(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     unit = "" if missing(row["unit"]) else row["unit"]
     low, high = row["ci_low"], row["ci_high"]
     return {
-        "Dataset": row["dataset"],
-        "Claim": row["text"],
-        "Published": published_text(plan.claims[row["claim"]].published, unit),
-        "Measured": measured_text(row["measured"], unit),
-        "95 % CI": MISSING if missing(low) else decisions.interval_text(low, high, unit),
-        "p": p_value(row["p_adjusted"]),
-        "Verdict": row["verdict"],
+        N_("Dataset"): row["dataset"],
+        N_("Claim"): row["text"],
+        N_("Published"): published_text(plan.claims[row["claim"]].published, unit),
+        N_("Measured"): measured_text(row["measured"], unit),
+        N_("95 % CI"): MISSING if missing(low) else decisions.interval_text(low, high, unit),
+        N_("p"): p_value(row["p_adjusted"]),
+        N_("Verdict"): _(VERDICTS[row["verdict"]]),
     }
 
 
@@ -186,68 +206,68 @@ def measured_text(value: float | None, unit: str) -> str:
 
 def _trends(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     return {
-        "Dataset": row["dataset"],
-        "Experiment": row["experiment"].replace("_", " "),
-        "Factor": row["factor"].replace("_", " "),
-        "Levels": str(row["n_levels"]),
-        "n": str(row["n_blocks"]),
-        "Slope (pp)": points(row["slope"]),
-        "95 % CI": interval(row["ci_low"], row["ci_high"], points),
-        "Per": "" if missing(row["slope_per"]) else row["slope_per"],
-        "p": p_value(row["p_value"]),
+        N_("Dataset"): row["dataset"],
+        N_("Experiment"): row["experiment"].replace("_", " "),
+        N_("Factor"): " × ".join(map(field_label, row["factor"].split(" × "))),
+        N_("Levels"): str(row["n_levels"]),
+        N_("n"): str(row["n_blocks"]),
+        N_("Slope (pp)"): points(row["slope"]),
+        N_("95 % CI"): interval(row["ci_low"], row["ci_high"], points),
+        N_("Per"): "" if missing(row["slope_per"]) else _(PER[row["slope_per"]]),
+        N_("p"): p_value(row["p_value"]),
     }
 
 
 def _factorials(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     return {
-        "Dataset": row["dataset"],
-        "Experiment": row["experiment"].replace("_", " "),
-        "Effect": row["effect"].replace("_", " "),
-        "n": str(row["n_blocks"]),
-        "Degrees of freedom": MISSING if missing(row["df"]) else f"{row['df']:.0f}, {row['df_residual']:.0f}",
-        "F": fixed(row["f_statistic"], 2),
-        "p": p_value(row["p_value"]),
-        "Contrast (pp)": points(row["contrast"]),
-        "95 % CI": interval(row["ci_low"], row["ci_high"], points),
+        N_("Dataset"): row["dataset"],
+        N_("Experiment"): row["experiment"].replace("_", " "),
+        N_("Effect"): field_label(row["effect"]),
+        N_("n"): str(row["n_blocks"]),
+        N_("Degrees of freedom"): MISSING if missing(row["df"]) else f"{row['df']:.0f}, {row['df_residual']:.0f}",
+        N_("F"): fixed(row["f_statistic"], 2),
+        N_("p"): p_value(row["p_value"]),
+        N_("Contrast (pp)"): points(row["contrast"]),
+        N_("95 % CI"): interval(row["ci_low"], row["ci_high"], points),
     }
 
 
 def _per_class(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     return {
-        "Dataset": row["dataset"],
-        "Variant": plan.variants[row["variant"]].label,
-        "Class": str(row["class"]),
-        "Images": fixed(row["support"], 0),
-        "Precision (%)": percent(row["precision"]),
-        "Recall (%)": with_sd(row["recall"], row["recall_sd"]),
-        "F1 (%)": percent(row["f1"]),
+        N_("Dataset"): row["dataset"],
+        N_("Variant"): plan.variants[row["variant"]].label,
+        N_("Class"): str(row["class"]),
+        N_("Images"): fixed(row["support"], 0),
+        N_("Precision (%)"): percent(row["precision"]),
+        N_("Recall (%)"): with_sd(row["recall"], row["recall_sd"]),
+        N_("F1 (%)"): percent(row["f1"]),
     }
 
 
 def _probe_curves(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     form = percent if row["measure"] in ("accuracy", "consistency") else lambda value: fixed(value, 4)
     return {
-        "Dataset": row["dataset"],
-        "Probe": row["probe"].replace("_", " "),
-        "Variant": plan.variants[row["variant"]].label,
-        "Measure": f"{row['measure'].replace('_', ' ')}{', %' if form is percent else ''}",
-        "Level": str(row["level"]),
-        "n": str(row["n_seeds"]),
-        "Mean": with_sd(row["mean"], row["sd"], form),
-        "95 % CI": interval(row["ci_low"], row["ci_high"], form),
+        N_("Dataset"): row["dataset"],
+        N_("Probe"): _(PROBES[row["probe"]]),
+        N_("Variant"): plan.variants[row["variant"]].label,
+        N_("Measure"): _(MEASURES[row["measure"]]) + (", %" if form is percent else ""),
+        N_("Level"): "" if missing(row["level"]) or not row["level"] else probe_level(row["probe"], row["order"]),
+        N_("n"): str(row["n_seeds"]),
+        N_("Mean"): with_sd(row["mean"], row["sd"], form),
+        N_("95 % CI"): interval(row["ci_low"], row["ci_high"], form),
     }
 
 
 def _probe_contrasts(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     return {
-        "Dataset": row["dataset"],
-        "Probe": row["probe"].replace("_", " "),
-        "Measure": row["measure"],
-        "Variant": plan.variants[row["variant"]].label,
-        "Reference": plan.variants[row["reference"]].label if row["reference"] else "",
-        "n": str(row["n_seeds"]),
-        "Diff. (pp)": points(row["difference"]),
-        "95 % CI": interval(row["ci_low"], row["ci_high"], points),
+        N_("Dataset"): row["dataset"],
+        N_("Probe"): _(PROBES[row["probe"]]),
+        N_("Measure"): _contrast(row, plan),
+        N_("Variant"): plan.variants[row["variant"]].label,
+        N_("Reference"): plan.variants[row["reference"]].label if row["reference"] else "",
+        N_("n"): str(row["n_seeds"]),
+        N_("Diff. (pp)"): points(row["difference"]),
+        N_("95 % CI"): interval(row["ci_low"], row["ci_high"], points),
     }
 
 
@@ -318,7 +338,7 @@ def numbers(
     yield Number("Seeds", (), "", str(len(study.seeds)), "the config")
     yield Number("Variants", (), "", str(compared), "the config; those that only a probe trains are left out")
     yield Number("Runs", (), "", fixed(len(tables["runs"]), 0), "runs.csv")
-    yield Number("Rope", (), "", f"{100 * study.statistics.rope:g}", "the config: statistics.rope, pp")
+    yield Number("Rope", (), "", i18n.number(100 * study.statistics.rope, "g"), "the config: statistics.rope, pp")
     for dataset in study.datasets:
         label = MISSING if chosen[dataset] is None else plan.variants[chosen[dataset]].label
         yield Number("TestImages", (), "", fixed(test_images[dataset], 0), "summary.json", dataset)
@@ -394,7 +414,7 @@ def _of_comparison(row: Mapping[str, Any]) -> Iterator[Number]:
         "High": points(row["ci_high"]),
         "P": _p(row["p_value"]),
         "PAdjusted": _p(row["p_adjusted"]),
-        "Verdict": row["verdict"],
+        "Verdict": _(VERDICTS[row["verdict"]]),
         "Seeds": str(row["n_seeds"]),
         "Detectable": fixed(row["detectable"], 2, 100),
         "SeedsToSettle": fixed(row["seeds_to_settle"], 0),
@@ -413,14 +433,14 @@ def _of_claim(row: Mapping[str, Any], plan: Plan) -> Iterator[Number]:
         "High": measured_text(row["ci_high"], unit),
         "P": _p(row["p_value"]),
         "PAdjusted": _p(row["p_adjusted"]),
-        "Verdict": row["verdict"],
+        "Verdict": _(VERDICTS[row["verdict"]]),
     }
     yield from _of(row, "claims", "Claim", (row["claim"],), values)
 
 
 def _p(value: float | None) -> str:
     """With its relation, ``p < .001``, so that no sentence can get it wrong."""
-    return MISSING if missing(value) else statistics.format_p(value)
+    return MISSING if missing(value) else format_p(value)
 
 
 def macro_names(found: Iterable[Number], several: bool) -> dict[str, Number]:
@@ -461,8 +481,8 @@ def _checksum(number: Number) -> str:
 
 def tex_value(text: str) -> str:
     """A printed value in TeX, right in a sentence and in mathematics."""
-    if re.fullmatch(r"[+−]?[\d,]+(\.\d+)?", text):
+    if re.fullmatch(r"[+−]?\d[\d,.]*", text):
         return f"\\ensuremath{{{text.replace('−', '-').replace(',', '{,}')}}}"
-    if re.fullmatch(r"p [<>=] \.\d+", text):
-        return f"\\ensuremath{{{text}}}"
+    if re.fullmatch(r"p [<>=] [\d,.]+", text):
+        return f"\\ensuremath{{{text.replace(',', '{,}')}}}"
     return escaped(text)

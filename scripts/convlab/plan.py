@@ -13,11 +13,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from convlab import i18n
 from convlab.claims import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact, parse, renamed
 from convlab.cost import Cost, ShapeError, cost
 from convlab.errors import UserError
 from convlab.explain import sentence
 from convlab.forms import dataset_form
+from convlab.i18n import N_, SOURCE, using
+from convlab.i18n import gettext as _
 from convlab.specs import Conv, Dense, Model, Spec, Training, canonical_json, normalised
 from convlab.study import SLUG, Experiment, Probes, Study
 from convlab.wording import listing, nearest
@@ -73,6 +76,11 @@ class Question:
     levels: tuple[Level, ...] = ()
     variants: tuple[str, ...] = ()
     grid: Grid | None = None
+
+    @property
+    def subject(self) -> str:
+        """How what is varied reads, in the language in use; empty for a comparison."""
+        return " × ".join(map(field_label, self.factor.split(" × "))) if self.factor else ""
 
 
 @dataclass(frozen=True)
@@ -168,7 +176,8 @@ def expand(study: Study) -> Plan:
         chosen, reference = aliases[comparison.variant], aliases[comparison.reference]
         if chosen == reference:
             raise UserError(f"comparisons.{name} compares {chosen} with itself; name two different variants")
-        text = comparison.question or f"Does {variants[chosen].label} beat {variants[reference].label}?"
+        sides = {"variant": variants[chosen].label, "reference": variants[reference].label}
+        text = comparison.question or _("Does {variant} beat {reference}?", **sides)
         questions[name] = Question(name, text, None, reference, reference, variants=(chosen,))
 
     probes = _probes(study, Plan(variants, questions, {}), add)
@@ -222,30 +231,42 @@ def _probes(study: Study, plan: Plan, add: Any) -> dict[str, Probe]:
                     f"probes.{name}.models names {model!r}, which is no model{nearest(model, study.models)}; "
                     f"there are {listing(study.models)}"
                 )
-        changes: list[tuple[str, str, float, dict[str, Any]]] = []
+        changes: list[tuple[str, float, dict[str, Any]]] = []  # in the order of the levels: slug, order, settings
         if name == "pixel_permutation":
-            intact = math.inf  # whole images are the largest blocks
-            changes = [("intact", "", intact, {})]
-            for block in sorted(set(options.blocks)):
-                label = "pixels shuffled" if block == 1 else f"{block}×{block} blocks shuffled"
-                changes.append((label, f"shuffled-{block}", block, {"pixel_permutation": block}))
+            changes = [("", math.inf, {})]  # whole images are the largest blocks
+            changes += [(f"shuffled-{side}", side, {"pixel_permutation": side}) for side in sorted(set(options.blocks))]
         elif name == "sample_efficiency":
             for size in sorted(set(options.sizes), key=lambda size: size or math.inf):
-                label = "all images" if size is None else f"{size:,} images"
                 settings = {"train_size": size, "steps": options.steps}
-                changes.append((label, f"images-{size or 'all'}", size or math.inf, settings))
+                changes.append((f"images-{size or 'all'}", size or math.inf, settings))
         levels = {}
         for model in models if changes else ():
             variants = []
-            for label, slug, order, settings in changes:
+            for slug, order, settings in changes:
                 base = plan.variants[model]
                 training = Training.model_validate({**base.training.model_dump(), **settings})
-                text = f"{base.label}, {label}"
+                text = f"{base.label}, {probe_level(name, order)}"
                 variant = add(f"{model}-{slug}", model, text, base.model, training, f"probes.{name}", probe=name)
-                variants.append((label, order, variant))
+                with using(SOURCE):  # tables name levels alike in every language
+                    variants.append((probe_level(name, order), order, variant))
             levels[model] = tuple(variants)
         found[name] = Probe(tuple(models), levels)
     return found
+
+
+def probe_level(probe: str, order: float) -> str:
+    """How a level of a probe reads in the language in use.
+
+    Args:
+        order: side of the blocks, number of images, or pixels; infinite for what is left whole.
+    """
+    if probe == "pixel_permutation":
+        if math.isinf(order):
+            return _("intact")
+        return _("pixels shuffled") if order == 1 else _("{side}×{side} blocks shuffled", side=f"{order:.0f}")
+    if probe == "sample_efficiency":
+        return _("all images") if math.isinf(order) else _("{n} images", n=i18n.number(order, ",.0f"))
+    return f"{order:g} px"
 
 
 def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Question:
@@ -301,9 +322,10 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
             # One value stands for all blocks only where there are as many as in the base model.
             plain = getattr(base if factor in model_fields else study.training, factor)
             same_length = not isinstance(plain, tuple) or len(plain) == len(value)
-            text = level_label(factor, value, short=same_length).replace("×", "x").replace(", ", "-")
+            with using(SOURCE):  # folders are called the same in every language
+                text = level_label(factor, value, short=same_length).replace("×", "x").replace(", ", "-")
             slugs.append(f"{factor}-{re.sub(r'[^A-Za-z0-9.]+', '-', text).strip('-')}")
-            labels.append(f"{factor.replace('_', ' ')} {level_label(factor, value)}")
+            labels.append(f"{field_label(factor)} {level_label(factor, value)}")
         label = ", ".join([base.label or experiment.base, *labels])
         variants[key] = add("-".join([experiment.base, *slugs]), experiment.base, label, model, training, place)
 
@@ -323,7 +345,7 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
     title = " × ".join(factors)
     if experiment.factors:
         named = [
-            ", ".join(f"{factor.replace('_', ' ')} {label}" for factor, label in zip(factors, cell, strict=True))
+            ", ".join(f"{field_label(factor)} {label}" for factor, label in zip(factors, cell, strict=True))
             for cell in zip(*labels, strict=True)
         ]
         orders: list[float | None] = [None] * len(named)
@@ -341,10 +363,14 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
         Level(normalised(value), label, variant, order)
         for value, label, variant, order in zip(values, named, variants.values(), orders, strict=True)
     )
-    subject = title.replace("_", " ")
-    text = experiment.question or f"Does {subject} matter for {base.label or experiment.base}?"
-    if experiment.factors and not experiment.question:
-        text = f"Do {' and '.join(factors).replace('_', ' ')} matter for {base.label or experiment.base}, and together?"
+    model, subjects = base.label or experiment.base, [field_label(factor) for factor in factors]
+    if experiment.question:
+        text = experiment.question
+    elif experiment.factors:
+        first, second = subjects
+        text = _("Do {first} and {second} matter for {model}, and together?", first=first, second=second, model=model)
+    else:
+        text = _("Does {factor} matter for {model}?", factor=subjects[0], model=model)
     others = tuple(level.variant for level in levels if level.variant != variants[reference])
     return Question(name, text, title, experiment.base, variants[reference], levels, others, grid)
 
@@ -356,23 +382,38 @@ def _labels(factor: str, values: Sequence[Any]) -> list[str]:
     return [level_label(factor, value, short=uniform) for value in values]
 
 
+WORDS = {
+    N_("none"), N_("max"), N_("average"), N_("horizontal"), N_("vertical"), N_("both"), N_("best"), N_("last"),
+    N_("dense"), N_("conv"),
+}  # fmt: skip
+"""Words of the config that read differently in other languages; names from Keras (``same``, ``adam``) do not."""
+
+
+def field_label(name: str) -> str:
+    """How a field of a model or of the training reads in the language in use: ``kernel_size`` is ``kernel size``."""
+    return _(name.replace("_", " "))
+
+
 def level_label(factor: str, value: Any, short: bool = True) -> str:
     """How a level reads: ``5×5, 3×3`` for kernels, ``on`` for true, ``none`` for nothing.
 
     ``short`` writes a list of equal values as one of them.
     """
     if isinstance(value, bool):
-        return "on" if value else "off"
+        return _("on") if value else _("off")
     if value is None:
-        return "all" if factor == "train_size" else "none"
+        return _("all") if factor == "train_size" else i18n.pgettext("setting", "none")
     if isinstance(value, list | tuple):
         parts = [level_label(factor, item) for item in value]
-        return parts[0] if short and len(set(parts)) == 1 else ", ".join(parts) or "none"
+        return parts[0] if short and len(set(parts)) == 1 else ", ".join(parts) or i18n.pgettext("setting", "none")
     if isinstance(value, Spec):
-        return " ".join(f"{key} {item}" for key, item in value.model_dump(exclude_defaults=True).items()) or "on"
+        fields = value.model_dump(exclude_defaults=True)
+        return " ".join(f"{field_label(key)} {level_label(key, item)}" for key, item in fields.items()) or _("on")
     if factor == "kernel_size":
         return f"{value}×{value}"
-    return f"{value:g}" if isinstance(value, float) else f"{value:,}" if factor == "train_size" else str(value)
+    if isinstance(value, int | float):
+        return i18n.number(value, "g" if isinstance(value, float) else "," if factor == "train_size" else "")
+    return _(value) if value in WORDS else str(value)
 
 
 def _orders(values: list[Any]) -> list[float | None]:

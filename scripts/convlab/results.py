@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convlab import decisions, statistics
-from convlab.plan import Plan, Question
+from convlab import decisions, sentences, statistics
+from convlab.i18n import N_, number, with_unit
+from convlab.i18n import gettext as _
+from convlab.plan import Plan, Question, field_label
 
 RUN_COLUMNS = [
     "dataset", "model", "variant", "seed", "parameters", "macs", "receptive_field", "epochs_run", "best_epoch",
@@ -198,7 +200,7 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                     "method": contrast.method,
                     "detectable": contrast.detectable,
                     "seeds_to_settle": contrast.seeds_to_settle,
-                    "sentence": statistics.sentence(
+                    "sentence": sentences.sentence(
                         contrast, p_adjusted, verdict, variant_label=label, reference_label=reference
                     ),
                 }
@@ -310,48 +312,70 @@ def factorial_sentence(
     question: Question, name: str, effect: statistics.Effect | None, found: statistics.Factorial
 ) -> str:
     """An effect of a factorial in words, with its numbers."""
-    first, second = (factor.replace("_", " ") for factor in question.grid.factors)
-    subject = f"Interaction of {first} and {second}" if name == "interaction" else f"Main effect of {_spaced(name)}"
+    first, second = map(field_label, question.grid.factors)
+    if name == "interaction":
+        subject = _("Interaction of {first} and {second}", first=first, second=second)
+    else:
+        subject = _("Main effect of {factor}", factor=field_label(name))
     if effect is None:
-        return f"{subject}: not tested, with n = {found.n_blocks} complete seeds."
+        return _("{subject}: not tested, with n = {n} complete seeds.", subject=subject, n=found.n_blocks)
     if effect.p_value is None:
-        return f"{subject}: not tested, for the seeds do not differ."
-    text = (
-        f"{subject}: F({effect.df}, {effect.df_residual}) = {effect.f_statistic:.2f}, "
-        f"{statistics.format_p(effect.p_value)}, n = {found.n_blocks} seeds"
-    )
-    if found.contrast is not None:
-        (low, high), (before, after) = question.grid.labels
-        text += (
-            f"; going from {second} {before} to {after} gains {statistics.signed(100 * found.contrast, 2)} pp more at "
-            f"{first} {high} than at {low}"
+        return _("{subject}: not tested, for the seeds do not differ.", subject=subject)
+    said = {
+        "subject": subject,
+        "statistic": f"F({effect.df}, {effect.df_residual}) = {number(effect.f_statistic, '.2f')}",
+        "p": sentences.format_p(effect.p_value),
+        "n": found.n_blocks,
+    }
+    if found.contrast is None:
+        return _("{subject}: {statistic}, {p}, n = {n} seeds.", **said)
+    (low, high), (before, after) = question.grid.labels
+    gain = with_unit(sentences.signed(100 * found.contrast, 2), "pp")
+    said |= {"first": first, "low": low, "high": high, "second": second, "before": before, "after": after}
+    if found.ci_low is None:
+        return _(
+            "{subject}: {statistic}, {p}, n = {n} seeds; going from {second} {before} to {after} gains {gain} more at "
+            "{first} {high} than at {low}.",
+            **said,
+            gain=gain,
         )
-        if found.ci_low is not None:
-            text += (
-                f" (95 % CI {statistics.signed(100 * found.ci_low, 2)} to {statistics.signed(100 * found.ci_high, 2)})"
-            )
-    return text + "."
+    return _(
+        "{subject}: {statistic}, {p}, n = {n} seeds; going from {second} {before} to {after} gains {gain} more at "
+        "{first} {high} than at {low} ({interval}).",
+        **said,
+        gain=gain,
+        interval=_interval(found.ci_low, found.ci_high),
+    )
 
 
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
+def _interval(low: float, high: float) -> str:
+    """``95 % CI +2.31 to +3.25`` from limits as fractions, in points."""
+    limits = _("{low} to {high}", low=sentences.signed(100 * low, 2), high=sentences.signed(100 * high, 2))
+    return _("95 % CI {interval}", interval=limits)
 
 
 def trend_sentence(question: Question, found: statistics.Trend) -> str:
     """The trend in words, with its numbers."""
-    factor = (question.factor or "").replace("_", " ")
+    factor = question.subject
     if found.slope is None:
-        return f"No trend over {factor}: {found.note}"
-    step = {"doubling": f"per doubling of {factor}"}.get(found.slope_per or "", f"per {found.slope_per} of {factor}")
-    interval = (
-        ""
-        if found.ci_low is None
-        else f" (95 % CI {statistics.signed(found.ci_low * 100, 2)} to {statistics.signed(found.ci_high * 100, 2)})"
-    )
-    p = "" if found.p_value is None else f"; Page's trend test {statistics.format_p(found.p_value)}"
-    return (
-        f"Test accuracy changes by {statistics.signed(found.slope * 100, 2)} pp {step}{interval}, "
-        f"n = {found.n_blocks} seeds{p}."
+        return _(
+            "No trend over {factor}: a trend needs 3 levels and 2 complete blocks; there are {levels} and {blocks}",
+            factor=factor,
+            levels=found.n_levels,
+            blocks=found.n_blocks,
+        )
+    slope = with_unit(sentences.signed(found.slope * 100, 2), "pp")
+    doubling, unit = N_("{slope} per doubling of {factor}"), N_("{slope} per unit of {factor}")
+    change = _(doubling if found.slope_per == "doubling" else unit, slope=slope, factor=factor)
+    if found.ci_low is not None:
+        change = f"{change} ({_interval(found.ci_low, found.ci_high)})"
+    if found.p_value is None:
+        return _("Test accuracy changes by {change}, n = {n} seeds.", change=change, n=found.n_blocks)
+    return _(
+        "Test accuracy changes by {change}, n = {n} seeds; Page's trend test {p}.",
+        change=change,
+        n=found.n_blocks,
+        p=sentences.format_p(found.p_value),
     )
 
 
@@ -360,7 +384,7 @@ def per_class_table(
 ) -> pd.DataFrame:
     """Precision, recall and F1 of every class, as means over a variant's finished runs, and the SD of recall."""
     collected: dict[tuple[str, str], list[Mapping]] = {}
-    for (dataset, variant, _), metrics in evaluations.items():
+    for (dataset, variant, _seed), metrics in evaluations.items():
         if "per_class" in metrics:
             collected.setdefault((dataset, variant), []).append(metrics["per_class"])
     rows = []

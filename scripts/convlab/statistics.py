@@ -1,4 +1,4 @@
-"""The statistics of a study: intervals, comparisons with a reference, trends, multiplicity, verdicts, sentences.
+"""The statistics of a study: intervals, comparisons with a reference, trends, multiplicity, verdicts.
 
 The unit of replication is the training run (one seed); all runs are scored on the same test images. Values are
 fractions (an accuracy of 0.9123), results are frozen dataclasses of plain numbers, and ``None`` stands where a quantity
@@ -892,7 +892,7 @@ def false_discovery(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Verdicts and sentences
+# Verdicts
 # ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -920,136 +920,16 @@ def verdict(
     if contrast.method == "none" or min(contrast.n_variant, contrast.n_reference) < MIN_SEEDS:
         return "inconclusive"
     significant = p_adjusted is not None and p_adjusted < 1 - contrast.confidence
-    if _excludes_zero(contrast) and abs(contrast.difference) > rope and significant:
+    if excludes_zero(contrast) and abs(contrast.difference) > rope and significant:
         return "better" if (contrast.difference > 0) == higher_is_better else "worse"
     if -rope < contrast.ci90_low and contrast.ci90_high < rope:
         return "equivalent"
     return "inconclusive"
 
 
-def sentence(
-    contrast: Contrast,
-    p_adjusted: float | None,
-    verdict: Verdict,
-    metric_label: str = "test accuracy",
-    variant_label: str | None = None,
-    reference_label: str | None = None,
-    unit: str = "pp",
-    rope: float | None = None,
-) -> str:
-    """One sentence that states a contrast, its uncertainty, and what the design could have seen.
-
-    An example: "5×5 vs 3×3 changed test accuracy by +0.42 pp (95 % CI −0.10 to +0.94; n = 5 seeds each; Dunnett
-    p = .11): inconclusive; this design could detect 0.9 pp or more; about 19 seeds each would settle it (80 % power)."
-
-    p values follow the APA's style. The p value over the study is added where it reads differently.
-
-    Args:
-        contrast: from :func:`compare_to_reference`.
-        p_adjusted: adjusted over the study, or None.
-        verdict: from :func:`verdict`.
-        metric_label: what was measured.
-        variant_label, reference_label: names for the reader; the contrast's keys by default.
-        unit: "pp" prints fractions as percentage points with two decimals; any other text (also "") prints the
-            values as they are with three decimals.
-        rope: as for :func:`verdict`.
-    """
-    variant_label = contrast.variant if variant_label is None else variant_label
-    reference_label = contrast.reference if reference_label is None else reference_label
-    rope = contrast.rope if rope is None else rope
-    scale, decimals = (100, 2) if unit == "pp" else (1, 3)
-    suffix = f" {unit}" if unit else ""
-
-    counts = _count_text(contrast, variant_label, reference_label)
-    if contrast.difference is None:
-        empty = variant_label if contrast.n_variant == 0 else reference_label
-        return (
-            f"{variant_label} vs {reference_label}: {verdict}; {metric_label} cannot be compared, "
-            f"no run of {empty} has a value ({counts})."
-        )
-    change = (
-        f"{variant_label} vs {reference_label} changed {metric_label} by "
-        f"{signed(contrast.difference * scale, decimals)}{suffix}"
-    )
-    if contrast.method == "none":
-        n = min(contrast.n_variant, contrast.n_reference)
-        if n < MIN_SEEDS:
-            reason = f"n = {n} is a smoke test, at least {MIN_SEEDS} seeds each are needed to infer anything"
-        else:
-            reason = "the runs do not vary, so their variance cannot be estimated"
-        return f"{change} ({counts}): {verdict}; {reason}."
-
-    test = {"Dunnett": "Dunnett", "Welch with Holm": "Welch–Holm"}[contrast.method]
-    p_text = f"{test} {format_p(contrast.p_value)}"
-    if p_adjusted is not None and format_p(p_adjusted) != format_p(contrast.p_value):
-        p_text += f", over the study {format_p(p_adjusted)}"
-    low, high = (signed(limit * scale, decimals) for limit in (contrast.ci_low, contrast.ci_high))
-    statement = f"{change} ({contrast.confidence * 100:g} % CI {low} to {high}; {counts}; {p_text}): {verdict}"
-    rope_text = f"± {rope * scale:g}{suffix}"
-    if verdict == "equivalent":
-        return f"{statement} within {rope_text}."
-    if verdict != "inconclusive":
-        return f"{statement}."
-
-    reasons = []
-    if _excludes_zero(contrast):
-        if abs(contrast.difference) <= rope:
-            reasons.append(f"the interval excludes 0 but the estimate lies within {rope_text}")
-        else:
-            reasons.append("the interval excludes 0 but p over the study does not reach the level")
-    detectable = _round_up(contrast.detectable * scale, decimals - 1)
-    reasons.append(f"this design could detect {detectable}{suffix} or more")
-    if contrast.seeds_to_settle is None:
-        reasons.append(f"more than {MAX_SEEDS} seeds each would be needed to settle it")
-    elif contrast.seeds_to_settle > min(contrast.n_variant, contrast.n_reference):
-        power = f"{contrast.power * 100:g} % power"
-        reasons.append(f"about {contrast.seeds_to_settle} seeds each would settle it ({power})")
-    return f"{statement}; {'; '.join(reasons)}."
-
-
-def format_p(p_value: float) -> str:
-    """A p value in the APA's style: no leading zero, "p < .001", three decimals below .1 and two from there."""
-    if p_value < 0.001:
-        return "p < .001"
-    if p_value > 0.99:
-        return "p > .99"
-    decimals = 3 if round(p_value, 3) < 0.1 else 2
-    return f"p = {p_value:.{decimals}f}".replace("0.", ".", 1)
-
-
-def _excludes_zero(contrast: Contrast) -> bool:
+def excludes_zero(contrast: Contrast) -> bool:
+    """Whether the interval lies on one side of zero."""
     return contrast.ci_low > 0 or contrast.ci_high < 0
-
-
-def _count_text(contrast: Contrast, variant_label: str, reference_label: str) -> str:
-    """How many runs each side has, and how many were left out."""
-    if contrast.n_variant == contrast.n_reference:
-        plural = "" if contrast.n_variant == 1 else "s"
-        text = f"n = {contrast.n_variant} seed{plural} each"
-    else:
-        text = f"n = {contrast.n_variant} seeds of {variant_label} and {contrast.n_reference} of {reference_label}"
-    for label, missing in (
-        (variant_label, contrast.n_missing_variant),
-        (reference_label, contrast.n_missing_reference),
-    ):
-        if missing:
-            text += f"; {missing} run{'' if missing == 1 else 's'} of {label} left out as diverged"
-    return text
-
-
-def signed(value: float, decimals: int) -> str:
-    """A number with its sign, a real minus sign, and no sign on a zero."""
-    text = f"{value:+.{decimals}f}"
-    if float(text) == 0:
-        return text[1:]
-    return text.replace("-", "−")
-
-
-def _round_up(value: float, decimals: int) -> str:
-    """Rounded up, so that "or more" stays true; small values keep one significant digit."""
-    decimals = max(decimals, -math.floor(math.log10(value)))
-    step = 10.0**-decimals
-    return f"{math.ceil(round(value / step, 6)) * step:.{decimals}f}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

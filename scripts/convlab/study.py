@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
+from convlab.i18n import LANGUAGES, SOURCE
 from convlab.specs import (
     NUMBER,
     Dataset,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 SLUG = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
 TEXTS = {"question", "description", "why", "report"}
-"""Keys that only explain: nothing but the report depends on them."""
+"""Keys that only explain: nothing but the report depends on them, the language of the figures apart."""
 
 KINDS: dict[str, type[Spec]] = {
     kind: spec
@@ -173,6 +174,7 @@ class ReportOptions(Spec):
 
     title: str | None = None
     author: str | None = None
+    language: Literal[LANGUAGES] = Field(SOURCE, description="Language of the report, its figures and its sentences.")
 
 
 class Deploy(Spec):
@@ -297,8 +299,9 @@ class Study(Spec):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The config without what only explains or deploys: what tables and figures depend on."""
-        return {key: value for key, value in without_texts(self.written).items() if key != "deploy"}
+        """The config without what only explains or deploys, and the language: what tables and figures depend on."""
+        kept = {key: value for key, value in without_texts(self.written).items() if key != "deploy"}
+        return {**kept, "report": {"language": self.report.language}}
 
     @property
     def exported(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from functools import cache
 
 from snakemake.io import IOFile
 
+from convlab import i18n
 from convlab.code_inputs import code_inputs
 from convlab.config import load_study, read_yaml
 from convlab.errors import UserError
@@ -115,7 +116,14 @@ MODEL_CARD = "MODEL_CARD.md.j2"
 def templates():
     """What the report is made from, beside the tables and figures."""
     found = [path for path in (ROOT / "report").rglob("*") if path.is_file() and path.name != MODEL_CARD]
-    return sorted(os.path.relpath(path) for path in found if not path.is_relative_to(ROOT / "report" / "diff"))
+    others = {ROOT / "report/diff", ROOT / "report/locale"}
+    return sorted(os.path.relpath(path) for path in found if others.isdisjoint(path.parents))
+
+
+def messages():
+    """The translations into the report's language; English, the language of the source, needs none."""
+    file = i18n.catalogue(study.report.language)
+    return [os.path.relpath(file)] if file else []
 
 
 def deployments():

@@ -28,6 +28,7 @@ FIGURE_CATEGORIES = {
 rule compare:
     input:
         code=local(code("compare")),
+        messages=local(messages()),
         data=ancient(of_all_datasets(rules.prepare.output.data)),
         manifests=of_all_datasets(rules.prepare.output.manifest),
         runs=of_all_runs(rules.train.output.run),

@@ -12,6 +12,7 @@ EXPLORE_FIGURES = {
 rule explore:
     input:
         code=local(code("explore")),
+        messages=local(messages()),
         data=ancient(str(rules.prepare.output.data)),
         manifest=rules.prepare.output.manifest,
     output:
@@ -43,8 +44,10 @@ rule explore:
         f"{BENCHMARKS}/explore/{{dataset}}.tsv"
     conda:
         "../../envs/analysis.yaml"
+    params:
+        language=study.report.language,
     message:
         "Explore {wildcards.dataset}"
     shell:
-        "python {input.code[0]:q} --data-dir $(dirname {input.manifest:q})"
+        "python {input.code[0]:q} --language {params.language} --data-dir $(dirname {input.manifest:q})"
         " --output-dir $(dirname {output.summary:q}) > {log:q} 2>&1"

@@ -2,6 +2,7 @@
 rule report:
     input:
         code=local(code("report")),
+        messages=local(messages()),
         templates=local(templates()),
         tables=rules.compare.output.tables,
         summary=rules.compare.output.summary,

@@ -13,8 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from convlab import i18n
 from convlab.figures.palette import COLOURS, FAINT, INK
 from convlab.figures.style import WIDTH
+from convlab.i18n import gettext as _
+from convlab.i18n import ngettext, number, with_unit
 
 TRAIN, TEST, WARNING = COLOURS[0], COLOURS[4], COLOURS[1]
 
@@ -42,21 +45,21 @@ def class_distribution(classes: Sequence[str], train: np.ndarray, test: np.ndarr
     largest = max(train.max(), test.max(), 1)
     for axis, block in zip(axes[0], blocks, strict=True):
         position = np.arange(len(block))
-        for counts, offset, colour, label in ((train, -0.2, TRAIN, "training"), (test, 0.2, TEST, "test")):
+        for counts, offset, colour, label in ((train, -0.2, TRAIN, _("training")), (test, 0.2, TEST, _("test"))):
             axis.barh(position + offset, counts[block], height=0.38, color=colour, label=label, linewidth=0)
             if len(blocks) == 1:
                 for y, count in zip(position + offset, counts[block], strict=True):
-                    axis.text(count + largest * 0.008, y, f"{count:,}", va="center", fontsize=7, color=FAINT)
+                    axis.text(count + largest * 0.008, y, number(count, ","), va="center", fontsize=7, color=FAINT)
         axis.set_yticks(position, [shorten_name(classes[i], 24 if len(blocks) == 1 else 17) for i in block])
         axis.tick_params(axis="y", labelsize=9 if rows <= 12 else 7)
         axis.set_ylim(rows - 0.5, -0.5)
         axis.set_xlim(0, largest * 1.09)
-        axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axis.xaxis.set_major_formatter(lambda value, place: number(value, ",.0f"))
         axis.xaxis.set_major_locator(plt.MaxNLocator(6 if len(blocks) == 1 else 3, integer=True))
         axis.grid(axis="y", visible=False)
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
-    figure.supxlabel("images", fontsize=9)
+    figure.supxlabel(_("images"), fontsize=9)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=9)
     return figure
@@ -101,23 +104,28 @@ def dimensions(example: np.ndarray, images: int, heights: np.ndarray, widths: np
     gap = 0.07 * max(height, width)
     left.annotate("", (-0.5, height - 0.5 + gap), (width - 0.5, height - 0.5 + gap), arrowprops=arrow)
     left.annotate("", (-0.5 - gap, -0.5), (-0.5 - gap, height - 0.5), arrowprops=arrow)
-    left.text(width / 2 - 0.5, height - 0.5 + 1.5 * gap, f"width {width} px", ha="center", va="top")
-    left.text(-0.5 - 1.5 * gap, height / 2 - 0.5, f"height {height} px", ha="right", va="center", rotation=90)
+    across, down = _("width {pixels} px", pixels=width), _("height {pixels} px", pixels=height)
+    left.text(width / 2 - 0.5, height - 0.5 + 1.5 * gap, across, ha="center", va="top")
+    left.text(-0.5 - 1.5 * gap, height / 2 - 0.5, down, ha="right", va="center", rotation=90)
     left.set_xlim(-0.5 - 4 * gap, width - 0.5 + gap)
     left.set_ylim(height - 0.5 + 4 * gap, -0.5 - gap)
-    kind = {1: "1 channel", 3: "3 channels (RGB)"}.get(channels, f"{channels} channels")
-    left.set_title(f"All {images:,} images:\n{height} × {width} pixels, {kind}")
+    kind = _("3 channels (RGB)") if channels == 3 else ngettext("{n} channel", "{n} channels", channels)
+    left.set_title(
+        _("All {n} images:\n{height} × {width} pixels, {channels}",
+          n=number(images, ","), height=height, width=width, channels=kind)
+    )  # fmt: skip
 
     bins = np.arange(0, max(height, width) + 2) - 0.5
-    for extents, colour, dash, label in ((heights, TRAIN, "-", "height"), (widths, WARNING, (0, (4, 1.5)), "width")):
+    kinds = ((heights, TRAIN, "-", _("content height")), (widths, WARNING, (0, (4, 1.5)), _("content width")))
+    for extents, colour, dash, label in kinds:
         share = np.bincount(extents, minlength=len(bins) - 1) / max(len(extents), 1)
-        right.stairs(share, bins, color=colour, linestyle=dash, linewidth=1.6, label=f"content {label}")
+        right.stairs(share, bins, color=colour, linestyle=dash, linewidth=1.6, label=label)
     right.set_xlim(-0.5, max(height, width) + 1)
     right.set_ylim(bottom=0)
-    right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    right.set_xlabel("extent of what differs from the background, pixels")
-    right.set_ylabel("share of training images")
-    right.set_title("How much of the frame\nthe content fills")
+    right.yaxis.set_major_formatter(lambda value, place: _percent(value, 0))
+    right.set_xlabel(_("extent of what differs from the background, pixels"))
+    right.set_ylabel(_("share of training images"))
+    right.set_title(_("How much of the frame\nthe content fills"))
     right.legend(loc="upper left", frameon=False)
     return figure
 
@@ -126,9 +134,10 @@ def intensities(histogram: np.ndarray) -> Figure:
     """Pixel intensities before and after rescaling; ``histogram`` (channels, 256) counts of the raw values 0 to 255."""
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.7), sharey=True)
     channels = len(histogram)
-    names = {1: ("",), 3: ("red", "green", "blue")}.get(channels, [f"channel {i + 1}" for i in range(channels)])
+    names = [_("channel {n}", n=i + 1) for i in range(channels)]
+    names = {1: ("",), 3: (_("red"), _("green"), _("blue"))}.get(channels, names)
     values = np.arange(256)
-    for axis, scale, title in ((axes[0], 1, "Raw, 0 to 255"), (axes[1], 255, "Rescaled, 0 to 1")):
+    for axis, scale, title in ((axes[0], 1, _("Raw, 0 to 255")), (axes[1], 255, _("Rescaled, 0 to 1"))):
         for index, counts in enumerate(histogram):
             share = counts / max(counts.sum(), 1)
             mean = (share * values).sum() / scale
@@ -136,20 +145,21 @@ def intensities(histogram: np.ndarray) -> Figure:
             colour = CHANNEL_COLOURS.get(channels, COLOURS)[index % len(COLOURS)]
             prefix = f"{names[index]}: " if names[index] else ""
             digits = 1 if scale == 1 else 3
-            label = f"{prefix}mean {mean:.{digits}f}, SD {deviation:.{digits}f}"
+            form = f".{digits}f"
+            label = prefix + _("mean {mean}, SD {sd}", mean=number(mean, form), sd=number(deviation, form))
             edges = (np.arange(0, 257, VALUES_PER_BIN) - 0.5) / scale
             binned = share.reshape(-1, VALUES_PER_BIN).sum(axis=1)
             axis.stairs(binned, edges, color=colour, linewidth=1.2, fill=channels == 1, alpha=0.85, label=label)
             axis.axvline(mean, color=FAINT if channels == 1 else colour, linestyle=(0, (4, 2)), linewidth=1.0)
         axis.set_yscale("log")
-        axis.yaxis.set_major_formatter(lambda value, _: f"{value:.3%}".rstrip("0%").rstrip(".") + "%")
+        axis.yaxis.set_major_formatter(lambda value, place: _percent(value, 3))
         axis.set_title(title)
         axis.set_xlim(-6 / scale, 261 / scale)
         axis.legend(loc="upper center", fontsize=8, framealpha=0.9)
-        axis.set_xlabel("pixel intensity (dashed: the mean)")
+        axis.set_xlabel(_("pixel intensity (dashed: the mean)"))
     bars = (histogram.reshape(channels, -1, VALUES_PER_BIN).sum(axis=2) / histogram.sum(axis=1, keepdims=True)).ravel()
     axes[0].set_ylim(bars[bars > 0].min() / 1.5, min(bars.max() * 40, 1.6))  # room for the legend
-    axes[0].set_ylabel(f"training pixels per {VALUES_PER_BIN} values")
+    axes[0].set_ylabel(_("training pixels per {n} values", n=VALUES_PER_BIN))
     return figure
 
 
@@ -171,8 +181,11 @@ def near_duplicates(
         axis.set_title(first, fontsize=8.5, pad=13, color=WARNING if disagree else INK)
         axis.text(0.5, 1.03, second, transform=axis.transAxes, ha="center", va="bottom", fontsize=7, color=FAINT)
     figure.suptitle(
-        f"Test image, closest training image, {AMPLIFICATION} × their difference "
-        f"(near duplicate: RMS at most {threshold:g} of 255)",
+        _(
+            "Test image, closest training image, {times} × their difference (near duplicate: RMS at most {rms} of 255)",
+            times=AMPLIFICATION,
+            rms=number(threshold, "g"),
+        ),
         fontsize=8.5,
         color=FAINT,
     )
@@ -224,6 +237,13 @@ def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
         top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
         canvas[top : top + height, left : left + width] = raster(image)
     return canvas
+
+
+def _percent(value: float, decimals: int) -> str:
+    """A tick of an axis of shares, no longer than it needs to be: ``10%``, ``0.1%``; ``0,1 %`` in Spanish."""
+    text = format(100 * value, f".{decimals}f")
+    figure = number(float(text), f".{decimals}f" if not decimals else "g")
+    return f"{figure}%" if i18n.language() == i18n.SOURCE else with_unit(figure, "%")
 
 
 def shorten_name(name: str, width: int) -> str:

@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 
 from convlab.figures.sprites import diverging, fitted, grey
 from convlab.figures.style import WIDTH
+from convlab.i18n import NO_BREAK_SPACE, number
+from convlab.i18n import gettext as _
 
 TONES = {"right": "#00703C", "wrong": "#B3261E"}
 
@@ -55,8 +57,9 @@ def prediction_titles(
     titles = []
     for label, row, right in zip(truth, mean_probabilities, right_runs, strict=True):
         guess = int(row.argmax())
-        preferred = f"→ {shortened(classes[guess])} {100 * row[guess]:.0f}\N{NO-BREAK SPACE}%"
-        titles.append(f"{shortened(classes[label])}\n{preferred}\n{right} of {runs} right")
+        preferred = f"→ {shortened(classes[guess])} {number(100 * row[guess], '.0f')}{NO_BREAK_SPACE}%"
+        share = _("{n} of {runs} right", n=right, runs=runs)
+        titles.append(f"{shortened(classes[label])}\n{preferred}\n{share}")
     return titles
 
 
@@ -87,7 +90,7 @@ def filters(kernels: np.ndarray) -> Figure:
                 kernel.mean(axis=-1), cmap="RdBu_r", vmin=-bound, vmax=bound, interpolation="nearest"
             )
     if mappable is not None:
-        figure.colorbar(mappable, ax=axes, location="right", shrink=0.9, aspect=12, label="weight")
+        figure.colorbar(mappable, ax=axes, location="right", shrink=0.9, aspect=12, label=_("weight"))
     return figure
 
 
@@ -133,5 +136,5 @@ def feature_maps(images: np.ndarray, maps: np.ndarray) -> Figure:
             axis.axis("off")
             if row == 0:
                 axis.set_title(str(index + 1), fontsize=6.5, fontweight="normal", pad=2)
-    axes[0, 0].set_title("input", fontsize=6.5, fontweight="normal", pad=2)
+    axes[0, 0].set_title(_("input"), fontsize=6.5, fontweight="normal", pad=2)
     return figure

@@ -9,6 +9,9 @@ from matplotlib.figure import Figure
 
 from convlab.figures.marks import mark
 from convlab.figures.style import WIDTH, look
+from convlab.i18n import gettext as _
+from convlab.i18n import number, with_unit
+from convlab.plan import probe_level
 
 
 def permutation(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:
@@ -17,9 +20,9 @@ def permutation(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[
     levels = curves.drop_duplicates("order").sort_values("order", ascending=False)
     places = {order: place for place, order in enumerate(levels["order"])}
     _lines(axis, curves, labels, looks, lambda order: places[order])
-    axis.set_xticks(range(len(levels)), levels["level"])
+    axis.set_xticks(range(len(levels)), [probe_level("pixel_permutation", order) for order in levels["order"]])
     axis.set_xlim(-0.3, len(levels) - 0.7)
-    axis.set_ylabel("Test accuracy, %")
+    axis.set_ylabel(_("Test accuracy, %"))
     axis.legend(fontsize=8)
     return figure
 
@@ -27,11 +30,11 @@ def permutation(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[
 def translation(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:
     """Accuracy, and consistency of the predictions, by the distance that the test images are shifted."""
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.1), sharey=True)
-    titles = {"accuracy": "Accuracy, %", "consistency": "Same prediction as unshifted, %"}
+    titles = {"accuracy": _("Accuracy, %"), "consistency": _("Same prediction as unshifted, %")}
     for axis, (measure, title) in zip(axes, titles.items(), strict=True):
         _lines(axis, curves[curves["measure"] == measure], labels, looks, float)
         axis.set_title(title)
-        axis.set_xlabel("Shift, pixels")
+        axis.set_xlabel(_("Shift, pixels"))
         axis.set_xticks(sorted(curves["order"].unique()))
     axes[0].legend(fontsize=8)
     return figure
@@ -45,9 +48,10 @@ def sample_efficiency(curves: pd.DataFrame, labels: Mapping[str, str], looks: Ma
     places = {order: math.log10(order) for order in finite}
     places[math.inf] = max(places.values(), default=0) + 0.5
     _lines(axis, curves, labels, looks, places.__getitem__)
-    axis.set_xticks([places[order] for order in levels["order"]], levels["level"].str.replace(" images", ""))
-    axis.set_xlabel("Training images")
-    axis.set_ylabel("Test accuracy, %")
+    names = [_("all") if math.isinf(order) else number(order, ",.0f") for order in levels["order"]]
+    axis.set_xticks([places[order] for order in levels["order"]], names)
+    axis.set_xlabel(_("Training images"))
+    axis.set_ylabel(_("Test accuracy, %"))
     axis.legend(fontsize=8)
     return figure
 
@@ -60,10 +64,11 @@ def receptive_field(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapp
         spread = 0 if row.sd is None or math.isnan(row.sd) else 100 * row.sd
         label = labels[row.variant]
         drawn = axis.errorbar(row.order, 100 * row.mean, yerr=spread, capsize=2, label=label, **style)
-        about = f"{label}: {100 * row.mean:.2f} ± {spread:.2f} %, sees {row.order:.0f} pixels"
+        accuracy = f"{number(100 * row.mean, '.2f')} ± {with_unit(number(spread, '.2f'), '%')}"
+        about = _("{label}: {accuracy}, sees {n} pixels", label=label, accuracy=accuracy, n=f"{row.order:.0f}")
         mark([part for part in drawn.get_children() if part is not None], row.variant, [about])
-    axis.set_xlabel("Receptive field of the last feature map, pixels")
-    axis.set_ylabel("Test accuracy, % (mean ± SD)")
+    axis.set_xlabel(_("Receptive field of the last feature map, pixels"))
+    axis.set_ylabel(_("Test accuracy, % (mean ± SD)"))
     if len(curves) <= 12:
         axis.legend(fontsize=7.5)
     return figure
@@ -76,9 +81,10 @@ def _lines(axis, curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping
         x = [place(order) for order in group["order"]]
         y, style = 100 * group["mean"], look(looks[variant])
         (line,) = axis.plot(x, y, label=labels[variant], linewidth=1.6, markersize=5, **style)
-        levels = group["level"] if group["level"].notna().all() else [f"{order:g}" for order in group["order"]]
+        levels = [probe_level(probe, order) for probe, order in zip(group["probe"], group["order"], strict=True)]
         name = labels[variant]
-        mark(line, variant, [f"{name}, {level}: {value:.2f} %" for level, value in zip(levels, y, strict=True)])
+        shares = [with_unit(number(value, ".2f"), "%") for value in y]
+        mark(line, variant, [f"{name}, {level}: {share}" for level, share in zip(levels, shares, strict=True)])
         known = group["ci_low"].notna()
         if known.any():
             at = [value for value, there in zip(x, known, strict=True) if there]

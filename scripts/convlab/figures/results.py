@@ -14,6 +14,9 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
 from convlab.figures.marks import mark
 from convlab.figures.palette import BAND, COLOURS, FAINT, PAPER
 from convlab.figures.style import WIDTH, look
+from convlab.i18n import N_, number, with_unit
+from convlab.i18n import gettext as _
+from convlab.sentences import VERDICTS, signed
 
 MAX_SERIES = 24
 """Curves drawn at most on one plot; more are thinned to the first ones, and the title says so."""
@@ -50,7 +53,7 @@ def every_seed(
     if len(series) > MANY:
         finite = [[value for value in by_seed.values() if math.isfinite(value)] for by_seed in values]
         means = [sum(points) / len(points) if points else math.nan for points in finite]
-        return _side_by_side(series, means, intervals, xlabel or "Variants", "Test accuracy, %", finite)
+        return _side_by_side(series, means, intervals, xlabel or _("Variants"), _("Test accuracy, %"), finite)
     rows = len(series) > 6
     figure, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.38 * len(series)) if rows else (WIDTH * 0.72, 3.3))
     draw = _horizontal(axis) if rows else _vertical(axis)
@@ -60,10 +63,10 @@ def every_seed(
             continue
         offsets = place + (np.linspace(-0.13, 0.13, len(points)) if len(points) > 1 else np.zeros(1))
         style, mean = look(one.index), sum(points.values()) / len(points)
-        about = f"{one.label}: mean {mean:.2f} %, n = {len(points)}"
+        about = _("{label}: mean {mean}, n = {n}", label=one.label, mean=_percent(mean), n=len(points))
         if None not in interval:
             low, high = (100 * limit for limit in interval)
-            about += f", 95 % CI {low:.2f} to {high:.2f}"
+            about = f"{about}, {_interval(number(low, '.2f'), number(high, '.2f'))}"
             line = draw["range"](place, low, high, color=style["color"], linewidth=1.6, alpha=0.75)
             mark(line, one.variant, [about])
         bar = draw["level"](mean, place - 0.24, place + 0.24, color=style["color"], linewidth=2.2)
@@ -77,17 +80,21 @@ def every_seed(
             edgecolor=style["color"],
             zorder=3,
         )
-        mark(dots, one.variant, [f"{one.label}, seed {seed}: {value:.2f} %" for seed, value in points.items()])
+        notes = [
+            _("{variant}, seed {seed}: {value}", variant=one.label, seed=seed, value=_percent(value))
+            for seed, value in points.items()
+        ]
+        mark(dots, one.variant, notes)
     names = [one.label for one in series]
     if rows:
         axis.set_yticks(range(len(names)), names)
         axis.invert_yaxis()
-        axis.set_xlabel("Test accuracy, %")
+        axis.set_xlabel(_("Test accuracy, %"))
         axis.grid(axis="y", visible=False)
     else:
         axis.set_xticks(range(len(names)), [_wrapped(name) for name in names])
         axis.set_xlim(-0.6, len(names) - 0.4)
-        axis.set_ylabel("Test accuracy, %")
+        axis.set_ylabel(_("Test accuracy, %"))
         axis.set_xlabel(xlabel)
         axis.grid(axis="x", visible=False)
     return figure
@@ -111,16 +118,23 @@ def _side_by_side(
         axis.scatter(seeds, 100 * np.concatenate(points), s=3, color="#6B6B6B", linewidth=0, alpha=0.7)
     middle = 100 * np.asarray(centres, dtype=float)
     (dots,) = axis.plot(places, middle, linestyle="none", marker=".", markersize=4, color=COLOURS[0])
-    mark(
-        dots, notes=[f"{name}: {value:.2f}" for name, value in zip(names, middle, strict=True) if math.isfinite(value)]
-    )
+    known = [(name, value) for name, value in zip(names, middle, strict=True) if math.isfinite(value)]
+    mark(dots, notes=[f"{name}: {number(value, '.2f')}" for name, value in known])
     step = -(-len(names) // NAMED)
     axis.set_xticks(places[::step], names[::step], rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
     axis.set_xlim(-1, len(names))
-    axis.set_xlabel(f"{xlabel} ({len(names)} in order, one of {step} named)")
+    axis.set_xlabel(_("{what} ({n} in order, one of {step} named)", what=xlabel, n=len(names), step=step))
     axis.set_ylabel(ylabel)
     axis.grid(axis="x", visible=False)
     return figure
+
+
+def _percent(value: float, decimals: int = 2) -> str:
+    return with_unit(number(value, f".{decimals}f"), "%")
+
+
+def _interval(low: str, high: str) -> str:
+    return _("95 % CI {interval}", interval=_("{low} to {high}", low=low, high=high))
 
 
 def _vertical(axis) -> dict:
@@ -149,31 +163,33 @@ def forest(contrasts: pd.DataFrame, series: Sequence[Series], rope: float) -> Fi
     """
     if len(contrasts) > MANY:
         limits = list(zip(contrasts["ci_low"], contrasts["ci_high"], strict=True))
-        figure = _side_by_side(series, contrasts["difference"], limits, "Comparisons", "Difference, percentage points")
+        titles = _("Comparisons"), _("Difference, percentage points")
+        figure = _side_by_side(series, contrasts["difference"], limits, *titles)
         figure.axes[0].axhspan(-100 * rope, 100 * rope, color=BAND, alpha=0.3, linewidth=0, zorder=0)
         figure.axes[0].axhline(0, color=FAINT, linewidth=0.8, zorder=1)
         return figure
     figure, axis = plt.subplots(figsize=(WIDTH * 0.9, 1.1 + 0.42 * len(contrasts)))
     band = axis.axvspan(-100 * rope, 100 * rope, color=BAND, alpha=0.3, linewidth=0)
-    mark(band, notes=[f"Region of practical equivalence, ± {100 * rope:g} pp"])
+    region = with_unit(number(100 * rope, "g"), "pp")
+    mark(band, notes=[_("Region of practical equivalence, ± {region}", region=region)])
     axis.axvline(0, color=FAINT, linewidth=0.8)
     for place, (row, one) in enumerate(zip(contrasts.itertuples(), series, strict=True)):
         if row.difference is None or math.isnan(row.difference):
             continue
-        style, about = look(one.index), f"{one.label}: {100 * row.difference:+.2f} pp"
+        style, about = look(one.index), f"{one.label}: {with_unit(signed(100 * row.difference, 2), 'pp')}"
         if row.ci_low is not None and not math.isnan(row.ci_low):
-            about += f", 95 % CI {100 * row.ci_low:+.2f} to {100 * row.ci_high:+.2f}"
+            about = f"{about}, {_interval(signed(100 * row.ci_low, 2), signed(100 * row.ci_high, 2))}"
             line = axis.hlines(place, 100 * row.ci_low, 100 * row.ci_high, color=style["color"], linewidth=1.8)
             mark(line, one.variant, [about])
         point = axis.plot(100 * row.difference, place, marker=style["marker"], color=style["color"], markersize=6)
         mark(point, one.variant, [about])
     axis.set_yticks(
         range(len(contrasts)),
-        [f"{one.label}\n{verdict}" for one, verdict in zip(series, contrasts["verdict"], strict=True)],
+        [f"{one.label}\n{_(VERDICTS[verdict])}" for one, verdict in zip(series, contrasts["verdict"], strict=True)],
     )
     axis.set_ylim(len(contrasts) - 0.4, -0.6)
     axis.grid(axis="y", visible=False)
-    axis.set_xlabel("Difference of test accuracy, percentage points")
+    axis.set_xlabel(_("Difference of test accuracy, percentage points"))
     return figure
 
 
@@ -195,8 +211,8 @@ def combinations(
     text = np.array(
         [
             [
-                "–" if not math.isfinite(mean) else f"{100 * mean:.2f}"
-                + (f"\n± {100 * spread:.2f}" if math.isfinite(spread) else "")
+                "–" if not math.isfinite(mean) else number(100 * mean, ".2f")
+                + (f"\n± {number(100 * spread, '.2f')}" if math.isfinite(spread) else "")
                 for mean, spread in zip(line, spread_line, strict=True)
             ]
             for line, spread_line in zip(means, spreads, strict=True)
@@ -206,7 +222,7 @@ def combinations(
     sns.heatmap(
         100 * means, ax=axis, annot=text, fmt="", cmap="viridis", linewidths=0.8, linecolor="white",
         xticklabels=list(labels[1]), yticklabels=list(labels[0]), annot_kws={"fontsize": 8},
-        cbar_kws={"label": "Test accuracy, %"},
+        cbar_kws={"label": _("Test accuracy, %")},
     )  # fmt: skip
     axis.add_patch(
         plt.Rectangle((reference[1] + 0.03, reference[0] + 0.03), 0.94, 0.94, fill=False, edgecolor=COLOURS[1], lw=2.5)
@@ -228,29 +244,38 @@ def learning_curves(histories: Sequence[tuple[Series, pd.DataFrame]]) -> Figure:
     for one, runs in histories[:MAX_SERIES]:
         style, by_epoch = look(one.index), runs.groupby("epoch")
         mean = by_epoch.mean()
-        for axis, measure, scale, unit in ((axes[0], "loss", 1, ""), (axes[1], "accuracy", 100, " %")):
+        for axis, measure, scale in ((axes[0], "loss", 1), (axes[1], "accuracy", 100)):
             curve = mean[f"val_{measure}"] * scale
             (line,) = axis.plot(curve.index, curve, label=one.label, linewidth=1.6, markersize=4, **style)
+            validated, trained = CURVES[measure]
+            values = [_percent(value) if measure == "accuracy" else number(value, ".4f") for value in curve]
             notes = [
-                f"{one.label}, epoch {epoch}: validation {measure} {value:.{2 if unit else 4}f}{unit}"
-                for epoch, value in curve.items()
+                _(validated, label=one.label, epoch=epoch, value=value)
+                for epoch, value in zip(curve.index, values, strict=True)
             ]
             mark(line, one.variant, notes)
             thin = axis.plot(mean.index, mean[measure] * scale, color=style["color"], linewidth=0.8, alpha=0.55)
-            mark(thin, one.variant, [f"{one.label}: training {measure}"])
+            mark(thin, one.variant, [_(trained, label=one.label)])
             if runs["seed"].nunique() > 1:
                 spread = by_epoch[f"val_{measure}"].agg(["min", "max"]) * scale
                 band = axis.fill_between(
                     spread.index, spread["min"], spread["max"], color=style["color"], alpha=0.12, linewidth=0
                 )
                 mark(band, one.variant)
-    for axis, title in zip(axes, ("Loss", "Accuracy, %"), strict=True):
+    for axis, title in zip(axes, (_("Loss"), _("Accuracy, %")), strict=True):
         axis.set_title(title)
-        axis.set_xlabel("Epoch")
+        axis.set_xlabel(_("Epoch"))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False)
     return figure
+
+
+CURVES = {
+    "loss": (N_("{label}, epoch {epoch}: validation loss {value}"), N_("{label}: training loss")),
+    "accuracy": (N_("{label}, epoch {epoch}: validation accuracy {value}"), N_("{label}: training accuracy")),
+}
+"""What a point of a learning curve says, validation and training."""
 
 
 def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> Figure:
@@ -262,9 +287,9 @@ def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> 
     """
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.9), sharey=True)
     measures = {
-        "parameters": "Parameters",
-        "macs": "Multiply-accumulates per image",
-        "seconds_per_epoch": "Training time, s per epoch",
+        "parameters": _("Parameters"),
+        "macs": _("Multiply-accumulates per image"),
+        "seconds_per_epoch": _("Training time, s per epoch"),
     }
     means = 100 * variants["test_accuracy_mean"].astype(float)
     spreads = 100 * variants["test_accuracy_sd"].astype(float).fillna(0)
@@ -279,8 +304,9 @@ def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> 
                 continue
             spread = 0 if sd is None else 100 * np.nan_to_num(sd)
             drawn = axis.errorbar(row[column], 100 * mean, yerr=spread, capsize=2, label=one.label, **style)
-            amount = f"{row[column]:,.2f}" if column == "seconds_per_epoch" else f"{row[column]:,.0f}"
-            about = f"{one.label}: {100 * mean:.2f} ± {spread:.2f} %, {title.lower()} {amount}"
+            amount = number(row[column], ",.2f" if column == "seconds_per_epoch" else ",.0f")
+            what = f"{title[:1].lower()}{title[1:]} {amount}"
+            about = f"{one.label}: {number(100 * mean, '.2f')} ± {_percent(spread)}, {what}"
             mark([part for part in drawn.get_children() if part is not None], one.variant, [about])
         low, high = variants[column].min(), variants[column].max()
         axis.set_xscale("log" if high > 8 * low else "linear")
@@ -288,7 +314,7 @@ def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> 
         axis.xaxis.set_major_formatter(EngFormatter())
         axis.minorticks_off()
         axis.set_xlabel(title)
-    axes[0].set_ylabel("Test accuracy, %")
+    axes[0].set_ylabel(_("Test accuracy, %"))
     handles, names = axes[0].get_legend_handles_labels()
     if len(names) <= MAX_SERIES:
         figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False)
@@ -312,10 +338,11 @@ def recall_by_class(recalls: pd.DataFrame, series: Sequence[Series], classes: Se
         mark(axis.hlines(y, x - spread, x + spread, color=style["color"], linewidth=1.2, alpha=0.75), one.variant)
         (points,) = axis.plot(x, y, label=one.label, markersize=5, **(style | {"linestyle": "none"}))
         measured = zip(classes, x, spread, strict=True)
-        mark(points, one.variant, [f"{one.label}, {name}: {value:.1f} ± {sd:.1f} %" for name, value, sd in measured])
+        notes = [f"{one.label}, {name}: {number(value, '.1f')} ± {_percent(sd, 1)}" for name, value, sd in measured]
+        mark(points, one.variant, notes)
     axis.set_yticks(range(len(classes)), list(classes))
     axis.set_ylim(len(classes) - 0.5, -0.5)
-    axis.set_xlabel("Recall, % (mean ± SD over seeds)")
+    axis.set_xlabel(_("Recall, % (mean ± SD over seeds)"))
     figure.legend(loc="outside lower center", ncols=min(3, len(series)), frameon=False)
     return figure
 
@@ -344,11 +371,11 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
         linecolor="white",
         xticklabels=list(classes),
         yticklabels=list(classes),
-        cbar_kws={"label": "% of the true class", "shrink": 0.75},
+        cbar_kws={"label": _("% of the true class"), "shrink": 0.75},
         annot_kws={"fontsize": 7.5},
     )
-    axis.set_xlabel("Predicted class")
-    axis.set_ylabel("True class")
+    axis.set_xlabel(_("Predicted class"))
+    axis.set_ylabel(_("True class"))
     axis.tick_params(axis="x", labelrotation=45)
     plt.setp(axis.get_xticklabels(), ha="right", rotation_mode="anchor")
     axis.tick_params(axis="y", labelrotation=0)
@@ -362,17 +389,21 @@ def calibration(curves: Sequence[tuple[Series, np.ndarray]]) -> Figure:
         curves: of each variant rows (mean confidence, accuracy, count).
     """
     figure, axis = plt.subplots(figsize=(WIDTH * 0.55, 3.6))
-    axis.plot([0, 100], [0, 100], color=FAINT, linewidth=0.8, linestyle="--", label="perfectly calibrated")
+    axis.plot([0, 100], [0, 100], color=FAINT, linewidth=0.8, linestyle="--", label=_("perfectly calibrated"))
     for one, rows in curves[:MAX_SERIES]:
         x, y = 100 * rows[:, 0], 100 * rows[:, 1]
         (line,) = axis.plot(x, y, label=one.label, linewidth=1.2, markersize=4, **look(one.index))
-        notes = [f"{one.label}: confidence {a:.1f} %, accuracy {b:.1f} %" for a, b in zip(x, y, strict=True)]
+        notes = [
+            _("{label}: confidence {confidence}, accuracy {accuracy}",
+              label=one.label, confidence=_percent(a, 1), accuracy=_percent(b, 1))
+            for a, b in zip(x, y, strict=True)
+        ]  # fmt: skip
         mark(line, one.variant, notes)
     low = min([100 * rows[:, :2].min() for _, rows in curves], default=0)
     axis.set_xlim(max(low - 4, 0), 101)
     axis.set_ylim(max(low - 4, 0), 101)
-    axis.set_xlabel("Confidence, %")
-    axis.set_ylabel("Accuracy, %")
+    axis.set_xlabel(_("Confidence, %"))
+    axis.set_ylabel(_("Accuracy, %"))
     axis.legend(loc="best", fontsize=7.5)
     return figure
 

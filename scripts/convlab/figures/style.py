@@ -12,7 +12,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, ScalarFormatter
 
+from convlab import i18n
 from convlab.figures.marks import annotated
 from convlab.figures.palette import COLOURS, DASHES, FAINT, GRID, INK, MARKERS, PAPER
 from convlab.files import atomic, write_text
@@ -71,6 +73,7 @@ METADATA = {
 
 def save(figure: Figure, stem: Path) -> None:
     """Write ``stem``.svg, .png and .pdf, byte-equal for equal figures, and close the figure."""
+    localise(figure)
     drawing = StringIO()
     figure.savefig(drawing, format="svg", metadata=METADATA[".svg"])
     write_text(stem.with_name(stem.name + ".svg"), annotated(drawing.getvalue(), figure))
@@ -79,6 +82,31 @@ def save(figure: Figure, stem: Path) -> None:
             figure.savefig(temporary, metadata=METADATA[suffix])
         figure.set_layout_engine("none")  # it is laid out now; doing so again costs as much as drawing
     plt.close(figure)
+
+
+class _Ticks(ScalarFormatter):
+    """Matplotlib's plain numbers with the separators of the language in use."""
+
+    def __call__(self, value: float, place: int | None = None) -> str:
+        return i18n.localised(super().__call__(value, place))
+
+
+class _PrefixedTicks(EngFormatter):
+    """Numbers with SI prefixes (``1.5 M``) with the separators of the language in use."""
+
+    def __call__(self, value: float, place: int | None = None) -> str:
+        return i18n.localised(super().__call__(value, place))
+
+
+def localise(figure: Figure) -> None:
+    """Numbers at the axes as the language in use writes them; English is as Matplotlib makes it."""
+    if i18n.language() != i18n.SOURCE:
+        ours = {ScalarFormatter: _Ticks, EngFormatter: _PrefixedTicks}
+        for axes in figure.axes:
+            for axis in (axes.xaxis, axes.yaxis):
+                kind = type(axis.get_major_formatter())
+                if kind in ours:
+                    axis.set_major_formatter(ours[kind]())
 
 
 _MARKUP = re.compile(r"[\\*`|_<>:@]")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from convlab.cost import Layer
+from convlab.i18n import gettext as _
+from convlab.i18n import number
 
 MAP_HEIGHT = 96
 """Height of the largest feature map, CSS pixels."""
@@ -48,13 +50,13 @@ def diagram(layers: Sequence[Layer], name: str, title: str) -> Markup:
             f'rx="2"><title>{escape(_sentence(layer))}</title></rect>'
         )
         size = "×".join(map(str, shape))
-        lines = [(kind, "kind"), (size, "size"), (f"{parameters:,}" if parameters else "", "count")]
+        lines = [(kind, "kind"), (size, "size"), (number(parameters, ",") if parameters else "", "count")]
         for row, (text, style) in enumerate(lines):
             at = f'x="{centre:.1f}" y="{2 * MARGIN + MAP_HEIGHT + 14 * (row + 1):.0f}"'
             parts.append(f'<text class="{style}" {at}>{escape(text)}</text>')
         previous, left = x + width, left + COLUMN
     width, height = left + MARGIN, MAP_HEIGHT + 2 * MARGIN + TEXT
-    about = ", then ".join(map(_sentence, layers))
+    about = "; ".join(map(_sentence, layers))
     return Markup(
         f'<svg class="diagram" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
         f'aria-labelledby="{name}-title {name}-about"><title id="{name}-title">{escape(title)}</title>'
@@ -64,4 +66,6 @@ def diagram(layers: Sequence[Layer], name: str, title: str) -> Markup:
 
 def _sentence(layer: Layer) -> str:
     text = f"{layer.name.replace('_', ' ')}: {'×'.join(map(str, layer.output_shape))}"
-    return f"{text}, {layer.parameters:,} parameters" if layer.parameters else text
+    if not layer.parameters:
+        return text
+    return _("{layer}, {n} parameters", layer=text, n=number(layer.parameters, ","))
