@@ -15,7 +15,7 @@ ENVS = FOLDER.parent / "envs"
 PYTHON = "3.12"
 """Python of the conda environments."""
 
-LOCKS = {"cpu": [], "gpu": ["-c", "cpu.txt"], "dev": []}
+LOCKS = {"cpu": [], "gpu": ["-c", "cpu.txt"], "dev": [], "cluster": [], "jax": [], "torch": []}
 
 ENVIRONMENTS = {
     "analysis": "Data, figures, statistics, report: everything but TensorFlow.",

@@ -184,7 +184,7 @@ def test_every_field_can_be_a_factor():
         "momentum": [0, 0.9], "weight_decay": [0, 0.01], "precision": ["float32", "mixed_bfloat16"],
         "validation_fraction": [0.1, 0.2], "train_size": [None, 100], "select": ["best", "last"],
         "early_stopping": [None, {"patience": 2}], "steps": [None, 100], "pixel_permutation": [None, 1, 7],
-        "augmentation": [None, {"flip": "horizontal"}, {"shift": 2}], "jit_compile": [False, True], "tensorboard": [False, True],
+        "augmentation": [None, {"flip": "horizontal"}, {"shift": 2}], "backend": ["tensorflow", "jax"], "jit_compile": [False, True], "tensorboard": [False, True],
     }  # fmt: skip
     assert set(levels) == (set(Conv.model_fields) | set(Training.model_fields)) - {"family", "label", "why"}
     experiments = {factor: {"base": "cnn", "factor": factor, "levels": values} for factor, values in levels.items()}

@@ -18,7 +18,7 @@ def lock_module():
     return module
 
 
-@pytest.mark.parametrize("name", ["cpu", "gpu", "dev"])
+@pytest.mark.parametrize("name", ["cpu", "gpu", "dev", "cluster", "jax", "torch"])
 def test_every_requirement_is_pinned_with_hashes_and_names_no_index(name):
     text = (FOLDER / f"{name}.txt").read_text()
     assert not re.search(r"https?://|--(extra-)?index|find-links", text)
@@ -37,6 +37,18 @@ def test_cpu_and_gpu_differ_only_in_tensorflow_and_what_it_brings():
     cpu, gpu = pins("cpu"), pins("gpu")
     assert {line.split("==")[0] for line in cpu - gpu} == {"tensorflow-cpu"}
     assert all(line.startswith(("tensorflow==", "nvidia-")) for line in gpu - cpu)
+
+
+@pytest.mark.parametrize("name", ["dev", "cluster", "jax", "torch"])
+def test_additions_fit_the_pins_that_they_are_added_to(name):
+    def pins(lock):
+        lines = [line.rstrip(" \\") for line in (FOLDER / f"{lock}.txt").read_text().splitlines()]
+        requirements = [Requirement(line) for line in lines if line and not line.startswith((" ", "#"))]
+        return {(r.name, str(r.specifier)) for r in requirements}
+
+    base, more = pins("cpu"), pins(name)
+    names = {package for package, _ in base}
+    assert {pin for pin in more if pin[0] in names} <= base
 
 
 @pytest.mark.parametrize("name", ["analysis", "tensorflow", "tensorflow-gpu"])

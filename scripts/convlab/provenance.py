@@ -8,7 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "scipy", "pandas", "scikit-learn", "snakemake")
+PACKAGES = (
+    *("tensorflow", "tensorflow-cpu", "jax", "torch"),
+    *("keras", "numpy", "scipy", "pandas", "scikit-learn", "snakemake"),
+)
 
 
 def versions() -> dict[str, str]:

@@ -18,7 +18,9 @@ rule evaluate:
         "../../envs/tensorflow.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1200, 6),
+        runtime=time_limit(lambda wildcards: 1),
+        gpu=gpu,
     message:
         "Evaluate {wildcards.variant} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:

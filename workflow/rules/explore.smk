@@ -25,6 +25,9 @@ rule explore:
         f"{BENCHMARKS}/explore/{{dataset}}.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        mem_mb=memory(1000, 12),
+        runtime=lambda wildcards, attempt: 30 * attempt,
     message:
         "Explore {wildcards.dataset}"
     shell:

@@ -16,7 +16,9 @@ rule probe:
         "../../envs/tensorflow.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1200, 6),
+        runtime=time_limit(translation_passes),
+        gpu=gpu,
     params:
         shift=study.probes.translation.shift if study.probes.translation else 0,
         seeds=" ".join(map(str, study.seeds)),
