@@ -148,6 +148,7 @@ def executors(folder: Path, runs: int = 16) -> list[dict]:
     """Wall time of 16 small trainings, two at once, by executor; overhead is what is not the script itself."""
     ways: dict[str, tuple[str, list[str]]] = {"local": ("none", ["--cores", "2"])}
     slurm = tempfile.mkdtemp(prefix="slurm-", dir="/tmp")
+    Path(slurm).chmod(0o755)  # munged wants to see its socket's folder open to all
     environment = start_slurm(Path(slurm))
     if environment:
         here = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"]

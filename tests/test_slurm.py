@@ -69,6 +69,7 @@ class Cluster:
 def installed():
     """The cluster, for all tests of a session; its sockets want a short path."""
     folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
+    folder.chmod(0o755)  # munged wants to see its socket's folder open to all
     try:
         said = subprocess.run([SCRIPT, "start", folder, "2", "4"], check=True, stdout=subprocess.PIPE, text=True).stdout
         values = dict(re.findall(r"(SLURM_CONF|PATH)='([^']*)'", said))
@@ -146,8 +147,7 @@ def test_concurrent_jobs_get_devices_of_their_own(cluster, project):
         "import time\n"
         "begin = time.time()\n"
         "time.sleep(4)\n"
-        "line = f\"{os.environ['CUDA_VISIBLE_DEVICES']} {begin} {time.time()}\\\\n\"\n"
-        'open("devices.txt", "a").write(line)',
+        "print(os.environ['CUDA_VISIBLE_DEVICES'], begin, time.time(), file=open('devices.txt', 'a'))",
     )
     finish(project, begin(project, cluster, *ONLY_TRAIN, "--set-resources", "train:gpu=1", "train:cpus_per_gpu=1"))
     rows = [line.split() for line in (project.folder / "devices.txt").read_text().splitlines()]

@@ -9,6 +9,9 @@ from convlab.locks import claim
 
 STORE = ".snakemake/convlab/runs"  # finished runs of all studies in this folder
 
+# A GPU slot for each job that computes, where Snakemake is told how many there are (`--resources gpu=N`); else nothing.
+GPU = 1 if "gpu" in workflow.global_resources else None
+
 
 def own_lock(wildcards):
     """Put our lock in the place of Snakemake's. An input function of `prepare`: every DAG has it, and it runs when the
@@ -91,8 +94,3 @@ def training_passes(wildcards):
 def translation_passes(wildcards):
     """Every seed's model sees the images at each shift."""
     return (2 * study.probes.translation.shift + 1) ** 2 * len(study.seeds)
-
-
-def gpu(wildcards):
-    """One GPU slot for each job where Snakemake is told how many there are (`--resources gpu=N`); else nothing."""
-    return 1 if "gpu" in workflow.global_resources else None

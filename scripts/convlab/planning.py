@@ -13,8 +13,8 @@ from convlab.study import Study
 
 @dataclass(frozen=True)
 class Earlier:
-    """What earlier runs tell: ``done`` runs of this study, ``rates`` by backend and precision as (MACs, seconds per image), and
-    ``sizes``, the number of training images of each dataset (by its spec), what validation takes included."""
+    """What earlier runs tell: ``done`` runs of this study, ``rates`` by backend and precision as (MACs, seconds per
+    image), and ``sizes``, the number of training images of each dataset (by its spec), validation included."""
 
     done: set[tuple[str, str, int]] = field(default_factory=set)
     rates: dict[tuple[str, str], list[tuple[int, float]]] = field(default_factory=dict)

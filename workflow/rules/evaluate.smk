@@ -2,7 +2,7 @@
 rule evaluate:
     input:
         code=local(code("evaluate")),
-        data=ancient(str(rules.prepare.output.data)),
+        data=ancient(written(rules.prepare.output.data)),
         manifest=rules.prepare.output.manifest,
         model=rules.train.output.model,
         run=rules.train.output.run,
@@ -20,7 +20,7 @@ rule evaluate:
     resources:
         mem_mb=memory(1200, 6),
         runtime=time_limit(lambda wildcards: 1),
-        gpu=gpu,
+        gpu=GPU,
     message:
         "Evaluate {wildcards.variant} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:

@@ -12,7 +12,7 @@ EXPLORE_FIGURES = {
 rule explore:
     input:
         code=local(code("explore")),
-        data=ancient(str(rules.prepare.output.data)),
+        data=ancient(written(rules.prepare.output.data)),
         manifest=rules.prepare.output.manifest,
     output:
         summary=ensure(f"{RESULTS}/explore/{{dataset}}/summary.json", non_empty=True),

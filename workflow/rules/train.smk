@@ -2,7 +2,7 @@
 rule train:
     input:
         code=local(code("train")),
-        data=ancient(str(rules.prepare.output.data)),
+        data=ancient(written(rules.prepare.output.data)),
         manifest=rules.prepare.output.manifest,
     output:
         model=ensure(f"{RESULTS}/train/{{dataset}}/{{variant}}/seed-{{seed}}/model.keras", non_empty=True),
@@ -19,7 +19,7 @@ rule train:
     resources:
         mem_mb=memory(1200, 6),
         runtime=time_limit(training_passes),
-        gpu=gpu,
+        gpu=GPU,
     params:
         spec=run_spec,
     message:
