@@ -51,7 +51,7 @@ class Cluster:
 
     def stop_controller(self) -> None:
         pid = int((self.folder / "slurmctld.pid").read_text())
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGTERM)  # it saves its state, as when it is restarted
         while Path(f"/proc/{pid}/stat").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[1][:3]:
             time.sleep(0.1)
 
