@@ -12,14 +12,20 @@ BUILD := $(if $(GPU),gpu,cpu)
 # Where `make serve` listens, and which model it serves if the study has several datasets.
 PORT ?= 8080
 DATASET ?=
+# Several small runs side by side on each GPU.
+RUNS_PER_GPU ?= 1
+# What Keras computes with beside TensorFlow, for studies that say so: make install BACKEND=jax, or torch.
+BACKEND ?=
 # More for Snakemake, e.g. make run ARGS="--forcerun report".
 ARGS ?=
 
 BIN := $(VENV)/bin
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+GPUS = $(shell nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null | grep -c .)
+SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) $(if $(GPU),--resources gpu=$$(($(GPUS) * $(RUNS_PER_GPU))))
 INSTALL := requirements/install.sh
 
-.PHONY: help run demo quick plan diff export serve deploy test test-fast lint format lock schema messages bench install clean
+.PHONY: help run demo quick plan diff usage export serve deploy test test-fast test-slurm test-kills lint format lock schema \
+  messages bench install clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,7 +42,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed-$(BUILD) $(VENV)/.installed-deploy re
 	$(INSTALL) $(VENV) $(PYTHON) requirements/dev.txt
 	@touch $@
 
-install: $(VENV)/.installed-$(BUILD)  ## make .venv with the pinned dependencies (GPU=1 for CUDA)
+$(addprefix $(VENV)/.installed-,jax torch cluster): $(VENV)/.installed-%: requirements/%.txt $(VENV)/.installed-$(BUILD)
+	$(INSTALL) $(VENV) $(PYTHON) $<
+	@touch $@
+
+install: $(VENV)/.installed-$(BUILD) $(if $(BACKEND),$(VENV)/.installed-$(BACKEND))  ## make .venv with the pinned dependencies (GPU=1 for CUDA)
 
 run: install  ## run a study to its report (STUDY=studies/x.yaml, CORES=n, GPU=1)
 	@$(BIN)/python scripts/plan.py $(STUDY) --brief --cores $(CORES)
@@ -52,6 +62,9 @@ plan: install  ## check a study and print its variants, costs and number of runs
 
 diff: install  ## what changed between two studies or states (A=, B=); without them since STUDY's last state
 	@$(BIN)/python scripts/diff.py $(if $(A),'$(A)','$(STUDY)') $(if $(B),'$(B)')
+
+usage: install  ## what the jobs of a study that has run took: time and memory, for a cluster's limits
+	@$(BIN)/python scripts/usage.py $(STUDY)
 
 demo: install  ## the whole suite on scikit-learn's digits, offline
 	$(SNAKEMAKE) --configfile studies/demo.yaml $(ARGS)
@@ -72,6 +85,13 @@ test: $(VENV)/.installed-dev  ## all tests, the end-to-end part included
 
 test-fast: $(VENV)/.installed-dev  ## the tests that need no Snakemake and no full training
 	$(BIN)/pytest -m "not slow"
+
+test-slurm: $(VENV)/.installed-dev $(VENV)/.installed-cluster  ## on a real one-node SLURM, started and stopped for it
+	tests/slurm_cluster.sh install
+	$(BIN)/pytest -m slurm
+
+test-kills: $(VENV)/.installed-dev  ## the demo study, killed twenty times on its way
+	KILLS=20 $(BIN)/pytest -m kills
 
 lint: $(VENV)/.installed-dev  ## ruff, snakefmt, snakemake --lint
 	$(BIN)/ruff check .

@@ -289,13 +289,14 @@ def finished(folder: Path, study) -> None:
             place.write_text(json.dumps({"spec_hash": study.run("digits", variant, seed).spec_hash}))
 
 
-def timed(command: list, folder: Path) -> float:
+def timed(command: list, folder: Path, environment: dict[str, str] | None = None) -> float:
     """Wall seconds of a command; its output goes to a log, whose end is shown if it fails."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log.txt"
     begin = time.perf_counter()
     with log.open("w") as stream:
-        status = subprocess.run([str(part) for part in command], stdout=stream, stderr=subprocess.STDOUT).returncode
+        arguments = [str(part) for part in command]
+        status = subprocess.run(arguments, stdout=stream, stderr=subprocess.STDOUT, env=environment).returncode
     seconds = time.perf_counter() - begin
     if status:
         sys.exit(f"{command[1]} failed:\n{log.read_text()[-3000:]}")

@@ -17,7 +17,9 @@ ENVS = FOLDER.parent / "envs"
 PYTHON = "3.12"
 """Python of the conda environments."""
 
-LOCKS = {"cpu": [], "gpu": ["-c", "cpu.txt"], "dev": [], "serve": [], "deploy": []}
+LOCKS = {
+    "cpu": [], "gpu": ["-c", "cpu.txt"], "dev": [], "serve": [], "deploy": [], "cluster": [], "jax": [], "torch": [],
+}  # fmt: skip
 
 ENVIRONMENTS = {
     "analysis": "Data, figures, statistics, report: everything but TensorFlow.",

@@ -395,7 +395,7 @@ def draw(
         yield from feature_drawings(drawing, series[name], finished[0], features, images, truth, classes)
     if len(reliability) > 1:
         recalls = tables.per_class[tables.per_class["dataset"] == dataset]
-        shown = [one for one, _ in reliability]
+        shown = [one for one, _curve in reliability]
         recalls = recalls[recalls["variant"].isin([one.variant for one in shown])]
         yield drawing(
             "errors", "recall", _("Recall of every class"), _("Share of the test images of each class that are found."),

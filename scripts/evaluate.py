@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from convlab import data, inference, metrics, provenance
+from convlab import backend, data, metrics, provenance
 from convlab.cli import run
 from convlab.files import array_sha256, read_json, write_arrays, write_json
-from convlab.keras_setup import use_threads
 
 FEATURE_IMAGES = 3
 """Feature maps are kept for the first test image of each of the first classes, this many."""
@@ -33,8 +32,12 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     output = arguments.output_dir
 
-    use_threads(arguments.threads)
     trained = read_json(arguments.run_dir / "run.json")
+    backend.choose(trained["spec"]["training"]["backend"], arguments.threads)  # before these import Keras
+    from convlab import inference
+    from convlab.keras_setup import use_threads
+
+    use_threads(arguments.threads)
     images, labels = data.load_test(arguments.data_dir)
     images = data.permute_pixels(images, trained["spec"]["training"]["pixel_permutation"])
     model = inference.load(arguments.run_dir / "model.keras")

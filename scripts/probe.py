@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from convlab import data, inference, probes
+from convlab import backend, data, probes
 from convlab.cli import run
 from convlab.files import read_json, write_text
-from convlab.keras_setup import use_threads
 
 log = logging.getLogger("probe")
 
@@ -30,12 +29,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads of TensorFlow")
     arguments = parser.parse_args(argv)
 
+    runs = [(seed, arguments.train_dir / f"seed-{seed}") for seed in arguments.seeds]
+    records = [read_json(place / "run.json") for _, place in runs]
+    backend.choose(records[0]["spec"]["training"]["backend"], arguments.threads)  # before these import Keras
+    from convlab import inference
+    from convlab.keras_setup import use_threads
+
     use_threads(arguments.threads)
     images, labels = data.load_test(arguments.data_dir)
     rows = []
-    for seed in arguments.seeds:
-        place = arguments.train_dir / f"seed-{seed}"
-        trained = read_json(place / "run.json")
+    for (seed, place), trained in zip(runs, records, strict=True):
         if trained["status"] != "finished":
             log.info("seed %d is left out: %s", seed, trained["status"])
             continue

@@ -4,19 +4,22 @@ import argparse
 import hashlib
 import json
 import logging
+import os
 import shutil
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
-from convlab import data, provenance
+from convlab import backend, data, devices, finished_runs, provenance
 from convlab.cli import run
 from convlab.code_inputs import code_inputs
 from convlab.files import atomic, read_json, write_json
-from convlab.keras_setup import grow_gpu_memory, keras, tf, use_threads
-from convlab.models import build
+from convlab.locks import locked
 from convlab.specs import Run
-from convlab.training import finished_epochs, fit, images_per_epoch, write_history
+
+AGAIN = "CONVLAB_AGAIN"
+"""Environment variable that asks to train a finished run again."""
 
 log = logging.getLogger("train")
 
@@ -27,31 +30,51 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data-dir", required=True, type=Path, help="folder that prepare wrote")
     parser.add_argument("--output-dir", required=True, type=Path, help="folder for model.keras, history.csv, run.json")
     parser.add_argument("--threads", type=int, default=1, help="threads of TensorFlow; results depend on their number")
+    parser.add_argument("--store", type=Path, help="folder of finished runs, from which an equal one is taken")
     arguments = parser.parse_args(argv)
-    spec, output = arguments.spec, arguments.output_dir
+    spec, output, store = arguments.spec, arguments.output_dir, arguments.store
+    manifest = read_json(arguments.data_dir / "manifest.json")
+    identity = work_identity(spec, manifest, arguments.threads)
+    work = output / f"unfinished-{identity}"
+    keeps = store is not None and not spec.training.tensorboard  # TensorBoard's logs are not kept
+    waiting = "another process trains this very run; waiting for it"
+    with locked(store / f"{identity}.lock", waiting) if keeps else nullcontext():
+        if keeps and AGAIN not in os.environ and finished_runs.take(store / identity, output):
+            log.info("this very run has been finished before; its results were copied")
+        else:
+            train_run(spec, manifest, arguments.data_dir, output, work, arguments.threads)
+            if keeps:
+                finished_runs.keep(output, store / identity)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def train_run(spec: Run, manifest: dict, data_dir: Path, output: Path, work: Path, threads: int) -> None:
+    """Train ``spec`` on the data in ``data_dir`` and write what comes of it to ``output``.
+
+    ``work`` is a folder in ``output`` for what a killed run goes on from; it is only ever of this very run.
+    """
     training = spec.training
     started = datetime.now(UTC)
+    backend.choose(training.backend, threads)  # before these import Keras
+    from convlab.keras_setup import device, keras, use_threads
+    from convlab.models import build
+    from convlab.training import finished_epochs, fit, images_per_epoch, write_history
 
-    use_threads(arguments.threads)
-    grow_gpu_memory()
+    use_threads(threads)
     seeds = data.seed_streams(spec.seed)
     keras.utils.set_random_seed(seeds["initialisation"])
-
-    manifest = read_json(arguments.data_dir / "manifest.json")
-    images, labels = data.load_train(arguments.data_dir)
+    images, labels = data.load_train(data_dir)
     images = data.permute_pixels(images, training.pixel_permutation)
     train, validation = data.split(labels, training.validation_fraction, seeds["split"])
     train = train[data.subset(labels[train], training.train_size, seeds["subset"])]
     model = build(spec.model, images.shape[1:], len(manifest["classes"]), training.precision, training.augmentation)
 
-    # What a killed run left is taken up again only by the very same run: same spec, data, code and threads.
-    identity = work_identity(spec, manifest, arguments.threads)
-    work = output / f"unfinished-{identity}"
+    # What a killed run left is taken up again only by the very same run.
     for stale in output.glob("unfinished-*"):
         if stale != work:
             shutil.rmtree(stale)
     resumed = finished_epochs(work / "backup")
-    where = "GPU" if tf.config.list_physical_devices("GPU") else f"CPU, {arguments.threads} thread(s)"
+    where = "GPU" if device() == "GPU" else f"CPU, {threads} thread(s)"
     log.info("%d training and %d validation images; %s", len(train), len(validation), where)
     if resumed:
         log.info("taking up again after epoch %d", resumed)
@@ -104,14 +127,13 @@ def main(argv: list[str] | None = None) -> None:
             "started": started.isoformat(timespec="seconds"),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "peak_memory_mb": provenance.peak_memory_mb(),
-            "threads": arguments.threads,
+            "threads": threads,
             "device": where,
             "versions": provenance.versions(),
             "hardware": provenance.hardware(),
             "code": provenance.code(Path(__file__).resolve()),
         },
     )
-    shutil.rmtree(work, ignore_errors=True)
     log.info("%s after %d epochs; kept epoch %d", outcome.status, len(outcome.history), outcome.best_epoch)
 
 
@@ -121,10 +143,11 @@ def data_sha256(manifest: dict) -> dict[str, str]:
 
 
 def work_identity(spec: Run, manifest: dict, threads: int) -> str:
-    """Hash of all that decides what an unfinished run would become."""
-    digest = hashlib.sha256()
-    for part in (spec.spec_hash, json.dumps(data_sha256(manifest), sort_keys=True), str(threads)):
-        digest.update(part.encode())
+    """Hash of all that decides what a run becomes: spec, data, threads, versions, whether on a GPU, and code."""
+    found = provenance.versions()
+    versions = {name: found.get(name) for name in ("tensorflow", "tensorflow-cpu", "jax", "torch", "keras", "numpy")}
+    parts = [spec.spec_hash, data_sha256(manifest), threads, versions, bool(devices.visible())]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for path in code_inputs(Path(__file__)):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import re
 import subprocess
 import sys
@@ -192,7 +193,7 @@ def test_every_field_can_be_a_factor():
         "momentum": [0, 0.9], "weight_decay": [0, 0.01], "precision": ["float32", "mixed_bfloat16"],
         "validation_fraction": [0.1, 0.2], "train_size": [None, 100], "select": ["best", "last"],
         "early_stopping": [None, {"patience": 2}], "steps": [None, 100], "pixel_permutation": [None, 1, 7],
-        "augmentation": [None, {"flip": "horizontal"}, {"shift": 2}], "jit_compile": [False, True], "tensorboard": [False, True],
+        "augmentation": [None, {"flip": "horizontal"}, {"shift": 2}], "backend": ["tensorflow", "jax"], "jit_compile": [False, True], "tensorboard": [False, True],
     }  # fmt: skip
     assert set(levels) == (set(Conv.model_fields) | set(Training.model_fields)) - {"family", "label", "why"}
     experiments = {factor: {"base": "cnn", "factor": factor, "levels": values} for factor, values in levels.items()}
@@ -333,3 +334,33 @@ def test_training_does_not_depend_on_statistics_figures_or_the_config_module():
     names = {part for path in found for part in path.relative_to(ROOT).with_suffix("").parts}
     assert {"models", "training", "specs", "data"} <= names
     assert not {"statistics", "config", "style", "metrics", "sources", "forms"} & names
+
+
+def test_a_scripts_manifest_changes_with_its_modules_and_not_with_their_times(tmp_path):
+    from convlab import code_inputs
+
+    package = tmp_path / "scripts/convlab"
+    package.mkdir(parents=True)
+    for path in ("__init__.py", "used.py", "unused.py"):
+        (package / path).write_text("")
+    script = tmp_path / "scripts/train.py"
+    script.write_text("import convlab.used\n")
+    for path in (script, *package.iterdir()):
+        os.utime(path, (1e9, 1e9))
+
+    def written() -> tuple[str, float]:
+        for cached in (code_inputs.code_inputs, code_inputs._imports, code_inputs._checksum):
+            cached.cache_clear()
+        manifest = code_inputs.write_manifest(script, tmp_path / "code/train")
+        return manifest.read_text(), manifest.stat().st_mtime
+
+    first = written()
+    assert first[1] == 1e9, "results of an earlier day are not outdated by it"
+    assert [line.split()[1] for line in first[0].splitlines()] == ["train.py", "convlab/__init__.py", "convlab/used.py"]
+    (package / "unused.py").write_text("changed")
+    os.utime(package / "used.py")
+    assert written() == first
+    (package / "used.py").write_text("changed")
+    os.utime(package / "used.py", (1e9, 1e9))
+    second = written()
+    assert second[0] != first[0] and second[1] > 1e9, "a change counts whatever time it carries"

@@ -48,14 +48,15 @@ def test_a_pdf_has_no_type_3_fonts(tmp_path):
 
 
 def test_many_variants_fit_one_figure_that_is_drawn_at_once():
-    names, generator = [f"a rather long label {number}" for number in range(200)], np.random.default_rng(0)
-    values = [generator.random(5) for _ in names]
-    values[3] = np.full(5, np.nan)  # all its runs diverged
+    series = [results.Series(f"v{number}", f"a rather long label {number}", number) for number in range(200)]
+    generator = np.random.default_rng(0)
+    values = [dict(enumerate(generator.random(5))) for _ in series]
+    values[3] = dict.fromkeys(range(5), np.nan)  # all its runs diverged
     intervals = [(0.1, 0.9)] * 199 + [(None, None)]
-    seeds = results.every_seed(names, values, intervals, range(200), "Learning rate")
+    seeds = results.every_seed(series, values, intervals, "Learning rate")
     contrasts = pd.DataFrame({"difference": 0.1, "ci_low": [0.0] * 199 + [None], "ci_high": 0.2, "verdict": "better"})
     contrasts["ci_high"] = contrasts["ci_high"].where(contrasts["ci_low"].notna())
-    for drawn in (seeds, results.forest(contrasts, names, 0.005, range(200))):
+    for drawn in (seeds, results.forest(contrasts, series, 0.005)):
         axis = drawn.axes[0]
         assert drawn.get_size_inches()[1] < 5
         assert len(axis.collections) + len(axis.lines) <= 5 and len(axis.get_xticks()) <= 12

@@ -64,7 +64,7 @@ def test_earlier_runs_count_as_done_only_with_the_configs_spec_and_give_the_spee
     (tmp_path / "tiny/train/digits/dense/seed-1/run.json").write_text("{")
     earlier = earlier_runs(tmp_path, study)
     assert earlier.done == {("digits", "cnn", 1)}
-    assert len(earlier.rates["float32"]) == 3 and list(earlier.sizes.values()) == [300]
+    assert len(earlier.rates["tensorflow", "float32"]) == 3 and list(earlier.sizes.values()) == [300]
     assert run_seconds(study, "digits", "cnn", earlier) == pytest.approx(0.27)
     assert "9 runs, 1 of them done; about 0 minutes" in summary(study, earlier, 2)
     assert "?" not in table(study, earlier)

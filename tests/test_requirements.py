@@ -18,7 +18,7 @@ def lock_module():
     return module
 
 
-@pytest.mark.parametrize("name", ["cpu", "gpu", "dev", "serve", "deploy"])
+@pytest.mark.parametrize("name", ["cpu", "gpu", "dev", "serve", "deploy", "cluster", "jax", "torch"])
 def test_every_requirement_is_pinned_with_hashes_and_names_no_index(name):
     text = (FOLDER / f"{name}.txt").read_text()
     assert not re.search(r"https?://|--(extra-)?index|find-links", text)
@@ -39,7 +39,7 @@ def test_cpu_and_gpu_differ_only_in_tensorflow_and_what_it_brings():
     assert all(line.startswith(("tensorflow==", "nvidia-")) for line in gpu - cpu)
 
 
-@pytest.mark.parametrize("name", ["serve", "deploy", "dev"])
+@pytest.mark.parametrize("name", ["serve", "deploy", "dev", "cluster", "jax", "torch"])
 def test_what_is_added_has_the_pins_of_what_it_is_added_to(name):
     def pins(lock):
         lines = [line.rstrip(" \\") for line in (FOLDER / f"{lock}.txt").read_text().splitlines()]

@@ -1,6 +1,9 @@
 """The code that a script depends on, found by reading its imports: what makes reruns exact."""
 
 import ast
+import hashlib
+import os
+import uuid
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +25,32 @@ def code_inputs(script: Path) -> list[Path]:
             found.add(path)
             waiting.extend(_imports(path, root))
     return [script, *sorted(found - {script})]
+
+
+def write_manifest(script: Path, manifest: Path) -> Path:
+    """Write the checksums of all that ``script`` is made of to one small file, where they have changed; its path.
+
+    A job then has one input where it would have twenty. A first manifest is as old as the newest part, so that results
+    which came here without Snakemake's records are not taken for outdated.
+    """
+    parts = code_inputs(script)
+    lines = [f"{_checksum(path)}  {path.relative_to(script.parent).as_posix()}\n" for path in parts]
+    text, first = "".join(lines), not manifest.exists()
+    if not first and manifest.read_text(encoding="utf-8") == text:
+        return manifest
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    temporary = manifest.with_name(f".{uuid.uuid4().hex[:12]}.{manifest.name}")
+    temporary.write_text(text, encoding="utf-8")
+    if first:
+        newest = max(path.stat().st_mtime_ns for path in parts)
+        os.utime(temporary, ns=(newest, newest))
+    temporary.replace(manifest)
+    return manifest
+
+
+@cache
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @cache

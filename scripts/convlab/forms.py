@@ -17,6 +17,9 @@ PUBLISHED: dict[str, Form] = {
     "digits": ((8, 8, 1), 10),
 }
 
+PUBLISHED_IMAGES = {"fashion_mnist": 70_000, "mnist": 70_000, "cifar10": 60_000, "digits": 1_797}
+"""Training and test images together."""
+
 
 def dataset_form(name: str, spec: DatasetSpec) -> Form:
     """The form of a data set, from its spec where that says it and else from the user's files.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convlab.keras_setup import keras, tf
+from convlab.keras_setup import BACKEND, keras, tf
 
 BATCH = 1000
 """Images per step."""
@@ -17,25 +17,33 @@ def load(path: Path):
     return keras.models.load_model(path, compile=False, safe_mode=True)
 
 
+def _compiled(model, **options) -> Callable[[np.ndarray], np.ndarray]:
+    """The model as a compiled function of a batch of uint8 images; the ways in which each backend compiles differ."""
+    if BACKEND != "tensorflow":
+        return model.predict_on_batch
+    forward = tf.function(lambda batch: model(batch, training=False), **options)
+    return lambda batch: forward(tf.constant(batch)).numpy()
+
+
 def predictor(model) -> Callable[[np.ndarray], np.ndarray]:
     """A function from uint8 images (n, height, width, channels) to class probabilities, float32 (n, classes)."""
-    forward = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
+    forward = _compiled(model, reduce_retracing=True)
 
     def predict(images: np.ndarray) -> np.ndarray:
-        parts = [forward(tf.constant(images[start : start + BATCH])).numpy() for start in range(0, len(images), BATCH)]
+        parts = [forward(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
         return np.concatenate(parts).astype(np.float32)
 
     return predict
 
 
 def latency_ms(model, images: np.ndarray, calls: int = 60, warm_up: int = 10) -> dict[str, float]:
-    """Time of one image at a time through a traced model, in ms: quantiles over ``calls`` after ``warm_up``."""
-    forward = tf.function(lambda batch: model(batch, training=False))
-    batches = [tf.constant(images[i % len(images)][None]) for i in range(calls + warm_up)]
+    """Time of one image at a time through a compiled model, in ms: quantiles over ``calls`` after ``warm_up``."""
+    forward = _compiled(model)
+    batches = [images[i % len(images)][None] for i in range(calls + warm_up)]
     seconds = []
     for batch in batches:
         begin = time.perf_counter()
-        forward(batch).numpy()
+        forward(batch)
         seconds.append(time.perf_counter() - begin)
     p50, p90, p99 = np.quantile(np.array(seconds[warm_up:]) * 1e3, [0.5, 0.9, 0.99])
     return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "calls": calls}
@@ -49,7 +57,7 @@ def first_convolution(model):
 def filters(model) -> np.ndarray | None:
     """Kernels of the first convolution, (height, width, channels, filters); None for a model without one."""
     layer = first_convolution(model)
-    return None if layer is None else np.asarray(layer.kernel, np.float32)
+    return None if layer is None else _array(layer.kernel)
 
 
 def feature_maps(model, images: np.ndarray) -> np.ndarray | None:
@@ -67,4 +75,9 @@ def feature_maps(model, images: np.ndarray) -> np.ndarray | None:
     if following and isinstance(following[0], keras.layers.Activation):
         activation = following[0].activation
     maps = keras.Model(model.inputs[0], last.output)(images, training=False)
-    return np.asarray(activation(maps) if activation else maps, np.float32)
+    return _array(activation(maps) if activation else maps)
+
+
+def _array(tensor) -> np.ndarray:
+    """Any backend's tensor or variable as float32."""
+    return np.asarray(keras.ops.convert_to_numpy(tensor), np.float32)

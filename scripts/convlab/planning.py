@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from convlab.cost import cost
-from convlab.specs import Run, canonical_json
+from convlab.specs import Run, Training, canonical_json
 from convlab.study import Study
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """What earlier runs tell: ``done`` runs of this study, ``rates`` by precision as (MACs, seconds per image), and
-    ``sizes``, the number of training images of each dataset (by its spec), what validation takes included."""
+    """What earlier runs tell: ``done`` runs of this study, ``rates`` by backend and precision as (MACs, seconds per
+    image), and ``sizes``, the number of training images of each dataset (by its spec), validation included."""
 
     done: set[tuple[str, str, int]] = field(default_factory=set)
-    rates: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    rates: dict[tuple[str, str], list[tuple[int, float]]] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
 
 
@@ -38,7 +38,7 @@ def earlier_runs(results: Path, study: Study) -> Earlier:
         except (ValueError, KeyError, TypeError, OSError):
             continue  # written by another version: no help for an estimate
         if found["images_per_second"]:
-            earlier.rates.setdefault(run.training.precision, []).append((macs, 1 / found["images_per_second"]))
+            earlier.rates.setdefault(arithmetic(run.training), []).append((macs, 1 / found["images_per_second"]))
         if run.training.train_size is None:
             earlier.sizes[canonical_json(run.identity["dataset"])] = found["train_images"] + found["validation_images"]
         study_name, _, dataset, variant, seed, _ = path.relative_to(results).parts
@@ -46,6 +46,11 @@ def earlier_runs(results: Path, study: Study) -> Earlier:
         if study_name == study.study and wanted.get(key) == found["spec_hash"]:
             earlier.done.add(key)
     return earlier
+
+
+def arithmetic(training: Training) -> tuple[str, str]:
+    """What computes a run: runs that differ in it say nothing about each other's speed."""
+    return training.backend, training.precision
 
 
 def seconds_per_image(macs: int, known: Sequence[tuple[int, float]]) -> float | None:
@@ -65,9 +70,9 @@ def seconds_per_image(macs: int, known: Sequence[tuple[int, float]]) -> float | 
 
 
 def run_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> float | None:
-    """Estimated seconds of one run's epochs; None without earlier runs in its precision or on its dataset."""
+    """Estimated seconds of one run's epochs; None without earlier runs in its arithmetic or on its dataset."""
     training = study.plan.variants[variant].training
-    rate = seconds_per_image(study.plan.costs[dataset, variant].macs, earlier.rates.get(training.precision, []))
+    rate = seconds_per_image(study.plan.costs[dataset, variant].macs, earlier.rates.get(arithmetic(training), []))
     identity = study.run(dataset, variant, study.seeds[0]).identity["dataset"]
     size = training.train_size or earlier.sizes.get(canonical_json(identity), 0) * (1 - training.validation_fraction)
     if training.steps:

@@ -12,8 +12,9 @@ from typing import Any
 from convlab.code_inputs import code_inputs
 
 PACKAGES = (
-    "tensorflow", "tensorflow-cpu", "keras", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "snakemake",
-)  # fmt: skip
+    *("tensorflow", "tensorflow-cpu", "jax", "torch"),
+    *("keras", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "snakemake"),
+)
 
 
 def versions() -> dict[str, str]:

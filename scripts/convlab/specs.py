@@ -140,6 +140,7 @@ class Augmentation(Spec):
 class Training(Spec):
     """How every model of a study is trained."""
 
+    backend: Literal["tensorflow", "jax", "torch"] = Field("tensorflow", description="What Keras computes with.")
     epochs: PositiveWhole = Field(5, description="Passes over the training images.")
     batch_size: PositiveWhole = Field(128, description="Images per step.")
     optimizer: Literal["adam", "sgd", "adamw", "rmsprop"] = Field("adam", description="Rule of the weights' updates.")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from convlab.files import atomic
-from convlab.keras_setup import keras, tf
+from convlab.keras_setup import BACKEND, keras, tf
 from convlab.models import optimizer
 from convlab.specs import EarlyStopping, Training
 
@@ -265,7 +265,7 @@ def fit(
         optimizer(training),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
-        jit_compile=training.jit_compile,
+        jit_compile=training.jit_compile or BACKEND == "jax",  # without it JAX runs operation by operation
     )
     images, labels = train
     length = images_per_epoch(training, len(images))

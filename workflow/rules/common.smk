@@ -4,10 +4,10 @@ import json
 import re
 from functools import cache
 
-from snakemake.io import IOFile
+from snakemake.io import IOFile, get_flag_value, is_flagged, sourcecache_entry
 
 from convlab import i18n
-from convlab.code_inputs import code_inputs
+from convlab.code_inputs import write_manifest
 from convlab.config import load_study, read_yaml
 from convlab.errors import UserError
 from convlab.fingerprint import content_digest
@@ -24,16 +24,41 @@ RESULTS = f"results/{study.study}"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
+if workflow.storage_settings.default_storage_provider:
+
+    def ensure(path, **conditions):
+        """Nothing: Snakemake asks the storage for a file's size before it has stored it there, and fails (9.27)."""
+        return path
+
+
+def one_of(names):
+    """Pattern of a wildcard that is one of the names; of any, where they are so many that matching them takes long.
+
+    Snakemake writes the pattern into every file name of a rule and goes through it for each job.
+    """
+    pattern = "|".join(map(re.escape, names))
+    return pattern if len(pattern) < 5000 else "[^/]+"
+
 
 wildcard_constraints:
-    dataset="|".join(map(re.escape, study.datasets)),
-    variant="|".join(map(re.escape, study.plan.variants)),
+    dataset=one_of(study.datasets),
+    variant=one_of(study.plan.variants),
     seed=r"\d+",
 
 
 def code(script):
-    """The script and the modules that it imports, so that an edit reruns what it affects and nothing else."""
-    return [os.path.relpath(path) for path in code_inputs(SCRIPTS / f"{script}.py")]
+    """The script, and a file that changes with it or a module that it imports: an edit reruns what it affects, no more."""
+    path = SCRIPTS / f"{script}.py"
+    return [os.path.relpath(path), str(write_manifest(path, Path(f".snakemake/convlab/code/{script}")))]
+
+
+def local(paths):
+    """Files that come along with the workflow and are not looked for in a storage.
+
+    In the place of Snakemake's function of this name, which where jobs share no disk also runs every job that has such
+    an input on Snakemake's own machine (9.27): none would reach the cloud.
+    """
+    return [sourcecache_entry(path, path) for path in paths]
 
 
 def read_json(path):
@@ -66,8 +91,17 @@ def plain(text):
     return text.translate(str.maketrans("<>{}", "‹›()"))
 
 
-def of_all_runs(pattern):
+def written(output):
+    """A rule's output as its rule has it: where results go through a storage, Snakemake has put its place in front."""
+    if not is_flagged(output, "storage_object"):
+        return str(output)
+    prefix = workflow.storage_settings.default_storage_prefix or ""
+    return get_flag_value(output, "storage_object").query.removeprefix(prefix).lstrip("/")
+
+
+def of_all_runs(output):
     """The files of every run that the config names; results are never searched for what happens to lie there."""
+    pattern = written(output)
     return [
         pattern.format(dataset=dataset, variant=variant, seed=seed)
         for dataset in study.datasets
@@ -76,18 +110,21 @@ def of_all_runs(pattern):
     ]
 
 
-def of_all_seeds(pattern, wildcards):
+def of_all_seeds(output, wildcards):
     """The files of every seed of one variant."""
+    pattern = written(output)
     return [pattern.format(dataset=wildcards.dataset, variant=wildcards.variant, seed=seed) for seed in study.seeds]
 
 
-def of_all_datasets(pattern):
+def of_all_datasets(output):
     """The files of every dataset that the config names."""
+    pattern = written(output)
     return [pattern.format(dataset=dataset) for dataset in study.datasets]
 
 
-def of_candidates(pattern, wildcards):
+def of_candidates(output, wildcards):
     """The files of every run from which the exported model is chosen."""
+    pattern = written(output)
     return [
         pattern.format(dataset=wildcards.dataset, variant=variant, seed=seed)
         for variant in study.plan.candidates
@@ -95,8 +132,9 @@ def of_candidates(pattern, wildcards):
     ]
 
 
-def of_exported(pattern):
+def of_exported(output):
     """The files of every dataset for which a model is exported."""
+    pattern = written(output)
     return [pattern.format(dataset=dataset) for dataset in study.exported]
 
 
@@ -104,7 +142,7 @@ def translation_tables():
     """What the translation probe measures, if it is on."""
     probe = study.plan.probes.get("translation")
     return [
-        rules.probe.output.table.format(dataset=dataset, variant=variant)
+        written(rules.probe.output.table).format(dataset=dataset, variant=variant)
         for dataset in study.datasets
         for variant in (probe.models if probe else ())
     ]

@@ -6,7 +6,7 @@ rule deploy_model:
         code=local(code("deploy")),
         server=local(code("serve")),
         model=rules.export_model.output,
-        data=ancient(str(rules.prepare.output.data)),
+        data=ancient(written(rules.prepare.output.data)),
         manifest=rules.prepare.output.manifest,
         predictions=lambda wildcards: of_candidates(rules.evaluate.output.predictions, wildcards),
     output:

@@ -2,7 +2,7 @@
 rule evaluate:
     input:
         code=local(code("evaluate")),
-        data=ancient(str(rules.prepare.output.data)),
+        data=ancient(written(rules.prepare.output.data)),
         manifest=rules.prepare.output.manifest,
         model=rules.train.output.model,
         run=rules.train.output.run,
@@ -18,7 +18,9 @@ rule evaluate:
         "../../envs/tensorflow.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1200, 6),
+        runtime=time_limit(lambda wildcards: 1),
+        gpu=GPU,
     message:
         "Evaluate {wildcards.variant} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:

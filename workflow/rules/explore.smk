@@ -13,7 +13,7 @@ rule explore:
     input:
         code=local(code("explore")),
         messages=local(messages()),
-        data=ancient(str(rules.prepare.output.data)),
+        data=ancient(written(rules.prepare.output.data)),
         manifest=rules.prepare.output.manifest,
     output:
         tiles=expand(
@@ -44,6 +44,9 @@ rule explore:
         f"{BENCHMARKS}/explore/{{dataset}}.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        mem_mb=memory(1000, 12),
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         language=study.report.language,
     message:

@@ -8,7 +8,7 @@ rule export_model:
     input:
         code=local(code("export")),
         requirements=local(os.path.relpath(SCRIPTS / "convlab/serving/requirements.txt")),
-        data=ancient(str(rules.prepare.output.data)),
+        data=ancient(written(rules.prepare.output.data)),
         manifest=rules.prepare.output.manifest,
         runs=lambda wildcards: of_candidates(rules.train.output.run, wildcards),
         models=lambda wildcards: of_candidates(rules.train.output.model, wildcards),
@@ -30,7 +30,7 @@ rule export_model:
         "../../envs/deploy.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1200, 6),
     params:
         choice=lambda wildcards: canonical_json(study.choice(wildcards.dataset)),
     message:

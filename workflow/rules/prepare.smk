@@ -8,6 +8,7 @@
 rule prepare:
     input:
         code=local(code("prepare")),
+        nothing=own_lock,
     output:
         data=f"{RESULTS}/prepare/{{dataset}}/data.npz",
         manifest=ensure(f"{RESULTS}/prepare/{{dataset}}/manifest.json", non_empty=True),

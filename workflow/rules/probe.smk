@@ -2,7 +2,7 @@
 rule probe:
     input:
         code=local(code("probe")),
-        data=ancient(str(rules.prepare.output.data)),
+        data=ancient(written(rules.prepare.output.data)),
         manifest=rules.prepare.output.manifest,
         models=lambda wildcards: of_all_seeds(rules.train.output.model, wildcards),
         runs=lambda wildcards: of_all_seeds(rules.train.output.run, wildcards),
@@ -17,7 +17,9 @@ rule probe:
         "../../envs/tensorflow.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1200, 6),
+        runtime=time_limit(translation_passes),
+        gpu=GPU,
     params:
         shift=study.probes.translation.shift if study.probes.translation else 0,
         seeds=" ".join(map(str, study.seeds)),

@@ -2,7 +2,7 @@
 rule train:
     input:
         code=local(code("train")),
-        data=ancient(str(rules.prepare.output.data)),
+        data=ancient(written(rules.prepare.output.data)),
         manifest=rules.prepare.output.manifest,
     output:
         model=ensure(f"{RESULTS}/train/{{dataset}}/{{variant}}/seed-{{seed}}/model.keras", non_empty=True),
@@ -17,11 +17,13 @@ rule train:
         "../../envs/tensorflow.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1200, 6),
+        runtime=time_limit(training_passes),
+        gpu=GPU,
     params:
         spec=run_spec,
     message:
         "Train {wildcards.variant} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
         "python {input.code[0]:q} --spec {params.spec:q} --data-dir $(dirname {input.manifest:q})"
-        " --output-dir $(dirname {output.run:q}) --threads {threads} > {log:q} 2>&1"
+        " --output-dir $(dirname {output.run:q}) --store {STORE} --threads {threads} > {log:q} 2>&1"

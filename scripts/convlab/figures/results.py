@@ -100,14 +100,6 @@ def every_seed(
     return figure
 
 
-def _percent(value: float, decimals: int = 2) -> str:
-    return with_unit(number(value, f".{decimals}f"), "%")
-
-
-def _interval(low: str, high: str) -> str:
-    return _("95 % CI {interval}", interval=_("{low} to {high}", low=low, high=high))
-
-
 def _side_by_side(
     series: Sequence[Series],
     centres: Sequence[float],
@@ -137,6 +129,14 @@ def _side_by_side(
     return figure
 
 
+def _percent(value: float, decimals: int = 2) -> str:
+    return with_unit(number(value, f".{decimals}f"), "%")
+
+
+def _interval(low: str, high: str) -> str:
+    return _("95 % CI {interval}", interval=_("{low} to {high}", low=low, high=high))
+
+
 def _vertical(axis) -> dict:
     return {
         "range": lambda place, low, high, **style: axis.vlines(place, low, high, **style),
@@ -163,8 +163,8 @@ def forest(contrasts: pd.DataFrame, series: Sequence[Series], rope: float) -> Fi
     """
     if len(contrasts) > MANY:
         limits = list(zip(contrasts["ci_low"], contrasts["ci_high"], strict=True))
-        names = _("Comparisons"), _("Difference, percentage points")
-        figure = _side_by_side(series, contrasts["difference"], limits, *names)
+        titles = _("Comparisons"), _("Difference, percentage points")
+        figure = _side_by_side(series, contrasts["difference"], limits, *titles)
         figure.axes[0].axhspan(-100 * rope, 100 * rope, color=BAND, alpha=0.3, linewidth=0, zorder=0)
         figure.axes[0].axhline(0, color=FAINT, linewidth=0.8, zorder=1)
         return figure

@@ -14,12 +14,15 @@ from convlab import interpretation as say
 from convlab.data import load_test
 from convlab.figures.sprites import Group, sprite_of
 from convlab.files import read_json
-from convlab.i18n import N_
+from convlab.i18n import N_, number
 from convlab.i18n import gettext as _
 from convlab.page.figures import Sprite, sprite_view
 
 SHOWN = 12
 """Answers with a picture: all mistakes first, then the others, in the order of asking."""
+
+STATES = {"succeeded": N_("succeeded"), "failed": N_("failed")}
+"""How a status reads, before translation."""
 
 ACCOUNT = re.compile(r"(?<!\d)\d{12}(?!\d)")
 """An AWS account's number; a report never shows one."""
@@ -68,24 +71,28 @@ STATES = {"succeeded": N_("succeeded"), "failed": N_("failed")}
 
 def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Name and value of each fact; what a failure left open is not listed."""
-    rows = [("status", _(STATES.get(found["status"], found["status"])))]
+    rows = [("status", _(STATES[found["status"]]))]
     if found["error"]:
         rows.append(("error", found["error"]["message"]))
     if found["model"]:
         model = found["model"]
-        rows.append(("deployed", f"{_('{variant}, seed {seed}', **model)} ({model['runtime']})"))
+        rows.append(
+            (
+                "deployed",
+                f"{_('{variant}, seed {seed}', variant=model['variant'], seed=model['seed'])} ({model['runtime']})",
+            )
+        )
     if found["images"]:
         rows.append(
             ("asked", _("{n} of {all}", n=say.count(found["images"]["count"]), all=say.count(found["images"]["of"])))
         )
     if found["accuracy"]:
         accuracy = found["accuracy"]
-        limits = say.interval(accuracy["ci_low"], accuracy["ci_high"], signed=False)
-        interval = _("95 % CI {interval}", interval=limits)
-        rows.append(("accuracy", f"{say.percent(accuracy['value'])} ({interval})"))
+        interval = say.interval(accuracy["ci_low"], accuracy["ci_high"], signed=False)
+        rows.append(("accuracy", f"{say.percent(accuracy['value'])} ({_('95 % CI {interval}', interval=interval)})"))
     if found["parity"]:
         rows.append(("parity", say.percent(found["parity"]["agreement"])))
-        rows.append(("largest_difference", i18n.number(found["parity"]["largest_difference"], ".1e")))
+        rows.append(("largest_difference", number(found["parity"]["largest_difference"], ".1e")))
     latency = found["latency_ms"] or {}
     if latency:
         rows.append(("first_call", i18n.with_unit(say.number(latency["first"], 2), "ms")))
@@ -100,7 +107,7 @@ def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def answers(given: Sequence[Mapping[str, Any]], prepared: Path) -> Sprite:
     """Pictures of the images that were asked about, each with the truth, the answer and its probability."""
-    images, _ = load_test(prepared)
+    images, _labels = load_test(prepared)
     classes = read_json(prepared / "manifest.json")["classes"]
     shown = sorted(given, key=lambda answer: answer["correct"])[:SHOWN]
     groups = [

@@ -1,0 +1,72 @@
+"""Print what the jobs of a study that has run took, by rule: wall time, memory, CPU, and what the rules ask for.
+
+Read from the benchmark files that Snakemake writes under results/<study>/benchmarks. On a cluster's own machines these
+figures are what to set memory and time limits by (`set-resources` in a profile).
+"""
+
+import argparse
+import csv
+import math
+import statistics
+from pathlib import Path
+
+from convlab.cli import run
+from convlab.config import load_study, read_yaml
+from convlab.errors import UserError
+from convlab.planning import aligned
+
+COLUMNS = ("rule", "jobs", "median s", "longest s", "median MB", "most MB", "CPU %")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, nargs="?", default=Path("config.yaml"), help="the study's config file")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder with the results")
+    arguments = parser.parse_args(argv)
+    study = load_study(read_yaml(arguments.config)).study
+    folder = arguments.results / study / "benchmarks"
+    measured = read(folder)
+    if not measured:
+        raise UserError(f"{folder} holds no measurements; run the study first")
+    print(aligned([COLUMNS, *(row(rule, jobs) for rule, jobs in measured.items())]))
+
+
+def read(folder: Path) -> dict[str, list[dict[str, float]]]:
+    """Rows of the benchmark files by rule, the first part of their path; what was not measured is NaN."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for path in sorted(folder.rglob("*.tsv")):
+        rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
+        with path.open(newline="", encoding="utf-8") as stream:
+            for line in csv.DictReader(stream, delimiter="\t"):
+                found.setdefault(rule, []).append(
+                    {name: _number(line.get(name)) for name in ("s", "max_rss", "mean_load")}
+                )
+    return found
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "")
+    except ValueError:  # NA, and - for jobs too short to be sampled
+        return math.nan
+
+
+def row(rule: str, jobs: list[dict[str, float]]) -> tuple[str, ...]:
+    """A line of the table."""
+
+    def over(name: str, function) -> str:
+        values = [job[name] for job in jobs if math.isfinite(job[name])]
+        return f"{function(values):,.0f}" if values else "?"
+
+    seconds, memory = (
+        (over("s", statistics.median), over("s", max)),
+        (
+            over("max_rss", statistics.median),
+            over("max_rss", max),
+        ),
+    )
+    return rule, f"{len(jobs):,}", *seconds, *memory, over("mean_load", statistics.median)
+
+
+if __name__ == "__main__":
+    run(main)

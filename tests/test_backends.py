@@ -1,0 +1,116 @@
+"""training.backend: JAX and PyTorch learn what TensorFlow learns, as reproducibly, and lose as little by a kill."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import ROOT, TINY
+from convlab import backend
+from convlab.errors import UserError
+from convlab.specs import Run, canonical_json
+
+OTHERS = [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            importlib.util.find_spec(name) is None, reason=f"{name} is not installed: make install BACKEND={name}"
+        ),
+    )
+    for name in ("jax", "torch")
+]
+MODEL = {"family": "conv", "filters": [8], "batch_norm": True, "dense_units": [16], "dropout": 0.1}
+SEEDS = (1, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("digits")
+    arguments = ["--dataset", "digits", "--spec", json.dumps({"kind": "digits"}), "--output-dir", folder]
+    subprocess.run([sys.executable, ROOT / "scripts/prepare.py", *arguments], check=True, capture_output=True)
+    return folder
+
+
+def command(name: str, data: Path, output: Path, seed: int = 1, **training) -> list[str]:
+    settings = {"backend": name, "epochs": 6, "batch_size": 32, "learning_rate": 0.003, **training}
+    run = Run.model_validate({"dataset": {"kind": "digits"}, "model": MODEL, "training": settings, "seed": seed})
+    arguments = ["--spec", canonical_json(run.identity), "--data-dir", str(data), "--output-dir", str(output)]
+    return [sys.executable, str(ROOT / "scripts/train.py"), *arguments]
+
+
+def trained(name: str, data: Path, output: Path, seed: int = 1, **training) -> tuple[dict, dict, np.ndarray]:
+    """run.json, metrics.json and the test images' probabilities of a run with its evaluation."""
+    evaluate = [sys.executable, ROOT / "scripts/evaluate.py", "--run-dir", output / "run", "--data-dir", data]
+    for step in (
+        command(name, data, output / "run", seed, **training),
+        [*evaluate, "--output-dir", output / "evaluated"],
+    ):
+        result = subprocess.run(step, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+    read = [json.loads((output / path).read_text()) for path in ("run/run.json", "evaluated/metrics.json")]
+    with np.load(output / "evaluated/predictions.npz", allow_pickle=False) as archive:
+        return *read, archive["probabilities"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_accuracy_is_tensorflows_within_seed_noise(name, digits, tmp_path):
+    def accuracies(which: str) -> np.ndarray:
+        runs = [trained(which, digits, tmp_path / f"{which}-{seed}", seed) for seed in SEEDS]
+        assert all(run["versions"][which.replace("tensorflow", "keras")] for run, *_ in runs)
+        return np.array([metrics["accuracy"] for _, metrics, _ in runs])
+
+    ours, theirs = accuracies("tensorflow"), accuracies(name)
+    assert min(ours.min(), theirs.min()) > 0.85
+    # Three standard errors of the difference; a point at least, since three seeds may happen to agree.
+    allowed = max(3 * np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / len(SEEDS)), 0.01)
+    assert abs(ours.mean() - theirs.mean()) < allowed, (ours, theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(name, digits, tmp_path):
+    options = {"epochs": 12, "augmentation": {"flip": "horizontal", "shift": 1}, "train_size": 500}
+    _, _, undisturbed = trained(name, digits, tmp_path / "undisturbed", **options)
+    output = tmp_path / "killed"
+    process = subprocess.Popen(command(name, digits, output / "run", **options), stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 120
+    while not list((output / "run").glob("unfinished-*/backup/epoch-0003")):
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    run, _, resumed = trained(name, digits, output, **options)
+    assert run["resumed_after_epoch"] >= 3 and run["epochs_run"] == 12
+    assert resumed.tobytes() == undisturbed.tobytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_backend_can_be_a_studys_factor(name, project):
+    experiments = {"backend": {"base": "cnn", "factor": "backend", "levels": ["tensorflow", name]}}
+    probes = {"translation": {"shift": 1, "models": ["cnn"]}}
+    project.configure({**TINY, "experiments": experiments, "probes": probes})
+    result = project.snakemake()
+    assert result.returncode == 0, result.stdout + result.stderr
+    spec = json.loads((project.folder / f"results/tiny/train/digits/cnn-backend-{name}/seed-1/run.json").read_text())
+    assert spec["spec"]["training"]["backend"] == name
+    assert name in (project.folder / "results/tiny/compare/comparisons.csv").read_text()
+
+
+def test_a_backend_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    with pytest.raises(UserError, match=r"training.backend is jax, which is not installed; .*requirements/jax.txt"):
+        backend.choose("jax", 1)
+
+
+def test_a_backend_is_not_changed_behind_keras_back(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", object())
+    with pytest.raises(RuntimeError, match="before its backend"):
+        backend.choose("torch", 1)

@@ -1,0 +1,267 @@
+"""Kills, full and read-only disks, two at once, jumping clocks: results are those of an undisturbed study, or none."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+import yaml
+
+from conftest import ROOT, TINY, Project, copy_project
+
+pytestmark = pytest.mark.slow
+
+KILLS = int(os.environ.get("KILLS", "3"))
+SLIM = {**TINY, "study": "slim", "seeds": [1, 2], "experiments": {}, "training": {**TINY["training"], "epochs": 2}}
+"""Four runs of two variants."""
+
+STEADY = ["variant", "seed", "test_accuracy", "test_loss", "val_accuracy", "best_epoch", "spec_hash"]
+"""Columns of runs.csv that do not depend on the machine's mood."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Project:
+    """The slim study, run to its end by one Snakemake. Never change it."""
+    project = copy_project(tmp_path_factory.mktemp("undisturbed") / "project")
+    project.configure(SLIM)
+    result = project.snakemake()
+    assert result.returncode == 0, result.stdout + result.stderr
+    return project
+
+
+def audited(folder: Path, config: dict) -> Project:
+    """A project whose training leaves a line in audit.txt for each epoch, and for each run that it finishes."""
+    project = copy_project(folder)
+    project.configure(config)
+    note = 'open("audit.txt", "a").write(f"{} {{{}.resolve()}}\\n")\n'
+    for name, before, kind, place in (
+        ("convlab/training.py", "        write_history(self.path, self.rows)\n", "epoch", "self.path.parent.parent"),
+        ("train.py", '    log.info("%s after %d epochs', "finished", "output"),
+    ):
+        script = project.folder / "scripts" / name
+        text = script.read_text()
+        assert text.count(before) == 1
+        indent = before[: len(before) - len(before.lstrip())]
+        script.write_text(text.replace(before, indent + note.format(kind, place) + before))
+    return project
+
+
+def audit(project: Project) -> list[list[str]]:
+    path = project.folder / "audit.txt"
+    return [line.split(" ", 1) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def command(project: Project, *arguments: str) -> list[str]:
+    profile = str(project.folder / "profiles/default")
+    return [sys.executable, "-m", "snakemake", "--cores", "2", "--workflow-profile", profile, *arguments]
+
+
+def begin(project: Project, *arguments: str) -> psutil.Popen:
+    log = (project.folder / "snakemake.log").open("a")
+    return psutil.Popen(command(project, *arguments), cwd=project.folder, stdout=log, stderr=subprocess.STDOUT)
+
+
+def jobs(project: Project) -> list[psutil.Process]:
+    """Processes of scripts that run in this project, also those whose Snakemake was killed."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(project.folder.resolve()) and "scripts/" in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def assert_equal_tables(project: Project, other: Project, study: str = "slim", other_study: str = "slim") -> None:
+    folders = (project.folder / f"results/{study}/compare", other.folder / f"results/{other_study}/compare")
+    runs = [pd.read_csv(folder / "runs.csv")[STEADY] for folder in folders]
+    pd.testing.assert_frame_equal(*runs, check_exact=True)
+    for name in ("comparisons.csv", "per_class.csv", "trends.csv"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
+
+
+@pytest.mark.kills
+def test_kills_at_random_moments_lose_nothing(request, tmp_path):
+    """Of Snakemake or of any job: the same command again ends with an undisturbed study's tables."""
+    if KILLS > 3:
+        config = yaml.safe_load((ROOT / "studies/demo.yaml").read_text())
+        calm = copy_project(tmp_path / "undisturbed")
+        calm.configure(config)
+        assert calm.snakemake().returncode == 0
+    else:
+        config, calm = SLIM, request.getfixturevalue("undisturbed")
+    study = config["study"]
+    seed = int(os.environ.get("KILLS_SEED", time.time_ns() % 10**6))
+    dice = random.Random(seed)
+    victims, rounds = Counter(), 0
+    while sum(victims.values()) < KILLS:
+        rounds += 1
+        project = audited(tmp_path / f"round-{rounds}", config)
+        process = begin(project)
+        try:
+            while (status := process.poll()) != 0:
+                if status is not None:
+                    process = begin(project)
+                time.sleep(dice.uniform(0.5, 8))
+                running = jobs(project)
+                if sum(victims.values()) < KILLS and process.poll() is None:
+                    victim = dice.choice([process, *running])
+                    kind = (
+                        "Snakemake"
+                        if victim is process
+                        else Path(re.findall(r"scripts/\w+", " ".join(victim.cmdline()))[0]).name
+                    )
+                    victims[kind] += 1
+                    victim.kill()
+                    victim.wait() if victim is process else None
+        finally:
+            for left in [process, *jobs(project)]:
+                if left.is_running():
+                    left.kill()
+        done = set()
+        for kind, run in audit(project):
+            assert kind != "epoch" or run not in done, f"{run} was trained again (KILLS_SEED={seed})"
+            if kind == "finished":
+                done.add(run)
+        assert_equal_tables(project, calm, study, study)
+        assert not list(project.folder.rglob("unfinished-*")), "what unfinished runs left is gone"
+        assert project.planned() == set()
+    print(f"{KILLS} kills in {rounds} studies: {dict(victims)}, seed {seed}")
+
+
+def test_jobs_that_outlive_their_snakemake_are_not_done_again(undisturbed, tmp_path):
+    """kill -9 of Snakemake leaves its jobs running; the next one waits for them instead of writing between them."""
+    project = audited(tmp_path / "project", SLIM)
+    process = begin(project)
+    while not [job for job in jobs(project) if "train.py" in " ".join(job.cmdline())]:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    orphans = jobs(project)
+    assert orphans
+    result = subprocess.run(command(project), cwd=project.folder, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert Counter(kind for kind, _ in audit(project)) == {"epoch": 8, "finished": 4}
+    assert_equal_tables(project, undisturbed)
+
+
+def test_a_second_snakemake_of_the_same_study_is_told_about_the_first(project):
+    project.configure(SLIM)
+    first = begin(project)
+    while not list((project.folder / "results").rglob("manifest.json")):
+        assert first.poll() is None
+        time.sleep(0.05)
+    second = project.snakemake()
+    said = " ".join((second.stdout + second.stderr).split())
+    assert second.returncode != 0
+    assert f"another Snakemake (process {first.pid}, since" in said and "is at work on the study slim" in said
+    assert "Traceback" not in said
+    assert project.planned(), "a dry run beside it is no harm"
+    assert first.wait() == 0
+    assert project.planned() == set()
+
+
+def test_two_studies_at_the_same_time_share_their_runs(undisturbed, tmp_path):
+    project = audited(tmp_path / "project", SLIM)
+    (project.folder / "other.yaml").write_text(yaml.safe_dump({**SLIM, "study": "other"}, sort_keys=False))
+    both = [begin(project), begin(project, "--configfile", "other.yaml")]
+    assert [process.wait() for process in both] == [0, 0], (project.folder / "snakemake.log").read_text()
+    assert Counter(kind for kind, _ in audit(project))["finished"] == 4, "each run was trained for one of them only"
+    assert_equal_tables(project, undisturbed)
+    assert_equal_tables(project, undisturbed, "other")
+    assert project.planned() == set() and project.planned("--configfile", "other.yaml") == set()
+
+
+def test_a_run_that_another_study_has_finished_is_not_trained_again_unless_asked(undisturbed, tmp_path):
+    shutil.copytree(undisturbed.folder, tmp_path / "project", symlinks=True)
+    finished = Project(tmp_path / "project")
+    for link in (tmp_path / "project/.snakemake/convlab/runs").glob("*/*"):  # copying has cut the links
+        run = json.loads((link.parent / "run.json").read_text())["spec"]
+        variant = {"dense": "dense", "conv": "cnn"}[run["model"]["family"]]
+        link.unlink()
+        link.hardlink_to(finished.folder / f"results/slim/train/digits/{variant}/seed-{run['seed']}/{link.name}")
+    finished.configure({**SLIM, "study": "later"})
+    target = "results/later/train/digits/cnn/seed-1/run.json"
+    result = finished.snakemake(target)
+    assert result.returncode == 0, result.stdout + result.stderr
+    log = finished.folder / "results/later/logs/train/digits/cnn/seed-1.log"
+    assert "finished before" in log.read_text()
+    assert finished.snakemake(target, "--forcerun", target).returncode == 0
+    assert "epoch 2/2" in log.read_text()
+    finished.configure(SLIM)
+    assert finished.planned() == set(), "the first study has not noticed"
+
+
+def mounted(options: str, project: Project, script: str) -> subprocess.CompletedProcess:
+    """Run a shell script in the project with a small file system of its own over results/."""
+    setup = f"mount -t tmpfs -o {options} tmpfs results && {script}"
+    where = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    (project.folder / "results").mkdir(exist_ok=True)
+    probe = subprocess.run(
+        [*where, "sh", "-c", "mount -t tmpfs tmpfs results"], cwd=project.folder, capture_output=True
+    )
+    if probe.returncode:
+        pytest.skip("this machine lets nobody mount a file system in a namespace of his own")
+    return subprocess.run([*where, "sh", "-c", setup], cwd=project.folder, capture_output=True, text=True)
+
+
+def test_a_full_disk_is_named_and_what_is_there_stays_whole(undisturbed, project):
+    project.configure(SLIM)
+    keep = "cp -a results ../kept"
+    result = mounted("size=400k", project, f"{' '.join(command(project))}; status=$?; {keep}; exit $status")
+    said = result.stdout + result.stderr
+    assert result.returncode == 1
+    assert re.search(r"error: cannot write.*No space left on device", said), said
+    assert "Traceback" not in said
+    shutil.rmtree(project.folder / "results")
+    shutil.move(project.folder.parent / "kept", project.folder / "results")
+    result = project.snakemake("--rerun-incomplete")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert_equal_tables(project, undisturbed)
+
+
+def test_a_read_only_results_folder_is_told_in_one_sentence(project):
+    project.configure(SLIM)
+    if os.geteuid() != 0:
+        (project.folder / "results").mkdir(mode=0o555)
+        result = project.snakemake()
+    else:
+        result = mounted("ro", project, " ".join(command(project)))
+    said = " ".join((result.stdout + result.stderr).split())
+    assert result.returncode != 0
+    assert re.search(r"results cannot be written; make it writable, or run in another folder", said), said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("days", [-2, 2], ids=["forwards", "backwards"])
+def test_a_clock_that_jumps_in_the_middle_changes_no_number(undisturbed, tmp_path, days):
+    """Files that were written before a jump look as if they were from another day."""
+    project = audited(tmp_path / "project", SLIM)
+    process = begin(project)
+    while len([1 for kind, _ in audit(project) if kind == "finished"]) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.wait()
+    for path in (project.folder / "results").rglob("*"):
+        moment = path.stat().st_mtime + days * 86400
+        os.utime(path, (moment, moment))
+    trained = audit(project)
+    result = project.snakemake("--rerun-incomplete")
+    assert result.returncode == 0, result.stdout + result.stderr
+    finished = {run for kind, run in trained if kind == "finished"}
+    assert not finished & {run for kind, run in audit(project)[len(trained) :] if kind == "epoch"}
+    assert_equal_tables(project, undisturbed)
+    assert project.planned() == set()

@@ -1,0 +1,96 @@
+# Where and how jobs run, not what they compute: the claim on a study, and memory, time and GPUs for schedulers.
+import math
+from contextlib import contextmanager, nullcontext
+from functools import partial
+
+from convlab.finished_runs import thin_out
+from convlab.forms import PUBLISHED_IMAGES, dataset_form
+from convlab.locks import claim
+
+STORE = ".snakemake/convlab/runs"  # finished runs of all studies in this folder
+
+# A GPU slot for each job that computes, where Snakemake is told how many there are (`--resources gpu=N`); else nothing.
+GPU = 1 if "gpu" in workflow.global_resources else None
+
+
+def own_lock(wildcards):
+    """Put our lock in the place of Snakemake's. An input function of `prepare`: every DAG has it, and it runs when the
+    DAG is built, which is after Snakemake has made its lock and before it takes it.
+
+    Snakemake's lock is left behind by a killed process, and removed by the end of any other Snakemake in the folder.
+    """
+    runs = workflow.executor_plugin is not None and not workflow.dryrun and workflow.execution_settings.lock
+    if workflow.is_main_process and runs and not isinstance(workflow.persistence.lock, partial):
+        workflow.persistence.lock = partial(study_lock, workflow.persistence.lock)
+    return []
+
+
+@contextmanager
+def study_lock(snakemakes):
+    """Claim the study for this process, and see that results can be written; `snakemakes` is the lock for file systems
+    that have none of their own."""
+    place = Path(RESULTS)
+    while not place.exists():
+        place = place.parent
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise WorkflowError(f"{place.resolve()} cannot be written; make it writable, or run in another folder")
+    if workflow.dag_settings.forceall or workflow.dag_settings.forcerun:
+        os.environ["CONVLAB_AGAIN"] = "1"  # asked for by name: train again what is finished
+    try:
+        claimed = claim(Path(workflow.persistence.path) / f"convlab/{study.study}.lock", f"the study {study.study}")
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    with nullcontext() if claimed else snakemakes():
+        yield
+
+
+@cache
+def data_size(dataset):
+    """Images of a dataset, and their megabytes: of what is prepared, else as published, else an assumption."""
+    spec = study.datasets[dataset]
+    shape, _ = dataset_form(dataset, spec)
+    known = PUBLISHED_IMAGES.get(spec.kind, 100_000)
+    known = min(known, (spec.train_images or known) + (spec.test_images or known))
+    prepared = Path(f"{RESULTS}/prepare/{dataset}/data.npz")
+    size = prepared.stat().st_size if prepared.is_file() else known * math.prod(shape)
+    return size / math.prod(shape), size / 1e6
+
+
+def memory(base, factor):
+    """Memory of a job, MB: `base` and `factor` times its data, and as much again for each further attempt.
+
+    In whole GiB, two at least, which is what AWS Batch grants. What lies behind the figures: docs/scaling.md.
+    """
+
+    def mem_mb(wildcards, attempt):
+        needed = base + factor * data_size(wildcards.dataset)[1]
+        return 1024 * max(2, math.ceil(needed / 1024)) * attempt
+
+    return mem_mb
+
+
+def time_limit(passes):
+    """Minutes after which a scheduler may end a job: ten, and four times what `passes` over the images should take.
+
+    `passes` gives, from wildcards, how often an image goes through the model forwards; learning from it counts thrice.
+    """
+
+    def runtime(wildcards, attempt):
+        macs = study.plan.costs[wildcards.dataset, wildcards.variant].macs
+        seconds = passes(wildcards) * data_size(wildcards.dataset)[0] * (2e-5 + macs / 3.6e10)
+        return (10 + math.ceil(4 * seconds / 60)) * attempt
+
+    return runtime
+
+
+def training_passes(wildcards):
+    """Forward passes over the images that training is worth."""
+    training = study.plan.variants[wildcards.variant].training
+    if training.steps:
+        return 3 * training.steps * training.batch_size / data_size(wildcards.dataset)[0]
+    return 3 * training.epochs
+
+
+def translation_passes(wildcards):
+    """Every seed's model sees the images at each shift."""
+    return (2 * study.probes.translation.shift + 1) ** 2 * len(study.seeds)
