@@ -65,10 +65,6 @@ def deployment(folder: Path, dataset: str, runs: pd.DataFrame) -> Deployment | N
     )
 
 
-STATES = {"succeeded": N_("succeeded"), "failed": N_("failed")}
-"""How the outcome of a deployment reads, before translation."""
-
-
 def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Name and value of each fact; what a failure left open is not listed."""
     rows = [("status", _(STATES[found["status"]]))]
