@@ -175,7 +175,8 @@ def permutation_text(lead_lost: tuple, lead_left: tuple, control: tuple) -> str:
             ("cnn", "dense", "lead lost", lead_lost), ("cnn", "dense", "lead left", lead_left),
         )
     ]  # fmt: skip
-    curves = pd.DataFrame([probes.point("d", "pixel_permutation", "cnn", "accuracy", "intact", 1.0, [0.9, 0.9, 0.91])])
+    point = probes.point("d", "pixel_permutation", "cnn", "accuracy", "pixels shuffled", 1.0, [0.9, 0.9, 0.91])
+    curves = pd.DataFrame([point])
     found = probe_findings.findings(curves, pd.DataFrame(rows), LABELS, "d", 0.005)
     return " ".join(statement.text for statement in found["pixel_permutation"])
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from convlab import i18n
 from convlab import interpretation as say
 from convlab.data import load_test
 from convlab.figures.sprites import Group, sprite_of
@@ -90,9 +91,9 @@ def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("largest_difference", number(found["parity"]["largest_difference"], ".1e")))
     latency = found["latency_ms"] or {}
     if latency:
-        rows.append(("first_call", f"{say.number(latency['first'], 2)} ms"))
+        rows.append(("first_call", i18n.with_unit(say.number(latency["first"], 2), "ms")))
         known = [(name, latency.get(name)) for name in ("p50", "p90", "p95", "p99")]
-        texts = [f"{name} {say.number(value, 2)} ms" for name, value in known if value is not None]
+        texts = [f"{name} {i18n.with_unit(say.number(value, 2), 'ms')}" for name, value in known if value is not None]
         rows += [("latency", ", ".join(texts))] if texts else []
     rows += [("time", f"{found['started']} – {found['finished']}")] if found["finished"] else []
     if found["teardown"]:
@@ -111,7 +112,7 @@ def answers(given: Sequence[Mapping[str, Any]], prepared: Path) -> Sprite:
             classes[answer["true_class"]],
             (
                 f"→ {answer['label']} {say.percent(max(answer['probabilities']), 1)}",
-                f"{say.number(answer['latency_ms'], 1)} ms",
+                i18n.with_unit(say.number(answer["latency_ms"], 1), "ms"),
             ),
             "right" if answer["correct"] else "wrong",
         )
