@@ -34,6 +34,7 @@ from convlab.figures.palette import COLOURS, ON_DARK
 from convlab.files import read_json, write_text
 from convlab.i18n import N_, NO_BREAK_SPACE, ngettext
 from convlab.i18n import gettext as _
+from convlab.page.card import model_card
 from convlab.page.deployment import deployment
 from convlab.page.diagrams import diagram
 from convlab.page.figures import VARIABLES, Sprite, inline_svg, sprite
@@ -362,6 +363,7 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
         "claims": claim_cards(evidence, len(datasets) > 1),
         "claims_count": say.claims_count(evidence),
         "chosen": {dataset: chosen(evidence, dataset) for dataset in datasets},
+        "cards": {dataset: model_card(evidence, dataset, results.manifests[dataset]) for dataset in datasets},
         "main": {dataset: main_table(evidence, dataset) for dataset in datasets},
         "main_columns": MAIN_COLUMNS,
         "long": LONG,

@@ -537,6 +537,24 @@ def test_a_large_study_stays_small_and_folds_what_is_long(tmp_path):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Model card
+
+
+def test_the_model_card_is_of_the_chosen_variant_and_names_its_limits(reports):
+    card = Page(re.search(r'<section id="card".*?</section>', reports[0], re.DOTALL)[0]).words
+    assert "Model CNN (conv): 9,258 parameters, 87,360 multiply-accumulates for an image" in card
+    assert "Input 8×8×1 pixels, raw values from 0 to 255" in card
+    assert "nothing that matters to a person's health" in card
+    assert "test accuracy 95.00 %" in card and "(95 % CI 94.75 to 95.25)" in card
+    assert "It misses most of:" in card
+
+
+def test_nothing_is_recommended_where_no_run_has_finished(tmp_path):
+    html, _ = written(tmp_path, write_study(tmp_path, CONFIG, {name: [None, None, None] for name in WIN}))
+    assert 'id="card"' not in html and "#card" not in html
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Deployment
 
 

@@ -1,0 +1,82 @@
+"""The page's model card: what the chosen variant is, what it is for, how good it is, where it ends.
+
+After Mitchell et al. (2019), Model cards for model reporting, FAT*. `export` writes a longer one beside the files.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from convlab import interpretation as say
+from convlab.i18n import gettext as _
+from convlab.plan import level_label
+
+WEAKEST = 3
+"""Classes with the lowest recall that are named."""
+
+
+def model_card(evidence: say.Evidence, dataset: str, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and text of each entry; nothing where no run has finished."""
+    name = evidence.chosen.get(dataset)
+    if name is None:
+        return []
+    row, variant = evidence.variant(dataset, name), evidence.plan.variants[name]
+    size = "×".join(map(str, manifest["arrays"]["x_test"]["shape"][1:]))
+    rows = [
+        (
+            "model",
+            _(
+                "{label} ({family}): {parameters} parameters, {macs} multiply-accumulates for an image",
+                label=row["label"],
+                family=level_label("family", variant.model.family),
+                parameters=say.count(row["parameters"]),
+                macs=say.count(row["macs"]),
+            ),
+        ),
+        ("input", _("{size} pixels, raw values from 0 to 255; it scales them itself", size=size)),
+        ("output", _("probabilities of {n} classes", n=say.count(len(evidence.classes[dataset])))),
+        (
+            "choice",
+            _(
+                "the best mean validation accuracy, {accuracy}; of equals the one with fewer multiply-accumulates. "
+                "Test images had no part in it.",
+                accuracy=say.percent(row["val_accuracy_mean"]),
+            ),
+        ),
+        (
+            "use",
+            _(
+                "To learn and to compare: it comes from a controlled experiment. It is for images like those of "
+                "{dataset}, and for nothing that matters to a person's health, safety, rights or livelihood. An image "
+                "of something else is given one of these classes all the same.",
+                dataset=dataset,
+            ),
+        ),
+        ("data", ". ".join(str(manifest[key]) for key in ("source", "licence") if manifest[key])),
+        ("performance", performance(row)),
+        ("calibration", _("expected calibration error {ece}, Brier score {brier}", ece=say.number(row["ece_mean"]),
+                          brier=say.number(row["brier_mean"]))),
+    ]  # fmt: skip
+    missed = weakest(evidence, dataset, name)
+    return rows + ([("limits", _("It misses most of: {classes} (recall).", classes=missed))] if missed else [])
+
+
+def performance(row: Mapping[str, Any]) -> str:
+    """Test accuracy and loss over seeds."""
+    text = _(
+        "test accuracy {accuracy}, loss {loss}; means over {n} seeds",
+        accuracy=say.percent(row["test_accuracy_mean"]),
+        loss=say.number(row["test_loss_mean"]),
+        n=row["n_seeds"],
+    )
+    if row["n_seeds"] < say.statistics.MIN_SEEDS or say.missing(row["test_accuracy_ci_low"]):
+        return text
+    interval = say.interval(row["test_accuracy_ci_low"], row["test_accuracy_ci_high"], signed=False)
+    return f"{text} ({_('95 % CI {interval}', interval=interval)})"
+
+
+def weakest(evidence: say.Evidence, dataset: str, variant: str) -> str:
+    """The classes that it misses most, with their recall."""
+    rows = evidence.per_class
+    rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == variant)].nsmallest(WEAKEST, "recall")
+    named = [f"{row['class']} ({say.percent(row['recall'], 1)})" for row in rows.to_dict("records")]
+    return say.listing(named) if named else ""
