@@ -74,13 +74,10 @@ def test_predictions_are_those_of_a_run_by_hand(finished_study, tmp_path):
 def test_a_failing_run_shows_the_end_of_its_log_and_the_others_go_on(project):
     project.configure(TINY)
     script = project.folder / "scripts/train.py"
-    script.write_text(
-        script.read_text().replace(
-            "    use_threads(arguments.threads)\n",
-            "    use_threads(arguments.threads)\n"
-            '    assert spec.seed != 2 or "CABLE" not in __import__("os").environ, "the cable was pulled"\n',
-        )
-    )
+    line = "    seeds = data.seed_streams(spec.seed)\n"
+    pulled = '    assert spec.seed != 2 or "CABLE" not in __import__("os").environ, "the cable was pulled"\n'
+    assert line in script.read_text()
+    script.write_text(script.read_text().replace(line, line + pulled))
     profile = ["--workflow-profile", str(project.folder / "profiles/default")]
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *profile]
     environment = {**os.environ, "CABLE": "pulled"}

@@ -146,7 +146,7 @@ def test_figures_hold_up_for_few_and_many_classes_and_long_names(tmp_path, class
         width, height = figure.get_size_inches()
         assert height < 12 and width < 8
         save(figure, tmp_path / str(index))
-    assert len(list(tmp_path.iterdir())) == 6
+    assert len(list(tmp_path.iterdir())) == 9
 
 
 def test_large_images_are_drawn_smaller_and_small_ones_as_they_are():

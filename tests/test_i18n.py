@@ -554,4 +554,5 @@ def test_compare_speaks_the_language_of_the_report(finished_study, tmp_path):
         pd.read_csv(place / "compare/runs.csv") for place in (finished_study.folder / "results/tiny", folder)
     )
     pd.testing.assert_frame_equal(before, after)
-    assert "\\caption{Todas las ejecuciones del estudio}" in (folder / "compare/runs.tex").read_text(encoding="utf-8")
+    printed = (folder / "compare/runs.tex").read_text(encoding="utf-8")
+    assert "\\caption{Todas las ejecuciones del estudio en digits.}" in printed
