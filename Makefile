@@ -81,10 +81,10 @@ deploy: $(VENV)/.installed-deploy  ## start an endpoint, ask it about test image
 	  $(SNAKEMAKE) --configfile $(STUDY) --quiet all || true; exit $$status
 
 test: $(VENV)/.installed-dev  ## all tests, the end-to-end part included
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(CORES) --dist loadfile
 
 test-fast: $(VENV)/.installed-dev  ## the tests that need no Snakemake and no full training
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow"
 
 test-slurm: $(VENV)/.installed-dev $(VENV)/.installed-cluster  ## on a real one-node SLURM, started and stopped for it
 	tests/slurm_cluster.sh install
