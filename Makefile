@@ -21,7 +21,9 @@ ARGS ?=
 
 BIN := $(VENV)/bin
 GPUS = $(shell nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null | grep -c .)
-SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) $(if $(GPU),--resources gpu=$$(($(GPUS) * $(RUNS_PER_GPU))))
+# Progress bars in a terminal, lines elsewhere.
+PROFILE := $(shell test -t 2 && echo default || echo log)
+SNAKEMAKE = $(BIN)/snakemake --workflow-profile profiles/$(PROFILE) --cores $(CORES) $(if $(GPU),--resources gpu=$$(($(GPUS) * $(RUNS_PER_GPU))))
 INSTALL := requirements/install.sh
 
 .PHONY: help run demo quick plan diff usage export serve deploy test test-fast test-slurm test-kills lint format lock schema \
