@@ -31,7 +31,7 @@ NAMES = {"dense": "dense", "cnn": "cnn 3x3", "cnn-kernel_size-5x5-3x3": "cnn 5x5
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--only", choices=["speed", "noop", "dryrun", "scale", "endpoint"], help="run one benchmark instead of all"
+        "--only", choices=["speed", "noop", "scale", "endpoint"], help="run one benchmark instead of all"
     )
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="cores that Snakemake may use")
     parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
@@ -44,8 +44,6 @@ def main() -> None:
             figures["speed"] = speed(Path(temporary) / "speed", arguments.cores)
         if arguments.only in (None, "noop"):
             figures["noop"] = noop(Path(temporary) / "noop")
-        if arguments.only in (None, "dryrun"):
-            figures["dryrun"] = dryrun(Path(temporary) / "dryrun")
         if arguments.only in (None, "scale"):
             figures["scale"] = scale(Path(temporary) / "scale")
         if arguments.only in (None, "endpoint"):
@@ -100,11 +98,11 @@ def workflow(folder: Path, precision: str, cores: int) -> dict:
     }
 
 
-def large(runs: int = 1000) -> dict:
-    """A study of so many runs, five seeds each: 200 variants for 1,000."""
-    rates = [round(0.0005 + 0.00001 * step, 6) for step in range(runs // 5 - 2)]
+def thousand() -> dict:
+    """A study of 1,000 runs: 200 variants, five seeds."""
+    rates = [round(0.0005 + 0.00001 * step, 6) for step in range(198)]
     return {
-        "study": "large",
+        "study": "thousand",
         "question": "Which learning rate?",
         "datasets": {"digits": {}},
         "seeds": 5,
@@ -121,8 +119,8 @@ def large(runs: int = 1000) -> dict:
 
 def noop(folder: Path) -> dict:
     """Time `snakemake -n` where a study of 1,000 runs is finished."""
-    study = load_study(large())
-    write_text(folder / "config.yaml", yaml.safe_dump(large()))
+    study = load_study(thousand())
+    write_text(folder / "config.yaml", yaml.safe_dump(thousand()))
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
     command += ["--workflow-profile", "none", "--configfile", folder / "config.yaml", "--quiet", "all", "--cores", "16"]
     finished(folder, study)
@@ -140,33 +138,10 @@ def noop(folder: Path) -> dict:
     return found
 
 
-def dryrun(folder: Path) -> dict:
-    """Time `snakemake -n` of studies of which nothing is done yet."""
-    found = {}
-    print("\ndry run of a study of which nothing is done (median of 3):")
-    for runs in (1000, 2500, 5000, 10_000):
-        write_text(folder / "config.yaml", yaml.safe_dump(large(runs)))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
-        command += [
-            "--workflow-profile",
-            "none",
-            "--configfile",
-            folder / "config.yaml",
-            "--cores",
-            "16",
-            "--quiet",
-            "all",
-        ]
-        measures = sorted(measured([*command, "--dry-run"], folder) for _ in range(3))
-        found[runs] = {"seconds": measures[1][0], "memory_mb": measures[1][1]}
-        print(f"  {runs:,} runs: {measures[1][0]:.1f} s, {measures[1][1]:,.0f} MB")
-    return found
-
-
 def scale(folder: Path, test_images: int = 10_000) -> dict:
     """Tables, figures and report of 1,000 runs with made-up results in the form of real ones: time, memory, size."""
-    study = load_study(large())
-    results = folder / "results/large"
+    study = load_study(thousand())
+    results = folder / "results/thousand"
     synthetic(results, study, test_images)
     found = {"runs": len(study.plan.variants) * len(study.seeds)}
     for stage, arguments in {
@@ -310,7 +285,7 @@ def finished(folder: Path, study) -> None:
         path.write_text("x")
     for variant in study.plan.variants:
         for seed in study.seeds:
-            place = folder / f"results/large/train/digits/{variant}/seed-{seed}/run.json"
+            place = folder / f"results/thousand/train/digits/{variant}/seed-{seed}/run.json"
             place.write_text(json.dumps({"spec_hash": study.run("digits", variant, seed).spec_hash}))
 
 
