@@ -176,4 +176,5 @@ def test_every_script_explains_itself(stage):
 def test_the_log_profile_is_the_default_one_without_progress_bars():
     default, log = (yaml.safe_load((ROOT / f"profiles/{name}/profile.yaml").read_text()) for name in ("default", "log"))
     assert default.pop("logger") == "rich"
+    assert log.pop("quiet") == ["host", "reason"]
     assert log == default
