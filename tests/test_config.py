@@ -1,5 +1,6 @@
 """A config is checked before any job runs; every mistake gets one sentence that names its place and what to do."""
 
+import ast
 import copy
 import json
 import os
@@ -306,6 +307,22 @@ def test_reading_the_config_imports_no_heavy_library():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"numpy", "pandas", "tensorflow", "keras", "matplotlib", "scipy"} & set(loaded)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("scripts/**/*.py")), ids=lambda path: path.stem)
+def test_no_import_of_the_package_is_overlooked(path):
+    from convlab.code_inputs import _imports
+
+    root, names = ROOT / "scripts", set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports name the package"
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    stems = {root.joinpath(*name.split(".")[:end]) for name in names for end in range(1, name.count(".") + 2)}
+    files = {file for stem in stems for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file()}
+    assert {file for file in files if file.is_relative_to(root / "convlab")} <= set(_imports(path, root))
 
 
 def test_code_inputs_follow_imports_and_nothing_else(tmp_path):
