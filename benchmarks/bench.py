@@ -146,7 +146,7 @@ def scale(folder: Path, test_images: int = 10_000) -> dict:
     found = {"runs": len(study.plan.variants) * len(study.seeds)}
     for stage, arguments in {
         "explore": ["--data-dir", results / "prepare/digits", "--output-dir", results / "explore/digits"],
-        "compare": ["--settings", json.dumps(study.settings), "--results-dir", results],
+        "compare": ["--settings", json.dumps(study.settings), "--results-dir", results, "--processes", cores],
         "report": ["--config", json.dumps(study.written), "--results-dir", results],
     }.items():
         seconds, megabytes = measured([sys.executable, ROOT / f"scripts/{stage}.py", *arguments], folder)

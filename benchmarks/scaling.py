@@ -155,7 +155,7 @@ def executors(folder: Path, runs: int = 16) -> list[dict]:
         here += ["--latency-wait", "5", "--jobs", "100"]
         ways["slurm, a job for each"] = ("slurm", here)
         ways["slurm, array"] = ("slurm", [*here, "--slurm-array-jobs", "train"])
-        ways["slurm, groups of eight"] = ("slurm", [*here, "--groups", "train=small", "--group-components", "small=8"])
+        ways["slurm, groups of two"] = ("slurm", [*here, "--groups", "train=small", "--group-components", "small=2"])
     else:
         print("SLURM left out: tests/slurm_cluster.sh install, and requirements/cluster.txt")
     figures = []

@@ -14,8 +14,8 @@ IMPORT = re.compile(
 )
 """An import of the package, as ruff formats it.
 
-Found by text: to parse a hundred modules takes a third of a second, each time that Snakemake or one of its jobs starts. A
-line of a docstring that looks like an import does no harm.
+Found by text: parsing a hundred modules takes a third of a second, each time that Snakemake or one of its jobs starts.
+A line of a docstring that looks like an import does no harm.
 """
 
 

@@ -2,13 +2,14 @@
 
 import multiprocessing
 import sys
+from io import BytesIO
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from convlab.figures.style import save
+from convlab.figures.style import METADATA, save
 
 
 class FigureWriter:
@@ -24,6 +25,13 @@ class FigureWriter:
         self._running: dict[Connection, multiprocessing.Process] = {}
 
     def __enter__(self) -> "FigureWriter":
+        if self._processes > 1:
+            # What Matplotlib loads at first use, fonts and writers of formats, is then there for all children.
+            figure = plt.figure(figsize=(1, 1))
+            figure.text(0, 0, "0")
+            for suffix in METADATA:
+                figure.savefig(BytesIO(), format=suffix.lstrip("."))
+            plt.close(figure)
         return self
 
     def __exit__(self, kind: type | None, *exception: object) -> None:
