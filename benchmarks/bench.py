@@ -45,7 +45,7 @@ def main() -> None:
         if arguments.only in (None, "noop"):
             figures["noop"] = noop(Path(temporary) / "noop")
         if arguments.only in (None, "scale"):
-            figures["scale"] = scale(Path(temporary) / "scale")
+            figures["scale"] = scale(Path(temporary) / "scale", arguments.cores)
         if arguments.only in (None, "endpoint"):
             figures["endpoint"] = endpoint(Path(temporary) / "endpoint")
     if arguments.output:
@@ -138,7 +138,7 @@ def noop(folder: Path) -> dict:
     return found
 
 
-def scale(folder: Path, test_images: int = 10_000) -> dict:
+def scale(folder: Path, cores: int, test_images: int = 10_000) -> dict:
     """Tables, figures and report of 1,000 runs with made-up results in the form of real ones: time, memory, size."""
     study = load_study(thousand())
     results = folder / "results/thousand"
