@@ -102,21 +102,21 @@ def main(argv: list[str] | None = None) -> None:
     figures_folder.mkdir(parents=True)
     figures = []
     tables = results.Tables(runs, variants, comparisons, trends, per_class, curves)
-    with FigureWriter(arguments.processes) as writer:
-        for dataset in study.datasets:
-            for drawing in draw(study, dataset, tables, loaded, folder, classes[dataset], chosen[dataset]):
-                figures.append(drawing.save(figures_folder, writer))
-
     named = {
         "runs": runs, "variants": variants, "comparisons": comparisons, "claims": claims, "trends": trends,
         "factorials": factorials, "per_class": per_class, "probe_curves": curves, "probe_contrasts": contrasts,
     }  # fmt: skip
-    printed = paper.printed(named, study)
-    where = _(" on {dataset}", dataset=next(iter(study.datasets))) if len(study.datasets) == 1 else ""
-    for name, caption in CAPTIONS.items():
-        write_table(named[name], output / name, _(caption, where=where), printed[name])
-    test_images = {dataset: sum(manifest["counts"]["test"].values()) for dataset, manifest in manifests.items()}
-    write_text(output / "numbers.tex", paper.numbers_tex(named, study, test_images, chosen))
+    with FigureWriter(arguments.processes) as writer:
+        for dataset in study.datasets:
+            for drawing in draw(study, dataset, tables, loaded, folder, classes[dataset], chosen[dataset]):
+                figures.append(drawing.save(figures_folder, writer))
+        # The tables are written while the last figures are.
+        printed = paper.printed(named, study)
+        where = _(" on {dataset}", dataset=next(iter(study.datasets))) if len(study.datasets) == 1 else ""
+        for name, caption in CAPTIONS.items():
+            write_table(named[name], output / name, _(caption, where=where), printed[name])
+        test_images = {dataset: sum(manifest["counts"]["test"].values()) for dataset, manifest in manifests.items()}
+        write_text(output / "numbers.tex", paper.numbers_tex(named, study, test_images, chosen))
     write_json(
         output / "summary.json",
         {
