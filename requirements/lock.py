@@ -18,8 +18,8 @@ PYTHON = "3.12"
 """Python of the conda environments."""
 
 LOCKS = {
-    "cpu": [], "gpu": ["-c", "cpu.txt"], "serve": [], "deploy": [], "sagemaker": [], "dev": [], "cluster": [], "jax": [],
-    "torch": [],
+    "cpu": [], "gpu": ["-c", "cpu.txt"], "serve": [], "deploy": [], "sagemaker": [], "dev": [], "cluster": [],
+    "jax": [], "torch": [],
 }  # fmt: skip
 
 ENVIRONMENTS = {

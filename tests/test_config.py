@@ -71,7 +71,7 @@ def changed(path: str, value, base=DEFAULT) -> dict:
         ("experiments.first_kernel.reference", 9, "experiments.first_kernel.reference 9 is not one of the levels"),
         ("comparisons.convolution.reference", "cnn", "comparisons.convolution compares cnn with itself"),
         ("comparisons.convolution.reference", "dens", "is 'dens', which is no variant, did you mean 'dense'?"),
-        ("deploy", {"target": "moon"}, "deploy.target should be local (it is 'moon')"),
+        ("deploy", {"target": "moon"}, "deploy.target should be local or sagemaker (it is 'moon')"),
         ("deploy", {"variant": "cn"}, "deploy.variant is 'cn', which is no variant, did you mean 'cnn'?"),
         ("deploy", {"variant": "cnn-shuffled-1"}, "deploy.variant is 'cnn-shuffled-1', which is trained on images with their pixels in another order"),
         ("deploy", {"dataset": "fashion_mnst"}, "deploy.dataset is 'fashion_mnst', which is no dataset of this study, did you mean 'fashion_mnist'?"),

@@ -1,6 +1,5 @@
 """What the page shows of a deployment: the evidence that `deploy` left, with pictures of the images it asked about."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import pandas as pd
 
 from convlab import i18n
 from convlab import interpretation as say
+from convlab.accounts import masked
 from convlab.data import load_test
 from convlab.figures.sprites import Group, sprite_of
 from convlab.files import read_json
@@ -23,9 +23,6 @@ SHOWN = 12
 
 STATES = {"succeeded": N_("succeeded"), "failed": N_("failed")}
 """How a status reads, before translation."""
-
-ACCOUNT = re.compile(r"(?<!\d)\d{12}(?!\d)")
-"""An AWS account's number; a report never shows one."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +116,3 @@ def answers(given: Sequence[Mapping[str, Any]], prepared: Path) -> Sprite:
         for answer in shown
     ]
     return sprite_view(*sprite_of(groups))
-
-
-def masked(value: Any) -> Any:
-    """The same with every account number hidden."""
-    if isinstance(value, dict):
-        return {key: masked(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [masked(item) for item in value]
-    return ACCOUNT.sub("************", value) if isinstance(value, str) else value
