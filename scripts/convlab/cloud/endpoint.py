@@ -81,7 +81,7 @@ class SageMakerEndpoint:
             )
         if HIDDEN in settings.role_arn + settings.bucket:
             raise UserError(
-                "deploy.sagemaker.role_arn or bucket has the account's number hidden, as a report writes it; write the number"
+                "deploy.sagemaker.role_arn or bucket has its account number hidden, as in a report; write the number"
             )
         clients = aws.connect(settings.region)
         self._clients = clients
