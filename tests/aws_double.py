@@ -168,9 +168,9 @@ class Double:
         if operation == "InvokeEndpoint":
             return self.invoke(environ, body)
         sent = json.loads(body) if "HTTP_X_AMZ_TARGET" in environ and body else {}
-        if operation in ("DescribeEndpoint", "DeleteEndpoint") and sent["EndpointName"] in self.endpoints:
-            if instead := self.progress(operation, sent["EndpointName"]):
-                return instead
+        known = operation in ("DescribeEndpoint", "DeleteEndpoint") and sent["EndpointName"] in self.endpoints
+        if known and (instead := self.progress(operation, sent["EndpointName"])):
+            return instead
         if operation == "StopTrainingJob":
             self.stop(sent["TrainingJobName"])
             return "200 OK", [], b"{}"

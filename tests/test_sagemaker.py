@@ -1,11 +1,12 @@
 """deploy.target: sagemaker, against a double of AWS: what it does, and that whatever happens nothing is left."""
 
-import importlib.util
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -68,12 +69,30 @@ def double(server, monkeypatch):
     monkeypatch.setattr(aws, "FIRST_PAUSE", 0.002)
     monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.01)
     monkeypatch.setattr(aws, "ATTEMPTS", 2)
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0.002)
     monkeypatch.setattr(teardown, "GRACE", 0.2)
-    monkeypatch.setattr(teardown, "DEADLINE", 1.0)
+    monkeypatch.setattr(teardown, "DEADLINE", 0.4)
     before = {number: signal.getsignal(number) for number in deploy.SIGNALS}
     yield server.double
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="module")
+def clients(server):
+    """Clients of the double, made once: reading the services' descriptions takes longer than a whole deployment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url, "AWS_CONFIG_FILE": "/dev/null"}.items():
+            patch.setenv(name, value)
+        patch.setattr(aws, "ATTEMPTS", 2)
+        return aws.connect(REGION)
+
+
+@pytest.fixture
+def known(double, clients, monkeypatch):
+    """The double, with the clients that are there already."""
+    monkeypatch.setattr(aws, "connect", lambda region, endpoint_url=None: clients)
+    return double
 
 
 @pytest.fixture
@@ -101,9 +120,408 @@ def evidence(folder: Path) -> dict:
     return found
 
 
-def test_a_deployment_is_answered_compared_and_gone(double, results):
+def noted(step: str, fault: str, outcome: str, left: list[str]) -> None:
+    """A row of the table of faults, where FAULTS names a file for it."""
+    if "FAULTS" in os.environ:
+        with Path(os.environ["FAULTS"]).open("a") as table:
+            table.write(f"| {step} | {fault} | {outcome} | {len(left)} |\n")
+
+
+def state_file(folder: Path) -> Path:
+    return folder / "deploy/toys/state.json"
+
+
+def outcome(folder: Path) -> str:
+    """How a deployment ended, for the table."""
+    found = evidence(folder)
+    return found["status"] + (f" ({found['error']['type']})" if found["error"] else "")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# When all goes well
+
+
+def test_a_deployment_is_answered_compared_and_gone(double, results, caplog):
+    caplog.set_level("DEBUG", "deploy")
     deploy.main(arguments(results, tags={"team": "vision"}))
     found = evidence(results)
-    print(json.dumps(found["endpoint"], indent=1), json.dumps(found["teardown"], indent=1), double.calls)
     assert found["status"] == "succeeded" and len(found["answers"]) == 6
-    assert double.left() == []
+    assert found["parity"]["largest_difference"] < 1e-6 and found["parity"]["agreement"] == 1
+    assert found["latency_ms"]["calls"] == 5 and found["latency_ms"]["first"] > 0
+    assert {answer["about"]["attempts"] for answer in found["answers"]} == {1}
+    assert len({answer["about"]["request_id"] for answer in found["answers"]}) == 6
+    place = found["endpoint"]
+    assert place["on_aws"] is False and place["where"] == "a double of AWS on loopback, not AWS"
+    assert place["variant"]["ServerlessConfig"] == {"MemorySizeInMB": 2048, "MaxConcurrency": 2}
+    assert [step["status"] for step in place["transitions"]] == ["Creating", "InService"]
+    assert place["log"]["streams"] == {"AllTraffic/i-0": ["model loaded", "started"]}
+    assert [entry["bytes"] for entry in place["objects"]] == [place["model"]["bytes"]]
+    assert found["teardown"]["remaining"] == [] and found["model"]["runtime"] == "saved_model"
+    assert double.left() == [] and not state_file(results).exists()
+    said = caplog.text + (results / "deploy/toys/endpoint.json").read_text()
+    assert ACCOUNT not in said and not any(secret in said for secret in CREDENTIALS.values())
+
+
+def test_everything_is_tagged_and_named_alike(known, results):
+    seen = {}
+
+    def look(operation):
+        if operation == "InvokeEndpoint" and not seen:
+            sagemaker = known.sagemaker
+            for kind in (sagemaker.endpoints, sagemaker.endpoint_configs, sagemaker._models):
+                ((name, found),) = kind.items()
+                seen[name] = [*seen.get(name, []), {tag["Key"]: tag["Value"] for tag in found.tags}]
+
+    known.before = look
+    deploy.main(arguments(results, tags={"team": "vision"}))
+    ((name, tags),) = seen.items()
+    assert name.startswith("convlab-my-study-") and len(name) <= 48
+    expected = {"project": "convlab", "study": "my_study", "deployment": name, "team": "vision"}
+    assert tags == [expected] * 3
+
+
+def test_an_instance_on_request(known, results):
+    chosen = {**SETTINGS["endpoint"], "instance_type": "ml.m5.large"}
+    deploy.main(arguments(results, endpoint=chosen))
+    variant = evidence(results)["endpoint"]["variant"]
+    assert variant["InstanceType"] == "ml.m5.large" and variant["InitialInstanceCount"] == 1
+    assert "ServerlessConfig" not in variant
+
+
+def test_objects_stay_where_they_are_asked_to_and_are_listed(known, results):
+    deploy.main(arguments(results, keep_objects=True))
+    (key,) = known.left()
+    assert evidence(results)["teardown"]["about"]["kept_objects"] == [f"s3://{BUCKET}/{key}"]
+    assert not state_file(results).exists()
+
+
+def test_a_busy_endpoint_is_asked_again_and_its_time_is_of_the_answer(known, results, monkeypatch):
+    known.faults = [
+        Fault("InvokeEndpoint", "ThrottlingException", times=3),
+        Fault("InvokeEndpoint", "ModelNotReadyException", status=429),
+    ]
+    monkeypatch.setattr(aws, "FIRST_PAUSE", 0.3)
+    monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.3)
+    deploy.main(arguments(results))
+    first, *others = evidence(results)["answers"]
+    assert first["about"]["attempts"] == 5 and {answer["about"]["attempts"] for answer in others} == {1}
+    assert first["latency_ms"] < 1200, "four pauses of 300 ms are not in it"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Nothing is created where something is missing
+
+
+@pytest.mark.parametrize(
+    ("changes", "variables", "fault", "sentence"),
+    [
+        ({"region": None}, {}, None, "no AWS region is known; set deploy.sagemaker.region"),
+        ({}, dict.fromkeys(CREDENTIALS, ""), None, "no AWS credentials were found; sign in"),
+        ({}, {}, Fault("GetCallerIdentity", "ExpiredToken"), "ExpiredToken: as the test asks; sign in again"),
+        ({"bucket": "another"}, {}, None, "deploy.sagemaker.bucket cannot be used: .*NoSuchBucket"),
+        ({}, {}, Fault("ListObjectsV2", "AccessDenied"), "`make deploy-plan` prints the policy that allows it"),
+        ({"role_arn": "arn:aws:iam::210987654321:role/x"}, {}, None, "is of another account than the credentials"),
+        ({"role_arn": "arn:aws:iam::************:role/x"}, {}, None, "its account number hidden"),
+        ({}, {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, None, "AWS does not take the credentials: Could not connect"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_told_in_a_sentence_before_anything_is_created(
+    double, results, monkeypatch, changes, variables, fault, sentence
+):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
+    double.faults = [fault] if fault else []
+    settings = {key: value for key, value in {**SETTINGS, **changes}.items() if value is not None}
+    options = json.dumps({**OPTIONS, "sagemaker": settings})
+    with pytest.raises(UserError, match=sentence) as caught:
+        deploy.main(["--options", options, "--dataset", "toys", "--results-dir", str(results)])
+    assert "\n" not in str(caught.value) and ACCOUNT not in str(caught.value)
+    assert evidence(results)["status"] == "failed" and not state_file(results).exists()
+    assert not any(call.startswith(("Create", "Put")) for call in double.calls)
+
+
+def test_what_an_earlier_deployment_left_is_taken_down_first(double, results):
+    state_file(results).parent.mkdir(parents=True)
+    state_file(results).write_text("{}")
+    with pytest.raises(UserError, match="run: make teardown"):
+        deploy.main(arguments(results))
+    assert double.calls == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A fault at every call, one after another
+
+
+CREATING = ("PutObject", "CreateModel", "CreateEndpointConfig", "CreateEndpoint")
+STEPS = (*CREATING, "DescribeEndpoint", "InvokeEndpoint")
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("kind", ["throttled once", "throttled for good", "denied", "quota", "error after it was done"])
+def test_a_fault_while_it_is_deployed_leaves_nothing(known, results, monkeypatch, step, kind):
+    monkeypatch.setattr(endpoint, "PATIENCE", 0.05)
+    fault = {
+        "throttled once": Fault(step, "ThrottlingException"),
+        "throttled for good": Fault(step, "ThrottlingException", times=99),
+        "denied": Fault(step, "AccessDeniedException", f"arn:aws:sts::{ACCOUNT}:x is not authorized", 403, times=99),
+        "quota": Fault(step, "ResourceLimitExceeded", "The account-level service limit is 0 Instances", times=99),
+        "error after it was done": Fault(step, "InternalFailure", status=500, times=99, after=True),
+    }[kind]
+    known.faults = [fault]
+    if kind == "throttled once":
+        deploy.main(arguments(results))
+    else:
+        with pytest.raises(UserError, match=fault.code) as caught:
+            deploy.main(arguments(results))
+        assert ACCOUNT not in str(caught.value)
+        assert evidence(results)["error"]["message"] == str(caught.value)
+    found = evidence(results)
+    assert found["status"] == ("succeeded" if kind == "throttled once" else "failed")
+    assert found["teardown"]["remaining"] == known.left() == [] and not state_file(results).exists()
+    noted(step, kind, outcome(results), known.left())
+
+
+@pytest.mark.parametrize("status", ["Failed", "OutOfService"])
+def test_an_endpoint_that_does_not_come_up_leaves_nothing(known, results, status):
+    known.end_as = status
+    with pytest.raises(UserError, match=f"the endpoint ended as {status}"):
+        deploy.main(arguments(results))
+    found = evidence(results)
+    assert found["endpoint"]["transitions"][-1]["status"] == status and found["endpoint"]["log"]["streams"]
+    assert known.left() == [] and not state_file(results).exists()
+    noted("endpoint's status", status, outcome(results), known.left())
+
+
+def test_an_endpoint_that_never_comes_up_is_not_waited_for_longer_than_allowed(known, results, monkeypatch):
+    known.end_as = "Creating"
+    monkeypatch.setattr(endpoint, "MINUTE", 0.005)
+
+    def give_up(operation):
+        known.end_as = "InService" if operation == "DeleteEndpoint" else known.end_as
+
+    known.before = give_up
+    with pytest.raises(UserError, match="not in service within 30 minutes"):
+        deploy.main(arguments(results))
+    assert known.left() == []
+    noted("endpoint's status", "Creating for good", outcome(results), known.left())
+
+
+def test_a_model_that_fails_on_an_image_is_told_with_the_images_own_words(known, results):
+    handlers = results / "export/toys/code/inference.py"
+    broken = handlers.read_text().replace(
+        "def input_handler(data: Any, context: Any) -> str:\n",
+        "def input_handler(data, context):\n    raise ValueError('no such thing')\n",
+    )
+    handlers.unlink()  # it is a link
+    handlers.write_text(broken)
+    with pytest.raises(UserError, match=r"answered 500 to test image .*no such thing"):
+        deploy.main(arguments(results))
+    assert known.left() == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A fault while it is taken down
+
+
+GOING = ("StopTrainingJob", "DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel", "DeleteObjects")
+LISTINGS = ("ListTrainingJobs", "ListEndpoints", "ListEndpointConfigs", "ListModels", "ListObjectsV2")
+
+
+@pytest.mark.parametrize("step", GOING[1:] + LISTINGS)
+@pytest.mark.parametrize("kind", ["throttled for a while", "busy for a while", "unavailable for a while"])
+def test_a_passing_fault_while_it_is_taken_down_is_waited_for(known, results, monkeypatch, step, kind):
+    first = 1 if step == "ListObjectsV2" else 0  # the look at the bucket before anything is created
+    known.faults = [
+        {
+            "throttled for a while": Fault(step, "ThrottlingException", times=3, skip=first),
+            "busy for a while": Fault(step, "ValidationException", "Cannot update it now", times=3, skip=first),
+            "unavailable for a while": Fault(step, "ServiceUnavailable", status=503, times=3, skip=first),
+        }[kind]
+    ]  # fmt: skip
+    monkeypatch.setattr(teardown, "DEADLINE", 20)
+    deploy.main(arguments(results))
+    assert evidence(results)["status"] == "succeeded"
+    assert known.left() == [] and not state_file(results).exists()
+    noted(step, kind, outcome(results), known.left())
+
+
+@pytest.mark.parametrize("step", GOING[1:] + LISTINGS)
+@pytest.mark.parametrize("kind", ["denied", "throttled for good"])
+def test_what_would_not_go_is_named_and_goes_later(known, results, step, kind, capsys):
+    code = {"denied": "AccessDeniedException", "throttled for good": "ThrottlingException"}[kind]
+    known.faults = [Fault(step, code, status=400, times=9999, skip=step == "ListObjectsV2")]
+    with pytest.raises(SystemExit) as caught:
+        deploy.main(arguments(results))
+    assert caught.value.code == 3
+    found = evidence(results)
+    assert found["status"] == "failed" and found["teardown"]["remaining"]
+    name = states.load(state_file(results)).name
+    if step in GOING:
+        assert all(name in entry for entry in found["teardown"]["remaining"])
+    else:
+        assert "could not be listed" in " ".join(found["teardown"]["remaining"])
+    left = known.left()
+    if step == "DeleteEndpoint":
+        assert left == [name, name, name, f"convlab/{name}/model.tar.gz"], "an endpoint keeps what it needs"
+    with pytest.raises(SystemExit) as caught:
+        teardown_script.main(["--results", str(results.parent)])
+    assert caught.value.code == 3 and state_file(results).exists()
+    known.faults = []
+    teardown_script.main(["--results", str(results.parent)])
+    assert "nothing is left, by listing" in capsys.readouterr().out
+    assert known.left() == [] and not state_file(results).exists()
+    noted(step, kind, f"exit 3, {len(left)} left and named; make teardown later", known.left())
+
+
+def test_a_deployment_that_fails_and_would_not_go_says_both(known, results):
+    known.faults = [
+        Fault("InvokeEndpoint", "AccessDeniedException"),
+        Fault("DeleteEndpoint", "AccessDeniedException", times=9),
+    ]
+    with pytest.raises(SystemExit) as caught:
+        deploy.main(arguments(results))
+    found = evidence(results)
+    assert caught.value.code == 3 and "InvokeEndpoint" in found["error"]["message"]
+    assert len(found["teardown"]["remaining"]) == 4 and state_file(results).exists()
+
+
+def test_what_comes_late_is_waited_for_where_its_creation_had_no_answer(double, results, monkeypatch):
+    """As when a connection breaks while AWS works on the request."""
+    state_file(results).parent.mkdir(parents=True)
+    clients = aws.connect(REGION)
+    name = states.new_name("my_study")
+    state = states.State(
+        name=name, region=REGION, endpoint_url=clients.endpoint_url, account=aws.fingerprint(ACCOUNT, name),
+        bucket=BUCKET, prefix=f"convlab/{name}/", keep_objects=False, created="", asked=["model"],
+    )  # fmt: skip
+    state.save(state_file(results))
+    refused = []
+
+    def late(operation):
+        if operation == "DeleteModel":
+            refused.append(operation)
+            if len(refused) == 4:
+                container = {"Image": "i", "ModelDataUrl": f"s3://{BUCKET}/x"}
+                clients.sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container)
+
+    double.before = late
+    teardown_script.main(["--results", str(results.parent)])
+    assert len(refused) > 4 and double.left() == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# make teardown
+
+
+def test_teardown_without_a_deployment_says_so_and_needs_no_aws(tmp_path, capsys):
+    teardown_script.main(["--results", str(tmp_path)])
+    assert "has left anything" in capsys.readouterr().out
+
+
+def test_teardown_refuses_credentials_of_another_account(double, results):
+    double.faults = [Fault("DeleteEndpoint", "AccessDeniedException", times=99)]
+    with pytest.raises(SystemExit):
+        deploy.main(arguments(results))
+    text = state_file(results).read_text()
+    assert ACCOUNT not in text
+    state_file(results).write_text(text.replace(json.loads(text)["account"], "0" * 16))
+    with pytest.raises(UserError, match="are of another account"):
+        teardown_script.main(["--results", str(results.parent)])
+    assert state_file(results).exists()
+
+
+def test_a_damaged_state_file_says_what_to_look_for(tmp_path, double):
+    path = tmp_path / "results/my_study/deploy/toys/state.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"format": 1}')
+    with pytest.raises(UserError, match="names that begin with convlab-"):
+        teardown_script.main(["--results", str(tmp_path / "results")])
+
+
+def test_nothing_of_others_is_touched(double, results):
+    clients = aws.connect(REGION)
+    container = {"Image": "i", "ModelDataUrl": f"s3://{BUCKET}/x"}
+    for name in ("theirs", "convlab-my-study-of-old"):
+        clients.sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container)
+    clients.s3.put_object(Bucket=BUCKET, Key="convlab/theirs", Body=b"x")
+    deploy.main(arguments(results))
+    assert double.left() == ["theirs", "convlab-my-study-of-old", "convlab/theirs"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Signals, sent to a process that deploys
+
+
+def hurried(arguments: list[str]) -> None:
+    """The script in a process of its own, which does not pause for long."""
+    aws.FIRST_PAUSE, aws.LONGEST_PAUSE, teardown.GRACE = 0.002, 0.01, 0.3
+    with Path(os.devnull).open("w") as sys.stderr:
+        deploy.main(arguments)
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Makes processes that have imported all of this already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["test_sagemaker"])
+    return context
+
+
+def interrupted(
+    double, results, processes, number: signal.Signals, step: str, moment: str, skip: int = 0
+) -> int | None:
+    """Send a signal while ``step`` is asked for, before AWS does it or after; how the process ended."""
+    process = processes.Process(target=hurried, args=(arguments(results),))
+    seen = []
+
+    def strike(operation):
+        if operation == step:
+            seen.append(operation)
+            if len(seen) == skip + 1:
+                os.kill(process.pid, number)
+                time.sleep(0.1)  # the process has been struck before the answer comes
+
+    setattr(double, moment, strike)
+    process.start()
+    process.join(60)
+    assert process.exitcode is not None, "it hangs"
+    assert len(seen) > skip, f"it never came to {step}"
+    return process.exitcode
+
+
+MOMENTS = [(step, "before") for step in (*STEPS, *GOING[1:], "ListEndpoints")] + [(step, "after") for step in CREATING]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize(("step", "moment"), MOMENTS)
+def test_a_signal_at_any_step_leaves_nothing(double, results, processes, step, moment, number):
+    ended = interrupted(double, results, processes, number, step, moment)
+    while_taken_down = step in GOING or step == "ListEndpoints"
+    assert ended == (0 if while_taken_down else 128 + number), "what is being taken down is taken down first"
+    found = evidence(results)
+    assert found["status"] == ("succeeded" if while_taken_down else "failed")
+    assert found["teardown"]["remaining"] == double.left() == [] and not state_file(results).exists()
+    noted(f"{step} ({moment} it is done)", number.name, f"exit {ended}, {found['status']}", double.left())
+
+
+@pytest.mark.parametrize(("step", "moment"), MOMENTS)
+def test_after_a_kill_at_any_step_teardown_finds_all(double, results, processes, step, moment):
+    ended = interrupted(double, results, processes, signal.SIGKILL, step, moment)
+    assert ended == -signal.SIGKILL and state_file(results).exists()
+    left = double.left()
+    double.before = double.after = lambda operation: None
+    teardown_script.main(["--results", str(results.parent)])
+    assert double.left() == [] and not state_file(results).exists()
+    noted(
+        f"{step} ({moment} it is done)", f"SIGKILL, {len(left)} left; make teardown", "nothing is left", double.left()
+    )
+
+
+def test_teardown_works_in_a_new_process(double, results, processes):
+    interrupted(double, results, processes, signal.SIGKILL, "InvokeEndpoint", "before")
+    assert len(double.left()) == 4
+    double.before = lambda operation: None
+    command = [sys.executable, ROOT / "scripts/teardown.py", "--results", results.parent]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0 and "nothing is left, by listing" in result.stdout, result.stderr
+    assert double.left() == [] and ACCOUNT not in result.stdout + result.stderr

@@ -38,6 +38,8 @@ BUSY = (
 PATIENCE = 120.0
 """Seconds for which an endpoint may be too busy for one call; a serverless one has to start first."""
 
+MINUTE = 60.0
+
 log = logging.getLogger("deploy")
 
 
@@ -152,7 +154,8 @@ class SageMakerEndpoint:
             archive = Path(temporary) / "model.tar.gz"
             pack(model_dir, archive, "saved_model")
             content = archive.read_bytes()
-        self._clients.s3.put_object(Bucket=self.state.bucket, Key=key, Body=content)  # in one piece: no loose parts
+        with self.state.asking("object", self.state_file):
+            self._clients.s3.put_object(Bucket=self.state.bucket, Key=key, Body=content)  # in one piece: no loose parts
         uri = f"s3://{self.state.bucket}/{key}"
         self._endpoint["model"] = {
             "uri": uri, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()
@@ -175,7 +178,7 @@ class SageMakerEndpoint:
             "ModelDataUrl": model_uri,
             "Environment": {"SAGEMAKER_TFS_DEFAULT_MODEL_NAME": "saved_model"},
         }
-        self._ends = time.monotonic() + 60 * chosen.max_minutes
+        self._ends = time.monotonic() + MINUTE * chosen.max_minutes
         with self.state.asking("model", self.state_file):
             sagemaker.create_model(
                 ModelName=name, ExecutionRoleArn=self.settings.role_arn, PrimaryContainer=container, Tags=tags

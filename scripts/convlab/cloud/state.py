@@ -19,7 +19,7 @@ NAMES = "convlab-"
 
 FILE = "state.json"
 
-Kind = Literal["training_job", "model", "endpoint_config", "endpoint"]
+Kind = Literal["object", "training_job", "model", "endpoint_config", "endpoint"]
 
 
 class State(BaseModel):
@@ -46,7 +46,7 @@ class State(BaseModel):
 
     @contextmanager
     def asking(self, kind: Kind, path: Path) -> Iterator[None]:
-        """Around a request that creates something: it counts as asked for until the answer is there."""
+        """Around requests that create something: it counts as asked for until the answer is there."""
         self.asked.append(kind)
         self.save(path)
         yield

@@ -75,7 +75,7 @@ def ignore_signals() -> None:
 def teardown(clients: Clients, state: State) -> Receipt:
     """Remove all that ``state`` names; never raises for what AWS answers."""
     begin = time.monotonic()
-    receipt, deleted = Receipt(), set()
+    receipt, deleted, deleted_objects = Receipt(), set(), set()
 
     def delete(resource: Resource) -> bool:
         return _until(receipt, resource.kind, lambda passed: _delete(clients, state, resource, deleted, passed))
@@ -92,7 +92,7 @@ def teardown(clients: Clients, state: State) -> Receipt:
         receipt.kept = [f"s3://{state.bucket}/{key}" for key in _or_nothing(lambda: objects(clients, state))]
         receipt.note("objects", f"{len(receipt.kept)} kept, as deploy.sagemaker.keep_objects asks")
     elif gone and stopped:
-        _until(receipt, "objects", lambda passed: _delete_objects(clients, state))
+        _until(receipt, "objects", lambda passed: _delete_objects(clients, state, deleted_objects, passed))
     else:
         receipt.note("objects", "left alone as long as something may read them")
     receipt.remaining = remaining(clients, state)
@@ -146,14 +146,18 @@ def _stop_jobs(clients: Clients, state: State, passed: float) -> str | None:
     return ", ".join(f"{name} {status}" for name, status in jobs.items()) or "none"
 
 
-def _delete_objects(clients: Clients, state: State) -> str:
+def _delete_objects(clients: Clients, state: State, deleted: set[str], passed: float) -> str | None:
+    """One attempt to delete the objects; where an upload had no answer, it may still come."""
     keys = objects(clients, state)
     for start in range(0, len(keys), 1000):
         batch = [{"Key": key} for key in keys[start : start + 1000]]
         answer = clients.s3.delete_objects(Bucket=state.bucket, Delete={"Objects": batch, "Quiet": True})
         for failed in answer.get("Errors", []):
             raise ClientError({"Error": failed}, "DeleteObjects")
-    return f"{len(keys)} deleted" if keys else "none"
+    deleted.update(keys)
+    if {"object", "training_job"} & set(state.asked) and passed < GRACE:
+        return None
+    return f"{len(deleted)} deleted"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -72,7 +72,8 @@ def train(
         UserError: the job failed, took too long, or what came back is not the run that was asked for.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        uri = upload_data(clients, state, prepared, Path(temporary))
+        with state.asking("object", state_file):
+            uri = upload_data(clients, state, prepared, Path(temporary))
         source = pack_source(Path(temporary) / "source")
         log.info("starting a training job on %s", settings.training.instance_type)
         hyperparameters = {"spec": canonical_json(exported["spec"])}
