@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import signal
 import subprocess
@@ -452,8 +453,9 @@ def test_nothing_of_others_is_touched(double, results):
 # Signals, sent to a process that deploys
 
 
-def hurried(arguments: list[str]) -> None:
+def hurried(arguments: list[str], environment: dict[str, str]) -> None:
     """The script in a process of its own, which does not pause for long."""
+    os.environ.update(environment)
     aws.FIRST_PAUSE, aws.LONGEST_PAUSE, teardown.GRACE = 0.002, 0.01, 0.3
     with Path(os.devnull).open("w") as sys.stderr:
         deploy.main(arguments)
@@ -464,6 +466,9 @@ def processes():
     """Makes processes that have imported all of this already."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["test_sagemaker"])
+    with pytest.MonkeyPatch.context() as patch:  # Python 3.11 does not tell the server where the modules are
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests")]))
+        multiprocessing.forkserver.ensure_running()
     return context
 
 
@@ -471,7 +476,8 @@ def interrupted(
     double, results, processes, number: signal.Signals, step: str, moment: str, skip: int = 0
 ) -> int | None:
     """Send a signal while ``step`` is asked for, before AWS does it or after; how the process ended."""
-    process = processes.Process(target=hurried, args=(arguments(results),))
+    environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    process = processes.Process(target=hurried, args=(arguments(results), environment))
     seen = []
 
     def strike(operation):
