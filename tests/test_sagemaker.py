@@ -1,12 +1,16 @@
 """deploy.target: sagemaker, against a double of AWS: what it does, and that whatever happens nothing is left."""
 
+import importlib.util
+import io
 import json
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -21,10 +25,13 @@ pytest.importorskip("moto", reason="needs moto (pip install --require-hashes -r 
 import deploy
 import teardown as teardown_script
 from aws_double import ACCOUNT, BUCKET, LINEAR, REGION, Fault, Server
-from convlab.cloud import aws, endpoint, teardown
+from convlab.cloud import aws, endpoint, sdk, teardown, training
 from convlab.cloud import state as states
 from convlab.errors import UserError
+from convlab.files import array_sha256, write_arrays, write_json
 from convlab.serving.evidence import Evidence
+from convlab.specs import Run
+from convlab.study import SageMaker
 from test_deploy import write_results
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/SageMakerRole"
@@ -472,18 +479,16 @@ def processes():
     return context
 
 
-def interrupted(
-    double, results, processes, number: signal.Signals, step: str, moment: str, skip: int = 0
-) -> int | None:
+def interrupted(double, results, processes, number: signal.Signals, step: str, moment: str, **changes) -> int | None:
     """Send a signal while ``step`` is asked for, before AWS does it or after; how the process ended."""
-    environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-    process = processes.Process(target=hurried, args=(arguments(results), environment))
+    environment = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "SAGEMAKER_"))}
+    process = processes.Process(target=hurried, args=(arguments(results, **changes), environment))
     seen = []
 
     def strike(operation):
         if operation == step:
             seen.append(operation)
-            if len(seen) == skip + 1:
+            if len(seen) == 1:
                 os.kill(process.pid, number)
                 time.sleep(0.1)  # the process has been struck before the answer comes
 
@@ -491,13 +496,14 @@ def interrupted(
     process.start()
     process.join(60)
     assert process.exitcode is not None, "it hangs"
-    assert len(seen) > skip, f"it never came to {step}"
+    assert seen, f"it never came to {step}"
     return process.exitcode
 
 
 MOMENTS = [(step, "before") for step in (*STEPS, *GOING[1:], "ListEndpoints")] + [(step, "after") for step in CREATING]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 @pytest.mark.parametrize(("step", "moment"), MOMENTS)
 def test_a_signal_at_any_step_leaves_nothing(double, results, processes, step, moment, number):
@@ -510,6 +516,7 @@ def test_a_signal_at_any_step_leaves_nothing(double, results, processes, step, m
     noted(f"{step} ({moment} it is done)", number.name, f"exit {ended}, {found['status']}", double.left())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "moment"), MOMENTS)
 def test_after_a_kill_at_any_step_teardown_finds_all(double, results, processes, step, moment):
     ended = interrupted(double, results, processes, signal.SIGKILL, step, moment)
@@ -523,6 +530,7 @@ def test_after_a_kill_at_any_step_teardown_finds_all(double, results, processes,
     )
 
 
+@pytest.mark.slow
 def test_teardown_works_in_a_new_process(double, results, processes):
     interrupted(double, results, processes, signal.SIGKILL, "InvokeEndpoint", "before")
     assert len(double.left()) == 4
@@ -531,3 +539,214 @@ def test_teardown_works_in_a_new_process(double, results, processes):
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0 and "nothing is left, by listing" in result.stdout, result.stderr
     assert double.left() == [] and ACCOUNT not in result.stdout + result.stderr
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Training jobs
+
+
+needs_sdk = pytest.mark.skipif(
+    importlib.util.find_spec("sagemaker") is None,
+    reason="needs SageMaker's SDK (pip install --require-hashes -r requirements/sagemaker.txt)",
+)
+RUN = Run.model_validate(
+    {
+        "dataset": {"kind": "digits"}, "seed": 2, "model": {"family": "dense", "units": [8], "dropout": 0.0},
+        "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
+    }
+)  # fmt: skip
+
+
+@pytest.fixture
+def to_train(tmp_path, study) -> Path:
+    """A study's folder whose run can be trained: spots, to be told apart by where they are."""
+    folder = tmp_path / "results/my_study"
+    shutil.copytree(study, folder)
+    labels = np.arange(120) % 3
+    images = np.random.default_rng(4).integers(0, 60, (120, 4, 4, 1), dtype=np.uint8)
+    images[np.arange(120), labels] += 150
+    arrays = {"x_train": images[:90], "y_train": labels[:90], "x_test": images[90:], "y_test": labels[90:]}
+    write_arrays(folder / "prepare/toys/data.npz", **arrays)
+    checksums = {name: {"sha256": array_sha256(array)} for name, array in arrays.items()}
+    write_json(folder / "prepare/toys/manifest.json", {"format": 1, "arrays": checksums, "classes": list("abc")})
+    exported = json.loads((folder / "export/toys/export.json").read_text()) | {
+        "spec": RUN.identity, "spec_hash": RUN.spec_hash, "data_sha256": {n: c["sha256"] for n, c in checksums.items()},
+    }  # fmt: skip
+    write_json(folder / "export/toys/export.json", exported)
+    probabilities = np.full((30, 3), 1 / 3, np.float32)
+    write_arrays(folder / "evaluate/toys/cnn/seed-2/predictions.npz", probabilities=probabilities)
+    return folder
+
+
+@pytest.fixture
+def training_double(double, monkeypatch):
+    """Training takes real seconds; the SDK is not to ask IAM about the role."""
+    monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
+    monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(aws, "FIRST_PAUSE", 0.05)
+    return double
+
+
+@needs_sdk
+@pytest.mark.slow
+def test_a_run_is_trained_there_comes_back_and_is_served(training_double, to_train):
+    seen = {}
+
+    def look(operation):
+        if operation == "CreateEndpoint":
+            seen["keys"] = training_double.keys("")
+            (seen["job"],) = training_double.sagemaker.training_jobs.values()
+
+    training_double.before = look
+    deploy.main(arguments(to_train, mode="train_and_deploy", tags={"team": "vision"}))
+    found = evidence(to_train)
+    assert found["status"] == "succeeded" and len(found["answers"]) == 6
+    assert found["parity"]["largest_difference"] < 1e-5, "held against the model that came back"
+    job = found["training"]
+    assert job["status"] == "Completed" and job["image"] == "tensorflow-training:2.21" and job["max_seconds"] == 3600
+    assert job["name"].startswith(found["endpoint"]["name"]) and job["run"]["spec_hash"] == RUN.spec_hash
+    assert json.loads(job["hyperparameters"]["spec"]) == RUN.identity
+    (lines,) = job["log"]["streams"].values()
+    assert any("finished after 2 epochs" in line for line in lines)
+    assert job["test_accuracy"] > 0.5, "it learned"
+    assert {tag["Key"] for tag in seen["job"].tags} >= {"project", "study", "deployment", "team"}
+    files = {key.split("/input/code/")[-1] for key in seen["keys"] if "/input/code/" in key}
+    assert {"train_on_sagemaker.py", "train.py", "requirements.txt", "convlab/training.py"} <= files
+    assert not any("report" in file or "cloud" in file for file in files), "what training needs and no more"
+    run = json.loads((to_train / "deploy/toys/trained/run.json").read_text())
+    assert run["spec_hash"] == RUN.spec_hash and run["versions"]["keras"]
+    assert training_double.left() == [] and not state_file(to_train).exists()
+    noted("train_and_deploy", "none", outcome(to_train), training_double.left())
+
+
+@needs_sdk
+@pytest.mark.slow
+def test_a_run_is_trained_there_on_spare_capacity_and_comes_back(training_double, to_train):
+    uploaded = {}
+
+    def look(operation):
+        if operation == "CreateTrainingJob":
+            (key,) = [key for key in training_double.keys("") if key.endswith("data.npz")]
+            content = training_double.s3.get_object(BUCKET, key).value
+            uploaded.update({name: array.shape for name, array in np.load(io.BytesIO(content)).items()})
+
+    training_double.before = look
+    image = {"image": "tensorflow-training:2.21", "spot": True, "max_minutes": 10, "max_wait_minutes": 20}
+    deploy.main(arguments(to_train, mode="train", training=image))
+    found = evidence(to_train)
+    assert found["status"] == "succeeded" and found["answers"] == [] and found["accuracy"] is None
+    assert found["training"]["spot"] is True and found["training"]["max_seconds"] == 600
+    assert uploaded == {"x_train": (90, 4, 4, 1), "y_train": (90,)}, "test images stay here"
+    assert not any("CreateModel" in call for call in training_double.calls)
+    assert (to_train / "deploy/toys/trained/model.keras").is_file() and training_double.left() == []
+
+
+@needs_sdk
+@pytest.mark.slow
+def test_a_job_that_fails_is_told_with_its_log_and_leaves_nothing(training_double, to_train):
+    manifest = to_train / "prepare/toys/manifest.json"
+    content = json.loads(manifest.read_text())
+
+    def break_it(operation):
+        if operation == "CreateTrainingJob":  # what the job finds is not what the manifest says
+            (key,) = [key for key in training_double.keys("") if key.endswith("manifest.json")]
+            content["arrays"]["x_train"]["sha256"] = "0" * 64
+            training_double.s3.put_object(BUCKET, key, json.dumps(content).encode())
+
+    training_double.before = break_it
+    with pytest.raises(UserError, match="ended as Failed: AlgorithmError"):
+        deploy.main(arguments(to_train, mode="train"))
+    job = evidence(to_train)["training"]
+    assert job["status"] == "Failed" and "error: " in "".join(*job["log"]["streams"].values())
+    assert training_double.left() == []
+    noted("training job", "the script fails", outcome(to_train), training_double.left())
+
+
+@needs_sdk
+@pytest.mark.slow
+@pytest.mark.parametrize("code", ["ResourceLimitExceeded", "AccessDeniedException"])
+def test_a_job_that_is_refused_leaves_nothing(training_double, to_train, code):
+    training_double.faults = [Fault("CreateTrainingJob", code, times=9)]
+    with pytest.raises(UserError, match=f"CreateTrainingJob: {code}"):
+        deploy.main(arguments(to_train, mode="train"))
+    assert training_double.left() == [] and not state_file(to_train).exists()
+    noted("CreateTrainingJob", code, outcome(to_train), training_double.left())
+
+
+@needs_sdk
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["CreateTrainingJob", "DescribeTrainingJob"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_a_job_is_stopped_when_the_process_is(training_double, to_train, processes, number, step):
+    training_double.hold_jobs = True
+    ended = interrupted(training_double, to_train, processes, number, step, "after", mode="train_and_deploy")
+    left = training_double.left()
+    training_double.after = lambda operation: None
+    if number == signal.SIGKILL:
+        assert ended == -signal.SIGKILL and len(left) > 5
+        teardown_script.main(["--results", str(to_train.parent)])
+    else:
+        assert ended == 128 + number and evidence(to_train)["teardown"]["remaining"] == []
+    assert [job.status for job in training_double.jobs.values()] == ["Stopped"]
+    assert training_double.left() == [] and not state_file(to_train).exists()
+    noted(step, number.name, f"exit {ended}, job stopped", training_double.left())
+
+
+def archive(folder: Path, **members: bytes) -> Path:
+    with tarfile.open(folder / "model.tar.gz", "w:gz") as tar:
+        for name, content in members.items():
+            information = tarfile.TarInfo(name.replace("__", "."))
+            information.size = len(content)
+            tar.addfile(information, io.BytesIO(content))
+    return folder / "model.tar.gz"
+
+
+EXPECTED = {"spec_hash": "abc", "data_sha256": {"x_train": "1"}}
+GOOD = {"model__keras": b"x", "history__csv": b"x", "run__json": json.dumps(EXPECTED | {"status": "finished"}).encode()}
+
+
+@pytest.mark.parametrize(("changes", "sentence"), [
+    ({"run__json": b'{"spec_hash": "other"}'}, "another run: its spec_hash is 'other'"),
+    ({"run__json": b'{"spec_hash": "abc", "data_sha256": {}}'}, "another run: its data_sha256"),
+    ({"run__json": json.dumps(EXPECTED | {"status": "diverged"}).encode()}, "ended as diverged"),
+    ({"run__json": None}, r"has no run\.json"),
+    ({"../outside": b"x"}, "cannot be unpacked"),
+])  # fmt: skip
+def test_what_comes_back_is_not_trusted(tmp_path, changes, sentence):
+    members = {name: content for name, content in (GOOD | changes).items() if content is not None}
+    with pytest.raises(UserError, match=sentence):
+        training.unpack(archive(tmp_path, **members), tmp_path / "trained", EXPECTED)
+    assert not (tmp_path / "trained").exists() and not (tmp_path.parent / "outside").exists()
+
+
+def test_what_is_expected_comes_back(tmp_path):
+    folder = training.unpack(archive(tmp_path, **GOOD, extra=b"y"), tmp_path / "trained", EXPECTED)
+    assert sorted(path.name for path in folder.iterdir()) == ["history.csv", "model.keras", "run.json"]
+
+
+def test_another_backend_than_tensorflow_is_refused_before_anything_is_created(double, to_train):
+    exported = to_train / "export/toys/export.json"
+    content = json.loads(exported.read_text())
+    content["spec"]["training"]["backend"] = "jax"
+    exported.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="the chosen run needs jax"):
+        deploy.main(arguments(to_train, mode="train"))
+    assert not any(call.startswith(("Create", "Put")) for call in double.calls)
+
+
+@needs_sdk
+def test_images_are_those_of_the_versions_and_nothing_is_told_to_anyone():
+    settings = SageMaker.model_validate({"role_arn": ROLE, "bucket": BUCKET})
+    assert sdk.image(settings, "inference", REGION).endswith("/tensorflow-inference:2.20-cpu-py312")
+    assert sdk.image(settings, "training", REGION).endswith("/tensorflow-training:2.21-cpu-py312")
+    unknown = SageMaker.model_validate({"role_arn": ROLE, "bucket": BUCKET, "endpoint": {"image_version": "9.9"}})
+    with pytest.raises(UserError, match=r"deploy\.sagemaker\.endpoint\.image_version '9\.9': Unsupported"):
+        sdk.image(unknown, "inference", REGION)
+    assert "TelemetryOptOut: true" in Path(os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"]).read_text()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("sagemaker") is not None, reason="SageMaker's SDK is installed")
+def test_without_the_sdk_and_without_an_image_one_is_told_what_to_install(double, results):
+    with pytest.raises(UserError, match="SDK is not installed"):
+        deploy.main(arguments(results, endpoint={}))
+    assert not any(call.startswith(("Create", "Put")) for call in double.calls)
