@@ -7,8 +7,6 @@ import argparse
 import csv
 import json
 import logging
-import signal
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -24,6 +22,7 @@ from convlab.files import atomic, read_arrays, read_json, write_json
 from convlab.serving import trial
 from convlab.serving.evidence import Answer, Deployed, Evidence, Failure, Teardown
 from convlab.serving.local import LocalEndpoint
+from convlab.signals import exit_on_signals
 
 RULE = "test images in the classes' proportions, drawn by seed"
 
@@ -38,8 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     folder, output = arguments.results_dir, arguments.results_dir / "deploy" / arguments.dataset
 
-    for number in SIGNALS:
-        signal.signal(number, interrupt)
+    exit_on_signals()
     begin = time.perf_counter()
     evidence = Evidence(study=folder.name, target=arguments.options["target"], started=now())
     evidence.versions, evidence.hardware = provenance.versions(), provenance.hardware()
@@ -122,15 +120,6 @@ AFTERWARDS = {"local": "end it by hand", "sagemaker": "run: make teardown"}
 
 LEFT = 3
 """Exit status where something is left."""
-
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
-
-
-def interrupt(number: int, frame: object) -> None:
-    """End, so that everything is undone; the first signal counts and no other disturbs what follows."""
-    for each in SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
-    sys.exit(128 + number)
 
 
 def accounts(options: Mapping[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from convlab.cli import run
 from convlab.errors import UserError
+from convlab.signals import ignore_signals
 
 LEFT = 3
 """Exit status where something is left."""
@@ -29,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from convlab.cloud import aws  # boto3, which is not needed to say that there is nothing to do
     from convlab.cloud import state as states
-    from convlab.cloud.teardown import ignore_signals, teardown
+    from convlab.cloud.teardown import teardown
 
     left = []
     for path in found:

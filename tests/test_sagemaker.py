@@ -30,6 +30,7 @@ from convlab.cloud import state as states
 from convlab.errors import UserError
 from convlab.files import array_sha256, write_arrays, write_json
 from convlab.serving.evidence import Evidence
+from convlab.signals import SIGNALS
 from convlab.specs import Run
 from convlab.study import SageMaker
 from test_deploy import write_results
@@ -80,7 +81,7 @@ def double(server, monkeypatch):
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0.002)
     monkeypatch.setattr(teardown, "GRACE", 0.2)
     monkeypatch.setattr(teardown, "DEADLINE", 0.4)
-    before = {number: signal.getsignal(number) for number in deploy.SIGNALS}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     yield server.double
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -494,8 +495,10 @@ def interrupted(double, results, processes, number: signal.Signals, step: str, m
 
     setattr(double, moment, strike)
     process.start()
-    process.join(60)
-    assert process.exitcode is not None, "it hangs"
+    process.join(30)
+    if process.exitcode is None:
+        process.kill()
+        pytest.fail("it hangs")
     assert seen, f"it never came to {step}"
     return process.exitcode
 
@@ -584,6 +587,7 @@ def training_double(double, monkeypatch):
     monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
     monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.2)
     monkeypatch.setattr(aws, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(teardown, "DEADLINE", 20)
     return double
 
 

@@ -18,11 +18,12 @@ from convlab.cloud import state as states
 from convlab.cloud.aws import BotoCoreError, ClientError
 from convlab.cloud.logs import excerpt
 from convlab.cloud.state import State
-from convlab.cloud.teardown import ignore_signals, teardown
+from convlab.cloud.teardown import teardown
 from convlab.errors import UserError
 from convlab.files import read_json
 from convlab.serving.pack import pack
 from convlab.serving.trial import Reply
+from convlab.signals import ignore_signals
 from convlab.study import SageMaker
 
 VARIANT = "AllTraffic"
@@ -114,9 +115,7 @@ class SageMakerEndpoint:
             self.trains
             and (backend := self._exported()["spec"]["training"].get("backend", "tensorflow")) != "tensorflow"
         ):
-            raise UserError(
-                f"the chosen run is computed with {backend}, and AWS' image has TensorFlow; use mode: deploy"
-            )
+            raise UserError(f"the chosen run needs {backend}, and AWS' image has TensorFlow only; use mode: deploy")
         self._tags = {"project": "convlab", "study": self.study, "deployment": name, **settings.tags}
         self.state = state
 

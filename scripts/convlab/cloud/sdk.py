@@ -15,6 +15,7 @@ from typing import Any, Literal
 from convlab.cloud.aws import Clients
 from convlab.cloud.state import State
 from convlab.errors import UserError
+from convlab.signals import deferred_signals
 from convlab.study import SageMaker
 
 NO_TELEMETRY = 'SchemaVersion: "1.0"\nSageMaker:\n  PythonSDK:\n    Modules:\n      TelemetryOptOut: true\n'
@@ -64,7 +65,7 @@ def start_training(
         boto_session=clients.session,
         sagemaker_client=clients.sagemaker,
         default_bucket=state.bucket,
-        default_bucket_prefix=state.prefix.strip("/"),
+        default_bucket_prefix=settings.prefix,  # to which the SDK adds base_job_name
     )
     trainer = ModelTrainer(
         sagemaker_session=session,
@@ -86,8 +87,9 @@ def start_training(
         hyperparameters=dict(hyperparameters),
         tags=[configs.Tag(key=key, value=value) for key, value in tags.items()],
     )
-    # wait=True would swallow Ctrl-C and return while the job still runs.
-    trainer.train([configs.InputData(channel_name="training", data_source=data_uri)], wait=False, logs=False)
+    # The SDK swallows whatever a signal raises in it, Ctrl-C too; waiting for the job is left to us for that reason.
+    with deferred_signals():
+        trainer.train([configs.InputData(channel_name="training", data_source=data_uri)], wait=False, logs=False)
 
 
 def _sdk(name: str) -> ModuleType:

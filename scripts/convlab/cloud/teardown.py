@@ -5,7 +5,6 @@ what both of them read.
 """
 
 import logging
-import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,8 +20,6 @@ DEADLINE = 900.0
 
 GRACE = 10.0
 """Seconds for which "not there" is not believed of something whose creation was asked for without an answer."""
-
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
 
 RUNNING = ("InProgress", "Stopping")
 """Statuses of a training job that costs."""
@@ -64,12 +61,6 @@ class Receipt:
     def note(self, resource: str, outcome: str) -> None:
         self.steps.append({"resource": resource, "outcome": outcome, "at": datetime.now(UTC).isoformat()})
         log.info("%s: %s", resource, outcome)
-
-
-def ignore_signals() -> None:
-    """From here on nothing but SIGKILL ends this process before it is done. In the main thread only."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
 
 
 def teardown(clients: Clients, state: State) -> Receipt:
@@ -201,7 +192,9 @@ def remaining(clients: Clients, state: State) -> list[str]:
         "training job", lambda: [name for name, status in training_jobs(clients, state) if status in RUNNING]
     )
     if not state.keep_objects:
-        found += _looked("object", lambda: [f"s3://{state.bucket}/{key}" for key in objects(clients, state)])
+        found += _looked(
+            "objects below", lambda: [f"s3://{state.bucket}/{state.prefix}"] * bool(objects(clients, state))
+        )
     return found
 
 
