@@ -363,6 +363,8 @@ def named(environ: dict, body: bytes) -> str:
         return "InvokeEndpoint"
     if b"Action=" in body[:200]:
         return parse_qs(body.decode())["Action"][0]
+    if path == "/":
+        return "ListBuckets"
     if "list-type" in query:
         return "ListObjectsV2"
     if "delete" in query:

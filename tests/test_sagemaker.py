@@ -12,21 +12,28 @@ import subprocess
 import sys
 import tarfile
 import time
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import yaml
+from botocore.config import Config
+from botocore.stub import Stubber
 
-from conftest import ROOT
+from conftest import ROOT, TINY, copy_project
 
 pytest.importorskip("moto", reason="needs moto (pip install --require-hashes -r requirements/dev.txt)")
 
 import deploy
+import deploy_plan
 import teardown as teardown_script
 from aws_double import ACCOUNT, BUCKET, LINEAR, REGION, Fault, Server
 from convlab.cloud import aws, endpoint, sdk, teardown, training
 from convlab.cloud import state as states
+from convlab.cloud.policy import caller_policy
 from convlab.errors import UserError
 from convlab.files import array_sha256, write_arrays, write_json
 from convlab.serving.evidence import Evidence
@@ -603,6 +610,8 @@ def test_a_run_is_trained_there_comes_back_and_is_served(training_double, to_tra
 
     training_double.before = look
     deploy.main(arguments(to_train, mode="train_and_deploy", tags={"team": "vision"}))
+    asked = [call for call in training_double.calls if call != "SimulatePrincipalPolicy"]  # the SDK goes on without it
+    assert needed(asked) <= granted(mode="train_and_deploy")
     found = evidence(to_train)
     assert found["status"] == "succeeded" and len(found["answers"]) == 6
     assert found["parity"]["largest_difference"] < 1e-5, "held against the model that came back"
@@ -754,3 +763,163 @@ def test_without_the_sdk_and_without_an_image_one_is_told_what_to_install(double
     with pytest.raises(UserError, match="SDK is not installed"):
         deploy.main(arguments(results, endpoint={}))
     assert not any(call.startswith(("Create", "Put")) for call in double.calls)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Taking down, call by call
+
+
+def stubbed(clients) -> tuple[aws.Clients, Stubber]:
+    """The clients, with SageMaker's answering what a test lays down and nothing else."""
+    session = clients.session
+    sagemaker = session.client("sagemaker", region_name=REGION, config=Config(retries={"total_max_attempts": 1}))
+    return replace(clients, sagemaker=sagemaker), Stubber(sagemaker)
+
+
+def test_the_endpoint_goes_first_and_the_rest_when_it_is_gone(known, clients):
+    name = "convlab-my-study-20260101-010101-abcdef"
+    state = states.State(
+        name=name, region=REGION, endpoint_url=None, account="", bucket=BUCKET, prefix=f"convlab/{name}/",
+        keep_objects=False, created="",
+    )  # fmt: skip
+    some, stub = stubbed(clients)
+    missing = {"service_error_code": "ValidationException", "service_message": "Could not find it"}
+    busy = {"service_error_code": "ValidationException", "service_message": "Cannot update in-progress endpoint"}
+    job = {"TrainingJobArn": "arn:aws:sagemaker:eu-west-1:123456789012:training-job/x", "CreationTime": 0}
+    jobs = [
+        {**job, "TrainingJobName": f"{name}-1", "TrainingJobStatus": status} for status in ("InProgress", "Stopped")
+    ]
+    listed = {"NameContains": name}
+    stub.add_response("list_training_jobs", {"TrainingJobSummaries": jobs[:1]}, listed)
+    stub.add_response("stop_training_job", {}, {"TrainingJobName": f"{name}-1"})
+    stub.add_response("list_training_jobs", {"TrainingJobSummaries": jobs[1:]}, listed)
+    stub.add_response("delete_endpoint", {}, {"EndpointName": name})
+    stub.add_client_error("delete_endpoint", **busy)
+    stub.add_client_error("delete_endpoint", **missing)
+    stub.add_client_error("delete_endpoint_config", **missing)
+    stub.add_response("delete_model", {}, {"ModelName": name})
+    stub.add_client_error("delete_model", **missing)
+    for resource in teardown.RESOURCES:
+        stub.add_response(resource.listing, {resource.found: []}, listed)
+    stub.add_response("list_training_jobs", {"TrainingJobSummaries": jobs[1:]}, listed)
+    with stub:
+        receipt = teardown.teardown(some, state)
+        stub.assert_no_pending_responses()
+    assert receipt.remaining == []
+    assert [(step["resource"], step["outcome"]) for step in receipt.steps] == [
+        ("training jobs", f"{name}-1 Stopped"), ("endpoint", "deleted"), ("endpoint_config", "not there"),
+        ("model", "deleted"), ("objects", "0 deleted"),
+    ]  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# make deploy-plan
+
+
+def config(tmp_path, **changes) -> Path:
+    path = tmp_path / "config.yaml"
+    deploying = {"target": "sagemaker", "test_images": 200, "sagemaker": {**SETTINGS, **changes}}
+    path.write_text(yaml.safe_dump({**TINY, "deploy": deploying}))
+    return path
+
+
+def allowed(policy: dict, action: str, resource: str) -> bool:
+    return any(
+        action in statement["Action"] and any(fnmatchcase(resource, pattern) for pattern in statement["Resource"])
+        for statement in policy["Statement"]
+    )
+
+
+def test_the_plan_creates_nothing_and_asks_nobody(known, tmp_path, capsys, monkeypatch):
+    for name in CREDENTIALS:
+        monkeypatch.delenv(name)
+    deploy_plan.main([str(config(tmp_path, mode="train_and_deploy"))])
+    said = capsys.readouterr().out
+    assert "digits: train_and_deploy in eu-west-1; names begin with convlab-tiny" in said
+    assert "endpoint        2048 MB, 2 calls at once, serverless, 30 minutes at most" in said
+    assert "training job    ml.m5.large, 60 minutes at most" in said
+    assert known.calls == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        ({"prices": {"serverless_second": 0.00004}}, ["200 calls: 200 seconds, assumed × 4e-05 = 0.0080 USD"]),
+        ({"prices": {}}, ["no price (deploy.sagemaker.prices.serverless_second)", "no sum, since a price is missing"]),
+        (
+            {"endpoint": {"instance_type": "ml.m5.large", "max_minutes": 90}, "prices": {"endpoint_hour": 0.2}},
+            ["endpoint on ml.m5.large: 1.5 hours at most × 0.2 = 0.3000 USD"],
+        ),
+        (
+            {"mode": "train", "training": {"spot": True, "max_minutes": 30}, "prices": {"training_hour": 0.1}},
+            ["training job on ml.m5.large (spot: less): 0.5 hours at most × 0.1 = 0.0500 USD", "sum: 0.0500 USD"],
+        ),
+    ],
+)  # fmt: skip
+def test_costs_are_prices_times_limits(tmp_path, capsys, changes, lines):
+    deploy_plan.main([str(config(tmp_path, **changes))])
+    said = capsys.readouterr().out
+    assert all(line in said for line in lines), said
+
+
+def test_a_policy_can_be_had_alone(tmp_path, capsys):
+    deploy_plan.main([str(config(tmp_path)), "--policy", "caller"])
+    policy = json.loads(capsys.readouterr().out)
+    (pass_role,) = [each for each in policy["Statement"] if each["Action"] == ["iam:PassRole"]]
+    assert pass_role["Resource"] == [ROLE]
+    assert pass_role["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    wide = [each["Action"] for each in policy["Statement"] if "*" in each["Resource"]]
+    assert all(action.startswith("sagemaker:List") for actions in wide for action in actions)
+    for resource in ("endpoint/theirs", "model/theirs"):
+        assert not allowed(policy, "sagemaker:DeleteEndpoint", f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{resource}")
+    assert not allowed(policy, "s3:PutObject", f"arn:aws:s3:::{BUCKET}/elsewhere/x")
+    deploy_plan.main([str(config(tmp_path)), "--policy", "role"])
+    assert "sagemaker:" not in capsys.readouterr().out
+
+
+def test_a_study_that_goes_nowhere_is_told_what_to_add(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(TINY))
+    with pytest.raises(UserError, match=r"has no deploy\.sagemaker; add it"):
+        deploy_plan.main([str(path)])
+
+
+def needed(calls: list[str]) -> set[str]:
+    """The permissions that these calls need on AWS."""
+    others = {
+        "ListObjectsV2": "s3:ListBucket", "PutObject": "s3:PutObject", "GetObject": "s3:GetObject",
+        "DeleteObjects": "s3:DeleteObject", "DescribeLogStreams": "logs:DescribeLogStreams",
+        "GetLogEvents": "logs:GetLogEvents",
+    }  # fmt: skip
+    free = {"GetCallerIdentity"}
+    return {others.get(call, f"sagemaker:{call}") for call in calls if call not in free}
+
+
+def granted(**changes) -> set[str]:
+    policy = caller_policy(SageMaker.model_validate(SETTINGS | changes), REGION)
+    return {action for statement in policy["Statement"] for action in statement["Action"]}
+
+
+def test_the_policy_allows_what_is_called_and_hardly_more(known, results):
+    deploy.main(arguments(results))
+    assert needed(known.calls) <= granted()
+    unused = granted() - needed(known.calls)
+    assert unused == {"iam:PassRole", "s3:GetObject", "sagemaker:AddTags", "sagemaker:StopTrainingJob"}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# On AWS itself
+
+
+@pytest.mark.aws
+@pytest.mark.skipif("AWS_TEST_CONFIG" not in os.environ, reason="AWS_TEST_CONFIG names no config; AWS charges for this")
+def test_a_model_is_served_on_aws_and_nothing_is_left(tmp_path):
+    """Serves the demo's model as the named config's deploy.sagemaker says."""
+    project = copy_project(tmp_path / "project")
+    deploying = yaml.safe_load(Path(os.environ["AWS_TEST_CONFIG"]).read_text())["deploy"]
+    project.configure({**TINY, "deploy": {**deploying, "test_images": 20}})
+    result = project.snakemake("deploy")
+    path = project.folder / "results/tiny/deploy/digits"
+    found = json.loads((path / "endpoint.json").read_text())
+    assert result.returncode == 0, found["error"]
+    assert found["endpoint"]["on_aws"] and found["teardown"]["remaining"] == [] and not (path / "state.json").exists()

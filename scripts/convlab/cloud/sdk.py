@@ -61,10 +61,16 @@ def start_training(
     Session = _sdk("sagemaker.core.helper.session_helper").Session
     job = settings.training
     seconds, waiting = job.max_minutes * 60, job.max_wait_minutes * 60
-    session = Session(
+
+    class OurSession(Session):
+        """The SDK's own asks for all buckets of the account, and wants to create one that it cannot see."""
+
+        def default_bucket(self) -> str:
+            return state.bucket
+
+    session = OurSession(
         boto_session=clients.session,
         sagemaker_client=clients.sagemaker,
-        default_bucket=state.bucket,
         default_bucket_prefix=settings.prefix,  # to which the SDK adds base_job_name
     )
     trainer = ModelTrainer(
