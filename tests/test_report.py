@@ -620,7 +620,8 @@ def test_what_ran_on_a_double_of_aws_says_so_and_shows_job_endpoint_and_logs(tmp
     }  # fmt: skip
     endpoint = {
         "on_aws": False, "name": "convlab-x", "region": "eu-west-1", "image": "inference:2.20",
-        "seconds_to_service": 61.5, "variant": {"ServerlessConfig": {"MemorySizeInMB": 2048}}, "objects": [{"key": "x", "bytes": 1_500_000}],
+        "seconds_to_service": 61.5, "variant": {"ServerlessConfig": {"MemorySizeInMB": 2048}},
+        "objects": [{"key": "x", "bytes": 1_500_000}],
     }  # fmt: skip
     steps = [{"resource": "endpoint", "outcome": "deleted", "at": "2026-01-02T03:04:05.678+00:00"}]
     about = {"remaining": [], "about": {"steps": steps}}

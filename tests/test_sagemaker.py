@@ -129,7 +129,11 @@ def arguments(folder: Path, **changes) -> list[str]:
 
 
 def evidence(folder: Path) -> dict:
-    text = (folder / "deploy/toys/endpoint.json").read_text()
+    return evidence_of(folder / "deploy/toys/endpoint.json")
+
+
+def evidence_of(path: Path) -> dict:
+    text = path.read_text()
     assert ACCOUNT not in text
     found = json.loads(text)
     Evidence.model_validate(found)
@@ -905,6 +909,30 @@ def test_the_policy_allows_what_is_called_and_hardly_more(known, results):
     assert needed(known.calls) <= granted()
     unused = granted() - needed(known.calls)
     assert unused == {"iam:PassRole", "s3:GetObject", "sagemaker:AddTags", "sagemaker:StopTrainingJob"}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In the workflow
+
+
+@pytest.mark.slow
+def test_the_workflow_deploys_a_real_model_and_shows_it_and_no_account_number_anywhere(double, finished):
+    settings = {**SETTINGS, "tags": {"team": "vision"}}
+    finished.configure({**TINY, "deploy": {"target": "sagemaker", "test_images": 12, "sagemaker": settings}})
+    result = finished.snakemake("deploy")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert double.left() == []
+    folder = finished.folder / "results/tiny"
+    found = evidence_of(folder / "deploy/digits/endpoint.json")
+    assert found["status"] == "succeeded" and found["parity"]["largest_difference"] < 1e-5, (
+        "a SavedModel, by TensorFlow"
+    )
+    assert finished.planned("deploy") == set()
+    assert finished.snakemake("all").returncode == 0
+    page = (folder / "report/index.html").read_text()
+    assert "A stand-in for AWS answered, not AWS" in page and "arn:aws:iam::************:role" in page
+    written = [path for path in folder.rglob("*") if path.suffix in (".json", ".html", ".md", ".log", ".csv", ".tex")]
+    assert [path for path in written if ACCOUNT in path.read_text()] == []
 
 
 # ---------------------------------------------------------------------------------------------------------------------
