@@ -23,7 +23,9 @@ ARGS ?=
 
 BIN := $(VENV)/bin
 GPUS = $(shell nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null | grep -c .)
-SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) $(if $(GPU),--resources gpu=$$(($(GPUS) * $(RUNS_PER_GPU))))
+# Progress bars in a terminal, lines elsewhere.
+PROFILE := $(shell test -t 2 && echo default || echo log)
+SNAKEMAKE = $(BIN)/snakemake --workflow-profile profiles/$(PROFILE) --cores $(CORES) $(if $(GPU),--resources gpu=$$(($(GPUS) * $(RUNS_PER_GPU))))
 INSTALL := requirements/install.sh
 
 .PHONY: help run demo quick plan diff usage export serve deploy deploy-plan teardown test test-fast test-slurm test-kills lint format lock schema \
@@ -93,10 +95,10 @@ teardown: install  ## take down what an interrupted deployment to AWS may have l
 	@$(BIN)/python scripts/teardown.py
 
 test: $(VENV)/.installed-dev  ## all tests, the end-to-end part included
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(CORES) --dist loadfile
 
 test-fast: $(VENV)/.installed-dev  ## the tests that need no Snakemake and no full training
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow"
 
 test-slurm: $(VENV)/.installed-dev $(VENV)/.installed-cluster  ## on a real one-node SLURM, started and stopped for it
 	tests/slurm_cluster.sh install

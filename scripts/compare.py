@@ -25,8 +25,9 @@ from convlab.figures import examples
 from convlab.figures import probes as probe_charts
 from convlab.figures import results as charts
 from convlab.figures.results import Series
+from convlab.figures.saving import FigureWriter
 from convlab.figures.sprites import Group, write_sprite
-from convlab.figures.style import caption_text, save, use_style
+from convlab.figures.style import caption_text, use_style
 from convlab.files import read_arrays, read_json, write_json, write_text
 from convlab.i18n import N_, ngettext, number
 from convlab.i18n import gettext as _
@@ -74,6 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", required=True, type=json.loads, help="the config as JSON, texts may be missing")
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
+    parser.add_argument("--processes", type=int, default=1, help="figures that are written at the same time")
     arguments = parser.parse_args(argv)
     study, folder = load_study(arguments.settings, for_readers=True), arguments.results_dir
     output, plan = folder / "compare", study.plan
@@ -100,9 +102,10 @@ def main(argv: list[str] | None = None) -> None:
     figures_folder.mkdir(parents=True)
     figures = []
     tables = results.Tables(runs, variants, comparisons, trends, per_class, curves)
-    for dataset in study.datasets:
-        for drawing in draw(study, dataset, tables, loaded, folder, classes[dataset], chosen[dataset]):
-            figures.append(drawing.save(figures_folder))
+    with FigureWriter(arguments.processes) as writer:
+        for dataset in study.datasets:
+            for drawing in draw(study, dataset, tables, loaded, folder, classes[dataset], chosen[dataset]):
+                figures.append(drawing.save(figures_folder, writer))
 
     named = {
         "runs": runs, "variants": variants, "comparisons": comparisons, "claims": claims, "trends": trends,
@@ -256,10 +259,10 @@ class Drawing:
     images: Sequence[Group] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
 
-    def save(self, folder: Path) -> dict[str, Any]:
+    def save(self, folder: Path, writer: FigureWriter) -> dict[str, Any]:
         """Write the figure's files and return its entry in summary.json."""
         file = f"{self.dataset}-{self.name}"
-        save(self.figure, folder / file)
+        writer.save(self.figure, folder / file)
         write_text(folder / f"{file}.rst", caption_text(self.title, self.caption))
         if self.numbers is not None:
             write_text(folder / f"{file}.csv", self.numbers.to_csv(index=False, lineterminator="\n"))

@@ -18,7 +18,7 @@ from convlab import states
 from convlab.cli import run
 from convlab.differences import LISTED, Differences, compare_states
 from convlab.files import write_text
-from report import TEMPLATES, environment, tidy_markdown
+from convlab.page.templates import TEMPLATES, environment, tidy_markdown
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -15,14 +15,15 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from convlab import i18n, provenance
-from convlab import interpretation as say
 from convlab.cli import run
 from convlab.config import load_study
 from convlab.files import read_json, write_text
 from convlab.i18n import ngettext
+from convlab.interpretation import words as say
+from convlab.page.design import fields_of
+from convlab.page.templates import environment, tidy_markdown
 from convlab.plan import level_label
 from convlab.study import Study
-from report import environment, fields_of, tidy_markdown
 
 WEAKEST, CONFUSIONS = 3, 5
 """Classes with the lowest recall, and confusions, that are named as limits."""

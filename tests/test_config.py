@@ -99,7 +99,7 @@ def test_a_kernel_larger_than_valid_padding_allows_names_experiment_level_and_la
     config = changed("models.cnn.padding", "valid")
     config["experiments"]["first_kernel"]["levels"] = [3, [29, 3]]
     with pytest.raises(
-        UserError, match=r"experiments.first_kernel, level 29×29, 3×3: .* layer conv_1 lays a 29×29 kernel"
+        UserError, match=r"experiments.first_kernel, level 29×29/3×3: .* layer conv_1 lays a 29×29 kernel"
     ):
         load_study(config)
 
@@ -276,7 +276,7 @@ def test_names_of_variants_do_not_depend_on_the_order_of_keys():
 def test_levels_read_as_people_write_them_and_know_their_order():
     study = load_study(DEFAULT)
     question = study.plan.questions["first_kernel"]
-    assert [level.label for level in question.levels] == ["3×3, 3×3", "5×5, 3×3", "7×7, 3×3"]
+    assert [level.label for level in question.levels] == ["3×3/3×3", "5×5/3×3", "7×7/3×3"]
     assert [level.order for level in question.levels] == [3, 5, 7]
     assert question.reference == "cnn"
 

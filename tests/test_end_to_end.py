@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from conftest import ROOT, TINY, copy_project
 from convlab.cli import run
@@ -170,3 +171,10 @@ def test_every_script_explains_itself(stage):
     )
     assert result.returncode == 0
     assert "usage:" in result.stdout and len(result.stdout) > 200
+
+
+def test_the_log_profile_is_the_default_one_without_progress_bars():
+    default, log = (yaml.safe_load((ROOT / f"profiles/{name}/profile.yaml").read_text()) for name in ("default", "log"))
+    assert default.pop("logger") == "rich"
+    assert log.pop("quiet") == ["host", "reason"]
+    assert log == default

@@ -193,6 +193,8 @@ def exported(finished_study, tmp_path_factory) -> Project:
     result = project.snakemake("export", "deploy")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "The model is exported: results/tiny/export/digits" in result.stderr
+    result = project.snakemake()  # the report takes up what the endpoint answered
+    assert result.returncode == 0, result.stdout + result.stderr
     return project
 
 

@@ -1,6 +1,8 @@
 """Figures are written as SVG, PNG and PDF: equal figures are equal bytes, and papers can take them."""
 
+import os
 import re
+import signal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,7 +10,8 @@ import pandas as pd
 import pytest
 from docutils.core import publish_parts
 
-from convlab.figures import results
+from convlab.figures import results, saving
+from convlab.figures.saving import FigureWriter
 from convlab.figures.style import caption_text, save, use_style
 
 HOSTILE = [
@@ -70,3 +73,34 @@ def test_a_caption_shows_any_text_as_it_is(text):
     said = re.sub(r"<[^>]+>", "", html).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     assert said.split() == f"Confusion of {text}. Of {text}".split()
     assert set(re.findall(r"<(\w+)", html)) == {"p", "strong"}
+
+
+def bars(count: int):
+    figure, axes = plt.subplots(figsize=(2, 2))
+    axes.bar(range(count), range(count))
+    return figure
+
+
+def test_figures_written_side_by_side_are_the_same_bytes_as_one_after_another(tmp_path):
+    for processes in (1, 3):
+        (tmp_path / str(processes)).mkdir()
+        with FigureWriter(processes) as writer:
+            for count in range(1, 8):
+                writer.save(bars(count), tmp_path / str(processes) / f"bars-{count}")
+    alone, together = ({file.name: file.read_bytes() for file in (tmp_path / n).iterdir()} for n in ("1", "3"))
+    assert len(alone) == 7 * 3
+    assert together == alone
+
+
+def test_what_goes_wrong_in_a_drawing_process_is_raised_as_it_was(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(OSError) as raised, FigureWriter(2) as writer:
+        writer.save(bars(2), tmp_path / "fine")
+        writer.save(bars(2), tmp_path / "file" / "bars")
+    assert raised.value.filename == str(tmp_path / "file")  # what convlab.cli names to the user
+
+
+def test_a_drawing_process_that_is_killed_is_not_taken_for_success(tmp_path, monkeypatch):
+    monkeypatch.setattr(saving, "save", lambda figure, stem: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(RuntimeError, match="exit code -9"), FigureWriter(2) as writer:
+        writer.save(bars(2), tmp_path / "bars")

@@ -34,6 +34,7 @@ from convlab.figures import dataset as data_charts
 from convlab.figures import results as charts
 from convlab.figures.style import localise, use_style
 from convlab.files import read_json, write_json
+from convlab.page.dataset import MANIFEST_WORDS
 from convlab.sources import KINDS
 from test_interpretation import CONFIG, FIVE, GRID, around, make, synthetic_runs
 from test_report import CLAIMS, WIN, write_study
@@ -122,7 +123,7 @@ def test_templates_hold_no_prose_of_their_own():
 
 def test_words_of_manifests_are_those_that_prepare_writes():
     said = {text for kind in KINDS.values() for text in (kind.source, kind.licence)}
-    assert set(report.MANIFEST_WORDS) <= said
+    assert set(MANIFEST_WORDS) <= said
 
 
 def test_what_users_wrote_is_never_looked_up():

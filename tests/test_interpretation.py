@@ -6,9 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from convlab import interpretation as say
 from convlab import results
 from convlab.config import load_study
+from convlab.interpretation import interpret
+from convlab.interpretation import words as say
+from convlab.interpretation.assumptions import assumptions, limits_of_convolution
+from convlab.interpretation.duel import baseline, duels
+from convlab.interpretation.evidence import Evidence, Finding, Statement
+from convlab.interpretation.factor import factor
+from convlab.interpretation.limitations import limitations
+from convlab.interpretation.runs import calibration, errors, fit, fits_table, noise
 from convlab.study import Study
 
 CONFIG = {
@@ -90,7 +97,7 @@ def make(accuracies, *, config=None, histories=None, kept=3, confusion=None, val
         for n in finished
         for c, r in zip(classes[d], recall, strict=True)
     ]
-    return say.Evidence(
+    return Evidence(
         plan=plan,
         rope=study.statistics.rope,
         runs=runs,
@@ -100,7 +107,7 @@ def make(accuracies, *, config=None, histories=None, kept=3, confusion=None, val
         trends=results.trends_table(runs, plan),
         factorials=results.factorial_table(runs, plan),
         per_class=pd.DataFrame(per_class, columns=["dataset", "variant", "class", "support", "recall", *measures]),
-        fits=say.fits_table(shown, dict.fromkeys(shown, kept), dict.fromkeys(shown, validation_images)),
+        fits=fits_table(shown, dict.fromkeys(shown, kept), dict.fromkeys(shown, validation_images)),
         confidence=pd.DataFrame(
             [
                 {"dataset": d, "variant": n, "seed": s, "confidence": 0.9 + confidence, "accuracy": 0.9}
@@ -117,12 +124,12 @@ def make(accuracies, *, config=None, histories=None, kept=3, confusion=None, val
     )
 
 
-def text_of(finding: say.Finding) -> str:
+def text_of(finding: Finding) -> str:
     return " ".join(statement.text for statement in finding.statements)
 
 
-def everything(evidence: say.Evidence) -> str:
-    return " ".join(text_of(finding) for finding in say.interpret(evidence, "digits"))
+def everything(evidence: Evidence) -> str:
+    return " ".join(text_of(finding) for finding in interpret(evidence, "digits"))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -131,7 +138,7 @@ def everything(evidence: say.Evidence) -> str:
 
 def test_a_clear_win_of_the_cnn_is_said_with_its_numbers():
     evidence = make({"dense": around(0.90), "cnn": around(0.95), FIVE: around(0.95)})
-    text = text_of(say.baseline(evidence, "digits"))
+    text = text_of(baseline(evidence, "digits"))
     assert text.startswith("Yes: CNN beat Dense.")
     assert "+5.00 pp" in text
     assert "Even the low end of the interval lies beyond the ± 0.5 pp" in text
@@ -142,7 +149,7 @@ def test_a_clear_win_of_the_cnn_is_said_with_its_numbers():
 
 def test_a_clear_loss_of_the_cnn_is_said_plainly_and_why_it_may_be_is_marked_as_untested():
     evidence = make({"dense": around(0.95), "cnn": around(0.90), FIVE: around(0.90)})
-    finding = say.baseline(evidence, "digits")
+    finding = baseline(evidence, "digits")
     text = text_of(finding)
     assert text.startswith("No: CNN did worse than Dense.")
     assert "−5.00 pp" in text
@@ -150,7 +157,7 @@ def test_a_clear_loss_of_the_cnn_is_said_plainly_and_why_it_may_be_is_marked_as_
     reasons = [statement for statement in finding.statements if statement.kind == "conjecture"]
     assert reasons
     assert all("may" in reason.text or "does not test" in reason.text for reason in reasons)
-    limits = text_of(say.limits_of_convolution(evidence, "digits"))
+    limits = text_of(limits_of_convolution(evidence, "digits"))
     assert "digits is such a case: CNN was 5.00 pp less accurate than Dense" in limits
     assert "rewarded" not in limits
 
@@ -159,17 +166,17 @@ def test_the_direction_of_the_comparison_does_not_matter():
     config = {"comparisons": {"convolution": {"variant": "dense", "reference": "cnn"}}}
     wins = make({"dense": around(0.90), "cnn": around(0.95), FIVE: around(0.95)}, config=config)
     loses = make({"dense": around(0.95), "cnn": around(0.90), FIVE: around(0.90)}, config=config)
-    (duel,) = say.duels(wins, "digits")
+    (duel,) = duels(wins, "digits")
     assert (duel.conv, duel.dense, duel.outcome) == ("cnn", "dense", "better")
     assert duel.row["ci_low"] < 0.05 < duel.row["ci_high"]
     assert duel.row["difference"] == pytest.approx(0.05)
-    assert text_of(say.baseline(wins, "digits")).startswith("Yes: CNN beat Dense.")
-    assert text_of(say.baseline(loses, "digits")).startswith("No: CNN did worse than Dense.")
+    assert text_of(baseline(wins, "digits")).startswith("Yes: CNN beat Dense.")
+    assert text_of(baseline(loses, "digits")).startswith("No: CNN did worse than Dense.")
 
 
 def test_an_inconclusive_comparison_names_what_it_could_detect_and_never_says_no_effect():
     evidence = make({"dense": [0.93, 0.95, 0.94], "cnn": [0.93, 0.97, 0.95], FIVE: [0.94, 0.96, 0.95]})
-    finding = say.baseline(evidence, "digits")
+    finding = baseline(evidence, "digits")
     text = text_of(finding)
     assert text.startswith("Not settled: whether CNN beats Dense cannot be told")
     assert "the interval leaves room for either to be ahead" in text
@@ -177,15 +184,15 @@ def test_an_inconclusive_comparison_names_what_it_could_detect_and_never_says_no
     assert "seeds each would settle it" in text
     assert "no effect" not in everything(evidence).lower()
     assert "no difference" not in everything(evidence).lower()
-    assert "is not settled by this study" in text_of(say.limits_of_convolution(evidence, "digits"))
+    assert "is not settled by this study" in text_of(limits_of_convolution(evidence, "digits"))
 
 
 def test_equivalence_recommends_the_cheaper_model():
     evidence = make({"dense": around(0.95, CLOSE), "cnn": around(0.9501, CLOSE), FIVE: around(0.95, CLOSE)})
-    text = text_of(say.baseline(evidence, "digits"))
+    text = text_of(baseline(evidence, "digits"))
     assert "equivalent within ± 0.5 pp" in text
     assert "the cheaper one is Dense" in text
-    assert "Dense is the appropriate choice" in text_of(say.limits_of_convolution(evidence, "digits"))
+    assert "Dense is the appropriate choice" in text_of(limits_of_convolution(evidence, "digits"))
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -197,19 +204,19 @@ def test_few_seeds_infer_nothing(seeds):
     assert "smoke test" in text
     for word in ("Yes:", "No:", "beat Dense.", "It pays", "does not pay", "equivalent"):
         assert word not in text
-    assert any("smoke test" in s.text for s in say.limitations(evidence, range(seeds), {}, 0))
+    assert any("smoke test" in s.text for s in limitations(evidence, range(seeds), {}, 0))
 
 
 def test_diverged_runs_leave_a_comparison_open_and_are_a_limitation():
     evidence = make({"dense": around(0.9), "cnn": [None, None, None], FIVE: around(0.9)})
-    assert "cannot be compared: one of them has no finished run" in text_of(say.baseline(evidence, "digits"))
-    assert "no finished run" in text_of(say.factor(evidence, "digits", evidence.plan.questions["kernel"]))
-    assert any("3 runs of 9 diverged" in s.text for s in say.limitations(evidence, (1, 2, 3), {}, 0))
+    assert "cannot be compared: one of them has no finished run" in text_of(baseline(evidence, "digits"))
+    assert "no finished run" in text_of(factor(evidence, "digits", evidence.plan.questions["kernel"]))
+    assert any("3 runs of 9 diverged" in s.text for s in limitations(evidence, (1, 2, 3), {}, 0))
 
 
 def test_a_study_without_a_dense_model_says_that_it_has_no_answer():
     config = {"models": {"cnn": CONFIG["models"]["cnn"]}, "comparisons": {}}
-    text = text_of(say.baseline(make({"cnn": around(0.9), FIVE: around(0.8)}, config=config), "digits"))
+    text = text_of(baseline(make({"cnn": around(0.9), FIVE: around(0.8)}, config=config), "digits"))
     assert text == (
         "This study trains no dense model, so it says nothing about whether convolution beats a dense network."
     )
@@ -218,7 +225,7 @@ def test_a_study_without_a_dense_model_says_that_it_has_no_answer():
 def test_a_study_of_dense_models_claims_nothing_about_convolution():
     config = {"models": {"dense": CONFIG["models"]["dense"]}, "experiments": {}, "comparisons": {}}
     evidence = make({"dense": around(0.9)}, config=config)
-    findings = {finding.topic: text_of(finding) for finding in say.interpret(evidence, "digits")}
+    findings = {finding.topic: text_of(finding) for finding in interpret(evidence, "digits")}
     assert "trains no convolutional model" in findings["baseline"]
     assert "No model of this study convolves" in findings["assumptions"]
     assert "limits_of_convolution" not in findings
@@ -226,7 +233,7 @@ def test_a_study_of_dense_models_claims_nothing_about_convolution():
 
 def test_both_families_without_a_comparison_are_only_described():
     evidence = make({"dense": around(0.90), "cnn": around(0.95), FIVE: around(0.96)}, config={"comparisons": {}})
-    text = text_of(say.baseline(evidence, "digits"))
+    text = text_of(baseline(evidence, "digits"))
     assert "nothing is inferred" in text
     assert "96.00 % (CNN, kernel size 5×5)" in text
     assert "90.00 % (Dense)" in text
@@ -235,9 +242,9 @@ def test_both_families_without_a_comparison_are_only_described():
 def test_a_cnn_that_was_still_learning_or_overfits_is_named_as_a_possible_reason():
     values = {"dense": around(0.95), "cnn": around(0.90), FIVE: around(0.90)}
     falling = make(values, histories={"cnn": history(loss=(2.0, 1.0, 0.6, 0.5))})
-    assert "may have been trained too briefly" in text_of(say.baseline(falling, "digits"))
+    assert "may have been trained too briefly" in text_of(baseline(falling, "digits"))
     overfitted = make(values, histories={"cnn": history(train=(0.6, 0.9, 0.99, 1.0), validation=(0.5, 0.7, 0.8, 0.79))})
-    text = text_of(say.baseline(overfitted, "digits"))
+    text = text_of(baseline(overfitted, "digits"))
     assert "may overfit more" in text
     assert "+19.00 pp" in text
     assert "trained too briefly" not in text
@@ -248,7 +255,7 @@ def test_a_cnn_that_was_still_learning_or_overfits_is_named_as_a_possible_reason
 
 
 def kernel(evidence):
-    return text_of(say.factor(evidence, "digits", evidence.plan.questions["kernel"]))
+    return text_of(factor(evidence, "digits", evidence.plan.questions["kernel"]))
 
 
 def test_a_factor_pays_only_where_a_level_is_better():
@@ -276,7 +283,7 @@ def test_what_changes_along_with_the_factor_is_named():
     assert "10 to 16 pixels of receptive field" in text
     rates = {"experiments": {"rate": {"base": "cnn", "factor": "learning_rate", "levels": [0.001, 0.01]}}}
     evidence = make([around(0.9), around(0.9), around(0.95)], config=rates)
-    assert "changes along" not in text_of(say.factor(evidence, "digits", evidence.plan.questions["rate"]))
+    assert "changes along" not in text_of(factor(evidence, "digits", evidence.plan.questions["rate"]))
 
 
 def test_a_trend_is_quoted_from_its_table():
@@ -300,7 +307,7 @@ def test_two_factors_that_help_only_together_interact():
     assert row["contrast"] == pytest.approx(0.04)
     assert row["sentence"].startswith("Interaction of kernel size and batch norm: F(1, 6) = ")
     assert "going from batch norm off to on gains +4.00 pp more at kernel size 5×5 than at 3×3" in row["sentence"]
-    text = text_of(say.factor(evidence, "digits", evidence.plan.questions["both"]))
+    text = text_of(factor(evidence, "digits", evidence.plan.questions["both"]))
     assert row["sentence"] in text
     assert "Of 4 levels of kernel size × batch norm" in text
 
@@ -310,16 +317,16 @@ def test_two_factors_that_help_only_together_interact():
 
 
 def test_seed_noise_is_set_beside_the_lead():
-    close = text_of(say.noise(make({"dense": around(0.9), "cnn": [0.93, 0.97, 0.95], FIVE: around(0.951)}), "digits"))
+    close = text_of(noise(make({"dense": around(0.9), "cnn": [0.93, 0.97, 0.95], FIVE: around(0.951)}), "digits"))
     assert "could turn with other seeds" in close
-    far = text_of(say.noise(make({"dense": around(0.9), "cnn": around(0.92), FIVE: around(0.97)}), "digits"))
+    far = text_of(noise(make({"dense": around(0.9), "cnn": around(0.92), FIVE: around(0.97)}), "digits"))
     assert "leads CNN by 5.00 pp" in far
     assert "could turn" not in far
 
 
 def test_the_pooled_standard_deviation_is_that_of_the_runs():
     evidence = make({"dense": [0.89, 0.90, 0.91], "cnn": [0.93, 0.95, 0.97], FIVE: [0.94, 0.95, 0.96]})
-    statement = say.noise(evidence, "digits").statements[0]
+    statement = noise(evidence, "digits").statements[0]
     assert statement.numbers["sd"] == pytest.approx(np.sqrt((0.01**2 + 0.02**2 + 0.01**2) / 3))
     assert "SD of 1.41 pp" in statement.text
 
@@ -328,12 +335,12 @@ def test_overfitting_is_claimed_only_beyond_what_the_validation_images_resolve()
     values = {"dense": around(0.9), "cnn": around(0.9), FIVE: around(0.9)}
     wide = {"cnn": history(train=(0.6, 0.9, 0.99, 1.0), validation=(0.5, 0.7, 0.85, 0.8))}
     assert "CNN: at the kept epoch training accuracy is 99.00 %, validation accuracy 85.00 %" in text_of(
-        say.fit(make(values, histories=wide), "digits")
+        fit(make(values, histories=wide), "digits")
     )
-    assert "It overfits" in text_of(say.fit(make(values, histories=wide), "digits"))
+    assert "It overfits" in text_of(fit(make(values, histories=wide), "digits"))
     narrow = {"cnn": history(train=(0.6, 0.9, 0.92, 0.93), validation=(0.5, 0.7, 0.90, 0.89))}
-    assert "It overfits" not in text_of(say.fit(make(values, histories=narrow), "digits"))
-    many = text_of(say.fit(make(values, histories=narrow, validation_images=100_000), "digits"))
+    assert "It overfits" not in text_of(fit(make(values, histories=narrow), "digits"))
+    many = text_of(fit(make(values, histories=narrow, validation_images=100_000), "digits"))
     assert "It overfits" in many
 
 
@@ -343,7 +350,7 @@ def test_the_most_confused_pair_counts_both_ways():
     matrix[3, 3] = 20
     matrix[3, 5] = 6
     evidence = make({"dense": around(0.9), "cnn": around(0.95), FIVE: around(0.9)}, confusion=matrix)
-    statement = say.errors(evidence, "digits").statements[0]
+    statement = errors(evidence, "digits").statements[0]
     assert statement.text.startswith("CNN (chosen by validation accuracy): 27 of")
     assert "Most confused are 4 and 9: 12 times (“4” taken for “9” 7, “9” for “4” 5)" in statement.text
     assert "The hardest class is 3: recall 76.9 %" in statement.text
@@ -351,25 +358,25 @@ def test_the_most_confused_pair_counts_both_ways():
 
 def test_calibration_names_the_direction():
     values = {"dense": around(0.9), "cnn": around(0.9), FIVE: around(0.9)}
-    assert "overconfident by 5.00 pp" in text_of(say.calibration(make(values, confidence=0.05), "digits"))
-    assert "underconfident by 5.00 pp" in text_of(say.calibration(make(values, confidence=-0.05), "digits"))
-    assert "agree within 1 pp" in text_of(say.calibration(make(values, confidence=0.004), "digits"))
+    assert "overconfident by 5.00 pp" in text_of(calibration(make(values, confidence=0.05), "digits"))
+    assert "underconfident by 5.00 pp" in text_of(calibration(make(values, confidence=-0.05), "digits"))
+    assert "agree within 1 pp" in text_of(calibration(make(values, confidence=0.004), "digits"))
 
 
 def test_assumptions_are_marked_as_not_measured_until_a_probe_measures_them():
     evidence = make({"dense": around(0.9), "cnn": around(0.95), FIVE: around(0.9)})
-    finding = say.assumptions(evidence, "digits", {})
+    finding = assumptions(evidence, "digits", {})
     assert [statement.kind for statement in finding.statements] == ["assumed"] * 3
     assert "1,024 outputs with 160 parameters; a dense layer with as many outputs would need 66,560" in text_of(finding)
-    measured = say.Statement("With permuted pixels the CNN lost 9.00 pp.", {"loss": 0.09})
-    finding = say.assumptions(evidence, "digits", {"locality": [measured]})
+    measured = Statement("With permuted pixels the CNN lost 9.00 pp.", {"loss": 0.09})
+    finding = assumptions(evidence, "digits", {"locality": [measured]})
     assert [statement.kind for statement in finding.statements] == ["note", "measured", "assumed", "assumed"]
 
 
 def test_every_number_that_is_quoted_comes_with_the_statement():
     evidence = make({"dense": around(0.90), "cnn": around(0.95), FIVE: around(0.93)})
     row = evidence.contrasts("digits", "convolution")[0]
-    statement = say.baseline(evidence, "digits").statements[0]
+    statement = baseline(evidence, "digits").statements[0]
     assert statement.numbers["difference"] == row["difference"]
     assert say.interval(statement.numbers["ci_low"], statement.numbers["ci_high"]) in statement.text
 
@@ -382,14 +389,14 @@ def test_limitations_follow_from_the_study():
         "imbalance_ratio": 1.0,
         "empty_classes": [],
     }
-    clean = " ".join(s.text for s in say.limitations(evidence, (1, 2, 3), {"digits": explored}, 0))
+    clean = " ".join(s.text for s in limitations(evidence, (1, 2, 3), {"digits": explored}, 0))
     assert "n = 3 seeds give wide intervals" in clean
     assert "One dataset (digits)" in clean
     for word in ("near duplicate", "diverged", "resumed", "as many training images"):
         assert word not in clean
     explored["duplicates"] = {"near_test_images": 7, "exact_test_images": 2, "label_disagreeing_pairs": 1}
     explored["imbalance_ratio"] = 4.0
-    dirty = " ".join(s.text for s in say.limitations(evidence, range(10), {"digits": explored, "more": explored}, 2))
+    dirty = " ".join(s.text for s in limitations(evidence, range(10), {"digits": explored, "more": explored}, 2))
     assert "7 test images of 355 are near duplicates of a training image (2 identical)" in dirty
     assert "4.00 times as many training images" in dirty
     assert "2 runs resumed" in dirty

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -230,6 +231,18 @@ def test_a_full_disk_is_named_and_what_is_there_stays_whole(undisturbed, project
     result = project.snakemake("--rerun-incomplete")
     assert result.returncode == 0, result.stdout + result.stderr
     assert_equal_tables(project, undisturbed)
+
+
+@pytest.mark.parametrize("kilobytes", [24, 100, 140])
+def test_a_disk_that_is_full_while_training_ends_the_run_with_one_sentence(undisturbed, project, kilobytes):
+    """HDF5, in which Keras writes weights, crashes the process where it finds out by itself."""
+    run = json.loads((undisturbed.folder / "results/slim/train/digits/cnn/seed-1/run.json").read_text())
+    spec, data = shlex.quote(json.dumps(run["spec"])), undisturbed.folder / "results/slim/prepare/digits"
+    train = f"{sys.executable} scripts/train.py --spec {spec} --data-dir {data} --output-dir results/run --threads 1"
+    result = mounted(f"size={kilobytes}k", project, train)
+    assert result.returncode == 1, result.stderr
+    assert re.search(r"^error: cannot write.*No space left on device", result.stderr, re.MULTILINE), result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_read_only_results_folder_is_told_in_one_sentence(project):

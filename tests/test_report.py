@@ -20,6 +20,7 @@ import report
 from convlab.config import load_study
 from convlab.errors import UserError
 from convlab.files import array_sha256, write_arrays, write_json, write_text
+from convlab.page import cells, elements, gallery, reading, templates
 from convlab.probes import CONTRAST_COLUMNS, CURVE_COLUMNS
 from convlab.tables import write_table
 from test_interpretation import CONFIG, FIVE, around, history, make
@@ -84,7 +85,7 @@ def write_study(folder: Path, config: dict, accuracies, *, classes=None, resumed
                 figure(dataset, f"{name}-filters", "features", f"Filters of {label}", variant=name, grid=True)
         figure(dataset, "calibration", "calibration", "Calibration")
     stems = [folder / "compare" / "figures" / entry["file"] for entry in figures]
-    stems += [folder / "explore" / dataset / name for dataset in study.datasets for name in report.DATA_FIGURES]
+    stems += [folder / "explore" / dataset / name for dataset in study.datasets for name in gallery.DATA_FIGURES]
     for stem in stems:
         write_text(stem.with_name(stem.name + ".svg"), SVG)
         write_text(stem.with_name(stem.name + ".csv"), "variant,seed\ncnn,1\n")
@@ -526,11 +527,11 @@ def test_a_large_study_stays_small_and_folds_what_is_long(tmp_path):
     html, _ = written(tmp_path, config)
     page = Page(html)
     charts = [drawing for drawing in page.all("svg") if drawing.get("class") == "chart"]
-    assert len(charts) <= report.FIGURES_EMBEDDED
+    assert len(charts) <= gallery.FIGURES_EMBEDDED
     assert "Figure left out to keep this page small:" in page.words
     assert len(html) < 2e6
     header = re.search(r"<header.*?</header>", html, re.DOTALL)[0]
-    assert header.count('class="contrast') == report.CONTRASTS_SHOWN + 1
+    assert header.count('class="contrast') == elements.CONTRASTS_SHOWN + 1
     assert "more comparisons" in header
     folded = re.sub(r"<details.*?</details>", "", html, flags=re.DOTALL)
     assert folded.count("dense units 37") <= 1
@@ -696,11 +697,11 @@ def test_hostile_names_show_as_text_in_markdown(tmp_path):
     (3, "3"),
 ])  # fmt: skip
 def test_markdown_values_are_escaped_only_where_needed(value, expected):
-    assert str(report.markdown_text(value)) == expected
+    assert str(templates.markdown_text(value)) == expected
 
 
 def test_a_code_block_cannot_be_ended_from_inside():
-    assert report.fenced("a\n```\nb", "yaml") == "````yaml\na\n```\nb\n````"
+    assert templates.fenced("a\n```\nb", "yaml") == "````yaml\na\n```\nb\n````"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -710,7 +711,7 @@ def test_a_code_block_cannot_be_ended_from_inside():
 def test_columns_that_look_like_nothing_or_numbers_stay_text(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("class,label,recall\nNA,007,0.5\nnull,None,\n")
-    table = report.read_table(path)
+    table = reading.read_table(path)
     assert table["class"].tolist() == ["NA", "null"]
     assert table["label"].tolist() == ["007", "None"]
     assert table["recall"].isna().tolist() == [False, True]
@@ -724,15 +725,15 @@ def test_a_missing_table_is_named(tmp_path):
 
 
 def test_confidence_is_a_mean_over_images():
-    assert report.mean_confidence([[0.5, 0.0, 10], [1.0, 1.0, 30]]) == pytest.approx(0.875)
+    assert reading.mean_confidence([[0.5, 0.0, 10], [1.0, 1.0, 30]]) == pytest.approx(0.875)
 
 
 def test_durations_read_like_time():
-    assert [report.duration(s) for s in (32.8, 250, 7500)] == ["33 s", "4 min 10 s", "2 h 5 min"]
+    assert [cells.duration(s) for s in (32.8, 250, 7500)] == ["33 s", "4 min 10 s", "2 h 5 min"]
 
 
 def test_numbers_keep_their_units_on_the_line():
-    assert report.tight("n = 3 and 95 % CI, ± 0.5 pp") == "n\u00a0=\u00a03 and 95\u00a0%\u00a0CI, ±\u00a00.5\u00a0pp"
+    assert templates.tight("n = 3 and 95 % CI, ± 0.5 pp") == "n\u00a0=\u00a03 and 95\u00a0%\u00a0CI, ±\u00a00.5\u00a0pp"
 
 
 def test_the_script_runs_by_hand_without_tensorflow(tmp_path):

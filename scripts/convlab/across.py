@@ -2,7 +2,9 @@
 
 from convlab.i18n import N_, listing, ngettext
 from convlab.i18n import gettext as _
-from convlab.interpretation import Evidence, Statement, missing, outcome, points
+from convlab.interpretation.evidence import Evidence, Statement
+from convlab.interpretation.outcomes import outcome
+from convlab.interpretation.words import missing, points
 from convlab.plan import Question
 from convlab.results import contrast_labels
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from convlab.errors import UserError
 
+REMEDY = "free space or choose another folder, then run again"
+
 
 def run(main: Callable[[], None]) -> None:
     """Run a script's ``main``: a UserError or a full or read-only disk ends it with one line and exit status 1.
@@ -25,4 +27,10 @@ def run(main: Callable[[], None]) -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
         where = f" at {error.filename}" if error.filename else ""
-        sys.exit(f"error: cannot write{where}: {error.strerror}; free space or choose another folder, then run again")
+        sys.exit(f"error: cannot write{where}: {error.strerror or error}; {REMEDY}")
+    except Exception as error:
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        # Libraries in C++ have exceptions of their own for a full disk, and some crash when they clean up.
+        print(f"error: cannot write: {os.strerror(errno.ENOSPC)}; {REMEDY}", file=sys.stderr, flush=True)
+        os._exit(1)

@@ -1,7 +1,10 @@
 """Reading and writing results: every write is atomic, so that a killed job never leaves half a file."""
 
+import errno
 import hashlib
 import json
+import os
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +26,15 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_space(folder: Path, size: int) -> None:
+    """Raise what a full disk raises unless ``size`` bytes are free in ``folder``'s file system.
+
+    For libraries that do not survive a full disk: HDF5 crashes the process that closes a file it could not write.
+    """
+    if shutil.disk_usage(folder).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def write_text(path: Path, text: str) -> None:

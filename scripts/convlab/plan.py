@@ -323,7 +323,7 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
             plain = getattr(base if factor in model_fields else study.training, factor)
             same_length = not isinstance(plain, tuple) or len(plain) == len(value)
             with using(SOURCE):  # folders are called the same in every language
-                text = level_label(factor, value, short=same_length).replace("×", "x").replace(", ", "-")
+                text = level_label(factor, value, short=same_length).replace("×", "x")
             slugs.append(f"{factor}-{re.sub(r'[^A-Za-z0-9.]+', '-', text).strip('-')}")
             labels.append(f"{field_label(factor)} {level_label(factor, value)}")
         label = ", ".join([base.label or experiment.base, *labels])
@@ -395,7 +395,7 @@ def field_label(name: str) -> str:
 
 
 def level_label(factor: str, value: Any, short: bool = True) -> str:
-    """How a level reads: ``5×5, 3×3`` for kernels, ``on`` for true, ``none`` for nothing.
+    """How a level reads: ``5×5/3×3`` for kernels by layer, ``on`` for true, ``none`` for nothing.
 
     ``short`` writes a list of equal values as one of them.
     """
@@ -405,7 +405,7 @@ def level_label(factor: str, value: Any, short: bool = True) -> str:
         return _("all") if factor == "train_size" else i18n.pgettext("setting", "none")
     if isinstance(value, list | tuple):
         parts = [level_label(factor, item) for item in value]
-        return parts[0] if short and len(set(parts)) == 1 else ", ".join(parts) or i18n.pgettext("setting", "none")
+        return parts[0] if short and len(set(parts)) == 1 else "/".join(parts) or i18n.pgettext("setting", "none")
     if isinstance(value, Spec):
         fields = value.model_dump(exclude_defaults=True)
         return " ".join(f"{field_label(key)} {level_label(key, item)}" for key, item in fields.items()) or _("on")

@@ -9,7 +9,8 @@ from scipy import stats
 from convlab import i18n
 from convlab.i18n import N_, ngettext
 from convlab.i18n import gettext as _
-from convlab.interpretation import Statement, interval, missing, number, percent, points
+from convlab.interpretation.evidence import Statement
+from convlab.interpretation.words import interval, missing, number, percent, points
 from convlab.plan import probe_level
 
 ASSUMPTIONS = {"pixel_permutation": "locality", "translation": "translation"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convlab.files import atomic
+from convlab.files import atomic, require_space
 from convlab.keras_setup import BACKEND, keras, tf
 from convlab.models import optimizer
 from convlab.specs import EarlyStopping, Training
@@ -117,6 +117,7 @@ class _Journal(keras.callbacks.Callback):
         write_history(self.path, self.rows)
         self.report(self.rows[-1])
         if best_epoch(self.rows, self.select) == epoch + 1:
+            require_space(self.weights.parent, hdf5_size(self.model.variables))
             with atomic(self.weights) as temporary:
                 self.model.save_weights(temporary)
 
@@ -173,11 +174,17 @@ class _Backup(keras.callbacks.BackupAndRestore):
             return
         previous, unfinished = Path(self.backup_dir), self._place(self._current_epoch, prefix=".")
         shutil.rmtree(unfinished, ignore_errors=True)
+        require_space(self.folder.parent, hdf5_size([*self.model.variables, *self.model.optimizer.variables]))
         self._point_to(unfinished)
         super()._save_model()
         place = unfinished.rename(self._place(self._current_epoch))
         self._point_to(place)
         shutil.rmtree(previous, ignore_errors=True)
+
+
+def hdf5_size(variables: Sequence) -> int:
+    """Bytes of an HDF5 file with these Keras variables, about: their values (float32), and what describes each."""
+    return 2**16 + sum(4096 + 4 * math.prod(variable.shape) for variable in variables)
 
 
 def images_per_epoch(training: Training, count: int) -> int:

@@ -56,10 +56,11 @@ rule compare:
     localrule: True
     conda:
         "../../envs/analysis.yaml"
+    threads: 4
     params:
         settings=lambda wildcards: json_argument(study.settings),
     message:
         "Compare all runs"
     shell:
         "python {input.code[0]:q} --settings {params.settings:q} --results-dir $(dirname $(dirname {output.summary:q}))"
-        " > {log:q} 2>&1"
+        " --processes {threads} > {log:q} 2>&1"

@@ -7,7 +7,7 @@ EXPORT = f"{RESULTS}/export/{{dataset}}"
 rule export_model:
     input:
         code=local(code("export")),
-        requirements=local(os.path.relpath(SCRIPTS / "convlab/serving/requirements.txt")),
+        requirements=local([os.path.relpath(SCRIPTS / "convlab/serving/requirements.txt")]),
         data=ancient(written(rules.prepare.output.data)),
         manifest=rules.prepare.output.manifest,
         runs=lambda wildcards: of_candidates(rules.train.output.run, wildcards),
@@ -43,7 +43,7 @@ rule export_model:
 rule model_card:
     input:
         code=local(code("model_card")),
-        template=local(os.path.relpath(ROOT / "report" / MODEL_CARD)),
+        template=local([os.path.relpath(ROOT / "report" / MODEL_CARD)]),
         exported=rules.export_model.output.exported,
         parity=rules.export_model.output.parity,
         manifest=rules.prepare.output.manifest,

@@ -6,15 +6,18 @@ After Mitchell et al. (2019), Model cards for model reporting, FAT*. `export` wr
 from collections.abc import Mapping
 from typing import Any
 
-from convlab import interpretation as say
+from convlab import statistics
 from convlab.i18n import gettext as _
+from convlab.i18n import listing
+from convlab.interpretation import words as say
+from convlab.interpretation.evidence import Evidence
 from convlab.plan import level_label
 
 WEAKEST = 3
 """Classes with the lowest recall that are named."""
 
 
-def model_card(evidence: say.Evidence, dataset: str, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+def model_card(evidence: Evidence, dataset: str, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Name and text of each entry; nothing where no run has finished."""
     name = evidence.chosen.get(dataset)
     if name is None:
@@ -68,15 +71,15 @@ def performance(row: Mapping[str, Any]) -> str:
         loss=say.number(row["test_loss_mean"]),
         n=row["n_seeds"],
     )
-    if row["n_seeds"] < say.statistics.MIN_SEEDS or say.missing(row["test_accuracy_ci_low"]):
+    if row["n_seeds"] < statistics.MIN_SEEDS or say.missing(row["test_accuracy_ci_low"]):
         return text
     interval = say.interval(row["test_accuracy_ci_low"], row["test_accuracy_ci_high"], signed=False)
     return f"{text} ({_('95 % CI {interval}', interval=interval)})"
 
 
-def weakest(evidence: say.Evidence, dataset: str, variant: str) -> str:
+def weakest(evidence: Evidence, dataset: str, variant: str) -> str:
     """The classes that it misses most, with their recall."""
     rows = evidence.per_class
     rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == variant)].nsmallest(WEAKEST, "recall")
     named = [f"{row['class']} ({say.percent(row['recall'], 1)})" for row in rows.to_dict("records")]
-    return say.listing(named) if named else ""
+    return listing(named) if named else ""

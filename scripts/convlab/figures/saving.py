@@ -1,0 +1,73 @@
+"""Figures written by child processes, several at once: rendering each in three formats is most of what compare does."""
+
+import multiprocessing
+import sys
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from convlab.figures.style import save
+
+
+class FigureWriter:
+    """Writes figures as :func:`convlab.figures.style.save` does, up to ``processes`` of them at the same time.
+
+    A context manager: all files are there when it ends, and it raises what went wrong in any of them. Children are
+    forked, so that a figure need not be copied; elsewhere than on Linux, where forking is not safe, and for one process
+    everything is written at once and here.
+    """
+
+    def __init__(self, processes: int):
+        self._processes = processes if sys.platform == "linux" else 1
+        self._running: dict[Connection, multiprocessing.Process] = {}
+
+    def __enter__(self) -> "FigureWriter":
+        return self
+
+    def __exit__(self, kind: type | None, *exception: object) -> None:
+        if kind is None:
+            while self._running:
+                self._collect()
+        for child in self._running.values():  # left only where something failed
+            child.kill()
+            child.join()
+
+    def save(self, figure: Figure, stem: Path) -> None:
+        """Write ``stem``.svg, .png and .pdf, and close the figure; raises what went wrong in an earlier one."""
+        if self._processes == 1:
+            save(figure, stem)
+            return
+        while len(self._running) >= self._processes:
+            self._collect()
+        context = multiprocessing.get_context("fork")
+        ours, theirs = context.Pipe(duplex=False)
+        child = context.Process(target=_write, args=(figure, stem, theirs))
+        child.start()
+        theirs.close()
+        self._running[ours] = child
+        plt.close(figure)
+
+    def _collect(self) -> None:
+        """Wait for a child to end."""
+        for connection in wait(list(self._running)):
+            child = self._running.pop(connection)
+            try:
+                failure = connection.recv()
+            except EOFError:
+                failure = None  # it died before it could say anything
+            connection.close()
+            child.join()
+            if failure:
+                raise failure
+            if child.exitcode:
+                raise RuntimeError(f"a process that draws ended with exit code {child.exitcode}")
+
+
+def _write(figure: Figure, stem: Path, connection: Connection) -> None:
+    try:
+        save(figure, stem)
+        connection.send(None)
+    except Exception as problem:  # raised again in the parent
+        connection.send(problem)

@@ -1,0 +1,133 @@
+"""What the study cannot say."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from convlab import statistics
+from convlab.i18n import gettext as _
+from convlab.i18n import listing, ngettext
+from convlab.interpretation.evidence import Evidence, Statement
+from convlab.interpretation.words import count, missing, spread, times
+
+FEW_TEST_IMAGES = 2000
+
+FEW_SEEDS = 5
+
+IMBALANCED = 1.5
+"""The largest class over the smallest from which on accuracy alone misleads."""
+
+
+def limitations(
+    evidence: Evidence, seeds: Sequence[int], explored: Mapping[str, Mapping[str, Any]], resumed: int
+) -> list[Statement]:
+    """What this study cannot say, from its own design and data.
+
+    Args:
+        explored: summary.json of explore, by dataset.
+        resumed: runs that were interrupted and resumed.
+    """
+    statements = []
+
+    def add(text: str, **numbers: float) -> None:
+        statements.append(Statement(text, numbers))
+
+    n = len(seeds)
+    if n < statistics.MIN_SEEDS:
+        add(_("n = {n}: a smoke test. It shows that everything runs; nothing is inferred from it.", n=n), seeds=n)
+    elif n < FEW_SEEDS:
+        add(
+            _(
+                "n = {n} seeds give wide intervals; 5 are normal, 10 are what to publish. Small differences stay open.",
+                n=n,
+            ),
+            seeds=n,
+        )
+    diverged = int((evidence.runs["status"] == "diverged").sum())
+    if diverged:
+        text = ngettext(
+            "{n} run of {all} diverged and had no test accuracy; means over the rest flatter those variants.",
+            "{n} runs of {all} diverged and had no test accuracy; means over the rest flatter those variants.",
+            diverged,
+            all=len(evidence.runs),
+        )
+        add(text, diverged=diverged)
+    if len(explored) == 1:
+        (name,) = explored
+        add(_("One dataset ({dataset}): nothing here says that the result carries over to another.", dataset=name))
+    for name, images in evidence.test_images.items():
+        if images < FEW_TEST_IMAGES:
+            text = ngettext(
+                "{dataset} has only {n} test image; one image is {share}.",
+                "{dataset} has only {n} test images; one image is {share}.",
+                images,
+                dataset=name,
+                share=spread(1 / images),
+            )
+            add(text, images=images)
+    add(
+        _(
+            "All runs share one fixed test set and one fixed division into training and test images: intervals speak "
+            "of other seeds, not of other images."
+        )
+    )
+    for name, summary in explored.items():
+        duplicates = summary["duplicates"]
+        near, exact = duplicates["near_test_images"], duplicates["exact_test_images"]
+        said = {"dataset": name, "all": count(summary["images"]["test"]), "exact": count(exact)}
+        if near and exact:
+            text = ngettext(
+                "{dataset}: {n} test image of {all} is a near duplicate of a training image ({exact} identical), which "
+                "flatters every model a little.",
+                "{dataset}: {n} test images of {all} are near duplicates of a training image ({exact} identical), "
+                "which flatters every model a little.",
+                near,
+                **said,
+            )
+            add(text, near=near)
+        elif near:
+            text = ngettext(
+                "{dataset}: {n} test image of {all} is a near duplicate of a training image, which flatters every "
+                "model a little.",
+                "{dataset}: {n} test images of {all} are near duplicates of a training image, which flatters every "
+                "model a little.",
+                near,
+                **said,
+            )
+            add(text, near=near)
+        pairs = duplicates["label_disagreeing_pairs"]
+        if pairs:
+            text = ngettext(
+                "{dataset}: {n} near-duplicate pair with different labels, so some labels are noise.",
+                "{dataset}: {n} near-duplicate pairs with different labels, so some labels are noise.",
+                pairs,
+                dataset=name,
+            )
+            add(text, pairs=pairs)
+        ratio = summary.get("imbalance_ratio")
+        if not missing(ratio) and ratio > IMBALANCED:
+            text = _(
+                "{dataset}: the largest class has {ratio} as many training images as the smallest; accuracy weighs "
+                "classes by their frequency.",
+                dataset=name,
+                ratio=times(ratio),
+            )
+            add(text, ratio=ratio)
+        if summary.get("empty_classes"):
+            classes = listing(summary["empty_classes"])
+            add(_("{dataset}: no training image of {classes}.", dataset=name, classes=classes))
+    if len(evidence.plan.variants) > 1:
+        add(
+            _(
+                "Hyperparameters were not tuned for each variant: all share the training settings, except where they "
+                "are the factor. A variant may do better with settings of its own."
+            )
+        )
+    add(_("Times and latencies hold for the machine named under provenance, with other runs beside them."))
+    if resumed:
+        text = ngettext(
+            "{n} run resumed after an interruption; weights continue exactly, times do not.",
+            "{n} runs resumed after an interruption; weights continue exactly, times do not.",
+            resumed,
+        )
+        add(text, resumed=resumed)
+    return statements

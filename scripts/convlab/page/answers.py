@@ -1,0 +1,140 @@
+"""Questions and claims: what was found, as the first screen and their own sections show it."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from convlab import decisions
+from convlab.i18n import N_
+from convlab.i18n import gettext as _
+from convlab.interpretation import words as say
+from convlab.interpretation.evidence import Evidence
+from convlab.interpretation.outcomes import headline, outcome
+from convlab.page.cells import mean_and_sd, pixels
+from convlab.page.elements import Answer, Bar, ClaimCard, Contrast, Table
+from convlab.plan import Question
+from convlab.results import contrast_labels
+from convlab.sentences import VERDICTS, format_p
+
+
+def chosen(evidence: Evidence, dataset: str) -> dict[str, str] | None:
+    """The variant that validation accuracy chose."""
+    name = evidence.chosen.get(dataset)
+    if name is None:
+        return None
+    row = evidence.variant(dataset, name)
+    return {
+        "label": row["label"],
+        "validation": say.percent(row["val_accuracy_mean"]),
+        "test": say.percent(row["test_accuracy_mean"]),
+    }
+
+
+def answer(evidence: Evidence, dataset: str, question: Question) -> Answer:
+    """One question on one dataset."""
+    rows = evidence.contrasts(dataset, question.name)
+    contrasts = []
+    limits = [row[name] for row in rows for name in ("ci_low", "ci_high", "difference") if not say.missing(row[name])]
+    reach = 1.08 * max([abs(limit) for limit in limits] + [2 * evidence.rope, 1e-4])
+    for row in rows:
+        variant, reference = contrast_labels(evidence.plan, question, row["variant"])
+        contrasts.append(
+            Contrast(
+                row["variant"],
+                variant,
+                reference,
+                outcome(row),
+                headline(row, variant, reference, evidence.rope),
+                say.points(row["difference"]),
+                say.interval(row["ci_low"], row["ci_high"]),
+                say.MISSING if say.missing(row["p_adjusted"]) else format_p(row["p_adjusted"]),
+                row["sentence"],
+                bar(row, evidence.rope, reach),
+                0.0 if say.missing(row["difference"]) else abs(row["difference"]),
+            )
+        )
+    names = [question.reference, *question.variants]
+    counts = sorted({int(evidence.variant(dataset, name)["n_seeds"]) for name in names})
+    return Answer(
+        question,
+        dataset,
+        contrasts,
+        _("{low} to {high}", low=counts[0], high=counts[-1]) if len(counts) > 1 else str(counts[0]),
+        say.count(evidence.test_images[dataset]),
+        [row["sentence"] for row in evidence.over_levels(dataset, question.name)],
+        levels_table(evidence, dataset, question),
+    )
+
+
+def bar(row: Mapping[str, Any], rope: float, reach: float) -> Bar | None:
+    """A comparison's interval on a scale from −``reach`` to ``reach``; None without an interval."""
+    if say.missing(row["ci_low"]) or say.missing(row["difference"]):
+        return None
+
+    def place(value: float) -> float:
+        return round(50 + 50 * value / reach, 2)
+
+    return Bar(*(place(v) for v in (row["ci_low"], row["ci_high"], row["difference"], 0, -rope, rope)))
+
+
+def claim_cards(evidence: Evidence, several: bool) -> list[ClaimCard]:
+    """Every claim, in the order of the config; ``several`` datasets are named."""
+    cards = []
+    for row in evidence.claims.to_dict("records"):
+        claim, unit = evidence.plan.claims[row["claim"]], "" if say.missing(row["unit"]) else row["unit"]
+        published, measured = claim.published, row["measured"]
+        if isinstance(published, int | float):
+            published = decisions.constant_text(Fraction(str(published)), unit)
+        if say.missing(row["n_seeds"]) and float(measured).is_integer():  # an exact whole number
+            measured = Fraction(int(measured))
+        cards.append(
+            ClaimCard(
+                row["claim"],
+                claim.text,
+                claim.source,
+                row["rule"],
+                row["dataset"] if several else "",
+                say.MISSING if published in (None, "") else published,
+                say.MISSING if say.missing(measured) else decisions.number_text(measured, unit),
+                "" if say.missing(row["ci_low"]) else decisions.interval_text(row["ci_low"], row["ci_high"], unit),
+                row["verdict"],
+                row["reason"],
+            )
+        )
+    return cards
+
+
+def levels_table(evidence: Evidence, dataset: str, question: Question) -> Table:
+    """Levels of an experiment, or the two sides of a comparison, with measures, costs and verdicts."""
+    rows = {row["variant"]: row for row in evidence.contrasts(dataset, question.name)}
+    if question.levels:
+        names = {level.variant: level.label for level in question.levels}
+    else:
+        names = {name: evidence.label(name) for name in (question.reference, *question.variants)}
+    cells = []
+    for name, label in names.items():
+        variant, row = evidence.variant(dataset, name), rows.get(name)
+        cells.append(
+            (
+                label,
+                str(variant["n_seeds"]),
+                mean_and_sd(variant),
+                _("reference") if row is None else say.points(row["difference"]),
+                "" if row is None else say.interval(row["ci_low"], row["ci_high"]),
+                "" if row is None else say.interval(row.get("new_images_ci_low"), row.get("new_images_ci_high")),
+                "" if row is None else verdict_word(outcome(row)),
+                say.count(variant["parameters"]),
+                say.count(variant["macs"]),
+                pixels(variant["receptive_field"]),
+                say.number(variant["seconds_per_epoch"], 2),
+            )
+        )
+    columns = (
+        "level" if question.levels else "label", "n_seeds", "test_accuracy", "difference", "difference_ci",
+        "new_images_ci", "verdict", "parameters", "macs", "receptive_field", "seconds_per_epoch",
+    )  # fmt: skip
+    return Table("levels", columns, cells, {"question": question.text, "dataset": dataset}, list(names))
+
+
+def verdict_word(outcome: str) -> str:
+    return _({**VERDICTS, "smoke": N_("smoke test"), "missing": N_("no value")}[outcome])

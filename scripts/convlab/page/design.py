@@ -1,0 +1,112 @@
+"""The study's design: models with their layers and reasons, training settings, factors."""
+
+from typing import Any
+
+from markupsafe import Markup
+
+from convlab import i18n
+from convlab.i18n import gettext as _
+from convlab.interpretation import words as say
+from convlab.page.cells import pixels
+from convlab.page.diagrams import diagram
+from convlab.page.elements import Table
+from convlab.plan import field_label, level_label
+from convlab.study import Study
+
+LAYERS_SHOWN = 24
+"""Variants whose layers are listed beside those of the base models."""
+
+
+def design(study: Study) -> dict[str, Any]:
+    """Models with their layers and reasons, training settings, factors."""
+    plan = study.plan
+    others = [name for name in plan.variants if name not in study.models]
+    experiments = []
+    for question in plan.questions.values():
+        if question.levels:
+            levels = ", ".join(level.label for level in question.levels)
+            reference = next(level.label for level in question.levels if level.variant == question.reference)
+            base = plan.variants[plan.aliases[question.base]].label
+            experiments.append((question.name, base, question.subject, levels, reference))
+        else:
+            sides = (plan.variants[question.variants[0]].label, plan.variants[question.reference].label)
+            experiments.append((question.name, *sides[:1], say.MISSING, say.MISSING, sides[1]))
+    return {
+        "models": [
+            {
+                "label": model.label or name,
+                "name": name,
+                "family": level_label("family", model.family),
+                "fields": fields_table(model, model.label or name),
+                "layers": layers_tables(study, name),
+                "diagrams": diagrams(study, name),
+            }
+            for name, model in study.models.items()
+        ],
+        "others": [
+            (plan.variants[name].label, layers_tables(study, name), diagrams(study, name))
+            for name in others[:LAYERS_SHOWN]
+        ],
+        "others_left_out": max(0, len(others) - LAYERS_SHOWN),
+        "training": Table("training", ("field", "value", "meaning"), settings(study.training)),
+        "experiments": Table("experiments", ("name", "base", "factor", "levels", "reference"), experiments),
+        "validation": say.percent(study.training.validation_fraction, 0),
+        "select": level_label("select", study.training.select),
+    }
+
+
+def fields_table(model: Any, label: str) -> Table:
+    """Every choice of an architecture with its reason, explained ones first."""
+    rows = [
+        (name, value, model.why.get(key, say.MISSING), meaning)
+        for key, (name, value, meaning) in zip(fields_of(model), settings(model), strict=True)
+    ]
+    rows.sort(key=lambda row: row[2] == say.MISSING)
+    return Table("fields", ("field", "value", "why", "meaning"), rows, {"label": label})
+
+
+def fields_of(spec: Any) -> list[str]:
+    return [name for name in type(spec).model_fields if name not in ("family", "label", "why")]
+
+
+def settings(spec: Any) -> list[tuple[str, str, str]]:
+    """Name, value and meaning of every field of a spec."""
+    found = []
+    for name in fields_of(spec):
+        meaning = _(type(spec).model_fields[name].description or say.MISSING)
+        found.append((field_label(name), level_label(name, getattr(spec, name)), meaning))
+    return found
+
+
+def layers_tables(study: Study, variant: str) -> list[Table]:
+    """The layers of a variant, once for each input shape among the datasets."""
+    groups: dict[Any, list[str]] = {}
+    for dataset in study.datasets:
+        groups.setdefault(study.plan.costs[dataset, variant], []).append(dataset)
+    tables = []
+    for cost, datasets in groups.items():
+        rows = [
+            (
+                layer.name,
+                "×".join(map(str, layer.output_shape)),
+                say.count(layer.parameters),
+                say.count(layer.macs),
+                pixels(layer.receptive_field) if layer.receptive_field else i18n.pgettext("receptive field", "all"),
+            )
+            for layer in cost.layers
+        ]
+        rows.append(("total", "", say.count(cost.parameters), say.count(cost.macs), pixels(cost.receptive_field)))
+        about = {"label": study.plan.variants[variant].label, "dataset": ", ".join(datasets)}
+        columns = ("layer", "output_shape", "parameters", "macs", "receptive_field")
+        tables.append(Table("layers", columns, rows, about))
+    return tables
+
+
+def diagrams(study: Study, variant: str) -> list[Markup]:
+    """A drawing of a variant for each input shape among the datasets."""
+    label = study.plan.variants[variant].label
+    costs = dict.fromkeys(study.plan.costs[dataset, variant] for dataset in study.datasets)
+    return [
+        diagram(cost.layers, f"diagram-{variant}-{number}", _("Architecture of {label}", label=label))
+        for number, cost in enumerate(costs)
+    ]

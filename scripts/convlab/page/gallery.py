@@ -1,0 +1,98 @@
+"""All figures of explore and compare, the most important ones embedded."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from convlab import i18n
+from convlab.i18n import N_
+from convlab.i18n import gettext as _
+from convlab.interpretation.evidence import Evidence
+from convlab.page.cells import mean_and_sd
+from convlab.page.elements import Figure
+from convlab.page.figures import inline_svg, sprite
+from convlab.page.figures import numbers as numbers_of
+from convlab.page.reading import Results
+from convlab.study import Study
+
+FIGURES_EMBEDDED = 100
+"""Figures in the page at most, the most important ones first; the others are named with their file."""
+
+URGENCY = ("overview", "question", "probes", "curves", "costs", "calibration", "data", "errors", "features")
+"""Sections by how much they need their figures."""
+
+DATA_FIGURES = ("class_distribution", "samples", "dimensions", "intensities", "mean_images", "near_duplicates")
+"""Figures of explore in the order of the page."""
+
+DATA_NUMBERS = ("class_distribution", "dimensions", "intensities")
+"""Those of them that have their numbers in a CSV."""
+
+DATA_TITLES = {
+    "class_distribution": N_("class distribution"),
+    "samples": N_("samples"),
+    "dimensions": N_("dimensions"),
+    "intensities": N_("intensities"),
+    "mean_images": N_("mean images"),
+    "near_duplicates": N_("near duplicates"),
+}
+
+
+def load_figures(study: Study, results: Results, folder: Path) -> dict[str, dict[str, list[Figure]]]:
+    """All figures by dataset and section, the most urgent ones embedded."""
+    entries = [(entry, Path("compare", "figures", entry["file"])) for entry in results.summary["figures"]]
+    for dataset, explored in results.explored.items():
+        for name in DATA_FIGURES:
+            tiles, numbers = explored["tiles"].get(name), name in DATA_NUMBERS
+            entry = {"section": "data", "dataset": dataset, "title": name, "caption": "", "file": name}
+            entries.append((entry | {"tiles": tiles, "numbers": numbers}, Path("explore", dataset, name)))
+    ranked = sorted(entries, key=lambda pair: URGENCY.index(pair[0]["section"]))
+    embedded = {id(pair[0]) for pair in ranked[:FIGURES_EMBEDDED]}
+    figures = {dataset: {section: [] for section in URGENCY} for dataset in study.datasets}
+    for number, (entry, stem) in enumerate(entries):
+        shown: dict[str, Any] = {}
+        description = alternative(entry, results.evidence)
+        if id(entry) in embedded and entry.get("tiles"):
+            shown["sprite"] = sprite(folder / f"{stem}.tiles.png", entry["tiles"])
+        elif id(entry) in embedded:
+            shown["svg"] = inline_svg(folder / f"{stem}.svg", f"f{number}", spoken_title(entry), description)
+        if shown and entry.get("numbers"):
+            shown["numbers"] = numbers_of(folder / f"{stem}.csv")
+        figures[entry["dataset"]][entry["section"]].append(
+            Figure(
+                entry["section"],
+                entry["file"],
+                entry["title"],
+                entry["caption"],
+                description,
+                f"{quote(stem.as_posix())}.png",
+                variant=entry.get("variant"),
+                question=entry.get("question"),
+                probe=entry.get("probe"),
+                **shown,
+            )
+        )
+    return figures
+
+
+def spoken_title(entry: Mapping[str, Any]) -> str:
+    """A figure's title; explore's figures are known by their name."""
+    return _(DATA_TITLES[entry["title"]]) if entry["section"] == "data" else entry["title"]
+
+
+def alternative(entry: Mapping[str, Any], evidence: Evidence) -> str:
+    """A figure's text for who cannot see it: its numbers where they are few, else what it shows."""
+    dataset = entry["dataset"]
+    what = f"{spoken_title(entry)}, {dataset}"
+    if entry["section"] in ("overview", "costs") or entry["file"].endswith(("-seeds", "-costs")):
+        rows = evidence.variants[evidence.variants["dataset"] == dataset]
+        if entry["section"] == "question":
+            question = evidence.plan.questions[entry["question"]]
+            rows = rows[rows["variant"].isin([question.reference, *question.variants])]
+        measures = [f"{row['label']} {mean_and_sd(row)} (n = {row['n_seeds']})" for row in rows.to_dict("records")]
+        accuracies = _("Test accuracy: {measures}.", measures=i18n.listing(measures, most=12))
+        return f"{what}. {accuracies}"
+    if entry["section"] == "question":
+        sentences = [row["sentence"] for row in evidence.contrasts(dataset, entry["question"])]
+        return f"{what}. {' '.join(sentences[:6])}"
+    return f"{what}. {entry['caption']}".strip()

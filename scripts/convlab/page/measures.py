@@ -1,0 +1,193 @@
+"""Tables of what was measured: the main table, seeds, fits, classes, calibration, probes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from convlab.i18n import N_, NO_BREAK_SPACE, ngettext
+from convlab.i18n import gettext as _
+from convlab.interpretation import words as say
+from convlab.interpretation.evidence import Evidence
+from convlab.page.cells import mean_and_sd, mean_interval, pixels
+from convlab.page.elements import Table, VariantRow
+from convlab.plan import probe_level
+from convlab.results import contrast_labels
+from convlab.sentences import MEASURES
+
+LONG = 20
+"""Rows of a table that are shown at once; the others are folded away."""
+
+MAIN_COLUMNS = (
+    "label", "parameters", "macs", "receptive_field", "test_accuracy", "ci", "n_seeds", "difference", "test_loss",
+    "ece", "brier", "seconds_per_epoch", "latency_ms",
+)  # fmt: skip
+
+STATES = {"finished": N_("finished"), "diverged": N_("diverged")}
+"""How a run's status reads, before translation."""
+
+
+def main_table(evidence: Evidence, dataset: str) -> list[VariantRow]:
+    """Every variant with its measures and seeds. Featured are base models, the chosen and the most accurate ones."""
+    rows = evidence.variants[evidence.variants["dataset"] == dataset]
+    best = set(rows.sort_values("test_accuracy_mean", ascending=False)["variant"][: LONG // 2])
+    best |= {evidence.chosen.get(dataset)}
+    groups = evidence.runs[evidence.runs["dataset"] == dataset].groupby("variant")
+    runs = {str(name): group for name, group in groups}
+    differences = differences_by_variant(evidence, dataset)
+    table = []
+    for row in rows.to_dict("records"):
+        n, diverged = row["n_seeds"], row["n_diverged"]
+        cells = (
+            row["label"],
+            say.count(row["parameters"]),
+            say.count(row["macs"]),
+            pixels(row["receptive_field"]),
+            mean_and_sd(row),
+            mean_interval(row),
+            ngettext("{finished} ({n} diverged)", "{finished} ({n} diverged)", diverged, finished=n)
+            if diverged
+            else str(n),
+            differences.get(row["variant"], say.MISSING),
+            say.number(row["test_loss_mean"]),
+            say.number(row["ece_mean"]),
+            say.number(row["brier_mean"]),
+            say.number(row["seconds_per_epoch"], 2),
+            say.number(row["latency_ms"], 2),
+        )
+        seeds = [seed_cells(entry) for entry in runs[row["variant"]].sort_values("seed").to_dict("records")]
+        table.append(VariantRow(row["variant"], cells, seeds, row["variant"] in best or row["variant"] == row["model"]))
+    return table
+
+
+def probe_table(curves: pd.DataFrame, dataset: str, probe: str, labels: Mapping[str, str]) -> Table:
+    """Every point of a probe's curves; losses and scores as numbers, shares in percent."""
+    rows = curves[(curves["dataset"] == dataset) & (curves["probe"] == probe)]
+    cells = []
+    for row in rows.to_dict("records"):
+        shown = say.number if row["measure"] in ("test_loss", "brier", "ece") else say.percent
+        limits = say.MISSING
+        if not say.missing(row["ci_low"]):
+            limits = _("{low} to {high}", low=shown(row["ci_low"]), high=shown(row["ci_high"]))
+        cells.append(
+            (
+                labels[row["variant"]],
+                say.MISSING if say.missing(row["level"]) else probe_level(probe, row["order"]),
+                _(MEASURES[row["measure"]]),
+                shown(row["mean"]),
+                limits,
+                str(row["n_seeds"]),
+            )
+        )
+    columns = ("label", "level", "measure", "mean", "mean_ci", "n_seeds")
+    return Table("probe", columns, cells, {"dataset": dataset}, list(rows["variant"]))
+
+
+def seed_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """One run under its variant, in the main table's columns; the second cell spans the three of the architecture."""
+    epochs = row["epochs_run"]
+    if row["status"] == "finished":
+        accuracy = say.percent(row["val_accuracy"])
+        kept = _(
+            "epoch {best} of {all} kept, validation {accuracy}", best=row["best_epoch"], all=epochs, accuracy=accuracy
+        )
+    else:
+        kept = _("diverged after epoch {epoch}", epoch=epochs)
+    return (
+        _("seed {seed}", seed=row["seed"]),
+        kept,
+        say.percent(row["test_accuracy"]),
+        "",
+        "",
+        "",
+        say.number(row["test_loss"]),
+        say.number(row["ece"]),
+        say.number(row["brier"]),
+        say.number(row["train_seconds"] / epochs if epochs else None, 2),
+        say.number(row["latency_ms"], 2),
+    )
+
+
+def differences_by_variant(evidence: Evidence, dataset: str) -> dict[str, str]:
+    """Each variant's difference to the reference of every question that it is part of."""
+    texts: dict[str, list[str]] = {}
+    for question in evidence.plan.questions.values():
+        for row in evidence.contrasts(dataset, question.name):
+            reference = contrast_labels(evidence.plan, question, row["variant"])[1]
+            difference = say.points(row["difference"])
+            if not say.missing(row["ci_low"]):
+                limits = say.interval(row["ci_low"], row["ci_high"]).replace(" ", NO_BREAK_SPACE)
+                difference = f"{difference} ({limits})"
+            text = _("{difference} to {reference}", difference=difference, reference=reference)
+            texts.setdefault(row["variant"], []).append(text)
+    return {name: "; ".join(parts) for name, parts in texts.items()}
+
+
+def closest_first(evidence: Evidence, dataset: str) -> list[str]:
+    """Variants that were looked at closely, the chosen one first."""
+    return sorted(evidence.detailed(dataset), key=lambda name: name != evidence.chosen.get(dataset))
+
+
+def fits_summary(evidence: Evidence, dataset: str) -> Table:
+    """Training against validation at the kept epoch, every run of the variants looked at closely."""
+    rows = evidence.fits[evidence.fits["dataset"] == dataset].to_dict("records")
+    cells = [
+        (
+            evidence.label(row["variant"]),
+            str(row["seed"]),
+            _("{n} of {all}", n=row["kept_epoch"], all=row["epochs"]),
+            say.percent(row["train_accuracy"]),
+            say.percent(row["val_accuracy"]),
+            say.points(row["gap"]),
+            _("{loss} (epoch {epoch})", loss=say.number(row["lowest_val_loss"]), epoch=row["lowest_epoch"]),
+            say.number(row["last_val_loss"]),
+        )
+        for row in rows
+    ]
+    columns = (
+        "label", "seed", "kept_epoch", "train_accuracy", "val_accuracy", "gap", "lowest_val_loss", "last_val_loss",
+    )  # fmt: skip
+    return Table("fits", columns, cells, {"dataset": dataset}, [row["variant"] for row in rows])
+
+
+def per_class(evidence: Evidence, dataset: str, variant: str) -> Table:
+    """Precision, recall and F1 of every class."""
+    rows = evidence.per_class
+    rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == variant)].to_dict("records")
+    cells = [
+        (
+            row["class"],
+            say.count(row["support"]),
+            *(say.percent(row[name], 1) for name in ("precision", "recall")),
+            say.spread(row["recall_sd"], 1),
+            say.percent(row["f1"], 1),
+        )
+        for row in rows
+    ]
+    return Table(
+        "per_class",
+        ("class", "support", "precision", "recall", "recall_sd", "f1"),
+        cells,
+        {"label": evidence.label(variant), "dataset": dataset},
+    )
+
+
+def calibration_table(evidence: Evidence, dataset: str) -> Table:
+    """Confidence against accuracy of the variants looked at closely."""
+    cells = []
+    for name in closest_first(evidence, dataset):
+        rows, variant = evidence.confidence, evidence.variant(dataset, name)
+        rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == name)]
+        cells.append(
+            (
+                variant["label"],
+                say.percent(rows["confidence"].mean()),
+                say.percent(rows["accuracy"].mean()),
+                say.points((rows["confidence"] - rows["accuracy"]).mean()),
+                say.number(variant["ece_mean"]),
+                say.number(variant["brier_mean"]),
+                say.number(variant["test_loss_mean"]),
+            )
+        )
+    columns = ("label", "confidence", "accuracy", "excess", "ece", "brier", "test_loss")
+    return Table("calibration", columns, cells, {"dataset": dataset}, closest_first(evidence, dataset))

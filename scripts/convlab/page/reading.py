@@ -1,0 +1,102 @@
+"""What the other stages left of a study, read for the report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from convlab.errors import UserError
+from convlab.files import read_json
+from convlab.interpretation.evidence import Evidence
+from convlab.interpretation.runs import fits_table
+from convlab.study import Study
+
+TEXT_COLUMNS = (
+    "dataset", "model", "variant", "label", "class", "experiment", "reference", "verdict", "method", "status",
+    "precision_type", "spec_hash", "sentence", "smallest", "metric", "source", "licence", "claim", "text", "published",
+    "rule", "reason", "quantity", "unit", "probe", "level", "measure",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the other stages left, checked for nothing: compare has refused what does not belong to the config."""
+
+    evidence: Evidence
+    summary: Mapping[str, Any]
+    explored: Mapping[str, Mapping[str, Any]]
+    manifests: Mapping[str, Mapping[str, Any]]
+    trained: Mapping[tuple[str, str, int], Mapping[str, Any]]
+    probed: Mapping[str, pd.DataFrame]
+
+
+def load_results(study: Study, folder: Path) -> Results:
+    """Read tables, summaries, histories and what each run says of itself."""
+    summary = read_json(folder / "compare" / "summary.json")
+    tables = {
+        name: read_table(folder / "compare" / f"{name}.csv")
+        for name in ("runs", "variants", "comparisons", "claims", "trends", "factorials", "per_class")
+    }
+    # What only a probe trained has its own section; everything else is about what the study compares.
+    plan = replace(study.plan, variants=study.plan.compared)
+    for name in ("runs", "variants", "per_class"):
+        tables[name] = tables[name][tables[name]["variant"].isin(plan.variants)].reset_index(drop=True)
+    probed = {name: read_table(folder / "compare" / f"probe_{name}.csv") for name in ("curves", "contrasts")}
+    trained, histories, confidence = {}, {}, []
+    for dataset in study.datasets:
+        looked_at = summary["confusions"].get(dataset, {})
+        for variant in study.plan.variants:
+            for seed in study.seeds:
+                key, place = (dataset, variant, seed), Path(dataset, variant, f"seed-{seed}")
+                trained[key] = read_json(folder / "train" / place / "run.json")
+                if variant not in looked_at:
+                    continue
+                histories[key] = pd.read_csv(folder / "train" / place / "history.csv")
+                measured = read_json(folder / "evaluate" / place / "metrics.json")
+                if "reliability" in measured:
+                    confidence.append(
+                        {
+                            **dict(zip(("dataset", "variant", "seed"), key, strict=True)),
+                            "confidence": mean_confidence(measured["reliability"]),
+                            "accuracy": measured["accuracy"],
+                        }
+                    )
+    evidence = Evidence(
+        plan=plan,
+        rope=study.statistics.rope,
+        **tables,
+        fits=fits_table(
+            histories,
+            {key: entry["best_epoch"] for key, entry in trained.items()},
+            {key: entry["validation_images"] for key, entry in trained.items()},
+        ),
+        confidence=pd.DataFrame(confidence, columns=["dataset", "variant", "seed", "confidence", "accuracy"]),
+        confusions=summary["confusions"],
+        classes=summary["classes"],
+        test_images=summary["test_images"],
+        chosen=summary["chosen"],
+    )
+    return Results(
+        evidence,
+        summary,
+        {dataset: read_json(folder / "explore" / dataset / "summary.json") for dataset in study.datasets},
+        {dataset: read_json(folder / "prepare" / dataset / "manifest.json") for dataset in study.datasets},
+        trained,
+        probed,
+    )
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of compare; only empty cells are missing, so that a class or label called "NA" or "007" stays text."""
+    try:
+        return pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run snakemake again to make it") from None
+
+
+def mean_confidence(reliability: Sequence[Sequence[float]]) -> float:
+    """Mean confidence over all images from a reliability diagram's rows (confidence, accuracy, count)."""
+    total = sum(row[2] for row in reliability)
+    return sum(row[0] * row[2] for row in reliability) / total

@@ -1,0 +1,76 @@
+"""Jinja's environment for the page and for Markdown: values are escaped for where they go."""
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from convlab import i18n
+from convlab.figures.palette import COLOURS, ON_DARK
+from convlab.i18n import NO_BREAK_SPACE, ngettext
+from convlab.i18n import gettext as _
+
+TEMPLATES = Path(__file__).resolve().parents[3] / "report"
+
+MARKDOWN_SPECIAL = re.compile(r"[\\`*_\[\]<>|~#&$]")
+
+MARKDOWN_ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+
+LINE_START = re.compile(r"^(?:([-+=])(?=[\s=+-]|$)|(\d{1,9})([.)])(?=\s|$))")
+
+
+def environment(kind: str) -> Environment:
+    """Templates for ``html`` or ``markdown``: a value is escaped for its output unless a template says otherwise."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        autoescape=True,
+        finalize=markdown_text if kind == "markdown" else None,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.globals |= {"_": _, "ngettext": ngettext, "pgettext": i18n.pgettext}
+    made.globals["palette"] = {"light": COLOURS, "dark": ON_DARK}  # page.css is a template
+    made.filters["fenced"] = fenced
+    made.filters["tight"] = tight
+    return made
+
+
+def script_hash(script: str) -> str:
+    """What the page's policy allows to run: this very script and nothing else."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+
+
+def markdown_text(value: Any) -> Any:
+    """A value as Markdown that shows it as it is: no markup, no HTML, no links, no line of its own.
+
+    What templates and macros have already made (Markup) passes.
+    """
+    if isinstance(value, Markup):
+        return value
+    text = re.sub(rf"[^\S{NO_BREAK_SPACE}]+", " ", str(value)).strip()
+    text = MARKDOWN_SPECIAL.sub(lambda match: MARKDOWN_ENTITIES.get(match[0], "\\" + match[0]), text)
+    text = LINE_START.sub(lambda m: f"\\{m[1]}" if m[1] else f"{m[2]}\\{m[3]}", text)
+    return Markup(text.replace("://", ":\\//").replace("www.", "www\\.").replace("@", "&#64;"))
+
+
+def tight(text: str) -> str:
+    """Text whose numbers do not part from their units, nor "n =" from its number, at the end of a line."""
+    text = re.sub(r"(?<=\d) (?=%|pp\b)|(?<=±) (?=\d)|(?<=%) (?=CI\b)", NO_BREAK_SPACE, text)
+    return re.sub(r"\b([np]) ([=<>]) (?=[\d.])", rf"\1{NO_BREAK_SPACE}\2{NO_BREAK_SPACE}", text)
+
+
+def fenced(text: str, language: str = "") -> Markup:
+    """A code block whose fence is longer than any run of backticks in it, so that nothing in it can end it."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return Markup(f"{fence}{language}\n{text.strip()}\n{fence}")
+
+
+def tidy_markdown(text: str) -> str:
+    """No more than one empty line in a row, none at the start."""
+    return re.sub(r"\n{3,}", "\n\n", text).lstrip()
