@@ -405,28 +405,30 @@ def test_a_deployment_that_fails_and_would_not_go_says_both(known, results):
     assert len(found["teardown"]["remaining"]) == 4 and state_file(results).exists()
 
 
-def test_what_comes_late_is_waited_for_where_its_creation_had_no_answer(double, results, monkeypatch):
+@pytest.mark.parametrize(("kind", "step"), [("model", "DeleteModel"), ("object", "ListObjectsV2")])
+def test_what_comes_late_is_waited_for_where_its_creation_had_no_answer(known, clients, results, kind, step):
     """As when a connection breaks while AWS works on the request."""
-    state_file(results).parent.mkdir(parents=True)
-    clients = aws.connect(REGION)
     name = states.new_name("my_study")
     state = states.State(
         name=name, region=REGION, endpoint_url=clients.endpoint_url, account=aws.fingerprint(ACCOUNT, name),
-        bucket=BUCKET, prefix=f"convlab/{name}/", keep_objects=False, created="", asked=["model"],
+        bucket=BUCKET, prefix=f"convlab/{name}/", keep_objects=False, created="", asked=[kind],
     )  # fmt: skip
+    state_file(results).parent.mkdir(parents=True)
     state.save(state_file(results))
-    refused = []
+    looks = []
 
     def late(operation):
-        if operation == "DeleteModel":
-            refused.append(operation)
-            if len(refused) == 4:
+        if operation == step:
+            looks.append(operation)
+            if len(looks) == 4 and kind == "model":
                 container = {"Image": "i", "ModelDataUrl": f"s3://{BUCKET}/x"}
                 clients.sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container)
+            elif len(looks) == 4:
+                known.s3.put_object(BUCKET, f"convlab/{name}/model.tar.gz", b"x")
 
-    double.before = late
+    known.before = late
     teardown_script.main(["--results", str(results.parent)])
-    assert len(refused) > 4 and double.left() == []
+    assert len(looks) > 4 and known.left() == []
 
 
 # ---------------------------------------------------------------------------------------------------------------------

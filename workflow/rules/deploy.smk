@@ -4,7 +4,7 @@
 rule deploy_model:
     input:
         code=local(code("deploy")),
-        train=local(code("train_on_sagemaker")),
+        train=local(code("train_on_sagemaker") + code("train") if study.deploy.target == "sagemaker" else []),
         server=local(code("serve")),
         model=rules.export_model.output,
         data=ancient(written(rules.prepare.output.data)),
