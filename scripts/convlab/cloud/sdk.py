@@ -4,9 +4,9 @@ It takes seconds to import, so it is imported where it is used. Endpoints and al
 SDK's calls raise after they have created something, and its deletions leave parts behind.
 """
 
+import importlib
 import logging
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +18,8 @@ from convlab.errors import UserError
 from convlab.signals import deferred_signals
 from convlab.study import SageMaker
 
-NO_TELEMETRY = 'SchemaVersion: "1.0"\nSageMaker:\n  PythonSDK:\n    Modules:\n      TelemetryOptOut: true\n'
+NO_TELEMETRY = Path(__file__).with_name("no_telemetry.yaml")
+"""Takes the place of the user's settings of the SDK: by default it reports its use to AWS."""
 
 SERVERLESS_IMAGE = "ml.m5.large"
 """The type of instance whose image a serverless endpoint runs: a processor without GPU."""
@@ -99,13 +100,8 @@ def start_training(
 
 
 def _sdk(name: str) -> ModuleType:
-    """A module of the SDK, which is told to send nothing about its use anywhere before it is imported."""
-    import importlib
-
-    if "sagemaker" not in __import__("sys").modules:
-        folder = Path(tempfile.mkdtemp(prefix="convlab-sdk-"))
-        (folder / "config.yaml").write_text(NO_TELEMETRY)
-        os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"] = str(folder / "config.yaml")
+    """A module of the SDK, which reads its settings when it is imported."""
+    os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"] = str(NO_TELEMETRY)
     try:
         module = importlib.import_module(name)
     except ImportError:
