@@ -87,7 +87,7 @@ def double(server, monkeypatch):
     monkeypatch.setattr(aws, "ATTEMPTS", 2)
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0.002)
     monkeypatch.setattr(teardown, "GRACE", 0.2)
-    monkeypatch.setattr(teardown, "DEADLINE", 0.4)
+    monkeypatch.setattr(teardown, "DEADLINE", 2.0)
     before = {number: signal.getsignal(number) for number in SIGNALS}
     yield server.double
     for number, handler in before.items():
@@ -225,7 +225,8 @@ def test_a_busy_endpoint_is_asked_again_and_its_time_is_of_the_answer(known, res
     deploy.main(arguments(results))
     first, *others = evidence(results)["answers"]
     assert first["about"]["attempts"] == 5 and {answer["about"]["attempts"] for answer in others} == {1}
-    assert first["latency_ms"] < 1200, "four pauses of 300 ms are not in it"
+    calls = sum(answer["latency_ms"] for answer in [first, *others])
+    assert evidence(results)["wall_seconds"] * 1e3 - calls > 4 * 300, "the pauses are not in it"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -365,8 +366,11 @@ def test_a_passing_fault_while_it_is_taken_down_is_waited_for(known, results, mo
     noted(step, kind, outcome(results), known.left())
 
 
-@pytest.mark.parametrize("step", GOING[1:] + LISTINGS)
-@pytest.mark.parametrize("kind", ["denied", "throttled for good"])
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [(step, "denied") for step in GOING[1:] + LISTINGS]
+    + [(step, "throttled for good") for step in ("DeleteEndpoint", "DeleteModel", "ListObjectsV2")],
+)
 def test_what_would_not_go_is_named_and_goes_later(known, results, step, kind, capsys):
     code = {"denied": "AccessDeniedException", "throttled for good": "ThrottlingException"}[kind]
     known.faults = [Fault(step, code, status=400, times=9999, skip=step == "ListObjectsV2")]
@@ -406,7 +410,9 @@ def test_a_deployment_that_fails_and_would_not_go_says_both(known, results):
 
 
 @pytest.mark.parametrize(("kind", "step"), [("model", "DeleteModel"), ("object", "ListObjectsV2")])
-def test_what_comes_late_is_waited_for_where_its_creation_had_no_answer(known, clients, results, kind, step):
+def test_what_comes_late_is_waited_for_where_its_creation_had_no_answer(
+    known, clients, results, monkeypatch, kind, step
+):
     """As when a connection breaks while AWS works on the request."""
     name = states.new_name("my_study")
     state = states.State(
@@ -415,6 +421,7 @@ def test_what_comes_late_is_waited_for_where_its_creation_had_no_answer(known, c
     )  # fmt: skip
     state_file(results).parent.mkdir(parents=True)
     state.save(state_file(results))
+    monkeypatch.setattr(teardown, "GRACE", 1.5)
     looks = []
 
     def late(operation):
@@ -477,7 +484,7 @@ def test_nothing_of_others_is_touched(double, results):
 def hurried(arguments: list[str], environment: dict[str, str]) -> None:
     """The script in a process of its own, which does not pause for long."""
     os.environ.update(environment)
-    aws.FIRST_PAUSE, aws.LONGEST_PAUSE, teardown.GRACE = 0.002, 0.01, 0.3
+    aws.FIRST_PAUSE, aws.LONGEST_PAUSE, teardown.GRACE = 0.002, 0.05, 1.0
     with Path(os.devnull).open("w") as sys.stderr:
         deploy.main(arguments)
 
@@ -534,7 +541,8 @@ def test_a_signal_at_any_step_leaves_nothing(double, results, processes, step, m
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("step", "moment"), MOMENTS)
-def test_after_a_kill_at_any_step_teardown_finds_all(double, results, processes, step, moment):
+def test_after_a_kill_at_any_step_teardown_finds_all(double, results, processes, monkeypatch, step, moment):
+    monkeypatch.setattr(teardown, "GRACE", 1.0)
     ended = interrupted(double, results, processes, signal.SIGKILL, step, moment)
     assert ended == -signal.SIGKILL and state_file(results).exists()
     left = double.left()
