@@ -16,6 +16,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import boto3
 import numpy as np
 import onnx
 import pytest
@@ -171,6 +172,7 @@ def test_a_deployment_is_answered_compared_and_gone(double, results, caplog):
     assert {answer["about"]["attempts"] for answer in found["answers"]} == {1}
     assert len({answer["about"]["request_id"] for answer in found["answers"]}) == 6
     place = found["endpoint"]
+    assert place["clients"]["boto3"] == boto3.__version__
     assert place["on_aws"] is False and place["where"] == "a double of AWS on loopback, not AWS"
     assert place["variant"]["ServerlessConfig"] == {"MemorySizeInMB": 2048, "MaxConcurrency": 2}
     assert [step["status"] for step in place["transitions"]] == ["Creating", "InService"]

@@ -1,12 +1,14 @@
 """deploy.target: sagemaker. A training job, an endpoint or both; whatever happens, nothing of them stays."""
 
 import hashlib
+import importlib.util
 import logging
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +255,7 @@ class SageMakerEndpoint:
             "where": self._clients.where,
         }
         about |= {"on_aws": self._clients.endpoint_url is None, "mode": self.settings.mode}
-        about |= {"region": self._clients.region, **self._endpoint}
+        about |= {"region": self._clients.region, "clients": versions(), **self._endpoint}
         return {**about, "training": self._training} if self._training else about
 
     def __exit__(self, *exception: object) -> None:
@@ -295,6 +297,11 @@ class SageMakerEndpoint:
         """What became of it."""
         self.close()  # once more: a signal may have come in the very moment in which it was called
         return self._receipt or {"remaining": []}
+
+
+def versions() -> dict[str, str]:
+    """Versions of AWS' packages that are installed."""
+    return {name: version(name) for name in ("boto3", "botocore", "sagemaker") if importlib.util.find_spec(name)}
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
 
 
 def role_policy(settings: SageMaker, region: str) -> dict[str, Any]:
-    """For the role that SageMaker takes: data, models, logs, and AWS' images."""
+    """For the role that SageMaker takes: data, models, logs, metrics, and AWS' images."""
     partition = settings.role_arn.split(":")[1]
     logs = f"arn:{partition}:logs:{region}:{settings.account}:log-group:/aws/sagemaker/*"
     actions = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"]
@@ -56,6 +56,12 @@ def role_policy(settings: SageMaker, region: str) -> dict[str, Any]:
             *bucket(settings, partition, "s3:GetObject", "s3:PutObject"),
             statement("WriteLogs", actions, [logs]),
             statement("Images", images, [f"arn:{partition}:ecr:{region}:*:repository/tensorflow-*"]),
+            statement(
+                "WriteMetrics",  # which know no resources either
+                ["cloudwatch:PutMetricData"],
+                ["*"],
+                {"StringLike": {"cloudwatch:namespace": ["/aws/sagemaker/*"]}},
+            ),
             statement("ImagesToken", ["ecr:GetAuthorizationToken"], ["*"]),
         ]
     )
