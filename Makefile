@@ -16,6 +16,8 @@ DATASET ?=
 RUNS_PER_GPU ?= 1
 # What Keras computes with beside TensorFlow, for studies that say so: make install BACKEND=jax, or torch.
 BACKEND ?=
+# `make deploy` installs AWS' SDK only for studies that go there.
+ON_AWS = $(shell grep -Es 'target: *"?sagemaker' $(STUDY))
 # More for Snakemake, e.g. make run ARGS="--forcerun report".
 ARGS ?=
 
@@ -26,7 +28,7 @@ PROFILE := $(shell test -t 2 && echo default || echo log)
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile profiles/$(PROFILE) --cores $(CORES) $(if $(GPU),--resources gpu=$$(($(GPUS) * $(RUNS_PER_GPU))))
 INSTALL := requirements/install.sh
 
-.PHONY: help run demo quick plan diff usage export serve deploy test test-fast test-slurm test-kills lint format lock schema \
+.PHONY: help run demo quick plan diff usage export serve deploy deploy-plan teardown test test-fast test-slurm test-kills lint format lock schema \
   messages bench install clean
 
 help:  ## list the targets
@@ -38,6 +40,10 @@ $(VENV)/.installed-$(BUILD): requirements/$(BUILD).txt
 
 $(VENV)/.installed-deploy: $(VENV)/.installed-$(BUILD) requirements/deploy.txt
 	$(INSTALL) $(VENV) $(PYTHON) requirements/deploy.txt
+	@touch $@
+
+$(VENV)/.installed-sagemaker: $(VENV)/.installed-deploy requirements/sagemaker.txt
+	$(INSTALL) $(VENV) $(PYTHON) requirements/sagemaker.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-$(BUILD) $(VENV)/.installed-deploy requirements/dev.txt
@@ -78,9 +84,15 @@ serve: export  ## the chosen model behind HTTP on this machine (PORT=8080, DATAS
 	@folder=$$($(BIN)/python scripts/exported.py $(STUDY) $(DATASET)); \
 	  exec $(BIN)/python scripts/serve.py "$$folder" --port $(PORT) $(if $(RUNTIME),--runtime $(RUNTIME))
 
-deploy: $(VENV)/.installed-deploy  ## start an endpoint, ask it about test images, stop it, show it in the report
+deploy: $(VENV)/.installed-deploy $(if $(ON_AWS),$(VENV)/.installed-sagemaker)  ## start an endpoint, ask it about test images, stop it, show it in the report
 	@status=0; $(SNAKEMAKE) deploy --configfile $(STUDY) $(ARGS) || status=$$?; \
 	  $(SNAKEMAKE) --configfile $(STUDY) --quiet all || true; exit $$status
+
+deploy-plan: install  ## what deploying to AWS SageMaker would create, may do and can cost; creates nothing
+	@$(BIN)/python scripts/deploy_plan.py $(STUDY)
+
+teardown: install  ## take down what an interrupted deployment to AWS may have left
+	@$(BIN)/python scripts/teardown.py
 
 test: $(VENV)/.installed-dev  ## all tests, the end-to-end part included
 	$(BIN)/pytest -n $(CORES) --dist loadfile
@@ -119,4 +131,5 @@ bench: $(VENV)/.installed-dev  ## the suite against a notebook-like script, on t
 	$(BIN)/python benchmarks/bench.py
 
 clean:  ## remove results and Snakemake's memory of them; .venv stays
+	@! ls results/*/deploy/*/state.json 2>/dev/null || { echo "error: these name what may still be on AWS; make teardown" >&2; false; }
 	rm -rf results .snakemake

@@ -18,13 +18,15 @@ PYTHON = "3.12"
 """Python of the conda environments."""
 
 LOCKS = {
-    "cpu": [], "gpu": ["-c", "cpu.txt"], "dev": [], "serve": [], "deploy": [], "cluster": [], "jax": [], "torch": [],
+    "cpu": [], "gpu": ["-c", "cpu.txt"], "serve": [], "deploy": [], "sagemaker": [], "dev": [], "cluster": [],
+    "jax": [], "torch": [],
 }  # fmt: skip
 
 ENVIRONMENTS = {
     "analysis": "Data, figures, statistics, report: everything but TensorFlow.",
     "tensorflow": "Training and evaluation on CPUs.",
     "deploy": "Export and the local endpoint.",
+    "sagemaker": "The same and AWS' SDK, for deploy.target: sagemaker.",
     "tensorflow-gpu": "Training and evaluation on NVIDIA GPUs; name it in the rules' conda directive to use it.",
 }
 
@@ -50,8 +52,8 @@ def main() -> None:
 def environment(name: str) -> str:
     """The text of ``envs/<name>.yaml``."""
     pins = pinned("gpu" if name.endswith("gpu") else "cpu")
-    if name == "deploy":
-        pins = sorted({*pins, *pinned("deploy")})
+    if name in ("deploy", "sagemaker"):
+        pins = sorted({*pins, *pinned("deploy"), *(pinned("sagemaker") if name == "sagemaker" else ())})
     if name == "analysis":
         needless = tensorflow_only()
         pins = [pin for pin in pins if pin.split("==")[0] not in needless]

@@ -7,8 +7,6 @@ import argparse
 import csv
 import json
 import logging
-import signal
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -17,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from convlab import data, provenance
+from convlab.accounts import masked
 from convlab.cli import run
 from convlab.errors import UserError
 from convlab.files import atomic, read_arrays, read_json, write_json
 from convlab.serving import trial
 from convlab.serving.evidence import Answer, Deployed, Evidence, Failure, Teardown
 from convlab.serving.local import LocalEndpoint
+from convlab.signals import exit_on_signals
 
 RULE = "test images in the classes' proportions, drawn by seed"
 
@@ -31,13 +31,13 @@ log = logging.getLogger("deploy")
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--options", required=True, type=json.loads, help="target, runtime, test_images, seed, as JSON")
+    parser.add_argument("--options", required=True, type=json.loads, help="`deploy` of the config, as JSON")
     parser.add_argument("--dataset", required=True, help="the dataset's name in the config")
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     arguments = parser.parse_args(argv)
     folder, output = arguments.results_dir, arguments.results_dir / "deploy" / arguments.dataset
 
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that everything below is undone
+    exit_on_signals()
     begin = time.perf_counter()
     evidence = Evidence(study=folder.name, target=arguments.options["target"], started=now())
     evidence.versions, evidence.hardware = provenance.versions(), provenance.hardware()
@@ -46,10 +46,13 @@ def main(argv: list[str] | None = None) -> None:
         evidence.status = "succeeded"
     except BaseException as error:
         evidence.error = Failure(type=type(error).__name__, message=str(error)[:2000])
+        if evidence.teardown and evidence.teardown.remaining:
+            log.error("%s", error)
+            raise SystemExit(LEFT) from error
         raise
     finally:
         evidence.finished, evidence.wall_seconds = now(), time.perf_counter() - begin
-        write_json(output / "endpoint.json", evidence.model_dump())
+        write_json(output / "endpoint.json", masked(evidence.model_dump(), accounts(arguments.options)))
         log.info("%s; see %s", evidence.status, output / "endpoint.json")
     write_answers(output / "answers.csv", evidence.answers)
 
@@ -66,21 +69,28 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
     chosen = data.subset(labels, min(options["test_images"], len(labels)), options["seed"])
     evidence.images = {"count": len(chosen), "of": len(labels), "seed": options["seed"], "rule": RULE}
     run_dir = folder / "evaluate" / dataset / exported["variant"] / f"seed-{exported['seed']}"
-    reference = read_arrays(run_dir / "predictions.npz")["probabilities"]
+    evaluated = read_arrays(run_dir / "predictions.npz")["probabilities"]
 
-    endpoint = TARGETS[options["target"]](model_dir, options)
+    asked = (options.get("sagemaker") or {}).get("mode") != "train"  # which ends with a model and no endpoint
+    endpoint = TARGETS[options["target"]](folder, dataset, options)
     try:
         with endpoint:
-            for answer in trial.ask(endpoint.invoke, images, chosen, labels):
+            for answer in trial.ask(endpoint.invoke, images, chosen if asked else [], labels):
                 evidence.answers.append(answer)
     finally:
-        evidence.endpoint, evidence.teardown = endpoint.facts(), Teardown(**endpoint.teardown)
+        evidence.teardown, facts = Teardown(**endpoint.teardown), endpoint.facts()
+        evidence.training, evidence.endpoint = facts.pop("training", None), facts
+        if evidence.teardown.remaining:
+            log.error("%s would not end; %s", ", ".join(evidence.teardown.remaining), AFTERWARDS[options["target"]])
+    if evidence.teardown.remaining:
+        raise UserError("the deployment left something behind")
+    if not asked:
+        return
+    reference = evaluated if endpoint.reference() is None else endpoint.reference()
     evidence.accuracy = trial.accuracy(evidence.answers)
     evidence.latency_ms = trial.latency(evidence.answers)
     evidence.parity = trial.agreement(evidence.answers, reference)
     log.info("%s", summary(evidence))
-    if evidence.teardown.remaining:
-        raise UserError(f"{', '.join(evidence.teardown.remaining)} would not end; end it by hand")
     tolerance = read_json(model_dir / "parity.json")["tolerance"]
     if evidence.parity.largest_difference > tolerance:
         raise UserError(
@@ -90,13 +100,32 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
         )
 
 
-def local(model_dir: Path, options: Mapping[str, Any]) -> AbstractContextManager:
-    return LocalEndpoint(model_dir, options["runtime"])
+def local(folder: Path, dataset: str, options: Mapping[str, Any]) -> AbstractContextManager:
+    return LocalEndpoint(folder / "export" / dataset, options["runtime"])
 
 
-TARGETS = {"local": local}
+def sagemaker(folder: Path, dataset: str, options: Mapping[str, Any]) -> AbstractContextManager:
+    from convlab.cloud.endpoint import SageMakerEndpoint  # boto3, which the other target does not need
+
+    return SageMakerEndpoint(folder, dataset, options)
+
+
+TARGETS = {"local": local, "sagemaker": sagemaker}
 """What makes an endpoint of each target. It is a context manager: entered, ``invoke`` answers; left, nothing remains.
-``facts()`` says where the answers came from and ``teardown`` what became of it, also when entering it failed."""
+``facts()`` says where the answers came from, ``teardown`` what became of it, also when entering it failed, and
+``reference()`` what the answers are held against if it trained a model of its own."""
+
+AFTERWARDS = {"local": "end it by hand", "sagemaker": "run: make teardown"}
+"""What to do about what is left."""
+
+LEFT = 3
+"""Exit status where something is left."""
+
+
+def accounts(options: Mapping[str, Any]) -> list[str]:
+    """Numbers of AWS accounts in the options."""
+    role = (options.get("sagemaker") or {}).get("role_arn")
+    return [role.split(":")[4]] if role else []
 
 
 def summary(evidence: Evidence) -> str:

@@ -30,6 +30,9 @@ def changed(path: str, value, base=DEFAULT) -> dict:
     return config
 
 
+SAGEMAKER = {"role_arn": "arn:aws:iam::123456789012:role/MyRole", "bucket": "b-123456789012"}
+
+
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
@@ -72,7 +75,7 @@ def changed(path: str, value, base=DEFAULT) -> dict:
         ("experiments.first_kernel.reference", 9, "experiments.first_kernel.reference 9 is not one of the levels"),
         ("comparisons.convolution.reference", "cnn", "comparisons.convolution compares cnn with itself"),
         ("comparisons.convolution.reference", "dens", "is 'dens', which is no variant, did you mean 'dense'?"),
-        ("deploy", {"target": "moon"}, "deploy.target should be local (it is 'moon')"),
+        ("deploy", {"target": "moon"}, "deploy.target should be local or sagemaker (it is 'moon')"),
         ("deploy", {"variant": "cn"}, "deploy.variant is 'cn', which is no variant, did you mean 'cnn'?"),
         ("deploy", {"variant": "cnn-shuffled-1"}, "deploy.variant is 'cnn-shuffled-1', which is trained on images with their pixels in another order"),
         ("deploy", {"dataset": "fashion_mnst"}, "deploy.dataset is 'fashion_mnst', which is no dataset of this study, did you mean 'fashion_mnist'?"),
@@ -80,6 +83,17 @@ def changed(path: str, value, base=DEFAULT) -> dict:
         ("deploy", {"test_images": 0}, "deploy.test_images should be greater than 0 (it is 0)"),
         ("deploy", {"seed": -1}, "deploy.seed should be greater than or equal to 0 (it is -1)"),
         ("deploy", {"images": 9}, "unknown key 'images' in deploy, did you mean 'test_images'?"),
+        ("deploy", {"target": "sagemaker"}, "deploy has target sagemaker, which needs sagemaker: with at least role_arn and bucket"),
+        ("deploy", {"target": "sagemaker", "runtime": "onnx", "sagemaker": SAGEMAKER}, "deploy has runtime onnx, which is for target local"),
+        ("deploy", {"sagemaker": {"bucket": "b-1"}}, "deploy.sagemaker.role_arn is missing; add it"),
+        ("deploy", {"sagemaker": SAGEMAKER | {"role_arn": "MyRole"}}, "deploy.sagemaker.role_arn should be the ARN of a role"),
+        ("deploy", {"sagemaker": SAGEMAKER | {"bucket": "s3://b"}}, "deploy.sagemaker.bucket 's3://b' is no bucket's name; write it without s3://"),
+        ("deploy", {"sagemaker": SAGEMAKER | {"region": "Ireland"}}, "deploy.sagemaker.region should be a region's name, such as eu-west-1 (it is 'Ireland')"),
+        ("deploy", {"sagemaker": SAGEMAKER | {"prefix": "/x"}}, "deploy.sagemaker.prefix '/x' is no prefix"),
+        ("deploy", {"sagemaker": SAGEMAKER | {"endpoint": {"memory_mb": 3000}}}, "deploy.sagemaker.endpoint.memory_mb should be 1024, 2048, 3072, 4096, 5120 or 6144 (it is 3000)"),
+        ("deploy", {"sagemaker": SAGEMAKER | {"endpoint": {"image_version": 2.20}}}, "deploy.sagemaker.endpoint.image_version should be in quotation marks, such as '2.20' (it is the number 2.2)"),
+        ("deploy", {"sagemaker": SAGEMAKER | {"training": {"instance_type": "m5"}}}, "deploy.sagemaker.training.instance_type should be a type of instance, such as ml.m5.large"),
+        ("deploy", {"sagemaker": SAGEMAKER | {"endpoint": {"memory": 1}}}, "unknown key 'memory' in deploy.sagemaker.endpoint, did you mean 'memory_mb'?"),
         ("comparisons.first_kernel", DEFAULT["comparisons"]["convolution"], "comparisons.first_kernel has the name of an experiment"),
     ],
 )  # fmt: skip
@@ -88,6 +102,16 @@ def test_a_mistake_is_told_in_one_sentence_that_names_its_place(path, value, sen
         load_study(changed(path, value))
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_study_is_shown_without_account_numbers_and_deploys_with_them():
+    sagemaker = SAGEMAKER | {"endpoint": {"image_version": "2.20"}}
+    study = load_study(changed("deploy", {"target": "sagemaker", "sagemaker": sagemaker}))
+    assert "123456789012" not in canonical_json(study.written)
+    assert study.written["deploy"]["sagemaker"]["endpoint"] == {"image_version": "2.20"}, "no number"
+    assert load_study(study.written).written == study.written
+    assert study.deploy.options["sagemaker"]["role_arn"] == SAGEMAKER["role_arn"]
+    assert "sagemaker" not in load_study(changed("deploy", {"sagemaker": sagemaker})).deploy.options
 
 
 def test_a_missing_key_is_named():

@@ -606,10 +606,34 @@ def test_what_an_endpoint_answered_is_shown_and_that_nothing_is_left(tmp_path):
 def test_a_failed_deployment_is_shown_with_its_error_and_no_account_number(tmp_path):
     error = {"type": "ClientError", "message": "arn:aws:iam::123456789012:role/x may not do this"}
     nothing = dict.fromkeys(("model", "images", "accuracy", "parity", "latency_ms", "finished"))
-    words = deployed(tmp_path, target="sagemaker", status="failed", error=error, answers=[], **nothing).words
+    on_aws = {"endpoint": {"on_aws": True}}
+    words = deployed(tmp_path, target="sagemaker", status="failed", error=error, answers=[], **nothing, **on_aws).words
     assert "Status failed Error arn:aws:iam::************:role/x may not do this" in words
     assert "123456789012" not in words
     assert "not on AWS" not in words
+
+
+def test_what_ran_on_a_double_of_aws_says_so_and_shows_job_endpoint_and_logs(tmp_path):
+    job = {
+        "name": "convlab-x-1", "status": "Completed", "instance_type": "ml.m5.large", "image": "training:2.21",
+        "spot": True, "billable_seconds": 61, "test_accuracy": 0.75,
+        "log": {"group": "/aws/sagemaker/TrainingJobs", "streams": {"convlab-x-1/algo-1": ["epoch <1>", "epoch 2"]}},
+    }  # fmt: skip
+    endpoint = {
+        "on_aws": False, "name": "convlab-x", "region": "eu-west-1", "image": "inference:2.20",
+        "seconds_to_service": 61.5, "variant": {"ServerlessConfig": {"MemorySizeInMB": 2048}},
+        "objects": [{"key": "x", "bytes": 1_500_000}],
+    }  # fmt: skip
+    steps = [{"resource": "endpoint", "outcome": "deleted", "at": "2026-01-02T03:04:05.678+00:00"}]
+    about = {"remaining": [], "about": {"steps": steps}}
+    words = deployed(tmp_path, target="sagemaker", training=job, endpoint=endpoint, teardown=about).words
+    assert "A stand-in for AWS answered, not AWS: nothing of this ran there." in words
+    assert "Training job convlab-x-1, Completed, ml.m5.large, training:2.21, spare capacity, 61 s" in words
+    assert "Accuracy of the model that was trained there, all test images 75.00 %" in words
+    assert "Endpoint convlab-x, eu-west-1, serverless, 2048 MB, inference:2.20" in words
+    assert "Time until it answered 61.5 s" in words and "Objects in the bucket while it ran 1 (1.50 MB)" in words
+    assert "convlab-x-1/algo-1 epoch <1> epoch 2" in words
+    assert "2026-01-02T03:04:05 endpoint: deleted" in words
 
 
 def test_a_study_that_deployed_nothing_says_nothing_of_it(reports):

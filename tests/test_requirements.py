@@ -18,7 +18,7 @@ def lock_module():
     return module
 
 
-@pytest.mark.parametrize("name", ["cpu", "gpu", "dev", "serve", "deploy", "cluster", "jax", "torch"])
+@pytest.mark.parametrize("name", ["cpu", "gpu", "dev", "serve", "deploy", "sagemaker", "cluster", "jax", "torch"])
 def test_every_requirement_is_pinned_with_hashes_and_names_no_index(name):
     text = (FOLDER / f"{name}.txt").read_text()
     assert not re.search(r"https?://|--(extra-)?index|find-links", text)
@@ -39,7 +39,7 @@ def test_cpu_and_gpu_differ_only_in_tensorflow_and_what_it_brings():
     assert all(line.startswith(("tensorflow==", "nvidia-")) for line in gpu - cpu)
 
 
-@pytest.mark.parametrize("name", ["serve", "deploy", "dev", "cluster", "jax", "torch"])
+@pytest.mark.parametrize("name", ["serve", "deploy", "sagemaker", "dev", "cluster", "jax", "torch"])
 def test_what_is_added_has_the_pins_of_what_it_is_added_to(name):
     def pins(lock):
         lines = [line.rstrip(" \\") for line in (FOLDER / f"{lock}.txt").read_text().splitlines()]
@@ -59,7 +59,7 @@ def test_an_archive_asks_for_the_same_pins():
     assert "onnxruntime==" in path.read_text() and "numpy==" in path.read_text()
 
 
-@pytest.mark.parametrize("name", ["analysis", "tensorflow", "tensorflow-gpu", "deploy"])
+@pytest.mark.parametrize("name", ["analysis", "tensorflow", "tensorflow-gpu", "deploy", "sagemaker"])
 def test_conda_environments_hold_the_same_pins(name):
     assert (ROOT / f"envs/{name}.yaml").read_text() == lock_module().environment(name), "run: make lock"
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -60,7 +60,7 @@ def sentence(error: Mapping[str, Any]) -> str:
     if kind == "union_tag_not_found":
         return "has no family; add 'family: dense' or 'family: conv'"
     if kind == "literal_error":
-        options = re.findall(r"'([^']*)'", context["expected"])
+        options = re.findall(r"'([^']*)'", context["expected"]) or re.findall(r"\d+", context["expected"])
         return f"should be {listing(options, 'or')}{shown}{nearest(str(given), options)}"
     message = error["msg"].replace("Input should be", "should be").replace("a valid integer", "a whole number")
     message = re.sub(r"a valid dictionary.*", "a mapping (name: value)", message).replace("a valid tuple", "a list")
@@ -103,7 +103,9 @@ def _fields_at(location: Iterable[Any]) -> list[str]:
         return list((Dense if location[2] == "dense" else Conv).model_fields)
     if location[0] == "datasets" and len(location) > 2:
         return list(KINDS[location[2]].model_fields)
-    holder = {"training": Training, "probes": Probes}.get(location[0])
-    if holder and len(location) > 1:
-        return list(holder.model_fields[location[1]].annotation.__args__[0].model_fields)
-    return list(nested[location[0]].model_fields)
+    fields = nested[location[0]].model_fields
+    if location[0] in ("training", "probes", "deploy"):
+        for step in location[1:]:
+            annotation = fields[step].annotation
+            fields = (get_args(annotation) or (annotation,))[0].model_fields
+    return list(fields)

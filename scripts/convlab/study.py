@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
+from convlab.accounts import masked
 from convlab.i18n import LANGUAGES, SOURCE
 from convlab.specs import (
     NUMBER,
@@ -19,6 +20,7 @@ from convlab.specs import (
     ImageFolder,
     Model,
     Npz,
+    PositiveReal,
     PositiveWhole,
     Published,
     Real,
@@ -31,6 +33,13 @@ from convlab.specs import (
 
 if TYPE_CHECKING:
     from convlab.plan import Plan
+
+ROLE = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|\*{12}):role/[\w+=,.@/-]+")
+BUCKET = re.compile(r"[a-z0-9*][a-z0-9.*-]{1,61}[a-z0-9*]")
+PREFIX = re.compile(r"[\w.*-]+(/[\w.*-]+)*")
+INSTANCE = re.compile(r"ml(\.[a-z0-9-]+){2}")
+REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+"""Names on AWS; stars stand for a hidden account number."""
 
 SLUG = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
 TEXTS = {"question", "description", "why", "report"}
@@ -177,10 +186,119 @@ class ReportOptions(Spec):
     language: Literal[LANGUAGES] = Field(SOURCE, description="Language of the report, its figures and its sentences.")
 
 
+def _version(value: Any) -> Any:
+    """YAML takes an unquoted 2.20 for the number 2.2."""
+    if isinstance(value, int | float):
+        raise ValueError(f"should be in quotation marks, such as '2.20' (it is the number {value})")
+    return value
+
+
+def _role(arn: str) -> str:
+    if not ROLE.fullmatch(arn):
+        raise ValueError("should be the ARN of a role, such as arn:aws:iam::<12 digits>:role/SageMakerRole")
+    return arn
+
+
+def _bucket(name: str) -> str:
+    if not BUCKET.fullmatch(name):
+        raise ValueError(f"{name!r} is no bucket's name; write it without s3:// and without a path")
+    return name
+
+
+def _instance(name: str) -> str:
+    if not INSTANCE.fullmatch(name):
+        raise ValueError(f"should be a type of instance, such as ml.m5.large (it is {name!r})")
+    return name
+
+
+def _region(name: str) -> str:
+    if not REGION.fullmatch(name):
+        raise ValueError(f"should be a region's name, such as eu-west-1 (it is {name!r})")
+    return name
+
+
+def _prefix(prefix: str) -> str:
+    if not PREFIX.fullmatch(prefix):
+        raise ValueError(f"{prefix!r} is no prefix; use letters, digits, - _ . and / between names")
+    return prefix
+
+
+Instance = Annotated[str, AfterValidator(_instance)]
+Version = Annotated[str, BeforeValidator(_version)]
+Image = Annotated[str | None, Field(description="Address of another image, instead of AWS' own for image_version.")]
+Minutes = Annotated[Whole, Field(gt=0, le=28 * 24 * 60)]
+Price = Annotated[Real, Field(ge=0)] | None
+
+
+class TrainingJob(Spec):
+    """The training job of `mode: train` and `train_and_deploy`."""
+
+    instance_type: Instance = Field("ml.m5.large", description="Type of the instance.")
+    max_minutes: Minutes = Field(60, description="AWS stops the job after this time.")
+    spot: bool = Field(False, description="On spare capacity: cheaper, may wait, starts again when it is taken away.")
+    max_wait_minutes: Minutes = Field(120, description="With spot: the longest time of waiting and running together.")
+    volume_gb: PositiveWhole = Field(30, description="Disk of the instance, GB.")
+    image_version: Version = Field("2.21", description="TensorFlow's version in AWS' training image.")
+    image: Image = None
+
+
+class Endpoint(Spec):
+    """The endpoint of `mode: deploy` and `train_and_deploy`; serverless unless an instance type is named."""
+
+    memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = Field(2048, description="Serverless: memory, MB.")
+    max_concurrency: Annotated[PositiveWhole, Field(le=200)] = Field(2, description="Serverless: calls at once.")
+    instance_type: Instance | None = Field(
+        None, description="An instance of this type instead of a serverless endpoint; it costs as long as it is there."
+    )
+    max_minutes: Minutes = Field(30, description="The endpoint is taken down after this time, whatever it is at.")
+    image_version: Version = Field("2.20", description="TensorFlow's version in AWS' inference image.")
+    image: Image = None
+
+
+class Prices(Spec):
+    """What AWS charges in the region, from its price list; only `make deploy-plan` reads them."""
+
+    currency: str = "USD"
+    training_hour: Price = Field(None, description="One hour of the training job's instance.")
+    endpoint_hour: Price = Field(None, description="One hour of the endpoint's instance.")
+    serverless_second: Price = Field(None, description="One second of computing of the serverless endpoint.")
+    seconds_per_call: PositiveReal = Field(1.0, description="Assumed computing time of one serverless call, seconds.")
+
+
+class SageMaker(Spec):
+    """How and where on AWS; role and bucket have to be there already."""
+
+    mode: Literal["deploy", "train", "train_and_deploy"] = Field(
+        "deploy",
+        description="deploy: serve the model that was trained here; train: train the chosen run again in a training "
+        "job; train_and_deploy: train it there and serve what comes back.",
+    )
+    role_arn: Annotated[str, AfterValidator(_role)] = Field(description="ARN of the role that SageMaker takes.")
+    bucket: Annotated[str, AfterValidator(_bucket)] = Field(description="Bucket for data and models.")
+    prefix: Annotated[str, AfterValidator(_prefix)] = Field(
+        "convlab", description="Where in the bucket; each deployment has a folder of its own below."
+    )
+    region: Annotated[str, AfterValidator(_region)] | None = Field(
+        None, description="Region; AWS_DEFAULT_REGION or the profile's when absent."
+    )
+    keep_objects: bool = Field(False, description="Leave in the bucket what was uploaded and trained.")
+    tags: dict[str, Annotated[str, BeforeValidator(str)]] = Field({}, description="Tags for all that is created.")
+    training: TrainingJob = TrainingJob()
+    endpoint: Endpoint = Endpoint()
+    prices: Prices = Prices()
+
+    @property
+    def account(self) -> str:
+        """Number of the role's account."""
+        return self.role_arn.split(":")[4]
+
+
 class Deploy(Spec):
     """The model that leaves the suite, and where it is served. Only `export` and `deploy` depend on it."""
 
-    target: Literal["local"] = Field("local", description="Where it is served: local, a server on this machine.")
+    target: Literal["local", "sagemaker"] = Field(
+        "local", description="Where it is served: local, a server on this machine; sagemaker, an endpoint on AWS."
+    )
     dataset: Slug | None = Field(None, description="The dataset whose model it is; one model for each when absent.")
     variant: Slug | None = Field(
         None, description="Any variant; when absent, the one with the best mean validation accuracy."
@@ -188,6 +306,24 @@ class Deploy(Spec):
     runtime: Literal["onnx", "saved_model"] = Field("onnx", description="What computes: ONNX Runtime or TensorFlow.")
     test_images: PositiveWhole = Field(100, description="Test images that the endpoint is asked about, one at a time.")
     seed: Annotated[Whole, Field(ge=0)] = Field(0, description="Seed that draws them.")
+    sagemaker: SageMaker | None = Field(None, description="What target sagemaker needs to know.")
+
+    @model_validator(mode="after")
+    def _what_sagemaker_needs(self) -> "Deploy":
+        if self.target == "sagemaker":
+            if self.sagemaker is None:
+                raise ValueError("has target sagemaker, which needs sagemaker: with at least role_arn and bucket")
+            if self.runtime == "onnx" and "runtime" in self.model_fields_set:
+                raise ValueError("has runtime onnx, which is for target local; on SageMaker TensorFlow computes")
+        return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the script that deploys is told."""
+        found = self.model_dump(exclude={"dataset", "variant"}, exclude_none=True)
+        if self.target == "sagemaker":
+            return {**found, "runtime": "saved_model"}
+        return {name: value for name, value in found.items() if name != "sagemaker"}
 
 
 class Study(Spec):
@@ -291,10 +427,12 @@ class Study(Spec):
 
     @property
     def written(self) -> dict[str, Any]:
-        """The config as it was given, with one spelling for equal numbers and for seeds."""
+        """The config as it was given, with one spelling for equal numbers and for seeds, without account numbers."""
         written = {**_numbers(normalised(self._written)), "study": self.study, "seeds": list(self.seeds)}
         if "claims" in self._written:  # their texts stay as they are, even those that look like numbers
             written["claims"] = normalised(self._written["claims"])
+        if self.deploy.sagemaker:
+            written["deploy"] = masked(written["deploy"], [self.deploy.sagemaker.account])
         return written
 
     @property
@@ -313,7 +451,7 @@ def _numbers(value: Any) -> Any:
     """Numbers that YAML left as text (``1e-3``) as numbers, and nothing (``fashion_mnist:``) as an empty mapping."""
     if isinstance(value, dict):
         return {
-            key: item if key in TEXTS or key == "label" else {} if item is None else _numbers(item)
+            key: item if key in TEXTS or key in ("label", "image_version") else {} if item is None else _numbers(item)
             for key, item in value.items()
         }
     if isinstance(value, list):

@@ -4,6 +4,7 @@
 rule deploy_model:
     input:
         code=local(code("deploy")),
+        train=local(code("train_on_sagemaker") + code("train") if study.deploy.target == "sagemaker" else []),
         server=local(code("serve")),
         model=rules.export_model.output,
         data=ancient(written(rules.prepare.output.data)),
@@ -18,9 +19,9 @@ rule deploy_model:
         f"{BENCHMARKS}/deploy/{{dataset}}.tsv"
     localrule: True
     conda:
-        "../../envs/deploy.yaml"
+        "../../envs/deploy.yaml" if study.deploy.target == "local" else "../../envs/sagemaker.yaml"
     params:
-        options=canonical_json(study.deploy.model_dump(exclude={"dataset", "variant"})),
+        options=canonical_json(study.deploy.options),
     message:
         "Deploy the model of {wildcards.dataset} and test its endpoint"
     shell:

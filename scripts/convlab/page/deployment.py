@@ -1,15 +1,15 @@
 """What the page shows of a deployment: the evidence that `deploy` left, with pictures of the images it asked about."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from convlab import i18n
+from convlab.accounts import masked
 from convlab.data import load_test
 from convlab.figures.sprites import Group, sprite_of
 from convlab.files import read_json
@@ -24,20 +24,18 @@ SHOWN = 12
 STATES = {"succeeded": N_("succeeded"), "failed": N_("failed")}
 """How a status reads, before translation."""
 
-ACCOUNT = re.compile(r"(?<!\d)\d{12}(?!\d)")
-"""An AWS account's number; a report never shows one."""
-
 
 @dataclass(frozen=True)
 class Deployment:
-    """One deployment's evidence as texts. ``on_aws``: whether anything ran there; ``current``: whether the model is one
-    that this study's runs give now."""
+    """One deployment's evidence as texts. ``place``: where it ran: here, on AWS, or on a double of AWS; ``current``:
+    whether the model is one that this study's runs give now; ``logs``: names and the last lines of each."""
 
     dataset: str
     succeeded: bool
-    on_aws: bool
+    place: Literal["here", "aws", "double"]
     current: bool
     facts: list[tuple[str, str]]
+    logs: list[tuple[str, str]]
     answers: Sprite | None
 
 
@@ -58,11 +56,19 @@ def deployment(folder: Path, dataset: str, runs: pd.DataFrame) -> Deployment | N
     return Deployment(
         dataset,
         found["status"] == "succeeded",
-        found["target"] != "local",
+        place(found),
         current,
         facts(found),
+        logs(found),
         answers(found["answers"], folder / "prepare" / dataset) if found["answers"] else None,
     )
+
+
+def place(found: Mapping[str, Any]) -> Literal["here", "aws", "double"]:
+    """Where it ran; on AWS only what says so, and what failed before it went anywhere."""
+    if found["target"] == "local":
+        return "here"
+    return "aws" if (found["endpoint"] or {}).get("on_aws", True) else "double"
 
 
 def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -78,7 +84,8 @@ def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
                 f"{_('{variant}, seed {seed}', variant=model['variant'], seed=model['seed'])} ({model['runtime']})",
             )
         )
-    if found["images"]:
+    rows += cloud_facts(found["endpoint"] or {}, found.get("training") or {})
+    if found["images"] and found["answers"]:
         rows.append(
             ("asked", _("{n} of {all}", n=say.count(found["images"]["count"]), all=say.count(found["images"]["of"])))
         )
@@ -101,6 +108,41 @@ def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
+def cloud_facts(endpoint: Mapping[str, Any], job: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What there is to know of a training job and an endpoint in a cloud."""
+    rows = []
+    if job.get("name"):
+        parts = [job["name"], job["status"], job["instance_type"], job["image"]]
+        parts += [_("spare capacity")] if job["spot"] else []
+        parts += [i18n.with_unit(str(job["billable_seconds"]), "s")] if job["billable_seconds"] else []
+        rows.append(("job", ", ".join(part for part in parts if part)))
+    if "test_accuracy" in job:
+        rows.append(("job_accuracy", say.percent(job["test_accuracy"])))
+    if "variant" in endpoint:
+        serverless = endpoint["variant"].get("ServerlessConfig")
+        size = f"serverless, {serverless['MemorySizeInMB']} MB" if serverless else endpoint["variant"]["InstanceType"]
+        rows.append(("endpoint", f"{endpoint['name']}, {endpoint['region']}, {size}, {endpoint['image']}"))
+    if "seconds_to_service" in endpoint:
+        rows.append(("start", i18n.with_unit(say.number(endpoint["seconds_to_service"], 1), "s")))
+    if endpoint.get("objects"):
+        sizes = i18n.with_unit(say.number(sum(entry["bytes"] for entry in endpoint["objects"]) / 1e6, 2), "MB")
+        rows.append(("objects", f"{say.count(len(endpoint['objects']))} ({sizes})"))
+    return rows
+
+
+def logs(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and last lines of what a job and an endpoint wrote, and what was done to take them down."""
+    texts = []
+    for about in (found.get("training") or {}, found["endpoint"] or {}):
+        for stream, lines in about.get("log", {}).get("streams", {}).items():
+            texts.append((f"{about['log']['group']}: {stream}", "\n".join(lines)))
+    steps = (found["teardown"] or {}).get("about", {}).get("steps", [])
+    if steps:
+        lines = [f"{step['at'][:19]}  {step['resource']}: {step['outcome']}" for step in steps]
+        texts.append((_("How it was taken down"), "\n".join(lines)))
+    return texts
+
+
 def answers(given: Sequence[Mapping[str, Any]], prepared: Path) -> Sprite:
     """Pictures of the images that were asked about, each with the truth, the answer and its probability."""
     images, _labels = load_test(prepared)
@@ -119,12 +161,3 @@ def answers(given: Sequence[Mapping[str, Any]], prepared: Path) -> Sprite:
         for answer in shown
     ]
     return sprite_view(*sprite_of(groups))
-
-
-def masked(value: Any) -> Any:
-    """The same with every account number hidden."""
-    if isinstance(value, dict):
-        return {key: masked(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [masked(item) for item in value]
-    return ACCOUNT.sub("************", value) if isinstance(value, str) else value

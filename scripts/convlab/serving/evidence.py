@@ -51,7 +51,8 @@ class Accuracy(Record):
 
 
 class Parity(Record):
-    """The answers against what `evaluate` recorded for the same run and images; see convlab.parity."""
+    """The answers against what `evaluate` recorded for the same run and images, or, where the target trained the model,
+    against that model on this machine; see convlab.parity."""
 
     largest_difference: float
     mean_difference: float
@@ -87,11 +88,11 @@ class Teardown(Record):
 
 
 class Evidence(Record):
-    """``endpoint.json``."""
+    """``endpoint.json``. On AWS ran only what says so: ``endpoint.on_aws``."""
 
     format: Literal[1] = 1
     study: str
-    target: Literal["local"]
+    target: Literal["local", "sagemaker"]
     status: Literal["succeeded", "failed"] = "failed"
     error: Failure | None = None
     started: str = Field(description="ISO 8601, UTC.")
@@ -102,6 +103,7 @@ class Evidence(Record):
         None, description="How many test images, the seed and the rule that chose them."
     )
     endpoint: dict[str, Any] | None = Field(None, description="Where the answers came from, by target.")
+    training: dict[str, Any] | None = Field(None, description="The job that trained the model, where the target did.")
     answers: list[Answer] = []
     accuracy: Accuracy | None = None
     parity: Parity | None = None

@@ -104,6 +104,9 @@ class LocalEndpoint:
         said = [line for line in self._said if not line.startswith(("Serving ", "What it takes: "))]
         return f": {' '.join(said[-3:])}" if said else ""
 
+    def reference(self) -> None:
+        """Nothing: it serves a model that has been evaluated."""
+
     def facts(self) -> dict[str, Any]:
         """What the evidence says about where the answers came from."""
         return {

@@ -1,0 +1,167 @@
+"""AWS' clients, what their errors mean in one sentence, and patience."""
+
+import hashlib
+import ipaddress
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlparse
+
+from convlab.accounts import masked
+from convlab.errors import UserError
+
+try:
+    import boto3
+    from boto3.exceptions import Boto3Error
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+except ImportError:
+    raise UserError(
+        "deploy.target: sagemaker needs boto3 and SageMaker's SDK (690 MB); `make deploy` installs them, or run: "
+        "pip install --require-hashes -r requirements/sagemaker.txt"
+    ) from None
+
+FAILURES = (ClientError, BotoCoreError, Boto3Error)
+"""All that a call of AWS raises."""
+
+ATTEMPTS = 5
+"""How often one request is sent before its error counts; botocore waits longer each time."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
+"""Seconds between two looks at something that takes its time: short ones first."""
+
+AWS_DOMAINS = ("amazonaws.com", "amazonaws.com.cn", "api.aws")
+
+DENIED = (
+    *("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "AllAccessDisabled"),
+    *("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"),
+    *("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"),
+)
+"""Codes of errors that asking again does not mend."""
+
+HINTS = {
+    "AccessDenied": "`make deploy-plan` prints the policy that allows it",
+    "AccessDeniedException": "`make deploy-plan` prints the policy that allows it",
+    "ExpiredToken": "sign in again",
+    "ExpiredTokenException": "sign in again",
+    "InvalidClientTokenId": "check the credentials",
+    "UnrecognizedClientException": "check the credentials",
+    "NoSuchBucket": "name a bucket that exists in deploy.sagemaker.bucket",
+    "ResourceLimitExceeded": "ask AWS for a higher quota, or choose another size in deploy.sagemaker",
+}
+"""What to do about an error, by its code."""
+
+
+@dataclass(frozen=True)
+class Clients:
+    """One client for each service that is used. ``endpoint_url`` is None on AWS itself."""
+
+    sagemaker: Any
+    runtime: Any
+    s3: Any
+    logs: Any
+    sts: Any
+    session: Any
+    region: str
+    endpoint_url: str | None
+
+    @property
+    def where(self) -> str:
+        """``AWS``, or what stood in for it."""
+        if self.endpoint_url is None:
+            return "AWS"
+        return f"a double of AWS {'on loopback' if on_loopback(self.endpoint_url) else 'elsewhere'}, not AWS"
+
+
+def connect(region: str | None, endpoint_url: str | None = None) -> Clients:
+    """Clients for ``region``, or for the one of the environment or the profile where it is None.
+
+    Nothing is asked of AWS yet. UserError where there is no region or there are no credentials.
+    """
+    try:
+        session = boto3.Session(region_name=region)
+        if not session.region_name:
+            raise UserError("no AWS region is known; set deploy.sagemaker.region, or AWS_DEFAULT_REGION")
+        if session.get_credentials() is None:
+            raise UserError(
+                "no AWS credentials were found; sign in (aws configure, aws sso login), or set AWS_PROFILE, or "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
+        patient = Config(retries={"total_max_attempts": ATTEMPTS, "mode": "standard"}, connect_timeout=10)
+        # One call is one request: retries of the client would hide in the latency.
+        once = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=70, tcp_keepalive=True)
+        made = {
+            name: session.client(service, config=config, endpoint_url=endpoint_url)
+            for name, service, config in (
+                ("sagemaker", "sagemaker", patient),
+                ("runtime", "sagemaker-runtime", once),
+                ("s3", "s3", patient),
+                ("logs", "logs", patient),
+                ("sts", "sts", patient),
+            )
+        }
+    except (BotoCoreError, ValueError) as error:
+        raise UserError(f"cannot use AWS: {sentence(error)}") from None
+    used = made["sagemaker"].meta.endpoint_url
+    return Clients(**made, session=session, region=session.region_name, endpoint_url=None if on_aws(used) else used)
+
+
+def account_of(clients: Clients) -> str:
+    """Number of the account whose credentials these are; UserError where AWS does not take them."""
+    try:
+        return clients.sts.get_caller_identity()["Account"]
+    except (ClientError, BotoCoreError) as error:
+        raise UserError(f"AWS does not take the credentials: {sentence(error)}") from None
+
+
+def fingerprint(account: str, name: str) -> str:
+    """What tells accounts apart without naming them."""
+    return hashlib.sha256(f"{name}:{account}".encode()).hexdigest()[:16]
+
+
+def on_aws(url: str) -> bool:
+    host = urlparse(url).hostname or ""
+    return any(host == domain or host.endswith(f".{domain}") for domain in AWS_DOMAINS)
+
+
+def on_loopback(url: str) -> bool:
+    host = urlparse(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def code(error: Exception) -> str:
+    """The code of AWS' error; the exception's name for errors on the way to it."""
+    return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether the error says that what was named is not there."""
+    if not isinstance(error, ClientError):
+        return False
+    message = error.response["Error"].get("Message", "").lower()
+    return code(error) in ("ResourceNotFound", "ResourceNotFoundException", "NoSuchBucket") or (
+        code(error) == "ValidationException" and ("could not find" in message or "not found" in message)
+    )
+
+
+def sentence(error: Exception) -> str:
+    """AWS' error in one line, without account numbers, and what to do where that is known."""
+    if isinstance(error, NoCredentialsError | NoRegionError) or not isinstance(error, ClientError):
+        return masked(" ".join(str(error).split()))[:500]
+    message = " ".join(error.response["Error"].get("Message", "").split())[:500]
+    hint = HINTS.get(code(error))
+    return masked(f"{error.operation_name}: {code(error)}: {message}" + (f"; {hint}" if hint else ""))
+
+
+def pauses(seconds: float) -> Iterator[float]:
+    """Sleep between looks, ever longer, until ``seconds`` are over; gives the seconds that have passed."""
+    begin, pause = time.monotonic(), FIRST_PAUSE
+    yield 0.0
+    while (passed := time.monotonic() - begin) < seconds:
+        time.sleep(min(pause, max(seconds - passed, 0.001)))
+        pause = min(pause * 1.5, LONGEST_PAUSE)
+        yield time.monotonic() - begin

@@ -1,0 +1,317 @@
+"""deploy.target: sagemaker. A training job, an endpoint or both; whatever happens, nothing of them stays."""
+
+import hashlib
+import importlib.util
+import logging
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convlab.accounts import HIDDEN
+from convlab.cloud import aws, sdk, training
+from convlab.cloud import state as states
+from convlab.cloud.aws import BotoCoreError, ClientError
+from convlab.cloud.logs import excerpt
+from convlab.cloud.state import State
+from convlab.cloud.teardown import teardown
+from convlab.errors import UserError
+from convlab.files import read_json
+from convlab.serving.pack import pack
+from convlab.serving.trial import Reply
+from convlab.signals import ignore_signals
+from convlab.study import SageMaker
+
+VARIANT = "AllTraffic"
+
+LOG_GROUP = "/aws/sagemaker/Endpoints/"
+
+BUSY = (
+    *("ThrottlingException", "TooManyRequestsException", "ModelNotReadyException", "ServiceUnavailable"),
+    *("ServiceUnavailableException", "InternalDependencyException"),
+)
+"""Codes with which an endpoint asks to be called again."""
+
+PATIENCE = 120.0
+"""Seconds for which an endpoint may be too busy for one call; a serverless one has to start first."""
+
+MINUTE = 60.0
+
+log = logging.getLogger("deploy")
+
+
+class SageMakerEndpoint:
+    """A context manager: on entry the model answers behind an endpoint (or, in mode train, has been trained), on exit
+    nothing is left. What may exist is in ``state.json`` before it does.
+    """
+
+    def __init__(self, folder: Path, dataset: str, options: Mapping[str, Any]) -> None:
+        self.settings = SageMaker.model_validate(options["sagemaker"])
+        self.study, self.prepared = folder.name, folder / "prepare" / dataset
+        self.model_dir, self.output = folder / "export" / dataset, folder / "deploy" / dataset
+        self.state_file = self.output / states.FILE
+        self.state: State | None = None
+        self.trained: training.Trained | None = None
+        self._clients: aws.Clients | None = None
+        self._endpoint: dict[str, Any] = {}
+        self._training: dict[str, Any] = {}
+        self._receipt: dict[str, Any] | None = None
+        self._ends = float("inf")
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Before anything is created
+
+    def __enter__(self) -> "SageMakerEndpoint":
+        self._check()
+        try:
+            with told():
+                self._begin()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _check(self) -> None:
+        """UserError for all that can be known to be missing; nothing is created and the bucket is only looked at."""
+        settings = self.settings
+        if self.state_file.is_file():
+            raise UserError(
+                f"an earlier deployment may have left something behind ({self.state_file}); run: make teardown"
+            )
+        if HIDDEN in settings.role_arn + settings.bucket:
+            raise UserError(
+                "deploy.sagemaker.role_arn or bucket has its account number hidden, as in a report; write the number"
+            )
+        clients = aws.connect(settings.region)
+        self._clients = clients
+        account = aws.account_of(clients)
+        if account != settings.account:
+            raise UserError("deploy.sagemaker.role_arn is of another account than the credentials; use one of the two")
+        name = states.new_name(self.study)
+        state = State(
+            name=name,
+            region=clients.region,
+            endpoint_url=clients.endpoint_url,
+            account=aws.fingerprint(account, name),
+            bucket=settings.bucket,
+            prefix=f"{settings.prefix}/{name}/",
+            keep_objects=settings.keep_objects,
+            created=now(),
+        )
+        self._images = {
+            scope: sdk.image(settings, scope, clients.region)
+            for scope, needed in (("training", self.trains), ("inference", self.serves))
+            if needed
+        }
+        try:
+            clients.s3.list_objects_v2(Bucket=state.bucket, Prefix=state.prefix, MaxKeys=1)
+        except (ClientError, BotoCoreError) as error:
+            raise UserError(f"deploy.sagemaker.bucket cannot be used: {aws.sentence(error)}") from None
+        if (
+            self.trains
+            and (backend := self._exported()["spec"]["training"].get("backend", "tensorflow")) != "tensorflow"
+        ):
+            raise UserError(f"the chosen run needs {backend}, and AWS' image has TensorFlow only; use mode: deploy")
+        self._tags = {"project": "convlab", "study": self.study, "deployment": name, **settings.tags}
+        self.state = state
+
+    @property
+    def trains(self) -> bool:
+        return self.settings.mode != "deploy"
+
+    @property
+    def serves(self) -> bool:
+        return self.settings.mode != "train"
+
+    def _exported(self) -> dict[str, Any]:
+        return read_json(self.model_dir / "export.json")
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Creating
+
+    def _begin(self) -> None:
+        self.state.save(self.state_file)
+        model_dir = self.model_dir
+        if self.trains:
+            self.trained = training.train(
+                self._clients, self.state, self.state_file, self.settings, self.prepared, self._exported(), self.output,
+                self._tags, self._training,
+            )  # fmt: skip
+            model_dir = training.servable(self.trained, self.model_dir, self.output / "served") if self.serves else None
+        if self.serves:
+            self._create(self._upload(model_dir))
+            self._wait()
+
+    def _upload(self, model_dir: Path) -> str:
+        """Put the archive of the SavedModel into S3; where."""
+        key = f"{self.state.prefix}model.tar.gz"
+        with tempfile.TemporaryDirectory() as temporary:
+            archive = Path(temporary) / "model.tar.gz"
+            pack(model_dir, archive, "saved_model")
+            content = archive.read_bytes()
+        with self.state.asking("object", self.state_file):
+            self._clients.s3.put_object(Bucket=self.state.bucket, Key=key, Body=content)  # in one piece: no loose parts
+        uri = f"s3://{self.state.bucket}/{key}"
+        self._endpoint["model"] = {
+            "uri": uri, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()
+        }  # fmt: skip
+        return uri
+
+    def _create(self, model_uri: str) -> None:
+        name, sagemaker, chosen = self.state.name, self._clients.sagemaker, self.settings.endpoint
+        tags = [{"Key": key, "Value": value} for key, value in self._tags.items()]
+        variant: dict[str, Any] = {"VariantName": VARIANT, "ModelName": name}
+        if chosen.instance_type:
+            variant |= {"InstanceType": chosen.instance_type, "InitialInstanceCount": 1}
+        else:
+            variant["ServerlessConfig"] = {
+                "MemorySizeInMB": chosen.memory_mb, "MaxConcurrency": chosen.max_concurrency
+            }  # fmt: skip
+        self._endpoint |= {"name": name, "image": self._images["inference"], "variant": variant}
+        container = {
+            "Image": self._images["inference"],
+            "ModelDataUrl": model_uri,
+            "Environment": {"SAGEMAKER_TFS_DEFAULT_MODEL_NAME": "saved_model"},
+        }
+        self._ends = time.monotonic() + MINUTE * chosen.max_minutes
+        with self.state.asking("model", self.state_file):
+            sagemaker.create_model(
+                ModelName=name, ExecutionRoleArn=self.settings.role_arn, PrimaryContainer=container, Tags=tags
+            )
+        with self.state.asking("endpoint_config", self.state_file):
+            sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant], Tags=tags)
+        with self.state.asking("endpoint", self.state_file):
+            sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=tags)
+
+    def _wait(self) -> None:
+        """Until the endpoint is in service."""
+        begin, seen = time.monotonic(), self._endpoint.setdefault("transitions", [])
+        for passed in aws.pauses(self._ends - begin):
+            found = self._clients.sagemaker.describe_endpoint(EndpointName=self.state.name)
+            status = found["EndpointStatus"]
+            if not seen or seen[-1]["status"] != status:
+                seen.append({"status": status, "at": now()})
+                log.info("endpoint %s: %s after %.0f s", self.state.name, status, passed)
+            if status == "InService":
+                self._endpoint |= {"arn": found["EndpointArn"], "seconds_to_service": passed}
+                return
+            if status not in ("Creating", "Updating"):
+                raise UserError(
+                    f"the endpoint ended as {status}: {found.get('FailureReason', 'no reason given')[:800]}"
+                )
+        raise UserError(f"the endpoint was not in service within {self.settings.endpoint.max_minutes} minutes")
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Asking
+
+    def invoke(self, body: bytes, content_type: str) -> Reply:
+        """One call; again where the endpoint is busy: the reply's time is that of the call that was answered."""
+        why = ""
+        for attempt, _ in enumerate(aws.pauses(PATIENCE), start=1):
+            if time.monotonic() > self._ends:
+                raise UserError(
+                    f"the endpoint's {self.settings.endpoint.max_minutes} minutes are over before all images were "
+                    "sent; raise deploy.sagemaker.endpoint.max_minutes or lower deploy.test_images"
+                )
+            begin = time.perf_counter()
+            try:
+                found = self._clients.runtime.invoke_endpoint(
+                    EndpointName=self.state.name, ContentType=content_type, Accept="application/json", Body=body
+                )
+                answer = found["Body"].read()
+            except ClientError as error:
+                why = aws.sentence(error)
+                if aws.code(error) == "ModelError":
+                    said = error.response.get("OriginalMessage") or why
+                    return Reply(error.response.get("OriginalStatusCode", 500), said.encode())
+                if aws.code(error) in BUSY:
+                    continue
+                raise UserError(why) from None
+            except BotoCoreError as error:
+                raise UserError(f"the endpoint did not answer: {aws.sentence(error)}") from None
+            about = {"request_id": found["ResponseMetadata"].get("RequestId"), "attempts": attempt}
+            return Reply(200, answer, about, seconds=time.perf_counter() - begin)
+        raise UserError(f"the endpoint was too busy for {PATIENCE:.0f} s: {why}")
+
+    def reference(self) -> np.ndarray | None:
+        """Probabilities of the model that was trained there, for all test images; None where none was."""
+        return self.trained.probabilities if self.trained else None
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Afterwards
+
+    def facts(self) -> dict[str, Any]:
+        """What the evidence says about where the answers came from; ``training`` apart where there was a job."""
+        if self._clients is None:
+            return {}
+        about = {
+            "kind": "SageMaker endpoint" if self.serves else "SageMaker training job",
+            "where": self._clients.where,
+        }
+        about |= {"on_aws": self._clients.endpoint_url is None, "mode": self.settings.mode}
+        about |= {"region": self._clients.region, "clients": versions(), **self._endpoint}
+        return {**about, "training": self._training} if self._training else about
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take everything down, once. The state file stays where something would not go."""
+        if self.state is None or self._receipt is not None:
+            return
+        ignore_signals()
+        self._look()
+        receipt = teardown(self._clients, self.state)
+        if not receipt.remaining:
+            self.state_file.unlink(missing_ok=True)
+        logs = [LOG_GROUP + self.state.name] if self.serves else []
+        self._receipt = {
+            "remaining": receipt.remaining,
+            "about": {
+                "steps": receipt.steps, "seconds": receipt.seconds, "kept_objects": receipt.kept,
+                "kept_logs": logs + ([training.LOG_GROUP] if self._training else []),
+            },
+        }  # fmt: skip
+
+    def _look(self) -> None:
+        """Note what is worth knowing and soon gone: the objects and the endpoint's log."""
+        try:
+            found = self._clients.s3.list_objects_v2(Bucket=self.state.bucket, Prefix=self.state.prefix)
+            self._endpoint["objects"] = [
+                {"key": entry["Key"], "bytes": entry["Size"], "etag": entry["ETag"].strip('"')}
+                for entry in found.get("Contents", [])
+            ]
+        except (ClientError, BotoCoreError) as error:
+            self._endpoint["objects_error"] = aws.sentence(error)
+        if "transitions" in self._endpoint:
+            self._endpoint["log"] = excerpt(self._clients, LOG_GROUP + self.state.name)
+
+    @property
+    def teardown(self) -> dict[str, Any]:
+        """What became of it."""
+        self.close()  # once more: a signal may have come in the very moment in which it was called
+        return self._receipt or {"remaining": []}
+
+
+def versions() -> dict[str, str]:
+    """Versions of AWS' packages that are installed."""
+    return {name: version(name) for name in ("boto3", "botocore", "sagemaker") if importlib.util.find_spec(name)}
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """AWS' errors as UserErrors."""
+    try:
+        yield
+    except aws.FAILURES as error:
+        raise UserError(aws.sentence(error)) from None
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,86 @@
+"""What a deployment must be allowed to do on AWS, and no more: IAM policies as JSON."""
+
+from typing import Any
+
+from convlab.cloud.state import NAMES
+from convlab.study import SageMaker
+
+KINDS = ("endpoint", "endpoint-config", "model")
+
+
+def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
+    """For whoever runs `make deploy` and `make teardown`."""
+    partition = settings.role_arn.split(":")[1]
+    base = f"arn:{partition}:sagemaker:{region}:{settings.account}"
+    logs = f"arn:{partition}:logs:{region}:{settings.account}:log-group:/aws/sagemaker"
+    named = {kind: f"{base}:{kind}/{NAMES}*" for kind in (*KINDS, "training-job")}
+    trains, serves = settings.mode != "deploy", settings.mode != "train"
+    # Teardown asks for all kinds, whatever the mode was.
+    actions = [f"sagemaker:Delete{kind}" for kind in ("Endpoint", "EndpointConfig", "Model")]
+    statements = [
+        statement("Delete", actions, [named[kind] for kind in KINDS]),
+        statement("Stop", ["sagemaker:StopTrainingJob"], [named["training-job"]]),
+        statement(
+            "Look",  # listings know no resources
+            [f"sagemaker:List{kind}" for kind in ("Endpoints", "EndpointConfigs", "Models", "TrainingJobs")],
+            ["*"],
+        ),
+        statement(
+            "PassRole",
+            ["iam:PassRole"],
+            [settings.role_arn],
+            {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        ),
+        *bucket(settings, partition, "s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
+    ]
+    if serves:
+        actions = [f"sagemaker:Create{kind}" for kind in ("Endpoint", "EndpointConfig", "Model")]
+        actions += ["sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint", "sagemaker:AddTags"]
+        statements.append(statement("Serve", actions, [named[kind] for kind in KINDS]))
+    if trains:
+        actions = ["sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:AddTags"]
+        statements.append(statement("Train", actions, [named["training-job"]]))
+    groups = [f"{logs}/Endpoints/{NAMES}*"] * serves + [f"{logs}/TrainingJobs:*"] * trains
+    statements.append(statement("ReadLogs", ["logs:DescribeLogStreams", "logs:GetLogEvents"], groups))
+    return document(statements)
+
+
+def role_policy(settings: SageMaker, region: str) -> dict[str, Any]:
+    """For the role that SageMaker takes: data, models, logs, metrics, and AWS' images."""
+    partition = settings.role_arn.split(":")[1]
+    logs = f"arn:{partition}:logs:{region}:{settings.account}:log-group:/aws/sagemaker/*"
+    actions = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"]
+    images = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    return document(
+        [
+            *bucket(settings, partition, "s3:GetObject", "s3:PutObject"),
+            statement("WriteLogs", actions, [logs]),
+            statement("Images", images, [f"arn:{partition}:ecr:{region}:*:repository/tensorflow-*"]),
+            statement(
+                "WriteMetrics",  # which know no resources either
+                ["cloudwatch:PutMetricData"],
+                ["*"],
+                {"StringLike": {"cloudwatch:namespace": ["/aws/sagemaker/*"]}},
+            ),
+            statement("ImagesToken", ["ecr:GetAuthorizationToken"], ["*"]),
+        ]
+    )
+
+
+def bucket(settings: SageMaker, partition: str, *actions: str) -> list[dict[str, Any]]:
+    """The objects below the prefix, and listing them."""
+    arn = f"arn:{partition}:s3:::{settings.bucket}"
+    below = {"StringLike": {"s3:prefix": [f"{settings.prefix}/*"]}}
+    return [
+        statement("Objects", list(actions), [f"{arn}/{settings.prefix}/*"]),
+        statement("ListObjects", ["s3:ListBucket"], [arn], below),
+    ]
+
+
+def statement(sid: str, actions: list[str], resources: list[str], condition: dict | None = None) -> dict[str, Any]:
+    made: dict[str, Any] = {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources}
+    return {**made, "Condition": condition} if condition else made
+
+
+def document(statements: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": statements}

@@ -1,0 +1,113 @@
+"""SageMaker's own SDK, for what is tedious without it: the images' names, and packing a script for a training job.
+
+It takes seconds to import, so it is imported where it is used. Endpoints and all that is deleted go through boto3: the
+SDK's calls raise after they have created something, and its deletions leave parts behind.
+"""
+
+import importlib
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from convlab.cloud.aws import Clients
+from convlab.cloud.state import State
+from convlab.errors import UserError
+from convlab.signals import deferred_signals
+from convlab.study import SageMaker
+
+NO_TELEMETRY = Path(__file__).with_name("no_telemetry.yaml")
+"""Takes the place of the user's settings of the SDK: by default it reports its use to AWS."""
+
+SERVERLESS_IMAGE = "ml.m5.large"
+"""The type of instance whose image a serverless endpoint runs: a processor without GPU."""
+
+
+def image(settings: SageMaker, scope: Literal["training", "inference"], region: str) -> str:
+    """Address of the image: the config's own, or that of TensorFlow's version; without asking AWS."""
+    chosen = settings.training if scope == "training" else settings.endpoint
+    if chosen.image:
+        return chosen.image
+    image_uris = _sdk("sagemaker.core.image_uris")
+    try:
+        return image_uris.retrieve(
+            "tensorflow",
+            region=region,
+            version=chosen.image_version,
+            image_scope=scope,
+            instance_type=chosen.instance_type or SERVERLESS_IMAGE,
+        )
+    except (ValueError, KeyError) as error:
+        raise UserError(
+            f"deploy.sagemaker.{'training' if scope == 'training' else 'endpoint'}.image_version "
+            f"{chosen.image_version!r}: {' '.join(str(error).split())[:300]}"
+        ) from None
+
+
+def start_training(
+    clients: Clients,
+    state: State,
+    settings: SageMaker,
+    source: Path,
+    entry: str,
+    hyperparameters: Mapping[str, Any],
+    data_uri: str,
+    tags: Mapping[str, str],
+) -> None:
+    """Pack and upload ``source``, and create a job that runs ``entry`` in it; returns when AWS has taken it."""
+    ModelTrainer = _sdk("sagemaker.train").ModelTrainer
+    configs = _sdk("sagemaker.train.configs")
+    Session = _sdk("sagemaker.core.helper.session_helper").Session
+    job = settings.training
+    seconds, waiting = job.max_minutes * 60, job.max_wait_minutes * 60
+
+    class OurSession(Session):
+        """The SDK's own asks for all buckets of the account, and wants to create one that it cannot see."""
+
+        def default_bucket(self) -> str:
+            return state.bucket
+
+    session = OurSession(
+        boto_session=clients.session,
+        sagemaker_client=clients.sagemaker,
+        default_bucket_prefix=settings.prefix,  # to which the SDK adds base_job_name
+    )
+    trainer = ModelTrainer(
+        sagemaker_session=session,
+        role=settings.role_arn,
+        base_job_name=state.name,
+        training_image=image(settings, "training", clients.region),
+        source_code=configs.SourceCode(source_dir=str(source), entry_script=entry, requirements="requirements.txt"),
+        compute=configs.Compute(
+            instance_type=job.instance_type,
+            instance_count=1,
+            volume_size_in_gb=job.volume_gb,
+            enable_managed_spot_training=job.spot,
+        ),
+        stopping_condition=configs.StoppingCondition(
+            max_runtime_in_seconds=seconds,
+            **({"max_wait_time_in_seconds": max(waiting, seconds)} if job.spot else {}),
+        ),
+        output_data_config=configs.OutputDataConfig(s3_output_path=f"s3://{state.bucket}/{state.prefix}jobs"),
+        hyperparameters=dict(hyperparameters),
+        tags=[configs.Tag(key=key, value=value) for key, value in tags.items()],
+    )
+    # The SDK swallows whatever a signal raises in it, Ctrl-C too; waiting for the job is left to us for that reason.
+    with deferred_signals():
+        trainer.train([configs.InputData(channel_name="training", data_source=data_uri)], wait=False, logs=False)
+
+
+def _sdk(name: str) -> ModuleType:
+    """A module of the SDK, which reads its settings when it is imported."""
+    os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"] = str(NO_TELEMETRY)
+    try:
+        module = importlib.import_module(name)
+    except ImportError:
+        raise UserError(
+            "SageMaker's SDK is not installed, and deploy.sagemaker names no image of its own; `make deploy` installs "
+            "it, or run: pip install --require-hashes -r requirements/sagemaker.txt"
+        ) from None
+    logging.getLogger("sagemaker").setLevel(logging.WARNING)
+    return module

@@ -1,0 +1,218 @@
+"""Taking down what a deployment may have left, by name, until a listing shows that nothing of it is there.
+
+Order matters: jobs cost most; an endpoint whose configuration or model is gone can hang for an hour; the objects are
+what both of them read.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from convlab.cloud import aws
+from convlab.cloud.aws import BotoCoreError, ClientError, Clients
+from convlab.cloud.state import State
+
+DEADLINE = 900.0
+"""Seconds that each resource may take to go; an endpoint that is being created cannot be deleted before it is there."""
+
+GRACE = 10.0
+"""Seconds for which "not there" is not believed of something whose creation was asked for without an answer."""
+
+RUNNING = ("InProgress", "Stopping")
+"""Statuses of a training job that costs."""
+
+log = logging.getLogger("teardown")
+
+
+@dataclass(frozen=True)
+class Resource:
+    """How SageMaker calls one kind of resource."""
+
+    kind: str
+    key: str
+    listing: str
+    found: str
+
+    @property
+    def delete(self) -> str:
+        return f"delete_{self.kind}"
+
+
+RESOURCES = (
+    Resource("endpoint", "EndpointName", "list_endpoints", "Endpoints"),
+    Resource("endpoint_config", "EndpointConfigName", "list_endpoint_configs", "EndpointConfigs"),
+    Resource("model", "ModelName", "list_models", "Models"),
+)
+"""In the order in which they go."""
+
+
+@dataclass
+class Receipt:
+    """What was done, and what a listing found afterwards; ``remaining`` is empty if all is well."""
+
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    remaining: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def note(self, resource: str, outcome: str) -> None:
+        self.steps.append({"resource": resource, "outcome": outcome, "at": datetime.now(UTC).isoformat()})
+        log.info("%s: %s", resource, outcome)
+
+
+def teardown(clients: Clients, state: State) -> Receipt:
+    """Remove all that ``state`` names; never raises for what AWS answers."""
+    begin = time.monotonic()
+    receipt, deleted, deleted_objects = Receipt(), set(), set()
+
+    def delete(resource: Resource) -> bool:
+        return _until(receipt, resource.kind, lambda passed: _delete(clients, state, resource, deleted, passed))
+
+    endpoint, *others = RESOURCES
+    stopped = _until(receipt, "training jobs", lambda passed: _stop_jobs(clients, state, passed))
+    gone = delete(endpoint)
+    for resource in others:
+        if gone:
+            delete(resource)
+        else:
+            receipt.note(resource.kind, "left alone as long as the endpoint is there")
+    if state.keep_objects:
+        receipt.kept = [f"s3://{state.bucket}/{key}" for key in _or_nothing(lambda: objects(clients, state))]
+        receipt.note("objects", f"{len(receipt.kept)} kept, as deploy.sagemaker.keep_objects asks")
+    elif gone and stopped:
+        _until(receipt, "objects", lambda passed: _delete_objects(clients, state, deleted_objects, passed))
+    else:
+        receipt.note("objects", "left alone as long as something may read them")
+    receipt.remaining = remaining(clients, state)
+    receipt.seconds = time.monotonic() - begin
+    return receipt
+
+
+def _until(receipt: Receipt, resource: str, attempt: Callable[[float], str | None]) -> bool:
+    """Try until it says what came of it (None: not yet), AWS forbids it, or time is over; whether it is done."""
+    why = "it takes too long"
+    for passed in aws.pauses(DEADLINE):
+        try:
+            outcome = attempt(passed)
+        except (ClientError, BotoCoreError) as error:
+            why = aws.sentence(error)
+            if aws.code(error) in aws.DENIED:
+                break
+            continue
+        if outcome:
+            receipt.note(resource, outcome)
+            return True
+    receipt.note(resource, f"would not go: {why}")
+    return False
+
+
+def _delete(clients: Clients, state: State, resource: Resource, deleted: set[str], passed: float) -> str | None:
+    """One attempt to delete a resource; done when AWS says that it is not there (any more)."""
+    try:
+        getattr(clients.sagemaker, resource.delete)(**{resource.key: state.name})
+    except ClientError as error:
+        if not aws.is_missing(error):
+            raise
+        if resource.kind in deleted:
+            return "deleted"
+        return None if resource.kind in state.asked and passed < GRACE else "not there"
+    deleted.add(resource.kind)
+    return None
+
+
+def _stop_jobs(clients: Clients, state: State, passed: float) -> str | None:
+    """One attempt to stop every training job of the deployment; done when none runs."""
+    jobs = dict(training_jobs(clients, state))
+    if not jobs and "training_job" in state.asked and passed < GRACE:
+        return None
+    running = {name: status for name, status in jobs.items() if status in RUNNING}
+    for name, status in running.items():
+        if status == "InProgress":
+            clients.sagemaker.stop_training_job(TrainingJobName=name)
+    if running:
+        return None
+    return ", ".join(f"{name} {status}" for name, status in jobs.items()) or "none"
+
+
+def _delete_objects(clients: Clients, state: State, deleted: set[str], passed: float) -> str | None:
+    """One attempt to delete the objects; where an upload had no answer, it may still come."""
+    keys = objects(clients, state)
+    for start in range(0, len(keys), 1000):
+        batch = [{"Key": key} for key in keys[start : start + 1000]]
+        answer = clients.s3.delete_objects(Bucket=state.bucket, Delete={"Objects": batch, "Quiet": True})
+        for failed in answer.get("Errors", []):
+            raise ClientError({"Error": failed}, "DeleteObjects")
+    deleted.update(keys)
+    if {"object", "training_job"} & set(state.asked) and passed < GRACE:
+        return None
+    return f"{len(deleted)} deleted"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Looking
+
+
+def training_jobs(clients: Clients, state: State) -> Iterator[tuple[str, str]]:
+    """Name and status of each training job of the deployment; AWS adds a time to the name."""
+    for page in clients.sagemaker.get_paginator("list_training_jobs").paginate(NameContains=state.name):
+        for job in page["TrainingJobSummaries"]:
+            if job["TrainingJobName"].startswith(state.name):
+                yield job["TrainingJobName"], job["TrainingJobStatus"]
+
+
+def objects(clients: Clients, state: State) -> list[str]:
+    """Keys of the deployment's objects; none where the bucket is not there."""
+    try:
+        pages = clients.s3.get_paginator("list_objects_v2").paginate(Bucket=state.bucket, Prefix=state.prefix)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+    except ClientError as error:
+        if aws.is_missing(error):
+            return []
+        raise
+
+
+def remaining(clients: Clients, state: State) -> list[str]:
+    """What listings show of the deployment; a listing that fails counts, since it proves nothing."""
+    found = []
+    for resource in RESOURCES:
+        listing = clients.sagemaker.get_paginator(resource.listing)
+        found += _looked(
+            resource.kind.replace("_", " "),
+            lambda listing=listing, resource=resource: [
+                entry[resource.key]
+                for page in listing.paginate(NameContains=state.name)
+                for entry in page[resource.found]
+                if entry[resource.key] == state.name
+            ],
+        )
+    found += _looked(
+        "training job", lambda: [name for name, status in training_jobs(clients, state) if status in RUNNING]
+    )
+    if not state.keep_objects:
+        found += _looked(
+            "objects below", lambda: [f"s3://{state.bucket}/{state.prefix}"] * bool(objects(clients, state))
+        )
+    return found
+
+
+def _looked(kind: str, look: Callable[[], list[str]]) -> list[str]:
+    """What a look found, with its kind in front."""
+    why = ""
+    for _ in aws.pauses(min(DEADLINE, 60)):
+        try:
+            return [f"{kind} {name}" for name in look()]
+        except (ClientError, BotoCoreError) as error:
+            why = aws.sentence(error)
+            if aws.code(error) in aws.DENIED:
+                break
+    return [f"perhaps some {kind}, which could not be listed ({why})"]
+
+
+def _or_nothing(look: Callable[[], list[str]]) -> list[str]:
+    try:
+        return look()
+    except (ClientError, BotoCoreError):
+        return []

@@ -1,0 +1,23 @@
+"""Train one run inside of a SageMaker training job: train.py, with its folders where SageMaker has them.
+
+SageMaker's script mode tells folders by environment variables and everything else by arguments, some of its own too.
+"""
+
+import argparse
+import os
+
+import train
+from convlab.cli import run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--spec", required=True, help="the run's spec as JSON")
+    parser.add_argument("--threads", default=os.environ.get("SM_NUM_CPUS", "1"), help="threads of TensorFlow")
+    arguments, _others = parser.parse_known_args()
+    folders = ["--data-dir", os.environ["SM_CHANNEL_TRAINING"], "--output-dir", os.environ["SM_MODEL_DIR"]]
+    train.main(["--spec", arguments.spec, "--threads", arguments.threads, *folders])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,432 @@
+"""A double of AWS on loopback: moto's S3, SageMaker, logs and STS, and behind them what moto leaves out.
+
+A training job really runs what was submitted, by the driver that SageMaker's SDK packs; an endpoint really unpacks the
+archive and answers with the archive's own inference.py. Endpoints take a while to come and to go, as on AWS. Any
+operation can be made to fail, to hang, or to call back.
+"""
+
+import importlib.util
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs
+
+import numpy as np
+from moto.backends import get_backend
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+ACCOUNT = "123456789012"
+REGION = "eu-west-1"
+BUCKET = "my-bucket"
+LINEAR = "linear.npy"
+"""Beside saved_model.pb: weights of a linear classifier that NumPy computes, where loading TensorFlow would be slow."""
+
+
+@dataclass
+class Fault:
+    """An error of this code for the next ``times`` calls of ``operation``, before it is done or ``after``."""
+
+    operation: str
+    code: str
+    message: str = "as the test asks"
+    status: int = 400
+    times: int = 1
+    after: bool = False
+    skip: int = 0
+
+
+@dataclass
+class Endpoint:
+    """An endpoint that is coming, there or going."""
+
+    status: str = "Creating"
+    polls: int = 1
+    failure: str | None = None
+    handlers: Any = None
+    predict: Callable | None = None
+
+
+@dataclass
+class Job:
+    """A training job that runs."""
+
+    status: str = "InProgress"
+    failure: str | None = None
+    process: subprocess.Popen | None = None
+    seconds: float = 0.0
+
+
+@dataclass
+class Double:
+    """A WSGI application. ``before`` and ``after`` are called with the name of every operation."""
+
+    faults: list[Fault] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    before: Callable[[str], None] = lambda operation: None
+    after: Callable[[str], None] = lambda operation: None
+    end_as: str = "InService"
+    hold_jobs: bool = False
+    archive_changed: Callable[[Path], None] = lambda folder: None
+
+    def __post_init__(self) -> None:
+        self.moto = DomainDispatcherApplication(create_backend_app)
+        self.folder = Path(tempfile.mkdtemp(prefix="aws-double-"))
+        self.endpoints: dict[str, Endpoint] = {}
+        self.jobs: dict[str, Job] = {}
+        self.lock = threading.RLock()
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # What is there
+
+    @property
+    def sagemaker(self):
+        return get_backend("sagemaker")[ACCOUNT][REGION]
+
+    @property
+    def s3(self):
+        return get_backend("s3")[ACCOUNT]["aws"]
+
+    def reset(self) -> None:
+        """An empty account with one bucket."""
+        for name in ("sagemaker", "s3", "logs"):
+            get_backend(name).reset()
+        self.s3.create_bucket(BUCKET, REGION)
+        for name, value in Double.__dataclass_fields__.items():
+            setattr(self, name, value.default_factory() if name in ("faults", "calls") else value.default)
+        self.endpoints.clear()
+        self.jobs.clear()
+
+    def left(self) -> list[str]:
+        """All that is there, of whatever name."""
+        jobs = [name for name, job in self.jobs.items() if job.status in ("InProgress", "Stopping")]
+        return [
+            *self.sagemaker.endpoints, *self.sagemaker.endpoint_configs, *self.sagemaker._models, *jobs, *self.keys("")
+        ]  # fmt: skip
+
+    def keys(self, prefix: str) -> list[str]:
+        return [key for key in self.s3.get_bucket(BUCKET).keys if key.startswith(prefix)]
+
+    def log(self, group: str, stream: str, lines: list[str]) -> None:
+        logs = get_backend("logs")[ACCOUNT][REGION]
+        if group not in logs.groups:
+            logs.create_log_group(group, {})
+        if stream not in logs.groups[group].streams:
+            logs.create_log_stream(group, stream)
+        begin = int(time.time() * 1000)
+        events = [{"timestamp": begin + n, "message": line} for n, line in enumerate(lines)]
+        logs.put_log_events(group, stream, events)
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Requests
+
+    def __call__(self, environ: dict, start_response: Callable) -> list[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        operation = named(environ, body)
+        with self.lock:
+            self.calls.append(operation)
+        self.before(operation)
+        fault = self.fault(operation)
+        if fault and not fault.after:
+            return refused(environ, start_response, fault)
+        status, headers, answer = self.answer(operation, environ, body)
+        if fault:
+            return refused(environ, start_response, fault)
+        self.after(operation)
+        headers = [(key, value) for key, value in headers if key.lower() != "content-length"]
+        start_response(status, [*headers, ("Content-Length", str(len(answer)))])
+        return [answer]
+
+    def fault(self, operation: str) -> Fault | None:
+        with self.lock:
+            for fault in self.faults:
+                if fault.operation == operation and fault.times > 0:
+                    if fault.skip:
+                        fault.skip -= 1
+                        continue
+                    fault.times -= 1
+                    return fault
+        return None
+
+    def answer(self, operation: str, environ: dict, body: bytes) -> tuple[str, list, bytes]:
+        if operation == "InvokeEndpoint":
+            return self.invoke(environ, body)
+        sent = json.loads(body) if "HTTP_X_AMZ_TARGET" in environ and body else {}
+        known = operation in ("DescribeEndpoint", "DeleteEndpoint") and sent["EndpointName"] in self.endpoints
+        if known and (instead := self.progress(operation, sent["EndpointName"])):
+            return instead
+        if operation == "StopTrainingJob":
+            self.stop(sent["TrainingJobName"])
+            return "200 OK", [], b"{}"
+        said: dict[str, Any] = {}
+
+        def note(status, headers, exc_info=None):
+            said.update(status=status, headers=headers)
+            return lambda data: None
+
+        answer = b"".join(self.moto(environ, note))
+        if environ.get("HTTP_X_AMZ_TARGET", "").startswith("SageMaker.") and said["status"].startswith("200"):
+            answer = json.dumps(self.amended(operation, sent, without_empty(json.loads(answer or b"{}")))).encode()
+        return said["status"], said["headers"], answer
+
+    def amended(self, operation: str, sent: dict, found: dict) -> dict:
+        """moto's answer, with what really goes on."""
+        if operation == "CreateEndpoint":
+            self.start_endpoint(sent["EndpointName"])
+        elif operation == "DescribeEndpoint":
+            endpoint = self.endpoints[sent["EndpointName"]]
+            found |= {"EndpointStatus": endpoint.status}
+            found |= {"FailureReason": endpoint.failure} if endpoint.failure else {}
+        elif operation == "ListEndpoints":
+            for entry in found.setdefault("Endpoints", []):
+                entry["EndpointStatus"] = self.endpoints[entry["EndpointName"]].status
+        elif operation == "CreateTrainingJob":
+            job = self.jobs[sent["TrainingJobName"]] = Job()
+            if not self.hold_jobs:
+                threading.Thread(target=self.train, args=(sent["TrainingJobName"], job), daemon=True).start()
+        elif operation == "DescribeTrainingJob":
+            job = self.jobs[sent["TrainingJobName"]]
+            secondary = {"InProgress": "Training"}.get(job.status, job.status)
+            found |= {"TrainingJobStatus": job.status, "SecondaryStatus": secondary}
+            found |= {"FailureReason": job.failure} if job.failure else {}
+            if job.status != "Completed":
+                found.pop("ModelArtifacts", None)
+                found.pop("TrainingEndTime", None)
+            else:
+                found |= {"TrainingTimeInSeconds": int(job.seconds) + 1, "BillableTimeInSeconds": int(job.seconds) + 1}
+        elif operation == "ListTrainingJobs":
+            for entry in found.setdefault("TrainingJobSummaries", []):
+                entry["TrainingJobStatus"] = self.jobs[entry["TrainingJobName"]].status
+        else:
+            for key in ("EndpointConfigs", "Models"):
+                if operation == f"List{key}":
+                    found.setdefault(key, [])
+        return found
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Endpoints
+
+    def start_endpoint(self, name: str) -> None:
+        endpoint = self.endpoints[name] = Endpoint()
+        config = self.sagemaker.endpoint_configs[self.sagemaker.endpoints[name].endpoint_config_name]
+        container = self.sagemaker._models[config.production_variants[0]["ModelName"]].primary_container
+        try:
+            folder = self.folder / name
+            bucket, key = container["ModelDataUrl"].removeprefix("s3://").split("/", 1)
+            with tarfile.open(fileobj=io.BytesIO(self.s3.get_object(bucket, key).value)) as tar:
+                tar.extractall(folder, filter="data")
+            endpoint.handlers = load(folder / "code" / "inference.py")
+            endpoint.predict = tensorflow_serving(folder / container["Environment"]["SAGEMAKER_TFS_DEFAULT_MODEL_NAME"])
+            self.log(f"/aws/sagemaker/Endpoints/{name}", "AllTraffic/i-0", ["model loaded", "started"])
+        except Exception as problem:
+            endpoint.failure = repr(problem)
+
+    def progress(self, operation: str, name: str) -> tuple[str, list, bytes] | None:
+        """One step in the life of an endpoint; what is answered instead of asking moto, if anything."""
+        endpoint, arn = self.endpoints[name], f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/{name}"
+        if endpoint.status in ("Creating", "Deleting") and endpoint.polls > 0:
+            endpoint.polls -= 1
+            busy = Fault(operation, "ValidationException", f'Cannot update in-progress endpoint "{arn}".')
+            return error(busy) if operation == "DeleteEndpoint" else None
+        if endpoint.status == "Creating":
+            endpoint.status = "Failed" if endpoint.failure else self.end_as
+            if self.end_as == "Failed":
+                endpoint.failure = "The primary container did not pass the ping health check."
+        if endpoint.status == "Deleting":
+            del self.endpoints[name]
+            self.sagemaker.delete_endpoint(name)
+            return error(Fault(operation, "ValidationException", f'Could not find endpoint "{arn}".'))
+        if operation == "DeleteEndpoint":
+            endpoint.status, endpoint.polls = "Deleting", 1
+            return "200 OK", [], b"{}"
+        return None
+
+    def invoke(self, environ: dict, body: bytes) -> tuple[str, list, bytes]:
+        name = environ["PATH_INFO"].split("/")[2]
+        endpoint = self.endpoints.get(name)
+        if endpoint is None or endpoint.status != "InService":
+            return error(Fault("InvokeEndpoint", "ValidationError", f"Endpoint {name} of account {ACCOUNT} not found."))
+        about = SimpleNamespace(
+            request_content_type=environ.get("CONTENT_TYPE"), accept_header=environ.get("HTTP_ACCEPT")
+        )
+        try:
+            request = endpoint.handlers.input_handler(io.BytesIO(body), about)
+            answer, kind = endpoint.handlers.output_handler(endpoint.predict(request), about)
+        except Exception as problem:  # as AWS' image does
+            said = json.dumps({"error": str(problem)})
+            failure = {"OriginalStatusCode": 500, "OriginalMessage": said, "Message": f"Received server error: {said}"}
+            return "424 Failed Dependency", [("x-amzn-ErrorType", "ModelError")], json.dumps(failure).encode()
+        headers = [("Content-Type", kind), ("x-amzn-RequestId", str(uuid.uuid4()))]
+        return "200 OK", [*headers, ("x-Amzn-Invoked-Production-Variant", "AllTraffic")], answer.encode()
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Training jobs
+
+    def train(self, name: str, job: Job) -> None:
+        """Run the submitted script by the driver that was submitted with it."""
+        found = self.sagemaker.training_jobs[name]
+        folder = self.folder / name
+        begin = time.monotonic()
+        try:
+            environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+            for channel in found.input_data_config:
+                place = folder / "data" / channel["ChannelName"]
+                bucket, prefix = channel["DataSource"]["S3DataSource"]["S3Uri"].removeprefix("s3://").split("/", 1)
+                for key in self.keys(prefix):
+                    target = place / key.removeprefix(prefix).lstrip("/")
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(self.s3.get_object(bucket, key).value)
+                environment[f"SM_CHANNEL_{channel['ChannelName'].upper()}"] = str(place)
+            (folder / "model").mkdir()
+            drivers = folder / "data" / "sm_drivers"
+            entry = json.loads((drivers / "sourcecode.json").read_text())["entry_script"]
+            parameters = {key: json.loads(value) for key, value in found.hyper_parameters.items()}
+            environment |= {"SM_MODEL_DIR": str(folder / "model"), "SM_ENTRY_SCRIPT": entry, "SM_NUM_CPUS": "1"}
+            environment |= {"SM_HPS": json.dumps(parameters), "TRAINING_JOB_NAME": name}
+            with (folder / "log").open("w") as log:
+                job.process = subprocess.Popen(
+                    [sys.executable, drivers / "distributed_drivers/basic_script_driver.py"],
+                    cwd=folder / "data" / "code", env=environment, stdout=log, stderr=log, start_new_session=True,
+                )  # fmt: skip
+                status = job.process.wait()
+            lines = [line for line in (folder / "log").read_text().splitlines() if line.strip()]
+            self.log("/aws/sagemaker/TrainingJobs", f"{name}/algo-1-1", lines[-100:] or ["(nothing)"])
+            if job.status != "InProgress":
+                return
+            if status:
+                reason = next((line for line in reversed(lines) if "rror" in line), "no reason")
+                job.status, job.failure = "Failed", f"AlgorithmError: {reason}"
+                return
+            self.archive_changed(folder / "model")
+            stream = io.BytesIO()
+            with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+                for path in sorted((folder / "model").iterdir()):
+                    tar.add(path, path.name)
+            bucket, key = found.model_artifacts["S3ModelArtifacts"].removeprefix("s3://").split("/", 1)
+            self.s3.put_object(bucket, key, stream.getvalue())
+            job.seconds, job.status = time.monotonic() - begin, "Completed"
+        except Exception as problem:
+            job.status, job.failure = "Failed", f"InternalServerError: {problem!r}"
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def stop(self, name: str) -> None:
+        job = self.jobs[name]
+        job.status = "Stopped"
+        if job.process and job.process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(job.process.pid, 9)
+
+
+class Server:
+    """The double behind a port of its own on loopback."""
+
+    def __init__(self) -> None:
+        self.double = Double()
+        handler = type("Quiet", (WSGIRequestHandler,), {"log_request": lambda *_, **__: None})
+        handler.protocol_version = "HTTP/1.1"
+        self._server = make_server("127.0.0.1", 0, self.double, threaded=True, request_handler=handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> "Server":
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        shutil.rmtree(self.double.folder, ignore_errors=True)
+
+
+def named(environ: dict, body: bytes) -> str:
+    """The operation that a request asks for."""
+    if "HTTP_X_AMZ_TARGET" in environ:
+        return environ["HTTP_X_AMZ_TARGET"].split(".")[-1]
+    path, query, method = environ["PATH_INFO"], parse_qs(environ["QUERY_STRING"], True), environ["REQUEST_METHOD"]
+    if path.endswith("/invocations"):
+        return "InvokeEndpoint"
+    if b"Action=" in body[:200]:
+        return parse_qs(body.decode())["Action"][0]
+    if path == "/":
+        return "ListBuckets"
+    if "list-type" in query:
+        return "ListObjectsV2"
+    if "delete" in query:
+        return "DeleteObjects"
+    return f"{method.capitalize()}{'Object' if path.strip('/').count('/') else 'Bucket'}"
+
+
+def error(fault: Fault) -> tuple[str, list, bytes]:
+    """An error as AWS' JSON services write it."""
+    said = {"__type": fault.code, "code": fault.code, "message": fault.message, "Message": fault.message}
+    return f"{fault.status} x", [("x-amzn-ErrorType", fault.code)], json.dumps(said).encode()
+
+
+def refused(environ: dict, start_response: Callable, fault: Fault) -> list[bytes]:
+    """The fault as the service of the request writes its errors."""
+    status, headers, answer = error(fault)
+    if fault.operation in ("ListObjectsV2", "DeleteObjects", "PutObject", "GetObject"):
+        answer = f"<Error><Code>{fault.code}</Code><Message>{fault.message}</Message></Error>".encode()
+    if fault.operation == "GetCallerIdentity":
+        text = f"<Code>{fault.code}</Code><Message>{fault.message}</Message>"
+        answer = f"<ErrorResponse><Error><Type>Sender</Type>{text}</Error></ErrorResponse>".encode()
+    start_response(status, [*headers, ("Content-Length", str(len(answer)))])
+    return [answer]
+
+
+def without_empty(value: Any) -> Any:
+    """What AWS leaves out and moto writes as null or empty."""
+    if isinstance(value, dict):
+        return {
+            key: without_empty(item) for key, item in value.items() if item is not None and item not in ({}, [None])
+        }
+    return [without_empty(item) for item in value] if isinstance(value, list) else value
+
+
+def load(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(f"inference_{uuid.uuid4().hex}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def tensorflow_serving(folder: Path) -> Callable[[str], Any]:
+    """What TensorFlow Serving's REST interface does with the model in ``folder``: a request's text to a response."""
+    versions = [path for path in folder.iterdir() if re.fullmatch(r"\d+", path.name)]
+    (version,) = [path for path in versions if (path / "saved_model.pb").is_file()]
+    if (version / LINEAR).is_file():
+        weights = np.load(version / LINEAR, allow_pickle=False)
+
+        def compute(pixels: np.ndarray) -> np.ndarray:
+            scores = pixels.reshape(len(pixels), -1) @ weights
+            scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+            return scores / scores.sum(axis=1, keepdims=True)
+    else:
+        import tensorflow as tf
+
+        loaded = tf.saved_model.load(str(version))
+
+        def compute(pixels: np.ndarray, keep=loaded) -> np.ndarray:
+            return loaded.signatures["serving_default"](pixels=tf.constant(pixels))["probabilities"].numpy()
+
+    def answer(request: str) -> Any:
+        probabilities = compute(np.array(json.loads(request)["instances"], np.float32))
+        return SimpleNamespace(status_code=200, content=json.dumps({"predictions": probabilities.tolist()}).encode())
+
+    return answer

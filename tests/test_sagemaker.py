@@ -1,0 +1,965 @@
+"""deploy.target: sagemaker, against a double of AWS: what it does, and that whatever happens nothing is left."""
+
+import importlib.util
+import io
+import json
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import boto3
+import numpy as np
+import onnx
+import pytest
+import yaml
+from botocore.config import Config
+from botocore.stub import Stubber
+
+from conftest import ROOT, TINY, copy_project
+
+pytest.importorskip("moto", reason="needs moto (pip install --require-hashes -r requirements/dev.txt)")
+
+import deploy
+import deploy_plan
+import teardown as teardown_script
+from aws_double import ACCOUNT, BUCKET, LINEAR, REGION, Fault, Server
+from convlab.cloud import aws, endpoint, sdk, teardown, training
+from convlab.cloud import state as states
+from convlab.cloud.policy import caller_policy
+from convlab.errors import UserError
+from convlab.files import array_sha256, write_arrays, write_json
+from convlab.serving.evidence import Evidence
+from convlab.signals import SIGNALS
+from convlab.specs import Run
+from convlab.study import SageMaker
+from test_deploy import write_results
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/SageMakerRole"
+SETTINGS = {
+    "mode": "deploy", "role_arn": ROLE, "bucket": BUCKET, "prefix": "convlab", "region": REGION,
+    "endpoint": {"image": "tensorflow-inference:2.20"}, "training": {"image": "tensorflow-training:2.21"},
+}  # fmt: skip
+OPTIONS = {"target": "sagemaker", "runtime": "saved_model", "test_images": 6, "seed": 3, "sagemaker": SETTINGS}
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLEEXAMPLE12", "AWS_SECRET_ACCESS_KEY": "secretsecretsecret"}
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    """A study's folder as far as deploying reads it, with a stand-in for the SavedModel. Copy it."""
+    folder = write_results(tmp_path_factory.mktemp("study") / "my_study")
+    model_dir = folder / "export/toys"
+    weights = onnx.numpy_helper.to_array(onnx.load(model_dir / "model.onnx").graph.initializer[0])
+    version = model_dir / "saved_model/1"
+    version.mkdir(parents=True)
+    (version / "saved_model.pb").write_bytes(b"in the place of a SavedModel")
+    np.save(version / LINEAR, weights, allow_pickle=False)
+    return folder
+
+
+@pytest.fixture
+def double(server, monkeypatch):
+    """An empty account, and this process signed in to it; no pause is long."""
+    server.double.reset()
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name, value in {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(aws, "FIRST_PAUSE", 0.002)
+    monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(aws, "ATTEMPTS", 2)
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0.002)
+    monkeypatch.setattr(teardown, "GRACE", 0.2)
+    monkeypatch.setattr(teardown, "DEADLINE", 2.0)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield server.double
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="module")
+def clients(server):
+    """Clients of the double, made once: reading the services' descriptions takes longer than a whole deployment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url, "AWS_CONFIG_FILE": "/dev/null"}.items():
+            patch.setenv(name, value)
+        patch.setattr(aws, "ATTEMPTS", 2)
+        return aws.connect(REGION)
+
+
+@pytest.fixture
+def known(double, clients, monkeypatch):
+    """The double, with the clients that are there already."""
+    monkeypatch.setattr(aws, "connect", lambda region, endpoint_url=None: clients)
+    return double
+
+
+@pytest.fixture
+def results(study, tmp_path) -> Path:
+    """A study's folder to deploy from; big files are links."""
+    target = tmp_path / "results" / study.name
+    for path in study.rglob("*"):
+        if path.is_file():
+            place = target / path.relative_to(study)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, place)
+    return target
+
+
+def arguments(folder: Path, **changes) -> list[str]:
+    options = {**OPTIONS, "sagemaker": {**SETTINGS, **changes}}
+    return ["--options", json.dumps(options), "--dataset", "toys", "--results-dir", str(folder)]
+
+
+def evidence(folder: Path) -> dict:
+    return evidence_of(folder / "deploy/toys/endpoint.json")
+
+
+def evidence_of(path: Path) -> dict:
+    text = path.read_text()
+    assert ACCOUNT not in text
+    found = json.loads(text)
+    Evidence.model_validate(found)
+    return found
+
+
+def noted(step: str, fault: str, outcome: str, left: list[str]) -> None:
+    """A row of the table of faults, where FAULTS names a file for it."""
+    if "FAULTS" in os.environ:
+        with Path(os.environ["FAULTS"]).open("a") as table:
+            table.write(f"| {step} | {fault} | {outcome} | {len(left)} |\n")
+
+
+def state_file(folder: Path) -> Path:
+    return folder / "deploy/toys/state.json"
+
+
+def outcome(folder: Path) -> str:
+    """How a deployment ended, for the table."""
+    found = evidence(folder)
+    return found["status"] + (f" ({found['error']['type']})" if found["error"] else "")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# When all goes well
+
+
+def test_a_deployment_is_answered_compared_and_gone(double, results, caplog):
+    caplog.set_level("DEBUG", "deploy")
+    deploy.main(arguments(results, tags={"team": "vision"}))
+    found = evidence(results)
+    assert found["status"] == "succeeded" and len(found["answers"]) == 6
+    assert found["parity"]["largest_difference"] < 1e-6 and found["parity"]["agreement"] == 1
+    assert found["latency_ms"]["calls"] == 5 and found["latency_ms"]["first"] > 0
+    assert {answer["about"]["attempts"] for answer in found["answers"]} == {1}
+    assert len({answer["about"]["request_id"] for answer in found["answers"]}) == 6
+    place = found["endpoint"]
+    assert place["clients"]["boto3"] == boto3.__version__
+    assert place["on_aws"] is False and place["where"] == "a double of AWS on loopback, not AWS"
+    assert place["variant"]["ServerlessConfig"] == {"MemorySizeInMB": 2048, "MaxConcurrency": 2}
+    assert [step["status"] for step in place["transitions"]] == ["Creating", "InService"]
+    assert place["log"]["streams"] == {"AllTraffic/i-0": ["model loaded", "started"]}
+    assert [entry["bytes"] for entry in place["objects"]] == [place["model"]["bytes"]]
+    assert found["teardown"]["remaining"] == [] and found["model"]["runtime"] == "saved_model"
+    assert double.left() == [] and not state_file(results).exists()
+    said = caplog.text + (results / "deploy/toys/endpoint.json").read_text()
+    assert ACCOUNT not in said and not any(secret in said for secret in CREDENTIALS.values())
+
+
+def test_everything_is_tagged_and_named_alike(known, results):
+    seen = {}
+
+    def look(operation):
+        if operation == "InvokeEndpoint" and not seen:
+            sagemaker = known.sagemaker
+            for kind in (sagemaker.endpoints, sagemaker.endpoint_configs, sagemaker._models):
+                ((name, found),) = kind.items()
+                seen[name] = [*seen.get(name, []), {tag["Key"]: tag["Value"] for tag in found.tags}]
+
+    known.before = look
+    deploy.main(arguments(results, tags={"team": "vision"}))
+    ((name, tags),) = seen.items()
+    assert name.startswith("convlab-my-study-") and len(name) <= 48
+    expected = {"project": "convlab", "study": "my_study", "deployment": name, "team": "vision"}
+    assert tags == [expected] * 3
+
+
+def test_an_instance_on_request(known, results):
+    chosen = {**SETTINGS["endpoint"], "instance_type": "ml.m5.large"}
+    deploy.main(arguments(results, endpoint=chosen))
+    variant = evidence(results)["endpoint"]["variant"]
+    assert variant["InstanceType"] == "ml.m5.large" and variant["InitialInstanceCount"] == 1
+    assert "ServerlessConfig" not in variant
+
+
+def test_objects_stay_where_they_are_asked_to_and_are_listed(known, results):
+    deploy.main(arguments(results, keep_objects=True))
+    (key,) = known.left()
+    assert evidence(results)["teardown"]["about"]["kept_objects"] == [f"s3://{BUCKET}/{key}"]
+    assert not state_file(results).exists()
+
+
+def test_a_busy_endpoint_is_asked_again_and_its_time_is_of_the_answer(known, results, monkeypatch):
+    known.faults = [
+        Fault("InvokeEndpoint", "ThrottlingException", times=3),
+        Fault("InvokeEndpoint", "ModelNotReadyException", status=429),
+    ]
+    monkeypatch.setattr(aws, "FIRST_PAUSE", 0.3)
+    monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.3)
+    deploy.main(arguments(results))
+    first, *others = evidence(results)["answers"]
+    assert first["about"]["attempts"] == 5 and {answer["about"]["attempts"] for answer in others} == {1}
+    calls = sum(answer["latency_ms"] for answer in [first, *others])
+    assert evidence(results)["wall_seconds"] * 1e3 - calls > 4 * 300, "the pauses are not in it"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Nothing is created where something is missing
+
+
+@pytest.mark.parametrize(
+    ("changes", "variables", "fault", "sentence"),
+    [
+        ({"region": None}, {}, None, "no AWS region is known; set deploy.sagemaker.region"),
+        ({}, dict.fromkeys(CREDENTIALS, ""), None, "no AWS credentials were found; sign in"),
+        ({}, {}, Fault("GetCallerIdentity", "ExpiredToken"), "ExpiredToken: as the test asks; sign in again"),
+        ({"bucket": "another"}, {}, None, "deploy.sagemaker.bucket cannot be used: .*NoSuchBucket"),
+        ({}, {}, Fault("ListObjectsV2", "AccessDenied"), "`make deploy-plan` prints the policy that allows it"),
+        ({"role_arn": "arn:aws:iam::210987654321:role/x"}, {}, None, "is of another account than the credentials"),
+        ({"role_arn": "arn:aws:iam::************:role/x"}, {}, None, "its account number hidden"),
+        ({}, {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, None, "AWS does not take the credentials: Could not connect"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_told_in_a_sentence_before_anything_is_created(
+    double, results, monkeypatch, changes, variables, fault, sentence
+):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
+    double.faults = [fault] if fault else []
+    settings = {key: value for key, value in {**SETTINGS, **changes}.items() if value is not None}
+    options = json.dumps({**OPTIONS, "sagemaker": settings})
+    with pytest.raises(UserError, match=sentence) as caught:
+        deploy.main(["--options", options, "--dataset", "toys", "--results-dir", str(results)])
+    assert "\n" not in str(caught.value) and ACCOUNT not in str(caught.value)
+    assert evidence(results)["status"] == "failed" and not state_file(results).exists()
+    assert not any(call.startswith(("Create", "Put")) for call in double.calls)
+
+
+def test_what_an_earlier_deployment_left_is_taken_down_first(double, results):
+    state_file(results).parent.mkdir(parents=True)
+    state_file(results).write_text("{}")
+    with pytest.raises(UserError, match="run: make teardown"):
+        deploy.main(arguments(results))
+    assert double.calls == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A fault at every call, one after another
+
+
+CREATING = ("PutObject", "CreateModel", "CreateEndpointConfig", "CreateEndpoint")
+STEPS = (*CREATING, "DescribeEndpoint", "InvokeEndpoint")
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("kind", ["throttled once", "throttled for good", "denied", "quota", "error after it was done"])
+def test_a_fault_while_it_is_deployed_leaves_nothing(known, results, monkeypatch, step, kind):
+    monkeypatch.setattr(endpoint, "PATIENCE", 0.05)
+    fault = {
+        "throttled once": Fault(step, "ThrottlingException"),
+        "throttled for good": Fault(step, "ThrottlingException", times=99),
+        "denied": Fault(step, "AccessDeniedException", f"arn:aws:sts::{ACCOUNT}:x is not authorized", 403, times=99),
+        "quota": Fault(step, "ResourceLimitExceeded", "The account-level service limit is 0 Instances", times=99),
+        "error after it was done": Fault(step, "InternalFailure", status=500, times=99, after=True),
+    }[kind]
+    known.faults = [fault]
+    if kind == "throttled once":
+        deploy.main(arguments(results))
+    else:
+        with pytest.raises(UserError, match=fault.code) as caught:
+            deploy.main(arguments(results))
+        assert ACCOUNT not in str(caught.value)
+        assert evidence(results)["error"]["message"] == str(caught.value)
+    found = evidence(results)
+    assert found["status"] == ("succeeded" if kind == "throttled once" else "failed")
+    assert found["teardown"]["remaining"] == known.left() == [] and not state_file(results).exists()
+    noted(step, kind, outcome(results), known.left())
+
+
+@pytest.mark.parametrize("status", ["Failed", "OutOfService"])
+def test_an_endpoint_that_does_not_come_up_leaves_nothing(known, results, status):
+    known.end_as = status
+    with pytest.raises(UserError, match=f"the endpoint ended as {status}"):
+        deploy.main(arguments(results))
+    found = evidence(results)
+    assert found["endpoint"]["transitions"][-1]["status"] == status and found["endpoint"]["log"]["streams"]
+    assert known.left() == [] and not state_file(results).exists()
+    noted("endpoint's status", status, outcome(results), known.left())
+
+
+def test_an_endpoint_that_never_comes_up_is_not_waited_for_longer_than_allowed(known, results, monkeypatch):
+    known.end_as = "Creating"
+    monkeypatch.setattr(endpoint, "MINUTE", 0.005)
+
+    def give_up(operation):
+        known.end_as = "InService" if operation == "DeleteEndpoint" else known.end_as
+
+    known.before = give_up
+    with pytest.raises(UserError, match="not in service within 30 minutes"):
+        deploy.main(arguments(results))
+    assert known.left() == []
+    noted("endpoint's status", "Creating for good", outcome(results), known.left())
+
+
+def test_a_model_that_fails_on_an_image_is_told_with_the_images_own_words(known, results):
+    handlers = results / "export/toys/code/inference.py"
+    broken = handlers.read_text().replace(
+        "def input_handler(data: Any, context: Any) -> str:\n",
+        "def input_handler(data, context):\n    raise ValueError('no such thing')\n",
+    )
+    handlers.unlink()  # it is a link
+    handlers.write_text(broken)
+    with pytest.raises(UserError, match=r"answered 500 to test image .*no such thing"):
+        deploy.main(arguments(results))
+    assert known.left() == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A fault while it is taken down
+
+
+GOING = ("StopTrainingJob", "DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel", "DeleteObjects")
+LISTINGS = ("ListTrainingJobs", "ListEndpoints", "ListEndpointConfigs", "ListModels", "ListObjectsV2")
+
+
+@pytest.mark.parametrize("step", GOING[1:] + LISTINGS)
+@pytest.mark.parametrize("kind", ["throttled for a while", "busy for a while", "unavailable for a while"])
+def test_a_passing_fault_while_it_is_taken_down_is_waited_for(known, results, monkeypatch, step, kind):
+    first = 1 if step == "ListObjectsV2" else 0  # the look at the bucket before anything is created
+    known.faults = [
+        {
+            "throttled for a while": Fault(step, "ThrottlingException", times=3, skip=first),
+            "busy for a while": Fault(step, "ValidationException", "Cannot update it now", times=3, skip=first),
+            "unavailable for a while": Fault(step, "ServiceUnavailable", status=503, times=3, skip=first),
+        }[kind]
+    ]  # fmt: skip
+    monkeypatch.setattr(teardown, "DEADLINE", 20)
+    deploy.main(arguments(results))
+    assert evidence(results)["status"] == "succeeded"
+    assert known.left() == [] and not state_file(results).exists()
+    noted(step, kind, outcome(results), known.left())
+
+
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [(step, "denied") for step in GOING[1:] + LISTINGS]
+    + [(step, "throttled for good") for step in ("DeleteEndpoint", "DeleteModel", "ListObjectsV2")],
+)
+def test_what_would_not_go_is_named_and_goes_later(known, results, step, kind, capsys):
+    code = {"denied": "AccessDeniedException", "throttled for good": "ThrottlingException"}[kind]
+    known.faults = [Fault(step, code, status=400, times=9999, skip=step == "ListObjectsV2")]
+    with pytest.raises(SystemExit) as caught:
+        deploy.main(arguments(results))
+    assert caught.value.code == 3
+    found = evidence(results)
+    assert found["status"] == "failed" and found["teardown"]["remaining"]
+    name = states.load(state_file(results)).name
+    if step in GOING:
+        assert all(name in entry for entry in found["teardown"]["remaining"])
+    else:
+        assert "could not be listed" in " ".join(found["teardown"]["remaining"])
+    left = known.left()
+    if step == "DeleteEndpoint":
+        assert left == [name, name, name, f"convlab/{name}/model.tar.gz"], "an endpoint keeps what it needs"
+    with pytest.raises(SystemExit) as caught:
+        teardown_script.main(["--results", str(results.parent)])
+    assert caught.value.code == 3 and state_file(results).exists()
+    known.faults = []
+    teardown_script.main(["--results", str(results.parent)])
+    assert "nothing is left, by listing" in capsys.readouterr().out
+    assert known.left() == [] and not state_file(results).exists()
+    noted(step, kind, f"exit 3, {len(left)} left and named; make teardown later", known.left())
+
+
+def test_a_deployment_that_fails_and_would_not_go_says_both(known, results):
+    known.faults = [
+        Fault("InvokeEndpoint", "AccessDeniedException"),
+        Fault("DeleteEndpoint", "AccessDeniedException", times=9),
+    ]
+    with pytest.raises(SystemExit) as caught:
+        deploy.main(arguments(results))
+    found = evidence(results)
+    assert caught.value.code == 3 and "InvokeEndpoint" in found["error"]["message"]
+    assert len(found["teardown"]["remaining"]) == 4 and state_file(results).exists()
+
+
+@pytest.mark.parametrize(("kind", "step"), [("model", "DeleteModel"), ("object", "ListObjectsV2")])
+def test_what_comes_late_is_waited_for_where_its_creation_had_no_answer(
+    known, clients, results, monkeypatch, kind, step
+):
+    """As when a connection breaks while AWS works on the request."""
+    name = states.new_name("my_study")
+    state = states.State(
+        name=name, region=REGION, endpoint_url=clients.endpoint_url, account=aws.fingerprint(ACCOUNT, name),
+        bucket=BUCKET, prefix=f"convlab/{name}/", keep_objects=False, created="", asked=[kind],
+    )  # fmt: skip
+    state_file(results).parent.mkdir(parents=True)
+    state.save(state_file(results))
+    monkeypatch.setattr(teardown, "GRACE", 1.5)
+    looks = []
+
+    def late(operation):
+        if operation == step:
+            looks.append(operation)
+            if len(looks) == 4 and kind == "model":
+                container = {"Image": "i", "ModelDataUrl": f"s3://{BUCKET}/x"}
+                clients.sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container)
+            elif len(looks) == 4:
+                known.s3.put_object(BUCKET, f"convlab/{name}/model.tar.gz", b"x")
+
+    known.before = late
+    teardown_script.main(["--results", str(results.parent)])
+    assert len(looks) > 4 and known.left() == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# make teardown
+
+
+def test_teardown_without_a_deployment_says_so_and_needs_no_aws(tmp_path, capsys):
+    teardown_script.main(["--results", str(tmp_path)])
+    assert "has left anything" in capsys.readouterr().out
+
+
+def test_teardown_refuses_credentials_of_another_account(double, results):
+    double.faults = [Fault("DeleteEndpoint", "AccessDeniedException", times=99)]
+    with pytest.raises(SystemExit):
+        deploy.main(arguments(results))
+    text = state_file(results).read_text()
+    assert ACCOUNT not in text
+    state_file(results).write_text(text.replace(json.loads(text)["account"], "0" * 16))
+    with pytest.raises(UserError, match="are of another account"):
+        teardown_script.main(["--results", str(results.parent)])
+    assert state_file(results).exists()
+
+
+def test_a_damaged_state_file_says_what_to_look_for(tmp_path, double):
+    path = tmp_path / "results/my_study/deploy/toys/state.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"format": 1}')
+    with pytest.raises(UserError, match="names that begin with convlab-"):
+        teardown_script.main(["--results", str(tmp_path / "results")])
+
+
+def test_nothing_of_others_is_touched(double, results):
+    clients = aws.connect(REGION)
+    container = {"Image": "i", "ModelDataUrl": f"s3://{BUCKET}/x"}
+    for name in ("theirs", "convlab-my-study-of-old"):
+        clients.sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container)
+    clients.s3.put_object(Bucket=BUCKET, Key="convlab/theirs", Body=b"x")
+    deploy.main(arguments(results))
+    assert double.left() == ["theirs", "convlab-my-study-of-old", "convlab/theirs"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Signals, sent to a process that deploys
+
+
+def hurried(arguments: list[str], environment: dict[str, str]) -> None:
+    """The script in a process of its own, which does not pause for long."""
+    os.environ.update(environment)
+    aws.FIRST_PAUSE, aws.LONGEST_PAUSE, teardown.GRACE = 0.002, 0.05, 1.0
+    with Path(os.devnull).open("w") as sys.stderr:
+        deploy.main(arguments)
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Makes processes that have imported all of this already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["test_sagemaker"])
+    with pytest.MonkeyPatch.context() as patch:  # Python 3.11 does not tell the server where the modules are
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests")]))
+        multiprocessing.forkserver.ensure_running()
+    return context
+
+
+def interrupted(double, results, processes, number: signal.Signals, step: str, moment: str, **changes) -> int | None:
+    """Send a signal while ``step`` is asked for, before AWS does it or after; how the process ended."""
+    environment = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "SAGEMAKER_"))}
+    process = processes.Process(target=hurried, args=(arguments(results, **changes), environment))
+    seen = []
+
+    def strike(operation):
+        if operation == step:
+            seen.append(operation)
+            if len(seen) == 1:
+                os.kill(process.pid, number)
+                time.sleep(0.1)  # the process has been struck before the answer comes
+
+    setattr(double, moment, strike)
+    process.start()
+    process.join(30)
+    if process.exitcode is None:
+        process.kill()
+        pytest.fail("it hangs")
+    assert seen, f"it never came to {step}"
+    return process.exitcode
+
+
+MOMENTS = [(step, "before") for step in (*STEPS, *GOING[1:], "ListEndpoints")] + [(step, "after") for step in CREATING]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize(("step", "moment"), MOMENTS)
+def test_a_signal_at_any_step_leaves_nothing(double, results, processes, step, moment, number):
+    ended = interrupted(double, results, processes, number, step, moment)
+    while_taken_down = step in GOING or step == "ListEndpoints"
+    assert ended == (0 if while_taken_down else 128 + number), "what is being taken down is taken down first"
+    found = evidence(results)
+    assert found["status"] == ("succeeded" if while_taken_down else "failed")
+    assert found["teardown"]["remaining"] == double.left() == [] and not state_file(results).exists()
+    noted(f"{step} ({moment} it is done)", number.name, f"exit {ended}, {found['status']}", double.left())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "moment"), MOMENTS)
+def test_after_a_kill_at_any_step_teardown_finds_all(double, results, processes, monkeypatch, step, moment):
+    monkeypatch.setattr(teardown, "GRACE", 1.0)
+    ended = interrupted(double, results, processes, signal.SIGKILL, step, moment)
+    assert ended == -signal.SIGKILL and state_file(results).exists()
+    left = double.left()
+    double.before = double.after = lambda operation: None
+    teardown_script.main(["--results", str(results.parent)])
+    assert double.left() == [] and not state_file(results).exists()
+    noted(
+        f"{step} ({moment} it is done)", f"SIGKILL, {len(left)} left; make teardown", "nothing is left", double.left()
+    )
+
+
+@pytest.mark.slow
+def test_teardown_works_in_a_new_process(double, results, processes):
+    interrupted(double, results, processes, signal.SIGKILL, "InvokeEndpoint", "before")
+    assert len(double.left()) == 4
+    double.before = lambda operation: None
+    command = [sys.executable, ROOT / "scripts/teardown.py", "--results", results.parent]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0 and "nothing is left, by listing" in result.stdout, result.stderr
+    assert double.left() == [] and ACCOUNT not in result.stdout + result.stderr
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Training jobs
+
+
+needs_sdk = pytest.mark.skipif(
+    importlib.util.find_spec("sagemaker") is None,
+    reason="needs SageMaker's SDK (pip install --require-hashes -r requirements/sagemaker.txt)",
+)
+RUN = Run.model_validate(
+    {
+        "dataset": {"kind": "digits"}, "seed": 2, "model": {"family": "dense", "units": [8], "dropout": 0.0},
+        "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
+    }
+)  # fmt: skip
+
+
+@pytest.fixture
+def to_train(tmp_path, study) -> Path:
+    """A study's folder whose run can be trained: spots, to be told apart by where they are."""
+    folder = tmp_path / "results/my_study"
+    shutil.copytree(study, folder)
+    labels = np.arange(120) % 3
+    images = np.random.default_rng(4).integers(0, 60, (120, 4, 4, 1), dtype=np.uint8)
+    images[np.arange(120), labels] += 150
+    arrays = {"x_train": images[:90], "y_train": labels[:90], "x_test": images[90:], "y_test": labels[90:]}
+    write_arrays(folder / "prepare/toys/data.npz", **arrays)
+    checksums = {name: {"sha256": array_sha256(array)} for name, array in arrays.items()}
+    write_json(folder / "prepare/toys/manifest.json", {"format": 1, "arrays": checksums, "classes": list("abc")})
+    exported = json.loads((folder / "export/toys/export.json").read_text()) | {
+        "spec": RUN.identity, "spec_hash": RUN.spec_hash, "data_sha256": {n: c["sha256"] for n, c in checksums.items()},
+    }  # fmt: skip
+    write_json(folder / "export/toys/export.json", exported)
+    probabilities = np.full((30, 3), 1 / 3, np.float32)
+    write_arrays(folder / "evaluate/toys/cnn/seed-2/predictions.npz", probabilities=probabilities)
+    return folder
+
+
+@pytest.fixture
+def training_double(double, monkeypatch):
+    """Training takes real seconds; the SDK is not to ask IAM about the role."""
+    monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
+    monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(aws, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(teardown, "DEADLINE", 20)
+    return double
+
+
+@needs_sdk
+@pytest.mark.slow
+def test_a_run_is_trained_there_comes_back_and_is_served(training_double, to_train):
+    seen = {}
+
+    def look(operation):
+        if operation == "CreateEndpoint":
+            seen["keys"] = training_double.keys("")
+            (seen["job"],) = training_double.sagemaker.training_jobs.values()
+
+    training_double.before = look
+    deploy.main(arguments(to_train, mode="train_and_deploy", tags={"team": "vision"}))
+    asked = [call for call in training_double.calls if call != "SimulatePrincipalPolicy"]  # the SDK goes on without it
+    assert needed(asked) <= granted(mode="train_and_deploy")
+    found = evidence(to_train)
+    assert found["status"] == "succeeded" and len(found["answers"]) == 6
+    assert found["parity"]["largest_difference"] < 1e-5, "held against the model that came back"
+    job = found["training"]
+    assert job["status"] == "Completed" and job["image"] == "tensorflow-training:2.21" and job["max_seconds"] == 3600
+    assert job["name"].startswith(found["endpoint"]["name"]) and job["run"]["spec_hash"] == RUN.spec_hash
+    assert json.loads(job["hyperparameters"]["spec"]) == RUN.identity
+    (lines,) = job["log"]["streams"].values()
+    assert any("finished after 2 epochs" in line for line in lines)
+    assert job["test_accuracy"] > 0.5, "it learned"
+    assert {tag["Key"] for tag in seen["job"].tags} >= {"project", "study", "deployment", "team"}
+    files = {key.split("/input/code/")[-1] for key in seen["keys"] if "/input/code/" in key}
+    assert {"train_on_sagemaker.py", "train.py", "requirements.txt", "convlab/training.py"} <= files
+    assert not any("report" in file or "cloud" in file for file in files), "what training needs and no more"
+    run = json.loads((to_train / "deploy/toys/trained/run.json").read_text())
+    assert run["spec_hash"] == RUN.spec_hash and run["versions"]["keras"]
+    assert training_double.left() == [] and not state_file(to_train).exists()
+    noted("train_and_deploy", "none", outcome(to_train), training_double.left())
+
+
+@needs_sdk
+@pytest.mark.slow
+def test_a_run_is_trained_there_on_spare_capacity_and_comes_back(training_double, to_train):
+    uploaded = {}
+
+    def look(operation):
+        if operation == "CreateTrainingJob":
+            (key,) = [key for key in training_double.keys("") if key.endswith("data.npz")]
+            content = training_double.s3.get_object(BUCKET, key).value
+            uploaded.update({name: array.shape for name, array in np.load(io.BytesIO(content)).items()})
+
+    training_double.before = look
+    image = {"image": "tensorflow-training:2.21", "spot": True, "max_minutes": 10, "max_wait_minutes": 20}
+    deploy.main(arguments(to_train, mode="train", training=image))
+    found = evidence(to_train)
+    assert found["status"] == "succeeded" and found["answers"] == [] and found["accuracy"] is None
+    assert found["training"]["spot"] is True and found["training"]["max_seconds"] == 600
+    assert uploaded == {"x_train": (90, 4, 4, 1), "y_train": (90,)}, "test images stay here"
+    assert not any("CreateModel" in call for call in training_double.calls)
+    assert (to_train / "deploy/toys/trained/model.keras").is_file() and training_double.left() == []
+
+
+@needs_sdk
+@pytest.mark.slow
+def test_a_job_that_fails_is_told_with_its_log_and_leaves_nothing(training_double, to_train):
+    manifest = to_train / "prepare/toys/manifest.json"
+    content = json.loads(manifest.read_text())
+
+    def break_it(operation):
+        if operation == "CreateTrainingJob":  # what the job finds is not what the manifest says
+            (key,) = [key for key in training_double.keys("") if key.endswith("manifest.json")]
+            content["arrays"]["x_train"]["sha256"] = "0" * 64
+            training_double.s3.put_object(BUCKET, key, json.dumps(content).encode())
+
+    training_double.before = break_it
+    with pytest.raises(UserError, match="ended as Failed: AlgorithmError"):
+        deploy.main(arguments(to_train, mode="train"))
+    job = evidence(to_train)["training"]
+    assert job["status"] == "Failed" and "error: " in "".join(*job["log"]["streams"].values())
+    assert training_double.left() == []
+    noted("training job", "the script fails", outcome(to_train), training_double.left())
+
+
+@needs_sdk
+@pytest.mark.slow
+@pytest.mark.parametrize("code", ["ResourceLimitExceeded", "AccessDeniedException"])
+def test_a_job_that_is_refused_leaves_nothing(training_double, to_train, code):
+    training_double.faults = [Fault("CreateTrainingJob", code, times=9)]
+    with pytest.raises(UserError, match=f"CreateTrainingJob: {code}"):
+        deploy.main(arguments(to_train, mode="train"))
+    assert training_double.left() == [] and not state_file(to_train).exists()
+    noted("CreateTrainingJob", code, outcome(to_train), training_double.left())
+
+
+@needs_sdk
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["CreateTrainingJob", "DescribeTrainingJob"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_a_job_is_stopped_when_the_process_is(training_double, to_train, processes, number, step):
+    training_double.hold_jobs = True
+    ended = interrupted(training_double, to_train, processes, number, step, "after", mode="train_and_deploy")
+    left = training_double.left()
+    training_double.after = lambda operation: None
+    if number == signal.SIGKILL:
+        assert ended == -signal.SIGKILL and len(left) > 5
+        teardown_script.main(["--results", str(to_train.parent)])
+    else:
+        assert ended == 128 + number and evidence(to_train)["teardown"]["remaining"] == []
+    assert [job.status for job in training_double.jobs.values()] == ["Stopped"]
+    assert training_double.left() == [] and not state_file(to_train).exists()
+    noted(step, number.name, f"exit {ended}, job stopped", training_double.left())
+
+
+def archive(folder: Path, **members: bytes) -> Path:
+    with tarfile.open(folder / "model.tar.gz", "w:gz") as tar:
+        for name, content in members.items():
+            information = tarfile.TarInfo(name.replace("__", "."))
+            information.size = len(content)
+            tar.addfile(information, io.BytesIO(content))
+    return folder / "model.tar.gz"
+
+
+EXPECTED = {"spec_hash": "abc", "data_sha256": {"x_train": "1"}}
+GOOD = {"model__keras": b"x", "history__csv": b"x", "run__json": json.dumps(EXPECTED | {"status": "finished"}).encode()}
+
+
+@pytest.mark.parametrize(("changes", "sentence"), [
+    ({"run__json": b'{"spec_hash": "other"}'}, "another run: its spec_hash is 'other'"),
+    ({"run__json": b'{"spec_hash": "abc", "data_sha256": {}}'}, "another run: its data_sha256"),
+    ({"run__json": json.dumps(EXPECTED | {"status": "diverged"}).encode()}, "ended as diverged"),
+    ({"run__json": None}, r"has no run\.json"),
+    ({"../outside": b"x"}, "cannot be unpacked"),
+])  # fmt: skip
+def test_what_comes_back_is_not_trusted(tmp_path, changes, sentence):
+    members = {name: content for name, content in (GOOD | changes).items() if content is not None}
+    with pytest.raises(UserError, match=sentence):
+        training.unpack(archive(tmp_path, **members), tmp_path / "trained", EXPECTED)
+    assert not (tmp_path / "trained").exists() and not (tmp_path.parent / "outside").exists()
+
+
+def test_what_is_expected_comes_back(tmp_path):
+    folder = training.unpack(archive(tmp_path, **GOOD, extra=b"y"), tmp_path / "trained", EXPECTED)
+    assert sorted(path.name for path in folder.iterdir()) == ["history.csv", "model.keras", "run.json"]
+
+
+def test_another_backend_than_tensorflow_is_refused_before_anything_is_created(double, to_train):
+    exported = to_train / "export/toys/export.json"
+    content = json.loads(exported.read_text())
+    content["spec"]["training"]["backend"] = "jax"
+    exported.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="the chosen run needs jax"):
+        deploy.main(arguments(to_train, mode="train"))
+    assert not any(call.startswith(("Create", "Put")) for call in double.calls)
+
+
+@needs_sdk
+def test_images_are_those_of_the_versions_and_nothing_is_told_to_anyone():
+    settings = SageMaker.model_validate({"role_arn": ROLE, "bucket": BUCKET})
+    assert sdk.image(settings, "inference", REGION).endswith("/tensorflow-inference:2.20-cpu-py312")
+    assert sdk.image(settings, "training", REGION).endswith("/tensorflow-training:2.21-cpu-py312")
+    unknown = SageMaker.model_validate({"role_arn": ROLE, "bucket": BUCKET, "endpoint": {"image_version": "9.9"}})
+    with pytest.raises(UserError, match=r"deploy\.sagemaker\.endpoint\.image_version '9\.9': Unsupported"):
+        sdk.image(unknown, "inference", REGION)
+    assert "TelemetryOptOut: true" in Path(os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"]).read_text()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("sagemaker") is not None, reason="SageMaker's SDK is installed")
+def test_without_the_sdk_and_without_an_image_one_is_told_what_to_install(double, results):
+    with pytest.raises(UserError, match="SDK is not installed"):
+        deploy.main(arguments(results, endpoint={}))
+    assert not any(call.startswith(("Create", "Put")) for call in double.calls)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Taking down, call by call
+
+
+def stubbed(clients) -> tuple[aws.Clients, Stubber]:
+    """The clients, with SageMaker's answering what a test lays down and nothing else."""
+    session = clients.session
+    sagemaker = session.client("sagemaker", region_name=REGION, config=Config(retries={"total_max_attempts": 1}))
+    return replace(clients, sagemaker=sagemaker), Stubber(sagemaker)
+
+
+def test_the_endpoint_goes_first_and_the_rest_when_it_is_gone(known, clients):
+    name = "convlab-my-study-20260101-010101-abcdef"
+    state = states.State(
+        name=name, region=REGION, endpoint_url=None, account="", bucket=BUCKET, prefix=f"convlab/{name}/",
+        keep_objects=False, created="",
+    )  # fmt: skip
+    some, stub = stubbed(clients)
+    missing = {"service_error_code": "ValidationException", "service_message": "Could not find it"}
+    busy = {"service_error_code": "ValidationException", "service_message": "Cannot update in-progress endpoint"}
+    job = {"TrainingJobArn": "arn:aws:sagemaker:eu-west-1:123456789012:training-job/x", "CreationTime": 0}
+    jobs = [
+        {**job, "TrainingJobName": f"{name}-1", "TrainingJobStatus": status} for status in ("InProgress", "Stopped")
+    ]
+    listed = {"NameContains": name}
+    stub.add_response("list_training_jobs", {"TrainingJobSummaries": jobs[:1]}, listed)
+    stub.add_response("stop_training_job", {}, {"TrainingJobName": f"{name}-1"})
+    stub.add_response("list_training_jobs", {"TrainingJobSummaries": jobs[1:]}, listed)
+    stub.add_response("delete_endpoint", {}, {"EndpointName": name})
+    stub.add_client_error("delete_endpoint", **busy)
+    stub.add_client_error("delete_endpoint", **missing)
+    stub.add_client_error("delete_endpoint_config", **missing)
+    stub.add_response("delete_model", {}, {"ModelName": name})
+    stub.add_client_error("delete_model", **missing)
+    for resource in teardown.RESOURCES:
+        stub.add_response(resource.listing, {resource.found: []}, listed)
+    stub.add_response("list_training_jobs", {"TrainingJobSummaries": jobs[1:]}, listed)
+    with stub:
+        receipt = teardown.teardown(some, state)
+        stub.assert_no_pending_responses()
+    assert receipt.remaining == []
+    assert [(step["resource"], step["outcome"]) for step in receipt.steps] == [
+        ("training jobs", f"{name}-1 Stopped"), ("endpoint", "deleted"), ("endpoint_config", "not there"),
+        ("model", "deleted"), ("objects", "0 deleted"),
+    ]  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# make deploy-plan
+
+
+def config(tmp_path, **changes) -> Path:
+    path = tmp_path / "config.yaml"
+    deploying = {"target": "sagemaker", "test_images": 200, "sagemaker": {**SETTINGS, **changes}}
+    path.write_text(yaml.safe_dump({**TINY, "deploy": deploying}))
+    return path
+
+
+def allowed(policy: dict, action: str, resource: str) -> bool:
+    return any(
+        action in statement["Action"] and any(fnmatchcase(resource, pattern) for pattern in statement["Resource"])
+        for statement in policy["Statement"]
+    )
+
+
+def test_the_plan_creates_nothing_and_asks_nobody(known, tmp_path, capsys, monkeypatch):
+    for name in CREDENTIALS:
+        monkeypatch.delenv(name)
+    deploy_plan.main([str(config(tmp_path, mode="train_and_deploy"))])
+    said = capsys.readouterr().out
+    assert "digits: train_and_deploy in eu-west-1; names begin with convlab-tiny" in said
+    assert "endpoint        2048 MB, 2 calls at once, serverless, 30 minutes at most" in said
+    assert "training job    ml.m5.large, 60 minutes at most" in said
+    assert known.calls == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        ({"prices": {"serverless_second": 0.00004}}, ["200 calls: 200 seconds, assumed × 4e-05 = 0.0080 USD"]),
+        ({"prices": {}}, ["no price (deploy.sagemaker.prices.serverless_second)", "no sum, since a price is missing"]),
+        (
+            {"endpoint": {"instance_type": "ml.m5.large", "max_minutes": 90}, "prices": {"endpoint_hour": 0.2}},
+            ["endpoint on ml.m5.large: 1.5 hours at most × 0.2 = 0.3000 USD"],
+        ),
+        (
+            {"mode": "train", "training": {"spot": True, "max_minutes": 30}, "prices": {"training_hour": 0.1}},
+            ["training job on ml.m5.large (spot: less): 0.5 hours at most × 0.1 = 0.0500 USD", "sum: 0.0500 USD"],
+        ),
+    ],
+)  # fmt: skip
+def test_costs_are_prices_times_limits(tmp_path, capsys, changes, lines):
+    deploy_plan.main([str(config(tmp_path, **changes))])
+    said = capsys.readouterr().out
+    assert all(line in said for line in lines), said
+
+
+def test_a_policy_can_be_had_alone(tmp_path, capsys):
+    deploy_plan.main([str(config(tmp_path)), "--policy", "caller"])
+    policy = json.loads(capsys.readouterr().out)
+    (pass_role,) = [each for each in policy["Statement"] if each["Action"] == ["iam:PassRole"]]
+    assert pass_role["Resource"] == [ROLE]
+    assert pass_role["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    wide = [each["Action"] for each in policy["Statement"] if "*" in each["Resource"]]
+    assert all(action.startswith("sagemaker:List") for actions in wide for action in actions)
+    for resource in ("endpoint/theirs", "model/theirs"):
+        assert not allowed(policy, "sagemaker:DeleteEndpoint", f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{resource}")
+    assert not allowed(policy, "s3:PutObject", f"arn:aws:s3:::{BUCKET}/elsewhere/x")
+    deploy_plan.main([str(config(tmp_path)), "--policy", "role"])
+    assert "sagemaker:" not in capsys.readouterr().out
+
+
+def test_a_study_that_goes_nowhere_is_told_what_to_add(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(TINY))
+    with pytest.raises(UserError, match=r"has no deploy\.sagemaker; add it"):
+        deploy_plan.main([str(path)])
+
+
+def needed(calls: list[str]) -> set[str]:
+    """The permissions that these calls need on AWS."""
+    others = {
+        "ListObjectsV2": "s3:ListBucket", "PutObject": "s3:PutObject", "GetObject": "s3:GetObject",
+        "DeleteObjects": "s3:DeleteObject", "DescribeLogStreams": "logs:DescribeLogStreams",
+        "GetLogEvents": "logs:GetLogEvents",
+    }  # fmt: skip
+    free = {"GetCallerIdentity"}
+    return {others.get(call, f"sagemaker:{call}") for call in calls if call not in free}
+
+
+def granted(**changes) -> set[str]:
+    policy = caller_policy(SageMaker.model_validate(SETTINGS | changes), REGION)
+    return {action for statement in policy["Statement"] for action in statement["Action"]}
+
+
+def test_the_policy_allows_what_is_called_and_hardly_more(known, results):
+    deploy.main(arguments(results))
+    assert needed(known.calls) <= granted()
+    unused = granted() - needed(known.calls)
+    assert unused == {"iam:PassRole", "s3:GetObject", "sagemaker:AddTags", "sagemaker:StopTrainingJob"}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In the workflow
+
+
+@pytest.mark.slow
+def test_the_workflow_deploys_a_real_model_and_shows_it_and_no_account_number_anywhere(double, finished):
+    settings = {**SETTINGS, "tags": {"team": "vision"}}
+    finished.configure({**TINY, "deploy": {"target": "sagemaker", "test_images": 12, "sagemaker": settings}})
+    result = finished.snakemake("deploy")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert double.left() == []
+    folder = finished.folder / "results/tiny"
+    found = evidence_of(folder / "deploy/digits/endpoint.json")
+    assert found["status"] == "succeeded" and found["parity"]["largest_difference"] < 1e-5, (
+        "a SavedModel, by TensorFlow"
+    )
+    assert finished.planned("deploy") == set()
+    assert finished.snakemake("all").returncode == 0
+    page = (folder / "report/index.html").read_text()
+    assert "A stand-in for AWS answered, not AWS" in page and "arn:aws:iam::************:role" in page
+    written = [path for path in folder.rglob("*") if path.suffix in (".json", ".html", ".md", ".log", ".csv", ".tex")]
+    assert [path for path in written if ACCOUNT in path.read_text()] == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# On AWS itself
+
+
+@pytest.mark.aws
+@pytest.mark.skipif("AWS_TEST_CONFIG" not in os.environ, reason="AWS_TEST_CONFIG names no config; AWS charges for this")
+def test_a_model_is_served_on_aws_and_nothing_is_left(tmp_path):
+    """Serves the demo's model as the named config's deploy.sagemaker says."""
+    project = copy_project(tmp_path / "project")
+    deploying = yaml.safe_load(Path(os.environ["AWS_TEST_CONFIG"]).read_text())["deploy"]
+    project.configure({**TINY, "deploy": {**deploying, "test_images": 20}})
+    result = project.snakemake("deploy")
+    path = project.folder / "results/tiny/deploy/digits"
+    found = json.loads((path / "endpoint.json").read_text())
+    assert result.returncode == 0, found["error"]
+    assert found["endpoint"]["on_aws"] and found["teardown"]["remaining"] == [] and not (path / "state.json").exists()
