@@ -36,7 +36,7 @@ def study_lock(snakemakes):
     if not os.access(place, os.W_OK | os.X_OK):
         raise WorkflowError(f"{place.resolve()} cannot be written; make it writable, or run in another folder")
     if workflow.dag_settings.forceall or workflow.dag_settings.forcerun:
-        os.environ["CONVLAB_AGAIN"] = "1"  # asked for by name: train again what is finished
+        os.environ.update(CONVLAB_AGAIN="1")  # asked for by name: train again what is finished
     try:
         claimed = claim(Path(workflow.persistence.path) / f"convlab/{study.study}.lock", f"the study {study.study}")
     except UserError as error:

@@ -92,7 +92,7 @@ def plain(text):
 
 
 def written(output):
-    """A rule's output as its rule has it: where results go through a storage, Snakemake has put its place in front."""
+    """An output as its rule has it; where results go through a storage, Snakemake has put its place in front."""
     if not is_flagged(output, "storage_object"):
         return str(output)
     prefix = workflow.storage_settings.default_storage_prefix or ""

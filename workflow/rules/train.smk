@@ -22,8 +22,9 @@ rule train:
         gpu=GPU,
     params:
         spec=run_spec,
+        store=STORE,
     message:
         "Train {wildcards.variant} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
         "python {input.code[0]:q} --spec {params.spec:q} --data-dir $(dirname {input.manifest:q})"
-        " --output-dir $(dirname {output.run:q}) --store {STORE} --threads {threads} > {log:q} 2>&1"
+        " --output-dir $(dirname {output.run:q}) --store {params.store:q} --threads {threads} > {log:q} 2>&1"
