@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,7 +103,9 @@ def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         known = [(name, latency.get(name)) for name in ("p50", "p90", "p95", "p99")]
         texts = [f"{name} {i18n.with_unit(say.number(value, 2), 'ms')}" for name, value in known if value is not None]
         rows += [("latency", ", ".join(texts))] if texts else []
-    rows += [("time", f"{found['started']} – {found['finished']}")] if found["finished"] else []
+    if found["finished"]:
+        begin, end = (i18n.instant(datetime.fromisoformat(found[name])) for name in ("started", "finished"))
+        rows.append(("time", f"{begin} – {end}"))
     if found["teardown"]:
         rows.append(("teardown", ", ".join(found["teardown"]["remaining"]) or _("nothing")))
     return rows
