@@ -193,37 +193,22 @@ def _version(value: Any) -> Any:
     return value
 
 
-def _role(arn: str) -> str:
-    if not ROLE.fullmatch(arn):
-        raise ValueError("should be the ARN of a role, such as arn:aws:iam::<12 digits>:role/SageMakerRole")
-    return arn
+def _like(pattern: re.Pattern, complaint: str) -> AfterValidator:
+    """Text that matches all of ``pattern``; ``complaint`` may quote what does not, as ``{name}``."""
+
+    def check(name: str) -> str:
+        if not pattern.fullmatch(name):
+            raise ValueError(complaint.format(name=repr(name)))
+        return name
+
+    return AfterValidator(check)
 
 
-def _bucket(name: str) -> str:
-    if not BUCKET.fullmatch(name):
-        raise ValueError(f"{name!r} is no bucket's name; write it without s3:// and without a path")
-    return name
-
-
-def _instance(name: str) -> str:
-    if not INSTANCE.fullmatch(name):
-        raise ValueError(f"should be a type of instance, such as ml.m5.large (it is {name!r})")
-    return name
-
-
-def _region(name: str) -> str:
-    if not REGION.fullmatch(name):
-        raise ValueError(f"should be a region's name, such as eu-west-1 (it is {name!r})")
-    return name
-
-
-def _prefix(prefix: str) -> str:
-    if not PREFIX.fullmatch(prefix):
-        raise ValueError(f"{prefix!r} is no prefix; use letters, digits, - _ . and / between names")
-    return prefix
-
-
-Instance = Annotated[str, AfterValidator(_instance)]
+Role = Annotated[str, _like(ROLE, "should be the ARN of a role, such as arn:aws:iam::<12 digits>:role/SageMakerRole")]
+Bucket = Annotated[str, _like(BUCKET, "{name} is no bucket's name; write it without s3:// and without a path")]
+Prefix = Annotated[str, _like(PREFIX, "{name} is no prefix; use letters, digits, - _ . and / between names")]
+Region = Annotated[str, _like(REGION, "should be a region's name, such as eu-west-1 (it is {name})")]
+Instance = Annotated[str, _like(INSTANCE, "should be a type of instance, such as ml.m5.large (it is {name})")]
 Version = Annotated[str, BeforeValidator(_version)]
 Image = Annotated[str | None, Field(description="Address of another image, instead of AWS' own for image_version.")]
 Minutes = Annotated[Whole, Field(gt=0, le=28 * 24 * 60)]
@@ -273,14 +258,10 @@ class SageMaker(Spec):
         description="deploy: serve the model that was trained here; train: train the chosen run again in a training "
         "job; train_and_deploy: train it there and serve what comes back.",
     )
-    role_arn: Annotated[str, AfterValidator(_role)] = Field(description="ARN of the role that SageMaker takes.")
-    bucket: Annotated[str, AfterValidator(_bucket)] = Field(description="Bucket for data and models.")
-    prefix: Annotated[str, AfterValidator(_prefix)] = Field(
-        "convlab", description="Where in the bucket; each deployment has a folder of its own below."
-    )
-    region: Annotated[str, AfterValidator(_region)] | None = Field(
-        None, description="Region; AWS_DEFAULT_REGION or the profile's when absent."
-    )
+    role_arn: Role = Field(description="ARN of the role that SageMaker takes.")
+    bucket: Bucket = Field(description="Bucket for data and models.")
+    prefix: Prefix = Field("convlab", description="Where in the bucket; each deployment has a folder of its own below.")
+    region: Region | None = Field(None, description="Region; AWS_DEFAULT_REGION or the profile's when absent.")
     keep_objects: bool = Field(False, description="Leave in the bucket what was uploaded and trained.")
     tags: dict[str, Annotated[str, BeforeValidator(str)]] = Field({}, description="Tags for all that is created.")
     training: TrainingJob = TrainingJob()
