@@ -10,9 +10,9 @@ rule all:
 
 rule export:
     input:
-        of_exported(rules.model_card.output.card),
+        of_all(rules.model_card.output.card, dataset=study.exported),
 
 
 rule deploy:
     input:
-        of_exported(rules.deploy_model.output.answers),
+        of_all(rules.deploy_model.output.answers, dataset=study.exported),

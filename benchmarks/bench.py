@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from convlab import metrics, provenance
 from convlab.config import load_study, read_yaml
+from convlab.evaluation import write_evaluation
 from convlab.files import array_sha256, write_arrays, write_json, write_text
 
 NAMES = {"dense": "dense", "cnn": "cnn 3x3", "cnn-kernel_size-5x5-3x3": "cnn 5x5", "cnn-kernel_size-7x7-3x3": "cnn 7x7"}
@@ -230,12 +231,13 @@ def synthetic(results: Path, study, test_images: int) -> None:
     checksums = {name: entry["sha256"] for name, entry in manifest["arrays"].items()}
     truth = np.eye(10)[arrays["y_test"]]
     for variant in study.plan.variants:
+        measured, predictions = {}, []
         for seed in study.seeds:
             run = study.run("digits", variant, seed)
             probabilities = generator.dirichlet(np.full(10, 0.3), test_images) + generator.uniform(0.9, 1.1) * truth
             probabilities = (probabilities / probabilities.sum(axis=1, keepdims=True)).astype(np.float32)
             measures = metrics.classification_metrics(probabilities, arrays["y_test"])
-            train, evaluate = (results / stage / "digits" / variant / f"seed-{seed}" for stage in ("train", "evaluate"))
+            train = results / "train/digits" / variant / f"seed-{seed}"
             history = pd.DataFrame({"epoch": range(1, 6), "seconds": 1.0})
             for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
                 history[name] = generator.random(5)
@@ -254,9 +256,9 @@ def synthetic(results: Path, study, test_images: int) -> None:
             rows = metrics.reliability(probabilities, arrays["y_test"])
             latency = {"p50": 0.3, "p90": 0.4, "p99": 0.5, "calls": 60}
             head = {"spec_hash": run.spec_hash, "status": "finished", "test_images": test_images}
-            write_json(evaluate / "metrics.json", {**head, **measures, "reliability": rows, "latency_ms": latency})
-            write_arrays(evaluate / "predictions.npz", probabilities=probabilities)
-            write_arrays(evaluate / "features.npz")
+            measured[seed] = {**head, **measures, "reliability": rows, "latency_ms": latency}
+            predictions.append(probabilities)
+        write_evaluation(results / "evaluate/digits" / variant, measured, predictions, {}, np.arange(3))
 
 
 def measured(command: list, folder: Path) -> tuple[float, float]:

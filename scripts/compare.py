@@ -21,6 +21,7 @@ from convlab import data, history, metrics, paper, probes, provenance, results, 
 from convlab.cli import run
 from convlab.config import load_study
 from convlab.errors import UserError
+from convlab.evaluation import read_features, read_measures, read_probabilities
 from convlab.figures import examples
 from convlab.figures import probes as probe_charts
 from convlab.figures import results as charts
@@ -28,7 +29,7 @@ from convlab.figures.results import Series
 from convlab.figures.saving import FigureWriter
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import caption_text, use_style
-from convlab.files import read_arrays, read_json, write_json, write_text
+from convlab.files import read_json, write_json, write_text
 from convlab.i18n import N_, ngettext, number
 from convlab.i18n import gettext as _
 from convlab.plan import Plan, Question, field_label
@@ -66,9 +67,14 @@ log = logging.getLogger("compare")
 class Loaded:
     """What train and evaluate left, by (dataset, variant, seed)."""
 
+    seeds: Sequence[int]
     rows: list[dict[str, Any]] = field(default_factory=list)
     runs: dict[tuple[str, str, int], Mapping] = field(default_factory=dict)
     evaluations: dict[tuple[str, str, int], Mapping] = field(default_factory=dict)
+
+    def finished(self, dataset: str, variant: str) -> list[int]:
+        """Seeds of a variant's runs that did not diverge."""
+        return [seed for seed in self.seeds if self.runs[dataset, variant, seed]["status"] == "finished"]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -142,26 +148,26 @@ def main(argv: list[str] | None = None) -> None:
 
 def load_runs(study: Study, folder: Path) -> Loaded:
     """Read every run that the config names, and refuse those that are not what it asks for."""
-    loaded = Loaded()
+    loaded = Loaded(study.seeds)
     for dataset in study.datasets:
         manifest = read_json(folder / "prepare" / dataset / "manifest.json")
         checksums = {name: entry["sha256"] for name, entry in manifest["arrays"].items()}
         for variant in study.plan.variants.values():
+            evaluations = read_measures(folder / "evaluate" / dataset / variant.name)
             for seed in study.seeds:
-                place = Path(dataset, variant.name, f"seed-{seed}")
-                trained = read_json(folder / "train" / place / "run.json")
-                evaluated = read_json(folder / "evaluate" / place / "metrics.json")
+                trained_in = folder / "train" / dataset / variant.name / f"seed-{seed}"
+                trained, evaluated = read_json(trained_in / "run.json"), evaluations.get(seed, {"spec_hash": "none"})
                 expected = study.run(dataset, variant.name, seed).spec_hash
-                for path, found in (("train", trained), ("evaluate", evaluated)):
+                for place, found in ((trained_in, trained), (folder / "evaluate" / dataset / variant.name, evaluated)):
                     if found["spec_hash"] != expected:
                         raise UserError(
-                            f"{folder / path / place} holds a run with spec hash {found['spec_hash']}, but the config "
+                            f"{place} holds a run of seed {seed} with spec hash {found['spec_hash']}, but the config "
                             f"asks for {expected}; delete that folder and run snakemake again"
                         )
                 if trained["data_sha256"] != checksums:
                     raise UserError(
-                        f"{folder / 'train' / place} was trained on other data than {folder / 'prepare' / dataset} "
-                        "holds; delete that folder and run snakemake again"
+                        f"{trained_in} was trained on other data than {folder / 'prepare' / dataset} holds; delete "
+                        "that folder and run snakemake again"
                     )
                 key = (dataset, variant.name, seed)
                 loaded.runs[key], loaded.evaluations[key] = trained, evaluated
@@ -176,10 +182,11 @@ def load_correct(study: Study, folder: Path, loaded: Loaded) -> dict[tuple[str, 
     correct = {}
     for dataset in study.datasets:
         _, truth = data.load_test(folder / "prepare" / dataset)
-        for key in loaded.runs:
-            if key[0] == dataset and key[1] in asked and loaded.runs[key]["status"] == "finished":
-                file = folder / "evaluate" / dataset / key[1] / f"seed-{key[2]}" / "predictions.npz"
-                correct[key] = read_arrays(file)["probabilities"].argmax(axis=1) == truth
+        for name in filter(asked.__contains__, study.plan.variants):
+            seeds = loaded.finished(dataset, name)
+            probabilities = read_probabilities(folder / "evaluate" / dataset / name, seeds)
+            for seed, predicted in zip(seeds, probabilities.argmax(axis=-1), strict=True):
+                correct[dataset, name, seed] = predicted == truth
     return correct
 
 
@@ -383,18 +390,16 @@ def draw(
     images, truth = data.load_test(folder / "prepare" / dataset)
     reliability = []
     for name in detailed(study, chosen):
-        finished = [seed for seed in study.seeds if loaded.runs[dataset, name, seed]["status"] == "finished"]
+        finished = loaded.finished(dataset, name)
         if not finished:
             continue
-        place = folder / "evaluate" / dataset / name
-        probabilities = np.stack(
-            [read_arrays(place / f"seed-{seed}" / "predictions.npz")["probabilities"] for seed in finished]
-        )
+        evaluated = folder / "evaluate" / dataset / name
+        probabilities = read_probabilities(evaluated, finished)
         mean = np.mean([metrics.reliability(p, truth) for p in probabilities], axis=0)
         reliability.append((series[name], mean))
         confusion = np.array(results.summed_confusion(loaded.evaluations, dataset, name))
         yield from error_drawings(drawing, series[name], probabilities, images, truth, classes, confusion)
-        features = read_arrays(place / f"seed-{finished[0]}" / "features.npz")
+        features = read_features(evaluated, finished[0])
         yield from feature_drawings(drawing, series[name], finished[0], features, images, truth, classes)
     if len(reliability) > 1:
         recalls = tables.per_class[tables.per_class["dataset"] == dataset]

@@ -18,7 +18,8 @@ from convlab import data, provenance
 from convlab.accounts import masked
 from convlab.cli import run
 from convlab.errors import UserError
-from convlab.files import atomic, read_arrays, read_json, write_json
+from convlab.evaluation import read_probabilities
+from convlab.files import atomic, read_json, write_json
 from convlab.serving import trial
 from convlab.serving.evidence import Answer, Deployed, Evidence, Failure, Teardown
 from convlab.serving.local import LocalEndpoint
@@ -68,8 +69,7 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
     images, labels = data.load_test(folder / "prepare" / dataset)
     chosen = data.subset(labels, min(options["test_images"], len(labels)), options["seed"])
     evidence.images = {"count": len(chosen), "of": len(labels), "seed": options["seed"], "rule": RULE}
-    run_dir = folder / "evaluate" / dataset / exported["variant"] / f"seed-{exported['seed']}"
-    evaluated = read_arrays(run_dir / "predictions.npz")["probabilities"]
+    (evaluated,) = read_probabilities(folder / "evaluate" / dataset / exported["variant"], [exported["seed"]])
 
     asked = (options.get("sagemaker") or {}).get("mode") != "train"  # which ends with a model and no endpoint
     endpoint = TARGETS[options["target"]](folder, dataset, options)

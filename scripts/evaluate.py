@@ -1,18 +1,20 @@
-"""Evaluate one trained run on the test images: the only place where they are used.
+"""Evaluate all runs of one variant on the test images: the only place where they are used.
 
-Writes predictions.npz (probabilities of every test image), metrics.json, and features.npz (filters of the first
-convolution and its feature maps on fixed images, for figures).
+One process for all seeds, since importing TensorFlow takes longer than any of them. What it writes: convlab.evaluation.
 """
 
 import argparse
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from convlab import backend, data, metrics, provenance
 from convlab.cli import run
-from convlab.files import array_sha256, read_json, write_arrays, write_json
+from convlab.evaluation import write_evaluation
+from convlab.files import array_sha256, read_json
 
 FEATURE_IMAGES = 3
 """Feature maps are kept for the first test image of each of the first classes, this many."""
@@ -25,41 +27,54 @@ log = logging.getLogger("evaluate")
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run-dir", required=True, type=Path, help="folder that train wrote")
+    parser.add_argument("--train-dir", required=True, type=Path, help="folder with the variant's runs, seed-<n>")
+    parser.add_argument("--seeds", required=True, type=int, nargs="+", help="the runs to evaluate")
     parser.add_argument("--data-dir", required=True, type=Path, help="folder that prepare wrote")
     parser.add_argument("--output-dir", required=True, type=Path, help="folder for predictions, metrics and features")
     parser.add_argument("--threads", type=int, default=1, help="threads of TensorFlow")
     arguments = parser.parse_args(argv)
-    output = arguments.output_dir
 
-    trained = read_json(arguments.run_dir / "run.json")
-    backend.choose(trained["spec"]["training"]["backend"], arguments.threads)  # before these import Keras
+    places = {seed: arguments.train_dir / f"seed-{seed}" for seed in arguments.seeds}
+    records = {seed: read_json(place / "run.json") for seed, place in places.items()}
+    training = records[arguments.seeds[0]]["spec"]["training"]  # the same for all seeds of a variant
+    backend.choose(training["backend"], arguments.threads)  # before these import Keras
     from convlab import inference
     from convlab.keras_setup import use_threads
 
     use_threads(arguments.threads)
     images, labels = data.load_test(arguments.data_dir)
-    images = data.permute_pixels(images, trained["spec"]["training"]["pixel_permutation"])
-    model = inference.load(arguments.run_dir / "model.keras")
-    result = {"format": 1, "spec_hash": trained["spec_hash"], "status": trained["status"], "test_images": len(labels)}
-
-    probabilities = inference.predictor(model)(images)
-    if trained["status"] == "finished":
-        result |= metrics.classification_metrics(probabilities, labels)
-        result["reliability"] = metrics.reliability(probabilities, labels)
-    result["latency_ms"] = inference.latency_ms(model, images)
-
-    result["predictions_sha256"] = array_sha256(probabilities)
-    result["code"] = provenance.code(Path(__file__).resolve())
-    write_arrays(output / "predictions.npz", probabilities=probabilities)
+    images = data.permute_pixels(images, training["pixel_permutation"])
     fixed = first_of_each_class(labels)[:FEATURE_IMAGES]
-    kernels, maps = inference.filters(model), inference.feature_maps(model, images[fixed])
-    features = {} if kernels is None else {"filters": kernels[..., :FEATURE_FILTERS], "images": fixed}
-    if maps is not None:
-        features["feature_maps"] = maps[..., :FEATURE_FILTERS].astype(np.float16)
-    write_arrays(output / "features.npz", **features)
-    write_json(output / "metrics.json", result)
-    log.info("test accuracy %s on %d images", f"{result['accuracy']:.4f}" if "accuracy" in result else "-", len(labels))
+    code = provenance.code(Path(__file__).resolve())
+
+    measured, predictions, features = {}, [], {"filters": [], "feature_maps": []}
+    for seed, trained in records.items():
+        model = inference.load(places[seed] / "model.keras")
+        probabilities = inference.predictor(model)(images)
+        measured[seed] = measures(trained, probabilities, labels) | {
+            "latency_ms": inference.latency_ms(model, images),
+            "predictions_sha256": array_sha256(probabilities),
+            "code": code,
+        }
+        predictions.append(probabilities)
+        kernels, maps = inference.filters(model), inference.feature_maps(model, images[fixed])
+        if kernels is not None:
+            features["filters"].append(kernels[..., :FEATURE_FILTERS])
+            features["feature_maps"].append(maps[..., :FEATURE_FILTERS].astype(np.float16))
+        accuracy = measured[seed].get("accuracy")
+        log.info("seed %d: test accuracy %s", seed, "-" if accuracy is None else f"{accuracy:.4f}")
+        inference.forget()
+    write_evaluation(arguments.output_dir, measured, predictions, features, fixed)
+    log.info("%d runs on %d test images", len(measured), len(labels))
+
+
+def measures(trained: Mapping[str, Any], probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """What is reported of one run; a diverged one is measured by nothing but its latency."""
+    found = {"spec_hash": trained["spec_hash"], "status": trained["status"], "test_images": len(labels)}
+    if trained["status"] == "finished":
+        found |= metrics.classification_metrics(probabilities, labels)
+        found["reliability"] = metrics.reliability(probabilities, labels)
+    return found
 
 
 def first_of_each_class(labels: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from scipy.stats import binomtest
 from convlab import i18n, provenance
 from convlab.cli import run
 from convlab.config import load_study
+from convlab.evaluation import read_measures
 from convlab.files import read_json, write_text
 from convlab.i18n import ngettext
 from convlab.interpretation import words as say
@@ -55,11 +56,9 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
     place = folder / "export" / dataset
     exported, parity = read_json(place / "export.json"), read_json(place / "parity.json")
     manifest = read_json(folder / "prepare" / dataset / "manifest.json")
-    run_place = Path(dataset, exported["variant"], f"seed-{exported['seed']}")
-    trained, measured = (
-        read_json(folder / "train" / run_place / "run.json"),
-        read_json(folder / "evaluate" / run_place / "metrics.json"),
-    )
+    seed = exported["seed"]
+    trained = read_json(folder / "train" / dataset / exported["variant"] / f"seed-{seed}" / "run.json")
+    measured = read_measures(folder / "evaluate" / dataset / exported["variant"])[seed]
     variants = pd.read_csv(folder / "compare" / "variants.csv")
     row = variants[(variants["dataset"] == dataset) & (variants["variant"] == exported["variant"])].iloc[0]
     variant = study.plan.variants[exported["variant"]]

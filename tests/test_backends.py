@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT, TINY
 from convlab import backend
 from convlab.errors import UserError
+from convlab.evaluation import read_measures, read_probabilities
 from convlab.specs import Run, canonical_json
 
 OTHERS = [
@@ -44,17 +45,18 @@ def command(name: str, data: Path, output: Path, seed: int = 1, **training) -> l
 
 
 def trained(name: str, data: Path, output: Path, seed: int = 1, **training) -> tuple[dict, dict, np.ndarray]:
-    """run.json, metrics.json and the test images' probabilities of a run with its evaluation."""
-    evaluate = [sys.executable, ROOT / "scripts/evaluate.py", "--run-dir", output / "run", "--data-dir", data]
+    """run.json, the measures and the test images' probabilities of a run with its evaluation."""
+    place = output / f"seed-{seed}"
+    evaluate = [sys.executable, ROOT / "scripts/evaluate.py", "--train-dir", output, "--seeds", str(seed)]
     for step in (
-        command(name, data, output / "run", seed, **training),
-        [*evaluate, "--output-dir", output / "evaluated"],
+        command(name, data, place, seed, **training),
+        [*evaluate, "--data-dir", data, "--output-dir", output / "evaluated"],
     ):
         result = subprocess.run(step, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
-    read = [json.loads((output / path).read_text()) for path in ("run/run.json", "evaluated/metrics.json")]
-    with np.load(output / "evaluated/predictions.npz", allow_pickle=False) as archive:
-        return *read, archive["probabilities"]
+    measures = read_measures(output / "evaluated")[seed]
+    (probabilities,) = read_probabilities(output / "evaluated", [seed])
+    return json.loads((place / "run.json").read_text()), measures, probabilities
 
 
 @pytest.mark.slow
@@ -78,9 +80,9 @@ def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(name, digits, tmp_
     options = {"epochs": 12, "augmentation": {"flip": "horizontal", "shift": 1}, "train_size": 500}
     _, _, undisturbed = trained(name, digits, tmp_path / "undisturbed", **options)
     output = tmp_path / "killed"
-    process = subprocess.Popen(command(name, digits, output / "run", **options), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command(name, digits, output / "seed-1", **options), stderr=subprocess.DEVNULL)
     end = time.monotonic() + 120
-    while not list((output / "run").glob("unfinished-*/backup/epoch-0003")):
+    while not list((output / "seed-1").glob("unfinished-*/backup/epoch-0003")):
         assert time.monotonic() < end and process.poll() is None
         time.sleep(0.005)
     process.kill()

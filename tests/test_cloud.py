@@ -89,7 +89,7 @@ def test_kubernetes(tmp_path):
     rules = {
         rule: len(of_rule(requests, rule)) for rule in ("prepare", "explore", "train", "evaluate", "probe", "compare")
     }
-    assert rules == {"prepare": 0, "explore": 1, "train": 2, "evaluate": 2, "probe": 2, "compare": 0}
+    assert rules == {"prepare": 0, "explore": 1, "train": 2, "evaluate": 1, "probe": 2, "compare": 0}
     for request in requests:
         assert request["namespace"] == "default"
         pod = request["spec"]["template"]["spec"]
@@ -111,7 +111,7 @@ def test_aws_batch(tmp_path):
     queue, role = "arn:aws:batch:us-east-1:0:job-queue/q", "arn:aws:iam::0:role/r"
     arguments = ["--aws-batch-job-queue", queue, "--aws-batch-job-role", role, "--set-resources", "train:_gpus=1"]
     requests = run(project, "aws-batch", *arguments)
-    assert len(requests) == 7
+    assert len(requests) == 6
     for request in requests:
         definition = request["definition"]
         needs = {entry["type"]: entry["value"] for entry in definition["containerProperties"]["resourceRequirements"]}

@@ -43,7 +43,8 @@ def write_results(folder: Path) -> Path:
     )  # fmt: skip
     write_json(model_dir / "parity.json", {"tolerance": 1e-4})
     probabilities = inference.predict_fn(images, inference.model_fn(model_dir)).probabilities
-    write_arrays(folder / "evaluate/toys/cnn/seed-2/predictions.npz", probabilities=np.array(probabilities, np.float32))
+    probabilities = np.array([probabilities], np.float32)
+    write_arrays(folder / "evaluate/toys/cnn/predictions.npz", seeds=np.array([2]), probabilities=probabilities)
     return folder
 
 
@@ -130,8 +131,8 @@ def test_a_model_that_was_never_exported_leaves_evidence_of_it(results):
 
 
 def test_other_answers_than_the_evaluated_models_are_a_failure(results):
-    path = results / "evaluate/toys/cnn/seed-2/predictions.npz"
-    write_arrays(path, probabilities=np.tile(np.float32([0.2, 0.3, 0.5]), (IMAGES, 1)))
+    path = results / "evaluate/toys/cnn/predictions.npz"
+    write_arrays(path, seeds=np.array([2]), probabilities=np.tile(np.float32([0.2, 0.3, 0.5]), (1, IMAGES, 1)))
     with pytest.raises(UserError, match="differ from the evaluated model's by up to"):
         deploy.main(arguments(results))
     found = evidence(results)

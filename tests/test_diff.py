@@ -45,6 +45,7 @@ def write_state(folder: Path, config: dict | None = None, accuracies: dict | Non
     versions = {"python": "3.11.7", "keras": "3.15.1"} | options.get("versions", {})
     keys = [(row.dataset, row.variant, row.seed) for row in runs.itertuples()]
     loaded = compare.Loaded(
+        seeds=[],
         runs={key: {"code": CODE | options.get("code", {})} for key in keys},
         evaluations={key: {"code": CODE} for key in keys},
     )

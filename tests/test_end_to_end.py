@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -17,6 +16,7 @@ import yaml
 from conftest import ROOT, TINY, copy_project
 from convlab.cli import run
 from convlab.errors import UserError
+from convlab.evaluation import read_probabilities
 
 FASHION = {
     "study": "fashion_slice",
@@ -60,13 +60,12 @@ def test_predictions_are_those_of_a_run_by_hand(finished_study, tmp_path):
     results = finished_study.folder / "results/tiny"
     spec = json.loads((results / "train/digits/cnn/seed-2/run.json").read_text())["spec"]
     script, data = ROOT / "scripts", results / "prepare/digits"
-    arguments = ["--spec", json.dumps(spec), "--data-dir", data, "--output-dir", tmp_path / "run"]
+    arguments = ["--spec", json.dumps(spec), "--data-dir", data, "--output-dir", tmp_path / "seed-2"]
     subprocess.run([sys.executable, script / "train.py", *arguments], check=True, capture_output=True)
-    arguments = ["--run-dir", tmp_path / "run", "--data-dir", data, "--output-dir", tmp_path / "evaluated"]
+    arguments = ["--train-dir", tmp_path, "--seeds", "2", "--data-dir", data, "--output-dir", tmp_path / "evaluated"]
     subprocess.run([sys.executable, script / "evaluate.py", *arguments], check=True, capture_output=True)
     again, before = (
-        np.load(folder / "predictions.npz", allow_pickle=False)["probabilities"]
-        for folder in (tmp_path / "evaluated", results / "evaluate/digits/cnn/seed-2")
+        read_probabilities(folder, [2]) for folder in (tmp_path / "evaluated", results / "evaluate/digits/cnn")
     )
     assert again.tobytes() == before.tobytes()
 
@@ -91,7 +90,9 @@ def test_a_failing_run_shows_the_end_of_its_log_and_the_others_go_on(project):
     finished = {path.parent.name for path in (project.folder / "results/tiny/train").rglob("run.json")}
     assert finished == {"seed-1", "seed-3"}
     variants = ("dense", "cnn", "cnn-kernel_size-5x5")
-    left = {f"{stage} {variant} on digits, seed 2" for stage in ("Train", "Evaluate") for variant in variants}
+    left = {
+        job for variant in variants for job in (f"Train {variant} on digits, seed 2", f"Evaluate {variant} on digits")
+    }
     assert project.planned() == left | {"Compare all runs", "Write the report"}
 
 

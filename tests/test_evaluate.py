@@ -5,6 +5,8 @@ import pytest
 import sklearn.metrics
 from sklearn.metrics import log_loss
 
+from convlab.errors import UserError
+from convlab.evaluation import read_features, read_measures, read_probabilities
 from convlab.metrics import (
     classification_metrics,
     confident_mistakes,
@@ -103,21 +105,26 @@ def test_no_image_fits_the_rule():
 @pytest.mark.slow
 def test_evaluation_writes_what_the_model_gives(finished_study):
     from convlab import data, inference
-    from convlab.files import read_arrays, read_json
 
     results = finished_study.folder / "results/tiny"
-    place = results / "evaluate/digits/cnn/seed-1"
+    place = results / "evaluate/digits/cnn"
     images, labels = data.load_test(results / "prepare/digits")
-    model = inference.load(results / "train/digits/cnn/seed-1/model.keras")
-    written = read_arrays(place / "predictions.npz")["probabilities"]
-    np.testing.assert_allclose(written, model.predict(images, verbose=0), atol=1e-6)
-    metrics = read_json(place / "metrics.json")
-    assert metrics["accuracy"] == np.mean(written.argmax(axis=1) == labels)
-    assert metrics["test_images"] == len(labels) == 100
-    features = read_arrays(place / "features.npz")
-    np.testing.assert_array_equal(features["filters"], np.asarray(model.get_layer("conv_1").kernel))
-    assert features["feature_maps"].shape == (3, 8, 8, 4) and features["feature_maps"].min() >= 0
-    assert not read_arrays(results / "evaluate/digits/dense/seed-1/features.npz")
+    measures = read_measures(place)
+    assert list(measures) == [1, 2, 3]
+    for seed in (3, 1):
+        model = inference.load(results / f"train/digits/cnn/seed-{seed}/model.keras")
+        (written,) = read_probabilities(place, [seed])
+        np.testing.assert_allclose(written, model.predict(images, verbose=0), atol=1e-6)
+        assert measures[seed]["accuracy"] == np.mean(written.argmax(axis=1) == labels)
+        assert measures[seed]["test_images"] == len(labels) == 100
+        features = read_features(place, seed)
+        np.testing.assert_array_equal(features["filters"], np.asarray(model.get_layer("conv_1").kernel))
+        assert features["feature_maps"].shape == (3, 8, 8, 4) and features["feature_maps"].min() >= 0
+        assert labels[features["images"]].tolist() == [0, 1, 2]
+    assert set(read_features(results / "evaluate/digits/dense", 1)) == {"images"}
+    assert (read_probabilities(place, [3, 1]) == read_probabilities(place, [1, 3])[::-1]).all()
+    with pytest.raises(UserError, match=r"predictions\.npz has nothing of seed 4; delete it"):
+        read_probabilities(place, [1, 4])
 
 
 def test_feature_maps_are_taken_after_normalisation_and_activation():

@@ -18,6 +18,7 @@ from conftest import ROOT, TINY, Project
 from convlab import exporting, results
 from convlab.config import load_study
 from convlab.errors import UserError
+from convlab.evaluation import read_measures
 from convlab.files import write_json
 from convlab.keras_setup import keras, tf
 from convlab.models import build
@@ -222,8 +223,7 @@ def test_what_an_export_holds(exported):
     assert parity["images"]["count"] == parity["images"]["of"] == 100
     assert parity["onnx_against_keras"]["largest_difference"] < 1e-5
     assert parity["onnx_against_keras"]["agreement"] == 1
-    run = Path("results/tiny/evaluate/digits", found["variant"], f"seed-{found['seed']}")
-    evaluated = json.loads((exported.folder / run / "metrics.json").read_text())
+    evaluated = read_measures(exported.folder / "results/tiny/evaluate/digits" / found["variant"])[found["seed"]]
     assert parity["accuracy"]["onnx"] == pytest.approx(evaluated["accuracy"])
     assert json.loads((folder / "labels.json").read_text()) == [str(digit) for digit in range(10)]
     assert (folder / "code/inference.py").read_bytes() == (ROOT / "scripts/convlab/serving/inference.py").read_bytes()

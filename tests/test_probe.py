@@ -1,6 +1,5 @@
 """Probes: what they measure, against answers known by construction."""
 
-import json
 import subprocess
 import sys
 
@@ -12,6 +11,7 @@ from conftest import ROOT, TINY
 from convlab import probe_findings, probes
 from convlab.config import load_study
 from convlab.errors import UserError
+from convlab.evaluation import read_measures
 
 PLAN = load_study({**TINY, "probes": ["pixel_permutation", "translation", "sample_efficiency"]}).plan
 
@@ -143,10 +143,10 @@ def test_the_script_measures_every_seed_of_a_variant(finished_study, tmp_path):
     subprocess.run(command, check=True, capture_output=True)
     table = pd.read_csv(tmp_path / "cnn.csv")
     assert list(table.columns) == probes.TRANSLATION_COLUMNS and len(table) == 3 * 2 * 5
+    measures = read_measures(results / "evaluate/digits/cnn")
     for seed in (1, 2, 3):
-        metrics = json.loads((results / f"evaluate/digits/cnn/seed-{seed}/metrics.json").read_text())
         unshifted = table[(table["seed"] == seed) & (table["shift"] == 0)]
-        assert unshifted["accuracy"].tolist() == pytest.approx([metrics["accuracy"]] * 2)
+        assert unshifted["accuracy"].tolist() == pytest.approx([measures[seed]["accuracy"]] * 2)
         assert (unshifted["consistency"] == 1).all()
     assert table.loc[table["shift"] != 0, "consistency"].lt(1).any()
 

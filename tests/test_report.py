@@ -114,6 +114,7 @@ def write_study(folder: Path, config: dict, accuracies, *, classes=None, resumed
             },
         },
     )
+    measured = {}
     for number, row in enumerate(runs.to_dict("records")):
         place = Path(row["dataset"], row["variant"], f"seed-{row['seed']}")
         finished = row["status"] == "finished"
@@ -128,7 +129,10 @@ def write_study(folder: Path, config: dict, accuracies, *, classes=None, resumed
         table = history() if finished else history().iloc[:0]
         write_text(folder / "train" / place / "history.csv", table.to_csv(index=False))
         measures = {"accuracy": row["test_accuracy"], "reliability": [[0.8, 0.9, 10.0], [0.9, 1.0, 30.0]]}
-        write_json(folder / "evaluate" / place / "metrics.json", measures if finished else {})
+        entry = {"seed": row["seed"], **(measures if finished else {})}
+        measured.setdefault(place.parent, []).append(entry)
+    for place, entries in measured.items():
+        write_json(folder / "evaluate" / place / "metrics.json", {"runs": entries})
     for dataset in study.datasets:
         write_json(folder / "prepare" / dataset / "manifest.json", manifest(dataset))
         write_json(folder / "explore" / dataset / "summary.json", explored(dataset, classes))

@@ -14,8 +14,10 @@ FIVE, SEEDS = "cnn-kernel_size-5x5", (1, 2, 3)
 END = {"Compare all runs", "Write the report"}
 
 
-def runs(*variants: str, seeds=SEEDS, stages=("Train", "Evaluate")) -> set[str]:
-    return {f"{stage} {variant} on digits, seed {seed}" for stage in stages for variant in variants for seed in seeds}
+def runs(*variants: str, seeds=SEEDS) -> set[str]:
+    """The jobs of training these, and of evaluating their variants, all seeds of one together."""
+    trainings = {f"Train {variant} on digits, seed {seed}" for variant in variants for seed in seeds}
+    return trainings | {f"Evaluate {variant} on digits" for variant in variants}
 
 
 def edited(**changes) -> dict:
@@ -48,6 +50,11 @@ def test_an_added_level_trains_only_that_level(finished):
 def test_an_added_seed_trains_every_variant_with_that_seed_only(finished):
     finished.configure(edited(seeds=[1, 2, 3, 4]))
     assert finished.planned() == runs("dense", "cnn", FIVE, seeds=(4,)) | END
+
+
+def test_a_removed_seed_trains_nothing(finished):
+    finished.configure(edited(seeds=[1, 2]))
+    assert finished.planned() == runs("dense", "cnn", FIVE, seeds=()) | END
 
 
 def test_a_removed_level_trains_nothing(finished):
@@ -113,7 +120,7 @@ def test_editing_the_models_trains_everything(finished):
 
 def test_editing_the_metrics_evaluates_everything_and_trains_nothing(finished):
     append(finished, "scripts/convlab/metrics.py")
-    assert finished.planned() == runs("dense", "cnn", FIVE, stages=("Evaluate",)) | END
+    assert finished.planned() == runs("dense", "cnn", FIVE, seeds=()) | END
 
 
 def test_editing_a_template_rewrites_only_the_report(finished):
@@ -184,4 +191,4 @@ def test_compare_refuses_a_run_that_is_not_the_configs(finished):
     result = finished.snakemake("--forcerun", "compare")
     log = (finished.folder / "results/tiny/logs/compare.log").read_text()
     assert result.returncode != 0
-    assert "train/digits/dense/seed-2 holds a run with spec hash" in log and "Traceback" not in log
+    assert "train/digits/dense/seed-2 holds a run of seed 2 with spec hash" in log and "Traceback" not in log

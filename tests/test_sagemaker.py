@@ -599,8 +599,8 @@ def to_train(tmp_path, study) -> Path:
         "spec": RUN.identity, "spec_hash": RUN.spec_hash, "data_sha256": {n: c["sha256"] for n, c in checksums.items()},
     }  # fmt: skip
     write_json(folder / "export/toys/export.json", exported)
-    probabilities = np.full((30, 3), 1 / 3, np.float32)
-    write_arrays(folder / "evaluate/toys/cnn/seed-2/predictions.npz", probabilities=probabilities)
+    probabilities = np.full((1, 30, 3), 1 / 3, np.float32)
+    write_arrays(folder / "evaluate/toys/cnn/predictions.npz", seeds=np.array([2]), probabilities=probabilities)
     return folder
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
+from convlab.evaluation import read_measures
 from convlab.specs import EarlyStopping, Run, canonical_json
 from convlab.training import best_epoch, epoch_order, exhausted, finished_epochs, read_history, training_batches
 
@@ -102,15 +103,16 @@ def test_what_a_run_of_other_settings_left_is_not_taken_up(digits, tmp_path):
 
 @pytest.mark.slow
 def test_a_loss_that_stops_being_a_number_is_a_result(digits, tmp_path):
-    run = train(spec(optimizer="sgd", learning_rate=1e30), digits, tmp_path / "run")
+    place = tmp_path / "seed-1"
+    run = train(spec(optimizer="sgd", learning_rate=1e30), digits, place)
     assert run["status"] == "diverged"
     assert run["epochs_run"] == 0 and run["val_accuracy"] is None
-    assert (tmp_path / "run/model.keras").exists()
+    assert (place / "model.keras").exists()
     evaluated = tmp_path / "evaluated"
-    arguments = ["--run-dir", tmp_path / "run", "--data-dir", digits, "--output-dir", evaluated]
+    arguments = ["--train-dir", tmp_path, "--seeds", "1", "--data-dir", digits, "--output-dir", evaluated]
     subprocess.run([sys.executable, ROOT / "scripts/evaluate.py", *arguments], check=True, capture_output=True)
-    metrics = json.loads((evaluated / "metrics.json").read_text())
-    assert metrics["status"] == "diverged" and "accuracy" not in metrics
+    measures = read_measures(evaluated)[1]
+    assert measures["status"] == "diverged" and "accuracy" not in measures
 
 
 @pytest.mark.slow

@@ -99,53 +99,27 @@ def written(output):
     return get_flag_value(output, "storage_object").query.removeprefix(prefix).lstrip("/")
 
 
-def of_all_runs(output):
-    """The files of every run that the config names; results are never searched for what happens to lie there."""
-    pattern = written(output)
-    return [
-        pattern.format(dataset=dataset, variant=variant, seed=seed)
-        for dataset in study.datasets
-        for variant in study.plan.variants
-        for seed in study.seeds
-    ]
+def of_all(output, **chosen):
+    """The files of every dataset, variant and seed that the config names, as far as the output's name has them, or of
+    those that are chosen; results are never searched for what happens to lie there."""
+    every = {"dataset": study.datasets, "variant": study.plan.variants, "seed": study.seeds}
+    return expand(written(output), **{**every, **chosen})
 
 
 def of_all_seeds(output, wildcards):
     """The files of every seed of one variant."""
-    pattern = written(output)
-    return [pattern.format(dataset=wildcards.dataset, variant=wildcards.variant, seed=seed) for seed in study.seeds]
-
-
-def of_all_datasets(output):
-    """The files of every dataset that the config names."""
-    pattern = written(output)
-    return [pattern.format(dataset=dataset) for dataset in study.datasets]
+    return of_all(output, dataset=wildcards.dataset, variant=wildcards.variant)
 
 
 def of_candidates(output, wildcards):
-    """The files of every run from which the exported model is chosen."""
-    pattern = written(output)
-    return [
-        pattern.format(dataset=wildcards.dataset, variant=variant, seed=seed)
-        for variant in study.plan.candidates
-        for seed in study.seeds
-    ]
-
-
-def of_exported(output):
-    """The files of every dataset for which a model is exported."""
-    pattern = written(output)
-    return [pattern.format(dataset=dataset) for dataset in study.exported]
+    """The files of all that the exported model is chosen among."""
+    return of_all(output, dataset=wildcards.dataset, variant=study.plan.candidates)
 
 
 def translation_tables():
     """What the translation probe measures, if it is on."""
     probe = study.plan.probes.get("translation")
-    return [
-        written(rules.probe.output.table).format(dataset=dataset, variant=variant)
-        for dataset in study.datasets
-        for variant in (probe.models if probe else ())
-    ]
+    return of_all(rules.probe.output.table, variant=probe.models) if probe else []
 
 
 MODEL_CARD = "MODEL_CARD.md.j2"

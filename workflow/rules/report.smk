@@ -8,7 +8,7 @@ rule report:
         tables=list(map(written, rules.compare.output.tables)),
         summary=written(rules.compare.output.summary),
         figures=written(rules.compare.output.figures),
-        explore=of_all_datasets(rules.explore.output.summary),
+        explore=of_all(rules.explore.output.summary),
         explore_figures=[
             file
             for pattern in [
@@ -17,12 +17,12 @@ rule report:
                 *rules.explore.output.tiles,
                 *rules.explore.output.numbers,
             ]
-            for file in of_all_datasets(pattern)
+            for file in of_all(pattern)
         ],
-        manifests=of_all_datasets(rules.prepare.output.manifest),
-        runs=of_all_runs(rules.train.output.run),
-        histories=of_all_runs(rules.train.output.history),
-        metrics=of_all_runs(rules.evaluate.output.metrics),
+        manifests=of_all(rules.prepare.output.manifest),
+        runs=of_all(rules.train.output.run),
+        histories=of_all(rules.train.output.history),
+        metrics=of_all(rules.evaluate.output.metrics),
     output:
         page=report(
             ensure(f"{RESULTS}/report/index.html", non_empty=True),

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from convlab.errors import UserError
+from convlab.evaluation import read_measures
 from convlab.files import read_json
 from convlab.interpretation.evidence import Evidence
 from convlab.interpretation.runs import fits_table
@@ -48,13 +49,13 @@ def load_results(study: Study, folder: Path) -> Results:
     for dataset in study.datasets:
         looked_at = summary["confusions"].get(dataset, {})
         for variant in study.plan.variants:
+            measures = read_measures(folder / "evaluate" / dataset / variant) if variant in looked_at else {}
             for seed in study.seeds:
-                key, place = (dataset, variant, seed), Path(dataset, variant, f"seed-{seed}")
-                trained[key] = read_json(folder / "train" / place / "run.json")
+                key, place = (dataset, variant, seed), folder / "train" / dataset / variant / f"seed-{seed}"
+                trained[key] = read_json(place / "run.json")
                 if variant not in looked_at:
                     continue
-                histories[key] = pd.read_csv(folder / "train" / place / "history.csv")
-                measured = read_json(folder / "evaluate" / place / "metrics.json")
+                histories[key], measured = pd.read_csv(place / "history.csv"), measures[seed]
                 if "reliability" in measured:
                     confidence.append(
                         {

@@ -1,0 +1,68 @@
+"""What `evaluate` leaves in a variant's folder: every file holds all seeds, so that large studies have fewer of them.
+
+metrics.json has an entry for each run. The arrays of predictions.npz and features.npz begin with the axis of the seeds,
+whose order is in their array ``seeds``.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convlab.errors import UserError
+from convlab.files import read_arrays, read_json, write_arrays, write_json
+
+FORMAT = 1
+
+
+def write_evaluation(
+    folder: Path,
+    measured: Mapping[int, Mapping[str, Any]],
+    probabilities: Sequence[np.ndarray],
+    features: Mapping[str, Sequence[np.ndarray]],
+    images: np.ndarray,
+) -> None:
+    """Write the three files; metrics.json, which says that they are complete, comes last.
+
+    ``measured`` has what was measured of each seed; ``probabilities`` (images, classes) and each of ``features`` are in
+    its order. ``images`` are the places of the test images of which there are feature maps, int (n,).
+    """
+    seeds = np.array(list(measured))
+    write_arrays(folder / "predictions.npz", seeds=seeds, probabilities=np.stack(probabilities))
+    kept = {name: np.stack(arrays) for name, arrays in features.items() if arrays}
+    write_arrays(folder / "features.npz", seeds=seeds, images=images, **kept)
+    write_json(
+        folder / "metrics.json",
+        {"format": FORMAT, "runs": [{"seed": seed, **measures} for seed, measures in measured.items()]},
+    )
+
+
+def read_measures(folder: Path) -> dict[int, dict[str, Any]]:
+    """What was measured of each run of a variant, by seed."""
+    return {entry["seed"]: entry for entry in read_json(folder / "metrics.json")["runs"]}
+
+
+def read_probabilities(folder: Path, seeds: Sequence[int]) -> np.ndarray:
+    """The probabilities that the runs of these seeds give every test image, float32 (seeds, images, classes)."""
+    file = folder / "predictions.npz"
+    found = read_arrays(file)
+    return found["probabilities"][_places(file, found["seeds"], seeds)]
+
+
+def read_features(folder: Path, seed: int) -> dict[str, np.ndarray]:
+    """One run's ``images``, the places of n test images, int (n,), and if it has a convolution, of the first one
+    ``filters`` (height, width, channels, filters) and ``feature_maps`` (n, height, width, filters)."""
+    file = folder / "features.npz"
+    found = dict(read_arrays(file))
+    (place,) = _places(file, found.pop("seeds"), [seed])
+    return {name: array if name == "images" else array[place] for name, array in found.items()}
+
+
+def _places(file: Path, found: np.ndarray, wanted: Sequence[int]) -> list[int]:
+    """Where the seeds stand in a file's arrays."""
+    places = {int(seed): place for place, seed in enumerate(found)}
+    try:
+        return [places[seed] for seed in wanted]
+    except KeyError as error:
+        raise UserError(f"{file} has nothing of seed {error}; delete it and run snakemake again") from None
