@@ -95,6 +95,21 @@ def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(name, options, dig
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["tensorflow", *OTHERS])
+def test_a_run_that_ended_after_its_last_epoch_is_finished_as_if_it_had_not(name, digits, tmp_path):
+    options = {"epochs": 2, "train_size": 100}
+    _, _, undisturbed = trained(name, digits, tmp_path / "undisturbed", **options)
+    output = tmp_path / "ended"
+    in_the_way = output / "run/model.keras"
+    in_the_way.mkdir(parents=True)  # so that the model cannot be written
+    assert subprocess.run(command(name, digits, output / "run", **options), capture_output=True).returncode != 0
+    in_the_way.rmdir()
+    run, _, resumed = trained(name, digits, output, **options)
+    assert run["resumed_after_epoch"] == run["epochs_run"] == 2
+    assert resumed.tobytes() == undisturbed.tobytes()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_the_backend_can_be_a_studys_factor(name, project):
     experiments = {"backend": {"base": "cnn", "factor": "backend", "levels": ["tensorflow", name]}}

@@ -298,15 +298,20 @@ def fit(
     )
     images, labels = train
     length = images_per_epoch(training, len(images))
-    model.fit(
-        training_batches(images, labels, training.batch_size, range(first_epoch, epochs), seeds["shuffling"], length),
-        steps_per_epoch=math.ceil(length / training.batch_size),
-        epochs=epochs,
-        validation_data=batches_in_order(*validation),
-        callbacks=callbacks,
-        shuffle=False,  # the dataset already is
-        verbose=0,
-    )
+    if first_epoch < epochs:
+        model.fit(
+            training_batches(
+                images, labels, training.batch_size, range(first_epoch, epochs), seeds["shuffling"], length
+            ),
+            steps_per_epoch=math.ceil(length / training.batch_size),
+            epochs=epochs,
+            validation_data=batches_in_order(*validation),
+            callbacks=callbacks,
+            shuffle=False,  # the dataset already is
+            verbose=0,
+        )
+    else:  # killed after its last epoch: with JAX and PyTorch, Keras cannot begin without a batch
+        model.optimizer.build(model.trainable_variables)  # as the weights of the best epoch come with its state
     if journal.rows:
         model.load_weights(journal.weights)
     return Outcome(
