@@ -142,6 +142,26 @@ class _Randomness(keras.callbacks.Callback):
                 generator.state.assign(state.astype(generator.state.dtype))
 
 
+class _TorchRandomness(keras.callbacks.Callback):
+    """Starts PyTorch's own generator anew each epoch: Keras' dropout draws from it there, not from the layer's state.
+
+    At an epoch's first batch, since the iterator over the batches, made once by each process, has drawn from it too.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 0:
+            import torch
+
+            torch.manual_seed(int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0]))
+
+
 class _EarlyStopping(keras.callbacks.Callback):
     """Stops when the journal says that validation has not improved for long enough."""
 
@@ -261,6 +281,8 @@ def fit(
     first_epoch = finished_epochs(backup)
     journal = _Journal(work, first_epoch, training.select, report)
     callbacks: list[keras.callbacks.Callback] = [journal, _Randomness(seeds)]
+    if BACKEND == "torch":
+        callbacks.append(_TorchRandomness(seeds["dropout"]))
     epochs = training.epochs
     if training.early_stopping:
         callbacks.append(_EarlyStopping(journal, training.early_stopping))
@@ -276,15 +298,20 @@ def fit(
     )
     images, labels = train
     length = images_per_epoch(training, len(images))
-    model.fit(
-        training_batches(images, labels, training.batch_size, range(first_epoch, epochs), seeds["shuffling"], length),
-        steps_per_epoch=math.ceil(length / training.batch_size),
-        epochs=epochs,
-        validation_data=batches_in_order(*validation),
-        callbacks=callbacks,
-        shuffle=False,  # the dataset already is
-        verbose=0,
-    )
+    if first_epoch < epochs:
+        model.fit(
+            training_batches(
+                images, labels, training.batch_size, range(first_epoch, epochs), seeds["shuffling"], length
+            ),
+            steps_per_epoch=math.ceil(length / training.batch_size),
+            epochs=epochs,
+            validation_data=batches_in_order(*validation),
+            callbacks=callbacks,
+            shuffle=False,  # the dataset already is
+            verbose=0,
+        )
+    else:  # killed after its last epoch: with JAX and PyTorch, Keras cannot begin without a batch
+        model.optimizer.build(model.trainable_variables)  # as the weights of the best epoch come with its state
     if journal.rows:
         model.load_weights(journal.weights)
     return Outcome(
