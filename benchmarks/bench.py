@@ -231,7 +231,7 @@ def synthetic(results: Path, study, test_images: int) -> None:
     checksums = {name: entry["sha256"] for name, entry in manifest["arrays"].items()}
     truth = np.eye(10)[arrays["y_test"]]
     for variant in study.plan.variants:
-        measured, predictions = {}, []
+        entries, predictions = {}, []
         for seed in study.seeds:
             run = study.run("digits", variant, seed)
             probabilities = generator.dirichlet(np.full(10, 0.3), test_images) + generator.uniform(0.9, 1.1) * truth
@@ -256,9 +256,9 @@ def synthetic(results: Path, study, test_images: int) -> None:
             rows = metrics.reliability(probabilities, arrays["y_test"])
             latency = {"p50": 0.3, "p90": 0.4, "p99": 0.5, "calls": 60}
             head = {"spec_hash": run.spec_hash, "status": "finished", "test_images": test_images}
-            measured[seed] = {**head, **measures, "reliability": rows, "latency_ms": latency}
+            entries[seed] = {**head, **measures, "reliability": rows, "latency_ms": latency}
             predictions.append(probabilities)
-        write_evaluation(results / "evaluate/digits" / variant, measured, predictions, {}, np.arange(3))
+        write_evaluation(results / "evaluate/digits" / variant, entries, predictions, {}, np.arange(3))
 
 
 def measured(command: list, folder: Path) -> tuple[float, float]:

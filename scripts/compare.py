@@ -153,12 +153,12 @@ def load_runs(study: Study, folder: Path) -> Loaded:
         manifest = read_json(folder / "prepare" / dataset / "manifest.json")
         checksums = {name: entry["sha256"] for name, entry in manifest["arrays"].items()}
         for variant in study.plan.variants.values():
-            evaluations = read_measures(folder / "evaluate" / dataset / variant.name)
-            for seed in study.seeds:
+            evaluated_in = folder / "evaluate" / dataset / variant.name
+            for seed, evaluated in read_measures(evaluated_in, study.seeds).items():
                 trained_in = folder / "train" / dataset / variant.name / f"seed-{seed}"
-                trained, evaluated = read_json(trained_in / "run.json"), evaluations.get(seed, {"spec_hash": "none"})
+                trained = read_json(trained_in / "run.json")
                 expected = study.run(dataset, variant.name, seed).spec_hash
-                for place, found in ((trained_in, trained), (folder / "evaluate" / dataset / variant.name, evaluated)):
+                for place, found in ((trained_in, trained), (evaluated_in, evaluated)):
                     if found["spec_hash"] != expected:
                         raise UserError(
                             f"{place} holds a run of seed {seed} with spec hash {found['spec_hash']}, but the config "
@@ -182,7 +182,7 @@ def load_correct(study: Study, folder: Path, loaded: Loaded) -> dict[tuple[str, 
     correct = {}
     for dataset in study.datasets:
         _, truth = data.load_test(folder / "prepare" / dataset)
-        for name in filter(asked.__contains__, study.plan.variants):
+        for name in [name for name in study.plan.variants if name in asked]:
             seeds = loaded.finished(dataset, name)
             probabilities = read_probabilities(folder / "evaluate" / dataset / name, seeds)
             for seed, predicted in zip(seeds, probabilities.argmax(axis=-1), strict=True):

@@ -63,7 +63,6 @@ def main(argv: list[str] | None = None) -> None:
             features["feature_maps"].append(maps[..., :FEATURE_FILTERS].astype(np.float16))
         accuracy = measured[seed].get("accuracy")
         log.info("seed %d: test accuracy %s", seed, "-" if accuracy is None else f"{accuracy:.4f}")
-        inference.forget()
     write_evaluation(arguments.output_dir, measured, predictions, features, fixed)
     log.info("%d runs on %d test images", len(measured), len(labels))
 

@@ -58,7 +58,7 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
     manifest = read_json(folder / "prepare" / dataset / "manifest.json")
     seed = exported["seed"]
     trained = read_json(folder / "train" / dataset / exported["variant"] / f"seed-{seed}" / "run.json")
-    measured = read_measures(folder / "evaluate" / dataset / exported["variant"])[seed]
+    measured = read_measures(folder / "evaluate" / dataset / exported["variant"], [seed])[seed]
     variants = pd.read_csv(folder / "compare" / "variants.csv")
     row = variants[(variants["dataset"] == dataset) & (variants["variant"] == exported["variant"])].iloc[0]
     variant = study.plan.variants[exported["variant"]]

@@ -54,7 +54,7 @@ def trained(name: str, data: Path, output: Path, seed: int = 1, **training) -> t
     ):
         result = subprocess.run(step, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
-    measures = read_measures(output / "evaluated")[seed]
+    measures = read_measures(output / "evaluated", [seed])[seed]
     (probabilities,) = read_probabilities(output / "evaluated", [seed])
     return json.loads((place / "run.json").read_text()), measures, probabilities
 

@@ -7,6 +7,7 @@ from sklearn.metrics import log_loss
 
 from convlab.errors import UserError
 from convlab.evaluation import read_features, read_measures, read_probabilities
+from convlab.files import read_json
 from convlab.metrics import (
     classification_metrics,
     confident_mistakes,
@@ -109,8 +110,8 @@ def test_evaluation_writes_what_the_model_gives(finished_study):
     results = finished_study.folder / "results/tiny"
     place = results / "evaluate/digits/cnn"
     images, labels = data.load_test(results / "prepare/digits")
-    measures = read_measures(place)
-    assert list(measures) == [1, 2, 3]
+    measures = read_measures(place, [1, 2, 3])
+    assert [entry["seed"] for entry in read_json(place / "metrics.json")["runs"]] == [1, 2, 3]
     for seed in (3, 1):
         model = inference.load(results / f"train/digits/cnn/seed-{seed}/model.keras")
         (written,) = read_probabilities(place, [seed])
@@ -123,6 +124,8 @@ def test_evaluation_writes_what_the_model_gives(finished_study):
         assert labels[features["images"]].tolist() == [0, 1, 2]
     assert set(read_features(results / "evaluate/digits/dense", 1)) == {"images"}
     assert (read_probabilities(place, [3, 1]) == read_probabilities(place, [1, 3])[::-1]).all()
+    with pytest.raises(UserError, match=r"metrics\.json has nothing of seed 4; delete it"):
+        read_measures(place, [1, 4])
     with pytest.raises(UserError, match=r"predictions\.npz has nothing of seed 4; delete it"):
         read_probabilities(place, [1, 4])
 

@@ -223,7 +223,8 @@ def test_what_an_export_holds(exported):
     assert parity["images"]["count"] == parity["images"]["of"] == 100
     assert parity["onnx_against_keras"]["largest_difference"] < 1e-5
     assert parity["onnx_against_keras"]["agreement"] == 1
-    evaluated = read_measures(exported.folder / "results/tiny/evaluate/digits" / found["variant"])[found["seed"]]
+    evaluated_in, seed = exported.folder / "results/tiny/evaluate/digits" / found["variant"], found["seed"]
+    evaluated = read_measures(evaluated_in, [seed])[seed]
     assert parity["accuracy"]["onnx"] == pytest.approx(evaluated["accuracy"])
     assert json.loads((folder / "labels.json").read_text()) == [str(digit) for digit in range(10)]
     assert (folder / "code/inference.py").read_bytes() == (ROOT / "scripts/convlab/serving/inference.py").read_bytes()

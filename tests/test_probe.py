@@ -143,7 +143,7 @@ def test_the_script_measures_every_seed_of_a_variant(finished_study, tmp_path):
     subprocess.run(command, check=True, capture_output=True)
     table = pd.read_csv(tmp_path / "cnn.csv")
     assert list(table.columns) == probes.TRANSLATION_COLUMNS and len(table) == 3 * 2 * 5
-    measures = read_measures(results / "evaluate/digits/cnn")
+    measures = read_measures(results / "evaluate/digits/cnn", [1, 2, 3])
     for seed in (1, 2, 3):
         unshifted = table[(table["seed"] == seed) & (table["shift"] == 0)]
         assert unshifted["accuracy"].tolist() == pytest.approx([measures[seed]["accuracy"]] * 2)

@@ -4,7 +4,7 @@ metrics.json has an entry for each run. The arrays of predictions.npz and featur
 whose order is in their array ``seeds``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,6 @@ import numpy as np
 
 from convlab.errors import UserError
 from convlab.files import read_arrays, read_json, write_arrays, write_json
-
-FORMAT = 1
 
 
 def write_evaluation(
@@ -34,13 +32,16 @@ def write_evaluation(
     write_arrays(folder / "features.npz", seeds=seeds, images=images, **kept)
     write_json(
         folder / "metrics.json",
-        {"format": FORMAT, "runs": [{"seed": seed, **measures} for seed, measures in measured.items()]},
+        {"format": 1, "runs": [{"seed": seed, **measures} for seed, measures in measured.items()]},
     )
 
 
-def read_measures(folder: Path) -> dict[int, dict[str, Any]]:
-    """What was measured of each run of a variant, by seed."""
-    return {entry["seed"]: entry for entry in read_json(folder / "metrics.json")["runs"]}
+def read_measures(folder: Path, seeds: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """What was measured of the runs of these seeds, by seed."""
+    file = folder / "metrics.json"
+    found = read_json(file)["runs"]
+    places = _places(file, [entry["seed"] for entry in found], seeds)
+    return {seed: found[place] for seed, place in zip(seeds, places, strict=True)}
 
 
 def read_probabilities(folder: Path, seeds: Sequence[int]) -> np.ndarray:
@@ -59,8 +60,8 @@ def read_features(folder: Path, seed: int) -> dict[str, np.ndarray]:
     return {name: array if name == "images" else array[place] for name, array in found.items()}
 
 
-def _places(file: Path, found: np.ndarray, wanted: Sequence[int]) -> list[int]:
-    """Where the seeds stand in a file's arrays."""
+def _places(file: Path, found: Iterable[int], wanted: Sequence[int]) -> list[int]:
+    """Where the wanted seeds stand among those that a file has; a UserError names one that it has not."""
     places = {int(seed): place for place, seed in enumerate(found)}
     try:
         return [places[seed] for seed in wanted]

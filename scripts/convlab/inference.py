@@ -17,11 +17,6 @@ def load(path: Path):
     return keras.models.load_model(path, compile=False, safe_mode=True)
 
 
-def forget() -> None:
-    """Free what Keras keeps of the models loaded so far, before the next one is."""
-    keras.backend.clear_session()
-
-
 def _compiled(model, **options) -> Callable[[np.ndarray], np.ndarray]:
     """The model as a compiled function of a batch of uint8 images; the ways in which each backend compiles differ."""
     if BACKEND != "tensorflow":

@@ -103,7 +103,7 @@ def of_all(output, **chosen):
     """The files of every dataset, variant and seed that the config names, as far as the output's name has them, or of
     those that are chosen; results are never searched for what happens to lie there."""
     every = {"dataset": study.datasets, "variant": study.plan.variants, "seed": study.seeds}
-    return expand(written(output), **{**every, **chosen})
+    return expand(written(output), **(every | chosen))
 
 
 def of_all_seeds(output, wildcards):

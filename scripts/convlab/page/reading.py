@@ -49,7 +49,9 @@ def load_results(study: Study, folder: Path) -> Results:
     for dataset in study.datasets:
         looked_at = summary["confusions"].get(dataset, {})
         for variant in study.plan.variants:
-            measures = read_measures(folder / "evaluate" / dataset / variant) if variant in looked_at else {}
+            measures = {}
+            if variant in looked_at:
+                measures = read_measures(folder / "evaluate" / dataset / variant, study.seeds)
             for seed in study.seeds:
                 key, place = (dataset, variant, seed), folder / "train" / dataset / variant / f"seed-{seed}"
                 trained[key] = read_json(place / "run.json")
