@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from convlab import i18n
 from convlab.figures.palette import COLOURS, FAINT, INK
+from convlab.figures.sheet import Sheet, raster, show
 from convlab.figures.style import WIDTH
 from convlab.i18n import gettext as _
 from convlab.i18n import ngettext, number, with_unit
@@ -198,12 +198,6 @@ def pair_images(test: np.ndarray, train: np.ndarray) -> np.ndarray:
     return np.stack([test, train, difference])
 
 
-def show(axis: Axes, image: np.ndarray, extent: tuple[float, float, float, float] | None = None) -> None:
-    """Draw a raster as it is: no smoothing on any backend (``none`` embeds the SVG's pixels one to one), no axes."""
-    axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="none", extent=extent)
-    axis.axis("off")
-
-
 def pooled(images: np.ndarray, shown: int) -> np.ndarray:
     """Images (n, height, width, channels) small enough that ``shown`` of them stay within ``PIXEL_BUDGET``, by means.
 
@@ -217,11 +211,6 @@ def pooled(images: np.ndarray, shown: int) -> np.ndarray:
         len(images), height // factor, factor, width // factor, factor, channels
     )
     return np.rint(blocks.mean(axis=(2, 4))).astype(np.uint8)
-
-
-def raster(image: np.ndarray) -> np.ndarray:
-    """An image as Matplotlib draws it: (height, width) for grey, (height, width, 3) for RGB, else the first channel."""
-    return image if image.shape[-1] == 3 else image[..., 0]
 
 
 def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
@@ -253,27 +242,13 @@ def shorten_name(name: str, width: int) -> str:
 
 
 def _titled_rasters(rasters: Sequence[np.ndarray], classes: Sequence[str], columns: int) -> Figure:
-    """Rasters of one size in a grid, each under its class's name.
-
-    One pair of axes in inches holds them all: laying out a hundred pairs takes ten seconds.
-    """
-    rows = -(-len(rasters) // columns)
+    """Rasters of one size in a grid, each under its class's name."""
     height, width = rasters[0].shape[:2]
-    margin, gap = 0.04, 0.12 if columns <= 5 else 0.08
-    cell_width = (WIDTH - 2 * margin - (columns - 1) * gap) / columns
-    cell_height = cell_width * height / width
     size = 9 if columns <= 5 else 7 if columns <= 8 else 5.5
-    title_height = size * 1.45 / 72 + 0.04
-    pitch = title_height + cell_height + 0.07
-    figure = plt.figure(figsize=(WIDTH, rows * pitch + margin))
-    figure.set_layout_engine("none")
-    axis = figure.add_axes((0, 0, 1, 1))
-    characters = int(cell_width * 72 / (size * 0.62))
-    for index, (image, name) in enumerate(zip(rasters, classes, strict=True)):
-        left = margin + index % columns * (cell_width + gap)
-        top = index // columns * pitch + title_height
-        show(axis, image, extent=(left, left + cell_width, top + cell_height, top))
-        title = shorten_name(name, characters)
-        axis.text(left + cell_width / 2, top - 0.04, title, ha="center", va="bottom", fontsize=size, weight="bold")
-    axis.set(xlim=(0, WIDTH), ylim=(rows * pitch + margin, 0), aspect="auto")
-    return figure
+    gap, above_each = 0.12 if columns <= 5 else 0.08, size * 1.45 / 72
+    sheet = Sheet(len(rasters), columns, gap=gap, aspect=height / width, above_each=above_each)
+    characters = int(sheet.tile_width * 72 / (size * 0.62))
+    for place, (image, name) in enumerate(zip(rasters, classes, strict=True)):
+        sheet.show(place, image)
+        sheet.title(place, shorten_name(name, characters), fontsize=size, weight="bold")
+    return sheet.figure

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from convlab.figures.sheet import Sheet, raster
 from convlab.figures.sprites import diverging, fitted, grey
 from convlab.figures.style import WIDTH
 from convlab.i18n import NO_BREAK_SPACE, number
@@ -33,21 +34,12 @@ def image_grid(
         axis.axis("off")
         axis.text(0, 0.5, empty, va="center", fontsize=9)
         return figure
-    rows = -(-len(images) // columns)
     lines = max(title.count("\n") + 1 for title in titles)
-    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, rows * (WIDTH / columns + 0.13 * lines)), squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
-    for index, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
-        show(axis, image)
-        axis.set_title(titles[index], fontsize=7, fontweight="normal", color=TONES[tones[index]], pad=3)
-    return figure
-
-
-def show(axis, image: np.ndarray, **options) -> None:
-    """Draw one image, grey or RGB, pixel for pixel."""
-    axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, interpolation="nearest", **options)
-    axis.axis("off")
+    sheet = Sheet(len(images), columns, above_each=0.13 * lines)
+    for place, (image, title, tone) in enumerate(zip(images, titles, tones, strict=True)):
+        sheet.show(place, raster(image))
+        sheet.title(place, title, fontsize=7, color=TONES[tone])
+    return sheet.figure
 
 
 def prediction_titles(
@@ -74,24 +66,18 @@ def filters(kernels: np.ndarray) -> Figure:
         kernels: (height, width, channels, filters); channels 1 or 3, others are averaged.
     """
     count = kernels.shape[-1]
-    columns = min(count, 16)
-    rows = -(-count // columns)
     bound = float(np.abs(kernels).max()) or 1.0
-    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 0.25 + rows * WIDTH / columns), squeeze=False)
-    mappable = None
-    for axis in axes.flat:
-        axis.axis("off")
-    for index, axis in zip(range(count), axes.flat, strict=False):
-        kernel = kernels[..., index]
-        if kernel.shape[-1] == 3:
-            axis.imshow(0.5 + 0.5 * kernel / bound, interpolation="nearest")
-        else:
-            mappable = axis.imshow(
-                kernel.mean(axis=-1), cmap="RdBu_r", vmin=-bound, vmax=bound, interpolation="nearest"
-            )
-    if mappable is not None:
-        figure.colorbar(mappable, ax=axes, location="right", shrink=0.9, aspect=12, label=_("weight"))
-    return figure
+    if kernels.shape[2] == 3:
+        sheet = Sheet(count, min(count, 16))
+        for place in range(count):
+            sheet.show(place, 0.5 + 0.5 * kernels[..., place] / bound)
+        return sheet.figure
+    sheet = Sheet(count, min(count, 16), right=0.9)
+    for place in range(count):
+        drawn = sheet.show(place, kernels[..., place].mean(axis=-1), cmap="RdBu_r", vmin=-bound, vmax=bound)
+    bar = sheet.figure.add_axes((1 - 0.8 / WIDTH, 0.1, 0.1 / WIDTH, 0.8))
+    sheet.figure.colorbar(drawn, cax=bar, label=_("weight"))
+    return sheet.figure
 
 
 def kernel_images(kernels: np.ndarray) -> np.ndarray:
@@ -122,19 +108,14 @@ def feature_maps(images: np.ndarray, maps: np.ndarray) -> Figure:
         images: uint8 (n, height, width, channels).
         maps: (n, height, width, filters); the first ``MAPS_SHOWN`` are shown.
     """
-    count = min(MAPS_SHOWN, maps.shape[-1])
-    figure, axes = plt.subplots(
-        len(images), count + 1, figsize=(WIDTH, 0.15 + len(images) * WIDTH / (count + 1)), squeeze=False
-    )
-    top = float(maps[..., :count].max()) or 1.0
-    low = float(min(maps[..., :count].min(), 0.0))
-    for row, (image, stack) in enumerate(zip(images, maps, strict=True)):
-        show(axes[row, 0], image)
-        for index in range(count):
-            axis = axes[row, index + 1]
-            axis.imshow(stack[..., index], cmap="viridis", vmin=low, vmax=top, interpolation="nearest")
-            axis.axis("off")
-            if row == 0:
-                axis.set_title(str(index + 1), fontsize=6.5, fontweight="normal", pad=2)
-    axes[0, 0].set_title(_("input"), fontsize=6.5, fontweight="normal", pad=2)
-    return figure
+    shown = maps[..., :MAPS_SHOWN]
+    low, high = min(float(shown.min()), 0.0), float(shown.max()) or 1.0
+    columns = 1 + shown.shape[-1]
+    sheet = Sheet(len(images) * columns, columns, above=0.13)
+    for row, (image, stack) in enumerate(zip(images, shown, strict=True)):
+        sheet.show(row * columns, raster(image))
+        for index in range(columns - 1):
+            sheet.show(row * columns + 1 + index, stack[..., index], cmap="viridis", vmin=low, vmax=high)
+    for place, title in enumerate([_("input"), *map(str, range(1, columns))]):
+        sheet.title(place, title, fontsize=6.5)
+    return sheet.figure
