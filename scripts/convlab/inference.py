@@ -8,7 +8,7 @@ import numpy as np
 
 from convlab.keras_setup import BACKEND, keras, tf
 
-BATCH = 1000
+BATCH = 250
 """Images per step."""
 
 
