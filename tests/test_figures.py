@@ -3,15 +3,18 @@
 import os
 import re
 import signal
+from itertools import combinations
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from docutils.core import publish_parts
+from matplotlib.transforms import Bbox
 
 from convlab.figures import results, saving
 from convlab.figures.saving import FigureWriter
+from convlab.figures.sheet import Sheet
 from convlab.figures.style import caption_text, save, use_style
 
 HOSTILE = [
@@ -65,6 +68,19 @@ def test_many_variants_fit_one_figure_that_is_drawn_at_once():
         assert len(axis.collections) + len(axis.lines) <= 5 and len(axis.get_xticks()) <= 12
         plt.close(drawn)
     assert "Learning rate (200 in order" in seeds.axes[0].get_xlabel()
+
+
+@pytest.mark.parametrize(("columns", "aspect", "above_each", "right"), [(3, 1, 0.2, 0), (5, 0.5, 0, 1), (1, 2, 0.1, 0)])
+def test_images_on_a_sheet_keep_their_proportions_and_to_themselves(columns, aspect, above_each, right):
+    sheet = Sheet(5, columns, aspect=aspect, above_each=above_each, above=0.1, right=right)
+    shapes = [(8, 8), (8, 16), (16, 8), (1, 1), (28, 20, 3)]
+    drawn = [sheet.show(place, np.zeros(shape, np.uint8)).get_extent() for place, shape in enumerate(shapes)]
+    width, height = sheet.figure.get_size_inches()
+    boxes = [Bbox([(left, top), (to, bottom)]) for left, to, bottom, top in drawn]
+    for box, shape in zip(boxes, shapes, strict=True):
+        assert box.height / box.width == pytest.approx(shape[0] / shape[1])
+        assert box.x0 > 0 and box.x1 < width - right and box.y0 > above_each and box.y1 < height
+    assert not any(first.overlaps(second) for first, second in combinations(boxes, 2))
 
 
 @pytest.mark.parametrize("text", HOSTILE)
