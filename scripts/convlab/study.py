@@ -406,7 +406,7 @@ class Study(Spec):
         candidates = {name: self.plan.costs[dataset, name].macs for name in self.plan.candidates}
         return {"candidates": candidates, "seeds": list(self.seeds), "named": self.deploy.variant is not None}
 
-    @property
+    @cached_property  # each level of an experiment asks for it, and it holds them all
     def written(self) -> dict[str, Any]:
         """The config as it was given, with one spelling for equal numbers and for seeds, without account numbers."""
         written = {**_numbers(normalised(self._written)), "study": self.study, "seeds": list(self.seeds)}
