@@ -16,7 +16,7 @@ BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 _OPTIONAL = ("matplotlib", "pandas", "scipy", "sklearn", "jax") if BACKEND == "tensorflow" else ()
 _hidden = [name for name in _OPTIONAL if name not in sys.modules]
 sys.modules.update(dict.fromkeys(_hidden))
-gc.disable()  # nothing that is imported goes away: looking for it takes a fifth to a third of the CPU
+gc.disable()  # nothing that is imported goes away: looking for it takes a sixth to a third of the CPU
 
 import keras
 import tensorflow as tf
