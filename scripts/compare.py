@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from convlab import data, history, metrics, paper, probes, provenance, results, statistics
+from convlab import data, decisions, history, metrics, paper, probes, provenance, results, statistics
 from convlab.cli import run
 from convlab.config import load_study
 from convlab.errors import UserError
@@ -47,16 +47,25 @@ CAPTIONS = {
     "variants": N_("Every variant{where}: mean over n seeds with SD and 95 % t interval of the mean."),
     "comparisons": N_(
         "Differences of test accuracy to the reference{where}, with simultaneous 95 % intervals over seeds; "
-        "p is adjusted over the study (Holm)."
+        "p is adjusted over the study (Holm), that of equivalence too (Bonferroni)."
     ),
     "claims": N_(
         "Claims fixed before the runs, and what this study found{where}; p is adjusted over the study (Holm)."
     ),
-    "trends": N_("Trends of test accuracy over ordered factors{where}: slope with 95 % interval, Page's trend test."),
-    "factorials": N_("Two factors in all combinations{where}: main effects and interactions, seeds as blocks."),
+    "trends": N_(
+        "Trends of test accuracy over ordered factors{where}: slope with 95 % interval, Page's trend test. "
+        "Exploratory: these p values are not adjusted over the study."
+    ),
+    "factorials": N_(
+        "Two factors in all combinations{where}: main effects and interactions, seeds as blocks. Exploratory: these p "
+        "values are not adjusted over the study."
+    ),
     "per_class": N_("Precision, recall (± SD) and F1 by class{where}, means over seeds."),
     "probe_curves": N_("What the probes measured{where}: mean ± SD over n seeds with 95 % t interval."),
-    "probe_contrasts": N_("Statistics of the probes{where}, paired by seed, with 95 % t interval."),
+    "probe_contrasts": N_(
+        "Statistics of the probes{where}, paired by seed, with 95 % t interval. "
+        "Exploratory: not adjusted over the study."
+    ),
 }
 """What each table shows; ``where`` names the dataset of a study that has one."""
 
@@ -90,9 +99,13 @@ def main(argv: list[str] | None = None) -> None:
     manifests = {dataset: read_json(folder / "prepare" / dataset / "manifest.json") for dataset in study.datasets}
     classes = {dataset: manifest["classes"] for dataset, manifest in manifests.items()}
 
+    guesses = {
+        dataset: decisions.ConstantGuess.of(manifest["counts"]["test"]) for dataset, manifest in manifests.items()
+    }
+
     runs = results.runs_table(loaded.rows)
-    variants = results.variants_table(runs, plan)
-    family = results.confirmatory_family(runs, plan, study.statistics.rope)
+    variants = results.variants_table(runs, plan, guesses)
+    family = results.confirmatory_family(runs, plan, study.statistics.rope, guesses)
     comparisons = results.comparisons_table(runs, plan, study.statistics.rope, family)
     comparisons = results.with_new_images(comparisons, load_correct(study, folder, loaded))
     claims = results.claims_table(runs, plan, study.statistics.rope, family)
@@ -129,6 +142,10 @@ def main(argv: list[str] | None = None) -> None:
             "format": 1,
             "classes": classes,
             "test_images": test_images,
+            "constant_guess": {
+                dataset: guess and {"class": guess.label, "share": float(guess.share)}
+                for dataset, guess in guesses.items()
+            },
             "chosen": chosen,
             "confusions": {
                 dataset: {

@@ -15,11 +15,15 @@ whose prediction is that of the unshifted image."""
 
 CURVE_COLUMNS = [
     "dataset", "probe", "variant", "measure", "level", "order", "n_seeds", "mean", "sd", "ci_low", "ci_high",
+    "n_diverged",
 ]  # fmt: skip
-"""One row per point of a measured curve, summarised over seeds."""
+"""One row per point of a measured curve, summarised over seeds; ``n_diverged`` others have no value."""
 
-CONTRAST_COLUMNS = ["dataset", "probe", "variant", "reference", "measure", "n_seeds", "difference", "ci_low", "ci_high"]
-"""One row per statistic of a probe: a difference with its 95 % t interval over seeds, paired by seed."""
+CONTRAST_COLUMNS = [
+    "dataset", "probe", "variant", "reference", "measure", "n_seeds", "difference", "ci_low", "ci_high", "n_diverged",
+]  # fmt: skip
+"""One row per statistic of a probe: a difference with its 95 % t interval over seeds, paired by seed; ``n_diverged``
+seeds with a diverged run are left out."""
 
 
 def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
@@ -149,25 +153,24 @@ def all_contrasts(runs: pd.DataFrame, plan: Plan, shifts: pd.DataFrame) -> pd.Da
 
 
 def point(dataset: str, probe: str, variant: str, measure: str, level: str, order: float, values: Sequence) -> dict:
-    """One row of CURVE_COLUMNS; the interval is left out below three seeds."""
-    summary = statistics.summarise(values)
-    enough = summary.n >= statistics.MIN_SEEDS
+    """One row of CURVE_COLUMNS."""
+    summary = statistics.summarise(values, limits=statistics.RANGES[measure])
     return {
         "dataset": dataset, "probe": probe, "variant": variant, "measure": measure, "level": level, "order": order,
         "n_seeds": summary.n, "mean": summary.mean, "sd": summary.sd,
-        "ci_low": summary.ci_low if enough else None, "ci_high": summary.ci_high if enough else None,
+        "ci_low": summary.ci_low, "ci_high": summary.ci_high, "n_diverged": summary.n_missing,
     }  # fmt: skip
 
 
-def paired_contrast(values: pd.Series) -> dict:
-    """n, mean and 95 % t interval of one difference per seed; NaN seeds are left out."""
-    summary = statistics.summarise(values)
-    enough = summary.n >= statistics.MIN_SEEDS
+def paired_contrast(values: pd.Series, limits: tuple[float, float] = statistics.DIFFERENCE) -> dict:
+    """n, mean and 95 % t interval of one difference per seed, between ``limits``; NaN seeds are left out, counted."""
+    summary = statistics.summarise(values, limits=limits)
     return {
         "n_seeds": summary.n,
         "difference": summary.mean,
-        "ci_low": summary.ci_low if enough else None,
-        "ci_high": summary.ci_high if enough else None,
+        "ci_low": summary.ci_low,
+        "ci_high": summary.ci_high,
+        "n_diverged": summary.n_missing,
     }
 
 
@@ -200,7 +203,7 @@ def permutation_contrasts(
                 after = wide[permuted[conv][label]] - wide[permuted[dense][label]]
                 rows.append(
                     {"dataset": dataset, "probe": "pixel_permutation", "variant": conv, "reference": dense,
-                     "measure": f"lead lost, {label}", **paired_contrast(lead - after)}
+                     "measure": f"lead lost, {label}", **paired_contrast(lead - after, (-2.0, 2.0))}
                 )  # fmt: skip
                 rows.append(
                     {"dataset": dataset, "probe": "pixel_permutation", "variant": conv, "reference": dense,
