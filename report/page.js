@@ -5,7 +5,6 @@
 (() => {
   const root = document.documentElement;
   const words = document.getElementById("words").dataset;
-  const light = JSON.parse(words.colours);
   const state = { hide: new Set(), sort: new Map(), filter: new Map() };
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
@@ -268,9 +267,7 @@
       delete part.dataset.note;
     }
     copied.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-    let text = new XMLSerializer().serializeToString(copied).replace(/var\(--chart-font\)/g, "'DejaVu Sans', sans-serif");
-    for (const [name, colour] of Object.entries(light)) text = text.replaceAll(`var(--${name})`, colour);
-    return text;
+    return new XMLSerializer().serializeToString(copied);
   }
 
   function parsed(text) {

@@ -31,7 +31,6 @@ from convlab.page.dataset import data_tables
 from convlab.page.deployment import deployment
 from convlab.page.design import design
 from convlab.page.elements import Probed
-from convlab.page.figures import VARIABLES
 from convlab.page.gallery import load_figures
 from convlab.page.measures import (
     LONG,
@@ -85,7 +84,7 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
     figures = load_figures(study, results, folder)
     resumed = sum(entry["resumed_after_epoch"] > 0 for entry in results.trained.values())
     started = datetime.fromisoformat(results.summary["training"]["first_started"])
-    settled = history.settled(folder / "compare", results.summary["provenance"]["config"], started)
+    settled = history.settled(folder / "compare", study.model_dump(mode="json"), started)
     title = study.report.title or study.question or study.study
     answers = {
         dataset: [answer(evidence, dataset, question) for question in plan.questions.values()] for dataset in datasets
@@ -154,7 +153,6 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
         "data": {dataset: data_tables(results.explored[dataset], results.manifests[dataset]) for dataset in datasets},
         "matrices": {dataset: matrices(evidence, dataset) for dataset in datasets},
         "legend": [(name, labels[name], number % len(COLOURS)) for number, name in enumerate(plan.compared)],
-        "light": {name: colour for colour, name in VARIABLES.items()},
         "design": design(study),
         "provenance": provenance_view(study, results, config_file),
     }

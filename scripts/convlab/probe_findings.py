@@ -158,7 +158,11 @@ CONTROL = {
 def _permutation(curves, contrasts, labels, rope) -> list[Statement]:
     """Whether the lead of convolution over a dense network goes when neighbours do; only where there is a lead."""
     statements = []
-    rows, shown = {(row.variant, row.reference, row.measure): row for row in contrasts.itertuples()}, _levels(curves)
+    shown = _levels(curves)
+    rows = {  # a contrast of one model has no reference, which is empty or, read from a file, missing
+        (row.variant, "" if missing(row.reference) else row.reference, row.measure): row
+        for row in contrasts.itertuples()
+    }
     for row in contrasts.itertuples():
         kind, level = row.measure.split(", ", 1)
         if kind != "lead lost":
