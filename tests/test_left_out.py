@@ -27,8 +27,7 @@ def evidence():
     rows.loc[rows["class"] == "1", ["support", "n_seeds", "recall_sd"]] = [0, 0, np.nan]
     rows.loc[rows["class"] == "2", "precision_seeds"] = 0
     rows.loc[rows["class"] == "3", "precision_seeds"] = 2
-    made = replace(made, per_class=rows)
-    return made
+    return replace(made, per_class=rows)
 
 
 def test_the_page_shows_a_dash_and_names_no_class_without_test_images_as_missed(evidence):

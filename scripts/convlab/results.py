@@ -414,7 +414,8 @@ def per_class_table(
                 }
             )
     columns = [
-        "dataset", "variant", "class", "support", "precision", "recall", "f1", "recall_sd", "n_seeds", "precision_seeds",
+        "dataset", "variant", "class", "support", "precision", "recall", "f1", "recall_sd", "n_seeds",
+        "precision_seeds",
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
