@@ -30,7 +30,7 @@ from convlab.figures.saving import FigureWriter
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import caption_text, use_style
 from convlab.files import read_json, write_json, write_text
-from convlab.i18n import N_, ngettext, number
+from convlab.i18n import N_, listing, ngettext, number
 from convlab.i18n import gettext as _
 from convlab.plan import Plan, Question, field_label
 from convlab.study import Study
@@ -49,9 +49,7 @@ CAPTIONS = {
         "Differences of test accuracy to the reference{where}, with simultaneous 95 % intervals over seeds; "
         "p is adjusted over the study (Holm), that of equivalence too (Bonferroni)."
     ),
-    "claims": N_(
-        "Claims fixed before the runs, and what this study found{where}; p is adjusted over the study (Holm)."
-    ),
+    "claims": N_("Claims of the config, and what this study found{where}; p is adjusted over the study (Holm)."),
     "trends": N_(
         "Trends of test accuracy over ordered factors{where}: slope with 95 % interval, Page's trend test. "
         "Exploratory: these p values are not adjusted over the study."
@@ -467,6 +465,16 @@ def read_histories(study: Study, dataset: str, names: Sequence[str], loaded: Loa
     return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
 
 
+def shifted_caption(plan: Plan) -> str:
+    """What the figure of shifted test images shows, and which of its models saw shifted images in training."""
+    probed = [plan.variants[name] for name in plan.probes["translation"].models] if "translation" in plan.probes else []
+    used = [v.label for v in probed if v.training.augmentation and v.training.augmentation.shift]
+    how = _("Means over both axes and directions; black moves in.")
+    if not used:
+        return f"{how} {_('No model was trained on shifted images.')}"
+    return f"{how} {_('Trained on shifted images too (augmentation): {models}.', models=listing(used))}"
+
+
 def probe_drawings(
     plan: Plan, drawing: Any, curves: pd.DataFrame, labels: Mapping, looks: Mapping
 ) -> Iterator[Drawing]:
@@ -478,7 +486,7 @@ def probe_drawings(
         ),
         "translation": (
             probe_charts.translation, _("Shifted test images"),
-            _("Means over both axes and directions; no model was trained on shifted images."),
+            shifted_caption(plan),
         ),
         "sample_efficiency": (
             probe_charts.sample_efficiency, _("Fewer training images"),

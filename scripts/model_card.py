@@ -79,6 +79,7 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
         "parameters": say.count(exported["parameters"]),
         "macs": say.count(study.plan.costs[dataset, variant.name].macs),
         "chosen": chosen(study, exported),
+        "named": study.deploy.variant is not None,
         "data": data_facts(manifest, trained),
         "metrics": metrics_rows(measured, row),
         "per_class": per_class_rows(manifest["classes"], measured),
@@ -158,10 +159,10 @@ def per_class_rows(classes: list[str], measured: Mapping[str, Any]) -> list[tupl
 
 
 def weakest(classes: list[str], measured: Mapping[str, Any]) -> str:
-    """The classes that it misses most."""
+    """The classes that it misses most; those without test images have no recall."""
     recall = measured["per_class"]["recall"]
-    order = sorted(range(len(classes)), key=lambda i: (recall[i], i))[:WEAKEST]
-    return i18n.listing(f"{classes[i]} ({say.percent(recall[i], 1)})" for i in order)
+    order = sorted((i for i, value in enumerate(recall) if not say.missing(value)), key=lambda i: (recall[i], i))
+    return i18n.listing(f"{classes[i]} ({say.percent(recall[i], 1)})" for i in order[:WEAKEST])
 
 
 def confusions(classes: list[str], measured: Mapping[str, Any]) -> list[str]:

@@ -185,8 +185,8 @@ def permutation_contrasts(
         permuted: model -> {label of the block size: variant trained on shuffled pixels}.
 
     Returns:
-        Rows of CONTRAST_COLUMNS. ``accuracy lost``: intact minus permuted, of one model. ``lead lost``:
-        (conv - dense) intact minus (conv - dense) permuted; both paired by seed.
+        Rows of CONTRAST_COLUMNS. ``accuracy lost``: intact minus permuted, of one model. ``lead``: conv - dense
+        intact. ``lead left``: conv - dense permuted. ``lead lost``: the first minus the second. All paired by seed.
     """
     rows = []
     for dataset, group in runs.groupby("dataset"):
@@ -198,8 +198,12 @@ def permutation_contrasts(
                      "measure": f"accuracy lost, {label}", **paired_contrast(wide[model] - wide[variant])}
                 )  # fmt: skip
         for conv, dense in pairs:
+            lead = wide[conv] - wide[dense]
+            rows.append(
+                {"dataset": dataset, "probe": "pixel_permutation", "variant": conv, "reference": dense,
+                 "measure": "lead, intact", **paired_contrast(lead)}
+            )  # fmt: skip
             for label in permuted[conv]:
-                lead = wide[conv] - wide[dense]
                 after = wide[permuted[conv][label]] - wide[permuted[dense][label]]
                 rows.append(
                     {"dataset": dataset, "probe": "pixel_permutation", "variant": conv, "reference": dense,

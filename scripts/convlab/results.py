@@ -481,14 +481,21 @@ def _incomplete_seeds(n: int) -> str:
 def per_class_table(
     evaluations: Mapping[tuple[str, str, int], Mapping], classes: Mapping[str, list[str]]
 ) -> pd.DataFrame:
-    """Precision, recall and F1 of every class, as means over a variant's finished runs, and the SD of recall."""
+    """Precision, recall and F1 of every class, as means over a variant's finished runs, and the SD of recall.
+
+    A measure that is not defined in a run (0/0: a class without test images, or one that the run never predicts) has no
+    part in the mean; ``n_seeds`` and ``precision_seeds`` say over how many runs recall and precision are defined.
+    """
     collected: dict[tuple[str, str], list[Mapping]] = {}
     for (dataset, variant, _seed), metrics in evaluations.items():
         if "per_class" in metrics:
             collected.setdefault((dataset, variant), []).append(metrics["per_class"])
     rows = []
     for (dataset, variant), found in collected.items():
-        measures = {name: np.array([entry[name] for entry in found]) for name in ("precision", "recall", "f1")}
+        measures = {
+            name: np.array([entry[name] for entry in found], dtype=float) for name in ("precision", "recall", "f1")
+        }
+        defined = {name: np.isfinite(values).sum(axis=0) for name, values in measures.items()}
         for index, label in enumerate(classes[dataset]):
             rows.append(
                 {
@@ -496,11 +503,19 @@ def per_class_table(
                     "variant": variant,
                     "class": label,
                     "support": found[0]["support"][index],
-                    **{name: values[:, index].mean() for name, values in measures.items()},
-                    "recall_sd": measures["recall"][:, index].std(ddof=1) if len(found) > 1 else None,
+                    **{
+                        name: np.nanmean(values[:, index]) if defined[name][index] else None
+                        for name, values in measures.items()
+                    },
+                    "recall_sd": measures["recall"][:, index].std(ddof=1) if defined["recall"][index] > 1 else None,
+                    "n_seeds": defined["recall"][index],
+                    "precision_seeds": defined["precision"][index],
                 }
             )
-    columns = ["dataset", "variant", "class", "support", "precision", "recall", "f1", "recall_sd"]
+    columns = [
+        "dataset", "variant", "class", "support", "precision", "recall", "f1", "recall_sd", "n_seeds",
+        "precision_seeds",
+    ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 
