@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from convlab import data, history, metrics, paper, probes, provenance, results, statistics
+from convlab import data, decisions, history, metrics, paper, probes, provenance, results, statistics
 from convlab.cli import run
 from convlab.config import load_study
 from convlab.errors import UserError
@@ -30,7 +30,7 @@ from convlab.figures.saving import FigureWriter
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import caption_text, use_style
 from convlab.files import read_json, write_json, write_text
-from convlab.i18n import N_, ngettext, number
+from convlab.i18n import N_, listing, ngettext, number
 from convlab.i18n import gettext as _
 from convlab.plan import Plan, Question, field_label
 from convlab.study import Study
@@ -47,16 +47,23 @@ CAPTIONS = {
     "variants": N_("Every variant{where}: mean over n seeds with SD and 95 % t interval of the mean."),
     "comparisons": N_(
         "Differences of test accuracy to the reference{where}, with simultaneous 95 % intervals over seeds; "
-        "p is adjusted over the study (Holm)."
+        "p is adjusted over the study (Holm), that of equivalence too (Bonferroni)."
     ),
-    "claims": N_(
-        "Claims fixed before the runs, and what this study found{where}; p is adjusted over the study (Holm)."
+    "claims": N_("Claims of the config, and what this study found{where}; p is adjusted over the study (Holm)."),
+    "trends": N_(
+        "Trends of test accuracy over ordered factors{where}: slope with 95 % interval, Page's trend test. "
+        "Exploratory: these p values are not adjusted over the study."
     ),
-    "trends": N_("Trends of test accuracy over ordered factors{where}: slope with 95 % interval, Page's trend test."),
-    "factorials": N_("Two factors in all combinations{where}: main effects and interactions, seeds as blocks."),
+    "factorials": N_(
+        "Two factors in all combinations{where}: main effects and interactions, seeds as blocks. Exploratory: these p "
+        "values are not adjusted over the study."
+    ),
     "per_class": N_("Precision, recall (± SD) and F1 by class{where}, means over seeds."),
     "probe_curves": N_("What the probes measured{where}: mean ± SD over n seeds with 95 % t interval."),
-    "probe_contrasts": N_("Statistics of the probes{where}, paired by seed, with 95 % t interval."),
+    "probe_contrasts": N_(
+        "Statistics of the probes{where}, paired by seed, with 95 % t interval. "
+        "Exploratory: not adjusted over the study."
+    ),
 }
 """What each table shows; ``where`` names the dataset of a study that has one."""
 
@@ -90,9 +97,13 @@ def main(argv: list[str] | None = None) -> None:
     manifests = {dataset: read_json(folder / "prepare" / dataset / "manifest.json") for dataset in study.datasets}
     classes = {dataset: manifest["classes"] for dataset, manifest in manifests.items()}
 
+    guesses = {
+        dataset: decisions.ConstantGuess.of(manifest["counts"]["test"]) for dataset, manifest in manifests.items()
+    }
+
     runs = results.runs_table(loaded.rows)
-    variants = results.variants_table(runs, plan)
-    family = results.confirmatory_family(runs, plan, study.statistics.rope)
+    variants = results.variants_table(runs, plan, guesses)
+    family = results.confirmatory_family(runs, plan, study.statistics.rope, guesses)
     comparisons = results.comparisons_table(runs, plan, study.statistics.rope, family)
     comparisons = results.with_new_images(comparisons, load_correct(study, folder, loaded))
     claims = results.claims_table(runs, plan, study.statistics.rope, family)
@@ -129,6 +140,10 @@ def main(argv: list[str] | None = None) -> None:
             "format": 1,
             "classes": classes,
             "test_images": test_images,
+            "constant_guess": {
+                dataset: guess and {"class": guess.label, "share": float(guess.share)}
+                for dataset, guess in guesses.items()
+            },
             "chosen": chosen,
             "confusions": {
                 dataset: {
@@ -450,6 +465,16 @@ def read_histories(study: Study, dataset: str, names: Sequence[str], loaded: Loa
     return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
 
 
+def shifted_caption(plan: Plan) -> str:
+    """What the figure of shifted test images shows, and which of its models saw shifted images in training."""
+    probed = [plan.variants[name] for name in plan.probes["translation"].models] if "translation" in plan.probes else []
+    used = [v.label for v in probed if v.training.augmentation and v.training.augmentation.shift]
+    how = _("Means over both axes and directions; black moves in.")
+    if not used:
+        return f"{how} {_('No model was trained on shifted images.')}"
+    return f"{how} {_('Trained on shifted images too (augmentation): {models}.', models=listing(used))}"
+
+
 def probe_drawings(
     plan: Plan, drawing: Any, curves: pd.DataFrame, labels: Mapping, looks: Mapping
 ) -> Iterator[Drawing]:
@@ -461,7 +486,7 @@ def probe_drawings(
         ),
         "translation": (
             probe_charts.translation, _("Shifted test images"),
-            _("Means over both axes and directions; no model was trained on shifted images."),
+            shifted_caption(plan),
         ),
         "sample_efficiency": (
             probe_charts.sample_efficiency, _("Fewer training images"),

@@ -79,6 +79,7 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
         "parameters": say.count(exported["parameters"]),
         "macs": say.count(study.plan.costs[dataset, variant.name].macs),
         "chosen": chosen(study, exported),
+        "named": study.deploy.variant is not None,
         "data": data_facts(manifest, trained),
         "metrics": metrics_rows(measured, row),
         "per_class": per_class_rows(manifest["classes"], measured),
@@ -97,15 +98,21 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
 
 def chosen(study: Study, exported: Mapping[str, Any]) -> str:
     """Why it is this variant and this seed."""
-    accuracy = say.percent(exported["val_accuracy"])
-    seeds = ngettext("{n} seed", "{n} seeds", len(study.seeds))
-    seed = f"Of its {seeds} it is the one with the best validation accuracy, {accuracy}."
+    rule = exported["chosen"]
+    accuracy, mean = say.percent(exported["val_accuracy"]), say.percent(rule["val_accuracy_mean"])
+    runs = ngettext("its {n} run", "its {n} runs", rule["finished"])
+    diverged = ""
+    if rule["finished"] < rule["seeds"]:
+        runs = ngettext("its {n} finished run", "its {n} finished runs", rule["finished"])
+        diverged = f"Of its {rule['seeds']} runs {rule['seeds'] - rule['finished']} diverged. "
+    seed = f"Of {runs} it is the one whose validation accuracy, {accuracy}, is nearest to their mean, {mean}."
     if study.deploy.variant is not None:
-        return f"The config names this variant. {seed}"
-    variants = ngettext("{n} variant", "{n} variants", exported["chosen"]["candidates"])
+        return f"The config names this variant. {diverged}{seed}"
+    variants = ngettext("{n} variant", "{n} variants", rule["candidates"])
     return (
-        f"Of {variants} it has the best mean validation accuracy (of equals, fewer multiplications would have "
-        f"decided). {seed} Test images had no part in the choice."
+        f"Of {variants} it has the best mean validation accuracy among those of which most runs finished (of equals, "
+        f"fewer multiplications would have decided). {diverged}{seed} Since the variant was chosen for that mean, it "
+        "may be somewhat too high; test images had no part in the choice."
     )
 
 
@@ -152,10 +159,10 @@ def per_class_rows(classes: list[str], measured: Mapping[str, Any]) -> list[tupl
 
 
 def weakest(classes: list[str], measured: Mapping[str, Any]) -> str:
-    """The classes that it misses most."""
+    """The classes that it misses most; those without test images have no recall."""
     recall = measured["per_class"]["recall"]
-    order = sorted(range(len(classes)), key=lambda i: (recall[i], i))[:WEAKEST]
-    return i18n.listing(f"{classes[i]} ({say.percent(recall[i], 1)})" for i in order)
+    order = sorted((i for i, value in enumerate(recall) if not say.missing(value)), key=lambda i: (recall[i], i))
+    return i18n.listing(f"{classes[i]} ({say.percent(recall[i], 1)})" for i in order[:WEAKEST])
 
 
 def confusions(classes: list[str], measured: Mapping[str, Any]) -> list[str]:

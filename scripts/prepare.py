@@ -6,6 +6,7 @@ which describes it. Equal data give equal bytes: neither file holds a time or a 
 
 import argparse
 import logging
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from convlab.data import MANIFEST_FORMAT, Dataset, first_images
 from convlab.errors import UserError
 from convlab.files import array_sha256, write_arrays, write_json
 from convlab.sources import KINDS, Kind
+from convlab.sources.reading import Reading
 from convlab.specs import Dataset as AnyDataset
 from convlab.specs import DatasetSpec, OwnImages
 
@@ -35,22 +37,24 @@ def main(argv: list[str] | None = None) -> None:
     name, output = arguments.dataset, arguments.output_dir
     spec = parse_spec(name, arguments.spec)
     kind = KINDS[spec.kind]
-    dataset, excluded = kind.read(name, spec, arguments.threads)
-    dataset = take_first(name, dataset, spec.train_images, spec.test_images)
+    reading = kind.read(name, spec, arguments.threads)
+    dataset = take_first(name, reading.dataset, spec.train_images, spec.test_images)
+    check_classes(name, dataset)
 
     manifest = output / "manifest.json"
     manifest.unlink(
         missing_ok=True
     )  # an old one must not describe new arrays, should this job be killed between the two
     write_arrays(output / "data.npz", **arrays(dataset))
-    write_json(manifest, describe(name, spec, kind, dataset, excluded))
+    write_json(manifest, describe(name, spec, kind, dataset, reading))
     log.info(
-        "%s: %d training and %d test images of %s in %d classes; %s, %.1f MB",
+        "%s: %d training and %d test images of %s in %d classes%s; %s, %.1f MB",
         name,
         len(dataset.x_train),
         len(dataset.x_test),
         "×".join(str(size) for size in dataset.x_train.shape[1:]),
         len(dataset.classes),
+        not_used(reading),
         output / "data.npz",
         (output / "data.npz").stat().st_size / 1e6,
     )
@@ -90,14 +94,36 @@ def take_first(name: str, dataset: Dataset, train_images: int | None, test_image
     return dataset
 
 
+def check_classes(name: str, dataset: Dataset) -> None:
+    """Raise UserError for training images of which no class can be trained on and validated with."""
+    counts = np.bincount(dataset.y_train, minlength=len(dataset.classes))
+    if not counts.all():
+        raise UserError(
+            f"datasets.{name} has no training image of class {dataset.classes[counts.argmin()]!r} left; take more "
+            f"(datasets.{name}.train_images) or leave the class out"
+        )
+    if counts.max() < 2:
+        raise UserError(
+            f"datasets.{name} has one training image of each class, and none to set aside for validation; add images, "
+            f"or take more (datasets.{name}.train_images, datasets.{name}.test_fraction)"
+        )
+
+
+def not_used(reading: Reading) -> str:
+    """For the last line of the log: how much was not used, by reason."""
+    counts: Counter[str] = Counter()
+    for entry in reading.excluded:
+        counts[entry["reason"]] += entry["count"]
+    listed = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(counts.items()))
+    return f"; not used: {listed}" if listed else ""
+
+
 def arrays(dataset: Dataset) -> dict[str, np.ndarray]:
     """The four arrays by the names they have in ``data.npz``."""
     return {name: getattr(dataset, name) for name in ("x_train", "y_train", "x_test", "y_test")}
 
 
-def describe(
-    name: str, spec: DatasetSpec, kind: Kind, dataset: Dataset, excluded: list[dict[str, str]]
-) -> dict[str, Any]:
+def describe(name: str, spec: DatasetSpec, kind: Kind, dataset: Dataset, reading: Reading) -> dict[str, Any]:
     """The manifest. It is what later stages depend on, so it holds what the data are and not how they got here."""
     return {
         "format": MANIFEST_FORMAT,
@@ -120,7 +146,10 @@ def describe(
             key: {"sha256": array_sha256(array), "shape": array.shape, "dtype": str(array.dtype)}
             for key, array in arrays(dataset).items()
         },
-        "excluded": excluded,
+        "available": {"train": len(reading.dataset.x_train), "test": len(reading.dataset.x_test)},
+        "excluded": reading.excluded,
+        "test_from": reading.test_images,
+        **reading.notes,
     }
 
 

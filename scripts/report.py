@@ -7,12 +7,13 @@ sentences that depend on numbers are made by convlab.interpretation.
 import argparse
 import json
 import logging
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from convlab import i18n, probe_findings, provenance
+from convlab import history, i18n, probe_findings, provenance
 from convlab.across import across_datasets
 from convlab.cli import run
 from convlab.config import load_study
@@ -21,6 +22,7 @@ from convlab.files import write_text
 from convlab.interpretation import claims_count, interpret
 from convlab.interpretation import words as say
 from convlab.interpretation.limitations import limitations
+from convlab.interpretation.registration import claims_registration, looks
 from convlab.page.answers import answer, chosen, claim_cards
 from convlab.page.card import model_card
 from convlab.page.cells import duration
@@ -29,7 +31,6 @@ from convlab.page.dataset import data_tables
 from convlab.page.deployment import deployment
 from convlab.page.design import design
 from convlab.page.elements import Probed
-from convlab.page.figures import VARIABLES
 from convlab.page.gallery import load_figures
 from convlab.page.measures import (
     LONG,
@@ -82,6 +83,8 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
     datasets = list(study.datasets)
     figures = load_figures(study, results, folder)
     resumed = sum(entry["resumed_after_epoch"] > 0 for entry in results.trained.values())
+    started = datetime.fromisoformat(results.summary["training"]["first_started"])
+    settled = history.settled(folder / "compare", study.model_dump(mode="json"), started)
     title = study.report.title or study.question or study.study
     answers = {
         dataset: [answer(evidence, dataset, question) for question in plan.questions.values()] for dataset in datasets
@@ -111,7 +114,8 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
         "across": {
             question.name: across_datasets(evidence, question, datasets) for question in plan.questions.values()
         },
-        "claims": claim_cards(evidence, len(datasets) > 1),
+        "claims": claim_cards(evidence, len(datasets) > 1, {name for kind, name in settled.after if kind == "claim"}),
+        "claims_registration": claims_registration(list(plan.claims), settled),
         "claims_count": claims_count(evidence),
         "chosen": {dataset: chosen(evidence, dataset) for dataset in datasets},
         "cards": {dataset: model_card(evidence, dataset, results.manifests[dataset]) for dataset in datasets},
@@ -134,7 +138,7 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
             for dataset in datasets
         },
         "deployments": [found for dataset in datasets if (found := deployment(folder, dataset, runs))],
-        "limitations": limitations(evidence, study.seeds, results.explored, resumed),
+        "limitations": limitations(evidence, study.seeds, results.explored, resumed) + looks(settled),
         "figures": figures,
         "looked_at": {
             dataset: [(name, plan.variants[name].label) for name in closest_first(evidence, dataset)]
@@ -149,7 +153,6 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
         "data": {dataset: data_tables(results.explored[dataset], results.manifests[dataset]) for dataset in datasets},
         "matrices": {dataset: matrices(evidence, dataset) for dataset in datasets},
         "legend": [(name, labels[name], number % len(COLOURS)) for number, name in enumerate(plan.compared)],
-        "light": {name: colour for colour, name in VARIABLES.items()},
         "design": design(study),
         "provenance": provenance_view(study, results, config_file),
     }

@@ -1,5 +1,7 @@
 """Tables over all runs, from small frames whose answers are known."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -142,6 +144,22 @@ def test_per_class_measures_are_means_over_finished_runs():
     assert table.loc["cat", "recall"] == pytest.approx(0.5)
     assert table.loc["cat", "recall_sd"] == pytest.approx(np.std([0.4, 0.6], ddof=1))
     assert table.loc["dog", "support"] == 4
+
+
+def test_per_class_means_leave_out_what_is_not_defined_and_count_it():
+    """One class without test images, one that a run never predicts, one that none predicts."""
+    measures = {"recall": [None, 0.5, 0.0], "f1": [None, 0.5, 0.0], "support": [0, 4, 4]}
+    evaluations = {
+        ("d", "v", 1): {"per_class": {"precision": [0.0, None, None], **measures}},
+        ("d", "v", 2): {"per_class": {"precision": [0.0, 0.8, None], **measures}},
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = results.per_class_table(evaluations, {"d": ["a", "b", "c"]}).set_index("class")
+    assert table["recall"].tolist()[1:] == [0.5, 0.0] and np.isnan(table.loc["a", "recall"])
+    assert table.loc["b", "precision"] == 0.8 and np.isnan(table.loc["c", "precision"])
+    assert table["precision_seeds"].tolist() == [2, 1, 0] and table["n_seeds"].tolist() == [0, 2, 2]
+    assert pd.isna(table.loc["a", "recall_sd"])
 
 
 def test_tables_keep_hostile_text_as_text(tmp_path):

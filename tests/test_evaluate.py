@@ -6,7 +6,7 @@ import sklearn.metrics
 from sklearn.metrics import log_loss
 
 from convlab.errors import UserError
-from convlab.evaluation import read_features, read_measures, read_probabilities
+from convlab.evaluation import read_features, read_measures, read_probabilities, write_evaluation
 from convlab.files import read_json
 from convlab.metrics import (
     classification_metrics,
@@ -53,11 +53,23 @@ def test_measures_by_class_are_those_of_scikit_learn(sample):
         np.testing.assert_allclose(found["per_class"][name], expected)
 
 
-def test_a_class_that_is_never_predicted_or_never_occurs_counts_as_zero():
-    probabilities = np.array([[0.9, 0.1, 0], [0.8, 0.2, 0]])
-    found = classification_metrics(probabilities, np.array([0, 1]))
-    assert found["per_class"]["precision"].tolist() == [0.5, 0, 0]
-    assert found["per_class"]["recall"].tolist() == [1, 0, 0]
+def test_a_ratio_without_a_denominator_is_not_defined_and_never_zero(tmp_path):
+    """Class 1 is never predicted, class 2 never occurs, class 3 neither."""
+    probabilities = np.array([[0.9, 0.1, 0, 0], [0.8, 0.2, 0, 0], [0, 0.1, 0.9, 0]])
+    found = classification_metrics(probabilities, np.array([0, 1, 0]))["per_class"]
+    np.testing.assert_array_equal(found["precision"], [0.5, np.nan, 0, np.nan])
+    np.testing.assert_array_equal(found["recall"], [0.5, 0, np.nan, np.nan])
+    np.testing.assert_array_equal(found["f1"], [0.5, 0, np.nan, np.nan])
+    write_evaluation(tmp_path, {1: {"per_class": found}}, [probabilities], {}, np.array([0]))
+    assert read_measures(tmp_path, [1])[1]["per_class"]["recall"] == [0.5, 0, None, None]
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_images_no_measure_is_defined():
+    found = classification_metrics(np.zeros((0, 3)), np.zeros(0, int))
+    assert all(np.isnan(found[name]) for name in ("accuracy", "loss", "brier", "ece"))
+    assert all(np.isnan(found["per_class"][name]).all() for name in ("precision", "recall", "f1"))
+    assert reliability(np.zeros((0, 3)), np.zeros(0, int)).shape == (0, 3)
 
 
 def test_a_certain_mistake_has_a_finite_loss():

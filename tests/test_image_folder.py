@@ -124,27 +124,41 @@ def test_leaving_an_unreadable_image_out_moves_no_other_to_the_other_side(folder
 
 def test_names_in_any_script_and_suffixes_in_any_case_are_read(tmp_path):
     root = tmp_path / "фото 写真"
-    for number, name in enumerate(["ябълка/крушa 1.JPG", "Äpfel/bäume.PNG", "猫/ねこ.Jpeg", "a b;$(c)'\"/x y.png"]):
+    names = ["ябълка/крушa 1.JPG", "Äpfel/bäume.PNG", "Äpfel/birnen.TIFF", "猫/ねこ.Jpeg", "a b;$(c)'\"/x y.png"]
+    for number, name in enumerate(names):
         put(root, f"train/{name}", picture(number))
         put(root, f"test/{name}", picture(number + 9))
     decomposed = root / "train" / unicodedata.normalize("NFD", "Äpfel")
     (root / "train/Äpfel").rename(decomposed)  # as macOS has it
     data = run(root)
     assert data.classes == ("a b;$(c)'\"", "Äpfel", "ябълка", "猫")
-    assert len(data.x_train) == 4
+    assert len(data.x_train) == 5
 
 
-def test_hidden_files_and_litter_are_ignored_and_other_files_counted_once(folder, caplog):
+def test_hidden_files_litter_and_documents_are_no_loss_and_counted_by_class_and_reason(folder, caplog):
+    caplog.set_level("INFO")
     for name in (".hidden.png", "Thumbs.db", ".DS_Store", "desktop.ini", "__MACOSX"):
         (folder / "train/cat" / name).write_bytes(b"x")
         (folder / "train" / name).write_bytes(b"x")
     (folder / "train/.git").mkdir()
-    for name in ("notes.txt", "a.webp", "b.WEBP", "README"):
+    for name in ("notes.txt", "a.bak", "README"):
         (folder / "train/cat" / name).write_bytes(b"x")
-    (folder / "train/cat/more").mkdir()
+    (folder / "train/cat/empty").mkdir()
     (folder / "readme.md").write_text("x")
+    (folder / "labels").mkdir()
+    (folder / "labels/all.csv").write_text("x")
     assert len(run(folder).x_train) == 10
-    assert caplog.text.count("not read in train: .txt (1), .webp (2), folders (1), no suffix (1)") == 1
+    counts = {
+        (entry["part"], entry["class"], entry["reason"]): entry["count"] for entry in manifest(folder)["excluded"]
+    }
+    assert counts == {
+        ("train", "cat", "hidden file"): 1, ("train", "cat", "system file"): 4,
+        ("train", "cat", "not an image by its name"): 3, ("train", "cat", "in a folder inside a class"): 0,
+        ("train", None, "hidden file"): 2, ("train", None, "system file"): 4,
+        (None, None, "not an image by its name"): 1, (None, None, "in a folder that is neither train nor test"): 1,
+    }  # fmt: skip
+    assert not any(entry["image"] for entry in manifest(folder)["excluded"])
+    assert "not used: train/cat/README: is text" in caplog.text and "not used: hidden file (3), " in caplog.text
 
 
 def test_counts_are_limited_as_for_every_kind(folder):
@@ -268,8 +282,9 @@ def test_a_photograph_of_50_megapixels_is_read_in_little_memory(tmp_path):
     code = (
         "import sys\nfrom pathlib import Path\nfrom convlab.provenance import peak_memory_mb\n"
         "from convlab.sources.image_folder import read_images\n"
-        "images, problems = read_images(Path(sys.argv[1]), ['a.png', 'b.jpg'] * 4, (16, 16), 3, 8)\n"
-        "print(problems, images[0].max(), images[1, 0, 0], peak_memory_mb())"
+        "read = read_images(Path(sys.argv[1]), ['a.png', 'b.jpg'] * 4, (16, 16), 3, 8)\n"
+        "images = read.images\n"
+        "print(read.problems, images[0].max(), images[1, 0, 0], peak_memory_mb())"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
@@ -290,12 +305,14 @@ def bad_files(root: Path) -> dict[str, str]:
     flipped[len(flipped) // 2] ^= 0xFF
     for path in (whole_png, whole_jpeg):
         path.unlink()
-    gif = root / "x.gif"
-    picture(3).save(gif)
     contents = {
-        "empty.png": (b"", "is no PNG or JPEG image"),
-        "text.jpg": (b"hello", "is no PNG or JPEG image"),
-        "gif.png": (gif.read_bytes(), "is no PNG or JPEG image"),
+        "empty.png": (b"", "is empty"),
+        "text.jpg": (b"hello", "is text, and no PNG, JPEG, WebP, BMP, GIF or TIFF image"),
+        "page.gif": (b"\n <!DOCTYPE html><title>404</title>", "is an HTML page"),
+        "pointer.webp": (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
+        "book.tif": (b"%PDF-1.7\n", "is a PDF document"),
+        "phone.jpg": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is an HEIC image"),
+        "zeros.bmp": (b"\0" * 600, "is zeros only"),
         "half.png": (png_bytes[: len(png_bytes) // 2], "truncated"),
         "half.jpg": (jpeg_bytes[: len(jpeg_bytes) // 2], "truncated"),
         "header.jpg": (jpeg_bytes[:20], ""),
@@ -303,7 +320,6 @@ def bad_files(root: Path) -> dict[str, str]:
         "bomb.png": (png(100_000, 100_000, b"\0" * 99), "million pixels"),
         "huge.png": (png(9_000, 9_000, b"\0" * 99), "has 81 million pixels, more than 64 million"),
     }
-    gif.unlink()
     for name, (content, _) in contents.items():
         (root / name).write_bytes(content)
     return {name: reason for name, (_, reason) in contents.items()}
@@ -313,14 +329,20 @@ def test_unreadable_images_are_named_and_end_the_preparation_unless_they_are_to_
     bad = bad_files(folder / "train/cat")
     message = refused(folder)
     assert f"{len(bad)} of {14 + len(bad)} images cannot be used (train/cat/bomb.png: has" in message
-    assert "datasets.photos.unreadable: exclude" in message and "6 more in the log" in message
+    assert "datasets.photos.unreadable: exclude" in message and f"{len(bad) - 3} more in the log" in message
     assert not (folder.parent / "out").exists()
     for name, reason in bad.items():
         assert f"train/cat/{name}: " in caplog.text and reason in caplog.text
 
     data = run(folder, unreadable="exclude")
     assert np.array_equal(data.x_train[0], pixels(folder / "train/cat/0.png")) and len(data.x_train) == 10
-    excluded = {entry["file"]: entry["reason"] for entry in manifest(folder)["excluded"]}
+    every = manifest(folder)["excluded"]
+    assert all(entry["part"] == "train" and entry["class"] == "cat" and entry["image"] for entry in every)
+    assert {entry["reason"] for entry in every} == {
+        "damaged image", "empty file", "not an image, whatever its name says", "too many pixels",
+    }  # fmt: skip
+    assert sum(entry["count"] for entry in every) == len(bad)
+    excluded = {one["file"]: one["detail"] for entry in every for one in entry["files"]}
     assert set(excluded) == {f"train/cat/{name}" for name in bad}
     assert all(reason in excluded[f"train/cat/{name}"] for name, reason in bad.items())
     assert str(folder) not in json.dumps(excluded) and "0x" not in json.dumps(excluded)
@@ -337,7 +359,12 @@ def test_a_file_that_is_no_file_is_unreadable_and_nothing_waits_for_it(folder):
     (folder / "train/cat/dangling.png").symlink_to("nowhere.png")
     (folder / "train/cat/loop.png").symlink_to("loop.png")
     assert len(run(folder, unreadable="exclude").x_train) == 10
-    assert [entry["file"] for entry in manifest(folder)["excluded"]] == ["train/cat/dangling.png", "train/cat/loop.png"]
+    files = {entry["reason"]: [one["file"] for one in entry["files"]] for entry in manifest(folder)["excluded"]}
+    assert files == {
+        "a link that leads nowhere": ["train/cat/dangling.png", "train/cat/loop.png"],
+        "not a regular file": ["train/cat/pipe.png"],
+    }
+    assert "3 of 17 images cannot be used" in refused(folder)
 
 
 @pytest.mark.parametrize("place", ["train/cat/link.png", "train/link", "test/dog/link.png"])
@@ -358,10 +385,10 @@ def test_a_link_within_the_folder_and_a_link_to_the_folder_are_followed(folder):
     ("change", "message"),
     [
         (lambda root: root.rename(root.parent / "gone"), "photos is not a folder; give the folder that holds train/"),
-        (lambda root: (root / "train").rename(root / "tarin"), "has no folder train; put the images of each class"),
+        (lambda root: (root / "train").rename(root / "tarin"), "has no folder train (it has tarin); put the images"),
         (lambda root: (root / "train/dog").rename(root / "dog"), "holds one class only"),
-        (lambda root: (root / "train/eel").mkdir(), "train/eel holds no PNG or JPEG files; add some or remove"),
-        (lambda root: (root / "test/eel").mkdir(), "test/eel holds no PNG or JPEG files"),
+        (lambda root: (root / "train/eel").mkdir(), "train/eel holds no PNG, JPEG, WebP, BMP, GIF or TIFF files; add"),
+        (lambda root: (root / "test/eel").mkdir(), "test/eel holds no PNG, JPEG, WebP, BMP, GIF or TIFF files"),
         (lambda root: put(root, "train/eel/1.png"), "train and test hold different classes ('eel' is in one of them"),
         (lambda root: put(root, "test/eel/1.png"), "train and test hold different classes ('eel'"),
     ],
@@ -373,8 +400,9 @@ def test_a_folder_that_is_not_as_it_should_be_is_told_in_one_sentence(folder, ch
 
 
 def test_a_folder_with_other_files_only_says_so(folder):
-    put(folder, "train/eel/x.webp")
-    assert "train/eel holds no PNG or JPEG files (only .webp (1)); add some" in refused(folder)
+    (folder / "train/eel").mkdir()
+    (folder / "train/eel/x.heic").write_bytes(b"x")
+    assert "train/eel holds no PNG, JPEG, WebP, BMP, GIF or TIFF files (only .heic (1)); add" in refused(folder)
 
 
 def test_an_empty_train_folder_is_refused(tmp_path):
@@ -420,8 +448,8 @@ def test_images_that_are_wrong_in_any_byte_raise_nothing_else(tmp_path):
 def test_reading_gives_reasons_in_the_order_of_the_files(tmp_path):
     for name in ("a.png", "b.png", "c.png"):
         (tmp_path / name).write_bytes(b"x")
-    images, problems = read_images(tmp_path, ["c.png", "a.png", "b.png"], (4, 4), 1, 2)
-    assert list(problems) == [0, 1, 2] and images.shape == (3, 4, 4, 1)
+    read = read_images(tmp_path, ["c.png", "a.png", "b.png"], (4, 4), 1, 2)
+    assert list(read.problems) == [0, 1, 2] and read.images.shape == (3, 4, 4, 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

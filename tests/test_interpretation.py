@@ -90,7 +90,7 @@ def make(accuracies, *, config=None, histories=None, kept=3, confusion=None, val
     for key in ((d, n, s) for d in datasets for n in plan.variants for s in study.seeds):
         shown[key] = (histories or {}).get(key[1], history())
     recall = np.diag(matrix) / np.maximum(matrix.sum(axis=1), 1)
-    measures = {"precision": 0.9, "f1": 0.9, "recall_sd": 0.01}
+    measures = {"precision": 0.9, "f1": 0.9, "recall_sd": 0.01, "n_seeds": 3, "precision_seeds": 3}
     per_class = [
         {"dataset": d, "variant": n, "class": c, "support": 35, "recall": r, **measures}
         for d in datasets

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from convlab.folders import PARTS, entries, is_folder, is_image
+from convlab.folders import entries, is_folder, may_be_image, part_folders
 
 _BLOCK = 2**20
 
 
 def content_digest(path: Path, index: Path, say: Callable[[str], None] = lambda text: None) -> str:
-    """Hexadecimal SHA-256 of the names and contents of a file, or of the images in an image folder.
+    """Hexadecimal SHA-256 of the names and contents of a file, or of all files in an image folder that may be images.
 
     ``index`` is a file of ours that is written where something has changed; ``say`` is told when that takes reading.
     Where ``path`` cannot be seen from here the last digest is given again, or none: nothing is known to have changed.
@@ -59,12 +59,13 @@ def _files(path: Path) -> Iterator[tuple[str, Path | os.DirEntry]]:
     if path.is_file():
         yield "", path
         return
-    for part in PARTS:
+    folders = part_folders(path)
+    for part in (name for kind in ("train", "test") for name in folders.get(kind, ())):
         if (path / part).is_dir():
             for folder in entries(path / part):
                 if is_folder(folder):
                     for entry in entries(folder.path):
-                        if is_image(entry.name):
+                        if may_be_image(entry.name) and not is_folder(entry):
                             yield f"{part}/{folder.name}/{entry.name}", entry
 
 

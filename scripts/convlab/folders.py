@@ -1,31 +1,146 @@
 """What an image folder holds, by names alone: ``train/<class>/*`` and, if there, ``test/<class>/*``.
 
+Every file and folder ends in one of two lists: what is read, and what is not, each with its reason (``Skipped``).
 Standard library only, since the config is checked with it wherever it is read.
 """
 
 import os
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from convlab.errors import UserError
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
-"""Image files, by the end of their name in any case."""
+SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
+    *(".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
+)
+"""Image files that are read, by the end of their name in any case."""
 
-PARTS = ("train", "test")
+READABLE = "PNG, JPEG, WebP, BMP, GIF or TIFF"
 
-_LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"}
-"""What Windows and macOS leave behind, beside hidden files."""
+UNREAD_SUFFIXES = (
+    *(".heic", ".heif", ".avif", ".jp2", ".j2k", ".jpx", ".jxl", ".svg", ".svgz", ".psd", ".xcf", ".ico", ".tga"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".exr", ".hdr", ".eps", ".dcm", ".dicom", ".nii", ".fits", ".raw", ".dng"),
+    *(".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
+)
+"""Image files that are not read."""
+
+DOCUMENT_SUFFIXES = (
+    *(".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".ini", ".log"),
+    *(".html", ".htm", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".py", ".ipynb", ".sh", ".db", ".url", ".lnk"),
+)
+"""What people keep beside images; never looked into."""
+
+PART_NAMES = {
+    "train": ("train", "training"),
+    "test": ("test", "testing"),
+    "validation": ("val", "valid", "validation", "dev"),
+}
+"""Names of the folders of each part, in any case."""
+
+_LIKE_TEST = re.compile(r"(^|[^a-z])(test|eval|val|valid|holdout|hold-out)", re.IGNORECASE)
+"""Folders that may well be meant as test images, but are not called so."""
+
+_LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "@eadir"}
+"""What Windows, macOS and network drives leave behind, beside hidden files."""
+
+HIDDEN = "hidden file"
+SYSTEM = "system file"
+OTHER = "not an image by its name"
+FORMAT = "in a format that is not read"
+NOT_A_FILE = "not a regular file"
+INNER_FOLDER = "in a folder inside a class"
+OUTSIDE = "outside of the class folders"
+VALIDATION = "in a validation folder"
+OTHER_FOLDER = "in a folder that is neither train nor test"
+EMPTY = "empty file"
+NO_IMAGE = "not an image, whatever its name says"
+DISGUISED = "an image, but not by its name"
+DAMAGED = "damaged image"
+TOO_LARGE = "too many pixels"
+DANGLING = "a link that leads nowhere"
+DENIED = "may not be read"
+PIXEL_TYPE = "pixels of a type that is not read"
+ARRAY = "array that is not read"
+_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+"""Marks that turn the direction of writing, and the byte order mark."""
+
+REASONS = (
+    *(HIDDEN, SYSTEM, OTHER, FORMAT, NOT_A_FILE, INNER_FOLDER, OUTSIDE, VALIDATION, OTHER_FOLDER, EMPTY, NO_IMAGE),
+    *(DISGUISED, DAMAGED, TOO_LARGE, DANGLING, DENIED, PIXEL_TYPE, ARRAY),
+)
+"""Why something is not used, as the manifest says it; the report translates them."""
+
+_NAMES_KEPT = 20
+"""File names that the manifest keeps for each class and reason; the log has all."""
+
+_MOST_COUNTED = 1_000_000
+"""Files counted in a folder that is not read, at most."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file, or a folder of ``count`` files, that is not used.
+
+    ``file`` is its name from the image folder on. ``image`` says that an image is lost by it, so that the config must
+    allow it (``unreadable: exclude``).
+    """
+
+    file: str
+    reason: str
+    image: bool = False
+    part: str | None = None
+    class_name: str | None = None
+    detail: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """One class of one part: its name, its folder's name on this disk, its files, and files that may be images."""
+
+    name: str
+    folder: str
+    images: list[str]
+    doubtful: list[str]
+
+
+@dataclass(frozen=True)
+class Part:
+    """``train`` or ``test``: the folder's name on this disk, and its classes in the order of their names."""
+
+    name: str
+    folder: str
+    classes: list[ClassFolder]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All of an image folder."""
+
+    parts: dict[str, Part]
+    skipped: list[Skipped] = field(default_factory=list)
 
 
 def entries(folder: str | Path) -> Iterator[os.DirEntry]:
     """What a folder holds, hidden files and litter left out, in no order."""
-    with os.scandir(folder) as found:
-        for entry in found:
-            if not entry.name.startswith(".") and entry.name.lower() not in _LITTER:
+    with os.scandir(folder) as listed:
+        for entry in listed:
+            if litter(entry.name) is None:
                 yield entry
+
+
+def litter(name: str) -> str | None:
+    """Whether a name is of a hidden file or one that an operating system leaves behind: the reason, or None."""
+    if name.lower() in _LITTER or name.lower() == ".ds_store":
+        return SYSTEM
+    return HIDDEN if name.startswith(".") else None
 
 
 def is_folder(entry: os.DirEntry) -> bool:
@@ -36,9 +151,19 @@ def is_folder(entry: os.DirEntry) -> bool:
         return False
 
 
+def suffix(name: str) -> str:
+    """The end of a file's name in lower case, spaces and dots behind it left out: ``.jpg``; empty where it has none."""
+    return os.path.splitext(name.rstrip(" ."))[1].lower()  # noqa: PTH122 (60,000 names each time that jobs are planned)
+
+
 def is_image(name: str) -> bool:
-    """Whether a file's name ends like an image's."""
-    return name.lower().endswith(SUFFIXES)
+    """Whether a file's name ends like that of an image which is read."""
+    return suffix(name) in SUFFIXES
+
+
+def may_be_image(name: str) -> bool:
+    """Whether a file counts when a folder is known by its content: all but what is surely something else."""
+    return suffix(name) not in DOCUMENT_SUFFIXES
 
 
 def natural(name: str) -> str:
@@ -47,53 +172,206 @@ def natural(name: str) -> str:
 
 
 def shown(name: str) -> str:
-    """A file name that can be printed, whatever bytes it is made of."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    r"""Text of somebody else's that can be printed, whatever bytes it is made of.
 
-
-def class_folders(root: Path, part: str, key: str) -> dict[str, str]:
-    """Names of the classes in ``root/part``, sorted, each with its folder's name on this disk.
-
-    Raises UserError, which names the config's ``key``, where there is no such folder or none in it, and for names that
-    are no text or are equal in composed form.
+    Bytes that are no text, control characters (which can rewrite a terminal's lines), and signs that turn the direction
+    of writing become escapes such as ``\x1b``.
     """
-    folder = root / part
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(sign.encode("unicode_escape").decode("ascii") if _commands(sign) else sign for sign in text)
+
+
+def _commands(sign: str) -> bool:
+    """Whether a character is none to be read, but tells a terminal or a page what to do."""
+    return unicodedata.category(sign) in ("Cc", "Zl", "Zp") or sign in _DIRECTIONS
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Listing
+
+
+def list_images(root: Path, key: str, count_skipped: bool = False) -> Contents:
+    """What ``root`` holds, by names alone.
+
+    Raises UserError, which names the config's ``key``, for what is no folder with ``train/<class>/<images>``: a part
+    that is missing or there twice, classes without images or that train and test do not share, links that lead out of
+    the folder or nowhere, and names that are no text. With ``count_skipped`` the files in folders that are not read are
+    counted.
+    """
+    folders, skipped = _parts(root, key, count_skipped)
+    parts = {
+        part: _list_part(root, part, folder, key, skipped)
+        for part, folder in folders.items()
+        if part in ("train", "test")
+    }
+    if len(parts["train"].classes) < 2:
+        raise UserError(
+            f"{key}: {shown(str(root / folders['train']))} holds one class only"
+            f" ({parts['train'].classes[0].name!r}), and there is nothing to tell apart; add more"
+        )
+    if "test" in parts:
+        names = {part: {one.name for one in parts[part].classes} for part in parts}
+        if odd := sorted(names["train"] ^ names["test"]):
+            raise UserError(
+                f"{key}: train and test hold different classes ({odd[0]!r} is in one of them only); make them equal"
+            )
+    return Contents(parts, skipped)
+
+
+def part_folders(root: Path) -> dict[str, list[str]]:
+    """The folders of each part that is there, by their names on this disk."""
+    kinds = {name: part for part, names in PART_NAMES.items() for name in names}
+    folders: dict[str, list[str]] = {}
+    for entry in entries(root):
+        part = kinds.get(entry.name.lower())
+        if part and (is_folder(entry) or entry.is_symlink()):
+            folders.setdefault(part, []).append(entry.name)
+    return {part: sorted(names) for part, names in folders.items()}
+
+
+def _parts(root: Path, key: str, count_skipped: bool) -> tuple[dict[str, str], list[Skipped]]:
+    """The folder of each part, and what else lies in ``root``."""
     if not root.is_dir():
-        raise UserError(f"{key}: {root} is not a folder; give the folder that holds train/<class>/<images>")
-    if not folder.is_dir():
-        raise UserError(f"{key}: {root} has no folder {part}; put the images of each class into {folder}/<class>/")
-    found: dict[str, str] = {}
-    for entry in entries(folder):
-        if not is_folder(entry):
-            continue
-        name = natural(entry.name)
-        if name != shown(name):
-            raise UserError(f"{key}: the folder {part}/{shown(entry.name)} has a name that is not UTF-8; rename it")
-        if name in found:
-            raise UserError(f"{key}: {part} has two folders named {name!r} (in different Unicode forms); rename one")
-        found[name] = entry.name
-    if not found:
-        raise UserError(f"{key}: {folder} holds no folders; put the images of each class into {folder}/<class>/")
-    return dict(sorted(found.items()))
+        raise UserError(f"{key}: {shown(str(root))} is not a folder; give the folder that holds train/<class>/<images>")
+    every = part_folders(root)
+    for part, names in every.items():
+        if len(names) > 1:
+            listed = " and ".join(map(shown, names))
+            raise UserError(f"{key}: {shown(str(root))} has {listed}, which both mean {part}; keep one of them")
+        if not (root / names[0]).is_dir():
+            raise UserError(f"{key}: {shown(names[0])} is a link that leads nowhere; mend it or remove it")
+    chosen = {part: names[0] for part, names in every.items()}
+    skipped, others = [], []
+    with os.scandir(root) as listed:
+        for entry in listed:
+            if entry.name in chosen.values():
+                continue
+            reason = litter(entry.name)
+            if reason is None and is_folder(entry):
+                others.append(shown(entry.name))
+                skipped.append(_folder(entry, shown(entry.name), OTHER_FOLDER, count_skipped))
+            else:
+                reason = reason or (OUTSIDE if is_image(entry.name) else OTHER)
+                skipped.append(Skipped(shown(entry.name), reason))
+    if "train" not in chosen:
+        there = f" (it has {', '.join(sorted(others)[:5])})" if others else ""
+        raise UserError(
+            f"{key}: {shown(str(root))} has no folder train{there}; put the images of each class into "
+            f"{shown(str(root / 'train'))}/<class>/"
+        )
+    if "test" not in chosen:
+        like_test = [chosen["validation"]] if "validation" in chosen else []
+        like_test += sorted(name for name in others if _LIKE_TEST.search(name))
+        if like_test:
+            raise UserError(
+                f"{key}: {shown(str(root))} has {shown(like_test[0])} and no test; rename it to test if its images "
+                "are to test with, or move it elsewhere, so that a share of train is held out"
+            )
+    if "validation" in chosen:
+        folder = chosen["validation"]
+        files = _count(root / folder) if count_skipped else 1
+        skipped.append(Skipped(f"{shown(folder)}/", VALIDATION, part="validation", count=files))
+    return chosen, skipped
 
 
-def image_names(root: Path, folder: Path, key: str) -> tuple[list[str], Counter[str]]:
-    """Names of the image files in one class's folder, sorted, and how many of what else lies there, by suffix.
+def _list_part(root: Path, part: str, folder: str, key: str, skipped: list[Skipped]) -> Part:
+    """The classes of one part; adds what is not read to ``skipped``."""
+    named: dict[str, str] = {}
+    refuse_outside(root, root / folder, key)
+    with os.scandir(root / folder) as listed:
+        for entry in listed:
+            reason, file = litter(entry.name), f"{shown(folder)}/{shown(entry.name)}"
+            if reason is not None:
+                skipped.append(Skipped(file, reason, part=part))
+                continue
+            if not is_folder(entry):
+                if entry.is_symlink() and not is_image(entry.name):
+                    refuse_outside(root, root / folder / entry.name, key)
+                    raise UserError(f"{key}: {file} is a link that leads nowhere; mend it or remove it")
+                image = is_image(entry.name) or suffix(entry.name) in UNREAD_SUFFIXES
+                skipped.append(Skipped(file, OUTSIDE if image else OTHER, image, part))
+                continue
+            name = natural(entry.name)
+            if name != os.fsencode(name).decode("utf-8", "backslashreplace"):
+                raise UserError(f"{key}: the folder {file} has a name that is not UTF-8; rename it")
+            if any(unicodedata.category(sign) in ("Cc", "Zl", "Zp") for sign in name):
+                raise UserError(f"{key}: the folder {file} has control characters in its name; rename it")
+            if name in named:
+                raise UserError(
+                    f"{key}: {part} has two folders named {name!r} (in different Unicode forms); rename one"
+                )
+            named[name] = entry.name
+    if not named:
+        where = shown(str(root / folder))
+        loose = sum(one.image for one in skipped if one.part == part)
+        there = f", but {loose:,} images without a class" if loose else ""
+        raise UserError(f"{key}: {where} holds no folders{there}; put the images of each class into {where}/<class>/")
+    classes = [_list_class(root, part, folder, name, named[name], key, skipped) for name in sorted(named)]
+    return Part(part, folder, classes)
 
-    Raises UserError for a link that leaves ``root``.
-    """
-    names, others = [], Counter()
-    refuse_outside(root, folder, key)
-    for entry in entries(folder):
-        if entry.is_symlink():
-            refuse_outside(root, folder / entry.name, key)
-        if is_folder(entry):
-            others["folders"] += 1
-        elif is_image(entry.name) and (entry.is_symlink() or entry.is_file()):
-            names.append(entry.name)
-        else:
-            others[Path(entry.name).suffix.lower() or "no suffix"] += 1
-    return sorted(names, key=lambda name: (natural(name), name)), others
+
+def _list_class(
+    root: Path, part: str, part_folder: str, name: str, folder: str, key: str, skipped: list[Skipped]
+) -> ClassFolder:
+    """The files of one class, sorted by name; adds what is not read to ``skipped``."""
+    path, images, doubtful, others = root / part_folder / folder, [], [], []
+    refuse_outside(root, path, key)
+    with os.scandir(path) as listed:
+        for entry in listed:
+            file_name, reason = entry.name, litter(entry.name)
+            if reason is not None:
+                others.append(Skipped(file_name, reason))
+                continue
+            if entry.is_symlink():
+                refuse_outside(root, path / file_name, key)
+            if is_folder(entry):
+                others.append(_folder(entry, file_name, INNER_FOLDER, count_skipped=True))
+                continue
+            end = suffix(file_name)
+            if not entry.is_symlink() and not entry.is_file():
+                others.append(Skipped(file_name, NOT_A_FILE, end in SUFFIXES))
+            elif end in SUFFIXES:
+                images.append(file_name)
+            elif end in UNREAD_SUFFIXES:
+                others.append(Skipped(file_name, FORMAT, True, detail=end))
+            elif end in DOCUMENT_SUFFIXES:
+                others.append(Skipped(file_name, OTHER, detail=end))
+            else:
+                doubtful.append(file_name)
+    prefix = f"{shown(part_folder)}/{shown(folder)}"
+    skipped += [
+        Skipped(f"{prefix}/{shown(one.file)}", one.reason, one.image, part, name, one.detail, one.count)
+        for one in others
+    ]
+    if not images and not any("." not in file_name.strip(".") for file_name in doubtful):
+        endings = Counter(suffix(file_name) or "no suffix" for file_name in doubtful)
+        endings.update(one.detail or one.reason for one in others)
+        there = f" (only {counted(endings)})" if endings else ""
+        raise UserError(f"{key}: {prefix} holds no {READABLE} files{there}; add some or remove the folder")
+    return ClassFolder(name, folder, sorted(images, key=_by_name), sorted(doubtful, key=_by_name))
+
+
+def _by_name(name: str) -> tuple[str, str]:
+    return natural(name), name
+
+
+def _folder(entry: os.DirEntry, name: str, reason: str, count_skipped: bool) -> Skipped:
+    """A folder that is not read; inside of a class it is a loss where it holds anything at all."""
+    files = _count(Path(entry.path)) if count_skipped else 1
+    return Skipped(f"{name}/", reason, reason == INNER_FOLDER and files > 0, count=files)
+
+
+def _count(folder: Path) -> int:
+    """How many files lie in a folder and its folders, hidden ones and litter left out."""
+
+    def files() -> Iterator[str]:
+        for _, folders, names in os.walk(folder):
+            folders[:] = [name for name in folders if litter(name) is None]
+            yield from (name for name in names if litter(name) is None)
+
+    return sum(1 for _ in islice(files(), _MOST_COUNTED))
 
 
 def refuse_outside(root: Path, path: Path, key: str) -> None:
@@ -102,3 +380,118 @@ def refuse_outside(root: Path, path: Path, key: str) -> None:
     if os.path.commonpath([home, os.path.realpath(path)]) != home:
         name = shown(path.relative_to(root).as_posix())
         raise UserError(f"{key}: {name} is a link that leaves {root}; copy what it points to, or remove the link")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is said of it
+
+
+def refuse_lost_images(skipped: Iterable[Skipped], key: str, total: int | None = None) -> None:
+    """Raise UserError where images would be left out, for a data set whose config does not allow that."""
+    lost = [one for one in skipped if one.image]
+    if not lost:
+        return
+    first = "; ".join(f"{one.file}: {one.detail or one.reason}" for one in lost[:3])
+    more = f"; {len(lost) - 3:,} more in the log" if len(lost) > 3 else ""
+    of = f" of {total:,}" if total is not None else ""
+    raise UserError(
+        f"{len(lost):,}{of} images cannot be used ({first}{more}); mend, move or remove them, or set "
+        f"{key}.unreadable: exclude"
+    )
+
+
+def summary(skipped: Iterable[Skipped]) -> list[dict[str, Any]]:
+    """For each part, class and reason how many files are not used, and the first names: what the manifest keeps."""
+    groups: dict[tuple[str, str, str, bool], list[Skipped]] = {}
+    for one in skipped:
+        groups.setdefault((one.part or "", one.class_name or "", one.reason, one.image), []).append(one)
+    return [
+        {
+            "part": part or None,
+            "class": class_name or None,
+            "reason": reason,
+            "image": image,
+            "count": sum(one.count for one in group),
+            "files": [
+                {"file": one.file} | ({"detail": one.detail} if one.detail else {})
+                for one in sorted(group, key=lambda one: one.file)[:_NAMES_KEPT]
+            ],
+        }
+        for (part, class_name, reason, image), group in sorted(groups.items())
+    ]
+
+
+def counted(counts: Counter[str]) -> str:
+    """``.txt (3), folders (1)``."""
+    return ", ".join(f"{shown(natural(what))} ({count:,})" for what, count in sorted(counts.items()))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Content
+
+_BEGINNINGS: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (0, b"\xff\xd8\xff", "a JPEG image"),
+    (0, b"GIF8", "a GIF image"),
+    (8, b"WEBP", "a WebP image"),
+    (0, b"II*\0", "a TIFF image"),
+    (0, b"MM\0*", "a TIFF image"),
+    (4, b"ftypavif", "an AVIF image"),
+    (4, b"ftyphei", "an HEIC image"),
+    (4, b"ftypmif1", "an HEIC image"),
+    (4, b"ftyp", "a video"),
+    (4, b"jP  ", "a JPEG 2000 image"),
+    (4, b"JXL ", "a JPEG XL image"),
+    (0, b"\xff\x0a", "a JPEG XL image"),
+    (0, b"8BPS", "a Photoshop file"),
+    (0, b"\0\0\1\0", "an icon file"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"PK\3\4", "a ZIP archive"),
+    (0, b"\x1f\x8b", "a gzip archive"),
+    (0, b"\x93NUMPY", "a NumPy array"),
+    (0, b"\x89HDF", "an HDF5 file"),
+    (0, b"version https://git-lfs", "a Git LFS pointer and not the file itself"),
+    (128, b"DICM", "a DICOM file"),
+)
+
+_READ_CONTENT = tuple(f"a {name} image" for name in ("PNG", "JPEG", "GIF", "BMP", "WebP", "TIFF"))
+
+BEGINNING = 512
+"""Bytes at a file's beginning that tell what it is."""
+
+
+def content_kind(beginning: bytes) -> str:
+    """What a file is, by its first bytes: ``a WebP image``, ``an HTML page``, ``text``, ``empty``."""
+    if not beginning:
+        return "empty"
+    for offset, mark, kind in _BEGINNINGS:
+        if beginning[offset : offset + len(mark)] == mark:
+            return kind
+    if beginning[:2] == b"BM" and beginning[6:10] == b"\0\0\0\0":
+        return "a BMP image"
+    start = beginning.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        return "an HTML page"
+    if start.startswith(b"<"):
+        return "an SVG image" if b"<svg" in start else "an XML document"
+    if not beginning.strip(b"\0"):
+        return "zeros only"
+    try:
+        text = beginning.decode("utf-8", "strict")
+    except UnicodeDecodeError as error:
+        text = beginning[: error.start].decode() if error.start >= len(beginning) - 4 else "\0"
+    return "text" if not any(ord(sign) < 32 and sign not in "\t\r\n\f" for sign in text) else "something unknown"
+
+
+def is_readable_kind(kind: str) -> bool:
+    """Whether a content is one of the formats that are read."""
+    return kind in _READ_CONTENT
+
+
+def file_kind(path: str | Path) -> str | None:
+    """What a file is, by its content; None where it cannot be read."""
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123 (speed)
+            return content_kind(stream.read(BEGINNING))
+    except OSError:
+        return None

@@ -25,7 +25,8 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dic
     Returns:
         accuracy, loss (mean negative log-likelihood, nats), brier (sum over classes of squared errors, 0 to 2: Brier
         1950), ece, confusion_matrix (rows: true class, columns: predicted), and per_class precision, recall, f1 and
-        support as lists over the classes; a ratio without a denominator is 0, as in scikit-learn.
+        support as lists over the classes. A ratio without a denominator is NaN, not 0: precision of a class that is
+        never predicted, recall and F1 of a class without images, and every mean over no images.
     """
     classes = np.arange(probabilities.shape[1])
     predicted = probabilities.argmax(axis=1)
@@ -33,18 +34,29 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dic
     right, support, claimed = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
     likelihood = probabilities[np.arange(len(labels)), labels]
     return {
-        "accuracy": float(np.mean(predicted == labels)),
-        "loss": float(-np.mean(np.log(np.maximum(likelihood, SMALLEST_PROBABILITY)))),
-        "brier": float(np.mean(np.sum((probabilities - np.eye(len(classes))[labels]) ** 2, axis=1))),
+        "accuracy": mean(predicted == labels),
+        "loss": -mean(np.log(np.maximum(likelihood, SMALLEST_PROBABILITY))),
+        "brier": mean(np.sum((probabilities - np.eye(len(classes))[labels]) ** 2, axis=1)),
         "ece": expected_calibration_error(probabilities, labels),
         "confusion_matrix": matrix,
         "per_class": {
-            "precision": right / np.maximum(claimed, 1),
-            "recall": right / np.maximum(support, 1),
-            "f1": 2 * right / np.maximum(claimed + support, 1),
+            "precision": ratio(right, claimed),
+            "recall": ratio(right, support),
+            "f1": np.where(support > 0, ratio(2 * right, claimed + support), np.nan),
             "support": support,
         },
     }
+
+
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Elementwise quotient as float; NaN where the denominator is 0."""
+    numerator, denominator = np.broadcast_arrays(np.asarray(numerator, float), np.asarray(denominator, float))
+    return np.divide(numerator, denominator, out=np.full(denominator.shape, np.nan), where=denominator != 0)
+
+
+def mean(values: np.ndarray) -> float:
+    """Mean as a float; NaN, without NumPy's warning, where there are no values."""
+    return float(np.mean(values)) if len(values) else float("nan")
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -58,13 +70,16 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = CALIB
     correct = probabilities.argmax(axis=1) == labels
     order = np.argsort(confidence, kind="stable")
     groups = [group for group in np.array_split(order, bins) if len(group)]
-    return np.array([(confidence[group].mean(), correct[group].mean(), len(group)) for group in groups])
+    return np.array([(confidence[group].mean(), correct[group].mean(), len(group)) for group in groups]).reshape(-1, 3)
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = CALIBRATION_BINS) -> float:
-    """Mean over equal-mass bins of |accuracy - mean confidence|, weighted by their size (Guo et al. 2017)."""
+    """Mean over equal-mass bins of |accuracy - mean confidence|, weighted by their size (Guo et al. 2017).
+
+    NaN for no images.
+    """
     confidence, accuracy, count = reliability(probabilities, labels, bins).T
-    return float(np.sum(count * np.abs(accuracy - confidence)) / np.sum(count))
+    return float(ratio(np.sum(count * np.abs(accuracy - confidence)), np.sum(count)))
 
 
 def confident_mistakes(probabilities: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:

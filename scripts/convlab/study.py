@@ -115,7 +115,7 @@ def _figure(value: Any) -> Any:
 
 
 class Claim(Spec):
-    """A statement fixed before the runs, with the rule that decides it: supported, contradicted or inconclusive."""
+    """A statement with the rule that decides it: supported, contradicted or inconclusive. Write it before the runs."""
 
     id: Slug = Field(description="Short name, for tables.")
     text: str = Field(description="The statement in words, for the report.")

@@ -16,6 +16,7 @@ from convlab.figures.palette import BAND, COLOURS, FAINT, PAPER
 from convlab.figures.style import WIDTH, look
 from convlab.i18n import N_, number, with_unit
 from convlab.i18n import gettext as _
+from convlab.metrics import ratio
 from convlab.sentences import VERDICTS, signed
 
 MAX_SERIES = 24
@@ -338,7 +339,10 @@ def recall_by_class(recalls: pd.DataFrame, series: Sequence[Series], classes: Se
         mark(axis.hlines(y, x - spread, x + spread, color=style["color"], linewidth=1.2, alpha=0.75), one.variant)
         (points,) = axis.plot(x, y, label=one.label, markersize=5, **(style | {"linestyle": "none"}))
         measured = zip(classes, x, spread, strict=True)
-        notes = [f"{one.label}, {name}: {number(value, '.1f')} ± {_percent(sd, 1)}" for name, value, sd in measured]
+        notes = [
+            f"{one.label}, {name}: " + (f"{number(value, '.1f')} ± {_percent(sd, 1)}" if np.isfinite(value) else "–")
+            for name, value, sd in measured
+        ]
         mark(points, one.variant, notes)
     axis.set_yticks(range(len(classes)), list(classes))
     axis.set_ylim(len(classes) - 0.5, -0.5)
@@ -352,14 +356,16 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
 
     Args:
         matrix: counts (classes, classes), summed over runs; rows are true classes.
+
+    A class without test images has no shares: its row is empty and says so.
     """
-    share = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    share = 100 * ratio(matrix, matrix.sum(axis=1, keepdims=True))  # a class without test images has no shares
     side = min(max(0.43 * len(classes) + 1.6, 3.6), 12)
     figure, axis = plt.subplots(figsize=(side + 0.6, side))
     sns.heatmap(
         share,
         ax=axis,
-        annot=np.vectorize(lambda value: f"{value:.0f}" if value >= 0.5 else "")(share)
+        annot=np.vectorize(lambda value: f"{value:.0f}" if value >= 0.5 else "")(np.nan_to_num(share))
         if len(classes) <= 25
         else False,
         fmt="",
@@ -374,6 +380,8 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
         cbar_kws={"label": _("% of the true class"), "shrink": 0.75},
         annot_kws={"fontsize": 7.5},
     )
+    for row in np.flatnonzero(np.isnan(share).all(axis=1)):
+        axis.text(len(classes) / 2, row + 0.5, _("no test images"), ha="center", va="center", fontsize=7.5, color=FAINT)
     axis.set_xlabel(_("Predicted class"))
     axis.set_ylabel(_("True class"))
     axis.tick_params(axis="x", labelrotation=45)

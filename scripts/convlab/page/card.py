@@ -78,8 +78,9 @@ def performance(row: Mapping[str, Any]) -> str:
 
 
 def weakest(evidence: Evidence, dataset: str, variant: str) -> str:
-    """The classes that it misses most, with their recall."""
+    """The classes that it misses most, with their recall; those without test images have none."""
     rows = evidence.per_class
-    rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == variant)].nsmallest(WEAKEST, "recall")
+    rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == variant) & rows["recall"].notna()]
+    rows = rows.astype({"recall": float}).nsmallest(WEAKEST, "recall")
     named = [f"{row['class']} ({say.percent(row['recall'], 1)})" for row in rows.to_dict("records")]
     return listing(named) if named else ""

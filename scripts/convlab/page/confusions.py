@@ -18,8 +18,8 @@ def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str], ti
         title,
         classes,
         [[say.count(value) for value in row] for row in counts],
-        [[say.number(100 * value, 1) for value in row] for row in shares],
-        [[round(value, 4) for value in row] for row in shares],
+        [[say.MISSING if value is None else say.number(100 * value, 1) for value in row] for row in shares],
+        [[round(value or 0, 4) for value in row] for row in shares],
     )
 
 
@@ -27,17 +27,25 @@ def confusion_difference(
     first: Sequence[Sequence[int]], second: Sequence[Sequence[int]], classes: Sequence[str], title: str
 ) -> Matrix:
     """Shares of the first minus shares of the second, percentage points."""
-    shares = [
-        [a - b for a, b in zip(row_a, row_b, strict=True)]
-        for row_a, row_b in zip(row_shares(first), row_shares(second), strict=True)
+    pairs = [
+        list(zip(row_a, row_b, strict=True)) for row_a, row_b in zip(row_shares(first), row_shares(second), strict=True)
     ]
-    reach = max(abs(value) for row in shares for value in row) or 1.0
-    texts = [[signed(100 * value, 1) if abs(value) >= 0.0005 else "0" for value in row] for row in shares]
-    return Matrix(title, classes, [], texts, [[round(value / reach, 4) for value in row] for row in shares], True)
+    shares = [[None if None in pair else pair[0] - pair[1] for pair in row] for row in pairs]
+    reach = max((abs(value) for row in shares for value in row if value is not None), default=0) or 1.0
+    texts = [[_difference(value) for value in row] for row in shares]
+    depths = [[round((value or 0) / reach, 4) for value in row] for row in shares]
+    return Matrix(title, classes, [], texts, depths, True)
 
 
-def row_shares(counts: Sequence[Sequence[int]]) -> list[list[float]]:
-    return [[value / max(sum(row), 1) for value in row] for row in counts]
+def _difference(share: float | None) -> str:
+    if share is None:
+        return say.MISSING
+    return signed(100 * share, 1) if abs(share) >= 0.0005 else "0"
+
+
+def row_shares(counts: Sequence[Sequence[int]]) -> list[list[float | None]]:
+    """Each row divided by its sum; None for a class without test images."""
+    return [[value / sum(row) if sum(row) else None for value in row] for row in counts]
 
 
 def matrices(evidence: Evidence, dataset: str) -> tuple[dict[str, Matrix], list[Matrix]]:

@@ -1,4 +1,8 @@
-"""Figures for the page: Matplotlib's SVG inline, in the page's colours and font, and grids of images as sprites."""
+"""Figures for the page: Matplotlib's SVG inline, in the page's colours and font, and grids of images as sprites.
+
+A chart's looks are attributes, not styles, so that it can be read where a server's content policy forbids styles (as
+Jenkins does): the page's style sheet then overrides the colours where it may.
+"""
 
 import base64
 import re
@@ -16,6 +20,9 @@ VARIABLES = {INK: "ink", FAINT: "faint", GRID: "grid", PAPER: "paper", BAND: "ba
     colour: f"series-{index}" for index, colour in enumerate(COLOURS)
 }
 """Colours of a figure that follow the page's theme, and the page's name for each."""
+
+WIDTH_STEP = 40
+"""Charts get a class for their natural width in steps of so many CSS pixels, which a small screen needs to know."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +69,39 @@ def inline_svg(path: Path, name: str, title: str, description: str) -> Markup:
     body = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', body)
     body = re.sub(r'\bxlink:href="#([^"]*)"', rf'href="#{name}-\1"', body)
     body = body.replace("url(#", f"url(#{name}-")
-    body = re.sub(r"(fill|stroke): (#[0-9a-fA-F]{6})", _themed, body)
-    body = re.sub(r"(font: [^;\"']*?px) [^;\"]*", r"\1 var(--chart-font)", body)
+    body = re.sub(r'<[^<>]*?\sstyle="[^"]*"[^<>]*>', lambda match: with_attributes(match[0]), body)
     head = (
-        f'<svg class="chart" viewBox="{box}" width="{width}" height="{height}" style="--natural: {width}" role="img" '
+        f'<svg class="chart n{-(-width // WIDTH_STEP)}" viewBox="{box}" width="{width}" height="{height}" '
+        f'font-family="{FONT}" stroke-linejoin="round" stroke-linecap="butt" role="img" '
         f'aria-labelledby="{name}-title {name}-about"><title id="{name}-title">{escape(title)}</title>'
         f'<desc id="{name}-about">{escape(description)}</desc>'
     )
     return Markup(f"{head}{body}</svg>")
 
 
-def _themed(found: re.Match) -> str:
-    name = next((name for colour, name in VARIABLES.items() if colour.lower() == found[2].lower()), None)
-    return f"{found[1]}: var(--{name})" if name else found[0]
+FONT = "DejaVu Sans, Verdana, sans-serif"
+"""The font that charts were laid out for, and others as wide."""
+
+_FONT = re.compile(r"(?:(?P<style>italic|oblique) )?(?:(?P<weight>bold|\d{3}) )?(?P<size>[\d.]+px)\b.*")
+"""CSS's short form, of which there is no attribute."""
+
+
+def with_attributes(tag: str) -> str:
+    """A tag of SVG whose ``style`` is written as attributes; fonts are the page's own."""
+    before, style, after = re.fullmatch(r'(.*?)\sstyle="([^"]*)"(.*)', tag, re.DOTALL).groups()
+    properties: dict[str, str] = {}
+    for entry in style.split(";"):
+        name, _colon, value = (part.strip() for part in entry.partition(":"))
+        if name == "font":
+            parts = _FONT.fullmatch(value).groupdict()
+            properties |= {f"font-{part}": text for part, text in parts.items() if text}
+        elif name and name != "font-family":
+            properties[name] = value
+    for name in ("fill", "stroke"):
+        if properties.get(name, "").startswith("#"):
+            properties[name] = properties[name].lower()
+    given = "".join(f' {name}="{value}"' for name, value in properties.items() if f" {name}=" not in before + after)
+    return f"{before}{given}{after}"
 
 
 def without_clutter(svg: str) -> str:

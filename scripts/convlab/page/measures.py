@@ -151,14 +151,16 @@ def fits_summary(evidence: Evidence, dataset: str) -> Table:
 
 
 def per_class(evidence: Evidence, dataset: str, variant: str) -> Table:
-    """Precision, recall and F1 of every class."""
+    """Precision, recall and F1 of every class; a dash where one is not defined (0/0)."""
     rows = evidence.per_class
     rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == variant)].to_dict("records")
+    runs = max((row["n_seeds"] for row in rows), default=0)
     cells = [
         (
             row["class"],
             say.count(row["support"]),
-            *(say.percent(row[name], 1) for name in ("precision", "recall")),
+            _over(say.percent(row["precision"], 1), row["precision_seeds"], runs),
+            say.percent(row["recall"], 1),
             say.spread(row["recall_sd"], 1),
             say.percent(row["f1"], 1),
         )
@@ -170,6 +172,11 @@ def per_class(evidence: Evidence, dataset: str, variant: str) -> Table:
         cells,
         {"label": evidence.label(variant), "dataset": dataset},
     )
+
+
+def _over(mean: str, seeds: int, runs: int) -> str:
+    """A mean with the number of runs in which it is defined, where that is not all of them."""
+    return f"{mean} ({_('in {n} of {all} runs', n=seeds, all=runs)})" if 0 < seeds < runs else mean
 
 
 def calibration_table(evidence: Evidence, dataset: str) -> Table:

@@ -4,23 +4,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from convlab.data import Dataset
 from convlab.sources.cifar10 import read_cifar10
 from convlab.sources.digits import read_digits
 from convlab.sources.idx import read_fashion_mnist, read_mnist
 from convlab.sources.image_folder import read_image_folder
 from convlab.sources.npz import read_npz
+from convlab.sources.reading import Reading
 
 
 @dataclass(frozen=True)
 class Kind:
     """How a kind of data set is read, and what the manifest says about it.
 
-    ``read`` takes the data set's name in the config, its spec and a number of threads, and gives the data and what it
-    left out: for each file its name and the reason.
+    ``read`` takes the data set's name in the config, its spec and a number of threads, and gives the data, what it left
+    out, by class and reason, and where the test images come from.
     """
 
-    read: Callable[[str, Any, int], tuple[Dataset, list[dict[str, str]]]]
+    read: Callable[[str, Any, int], Reading]
     source: str | None = None
     homepage: str | None = None
     licence: str | None = None

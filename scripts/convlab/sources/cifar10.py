@@ -14,6 +14,7 @@ import numpy as np
 from convlab.data import Dataset
 from convlab.errors import UserError
 from convlab.sources.fetching import LARGEST_FILE, Archive, fetch
+from convlab.sources.reading import Reading
 from convlab.specs import Published
 
 log = logging.getLogger(__name__)
@@ -65,9 +66,9 @@ CIFAR10 = Batches(
 )
 
 
-def read_cifar10(name: str, spec: Published, threads: int = 1) -> tuple[Dataset, list[dict[str, str]]]:
+def read_cifar10(name: str, spec: Published, threads: int = 1) -> Reading:
     """CIFAR-10: 50,000 + 10,000 images, 32×32×3."""
-    return read_batches(CIFAR10, name, spec.path), []
+    return Reading(read_batches(CIFAR10, name, spec.path))
 
 
 def read_batches(source: Batches, name: str, path: str | None, cache: Path | None = None) -> Dataset:

@@ -5,12 +5,13 @@ import logging
 import numpy as np
 
 from convlab.data import Dataset
+from convlab.sources.reading import Reading
 from convlab.specs import Digits
 
 log = logging.getLogger(__name__)
 
 
-def read_digits(name: str, spec: Digits, threads: int = 1) -> tuple[Dataset, list[dict[str, str]]]:
+def read_digits(name: str, spec: Digits, threads: int = 1) -> Reading:
     """scikit-learn's digits: 1,797 images, 8×8×1.
 
     Intensities 0 to 16 become round(value × 255 / 16). Every fifth image of each class, in order of appearance, is a
@@ -26,4 +27,5 @@ def read_digits(name: str, spec: Digits, threads: int = 1) -> tuple[Dataset, lis
     for label in np.unique(labels):
         test[np.flatnonzero(labels == label)[4::5]] = True
     classes = tuple(str(digit) for digit in bunch.target_names)
-    return Dataset(images[~test], labels[~test], images[test], labels[test], classes), []
+    dataset = Dataset(images[~test], labels[~test], images[test], labels[test], classes)
+    return Reading(dataset, test_images={"from": "rule"})

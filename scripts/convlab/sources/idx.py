@@ -7,6 +7,7 @@ import numpy as np
 from convlab.data import Dataset
 from convlab.errors import UserError
 from convlab.sources.fetching import Archive, fetch
+from convlab.sources.reading import Reading
 from convlab.specs import Published
 
 FASHION_MNIST = Archive(
@@ -59,14 +60,14 @@ MNIST = Archive(
 MNIST_CLASSES = tuple("0123456789")
 
 
-def read_fashion_mnist(name: str, spec: Published, threads: int = 1) -> tuple[Dataset, list[dict[str, str]]]:
+def read_fashion_mnist(name: str, spec: Published, threads: int = 1) -> Reading:
     """Fashion-MNIST: 60,000 + 10,000 images, 28×28×1, from the first source that has it."""
-    return read_idx_archive(FASHION_MNIST, FASHION_CLASSES, name, spec.path), []
+    return Reading(read_idx_archive(FASHION_MNIST, FASHION_CLASSES, name, spec.path))
 
 
-def read_mnist(name: str, spec: Published, threads: int = 1) -> tuple[Dataset, list[dict[str, str]]]:
+def read_mnist(name: str, spec: Published, threads: int = 1) -> Reading:
     """MNIST: 60,000 + 10,000 images, 28×28×1, from the first mirror that has it."""
-    return read_idx_archive(MNIST, MNIST_CLASSES, name, spec.path), []
+    return Reading(read_idx_archive(MNIST, MNIST_CLASSES, name, spec.path))
 
 
 def read_idx_archive(archive: Archive, classes: tuple[str, ...], name: str, path: str | None) -> Dataset:

@@ -7,15 +7,25 @@ import numpy as np
 
 from convlab.data import Dataset
 from convlab.errors import UserError
-from convlab.npz_headers import check_headers, count_classes, read_headers
+from convlab.folders import ARRAY, Skipped, shown, summary
+from convlab.npz_headers import (
+    CLASS_NAMES,
+    check_headers,
+    check_labels,
+    has_class_names,
+    read_headers,
+    unused_arrays,
+)  # fmt: skip
+from convlab.sources.reading import Reading, check_memory
 from convlab.sources.splitting import hold_out
 from convlab.specs import Npz
 
 log = logging.getLogger(__name__)
 
 
-def read_npz(name: str, spec: Npz, threads: int = 1) -> tuple[Dataset, list[dict[str, str]]]:
-    """x_train, y_train and, or else split off, x_test, y_test: uint8 images NHW or NHWC, labels 0 to k - 1.
+def read_npz(name: str, spec: Npz, threads: int = 1) -> Reading:
+    """x_train, y_train and, or else split off, x_test, y_test: uint8 images NHW or NHWC, labels 0 to k - 1; and
+    ``classes``, their names, unless the config has them.
 
     Raises UserError where an array is missing, damaged, or something else.
     """
@@ -26,28 +36,42 @@ def read_npz(name: str, spec: Npz, threads: int = 1) -> tuple[Dataset, list[dict
         raise UserError(f"{key}.input_shape is {list(spec.input_shape)}, but {path.name} has images of {list(shape)}")
     with_test = "x_test" in headers
     wanted = ("x_train", "y_train", "x_test", "y_test") if with_test else ("x_train", "y_train")
+    copies = 1 if with_test else 2  # while they are divided
+    images = copies * sum(headers[array].shape[0] for array in wanted[::2])
+    check_memory(images, shape, f"{key}.path", "give fewer or smaller images")
+    named = spec.classes is None and has_class_names(headers)
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {array: archive[array] for array in wanted}
+            names = archive[CLASS_NAMES].tolist() if named else None
     except Exception as error:  # zipfile and NumPy raise a dozen types for a damaged archive
         raise UserError(f"{key}.path: {path} is damaged ({error}); write it again with numpy.savez") from None
-    if unused := sorted(set(headers) - set(wanted)):
-        log.warning("%s: not read: %s", path.name, ", ".join(unused))
     images = {array: np.ascontiguousarray(arrays[array].reshape(-1, *shape)) for array in wanted[::2]}
     labels = {array: arrays[array].reshape(-1) for array in wanted[1::2]}
 
-    different = np.unique(labels["y_train"]).tolist()
-    named = None if spec.classes is None else len(spec.classes)
-    count = count_classes(different, named, path, f"{key}.path")
-    if with_test and not set(np.unique(labels["y_test"]).tolist()) <= set(different):
-        raise UserError(f"{key}.path: {path.name}: y_test has labels that y_train has not; they should be the same")
+    counts = {
+        array: dict(zip(*(part.tolist() for part in np.unique(values, return_counts=True)), strict=True))
+        for array, values in labels.items()
+    }
+    configured = None if spec.classes is None else len(spec.classes)
+    count = check_labels(counts["y_train"], counts.get("y_test"), configured, path, f"{key}.path")
     labels = {array: values.astype(np.int64) for array, values in labels.items()}
-    classes = spec.classes or tuple(map(str, range(count)))
+    if named and (len(names) != count or len(set(names)) != count or not all(map(str.strip, names))):
+        raise UserError(
+            f"{key}.path: {path.name}: classes has {len(names):,} names ({len(set(names)):,} different) and "
+            f"y_train {count:,} classes; give one name for each, or leave it out"
+        )
+    classes = spec.classes or tuple(map(shown, names or map(str, range(count))))
+    skipped = [Skipped(array, ARRAY, detail=detail) for array, detail in unused_arrays(headers, named).items()]
+    for one in skipped:
+        log.warning("datasets.%s: not used: array %s %s", name, one.file, one.detail)
     log.info("%s: %s with %s", name, path, ", ".join(f"{array} {arrays[array].shape}" for array in wanted))
 
     if with_test:
-        return Dataset(images["x_train"], labels["y_train"], images["x_test"], labels["y_test"], classes), []
+        dataset = Dataset(images["x_train"], labels["y_train"], images["x_test"], labels["y_test"], classes)
+        return Reading(dataset, summary(skipped))
     x, y = images["x_train"], labels["y_train"]
     train, test = hold_out(y, classes, spec.test_fraction, spec.split_seed, key)
     log.info("%s: no test arrays; %d of %d images held out by seed %d", name, len(test), len(y), spec.split_seed)
-    return Dataset(x[train], y[train], x[test], y[test], classes), []
+    origin = {"from": "seed", "seed": spec.split_seed, "fraction": spec.test_fraction}
+    return Reading(Dataset(x[train], y[train], x[test], y[test], classes), summary(skipped), origin)

@@ -1,0 +1,65 @@
+"""Nothing is left out in silence: what has no value is not shown as 0, and what was not used is counted by reason."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import model_card
+from convlab.figures import results as charts
+from convlab.page import confusions, measures
+from convlab.page.card import weakest
+from test_interpretation import around, make
+
+# ---------------------------------------------------------------------------------------------------------------------
+# 0/0 is not defined: the three classes below have test images, none, and some that are never found
+
+
+@pytest.fixture
+def evidence():
+    """A study whose classes b (no test images) and c (never predicted) have measures that are not defined."""
+    made = make({"dense": around(0.9), "cnn": around(0.95), "cnn-kernel_size-5x5": around(0.95)})
+    rows = made.per_class.astype({"recall": float, "precision": float, "f1": float})
+    for name, values in {"recall": [1.0, None, 0.0], "precision": [0.5, 0.0, None], "f1": [0.7, None, 0.0]}.items():
+        for place, value in enumerate(values):
+            rows.loc[rows["class"] == str(place), name] = value
+    rows.loc[rows["class"] == "1", ["support", "n_seeds", "recall_sd"]] = [0, 0, np.nan]
+    rows.loc[rows["class"] == "2", "precision_seeds"] = 0
+    rows.loc[rows["class"] == "3", "precision_seeds"] = 2
+    return replace(made, per_class=rows)
+
+
+def test_the_page_shows_a_dash_and_names_no_class_without_test_images_as_missed(evidence):
+    rows = {row[0]: row[1:] for row in measures.per_class(evidence, "digits", "cnn").rows}
+    assert rows["1"][2] == "–" and rows["1"][4] == "–" and rows["2"][1] == "–"
+    assert rows["2"][2].startswith("0.0")
+    assert "(in 2 of 3 runs)" in rows["3"][1] and "in" not in rows["4"][1]
+    assert weakest(evidence, "digits", "cnn").startswith("2 (0.0") and "1 (" not in weakest(evidence, "digits", "cnn")
+
+
+def test_the_written_model_card_names_no_class_without_test_images_as_missed():
+    measured = {"per_class": {"recall": [0.9, None, 0.2], "precision": [0.9, None, 0.2], "f1": [1, None, 0.2],
+                              "support": [5, 0, 5]}}  # fmt: skip
+    text = model_card.weakest(["a", "b", "c"], measured)
+    assert text.startswith("c (20.0") and "b" not in text
+    assert model_card.per_class_rows(["a", "b", "c"], measured)[1][1:] == ("0", "–", "–", "–")
+
+
+def test_a_confusion_matrix_has_no_shares_in_the_row_of_a_class_without_test_images():
+    counts = [[8, 2, 0], [0, 0, 0], [0, 0, 4]]
+    assert confusions.row_shares(counts)[1] == [None] * 3
+    matrix = confusions.confusion_matrix(counts, ["a", "b", "c"], "one")
+    difference = confusions.confusion_difference(counts, [[9, 1, 0], [1, 0, 0], [0, 0, 4]], ["a", "b", "c"], "two")
+    texts = {name: [list(row) for row in shown.shares] for name, shown in (("m", matrix), ("d", difference))}
+    assert texts["m"][1] == ["–"] * 3 and texts["m"][2][0] == "0.0"
+    assert texts["d"][1] == ["–"] * 3 and texts["d"][2][0] == "0"
+    figure = charts.confusion(np.array(counts), ["a", "b", "c"])
+    assert [text.get_text() for text in figure.axes[0].texts if "no test" in text.get_text()] == ["no test images"]
+
+
+def test_recalls_that_are_not_defined_leave_no_mark_at_zero():
+    rows = pd.DataFrame({"variant": "v", "class": ["a", "b"], "recall": [0.5, None], "recall_sd": [0.1, None]})
+    figure = charts.recall_by_class(rows, [charts.Series("v", "V", 0)], ["a", "b"])
+    (points,) = figure.axes[0].get_lines()
+    assert np.isnan(points.get_xdata()[1])
