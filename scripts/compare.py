@@ -18,6 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from convlab import data, decisions, history, metrics, paper, probes, provenance, results, statistics
+from convlab.choice import chosen_variant
 from convlab.cli import run
 from convlab.config import load_study
 from convlab.errors import UserError
@@ -35,6 +36,7 @@ from convlab.i18n import gettext as _
 from convlab.plan import Plan, Question, field_label
 from convlab.study import Study
 from convlab.tables import write_table
+from convlab.translation import TRANSLATION_COLUMNS
 
 EXAMPLES = 12
 """Images shown of each kind."""
@@ -109,7 +111,7 @@ def main(argv: list[str] | None = None) -> None:
     claims = results.claims_table(runs, plan, study.statistics.rope, family)
     trends, factorials = results.trends_table(runs, plan), results.factorial_table(runs, plan)
     per_class = results.per_class_table(loaded.evaluations, classes)
-    chosen = {dataset: results.chosen_variant(variants[variants["probe"] == ""], dataset) for dataset in study.datasets}
+    chosen = {dataset: chosen_variant(variants[variants["probe"] == ""], dataset) for dataset in study.datasets}
     shifts = load_shifts(study, folder)
     curves, contrasts = probes.all_curves(runs, plan, shifts), probes.all_contrasts(runs, plan, shifts)
 
@@ -213,7 +215,7 @@ def load_shifts(study: Study, folder: Path) -> pd.DataFrame:
         for dataset in study.datasets
         for variant in (probe.models if probe else ())
     ]
-    return pd.concat(parts) if parts else pd.DataFrame(columns=probes.TRANSLATION_COLUMNS)
+    return pd.concat(parts) if parts else pd.DataFrame(columns=TRANSLATION_COLUMNS)
 
 
 def detailed(study: Study, chosen: str | None) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from convlab.cli import run
 from convlab.config import load_study, read_yaml
 from convlab.errors import UserError
-from convlab.study import SageMaker
+from convlab.sagemaker import SageMaker
 
 REGION_UNKNOWN = "*"
 """In a policy, where neither the config nor the environment names a region."""

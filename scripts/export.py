@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convlab import data, exporting, inference, provenance, results
+from convlab import data, exporting, inference, provenance
+from convlab.choice import chosen_run
 from convlab.cli import run
 from convlab.errors import UserError
 from convlab.files import atomic, read_json, write_json
@@ -105,7 +106,7 @@ def choose(choice: Mapping[str, Any], dataset: str, runs: Path) -> tuple[str, in
             entry = trained[variant, seed] = read_json(runs / variant / f"seed-{seed}" / "run.json")
             measured = {name: entry[name] for name in ("val_accuracy", "status")}
             rows.append({"variant": variant, "seed": seed, "macs": macs, **measured})
-    found = results.chosen_run(pd.DataFrame(rows))
+    found = chosen_run(pd.DataFrame(rows))
     if found is None:
         raise UserError(
             f"no run of {', '.join(choice['candidates'])} on {dataset} finished; there is nothing to export"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from convlab import backend, data, probes
+from convlab import backend, data, translation
 from convlab.cli import run
 from convlab.files import read_json, write_text
 
@@ -44,10 +44,10 @@ def main(argv: list[str] | None = None) -> None:
             continue
         prepared = data.permute_pixels(images, trained["spec"]["training"]["pixel_permutation"])
         predict = inference.predictor(inference.load(place / "model.keras"))
-        found = probes.translation(predict, prepared, labels, arguments.shift)
+        found = translation.translation(predict, prepared, labels, arguments.shift)
         rows += [{"dataset": arguments.dataset, "variant": arguments.variant, "seed": seed, **row} for row in found]
         log.info("seed %d: %d shifts of up to %d pixels", seed, len(found), arguments.shift)
-    table = pd.DataFrame(rows, columns=probes.TRANSLATION_COLUMNS)
+    table = pd.DataFrame(rows, columns=translation.TRANSLATION_COLUMNS)
     write_text(arguments.output, table.to_csv(index=False, lineterminator="\n"))
 
 

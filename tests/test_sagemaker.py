@@ -37,10 +37,10 @@ from convlab.cloud import state as states
 from convlab.cloud.policy import caller_policy
 from convlab.errors import UserError
 from convlab.files import array_sha256, write_arrays, write_json
+from convlab.sagemaker import SageMaker
 from convlab.serving.evidence import Evidence
 from convlab.signals import SIGNALS
 from convlab.specs import Run
-from convlab.study import SageMaker
 from test_deploy import write_results
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/SageMakerRole"

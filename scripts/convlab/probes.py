@@ -1,17 +1,12 @@
 """Probes: measurements that test what a model assumes about images. Arrays and frames in, frames and sentences out."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from convlab import statistics
 from convlab.plan import Plan, Probe
-
-TRANSLATION_COLUMNS = ["dataset", "variant", "seed", "axis", "shift", "accuracy", "consistency"]
-"""One row per run, axis and shift; ``shift`` in pixels, to the right or down; ``consistency`` is the share of images
-whose prediction is that of the unshifted image."""
 
 CURVE_COLUMNS = [
     "dataset", "probe", "variant", "measure", "level", "order", "n_seeds", "mean", "sd", "ci_low", "ci_high",
@@ -24,48 +19,6 @@ CONTRAST_COLUMNS = [
 ]  # fmt: skip
 """One row per statistic of a probe: a difference with its 95 % t interval over seeds, paired by seed; ``n_diverged``
 seeds with a diverged run are left out."""
-
-
-def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Images (n, height, width, channels) moved by whole pixels; what leaves is lost, what enters is 0 (black)."""
-    result = np.zeros_like(images)
-    height, width = images.shape[1:3]
-    rows, columns = max(height - abs(down), 0), max(width - abs(right), 0)
-    from_row, from_column = max(-down, 0), max(-right, 0)
-    to_row, to_column = max(down, 0), max(right, 0)
-    result[:, to_row : to_row + rows, to_column : to_column + columns] = images[
-        :, from_row : from_row + rows, from_column : from_column + columns
-    ]
-    return result
-
-
-def translation(
-    predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, labels: np.ndarray, farthest: int
-) -> list[dict]:
-    """Accuracy and consistency of one run for shifts of -farthest to +farthest pixels along each axis.
-
-    Args:
-        predict: images -> probabilities (n, classes).
-        images: uint8 (n, height, width, channels); labels: (n,).
-
-    Returns:
-        Rows with axis (``horizontal``, ``vertical``), shift, accuracy, consistency; shift 0 once per axis.
-    """
-    unmoved = predict(images).argmax(axis=1)
-    rows = []
-    for axis in ("horizontal", "vertical"):
-        for shift in range(-farthest, farthest + 1):
-            moved = shifted(images, shift if axis == "vertical" else 0, shift if axis == "horizontal" else 0)
-            predicted = unmoved if shift == 0 else predict(moved).argmax(axis=1)
-            rows.append(
-                {
-                    "axis": axis,
-                    "shift": shift,
-                    "accuracy": float(np.mean(predicted == labels)),
-                    "consistency": float(np.mean(predicted == unmoved)),
-                }
-            )
-    return rows
 
 
 def translation_curves(table: pd.DataFrame) -> pd.DataFrame:

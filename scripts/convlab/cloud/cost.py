@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from convlab.study import SageMaker
+from convlab.sagemaker import SageMaker
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from convlab.cloud.state import State
 from convlab.cloud.teardown import teardown
 from convlab.errors import UserError
 from convlab.files import read_json
+from convlab.sagemaker import SageMaker
 from convlab.serving.pack import pack
 from convlab.serving.trial import Reply
 from convlab.signals import ignore_signals
-from convlab.study import SageMaker
 
 VARIANT = "AllTraffic"
 

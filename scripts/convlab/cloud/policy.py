@@ -3,7 +3,7 @@
 from typing import Any
 
 from convlab.cloud.state import NAMES
-from convlab.study import SageMaker
+from convlab.sagemaker import SageMaker
 
 KINDS = ("endpoint", "endpoint-config", "model")
 

@@ -22,8 +22,8 @@ from convlab.cloud.teardown import RUNNING, training_jobs
 from convlab.code_inputs import code_inputs
 from convlab.errors import UserError
 from convlab.files import read_json, write_arrays, write_json
+from convlab.sagemaker import SageMaker
 from convlab.specs import Run, canonical_json
-from convlab.study import SageMaker
 
 SCRIPTS = Path(__file__).resolve().parent.parent.parent
 ENTRY = "train_on_sagemaker.py"
