@@ -5,8 +5,9 @@ numbered from 1, and no stage reads them. They are small, unlike models and pred
 """
 
 import shutil
-import uuid
 from pathlib import Path
+
+from convlab.atomic import atomic
 
 FILES = ("summary.json", "runs.csv", "variants.csv", "comparisons.csv", "claims.csv")
 HISTORY = "history"
@@ -26,16 +27,12 @@ def keep(compare: Path) -> None:
     earlier = kept(compare)
     if earlier and equal(earlier[max(earlier)], compare):
         return
-    temporary = compare / HISTORY / f".{uuid.uuid4().hex[:12]}"
-    temporary.mkdir(parents=True)
-    try:
+    with atomic(compare / HISTORY / str(max(earlier, default=0) + 1)) as temporary:
+        temporary.mkdir()
         for file in FILES:
             shutil.copy2(compare / file, temporary / file)
-        temporary.rename(compare / HISTORY / str(max(earlier, default=0) + 1))
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     for number in list(earlier)[: max(0, len(earlier) + 1 - KEPT)]:
-        shutil.rmtree(earlier[number])
+        shutil.rmtree(earlier[number], ignore_errors=True)
 
 
 def equal(first: Path, second: Path) -> bool:
