@@ -33,9 +33,10 @@ from convlab.figures.style import caption_text, use_style
 from convlab.files import read_json, write_json, write_text
 from convlab.i18n import N_, listing, ngettext, number
 from convlab.i18n import gettext as _
+from convlab.outputs import files_below, job_results
 from convlab.plan import Plan, Question, field_label
 from convlab.study import Study
-from convlab.tables import write_table
+from convlab.tables import read_table, write_table
 from convlab.translation import TRANSLATION_COLUMNS
 
 EXAMPLES = 12
@@ -92,6 +93,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     parser.add_argument("--processes", type=int, default=1, help="figures that are written at the same time")
     arguments = parser.parse_args(argv)
+    output = arguments.results_dir / "compare"
+    with job_results(output / "summary.json", lambda: files_below(output, {history.HISTORY})):
+        compare(arguments)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Read all runs, and write tables, figures and summary."""
     study, folder = load_study(arguments.settings, for_readers=True), arguments.results_dir
     output, plan = folder / "compare", study.plan
 
@@ -211,7 +219,7 @@ def load_shifts(study: Study, folder: Path) -> pd.DataFrame:
     """What the translation probe measured; empty where it is off."""
     probe = study.plan.probes.get("translation")
     parts = [
-        pd.read_csv(folder / "probe" / "translation" / dataset / f"{variant}.csv")
+        read_table(folder / "probe" / "translation" / dataset / f"{variant}.csv")
         for dataset in study.datasets
         for variant in (probe.models if probe else ())
     ]
@@ -287,9 +295,9 @@ class Drawing:
         """Write the figure's files and return its entry in summary.json."""
         file = f"{self.dataset}-{self.name}"
         writer.save(self.figure, folder / file)
-        write_text(folder / f"{file}.rst", caption_text(self.title, self.caption))
+        write_text(folder / f"{file}.rst", caption_text(self.title, self.caption), durable=False)
         if self.numbers is not None:
-            write_text(folder / f"{file}.csv", self.numbers.to_csv(index=False, lineterminator="\n"))
+            write_text(folder / f"{file}.csv", self.numbers.to_csv(index=False, lineterminator="\n"), durable=False)
         return {
             "file": file,
             "section": self.section,
@@ -459,7 +467,7 @@ def read_histories(study: Study, dataset: str, names: Sequence[str], loaded: Loa
     begun = {name: [seed for seed in study.seeds if loaded.runs[dataset, name, seed]["epochs_run"]] for name in names}
     drawn = [name for name, seeds in begun.items() if seeds][: charts.MAX_SERIES]
     parts = [
-        pd.read_csv(folder / "train" / dataset / name / f"seed-{seed}" / "history.csv").assign(variant=name, seed=seed)
+        read_table(folder / "train" / dataset / name / f"seed-{seed}" / "history.csv").assign(variant=name, seed=seed)
         for name in drawn
         for seed in begun[name]
     ]

@@ -16,6 +16,7 @@ from typing import Any
 
 from convlab import data, provenance
 from convlab.accounts import masked
+from convlab.checksums import write_record
 from convlab.cli import run
 from convlab.errors import UserError
 from convlab.evaluation import read_probabilities
@@ -56,6 +57,7 @@ def main(argv: list[str] | None = None) -> None:
         write_json(output / "endpoint.json", masked(evidence.model_dump(), accounts(arguments.options)))
         log.info("%s; see %s", evidence.status, output / "endpoint.json")
     write_answers(output / "answers.csv", evidence.answers)
+    write_record(output / "answers.csv")
 
 
 def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from convlab import backend, data, metrics, provenance
 from convlab.cli import run
 from convlab.evaluation import write_evaluation
 from convlab.files import array_sha256, read_json
+from convlab.outputs import job_results
 
 FEATURE_IMAGES = 3
 """Feature maps are kept for the first test image of each of the first classes, this many."""
@@ -33,7 +34,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output-dir", required=True, type=Path, help="folder for predictions, metrics and features")
     parser.add_argument("--threads", type=int, default=1, help="threads of TensorFlow")
     arguments = parser.parse_args(argv)
+    output = arguments.output_dir
+    with job_results(output / "metrics.json", lambda: [output / "predictions.npz", output / "features.npz"]):
+        evaluate(arguments)
 
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Load every run's model, put the test images through it, and write what that gave."""
     places = {seed: arguments.train_dir / f"seed-{seed}" for seed in arguments.seeds}
     records = {seed: read_json(place / "run.json") for seed, place in places.items()}
     training = records[arguments.seeds[0]]["spec"]["training"]  # the same for all seeds of a variant

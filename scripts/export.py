@@ -5,7 +5,6 @@ the same, packed.
 """
 
 import argparse
-import hashlib
 import importlib.util
 import json
 import logging
@@ -19,12 +18,14 @@ import numpy as np
 import pandas as pd
 
 from convlab import data, exporting, inference, provenance
+from convlab.checksums import sha256
 from convlab.choice import chosen_run
 from convlab.cli import run
 from convlab.errors import UserError
 from convlab.files import atomic, read_json, write_json
 from convlab.keras_setup import use_threads
 from convlab.latency import latency_ms
+from convlab.outputs import files_below, job_results
 from convlab.parity import parity
 from convlab.serving import inference as handlers
 from convlab.serving.pack import pack
@@ -62,6 +63,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     parser.add_argument("--threads", type=int, default=1, help="threads of TensorFlow")
     arguments = parser.parse_args(argv)
+    output = arguments.results_dir / "export" / arguments.dataset
+    with job_results(output / "export.json", lambda: files_below(output, {"MODEL_CARD.md"})):
+        export(arguments)
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Choose the model, convert it, compare its forms, and write all that a server takes."""
     folder, dataset, choice = arguments.results_dir, arguments.dataset, arguments.choice
     output, runs = folder / "export" / dataset, folder / "train" / dataset
 
@@ -144,10 +152,6 @@ def description(
 def precision(training: str) -> dict[str, str]:
     """The arithmetic of each form."""
     return {"keras": training, "saved_model": "float32", "onnx": "float32"}
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def compare(model, folder: Path, images: np.ndarray, truth: np.ndarray, training: str) -> dict[str, Any]:

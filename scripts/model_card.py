@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.stats import binomtest
 
 from convlab import i18n, provenance
@@ -21,16 +20,20 @@ from convlab.evaluation import read_measures
 from convlab.files import read_json, write_text
 from convlab.i18n import ngettext
 from convlab.interpretation import words as say
+from convlab.outputs import job_results
 from convlab.page.design import fields_of
 from convlab.page.templates import environment, tidy_markdown
 from convlab.plan import level_label
 from convlab.study import Study
+from convlab.tables import read_table
 
 WEAKEST, CONFUSIONS = 3, 5
 """Classes with the lowest recall, and confusions, that are named as limits."""
 
 CONFIDENT = 0.01
 """A mean confidence this far above the accuracy is called overconfident, as far below it underconfident."""
+
+CARD = "MODEL_CARD.md"
 
 log = logging.getLogger("model_card")
 
@@ -41,12 +44,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--dataset", required=True, help="the dataset's name in the config")
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     arguments = parser.parse_args(argv)
+    with job_results(arguments.results_dir / "export" / arguments.dataset / CARD):
+        write_card(arguments)
+
+
+def write_card(arguments: argparse.Namespace) -> None:
+    """Read what is known of the exported model, and write its card."""
     study, folder = load_study(arguments.config), arguments.results_dir
 
     view = build_view(study, arguments.dataset, folder)
     view["commit"] = provenance.commit(Path(__file__).resolve().parent)
     card = environment("markdown").get_template("MODEL_CARD.md.j2").render(view)
-    path = folder / "export" / arguments.dataset / "MODEL_CARD.md"
+    path = folder / "export" / arguments.dataset / CARD
     write_text(path, tidy_markdown(card))
     log.info("wrote %s", path)
 
@@ -59,7 +68,7 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
     seed = exported["seed"]
     trained = read_json(folder / "train" / dataset / exported["variant"] / f"seed-{seed}" / "run.json")
     measured = read_measures(folder / "evaluate" / dataset / exported["variant"], [seed])[seed]
-    variants = pd.read_csv(folder / "compare" / "variants.csv")
+    variants = read_table(folder / "compare" / "variants.csv")
     row = variants[(variants["dataset"] == dataset) & (variants["variant"] == exported["variant"])].iloc[0]
     variant = study.plan.variants[exported["variant"]]
     height, width, channels = exported["input"]["shape"]

@@ -18,6 +18,7 @@ from convlab.cli import run
 from convlab.data import MANIFEST_FORMAT, Dataset, first_images
 from convlab.errors import UserError
 from convlab.files import array_sha256, write_arrays, write_json
+from convlab.outputs import job_results
 from convlab.sources import KINDS, Kind
 from convlab.sources.reading import Reading
 from convlab.specs import Dataset as AnyDataset
@@ -34,6 +35,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1, help="for decoding images; the result is the same for any")
     arguments = parser.parse_args(argv)
 
+    output = arguments.output_dir
+    with job_results(output / "manifest.json", lambda: [output / "data.npz"]):
+        prepare(arguments)
+
+
+def prepare(arguments: argparse.Namespace) -> None:
+    """Read the data set, check it, and write its arrays and what they are."""
     name, output = arguments.dataset, arguments.output_dir
     spec = parse_spec(name, arguments.spec)
     kind = KINDS[spec.kind]

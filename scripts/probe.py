@@ -12,6 +12,7 @@ import pandas as pd
 from convlab import backend, data, translation
 from convlab.cli import run
 from convlab.files import read_json, write_text
+from convlab.outputs import job_results
 
 log = logging.getLogger("probe")
 
@@ -28,7 +29,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", required=True, type=Path, help="CSV file to write")
     parser.add_argument("--threads", type=int, default=1, help="threads of TensorFlow")
     arguments = parser.parse_args(argv)
+    with job_results(arguments.output):
+        measure(arguments)
 
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Measure every run and write the table."""
     runs = [(seed, arguments.train_dir / f"seed-{seed}") for seed in arguments.seeds]
     records = [read_json(place / "run.json") for _, place in runs]
     backend.choose(records[0]["spec"]["training"]["backend"], arguments.threads)  # before these import Keras

@@ -23,6 +23,7 @@ from convlab.interpretation import claims_count, interpret
 from convlab.interpretation import words as say
 from convlab.interpretation.limitations import limitations
 from convlab.interpretation.registration import claims_registration, looks
+from convlab.outputs import job_results
 from convlab.page.answers import answer, chosen, claim_cards
 from convlab.page.card import model_card
 from convlab.page.cells import duration
@@ -57,6 +58,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     parser.add_argument("--config-file", default=None, help="name of the config file, for the command to run again")
     arguments = parser.parse_args(argv)
+    output = arguments.results_dir / "report"
+    with job_results(output / "index.html", lambda: [output / "report.md"]):
+        write_report(arguments)
+
+
+def write_report(arguments: argparse.Namespace) -> None:
+    """Read what the other stages left, and write both forms of the report."""
     study, folder = load_study(arguments.config, for_readers=True), arguments.results_dir
 
     results = load_results(study, folder)

@@ -5,13 +5,13 @@ numbered from 1. They are small, unlike models and predictions. The report reads
 """
 
 import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from convlab.atomic import atomic
 from convlab.errors import UserError
 from convlab.files import read_json
 from convlab.study import without_texts
@@ -34,16 +34,12 @@ def keep(compare: Path) -> None:
     earlier = kept(compare)
     if earlier and equal(earlier[max(earlier)], compare):
         return
-    temporary = compare / HISTORY / f".{uuid.uuid4().hex[:12]}"
-    temporary.mkdir(parents=True)
-    try:
+    with atomic(compare / HISTORY / str(max(earlier, default=0) + 1)) as temporary:
+        temporary.mkdir()
         for file in FILES:
             shutil.copy2(compare / file, temporary / file)
-        temporary.rename(compare / HISTORY / str(max(earlier, default=0) + 1))
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     for number in list(earlier)[: max(0, len(earlier) + 1 - KEPT)]:
-        shutil.rmtree(earlier[number])
+        shutil.rmtree(earlier[number], ignore_errors=True)
 
 
 def equal(first: Path, second: Path) -> bool:

@@ -1,6 +1,5 @@
 """What may exist in the cloud, on disk before it does: a process that comes later can take it down by name."""
 
-import os
 import re
 import uuid
 from collections.abc import Iterator
@@ -39,10 +38,8 @@ class State(BaseModel):
     asked: list[Kind] = Field([], description="Asked for; whether they were created is not known.")
 
     def save(self, path: Path) -> None:
-        """Write it, and not return before it is on the disk."""
+        """Write it, and not return before it is on the disk, its name in the folder included."""
         write_json(path, self.model_dump())
-        with path.open() as stream:
-            os.fsync(stream.fileno())
 
     @contextmanager
     def asking(self, kind: Kind, path: Path) -> Iterator[None]:

@@ -76,9 +76,9 @@ def save(figure: Figure, stem: Path) -> None:
     localise(figure)
     drawing = StringIO()
     figure.savefig(drawing, format="svg", metadata=METADATA[".svg"])
-    write_text(stem.with_name(stem.name + ".svg"), annotated(drawing.getvalue(), figure))
+    write_text(stem.with_name(stem.name + ".svg"), annotated(drawing.getvalue(), figure), durable=False)
     for suffix in (".png", ".pdf"):
-        with atomic(stem.with_name(stem.name + suffix)) as temporary:
+        with atomic(stem.with_name(stem.name + suffix), durable=False) as temporary:
             figure.savefig(temporary, metadata=METADATA[suffix])
         figure.set_layout_engine("none")  # it is laid out now; doing so again costs as much as drawing
     plt.close(figure)

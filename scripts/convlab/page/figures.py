@@ -13,8 +13,9 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from convlab.errors import UserError
+from convlab import checksums
 from convlab.figures.palette import BAND, COLOURS, FAINT, GRID, INK, PAPER
+from convlab.files import missing
 
 VARIABLES = {INK: "ink", FAINT: "faint", GRID: "grid", PAPER: "paper", BAND: "band"} | {
     colour: f"series-{index}" for index, colour in enumerate(COLOURS)
@@ -63,6 +64,8 @@ def inline_svg(path: Path, name: str, title: str, description: str) -> Markup:
     """
     svg = without_clutter(_text(path))
     opening = re.match(r"<svg\b[^>]*>", svg)
+    if not opening or not svg.endswith("</svg>"):
+        raise checksums.damaged(path, "it is not a whole SVG")
     box = re.search(r'viewBox="([^"]*)"', opening[0])[1]
     width, height = (round(float(size) * 4 / 3) for size in box.split()[2:])  # points to CSS pixels
     body = svg[opening.end() :].removesuffix("</svg>")
@@ -156,11 +159,17 @@ def numbers(path: Path, limit: int = 40_000) -> str:
 
 
 def _text(path: Path) -> str:
-    return _bytes(path).decode("utf-8")
+    try:
+        return _bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise checksums.damaged(path, str(error)) from None
 
 
 def _bytes(path: Path) -> bytes:
+    checksums.verify(path)
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run snakemake again to make it") from None
+        raise missing(path) from None
+    except IsADirectoryError:
+        raise checksums.damaged(path, "it is a folder") from None
