@@ -1,5 +1,13 @@
 """Train one run: build its model, fit it, keep the best epoch, and say how it went in run.json."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import hashlib
 import json
@@ -9,11 +17,10 @@ import shutil
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from pathlib import Path
 
 from convlab import backend, data, devices, finished_runs, provenance
 from convlab.cli import run
-from convlab.code_inputs import code_inputs
+from convlab.errors import UserError
 from convlab.files import atomic, read_json, write_json
 from convlab.locks import locked
 from convlab.specs import Run
@@ -33,8 +40,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--store", type=Path, help="folder of finished runs, from which an equal one is taken")
     arguments = parser.parse_args(argv)
     spec, output, store = arguments.spec, arguments.output_dir, arguments.store
+    code = provenance.code(Path(__file__).resolve())  # before the modules are imported that are read here
     manifest = read_json(arguments.data_dir / "manifest.json")
-    identity = work_identity(spec, manifest, arguments.threads)
+    identity = work_identity(spec, manifest, arguments.threads, environment.choices(), code)
     work = output / f"unfinished-{identity}"
     keeps = store is not None and not spec.training.tensorboard  # TensorBoard's logs are not kept
     waiting = "another process trains this very run; waiting for it"
@@ -42,24 +50,30 @@ def main(argv: list[str] | None = None) -> None:
         if keeps and AGAIN not in os.environ and finished_runs.take(store / identity, output):
             log.info("this very run has been finished before; its results were copied")
         else:
-            train_run(spec, manifest, arguments.data_dir, output, work, arguments.threads)
+            train_run(spec, manifest, arguments.data_dir, output, work, arguments.threads, code)
             if keeps:
                 finished_runs.keep(output, store / identity)
     shutil.rmtree(work, ignore_errors=True)
 
 
-def train_run(spec: Run, manifest: dict, data_dir: Path, output: Path, work: Path, threads: int) -> None:
+def train_run(
+    spec: Run, manifest: dict, data_dir: Path, output: Path, work: Path, threads: int, code: dict[str, str]
+) -> None:
     """Train ``spec`` on the data in ``data_dir`` and write what comes of it to ``output``.
 
-    ``work`` is a folder in ``output`` for what a killed run goes on from; it is only ever of this very run.
+    ``work`` is a folder in ``output`` for what a killed run goes on from; it is only ever of this very run. ``code`` are
+    the checksums of the modules at the start of this process. Raises UserError where they were edited before they were
+    imported.
     """
-    training = spec.training
+    training, choices = spec.training, environment.choices()
     started = datetime.now(UTC)
     backend.choose(training.backend, threads)  # before these import Keras
     from convlab.keras_setup import device, keras, use_threads
     from convlab.models import build
     from convlab.training import finished_epochs, fit, images_per_epoch, write_history
 
+    if provenance.code(Path(__file__).resolve()) != code:
+        raise UserError("convlab's code was edited while this run was starting; run the same command again")
     use_threads(threads)
     seeds = data.seed_streams(spec.seed)
     keras.utils.set_random_seed(seeds["initialisation"])
@@ -131,7 +145,8 @@ def train_run(spec: Run, manifest: dict, data_dir: Path, output: Path, work: Pat
             "device": where,
             "versions": provenance.versions(),
             "hardware": provenance.hardware(),
-            "code": provenance.code(Path(__file__).resolve()),
+            "environment": choices,
+            "code": code,
         },
     )
     log.info("%s after %d epochs; kept epoch %d", outcome.status, len(outcome.history), outcome.best_epoch)
@@ -142,15 +157,17 @@ def data_sha256(manifest: dict) -> dict[str, str]:
     return {name: entry["sha256"] for name, entry in manifest["arrays"].items()}
 
 
-def work_identity(spec: Run, manifest: dict, threads: int) -> str:
-    """Hash of all that decides what a run becomes: spec, data, threads, versions, whether on a GPU, and code."""
+def work_identity(spec: Run, manifest: dict, threads: int, choices: dict[str, str], code: dict[str, str]) -> str:
+    """Hash of all that decides what a run becomes.
+
+    Spec, data, threads, versions, whether on a GPU, the instructions of the processor, by which libraries choose how to
+    compute, the user's choices in the environment, and code.
+    """
     found = provenance.versions()
     versions = {name: found.get(name) for name in ("tensorflow", "tensorflow-cpu", "jax", "torch", "keras", "numpy")}
-    parts = [spec.spec_hash, data_sha256(manifest), threads, versions, bool(devices.visible())]
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
-    for path in code_inputs(Path(__file__)):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    machine = [bool(devices.visible()), provenance.instructions()]
+    parts = [spec.spec_hash, data_sha256(manifest), threads, versions, machine, choices, code]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 if __name__ == "__main__":
