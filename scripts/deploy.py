@@ -3,6 +3,14 @@
 Writes endpoint.json, the evidence, whatever happens; and answers.csv where all went well. Nothing is left running.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import csv
 import json
@@ -11,7 +19,6 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from convlab import data, provenance

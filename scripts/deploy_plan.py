@@ -3,10 +3,17 @@
 Nothing is created and nothing is asked of AWS; no credentials are needed. --policy prints one policy as JSON alone.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import json
 import os
-from pathlib import Path
 
 from convlab.cli import run
 from convlab.config import load_study, read_yaml

@@ -4,6 +4,14 @@ The folder that it writes is what a server, a container or an endpoint takes: co
 the same, packed.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import importlib.util
 import json
@@ -11,7 +19,6 @@ import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle, islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np

@@ -3,11 +3,18 @@
 Every number comes from what other stages recorded; the prose is in report/MODEL_CARD.md.j2.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import json
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np

@@ -4,11 +4,18 @@ Writes ``data.npz`` (x_train, y_train, x_test, y_test: uint8 images NHWC, int64 
 which describes it. Equal data give equal bytes: neither file holds a time or a path of this machine.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import logging
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np

@@ -3,9 +3,16 @@
 translation: accuracy and consistency of the predictions when the test images are shifted by whole pixels.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import logging
-from pathlib import Path
 
 import pandas as pd
 

@@ -4,11 +4,18 @@ Everything in it comes from the tables, figures and summaries of this study. Pro
 sentences that depend on numbers are made by convlab.interpretation.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import json
 import logging
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup

@@ -4,10 +4,16 @@ Reads results/<study>/deploy/<dataset>/state.json, which is written before anyth
 listing shows that nothing is left. Exit status 3 and the names where something would not go.
 """
 
-import argparse
-import logging
 import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
+import argparse
+import logging
 
 from convlab.cli import run
 from convlab.errors import UserError

@@ -1,5 +1,13 @@
 """Train one run: build its model, fit it, keep the best epoch, and say how it went in run.json."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import hashlib
 import json
@@ -9,11 +17,10 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from convlab import backend, checksums, data, devices, finished_runs, provenance
 from convlab.cli import run
-from convlab.code_inputs import code_inputs
+from convlab.errors import UserError
 from convlab.files import atomic, read_json, write_json
 from convlab.locks import Writer, locked, sole_writer
 from convlab.specs import Run
@@ -33,8 +40,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--store", type=Path, help="folder of finished runs, from which an equal one is taken")
     arguments = parser.parse_args(argv)
     spec, output, store = arguments.spec, arguments.output_dir, arguments.store
+    code = provenance.code(Path(__file__).resolve())  # before the modules are imported that are read here
     manifest = read_json(arguments.data_dir / "manifest.json")
-    identity = work_identity(spec, manifest, arguments.threads)
+    identity = work_identity(spec, manifest, arguments.threads, environment.choices(), code)
     work = output / f"unfinished-{identity}"
     keeps = store is not None and not spec.training.tensorboard  # TensorBoard's logs are not kept
     lock = store / f"{identity}.lock" if keeps else output / f".{identity}.lock"
@@ -49,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
         elif not again and keeps and finished_runs.take(store / identity, output):
             log.info("this very run has been finished before; its results were copied")
         else:
-            train_run(spec, manifest, arguments.data_dir, output, work, arguments.threads, identity, writer)
+            train_run(spec, manifest, arguments.data_dir, output, work, arguments.threads, identity, code, writer)
             if keeps:
                 finished_runs.keep(output, store / identity)
         shutil.rmtree(work, ignore_errors=True)
@@ -62,19 +70,31 @@ def is_finished(output: Path, identity: str) -> bool:
 
 
 def train_run(
-    spec: Run, manifest: dict, data_dir: Path, output: Path, work: Path, threads: int, identity: str, writer: Writer
+    spec: Run,
+    manifest: dict,
+    data_dir: Path,
+    output: Path,
+    work: Path,
+    threads: int,
+    identity: str,
+    code: dict[str, str],
+    writer: Writer,
 ) -> None:
     """Train ``spec`` on the data in ``data_dir`` and write what comes of it to ``output``, while ``writer`` may.
 
     ``work`` is a folder in ``output`` for what a killed run goes on from; it is only ever of this very run.
+    ``code`` holds the checksums of the modules at the start of this process. Raises UserError where they were edited
+    before they were imported.
     """
-    training = spec.training
+    training, choices = spec.training, environment.choices()
     started = datetime.now(UTC)
     backend.choose(training.backend, threads)  # before these import Keras
     from convlab.keras_setup import device, keras, use_threads
     from convlab.models import build
     from convlab.training import fit, images_per_epoch, resumable_epochs
 
+    if provenance.code(Path(__file__).resolve()) != code:
+        raise UserError("convlab's code was edited while this run was starting; run the same command again")
     use_threads(threads)
     seeds = data.seed_streams(spec.seed)
     keras.utils.set_random_seed(seeds["initialisation"])
@@ -146,7 +166,8 @@ def train_run(
             "device": where,
             "versions": provenance.versions(),
             "hardware": provenance.hardware(),
-            "code": provenance.code(Path(__file__).resolve()),
+            "environment": choices,
+            "code": code,
         },
         model,
         outcome.history,
@@ -174,15 +195,17 @@ def data_sha256(manifest: dict) -> dict[str, str]:
     return {name: entry["sha256"] for name, entry in manifest["arrays"].items()}
 
 
-def work_identity(spec: Run, manifest: dict, threads: int) -> str:
-    """Hash of all that decides what a run becomes: spec, data, threads, versions, whether on a GPU, and code."""
+def work_identity(spec: Run, manifest: dict, threads: int, choices: dict[str, str], code: dict[str, str]) -> str:
+    """Hash of all that decides what a run becomes.
+
+    Spec, data, threads, versions, whether on a GPU, the instructions of the processor, by which libraries choose how to
+    compute, the user's choices in the environment, and code.
+    """
     found = provenance.versions()
     versions = {name: found.get(name) for name in ("tensorflow", "tensorflow-cpu", "jax", "torch", "keras", "numpy")}
-    parts = [spec.spec_hash, data_sha256(manifest), threads, versions, bool(devices.visible())]
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
-    for path in code_inputs(Path(__file__)):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    machine = [bool(devices.visible()), provenance.instructions()]
+    parts = [spec.spec_hash, data_sha256(manifest), threads, versions, machine, choices, code]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 if __name__ == "__main__":

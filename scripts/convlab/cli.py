@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from convlab import environment
 from convlab.errors import UserError
 
 REMEDY = "free space or choose another folder, then run again"
@@ -17,6 +18,8 @@ def run(main: Callable[[], None]) -> None:
     Anything else is a defect of ours and keeps its traceback, which Snakemake leads the user to.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    if names := environment.removed_at_start():
+        logging.getLogger("environment").warning(environment.removed_message(names))
     try:
         main()
     except UserError as error:

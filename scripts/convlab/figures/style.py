@@ -25,6 +25,7 @@ WIDTH = 7.2
 
 def use_style() -> None:
     """Set Matplotlib's defaults; call it once at the start of a script that draws."""
+    matplotlib.rcdefaults()  # whatever a settings file or another module has set before
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph that a PDF takes
     sns.set_theme(
         context="paper",
@@ -35,6 +36,9 @@ def use_style() -> None:
             "figure.dpi": 110,
             "savefig.dpi": 160,
             "font.size": 9,
+            # Matplotlib brings it along; the page lays its text out as wide. Arial, which Seaborn asks for first, is
+            # on some machines only.
+            "font.sans-serif": ["DejaVu Sans"],
             "axes.titlesize": 10,
             "axes.titleweight": "bold",
             "axes.edgecolor": FAINT,
