@@ -72,9 +72,12 @@ def resources(study: str, dataset: str, settings: SageMaker, region: str) -> lis
         lines += [
             f"  model           {image}",
             "  configuration   one variant with all traffic",
-            f"  endpoint        {endpoint.instance_type or kind}, {endpoint.max_minutes} minutes at most",
+            f"  endpoint        {endpoint.instance_type or kind}; after {endpoint.max_minutes} minutes at most taken",
+            "                  down by the process that deploys; where that is killed, by `make teardown` alone",
         ]
-    tags = {"project": "convlab", "study": study, "deployment": "<name>", **settings.tags}
+        if endpoint.instance_type:
+            lines[-1] += "; an instance costs until then"
+    tags = {"project": "convlab", "study": study, "deployment": "<name>", "expires": "<time>", **settings.tags}
     return [*lines, f"  tags            {', '.join(f'{key}={value}' for key, value in tags.items())}"]
 
 

@@ -144,6 +144,31 @@ def sole_writer(main: Path) -> Iterator[Writer]:
         writer.end()
 
 
+@contextmanager
+def held(path: Path, sentence: str) -> Iterator[None]:
+    """Hold the file ``path`` locked, which is gone afterwards, or raise UserError(``sentence``) at once.
+
+    ``{holder}`` in the sentence becomes who has it. Where the file system has no locks nothing is locked.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        descriptor = _open(path)
+        try:
+            if _lock(descriptor) is False:
+                raise UserError(sentence.replace("{holder}", _holder(descriptor)))
+            if not _same_file(descriptor, path):
+                continue  # its last holder has deleted it meanwhile
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, _myself())
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+        finally:
+            os.close(descriptor)
+
+
 def claim(path: Path, what: str) -> bool:
     """Lock ``path`` until this process ends; False where the file system has no locks.
 
@@ -160,8 +185,7 @@ def claim(path: Path, what: str) -> bool:
         os.close(descriptor)
         return False
     os.ftruncate(descriptor, 0)
-    since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
-    os.write(descriptor, json.dumps({"process": os.getpid(), "machine": socket.gethostname(), "since": since}).encode())
+    os.write(descriptor, _myself())
     _claims.append(descriptor)
     return True
 
@@ -185,6 +209,12 @@ def _same_file(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
+
+
+def _myself() -> bytes:
+    """What a lock's file says of its holder."""
+    since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+    return json.dumps({"process": os.getpid(), "machine": socket.gethostname(), "since": since}).encode()
 
 
 def _holder(descriptor: int) -> str:

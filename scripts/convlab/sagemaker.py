@@ -67,7 +67,9 @@ class Endpoint(Spec):
     instance_type: Instance | None = Field(
         None, description="An instance of this type instead of a serverless endpoint; it costs as long as it is there."
     )
-    max_minutes: Minutes = Field(30, description="The endpoint is taken down after this time, whatever it is at.")
+    max_minutes: Minutes = Field(
+        30, description="The process that deploys takes the endpoint down after this time; AWS keeps no such limit."
+    )
     image_version: Version = Field("2.20", description="TensorFlow's version in AWS' inference image.")
     image: Image = None
 
