@@ -118,6 +118,21 @@ def limitations(
     return statements
 
 
+def boxes(lacking: str) -> list[Statement]:
+    """That figures as files lack characters of names, where the fonts of the machine that drew them do."""
+    if not lacking:
+        return []
+    text = ngettext(
+        "The fonts of the machine that drew the figures lack {n} character of the names ({characters}): it is a box "
+        "in PNG and PDF files, while SVG files and this page show it where the reader's machine can.",
+        "The fonts of the machine that drew the figures lack {n} characters of the names ({characters}): they are "
+        "boxes in PNG and PDF files, while SVG files and this page show them where the reader's machine can.",
+        len(lacking),
+        characters=lacking if len(lacking) <= 20 else f"{lacking[:20]}…",
+    )
+    return [Statement(text, {"characters": len(lacking)}, "note")]
+
+
 def _near_duplicates(dataset: str, near: int, exact: int, images: int) -> str:
     """How far test images that the training data hold too can raise accuracies, by their share."""
     share = near / images
