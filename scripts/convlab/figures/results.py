@@ -285,6 +285,7 @@ def learning_curves(histories: Sequence[tuple[Series, pd.DataFrame]]) -> Figure:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         if last == 1:  # a point and not a curve: no axis of fractions of an epoch around it
             axis.set_xlim(0.5, 1.5)
+            axis.set_xticks([1])
     within_percent(axes[1], "y")
     legend(figure, entries, loc="outside lower center", ncols=min(3, len(entries)), frameon=False)
     return figure
