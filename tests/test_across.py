@@ -1,7 +1,7 @@
 """On several datasets, the report says where an effect holds and where it does not."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convlab.across import _reach, across_datasets
@@ -43,6 +43,7 @@ def test_it_says_on_which_datasets_an_effect_holds(first, second, begins, tells)
     assert f"CNN against Dense is {tells}" in text
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["better", "worse", "equivalent", "inconclusive", "smoke", "missing"]), min_size=2))
 def test_nothing_carries_over_or_fails_to_without_a_verdict_on_both(outcomes):
     text, settled = _reach(outcomes), {"better", "worse", "equivalent"} & set(outcomes)

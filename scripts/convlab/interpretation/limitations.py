@@ -38,13 +38,7 @@ def limitations(
     if n < statistics.MIN_SEEDS:
         add(_("n = {n}: a smoke test. It shows that everything runs; nothing is inferred from it.", n=n), seeds=n)
     elif n < FEW_SEEDS:
-        add(
-            _(
-                "n = {n} seeds give wide intervals; 5 are normal, 10 are what to publish. Small differences stay open.",
-                n=n,
-            ),
-            seeds=n,
-        )
+        add(_("n = {n} seeds give wide intervals: small differences stay open.", n=n), seeds=n)
     diverged = int((evidence.runs["status"] == "diverged").sum())
     if diverged:
         text = ngettext(
@@ -70,8 +64,8 @@ def limitations(
             add(text, images=images)
     add(
         _(
-            "All runs share one fixed test set and one fixed division into training and test images: intervals speak "
-            "of other seeds, not of other images."
+            "All runs share one test set and one division into training and test images: intervals over seeds speak of "
+            "other seeds, not of other images."
         )
     )
     for name, summary in explored.items():
@@ -103,8 +97,8 @@ def limitations(
     if len(evidence.plan.variants) > 1:
         add(
             _(
-                "Hyperparameters were not tuned for each variant: all share the training settings, except where they "
-                "are the factor. A variant may do better with settings of its own."
+                "This study tunes no hyperparameters for single variants: all share the training settings, except where "
+                "they are the factor. A variant may do better with settings of its own."
             )
         )
     add(_("Times and latencies hold for the machine named under provenance, with other runs beside them."))
