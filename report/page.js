@@ -214,7 +214,7 @@
   }
 
   // A text that a spreadsheet would take for a formula is copied with an apostrophe before it; numbers stay numbers.
-  const inert = (text) => (/^'*[=+\-@]/.test(text) && !/^[+-]?[\d.,]+$/.test(text) ? `'${text}` : text);
+  const inert = (text) => (/^'*\s*[=+\-@]/.test(text) && !/^[+-]?[\d.,]+$/.test(text) ? `'${text}` : text);
   const csv = (rows) => rows.map((row) => row.map(inert).map((text) =>
     /[",\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text).join(",")).join("\n") + "\n";
 
@@ -288,7 +288,7 @@
   function numbersTable(text, caption) {
     const [names, ...rows] = parsed(text);
     const short = (cell) => (/^-?\d+\.\d{5,}(e-?\d+)?$/.test(cell) ? String(Number(Number(cell).toPrecision(5))) : cell);
-    const shown = (cell) => (/^'+[=+\-@\t\r]/.test(cell) ? cell.slice(1) : cell); // the file has it for spreadsheets
+    const shown = (cell) => (/^'+\s*[=+\-@\t]/.test(cell) ? cell.slice(1) : cell); // the file has it for spreadsheets
     const head = make("tr", {}, ...names.map((name) => make("th", { scope: "col", textContent: shown(name) })));
     const body = rows.map((row) => make("tr", {}, ...row.map((cell) => make("td", { textContent: short(shown(cell)) }))));
     const table = make("table", {}, make("caption", {}, make("span", { textContent: caption })),

@@ -53,7 +53,7 @@ def write_table(table: pd.DataFrame, stem: Path, caption: str, printed: Printed 
     write_text(stem.with_suffix(".tex"), latex(printed, caption))
 
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_FORMULA = re.compile(r"'*\s*[=+\-@\t]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
@@ -70,10 +70,14 @@ def csv_text(table: pd.DataFrame) -> str:
 
 
 def inert(value: object) -> object:
-    """A text that begins as a formula does, with an apostrophe before it; anything else as it is."""
-    if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
-        return f"'{value}"
-    return value
+    """A text that begins as a formula does, with an apostrophe before it; anything else as it is.
+
+    Carriage returns become line feeds, since CSV's writers do not quote them.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def as_written(value: object) -> object:

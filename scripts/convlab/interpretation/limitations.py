@@ -97,8 +97,8 @@ def limitations(
     if len(evidence.plan.variants) > 1:
         add(
             _(
-                "This study tunes no hyperparameters for single variants: all share the training settings, except where "
-                "they are the factor. A variant may do better with settings of its own."
+                "This study tunes no hyperparameters for single variants: all share the training settings, except "
+                "where they are the factor. A variant may do better with settings of its own."
             )
         )
     add(_("Times and latencies hold for the machine named under provenance, with other runs beside them."))
