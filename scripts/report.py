@@ -20,6 +20,7 @@ from convlab.figures.palette import COLOURS
 from convlab.files import write_text
 from convlab.interpretation import claims_count, interpret
 from convlab.interpretation import words as say
+from convlab.interpretation.left_out import left_out, test_origin
 from convlab.interpretation.limitations import limitations
 from convlab.page.answers import answer, chosen, claim_cards
 from convlab.page.card import model_card
@@ -147,6 +148,8 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
         },
         "calibration": {dataset: calibration_table(evidence, dataset) for dataset in datasets},
         "data": {dataset: data_tables(results.explored[dataset], results.manifests[dataset]) for dataset in datasets},
+        "left_out": left_out(results.manifests, results.explored),
+        "test_origin": test_origin(results.manifests),
         "matrices": {dataset: matrices(evidence, dataset) for dataset in datasets},
         "legend": [(name, labels[name], number % len(COLOURS)) for number, name in enumerate(plan.compared)],
         "light": {name: colour for colour, name in VARIABLES.items()},
