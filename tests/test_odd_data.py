@@ -404,7 +404,7 @@ def test_whatever_a_script_logs_or_ends_with_is_printable(capsys, monkeypatch):
 def test_names_in_scripts_that_need_joiners_stay_as_they_are():
     for name in ("می‌خواهم", "क्‍ष", "👩‍🔬", "Äpfel", "猫"):
         assert shown(name) == name
-    assert shown(os.fsdecode(b"caf\xe9")) == "caf\\xe9"
+    assert shown(os.fsdecode(b"caf\xe9")) == "caf\\xe9" and shown("\ud800x") == "\\ud800x"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

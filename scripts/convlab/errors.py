@@ -1,6 +1,5 @@
 """The one exception whose message is meant for the user, and text of others that is safe to print."""
 
-import os
 import unicodedata
 
 _DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
@@ -19,12 +18,16 @@ def printable(text: str, keep: str = "") -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    text = os.fsencode(text).decode("utf-8", "backslashreplace")
-    return "".join(
-        sign.encode("unicode_escape").decode("ascii") if _commands(sign) and sign not in keep else sign for sign in text
-    )
+    return "".join(_escaped(sign) if _commands(sign) and sign not in keep else sign for sign in text)
+
+
+def _escaped(sign: str) -> str:
+    """A character as Python writes it; of a file name's byte that is no text (PEP 383), that byte."""
+    if "\udc80" <= sign <= "\udcff":
+        return f"\\x{ord(sign) - 0xDC00:02x}"
+    return sign.encode("unicode_escape").decode("ascii")
 
 
 def _commands(sign: str) -> bool:
     """Whether a character is none to be read, but tells a terminal or a page what to do."""
-    return unicodedata.category(sign) in ("Cc", "Zl", "Zp") or sign in _DIRECTIONS
+    return unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or sign in _DIRECTIONS
