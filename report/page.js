@@ -5,7 +5,6 @@
 (() => {
   const root = document.documentElement;
   const words = document.getElementById("words").dataset;
-  const light = JSON.parse(words.colours);
   const state = { hide: new Set(), sort: new Map(), filter: new Map() };
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
@@ -55,7 +54,9 @@
   }
 
   function arrive() {
-    const target = document.getElementById(decodeURIComponent(fragment().anchor));
+    let anchor = "";
+    try { anchor = decodeURIComponent(fragment().anchor); } catch { /* a stray % in the address names no section */ }
+    const target = document.getElementById(anchor);
     if (!target) return;
     for (let up = target.parentElement; up; up = up.parentElement) if (up.tagName === "DETAILS") up.open = true;
     if (location.hash.includes("?")) target.scrollIntoView({ behavior: "instant" });
@@ -117,6 +118,7 @@
     if (!cell) return "";
     const copied = cell.cloneNode(true);
     for (const part of all(".hidden", copied)) part.remove();
+    if (cell.closest(".matrix")) for (const part of all("small", copied)) part.remove(); // the count below the share
     for (const part of all("span, small, code", copied)) part.prepend(" ");
     return copied.textContent.replace(/\s+/g, " ").trim();
   }
@@ -211,7 +213,9 @@
     return rows;
   }
 
-  const csv = (rows) => rows.map((row) => row.map((text) =>
+  // A text that a spreadsheet would take for a formula is copied with an apostrophe before it; numbers stay numbers.
+  const inert = (text) => (/^'*[=+\-@]/.test(text) && !/^[+-]?[\d.,]+$/.test(text) ? `'${text}` : text);
+  const csv = (rows) => rows.map((row) => row.map(inert).map((text) =>
     /[",\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text).join(",")).join("\n") + "\n";
 
   function markdown(rows) {
@@ -263,9 +267,7 @@
       delete part.dataset.note;
     }
     copied.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-    let text = new XMLSerializer().serializeToString(copied).replace(/var\(--chart-font\)/g, "'DejaVu Sans', sans-serif");
-    for (const [name, colour] of Object.entries(light)) text = text.replaceAll(`var(--${name})`, colour);
-    return text;
+    return new XMLSerializer().serializeToString(copied);
   }
 
   function parsed(text) {

@@ -3,6 +3,14 @@
 The runs are those that the config names; a run whose spec or data are not the config's is refused.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import json
 import logging
@@ -10,14 +18,14 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from convlab import data, history, metrics, paper, probes, provenance, results, statistics
+from convlab import data, decisions, history, metrics, paper, probes, provenance, results, statistics
+from convlab.choice import chosen_variant
 from convlab.cli import run
 from convlab.config import load_study
 from convlab.errors import UserError
@@ -30,11 +38,13 @@ from convlab.figures.saving import FigureWriter
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import caption_text, use_style
 from convlab.files import read_json, write_json, write_text
-from convlab.i18n import N_, ngettext, number
+from convlab.i18n import N_, listing, ngettext, number
 from convlab.i18n import gettext as _
+from convlab.outputs import files_below, job_results
 from convlab.plan import Plan, Question, field_label
 from convlab.study import Study
-from convlab.tables import write_table
+from convlab.tables import read_table, write_table
+from convlab.translation import TRANSLATION_COLUMNS
 
 EXAMPLES = 12
 """Images shown of each kind."""
@@ -47,16 +57,23 @@ CAPTIONS = {
     "variants": N_("Every variant{where}: mean over n seeds with SD and 95 % t interval of the mean."),
     "comparisons": N_(
         "Differences of test accuracy to the reference{where}, with simultaneous 95 % intervals over seeds; "
-        "p is adjusted over the study (Holm)."
+        "p is adjusted over the study (Holm), that of equivalence too (Bonferroni)."
     ),
-    "claims": N_(
-        "Claims fixed before the runs, and what this study found{where}; p is adjusted over the study (Holm)."
+    "claims": N_("Claims of the config, and what this study found{where}; p is adjusted over the study (Holm)."),
+    "trends": N_(
+        "Trends of test accuracy over ordered factors{where}: slope with 95 % interval, Page's trend test. "
+        "Exploratory: these p values are not adjusted over the study."
     ),
-    "trends": N_("Trends of test accuracy over ordered factors{where}: slope with 95 % interval, Page's trend test."),
-    "factorials": N_("Two factors in all combinations{where}: main effects and interactions, seeds as blocks."),
+    "factorials": N_(
+        "Two factors in all combinations{where}: main effects and interactions, seeds as blocks. Exploratory: these p "
+        "values are not adjusted over the study."
+    ),
     "per_class": N_("Precision, recall (± SD) and F1 by class{where}, means over seeds."),
     "probe_curves": N_("What the probes measured{where}: mean ± SD over n seeds with 95 % t interval."),
-    "probe_contrasts": N_("Statistics of the probes{where}, paired by seed, with 95 % t interval."),
+    "probe_contrasts": N_(
+        "Statistics of the probes{where}, paired by seed, with 95 % t interval. "
+        "Exploratory: not adjusted over the study."
+    ),
 }
 """What each table shows; ``where`` names the dataset of a study that has one."""
 
@@ -83,6 +100,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     parser.add_argument("--processes", type=int, default=1, help="figures that are written at the same time")
     arguments = parser.parse_args(argv)
+    output = arguments.results_dir / "compare"
+    with job_results(output / "summary.json", lambda: files_below(output, {history.HISTORY})):
+        compare(arguments)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Read all runs, and write tables, figures and summary."""
     study, folder = load_study(arguments.settings, for_readers=True), arguments.results_dir
     output, plan = folder / "compare", study.plan
 
@@ -90,15 +114,19 @@ def main(argv: list[str] | None = None) -> None:
     manifests = {dataset: read_json(folder / "prepare" / dataset / "manifest.json") for dataset in study.datasets}
     classes = {dataset: manifest["classes"] for dataset, manifest in manifests.items()}
 
+    guesses = {
+        dataset: decisions.ConstantGuess.of(manifest["counts"]["test"]) for dataset, manifest in manifests.items()
+    }
+
     runs = results.runs_table(loaded.rows)
-    variants = results.variants_table(runs, plan)
-    family = results.confirmatory_family(runs, plan, study.statistics.rope)
+    variants = results.variants_table(runs, plan, guesses)
+    family = results.confirmatory_family(runs, plan, study.statistics.rope, guesses)
     comparisons = results.comparisons_table(runs, plan, study.statistics.rope, family)
     comparisons = results.with_new_images(comparisons, load_correct(study, folder, loaded))
     claims = results.claims_table(runs, plan, study.statistics.rope, family)
     trends, factorials = results.trends_table(runs, plan), results.factorial_table(runs, plan)
     per_class = results.per_class_table(loaded.evaluations, classes)
-    chosen = {dataset: results.chosen_variant(variants[variants["probe"] == ""], dataset) for dataset in study.datasets}
+    chosen = {dataset: chosen_variant(variants[variants["probe"] == ""], dataset) for dataset in study.datasets}
     shifts = load_shifts(study, folder)
     curves, contrasts = probes.all_curves(runs, plan, shifts), probes.all_contrasts(runs, plan, shifts)
 
@@ -129,6 +157,10 @@ def main(argv: list[str] | None = None) -> None:
             "format": 1,
             "classes": classes,
             "test_images": test_images,
+            "constant_guess": {
+                dataset: guess and {"class": guess.label, "share": float(guess.share)}
+                for dataset, guess in guesses.items()
+            },
             "chosen": chosen,
             "confusions": {
                 dataset: {
@@ -194,11 +226,11 @@ def load_shifts(study: Study, folder: Path) -> pd.DataFrame:
     """What the translation probe measured; empty where it is off."""
     probe = study.plan.probes.get("translation")
     parts = [
-        pd.read_csv(folder / "probe" / "translation" / dataset / f"{variant}.csv")
+        read_table(folder / "probe" / "translation" / dataset / f"{variant}.csv")
         for dataset in study.datasets
         for variant in (probe.models if probe else ())
     ]
-    return pd.concat(parts) if parts else pd.DataFrame(columns=probes.TRANSLATION_COLUMNS)
+    return pd.concat(parts) if parts else pd.DataFrame(columns=TRANSLATION_COLUMNS)
 
 
 def detailed(study: Study, chosen: str | None) -> list[str]:
@@ -270,9 +302,9 @@ class Drawing:
         """Write the figure's files and return its entry in summary.json."""
         file = f"{self.dataset}-{self.name}"
         writer.save(self.figure, folder / file)
-        write_text(folder / f"{file}.rst", caption_text(self.title, self.caption))
+        write_text(folder / f"{file}.rst", caption_text(self.title, self.caption), durable=False)
         if self.numbers is not None:
-            write_text(folder / f"{file}.csv", self.numbers.to_csv(index=False, lineterminator="\n"))
+            write_text(folder / f"{file}.csv", self.numbers.to_csv(index=False, lineterminator="\n"), durable=False)
         return {
             "file": file,
             "section": self.section,
@@ -442,12 +474,22 @@ def read_histories(study: Study, dataset: str, names: Sequence[str], loaded: Loa
     begun = {name: [seed for seed in study.seeds if loaded.runs[dataset, name, seed]["epochs_run"]] for name in names}
     drawn = [name for name, seeds in begun.items() if seeds][: charts.MAX_SERIES]
     parts = [
-        pd.read_csv(folder / "train" / dataset / name / f"seed-{seed}" / "history.csv").assign(variant=name, seed=seed)
+        read_table(folder / "train" / dataset / name / f"seed-{seed}" / "history.csv").assign(variant=name, seed=seed)
         for name in drawn
         for seed in begun[name]
     ]
     columns = ["variant", "seed", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
     return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def shifted_caption(plan: Plan) -> str:
+    """What the figure of shifted test images shows, and which of its models saw shifted images in training."""
+    probed = [plan.variants[name] for name in plan.probes["translation"].models] if "translation" in plan.probes else []
+    used = [v.label for v in probed if v.training.augmentation and v.training.augmentation.shift]
+    how = _("Means over both axes and directions; black moves in.")
+    if not used:
+        return f"{how} {_('No model was trained on shifted images.')}"
+    return f"{how} {_('Trained on shifted images too (augmentation): {models}.', models=listing(used))}"
 
 
 def probe_drawings(
@@ -461,7 +503,7 @@ def probe_drawings(
         ),
         "translation": (
             probe_charts.translation, _("Shifted test images"),
-            _("Means over both axes and directions; no model was trained on shifted images."),
+            shifted_caption(plan),
         ),
         "sample_efficiency": (
             probe_charts.sample_efficiency, _("Fewer training images"),

@@ -3,19 +3,28 @@
 Writes endpoint.json, the evidence, whatever happens; and answers.csv where all went well. Nothing is left running.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import csv
 import json
 import logging
+import os
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from convlab import data, provenance
+from convlab import accounts, data, provenance
 from convlab.accounts import masked
+from convlab.checksums import write_record
 from convlab.cli import run
 from convlab.errors import UserError
 from convlab.evaluation import read_probabilities
@@ -25,6 +34,9 @@ from convlab.serving.evidence import Answer, Deployed, Evidence, Failure, Teardo
 from convlab.serving.local import LocalEndpoint
 from convlab.signals import exit_on_signals
 
+OPTIONS_VARIABLE = "CONVLAB_DEPLOY"
+"""Environment variable with the options as they are. Command lines are logged, so those have account numbers hidden."""
+
 RULE = "test images in the classes' proportions, drawn by seed"
 
 log = logging.getLogger("deploy")
@@ -32,30 +44,59 @@ log = logging.getLogger("deploy")
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--options", required=True, type=json.loads, help="`deploy` of the config, as JSON")
+    parser.add_argument(
+        "--options",
+        required=True,
+        type=json.loads,
+        help=f"`deploy` of the config, as JSON; {OPTIONS_VARIABLE} takes its place, since command lines are logged",
+    )
+    parser.add_argument("--identity", help="fingerprint of the options, for Snakemake, which records command lines")
     parser.add_argument("--dataset", required=True, help="the dataset's name in the config")
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     arguments = parser.parse_args(argv)
     folder, output = arguments.results_dir, arguments.results_dir / "deploy" / arguments.dataset
+    options = arguments.options
+    if arguments.identity and OPTIONS_VARIABLE in os.environ:
+        options = json.loads(os.environ[OPTIONS_VARIABLE])
+    known = account_numbers(options)
+    accounts.KNOWN[:] = known
 
     exit_on_signals()
     begin = time.perf_counter()
-    evidence = Evidence(study=folder.name, target=arguments.options["target"], started=now())
+    evidence = Evidence(study=folder.name, target=options["target"], started=now())
     evidence.versions, evidence.hardware = provenance.versions(), provenance.hardware()
     try:
-        deploy(evidence, folder, arguments.dataset, arguments.options)
+        deploy(evidence, folder, arguments.dataset, options)
         evidence.status = "succeeded"
+    except UserError as error:
+        evidence.error = Failure(type="UserError", message=masked(str(error), known)[:2000])
+        raise UserError(masked(str(error), known)) from None
     except BaseException as error:
         evidence.error = Failure(type=type(error).__name__, message=str(error)[:2000])
-        if evidence.teardown and evidence.teardown.remaining:
-            log.error("%s", error)
-            raise SystemExit(LEFT) from error
         raise
     finally:
         evidence.finished, evidence.wall_seconds = now(), time.perf_counter() - begin
-        write_json(output / "endpoint.json", masked(evidence.model_dump(), accounts(arguments.options)))
-        log.info("%s; see %s", evidence.status, output / "endpoint.json")
+        with unless_left(evidence):
+            record = evidence.model_dump(mode="json", fallback=str)
+            write_json(output / "endpoint.json", masked(record, known))
+            log.info("%s; see %s", evidence.status, output / "endpoint.json")
     write_answers(output / "answers.csv", evidence.answers)
+    write_record(output / "answers.csv")
+
+
+@contextmanager
+def unless_left(evidence: Evidence) -> Iterator[None]:
+    """Around the last words: exit status LEFT where something is left, whatever else is going wrong."""
+    try:
+        yield
+    except Exception:
+        if not (evidence.teardown and evidence.teardown.remaining):
+            raise
+        log.exception("the evidence could not be written")
+    if evidence.teardown and evidence.teardown.remaining:
+        if evidence.error:
+            log.error("%s", evidence.error.message)
+        raise SystemExit(LEFT)
 
 
 def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str, Any]) -> None:
@@ -78,7 +119,11 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
             for answer in trial.ask(endpoint.invoke, images, chosen if asked else [], labels):
                 evidence.answers.append(answer)
     finally:
-        evidence.teardown, facts = Teardown(**endpoint.teardown), endpoint.facts()
+        evidence.teardown = Teardown(**endpoint.teardown)
+        try:
+            facts = endpoint.facts()
+        except Exception as error:  # it only informs
+            facts = {"error": f"{type(error).__name__}: {error}"[:500]}
         evidence.training, evidence.endpoint = facts.pop("training", None), facts
         if evidence.teardown.remaining:
             log.error("%s would not end; %s", ", ".join(evidence.teardown.remaining), AFTERWARDS[options["target"]])
@@ -92,7 +137,7 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
     evidence.parity = trial.agreement(evidence.answers, reference)
     log.info("%s", summary(evidence))
     tolerance = read_json(model_dir / "parity.json")["tolerance"]
-    if evidence.parity.largest_difference > tolerance:
+    if not evidence.parity.largest_difference <= tolerance:  # NaN, too, is more
         raise UserError(
             "the endpoint's probabilities differ from the evaluated model's by up to "
             f"{evidence.parity.largest_difference:.2g}, more than rounding explains ({tolerance:g}); export it again "
@@ -122,7 +167,7 @@ LEFT = 3
 """Exit status where something is left."""
 
 
-def accounts(options: Mapping[str, Any]) -> list[str]:
+def account_numbers(options: Mapping[str, Any]) -> list[str]:
     """Numbers of AWS accounts in the options."""
     role = (options.get("sagemaker") or {}).get("role_arn")
     return [role.split(":")[4]] if role else []
@@ -153,4 +198,5 @@ def now() -> str:
 
 
 if __name__ == "__main__":
+    accounts.mask_output()
     run(main)

@@ -3,15 +3,22 @@
 Nothing is created and nothing is asked of AWS; no credentials are needed. --policy prints one policy as JSON alone.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import json
 import os
-from pathlib import Path
 
 from convlab.cli import run
 from convlab.config import load_study, read_yaml
 from convlab.errors import UserError
-from convlab.study import SageMaker
+from convlab.sagemaker import SageMaker
 
 REGION_UNKNOWN = "*"
 """In a policy, where neither the config nor the environment names a region."""
@@ -65,9 +72,12 @@ def resources(study: str, dataset: str, settings: SageMaker, region: str) -> lis
         lines += [
             f"  model           {image}",
             "  configuration   one variant with all traffic",
-            f"  endpoint        {endpoint.instance_type or kind}, {endpoint.max_minutes} minutes at most",
+            f"  endpoint        {endpoint.instance_type or kind}; after {endpoint.max_minutes} minutes at most taken",
+            "                  down by the process that deploys; where that is killed, by `make teardown` alone",
         ]
-    tags = {"project": "convlab", "study": study, "deployment": "<name>", **settings.tags}
+        if endpoint.instance_type:
+            lines[-1] += "; an instance costs until then"
+    tags = {"project": "convlab", "study": study, "deployment": "<name>", "expires": "<time>", **settings.tags}
     return [*lines, f"  tags            {', '.join(f'{key}={value}' for key, value in tags.items())}"]
 
 

@@ -7,10 +7,17 @@ one side only its previous state is compared with its present one.
 Prints the changes and writes them as index.html (one file, no network) and diff.md.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import re
 from dataclasses import fields
-from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

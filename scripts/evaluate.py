@@ -3,10 +3,17 @@
 One process for all seeds, since importing TensorFlow takes longer than any of them. What it writes: convlab.evaluation.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +22,7 @@ from convlab import backend, data, metrics, provenance
 from convlab.cli import run
 from convlab.evaluation import write_evaluation
 from convlab.files import array_sha256, read_json
+from convlab.outputs import job_results
 
 FEATURE_IMAGES = 3
 """Feature maps are kept for the first test image of each of the first classes, this many."""
@@ -33,7 +41,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output-dir", required=True, type=Path, help="folder for predictions, metrics and features")
     parser.add_argument("--threads", type=int, default=1, help="threads of TensorFlow")
     arguments = parser.parse_args(argv)
+    output = arguments.output_dir
+    with job_results(output / "metrics.json", lambda: [output / "predictions.npz", output / "features.npz"]):
+        evaluate(arguments)
 
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Load every run's model, put the test images through it, and write what that gave."""
+    code = provenance.code(Path(__file__).resolve())  # before the modules are imported that are read here
     places = {seed: arguments.train_dir / f"seed-{seed}" for seed in arguments.seeds}
     records = {seed: read_json(place / "run.json") for seed, place in places.items()}
     training = records[arguments.seeds[0]]["spec"]["training"]  # the same for all seeds of a variant
@@ -45,7 +60,6 @@ def main(argv: list[str] | None = None) -> None:
     images, labels = data.load_test(arguments.data_dir)
     images = data.permute_pixels(images, training["pixel_permutation"])
     fixed = first_of_each_class(labels)[:FEATURE_IMAGES]
-    code = provenance.code(Path(__file__).resolve())
 
     measured, predictions, features = {}, [], {"filters": [], "feature_maps": []}
     for seed, trained in records.items():
@@ -54,6 +68,7 @@ def main(argv: list[str] | None = None) -> None:
         measured[seed] = measures(trained, probabilities, labels) | {
             "latency_ms": inference.latency_ms(model, images),
             "predictions_sha256": array_sha256(probabilities),
+            "environment": environment.choices(),
             "code": code,
         }
         predictions.append(probabilities)

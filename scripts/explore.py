@@ -4,11 +4,18 @@ Everything is computed from the training images, but for the counts, the sizes a
 both parts: a test image that the training data hold too flatters every model.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +29,7 @@ from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import save, use_style
 from convlab.files import read_json, write_json, write_text
 from convlab.i18n import gettext as _
+from convlab.outputs import files_below, job_results
 
 log = logging.getLogger("explore")
 
@@ -47,6 +55,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output-dir", required=True, type=Path, help="folder for summary.json and the figures")
     parser.add_argument("--language", default=i18n.SOURCE, choices=i18n.LANGUAGES, help="of the figures' words")
     arguments = parser.parse_args(argv)
+    output = arguments.output_dir
+    with job_results(output / "summary.json", lambda: files_below(output)):
+        explore(arguments)
+
+
+def explore(arguments: argparse.Namespace) -> None:
+    """Look at the data, and write figures, their numbers and the summary."""
     i18n.use(arguments.language)
 
     data = load(arguments.data_dir)

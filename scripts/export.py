@@ -4,26 +4,35 @@ The folder that it writes is what a server, a container or an endpoint takes: co
 the same, packed.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
-import hashlib
 import importlib.util
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle, islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from convlab import data, exporting, inference, provenance, results
+from convlab import data, exporting, inference, provenance
+from convlab.checksums import sha256
+from convlab.choice import chosen_run
 from convlab.cli import run
 from convlab.errors import UserError
 from convlab.files import atomic, read_json, write_json
 from convlab.keras_setup import use_threads
 from convlab.latency import latency_ms
+from convlab.outputs import files_below, job_results
 from convlab.parity import parity
 from convlab.serving import inference as handlers
 from convlab.serving.pack import pack
@@ -61,6 +70,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     parser.add_argument("--threads", type=int, default=1, help="threads of TensorFlow")
     arguments = parser.parse_args(argv)
+    output = arguments.results_dir / "export" / arguments.dataset
+    with job_results(output / "export.json", lambda: files_below(output, {"MODEL_CARD.md"})):
+        export(arguments)
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Choose the model, convert it, compare its forms, and write all that a server takes."""
     folder, dataset, choice = arguments.results_dir, arguments.dataset, arguments.choice
     output, runs = folder / "export" / dataset, folder / "train" / dataset
 
@@ -70,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
             "pip install --require-hashes -r requirements/deploy.txt"
         )
     use_threads(arguments.threads)
-    variant, seed, trained = choose(choice, dataset, runs)
+    variant, seed, trained, scores = choose(choice, dataset, runs)
     source = runs / variant / f"seed-{seed}" / "model.keras"
     log.info("chosen: %s, seed %d, validation accuracy %.4f", variant, seed, trained["val_accuracy"])
     labels = list(read_json(folder / "prepare" / dataset / "manifest.json")["classes"])
@@ -82,7 +98,7 @@ def main(argv: list[str] | None = None) -> None:
     exporting.write_artifact(served, output, labels)
     files = {name: sha256(output / name) for name in FILES}
     identity = {"dataset": dataset, "variant": variant, "seed": seed, "files_sha256": files}
-    write_json(output / "export.json", identity | description(trained, choice, len(labels)))
+    write_json(output / "export.json", identity | description(trained, choice, scores, len(labels)))
 
     images, truth = data.load_test(folder / "prepare" / dataset)
     chosen = data.subset(truth, min(PARITY_IMAGES, len(truth)), PARITY_SEED)
@@ -94,36 +110,43 @@ def main(argv: list[str] | None = None) -> None:
     log.info("exported to %s; largest difference %.1e", output, found["saved_model_against_onnx"]["largest_difference"])
 
 
-def choose(choice: Mapping[str, Any], dataset: str, runs: Path) -> tuple[str, int, Mapping[str, Any]]:
-    """Variant, seed and ``run.json`` of the model to export, by validation accuracy alone."""
+def choose(choice: Mapping[str, Any], dataset: str, runs: Path) -> tuple[str, int, Mapping[str, Any], Sequence[float]]:
+    """Variant, seed and ``run.json`` of the model to export, by finished runs and validation accuracy alone, and the
+    validation accuracies of all the variant's finished runs."""
     if not choice["candidates"]:
         raise UserError("every variant is trained on images with their pixels in another order; none can be exported")
     trained, rows = {}, []
     for variant, macs in choice["candidates"].items():
         for seed in choice["seeds"]:
             entry = trained[variant, seed] = read_json(runs / variant / f"seed-{seed}" / "run.json")
-            if entry["status"] == "finished":
-                row = {"variant": variant, "seed": seed, "macs": macs, "val_accuracy": entry["val_accuracy"]}
-                rows.append(row)
-    found = results.chosen_run(pd.DataFrame(rows, columns=["variant", "seed", "macs", "val_accuracy"]))
+            measured = {name: entry[name] for name in ("val_accuracy", "status")}
+            rows.append({"variant": variant, "seed": seed, "macs": macs, **measured})
+    found = chosen_run(pd.DataFrame(rows))
     if found is None:
         raise UserError(
             f"no run of {', '.join(choice['candidates'])} on {dataset} finished; there is nothing to export"
         )
-    return *found, trained[found]
+    scores = [row["val_accuracy"] for row in rows if row["variant"] == found[0] and row["status"] == "finished"]
+    return *found, trained[found], scores
 
 
-def description(trained: Mapping[str, Any], choice: Mapping[str, Any], classes: int) -> dict[str, Any]:
+def description(
+    trained: Mapping[str, Any], choice: Mapping[str, Any], scores: Sequence[float], classes: int
+) -> dict[str, Any]:
     """The rest of ``export.json``: by which rule it was chosen, what goes in and comes out, in which arithmetic."""
     copied = ("spec", "spec_hash", "data_sha256", "parameters", "val_accuracy")
     return {
         "format": 1,
         **{name: trained[name] for name in copied},
         "chosen": {
-            "variant_by": "deploy.variant" if choice["named"] else "mean validation accuracy over seeds",
-            "seed_by": "validation accuracy",
+            "variant_by": "deploy.variant"
+            if choice["named"]
+            else "share of finished runs, then mean validation accuracy over seeds",
+            "seed_by": "validation accuracy nearest to the mean over the variant's finished runs",
             "candidates": len(choice["candidates"]),
             "seeds": len(choice["seeds"]),
+            "finished": len(scores),
+            "val_accuracy_mean": float(np.mean(scores)),
         },
         "input": {"name": exporting.INPUT, "shape": trained["input_shape"], "dtype": "float32", "range": [0, 255]},
         "output": {"name": exporting.OUTPUT, "shape": [classes], "dtype": "float32"},
@@ -136,10 +159,6 @@ def description(trained: Mapping[str, Any], choice: Mapping[str, Any], classes: 
 def precision(training: str) -> dict[str, str]:
     """The arithmetic of each form."""
     return {"keras": training, "saved_model": "float32", "onnx": "float32"}
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def compare(model, folder: Path, images: np.ndarray, truth: np.ndarray, training: str) -> dict[str, Any]:

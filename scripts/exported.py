@@ -1,7 +1,14 @@
 """Print the folder of a study's exported model, for `make serve`."""
 
-import argparse
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
+import argparse
 
 from convlab.cli import run
 from convlab.config import load_study, read_yaml

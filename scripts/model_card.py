@@ -3,15 +3,21 @@
 Every number comes from what other stages recorded; the prose is in report/MODEL_CARD.md.j2.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import json
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.stats import binomtest
 
 from convlab import i18n, provenance
@@ -22,16 +28,20 @@ from convlab.files import read_json, write_text
 from convlab.i18n import ngettext
 from convlab.interpretation import words as say
 from convlab.interpretation.left_out import not_used, test_origin
+from convlab.outputs import job_results
 from convlab.page.design import fields_of
 from convlab.page.templates import environment, tidy_markdown
 from convlab.plan import level_label
 from convlab.study import Study
+from convlab.tables import read_table
 
 WEAKEST, CONFUSIONS = 3, 5
 """Classes with the lowest recall, and confusions, that are named as limits."""
 
 CONFIDENT = 0.01
 """A mean confidence this far above the accuracy is called overconfident, as far below it underconfident."""
+
+CARD = "MODEL_CARD.md"
 
 log = logging.getLogger("model_card")
 
@@ -42,12 +52,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--dataset", required=True, help="the dataset's name in the config")
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     arguments = parser.parse_args(argv)
+    with job_results(arguments.results_dir / "export" / arguments.dataset / CARD):
+        write_card(arguments)
+
+
+def write_card(arguments: argparse.Namespace) -> None:
+    """Read what is known of the exported model, and write its card."""
     study, folder = load_study(arguments.config), arguments.results_dir
 
     view = build_view(study, arguments.dataset, folder)
     view["commit"] = provenance.commit(Path(__file__).resolve().parent)
     card = environment("markdown").get_template("MODEL_CARD.md.j2").render(view)
-    path = folder / "export" / arguments.dataset / "MODEL_CARD.md"
+    path = folder / "export" / arguments.dataset / CARD
     write_text(path, tidy_markdown(card))
     log.info("wrote %s", path)
 
@@ -60,7 +76,7 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
     seed = exported["seed"]
     trained = read_json(folder / "train" / dataset / exported["variant"] / f"seed-{seed}" / "run.json")
     measured = read_measures(folder / "evaluate" / dataset / exported["variant"], [seed])[seed]
-    variants = pd.read_csv(folder / "compare" / "variants.csv")
+    variants = read_table(folder / "compare" / "variants.csv")
     row = variants[(variants["dataset"] == dataset) & (variants["variant"] == exported["variant"])].iloc[0]
     variant = study.plan.variants[exported["variant"]]
     height, width, channels = exported["input"]["shape"]
@@ -80,6 +96,7 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
         "parameters": say.count(exported["parameters"]),
         "macs": say.count(study.plan.costs[dataset, variant.name].macs),
         "chosen": chosen(study, exported),
+        "named": study.deploy.variant is not None,
         "data": data_facts(manifest, trained),
         "metrics": metrics_rows(measured, row),
         "per_class": per_class_rows(manifest["classes"], measured),
@@ -98,15 +115,21 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
 
 def chosen(study: Study, exported: Mapping[str, Any]) -> str:
     """Why it is this variant and this seed."""
-    accuracy = say.percent(exported["val_accuracy"])
-    seeds = ngettext("{n} seed", "{n} seeds", len(study.seeds))
-    seed = f"Of its {seeds} it is the one with the best validation accuracy, {accuracy}."
+    rule = exported["chosen"]
+    accuracy, mean = say.percent(exported["val_accuracy"]), say.percent(rule["val_accuracy_mean"])
+    runs = ngettext("its {n} run", "its {n} runs", rule["finished"])
+    diverged = ""
+    if rule["finished"] < rule["seeds"]:
+        runs = ngettext("its {n} finished run", "its {n} finished runs", rule["finished"])
+        diverged = f"Of its {rule['seeds']} runs {rule['seeds'] - rule['finished']} diverged. "
+    seed = f"Of {runs} it is the one whose validation accuracy, {accuracy}, is nearest to their mean, {mean}."
     if study.deploy.variant is not None:
-        return f"The config names this variant. {seed}"
-    variants = ngettext("{n} variant", "{n} variants", exported["chosen"]["candidates"])
+        return f"The config names this variant. {diverged}{seed}"
+    variants = ngettext("{n} variant", "{n} variants", rule["candidates"])
     return (
-        f"Of {variants} it has the best mean validation accuracy (of equals, fewer multiplications would have "
-        f"decided). {seed} Test images had no part in the choice."
+        f"Of {variants} it has the best mean validation accuracy among those of which most runs finished (of equals, "
+        f"fewer multiplications would have decided). {diverged}{seed} Since the variant was chosen for that mean, it "
+        "may be somewhat too high; test images had no part in the choice."
     )
 
 

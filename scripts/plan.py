@@ -3,8 +3,15 @@
 Nothing is trained and nothing is written. The time is estimated from the runs that lie under results/.
 """
 
-import argparse
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
+import argparse
 
 from convlab import planning
 from convlab.cli import run

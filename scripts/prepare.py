@@ -4,11 +4,18 @@ Writes ``data.npz`` (x_train, y_train, x_test, y_test: uint8 images NHWC, int64 
 which describes it. Equal data give equal bytes: neither file holds a time or a path of this machine.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import logging
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +25,7 @@ from convlab.cli import run
 from convlab.data import MANIFEST_FORMAT, Dataset, first_images
 from convlab.errors import UserError
 from convlab.files import array_sha256, write_arrays, write_json
+from convlab.outputs import job_results
 from convlab.sources import KINDS, Kind
 from convlab.sources.reading import Reading
 from convlab.specs import Dataset as AnyDataset
@@ -34,6 +42,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1, help="for decoding images; the result is the same for any")
     arguments = parser.parse_args(argv)
 
+    output = arguments.output_dir
+    with job_results(output / "manifest.json", lambda: [output / "data.npz"]):
+        prepare(arguments)
+
+
+def prepare(arguments: argparse.Namespace) -> None:
+    """Read the data set, check it, and write its arrays and what they are."""
     name, output = arguments.dataset, arguments.output_dir
     spec = parse_spec(name, arguments.spec)
     kind = KINDS[spec.kind]

@@ -3,15 +3,23 @@
 translation: accuracy and consistency of the predictions when the test images are shifted by whole pixels.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import logging
-from pathlib import Path
 
 import pandas as pd
 
-from convlab import backend, data, probes
+from convlab import backend, data, translation
 from convlab.cli import run
 from convlab.files import read_json, write_text
+from convlab.outputs import job_results
 
 log = logging.getLogger("probe")
 
@@ -28,7 +36,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", required=True, type=Path, help="CSV file to write")
     parser.add_argument("--threads", type=int, default=1, help="threads of TensorFlow")
     arguments = parser.parse_args(argv)
+    with job_results(arguments.output):
+        measure(arguments)
 
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Measure every run and write the table."""
     runs = [(seed, arguments.train_dir / f"seed-{seed}") for seed in arguments.seeds]
     records = [read_json(place / "run.json") for _, place in runs]
     backend.choose(records[0]["spec"]["training"]["backend"], arguments.threads)  # before these import Keras
@@ -44,10 +57,10 @@ def main(argv: list[str] | None = None) -> None:
             continue
         prepared = data.permute_pixels(images, trained["spec"]["training"]["pixel_permutation"])
         predict = inference.predictor(inference.load(place / "model.keras"))
-        found = probes.translation(predict, prepared, labels, arguments.shift)
+        found = translation.translation(predict, prepared, labels, arguments.shift)
         rows += [{"dataset": arguments.dataset, "variant": arguments.variant, "seed": seed, **row} for row in found]
         log.info("seed %d: %d shifts of up to %d pixels", seed, len(found), arguments.shift)
-    table = pd.DataFrame(rows, columns=probes.TRANSLATION_COLUMNS)
+    table = pd.DataFrame(rows, columns=translation.TRANSLATION_COLUMNS)
     write_text(arguments.output, table.to_csv(index=False, lineterminator="\n"))
 
 

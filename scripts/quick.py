@@ -4,8 +4,15 @@ It keeps every model, experiment, probe and claim, is called <study>_quick, and 
 test. `make quick STUDY=...` writes and runs it.
 """
 
-import argparse
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
+import argparse
 
 import yaml
 

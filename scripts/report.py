@@ -4,15 +4,23 @@ Everything in it comes from the tables, figures and summaries of this study. Pro
 sentences that depend on numbers are made by convlab.interpretation.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import json
 import logging
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
 from markupsafe import Markup
 
-from convlab import i18n, probe_findings, provenance
+from convlab import history, i18n, probe_findings, provenance
 from convlab.across import across_datasets
 from convlab.cli import run
 from convlab.config import load_study
@@ -22,6 +30,8 @@ from convlab.interpretation import claims_count, interpret
 from convlab.interpretation import words as say
 from convlab.interpretation.left_out import left_out, test_origin
 from convlab.interpretation.limitations import limitations
+from convlab.interpretation.registration import claims_registration, looks
+from convlab.outputs import job_results
 from convlab.page.answers import answer, chosen, claim_cards
 from convlab.page.card import model_card
 from convlab.page.cells import duration
@@ -30,7 +40,6 @@ from convlab.page.dataset import data_tables
 from convlab.page.deployment import deployment
 from convlab.page.design import design
 from convlab.page.elements import Probed
-from convlab.page.figures import VARIABLES
 from convlab.page.gallery import load_figures
 from convlab.page.measures import (
     LONG,
@@ -57,6 +66,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     parser.add_argument("--config-file", default=None, help="name of the config file, for the command to run again")
     arguments = parser.parse_args(argv)
+    output = arguments.results_dir / "report"
+    with job_results(output / "index.html", lambda: [output / "report.md"]):
+        write_report(arguments)
+
+
+def write_report(arguments: argparse.Namespace) -> None:
+    """Read what the other stages left, and write both forms of the report."""
     study, folder = load_study(arguments.config, for_readers=True), arguments.results_dir
 
     results = load_results(study, folder)
@@ -83,6 +99,8 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
     datasets = list(study.datasets)
     figures = load_figures(study, results, folder)
     resumed = sum(entry["resumed_after_epoch"] > 0 for entry in results.trained.values())
+    started = datetime.fromisoformat(results.summary["training"]["first_started"])
+    settled = history.settled(folder / "compare", study.model_dump(mode="json"), started)
     title = study.report.title or study.question or study.study
     answers = {
         dataset: [answer(evidence, dataset, question) for question in plan.questions.values()] for dataset in datasets
@@ -112,7 +130,8 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
         "across": {
             question.name: across_datasets(evidence, question, datasets) for question in plan.questions.values()
         },
-        "claims": claim_cards(evidence, len(datasets) > 1),
+        "claims": claim_cards(evidence, len(datasets) > 1, {name for kind, name in settled.after if kind == "claim"}),
+        "claims_registration": claims_registration(list(plan.claims), settled),
         "claims_count": claims_count(evidence),
         "chosen": {dataset: chosen(evidence, dataset) for dataset in datasets},
         "cards": {dataset: model_card(evidence, dataset, results.manifests[dataset]) for dataset in datasets},
@@ -135,7 +154,7 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
             for dataset in datasets
         },
         "deployments": [found for dataset in datasets if (found := deployment(folder, dataset, runs))],
-        "limitations": limitations(evidence, study.seeds, results.explored, resumed),
+        "limitations": limitations(evidence, study.seeds, results.explored, resumed) + looks(settled),
         "figures": figures,
         "looked_at": {
             dataset: [(name, plan.variants[name].label) for name in closest_first(evidence, dataset)]
@@ -152,7 +171,6 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
         "test_origin": test_origin(results.manifests),
         "matrices": {dataset: matrices(evidence, dataset) for dataset in datasets},
         "legend": [(name, labels[name], number % len(COLOURS)) for number, name in enumerate(plan.compared)],
-        "light": {name: colour for colour, name in VARIABLES.items()},
         "design": design(study),
         "provenance": provenance_view(study, results, config_file),
     }

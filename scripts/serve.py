@@ -3,14 +3,20 @@
 The folder is what `export` wrote, or any unpacked model.tar.gz of it. It runs the folder's own code/inference.py.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import contextlib
 import json
 import os
 import socket
-import sys
 import threading
-from pathlib import Path
 
 from convlab.cli import run
 from convlab.errors import UserError

@@ -1,14 +1,22 @@
 """Take down what an interrupted or failed deployment to AWS may have left: `make teardown`.
 
 Reads results/<study>/deploy/<dataset>/state.json, which is written before anything is created and removed when a
-listing shows that nothing is left. Exit status 3 and the names where something would not go.
+listing shows that nothing is left. What goes wrong with one deployment keeps none of the others up. Exit status 3 and
+the names where something would not go; 1 where one was not tried, as beside a running `make deploy`.
 """
 
-import argparse
-import logging
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
+import argparse
+import logging
+
+from convlab import accounts
 from convlab.cli import run
 from convlab.errors import UserError
 from convlab.signals import ignore_signals
@@ -28,29 +36,55 @@ def main(argv: list[str] | None = None) -> None:
         print(f"No deployment under {arguments.results}/ has left anything.")
         return
 
+    left, problems, told = [], [], []
+    for path in found:
+        try:
+            remaining, sentences = take_down(path)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        left += remaining
+        told += sentences
+    try:
+        print(*told, sep="\n", end="\n" if told else "", flush=True)
+    finally:  # also where nobody reads what is printed
+        if left:
+            for problem in problems:
+                log.error("%s", problem)
+            log.error("would not go: %s; their names stay in state.json, run it again", ", ".join(left))
+            sys.exit(LEFT)
+    if problems:
+        raise UserError("; ".join(problems))
+
+
+def take_down(path: Path) -> tuple[list[str], list[str]]:
+    """Take down what the state file ``path`` names: what is left of it, and what to tell about it.
+
+    Raises UserError where nothing was tried: a deployment is still at it, or the credentials do not fit.
+    """
     from convlab.cloud import aws  # boto3, which is not needed to say that there is nothing to do
     from convlab.cloud import state as states
     from convlab.cloud.teardown import teardown
 
-    left = []
-    for path in found:
+    with states.lock(path):
+        if not path.is_file():
+            return [], [f"{path} is gone: the deployment has ended meanwhile."]
         state = states.load(path)
         clients = aws.connect(state.region, state.endpoint_url)
-        if aws.fingerprint(aws.account_of(clients), state.name) != state.account:
+        account = aws.account_of(clients)
+        if not accounts.has_fingerprint(account, state.name, state.account):
             raise UserError(f"the credentials are of another account than {path}; sign in to that one")
+        accounts.KNOWN[:] = [account]
+        state.reveal(account)
         ignore_signals()
         receipt = teardown(clients, state)
-        for kept in receipt.kept:
-            print(f"kept: {kept}")
+        told = [accounts.masked(f"kept: {kept}", [account]) for kept in receipt.kept]
         if receipt.remaining:
-            left += receipt.remaining
-        else:
-            path.unlink()
-            print(f"{state.name}: nothing is left, by listing; {path} is removed.")
-    if left:
-        log.error("would not go: %s; their names stay in state.json, run it again", ", ".join(left))
-        sys.exit(LEFT)
+            return accounts.masked(receipt.remaining, [account]), told
+        path.unlink(missing_ok=True)
+        return [], [*told, f"{state.name}: nothing is left, by listing; {path} is removed."]
 
 
 if __name__ == "__main__":
+    accounts.mask_output()
     run(main)

@@ -1,5 +1,13 @@
 """Train one run: build its model, fit it, keep the best epoch, and say how it went in run.json."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import hashlib
 import json
@@ -7,15 +15,14 @@ import logging
 import os
 import shutil
 import time
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
-from convlab import backend, data, devices, finished_runs, provenance
+from convlab import backend, checksums, data, devices, finished_runs, provenance
 from convlab.cli import run
-from convlab.code_inputs import code_inputs
+from convlab.errors import UserError
 from convlab.files import atomic, read_json, write_json
-from convlab.locks import locked
+from convlab.locks import Writer, locked, sole_writer
 from convlab.specs import Run
 
 AGAIN = "CONVLAB_AGAIN"
@@ -33,33 +40,61 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--store", type=Path, help="folder of finished runs, from which an equal one is taken")
     arguments = parser.parse_args(argv)
     spec, output, store = arguments.spec, arguments.output_dir, arguments.store
+    code = provenance.code(Path(__file__).resolve())  # before the modules are imported that are read here
     manifest = read_json(arguments.data_dir / "manifest.json")
-    identity = work_identity(spec, manifest, arguments.threads)
+    identity = work_identity(spec, manifest, arguments.threads, environment.choices(), code)
     work = output / f"unfinished-{identity}"
     keeps = store is not None and not spec.training.tensorboard  # TensorBoard's logs are not kept
-    waiting = "another process trains this very run; waiting for it"
-    with locked(store / f"{identity}.lock", waiting) if keeps else nullcontext():
-        if keeps and AGAIN not in os.environ and finished_runs.take(store / identity, output):
+    lock = store / f"{identity}.lock" if keeps else output / f".{identity}.lock"
+    # Jobs may outlive their Snakemake: one that trains this very run is waited for, any other in this folder gives way.
+    with (
+        locked(lock, "another process trains this very run; waiting for it") as waited,
+        sole_writer(output / finished_runs.MAIN) as writer,
+    ):
+        again = AGAIN in os.environ
+        if not again and waited and is_finished(output, identity):
+            log.info("this very run has just been finished by another process")
+        elif not again and keeps and finished_runs.take(store / identity, output):
             log.info("this very run has been finished before; its results were copied")
         else:
-            train_run(spec, manifest, arguments.data_dir, output, work, arguments.threads)
+            train_run(spec, manifest, arguments.data_dir, output, work, arguments.threads, identity, code, writer)
             if keeps:
                 finished_runs.keep(output, store / identity)
-    shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
 
 
-def train_run(spec: Run, manifest: dict, data_dir: Path, output: Path, work: Path, threads: int) -> None:
-    """Train ``spec`` on the data in ``data_dir`` and write what comes of it to ``output``.
+def is_finished(output: Path, identity: str) -> bool:
+    """Whether whole results of this very run lie in ``output``."""
+    main = output / finished_runs.MAIN
+    return checksums.is_whole(main, finished_runs.FILES) and read_json(main).get("identity") == identity
+
+
+def train_run(
+    spec: Run,
+    manifest: dict,
+    data_dir: Path,
+    output: Path,
+    work: Path,
+    threads: int,
+    identity: str,
+    code: dict[str, str],
+    writer: Writer,
+) -> None:
+    """Train ``spec`` on the data in ``data_dir`` and write what comes of it to ``output``, while ``writer`` may.
 
     ``work`` is a folder in ``output`` for what a killed run goes on from; it is only ever of this very run.
+    ``code`` holds the checksums of the modules at the start of this process. Raises UserError where they were edited
+    before they were imported.
     """
-    training = spec.training
+    training, choices = spec.training, environment.choices()
     started = datetime.now(UTC)
     backend.choose(training.backend, threads)  # before these import Keras
     from convlab.keras_setup import device, keras, use_threads
     from convlab.models import build
-    from convlab.training import finished_epochs, fit, images_per_epoch, write_history
+    from convlab.training import fit, images_per_epoch, resumable_epochs
 
+    if provenance.code(Path(__file__).resolve()) != code:
+        raise UserError("convlab's code was edited while this run was starting; run the same command again")
     use_threads(threads)
     seeds = data.seed_streams(spec.seed)
     keras.utils.set_random_seed(seeds["initialisation"])
@@ -72,8 +107,10 @@ def train_run(spec: Run, manifest: dict, data_dir: Path, output: Path, work: Pat
     # What a killed run left is taken up again only by the very same run.
     for stale in output.glob("unfinished-*"):
         if stale != work:
-            shutil.rmtree(stale)
-    resumed = finished_epochs(work / "backup")
+            shutil.rmtree(stale, ignore_errors=True)
+    if not work.exists():
+        shutil.rmtree(output / "tensorboard", ignore_errors=True)  # another run's logs would be shown as this one's
+    resumed = resumable_epochs(work, training.select)
     where = "GPU" if device() == "GPU" else f"CPU, {threads} thread(s)"
     log.info("%d training and %d validation images; %s", len(train), len(validation), where)
     if resumed:
@@ -93,21 +130,19 @@ def train_run(spec: Run, manifest: dict, data_dir: Path, output: Path, work: Pat
             *(row[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")),
         ),
         tensorboard=output / "tensorboard" if training.tensorboard else None,
+        check=writer.check,
     )
     fit_seconds = time.perf_counter() - begin
-
-    with atomic(output / "model.keras") as temporary:
-        model.save(temporary)
-    write_history(output / "history.csv", outcome.history)
     seen = images_per_epoch(training, len(train))
     epoch_seconds = sum(row["seconds"] for row in outcome.history)
     best = outcome.history[outcome.best_epoch - 1] if outcome.history else {}
-    write_json(
-        output / "run.json",
+    write_results(
+        output,
         {
             "format": 1,
             "spec": spec.identity,
             "spec_hash": spec.spec_hash,
+            "identity": identity,
             "data_sha256": data_sha256(manifest),
             "status": outcome.status,
             "input_shape": list(images.shape[1:]),
@@ -131,10 +166,28 @@ def train_run(spec: Run, manifest: dict, data_dir: Path, output: Path, work: Pat
             "device": where,
             "versions": provenance.versions(),
             "hardware": provenance.hardware(),
-            "code": provenance.code(Path(__file__).resolve()),
+            "environment": choices,
+            "code": code,
         },
+        model,
+        outcome.history,
+        writer,
     )
     log.info("%s after %d epochs; kept epoch %d", outcome.status, len(outcome.history), outcome.best_epoch)
+
+
+def write_results(output: Path, record: dict, model, history: Sequence[Mapping[str, float]], writer: Writer) -> None:
+    """Write all that a run leaves, as long as no other process has begun to make the same."""
+    from convlab.training import write_history
+
+    main = output / finished_runs.MAIN
+    with writer.writing():
+        checksums.drop_record(main)
+        with atomic(output / "model.keras") as temporary:
+            model.save(temporary)
+        write_history(output / "history.csv", history, durable=True)
+        write_json(main, record)
+        checksums.write_record(main, [output / name for name in finished_runs.FILES])
 
 
 def data_sha256(manifest: dict) -> dict[str, str]:
@@ -142,15 +195,17 @@ def data_sha256(manifest: dict) -> dict[str, str]:
     return {name: entry["sha256"] for name, entry in manifest["arrays"].items()}
 
 
-def work_identity(spec: Run, manifest: dict, threads: int) -> str:
-    """Hash of all that decides what a run becomes: spec, data, threads, versions, whether on a GPU, and code."""
+def work_identity(spec: Run, manifest: dict, threads: int, choices: dict[str, str], code: dict[str, str]) -> str:
+    """Hash of all that decides what a run becomes.
+
+    Spec, data, threads, versions, whether on a GPU, the instructions of the processor, by which libraries choose how to
+    compute, the user's choices in the environment, and code.
+    """
     found = provenance.versions()
     versions = {name: found.get(name) for name in ("tensorflow", "tensorflow-cpu", "jax", "torch", "keras", "numpy")}
-    parts = [spec.spec_hash, data_sha256(manifest), threads, versions, bool(devices.visible())]
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
-    for path in code_inputs(Path(__file__)):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    machine = [bool(devices.visible()), provenance.instructions()]
+    parts = [spec.spec_hash, data_sha256(manifest), threads, versions, machine, choices, code]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 if __name__ == "__main__":

@@ -3,6 +3,14 @@
 SageMaker's script mode tells folders by environment variables and everything else by arguments, some of its own too.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import os
 

@@ -4,11 +4,18 @@ Read from the benchmark files that Snakemake writes under results/<study>/benchm
 figures are what to set memory and time limits by (`set-resources` in a profile).
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab import environment
+
+environment.start()
+
 import argparse
 import csv
 import math
 import statistics
-from pathlib import Path
 
 from convlab.cli import run
 from convlab.config import load_study, read_yaml

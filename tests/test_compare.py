@@ -8,6 +8,7 @@ import pytest
 
 from conftest import TINY
 from convlab import results, statistics, tables
+from convlab.choice import chosen_variant
 from convlab.config import load_study
 
 PLAN = load_study(TINY).plan
@@ -127,8 +128,8 @@ def test_the_chosen_variant_is_the_best_on_validation_and_of_equals_the_cheaper(
         "dataset": "d", "variant": ["a", "b", "c"], "val_accuracy_mean": [0.9, 0.9, 0.8],
         "macs": [20, 10, 1], "test_accuracy_mean": [0.95, 0.1, 0.99],
     })  # fmt: skip
-    assert results.chosen_variant(table, "d") == "b"
-    assert results.chosen_variant(table.assign(val_accuracy_mean=np.nan), "d") is None
+    assert chosen_variant(table, "d") == "b"
+    assert chosen_variant(table.assign(val_accuracy_mean=np.nan), "d") is None
 
 
 def test_per_class_measures_are_means_over_finished_runs():

@@ -15,7 +15,8 @@ from markdown_it import MarkdownIt
 
 import export
 from conftest import ROOT, TINY, Project
-from convlab import exporting, results
+from convlab import exporting
+from convlab.choice import chosen_run, chosen_variant
 from convlab.config import load_study
 from convlab.errors import UserError
 from convlab.evaluation import read_measures
@@ -164,7 +165,7 @@ def test_the_choice_is_that_of_the_report():
         {"variant": list("aabb"), "seed": [1, 2, 1, 2], "macs": [9, 9, 5, 5], "val_accuracy": [0.8, 0.9, 0.7, 0.95]}
     )
     variants = pd.DataFrame({"dataset": "d", "variant": ["a", "b"], "macs": [9, 5], "val_accuracy_mean": [0.85, 0.825]})
-    assert results.chosen_run(runs)[0] == results.chosen_variant(variants, "d") == "a"
+    assert chosen_run(runs)[0] == chosen_variant(variants, "d") == "a"
 
 
 def test_candidates_are_what_can_be_served():

@@ -1,13 +1,19 @@
 """Locks that end with their process, and finished runs that are taken instead of trained again."""
 
+import json
+import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from conftest import ROOT
-from convlab import finished_runs, locks
+from convlab import checksums, finished_runs, locks
+from convlab.atomic import remove
 from convlab.errors import UserError
 
 HOLDER = """
@@ -79,39 +85,165 @@ def test_without_locks_nothing_is_locked(tmp_path, monkeypatch):
         pass
 
 
+IDENTITY = "0123456789abcdef"
+ALL = sorted([*finished_runs.FILES, "run.json.checksums"])
+
+
 @pytest.fixture
 def run(tmp_path) -> Path:
-    folder = tmp_path / "results/seed-1"
-    folder.mkdir(parents=True)
-    for name in finished_runs.FILES:
-        (folder / name).write_text(name)
+    """A finished run of a study, as training leaves it."""
+    folder = tmp_path / "results/study/train/digits/cnn/seed-1"
+    write_run(folder, "weights")
     return folder
 
 
-def test_a_kept_run_is_copied_so_that_times_stay_apart(run, tmp_path):
-    finished_runs.keep(run, tmp_path / "store/abc")
-    assert finished_runs.take(tmp_path / "store/abc", tmp_path / "other")
+@pytest.fixture
+def entry(tmp_path) -> Path:
+    """Where that run is kept."""
+    return tmp_path / "store" / IDENTITY
+
+
+def write_run(folder: Path, weights: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.keras").write_text(weights)
+    (folder / "history.csv").write_text("epoch\n1\n")
+    (folder / "run.json").write_text(json.dumps({"identity": IDENTITY}))
+    checksums.write_record(folder / "run.json", [folder / name for name in finished_runs.FILES])
+
+
+def test_a_kept_run_is_copied_so_that_times_stay_apart(run, entry, tmp_path):
+    finished_runs.keep(run, entry)
+    assert finished_runs.take(entry, tmp_path / "other")
     for name in finished_runs.FILES:
-        assert (tmp_path / "other" / name).read_text() == name
+        assert (tmp_path / "other" / name).read_bytes() == (run / name).read_bytes()
         assert not (tmp_path / "other" / name).samefile(run / name)
+        assert not (tmp_path / "other" / name).samefile(entry / name)
+    assert checksums.is_whole(tmp_path / "other/run.json", finished_runs.FILES)
 
 
-def test_a_run_stays_kept_while_results_are_deleted_and_made_again(run, tmp_path):
-    finished_runs.keep(run, tmp_path / "store/abc")
+def test_a_run_stays_kept_while_results_are_deleted_and_made_again(run, entry):
+    finished_runs.keep(run, entry)
     for name in finished_runs.FILES:
         (run / name).unlink()
-    assert finished_runs.take(tmp_path / "store/abc", run)
-    assert sorted(path.name for path in run.iterdir()) == sorted(finished_runs.FILES)
+    assert finished_runs.take(entry, run)
+    assert sorted(path.name for path in run.iterdir()) == ALL
 
 
-def test_what_no_results_hold_is_thinned_out(run, tmp_path):
-    finished_runs.keep(run, tmp_path / "store/abc")
-    finished_runs.thin_out(tmp_path / "store")
-    assert (tmp_path / "store/abc").exists()
-    for name in finished_runs.FILES:
-        (run / name).unlink()
-    finished_runs.thin_out(tmp_path / "store")
-    assert not (tmp_path / "store/abc").exists()
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES = {
+    "empty": lambda path: path.write_bytes(b""),
+    "truncated": truncate,
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "one bit": flip,
+    "longer": lambda path: path.write_bytes(path.read_bytes() + b"x"),
+    "missing": Path.unlink,
+    "a folder": replace_by_folder,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ALL)
+def test_results_that_are_damaged_in_place_leave_the_kept_run_whole(run, entry, name, damage):
+    """The kept run was a hard link once: damaged with the results, and given back for ever."""
+    finished_runs.keep(run, entry)
+    DAMAGES[damage](run / name)
+    for left in finished_runs.FILES:
+        remove(run / left)
+    assert finished_runs.take(entry, run)
+    assert (run / "model.keras").read_text() == "weights"
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ALL)
+def test_a_damaged_kept_run_is_dropped_and_nothing_of_it_is_taken(run, entry, tmp_path, name, damage):
+    finished_runs.keep(run, entry)
+    DAMAGES[damage](entry / name)
+    assert not finished_runs.take(entry, tmp_path / "other")
+    assert list((tmp_path / "other").iterdir()) == []
+    assert not entry.exists(), "so that the run which is trained now can be kept"
+
+
+def test_a_run_that_was_trained_again_replaces_the_kept_one(run, entry, tmp_path):
+    finished_runs.keep(run, entry)
+    write_run(run, "other weights")
+    finished_runs.keep(run, entry)
+    assert finished_runs.take(entry, tmp_path / "other")
+    assert (tmp_path / "other/model.keras").read_text() == "other weights"
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_results_that_are_damaged_are_not_kept(run, entry, damage):
+    DAMAGES[damage](run / "model.keras")
+    finished_runs.keep(run, entry)
+    assert not entry.exists()
+
+
+def age(path: Path, seconds: float) -> None:
+    moment = time.time() - seconds
+    os.utime(path, (moment, moment))
+
+
+def test_a_kept_run_is_thinned_out_when_no_results_have_been_of_it_for_two_weeks(run, entry, tmp_path):
+    store, results = tmp_path / "store", tmp_path / "results"
+    finished_runs.keep(run, entry)
+    age(entry, 10 * finished_runs.UNUSED_SECONDS)
+    finished_runs.thin_out(store, results)
+    assert entry.exists(), "results are of it"
+    shutil.rmtree(run)
+    finished_runs.thin_out(store, results)
+    finished_runs.thin_out(store, results)
+    assert entry.exists(), "its results may have been deleted a moment ago, to be taken from here"
+    age(entry / "unused", finished_runs.UNUSED_SECONDS + 60)
+    with locks.locked(entry.with_name(f"{IDENTITY}.lock"), ""):
+        finished_runs.thin_out(store, results)
+    assert entry.exists(), "another process has it locked"
+    finished_runs.thin_out(store, results)
+    assert not entry.exists()
+
+
+def test_a_run_that_is_used_again_begins_anew_to_be_unused(run, entry, tmp_path):
+    store, results = tmp_path / "store", tmp_path / "results"
+    finished_runs.keep(run, entry)
+    shutil.move(run, tmp_path / "elsewhere")
+    finished_runs.thin_out(store, results)
+    age(entry / "unused", finished_runs.UNUSED_SECONDS + 60)
+    assert finished_runs.take(entry, run)
+    finished_runs.thin_out(store, results)
+    assert entry.exists() and not (entry / "unused").exists()
+
+
+def test_what_killed_processes_left_in_the_store_is_deleted_after_a_day(run, entry, tmp_path):
+    store = tmp_path / "store"
+    finished_runs.keep(run, entry)
+    for name, seconds in ((".0123456789ab.x", 2e5), (".ba9876543210.x", 60), ("old.lock", 2e5), ("new.lock", 60)):
+        path = store / name
+        path.write_text("") if name.endswith("lock") else path.mkdir()
+        age(path, seconds)
+    finished_runs.thin_out(store, tmp_path / "results")
+    assert sorted(path.name for path in store.iterdir()) == [".ba9876543210.x", IDENTITY, "new.lock"]
+
+
+def test_results_on_another_disk_keep_their_runs(run, entry, tmp_path):
+    """Links cannot reach there, so they cannot tell what is used: kept runs were deleted at each end."""
+    shutil.move(tmp_path / "results", tmp_path / "disk")
+    (tmp_path / "results").symlink_to(tmp_path / "disk")
+    finished_runs.keep(run, entry)
+    finished_runs.thin_out(tmp_path / "store", tmp_path / "results")
+    assert entry.exists() and not (entry / "unused").exists()
 
 
 def test_nothing_is_taken_where_nothing_whole_is_kept(tmp_path):
@@ -122,7 +254,33 @@ def test_nothing_is_taken_where_nothing_whole_is_kept(tmp_path):
     assert list((tmp_path / "output").iterdir()) == []
 
 
-def test_a_run_that_cannot_be_kept_is_no_failure(run, tmp_path):
+def test_a_run_that_cannot_be_kept_is_no_failure(run, entry, tmp_path, monkeypatch):
     (tmp_path / "store").write_text("a file where the folder should be")
-    finished_runs.keep(run, tmp_path / "store/abc")
+    finished_runs.keep(run, entry)
     assert (run / "run.json").exists()
+    (tmp_path / "store").unlink()
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=finished_runs.FREE_BYTES))
+    finished_runs.keep(run, entry)
+    assert not entry.exists(), "the last of a disk is for results"
+
+
+def test_one_process_at_a_time_may_write_and_the_latest_is_it(tmp_path):
+    main = tmp_path / "folder/run.json"
+    with locks.sole_writer(main) as first:
+        with first.writing():
+            pass
+        with locks.sole_writer(main) as second:
+            second.check()
+            with pytest.raises(UserError, match=r"another process has begun to make .*run\.json"):
+                first.check()
+        with pytest.raises(UserError, match="another process has begun"), first.writing():
+            raise AssertionError("it must not write")
+    assert list(main.parent.iterdir()) == []
+
+
+def test_who_lost_its_folder_writes_nothing(tmp_path):
+    with locks.sole_writer(tmp_path / "folder/run.json") as writer:
+        shutil.rmtree(tmp_path / "folder")
+        with pytest.raises(UserError, match="its folder was deleted"):
+            writer.check()
+    assert not (tmp_path / "folder").exists()

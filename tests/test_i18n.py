@@ -27,7 +27,7 @@ import messages
 import prepare
 import report
 from conftest import ROOT, TINY
-from convlab import i18n, probes, sentences
+from convlab import i18n, probes, sentences, translation
 from convlab.config import load_study
 from convlab.errors import UserError
 from convlab.figures import dataset as data_charts
@@ -368,7 +368,7 @@ def measured_probes(config: dict, accuracies: list) -> tuple[pd.DataFrame, pd.Da
         for seed, axis, shift in product((1, 2, 3), ("horizontal", "vertical"), range(-2, 3)):
             kept = 1 - fall * abs(shift) - 0.01 * seed * bool(shift)
             rows.append(("digits", variant, seed, axis, shift, 0.9 - 0.1 * abs(shift), kept))
-    shifts = pd.DataFrame(rows, columns=probes.TRANSLATION_COLUMNS)
+    shifts = pd.DataFrame(rows, columns=translation.TRANSLATION_COLUMNS)
     return probes.all_curves(runs, made.plan, shifts), probes.all_contrasts(runs, made.plan, shifts)
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from convlab import results
+from convlab.choice import chosen_variant
 from convlab.config import load_study
 from convlab.interpretation import interpret
 from convlab.interpretation import words as say
@@ -120,7 +121,7 @@ def make(accuracies, *, config=None, histories=None, kept=3, confusion=None, val
         confusions={d: {n: matrix.tolist() for n in finished} for d in datasets},
         classes=classes,
         test_images=dict.fromkeys(datasets, 355),
-        chosen={d: results.chosen_variant(variants, d) for d in datasets},
+        chosen={d: chosen_variant(variants, d) for d in datasets},
     )
 
 

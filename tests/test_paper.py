@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from conftest import TINY
-from convlab import paper, probes, results, sentences, tables
+from convlab import paper, probes, results, sentences, tables, translation
 from convlab.config import load_study
 from convlab.study import Study
 from test_interpretation import synthetic_runs
@@ -44,7 +44,7 @@ def made(
     shifts = [{"dataset": d, "variant": v, "seed": s, "axis": a, "shift": x, "accuracy": 0.8, "consistency": 0.9}
               for d, v, s, a, x in product(study.datasets, ("dense", "cnn"), study.seeds, ("x", "y"), (-1, 0, 1))
               if "translation" in plan.probes]  # fmt: skip
-    shifts = pd.DataFrame(shifts, columns=probes.TRANSLATION_COLUMNS)
+    shifts = pd.DataFrame(shifts, columns=translation.TRANSLATION_COLUMNS)
     return study, {
         "runs": runs,
         "variants": results.variants_table(runs, plan),

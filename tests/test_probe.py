@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, TINY
-from convlab import probe_findings, probes
+from convlab import probe_findings, probes, translation
 from convlab.config import load_study
 from convlab.errors import UserError
 from convlab.evaluation import read_measures
@@ -18,10 +18,10 @@ PLAN = load_study({**TINY, "probes": ["pixel_permutation", "translation", "sampl
 
 def test_a_shift_moves_every_pixel_and_brings_in_black():
     images = np.arange(1, 13, dtype=np.uint8).reshape(1, 3, 4, 1)
-    moved = probes.shifted(images, 1, -2)[0, ..., 0]
+    moved = translation.shifted(images, 1, -2)[0, ..., 0]
     np.testing.assert_array_equal(moved, [[0, 0, 0, 0], [3, 4, 0, 0], [7, 8, 0, 0]])
-    np.testing.assert_array_equal(probes.shifted(images, 0, 0), images)
-    assert not probes.shifted(images, 3, 0).any() and not probes.shifted(images, 0, -9).any()
+    np.testing.assert_array_equal(translation.shifted(images, 0, 0), images)
+    assert not translation.shifted(images, 3, 0).any() and not translation.shifted(images, 0, -9).any()
 
 
 def test_a_detector_of_presence_survives_shifts_and_a_detector_of_place_does_not():
@@ -38,9 +38,9 @@ def test_a_detector_of_presence_survives_shifts_and_a_detector_of_place_does_not
         found = x[:, 4, 4, 0] > 0
         return np.stack([~found, found], axis=1).astype(float)
 
-    rows = pd.DataFrame(probes.translation(somewhere, images, labels, 4))
+    rows = pd.DataFrame(translation.translation(somewhere, images, labels, 4))
     assert len(rows) == 18 and (rows["accuracy"] == 1).all() and (rows["consistency"] == 1).all()
-    rows = pd.DataFrame(probes.translation(in_the_middle, images, labels, 4)).set_index(["axis", "shift"])
+    rows = pd.DataFrame(translation.translation(in_the_middle, images, labels, 4)).set_index(["axis", "shift"])
     assert rows.loc[("vertical", 0), "accuracy"] == 1
     assert (rows.drop(index=[("vertical", 0), ("horizontal", 0)])["consistency"] == 0.5).all()
 
@@ -142,7 +142,7 @@ def test_the_script_measures_every_seed_of_a_variant(finished_study, tmp_path):
     command = [sys.executable, ROOT / "scripts/probe.py", *arguments, *folders, "--output", tmp_path / "cnn.csv"]
     subprocess.run(command, check=True, capture_output=True)
     table = pd.read_csv(tmp_path / "cnn.csv")
-    assert list(table.columns) == probes.TRANSLATION_COLUMNS and len(table) == 3 * 2 * 5
+    assert list(table.columns) == translation.TRANSLATION_COLUMNS and len(table) == 3 * 2 * 5
     measures = read_measures(results / "evaluate/digits/cnn", [1, 2, 3])
     for seed in (1, 2, 3):
         unshifted = table[(table["seed"] == seed) & (table["shift"] == 0)]

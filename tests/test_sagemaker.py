@@ -13,6 +13,7 @@ import sys
 import tarfile
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -32,15 +33,16 @@ import deploy
 import deploy_plan
 import teardown as teardown_script
 from aws_double import ACCOUNT, BUCKET, LINEAR, REGION, Fault, Server
+from convlab import accounts
 from convlab.cloud import aws, endpoint, sdk, teardown, training
 from convlab.cloud import state as states
 from convlab.cloud.policy import caller_policy
 from convlab.errors import UserError
 from convlab.files import array_sha256, write_arrays, write_json
+from convlab.sagemaker import SageMaker
 from convlab.serving.evidence import Evidence
 from convlab.signals import SIGNALS
 from convlab.specs import Run
-from convlab.study import SageMaker
 from test_deploy import write_results
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/SageMakerRole"
@@ -89,6 +91,7 @@ def double(server, monkeypatch):
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0.002)
     monkeypatch.setattr(teardown, "GRACE", 0.2)
     monkeypatch.setattr(teardown, "DEADLINE", 2.0)
+    monkeypatch.setattr(accounts, "SCRYPT_COST", 2**4)
     before = {number: signal.getsignal(number) for number in SIGNALS}
     yield server.double
     for number, handler in before.items():
@@ -198,8 +201,10 @@ def test_everything_is_tagged_and_named_alike(known, results):
     deploy.main(arguments(results, tags={"team": "vision"}))
     ((name, tags),) = seen.items()
     assert name.startswith("convlab-my-study-") and len(name) <= 48
+    expires = datetime.fromisoformat(tags[0]["expires"]) - datetime.now(UTC)
+    assert timedelta(minutes=44) < expires <= timedelta(minutes=45), "30 minutes, and 15 to take it down"
     expected = {"project": "convlab", "study": "my_study", "deployment": name, "team": "vision"}
-    assert tags == [expected] * 3
+    assert tags == [expected | {"expires": tags[0]["expires"]}] * 3
 
 
 def test_an_instance_on_request(known, results):
@@ -418,7 +423,7 @@ def test_what_comes_late_is_waited_for_where_its_creation_had_no_answer(
     """As when a connection breaks while AWS works on the request."""
     name = states.new_name("my_study")
     state = states.State(
-        name=name, region=REGION, endpoint_url=clients.endpoint_url, account=aws.fingerprint(ACCOUNT, name),
+        name=name, region=REGION, endpoint_url=clients.endpoint_url, account=accounts.fingerprint(ACCOUNT, name),
         bucket=BUCKET, prefix=f"convlab/{name}/", keep_objects=False, created="", asked=[kind],
     )  # fmt: skip
     state_file(results).parent.mkdir(parents=True)
@@ -455,7 +460,7 @@ def test_teardown_refuses_credentials_of_another_account(double, results):
         deploy.main(arguments(results))
     text = state_file(results).read_text()
     assert ACCOUNT not in text
-    state_file(results).write_text(text.replace(json.loads(text)["account"], "0" * 16))
+    state_file(results).write_text(text.replace(json.loads(text)["account"], accounts.fingerprint("1" * 12, "x")))
     with pytest.raises(UserError, match="are of another account"):
         teardown_script.main(["--results", str(results.parent)])
     assert state_file(results).exists()
@@ -806,11 +811,11 @@ def test_the_endpoint_goes_first_and_the_rest_when_it_is_gone(known, clients):
         {**job, "TrainingJobName": f"{name}-1", "TrainingJobStatus": status} for status in ("InProgress", "Stopped")
     ]
     listed = {"NameContains": name}
+    stub.add_response("delete_endpoint", {}, {"EndpointName": name})
     stub.add_response("list_training_jobs", {"TrainingJobSummaries": jobs[:1]}, listed)
     stub.add_response("stop_training_job", {}, {"TrainingJobName": f"{name}-1"})
-    stub.add_response("list_training_jobs", {"TrainingJobSummaries": jobs[1:]}, listed)
-    stub.add_response("delete_endpoint", {}, {"EndpointName": name})
     stub.add_client_error("delete_endpoint", **busy)
+    stub.add_response("list_training_jobs", {"TrainingJobSummaries": jobs[1:]}, listed)
     stub.add_client_error("delete_endpoint", **missing)
     stub.add_client_error("delete_endpoint_config", **missing)
     stub.add_response("delete_model", {}, {"ModelName": name})
@@ -852,7 +857,8 @@ def test_the_plan_creates_nothing_and_asks_nobody(known, tmp_path, capsys, monke
     deploy_plan.main([str(config(tmp_path, mode="train_and_deploy"))])
     said = capsys.readouterr().out
     assert "digits: train_and_deploy in eu-west-1; names begin with convlab-tiny" in said
-    assert "endpoint        2048 MB, 2 calls at once, serverless, 30 minutes at most" in said
+    assert "endpoint        2048 MB, 2 calls at once, serverless; after 30 minutes at most taken" in said
+    assert "down by the process that deploys; where that is killed, by `make teardown` alone" in said
     assert "training job    ml.m5.large, 60 minutes at most" in said
     assert known.calls == []
 
@@ -864,7 +870,8 @@ def test_the_plan_creates_nothing_and_asks_nobody(known, tmp_path, capsys, monke
         ({"prices": {}}, ["no price (deploy.sagemaker.prices.serverless_second)", "no sum, since a price is missing"]),
         (
             {"endpoint": {"instance_type": "ml.m5.large", "max_minutes": 90}, "prices": {"endpoint_hour": 0.2}},
-            ["endpoint on ml.m5.large: 1.5 hours at most × 0.2 = 0.3000 USD"],
+            ["endpoint on ml.m5.large: 1.75 hours (15 minutes of it to take it down), as long as the deploying process "
+             "lives × 0.2 = 0.3500 USD", "an instance costs until then"],
         ),
         (
             {"mode": "train", "training": {"spot": True, "max_minutes": 30}, "prices": {"training_hour": 0.1}},
@@ -920,7 +927,7 @@ def test_the_policy_allows_what_is_called_and_hardly_more(known, results):
     deploy.main(arguments(results))
     assert needed(known.calls) <= granted()
     unused = granted() - needed(known.calls)
-    assert unused == {"iam:PassRole", "s3:GetObject", "sagemaker:AddTags", "sagemaker:StopTrainingJob"}
+    assert unused == {"iam:PassRole", "sagemaker:AddTags", "sagemaker:StopTrainingJob"}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
 from convlab import statistics
+from convlab.mcnemar import mcnemar
 from convlab.sentences import format_p, sentence
 from convlab.statistics import (
     Contrast,
@@ -25,7 +26,6 @@ from convlab.statistics import (
     factorial,
     false_discovery,
     holm,
-    mcnemar,
     summarise,
     trend,
     verdict,

@@ -1,14 +1,31 @@
 # Where and how jobs run, not what they compute: the claim on a study, and memory, time and GPUs for schedulers.
 import math
-import time
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
+from convlab import checksums
+from convlab.atomic import tidy
 from convlab.finished_runs import thin_out
 from convlab.forms import PUBLISHED_IMAGES, dataset_form
-from convlab.locks import claim
+from convlab.locks import claim, is_held
 
 STORE = ".snakemake/convlab/runs"  # finished runs of all studies in this folder
+
+SEEN = Path(f".snakemake/convlab/{study.study}.seen.json")  # sizes and times of results that were whole
+
+# Damaged results are set aside before jobs are planned, so that Snakemake misses them; not where it makes nothing, or
+# where another one is at work on them. Whether it will make anything it does not know yet when it reads this.
+if workflow.is_main_process and not workflow.storage_settings.default_storage_provider:
+    try:
+        checksums.mend(
+            Path(RESULTS),
+            SEEN,
+            change=not checksums.only_looks(sys.argv[1:])
+            and not is_held(Path(f".snakemake/convlab/{study.study}.lock")),
+            say=lambda text: print(text, file=sys.stderr),
+        )
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 # A GPU slot for each job that computes, where Snakemake is told how many there are (`--resources gpu=N`); else nothing.
 GPU = 1 if "gpu" in workflow.global_resources else None
@@ -42,20 +59,8 @@ def study_lock(snakemakes):
     except UserError as error:
         raise WorkflowError(str(error)) from None
     with nullcontext() if claimed else snakemakes():
-        date_back()
+        tidy(Path(RESULTS))
         yield
-
-
-def date_back():
-    """Give files of this study that are from the future the time that it is now.
-
-    A clock that was wrong, and set back, leaves them. Snakemake would refuse every job that reads one, since what the
-    job writes is older than what it was made from. What has changed is told by checksums, so nothing more is run.
-    """
-    now = time.time()
-    for path in Path(RESULTS).rglob("*"):
-        if path.lstat().st_mtime > now:
-            os.utime(path, (now, now), follow_symlinks=False)
 
 
 @cache

@@ -1,19 +1,25 @@
 """AWS account numbers, which no result, report or log may show."""
 
+import hashlib
 import re
+import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TextIO
 
 NUMBER = re.compile(r"(?<![0-9A-Za-z])\d{12}(?![0-9A-Za-z])")
 """An account's number; twelve digits inside of a checksum are none."""
 
 HIDDEN = "*" * 12
 
+SCRYPT_COST = 2**15
+"""Work of one fingerprint, in scrypt's N (32 MiB and a tenth of a second): there are only 10^12 account numbers."""
+
 
 def masked(value: Any, known: Iterable[str] = ()) -> Any:
     """The same text, list or mapping with every account number hidden; ``known`` ones also in the middle of a word."""
+    known = list(known)
     if isinstance(value, dict):
-        return {key: masked(item, known) for key, item in value.items()}
+        return {masked(key, known): masked(item, known) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [masked(item, known) for item in value]
     if not isinstance(value, str):
@@ -21,3 +27,50 @@ def masked(value: Any, known: Iterable[str] = ()) -> Any:
     for number in known:
         value = value.replace(number, HIDDEN)
     return NUMBER.sub(HIDDEN, value)
+
+
+def fingerprint(secret: str, salt: str, cost: int | None = None) -> str:
+    """What tells secrets with few possible values apart without naming them: scrypt (RFC 7914), its cost in front.
+
+    It needs no key, so that another machine can check it; to try all account numbers takes
+    a processor a thousand years.
+    """
+    cost = cost or SCRYPT_COST
+    digest = hashlib.scrypt(secret.encode(), salt=salt.encode(), n=cost, r=8, p=1, maxmem=256 * cost * 8, dklen=16)
+    return f"scrypt-{cost}-{digest.hex()}"
+
+
+def has_fingerprint(secret: str, salt: str, expected: str) -> bool:
+    """Whether ``expected`` is the fingerprint of ``secret``; False for what is no fingerprint."""
+    cost = re.fullmatch(r"scrypt-(\d{1,7})-[0-9a-f]{32}", expected)
+    cost = int(cost[1]) if cost else 0
+    if cost < 2 or cost & (cost - 1) or cost > 2**20:
+        return False
+    return fingerprint(secret, salt, cost) == expected
+
+
+class MaskedStream:
+    """A text stream that hides account numbers in all that is written to it; ``known`` may grow."""
+
+    def __init__(self, stream: TextIO, known: list[str]) -> None:
+        self._stream, self._known = stream, known
+
+    def write(self, text: str) -> int:
+        self._stream.write(masked(text, self._known))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+KNOWN: list[str] = []
+"""Numbers that masked streams hide also in the middle of a word."""
+
+
+def mask_output() -> None:
+    """From here on this process writes no account number to its output: log lines, errors and tracebacks."""
+    sys.stdout, sys.stderr = MaskedStream(sys.stdout, KNOWN), MaskedStream(sys.stderr, KNOWN)

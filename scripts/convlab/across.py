@@ -8,6 +8,8 @@ from convlab.interpretation.words import missing, points
 from convlab.plan import Question
 from convlab.results import contrast_labels
 
+SETTLED = ("better", "worse", "equivalent")
+
 WORDS = {
     "better": N_("better on {datasets}"),
     "worse": N_("worse on {datasets}"),
@@ -52,18 +54,24 @@ def across_datasets(evidence: Evidence, question: Question, datasets: list[str])
 
 
 def _reach(outcomes: list[str]) -> str:
-    """How far the verdicts agree, in a few words."""
-    n = len(outcomes)
-    if {"better", "worse"} <= set(outcomes):
+    """How far the verdicts agree, in a few words.
+
+    Only opposite verdicts, or an effect on one dataset beside equivalence on another, tell that something does not
+    carry over. A verdict beside none says nothing of the other dataset.
+    """
+    n, settled = len(outcomes), [outcome for outcome in outcomes if outcome in SETTLED]
+    kinds = set(settled)
+    if {"better", "worse"} <= kinds:
         return _("The datasets disagree.")
-    if len(set(outcomes)) == 1 and outcomes[0] in ("better", "worse", "equivalent"):
+    if len(kinds) > 1:
+        return _("An effect on one dataset, none of practical size on another: it does not carry over to all of them.")
+    if not settled:
+        return ngettext("Settled on none of {n} dataset.", "Settled on none of {n} datasets.", n)
+    if len(settled) == n:
         return ngettext("The same on all {n} dataset.", "The same on all {n} datasets.", n)
-    settled = max(("better", "worse", "equivalent"), key=outcomes.count)
-    if outcomes.count(settled):
-        return ngettext(
-            "Settled on {settled} of {n} dataset, so it does not carry over to all of them.",
-            "Settled on {settled} of {n} datasets, so it does not carry over to all of them.",
-            n,
-            settled=outcomes.count(settled),
-        )
-    return ngettext("Settled on none of {n} dataset.", "Settled on none of {n} datasets.", n)
+    return ngettext(
+        "Settled on {settled} of {n} dataset; on the others this study does not tell.",
+        "Settled on {settled} of {n} datasets; on the others this study does not tell.",
+        n,
+        settled=len(settled),
+    )

@@ -27,18 +27,23 @@ EXACT = ("parameters", "macs", "receptive_field")
 
 MEASURED = (
     "test_accuracy", "test_loss", "val_accuracy", "ece", "brier", "train_seconds", "seconds_per_epoch", "latency_ms",
-    "best_epoch",
+    "best_epoch", "balanced_accuracy", "macro_f1",
 )  # fmt: skip
 """Quantities that every run measures."""
+
+TIMES = ("train_seconds", "seconds_per_epoch", "latency_ms")
+"""Measured quantities that are described and decide no claim: another seed does not repeat the state of the machine."""
 
 UNITS = {
     "test_accuracy": "%",
     "val_accuracy": "%",
+    "balanced_accuracy": "%",
+    "macro_f1": "%",
     "train_seconds": "s",
     "seconds_per_epoch": "s",
     "latency_ms": "ms",
 }
-SHARES = ("test_accuracy", "val_accuracy", "ece")
+SHARES = ("test_accuracy", "val_accuracy", "ece", "balanced_accuracy", "macro_f1")
 """Quantities that a tolerance in percent can belong to."""
 
 MAX_LENGTH = 500  # characters of a rule

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from convlab import environment
 from convlab.errors import UserError, printable
 
 REMEDY = "free space or choose another folder, then run again"
@@ -30,6 +31,8 @@ def run(main: Callable[[], None]) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    if names := environment.removed_at_start():
+        logging.getLogger("environment").warning(environment.removed_message(names))
     try:
         main()
     except UserError as error:

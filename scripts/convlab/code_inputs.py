@@ -3,9 +3,10 @@
 import hashlib
 import os
 import re
-import uuid
 from functools import cache
 from pathlib import Path
+
+from convlab.atomic import atomic
 
 PACKAGE = "convlab"
 
@@ -47,13 +48,11 @@ def write_manifest(script: Path, manifest: Path) -> Path:
     text, first = "".join(lines), not manifest.exists()
     if not first and manifest.read_text(encoding="utf-8") == text:
         return manifest
-    manifest.parent.mkdir(parents=True, exist_ok=True)
-    temporary = manifest.with_name(f".{uuid.uuid4().hex[:12]}.{manifest.name}")
-    temporary.write_text(text, encoding="utf-8")
-    if first:
-        newest = max(path.stat().st_mtime_ns for path in parts)
-        os.utime(temporary, ns=(newest, newest))
-    temporary.replace(manifest)
+    with atomic(manifest, durable=False) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        if first:
+            newest = max(path.stat().st_mtime_ns for path in parts)
+            os.utime(temporary, ns=(newest, newest))
     return manifest
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from convlab import checksums
 from convlab.errors import UserError
-from convlab.files import array_sha256, read_json
+from convlab.files import array_sha256, missing, read_json
 
 MANIFEST_FORMAT = 1
 """Version of ``manifest.json``; raised when its meaning changes."""
@@ -124,23 +125,22 @@ def _first(order: np.ndarray, size: int) -> np.ndarray:
 def _read(directory: Path, names: Iterable[str]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """The named arrays of ``data.npz``, checked against the manifest, and the classes."""
     path = directory / "data.npz"
-    remedy = f"delete the folder {directory} and run again"
     manifest = read_json(directory / "manifest.json")
     if not isinstance(manifest, dict) or manifest.get("format") != MANIFEST_FORMAT:
-        raise UserError(f"{directory / 'manifest.json'} is not a manifest of format {MANIFEST_FORMAT}; {remedy}")
+        raise checksums.damaged(directory / "manifest.json", f"it is not a manifest of format {MANIFEST_FORMAT}")
     try:
         with np.load(path, allow_pickle=False) as archive:  # reads an array when it is asked for, not before
             arrays = {name: archive[name] for name in names}
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; {remedy}") from None
+        raise missing(path) from None
     except Exception as error:  # zipfile and NumPy raise a dozen types for a damaged archive
-        raise UserError(f"{path} is damaged ({error}); {remedy}") from None
+        raise checksums.damaged(path, str(error)) from None
     for name, array in arrays.items():
         dtype, dimensions = (np.uint8, 4) if name.startswith("x_") else (np.int64, 1)
         if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != dimensions:
-            raise UserError(f"{path}: {name} is not an array of {np.dtype(dtype)} with rank {dimensions}; {remedy}")
+            raise checksums.damaged(path, f"{name} is not an array of {np.dtype(dtype)} with rank {dimensions}")
         if array_sha256(array) != manifest["arrays"][name]["sha256"]:
-            raise UserError(f"{path}: {name} is not the array that manifest.json describes (sha256 differs); {remedy}")
+            raise checksums.damaged(path, f"{name} is not the array that manifest.json describes: its SHA-256 differs")
     return arrays, tuple(manifest["classes"])
 
 

@@ -1,4 +1,4 @@
-"""Decide claims: supported, contradicted or inconclusive, with the evidence. Frames and the plan in, rows out.
+"""Decide claims: supported, contradicted, inconclusive or described, with the reason. Frames and the plan in, rows out.
 
 Exact rules (parameters, MACs, receptive field) are decided by exact arithmetic. Every other comparison is decided on
 one number per seed: its measured side, or left minus right where both sides are measured, computed within each seed.
@@ -12,6 +12,13 @@ approximation of its variance. What is estimated is the mean over seeds of the e
 - ``a ~ b ± t``: supported if the interval of a - b lies within ± t, contradicted if it lies outside.
 - Both need p over the study below 5 % besides (Holm, over experiments, comparisons and measured claims).
 - Fewer than three seeds, or runs that do not vary, decide nothing, as everywhere in ``convlab.statistics``.
+- A finished run without a finite value (a ratio with a denominator of 0, a mean over classes of which one has no test
+  image) decides nothing either: the other seeds would be selected by their outcome.
+- A seed with a diverged run is left out of the interval, and counts with the worst value there is (accuracy 0, loss
+  infinite): where it then speaks against the verdict of the others, the claim is inconclusive.
+- Times are ``described``, by mean and SD. Runs of different seeds follow each other on one machine, beside other runs,
+so
+  what varies between variants is the machine's state as well, and seeds are no replicates of it.
 
 p values are one-sided. Of a claim and its negation exactly one is true, so only one verdict can be an error: support is
 tested against the negation, contradiction against the claim, and the p value is that of the side on which the estimate
@@ -34,11 +41,14 @@ from scipy import special
 from convlab import sentences, statistics
 from convlab.claims import (
     FLIPPED,
+    TIMES,
     Link,
     Negative,
+    Number,
     Operation,
     Quantity,
     Relation,
+    Tree,
     difference,
     evaluate,
     is_exact,
@@ -50,7 +60,7 @@ from convlab.i18n import N_, ngettext, number, with_unit
 from convlab.i18n import gettext as _
 from convlab.plan import PlannedClaim
 
-Verdict = Literal["supported", "contradicted", "inconclusive"]
+Verdict = Literal["supported", "contradicted", "inconclusive", "described"]
 Costs = Mapping[tuple[str, str], Cost]
 
 LEVEL = 0.05
@@ -65,7 +75,8 @@ class Finding:
         relation, bound, tolerance: what is asked of ``value``; turned where the bound stood on the left.
         quantity: what ``value`` is, as it was written; ``unit`` says how it reads.
         value: exact (a Fraction), or the mean over seeds; None without any.
-        n_seeds: complete seeds; None for an exact link. ``n_missing`` seeds lacked a value.
+        n_seeds: complete seeds; None for an exact link. In ``n_missing`` others a run diverged.
+        sd: over seeds, of what is only described.
         p_support, p_contradict: one-sided, of this link alone; None where nothing was tested.
         problem: why nothing can be inferred; else empty.
     """
@@ -83,27 +94,92 @@ class Finding:
     ci_high: float | None = None
     p_support: float | None = None
     p_contradict: float | None = None
+    sd: float | None = None
     problem: str = ""
 
 
 @dataclass(frozen=True)
+class ConstantGuess:
+    """The baseline of every accuracy: always answering with the most frequent class of the test images.
+
+    Attributes:
+        label: that class, of equals the first; ``share`` of the test images are of it.
+        classes: how many there are.
+    """
+
+    label: str
+    share: Fraction
+    classes: int
+
+    @classmethod
+    def of(cls, counts: Mapping[str, int]) -> "ConstantGuess | None":
+        """From the number of test images of each class; None without images."""
+        total = sum(counts.values())
+        if not total:
+            return None
+        label = max(counts, key=counts.__getitem__)
+        return cls(label, Fraction(int(counts[label]), int(total)), len(counts))
+
+    def value(self, quantity: str) -> Fraction | None:
+        """What a claim's quantity would be of this guess; None where that is not known."""
+        return {
+            "test_accuracy": self.share,
+            "balanced_accuracy": Fraction(1, self.classes),
+            "macro_f1": 2 * self.share / (1 + self.share) / self.classes,
+        }.get(quantity)
+
+
+@dataclass(frozen=True)
 class Decision:
-    """A claim on a dataset, before p is adjusted over the study; ``finding`` is the link that decides."""
+    """A claim on a dataset, before p is adjusted over the study; ``finding`` is the link that decides.
+
+    ``guess``: a constant guess that meets the rule as well.
+    """
 
     claim: PlannedClaim
     dataset: str
     verdict: Verdict
     finding: Finding
     p_value: float | None = None
+    guess: ConstantGuess | None = None
 
 
-def decide(claim: PlannedClaim, dataset: str, runs: pd.DataFrame, costs: Costs) -> Decision:
+def decide(
+    claim: PlannedClaim,
+    dataset: str,
+    runs: pd.DataFrame,
+    costs: Costs,
+    guesses: Mapping[str, ConstantGuess | None] | None = None,
+) -> Decision:
     """Decide one claim by what its runs measured; quantities that name no dataset are those of ``dataset``.
 
     Args:
         runs: runs.csv as a frame. Runs that are not finished count as missing.
         costs: of every dataset and variant.
+        guesses: the constant guess of each dataset.
     """
+    decision = _decide(claim, dataset, runs, costs)
+    owners = {quantity.dataset or dataset for quantity in claim.rule.quantities}
+    guess = (guesses or {}).get(next(iter(owners))) if len(owners) == 1 else None
+    return replace(decision, guess=guess) if guess and _guess_meets(claim, guess) else decision
+
+
+def _guess_meets(claim: PlannedClaim, guess: ConstantGuess) -> bool:
+    """Whether always answering with one class fulfils a rule about single variants' accuracies."""
+    for link in claim.rule.links:
+        values = {quantity: guess.value(quantity.name) for quantity in link.quantities}
+        if None in values.values() or not (is_exact(link.left) or is_exact(link.right)):
+            return False
+        try:
+            left, right = (evaluate(side, values.__getitem__) for side in (link.left, link.right))
+        except ZeroDivisionError:
+            return False
+        if _judge(link.relation, left, left, right, link.tolerance) != "supported":
+            return False
+    return True
+
+
+def _decide(claim: PlannedClaim, dataset: str, runs: pd.DataFrame, costs: Costs) -> Decision:
     findings = [_find(link, dataset, runs, costs) for link in claim.rule.links]
     tested = [found for found in findings if found.p_support is not None]
     measured = [found for found in findings if found.n_seeds is not None]
@@ -116,6 +192,8 @@ def decide(claim: PlannedClaim, dataset: str, runs: pd.DataFrame, costs: Costs) 
         decisive = min(wrong, key=lambda found: 0.0 if found.p_contradict is None else found.p_contradict)
         exactly = decisive.n_seeds is None
         return Decision(claim, dataset, "contradicted", decisive, None if exactly else p_contradict)
+    if "described" in verdicts:
+        return Decision(claim, dataset, "described", next(f for f in findings if f.verdict == "described"))
     p_value = min(p_support, p_contradict) if tested else None
     if verdicts == {"supported"}:
         weakest = max(findings, key=lambda found: -1.0 if found.p_support is None else found.p_support)
@@ -154,30 +232,69 @@ def _find(link: Link, dataset: str, runs: pd.DataFrame, costs: Costs) -> Finding
     columns = {
         quantity: _by_seed(quantity, dataset, runs) for quantity in link.quantities if quantity.name in _MEASURES
     }
-    lacking = [quantity for quantity, values in columns.items() if values.empty]
+    lacking = [quantity for quantity, values in columns.items() if not np.isfinite(values).any()]
     finding = Finding(relation, text, shown, None, bound, link.tolerance, "inconclusive", n_seeds=0)
     if lacking:
         wanted = dict.fromkeys(_("{quantity} of {variant}", quantity=q.name, variant=q.variant) for q in lacking)
-        return replace(finding, problem=_("no finished run gives {quantities}", quantities=", ".join(wanted)))
+        problem = _("no finished run gives {quantities}", quantities=", ".join(wanted))
+        if all(quantity.name in ("balanced_accuracy", "macro_f1") for quantity in lacking):
+            problem = _("{problem}, which is not defined where a class has no test image", problem=problem)
+        return replace(finding, problem=problem)
     table = pd.DataFrame(dict(enumerate(columns.values()))).sort_index()
-    complete = table.dropna()
     place = {quantity: number for number, quantity in enumerate(columns)}
 
-    def value_of(quantity: Quantity) -> Any:
-        return complete[place[quantity]].to_numpy() if quantity in place else np.float64(exact(quantity))
+    def values_of(rows: pd.DataFrame) -> np.ndarray:
+        """The link's number of every seed."""
 
-    with np.errstate(all="ignore"):  # what is not finite is left out and counted below
-        values = evaluate(tree, value_of, _real) - (0 if one_sided else evaluate(other, value_of, _real))
-    scale = float(np.abs(complete.to_numpy()).max(initial=0.0))
-    return _infer(finding, np.asarray(values, dtype=float), len(table), scale)
+        def value_of(quantity: Quantity) -> Any:
+            return rows[place[quantity]].to_numpy() if quantity in place else np.float64(exact(quantity))
+
+        with np.errstate(all="ignore"):  # what is not finite is judged below
+            value = evaluate(tree, value_of, _real) - (0 if one_sided else evaluate(other, value_of, _real))
+        return np.asarray(value, dtype=float)
+
+    diverged = (table == DIVERGED).any(axis=1)
+    finished, failed = table[~diverged], table[diverged]
+    values = values_of(finished)
+    if any(quantity.name in TIMES for quantity in columns):
+        return _describe(finding, values, len(failed))
+    scale = float(finished.abs().max(axis=None)) if len(finished) else 0.0
+    span = limits(tree) if one_sided else _difference_of(limits(tree), limits(other))
+    inferred = _infer(replace(finding, n_missing=len(failed)), values, scale, span)
+    worst = pd.DataFrame(
+        {place[quantity]: failed[place[quantity]].replace(DIVERGED, WORST[quantity.name]) for quantity in columns}
+    )
+    speaks = {_judge(relation, float(v), float(v), bound, link.tolerance) for v in values_of(worst)}
+    if inferred.verdict == "inconclusive" or speaks <= {inferred.verdict}:
+        return inferred
+    problem = ngettext(
+        "in {n} seed a run diverged, which speaks against what the others show",
+        "in {n} seeds a run diverged, which speaks against what the others show",
+        len(failed),
+    )
+    return replace(inferred, verdict="inconclusive", problem=problem)
 
 
-def _infer(finding: Finding, values: np.ndarray, n_runs: int, scale: float) -> Finding:
-    """The t interval and the tests of one value per seed; ``scale`` is the largest value that was measured."""
+def _describe(finding: Finding, values: np.ndarray, n_diverged: int) -> Finding:
+    """Mean and SD of what decides no claim."""
     summary = statistics.summarise(values)
-    finding = replace(finding, value=summary.mean, n_seeds=summary.n, n_missing=n_runs - summary.n)
-    if summary.n == 0:
-        return replace(finding, problem=_("no seed gives a finite value"))
+    return replace(
+        finding, verdict="described", value=summary.mean, sd=summary.sd, n_seeds=summary.n, n_missing=n_diverged
+    )
+
+
+def _infer(finding: Finding, values: np.ndarray, scale: float, span: tuple[float, float]) -> Finding:
+    """The t interval and the tests of one value per seed; ``scale`` is the largest value that was measured, ``span``
+    the least and the largest that there can be."""
+    summary = statistics.summarise(values, limits=span)
+    finding = replace(finding, value=summary.mean, n_seeds=summary.n)
+    if summary.n_missing:
+        problem = ngettext(
+            "{n} finished seed gives no finite value, so the claim is not decided",
+            "{n} finished seeds give no finite value, so the claim is not decided",
+            summary.n_missing,
+        )
+        return replace(finding, problem=problem)
     if summary.n < statistics.MIN_SEEDS:
         problem = _("this is a smoke test, at least {n} seeds are needed to infer anything", n=statistics.MIN_SEEDS)
         return replace(finding, problem=problem)
@@ -233,20 +350,50 @@ def _judge(relation: Relation, low: Any, high: Any, bound: Fraction, tolerance: 
 _MEASURES = {
     "test_accuracy": "test_accuracy", "test_loss": "test_loss", "val_accuracy": "val_accuracy", "ece": "ece",
     "brier": "brier", "train_seconds": "train_seconds", "seconds_per_epoch": "train_seconds",
-    "latency_ms": "latency_ms", "best_epoch": "best_epoch",
+    "latency_ms": "latency_ms", "best_epoch": "best_epoch", "balanced_accuracy": "balanced_accuracy",
+    "macro_f1": "macro_f1",
 }  # fmt: skip
 """The column of runs.csv that each measured quantity comes from."""
 
+DIVERGED = math.inf
+"""Stands in a table of values by seed for a run that diverged."""
+
+WORST = {
+    "test_accuracy": 0.0, "val_accuracy": 0.0, "balanced_accuracy": 0.0, "macro_f1": 0.0, "test_loss": math.inf,
+    "ece": 1.0, "brier": 2.0, "best_epoch": math.nan,
+}  # fmt: skip
+"""What a diverged run counts as where it could speak against a verdict; NaN speaks against each."""
+
+
+def limits(tree: Tree) -> tuple[float, float]:
+    """Between which values a side of a rule lies, whatever is measured; products and ratios are not bounded."""
+    if isinstance(tree, Number):
+        return (float(_real(tree.value)),) * 2
+    if isinstance(tree, Quantity):
+        return statistics.RANGES.get(tree.name, (-math.inf, math.inf))
+    if isinstance(tree, Negative):
+        return _difference_of((0.0, 0.0), limits(tree.operand))
+    if tree.operator == "-":
+        return _difference_of(limits(tree.left), limits(tree.right))
+    if tree.operator == "+":
+        (low, high), (other_low, other_high) = limits(tree.left), limits(tree.right)
+        return low + other_low, high + other_high
+    return -math.inf, math.inf
+
+
+def _difference_of(left: tuple[float, float], right: tuple[float, float]) -> tuple[float, float]:
+    return left[0] - right[1], left[1] - right[0]
+
 
 def _by_seed(quantity: Quantity, dataset: str, runs: pd.DataFrame) -> pd.Series:
-    """Values of a quantity's finished runs, by seed; NaN for a run that has none, empty if no run has one."""
+    """Values of a quantity's runs, by seed; DIVERGED for a run that did not finish, NaN for a finished one without."""
     rows = runs[(runs["dataset"] == (quantity.dataset or dataset)) & (runs["variant"] == quantity.variant)]
     values = rows[_MEASURES[quantity.name]].astype(float)
     if quantity.name == "seconds_per_epoch":
         values = values / rows["epochs_run"].where(rows["epochs_run"] > 0)
-    values = values.where((rows["status"] == "finished") & np.isfinite(values))
+    values = values.where(np.isfinite(values)).where(rows["status"] == "finished", DIVERGED)
     values.index = rows["seed"]
-    return values if values.notna().any() else values.iloc[:0]
+    return values
 
 
 def _real(value: Fraction) -> np.float64:
@@ -270,7 +417,7 @@ def row(decision: Decision, p_adjusted: float | None) -> dict[str, Any]:
     claim, finding = decision.claim, decision.finding
     verdict = decision.verdict
     if (
-        verdict != "inconclusive"
+        verdict in ("supported", "contradicted")
         and decision.p_value is not None
         and not (p_adjusted is not None and p_adjusted < LEVEL)
     ):
@@ -303,12 +450,20 @@ def reason(decision: Decision, verdict: Verdict, p_adjusted: float | None) -> st
     """
     finding, links = decision.finding, len(decision.claim.rule.links)
     statement = _exact_reason(finding) if finding.n_seeds is None else _measured_reason(decision, verdict, p_adjusted)
+    if decision.guess and decision.verdict != "contradicted":
+        guessed = _(
+            "Always answering “{label}” would meet it too: {share} of the test images.",
+            label=decision.guess.label,
+            share=number_text(decision.guess.share, "%"),
+        )
+        statement = f"{statement} {guessed}"
     if links == 1:
         return statement
     which = {
         "supported": N_("Of {n} comparisons the weakest: {statement}"),
         "contradicted": N_("Of {n} comparisons one that fails: {statement}"),
         "inconclusive": N_("Of {n} comparisons one that is open: {statement}"),
+        "described": N_("Of {n} comparisons one about times: {statement}"),
     }
     return _(which[decision.verdict], n=links, statement=statement)
 
@@ -328,14 +483,18 @@ def _measured_reason(decision: Decision, verdict: Verdict, p_adjusted: float | N
     finding, bound = decision.finding, _bound_text(decision.finding)
     details = []
     if finding.ci_low is not None:
-        limits = interval_text(finding.ci_low, finding.ci_high, finding.unit)
-        details.append(_("95 % CI {interval}", interval=limits))
+        limits_text = interval_text(finding.ci_low, finding.ci_high, finding.unit)
+        details.append(_("95 % CI {interval}", interval=limits_text))
+    if finding.sd is not None:
+        details.append(_("SD {sd}", sd=number_text(finding.sd, finding.unit)))
     if finding.n_seeds:
         details.append(ngettext("n = {n} seed", "n = {n} seeds", finding.n_seeds))
-        if finding.n_missing:
-            details.append(
-                ngettext("{n} seed without a value left out", "{n} seeds without a value left out", finding.n_missing)
+    if finding.n_missing:
+        details.append(
+            ngettext(
+                "{n} seed with a diverged run left out", "{n} seeds with a diverged run left out", finding.n_missing
             )
+        )
     if decision.p_value is not None:
         p_text = _("one-sided {p}", p=sentences.format_p(decision.p_value))
         if p_adjusted is not None and sentences.format_p(p_adjusted) != sentences.format_p(decision.p_value):
@@ -343,6 +502,8 @@ def _measured_reason(decision: Decision, verdict: Verdict, p_adjusted: float | N
         details.append(p_text)
     if finding.problem:
         where = finding.problem
+    elif finding.verdict == "described":
+        where = _("times are described and decide no claim, since seeds do not repeat the state of the machine")
     elif finding.verdict == "inconclusive":
         across, edge = N_("the interval reaches across {bound}"), N_("the interval reaches across the edge of {bound}")
         where = _(edge if finding.relation == "~" else across, bound=bound)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from convlab.errors import UserError
+from convlab import checksums
 from convlab.files import read_arrays, read_json, write_arrays, write_json
 
 
@@ -66,4 +66,4 @@ def _places(file: Path, found: Iterable[int], wanted: Sequence[int]) -> list[int
     try:
         return [places[seed] for seed in wanted]
     except KeyError as error:
-        raise UserError(f"{file} has nothing of seed {error}; delete it and run snakemake again") from None
+        raise checksums.damaged(file, f"it has nothing of seed {error}") from None

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import uuid
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -58,13 +57,8 @@ def write_saved_model(model, folder: Path) -> None:
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
     module.serve = _function(model)
-    unfinished = folder.with_name(f".{uuid.uuid4().hex[:12]}.{folder.name}")
-    try:
+    with atomic(folder) as unfinished:
         tf.saved_model.save(module, str(unfinished / "1"), signatures={SIGNATURE: module.serve})
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def write_onnx(model, path: Path, labels: Sequence[str]) -> None:

@@ -1,31 +1,19 @@
-"""Reading and writing results: every write is atomic, so that a killed job never leaves half a file."""
+"""Reading and writing results: writes are atomic, reads are held against the checksums that were recorded."""
 
 import errno
 import hashlib
 import json
 import os
 import shutil
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from convlab import checksums
+from convlab.atomic import atomic, write_text
 from convlab.errors import UserError
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``, same suffixes; it replaces ``path`` if the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.{path.name}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def require_space(folder: Path, size: int) -> None:
@@ -37,12 +25,6 @@ def require_space(folder: Path, size: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
 def write_json(path: Path, value: Any) -> None:
     """Write JSON with sorted keys, atomically; NaN and infinity become null, since JSON has neither."""
     write_text(path, json.dumps(_plain(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
@@ -50,12 +32,30 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Read JSON; a missing or damaged file is a UserError that names it."""
+    return json.loads(read_text(path, json.loads))
+
+
+def read_text(path: Path, parse: Callable[[str], Any] = str) -> str:
+    """Read UTF-8 text that ``parse`` accepts (it raises ValueError where not).
+
+    A file that is missing, damaged, or not what the job that wrote it recorded, is a UserError that names it.
+    """
+    checksums.verify(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        parse(text)
+        return text
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run snakemake again to make it") from None
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}); delete it and run snakemake again") from None
+        raise missing(path) from None
+    except IsADirectoryError:
+        raise checksums.damaged(path, "it is a folder") from None
+    except (ValueError, RecursionError) as error:
+        raise checksums.damaged(path, str(error)) from None
+
+
+def missing(path: Path) -> UserError:
+    """The error to raise for a result that is not there."""
+    return UserError(f"{path} is missing; run snakemake again to make it")
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
@@ -65,16 +65,20 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
 
 
 def read_arrays(path: Path) -> Mapping[str, np.ndarray]:
-    """Read all arrays of an ``.npz`` without unpickling anything; a damaged file is a UserError that names it."""
+    """Read all arrays of an ``.npz`` without unpickling anything.
+
+    A file that is missing, damaged, or not what the job that wrote it recorded, is a UserError that names it.
+    """
+    checksums.verify(path)
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run snakemake again to make it") from None
+        raise missing(path) from None
     except Exception as error:  # zipfile and NumPy raise a dozen types for a damaged archive
-        raise UserError(f"{path} is damaged ({error}); delete it and run snakemake again") from None
+        raise checksums.damaged(path, str(error)) from None
     if not all(isinstance(array, np.ndarray) for array in arrays.values()):  # what NumPy gives for a damaged member
-        raise UserError(f"{path} is damaged; delete it and run snakemake again")
+        raise checksums.damaged(path, "it holds something else than arrays")
     return arrays
 
 

@@ -9,11 +9,11 @@ changed are read again. Standard library only.
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from convlab.atomic import write_text
 from convlab.folders import entries, is_folder, may_be_image, part_folders
 
 _BLOCK = 2**20
@@ -90,11 +90,5 @@ def _read_index(index: Path) -> dict:
 
 def _write_index(index: Path, content: dict) -> None:
     """Whole or not at all; where it cannot be written the files are read again next time."""
-    temporary = index.with_name(f".{uuid.uuid4().hex[:12]}.{index.name}")
-    try:
-        index.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(content), encoding="utf-8")
-        temporary.replace(index)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
+    with suppress(OSError):
+        write_text(index, json.dumps(content), durable=False)

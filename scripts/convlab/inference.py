@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from convlab import checksums
+from convlab.files import missing
 from convlab.keras_setup import BACKEND, keras, tf
 
 BATCH = 250
@@ -13,8 +15,20 @@ BATCH = 250
 
 
 def load(path: Path):
-    """Load a ``.keras`` file; safe mode refuses files that carry code."""
-    return keras.models.load_model(path, compile=False, safe_mode=True)
+    """Load a ``.keras`` file; safe mode refuses files that carry code.
+
+    A file that is missing, damaged, or not what training wrote, is a UserError that names it.
+    """
+    checksums.verify(path)
+    if not path.exists():
+        raise missing(path)
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # Keras, zipfile and HDF5 raise a dozen types for a damaged file
+        reason = " ".join(str(error).split())[:300]
+        raise checksums.damaged(path, f"Keras {keras.__version__} cannot load it: {reason}") from None
 
 
 def _compiled(model, **options) -> Callable[[np.ndarray], np.ndarray]:

@@ -4,8 +4,12 @@ TensorFlow is imported for every backend: the input pipeline is its ``tf.data``,
 """
 
 import gc
+import logging
 import os
 import sys
+from importlib import import_module
+
+log = logging.getLogger(__name__)
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -14,18 +18,53 @@ BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # without the first four the import takes 1.9 s of CPU instead of 3.4 s and 130 MB less. A job that wants one imports it
 # before this module. The other backends need some of them.
 _OPTIONAL = ("matplotlib", "pandas", "scipy", "sklearn", "jax") if BACKEND == "tensorflow" else ()
-_hidden = [name for name in _OPTIONAL if name not in sys.modules]
-sys.modules.update(dict.fromkeys(_hidden))
-gc.disable()  # nothing that is imported goes away: looking for it takes a sixth to a third of the CPU
+
+
+def _import_all() -> None:
+    """Import Keras and TensorFlow without the optional packages, or with them if a version needs one after all.
+
+    Keras, which is pure Python, is then imported afresh; of TensorFlow, which ends the process when it is initialised
+    twice, what had been imported stays.
+    """
+    hidden = [name for name in _OPTIONAL if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))
+    try:
+        import_module("keras")
+        import_module("tensorflow")
+    except ImportError as error:
+        log.info("importing Keras again, this time with %s: %s", ", ".join(hidden), error)
+        _show(hidden)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "keras"]:
+            del sys.modules[name]
+        import_module("keras")
+        import_module("tensorflow")
+    finally:
+        _show(hidden)
+
+
+def _show(names: list[str]) -> None:
+    """Let ``names`` be imported again."""
+    for name in names:
+        if sys.modules.get(name, ...) is None:
+            del sys.modules[name]
+
+
+gc.disable()  # imports create no garbage; looking for some takes a sixth to a third of the CPU
+_import_all()
 
 import keras
 import tensorflow as tf
 
 gc.enable()
-gc.freeze()  # nor later
-for _name in _hidden:
-    del sys.modules[_name]
+gc.freeze()  # these objects need never be looked at again
 
+# As Keras ships, whatever a settings file or another module has set before.
+keras.config.set_floatx("float32")
+keras.config.set_epsilon(1e-7)
+keras.config.set_image_data_format("channels_last")
+keras.config.set_max_epochs(None)
+keras.config.set_max_steps_per_epoch(None)
+keras.config.set_dtype_policy("float32")
 tf.get_logger().setLevel("ERROR")
 if BACKEND != "tensorflow":
     tf.config.set_visible_devices([], "GPU")  # it only feeds the backend that computes

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from convlab.statistics import mcnemar
+from convlab.mcnemar import mcnemar
 
 
 def parity(probabilities: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

@@ -146,6 +146,11 @@ def expand(study: Study) -> Plan:
         name: str, base: str, label: str, model: Dense | Conv, training: Training, where: str, probe: str = ""
     ) -> str:
         """Register a variant, or find the one that is the same; returns its name."""
+        if training.pixel_permutation and training.augmentation and training.augmentation.changes:
+            raise UserError(
+                f"{where} shuffles the pixels of images that training.augmentation would flip or shift afterwards, "
+                "which is no augmentation of the images as they were; switch one of the two off"
+            )
         identity = canonical_json([model.model_dump(exclude={"why", "label"}), training.model_dump()])
         if identity in identities:
             return aliases.setdefault(name, identities[identity])

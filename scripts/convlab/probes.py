@@ -1,67 +1,24 @@
 """Probes: measurements that test what a model assumes about images. Arrays and frames in, frames and sentences out."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from convlab import statistics
 from convlab.plan import Plan, Probe
 
-TRANSLATION_COLUMNS = ["dataset", "variant", "seed", "axis", "shift", "accuracy", "consistency"]
-"""One row per run, axis and shift; ``shift`` in pixels, to the right or down; ``consistency`` is the share of images
-whose prediction is that of the unshifted image."""
-
 CURVE_COLUMNS = [
     "dataset", "probe", "variant", "measure", "level", "order", "n_seeds", "mean", "sd", "ci_low", "ci_high",
+    "n_diverged",
 ]  # fmt: skip
-"""One row per point of a measured curve, summarised over seeds."""
+"""One row per point of a measured curve, summarised over seeds; ``n_diverged`` others have no value."""
 
-CONTRAST_COLUMNS = ["dataset", "probe", "variant", "reference", "measure", "n_seeds", "difference", "ci_low", "ci_high"]
-"""One row per statistic of a probe: a difference with its 95 % t interval over seeds, paired by seed."""
-
-
-def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Images (n, height, width, channels) moved by whole pixels; what leaves is lost, what enters is 0 (black)."""
-    result = np.zeros_like(images)
-    height, width = images.shape[1:3]
-    rows, columns = max(height - abs(down), 0), max(width - abs(right), 0)
-    from_row, from_column = max(-down, 0), max(-right, 0)
-    to_row, to_column = max(down, 0), max(right, 0)
-    result[:, to_row : to_row + rows, to_column : to_column + columns] = images[
-        :, from_row : from_row + rows, from_column : from_column + columns
-    ]
-    return result
-
-
-def translation(
-    predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, labels: np.ndarray, farthest: int
-) -> list[dict]:
-    """Accuracy and consistency of one run for shifts of -farthest to +farthest pixels along each axis.
-
-    Args:
-        predict: images -> probabilities (n, classes).
-        images: uint8 (n, height, width, channels); labels: (n,).
-
-    Returns:
-        Rows with axis (``horizontal``, ``vertical``), shift, accuracy, consistency; shift 0 once per axis.
-    """
-    unmoved = predict(images).argmax(axis=1)
-    rows = []
-    for axis in ("horizontal", "vertical"):
-        for shift in range(-farthest, farthest + 1):
-            moved = shifted(images, shift if axis == "vertical" else 0, shift if axis == "horizontal" else 0)
-            predicted = unmoved if shift == 0 else predict(moved).argmax(axis=1)
-            rows.append(
-                {
-                    "axis": axis,
-                    "shift": shift,
-                    "accuracy": float(np.mean(predicted == labels)),
-                    "consistency": float(np.mean(predicted == unmoved)),
-                }
-            )
-    return rows
+CONTRAST_COLUMNS = [
+    "dataset", "probe", "variant", "reference", "measure", "n_seeds", "difference", "ci_low", "ci_high", "n_diverged",
+]  # fmt: skip
+"""One row per statistic of a probe: a difference with its 95 % t interval over seeds, paired by seed; ``n_diverged``
+seeds with a diverged run are left out."""
 
 
 def translation_curves(table: pd.DataFrame) -> pd.DataFrame:
@@ -149,25 +106,24 @@ def all_contrasts(runs: pd.DataFrame, plan: Plan, shifts: pd.DataFrame) -> pd.Da
 
 
 def point(dataset: str, probe: str, variant: str, measure: str, level: str, order: float, values: Sequence) -> dict:
-    """One row of CURVE_COLUMNS; the interval is left out below three seeds."""
-    summary = statistics.summarise(values)
-    enough = summary.n >= statistics.MIN_SEEDS
+    """One row of CURVE_COLUMNS."""
+    summary = statistics.summarise(values, limits=statistics.RANGES[measure])
     return {
         "dataset": dataset, "probe": probe, "variant": variant, "measure": measure, "level": level, "order": order,
         "n_seeds": summary.n, "mean": summary.mean, "sd": summary.sd,
-        "ci_low": summary.ci_low if enough else None, "ci_high": summary.ci_high if enough else None,
+        "ci_low": summary.ci_low, "ci_high": summary.ci_high, "n_diverged": summary.n_missing,
     }  # fmt: skip
 
 
-def paired_contrast(values: pd.Series) -> dict:
-    """n, mean and 95 % t interval of one difference per seed; NaN seeds are left out."""
-    summary = statistics.summarise(values)
-    enough = summary.n >= statistics.MIN_SEEDS
+def paired_contrast(values: pd.Series, limits: tuple[float, float] = statistics.DIFFERENCE) -> dict:
+    """n, mean and 95 % t interval of one difference per seed, between ``limits``; NaN seeds are left out, counted."""
+    summary = statistics.summarise(values, limits=limits)
     return {
         "n_seeds": summary.n,
         "difference": summary.mean,
-        "ci_low": summary.ci_low if enough else None,
-        "ci_high": summary.ci_high if enough else None,
+        "ci_low": summary.ci_low,
+        "ci_high": summary.ci_high,
+        "n_diverged": summary.n_missing,
     }
 
 
@@ -182,8 +138,8 @@ def permutation_contrasts(
         permuted: model -> {label of the block size: variant trained on shuffled pixels}.
 
     Returns:
-        Rows of CONTRAST_COLUMNS. ``accuracy lost``: intact minus permuted, of one model. ``lead lost``:
-        (conv - dense) intact minus (conv - dense) permuted; both paired by seed.
+        Rows of CONTRAST_COLUMNS. ``accuracy lost``: intact minus permuted, of one model. ``lead``: conv - dense
+        intact. ``lead left``: conv - dense permuted. ``lead lost``: the first minus the second. All paired by seed.
     """
     rows = []
     for dataset, group in runs.groupby("dataset"):
@@ -195,12 +151,16 @@ def permutation_contrasts(
                      "measure": f"accuracy lost, {label}", **paired_contrast(wide[model] - wide[variant])}
                 )  # fmt: skip
         for conv, dense in pairs:
+            lead = wide[conv] - wide[dense]
+            rows.append(
+                {"dataset": dataset, "probe": "pixel_permutation", "variant": conv, "reference": dense,
+                 "measure": "lead, intact", **paired_contrast(lead)}
+            )  # fmt: skip
             for label in permuted[conv]:
-                lead = wide[conv] - wide[dense]
                 after = wide[permuted[conv][label]] - wide[permuted[dense][label]]
                 rows.append(
                     {"dataset": dataset, "probe": "pixel_permutation", "variant": conv, "reference": dense,
-                     "measure": f"lead lost, {label}", **paired_contrast(lead - after)}
+                     "measure": f"lead lost, {label}", **paired_contrast(lead - after, (-2.0, 2.0))}
                 )  # fmt: skip
                 rows.append(
                     {"dataset": dataset, "probe": "pixel_permutation", "variant": conv, "reference": dense,

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -32,6 +33,7 @@ def hardware() -> dict[str, Any]:
     """Processor, cores that this process may use, memory in GB, operating system. No host name."""
     return {
         "processor": _processor(),
+        "instructions": instructions(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": f"{platform.system()} {platform.machine()}",
@@ -39,12 +41,28 @@ def hardware() -> dict[str, Any]:
 
 
 def _processor() -> str:
+    return _cpuinfo("model name") or platform.processor() or platform.machine() or "unknown"
+
+
+def _cpuinfo(*keys: str) -> str:
+    """Value of the first of ``keys`` in /proc/cpuinfo; empty without one, or on another system."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor() or "unknown"
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+        return ""
+    values = (line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() in keys)
+    return next(values, "")
+
+
+INSTRUCTIONS = re.compile(
+    r"avx|avx2|fma|f16c|avx_vnni|avx_vnni_int8|avx_ne_convert|avx10.*|avx512.*|amx_.*|asimd.*|sve.*|bf16|i8mm"
+)
+"""Flags of /proc/cpuinfo by which TensorFlow, oneDNN, XLA and NumPy choose how to compute."""
+
+
+def instructions() -> str:
+    """The processor's vector instructions, space-separated and sorted; empty where the system does not tell."""
+    return " ".join(sorted(filter(INSTRUCTIONS.fullmatch, _cpuinfo("flags", "Features").split())))
 
 
 def peak_memory_mb() -> float:

@@ -1,26 +1,28 @@
 """Tables over all runs: one row per run, per variant, per comparison, per trend, per class. Frames in, frames out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from convlab import decisions, sentences, statistics
-from convlab.i18n import N_, number, with_unit
+from convlab.i18n import N_, ngettext, number, with_unit
 from convlab.i18n import gettext as _
 from convlab.plan import Plan, Question, field_label
 
 RUN_COLUMNS = [
     "dataset", "model", "variant", "seed", "parameters", "macs", "receptive_field", "epochs_run", "best_epoch",
     "train_seconds", "images_per_second", "val_accuracy", "test_accuracy", "test_loss", "ece", "status", "precision",
-    "spec_hash", "brier", "latency_ms", "train_images", "peak_memory_mb", "predictions_sha256",
+    "spec_hash", "brier", "latency_ms", "train_images", "peak_memory_mb", "predictions_sha256", "balanced_accuracy",
+    "macro_f1",
 ]  # fmt: skip
 
 COMPARISON_COLUMNS = [
     "dataset", "experiment", "variant", "reference", "metric", "n_seeds", "difference", "ci_low", "ci_high", "p_value",
     "p_adjusted", "verdict", "ci90_low", "ci90_high", "method", "detectable", "seeds_to_settle", "sentence",
+    "p_equivalence", "p_equivalence_adjusted", "n_diverged_variant", "n_diverged_reference",
 ]  # fmt: skip
 
 TREND_COLUMNS = [
@@ -69,25 +71,44 @@ def run_row(dataset: str, variant: Any, seed: int, cost: Any, run: Mapping, metr
         "train_images": run["train_images"],
         "peak_memory_mb": run["peak_memory_mb"],
         "predictions_sha256": metrics.get("predictions_sha256"),
+        "balanced_accuracy": _mean_over_classes(metrics, "recall"),
+        "macro_f1": _mean_over_classes(metrics, "f1"),
     }
+
+
+def _mean_over_classes(metrics: Mapping, measure: str) -> float | None:
+    """Mean of a measure over the classes, each counting alike; not defined where a class has no test image."""
+    per_class = metrics.get("per_class")
+    if per_class is None or min(per_class["support"]) == 0 or None in per_class[measure]:
+        return None
+    return float(np.mean(per_class[measure]))
 
 
 def runs_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """All runs; measures are floats, NaN where a run has none."""
     table = pd.DataFrame(rows, columns=RUN_COLUMNS)
-    measures = ["images_per_second", "val_accuracy", "test_accuracy", "test_loss", "ece", "brier"]
+    measures = [
+        "images_per_second", "val_accuracy", "test_accuracy", "test_loss", "ece", "brier", "balanced_accuracy",
+        "macro_f1",
+    ]  # fmt: skip
     return table.astype(dict.fromkeys(measures, float))
 
 
-def variants_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+def variants_table(
+    runs: pd.DataFrame, plan: Plan, guesses: Mapping[str, decisions.ConstantGuess | None] | None = None
+) -> pd.DataFrame:
     """One row per dataset and variant: n, mean, SD, SE and 95 % interval of test accuracy; means of the rest.
 
     Ordered by dataset, then models by their parameters, then variants as the plan lists them.
+
+    Args:
+        guesses: the constant guess of each dataset, whose accuracy stands beside those of the variants.
     """
     rows = []
     for (dataset, name), group in runs.groupby(["dataset", "variant"], sort=False):
-        accuracy = statistics.summarise(group[METRIC])
-        first = group.iloc[0]
+        accuracy = statistics.summarise(group[METRIC], limits=statistics.SHARE)
+        seconds = group["train_seconds"] / group["epochs_run"].where(group["epochs_run"] > 0)
+        first, guess = group.iloc[0], (guesses or {}).get(dataset)
         rows.append(
             {
                 "dataset": dataset,
@@ -110,11 +131,14 @@ def variants_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
                 "brier_mean": group["brier"].mean(),
                 "ece_mean": group["ece"].mean(),
                 "val_accuracy_mean": group["val_accuracy"].mean(),
-                "seconds_per_epoch": (
-                    group["train_seconds"] / group["epochs_run"].where(group["epochs_run"] > 0)
-                ).mean(),
+                "seconds_per_epoch": seconds.mean(),
                 "images_per_second": group["images_per_second"].mean(),
                 "latency_ms": group["latency_ms"].mean(),
+                "seconds_per_epoch_sd": seconds.std(ddof=1),
+                "latency_ms_sd": group["latency_ms"].std(ddof=1),
+                "balanced_accuracy_mean": group["balanced_accuracy"].mean(),
+                "macro_f1_mean": group["macro_f1"].mean(),
+                "majority_share": None if guess is None else float(guess.share),
             }
         )
     table = pd.DataFrame(rows)
@@ -133,32 +157,71 @@ def variants_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Family:
-    """All that is tested in a study, adjusted together: contrasts by (dataset, question), and decided claims."""
+    """All that is tested in a study, adjusted together: contrasts by (dataset, question), and decided claims.
+
+    ``adjusted`` has the p values of differences and claims over the study, ``equivalence`` those of equivalences.
+    """
 
     contrasts: dict[tuple[str, str], dict[str, statistics.Contrast]]
     decisions: dict[tuple[str, str], decisions.Decision]
     adjusted: dict[tuple[str, ...], dict[str, float | None]]
+    equivalence: dict[tuple[str, ...], dict[str, float | None]]
 
 
-def confirmatory_family(runs: pd.DataFrame, plan: Plan, rope: float) -> Family:
-    """Test every question and every claim on every dataset, and adjust their p values over the study (Holm).
+def confirmatory_family(
+    runs: pd.DataFrame,
+    plan: Plan,
+    rope: float,
+    guesses: Mapping[str, decisions.ConstantGuess | None] | None = None,
+) -> Family:
+    """Test every question and every claim on every dataset, and adjust their p values over the study.
 
-    Claims that are decided by exact numbers test nothing and do not count.
+    Claims that are decided by exact numbers test nothing and do not count, nor do those that are only described.
+
+    Args:
+        guesses: the constant guess of each dataset, that claims are held against.
     """
-    contrasts: dict[tuple[str, str], dict[str, statistics.Contrast]] = {}
-    for dataset, group in runs.groupby("dataset", sort=True):
-        values = {name: part.sort_values("seed")[METRIC].to_numpy() for name, part in group.groupby("variant")}
-        for question in plan.questions.values():
-            groups = {name: values[name] for name in (question.reference, *question.variants)}
-            contrasts[dataset, question.name] = statistics.compare_to_reference(groups, question.reference, rope=rope)
     decided = {
-        (dataset, claim.id): decisions.decide(claim, dataset, runs, plan.costs)
+        (dataset, claim.id): decisions.decide(claim, dataset, runs, plan.costs, guesses)
         for claim in plan.claims.values()
         for dataset in claim.datasets
     }
-    raw = {key: {variant: contrast.p_value for variant, contrast in found.items()} for key, found in contrasts.items()}
-    raw |= {("claim", *key): {"": decision.p_value} for key, decision in decided.items()}
-    return Family(contrasts, decided, statistics.adjust_family(raw))
+    groups = {}
+    for dataset, group in runs.groupby("dataset", sort=True):
+        values = {name: part.sort_values("seed")[METRIC].to_numpy() for name, part in group.groupby("variant")}
+        for question in plan.questions.values():
+            names = (question.reference, *question.variants)
+            groups[dataset, question.name] = question.reference, {name: values[name] for name in names}
+    tested = sum(statistics.is_tested(values, reference) for reference, values in groups.values())
+    size = max(1, tested + sum(decision.p_value is not None for decision in decided.values()))
+    contrasts = {}
+    for key, (reference, values) in groups.items():
+        of_question = statistics.compare_to_reference(values, reference, rope=rope, family=size)
+        contrasts[key] = {variant: _within_possible(contrast) for variant, contrast in of_question.items()}
+
+    def p_values(name: str) -> dict[tuple[str, ...], dict[str, float | None]]:
+        return {
+            key: {variant: getattr(contrast, name) for variant, contrast in of_question.items()}
+            for key, of_question in contrasts.items()
+        }
+
+    claims = {("claim", *key): {"": decision.p_value} for key, decision in decided.items()}
+    return Family(
+        contrasts,
+        decided,
+        statistics.adjust_family(p_values("p_value") | claims),
+        statistics.adjust_equivalences(p_values("p_equivalence"), size),
+    )
+
+
+def _within_possible(contrast: statistics.Contrast) -> statistics.Contrast:
+    """The contrast with its intervals ended at ±1, the largest difference of two accuracies."""
+    limits = {name: getattr(contrast, name) for name in ("ci_low", "ci_high", "ci90_low", "ci90_high")}
+    return replace(contrast, **{name: _share_difference(limit) for name, limit in limits.items()})
+
+
+def _share_difference(limit: float | None) -> float | None:
+    return None if limit is None else min(max(limit, -1.0), 1.0)
 
 
 def claims_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Family | None = None) -> pd.DataFrame:
@@ -179,7 +242,8 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
         question = plan.questions[name]
         for variant, contrast in found.items():
             p_adjusted = family.adjusted[dataset, name][variant]
-            verdict = statistics.verdict(contrast, p_adjusted)
+            p_equivalence_adjusted = family.equivalence[dataset, name][variant]
+            verdict = statistics.verdict(contrast, p_adjusted, p_equivalence_adjusted)
             label, reference = contrast_labels(plan, question, variant)
             rows.append(
                 {
@@ -201,8 +265,17 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                     "detectable": contrast.detectable,
                     "seeds_to_settle": contrast.seeds_to_settle,
                     "sentence": sentences.sentence(
-                        contrast, p_adjusted, verdict, variant_label=label, reference_label=reference
+                        contrast,
+                        p_adjusted,
+                        verdict,
+                        variant_label=label,
+                        reference_label=reference,
+                        p_equivalence_adjusted=p_equivalence_adjusted,
                     ),
+                    "p_equivalence": contrast.p_equivalence,
+                    "p_equivalence_adjusted": p_equivalence_adjusted,
+                    "n_diverged_variant": contrast.n_missing_variant,
+                    "n_diverged_reference": contrast.n_missing_reference,
                 }
             )
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
@@ -228,7 +301,7 @@ def with_new_images(comparisons: pd.DataFrame, correct: Mapping[tuple[str, str, 
                 np.stack([correct[row.dataset, name, seed] for seed in seeds]) for name in (row.variant, row.reference)
             ]
             found = statistics.crossed_difference(*sides)
-            low, high = found.ci_low, found.ci_high
+            low, high = _share_difference(found.ci_low), _share_difference(found.ci_high)
         rows.append({"new_images_ci_low": low, "new_images_ci_high": high})
     columns = pd.DataFrame(rows, columns=["new_images_ci_low", "new_images_ci_high"], index=comparisons.index)
     return pd.concat([comparisons, columns], axis=1)
@@ -318,34 +391,45 @@ def factorial_sentence(
     else:
         subject = _("Main effect of {factor}", factor=field_label(name))
     if effect is None:
-        return _("{subject}: not tested, with n = {n} complete seeds.", subject=subject, n=found.n_blocks)
+        return _(
+            "{subject}: not tested, with n = {n} complete seeds{left_out}.",
+            subject=subject,
+            n=found.n_blocks,
+            left_out=_incomplete_seeds(found.n_incomplete),
+        )
     if effect.p_value is None:
         return _("{subject}: not tested, for the seeds do not differ.", subject=subject)
     said = {
         "subject": subject,
         "statistic": f"F({effect.df}, {effect.df_residual}) = {number(effect.f_statistic, '.2f')}",
-        "p": sentences.format_p(effect.p_value),
+        "p": _exploratory(effect.p_value),
         "n": found.n_blocks,
+        "left_out": _incomplete_seeds(found.n_incomplete),
     }
     if found.contrast is None:
-        return _("{subject}: {statistic}, {p}, n = {n} seeds.", **said)
+        return _("{subject}: {statistic}, {p}, n = {n} seeds{left_out}.", **said)
     (low, high), (before, after) = question.grid.labels
     gain = with_unit(sentences.signed(100 * found.contrast, 2), "pp")
     said |= {"first": first, "low": low, "high": high, "second": second, "before": before, "after": after}
     if found.ci_low is None:
         return _(
-            "{subject}: {statistic}, {p}, n = {n} seeds; going from {second} {before} to {after} gains {gain} more at "
-            "{first} {high} than at {low}.",
+            "{subject}: {statistic}, {p}, n = {n} seeds{left_out}; going from {second} {before} to {after} gains "
+            "{gain} more at {first} {high} than at {low}.",
             **said,
             gain=gain,
         )
     return _(
-        "{subject}: {statistic}, {p}, n = {n} seeds; going from {second} {before} to {after} gains {gain} more at "
-        "{first} {high} than at {low} ({interval}).",
+        "{subject}: {statistic}, {p}, n = {n} seeds{left_out}; going from {second} {before} to {after} gains "
+        "{gain} more at {first} {high} than at {low} ({interval}).",
         **said,
         gain=gain,
         interval=_interval(found.ci_low, found.ci_high),
     )
+
+
+def _exploratory(p_value: float) -> str:
+    """A p value that is no part of the study's family, and says so."""
+    return _("exploratory {p}", p=sentences.format_p(p_value))
 
 
 def _interval(low: float, high: float) -> str:
@@ -359,7 +443,7 @@ def trend_sentence(question: Question, found: statistics.Trend) -> str:
     factor = question.subject
     if found.slope is None:
         return _(
-            "No trend over {factor}: a trend needs 3 levels and 2 complete blocks; there are {levels} and {blocks}",
+            "No trend over {factor}: a trend needs 3 levels and a complete seed; there are {levels} and {blocks}.",
             factor=factor,
             levels=found.n_levels,
             blocks=found.n_blocks,
@@ -369,14 +453,29 @@ def trend_sentence(question: Question, found: statistics.Trend) -> str:
     change = _(doubling if found.slope_per == "doubling" else unit, slope=slope, factor=factor)
     if found.ci_low is not None:
         change = f"{change} ({_interval(found.ci_low, found.ci_high)})"
+    left_out = _incomplete_seeds(found.n_incomplete)
     if found.p_value is None:
-        return _("Test accuracy changes by {change}, n = {n} seeds.", change=change, n=found.n_blocks)
+        return ngettext(
+            "Test accuracy changes by {change}, n = {n} seed{left_out}: a smoke test, nothing is inferred.",
+            "Test accuracy changes by {change}, n = {n} seeds{left_out}: a smoke test, nothing is inferred.",
+            found.n_blocks,
+            change=change,
+            left_out=left_out,
+        )
     return _(
-        "Test accuracy changes by {change}, n = {n} seeds; Page's trend test {p}.",
+        "Test accuracy changes by {change}, n = {n} seeds{left_out}; Page's trend test, {p}.",
         change=change,
         n=found.n_blocks,
-        p=sentences.format_p(found.p_value),
+        left_out=left_out,
+        p=_exploratory(found.p_value),
     )
+
+
+def _incomplete_seeds(n: int) -> str:
+    """How many seeds a trend or a factorial leaves out, ready to follow the number of those that it uses."""
+    if not n:
+        return ""
+    return ngettext(" ({n} seed with a diverged run left out)", " ({n} seeds with a diverged run left out)", n)
 
 
 def per_class_table(
@@ -430,44 +529,6 @@ class Tables:
     trends: pd.DataFrame
     per_class: pd.DataFrame
     probe_curves: pd.DataFrame
-
-
-def chosen_variant(variants: pd.DataFrame, dataset: str) -> str | None:
-    """The variant with the best mean validation accuracy; of equals the one with fewer MACs, then the first by name.
-
-    Never by test data. None where no variant has a finished run.
-    """
-    rows = variants[(variants["dataset"] == dataset) & variants["val_accuracy_mean"].notna()]
-    if rows.empty:
-        return None
-    order = ["val_accuracy_mean", "macs", "variant"]
-    return rows.sort_values(order, ascending=[False, True, True]).iloc[0]["variant"]
-
-
-def chosen_run(runs: pd.DataFrame) -> tuple[str, int] | None:
-    """The trained file that stands for a study where one is to be used: (variant, seed).
-
-    Args:
-        runs: variant, seed, macs and val_accuracy of the finished runs of one dataset.
-
-    Returns:
-        The chosen variant, and of its seeds the one with the best validation accuracy, of equals the lowest; None
-        without a run.
-    """
-    means = [
-        {
-            "dataset": "",
-            "variant": name,
-            "macs": group["macs"].iloc[0],
-            "val_accuracy_mean": group["val_accuracy"].mean(),
-        }
-        for name, group in runs.sort_values("seed").groupby("variant")
-    ]
-    variant = chosen_variant(pd.DataFrame(means, columns=["dataset", "variant", "macs", "val_accuracy_mean"]), "")
-    if variant is None:
-        return None
-    seeds = runs[runs["variant"] == variant].sort_values(["val_accuracy", "seed"], ascending=[False, True])
-    return variant, int(seeds.iloc[0]["seed"])
 
 
 def summed_confusion(

@@ -4,11 +4,19 @@ import math
 
 from convlab.i18n import N_, below_one, ngettext, number, with_unit
 from convlab.i18n import gettext as _
-from convlab.statistics import MAX_SEEDS, MIN_SEEDS, Contrast, Verdict, excludes_zero
+from convlab.statistics import (
+    MAX_SEEDS,
+    MIN_SEEDS,
+    Contrast,
+    Verdict,
+    diverged_runs_forbid,
+    excludes_zero,
+    verdict_of_finished_runs,
+)
 
 VERDICTS = {
     "better": N_("better"), "worse": N_("worse"), "equivalent": N_("equivalent"), "inconclusive": N_("inconclusive"),
-    "supported": N_("supported"), "contradicted": N_("contradicted"),
+    "supported": N_("supported"), "contradicted": N_("contradicted"), "described": N_("described"),
 }  # fmt: skip
 """How a verdict of a comparison or a claim reads, before translation."""
 
@@ -20,6 +28,14 @@ MEASURES = {
 """How the measures of the probes' tables read, before translation."""
 
 
+def verdict_text(verdict: str, diverged: int = 0) -> str:
+    """A verdict as a badge or a table shows it; one that leaves ``diverged`` runs out says so."""
+    settled = verdict in ("better", "worse", "equivalent", "supported", "contradicted")
+    if settled and diverged:
+        return _("{verdict}, of the runs that finished", verdict=_(VERDICTS[verdict]))
+    return _(VERDICTS[verdict])
+
+
 def sentence(
     contrast: Contrast,
     p_adjusted: float | None,
@@ -28,12 +44,13 @@ def sentence(
     variant_label: str | None = None,
     reference_label: str | None = None,
     unit: str = "pp",
-    rope: float | None = None,
+    p_equivalence_adjusted: float | None = None,
 ) -> str:
     """One sentence that states a contrast, its uncertainty, and what the design could have seen.
 
     An example: "5×5 vs 3×3 changed test accuracy by +0.42 pp (95 % CI −0.10 to +0.94; n = 5 seeds each; Dunnett
-    p = .11): inconclusive; this design could detect 0.9 pp or more; about 19 seeds each would settle it (80 % power)."
+    p = .11): inconclusive; this design could detect 0.9 pp or more (80 % power, adjusted over the study); if the true
+    difference is the observed one, about 19 seeds each would settle it (80 % power)."
 
     p values follow the APA's style. The p value over the study is added where it reads differently.
 
@@ -45,13 +62,13 @@ def sentence(
         variant_label, reference_label: names for the reader; the contrast's keys by default.
         unit: "pp" prints fractions as percentage points with two decimals; any other text (also "") prints the
             values as they are with three decimals.
-        rope: as for :func:`statistics.verdict`.
+        p_equivalence_adjusted: adjusted over the study, or None.
     """
     variant_label = contrast.variant if variant_label is None else variant_label
     reference_label = contrast.reference if reference_label is None else reference_label
-    rope = contrast.rope if rope is None else rope
     scale, decimals = (100, 2) if unit == "pp" else (1, 3)
-    metric, word = _(metric_label), _(VERDICTS[verdict])
+    metric = _(metric_label)
+    word = verdict_text(verdict, contrast.n_missing_variant + contrast.n_missing_reference)
 
     counts = _count_text(contrast, variant_label, reference_label)
     if contrast.difference is None:
@@ -91,35 +108,70 @@ def sentence(
     low, high = (signed(limit * scale, decimals) for limit in (contrast.ci_low, contrast.ci_high))
     interval = _("{level} % CI {low} to {high}", level=number(contrast.confidence * 100, "g"), low=low, high=high)
     said["details"] = f"{interval}; {counts}; {p_text}"
-    region = f"± {with_unit(number(rope * scale, 'g'), unit)}"
+    region = f"± {with_unit(number(contrast.rope * scale, 'g'), unit)}"
     if verdict == "equivalent":
+        p_text = format_p(contrast.p_equivalence)
+        if p_equivalence_adjusted is not None and format_p(p_equivalence_adjusted) != p_text:
+            p_text = _("{p}, over the study {adjusted}", p=p_text, adjusted=format_p(p_equivalence_adjusted))
         return _(
-            "{variant} vs {reference} changed {metric} by {change} ({details}): {verdict} within {region}.",
+            "{variant} vs {reference} changed {metric} by {change} ({details}): {verdict} within {region} (two "
+            "one-sided tests {p}).",
             **said,
             region=region,
+            p=p_text,
         )
     if verdict != "inconclusive":
         return _("{variant} vs {reference} changed {metric} by {change} ({details}): {verdict}.", **said)
 
+    of_finished = verdict_of_finished_runs(contrast, p_adjusted, p_equivalence_adjusted)
+    if diverged_runs_forbid(contrast, of_finished):
+        reason = diverged_reason(
+            (contrast.n_missing_variant, contrast.n_variant), (contrast.n_missing_reference, contrast.n_reference)
+        )
+        return _(OPEN_SENTENCE, **said, reasons=reason)
     reasons = []
     if excludes_zero(contrast):
-        if abs(contrast.difference) <= rope:
+        if abs(contrast.difference) <= contrast.rope:
             reasons.append(_("the interval excludes 0 but the estimate lies within {region}", region=region))
         else:
             reasons.append(_("the interval excludes 0 but p over the study does not reach the level"))
+    power = number(contrast.power * 100, "g")
     detectable = with_unit(_round_up(contrast.detectable * scale, decimals - 1), unit)
-    reasons.append(_("this design could detect {detectable} or more", detectable=detectable))
+    reasons.append(
+        _(
+            "this design could detect {detectable} or more ({power} % power, adjusted over the study)",
+            detectable=detectable,
+            power=power,
+        )
+    )
     if contrast.seeds_to_settle is None:
-        reasons.append(_("more than {n} seeds each would be needed to settle it", n=MAX_SEEDS))
+        reasons.append(
+            _(
+                "if the true difference is the observed one, more than {n} seeds each would be needed to settle it",
+                n=MAX_SEEDS,
+            )
+        )
     elif contrast.seeds_to_settle > min(contrast.n_variant, contrast.n_reference):
         reasons.append(
             _(
-                "about {n} seeds each would settle it ({power} % power)",
+                "if the true difference is the observed one, about {n} seeds each would settle it ({power} % power)",
                 n=contrast.seeds_to_settle,
-                power=number(contrast.power * 100, "g"),
+                power=power,
             )
         )
     return _(OPEN_SENTENCE, **said, reasons="; ".join(reasons))
+
+
+def diverged_reason(variant: tuple[int, int], reference: tuple[int, int]) -> str:
+    """Why nothing is said where the two sides diverged unequally often; counts of diverged and finished runs."""
+    return _(
+        "{first} of {all} runs diverged against {second} of {others} of the reference, so the runs that finished "
+        "decide nothing",
+        first=variant[0],
+        all=sum(variant),
+        second=reference[0],
+        others=sum(reference),
+    )
 
 
 OPEN_SENTENCE = N_("{variant} vs {reference} changed {metric} by {change} ({details}): {verdict}; {reasons}.")

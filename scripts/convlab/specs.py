@@ -136,6 +136,11 @@ class Augmentation(Spec):
         0, description="Move by up to this many pixels; zeros fill the border."
     )
 
+    @property
+    def changes(self) -> bool:
+        """Whether it does anything to an image."""
+        return self.flip != "none" or self.shift > 0
+
 
 class Training(Spec):
     """How every model of a study is trained."""

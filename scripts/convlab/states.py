@@ -12,15 +12,10 @@ from convlab.errors import UserError
 from convlab.files import read_json
 from convlab.history import FILES, equal, kept
 from convlab.study import without_texts
+from convlab.tables import TEXT_COLUMNS, read_table
 from convlab.wording import listing
 
 PREVIOUS = "previous"
-
-TEXT = {
-    "dataset", "model", "variant", "label", "status", "spec_hash", "predictions_sha256", "experiment", "reference",
-    "verdict", "claim", "text", "rule", "published", "unit", "probe",
-}  # fmt: skip
-"""Columns that stay text, whatever they look like; others are numbers where they can be."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,7 @@ def read(name: str, results: Path) -> State:
         UserError: there is no such state.
     """
     folder = find(name, results)
-    tables = {Path(file).stem: read_table(folder / file) for file in FILES if file.endswith(".csv")}
+    tables = {Path(file).stem: _read_state_table(folder / file) for file in FILES if file.endswith(".csv")}
     summary = read_json(folder / "summary.json")
     if "provenance" not in summary:
         raise UserError(f"{folder} does not say what made it; run the study again with this version of convlab")
@@ -111,10 +106,9 @@ def _is_config(path: Path) -> bool:
     return path.suffix in (".yaml", ".yml")
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """A table of compare; text stays text, and an empty cell of it is empty."""
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}); delete it and run snakemake again") from None
-    return table.apply(lambda column: column if column.name in TEXT else pd.to_numeric(column, errors="coerce"))
+def _read_state_table(path: Path) -> pd.DataFrame:
+    """A table of compare, in which an empty cell of text is empty text, and what is no text is a number or missing."""
+    table = read_table(path)
+    return table.apply(
+        lambda column: column.fillna("") if column.name in TEXT_COLUMNS else pd.to_numeric(column, errors="coerce")
+    )

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from convlab.files import write_text
+from convlab import checksums
+from convlab.files import missing, write_text
 
 DECIMALS = {
     "accuracy": 4,
@@ -22,6 +23,13 @@ DECIMALS = {
     "p": 4,
 }
 """Decimals by the word that a column's name holds; 2 for other numbers."""
+
+TEXT_COLUMNS = (
+    "dataset", "model", "variant", "label", "class", "experiment", "reference", "verdict", "method", "status", "axis",
+    "precision_type", "spec_hash", "sentence", "smallest", "metric", "source", "licence", "claim", "text", "published",
+    "rule", "reason", "quantity", "unit", "probe", "level", "measure", "predictions_sha256", "factor", "effect",
+)  # fmt: skip
+"""Columns that hold text, whatever it looks like: a name may be ``32``, ``NA``, ``null``, ``True`` or ``1e5``."""
 
 LONG = 40
 """Rows up to which a LaTeX table floats on one page; a longer one breaks across pages."""
@@ -51,6 +59,22 @@ def write_table(table: pd.DataFrame, stem: Path, caption: str, printed: Printed 
         align = ["r" if pd.api.types.is_numeric_dtype(table[name]) else "l" for name in table]
         printed = Printed(rounded, align, stem.name)
     write_text(stem.with_suffix(".tex"), latex(printed, caption))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV file that a stage wrote: names stay text, whatever they look like; only an empty cell is missing.
+
+    A file that is missing, damaged, or not what the job that wrote it recorded, is a UserError that names it.
+    """
+    checksums.verify(path)
+    try:
+        return pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
+    except FileNotFoundError:
+        raise missing(path) from None
+    except IsADirectoryError:
+        raise checksums.damaged(path, "it is a folder") from None
+    except ValueError as error:  # pandas' own errors are ValueErrors, too
+        raise checksums.damaged(path, str(error).strip()) from None
 
 
 def _rounded(column: pd.Series) -> pd.Series:

@@ -1,6 +1,9 @@
 """One training run: the input pipeline, Keras ``fit``, and what is kept epoch by epoch so that a kill loses nothing."""
 
 import csv
+import hashlib
+import json
+import logging
 import math
 import shutil
 import time
@@ -11,10 +14,19 @@ from pathlib import Path
 
 import numpy as np
 
+from convlab.checksums import sha256
 from convlab.files import atomic, require_space
 from convlab.keras_setup import BACKEND, keras, tf
 from convlab.models import optimizer
 from convlab.specs import EarlyStopping, Training
+
+log = logging.getLogger("train")
+
+BEST = "best.weights.h5"
+"""The weights of the best epoch so far."""
+
+CHECKSUMS = "checksums.json"
+"""Of all that a run goes on from, beside Keras' part of it."""
 
 HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
@@ -92,12 +104,23 @@ def pipeline_options():
     return options
 
 
+class _Check(keras.callbacks.Callback):
+    """Calls a function after each epoch, before anything is written; it may end the run by raising."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        super().__init__()
+        self.check = check
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.check()
+
+
 class _Journal(keras.callbacks.Callback):
     """Writes ``history.csv`` and the best weights after each epoch, before the backup that a resume starts from."""
 
     def __init__(self, work: Path, first_epoch: int, select: str, report: Callable) -> None:
         super().__init__()
-        self.path, self.weights = work / "history.csv", work / "best.weights.h5"
+        self.path, self.weights = work / "history.csv", work / BEST
         self.rows = read_history(self.path)[:first_epoch] if self.path.exists() else []
         self.select, self.report, self.diverged = select, report, False
 
@@ -118,7 +141,7 @@ class _Journal(keras.callbacks.Callback):
         self.report(self.rows[-1])
         if best_epoch(self.rows, self.select) == epoch + 1:
             require_space(self.weights.parent, hdf5_size(self.model.variables))
-            with atomic(self.weights) as temporary:
+            with atomic(self.weights, durable=False) as temporary:
                 self.model.save_weights(temporary)
 
 
@@ -197,6 +220,8 @@ class _Backup(keras.callbacks.BackupAndRestore):
         require_space(self.folder.parent, hdf5_size([*self.model.variables, *self.model.optimizer.variables]))
         self._point_to(unfinished)
         super()._save_model()
+        content = _backup_checksums(self.folder.parent, unfinished, self._current_epoch)
+        (unfinished / CHECKSUMS).write_text(json.dumps(content), encoding="utf-8")
         place = unfinished.rename(self._place(self._current_epoch))
         self._point_to(place)
         shutil.rmtree(previous, ignore_errors=True)
@@ -215,6 +240,45 @@ def images_per_epoch(training: Training, count: int) -> int:
 def finished_epochs(folder: Path) -> int:
     """Number of epochs that the newest whole backup in ``folder`` holds; 0 without one."""
     return max((int(place.name.removeprefix("epoch-")) for place in folder.glob("epoch-*")), default=0)
+
+
+def resumable_epochs(work: Path, select: str) -> int:
+    """Number of epochs from which a killed run goes on: those of the newest backup in ``work``.
+
+    What is not what was written, as after a power cut, is deleted: the run then begins anew.
+    """
+    backup = work / "backup"
+    epochs = finished_epochs(backup)
+    if epochs and not _is_whole(work, epochs, select):
+        log.warning("what the killed run left is damaged: it begins anew")
+        shutil.rmtree(work)
+        return 0
+    for outdated in [*backup.glob(".epoch-*"), *backup.glob("epoch-*")]:
+        if outdated.name != f"epoch-{epochs:04d}":
+            shutil.rmtree(outdated, ignore_errors=True)
+    return epochs
+
+
+def _is_whole(work: Path, epochs: int, select: str) -> bool:
+    """Whether a backup, the history and the best weights are those that were written."""
+    place = work / "backup" / f"epoch-{epochs:04d}"
+    try:
+        recorded = json.loads((place / CHECKSUMS).read_text(encoding="utf-8"))
+        actual, rows = _backup_checksums(work, place, epochs), read_history(work / "history.csv")
+        # A kill between the end of an epoch and its backup leaves better weights than the backup knows.
+        newer = best_epoch(rows, select) > epochs
+        return actual == (recorded | {BEST: actual[BEST]} if newer else recorded)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _backup_checksums(work: Path, place: Path, epochs: int) -> dict[str, str]:
+    """SHA-256 of all that a run goes on from after so many epochs; ``place`` holds Keras' part of it."""
+    checksums = {path.name: sha256(path) for path in place.iterdir() if path.name != CHECKSUMS}
+    history = (work / "history.csv").read_bytes().splitlines(keepends=True)[: epochs + 1]
+    checksums["history.csv"] = hashlib.sha256(b"".join(history)).hexdigest()
+    checksums[BEST] = sha256(work / BEST)
+    return checksums
 
 
 def exhausted(rows: Sequence[Mapping[str, float]], rule: EarlyStopping) -> bool:
@@ -238,9 +302,9 @@ def best_epoch(rows: Sequence[Mapping[str, float]], select: str) -> int:
     return 1 + min(range(len(rows)), key=lambda i: (-rows[i]["val_accuracy"], rows[i]["val_loss"]))
 
 
-def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+def write_history(path: Path, rows: Sequence[Mapping[str, float]], durable: bool = False) -> None:
     """Write one row per epoch; numbers are written so that reading gives the same ones back."""
-    with atomic(path) as temporary, temporary.open("w", newline="") as stream:
+    with atomic(path, durable) as temporary, temporary.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, HISTORY_COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -264,6 +328,7 @@ def fit(
     work: Path,
     report: Callable[[dict[str, float]], None] = lambda row: None,
     tensorboard: Path | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Train ``model`` in place, leaving in it the weights of the selected epoch.
 
@@ -273,6 +338,7 @@ def fit(
         work: folder for what a resumed run needs; it holds only files of this very run.
         report: called with each row of the history as it is finished.
         tensorboard: folder for TensorBoard logs, or None.
+        check: called after each epoch, before anything of it is written; what it raises ends the run.
 
     Returns:
         Outcome with status ``finished``, or ``diverged`` when a loss stopped being a number.
@@ -280,7 +346,7 @@ def fit(
     backup = work / "backup"
     first_epoch = finished_epochs(backup)
     journal = _Journal(work, first_epoch, training.select, report)
-    callbacks: list[keras.callbacks.Callback] = [journal, _Randomness(seeds)]
+    callbacks: list[keras.callbacks.Callback] = [_Check(check), journal, _Randomness(seeds)]
     if BACKEND == "torch":
         callbacks.append(_TorchRandomness(seeds["dropout"]))
     epochs = training.epochs

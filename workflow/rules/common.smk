@@ -172,6 +172,11 @@ def run_spec(wildcards):
     return canonical_json(run.identity)
 
 
+def environment_choices(wildcards):
+    """The environment variables that a user has chosen and that can change numbers: another choice computes again."""
+    return canonical_json(choices)
+
+
 @cache
 def content(dataset):
     """The digest of a user's own images; nothing for others. Only the main process compares and records parameters."""

@@ -25,6 +25,7 @@ rule evaluate:
         gpu=GPU,
     params:
         seeds=" ".join(map(str, study.seeds)),
+        environment=environment_choices,
     message:
         "Evaluate {wildcards.variant} on {wildcards.dataset}"
     shell:

@@ -23,6 +23,7 @@ rule probe:
     params:
         shift=study.probes.translation.shift if study.probes.translation else 0,
         seeds=" ".join(map(str, study.seeds)),
+        environment=environment_choices,
     message:
         "Probe translation of {wildcards.variant} on {wildcards.dataset}"
     shell:

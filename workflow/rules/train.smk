@@ -22,6 +22,7 @@ rule train:
         gpu=GPU,
     params:
         spec=run_spec,
+        environment=environment_choices,
         store=STORE,
     message:
         "Train {wildcards.variant} on {wildcards.dataset}, seed {wildcards.seed}"

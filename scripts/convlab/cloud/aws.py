@@ -1,6 +1,5 @@
 """AWS' clients, what their errors mean in one sentence, and patience."""
 
-import hashlib
 import ipaddress
 import time
 from collections.abc import Iterator
@@ -15,21 +14,28 @@ try:
     import boto3
     from boto3.exceptions import Boto3Error
     from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 except ImportError:
     raise UserError(
         "deploy.target: sagemaker needs boto3 and SageMaker's SDK (690 MB); `make deploy` installs them, or run: "
         "pip install --require-hashes -r requirements/sagemaker.txt"
     ) from None
 
-FAILURES = (ClientError, BotoCoreError, Boto3Error)
-"""All that a call of AWS raises."""
+FAILURES = (ClientError, BotoCoreError, Boto3Error, ResponseParserError)
+"""What a call of AWS raises: refusals, broken connections, and answers that are none, as a proxy sends them."""
 
 ATTEMPTS = 5
 """How often one request is sent before its error counts; botocore waits longer each time."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 """Seconds between two looks at something that takes its time: short ones first."""
+
+READ_SECONDS = 30
+"""How long an answer is waited for; what manages resources is quick, and teardown asks again by itself."""
+
+LOG_SECONDS = 5
+"""The same for logs, which only inform; they are asked for once."""
 
 AWS_DOMAINS = ("amazonaws.com", "amazonaws.com.cn", "api.aws")
 
@@ -88,7 +94,10 @@ def connect(region: str | None, endpoint_url: str | None = None) -> Clients:
                 "no AWS credentials were found; sign in (aws configure, aws sso login), or set AWS_PROFILE, or "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
-        patient = Config(retries={"total_max_attempts": ATTEMPTS, "mode": "standard"}, connect_timeout=10)
+        again = {"total_max_attempts": ATTEMPTS, "mode": "standard"}
+        patient = Config(retries=again, connect_timeout=10, read_timeout=READ_SECONDS)
+        upload = Config(retries=again, connect_timeout=10)
+        brief = Config(retries={"total_max_attempts": 1}, connect_timeout=LOG_SECONDS, read_timeout=LOG_SECONDS)
         # One call is one request: retries of the client would hide in the latency.
         once = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=70, tcp_keepalive=True)
         made = {
@@ -96,8 +105,8 @@ def connect(region: str | None, endpoint_url: str | None = None) -> Clients:
             for name, service, config in (
                 ("sagemaker", "sagemaker", patient),
                 ("runtime", "sagemaker-runtime", once),
-                ("s3", "s3", patient),
-                ("logs", "logs", patient),
+                ("s3", "s3", upload),
+                ("logs", "logs", brief),
                 ("sts", "sts", patient),
             )
         }
@@ -115,11 +124,6 @@ def account_of(clients: Clients) -> str:
         raise UserError(f"AWS does not take the credentials: {sentence(error)}") from None
 
 
-def fingerprint(account: str, name: str) -> str:
-    """What tells accounts apart without naming them."""
-    return hashlib.sha256(f"{name}:{account}".encode()).hexdigest()[:16]
-
-
 def on_aws(url: str) -> bool:
     host = urlparse(url).hostname or ""
     return any(host == domain or host.endswith(f".{domain}") for domain in AWS_DOMAINS)
@@ -135,14 +139,21 @@ def on_loopback(url: str) -> bool:
 
 def code(error: Exception) -> str:
     """The code of AWS' error; the exception's name for errors on the way to it."""
-    return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+    if not isinstance(error, ClientError):
+        return type(error).__name__
+    return str(_told(error).get("Code", "Unknown"))
+
+
+def _told(error: ClientError) -> dict[str, Any]:
+    """What AWS says of an error; empty where its answer has nothing of the kind."""
+    return error.response.get("Error") or {}
 
 
 def is_missing(error: Exception) -> bool:
     """Whether the error says that what was named is not there."""
     if not isinstance(error, ClientError):
         return False
-    message = error.response["Error"].get("Message", "").lower()
+    message = str(_told(error).get("Message", "")).lower()
     return code(error) in ("ResourceNotFound", "ResourceNotFoundException", "NoSuchBucket") or (
         code(error) == "ValidationException" and ("could not find" in message or "not found" in message)
     )
@@ -150,11 +161,18 @@ def is_missing(error: Exception) -> bool:
 
 def sentence(error: Exception) -> str:
     """AWS' error in one line, without account numbers, and what to do where that is known."""
-    if isinstance(error, NoCredentialsError | NoRegionError) or not isinstance(error, ClientError):
+    if isinstance(error, BotoCoreError | Boto3Error | UserError):
         return masked(" ".join(str(error).split()))[:500]
-    message = " ".join(error.response["Error"].get("Message", "").split())[:500]
+    if not isinstance(error, ClientError):  # whose text alone may say nothing: KeyError('Endpoints')
+        return masked(" ".join(f"{type(error).__name__}: {error}".split()))[:500]
+    message = " ".join(str(_told(error).get("Message", "")).split())[:500]
     hint = HINTS.get(code(error))
     return masked(f"{error.operation_name}: {code(error)}: {message}" + (f"; {hint}" if hint else ""))
+
+
+def clock() -> float:
+    """Seconds on a clock that goes on while the machine sleeps, as costs do; ``time.monotonic`` stops on Linux."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def pauses(seconds: float) -> Iterator[float]:

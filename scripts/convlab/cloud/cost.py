@@ -1,8 +1,17 @@
-"""What a deployment can cost at most, from prices in the config: AWS' own change and differ by region."""
+"""What a deployment can cost at most, from prices in the config: AWS' own change and differ by region.
+
+An endpoint's limit is kept by the process that deploys: the amounts hold as long as it lives, or until `make teardown`.
+"""
 
 from dataclasses import dataclass
 
-from convlab.study import SageMaker
+from convlab.sagemaker import SageMaker
+
+QUEUE_MINUTES = 30
+"""Time that a job may take beside its own limit: to get an instance, to load the image, to store the model."""
+
+TEARDOWN_MINUTES = 15
+"""Time that an endpoint may take to go: one that is being created cannot be deleted before it is there."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +41,22 @@ def items(settings: SageMaker, calls: int) -> list[Item]:
         kind = f"training job on {job.instance_type}" + (" (spot: less)" if job.spot else "")
         found.append(Item(kind, job.max_minutes / 60, "hours at most", "training_hour", prices.training_hour))
     if settings.mode != "train" and endpoint.instance_type:
-        hours = endpoint.max_minutes / 60
+        hours = (endpoint.max_minutes + TEARDOWN_MINUTES) / 60
         kind = f"endpoint on {endpoint.instance_type}"
-        found.append(Item(kind, hours, "hours at most", "endpoint_hour", prices.endpoint_hour))
+        unit = f"hours ({TEARDOWN_MINUTES} minutes of it to take it down), as long as the deploying process lives"
+        found.append(Item(kind, hours, unit, "endpoint_hour", prices.endpoint_hour))
     elif settings.mode != "train":
         seconds = calls * prices.seconds_per_call
         kind = f"serverless endpoint with {endpoint.memory_mb} MB, {calls} calls"
         found.append(Item(kind, seconds, "seconds, assumed", "serverless_second", prices.serverless_second))
     return found
+
+
+def lifetime_minutes(settings: SageMaker) -> int:
+    """Minutes after which nothing of a deployment should be there any more: what the tag `expires` is made of."""
+    job, minutes = settings.training, TEARDOWN_MINUTES
+    if settings.mode != "deploy":
+        minutes += QUEUE_MINUTES + (max(job.max_minutes, job.max_wait_minutes) if job.spot else job.max_minutes)
+    if settings.mode != "train":
+        minutes += settings.endpoint.max_minutes
+    return minutes

@@ -1,5 +1,6 @@
 """deploy.target: sagemaker. A training job, an endpoint or both; whatever happens, nothing of them stays."""
 
+import contextlib
 import hashlib
 import importlib.util
 import logging
@@ -7,26 +8,27 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from convlab.accounts import HIDDEN
+from convlab.accounts import HIDDEN, fingerprint
 from convlab.cloud import aws, sdk, training
 from convlab.cloud import state as states
-from convlab.cloud.aws import BotoCoreError, ClientError
+from convlab.cloud.aws import ClientError
+from convlab.cloud.cost import lifetime_minutes
 from convlab.cloud.logs import excerpt
 from convlab.cloud.state import State
 from convlab.cloud.teardown import teardown
 from convlab.errors import UserError
 from convlab.files import read_json
+from convlab.sagemaker import SageMaker
 from convlab.serving.pack import pack
 from convlab.serving.trial import Reply
 from convlab.signals import ignore_signals
-from convlab.study import SageMaker
 
 VARIANT = "AllTraffic"
 
@@ -40,6 +42,9 @@ BUSY = (
 
 PATIENCE = 120.0
 """Seconds for which an endpoint may be too busy for one call; a serverless one has to start first."""
+
+MAX_ANSWER_BYTES = 16 * 2**20
+"""What is read of one answer at most."""
 
 MINUTE = 60.0
 
@@ -63,13 +68,14 @@ class SageMakerEndpoint:
         self._training: dict[str, Any] = {}
         self._receipt: dict[str, Any] | None = None
         self._ends = float("inf")
+        self._lock = contextlib.ExitStack()
 
     # -----------------------------------------------------------------------------------------------------------------
     # Before anything is created
 
     def __enter__(self) -> "SageMakerEndpoint":
-        self._check()
         try:
+            self._check()
             with told():
                 self._begin()
         except BaseException:
@@ -80,6 +86,7 @@ class SageMakerEndpoint:
     def _check(self) -> None:
         """UserError for all that can be known to be missing; nothing is created and the bucket is only looked at."""
         settings = self.settings
+        self._lock.enter_context(states.lock(self.state_file))
         if self.state_file.is_file():
             raise UserError(
                 f"an earlier deployment may have left something behind ({self.state_file}); run: make teardown"
@@ -98,7 +105,7 @@ class SageMakerEndpoint:
             name=name,
             region=clients.region,
             endpoint_url=clients.endpoint_url,
-            account=aws.fingerprint(account, name),
+            account=fingerprint(account, name),
             bucket=settings.bucket,
             prefix=f"{settings.prefix}/{name}/",
             keep_objects=settings.keep_objects,
@@ -111,14 +118,17 @@ class SageMakerEndpoint:
         }
         try:
             clients.s3.list_objects_v2(Bucket=state.bucket, Prefix=state.prefix, MaxKeys=1)
-        except (ClientError, BotoCoreError) as error:
+        except aws.FAILURES as error:
             raise UserError(f"deploy.sagemaker.bucket cannot be used: {aws.sentence(error)}") from None
         if (
             self.trains
             and (backend := self._exported()["spec"]["training"].get("backend", "tensorflow")) != "tensorflow"
         ):
             raise UserError(f"the chosen run needs {backend}, and AWS' image has TensorFlow only; use mode: deploy")
-        self._tags = {"project": "convlab", "study": self.study, "deployment": name, **settings.tags}
+        expires = datetime.now(UTC) + timedelta(minutes=lifetime_minutes(settings))
+        tags = {"project": "convlab", "study": self.study, "deployment": name}
+        self._tags = {**tags, "expires": expires.isoformat(timespec="seconds"), **settings.tags}
+        state.reveal(account)
         self.state = state
 
     @property
@@ -179,7 +189,7 @@ class SageMakerEndpoint:
             "ModelDataUrl": model_uri,
             "Environment": {"SAGEMAKER_TFS_DEFAULT_MODEL_NAME": "saved_model"},
         }
-        self._ends = time.monotonic() + MINUTE * chosen.max_minutes
+        self._ends = aws.clock() + MINUTE * chosen.max_minutes
         with self.state.asking("model", self.state_file):
             sagemaker.create_model(
                 ModelName=name, ExecutionRoleArn=self.settings.role_arn, PrimaryContainer=container, Tags=tags
@@ -191,15 +201,17 @@ class SageMakerEndpoint:
 
     def _wait(self) -> None:
         """Until the endpoint is in service."""
-        begin, seen = time.monotonic(), self._endpoint.setdefault("transitions", [])
-        for passed in aws.pauses(self._ends - begin):
+        seen = self._endpoint.setdefault("transitions", [])
+        for passed in aws.pauses(self._ends - aws.clock()):
+            if passed and aws.clock() > self._ends:  # the machine has slept meanwhile
+                break
             found = self._clients.sagemaker.describe_endpoint(EndpointName=self.state.name)
             status = found["EndpointStatus"]
             if not seen or seen[-1]["status"] != status:
                 seen.append({"status": status, "at": now()})
                 log.info("endpoint %s: %s after %.0f s", self.state.name, status, passed)
             if status == "InService":
-                self._endpoint |= {"arn": found["EndpointArn"], "seconds_to_service": passed}
+                self._endpoint |= {"arn": found.get("EndpointArn"), "seconds_to_service": passed}
                 return
             if status not in ("Creating", "Updating"):
                 raise UserError(
@@ -214,7 +226,7 @@ class SageMakerEndpoint:
         """One call; again where the endpoint is busy: the reply's time is that of the call that was answered."""
         why = ""
         for attempt, _ in enumerate(aws.pauses(PATIENCE), start=1):
-            if time.monotonic() > self._ends:
+            if aws.clock() > self._ends:
                 raise UserError(
                     f"the endpoint's {self.settings.endpoint.max_minutes} minutes are over before all images were "
                     "sent; raise deploy.sagemaker.endpoint.max_minutes or lower deploy.test_images"
@@ -224,7 +236,7 @@ class SageMakerEndpoint:
                 found = self._clients.runtime.invoke_endpoint(
                     EndpointName=self.state.name, ContentType=content_type, Accept="application/json", Body=body
                 )
-                answer = found["Body"].read()
+                answer = found["Body"].read(MAX_ANSWER_BYTES + 1)
             except ClientError as error:
                 why = aws.sentence(error)
                 if aws.code(error) == "ModelError":
@@ -233,9 +245,13 @@ class SageMakerEndpoint:
                 if aws.code(error) in BUSY:
                     continue
                 raise UserError(why) from None
-            except BotoCoreError as error:
+            except aws.FAILURES as error:
                 raise UserError(f"the endpoint did not answer: {aws.sentence(error)}") from None
-            about = {"request_id": found["ResponseMetadata"].get("RequestId"), "attempts": attempt}
+            if len(answer) > MAX_ANSWER_BYTES:
+                raise UserError(
+                    f"the endpoint's answer has more than {MAX_ANSWER_BYTES:,} bytes, which is no prediction"
+                )
+            about = {"request_id": found.get("ResponseMetadata", {}).get("RequestId"), "attempts": attempt}
             return Reply(200, answer, about, seconds=time.perf_counter() - begin)
         raise UserError(f"the endpoint was too busy for {PATIENCE:.0f} s: {why}")
 
@@ -262,35 +278,43 @@ class SageMakerEndpoint:
         self.close()
 
     def close(self) -> None:
-        """Take everything down, once. The state file stays where something would not go."""
+        """Take everything down, once, then look at what it left behind. The state file stays where something would
+        not go.
+
+        Whatever fails, it does not raise: what may be left is in the receipt.
+        """
+        if self.state is None:
+            self._lock.close()
         if self.state is None or self._receipt is not None:
             return
         ignore_signals()
-        self._look()
-        receipt = teardown(self._clients, self.state)
-        if not receipt.remaining:
-            self.state_file.unlink(missing_ok=True)
         logs = [LOG_GROUP + self.state.name] if self.serves else []
-        self._receipt = {
-            "remaining": receipt.remaining,
-            "about": {
-                "steps": receipt.steps, "seconds": receipt.seconds, "kept_objects": receipt.kept,
-                "kept_logs": logs + ([training.LOG_GROUP] if self._training else []),
-            },
-        }  # fmt: skip
+        about = {"kept_logs": logs + ([training.LOG_GROUP] if self._training else [])}
+        try:
+            receipt = teardown(self._clients, self.state)
+        except Exception as error:  # a defect of ours must not pass for an empty account
+            log.exception("teardown failed")
+            left = f"perhaps all that is named {self.state.name} (teardown failed: {aws.sentence(error)})"
+            self._receipt = {"remaining": [left], "about": about}
+        else:
+            about |= {"steps": receipt.steps, "seconds": receipt.seconds, "kept_objects": receipt.kept}
+            self._receipt = {"remaining": receipt.remaining, "about": about}
+            self._endpoint["objects"] = receipt.objects
+        try:
+            if not self._receipt["remaining"]:
+                self.state_file.unlink(missing_ok=True)
+        except OSError as error:
+            about["state_file"] = f"nothing is left, but it could not be removed: {error.strerror}"
+            log.warning("%s: %s", self.state_file, about["state_file"])
+        self._look()
+        self._lock.close()
 
     def _look(self) -> None:
-        """Note what is worth knowing and soon gone: the objects and the endpoint's log."""
-        try:
-            found = self._clients.s3.list_objects_v2(Bucket=self.state.bucket, Prefix=self.state.prefix)
-            self._endpoint["objects"] = [
-                {"key": entry["Key"], "bytes": entry["Size"], "etag": entry["ETag"].strip('"')}
-                for entry in found.get("Contents", [])
-            ]
-        except (ClientError, BotoCoreError) as error:
-            self._endpoint["objects_error"] = aws.sentence(error)
+        """Note the logs, which outlive what wrote them; errors of any type are notes too."""
         if "transitions" in self._endpoint:
             self._endpoint["log"] = excerpt(self._clients, LOG_GROUP + self.state.name)
+        if name := self._training.get("name"):
+            self._training["log"] = excerpt(self._clients, training.LOG_GROUP, name)
 
     @property
     def teardown(self) -> dict[str, Any]:

@@ -3,26 +3,32 @@
 from typing import Any
 
 from convlab.cloud import aws
-from convlab.cloud.aws import BotoCoreError, ClientError, Clients
+from convlab.cloud.aws import Clients
 
 LINES = 40
 """Lines of each stream at most."""
 
+LINE_CHARACTERS = 2000
+"""Characters of a line that are kept."""
+
 
 def excerpt(clients: Clients, group: str, stream: str = "") -> dict[str, Any]:
-    """The last lines of each stream whose name begins with ``stream``; the error where they cannot be read."""
+    """The last lines of each stream whose name begins with ``stream``; the error where they cannot be read.
+
+    It only informs, so no error of any type leaves it.
+    """
     named = {"logStreamNamePrefix": stream} if stream else {}
     try:
         streams = clients.logs.describe_log_streams(logGroupName=group, **named)["logStreams"]
         lines = {
             found["logStreamName"]: [
-                event["message"].rstrip()
+                event["message"].rstrip()[:LINE_CHARACTERS]
                 for event in clients.logs.get_log_events(
                     logGroupName=group, logStreamName=found["logStreamName"], startFromHead=False, limit=LINES
                 )["events"]
             ]
             for found in streams[:5]
         }
-    except (ClientError, BotoCoreError) as error:
+    except Exception as error:
         return {"group": group, "error": aws.code(error)}
     return {"group": group, "streams": lines}

@@ -1,11 +1,17 @@
 """What a deployment must be allowed to do on AWS, and no more: IAM policies as JSON."""
 
+import re
 from typing import Any
 
 from convlab.cloud.state import NAMES
-from convlab.study import SageMaker
+from convlab.sagemaker import SageMaker
 
 KINDS = ("endpoint", "endpoint-config", "model")
+
+ECR = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<name>[^:@]+)"
+)
+"""The address of an image in AWS' registry, without tag or digest."""
 
 
 def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
@@ -31,7 +37,7 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
             [settings.role_arn],
             {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
         ),
-        *bucket(settings, partition, "s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
+        *bucket(settings, partition, *["s3:GetObject"] * trains, "s3:PutObject", "s3:DeleteObject"),
     ]
     if serves:
         actions = [f"sagemaker:Create{kind}" for kind in ("Endpoint", "EndpointConfig", "Model")]
@@ -46,16 +52,18 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
 
 
 def role_policy(settings: SageMaker, region: str) -> dict[str, Any]:
-    """For the role that SageMaker takes: data, models, logs, metrics, and AWS' images."""
+    """For the role that SageMaker takes: data, models, logs, metrics, and the images; a job alone writes objects."""
     partition = settings.role_arn.split(":")[1]
-    logs = f"arn:{partition}:logs:{region}:{settings.account}:log-group:/aws/sagemaker/*"
+    trains, serves = settings.mode != "deploy", settings.mode != "train"
+    logs = f"arn:{partition}:logs:{region}:{settings.account}:log-group:/aws/sagemaker"
+    groups = [f"{logs}/Endpoints/{NAMES}*"] * serves + [f"{logs}/TrainingJobs", f"{logs}/TrainingJobs:*"] * trains
     actions = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"]
     images = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     return document(
         [
-            *bucket(settings, partition, "s3:GetObject", "s3:PutObject"),
-            statement("WriteLogs", actions, [logs]),
-            statement("Images", images, [f"arn:{partition}:ecr:{region}:*:repository/tensorflow-*"]),
+            *bucket(settings, partition, "s3:GetObject", *["s3:PutObject"] * trains),
+            statement("WriteLogs", actions, groups),
+            statement("Images", images, repositories(settings, partition, region)),
             statement(
                 "WriteMetrics",  # which know no resources either
                 ["cloudwatch:PutMetricData"],
@@ -65,6 +73,21 @@ def role_policy(settings: SageMaker, region: str) -> dict[str, Any]:
             statement("ImagesToken", ["ecr:GetAuthorizationToken"], ["*"]),
         ]
     )
+
+
+def repositories(settings: SageMaker, partition: str, region: str) -> list[str]:
+    """The repositories of the images that the mode runs: the config's own, else AWS' for TensorFlow."""
+    used = {"training": settings.training.image} if settings.mode != "deploy" else {}
+    used |= {"inference": settings.endpoint.image} if settings.mode != "train" else {}
+    resources = []
+    for scope, image in used.items():
+        address = ECR.match(image) if image else None
+        if address:
+            region_of, account, name = address["region"], address["account"], address["name"]
+            resources.append(f"arn:{partition}:ecr:{region_of}:{account}:repository/{name}")
+        else:
+            resources.append(f"arn:{partition}:ecr:{region}:*:repository/tensorflow-{scope}")
+    return resources
 
 
 def bucket(settings: SageMaker, partition: str, *actions: str) -> list[dict[str, Any]]:

@@ -1,18 +1,20 @@
 """What may exist in the cloud, on disk before it does: a process that comes later can take it down by name."""
 
-import os
+import json
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
+from convlab import accounts
 from convlab.errors import UserError
-from convlab.files import read_json, write_json
+from convlab.files import atomic, read_json
+from convlab.locks import held
 
 NAMES = "convlab-"
 """How the names of all resources begin; the policy allows no others."""
@@ -31,18 +33,28 @@ class State(BaseModel):
     name: str
     region: str
     endpoint_url: str | None = Field(description="Of a double of AWS; null on AWS itself.")
-    account: str = Field(description="A fingerprint of the account.")
-    bucket: str
+    account: str = Field(description="A fingerprint of the account, from which its number cannot be found.")
+    bucket: str = Field(description="The account's number in its name is hidden; ``reveal`` puts it back.")
     prefix: str = Field(description="Below which all objects of this deployment lie; ends with a slash.")
     keep_objects: bool
     created: str
     asked: list[Kind] = Field([], description="Asked for; whether they were created is not known.")
 
+    _number: str | None = PrivateAttr(None)
+
+    def reveal(self, account: str) -> None:
+        """Let the process that is signed in to ``account`` use the bucket's full name; files never have it."""
+        self._number = account
+        self.bucket, self.prefix = (text.replace(accounts.HIDDEN, account) for text in (self.bucket, self.prefix))
+
     def save(self, path: Path) -> None:
-        """Write it, and not return before it is on the disk."""
-        write_json(path, self.model_dump())
-        with path.open() as stream:
-            os.fsync(stream.fileno())
+        """Write it for this user alone, and not return before file and folder are on the disk."""
+        written = self.model_dump()
+        if self._number:
+            written |= {key: written[key].replace(self._number, accounts.HIDDEN) for key in ("bucket", "prefix")}
+        with atomic(path) as temporary:
+            temporary.touch(mode=0o600)
+            temporary.write_text(json.dumps(written, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
     @contextmanager
     def asking(self, kind: Kind, path: Path) -> Iterator[None]:
@@ -52,6 +64,15 @@ class State(BaseModel):
         yield
         self.asked.remove(kind)
         self.save(path)
+
+
+def lock(path: Path) -> AbstractContextManager[None]:
+    """Hold a deployment's state file for this process; UserError, which names the holder, where another has it."""
+    return held(
+        path.with_name(f".{FILE}.lock"),
+        f"a deployment{{holder}} is at work on {path}; wait until it has ended, or end it with Ctrl-C or kill "
+        "(it takes everything down)",
+    )
 
 
 def load(path: Path) -> State:

@@ -1,21 +1,23 @@
 """Taking down what a deployment may have left, by name, until a listing shows that nothing of it is there.
 
-Order matters: jobs cost most; an endpoint whose configuration or model is gone can hang for an hour; the objects are
-what both of them read.
+Order matters: an endpoint and jobs cost, so they go first and neither waits for the other; an endpoint whose
+configuration or model is gone can hang for an hour; the objects are what both of them read. An error of any type in
+one attempt is noted and the attempt repeated: nothing but AWS' refusal or the end of time prevents the next deletion.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from convlab.cloud import aws
-from convlab.cloud.aws import BotoCoreError, ClientError, Clients
+from convlab.cloud.aws import ClientError, Clients
+from convlab.cloud.cost import TEARDOWN_MINUTES
 from convlab.cloud.state import State
 
-DEADLINE = 900.0
+DEADLINE = 60.0 * TEARDOWN_MINUTES
 """Seconds that each resource may take to go; an endpoint that is being created cannot be deleted before it is there."""
 
 GRACE = 10.0
@@ -51,11 +53,15 @@ RESOURCES = (
 
 @dataclass
 class Receipt:
-    """What was done, and what a listing found afterwards; ``remaining`` is empty if all is well."""
+    """What was done, and what a listing showed afterwards; ``remaining`` is empty if all is well.
+
+    ``objects``: key, bytes and etag of what was in the bucket; ``kept``: addresses of what stays there.
+    """
 
     steps: list[dict[str, Any]] = field(default_factory=list)
     remaining: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    objects: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
 
     def note(self, resource: str, outcome: str) -> None:
@@ -64,49 +70,59 @@ class Receipt:
 
 
 def teardown(clients: Clients, state: State) -> Receipt:
-    """Remove all that ``state`` names; never raises for what AWS answers."""
+    """Remove all that ``state`` names; no error of any type leaves it."""
     begin = time.monotonic()
-    receipt, deleted, deleted_objects = Receipt(), set(), set()
+    receipt, deleted, listed = Receipt(), set(), {}
 
-    def delete(resource: Resource) -> bool:
-        return _until(receipt, resource.kind, lambda passed: _delete(clients, state, resource, deleted, passed))
+    def deletion(resource: Resource) -> dict[str, Callable[[float], str | None]]:
+        return {resource.kind: lambda passed: _delete(clients, state, resource, deleted, passed)}
 
     endpoint, *others = RESOURCES
-    stopped = _until(receipt, "training jobs", lambda passed: _stop_jobs(clients, state, passed))
-    gone = delete(endpoint)
+    jobs = {"training jobs": lambda passed: _stop_jobs(clients, state, passed)}
+    gone, stopped = _until(receipt, deletion(endpoint) | jobs)
     for resource in others:
         if gone:
-            delete(resource)
+            _until(receipt, deletion(resource))
         else:
             receipt.note(resource.kind, "left alone as long as the endpoint is there")
-    if state.keep_objects:
-        receipt.kept = [f"s3://{state.bucket}/{key}" for key in _or_nothing(lambda: objects(clients, state))]
-        receipt.note("objects", f"{len(receipt.kept)} kept, as deploy.sagemaker.keep_objects asks")
-    elif gone and stopped:
-        _until(receipt, "objects", lambda passed: _delete_objects(clients, state, deleted_objects, passed))
+    if state.keep_objects or not (gone and stopped):
+        why_not = _note_objects(clients, state, listed)
+        receipt.kept = [f"s3://{state.bucket}/{key}" for key in listed]
+        kept = why_not or f"{len(listed)} kept, as deploy.sagemaker.keep_objects asks"
+        receipt.note("objects", kept if state.keep_objects else "left alone as long as something may read them")
     else:
-        receipt.note("objects", "left alone as long as something may read them")
+        _until(receipt, {"objects": lambda passed: _delete_objects(clients, state, listed, passed)})
+    receipt.objects = list(listed.values())
     receipt.remaining = remaining(clients, state)
     receipt.seconds = time.monotonic() - begin
     return receipt
 
 
-def _until(receipt: Receipt, resource: str, attempt: Callable[[float], str | None]) -> bool:
-    """Try until it says what came of it (None: not yet), AWS forbids it, or time is over; whether it is done."""
-    why = "it takes too long"
+def _until(receipt: Receipt, attempts: Mapping[str, Callable[[float], str | None]]) -> list[bool]:
+    """Make each attempt in turn until it says what came of it (None: not yet), AWS forbids it, or time is over.
+
+    Returns for each whether it is done; none waits for another's end.
+    """
+    open_ones, why, done = dict(attempts), dict.fromkeys(attempts, "it takes too long"), set()
     for passed in aws.pauses(DEADLINE):
-        try:
-            outcome = attempt(passed)
-        except (ClientError, BotoCoreError) as error:
-            why = aws.sentence(error)
-            if aws.code(error) in aws.DENIED:
-                break
-            continue
-        if outcome:
-            receipt.note(resource, outcome)
-            return True
-    receipt.note(resource, f"would not go: {why}")
-    return False
+        for resource, attempt in list(open_ones.items()):
+            try:
+                outcome = attempt(passed)
+            except Exception as error:  # also what is no answer of AWS: a proxy's page, a broken certificate
+                why[resource] = aws.sentence(error)
+                if aws.code(error) in aws.DENIED:
+                    del open_ones[resource]
+                continue
+            if outcome:
+                receipt.note(resource, outcome)
+                done.add(resource)
+                del open_ones[resource]
+        if not open_ones:
+            break
+    for resource in attempts:
+        if resource not in done:
+            receipt.note(resource, f"would not go: {why[resource]}")
+    return [resource in done for resource in attempts]
 
 
 def _delete(clients: Clients, state: State, resource: Resource, deleted: set[str], passed: float) -> str | None:
@@ -137,18 +153,27 @@ def _stop_jobs(clients: Clients, state: State, passed: float) -> str | None:
     return ", ".join(f"{name} {status}" for name, status in jobs.items()) or "none"
 
 
-def _delete_objects(clients: Clients, state: State, deleted: set[str], passed: float) -> str | None:
-    """One attempt to delete the objects; where an upload had no answer, it may still come."""
-    keys = objects(clients, state)
+def _delete_objects(clients: Clients, state: State, listed: dict[str, Any], passed: float) -> str | None:
+    """One attempt to delete the objects; where an upload had no answer, it may still come.
+
+    What there is, is noted in ``listed`` as far as the listing tells it.
+    """
+    entries = objects(clients, state)
+    keys = [entry["Key"] for entry in entries]
     for start in range(0, len(keys), 1000):
         batch = [{"Key": key} for key in keys[start : start + 1000]]
         answer = clients.s3.delete_objects(Bucket=state.bucket, Delete={"Objects": batch, "Quiet": True})
         for failed in answer.get("Errors", []):
             raise ClientError({"Error": failed}, "DeleteObjects")
-    deleted.update(keys)
+    listed.update((entry["Key"], _described(entry)) for entry in entries)
     if {"object", "training_job"} & set(state.asked) and passed < GRACE:
         return None
-    return f"{len(deleted)} deleted"
+    return f"{len(listed)} deleted"
+
+
+def _described(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What the evidence keeps of an object."""
+    return {"key": entry["Key"], "bytes": entry.get("Size"), "etag": str(entry.get("ETag", "")).strip('"')}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -163,11 +188,11 @@ def training_jobs(clients: Clients, state: State) -> Iterator[tuple[str, str]]:
                 yield job["TrainingJobName"], job["TrainingJobStatus"]
 
 
-def objects(clients: Clients, state: State) -> list[str]:
-    """Keys of the deployment's objects; none where the bucket is not there."""
+def objects(clients: Clients, state: State) -> list[dict[str, Any]]:
+    """The deployment's objects, as S3 lists them; none where the bucket is not there."""
     try:
         pages = clients.s3.get_paginator("list_objects_v2").paginate(Bucket=state.bucket, Prefix=state.prefix)
-        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        return [entry for page in pages for entry in page.get("Contents", [])]
     except ClientError as error:
         if aws.is_missing(error):
             return []
@@ -178,12 +203,11 @@ def remaining(clients: Clients, state: State) -> list[str]:
     """What listings show of the deployment; a listing that fails counts, since it proves nothing."""
     found = []
     for resource in RESOURCES:
-        listing = clients.sagemaker.get_paginator(resource.listing)
         found += _looked(
             resource.kind.replace("_", " "),
-            lambda listing=listing, resource=resource: [
+            lambda resource=resource: [
                 entry[resource.key]
-                for page in listing.paginate(NameContains=state.name)
+                for page in clients.sagemaker.get_paginator(resource.listing).paginate(NameContains=state.name)
                 for entry in page[resource.found]
                 if entry[resource.key] == state.name
             ],
@@ -204,15 +228,17 @@ def _looked(kind: str, look: Callable[[], list[str]]) -> list[str]:
     for _ in aws.pauses(min(DEADLINE, 60)):
         try:
             return [f"{kind} {name}" for name in look()]
-        except (ClientError, BotoCoreError) as error:
+        except Exception as error:
             why = aws.sentence(error)
             if aws.code(error) in aws.DENIED:
                 break
     return [f"perhaps some {kind}, which could not be listed ({why})"]
 
 
-def _or_nothing(look: Callable[[], list[str]]) -> list[str]:
+def _note_objects(clients: Clients, state: State, listed: dict[str, Any]) -> str | None:
+    """Put what is in the bucket into ``listed``; why that was not possible, if so. It only informs."""
     try:
-        return look()
-    except (ClientError, BotoCoreError):
-        return []
+        listed.update((entry["Key"], _described(entry)) for entry in objects(clients, state))
+    except Exception as error:
+        return f"kept, but they could not be listed: {aws.sentence(error)}"
+    return None

@@ -16,14 +16,14 @@ import numpy as np
 from convlab import data
 from convlab.cloud import aws, sdk
 from convlab.cloud.aws import Clients
-from convlab.cloud.logs import excerpt
+from convlab.cloud.cost import QUEUE_MINUTES
 from convlab.cloud.state import State
 from convlab.cloud.teardown import RUNNING, training_jobs
 from convlab.code_inputs import code_inputs
 from convlab.errors import UserError
 from convlab.files import read_json, write_arrays, write_json
+from convlab.sagemaker import SageMaker
 from convlab.specs import Run, canonical_json
-from convlab.study import SageMaker
 
 SCRIPTS = Path(__file__).resolve().parent.parent.parent
 ENTRY = "train_on_sagemaker.py"
@@ -33,8 +33,8 @@ RETURNED = ("model.keras", "history.csv", "run.json")
 PACKAGES = ("keras", "pydantic")
 """Pinned to this machine's versions in the training image, which brings TensorFlow and NumPy."""
 
-QUEUE_MINUTES = 30
-"""Time that a job may take beside its own limit: to get an instance, to load the image, to store the model."""
+MAX_BYTES = 2 * 2**30
+"""What is downloaded and unpacked of a job's archive at most; a run has some MB."""
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 
@@ -83,8 +83,7 @@ def train(
     with tempfile.TemporaryDirectory() as temporary:
         archive = Path(temporary) / "model.tar.gz"
         bucket, key = artifact.removeprefix("s3://").split("/", 1)
-        with archive.open("wb") as stream:
-            shutil.copyfileobj(clients.s3.get_object(Bucket=bucket, Key=key)["Body"], stream)
+        download(clients.s3.get_object(Bucket=bucket, Key=key)["Body"], archive)
         folder = unpack(archive, output / "trained", exported)
     return Trained(folder, evaluate(folder, prepared, facts))
 
@@ -121,7 +120,7 @@ def wait(clients: Clients, state: State, settings: SageMaker, facts: dict[str, A
         if not names:
             continue
         found = clients.sagemaker.describe_training_job(TrainingJobName=names[0])
-        facts.update(described(found))
+        facts.update(described(found), name=names[0])
         status = found["TrainingJobStatus"]
         if (status, found.get("SecondaryStatus")) != seen:
             seen = status, found.get("SecondaryStatus")
@@ -130,7 +129,6 @@ def wait(clients: Clients, state: State, settings: SageMaker, facts: dict[str, A
             break
     else:
         raise UserError(f"the training job did not end within {limit // 60} minutes; it was stopped")
-    facts["log"] = excerpt(clients, LOG_GROUP, facts["name"])
     if status != "Completed":
         reason = found.get("FailureReason") or found.get("SecondaryStatus") or "no reason given"
         raise UserError(f"the training job {names[0]} ended as {status}: {reason[:800]}")
@@ -141,12 +139,11 @@ def described(found: Mapping[str, Any]) -> dict[str, Any]:
     """What the evidence keeps of a job's description."""
     times = {name: found.get(key) for name, key in (("started", "TrainingStartTime"), ("ended", "TrainingEndTime"))}
     return {
-        "name": found["TrainingJobName"],
-        "arn": found["TrainingJobArn"],
-        "status": found["TrainingJobStatus"],
+        "arn": found.get("TrainingJobArn"),
+        "status": found.get("TrainingJobStatus"),
         "failure": found.get("FailureReason"),
-        "image": found["AlgorithmSpecification"].get("TrainingImage"),
-        "instance_type": found["ResourceConfig"].get("InstanceType"),
+        "image": found.get("AlgorithmSpecification", {}).get("TrainingImage"),
+        "instance_type": found.get("ResourceConfig", {}).get("InstanceType"),
         "spot": found.get("EnableManagedSpotTraining", False),
         "max_seconds": found.get("StoppingCondition", {}).get("MaxRuntimeInSeconds"),
         "seconds": found.get("TrainingTimeInSeconds"),
@@ -157,12 +154,30 @@ def described(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def download(body: Any, path: Path) -> None:
+    """Copy a stream to a file, up to MAX_BYTES; UserError where there is more."""
+    size = 0
+    with path.open("wb") as stream:
+        while part := body.read(2**20):
+            size += len(part)
+            if size > MAX_BYTES:
+                raise UserError(f"the training job's archive has more than {MAX_BYTES:,} bytes, which no run has")
+            stream.write(part)
+
+
 def unpack(archive: Path, folder: Path, exported: Mapping[str, Any]) -> Path:
     """Take what train.py wrote out of the job's archive into ``folder``, if it is of the run that was asked for."""
     with tempfile.TemporaryDirectory() as temporary:
         try:
             with tarfile.open(archive) as tar:
-                tar.extractall(temporary, filter="data")
+                size = 0
+                for member in tar:
+                    tarfile.data_filter(member, temporary)  # an archive that would write elsewhere is refused whole
+                    size += member.size
+                    if size > MAX_BYTES:
+                        raise UserError(f"the training job's archive unpacks to more than {MAX_BYTES:,} bytes")
+                    if member.name.removeprefix("./") in RETURNED and member.isfile():
+                        tar.extract(member, temporary, filter="data")
         except (tarfile.TarError, EOFError, OSError) as error:
             raise UserError(f"the training job's archive cannot be unpacked: {error}") from None
         missing = [name for name in RETURNED if not Path(temporary, name).is_file()]

@@ -39,7 +39,7 @@ class Group:
 def write_sprite(groups: Sequence[Group], path: Path) -> dict[str, Any]:
     """Write the PNG and return its layout; see :func:`sprite_of`."""
     png, layout = sprite_of(groups)
-    with atomic(path) as temporary:
+    with atomic(path, durable=False) as temporary:
         temporary.write_bytes(png)
     return layout
 

@@ -25,6 +25,7 @@ WIDTH = 7.2
 
 def use_style() -> None:
     """Set Matplotlib's defaults; call it once at the start of a script that draws."""
+    matplotlib.rcdefaults()  # whatever a settings file or another module has set before
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph that a PDF takes
     sns.set_theme(
         context="paper",
@@ -35,6 +36,9 @@ def use_style() -> None:
             "figure.dpi": 110,
             "savefig.dpi": 160,
             "font.size": 9,
+            # Matplotlib brings it along; the page lays its text out as wide. Arial, which Seaborn asks for first, is
+            # on some machines only.
+            "font.sans-serif": ["DejaVu Sans"],
             "axes.titlesize": 10,
             "axes.titleweight": "bold",
             "axes.edgecolor": FAINT,
@@ -76,9 +80,9 @@ def save(figure: Figure, stem: Path) -> None:
     localise(figure)
     drawing = StringIO()
     figure.savefig(drawing, format="svg", metadata=METADATA[".svg"])
-    write_text(stem.with_name(stem.name + ".svg"), annotated(drawing.getvalue(), figure))
+    write_text(stem.with_name(stem.name + ".svg"), annotated(drawing.getvalue(), figure), durable=False)
     for suffix in (".png", ".pdf"):
-        with atomic(stem.with_name(stem.name + suffix)) as temporary:
+        with atomic(stem.with_name(stem.name + suffix), durable=False) as temporary:
             figure.savefig(temporary, metadata=METADATA[suffix])
         figure.set_layout_engine("none")  # it is laid out now; doing so again costs as much as drawing
     plt.close(figure)

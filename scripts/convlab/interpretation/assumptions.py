@@ -123,29 +123,28 @@ def limits_of_convolution(evidence: Evidence, dataset: str) -> Finding:
         said = {"dataset": dataset, "conv": conv, "dense": dense, "ratio": times(macs[0] / macs[1])}
         if duel.outcome == "better":
             dearer = N_(
-                "On {dataset} convolution was rewarded ({difference} for {conv} over {dense}). It would still not be "
-                "the choice where {ratio} the MACs of {dense} are not worth that much."
+                "On {dataset} {conv} was more accurate than {dense} ({difference}). It would still not be the choice "
+                "where {ratio} the MACs of {dense} are not worth that much."
             )
             cheaper = N_(
-                "On {dataset} convolution was rewarded ({difference} for {conv} over {dense}), and without more MACs "
-                "({ratio} those of {dense}): this study gives no reason against it here."
+                "On {dataset} {conv} was more accurate than {dense} ({difference}), and without more MACs ({ratio} "
+                "those of {dense})."
             )
             text = _(dearer if macs[0] > macs[1] else cheaper, **said, difference=points(row["difference"]))
             numbers["difference"] = row["difference"]
         elif duel.outcome == "worse":
             text = _(
-                "As configured, {dataset} is such a case: {conv} was {difference} less accurate than {dense}, at "
-                "{ratio} its MACs.",
+                "For these two models and settings {dataset} is such a case: {conv} was {difference} less accurate "
+                "than {dense}, at {ratio} its MACs.",
                 **said,
                 difference=spread(abs(row["difference"])),
             )
             numbers["difference"] = row["difference"]
         elif duel.outcome == "equivalent":
             text = _(
-                "On {dataset} {conv} and {dense} are equally accurate in practice, and {conv} needs {ratio} the MACs: "
-                "where cost matters {cheaper} is the appropriate choice.",
+                "On {dataset} {conv} and {dense} are equivalent in test accuracy, and {conv} needs {ratio} the MACs of "
+                "{dense}.",
                 **said,
-                cheaper=dense if macs[0] > macs[1] else conv,
             )
         else:
             text = _(

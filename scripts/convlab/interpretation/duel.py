@@ -85,7 +85,7 @@ def _duel(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
         main = _(
             "Yes: {conv} beat {dense}. Its test accuracy differs by {difference}. "
             "The interval excludes 0, but its low end is within {region}: "
-            "that there is an advantage is sure, that it matters in practice is not.",
+            "that there is an advantage is shown, that it matters in practice is not.",
             **said,
         )
     elif duel.outcome == "worse":
@@ -103,7 +103,8 @@ def _duel(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
             **said,
             reasons=open_text(row),
         )
-    statements = [Statement(main, numbers), *costs(evidence, dataset, duel.conv, duel.dense)]
+    statements = [Statement(main, numbers), *_left_out(evidence, dataset, duel)]
+    statements += costs(evidence, dataset, duel.conv, duel.dense)
     ratio = _parameters(evidence, dataset, duel.conv) / _parameters(evidence, dataset, duel.dense)
     if not 1 / ALIKE <= ratio <= ALIKE:
         statements.append(
@@ -112,19 +113,37 @@ def _duel(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
                 {"parameters_ratio": ratio},
             )
         )
-    if duel.outcome == "equivalent":
-        cheaper = min((duel.conv, duel.dense), key=lambda name: evidence.variant(dataset, name)["macs"])
+    macs = {name: evidence.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)}
+    if duel.outcome == "equivalent" and macs[duel.conv] != macs[duel.dense]:
         statements.append(
             Statement(
                 _(
-                    "Of two that are equally accurate the cheaper one is {cheaper} (fewer MACs).",
-                    cheaper=evidence.label(cheaper),
+                    "Of the two, {cheaper} needs fewer MACs.",
+                    cheaper=evidence.label(min(macs, key=macs.get)),
                 )
             )
         )
     if duel.outcome == "worse":
         statements += _why_convolution_may_lose(evidence, dataset, duel)
     return statements
+
+
+def _left_out(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
+    """Diverged runs of either side, which a verdict is silent about."""
+    diverged = {name: int(evidence.variant(dataset, name)["n_diverged"]) for name in (duel.conv, duel.dense)}
+    return [
+        Statement(
+            ngettext(
+                "{n} run of {label} diverged: what is said here is about the runs that finished.",
+                "{n} runs of {label} diverged: what is said here is about the runs that finished.",
+                n,
+                label=evidence.label(name),
+            ),
+            {"diverged": n},
+        )
+        for name, n in diverged.items()
+        if n
+    ]
 
 
 def _why_convolution_may_lose(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
@@ -249,10 +268,10 @@ def costs(evidence: Evidence, dataset: str, variant: str, reference: str) -> lis
         numbers |= {"seconds_variant": seconds[0], "seconds_reference": seconds[1]}
         parts.append(
             _(
-                "{variant} s per epoch against {reference} ({ratio}, on this machine)",
+                "{variant} s per epoch against {reference} as measured, which depends on the machine and what ran "
+                "beside",
                 variant=number(seconds[0], 2),
                 reference=number(seconds[1], 2),
-                ratio=times(seconds[0] / seconds[1]),
             )
         )
     text = _(

@@ -9,7 +9,9 @@ import pandas as pd
 from convlab.plan import Plan
 from convlab.specs import Conv
 
-Kind = Literal["measured", "assumed", "conjecture", "note"]
+Kind = Literal["measured", "exploratory", "assumed", "conjecture", "note"]
+"""What stands behind a sentence: a number of this study; one whose interval is not adjusted; no measurement; a possible
+reason; nothing, as it explains."""
 
 Outcome = Literal["better", "worse", "equivalent", "inconclusive", "smoke", "missing"]
 

@@ -117,8 +117,8 @@ def _decision(evidence: Evidence, dataset: str, question: Question, levels: Mapp
         statements.append(Statement(text, numbers("worse")))
     if "equivalent" in groups:
         text = ngettext(
-            "Equal to {reference} within {region} is {levels}: there the cheaper level is enough.",
-            "Equal to {reference} within {region} are {levels}: there the cheaper level is enough.",
+            "Equivalent to {reference} within {region} is {levels}.",
+            "Equivalent to {reference} within {region} are {levels}.",
             len(groups["equivalent"]),
             reference=reference,
             region=region(evidence.rope),

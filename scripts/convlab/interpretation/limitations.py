@@ -13,6 +13,9 @@ FEW_TEST_IMAGES = 2000
 
 FEW_SEEDS = 5
 
+SHARED = 0.05
+"""From this share of near duplicates among the test images on, accuracies are not said to be of new images."""
+
 IMBALANCED = 1.5
 """The largest class over the smallest from which on accuracy alone misleads."""
 
@@ -45,8 +48,9 @@ def limitations(
     diverged = int((evidence.runs["status"] == "diverged").sum())
     if diverged:
         text = ngettext(
-            "{n} run of {all} diverged and had no test accuracy; means over the rest flatter those variants.",
-            "{n} runs of {all} diverged and had no test accuracy; means over the rest flatter those variants.",
+            "{n} run of {all} diverged and has no test accuracy; means of its variant are of the runs that finished.",
+            "{n} runs of {all} diverged and have no test accuracy; means of their variants are of the runs that "
+            "finished.",
             diverged,
             all=len(evidence.runs),
         )
@@ -73,32 +77,13 @@ def limitations(
     for name, summary in explored.items():
         duplicates = summary["duplicates"]
         near, exact = duplicates["near_test_images"], duplicates["exact_test_images"]
-        said = {"dataset": name, "all": count(summary["images"]["test"]), "exact": count(exact)}
-        if near and exact:
-            text = ngettext(
-                "{dataset}: {n} test image of {all} is a near duplicate of a training image ({exact} identical), which "
-                "flatters every model a little.",
-                "{dataset}: {n} test images of {all} are near duplicates of a training image ({exact} identical), "
-                "which flatters every model a little.",
-                near,
-                **said,
-            )
-            add(text, near=near)
-        elif near:
-            text = ngettext(
-                "{dataset}: {n} test image of {all} is a near duplicate of a training image, which flatters every "
-                "model a little.",
-                "{dataset}: {n} test images of {all} are near duplicates of a training image, which flatters every "
-                "model a little.",
-                near,
-                **said,
-            )
-            add(text, near=near)
+        if near:
+            add(_near_duplicates(name, near, exact, summary["images"]["test"]), near=near, exact=exact)
         pairs = duplicates["label_disagreeing_pairs"]
         if pairs:
             text = ngettext(
-                "{dataset}: {n} near-duplicate pair with different labels, so some labels are noise.",
-                "{dataset}: {n} near-duplicate pairs with different labels, so some labels are noise.",
+                "{dataset}: {n} near-duplicate pair has different labels, so that one of the two may be wrong.",
+                "{dataset}: {n} near-duplicate pairs have different labels, so that one of each two may be wrong.",
                 pairs,
                 dataset=name,
             )
@@ -131,3 +116,22 @@ def limitations(
         )
         add(text, resumed=resumed)
     return statements
+
+
+def _near_duplicates(dataset: str, near: int, exact: int, images: int) -> str:
+    """How far test images that the training data hold too can raise accuracies, by their share."""
+    share = near / images
+    text = ngettext(
+        "{dataset}: {n} test image of {all} is a near duplicate of a training image ({exact} identical), which can "
+        "raise every accuracy by up to {share}.",
+        "{dataset}: {n} test images of {all} are near duplicates of a training image ({exact} identical), which can "
+        "raise every accuracy by up to {share}.",
+        near,
+        dataset=dataset,
+        all=count(images),
+        exact=count(exact),
+        share=spread(share),
+    )
+    if share < SHARED:
+        return text
+    return f"{text} {_('So the accuracies are not those of new images.')}"

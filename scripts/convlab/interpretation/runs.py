@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from convlab.i18n import N_, ngettext, with_unit
+from convlab import statistics
+from convlab.i18n import N_, listing, ngettext, with_unit
 from convlab.i18n import gettext as _
 from convlab.interpretation.evidence import Evidence, Finding, Statement
 from convlab.interpretation.words import count, interval, number, percent, points, spread
@@ -52,16 +53,8 @@ def noise(evidence: Evidence, dataset: str) -> Finding:
                 **said,
                 range=spread(reach),
             )
-            turns = N_(
-                "{first} leads {second} by {lead}, beside a standard error of {error}: the order of these two could "
-                "turn with other seeds."
-            )
-            stays = N_(
-                "{first} leads {second} by {lead}, beside a standard error of {error}: more than twice what seeds "
-                "alone move it."
-            )
             leads = _(
-                turns if lead < 2 * error else stays,
+                _first_and_second(lead, error, int(min(first["n_seeds"], second["n_seeds"]))),
                 first=first["label"],
                 second=second["label"],
                 lead=spread(lead),
@@ -79,16 +72,34 @@ def noise(evidence: Evidence, dataset: str) -> Finding:
     if len(means):
         accuracy = float(means.max())
         error = math.sqrt(accuracy * (1 - accuracy) / images)
-        text = ngettext(
-            "Another test set of {n} image would move the accuracy of the best variant by a standard error of {error} "
-            "(binomial); the intervals here are over seeds and leave that out.",
-            "Another test set of {n} images would move the accuracy of the best variant by a standard error of {error} "
-            "(binomial); the intervals here are over seeds and leave that out.",
-            images,
-            error=spread(error),
-        )
-        statements.append(Statement(text, {"se": error, "test_images": images}))
+        if error:  # the binomial formula knows no error where all images are right, or all are wrong
+            text = ngettext(
+                "Another test set of {n} image would move the highest accuracy by a standard error of {error} "
+                "(binomial); intervals over seeds leave that out.",
+                "Another test set of {n} images would move the highest accuracy by a standard error of {error} "
+                "(binomial); intervals over seeds leave that out.",
+                images,
+                error=spread(error),
+            )
+            statements.append(Statement(text, {"se": error, "test_images": images}))
     return Finding("noise", tuple(statements))
+
+
+def _first_and_second(lead: float, error: float, seeds: int) -> str:
+    """What may be said of the two highest means: picked for being the highest, so described and not tested."""
+    if math.isclose(lead, 0, abs_tol=1e-12):
+        return N_("{first} and {second} share the highest mean.")
+    if seeds < statistics.MIN_SEEDS or not error:
+        return N_("{first} leads {second} by {lead}; whether other seeds would turn that cannot be told from these.")
+    if lead < 2 * error:
+        return N_(
+            "{first} leads {second} by {lead}, beside a standard error of {error}: the order of these two could turn "
+            "with other seeds."
+        )
+    return N_(
+        "{first} leads {second} by {lead}, more than twice its standard error of {error}; they were picked for being "
+        "the first two, so that is a description."
+    )
 
 
 def fits_table(
@@ -161,14 +172,18 @@ def fit(evidence: Evidence, dataset: str) -> Finding:
 
 
 def _fit(label: str, fits: pd.DataFrame) -> Statement:
+    """Training against validation at the kept epoch, and what validation loss did after its lowest point."""
     gap, train, validation = fits["gap"].mean(), fits["train_accuracy"].mean(), fits["val_accuracy"].mean()
     images = int(fits["validation_images"].min())
     error = math.sqrt(max(validation * (1 - validation), 0) / max(images, 1))
     band = max(CLOSE, 2 * error)
     texts = [
-        _(
+        ngettext(
             "{label}: at the kept epoch training accuracy is {train}, validation accuracy {validation}, a gap of {gap} "
-            "(seeds {range}).",
+            "({n} seed).",
+            "{label}: at the kept epoch training accuracy is {train}, validation accuracy {validation}, a gap of {gap} "
+            "({n} seeds, {range}).",
+            len(fits),
             label=label,
             train=percent(train),
             validation=percent(validation),
@@ -176,6 +191,9 @@ def _fit(label: str, fits: pd.DataFrame) -> Statement:
             range=interval(fits["gap"].min(), fits["gap"].max()),
         )
     ]
+    falling, runs = still_falling(fits), len(fits)
+    rises = (fits["last_val_loss"] / fits["lowest_val_loss"] - 1).where(fits["lowest_val_loss"] > 0)
+    risen = int((rises > RISE).sum()) > runs / 2
     said = {"band": f"± {with_unit(number(100 * band, 1), 'pp')}"}
     if gap > band:
         texts.append(
@@ -195,6 +213,17 @@ def _fit(label: str, fits: pd.DataFrame) -> Statement:
                 **said,
             )
         )
+    elif risen:
+        texts.append(
+            ngettext(
+                "The gap is within the {band} that {n} validation image leave open, but validation loss shows "
+                "overfitting in later epochs.",
+                "The gap is within the {band} that {n} validation images leave open, but validation loss shows "
+                "overfitting in later epochs.",
+                images,
+                **said,
+            )
+        )
     else:
         texts.append(
             ngettext(
@@ -205,26 +234,22 @@ def _fit(label: str, fits: pd.DataFrame) -> Statement:
             )
         )
     numbers = {"gap": gap, "train": train, "validation": validation, "band": band, "validation_images": images}
-    falling, runs = still_falling(fits), len(fits)
-    rises = (fits["last_val_loss"] / fits["lowest_val_loss"] - 1).where(fits["lowest_val_loss"] > 0)
-    risen = int((rises > RISE).sum())
     if falling > runs / 2:
         texts.append(
             ngettext(
-                "Validation loss was lowest at the last epoch in {falling} of {n} seed: it was still learning, and "
-                "more epochs may make it better.",
-                "Validation loss was lowest at the last epoch in {falling} of {n} seeds: it was still learning, and "
-                "more epochs may make it better.",
+                "Validation loss was lowest at the last epoch in {falling} of {n} seed: more epochs may make it "
+                "better.",
+                "Validation loss was lowest at the last epoch in {falling} of {n} seeds: more epochs may make it "
+                "better.",
                 runs,
                 falling=falling,
             )
         )
         numbers |= {"falling": falling}
-    elif risen > runs / 2:
+    elif risen:
         texts.append(
             _(
-                "After its lowest point validation loss rose by {rise} on average: training longer would not help as "
-                "it is.",
+                "After its lowest point validation loss rose by {rise} until the last epoch, on average over seeds.",
                 rise=percent(rises.mean(), 0),
             )
         )
@@ -269,6 +294,7 @@ def _errors(evidence: Evidence, dataset: str, name: str, classes: Sequence[str])
         return Statement(texts[0], numbers)
     both = np.triu(off + off.T)
     first, second = np.unravel_index(both.argmax(), both.shape)
+    alike = int((both == both.max()).sum())
     there, back = int(off[first, second]), int(off[second, first])
     numbers |= {"pair": there + back, "there": there, "back": back, "share": (there + back) / wrong}
     texts.append(
@@ -285,21 +311,32 @@ def _errors(evidence: Evidence, dataset: str, name: str, classes: Sequence[str])
             share=percent((there + back) / wrong, 1),
         )
     )
+    if alike > 1:
+        texts.append(
+            ngettext("{n} other pair is confused as often.", "{n} other pairs are confused as often.", alike - 1)
+        )
     rows = evidence.per_class
     rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == name)]
     rows = rows[rows["support"] > 0]
     if not rows.empty:
         hardest = rows.loc[rows["recall"].idxmin()]
+        hard = rows[rows["recall"] == hardest["recall"]]
         numbers |= {"recall": float(hardest["recall"]), "support": int(hardest["support"])}
-        texts.append(
-            ngettext(
-                "The hardest class is {name}: recall {recall} on {n} test image.",
-                "The hardest class is {name}: recall {recall} on {n} test images.",
-                int(hardest["support"]),
-                name=hardest["class"],
-                recall=percent(hardest["recall"], 1),
+        recall = percent(hardest["recall"], 1)
+        if len(hard) > 1:
+            texts.append(
+                _("The hardest classes are {names}: recall {recall} each.", names=listing(hard["class"]), recall=recall)
             )
-        )
+        else:
+            texts.append(
+                ngettext(
+                    "The hardest class is {name}: recall {recall} on {n} test image.",
+                    "The hardest class is {name}: recall {recall} on {n} test images.",
+                    int(hardest["support"]),
+                    name=hardest["class"],
+                    recall=recall,
+                )
+            )
     return Statement(" ".join(texts), numbers)
 
 
@@ -314,9 +351,11 @@ def calibration(evidence: Evidence, dataset: str) -> Finding:
         confidence, accuracy = float(rows["confidence"].mean()), float(rows["accuracy"].mean())
         row = evidence.variant(dataset, name)
         excess = confidence - accuracy
+        images = evidence.test_images[dataset]
+        band = max(CLOSE, 2 * math.sqrt(max(accuracy * (1 - accuracy), 0) / max(images, 1)))
         agree = N_(
             "{label}: mean confidence {confidence} against an accuracy of {accuracy}, confidence and accuracy agree "
-            "within 1 pp; calibration error (ECE) {ece}, Brier score {brier}."
+            "within the {band} that the test images leave open; calibration error (ECE) {ece}, Brier score {brier}."
         )
         over = N_(
             "{label}: mean confidence {confidence} against an accuracy of {accuracy}, it is overconfident by {excess}; "
@@ -327,11 +366,12 @@ def calibration(evidence: Evidence, dataset: str) -> Finding:
             "{excess}; calibration error (ECE) {ece}, Brier score {brier}."
         )
         text = _(
-            agree if abs(excess) <= CLOSE else over if excess > 0 else under,
+            agree if abs(excess) <= band else over if excess > 0 else under,
             label=evidence.label(name),
             confidence=percent(confidence),
             accuracy=percent(accuracy),
             excess=spread(abs(excess)),
+            band=f"± {with_unit(number(100 * band, 1), 'pp')}",
             ece=number(row["ece_mean"]),
             brier=number(row["brier_mean"]),
         )

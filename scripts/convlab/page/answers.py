@@ -1,6 +1,6 @@
 """Questions and claims: what was found, as the first screen and their own sections show it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -77,8 +77,9 @@ def bar(row: Mapping[str, Any], rope: float, reach: float) -> Bar | None:
     return Bar(*(place(v) for v in (row["ci_low"], row["ci_high"], row["difference"], 0, -rope, rope)))
 
 
-def claim_cards(evidence: Evidence, several: bool) -> list[ClaimCard]:
-    """Every claim, in the order of the config; ``several`` datasets are named."""
+def claim_cards(evidence: Evidence, several: bool, later: Collection[str] = ()) -> list[ClaimCard]:
+    """Every claim, in the order of the config; ``several`` datasets are named; ``later`` are claims written after a "
+    "look."""
     cards = []
     for row in evidence.claims.to_dict("records"):
         claim, unit = evidence.plan.claims[row["claim"]], "" if say.missing(row["unit"]) else row["unit"]
@@ -99,6 +100,7 @@ def claim_cards(evidence: Evidence, several: bool) -> list[ClaimCard]:
                 "" if say.missing(row["ci_low"]) else decisions.interval_text(row["ci_low"], row["ci_high"], unit),
                 row["verdict"],
                 row["reason"],
+                row["claim"] in later,
             )
         )
     return cards

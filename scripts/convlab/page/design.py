@@ -52,6 +52,7 @@ def design(study: Study) -> dict[str, Any]:
         "experiments": Table("experiments", ("name", "base", "factor", "levels", "reference"), experiments),
         "validation": say.percent(study.training.validation_fraction, 0),
         "select": level_label("select", study.training.select),
+        "kept": study.training.select,
     }
 
 

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from convlab.cost import Layer
+from convlab.figures.palette import COLOURS, FAINT, INK
 from convlab.i18n import gettext as _
 from convlab.i18n import number
 
 MAP_HEIGHT = 96
 """Height of the largest feature map, CSS pixels."""
+
+FILLS = {"input": COLOURS[7], "pool": COLOURS[2], "dense": COLOURS[1]}
+"""Colours of kinds of layers where the page's style sheet is forbidden; others have ``COLOURS[5]``."""
 
 GAP, MARGIN, TEXT = 26, 10, 58
 """Pixels between layers, around them, and below them for three lines of text."""
@@ -41,19 +45,21 @@ def diagram(layers: Sequence[Layer], name: str, title: str) -> Markup:
         centre = left + COLUMN / 2
         x, y = centre - width / 2, middle - height / 2
         if previous is not None:
-            parts.append(f'<line class="flow" x1="{previous:.1f}" x2="{x:.1f}" y1="{middle:.1f}" y2="{middle:.1f}"/>')
+            ends = f'x1="{previous:.1f}" x2="{x:.1f}" y1="{middle:.1f}" y2="{middle:.1f}"'
+            parts.append(f'<line class="flow" stroke="{FAINT}" {ends}/>')
         if layer.window:
             kind += f", {layer.window}×{layer.window}"
         role = kind.split()[0]
         parts.append(
             f'<rect class="layer {escape(role)}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" '
-            f'rx="2"><title>{escape(_sentence(layer))}</title></rect>'
+            f'rx="2" fill="{FILLS.get(role, COLOURS[5])}" fill-opacity=".55" stroke="{INK}" stroke-width=".8">'
+            f"<title>{escape(_sentence(layer))}</title></rect>"
         )
         size = "×".join(map(str, shape))
         lines = [(kind, "kind"), (size, "size"), (number(parameters, ",") if parameters else "", "count")]
         for row, (text, style) in enumerate(lines):
             at = f'x="{centre:.1f}" y="{2 * MARGIN + MAP_HEIGHT + 14 * (row + 1):.0f}"'
-            parts.append(f'<text class="{style}" {at}>{escape(text)}</text>')
+            parts.append(f'<text class="{style}" {at} font-size="11px" text-anchor="middle">{escape(text)}</text>')
         previous, left = x + width, left + COLUMN
     width, height = left + MARGIN, MAP_HEIGHT + 2 * MARGIN + TEXT
     about = "; ".join(map(_sentence, layers))

@@ -136,6 +136,8 @@ class ClaimCard:
     interval: str
     verdict: str
     reason: str
+    later: bool = False
+    """Whether it was added or changed after results had been compared."""
 
 
 @dataclass(frozen=True)

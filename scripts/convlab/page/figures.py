@@ -1,4 +1,8 @@
-"""Figures for the page: Matplotlib's SVG inline, in the page's colours and font, and grids of images as sprites."""
+"""Figures for the page: Matplotlib's SVG inline, in the page's colours and font, and grids of images as sprites.
+
+A chart's looks are attributes, not styles, so that it can be read where a server's content policy forbids styles (as
+Jenkins does): the page's style sheet then overrides the colours where it may.
+"""
 
 import base64
 import re
@@ -9,13 +13,17 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from convlab.errors import UserError
+from convlab import checksums
 from convlab.figures.palette import BAND, COLOURS, FAINT, GRID, INK, PAPER
+from convlab.files import missing
 
 VARIABLES = {INK: "ink", FAINT: "faint", GRID: "grid", PAPER: "paper", BAND: "band"} | {
     colour: f"series-{index}" for index, colour in enumerate(COLOURS)
 }
 """Colours of a figure that follow the page's theme, and the page's name for each."""
+
+WIDTH_STEP = 40
+"""Charts get a class for their natural width in steps of so many CSS pixels, which a small screen needs to know."""
 
 
 @dataclass(frozen=True)
@@ -56,25 +64,47 @@ def inline_svg(path: Path, name: str, title: str, description: str) -> Markup:
     """
     svg = without_clutter(_text(path))
     opening = re.match(r"<svg\b[^>]*>", svg)
+    if not opening or not svg.endswith("</svg>"):
+        raise checksums.damaged(path, "it is not a whole SVG")
     box = re.search(r'viewBox="([^"]*)"', opening[0])[1]
     width, height = (round(float(size) * 4 / 3) for size in box.split()[2:])  # points to CSS pixels
     body = svg[opening.end() :].removesuffix("</svg>")
     body = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', body)
     body = re.sub(r'\bxlink:href="#([^"]*)"', rf'href="#{name}-\1"', body)
     body = body.replace("url(#", f"url(#{name}-")
-    body = re.sub(r"(fill|stroke): (#[0-9a-fA-F]{6})", _themed, body)
-    body = re.sub(r"(font: [^;\"']*?px) [^;\"]*", r"\1 var(--chart-font)", body)
+    body = re.sub(r'<[^<>]*?\sstyle="[^"]*"[^<>]*>', lambda match: with_attributes(match[0]), body)
     head = (
-        f'<svg class="chart" viewBox="{box}" width="{width}" height="{height}" style="--natural: {width}" role="img" '
+        f'<svg class="chart n{-(-width // WIDTH_STEP)}" viewBox="{box}" width="{width}" height="{height}" '
+        f'font-family="{FONT}" stroke-linejoin="round" stroke-linecap="butt" role="img" '
         f'aria-labelledby="{name}-title {name}-about"><title id="{name}-title">{escape(title)}</title>'
         f'<desc id="{name}-about">{escape(description)}</desc>'
     )
     return Markup(f"{head}{body}</svg>")
 
 
-def _themed(found: re.Match) -> str:
-    name = next((name for colour, name in VARIABLES.items() if colour.lower() == found[2].lower()), None)
-    return f"{found[1]}: var(--{name})" if name else found[0]
+FONT = "DejaVu Sans, Verdana, sans-serif"
+"""The font that charts were laid out for, and others as wide."""
+
+_FONT = re.compile(r"(?:(?P<style>italic|oblique) )?(?:(?P<weight>bold|\d{3}) )?(?P<size>[\d.]+px)\b.*")
+"""CSS's short form, of which there is no attribute."""
+
+
+def with_attributes(tag: str) -> str:
+    """A tag of SVG whose ``style`` is written as attributes; fonts are the page's own."""
+    before, style, after = re.fullmatch(r'(.*?)\sstyle="([^"]*)"(.*)', tag, re.DOTALL).groups()
+    properties: dict[str, str] = {}
+    for entry in style.split(";"):
+        name, _colon, value = (part.strip() for part in entry.partition(":"))
+        if name == "font":
+            parts = _FONT.fullmatch(value).groupdict()
+            properties |= {f"font-{part}": text for part, text in parts.items() if text}
+        elif name and name != "font-family":
+            properties[name] = value
+    for name in ("fill", "stroke"):
+        if properties.get(name, "").startswith("#"):
+            properties[name] = properties[name].lower()
+    given = "".join(f' {name}="{value}"' for name, value in properties.items() if f" {name}=" not in before + after)
+    return f"{before}{given}{after}"
 
 
 def without_clutter(svg: str) -> str:
@@ -129,11 +159,17 @@ def numbers(path: Path, limit: int = 40_000) -> str:
 
 
 def _text(path: Path) -> str:
-    return _bytes(path).decode("utf-8")
+    try:
+        return _bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise checksums.damaged(path, str(error)) from None
 
 
 def _bytes(path: Path) -> bytes:
+    checksums.verify(path)
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run snakemake again to make it") from None
+        raise missing(path) from None
+    except IsADirectoryError:
+        raise checksums.damaged(path, "it is a folder") from None

@@ -7,18 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from convlab.errors import UserError
 from convlab.evaluation import read_measures
 from convlab.files import read_json
 from convlab.interpretation.evidence import Evidence
 from convlab.interpretation.runs import fits_table
 from convlab.study import Study
-
-TEXT_COLUMNS = (
-    "dataset", "model", "variant", "label", "class", "experiment", "reference", "verdict", "method", "status",
-    "precision_type", "spec_hash", "sentence", "smallest", "metric", "source", "licence", "claim", "text", "published",
-    "rule", "reason", "quantity", "unit", "probe", "level", "measure",
-)  # fmt: skip
+from convlab.tables import read_table
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ def load_results(study: Study, folder: Path) -> Results:
                 trained[key] = read_json(place / "run.json")
                 if variant not in looked_at:
                     continue
-                histories[key], measured = pd.read_csv(place / "history.csv"), measures[seed]
+                histories[key], measured = read_table(place / "history.csv"), measures[seed]
                 if "reliability" in measured:
                     confidence.append(
                         {
@@ -89,14 +83,6 @@ def load_results(study: Study, folder: Path) -> Results:
         trained,
         probed,
     )
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A table of compare; only empty cells are missing, so that a class or label called "NA" or "007" stays text."""
-    try:
-        return pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run snakemake again to make it") from None
 
 
 def mean_confidence(reliability: Sequence[Sequence[float]]) -> float:

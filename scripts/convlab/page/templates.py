@@ -13,6 +13,7 @@ from convlab import i18n
 from convlab.figures.palette import COLOURS, ON_DARK
 from convlab.i18n import NO_BREAK_SPACE, ngettext
 from convlab.i18n import gettext as _
+from convlab.page.figures import VARIABLES, WIDTH_STEP
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "report"
 
@@ -35,7 +36,8 @@ def environment(kind: str) -> Environment:
         keep_trailing_newline=True,
     )
     made.globals |= {"_": _, "ngettext": ngettext, "pgettext": i18n.pgettext}
-    made.globals["palette"] = {"light": COLOURS, "dark": ON_DARK}  # page.css is a template
+    # page.css is a template
+    made.globals["palette"] = {"light": COLOURS, "dark": ON_DARK, "variables": VARIABLES, "step": WIDTH_STEP}
     made.filters["fenced"] = fenced
     made.filters["tight"] = tight
     return made

@@ -21,7 +21,42 @@ from typing import Any, NamedTuple
 MAX_IMAGES = 256
 """Images in one request at most."""
 
-JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
+JSON, LINES, CSV, NPY = "application/json", "application/jsonlines", "text/csv", "application/x-npy"
+
+TYPES = f"{JSON}, {LINES}, {CSV} or {NPY}"
+
+OTHER_TYPES = {
+    "application/x-www-form-urlencoded": "curl -d says so by itself: add -H 'Content-Type: application/json'",
+    "multipart/form-data": "a form, as curl -F sends it, is not read: send the images as the body, with --data-binary",
+    "application/octet-stream": "name what it is",
+    "image/": "pictures are not decoded here: send their pixels, resized to the shape that the model takes",
+}
+"""What to do about a content type that begins so."""
+
+SIGNATURES = {
+    b"\xff\xd8\xff": "a JPEG picture; decode it and send its pixels",
+    b"\x89PNG": "a PNG picture; decode it and send its pixels",
+    b"GIF8": "a GIF picture; decode it and send its pixels",
+    b"RIFF": "a WebP picture or another RIFF file; decode it and send its pixels",
+    b"BM": "a BMP picture; decode it and send its pixels",
+    b"II*\0": "a TIFF picture; decode it and send its pixels",
+    b"MM\0*": "a TIFF picture; decode it and send its pixels",
+    b"\x1f\x8b": "compressed with gzip; send it as it is",
+    b"PK\x03\x04": "a zip or .npz archive; send one array as numpy.save writes it",
+    b"\x89HDF": "an HDF5 file; send the images' pixels",
+    b"\x93NUMPY": f"an array in NumPy's format; say so with Content-Type: {NPY}",
+}
+"""What a body is that begins so, and what to do about it."""
+
+BASE64 = {
+    "/9j/": "a JPEG picture",
+    "iVBORw0KGgo": "a PNG picture",
+    "R0lGOD": "a GIF picture",
+    "UklGR": "a WebP picture",
+}
+"""What base64 text is that begins so."""
+
+PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
 
 class Model(NamedTuple):
@@ -58,6 +93,12 @@ class NotAcceptable(BadRequest):
     status = 406
 
 
+class NotFinite(ArithmeticError):
+    """What the model answered is no probability; JSON has no word for it, and a sender cannot mend it."""
+
+    status = 500
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # model_fn, input_fn, predict_fn, output_fn
 
@@ -73,8 +114,13 @@ def model_fn(model_dir: str | Path) -> Model:
     folder = Path(model_dir)
     about = description(folder)
     runtime = os.environ.get("CONVLAB_RUNTIME") or ("onnx" if (folder / "model.onnx").is_file() else "saved_model")
-    load = {"onnx": load_onnx, "saved_model": load_saved_model}[runtime]
-    threads = int(os.environ.get("CONVLAB_THREADS") or 1)
+    loaders = {"onnx": load_onnx, "saved_model": load_saved_model}
+    if runtime not in loaders:
+        raise ValueError(f"CONVLAB_RUNTIME is {runtime!r}; it should be onnx or saved_model")
+    load, threads = loaders[runtime], os.environ.get("CONVLAB_THREADS") or "1"
+    if not (threads.isascii() and threads.isdigit() and int(threads)):
+        raise ValueError(f"CONVLAB_THREADS is {threads!r}; it should be a whole number from 1")
+    threads = int(threads)
     model = Model(load(folder, threads), tuple(about["input_shape"]), about["labels"], runtime)
     model.predict(np.zeros((1, *model.input_shape), np.float32))  # the first call is slower: not at a user's expense
     return model
@@ -85,21 +131,48 @@ def input_fn(body: bytes | str, content_type: str | None = JSON) -> Any:
 
     Args:
         body: bytes (or text) of a request.
-        content_type: application/json, text/csv or application/x-npy.
+        content_type: application/json, application/jsonlines (one image a line), text/csv or application/x-npy.
 
     Raises:
         BadRequest: it cannot be read, or the type is none of these.
     """
+    return _read(body, content_type, math.inf)
+
+
+def read_images(body: bytes, content_type: str | None, input_shape: Sequence[int]) -> Any:
+    """As ``input_fn``, and TooLarge for far more values than MAX_IMAGES of this shape have, before any is made.
+
+    Nested lists take up to thirty times the memory of their text.
+    """
+    return _read(body, content_type, 2 * MAX_IMAGES * math.prod(input_shape) + 10_000)
+
+
+def _read(body: bytes | str, content_type: str | None, most: float) -> Any:
+    """Images as a body of at most ``most`` values holds them."""
     kind = (content_type or JSON).split(";")[0].strip().lower()
     if kind == NPY:
         return _from_npy(body)
-    if kind not in (JSON, CSV):
-        raise UnsupportedType(f"content type {kind[:100]} is not supported; send {JSON}, {CSV} or {NPY}")
-    try:
-        text = body if isinstance(body, str) else bytes(body).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise BadRequest("the body is not UTF-8 text") from None
-    return _from_json(text) if kind == JSON else _from_csv(text)
+    read = {JSON: _from_json, LINES: _from_lines, CSV: _from_csv}.get(kind)
+    if read is None:
+        hint = next((hint for start, hint in OTHER_TYPES.items() if kind.startswith(start)), "")
+        raise UnsupportedType(
+            f"content type {kind[:100]} is not supported; send {TYPES}" + (f" ({hint})" if hint else "")
+        )
+    if not isinstance(body, str):
+        if what := _signature(body):
+            raise BadRequest(f"the body is {what}")
+        try:
+            body = bytes(body).decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise BadRequest("the body is not UTF-8 text") from None
+    if any(body.count(mark) > most for mark in ',[{\n\r"'):
+        raise TooLarge(f"the body holds far more values than {MAX_IMAGES} images have; send fewer images at once")
+    return read(body)
+
+
+def _signature(body: bytes) -> str | None:
+    """What a body is by its first bytes, and what to do about it; None where they say nothing."""
+    return next((what for start, what in SIGNATURES.items() if bytes(body[:8]).startswith(start)), None)
 
 
 def predict_fn(images: Any, model: Model) -> Prediction:
@@ -112,15 +185,48 @@ def predict_fn(images: Any, model: Model) -> Prediction:
 
 
 def output_fn(prediction: Prediction, accept: str | None = JSON) -> tuple[str, str]:
-    """The answer as JSON text and its content type: class, label and probabilities of every image."""
-    wanted = {part.split(";")[0].strip().lower() for part in (accept or JSON).split(",")}
-    if not wanted & {JSON, "application/*", "*/*", ""}:
-        raise NotAcceptable(f"cannot answer with {', '.join(sorted(wanted))[:100]}; accept {JSON}")
+    """The answer as text and its content type: class, label and probabilities of every image.
+
+    JSON, or where only that is accepted one line of JSON for each image, as batch transform joins them.
+
+    Raises:
+        NotAcceptable: neither is accepted.
+        NotFinite: the model gave something that is no probability.
+    """
+    kind = _accepted(accept)
     rows = []
-    for probabilities in prediction.probabilities:
+    for number, probabilities in enumerate(prediction.probabilities):
+        if not all(map(math.isfinite, probabilities)):
+            raise NotFinite(f"the model's probabilities for image {number} are not finite; export another model")
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
         rows.append({"class": best, "label": prediction.labels[best], "probabilities": probabilities})
-    return json.dumps({"predictions": rows}, separators=(",", ":")), JSON
+    dump = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+    if kind == LINES:
+        return "".join(f"{dump(row)}\n" for row in rows), LINES
+    return dump({"predictions": rows}), JSON
+
+
+def _accepted(header: str | None) -> str:
+    """JSON or LINES, whichever an Accept header weights higher (RFC 9110, 12.5.1); JSON where it says nothing."""
+    weights = {}
+    for part in (header or "").lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        quality = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
+        try:
+            weights[name] = float(quality)
+        except ValueError:
+            weights[name] = 1.0
+    weights.pop("", None)
+    if not weights:
+        return JSON
+    offers = {}
+    for kind in (JSON, LINES):
+        ranges = (kind, "application/*", "*/*")
+        offers[kind] = next((weights[name] for name in ranges if name in weights), 0.0)
+    best = max(offers, key=offers.__getitem__)  # of equals the first, JSON
+    if not offers[best] > 0:
+        raise NotAcceptable(f"cannot answer with {', '.join(sorted(weights))[:100]}; accept {JSON} or {LINES}")
+    return best
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -130,7 +236,11 @@ def output_fn(prediction: Prediction, accept: str | None = JSON) -> tuple[str, s
 def input_handler(data: Any, context: Any) -> str:
     """The request as TensorFlow Serving's REST interface takes it."""
     input_shape = _packed_with()["input_shape"]
-    _, pixels = flat_pixels(input_fn(data.read(), context.request_content_type), input_shape)
+    try:
+        _, pixels = flat_pixels(read_images(data.read(), context.request_content_type, input_shape), input_shape)
+    except BadRequest as error:
+        # That image answers 500 whatever is raised; the message is all that can say whose mistake it was.
+        raise type(error)(f"{error.status}: {error}") from None
     nested = list(pixels)
     for size in reversed(input_shape):
         nested = [nested[start : start + size] for start in range(0, len(nested), size)]
@@ -164,20 +274,62 @@ def description(folder: Path) -> dict[str, Any]:
 
 def _from_json(text: str) -> list:
     """``{"instances": images}``, the images alone, or either as text inside of JSON, as older clients send it."""
-    try:
-        value = json.loads(text, parse_constant=_no_number)
-        if isinstance(value, str):
-            value = json.loads(value, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
-        raise BadRequest(f"the body is not valid JSON: {reason}") from None
+    value = _json(text, "the body")
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{", '"'):
+        value = _json(value, "the text in the body")
     if isinstance(value, dict):
         if "instances" not in value:
-            raise BadRequest('the body has no "instances"; send {"instances": [image, ...]}')
+            keys = f" but {_listed(value)}" if value else ""
+            raise BadRequest(f'the body has no "instances"{keys}; send {{"instances": [image, ...]}}')
         value = value["instances"]
     if not isinstance(value, list):
-        raise BadRequest('the images should be a list: {"instances": [image, ...]}')
+        raise BadRequest(f'the images should be a list: {{"instances": [image, ...]}}; they are {_kind(value)}')
     return value
+
+
+def _from_lines(text: str) -> list:
+    """One image a line, each as JSON: a list of numbers, nested or not."""
+    lines = [line for line in text.replace("\r", "\n").split("\n") if line.strip()]
+    images = [_json(line, f"line {number}") for number, line in enumerate(lines, start=1)]
+    for number, image in enumerate(images, start=1):
+        if not isinstance(image, list):
+            raise BadRequest(f"line {number} is {_kind(image)}; send one image a line, as a list of its pixels")
+    return images
+
+
+def _json(text: str, what: str) -> Any:
+    """The value of JSON text; ``what`` is what the text is."""
+    if not text.strip():
+        raise BadRequest(f'{what} is empty, which is not valid JSON; send {{"instances": [image, ...]}}')
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
+        raise BadRequest(f"{what} is not valid JSON: {reason}") from None
+
+
+def _kind(value: Any) -> str:
+    """What a value of JSON is, in words."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, dict):
+        return f"an object with the keys {_listed(value)}" if value else "an empty object"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    if not isinstance(value, str):
+        return "a number"
+    coded = value.split("base64,")[-1] if value.startswith("data:") else value
+    if picture := next((picture for start, picture in BASE64.items() if coded.startswith(start)), None):
+        return f"{picture} in base64"
+    if value.startswith(("http://", "https://", "s3://", "file://")):
+        return "an address, which is not fetched"
+    return "a file's name" if value.lower().endswith(PICTURES) else "text"
+
+
+def _listed(names: Any) -> str:
+    """The first names, quoted."""
+    shown = [json.dumps(str(name)[:40], ensure_ascii=False) for name in list(names)[:5]]
+    return ", ".join(shown) + (", ..." if len(names) > 5 else "")
 
 
 def _no_number(name: str) -> None:
@@ -187,11 +339,11 @@ def _no_number(name: str) -> None:
 def _from_csv(text: str) -> list[list[float]]:
     """One image a line, its pixels row by row, channels innermost."""
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            rows.append([float(value) for value in line.split(",")])
+            rows.append([float(value.replace("_", "?")) for value in line.split(",")])  # to Python 1_0 is ten
         except ValueError:
             raise BadRequest(f"line {number} is not numbers separated by commas; send pixels only, no header") from None
     return rows
@@ -217,7 +369,9 @@ def _from_npy(body: bytes) -> Any:
     except BadRequest:
         raise
     except Exception as error:  # NumPy raises a dozen types for a damaged header
-        raise BadRequest(f"the body is not an array in NumPy's .npy format ({str(error)[:200]})") from None
+        what = _signature(body)
+        reason = f"it is {what}" if what and not what.startswith("an array") else str(error)[:200]
+        raise BadRequest(f"the body is not an array in NumPy's .npy format ({reason})") from None
 
 
 def flat_pixels(images: Any, input_shape: Sequence[int]) -> tuple[int, Any]:
@@ -229,22 +383,36 @@ def flat_pixels(images: Any, input_shape: Sequence[int]) -> tuple[int, Any]:
         input_shape: (height, width, channels).
 
     Raises:
-        BadRequest: another shape, no image or too many, something that is no number, or a pixel outside 0 to 255.
+        BadRequest: another shape, no image or too many, something that is no number, a pixel outside 0 to 255, or
+            pixels that have been scaled to 0 to 1 already: nothing is brighter than 1 and there are fractions. (A
+            picture that is so dark has whole numbers, unless resizing made fractions: then it has to be rounded.)
     """
     listed = isinstance(images, list)
     shape = _shape(images) if listed else tuple(images.shape)
-    count = _count(shape, tuple(input_shape))
-    if count > MAX_IMAGES:
-        raise TooLarge(f"{count} images in one request are too many; send {MAX_IMAGES} at most")
+    try:
+        count = _count(shape, tuple(input_shape))
+        if count > MAX_IMAGES:
+            raise TooLarge(f"{count} images in one request are too many; send {MAX_IMAGES} at most")
+        values = _flatten(images, shape) if listed else images
+    except TooLarge:
+        raise
+    except BadRequest:
+        if listed:
+            _refuse_what_is_no_number(images, tuple(input_shape))
+        raise
     if listed:
-        pixels = _flatten(images, shape)
-        inside = math.isfinite(sum(pixels)) and min(pixels) >= 0 and max(pixels) <= 255
+        low, high = (min(values), max(values)) if math.isfinite(sum(values)) else (math.nan, math.nan)
     else:
-        inside = bool(((images >= 0) & (images <= 255)).all())  # not so for NaN
-        pixels = images.astype("float32").ravel() if inside else images
-    if not inside:
-        raise BadRequest("pixels should be raw values between 0 and 255; the model scales them itself")
-    return count, pixels
+        low, high = float(values.min()), float(values.max())  # NaN if any is
+    if not (low >= 0 and high <= 255):
+        range_ = f" (they go from {low:.4g} to {high:.4g})" if math.isfinite(low + high) else ""
+        raise BadRequest(f"pixels should be raw values between 0 and 255; the model scales them itself{range_}")
+    if high <= 1 and (any(0 < value < 1 for value in values) if listed else bool(((values > 0) & (values < 1)).any())):
+        raise BadRequest(
+            f"these pixels seem to be scaled to 0 to 1 already (the largest is {high:.4g}); send raw values from 0 to "
+            "255, the model scales them itself (whole numbers, should the images be as dark as that)"
+        )
+    return count, values if listed else values.astype("float32").ravel()
 
 
 def _shape(images: Any) -> tuple[int, ...]:
@@ -258,31 +426,55 @@ def _shape(images: Any) -> tuple[int, ...]:
 
 def _count(shape: tuple[int, ...], expected: tuple[int, ...]) -> int:
     """How many images an array of this shape holds."""
-    forms = [expected, (math.prod(expected),)]
-    if expected[-1] == 1:
-        forms.append(expected[:-1])
+    forms = _forms(expected)
     for form in forms:
         if shape[1:] == form and shape[0]:
             return shape[0]
     if shape in forms:
         return 1
-    wanted = " or ".join("[n" + "".join(f", {size}" for size in form) + "]" for form in forms)
+    wanted = _wanted(expected)
     if shape[:1] == (0,):
         raise BadRequest(f"there is no image; send an array of shape {wanted}")
     raise BadRequest(f"the images have shape {list(shape[:8])}; this model takes {wanted}")
 
 
+def _forms(expected: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Shapes that one image may have."""
+    return [expected, (math.prod(expected),), *([expected[:-1]] if expected[-1] == 1 else [])]
+
+
+def _wanted(expected: tuple[int, ...]) -> str:
+    """Those shapes for several images, in words."""
+    return " or ".join("[n" + "".join(f", {size}" for size in form) + "]" for form in _forms(expected))
+
+
 def _flatten(images: list, shape: tuple[int, ...]) -> array:
     """The numbers in nested lists of exactly this shape."""
     rows = [images]
+    for length in shape:
+        if not all(isinstance(row, list) and len(row) == length for row in rows):
+            raise BadRequest("the images are not all of the same shape")
+        rows = list(chain.from_iterable(rows))
+    if not set(map(type, rows)) <= {int, float}:  # to Python true is 1
+        raise BadRequest("pixels should be numbers between 0 and 255")
     try:
-        for length in shape:
-            if not all(isinstance(row, list) and len(row) == length for row in rows):
-                raise BadRequest("the images are not all of the same shape, or hold something that is no number")
-            rows = list(chain.from_iterable(rows))
         return array("f", rows)
-    except (TypeError, OverflowError):
+    except OverflowError:
         raise BadRequest("pixels should be numbers between 0 and 255") from None
+
+
+def _refuse_what_is_no_number(images: list, expected: tuple[int, ...]) -> None:
+    """BadRequest, which says what it is and where, for the first item in nested lists that is no number."""
+    pending = [("instances", images)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, list):
+            pending += [(f"{path}[{index}]", item) for index, item in reversed(list(enumerate(value)))]
+        elif type(value) not in (int, float):
+            raise BadRequest(
+                f"{path} is {_kind(value)}; pixels should be numbers between 0 and 255: send images, decoded, as an "
+                f"array of shape {_wanted(expected)}"
+            )
 
 
 # ---------------------------------------------------------------------------------------------------------------------

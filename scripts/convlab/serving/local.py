@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,17 +122,21 @@ class LocalEndpoint:
     def __exit__(self, *exception: object) -> None:
         begin = time.perf_counter()
         process = self._process
-        if process.poll() is None:
+        with suppress(Exception):  # it only informs
             self.memory_mb = psutil.Process(process.pid).memory_info().rss / 1e6
-        if self._connection:
-            self._connection.close()
-        process.stdin.close()
         try:
+            with suppress(OSError):
+                process.stdin.close()  # which ends it
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        self.teardown = {
-            "remaining": [f"process {process.pid}"] if psutil.pid_exists(process.pid) else [],
-            "about": {"exit_status": process.returncode, "seconds": time.perf_counter() - begin},
-        }
+            pass
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            if self._connection:
+                self._connection.close()
+            self.teardown = {
+                "remaining": [f"process {process.pid}"] if psutil.pid_exists(process.pid) else [],
+                "about": {"exit_status": process.returncode, "seconds": time.perf_counter() - begin},
+            }

@@ -51,7 +51,10 @@ def ask(invoke: Invoke, images: np.ndarray, indices: Sequence[int], labels: np.n
             said = reply.body[:500].decode("utf-8", "replace")
             raise UserError(f"the endpoint answered {reply.status} to test image {index}: {said}")
         try:
-            (found,) = json.loads(reply.body)["predictions"]
+            (found,) = json.loads(reply.body, parse_constant=_no_number)["predictions"]
+            probabilities = np.array(found["probabilities"], np.float64)
+            if probabilities.ndim != 1 or not np.isfinite(probabilities).all():
+                raise ValueError("its probabilities are not finite numbers")
             answer = Answer(
                 index=index,
                 true_class=labels[index],
@@ -63,10 +66,14 @@ def ask(invoke: Invoke, images: np.ndarray, indices: Sequence[int], labels: np.n
                 payload_bytes=len(body),
                 about=reply.about,
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # whatever is wrong with it, it is the answer that is
             said = reply.body[:200].decode("utf-8", "replace")
             raise UserError(f"the endpoint's answer to test image {index} is no prediction ({error}): {said}") from None
         yield answer
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no probability")
 
 
 def accuracy(answers: Sequence[Answer]) -> Accuracy:
@@ -77,10 +84,19 @@ def accuracy(answers: Sequence[Answer]) -> Accuracy:
 
 
 def agreement(answers: Sequence[Answer], reference: np.ndarray) -> Parity:
-    """The answers against probabilities (all test images, classes) that the run's own model gave."""
+    """The answers against probabilities (all test images, classes) that the run's own model gave.
+
+    UserError where those are not finite or of other classes: nothing can be held against them.
+    """
     indices = [answer.index for answer in answers]
     truth = np.array([answer.true_class for answer in answers])
-    found = parity(np.array([answer.probabilities for answer in answers]), reference[indices], truth)
+    given = np.array([answer.probabilities for answer in answers])
+    if given.shape != reference[indices].shape or not np.isfinite(reference[indices]).all():
+        raise UserError(
+            "the evaluated model's probabilities are not finite or of other classes than the endpoint's; evaluate and "
+            "export it again with --forcerun evaluate export_model"
+        )
+    found = parity(given, reference[indices], truth)
     return Parity(**{**found, "differing": [indices[place] for place in found["differing"]]})
 
 

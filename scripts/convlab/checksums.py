@@ -1,0 +1,205 @@
+"""Checksums of results: what is damaged is found before it is used, and made again.
+
+A job that has written its results writes last, beside the most important one, how long each of them is and its SHA-256:
+``run.json.checksums``, ``metrics.json.checksums``. Whoever reads a result holds it against that; and when jobs are
+planned the files that have changed since they were last seen are. What does not fit is set aside, so that Snakemake
+misses it and makes it again. Results without such a record are taken as they are. Standard library only.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from convlab.atomic import remove, write_text
+from convlab.errors import UserError
+
+SUFFIX = ".checksums"
+DAMAGED = ".damaged"
+
+JOB = "CONVLAB_JOB"
+"""Environment variable that the workflow sets: only its jobs set damaged results aside, since it makes them again."""
+
+_BLOCK = 2**20
+
+_LOOKS = re.compile(
+    r"--(dry-?run|list|lint|report|summary|detailed-summary|unlock|dag|d3dag|rulegraph|filegraph)|-[^-]*n"
+)
+"""Snakemake's options with which nothing is made; ``n`` may stand among other short ones."""
+
+Files = Mapping[str, Mapping[str, int | str]]
+
+
+def write_record(main: Path, others: Iterable[Path] = ()) -> None:
+    """Record the size and SHA-256 of a job's results: ``main``, and others in its folder or below."""
+    files = {}
+    for path in sorted({main, *others}):
+        files[path.relative_to(main.parent).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    write_text(_record_of(main), json.dumps(files, indent=1) + "\n")
+
+
+def drop_record(main: Path) -> None:
+    """Forget what was recorded: the first thing that a job does which writes these files anew."""
+    remove(_record_of(main))
+
+
+def read_record(main: Path) -> Files | None:
+    """The recorded files of a job by their path from ``main``'s folder; None without a whole record."""
+    return _read(_record_of(main))
+
+
+def is_whole(main: Path, names: Iterable[str]) -> bool:
+    """Whether all of ``names``, beside ``main``, are recorded and as they were written."""
+    record = read_record(main)
+    return record is not None and all(name in record and _intact(main.parent / name, record[name]) for name in names)
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def verify(path: Path) -> None:
+    """Raise UserError, and set ``path`` aside, where it is not what the job that wrote it recorded."""
+    main, expected = _recorded(path)
+    if expected is None:
+        return
+    try:
+        intact = path.is_file() and path.stat().st_size == expected["bytes"] and sha256(path) == expected["sha256"]
+    except OSError as error:
+        raise damaged(path, error.strerror or str(error), main) from None
+    if path.exists() and not intact:
+        raise damaged(path, "it is not what was written: its SHA-256 differs", main)
+
+
+def damaged(path: Path, reason: str, main: Path | None = None) -> UserError:
+    """The error to raise for a result that cannot be used; a job sets it aside so that the same command makes it again.
+
+    ``main``: the result beside which the checksums are, if there are any.
+    """
+    if main is None:
+        main, _ = _recorded(path)
+    # Of files in a folder that as a whole is a job's result, Snakemake misses none; then it must miss the main one.
+    missed = path if main is None or path.parent == main.parent else main
+    if JOB in os.environ:
+        with suppress(OSError):
+            set_aside(path, main)
+            return UserError(
+                f"{path} is damaged ({reason}); it was set aside as {path.name}{DAMAGED}: run the same command again, "
+                "which makes it again"
+            )
+    return UserError(f"{path} is damaged ({reason}); delete {missed} and run snakemake again, which makes it again")
+
+
+def set_aside(path: Path, main: Path | None = None) -> None:
+    """Rename a damaged result, so that Snakemake misses it; ``main`` as well where ``path`` lies in a folder below."""
+    if os.path.lexists(path):
+        aside = path.with_name(path.name + DAMAGED)
+        remove(aside)
+        path.rename(aside)
+    if main is not None and path.parent != main.parent and os.path.lexists(main):
+        set_aside(main)
+
+
+def find_damaged(results: Path, index: Path) -> dict[Path, Path]:
+    """Results below ``results`` that are not what their jobs recorded, each with the main result of its job.
+
+    ``index`` is a file of ours that remembers the size and time of what was seen to be intact, so that only what has
+    changed since is read. What is new to it must have the recorded size. Its content is judged by whoever reads it.
+    """
+    known = _read_index(index)
+    seen, broken = {}, {}
+    for record in _records(results):
+        main = record.with_name(record.name.removesuffix(SUFFIX))
+        for name, expected in (_read(record) or {}).items():
+            path = main.parent / name
+            key = os.path.relpath(path, results)
+            try:
+                status = path.stat()
+            except OSError:
+                if "/" in name and main.exists():  # a file of a folder, which Snakemake does not miss
+                    broken[path] = main
+                continue
+            stamp = [status.st_size, status.st_mtime_ns, expected["sha256"]]
+            # A record that was written anew is another job's, whose results are new here.
+            changed = key in known and known[key] != stamp and known[key][2] == stamp[2]
+            if not path.is_file() or status.st_size != expected["bytes"] or (changed and not _intact(path, expected)):
+                broken[path] = main
+                if key in known:  # it stays damaged, also for who comes after one that only looks
+                    seen[key] = known[key]
+            else:
+                seen[key] = stamp
+    if seen != known:
+        with suppress(OSError):
+            write_text(index, json.dumps(seen), durable=False)
+    return broken
+
+
+def _intact(path: Path, expected: Mapping[str, int | str]) -> bool:
+    try:
+        return sha256(path) == expected["sha256"]
+    except OSError:
+        return False
+
+
+def mend(results: Path, index: Path, change: bool, say: Callable[[str], None]) -> None:
+    """Set aside what is damaged below ``results``, so that Snakemake makes it again; without ``change`` only say so."""
+    for path, main in find_damaged(results, index).items():
+        if not change:
+            say(f"{path} is damaged or incomplete: the next run makes it again")
+            continue
+        try:
+            set_aside(path, main)
+        except OSError as error:
+            raise UserError(f"{path} is damaged and cannot be set aside ({error.strerror}); delete it") from None
+        say(f"{path} is damaged or incomplete: it is made again (kept as {path.name}{DAMAGED} if it was there)")
+
+
+def only_looks(arguments: Iterable[str]) -> bool:
+    """Whether a Snakemake with these command-line arguments makes nothing."""
+    return any(_LOOKS.match(argument) for argument in arguments)
+
+
+def _record_of(main: Path) -> Path:
+    return main.with_name(main.name + SUFFIX)
+
+
+def _recorded(path: Path) -> tuple[Path | None, Mapping[str, int | str] | None]:
+    """The main result of the job that wrote ``path``, and what was recorded of ``path``, in its folder or above."""
+    for folder in (path.parent, path.parent.parent):
+        name = path.relative_to(folder).as_posix()
+        for record in sorted(folder.glob(f"*{SUFFIX}")):
+            if (files := _read(record)) and name in files:
+                return record.with_name(record.name.removesuffix(SUFFIX)), files[name]
+    return None, None
+
+
+def _read(record: Path) -> Files | None:
+    """A record, None where it is missing or itself damaged: then nothing is known."""
+    try:
+        files = json.loads(record.read_text(encoding="utf-8"))
+        if all(isinstance(entry["bytes"], int) and isinstance(entry["sha256"], str) for entry in files.values()):
+            return files
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return None
+
+
+def _records(results: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(results):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "unfinished-")))
+        yield from (Path(parent, name) for name in sorted(files) if name.endswith(SUFFIX))
+
+
+def _read_index(index: Path) -> dict[str, list]:
+    try:
+        return dict(json.loads(index.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
