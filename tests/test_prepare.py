@@ -362,7 +362,7 @@ def test_a_slice_takes_the_first_images_of_each_class(tmp_path):
 def test_a_mistake_in_the_spec_is_named_and_nothing_is_written(tmp_path, spec, message):
     with pytest.raises(UserError, match=message):
         run_prepare(tmp_path / "out", spec)
-    assert not (tmp_path / "out").exists()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and not path.name.startswith(".")]
 
 
 def test_the_message_names_the_config_key_for_the_users_folder(tmp_path):
