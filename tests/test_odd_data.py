@@ -328,6 +328,18 @@ def test_what_is_no_folder_of_images_is_refused_before_anything_runs(folder, cha
         run(folder, classes=2)  # where the plan does not look, prepare does
 
 
+def test_a_folder_that_may_not_be_read_is_told(folder, monkeypatch):
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("dog"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr("convlab.folders.os.scandir", refuse)
+    assert "train/dog cannot be listed (Permission denied); change its permissions" in planned(folder)
+
+
 @pytest.mark.parametrize(
     ("counts", "fraction", "said"),
     [

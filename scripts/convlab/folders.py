@@ -182,15 +182,19 @@ def list_images(root: Path, key: str, count_skipped: bool = False) -> Contents:
 
     Raises UserError, which names the config's ``key``, for what is no folder with ``train/<class>/<images>``: a part
     that is missing or there twice, classes without images or that train and test do not share, links that lead out of
-    the folder or nowhere, and names that are no text. With ``count_skipped`` the files in folders that are not read are
-    counted.
+    the folder or nowhere, names that are no text, and folders that may not be read. With ``count_skipped`` the files in
+    folders that are not read are counted.
     """
+    try:
+        return _list_images(root, key, count_skipped)
+    except OSError as error:
+        name = shown(str(error.filename or root))
+        raise UserError(f"{key}: {name} cannot be listed ({error.strerror}); change its permissions") from None
+
+
+def _list_images(root: Path, key: str, count_skipped: bool) -> Contents:
     folders, skipped = _parts(root, key, count_skipped)
-    parts = {
-        part: _list_part(root, part, folder, key, skipped)
-        for part, folder in folders.items()
-        if part in ("train", "test")
-    }
+    parts = {part: _list_part(root, part, folders[part], key, skipped) for part in ("train", "test") if part in folders}
     if len(parts["train"].classes) < 2:
         raise UserError(
             f"{key}: {shown(str(root / folders['train']))} holds one class only"
