@@ -23,7 +23,7 @@ import pandas as pd
 
 from convlab import i18n
 from convlab.cli import run
-from convlab.data import Dataset, load
+from convlab.data import Dataset, load, stratified_order
 from convlab.figures import dataset as draw
 from convlab.figures.labels import shortened, tell_boxes
 from convlab.figures.sprites import Group, write_sprite
@@ -43,6 +43,9 @@ to 20 there are pairs whose labels disagree."""
 
 PAIRS_SHOWN = 8
 """Pairs in the figure and in summary.json: the closest ones, each test image once."""
+
+TRAINING_SAMPLE = 2000
+"""Training images of which near duplicates among the other training images are looked for."""
 
 THUMBNAIL_CELLS = 7
 """Cells along each side of the thumbnails that the search compares first."""
@@ -69,6 +72,7 @@ def explore(arguments: argparse.Namespace) -> None:
     heights, widths = content_extents(data.x_train)
     duplicates = find_near_duplicates(data.x_test, data.x_train, data.y_test, data.y_train)
     summary = summarise(data, manifest["dataset"], histogram, heights, widths, duplicates)
+    summary["training_duplicates"] = training_duplicates(data.x_train, data.y_train)
 
     use_style()
     tell_boxes(log, data.classes)
@@ -227,6 +231,30 @@ def find_near_duplicates(
         disagreeing=disagreeing,
         closest=[Pair(int(i), int(neighbour[i]), float(nearest[i])) for i in order],
     )
+
+
+def training_duplicates(
+    images: np.ndarray, labels: np.ndarray, sample: int = TRAINING_SAMPLE, threshold: float = NEAR_DUPLICATE_RMS
+) -> dict[str, Any]:
+    """How many of at most ``sample`` training images, of all classes alike, have a near duplicate among the others.
+
+    Validation images are set aside from the training images, so that these are what a validation accuracy profits from.
+    """
+    chosen = np.sort(stratified_order(labels, np.random.default_rng(0))[:sample])
+    near, exact, disagreeing = (np.zeros(len(chosen), bool) for _ in range(3))
+    for i, j, rms in _Search(images[chosen], images).within(threshold):
+        other = chosen[i] != j
+        i, j, rms = i[other], j[other], rms[other]
+        near[i] = True
+        exact[i[rms == 0]] = True
+        disagreeing[i[labels[chosen[i]] != labels[j]]] = True
+    return {
+        "looked_at": len(chosen),
+        "near_images": int(near.sum()),
+        "exact_images": int(exact.sum()),
+        "label_disagreeing_images": int(disagreeing.sum()),
+        "threshold_rms": threshold,
+    }
 
 
 class _Search:

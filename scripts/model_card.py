@@ -27,6 +27,7 @@ from convlab.evaluation import read_measures
 from convlab.files import read_json, write_text
 from convlab.i18n import ngettext
 from convlab.interpretation import words as say
+from convlab.interpretation.left_out import not_used, test_origin
 from convlab.outputs import job_results
 from convlab.page.design import fields_of
 from convlab.page.templates import environment, tidy_markdown
@@ -135,6 +136,7 @@ def chosen(study: Study, exported: Mapping[str, Any]) -> str:
 def data_facts(manifest: Mapping[str, Any], trained: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What it was trained and tested on."""
     test = sum(manifest["counts"]["test"].values())
+    images, _ = not_used(manifest)
     facts = [
         ("Source", manifest["source"]),
         ("Licence", manifest["licence"]),
@@ -143,6 +145,8 @@ def data_facts(manifest: Mapping[str, Any], trained: Mapping[str, Any]) -> list[
         ("Images trained on", say.count(trained["train_images"])),
         ("Images for validation", say.count(trained["validation_images"])),
         ("Test images", say.count(test)),
+        ("Where they come from", test_origin({manifest["dataset"]: manifest})),
+        ("Images not used", say.count(images) if images else None),
     ]
     return [(name, value) for name, value in facts if value]
 

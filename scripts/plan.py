@@ -16,6 +16,7 @@ import argparse
 from convlab import planning
 from convlab.cli import run
 from convlab.config import load_study, read_yaml
+from convlab.forms import data_notes
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -31,6 +32,8 @@ def main(argv: list[str] | None = None) -> None:
         print(planning.table(study, earlier))
         print()
     print(planning.summary(study, earlier, arguments.cores))
+    for note in data_notes(study.datasets):
+        print(note)
 
 
 if __name__ == "__main__":

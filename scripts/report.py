@@ -28,6 +28,7 @@ from convlab.figures.palette import COLOURS
 from convlab.files import write_text
 from convlab.interpretation import claims_count, interpret
 from convlab.interpretation import words as say
+from convlab.interpretation.left_out import left_out, test_origin
 from convlab.interpretation.limitations import boxes, limitations
 from convlab.interpretation.registration import claims_registration, looks
 from convlab.outputs import job_results
@@ -172,6 +173,8 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
             dataset: {name: most_confused(evidence, dataset, name) for name in evidence.detailed(dataset)}
             for dataset in datasets
         },
+        "left_out": left_out(results.manifests, results.explored),
+        "test_origin": test_origin(results.manifests),
         "matrices": {dataset: matrices(evidence, dataset) for dataset in datasets},
         "legend": [(name, labels[name], number % len(COLOURS)) for number, name in enumerate(plan.compared)],
         "design": design(study),

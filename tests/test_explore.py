@@ -10,9 +10,11 @@ import pytest
 
 import explore
 import prepare
+from convlab import data
 from convlab.data import Dataset
 from convlab.figures import dataset as draw
 from convlab.figures.style import save, use_style
+from convlab.interpretation.left_out import left_out
 
 SCRIPTS = Path(explore.__file__).parent
 FIGURES = ("class_distribution", "samples", "dimensions", "intensities", "mean_images", "near_duplicates")
@@ -154,3 +156,24 @@ def test_large_images_are_drawn_smaller_and_small_ones_as_they_are():
     assert draw.pooled(large, 80).shape == (2, 37, 33, 3)
     assert np.all(draw.pooled(large, 80) == 100)
     assert draw.pooled(large[:, :28, :28], 80).shape == (2, 28, 28, 3)
+
+
+@pytest.mark.parametrize("sample", [10_000, 120])
+def test_training_images_that_are_there_twice_are_counted_and_no_image_is_its_own_duplicate(sample):
+    """Validation images are drawn from these: near duplicates among them flatter the accuracy that chooses epochs."""
+    generator = np.random.default_rng(3)
+    images, labels = smooth_images(generator, 300, 9, 13, 1), np.arange(300) % 3
+    images[3:6] = images[0:3]  # identical, with the same labels
+    images[10] = np.clip(images[20].astype(int) + 2, 0, 255)  # near, labels 1 and 2
+    found = explore.training_duplicates(images, labels, sample=sample)
+    chosen = np.sort(data.stratified_order(labels, np.random.default_rng(0))[:sample])
+    exact = brute_force(images, images)
+    np.fill_diagonal(exact, np.inf)
+    near = exact[chosen].min(axis=1) <= explore.NEAR_DUPLICATE_RMS
+    assert found["looked_at"] == min(sample, 300) and found["near_images"] == near.sum()
+    assert found["exact_images"] == (exact[chosen].min(axis=1) == 0).sum()
+    if sample > 300:
+        assert found["near_images"] >= 8 and found["exact_images"] == 6 and found["label_disagreeing_images"] == 2
+    manifest = {"excluded": [], "available": {}, "arrays": {}}
+    (statement,) = left_out({"d": manifest}, {"d": {"training_duplicates": found}})
+    assert f"of {found['looked_at']} training images that were looked at, {found['near_images']} (" in statement.text

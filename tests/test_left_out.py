@@ -63,3 +63,5 @@ def test_recalls_that_are_not_defined_leave_no_mark_at_zero():
     figure = charts.recall_by_class(rows, [charts.Series("v", "V", 0)], ["a", "b"])
     (points,) = figure.axes[0].get_lines()
     assert np.isnan(points.get_xdata()[1])
+    assert charts._mean_and_spread(50.0, None, 1).startswith("50.0") and "±" not in charts._mean_and_spread(50, None, 1)
+    assert charts._mean_and_spread(np.nan, 1.0, 1) == "–" and "± 1.0" in charts._mean_and_spread(50.0, 1.0, 1)

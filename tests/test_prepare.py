@@ -18,6 +18,7 @@ import pytest
 import prepare
 from convlab.data import load
 from convlab.errors import UserError
+from convlab.sources import fetching
 from convlab.sources.fetching import Archive, fetch
 from convlab.sources.idx import FASHION_CLASSES, FASHION_MNIST, MNIST, parse_idx, read_idx_archive
 
@@ -220,6 +221,36 @@ def test_the_users_own_folder_comes_first_packed_or_not(server, tmp_path, packed
     assert server.asked == []
 
 
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("form", ["kaggle", "folders", "kaggle_folders"])
+def test_the_names_that_kaggle_and_its_archives_give_are_found(tmp_path, suffix, form):
+    """Files with a full stop for the hyphen, and folders that are called like the file that they hold."""
+    for name, content in CONTENT.items():
+        spelled = name if form == "folders" else name.replace("-idx", ".idx")
+        path = tmp_path / (f"{spelled}/{name}" if form != "kaggle" else spelled)
+        path.parent.mkdir(exist_ok=True)
+        path.with_name(path.name + suffix).write_bytes(gzip.compress(content, mtime=0) if suffix else content)
+    assert fetch(ARCHIVE, key=KEY, path=tmp_path) == CONTENT
+
+
+def test_what_is_said_of_a_folder_is_true(tmp_path, caplog):
+    caplog.set_level("INFO")
+    (tmp_path / "other.txt").write_text("x")
+    with pytest.raises(UserError, match=r"lacks train-images-idx3-ubyte\.gz.*packed or not"):
+        fetch(ARCHIVE, key=KEY, path=tmp_path)
+    assert "has none of the files" in caplog.text and "empty" not in caplog.text
+    os.mkfifo(tmp_path / "train-images-idx3-ubyte")
+    with pytest.raises(UserError, match="train-images-idx3-ubyte is no file, so it is not Tiny's"):
+        fetch(ARCHIVE, key=KEY, path=tmp_path)
+
+
+def test_a_mirror_that_sends_more_than_any_file_of_ours_is_passed_over(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "LARGEST_FILE", 1000)
+    with pytest.raises(UserError, match=r"train-images-idx3-ubyte\.gz: sends more than 0 MiB"):
+        fetch(replace(ARCHIVE, mirrors=server.mirrors("good")), key=KEY, cache=tmp_path)
+    assert not list(tmp_path.rglob("*ubyte*"))
+
+
 def test_a_wrong_folder_is_an_error_and_never_a_reason_to_look_elsewhere(server, tmp_path):
     archive = replace(ARCHIVE, mirrors=server.mirrors("good"))
     with pytest.raises(UserError, match=rf"{KEY}: .*nowhere is not a folder"):
@@ -331,7 +362,7 @@ def test_a_slice_takes_the_first_images_of_each_class(tmp_path):
 def test_a_mistake_in_the_spec_is_named_and_nothing_is_written(tmp_path, spec, message):
     with pytest.raises(UserError, match=message):
         run_prepare(tmp_path / "out", spec)
-    assert not (tmp_path / "out").exists()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and not path.name.startswith(".")]
 
 
 def test_the_message_names_the_config_key_for_the_users_folder(tmp_path):

@@ -7,9 +7,20 @@ import sys
 from collections.abc import Callable
 
 from convlab import environment
-from convlab.errors import UserError
+from convlab.errors import UserError, printable
 
 REMEDY = "free space or choose another folder, then run again"
+
+
+KEPT = "\n\t"
+"""Control characters that a log may hold."""
+
+
+class PrintableFormatter(logging.Formatter):
+    """Log lines in which nothing of a user's data can command the terminal that shows them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), keep=KEPT)
 
 
 def run(main: Callable[[], None]) -> None:
@@ -17,13 +28,15 @@ def run(main: Callable[[], None]) -> None:
 
     Anything else is a defect of ours and keeps its traceback, which Snakemake leads the user to.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     if names := environment.removed_at_start():
         logging.getLogger("environment").warning(environment.removed_message(names))
     try:
         main()
     except UserError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {printable(str(error), keep=KEPT)}")
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:

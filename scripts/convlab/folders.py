@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from convlab.errors import UserError
+from convlab.errors import UserError, printable
 
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
@@ -68,9 +68,6 @@ DANGLING = "a link that leads nowhere"
 DENIED = "may not be read"
 PIXEL_TYPE = "pixels of a type that is not read"
 ARRAY = "array that is not read"
-_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
-"""Marks that turn the direction of writing, and the byte order mark."""
-
 REASONS = (
     *(HIDDEN, SYSTEM, OTHER, FORMAT, NOT_A_FILE, INNER_FOLDER, OUTSIDE, VALIDATION, OTHER_FOLDER, EMPTY, NO_IMAGE),
     *(DISGUISED, DAMAGED, TOO_LARGE, DANGLING, DENIED, PIXEL_TYPE, ARRAY),
@@ -172,20 +169,8 @@ def natural(name: str) -> str:
 
 
 def shown(name: str) -> str:
-    r"""Text of somebody else's that can be printed, whatever bytes it is made of.
-
-    Bytes that are no text, control characters (which can rewrite a terminal's lines), and signs that turn the direction
-    of writing become escapes such as ``\x1b``.
-    """
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(sign.encode("unicode_escape").decode("ascii") if _commands(sign) else sign for sign in text)
-
-
-def _commands(sign: str) -> bool:
-    """Whether a character is none to be read, but tells a terminal or a page what to do."""
-    return unicodedata.category(sign) in ("Cc", "Zl", "Zp") or sign in _DIRECTIONS
+    """A file name that can be printed, whatever bytes it is made of."""
+    return printable(name)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -197,15 +182,19 @@ def list_images(root: Path, key: str, count_skipped: bool = False) -> Contents:
 
     Raises UserError, which names the config's ``key``, for what is no folder with ``train/<class>/<images>``: a part
     that is missing or there twice, classes without images or that train and test do not share, links that lead out of
-    the folder or nowhere, and names that are no text. With ``count_skipped`` the files in folders that are not read are
-    counted.
+    the folder or nowhere, names that are no text, and folders that may not be read. With ``count_skipped`` the files in
+    folders that are not read are counted.
     """
+    try:
+        return _list_images(root, key, count_skipped)
+    except OSError as error:
+        name = shown(str(error.filename or root))
+        raise UserError(f"{key}: {name} cannot be listed ({error.strerror}); change its permissions") from None
+
+
+def _list_images(root: Path, key: str, count_skipped: bool) -> Contents:
     folders, skipped = _parts(root, key, count_skipped)
-    parts = {
-        part: _list_part(root, part, folder, key, skipped)
-        for part, folder in folders.items()
-        if part in ("train", "test")
-    }
+    parts = {part: _list_part(root, part, folders[part], key, skipped) for part in ("train", "test") if part in folders}
     if len(parts["train"].classes) < 2:
         raise UserError(
             f"{key}: {shown(str(root / folders['train']))} holds one class only"
@@ -335,9 +324,9 @@ def _list_class(
             elif end in SUFFIXES:
                 images.append(file_name)
             elif end in UNREAD_SUFFIXES:
-                others.append(Skipped(file_name, FORMAT, True, detail=end))
+                others.append(Skipped(file_name, FORMAT, True, detail=f"{end} is not read; save it as PNG or JPEG"))
             elif end in DOCUMENT_SUFFIXES:
-                others.append(Skipped(file_name, OTHER, detail=end))
+                others.append(Skipped(file_name, OTHER))
             else:
                 doubtful.append(file_name)
     prefix = f"{shown(part_folder)}/{shown(folder)}"
@@ -346,8 +335,14 @@ def _list_class(
         for one in others
     ]
     if not images and not any("." not in file_name.strip(".") for file_name in doubtful):
+        inner = [shown(one.file) for one in others if one.reason == INNER_FOLDER and one.image]
+        if inner:
+            raise UserError(
+                f"{key}: {prefix} holds folders ({', '.join(sorted(inner)[:3])}) and no images; the images of a class "
+                "lie in its folder itself, so move them up"
+            )
         endings = Counter(suffix(file_name) or "no suffix" for file_name in doubtful)
-        endings.update(one.detail or one.reason for one in others)
+        endings.update(suffix(one.file) if one.reason in (FORMAT, OTHER) else one.reason for one in others)
         there = f" (only {counted(endings)})" if endings else ""
         raise UserError(f"{key}: {prefix} holds no {READABLE} files{there}; add some or remove the folder")
     return ClassFolder(name, folder, sorted(images, key=_by_name), sorted(doubtful, key=_by_name))
@@ -388,7 +383,7 @@ def refuse_outside(root: Path, path: Path, key: str) -> None:
 
 def refuse_lost_images(skipped: Iterable[Skipped], key: str, total: int | None = None) -> None:
     """Raise UserError where images would be left out, for a data set whose config does not allow that."""
-    lost = [one for one in skipped if one.image]
+    lost = sorted((one for one in skipped if one.image), key=lambda one: one.file)
     if not lost:
         return
     first = "; ".join(f"{one.file}: {one.detail or one.reason}" for one in lost[:3])

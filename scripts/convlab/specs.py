@@ -219,7 +219,7 @@ class OwnImages(DatasetSpec):
 
 
 class ImageFolder(OwnImages):
-    """``train/<class>/*`` and, if there, ``test/<class>/*``: PNG and JPEG files of any size."""
+    """``train/<class>/*`` and, if there, ``test/<class>/*``: PNG, JPEG, WebP, BMP, GIF and TIFF files of any size."""
 
     kind: Literal["image_folder"]
     image_size: Annotated[tuple[PositiveWhole, PositiveWhole], BeforeValidator(_sides)] = Field(
@@ -228,7 +228,7 @@ class ImageFolder(OwnImages):
     colour: Literal["rgb", "grey"] = Field("rgb", description="Three channels or one.")
     classes: PositiveWhole | None = Field(None, description="How many; counted in the folder when absent.")
     unreadable: Literal["fail", "exclude"] = Field(
-        "fail", description="Whether a damaged image ends the preparation or is left out and named in the report."
+        "fail", description="Whether an image that cannot be used ends the preparation, or is left out and named."
     )
 
     @property

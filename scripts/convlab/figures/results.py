@@ -323,13 +323,18 @@ def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> 
             mean, sd = row["test_accuracy_mean"], row["test_accuracy_sd"]
             if mean is None or math.isnan(mean):
                 continue
-            spread = 0 if sd is None else 100 * np.nan_to_num(sd)
-            drawn = axis.errorbar(row[column], 100 * mean, yerr=_within([100 * mean], [spread]), capsize=2, **style)
+            spread = None if sd is None or math.isnan(sd) else 100 * sd  # of one run there is none
+            bars = None if spread is None else _within([100 * mean], [spread])
+            drawn = axis.errorbar(row[column], 100 * mean, yerr=bars, capsize=2, **style)
             entries.setdefault(one.variant, (drawn, one.label))
             amount = number(row[column], ",.2f" if column == "seconds_per_epoch" else ",.0f")
             what = f"{title[:1].lower()}{title[1:]} {amount}"
-            about = f"{one.label}: {number(100 * mean, '.2f')} ± {_percent(spread)}, {what}"
-            mark([part for part in drawn.get_children() if part is not None], one.variant, [about])
+            value = _mean_and_spread(100 * mean, spread, 2)
+            mark(
+                [part for part in drawn.get_children() if part is not None],
+                one.variant,
+                [f"{one.label}: {value}, {what}"],
+            )
         low, high = variants[column].min(), variants[column].max()
         axis.set_xscale("log" if high > 8 * low else "linear")
         axis.xaxis.set_major_locator(LogLocator(numticks=4) if high > 8 * low else MaxNLocator(3, prune="upper"))
@@ -365,16 +370,13 @@ def recall_by_class(recalls: pd.DataFrame, series: Sequence[Series], classes: Se
     for one, offset in zip(series, shift, strict=True):
         rows = recalls[recalls["variant"] == one.variant].set_index("class").reindex(classes)
         y, x, style = np.arange(len(classes)) + offset, 100 * rows["recall"].to_numpy(dtype=float), look(one.index)
-        spread = 100 * np.nan_to_num(rows["recall_sd"].to_numpy(dtype=float))
+        spread = 100 * rows["recall_sd"].to_numpy(dtype=float)
         low, high = (x - spread).clip(0, 100), (x + spread).clip(0, 100)
         mark(axis.hlines(y, low, high, color=style["color"], linewidth=1.2, alpha=0.75), one.variant)
         (points,) = axis.plot(x, y, markersize=5, **(style | {"linestyle": "none"}))
         entries.append((points, one.label))
         measured = zip(classes, x, spread, strict=True)
-        notes = [
-            f"{one.label}, {name}: " + (f"{number(value, '.1f')} ± {_percent(sd, 1)}" if np.isfinite(value) else "–")
-            for name, value, sd in measured
-        ]
+        notes = [f"{one.label}, {name}: {_mean_and_spread(value, sd, 1)}" for name, value, sd in measured]
         mark(points, one.variant, notes)
     axis.set_yticks(range(len(classes)), [shortened(name, TICK_WIDTH) for name in classes])
     axis.set_ylim(len(classes) - 0.5, -0.5)
@@ -497,6 +499,15 @@ def calibration(curves: Sequence[tuple[Series, np.ndarray]]) -> Figure:
     axis.set_ylabel(_("Accuracy, %"))
     legend(axis, entries, loc="best", fontsize=7.5)
     return figure
+
+
+def _mean_and_spread(mean: float, sd: float | None, decimals: int) -> str:
+    """A percentage ± its SD; without the SD where one run has none, a dash where the mean is not defined."""
+    if not np.isfinite(mean):
+        return "–"
+    if sd is None or not np.isfinite(sd):
+        return _percent(mean, decimals)
+    return f"{number(mean, f'.{decimals}f')} ± {_percent(sd, decimals)}"
 
 
 def _wrapped(text: str) -> str:

@@ -7,6 +7,7 @@ from convlab import i18n
 from convlab.i18n import N_, ngettext
 from convlab.i18n import gettext as _
 from convlab.interpretation import words as say
+from convlab.interpretation.left_out import limited, not_used, test_origin
 from convlab.page.elements import Table
 
 MANIFEST_WORDS = (
@@ -18,10 +19,15 @@ MANIFEST_WORDS = (
 """What a manifest says in words of ours; names of people and licences stay as they are."""
 
 
+FILES_NAMED = 8
+"""Files that the table of what was not used names for each class and reason."""
+
+
 def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Table]:
     """What the data are, from what explore measured and where prepare found them."""
     image, pixel, duplicates = explored["image"], explored["pixels"], explored["duplicates"]
     content, raw, normalised = explored["content"], pixel["raw"], pixel["normalised"]
+    lost, _others = not_used(manifest)
     parts = {"train": say.count(explored["images"]["train"]), "test": say.count(explored["images"]["test"])}
     share = say.percent(duplicates["near_share_of_test"], 1)
     values = _("{n} values", n=say.count(image["values"]))
@@ -51,6 +57,7 @@ def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any]) -> dic
             ),
         ),
         ("disagreeing", say.count(duplicates["label_disagreeing_pairs"])),
+        ("excluded", say.count(lost)),
     ]
     dataset = explored["dataset"]
     counts = [
@@ -58,20 +65,35 @@ def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any]) -> dic
         for name in explored["classes"]
     ]
     files = [(name, "×".join(map(str, entry["shape"])), entry["sha256"]) for name, entry in manifest["arrays"].items()]
-    limits = {part: manifest.get(f"{part}_images") for part in ("train", "test")}
-    kinds = {"train": N_("{n} train images"), "test": N_("{n} test images")}
-    taken = ", ".join(_(kinds[part], n=say.count(limit)) for part, limit in limits.items() if limit)
+    images, others = not_used(manifest)
     source = [
         ("source", _(manifest["source"])),
         ("licence", _(manifest["licence"])),
         ("citation", manifest["citation"]),
         ("homepage", manifest["homepage"]),
-        ("taken", taken or _("all images")),
-        ("excluded", say.count(len(manifest["excluded"]))),
+        ("test_from", test_origin({dataset: manifest})),
+        ("taken", limited(manifest) or _("all images")),
+        ("excluded", say.count(images)),
+        ("excluded_files", say.count(others)),
     ]
+    source = [(fact, value) for fact, value in source if value]
     return {
         "facts": Table("data_facts", ("fact", "value"), facts, {"dataset": dataset}),
         "counts": Table("class_counts", ("class", "train_images", "test_images"), counts, {"dataset": dataset}),
         "files": Table("arrays", ("array", "shape", "sha256"), files, {"dataset": dataset}),
         "source": Table("source", ("fact", "value"), source, {"dataset": dataset}),
+        "excluded": excluded_table(dataset, manifest),
     }
+
+
+def excluded_table(dataset: str, manifest: Mapping[str, Any]) -> Table:
+    """What was not used, by part, class and reason, with the first names; images first."""
+    entries = sorted(manifest["excluded"], key=lambda entry: not entry["image"])
+    rows = []
+    for entry in entries:
+        names = [one["file"] for one in entry["files"]]
+        more = len(names) - FILES_NAMED
+        shown = "; ".join(names[:FILES_NAMED]) + (f"; {_('{n} more', n=say.count(more))}" if more > 0 else "")
+        part, label = (entry[name] or say.MISSING for name in ("part", "class"))
+        rows.append((part, label, _(entry["reason"]), say.count(entry["count"]), shown))
+    return Table("excluded", ("part", "class", "reason", "files", "names"), rows, {"dataset": dataset})

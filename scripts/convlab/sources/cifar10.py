@@ -142,6 +142,11 @@ def _from_folder(source: Batches, folder: Path, key: str) -> dict[str, bytes]:
     for file_name in (*source.md5, NAMES):
         path = folder / file_name
         if not path.is_file():
+            if (folder / "data_batch_1").is_file() or (folder / "cifar-10-batches-py").is_dir():
+                raise UserError(
+                    f"{key}: {folder} holds {source.archive.title}'s Python version, whose files are pickles and are "
+                    f"never unpickled; get the binary version ({source.packed_name}) or remove {key}"
+                )
             raise UserError(
                 f"{key}: {folder} lacks {file_name}; give the folder with {source.archive.title}'s .bin files, "
                 f"{source.packed_name} itself, or remove {key}"

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from convlab.errors import UserError
@@ -42,6 +43,9 @@ DOWNLOAD_SECONDS = 1200.0
 
 LARGEST_FILE = 256 * 2**20
 """Bytes; no file of ours unpacks to more, so more is a damaged or hostile file."""
+
+LARGEST_DOWNLOAD = 2**30
+"""Bytes; a package and the package lists together take less."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,9 @@ class _Fetch:
         if found:
             log.info("%s: %d of %d files from %s", self.archive.title, found, len(self.archive.sha256), source)
         if self.missing:
-            self.failed(source, f"lacks {len(self.missing)} of {len(self.archive.sha256)} files" if found else "empty")
+            there = folder.is_dir() and any(folder.iterdir())
+            none = "has none of the files" if there else "empty"
+            self.failed(source, f"lacks {len(self.missing)} of {len(self.archive.sha256)} files" if found else none)
         return not self.missing
 
 
@@ -155,10 +161,16 @@ def read_checked(
     """The unpacked content of ``name``.gz or ``name`` in ``folder``, if one of them has this sha256, else None.
 
     ``damaged`` is called with the path and the reason for a file that is there and is not good. Without ``packed`` only
-    ``name`` is looked for, and nothing is unpacked.
+    ``name`` is looked for, and nothing is unpacked. Other spellings: ``spellings``.
     """
-    for path in (folder / f"{name}.gz", folder / name) if packed else (folder / name,):
+    for path in spellings(folder, name) if packed else (folder / name,):
         try:
+            if path.exists() and not path.is_file():
+                damaged(path, "is no file")
+                continue
+            if path.exists() and path.stat().st_size > LARGEST_FILE:
+                damaged(path, f"is larger than {LARGEST_FILE // 2**20} MiB")
+                continue
             content = path.read_bytes()
             if packed and content[:2] == b"\x1f\x8b":  # by content: a server may unpack on the way and keep the name
                 with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
@@ -172,6 +184,17 @@ def read_checked(
             return content
         damaged(path, "has the wrong sha256")
     return None
+
+
+def spellings(folder: Path, name: str) -> list[Path]:
+    """Where a published file may lie: packed or not, as its publisher names it or with a full stop as Kaggle does
+    (``train-images.idx3-ubyte``), and in a folder of that name, as some unpackers leave it."""
+    names = [f"{stem}{end}" for stem in dict.fromkeys((name, name.replace("-idx", ".idx"))) for end in (".gz", "")]
+    paths = []
+    for one in names:
+        path = folder / one
+        paths += [path / inner for inner in names] if path.is_dir() else [path]
+    return paths
 
 
 def _from_folder(state: _Fetch, folder: Path, key: str) -> dict[str, bytes]:
@@ -245,7 +268,12 @@ def _from_mirrors(state: _Fetch, staging: Path, probe_seconds: float) -> None:
         else:
             state.failed(urlsplit(mirror).netloc, answers[mirror])
     pooch.get_logger().setLevel("WARNING")  # it advises to note a sha256, and we check one
-    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=(5, 15), chunk_size=2**16)
+    inner = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=(5, 15), chunk_size=2**16)
+
+    def downloader(address: str, output_file: str, downloading: pooch.Pooch) -> None:
+        with Path(output_file).open("w+b") as stream:
+            inner(address, _LimitedFile(stream), downloading)
+
     for name in state.missing:
         file_name = archive.published(name)
         for mirror in list(usable):
@@ -266,6 +294,28 @@ def _from_mirrors(state: _Fetch, staging: Path, probe_seconds: float) -> None:
                 reason = f"{file_name} is damaged"
             usable.remove(mirror)
             state.failed(urlsplit(mirror).netloc, reason)
+
+
+class _EndlessDownloadError(ValueError):
+    """A download that is larger, or takes longer, than any file of ours; the message says which."""
+
+
+class _LimitedFile:
+    """A file to which no more than ``LARGEST_FILE`` bytes can be written, for ``DOWNLOAD_SECONDS``."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._written, self._end_at = stream, 0, time.monotonic() + DOWNLOAD_SECONDS
+
+    def write(self, data: bytes) -> int:
+        self._written += len(data)
+        if self._written > LARGEST_FILE:
+            raise _EndlessDownloadError(f"sends more than {LARGEST_FILE // 2**20} MiB")
+        if time.monotonic() > self._end_at:
+            raise _EndlessDownloadError(f"takes more than {DOWNLOAD_SECONDS:.0f} s")
+        return self._stream.write(data)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 def probe_mirrors(mirrors: Iterable[str], file_name: str, seconds: float) -> dict[str, str | None]:
@@ -306,6 +356,8 @@ def _short(error: Exception) -> str:
     """An error of ``requests`` in a few words; its own text is a paragraph of nested exceptions."""
     import requests
 
+    if isinstance(error, _EndlessDownloadError):
+        return str(error)
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"HTTP {error.response.status_code}"
     if isinstance(error, requests.Timeout):
@@ -414,6 +466,8 @@ def run_watched(command: list[str], cwd: Path, watch: Path, give_up_at: float) -
                 now = time.monotonic()
                 if (grown := _size(watch)) > size:
                     size, alive, give_up_at = grown, True, now + STALL_SECONDS
+                if size > LARGEST_DOWNLOAD:
+                    return Outcome(f"sends more than {LARGEST_DOWNLOAD // 2**20} MiB", alive)
                 if now > min(give_up_at, end_at):
                     return Outcome("no answer" if not alive else "the download stalled", alive)
                 time.sleep(0.05)
