@@ -17,7 +17,7 @@ from convlab.study import Study
 TEXT_COLUMNS = (
     "dataset", "model", "variant", "label", "class", "experiment", "reference", "verdict", "method", "status",
     "precision_type", "spec_hash", "sentence", "smallest", "metric", "source", "licence", "claim", "text", "published",
-    "rule", "reason", "quantity", "unit", "probe", "level", "measure",
+    "rule", "reason", "quantity", "unit", "probe", "level", "measure", "finished_verdict",
 )  # fmt: skip
 
 
@@ -80,6 +80,8 @@ def load_results(study: Study, folder: Path) -> Results:
         classes=summary["classes"],
         test_images=summary["test_images"],
         chosen=summary["chosen"],
+        constant_guess=summary["constant_guess"],
+        machines=max(1, len(summary["training"]["hardware"])),
     )
     return Results(
         evidence,
