@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from convlab import data, decisions, history, metrics, paper, probes, provenance, results, statistics
+from convlab import data, decisions, history, metrics, paper, probes, provenance, results, sentences, statistics
 from convlab.choice import chosen_variant
 from convlab.cli import run
 from convlab.config import load_study
@@ -77,6 +77,9 @@ CAPTIONS = {
     ),
 }
 """What each table shows; ``where`` names the dataset of a study that has one."""
+
+WITH_BASELINE = ("runs", "variants", "probe_curves")
+"""Tables of accuracies, whose captions name the accuracy of a constant guess."""
 
 log = logging.getLogger("compare")
 
@@ -151,9 +154,16 @@ def compare(arguments: argparse.Namespace) -> None:
         printed = paper.printed(named, study)
         where = _(" on {dataset}", dataset=next(iter(study.datasets))) if len(study.datasets) == 1 else ""
         for name, caption in CAPTIONS.items():
-            write_table(named[name], output / name, _(caption, where=where), printed[name])
+            text = _(caption, where=where)
+            if name in WITH_BASELINE:
+                text += "".join(
+                    f" {constant_guess_text(guess, dataset, len(guesses) > 1)}"
+                    for dataset, guess in guesses.items()
+                    if guess
+                )
+            write_table(named[name], output / name, text, printed[name])
         test_images = {dataset: sum(manifest["counts"]["test"].values()) for dataset, manifest in manifests.items()}
-        write_text(output / "numbers.tex", paper.numbers_tex(named, study, test_images, chosen))
+        write_text(output / "numbers.tex", paper.numbers_tex(named, study, test_images, chosen, guesses))
     write_json(
         output / "summary.json",
         {
@@ -224,6 +234,12 @@ def load_correct(study: Study, folder: Path, loaded: Loaded) -> dict[tuple[str, 
             for seed, predicted in zip(seeds, probabilities.argmax(axis=-1), strict=True):
                 correct[dataset, name, seed] = predicted == truth
     return correct
+
+
+def constant_guess_text(guess: decisions.ConstantGuess, dataset: str, several: bool) -> str:
+    """The baseline of every accuracy, to follow the caption of a table; ``several`` datasets are named."""
+    text = sentences.constant_guess_text(guess.label, decisions.number_text(guess.share, "%"))
+    return f"{dataset}: {text}" if several else text
 
 
 def load_shifts(study: Study, folder: Path) -> pd.DataFrame:

@@ -1,7 +1,9 @@
 """What the statistics promise: published numbers, independent implementations, limits, and the exact sentences."""
 
 import ast
+import itertools
 import math
+import re
 import sys
 import time
 from dataclasses import asdict, replace
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
@@ -18,6 +20,7 @@ from convlab.mcnemar import mcnemar
 from convlab.sentences import format_p, sentence
 from convlab.statistics import (
     Contrast,
+    adjust_equivalences,
     adjust_family,
     compare_to_reference,
     crossed_difference,
@@ -25,6 +28,7 @@ from convlab.statistics import (
     dunnett_p_value,
     factorial,
     false_discovery,
+    family_size,
     holm,
     summarise,
     trend,
@@ -130,10 +134,19 @@ def test_summary_of_too_little_data_has_none_where_nothing_is_defined(values, ex
     assert tuple(asdict(summarise(values)).values()) == expected
 
 
-def test_two_runs_have_a_summary_with_one_degree_of_freedom():
+def test_two_runs_are_described_by_mean_and_sd_without_an_interval():
     summary = summarise([0.90, 0.92])
-    assert summary.n == 2
-    assert summary.ci_high - summary.mean == pytest.approx(12.706 * 0.01, abs=1e-5)
+    assert (summary.n, summary.ci_low, summary.ci_high) == (2, None, None)
+    assert (summary.mean, summary.sd) == pytest.approx((0.91, 0.02 / math.sqrt(2)))
+
+
+@given(st.lists(st.floats(0, 1, allow_nan=False), min_size=3, max_size=6))
+def test_the_interval_of_shares_stays_among_shares(values):
+    free, summary = summarise(values), summarise(values, limits=statistics.SHARE)
+    assert (summary.mean, summary.sd) == (free.mean, free.sd)
+    if summary.ci_low is not None:
+        assert 0 <= summary.ci_low <= summary.mean <= summary.ci_high <= 1
+        assert (summary.ci_low, summary.ci_high) == (max(free.ci_low, 0), min(free.ci_high, 1))
 
 
 # --- Dunnett ---------------------------------------------------------------------------------------------------------
@@ -223,7 +236,7 @@ def test_a_dunnett_p_value_lies_between_students_and_bonferronis():
 def test_results_are_the_same_bytes_on_every_call():
     groups = {str(i): runs(5, mean=0.9 + 0.001 * i, seed=i) for i in range(4)}
     first = compare_to_reference(groups, "0")
-    for cached in (statistics._dunnett_critical, statistics._chi_nodes, statistics._noncentrality):
+    for cached in (statistics._dunnett_critical, statistics._chi_nodes, statistics._t_critical):
         cached.cache_clear()
     assert compare_to_reference(groups, "0") == first
 
@@ -326,24 +339,38 @@ def test_impossible_options_are_refused(options):
 # --- planning --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("k", "n"), [(1, 3), (1, 10), (3, 5)])
-def test_the_detectable_difference_is_detected_with_power_080(k, n):
-    groups = {str(i): runs(n, sd=0.005, seed=i) for i in range(k + 1)}
-    c = compare_to_reference(groups, "0")["1"]
+@pytest.mark.parametrize("sd", [0.0005, 0.002, 0.005])
+@pytest.mark.parametrize(("k", "n", "family"), [(1, 3, 1), (1, 10, 12), (3, 5, 7)])
+def test_the_detectable_difference_is_called_better_with_power_080(k, n, family, sd):
+    """Every p against 5 % / family, and the estimate outside of the ROPE: the verdict itself."""
+    groups = {str(i): runs(n, sd=sd, seed=i) for i in range(k + 1)}
+    c = compare_to_reference(groups, "0", family=family)["1"]
     reps = 20_000
-    y = np.random.default_rng(k * n).normal(0.9, 0.005, (reps, k + 1, n))
+    y = np.random.default_rng(k * n).normal(0.9, sd, (reps, k + 1, n))
     y[:, 1] += c.detectable
     pooled = np.sqrt(y.var(axis=2, ddof=1).mean(axis=1))
-    t = (y[:, 1].mean(axis=1) - y[:, 0].mean(axis=1)) / (pooled * math.sqrt(2 / n))
-    power = np.mean(np.abs(t) > dunnett_critical((n,) * k, n, (k + 1) * (n - 1)))
+    difference = y[:, 1].mean(axis=1) - y[:, 0].mean(axis=1)
+    critical = dunnett_critical((n,) * k, n, (k + 1) * (n - 1), 1 - 0.05 / family)
+    power = np.mean((difference / (pooled * math.sqrt(2 / n)) > critical) & (difference > c.rope))
     assert power == pytest.approx(0.8, abs=3.3 * math.sqrt(0.8 * 0.2 / reps))
 
 
-def test_the_detectable_difference_solves_scipys_noncentral_t():
-    c = compare_to_reference({"a": runs(4), "b": runs(6, seed=1)}, "a", power=0.9)["b"]
+@pytest.mark.parametrize("family", [1, 7])
+def test_the_detectable_difference_solves_scipys_noncentral_t(family):
+    c = compare_to_reference({"a": runs(4), "b": runs(6, seed=1)}, "a", power=0.9, rope=0.0, family=family)["b"]
     delta = c.detectable / (c.sd_pooled * math.sqrt(1 / 4 + 1 / 6))
-    critical = stats.t.isf(0.025, 8)
-    assert stats.nct.sf(critical, 8, delta) + stats.nct.cdf(-critical, 8, delta) == pytest.approx(0.9, abs=1e-6)
+    critical = stats.t.isf(0.025 / family, 8)
+    assert stats.nct.sf(critical, 8, delta) == pytest.approx(0.9, abs=1e-6)
+
+
+def test_a_larger_family_makes_everything_harder_to_find():
+    groups = {str(i): runs(5, mean=0.9 + 0.004 * i, sd=0.003, seed=i) for i in range(3)}
+    found = [compare_to_reference(groups, "0", family=size)["2"] for size in (1, 2, 7, 40)]
+    for one, more in itertools.pairwise(found):
+        assert one.detectable < more.detectable
+        assert one.seeds_to_settle <= more.seeds_to_settle
+        assert (one.p_value, one.p_equivalence, one.ci_low) == (more.p_value, more.p_equivalence, more.ci_low)
+    assert found[0].seeds_to_settle < found[-1].seeds_to_settle
 
 
 @pytest.mark.parametrize("k", [1, 4])
@@ -396,7 +423,7 @@ def test_with_seeds_to_settle_seeds_four_studies_in_five_reach_the_right_verdict
             y = rng.normal(0.9, 0.004, (3, seeds))
             y[1] += difference
             c = compare_to_reference(dict(zip("012", y, strict=True)), "0", sd_ratio_limit=math.inf)["1"]
-            reached += verdict(c, c.p_value) == right
+            reached += verdict(c, c.p_value, c.p_equivalence) == right
         share[seeds] = reached / reps
     assert 0.8 - 3.3 * math.sqrt(0.16 / reps) < share[n] < 0.93
     assert min(share.values()) < 0.75
@@ -529,12 +556,20 @@ def test_equal_outcomes_have_nothing_to_test_the_effects_against():
 
 @pytest.mark.parametrize(
     ("levels", "outcomes"),
-    [([1, 2], [[0.1, 0.2]] * 5), ([1, 2, 4], [[0.1, 0.2, 0.3]]), ([1, 2, 4], [[0.1, math.nan, 0.3]] * 3)],
+    [([1, 2], [[0.1, 0.2]] * 5), ([1, 2, 4], [[0.1, math.nan, 0.3]] * 3)],
 )
-def test_too_few_levels_or_blocks_give_no_trend_and_say_so(levels, outcomes):
+def test_too_few_levels_or_no_block_give_no_trend_and_say_so(levels, outcomes):
     result = trend(levels, outcomes)
     assert (result.statistic, result.p_value, result.slope, result.ci_low) == (None, None, None, None)
-    assert "3 levels and 2 complete blocks" in result.note
+    assert "3 levels and a complete block" in result.note
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_a_trend_of_fewer_than_three_seeds_is_described_and_not_tested(blocks):
+    result = trend([1, 2, 4, 8, 16], [[0.10, 0.11, 0.12, 0.13, 0.14], [0.10, 0.1101, 0.12, 0.13, 0.14]][:blocks])
+    assert result.slope == pytest.approx(0.01, abs=1e-3)
+    assert (result.statistic, result.p_value, result.ci_low, result.ci_high) == (None, None, None, None)
+    assert result.note == f"n = {blocks} is a smoke test"
 
 
 def test_outcomes_that_never_change_show_no_trend_and_no_interval():
@@ -779,10 +814,72 @@ CLEAR = {"difference": 0.0120, "ci_low": 0.0060, "ci_high": 0.0180, "ci90_low": 
         ({"difference": 0.001, "ci90_low": -0.0049, "ci90_high": 0.0049}, 0.5, "equivalent"),
         ({"difference": 0.003, "ci_low": 0.001, "ci90_low": 0.002, "ci90_high": 0.004}, 0.001, "equivalent"),
         ({"difference": 0.001, "ci90_low": -0.0051, "ci90_high": 0.0049}, 0.5, "inconclusive"),
+        (CLEAR | {"n_missing_reference": 1}, 0.01, "better"),
+        (CLEAR | {"n_missing_variant": 1, "n_missing_reference": 1}, 0.01, "better"),
+        (CLEAR | {"n_missing_variant": 1}, 0.01, "inconclusive"),
+        (CLEAR | {"n_variant": 3, "n_missing_variant": 7, "n_reference": 10}, 0.01, "inconclusive"),
+        ({"difference": 0.001, "ci90_low": -0.004, "ci90_high": 0.004, "n_missing_variant": 1}, 0.5, "inconclusive"),
+        ({"difference": 0.001, "ci90_low": -0.004, "ci90_high": 0.004, "n_missing_reference": 1}, 0.5, "inconclusive"),
     ],
 )
 def test_each_verdict_needs_all_of_its_conditions(changes, p_adjusted, expected):
-    assert verdict(contrast(**changes), p_adjusted) == expected
+    assert verdict(contrast(**changes), p_adjusted, 0.049) == expected
+
+
+@pytest.mark.parametrize("p_equivalence", [None, 0.0501, 0.3])
+def test_equivalence_needs_its_p_over_the_study(p_equivalence):
+    inside = contrast(difference=0.001, ci90_low=-0.004, ci90_high=0.004)
+    assert verdict(inside, 0.5, p_equivalence) == "inconclusive"
+
+
+def test_equivalence_within_a_question_is_that_of_its_interval():
+    """The 1 - 2 alpha interval lies inside the ROPE exactly where the two one-sided tests reject at alpha."""
+    rng, seen = np.random.default_rng(3), set()
+    for n, k, sds in itertools.product((3, 5), (1, 3), ([0.002] * 4, [0.002, 0.0004, 0.0021, 0.0019])):
+        for _ in range(40):
+            groups = {str(i): rng.normal(0.9 + 0.001 * i, sds[i], n) for i in range(k + 1)}
+            for c in compare_to_reference(groups, "0").values():
+                inside = -c.rope < c.ci90_low and c.ci90_high < c.rope
+                if c.method == "Dunnett":
+                    assert inside == (c.p_equivalence < 0.05)
+                else:  # Holm's p values are never above those of the Bonferroni intervals
+                    assert not inside or c.p_equivalence < 0.05
+                seen.add((c.method, inside))
+    assert len(seen) == 4
+
+
+def test_equivalences_are_adjusted_by_the_number_of_questions_and_claims():
+    adjusted = adjust_equivalences({"kernel": {"5": 0.001, "7": None}, "depth": {"3": 0.03}}, 7)
+    assert adjusted == {"kernel": {"5": pytest.approx(0.007), "7": None}, "depth": {"3": pytest.approx(0.21)}}
+    assert adjust_equivalences({"depth": {"3": 0.3}}, 7) == {"depth": {"3": 1.0}}
+    assert family_size({"kernel": {"5": 0.001, "7": None}, "depth": {"3": None}, "claim": {"": 0.2}}) == 2
+
+
+# Multiples of a power of two, so that flipping and scaling round nothing; the ROPE is none of them.
+MEASURED = st.integers(500, 530).map(lambda value: value / 1024)
+GROUPS = st.lists(st.lists(MEASURED | st.just(math.nan), min_size=3, max_size=5), min_size=2, max_size=4)
+
+
+@given(GROUPS, st.permutations(range(4)), st.integers(1, 9))
+@settings(max_examples=80, deadline=None)
+def test_verdicts_follow_the_data_and_nothing_else(groups, order, family):
+    """Flipped data flip the verdict, scaled data keep it; the order of seeds and of variants is of no account."""
+    names = [str(i) for i in range(len(groups))]
+
+    def verdicts(groups, rope=0.0047, order=range(4)):
+        named = {names[i]: groups[i] for i in order if i < len(groups)}
+        found = compare_to_reference(named, "0", rope=rope, family=family)
+        return {name: verdict(found[name], found[name].p_value, found[name].p_equivalence) for name in names[1:]}
+
+    plain = verdicts(groups)
+    assert verdicts(groups, order=order) == plain
+    assert verdicts([group[::-1] for group in groups]) == plain
+    assert verdicts([[8 * value for value in group] for group in groups], rope=8 * 0.0047) == plain
+    finished = [[value for value in group if not math.isnan(value)] for group in groups]
+    swap = {"better": "worse", "worse": "better"}
+    assert verdicts([[1 - value for value in group] for group in finished]) == {
+        name: swap.get(found, found) for name, found in verdicts(finished).items()
+    }
 
 
 def test_a_lower_loss_is_better():
@@ -790,9 +887,9 @@ def test_a_lower_loss_is_better():
     assert verdict(worse_accuracy, 0.01, higher_is_better=False) == "worse"
 
 
-def test_the_rope_given_to_the_verdict_overrides_that_of_the_contrast():
-    assert verdict(contrast(**CLEAR), 0.01, rope=0.02) == "equivalent"
-    assert verdict(contrast(**CLEAR), 0.01, rope=0.015) == "inconclusive"
+def test_the_rope_of_the_contrast_bounds_both_verdicts():
+    assert verdict(contrast(**CLEAR, rope=0.02), 0.01, 0.01) == "equivalent"
+    assert verdict(contrast(**CLEAR, rope=0.015), 0.01, 0.01) == "inconclusive"
 
 
 # --- sentences -------------------------------------------------------------------------------------------------------
@@ -801,7 +898,8 @@ def test_the_rope_given_to_the_verdict_overrides_that_of_the_contrast():
 def test_the_sentence_of_the_protocol():
     assert sentence(contrast(), 0.11, "inconclusive", **LABELS) == (
         "5×5 vs 3×3 changed test accuracy by +0.42 pp (95 % CI −0.10 to +0.94; n = 5 seeds each; Dunnett p = .11): "
-        "inconclusive; this design could detect 0.9 pp or more; about 19 seeds each would settle it (80 % power)."
+        "inconclusive; this design could detect 0.9 pp or more (80 % power, adjusted over the study); if the true "
+        "difference is the observed one, about 19 seeds each would settle it (80 % power)."
     )
 
 
@@ -815,18 +913,31 @@ def test_the_sentence_of_a_better_variant_shows_the_p_over_the_study():
 
 def test_the_sentence_of_an_equivalent_variant_names_the_region():
     c = contrast(difference=-0.00001, ci_low=-0.0031, ci_high=0.0031, p_value=0.996, method="Welch with Holm")
-    assert sentence(c, 0.996, "equivalent", **LABELS) == (
+    c = replace(c, p_equivalence=0.004)
+    assert sentence(c, 0.996, "equivalent", **LABELS, p_equivalence_adjusted=0.028) == (
         "5×5 vs 3×3 changed test accuracy by 0.00 pp (95 % CI −0.31 to +0.31; n = 5 seeds each; Welch–Holm p > .99): "
-        "equivalent within ± 0.5 pp."
+        "equivalent within ± 0.5 pp (two one-sided tests p = .004, over the study p = .028)."
     )
+
+
+def test_the_sentence_says_where_diverged_runs_take_the_verdict_away_or_are_left_out_of_it():
+    c = contrast(**CLEAR, p_value=0.0004, n_variant=3, n_missing_variant=7, n_reference=10)
+    assert sentence(c, 0.0012, verdict(c, 0.0012), **LABELS) == (
+        "5×5 vs 3×3 changed test accuracy by +1.20 pp (95 % CI +0.60 to +1.80; n = 3 seeds of 5×5 and 10 of 3×3; 7 "
+        "runs of 5×5 left out as diverged; Dunnett p < .001, over the study p = .001): inconclusive; 7 of 10 runs "
+        "diverged against 0 of 10 of the reference, so the runs that finished decide nothing."
+    )
+    c = contrast(**CLEAR, p_value=0.0004, n_reference=4, n_missing_reference=1)
+    assert sentence(c, 0.0012, verdict(c, 0.0012), **LABELS).endswith("better, of the runs that finished.")
 
 
 def test_the_sentence_tells_unequal_numbers_of_seeds_and_diverged_runs():
     c = contrast(n_variant=4, n_missing_variant=1, seeds_to_settle=None)
     assert sentence(c, None, "inconclusive", **LABELS) == (
         "5×5 vs 3×3 changed test accuracy by +0.42 pp (95 % CI −0.10 to +0.94; n = 4 seeds of 5×5 and 5 of 3×3; "
-        "1 run of 5×5 left out as diverged; Dunnett p = .11): inconclusive; this design could detect 0.9 pp or more; "
-        "more than 200 seeds each would be needed to settle it."
+        "1 run of 5×5 left out as diverged; Dunnett p = .11): inconclusive; this design could detect 0.9 pp or more "
+        "(80 % power, adjusted over the study); if the true difference is the observed one, more than 200 seeds each "
+        "would be needed to settle it."
     )
 
 
@@ -876,11 +987,11 @@ def test_no_sentence_claims_no_effect_and_every_inconclusive_one_states_what_cou
     for _ in range(100):
         groups = {str(i): rng.normal(0.9, 0.003, 4) + 0.003 * i for i in range(4)}
         for c in compare_to_reference(groups, "0").values():
-            v = verdict(c, c.p_value)
+            v = verdict(c, c.p_value, c.p_equivalence)
             text = sentence(c, c.p_value, v)
             seen.add(v)
             assert "no effect" not in text
-            assert "-" not in text
+            assert not re.search(r"-\d| - ", text)
             assert ("could detect" in text and "settle it" in text) == (v == "inconclusive")
     assert {"better", "equivalent", "inconclusive"} <= seen
 

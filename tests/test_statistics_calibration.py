@@ -15,7 +15,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from convlab.statistics import adjust_family, compare_to_reference, crossed_difference
+from convlab.statistics import (
+    SD_RATIO_LIMIT,
+    Contrast,
+    adjust_equivalences,
+    adjust_family,
+    compare_to_reference,
+    crossed_difference,
+    dunnett_critical,
+    verdict,
+)
 
 LEVEL = 0.05
 IMAGES = 10_000
@@ -144,3 +153,92 @@ def test_the_family_wise_error_rate_holds_when_every_question_has_one_real_effec
     assert errors[adjust_family] / reps <= bounds(reps)[1]
     # The shortcut tests the two nulls at 2.5 % and 5 %.
     assert errors[smallest_stands_for_its_question] / reps > 0.065
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Verdicts over a study. Questions of one contrast each, so that Dunnett's test is Student's and can be vectorised.
+
+ROPE = 0.005
+
+
+def student(rng, reps, truths, seeds, sd):
+    """Differences and their p values, two-sided and of equivalence; shape (reps, questions) each."""
+    questions = len(truths)
+    runs = rng.normal(0.9, sd, (reps, questions, 2, seeds))
+    runs[:, :, 1] += np.asarray(truths)[:, None]
+    difference = runs[:, :, 1].mean(axis=-1) - runs[:, :, 0].mean(axis=-1)
+    se = np.sqrt(runs.var(axis=-1, ddof=1).mean(axis=-1) * 2 / seeds)
+    df = 2 * seeds - 2
+    return difference, 2 * stats.t.sf(np.abs(difference) / se, df), stats.t.sf((ROPE - np.abs(difference)) / se, df)
+
+
+def verdicts(differences, p_values, p_equivalences):
+    """The verdicts of one study, adjusted as a study's are."""
+    m = len(differences)
+    adjusted = adjust_family({str(i): {"": p} for i, p in enumerate(p_values)})
+    equivalence = adjust_equivalences({str(i): {"": p} for i, p in enumerate(p_equivalences)}, m)
+    found = []
+    for i, difference in enumerate(differences):
+        # An interval holds 0 where p is above the level, and lies inside the ROPE where p of equivalence is below it.
+        inside = p_equivalences[i] < LEVEL
+        contrast = Contrast(
+            "a", "b", 3, 3, difference,
+            ci_low=difference if p_values[i] < LEVEL else -1.0, ci_high=difference if p_values[i] < LEVEL else 1.0,
+            ci90_low=0.0 if inside else -1.0, ci90_high=0.0 if inside else 1.0, method="Dunnett", rope=ROPE,
+        )  # fmt: skip
+        found.append(verdict(contrast, adjusted[str(i)][""], equivalence[str(i)][""]))
+    return found
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("questions", [1, 7, 12])
+@pytest.mark.parametrize("sd", [0.002, 0.005])
+def test_a_difference_of_the_detectable_size_gets_its_verdict_in_four_studies_of_five(questions, seeds, sd):
+    """All other questions are true nulls, so that none of them passes its share on. Tolerance: 3.3 standard errors."""
+    values = np.random.default_rng(0).normal(size=(2, seeds))
+    values = 0.9 + sd * (values - values.mean(axis=1, keepdims=True)) / values.std(axis=1, ddof=1, keepdims=True)
+    stated = compare_to_reference({"b": values[0], "a": values[1]}, "b", rope=ROPE, family=questions)["a"].detectable
+    reps = 700
+    drawn = student(np.random.default_rng([questions, seeds]), reps, [stated] + [0.0] * (questions - 1), seeds, sd)
+    reached = sum(verdicts(*study)[0] == "better" for study in zip(*drawn, strict=True)) / reps
+    assert reached == pytest.approx(0.8, abs=3.3 * math.sqrt(0.16 / reps))
+
+
+@pytest.mark.parametrize("seeds", [3, 10])
+@pytest.mark.parametrize("noise", [0.1, 0.3, 0.55, 1.2])
+@pytest.mark.parametrize("edges", [1, 4, 7])
+def test_at_most_five_percent_of_studies_hold_a_wrong_verdict_of_any_kind(edges, noise, seeds):
+    """Seven questions: some true differences are exactly the ROPE, where "equivalent" is wrong, the others 0, where
+    "better" and "worse" are. ``noise``: standard error of a difference in units of the ROPE."""
+    truths = [ROPE] * edges + [0.0] * (7 - edges)
+    reps, wrong = 500, 0
+    drawn = student(np.random.default_rng([edges, seeds]), reps, truths, seeds, noise * ROPE * math.sqrt(seeds / 2))
+    for study in zip(*drawn, strict=True):
+        wrong += any(
+            found in (("equivalent", "worse") if truth else ("better", "worse"))
+            for truth, found in zip(truths, verdicts(*study), strict=True)
+        )
+    assert wrong / reps <= bounds(reps)[1]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "seeds", "most"), [(2.0, 5, 0.08), (2.0, 10, 0.11), (2.0, 20, 0.13), (2.5, 10, 0.09)]
+)
+def test_a_noisier_reference_errs_more_often_but_no_more_than_the_methods_say(ratio, seeds, most):
+    """Five variants without effect, the reference's true SD ``ratio`` times theirs: pooling errs a little too often."""
+    rng = np.random.default_rng([int(10 * ratio), seeds])
+    reps, k = 4000, 5
+    runs = rng.normal(0, 1, (reps, k + 1, seeds)) * np.array([ratio] + [1.0] * k)[:, None]
+    means, variances = runs.mean(axis=-1), runs.var(axis=-1, ddof=1)
+    differences = np.abs(means[:, 1:] - means[:, :1])
+    pooled = differences / np.sqrt(variances.mean(axis=1, keepdims=True) * 2 / seeds)
+    dunnett = pooled.max(axis=1) > dunnett_critical((seeds,) * k, seeds, (k + 1) * (seeds - 1))
+    pair = (variances[:, 1:] + variances[:, :1]) / seeds
+    df = pair**2 / ((variances[:, 1:] ** 2 + variances[:, :1] ** 2) / seeds**2 / (seeds - 1))
+    welch = (2 * stats.t.sf(differences / np.sqrt(pair), df)).min(axis=1) < LEVEL / k
+    apart = np.sqrt(variances.max(axis=1) / variances.min(axis=1)) > SD_RATIO_LIMIT
+    errs = np.where(apart, welch, dunnett)
+    for study, wrong in zip(runs[:30], errs[:30], strict=True):  # it is what the comparison does
+        found = compare_to_reference({str(g): row for g, row in enumerate(study)}, "0").values()
+        assert (min(c.p_value for c in found) < LEVEL) == wrong
+    assert 0.055 < errs.mean() < most

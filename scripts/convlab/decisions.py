@@ -103,7 +103,7 @@ class ConstantGuess:
     """The baseline of every accuracy: always answering with the most frequent class of the test images.
 
     Attributes:
-        label: that class, of equals the first; ``share`` of the test images are of it.
+        label: that class, empty where several are equally frequent; ``share`` of the test images are of it.
         classes: how many there are.
     """
 
@@ -117,8 +117,9 @@ class ConstantGuess:
         total = sum(counts.values())
         if not total:
             return None
-        label = max(counts, key=counts.__getitem__)
-        return cls(label, Fraction(int(counts[label]), int(total)), len(counts))
+        most = max(counts.values())
+        labels = [label for label, count in counts.items() if count == most]
+        return cls(labels[0] if len(labels) == 1 else "", Fraction(int(most), int(total)), len(counts))
 
     def value(self, quantity: str) -> Fraction | None:
         """What a claim's quantity would be of this guess; None where that is not known."""
@@ -165,7 +166,12 @@ def decide(
 
 
 def _guess_meets(claim: PlannedClaim, guess: ConstantGuess) -> bool:
-    """Whether always answering with one class fulfils a rule about single variants' accuracies."""
+    """Whether always answering with one class fulfils a rule that asks one variant's accuracy to be high enough."""
+    if len({quantity.variant for quantity in claim.rule.quantities}) != 1:
+        return False
+    at_least = [link.relation if is_exact(link.right) else FLIPPED[link.relation] for link in claim.rule.links]
+    if not {">", ">=", "~"} & set(at_least):
+        return False
     for link in claim.rule.links:
         values = {quantity: guess.value(quantity.name) for quantity in link.quantities}
         if None in values.values() or not (is_exact(link.left) or is_exact(link.right)):
@@ -452,8 +458,8 @@ def reason(decision: Decision, verdict: Verdict, p_adjusted: float | None) -> st
     statement = _exact_reason(finding) if finding.n_seeds is None else _measured_reason(decision, verdict, p_adjusted)
     if decision.guess and decision.verdict != "contradicted":
         guessed = _(
-            "Always answering “{label}” would meet it too: {share} of the test images.",
-            label=decision.guess.label,
+            "It is met by {guess} too, which is right for {share} of the test images.",
+            guess=sentences.guessing(decision.guess.label),
             share=number_text(decision.guess.share, "%"),
         )
         statement = f"{statement} {guessed}"

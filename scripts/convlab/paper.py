@@ -16,7 +16,7 @@ from convlab.i18n import N_
 from convlab.i18n import gettext as _
 from convlab.plan import Plan, field_label, probe_level
 from convlab.results import contrast_labels
-from convlab.sentences import MEASURES, VERDICTS, format_p, signed
+from convlab.sentences import MEASURES, VERDICTS, format_p, signed, verdict_text
 from convlab.study import Study
 from convlab.tables import Printed, escaped
 
@@ -173,8 +173,13 @@ def _comparisons(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("Diff. (pp)"): points(row["difference"]),
         N_("95 % CI"): interval(row["ci_low"], row["ci_high"], points),
         N_("p"): p_value(row["p_adjusted"]),
-        N_("Verdict"): _(VERDICTS[row["verdict"]]),
+        N_("Verdict"): _verdict(row),
     }
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    """A comparison's verdict, which says so where it leaves diverged runs out."""
+    return verdict_text(row["verdict"], row["n_diverged_variant"] + row["n_diverged_reference"])
 
 
 def _claims(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
@@ -306,19 +311,27 @@ HEAD = r"""% The numbers of the study {study}, one macro each, rounded for print
 % Names that would read the same all get letters from a checksum, so that no macro changes its meaning unseen.
 % Accuracies are in %, differences of accuracy in percentage points (claims say their unit); Low and High are limits
 % of 95 % intervals; an en dash stands for what this study cannot give, e.g. an interval below three seeds.
-% P is adjusted within its experiment, PAdjusted over the study. Two studies in one document: rename the macros of one,
-% e.g. sed 's/\\convlab/\\second/' numbers.tex > second.tex
+% P is adjusted within its experiment, PAdjusted and PEquivalence over the study; P of trends and effects is
+% exploratory, adjusted for nothing, as are the intervals of probes. Two studies in one document: rename the macros of
+% one, e.g. sed 's/\\convlab/\\second/' numbers.tex > second.tex
 """
 
 
-def numbers_tex(tables: Tables, study: Study, test_images: Mapping[str, int], chosen: Mapping[str, str | None]) -> str:
+def numbers_tex(
+    tables: Tables,
+    study: Study,
+    test_images: Mapping[str, int],
+    chosen: Mapping[str, str | None],
+    guesses: Mapping[str, decisions.ConstantGuess | None],
+) -> str:
     """The file ``numbers.tex``: a ``\\newcommand`` for every number of the study but those of single runs and classes.
 
     Args:
         test_images: how many each dataset has.
         chosen: the variant chosen on each dataset.
+        guesses: the constant guess of each dataset.
     """
-    found = list(numbers(tables, study, test_images, chosen))
+    found = list(numbers(tables, study, test_images, chosen, guesses))
     several = len(study.datasets) > 1
     lines = [
         f"\\newcommand{{\\{name}}}{{{tex_value(number.text)}}} % {number.source}\n"
@@ -329,7 +342,11 @@ def numbers_tex(tables: Tables, study: Study, test_images: Mapping[str, int], ch
 
 
 def numbers(
-    tables: Tables, study: Study, test_images: Mapping[str, int], chosen: Mapping[str, str | None]
+    tables: Tables,
+    study: Study,
+    test_images: Mapping[str, int],
+    chosen: Mapping[str, str | None],
+    guesses: Mapping[str, decisions.ConstantGuess | None],
 ) -> Iterator[Number]:
     """Every number that a text may cite, in the order of the tables."""
     plan = study.plan
@@ -342,6 +359,9 @@ def numbers(
     for dataset in study.datasets:
         label = MISSING if chosen[dataset] is None else plan.variants[chosen[dataset]].label
         yield Number("TestImages", (), "", fixed(test_images[dataset], 0), "summary.json", dataset)
+        guess = guesses.get(dataset)
+        share = MISSING if guess is None else percent(float(guess.share))
+        yield Number("ConstantGuess", (), "", share, "prepare's manifest: most frequent class, test images", dataset)
         yield Number("Chosen", (), "", label, "summary.json: best on validation data", dataset)
     for row in tables["variants"].to_dict("records"):
         yield from _of_variant(row)
@@ -395,6 +415,8 @@ def _of_variant(row: Mapping[str, Any]) -> Iterator[Number]:
         "TestLoss": {"Mean": fixed(row["test_loss_mean"], 4), "Sd": fixed(row["test_loss_sd"], 4)},
         "Brier": {"Mean": fixed(row["brier_mean"], 4)},
         "Ece": {"Mean": fixed(row["ece_mean"], 4)},
+        "BalancedAccuracy": {"Mean": percent(row["balanced_accuracy_mean"])},
+        "MacroFOne": {"Mean": percent(row["macro_f1_mean"])},
         "Seeds": {"": str(row["n_seeds"])},
         "Diverged": {"": str(row["n_diverged"])},
         "Parameters": {"": fixed(row["parameters"], 0)},
@@ -414,7 +436,8 @@ def _of_comparison(row: Mapping[str, Any]) -> Iterator[Number]:
         "High": points(row["ci_high"]),
         "P": _p(row["p_value"]),
         "PAdjusted": _p(row["p_adjusted"]),
-        "Verdict": _(VERDICTS[row["verdict"]]),
+        "PEquivalence": _p(row["p_equivalence_adjusted"]),
+        "Verdict": _verdict(row),
         "Seeds": str(row["n_seeds"]),
         "Detectable": fixed(row["detectable"], 2, 100),
         "SeedsToSettle": fixed(row["seeds_to_settle"], 0),

@@ -73,6 +73,11 @@ def direction(row, rope: float) -> Direction:
 def _sure(row) -> str:
     """``+2.91 pp (95 % CI +2.63 to +3.20; n = 3 seeds)``."""
     seeds = ngettext("n = {n} seed", "n = {n} seeds", row.n_seeds)
+    if row.n_diverged:
+        left_out = ngettext(
+            "{n} seed with a diverged run left out", "{n} seeds with a diverged run left out", row.n_diverged
+        )
+        seeds = f"{seeds}, {left_out}"
     difference = points(row.difference)
     if missing(row.ci_low):
         return _("{difference} ({seeds}: points only, nothing inferred)", difference=difference, seeds=seeds)

@@ -22,7 +22,8 @@ RUN_COLUMNS = [
 COMPARISON_COLUMNS = [
     "dataset", "experiment", "variant", "reference", "metric", "n_seeds", "difference", "ci_low", "ci_high", "p_value",
     "p_adjusted", "verdict", "ci90_low", "ci90_high", "method", "detectable", "seeds_to_settle", "sentence",
-    "p_equivalence", "p_equivalence_adjusted", "n_diverged_variant", "n_diverged_reference",
+    "p_equivalence", "p_equivalence_adjusted", "n_variant", "n_reference", "n_diverged_variant",
+    "n_diverged_reference", "finished_verdict",
 ]  # fmt: skip
 
 TREND_COLUMNS = [
@@ -274,8 +275,13 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                     ),
                     "p_equivalence": contrast.p_equivalence,
                     "p_equivalence_adjusted": p_equivalence_adjusted,
+                    "n_variant": contrast.n_variant,
+                    "n_reference": contrast.n_reference,
                     "n_diverged_variant": contrast.n_missing_variant,
                     "n_diverged_reference": contrast.n_missing_reference,
+                    "finished_verdict": statistics.verdict_of_finished_runs(
+                        contrast, p_adjusted, p_equivalence_adjusted
+                    ),
                 }
             )
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)

@@ -36,6 +36,17 @@ def verdict_text(verdict: str, diverged: int = 0) -> str:
     return _(VERDICTS[verdict])
 
 
+def guessing(label: str) -> str:
+    """The constant guess that accuracies are held against; ``label`` is empty where classes are equally frequent."""
+    return _("always answering “{label}”", label=label) if label else _("always answering with the same class")
+
+
+def constant_guess_text(label: str, share: str) -> str:
+    """The baseline of every accuracy, to follow the caption of a table."""
+    guess = guessing(label)
+    return _("The baseline, {guess}, is right for {share} of the test images.", guess=guess, share=share)
+
+
 def sentence(
     contrast: Contrast,
     p_adjusted: float | None,

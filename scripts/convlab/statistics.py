@@ -185,8 +185,9 @@ def compare_to_reference(
 
     The ratio is a rule of thumb that few seeds trip by chance: with equal SDs and n = 3 it exceeds 3 in 20, 40 and 75 %
     of experiments with 2, 3 and 6 groups (n = 10: 0.3, 1 and 3 %). That costs power: raise ``sd_ratio_limit`` for many
-    levels at n = 3. True SDs that differ by less than the ratio are often pooled: with a reference 2 to 2.5 times as
-    noisy as five variants the family-wise error rate is 6 to 8 % instead of 5 (tests/test_statistics_calibration.py).
+    levels at n = 3. True SDs that differ by less than the ratio are often pooled: with a reference twice as noisy as
+    five variants the family-wise error rate is 5, 7, 10 and 12 % at 3, 5, 10 and 20 seeds instead of 5
+    (tests/test_statistics_calibration.py).
 
     A group with fewer than three finite values takes no part in the inference (neither in the pooled variance nor in
     the number of contrasts): its difference is shown with method "none". So is a contrast in which nothing varies.

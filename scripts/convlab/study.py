@@ -108,7 +108,7 @@ def _figure(value: Any) -> Any:
 
 
 class Claim(Spec):
-    """A statement with the rule that decides it: supported, contradicted or inconclusive. Write it before the runs."""
+    """A statement with its rule: supported, contradicted, inconclusive, or described. Write it before the runs."""
 
     id: Slug = Field(description="Short name, for tables.")
     text: str = Field(description="The statement in words, for the report.")
@@ -187,7 +187,9 @@ class Deploy(Spec):
     )
     dataset: Slug | None = Field(None, description="The dataset whose model it is; one model for each when absent.")
     variant: Slug | None = Field(
-        None, description="Any variant; when absent, the one with the best mean validation accuracy."
+        None,
+        description="Any variant; when absent, of those of which most runs finished the one with the best mean "
+        "validation accuracy.",
     )
     runtime: Literal["onnx", "saved_model"] = Field("onnx", description="What computes: ONNX Runtime or TensorFlow.")
     test_images: PositiveWhole = Field(100, description="Test images that the endpoint is asked about, one at a time.")

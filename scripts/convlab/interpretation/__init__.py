@@ -39,17 +39,18 @@ def interpret(
 
 
 def claims_count(evidence: Evidence) -> Statement | None:
-    """How many claims were supported, contradicted and left open; None without claims."""
+    """How many claims were supported, contradicted, left open and only described; None without claims."""
     claims = evidence.claims
     if claims.empty:
         return None
-    verdicts = ("supported", "contradicted", "inconclusive")
+    verdicts = ("supported", "contradicted", "inconclusive", "described")
     counts = {verdict: int((claims["verdict"] == verdict).sum()) for verdict in verdicts}
     total = len(claims)
     sayings = {
         "supported": lambda n: ngettext("{n} is supported", "{n} are supported", n),
         "contradicted": lambda n: ngettext("{n} is contradicted", "{n} are contradicted", n),
         "inconclusive": lambda n: ngettext("{n} is inconclusive", "{n} are inconclusive", n),
+        "described": lambda n: ngettext("{n} is about times and described", "{n} are about times and described", n),
     }
     parts = listing(sayings[verdict](n) for verdict, n in counts.items() if n)
     if claims["claim"].nunique() == total:

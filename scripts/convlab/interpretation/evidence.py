@@ -54,6 +54,11 @@ class Evidence:
     test_images: Mapping[str, int]
     chosen: Mapping[str, str | None]
     claims: pd.DataFrame = field(default_factory=pd.DataFrame)
+    constant_guess: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    """By dataset, the most frequent class of the test images (``class``) and its ``share``: the accuracy of always
+    answering with it."""
+    machines: int = 1
+    """How many different machines trained the runs."""
 
     def variant(self, dataset: str, name: str) -> dict[str, Any]:
         """The row of one variant."""

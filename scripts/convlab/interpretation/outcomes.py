@@ -19,9 +19,22 @@ def outcome(row: Mapping[str, Any]) -> Outcome:
     return row["verdict"]
 
 
+def diverged(row: Mapping[str, Any]) -> int:
+    """Runs of both sides of a comparison that diverged, and that its verdict leaves out."""
+    return int(row.get("n_diverged_variant", 0) + row.get("n_diverged_reference", 0))
+
+
+def verdict_text(row: Mapping[str, Any]) -> str:
+    """A comparison's outcome as a badge shows it."""
+    kind = outcome(row)
+    if kind in ("smoke", "missing"):
+        return _(N_("smoke test") if kind == "smoke" else N_("no value"))
+    return sentences.verdict_text(kind, diverged(row))
+
+
 def headline(row: Mapping[str, Any], variant: str, reference: str, rope: float) -> str:
-    """A comparison in a few words, for who reads nothing else."""
-    return _(
+    """A comparison in a few words, for readers of the first screen alone; diverged runs are named."""
+    text = _(
         {
             "better": N_("{variant} is better than {reference}"),
             "worse": N_("{variant} is worse than {reference}"),
@@ -33,6 +46,16 @@ def headline(row: Mapping[str, Any], variant: str, reference: str, rope: float) 
         variant=variant,
         reference=reference,
         region=region(rope),
+    )
+    if not diverged(row):
+        return text
+    return _(
+        "{headline} ({first} of {all} and {second} of {others} runs diverged)",
+        headline=text,
+        first=int(row["n_diverged_variant"]),
+        all=int(row["n_diverged_variant"] + row["n_variant"]),
+        second=int(row["n_diverged_reference"]),
+        others=int(row["n_diverged_reference"] + row["n_reference"]),
     )
 
 
@@ -57,16 +80,36 @@ def open_text(row: Mapping[str, Any]) -> str:
     """Why a comparison is not settled, and what its design could have seen."""
     if missing(row["ci_low"]):
         return _("the runs do not vary, so nothing can be inferred from them")
+    if row.get("finished_verdict", "inconclusive") != "inconclusive":
+        sides = (
+            tuple(int(row[f"{count}_{side}"]) for count in ("n_diverged", "n")) for side in ("variant", "reference")
+        )
+        return sentences.diverged_reason(*sides)
     if row["ci_low"] > 0 or row["ci_high"] < 0:
         reasons = [_("the interval excludes 0, but either p over the study does not reach 5 % or the estimate is tiny")]
     else:
         reasons = [_("the interval leaves room for either to be ahead")]
     if not missing(row["detectable"]):
-        reasons.append(_("this design could detect {detectable} or more", detectable=at_least(row["detectable"])))
+        reasons.append(
+            _(
+                "this design could detect {detectable} or more (80 % power, adjusted over the study)",
+                detectable=at_least(row["detectable"]),
+            )
+        )
     if missing(row["seeds_to_settle"]):
-        reasons.append(_("more than {n} seeds each would be needed to settle it", n=statistics.MAX_SEEDS))
+        reasons.append(
+            _(
+                "if the true difference is the observed one, more than {n} seeds each would be needed to settle it",
+                n=statistics.MAX_SEEDS,
+            )
+        )
     elif row["seeds_to_settle"] > row["n_seeds"]:
-        reasons.append(_("about {n} seeds each would settle it", n=count(row["seeds_to_settle"])))
+        reasons.append(
+            _(
+                "if the true difference is the observed one, about {n} seeds each would settle it",
+                n=count(row["seeds_to_settle"]),
+            )
+        )
     return "; ".join(reasons)
 
 
@@ -89,4 +132,10 @@ def turned(row: Mapping[str, Any]) -> dict[str, Any]:
         "ci_low": -row["ci_high"],
         "ci_high": -row["ci_low"],
         "verdict": swapped.get(row["verdict"], row["verdict"]),
+        "finished_verdict": swapped.get(row.get("finished_verdict"), row.get("finished_verdict", "inconclusive")),
+        **{
+            f"{count}_{side}": row.get(f"{count}_{other}", 0)
+            for count in ("n", "n_diverged")
+            for side, other in (("variant", "reference"), ("reference", "variant"))
+        },
     }

@@ -5,16 +5,15 @@ from fractions import Fraction
 from typing import Any
 
 from convlab import decisions
-from convlab.i18n import N_
 from convlab.i18n import gettext as _
 from convlab.interpretation import words as say
 from convlab.interpretation.evidence import Evidence
-from convlab.interpretation.outcomes import headline, outcome
+from convlab.interpretation.outcomes import headline, outcome, verdict_text
 from convlab.page.cells import mean_and_sd, pixels
 from convlab.page.elements import Answer, Bar, ClaimCard, Contrast, Table
 from convlab.plan import Question
 from convlab.results import contrast_labels
-from convlab.sentences import VERDICTS, format_p
+from convlab.sentences import format_p, guessing
 
 
 def chosen(evidence: Evidence, dataset: str) -> dict[str, str] | None:
@@ -44,7 +43,8 @@ def answer(evidence: Evidence, dataset: str, question: Question) -> Answer:
                 variant,
                 reference,
                 outcome(row),
-                headline(row, variant, reference, evidence.rope),
+                verdict_text(row),
+                _beside_constant_guess(evidence, row, headline(row, variant, reference, evidence.rope)),
                 say.points(row["difference"]),
                 say.interval(row["ci_low"], row["ci_high"]),
                 say.MISSING if say.missing(row["p_adjusted"]) else format_p(row["p_adjusted"]),
@@ -63,6 +63,21 @@ def answer(evidence: Evidence, dataset: str, question: Question) -> Answer:
         say.count(evidence.test_images[dataset]),
         [row["sentence"] for row in evidence.over_levels(dataset, question.name)],
         levels_table(evidence, dataset, question),
+    )
+
+
+def _beside_constant_guess(evidence: Evidence, row: Mapping[str, Any], text: str) -> str:
+    """A headline, which says so where neither side is more accurate than always answering with one class."""
+    guess = evidence.constant_guess.get(row["dataset"])
+    means = [evidence.variant(row["dataset"], row[side])["test_accuracy_mean"] for side in ("variant", "reference")]
+    means = [mean for mean in means if not say.missing(mean)]
+    if not guess or not means or max(means) > guess["share"]:
+        return text
+    return _(
+        "{headline}; neither is right more often than {guess} ({share})",
+        headline=text,
+        guess=guessing(guess["class"]),
+        share=say.percent(guess["share"]),
     )
 
 
@@ -124,7 +139,7 @@ def levels_table(evidence: Evidence, dataset: str, question: Question) -> Table:
                 _("reference") if row is None else say.points(row["difference"]),
                 "" if row is None else say.interval(row["ci_low"], row["ci_high"]),
                 "" if row is None else say.interval(row.get("new_images_ci_low"), row.get("new_images_ci_high")),
-                "" if row is None else verdict_word(outcome(row)),
+                "" if row is None else verdict_text(row),
                 say.count(variant["parameters"]),
                 say.count(variant["macs"]),
                 pixels(variant["receptive_field"]),
@@ -136,7 +151,3 @@ def levels_table(evidence: Evidence, dataset: str, question: Question) -> Table:
         "new_images_ci", "verdict", "parameters", "macs", "receptive_field", "seconds_per_epoch",
     )  # fmt: skip
     return Table("levels", columns, cells, {"question": question.text, "dataset": dataset}, list(names))
-
-
-def verdict_word(outcome: str) -> str:
-    return _({**VERDICTS, "smoke": N_("smoke test"), "missing": N_("no value")}[outcome])

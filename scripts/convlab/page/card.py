@@ -40,8 +40,8 @@ def model_card(evidence: Evidence, dataset: str, manifest: Mapping[str, Any]) ->
         (
             "choice",
             _(
-                "the best mean validation accuracy, {accuracy}; of equals the one with fewer multiply-accumulates. "
-                "Test images had no part in it.",
+                "the best mean validation accuracy, {accuracy}, among the variants of which most runs finished; of "
+                "equals the one with fewer multiply-accumulates. Test images had no part in it.",
                 accuracy=say.percent(row["val_accuracy_mean"]),
             ),
         ),

@@ -82,12 +82,13 @@ class Bar:
 
 @dataclass(frozen=True)
 class Contrast:
-    """One comparison as a verdict box shows it."""
+    """One comparison as a verdict box shows it; ``badge`` is how its ``outcome`` reads."""
 
     name: str
     variant: str
     reference: str
     outcome: str
+    badge: str
     headline: str
     difference: str
     interval: str

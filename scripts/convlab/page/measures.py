@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from convlab import sentences
 from convlab.i18n import N_, NO_BREAK_SPACE, ngettext
 from convlab.i18n import gettext as _
 from convlab.interpretation import words as say
@@ -58,6 +59,12 @@ def main_table(evidence: Evidence, dataset: str) -> list[VariantRow]:
         seeds = [seed_cells(entry) for entry in runs[row["variant"]].sort_values("seed").to_dict("records")]
         table.append(VariantRow(row["variant"], cells, seeds, row["variant"] in best or row["variant"] == row["model"]))
     return table
+
+
+def constant_guess_text(evidence: Evidence, dataset: str) -> str:
+    """The baseline of every accuracy on a dataset, to follow the caption of a table."""
+    guess = evidence.constant_guess.get(dataset)
+    return f". {sentences.constant_guess_text(guess['class'], say.percent(guess['share']))}" if guess else ""
 
 
 def probe_table(curves: pd.DataFrame, dataset: str, probe: str, labels: Mapping[str, str]) -> Table:

@@ -74,6 +74,8 @@ def load_results(study: Study, folder: Path) -> Results:
         classes=summary["classes"],
         test_images=summary["test_images"],
         chosen=summary["chosen"],
+        constant_guess=summary["constant_guess"],
+        machines=max(1, len(summary["training"]["hardware"])),
     )
     return Results(
         evidence,
