@@ -290,14 +290,15 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
                 f"training{nearest(factor, known)}; it can be {listing(known)}"
             )
 
+    of_base, of_study = base.unexpanded, study.training.model_dump()
+
     def built(values: Sequence[Any], key: str) -> tuple[Dense | Conv, Training]:
         changes = dict(zip(factors, values, strict=True))
-        written = study.written["models"][experiment.base]
         of_model = {factor: value for factor, value in changes.items() if factor in model_fields}
         of_training = {factor: value for factor, value in changes.items() if factor not in model_fields}
         try:
-            model = _models.validate_python({**written, **of_model}) if of_model else base
-            return model, Training.model_validate({**study.training.model_dump(), **of_training})
+            model = _models.validate_python({**of_base, **of_model}) if of_model else base
+            return model, Training.model_validate({**of_study, **of_training})
         except ValidationError as error:
             reason = sentence(error.errors()[0])
             given = " with ".join(f"{factor} {value!r}" for factor, value in changes.items())
@@ -327,7 +328,7 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
             slugs.append(f"{factor}-{re.sub(r'[^A-Za-z0-9.]+', '-', text).strip('-')}")
             labels.append(f"{field_label(factor)} {level_label(factor, value)}")
         label = ", ".join([base.label or experiment.base, *labels])
-        variants[key] = add("-".join([experiment.base, *slugs]), experiment.base, label, model, training, place)
+        variants[key] = add("-".join([experiment.base, *sorted(slugs)]), experiment.base, label, model, training, place)
 
     reference = next(iter(variants))
     if experiment.reference is not None:
