@@ -3,12 +3,13 @@
 The Snakefile imports it, so it needs nothing beyond pydantic and the standard library.
 """
 
+import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import product
+from itertools import groupby, product
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -22,7 +23,7 @@ from convlab.forms import dataset_form
 from convlab.i18n import N_, SOURCE, using
 from convlab.i18n import gettext as _
 from convlab.specs import Conv, Dense, Model, Spec, Training, canonical_json, normalised
-from convlab.study import SLUG, Experiment, Probes, Study
+from convlab.study import PERIODIC, SLUG, Experiment, Probes, Study
 from convlab.wording import listing, nearest
 
 _models = TypeAdapter(Model)
@@ -324,8 +325,8 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
             plain = getattr(base if factor in model_fields else study.training, factor)
             same_length = not isinstance(plain, tuple) or len(plain) == len(value)
             with using(SOURCE):  # folders are called the same in every language
-                text = level_label(factor, value, short=same_length).replace("×", "x")
-            slugs.append(f"{factor}-{re.sub(r'[^A-Za-z0-9.]+', '-', text).strip('-')}")
+                text = level_label(factor, value, short=same_length)
+            slugs.append(f"{factor}-{_level_slug(text, value)}")
             labels.append(f"{field_label(factor)} {level_label(factor, value)}")
         label = ", ".join([base.label or experiment.base, *labels])
         variants[key] = add("-".join([experiment.base, *sorted(slugs)]), experiment.base, label, model, training, place)
@@ -376,6 +377,25 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
     return Question(name, text, title, experiment.base, variants[reference], levels, others, grid)
 
 
+MAX_REPEATS = 3
+"""Equal layers that follow each other and are still written one by one in a level's label."""
+
+MAX_SLUG = 60
+"""Characters of a level in a variant's name, which is a folder's."""
+
+
+def _level_slug(label: str, value: Any) -> str:
+    """A level as part of a variant's name: its label, or a checksum where that is long or repeats itself.
+
+    Snakemake refuses names whose end repeats twenty times, and file systems those of more than 255 bytes.
+    """
+    text = re.sub(r"[^A-Za-z0-9.]+", "-", label.replace("×", "x")).strip("-")
+    if len(text) <= MAX_SLUG and not PERIODIC.search(text):
+        return text
+    length = f"{len(value)}-values-" if isinstance(value, list) else ""
+    return length + hashlib.sha256(canonical_json(value).encode()).hexdigest()[:8]
+
+
 def _labels(factor: str, values: Sequence[Any]) -> list[str]:
     """How levels read side by side: a list of equal values as one of them where that is so for all of one length."""
     lists = [value for value in values if isinstance(value, list)]
@@ -398,7 +418,7 @@ def field_label(name: str) -> str:
 def level_label(factor: str, value: Any, short: bool = True) -> str:
     """How a level reads: ``5×5/3×3`` for kernels by layer, ``on`` for true, ``none`` for nothing.
 
-    ``short`` writes a list of equal values as one of them.
+    ``short`` writes a list of equal values as one of them; ``3×3 (×20)`` stands for twenty layers of 3×3.
     """
     if isinstance(value, bool):
         return _("on") if value else _("off")
@@ -406,15 +426,24 @@ def level_label(factor: str, value: Any, short: bool = True) -> str:
         return _("all") if factor == "train_size" else i18n.pgettext("setting", "none")
     if isinstance(value, list | tuple):
         parts = [level_label(factor, item) for item in value]
-        return parts[0] if short and len(set(parts)) == 1 else "/".join(parts) or i18n.pgettext("setting", "none")
+        if short and len(set(parts)) == 1:
+            return parts[0]
+        runs = [(part, len(list(equal))) for part, equal in groupby(parts)]
+        shown = (f"{part} (×{count})" if count > MAX_REPEATS else "/".join([part] * count) for part, count in runs)
+        return "/".join(shown) or i18n.pgettext("setting", "none")
     if isinstance(value, Spec):
         fields = value.model_dump(exclude_defaults=True)
         return " ".join(f"{field_label(key)} {level_label(key, item)}" for key, item in fields.items()) or _("on")
     if factor == "kernel_size":
         return f"{value}×{value}"
     if isinstance(value, int | float):
-        return i18n.number(value, "g" if isinstance(value, float) else "," if factor == "train_size" else "")
+        return i18n.number(value, _exact(value) if isinstance(value, float) else "," if factor == "train_size" else "")
     return _(value) if value in WORDS else str(value)
+
+
+def _exact(value: float) -> str:
+    """The format that tells a number from any other with the fewest digits, six at least."""
+    return next(f".{digits}g" for digits in range(6, 18) if float(f"{value:.{digits}g}") == value)
 
 
 def _orders(values: list[Any]) -> list[float | None]:

@@ -1,0 +1,236 @@
+"""Whatever a config says in whatever spelling: what later stages are handed is the study that is trained."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from conftest import ROOT, TINY
+from convlab.config import load_study, read_yaml
+from convlab.errors import UserError
+from convlab.specs import canonical_json
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Whole configs
+
+
+def spelled(number: int | float) -> st.SearchStrategy:
+    """A number as people write it: as text, as a float, with an exponent."""
+    ways = [number, str(number), f"+{number}", f" {number} "]
+    if isinstance(number, int):
+        ways += [float(number), f"{number}.0", f"{number}e0", hex(number), oct(number)]
+    else:
+        ways += [f"{number:e}"]
+    return st.sampled_from(ways)
+
+
+def number_of(*numbers: int | float) -> st.SearchStrategy:
+    return st.sampled_from(numbers).flatmap(spelled)
+
+
+def lists(item: st.SearchStrategy, **sizes: int) -> st.SearchStrategy:
+    return st.lists(item, **sizes)
+
+
+NOTHING = st.sampled_from([None, "none", "off", False, "null", "no"])
+ALL = st.sampled_from([None, "all", "none", False])
+FLAG = st.sampled_from([True, False, "yes", "no", "on", "off", "true"])
+NAMES = st.sampled_from(["cnn", "32", "2024", "NA", "null", "nan", "on", "yes", "no", "1e3", "0", "true", "2024-01-01", "a_b-c", "Z"])
+TEXTS = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+    st.sampled_from(["on", "32", "1e-3", "null", "=", "<<", "a: b", "#x", "010", "1:30", "", " x", "x\n y", "é", "{", "~"]),
+)
+
+
+def section(**fields: st.SearchStrategy) -> st.SearchStrategy:
+    """A mapping with some of the fields, in any order."""
+    return st.fixed_dictionaries({}, optional=fields).flatmap(lambda made: st.permutations(list(made.items()))).map(dict)
+
+
+AUGMENTATION = st.one_of(NOTHING, section(flip=st.sampled_from(["none", "horizontal", None, False]), shift=number_of(0, 2)))
+EARLY = st.one_of(NOTHING, section(patience=number_of(1, 3), min_delta=number_of(0, 0.001)))
+TRAINING = {
+    "epochs": number_of(1, 5, 12),
+    "batch_size": number_of(16, 128),
+    "optimizer": st.sampled_from(["adam", "sgd"]),
+    "learning_rate": number_of(0.001, 0.01, 1),
+    "momentum": number_of(0, 0.9),
+    "weight_decay": number_of(0, 0.01),
+    "validation_fraction": number_of(0.1, 0.25),
+    "train_size": st.one_of(ALL, number_of(20, 50)),
+    "steps": st.one_of(NOTHING, number_of(50, 5000)),
+    "augmentation": AUGMENTATION,
+    "pixel_permutation": st.one_of(NOTHING, number_of(1, 2)),
+    "select": st.sampled_from(["best", "last"]),
+    "early_stopping": EARLY,
+    "jit_compile": FLAG,
+}
+DENSE = {
+    "units": st.one_of(number_of(8, 16), lists(number_of(8, 16), min_size=1, max_size=2)),
+    "dropout": number_of(0, 0.2),
+    "label": st.one_of(st.none(), TEXTS),
+    "why": st.one_of(st.none(), st.just({}), st.fixed_dictionaries({"units": TEXTS})),
+    "activation": st.sampled_from(["relu", "gelu"]),
+}
+CONV = {
+    "depth": st.one_of(NOTHING, number_of(1, 2)),
+    "kernel_size": st.one_of(number_of(3, 5), lists(number_of(3, 5), min_size=1, max_size=2)),
+    "strides": number_of(1, 2),
+    "pooling": st.one_of(NOTHING, st.sampled_from(["max", "average"]), st.just([None, "max"])),
+    "padding": st.sampled_from(["same", "valid"]),
+    "batch_norm": FLAG,
+    "dense_units": st.one_of(NOTHING, lists(number_of(8), max_size=2)),
+    "dropout": number_of(0, 0.3),
+    "label": st.one_of(st.none(), TEXTS),
+}
+LEVELS = {
+    "filters": [4, "8", [4, 8], [4.0]],
+    "depth": [1, "2", 3.0],
+    "kernel_size": [3, "5", [5], [3, 5]],
+    "pooling": ["max", None, "none", [None]],
+    "batch_norm": [True, False, "yes"],
+    "dense_units": [[], [8], ["16"], None],
+    "epochs": [1, "2", 10.0],
+    "learning_rate": ["1e-3", 0.01, "0.001"],
+    "train_size": [None, 40, "60", "all"],
+    "early_stopping": [None, {}, {"patience": "3"}, "off"],
+    "augmentation": [None, {"flip": "horizontal"}, {"shift": 1.0}, False],
+    "pixel_permutation": [None, 1, "2"],
+    "steps": [None, "100", 40],
+}  # fmt: skip
+
+
+@st.composite
+def configs(draw) -> dict:
+    """A whole config; most are possible."""
+    names = draw(st.lists(NAMES, min_size=4, max_size=4, unique=True))
+    models = {
+        names[0]: {"family": "conv", "filters": draw(st.sampled_from([4, "4", [4, "8"], [8.0]])), **draw(section(**CONV))},
+        names[1]: {"family": "dense", "units": 8, **draw(section(**DENSE))},
+    }
+    config = {"study": draw(NAMES), "models": models, "datasets": draw(datasets())}
+    factors = draw(st.lists(st.sampled_from(sorted(LEVELS)), min_size=3, max_size=3, unique=True))
+    levels = [draw(st.lists(st.sampled_from(LEVELS[factor]), min_size=2, max_size=3)) for factor in factors]
+    one = {"base": names[0], "factor": factors[0], "levels": levels[0]}
+    two = {"base": names[0], "factors": dict(zip(factors[1:], levels[1:], strict=True))}
+    one |= draw(st.sampled_from([{}, {"reference": None}, {"reference": levels[0][-1]}]))
+    two |= draw(st.sampled_from([{}, {"reference": {factors[2]: levels[2][0], factors[1]: levels[1][1]}}]))
+    experiments = draw(st.sampled_from([{}, None, {names[2]: one}, {names[3]: two}, {names[2]: one, names[3]: two}]))
+    whole = {
+        "question": st.one_of(st.none(), TEXTS),
+        "description": TEXTS,
+        "seeds": st.one_of(st.none(), number_of(1, 3), lists(number_of(1, 2, 7, 2**62), min_size=1, max_size=3)),
+        "training": st.one_of(st.none(), section(**TRAINING)),
+        "experiments": st.just(experiments),
+        "comparisons": st.sampled_from([None, {}, {"beats": {"variant": names[0], "reference": names[1]}}]),
+        "claims": st.sampled_from([None, [], [{"id": names[2], "text": "010", "published": None, "rule": f"parameters({names[0]}) > 1"}]]),
+        "probes": st.one_of(
+            st.none(),
+            st.sampled_from([[], "off", ["pixel_permutation", "calibration"], {"translation": None, "calibration": False}]),
+            section(
+                pixel_permutation=section(blocks=lists(number_of(1, 2), min_size=1, max_size=2)),
+                translation=section(shift=number_of(1, 3), models=st.just([names[0]])),
+                sample_efficiency=section(sizes=st.just([10, "20", "all"]), steps=number_of(50)),
+            ),
+        ),
+        "statistics": st.one_of(st.none(), section(rope=number_of(0, 0.01))),
+        "report": st.one_of(st.none(), section(title=st.one_of(st.none(), TEXTS), language=st.sampled_from(["en", "es"]))),
+        "deploy": st.one_of(
+            st.none(),
+            section(variant=st.sampled_from([None, names[0]]), dataset=st.none(), test_images=number_of(10), sagemaker=st.none()),
+            st.just(SAGEMAKER),
+        ),
+        "x-kept": st.just({"anything": [1, None]}),
+    }  # fmt: skip
+    optional = draw(section(**whole))
+    return dict(draw(st.permutations([*config.items(), *optional.items()])))
+
+
+SAGEMAKER = {
+    "target": "sagemaker",
+    "sagemaker": {
+        "role_arn": "arn:aws:iam::123456789012:role/MyRole", "bucket": "b-123456789012", "prefix": "2024",
+        "tags": {"year": 2024, "on": "yes"}, "endpoint": {"image_version": "2.20", "instance_type": None}, "prices": None,
+    },
+}  # fmt: skip
+
+
+def datasets() -> st.SearchStrategy:
+    limits = {"train_images": st.one_of(ALL, number_of(300)), "test_images": st.one_of(ALL, number_of(100))}
+    path = st.sampled_from(["2024", "photos", "on"])
+    own = {"test_fraction": number_of(0.2, 0.5), "split_seed": number_of(0, 7)}
+    digits = st.one_of(st.none(), section(**limits))
+    npz = st.fixed_dictionaries(
+        {"kind": st.just("npz"), "path": path, "input_shape": st.sampled_from([[8, "8", 1.0], (8, 8, 3)]),
+         "classes": st.sampled_from([["0", "1", "2"], [0, 1], ["on", "NA"], ["1e3", "010", "null"]])},
+        optional={**own, **limits},
+    )  # fmt: skip
+    folder = st.fixed_dictionaries(
+        {"kind": st.just("image_folder"), "path": path, "image_size": st.sampled_from([8, "8", [8, 12]]), "classes": number_of(2, 3)},
+        optional={**own, **limits, "colour": st.sampled_from(["rgb", "grey"]), "unreadable": st.just("exclude")},
+    )  # fmt: skip
+    named = {"digits": digits, "32": npz, "NA": folder, "mnist": st.none()}
+    return st.lists(st.sampled_from(sorted(named)), min_size=1, max_size=2, unique=True).flatmap(
+        lambda names: st.fixed_dictionaries({name: named[name] for name in names})
+    )
+
+
+def hashes(study) -> dict:
+    return {
+        (dataset, variant, seed): study.run(dataset, variant, seed).spec_hash
+        for dataset in study.datasets
+        for variant in study.plan.variants
+        for seed in study.seeds[:2]
+    }
+
+
+def accepted(config: dict):
+    """The study, or None where it is refused, which takes one sentence and no other exception."""
+    try:
+        return load_study(config)
+    except UserError as error:
+        assert "\n" not in str(error)
+        return None
+
+
+WHOLE = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+@WHOLE
+@given(configs())
+def test_what_is_handed_on_is_what_is_trained(config):
+    before = copy.deepcopy(config)
+    study = accepted(config)
+    assert config == before, "loading changes nothing"
+    if study is None:
+        return
+    for handed_on in (study.written, json.loads(json.dumps(study.written)), yaml.safe_load(yaml.safe_dump(study.written))):
+        again = load_study(handed_on)
+        assert hashes(again) == hashes(study)
+        assert again.plan == study.plan
+        assert (again.seeds, again.statistics, again.report, again.claims) == (
+            study.seeds, study.statistics, study.report, study.claims
+        )  # fmt: skip
+        assert again.written == study.written and again.settings == study.settings
+    tables = load_study(json.loads(json.dumps(study.settings)))
+    assert hashes(tables) == hashes(study)
+    assert tables.settings == study.settings
+    assert tables.plan.aliases == study.plan.aliases
+    sorted_keys = load_study(json.loads(canonical_json(study.settings)))
+    assert hashes(sorted_keys) == hashes(study) and sorted_keys.plan.aliases == study.plan.aliases
+
+
+def test_whole_configs_are_mostly_accepted():
+    seen = []
+
+    @settings(max_examples=100, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(configs())
+    def collect(config):
+        seen.append(accepted(config) is not None)
+
+    collect()
+    assert sum(seen) > len(seen) / 3
