@@ -19,9 +19,10 @@ from convlab.claims import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact,
 from convlab.cost import Cost, ShapeError, cost
 from convlab.errors import UserError
 from convlab.explain import sentence
-from convlab.forms import dataset_form
+from convlab.forms import Form, dataset_form
 from convlab.i18n import N_, SOURCE, using
 from convlab.i18n import gettext as _
+from convlab.image_counts import Count, after_validation, image_counts, limited
 from convlab.specs import Conv, Dense, Model, Spec, Training, canonical_json, normalised
 from convlab.study import PERIODIC, SLUG, Experiment, Probes, Study
 from convlab.wording import listing, nearest
@@ -182,7 +183,9 @@ def expand(study: Study) -> Plan:
         questions[name] = Question(name, text, None, reference, reference, variants=(chosen,))
 
     probes = _probes(study, Plan(variants, questions, {}), add)
-    costs = _check_architectures(study, variants, questions)
+    forms = {name: dataset_form(name, spec) for name, spec in study.datasets.items()}
+    costs = _check_architectures(forms, variants, questions)
+    _check_images(study, forms, variants, questions)
     claims = _claims(study, aliases, costs)
     return Plan(variants, questions, costs, aliases, probes, claims, _candidates(study, variants, aliases))
 
@@ -457,30 +460,101 @@ def _orders(values: list[Any]) -> list[float | None]:
     return [None] * len(values)
 
 
+def _origin(name: str, variants: Mapping[str, Variant], questions: Mapping[str, Question]) -> str:
+    """Where the config makes a variant: its model, or the level of an experiment."""
+    return next(
+        (
+            f"experiments.{question.name}, level {level.label}"
+            for question in questions.values()
+            for level in question.levels
+            if level.variant == name and name != question.base
+        ),
+        f"models.{name}",
+    )
+
+
 def _check_architectures(
-    study: Study, variants: dict[str, Variant], questions: dict[str, Question]
+    forms: Mapping[str, Form], variants: Mapping[str, Variant], questions: Mapping[str, Question]
 ) -> dict[tuple[str, str], Cost]:
     costs = {}
-    for dataset, spec in study.datasets.items():
-        shape, classes = dataset_form(dataset, spec)
+    for dataset, (shape, classes) in forms.items():
         for name, variant in variants.items():
             try:
                 costs[dataset, name] = cost(variant.model, shape, classes)
             except ShapeError as error:
-                where = next(
-                    (
-                        f"experiments.{question.name}, level {level.label}"
-                        for question in questions.values()
-                        for level in question.levels
-                        if level.variant == name and name != question.base
-                    ),
-                    f"models.{name}",
-                )
                 raise UserError(
-                    f"{where}: on {dataset} ({shape[0]}×{shape[1]} pixels) {error}; "
+                    f"{_origin(name, variants, questions)}: on {dataset} ({shape[0]}×{shape[1]} pixels) {error}; "
                     "use a smaller window, padding: same, or fewer layers"
                 ) from None
     return costs
+
+
+def _check_images(
+    study: Study, forms: Mapping[str, Form], variants: Mapping[str, Variant], questions: Mapping[str, Question]
+) -> None:
+    """Whether the images are large and many enough for what is asked of them, as far as is known before any job."""
+    for dataset, spec in study.datasets.items():
+        (height, width, _channels), classes = forms[dataset]
+        if classes < 2:
+            raise UserError(f"datasets.{dataset}.classes is {classes}, and there is nothing to tell apart; give two")
+        counts = image_counts(spec, classes) if _asks_for_counts(study, spec, variants) else None
+        if counts is not None:
+            for part, count in zip(("train", "test"), counts, strict=True):
+                _check_limit(f"datasets.{dataset}.{part}_images", getattr(spec, f"{part}_images"), count, classes)
+        side = min(height, width)
+        probe = study.probes.translation
+        if probe is not None and probe.shift >= side:
+            raise UserError(
+                f"probes.translation.shift is {probe.shift}, which moves images of {dataset} ({height}×{width} pixels) "
+                f"out of sight; choose at most {side - 1}"
+            )
+        sizes: dict[float, int | None] = {}
+        for name, variant in variants.items():
+            training = variant.training
+            where = f"probes.{variant.probe}" if variant.probe else _origin(name, variants, questions)
+            block = training.pixel_permutation
+            if block is not None and (height // block) * (width // block) < 2:
+                raise UserError(
+                    f"{where}: pixel_permutation {block} leaves no two blocks in images of {dataset} "
+                    f"({height}×{width} pixels); choose at most {max(side // 2, min(max(height, width) // 2, side))}"
+                )
+            if training.augmentation is not None and training.augmentation.shift >= side:
+                raise UserError(
+                    f"{where}: augmentation.shift is {training.augmentation.shift}, which moves images of {dataset} "
+                    f"({height}×{width} pixels) out of sight; choose at most {side - 1}"
+                )
+            if counts is None or training.train_size is None:
+                continue
+            fraction = training.validation_fraction
+            if fraction not in sizes:
+                sizes[fraction] = after_validation(limited(counts[0], spec.train_images), fraction, classes).most
+            if training.train_size > sizes[fraction]:
+                most = sizes[fraction]
+                advice = f"choose at most {most:,}, or null for all"
+                if variant.probe == "sample_efficiency":
+                    possible = [size for size in study.probes.sample_efficiency.sizes if size and size <= most]
+                    advice = f"write sizes: [{', '.join(map(str, [*possible, 'null']))}]"
+                raise UserError(
+                    f"{where}: train_size is {training.train_size:,}, but {dataset} leaves {most:,} images to train on "
+                    f"beside those for validation; {advice}"
+                )
+
+
+def _asks_for_counts(study: Study, spec: Any, variants: Mapping[str, Variant]) -> bool:
+    """Whether it matters how many images there are; to count a user's own takes a while."""
+    limits = (spec.train_images, spec.test_images, *(variant.training.train_size for variant in variants.values()))
+    return any(limit is not None for limit in limits)
+
+
+def _check_limit(key: str, limit: int | None, count: Count, classes: int) -> None:
+    """Raise UserError where a limit asks for more images than there are, or for too few of each class."""
+    if limit is None:
+        return
+    if limit > count.most:
+        raise UserError(f"{key} is {limit:,}, but there are {count.most:,}; choose at most that, or null for all")
+    least = classes + key.endswith("train_images")  # one for each class, and one for validation
+    if limit < least:
+        raise UserError(f"{key} is {limit:,}, too few for {classes:,} classes; choose at least {least:,}, or null for all")
 
 
 def _claims(study: Study, aliases: Mapping[str, str], costs: Mapping[tuple[str, str], Cost]) -> dict[str, PlannedClaim]:
