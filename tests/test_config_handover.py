@@ -2,16 +2,19 @@
 
 import copy
 import json
-from pathlib import Path
 
+import numpy as np
 import pytest
+import quick
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conftest import ROOT, TINY
 from convlab.config import load_study, read_yaml
+from convlab.data import first_images, split
 from convlab.errors import UserError
+from convlab.image_counts import PUBLISHED, Count, after_validation, limited
 from convlab.specs import canonical_json
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -197,7 +200,7 @@ def accepted(config: dict):
         return None
 
 
-WHOLE = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+WHOLE = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @WHOLE
@@ -234,3 +237,128 @@ def test_whole_configs_are_mostly_accepted():
 
     collect()
     assert sum(seen) > len(seen) / 3
+
+
+@settings(WHOLE, max_examples=40)
+@given(configs())
+def test_a_quick_look_at_every_accepted_study_is_accepted(config):
+    study = accepted(config)
+    if study is None:
+        return
+    less = load_study(yaml.safe_load(yaml.safe_dump(quick.reduced(config))))
+    assert len(less.seeds) <= quick.SEEDS and len(less.plan.compared) == len(study.plan.compared)
+    assert set(less.plan.questions) == set(study.plan.questions) and set(less.plan.claims) == set(study.plan.claims)
+
+
+@pytest.mark.parametrize("path", [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))], ids=lambda path: path.stem)
+def test_a_quick_look_at_every_ready_made_study_is_accepted(path):
+    study, less = load_study(read_yaml(path)), load_study(quick.reduced(read_yaml(path)))
+    assert len(less.plan.variants) == len(study.plan.variants)
+    assert all(variant.training.epochs <= quick.EPOCHS for variant in less.plan.variants.values())
+
+
+def test_a_quick_look_reduces_levels_and_renames_what_names_them():
+    config = {
+        **TINY,
+        "datasets": {"mnist": None},
+        "training": {"train_size": 20000, "epochs": 10, "steps": "200000"},
+        "experiments": {
+            "size": {"base": "cnn", "factor": "train_size", "levels": [1000, "20000", None]},
+            "both": {"base": "dense", "factors": {"epochs": [5, 10, 50], "steps": [200000, 2000]}},
+        },
+        "comparisons": {"a": {"variant": "cnn-train_size-1-000", "reference": "dense-epochs-50-steps-2000"}},
+        "probes": ["sample_efficiency"],
+        "claims": [{"id": "x", "text": "t", "rule": "test_accuracy(cnn-train_size-all) > test_accuracy(cnn-images-100)"}],
+        "deploy": {"variant": "dense-epochs-5-steps-2000"},
+    }
+    less = load_study(quick.reduced(config))
+    assert less.datasets["mnist"].train_images == 3000
+    assert (less.training.train_size, less.training.epochs, less.training.steps) == (2690, 2, 60)
+    assert less.comparisons["a"].variant == "cnn-train_size-134"
+    assert less.comparisons["a"].reference == "dense-epochs-3-steps-1"
+    assert less.deploy.variant == "dense-epochs-1-steps-1"
+    assert less.claims[0].rule == "test_accuracy(cnn-train_size-all) > test_accuracy(cnn-images-3)"
+    assert max(size for size in less.probes.sample_efficiency.sizes if size) == 300
+
+
+def test_a_quick_look_takes_no_more_own_images_than_there_are(tmp_path):
+    for part, images in (("train", 30), ("test", 12)):
+        for name in ("a", "b"):
+            folder = tmp_path / part / name
+            folder.mkdir(parents=True)
+            for number in range(images):
+                (folder / f"{number}.png").write_bytes(b"")
+    own = {"own": {"kind": "image_folder", "path": str(tmp_path), "image_size": 8, "classes": 2}}
+    assert quick.reduced({**TINY, "datasets": own})["datasets"] == load_study({**TINY, "datasets": own}).written["datasets"]
+    given = {"own": {**own["own"], "train_images": 40}}
+    assert quick.reduced({**TINY, "datasets": given})["datasets"]["own"]["train_images"] == 40
+    with pytest.raises(UserError, match="datasets.own.train_images is 61, but there are 60; choose at most that"):
+        load_study({**TINY, "datasets": {"own": {**own["own"], "train_images": 61}}})
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is impossible
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"probes": ["sample_efficiency"]}, "probes.sample_efficiency: train_size is 3,000, but digits leaves 1,297 images to train on beside those for validation; write sizes: [100, 300, 1000, null]"),
+        ({"training": {"train_size": 1298}}, "training: train_size is 1,298, but digits leaves 1,297"),
+        ({"training": {"train_size": 1280, "validation_fraction": 0.2}}, "but digits leaves 1,154 images"),
+        ({"experiments": {"e": {"base": "cnn", "factor": "train_size", "levels": [10, 5000]}}}, "experiments.e, level 5,000: train_size is 5,000"),
+        ({"probes": {"pixel_permutation": {"blocks": [50]}}}, "probes.pixel_permutation: pixel_permutation 50 leaves no two blocks in images of digits (8×8 pixels); choose at most 4"),
+        ({"training": {"pixel_permutation": 5}}, "training: pixel_permutation 5 leaves no two blocks"),
+        ({"probes": {"translation": {"shift": 8}}}, "probes.translation.shift is 8, which moves images of digits (8×8 pixels) out of sight; choose at most 7"),
+        ({"training": {"augmentation": {"shift": 9}}}, "augmentation.shift is 9, which moves images"),
+        ({"datasets": {"digits": {"train_images": 1443}}}, "datasets.digits.train_images is 1,443, but there are 1,442"),
+        ({"datasets": {"digits": {"test_images": 9}}}, "datasets.digits.test_images is 9, too few for 10 classes"),
+        ({"datasets": {"digits": {"train_images": 10}}}, "datasets.digits.train_images is 10, too few for 10 classes; choose at least 11"),
+        ({"datasets": {"digits": {"train_images": 100}}, "training": {"train_size": 96}}, "digits leaves 95 images"),
+        ({"datasets": {"own": {"kind": "image_folder", "path": "x", "image_size": 8, "classes": 1}}}, "datasets.own.classes is 1"),
+    ],
+)  # fmt: skip
+def test_what_the_images_do_not_allow_is_told_before_anything_runs(change, message):
+    with pytest.raises(UserError) as caught:
+        load_study({**TINY, "datasets": {"digits": {}}, "experiments": {}, "comparisons": {}, **change})
+    assert message in str(caught.value)
+
+
+def test_what_the_images_just_allow_is_accepted():
+    probes = {"pixel_permutation": {"blocks": [4]}, "translation": {"shift": 7}, "sample_efficiency": {"sizes": [10, 1297]}}
+    load_study({**TINY, "datasets": {"digits": {"train_images": 1442, "test_images": 355}}, "probes": probes})
+
+
+def test_counts_of_published_images_are_those_of_the_data():
+    from sklearn.datasets import load_digits
+
+    from convlab.sources.digits import read_digits
+    from convlab.specs import Digits
+
+    result = read_digits("digits", Digits(kind="digits"))
+    dataset = result[0] if isinstance(result, tuple) else result.dataset
+    train, test = PUBLISHED["digits"]
+    assert [sum(dataset.y_train == label) for label in range(10)] == list(train.by_class)
+    assert [sum(dataset.y_test == label) for label in range(10)] == list(test.by_class)
+    assert len(load_digits().target) == train.most + test.most
+    assert (PUBLISHED["mnist"][0].most, PUBLISHED["mnist"][1].most) == (60_000, 10_000)
+
+
+@given(
+    st.lists(st.integers(1, 400), min_size=2, max_size=6),
+    st.floats(0.01, 0.99),
+    st.one_of(st.none(), st.integers(10, 300)),
+)
+def test_images_left_after_validation_are_within_the_bounds(by_class, fraction, limit):
+    labels = np.repeat(np.arange(len(by_class)), by_class)
+    if limit is not None:
+        labels = labels[first_images(labels, min(limit, len(labels)))]
+    if np.bincount(labels).max() < 2:
+        return
+    left = len(split(labels, fraction, 0)[0])
+    whole = Count(sum(by_class), sum(by_class), tuple(by_class))
+    for count in (whole, Count(whole.least, whole.most)):
+        bounds = after_validation(limited(count, limit), fraction, len(by_class))
+        assert bounds.least <= left <= bounds.most
+    if limit is None:
+        assert after_validation(whole, fraction, len(by_class)).most == left

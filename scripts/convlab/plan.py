@@ -512,6 +512,7 @@ def _check_images(
         for name, variant in variants.items():
             training = variant.training
             where = f"probes.{variant.probe}" if variant.probe else _origin(name, variants, questions)
+            where = "training" if name in study.models else where
             block = training.pixel_permutation
             if block is not None and (height // block) * (width // block) < 2:
                 raise UserError(
