@@ -13,14 +13,23 @@ from convlab import environment
 environment.start()
 
 import argparse
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import yaml
 
 from convlab.cli import run
 from convlab.config import load_study, read_yaml
 from convlab.files import write_text
+from convlab.forms import dataset_form
+from convlab.image_counts import after_validation, image_counts, limited
+from convlab.study import MAX_NAME, Study
 
 TRAIN_IMAGES, TEST_IMAGES, EPOCHS, SEEDS, STEPS = 3000, 1000, 2, 2, 60
+"""At most so many of each; what a study has less of stays as it is."""
+
+SUFFIX = "_quick"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -29,29 +38,136 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="file to write")
     arguments = parser.parse_args(argv)
     config = reduced(read_yaml(arguments.config))
-    load_study(config)
     write_text(arguments.output, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 
-def reduced(config: dict) -> dict:
-    """The config with less of everything that takes time; what is small already stays as it is."""
+def reduced(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with less of everything that takes time, as another config that is accepted.
+
+    Levels of `train_size`, `epochs` and `steps` are scaled down together, so that they stay apart, and what claims,
+    comparisons and `deploy` call by such a level is renamed.
+    """
     study = load_study(config)
-    datasets = {}
-    for name, options in config["datasets"].items():
-        options = dict(options or {})
-        if study.datasets[name].kind != "digits":
-            options["train_images"] = min(options.get("train_images") or TRAIN_IMAGES, TRAIN_IMAGES)
-            options["test_images"] = min(options.get("test_images") or TEST_IMAGES, TEST_IMAGES)
-        datasets[name] = options
-    epochs = min(study.training.epochs, EPOCHS)
-    found = {**config, "study": f"{study.study}_quick", "datasets": datasets, "seeds": list(study.seeds[:SEEDS])}
-    found["training"] = {**(config.get("training") or {}), "epochs": epochs}
-    probes = {name: dict(value) for name, value in study.probes.model_dump(exclude_none=True).items()}
-    if "sample_efficiency" in probes:
-        probes["sample_efficiency"] |= {"sizes": [100, 300, None], "steps": STEPS}
-    if probes:
-        found["probes"] = probes
-    return found
+    less = study.written
+    less |= {"study": study.study[: MAX_NAME - len(SUFFIX)] + SUFFIX, "seeds": list(study.seeds[:SEEDS])}
+    less["datasets"] = {name: _less_data(study, name) for name in study.datasets}
+    available = min((_images_to_train_on(study, name, less["datasets"][name]) for name in study.datasets), default=0)
+    less["training"] = {**less.get("training", {}), "epochs": study.training.epochs}
+    _reduce_sizes_of_probe(study, less, available)
+    for field, most in (("train_size", available), ("epochs", EPOCHS), ("steps", STEPS)):
+        _reduce_field(less, field, most)
+    names = _new_names(study, less)
+    return _renamed(less, names)
+
+
+def _less_data(study: Study, name: str) -> dict[str, Any]:
+    """The dataset with limits where there are more images than that."""
+    spec, entry = study.datasets[name], dict(study.written["datasets"][name])
+    if spec.kind == "digits":
+        return entry
+    classes = dataset_form(name, spec)[1]
+    counts = image_counts(spec, classes)
+    for number, (key, most) in enumerate((("train_images", TRAIN_IMAGES), ("test_images", TEST_IMAGES))):
+        wanted = max(most, 2 * classes)
+        given = getattr(spec, key)
+        if given is None and counts is None:
+            continue  # nobody can see here how many there are
+        if min(given or counts[number].least, given or counts[number].most) > wanted:
+            entry[key] = wanted
+    return entry
+
+
+def _images_to_train_on(study: Study, name: str, entry: Mapping[str, Any]) -> int:
+    """The fewest images that any variant has left beside those for validation, where that is known."""
+    spec = study.datasets[name]
+    classes = dataset_form(name, spec)[1]
+    counts = image_counts(spec, classes)
+    if counts is None:
+        return entry.get("train_images") or TRAIN_IMAGES
+    fractions = {variant.training.validation_fraction for variant in study.plan.variants.values()}
+    train = limited(counts[0], entry.get("train_images"))
+    return min(after_validation(train, fraction, classes).least for fraction in fractions)
+
+
+def _reduce_sizes_of_probe(study: Study, less: dict[str, Any], available: int) -> None:
+    """Two sizes and all images where nothing names a size, else all of them, scaled down."""
+    probe = study.probes.sample_efficiency
+    if probe is None:
+        return
+    sizes = sorted({size for size in probe.sizes if size is not None})
+    if not any(f"-images-{size or 'all'}" in name for name in _names_in_use(study) for size in probe.sizes):
+        sizes = sizes[:2]
+    scaled = list(_scaled(sizes, min(available, 300)).values())
+    whole = [None] if None in probe.sizes or len(scaled) < 2 else []
+    less["probes"] = {**less["probes"]}
+    less["probes"]["sample_efficiency"] = {
+        **less["probes"]["sample_efficiency"],
+        "sizes": scaled + whole,
+        "steps": min(probe.steps, STEPS),
+    }
+
+
+def _reduce_field(less: dict[str, Any], field: str, most: int) -> None:
+    """Scale a field of `training` down, in `training` itself and in every experiment that varies it."""
+    levels = [less["training"].get(field)]
+    places: list[list[Any]] = []
+    for experiment in less.get("experiments", {}).values():
+        varied = {experiment.get("factor"): experiment.get("levels"), **(experiment.get("factors") or {})}
+        if varied.get(field):
+            places.append(varied[field])
+            levels += varied[field]
+    smaller = _scaled({level for level in levels if isinstance(level, int)}, most)
+    if levels[0] is not None:
+        less["training"][field] = smaller[levels[0]]
+    for place in places:
+        place[:] = [smaller.get(level, level) for level in place]
+    for experiment in less.get("experiments", {}).values():
+        reference = experiment.get("reference")
+        if experiment.get("factor") == field:
+            experiment["reference"] = smaller.get(reference, reference)
+        elif isinstance(reference, dict) and field in reference:
+            reference[field] = smaller.get(reference[field], reference[field])
+
+
+def _scaled(numbers: Iterable[int], most: int) -> dict[int, int]:
+    """Each number with one that is not larger than ``most``, if that leaves room for all; different ones stay so."""
+    numbers = sorted(set(numbers))
+    if not numbers or numbers[-1] <= most:
+        return {number: number for number in numbers}
+    smaller: dict[int, int] = {}
+    last = 0
+    for number in numbers:
+        last = smaller[number] = max(last + 1, number * most // numbers[-1])
+    return smaller
+
+
+def _names_in_use(study: Study) -> set[str]:
+    """Names of variants that claims, comparisons and `deploy` have."""
+    named = {name for comparison in study.comparisons.values() for name in (comparison.variant, comparison.reference)}
+    named |= {name for claim in study.claims for name in re.findall(r"[\w.-]+", claim.rule)}
+    return named | {study.deploy.variant or ""}
+
+
+def _new_names(study: Study, less: Mapping[str, Any]) -> dict[str, str]:
+    """What the variants of the study are called in the smaller one, where that is something else."""
+    unnamed = {key: value for key, value in less.items() if key not in ("claims", "comparisons", "deploy")}
+    # Both plans name their variants in the same order; probes, which may have fewer in the smaller one, come last.
+    pairs = zip(study.plan.aliases, load_study(unnamed).plan.aliases, strict=False)
+    return {old: new for old, new in pairs if old != new}
+
+
+def _renamed(less: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The config with other names of variants in comparisons, in the rules of claims and in `deploy`."""
+    if not names:
+        return less
+    pattern = re.compile(rf"(?<![\w.-])({'|'.join(map(re.escape, sorted(names, key=len, reverse=True)))})(?![\w.-])")
+    for comparison in less.get("comparisons", {}).values():
+        comparison |= {side: names.get(comparison[side], comparison[side]) for side in ("variant", "reference")}
+    for claim in less.get("claims", []):
+        claim["rule"] = pattern.sub(lambda match: names[match[0]], claim["rule"])
+    if less.get("deploy", {}).get("variant") in names:
+        less["deploy"]["variant"] = names[less["deploy"]["variant"]]
+    return less
 
 
 if __name__ == "__main__":

@@ -5,10 +5,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
-from convlab.specs import Conv, Dense, Training
+from convlab.specs import Conv, Dense, Spec, Training
 from convlab.study import KINDS, Claim, Comparison, Deploy, Experiment, Probes, ReportOptions, Statistics, Study
 from convlab.wording import listing, nearest
+
+LONGEST_VALUE = 200
+"""Characters of a wrong value that are shown whole."""
 
 
 def explain(error: ValidationError) -> str:
@@ -21,14 +25,21 @@ def explain(error: ValidationError) -> str:
         name = str(first["loc"][-1])
         parent = _place({**first, "loc": first["loc"][:-1]}) or "the config"
         text = f"unknown key {name!r} in {parent}{nearest(name, known)}; it can have {listing(known)}"
-        if first["loc"][0] == "claims" and first["input"] is None:  # YAML ends a text between braces at its first comma
+        if len(first["loc"]) > 1 and first["input"] is None:  # YAML ends a text between braces at its first comma
             text += "; between { } a text with a comma needs quotation marks"
+        elif len(first["loc"]) == 1 and isinstance(first["input"], dict | list):
+            text += "; what only anchors repeat elsewhere goes under a key that begins with x-"
     elif first["type"].startswith("union_tag") and first["loc"][0] == "datasets":
         text = _unknown_kind(first)
+    elif first["type"] == "invalid_key":
+        parent = _place({**first, "loc": first["loc"][:-1]}) or "the config"
+        text = f"a name in {parent} should be text (it is {first['loc'][-1]!r}); put it in quotation marks"
     elif first["type"] == "missing":
         text = f"{place} is missing; add it"
     else:
-        text = f"{place or 'the config'} {sentence(first)}"
+        text = f"{place or 'the config'} {sentence(first)}{_alternative(first)}"
+    given = repr(first.get("input"))
+    text = text.replace(given, f"{given[:40]}...") if len(given) > LONGEST_VALUE else text
     return text + (f" (and {more} more problem{'s' * (more > 1)})" if more else "")
 
 
@@ -55,6 +66,8 @@ def sentence(error: Mapping[str, Any]) -> str:
             if not context["actual_length"]
             else f"needs at least {least} entries"
         )
+    if kind == "int_parsing_size":
+        return f"has too many digits{shown}"
     if kind == "union_tag_invalid":
         return f"should have family dense or conv, not {context['tag']!r}"
     if kind == "union_tag_not_found":
@@ -70,6 +83,9 @@ def sentence(error: Mapping[str, Any]) -> str:
         .replace("a valid boolean", "true or false")
     )
     message = message.split(", unable to parse")[0].split(", got a number with a fractional part")[0]
+    if kind == "string_type" and given is not None and shown:
+        shown += "; put it in quotation marks"
+    message = message.removesuffix(", unable to interpret input")
     return message[0].lower() + message[1:] + shown
 
 
@@ -77,11 +93,54 @@ def _place(error: Mapping[str, Any]) -> str:
     """``models.cnn.filters[0]``: the place, without pydantic's own steps (family of a model, kind of a dataset)."""
     text = ""
     for position, step in enumerate(error["loc"]):
-        if isinstance(step, int):
+        if step == "[key]":
+            return f"a name in {error['loc'][0]}"
+        if isinstance(step, int) and not isinstance(step, bool):
             text += f"[{step}]"
         elif not (position == 2 and step in {"models": ("dense", "conv"), "datasets": KINDS}.get(error["loc"][0], ())):
             text += f".{step}" if text else str(step)
     return text
+
+
+SWITCHES = ("true", "false", "yes", "no", "on", "off", "none", "null", "all", "default", "auto", "")
+"""Words that people try where a value is wanted."""
+
+EXAMPLES = {"augmentation": "{flip: horizontal, shift: 2}, or none", "early_stopping": "{patience: 3}, or none"}
+
+
+def _alternative(error: Mapping[str, Any]) -> str:
+    """What to write instead of a word that stands for no value: an example, or nothing for the default."""
+    given, name = error.get("input"), str(error["loc"][-1])
+    if error["type"] == "model_type" and name in EXAMPLES:
+        return f"; write a mapping such as {EXAMPLES[name]}"
+    word = given is None or isinstance(given, bool) or (isinstance(given, str) and given.strip().lower() in SWITCHES)
+    field = _field_at(error["loc"]) if word else None
+    if field is None or field.is_required() or error["type"] in ("extra_forbidden", "string_type"):
+        return ""
+    default = field.default
+    if isinstance(default, Spec) or default is None or default in ("", (), {}):
+        return "; remove the line if there is none"
+    if isinstance(default, tuple):
+        default = default[0] if len(default) == 1 else list(default)
+    return f"; remove the line for the default, {str(default).lower() if isinstance(default, bool) else default}"
+
+
+def _field_at(location: Iterable[Any]) -> FieldInfo | None:
+    """The field that a place of the config, or of one entry in it, belongs to."""
+    steps, spec, field = list(location), Study, None
+    while steps and spec is not None and (name := steps.pop(0)) in spec.model_fields:
+        field = spec.model_fields[name]
+        named = {"models": None, "datasets": None, "experiments": Experiment, "comparisons": Comparison, "claims": Claim}
+        if spec is Study and name in named:
+            if not steps[1:]:
+                return None  # the entry as a whole
+            steps.pop(0)
+            spec = named[name] or {"dense": Dense, "conv": Conv, **KINDS}.get(steps.pop(0))
+            field = None
+        else:
+            types = (field.annotation, *get_args(field.annotation))
+            spec = next((kind for kind in types if isinstance(kind, type) and issubclass(kind, Spec)), None)
+    return field
 
 
 def _fields_at(location: Iterable[Any]) -> list[str]:

@@ -3,12 +3,13 @@
 The Snakefile imports it, so it needs nothing beyond pydantic and the standard library.
 """
 
+import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import product
+from itertools import groupby, product
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -18,11 +19,12 @@ from convlab.claims import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact,
 from convlab.cost import Cost, ShapeError, cost
 from convlab.errors import UserError
 from convlab.explain import sentence
-from convlab.forms import dataset_form
+from convlab.forms import Form, dataset_form
 from convlab.i18n import N_, SOURCE, using
 from convlab.i18n import gettext as _
+from convlab.image_counts import Count, after_validation, image_counts, limited
 from convlab.specs import Conv, Dense, Model, Spec, Training, canonical_json, normalised
-from convlab.study import SLUG, Experiment, Probes, Study
+from convlab.study import PERIODIC, SLUG, Experiment, Probes, Study
 from convlab.wording import listing, nearest
 
 _models = TypeAdapter(Model)
@@ -186,7 +188,9 @@ def expand(study: Study) -> Plan:
         questions[name] = Question(name, text, None, reference, reference, variants=(chosen,))
 
     probes = _probes(study, Plan(variants, questions, {}), add)
-    costs = _check_architectures(study, variants, questions)
+    forms = {name: dataset_form(name, spec) for name, spec in study.datasets.items()}
+    costs = _check_architectures(forms, variants, questions)
+    _check_images(study, forms, variants, questions)
     claims = _claims(study, aliases, costs)
     return Plan(variants, questions, costs, aliases, probes, claims, _candidates(study, variants, aliases))
 
@@ -295,14 +299,15 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
                 f"training{nearest(factor, known)}; it can be {listing(known)}"
             )
 
+    of_base, of_study = base.unexpanded, study.training.model_dump()
+
     def built(values: Sequence[Any], key: str) -> tuple[Dense | Conv, Training]:
         changes = dict(zip(factors, values, strict=True))
-        written = study.written["models"][experiment.base]
         of_model = {factor: value for factor, value in changes.items() if factor in model_fields}
         of_training = {factor: value for factor, value in changes.items() if factor not in model_fields}
         try:
-            model = _models.validate_python({**written, **of_model}) if of_model else base
-            return model, Training.model_validate({**study.training.model_dump(), **of_training})
+            model = _models.validate_python({**of_base, **of_model}) if of_model else base
+            return model, Training.model_validate({**of_study, **of_training})
         except ValidationError as error:
             reason = sentence(error.errors()[0])
             given = " with ".join(f"{factor} {value!r}" for factor, value in changes.items())
@@ -328,11 +333,11 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
             plain = getattr(base if factor in model_fields else study.training, factor)
             same_length = not isinstance(plain, tuple) or len(plain) == len(value)
             with using(SOURCE):  # folders are called the same in every language
-                text = level_label(factor, value, short=same_length).replace("×", "x")
-            slugs.append(f"{factor}-{re.sub(r'[^A-Za-z0-9.]+', '-', text).strip('-')}")
+                text = level_label(factor, value, short=same_length)
+            slugs.append(f"{factor}-{_level_slug(text, value)}")
             labels.append(f"{field_label(factor)} {level_label(factor, value)}")
         label = ", ".join([base.label or experiment.base, *labels])
-        variants[key] = add("-".join([experiment.base, *slugs]), experiment.base, label, model, training, place)
+        variants[key] = add("-".join([experiment.base, *sorted(slugs)]), experiment.base, label, model, training, place)
 
     reference = next(iter(variants))
     if experiment.reference is not None:
@@ -380,6 +385,25 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
     return Question(name, text, title, experiment.base, variants[reference], levels, others, grid)
 
 
+MAX_REPEATS = 3
+"""Equal layers that follow each other and are still written one by one in a level's label."""
+
+MAX_SLUG = 60
+"""Characters of a level in a variant's name, which is a folder's."""
+
+
+def _level_slug(label: str, value: Any) -> str:
+    """A level as part of a variant's name: its label, or a checksum where that is long or repeats itself.
+
+    Snakemake refuses names whose end repeats twenty times, and file systems those of more than 255 bytes.
+    """
+    text = re.sub(r"[^A-Za-z0-9.]+", "-", label.replace("×", "x")).strip("-")
+    if len(text) <= MAX_SLUG and not PERIODIC.search(text):
+        return text
+    length = f"{len(value)}-values-" if isinstance(value, list) else ""
+    return length + hashlib.sha256(canonical_json(value).encode()).hexdigest()[:8]
+
+
 def _labels(factor: str, values: Sequence[Any]) -> list[str]:
     """How levels read side by side: a list of equal values as one of them where that is so for all of one length."""
     lists = [value for value in values if isinstance(value, list)]
@@ -402,7 +426,7 @@ def field_label(name: str) -> str:
 def level_label(factor: str, value: Any, short: bool = True) -> str:
     """How a level reads: ``5×5/3×3`` for kernels by layer, ``on`` for true, ``none`` for nothing.
 
-    ``short`` writes a list of equal values as one of them.
+    ``short`` writes a list of equal values as one of them; ``3×3 (×20)`` stands for twenty layers of 3×3.
     """
     if isinstance(value, bool):
         return _("on") if value else _("off")
@@ -410,15 +434,24 @@ def level_label(factor: str, value: Any, short: bool = True) -> str:
         return _("all") if factor == "train_size" else i18n.pgettext("setting", "none")
     if isinstance(value, list | tuple):
         parts = [level_label(factor, item) for item in value]
-        return parts[0] if short and len(set(parts)) == 1 else "/".join(parts) or i18n.pgettext("setting", "none")
+        if short and len(set(parts)) == 1:
+            return parts[0]
+        runs = [(part, len(list(equal))) for part, equal in groupby(parts)]
+        shown = (f"{part} (×{count})" if count > MAX_REPEATS else "/".join([part] * count) for part, count in runs)
+        return "/".join(shown) or i18n.pgettext("setting", "none")
     if isinstance(value, Spec):
         fields = value.model_dump(exclude_defaults=True)
         return " ".join(f"{field_label(key)} {level_label(key, item)}" for key, item in fields.items()) or _("on")
     if factor == "kernel_size":
         return f"{value}×{value}"
     if isinstance(value, int | float):
-        return i18n.number(value, "g" if isinstance(value, float) else "," if factor == "train_size" else "")
+        return i18n.number(value, _exact(value) if isinstance(value, float) else "," if factor == "train_size" else "")
     return _(value) if value in WORDS else str(value)
+
+
+def _exact(value: float) -> str:
+    """The format that tells a number from any other with the fewest digits, six at least."""
+    return next(f".{digits}g" for digits in range(6, 18) if float(f"{value:.{digits}g}") == value)
 
 
 def _orders(values: list[Any]) -> list[float | None]:
@@ -432,30 +465,102 @@ def _orders(values: list[Any]) -> list[float | None]:
     return [None] * len(values)
 
 
+def _origin(name: str, variants: Mapping[str, Variant], questions: Mapping[str, Question]) -> str:
+    """Where the config makes a variant: its model, or the level of an experiment."""
+    return next(
+        (
+            f"experiments.{question.name}, level {level.label}"
+            for question in questions.values()
+            for level in question.levels
+            if level.variant == name and name != question.base
+        ),
+        f"models.{name}",
+    )
+
+
 def _check_architectures(
-    study: Study, variants: dict[str, Variant], questions: dict[str, Question]
+    forms: Mapping[str, Form], variants: Mapping[str, Variant], questions: Mapping[str, Question]
 ) -> dict[tuple[str, str], Cost]:
     costs = {}
-    for dataset, spec in study.datasets.items():
-        shape, classes = dataset_form(dataset, spec)
+    for dataset, (shape, classes) in forms.items():
         for name, variant in variants.items():
             try:
                 costs[dataset, name] = cost(variant.model, shape, classes)
             except ShapeError as error:
-                where = next(
-                    (
-                        f"experiments.{question.name}, level {level.label}"
-                        for question in questions.values()
-                        for level in question.levels
-                        if level.variant == name and name != question.base
-                    ),
-                    f"models.{name}",
-                )
                 raise UserError(
-                    f"{where}: on {dataset} ({shape[0]}×{shape[1]} pixels) {error}; "
+                    f"{_origin(name, variants, questions)}: on {dataset} ({shape[0]}×{shape[1]} pixels) {error}; "
                     "use a smaller window, padding: same, or fewer layers"
                 ) from None
     return costs
+
+
+def _check_images(
+    study: Study, forms: Mapping[str, Form], variants: Mapping[str, Variant], questions: Mapping[str, Question]
+) -> None:
+    """Whether the images are large and many enough for what is asked of them, as far as is known before any job."""
+    for dataset, spec in study.datasets.items():
+        (height, width, _channels), classes = forms[dataset]
+        if classes < 2:
+            raise UserError(f"datasets.{dataset}.classes is {classes}, and there is nothing to tell apart; give two")
+        counts = image_counts(spec, classes) if _asks_for_counts(study, spec, variants) else None
+        if counts is not None:
+            for part, count in zip(("train", "test"), counts, strict=True):
+                _check_limit(f"datasets.{dataset}.{part}_images", getattr(spec, f"{part}_images"), count, classes)
+        side = min(height, width)
+        probe = study.probes.translation
+        if probe is not None and probe.shift >= side:
+            raise UserError(
+                f"probes.translation.shift is {probe.shift}, which moves images of {dataset} ({height}×{width} pixels) "
+                f"out of sight; choose at most {side - 1}"
+            )
+        sizes: dict[float, int | None] = {}
+        for name, variant in variants.items():
+            training = variant.training
+            where = f"probes.{variant.probe}" if variant.probe else _origin(name, variants, questions)
+            where = "training" if name in study.models else where
+            block = training.pixel_permutation
+            if block is not None and (height // block) * (width // block) < 2:
+                raise UserError(
+                    f"{where}: pixel_permutation {block} leaves no two blocks in images of {dataset} "
+                    f"({height}×{width} pixels); choose at most {max(side // 2, min(max(height, width) // 2, side))}"
+                )
+            if training.augmentation is not None and training.augmentation.shift >= side:
+                raise UserError(
+                    f"{where}: augmentation.shift is {training.augmentation.shift}, which moves images of {dataset} "
+                    f"({height}×{width} pixels) out of sight; choose at most {side - 1}"
+                )
+            if counts is None or training.train_size is None:
+                continue
+            fraction = training.validation_fraction
+            if fraction not in sizes:
+                sizes[fraction] = after_validation(limited(counts[0], spec.train_images), fraction, classes).most
+            if training.train_size > sizes[fraction]:
+                most = sizes[fraction]
+                advice = f"choose at most {most:,}, or null for all"
+                if variant.probe == "sample_efficiency":
+                    possible = [size for size in study.probes.sample_efficiency.sizes if size and size <= most]
+                    advice = f"write sizes: [{', '.join(map(str, [*possible, 'null']))}]"
+                raise UserError(
+                    f"{where}: train_size is {training.train_size:,}, but {dataset} leaves {most:,} images to train on "
+                    f"beside those for validation; {advice}"
+                )
+
+
+def _asks_for_counts(study: Study, spec: Any, variants: Mapping[str, Variant]) -> bool:
+    """Whether it matters how many images there are; to count a user's own takes a while."""
+    limits = (spec.train_images, spec.test_images, *(variant.training.train_size for variant in variants.values()))
+    return any(limit is not None for limit in limits)
+
+
+def _check_limit(key: str, limit: int | None, count: Count, classes: int) -> None:
+    """Raise UserError where a limit asks for more images than there are, or for too few of each class."""
+    if limit is None:
+        return
+    if limit > count.most:
+        raise UserError(f"{key} is {limit:,}, but there are {count.most:,}; choose at most that, or null for all")
+    least = classes + key.endswith("train_images")  # one for each class, and one for validation
+    if limit < least:
+        raise UserError(f"{key} is {limit:,}, too few for {classes:,} classes; choose at least {least:,}, or null for all")
 
 
 def _claims(study: Study, aliases: Mapping[str, str], costs: Mapping[tuple[str, str], Cost]) -> dict[str, PlannedClaim]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from convlab.specs import PositiveReal, PositiveWhole, Real, Spec, Whole
+from convlab.specs import Notes, PositiveReal, PositiveWhole, Real, Spec, Whole, off_as_none
 
 ROLE = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|\*{12}):role/[\w+=,.@/-]+")
 BUCKET = re.compile(r"[a-z0-9*][a-z0-9.*-]{1,61}[a-z0-9*]")
@@ -44,7 +44,7 @@ Instance = Annotated[str, _like(INSTANCE, "should be a type of instance, such as
 Version = Annotated[str, BeforeValidator(_version)]
 Image = Annotated[str | None, Field(description="Address of another image, instead of AWS' own for image_version.")]
 Minutes = Annotated[Whole, Field(gt=0, le=28 * 24 * 60)]
-Price = Annotated[Real, Field(ge=0)] | None
+Price = Annotated[Annotated[Real, Field(ge=0)] | None, BeforeValidator(off_as_none)]
 
 
 class TrainingJob(Spec):
@@ -64,7 +64,7 @@ class Endpoint(Spec):
 
     memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = Field(2048, description="Serverless: memory, MB.")
     max_concurrency: Annotated[PositiveWhole, Field(le=200)] = Field(2, description="Serverless: calls at once.")
-    instance_type: Instance | None = Field(
+    instance_type: Annotated[Instance | None, BeforeValidator(off_as_none)] = Field(
         None, description="An instance of this type instead of a serverless endpoint; it costs as long as it is there."
     )
     max_minutes: Minutes = Field(
@@ -97,7 +97,7 @@ class SageMaker(Spec):
     prefix: Prefix = Field("convlab", description="Where in the bucket; each deployment has a folder of its own below.")
     region: Region | None = Field(None, description="Region; AWS_DEFAULT_REGION or the profile's when absent.")
     keep_objects: bool = Field(False, description="Leave in the bucket what was uploaded and trained.")
-    tags: dict[str, Annotated[str, BeforeValidator(str)]] = Field({}, description="Tags for all that is created.")
+    tags: Notes = Field({}, description="Tags for all that is created.")
     training: TrainingJob = TrainingJob()
     endpoint: Endpoint = Endpoint()
     prices: Prices = Prices()

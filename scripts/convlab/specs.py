@@ -7,19 +7,61 @@ and ``1.0`` is ``1`` where a whole number is meant. Two spellings of the same ru
 import hashlib
 import json
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    model_validator,
+)
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)([eE][+-]?\d+)?")
+WHOLE_NUMBER = re.compile(r"[+-]?\d+(_\d+)*")
+OTHER_BASE = re.compile(r"[+-]?0(o[0-7]+|x[0-9a-fA-F]+|b[01]+)")
+
+MAX_DIGITS = 400
+"""Longer numbers are left as text, which is refused: Python takes long to read them, or refuses to."""
+
+MAX_WHOLE = 2**31 - 1
+"""Largest number of images, pixels, units, epochs, ...; more overflows in TensorFlow, if it fits into memory at all."""
+
+MAX_SEED = 2**63 - 1
+"""Largest seed: predictions.npz keeps seeds as 64-bit integers, and so does pandas."""
+
+MAX_BLOCKS = 1000
+"""Largest number of blocks, and of convolutions in one; the plan walks through every layer."""
+
+NOTHING = ("none", "null", "off", "no", "false", "~", "")
+"""Words by which people switch off what can be absent. YAML reads some of them as false, others as text."""
 
 
-def _number(value: Any) -> Any:
-    """YAML reads ``1e-3`` as text: take it as the number it is; refuse yes/no, which Python counts as 1 and 0."""
+def as_number(value: Any) -> Any:
+    """YAML reads ``1e-3`` and ``0o10`` as text: take them as the numbers they are; refuse yes/no, which Python counts
+    as 1 and 0, and decimal commas and percent signs, which nothing here reads."""
     if isinstance(value, bool):
         raise ValueError("should be a number, not true or false")
-    if isinstance(value, str) and NUMBER.fullmatch(value):
-        return float(value)
+    if not isinstance(value, str) or len(value) > MAX_DIGITS:
+        return value
+    text = value.strip()
+    if WHOLE_NUMBER.fullmatch(text):
+        return int(text)
+    if OTHER_BASE.fullmatch(text):
+        return int(text, 0)
+    if NUMBER.fullmatch(text):
+        return float(text)
+    if comma := re.fullmatch(r"([+-]?\d+),(\d+)", text):
+        whole, rest = comma.groups()
+        thousands = f"{whole}{rest} or " if len(rest) == 3 and not whole.strip("+-").startswith("0") else ""
+        raise ValueError(f"should be written without a comma: {thousands}{whole}.{rest} (it is {value!r})")
+    if percent := re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text):
+        raise ValueError(f"should be written without a percent sign: {float(percent[1]) / 100:g} (it is {value!r})")
     return value
 
 
@@ -28,17 +70,52 @@ def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _word(value: Any) -> Any:
-    """YAML reads a bare ``none`` as text but ``null`` and ``~`` as nothing: all of them mean none."""
-    return "none" if value is None else value
+def is_off(value: Any) -> bool:
+    return value is None or value is False or (isinstance(value, str) and value.strip().lower() in NOTHING)
 
 
-Whole = Annotated[int, BeforeValidator(_number), Field(strict=False)]
-PositiveWhole = Annotated[Whole, Field(gt=0)]
-Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+def off_as_word(value: Any) -> Any:
+    """YAML reads a bare ``none`` as text, ``null`` and ``~`` as nothing and ``off`` as false: all of them mean none."""
+    return "none" if is_off(value) else value
+
+
+def off_as_none(value: Any) -> Any:
+    """Whatever means that there is none, as None."""
+    return None if is_off(value) else value
+
+
+def all_as_none(value: Any) -> Any:
+    """Whatever means no limit, as None."""
+    return None if is_off(value) or (isinstance(value, str) and value.strip().lower() == "all") else value
+
+
+def off_as_empty(value: Any) -> Any:
+    """Whatever means that there is none, as an empty list."""
+    return [] if is_off(value) else value
+
+
+def as_text(value: Any) -> Any:
+    """A whole number is taken for a name of its digits; what YAML reads as something else, such as ``on``, is refused."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise ValueError(f"should be text (it is {value!r}){'' if value is None else '; put it in quotation marks'}")
+    return value
+
+
+Name = Annotated[str, BeforeValidator(as_text)]
+Notes = Annotated[dict[Name, Name], AfterValidator(lambda notes: dict(sorted(notes.items())))]
+"""Texts by name; the order of keys means nothing."""
+Whole = Annotated[int, BeforeValidator(as_number), Field(strict=False)]
+PositiveWhole = Annotated[Whole, Field(gt=0, le=MAX_WHOLE)]
+Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED)]
+Blocks = Annotated[Whole, Field(gt=0, le=MAX_BLOCKS)]
+Limit = Annotated[PositiveWhole | None, BeforeValidator(all_as_none)]
+"""At most so many; None for all."""
+Real = Annotated[float, BeforeValidator(as_number), Field(allow_inf_nan=False)]
 PositiveReal = Annotated[Real, Field(gt=0)]
 Fraction = Annotated[Real, Field(ge=0, lt=1)]
-Pooling = Annotated[Literal["max", "average", "none"], BeforeValidator(_word)]
+Pooling = Annotated[Literal["max", "average", "none"], BeforeValidator(off_as_word)]
 Activation = Literal["relu", "gelu", "elu", "selu", "silu", "leaky_relu", "tanh", "sigmoid", "linear"]
 
 
@@ -52,19 +129,83 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_absent(cls, data: Any) -> Any:
+        """A section or text with nothing behind its colon (``training:``) is as if it had not been written."""
+        if isinstance(data, Mapping) and None in data.values():
+            return {key: value for key, value in data.items() if value is not None or key not in _optional(cls)}
+        return data
+
     def _set(self, **fields: Any) -> None:
         """Write canonical values while validating (instances are frozen for everyone else)."""
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
 
+@cache
+def _optional(spec: type[Spec]) -> set[str]:
+    """Names of a spec's sections, mappings and texts that may be left away."""
+    return {
+        name
+        for name, field in spec.model_fields.items()
+        if not field.is_required()
+        and (
+            field.default == ""
+            or get_origin(field.annotation) is dict
+            or (isinstance(field.annotation, type) and issubclass(field.annotation, Spec))
+        )
+    }
+
+
+@cache
+def _adapter(spec: type[Spec], field: str) -> TypeAdapter:
+    info = spec.model_fields[field]
+    return TypeAdapter(Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation)
+
+
+def canonical_value(spec: type[Spec], field: str, value: Any) -> Any:
+    """A value of a field as plain JSON types, with one spelling for equal values. Raises pydantic's ValidationError."""
+    adapter = _adapter(spec, field)
+    return _short(spec, field, adapter.dump_python(adapter.validate_python(value), mode="json", exclude_defaults=True))
+
+
+def _short(spec: type[Spec], field: str, value: Any) -> Any:
+    """One value for all layers without its list."""
+    per_layer = any(getattr(step, "func", None) is _listed for step in spec.model_fields[field].metadata)
+    value = list(value) if isinstance(value, tuple) else value
+    return value[0] if per_layer and len(value) == 1 else value
+
+
 class ModelSpec(Spec):
     """What the families share. ``why`` and ``label`` explain a model and are no part of its identity."""
+
+    _unexpanded: dict[str, Any] = PrivateAttr(default_factory=dict)
+    """Fields before one value was written once per block, for another depth would repeat that one value."""
 
     dropout: Fraction = Field(0.0, description="Dropout rate after each hidden dense layer.")
     activation: Activation = Field("relu", description="Activation of every hidden layer.")
     label: str | None = Field(None, description="Name to show in tables and figures; the key when absent.")
-    why: dict[str, str] = Field({}, description="Reason for each choice, by field name; the report prints it.")
+    why: Notes = Field({}, description="Reason for each choice, by field name; the report prints it.")
+
+    @property
+    def unexpanded(self) -> dict[str, Any]:
+        """All fields as they were validated, one value for all layers where one was written."""
+        return {**dict(self), **self._unexpanded}
+
+    def as_written(self, defaults: bool) -> dict[str, Any]:
+        """The fields as plain JSON types, one value for all layers where one was written.
+
+        Args:
+            defaults: with fields that were written though they have their default's value.
+        """
+        kept = self.model_fields_set if defaults else set(type(self).model_fields)
+        fields = {
+            name: value
+            for name, value in self.unexpanded.items()
+            if name in kept and (defaults or value != type(self).model_fields[name].default)
+        }
+        return {name: _short(type(self), name, value) for name, value in fields.items()}
 
     @model_validator(mode="after")
     def _reasons_name_fields(self) -> "ModelSpec":
@@ -81,12 +222,16 @@ class Dense(ModelSpec):
     units: per_layer(PositiveWhole) = Field(description="Units of each hidden layer, e.g. [128, 64].")
 
 
+PER_BLOCK = ("filters", "kernel_size", "strides", "pooling")
+"""Fields of a convolutional model with one value for each block, or one for all."""
+
+
 class Conv(ModelSpec):
     """Blocks of convolutions (convolution, batch normalisation, activation), each followed by pooling; then a head."""
 
     family: Literal["conv"]
     filters: per_layer(PositiveWhole) = Field(description="Filters of each block, e.g. [32, 64]; or one number.")
-    depth: PositiveWhole | None = Field(
+    depth: Annotated[Blocks | None, BeforeValidator(off_as_none)] = Field(
         None, description="Number of blocks: repeats a single number of filters, or keeps the first blocks of a list."
     )
     kernel_size: per_layer(PositiveWhole) = Field((3,), description="Side of the square kernels, pixels.")
@@ -95,20 +240,24 @@ class Conv(ModelSpec):
     pooling: per_layer(Pooling) = Field(("max",), description="Pooling after each block: max, average or none.")
     pool_size: PositiveWhole = Field(2, description="Side and step of the pooling window, pixels.")
     batch_norm: bool = Field(False, description="Batch normalisation between convolution and activation.")
-    convolutions_per_block: PositiveWhole = Field(1, description="Convolutions of the same size before each pooling.")
+    convolutions_per_block: Blocks = Field(1, description="Convolutions of the same size before each pooling.")
     head: Literal["flatten", "global_average", "global_max"] = Field(
         "flatten", description="How the last feature map becomes a vector."
     )
-    dense_units: tuple[PositiveWhole, ...] = Field((), description="Units of each dense layer after the head.")
+    dense_units: Annotated[tuple[PositiveWhole, ...], BeforeValidator(off_as_empty)] = Field(
+        (), description="Units of each dense layer after the head."
+    )
 
     @model_validator(mode="after")
     def _one_value_per_block(self) -> "Conv":
+        if not self._unexpanded:  # pydantic comes here again with the same model when a run is made of it
+            self._unexpanded = {name: getattr(self, name) for name in ("depth", *PER_BLOCK)}
         written = len(self.filters)
         depth = self.depth or written
         if written not in (1, depth) and depth > written:
             raise ValueError(f"depth is {depth}, but filters names only {written} blocks")
         self._set(depth=depth)
-        for name in ("filters", "kernel_size", "strides", "pooling"):
+        for name in PER_BLOCK:
             values = getattr(self, name)
             if len(values) == 1:
                 values = values * depth
@@ -131,8 +280,10 @@ class EarlyStopping(Spec):
 class Augmentation(Spec):
     """Random changes of the training images, drawn anew each epoch."""
 
-    flip: Literal["none", "horizontal", "vertical", "both"] = Field("none", description="Mirror half of the images.")
-    shift: Annotated[Whole, Field(ge=0)] = Field(
+    flip: Annotated[Literal["none", "horizontal", "vertical", "both"], BeforeValidator(off_as_word)] = Field(
+        "none", description="Mirror half of the images."
+    )
+    shift: Annotated[Whole, Field(ge=0, le=MAX_WHOLE)] = Field(
         0, description="Move by up to this many pixels; zeros fill the border."
     )
 
@@ -158,20 +309,24 @@ class Training(Spec):
     validation_fraction: Annotated[Real, Field(gt=0, lt=1)] = Field(
         0.1, description="Share of the training images held out to choose the epoch, drawn by seed."
     )
-    train_size: PositiveWhole | None = Field(
+    train_size: Limit = Field(
         None, description="Number of images to train on, drawn by seed from what validation leaves; all when absent."
     )
-    steps: PositiveWhole | None = Field(
+    steps: Annotated[PositiveWhole | None, BeforeValidator(off_as_none)] = Field(
         None, description="Optimizer steps in all, in `epochs` equal parts: equal effort for unequal training sizes."
     )
-    augmentation: Augmentation | None = Field(None, description="E.g. {flip: horizontal, shift: 2}; none when absent.")
-    pixel_permutation: PositiveWhole | None = Field(
+    augmentation: Annotated[Augmentation | None, BeforeValidator(off_as_none)] = Field(
+        None, description="E.g. {flip: horizontal, shift: 2}; none when absent."
+    )
+    pixel_permutation: Annotated[PositiveWhole | None, BeforeValidator(off_as_none)] = Field(
         None, description="Shuffle blocks of this side (1: pixels) in all images by one fixed order; none when absent."
     )
     select: Literal["best", "last"] = Field(
         "best", description="Which epoch's weights are kept: the best validation accuracy, or the last."
     )
-    early_stopping: EarlyStopping | None = Field(None, description="Stop early, e.g. {patience: 3}; off when absent.")
+    early_stopping: Annotated[EarlyStopping | None, BeforeValidator(off_as_none)] = Field(
+        None, description="Stop early, e.g. {patience: 3}; off when absent."
+    )
     jit_compile: bool = Field(False, description="XLA: slower on CPUs, often faster on GPUs.")
     tensorboard: bool = Field(False, description="Write TensorBoard logs beside each model.")
 
@@ -189,8 +344,8 @@ def _sides(value: Any) -> Any:
 class DatasetSpec(Spec):
     """Which images: what all kinds share. Every field but ``path`` is part of a run's identity."""
 
-    train_images: PositiveWhole | None = Field(None, description="Take only this many training images.")
-    test_images: PositiveWhole | None = Field(None, description="Take only this many test images.")
+    train_images: Limit = Field(None, description="Take only this many training images.")
+    test_images: Limit = Field(None, description="Take only this many test images.")
 
 
 class Digits(DatasetSpec):
@@ -215,7 +370,7 @@ class OwnImages(DatasetSpec):
     test_fraction: Annotated[Real, Field(gt=0, lt=1)] = Field(
         0.2, description="Share of every class held out for testing, where the data bring no test images."
     )
-    split_seed: Annotated[Whole, Field(ge=0)] = Field(0, description="Seed of that split, the same for all runs.")
+    split_seed: Seed = Field(0, description="Seed of that split, the same for all runs.")
 
 
 class ImageFolder(OwnImages):
@@ -226,7 +381,9 @@ class ImageFolder(OwnImages):
         description="Side of the square images in pixels, or [height, width]; other sizes are cropped and resized."
     )
     colour: Literal["rgb", "grey"] = Field("rgb", description="Three channels or one.")
-    classes: PositiveWhole | None = Field(None, description="How many; counted in the folder when absent.")
+    classes: Annotated[PositiveWhole | None, BeforeValidator(off_as_none)] = Field(
+        None, description="How many; counted in the folder when absent."
+    )
     unreadable: Literal["fail", "exclude"] = Field(
         "fail", description="Whether an image that cannot be used ends the preparation, or is left out and named."
     )
@@ -240,10 +397,14 @@ class Npz(OwnImages):
     """A NumPy file with x_train, y_train and, if there, x_test, y_test."""
 
     kind: Literal["npz"]
-    classes: Annotated[tuple[str, ...], Field(min_length=2)] | None = Field(
+    classes: Annotated[
+        Annotated[tuple[Name, ...], Field(min_length=2)] | None, BeforeValidator(off_as_none)
+    ] = Field(
         None, description="Names of the classes, in the order of the labels; 0, 1, ... when absent."
     )
-    input_shape: tuple[PositiveWhole, PositiveWhole, PositiveWhole] | None = Field(
+    input_shape: Annotated[
+        tuple[PositiveWhole, PositiveWhole, PositiveWhole] | None, BeforeValidator(off_as_none)
+    ] = Field(
         None, description="[height, width, channels]; read from the file when absent."
     )
 
@@ -257,7 +418,7 @@ class Run(Spec):
     dataset: Dataset
     model: Model
     training: Training
-    seed: Annotated[Whole, Field(ge=0)]
+    seed: Seed
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -65,9 +65,14 @@ def read(name: str, results: Path) -> State:
     summary = read_json(folder / "summary.json")
     if "provenance" not in summary:
         raise UserError(f"{folder} does not say what made it; run the study again with this version of convlab")
-    asked = load_study(read_yaml(Path(name))).model_dump(mode="json") if _is_config(Path(name)) else None
-    outdated = asked is not None and without_texts(asked) != without_texts(summary["provenance"]["config"])
+    outdated = _is_config(Path(name)) and _asked(Path(name)) != without_texts(summary["provenance"]["config"])
     return State(name, summary, **tables, outdated=outdated)
+
+
+def _asked(config: Path) -> dict[str, Any]:
+    """What a config file asks of compare now, as compare records it: without texts and what only deploys."""
+    asked = load_study(load_study(read_yaml(config)).settings)
+    return without_texts(asked.model_dump(mode="json"))
 
 
 def find(name: str, results: Path) -> Path:

@@ -7,34 +7,49 @@ import math
 import re
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from convlab.accounts import masked
 from convlab.i18n import LANGUAGES, SOURCE
 from convlab.sagemaker import SageMaker
 from convlab.specs import (
-    NUMBER,
     Dataset,
     Digits,
     ImageFolder,
+    Limit,
     Model,
+    Name,
     Npz,
     PositiveWhole,
     Published,
     Real,
     Run,
+    Seed,
     Spec,
     Training,
-    Whole,
+    as_number,
+    canonical_value,
+    is_off,
     normalised,
+    off_as_none,
 )
 
 if TYPE_CHECKING:
     from convlab.plan import Plan
 
 SLUG = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
+MAX_NAME = 100
+"""Characters of a name. File systems end at 255 bytes, and a variant's name is a model's with the level behind it."""
+
+PERIODIC = re.compile(r"(.+?)\1{19,}$")
+"""A name with an end that repeats twenty times, which Snakemake takes for a rule that never ends."""
+
+MAX_SEEDS = 1000
+"""Most seeds that can be asked for by number; a larger number is more likely a seed, a year or a date."""
+
 TEXTS = {"question", "description", "why", "report"}
 """Keys that only explain: nothing but the report depends on them, the language of the figures apart."""
 
@@ -51,10 +66,16 @@ def _slug(name: str) -> str:
         raise ValueError(
             f"{name!r} names a folder: use letters, digits, - and _ only, and begin with a letter or digit"
         )
+    if len(name) > MAX_NAME:
+        raise ValueError(f"{name[:20] + '...'!r} has {len(name)} characters; choose a name of at most {MAX_NAME}")
+    if PERIODIC.search(name):
+        raise ValueError(
+            f"{name!r} ends in twenty equal parts, which Snakemake takes for an endless recursion; choose another name"
+        )
     return name
 
 
-Slug = Annotated[str, BeforeValidator(str)]
+Slug = Name
 
 
 Levels = Annotated[list[Any], Field(min_length=2)]
@@ -89,6 +110,30 @@ class Experiment(Spec):
                 )
         return self
 
+    def as_written(self, base: type[Spec]) -> dict[str, Any]:
+        """Levels and reference with one spelling for equal values; what is not possible for the base stays as it is."""
+
+        def canonical(factor: str | None, value: Any) -> Any:
+            spec = base if factor in base.model_fields else Training
+            try:
+                return canonical_value(spec, factor, value) if factor in spec.model_fields else value
+            except ValidationError:
+                return value
+
+        if self.factors is None:
+            found = {"levels": [canonical(self.factor, value) for value in self.levels]}
+            reference = None if self.reference is None else canonical(self.factor, self.reference)
+        else:
+            found = {
+                "factors": {
+                    factor: [canonical(factor, value) for value in levels] for factor, levels in self.factors.items()
+                }
+            }
+            reference = self.reference
+            if isinstance(reference, Mapping):
+                reference = {factor: canonical(factor, value) for factor, value in sorted(reference.items())}
+        return found if reference is None else {**found, "reference": reference}
+
 
 class Comparison(Spec):
     """Two variants set against each other."""
@@ -101,7 +146,7 @@ class Comparison(Spec):
 def _figure(value: Any) -> Any:
     """A published figure is a number or text; Python would take true for 1, and infinity for a number."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | None):
-        raise ValueError("should be a number or text")
+        raise ValueError(f"should be a number or text (it is {value!r}); put it in quotation marks")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("should be a finite number or text")
     return value
@@ -150,7 +195,7 @@ class Translation(Spec):
 class SampleEfficiency(Spec):
     """Train on nested subsets for the same number of steps: who needs fewer images?"""
 
-    sizes: tuple[PositiveWhole | None, ...] = Field(
+    sizes: tuple[Limit, ...] = Field(
         (100, 300, 1000, 3000, 10000, None), min_length=2, description="Numbers of training images; null for all."
     )
     steps: PositiveWhole = Field(2000, description="Optimizer steps of every run, whatever its size.")
@@ -193,7 +238,7 @@ class Deploy(Spec):
     )
     runtime: Literal["onnx", "saved_model"] = Field("onnx", description="What computes: ONNX Runtime or TensorFlow.")
     test_images: PositiveWhole = Field(100, description="Test images that the endpoint is asked about, one at a time.")
-    seed: Annotated[Whole, Field(ge=0)] = Field(0, description="Seed that draws them.")
+    seed: Seed = Field(0, description="Seed that draws them.")
     sagemaker: SageMaker | None = Field(None, description="What target sagemaker needs to know.")
 
     @model_validator(mode="after")
@@ -217,11 +262,11 @@ class Deploy(Spec):
 class Study(Spec):
     """One config file."""
 
-    study: str = Field(description="Name of the study and of its folder under results/.")
+    study: Name = Field(description="Name of the study and of its folder under results/.")
     question: str = Field("", description="What the study asks, in one sentence.")
     description: str = Field("", description="More about it, for the report.")
     datasets: dict[Slug, Dataset] = Field(min_length=1)
-    seeds: tuple[Annotated[Whole, Field(ge=0)], ...] = Field(
+    seeds: tuple[Seed, ...] = Field(
         (1, 2, 3), description="How many seeds (numbered from 1), or a list of them."
     )
     training: Training = Training()
@@ -244,6 +289,16 @@ class Study(Spec):
     def _keys_are_slugs(cls, entries: dict) -> dict:
         for name in entries:
             _slug(name)
+        return dict(sorted(entries.items()))  # the order of keys means nothing
+
+    @field_validator("models", "datasets", "experiments", "comparisons", mode="before")
+    @classmethod
+    def _names_differ(cls, entries: Any) -> Any:
+        if isinstance(entries, Mapping):
+            names = [str(name) for name in entries]
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"has two entries called {name}; rename or remove one")
         return entries
 
     @field_validator("datasets", mode="before")
@@ -252,28 +307,53 @@ class Study(Spec):
         if not isinstance(datasets, Mapping):
             return datasets
         return {
-            name: {"kind": name, **(options or {})} if isinstance(options, Mapping | None) else options
+            name: {"kind": str(name), **{key: item for key, item in (options or {}).items() if (key, item) != ("kind", None)}}
+            if isinstance(options, Mapping | None)
+            else options
             for name, options in datasets.items()
         }
 
     @field_validator("probes", mode="before")
     @classmethod
     def _probes_by_name(cls, probes: Any) -> Any:
-        if isinstance(probes, list) and all(isinstance(name, str) for name in probes):
+        if is_off(probes):
+            return {}
+        if isinstance(probes, list | tuple) and all(isinstance(name, str) for name in probes):
             return {name: {} for name in probes}
-        if isinstance(probes, Mapping):  # a probe without settings takes its defaults
-            return {name: {} if options is None else options for name, options in probes.items()}
+        if isinstance(probes, Mapping):  # a probe without settings takes its defaults; one that is off is not there
+            return {
+                name: {} if options is None or options is True else options
+                for name, options in probes.items()
+                if options is None or not is_off(options)
+            }
+        if isinstance(probes, str):
+            raise ValueError(f"should be a list of names, such as [translation, calibration] (it is {probes!r})")
         return probes
+
+    @field_validator("claims", mode="before")
+    @classmethod
+    def _no_claims(cls, claims: Any) -> Any:
+        return off_as_none(claims) or ()
 
     @field_validator("seeds", mode="before")
     @classmethod
     def _count_of_seeds(cls, seeds: Any) -> Any:
+        if seeds is None:
+            return cls.model_fields["seeds"].default
+        seeds = as_number(seeds)
         if isinstance(seeds, float) and seeds.is_integer():
             seeds = int(seeds)
-        if isinstance(seeds, int) and not isinstance(seeds, bool):
+        if isinstance(seeds, int):
             if seeds < 1:
                 raise ValueError(f"asks for {seeds} seeds; a study needs at least one")
+            if seeds > MAX_SEEDS:
+                raise ValueError(
+                    f"asks for {seeds:,} seeds; write [{seeds}] for the one seed {seeds}, or a list for more than "
+                    f"{MAX_SEEDS:,} seeds"
+                )
             return tuple(range(1, seeds + 1))
+        if not isinstance(seeds, list | tuple):
+            raise ValueError(f"should be a list (it is {seeds!r}), such as [1, 2, 3], or how many")
         return seeds
 
     @field_validator("seeds", mode="after")
@@ -281,20 +361,11 @@ class Study(Spec):
     def _seeds_differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if not seeds:
             raise ValueError("names no seed; a study needs at least one")
-        for seed in seeds:
-            if seeds.count(seed) > 1:
+        seeds = tuple(sorted(seeds))
+        for seed, following in pairwise(seeds):
+            if seed == following:
                 raise ValueError(f"names seed {seed} twice")
-        return tuple(sorted(seeds))
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _keep_what_was_written(cls, data: Any, validate: Any) -> "Study":
-        study = validate(data)
-        if isinstance(data, Mapping):
-            study._written = dict(data)
-        return study
-
-    _written: dict[str, Any] = PrivateAttr(default_factory=dict)
+        return seeds
 
     @cached_property
     def plan(self) -> "Plan":
@@ -313,38 +384,48 @@ class Study(Spec):
         candidates = {name: self.plan.costs[dataset, name].macs for name in self.plan.candidates}
         return {"candidates": candidates, "seeds": list(self.seeds), "named": self.deploy.variant is not None}
 
-    @cached_property  # each level of an experiment asks for it, and it holds them all
+    @cached_property
     def written(self) -> dict[str, Any]:
-        """The config as it was given, with one spelling for equal numbers and for seeds, without account numbers."""
-        written = {**_numbers(normalised(self._written)), "study": self.study, "seeds": list(self.seeds)}
-        if "claims" in self._written:  # their texts stay as they are, even those that look like numbers
-            written["claims"] = normalised(self._written["claims"])
+        """What was validated of the config's own lines, without account numbers. Loaded, it is the same study.
+
+        Whatever is done with a study elsewhere starts from it or from ``settings``: never from the file, which says the
+        same thing in many ways.
+        """
+        written = self._handed_on(defaults=True)
         if self.deploy.sagemaker:
             written["deploy"] = masked(written["deploy"], [self.deploy.sagemaker.account])
         return written
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The config without what only explains or deploys, and the language: what tables and figures depend on."""
-        kept = {key: value for key, value in without_texts(self.written).items() if key != "deploy"}
+        """What tables and figures depend on: the study without what only explains or deploys, and the language.
+
+        Equal studies have equal settings, however they were written and whether defaults were written or not.
+        """
+        handed_on = self._handed_on(defaults=False)
+        kept = {key: value for key, value in without_texts(handed_on).items() if key != "deploy"}
         return {**kept, "report": {"language": self.report.language}}
+
+    def _handed_on(self, defaults: bool) -> dict[str, Any]:
+        """The study as plain JSON types, from which another process loads an equal one.
+
+        Args:
+            defaults: with keys that were written though they have their default's value.
+        """
+        found = self.model_dump(mode="json", exclude_unset=defaults, exclude_defaults=not defaults)
+        found |= {"study": self.study, "seeds": list(self.seeds)}
+        for name, model in self.models.items():
+            found["models"][name] = {"family": model.family, **model.as_written(defaults)}
+        for name, experiment in self.experiments.items():
+            if experiment.base in self.models:
+                base = type(self.models[experiment.base])
+                found["experiments"][name] |= experiment.as_written(base)
+        return normalised(found)
 
     @property
     def exported(self) -> tuple[str, ...]:
         """The datasets for which a model is exported."""
         return (self.deploy.dataset,) if self.deploy.dataset else tuple(self.datasets)
-
-
-def _numbers(value: Any) -> Any:
-    """Numbers that YAML left as text (``1e-3``) as numbers, and nothing (``fashion_mnist:``) as an empty mapping."""
-    if isinstance(value, dict):
-        return {
-            key: item if key in TEXTS or key in ("label", "image_version") else {} if item is None else _numbers(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_numbers(item) for item in value]
-    return normalised(float(value)) if isinstance(value, str) and NUMBER.fullmatch(value) else value
 
 
 def without_texts(value: Any, names: bool = False) -> Any:

@@ -69,9 +69,11 @@ def read_json(path):
 
 
 def json_argument(value):
-    """Canonical JSON for a command line; `<` is written so that no text of a config can end the script element in which
-    `snakemake --report` shows the parameters. Call it in a function: in other parameters braces would be wildcards."""
-    return canonical_json(value).replace("<", "\\u003c")
+    """What a study hands on, as JSON for a command line, in its own order: of two factors the first makes the rows.
+
+    `<` is written so that no text of a config can end the script element in which `snakemake --report` shows the
+    parameters. Call it in a function: in other parameters braces would be wildcards."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
 
 
 @cache
