@@ -27,6 +27,7 @@ from convlab.figures.palette import COLOURS
 from convlab.files import write_text
 from convlab.interpretation import claims_count, interpret
 from convlab.interpretation import words as say
+from convlab.interpretation.conditions import conditions_limitation, unequal_texts
 from convlab.interpretation.limitations import limitations
 from convlab.page.answers import answer, chosen, claim_cards
 from convlab.page.card import model_card
@@ -67,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
 
     results = load_results(study, folder)
     view = build_view(study, results, folder, arguments.config_file)
-    view["commit"] = provenance.commit(Path(__file__).resolve().parent)
+    view["commit"] = provenance.commit(Path(__file__).resolve().parent.parent)
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     view["script"], view["script_hash"] = Markup(script), script_hash(script)
     page = environment("html").get_template("index.html.j2").render(view)
@@ -141,7 +142,11 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
             for dataset in datasets
         },
         "deployments": [found for dataset in datasets if (found := deployment(folder, dataset, runs))],
-        "limitations": limitations(evidence, study.seeds, results.explored, resumed),
+        "limitations": [
+            *conditions_limitation(results.trained, evidence),
+            *limitations(evidence, study.seeds, results.explored, resumed),
+        ],
+        "unequal": unequal_texts(results.trained, evidence),
         "figures": figures,
         "looked_at": {
             dataset: [(name, plan.variants[name].label) for name in closest_first(evidence, dataset)]

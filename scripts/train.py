@@ -61,9 +61,9 @@ def train_run(
 ) -> None:
     """Train ``spec`` on the data in ``data_dir`` and write what comes of it to ``output``.
 
-    ``work`` is a folder in ``output`` for what a killed run goes on from; it is only ever of this very run. ``code`` are
-    the checksums of the modules at the start of this process. Raises UserError where they were edited before they were
-    imported.
+    ``work`` is a folder in ``output`` for what a killed run goes on from; it is only ever of this very run. ``code``
+    are the checksums of the modules at the start of this process. Raises UserError where they were edited before they
+    were imported.
     """
     training, choices = spec.training, environment.choices()
     started = datetime.now(UTC)
