@@ -13,7 +13,7 @@ environment.start()
 
 import argparse
 
-from convlab import planning
+from convlab import planning, processor
 from convlab.cli import run
 from convlab.config import load_study, read_yaml
 
@@ -31,6 +31,8 @@ def main(argv: list[str] | None = None) -> None:
         print(planning.table(study, earlier))
         print()
     print(planning.summary(study, earlier, arguments.cores))
+    for cost in processor.precision_costs(study):
+        print(cost)
 
 
 if __name__ == "__main__":

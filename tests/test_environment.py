@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 import report
 import train
-from conftest import ROOT
-from convlab import environment, provenance
+from conftest import ROOT, TINY
+from convlab import devices, environment, processor, provenance
+from convlab.config import load_study
 from convlab.errors import UserError
 from convlab.interpretation.conditions import unequal_conditions, unequal_text
 from convlab.specs import Run
@@ -357,3 +358,36 @@ def test_the_report_warns_where_sides_were_made_under_different_conditions(tmp_p
         assert warning not in before and "Not all runs were made" not in before
         assert warning in after and "they differ in: software versions." in after
         assert "TF_ENABLE_ONEDNN_OPTS=1" in before.replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    ("precision", "instructions", "emulated"),
+    [
+        ("float32", "avx avx2", False),
+        ("mixed_bfloat16", "avx avx2", True),
+        ("mixed_bfloat16", "avx2 avx512bw avx512f avx512_vnni", True),
+        ("mixed_bfloat16", "avx2 avx512_bf16 avx512f", False),
+        ("mixed_bfloat16", "asimd bf16", False),
+        ("mixed_bfloat16", "", False),  # not known, so nothing is claimed
+        ("mixed_float16", "avx2 avx512_bf16 avx512f", True),
+        ("mixed_float16", "avx2 avx512_fp16", False),
+    ],
+)
+def test_an_emulated_precision_is_told_with_its_cost(precision, instructions, emulated, monkeypatch):
+    monkeypatch.setattr(devices, "visible", lambda: [])
+    levels = {"base": "cnn", "factor": "precision", "levels": ["float32", precision]}
+    config = TINY if precision == "float32" else TINY | {"experiments": {"precision": levels}}
+    costs = processor.precision_costs(load_study(config), instructions)
+    assert len(costs) == emulated
+    assert not emulated or (precision in costs[0] and "1 of 3 variants" in costs[0] and "fifteenth" in costs[0])
+
+
+def test_on_a_gpu_no_precision_is_emulated(monkeypatch):
+    monkeypatch.setattr(devices, "visible", lambda: ["0"])
+    config = TINY | {"training": {**TINY["training"], "precision": "mixed_bfloat16"}}
+    assert processor.precision_costs(load_study(config), "avx2") == []
+
+
+def test_the_documentation_lists_every_choice():
+    section = (ROOT / "docs/config.md").read_text(encoding="utf-8").partition("\n## Environment\n")[2]
+    assert set(re.findall(r"`([A-Z][A-Z0-9_]+)`", section)) >= {*environment.CHOICES, environment.KEEP}
