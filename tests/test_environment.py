@@ -19,6 +19,7 @@ import report
 import train
 from conftest import ROOT, TINY
 from convlab import devices, environment, processor, provenance
+from convlab.code_inputs import code_inputs
 from convlab.config import load_study
 from convlab.errors import UserError
 from convlab.interpretation.conditions import unequal_conditions, unequal_text
@@ -391,3 +392,12 @@ def test_on_a_gpu_no_precision_is_emulated(monkeypatch):
 def test_the_documentation_lists_every_choice():
     section = (ROOT / "docs/config.md").read_text(encoding="utf-8").partition("\n## Environment\n")[2]
     assert set(re.findall(r"`([A-Z][A-Z0-9_]+)`", section)) >= {*environment.CHOICES, environment.KEEP}
+
+
+def test_the_servers_container_has_every_module_that_the_server_imports():
+    dockerfile = (ROOT / "containers/serve.Dockerfile").read_text()
+    sent = (ROOT / "containers/serve.Dockerfile.dockerignore").read_text()
+    for path in code_inputs(ROOT / "scripts/serve.py"):
+        name = path.relative_to(ROOT).as_posix()
+        assert name in dockerfile
+        assert f"!{name}" in sent or f"!{path.parent.relative_to(ROOT).as_posix()}/*.py" in sent
