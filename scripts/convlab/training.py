@@ -17,6 +17,7 @@ from convlab.models import optimizer
 from convlab.specs import EarlyStopping, Training
 
 HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+"""Columns of history.csv; ``seconds`` are of the whole epoch, validation included."""
 
 EVALUATION_BATCH = 250
 """Images per step where nothing is learned. With 1,000 the default study's CNN takes 100 MB more, and more time."""
