@@ -272,6 +272,7 @@ def training_summary(loaded: Loaded) -> dict[str, Any]:
         "devices": sorted({entry["device"] for entry in runs}),
         "hardware": distinct(entry["hardware"] for entry in runs),
         "versions": distinct(entry["versions"] for entry in runs),
+        "environment": distinct(entry["environment"] for entry in runs),
         "resumed": sum(entry["resumed_after_epoch"] > 0 for entry in runs),
     }
 
@@ -286,7 +287,7 @@ def made_from(study: Study, loaded: Loaded, manifests: Mapping[str, Mapping]) ->
             "evaluate": distinct(entry.get("code", {}) for entry in loaded.evaluations.values()),
             "compare": [provenance.code(script)],
         },
-        "commit": provenance.commit(script.parent),
+        "commit": provenance.commit(script.parent.parent),
         "versions": provenance.versions(),
         "data": {
             dataset: {

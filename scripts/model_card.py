@@ -61,7 +61,7 @@ def write_card(arguments: argparse.Namespace) -> None:
     study, folder = load_study(arguments.config), arguments.results_dir
 
     view = build_view(study, arguments.dataset, folder)
-    view["commit"] = provenance.commit(Path(__file__).resolve().parent)
+    view["commit"] = provenance.commit(Path(__file__).resolve().parent.parent)
     card = environment("markdown").get_template("MODEL_CARD.md.j2").render(view)
     path = folder / "export" / arguments.dataset / CARD
     write_text(path, tidy_markdown(card))

@@ -28,6 +28,7 @@ from convlab.figures.palette import COLOURS
 from convlab.files import write_text
 from convlab.interpretation import claims_count, interpret
 from convlab.interpretation import words as say
+from convlab.interpretation.conditions import conditions_limitation, unequal_texts
 from convlab.interpretation.left_out import left_out, test_origin
 from convlab.interpretation.limitations import boxes, limitations
 from convlab.interpretation.registration import claims_registration, looks
@@ -78,7 +79,7 @@ def write_report(arguments: argparse.Namespace) -> None:
 
     results = load_results(study, folder)
     view = build_view(study, results, folder, arguments.config_file)
-    view["commit"] = provenance.commit(Path(__file__).resolve().parent)
+    view["commit"] = provenance.commit(Path(__file__).resolve().parent.parent)
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     view["script"], view["script_hash"] = Markup(script), script_hash(script)
     page = environment("html").get_template("index.html.j2").render(view)
@@ -156,9 +157,13 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
             for dataset in datasets
         },
         "deployments": [found for dataset in datasets if (found := deployment(folder, dataset, runs))],
-        "limitations": limitations(evidence, study.seeds, results.explored, resumed)
-        + looks(settled)
-        + boxes(results.summary["not_drawn"]),
+        "limitations": [
+            *conditions_limitation(results.trained, evidence),
+            *limitations(evidence, study.seeds, results.explored, resumed),
+            *looks(settled),
+            *boxes(results.summary["not_drawn"]),
+        ],
+        "unequal": unequal_texts(results.trained, evidence),
         "figures": figures,
         "looked_at": {
             dataset: [(name, plan.variants[name].label) for name in closest_first(evidence, dataset)]

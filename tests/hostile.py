@@ -21,9 +21,10 @@ lines.antialiased: False
 """
 
 SITECUSTOMIZE = """\
-import os, random, sys
+import os, random, sys, warnings
 os.environ["KERAS_MAX_EPOCHS"] = "1"
 random.seed(1)
+warnings.simplefilter("ignore")
 try:
     import numpy
     fixed = numpy.random.PCG64

@@ -58,6 +58,7 @@ def write_state(folder: Path, config: dict | None = None, accuracies: dict | Non
         "last_finished": "2026-01-02T04:04:05+00:00",
         "versions": [versions],
         "hardware": [MACHINE],
+        "environment": [{"TF_ENABLE_ONEDNN_OPTS": "1"}],
         "devices": ["CPU, 1 thread(s)"],
     }
     found = compare.made_from(study, loaded, dict.fromkeys(study.datasets, manifest))

@@ -25,6 +25,16 @@ from convlab.probes import CONTRAST_COLUMNS, CURVE_COLUMNS
 from convlab.tables import write_table
 from test_interpretation import CONFIG, FIVE, around, history, make
 
+CONDITIONS = {
+    "versions": {"python": "3.11.7", "keras": "3.15.1"},
+    "hardware": {"processor": "A chip", "instructions": "avx2"},
+    "device": "CPU, 1 thread(s)",
+    "threads": 1,
+    "environment": {"TF_ENABLE_ONEDNN_OPTS": "1"},
+    "code": {"train.py": "ab"},
+}
+"""What a run's record says of how it was made; the same for all runs, unless a test says otherwise."""
+
 SVG = """<?xml version="1.0" encoding="utf-8" standalone="no"?>
 <!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">
 <svg xmlns="http://www.w3.org/2000/svg" width="300pt" height="150pt" viewBox="0 0 300 150">
@@ -111,6 +121,7 @@ def write_study(folder: Path, config: dict, accuracies, *, classes=None, resumed
                 "devices": ["CPU, 1 thread(s)"],
                 "hardware": [{"processor": "A chip", "cores": 2, "memory_gb": 8.0, "system": "Linux x86_64"}],
                 "versions": [{"python": "3.11.7", "keras": "3.15.1"}],
+                "environment": [{"TF_ENABLE_ONEDNN_OPTS": "1"}],
                 "resumed": resumed,
             },
         },
@@ -125,6 +136,7 @@ def write_study(folder: Path, config: dict, accuracies, *, classes=None, resumed
                 "best_epoch": row["best_epoch"],
                 "validation_images": 145,
                 "resumed_after_epoch": 2 if number < resumed else 0,
+                **CONDITIONS,
             },
         )
         table = history() if finished else history().iloc[:0]

@@ -195,7 +195,9 @@ def _check_name(node: yaml.Node, value: yaml.Node, before: yaml.Node | None, key
         read = {"bool": "true or false", "null": "nothing", "timestamp": "a date"}.get(kind, "a number")
         raise UserError(f"line {line}: the name {text}{inside} is {read} to YAML; put it in quotation marks: '{text}'")
     if LEADING_ZERO.fullmatch(text):
-        raise UserError(f"line {line}: the name {text}{inside} looks like a number; put it in quotation marks: '{text}'")
+        raise UserError(
+            f"line {line}: the name {text}{inside} looks like a number; put it in quotation marks: '{text}'"
+        )
     return text
 
 

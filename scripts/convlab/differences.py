@@ -268,6 +268,8 @@ def _environment(state: State) -> dict[str, str]:
             found[f"{package}, {stage}"] = _joined(entry[package] for entry in versions if package in entry)
     for name in dict.fromkeys(name for entry in training["hardware"] for name in entry):
         found[name.replace("_", " ")] = _joined(str(entry[name]) for entry in training["hardware"] if name in entry)
+    for name in dict.fromkeys(name for entry in training["environment"] for name in entry):
+        found[name] = _joined(entry.get(name, "not set") for entry in training["environment"])
     return found | {"device": _joined(training["devices"])}
 
 

@@ -97,7 +97,7 @@ HARMLESS = re.compile(
 """Variables of these libraries that say where, how loudly and with how much memory they work: left as they are."""
 
 PREFIXES = re.compile(
-    r"(KERAS|TF|TF2|TENSORFLOW|AUTOGRAPH|XLA|ONEDNN|DNNL|JAX|TORCH|PYTORCH|ATEN|MKL|OMP|KMP|GOMP|OPENBLAS|GOTO|BLIS"
+    r"(KERAS|TF|TF2|TENSORFLOW|AUTOGRAPH|XLA|ONEDNN|DNNL|JAX|TORCH[A-Z]*|PYTORCH|ATEN|MKL|OMP|KMP|GOMP|OPENBLAS|GOTO|BLIS"
     r"|VECLIB|NUMEXPR|NPY|NUMPY|SCIPY|SKLEARN|PANDAS|JOBLIB|LOKY|HDF5|H5PY|ORT|SEABORN|CUBLAS|CUDNN|MPL|MATPLOTLIB)_.*"
     r"|MPL[A-Z]+|MATPLOTLIBRC|SOURCE_DATE_EPOCH|LANGUAGE|NVIDIA_TF32_OVERRIDE"
     r"|PYTHON[A-Z0-9]+|PYTHON_(GIL|JIT|CPU_COUNT|FROZEN_MODULES|PERF_JIT_SUPPORT|PRESITE|TLBC|CONTEXT_AWARE_WARNINGS)"
@@ -115,8 +115,8 @@ UNTOLD = re.compile(
 )
 """Removed or replaced without a word: what a user's shell has anyway and nobody sets for convlab."""
 
-PACKAGES = ("numpy", "pydantic")
-"""What every stage imports; where these come from PYTHONPATH or the user's own site-packages, those are needed."""
+PACKAGES = ("numpy", "pydantic", "keras")
+"""What stages import; where these come from PYTHONPATH or the user's own site-packages, those are needed."""
 
 
 def prepared(environment: Mapping[str, str]) -> dict[str, str]:

@@ -130,7 +130,13 @@ def _field_at(location: Iterable[Any]) -> FieldInfo | None:
     steps, spec, field = list(location), Study, None
     while steps and spec is not None and (name := steps.pop(0)) in spec.model_fields:
         field = spec.model_fields[name]
-        named = {"models": None, "datasets": None, "experiments": Experiment, "comparisons": Comparison, "claims": Claim}
+        named = {
+            "models": None,
+            "datasets": None,
+            "experiments": Experiment,
+            "comparisons": Comparison,
+            "claims": Claim,
+        }
         if spec is Study and name in named:
             if not steps[1:]:
                 return None  # the entry as a whole

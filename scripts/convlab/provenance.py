@@ -84,18 +84,39 @@ def code(script: Path) -> dict[str, str]:
     }
 
 
-def commit(folder: Path) -> dict[str, Any] | None:
-    """Commit of the checkout around ``folder`` and whether tracked files differ from it; None outside git."""
+IGNORED_GIT_VARIABLES = r"GIT_.*"
+"""Variables by which a shell or a git hook names another repository, index or setting."""
+
+CODE_FOLDERS = ("scripts", "workflow", "report")
+"""Folders of a checkout in which a file that git does not know yet can change results too."""
+
+
+def commit(root: Path) -> dict[str, Any] | None:
+    """Commit of the checkout at ``root``, and whether it was changed since.
+
+    None where ``root`` is not the top of a repository: the commit of a repository around it would say nothing of
+    convlab. None too where git is missing or does not answer.
+    """
+    root = root.resolve()
     try:
-        head = _git(folder, "rev-parse", "HEAD")
-        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+        if Path(_git(root, "rev-parse", "--show-toplevel")).resolve() != root:
+            return None
+        head = _git(root, "rev-parse", "HEAD")
+        lines = _git(root, "status", "--porcelain", "--untracked-files=all", "--", ".").splitlines()
     except (OSError, subprocess.SubprocessError):
         return None
-    return {"commit": head, "modified": bool(changed)}
+    modified = [line for line in lines if not line.startswith("??") or line[3:].strip('"').startswith(CODE_FOLDERS)]
+    return {"commit": head, "modified": bool(modified)}
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def _git(root: Path, *arguments: str) -> str:
+    """What git answers about ``root`` itself, whoever owns it and whatever repository the environment names."""
+    environment = {name: value for name, value in os.environ.items() if not re.fullmatch(IGNORED_GIT_VARIABLES, name)}
+    environment |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}  # asking changes nothing in a shared checkout
+    settings = (f"safe.directory={root}", "core.fsmonitor=false", "core.quotePath=false")
+    options = [part for setting in settings for part in ("-c", setting)]
     result = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10
-    )
-    return result.stdout.strip()
+        ["git", "-C", str(root), *options, *arguments],
+        capture_output=True, text=True, errors="surrogateescape", check=True, timeout=30, env=environment,
+    )  # fmt: skip
+    return result.stdout.rstrip("\n")

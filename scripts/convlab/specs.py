@@ -397,15 +397,11 @@ class Npz(OwnImages):
     """A NumPy file with x_train, y_train and, if there, x_test, y_test."""
 
     kind: Literal["npz"]
-    classes: Annotated[
-        Annotated[tuple[Name, ...], Field(min_length=2)] | None, BeforeValidator(off_as_none)
-    ] = Field(
+    classes: Annotated[Annotated[tuple[Name, ...], Field(min_length=2)] | None, BeforeValidator(off_as_none)] = Field(
         None, description="Names of the classes, in the order of the labels; 0, 1, ... when absent."
     )
-    input_shape: Annotated[
-        tuple[PositiveWhole, PositiveWhole, PositiveWhole] | None, BeforeValidator(off_as_none)
-    ] = Field(
-        None, description="[height, width, channels]; read from the file when absent."
+    input_shape: Annotated[tuple[PositiveWhole, PositiveWhole, PositiveWhole] | None, BeforeValidator(off_as_none)] = (
+        Field(None, description="[height, width, channels]; read from the file when absent.")
     )
 
 

@@ -29,6 +29,7 @@ CHECKSUMS = "checksums.json"
 """Of all that a run goes on from, beside Keras' part of it."""
 
 HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+"""Columns of history.csv; ``seconds`` are of the whole epoch, validation included."""
 
 EVALUATION_BATCH = 250
 """Images per step where nothing is learned. With 1,000 the default study's CNN takes 100 MB more, and more time."""

@@ -58,6 +58,7 @@ def provenance_view(study: Study, results: Results, config_file: str | None) -> 
         "resumed": resumed,
         "versions": [sorted(entry.items()) for entry in training["versions"]],
         "hardware": [machine(entry) for entry in training["hardware"]],
+        "environment": [sorted(entry.items()) for entry in training["environment"]],
         "devices": [device(text) for text in training["devices"]],
         "started": i18n.instant(datetime.fromisoformat(training["first_started"])),
         "finished": i18n.instant(datetime.fromisoformat(training["last_finished"])),
