@@ -323,11 +323,11 @@ def test_the_other_pair_of_handlers_needs_the_standard_library_only(folder):
 
 def test_a_mistake_says_its_status_where_the_image_answers_500_whatever_it_is(monkeypatch):
     monkeypatch.setattr(inference, "_packed_with", lambda: {"input_shape": SHAPE, "labels": LABELS})
-    with pytest.raises(inference.BadRequest, match="^400: the images have shape"):
+    with pytest.raises(inference.BadRequest, match=r"^400: the images have shape"):
         inference.input_handler(io.BytesIO(WIDE), context())
-    with pytest.raises(inference.UnsupportedType, match="^415: content type image/png"):
+    with pytest.raises(inference.UnsupportedType, match=r"^415: content type image/png"):
         inference.input_handler(io.BytesIO(b""), context("image/png"))
-    with pytest.raises(inference.TooLarge, match="^413: "):
+    with pytest.raises(inference.TooLarge, match=r"^413: "):
         inference.input_handler(io.BytesIO(b"[" + b"[]," * 20_000 + b"[]]"), context())
 
 
@@ -397,11 +397,12 @@ def test_a_body_that_is_encoded_is_refused(endpoint):
 
 
 @pytest.mark.parametrize("accept, kind", [
-    (None, JSON), ("", JSON), ("*/*", JSON), ("application/*", JSON), (",;q=", JSON), ("text/html, application/json;q=0.5", JSON),
+    (None, JSON), ("", JSON), ("*/*", JSON), ("application/*", JSON), (",;q=", JSON),
+    ("text/html, application/json;q=0.5", JSON),
     (LINES, LINES), (f"{JSON};q=0.4, {LINES};q=0.5", LINES), (f"{LINES}, {JSON}", JSON), (f"{JSON};q=0, */*", LINES),
     ("application/json;charset=utf-8; Q=0.1", JSON), ("application/json;q=many", JSON),
-    ("image/png", None), ("application/json;q=0", None), ("application/json; q=0.000, text/csv", None), ("*/*;q=0", None),
-    ("text/*", None),
+    ("image/png", None), ("application/json;q=0", None), ("application/json; q=0.000, text/csv", None),
+    ("*/*;q=0", None), ("text/*", None),
 ])  # fmt: skip
 def test_an_answer_is_of_the_kind_that_is_accepted_or_none(model, accept, kind):
     prediction = inference.predict_fn(IMAGES, model)
@@ -559,8 +560,8 @@ class InThread:
 
     def __init__(self, model) -> None:
         config = uvicorn.Config(
-            server.application(model, inference), http=limits.BoundedProtocol, log_level="warning", lifespan="off",
-            access_log=False, ws="none", timeout_graceful_shutdown=3,
+            server.application(model, inference), http=limits.BoundedProtocol, log_level="warning", log_config=None,
+            lifespan="off", access_log=False, ws="none", timeout_graceful_shutdown=3,
         )  # fmt: skip
         self.http = uvicorn.Server(config)
         self.socket = socket.create_server(("127.0.0.1", 0))
@@ -604,7 +605,8 @@ POST = b"POST /invocations HTTP/1.1\r\nHost: x\r\n"
 
 
 @pytest.mark.parametrize("sent", [
-    b"", b"GET /ping HTTP/1.1\r\nHost:", b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\nGET",
+    b"", b"GET /ping HTTP/1.1\r\nHost:", b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\nGET",
 ], ids=["nothing", "half a head", "kept alive", "half of the next head"])  # fmt: skip
 def test_a_client_that_sends_no_request_is_dropped(hurried, sent):
     answer = ended(hurried.connect(sent))
