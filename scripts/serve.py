@@ -106,7 +106,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listening = socket.create_server(address, family=family, backlog=2048)
     except OSError as error:
-        if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL):
             raise UserError(elsewhere.format(reason=os.strerror(error.errno))) from None
         if error.errno == errno.EACCES:
             raise UserError(f"port {port} is for the system's own services; choose one from 1024 with --port") from None

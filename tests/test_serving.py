@@ -174,9 +174,9 @@ def one_is(value) -> bytes:
 
 
 MISTAKES = {
-    "objects": (instances({"image": [1], "id": 3}), JSON, 400, 'instances[0] is an object with the keys "image", "id"'),
+    "objects": (instances({"image": [1], "id": 3}), JSON, 400, 'instances[0] is an object with "image", "id"'),
     "an empty object": (instances({}), JSON, 400, "instances[0] is an empty object"),
-    "as TensorFlow's b64": (instances({"b64": "/9j/4AAQ"}), JSON, 400, 'instances[0] is an object with the keys "b64"'),
+    "as TensorFlow's b64": (instances({"b64": "/9j/4AAQ"}), JSON, 400, 'instances[0] is an object with "b64"'),
     "a JPEG in base64": (instances("/9j/4AAQSkZJRg=="), JSON, 400, "instances[0] is a JPEG picture in base64"),
     "a PNG in a data address": (
         instances("data:image/png;base64,iVBORw0KGgoAAA"),
@@ -196,8 +196,8 @@ MISTAKES = {
     "null for a pixel": (one_is(None), JSON, 400, "instances[0][15] is null"),
     "true for a pixel": (one_is(True), JSON, 400, "instances[0][15] is true"),
     "a number as text": (one_is("255"), JSON, 400, "instances[0][15] is text"),
-    "an object for a pixel": (one_is({"r": 1}), JSON, 400, 'instances[0][15] is an object with the keys "r"'),
-    "instances is an object": (b'{"instances": {"a": 1}}', JSON, 400, 'they are an object with the keys "a"'),
+    "an object for a pixel": (one_is({"r": 1}), JSON, 400, 'instances[0][15] is an object with "r"'),
+    "instances is an object": (b'{"instances": {"a": 1}}', JSON, 400, 'they are an object with "a"'),
     "instances is text": (b'{"instances": "/9j/4AAQ"}', JSON, 400, "they are a JPEG picture in base64"),
     "instances is true": (b'{"instances": true}', JSON, 400, "they are true"),
     "another key": (b'{"inputs": [[1]], "x": 1}', JSON, 400, 'has no "instances" but "inputs", "x"; send {"instances"'),
@@ -233,7 +233,7 @@ MISTAKES = {
     "underscores in CSV": (b"1_0," * 15 + b"1\n", CSV, 400, "line 1 is not numbers"),
     "only spaces": (b"  \n", JSON, 400, "the body is empty"),
     "no line": (b"", LINES, 400, "there is no image"),
-    "an object a line": (b'{"a": 1}\n', LINES, 400, 'line 1 is an object with the keys "a"; send one image a line'),
+    "an object a line": (b'{"a": 1}\n', LINES, 400, 'line 1 is an object with "a"; send one image a line'),
     "a broken line": (b"[1]\n[", LINES, 400, "line 2 is not valid JSON"),
     "far too many lists": (b"[" + b"[]," * 20_000 + b"[]]", JSON, 413, "far more values than 256 images have"),
     "far too many objects": (b"[1," + b"{}," * 20_000 + b"{}]", JSON, 413, "far more values"),
@@ -698,6 +698,7 @@ def test_a_defect_of_the_model_is_a_500_with_a_sentence(model, caplog):
     ("127.0.0.1:8080", 0, "is no address of this machine"),
     ("192.0.2.7", 0, "--host '192.0.2.7' is no address of this machine (Cannot assign requested address)"),
     ("2001:db8::7", 0, "is no address of this machine"),
+    ("fe80::1", 0, "is no address of this machine"),
     ("a" * 70 + ".example", 0, "is no address of this machine"),
     ("", 0, "it is empty"),
     ("127.0.0.1", 70_000, "--port 70000 is no port; choose 1 to 65535"),

@@ -313,7 +313,7 @@ def _kind(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, dict):
-        return f"an object with the keys {_listed(value)}" if value else "an empty object"
+        return f"an object with {_listed(value)}" if value else "an empty object"
     if isinstance(value, list):
         return "a list" if value else "an empty list"
     if not isinstance(value, str):
