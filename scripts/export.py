@@ -95,9 +95,9 @@ def export(arguments: argparse.Namespace) -> None:
     served = exporting.servable(model, Run.model_validate(trained["spec"]), tuple(trained["input_shape"]), len(labels))
     with atomic(output / "model.keras") as temporary:
         shutil.copyfile(source, temporary)
-    exporting.write_artifact(served, output, labels)
+    onnx = exporting.write_artifact(served, output, labels)
     files = {name: sha256(output / name) for name in FILES}
-    identity = {"dataset": dataset, "variant": variant, "seed": seed, "files_sha256": files}
+    identity = {"dataset": dataset, "variant": variant, "seed": seed, "files_sha256": files, "onnx": onnx}
     write_json(output / "export.json", identity | description(trained, choice, scores, len(labels)))
 
     images, truth = data.load_test(folder / "prepare" / dataset)

@@ -14,10 +14,12 @@ environment.start()
 import argparse
 import json
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from scipy.stats import binomtest
 
 from convlab import i18n, provenance
@@ -42,6 +44,7 @@ CONFIDENT = 0.01
 """A mean confidence this far above the accuracy is called overconfident, as far below it underconfident."""
 
 CARD = "MODEL_CARD.md"
+UNDEFINED = "–"
 
 log = logging.getLogger("model_card")
 
@@ -97,12 +100,16 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
         "macs": say.count(study.plan.costs[dataset, variant.name].macs),
         "chosen": chosen(study, exported),
         "named": study.deploy.variant is not None,
+        "probed": bool(study.probes),
         "data": data_facts(manifest, trained),
         "metrics": metrics_rows(measured, row),
         "per_class": per_class_rows(manifest["classes"], measured),
         "weakest": weakest(manifest["classes"], measured),
+        "unmeasured": unmeasured(manifest["classes"], measured),
+        "n_seeds": int(row["n_seeds"]),
         "confusions": confusions(manifest["classes"], measured),
         "calibration": calibration(measured),
+        "question": ended(study.question) if study.question else None,
         "files": file_rows(parity),
         "parity": parity_sentence(parity),
         "trained": trained,
@@ -141,7 +148,7 @@ def data_facts(manifest: Mapping[str, Any], trained: Mapping[str, Any]) -> list[
         ("Source", manifest["source"]),
         ("Licence", manifest["licence"]),
         ("Citation", manifest["citation"]),
-        ("Homepage", manifest["homepage"]),
+        ("Homepage", link(manifest["homepage"])),
         ("Images trained on", say.count(trained["train_images"])),
         ("Images for validation", say.count(trained["validation_images"])),
         ("Test images", say.count(test)),
@@ -149,6 +156,25 @@ def data_facts(manifest: Mapping[str, Any], trained: Mapping[str, Any]) -> list[
         ("Images not used", say.count(images) if images else None),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+ADDRESS = re.compile(r"https?://[\w.~-]+(?::\d+)?(?:/[\w./~%+=?&-]*)?", re.ASCII)
+"""An address without anything that Markdown could take for markup."""
+
+
+def link(address: str | None) -> Any:
+    """An address as a link; as text, escaped, where it holds more than an ordinary one does."""
+    return Markup(f"<{address}>") if address and ADDRESS.fullmatch(address) else address
+
+
+def ended(text: str) -> str:
+    """A sentence with its full stop, where it has no end of its own."""
+    return text if text.rstrip().endswith((".", "?", "!", "…")) else f"{text.rstrip()}."
+
+
+def share(value: float | None) -> str:
+    """A share in percent; a dash where it is not defined, as the recall of a class without test images."""
+    return UNDEFINED if value is None or say.missing(value) else say.percent(value, 1)
 
 
 def metrics_rows(measured: Mapping[str, Any], row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -174,15 +200,29 @@ def metrics_rows(measured: Mapping[str, Any], row: Mapping[str, Any]) -> list[tu
 def per_class_rows(classes: list[str], measured: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
     """Class, test images, precision, recall and F1 of this file."""
     found = measured["per_class"]
-    columns = [[say.percent(value, 1) for value in found[name]] for name in ("precision", "recall", "f1")]
-    return list(zip(classes, map(say.count, found["support"]), *columns, strict=True))
+    rows = []
+    for i, name in enumerate(classes):
+        support = found["support"][i]  # without test images neither recall nor F1 is defined
+        recall, f1 = (found["recall"][i], found["f1"][i]) if support else (None, None)
+        precision = found["precision"][i] if np.array(measured["confusion_matrix"])[:, i].any() else None
+        rows.append((name, say.count(support), share(precision), share(recall), share(f1)))
+    return rows
 
 
-def weakest(classes: list[str], measured: Mapping[str, Any]) -> str:
-    """The classes that it misses most; those without test images have no recall."""
-    recall = measured["per_class"]["recall"]
-    order = sorted((i for i, value in enumerate(recall) if not say.missing(value)), key=lambda i: (recall[i], i))
-    return i18n.listing(f"{classes[i]} ({say.percent(recall[i], 1)})" for i in order[:WEAKEST])
+def weakest(classes: list[str], measured: Mapping[str, Any]) -> str | None:
+    """The classes that it misses most, of those that have test images; None where it misses none."""
+    found = measured["per_class"]
+    missed = [i for i in range(len(classes)) if found["support"][i] and found["recall"][i] < 1]
+    if not missed:
+        return None
+    order = sorted(missed, key=lambda i: (found["recall"][i], i))[:WEAKEST]
+    return i18n.listing(f"{classes[i]} ({say.percent(found['recall'][i], 1)})" for i in order)
+
+
+def unmeasured(classes: list[str], measured: Mapping[str, Any]) -> str | None:
+    """The classes without test images; None where there are none."""
+    names = [name for name, support in zip(classes, measured["per_class"]["support"], strict=True) if not support]
+    return i18n.listing(names) if names else None
 
 
 def confusions(classes: list[str], measured: Mapping[str, Any]) -> list[str]:
@@ -216,11 +256,16 @@ def calibration(measured: Mapping[str, Any]) -> str:
 FILES = {"keras": "model.keras", "saved_model": "saved_model/1", "onnx": "model.onnx"}
 
 
-def file_rows(parity: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
-    """File, precision, size, accuracy on the compared images, and latency of one image."""
+PIXELS = {"keras": "uint8", "saved_model": "float32", "onnx": "float32"}
+"""What each file takes: the trained model takes bytes and cuts off fractions."""
+
+
+def file_rows(parity: Mapping[str, Any]) -> list[tuple[str, str, str, str, str, str]]:
+    """File, what it takes, precision, size, accuracy on the compared images, and latency of one image."""
     return [
         (
             file,
+            PIXELS[name],
             parity["precision"][name],
             f"{say.number(parity['bytes'][name] / 1e3, 0)} kB",
             say.percent(parity["accuracy"][name]),
@@ -241,7 +286,7 @@ def parity_sentence(parity: Mapping[str, Any]) -> str:
         largest = found["largest_difference"]
         difference = f"probabilities differ by {largest:.1e} at most" if largest else "probabilities are the same"
         parts.append(f"{text} {share}{p}; {difference}.")
-    return f"On the same {count} test images: {' '.join(parts)}"
+    return f"{count} test images were given to all three files. {' '.join(parts)}"
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ environment.start()
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -26,7 +27,9 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model_dir", type=Path, help="folder of the exported model, results/<study>/export/<dataset>")
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; only this machine reaches the default"
+        "--host",
+        default="127.0.0.1",
+        help="address of this machine to listen on; only this machine reaches the default, everybody 0.0.0.0 or ::",
     )
     parser.add_argument("--port", type=int, default=8080, help="port to listen on; 0 takes a free one")
     parser.add_argument("--runtime", choices=["onnx", "saved_model"], help="what computes; onnx where there is one")
@@ -34,7 +37,21 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--max-body-mb", type=float, default=6, help="size of a request's body at most, MiB")
     parser.add_argument("--until-stdin-closes", action="store_true", help="end when standard input does, for programs")
     arguments = parser.parse_args(argv)
+    if arguments.threads < 1:
+        raise UserError(f"--threads is {arguments.threads}; it should be 1 or more")
+    if not 0 < arguments.max_body_mb <= MAX_BODY_MB:
+        raise UserError(f"--max-body-mb is {arguments.max_body_mb:g}; it should be above 0 and at most {MAX_BODY_MB}")
 
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends, also while the model is being loaded
+        serve(arguments)
+
+
+MAX_BODY_MB = 1024
+"""What --max-body-mb may be."""
+
+
+def serve(arguments: argparse.Namespace) -> None:
+    """Load the model and answer until interrupted."""
     folder = arguments.model_dir
     for name in ("export.json", "labels.json", "code/inference.py"):
         if not (folder / name).is_file():
@@ -49,23 +66,27 @@ def main(argv: list[str] | None = None) -> None:
     try:
         import uvicorn
 
-        from convlab.serving import server
+        from convlab.serving import limits, server
 
         handlers = server.load_handlers(folder)
         model = handlers.model_fn(folder)
+        described = about(folder)
     except ImportError as error:
         raise UserError(f"{error.name} is not installed; `make serve` installs what serving needs") from None
     except Exception as error:  # each runtime has exceptions of its own for a file that it cannot read
         raise UserError(f"the model in {folder} cannot be loaded: {str(error)[:300]}; export it again") from None
-    app = server.application(model, handlers, about(folder), int(arguments.max_body_mb * 2**20))
+    app = server.application(model, handlers, described, int(arguments.max_body_mb * 2**20))
     quiet = {"log_level": "warning", "access_log": False, "server_header": False}
-    http = uvicorn.Server(uvicorn.Config(app, **quiet, lifespan="off", ws="none", timeout_graceful_shutdown=3))
+    http = uvicorn.Server(
+        uvicorn.Config(
+            app, **quiet, http=limits.BoundedProtocol, lifespan="off", ws="none", timeout_graceful_shutdown=3
+        )
+    )
     if arguments.until_stdin_closes:
         threading.Thread(target=stop_with_stdin, args=(http,), daemon=True).start()
     print(f"Serving {folder} with {model.runtime} at {address} (Ctrl-C ends it)", flush=True)
     print(f"What it takes: curl {address}/", flush=True)
-    with contextlib.suppress(KeyboardInterrupt):
-        http.run(sockets=[listening])
+    http.run(sockets=[listening])
 
 
 def about(folder: Path) -> dict:
@@ -75,14 +96,28 @@ def about(folder: Path) -> dict:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; UserError where the address is taken or is none."""
+    """A bound socket; UserError, which says what to change, where the address is none of this machine or is taken."""
+    if not 0 <= port <= 65535:
+        raise UserError(f"--port {port} is no port; choose 1 to 65535, or 0 for a free one")
+    elsewhere = (
+        f"--host {host!r} is no address of this machine ({{reason}}); name one, such as 127.0.0.1 or ::1 (this machine "
+        "only), or 0.0.0.0 (everybody who reaches it)"
+    )
+    if not host:
+        raise UserError(elsewhere.format(reason="it is empty"))
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.create_server((host, port), family=family, backlog=2048)
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise UserError(elsewhere.format(reason=getattr(error, "strerror", None) or error)) from None
+    try:
+        listening = socket.create_server(address, family=family, backlog=2048)
     except OSError as error:
-        raise UserError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from None
-    except OverflowError:
-        raise UserError(f"{port} is no port; choose 1 to 65535, or 0 for a free one") from None
+        if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL):
+            raise UserError(elsewhere.format(reason=os.strerror(error.errno))) from None
+        if error.errno == errno.EACCES:
+            raise UserError(f"port {port} is for the system's own services; choose one from 1024 with --port") from None
+        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had ({os.strerror(error.errno)})"
+        raise UserError(f"port {port} of {host} {reason}; choose another with --port") from None
     # Connections inherit it. Without it an answer's body waits 40 ms for the headers to be acknowledged: asyncio sets
     # it only on sockets that were made with the protocol's number.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,43 @@ def test_other_answers_than_the_evaluated_models_are_a_failure(results):
     assert found["status"] == "failed" and found["parity"]["largest_difference"] > 0.01 and len(found["answers"]) == 40
 
 
+@pytest.mark.parametrize("reference", [np.nan, np.inf])
+def test_a_reference_that_is_no_number_agrees_with_nothing(results, reference):
+    path = results / "evaluate/toys/cnn/predictions.npz"
+    write_arrays(path, seeds=np.array([2]), probabilities=np.full((1, IMAGES, 3), reference, np.float32))
+    with pytest.raises(UserError, match="the evaluated model's probabilities are not finite"):
+        deploy.main(arguments(results))
+    assert evidence(results)["status"] == "failed" and evidence(results)["parity"] is None
+
+
+def test_a_difference_that_is_no_number_is_no_small_one(results, monkeypatch):
+    agreement = trial.agreement
+    nowhere = {"largest_difference": float("nan")}
+    monkeypatch.setattr(trial, "agreement", lambda *given: agreement(*given).model_copy(update=nowhere))
+    with pytest.raises(UserError, match="differ from the evaluated model's by up to nan"):
+        deploy.main(arguments(results))
+
+
+@pytest.mark.parametrize(
+    "error", [psutil.AccessDenied(), KeyError("rss"), MemoryError()], ids=lambda e: type(e).__name__
+)
+def test_looking_at_the_server_does_not_keep_it_alive(results, monkeypatch, error):
+    def refuse(self):
+        raise error
+
+    monkeypatch.setattr(psutil.Process, "memory_info", refuse)
+    deploy.main(arguments(results, test_images=2))
+    assert evidence(results)["status"] == "succeeded" and evidence(results)["endpoint"]["memory_mb"] is None
+    assert servers(results) == []
+
+
+def test_evidence_of_a_type_that_json_does_not_know_is_written_all_the_same(results, monkeypatch):
+    odd = {"seen": datetime(2026, 1, 1, tzinfo=UTC), "set": {1}, "path": Path("x"), "error": ValueError("x")}
+    monkeypatch.setattr(deploy.LocalEndpoint, "facts", lambda self: odd)
+    deploy.main(arguments(results, test_images=2))
+    assert evidence(results)["endpoint"]["seen"].startswith("2026-01-01")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_evidence_and_without_a_server(results, number):
     command = [sys.executable, ROOT / "scripts/deploy.py", *arguments(results)]
@@ -182,6 +220,12 @@ def test_answers_carry_what_the_service_adds():
     (Reply(200, b"<html>"), "is no prediction"),
     (Reply(200, b'{"predictions": []}'), "is no prediction"),
     (reply(probabilities="many"), "is no prediction"),
+    (reply(probabilities=[0.1, float("nan"), 0.2]), "NaN is no probability"),
+    (reply(probabilities=[1e999, 0.0, 0.0]), "Infinity is no probability"),
+    (Reply(200, b'{"predictions": [{"class": 1, "label": "x", "probabilities": [1e999]}]}'), "are not finite numbers"),
+    (reply(probabilities=[[0.1, 0.9]]), "is no prediction"),
+    (Reply(200, b"[" * 100_000), "is no prediction"),
+    (Reply(200, b'"text"'), "is no prediction"),
 ])  # fmt: skip
 def test_an_answer_that_is_none_is_told(sent, sentence):
     with pytest.raises(UserError, match=sentence):

@@ -2,11 +2,13 @@
 
 import copy
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import onnx
 import onnxruntime
 import pandas as pd
 import pytest
@@ -14,15 +16,19 @@ import yaml
 from markdown_it import MarkdownIt
 
 import export
+import model_card
 from conftest import ROOT, TINY, Project
 from convlab import exporting
 from convlab.choice import chosen_run, chosen_variant
 from convlab.config import load_study
+from convlab.data import load_test
 from convlab.errors import UserError
-from convlab.evaluation import read_measures
+from convlab.evaluation import read_measures, read_probabilities
 from convlab.files import write_json
+from convlab.i18n import NO_BREAK_SPACE
 from convlab.keras_setup import keras, tf
 from convlab.models import build
+from convlab.page.templates import environment, markdown_text, tidy_markdown
 from convlab.serving import inference
 from convlab.specs import Activation, Conv, Dense, Run, Training
 
@@ -76,6 +82,12 @@ def test_every_file_gives_the_trained_models_answers(name, tmp_path):
     expected = predictions(model, IMAGES)
     saved = inference.load_saved_model(tmp_path, 1)(IMAGES.astype(np.float32))
     np.testing.assert_allclose(saved, expected, atol=1e-5)
+    onnx_model = onnx.load(tmp_path / "model.onnx")
+    assert (
+        {opset.domain for opset in onnx_model.opset_import} == {node.domain for node in onnx_model.graph.node} == {""}
+    )
+    for value in (*onnx_model.graph.input, *onnx_model.graph.output):
+        assert value.type.tensor_type.shape.dim[0].dim_param == "n"
     for count in (1, 20):  # any number of images at once
         np.testing.assert_allclose(
             onnx_predictions(tmp_path / "model.onnx", IMAGES[:count]), expected[:count], atol=1e-5
@@ -248,6 +260,72 @@ def test_the_card_tells_what_was_measured(exported):
     assert "None" not in card and "nan" not in card.lower().split()
     tables = MarkdownIt().enable("table").render(card).count("<table>")
     assert tables == 6
+
+
+def card_of(exported: Project, **changes) -> str:
+    """The card of the exported model as another config would have it."""
+    config = {key: value for key, value in (copy.deepcopy(TINY) | changes).items() if value is not None}
+    view = model_card.build_view(load_study(config), "digits", exported.folder / "results/tiny") | {"commit": None}
+    card = environment("markdown").get_template("MODEL_CARD.md.j2").render(view)
+    return tidy_markdown(card).replace(NO_BREAK_SPACE, " ")
+
+
+@pytest.mark.slow
+def test_the_cards_code_runs_as_it_stands(exported, monkeypatch, tmp_path):
+    folder = exported.folder / "results/tiny"
+    blocks = re.findall(r"```python\n(.*?)```", (folder / "export/digits/MODEL_CARD.md").read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    monkeypatch.chdir(folder / "export/digits")
+    images, _ = load_test(folder / "prepare/digits")
+    found = json.loads((folder / "export/digits/export.json").read_text())
+    (expected,) = read_probabilities(folder / "evaluate/digits" / found["variant"], [found["seed"]])
+    for block in blocks:
+        names = {"images": images.astype(np.float32)}
+        exec(block, names)  # noqa: S102
+        np.testing.assert_allclose(names["probabilities"], expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_cards_sentences_hold_for_odd_studies(exported):
+    usual = card_of(exported)
+    assert "which asked: *Is the machinery exact?* It is for images" in usual
+    assert "<https://archive.ics.uci.edu/" in usual and "https:\\" not in usual
+    assert "| `model.keras` | uint8 | float32 |" in usual and "| `model.onnx` | float32 | float32 |" in usual
+    found = json.loads((exported.folder / "results/tiny/export/digits/export.json").read_text())
+    assert found["onnx"] == {"opset": 17, "ir_version": 8} and "| ONNX | opset 17, IR version 8 |" in usual
+    assert "what its probes found" in usual and "or of the variant" in usual
+    assert "which asked: *Is it so.* It is" in card_of(exported, question="Is it so")
+    assert "a controlled experiment. It is for images" in card_of(exported, question=None)
+    assert "what its probes found" not in card_of(exported, probes={})
+    named = card_of(exported, deploy={"variant": found["variant"]})
+    assert "who may have seen test results" in named and "or of the variant" not in named
+    for card in (usual, named):
+        assert not re.search(r"(?<![.…])\.\.(?!\.)|\s[.,;](?!\.)|None|\bnan\b|\{\{|unk__", card)
+
+
+def test_what_is_not_defined_is_no_weakness():
+    classes = ["a", "b", "c"]
+    measured = {
+        "confusion_matrix": [[3, 1, 0], [0, 0, 0], [0, 0, 2]],
+        "per_class": {
+            "support": [4, 0, 2], "precision": [1.0, 0.0, 1.0], "recall": [0.75, 0.0, 1.0], "f1": [0.857, 0.0, 1.0]
+        },
+    }  # fmt: skip
+    rows = model_card.per_class_rows(classes, measured)
+    assert [row[2:] for row in map(tuple, rows)][1] == ("0.0 %", "–", "–")
+    assert model_card.weakest(classes, measured) == "a (75.0 %)"
+    assert model_card.unmeasured(classes, measured) == "b"
+    measured["per_class"] |= {"support": [4, 1, 2], "recall": [1.0, 1.0, 1.0]}
+    assert model_card.weakest(classes, measured) is None and model_card.unmeasured(classes, measured) is None
+
+
+@pytest.mark.parametrize("address, expected", [
+    ("https://example.org/a_b?x=1", "<https://example.org/a_b?x=1>"), (None, None),
+    ("https://example.org/<script>", "https:\\//example.org/&lt;script&gt;"), ("javascript:alert", "javascript:alert"),
+])  # fmt: skip
+def test_a_homepage_is_a_link_if_it_is_an_address_and_nothing_else(address, expected):
+    found = model_card.link(address)
+    assert (found if found is None else str(markdown_text(found))) == expected
 
 
 @pytest.mark.slow

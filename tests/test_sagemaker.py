@@ -23,6 +23,8 @@ import onnx
 import pytest
 import yaml
 from botocore.config import Config
+from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.parsers import ResponseParserError
 from botocore.stub import Stubber
 
 from conftest import ROOT, TINY, copy_project
@@ -36,7 +38,7 @@ from aws_double import ACCOUNT, BUCKET, LINEAR, REGION, Fault, Server
 from convlab import accounts
 from convlab.cloud import aws, endpoint, sdk, teardown, training
 from convlab.cloud import state as states
-from convlab.cloud.policy import caller_policy
+from convlab.cloud.policy import caller_policy, role_policy
 from convlab.errors import UserError
 from convlab.files import array_sha256, write_arrays, write_json
 from convlab.sagemaker import SageMaker
@@ -446,6 +448,244 @@ def test_what_comes_late_is_waited_for_where_its_creation_had_no_answer(
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Errors of types that are no answer of AWS
+
+
+def raising(client, method: str, error: BaseException, times: int = 99):
+    """A client whose ``method``, or whose paginator of that operation, raises ``error`` the first ``times`` times."""
+    left = [times]
+
+    def maybe(call):
+        def instead(*arguments, **options):
+            if left[0] > 0:
+                left[0] -= 1
+                raise error
+            return call(*arguments, **options)
+
+        return instead
+
+    class Paginator:
+        def __init__(self, made):
+            self.paginate = maybe(made.paginate)
+
+    class Client:
+        def __getattr__(self, name):
+            return maybe(getattr(client, name)) if name == method else getattr(client, name)
+
+        def get_paginator(self, name):
+            made = client.get_paginator(name)
+            return Paginator(made) if name == method else made
+
+    return Client()
+
+
+ODD = [
+    ResponseParserError("Unable to parse response (no element found), invalid XML received: <html>"),
+    KeyError("logStreams"), OSError(5, "Input/output error"), TimeoutError("timed out"), TypeError("None"),
+    MemoryError(),
+    ReadTimeoutError(endpoint_url="https://logs"), ClientError({}, "DescribeLogStreams"), RecursionError(),
+]  # fmt: skip
+DELETING = [
+    ("sagemaker", "delete_endpoint"), ("sagemaker", "delete_endpoint_config"), ("sagemaker", "delete_model"),
+    ("sagemaker", "list_training_jobs"), ("sagemaker", "list_endpoints"), ("sagemaker", "list_models"),
+    ("s3", "list_objects_v2"), ("s3", "delete_objects"),
+]  # fmt: skip
+
+
+def odd_clients(clients, monkeypatch, service: str, method: str, error: BaseException, times: int) -> list[str]:
+    """Clients one of whose calls raises, from the first invocation on; the operations, in order."""
+    broken = replace(clients, **{service: raising(getattr(clients, service), method, error, times)})
+
+    class FromInvocationOn(endpoint.SageMakerEndpoint):
+        def invoke(self, body, content_type):
+            self._clients = broken
+            return super().invoke(body, content_type)
+
+    monkeypatch.setattr(endpoint, "SageMakerEndpoint", FromInvocationOn)
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "error"),
+    [("logs", "describe_log_streams", error) for error in ODD]
+    + [("logs", "get_log_events", error) for error in ODD[:2]],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_what_only_informs_prevents_nothing_whatever_it_raises(
+    known, clients, results, monkeypatch, service, method, error
+):
+    odd_clients(clients, monkeypatch, service, method, error, 99)
+    deploy.main(arguments(results))
+    found = evidence(results)
+    assert found["status"] == "succeeded" and found["endpoint"]["log"]["error"]
+    assert known.left() == [] and not state_file(results).exists()
+    noted(method, type(error).__name__, outcome(results), known.left())
+
+
+@pytest.mark.parametrize("error", ODD[:2], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(("service", "method"), DELETING)
+def test_an_odd_error_while_it_is_taken_down_is_waited_for(
+    known, clients, results, monkeypatch, service, method, error
+):
+    odd_clients(clients, monkeypatch, service, method, error, 2)
+    deploy.main(arguments(results))
+    assert evidence(results)["status"] == "succeeded"
+    assert known.left() == [] and not state_file(results).exists()
+    noted(method, type(error).__name__, outcome(results), known.left())
+
+
+@pytest.mark.parametrize(("service", "method"), DELETING)
+def test_an_odd_error_for_good_ends_with_evidence_and_status_3(known, clients, results, monkeypatch, service, method):
+    monkeypatch.setattr(teardown, "DEADLINE", 0.1)
+    odd_clients(clients, monkeypatch, service, method, ODD[0], 9999)
+    with pytest.raises(SystemExit) as caught:
+        deploy.main(arguments(results))
+    found = evidence(results)
+    assert caught.value.code == 3 and found["status"] == "failed" and found["teardown"]["remaining"]
+    assert "endpoint" in [step["resource"] for step in found["teardown"]["about"]["steps"]]
+    assert (method == "delete_endpoint") == any("convlab-" in name for name in known.sagemaker.endpoints)
+    monkeypatch.setattr(teardown, "DEADLINE", 2.0)
+    teardown_script.main(["--results", str(results.parent)])
+    assert known.left() == [] and not state_file(results).exists()
+
+
+def test_the_endpoint_goes_before_anybody_looks(known, results):
+    deploy.main(arguments(results))
+    calls = known.calls[known.calls.index("InvokeEndpoint") :]
+    asked = [call for call in calls if call != "InvokeEndpoint"]
+    assert asked[0] == "DeleteEndpoint" and asked[-1] in ("DescribeLogStreams", "GetLogEvents")
+    last_deletion = max(number for number, call in enumerate(asked) if call.startswith("Delete"))
+    assert not any("Log" in call for call in asked[:last_deletion]), "logs outlive the endpoint"
+
+
+@pytest.mark.parametrize(
+    "error", [*ODD[:2], SystemExit(143), KeyboardInterrupt()], ids=lambda error: type(error).__name__
+)
+@pytest.mark.parametrize("moment", ["check", "create", "wait", "invoke", "facts", "evidence"])
+def test_an_exception_of_any_type_at_any_moment_leaves_nothing_and_is_written_down(
+    known, clients, results, monkeypatch, moment, error
+):
+    service, method = {
+        "check": ("s3", "list_objects_v2"), "create": ("sagemaker", "create_model"),
+        "wait": ("sagemaker", "describe_endpoint"), "invoke": ("runtime", "invoke_endpoint"),
+    }.get(moment, (None, None))  # fmt: skip
+    informs = moment == "facts" and isinstance(error, Exception)
+    if service:
+        broken = replace(clients, **{service: raising(getattr(clients, service), method, error, 1)})
+        monkeypatch.setattr(aws, "connect", lambda region, endpoint_url=None: broken)
+    else:
+        target, name = {"facts": (endpoint.SageMakerEndpoint, "facts"), "evidence": (deploy.trial, "accuracy")}[moment]
+
+        def fail(*arguments):
+            raise error
+
+        monkeypatch.setattr(target, name, fail)
+    if informs:
+        deploy.main(arguments(results))
+    else:
+        with pytest.raises(BaseException) as caught:
+            deploy.main(arguments(results))
+        assert isinstance(caught.value, UserError | type(error)) and getattr(caught.value, "code", 1) != 3
+    found = evidence(results)
+    assert found["status"] == ("succeeded" if informs else "failed") and (found["error"] is None) == informs
+    assert known.left() == [] and not state_file(results).exists()
+
+
+def test_evidence_that_cannot_be_written_hides_nothing_that_is_left(known, results, monkeypatch):
+    known.faults = [Fault("DeleteEndpoint", "AccessDeniedException", times=99)]
+
+    def full(path, value):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(deploy, "write_json", full)
+    with pytest.raises(SystemExit) as caught:
+        deploy.main(arguments(results))
+    assert caught.value.code == 3 and state_file(results).exists()
+
+
+def test_a_state_file_that_cannot_be_removed_is_a_note(known, results, monkeypatch):
+    unlink = Path.unlink
+
+    def refuse(path, missing_ok=False):
+        if path.name == states.FILE:
+            raise OSError(30, "Read-only file system")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    deploy.main(arguments(results))
+    assert "Read-only file system" in evidence(results)["teardown"]["about"]["state_file"]
+    assert known.left() == []
+
+
+def test_a_defect_of_teardown_does_not_pass_for_an_empty_account(known, results, monkeypatch):
+    def defect(clients, state):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(endpoint, "teardown", defect)
+    with pytest.raises(SystemExit) as caught:
+        deploy.main(arguments(results))
+    assert caught.value.code == 3 and state_file(results).exists()
+    assert "teardown failed: ZeroDivisionError" in evidence(results)["teardown"]["remaining"][0]
+
+
+def test_the_minutes_of_an_endpoint_go_on_while_the_machine_sleeps(known, results, monkeypatch):
+    began, calls = aws.clock(), []
+    assert abs(aws.clock() - began) < 60
+
+    def slept() -> float:  # the lid is closed after the first answer
+        calls.append(known.calls.count("InvokeEndpoint"))
+        return began + (8 * 3600 if calls[-1] else 0)
+
+    monkeypatch.setattr(aws, "clock", slept)
+    with pytest.raises(UserError, match="the endpoint's 30 minutes are over before all images were sent"):
+        deploy.main(arguments(results))
+    assert known.calls.count("InvokeEndpoint") == 1 and known.left() == []
+
+
+def test_an_answer_that_never_ends_is_not_read(known, results, monkeypatch):
+    monkeypatch.setattr(endpoint, "MAX_ANSWER_BYTES", 10)
+    with pytest.raises(UserError, match="has more than 10 bytes, which is no prediction"):
+        deploy.main(arguments(results))
+    assert known.left() == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The account's number
+
+
+def test_the_state_file_tells_nobody_the_account_and_is_the_users_alone(known, results):
+    known.s3.create_bucket(f"models-{ACCOUNT}", REGION)
+    known.faults = [Fault("DeleteEndpoint", "AccessDeniedException", times=99)]
+    with pytest.raises(SystemExit):
+        deploy.main(arguments(results, bucket=f"models-{ACCOUNT}", prefix=f"p/{ACCOUNT}"))
+    text = state_file(results).read_text()
+    assert ACCOUNT not in text and "models-************" in text
+    assert state_file(results).stat().st_mode & 0o777 == 0o600
+    assert json.loads(text)["account"].startswith("scrypt-")
+    known.faults = []
+    teardown_script.main(["--results", str(results.parent)])
+    assert not known.sagemaker.endpoints and not known.s3.get_bucket(f"models-{ACCOUNT}").keys
+    assert not state_file(results).exists()
+
+
+def test_a_fingerprint_needs_no_key_and_costs_a_tenth_of_a_second():
+    assert accounts.SCRYPT_COST >= 2**15  # 10^12 numbers: a thousand years of one processor
+    made = accounts.fingerprint(ACCOUNT, "a", 16)
+    assert accounts.has_fingerprint(ACCOUNT, "a", made) and ACCOUNT not in made
+    assert made != accounts.fingerprint(ACCOUNT, "b", 16)
+    for other in (accounts.fingerprint("1" * 12, "a", 16), "", "scrypt-16-", "scrypt-3-" + "0" * 32, "0" * 16):
+        assert not accounts.has_fingerprint(ACCOUNT, "a", other)
+
+
+def test_output_has_no_account_number(capsys):
+    stream = accounts.MaskedStream(sys.stdout, [ACCOUNT])
+    print(f"arn:aws:iam::{ACCOUNT}:role/x", f"my{ACCOUNT}bucket", "763104351884.dkr.ecr", file=stream)
+    stream.writelines(["210987654321\n"])
+    assert stream.encoding == sys.stdout.encoding
+    said = capsys.readouterr().out
+    assert said == "arn:aws:iam::************:role/x my************bucket ************.dkr.ecr\n************\n"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # make teardown
 
 
@@ -464,6 +704,37 @@ def test_teardown_refuses_credentials_of_another_account(double, results):
     with pytest.raises(UserError, match="are of another account"):
         teardown_script.main(["--results", str(results.parent)])
     assert state_file(results).exists()
+
+
+def test_teardown_beside_a_running_deployment_says_who_is_at_it(known, results):
+    said = []
+
+    def ask(operation):
+        if operation == "InvokeEndpoint" and not said:
+            said.append("")
+            with pytest.raises(UserError) as caught:
+                teardown_script.main(["--results", str(results.parent)])
+            said.append(str(caught.value))
+
+    known.before = ask
+    deploy.main(arguments(results))
+    assert f"a deployment (process {os.getpid()}, since " in said[1] and "end it with Ctrl-C" in said[1]
+    assert evidence(results)["status"] == "succeeded" and known.left() == []
+    assert list(state_file(results).parent.glob(".*")) == [], "the lock's file is gone"
+
+
+def test_what_is_wrong_with_one_deployment_keeps_none_of_the_others_up(known, results, tmp_path):
+    known.faults = [Fault("DeleteEndpoint", "AccessDeniedException", times=99)]
+    with pytest.raises(SystemExit):
+        deploy.main(arguments(results))
+    known.faults = []
+    for name, content in (("a_damaged", "{"), ("z_others", state_file(results).read_text())):
+        path = results.parent / name / "deploy/toys/state.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(content.replace("convlab-my-study", "convlab-another"))
+    with pytest.raises(UserError, match=r"a_damaged.* is not valid JSON.*; .*another account than .*z_others"):
+        teardown_script.main(["--results", str(results.parent)])
+    assert known.left() == [] and not state_file(results).exists()
 
 
 def test_a_damaged_state_file_says_what_to_look_for(tmp_path, double):
@@ -745,12 +1016,27 @@ GOOD = {"model__keras": b"x", "history__csv": b"x", "run__json": json.dumps(EXPE
     ({"run__json": json.dumps(EXPECTED | {"status": "diverged"}).encode()}, "ended as diverged"),
     ({"run__json": None}, r"has no run\.json"),
     ({"../outside": b"x"}, "cannot be unpacked"),
+    ({"model__keras": bytes(3000)}, "unpacks to more than 2,000 bytes"),
+    ({"junk": bytes(3000)}, "unpacks to more than 2,000 bytes"),
 ])  # fmt: skip
-def test_what_comes_back_is_not_trusted(tmp_path, changes, sentence):
+def test_what_comes_back_is_not_trusted(tmp_path, monkeypatch, changes, sentence):
+    monkeypatch.setattr(training, "MAX_BYTES", 2000)
     members = {name: content for name, content in (GOOD | changes).items() if content is not None}
     with pytest.raises(UserError, match=sentence):
         training.unpack(archive(tmp_path, **members), tmp_path / "trained", EXPECTED)
     assert not (tmp_path / "trained").exists() and not (tmp_path.parent / "outside").exists()
+
+
+def test_a_download_without_end_is_broken_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "MAX_BYTES", 3 * 2**20)
+    with (
+        pytest.raises(UserError, match="has more than 3,145,728 bytes, which no run has"),
+        Path("/dev/zero").open("rb") as zero,
+    ):
+        training.download(zero, tmp_path / "archive")
+    assert (tmp_path / "archive").stat().st_size <= 3 * 2**20
+    training.download(io.BytesIO(b"x" * 99), tmp_path / "archive")
+    assert (tmp_path / "archive").read_bytes() == b"x" * 99
 
 
 def test_what_is_expected_comes_back(tmp_path):
@@ -896,8 +1182,49 @@ def test_a_policy_can_be_had_alone(tmp_path, capsys):
     for resource in ("endpoint/theirs", "model/theirs"):
         assert not allowed(policy, "sagemaker:DeleteEndpoint", f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{resource}")
     assert not allowed(policy, "s3:PutObject", f"arn:aws:s3:::{BUCKET}/elsewhere/x")
+    assert not allowed(policy, "s3:GetObject", f"arn:aws:s3:::{BUCKET}/convlab/x")
     deploy_plan.main([str(config(tmp_path)), "--policy", "role"])
     assert "sagemaker:" not in capsys.readouterr().out
+
+
+OWN_IMAGE = "210987654321.dkr.ecr.eu-central-1.amazonaws.com/team/serve:1.0"
+
+
+OBJECT = "arn:aws:s3:::my-bucket/convlab/x"
+LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/sagemaker"
+AWS_IMAGES, OWN_IMAGES = (
+    f"arn:aws:ecr:{REGION}:763104351884:repository", "arn:aws:ecr:eu-central-1:210987654321:repository"
+)  # fmt: skip
+ACTIONS = {"s3": "s3:PutObject", "ecr": "ecr:BatchGetImage", "logs": "logs:PutLogEvents"}
+
+
+@pytest.mark.parametrize(("changes", "may", "may_not"), [
+    (
+        {"mode": "deploy"},
+        [f"{AWS_IMAGES}/tensorflow-inference", f"{LOGS}/Endpoints/convlab-x"],
+        [OBJECT, f"{AWS_IMAGES}/tensorflow-training", f"{LOGS}/TrainingJobs", f"{LOGS}/Endpoints/theirs"],
+    ),
+    (
+        {"mode": "train"},
+        [OBJECT, f"{AWS_IMAGES}/tensorflow-training", f"{LOGS}/TrainingJobs:log-stream:convlab-x"],
+        [f"{AWS_IMAGES}/tensorflow-inference", f"{LOGS}/Endpoints/convlab-x", f"{LOGS}/Elsewhere"],
+    ),
+    (
+        {"mode": "train_and_deploy"},
+        [OBJECT, f"{AWS_IMAGES}/tensorflow-training", f"{AWS_IMAGES}/tensorflow-inference", f"{LOGS}/TrainingJobs"],
+        [f"{LOGS}/Elsewhere", f"{AWS_IMAGES}/other"],
+    ),
+    (
+        {"mode": "deploy", "endpoint": {"image": OWN_IMAGE}},
+        [f"{OWN_IMAGES}/team/serve"],
+        [f"{AWS_IMAGES}/tensorflow-inference", f"{OWN_IMAGES}/team/other"],
+    ),
+])  # fmt: skip
+def test_the_role_may_do_what_the_mode_needs_and_no_more(changes, may, may_not):
+    policy = role_policy(SageMaker.model_validate(SETTINGS | {"endpoint": {}, "training": {}} | changes), REGION)
+    for resource in may + may_not:
+        assert allowed(policy, ACTIONS[resource.split(":")[2]], resource) is (resource in may), resource
+    assert allowed(policy, "s3:GetObject", OBJECT)
 
 
 def test_a_study_that_goes_nowhere_is_told_what_to_add(tmp_path):
@@ -936,11 +1263,18 @@ def test_the_policy_allows_what_is_called_and_hardly_more(known, results):
 
 @pytest.mark.slow
 def test_the_workflow_deploys_a_real_model_and_shows_it_and_no_account_number_anywhere(double, finished):
-    settings = {**SETTINGS, "tags": {"team": "vision"}}
+    double.s3.create_bucket(f"models-{ACCOUNT}", REGION)
+    settings = {**SETTINGS, "tags": {"team": "vision"}, "bucket": f"models-{ACCOUNT}"}
     finished.configure({**TINY, "deploy": {"target": "sagemaker", "test_images": 12, "sagemaker": settings}})
-    result = finished.snakemake("deploy")
+    said = f"arn:aws:sts::{ACCOUNT}:assumed-role/x is not authorized"
+    double.faults = [Fault("CreateModel", "AccessDeniedException", said, 403)]
+    failed = finished.snakemake("deploy", "--show-failed-logs")
+    assert failed.returncode != 0 and "CreateModel: AccessDeniedException" in failed.stdout + failed.stderr
+    result = finished.snakemake("deploy", "--printshellcmds", "--verbose")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert double.left() == []
+    assert ACCOUNT not in failed.stdout + failed.stderr + result.stdout + result.stderr
+    assert "CONVLAB_DEPLOY" not in result.stdout + result.stderr
+    assert double.left() == [] and not double.s3.get_bucket(f"models-{ACCOUNT}").keys
     folder = finished.folder / "results/tiny"
     found = evidence_of(folder / "deploy/digits/endpoint.json")
     assert found["status"] == "succeeded" and found["parity"]["largest_difference"] < 1e-5, (
@@ -950,8 +1284,13 @@ def test_the_workflow_deploys_a_real_model_and_shows_it_and_no_account_number_an
     assert finished.snakemake("all").returncode == 0
     page = (folder / "report/index.html").read_text()
     assert "A stand-in for AWS answered, not AWS" in page and "arn:aws:iam::************:role" in page
-    written = [path for path in folder.rglob("*") if path.suffix in (".json", ".html", ".md", ".log", ".csv", ".tex")]
-    assert [path for path in written if ACCOUNT in path.read_text()] == []
+    written = [path for path in finished.folder.rglob("*") if path.is_file() and path.name != "config.yaml"]
+    assert [path for path in written if ACCOUNT.encode() in path.read_bytes()] == [], "logs and Snakemake's records too"
+    assert len([path for path in written if ".snakemake" in path.parts]) > 20
+    other = settings["role_arn"].replace(ACCOUNT, "210987654321")
+    configured = {**settings, "role_arn": other}
+    finished.configure({**TINY, "deploy": {"target": "sagemaker", "test_images": 12, "sagemaker": configured}})
+    assert finished.planned("deploy") == {"Deploy the model of digits and test its endpoint"}, "another account"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -17,8 +17,10 @@ SIGNATURE = "serving_default"
 INPUT, OUTPUT = "pixels", "probabilities"
 
 OPSET = 17
-"""Version of ONNX' operators; ONNX Runtime 1.13 (2022) and all newer ones run it."""
+"""Version of ONNX' operators. Tried with ONNX Runtime 1.15 (2023) and the pinned one."""
 
+BATCH_DIMENSION = "n"
+"""Name of the ONNX file's first dimension."""
 
 HANDLERS = Path(__file__).resolve().parent / "serving"
 """Where ``inference.py`` and ``requirements.txt`` are, which go along."""
@@ -38,14 +40,18 @@ def servable(model, run: Run, input_shape: tuple[int, int, int], classes: int):
     return keras.Model(pixels, x, name=twin.name)
 
 
-def write_artifact(model, folder: Path, labels: Sequence[str]) -> None:
-    """Write what a server needs of a servable model, ``export.json`` apart: both forms, labels, handlers."""
+def write_artifact(model, folder: Path, labels: Sequence[str]) -> dict[str, int]:
+    """Write what a server needs of a servable model, ``export.json`` apart: both forms, labels, handlers.
+
+    Returns what ``write_onnx`` does.
+    """
     write_saved_model(model, folder / "saved_model")
-    write_onnx(model, folder / "model.onnx", labels)
+    versions = write_onnx(model, folder / "model.onnx", labels)
     write_json(folder / "labels.json", list(labels))
     for name in ("inference.py", "requirements.txt"):
         with atomic(folder / "code" / name) as temporary:
             shutil.copyfile(HANDLERS / name, temporary)
+    return versions
 
 
 def write_saved_model(model, folder: Path) -> None:
@@ -61,8 +67,11 @@ def write_saved_model(model, folder: Path) -> None:
         tf.saved_model.save(module, str(unfinished / "1"), signatures={SIGNATURE: module.serve})
 
 
-def write_onnx(model, path: Path, labels: Sequence[str]) -> None:
-    """Write the model as ONNX, any number of images at once, the classes' names among its properties."""
+def write_onnx(model, path: Path, labels: Sequence[str]) -> dict[str, int]:
+    """Write the model as ONNX, any number of images at once, the classes' names among its properties.
+
+    Returns what a runtime has to know: ``opset`` and ``ir_version``.
+    """
     import onnx
     import tf2onnx
 
@@ -70,9 +79,17 @@ def write_onnx(model, path: Path, labels: Sequence[str]) -> None:
     function = _function(model)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
     onnx.helper.set_model_props(proto, {"labels": json.dumps(list(labels), ensure_ascii=False), "pixels": "0 to 255"})
+    used = {node.domain for node in [*proto.graph.node, *(node for f in proto.functions for node in f.node)]}
+    kept = [opset for opset in proto.opset_import if opset.domain in used]  # the converter names ai.onnx.ml as well
+    del proto.opset_import[:]
+    proto.opset_import.extend(kept)
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH_DIMENSION  # the converter: unk__36
     onnx.checker.check_model(proto)
     with atomic(path) as temporary:
         onnx.save(proto, temporary)
+    (opset,) = [opset.version for opset in kept if opset.domain == ""]
+    return {"opset": opset, "ir_version": proto.ir_version}
 
 
 @cache

@@ -159,12 +159,12 @@ def _read(body: bytes | str, content_type: str | None, most: float) -> Any:
             f"content type {kind[:100]} is not supported; send {TYPES}" + (f" ({hint})" if hint else "")
         )
     if not isinstance(body, str):
-        if what := _signature(body):
-            raise BadRequest(f"the body is {what}")
         try:
             body = bytes(body).decode("utf-8-sig")
         except UnicodeDecodeError:
-            raise BadRequest("the body is not UTF-8 text") from None
+            raise BadRequest(f"the body is {_signature(body) or 'not UTF-8 text'}") from None
+    if body.lstrip().startswith("[" * 64):
+        raise BadRequest("the body is not valid JSON: it is nested too deeply")
     if any(body.count(mark) > most for mark in ',[{\n\r"'):
         raise TooLarge(f"the body holds far more values than {MAX_IMAGES} images have; send fewer images at once")
     return read(body)
@@ -313,7 +313,7 @@ def _kind(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, dict):
-        return f"an object with the keys {_listed(value)}" if value else "an empty object"
+        return f"an object with {_listed(value)}" if value else "an empty object"
     if isinstance(value, list):
         return "a list" if value else "an empty list"
     if not isinstance(value, str):
@@ -472,7 +472,7 @@ def _refuse_what_is_no_number(images: list, expected: tuple[int, ...]) -> None:
             pending += [(f"{path}[{index}]", item) for index, item in reversed(list(enumerate(value)))]
         elif type(value) not in (int, float):
             raise BadRequest(
-                f"{path} is {_kind(value)}; pixels should be numbers between 0 and 255: send images, decoded, as an "
+                f"{path} is {_kind(value)}; pixels should be numbers between 0 and 255: send decoded images as an "
                 f"array of shape {_wanted(expected)}"
             )
 

@@ -2,22 +2,27 @@
 
 ``GET /ping`` and ``POST /invocations``, as a SageMaker container answers them; ``POST /endpoints/<name>/invocations``
 as the service itself does, so that an ordinary ``boto3`` client works with ``endpoint_url``; ``GET /`` says what is
-served. Whatever is sent is answered with 2xx or with 4xx and a sentence. Nothing heavy is imported: no TensorFlow
-unless the SavedModel is asked for, no pandas, no pydantic.
+served. Whatever is sent is answered with 2xx, or with 4xx and a sentence; 503 where too many ask at once, 500 where the
+model fails. Nothing heavy is imported: no TensorFlow unless the SavedModel is asked for, no pandas, no pydantic.
 """
 
+import asyncio
 import importlib.util
 import json
+import logging
+from collections.abc import Coroutine
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+from convlab.serving import limits
 
 MAX_BODY = 6 * 2**20
 """Bytes of a request's body at most."""
@@ -26,6 +31,8 @@ DRAINED = 16 * MAX_BODY
 """Bytes of a body that is too large which are still read, so that its sender sees the answer and not a reset."""
 
 Handlers = ModuleType
+
+log = logging.getLogger("serve")
 
 
 def load_handlers(model_dir: Path) -> Handlers:
@@ -54,28 +61,47 @@ def application(
         "pixels": [0, 255],
         "labels": model.labels,
         "runtime": model.runtime,
-        "content_types": [handlers.JSON, handlers.CSV, handlers.NPY],
+        "content_types": [handlers.JSON, handlers.LINES, handlers.CSV, handlers.NPY],
+        "answers": [handlers.JSON, handlers.LINES],
         "max_images": handlers.MAX_IMAGES,
         "max_body_bytes": max_body,
     }
 
     def answer(body: bytes, content_type: str | None, accept: str | None) -> Response:
         try:
-            text, kind = handlers.output_fn(handlers.predict_fn(handlers.input_fn(body, content_type), model), accept)
-        except handlers.BadRequest as error:
+            images = handlers.read_images(body, content_type, model.input_shape)
+            text, kind = handlers.output_fn(handlers.predict_fn(images, model), accept)
+        except (handlers.BadRequest, handlers.NotFinite) as error:
             return refusal(error.status, str(error))
+        except Exception:
+            log.exception("the model failed")
+            return refusal(500, "the model failed on these images; what the server printed says why")
         return Response(text, media_type=kind)
 
+    computing, memory = CapacityLimiter(limits.COMPUTING), limits.Memory(max(limits.HELD_BYTES, max_body))
+
     async def invocations(request: Request) -> Response:
+        headers = request.headers
+        coding = headers.get("content-encoding", "").strip().lower()
         try:
-            body = await read(request, max_body)
+            async with memory.holding(limits.promised(headers, max_body), limits.WAITING_SECONDS):
+                body = await within(limits.BODY_SECONDS, read(request, max_body))
+                if body is None:
+                    return refusal(413, f"the body has more than {max_body:,} bytes; send fewer images at once")
+                if coding not in ("identity", ""):
+                    return refusal(415, f"the body is encoded ({coding[:50]}); send it without Content-Encoding")
+                # In a thread: the runtimes compute without the interpreter's lock, and /ping stays prompt.
+                wanted = headers.get("content-type"), headers.get("accept")
+                return await to_thread.run_sync(answer, body, *wanted, limiter=computing)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is left to read it
-        if body is None:
-            return refusal(413, f"the body has more than {max_body:,} bytes; send fewer images at once")
-        headers = request.headers
-        # In a thread: the runtimes compute without the interpreter's lock, and /ping stays prompt.
-        return await run_in_threadpool(answer, body, headers.get("content-type"), headers.get("accept"))
+        except BodyTimeout:
+            message = f"the body did not come within {limits.BODY_SECONDS:g} s; send fewer images at once"
+            return refusal(408, message, CLOSE)
+        except TimeoutError:
+            return refusal(503, "too many requests are at work; ask again later", {**CLOSE, "Retry-After": "5"})
+        except asyncio.CancelledError:
+            return refusal(503, "the server is ending", CLOSE)
 
     async def ping(request: Request) -> Response:
         return Response(status_code=200)
@@ -85,11 +111,14 @@ def application(
 
     async def no_such_place(request: Request, error: HTTPException) -> Response:
         text = "GET /ping, POST /invocations and GET / are what there is"
-        return refusal(
-            error.status_code, f"{request.method} {request.url.path[:100]} is not served; {text}", error.headers
-        )
+        path = request.scope["path"]
+        if path.rstrip("/") != path and path.strip("/"):
+            text += ", without a slash at the end"
+        if request.method == "OPTIONS":
+            text += ", and pages of other origins are not answered (no CORS)"
+        return refusal(error.status_code, f"{request.method} {path[:100]} is not served; {text}", error.headers)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/ping", ping),
             Route("/invocations", invocations, methods=["POST"]),
@@ -98,6 +127,25 @@ def application(
         ],
         exception_handlers={HTTPException: no_such_place},
     )
+    app.router.redirect_slashes = False  # a redirect would go where the client's Host header says
+    return app
+
+
+CLOSE = {"Connection": "close"}
+"""For answers before the whole body has been read: what comes after it is no request."""
+
+
+class BodyTimeout(Exception):
+    """A body took too long."""
+
+
+async def within(seconds: float, reading: Coroutine[Any, Any, bytes | None]) -> bytes | None:
+    """What ``reading`` gives; BodyTimeout where it takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await reading
+    except TimeoutError:
+        raise BodyTimeout from None
 
 
 async def read(request: Request, limit: int) -> bytes | None:
