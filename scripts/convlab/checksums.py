@@ -99,13 +99,13 @@ def damaged(path: Path, reason: str, main: Path | None = None) -> UserError:
 
 
 def set_aside(path: Path, main: Path | None = None) -> None:
-    """Rename a damaged result, so that Snakemake misses it; ``main`` as well where ``path`` lies in a folder below."""
+    """Rename a damaged result, so that Snakemake misses it; where it lies in a folder below, delete ``main`` for that."""
     if os.path.lexists(path):
         aside = path.with_name(path.name + DAMAGED)
         remove(aside)
         path.rename(aside)
-    if main is not None and path.parent != main.parent and os.path.lexists(main):
-        set_aside(main)
+    if main is not None and path.parent != main.parent:
+        remove(main)
 
 
 def find_damaged(results: Path, index: Path) -> dict[Path, Path]:
@@ -153,13 +153,13 @@ def mend(results: Path, index: Path, change: bool, say: Callable[[str], None]) -
     """Set aside what is damaged below ``results``, so that Snakemake makes it again; without ``change`` only say so."""
     for path, main in find_damaged(results, index).items():
         if not change:
-            say(f"{path} is damaged or incomplete: the next run makes it again")
+            say(f"{path} is damaged: it will be set aside and made again")
             continue
         try:
             set_aside(path, main)
         except OSError as error:
             raise UserError(f"{path} is damaged and cannot be set aside ({error.strerror}); delete it") from None
-        say(f"{path} is damaged or incomplete: it is made again (kept as {path.name}{DAMAGED} if it was there)")
+        say(f"{path} is damaged: it is set aside as {path.name}{DAMAGED} and made again")
 
 
 def only_looks(arguments: Iterable[str]) -> bool:
