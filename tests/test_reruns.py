@@ -187,7 +187,8 @@ def test_results_of_other_settings_without_snakemakes_records_are_refused(finish
 
 def test_compare_refuses_a_run_that_is_not_the_configs(finished):
     place = finished.folder / "results/tiny/train/digits"
-    shutil.copy(place / "dense/seed-1/run.json", place / "dense/seed-2/run.json")
+    shutil.rmtree(place / "dense/seed-2")
+    shutil.copytree(place / "dense/seed-1", place / "dense/seed-2")
     result = finished.snakemake("--forcerun", "compare")
     log = (finished.folder / "results/tiny/logs/compare.log").read_text()
     assert result.returncode != 0

@@ -99,7 +99,7 @@ def damaged(path: Path, reason: str, main: Path | None = None) -> UserError:
 
 
 def set_aside(path: Path, main: Path | None = None) -> None:
-    """Rename a damaged result, so that Snakemake misses it; where it lies in a folder below, delete ``main`` for that."""
+    """Rename a damaged result, so that Snakemake misses it; for one in a folder below, ``main`` is deleted, too."""
     if os.path.lexists(path):
         aside = path.with_name(path.name + DAMAGED)
         remove(aside)
