@@ -12,6 +12,7 @@ import sys
 import threading
 from pathlib import Path
 
+from convlab import checksums
 from convlab.cli import run
 from convlab.errors import UserError
 
@@ -33,6 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     for name in ("export.json", "labels.json", "code/inference.py"):
         if not (folder / name).is_file():
             raise UserError(f"{folder} holds no exported model: {name} is missing; make one with: make export")
+    checksums.verify_all(folder / "export.json")
     os.environ["CONVLAB_THREADS"] = str(arguments.threads)
     if arguments.runtime:
         os.environ["CONVLAB_RUNTIME"] = arguments.runtime

@@ -107,6 +107,19 @@ def test_a_job_sets_a_damaged_result_aside_so_that_snakemake_misses_it(results, 
     assert (results / "summary.json").exists() == ("/" not in name and name != "summary.json")
 
 
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["export.json", "saved_model/1/variables/weights"])
+def test_an_exported_model_is_verified_whole_before_it_is_served(tmp_path, name, damage):
+    main = tmp_path / "export.json"
+    write_json(main, {"input": {}})
+    write_text(tmp_path / "saved_model/1/variables/weights", "numbers")
+    checksums.write_record(main, files_below(tmp_path))
+    checksums.verify_all(main)
+    DAMAGES[damage](tmp_path / name)
+    with pytest.raises(UserError, match=rf"{tmp_path / name} is damaged .*delete {main} and run `make export` again"):
+        checksums.verify_all(main)
+
+
 @pytest.mark.parametrize("seen", [True, False], ids=["seen before", "never seen"])
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", READERS)

@@ -20,6 +20,9 @@ from convlab.errors import UserError
 SUFFIX = ".checksums"
 DAMAGED = ".damaged"
 
+EXPORTED = ("export.json", "MODEL_CARD.md")
+"""Main results of jobs that a plain run of the workflow does not ask for."""
+
 JOB = "CONVLAB_JOB"
 """Environment variable that the workflow sets: only its jobs set damaged results aside, since it makes them again."""
 
@@ -69,8 +72,20 @@ def sha256(path: Path) -> str:
 def verify(path: Path) -> None:
     """Raise UserError, and set ``path`` aside, where it is not what the job that wrote it recorded."""
     main, expected = _recorded(path)
-    if expected is None:
-        return
+    if expected is not None:
+        _compare(path, expected, main)
+
+
+def verify_all(main: Path) -> None:
+    """Raise UserError, and set it aside, where one of a job's results is missing or not what the job recorded."""
+    for name, expected in (read_record(main) or {}).items():
+        path = main.parent / name
+        if not path.exists():
+            raise damaged(path, "it is missing", main)
+        _compare(path, expected, main)
+
+
+def _compare(path: Path, expected: Mapping[str, int | str], main: Path) -> None:
     try:
         intact = path.is_file() and path.stat().st_size == expected["bytes"] and sha256(path) == expected["sha256"]
     except OSError as error:
@@ -95,7 +110,8 @@ def damaged(path: Path, reason: str, main: Path | None = None) -> UserError:
                 f"{path} is damaged ({reason}); it was set aside as {path.name}{DAMAGED}: run the same command again, "
                 "which makes it again"
             )
-    return UserError(f"{path} is damaged ({reason}); delete {missed} and run snakemake again, which makes it again")
+    command = "`make export`" if main is not None and main.name in EXPORTED else "snakemake"
+    return UserError(f"{path} is damaged ({reason}); delete {missed} and run {command} again, which makes it again")
 
 
 def set_aside(path: Path, main: Path | None = None) -> None:
@@ -153,13 +169,13 @@ def mend(results: Path, index: Path, change: bool, say: Callable[[str], None]) -
     """Set aside what is damaged below ``results``, so that Snakemake makes it again; without ``change`` only say so."""
     for path, main in find_damaged(results, index).items():
         if not change:
-            say(f"{path} is damaged: it will be set aside and made again")
+            say(f"{path} is damaged: when something is made it is set aside and made again")
             continue
         try:
             set_aside(path, main)
         except OSError as error:
             raise UserError(f"{path} is damaged and cannot be set aside ({error.strerror}); delete it") from None
-        say(f"{path} is damaged: it is set aside as {path.name}{DAMAGED} and made again")
+        say(f"{path} is damaged: it is set aside as {path.name}{DAMAGED}, and made again with what is asked for")
 
 
 def only_looks(arguments: Iterable[str]) -> bool:
