@@ -23,7 +23,7 @@ from convlab.outputs import files_below, job_results
 from convlab.page import figures
 from convlab.study import Study
 from convlab.tables import read_table, write_table
-from test_finished_runs import DAMAGES, age
+from test_finished_runs import DAMAGES, age, flip
 
 SVG = '<svg viewBox="0 0 10 10"><path d="M 0 0"/></svg>'
 READERS = {
@@ -157,6 +157,21 @@ def test_what_has_not_changed_is_not_read_when_jobs_are_planned(results, tmp_pat
     for _look in range(2):
         assert checksums.find_damaged(tmp_path / "results", index) == {}
     assert read == ["runs.csv"], "touching changes nothing, and is looked into once"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"summary.json.checksums": [[1, 2], {"a": []}]}', "null"])
+def test_a_damaged_index_of_what_was_seen_does_no_harm(results, tmp_path, content):
+    (tmp_path / "seen.json").write_text(content)
+    assert checksums.find_damaged(tmp_path / "results", tmp_path / "seen.json") == {}
+
+
+def test_touching_everything_blinds_nobody(results, tmp_path):
+    checksums.find_damaged(tmp_path / "results", tmp_path / "seen.json")
+    for path in results.rglob("*"):
+        os.utime(path)
+    assert checksums.find_damaged(tmp_path / "results", tmp_path / "seen.json") == {}
+    flip(results / "runs.csv")
+    assert list(checksums.find_damaged(tmp_path / "results", tmp_path / "seen.json")) == [results / "runs.csv"]
 
 
 def test_results_that_are_made_anew_are_not_damaged(results, tmp_path):

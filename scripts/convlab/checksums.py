@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -57,7 +58,9 @@ def read_record(main: Path) -> Files | None:
 def is_whole(main: Path, names: Iterable[str]) -> bool:
     """Whether all of ``names``, beside ``main``, are recorded and as they were written."""
     record = read_record(main)
-    return record is not None and all(name in record and _intact(main.parent / name, record[name]) for name in names)
+    return record is not None and all(
+        name in record and _intact(main.parent / name, record[name]["bytes"], record[name]["sha256"]) for name in names
+    )
 
 
 def sha256(path: Path) -> str:
@@ -133,34 +136,47 @@ def find_damaged(results: Path, index: Path) -> dict[Path, Path]:
     known = _read_index(index)
     seen, broken = {}, {}
     for record in _records(results):
-        main = record.with_name(record.name.removesuffix(SUFFIX))
-        for name, expected in (_read(record) or {}).items():
-            path = main.parent / name
-            key = os.path.relpath(path, results)
-            try:
-                status = path.stat()
-            except OSError:
-                if "/" in name and main.exists():  # a file of a folder, which Snakemake does not miss
-                    broken[path] = main
-                continue
-            stamp = [status.st_size, status.st_mtime_ns, expected["sha256"]]
-            # A record that was written anew is another job's, whose results are new here.
-            changed = key in known and known[key] != stamp and known[key][2] == stamp[2]
-            if not path.is_file() or status.st_size != expected["bytes"] or (changed and not _intact(path, expected)):
-                broken[path] = main
-                if key in known:  # it stays damaged, also for who comes after one that only looks
-                    seen[key] = known[key]
+        key, main = os.path.relpath(record, results), record.removesuffix(SUFFIX)
+        folder, stamp = main.rpartition("/")[0], _stamp(record)
+        before, remembered = known.get(key, (None, {}))
+        if before == stamp:
+            files = {name: entry[:2] for name, entry in remembered.items()}
+        else:
+            files = {name: [entry["bytes"], entry["sha256"]] for name, entry in (_read(Path(record)) or {}).items()}
+        # What was seen of another file by this name, or before it was made anew, says nothing.
+        times = {name: entry[2] for name, entry in remembered.items() if files.get(name) == entry[:2]}
+        intact = {}
+        for name, (size, checksum) in files.items():
+            path = f"{folder}/{name}"
+            now, then = _stamp(path), times.get(name)
+            if now is None:
+                if "/" in name and Path(main).exists():  # a file of a folder, which Snakemake does not miss
+                    broken[Path(path)] = Path(main)
+            elif now[0] != size or (then not in (None, now) and not _intact(Path(path), size, checksum)):
+                broken[Path(path)] = Path(main)
+                if then:  # it stays damaged, also for who comes after one that only looks
+                    intact[name] = then
             else:
-                seen[key] = stamp
+                intact[name] = now
+        seen[key] = [stamp, {name: [*entry, intact.get(name)] for name, entry in files.items()}]
     if seen != known:
         with suppress(OSError):
             write_text(index, json.dumps(seen), durable=False)
     return broken
 
 
-def _intact(path: Path, expected: Mapping[str, int | str]) -> bool:
+def _stamp(path: str) -> list[int] | None:
+    """Size and time of a file, -1 for the size of anything else; None where nothing is."""
     try:
-        return sha256(path) == expected["sha256"]
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return [status.st_size if stat.S_ISREG(status.st_mode) else -1, status.st_mtime_ns]
+
+
+def _intact(path: Path, size: int, checksum: str) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size == size and sha256(path) == checksum
     except OSError:
         return False
 
@@ -208,14 +224,18 @@ def _read(record: Path) -> Files | None:
     return None
 
 
-def _records(results: Path) -> Iterator[Path]:
+def _records(results: Path) -> Iterator[str]:
     for parent, folders, files in os.walk(results):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "unfinished-")))
-        yield from (Path(parent, name) for name in sorted(files) if name.endswith(SUFFIX))
+        yield from (f"{parent}/{name}" for name in sorted(files) if name.endswith(SUFFIX))
 
 
-def _read_index(index: Path) -> dict[str, list]:
+def _read_index(index: Path) -> dict[str, tuple[list, dict[str, list]]]:
+    """By record: its size and time, and of each of its files size, SHA-256, and the size and time it had when seen."""
     try:
-        return dict(json.loads(index.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}
+        known = json.loads(index.read_text(encoding="utf-8"))
+        if all(len(entry) == 3 for _, files in known.values() for entry in files.values()):
+            return known
+    except (OSError, ValueError, TypeError, AttributeError):
+        pass
+    return {}
