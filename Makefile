@@ -32,7 +32,7 @@ INSTALL := requirements/install.sh
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONHOME PYTHONINSPECT
 
 .PHONY: help run demo quick plan diff usage export serve deploy deploy-plan teardown test test-fast test-slurm test-kills lint format lock schema \
-  messages bench install clean
+  messages bench install clean clean-runs
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -132,6 +132,9 @@ messages: install  ## find the report's messages in the source and bring report/
 
 bench: $(VENV)/.installed-dev  ## the suite against a notebook-like script, on this machine
 	$(BIN)/python benchmarks/bench.py
+
+clean-runs:  ## forget finished runs that are kept for other studies and for going back to earlier settings
+	@! test -d .snakemake/convlab/runs || find .snakemake/convlab/runs -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +
 
 clean:  ## remove results and Snakemake's memory of them; .venv stays
 	@! ls results/*/deploy/*/state.json 2>/dev/null || { echo "error: these name what may still be on AWS; make teardown" >&2; false; }

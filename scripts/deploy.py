@@ -24,7 +24,7 @@ from typing import Any
 
 from convlab import accounts, data, provenance
 from convlab.accounts import masked
-from convlab.checksums import write_record
+from convlab.checksums import verify_all, write_record
 from convlab.cli import run
 from convlab.errors import UserError
 from convlab.evaluation import read_probabilities
@@ -102,6 +102,7 @@ def unless_left(evidence: Evidence) -> Iterator[None]:
 def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str, Any]) -> None:
     """Fill ``evidence`` step by step, so that it holds what was found out when something fails."""
     model_dir = folder / "export" / dataset
+    verify_all(model_dir / "export.json")
     exported = read_json(model_dir / "export.json")
     evidence.model = Deployed(
         **{name: exported[name] for name in ("dataset", "variant", "seed", "spec_hash", "files_sha256")},

@@ -19,6 +19,7 @@ import os
 import socket
 import threading
 
+from convlab import checksums
 from convlab.cli import run
 from convlab.errors import UserError
 
@@ -56,6 +57,7 @@ def serve(arguments: argparse.Namespace) -> None:
     for name in ("export.json", "labels.json", "code/inference.py"):
         if not (folder / name).is_file():
             raise UserError(f"{folder} holds no exported model: {name} is missing; make one with: make export")
+    checksums.verify_all(folder / "export.json")
     os.environ["CONVLAB_THREADS"] = str(arguments.threads)
     if arguments.runtime:
         os.environ["CONVLAB_RUNTIME"] = arguments.runtime

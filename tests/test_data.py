@@ -56,7 +56,7 @@ def test_one_changed_pixel_is_refused_with_the_file_and_the_remedy(prepared):
     x_train = load(prepared).x_train.copy()
     x_train[3, 2, 1, 0] ^= 1
     rewrite(prepared, x_train=x_train)
-    with pytest.raises(UserError, match=r"data\.npz: x_train .*sha256 differs.*delete the folder"):
+    with pytest.raises(UserError, match=r"data\.npz is damaged \(x_train .*SHA-256 differs\); delete .*data\.npz and"):
         load(prepared)
 
 
@@ -70,14 +70,14 @@ def test_arrays_of_another_form_are_refused(prepared, wrong):
 def test_a_truncated_file_is_refused(prepared):
     path = prepared / "data.npz"
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(UserError, match=r"data\.npz is damaged.*delete the folder"):
+    with pytest.raises(UserError, match=r"data\.npz is damaged.*delete .*data\.npz and run snakemake again"):
         load(prepared)
 
 
 def test_a_manifest_of_another_format_is_refused(prepared):
     manifest = json.loads((prepared / "manifest.json").read_text())
     write_json(prepared / "manifest.json", {**manifest, "format": 99})
-    with pytest.raises(UserError, match=r"manifest\.json is not a manifest of format 1"):
+    with pytest.raises(UserError, match=r"manifest\.json is damaged \(it is not a manifest of format 1\)"):
         load(prepared)
 
 

@@ -4,9 +4,12 @@ import copy
 import os
 import shutil
 
+import pandas as pd
 import pytest
 
 from conftest import TINY, Project
+from convlab import checksums
+from test_finished_runs import flip
 
 pytestmark = pytest.mark.slow
 
@@ -185,9 +188,32 @@ def test_results_of_other_settings_without_snakemakes_records_are_refused(finish
     assert "spec hash" in said and "delete results/tiny/train/digits/" in said
 
 
+def test_damaged_results_are_made_again_by_the_same_command(finished):
+    """Of the same length, so that nothing but their checksums tells: a model, a figure in a folder, and the report."""
+    results = finished.folder / "results/tiny"
+    before = pd.read_csv(results / "compare/runs.csv").drop(columns=["latency_ms"])
+    figure = next((results / "compare/figures").glob("*.svg")).relative_to(results)
+    damaged = ["train/digits/dense/seed-2/model.keras", str(figure), "report/index.html"]
+    for name in damaged:
+        flip(results / name)
+    told = finished.snakemake("-n")
+    for name in damaged:
+        assert f"{name} is damaged: when something is made it is set aside" in told.stdout + told.stderr
+        assert (results / name).exists(), "a dry run changes nothing"
+    result = finished.snakemake()
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "finished before" in (results / "logs/train/digits/dense/seed-2.log").read_text(), "a kept run is whole"
+    assert (results / "report/index.html.damaged").exists()
+    assert finished.planned() == set()
+    assert checksums.find_damaged(results, finished.folder / "nothing-seen.json") == {}
+    after = pd.read_csv(results / "compare/runs.csv").drop(columns=["latency_ms"])
+    pd.testing.assert_frame_equal(before, after, check_exact=True)
+
+
 def test_compare_refuses_a_run_that_is_not_the_configs(finished):
     place = finished.folder / "results/tiny/train/digits"
-    shutil.copy(place / "dense/seed-1/run.json", place / "dense/seed-2/run.json")
+    shutil.rmtree(place / "dense/seed-2")
+    shutil.copytree(place / "dense/seed-1", place / "dense/seed-2")
     result = finished.snakemake("--forcerun", "compare")
     log = (finished.folder / "results/tiny/logs/compare.log").read_text()
     assert result.returncode != 0

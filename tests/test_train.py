@@ -11,9 +11,22 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
+from convlab import checksums, finished_runs, training
+from convlab.errors import UserError
 from convlab.evaluation import read_measures
 from convlab.specs import EarlyStopping, Run, canonical_json
-from convlab.training import best_epoch, epoch_order, exhausted, finished_epochs, read_history, training_batches
+from convlab.training import (
+    HISTORY_COLUMNS,
+    best_epoch,
+    epoch_order,
+    exhausted,
+    finished_epochs,
+    read_history,
+    resumable_epochs,
+    training_batches,
+    write_history,
+)
+from test_finished_runs import DAMAGES
 
 CNN = {"family": "conv", "filters": [4], "dense_units": [8], "dropout": 0.2}
 
@@ -90,6 +103,126 @@ def test_a_killed_run_goes_on_from_its_last_finished_epoch_and_ends_with_the_sam
     assert without_seconds(tmp_path / "killed") == without_seconds(tmp_path / "undisturbed")
     assert predictions(digits, tmp_path / "killed").tobytes() == predictions(digits, tmp_path / "undisturbed").tobytes()
     assert not list((tmp_path / "killed").glob("unfinished-*"))
+
+
+def wait_for_epoch(output: Path, epoch: int, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while max((finished_epochs(work / "backup") for work in output.glob("unfinished-*")), default=0) < epoch:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_a_job_that_outlived_its_snakemake_is_waited_for_where_it_trains_the_very_same(digits, tmp_path):
+    """With TensorBoard's logs, with which nothing is kept for other studies, as well."""
+    text = spec(epochs=40, tensorboard=True)
+    orphan = subprocess.Popen(command(text, digits, tmp_path / "run"), stderr=subprocess.PIPE, text=True)
+    wait_for_epoch(tmp_path / "run", 2, orphan)
+    second = subprocess.run(command(text, digits, tmp_path / "run"), capture_output=True, text=True)
+    assert orphan.wait() == 0, orphan.stderr.read()
+    orphan.stderr.close()
+    assert second.returncode == 0, second.stderr
+    assert "has just been finished by another process" in second.stderr
+    run = json.loads((tmp_path / "run/run.json").read_text())
+    assert run["epochs_run"] == 40 and run["resumed_after_epoch"] == 0
+    assert checksums.is_whole(tmp_path / "run/run.json", finished_runs.FILES)
+    assert not list((tmp_path / "run").glob(".*")) and not list((tmp_path / "run").glob("unfinished-*"))
+
+
+@pytest.mark.slow
+def test_a_job_that_outlived_its_snakemake_gives_way_where_another_run_takes_its_folder(digits, tmp_path):
+    """The config was changed after a kill: what the orphan would write at its end is of the old one."""
+    store = ["--store", str(tmp_path / "store")]
+    orphan = subprocess.Popen(
+        [*command(spec(epochs=3000), digits, tmp_path / "run"), *store], stderr=subprocess.PIPE, text=True
+    )
+    wait_for_epoch(tmp_path / "run", 2, orphan)
+    text = spec(epochs=2, learning_rate=0.002)
+    result = subprocess.run([*command(text, digits, tmp_path / "run"), *store], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert orphan.wait(timeout=60) == 1
+    assert "another process has begun to make" in orphan.stderr.read()
+    orphan.stderr.close()
+    run = json.loads((tmp_path / "run/run.json").read_text())
+    assert run["spec_hash"] == Run.model_validate_json(text).spec_hash
+    assert sorted(path.name for path in (tmp_path / "run").iterdir() if not path.name.startswith("unfinished-")) == [
+        "history.csv",
+        "model.keras",
+        "run.json",
+        "run.json.checksums",
+    ]
+
+
+def unfinished(work: Path, epochs: int = 3, rows: int = 3) -> Path:
+    """What a killed run leaves after so many epochs, with rows of history, and made-up weights."""
+    place = work / "backup" / f"epoch-{epochs:04d}"
+    place.mkdir(parents=True)
+    for name in ("latest.weights.h5", "training_metadata.json", "../../best.weights.h5"):
+        (place / name).write_text(f"content of {name}")
+    accuracies = [0.1 * (1 + epoch) for epoch in range(rows)]
+    names = HISTORY_COLUMNS
+    write_history(
+        work / "history.csv", [dict(zip(names, (i + 1, 1, a, 1, a, 1), strict=True)) for i, a in enumerate(accuracies)]
+    )
+    content = training._backup_checksums(work, place, epochs)
+    (place / training.CHECKSUMS).write_text(json.dumps(content))
+    return place
+
+
+LEFT = ("latest.weights.h5", "training_metadata.json", "../../best.weights.h5", "../../history.csv", training.CHECKSUMS)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", LEFT)
+def test_what_a_power_cut_has_damaged_is_not_gone_on_from(tmp_path, name, damage):
+    place = unfinished(tmp_path / "work")
+    assert resumable_epochs(tmp_path / "work", "best") == 3
+    if (name, damage) == ("../../history.csv", "longer"):
+        return  # a row that was begun after the backup
+    DAMAGES[damage](place / name)
+    assert resumable_epochs(tmp_path / "work", "best") == 0
+    assert not (tmp_path / "work").exists(), "the run begins anew"
+
+
+def test_a_kill_between_an_epoch_and_its_backup_costs_that_epoch_only(tmp_path):
+    unfinished(tmp_path / "work", epochs=3, rows=4)
+    (tmp_path / "work/best.weights.h5").write_text("of the fourth epoch")
+    assert resumable_epochs(tmp_path / "work", "best") == 3
+
+
+def test_a_kill_between_two_backups_leaves_the_newer_one(tmp_path):
+    unfinished(tmp_path / "work", epochs=2)
+    newer = unfinished(tmp_path / "work", epochs=3)
+    (tmp_path / "work/backup/.epoch-0004").mkdir()
+    assert resumable_epochs(tmp_path / "work", "last") == 3
+    assert list((tmp_path / "work/backup").iterdir()) == [newer]
+
+
+def test_nothing_is_gone_on_from_where_nothing_was_left(tmp_path):
+    assert resumable_epochs(tmp_path / "nothing", "best") == 0
+
+
+@pytest.mark.parametrize("damage", [name for name in DAMAGES if name != "missing"])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_damaged_model_is_told_in_one_sentence(tmp_path, damage, recorded):
+    from convlab import inference
+    from convlab.keras_setup import keras
+
+    path = tmp_path / "model.keras"
+    keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]).save(path)
+    (tmp_path / "run.json").write_text("{}")
+    if recorded:
+        checksums.write_record(tmp_path / "run.json", [path])
+    inference.load(path)
+    DAMAGES[damage](path)
+    if not recorded and damage in ("one bit", "longer"):
+        return  # what Keras does not see is seen by its checksum only
+    with pytest.raises(UserError, match=r"model\.keras is damaged \(.*\); delete") as error:
+        inference.load(path)
+    assert "\n" not in str(error.value)
+    path.unlink() if path.is_file() else path.rename(tmp_path / "aside")
+    with pytest.raises(UserError, match=r"model\.keras is missing; run snakemake again"):
+        inference.load(path)
 
 
 @pytest.mark.slow

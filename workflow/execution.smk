@@ -49,6 +49,10 @@ def study_lock(snakemakes):
     that have none of their own."""
     place = Path(RESULTS)
     while not place.exists():
+        if place.is_symlink():
+            raise WorkflowError(
+                f"{place} is a link to {os.readlink(place)}, which is not there; mend or remove the link"
+            )
         place = place.parent
     if not os.access(place, os.W_OK | os.X_OK):
         raise WorkflowError(f"{place.resolve()} cannot be written; make it writable, or run in another folder")

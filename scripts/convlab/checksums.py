@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,9 @@ from convlab.errors import UserError
 
 SUFFIX = ".checksums"
 DAMAGED = ".damaged"
+
+EXPORTED = ("export.json", "MODEL_CARD.md")
+"""Main results of jobs that a plain run of the workflow does not ask for."""
 
 JOB = "CONVLAB_JOB"
 """Environment variable that the workflow sets: only its jobs set damaged results aside, since it makes them again."""
@@ -54,7 +58,9 @@ def read_record(main: Path) -> Files | None:
 def is_whole(main: Path, names: Iterable[str]) -> bool:
     """Whether all of ``names``, beside ``main``, are recorded and as they were written."""
     record = read_record(main)
-    return record is not None and all(name in record and _intact(main.parent / name, record[name]) for name in names)
+    return record is not None and all(
+        name in record and _intact(main.parent / name, record[name]["bytes"], record[name]["sha256"]) for name in names
+    )
 
 
 def sha256(path: Path) -> str:
@@ -69,8 +75,20 @@ def sha256(path: Path) -> str:
 def verify(path: Path) -> None:
     """Raise UserError, and set ``path`` aside, where it is not what the job that wrote it recorded."""
     main, expected = _recorded(path)
-    if expected is None:
-        return
+    if expected is not None:
+        _compare(path, expected, main)
+
+
+def verify_all(main: Path) -> None:
+    """Raise UserError, and set it aside, where one of a job's results is missing or not what the job recorded."""
+    for name, expected in (read_record(main) or {}).items():
+        path = main.parent / name
+        if not path.exists():
+            raise damaged(path, "it is missing", main)
+        _compare(path, expected, main)
+
+
+def _compare(path: Path, expected: Mapping[str, int | str], main: Path) -> None:
     try:
         intact = path.is_file() and path.stat().st_size == expected["bytes"] and sha256(path) == expected["sha256"]
     except OSError as error:
@@ -95,17 +113,18 @@ def damaged(path: Path, reason: str, main: Path | None = None) -> UserError:
                 f"{path} is damaged ({reason}); it was set aside as {path.name}{DAMAGED}: run the same command again, "
                 "which makes it again"
             )
-    return UserError(f"{path} is damaged ({reason}); delete {missed} and run snakemake again, which makes it again")
+    command = "`make export`" if main is not None and main.name in EXPORTED else "snakemake"
+    return UserError(f"{path} is damaged ({reason}); delete {missed} and run {command} again, which makes it again")
 
 
 def set_aside(path: Path, main: Path | None = None) -> None:
-    """Rename a damaged result, so that Snakemake misses it; ``main`` as well where ``path`` lies in a folder below."""
+    """Rename a damaged result, so that Snakemake misses it; for one in a folder below, ``main`` is deleted, too."""
     if os.path.lexists(path):
         aside = path.with_name(path.name + DAMAGED)
         remove(aside)
         path.rename(aside)
-    if main is not None and path.parent != main.parent and os.path.lexists(main):
-        set_aside(main)
+    if main is not None and path.parent != main.parent:
+        remove(main)
 
 
 def find_damaged(results: Path, index: Path) -> dict[Path, Path]:
@@ -117,34 +136,47 @@ def find_damaged(results: Path, index: Path) -> dict[Path, Path]:
     known = _read_index(index)
     seen, broken = {}, {}
     for record in _records(results):
-        main = record.with_name(record.name.removesuffix(SUFFIX))
-        for name, expected in (_read(record) or {}).items():
-            path = main.parent / name
-            key = os.path.relpath(path, results)
-            try:
-                status = path.stat()
-            except OSError:
-                if "/" in name and main.exists():  # a file of a folder, which Snakemake does not miss
-                    broken[path] = main
-                continue
-            stamp = [status.st_size, status.st_mtime_ns, expected["sha256"]]
-            # A record that was written anew is another job's, whose results are new here.
-            changed = key in known and known[key] != stamp and known[key][2] == stamp[2]
-            if not path.is_file() or status.st_size != expected["bytes"] or (changed and not _intact(path, expected)):
-                broken[path] = main
-                if key in known:  # it stays damaged, also for who comes after one that only looks
-                    seen[key] = known[key]
+        key, main = os.path.relpath(record, results), record.removesuffix(SUFFIX)
+        folder, stamp = main.rpartition("/")[0], _stamp(record)
+        before, remembered = known.get(key, (None, {}))
+        if before == stamp:
+            files = {name: entry[:2] for name, entry in remembered.items()}
+        else:
+            files = {name: [entry["bytes"], entry["sha256"]] for name, entry in (_read(Path(record)) or {}).items()}
+        # What was seen of another file by this name, or before it was made anew, says nothing.
+        times = {name: entry[2] for name, entry in remembered.items() if files.get(name) == entry[:2]}
+        intact = {}
+        for name, (size, checksum) in files.items():
+            path = f"{folder}/{name}"
+            now, then = _stamp(path), times.get(name)
+            if now is None:
+                if "/" in name and Path(main).exists():  # a file of a folder, which Snakemake does not miss
+                    broken[Path(path)] = Path(main)
+            elif now[0] != size or (then not in (None, now) and not _intact(Path(path), size, checksum)):
+                broken[Path(path)] = Path(main)
+                if then:  # it stays damaged, also for who comes after one that only looks
+                    intact[name] = then
             else:
-                seen[key] = stamp
+                intact[name] = now
+        seen[key] = [stamp, {name: [*entry, intact.get(name)] for name, entry in files.items()}]
     if seen != known:
         with suppress(OSError):
             write_text(index, json.dumps(seen), durable=False)
     return broken
 
 
-def _intact(path: Path, expected: Mapping[str, int | str]) -> bool:
+def _stamp(path: str) -> list[int] | None:
+    """Size and time of a file, -1 for the size of anything else; None where nothing is."""
     try:
-        return sha256(path) == expected["sha256"]
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return [status.st_size if stat.S_ISREG(status.st_mode) else -1, status.st_mtime_ns]
+
+
+def _intact(path: Path, size: int, checksum: str) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size == size and sha256(path) == checksum
     except OSError:
         return False
 
@@ -153,13 +185,13 @@ def mend(results: Path, index: Path, change: bool, say: Callable[[str], None]) -
     """Set aside what is damaged below ``results``, so that Snakemake makes it again; without ``change`` only say so."""
     for path, main in find_damaged(results, index).items():
         if not change:
-            say(f"{path} is damaged or incomplete: the next run makes it again")
+            say(f"{path} is damaged: when something is made it is set aside and made again")
             continue
         try:
             set_aside(path, main)
         except OSError as error:
             raise UserError(f"{path} is damaged and cannot be set aside ({error.strerror}); delete it") from None
-        say(f"{path} is damaged or incomplete: it is made again (kept as {path.name}{DAMAGED} if it was there)")
+        say(f"{path} is damaged: it is set aside as {path.name}{DAMAGED}, and made again with what is asked for")
 
 
 def only_looks(arguments: Iterable[str]) -> bool:
@@ -192,14 +224,18 @@ def _read(record: Path) -> Files | None:
     return None
 
 
-def _records(results: Path) -> Iterator[Path]:
+def _records(results: Path) -> Iterator[str]:
     for parent, folders, files in os.walk(results):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "unfinished-")))
-        yield from (Path(parent, name) for name in sorted(files) if name.endswith(SUFFIX))
+        yield from (f"{parent}/{name}" for name in sorted(files) if name.endswith(SUFFIX))
 
 
-def _read_index(index: Path) -> dict[str, list]:
+def _read_index(index: Path) -> dict[str, tuple[list, dict[str, list]]]:
+    """By record: its size and time, and of each of its files size, SHA-256, and the size and time it had when seen."""
     try:
-        return dict(json.loads(index.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}
+        known = json.loads(index.read_text(encoding="utf-8"))
+        if all(len(entry) == 3 for _, files in known.values() for entry in files.values()):
+            return known
+    except (OSError, ValueError, TypeError, AttributeError):
+        pass
+    return {}

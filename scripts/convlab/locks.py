@@ -41,8 +41,10 @@ def locked(path: Path, waiting: str) -> Iterator[bool]:
                 waited = True
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             if _same_file(descriptor, path):
-                yield waited
-                path.unlink(missing_ok=True)
+                try:
+                    yield waited
+                finally:
+                    path.unlink(missing_ok=True)
                 return
         finally:
             os.close(descriptor)
@@ -55,9 +57,11 @@ def locked_if_free(path: Path) -> Iterator[bool]:
     descriptor = _open(path)
     try:
         ours = _lock(descriptor) is not False and _same_file(descriptor, path)
-        yield ours
-        if ours:
-            path.unlink(missing_ok=True)
+        try:
+            yield ours
+        finally:
+            if ours:
+                path.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
 

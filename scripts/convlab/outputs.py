@@ -1,7 +1,7 @@
 """What surrounds the writing of a job's results: one process at a time, and checksums when all is written."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from convlab import checksums
@@ -16,10 +16,15 @@ def job_results(main: Path, others: Callable[[], Iterable[Path]] = tuple) -> Ite
     last is of the job that began last.
     """
     waiting = f"another process makes {main}; waiting for it"
-    with locked(main.with_name(f".{main.name}.lock"), waiting):
-        checksums.drop_record(main)
-        yield
-        checksums.write_record(main, others())
+    try:
+        with locked(main.with_name(f".{main.name}.lock"), waiting):
+            checksums.drop_record(main)
+            yield
+            checksums.write_record(main, others())
+    except BaseException:
+        with suppress(OSError):
+            main.parent.rmdir()  # which it only does where nothing was written
+        raise
 
 
 def files_below(folder: Path, leave_out: Collection[str] = ()) -> list[Path]:

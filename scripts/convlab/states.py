@@ -10,7 +10,7 @@ import pandas as pd
 from convlab.config import load_study, read_yaml
 from convlab.errors import UserError
 from convlab.files import read_json
-from convlab.history import FILES, equal, kept
+from convlab.history import FILES, HISTORY, equal, kept
 from convlab.study import without_texts
 from convlab.tables import TEXT_COLUMNS, read_table
 from convlab.wording import listing
@@ -61,8 +61,15 @@ def read(name: str, results: Path) -> State:
         UserError: there is no such state.
     """
     folder = find(name, results)
-    tables = {Path(file).stem: _read_state_table(folder / file) for file in FILES if file.endswith(".csv")}
-    summary = read_json(folder / "summary.json")
+    try:
+        tables = {Path(file).stem: _read_state_table(folder / file) for file in FILES if file.endswith(".csv")}
+        summary = read_json(folder / "summary.json")
+    except UserError as error:
+        if folder.parent.name != HISTORY:
+            raise
+        raise UserError(
+            f"{error.args[0].split('; ')[0]}, and no job makes a kept state again; delete {folder}"
+        ) from None
     if "provenance" not in summary:
         raise UserError(f"{folder} does not say what made it; run the study again with this version of convlab")
     outdated = _is_config(Path(name)) and _asked(Path(name)) != without_texts(summary["provenance"]["config"])

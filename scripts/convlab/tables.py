@@ -55,11 +55,11 @@ def write_table(table: pd.DataFrame, stem: Path, caption: str, printed: Printed 
     """Write ``stem``.csv, .md and .tex; LaTeX shows ``printed``, or all columns if that is not given."""
     write_text(stem.with_suffix(".csv"), csv_text(table))
     rounded = table.apply(_rounded)
-    write_text(stem.with_suffix(".md"), markdown(rounded))
+    write_text(stem.with_suffix(".md"), markdown(rounded), durable=False)
     if printed is None:
         align = ["r" if pd.api.types.is_numeric_dtype(table[name]) else "l" for name in table]
         printed = Printed(rounded, align, stem.name)
-    write_text(stem.with_suffix(".tex"), latex(printed, caption))
+    write_text(stem.with_suffix(".tex"), latex(printed, caption), durable=False)
 
 
 def read_table(path: Path) -> pd.DataFrame:

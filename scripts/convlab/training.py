@@ -262,10 +262,10 @@ def resumable_epochs(work: Path, select: str) -> int:
 
 def _is_whole(work: Path, epochs: int, select: str) -> bool:
     """Whether a backup, the history and the best weights are those that were written."""
-    place = work / "backup" / f"epoch-{epochs:04d}"
+    backup = work / "backup" / f"epoch-{epochs:04d}"
     try:
-        recorded = json.loads((place / CHECKSUMS).read_text(encoding="utf-8"))
-        actual, rows = _backup_checksums(work, place, epochs), read_history(work / "history.csv")
+        recorded = json.loads((backup / CHECKSUMS).read_text(encoding="utf-8"))
+        actual, rows = _backup_checksums(work, backup, epochs), read_history(work / "history.csv")
         # A kill between the end of an epoch and its backup leaves better weights than the backup knows.
         newer = best_epoch(rows, select) > epochs
         return actual == (recorded | {BEST: actual[BEST]} if newer else recorded)
@@ -273,9 +273,9 @@ def _is_whole(work: Path, epochs: int, select: str) -> bool:
         return False
 
 
-def _backup_checksums(work: Path, place: Path, epochs: int) -> dict[str, str]:
-    """SHA-256 of all that a run goes on from after so many epochs; ``place`` holds Keras' part of it."""
-    checksums = {path.name: sha256(path) for path in place.iterdir() if path.name != CHECKSUMS}
+def _backup_checksums(work: Path, backup: Path, epochs: int) -> dict[str, str]:
+    """SHA-256 of all that a run goes on from after so many epochs; ``backup`` holds Keras' part of it."""
+    checksums = {path.name: sha256(path) for path in backup.iterdir() if path.name != CHECKSUMS}
     history = (work / "history.csv").read_bytes().splitlines(keepends=True)[: epochs + 1]
     checksums["history.csv"] = hashlib.sha256(b"".join(history)).hexdigest()
     checksums[BEST] = sha256(work / BEST)
