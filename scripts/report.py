@@ -15,6 +15,7 @@ environment.start()
 import argparse
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -66,7 +67,10 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, type=json.loads, help="the whole config as JSON")
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
-    parser.add_argument("--config-file", default=None, help="name of the config file, for the command to run again")
+    parser.add_argument("--config-file", nargs="*", default=[], help="config files, for the command to run again")
+    parser.add_argument(
+        "--config-values", default={}, type=json.loads, help="what was set beside them, as JSON, for that command too"
+    )
     arguments = parser.parse_args(argv)
     output = arguments.results_dir / "report"
     with job_results(output / "index.html", lambda: [output / "report.md"]):
@@ -78,7 +82,7 @@ def write_report(arguments: argparse.Namespace) -> None:
     study, folder = load_study(arguments.config, for_readers=True), arguments.results_dir
 
     results = load_results(study, folder)
-    view = build_view(study, results, folder, arguments.config_file)
+    view = build_view(study, results, folder, arguments.config_file, arguments.config_values)
     view["commit"] = provenance.commit(Path(__file__).resolve().parent.parent)
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     view["script"], view["script_hash"] = Markup(script), script_hash(script)
@@ -89,7 +93,9 @@ def write_report(arguments: argparse.Namespace) -> None:
     log.info("index.html has %.1f MB, report.md %.0f kB", len(page.encode()) / 1e6, len(text.encode()) / 1e3)
 
 
-def build_view(study: Study, results: Results, folder: Path, config_file: str | None) -> dict[str, Any]:
+def build_view(
+    study: Study, results: Results, folder: Path, config_files: Sequence[str], config_values: Mapping[str, Any]
+) -> dict[str, Any]:
     """All that the templates need, by name."""
     evidence, plan = results.evidence, study.plan
     runs = evidence.runs
@@ -185,7 +191,7 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
         "matrices": {dataset: matrices(evidence, dataset) for dataset in datasets},
         "legend": [(name, labels[name], number % len(COLOURS)) for number, name in enumerate(plan.compared)],
         "design": design(study),
-        "provenance": provenance_view(study, results, config_file),
+        "provenance": provenance_view(study, results, config_files, config_values),
     }
 
 

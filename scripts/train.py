@@ -26,7 +26,7 @@ from convlab.locks import Writer, locked, sole_writer
 from convlab.specs import Run
 
 AGAIN = "CONVLAB_AGAIN"
-"""Environment variable that asks to train a finished run again."""
+"""Environment variable that asks to train finished runs again: their folders, or ``all``."""
 
 log = logging.getLogger("train")
 
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
         locked(lock, "another process trains this very run; waiting for it") as waited,
         sole_writer(output / finished_runs.MAIN) as writer,
     ):
-        again = AGAIN in os.environ
+        again = asked_again(output)
         if not again and waited and is_finished(output, identity):
             log.info("this very run has just been finished by another process")
         elif not again and keeps and finished_runs.take(store / identity, output):
@@ -61,6 +61,12 @@ def main(argv: list[str] | None = None) -> None:
             if keeps:
                 finished_runs.keep(output, store / identity)
         shutil.rmtree(work, ignore_errors=True)
+
+
+def asked_again(output: Path) -> bool:
+    """Whether the run in ``output`` was asked for by name, so that a finished one is trained again."""
+    asked = os.environ.get(AGAIN, "").split(os.pathsep)
+    return "all" in asked or str(output.resolve()) in asked
 
 
 def is_finished(output: Path, identity: str) -> bool:

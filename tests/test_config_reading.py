@@ -99,7 +99,16 @@ def test_what_is_accepted_is_what_snakemake_reads(tmp_path, text):
     assert read_yaml(path) == load_configfile(path)
 
 
-@given(st.dictionaries(st.text(max_size=5), st.one_of(st.text(max_size=8), st.from_regex(r"[-+]?[0-9._:xeoE]{1,6}", fullmatch=True), st.integers(), st.booleans()), min_size=1, max_size=4))
+@given(
+    st.dictionaries(
+        st.text(max_size=5),
+        st.one_of(
+            st.text(max_size=8), st.from_regex(r"[-+]?[0-9._:xeoE]{1,6}", fullmatch=True), st.integers(), st.booleans()
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
 def test_any_text_that_is_written_as_yaml_comes_back(tmp_path_factory, values):
     path = tmp_path_factory.getbasetemp() / "written.yaml"
     path.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8", newline="\n")
@@ -198,7 +207,21 @@ def test_seeds_that_cannot_be_are_told(seeds, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("section", ["training", "experiments", "comparisons", "claims", "probes", "statistics", "report", "deploy", "question", "description"])
+@pytest.mark.parametrize(
+    "section",
+    [
+        "training",
+        "experiments",
+        "comparisons",
+        "claims",
+        "probes",
+        "statistics",
+        "report",
+        "deploy",
+        "question",
+        "description",
+    ],
+)
 def test_an_empty_section_is_as_if_it_were_not_there(section):
     without = {key: value for key, value in TINY.items() if key != section}
     assert load_study({**without, section: None}).settings == load_study(without).settings
@@ -240,7 +263,11 @@ def test_what_stands_for_no_value_is_told_what_to_write(config, message):
 detector = PeriodicityDetector()
 
 
-@given(st.integers(1, 45), st.lists(st.sampled_from([1, 3, 5, 11]), min_size=1, max_size=3), st.lists(st.integers(1, 5), max_size=3))
+@given(
+    st.integers(1, 45),
+    st.lists(st.sampled_from([1, 3, 5, 11]), min_size=1, max_size=3),
+    st.lists(st.integers(1, 5), max_size=3),
+)
 def test_no_list_of_layers_gives_a_name_that_snakemake_takes_for_endless(repeats, unit, before):
     layers = before + unit * repeats
     others = [layer + 2 for layer in layers]
@@ -253,7 +280,11 @@ def test_no_list_of_layers_gives_a_name_that_snakemake_takes_for_endless(repeats
     assert max(map(len, names)) < 200
 
 
-@given(st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,3}", fullmatch=True), st.integers(1, 30), st.from_regex(r"[a-z0-9_-]{0,3}", fullmatch=True))
+@given(
+    st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,3}", fullmatch=True),
+    st.integers(1, 30),
+    st.from_regex(r"[a-z0-9_-]{0,3}", fullmatch=True),
+)
 def test_a_name_that_snakemake_takes_for_endless_is_refused(unit, repeats, end):
     name = unit * repeats + end
     config = {**TINY, "experiments": {}, "comparisons": {}, "models": {name: TINY["models"]["cnn"]}}
@@ -321,6 +352,8 @@ def test_snakemake_tells_the_line_of_the_default_config_that_yaml_cannot_read(pr
 
 def test_snakemake_reads_numbers_on_the_command_line_as_they_look(project):
     project.configure(TINY)
-    result = project.snakemake("-n", "--config", "seeds=[010]", "training={epochs: 010, early_stopping: null, train_size: all}")
+    result = project.snakemake(
+        "-n", "--config", "seeds=[010]", "training={epochs: 010, early_stopping: null, train_size: all}"
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "seed 10" in result.stdout + result.stderr

@@ -13,22 +13,21 @@ STORE = ".snakemake/convlab/runs"  # finished runs of all studies in this folder
 
 SEEN = Path(f".snakemake/convlab/{study.study}.seen.json")  # sizes and times of results that were whole
 
-# Damaged results are set aside before jobs are planned, so that Snakemake misses them; not where it makes nothing, or
-# where another one is at work on them. Whether it will make anything it does not know yet when it reads this.
-if workflow.is_main_process and not workflow.storage_settings.default_storage_provider:
-    try:
-        checksums.mend(
-            Path(RESULTS),
-            SEEN,
-            change=not checksums.only_looks(sys.argv[1:])
-            and not is_held(Path(f".snakemake/convlab/{study.study}.lock")),
-            say=lambda text: print(text, file=sys.stderr),
-        )
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
-
 # A GPU slot for each job that computes, where Snakemake is told how many there are (`--resources gpu=N`); else nothing.
 GPU = 1 if "gpu" in workflow.global_resources else None
+
+
+def mend_results():
+    """Set damaged results aside before jobs are planned, so that Snakemake misses them.
+
+    Not where it makes nothing, or where another one is at work on them. Whether it will make anything it does not know
+    yet when it reads this.
+    """
+    looks = checksums.only_looks(sys.argv[1:]) or is_held(Path(f".snakemake/convlab/{study.study}.lock"))
+    try:
+        checksums.mend(on_disk(RESULTS), SEEN, change=not looks, say=lambda text: print(text, file=sys.stderr))
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def own_lock(wildcards):
@@ -47,24 +46,33 @@ def own_lock(wildcards):
 def study_lock(snakemakes):
     """Claim the study for this process, and see that results can be written; `snakemakes` is the lock for file systems
     that have none of their own."""
-    place = Path(RESULTS)
-    while not place.exists():
-        if place.is_symlink():
+    folder = on_disk(RESULTS)
+    while not folder.exists():
+        if folder.is_symlink():
             raise WorkflowError(
-                f"{place} is a link to {os.readlink(place)}, which is not there; mend or remove the link"
+                f"{folder} is a link to {os.readlink(folder)}, which is not there; mend or remove the link"
             )
-        place = place.parent
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise WorkflowError(f"{place.resolve()} cannot be written; make it writable, or run in another folder")
-    if workflow.dag_settings.forceall or workflow.dag_settings.forcerun:
-        os.environ.update(CONVLAB_AGAIN="1")  # asked for by name: train again what is finished
+        folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise WorkflowError(f"{folder.resolve()} cannot be written; make it writable, or run in another folder")
+    os.environ.update(CONVLAB_AGAIN=os.pathsep.join(forced_runs()))
     try:
         claimed = claim(Path(workflow.persistence.path) / f"convlab/{study.study}.lock", f"the study {study.study}")
     except UserError as error:
         raise WorkflowError(str(error)) from None
     with nullcontext() if claimed else snakemakes():
-        tidy(Path(RESULTS))
+        tidy(on_disk(RESULTS))
         yield
+
+
+def forced_runs():
+    """Folders of the runs that were asked for by name, to be trained again though they are finished; or `all`."""
+    asked = set(workflow.dag_settings.forcerun)
+    if workflow.dag_settings.forcetargets:
+        asked |= set(workflow.dag_settings.targets)
+    if workflow.dag_settings.forceall or any(name == "train" or name.endswith("_train") for name in asked):
+        return ["all"]
+    return [str(Path(name).resolve().parent) for name in asked if "/" in name]
 
 
 @cache
@@ -74,7 +82,7 @@ def data_size(dataset):
     shape, _ = dataset_form(dataset, spec)
     known = PUBLISHED_IMAGES.get(spec.kind, 100_000)
     known = min(known, (spec.train_images or known) + (spec.test_images or known))
-    prepared = Path(f"{RESULTS}/prepare/{dataset}/data.npz")
+    prepared = on_disk(f"{RESULTS}/prepare/{dataset}/data.npz")
     size = prepared.stat().st_size if prepared.is_file() else known * math.prod(shape)
     return size / math.prod(shape), size / 1e6
 

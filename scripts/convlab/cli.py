@@ -5,9 +5,14 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from convlab import environment
+from convlab.code_inputs import code_digest
 from convlab.errors import UserError, printable
+
+PLANNED = "CONVLAB_CODE"
+"""Environment variable: the digest of the script's code when Snakemake planned the job, which is what it records."""
 
 REMEDY = "free space or choose another folder, then run again"
 
@@ -34,9 +39,12 @@ def run(main: Callable[[], None]) -> None:
     if names := environment.removed_at_start():
         logging.getLogger("environment").warning(environment.removed_message(names))
     try:
+        check_code(Path(sys.modules[main.__module__].__file__).resolve())
         main()
     except UserError as error:
         sys.exit(f"error: {printable(str(error), keep=KEPT)}")
+    except KeyboardInterrupt:  # Ctrl-C reaches every job at once; what was finished is kept
+        sys.exit("interrupted")
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
@@ -50,3 +58,12 @@ def run(main: Callable[[], None]) -> None:
         # Libraries in C++ have exceptions of their own for a full disk, and some crash when they clean up.
         print(f"error: cannot write: {os.strerror(errno.ENOSPC)}; {REMEDY}", file=sys.stderr, flush=True)
         os._exit(1)
+
+
+def check_code(script: Path) -> None:
+    """Raise UserError where the code was edited since Snakemake planned this job, which records what it was then."""
+    planned = os.environ.pop(PLANNED, None)
+    if planned is not None and planned != code_digest(script):
+        raise UserError(
+            f"the code of {script.name} was edited after Snakemake had planned this job; run the same command again"
+        )
