@@ -1,5 +1,7 @@
 """Nothing is left out in silence: what has no value is not shown as 0, and what was not used is counted by reason."""
 
+import html
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -7,10 +9,15 @@ import pandas as pd
 import pytest
 
 import model_card
+from conftest import TINY
+from convlab import i18n
 from convlab.figures import results as charts
+from convlab.files import read_json, write_json
+from convlab.interpretation import left_out as data
 from convlab.page import confusions, measures
 from convlab.page.card import weakest
 from test_interpretation import around, make
+from test_report import WIN, manifest, write_study, written
 
 # ---------------------------------------------------------------------------------------------------------------------
 # 0/0 is not defined: the three classes below have test images, none, and some that are never found
@@ -65,3 +72,40 @@ def test_recalls_that_are_not_defined_leave_no_mark_at_zero():
     assert np.isnan(points.get_xdata()[1])
     assert charts._mean_and_spread(50.0, None, 1).startswith("50.0") and "±" not in charts._mean_and_spread(50, None, 1)
     assert charts._mean_and_spread(np.nan, 1.0, 1) == "–" and "± 1.0" in charts._mean_and_spread(50.0, 1.0, 1)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In the report
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_the_report_says_what_was_not_used_where_people_look(tmp_path, language):
+    """In the data section, the limitations and the provenance, in its language, with names that are no markup."""
+    config = write_study(tmp_path, {**TINY, "report": {"language": language}}, WIN)
+    place = tmp_path / "prepare/digits/manifest.json"
+    entry = {"part": "train", "class": "3", "image": True, "reason": "damaged image", "count": 15,
+             "files": [{"file": f"train/3/<b>{n}</b>.png", "detail": "is text"} for n in range(15)]}  # fmt: skip
+    other = {
+        "part": None,
+        "class": None,
+        "image": False,
+        "reason": "hidden file",
+        "count": 2,
+        "files": [{"file": ".x"}],
+    }
+    write_json(place, manifest("digits") | {
+        "excluded": [other, entry], "homepage": None, "citation": None, "several_pictures": 1, "bits": 12,
+        "test_from": {"from": "seed", "seed": 7, "fraction": 0.2},
+    })  # fmt: skip
+    with i18n.using(language):
+        statements = data.left_out({"digits": read_json(place)}, {})
+        origin = data.test_origin({"digits": read_json(place)})
+    page, text = written(tmp_path, config)
+    for shown in (page, text):
+        plain = html.unescape(re.sub(r"<[^>]*>", "", shown)).replace("\u00a0", " ").replace("\\", "")
+        for sentence in (*(one.text for one in statements), origin):
+            assert sentence.replace("\u00a0", " ") in plain
+        assert "Test images are fixed" not in plain and "None" not in plain.split("fashion")[0]
+        assert ("imagen dañada" if language == "es" else "damaged image") in plain
+        assert "train/3/<b>0</b>.png" in plain
+    assert "<b>0</b>" not in page
