@@ -183,6 +183,9 @@ def test_a_named_variable_is_kept_as_a_choice():
     variables = {"CONVLAB_KEEP": "TF_NEW, XLA_NEW", "TF_NEW": "1", "XLA_NEW": "", "XLA_OTHER": "1"}
     assert environment.choices(variables) == {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_NEW": "1"}
     assert environment.removed(variables) == ["XLA_OTHER"]
+    assert environment.for_other_machines(variables) == ["TF_NEW", "CONVLAB_KEEP"]
+    assert environment.for_other_machines({"TF_ENABLE_ONEDNN_OPTS": "1"}) == []
+    assert environment.for_other_machines({"TF_ENABLE_ONEDNN_OPTS": "0"}) == ["TF_ENABLE_ONEDNN_OPTS"]
 
 
 @pytest.mark.parametrize("name", ["KERAS_MAX_EPOCHS", "PYTHONPATH", "MPLBACKEND", "a-b"])

@@ -150,6 +150,13 @@ def choices(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     return {name: environment[name] for name in sorted(names & environment.keys())}
 
 
+def for_other_machines(environment: Mapping[str, str] | None = None) -> list[str]:
+    """Names of the variables that jobs on machines with an environment of their own must be given too."""
+    environment = os.environ if environment is None else environment
+    names = [name for name, value in choices(environment).items() if value != CHOICES.get(name)]
+    return [name for name in (*names, KEEP) if name != "PYTHONPATH" and name in environment]
+
+
 def removed(environment: Mapping[str, str]) -> list[str]:
     """Names of variables that convlab does not pass on, for the log."""
     after = prepared(environment)
