@@ -100,7 +100,7 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
         "macs": say.count(study.plan.costs[dataset, variant.name].macs),
         "chosen": chosen(study, exported),
         "named": study.deploy.variant is not None,
-        "probed": bool(study.probes),
+        "probed": bool(study.plan.probes),
         "data": data_facts(manifest, trained),
         "metrics": metrics_rows(measured, row),
         "per_class": per_class_rows(manifest["classes"], measured),

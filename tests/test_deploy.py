@@ -9,6 +9,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -18,7 +19,7 @@ import deploy
 from conftest import ROOT
 from convlab.errors import UserError
 from convlab.files import array_sha256, write_arrays, write_json
-from convlab.serving import inference, trial
+from convlab.serving import inference, local, trial
 from convlab.serving.evidence import Evidence
 from convlab.serving.trial import Reply
 from test_serving import LABELS, SHAPE, write_model
@@ -161,10 +162,10 @@ def test_a_difference_that_is_no_number_is_no_small_one(results, monkeypatch):
     "error", [psutil.AccessDenied(), KeyError("rss"), MemoryError()], ids=lambda e: type(e).__name__
 )
 def test_looking_at_the_server_does_not_keep_it_alive(results, monkeypatch, error):
-    def refuse(self):
+    def refuse(pid):
         raise error
 
-    monkeypatch.setattr(psutil.Process, "memory_info", refuse)
+    monkeypatch.setattr(local, "psutil", SimpleNamespace(Process=refuse, pid_exists=psutil.pid_exists))
     deploy.main(arguments(results, test_images=2))
     assert evidence(results)["status"] == "succeeded" and evidence(results)["endpoint"]["memory_mb"] is None
     assert servers(results) == []

@@ -39,6 +39,7 @@ from convlab import accounts
 from convlab.cloud import aws, endpoint, sdk, teardown, training
 from convlab.cloud import state as states
 from convlab.cloud.policy import caller_policy, role_policy
+from convlab.config import load_study
 from convlab.errors import UserError
 from convlab.files import array_sha256, write_arrays, write_json
 from convlab.sagemaker import SageMaker
@@ -1149,6 +1150,14 @@ def test_the_plan_creates_nothing_and_asks_nobody(known, tmp_path, capsys, monke
     assert known.calls == []
 
 
+def test_a_price_deploys_nothing_again(tmp_path):
+    without, priced = (
+        load_study(yaml.safe_load(config(tmp_path, prices=prices).read_text())).deploy.options
+        for prices in ({}, {"endpoint_hour": 0.2, "seconds_per_call": 3})
+    )
+    assert without == priced and "prices" not in without["sagemaker"]
+
+
 @pytest.mark.parametrize(
     ("changes", "lines"),
     [
@@ -1284,7 +1293,8 @@ def test_the_workflow_deploys_a_real_model_and_shows_it_and_no_account_number_an
     assert finished.snakemake("all").returncode == 0
     page = (folder / "report/index.html").read_text()
     assert "A stand-in for AWS answered, not AWS" in page and "arn:aws:iam::************:role" in page
-    written = [path for path in finished.folder.rglob("*") if path.is_file() and path.name != "config.yaml"]
+    folders = [finished.folder / "results", finished.folder / ".snakemake"]
+    written = [path for place in folders for path in place.rglob("*") if path.is_file()]
     assert [path for path in written if ACCOUNT.encode() in path.read_bytes()] == [], "logs and Snakemake's records too"
     assert len([path for path in written if ".snakemake" in path.parts]) > 20
     other = settings["role_arn"].replace(ACCOUNT, "210987654321")

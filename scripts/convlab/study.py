@@ -253,7 +253,8 @@ class Deploy(Spec):
     @property
     def options(self) -> dict[str, Any]:
         """What the script that deploys is told."""
-        found = self.model_dump(exclude={"dataset", "variant"}, exclude_none=True)
+        unused = {"dataset": True, "variant": True, "sagemaker": {"prices"}}  # which only the plan reads
+        found = self.model_dump(exclude=unused, exclude_none=True)
         if self.target == "sagemaker":
             return {**found, "runtime": "saved_model"}
         return {name: value for name, value in found.items() if name != "sagemaker"}
