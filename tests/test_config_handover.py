@@ -5,13 +5,13 @@ import json
 
 import numpy as np
 import pytest
-import quick
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import quick
 from conftest import ROOT, TINY
-from convlab.config import load_study, read_yaml
+from convlab.config import load_study, read_yaml, to_yaml
 from convlab.data import first_images, split
 from convlab.errors import UserError
 from convlab.image_counts import PUBLISHED, Count, after_validation, limited
@@ -42,19 +42,27 @@ def lists(item: st.SearchStrategy, **sizes: int) -> st.SearchStrategy:
 NOTHING = st.sampled_from([None, "none", "off", False, "null", "no"])
 ALL = st.sampled_from([None, "all", "none", False])
 FLAG = st.sampled_from([True, False, "yes", "no", "on", "off", "true"])
-NAMES = st.sampled_from(["cnn", "32", "2024", "NA", "null", "nan", "on", "yes", "no", "1e3", "0", "true", "2024-01-01", "a_b-c", "Z"])
+NAMES = st.sampled_from(
+    ["cnn", "32", "2024", "NA", "null", "nan", "on", "yes", "no", "1e3", "0", "true", "2024-01-01", "a_b-c", "Z"]
+)
 TEXTS = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
-    st.sampled_from(["on", "32", "1e-3", "null", "=", "<<", "a: b", "#x", "010", "1:30", "", " x", "x\n y", "é", "{", "~"]),
+    st.sampled_from(
+        ["on", "32", "1e-3", "null", "=", "<<", "a: b", "#x", "010", "1:30", "", " x", "x\n y", "é", "{", "~"]
+    ),
 )
 
 
 def section(**fields: st.SearchStrategy) -> st.SearchStrategy:
     """A mapping with some of the fields, in any order."""
-    return st.fixed_dictionaries({}, optional=fields).flatmap(lambda made: st.permutations(list(made.items()))).map(dict)
+    return (
+        st.fixed_dictionaries({}, optional=fields).flatmap(lambda made: st.permutations(list(made.items()))).map(dict)
+    )
 
 
-AUGMENTATION = st.one_of(NOTHING, section(flip=st.sampled_from(["none", "horizontal", None, False]), shift=number_of(0, 2)))
+AUGMENTATION = st.one_of(
+    NOTHING, section(flip=st.sampled_from(["none", "horizontal", None, False]), shift=number_of(0, 2))
+)
 EARLY = st.one_of(NOTHING, section(patience=number_of(1, 3), min_delta=number_of(0, 0.001)))
 TRAINING = {
     "epochs": number_of(1, 5, 12),
@@ -112,7 +120,11 @@ def configs(draw) -> dict:
     """A whole config; most are possible."""
     names = draw(st.lists(NAMES, min_size=4, max_size=4, unique=True))
     models = {
-        names[0]: {"family": "conv", "filters": draw(st.sampled_from([4, "4", [4, "8"], [8.0]])), **draw(section(**CONV))},
+        names[0]: {
+            "family": "conv",
+            "filters": draw(st.sampled_from([4, "4", [4, "8"], [8.0]])),
+            **draw(section(**CONV)),
+        },
         names[1]: {"family": "dense", "units": 8, **draw(section(**DENSE))},
     }
     config = {"study": draw(NAMES), "models": models, "datasets": draw(datasets())}
@@ -200,7 +212,9 @@ def accepted(config: dict):
         return None
 
 
-WHOLE = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+WHOLE = settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 
 
 @WHOLE
@@ -211,7 +225,7 @@ def test_what_is_handed_on_is_what_is_trained(config):
     assert config == before, "loading changes nothing"
     if study is None:
         return
-    for handed_on in (study.written, json.loads(json.dumps(study.written)), yaml.safe_load(yaml.safe_dump(study.written))):
+    for handed_on in (study.written, json.loads(json.dumps(study.written)), yaml.safe_load(to_yaml(study.written))):
         again = load_study(handed_on)
         assert hashes(again) == hashes(study)
         assert again.plan == study.plan
@@ -245,12 +259,14 @@ def test_a_quick_look_at_every_accepted_study_is_accepted(config):
     study = accepted(config)
     if study is None:
         return
-    less = load_study(yaml.safe_load(yaml.safe_dump(quick.reduced(config))))
+    less = load_study(yaml.safe_load(to_yaml(quick.reduced(config))))
     assert len(less.seeds) <= quick.SEEDS and len(less.plan.compared) == len(study.plan.compared)
     assert set(less.plan.questions) == set(study.plan.questions) and set(less.plan.claims) == set(study.plan.claims)
 
 
-@pytest.mark.parametrize("path", [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))], ids=lambda path: path.stem
+)
 def test_a_quick_look_at_every_ready_made_study_is_accepted(path):
     study, less = load_study(read_yaml(path)), load_study(quick.reduced(read_yaml(path)))
     assert len(less.plan.variants) == len(study.plan.variants)
@@ -268,7 +284,9 @@ def test_a_quick_look_reduces_levels_and_renames_what_names_them():
         },
         "comparisons": {"a": {"variant": "cnn-train_size-1-000", "reference": "dense-epochs-50-steps-2000"}},
         "probes": ["sample_efficiency"],
-        "claims": [{"id": "x", "text": "t", "rule": "test_accuracy(cnn-train_size-all) > test_accuracy(cnn-images-100)"}],
+        "claims": [
+            {"id": "x", "text": "t", "rule": "test_accuracy(cnn-train_size-all) > test_accuracy(cnn-images-100)"}
+        ],
         "deploy": {"variant": "dense-epochs-5-steps-2000"},
     }
     less = load_study(quick.reduced(config))
@@ -289,10 +307,13 @@ def test_a_quick_look_takes_no_more_own_images_than_there_are(tmp_path):
             for number in range(images):
                 (folder / f"{number}.png").write_bytes(b"")
     own = {"own": {"kind": "image_folder", "path": str(tmp_path), "image_size": 8, "classes": 2}}
-    assert quick.reduced({**TINY, "datasets": own})["datasets"] == load_study({**TINY, "datasets": own}).written["datasets"]
+    assert (
+        quick.reduced({**TINY, "datasets": own})["datasets"]
+        == load_study({**TINY, "datasets": own}).written["datasets"]
+    )
     given = {"own": {**own["own"], "train_images": 40}}
     assert quick.reduced({**TINY, "datasets": given})["datasets"]["own"]["train_images"] == 40
-    with pytest.raises(UserError, match="datasets.own.train_images is 61, but there are 60; choose at most that"):
+    with pytest.raises(UserError, match=r"datasets.own.train_images is 61, but there are 60; choose at most that"):
         load_study({**TINY, "datasets": {"own": {**own["own"], "train_images": 61}}})
 
 
@@ -314,7 +335,7 @@ def test_a_quick_look_takes_no_more_own_images_than_there_are(tmp_path):
         ({"datasets": {"digits": {"train_images": 1443}}}, "datasets.digits.train_images is 1,443, but there are 1,442"),
         ({"datasets": {"digits": {"test_images": 9}}}, "datasets.digits.test_images is 9, too few for 10 classes"),
         ({"datasets": {"digits": {"train_images": 10}}}, "datasets.digits.train_images is 10, too few for 10 classes; choose at least 11"),
-        ({"datasets": {"digits": {"train_images": 100}}, "training": {"train_size": 96}}, "digits leaves 95 images"),
+        ({"datasets": {"digits": {"train_images": 100}}, "training": {"train_size": 91}}, "digits leaves 90 images"),
         ({"datasets": {"own": {"kind": "image_folder", "path": "x", "image_size": 8, "classes": 1}}}, "datasets.own.classes is 1"),
     ],
 )  # fmt: skip
@@ -325,7 +346,11 @@ def test_what_the_images_do_not_allow_is_told_before_anything_runs(change, messa
 
 
 def test_what_the_images_just_allow_is_accepted():
-    probes = {"pixel_permutation": {"blocks": [4]}, "translation": {"shift": 7}, "sample_efficiency": {"sizes": [10, 1297]}}
+    probes = {
+        "pixel_permutation": {"blocks": [4]},
+        "translation": {"shift": 7},
+        "sample_efficiency": {"sizes": [10, 1297]},
+    }
     load_study({**TINY, "datasets": {"digits": {"train_images": 1442, "test_images": 355}}, "probes": probes})
 
 

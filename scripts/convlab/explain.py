@@ -11,7 +11,6 @@ from convlab.specs import Conv, Dense, Spec, Training
 from convlab.study import KINDS, Claim, Comparison, Deploy, Experiment, Probes, ReportOptions, Statistics, Study
 from convlab.wording import listing, nearest
 
-
 LONGEST_VALUE = 200
 """Characters of a wrong value that are shown whole."""
 
@@ -131,7 +130,13 @@ def _field_at(location: Iterable[Any]) -> FieldInfo | None:
     steps, spec, field = list(location), Study, None
     while steps and spec is not None and (name := steps.pop(0)) in spec.model_fields:
         field = spec.model_fields[name]
-        named = {"models": None, "datasets": None, "experiments": Experiment, "comparisons": Comparison, "claims": Claim}
+        named = {
+            "models": None,
+            "datasets": None,
+            "experiments": Experiment,
+            "comparisons": Comparison,
+            "claims": Claim,
+        }
         if spec is Study and name in named:
             if not steps[1:]:
                 return None  # the entry as a whole

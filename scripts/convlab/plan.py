@@ -555,7 +555,9 @@ def _check_limit(key: str, limit: int | None, count: Count, classes: int) -> Non
         raise UserError(f"{key} is {limit:,}, but there are {count.most:,}; choose at most that, or null for all")
     least = classes + key.endswith("train_images")  # one for each class, and one for validation
     if limit < least:
-        raise UserError(f"{key} is {limit:,}, too few for {classes:,} classes; choose at least {least:,}, or null for all")
+        raise UserError(
+            f"{key} is {limit:,}, too few for {classes:,} classes; choose at least {least:,}, or null for all"
+        )
 
 
 def _claims(study: Study, aliases: Mapping[str, str], costs: Mapping[tuple[str, str], Cost]) -> dict[str, PlannedClaim]:

@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, TypeAdapter, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    model_validator,
+)
 
 NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)([eE][+-]?\d+)?")
 WHOLE_NUMBER = re.compile(r"[+-]?\d+(_\d+)*")
@@ -86,7 +95,7 @@ def off_as_empty(value: Any) -> Any:
 
 
 def as_text(value: Any) -> Any:
-    """A whole number is taken for a name of its digits; what YAML reads as something else, such as ``on``, is refused."""
+    """A whole number is a name of its digits; what YAML reads as something else, such as ``on``, is refused."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
@@ -383,15 +392,11 @@ class Npz(OwnImages):
     """A NumPy file with x_train, y_train and, if there, x_test, y_test."""
 
     kind: Literal["npz"]
-    classes: Annotated[
-        Annotated[tuple[Name, ...], Field(min_length=2)] | None, BeforeValidator(off_as_none)
-    ] = Field(
+    classes: Annotated[Annotated[tuple[Name, ...], Field(min_length=2)] | None, BeforeValidator(off_as_none)] = Field(
         None, description="Names of the classes, in the order of the labels; 0, 1, ... when absent."
     )
-    input_shape: Annotated[
-        tuple[PositiveWhole, PositiveWhole, PositiveWhole] | None, BeforeValidator(off_as_none)
-    ] = Field(
-        None, description="[height, width, channels]; read from the file when absent."
+    input_shape: Annotated[tuple[PositiveWhole, PositiveWhole, PositiveWhole] | None, BeforeValidator(off_as_none)] = (
+        Field(None, description="[height, width, channels]; read from the file when absent.")
     )
 
 

@@ -32,11 +32,11 @@ from convlab.specs import (
     Spec,
     Training,
     Whole,
-    is_off,
-    off_as_none,
     as_number,
     canonical_value,
+    is_off,
     normalised,
+    off_as_none,
 )
 
 if TYPE_CHECKING:
@@ -361,9 +361,7 @@ class Study(Spec):
     question: str = Field("", description="What the study asks, in one sentence.")
     description: str = Field("", description="More about it, for the report.")
     datasets: dict[Slug, Dataset] = Field(min_length=1)
-    seeds: tuple[Seed, ...] = Field(
-        (1, 2, 3), description="How many seeds (numbered from 1), or a list of them."
-    )
+    seeds: tuple[Seed, ...] = Field((1, 2, 3), description="How many seeds (numbered from 1), or a list of them.")
     training: Training = Training()
     models: dict[Slug, Model] = Field(min_length=1)
     experiments: dict[Slug, Experiment] = Field({})
@@ -402,7 +400,10 @@ class Study(Spec):
         if not isinstance(datasets, Mapping):
             return datasets
         return {
-            name: {"kind": str(name), **{key: item for key, item in (options or {}).items() if (key, item) != ("kind", None)}}
+            name: {
+                "kind": str(name),
+                **{key: item for key, item in (options or {}).items() if (key, item) != ("kind", None)},
+            }
             if isinstance(options, Mapping | None)
             else options
             for name, options in datasets.items()

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-import yaml
-
 from convlab import i18n
+from convlab.config import to_yaml
 from convlab.i18n import gettext as _
 from convlab.i18n import ngettext
 from convlab.interpretation import words as say
@@ -65,7 +64,7 @@ def provenance_view(study: Study, results: Results, config_file: str | None) -> 
         "peak_memory": f"{say.count(training['peak_memory_mb'])} MB",
         "config_file": config_file,
         "command": command(study, training["hardware"], config_file),
-        "config": yaml.safe_dump(study.written, sort_keys=False, allow_unicode=True, width=110),
+        "config": to_yaml(study.written),
     }
 
 
