@@ -47,7 +47,7 @@ PART_NAMES = {
 _LIKE_TEST = re.compile(r"(^|[^a-z])(test|eval|val|valid|holdout|hold-out)", re.IGNORECASE)
 """Folders that may well be meant as test images, but are not called so."""
 
-_LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "@eadir"}
+_LITTER = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "@eadir"}
 """What Windows, macOS and network drives leave behind, beside hidden files."""
 
 HIDDEN = "hidden file"
@@ -135,9 +135,9 @@ def entries(folder: str | Path) -> Iterator[os.DirEntry]:
 
 def litter(name: str) -> str | None:
     """Whether a name is of a hidden file or one that an operating system leaves behind: the reason, or None."""
-    if name.lower() in _LITTER or name.lower() == ".ds_store":
+    if name.lower() in _LITTER:
         return SYSTEM
-    return HIDDEN if name.startswith(".") else None
+    return HIDDEN if name[0] == "." else None
 
 
 def is_folder(entry: os.DirEntry) -> bool:
@@ -160,7 +160,7 @@ def is_image(name: str) -> bool:
 
 def may_be_image(name: str) -> bool:
     """Whether a file counts when a folder is known by its content: all but what is surely something else."""
-    return suffix(name) not in DOCUMENT_SUFFIXES
+    return not name.lower().endswith(DOCUMENT_SUFFIXES)
 
 
 def natural(name: str) -> str:
