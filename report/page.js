@@ -120,7 +120,7 @@
     for (const part of all(".hidden", copied)) part.remove();
     if (cell.closest(".matrix")) for (const part of all("small", copied)) part.remove(); // the count below the share
     for (const part of all("span, small, code", copied)) part.prepend(" ");
-    return copied.textContent.replace(/\s+/g, " ").trim();
+    return copied.textContent.replace(/[\u2068\u2069]/g, "").replace(/\s+/g, " ").trim();
   }
   const units = (table) => (table.tBodies.length > 1 ? [...table.tBodies] : [...table.tBodies[0].rows]);
   const firstRow = (unit) => (unit.rows ? unit.rows[0] : unit);
@@ -214,7 +214,7 @@
   }
 
   // A text that a spreadsheet would take for a formula is copied with an apostrophe before it; numbers stay numbers.
-  const inert = (text) => (/^'*[=+\-@]/.test(text) && !/^[+-]?[\d.,]+$/.test(text) ? `'${text}` : text);
+  const inert = (text) => (/^'*\s*[=+\-@]/.test(text) && !/^[+-]?[\d.,]+$/.test(text) ? `'${text}` : text);
   const csv = (rows) => rows.map((row) => row.map(inert).map((text) =>
     /[",\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text).join(",")).join("\n") + "\n";
 
@@ -288,8 +288,9 @@
   function numbersTable(text, caption) {
     const [names, ...rows] = parsed(text);
     const short = (cell) => (/^-?\d+\.\d{5,}(e-?\d+)?$/.test(cell) ? String(Number(Number(cell).toPrecision(5))) : cell);
-    const head = make("tr", {}, ...names.map((name) => make("th", { scope: "col", textContent: name.replace(/_/g, " ") })));
-    const body = rows.map((row) => make("tr", {}, ...row.map((cell) => make("td", { textContent: short(cell) }))));
+    const shown = (cell) => (/^'+\s*[=+\-@\t]/.test(cell) ? cell.slice(1) : cell); // the file has it for spreadsheets
+    const head = make("tr", {}, ...names.map((name) => make("th", { scope: "col", textContent: shown(name) })));
+    const body = rows.map((row) => make("tr", {}, ...row.map((cell) => make("td", { textContent: short(shown(cell)) }))));
     const table = make("table", {}, make("caption", {}, make("span", { textContent: caption })),
       make("thead", {}, head), make("tbody", {}, ...body));
     const frame = make("div", { className: "scroll numbers", tabIndex: 0 }, table);

@@ -25,6 +25,7 @@ from convlab.evaluation import read_features, read_measures, read_probabilities
 from convlab.figures import examples
 from convlab.figures import probes as probe_charts
 from convlab.figures import results as charts
+from convlab.figures.labels import tell_boxes
 from convlab.figures.results import Series
 from convlab.figures.saving import FigureWriter
 from convlab.figures.sprites import Group, write_sprite
@@ -34,7 +35,7 @@ from convlab.i18n import N_, listing, ngettext, number
 from convlab.i18n import gettext as _
 from convlab.plan import Plan, Question, field_label
 from convlab.study import Study
-from convlab.tables import write_table
+from convlab.tables import csv_text, write_table
 
 EXAMPLES = 12
 """Images shown of each kind."""
@@ -117,6 +118,8 @@ def main(argv: list[str] | None = None) -> None:
     curves, contrasts = probes.all_curves(runs, plan, shifts), probes.all_contrasts(runs, plan, shifts)
 
     use_style()
+    names = [variant.label for variant in study.plan.variants.values()]
+    lacking = tell_boxes(log, [*names, *(name for named_classes in classes.values() for name in named_classes)])
     figures_folder = output / "figures"
     shutil.rmtree(figures_folder, ignore_errors=True)
     figures_folder.mkdir(parents=True)
@@ -163,6 +166,7 @@ def main(argv: list[str] | None = None) -> None:
                 for dataset in study.datasets
             },
             "figures": figures,
+            "not_drawn": lacking,
             "training": training_summary(loaded),
             "provenance": made_from(study, loaded, manifests),
         },
@@ -303,7 +307,7 @@ class Drawing:
         writer.save(self.figure, folder / file)
         write_text(folder / f"{file}.rst", caption_text(self.title, self.caption))
         if self.numbers is not None:
-            write_text(folder / f"{file}.csv", self.numbers.to_csv(index=False, lineterminator="\n"))
+            write_text(folder / f"{file}.csv", csv_text(self.numbers))
         return {
             "file": file,
             "section": self.section,

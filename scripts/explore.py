@@ -18,10 +18,12 @@ from convlab import i18n
 from convlab.cli import run
 from convlab.data import Dataset, load
 from convlab.figures import dataset as draw
+from convlab.figures.labels import shortened, tell_boxes
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import save, use_style
 from convlab.files import read_json, write_json, write_text
 from convlab.i18n import gettext as _
+from convlab.tables import csv_text
 
 log = logging.getLogger("explore")
 
@@ -54,6 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     summary = summarise(data, manifest["dataset"], histogram, heights, widths, duplicates)
 
     use_style()
+    tell_boxes(log, data.classes)
     counts = [np.bincount(labels, minlength=len(data.classes)) for labels in (data.y_train, data.y_test)]
     images = len(data.x_train) + len(data.x_test)
     closest = [(data.x_test[pair.test], data.x_train[pair.train]) for pair in duplicates.closest]
@@ -83,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
         "intensities": {"value": np.arange(256)} | {f"channel {i + 1}": row for i, row in enumerate(histogram)},
     }
     for name, columns in numbers.items():
-        write_text(arguments.output_dir / f"{name}.csv", pd.DataFrame(columns).to_csv(index=False, lineterminator="\n"))
+        write_text(arguments.output_dir / f"{name}.csv", csv_text(pd.DataFrame(columns)))
     for name, figure in figures.items():
         save(figure, arguments.output_dir / name)
     write_json(arguments.output_dir / "summary.json", summary)
@@ -321,8 +324,8 @@ def pair_titles(data: Dataset, duplicates: Duplicates) -> list[tuple[str, str, b
     titles = []
     for pair in duplicates.closest:
         test, train = data.classes[data.y_test[pair.test]], data.classes[data.y_train[pair.train]]
-        names = test if test == train else f"{draw.shorten_name(test, 16)} / {draw.shorten_name(train, 16)}"
-        first = f"{draw.shorten_name(names, 36)}: RMS {i18n.number(pair.rms, '.1f')}"
+        names = test if test == train else f"{shortened(test, 16)} / {shortened(train, 16)}"
+        first = f"{shortened(names, 36)}: RMS {i18n.number(pair.rms, '.1f')}"
         places = {"test": i18n.number(pair.test, ","), "training": i18n.number(pair.train, ",")}
         titles.append((first, _("test {test}, training {training}", **places), test != train))
     return titles

@@ -21,12 +21,12 @@ from convlab.figures.palette import COLOURS
 from convlab.files import write_text
 from convlab.interpretation import claims_count, interpret
 from convlab.interpretation import words as say
-from convlab.interpretation.limitations import limitations
+from convlab.interpretation.limitations import boxes, limitations
 from convlab.interpretation.registration import claims_registration, looks
 from convlab.page.answers import answer, chosen, claim_cards
 from convlab.page.card import model_card
 from convlab.page.cells import duration
-from convlab.page.confusions import matrices
+from convlab.page.confusions import matrices, most_confused
 from convlab.page.dataset import data_tables
 from convlab.page.deployment import deployment
 from convlab.page.design import design
@@ -140,7 +140,9 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
             for dataset in datasets
         },
         "deployments": [found for dataset in datasets if (found := deployment(folder, dataset, runs))],
-        "limitations": limitations(evidence, study.seeds, results.explored, resumed) + looks(settled),
+        "limitations": limitations(evidence, study.seeds, results.explored, resumed)
+        + looks(settled)
+        + boxes(results.summary["not_drawn"]),
         "figures": figures,
         "looked_at": {
             dataset: [(name, plan.variants[name].label) for name in closest_first(evidence, dataset)]
@@ -153,6 +155,10 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
         },
         "calibration": {dataset: calibration_table(evidence, dataset) for dataset in datasets},
         "data": {dataset: data_tables(results.explored[dataset], results.manifests[dataset]) for dataset in datasets},
+        "most_confused": {
+            dataset: {name: most_confused(evidence, dataset, name) for name in evidence.detailed(dataset)}
+            for dataset in datasets
+        },
         "matrices": {dataset: matrices(evidence, dataset) for dataset in datasets},
         "legend": [(name, labels[name], number % len(COLOURS)) for number, name in enumerate(plan.compared)],
         "design": design(study),

@@ -1,8 +1,10 @@
 """On several datasets, the report says where an effect holds and where it does not."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from convlab.across import across_datasets
+from convlab.across import _reach, across_datasets
 from test_interpretation import CONFIG, around, make
 
 TWO = {**CONFIG, "datasets": {"digits": {}, "other": {"kind": "digits"}}, "experiments": {}}
@@ -21,19 +23,32 @@ def said(first: dict, second: dict) -> str:
 
 WIN = {"dense": around(0.90), "cnn": around(0.95)}
 LOSS = {"dense": around(0.95), "cnn": around(0.90)}
+EQUAL = {"dense": around(0.90, (-0.0002, 0.0, 0.0002)), "cnn": around(0.90, (-0.0002, 0.0, 0.0002))}
 OPEN = {"dense": [0.93, 0.95, 0.94], "cnn": [0.93, 0.97, 0.95]}
 
 
 @pytest.mark.parametrize(("first", "second", "begins", "tells"), [
     (WIN, WIN, "The same on all 2 datasets.", "better on digits (+5.00 pp) and other (+5.00 pp)."),
     (WIN, LOSS, "The datasets disagree.", "better on digits (+5.00 pp); worse on other (−5.00 pp)."),
-    (WIN, OPEN, "Settled on 1 of 2 datasets", "better on digits (+5.00 pp); not settled on other (+1.00 pp)."),
+    (WIN, OPEN, "Settled on 1 of 2 datasets; on the others this study does not tell.",
+     "better on digits (+5.00 pp); not settled on other (+1.00 pp)."),
+    (WIN, EQUAL, "An effect on one dataset, none of practical size on another: it does not carry over",
+     "better on digits (+5.00 pp); equivalent on other (0.00 pp)."),
+    (EQUAL, OPEN, "Settled on 1 of 2 datasets; on the others", "equivalent on digits (0.00 pp); not settled on other"),
     (OPEN, OPEN, "Settled on none of 2 datasets.", "not settled on digits (+1.00 pp) and other (+1.00 pp)."),
 ])  # fmt: skip
 def test_it_says_on_which_datasets_an_effect_holds(first, second, begins, tells):
     text = said(first, second)
     assert text.startswith(begins)
-    assert text.endswith(f"CNN against Dense is {tells}")
+    assert f"CNN against Dense is {tells}" in text
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["better", "worse", "equivalent", "inconclusive", "smoke", "missing"]), min_size=2))
+def test_nothing_carries_over_or_fails_to_without_a_verdict_on_both(outcomes):
+    text, settled = _reach(outcomes), {"better", "worse", "equivalent"} & set(outcomes)
+    assert ("carry over" in text or "disagree" in text) == (len(settled) > 1)
+    assert text.startswith("The same on all") == (len(settled) == 1 and len(set(outcomes)) == 1)
 
 
 def test_one_dataset_has_nothing_to_compare():

@@ -1,14 +1,20 @@
 """Tables over all runs, from small frames whose answers are known."""
 
+import csv
+import re
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from conftest import TINY
 from convlab import results, statistics, tables
 from convlab.config import load_study
+from convlab.page.reading import read_table
+from convlab.tables import csv_text, write_table
 
 PLAN = load_study(TINY).plan
 FIVE = "cnn-kernel_size-5x5"
@@ -185,3 +191,30 @@ def test_a_finished_study_has_its_tables_and_figures(finished_study):
     grids = {path.name.removesuffix(".tiles.png") for path in (folder / "figures").glob("*.tiles.png")}
     assert "digits-cnn-filters" in grids and grids < names
     assert names == {path.stem for path in (folder / "figures").glob("*.png") if not path.stem.endswith(".tiles")}
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.one_of(st.none(), st.text(alphabet="=+-@\t\r'a1.,\n\"e", max_size=6)), min_size=1, max_size=4))
+def test_a_text_is_no_formula_in_a_csv_file_and_is_read_back_as_it_was(tmp_path_factory, names):
+    folder = tmp_path_factory.mktemp("csv")
+    table = pd.DataFrame({"label": pd.Series(names, dtype=object), "difference": [-0.5, *[1.0] * (len(names) - 1)]})
+    write_table(table, folder / "t", "caption")
+    with (folder / "t.csv").open(newline="", encoding="utf-8") as file:
+        cells = [row[0] for row in csv.reader(file)][1:]
+    numbers = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+    assert not [cell for cell in cells if cell[:1] in tuple("=+-@\t\r") and not numbers.fullmatch(cell)]
+    back = read_table(folder / "t.csv")
+    assert back["difference"].tolist() == table["difference"].tolist()
+    expected = [(name and name.replace("\r", "\n")) or None for name in names]  # an empty cell is a missing one
+    assert [None if pd.isna(name) else name for name in back["label"]] == expected
+
+
+def test_names_of_classes_that_are_columns_are_no_formulas_either():
+    table = pd.DataFrame([[1, 2.5]], columns=["=HYPERLINK(1)", "-1"])
+    assert csv_text(table) == "'=HYPERLINK(1),-1\n1,2.5\n"
+
+
+def test_whole_numbers_beside_nothing_stay_whole_in_a_csv_file():
+    assert (
+        csv_text(pd.DataFrame({"measured": pd.Series([9258, None, 0.5], dtype=object)})) == 'measured\n9258\n""\n0.5\n'
+    )

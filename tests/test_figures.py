@@ -1,5 +1,6 @@
 """Figures are written as SVG, PNG and PDF: equal figures are equal bytes, and papers can take them."""
 
+import logging
 import os
 import re
 import signal
@@ -12,10 +13,12 @@ import pytest
 from docutils.core import publish_parts
 from matplotlib.transforms import Bbox
 
-from convlab.figures import results, saving
+from convlab.figures import dataset, labels, results, saving
+from convlab.figures import probes as probe_charts
 from convlab.figures.saving import FigureWriter
 from convlab.figures.sheet import Sheet
 from convlab.figures.style import caption_text, save, use_style
+from convlab.probes import point
 
 HOSTILE = [
     "a * b_ `c` |d| \\",
@@ -120,3 +123,139 @@ def test_a_drawing_process_that_is_killed_is_not_taken_for_success(tmp_path, mon
     monkeypatch.setattr(saving, "save", lambda figure, stem: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(RuntimeError, match="exit code -9"), FigureWriter(2) as writer:
         writer.save(bars(2), tmp_path / "bars")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Names
+
+
+HIDDEN = {"_cnn": "_hidden by Matplotlib", "dense": "Dense"}
+LOOKS = {"_cnn": 0, "dense": 1}
+ALL = [results.Series(name, label, LOOKS[name]) for name, label in HIDDEN.items()]
+
+
+def probed(probe: str, orders=(1.0, 2.0), measures=("accuracy",)) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            point("d", probe, name, measure, f"{order}", order, [0.97, 0.99, 1.0])
+            for name in HIDDEN
+            for measure in measures
+            for order in orders
+        ]
+    )
+
+
+def measured(**columns) -> pd.DataFrame:
+    """Two variants with their costs; test accuracies so high that an SD reaches beyond 100 %."""
+    rows = {"parameters": [100, 9000], "macs": [100, 9000], "seconds_per_epoch": [0.7, 0.75],
+            "test_accuracy_mean": [0.99, 0.01], "test_accuracy_sd": [0.05, 0.05]}  # fmt: skip
+    return pd.DataFrame({**rows, **columns})
+
+
+def epochs(n: int) -> pd.DataFrame:
+    rows = [
+        {"seed": seed, "epoch": epoch + 1, "loss": 0.5, "accuracy": 1.0, "val_loss": 0.6, "val_accuracy": 0.99}
+        for seed in (1, 2)
+        for epoch in range(n)
+    ]
+    return pd.DataFrame(rows)
+
+
+def recalls(classes: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [{"variant": one.variant, "class": name, "recall": 0.99, "recall_sd": 0.05} for one in ALL for name in classes]
+    )
+
+
+RELIABILITY = [(one, np.array([[0.9, 0.95, 10], [1.0, 1.0, 10]])) for one in ALL]
+
+WITH_LEGENDS = {
+    "curves": lambda: results.learning_curves([(one, epochs(3)) for one in ALL]),
+    "costs": lambda: results.accuracy_against_costs(measured(), ALL),
+    "recall": lambda: results.recall_by_class(recalls(["a", "b"]), ALL, ["a", "b"]),
+    "recall of many": lambda: results.recall_by_class(recalls(MANY), ALL, MANY),
+    "calibration": lambda: results.calibration(RELIABILITY),
+    "permutation": lambda: probe_charts.permutation(probed("pixel_permutation"), HIDDEN, LOOKS),
+    "translation": lambda: probe_charts.translation(
+        probed("translation", (0.0, 1.0), ("accuracy", "consistency")), HIDDEN, LOOKS
+    ),
+    "sample efficiency": lambda: probe_charts.sample_efficiency(probed("sample_efficiency"), HIDDEN, LOOKS),
+    "receptive field": lambda: probe_charts.receptive_field(probed("receptive_field"), HIDDEN, LOOKS),
+}
+MANY = [f"class_{i}" for i in range(200)]
+
+
+@pytest.mark.parametrize("name", WITH_LEGENDS)
+def test_a_label_that_begins_with_an_underscore_is_in_the_legend_and_no_accuracy_lies_beyond_0_and_100(name):
+    figure = WITH_LEGENDS[name]()
+    legends = [*figure.legends, *(axis.get_legend() for axis in figure.axes if axis.get_legend())]
+    shown = {text.get_text() for made in legends for text in made.get_texts()}
+    assert set(HIDDEN.values()) <= shown
+    for axis in figure.axes:
+        across, up = axis.get_xlabel(), axis.get_ylabel() or axis.get_title()
+        for text, limits in ((across, axis.get_xlim()), (up, axis.get_ylim())):
+            if "%" in text:
+                assert min(limits) >= 0 and max(limits) <= 100, (text, limits)
+    plt.close(figure)
+
+
+def test_names_of_classes_stay_as_they_are_in_figures():
+    names = ["snow_leopard", "_b", "$c$", "{d}", "e&f"]
+    figure = dataset.class_distribution(names, np.full(5, 3), np.full(5, 2))
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == names
+    plt.close(figure)
+
+
+def test_a_run_of_one_epoch_has_an_axis_of_epochs():
+    figure = results.learning_curves([(one, epochs(1)) for one in ALL])
+    assert [axis.get_xlim() for axis in figure.axes] == [(0.5, 1.5)] * 2
+    assert [tick for tick in figure.axes[0].get_xticks() if 0.5 <= tick <= 1.5] == [1]
+    plt.close(figure)
+
+
+def test_seconds_below_one_are_seconds():
+    figure = results.accuracy_against_costs(measured(), ALL)
+    figure.canvas.draw()
+    texts = [tick.get_text() for tick in figure.axes[2].get_xticklabels()]
+    assert texts and not [text for text in texts if "m" in text]
+    assert any("k" in tick.get_text() for tick in figure.axes[0].get_xticklabels())
+    plt.close(figure)
+
+
+def test_intervals_beyond_what_an_accuracy_can_be_are_drawn_to_its_end():
+    values, limits = [{1: 0.99, 2: 1.0, 3: 0.98}, {1: 0.0, 2: 0.01, 3: 0.0}], [(0.96, 1.02), (-0.02, 0.03)]
+    figure = results.every_seed(ALL, values, limits, "")
+    low, high = figure.axes[0].get_ylim()
+    assert (low, high) == (0, 100)
+    ends = [y for lines in figure.axes[0].collections for path in lines.get_paths() for _x, y in path.vertices]
+    assert min(ends) >= -1 and max(ends) <= 100
+    plt.close(figure)
+
+
+def test_many_classes_fit_a_page(tmp_path):
+    """A confusion of 200 classes was an SVG of several megabytes, its recall 7,000 pixels high."""
+    drawn = {
+        "confusion": results.confusion(np.eye(200, dtype=int) * 9 + 1, MANY),
+        "recall": results.recall_by_class(recalls(MANY), ALL, MANY),
+        "classes": dataset.class_distribution(MANY, np.arange(200), np.arange(200)),
+    }
+    for name, figure in drawn.items():
+        assert figure.get_size_inches()[1] <= 8
+        save(figure, tmp_path / name)
+        assert (tmp_path / f"{name}.svg").stat().st_size < 400_000
+    assert "class_0" in (tmp_path / "confusion.svg").read_text()
+
+
+def test_characters_that_the_fonts_lack_are_known(caplog):
+    use_style()
+    log = logging.getLogger("draws")
+    assert labels.tell_boxes(log, ["snow_leopard", "é ± × −", "kot"]) == "" and not caplog.records
+    assert labels.tell_boxes(log, ["漢字", "字"]) == "字漢"
+    assert len(caplog.records) == 1 and "lack 2 characters (字漢)" in caplog.text
+
+
+@pytest.mark.parametrize(("name", "width", "expected"), [
+    ("short", 10, "short"), ("two\nlines", 10, "two lines"), ("x" * 30, 10, "x" * 9 + "…"), ("_a_b", 10, "_a_b"),
+])  # fmt: skip
+def test_names_are_shortened_where_they_do_not_fit(name, width, expected):
+    assert labels.shortened(name, width) == expected

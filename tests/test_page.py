@@ -2,6 +2,8 @@
 
 import re
 import shutil
+from pathlib import Path
+from urllib.parse import urlparse
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -229,3 +231,59 @@ def test_printing_opens_what_is_folded_and_hides_controls(open_page, address, tm
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     printed = page.pdf(path=tmp_path / "report.pdf", format="A4")
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) > 4
+
+
+def test_a_stray_percent_in_the_address_does_no_harm(open_page, address):
+    for fragment in ("#%", "#%zz?hide=cnn", "#a%2"):
+        page = open_page(f"{address}{fragment}")
+        assert page.complaints == []
+        assert page.locator("button.theme").count() == 1  # the script went to its end
+
+
+JENKINS = "sandbox; default-src 'none'; img-src 'self'; style-src 'self'"
+"""What Jenkins sends with archived pages."""
+
+
+def test_charts_can_be_read_where_a_server_forbids_styles(browser, address):
+    """Charts keep their colours and lines as attributes; before, each was a black rectangle."""
+    context = browser.new_context(viewport={"width": 1600, "height": 1000})
+    page = context.new_page()
+    body = Path(urlparse(address).path).read_bytes()
+    headers = {"content-security-policy": JENKINS, "content-type": "text/html; charset=utf-8"}
+    page.route("**/*", lambda route: route.fulfill(status=200, headers=headers, body=body))
+    page.goto("http://jenkins.example/report/index.html")
+    assert page.evaluate("getComputedStyle(document.body).display") == "block", "the policy is in force"
+    colours = page.evaluate(
+        """() => [...document.querySelectorAll("svg.chart")].map((chart) => {
+            const parts = [...chart.querySelectorAll("path, use, line, rect, text")];
+            const styles = parts.map((part) => getComputedStyle(part));
+            return new Set(styles.flatMap((style) => [style.fill, style.stroke])).size;
+        })"""
+    )
+    assert colours and min(colours) >= 4
+    papers = page.evaluate(
+        """() => [...document.querySelectorAll("svg.chart")].map((chart) =>
+            getComputedStyle(chart.querySelector("path")).fill)"""
+    )
+    assert set(papers) == {"rgb(254, 254, 254)"}
+    bars = page.locator("svg.interval circle").first
+    assert bars.evaluate("(dot) => getComputedStyle(dot).fill") == "rgb(26, 86, 176)"
+    context.close()
+
+
+def test_what_is_copied_is_no_formula_and_a_confusion_has_one_value_in_a_cell(open_page, address):
+    page = open_page(address)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate(
+        """() => { const cells = document.querySelectorAll("table.main tbody th summary");
+            cells[0].firstChild.textContent = '=HYPERLINK("x")'; cells[1].firstChild.textContent = "+1.31"; }"""
+    )
+    page.locator(".tools:has(+ .scroll > table.main) button", has_text="CSV").first.click()
+    lines = page.evaluate("navigator.clipboard.readText()").split("\n")
+    assert lines[1].startswith("\"'=HYPERLINK(")
+    assert lines[2].startswith("+1.31,") or lines[2].startswith("\"'+1.31,")
+    page.locator("details.panel:has(table.matrix)").first.evaluate("(panel) => { panel.open = true; }")
+    page.locator(".tools:has(+ .scroll > table.matrix) button", has_text="CSV").first.click()
+    cells = [cell for line in page.evaluate("navigator.clipboard.readText()").split("\n")[1:-1]
+             for cell in line.split(",")[1:]]  # fmt: skip
+    assert len(cells) == 100 and all(re.fullmatch(r"\d+\.\d|–", cell) for cell in cells)

@@ -165,55 +165,107 @@ def test_switching_a_probe_on_trains_only_its_own_variants(finished):
 LABELS = {"cnn": "CNN", "dense": "Dense"}
 
 
-def permutation_text(lead_lost: tuple, lead_left: tuple, control: tuple) -> str:
+def permutation_text(intact: tuple, lead_lost: tuple, lead_left: tuple, control: tuple) -> str:
     """What the report says of a permutation probe with these (difference, low, high)."""
     rows = [
         {"dataset": "d", "probe": "pixel_permutation", "variant": variant, "reference": reference, "n_seeds": 3,
-         "measure": f"{measure}, pixels shuffled", "difference": value, "ci_low": low, "ci_high": high}
+         "measure": measure, "difference": value, "ci_low": low, "ci_high": high}
         for variant, reference, measure, (value, low, high) in (
-            ("cnn", "", "accuracy lost", lead_lost), ("dense", "", "accuracy lost", control),
-            ("cnn", "dense", "lead lost", lead_lost), ("cnn", "dense", "lead left", lead_left),
+            ("cnn", "", "accuracy lost, pixels shuffled", lead_lost),
+            ("dense", "", "accuracy lost, pixels shuffled", control),
+            ("cnn", "dense", "lead, intact", intact),
+            ("cnn", "dense", "lead lost, pixels shuffled", lead_lost),
+            ("cnn", "dense", "lead left, pixels shuffled", lead_left),
         )
     ]  # fmt: skip
     point = probes.point("d", "pixel_permutation", "cnn", "accuracy", "pixels shuffled", 1.0, [0.9, 0.9, 0.91])
     curves = pd.DataFrame([point])
     found = probe_findings.findings(curves, pd.DataFrame(rows), LABELS, "d", 0.005)
+    expected = "measured" if np.isnan(intact[0]) else "exploratory"  # "cannot be compared" rests on no interval
+    assert {statement.kind for statement in found["pixel_permutation"]} == {expected}
     return " ".join(statement.text for statement in found["pixel_permutation"])
 
 
-NOTHING = (0.0, -0.002, 0.002)
+NOTHING, LEAD = (0.0, -0.002, 0.002), (0.03, 0.028, 0.032)
 
 
-def test_a_lead_that_shuffling_takes_away_is_told_as_locality_with_its_numbers():
-    text = permutation_text((0.03, 0.025, 0.035), NOTHING, NOTHING)
-    assert "CNN loses +3.00 pp (95 % CI +2.50 to +3.50; n = 3 seeds) of its lead over Dense" in text
-    assert "nothing of practical size is left: these data reward locality" in text
+def test_a_lead_that_shuffling_takes_away_is_told_as_resting_on_neighbours_with_its_numbers():
+    text = permutation_text(LEAD, (0.03, 0.025, 0.035), NOTHING, NOTHING)
+    assert "CNN leads Dense by +3.00 pp (95 % CI +2.80 to +3.20; n = 3 seeds)" in text
+    assert "loses +3.00 pp (95 % CI +2.50 to +3.50; n = 3 seeds) of this lead" in text
+    assert "In this study the lead rests on which pixels are neighbours: what is left is of no practical size" in text
     assert "as it should be" in text
 
 
-def test_a_lead_that_shuffling_does_not_touch_is_not_told_as_locality():
-    assert "cannot be told" in permutation_text((0.001, -0.02, 0.022), (0.03, 0.02, 0.04), NOTHING)
-    grown = permutation_text((-0.03, -0.04, -0.02), (0.06, 0.05, 0.07), NOTHING)
-    assert "does not rest on which pixels are neighbours" in grown
-    assert "reward locality" not in grown
+def test_a_lead_that_shuffling_does_not_touch_is_not_told_as_resting_on_neighbours():
+    assert "cannot be told" in permutation_text(LEAD, (0.001, -0.02, 0.022), (0.029, 0.01, 0.04), NOTHING)
+    grown = permutation_text(LEAD, (-0.03, -0.04, -0.02), (0.06, 0.05, 0.07), NOTHING)
+    assert "The lead grew: it does not rest on which pixels are neighbours." in grown
+    assert "the lead rests" not in grown
 
 
-def test_convolution_that_falls_below_the_dense_network_is_told_as_the_worse_choice():
-    assert "convolution is the worse choice" in permutation_text((0.05, 0.04, 0.06), (-0.02, -0.03, -0.01), NOTHING)
+def test_a_loss_inside_the_region_of_equivalence_is_none():
+    text = permutation_text(LEAD, (0.001, 0.0005, 0.0015), (0.029, 0.027, 0.031), NOTHING)
+    assert (
+        "The loss is of no practical size (± 0.5 pp): this lead does not rest on which pixels are neighbours." in text
+    )
 
 
-def test_a_control_that_fails_is_told():
-    assert "It should lose nothing" in permutation_text((0.03, 0.02, 0.04), NOTHING, (0.02, 0.015, 0.025))
+@pytest.mark.parametrize(
+    ("intact", "reason"),
+    [
+        ((-0.01, -0.012, -0.008), "CNN is behind Dense to begin with"),
+        ((-0.003, -0.0059, -0.0001), "CNN is behind Dense to begin with"),
+        ((0.002, 0.001, 0.003), "there is no lead of practical size (± 0.5 pp)"),
+        ((0.01, -0.01, 0.03), "it cannot be told from these seeds whether there is a lead"),
+    ],
+)
+def test_without_a_lead_none_is_lost(intact, reason):
+    left = (intact[0] - 0.04, intact[1] - 0.04, intact[2] - 0.04)
+    text = permutation_text(intact, (0.04, 0.03, 0.05), left, NOTHING)
+    assert reason in text
+    assert "Shuffling costs CNN more than Dense, by +4.00 pp" in text
+    for wrong in ("of its lead", "of this lead", "leads Dense", "the lead rests"):
+        assert wrong not in text
+
+
+def test_convolution_that_falls_below_the_dense_network_is_told():
+    text = permutation_text(LEAD, (0.05, 0.04, 0.06), (-0.02, -0.03, -0.01), NOTHING)
+    assert "without its neighbours CNN is behind Dense" in text
+
+
+@pytest.mark.parametrize("control", [(0.02, 0.015, 0.025), (-0.02, -0.025, -0.015)])
+def test_where_the_control_fails_nothing_is_concluded(control):
+    text = permutation_text(LEAD, (0.03, 0.02, 0.04), NOTHING, control)
+    assert "so nothing is concluded from them about neighbours" in text and "the lead rests" not in text
 
 
 def test_two_seeds_conclude_nothing():
-    text = permutation_text((0.03, None, None), (0.0, None, None), (0.0, None, None))
-    assert "points only, nothing inferred" in text and "reward" not in text
+    text = permutation_text((0.03, None, None), (0.03, None, None), (0.0, None, None), (0.0, None, None))
+    assert "points only, nothing inferred" in text
+    for word in ("rests", "leads", "as it should be", "practical"):
+        assert word not in text
+
+
+def test_runs_that_diverged_leave_nothing_to_compare():
+    nan = (float("nan"), None, None)
+    assert "cannot be compared with pixels shuffled" in permutation_text(nan, nan, nan, nan)
+
+
+def test_the_lead_on_intact_images_is_in_the_table():
+    plan = load_study({**TINY, "probes": ["pixel_permutation"]}).plan
+    names = {name.replace("-", "_"): [0.9, 0.91, 0.92] for name in plan.variants}
+    table = probes.all_contrasts(runs(**names), plan, pd.DataFrame())
+    assert list(table["measure"]).count("lead, intact") == 1
 
 
 @pytest.mark.parametrize(
     ("lift", "said"),
-    [(0.2, "makes predictions survive shifts better"), (-0.2, "makes predictions survive shifts worse"), (0, "cannot")],
+    [
+        (0.2, "CNN keeps its predictions under shifts better than Dense, though not all of them."),
+        (-0.2, "Dense keeps its predictions under shifts better than CNN."),
+        (0, "cannot"),
+    ],
 )
 def test_translation_is_told_in_either_direction(lift, said):
     def consistency(variant: str, seed: int) -> float:
@@ -226,7 +278,9 @@ def test_translation_is_told_in_either_direction(lift, said):
     ]  # fmt: skip
     table = pd.DataFrame(rows)
     curves, contrasts = probes.translation_curves(table), probes.translation_contrasts(table, [("cnn", "dense")])
-    assert said in probe_findings.findings(curves, contrasts, LABELS, "d", 0.005)["translation"][-1].text
+    text = probe_findings.findings(curves, contrasts, LABELS, "d", 0.005)["translation"][-1].text
+    assert said in text
+    assert "so this is about these two models, with black where an image has moved away" in text
 
 
 def test_sample_efficiency_names_the_size_with_the_widest_lead():
@@ -235,7 +289,45 @@ def test_sample_efficiency_names_the_size_with_the_widest_lead():
                  dense_images_50=[0.79, 0.8, 0.8])  # fmt: skip
     curves, contrasts = (make(table, plan, pd.DataFrame()) for make in (probes.all_curves, probes.all_contrasts))
     text = probe_findings.findings(curves, contrasts, LABELS, "digits", 0.005)["sample_efficiency"][0].text
-    assert "The lead is widest at 10 images." in text and "10 images: +10.67 pp" in text
+    assert "Described, not tested: as observed its lead is widest at 10 images." in text
+    assert "10 images: +10.67 pp" in text
+
+
+def test_where_convolution_never_leads_no_lead_is_widest():
+    plan = load_study({**TINY, "probes": {"sample_efficiency": {"sizes": [10, 50], "steps": 5}}}).plan
+    table = runs(cnn_images_10=[0.4, 0.42, 0.41], dense_images_10=[0.5, 0.51, 0.50], cnn_images_50=[0.8, 0.8, 0.81],
+                 dense_images_50=[0.89, 0.9, 0.9])  # fmt: skip
+    curves, contrasts = (make(table, plan, pd.DataFrame()) for make in (probes.all_curves, probes.all_contrasts))
+    text = probe_findings.findings(curves, contrasts, LABELS, "digits", 0.005)["sample_efficiency"][0].text
+    assert "it leads at none of them" in text and "widest" not in text
+
+
+@pytest.mark.parametrize(
+    ("training", "options"),
+    [
+        ({"augmentation": {"flip": "horizontal"}}, {"probes": ["pixel_permutation"]}),
+        ({"augmentation": {"shift": 1}, "pixel_permutation": 1}, {}),
+        ({"pixel_permutation": 2}, {"experiments": {"a": {"base": "cnn", "factor": "augmentation",
+                                                          "levels": [None, {"shift": 1}]}}}),
+    ],
+)  # fmt: skip
+def test_shuffled_pixels_are_not_augmented(training, options):
+    config = {**TINY, "training": {**TINY["training"], **training}, **options}
+    with pytest.raises(UserError, match="shuffles the pixels of images that training"):
+        load_study(config).plan  # noqa: B018
+
+
+def test_an_augmentation_that_does_nothing_may_stand_beside_shuffled_pixels():
+    config = {**TINY, "training": {**TINY["training"], "augmentation": {}}, "probes": ["pixel_permutation"]}
+    assert "cnn-shuffled-1" in load_study(config).plan.variants
+
+
+@pytest.mark.parametrize(("shift", "told"), [(0, "No model was trained on"), (2, "Trained on shifted images too")])
+def test_the_caption_of_shifted_images_knows_the_augmentation(shift, told):
+    from compare import shifted_caption
+
+    config = {**TINY, "probes": ["translation"], "training": {**TINY["training"], "augmentation": {"shift": shift}}}
+    assert told in shifted_caption(load_study(config).plan)
 
 
 def test_a_reduced_study_keeps_its_questions_and_shrinks_what_takes_time(tmp_path):

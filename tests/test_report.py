@@ -101,6 +101,7 @@ def write_study(folder: Path, config: dict, accuracies, *, classes=None, resumed
             "chosen": evidence.chosen,
             "confusions": evidence.confusions,
             "figures": figures,
+            "not_drawn": "",
             "training": {
                 "runs": len(runs),
                 "train_seconds": 4000.0,
@@ -253,20 +254,25 @@ def test_the_only_script_is_the_one_that_the_policy_names(reports):
     script = re.search(r"<script>(.*?)</script>", reports[0], re.DOTALL)[1]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = next(a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
-    expected = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    expected = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
+    expected += f"form-action 'none'; script-src 'sha256-{digest}'"
     assert policy == expected
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|fetch\(|XMLHttp", script)
 
 
 def test_charts_are_part_of_the_page_and_follow_its_colours_and_font(reports):
-    charts = re.findall(r'<svg class="chart".*?</svg>', reports[0], re.DOTALL)
+    charts = re.findall(r'<svg class="chart n\d+".*?</svg>', reports[0], re.DOTALL)
+    style = re.search(r"<style>(.*?)</style>", reports[0], re.DOTALL)[1]
+    assert '.chart [fill="#0072b2"] { fill: var(--series-0); }' in style
+    assert ".chart text { font-family: var(--chart-font); }" in style
     assert charts
     for chart in charts:
         assert 'role="img"' in chart
         assert "Matplotlib" not in chart
         assert "<style" not in chart
-        assert 'd="M 1.23 2 L 10 20.5 z" style="fill: var(--series-0)"' in chart
-        assert 'style="font: 700 9px var(--chart-font); fill: var(--ink)"' in chart
+        assert 'd="M 1.23 2 L 10 20.5 z" fill="#0072b2"' in chart
+        assert '<text font-weight="700" font-size="9px" fill="#18202c">' in chart
+        assert " style=" not in chart
         name = re.search(r'aria-labelledby="(f\d+)-title', chart)[1]
         assert f'clip-path="url(#{name}-p1)"' in chart
         assert f'id="{name}-p1"' in chart
@@ -420,7 +426,7 @@ def test_claims_have_a_scorecard_right_after_the_answer(tmp_path):
     assert '<a href="#claims">Claims</a>' in html
     assert markdown.index("## Answer") < markdown.index("## Claims") < markdown.index("## All variants")
     assert "| The CNN has 9,258 parameters. | a notebook | **supported** | 9,258 | 9,258 |" in markdown
-    assert "Claims Each was written down" in Page(html).words
+    assert "Claims Each has its rule in the config." in Page(html).words
     assert not NOT_A_NUMBER.search(words)
 
 

@@ -12,6 +12,7 @@ from convlab.errors import UserError
 from convlab.files import read_json
 from convlab.history import FILES, equal, kept
 from convlab.study import without_texts
+from convlab.tables import as_written
 from convlab.wording import listing
 
 PREVIOUS = "previous"
@@ -117,4 +118,6 @@ def read_table(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged ({error}); delete it and run snakemake again") from None
-    return table.apply(lambda column: column if column.name in TEXT else pd.to_numeric(column, errors="coerce"))
+    return table.apply(
+        lambda column: column.map(as_written) if column.name in TEXT else pd.to_numeric(column, errors="coerce")
+    )

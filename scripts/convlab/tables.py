@@ -44,13 +44,45 @@ class Printed:
 
 def write_table(table: pd.DataFrame, stem: Path, caption: str, printed: Printed | None = None) -> None:
     """Write ``stem``.csv, .md and .tex; LaTeX shows ``printed``, or all columns if that is not given."""
-    write_text(stem.with_suffix(".csv"), table.to_csv(index=False, lineterminator="\n"))
+    write_text(stem.with_suffix(".csv"), csv_text(table))
     rounded = table.apply(_rounded)
     write_text(stem.with_suffix(".md"), markdown(rounded))
     if printed is None:
         align = ["r" if pd.api.types.is_numeric_dtype(table[name]) else "l" for name in table]
         printed = Printed(rounded, align, stem.name)
     write_text(stem.with_suffix(".tex"), latex(printed, caption))
+
+
+_FORMULA = re.compile(r"'*\s*[=+\-@\t]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """A table as CSV in which no text is a formula to a spreadsheet: an apostrophe stands before one that would be.
+
+    Names of classes come from folders of anybody. Numbers stay as they are; :func:`as_written` takes the apostrophe
+    """
+    cells = {
+        name: column if pd.api.types.is_numeric_dtype(column) else pd.Series(map(inert, column), column.index, object)
+        for name, column in table.items()  # a list of objects, so that whole numbers beside nothing stay whole
+    }
+    return pd.DataFrame(cells, columns=table.columns).rename(columns=inert).to_csv(index=False, lineterminator="\n")
+
+
+def inert(value: object) -> object:
+    """A text that begins as a formula does, with an apostrophe before it; anything else as it is.
+
+    Carriage returns become line feeds, since CSV's writers do not quote them.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def as_written(value: object) -> object:
+    """What :func:`inert` was given."""
+    return value[1:] if isinstance(value, str) and value.startswith("'") and _FORMULA.match(value) else value
 
 
 def _rounded(column: pd.Series) -> pd.Series:

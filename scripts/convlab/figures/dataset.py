@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from convlab import i18n
+from convlab.figures.labels import shortened
 from convlab.figures.palette import COLOURS, FAINT, INK
 from convlab.figures.sheet import Sheet, raster, show
 from convlab.figures.style import WIDTH
@@ -27,6 +28,9 @@ CHANNEL_COLOURS = {1: (COLOURS[0],), 3: (COLOURS[1], COLOURS[2], COLOURS[0])}
 VALUES_PER_BIN = 4
 """Raw values in one bar of the intensity histogram: a bar of one value would be a hair's breadth."""
 
+CLASSES_NAMED = 68
+"""Classes that have a bar with their name, in two columns."""
+
 PIXEL_BUDGET = 120_000
 """Pixels in a figure's images, about: 300 kB of an SVG in colour."""
 
@@ -36,6 +40,8 @@ AMPLIFICATION = 4
 
 def class_distribution(classes: Sequence[str], train: np.ndarray, test: np.ndarray) -> Figure:
     """Images per class, training and test side by side; ``train`` and ``test`` hold one count per class."""
+    if len(classes) > CLASSES_NAMED:
+        return _counts_in_order(classes, train, test)
     blocks = np.array_split(np.arange(len(classes)), -(-len(classes) // 34))
     rows = len(blocks[0])
     pitch = 0.34 if rows <= 12 else 0.22
@@ -50,7 +56,7 @@ def class_distribution(classes: Sequence[str], train: np.ndarray, test: np.ndarr
             if len(blocks) == 1:
                 for y, count in zip(position + offset, counts[block], strict=True):
                     axis.text(count + largest * 0.008, y, number(count, ","), va="center", fontsize=7, color=FAINT)
-        axis.set_yticks(position, [shorten_name(classes[i], 24 if len(blocks) == 1 else 17) for i in block])
+        axis.set_yticks(position, [shortened(classes[i], 24 if len(blocks) == 1 else 17) for i in block])
         axis.tick_params(axis="y", labelsize=9 if rows <= 12 else 7)
         axis.set_ylim(rows - 0.5, -0.5)
         axis.set_xlim(0, largest * 1.09)
@@ -62,6 +68,25 @@ def class_distribution(classes: Sequence[str], train: np.ndarray, test: np.ndarr
     figure.supxlabel(_("images"), fontsize=9)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=9)
+    return figure
+
+
+def _counts_in_order(classes: Sequence[str], train: np.ndarray, test: np.ndarray) -> Figure:
+    """More classes than bars could be named: both counts as steps over the classes in their order, some named."""
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
+    edges, step = np.arange(len(classes) + 1) - 0.5, -(-len(classes) // 24)
+    for counts, colour, label in ((train, TRAIN, _("training")), (test, TEST, _("test"))):
+        axis.stairs(counts, edges, color=colour, fill=True, alpha=0.8, linewidth=0, label=label)
+    names = [shortened(name, 24) for name in classes[::step]]
+    places = range(0, len(classes), step)
+    axis.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
+    axis.set_xlim(-1, len(classes))
+    axis.set_ylim(0, max(train.max(), test.max(), 1) * 1.05)
+    axis.set_xlabel(_("{what} ({n} in order, one of {step} named)", what=_("Classes"), n=len(classes), step=step))
+    axis.set_ylabel(_("images"))
+    axis.yaxis.set_major_formatter(lambda value, place: number(value, ",.0f"))
+    axis.grid(axis="x", visible=False)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=9)
     return figure
 
 
@@ -235,12 +260,6 @@ def _percent(value: float, decimals: int) -> str:
     return f"{figure}%" if i18n.language() == i18n.SOURCE else with_unit(figure, "%")
 
 
-def shorten_name(name: str, width: int) -> str:
-    """A class name that fits ``width`` characters: underscores as spaces, an ellipsis where something is left out."""
-    name = name.replace("_", " ")
-    return name if len(name) <= width else name[: max(width - 1, 1)].rstrip() + "…"
-
-
 def _titled_rasters(rasters: Sequence[np.ndarray], classes: Sequence[str], columns: int) -> Figure:
     """Rasters of one size in a grid, each under its class's name."""
     height, width = rasters[0].shape[:2]
@@ -250,5 +269,5 @@ def _titled_rasters(rasters: Sequence[np.ndarray], classes: Sequence[str], colum
     characters = int(sheet.tile_width * 72 / (size * 0.62))
     for place, (image, name) in enumerate(zip(rasters, classes, strict=True)):
         sheet.show(place, image)
-        sheet.title(place, shorten_name(name, characters), fontsize=size, weight="bold")
+        sheet.title(place, shortened(name, characters), fontsize=size, weight="bold")
     return sheet.figure

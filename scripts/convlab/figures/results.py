@@ -1,6 +1,7 @@
 """Charts of results: accuracy by level with every seed, learning curves, costs, confusion, calibration."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,9 +9,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, ScalarFormatter
 
+from convlab.figures.labels import TICK_WIDTH, legend, shortened, within_percent
 from convlab.figures.marks import mark
 from convlab.figures.palette import BAND, COLOURS, FAINT, PAPER
 from convlab.figures.style import WIDTH, look
@@ -27,6 +30,12 @@ MANY = 60
 
 NAMED = 12
 """Names along the axis where there are many variants."""
+
+CELLS_NAMED, CLASS_WIDTH = 25, 20
+"""Classes up to which each cell of a confusion matrix has its number; characters of a class's name beside it."""
+
+WRAPPED = 16
+"""Characters of a line of a label below an axis."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,10 @@ def every_seed(
     if len(series) > MANY:
         finite = [[value for value in by_seed.values() if math.isfinite(value)] for by_seed in values]
         means = [sum(points) / len(points) if points else math.nan for points in finite]
-        return _side_by_side(series, means, intervals, xlabel or _("Variants"), _("Test accuracy, %"), finite)
+        limits = [(None, None) if None in pair else tuple(np.clip(pair, 0, 1)) for pair in intervals]
+        figure = _side_by_side(series, means, limits, xlabel or _("Variants"), _("Test accuracy, %"), finite)
+        within_percent(figure.axes[0], "y")
+        return figure
     rows = len(series) > 6
     figure, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.38 * len(series)) if rows else (WIDTH * 0.72, 3.3))
     draw = _horizontal(axis) if rows else _vertical(axis)
@@ -66,7 +78,7 @@ def every_seed(
         style, mean = look(one.index), sum(points.values()) / len(points)
         about = _("{label}: mean {mean}, n = {n}", label=one.label, mean=_percent(mean), n=len(points))
         if None not in interval:
-            low, high = (100 * limit for limit in interval)
+            low, high = (min(max(100 * limit, 0), 100) for limit in interval)  # no accuracy lies beyond
             about = f"{about}, {_interval(number(low, '.2f'), number(high, '.2f'))}"
             line = draw["range"](place, low, high, color=style["color"], linewidth=1.6, alpha=0.75)
             mark(line, one.variant, [about])
@@ -86,7 +98,7 @@ def every_seed(
             for seed, value in points.items()
         ]
         mark(dots, one.variant, notes)
-    names = [one.label for one in series]
+    names = [shortened(one.label, TICK_WIDTH if rows else 3 * WRAPPED) for one in series]
     if rows:
         axis.set_yticks(range(len(names)), names)
         axis.invert_yaxis()
@@ -98,6 +110,7 @@ def every_seed(
         axis.set_ylabel(_("Test accuracy, %"))
         axis.set_xlabel(xlabel)
         axis.grid(axis="x", visible=False)
+    within_percent(axis, "x" if rows else "y")
     return figure
 
 
@@ -111,7 +124,7 @@ def _side_by_side(
 ) -> Figure:
     """More variants than rows could be read: all on one axis in their order, so that the shape shows; fractions."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
-    names = [one.label for one in series]
+    names = [shortened(one.label, TICK_WIDTH) for one in series]
     places, (low, high) = np.arange(len(names)), 100 * np.array(intervals, dtype=float).T
     axis.vlines(places, low, high, color=COLOURS[0], linewidth=0.9, alpha=0.55)
     if len(points):
@@ -121,12 +134,8 @@ def _side_by_side(
     (dots,) = axis.plot(places, middle, linestyle="none", marker=".", markersize=4, color=COLOURS[0])
     known = [(name, value) for name, value in zip(names, middle, strict=True) if math.isfinite(value)]
     mark(dots, notes=[f"{name}: {number(value, '.2f')}" for name, value in known])
-    step = -(-len(names) // NAMED)
-    axis.set_xticks(places[::step], names[::step], rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
-    axis.set_xlim(-1, len(names))
-    axis.set_xlabel(_("{what} ({n} in order, one of {step} named)", what=xlabel, n=len(names), step=step))
+    _name_some(axis, names, xlabel)
     axis.set_ylabel(ylabel)
-    axis.grid(axis="x", visible=False)
     return figure
 
 
@@ -186,7 +195,10 @@ def forest(contrasts: pd.DataFrame, series: Sequence[Series], rope: float) -> Fi
         mark(point, one.variant, [about])
     axis.set_yticks(
         range(len(contrasts)),
-        [f"{one.label}\n{_(VERDICTS[verdict])}" for one, verdict in zip(series, contrasts["verdict"], strict=True)],
+        [
+            f"{shortened(one.label, 2 * TICK_WIDTH)}\n{_(VERDICTS[verdict])}"
+            for one, verdict in zip(series, contrasts["verdict"], strict=True)
+        ],
     )
     axis.set_ylim(len(contrasts) - 0.4, -0.6)
     axis.grid(axis="y", visible=False)
@@ -222,7 +234,8 @@ def combinations(
     figure, axis = plt.subplots(figsize=(min(WIDTH, 2.4 + 1.05 * columns), 1.3 + 0.62 * rows))
     sns.heatmap(
         100 * means, ax=axis, annot=text, fmt="", cmap="viridis", linewidths=0.8, linecolor="white",
-        xticklabels=list(labels[1]), yticklabels=list(labels[0]), annot_kws={"fontsize": 8},
+        xticklabels=[shortened(label, WRAPPED) for label in labels[1]],
+        yticklabels=[shortened(label, TICK_WIDTH) for label in labels[0]], annot_kws={"fontsize": 8},
         cbar_kws={"label": _("Test accuracy, %")},
     )  # fmt: skip
     axis.add_patch(
@@ -242,12 +255,13 @@ def learning_curves(histories: Sequence[tuple[Series, pd.DataFrame]]) -> Figure:
             val_accuracy.
     """
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
+    entries, last = [], 1
     for one, runs in histories[:MAX_SERIES]:
         style, by_epoch = look(one.index), runs.groupby("epoch")
         mean = by_epoch.mean()
         for axis, measure, scale in ((axes[0], "loss", 1), (axes[1], "accuracy", 100)):
             curve = mean[f"val_{measure}"] * scale
-            (line,) = axis.plot(curve.index, curve, label=one.label, linewidth=1.6, markersize=4, **style)
+            (line,) = axis.plot(curve.index, curve, linewidth=1.6, markersize=4, **style)
             validated, trained = CURVES[measure]
             values = [_percent(value) if measure == "accuracy" else number(value, ".4f") for value in curve]
             notes = [
@@ -263,12 +277,17 @@ def learning_curves(histories: Sequence[tuple[Series, pd.DataFrame]]) -> Figure:
                     spread.index, spread["min"], spread["max"], color=style["color"], alpha=0.12, linewidth=0
                 )
                 mark(band, one.variant)
+        entries.append((line, one.label))
+        last = max(last, int(runs["epoch"].max()))
     for axis, title in zip(axes, (_("Loss"), _("Accuracy, %")), strict=True):
         axis.set_title(title)
         axis.set_xlabel(_("Epoch"))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False)
+        if last == 1:  # a point and not a curve: no axis of fractions of an epoch around it
+            axis.set_xlim(0.5, 1.5)
+            axis.set_xticks([1])
+    within_percent(axes[1], "y")
+    legend(figure, entries, loc="outside lower center", ncols=min(3, len(entries)), frameon=False)
     return figure
 
 
@@ -287,13 +306,14 @@ def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> 
         series: one for each row.
     """
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.9), sharey=True)
+    entries = {}
     measures = {
         "parameters": _("Parameters"),
         "macs": _("Multiply-accumulates per image"),
         "seconds_per_epoch": _("Training time, s per epoch"),
     }
     means = 100 * variants["test_accuracy_mean"].astype(float)
-    spreads = 100 * variants["test_accuracy_sd"].astype(float).fillna(0)
+    spreads = _within(means, 100 * variants["test_accuracy_sd"].astype(float).fillna(0))
     for axis, (column, title) in zip(axes, measures.items(), strict=True):
         if len(variants) > MANY:  # no colour could tell them apart
             axis.errorbar(variants[column], means, yerr=spreads, fmt=".", color=COLOURS[0], alpha=0.5, linewidth=0.6)
@@ -304,22 +324,29 @@ def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> 
             if mean is None or math.isnan(mean):
                 continue
             spread = 0 if sd is None else 100 * np.nan_to_num(sd)
-            drawn = axis.errorbar(row[column], 100 * mean, yerr=spread, capsize=2, label=one.label, **style)
+            drawn = axis.errorbar(row[column], 100 * mean, yerr=_within([100 * mean], [spread]), capsize=2, **style)
+            entries.setdefault(one.variant, (drawn, one.label))
             amount = number(row[column], ",.2f" if column == "seconds_per_epoch" else ",.0f")
             what = f"{title[:1].lower()}{title[1:]} {amount}"
             about = f"{one.label}: {number(100 * mean, '.2f')} ± {_percent(spread)}, {what}"
             mark([part for part in drawn.get_children() if part is not None], one.variant, [about])
         low, high = variants[column].min(), variants[column].max()
         axis.set_xscale("log" if high > 8 * low else "linear")
-        axis.xaxis.set_major_locator(LogLocator(numticks=4) if high > 8 * low else MaxNLocator(3))
-        axis.xaxis.set_major_formatter(EngFormatter())
+        axis.xaxis.set_major_locator(LogLocator(numticks=4) if high > 8 * low else MaxNLocator(3, prune="upper"))
+        axis.xaxis.set_major_formatter(EngFormatter() if high >= 1000 else ScalarFormatter(useOffset=False))
         axis.minorticks_off()
         axis.set_xlabel(title)
     axes[0].set_ylabel(_("Test accuracy, %"))
-    handles, names = axes[0].get_legend_handles_labels()
-    if len(names) <= MAX_SERIES:
-        figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False)
+    within_percent(axes[0], "y")
+    if 0 < len(entries) <= MAX_SERIES:
+        legend(figure, list(entries.values()), loc="outside lower center", ncols=min(3, len(entries)), frameon=False)
     return figure
+
+
+def _within(means: Sequence[float], spreads: Sequence[float]) -> np.ndarray:
+    """Spreads of percentages below and above their means, (2, n), none beyond 0 and 100."""
+    means, spreads = np.asarray(means, dtype=float), np.asarray(spreads, dtype=float)
+    return np.stack([np.minimum(spreads, means.clip(min=0)), np.minimum(spreads, (100 - means).clip(min=0))])
 
 
 def recall_by_class(recalls: pd.DataFrame, series: Sequence[Series], classes: Sequence[str]) -> Figure:
@@ -330,25 +357,63 @@ def recall_by_class(recalls: pd.DataFrame, series: Sequence[Series], classes: Se
         series: the variants, in order.
         classes: the classes from top to bottom.
     """
+    if len(classes) > MANY:
+        return _recall_side_by_side(recalls, series, classes)
     figure, axis = plt.subplots(figsize=(WIDTH * 0.9, 1.2 + 0.3 * len(classes)))
+    entries = []
     shift = np.linspace(-0.18, 0.18, len(series)) if len(series) > 1 else np.zeros(1)
     for one, offset in zip(series, shift, strict=True):
         rows = recalls[recalls["variant"] == one.variant].set_index("class").reindex(classes)
         y, x, style = np.arange(len(classes)) + offset, 100 * rows["recall"].to_numpy(dtype=float), look(one.index)
         spread = 100 * np.nan_to_num(rows["recall_sd"].to_numpy(dtype=float))
-        mark(axis.hlines(y, x - spread, x + spread, color=style["color"], linewidth=1.2, alpha=0.75), one.variant)
-        (points,) = axis.plot(x, y, label=one.label, markersize=5, **(style | {"linestyle": "none"}))
+        low, high = (x - spread).clip(0, 100), (x + spread).clip(0, 100)
+        mark(axis.hlines(y, low, high, color=style["color"], linewidth=1.2, alpha=0.75), one.variant)
+        (points,) = axis.plot(x, y, markersize=5, **(style | {"linestyle": "none"}))
+        entries.append((points, one.label))
         measured = zip(classes, x, spread, strict=True)
         notes = [
             f"{one.label}, {name}: " + (f"{number(value, '.1f')} ± {_percent(sd, 1)}" if np.isfinite(value) else "–")
             for name, value, sd in measured
         ]
         mark(points, one.variant, notes)
-    axis.set_yticks(range(len(classes)), list(classes))
+    axis.set_yticks(range(len(classes)), [shortened(name, TICK_WIDTH) for name in classes])
     axis.set_ylim(len(classes) - 0.5, -0.5)
     axis.set_xlabel(_("Recall, % (mean ± SD over seeds)"))
-    figure.legend(loc="outside lower center", ncols=min(3, len(series)), frameon=False)
+    within_percent(axis, "x")
+    legend(figure, entries, loc="outside lower center", ncols=min(3, len(series)), frameon=False)
     return figure
+
+
+def _recall_side_by_side(recalls: pd.DataFrame, series: Sequence[Series], classes: Sequence[str]) -> Figure:
+    """More classes than rows could be read: all on one axis in their order, means only; some are named."""
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
+    entries = []
+    for one in series:
+        rows = recalls[recalls["variant"] == one.variant].set_index("class").reindex(classes)
+        values, style = 100 * rows["recall"].to_numpy(dtype=float), look(one.index) | {"linestyle": "none"}
+        (points,) = axis.plot(range(len(classes)), values, markersize=2.5, **style)
+        notes = [
+            f"{one.label}, {name}: {_percent(value, 1)}"
+            for name, value in zip(classes, values, strict=True)
+            if np.isfinite(value)
+        ]
+        mark(points, one.variant, notes)
+        entries.append((points, one.label))
+    _name_some(axis, classes, _("Classes"))
+    axis.set_ylabel(_("Recall, % (mean over seeds)"))
+    within_percent(axis, "y")
+    legend(figure, entries, loc="outside lower center", ncols=min(3, len(series)), frameon=False)
+    return figure
+
+
+def _name_some(axis, names: Sequence[str], what: str) -> None:
+    """Name a few of many places along the x axis, and say how many there are."""
+    step = -(-len(names) // NAMED)
+    shown = [shortened(name, TICK_WIDTH) for name in names[::step]]
+    axis.set_xticks(range(0, len(names), step), shown, rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
+    axis.set_xlim(-1, len(names))
+    axis.set_xlabel(_("{what} ({n} in order, one of {step} named)", what=what, n=len(names), step=step))
+    axis.grid(axis="x", visible=False)
 
 
 def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
@@ -360,14 +425,14 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     A class without test images has no shares: its row is empty and says so.
     """
     share = 100 * ratio(matrix, matrix.sum(axis=1, keepdims=True))  # a class without test images has no shares
+    if len(classes) > CELLS_NAMED:
+        return _confusion_raster(share, classes)
     side = min(max(0.43 * len(classes) + 1.6, 3.6), 12)
     figure, axis = plt.subplots(figsize=(side + 0.6, side))
     sns.heatmap(
         share,
         ax=axis,
-        annot=np.vectorize(lambda value: f"{value:.0f}" if value >= 0.5 else "")(np.nan_to_num(share))
-        if len(classes) <= 25
-        else False,
+        annot=np.vectorize(lambda value: f"{value:.0f}" if value >= 0.5 else "")(np.nan_to_num(share)),
         fmt="",
         cmap="Blues",
         vmin=0,
@@ -375,8 +440,8 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
         square=True,
         linewidths=0.4,
         linecolor="white",
-        xticklabels=list(classes),
-        yticklabels=list(classes),
+        xticklabels=[shortened(name, CLASS_WIDTH) for name in classes],
+        yticklabels=[shortened(name, CLASS_WIDTH) for name in classes],
         cbar_kws={"label": _("% of the true class"), "shrink": 0.75},
         annot_kws={"fontsize": 7.5},
     )
@@ -390,6 +455,22 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     return figure
 
 
+def _confusion_raster(share: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Many classes: one small image instead of a shape for each cell, some classes named, faint cells made visible."""
+    figure, axis = plt.subplots(figsize=(WIDTH, WIDTH * 0.86))
+    image = axis.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 100), interpolation="none")
+    step = -(-len(classes) // MANY)
+    places = range(0, len(classes), step)
+    names, size = [shortened(classes[place], CLASS_WIDTH) for place in places], 7 if len(places) <= 40 else 5
+    axis.set_xticks(places, names, rotation=90, fontsize=size)
+    axis.set_yticks(places, names, fontsize=size)
+    axis.grid(visible=False)
+    axis.set_xlabel(_("Predicted class"))
+    axis.set_ylabel(_("True class"))
+    figure.colorbar(image, label=_("% of the true class"), shrink=0.75)
+    return figure
+
+
 def calibration(curves: Sequence[tuple[Series, np.ndarray]]) -> Figure:
     """Reliability diagram: accuracy against confidence in bins of equally many images, mean over runs.
 
@@ -397,10 +478,12 @@ def calibration(curves: Sequence[tuple[Series, np.ndarray]]) -> Figure:
         curves: of each variant rows (mean confidence, accuracy, count).
     """
     figure, axis = plt.subplots(figsize=(WIDTH * 0.55, 3.6))
-    axis.plot([0, 100], [0, 100], color=FAINT, linewidth=0.8, linestyle="--", label=_("perfectly calibrated"))
+    (ideal,) = axis.plot([0, 100], [0, 100], color=FAINT, linewidth=0.8, linestyle="--")
+    entries = [(ideal, _("perfectly calibrated"))]
     for one, rows in curves[:MAX_SERIES]:
         x, y = 100 * rows[:, 0], 100 * rows[:, 1]
-        (line,) = axis.plot(x, y, label=one.label, linewidth=1.2, markersize=4, **look(one.index))
+        (line,) = axis.plot(x, y, linewidth=1.2, markersize=4, clip_on=False, **look(one.index))
+        entries.append((line, one.label))
         notes = [
             _("{label}: confidence {confidence}, accuracy {accuracy}",
               label=one.label, confidence=_percent(a, 1), accuracy=_percent(b, 1))
@@ -408,20 +491,14 @@ def calibration(curves: Sequence[tuple[Series, np.ndarray]]) -> Figure:
         ]  # fmt: skip
         mark(line, one.variant, notes)
     low = min([100 * rows[:, :2].min() for _, rows in curves], default=0)
-    axis.set_xlim(max(low - 4, 0), 101)
-    axis.set_ylim(max(low - 4, 0), 101)
+    axis.set_xlim(max(low - 4, 0), 100)
+    axis.set_ylim(max(low - 4, 0), 100)
     axis.set_xlabel(_("Confidence, %"))
     axis.set_ylabel(_("Accuracy, %"))
-    axis.legend(loc="best", fontsize=7.5)
+    legend(axis, entries, loc="best", fontsize=7.5)
     return figure
 
 
-def _wrapped(text: str, width: int = 16) -> str:
-    """Break a label at spaces so that neighbours do not run into each other."""
-    lines = [""]
-    for word in text.split():
-        if lines[-1] and len(lines[-1]) + len(word) >= width:
-            lines.append(word)
-        else:
-            lines[-1] = f"{lines[-1]} {word}".strip()
-    return "\n".join(lines)
+def _wrapped(text: str) -> str:
+    """Break a label at spaces, a long word anywhere, so that neighbours do not run into each other."""
+    return "\n".join(textwrap.wrap(text, WRAPPED))

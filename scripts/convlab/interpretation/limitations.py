@@ -38,13 +38,7 @@ def limitations(
     if n < statistics.MIN_SEEDS:
         add(_("n = {n}: a smoke test. It shows that everything runs; nothing is inferred from it.", n=n), seeds=n)
     elif n < FEW_SEEDS:
-        add(
-            _(
-                "n = {n} seeds give wide intervals; 5 are normal, 10 are what to publish. Small differences stay open.",
-                n=n,
-            ),
-            seeds=n,
-        )
+        add(_("n = {n} seeds give wide intervals: small differences stay open.", n=n), seeds=n)
     diverged = int((evidence.runs["status"] == "diverged").sum())
     if diverged:
         text = ngettext(
@@ -70,8 +64,8 @@ def limitations(
             add(text, images=images)
     add(
         _(
-            "All runs share one fixed test set and one fixed division into training and test images: intervals speak "
-            "of other seeds, not of other images."
+            "All runs share one test set and one division into training and test images: intervals over seeds speak of "
+            "other seeds, not of other images."
         )
     )
     for name, summary in explored.items():
@@ -103,8 +97,8 @@ def limitations(
     if len(evidence.plan.variants) > 1:
         add(
             _(
-                "Hyperparameters were not tuned for each variant: all share the training settings, except where they "
-                "are the factor. A variant may do better with settings of its own."
+                "This study tunes no hyperparameters for single variants: all share the training settings, except "
+                "where they are the factor. A variant may do better with settings of its own."
             )
         )
     add(_("Times and latencies hold for the machine named under provenance, with other runs beside them."))
@@ -116,6 +110,21 @@ def limitations(
         )
         add(text, resumed=resumed)
     return statements
+
+
+def boxes(lacking: str) -> list[Statement]:
+    """That figures as files lack characters of names, where the fonts of the machine that drew them do."""
+    if not lacking:
+        return []
+    text = ngettext(
+        "The fonts of the machine that drew the figures lack {n} character of the names ({characters}): it is a box "
+        "in PNG and PDF files, while SVG files and this page show it where the reader's machine can.",
+        "The fonts of the machine that drew the figures lack {n} characters of the names ({characters}): they are "
+        "boxes in PNG and PDF files, while SVG files and this page show them where the reader's machine can.",
+        len(lacking),
+        characters=lacking if len(lacking) <= 20 else f"{lacking[:20]}…",
+    )
+    return [Statement(text, {"characters": len(lacking)}, "note")]
 
 
 def _near_duplicates(dataset: str, near: int, exact: int, images: int) -> str:

@@ -2,13 +2,18 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from convlab.interpretation import words as say
 from convlab.interpretation.evidence import Evidence
-from convlab.page.elements import Matrix
+from convlab.page.elements import Matrix, Table
 from convlab.sentences import signed
 
 CLASSES_IN_TABLE = 25
 """Classes up to which a confusion matrix is a table; beyond it is a figure."""
+
+CONFUSIONS_NAMED = 20
+"""Mistakes that are listed beside that figure, the most frequent ones."""
 
 
 def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> Matrix:
@@ -46,6 +51,23 @@ def _difference(share: float | None) -> str:
 def row_shares(counts: Sequence[Sequence[int]]) -> list[list[float | None]]:
     """Each row divided by its sum; None for a class without test images."""
     return [[value / sum(row) if sum(row) else None for value in row] for row in counts]
+
+
+def most_confused(evidence: Evidence, dataset: str, variant: str) -> Table | None:
+    """The most frequent mistakes where there are too many classes for a table of all; None where there are not."""
+    classes, counts = evidence.classes[dataset], np.array(evidence.confusions[dataset][variant])
+    if len(classes) <= CLASSES_IN_TABLE:
+        return None
+    mistakes = counts - np.diag(counts.diagonal())
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:CONFUSIONS_NAMED]
+    rows = []
+    for true, predicted in zip(*np.unravel_index(order, counts.shape), strict=True):
+        if mistakes[true, predicted]:
+            share = mistakes[true, predicted] / counts[true].sum()
+            named = (classes[true], classes[predicted])
+            rows.append((*named, say.count(mistakes[true, predicted]), say.percent(share, 1)))
+    about = {"label": evidence.label(variant), "n": say.count(len(rows))}
+    return Table("most_confused", ("class", "predicted", "mistakes", "share"), rows, about)
 
 
 def matrices(evidence: Evidence, dataset: str) -> tuple[dict[str, Matrix], list[Matrix]]:

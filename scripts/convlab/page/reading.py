@@ -13,6 +13,7 @@ from convlab.files import read_json
 from convlab.interpretation.evidence import Evidence
 from convlab.interpretation.runs import fits_table
 from convlab.study import Study
+from convlab.tables import as_written
 
 TEXT_COLUMNS = (
     "dataset", "model", "variant", "label", "class", "experiment", "reference", "verdict", "method", "status",
@@ -96,9 +97,10 @@ def load_results(study: Study, folder: Path) -> Results:
 def read_table(path: Path) -> pd.DataFrame:
     """A table of compare; only empty cells are missing, so that a class or label called "NA" or "007" stays text."""
     try:
-        return pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
+        table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run snakemake again to make it") from None
+    return table.apply(lambda column: column.map(as_written) if column.name in TEXT_COLUMNS else column)
 
 
 def mean_confidence(reliability: Sequence[Sequence[float]]) -> float:

@@ -30,7 +30,7 @@ def environment(kind: str) -> Environment:
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         autoescape=True,
-        finalize=markdown_text if kind == "markdown" else None,
+        finalize=(lambda value: isolated(markdown_text(value))) if kind == "markdown" else isolated,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -41,6 +41,24 @@ def environment(kind: str) -> Environment:
     made.filters["fenced"] = fenced
     made.filters["tight"] = tight
     return made
+
+
+_RIGHT_TO_LEFT = r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
+_RUN = re.compile(rf"{_RIGHT_TO_LEFT}+(?:[ _.,/·-]+{_RIGHT_TO_LEFT}+)*")
+_CONTROLS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
+
+
+def isolated(value: Any) -> Any:
+    """A value whose Hebrew or Arabic words are isolated, so that they do not turn round the numbers beside them.
+
+    The characters do in attributes and in SVG what ``<bdi>`` does in HTML only. Controls of direction in names are left
+    out.
+    """
+    if not isinstance(value, str) or value.isascii():
+        return value
+    text = _RUN.sub(lambda run: f"{FIRST_STRONG_ISOLATE}{run[0]}{POP_ISOLATE}", str.translate(value, _CONTROLS))
+    return Markup(text) if isinstance(value, Markup) else text
 
 
 def script_hash(script: str) -> str:

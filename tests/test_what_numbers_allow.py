@@ -1,0 +1,245 @@
+"""No sentence says more than its numbers: when something was written, what made-up tables allow, who came first."""
+
+import json
+import os
+import re
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convlab import history
+from convlab.config import load_study
+from convlab.files import write_json, write_text
+from convlab.history import Settled
+from convlab.interpretation import interpret
+from convlab.interpretation.duel import baseline
+from convlab.interpretation.limitations import boxes, limitations
+from convlab.interpretation.registration import claims_registration, looks
+from convlab.interpretation.runs import errors, fit, noise
+
+from test_interpretation import CLEAR, CONFIG, FIVE, around, history as curve, make  # isort: skip
+
+RUNS = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CLAIM = {"id": "wins", "text": "The CNN wins.", "rule": "test_accuracy(cnn) - test_accuracy(dense) > 0"}
+
+
+def texts(statements) -> str:
+    return " ".join(statement.text for statement in statements)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# When it was written
+
+
+def state(folder, config: dict, when: datetime, accuracy: float = 0.9) -> None:
+    """A state of a study as compare leaves it, written at a time."""
+    write_json(folder / "summary.json", {"provenance": {"config": load_study(config).model_dump(mode="json")}})
+    for file in history.FILES[1:]:
+        write_text(folder / file, f"accuracy\n{accuracy}\n")
+    os.utime(folder / "summary.json", (when.timestamp(),) * 2)
+
+
+def settled(compare, config: dict, first: int, *earlier: tuple[dict, datetime]) -> Settled:
+    """What is known of ``config`` after these earlier states, which are numbered from ``first``."""
+    for place, (written, when) in enumerate(earlier):
+        state(compare / "history" / str(first + place), written, when, accuracy=place / 10)
+    state(compare, config, RUNS)
+    state(compare / "history" / str(first + len(earlier)), config, RUNS)
+    return history.settled(compare, load_study(config).model_dump(mode="json"), RUNS)
+
+
+BEFORE, AFTER = RUNS.replace(hour=11), RUNS.replace(hour=13)
+WITH, WITHOUT = {**CONFIG, "claims": [CLAIM]}, {**CONFIG, "claims": []}
+OTHER = {**CONFIG, "claims": [{**CLAIM, "rule": "test_accuracy(cnn) - test_accuracy(dense) > 0.3 pp"}]}
+REWORDED = {**CONFIG, "claims": [{**CLAIM, "text": "Another text.", "source": "me", "rule": CLAIM["rule"] + " "}]}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "first", "said"),
+    [
+        ([], 1, "All claims: in the config as it was when results of this study were first compared; whether that was "
+                "before the runs is not known."),
+        ([], 5, "All claims: in the config; whether that was so before the runs is not known."),
+        ([(WITH, AFTER)], 1, "whether that was before the runs is not known"),
+        ([(REWORDED, AFTER)], 1, "whether that was before the runs is not known"),
+        ([(WITHOUT, AFTER)], 1, "All claims: added or changed after results of this study had been compared"),
+        ([(OTHER, AFTER)], 1, "All claims: added or changed after results of this study had been compared"),
+        ([(WITH, AFTER), (WITHOUT, AFTER)], 1, "added or changed after results"),
+        ([(WITH, BEFORE)], 1, "All claims: recorded before the present runs were started."),
+        ([(WITHOUT, BEFORE), (WITH, BEFORE)], 1, "compared, but recorded before the present runs were started."),
+    ],
+)  # fmt: skip
+def test_a_claim_is_called_older_than_the_runs_only_where_a_state_shows_it(tmp_path, earlier, first, said):
+    text = texts(claims_registration(["wins"], settled(tmp_path, WITH, first, *earlier)))
+    assert said in text
+    assert ("recorded before" in text) == any(when < RUNS for _config, when in earlier)
+
+
+def test_claims_of_which_different_things_are_known_are_named(tmp_path):
+    both = {**CONFIG, "claims": [CLAIM, {**CLAIM, "id": "late", "text": "Later."}]}
+    text = texts(claims_registration(["wins", "late"], settled(tmp_path, both, 1, (WITH, AFTER))))
+    assert "wins: in the config as it was when" in text and "late: added or changed after" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seeds": 5}, "The seeds were changed after results of this study had been compared"),
+        ({"statistics": {"rope": 0.01}}, "The region of practical equivalence was changed after results"),
+        ({"experiments": {}}, "The question kernel was added or changed after results"),
+        ({"comparisons": {"convolution": {"variant": "dense", "reference": "cnn"}}}, "The question convolution"),
+    ],
+)  # fmt: skip
+def test_what_was_changed_after_a_look_is_a_limitation(tmp_path, change, said):
+    text = texts(looks(settled(tmp_path, CONFIG, 1, ({**CONFIG, **change}, AFTER))))
+    assert said in text and "compared before, in 1 earlier state" in text
+
+
+def test_a_first_look_is_none_that_came_before(tmp_path):
+    text = texts(looks(settled(tmp_path, CONFIG, 1)))
+    assert text.startswith("Whether questions, seeds and the region") and "compared before" not in text
+
+
+def test_a_damaged_state_is_a_look_of_which_nothing_is_known(tmp_path):
+    (tmp_path / "history/1").mkdir(parents=True)
+    (tmp_path / "history/1/summary.json").write_text("{")
+    state(tmp_path, WITH, RUNS)
+    known = history.settled(tmp_path, load_study(WITH).model_dump(mode="json"), RUNS)
+    assert (known.looks, known.complete, known.before, known.after) == (1, False, frozenset(), frozenset())
+
+
+def test_texts_of_the_config_are_no_change_of_what_was_settled():
+    config = load_study({**WITH, "question": "Q"}).model_dump(mode="json")
+    other = load_study({**REWORDED, "question": "Another?"}).model_dump(mode="json")
+    assert history.settled_parts(config) == history.settled_parts(other)
+    assert json.dumps(list(map(str, history.settled_parts(config))))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Made-up tables
+
+
+accuracies = st.lists(st.one_of(st.none(), st.integers(0, 100).map(lambda n: n / 100)), min_size=3, max_size=3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.fixed_dictionaries({"dense": accuracies, "cnn": accuracies, FIVE: accuracies}), st.sampled_from([1, 2, 3]))
+def test_whatever_the_table_the_sentences_hold(values, seeds):
+    values = {name: runs[:seeds] for name, runs in values.items()}
+    evidence = make(values, config={"seeds": seeds})
+    means = {name: np.mean(kept) for name, runs in values.items() if (kept := [v for v in runs if v is not None])}
+    text = " ".join(s.text for finding in interpret(evidence, "digits") for s in finding.statements)
+    assert not re.search(r"\b(nan|None|inf)\b", text)
+    for leader, other in re.findall(
+        r"(CNN(?:, kernel size 5×5)?|Dense) leads (CNN(?:, kernel size 5×5)?|Dense) by", text
+    ):
+        names = {"CNN": "cnn", "Dense": "dense", "CNN, kernel size 5×5": FIVE}
+        assert means[names[leader]] > means[names[other]]
+    verdicts = dict(zip(evidence.comparisons["experiment"], evidence.comparisons["verdict"], strict=True))
+    assert ("Yes: CNN beat Dense" in text) == (verdicts["convolution"] == "better" and seeds == 3)
+    assert ("No: CNN did worse than Dense" in text) == (verdicts["convolution"] == "worse" and seeds == 3)
+    if seeds < 3:
+        for inferred in (
+            "pays in test accuracy",
+            "more accurate than",
+            "more than twice",
+            "Equivalent to",
+            "equivalent",
+        ):
+            assert inferred not in text
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(50, 99), min_size=6, max_size=6))
+def test_turning_the_data_round_turns_the_answer_round(values):
+    first, second = ([value / 100 for value in half] for half in (values[:3], values[3:]))
+    one = baseline(make({"dense": first, "cnn": second, FIVE: first}), "digits").statements[0].text
+    other = baseline(make({"dense": second, "cnn": first, FIVE: first}), "digits").statements[0].text
+    opposite = {"Yes": "No: CNN did worse", "No: CNN did worse": "Yes"}
+    for begins, turned in opposite.items():
+        assert one.startswith(begins) == other.startswith(turned)
+
+
+def test_diverged_runs_qualify_the_answer():
+    text = texts(baseline(make({"dense": [*around(0.8), 0.8], "cnn": [*around(0.9), None], FIVE: [0.9] * 4},
+                               config={"seeds": 4}), "digits").statements)  # fmt: skip
+    assert "1 run of CNN diverged: what is said here is about the runs that finished." in text
+
+
+def test_equal_costs_name_no_cheaper_model():
+    evidence = make({"dense": [0.95, 0.9501, 0.9499], "cnn": [0.95, 0.9501, 0.9499], FIVE: around(0.9)})
+    evidence.variants["macs"] = 1000
+    assert "fewer MACs" not in texts(baseline(evidence, "digits").statements)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Noise, fits, errors
+
+
+@pytest.mark.parametrize(
+    ("values", "said", "never"),
+    [
+        ({"dense": around(0.9), "cnn": around(0.95), FIVE: around(0.95)}, "share the highest mean", "leads"),
+        ({"dense": [0.9, 0.8], "cnn": [0.95, 0.96], FIVE: [0.99, 0.98]}, "cannot be told from these", "more than"),
+        ({"dense": [0.9] * 3, "cnn": [0.95] * 3, FIVE: [0.96] * 3}, "cannot be told from these", "standard error of 0"),
+        ({"dense": around(0.9), "cnn": around(0.95), FIVE: around(0.99)}, "picked for being the first two", "alone"),
+    ],
+)  # fmt: skip
+def test_the_lead_of_the_first_is_said_as_it_is(values, said, never):
+    seeds = len(values["dense"])
+    text = texts(noise(make(values, config={"seeds": seeds}), "digits").statements)
+    assert said in text and never not in text
+
+
+def test_a_perfect_model_has_no_binomial_error():
+    values = {"dense": around(0.9), "cnn": [1.0, 1.0, 1.0], FIVE: around(0.9)}
+    assert "Another test set" not in texts(noise(make(values), "digits").statements)
+
+
+def test_a_validation_loss_that_rises_shows_overfitting_whatever_the_gap():
+    losing = curve(train=(0.6, 0.9, 1.0, 1.0), validation=(0.6, 0.94, 0.95, 0.95), loss=(1.0, 0.2, 0.4, 0.68))
+    evidence = make(dict.fromkeys(("dense", "cnn", FIVE), around(0.95)),
+                    histories=dict.fromkeys(("dense", "cnn", FIVE), losing), kept=3, validation_images=60)  # fmt: skip
+    text = texts(fit(evidence, "digits").statements)
+    assert "No overfitting shows" not in text
+    assert "validation loss shows overfitting in later epochs" in text
+    assert "validation loss rose by 240 % until the last epoch" in text
+
+
+def test_one_seed_has_no_range():
+    evidence = make({name: [0.9] for name in ("dense", "cnn", FIVE)}, config={"seeds": 1})
+    assert "(1 seed)" in texts(fit(evidence, "digits").statements)
+
+
+def test_ties_are_told_where_something_is_called_the_most():
+    matrix = np.eye(10, dtype=int) * 90
+    matrix[0, 1], matrix[2, 3] = 5, 5
+    evidence = make(dict.fromkeys(("dense", "cnn", FIVE), around(0.95)), confusion=matrix)
+    text = texts(errors(evidence, "digits").statements)
+    assert "1 other pair is confused as often." in text
+    assert "The hardest classes are 0 and 2: recall 94.7 % each." in text
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Limits
+
+
+@pytest.mark.parametrize(("near", "said"), [(2, False), (17, False), (18, True), (213, True)])
+def test_near_duplicates_are_said_with_what_they_can_do(near, said):
+    from test_report import explored
+
+    summary = explored("digits", ["0", "1"])
+    summary["duplicates"] |= {"near_test_images": near, "near_share_of_test": near / 355}
+    evidence = make(dict.fromkeys(("dense", "cnn", FIVE), around(0.95, CLEAR)))
+    text = texts(limitations(evidence, [1, 2, 3], {"digits": summary}, 0))
+    assert f"can raise every accuracy by up to {100 * near / 355:.2f} pp" in text
+    assert ("the accuracies are not those of new images" in text) == said
+    assert "a little" not in text
+
+
+def test_characters_that_no_font_has_are_told_once():
+    assert boxes("") == []
+    assert "lack 2 characters of the names (字漢)" in boxes("字漢")[0].text
