@@ -497,7 +497,7 @@ damaged = st.builds(
     st.integers(0, 160), st.integers(0, 255), st.sampled_from([npy(IMAGES), npy(IMAGES.astype(np.float32))]),
 )  # fmt: skip
 content_types = st.sampled_from(
-    [None, "application/json", "text/csv", "application/x-npy", "text/csv; charset=x"]
+    [None, "application/json", "text/csv", "application/x-npy", "text/csv; charset=x", "application/jsonlines"]
 ) | st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20)
 
 
@@ -505,7 +505,7 @@ content_types = st.sampled_from(
 @given(
     body=json_bodies | csv_bodies | damaged | st.binary(max_size=300),
     content_type=content_types,
-    accept=st.sampled_from([None, "application/json", "*/*", "text/csv", ",;q="]),
+    accept=st.sampled_from([None, "application/json", "*/*", "text/csv", ",;q=", "application/jsonlines", "*;q=x;q"]),
     method=st.sampled_from(["POST"] * 20 + ["GET", "PUT", "DELETE", "OPTIONS", "HEAD"]),
     path=st.sampled_from(
         ["/invocations"] * 20 + ["/ping", "/", "/endpoints/a%2F../invocations", "/invocations/", "//", "/%00"]
