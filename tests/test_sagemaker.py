@@ -16,6 +16,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import numpy as np
@@ -1026,6 +1027,32 @@ def test_what_comes_back_is_not_trusted(tmp_path, monkeypatch, changes, sentence
     with pytest.raises(UserError, match=sentence):
         training.unpack(archive(tmp_path, **members), tmp_path / "trained", EXPECTED)
     assert not (tmp_path / "trained").exists() and not (tmp_path.parent / "outside").exists()
+
+
+def test_a_jobs_description_may_lack_what_only_informs(known, clients):
+    """The evidence keeps what there is; the job's end and its model are all that is needed."""
+    name = "convlab-my-study-20260101-010101-abcdef"
+    state = states.State(
+        name=name,
+        region=REGION,
+        endpoint_url=None,
+        account="",
+        bucket=BUCKET,
+        prefix="p/",
+        keep_objects=False,
+        created="",
+    )
+    job = {"TrainingJobName": f"{name}-1", "TrainingJobStatus": "InProgress"}
+    said = {"TrainingJobStatus": "Completed", "ModelArtifacts": {"S3ModelArtifacts": f"s3://{BUCKET}/p/model.tar.gz"}}
+    sagemaker = SimpleNamespace(
+        get_paginator=lambda _: SimpleNamespace(paginate=lambda **_: [{"TrainingJobSummaries": [job]}]),
+        describe_training_job=lambda **_: said,
+    )
+    facts: dict = {}
+    settings = SageMaker.model_validate(SETTINGS | {"mode": "train"})
+    found = training.wait(replace(clients, sagemaker=sagemaker), state, settings, facts)
+    assert found == f"s3://{BUCKET}/p/model.tar.gz"
+    assert facts["name"] == f"{name}-1" and facts["status"] == "Completed" and facts["image"] is None
 
 
 def test_a_download_without_end_is_broken_off(tmp_path, monkeypatch):
