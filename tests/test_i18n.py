@@ -221,7 +221,7 @@ def test_variants_have_the_same_names_in_every_language_and_labels_in_their_own(
         "rate": {"base": "cnn", "factor": "learning_rate", "levels": [0.001, 0.01]},
         "more": {"base": "cnn", "factor": "augmentation", "levels": [None, {"flip": "horizontal", "shift": 2}]},
     }
-    config["probes"] = ["pixel_permutation", "sample_efficiency"]
+    config["probes"] = {"pixel_permutation": {}, "sample_efficiency": {"sizes": [100, 1000, None]}}
     english = load_study(config).plan
     spanish = load_study({**config, "report": {"language": "es"}}, for_readers=True).plan
     assert list(english.variants) == list(spanish.variants)
@@ -352,8 +352,8 @@ def study(name: str) -> tuple[dict, dict, dict]:
         "smoke": ({"seeds": 2, "claims": CLAIMS}, {name: values[:2] for name, values in WIN.items()}, {}),
         "nothing": ({}, {"dense": around(0.9), "cnn": [None] * 3, FIVE: around(0.9)}, {}),
         "grid": (GRID, [around(0.95), around(0.9), [0.952, 0.95, 0.948], around(0.95), around(0.99)], {}),
-        "probes": ({"probes": ["pixel_permutation", "translation", "sample_efficiency", "receptive_field",
-                               "calibration"]}, None, {}),
+        "probes": ({"probes": {"pixel_permutation": {}, "translation": {}, "receptive_field": {}, "calibration": {},
+                               "sample_efficiency": {"sizes": [100, 1000, None]}}}, None, {}),
         "dense": ({"models": {"dense": CONFIG["models"]["dense"]}, "experiments": {}, "comparisons": {}},
                   {"dense": around(0.9)}, {}),
     }[name]  # fmt: skip

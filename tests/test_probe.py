@@ -13,7 +13,8 @@ from convlab.config import load_study
 from convlab.errors import UserError
 from convlab.evaluation import read_measures
 
-PLAN = load_study({**TINY, "probes": ["pixel_permutation", "translation", "sample_efficiency"]}).plan
+LARGE = {**TINY, "datasets": {"digits": {"kind": "mnist"}}}  # images enough for every default size
+PLAN = load_study({**LARGE, "probes": ["pixel_permutation", "translation", "sample_efficiency"]}).plan
 
 
 def test_a_shift_moves_every_pixel_and_brings_in_black():
