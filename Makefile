@@ -22,7 +22,7 @@ RUNS_PER_GPU ?= 1
 # What Keras computes with beside TensorFlow, for studies that say so: make install BACKEND=jax, or torch.
 BACKEND ?=
 # `make deploy` installs AWS' SDK only for studies that go there.
-ON_AWS = $(shell grep -Es 'target: *"?sagemaker' $(call quoted,$(STUDY_FILE)))
+ON_AWS = $(shell grep -Esqz 'target.?:[[:space:]]*.?sagemaker' $(call quoted,$(STUDY_FILE)) && echo yes)
 # More for Snakemake, e.g. make run ARGS="--forcerun report".
 ARGS ?=
 

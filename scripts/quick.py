@@ -13,6 +13,7 @@ from convlab import environment
 environment.start()
 
 import argparse
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -92,8 +93,9 @@ def _reduce_sizes_of_probe(study: Study, less: dict[str, Any], available: int) -
     probe = study.probes.sample_efficiency
     if probe is None:
         return
-    sizes = sorted({size for size in probe.sizes if size is not None})
-    if not any(f"-images-{size or 'all'}" in name for name in _names_in_use(study) for size in probe.sizes):
+    levels = next(iter(study.plan.probes["sample_efficiency"].levels.values()))
+    sizes = [int(order) for _, order, _ in levels if math.isfinite(order)]
+    if not any(f"-images-{size}" in name for name in _names_in_use(study) for size in [*sizes, "all"]):
         sizes = sizes[:2]
     scaled = list(_scaled(sizes, min(available, 300)).values())
     whole = [None] if None in probe.sizes or len(scaled) < 2 else []

@@ -291,7 +291,7 @@ def test_a_quick_look_reduces_levels_and_renames_what_names_them():
     }
     less = load_study(quick.reduced(config))
     assert less.datasets["mnist"].train_images == 3000
-    assert (less.training.train_size, less.training.epochs, less.training.steps) == (2690, 2, 60)
+    assert (less.training.train_size, less.training.epochs, less.training.steps) == (2699, 2, 60)
     assert less.comparisons["a"].variant == "cnn-train_size-134"
     assert less.comparisons["a"].reference == "dense-epochs-3-steps-1"
     assert less.deploy.variant == "dense-epochs-1-steps-1"
@@ -324,7 +324,7 @@ def test_a_quick_look_takes_no_more_own_images_than_there_are(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"probes": ["sample_efficiency"]}, "probes.sample_efficiency: train_size is 3,000, but digits leaves 1,297 images to train on beside those for validation; write sizes: [100, 300, 1000, null]"),
+        ({"probes": {"sample_efficiency": {"sizes": [100, 300, 1000, 3000, None]}}}, "probes.sample_efficiency: train_size is 3,000, but digits leaves 1,297 images to train on beside those for validation; write sizes: [100, 300, 1000, null]"),
         ({"training": {"train_size": 1298}}, "training: train_size is 1,298, but digits leaves 1,297"),
         ({"training": {"train_size": 1280, "validation_fraction": 0.2}}, "but digits leaves 1,154 images"),
         ({"experiments": {"e": {"base": "cnn", "factor": "train_size", "levels": [10, 5000]}}}, "experiments.e, level 5,000: train_size is 5,000"),
@@ -343,6 +343,15 @@ def test_what_the_images_do_not_allow_is_told_before_anything_runs(change, messa
     with pytest.raises(UserError) as caught:
         load_study({**TINY, "datasets": {"digits": {}}, "experiments": {}, "comparisons": {}, **change})
     assert message in str(caught.value)
+
+
+def test_default_sizes_are_those_that_the_images_allow():
+    for limit, expected in ((None, [100, 300, 1000, "all"]), (300, [100, "all"])):
+        datasets = {"digits": {"train_images": limit}}
+        plan = load_study({**TINY, "datasets": datasets, "probes": ["sample_efficiency"]}).plan
+        assert [name for name in plan.variants if "cnn-images" in name] == [f"cnn-images-{size}" for size in expected]
+    with pytest.raises(UserError, match="sizes begins with 100, more images than there are"):
+        load_study({**TINY, "datasets": {"digits": {"train_images": 90}}, "probes": ["sample_efficiency"]})
 
 
 def test_what_the_images_just_allow_is_accepted():

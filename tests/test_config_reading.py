@@ -1,5 +1,6 @@
 """A config file is read as people mean it, as Snakemake reads it, or refused in one sentence with file and line."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from snakemake.common.configfile import load_configfile
 from snakemake.io import PeriodicityDetector
 
-from conftest import TINY
+from conftest import ROOT, TINY
 from convlab import cli
 from convlab.config import load_study, read_yaml, schema, to_yaml
 from convlab.errors import UserError
@@ -356,3 +357,17 @@ def test_snakemake_reads_numbers_on_the_command_line_as_they_look(project):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "seed 10" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "on_aws"),
+    [
+        ("deploy: {target: sagemaker}", True), ("deploy:\n  target:\n    'sagemaker'", True), ('{"deploy": {"target": "sagemaker"}}', True),
+        ("deploy: {'target': 'sagemaker'}", True), ("deploy: {target: local, sagemaker: {bucket: b}}", False), ("a: 1", False),
+    ],
+)  # fmt: skip
+def test_make_knows_a_study_that_goes_to_aws_however_it_is_written(tmp_path, text, on_aws):
+    path = written(tmp_path, text)
+    command = ["make", "--no-print-directory", "--eval", "answer: ; @echo [$(ON_AWS)]", "answer", f"STUDY={path}"]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    assert answer == ("[yes]" if on_aws else "[]")

@@ -94,8 +94,8 @@ def test_the_shuffled_and_the_small_variants_are_trained_but_not_compared():
     assert {"cnn-shuffled-1", "dense-shuffled-1", "cnn-images-100", "dense-images-all"} <= set(PLAN.variants)
     assert set(PLAN.compared) == {"cnn", "dense", "cnn-kernel_size-5x5"}
     assert PLAN.variants["cnn-shuffled-1"].training.pixel_permutation == 1
-    small = PLAN.variants["cnn-images-300"].training
-    assert (small.train_size, small.steps) == (300, 2000)
+    small = PLAN.variants["cnn-images-100"].training
+    assert (small.train_size, small.steps) == (100, 2000)
     assert PLAN.duels == [("cnn", "dense")]
 
 

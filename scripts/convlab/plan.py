@@ -187,8 +187,8 @@ def expand(study: Study) -> Plan:
         text = comparison.question or _("Does {variant} beat {reference}?", **sides)
         questions[name] = Question(name, text, None, reference, reference, variants=(chosen,))
 
-    probes = _probes(study, Plan(variants, questions, {}), add)
     forms = {name: dataset_form(name, spec) for name, spec in study.datasets.items()}
+    probes = _probes(study, forms, Plan(variants, questions, {}), add)
     costs = _check_architectures(forms, variants, questions)
     _check_images(study, forms, variants, questions)
     claims = _claims(study, aliases, costs)
@@ -225,7 +225,26 @@ def _candidates(study: Study, variants: Mapping[str, Variant], aliases: Mapping[
     return (aliases[named],)
 
 
-def _probes(study: Study, plan: Plan, add: Any) -> dict[str, Probe]:
+def _possible_sizes(study: Study, forms: Mapping[str, Form]) -> list[int | None]:
+    """The sizes of the sample-efficiency probe as written; its defaults as far as every dataset has so many images."""
+    probe = study.probes.sample_efficiency
+    sizes = sorted(set(probe.sizes), key=lambda size: size or math.inf)
+    if probe.sizes != type(probe).model_fields["sizes"].default:
+        return sizes
+    for name, spec in study.datasets.items():
+        counts = image_counts(spec, forms[name][1])
+        if counts is not None:
+            train, fraction = limited(counts[0], spec.train_images), study.training.validation_fraction
+            most = after_validation(train, fraction, forms[name][1]).most
+            sizes = [size for size in sizes if size is None or size <= most]
+    if len(sizes) < 2:
+        raise UserError(
+            "probes.sample_efficiency.sizes begins with 100, more images than there are; write others"
+        )
+    return sizes
+
+
+def _probes(study: Study, forms: Mapping[str, Form], plan: Plan, add: Any) -> dict[str, Probe]:
     """Expand the probes that are switched on; ``add`` registers the variants that they train."""
     compared = dict.fromkeys(name for pair in plan.duels for name in pair)
     found = {}
@@ -245,7 +264,7 @@ def _probes(study: Study, plan: Plan, add: Any) -> dict[str, Probe]:
             changes = [("", math.inf, {})]  # whole images are the largest blocks
             changes += [(f"shuffled-{side}", side, {"pixel_permutation": side}) for side in sorted(set(options.blocks))]
         elif name == "sample_efficiency":
-            for size in sorted(set(options.sizes), key=lambda size: size or math.inf):
+            for size in _possible_sizes(study, forms):
                 settings = {"train_size": size, "steps": options.steps}
                 changes.append((f"images-{size or 'all'}", size or math.inf, settings))
         levels = {}
