@@ -536,7 +536,7 @@ def test_the_most_frequent_class_has_a_name_only_where_there_is_one():
 
 @pytest.mark.parametrize(("rule", "accuracies"), [
     ("test_accuracy(cnn) > 0.5", [0.2, 0.9, 1.0]), ("test_accuracy(cnn) < 0.5", [0.0, 0.1, 0.6]),
-    ("test_accuracy(cnn) - test_accuracy(dense) > 0", [0.0, 1.0, 1.0]), ("-test_accuracy(cnn) < 0", [0.1, 1.0, 1.0]),
+    ("test_accuracy(cnn) - test_accuracy(dense) > 0", [1.0, 0.0, 1.0]), ("-test_accuracy(cnn) < 0", [0.1, 1.0, 1.0]),
     ("test_accuracy(cnn) + test_accuracy(dense) < 2", [0.1, 1.0, 1.0]),
 ])  # fmt: skip
 def test_intervals_of_accuracies_end_where_accuracies_do(rule, accuracies):

@@ -132,9 +132,10 @@ def test_trends_need_three_ordered_levels():
 def test_the_chosen_variant_is_the_best_on_validation_and_of_equals_the_cheaper():
     table = pd.DataFrame({
         "dataset": "d", "variant": ["a", "b", "c"], "val_accuracy_mean": [0.9, 0.9, 0.8],
-        "macs": [20, 10, 1], "test_accuracy_mean": [0.95, 0.1, 0.99],
+        "macs": [20, 10, 1], "test_accuracy_mean": [0.95, 0.1, 0.99], "n_seeds": 3, "n_diverged": 0,
     })  # fmt: skip
     assert chosen_variant(table, "d") == "b"
+    assert chosen_variant(table.assign(n_seeds=[2, 2, 3], n_diverged=[1, 1, 0]), "d") == "c"
     assert chosen_variant(table.assign(val_accuracy_mean=np.nan), "d") is None
 
 

@@ -141,6 +141,7 @@ def test_two_runs_are_described_by_mean_and_sd_without_an_interval():
 
 
 @given(st.lists(st.floats(0, 1, allow_nan=False), min_size=3, max_size=6))
+@settings(deadline=None)
 def test_the_interval_of_shares_stays_among_shares(values):
     free, summary = summarise(values), summarise(values, limits=statistics.SHARE)
     assert (summary.mean, summary.sd) == (free.mean, free.sd)

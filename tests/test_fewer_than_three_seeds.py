@@ -1,0 +1,71 @@
+"""Nothing is inferred from one or two seeds: no p value, interval or verdict in any table, number, sentence or page."""
+
+import re
+
+import pytest
+
+from convlab import paper, statistics
+from test_interpretation import CONFIG, FIVE
+from test_paper import macros, made, rich
+from test_report import write_study, written
+
+INFERRED = ("p_value", "p_adjusted", "p_equivalence", "p_equivalence_adjusted", "ci_low", "ci_high", "ci90_low",
+            "ci90_high", "detectable", "seeds_to_settle", "f_statistic", "new_images_ci_low",
+            "new_images_ci_high", "test_accuracy_ci_low", "test_accuracy_ci_high")  # fmt: skip
+
+TIMED = [{"id": "timed", "text": "It is fast.", "rule": "latency_ms(cnn) < 100"},
+         {"id": "better", "text": "It is better.", "rule": "test_accuracy(cnn) > test_accuracy(dense)"},
+         {"id": "high", "text": "It is good.", "rule": "test_accuracy(cnn) > 0.1"}]  # fmt: skip
+
+A_P_VALUE = re.compile(r"\bp [=<>] ?[.,\d]")
+AN_INTERVAL = re.compile(r"(CI|IC)(\s|%|95)*[+−\d][\d.,]+ (to|a) ")
+
+
+def few(seeds: int, **changes) -> dict:
+    return rich() | {"seeds": seeds, "claims": TIMED} | changes
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_no_table_number_or_sentence_infers_anything(seeds):
+    study, tables = made(few(seeds))
+    assert all(len(table) for table in tables.values())
+    for name, table in tables.items():
+        for column in set(INFERRED) & set(table):
+            assert table[column].isna().all(), (name, column)
+        for column in set(table) & {"verdict", "finished_verdict"}:
+            assert set(table[column]) <= {"inconclusive", "described"}, name
+        for column in set(table) & {"sentence", "reason"}:
+            for text in table[column]:
+                assert not A_P_VALUE.search(text) and not AN_INTERVAL.search(text), text
+    for name, printed in paper.printed(tables, study).items():
+        for column in set(printed.cells) & {"p", "95 % CI"}:
+            assert set(printed.cells[column]) <= {"", paper.MISSING}, name
+    text = paper.numbers_tex(tables, study, {"digits": 100}, {"digits": "cnn"}, {})
+    for name, value in macros(text).items():
+        if re.search(r"(Low|High|P|PAdjusted|PEquivalence|Detectable|SeedsToSettle|F)$", name):
+            assert value == paper.MISSING, name
+        if name.endswith("Verdict"):
+            assert value in ("inconclusive", "described")
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_no_page_infers_anything(tmp_path, seeds, language):
+    config = CONFIG | {"seeds": seeds, "claims": TIMED, "report": {"language": language}}
+    accuracies = {"dense": [0.80, 0.81], "cnn": [0.90, 0.91], FIVE: [0.95, 0.96]}
+    page, text = written(
+        tmp_path, write_study(tmp_path, config, {name: values[:seeds] for name, values in accuracies.items()})
+    )
+    for shown in (page, text):
+        assert not A_P_VALUE.search(shown)
+        assert not AN_INTERVAL.search(re.sub("<[^>]*>", " ", shown))
+
+
+def test_from_three_seeds_on_there_is_something_to_infer():
+    _study, tables = made(few(3))
+    for name in ("variants", "comparisons", "trends", "factorials", "claims"):
+        column = "test_accuracy_ci_low" if name == "variants" else "p_value"
+        assert tables[name][column].notna().any(), name
+    assert "exploratory p" in tables["trends"]["sentence"].iloc[0]
+    assert "exploratory p" in tables["factorials"]["sentence"].iloc[0]
+    assert statistics.MIN_SEEDS == 3
