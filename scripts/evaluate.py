@@ -49,6 +49,7 @@ def main(argv: list[str] | None = None) -> None:
 def evaluate(arguments: argparse.Namespace) -> None:
     """Load every run's model, put the test images through it, and write what that gave."""
     code = provenance.code(Path(__file__).resolve())  # before the modules are imported that are read here
+    choices = environment.choices()
     places = {seed: arguments.train_dir / f"seed-{seed}" for seed in arguments.seeds}
     records = {seed: read_json(place / "run.json") for seed, place in places.items()}
     training = records[arguments.seeds[0]]["spec"]["training"]  # the same for all seeds of a variant
@@ -68,7 +69,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         measured[seed] = measures(trained, probabilities, labels) | {
             "latency_ms": inference.latency_ms(model, images),
             "predictions_sha256": array_sha256(probabilities),
-            "environment": environment.choices(),
+            "environment": choices,
             "code": code,
         }
         predictions.append(probabilities)

@@ -17,10 +17,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import yaml
-
 from convlab.cli import run
-from convlab.config import load_study, read_yaml
+from convlab.config import load_study, read_yaml, to_yaml
 from convlab.files import write_text
 from convlab.forms import dataset_form
 from convlab.image_counts import after_validation, image_counts, limited
@@ -38,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="file to write")
     arguments = parser.parse_args(argv)
     config = reduced(read_yaml(arguments.config))
-    write_text(arguments.output, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    write_text(arguments.output, to_yaml(config))
 
 
 def reduced(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from scipy import stats
 
 from conftest import TINY
 from convlab import claims, decisions, results, tables
-from convlab.claims import FLIPPED, MAX_DEPTH, MAX_LENGTH, RuleError, evaluate, parse, unit
+from convlab.claims import FLIPPED, MAX_DEPTH, MAX_LENGTH, TIMES, RuleError, evaluate, parse, unit
 from convlab.config import load_study
 from convlab.errors import UserError
 from convlab.specs import canonical_json
@@ -402,7 +402,7 @@ def test_missing_inputs_are_named():
     assert "no finished run gives test_accuracy of cnn" in row["reason"]
     row = decide("test_accuracy(cnn) > test_accuracy(dense)", cnn=[0.95, None, 0.951])
     assert (row["verdict"], row["n_seeds"]) == ("inconclusive", 2)
-    assert "1 seed without a value left out" in row["reason"]
+    assert "1 seed with a diverged run left out" in row["reason"]
     row = decide("train_seconds(cnn) > 0", cnn=[0.95, None, 0.951, 0.96], dense=[0.9] * 4, five=[0.9] * 4)
     assert row["n_seeds"] == 3  # a diverged run has seconds, but no model
     plan = planned("test_accuracy(cnn) > 0")
@@ -413,7 +413,12 @@ def test_missing_inputs_are_named():
 
 def test_dividing_by_a_measured_zero_is_a_missing_value():
     row = decide("1 / (test_accuracy(cnn) - 0.95) > 0", cnn=[0.95, 0.95, 0.95])
-    assert row["verdict"] == "inconclusive" and "no seed gives a finite value" in row["reason"]
+    assert row["verdict"] == "inconclusive" and "3 finished seeds give no finite value" in row["reason"]
+    # On the other seeds alone it would be supported: selected by their outcome.
+    one_in_five = {"cnn": [0.95, 0.96, 0.961, 0.962, 0.963], "dense": [0.9] * 5, "five": [0.9] * 5}
+    row = decide("1 / (test_accuracy(cnn) - 0.95) > 0", **one_in_five)
+    assert (row["verdict"], row["p_value"], row["ci_low"]) == ("inconclusive", None, None)
+    assert "1 finished seed gives no finite value, so the claim is not decided" in row["reason"]
     assert decide("test_accuracy(cnn) < 1e30" + " * 1e30" * 11)["verdict"] == "supported"
 
 
@@ -422,13 +427,123 @@ def test_measures_come_from_the_runs():
     runs = synthetic_runs(study, make_accuracies())
     runs["latency_ms"], runs["train_seconds"], runs["test_loss"] = 0.3, 8.0, 0.2
     varied = runs["seed"] * 0.01
+    runs["balanced_accuracy"], runs["macro_f1"] = 0.8, 0.7
     for name, column, value in [("seconds_per_epoch", "train_seconds", 2.0), ("latency_ms", "latency_ms", 0.3),
-                                ("test_loss", "test_loss", 0.2), ("best_epoch", "best_epoch", 3)]:  # fmt: skip
+                                ("test_loss", "test_loss", 0.2), ("best_epoch", "best_epoch", 3),
+                                ("balanced_accuracy", "balanced_accuracy", 0.8),
+                                ("macro_f1", "macro_f1", 0.7)]:  # fmt: skip
         frame = runs.assign(**{column: runs[column] + varied - 0.02})
         plan = planned(f"{name}(cnn) < 100")
         finding = decisions.decide(plan.claims["it"], "digits", frame, plan.costs).finding
         assert finding.value == pytest.approx(value)
-        assert finding.verdict == "supported"
+        assert finding.verdict == ("described" if name in TIMES else "supported")
+
+
+@pytest.mark.parametrize("rule", [
+    "train_seconds(cnn) / train_seconds(dense) ~ 1 ± 0.25", "latency_ms(cnn) < 100", "seconds_per_epoch(cnn) > 100",
+    "0 < latency_ms(cnn) < 100", "train_seconds(cnn) > 0.9 * test_accuracy(cnn)",
+    "test_accuracy(cnn) > 0.5 * latency_ms(cnn) > 0",
+])  # fmt: skip
+def test_times_are_described_and_decide_nothing(rule):
+    study, plan = load_study({**CONFIG, "claims": [{"id": "it", "text": "A.", "rule": rule}]}), planned(rule)
+    runs = synthetic_runs(study, make_accuracies())
+    runs["train_seconds"], runs["latency_ms"] = 8 + 0.1 * runs["seed"], 0.3 + 0.01 * runs["seed"]
+    row = results.claims_table(runs, plan, 0.005).iloc[0]
+    assert (row["verdict"], row["p_value"], row["p_adjusted"], row["ci_low"]) == ("described", None, None, None)
+    assert "SD " in row["reason"] and "times are described and decide no claim" in row["reason"]
+    # They are no part of the family either.
+    alone = results.comparisons_table(runs, load_study(CONFIG).plan, 0.005)
+    pd.testing.assert_frame_equal(results.comparisons_table(runs, plan, 0.005), alone)
+
+
+def test_a_claim_that_fails_beside_its_times_is_contradicted():
+    row = decide("0.99 < test_accuracy(cnn) < latency_ms(cnn)")
+    assert row["verdict"] == "contradicted" and row["p_value"] < 0.05
+
+
+DIVERGED = {"cnn": [0.95, 0.951, 0.953, 0.952, None], "dense": [0.9, 0.901, 0.902, 0.9, 0.901], "five": [0.95] * 5}
+
+
+@pytest.mark.parametrize(("rule", "accuracies", "verdict"), [
+    ("test_accuracy(cnn) > test_accuracy(dense)", DIVERGED, "inconclusive"),  # the favoured side diverged
+    ("test_accuracy(dense) < test_accuracy(cnn)", DIVERGED, "inconclusive"),
+    ("test_accuracy(cnn) > 0.9", DIVERGED, "inconclusive"),
+    ("test_accuracy(cnn) ~ 0.95 ± 0.01", DIVERGED, "inconclusive"),
+    ("test_accuracy(cnn) < 0.96", DIVERGED, "supported"),  # a diverged run is no better
+    ("test_accuracy(cnn) > 0.96", DIVERGED, "contradicted"),
+    ("test_accuracy(cnn) ~ 0.99 ± 0.01", DIVERGED, "contradicted"),
+    ("test_accuracy(cnn) > test_accuracy(dense)",
+     {**DIVERGED, "cnn": [0.95, 0.951, 0.953, 0.952, 0.95], "dense": [0.9, 0.901, 0.902, 0.9, None]}, "supported"),
+    ("test_accuracy(cnn) > test_accuracy(dense)",
+     {**DIVERGED, "dense": [0.9, 0.901, 0.902, 0.9, None]}, "inconclusive"),
+])  # fmt: skip
+def test_a_diverged_run_speaks_against_what_it_could_not_do(rule, accuracies, verdict):
+    row = decide(rule, **accuracies)
+    assert row["verdict"] == verdict
+    assert "1 seed with a diverged run left out" in row["reason"] and row["n_seeds"] == 4
+    if verdict == "inconclusive":
+        assert "in 1 seed a run diverged, which speaks against what the others show" in row["reason"]
+
+
+def test_a_mean_over_classes_is_not_defined_where_a_class_has_no_test_image():
+    def row(recall, support):
+        per_class = {"recall": recall, "f1": recall, "precision": recall, "support": support}
+        return results._mean_over_classes({"per_class": per_class}, "recall")
+
+    assert row([1.0, 0.5], [3, 2]) == 0.75
+    assert row([1.0, None], [3, 0]) is None
+    assert row([1.0, 0.0], [3, 0]) is None
+    reason = decide("balanced_accuracy(cnn) > 0.5")["reason"]
+    assert "balanced_accuracy of cnn, which is not defined where a class has no test image" in reason
+
+
+@pytest.mark.parametrize(
+    ("rule", "met"),
+    [
+        ("test_accuracy(cnn) > 0.9", True),
+        ("0.9 < test_accuracy(cnn)", True),
+        ("test_accuracy(cnn) ~ 0.95 ± 0.01", True),
+        ("0.9 < test_accuracy(cnn) < 0.96", True),
+        ("test_accuracy(cnn) > 0.95", False),  # it is no more than that
+        ("test_accuracy(cnn) >= 0.95", True),
+        ("balanced_accuracy(cnn) >= 0.5", True),
+        ("balanced_accuracy(cnn) > 0.6", False),
+        ("macro_f1(cnn) > 0.48", True),  # 2 × 0.95 / 1.95 / 2
+        ("macro_f1(cnn) > 0.49", False),
+        ("test_accuracy(cnn) < 0.99", False),  # nothing that a guess could boast of
+        ("test_accuracy(cnn) - test_accuracy(dense) > -0.5", False),
+        ("val_accuracy(cnn) > 0.1", False),
+        ("parameters(cnn) > 1", False),
+    ],
+)
+def test_a_claim_that_a_constant_guess_meets_says_so(rule, met):
+    runs = synthetic_runs(load_study(CONFIG), {name: [0.96, 0.961, 0.962] for name in make_accuracies()})
+    runs["balanced_accuracy"], runs["macro_f1"] = 0.7 + 0.01 * runs["seed"], 0.65 + 0.01 * runs["seed"]
+    plan = planned(rule)
+    guesses = {"digits": decisions.ConstantGuess.of({"healthy": 95, "ill": 5})}
+    reason = results.claims_table(runs, plan, 0.005, results.confirmatory_family(runs, plan, 0.005, guesses)).iloc[0][
+        "reason"
+    ]
+    text = "It is met by always answering “healthy” too, which is right for 95.00 % of the test images."
+    assert (text in reason) == met
+
+
+def test_the_most_frequent_class_has_a_name_only_where_there_is_one():
+    guess = decisions.ConstantGuess.of({"a": 10, "b": 10, "c": 0})
+    assert (guess.label, guess.share, guess.classes) == ("", Fraction(1, 2), 3)
+    assert decisions.ConstantGuess.of({"a": 0, "b": 0}) is None
+
+
+@pytest.mark.parametrize(("rule", "accuracies"), [
+    ("test_accuracy(cnn) > 0.5", [0.2, 0.9, 1.0]), ("test_accuracy(cnn) < 0.5", [0.0, 0.1, 0.6]),
+    ("test_accuracy(cnn) - test_accuracy(dense) > 0", [0.0, 1.0, 1.0]), ("-test_accuracy(cnn) < 0", [0.1, 1.0, 1.0]),
+    ("test_accuracy(cnn) + test_accuracy(dense) < 2", [0.1, 1.0, 1.0]),
+])  # fmt: skip
+def test_intervals_of_accuracies_end_where_accuracies_do(rule, accuracies):
+    row = decide(rule, cnn=accuracies, dense=[0.0, 1.0, 0.9])
+    low, high = decisions.limits(parse(rule).links[0].left)
+    assert low <= row["ci_low"] < row["ci_high"] <= high
+    assert low == row["ci_low"] or high == row["ci_high"]
 
 
 def test_a_claim_is_decided_on_each_dataset_unless_it_names_one():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import quick
 from conftest import ROOT, TINY
-from convlab.config import load_study, read_yaml
+from convlab.config import load_study, read_yaml, to_yaml
 from convlab.data import first_images, split
 from convlab.errors import UserError
 from convlab.image_counts import PUBLISHED, Count, after_validation, limited
@@ -225,11 +225,7 @@ def test_what_is_handed_on_is_what_is_trained(config):
     assert config == before, "loading changes nothing"
     if study is None:
         return
-    for handed_on in (
-        study.written,
-        json.loads(json.dumps(study.written)),
-        yaml.safe_load(yaml.safe_dump(study.written)),
-    ):
+    for handed_on in (study.written, json.loads(json.dumps(study.written)), yaml.safe_load(to_yaml(study.written))):
         again = load_study(handed_on)
         assert hashes(again) == hashes(study)
         assert again.plan == study.plan
@@ -263,7 +259,7 @@ def test_a_quick_look_at_every_accepted_study_is_accepted(config):
     study = accepted(config)
     if study is None:
         return
-    less = load_study(yaml.safe_load(yaml.safe_dump(quick.reduced(config))))
+    less = load_study(yaml.safe_load(to_yaml(quick.reduced(config))))
     assert len(less.seeds) <= quick.SEEDS and len(less.plan.compared) == len(study.plan.compared)
     assert set(less.plan.questions) == set(study.plan.questions) and set(less.plan.claims) == set(study.plan.claims)
 
@@ -317,7 +313,7 @@ def test_a_quick_look_takes_no_more_own_images_than_there_are(tmp_path):
     )
     given = {"own": {**own["own"], "train_images": 40}}
     assert quick.reduced({**TINY, "datasets": given})["datasets"]["own"]["train_images"] == 40
-    with pytest.raises(UserError, match="datasets.own.train_images is 61, but there are 60; choose at most that"):
+    with pytest.raises(UserError, match=r"datasets.own.train_images is 61, but there are 60; choose at most that"):
         load_study({**TINY, "datasets": {"own": {**own["own"], "train_images": 61}}})
 
 
@@ -339,7 +335,7 @@ def test_a_quick_look_takes_no_more_own_images_than_there_are(tmp_path):
         ({"datasets": {"digits": {"train_images": 1443}}}, "datasets.digits.train_images is 1,443, but there are 1,442"),
         ({"datasets": {"digits": {"test_images": 9}}}, "datasets.digits.test_images is 9, too few for 10 classes"),
         ({"datasets": {"digits": {"train_images": 10}}}, "datasets.digits.train_images is 10, too few for 10 classes; choose at least 11"),
-        ({"datasets": {"digits": {"train_images": 100}}, "training": {"train_size": 96}}, "digits leaves 95 images"),
+        ({"datasets": {"digits": {"train_images": 100}}, "training": {"train_size": 91}}, "digits leaves 90 images"),
         ({"datasets": {"own": {"kind": "image_folder", "path": "x", "image_size": 8, "classes": 1}}}, "datasets.own.classes is 1"),
     ],
 )  # fmt: skip

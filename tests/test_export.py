@@ -13,6 +13,8 @@ import onnxruntime
 import pandas as pd
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 import export
@@ -154,8 +156,8 @@ def choose(folder: Path, macs: dict[str, int], seeds=(1, 2, 3)) -> tuple[str, in
     return export.choose({"candidates": macs, "seeds": list(seeds), "named": False}, "d", folder)[:2]
 
 
-def test_the_best_mean_validation_accuracy_and_of_its_seeds_the_best(tmp_path):
-    write_runs(tmp_path, {"a": [0.9, 0.95, 0.9], "b": [0.8, 0.99, 0.8]})
+def test_the_best_mean_validation_accuracy_and_of_its_seeds_the_one_nearest_to_it(tmp_path):
+    write_runs(tmp_path, {"a": [0.95, 0.91, 0.9], "b": [0.8, 0.99, 0.8]})
     assert choose(tmp_path, {"a": 10, "b": 5}) == ("a", 2)
 
 
@@ -165,9 +167,28 @@ def test_of_equals_the_cheaper_variant_and_the_lower_seed(tmp_path):
     assert choose(tmp_path, {"a": 5, "b": 5}) == ("a", 2)
 
 
+@given(scores=st.lists(st.integers(0, 40), min_size=1, max_size=6), seed=st.randoms(use_true_random=False))
+def test_the_exported_run_depends_on_neither_the_order_of_the_seeds_nor_their_highest_score(scores, seed):
+    rows = [
+        {"variant": "a", "seed": number, "macs": 1, "val_accuracy": score / 40, "status": "finished"}
+        for number, score in enumerate(scores, start=1)
+    ]
+    chosen = chosen_run(pd.DataFrame(rows))
+    distance = {row["seed"]: abs(row["val_accuracy"] - np.mean(scores) / 40) for row in rows}
+    assert distance[chosen[1]] <= min(distance.values()) + 1e-9
+    seed.shuffle(rows)
+    assert chosen_run(pd.DataFrame(rows)) == chosen
+
+
 def test_a_diverged_run_is_never_exported(tmp_path):
     write_runs(tmp_path, {"a": [None, 0.7, 0.6], "b": [None, None, None]})
     assert choose(tmp_path, {"a": 10, "b": 5}) == ("a", 2)
+
+
+def test_a_variant_of_which_more_runs_finished_goes_before_a_luckier_one(tmp_path):
+    write_runs(tmp_path, {"a": [0.99, None, None], "b": [0.8, 0.81, 0.82], "c": [0.9, 0.95, None]})
+    assert choose(tmp_path, {"a": 1, "b": 5, "c": 1}) == ("b", 2)
+    assert choose(tmp_path, {"a": 1, "c": 5})[0] == "c"
     with pytest.raises(UserError, match="no run of b on d finished"):
         choose(tmp_path, {"b": 5})
 
@@ -175,8 +196,10 @@ def test_a_diverged_run_is_never_exported(tmp_path):
 def test_the_choice_is_that_of_the_report():
     runs = pd.DataFrame(
         {"variant": list("aabb"), "seed": [1, 2, 1, 2], "macs": [9, 9, 5, 5], "val_accuracy": [0.8, 0.9, 0.7, 0.95]}
-    )
-    variants = pd.DataFrame({"dataset": "d", "variant": ["a", "b"], "macs": [9, 5], "val_accuracy_mean": [0.85, 0.825]})
+    ).assign(status="finished")
+    variants = pd.DataFrame(
+        {"dataset": "d", "variant": ["a", "b"], "macs": [9, 5], "val_accuracy_mean": [0.85, 0.825], "n_seeds": 2}
+    ).assign(n_diverged=0)
     assert chosen_run(runs)[0] == chosen_variant(variants, "d") == "a"
 
 

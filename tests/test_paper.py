@@ -89,7 +89,7 @@ def macros(text: str) -> dict[str, str]:
 def numbers(study: Study, made_tables: dict) -> dict[str, str]:
     images = dict.fromkeys(study.datasets, 10_000)
     chosen = dict.fromkeys(study.datasets, next(iter(study.plan.variants)))
-    return macros(paper.numbers_tex(made_tables, study, images, chosen))
+    return macros(paper.numbers_tex(made_tables, study, images, chosen, {}))
 
 
 def plain(value: str) -> str:
@@ -247,7 +247,7 @@ def test_every_number_of_every_row_has_a_macro():
 
 def test_hostile_texts_stay_text_in_macros():
     study, found = made(rich())
-    text = paper.numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"})
+    text = paper.numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"}, {})
     values = "".join(f"    x & {value} \\\\\n" for value in macros(text).values())
     assert problems("\\begin{tabular}{ll}\n" + values) == []
     assert "\\input{/" not in text.split("\\newcommand", 1)[1]
@@ -277,7 +277,7 @@ def test_question_and_variant_that_run_together_are_told_apart():
 
 def test_no_kind_begins_as_another_does_but_those_told_apart_by_capitals():
     study, found = made(rich())
-    kinds = {number.kind for number in paper.numbers(found, study, {"digits": 1}, {"digits": "cnn"})}
+    kinds = {number.kind for number in paper.numbers(found, study, {"digits": 1}, {"digits": "cnn"}, {})}
     assert not [(a, b) for a, b in product(kinds, kinds) if a != b and b.startswith(a)]
 
 
@@ -300,7 +300,7 @@ def test_latex_takes_all_of_it(tmp_path):
     study, found = made(rich())
     for name, table in paper.printed(found, study).items():
         (tmp_path / f"{name}.tex").write_text(tables.latex(table, f"{name} {HOSTILE}"))
-    (tmp_path / "numbers.tex").write_text(paper.numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"}))
+    (tmp_path / "numbers.tex").write_text(paper.numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"}, {}))
     values = numbers(study, found)
     used = "\n".join(f"\\{name}, ${{\\{name}}}$" if "ensure" in text else f"\\{name}" for name, text in values.items())
     document = "\\documentclass{article}\\usepackage{array,booktabs,longtable}\\input{numbers}\\begin{document}\n"

@@ -8,6 +8,7 @@ import http.client
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -31,6 +32,7 @@ from hypothesis import strategies as st
 
 import serve as serving_script
 from conftest import ROOT
+from convlab.code_inputs import code_inputs
 from convlab.errors import UserError
 from convlab.serving import inference, limits, server
 from convlab.serving.local import LocalEndpoint
@@ -497,7 +499,7 @@ damaged = st.builds(
     st.integers(0, 160), st.integers(0, 255), st.sampled_from([npy(IMAGES), npy(IMAGES.astype(np.float32))]),
 )  # fmt: skip
 content_types = st.sampled_from(
-    [None, "application/json", "text/csv", "application/x-npy", "text/csv; charset=x"]
+    [None, "application/json", "text/csv", "application/x-npy", "text/csv; charset=x", "application/jsonlines"]
 ) | st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20)
 
 
@@ -505,7 +507,7 @@ content_types = st.sampled_from(
 @given(
     body=json_bodies | csv_bodies | damaged | st.binary(max_size=300),
     content_type=content_types,
-    accept=st.sampled_from([None, "application/json", "*/*", "text/csv", ",;q="]),
+    accept=st.sampled_from([None, "application/json", "*/*", "text/csv", ",;q=", "application/jsonlines", "*;q=x;q"]),
     method=st.sampled_from(["POST"] * 20 + ["GET", "PUT", "DELETE", "OPTIONS", "HEAD"]),
     path=st.sampled_from(
         ["/invocations"] * 20 + ["/ping", "/", "/endpoints/a%2F../invocations", "/invocations/", "//", "/%00"]
@@ -873,6 +875,14 @@ def test_an_archive_for_tensorflow_serving_has_its_model_where_that_looks(folder
     with tarfile.open(tmp_path / "model.tar.gz") as archive:
         names = archive.getnames()
     assert names == ["code/inference.py", "export.json", "labels.json", "saved_model/1/saved_model.pb"]
+
+
+def test_the_container_has_every_module_that_the_server_imports():
+    copied = re.findall(r"scripts/[\w/]+\.py", (ROOT / "containers/serve.Dockerfile").read_text())
+    assert {str(path.relative_to(ROOT)) for path in code_inputs(ROOT / "scripts/serve.py")} <= {
+        "scripts/serve.py",
+        *copied,
+    }
 
 
 def test_packing_what_is_not_there_names_it(tmp_path):

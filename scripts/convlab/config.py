@@ -136,7 +136,7 @@ def _check(node: yaml.Node, key: str, above: tuple[yaml.Node, ...]) -> None:
     if any(node is other for other in above):
         raise UserError(f"line {line}: {key} holds itself by an anchor; write out what it should hold")
     if isinstance(node, yaml.ScalarNode):
-        _check_scalar(node, key, line)
+        _check_scalar(node, key, line, bool(above and above[-1].flow_style))
     elif isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
             _check(item, f"{key}[{number}]", (*above, node))
@@ -156,14 +156,15 @@ def _check(node: yaml.Node, key: str, above: tuple[yaml.Node, ...]) -> None:
                 _check(value, f"{key}.{name}" if key else name, (*above, node))
 
 
-def _check_scalar(node: yaml.ScalarNode, key: str, line: int) -> None:
+def _check_scalar(node: yaml.ScalarNode, key: str, line: int, between_brackets: bool) -> None:
     text, kind = node.value, node.tag.removeprefix("tag:yaml.org,2002:")
     written = f"line {line}: {key} is {text}"
     if node.tag in UNTOLD:
         raise UserError(f"{written}, which YAML reads as {UNTOLD[node.tag]}; put it in quotation marks: '{text}'")
     if kind not in ("int", "float", "str") or (kind == "str" and node.style is not None):
         return
-    if zero := LEADING_ZERO.fullmatch(text):
+    # 08 is no octal number: YAML leaves it as text, which is 8 where a number is meant. In [1,080] it is half of one.
+    if (zero := LEADING_ZERO.fullmatch(text)) and (kind == "int" or between_brackets):
         value = zero[1] + (text.lstrip("+-").replace("_", "").lstrip("0") or "0")
         octal = " (an octal number)" if kind == "int" else ""
         read = f"{yaml.safe_load(text)}{octal}" if kind == "int" else "text"
@@ -194,10 +195,6 @@ def _check_name(node: yaml.Node, value: yaml.Node, before: yaml.Node | None, key
     if kind != "str" and not (kind == "int" and re.fullmatch(r"-?(0|[1-9]\d*)", text)):
         read = {"bool": "true or false", "null": "nothing", "timestamp": "a date"}.get(kind, "a number")
         raise UserError(f"line {line}: the name {text}{inside} is {read} to YAML; put it in quotation marks: '{text}'")
-    if LEADING_ZERO.fullmatch(text):
-        raise UserError(
-            f"line {line}: the name {text}{inside} looks like a number; put it in quotation marks: '{text}'"
-        )
     return text
 
 
@@ -222,6 +219,22 @@ def _syntax(error: yaml.YAMLError, text: str) -> str:
     elif "undefined alias" in problem:
         advice = "; an anchor (&name) has to stand before it"
     return f", line {line} is not valid YAML: {problem}{advice}"
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML from which every text comes back as it was."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        # PyYAML writes the sign of a next line (U+0085) as it is, and reads it as a line break.
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\x85" in text else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+
+def to_yaml(config: Mapping[str, Any], width: int = 110) -> str:
+    """A config as a YAML file that read_yaml reads to the same values, keys in their order."""
+    return yaml.dump(config, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width)
 
 
 def schema() -> dict[str, Any]:

@@ -98,7 +98,7 @@ HARMLESS = re.compile(
 
 PREFIXES = re.compile(
     r"(KERAS|TF|TF2|TENSORFLOW|AUTOGRAPH|XLA|ONEDNN|DNNL|JAX|TORCH[A-Z]*|PYTORCH|ATEN|MKL|OMP|KMP|GOMP|OPENBLAS|GOTO|BLIS"
-    r"|VECLIB|NUMEXPR|NPY|NUMPY|SCIPY|SKLEARN|PANDAS|JOBLIB|LOKY|HDF5|H5PY|ORT|SEABORN|CUBLAS|CUDNN|MPL|MATPLOTLIB)_.*"
+    r"|VECLIB|NUMEXPR|NPY|NUMPY|SCIPY|SKLEARN|PANDAS|PYDANTIC|JOBLIB|LOKY|HDF5|H5PY|ORT|SEABORN|CUBLAS|CUDNN|MPL|MATPLOTLIB)_.*"
     r"|MPL[A-Z]+|MATPLOTLIBRC|SOURCE_DATE_EPOCH|LANGUAGE|NVIDIA_TF32_OVERRIDE"
     r"|PYTHON[A-Z0-9]+|PYTHON_(GIL|JIT|CPU_COUNT|FROZEN_MODULES|PERF_JIT_SUPPORT|PRESITE|TLBC|CONTEXT_AWARE_WARNINGS)"
     r"|PYTHON_THREAD_INHERIT_CONTEXT|TEST_TMPDIR"
@@ -245,7 +245,7 @@ def _user_site() -> list[str]:
 
 
 def _needed_from(folders: list[str]) -> bool:
-    """Whether a package that every stage needs is in ``folders`` and nowhere else."""
+    """Whether a package that stages need is in ``folders`` and nowhere else."""
     if not folders:
         return False
     others = [path for path in sys.path if path not in folders]

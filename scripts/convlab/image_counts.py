@@ -5,6 +5,7 @@ What is not known exactly has bounds, so that only what is certainly impossible 
 
 import math
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +65,16 @@ def image_counts(spec: DatasetSpec, classes: int) -> tuple[Count, Count] | None:
 
 
 def limited(count: Count, images: int | None) -> Count:
-    """What is left of a part where the config takes only so many images of it."""
-    return count if images is None or images >= count.most else Count(min(images, count.least), images)
+    """What is left of a part where the config takes only so many images of it, in the classes' proportions."""
+    if images is None or images >= count.most:
+        return count
+    if count.by_class is not None:
+        # The order of data.stratified_order: the k-th of a class's n images comes at (k - 1/2) / n.
+        order = sorted(((k + 0.5) / n, n, label) for label, n in enumerate(count.by_class) for k in range(n))
+        if order[images - 1][0] < order[images][0] or order[images - 1][1] == order[images][1]:
+            taken = Counter(label for _, _, label in order[:images])
+            return _known(*(taken[label] for label in range(len(count.by_class))))
+    return Count(min(images, count.least), images)
 
 
 def after_validation(train: Count, fraction: float, classes: int) -> Count:
@@ -79,7 +88,7 @@ def _split(count: Count, fraction: float, classes: int) -> tuple[Count, Count]:
         aside = [min(max(int(n * fraction + 0.5), 1), n - 1) if n > 1 else 0 for n in count.by_class]
         return _known(*(n - held for n, held in zip(count.by_class, aside, strict=True))), _known(*aside)
     least_aside, most_aside = (
-        max(1, math.ceil(count.least * fraction - classes / 2)),
+        max(1, math.ceil(count.least * fraction) - classes),
         math.floor(count.most * fraction) + classes,
     )
     return (

@@ -95,7 +95,7 @@ def off_as_empty(value: Any) -> Any:
 
 
 def as_text(value: Any) -> Any:
-    """A whole number is taken for a name of its digits; what YAML reads as something else, such as ``on``, is refused."""
+    """A whole number is a name of its digits; what YAML reads as something else, such as ``on``, is refused."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):

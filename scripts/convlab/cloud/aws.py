@@ -120,7 +120,7 @@ def account_of(clients: Clients) -> str:
     """Number of the account whose credentials these are; UserError where AWS does not take them."""
     try:
         return clients.sts.get_caller_identity()["Account"]
-    except (ClientError, BotoCoreError) as error:
+    except FAILURES as error:
         raise UserError(f"AWS does not take the credentials: {sentence(error)}") from None
 
 

@@ -173,7 +173,7 @@ def _delete_objects(clients: Clients, state: State, listed: dict[str, Any], pass
 
 def _described(entry: Mapping[str, Any]) -> dict[str, Any]:
     """What the evidence keeps of an object."""
-    return {"key": entry["Key"], "bytes": entry.get("Size"), "etag": str(entry.get("ETag", "")).strip('"')}
+    return {"key": entry["Key"], "bytes": entry.get("Size", 0), "etag": str(entry.get("ETag", "")).strip('"')}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

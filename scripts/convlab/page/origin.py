@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import yaml
-
 from convlab import i18n
+from convlab.config import to_yaml
 from convlab.i18n import gettext as _
 from convlab.i18n import ngettext
 from convlab.interpretation import words as say
@@ -69,7 +68,7 @@ def provenance_view(
         "peak_memory": f"{say.count(training['peak_memory_mb'])} MB",
         "config_file": ", ".join(config_files),
         "command": command(study, training["hardware"], config_files, config_values),
-        "config": yaml.safe_dump(study.written, sort_keys=False, allow_unicode=True, width=110),
+        "config": to_yaml(study.written),
     }
 
 
