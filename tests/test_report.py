@@ -108,6 +108,7 @@ def write_study(folder: Path, config: dict, accuracies, *, classes=None, resumed
             "format": 1,
             "classes": dict.fromkeys(study.datasets, classes),
             "test_images": evidence.test_images,
+            "constant_guess": evidence.constant_guess,
             "chosen": evidence.chosen,
             "confusions": evidence.confusions,
             "figures": figures,
