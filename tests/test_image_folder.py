@@ -339,7 +339,7 @@ def test_unreadable_images_are_named_and_end_the_preparation_unless_they_are_to_
     every = manifest(folder)["excluded"]
     assert all(entry["part"] == "train" and entry["class"] == "cat" and entry["image"] for entry in every)
     assert {entry["reason"] for entry in every} == {
-        "damaged image", "empty file", "not an image, whatever its name says", "too many pixels",
+        "damaged image", "empty file", "no image, whatever its name says", "too many pixels",
     }  # fmt: skip
     assert sum(entry["count"] for entry in every) == len(bad)
     excluded = {one["file"]: one["detail"] for entry in every for one in entry["files"]}

@@ -47,7 +47,8 @@ def test_the_page_shows_a_dash_and_names_no_class_without_test_images_as_missed(
 
 def test_the_written_model_card_names_no_class_without_test_images_as_missed():
     measured = {"per_class": {"recall": [0.9, None, 0.2], "precision": [0.9, None, 0.2], "f1": [1, None, 0.2],
-                              "support": [5, 0, 5]}}  # fmt: skip
+                              "support": [5, 0, 5]},
+                "confusion_matrix": [[5, 0, 0], [0, 0, 0], [4, 0, 1]]}  # fmt: skip
     text = model_card.weakest(["a", "b", "c"], measured)
     assert text.startswith("c (20.0") and "b" not in text
     assert model_card.per_class_rows(["a", "b", "c"], measured)[1][1:] == ("0", "–", "–", "–")

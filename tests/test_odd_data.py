@@ -241,14 +241,14 @@ def test_a_class_that_lost_most_of_its_images_is_named_where_people_look(folder,
     manifest = run(folder, unreadable="exclude")
     (statement,) = left_out.left_out({"photos": manifest}, {})
     assert statement.text == (
-        "photos: 15 images were not used (not an image, whatever its name says: 10 and in a format that is not read: "
-        "5). Most of its images lost the class cat, 15 of 19 training images; what is said of it is of the others."
+        "photos: 15 images were not used (no image, whatever its name says: 10; in a format that is not read: 5). "
+        "The class that lost most is cat: 15 of 19 training images; what is said of it is of the others."
     )
     assert statement.numbers == {"lost": 15}
     rows = left_out_rows(manifest)
     assert [row[:4] for row in rows] == [
         ("train", "cat", "in a format that is not read", "5"),
-        ("train", "cat", "not an image, whatever its name says", "10"),
+        ("train", "cat", "no image, whatever its name says", "10"),
     ]
     assert "train/cat/more0.jpg" in rows[1][4] and "2 more" in rows[1][4]
     (tmp_path / "c.yaml").write_text(json.dumps(config(folder, unreadable="exclude")))
@@ -368,7 +368,7 @@ def test_images_that_the_limits_leave_out_are_counted_and_no_class_is_lost(folde
     manifest = run(folder, train_images=4, test_images=2)
     (statement,) = left_out.left_out({"photos": manifest}, {})
     assert statement.text == "photos: the config takes 4 of 8 training images and 2 of 4 test images only."
-    with pytest.raises(UserError, match="one training image of each class, and none to set aside for validation"):
+    with pytest.raises(UserError, match="train_images is 2, too few for 2 classes; choose at least 3"):
         run(folder, train_images=2)
     for number in range(4, 60):
         put(folder, f"train/cat/{number}.png")

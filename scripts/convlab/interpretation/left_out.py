@@ -21,7 +21,7 @@ REASONS = (
     N_("in a validation folder"),
     N_("in a folder that is neither train nor test"),
     N_("empty file"),
-    N_("not an image, whatever its name says"),
+    N_("no image, whatever its name says"),
     N_("an image, but not by its name"),
     N_("damaged image"),
     N_("too many pixels"),
@@ -87,7 +87,7 @@ def _images(name: str, manifest: Mapping[str, Any]) -> Statement | None:
         "{dataset}: {n} images were not used ({reasons}).",
         lost,
         dataset=name,
-        reasons=listing(f"{_(reason)}: {count(number)}" for reason, number in reasons.most_common()),
+        reasons="; ".join(f"{_(reason)}: {count(number)}" for reason, number in reasons.most_common()),
     )
     shares = {
         (part, label): number / (number + manifest["counts"][part].get(label, 0))
@@ -98,7 +98,7 @@ def _images(name: str, manifest: Mapping[str, Any]) -> Statement | None:
         part, label = max(shares, key=lambda key: (shares[key], key))
         number = classes[part, label]
         text += " " + _(
-            "Most of its images lost the class {label}, {images}; what is said of it is of the others.",
+            "The class that lost most is {label}: {images}; what is said of it is of the others.",
             label=label,
             images=_(OF_IMAGES[part], n=count(number), all=count(number + manifest["counts"][part].get(label, 0))),
         )
