@@ -17,8 +17,10 @@ import pytest
 
 import deploy
 from conftest import ROOT
+from convlab import checksums
 from convlab.errors import UserError
 from convlab.files import array_sha256, write_arrays, write_json
+from convlab.outputs import files_below
 from convlab.serving import inference, local, trial
 from convlab.serving.evidence import Evidence
 from convlab.serving.trial import Reply
@@ -264,12 +266,15 @@ def test_a_failed_deployment_keeps_its_evidence_under_snakemake(finished):
     good, times = broken.read_bytes(), broken.stat()
     broken.write_bytes(b"broken")
     os.utime(broken, ns=(times.st_atime_ns, times.st_mtime_ns))
+    record = broken.with_name("export.json")
+    checksums.write_record(record, files_below(broken.parent))  # or it would be exported again
     result = finished.snakemake("deploy")
     assert result.returncode != 0
     folder = finished.folder / "results/tiny"
     assert json.loads((folder / "deploy/digits/endpoint.json").read_text())["status"] == "failed"
     broken.write_bytes(good)
     os.utime(broken, ns=(times.st_atime_ns, times.st_mtime_ns))
+    checksums.write_record(record, files_below(broken.parent))
     result = finished.snakemake("deploy")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "The endpoint's answers: results/tiny/deploy/digits/endpoint.json" in result.stderr

@@ -238,9 +238,7 @@ def _possible_sizes(study: Study, forms: Mapping[str, Form]) -> list[int | None]
             most = after_validation(train, fraction, forms[name][1]).most
             sizes = [size for size in sizes if size is None or size <= most]
     if len(sizes) < 2:
-        raise UserError(
-            "probes.sample_efficiency.sizes begins with 100, more images than there are; write others"
-        )
+        raise UserError("probes.sample_efficiency.sizes begins with 100, more images than there are; write others")
     return sizes
 
 
