@@ -5,7 +5,7 @@ import re
 from functools import cache
 
 from convlab import i18n
-from convlab.accounts import masked
+from convlab.accounts import fingerprint, masked
 from convlab.code_inputs import code_digest, content_of
 from convlab.config import load_study, read_yaml
 from convlab.errors import UserError
@@ -156,6 +156,54 @@ def messages():
     """Digest of the translations into the report's language; English, the language of the source, needs none."""
     file = i18n.catalogue(study.report.language)
     return files_digest([file]) if file else ""
+
+
+def config_files():
+    """The study's config files as the report names them: from the folder where Snakemake runs, or by their names alone,
+    so that no path of this machine is published and the report is the same wherever the project lies."""
+    here = Path.cwd()
+    paths = [Path(os.path.abspath(path)) for path in workflow.configfiles]
+    names = [str(path.relative_to(here)) if path.is_relative_to(here) else path.name for path in paths]
+    return [f"./{name}" if name.startswith("-") else name for name in dict.fromkeys(names)]
+
+
+def config_values():
+    """What `--config` set on the command line, without account numbers."""
+    accounts = [study.deploy.sagemaker.account] if study.deploy.sagemaker else []
+    return masked(dict(workflow.config_settings.config), accounts)
+
+
+def serving_requirements():
+    """Digest of what the exported folder's handlers need installed."""
+    return files_digest([SCRIPTS / "convlab/serving/requirements.txt"])
+
+
+def card_template():
+    """Digest of the model card's template."""
+    return files_digest([ROOT / "report" / MODEL_CARD])
+
+
+# Snakemake logs and records command lines, so `deploy` is given its options by an environment variable of this process,
+# and on the command line without account numbers; their fingerprint makes another account another parameter.
+if study.deploy.target == "sagemaker":
+    os.environ["CONVLAB_DEPLOY"] = canonical_json(study.deploy.options)
+
+
+def deploy_options():
+    """The options as Snakemake may show them: without account numbers."""
+    return masked(study.deploy.options, [study.deploy.sagemaker.account] if study.deploy.sagemaker else [])
+
+
+@cache
+def deploy_identity():
+    """What tells another account's options apart without naming it."""
+    return fingerprint(canonical_json(study.deploy.options), study.study)
+
+
+def deploy_code():
+    """Digests of what the deployment starts: the server here, or the training on AWS."""
+    on_aws = ["train_on_sagemaker", "train"] if study.deploy.target == "sagemaker" else []
+    return [code(script) for script in [*on_aws, "serve"]]
 
 
 def deployments():

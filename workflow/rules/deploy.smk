@@ -1,34 +1,6 @@
 # Serve the exported model, ask it about test images, record what it said, and leave nothing behind. `snakemake deploy`.
 # The evidence is declared as a log, since Snakemake deletes the outputs of a job that failed, and a failure is what one
 # most wants to read about; the answers, written on success alone, are the output.
-#
-# Snakemake logs and records command lines, so the script is given the options by an environment variable of this
-# process, and on the command line without account numbers; their fingerprint makes another account another parameter.
-from convlab.accounts import fingerprint, masked
-
-DEPLOY_ACCOUNTS = [study.deploy.sagemaker.account] if study.deploy.sagemaker else []
-
-if study.deploy.target == "sagemaker":
-    os.environ["CONVLAB_DEPLOY"] = canonical_json(study.deploy.options)
-
-
-def deploy_options():
-    """The options as Snakemake may show them: without account numbers."""
-    return masked(study.deploy.options, DEPLOY_ACCOUNTS)
-
-
-@cache
-def deploy_identity():
-    """What tells another account's options apart without naming it."""
-    return fingerprint(canonical_json(study.deploy.options), study.study)
-
-
-def deploy_code():
-    """Digests of what the deployment starts: the server here, or the training on AWS."""
-    on_aws = ["train_on_sagemaker", "train"] if study.deploy.target == "sagemaker" else []
-    return [code(script) for script in [*on_aws, "serve"]]
-
-
 rule deploy_model:
     input:
         checked=verified("deploy_model"),
