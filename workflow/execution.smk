@@ -85,8 +85,8 @@ def ready():
         ],
     }
     planned = {job.rule.name for job in workflow.dag.jobs}
-    for rule, lines in files.items():
-        if rule in planned:
+    for name, lines in files.items():
+        if name in planned:
             yield from (f"{text}: {on_disk(path)}" for text, path in lines if on_disk(path).exists())
 
 

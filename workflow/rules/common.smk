@@ -186,7 +186,7 @@ def card_template():
 # Snakemake logs and records command lines, so `deploy` is given its options by an environment variable of this process,
 # and on the command line without account numbers; their fingerprint makes another account another parameter.
 if study.deploy.target == "sagemaker":
-    os.environ["CONVLAB_DEPLOY"] = canonical_json(study.deploy.options)
+    os.environ.update(CONVLAB_DEPLOY=canonical_json(study.deploy.options))
 
 
 def deploy_options():
