@@ -159,6 +159,26 @@ def test_what_has_not_changed_is_not_read_when_jobs_are_planned(results, tmp_pat
     assert read == ["runs.csv"], "touching changes nothing, and is looked into once"
 
 
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("train/d/v/seed-1/model.keras", {"evaluate/d/v/metrics.json", "compare/summary.json", "report/index.html"}),
+        ("evaluate/d/v/features.npz", {"compare/summary.json", "report/index.html"}),
+        ("prepare/d/data.npz", {"compare/summary.json", "report/index.html"}),
+        ("export/d/model.onnx", set()),
+    ],
+)
+def test_what_later_stages_made_is_made_again_too(tmp_path, name, missing):
+    """Snakemake passes over a missing file that no job reads which it would run anyway."""
+    others = {"evaluate/d/v/metrics.json", "evaluate/d/w/metrics.json", "compare/summary.json", "report/index.html"}
+    for other in {name, *others}:
+        write_text(tmp_path / other, "content")
+    checksums.write_record(tmp_path / name)
+    (tmp_path / name).write_text("")
+    checksums.mend(tmp_path, tmp_path / "seen.json", change=True, say=lambda text: None)
+    assert {other for other in others if not (tmp_path / other).exists()} == missing
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"summary.json.checksums": [[1, 2], {"a": []}]}', "null"])
 def test_a_damaged_index_of_what_was_seen_does_no_harm(results, tmp_path, content):
     (tmp_path / "seen.json").write_text(content)

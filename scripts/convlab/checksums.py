@@ -189,9 +189,20 @@ def mend(results: Path, index: Path, change: bool, say: Callable[[str], None]) -
             continue
         try:
             set_aside(path, main)
+            for later in _later_results(results, path):
+                remove(later)
         except OSError as error:
             raise UserError(f"{path} is damaged and cannot be set aside ({error.strerror}); delete it") from None
         say(f"{path} is damaged: it is set aside as {path.name}{DAMAGED}, and made again with what is asked for")
+
+
+def _later_results(results: Path, path: Path) -> list[Path]:
+    """What must be missing too, so that Snakemake makes ``path`` again: it misses only what a job that runs reads."""
+    stage, *names = path.relative_to(results).parts
+    if stage in ("export", "deploy"):
+        return []
+    evaluated = [results / "evaluate" / names[0] / names[1] / "metrics.json"] if stage == "train" else []
+    return [*evaluated, results / "compare/summary.json", results / "report/index.html"]
 
 
 def only_looks(arguments: Iterable[str]) -> bool:
