@@ -7,6 +7,11 @@ VENV ?= .venv
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 STUDY ?= config.yaml
+# Names of files may have any characters; what the user gives is taken as it is and quoted for the shell.
+quoted = '$(subst ','\'',$(1))'
+override STUDY := $(value STUDY)
+# A name that begins with a dash is no option.
+STUDY_FILE := $(if $(filter -%,$(firstword $(STUDY))),./)$(STUDY)
 # `make run GPU=1` installs TensorFlow with CUDA instead of the CPU build.
 BUILD := $(if $(GPU),gpu,cpu)
 # Where `make serve` listens, and which model it serves if the study has several datasets.
@@ -17,7 +22,7 @@ RUNS_PER_GPU ?= 1
 # What Keras computes with beside TensorFlow, for studies that say so: make install BACKEND=jax, or torch.
 BACKEND ?=
 # `make deploy` installs AWS' SDK only for studies that go there.
-ON_AWS = $(shell grep -Es 'target: *"?sagemaker' $(STUDY))
+ON_AWS = $(shell grep -Es 'target: *"?sagemaker' $(call quoted,$(STUDY_FILE)))
 # More for Snakemake, e.g. make run ARGS="--forcerun report".
 ARGS ?=
 
@@ -57,39 +62,40 @@ $(addprefix $(VENV)/.installed-,jax torch cluster): $(VENV)/.installed-%: requir
 install: $(VENV)/.installed-$(BUILD) $(if $(BACKEND),$(VENV)/.installed-$(BACKEND))  ## make .venv with the pinned dependencies (GPU=1 for CUDA)
 
 run: install  ## run a study to its report (STUDY=studies/x.yaml, CORES=n, GPU=1)
-	@$(BIN)/python scripts/plan.py $(STUDY) --brief --cores $(CORES)
-	$(SNAKEMAKE) --configfile $(STUDY) $(ARGS)
+	@$(BIN)/python scripts/plan.py $(call quoted,$(STUDY_FILE)) --brief --cores $(CORES)
+	$(SNAKEMAKE) --configfile $(call quoted,$(STUDY_FILE)) $(ARGS)
 
 quick: install  ## a first look at a study: fewer images and epochs, two seeds
-	$(eval QUICK := results/quick/$(notdir $(STUDY)))
-	@$(BIN)/python scripts/quick.py $(STUDY) --output $(QUICK)
-	$(SNAKEMAKE) --configfile $(QUICK) $(ARGS)
+	@study=$(call quoted,$(STUDY_FILE)); quick="results/quick/$${study##*/}"; \
+	  $(BIN)/python scripts/quick.py "$$study" --output "$$quick"; \
+	  $(SNAKEMAKE) --configfile "$$quick" $(ARGS)
 
 plan: install  ## check a study and print its variants, costs and number of runs, before anything runs
-	@$(BIN)/python scripts/plan.py $(STUDY) --cores $(CORES)
+	@$(BIN)/python scripts/plan.py $(call quoted,$(STUDY_FILE)) --cores $(CORES)
 
 diff: install  ## what changed between two studies or states (A=, B=); without them since STUDY's last state
-	@$(BIN)/python scripts/diff.py $(if $(A),'$(A)','$(STUDY)') $(if $(B),'$(B)')
+	@$(BIN)/python scripts/diff.py $(call quoted,$(if $(value A),$(value A),$(STUDY_FILE))) $(if $(value B),$(call quoted,$(value B)))
 
 usage: install  ## what the jobs of a study that has run took: time and memory, for a cluster's limits
-	@$(BIN)/python scripts/usage.py $(STUDY)
+	@$(BIN)/python scripts/usage.py $(call quoted,$(STUDY_FILE))
 
 demo: install  ## the whole suite on scikit-learn's digits, offline
 	$(SNAKEMAKE) --configfile studies/demo.yaml $(ARGS)
 
 export: $(VENV)/.installed-deploy  ## the chosen model as Keras, SavedModel and ONNX files, with a model card
-	$(SNAKEMAKE) export --configfile $(STUDY) $(ARGS)
+	$(SNAKEMAKE) export --configfile $(call quoted,$(STUDY_FILE)) $(ARGS)
 
 serve: export  ## the chosen model behind HTTP on this machine (PORT=8080, DATASET=name, RUNTIME=saved_model)
-	@folder=$$($(BIN)/python scripts/exported.py $(STUDY) $(DATASET)); \
-	  exec $(BIN)/python scripts/serve.py "$$folder" --port $(PORT) $(if $(RUNTIME),--runtime $(RUNTIME))
+	@folder=$$($(BIN)/python scripts/exported.py $(call quoted,$(STUDY_FILE)) $(if $(value DATASET),$(call quoted,$(value DATASET)))); \
+	  exec $(BIN)/python scripts/serve.py "$$folder" --port $(call quoted,$(value PORT)) \
+	  $(if $(value RUNTIME),--runtime $(call quoted,$(value RUNTIME)))
 
 deploy: $(VENV)/.installed-deploy $(if $(ON_AWS),$(VENV)/.installed-sagemaker)  ## start an endpoint, ask it about test images, stop it, show it in the report
-	@status=0; $(SNAKEMAKE) deploy --configfile $(STUDY) $(ARGS) || status=$$?; \
-	  $(SNAKEMAKE) --configfile $(STUDY) --quiet all || true; exit $$status
+	@status=0; $(SNAKEMAKE) deploy --configfile $(call quoted,$(STUDY_FILE)) $(ARGS) || status=$$?; \
+	  $(SNAKEMAKE) --configfile $(call quoted,$(STUDY_FILE)) --quiet all || true; exit $$status
 
 deploy-plan: install  ## what deploying to AWS SageMaker would create, may do and can cost; creates nothing
-	@$(BIN)/python scripts/deploy_plan.py $(STUDY)
+	@$(BIN)/python scripts/deploy_plan.py $(call quoted,$(STUDY_FILE))
 
 teardown: install  ## take down what an interrupted deployment to AWS may have left
 	@$(BIN)/python scripts/teardown.py

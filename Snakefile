@@ -2,17 +2,8 @@
 include: "workflow/Snakefile"
 
 
-rule all:
+# A default target of an included file is lost (Snakemake 9.27).
+rule default:
     default_target: True
     input:
-        rules.report.output.page,
-
-
-rule export:
-    input:
-        of_all(rules.model_card.output.card, dataset=study.exported),
-
-
-rule deploy:
-    input:
-        of_all(rules.deploy_model.output.answers, dataset=study.exported),
+        rules.all.input,

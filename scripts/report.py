@@ -7,6 +7,7 @@ sentences that depend on numbers are made by convlab.interpretation.
 import argparse
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,15 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, type=json.loads, help="the whole config as JSON")
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
-    parser.add_argument("--config-file", default=None, help="name of the config file, for the command to run again")
+    parser.add_argument("--config-file", nargs="*", default=[], help="config files, for the command to run again")
+    parser.add_argument(
+        "--config-values", default={}, type=json.loads, help="what was set beside them, as JSON, for that command too"
+    )
     arguments = parser.parse_args(argv)
     study, folder = load_study(arguments.config, for_readers=True), arguments.results_dir
 
     results = load_results(study, folder)
-    view = build_view(study, results, folder, arguments.config_file)
+    view = build_view(study, results, folder, arguments.config_file, arguments.config_values)
     view["commit"] = provenance.commit(Path(__file__).resolve().parent)
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     view["script"], view["script_hash"] = Markup(script), script_hash(script)
@@ -70,7 +74,9 @@ def main(argv: list[str] | None = None) -> None:
     log.info("index.html has %.1f MB, report.md %.0f kB", len(page.encode()) / 1e6, len(text.encode()) / 1e3)
 
 
-def build_view(study: Study, results: Results, folder: Path, config_file: str | None) -> dict[str, Any]:
+def build_view(
+    study: Study, results: Results, folder: Path, config_files: Sequence[str], config_values: Mapping[str, Any]
+) -> dict[str, Any]:
     """All that the templates need, by name."""
     evidence, plan = results.evidence, study.plan
     runs = evidence.runs
@@ -151,7 +157,7 @@ def build_view(study: Study, results: Results, folder: Path, config_file: str | 
         "legend": [(name, labels[name], number % len(COLOURS)) for number, name in enumerate(plan.compared)],
         "light": {name: colour for colour, name in VARIABLES.items()},
         "design": design(study),
-        "provenance": provenance_view(study, results, config_file),
+        "provenance": provenance_view(study, results, config_files, config_values),
     }
 
 

@@ -19,7 +19,7 @@ from convlab.locks import locked
 from convlab.specs import Run
 
 AGAIN = "CONVLAB_AGAIN"
-"""Environment variable that asks to train a finished run again."""
+"""Environment variable that asks to train finished runs again: their folders, or ``all``."""
 
 log = logging.getLogger("train")
 
@@ -39,13 +39,19 @@ def main(argv: list[str] | None = None) -> None:
     keeps = store is not None and not spec.training.tensorboard  # TensorBoard's logs are not kept
     waiting = "another process trains this very run; waiting for it"
     with locked(store / f"{identity}.lock", waiting) if keeps else nullcontext():
-        if keeps and AGAIN not in os.environ and finished_runs.take(store / identity, output):
+        if keeps and not asked_again(output) and finished_runs.take(store / identity, output):
             log.info("this very run has been finished before; its results were copied")
         else:
             train_run(spec, manifest, arguments.data_dir, output, work, arguments.threads)
             if keeps:
                 finished_runs.keep(output, store / identity)
     shutil.rmtree(work, ignore_errors=True)
+
+
+def asked_again(output: Path) -> bool:
+    """Whether the run in ``output`` was asked for by name, so that a finished one is trained again."""
+    asked = os.environ.get(AGAIN, "").split(os.pathsep)
+    return "all" in asked or str(output.resolve()) in asked
 
 
 def train_run(spec: Run, manifest: dict, data_dir: Path, output: Path, work: Path, threads: int) -> None:

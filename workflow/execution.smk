@@ -1,7 +1,7 @@
 # Where and how jobs run, not what they compute: the claim on a study, and memory, time and GPUs for schedulers.
 import math
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 
 from convlab.finished_runs import thin_out
@@ -30,13 +30,12 @@ def own_lock(wildcards):
 def study_lock(snakemakes):
     """Claim the study for this process, and see that results can be written; `snakemakes` is the lock for file systems
     that have none of their own."""
-    place = Path(RESULTS)
-    while not place.exists():
-        place = place.parent
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise WorkflowError(f"{place.resolve()} cannot be written; make it writable, or run in another folder")
-    if workflow.dag_settings.forceall or workflow.dag_settings.forcerun:
-        os.environ.update(CONVLAB_AGAIN="1")  # asked for by name: train again what is finished
+    folder = on_disk(RESULTS)
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise WorkflowError(f"{folder.resolve()} cannot be written; make it writable, or run in another folder")
+    os.environ.update(CONVLAB_AGAIN=os.pathsep.join(forced_runs()))
     try:
         claimed = claim(Path(workflow.persistence.path) / f"convlab/{study.study}.lock", f"the study {study.study}")
     except UserError as error:
@@ -46,6 +45,16 @@ def study_lock(snakemakes):
         yield
 
 
+def forced_runs():
+    """Folders of the runs that were asked for by name, to be trained again though they are finished; or `all`."""
+    asked = set(workflow.dag_settings.forcerun)
+    if workflow.dag_settings.forcetargets:
+        asked |= set(workflow.dag_settings.targets)
+    if workflow.dag_settings.forceall or any(name == "train" or name.endswith("_train") for name in asked):
+        return ["all"]
+    return [str(Path(name).resolve().parent) for name in asked if "/" in name]
+
+
 def date_back():
     """Give files of this study that are from the future the time that it is now.
 
@@ -53,9 +62,10 @@ def date_back():
     job writes is older than what it was made from. What has changed is told by checksums, so nothing more is run.
     """
     now = time.time()
-    for path in Path(RESULTS).rglob("*"):
-        if path.lstat().st_mtime > now:
-            os.utime(path, (now, now), follow_symlinks=False)
+    for path in on_disk(RESULTS).rglob("*"):
+        with suppress(OSError):  # a job that has outlived its Snakemake may rename it; or it is not ours to change
+            if path.lstat().st_mtime > now:
+                os.utime(path, (now, now), follow_symlinks=False)
 
 
 @cache
@@ -65,7 +75,7 @@ def data_size(dataset):
     shape, _ = dataset_form(dataset, spec)
     known = PUBLISHED_IMAGES.get(spec.kind, 100_000)
     known = min(known, (spec.train_images or known) + (spec.test_images or known))
-    prepared = Path(f"{RESULTS}/prepare/{dataset}/data.npz")
+    prepared = on_disk(f"{RESULTS}/prepare/{dataset}/data.npz")
     size = prepared.stat().st_size if prepared.is_file() else known * math.prod(shape)
     return size / math.prod(shape), size / 1e6
 

@@ -5,8 +5,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+from convlab.code_inputs import code_digest
 from convlab.errors import UserError
+
+PLANNED = "CONVLAB_CODE"
+"""Environment variable: the digest of the script's code when Snakemake planned the job, which is what it records."""
 
 REMEDY = "free space or choose another folder, then run again"
 
@@ -18,9 +23,12 @@ def run(main: Callable[[], None]) -> None:
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
+        check_code(Path(sys.modules[main.__module__].__file__).resolve())
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:  # Ctrl-C reaches every job at once; what was finished is kept
+        sys.exit("interrupted")
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
@@ -34,3 +42,12 @@ def run(main: Callable[[], None]) -> None:
         # Libraries in C++ have exceptions of their own for a full disk, and some crash when they clean up.
         print(f"error: cannot write: {os.strerror(errno.ENOSPC)}; {REMEDY}", file=sys.stderr, flush=True)
         os._exit(1)
+
+
+def check_code(script: Path) -> None:
+    """Raise UserError where the code was edited since Snakemake planned this job, which records what it was then."""
+    planned = os.environ.pop(PLANNED, None)
+    if planned is not None and planned != code_digest(script):
+        raise UserError(
+            f"the code of {script.name} was edited after Snakemake had planned this job; run the same command again"
+        )

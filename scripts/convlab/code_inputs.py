@@ -1,9 +1,8 @@
 """The code that a script depends on, found by reading its imports: what makes reruns exact."""
 
 import hashlib
-import os
 import re
-import uuid
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -36,30 +35,26 @@ def code_inputs(script: Path) -> list[Path]:
     return [script, *sorted(found - {script})]
 
 
-def write_manifest(script: Path, manifest: Path) -> Path:
-    """Write the checksums of all that ``script`` is made of to one small file, where they have changed; its path.
-
-    A job then has one input where it would have twenty. A first manifest is as old as the newest part, so that results
-    which came here without Snakemake's records are not taken for outdated.
-    """
-    parts = code_inputs(script)
-    lines = [f"{_checksum(path)}  {path.relative_to(script.parent).as_posix()}\n" for path in parts]
-    text, first = "".join(lines), not manifest.exists()
-    if not first and manifest.read_text(encoding="utf-8") == text:
-        return manifest
-    manifest.parent.mkdir(parents=True, exist_ok=True)
-    temporary = manifest.with_name(f".{uuid.uuid4().hex[:12]}.{manifest.name}")
-    temporary.write_text(text, encoding="utf-8")
-    if first:
-        newest = max(path.stat().st_mtime_ns for path in parts)
-        os.utime(temporary, ns=(newest, newest))
-    temporary.replace(manifest)
-    return manifest
+def code_parts(script: Path) -> dict[str, str]:
+    """Start of the SHA-256 of a script and of each module of convlab that it imports, by path below its folder."""
+    return {
+        path.relative_to(script.parent).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        for path in code_inputs(script)
+    }
 
 
 @cache
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def code_digest(script: Path) -> str:
+    """One digest of all that ``script`` is made of, the same wherever the checkout lies."""
+    return content_of((name, checksum.encode()) for name, checksum in code_parts(script).items())
+
+
+def content_of(files: Iterable[tuple[str, bytes]]) -> str:
+    """Digest of named contents, in their order."""
+    digest = hashlib.sha256()
+    for name, content in files:
+        digest.update(f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode())
+    return digest.hexdigest()[:32]
 
 
 @cache

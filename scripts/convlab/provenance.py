@@ -1,6 +1,5 @@
 """Where results come from: versions, hardware, code, commit. Gathered by scripts, shown by the report."""
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -9,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from convlab.code_inputs import code_inputs
+from convlab.code_inputs import code_parts
 
 PACKAGES = (
     *("tensorflow", "tensorflow-cpu", "jax", "torch"),
@@ -60,10 +59,7 @@ def peak_memory_mb() -> float:
 
 def code(script: Path) -> dict[str, str]:
     """Start of the SHA-256 of a script and of each module of convlab that it imports, by path below its folder."""
-    return {
-        path.relative_to(script.parent).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        for path in code_inputs(script)
-    }
+    return code_parts(script)
 
 
 def commit(folder: Path) -> dict[str, Any] | None:

@@ -4,18 +4,29 @@ import json
 import re
 from functools import cache
 
-from snakemake.io import IOFile, get_flag_value, is_flagged, sourcecache_entry
-
 from convlab import i18n
-from convlab.code_inputs import write_manifest
+from convlab.accounts import masked
+from convlab.code_inputs import code_digest, content_of
 from convlab.config import load_study, read_yaml
 from convlab.errors import UserError
 from convlab.fingerprint import content_digest
 from convlab.specs import ImageFolder, OwnImages, canonical_json
 
+
+def refuse_two_studies(paths):
+    """Snakemake merges config files; of two studies that gives a third, which nobody wrote."""
+    whole = sorted(path for path in paths if "study" in read_yaml(Path(path)))
+    if len(whole) > 1:
+        raise WorkflowError(
+            f"{' and '.join(map(os.path.relpath, whole))} are studies of their own, and Snakemake would merge them into "
+            "another; run one at a time (a file that only changes some settings has no `study`)"
+        )
+
+
 try:
     for path in workflow.configfiles:
         read_yaml(Path(path))
+    refuse_two_studies({os.path.abspath(path) for path in workflow.configfiles})
     study = load_study(config)
 except UserError as error:
     raise WorkflowError(str(error)) from None
@@ -24,11 +35,16 @@ RESULTS = f"results/{study.study}"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
-if workflow.storage_settings.default_storage_provider:
-
-    def ensure(path, **conditions):
-        """Nothing: Snakemake asks the storage for a file's size before it has stored it there, and fails (9.27)."""
-        return path
+# Where the results lie. As text in rules too, not as rules.<name>.output, which a module's prefix would change twice.
+PREPARE = f"{RESULTS}/prepare/{{dataset}}"
+EXPLORE = f"{RESULTS}/explore/{{dataset}}"
+TRAIN = f"{RESULTS}/train/{{dataset}}/{{variant}}/seed-{{seed}}"
+EVALUATE = f"{RESULTS}/evaluate/{{dataset}}/{{variant}}"
+TRANSLATIONS = f"{RESULTS}/probe/translation/{{dataset}}"
+COMPARE = f"{RESULTS}/compare"
+REPORT = f"{RESULTS}/report"
+EXPORT = f"{RESULTS}/export/{{dataset}}"
+DEPLOY = f"{RESULTS}/deploy/{{dataset}}"
 
 
 def one_of(names):
@@ -47,25 +63,35 @@ wildcard_constraints:
 
 
 def code(script):
-    """The script, and a file that changes with it or a module that it imports: an edit reruns what it affects, no more."""
-    path = SCRIPTS / f"{script}.py"
-    return [os.path.relpath(path), str(write_manifest(path, Path(f".snakemake/convlab/code/{script}")))]
+    """Digest of a script and of what it imports, fixed when jobs are planned: an edit reruns what it affects, no more."""
+    return code_digest(SCRIPTS / f"{script}.py")
 
 
-def local(paths):
-    """Files that come along with the workflow and are not looked for in a storage.
+def files_digest(paths):
+    """Digest of files that come with the workflow."""
+    return content_of([(path.relative_to(ROOT).as_posix(), path.read_bytes()) for path in paths])
 
-    In the place of Snakemake's function of this name, which where jobs share no disk also runs every job that has such
-    an input on Snakemake's own machine (9.27): none would reach the cloud.
-    """
-    return [sourcecache_entry(path, path) for path in paths]
+
+def on_disk(path):
+    """Where a file of the results is: below the prefix, where this workflow is used as a module that has one."""
+    return Path(str(rules.compare.output.summary).removesuffix(f"{COMPARE}/summary.json") + path)
+
+
+def read_text(path):
+    """A file's text; none where it is not there, cannot be read or is no text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
 
 
 def read_json(path):
+    """A file's JSON object; an empty one where there is none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_text(path))
     except ValueError:
         return {}
+    return value if isinstance(value, dict) else {}
 
 
 def json_argument(value):
@@ -77,7 +103,7 @@ def json_argument(value):
 @cache
 def figure_entries():
     """What compare says of its figures, by file name; only `snakemake --report` asks."""
-    summary = read_json(Path(f"{RESULTS}/compare/summary.json"))
+    summary = read_json(on_disk(f"{COMPARE}/summary.json"))
     return {entry["file"]: entry for entry in summary.get("figures", [])}
 
 
@@ -91,61 +117,53 @@ def plain(text):
     return text.translate(str.maketrans("<>{}", "‹›()"))
 
 
-def written(output):
-    """An output as its rule has it; where results go through a storage, Snakemake has put its place in front."""
-    if not is_flagged(output, "storage_object"):
-        return str(output)
-    prefix = workflow.storage_settings.default_storage_prefix or ""
-    return get_flag_value(output, "storage_object").query.removeprefix(prefix).lstrip("/")
-
-
-def of_all(output, **chosen):
-    """The files of every dataset, variant and seed that the config names, as far as the output's name has them, or of
-    those that are chosen; results are never searched for what happens to lie there."""
+def of_all(path, **chosen):
+    """The files of every dataset, variant and seed that the config names, as far as the path has them, or of those that
+    are chosen; results are never searched for what happens to lie there."""
     every = {"dataset": study.datasets, "variant": study.plan.variants, "seed": study.seeds}
-    return expand(written(output), **(every | chosen))
+    return expand(path, **(every | chosen))
 
 
-def of_all_seeds(output, wildcards):
+def of_all_seeds(path, wildcards):
     """The files of every seed of one variant."""
-    return of_all(output, dataset=wildcards.dataset, variant=wildcards.variant)
+    return of_all(path, dataset=wildcards.dataset, variant=wildcards.variant)
 
 
-def of_candidates(output, wildcards):
+def of_candidates(path, wildcards):
     """The files of all that the exported model is chosen among."""
-    return of_all(output, dataset=wildcards.dataset, variant=study.plan.candidates)
+    return of_all(path, dataset=wildcards.dataset, variant=study.plan.candidates)
 
 
 def translation_tables():
     """What the translation probe measures, if it is on."""
     probe = study.plan.probes.get("translation")
-    return of_all(rules.probe.output.table, variant=probe.models) if probe else []
+    return of_all(f"{TRANSLATIONS}/{{variant}}.csv", variant=probe.models) if probe else []
 
 
 MODEL_CARD = "MODEL_CARD.md.j2"
 
 
 def templates():
-    """What the report is made from, beside the tables and figures."""
-    found = [path for path in (ROOT / "report").rglob("*") if path.is_file() and path.name != MODEL_CARD]
+    """Digest of what the report is made from, beside the tables and figures."""
+    files = [path for path in (ROOT / "report").rglob("*") if path.is_file() and path.name != MODEL_CARD]
     others = {ROOT / "report/diff", ROOT / "report/locale"}
-    return sorted(os.path.relpath(path) for path in found if others.isdisjoint(path.parents))
+    return files_digest(sorted(path for path in files if others.isdisjoint(path.parents)))
 
 
 def messages():
-    """The translations into the report's language; English, the language of the source, needs none."""
+    """Digest of the translations into the report's language; English, the language of the source, needs none."""
     file = i18n.catalogue(study.report.language)
-    return [os.path.relpath(file)] if file else []
+    return files_digest([file]) if file else ""
 
 
 def deployments():
     """A digest of each deployment's evidence. As an input it would deploy; as a parameter a new one is shown."""
-    found = {}
+    digests = {}
     for dataset in study.datasets:
-        path = Path(f"{RESULTS}/deploy/{dataset}/endpoint.json")
+        path = on_disk(f"{RESULTS}/deploy/{dataset}/endpoint.json")
         if path.is_file():
-            found[dataset] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    return found
+            digests[dataset] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return digests
 
 
 def training_cost(wildcards):
@@ -155,21 +173,10 @@ def training_cost(wildcards):
 
 
 def run_spec(wildcards):
-    """The run's spec as canonical JSON.
-
-    Snakemake compares parameters with those that it recorded, and says nothing where results were copied without its
-    records (.snakemake/metadata). A run of other settings is then refused here, before it can enter a report.
-    """
-    run = study.run(wildcards.dataset, wildcards.variant, int(wildcards.seed))
-    record = Path(f"{RESULTS}/train/{wildcards.dataset}/{wildcards.variant}/seed-{wildcards.seed}/run.json")
-    if workflow.is_main_process and record.is_file() and workflow.persistence.metadata(IOFile(str(record))) is None:
-        found = read_json(record).get("spec_hash")
-        if found != run.spec_hash:
-            raise WorkflowError(
-                f"{record} is of a run with spec hash {found}, but the config asks for {run.spec_hash}, and Snakemake "
-                f"has no record of how it was made; delete {record.parent} to train it again, or use another study name"
-            )
-    return canonical_json(run.identity)
+    """The run's spec as canonical JSON; an error where the run that lies there is another, and nobody knows whose."""
+    if sentence := foreign(wildcards.dataset, wildcards.variant, wildcards.seed):
+        raise WorkflowError(sentence)
+    return canonical_json(study.run(wildcards.dataset, wildcards.variant, int(wildcards.seed)).identity)
 
 
 @cache

@@ -12,6 +12,8 @@ COMPARE_TABLES = [
     "probe_contrasts",
 ]
 
+COMPARE_FILES = [f"{COMPARE}/{table}.{suffix}" for table in COMPARE_TABLES for suffix in ("csv", "md", "tex")]
+
 # For `snakemake --report`: the sections of summary.json as its categories.
 FIGURE_CATEGORIES = {
     "overview": "Accuracy",
@@ -27,22 +29,21 @@ FIGURE_CATEGORIES = {
 
 rule compare:
     input:
-        code=local(code("compare")),
-        messages=local(messages()),
-        data=ancient(of_all(rules.prepare.output.data)),
-        manifests=of_all(rules.prepare.output.manifest),
-        runs=of_all(rules.train.output.run),
-        histories=of_all(rules.train.output.history),
-        metrics=of_all(rules.evaluate.output.metrics),
-        predictions=of_all(rules.evaluate.output.predictions),
-        features=of_all(rules.evaluate.output.features),
+        checked=verified("compare"),
+        data=ancient(of_all(f"{PREPARE}/data.npz")),
+        manifests=of_all(f"{PREPARE}/manifest.json"),
+        runs=of_all(f"{TRAIN}/run.json"),
+        histories=of_all(f"{TRAIN}/history.csv"),
+        metrics=of_all(f"{EVALUATE}/metrics.json"),
+        predictions=of_all(f"{EVALUATE}/predictions.npz"),
+        features=of_all(f"{EVALUATE}/features.npz"),
         shifts=translation_tables(),
     output:
-        tables=expand(f"{RESULTS}/compare/{{table}}.{{suffix}}", table=COMPARE_TABLES, suffix=["csv", "md", "tex"]),
-        summary=ensure(f"{RESULTS}/compare/summary.json", non_empty=True),
-        numbers=ensure(f"{RESULTS}/compare/numbers.tex", non_empty=True),
+        tables=COMPARE_FILES,
+        summary=f"{COMPARE}/summary.json",
+        numbers=f"{COMPARE}/numbers.tex",
         figures=report(
-            directory(f"{RESULTS}/compare/figures"),
+            directory(f"{COMPARE}/figures"),
             patterns=["{figure}.svg"],
             caption="../report/figure.rst",
             category=lambda wildcards: FIGURE_CATEGORIES[figure_entry(wildcards.figure)["section"]],
@@ -58,9 +59,13 @@ rule compare:
         "../../envs/analysis.yaml"
     threads: 4
     params:
+        code=code("compare"),
+        messages=messages(),
         settings=lambda wildcards: json_argument(study.settings),
+        made_from=made_from("compare"),
     message:
         "Compare all runs"
     shell:
-        "python {input.code[0]:q} --settings {params.settings:q} --results-dir $(dirname $(dirname {output.summary:q}))"
-        " --processes {threads} > {log:q} 2>&1"
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/compare.py" --settings {params.settings:q} --results-dir $(dirname $(dirname {output.summary:q}))'
+        " --processes {threads} > {log:q} 2>&1 && "
+        "echo {params.made_from} > $(dirname {output.summary:q})/.made_from"

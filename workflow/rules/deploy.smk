@@ -1,29 +1,37 @@
 # Serve the exported model, ask it about test images, record what it said, and leave nothing behind. `snakemake deploy`.
 # The evidence is declared as a log, since Snakemake deletes the outputs of a job that failed, and a failure is what one
 # most wants to read about; the answers, written on success alone, are the output.
+def deploy_code():
+    """Digests of what the deployment starts: the server here, or the training on AWS."""
+    on_aws = ["train_on_sagemaker", "train"] if study.deploy.target == "sagemaker" else []
+    return [code(script) for script in [*on_aws, "serve"]]
+
+
 rule deploy_model:
     input:
-        code=local(code("deploy")),
-        train=local(code("train_on_sagemaker") + code("train") if study.deploy.target == "sagemaker" else []),
-        server=local(code("serve")),
+        checked=verified("deploy_model"),
         model=rules.export_model.output,
-        data=ancient(written(rules.prepare.output.data)),
-        manifest=rules.prepare.output.manifest,
-        predictions=lambda wildcards: of_candidates(rules.evaluate.output.predictions, wildcards),
+        data=ancient(f"{PREPARE}/data.npz"),
+        manifest=f"{PREPARE}/manifest.json",
+        predictions=lambda wildcards: of_candidates(f"{EVALUATE}/predictions.npz", wildcards),
     output:
-        answers=ensure(f"{RESULTS}/deploy/{{dataset}}/answers.csv", non_empty=True),
+        answers=f"{DEPLOY}/answers.csv",
     log:
         text=f"{LOGS}/deploy/{{dataset}}.log",
-        evidence=f"{RESULTS}/deploy/{{dataset}}/endpoint.json",
+        evidence=f"{DEPLOY}/endpoint.json",
     benchmark:
         f"{BENCHMARKS}/deploy/{{dataset}}.tsv"
     localrule: True
     conda:
         "../../envs/deploy.yaml" if study.deploy.target == "local" else "../../envs/sagemaker.yaml"
     params:
-        options=canonical_json(study.deploy.options),
+        code=code("deploy"),
+        also=deploy_code(),
+        options=lambda wildcards: canonical_json(study.deploy.options),
+        made_from=made_from("deploy_model"),
     message:
         "Deploy the model of {wildcards.dataset} and test its endpoint"
     shell:
-        "python {input.code[0]:q} --options {params.options:q} --dataset {wildcards.dataset:q}"
-        " --results-dir $(dirname $(dirname $(dirname {output.answers:q}))) > {log.text:q} 2>&1"
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/deploy.py" --options {params.options:q} --dataset {wildcards.dataset:q}'
+        " --results-dir $(dirname $(dirname $(dirname {output.answers:q}))) > {log.text:q} 2>&1 && "
+        "echo {params.made_from} > $(dirname {output.answers:q})/.made_from"

@@ -3,15 +3,15 @@
 # variant's other runs again, which gives what it gave before.
 rule evaluate:
     input:
-        code=local(code("evaluate")),
-        data=ancient(written(rules.prepare.output.data)),
-        manifest=rules.prepare.output.manifest,
-        models=lambda wildcards: of_all_seeds(rules.train.output.model, wildcards),
-        runs=lambda wildcards: of_all_seeds(rules.train.output.run, wildcards),
+        checked=verified("evaluate"),
+        data=ancient(f"{PREPARE}/data.npz"),
+        manifest=f"{PREPARE}/manifest.json",
+        models=lambda wildcards: of_all_seeds(f"{TRAIN}/model.keras", wildcards),
+        runs=lambda wildcards: of_all_seeds(f"{TRAIN}/run.json", wildcards),
     output:
-        metrics=ensure(f"{RESULTS}/evaluate/{{dataset}}/{{variant}}/metrics.json", non_empty=True),
-        predictions=f"{RESULTS}/evaluate/{{dataset}}/{{variant}}/predictions.npz",
-        features=f"{RESULTS}/evaluate/{{dataset}}/{{variant}}/features.npz",
+        metrics=f"{EVALUATE}/metrics.json",
+        predictions=f"{EVALUATE}/predictions.npz",
+        features=f"{EVALUATE}/features.npz",
     log:
         f"{LOGS}/evaluate/{{dataset}}/{{variant}}.log",
     benchmark:
@@ -24,10 +24,12 @@ rule evaluate:
         runtime=time_limit(lambda wildcards: len(study.seeds)),
         gpu=GPU,
     params:
+        code=code("evaluate"),
         seeds=" ".join(map(str, study.seeds)),
+        made_from=made_from("evaluate"),
     message:
         "Evaluate {wildcards.variant} on {wildcards.dataset}"
     shell:
-        "python {input.code[0]:q} --train-dir $(dirname $(dirname {input.runs[0]:q})) --seeds {params.seeds}"
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/evaluate.py" --train-dir $(dirname $(dirname {input.runs[0]:q})) --seeds {params.seeds}'
         " --data-dir $(dirname {input.manifest:q}) --output-dir $(dirname {output.metrics:q}) --threads {threads}"
-        " > {log:q} 2>&1"
+        " > {log:q} 2>&1 && echo {params.made_from} > $(dirname {output.metrics:q})/.made_from"

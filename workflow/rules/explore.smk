@@ -7,27 +7,23 @@ EXPLORE_FIGURES = {
     "mean_images": "Mean image of every class",
     "near_duplicates": "Test images nearest to a training image",
 }
+EXPLORE_TILES = [f"{EXPLORE}/{figure}.tiles.png" for figure in ("samples", "mean_images", "near_duplicates")]
+EXPLORE_NUMBERS = [f"{EXPLORE}/{figure}.csv" for figure in ("class_distribution", "dimensions", "intensities")]
+EXPLORE_PRINTS = [f"{EXPLORE}/{figure}.{suffix}" for figure in EXPLORE_FIGURES for suffix in ("png", "pdf")]
 
 
 rule explore:
     input:
-        code=local(code("explore")),
-        messages=local(messages()),
-        data=ancient(written(rules.prepare.output.data)),
-        manifest=rules.prepare.output.manifest,
+        checked=verified("explore"),
+        data=ancient(f"{PREPARE}/data.npz"),
+        manifest=f"{PREPARE}/manifest.json",
     output:
-        tiles=expand(
-            f"{RESULTS}/explore/{{{{dataset}}}}/{{figure}}.tiles.png",
-            figure=["samples", "mean_images", "near_duplicates"],
-        ),
-        numbers=expand(
-            f"{RESULTS}/explore/{{{{dataset}}}}/{{figure}}.csv",
-            figure=["class_distribution", "dimensions", "intensities"],
-        ),
-        summary=ensure(f"{RESULTS}/explore/{{dataset}}/summary.json", non_empty=True),
+        tiles=EXPLORE_TILES,
+        numbers=EXPLORE_NUMBERS,
+        summary=f"{EXPLORE}/summary.json",
         figures=[
             report(
-                f"{RESULTS}/explore/{{dataset}}/{figure}.svg",
+                f"{EXPLORE}/{figure}.svg",
                 caption="../report/data.rst",
                 category="Data",
                 subcategory="{dataset}",
@@ -35,9 +31,7 @@ rule explore:
             )
             for figure, title in EXPLORE_FIGURES.items()
         ],
-        prints=expand(
-            f"{RESULTS}/explore/{{{{dataset}}}}/{{figure}}.{{suffix}}", figure=EXPLORE_FIGURES, suffix=["png", "pdf"]
-        ),
+        prints=EXPLORE_PRINTS,
     log:
         f"{LOGS}/explore/{{dataset}}.log",
     benchmark:
@@ -48,9 +42,13 @@ rule explore:
         mem_mb=memory(1000, 12),
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        code=code("explore"),
+        messages=messages(),
         language=study.report.language,
+        made_from=made_from("explore"),
     message:
         "Explore {wildcards.dataset}"
     shell:
-        "python {input.code[0]:q} --language {params.language} --data-dir $(dirname {input.manifest:q})"
-        " --output-dir $(dirname {output.summary:q}) > {log:q} 2>&1"
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/explore.py" --language {params.language} --data-dir $(dirname {input.manifest:q})'
+        " --output-dir $(dirname {output.summary:q}) > {log:q} 2>&1 && "
+        "echo {params.made_from} > $(dirname {output.summary:q})/.made_from"

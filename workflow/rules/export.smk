@@ -1,19 +1,25 @@
 # The chosen model as files that others can run, and its card. Which variant it is shows only when all candidates are
 # trained; so all of their runs are inputs, and the script finds the chosen one among them. Not part of `all`: it needs
 # packages that nothing else does. `snakemake export` (in the Snakefile) makes both for every dataset.
-EXPORT = f"{RESULTS}/export/{{dataset}}"
+def serving_requirements():
+    """Digest of what the exported folder's handlers need installed."""
+    return files_digest([SCRIPTS / "convlab/serving/requirements.txt"])
+
+
+def card_template():
+    """Digest of the model card's template."""
+    return files_digest([ROOT / "report" / MODEL_CARD])
 
 
 rule export_model:
     input:
-        code=local(code("export")),
-        requirements=local([os.path.relpath(SCRIPTS / "convlab/serving/requirements.txt")]),
-        data=ancient(written(rules.prepare.output.data)),
-        manifest=rules.prepare.output.manifest,
-        runs=lambda wildcards: of_candidates(rules.train.output.run, wildcards),
-        models=lambda wildcards: of_candidates(rules.train.output.model, wildcards),
+        checked=verified("export_model"),
+        data=ancient(f"{PREPARE}/data.npz"),
+        manifest=f"{PREPARE}/manifest.json",
+        runs=lambda wildcards: of_candidates(f"{TRAIN}/run.json", wildcards),
+        models=lambda wildcards: of_candidates(f"{TRAIN}/model.keras", wildcards),
     output:
-        exported=ensure(f"{EXPORT}/export.json", non_empty=True),
+        exported=f"{EXPORT}/export.json",
         labels=f"{EXPORT}/labels.json",
         parity=f"{EXPORT}/parity.json",
         keras=f"{EXPORT}/model.keras",
@@ -32,26 +38,29 @@ rule export_model:
     resources:
         mem_mb=memory(1200, 6),
     params:
+        code=code("export"),
+        requirements=serving_requirements(),
         choice=lambda wildcards: canonical_json(study.choice(wildcards.dataset)),
+        made_from=made_from("export_model"),
     message:
         "Export the chosen model of {wildcards.dataset}"
     shell:
-        "python {input.code[0]:q} --choice {params.choice:q} --dataset {wildcards.dataset:q}"
-        " --results-dir $(dirname $(dirname $(dirname {output.exported:q}))) --threads {threads} > {log:q} 2>&1"
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/export.py" --choice {params.choice:q} --dataset {wildcards.dataset:q}'
+        " --results-dir $(dirname $(dirname $(dirname {output.exported:q}))) --threads {threads} > {log:q} 2>&1 && "
+        "echo {params.made_from} > $(dirname {output.exported:q})/.made_from"
 
 
 rule model_card:
     input:
-        code=local(code("model_card")),
-        template=local([os.path.relpath(ROOT / "report" / MODEL_CARD)]),
-        exported=rules.export_model.output.exported,
-        parity=rules.export_model.output.parity,
-        manifest=rules.prepare.output.manifest,
-        runs=lambda wildcards: of_candidates(rules.train.output.run, wildcards),
-        metrics=lambda wildcards: of_candidates(rules.evaluate.output.metrics, wildcards),
-        tables=rules.compare.output.tables,
+        checked=verified("model_card"),
+        exported=f"{EXPORT}/export.json",
+        parity=f"{EXPORT}/parity.json",
+        manifest=f"{PREPARE}/manifest.json",
+        runs=lambda wildcards: of_candidates(f"{TRAIN}/run.json", wildcards),
+        metrics=lambda wildcards: of_candidates(f"{EVALUATE}/metrics.json", wildcards),
+        tables=COMPARE_FILES,
     output:
-        card=ensure(f"{EXPORT}/MODEL_CARD.md", non_empty=True),
+        card=f"{EXPORT}/MODEL_CARD.md",
     log:
         f"{LOGS}/model_card/{{dataset}}.log",
     benchmark:
@@ -60,9 +69,13 @@ rule model_card:
     conda:
         "../../envs/analysis.yaml"
     params:
-        config=canonical_json(study.written),
+        code=code("model_card"),
+        template=card_template(),
+        config=lambda wildcards: canonical_json(study.written),
+        made_from=made_from("model_card"),
     message:
         "Write the model card of {wildcards.dataset}"
     shell:
-        "python {input.code[0]:q} --config {params.config:q} --dataset {wildcards.dataset:q}"
-        " --results-dir $(dirname $(dirname $(dirname {output.card:q}))) > {log:q} 2>&1"
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/model_card.py" --config {params.config:q} --dataset {wildcards.dataset:q}'
+        " --results-dir $(dirname $(dirname $(dirname {output.card:q}))) > {log:q} 2>&1 && "
+        "echo {params.made_from} > $(dirname {output.card:q})/.card_made_from"

@@ -7,11 +7,11 @@
 # run everything, since Snakemake does not stop where a job that ran again has made the same.
 rule prepare:
     input:
-        code=local(code("prepare")),
+        checked=verified("prepare"),
         nothing=own_lock,
     output:
-        data=f"{RESULTS}/prepare/{{dataset}}/data.npz",
-        manifest=ensure(f"{RESULTS}/prepare/{{dataset}}/manifest.json", non_empty=True),
+        data=f"{PREPARE}/data.npz",
+        manifest=f"{PREPARE}/manifest.json",
     log:
         f"{LOGS}/prepare/{{dataset}}.log",
     benchmark:
@@ -21,10 +21,13 @@ rule prepare:
         "../../envs/analysis.yaml"
     threads: lambda wildcards: 8 if isinstance(study.datasets[wildcards.dataset], ImageFolder) else 1
     params:
+        code=code("prepare"),
         content=lambda wildcards: content(wildcards.dataset),
         spec=lambda wildcards: canonical_json(study.datasets[wildcards.dataset].model_dump()),
+        made_from=made_from("prepare"),
     message:
         "Prepare {wildcards.dataset}"
     shell:
-        "python {input.code[0]:q} --dataset {wildcards.dataset:q} --spec {params.spec:q}"
-        " --output-dir $(dirname {output.data:q}) --threads {threads} > {log:q} 2>&1"
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/prepare.py" --dataset {wildcards.dataset:q} --spec {params.spec:q}'
+        " --output-dir $(dirname {output.data:q}) --threads {threads} > {log:q} 2>&1 && "
+        "echo {params.made_from} > $(dirname {output.manifest:q})/.made_from"

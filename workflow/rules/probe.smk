@@ -1,13 +1,13 @@
 # Probes that need no training measure every run of a variant. Those that train are ordinary runs of their own variants.
 rule probe:
     input:
-        code=local(code("probe")),
-        data=ancient(written(rules.prepare.output.data)),
-        manifest=rules.prepare.output.manifest,
-        models=lambda wildcards: of_all_seeds(rules.train.output.model, wildcards),
-        runs=lambda wildcards: of_all_seeds(rules.train.output.run, wildcards),
+        checked=verified("probe"),
+        data=ancient(f"{PREPARE}/data.npz"),
+        manifest=f"{PREPARE}/manifest.json",
+        models=lambda wildcards: of_all_seeds(f"{TRAIN}/model.keras", wildcards),
+        runs=lambda wildcards: of_all_seeds(f"{TRAIN}/run.json", wildcards),
     output:
-        table=ensure(f"{RESULTS}/probe/translation/{{dataset}}/{{variant}}.csv", non_empty=True),
+        table=f"{TRANSLATIONS}/{{variant}}.csv",
     log:
         f"{LOGS}/probe/translation/{{dataset}}/{{variant}}.log",
     benchmark:
@@ -22,10 +22,13 @@ rule probe:
         gpu=GPU,
     params:
         shift=study.probes.translation.shift if study.probes.translation else 0,
+        code=code("probe"),
         seeds=" ".join(map(str, study.seeds)),
+        made_from=made_from("probe"),
     message:
         "Probe translation of {wildcards.variant} on {wildcards.dataset}"
     shell:
-        "python {input.code[0]:q} --probe translation --dataset {wildcards.dataset:q} --variant {wildcards.variant:q}"
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/probe.py" --probe translation --dataset {wildcards.dataset:q} --variant {wildcards.variant:q}'
         " --shift {params.shift} --seeds {params.seeds} --train-dir $(dirname $(dirname {input.runs[0]:q}))"
-        " --data-dir $(dirname {input.manifest:q}) --output {output.table:q} --threads {threads} > {log:q} 2>&1"
+        " --data-dir $(dirname {input.manifest:q}) --output {output.table:q} --threads {threads} > {log:q} 2>&1 && "
+        "echo {params.made_from} > $(dirname {output.table:q})/.{wildcards.variant}.made_from"

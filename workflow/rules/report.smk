@@ -1,36 +1,49 @@
 # One page from everything that was measured. Files of compare are named as text: Snakemake looks up every input of a rule
 # that refers to another rule's output in a way whose time grows with the square of the number of runs (9.27).
+def config_files():
+    """The study's config files as the report names them: from the folder where Snakemake runs, or by their names alone,
+    so that no path of this machine is published and the report is the same wherever the project lies."""
+    here = Path.cwd()
+    paths = [Path(os.path.abspath(path)) for path in workflow.configfiles]
+    names = [str(path.relative_to(here)) if path.is_relative_to(here) else path.name for path in paths]
+    return [f"./{name}" if name.startswith("-") else name for name in dict.fromkeys(names)]
+
+
+def config_values():
+    """What `--config` set on the command line, without account numbers."""
+    accounts = [study.deploy.sagemaker.account] if study.deploy.sagemaker else []
+    return masked(dict(workflow.config_settings.config), accounts)
+
+
 rule report:
     input:
-        code=local(code("report")),
-        messages=local(messages()),
-        templates=local(templates()),
-        tables=list(map(written, rules.compare.output.tables)),
-        summary=written(rules.compare.output.summary),
-        figures=written(rules.compare.output.figures),
-        explore=of_all(rules.explore.output.summary),
+        checked=verified("report"),
+        tables=COMPARE_FILES,
+        summary=f"{COMPARE}/summary.json",
+        figures=f"{COMPARE}/figures",
+        explore=of_all(f"{EXPLORE}/summary.json"),
         explore_figures=[
             file
             for pattern in [
-                *rules.explore.output.figures,
-                *rules.explore.output.prints,
-                *rules.explore.output.tiles,
-                *rules.explore.output.numbers,
+                *(f"{EXPLORE}/{figure}.svg" for figure in EXPLORE_FIGURES),
+                *EXPLORE_PRINTS,
+                *EXPLORE_TILES,
+                *EXPLORE_NUMBERS,
             ]
             for file in of_all(pattern)
         ],
-        manifests=of_all(rules.prepare.output.manifest),
-        runs=of_all(rules.train.output.run),
-        histories=of_all(rules.train.output.history),
-        metrics=of_all(rules.evaluate.output.metrics),
+        manifests=of_all(f"{PREPARE}/manifest.json"),
+        runs=of_all(f"{TRAIN}/run.json"),
+        histories=of_all(f"{TRAIN}/history.csv"),
+        metrics=of_all(f"{EVALUATE}/metrics.json"),
     output:
         page=report(
-            ensure(f"{RESULTS}/report/index.html", non_empty=True),
+            f"{REPORT}/index.html",
             caption="../report/page.rst",
             category="Report",
             labels={"Page": "All of the study"},
         ),
-        text=ensure(f"{RESULTS}/report/report.md", non_empty=True),
+        text=f"{REPORT}/report.md",
     log:
         f"{LOGS}/report.log",
     benchmark:
@@ -39,11 +52,17 @@ rule report:
     conda:
         "../../envs/analysis.yaml"
     params:
+        code=code("report"),
+        messages=messages(),
+        templates=templates(),
         config=lambda wildcards: json_argument(study.written),
         deployments=lambda wildcards: deployments(),
-        file=lambda wildcards: str(workflow.configfiles[-1]) if workflow.configfiles else "",
+        files=lambda wildcards: config_files(),
+        values=lambda wildcards: json_argument(config_values()),
+        made_from=made_from("report"),
     message:
         "Write the report"
     shell:
-        "python {input.code[0]:q} --config {params.config:q} --config-file {params.file:q}"
-        " --results-dir $(dirname $(dirname {output.page:q})) > {log:q} 2>&1"
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/report.py" --config {params.config:q} --config-file {params.files:q} --config-values {params.values:q}'
+        " --results-dir $(dirname $(dirname {output.page:q})) > {log:q} 2>&1 && "
+        "echo {params.made_from} > $(dirname {output.page:q})/.made_from"

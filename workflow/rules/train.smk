@@ -1,13 +1,12 @@
 # One process for each run, one thread each: on a CPU two runs side by side are faster than one run on two threads.
 rule train:
     input:
-        code=local(code("train")),
-        data=ancient(written(rules.prepare.output.data)),
-        manifest=rules.prepare.output.manifest,
+        data=ancient(f"{PREPARE}/data.npz"),
+        manifest=manifest_of_run,
     output:
-        model=ensure(f"{RESULTS}/train/{{dataset}}/{{variant}}/seed-{{seed}}/model.keras", non_empty=True),
-        history=f"{RESULTS}/train/{{dataset}}/{{variant}}/seed-{{seed}}/history.csv",
-        run=ensure(f"{RESULTS}/train/{{dataset}}/{{variant}}/seed-{{seed}}/run.json", non_empty=True),
+        model=f"{TRAIN}/model.keras",
+        history=f"{TRAIN}/history.csv",
+        run=f"{TRAIN}/run.json",
     log:
         f"{LOGS}/train/{{dataset}}/{{variant}}/seed-{{seed}}.log",
     benchmark:
@@ -21,10 +20,11 @@ rule train:
         runtime=time_limit(training_passes),
         gpu=GPU,
     params:
+        code=code("train"),
         spec=run_spec,
         store=STORE,
     message:
         "Train {wildcards.variant} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
-        "python {input.code[0]:q} --spec {params.spec:q} --data-dir $(dirname {input.manifest:q})"
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/train.py" --spec {params.spec:q} --data-dir $(dirname {input.manifest:q})'
         " --output-dir $(dirname {output.run:q}) --store {params.store:q} --threads {threads} > {log:q} 2>&1"

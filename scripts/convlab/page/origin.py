@@ -1,8 +1,9 @@
 """Where the results come from, and how to make them again."""
 
+import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +20,9 @@ from convlab.page.reading import Results
 from convlab.study import Study
 
 
-def provenance_view(study: Study, results: Results, config_file: str | None) -> dict[str, Any]:
+def provenance_view(
+    study: Study, results: Results, config_files: Sequence[str], config_values: Mapping[str, Any]
+) -> dict[str, Any]:
     """Where the results come from, and how to make them again."""
     training, runs = results.summary["training"], results.evidence.runs
     rows = [
@@ -63,16 +66,26 @@ def provenance_view(study: Study, results: Results, config_file: str | None) -> 
         "finished": i18n.instant(datetime.fromisoformat(training["last_finished"])),
         "train_time": duration(training["train_seconds"]),
         "peak_memory": f"{say.count(training['peak_memory_mb'])} MB",
-        "config_file": config_file,
-        "command": command(study, training["hardware"], config_file),
+        "config_file": ", ".join(config_files),
+        "command": command(study, training["hardware"], config_files, config_values),
         "config": yaml.safe_dump(study.written, sort_keys=False, allow_unicode=True, width=110),
     }
 
 
-def command(study: Study, hardware: Iterable[Mapping[str, Any]], config_file: str | None) -> str:
-    """What makes these results again, on as many cores as were used."""
+def command(
+    study: Study, hardware: Iterable[Mapping[str, Any]], config_files: Sequence[str], config_values: Mapping[str, Any]
+) -> str:
+    """What makes these results again, on as many cores as were used: with all config files, and what was set beside."""
     cores = max((entry["cores"] for entry in hardware), default=1)
-    return f"snakemake --cores {cores} --configfile {shlex.quote(config_file or study.study + '.yaml')}"
+    parts = ["snakemake", "--cores", str(cores), "--configfile", *(config_files or [f"{study.study}.yaml"])]
+    if config_values:
+        parts += ["--config", *(f"{key}={_setting(value)}" for key, value in config_values.items())]
+    return shlex.join(parts)
+
+
+def _setting(value: Any) -> str:
+    """A value as Snakemake's ``--config`` reads it: YAML, in which JSON is valid."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
 
 
 def machine(entry: Mapping[str, Any]) -> str:

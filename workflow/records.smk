@@ -1,0 +1,134 @@
+# Results of which Snakemake has no record of how they were made (.snakemake/metadata): copied from elsewhere, or the
+# records were cleaned away. Snakemake then compares times only. Each job therefore leaves a digest of what it was made
+# from beside its results, and a run says it in run.json; here, while jobs are planned, those are held against the config,
+# the code and the data. Where Snakemake has a record, it decides.
+from types import SimpleNamespace
+
+from snakemake.io import IOFile
+
+from convlab.code_inputs import code_parts
+
+# What results depend on beside their input files, by rule, and a file that each job writes.
+MADE_FROM = {
+    "prepare": lambda wildcards: [
+        code("prepare"),
+        content(wildcards.dataset),
+        study.datasets[wildcards.dataset].model_dump(mode="json"),
+    ],
+    "explore": lambda wildcards: [code("explore"), messages(), study.report.language],
+    "evaluate": lambda wildcards: [code("evaluate"), study.seeds],
+    "probe": lambda wildcards: [code("probe"), study.probes.translation.shift, study.seeds],
+    "compare": lambda wildcards: [code("compare"), messages(), study.settings],
+    "report": lambda wildcards: [
+        *(code("report"), messages(), templates()),
+        *(study.written, deployments(), config_files(), config_values()),
+    ],
+    "export_model": lambda wildcards: [
+        *(code("export"), serving_requirements(), study.choice(wildcards.dataset)),
+    ],
+    "model_card": lambda wildcards: [code("model_card"), card_template(), study.written],
+    "deploy_model": lambda wildcards: [code("deploy"), deploy_code(), study.deploy.options],
+}
+STAMPS = {
+    "prepare": (f"{PREPARE}/.made_from", f"{PREPARE}/manifest.json"),
+    "explore": (f"{EXPLORE}/.made_from", f"{EXPLORE}/summary.json"),
+    "evaluate": (f"{EVALUATE}/.made_from", f"{EVALUATE}/metrics.json"),
+    "probe": (f"{TRANSLATIONS}/.{{variant}}.made_from", f"{TRANSLATIONS}/{{variant}}.csv"),
+    "compare": (f"{COMPARE}/.made_from", f"{COMPARE}/summary.json"),
+    "report": (f"{REPORT}/.made_from", f"{REPORT}/index.html"),
+    "export_model": (f"{EXPORT}/.made_from", f"{EXPORT}/export.json"),
+    "model_card": (f"{EXPORT}/.card_made_from", f"{EXPORT}/MODEL_CARD.md"),
+    "deploy_model": (f"{DEPLOY}/.made_from", f"{DEPLOY}/answers.csv"),
+}
+
+# Results in a storage are not here to be read.
+PLANS = workflow.is_main_process and not workflow.storage_settings.default_storage_provider
+
+
+def made_from(rule):
+    """Parameter of a rule: the digest that its job leaves beside the results."""
+    return lambda wildcards: content_of([(rule, canonical_json(MADE_FROM[rule](wildcards)).encode())])
+
+
+def verified(rule):
+    """Input function of a rule: no file, but a look at results of which Snakemake has no record."""
+
+    def look(wildcards):
+        up_to_date(rule, tuple(wildcards.items()))
+        return []
+
+    return look
+
+
+@cache
+def up_to_date(rule, wildcards):
+    """Whether a job's results are of this config, code and data, as far as Snakemake does not know it better; if not,
+    the job is planned as if it had been forced, and a line says why."""
+    stamp, output = (on_disk(path.format(**dict(wildcards))) for path in STAMPS[rule])
+    if not PLANS or not output.is_file() or recorded(output):
+        return True
+    if read_text(stamp).strip() == made_from(rule)(SimpleNamespace(**dict(wildcards))):
+        return True
+    plan_again(output, "of other settings, data or code, or does not say of which")
+    return False
+
+
+def manifest_of_run(wildcards):
+    """Input function of `train`: the data's manifest. Before, a run of which Snakemake has no record is looked at.
+
+    The manifest's time does not count where the run says that it was trained on those very arrays: copying results does
+    not keep the order of their times.
+    """
+    manifest = f"{PREPARE}/manifest.json".format(dataset=wildcards.dataset)
+    return ancient(manifest) if run_is_known(wildcards.dataset, wildcards.variant, wildcards.seed) else manifest
+
+
+def run_record(dataset, variant, seed):
+    """A run's record, if there is one of which Snakemake does not know how it was made."""
+    path = on_disk(f"{TRAIN}/run.json".format(dataset=dataset, variant=variant, seed=seed))
+    return path if PLANS and path.is_file() and not recorded(path) else None
+
+
+@cache
+def run_is_known(dataset, variant, seed):
+    """Whether a run of which Snakemake has no record is the config's, of this code, on these data."""
+    path = run_record(dataset, variant, seed)
+    if path is None or foreign(dataset, variant, seed):
+        return False
+    trained = read_json(path)
+    if trained.get("code") != code_parts(SCRIPTS / "train.py"):
+        plan_again(path, "of other code")
+        return False
+    arrays = read_json(on_disk(f"{PREPARE}/manifest.json".format(dataset=dataset))).get("arrays", {})
+    if trained.get("data_sha256") != {name: entry["sha256"] for name, entry in arrays.items()}:
+        plan_again(path, "of other data")
+        return False
+    return up_to_date("prepare", (("dataset", dataset),))
+
+
+@cache
+def foreign(dataset, variant, seed):
+    """Why a run of which Snakemake has no record is refused: its settings are others, and training it again would
+    overwrite what may have taken days. Nothing where it is the config's.
+
+    `run_spec` asks, since Snakemake takes an error in an input function for a file that no rule makes.
+    """
+    path = run_record(dataset, variant, seed)
+    expected = study.run(dataset, variant, int(seed)).spec_hash
+    if path is None or (spec_hash := read_json(path).get("spec_hash")) == expected:
+        return ""
+    return (
+        f"{path} is of a run with spec hash {spec_hash}, but the config asks for {expected}, and Snakemake has no record "
+        f"of how it was made; delete {path.parent} to train it again, or use another study name"
+    )
+
+
+def recorded(output):
+    """Whether Snakemake has a record of how a file was made."""
+    return workflow.persistence.metadata(IOFile(str(output))) is not None
+
+
+def plan_again(output, why):
+    """Have Snakemake do the job of an output again: in the jobs that are being planned, as `--forcerun` would."""
+    print(f"{output.parent} is {why}, and Snakemake has no record of it; it counts as outdated", file=sys.stderr)
+    workflow.dag.forcefiles.add(str(output))
