@@ -8,9 +8,9 @@ from convlab.code_inputs import code_inputs
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
-FILES = {"__init__", "cli", "errors", "files"}
+FILES = {"__init__", "cli", "code_inputs", "errors", "files"}
 KERAS = {"backend", "devices", "keras_setup"}
-RECORD = {"code_inputs", "provenance"}
+RECORD = {"provenance"}
 
 MAY_REACH = {
     "train": FILES | KERAS | RECORD | {"data", "finished_runs", "locks", "models", "specs", "training"},

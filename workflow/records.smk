@@ -41,6 +41,13 @@ STAMPS = {
     "deploy_model": (f"{DEPLOY}/.made_from", f"{DEPLOY}/answers.csv"),
 }
 
+if workflow.is_main_process and "params" not in map(str, workflow.dag_settings.rerun_triggers):
+    print(
+        "rerun-triggers leave out params: changed settings, data and code will run nothing; add params to them, or name "
+        "profiles/default with --workflow-profile",
+        file=sys.stderr,
+    )
+
 # Results in a storage are not here to be read.
 PLANS = workflow.is_main_process and not workflow.storage_settings.default_storage_provider
 

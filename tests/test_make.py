@@ -1,0 +1,64 @@
+"""The Makefile hands on any file name whole, as the user wrote it: no shell reads it."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+NAMES = [
+    "my tiny.yaml", "it's.yaml", 'a "b".yaml', "#x.yaml", "a$HOME.yaml", "a$(date).yaml", "a`date`.yaml", "{a}.yaml",
+    "-x.yaml", "--help", "é ñ.yaml", "a;b&c.yaml", "a*?.yaml", "a\\b.yaml", "studies/a b.yaml", "a,b.yaml",
+]  # fmt: skip
+
+TARGETS = ("run", "quick", "plan", "diff", "usage", "export", "serve", "deploy", "deploy-plan")
+
+STUB = r"""#!/bin/sh
+printf '%s\0' "$@" >> calls; printf '\n\0' >> calls
+echo "folder of a model"
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A folder with the Makefile and, in the place of Python and Snakemake, stubs that note how they are called."""
+    folder = tmp_path_factory.mktemp("make")
+    shutil.copy(ROOT / "Makefile", folder)
+    shutil.copytree(ROOT / "requirements", folder / "requirements")
+    binaries = folder / ".venv/bin"
+    binaries.mkdir(parents=True)
+    for name in ("python", "snakemake"):
+        (binaries / name).write_text(STUB)
+        (binaries / name).chmod(0o755)
+    for name in ("cpu", "deploy", "sagemaker", "dev"):
+        (folder / f".venv/.installed-{name}").touch()
+    return folder
+
+
+def calls(project: Path, *arguments: str) -> list[list[str]]:
+    (project / "calls").unlink(missing_ok=True)
+    environment = {name: value for name, value in os.environ.items() if name not in ("STUDY", "MAKEFLAGS")}
+    result = subprocess.run(["make", *arguments], cwd=project, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return [call.split("\0")[:-1] for call in (project / "calls").read_text().split("\n\0")[:-1]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_studys_file_name_reaches_every_program_of_every_target_whole(project, name):
+    whole = f"./{name}" if name.startswith("-") else name
+    quick = f"results/quick/{name.rpartition('/')[2]}"
+    made = calls(project, *TARGETS, f"STUDY={name}")
+    assert len(made) == 13 and any(quick in call for call in made)
+    for call in made:
+        assert whole in call or quick in call or call[0] == "scripts/serve.py", call
+
+
+def test_other_names_reach_the_program_whole_too(project):
+    assert calls(project, "diff", "A=x y", "B=$z")[-1][1:] == ["x y", "$z"]
+    serve = calls(project, "serve", "DATASET=a b", "RUNTIME=o'x")[-2:]
+    assert serve[0][-1] == "a b" and serve[1] == [
+        "scripts/serve.py", "folder of a model", "--port", "8080", "--runtime", "o'x",
+    ]  # fmt: skip
