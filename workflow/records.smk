@@ -72,9 +72,9 @@ def up_to_date(rule, wildcards):
     """Whether a job's results are of this config, code and data, as far as Snakemake does not know it better; if not,
     the job is planned as if it had been forced, and a line says why."""
     stamp, output = (on_disk(path.format(**dict(wildcards))) for path in STAMPS[rule])
-    if not PLANS or not output.is_file() or recorded(output):
+    if not PLANS or not output.is_file():
         return True
-    if read_text(stamp).strip() == made_from(rule)(SimpleNamespace(**dict(wildcards))):
+    if read_text(stamp).strip() == made_from(rule)(SimpleNamespace(**dict(wildcards))) or recorded(rule, wildcards):
         return True
     plan_again(output, "of other settings, data or code, or does not say of which")
     return False
@@ -90,20 +90,16 @@ def manifest_of_run(wildcards):
     return ancient(manifest) if run_is_known(wildcards.dataset, wildcards.variant, wildcards.seed) else manifest
 
 
-def run_record(dataset, variant, seed):
-    """A run's record, if there is one of which Snakemake does not know how it was made."""
-    path = on_disk(f"{TRAIN}/run.json".format(dataset=dataset, variant=variant, seed=seed))
-    return path if PLANS and path.is_file() and not recorded(path) else None
-
-
 @cache
 def run_is_known(dataset, variant, seed):
     """Whether a run of which Snakemake has no record is the config's, of this code, on these data."""
-    path = run_record(dataset, variant, seed)
-    if path is None or foreign(dataset, variant, seed):
+    path = on_disk(f"{TRAIN}/run.json".format(dataset=dataset, variant=variant, seed=seed))
+    if not PLANS or not path.is_file() or recorded("train", run_wildcards(dataset, variant, seed)):
         return False
     trained = read_json(path)
-    if trained.get("code") != code_parts(SCRIPTS / "train.py"):
+    if trained.get("spec_hash") != study.run(dataset, variant, int(seed)).spec_hash:
+        return False  # `foreign` says more
+    if trained.get("code") != code_of_training():
         plan_again(path, "of other code")
         return False
     arrays = read_json(on_disk(f"{PREPARE}/manifest.json".format(dataset=dataset))).get("arrays", {})
@@ -113,16 +109,17 @@ def run_is_known(dataset, variant, seed):
     return up_to_date("prepare", (("dataset", dataset),))
 
 
-@cache
 def foreign(dataset, variant, seed):
     """Why a run of which Snakemake has no record is refused: its settings are others, and training it again would
     overwrite what may have taken days. Nothing where it is the config's.
 
     `run_spec` asks, since Snakemake takes an error in an input function for a file that no rule makes.
     """
-    path = run_record(dataset, variant, seed)
-    expected = study.run(dataset, variant, int(seed)).spec_hash
-    if path is None or (spec_hash := read_json(path).get("spec_hash")) == expected:
+    path = on_disk(f"{TRAIN}/run.json".format(dataset=dataset, variant=variant, seed=seed))
+    if not PLANS or not path.is_file() or recorded("train", run_wildcards(dataset, variant, seed)):
+        return ""
+    expected, spec_hash = study.run(dataset, variant, int(seed)).spec_hash, read_json(path).get("spec_hash")
+    if spec_hash == expected:
         return ""
     return (
         f"{path} is of a run with spec hash {spec_hash}, but the config asks for {expected}, and Snakemake has no record "
@@ -130,9 +127,21 @@ def foreign(dataset, variant, seed):
     )
 
 
-def recorded(output):
-    """Whether Snakemake has a record of how a file was made."""
-    return workflow.persistence.metadata(IOFile(str(output))) is not None
+def run_wildcards(dataset, variant, seed):
+    return ("dataset", dataset), ("variant", variant), ("seed", seed)
+
+
+@cache
+def code_of_training():
+    """The code of a run, as its record has it."""
+    return code_parts(SCRIPTS / "train.py")
+
+
+@cache
+def recorded(rule, wildcards):
+    """Whether Snakemake has a record of how every file of a job was made: only then it compares parameters."""
+    files = [file for output in getattr(rules, rule).output for file in expand(str(output), **dict(wildcards))]
+    return all(workflow.persistence.metadata(IOFile(file)) is not None for file in files)
 
 
 def plan_again(output, why):
