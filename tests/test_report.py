@@ -750,3 +750,19 @@ def test_the_script_runs_by_hand_without_tensorflow(tmp_path):
     scripts = Path(report.__file__).parent
     result = subprocess.run([sys.executable, "-c", code, scripts, *arguments], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("files, values, command", [
+    ([], {}, "--configfile made_up.yaml"),
+    (["config.yaml"], {}, "--configfile config.yaml"),
+    (["a b.yaml", "it's.yaml"], {}, "--configfile 'a b.yaml' 'it'\"'\"'s.yaml'"),
+    (["a.yaml"], {"seeds": [1, 2], "question": "Why?", "study": "x"},
+     "--configfile a.yaml --config 'seeds=[1, 2]' 'question=Why?' study=x"),
+])  # fmt: skip
+def test_the_command_to_run_again_names_all_that_decided_the_study(files, values, command):
+    from types import SimpleNamespace
+
+    from convlab.page import origin
+
+    said = origin.command(SimpleNamespace(study="made_up"), [{"cores": 2}, {"cores": 4}], files, values)
+    assert said == f"snakemake --cores 4 {command}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import snakemake.api  # noqa: F401  (first: the modules below need each other)
+import yaml
 from snakemake.dag import DAG
 from snakemake.io import IOFile
 from snakemake.persistence import PersistenceBase
@@ -64,3 +65,9 @@ def test_no_function_of_ours_has_a_name_of_snakemakes():
 
     names = {name for module in (snakemake.io, snakemake.ioflags) for name in dir(module) if not name.startswith("_")}
     assert not set(re.findall(r"^\s*def (\w+)", text, re.MULTILINE)) & names
+
+
+@pytest.mark.parametrize("profile", sorted(ROOT.glob("profiles/*/profile.yaml")), ids=lambda path: path.parent.name)
+def test_every_profile_names_all_triggers_so_that_a_users_own_cannot_switch_one_off(profile):
+    triggers = yaml.safe_load(profile.read_text())["rerun-triggers"]
+    assert {RerunTrigger.parse_choice(name) for name in triggers} == set(RerunTrigger)

@@ -1,6 +1,7 @@
 """Training: the same bytes for the same seed, nothing lost by a kill, divergence is a result."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -205,3 +206,15 @@ def test_early_stopping_ends_a_run(digits, tmp_path):
     run = train(spec(epochs=30, learning_rate=0.05, early_stopping={"patience": 1}), digits, tmp_path / "run")
     assert 1 < run["epochs_run"] < 30
     assert exhausted(read_history(tmp_path / "run/history.csv"), EarlyStopping(patience=1))
+
+
+def test_only_the_runs_that_were_asked_for_by_name_are_trained_again(monkeypatch, tmp_path):
+    import train as script
+
+    asked, other = tmp_path / "seed-1", tmp_path / "seed-2"
+    monkeypatch.delenv(script.AGAIN, raising=False)
+    assert not script.asked_again(asked)
+    monkeypatch.setenv(script.AGAIN, f"{tmp_path}{os.pathsep}{asked}")
+    assert script.asked_again(asked) and not script.asked_again(other)
+    monkeypatch.setenv(script.AGAIN, "all")
+    assert script.asked_again(other)
