@@ -41,13 +41,6 @@ STAMPS = {
     "deploy_model": (f"{DEPLOY}/.made_from", f"{DEPLOY}/answers.csv"),
 }
 
-if workflow.is_main_process and "params" not in map(str, workflow.dag_settings.rerun_triggers):
-    print(
-        "rerun-triggers leave out params: changed settings, data and code will run nothing; add params to them, or name "
-        "profiles/default with --workflow-profile",
-        file=sys.stderr,
-    )
-
 # Results in a storage are not here to be read.
 PLANS = workflow.is_main_process and not workflow.storage_settings.default_storage_provider
 
@@ -57,10 +50,22 @@ def made_from(rule):
     return lambda wildcards: content_of([(rule, canonical_json(MADE_FROM[rule](wildcards)).encode())])
 
 
+@cache
+def warn_of_triggers():
+    """Say it where Snakemake is told to look at times only, as a profile of the user's own may do for all workflows."""
+    if workflow.is_main_process and "params" not in map(str, workflow.dag_settings.rerun_triggers):
+        print(
+            "rerun-triggers leave out params: changed settings, data and code will run nothing; add params to them, or "
+            "name profiles/default with --workflow-profile",
+            file=sys.stderr,
+        )
+
+
 def verified(rule):
     """Input function of a rule: no file, but a look at results of which Snakemake has no record."""
 
     def look(wildcards):
+        warn_of_triggers()
         up_to_date(rule, tuple(wildcards.items()))
         return []
 
