@@ -1,6 +1,7 @@
 """Figures written by child processes, several at once: rendering each in three formats is most of what compare does."""
 
 import multiprocessing
+import signal
 import sys
 from io import BytesIO
 from multiprocessing.connection import Connection, wait
@@ -74,6 +75,7 @@ class FigureWriter:
 
 
 def _write(figure: Figure, stem: Path, connection: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches the parent too, which says so
     try:
         save(figure, stem)
         connection.send(None)
