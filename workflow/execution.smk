@@ -68,6 +68,21 @@ def date_back():
                 os.utime(path, (now, now), follow_symlinks=False)
 
 
+def ready():
+    """What there is to look at now: of the targets that these jobs were planned for, and as far as it is there."""
+    files = {
+        "report": [("The report is ready", f"{REPORT}/index.html")],
+        "model_card": [("The model is exported", folder) for folder in of_all(EXPORT, dataset=study.exported)],
+        "deploy_model": [
+            ("The endpoint's answers", file) for file in of_all(f"{DEPLOY}/endpoint.json", dataset=study.exported)
+        ],
+    }
+    planned = {job.rule.name for job in workflow.dag.jobs}
+    for rule, lines in files.items():
+        if rule in planned:
+            yield from (f"{text}: {on_disk(path)}" for text, path in lines if on_disk(path).exists())
+
+
 @cache
 def data_size(dataset):
     """Images of a dataset, and their megabytes: of what is prepared, else as published, else an assumption."""

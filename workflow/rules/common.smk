@@ -156,6 +156,37 @@ def messages():
     return files_digest([file]) if file else ""
 
 
+def config_files():
+    """The study's config files as the report names them: from the folder where Snakemake runs, or by their names alone,
+    so that no path of this machine is published and the report is the same wherever the project lies."""
+    here = Path.cwd()
+    paths = [Path(os.path.abspath(path)) for path in workflow.configfiles]
+    names = [str(path.relative_to(here)) if path.is_relative_to(here) else path.name for path in paths]
+    return [f"./{name}" if name.startswith("-") else name for name in dict.fromkeys(names)]
+
+
+def config_values():
+    """What `--config` set on the command line, without account numbers."""
+    accounts = [study.deploy.sagemaker.account] if study.deploy.sagemaker else []
+    return masked(dict(workflow.config_settings.config), accounts)
+
+
+def serving_requirements():
+    """Digest of what the exported folder's handlers need installed."""
+    return files_digest([SCRIPTS / "convlab/serving/requirements.txt"])
+
+
+def card_template():
+    """Digest of the model card's template."""
+    return files_digest([ROOT / "report" / MODEL_CARD])
+
+
+def deploy_code():
+    """Digests of what the deployment starts: the server here, or the training on AWS."""
+    on_aws = ["train_on_sagemaker", "train"] if study.deploy.target == "sagemaker" else []
+    return [code(script) for script in [*on_aws, "serve"]]
+
+
 def deployments():
     """A digest of each deployment's evidence. As an input it would deploy; as a parameter a new one is shown."""
     digests = {}

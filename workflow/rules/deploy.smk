@@ -1,12 +1,6 @@
 # Serve the exported model, ask it about test images, record what it said, and leave nothing behind. `snakemake deploy`.
 # The evidence is declared as a log, since Snakemake deletes the outputs of a job that failed, and a failure is what one
 # most wants to read about; the answers, written on success alone, are the output.
-def deploy_code():
-    """Digests of what the deployment starts: the server here, or the training on AWS."""
-    on_aws = ["train_on_sagemaker", "train"] if study.deploy.target == "sagemaker" else []
-    return [code(script) for script in [*on_aws, "serve"]]
-
-
 rule deploy_model:
     input:
         checked=verified("deploy_model"),

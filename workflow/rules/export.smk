@@ -1,16 +1,6 @@
 # The chosen model as files that others can run, and its card. Which variant it is shows only when all candidates are
 # trained; so all of their runs are inputs, and the script finds the chosen one among them. Not part of `all`: it needs
 # packages that nothing else does. `snakemake export` (in the Snakefile) makes both for every dataset.
-def serving_requirements():
-    """Digest of what the exported folder's handlers need installed."""
-    return files_digest([SCRIPTS / "convlab/serving/requirements.txt"])
-
-
-def card_template():
-    """Digest of the model card's template."""
-    return files_digest([ROOT / "report" / MODEL_CARD])
-
-
 rule export_model:
     input:
         checked=verified("export_model"),

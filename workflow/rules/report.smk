@@ -1,20 +1,5 @@
 # One page from everything that was measured. Files of compare are named as text: Snakemake looks up every input of a rule
 # that refers to another rule's output in a way whose time grows with the square of the number of runs (9.27).
-def config_files():
-    """The study's config files as the report names them: from the folder where Snakemake runs, or by their names alone,
-    so that no path of this machine is published and the report is the same wherever the project lies."""
-    here = Path.cwd()
-    paths = [Path(os.path.abspath(path)) for path in workflow.configfiles]
-    names = [str(path.relative_to(here)) if path.is_relative_to(here) else path.name for path in paths]
-    return [f"./{name}" if name.startswith("-") else name for name in dict.fromkeys(names)]
-
-
-def config_values():
-    """What `--config` set on the command line, without account numbers."""
-    accounts = [study.deploy.sagemaker.account] if study.deploy.sagemaker else []
-    return masked(dict(workflow.config_settings.config), accounts)
-
-
 rule report:
     input:
         checked=verified("report"),
