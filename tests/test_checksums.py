@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import compare
 from conftest import ROOT, TINY
-from convlab import atomic, checksums, probes
+from convlab import atomic, checksums, probes, translation
 from convlab.errors import UserError
 from convlab.files import read_arrays, read_json, write_arrays, write_json, write_text
 from convlab.outputs import files_below, job_results
@@ -371,7 +371,7 @@ def test_models_and_datasets_called_like_numbers_keep_their_probes(tmp_path, dat
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="") as stream:
             writer = csv.writer(stream)
-            writer.writerow(probes.TRANSLATION_COLUMNS)
+            writer.writerow(translation.TRANSLATION_COLUMNS)
             writer.writerows(
                 [dataset, name, seed, axis, shift, 0.5 + seed / 100 - abs(shift) / 10, 1 - abs(shift) / 5]
                 for seed in study.seeds

@@ -347,7 +347,8 @@ def test_snakemake_tells_the_line_of_the_default_config_that_yaml_cannot_read(pr
     assert result.returncode != 0 and "Traceback" not in told
     assert "config.yaml, line 3 is not valid YAML" in told
     (project.folder / "config.yaml").write_text("study: tiny\ntraining: {epochs: 010}\n")
-    assert "config.yaml, line 2: training.epochs is 010" in project.snakemake("-n").stderr
+    result = project.snakemake("-n")
+    assert "config.yaml, line 2: training.epochs is 010" in result.stdout + result.stderr
 
 
 def test_snakemake_reads_numbers_on_the_command_line_as_they_look(project):

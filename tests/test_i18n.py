@@ -556,4 +556,4 @@ def test_compare_speaks_the_language_of_the_report(finished_study, tmp_path):
     )
     pd.testing.assert_frame_equal(before, after)
     printed = (folder / "compare/runs.tex").read_text(encoding="utf-8")
-    assert "\\caption{Todas las ejecuciones del estudio en digits.}" in printed
+    assert "\\caption{Todas las ejecuciones del estudio en digits." in printed

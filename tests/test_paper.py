@@ -239,10 +239,10 @@ def test_macros_say_what_the_tables_say():
 def test_every_number_of_every_row_has_a_macro():
     study, found = made(rich())
     defined = numbers(study, found)
-    per_row = {"variants": 17, "comparisons": 11, "claims": 7, "trends": 4, "factorials": 7, "probe_curves": 4,
+    per_row = {"variants": 19, "comparisons": 12, "claims": 7, "trends": 4, "factorials": 7, "probe_curves": 4,
                "probe_contrasts": 3}  # fmt: skip
     rows = sum(len(found[name]) * count for name, count in per_row.items())
-    assert len(defined) == rows + 5 + 2 * len(study.datasets)
+    assert len(defined) == rows + 5 + 3 * len(study.datasets)
 
 
 def test_hostile_texts_stay_text_in_macros():

@@ -170,7 +170,7 @@ def permutation_text(intact: tuple, lead_lost: tuple, lead_left: tuple, control:
     """What the report says of a permutation probe with these (difference, low, high)."""
     rows = [
         {"dataset": "d", "probe": "pixel_permutation", "variant": variant, "reference": reference, "n_seeds": 3,
-         "measure": measure, "difference": value, "ci_low": low, "ci_high": high}
+         "measure": measure, "difference": value, "ci_low": low, "ci_high": high, "n_diverged": 0}
         for variant, reference, measure, (value, low, high) in (
             ("cnn", "", "accuracy lost, pixels shuffled", lead_lost),
             ("dense", "", "accuracy lost, pixels shuffled", control),

@@ -274,7 +274,7 @@ def test_a_corrupt_dataset_ends_the_run_with_one_sentence(digits, tmp_path):
     (broken / "data.npz").write_bytes(content)
     result = subprocess.run(command(spec(), broken, tmp_path / "run"), capture_output=True, text=True)
     assert result.returncode == 1
-    assert "data.npz" in result.stderr and "run again" in result.stderr and "Traceback" not in result.stderr
+    assert "data.npz" in result.stderr and "run snakemake again" in result.stderr and "Traceback" not in result.stderr
 
 
 def rows(*values: tuple[float, float]) -> list[dict]:

@@ -122,5 +122,7 @@ def _read_state_table(path: Path) -> pd.DataFrame:
     """A table of compare, in which an empty cell of text is empty text, and what is no text is a number or missing."""
     table = read_table(path)
     return table.apply(
-        lambda column: column.fillna("") if column.name in TEXT_COLUMNS else pd.to_numeric(column, errors="coerce")
+        lambda column: (
+            column.astype(object).fillna("") if column.name in TEXT_COLUMNS else pd.to_numeric(column, errors="coerce")
+        )
     )

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from convlab import accounts
 from convlab.errors import UserError
-from convlab.files import atomic, read_json
+from convlab.files import atomic
 from convlab.locks import held
 
 NAMES = "convlab-"
@@ -76,14 +76,20 @@ def lock(path: Path) -> AbstractContextManager[None]:
 
 
 def load(path: Path) -> State:
-    """The state that an earlier process left; UserError where the file is none."""
+    """The state that an earlier process left; UserError where the file is missing or does not hold one.
+
+    No job makes it again, unlike results: what it named has to be looked for by hand.
+    """
+    remedy = f"look in the AWS console for names that begin with {NAMES}, delete them, then the file"
     try:
-        return State.model_validate(read_json(path))
-    except ValidationError as error:
-        raise UserError(
-            f"{path} does not say what was created ({error.errors()[0]['msg']}); look in the AWS console for names "
-            f"that begin with {NAMES}, delete them, then the file"
-        ) from None
+        return State.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; another process may have taken down what it named") from None
+    except (ValidationError, RecursionError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "it is nested too deeply"
+        raise UserError(f"{path} does not say what was created ({reason}); {remedy}") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}); {remedy}") from None
 
 
 def new_name(study: str) -> str:
