@@ -16,6 +16,7 @@ import argparse
 from convlab import planning, processor
 from convlab.cli import run
 from convlab.config import load_study, read_yaml
+from convlab.effects import idle_values
 from convlab.forms import data_notes
 
 
@@ -32,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
         print(planning.table(study, earlier))
         print()
     print(planning.summary(study, earlier, arguments.cores))
-    for note in [*data_notes(study.datasets), *processor.precision_costs(study)]:
+    for note in [*data_notes(study.datasets), *idle_values(study), *processor.precision_costs(study)]:
         print(note)
 
 

@@ -25,11 +25,13 @@ from convlab import history, i18n, probe_findings, provenance
 from convlab.across import across_datasets
 from convlab.cli import run
 from convlab.config import load_study
+from convlab.effects import same_variants
 from convlab.figures.palette import COLOURS
 from convlab.files import write_text
 from convlab.interpretation import claims_count, interpret
 from convlab.interpretation import words as say
 from convlab.interpretation.conditions import conditions_limitation, unequal_texts
+from convlab.interpretation.evidence import Statement
 from convlab.interpretation.left_out import left_out, test_origin
 from convlab.interpretation.limitations import boxes, limitations
 from convlab.interpretation.registration import claims_registration, looks
@@ -164,6 +166,7 @@ def build_view(
         },
         "deployments": [found for dataset in datasets if (found := deployment(folder, dataset, runs))],
         "limitations": [
+            *(Statement(text) for text in same_variants(study)),
             *conditions_limitation(results.trained, evidence),
             *limitations(evidence, study.seeds, results.explored, resumed),
             *looks(settled),

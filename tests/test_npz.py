@@ -96,6 +96,7 @@ BAD = [
     (without(y_train=np.arange(30) % 3 - 1), "from -1 to 1; they should be 0 to 2"),
     (without(y_train=np.zeros(30, int), y_test=np.zeros(9, int)), "one class only"),
     (without(x_train=IMAGES[:0], y_train=np.zeros(0, int)), "x_train has no images"),
+    (without(classes=np.array(["a", "b"])), "classes has 2 names and y_train 3 classes"),
 ]  # fmt: skip
 
 
@@ -118,6 +119,20 @@ def test_other_arrays_are_refused_before_any_job_runs(tmp_path, arrays, message)
 def test_what_the_config_says_of_the_file_is_compared_with_it(tmp_path, options, message):
     with pytest.raises(UserError, match=message):
         run(tmp_path, **options)
+
+
+def test_a_shape_that_is_not_the_files_is_refused_before_any_job_runs(tmp_path):
+    np.savez(tmp_path / "mine.npz", **ARRAYS)
+    with pytest.raises(UserError, match=r"input_shape is \[6, 5, 1\], but mine.npz has images of \[5, 6, 1\]"):
+        load_study(study(tmp_path / "mine.npz", input_shape=[6, 5, 1]))
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"), [(["a", "a", "b"], "has the name 'a' twice"), (["a", " ", "b"], "has an empty name")]
+)
+def test_names_that_tell_no_classes_apart_are_refused(tmp_path, classes, message):
+    with pytest.raises(UserError, match=message):
+        run(tmp_path, without(classes=np.array(classes)))
 
 
 def test_test_labels_that_training_lacks_are_refused(tmp_path):

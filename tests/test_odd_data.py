@@ -303,6 +303,10 @@ def link(root: Path, name: str, target: str) -> None:
         (lambda root: put(root, "Train/cat/1.png"), "has Train and train, which both mean train; keep one of them"),
         (lambda root: put(root, "testing/cat/1.png"), "has test and testing, which both mean test"),
         (lambda root: put(root, "train/1.png"), "1 images cannot be used (train/1.png: outside of the class folders)"),
+        (
+            lambda root: [put(root, f"train/cat/more/{number}.png") for number in range(14)],
+            "14 images cannot be used (train/cat/more/ (14 files): in a folder inside a class)",
+        ),
         (lambda root: put(root, "train/cat/more/1.png"), "(train/cat/more/: in a folder inside a class)"),
         (lambda root: link(root, "train/eel", "nowhere"), "train/eel is a link that leads nowhere; mend it or remove"),
         (lambda root: (shutil.rmtree(root / "test"), link(root, "test", "gone")), "test is a link that leads nowhere"),

@@ -395,6 +395,16 @@ def test_reasons_for_the_architecture_are_printed_beside_the_choice(tmp_path):
     assert "conv_1 8×8×16 160 9,216 3×3" in Page(html).words
 
 
+def test_variants_that_differ_only_in_what_has_no_effect_are_named_in_the_limitations(tmp_path):
+    config = copy.deepcopy(CONFIG)
+    config["models"]["other"] = {"family": "conv", "filters": [4], "label": "Other"}
+    config["models"]["twin"] = {**config["models"]["other"], "dropout": 0.3, "label": "Twin"}
+    accuracies = {**WIN, "other": around(0.9), "twin": around(0.9)}
+    html, markdown = written(tmp_path, write_study(tmp_path, config, accuracies))
+    for text in (Page(html).words, markdown):
+        assert "Other and Twin train the same network, so no difference between them can show" in text
+
+
 def test_what_was_not_measured_is_marked(reports):
     assert Page(reports[0]).words.count("Assumption, not measured by this study") >= 4
     assert "_Assumption, not measured by this study:_ Locality" in reports[1]

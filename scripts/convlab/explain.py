@@ -24,7 +24,8 @@ def explain(error: ValidationError) -> str:
         known = _fields_at(first["loc"][:-1])
         name = str(first["loc"][-1])
         parent = _place({**first, "loc": first["loc"][:-1]}) or "the config"
-        text = f"unknown key {name!r} in {parent}{nearest(name, known)}; it can have {listing(known)}"
+        text = f"unknown key {name!r} in {parent}{nearest(name, known)}; "
+        text += f"it can have {listing(known)}" if known else "it has no keys"
         if len(first["loc"]) > 1 and first["input"] is None:  # YAML ends a text between braces at its first comma
             text += "; between { } a text with a comma needs quotation marks"
         elif len(first["loc"]) == 1 and isinstance(first["input"], dict | list):

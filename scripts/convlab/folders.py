@@ -386,13 +386,19 @@ def refuse_lost_images(skipped: Iterable[Skipped], key: str, total: int | None =
     lost = sorted((one for one in skipped if one.image), key=lambda one: one.file)
     if not lost:
         return
-    first = "; ".join(f"{one.file}: {one.detail or one.reason}" for one in lost[:3])
+    first = "; ".join(f"{one.file}{of_folder(one)}: {one.detail or one.reason}" for one in lost[:3])
     more = f"; {len(lost) - 3:,} more in the log" if len(lost) > 3 else ""
     of = f" of {total:,}" if total is not None else ""
+    count = sum(one.count for one in lost)
     raise UserError(
-        f"{len(lost):,}{of} images cannot be used ({first}{more}); mend, move or remove them, or set "
+        f"{count:,}{of} images cannot be used ({first}{more}); mend, move or remove them, or set "
         f"{key}.unreadable: exclude"
     )
+
+
+def of_folder(one: Skipped) -> str:
+    """How many files a folder has that is not used: `` (14 files)``; nothing for a file or a folder of one."""
+    return f" ({one.count:,} files)" if one.count > 1 else ""
 
 
 def summary(skipped: Iterable[Skipped]) -> list[dict[str, Any]]:

@@ -11,8 +11,10 @@ from pathlib import Path
 from convlab.errors import UserError
 from convlab.folders import list_images, refuse_lost_images, shown
 from convlab.npz_headers import (
+    check_class_names,
     check_headers,
     check_labels,
+    check_shape,
     count_labels,
     has_class_names,
     read_headers,
@@ -78,6 +80,7 @@ def _npz_form(key: str, spec: Npz) -> Form:
         )
     headers = read_headers(path, f"{key}.path")
     shape = check_headers(headers, path, f"{key}.path")
+    check_shape(spec.input_shape, shape, path, f"{key}.input_shape")
     named = None if spec.classes is None else len(spec.classes)
     labels = {
         array: count_labels(path, array, headers[array], f"{key}.path")
@@ -85,6 +88,8 @@ def _npz_form(key: str, spec: Npz) -> Form:
         if array in headers
     }
     count = check_labels(labels["y_train"], labels.get("y_test"), named, path, f"{key}.path")
+    if spec.classes is None:
+        check_class_names(headers, count, path, f"{key}.path")
     names = spec.classes or tuple(map(str, range(count)))
     counts = {names[label]: images for label, images in labels["y_train"].items()}
     check_counts(key, counts, None if "y_test" in labels else spec.test_fraction)

@@ -211,6 +211,21 @@ def has_class_names(headers: Mapping[str, Header]) -> bool:
     return header is not None and header.descr[1:2] == "U" and len(header.shape) == 1
 
 
+def check_class_names(headers: Mapping[str, Header], count: int, path: Path, key: str) -> None:
+    """Raise UserError where the array ``classes`` names more or fewer than the ``count`` classes of the labels."""
+    if has_class_names(headers) and headers[CLASS_NAMES].shape != (count,):
+        raise UserError(
+            f"{key}: {path.name}: classes has {headers[CLASS_NAMES].shape[0]:,} names and y_train {count:,} classes; "
+            "give one name for each, or leave it out"
+        )
+
+
+def check_shape(given: tuple[int, ...] | None, shape: tuple[int, ...], path: Path, key: str) -> None:
+    """Raise UserError where the config's ``input_shape`` is not that of the file's images."""
+    if given not in (None, tuple(shape)):
+        raise UserError(f"{key} is {list(given)}, but {path.name} has images of {list(shape)}")
+
+
 def unused_arrays(headers: Mapping[str, Header], names_used: bool) -> dict[str, str]:
     """Arrays that are not read, each with its shape and type; among them ``classes``, unless its names are used."""
     used = (*WANTED, CLASS_NAMES) if names_used else WANTED

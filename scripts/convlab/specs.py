@@ -6,9 +6,11 @@ and ``1.0`` is ``1`` where a whole number is meant. Two spellings of the same ru
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
 from pydantic import (
@@ -103,6 +105,21 @@ def as_text(value: Any) -> Any:
     return value
 
 
+def as_path(value: str) -> str:
+    """A path that the system can be asked about."""
+    if "\0" in value:
+        raise ValueError("has a character that no path can hold (\\0); remove it")
+    if len(os.fsencode(value)) > 4095 or any(len(os.fsencode(part)) > 255 for part in value.split("/")):
+        raise ValueError("is longer than a path can be (255 bytes for each folder, 4,095 in all); correct it")
+    try:
+        Path(value).expanduser()
+    except RuntimeError:
+        owner = value.split("/")[0]
+        raise ValueError(f"begins with {owner}, a home folder that is not known here; write the whole path") from None
+    return value
+
+
+Location = Annotated[str, Field(min_length=1), AfterValidator(as_path)]
 Name = Annotated[str, BeforeValidator(as_text)]
 Notes = Annotated[dict[Name, Name], AfterValidator(lambda notes: dict(sorted(notes.items())))]
 """Texts by name; the order of keys means nothing."""
@@ -358,15 +375,13 @@ class Published(DatasetSpec):
     """A published dataset, fetched and checked by its checksums."""
 
     kind: Literal["fashion_mnist", "mnist", "cifar10"]
-    path: str | None = Field(None, min_length=1, description="Folder that already holds the dataset's files.")
+    path: Location | None = Field(None, description="Folder that already holds the dataset's files.")
 
 
 class OwnImages(DatasetSpec):
     """Images of the user's own. ``path`` is needed to prepare them; a run, which does not locate its data, has none."""
 
-    path: str | None = Field(
-        None, min_length=1, description="Where they are; relative to the folder in which Snakemake runs."
-    )
+    path: Location | None = Field(None, description="Where they are; relative to the folder in which Snakemake runs.")
     test_fraction: Annotated[Real, Field(gt=0, lt=1)] = Field(
         0.2, description="Share of every class held out for testing, where the data bring no test images."
     )

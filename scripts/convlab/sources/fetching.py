@@ -149,7 +149,13 @@ def fetch(
 def cache_folder() -> Path:
     """Where downloads are kept: ``$CONVLAB_CACHE``, or convlab's folder in the user's cache."""
     if os.environ.get("CONVLAB_CACHE"):
-        return Path(os.environ["CONVLAB_CACHE"]).expanduser()
+        try:
+            return Path(os.environ["CONVLAB_CACHE"]).expanduser()
+        except RuntimeError:
+            raise UserError(
+                f"CONVLAB_CACHE is {os.environ['CONVLAB_CACHE']!r}, in a home folder that is not known here; "
+                "write the whole path"
+            ) from None
     import pooch  # slow to import, and not needed by the other kinds
 
     return Path(pooch.os_cache("convlab"))

@@ -155,7 +155,7 @@ def read_image_folder(name: str, spec: ImageFolder, threads: int = 1) -> Reading
     log.info("%s: %d files read in %.1f s by %d threads", name, total, time.monotonic() - started, threads)
     if several:
         log.warning("%s: %d files hold several pictures, of which the first counts", name, several)
-    _report(name, spec, skipped, total + sum(one.image and one.reason in _BY_NAME for one in skipped))
+    _report(name, spec, skipped, total + sum(one.count for one in skipped if one.image and one.reason in _BY_NAME))
     for part, (_, labels) in arrays.items():
         counts = np.bincount(labels, minlength=len(classes))
         if not counts.all():

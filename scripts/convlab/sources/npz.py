@@ -1,6 +1,7 @@
 """The user's own arrays, in one ``.npz`` file; nothing is unpickled."""
 
 import logging
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ from convlab.errors import UserError
 from convlab.folders import ARRAY, Skipped, shown, summary
 from convlab.npz_headers import (
     CLASS_NAMES,
+    check_class_names,
     check_headers,
     check_labels,
+    check_shape,
     has_class_names,
     read_headers,
     unused_arrays,
@@ -32,8 +35,7 @@ def read_npz(name: str, spec: Npz, threads: int = 1) -> Reading:
     key, path = f"datasets.{name}", Path(spec.path).expanduser()
     headers = read_headers(path, f"{key}.path")
     shape = check_headers(headers, path, f"{key}.path")  # all that can be told before reading 60,000 images
-    if spec.input_shape not in (None, shape):
-        raise UserError(f"{key}.input_shape is {list(spec.input_shape)}, but {path.name} has images of {list(shape)}")
+    check_shape(spec.input_shape, shape, path, f"{key}.input_shape")
     with_test = "x_test" in headers
     wanted = ("x_train", "y_train", "x_test", "y_test") if with_test else ("x_train", "y_train")
     copies = 1 if with_test else 2  # while they are divided
@@ -56,11 +58,12 @@ def read_npz(name: str, spec: Npz, threads: int = 1) -> Reading:
     configured = None if spec.classes is None else len(spec.classes)
     count = check_labels(counts["y_train"], counts.get("y_test"), configured, path, f"{key}.path")
     labels = {array: values.astype(np.int64) for array, values in labels.items()}
-    if named and (len(names) != count or len(set(names)) != count or not all(map(str.strip, names))):
-        raise UserError(
-            f"{key}.path: {path.name}: classes has {len(names):,} names ({len(set(names)):,} different) and "
-            f"y_train {count:,} classes; give one name for each, or leave it out"
-        )
+    if named:
+        check_class_names(headers, count, path, f"{key}.path")
+        twice = sorted(name for name, times in Counter(names).items() if times > 1)
+        if twice or not all(map(str.strip, names)):
+            wrong = f"the name {shown(twice[0])!r} twice" if twice else "an empty name"
+            raise UserError(f"{key}.path: {path.name}: classes has {wrong}; give each class a name of its own")
     classes = spec.classes or tuple(map(shown, names or map(str, range(count))))
     skipped = [Skipped(array, ARRAY, detail=detail) for array, detail in unused_arrays(headers, named).items()]
     for one in skipped:

@@ -1,0 +1,69 @@
+"""Fields that change nothing in the company of others are told, and so are two equal trainings that are compared."""
+
+import pytest
+
+from convlab.config import load_study
+from convlab.effects import idle_values
+
+MODELS = {
+    "dense": {"family": "dense", "units": [8]},
+    "cnn": {"family": "conv", "filters": [4]},
+    "deep": {"family": "conv", "filters": [4], "dense_units": [8], "pooling": "none"},
+}
+
+
+def notes(training=None, models=None, **experiment):
+    config = {
+        "study": "idle",
+        "datasets": {"digits": {}},
+        "models": {**MODELS, **(models or {})},
+        "training": training or {},
+        "experiments": {"e": experiment} if experiment else {},
+    }
+    return idle_values(load_study(config))
+
+
+@pytest.mark.parametrize(
+    ("base", "factor", "levels", "reason"),
+    [
+        ("cnn", "momentum", [0, 0.9], "momentum: adam has no such momentum"),
+        ("cnn", "dropout", [0, 0.5], "dropout: it follows hidden dense layers, and dense_units names none"),
+        ("deep", "pool_size", [2, 3], "pool_size: pooling is none"),
+        ("cnn", "augmentation", ["none", {"shift": 0}], "augmentation: it neither flips nor shifts"),
+        (
+            "cnn",
+            "early_stopping",
+            ["none", {"patience": 4}],
+            "early_stopping: its patience lasts as long as the epochs",
+        ),
+    ],
+)
+def test_levels_that_train_the_same_network_are_told_with_the_reason(base, factor, levels, reason):
+    (note,) = notes(base=base, factor=factor, levels=levels)
+    assert "train the same network, so no difference between them can show" in note and reason in note
+
+
+def test_models_and_combinations_that_train_the_same_network_are_told():
+    (note, pair) = notes(models={"other": {**MODELS["cnn"], "dropout": 0.3}})
+    assert note.startswith("models.other.dropout has no effect") and pair.startswith("cnn and other train the same")
+    factors = {"optimizer": ["adam", "sgd"], "momentum": [0, 0.9]}
+    (pair,) = notes(base="cnn", factors=factors)
+    assert "adam has no such momentum" in pair
+
+
+def test_a_value_that_has_no_effect_on_any_variant_is_told():
+    assert [note.split(":")[0] for note in notes({"momentum": 0.9})] == ["training.momentum has no effect"]
+
+
+@pytest.mark.parametrize(
+    ("training", "base", "factor", "levels"),
+    [
+        ({"optimizer": "sgd"}, "cnn", "momentum", [0, 0.9]),
+        ({"momentum": 0.9}, "cnn", "optimizer", ["adam", "sgd"]),
+        ({}, "deep", "dropout", [0, 0.5]),
+        ({"epochs": 5}, "cnn", "early_stopping", ["none", {"patience": 3}]),
+        ({"epochs": 2}, "cnn", "select", ["best", "last"]),
+    ],
+)
+def test_levels_that_differ_are_compared_without_a_word(training, base, factor, levels):
+    assert notes(training, base=base, factor=factor, levels=levels) == []
