@@ -312,6 +312,13 @@ def test_levels_that_differ_little_have_different_names():
     assert len({level.label for level in plan.questions["e"].levels}) == 4
 
 
+def test_a_large_number_is_not_named_like_a_small_one():
+    experiments = {"e": {"base": "cnn", "factor": "learning_rate", "levels": [1e-6, 1e6, 2.5e-7, 2.5e7]}}
+    plan = load_study({**TINY, "comparisons": {}, "experiments": experiments}).plan
+    named = [level.variant.partition("learning_rate-")[2] for level in plan.questions["e"].levels]
+    assert named == ["1e-06", "1e6", "2.5e-07", "2.5e7"]
+
+
 def test_names_of_two_factors_do_not_depend_on_the_order_of_keys():
     factors = {"kernel_size": [3, 5], "batch_norm": [False, True]}
     one, other = (

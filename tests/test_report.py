@@ -304,6 +304,16 @@ def test_grids_of_images_are_sprites_with_their_titles_as_text(reports):
     assert "2 of 3 right" in Page(reports[0]).words
 
 
+def test_numbers_and_words_do_not_run_together_where_styles_are_not_applied(tmp_path):
+    """As under a server's strict content policy."""
+    claim = {"id": "wins", "text": "The CNN wins", "rule": "test_accuracy(cnn) > 0.9"}
+    html, _ = written(tmp_path, write_study(tmp_path, {**CONFIG, "claims": [claim]}, WIN))
+    assert re.search(r"The CNN wins<br><span>wins</span><br><code>", html)
+    assert re.search(r"95\.00.%</strong><br><span", html)
+    assert re.search(r">100\.0<br><small>90</small>", html)
+    assert re.search(r"<p>0<br><span>2 of 3 right</span></p>", html)
+
+
 def test_links_inside_the_page_lead_somewhere(reports):
     page = Page(reports[0])
     names = [attributes["id"] for _, attributes in page.tags if "id" in attributes]

@@ -16,6 +16,7 @@ from convlab.files import write_json, write_text
 from convlab.history import Settled
 from convlab.interpretation import interpret
 from convlab.interpretation.duel import baseline
+from convlab.interpretation.factor import factor
 from convlab.interpretation.limitations import boxes, limitations
 from convlab.interpretation.registration import claims_registration, looks
 from convlab.interpretation.runs import errors, fit, noise
@@ -192,6 +193,38 @@ def test_the_lead_of_the_first_is_said_as_it_is(values, said, never):
     seeds = len(values["dense"])
     text = texts(noise(make(values, config={"seeds": seeds}), "digits").statements)
     assert said in text and never not in text
+
+
+def test_all_that_share_the_highest_mean_are_named():
+    text = texts(noise(make({name: around(0.9) for name in ("dense", "cnn", FIVE)}), "digits").statements)
+    assert "Dense, CNN and CNN, kernel size 5×5 share the highest mean" in text
+
+
+def test_a_factor_says_which_of_its_runs_diverged_and_how_many_seeds_are_few():
+    kernel = {"base": "cnn", "factor": "kernel_size", "levels": [3, 5, 7]}
+    values = {"dense": around(0.9), "cnn": around(0.93), FIVE: [None, None, 0.94]}
+    values[FIVE.replace("5", "7")] = [0.95, 0.951, None]
+    evidence = make(values, config={"experiments": {"kernel": kernel}})
+    text = texts(factor(evidence, "digits", evidence.plan.questions["kernel"]).statements)
+    assert "Runs that diverged: 5×5 (2 of 3) and 7×7 (1 of 3). What is said here is about the runs that" in text
+    assert "with n = 1 and 2 this is a smoke test" in text
+    first = evidence.comparisons.set_index("variant").loc[FIVE, "sentence"]
+    assert "n = 1 seed of 5×5 and 3 of 3×3" in first
+
+
+def test_two_models_without_a_finished_run_are_no_single_one():
+    evidence = make({"dense": [None] * 3, "cnn": [None] * 3, FIVE: around(0.9)})
+    assert "neither of them has a finished run" in texts(baseline(evidence, "digits").statements)
+
+
+def test_a_part_of_a_claim_without_variance_has_no_p_value():
+    rule = {"id": "order", "text": "In order.", "rule": "0.1 < test_accuracy(dense) < test_accuracy(cnn)"}
+    evidence = make(
+        {"dense": [0.9, 0.9, 0.9], "cnn": around(0.95), FIVE: around(0.9)},
+        config={"claims": [rule]},
+    )
+    reason = evidence.claims.iloc[0]["reason"]
+    assert "do not vary" in reason and "one-sided" not in reason
 
 
 def test_a_perfect_model_has_no_binomial_error():

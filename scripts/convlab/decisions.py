@@ -501,7 +501,7 @@ def _measured_reason(decision: Decision, verdict: Verdict, p_adjusted: float | N
                 "{n} seed with a diverged run left out", "{n} seeds with a diverged run left out", finding.n_missing
             )
         )
-    if decision.p_value is not None:
+    if decision.p_value is not None and finding.p_support is not None:  # another link's p says nothing of this one
         p_text = _("one-sided {p}", p=sentences.format_p(decision.p_value))
         if p_adjusted is not None and sentences.format_p(p_adjusted) != sentences.format_p(decision.p_value):
             p_text = _("{p}, over the study {adjusted}", p=p_text, adjusted=sentences.format_p(p_adjusted))

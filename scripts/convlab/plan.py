@@ -414,6 +414,7 @@ def _level_slug(label: str, value: Any) -> str:
 
     Snakemake refuses names whose end repeats twenty times, and file systems those of more than 255 bytes.
     """
+    label = re.sub(r"(?<=[0-9])e\+0*", "e", label)  # 1e+06 is 1e6, and not 1e-06
     text = re.sub(r"[^A-Za-z0-9.]+", "-", label.replace("×", "x")).strip("-")
     if len(text) <= MAX_SLUG and not PERIODIC.search(text):
         return text

@@ -202,9 +202,10 @@ def _count_text(contrast: Contrast, variant_label: str, reference_label: str) ->
     if contrast.n_variant == contrast.n_reference:
         text = ngettext("n = {n} seed each", "n = {n} seeds each", contrast.n_variant)
     else:
-        text = _(
-            "n = {n_variant} seeds of {variant} and {n_reference} of {reference}",
-            n_variant=contrast.n_variant,
+        text = ngettext(
+            "n = {n} seed of {variant} and {n_reference} of {reference}",
+            "n = {n} seeds of {variant} and {n_reference} of {reference}",
+            contrast.n_variant,
             variant=variant_label,
             n_reference=contrast.n_reference,
             reference=reference_label,

@@ -65,7 +65,10 @@ def _duel(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
     conv, dense, row = evidence.label(duel.conv), evidence.label(duel.dense), duel.row
     said = {"conv": conv, "dense": dense}
     if duel.outcome == "missing":
-        return [Statement(_("{conv} and {dense} cannot be compared: one of them has no finished run.", **said))]
+        finished = [evidence.variant(dataset, name)["n_seeds"] for name in (duel.conv, duel.dense)]
+        one_of_them = N_("{conv} and {dense} cannot be compared: one of them has no finished run.")
+        neither = N_("{conv} and {dense} cannot be compared: neither of them has a finished run.")
+        return [Statement(_(one_of_them if any(finished) else neither, **said))]
     said["difference"] = contrast_text(row, seeds_text(evidence, dataset, duel.conv, duel.dense))
     said["region"] = region(evidence.rope)
     numbers = quoted(row)

@@ -24,6 +24,7 @@ def factor(evidence: Evidence, dataset: str, question: Question) -> Finding:
     best = [name for name in means if math.isclose(means[name], top, rel_tol=0, abs_tol=1e-12)]
     statements = [_best_level(question, levels, means, best)]
     statements += _decision(evidence, dataset, question, levels)
+    statements += _left_out(levels, rows)
     for row in evidence.over_levels(dataset, question.name):
         measured = ("slope", "f_statistic", "contrast", "ci_low", "ci_high", "p_value")
         kept = {name: row[name] for name in measured if not missing(row.get(name))}
@@ -147,7 +148,7 @@ def _decision(evidence: Evidence, dataset: str, question: Question, levels: Mapp
     if "smoke" in groups:
         text = _(
             "Nothing is inferred: with n = {n} this is a smoke test. Observed against {reference}: {levels}.",
-            n=int(min(row["n_seeds"] for row in groups["smoke"])),
+            n=listing(map(str, sorted({int(row["n_seeds"]) for row in groups["smoke"]}))),
             reference=reference,
             levels=named("smoke"),
         )
@@ -161,6 +162,19 @@ def _decision(evidence: Evidence, dataset: str, question: Question, levels: Mapp
             )
         )  # fmt: skip
     return statements
+
+
+def _left_out(levels: Mapping[str, str], rows: Mapping[str, Mapping[str, Any]]) -> list[Statement]:
+    """Diverged runs of the levels, which means and verdicts are silent about."""
+    diverged = {name: int(row["n_diverged"]) for name, row in rows.items() if row["n_diverged"]}
+    if not diverged:
+        return []
+    counts = (
+        _("{level} ({n} of {all})", level=levels[name], n=n, all=n + int(rows[name]["n_seeds"]))
+        for name, n in diverged.items()
+    )
+    text = _("Runs that diverged: {levels}. What is said here is about the runs that finished.", levels=listing(counts))
+    return [Statement(text, {f"diverged {levels[name]}": n for name, n in diverged.items()})]
 
 
 def _moves_along(question: Question, rows: Mapping[str, Mapping[str, Any]]) -> list[Statement]:

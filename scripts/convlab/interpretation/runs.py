@@ -53,10 +53,12 @@ def noise(evidence: Evidence, dataset: str) -> Finding:
                 **said,
                 range=spread(reach),
             )
+            highest = ordered[np.isclose(ordered["test_accuracy_mean"], first["test_accuracy_mean"], 0, 1e-12)]
             leads = _(
                 _first_and_second(lead, error, int(min(first["n_seeds"], second["n_seeds"]))),
                 first=first["label"],
                 second=second["label"],
+                variants=listing(highest["label"]),
                 lead=spread(lead),
                 error=spread(error),
             )
@@ -88,7 +90,7 @@ def noise(evidence: Evidence, dataset: str) -> Finding:
 def _first_and_second(lead: float, error: float, seeds: int) -> str:
     """What may be said of the two highest means: picked for being the highest, so described and not tested."""
     if math.isclose(lead, 0, abs_tol=1e-12):
-        return N_("{first} and {second} share the highest mean.")
+        return N_("{variants} share the highest mean.")
     if seeds < statistics.MIN_SEEDS or not error:
         return N_("{first} leads {second} by {lead}; whether other seeds would turn that cannot be told from these.")
     if lead < 2 * error:
