@@ -259,6 +259,14 @@ def test_a_job_that_outlived_its_snakemake_does_not_write_over_newer_results(tmp
         ("--unlock", True),
         ("--forcerun train", False),
         ("--notemp", False),
+        ("-Rtrain -d/tmp/run -Uevaluate -c2", False),
+        ("--report-after-run --report-html-path report.html", False),
+        ("-Fn", True),
+        ("-nq", True),
+        ("-S", True),
+        ("--report=report.zip", True),
+        ("--list-changes params", True),
+        ("--archive study.tar.gz", True),
     ],
 )
 def test_a_snakemake_that_makes_nothing_is_known_by_its_options(arguments, looks):

@@ -30,9 +30,11 @@ JOB = "CONVLAB_JOB"
 _BLOCK = 2**20
 
 _LOOKS = re.compile(
-    r"--(dry-?run|list|lint|report|summary|detailed-summary|unlock|dag|d3dag|rulegraph|filegraph)|-[^-]*n"
+    r"--(dry-?run|list(-[a-z-]+)?|lint|report|(detailed-)?summary|unlock|dag|d3dag|rulegraph|filegraph|archive|export-cwl"
+    r"|containerize|print-compilation|generate-unit-tests|cleanup-metadata)(=.*)?|-[tkfFvpa]*[nlSD].*"
 )
-"""Snakemake's options with which nothing is made; ``n`` may stand among other short ones."""
+"""Snakemake's options with which nothing is made. A short one may stand after others that take no value: the ``n`` of
+``-Rtrain`` and of ``-d/tmp/run`` is a part of theirs."""
 
 Files = Mapping[str, Mapping[str, int | str]]
 
@@ -207,7 +209,7 @@ def _later_results(results: Path, path: Path) -> list[Path]:
 
 def only_looks(arguments: Iterable[str]) -> bool:
     """Whether a Snakemake with these command-line arguments makes nothing."""
-    return any(_LOOKS.match(argument) for argument in arguments)
+    return any(_LOOKS.fullmatch(argument) for argument in arguments)
 
 
 def _record_of(main: Path) -> Path:
