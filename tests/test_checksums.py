@@ -273,6 +273,17 @@ def test_a_snakemake_that_makes_nothing_is_known_by_its_options(arguments, looks
     assert checksums.only_looks(arguments.split()) == looks
 
 
+def test_a_folder_where_jobs_write_a_log_or_a_measurement_is_set_aside(tmp_path):
+    names = ["logs/compare.log", "benchmarks/report.tsv", "compare/.made_from", "probe/digits/.cnn.made_from"]
+    for name in [*names, "train/digits/cnn"]:
+        (tmp_path / name).mkdir(parents=True)
+    told = []
+    checksums.set_aside_folders(tmp_path, told.append)
+    assert len(told) == len(names) and all("is a folder where a file belongs" in text for text in told)
+    assert not any((tmp_path / name).exists() for name in names)
+    assert (tmp_path / "logs/compare.log.damaged").is_dir() and (tmp_path / "train/digits/cnn").is_dir()
+
+
 def test_writing_waits_for_the_disk_the_content_before_the_name(tmp_path, monkeypatch):
     flushed = []
 

@@ -62,6 +62,10 @@ def study_lock(snakemakes):
         raise WorkflowError(str(error)) from None
     with nullcontext() if claimed else snakemakes():
         tidy(on_disk(RESULTS))
+        try:
+            checksums.set_aside_folders(on_disk(RESULTS), lambda text: print(text, file=sys.stderr))
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
         yield
 
 

@@ -36,6 +36,9 @@ _LOOKS = re.compile(
 """Snakemake's options with which nothing is made. A short one may stand after others that take no value: the ``n`` of
 ``-Rtrain`` and of ``-d/tmp/run`` is a part of theirs."""
 
+_NEVER_A_FOLDER = re.compile(r".+\.(log|tsv|made_from)|\.made_from|\.card_made_from")
+"""Names that jobs give to files only; those of datasets and variants have no dot."""
+
 Files = Mapping[str, Mapping[str, int | str]]
 
 
@@ -205,6 +208,21 @@ def _later_results(results: Path, path: Path) -> list[Path]:
         return []
     evaluated = [results / "evaluate" / names[0] / names[1] / "metrics.json"] if stage == "train" else []
     return [*evaluated, results / "compare/summary.json", results / "report/index.html"]
+
+
+def set_aside_folders(results: Path, say: Callable[[str], None]) -> None:
+    """Set aside folders that lie where jobs write a log, a measurement or a digest: every job would fail at them."""
+    for parent, folders, _ in os.walk(results):
+        for name in [name for name in folders if _NEVER_A_FOLDER.fullmatch(name)]:
+            folders.remove(name)
+            path = Path(parent, name)
+            if path.is_symlink():
+                continue
+            try:
+                set_aside(path)
+            except OSError as error:
+                raise UserError(f"{path} is a folder and cannot be set aside ({error.strerror}); delete it") from None
+            say(f"{path} is a folder where a file belongs: it is set aside as {path.name}{DAMAGED}")
 
 
 def only_looks(arguments: Iterable[str]) -> bool:
