@@ -273,6 +273,21 @@ def test_a_snakemake_that_makes_nothing_is_known_by_its_options(arguments, looks
     assert checksums.only_looks(arguments.split()) == looks
 
 
+def test_what_is_damaged_is_set_aside_before_later_results_are_deleted(tmp_path):
+    mains = ["compare/summary.json", "report/index.html"]
+    for name in [*mains, "compare/figures/a.svg"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("whole")
+    checksums.write_record(tmp_path / mains[0], [tmp_path / "compare/figures/a.svg"])
+    checksums.write_record(tmp_path / mains[1])
+    for name in [*mains, "compare/figures/a.svg"]:
+        (tmp_path / name).write_text("edited by hand")
+    checksums.mend(tmp_path, tmp_path / "index.json", change=True, say=str)
+    for name in [*mains, "compare/figures/a.svg"]:
+        assert (tmp_path / f"{name}.damaged").read_text() == "edited by hand"
+        assert not (tmp_path / name).exists()
+
+
 def test_a_folder_where_jobs_write_a_log_or_a_measurement_is_set_aside(tmp_path):
     names = ["logs/compare.log", "benchmarks/report.tsv", "compare/.made_from", "probe/digits/.cnn.made_from"]
     for name in [*names, "train/digits/cnn"]:

@@ -188,17 +188,27 @@ def _intact(path: Path, size: int, checksum: str) -> bool:
 
 def mend(results: Path, index: Path, change: bool, say: Callable[[str], None]) -> None:
     """Set aside what is damaged below ``results``, so that Snakemake makes it again; without ``change`` only say so."""
-    for path, main in find_damaged(results, index).items():
+    broken = find_damaged(results, index)
+    # All are set aside before anything is deleted that must be made again: it may itself be edited by hand. Files in a
+    # folder come last, since the main result is deleted for them.
+    later = []
+    for path, main in sorted(broken.items(), key=lambda entry: entry[0].parent != entry[1].parent):
         if not change:
             say(f"{path} is damaged: when something is made it is set aside and made again")
             continue
         try:
             set_aside(path, main)
-            for later in _later_results(results, path):
-                remove(later)
         except OSError as error:
             raise UserError(f"{path} is damaged and cannot be set aside ({error.strerror}); delete it") from None
         say(f"{path} is damaged: it is set aside as {path.name}{DAMAGED}, and made again with what is asked for")
+        later += _later_results(results, path)
+    for path in later:
+        try:
+            remove(path)
+        except OSError as error:
+            raise UserError(
+                f"{path} has to be made again and cannot be deleted ({error.strerror}); delete it"
+            ) from None
 
 
 def _later_results(results: Path, path: Path) -> list[Path]:
