@@ -259,10 +259,44 @@ def test_a_job_that_outlived_its_snakemake_does_not_write_over_newer_results(tmp
         ("--unlock", True),
         ("--forcerun train", False),
         ("--notemp", False),
+        ("-Rtrain -d/tmp/run -Uevaluate -c2", False),
+        ("--report-after-run --report-html-path report.html", False),
+        ("-Fn", True),
+        ("-nq", True),
+        ("-S", True),
+        ("--report=report.zip", True),
+        ("--list-changes params", True),
+        ("--archive study.tar.gz", True),
     ],
 )
 def test_a_snakemake_that_makes_nothing_is_known_by_its_options(arguments, looks):
     assert checksums.only_looks(arguments.split()) == looks
+
+
+def test_what_is_damaged_is_set_aside_before_later_results_are_deleted(tmp_path):
+    mains = ["compare/summary.json", "report/index.html"]
+    for name in [*mains, "compare/figures/a.svg"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("whole")
+    checksums.write_record(tmp_path / mains[0], [tmp_path / "compare/figures/a.svg"])
+    checksums.write_record(tmp_path / mains[1])
+    for name in [*mains, "compare/figures/a.svg"]:
+        (tmp_path / name).write_text("edited by hand")
+    checksums.mend(tmp_path, tmp_path / "index.json", change=True, say=str)
+    for name in [*mains, "compare/figures/a.svg"]:
+        assert (tmp_path / f"{name}.damaged").read_text() == "edited by hand"
+        assert not (tmp_path / name).exists()
+
+
+def test_a_folder_where_jobs_write_a_log_or_a_measurement_is_set_aside(tmp_path):
+    names = ["logs/compare.log", "benchmarks/report.tsv", "compare/.made_from", "probe/digits/.cnn.made_from"]
+    for name in [*names, "train/digits/cnn"]:
+        (tmp_path / name).mkdir(parents=True)
+    told = []
+    checksums.set_aside_folders(tmp_path, told.append)
+    assert len(told) == len(names) and all("is a folder where a file belongs" in text for text in told)
+    assert not any((tmp_path / name).exists() for name in names)
+    assert (tmp_path / "logs/compare.log.damaged").is_dir() and (tmp_path / "train/digits/cnn").is_dir()
 
 
 def test_writing_waits_for_the_disk_the_content_before_the_name(tmp_path, monkeypatch):

@@ -8,15 +8,17 @@ from convlab.code_inputs import code_inputs
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
-FILES = {"__init__", "cli", "code_inputs", "errors", "files"}
+FILES = {"__init__", "atomic", "checksums", "cli", "code_inputs", "environment", "errors", "files", "locks"}
+OUTPUTS = {"outputs"}
 KERAS = {"backend", "devices", "keras_setup"}
 RECORD = {"provenance"}
 
 MAY_REACH = {
-    "train": FILES | KERAS | RECORD | {"data", "finished_runs", "locks", "models", "specs", "training"},
-    "evaluate": FILES | KERAS | RECORD | {"data", "evaluation", "inference", "metrics"},
-    "probe": FILES | KERAS | {"data", "inference", "translation"},
+    "train": FILES | KERAS | RECORD | {"data", "finished_runs", "models", "specs", "training"},
+    "evaluate": FILES | OUTPUTS | KERAS | RECORD | {"data", "evaluation", "inference", "metrics"},
+    "probe": FILES | OUTPUTS | KERAS | {"data", "inference", "translation"},
     "export": FILES
+    | OUTPUTS
     | KERAS
     | RECORD
     | {"choice", "data", "exporting", "inference", "latency", "mcnemar", "models", "parity", "specs"}
@@ -27,7 +29,10 @@ MAY_REACH = {
     | {"accounts", "data", "evaluation", "exporting", "inference", "latency", "mcnemar", "models", "parity"}
     | {"sagemaker", "signals", "specs"}
     | {f"serving/{name}" for name in ("__init__", "evidence", "local", "pack", "trial")}
-    | {f"cloud/{name}" for name in ("__init__", "aws", "endpoint", "logs", "sdk", "state", "teardown", "training")},
+    | {
+        f"cloud/{name}"
+        for name in ("__init__", "aws", "endpoint", "logs", "sdk", "state", "teardown", "training", "time_limits")
+    },
 }
 """An edit of any other module measures, converts and deploys nothing: no text, no statistics, no figure, no config."""
 

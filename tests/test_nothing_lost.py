@@ -194,8 +194,10 @@ def test_a_run_that_another_study_has_finished_is_not_trained_again_unless_asked
     assert result.returncode == 0, result.stdout + result.stderr
     log = finished.folder / "results/later/logs/train/digits/cnn/seed-1.log"
     assert "finished before" in log.read_text()
-    assert finished.snakemake(target, "--forcerun", target).returncode == 0
-    assert "epoch 2/2" in log.read_text()
+    for options in (["--forcerun", target], ["--nolock", "--forcerun", target]):
+        log.unlink()
+        assert finished.snakemake(target, *options).returncode == 0
+        assert "epoch 2/2" in log.read_text(), options
     finished.configure(SLIM)
     assert finished.planned() == set(), "the first study has not noticed"
 

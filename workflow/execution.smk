@@ -36,7 +36,7 @@ def own_lock(wildcards):
 
     Snakemake's lock is left behind by a killed process, and removed by the end of any other Snakemake in the folder.
     """
-    runs = workflow.executor_plugin is not None and not workflow.dryrun and workflow.execution_settings.lock
+    runs = workflow.executor_plugin is not None and not workflow.dryrun
     if workflow.is_main_process and runs and not isinstance(workflow.persistence.lock, partial):
         workflow.persistence.lock = partial(study_lock, workflow.persistence.lock)
     return []
@@ -44,8 +44,8 @@ def own_lock(wildcards):
 
 @contextmanager
 def study_lock(snakemakes):
-    """Claim the study for this process, and see that results can be written; `snakemakes` is the lock for file systems
-    that have none of their own."""
+    """Claim the study for this process, unless --nolock forbids it, and see that results can be written; `snakemakes` is
+    the lock for file systems that have none of their own, and does nothing with --nolock."""
     folder = on_disk(RESULTS)
     while not folder.exists():
         if folder.is_symlink():
@@ -57,11 +57,16 @@ def study_lock(snakemakes):
         raise WorkflowError(f"{folder.resolve()} cannot be written; make it writable, or run in another folder")
     os.environ.update(CONVLAB_AGAIN=os.pathsep.join(forced_runs()))
     try:
-        claimed = claim(Path(workflow.persistence.path) / f"convlab/{study.study}.lock", f"the study {study.study}")
+        lock = Path(workflow.persistence.path) / f"convlab/{study.study}.lock"
+        claimed = workflow.execution_settings.lock and claim(lock, f"the study {study.study}")
     except UserError as error:
         raise WorkflowError(str(error)) from None
     with nullcontext() if claimed else snakemakes():
         tidy(on_disk(RESULTS))
+        try:
+            checksums.set_aside_folders(on_disk(RESULTS), lambda text: print(text, file=sys.stderr))
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
         yield
 
 

@@ -30,9 +30,14 @@ JOB = "CONVLAB_JOB"
 _BLOCK = 2**20
 
 _LOOKS = re.compile(
-    r"--(dry-?run|list|lint|report|summary|detailed-summary|unlock|dag|d3dag|rulegraph|filegraph)|-[^-]*n"
+    r"--(dry-?run|list(-[a-z-]+)?|lint|report|(detailed-)?summary|unlock|dag|d3dag|rulegraph|filegraph|archive|export-cwl"
+    r"|containerize|print-compilation|generate-unit-tests|cleanup-metadata)(=.*)?|-[tkfFvpa]*[nlSD].*"
 )
-"""Snakemake's options with which nothing is made; ``n`` may stand among other short ones."""
+"""Snakemake's options with which nothing is made. A short one may stand after others that take no value: the ``n`` of
+``-Rtrain`` and of ``-d/tmp/run`` is a part of theirs."""
+
+_NEVER_A_FOLDER = re.compile(r".+\.(log|tsv|made_from)|\.made_from|\.card_made_from")
+"""Names that jobs give to files only; those of datasets and variants have no dot."""
 
 Files = Mapping[str, Mapping[str, int | str]]
 
@@ -183,17 +188,27 @@ def _intact(path: Path, size: int, checksum: str) -> bool:
 
 def mend(results: Path, index: Path, change: bool, say: Callable[[str], None]) -> None:
     """Set aside what is damaged below ``results``, so that Snakemake makes it again; without ``change`` only say so."""
-    for path, main in find_damaged(results, index).items():
+    broken = find_damaged(results, index)
+    # All are set aside before anything is deleted that must be made again: it may itself be edited by hand. Files in a
+    # folder come last, since the main result is deleted for them.
+    later = []
+    for path, main in sorted(broken.items(), key=lambda entry: entry[0].parent != entry[1].parent):
         if not change:
             say(f"{path} is damaged: when something is made it is set aside and made again")
             continue
         try:
             set_aside(path, main)
-            for later in _later_results(results, path):
-                remove(later)
         except OSError as error:
             raise UserError(f"{path} is damaged and cannot be set aside ({error.strerror}); delete it") from None
         say(f"{path} is damaged: it is set aside as {path.name}{DAMAGED}, and made again with what is asked for")
+        later += _later_results(results, path)
+    for path in later:
+        try:
+            remove(path)
+        except OSError as error:
+            raise UserError(
+                f"{path} has to be made again and cannot be deleted ({error.strerror}); delete it"
+            ) from None
 
 
 def _later_results(results: Path, path: Path) -> list[Path]:
@@ -205,9 +220,24 @@ def _later_results(results: Path, path: Path) -> list[Path]:
     return [*evaluated, results / "compare/summary.json", results / "report/index.html"]
 
 
+def set_aside_folders(results: Path, say: Callable[[str], None]) -> None:
+    """Set aside folders that lie where jobs write a log, a measurement or a digest: every job would fail at them."""
+    for parent, folders, _ in os.walk(results):
+        for name in [name for name in folders if _NEVER_A_FOLDER.fullmatch(name)]:
+            folders.remove(name)
+            path = Path(parent, name)
+            if path.is_symlink():
+                continue
+            try:
+                set_aside(path)
+            except OSError as error:
+                raise UserError(f"{path} is a folder and cannot be set aside ({error.strerror}); delete it") from None
+            say(f"{path} is a folder where a file belongs: it is set aside as {path.name}{DAMAGED}")
+
+
 def only_looks(arguments: Iterable[str]) -> bool:
     """Whether a Snakemake with these command-line arguments makes nothing."""
-    return any(_LOOKS.match(argument) for argument in arguments)
+    return any(_LOOKS.fullmatch(argument) for argument in arguments)
 
 
 def _record_of(main: Path) -> Path:

@@ -5,13 +5,8 @@ An endpoint's limit is kept by the process that deploys: the amounts hold as lon
 
 from dataclasses import dataclass
 
+from convlab.cloud.time_limits import TEARDOWN_MINUTES
 from convlab.sagemaker import SageMaker
-
-QUEUE_MINUTES = 30
-"""Time that a job may take beside its own limit: to get an instance, to load the image, to store the model."""
-
-TEARDOWN_MINUTES = 15
-"""Time that an endpoint may take to go: one that is being created cannot be deleted before it is there."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +45,3 @@ def items(settings: SageMaker, calls: int) -> list[Item]:
         kind = f"serverless endpoint with {endpoint.memory_mb} MB, {calls} calls"
         found.append(Item(kind, seconds, "seconds, assumed", "serverless_second", prices.serverless_second))
     return found
-
-
-def lifetime_minutes(settings: SageMaker) -> int:
-    """Minutes after which nothing of a deployment should be there any more: what the tag `expires` is made of."""
-    job, minutes = settings.training, TEARDOWN_MINUTES
-    if settings.mode != "deploy":
-        minutes += QUEUE_MINUTES + (max(job.max_minutes, job.max_wait_minutes) if job.spot else job.max_minutes)
-    if settings.mode != "train":
-        minutes += settings.endpoint.max_minutes
-    return minutes

@@ -19,10 +19,10 @@ from convlab.accounts import HIDDEN, fingerprint
 from convlab.cloud import aws, sdk, training
 from convlab.cloud import state as states
 from convlab.cloud.aws import ClientError
-from convlab.cloud.cost import lifetime_minutes
 from convlab.cloud.logs import excerpt
 from convlab.cloud.state import State
 from convlab.cloud.teardown import teardown
+from convlab.cloud.time_limits import lifetime_minutes
 from convlab.errors import UserError
 from convlab.files import read_json
 from convlab.sagemaker import SageMaker

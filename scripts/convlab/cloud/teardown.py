@@ -14,8 +14,8 @@ from typing import Any
 
 from convlab.cloud import aws
 from convlab.cloud.aws import ClientError, Clients
-from convlab.cloud.cost import TEARDOWN_MINUTES
 from convlab.cloud.state import State
+from convlab.cloud.time_limits import TEARDOWN_MINUTES
 
 DEADLINE = 60.0 * TEARDOWN_MINUTES
 """Seconds that each resource may take to go; an endpoint that is being created cannot be deleted before it is there."""

@@ -16,9 +16,9 @@ import numpy as np
 from convlab import data
 from convlab.cloud import aws, sdk
 from convlab.cloud.aws import Clients
-from convlab.cloud.cost import QUEUE_MINUTES
 from convlab.cloud.state import State
 from convlab.cloud.teardown import RUNNING, training_jobs
+from convlab.cloud.time_limits import QUEUE_MINUTES
 from convlab.code_inputs import code_inputs
 from convlab.errors import UserError
 from convlab.files import read_json, write_arrays, write_json
