@@ -1002,6 +1002,11 @@ def test_the_detectable_difference_is_rounded_up():
         assert f"detect {text} or" in sentence(contrast(detectable=detectable), 0.11, "inconclusive")
 
 
+def test_a_detectable_difference_beyond_100_points_is_said_to_be_none():
+    text = sentence(contrast(detectable=2.693), 0.11, "inconclusive")
+    assert "could detect no difference that accuracies can have" in text and "269" not in text
+
+
 @pytest.mark.parametrize(
     ("p", "text"),
     [

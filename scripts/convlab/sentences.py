@@ -41,6 +41,27 @@ def guessing(label: str) -> str:
     return _("always answering “{label}”", label=label) if label else _("always answering with the same class")
 
 
+def detectable_reason(difference: float, text: str, power: str = "80") -> str:
+    """What a design could have detected: ``text``, or nothing where accuracies cannot differ by that much.
+
+    Args:
+        difference: the smallest detectable difference of accuracies, as a share.
+        text: the same, with its unit.
+        power: in percent.
+    """
+    if difference > 1:
+        return _(
+            "this design could detect no difference that accuracies can have ({power} % power, adjusted over the "
+            "study)",
+            power=power,
+        )
+    return _(
+        "this design could detect {detectable} or more ({power} % power, adjusted over the study)",
+        detectable=text,
+        power=power,
+    )
+
+
 def constant_guess_text(label: str, share: str) -> str:
     """The baseline of every accuracy, to follow the caption of a table."""
     guess = guessing(label)
@@ -148,13 +169,7 @@ def sentence(
             reasons.append(_("the interval excludes 0 but p over the study does not reach the level"))
     power = number(contrast.power * 100, "g")
     detectable = with_unit(_round_up(contrast.detectable * scale, decimals - 1), unit)
-    reasons.append(
-        _(
-            "this design could detect {detectable} or more ({power} % power, adjusted over the study)",
-            detectable=detectable,
-            power=power,
-        )
-    )
+    reasons.append(detectable_reason(contrast.detectable, detectable, power))
     if contrast.seeds_to_settle is None:
         reasons.append(
             _(

@@ -90,12 +90,7 @@ def open_text(row: Mapping[str, Any]) -> str:
     else:
         reasons = [_("the interval leaves room for either to be ahead")]
     if not missing(row["detectable"]):
-        reasons.append(
-            _(
-                "this design could detect {detectable} or more (80 % power, adjusted over the study)",
-                detectable=at_least(row["detectable"]),
-            )
-        )
+        reasons.append(sentences.detectable_reason(row["detectable"], at_least(row["detectable"])))
     if missing(row["seeds_to_settle"]):
         reasons.append(
             _(
