@@ -197,7 +197,18 @@ def _fit(label: str, fits: pd.DataFrame) -> Statement:
     rises = (fits["last_val_loss"] / fits["lowest_val_loss"] - 1).where(fits["lowest_val_loss"] > 0)
     risen = int((rises > RISE).sum()) > runs / 2
     said = {"band": f"± {with_unit(number(100 * band, 1), 'pp')}"}
-    if gap > band:
+    if gap > band >= fits["gap"].min():
+        texts.append(
+            ngettext(
+                "On average the gap is larger than the {band} that {n} validation image leave open, but not in every "
+                "seed: whether it overfits cannot be told from these.",
+                "On average the gap is larger than the {band} that {n} validation images leave open, but not in every "
+                "seed: whether it overfits cannot be told from these.",
+                images,
+                **said,
+            )
+        )
+    elif gap > band:
         texts.append(
             ngettext(
                 "It overfits: the gap is larger than the {band} that {n} validation image leave open.",
