@@ -44,6 +44,20 @@ def command(name: str, data: Path, output: Path, seed: int = 1, **training) -> l
     return [sys.executable, str(ROOT / "scripts/train.py"), *arguments]
 
 
+def without_writing_the_model(arguments: list[str]) -> list[str]:
+    """A command that does what ``arguments`` do, a script's path second, and dies when it would write model.keras."""
+    program = """
+import os, runpy, sys
+sys.argv = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
+from convlab import files
+atomic = files.atomic
+files.atomic = lambda path, *options: os._exit(9) if path.name == "model.keras" else atomic(path, *options)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    return [arguments[0], "-c", program, *arguments[1:]]
+
+
 def trained(name: str, data: Path, output: Path, seed: int = 1, **training) -> tuple[dict, dict, np.ndarray]:
     """run.json, the measures and the test images' probabilities of a run with its evaluation."""
     place = output / f"seed-{seed}"
@@ -102,10 +116,8 @@ def test_a_run_that_ended_after_its_last_epoch_is_finished_as_if_it_had_not(name
     options = {"epochs": 2, "train_size": 100}
     _, _, undisturbed = trained(name, digits, tmp_path / "undisturbed", **options)
     output = tmp_path / "ended"
-    in_the_way = output / "seed-1/model.keras"
-    in_the_way.mkdir(parents=True)  # so that the model cannot be written
-    assert subprocess.run(command(name, digits, output / "seed-1", **options), capture_output=True).returncode != 0
-    in_the_way.rmdir()
+    ended = subprocess.run(without_writing_the_model(command(name, digits, output / "seed-1", **options)))
+    assert ended.returncode != 0 and not (output / "seed-1/model.keras").exists()
     run, _, resumed = trained(name, digits, output, **options)
     assert run["resumed_after_epoch"] == run["epochs_run"] == 2
     assert resumed.tobytes() == undisturbed.tobytes()

@@ -136,7 +136,7 @@ def test_evaluation_writes_what_the_model_gives(finished_study):
         assert labels[features["images"]].tolist() == [0, 1, 2]
     assert set(read_features(results / "evaluate/digits/dense", 1)) == {"images"}
     assert (read_probabilities(place, [3, 1]) == read_probabilities(place, [1, 3])[::-1]).all()
-    with pytest.raises(UserError, match=r"metrics\.json has nothing of seed 4; delete it"):
+    with pytest.raises(UserError, match=r"metrics\.json is damaged \(it has nothing of seed 4\); delete"):
         read_measures(place, [1, 4])
     with pytest.raises(UserError, match=r"predictions\.npz has nothing of seed 4; delete it"):
         read_probabilities(place, [1, 4])

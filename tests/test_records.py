@@ -84,7 +84,10 @@ def test_a_checkout_at_another_path_with_odd_signs_runs_nothing(finished):
     assert Project(elsewhere).planned() == set()
     braces = elsewhere.rename(elsewhere.with_name("a {b}"))
     result = Project(braces).snakemake("-n")
-    assert result.returncode != 0 and "has braces in its name, which Snakemake takes for wildcards" in result.stderr
+    assert (
+        result.returncode != 0
+        and "has braces in its name, which Snakemake takes for wildcards" in result.stdout + result.stderr
+    )
 
 
 def test_code_that_is_edited_while_a_job_runs_is_not_recorded_as_what_made_its_results(finished):
@@ -148,8 +151,8 @@ def test_the_workflow_is_used_from_wherever_its_users_are(finished, tmp_path):
     assert "below/below" not in result.stdout + result.stderr
     (outer.folder / "Snakefile").unlink()
     result = outer.snakemake("-n", "-s", str(snakefile))
-    assert result.returncode != 0 and "there is no config.yaml in" in result.stderr
-    assert "or name a study with --configfile" in result.stderr
+    assert result.returncode != 0 and "there is no config.yaml in" in result.stdout + result.stderr
+    assert "or name a study with --configfile" in result.stdout + result.stderr
     outer.configure(TINY)
     assert outer.planned("-s", str(snakefile)) == everything
     (outer.folder / "Snakefile").write_text(f'include: "{finished.folder}/Snakefile"\n')
@@ -163,6 +166,8 @@ def test_two_studies_are_not_merged_and_an_overlay_is(finished):
     (finished.folder / "overlay.yaml").write_text("seeds: [1, 2]\n")
     result = finished.snakemake("-n", "--configfile", "config.yaml", "other.yaml")
     assert result.returncode != 0
-    assert " are studies of their own, and Snakemake would merge them" in re.sub(r"\s+", " ", result.stderr)
+    assert " are studies of their own, and Snakemake would merge them" in re.sub(
+        r"\s+", " ", result.stdout + result.stderr
+    )
     planned = finished.planned("--configfile", "config.yaml", "overlay.yaml")
     assert planned == runs("dense", "cnn", FIVE, seeds=()) | END

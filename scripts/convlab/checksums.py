@@ -132,11 +132,12 @@ def set_aside(path: Path, main: Path | None = None) -> None:
         remove(main)
 
 
-def find_damaged(results: Path, index: Path) -> dict[Path, Path]:
+def find_damaged(results: Path, index: Path, remember: bool = True) -> dict[Path, Path]:
     """Results below ``results`` that are not what their jobs recorded, each with the main result of its job.
 
     ``index`` is a file of ours that remembers the size and time of what was seen to be intact, so that only what has
     changed since is read. What is new to it must have the recorded size. Its content is judged by whoever reads it.
+    Without ``remember`` it is not written: a dry run leaves nothing behind.
     """
     known = _read_index(index)
     seen, broken = {}, {}
@@ -164,7 +165,7 @@ def find_damaged(results: Path, index: Path) -> dict[Path, Path]:
             else:
                 intact[name] = now
         seen[key] = [stamp, {name: [*entry, intact.get(name)] for name, entry in files.items()}]
-    if seen != known:
+    if remember and seen != known:
         with suppress(OSError):
             write_text(index, json.dumps(seen), durable=False)
     return broken
@@ -188,7 +189,7 @@ def _intact(path: Path, size: int, checksum: str) -> bool:
 
 def mend(results: Path, index: Path, change: bool, say: Callable[[str], None]) -> None:
     """Set aside what is damaged below ``results``, so that Snakemake makes it again; without ``change`` only say so."""
-    broken = find_damaged(results, index)
+    broken = find_damaged(results, index, remember=change)
     # All are set aside before anything is deleted that must be made again: it may itself be edited by hand. Files in a
     # folder come last, since the main result is deleted for them.
     later = []

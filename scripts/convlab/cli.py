@@ -39,7 +39,7 @@ def run(main: Callable[[], None]) -> None:
     if names := environment.removed_at_start():
         logging.getLogger("environment").warning(environment.removed_message(names))
     try:
-        check_code(Path(sys.modules[main.__module__].__file__).resolve())
+        check_code(getattr(sys.modules[main.__module__], "__file__", None))
         main()
     except UserError as error:
         sys.exit(f"error: {printable(str(error), keep=KEPT)}")
@@ -60,10 +60,11 @@ def run(main: Callable[[], None]) -> None:
         os._exit(1)
 
 
-def check_code(script: Path) -> None:
+def check_code(script: str | None) -> None:
     """Raise UserError where the code was edited since Snakemake planned this job, which records what it was then."""
     planned = os.environ.pop(PLANNED, None)
-    if planned is not None and planned != code_digest(script):
+    if planned is not None and script is not None and planned != code_digest(Path(script).resolve()):
         raise UserError(
-            f"the code of {script.name} was edited after Snakemake had planned this job; run the same command again"
+            f"the code of {Path(script).name} was edited after Snakemake had planned this job; run the same command "
+            "again"
         )
