@@ -52,7 +52,9 @@ sys.argv = sys.argv[1:]
 sys.path.insert(0, os.path.dirname(sys.argv[0]))
 from convlab import files
 atomic = files.atomic
-files.atomic = lambda path, *options: os._exit(9) if path.name == "model.keras" else atomic(path, *options)
+def atomic_or_die(path, *arguments, **options):
+    return os._exit(9) if path.name == "model.keras" else atomic(path, *arguments, **options)
+files.atomic = atomic_or_die
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
     return [arguments[0], "-c", program, *arguments[1:]]

@@ -23,7 +23,13 @@ def test_ctrl_c_is_told_in_one_line(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(scripts=str(ROOT / "scripts")))
     process = subprocess.Popen(
-        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={"PATH": ""}
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PATH": ""},
+        # A shell's background jobs, and so the tests in one, ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout.readline() == "started\n"
     process.send_signal(signal.SIGINT)

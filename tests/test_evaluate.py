@@ -138,7 +138,7 @@ def test_evaluation_writes_what_the_model_gives(finished_study):
     assert (read_probabilities(place, [3, 1]) == read_probabilities(place, [1, 3])[::-1]).all()
     with pytest.raises(UserError, match=r"metrics\.json is damaged \(it has nothing of seed 4\); delete"):
         read_measures(place, [1, 4])
-    with pytest.raises(UserError, match=r"predictions\.npz has nothing of seed 4; delete it"):
+    with pytest.raises(UserError, match=r"predictions\.npz is damaged \(it has nothing of seed 4\); delete"):
         read_probabilities(place, [1, 4])
 
 
