@@ -160,7 +160,7 @@ def find_damaged(results: Path, index: Path, remember: bool = True) -> dict[Path
                     broken[Path(path)] = Path(main)
             elif now[0] != size or (then not in (None, now) and not _intact(Path(path), size, checksum)):
                 broken[Path(path)] = Path(main)
-                if then:  # it stays damaged, also for who comes after one that only looks
+                if then:  # it stays marked as damaged for the next start
                     intact[name] = then
             else:
                 intact[name] = now

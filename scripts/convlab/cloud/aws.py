@@ -23,7 +23,7 @@ except ImportError:
     ) from None
 
 FAILURES = (ClientError, BotoCoreError, Boto3Error, ResponseParserError)
-"""What a call of AWS raises: refusals, broken connections, and answers that are none, as a proxy sends them."""
+"""What a call of AWS raises: errors of the service, broken connections, malformed responses (a proxy sends them)."""
 
 ATTEMPTS = 5
 """How often one request is sent before its error counts; botocore waits longer each time."""
