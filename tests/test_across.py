@@ -51,6 +51,18 @@ def test_nothing_carries_over_or_fails_to_without_a_verdict_on_both(outcomes):
     assert text.startswith("The same on all") == (len(settled) == 1 and len(set(outcomes)) == 1)
 
 
+def test_a_verdict_without_the_runs_that_diverged_says_so_beside_one_with_all():
+    config = {**TWO, "seeds": 5}
+    steady = [0.90, 0.901, 0.899, 0.9005, 0.8995]
+    evidence = make({"dense": [*steady[:4], None], "cnn": [value + 0.05 for value in steady]}, config=config)
+    whole = make({"dense": steady, "cnn": [value + 0.05 for value in steady]}, config=config).comparisons
+    rows = evidence.comparisons.copy()
+    rows.loc[rows["dataset"] == "other"] = whole[whole["dataset"] == "other"].to_numpy()
+    object.__setattr__(evidence, "comparisons", rows)
+    (statement,) = across_datasets(evidence, evidence.plan.questions["convolution"], ["digits", "other"])
+    assert "better on other (+5.00 pp); better on digits (+4.99 pp), of the runs that finished." in statement.text
+
+
 def test_one_dataset_has_nothing_to_compare():
     evidence = make(WIN, config={**CONFIG, "experiments": {}})
     assert across_datasets(evidence, evidence.plan.questions["convolution"], ["digits"]) == []

@@ -3,7 +3,7 @@
 from convlab.i18n import N_, listing, ngettext
 from convlab.i18n import gettext as _
 from convlab.interpretation.evidence import Evidence, Statement
-from convlab.interpretation.outcomes import outcome
+from convlab.interpretation.outcomes import diverged, outcome
 from convlab.interpretation.words import missing, points
 from convlab.plan import Question
 from convlab.results import contrast_labels
@@ -39,9 +39,15 @@ def across_datasets(evidence: Evidence, question: Question, datasets: list[str])
         label, reference = contrast_labels(evidence.plan, question, variant)
         parts = []
         for kind, words in WORDS.items():
-            where = [named[dataset] for dataset in datasets if outcomes[dataset] == kind]
-            if where:
-                parts.append(_(words, datasets=listing(where)))
+            for partly in (False, True):  # whether runs that diverged are left out of the verdict
+                names = [
+                    named[dataset]
+                    for dataset, row in rows.items()
+                    if outcomes[dataset] == kind and (kind in SETTLED and diverged(row) > 0) == partly
+                ]
+                if names:
+                    part = _(words, datasets=listing(names))
+                    parts.append(_("{verdict}, of the runs that finished", verdict=part) if partly else part)
         where = _(
             "{variant} against {reference} is {verdicts}.",
             variant=label,
