@@ -20,10 +20,11 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from convlab import metrics, provenance
-from convlab.config import load_study, read_yaml
-from convlab.evaluation import write_evaluation
-from convlab.files import array_sha256, write_arrays, write_json, write_text
+from convlab.evaluation import metrics
+from convlab.common import provenance
+from convlab.study.load import load_study, read_yaml
+from convlab.evaluation.records import write_evaluation
+from convlab.common.files import array_sha256, write_arrays, write_json, write_text
 
 NAMES = {"dense": "dense", "cnn": "cnn 3x3", "cnn-kernel_size-5x5-3x3": "cnn 5x5", "cnn-kernel_size-7x7-3x3": "cnn 7x7"}
 """Our variants of the default study, by the notebook's names."""
@@ -166,17 +167,17 @@ def endpoint(folder: Path, calls: int = 500) -> dict:
     The weights are untrained, which changes no time. Over HTTP: from sending JSON to having read the answer. The median
     of three starts.
     """
-    from convlab import exporting
-    from convlab.keras_setup import use_threads
-    from convlab.latency import latency_ms
-    from convlab.models import build
+    from convlab.serving import artifacts
+    from convlab.runtime.keras_runtime import use_threads
+    from convlab.evaluation.latency import latency_ms
+    from convlab.models.network import build
     from convlab.serving.local import LocalEndpoint
 
     study, shape = load_study(read_yaml(ROOT / "config.yaml")), (28, 28, 1)
     run = study.run("fashion_mnist", "cnn", 1)
     use_threads(1)
     model = build(run.model, shape, 10)
-    exporting.write_artifact(exporting.servable(model, run, shape, 10), folder, [str(digit) for digit in range(10)])
+    artifacts.write_artifact(artifacts.servable(model, run, shape, 10), folder, [str(digit) for digit in range(10)])
     write_json(folder / "export.json", {"input": {"shape": shape}})
     images = np.random.default_rng(0).integers(0, 256, (calls + 20, *shape), dtype=np.uint8)
     bodies = [json.dumps({"instances": [image.tolist()]}).encode() for image in images]
@@ -192,7 +193,7 @@ def endpoint(folder: Path, calls: int = 500) -> dict:
                 times = latency_ms(lambda body, server=server: server.invoke(body, "application/json"), bodies, 20)
         found[runtime] = {"first_answer_s": sorted(starts)[1], "memory_mb": server.memory_mb, "latency_ms": times}
     found["keras_predict"] = {"latency_ms": latency_ms(lambda image: model.predict(image[None], verbose=0), images, 20)}
-    found["keras_traced"] = {"latency_ms": latency_ms(exporting.single_image(model), images, 20)}
+    found["keras_traced"] = {"latency_ms": latency_ms(artifacts.single_image(model), images, 20)}
     print(f"\none 28×28 image through the default study's CNN, {calls} calls:")
     names = {"onnx": "endpoint, ONNX", "saved_model": "endpoint, SavedModel", "keras_predict": "Keras predict, no HTTP"}
     names |= {"keras_traced": "Keras traced, no HTTP"}

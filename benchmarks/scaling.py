@@ -21,8 +21,8 @@ from pathlib import Path
 import yaml
 from bench import ROOT, measured, timed
 
-from convlab import provenance
-from convlab.files import write_json, write_text
+from convlab.common import provenance
+from convlab.common.files import write_json, write_text
 
 SIZES = (1_000, 3_000, 10_000)
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
@@ -24,12 +24,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from convlab import data, decisions, history, metrics, paper, probes, provenance, results, sentences, statistics
-from convlab.choice import chosen_variant
-from convlab.cli import run
-from convlab.config import load_study
+from convlab.datasets import prepared
+from convlab.language import claims as decisions, contrasts as sentences
+from convlab.states import history
+from convlab.evaluation import metrics
+from convlab.paper import printed as paper
+from convlab.results import probes, tables as results
+from convlab.common import provenance
+from convlab.statistics import core
+from convlab.results.choice import chosen_variant
+from convlab.common.cli import run
+from convlab.study.load import load_study
 from convlab.errors import UserError
-from convlab.evaluation import read_features, read_measures, read_probabilities
+from convlab.evaluation.records import read_features, read_measures, read_probabilities
 from convlab.figures import examples
 from convlab.figures import probes as probe_charts
 from convlab.figures import results as charts
@@ -38,14 +45,14 @@ from convlab.figures.results import Series
 from convlab.figures.saving import FigureWriter
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import caption_text, use_style
-from convlab.files import read_json, write_json, write_text
-from convlab.i18n import N_, listing, ngettext, number
-from convlab.i18n import gettext as _
-from convlab.outputs import files_below, job_results
-from convlab.plan import Plan, Question, field_label
-from convlab.study import Study
-from convlab.tables import csv_text, read_table, write_table
-from convlab.translation import TRANSLATION_COLUMNS
+from convlab.common.files import read_json, write_json, write_text
+from convlab.common.i18n import N_, listing, ngettext, number
+from convlab.common.i18n import gettext as _
+from convlab.common.outputs import files_below, job_results
+from convlab.study.expand import Plan, Question, field_label
+from convlab.study.schema import Study
+from convlab.common.table_files import csv_text, read_table, write_table
+from convlab.probes.translation import TRANSLATION_COLUMNS
 
 EXAMPLES = 12
 """Images shown of each kind."""
@@ -227,7 +234,7 @@ def load_correct(study: Study, folder: Path, loaded: Loaded) -> dict[tuple[str, 
     asked = {name for question in study.plan.questions.values() for name in (question.reference, *question.variants)}
     correct = {}
     for dataset in study.datasets:
-        _, truth = data.load_test(folder / "prepare" / dataset)
+        _, truth = prepared.load_test(folder / "prepare" / dataset)
         for name in [name for name in study.plan.variants if name in asked]:
             seeds = loaded.finished(dataset, name)
             probabilities = read_probabilities(folder / "evaluate" / dataset / name, seeds)
@@ -359,7 +366,7 @@ def draw(
     # Below three runs the points are shown and nothing is inferred.
     intervals = {
         row.variant: (row.test_accuracy_ci_low, row.test_accuracy_ci_high)
-        if row.n_seeds >= statistics.MIN_SEEDS and not pd.isna(row.test_accuracy_ci_low)
+        if row.n_seeds >= core.MIN_SEEDS and not pd.isna(row.test_accuracy_ci_low)
         else (None, None)
         for row in variants.itertuples()
     }
@@ -440,7 +447,7 @@ def draw(
     yield drawing("costs", "costs", _("Accuracy against cost"), against, **costs(order))
     yield from probe_drawings(plan, drawing, tables.probe_curves, labels, looks)
 
-    images, truth = data.load_test(folder / "prepare" / dataset)
+    images, truth = prepared.load_test(folder / "prepare" / dataset)
     reliability = []
     for name in detailed(study, chosen):
         finished = loaded.finished(dataset, name)

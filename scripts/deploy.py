@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
@@ -22,17 +22,18 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from convlab import accounts, data, provenance
-from convlab.accounts import masked
-from convlab.checksums import verify_all, write_record
-from convlab.cli import run
+from convlab.common import redaction, provenance
+from convlab.datasets import prepared
+from convlab.common.redaction import masked
+from convlab.common.checksums import verify_all, write_record
+from convlab.common.cli import run
 from convlab.errors import UserError
-from convlab.evaluation import read_probabilities
-from convlab.files import atomic, read_json, write_json
-from convlab.serving import trial
-from convlab.serving.evidence import Answer, Deployed, Evidence, Failure, Teardown
+from convlab.evaluation.records import read_probabilities
+from convlab.common.files import atomic, read_json, write_json
+from convlab.serving import endpoint_test
+from convlab.serving.record import Answer, Deployed, Evidence, Failure, Teardown
 from convlab.serving.local import LocalEndpoint
-from convlab.signals import exit_on_signals
+from convlab.common.shutdown import exit_on_signals
 
 OPTIONS_VARIABLE = "CONVLAB_DEPLOY"
 """Environment variable with the options as they are. Command lines are logged, so those have account numbers hidden."""
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.identity and OPTIONS_VARIABLE in os.environ:
         options = json.loads(os.environ[OPTIONS_VARIABLE])
     known = account_numbers(options)
-    accounts.KNOWN[:] = known
+    redaction.KNOWN[:] = known
 
     exit_on_signals()
     begin = time.perf_counter()
@@ -108,8 +109,8 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
         **{name: exported[name] for name in ("dataset", "variant", "seed", "spec_hash", "files_sha256")},
         runtime=options["runtime"],
     )
-    images, labels = data.load_test(folder / "prepare" / dataset)
-    chosen = data.subset(labels, min(options["test_images"], len(labels)), options["seed"])
+    images, labels = prepared.load_test(folder / "prepare" / dataset)
+    chosen = prepared.subset(labels, min(options["test_images"], len(labels)), options["seed"])
     evidence.images = {"count": len(chosen), "of": len(labels), "seed": options["seed"], "rule": RULE}
     (evaluated,) = read_probabilities(folder / "evaluate" / dataset / exported["variant"], [exported["seed"]])
 
@@ -117,7 +118,7 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
     endpoint = TARGETS[options["target"]](folder, dataset, options)
     try:
         with endpoint:
-            for answer in trial.ask(endpoint.invoke, images, chosen if asked else [], labels):
+            for answer in endpoint_test.ask(endpoint.invoke, images, chosen if asked else [], labels):
                 evidence.answers.append(answer)
     finally:
         evidence.teardown = Teardown(**endpoint.teardown)
@@ -133,9 +134,9 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
     if not asked:
         return
     reference = evaluated if endpoint.reference() is None else endpoint.reference()
-    evidence.accuracy = trial.accuracy(evidence.answers)
-    evidence.latency_ms = trial.latency(evidence.answers)
-    evidence.parity = trial.agreement(evidence.answers, reference)
+    evidence.accuracy = endpoint_test.accuracy(evidence.answers)
+    evidence.latency_ms = endpoint_test.latency(evidence.answers)
+    evidence.parity = endpoint_test.agreement(evidence.answers, reference)
     log.info("%s", summary(evidence))
     tolerance = read_json(model_dir / "parity.json")["tolerance"]
     if not evidence.parity.largest_difference <= tolerance:  # NaN, too, is more
@@ -199,5 +200,5 @@ def now() -> str:
 
 
 if __name__ == "__main__":
-    accounts.mask_output()
+    redaction.mask_output()
     run(main)

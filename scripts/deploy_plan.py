@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
@@ -15,10 +15,10 @@ import argparse
 import json
 import os
 
-from convlab.cli import run
-from convlab.config import load_study, read_yaml
+from convlab.common.cli import run
+from convlab.study.load import load_study, read_yaml
 from convlab.errors import UserError
-from convlab.sagemaker import SageMaker
+from convlab.study.sagemaker import SageMaker
 
 REGION_UNKNOWN = "*"
 """In a policy, where neither the config nor the environment names a region."""
@@ -83,7 +83,7 @@ def resources(study: str, dataset: str, settings: SageMaker, region: str) -> lis
 
 def costs(settings: SageMaker, calls: int, datasets: int) -> list[str]:
     """The estimate, a line for each item, and their sum."""
-    from convlab.cloud.cost import items
+    from convlab.cloud.price import items
 
     currency, found = settings.prices.currency, items(settings, calls)
     lines = [f"\nCost at most, for each of {datasets} dataset(s); storage, transfer and logs of a few MB left out:"]

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
@@ -21,10 +21,10 @@ from dataclasses import fields
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from convlab import states
-from convlab.cli import run
-from convlab.differences import LISTED, Differences, compare_states
-from convlab.files import write_text
+from convlab.states import find
+from convlab.common.cli import run
+from convlab.states.differences import LISTED, Differences, compare_states
+from convlab.common.files import write_text
 from convlab.page.templates import TEMPLATES, environment, tidy_markdown
 
 
@@ -39,8 +39,8 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     before, after = arguments.before, arguments.after
     if after is None:
-        before, after = f"{before}@{states.PREVIOUS}", before
-    found = compare_states(*(states.read(name, arguments.results) for name in (before, after)))
+        before, after = f"{before}@{find.PREVIOUS}", before
+    found = compare_states(*(find.read(name, arguments.results) for name in (before, after)))
     output = arguments.output_dir or arguments.results / "diff" / slug(found)
     shown = view(found)
     write_text(output / "index.html", environment("html").get_template("diff/page.html.j2").render(shown))

@@ -1,13 +1,13 @@
 """Evaluate all runs of one variant on the test images: the only place where they are used.
 
-One process for all seeds, since importing TensorFlow takes longer than any of them. What it writes: convlab.evaluation.
+One process for all seeds, since importing TensorFlow takes longer than any of them. What it writes: convlab.evaluation.records.
 """
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
@@ -18,11 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from convlab import backend, data, metrics, provenance
-from convlab.cli import run
-from convlab.evaluation import write_evaluation
-from convlab.files import array_sha256, read_json
-from convlab.outputs import job_results
+from convlab.runtime import backend
+from convlab.datasets import prepared
+from convlab.evaluation import metrics
+from convlab.common import provenance
+from convlab.common.cli import run
+from convlab.evaluation.records import write_evaluation
+from convlab.common.files import array_sha256, read_json
+from convlab.common.outputs import job_results
 
 FEATURE_IMAGES = 3
 """Feature maps are kept for the first test image of each of the first classes, this many."""
@@ -54,12 +57,12 @@ def evaluate(arguments: argparse.Namespace) -> None:
     records = {seed: read_json(place / "run.json") for seed, place in places.items()}
     training = records[arguments.seeds[0]]["spec"]["training"]  # the same for all seeds of a variant
     backend.choose(training["backend"], arguments.threads)  # before these import Keras
-    from convlab import inference
-    from convlab.keras_setup import use_threads
+    from convlab.evaluation import inference
+    from convlab.runtime.keras_runtime import use_threads
 
     use_threads(arguments.threads)
-    images, labels = data.load_test(arguments.data_dir)
-    images = data.permute_pixels(images, training["pixel_permutation"])
+    images, labels = prepared.load_test(arguments.data_dir)
+    images = prepared.permute_pixels(images, training["pixel_permutation"])
     fixed = first_of_each_class(labels)[:FEATURE_IMAGES]
 
     measured, predictions, features = {}, [], {"filters": [], "feature_maps": []}

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
@@ -21,17 +21,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convlab import i18n
-from convlab.cli import run
-from convlab.data import Dataset, load, stratified_order
+from convlab.common import i18n
+from convlab.common.cli import run
+from convlab.datasets.prepared import Dataset, load, stratified_order
 from convlab.figures import dataset as draw
 from convlab.figures.labels import shortened, tell_boxes
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import save, use_style
-from convlab.files import read_json, write_json, write_text
-from convlab.i18n import gettext as _
-from convlab.outputs import files_below, job_results
-from convlab.tables import csv_text
+from convlab.common.files import read_json, write_json, write_text
+from convlab.common.i18n import gettext as _
+from convlab.common.outputs import files_below, job_results
+from convlab.common.table_files import csv_text
 
 log = logging.getLogger("explore")
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
@@ -24,19 +24,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convlab import data, exporting, inference, provenance
-from convlab.checksums import sha256
-from convlab.choice import chosen_run
-from convlab.cli import run
+from convlab.datasets import prepared
+from convlab.serving import artifacts
+from convlab.evaluation import inference
+from convlab.common import provenance
+from convlab.common.checksums import sha256
+from convlab.results.choice import chosen_run
+from convlab.common.cli import run
 from convlab.errors import UserError
-from convlab.files import atomic, read_json, write_json
-from convlab.keras_setup import use_threads
-from convlab.latency import latency_ms
-from convlab.outputs import files_below, job_results
-from convlab.parity import parity
+from convlab.common.files import atomic, read_json, write_json
+from convlab.runtime.keras_runtime import use_threads
+from convlab.evaluation.latency import latency_ms
+from convlab.common.outputs import files_below, job_results
+from convlab.evaluation.agreement import parity
 from convlab.serving import inference as handlers
 from convlab.serving.pack import pack
-from convlab.specs import Run
+from convlab.common.specs import Run
 
 PARITY_IMAGES, PARITY_SEED = 1000, 0
 """The images on which the files are compared: this many, in the classes' proportions, drawn by this seed."""
@@ -92,16 +95,16 @@ def export(arguments: argparse.Namespace) -> None:
     labels = list(read_json(folder / "prepare" / dataset / "manifest.json")["classes"])
 
     model = inference.load(source)
-    served = exporting.servable(model, Run.model_validate(trained["spec"]), tuple(trained["input_shape"]), len(labels))
+    served = artifacts.servable(model, Run.model_validate(trained["spec"]), tuple(trained["input_shape"]), len(labels))
     with atomic(output / "model.keras") as temporary:
         shutil.copyfile(source, temporary)
-    onnx = exporting.write_artifact(served, output, labels)
+    onnx = artifacts.write_artifact(served, output, labels)
     files = {name: sha256(output / name) for name in FILES}
     identity = {"dataset": dataset, "variant": variant, "seed": seed, "files_sha256": files, "onnx": onnx}
     write_json(output / "export.json", identity | description(trained, choice, scores, len(labels)))
 
-    images, truth = data.load_test(folder / "prepare" / dataset)
-    chosen = data.subset(truth, min(PARITY_IMAGES, len(truth)), PARITY_SEED)
+    images, truth = prepared.load_test(folder / "prepare" / dataset)
+    chosen = prepared.subset(truth, min(PARITY_IMAGES, len(truth)), PARITY_SEED)
     found = compare(model, output, images[chosen], truth[chosen], trained["spec"]["training"]["precision"])
     found["images"]["of"] = len(truth)
     write_json(output / "parity.json", found)
@@ -148,9 +151,9 @@ def description(
             "finished": len(scores),
             "val_accuracy_mean": float(np.mean(scores)),
         },
-        "input": {"name": exporting.INPUT, "shape": trained["input_shape"], "dtype": "float32", "range": [0, 255]},
-        "output": {"name": exporting.OUTPUT, "shape": [classes], "dtype": "float32"},
-        "signature": exporting.SIGNATURE,
+        "input": {"name": artifacts.INPUT, "shape": trained["input_shape"], "dtype": "float32", "range": [0, 255]},
+        "output": {"name": artifacts.OUTPUT, "shape": [classes], "dtype": "float32"},
+        "signature": artifacts.SIGNATURE,
         "precision": precision(trained["spec"]["training"]["precision"]),
         "versions": provenance.versions(),
     }
@@ -169,7 +172,7 @@ def compare(model, folder: Path, images: np.ndarray, truth: np.ndarray, training
     load = {"saved_model": handlers.load_saved_model, "onnx": handlers.load_onnx}
     float_images = images.astype(np.float32)
     probabilities = {"keras": inference.predictor(model)(images)}
-    single: dict[str, Callable[[np.ndarray], Any]] = {"keras": exporting.single_image(model)}
+    single: dict[str, Callable[[np.ndarray], Any]] = {"keras": artifacts.single_image(model)}
     timed: dict[str, Any] = {"keras": images}
     for name, loader in load.items():
         predict = loader(folder, 1)

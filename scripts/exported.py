@@ -4,16 +4,16 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
 import argparse
 
-from convlab.cli import run
-from convlab.config import load_study, read_yaml
+from convlab.common.cli import run
+from convlab.study.load import load_study, read_yaml
 from convlab.errors import UserError
-from convlab.wording import listing
+from convlab.common.text import listing
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
@@ -23,11 +23,11 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
-from convlab import i18n
-from convlab.cli import run
-from convlab.files import write_text
-from convlab.plan import field_label
-from convlab.specs import Augmentation, Conv, Dense, EarlyStopping, Training
+from convlab.common import i18n
+from convlab.common.cli import run
+from convlab.common.files import write_text
+from convlab.study.expand import field_label
+from convlab.common.specs import Augmentation, Conv, Dense, EarlyStopping, Training
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -68,7 +68,7 @@ def extracted() -> Catalog:
         for name, field in spec.model_fields.items():
             if name not in ("family", "label", "why"):
                 for message in filter(None, (field_label(name), field.description)):
-                    found.add(message, None, [("scripts/convlab/specs.py", 0)])
+                    found.add(message, None, [("scripts/convlab/common/specs.py", 0)])
     return found
 
 

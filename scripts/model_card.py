@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
@@ -22,20 +22,20 @@ import numpy as np
 from markupsafe import Markup
 from scipy.stats import binomtest
 
-from convlab import i18n, provenance
-from convlab.cli import run
-from convlab.config import load_study
-from convlab.evaluation import read_measures
-from convlab.files import read_json, write_text
-from convlab.i18n import ngettext
-from convlab.interpretation import words as say
-from convlab.interpretation.left_out import not_used, test_origin
-from convlab.outputs import job_results
+from convlab.common import i18n, provenance
+from convlab.common.cli import run
+from convlab.study.load import load_study
+from convlab.evaluation.records import read_measures
+from convlab.common.files import read_json, write_text
+from convlab.common.i18n import ngettext
+from convlab.language import numbers as say
+from convlab.findings.left_out import not_used, test_origin
+from convlab.common.outputs import job_results
 from convlab.page.design import fields_of
 from convlab.page.templates import environment, tidy_markdown
-from convlab.plan import level_label
-from convlab.study import Study
-from convlab.tables import read_table
+from convlab.study.expand import level_label
+from convlab.study.schema import Study
+from convlab.common.table_files import read_table
 
 WEAKEST, CONFUSIONS = 3, 5
 """Classes with the lowest recall, and confusions, that are named as limits."""

@@ -7,17 +7,17 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
 import argparse
 
-from convlab import planning, processor
-from convlab.cli import run
-from convlab.config import load_study, read_yaml
-from convlab.effects import idle_values
-from convlab.forms import data_notes
+from convlab.study import estimate, precision_cost
+from convlab.common.cli import run
+from convlab.study.load import load_study, read_yaml
+from convlab.study.idle_values import idle_values
+from convlab.datasets.shapes import data_notes
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -28,12 +28,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--brief", action="store_true", help="one line instead of the table")
     arguments = parser.parse_args(argv)
     study = load_study(read_yaml(arguments.config))
-    earlier = planning.earlier_runs(arguments.results, study)
+    earlier = estimate.earlier_runs(arguments.results, study)
     if not arguments.brief:
-        print(planning.table(study, earlier))
+        print(estimate.table(study, earlier))
         print()
-    print(planning.summary(study, earlier, arguments.cores))
-    for note in [*data_notes(study.datasets), *idle_values(study), *processor.precision_costs(study)]:
+    print(estimate.summary(study, earlier, arguments.cores))
+    for note in [*data_notes(study.datasets), *idle_values(study), *precision_cost.precision_costs(study)]:
         print(note)
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
@@ -21,15 +21,15 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from convlab.cli import run
-from convlab.data import MANIFEST_FORMAT, Dataset, first_images
+from convlab.common.cli import run
+from convlab.datasets.prepared import MANIFEST_FORMAT, Dataset, first_images
 from convlab.errors import UserError
-from convlab.files import array_sha256, write_arrays, write_json
-from convlab.outputs import job_results
-from convlab.sources import KINDS, Kind
-from convlab.sources.reading import Reading
-from convlab.specs import Dataset as AnyDataset
-from convlab.specs import DatasetSpec, OwnImages
+from convlab.common.files import array_sha256, write_arrays, write_json
+from convlab.common.outputs import job_results
+from convlab.datasets.registry import KINDS, Kind
+from convlab.datasets.reading import Reading
+from convlab.common.specs import Dataset as AnyDataset
+from convlab.common.specs import DatasetSpec, OwnImages
 
 log = logging.getLogger("prepare")
 

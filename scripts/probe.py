@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
@@ -16,10 +16,12 @@ import logging
 
 import pandas as pd
 
-from convlab import backend, data, translation
-from convlab.cli import run
-from convlab.files import read_json, write_text
-from convlab.outputs import job_results
+from convlab.runtime import backend
+from convlab.datasets import prepared as data
+from convlab.probes import translation
+from convlab.common.cli import run
+from convlab.common.files import read_json, write_text
+from convlab.common.outputs import job_results
 
 log = logging.getLogger("probe")
 
@@ -45,8 +47,8 @@ def measure(arguments: argparse.Namespace) -> None:
     runs = [(seed, arguments.train_dir / f"seed-{seed}") for seed in arguments.seeds]
     records = [read_json(place / "run.json") for _, place in runs]
     backend.choose(records[0]["spec"]["training"]["backend"], arguments.threads)  # before these import Keras
-    from convlab import inference
-    from convlab.keras_setup import use_threads
+    from convlab.evaluation import inference
+    from convlab.runtime.keras_runtime import use_threads
 
     use_threads(arguments.threads)
     images, labels = data.load_test(arguments.data_dir)

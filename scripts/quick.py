@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
@@ -18,12 +18,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from convlab.cli import run
-from convlab.config import load_study, read_yaml, to_yaml
-from convlab.files import write_text
-from convlab.forms import dataset_form
-from convlab.image_counts import after_validation, image_counts, limited
-from convlab.study import MAX_NAME, Study
+from convlab.common.cli import run
+from convlab.study.load import load_study, read_yaml, to_yaml
+from convlab.common.files import write_text
+from convlab.datasets.shapes import dataset_form
+from convlab.datasets.image_counts import after_validation, image_counts, limited
+from convlab.study.schema import MAX_NAME, Study
 
 TRAIN_IMAGES, TEST_IMAGES, EPOCHS, SEEDS, STEPS = 3000, 1000, 2, 2, 60
 """At most so many of each; what a study has less of stays as it is."""

@@ -1,14 +1,14 @@
 """Write a study's report: report/index.html, one file that needs nothing else, and report/report.md for a code host.
 
 Everything in it comes from the tables, figures and summaries of this study. Prose is in the templates under report/,
-sentences that depend on numbers are made by convlab.interpretation.
+sentences that depend on numbers are made by convlab.findings.collect.
 """
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
@@ -21,29 +21,31 @@ from typing import Any
 
 from markupsafe import Markup
 
-from convlab import history, i18n, probe_findings, provenance
-from convlab.across import across_datasets
-from convlab.cli import run
-from convlab.config import load_study
-from convlab.effects import same_variants
+from convlab.states import history
+from convlab.common import i18n, provenance
+from convlab.findings import probes as probe_findings
+from convlab.findings.across_datasets import across_datasets
+from convlab.common.cli import run
+from convlab.study.load import load_study
+from convlab.study.idle_values import same_variants
 from convlab.figures.palette import COLOURS
-from convlab.files import write_text
-from convlab.interpretation import claims_count, interpret
-from convlab.interpretation import words as say
-from convlab.interpretation.conditions import conditions_limitation, unequal_texts
-from convlab.interpretation.evidence import Statement
-from convlab.interpretation.left_out import left_out, test_origin
-from convlab.interpretation.limitations import boxes, limitations
-from convlab.interpretation.registration import claims_registration, looks
-from convlab.outputs import job_results
+from convlab.common.files import write_text
+from convlab.findings.collect import claims_count, interpret
+from convlab.language import numbers as say
+from convlab.findings.conditions import conditions_limitation, unequal_texts
+from convlab.findings.evidence import Statement
+from convlab.findings.left_out import left_out, test_origin
+from convlab.findings.limitations import boxes, limitations
+from convlab.findings.registration import claims_registration, looks
+from convlab.common.outputs import job_results
 from convlab.page.answers import answer, chosen, claim_cards
 from convlab.page.card import model_card
-from convlab.page.cells import duration
+from convlab.page.format import duration
 from convlab.page.confusions import matrices, most_confused
 from convlab.page.dataset import data_tables
 from convlab.page.deployment import deployment
 from convlab.page.design import design
-from convlab.page.elements import Probed
+from convlab.page.views import Probed
 from convlab.page.gallery import load_figures
 from convlab.page.measures import (
     LONG,
@@ -56,11 +58,11 @@ from convlab.page.measures import (
     per_class,
     probe_table,
 )
-from convlab.page.origin import provenance_view
-from convlab.page.reading import Results, load_results
+from convlab.page.provenance import provenance_view
+from convlab.page.loading import Results, load_results
 from convlab.page.templates import TEMPLATES, environment, script_hash, tidy_markdown
-from convlab.statistics import MIN_SEEDS
-from convlab.study import Study
+from convlab.statistics.core import MIN_SEEDS
+from convlab.study.schema import Study
 
 log = logging.getLogger("report")
 

@@ -4,15 +4,15 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
 import argparse
 
-from convlab.cli import run
-from convlab.config import schema
-from convlab.files import write_json
+from convlab.common.cli import run
+from convlab.study.load import schema
+from convlab.common.files import write_json
 
 SCHEMA = Path(__file__).resolve().parent.parent / "workflow" / "schemas" / "config.schema.json"
 

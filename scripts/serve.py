@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
@@ -19,8 +19,8 @@ import os
 import socket
 import threading
 
-from convlab import checksums
-from convlab.cli import run
+from convlab.common import checksums
+from convlab.common.cli import run
 from convlab.errors import UserError
 
 

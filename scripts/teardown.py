@@ -9,17 +9,17 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
 import argparse
 import logging
 
-from convlab import accounts
-from convlab.cli import run
+from convlab.common import redaction
+from convlab.common.cli import run
 from convlab.errors import UserError
-from convlab.signals import ignore_signals
+from convlab.common.shutdown import ignore_signals
 
 LEFT = 3
 """Exit status where something is left."""
@@ -72,19 +72,19 @@ def take_down(path: Path) -> tuple[list[str], list[str]]:
         state = states.load(path)
         clients = aws.connect(state.region, state.endpoint_url)
         account = aws.account_of(clients)
-        if not accounts.has_fingerprint(account, state.name, state.account):
+        if not redaction.has_fingerprint(account, state.name, state.account):
             raise UserError(f"the credentials are of another account than {path}; sign in to that one")
-        accounts.KNOWN[:] = [account]
+        redaction.KNOWN[:] = [account]
         state.reveal(account)
         ignore_signals()
         receipt = teardown(clients, state)
-        told = [accounts.masked(f"kept: {kept}", [account]) for kept in receipt.kept]
+        told = [redaction.masked(f"kept: {kept}", [account]) for kept in receipt.kept]
         if receipt.remaining:
-            return accounts.masked(receipt.remaining, [account]), told
+            return redaction.masked(receipt.remaining, [account]), told
         path.unlink(missing_ok=True)
         return [], [*told, f"{state.name}: nothing is left, by listing; {path} is removed."]
 
 
 if __name__ == "__main__":
-    accounts.mask_output()
+    redaction.mask_output()
     run(main)

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
@@ -18,12 +18,15 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from convlab import backend, checksums, data, devices, finished_runs, provenance
-from convlab.cli import run
+from convlab.runtime import backend, devices
+from convlab.common import checksums, provenance
+from convlab.datasets import prepared
+from convlab.training import run_store
+from convlab.common.cli import run
 from convlab.errors import UserError
-from convlab.files import atomic, read_json, write_json
-from convlab.locks import Writer, locked, sole_writer
-from convlab.specs import Run
+from convlab.common.files import atomic, read_json, write_json
+from convlab.common.locks import Writer, locked, sole_writer
+from convlab.common.specs import Run
 
 AGAIN = "CONVLAB_AGAIN"
 """Environment variable that asks to train finished runs again: their folders, or ``all``."""
@@ -49,17 +52,17 @@ def main(argv: list[str] | None = None) -> None:
     # Jobs may outlive their Snakemake: one that trains this very run is waited for, any other in this folder gives way.
     with (
         locked(lock, "another process trains this very run; waiting for it") as waited,
-        sole_writer(output / finished_runs.MAIN) as writer,
+        sole_writer(output / run_store.MAIN) as writer,
     ):
         again = asked_again(output)
         if not again and waited and is_finished(output, identity):
             log.info("this very run has just been finished by another process")
-        elif not again and keeps and finished_runs.take(store / identity, output):
+        elif not again and keeps and run_store.take(store / identity, output):
             log.info("this very run has been finished before; its results were copied")
         else:
             train_run(spec, manifest, arguments.data_dir, output, work, arguments.threads, identity, code, writer)
             if keeps:
-                finished_runs.keep(output, store / identity)
+                run_store.keep(output, store / identity)
         shutil.rmtree(work, ignore_errors=True)
 
 
@@ -71,8 +74,8 @@ def asked_again(output: Path) -> bool:
 
 def is_finished(output: Path, identity: str) -> bool:
     """Whether whole results of this very run lie in ``output``."""
-    main = output / finished_runs.MAIN
-    return checksums.is_whole(main, finished_runs.FILES) and read_json(main).get("identity") == identity
+    main = output / run_store.MAIN
+    return checksums.is_whole(main, run_store.FILES) and read_json(main).get("identity") == identity
 
 
 def train_run(
@@ -95,19 +98,19 @@ def train_run(
     training, choices = spec.training, environment.choices()
     started = datetime.now(UTC)
     backend.choose(training.backend, threads)  # before these import Keras
-    from convlab.keras_setup import device, keras, use_threads
-    from convlab.models import build
-    from convlab.training import fit, images_per_epoch, resumable_epochs
+    from convlab.runtime.keras_runtime import device, keras, use_threads
+    from convlab.models.network import build
+    from convlab.training.loop import fit, images_per_epoch, resumable_epochs
 
     if provenance.code(Path(__file__).resolve()) != code:
         raise UserError("convlab's code was edited while this run was starting; run the same command again")
     use_threads(threads)
-    seeds = data.seed_streams(spec.seed)
+    seeds = prepared.seed_streams(spec.seed)
     keras.utils.set_random_seed(seeds["initialisation"])
-    images, labels = data.load_train(data_dir)
-    images = data.permute_pixels(images, training.pixel_permutation)
-    train, validation = data.split(labels, training.validation_fraction, seeds["split"])
-    train = train[data.subset(labels[train], training.train_size, seeds["subset"])]
+    images, labels = prepared.load_train(data_dir)
+    images = prepared.permute_pixels(images, training.pixel_permutation)
+    train, validation = prepared.split(labels, training.validation_fraction, seeds["split"])
+    train = train[prepared.subset(labels[train], training.train_size, seeds["subset"])]
     model = build(spec.model, images.shape[1:], len(manifest["classes"]), training.precision, training.augmentation)
 
     # What a killed run left is taken up again only by the very same run.
@@ -184,16 +187,16 @@ def train_run(
 
 def write_results(output: Path, record: dict, model, history: Sequence[Mapping[str, float]], writer: Writer) -> None:
     """Write all that a run leaves, as long as no other process has begun to make the same."""
-    from convlab.training import write_history
+    from convlab.training.loop import write_history
 
-    main = output / finished_runs.MAIN
+    main = output / run_store.MAIN
     with writer.writing():
         checksums.drop_record(main)
         with atomic(output / "model.keras") as temporary:
             model.save(temporary)
         write_history(output / "history.csv", history, durable=True)
         write_json(main, record)
-        checksums.write_record(main, [output / name for name in finished_runs.FILES])
+        checksums.write_record(main, [output / name for name in run_store.FILES])
 
 
 def data_sha256(manifest: dict) -> dict[str, str]:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
@@ -15,7 +15,7 @@ import argparse
 import os
 
 import train
-from convlab.cli import run
+from convlab.common.cli import run
 
 
 def main() -> None:

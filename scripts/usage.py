@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-from convlab import environment
+from convlab.common import environment
 
 environment.start()
 
@@ -17,10 +17,10 @@ import csv
 import math
 import statistics
 
-from convlab.cli import run
-from convlab.config import load_study, read_yaml
+from convlab.common.cli import run
+from convlab.study.load import load_study, read_yaml
 from convlab.errors import UserError
-from convlab.planning import aligned
+from convlab.study.estimate import aligned
 
 COLUMNS = ("rule", "jobs", "median s", "longest s", "median MB", "most MB", "CPU %")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from convlab import i18n
+from convlab.common import i18n
 
 ROOT = Path(__file__).resolve().parent.parent
 

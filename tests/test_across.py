@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convlab.across import _reach, across_datasets
+from convlab.findings.across_datasets import _reach, across_datasets
 from test_interpretation import CONFIG, around, make
 
 TWO = {**CONFIG, "datasets": {"digits": {}, "other": {"kind": "digits"}}, "experiments": {}}

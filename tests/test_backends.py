@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from conftest import ROOT, TINY
-from convlab import backend
+from convlab.runtime import backend
 from convlab.errors import UserError
-from convlab.evaluation import read_measures, read_probabilities
-from convlab.specs import Run, canonical_json
+from convlab.evaluation.records import read_measures, read_probabilities
+from convlab.common.specs import Run, canonical_json
 
 OTHERS = [
     pytest.param(

@@ -16,13 +16,15 @@ from hypothesis import strategies as st
 
 import compare
 from conftest import ROOT, TINY
-from convlab import atomic, checksums, probes, translation
+from convlab.common import atomic, checksums
+from convlab.results import probes
+from convlab.probes import translation
 from convlab.errors import UserError
-from convlab.files import read_arrays, read_json, write_arrays, write_json, write_text
-from convlab.outputs import files_below, job_results
+from convlab.common.files import read_arrays, read_json, write_arrays, write_json, write_text
+from convlab.common.outputs import files_below, job_results
 from convlab.page import figures
-from convlab.study import Study
-from convlab.tables import read_table, write_table
+from convlab.study.schema import Study
+from convlab.common.table_files import read_table, write_table
 from test_finished_runs import DAMAGES, age, flip
 
 SVG = '<svg viewBox="0 0 10 10"><path d="M 0 0"/></svg>'

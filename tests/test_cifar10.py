@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from convlab.errors import UserError
-from convlab.sources import cifar10
-from convlab.sources.cifar10 import CIFAR10, NAMES, RECORD, Batches, read_batches
+from convlab.datasets.kinds import cifar10
+from convlab.datasets.kinds.cifar10 import CIFAR10, NAMES, RECORD, Batches, read_batches
 
 IMAGES = 20
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

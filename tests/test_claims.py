@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from conftest import TINY
-from convlab import claims, decisions, results, tables
-from convlab.claims import FLIPPED, MAX_DEPTH, MAX_LENGTH, TIMES, RuleError, evaluate, parse, unit
-from convlab.config import load_study
+from convlab.study import rules as claims
+from convlab.language import claims as decisions
+from convlab.results import tables
+from convlab.common import table_files
+from convlab.study.rules import FLIPPED, MAX_DEPTH, MAX_LENGTH, TIMES, RuleError, evaluate, parse, unit
+from convlab.study.load import load_study
 from convlab.errors import UserError
-from convlab.specs import canonical_json
+from convlab.common.specs import canonical_json
 from test_interpretation import CONFIG, FIVE, make, synthetic_runs
 
 DENSE, CNN = 4810, 9258  # parameters
@@ -284,8 +287,8 @@ def test_an_exact_value_stays_whole_and_says_by_how_much_it_misses(tmp_path):
     assert row["measured"] == CNN and isinstance(row["measured"], int)
     assert row["reason"] == "parameters(cnn) is 9,258, not exactly 9,258.5 (difference −0.5)."
     plan = planned(f"parameters(cnn) == {CNN}")
-    frame = results.claims_table(synthetic_runs(load_study(CONFIG), make_accuracies()), plan, 0.005)
-    tables.write_table(frame, tmp_path / "claims", "Claims")
+    frame = tables.claims_table(synthetic_runs(load_study(CONFIG), make_accuracies()), plan, 0.005)
+    table_files.write_table(frame, tmp_path / "claims", "Claims")
     assert ",9258,,,supported,digits," in (tmp_path / "claims.csv").read_text()
 
 
@@ -448,12 +451,12 @@ def test_times_are_described_and_decide_nothing(rule):
     study, plan = load_study({**CONFIG, "claims": [{"id": "it", "text": "A.", "rule": rule}]}), planned(rule)
     runs = synthetic_runs(study, make_accuracies())
     runs["train_seconds"], runs["latency_ms"] = 8 + 0.1 * runs["seed"], 0.3 + 0.01 * runs["seed"]
-    row = results.claims_table(runs, plan, 0.005).iloc[0]
+    row = tables.claims_table(runs, plan, 0.005).iloc[0]
     assert (row["verdict"], row["p_value"], row["p_adjusted"], row["ci_low"]) == ("described", None, None, None)
     assert "SD " in row["reason"] and "times are described and decide no claim" in row["reason"]
     # They are no part of the family either.
-    alone = results.comparisons_table(runs, load_study(CONFIG).plan, 0.005)
-    pd.testing.assert_frame_equal(results.comparisons_table(runs, plan, 0.005), alone)
+    alone = tables.comparisons_table(runs, load_study(CONFIG).plan, 0.005)
+    pd.testing.assert_frame_equal(tables.comparisons_table(runs, plan, 0.005), alone)
 
 
 def test_a_claim_that_fails_beside_its_times_is_contradicted():
@@ -488,7 +491,7 @@ def test_a_diverged_run_speaks_against_what_it_could_not_do(rule, accuracies, ve
 def test_a_mean_over_classes_is_not_defined_where_a_class_has_no_test_image():
     def row(recall, support):
         per_class = {"recall": recall, "f1": recall, "precision": recall, "support": support}
-        return results._mean_over_classes({"per_class": per_class}, "recall")
+        return tables._mean_over_classes({"per_class": per_class}, "recall")
 
     assert row([1.0, 0.5], [3, 2]) == 0.75
     assert row([1.0, None], [3, 0]) is None
@@ -521,7 +524,7 @@ def test_a_claim_that_a_constant_guess_meets_says_so(rule, met):
     runs["balanced_accuracy"], runs["macro_f1"] = 0.7 + 0.01 * runs["seed"], 0.65 + 0.01 * runs["seed"]
     plan = planned(rule)
     guesses = {"digits": decisions.ConstantGuess.of({"healthy": 95, "ill": 5})}
-    reason = results.claims_table(runs, plan, 0.005, results.confirmatory_family(runs, plan, 0.005, guesses)).iloc[0][
+    reason = tables.claims_table(runs, plan, 0.005, tables.confirmatory_family(runs, plan, 0.005, guesses)).iloc[0][
         "reason"
     ]
     text = "It is met by always answering “healthy” too, which is right for 95.00 % of the test images."
@@ -556,10 +559,10 @@ def test_a_claim_is_decided_on_each_dataset_unless_it_names_one():
     study = load_study(config)
     runs = synthetic_runs(study, make_accuracies())
     runs.loc[runs["dataset"] == "other", "test_accuracy"] -= np.tile([0.1, 0.11, 0.12], 3)
-    frame = results.claims_table(runs, planned(rule, config), 0.005)
+    frame = tables.claims_table(runs, planned(rule, config), 0.005)
     assert list(frame["dataset"]) == ["digits", "other"]
     assert list(frame["verdict"]) == ["supported", "contradicted"]
-    row = results.claims_table(runs, across, 0.005).iloc[0]
+    row = tables.claims_table(runs, across, 0.005).iloc[0]
     assert (row["verdict"], row["dataset"]) == ("supported", "digits, other")
 
 
@@ -578,7 +581,7 @@ def test_measured_claims_join_the_family_and_exact_ones_do_not():
 
     alone, none = p_adjusted()
     exact, table = p_adjusted(size=RULES["size"])
-    assert none.empty and list(none.columns) == results.CLAIM_COLUMNS
+    assert none.empty and list(none.columns) == tables.CLAIM_COLUMNS
     assert exact["convolution"] == alone["convolution"]
     assert table["p_adjusted"].isna().all()
     joined, table = p_adjusted(**RULES)
@@ -636,8 +639,8 @@ def test_wrong_verdicts_are_as_rare_as_promised(seeds):
 
 
 def test_the_table_begins_with_the_agreed_columns():
-    assert results.CLAIM_COLUMNS[:7] == ["claim", "source", "published", "measured", "ci_low", "ci_high", "verdict"]
-    assert {"dataset", "text", "rule", "n_seeds", "p_value", "p_adjusted", "reason"} <= set(results.CLAIM_COLUMNS)
+    assert tables.CLAIM_COLUMNS[:7] == ["claim", "source", "published", "measured", "ci_low", "ci_high", "verdict"]
+    assert {"dataset", "text", "rule", "n_seeds", "p_value", "p_adjusted", "reason"} <= set(tables.CLAIM_COLUMNS)
 
 
 def test_the_sentence_holds_the_numbers_of_its_row():
@@ -660,8 +663,8 @@ def test_the_sentence_holds_the_numbers_of_its_row():
 def test_hostile_text_stays_in_its_cell(tmp_path):
     text = "a|b <script>\n\n& \\ $x$"
     plan = planned("parameters(cnn) > 1", text=text, source=text, published=text)
-    frame = results.claims_table(synthetic_runs(load_study(CONFIG), make_accuracies()), plan, 0.005)
-    tables.write_table(frame, tmp_path / "claims", "Claims")
+    frame = tables.claims_table(synthetic_runs(load_study(CONFIG), make_accuracies()), plan, 0.005)
+    table_files.write_table(frame, tmp_path / "claims", "Claims")
     assert len((tmp_path / "claims.md").read_text().splitlines()) == 3
     assert "<script>" not in (tmp_path / "claims.md").read_text()
     assert pd.read_csv(tmp_path / "claims.csv")["text"][0] == " ".join(text.split())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from convlab.code_inputs import code_inputs
+from convlab.common.code_digests import code_inputs
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 

@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import TINY
-from convlab import results, statistics, tables
-from convlab.choice import chosen_variant
-from convlab.config import load_study
-from convlab.page.reading import read_table
-from convlab.tables import csv_text, write_table
+from convlab.results import tables
+from convlab.statistics import core
+from convlab.common import table_files
+from convlab.results.choice import chosen_variant
+from convlab.study.load import load_study
+from convlab.page.loading import read_table
+from convlab.common.table_files import csv_text, write_table
 
 PLAN = load_study(TINY).plan
 FIVE = "cnn-kernel_size-5x5"
@@ -34,8 +36,8 @@ def runs_frame(accuracies: dict[str, list[float]], dataset: str = "digits") -> p
                        "train_images": 270, "peak_memory_mb": 500}  # fmt: skip
             measured = {"accuracy": accuracy, "loss": 0.3, "ece": 0.02, "brier": 0.1} if finished else {}
             measured["latency_ms"] = {"p50": 1.0}
-            rows.append(results.run_row(dataset, PLAN.variants[variant], seed, cost, trained, measured))
-    return results.runs_table(rows)
+            rows.append(tables.run_row(dataset, PLAN.variants[variant], seed, cost, trained, measured))
+    return tables.runs_table(rows)
 
 
 CLEAR = {"dense": [0.80, 0.81, 0.80], "cnn": [0.90, 0.91, 0.90], FIVE: [0.905, 0.900, 0.905]}
@@ -48,11 +50,11 @@ def test_runs_begin_with_the_agreed_columns():
 
 def test_comparisons_begin_with_the_agreed_columns():
     agreed = "dataset experiment variant reference metric n_seeds difference ci_low ci_high p_value p_adjusted verdict"
-    assert list(results.comparisons_table(runs_frame(CLEAR), PLAN, 0.005).columns[:12]) == agreed.split()
+    assert list(tables.comparisons_table(runs_frame(CLEAR), PLAN, 0.005).columns[:12]) == agreed.split()
 
 
 def test_variants_give_mean_sd_and_interval_smaller_models_first():
-    table = results.variants_table(runs_frame(CLEAR), PLAN)
+    table = tables.variants_table(runs_frame(CLEAR), PLAN)
     assert list(table["variant"]) == ["dense", "cnn", FIVE]
     cnn = table.set_index("variant").loc["cnn"]
     assert cnn["test_accuracy_mean"] == pytest.approx(np.mean(CLEAR["cnn"]))
@@ -63,7 +65,7 @@ def test_variants_give_mean_sd_and_interval_smaller_models_first():
 
 
 def test_a_clear_difference_is_better_and_a_small_one_is_not():
-    table = results.comparisons_table(runs_frame(CLEAR), PLAN, 0.005).set_index("experiment")
+    table = tables.comparisons_table(runs_frame(CLEAR), PLAN, 0.005).set_index("experiment")
     assert table.loc["convolution", "difference"] == pytest.approx(0.1)
     assert table.loc["convolution", "verdict"] == "better"
     assert "cnn vs dense changed test accuracy by +10.00 pp" in table.loc["convolution", "sentence"]
@@ -73,24 +75,24 @@ def test_a_clear_difference_is_better_and_a_small_one_is_not():
 
 def test_the_other_direction_is_worse():
     swapped = {"dense": CLEAR["cnn"], "cnn": CLEAR["dense"], FIVE: CLEAR["dense"]}
-    table = results.comparisons_table(runs_frame(swapped), PLAN, 0.005).set_index("experiment")
+    table = tables.comparisons_table(runs_frame(swapped), PLAN, 0.005).set_index("experiment")
     assert table.loc["convolution", "verdict"] == "worse"
 
 
 def test_diverged_runs_are_counted_and_left_out():
     frame = runs_frame({**CLEAR, "cnn": [0.90, np.nan, 0.91]})
-    row = results.variants_table(frame, PLAN).set_index("variant").loc["cnn"]
+    row = tables.variants_table(frame, PLAN).set_index("variant").loc["cnn"]
     assert (row["n_seeds"], row["n_diverged"]) == (2, 1)
     assert row["test_accuracy_mean"] == pytest.approx(0.905)
-    comparison = results.comparisons_table(frame, PLAN, 0.005).set_index("experiment").loc["convolution"]
+    comparison = tables.comparisons_table(frame, PLAN, 0.005).set_index("experiment").loc["convolution"]
     assert comparison["n_seeds"] == 2 and comparison["verdict"] == "inconclusive"
 
 
 def test_adjustment_covers_all_questions_of_all_datasets():
     one = runs_frame(CLEAR)
     two = pd.concat([one, one.assign(dataset="other")])
-    alone = results.comparisons_table(one, PLAN, 0.005)
-    both = results.comparisons_table(two, PLAN, 0.005)
+    alone = tables.comparisons_table(one, PLAN, 0.005)
+    both = tables.comparisons_table(two, PLAN, 0.005)
     assert len(both) == 2 * len(alone)
     assert both["p_adjusted"].iloc[0] > alone["p_adjusted"].iloc[0] - 1e-12
     smallest = alone["p_value"].min()
@@ -100,31 +102,31 @@ def test_adjustment_covers_all_questions_of_all_datasets():
 
 def test_an_interval_for_new_images_takes_images_and_the_seeds_that_both_variants_have():
     generator = np.random.default_rng(0)
-    table = results.comparisons_table(runs_frame(CLEAR), PLAN, 0.005)
+    table = tables.comparisons_table(runs_frame(CLEAR), PLAN, 0.005)
     correct = {
         ("digits", variant, seed): generator.random(400) < share
         for variant, share in (("dense", 0.8), ("cnn", 0.9), (FIVE, 0.9))
         for seed in (1, 2, 3, 4)
         if (variant, seed) != ("dense", 4)
     }
-    row = results.with_new_images(table, correct).set_index("experiment").loc["convolution"]
+    row = tables.with_new_images(table, correct).set_index("experiment").loc["convolution"]
     sides = [np.stack([correct["digits", name, seed] for seed in (1, 2, 3)]) for name in ("cnn", "dense")]
-    expected = statistics.crossed_difference(*sides)
+    expected = core.crossed_difference(*sides)
     assert (row["new_images_ci_low"], row["new_images_ci_high"]) == (expected.ci_low, expected.ci_high)
-    per_seed = statistics.summarise((sides[0].mean(axis=1) - sides[1].mean(axis=1)).tolist())
+    per_seed = core.summarise((sides[0].mean(axis=1) - sides[1].mean(axis=1)).tolist())
     assert expected.se > per_seed.se, "images are a source of variation too"
-    assert results.with_new_images(table, {})["new_images_ci_low"].isna().all()
+    assert tables.with_new_images(table, {})["new_images_ci_low"].isna().all()
 
 
 def test_trends_need_three_ordered_levels():
-    assert results.trends_table(runs_frame(CLEAR), PLAN).empty
+    assert tables.trends_table(runs_frame(CLEAR), PLAN).empty
     study = load_study(
         {**TINY, "experiments": {"kernel": {"base": "cnn", "factor": "kernel_size", "levels": [1, 2, 4]}}}
     )
     names = [level.variant for level in study.plan.questions["kernel"].levels]
     rows = [{"dataset": "digits", "variant": name, "seed": seed, "test_accuracy": 0.8 + 0.01 * place + 0.001 * seed}
             for place, name in enumerate(names) for seed in (1, 2, 3)]  # fmt: skip
-    trend = results.trends_table(pd.DataFrame(rows), study.plan).iloc[0]
+    trend = tables.trends_table(pd.DataFrame(rows), study.plan).iloc[0]
     assert trend["slope"] == pytest.approx(0.01)
     assert "+1.00 pp per doubling of kernel size" in trend["sentence"]
 
@@ -148,7 +150,7 @@ def test_per_class_measures_are_means_over_finished_runs():
         ("d", "v", 2): entry([0.6, 1]),
         ("d", "v", 3): {"status": "diverged"},
     }
-    table = results.per_class_table(evaluations, {"d": ["cat", "dog"]}).set_index("class")
+    table = tables.per_class_table(evaluations, {"d": ["cat", "dog"]}).set_index("class")
     assert table.loc["cat", "recall"] == pytest.approx(0.5)
     assert table.loc["cat", "recall_sd"] == pytest.approx(np.std([0.4, 0.6], ddof=1))
     assert table.loc["dog", "support"] == 4
@@ -163,7 +165,7 @@ def test_per_class_means_leave_out_what_is_not_defined_and_count_it():
     }
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        table = results.per_class_table(evaluations, {"d": ["a", "b", "c"]}).set_index("class")
+        table = tables.per_class_table(evaluations, {"d": ["a", "b", "c"]}).set_index("class")
     assert table["recall"].tolist()[1:] == [0.5, 0.0] and np.isnan(table.loc["a", "recall"])
     assert table.loc["b", "precision"] == 0.8 and np.isnan(table.loc["c", "precision"])
     assert table["precision_seeds"].tolist() == [2, 1, 0] and table["n_seeds"].tolist() == [0, 2, 2]
@@ -172,7 +174,7 @@ def test_per_class_means_leave_out_what_is_not_defined_and_count_it():
 
 def test_tables_keep_hostile_text_as_text(tmp_path):
     frame = pd.DataFrame({"name": ["a|b <script>", "50 % & $x_1$"], "accuracy": [0.123456, np.nan]})
-    tables.write_table(frame, tmp_path / "t", "A & B")
+    table_files.write_table(frame, tmp_path / "t", "A & B")
     assert pd.read_csv(tmp_path / "t.csv")["accuracy"][0] == 0.123456
     markdown = (tmp_path / "t.md").read_text()
     assert "a\\|b \\<script\\>" in markdown and "0.1235" in markdown

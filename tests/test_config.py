@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, TINY
-from convlab.config import load_study, read_yaml, schema
+from convlab.study.load import load_study, read_yaml, schema
 from convlab.errors import UserError
-from convlab.specs import Conv, Dense, Run, Training, canonical_json
+from convlab.common.specs import Conv, Dense, Run, Training, canonical_json
 
 DEFAULT = read_yaml(ROOT / "config.yaml")
 
@@ -330,7 +330,7 @@ def test_every_ready_made_study_is_valid():
 
 
 def test_reading_the_config_imports_no_heavy_library():
-    code = "import sys; sys.path.insert(0, 'scripts'); import convlab.config, convlab.code_inputs; print(*sys.modules)"
+    code = "import sys; sys.path.insert(0, 'scripts'); import convlab.study.load, convlab.common.code_digests; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
@@ -339,7 +339,7 @@ def test_reading_the_config_imports_no_heavy_library():
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("scripts/**/*.py")), ids=lambda path: path.stem)
 def test_no_import_of_the_package_is_overlooked(path):
-    from convlab.code_inputs import _imports
+    from convlab.common.code_digests import _imports
 
     root, names = ROOT / "scripts", set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -354,7 +354,7 @@ def test_no_import_of_the_package_is_overlooked(path):
 
 
 def test_code_inputs_follow_imports_and_nothing_else(tmp_path):
-    from convlab.code_inputs import code_inputs
+    from convlab.common.code_digests import code_inputs
 
     package = tmp_path / "convlab"
     (package / "inner").mkdir(parents=True)
@@ -373,7 +373,7 @@ def test_code_inputs_follow_imports_and_nothing_else(tmp_path):
 
 
 def test_training_does_not_depend_on_statistics_figures_or_the_config_module():
-    from convlab.code_inputs import code_inputs
+    from convlab.common.code_digests import code_inputs
 
     found = code_inputs(Path(ROOT, "scripts/train.py"))
     names = {part for path in found for part in path.relative_to(ROOT).with_suffix("").parts}
@@ -382,7 +382,7 @@ def test_training_does_not_depend_on_statistics_figures_or_the_config_module():
 
 
 def test_a_scripts_digest_changes_with_its_modules_and_not_with_their_times_or_place(tmp_path):
-    from convlab import code_inputs
+    from convlab.common import code_digests as code_inputs
 
     def digest(checkout: Path) -> str:
         for cached in (code_inputs.code_inputs, code_inputs._imports, code_inputs.code_digest):

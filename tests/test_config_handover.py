@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 import quick
 from conftest import ROOT, TINY
-from convlab.config import load_study, read_yaml, to_yaml
-from convlab.data import first_images, split
+from convlab.study.load import load_study, read_yaml, to_yaml
+from convlab.datasets.prepared import first_images, split
 from convlab.errors import UserError
-from convlab.image_counts import PUBLISHED, Count, after_validation, limited
-from convlab.specs import canonical_json
+from convlab.datasets.image_counts import PUBLISHED, Count, after_validation, limited
+from convlab.common.specs import canonical_json
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Whole configs
@@ -366,8 +366,8 @@ def test_what_the_images_just_allow_is_accepted():
 def test_counts_of_published_images_are_those_of_the_data():
     from sklearn.datasets import load_digits
 
-    from convlab.sources.digits import read_digits
-    from convlab.specs import Digits
+    from convlab.datasets.kinds.digits import read_digits
+    from convlab.common.specs import Digits
 
     result = read_digits("digits", Digits(kind="digits"))
     dataset = result[0] if isinstance(result, tuple) else result.dataset

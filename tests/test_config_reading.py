@@ -11,8 +11,8 @@ from snakemake.common.configfile import load_configfile
 from snakemake.io import PeriodicityDetector
 
 from conftest import ROOT, TINY
-from convlab import cli
-from convlab.config import load_study, read_yaml, schema, to_yaml
+from convlab.common import cli
+from convlab.study.load import load_study, read_yaml, schema, to_yaml
 from convlab.errors import UserError
 
 

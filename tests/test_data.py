@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convlab.data import (
+from convlab.datasets.prepared import (
     SEED_PURPOSES,
     first_images,
     load,
@@ -19,7 +19,7 @@ from convlab.data import (
     subset,
 )
 from convlab.errors import UserError
-from convlab.files import array_sha256, write_arrays, write_json
+from convlab.common.files import array_sha256, write_arrays, write_json
 
 
 @pytest.fixture

@@ -17,13 +17,13 @@ import pytest
 
 import deploy
 from conftest import ROOT
-from convlab import checksums
+from convlab.common import checksums
 from convlab.errors import UserError
-from convlab.files import array_sha256, write_arrays, write_json
-from convlab.outputs import files_below
-from convlab.serving import inference, local, trial
-from convlab.serving.evidence import Evidence
-from convlab.serving.trial import Reply
+from convlab.common.files import array_sha256, write_arrays, write_json
+from convlab.common.outputs import files_below
+from convlab.serving import inference, local, endpoint_test
+from convlab.serving.record import Evidence
+from convlab.serving.endpoint_test import Reply
 from test_serving import LABELS, SHAPE, write_model
 
 OPTIONS = {"target": "local", "runtime": "onnx", "test_images": 40, "seed": 3}
@@ -153,9 +153,9 @@ def test_a_reference_that_is_no_number_agrees_with_nothing(results, reference):
 
 
 def test_a_difference_that_is_no_number_is_no_small_one(results, monkeypatch):
-    agreement = trial.agreement
+    agreement = endpoint_test.agreement
     nowhere = {"largest_difference": float("nan")}
-    monkeypatch.setattr(trial, "agreement", lambda *given: agreement(*given).model_copy(update=nowhere))
+    monkeypatch.setattr(endpoint_test, "agreement", lambda *given: agreement(*given).model_copy(update=nowhere))
     with pytest.raises(UserError, match="differ from the evaluated model's by up to nan"):
         deploy.main(arguments(results))
 
@@ -212,7 +212,7 @@ def reply(status: int = 200, **answer) -> Reply:
 
 
 def test_answers_carry_what_the_service_adds():
-    found = list(trial.ask(lambda body, kind: reply(), np.zeros((3, *SHAPE), np.uint8), [2, 0], np.array([0, 1, 1])))
+    found = list(endpoint_test.ask(lambda body, kind: reply(), np.zeros((3, *SHAPE), np.uint8), [2, 0], np.array([0, 1, 1])))
     assert [answer.index for answer in found] == [2, 0]
     assert [answer.correct for answer in found] == [True, False]
     assert found[0].about == {"request_id": "7"}
@@ -232,19 +232,19 @@ def test_answers_carry_what_the_service_adds():
 ])  # fmt: skip
 def test_an_answer_that_is_none_is_told(sent, sentence):
     with pytest.raises(UserError, match=sentence):
-        list(trial.ask(lambda body, kind: sent, np.zeros((1, *SHAPE), np.uint8), [0], np.array([0])))
+        list(endpoint_test.ask(lambda body, kind: sent, np.zeros((1, *SHAPE), np.uint8), [0], np.array([0])))
 
 
 def test_the_first_call_is_apart():
-    answers = list(trial.ask(lambda body, kind: reply(), np.zeros((9, *SHAPE), np.uint8), range(9), np.ones(9, int)))
+    answers = list(endpoint_test.ask(lambda body, kind: reply(), np.zeros((9, *SHAPE), np.uint8), range(9), np.ones(9, int)))
     times = [100.0, *range(1, 9)]
-    found = trial.latency([a.model_copy(update={"latency_ms": t}) for a, t in zip(answers, times, strict=True)])
+    found = endpoint_test.latency([a.model_copy(update={"latency_ms": t}) for a, t in zip(answers, times, strict=True)])
     assert (found.first, found.p50, found.max, found.calls) == (100.0, 4.5, 8.0, 8)
 
 
 def test_wilsons_interval_is_the_textbooks():
     answers = [Answer(correct) for correct in [True] * 81 + [False] * 182]
-    found = trial.accuracy(answers)  # Newcombe 1998, Statistics in Medicine 17, 857-872, table I: 81 of 263
+    found = endpoint_test.accuracy(answers)  # Newcombe 1998, Statistics in Medicine 17, 857-872, table I: 81 of 263
     assert (round(found.ci_low, 4), round(found.ci_high, 4)) == (0.2553, 0.3662)
 
 

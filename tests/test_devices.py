@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from convlab import devices
+from convlab.runtime import devices
 from convlab.errors import UserError
 
 PROCESS = """

@@ -14,15 +14,16 @@ from markdown_it import MarkdownIt
 
 import compare
 from conftest import ROOT
-from convlab import history, results, states
-from convlab.config import load_study
-from convlab.differences import compare_states, config_changes
+from convlab.states import history, find
+from convlab.results import tables as results
+from convlab.study.load import load_study
+from convlab.states.differences import compare_states, config_changes
 from convlab.errors import UserError
-from convlab.files import write_json
-from convlab.tables import write_table
+from convlab.common.files import write_json
+from convlab.common.table_files import write_table
 from test_interpretation import CONFIG, FIVE, around, synthetic_runs
 
-CODE = {"train.py": "1" * 16, "convlab/models.py": "2" * 16, "convlab/files.py": "3" * 16}
+CODE = {"train.py": "1" * 16, "convlab/models/network.py": "2" * 16, "convlab/common/files.py": "3" * 16}
 MACHINE = {"processor": "A chip", "cores": 2, "memory_gb": 8.0, "system": "Linux x86_64"}
 WIN = {"dense": around(0.90), "cnn": around(0.95), FIVE: around(0.95)}
 CLAIM = {"id": "wins", "text": "It wins.", "rule": "test_accuracy(cnn) - test_accuracy(dense) > 0"}
@@ -68,7 +69,7 @@ def write_state(folder: Path, config: dict | None = None, accuracies: dict | Non
 
 
 def told(before: Path, after: Path):
-    return compare_states(*(states.read(str(folder), Path("nowhere")) for folder in (before, after)))
+    return compare_states(*(find.read(str(folder), Path("nowhere")) for folder in (before, after)))
 
 
 def edited(**changes) -> dict:
@@ -160,10 +161,10 @@ def test_runs_that_do_not_say_what_they_predicted_are_not_called_equal(tmp_path)
 
 def test_changed_code_versions_and_data_are_named_once(tmp_path):
     before = write_state(tmp_path / "a")
-    options = {"code": {"convlab/files.py": "9" * 16, "convlab/new.py": "8" * 16}, "versions": {"keras": "3.16.0"}}
+    options = {"code": {"convlab/common/files.py": "9" * 16, "convlab/new.py": "8" * 16}, "versions": {"keras": "3.16.0"}}
     found = told(before, write_state(tmp_path / "b", sha256="cd" * 32, label="c", **options))
     assert [(change.where, change.before, change.after, change.kind) for change in found.code] == [
-        ("convlab/files.py (train)", "3" * 12, "9" * 12, "changed"),
+        ("convlab/common/files.py (train)", "3" * 12, "9" * 12, "changed"),
         ("convlab/new.py (train)", "", "8" * 12, "added"),
     ]
     assert [(change.where, change.before, change.after) for change in found.environment] == [
@@ -213,9 +214,9 @@ def test_a_state_is_found_by_study_folder_copy_and_config(tmp_path, monkeypatch)
     shutil.copytree(folder / "compare", tmp_path / "copy")
     Path("study.yaml").write_text("study: made_up\ndatasets: {digits: {}}\nmodels: {d: {family: dense, units: [8]}}\n")
     for name in ("made_up", "results/made_up", "results/made_up/compare", "copy", "study.yaml"):
-        assert states.read(name, Path("results")).study == "made_up", name
-    assert states.read("study.yaml", Path("results")).outdated, "this config is not the one of the results"
-    assert not states.read("made_up", Path("results")).outdated
+        assert find.read(name, Path("results")).study == "made_up", name
+    assert find.read("study.yaml", Path("results")).outdated, "this config is not the one of the results"
+    assert not find.read("made_up", Path("results")).outdated
 
 
 def test_compare_keeps_states_and_no_state_twice(tmp_path):
@@ -226,7 +227,7 @@ def test_compare_keeps_states_and_no_state_twice(tmp_path):
     write_state(folder, accuracies=WIN | {"cnn": around(0.85)})
     history.keep(folder / "compare")
     assert list(history.kept(folder / "compare")) == [1, 2]
-    means = [states.read(f"made_up@{which}", tmp_path / "results").variants.set_index("variant")["test_accuracy_mean"]
+    means = [find.read(f"made_up@{which}", tmp_path / "results").variants.set_index("variant")["test_accuracy_mean"]
              for which in ("previous", "1", "2")]  # fmt: skip
     assert [round(mean["cnn"], 3) for mean in means] == [0.95, 0.95, 0.85]
     assert not list((folder / "compare/history").glob(".*")), "nothing half-written stays"
@@ -253,7 +254,7 @@ def test_a_missing_study_is_told_in_one_sentence(tmp_path, monkeypatch, name, se
     history.keep(folder / "compare")
     Path("results/empty").mkdir()
     with pytest.raises(UserError, match=re.escape(sentence)) as caught:
-        states.read(name, Path("results"))
+        find.read(name, Path("results"))
     assert "\n" not in str(caught.value)
 
 
@@ -261,7 +262,7 @@ def test_results_without_provenance_are_told_to_be_run_again(tmp_path):
     write_state(tmp_path / "a")
     write_json(tmp_path / "a/compare/summary.json", {"training": {}})
     with pytest.raises(UserError, match="run the study again"):
-        states.read(str(tmp_path / "a"), tmp_path)
+        find.read(str(tmp_path / "a"), tmp_path)
 
 
 def test_the_command_ends_with_one_line_for_a_missing_study(tmp_path):

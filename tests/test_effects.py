@@ -2,8 +2,8 @@
 
 import pytest
 
-from convlab.config import load_study
-from convlab.effects import idle_values
+from convlab.study.load import load_study
+from convlab.study.idle_values import idle_values
 
 MODELS = {
     "dense": {"family": "dense", "units": [8]},

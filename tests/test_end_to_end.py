@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from conftest import ROOT, TINY, copy_project
-from convlab.cli import run
+from convlab.common.cli import run
 from convlab.errors import UserError
-from convlab.evaluation import read_probabilities
+from convlab.evaluation.records import read_probabilities
 
 FASHION = {
     "study": "fashion_slice",
@@ -125,7 +125,7 @@ def test_a_full_disk_is_told_in_one_sentence(tmp_path):
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
     code = (
-        "import sys; sys.path.insert(0, 'scripts')\nfrom convlab.cli import run\n"
+        "import sys; sys.path.insert(0, 'scripts')\nfrom convlab.common.cli import run\n"
         "def main():\n    with open('/dev/full', 'w') as stream: stream.write('x' * 100000)\nrun(main)"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -144,7 +144,7 @@ def test_a_users_mistake_ends_a_script_with_one_line(capsys):
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):
-    from convlab.files import atomic
+    from convlab.common.files import atomic
 
     path = tmp_path / "result.json"
     path.write_text("old")

@@ -18,12 +18,14 @@ from hypothesis import strategies as st
 import report
 import train
 from conftest import ROOT, TINY
-from convlab import devices, environment, processor, provenance
-from convlab.code_inputs import code_inputs
-from convlab.config import load_study
+from convlab.runtime import devices
+from convlab.common import environment, provenance
+from convlab.study import precision_cost
+from convlab.common.code_digests import code_inputs
+from convlab.study.load import load_study
 from convlab.errors import UserError
-from convlab.interpretation.conditions import unequal_conditions, unequal_text
-from convlab.specs import Run
+from convlab.findings.conditions import unequal_conditions, unequal_text
+from convlab.common.specs import Run
 from hostile import MATPLOTLIBRC, hostile_environment
 from test_interpretation import CONFIG
 from test_report import CONDITIONS, WIN, write_study
@@ -381,7 +383,7 @@ def test_an_emulated_precision_is_told_with_its_cost(precision, instructions, em
     monkeypatch.setattr(devices, "visible", lambda: [])
     levels = {"base": "cnn", "factor": "precision", "levels": ["float32", precision]}
     config = TINY if precision == "float32" else TINY | {"experiments": {"precision": levels}}
-    costs = processor.precision_costs(load_study(config), instructions)
+    costs = precision_cost.precision_costs(load_study(config), instructions)
     assert len(costs) == emulated
     assert not emulated or (precision in costs[0] and "1 of 3 variants" in costs[0] and "fifteenth" in costs[0])
 
@@ -389,7 +391,7 @@ def test_an_emulated_precision_is_told_with_its_cost(precision, instructions, em
 def test_on_a_gpu_no_precision_is_emulated(monkeypatch):
     monkeypatch.setattr(devices, "visible", lambda: ["0"])
     config = TINY | {"training": {**TINY["training"], "precision": "mixed_bfloat16"}}
-    assert processor.precision_costs(load_study(config), "avx2") == []
+    assert precision_cost.precision_costs(load_study(config), "avx2") == []
 
 
 def test_the_documentation_lists_every_choice():

@@ -6,15 +6,9 @@ import sklearn.metrics
 from sklearn.metrics import log_loss
 
 from convlab.errors import UserError
-from convlab.evaluation import read_features, read_measures, read_probabilities, write_evaluation
-from convlab.files import read_json
-from convlab.metrics import (
-    classification_metrics,
-    confident_mistakes,
-    disputed,
-    expected_calibration_error,
-    reliability,
-)
+from convlab.evaluation.records import read_features, read_measures, read_probabilities, write_evaluation
+from convlab.common.files import read_json
+from convlab.evaluation.metrics import classification_metrics, confident_mistakes, disputed, expected_calibration_error, reliability
 
 
 @pytest.fixture
@@ -117,11 +111,12 @@ def test_no_image_fits_the_rule():
 
 @pytest.mark.slow
 def test_evaluation_writes_what_the_model_gives(finished_study):
-    from convlab import data, inference
+    from convlab.datasets import prepared
+    from convlab.evaluation import inference
 
     results = finished_study.folder / "results/tiny"
     place = results / "evaluate/digits/cnn"
-    images, labels = data.load_test(results / "prepare/digits")
+    images, labels = prepared.load_test(results / "prepare/digits")
     measures = read_measures(place, [1, 2, 3])
     assert [entry["seed"] for entry in read_json(place / "metrics.json")["runs"]] == [1, 2, 3]
     for seed in (3, 1):
@@ -143,9 +138,9 @@ def test_evaluation_writes_what_the_model_gives(finished_study):
 
 
 def test_feature_maps_are_taken_after_normalisation_and_activation():
-    from convlab.inference import feature_maps
-    from convlab.models import build
-    from convlab.specs import Conv
+    from convlab.evaluation.inference import feature_maps
+    from convlab.models.network import build
+    from convlab.common.specs import Conv
 
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8)
     for spec in (

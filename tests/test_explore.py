@@ -10,11 +10,11 @@ import pytest
 
 import explore
 import prepare
-from convlab import data
-from convlab.data import Dataset
+from convlab.datasets import prepared as data
+from convlab.datasets.prepared import Dataset
 from convlab.figures import dataset as draw
 from convlab.figures.style import save, use_style
-from convlab.interpretation.left_out import left_out
+from convlab.findings.left_out import left_out
 
 SCRIPTS = Path(explore.__file__).parent
 FIGURES = ("class_distribution", "samples", "dimensions", "intensities", "mean_images", "near_duplicates")

@@ -20,19 +20,19 @@ from markdown_it import MarkdownIt
 import export
 import model_card
 from conftest import ROOT, TINY, Project
-from convlab import exporting
-from convlab.choice import chosen_run, chosen_variant
-from convlab.config import load_study
-from convlab.data import load_test
+from convlab.serving import artifacts
+from convlab.results.choice import chosen_run, chosen_variant
+from convlab.study.load import load_study
+from convlab.datasets.prepared import load_test
 from convlab.errors import UserError
-from convlab.evaluation import read_measures, read_probabilities
-from convlab.files import write_json
-from convlab.i18n import NO_BREAK_SPACE
-from convlab.keras_setup import keras, tf
-from convlab.models import build
+from convlab.evaluation.records import read_measures, read_probabilities
+from convlab.common.files import write_json
+from convlab.common.i18n import NO_BREAK_SPACE
+from convlab.runtime.keras_runtime import keras, tf
+from convlab.models.network import build
 from convlab.page.templates import environment, markdown_text, tidy_markdown
 from convlab.serving import inference
-from convlab.specs import Activation, Conv, Dense, Run, Training
+from convlab.common.specs import Activation, Conv, Dense, Run, Training
 
 SHAPE = (8, 8, 3)
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, *SHAPE), dtype=np.uint8)
@@ -78,9 +78,9 @@ def onnx_predictions(path: Path, images: np.ndarray) -> np.ndarray:
 def test_every_file_gives_the_trained_models_answers(name, tmp_path):
     augmentation = {"flip": "both", "shift": 2} if name == "everything" else None
     model, run = trained(MODELS[name], augmentation=augmentation)
-    served = exporting.servable(model, run, SHAPE, 5)
-    exporting.write_saved_model(served, tmp_path / "saved_model")
-    exporting.write_onnx(served, tmp_path / "model.onnx", list("abcde"))
+    served = artifacts.servable(model, run, SHAPE, 5)
+    artifacts.write_saved_model(served, tmp_path / "saved_model")
+    artifacts.write_onnx(served, tmp_path / "model.onnx", list("abcde"))
     expected = predictions(model, IMAGES)
     saved = inference.load_saved_model(tmp_path, 1)(IMAGES.astype(np.float32))
     np.testing.assert_allclose(saved, expected, atol=1e-5)
@@ -100,9 +100,9 @@ def test_every_file_gives_the_trained_models_answers(name, tmp_path):
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_a_model_of_reduced_precision_is_served_in_float32(precision, tmp_path):
     model, run = trained(MODELS["everything"], precision=precision)
-    served = exporting.servable(model, run, SHAPE, 5)
+    served = artifacts.servable(model, run, SHAPE, 5)
     assert {layer.compute_dtype for layer in served.layers} == {"float32"}
-    exporting.write_onnx(served, tmp_path / "model.onnx", list("abcde"))
+    artifacts.write_onnx(served, tmp_path / "model.onnx", list("abcde"))
     expected = predictions(model, IMAGES)
     assert np.abs(onnx_predictions(tmp_path / "model.onnx", IMAGES) - expected).max() < export.TOLERANCE[precision]
     wide = build(run.model, SHAPE, 5)
@@ -114,7 +114,7 @@ def test_a_model_of_reduced_precision_is_served_in_float32(precision, tmp_path):
 def test_pixels_may_be_fractions(tmp_path):
     """The trained model takes bytes and would cut 0.9 to 0; what is served does not."""
     model, run = trained(MODELS["plain"])
-    served = exporting.servable(model, run, SHAPE, 5)
+    served = artifacts.servable(model, run, SHAPE, 5)
     halves = np.full((1, *SHAPE), 0.9, np.float32)
     assert np.abs(predictions(served, halves) - predictions(served, np.zeros_like(halves))).max() > 1e-6
 
@@ -122,7 +122,7 @@ def test_pixels_may_be_fractions(tmp_path):
 @pytest.mark.slow
 def test_the_signature_has_names(tmp_path):
     model, run = trained(MODELS["dense"])
-    exporting.write_saved_model(exporting.servable(model, run, SHAPE, 5), tmp_path / "saved_model")
+    artifacts.write_saved_model(artifacts.servable(model, run, SHAPE, 5), tmp_path / "saved_model")
     signature = tf.saved_model.load(str(tmp_path / "saved_model/1")).signatures["serving_default"]
     assert signature.structured_input_signature[1]["pixels"].shape.as_list() == [None, *SHAPE]
     assert set(signature.structured_outputs) == {"probabilities"}
@@ -382,7 +382,7 @@ def test_an_edit_names_the_jobs_that_it_affects(again, change, target, planned):
     ("scripts/convlab/serving/server.py", "deploy", {DEPLOY}),
     ("report/MODEL_CARD.md.j2", "export", {CARD}),
     ("report/MODEL_CARD.md.j2", "all", set()),
-    ("scripts/convlab/exporting.py", "all", set()),
+    ("scripts/convlab/serving/artifacts.py", "all", set()),
 ])  # fmt: skip
 def test_an_edit_of_the_code_names_the_jobs_that_it_affects(again, file, target, planned):
     path = again.folder / file

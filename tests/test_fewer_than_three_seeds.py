@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from convlab import paper, statistics
+from convlab.paper import printed as paper
+from convlab.statistics import core
 from test_interpretation import CONFIG, FIVE
 from test_paper import macros, made, rich
 from test_report import write_study, written
@@ -68,4 +69,4 @@ def test_from_three_seeds_on_there_is_something_to_infer():
         assert tables[name][column].notna().any(), name
     assert "exploratory p" in tables["trends"]["sentence"].iloc[0]
     assert "exploratory p" in tables["factorials"]["sentence"].iloc[0]
-    assert statistics.MIN_SEEDS == 3
+    assert core.MIN_SEEDS == 3

@@ -18,7 +18,7 @@ from convlab.figures import probes as probe_charts
 from convlab.figures.saving import FigureWriter
 from convlab.figures.sheet import Sheet
 from convlab.figures.style import caption_text, save, use_style
-from convlab.probes import point
+from convlab.results.probes import point
 
 HOSTILE = [
     "a * b_ `c` |d| \\",
@@ -116,7 +116,7 @@ def test_what_goes_wrong_in_a_drawing_process_is_raised_as_it_was(tmp_path):
     with pytest.raises(OSError) as raised, FigureWriter(2) as writer:
         writer.save(bars(2), tmp_path / "fine")
         writer.save(bars(2), tmp_path / "file" / "bars")
-    assert raised.value.filename == str(tmp_path / "file")  # what convlab.cli names to the user
+    assert raised.value.filename == str(tmp_path / "file")  # what convlab.common.cli names to the user
 
 
 def test_a_drawing_process_that_is_killed_is_not_taken_for_success(tmp_path, monkeypatch):

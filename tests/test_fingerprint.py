@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from conftest import TINY
-from convlab.fingerprint import content_digest
+from convlab.datasets.content_digest import content_digest
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 from conftest import ROOT
-from convlab import checksums, finished_runs, locks
-from convlab.atomic import remove
+from convlab.common import checksums, locks
+from convlab.training import run_store
+from convlab.common.atomic import remove
 from convlab.errors import UserError
 
 HOLDER = """
@@ -86,7 +87,7 @@ def test_without_locks_nothing_is_locked(tmp_path, monkeypatch):
 
 
 IDENTITY = "0123456789abcdef"
-ALL = sorted([*finished_runs.FILES, "run.json.checksums"])
+ALL = sorted([*run_store.FILES, "run.json.checksums"])
 
 
 @pytest.fixture
@@ -108,24 +109,24 @@ def write_run(folder: Path, weights: str) -> None:
     (folder / "model.keras").write_text(weights)
     (folder / "history.csv").write_text("epoch\n1\n")
     (folder / "run.json").write_text(json.dumps({"identity": IDENTITY}))
-    checksums.write_record(folder / "run.json", [folder / name for name in finished_runs.FILES])
+    checksums.write_record(folder / "run.json", [folder / name for name in run_store.FILES])
 
 
 def test_a_kept_run_is_copied_so_that_times_stay_apart(run, entry, tmp_path):
-    finished_runs.keep(run, entry)
-    assert finished_runs.take(entry, tmp_path / "other")
-    for name in finished_runs.FILES:
+    run_store.keep(run, entry)
+    assert run_store.take(entry, tmp_path / "other")
+    for name in run_store.FILES:
         assert (tmp_path / "other" / name).read_bytes() == (run / name).read_bytes()
         assert not (tmp_path / "other" / name).samefile(run / name)
         assert not (tmp_path / "other" / name).samefile(entry / name)
-    assert checksums.is_whole(tmp_path / "other/run.json", finished_runs.FILES)
+    assert checksums.is_whole(tmp_path / "other/run.json", run_store.FILES)
 
 
 def test_a_run_stays_kept_while_results_are_deleted_and_made_again(run, entry):
-    finished_runs.keep(run, entry)
-    for name in finished_runs.FILES:
+    run_store.keep(run, entry)
+    for name in run_store.FILES:
         (run / name).unlink()
-    assert finished_runs.take(entry, run)
+    assert run_store.take(entry, run)
     assert sorted(path.name for path in run.iterdir()) == ALL
 
 
@@ -159,36 +160,36 @@ DAMAGES = {
 @pytest.mark.parametrize("name", ALL)
 def test_results_that_are_damaged_in_place_leave_the_kept_run_whole(run, entry, name, damage):
     """The kept run was a hard link once: damaged with the results, and given back for ever."""
-    finished_runs.keep(run, entry)
+    run_store.keep(run, entry)
     DAMAGES[damage](run / name)
-    for left in finished_runs.FILES:
+    for left in run_store.FILES:
         remove(run / left)
-    assert finished_runs.take(entry, run)
+    assert run_store.take(entry, run)
     assert (run / "model.keras").read_text() == "weights"
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", ALL)
 def test_a_damaged_kept_run_is_dropped_and_nothing_of_it_is_taken(run, entry, tmp_path, name, damage):
-    finished_runs.keep(run, entry)
+    run_store.keep(run, entry)
     DAMAGES[damage](entry / name)
-    assert not finished_runs.take(entry, tmp_path / "other")
+    assert not run_store.take(entry, tmp_path / "other")
     assert list((tmp_path / "other").iterdir()) == []
     assert not entry.exists(), "so that the run which is trained now can be kept"
 
 
 def test_a_run_that_was_trained_again_replaces_the_kept_one(run, entry, tmp_path):
-    finished_runs.keep(run, entry)
+    run_store.keep(run, entry)
     write_run(run, "other weights")
-    finished_runs.keep(run, entry)
-    assert finished_runs.take(entry, tmp_path / "other")
+    run_store.keep(run, entry)
+    assert run_store.take(entry, tmp_path / "other")
     assert (tmp_path / "other/model.keras").read_text() == "other weights"
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_results_that_are_damaged_are_not_kept(run, entry, damage):
     DAMAGES[damage](run / "model.keras")
-    finished_runs.keep(run, entry)
+    run_store.keep(run, entry)
     assert not entry.exists()
 
 
@@ -199,41 +200,41 @@ def age(path: Path, seconds: float) -> None:
 
 def test_a_kept_run_is_thinned_out_when_no_results_have_been_of_it_for_two_weeks(run, entry, tmp_path):
     store, results = tmp_path / "store", tmp_path / "results"
-    finished_runs.keep(run, entry)
-    age(entry, 10 * finished_runs.UNUSED_SECONDS)
-    finished_runs.thin_out(store, results)
+    run_store.keep(run, entry)
+    age(entry, 10 * run_store.UNUSED_SECONDS)
+    run_store.thin_out(store, results)
     assert entry.exists(), "results are of it"
     shutil.rmtree(run)
-    finished_runs.thin_out(store, results)
-    finished_runs.thin_out(store, results)
+    run_store.thin_out(store, results)
+    run_store.thin_out(store, results)
     assert entry.exists(), "its results may have been deleted a moment ago, to be taken from here"
-    age(entry / "unused", finished_runs.UNUSED_SECONDS + 60)
+    age(entry / "unused", run_store.UNUSED_SECONDS + 60)
     with locks.locked(entry.with_name(f"{IDENTITY}.lock"), ""):
-        finished_runs.thin_out(store, results)
+        run_store.thin_out(store, results)
     assert entry.exists(), "another process has it locked"
-    finished_runs.thin_out(store, results)
+    run_store.thin_out(store, results)
     assert not entry.exists()
 
 
 def test_a_run_that_is_used_again_begins_anew_to_be_unused(run, entry, tmp_path):
     store, results = tmp_path / "store", tmp_path / "results"
-    finished_runs.keep(run, entry)
+    run_store.keep(run, entry)
     shutil.move(run, tmp_path / "elsewhere")
-    finished_runs.thin_out(store, results)
-    age(entry / "unused", finished_runs.UNUSED_SECONDS + 60)
-    assert finished_runs.take(entry, run)
-    finished_runs.thin_out(store, results)
+    run_store.thin_out(store, results)
+    age(entry / "unused", run_store.UNUSED_SECONDS + 60)
+    assert run_store.take(entry, run)
+    run_store.thin_out(store, results)
     assert entry.exists() and not (entry / "unused").exists()
 
 
 def test_what_killed_processes_left_in_the_store_is_deleted_after_a_day(run, entry, tmp_path):
     store = tmp_path / "store"
-    finished_runs.keep(run, entry)
+    run_store.keep(run, entry)
     for name, seconds in ((".0123456789ab.x", 2e5), (".ba9876543210.x", 60), ("old.lock", 2e5), ("new.lock", 60)):
         path = store / name
         path.write_text("") if name.endswith("lock") else path.mkdir()
         age(path, seconds)
-    finished_runs.thin_out(store, tmp_path / "results")
+    run_store.thin_out(store, tmp_path / "results")
     assert sorted(path.name for path in store.iterdir()) == [".ba9876543210.x", IDENTITY, "new.lock"]
 
 
@@ -241,26 +242,26 @@ def test_results_on_another_disk_keep_their_runs(run, entry, tmp_path):
     """Links cannot reach there, so they cannot tell what is used: kept runs were deleted at each end."""
     shutil.move(tmp_path / "results", tmp_path / "disk")
     (tmp_path / "results").symlink_to(tmp_path / "disk")
-    finished_runs.keep(run, entry)
-    finished_runs.thin_out(tmp_path / "store", tmp_path / "results")
+    run_store.keep(run, entry)
+    run_store.thin_out(tmp_path / "store", tmp_path / "results")
     assert entry.exists() and not (entry / "unused").exists()
 
 
 def test_nothing_is_taken_where_nothing_whole_is_kept(tmp_path):
-    assert not finished_runs.take(tmp_path / "nothing", tmp_path / "output")
+    assert not run_store.take(tmp_path / "nothing", tmp_path / "output")
     (tmp_path / "half").mkdir()
     (tmp_path / "half/run.json").write_text("{}")
-    assert not finished_runs.take(tmp_path / "half", tmp_path / "output")
+    assert not run_store.take(tmp_path / "half", tmp_path / "output")
     assert list((tmp_path / "output").iterdir()) == []
 
 
 def test_a_run_that_cannot_be_kept_is_no_failure(run, entry, tmp_path, monkeypatch):
     (tmp_path / "store").write_text("a file where the folder should be")
-    finished_runs.keep(run, entry)
+    run_store.keep(run, entry)
     assert (run / "run.json").exists()
     (tmp_path / "store").unlink()
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=finished_runs.FREE_BYTES))
-    finished_runs.keep(run, entry)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=run_store.FREE_BYTES))
+    run_store.keep(run, entry)
     assert not entry.exists(), "the last of a disk is for results"
 
 

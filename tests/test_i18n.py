@@ -27,15 +27,18 @@ import messages
 import prepare
 import report
 from conftest import ROOT, TINY
-from convlab import i18n, probes, sentences, translation
-from convlab.config import load_study
+from convlab.common import i18n
+from convlab.results import probes
+from convlab.language import contrasts
+from convlab.probes import translation
+from convlab.study.load import load_study
 from convlab.errors import UserError
 from convlab.figures import dataset as data_charts
 from convlab.figures import results as charts
 from convlab.figures.style import localise, use_style
-from convlab.files import read_json, write_json
+from convlab.common.files import read_json, write_json
 from convlab.page.dataset import MANIFEST_WORDS
-from convlab.sources import KINDS
+from convlab.datasets.registry import KINDS
 from test_interpretation import CONFIG, FIVE, GRID, around, make, synthetic_runs
 from test_report import CLAIMS, WIN, write_study
 
@@ -178,14 +181,14 @@ def test_numbers(value, form, english, spanish):
 
 
 def test_p_values_follow_the_style_of_their_language():
-    assert [sentences.format_p(p) for p in (0.0004, 0.0312, 0.34, 0.995)] == [
+    assert [contrasts.format_p(p) for p in (0.0004, 0.0312, 0.34, 0.995)] == [
         "p < .001",
         "p = .031",
         "p = .34",
         "p > .99",
     ]
     with i18n.using("es"):
-        said = [sentences.format_p(p) for p in (0.0004, 0.0312, 0.34, 0.995)]
+        said = [contrasts.format_p(p) for p in (0.0004, 0.0312, 0.34, 0.995)]
     assert said == ["p < 0,001", "p = 0,031", "p = 0,34", "p > 0,99"]
 
 
@@ -243,7 +246,7 @@ def test_only_the_language_of_the_report_is_a_setting_of_tables_and_figures():
 
 def test_reading_a_config_imports_no_babel():
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); from convlab.config import load_study; "
+        f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); from convlab.study.load import load_study; "
         f"load_study({ {**CONFIG, 'report': {'language': 'es'}}!r}); sys.exit('babel' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
@@ -264,7 +267,7 @@ def test_tables_keep_identifiers_and_numbers_and_only_say_sentences_in_another_l
         pd.testing.assert_frame_equal(first.drop(columns=prose), second.drop(columns=prose))
         for column in prose:
             assert not (first[column] == second[column]).any()
-    assert set(spanish.comparisons["verdict"]) <= set(sentences.VERDICTS)
+    assert set(spanish.comparisons["verdict"]) <= set(contrasts.VERDICTS)
     sentence = spanish.comparisons.set_index("experiment").loc["convolution", "sentence"]
     assert sentence.startswith(
         "CNN frente a Dense cambió la exactitud de prueba en +4,99\u00a0pp (IC del 95\u00a0%: +4,"

@@ -6,18 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from convlab import results
-from convlab.choice import chosen_variant
-from convlab.config import load_study
-from convlab.interpretation import interpret
-from convlab.interpretation import words as say
-from convlab.interpretation.assumptions import assumptions, limits_of_convolution
-from convlab.interpretation.duel import baseline, duels
-from convlab.interpretation.evidence import Evidence, Finding, Statement
-from convlab.interpretation.factor import factor
-from convlab.interpretation.limitations import limitations
-from convlab.interpretation.runs import calibration, errors, fit, fits_table, noise
-from convlab.study import Study
+from convlab.results import tables
+from convlab.results.choice import chosen_variant
+from convlab.study.load import load_study
+from convlab.findings.collect import interpret
+from convlab.language import numbers as say
+from convlab.findings.assumptions import assumptions, limits_of_convolution
+from convlab.findings.dense_vs_conv import baseline, duels
+from convlab.findings.evidence import Evidence, Finding, Statement
+from convlab.findings.factor import factor
+from convlab.findings.limitations import limitations
+from convlab.findings.training import calibration, errors, fit, fits_table, noise
+from convlab.study.schema import Study
 
 CONFIG = {
     "study": "made_up",
@@ -48,7 +48,7 @@ def synthetic_runs(study: Study, accuracies: dict[str, list[float | None]]) -> p
             for seed, accuracy in zip(study.seeds, accuracies[name], strict=True):
                 finished = accuracy is not None
                 rows.append(
-                    results.run_row(
+                    tables.run_row(
                         dataset,
                         variant,
                         seed,
@@ -68,7 +68,7 @@ def synthetic_runs(study: Study, accuracies: dict[str, list[float | None]]) -> p
                         | ({"accuracy": accuracy, "loss": 0.2, "ece": 0.03, "brier": 0.06} if finished else {}),
                     )
                 )
-    return results.runs_table(rows)
+    return tables.runs_table(rows)
 
 
 def history(train=(0.5, 0.7, 0.8, 0.9), validation=(0.5, 0.7, 0.9, 0.88), loss=(2.0, 1.0, 0.5, 0.51)) -> pd.DataFrame:
@@ -83,7 +83,7 @@ def make(accuracies, *, config=None, histories=None, kept=3, confusion=None, val
     if not isinstance(accuracies, dict):
         accuracies = dict(zip(plan.variants, accuracies, strict=True))
     runs = synthetic_runs(study, accuracies)
-    variants = results.variants_table(runs, plan)
+    variants = tables.variants_table(runs, plan)
     classes = {dataset: [str(i) for i in range(10)] for dataset in datasets}
     matrix = np.eye(10, dtype=int) * 90 if confusion is None else np.array(confusion)
     finished = [name for name in plan.variants if any(value is not None for value in accuracies[name])]
@@ -103,10 +103,10 @@ def make(accuracies, *, config=None, histories=None, kept=3, confusion=None, val
         rope=study.statistics.rope,
         runs=runs,
         variants=variants,
-        comparisons=results.comparisons_table(runs, plan, study.statistics.rope),
-        claims=results.claims_table(runs, plan, study.statistics.rope),
-        trends=results.trends_table(runs, plan),
-        factorials=results.factorial_table(runs, plan),
+        comparisons=tables.comparisons_table(runs, plan, study.statistics.rope),
+        claims=tables.claims_table(runs, plan, study.statistics.rope),
+        trends=tables.trends_table(runs, plan),
+        factorials=tables.factorial_table(runs, plan),
         per_class=pd.DataFrame(per_class, columns=["dataset", "variant", "class", "support", "recall", *measures]),
         fits=fits_table(shown, dict.fromkeys(shown, kept), dict.fromkeys(shown, validation_images)),
         confidence=pd.DataFrame(

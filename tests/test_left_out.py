@@ -10,10 +10,10 @@ import pytest
 
 import model_card
 from conftest import TINY
-from convlab import i18n
+from convlab.common import i18n
 from convlab.figures import results as charts
-from convlab.files import read_json, write_json
-from convlab.interpretation import left_out as data
+from convlab.common.files import read_json, write_json
+from convlab.findings import left_out as data
 from convlab.page import confusions, measures
 from convlab.page.card import weakest
 from test_interpretation import around, make

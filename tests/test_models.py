@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from convlab.keras_setup import keras, tf
-from convlab.models import build, optimizer
-from convlab.specs import Augmentation, Conv, Dense, Training
+from convlab.runtime.keras_runtime import keras, tf
+from convlab.models.network import build, optimizer
+from convlab.common.specs import Augmentation, Conv, Dense, Training
 
 
 def convolution(images, kernel, bias, stride: int, padding: str):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import prepare
-from convlab.config import load_study
-from convlab.data import load
+from convlab.study.load import load_study
+from convlab.datasets.prepared import load
 from convlab.errors import UserError
 
 GENERATOR = np.random.default_rng(0)

@@ -16,14 +16,15 @@ from PIL import Image
 
 import plan
 import prepare
-from convlab import cli, forms
-from convlab.config import load_study
-from convlab.data import load
+from convlab.common import cli
+from convlab.datasets import shapes
+from convlab.study.load import load_study
+from convlab.datasets.prepared import load
 from convlab.errors import UserError
-from convlab.folders import REASONS, content_kind, shown
-from convlab.interpretation import left_out
-from convlab.sources import reading
-from convlab.sources.image_folder import Unreadable, read_image
+from convlab.datasets.folder_listing import REASONS, content_kind, shown
+from convlab.findings import left_out
+from convlab.datasets import reading
+from convlab.datasets.kinds.image_folder import Unreadable, read_image
 
 
 def picture(name: str, side: int = 8, mode: str = "RGB") -> Image.Image:
@@ -285,7 +286,7 @@ def test_a_validation_folder_is_counted_beside_a_test_folder_and_asked_about_wit
     assert reasons(manifest) == {"in a validation folder": 1}
     (statement,) = left_out.left_out({"photos": manifest}, {})
     assert f"1 file in {name}/ was not used: images are read from train and test" in statement.text
-    (note,) = forms.data_notes(load_study(config(folder)).datasets)
+    (note,) = shapes.data_notes(load_study(config(folder)).datasets)
     assert note == "photos: not used: in a validation folder (1)."
     shutil.rmtree(folder / "test")
     assert f"has {name} and no test; rename it to test if its images are to test with" in planned(folder)
@@ -340,7 +341,7 @@ def test_a_folder_that_may_not_be_read_is_told(folder, monkeypatch):
             raise PermissionError(13, "Permission denied", str(path))
         return scan(path)
 
-    monkeypatch.setattr("convlab.folders.os.scandir", refuse)
+    monkeypatch.setattr("convlab.datasets.folder_listing.os.scandir", refuse)
     assert "train/dog cannot be listed (Permission denied); change its permissions" in planned(folder)
 
 
@@ -444,7 +445,7 @@ def test_arrays_that_are_not_read_stand_in_the_manifest_the_report_and_the_plan(
     assert reasons(manifest) == {"array that is not read": 2}
     (statement,) = left_out.left_out({"photos": manifest}, {})
     assert statement.text == "photos: the file has 2 arrays that were not used (classes and x_val)."
-    (note,) = forms.data_notes(load_study(config(path, "npz")).datasets)
+    (note,) = shapes.data_notes(load_study(config(path, "npz")).datasets)
     assert note == "photos: not used: array classes (3,) int64, array x_val (3, 8, 8) uint8."
 
 
@@ -547,7 +548,7 @@ def test_labels_are_counted_once_and_not_inflated_each_time_that_jobs_are_planne
     (tmp_path / ".snakemake").mkdir()
     path = npz(tmp_path)
     load_study(config(path, "npz"))
-    monkeypatch.setattr("convlab.npz_headers.array.array", lambda *_: pytest.fail("the labels were read again"))
+    monkeypatch.setattr("convlab.datasets.npz_headers.array.array", lambda *_: pytest.fail("the labels were read again"))
     assert load_study(config(path, "npz")).plan.costs["photos", "dense"].parameters == 65 * 4 + 5 * 3
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)

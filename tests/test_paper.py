@@ -12,9 +12,13 @@ import pandas as pd
 import pytest
 
 from conftest import TINY
-from convlab import paper, probes, results, sentences, tables, translation
-from convlab.config import load_study
-from convlab.study import Study
+from convlab.paper import printed as paper
+from convlab.results import probes, tables
+from convlab.language import contrasts as sentences
+from convlab.common import table_files
+from convlab.probes import translation
+from convlab.study.load import load_study
+from convlab.study.schema import Study
 from test_interpretation import synthetic_runs
 
 FIVE = "cnn-kernel_size-5x5"
@@ -36,8 +40,8 @@ def made(
     means = {name: 0.6 if name == "dense" else 0.8 + 0.02 * place for place, name in enumerate(plan.variants)}
     drawn = {name: list(mean + 0.01 * generator.random(len(study.seeds))) for name, mean in means.items()}
     runs = synthetic_runs(study, drawn | (accuracies or {}))
-    family = results.confirmatory_family(runs, plan, 0.005)
-    comparisons = results.comparisons_table(runs, plan, 0.005, family)
+    family = tables.confirmatory_family(runs, plan, 0.005)
+    comparisons = tables.comparisons_table(runs, plan, 0.005, family)
     measures = dict.fromkeys(("precision", "recall", "f1"), 0.9)
     per_class = [{"dataset": d, "variant": v, "class": c, "support": 10, **measures, "recall_sd": 0.01}
                  for d, v, c in product(study.datasets, plan.variants, ("T-shirt/top", HOSTILE))]  # fmt: skip
@@ -47,11 +51,11 @@ def made(
     shifts = pd.DataFrame(shifts, columns=translation.TRANSLATION_COLUMNS)
     return study, {
         "runs": runs,
-        "variants": results.variants_table(runs, plan),
-        "comparisons": results.with_new_images(comparisons, {}),
-        "claims": results.claims_table(runs, plan, 0.005, family),
-        "trends": results.trends_table(runs, plan),
-        "factorials": results.factorial_table(runs, plan),
+        "variants": tables.variants_table(runs, plan),
+        "comparisons": tables.with_new_images(comparisons, {}),
+        "claims": tables.claims_table(runs, plan, 0.005, family),
+        "trends": tables.trends_table(runs, plan),
+        "factorials": tables.factorial_table(runs, plan),
         "per_class": pd.DataFrame(per_class),
         "probe_curves": probes.all_curves(runs, plan, shifts),
         "probe_contrasts": probes.all_contrasts(runs, plan, shifts),
@@ -138,14 +142,14 @@ def problems(tex: str) -> list[str]:
 ])  # fmt: skip
 def test_any_text_is_a_cell_that_latex_prints_as_it_is(text):
     frame = pd.DataFrame({text: [text, "plain"], "accuracy": ["0.12", ""]})
-    tex = tables.latex(tables.Printed(frame, ["l", "r"], "t"), text)
+    tex = table_files.latex(table_files.Printed(frame, ["l", "r"], "t"), text)
     assert problems(tex) == []
     assert "\x1b" not in tex and "--" not in tex and "\n\n" not in tex
 
 
 def test_the_checker_of_latex_sees_what_is_wrong():
     frame = pd.DataFrame({"a": ["b"], "c": ["d"]})
-    good = tables.latex(tables.Printed(frame, ["l", "l"], "t"), "")
+    good = table_files.latex(table_files.Printed(frame, ["l", "l"], "t"), "")
     for bad in ("d_", "d}", "d & e", "d % e", "\\input x", "$d"):
         assert problems(good.replace("& d", f"& {bad}")), bad
 
@@ -153,7 +157,7 @@ def test_the_checker_of_latex_sees_what_is_wrong():
 def test_a_table_has_a_caption_a_label_and_rules_and_its_numbers_stand_below_each_other():
     study, found = made(rich())
     printed = paper.printed(found, study)
-    tex = tables.latex(printed["variants"], "Every variant.")
+    tex = table_files.latex(printed["variants"], "Every variant.")
     assert "\\caption{Every variant.}\n  \\label{tab:tiny-variants}" in tex
     assert tex.index("\\toprule") < tex.index("\\midrule") < tex.index("\\bottomrule")
     cells = printed["variants"].cells
@@ -170,7 +174,7 @@ def test_every_table_is_printed_rounded_under_readable_headings():
     printed = paper.printed(found, study)
     assert set(printed) == set(found)
     for name, table in printed.items():
-        assert len(table.cells) and problems(tables.latex(table, name)) == [], name
+        assert len(table.cells) and problems(table_files.latex(table, name)) == [], name
         assert not any("_" in heading for heading in table.cells), name
         assert not re.search(r"\d\.\d{5}", table.cells.to_string()), name
     row = printed["comparisons"].cells.iloc[0]
@@ -194,12 +198,12 @@ def test_a_study_of_two_datasets_names_them():
 def test_a_table_without_rows_is_a_table():
     study, found = made(TINY)
     assert found["claims"].empty
-    assert problems(tables.latex(paper.printed(found, study)["claims"], "Claims")) == []
+    assert problems(table_files.latex(paper.printed(found, study)["claims"], "Claims")) == []
 
 
 def test_a_long_table_breaks_across_pages():
     frame = pd.DataFrame({"a": [str(number) for number in range(100)]})
-    tex = tables.latex(tables.Printed(frame, ["r"], "t"), "Long.")
+    tex = table_files.latex(table_files.Printed(frame, ["r"], "t"), "Long.")
     assert "\\begin{longtable}{r}" in tex and "\\endhead" in tex and problems(tex) == []
 
 
@@ -299,7 +303,7 @@ def test_what_a_study_cannot_give_is_a_dash():
 def test_latex_takes_all_of_it(tmp_path):
     study, found = made(rich())
     for name, table in paper.printed(found, study).items():
-        (tmp_path / f"{name}.tex").write_text(tables.latex(table, f"{name} {HOSTILE}"))
+        (tmp_path / f"{name}.tex").write_text(table_files.latex(table, f"{name} {HOSTILE}"))
     (tmp_path / "numbers.tex").write_text(paper.numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"}, {}))
     values = numbers(study, found)
     used = "\n".join(f"\\{name}, ${{\\{name}}}$" if "ensure" in text else f"\\{name}" for name, text in values.items())

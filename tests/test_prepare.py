@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 import prepare
-from convlab.data import load
+from convlab.datasets.prepared import load
 from convlab.errors import UserError
-from convlab.sources import fetching
-from convlab.sources.fetching import Archive, fetch
-from convlab.sources.idx import FASHION_CLASSES, FASHION_MNIST, MNIST, parse_idx, read_idx_archive
+from convlab.datasets import fetching
+from convlab.datasets.fetching import Archive, fetch
+from convlab.datasets.kinds.idx import FASHION_CLASSES, FASHION_MNIST, MNIST, parse_idx, read_idx_archive
 
 SCRIPTS = Path(prepare.__file__).parent
 
@@ -279,7 +279,7 @@ def test_a_cache_that_cannot_be_written_costs_the_cache_only(server, tmp_path, c
 def test_two_processes_at_once_leave_one_good_cache(server, tmp_path):
     archive = asdict(replace(ARCHIVE, mirrors=server.mirrors("good")))
     code = (
-        "import json, sys\nfrom pathlib import Path\nfrom convlab.sources.fetching import Archive, fetch\n"
+        "import json, sys\nfrom pathlib import Path\nfrom convlab.datasets.fetching import Archive, fetch\n"
         "archive = Archive(**json.loads(sys.argv[1]))\n"
         "print(sum(map(len, fetch(archive, key='k', cache=Path(sys.argv[2])).values())))"
     )

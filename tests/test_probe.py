@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, TINY
-from convlab import probe_findings, probes, translation
-from convlab.config import load_study
+from convlab.findings import probes as probe_findings
+from convlab.results import probes
+from convlab.probes import translation
+from convlab.study.load import load_study
 from convlab.errors import UserError
-from convlab.evaluation import read_measures
+from convlab.evaluation.records import read_measures
 
 LARGE = {**TINY, "datasets": {"digits": {"kind": "mnist"}}}  # images enough for every default size
 PLAN = load_study({**LARGE, "probes": ["pixel_permutation", "translation", "sample_efficiency"]}).plan

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from convlab import provenance
+from convlab.common import provenance
 
 IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
 

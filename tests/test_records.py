@@ -45,9 +45,9 @@ def test_what_is_changed_is_computed_again_without_snakemakes_records(copied):
 
 
 def test_other_code_is_noticed_without_snakemakes_records(copied):
-    append(copied, "scripts/convlab/metrics.py")
+    append(copied, "scripts/convlab/evaluation/metrics.py")
     assert copied.planned() == runs("dense", "cnn", FIVE, seeds=()) | END
-    append(copied, "scripts/convlab/models.py")
+    append(copied, "scripts/convlab/models/network.py")
     assert copied.planned() == runs("dense", "cnn", FIVE) | END
 
 
@@ -110,7 +110,7 @@ def test_code_that_is_edited_while_a_job_runs_is_not_recorded_as_what_made_its_r
 
 
 def test_a_job_that_begins_after_an_edit_of_its_code_says_so(monkeypatch, tmp_path):
-    from convlab import cli
+    from convlab.common import cli
     from convlab.errors import UserError
 
     monkeypatch.setattr(cli, "code_digest", lambda script: "now")

@@ -17,12 +17,12 @@ import pytest
 from markdown_it import MarkdownIt
 
 import report
-from convlab.config import load_study
+from convlab.study.load import load_study
 from convlab.errors import UserError
-from convlab.files import array_sha256, write_arrays, write_json, write_text
-from convlab.page import cells, elements, gallery, reading, templates
-from convlab.probes import CONTRAST_COLUMNS, CURVE_COLUMNS
-from convlab.tables import write_table
+from convlab.common.files import array_sha256, write_arrays, write_json, write_text
+from convlab.page import format, views, gallery, loading, templates
+from convlab.results.probes import CONTRAST_COLUMNS, CURVE_COLUMNS
+from convlab.common.table_files import write_table
 from test_interpretation import CONFIG, FIVE, around, history, make
 
 CONDITIONS = {
@@ -577,7 +577,7 @@ def test_a_large_study_stays_small_and_folds_what_is_long(tmp_path):
     assert "Figure left out to keep this page small:" in page.words
     assert len(html) < 2e6
     header = re.search(r"<header.*?</header>", html, re.DOTALL)[0]
-    assert header.count('class="contrast') == elements.CONTRASTS_SHOWN + 1
+    assert header.count('class="contrast') == views.CONTRASTS_SHOWN + 1
     assert "more comparisons" in header
     folded = re.sub(r"<details.*?</details>", "", html, flags=re.DOTALL)
     assert folded.count("dense units 37") <= 1
@@ -757,7 +757,7 @@ def test_a_code_block_cannot_be_ended_from_inside():
 def test_columns_that_look_like_nothing_or_numbers_stay_text(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("class,label,recall\nNA,007,0.5\nnull,None,\n")
-    table = reading.read_table(path)
+    table = loading.read_table(path)
     assert table["class"].tolist() == ["NA", "null"]
     assert table["label"].tolist() == ["007", "None"]
     assert table["recall"].isna().tolist() == [False, True]
@@ -771,11 +771,11 @@ def test_a_missing_table_is_named(tmp_path):
 
 
 def test_confidence_is_a_mean_over_images():
-    assert reading.mean_confidence([[0.5, 0.0, 10], [1.0, 1.0, 30]]) == pytest.approx(0.875)
+    assert loading.mean_confidence([[0.5, 0.0, 10], [1.0, 1.0, 30]]) == pytest.approx(0.875)
 
 
 def test_durations_read_like_time():
-    assert [cells.duration(s) for s in (32.8, 250, 7500)] == ["33 s", "4 min 10 s", "2 h 5 min"]
+    assert [format.duration(s) for s in (32.8, 250, 7500)] == ["33 s", "4 min 10 s", "2 h 5 min"]
 
 
 def test_numbers_keep_their_units_on_the_line():
@@ -804,7 +804,7 @@ def test_the_script_runs_by_hand_without_tensorflow(tmp_path):
 def test_the_command_to_run_again_names_all_that_decided_the_study(files, values, command):
     from types import SimpleNamespace
 
-    from convlab.page import origin
+    from convlab.page import provenance
 
-    said = origin.command(SimpleNamespace(study="made_up"), [{"cores": 2}, {"cores": 4}], files, values)
+    said = provenance.command(SimpleNamespace(study="made_up"), [{"cores": 2}, {"cores": 4}], files, values)
     assert said == f"snakemake --cores 4 {command}"

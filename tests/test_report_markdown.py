@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from convlab.config import load_study
+from convlab.study.load import load_study
 from test_interpretation import CONFIG, around
 from test_report import WIN, write_study, written
 

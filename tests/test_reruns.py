@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from conftest import TINY, Project
-from convlab import checksums
+from convlab.common import checksums
 from test_finished_runs import flip
 
 pytestmark = pytest.mark.slow
@@ -112,17 +112,17 @@ def test_a_changed_region_of_practical_equivalence_trains_nothing(finished):
 
 
 def test_editing_the_statistics_trains_nothing(finished):
-    append(finished, "scripts/convlab/statistics.py")
+    append(finished, "scripts/convlab/statistics/core.py")
     assert finished.planned() == END
 
 
 def test_editing_the_models_trains_everything(finished):
-    append(finished, "scripts/convlab/models.py")
+    append(finished, "scripts/convlab/models/network.py")
     assert finished.planned() == runs("dense", "cnn", FIVE) | END
 
 
 def test_editing_the_metrics_evaluates_everything_and_trains_nothing(finished):
-    append(finished, "scripts/convlab/metrics.py")
+    append(finished, "scripts/convlab/evaluation/metrics.py")
     assert finished.planned() == runs("dense", "cnn", FIVE, seeds=()) | END
 
 

@@ -36,17 +36,17 @@ import deploy
 import deploy_plan
 import teardown as teardown_script
 from aws_double import ACCOUNT, BUCKET, LINEAR, REGION, Fault, Server
-from convlab import accounts
-from convlab.cloud import aws, endpoint, sdk, teardown, training
+from convlab.common import redaction
+from convlab.cloud import aws, endpoint, sdk, teardown, training_job
 from convlab.cloud import state as states
 from convlab.cloud.policy import caller_policy, role_policy
-from convlab.config import load_study
+from convlab.study.load import load_study
 from convlab.errors import UserError
-from convlab.files import array_sha256, write_arrays, write_json
-from convlab.sagemaker import SageMaker
-from convlab.serving.evidence import Evidence
-from convlab.signals import SIGNALS
-from convlab.specs import Run
+from convlab.common.files import array_sha256, write_arrays, write_json
+from convlab.study.sagemaker import SageMaker
+from convlab.serving.record import Evidence
+from convlab.common.shutdown import SIGNALS
+from convlab.common.specs import Run
 from test_deploy import write_results
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/SageMakerRole"
@@ -95,7 +95,7 @@ def double(server, monkeypatch):
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0.002)
     monkeypatch.setattr(teardown, "GRACE", 0.2)
     monkeypatch.setattr(teardown, "DEADLINE", 2.0)
-    monkeypatch.setattr(accounts, "SCRYPT_COST", 2**4)
+    monkeypatch.setattr(redaction, "SCRYPT_COST", 2**4)
     before = {number: signal.getsignal(number) for number in SIGNALS}
     yield server.double
     for number, handler in before.items():
@@ -427,7 +427,7 @@ def test_what_comes_late_is_waited_for_where_its_creation_had_no_answer(
     """As when a connection breaks while AWS works on the request."""
     name = states.new_name("my_study")
     state = states.State(
-        name=name, region=REGION, endpoint_url=clients.endpoint_url, account=accounts.fingerprint(ACCOUNT, name),
+        name=name, region=REGION, endpoint_url=clients.endpoint_url, account=redaction.fingerprint(ACCOUNT, name),
         bucket=BUCKET, prefix=f"convlab/{name}/", keep_objects=False, created="", asked=[kind],
     )  # fmt: skip
     state_file(results).parent.mkdir(parents=True)
@@ -670,16 +670,16 @@ def test_the_state_file_tells_nobody_the_account_and_is_the_users_alone(known, r
 
 
 def test_a_fingerprint_needs_no_key_and_costs_a_tenth_of_a_second():
-    assert accounts.SCRYPT_COST >= 2**15  # 10^12 numbers: a thousand years of one processor
-    made = accounts.fingerprint(ACCOUNT, "a", 16)
-    assert accounts.has_fingerprint(ACCOUNT, "a", made) and ACCOUNT not in made
-    assert made != accounts.fingerprint(ACCOUNT, "b", 16)
-    for other in (accounts.fingerprint("1" * 12, "a", 16), "", "scrypt-16-", "scrypt-3-" + "0" * 32, "0" * 16):
-        assert not accounts.has_fingerprint(ACCOUNT, "a", other)
+    assert redaction.SCRYPT_COST >= 2**15  # 10^12 numbers: a thousand years of one processor
+    made = redaction.fingerprint(ACCOUNT, "a", 16)
+    assert redaction.has_fingerprint(ACCOUNT, "a", made) and ACCOUNT not in made
+    assert made != redaction.fingerprint(ACCOUNT, "b", 16)
+    for other in (redaction.fingerprint("1" * 12, "a", 16), "", "scrypt-16-", "scrypt-3-" + "0" * 32, "0" * 16):
+        assert not redaction.has_fingerprint(ACCOUNT, "a", other)
 
 
 def test_output_has_no_account_number(capsys):
-    stream = accounts.MaskedStream(sys.stdout, [ACCOUNT])
+    stream = redaction.MaskedStream(sys.stdout, [ACCOUNT])
     print(f"arn:aws:iam::{ACCOUNT}:role/x", f"my{ACCOUNT}bucket", "763104351884.dkr.ecr", file=stream)
     stream.writelines(["210987654321\n"])
     assert stream.encoding == sys.stdout.encoding
@@ -702,7 +702,7 @@ def test_teardown_refuses_credentials_of_another_account(double, results):
         deploy.main(arguments(results))
     text = state_file(results).read_text()
     assert ACCOUNT not in text
-    state_file(results).write_text(text.replace(json.loads(text)["account"], accounts.fingerprint("1" * 12, "x")))
+    state_file(results).write_text(text.replace(json.loads(text)["account"], redaction.fingerprint("1" * 12, "x")))
     with pytest.raises(UserError, match="are of another account"):
         teardown_script.main(["--results", str(results.parent)])
     assert state_file(results).exists()
@@ -918,7 +918,7 @@ def test_a_run_is_trained_there_comes_back_and_is_served(training_double, to_tra
     assert job["test_accuracy"] > 0.5, "it learned"
     assert {tag["Key"] for tag in seen["job"].tags} >= {"project", "study", "deployment", "team"}
     files = {key.split("/input/code/")[-1] for key in seen["keys"] if "/input/code/" in key}
-    assert {"train_on_sagemaker.py", "train.py", "requirements.txt", "convlab/training.py"} <= files
+    assert {"train_on_sagemaker.py", "train.py", "requirements.txt", "convlab/training/loop.py"} <= files
     assert not any("report" in file or "cloud" in file for file in files), "what training needs and no more"
     run = json.loads((to_train / "deploy/toys/trained/run.json").read_text())
     assert run["spec_hash"] == RUN.spec_hash and run["versions"]["keras"]
@@ -1022,10 +1022,10 @@ GOOD = {"model__keras": b"x", "history__csv": b"x", "run__json": json.dumps(EXPE
     ({"junk": bytes(3000)}, "unpacks to more than 2,000 bytes"),
 ])  # fmt: skip
 def test_what_comes_back_is_not_trusted(tmp_path, monkeypatch, changes, sentence):
-    monkeypatch.setattr(training, "MAX_BYTES", 2000)
+    monkeypatch.setattr(training_job, "MAX_BYTES", 2000)
     members = {name: content for name, content in (GOOD | changes).items() if content is not None}
     with pytest.raises(UserError, match=sentence):
-        training.unpack(archive(tmp_path, **members), tmp_path / "trained", EXPECTED)
+        training_job.unpack(archive(tmp_path, **members), tmp_path / "trained", EXPECTED)
     assert not (tmp_path / "trained").exists() and not (tmp_path.parent / "outside").exists()
 
 
@@ -1050,25 +1050,25 @@ def test_a_jobs_description_may_lack_what_only_informs(known, clients):
     )
     facts: dict = {}
     settings = SageMaker.model_validate(SETTINGS | {"mode": "train"})
-    found = training.wait(replace(clients, sagemaker=sagemaker), state, settings, facts)
+    found = training_job.wait(replace(clients, sagemaker=sagemaker), state, settings, facts)
     assert found == f"s3://{BUCKET}/p/model.tar.gz"
     assert facts["name"] == f"{name}-1" and facts["status"] == "Completed" and facts["image"] is None
 
 
 def test_a_download_without_end_is_broken_off(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "MAX_BYTES", 3 * 2**20)
+    monkeypatch.setattr(training_job, "MAX_BYTES", 3 * 2**20)
     with (
         pytest.raises(UserError, match="has more than 3,145,728 bytes, which no run has"),
         Path("/dev/zero").open("rb") as zero,
     ):
-        training.download(zero, tmp_path / "archive")
+        training_job.download(zero, tmp_path / "archive")
     assert (tmp_path / "archive").stat().st_size <= 3 * 2**20
-    training.download(io.BytesIO(b"x" * 99), tmp_path / "archive")
+    training_job.download(io.BytesIO(b"x" * 99), tmp_path / "archive")
     assert (tmp_path / "archive").read_bytes() == b"x" * 99
 
 
 def test_what_is_expected_comes_back(tmp_path):
-    folder = training.unpack(archive(tmp_path, **GOOD, extra=b"y"), tmp_path / "trained", EXPECTED)
+    folder = training_job.unpack(archive(tmp_path, **GOOD, extra=b"y"), tmp_path / "trained", EXPECTED)
     assert sorted(path.name for path in folder.iterdir()) == ["history.csv", "model.keras", "run.json"]
 
 

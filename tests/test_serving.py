@@ -32,7 +32,7 @@ from hypothesis import strategies as st
 
 import serve as serving_script
 from conftest import ROOT
-from convlab.code_inputs import code_inputs
+from convlab.common.code_digests import code_inputs
 from convlab.errors import UserError
 from convlab.serving import inference, limits, server
 from convlab.serving.local import LocalEndpoint

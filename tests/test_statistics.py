@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
-from convlab import statistics
-from convlab.mcnemar import mcnemar
-from convlab.sentences import format_p, sentence
-from convlab.statistics import (
+from convlab.statistics import core
+from convlab.statistics.mcnemar import mcnemar
+from convlab.language.contrasts import format_p, sentence
+from convlab.statistics.core import (
     Contrast,
     adjust_equivalences,
     adjust_family,
@@ -98,7 +98,7 @@ LABELS = {"variant_label": "5×5", "reference_label": "3×3"}
 
 
 def test_the_module_imports_nothing_beyond_numpy_scipy_and_the_standard_library():
-    tree = ast.parse(Path(statistics.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(core.__file__).read_text(encoding="utf-8"))
     imported = {
         name.split(".")[0]
         for node in ast.walk(tree)
@@ -143,7 +143,7 @@ def test_two_runs_are_described_by_mean_and_sd_without_an_interval():
 @given(st.lists(st.floats(0, 1, allow_nan=False), min_size=3, max_size=6))
 @settings(deadline=None)
 def test_the_interval_of_shares_stays_among_shares(values):
-    free, summary = summarise(values), summarise(values, limits=statistics.SHARE)
+    free, summary = summarise(values), summarise(values, limits=core.SHARE)
     assert (summary.mean, summary.sd) == (free.mean, free.sd)
     if summary.ci_low is not None:
         assert 0 <= summary.ci_low <= summary.mean <= summary.ci_high <= 1
@@ -237,13 +237,13 @@ def test_a_dunnett_p_value_lies_between_students_and_bonferronis():
 def test_results_are_the_same_bytes_on_every_call():
     groups = {str(i): runs(5, mean=0.9 + 0.001 * i, seed=i) for i in range(4)}
     first = compare_to_reference(groups, "0")
-    for cached in (statistics._dunnett_critical, statistics._chi_nodes, statistics._t_critical):
+    for cached in (core._dunnett_critical, core._chi_nodes, core._t_critical):
         cached.cache_clear()
     assert compare_to_reference(groups, "0") == first
 
 
 def test_six_levels_with_ten_seeds_take_well_under_a_second_even_cold():
-    statistics._dunnett_critical.cache_clear()
+    core._dunnett_critical.cache_clear()
     groups = {str(i): runs(10, seed=i) for i in range(6)}
     start = time.perf_counter()
     compare_to_reference(groups, "0")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from convlab.statistics import (
+from convlab.statistics.core import (
     SD_RATIO_LIMIT,
     Contrast,
     adjust_equivalences,

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
-from convlab import checksums, finished_runs, training
+from convlab.common import checksums
+from convlab.training import run_store, loop as training
 from convlab.errors import UserError
-from convlab.evaluation import read_measures
-from convlab.specs import EarlyStopping, Run, canonical_json
-from convlab.training import (
+from convlab.evaluation.records import read_measures
+from convlab.common.specs import EarlyStopping, Run, canonical_json
+from convlab.training.loop import (
     HISTORY_COLUMNS,
     best_epoch,
     epoch_order,
@@ -59,8 +60,8 @@ def train(text: str, data: Path, output: Path) -> dict:
 
 
 def predictions(data: Path, output: Path) -> np.ndarray:
-    from convlab import inference
-    from convlab.data import load_test
+    from convlab.evaluation import inference
+    from convlab.datasets.prepared import load_test
 
     return inference.predictor(inference.load(output / "model.keras"))(load_test(data)[0])
 
@@ -126,7 +127,7 @@ def test_a_job_that_outlived_its_snakemake_is_waited_for_where_it_trains_the_ver
     assert "has just been finished by another process" in second.stderr
     run = json.loads((tmp_path / "run/run.json").read_text())
     assert run["epochs_run"] == 40 and run["resumed_after_epoch"] == 0
-    assert checksums.is_whole(tmp_path / "run/run.json", finished_runs.FILES)
+    assert checksums.is_whole(tmp_path / "run/run.json", run_store.FILES)
     assert not list((tmp_path / "run").glob(".*")) and not list((tmp_path / "run").glob("unfinished-*"))
 
 
@@ -206,8 +207,8 @@ def test_nothing_is_gone_on_from_where_nothing_was_left(tmp_path):
 @pytest.mark.parametrize("damage", [name for name in DAMAGES if name != "missing"])
 @pytest.mark.parametrize("recorded", [True, False])
 def test_a_damaged_model_is_told_in_one_sentence(tmp_path, damage, recorded):
-    from convlab import inference
-    from convlab.keras_setup import keras
+    from convlab.evaluation import inference
+    from convlab.runtime.keras_runtime import keras
 
     path = tmp_path / "model.keras"
     keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]).save(path)

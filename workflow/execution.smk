@@ -3,11 +3,11 @@ import math
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
-from convlab import checksums
-from convlab.atomic import tidy
-from convlab.finished_runs import thin_out
-from convlab.forms import PUBLISHED_IMAGES, dataset_form
-from convlab.locks import claim, is_held
+from convlab.common import checksums
+from convlab.common.atomic import tidy
+from convlab.training.run_store import thin_out
+from convlab.datasets.shapes import PUBLISHED_IMAGES, dataset_form
+from convlab.common.locks import claim, is_held
 
 STORE = ".snakemake/convlab/runs"  # finished runs of all studies in this folder
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from snakemake.io import IOFile
 
-from convlab.code_inputs import code_parts
+from convlab.common.code_digests import code_parts
 
 # What results depend on beside their input files, by rule, and a file that each job writes.
 MADE_FROM = {

@@ -4,13 +4,13 @@ import json
 import re
 from functools import cache
 
-from convlab import i18n
-from convlab.accounts import fingerprint, masked
-from convlab.code_inputs import code_digest, content_of
-from convlab.config import load_study, read_yaml
+from convlab.common import i18n
+from convlab.common.redaction import fingerprint, masked
+from convlab.common.code_digests import code_digest, content_of
+from convlab.study.load import load_study, read_yaml
 from convlab.errors import UserError
-from convlab.fingerprint import content_digest
-from convlab.specs import ImageFolder, OwnImages, canonical_json
+from convlab.datasets.content_digest import content_digest
+from convlab.common.specs import ImageFolder, OwnImages, canonical_json
 
 
 def refuse_two_studies(paths):

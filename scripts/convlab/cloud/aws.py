@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlparse
 
-from convlab.accounts import masked
+from convlab.common.redaction import masked
 from convlab.errors import UserError
 
 try:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from convlab.accounts import HIDDEN, fingerprint
-from convlab.cloud import aws, sdk, training
+from convlab.common.redaction import HIDDEN, fingerprint
+from convlab.cloud import aws, sdk, training_job
 from convlab.cloud import state as states
 from convlab.cloud.aws import ClientError
 from convlab.cloud.logs import excerpt
@@ -24,11 +24,11 @@ from convlab.cloud.state import State
 from convlab.cloud.teardown import teardown
 from convlab.cloud.time_limits import lifetime_minutes
 from convlab.errors import UserError
-from convlab.files import read_json
-from convlab.sagemaker import SageMaker
+from convlab.common.files import read_json
+from convlab.study.sagemaker import SageMaker
 from convlab.serving.pack import pack
-from convlab.serving.trial import Reply
-from convlab.signals import ignore_signals
+from convlab.serving.endpoint_test import Reply
+from convlab.common.shutdown import ignore_signals
 
 VARIANT = "AllTraffic"
 
@@ -62,7 +62,7 @@ class SageMakerEndpoint:
         self.model_dir, self.output = folder / "export" / dataset, folder / "deploy" / dataset
         self.state_file = self.output / states.FILE
         self.state: State | None = None
-        self.trained: training.Trained | None = None
+        self.trained: training_job.Trained | None = None
         self._clients: aws.Clients | None = None
         self._endpoint: dict[str, Any] = {}
         self._training: dict[str, Any] = {}
@@ -149,11 +149,11 @@ class SageMakerEndpoint:
         self.state.save(self.state_file)
         model_dir = self.model_dir
         if self.trains:
-            self.trained = training.train(
+            self.trained = training_job.train(
                 self._clients, self.state, self.state_file, self.settings, self.prepared, self._exported(), self.output,
                 self._tags, self._training,
             )  # fmt: skip
-            model_dir = training.servable(self.trained, self.model_dir, self.output / "served") if self.serves else None
+            model_dir = training_job.servable(self.trained, self.model_dir, self.output / "served") if self.serves else None
         if self.serves:
             self._create(self._upload(model_dir))
             self._wait()
@@ -289,7 +289,7 @@ class SageMakerEndpoint:
             return
         ignore_signals()
         logs = [LOG_GROUP + self.state.name] if self.serves else []
-        about = {"kept_logs": logs + ([training.LOG_GROUP] if self._training else [])}
+        about = {"kept_logs": logs + ([training_job.LOG_GROUP] if self._training else [])}
         try:
             receipt = teardown(self._clients, self.state)
         except Exception as error:  # a defect of ours must not pass for an empty account
@@ -314,7 +314,7 @@ class SageMakerEndpoint:
         if "transitions" in self._endpoint:
             self._endpoint["log"] = excerpt(self._clients, LOG_GROUP + self.state.name)
         if name := self._training.get("name"):
-            self._training["log"] = excerpt(self._clients, training.LOG_GROUP, name)
+            self._training["log"] = excerpt(self._clients, training_job.LOG_GROUP, name)
 
     @property
     def teardown(self) -> dict[str, Any]:

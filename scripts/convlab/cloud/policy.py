@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from convlab.cloud.state import NAMES
-from convlab.sagemaker import SageMaker
+from convlab.study.sagemaker import SageMaker
 
 KINDS = ("endpoint", "endpoint-config", "model")
 

@@ -15,8 +15,8 @@ from typing import Any, Literal
 from convlab.cloud.aws import Clients
 from convlab.cloud.state import State
 from convlab.errors import UserError
-from convlab.sagemaker import SageMaker
-from convlab.signals import deferred_signals
+from convlab.study.sagemaker import SageMaker
+from convlab.common.shutdown import deferred_signals
 
 NO_TELEMETRY = Path(__file__).with_name("no_telemetry.yaml")
 """Takes the place of the user's settings of the SDK: by default it reports its use to AWS."""

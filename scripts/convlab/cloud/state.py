@@ -11,10 +11,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from convlab import accounts
+from convlab.common import redaction
 from convlab.errors import UserError
-from convlab.files import atomic
-from convlab.locks import held
+from convlab.common.files import atomic
+from convlab.common.locks import held
 
 NAMES = "convlab-"
 """How the names of all resources begin; the policy allows no others."""
@@ -45,13 +45,13 @@ class State(BaseModel):
     def reveal(self, account: str) -> None:
         """Let the process that is signed in to ``account`` use the bucket's full name; files never have it."""
         self._number = account
-        self.bucket, self.prefix = (text.replace(accounts.HIDDEN, account) for text in (self.bucket, self.prefix))
+        self.bucket, self.prefix = (text.replace(redaction.HIDDEN, account) for text in (self.bucket, self.prefix))
 
     def save(self, path: Path) -> None:
         """Write it for this user alone, and not return before file and folder are on the disk."""
         written = self.model_dump()
         if self._number:
-            written |= {key: written[key].replace(self._number, accounts.HIDDEN) for key in ("bucket", "prefix")}
+            written |= {key: written[key].replace(self._number, redaction.HIDDEN) for key in ("bucket", "prefix")}
         with atomic(path) as temporary:
             temporary.touch(mode=0o600)
             temporary.write_text(json.dumps(written, indent=1, sort_keys=True) + "\n", encoding="utf-8")

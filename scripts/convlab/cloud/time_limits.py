@@ -3,7 +3,7 @@
 Apart from prices and their words, on which a deployment must not depend: an edit there deploys nothing.
 """
 
-from convlab.sagemaker import SageMaker
+from convlab.study.sagemaker import SageMaker
 
 QUEUE_MINUTES = 30
 """Time that a job may take beside its own limit: to get an instance, to load the image, to store the model."""

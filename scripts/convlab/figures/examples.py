@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from convlab.figures.sheet import Sheet, raster
 from convlab.figures.sprites import diverging, fitted, grey
 from convlab.figures.style import WIDTH
-from convlab.i18n import NO_BREAK_SPACE, number
-from convlab.i18n import gettext as _
+from convlab.common.i18n import NO_BREAK_SPACE, number
+from convlab.common.i18n import gettext as _
 
 TONES = {"right": "#00703C", "wrong": "#B3261E"}
 

@@ -17,10 +17,10 @@ from convlab.figures.labels import TICK_WIDTH, legend, shortened, within_percent
 from convlab.figures.marks import mark
 from convlab.figures.palette import BAND, COLOURS, FAINT, PAPER
 from convlab.figures.style import WIDTH, look
-from convlab.i18n import N_, number, with_unit
-from convlab.i18n import gettext as _
-from convlab.metrics import ratio
-from convlab.sentences import VERDICTS, signed
+from convlab.common.i18n import N_, number, with_unit
+from convlab.common.i18n import gettext as _
+from convlab.evaluation.metrics import ratio
+from convlab.language.contrasts import VERDICTS, signed
 
 MAX_SERIES = 24
 """Curves drawn at most on one plot; more are thinned to the first ones, and the title says so."""

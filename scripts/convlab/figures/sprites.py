@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from convlab.figures.palette import DIVERGING
-from convlab.files import atomic
+from convlab.common.files import atomic
 
 COLUMNS = 16
 """Tiles side by side in a sprite."""

@@ -14,10 +14,10 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, ScalarFormatter
 
-from convlab import i18n
+from convlab.common import i18n
 from convlab.figures.marks import annotated
 from convlab.figures.palette import COLOURS, DASHES, FAINT, GRID, INK, MARKERS, PAPER
-from convlab.files import atomic, write_text
+from convlab.common.files import atomic, write_text
 
 WIDTH = 7.2
 """Width of a full-width figure, inches."""

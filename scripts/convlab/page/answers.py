@@ -4,16 +4,16 @@ from collections.abc import Collection, Mapping
 from fractions import Fraction
 from typing import Any
 
-from convlab import decisions
-from convlab.i18n import gettext as _
-from convlab.interpretation import words as say
-from convlab.interpretation.evidence import Evidence
-from convlab.interpretation.outcomes import headline, outcome, verdict_text
-from convlab.page.cells import mean_and_sd, pixels
-from convlab.page.elements import Answer, Bar, ClaimCard, Contrast, Table
-from convlab.plan import Question
-from convlab.results import contrast_labels
-from convlab.sentences import format_p, guessing
+from convlab.language import claims
+from convlab.common.i18n import gettext as _
+from convlab.language import numbers as say
+from convlab.findings.evidence import Evidence
+from convlab.findings.contrasts import headline, outcome, verdict_text
+from convlab.page.format import mean_and_sd, pixels
+from convlab.page.views import Answer, Bar, ClaimCard, Contrast, Table
+from convlab.study.expand import Question
+from convlab.results.tables import contrast_labels
+from convlab.language.contrasts import format_p, guessing
 
 
 def chosen(evidence: Evidence, dataset: str) -> dict[str, str] | None:
@@ -100,7 +100,7 @@ def claim_cards(evidence: Evidence, several: bool, later: Collection[str] = ()) 
         claim, unit = evidence.plan.claims[row["claim"]], "" if say.missing(row["unit"]) else row["unit"]
         published, measured = claim.published, row["measured"]
         if isinstance(published, int | float):
-            published = decisions.constant_text(Fraction(str(published)), unit)
+            published = claims.constant_text(Fraction(str(published)), unit)
         if say.missing(row["n_seeds"]) and float(measured).is_integer():  # an exact whole number
             measured = Fraction(int(measured))
         cards.append(
@@ -111,8 +111,8 @@ def claim_cards(evidence: Evidence, several: bool, later: Collection[str] = ()) 
                 row["rule"],
                 row["dataset"] if several else "",
                 say.MISSING if published in (None, "") else published,
-                say.MISSING if say.missing(measured) else decisions.number_text(measured, unit),
-                "" if say.missing(row["ci_low"]) else decisions.interval_text(row["ci_low"], row["ci_high"], unit),
+                say.MISSING if say.missing(measured) else claims.number_text(measured, unit),
+                "" if say.missing(row["ci_low"]) else claims.interval_text(row["ci_low"], row["ci_high"], unit),
                 row["verdict"],
                 row["reason"],
                 row["claim"] in later,

@@ -6,12 +6,12 @@ After Mitchell et al. (2019), Model cards for model reporting, FAT*. `export` wr
 from collections.abc import Mapping
 from typing import Any
 
-from convlab import statistics
-from convlab.i18n import gettext as _
-from convlab.i18n import listing
-from convlab.interpretation import words as say
-from convlab.interpretation.evidence import Evidence
-from convlab.plan import level_label
+from convlab.statistics import core
+from convlab.common.i18n import gettext as _
+from convlab.common.i18n import listing
+from convlab.language import numbers as say
+from convlab.findings.evidence import Evidence
+from convlab.study.expand import level_label
 
 WEAKEST = 3
 """Classes with the lowest recall that are named."""
@@ -71,7 +71,7 @@ def performance(row: Mapping[str, Any]) -> str:
         loss=say.number(row["test_loss_mean"]),
         n=row["n_seeds"],
     )
-    if row["n_seeds"] < statistics.MIN_SEEDS or say.missing(row["test_accuracy_ci_low"]):
+    if row["n_seeds"] < core.MIN_SEEDS or say.missing(row["test_accuracy_ci_low"]):
         return text
     interval = say.interval(row["test_accuracy_ci_low"], row["test_accuracy_ci_high"], signed=False)
     return f"{text} ({_('95 % CI {interval}', interval=interval)})"

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from convlab import i18n
-from convlab.i18n import N_, ngettext
-from convlab.i18n import gettext as _
-from convlab.interpretation import words as say
-from convlab.interpretation.left_out import limited, not_used, test_origin
-from convlab.page.elements import Table
+from convlab.common import i18n
+from convlab.common.i18n import N_, ngettext
+from convlab.common.i18n import gettext as _
+from convlab.language import numbers as say
+from convlab.findings.left_out import limited, not_used, test_origin
+from convlab.page.views import Table
 
 MANIFEST_WORDS = (
     N_("none stated by its authors, who ask for the citation"),

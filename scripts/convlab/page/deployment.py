@@ -9,14 +9,14 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from convlab import i18n
-from convlab.accounts import masked
-from convlab.data import load_test
+from convlab.common import i18n
+from convlab.common.redaction import masked
+from convlab.datasets.prepared import load_test
 from convlab.figures.sprites import Group, sprite_of
-from convlab.files import read_json
-from convlab.i18n import N_, number
-from convlab.i18n import gettext as _
-from convlab.interpretation import words as say
+from convlab.common.files import read_json
+from convlab.common.i18n import N_, number
+from convlab.common.i18n import gettext as _
+from convlab.language import numbers as say
 from convlab.page.figures import Sprite, sprite_view
 
 SHOWN = 12

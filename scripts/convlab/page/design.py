@@ -4,14 +4,14 @@ from typing import Any
 
 from markupsafe import Markup
 
-from convlab import i18n
-from convlab.i18n import gettext as _
-from convlab.interpretation import words as say
-from convlab.page.cells import pixels
+from convlab.common import i18n
+from convlab.common.i18n import gettext as _
+from convlab.language import numbers as say
+from convlab.page.format import pixels
 from convlab.page.diagrams import diagram
-from convlab.page.elements import Table
-from convlab.plan import field_label, level_label
-from convlab.study import Study
+from convlab.page.views import Table
+from convlab.study.expand import field_label, level_label
+from convlab.study.schema import Study
 
 LAYERS_SHOWN = 24
 """Variants whose layers are listed beside those of the base models."""

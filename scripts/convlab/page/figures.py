@@ -13,9 +13,9 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from convlab import checksums
+from convlab.common import checksums
 from convlab.figures.palette import BAND, COLOURS, FAINT, GRID, INK, PAPER
-from convlab.files import missing
+from convlab.common.files import missing
 
 VARIABLES = {INK: "ink", FAINT: "faint", GRID: "grid", PAPER: "paper", BAND: "band"} | {
     colour: f"series-{index}" for index, colour in enumerate(COLOURS)

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from convlab import i18n
-from convlab.i18n import N_
-from convlab.i18n import gettext as _
-from convlab.interpretation.evidence import Evidence
-from convlab.page.cells import mean_and_sd
-from convlab.page.elements import Figure
+from convlab.common import i18n
+from convlab.common.i18n import N_
+from convlab.common.i18n import gettext as _
+from convlab.findings.evidence import Evidence
+from convlab.page.format import mean_and_sd
+from convlab.page.views import Figure
 from convlab.page.figures import inline_svg, sprite
 from convlab.page.figures import numbers as numbers_of
-from convlab.page.reading import Results
-from convlab.study import Study
+from convlab.page.loading import Results
+from convlab.study.schema import Study
 
 FIGURES_EMBEDDED = 100
 """Figures in the page at most, the most important ones first; the others are named with their file."""

@@ -5,16 +5,16 @@ from typing import Any
 
 import pandas as pd
 
-from convlab import sentences
-from convlab.i18n import N_, NO_BREAK_SPACE, ngettext
-from convlab.i18n import gettext as _
-from convlab.interpretation import words as say
-from convlab.interpretation.evidence import Evidence
-from convlab.page.cells import mean_and_sd, mean_interval, pixels
-from convlab.page.elements import Table, VariantRow
-from convlab.plan import probe_level
-from convlab.results import contrast_labels
-from convlab.sentences import MEASURES
+from convlab.language import contrasts
+from convlab.common.i18n import N_, NO_BREAK_SPACE, ngettext
+from convlab.common.i18n import gettext as _
+from convlab.language import numbers as say
+from convlab.findings.evidence import Evidence
+from convlab.page.format import mean_and_sd, mean_interval, pixels
+from convlab.page.views import Table, VariantRow
+from convlab.study.expand import probe_level
+from convlab.results.tables import contrast_labels
+from convlab.language.contrasts import MEASURES
 
 LONG = 20
 """Rows of a table that are shown at once; the others are folded away."""
@@ -64,7 +64,7 @@ def main_table(evidence: Evidence, dataset: str) -> list[VariantRow]:
 def constant_guess_text(evidence: Evidence, dataset: str) -> str:
     """The baseline of every accuracy on a dataset, to follow the caption of a table."""
     guess = evidence.constant_guess.get(dataset)
-    return f". {sentences.constant_guess_text(guess['class'], say.percent(guess['share']))}" if guess else ""
+    return f". {contrasts.constant_guess_text(guess['class'], say.percent(guess['share']))}" if guess else ""
 
 
 def probe_table(curves: pd.DataFrame, dataset: str, probe: str, labels: Mapping[str, str]) -> Table:

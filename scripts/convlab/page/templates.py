@@ -9,10 +9,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from convlab import i18n
+from convlab.common import i18n
 from convlab.figures.palette import COLOURS, ON_DARK
-from convlab.i18n import NO_BREAK_SPACE, ngettext
-from convlab.i18n import gettext as _
+from convlab.common.i18n import NO_BREAK_SPACE, ngettext
+from convlab.common.i18n import gettext as _
 from convlab.page.figures import VARIABLES, WIDTH_STEP
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "report"

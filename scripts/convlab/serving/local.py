@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from convlab.errors import UserError
-from convlab.serving.trial import Reply
+from convlab.serving.endpoint_test import Reply
 
 SERVE = Path(__file__).resolve().parent.parent.parent / "serve.py"
 

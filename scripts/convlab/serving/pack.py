@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from convlab.errors import UserError
-from convlab.files import atomic
+from convlab.common.files import atomic
 
 MEMBERS = {
     "onnx": ("model.onnx", "export.json", "labels.json", "code/inference.py", "code/requirements.txt"),

@@ -1,0 +1,47 @@
+"""What a deployment can cost at most, from prices in the config: AWS' own change and differ by region.
+
+An endpoint's limit is kept by the process that deploys: the amounts hold as long as it lives, or until `make teardown`.
+"""
+
+from dataclasses import dataclass
+
+from convlab.cloud.time_limits import TEARDOWN_MINUTES
+from convlab.study.sagemaker import SageMaker
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that is paid for: how much of it at most, in which unit, and what it costs; None without a price."""
+
+    what: str
+    amount: float
+    unit: str
+    price_key: str
+    price: float | None
+
+    @property
+    def cost(self) -> float | None:
+        return None if self.price is None else self.amount * self.price
+
+
+def items(settings: SageMaker, calls: int) -> list[Item]:
+    """What one deployment pays for, at its limits of time; storage and transfer of a few MB are not counted.
+
+    Args:
+        calls: test images that the endpoint is asked about.
+    """
+    prices, job, endpoint = settings.prices, settings.training, settings.endpoint
+    found = []
+    if settings.mode != "deploy":
+        kind = f"training job on {job.instance_type}" + (" (spot: less)" if job.spot else "")
+        found.append(Item(kind, job.max_minutes / 60, "hours at most", "training_hour", prices.training_hour))
+    if settings.mode != "train" and endpoint.instance_type:
+        hours = (endpoint.max_minutes + TEARDOWN_MINUTES) / 60
+        kind = f"endpoint on {endpoint.instance_type}"
+        unit = f"hours ({TEARDOWN_MINUTES} minutes of it to take it down), as long as the deploying process lives"
+        found.append(Item(kind, hours, unit, "endpoint_hour", prices.endpoint_hour))
+    elif settings.mode != "train":
+        seconds = calls * prices.seconds_per_call
+        kind = f"serverless endpoint with {endpoint.memory_mb} MB, {calls} calls"
+        found.append(Item(kind, seconds, "seconds, assumed", "serverless_second", prices.serverless_second))
+    return found

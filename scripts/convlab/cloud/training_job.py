@@ -1,0 +1,227 @@
+"""A run trained in a SageMaker training job, by the same train.py, and what comes back of it."""
+
+import json
+import logging
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convlab.datasets import prepared as data
+from convlab.cloud import aws, sdk
+from convlab.cloud.aws import Clients
+from convlab.cloud.state import State
+from convlab.cloud.teardown import RUNNING, training_jobs
+from convlab.cloud.time_limits import QUEUE_MINUTES
+from convlab.common.code_digests import code_inputs
+from convlab.errors import UserError
+from convlab.common.files import read_json, write_arrays, write_json
+from convlab.study.sagemaker import SageMaker
+from convlab.common.specs import Run, canonical_json
+
+SCRIPTS = Path(__file__).resolve().parent.parent.parent
+ENTRY = "train_on_sagemaker.py"
+
+RETURNED = ("model.keras", "history.csv", "run.json")
+
+PACKAGES = ("keras", "pydantic")
+"""Pinned to this machine's versions in the training image, which brings TensorFlow and NumPy."""
+
+MAX_BYTES = 2 * 2**30
+"""What is downloaded and unpacked of a job's archive at most; a run has some MB."""
+
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+
+log = logging.getLogger("deploy")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that came back: its folder, and its probabilities for all test images (n, classes)."""
+
+    folder: Path
+    probabilities: np.ndarray
+
+
+def train(
+    clients: Clients,
+    state: State,
+    state_file: Path,
+    settings: SageMaker,
+    prepared: Path,
+    exported: Mapping[str, Any],
+    output: Path,
+    tags: Mapping[str, str],
+    facts: dict[str, Any],
+) -> Trained:
+    """Train the run that was exported on SageMaker, and check what comes back.
+
+    Args:
+        prepared: folder of the dataset; its training images go to S3, its test images do not.
+        exported: ``export.json`` of the run.
+        output: where model.keras, history.csv and run.json go, in ``trained``.
+        facts: filled step by step with what the evidence says of the job.
+
+    Raises:
+        UserError: the job failed, took too long, or what came back is not the run that was asked for.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        with state.asking("object", state_file):
+            uri = upload_data(clients, state, prepared, Path(temporary))
+        source = pack_source(Path(temporary) / "source")
+        log.info("starting a training job on %s", settings.training.instance_type)
+        hyperparameters = {"spec": canonical_json(exported["spec"])}
+        with state.asking("training_job", state_file):
+            sdk.start_training(clients, state, settings, source, ENTRY, hyperparameters, uri, tags)
+    artifact = wait(clients, state, settings, facts)
+    with tempfile.TemporaryDirectory() as temporary:
+        archive = Path(temporary) / "model.tar.gz"
+        bucket, key = artifact.removeprefix("s3://").split("/", 1)
+        download(clients.s3.get_object(Bucket=bucket, Key=key)["Body"], archive)
+        folder = unpack(archive, output / "trained", exported)
+    return Trained(folder, evaluate(folder, prepared, facts))
+
+
+def upload_data(clients: Clients, state: State, prepared: Path, temporary: Path) -> str:
+    """Put the training arrays and the manifest into S3; where."""
+    images, labels = data.load_train(prepared)
+    write_arrays(temporary / "data.npz", x_train=images, y_train=labels)
+    shutil.copyfile(prepared / "manifest.json", temporary / "manifest.json")
+    for name in ("data.npz", "manifest.json"):
+        with (temporary / name).open("rb") as stream:
+            clients.s3.put_object(Bucket=state.bucket, Key=f"{state.prefix}data/{name}", Body=stream)
+    return f"s3://{state.bucket}/{state.prefix}data/"
+
+
+def pack_source(folder: Path) -> Path:
+    """A folder with all that train.py is made of, and nothing else."""
+    for path in [SCRIPTS / ENTRY, *code_inputs(SCRIPTS / "train.py")]:
+        target = folder / path.relative_to(SCRIPTS)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    pins = "".join(f"{package}=={version(package)}\n" for package in PACKAGES)
+    (folder / "requirements.txt").write_text(pins)
+    return folder
+
+
+def wait(clients: Clients, state: State, settings: SageMaker, facts: dict[str, Any]) -> str:
+    """Until the job ends; where its model is. UserError where it did not complete."""
+    job = settings.training
+    limit = 60 * ((max(job.max_minutes, job.max_wait_minutes) if job.spot else job.max_minutes) + QUEUE_MINUTES)
+    seen = None
+    for passed in aws.pauses(limit):
+        names = [name for name, _ in training_jobs(clients, state)]
+        if not names:
+            continue
+        found = clients.sagemaker.describe_training_job(TrainingJobName=names[0])
+        facts.update(described(found), name=names[0])
+        status = found["TrainingJobStatus"]
+        if (status, found.get("SecondaryStatus")) != seen:
+            seen = status, found.get("SecondaryStatus")
+            log.info("%s: %s after %.0f s", names[0], " ".join(filter(None, dict.fromkeys(seen))), passed)
+        if status not in RUNNING:
+            break
+    else:
+        raise UserError(f"the training job did not end within {limit // 60} minutes; it was stopped")
+    if status != "Completed":
+        reason = found.get("FailureReason") or found.get("SecondaryStatus") or "no reason given"
+        raise UserError(f"the training job {names[0]} ended as {status}: {reason[:800]}")
+    return found["ModelArtifacts"]["S3ModelArtifacts"]
+
+
+def described(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What the evidence keeps of a job's description."""
+    times = {name: found.get(key) for name, key in (("started", "TrainingStartTime"), ("ended", "TrainingEndTime"))}
+    return {
+        "arn": found.get("TrainingJobArn"),
+        "status": found.get("TrainingJobStatus"),
+        "failure": found.get("FailureReason"),
+        "image": found.get("AlgorithmSpecification", {}).get("TrainingImage"),
+        "instance_type": found.get("ResourceConfig", {}).get("InstanceType"),
+        "spot": found.get("EnableManagedSpotTraining", False),
+        "max_seconds": found.get("StoppingCondition", {}).get("MaxRuntimeInSeconds"),
+        "seconds": found.get("TrainingTimeInSeconds"),
+        "billable_seconds": found.get("BillableTimeInSeconds"),
+        "hyperparameters": found.get("HyperParameters", {}),
+        "artifact": found.get("ModelArtifacts", {}).get("S3ModelArtifacts"),
+        **{name: time.isoformat() if time else None for name, time in times.items()},
+    }
+
+
+def download(body: Any, path: Path) -> None:
+    """Copy a stream to a file, up to MAX_BYTES; UserError where there is more."""
+    size = 0
+    with path.open("wb") as stream:
+        while part := body.read(2**20):
+            size += len(part)
+            if size > MAX_BYTES:
+                raise UserError(f"the training job's archive has more than {MAX_BYTES:,} bytes, which no run has")
+            stream.write(part)
+
+
+def unpack(archive: Path, folder: Path, exported: Mapping[str, Any]) -> Path:
+    """Take what train.py wrote out of the job's archive into ``folder``, if it is of the run that was asked for."""
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            with tarfile.open(archive) as tar:
+                size = 0
+                for member in tar:
+                    tarfile.data_filter(member, temporary)  # an archive that would write elsewhere is refused whole
+                    size += member.size
+                    if size > MAX_BYTES:
+                        raise UserError(f"the training job's archive unpacks to more than {MAX_BYTES:,} bytes")
+                    if member.name.removeprefix("./") in RETURNED and member.isfile():
+                        tar.extract(member, temporary, filter="data")
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise UserError(f"the training job's archive cannot be unpacked: {error}") from None
+        missing = [name for name in RETURNED if not Path(temporary, name).is_file()]
+        if missing:
+            raise UserError(f"the training job's archive has no {', '.join(missing)}")
+        run = read_json(Path(temporary, "run.json"))
+        for key in ("spec_hash", "data_sha256"):
+            if run.get(key) != exported[key]:
+                raise UserError(f"the training job sent back another run: its {key} is {run.get(key)!r}")
+        if run["status"] != "finished":
+            raise UserError(f"the run on SageMaker ended as {run['status']}; there is no model to use")
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in RETURNED:
+            shutil.move(Path(temporary, name), folder / name)
+    return folder
+
+
+def evaluate(folder: Path, prepared: Path, facts: dict[str, Any]) -> np.ndarray:
+    """Probabilities of the model that came back for all test images; its figures go to ``facts``."""
+    from convlab.evaluation import inference  # TensorFlow
+
+    images, labels = data.load_test(prepared)
+    probabilities = inference.predictor(inference.load(folder / "model.keras"))(images)
+    run = read_json(folder / "run.json")
+    facts["run"] = {
+        name: run[name] for name in ("spec_hash", "val_accuracy", "epochs_run", "train_seconds", "versions")
+    }
+    facts["test_accuracy"] = float(np.mean(probabilities.argmax(axis=1) == labels))
+    return probabilities
+
+
+def servable(trained: Trained, model_dir: Path, folder: Path) -> Path:
+    """Write the model that came back as an endpoint takes it; ``model_dir`` is the exported one's folder."""
+    from convlab.serving import artifacts
+    from convlab.evaluation import inference  # TensorFlow
+
+    exported, labels = read_json(model_dir / "export.json"), read_json(model_dir / "labels.json")
+    run = read_json(trained.folder / "run.json")
+    shape = tuple(exported["input"]["shape"])
+    model = inference.load(trained.folder / "model.keras")
+    served = artifacts.servable(model, Run.model_validate_json(json.dumps(run["spec"])), shape, len(labels))
+    artifacts.write_saved_model(served, folder / "saved_model")
+    write_json(folder / "export.json", exported)
+    write_json(folder / "labels.json", labels)
+    (folder / "code").mkdir(exist_ok=True)
+    shutil.copyfile(model_dir / "code" / "inference.py", folder / "code" / "inference.py")
+    return folder

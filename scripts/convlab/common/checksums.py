@@ -1,0 +1,283 @@
+"""Checksums of results: what is damaged is found before it is used, and made again.
+
+A job that has written its results writes last, beside the most important one, how long each of them is and its SHA-256:
+``run.json.checksums``, ``metrics.json.checksums``. Whoever reads a result holds it against that; and when jobs are
+planned the files that have changed since they were last seen are. What does not fit is set aside, so that Snakemake
+misses it and makes it again. Results without such a record are taken as they are. Standard library only.
+"""
+
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from convlab.common.atomic import remove, write_text
+from convlab.errors import UserError
+
+SUFFIX = ".checksums"
+DAMAGED = ".damaged"
+
+EXPORTED = ("export.json", "MODEL_CARD.md")
+"""Main results of jobs that a plain run of the workflow does not ask for."""
+
+JOB = "CONVLAB_JOB"
+"""Environment variable that the workflow sets: only its jobs set damaged results aside, since it makes them again."""
+
+_BLOCK = 2**20
+
+_LOOKS = re.compile(
+    r"--(dry-?run|list(-[a-z-]+)?|lint|report|(detailed-)?summary|unlock|dag|d3dag|rulegraph|filegraph|archive|export-cwl"
+    r"|containerize|print-compilation|generate-unit-tests|cleanup-metadata)(=.*)?|-[tkfFvpa]*[nlSD].*"
+)
+"""Snakemake's options with which nothing is made. A short one may stand after others that take no value: the ``n`` of
+``-Rtrain`` and of ``-d/tmp/run`` is a part of theirs."""
+
+_NEVER_A_FOLDER = re.compile(r".+\.(log|tsv|made_from)|\.made_from|\.card_made_from")
+"""Names that jobs give to files only; those of datasets and variants have no dot."""
+
+Files = Mapping[str, Mapping[str, int | str]]
+
+
+def write_record(main: Path, others: Iterable[Path] = ()) -> None:
+    """Record the size and SHA-256 of a job's results: ``main``, and others in its folder or below."""
+    files = {}
+    for path in sorted({main, *others}):
+        files[path.relative_to(main.parent).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    write_text(_record_of(main), json.dumps(files, indent=1) + "\n")
+
+
+def drop_record(main: Path) -> None:
+    """Forget what was recorded: the first thing that a job does which writes these files anew."""
+    remove(_record_of(main))
+
+
+def read_record(main: Path) -> Files | None:
+    """The recorded files of a job by their path from ``main``'s folder; None without a whole record."""
+    return _read(_record_of(main))
+
+
+def is_whole(main: Path, names: Iterable[str]) -> bool:
+    """Whether all of ``names``, beside ``main``, are recorded and as they were written."""
+    record = read_record(main)
+    return record is not None and all(
+        name in record and _intact(main.parent / name, record[name]["bytes"], record[name]["sha256"]) for name in names
+    )
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def verify(path: Path) -> None:
+    """Raise UserError, and set ``path`` aside, where it is not what the job that wrote it recorded."""
+    main, expected = _recorded(path)
+    if expected is not None:
+        _compare(path, expected, main)
+
+
+def verify_all(main: Path) -> None:
+    """Raise UserError, and set it aside, where one of a job's results is missing or not what the job recorded."""
+    for name, expected in (read_record(main) or {}).items():
+        path = main.parent / name
+        if not path.exists():
+            raise damaged(path, "it is missing", main)
+        _compare(path, expected, main)
+
+
+def _compare(path: Path, expected: Mapping[str, int | str], main: Path) -> None:
+    try:
+        intact = path.is_file() and path.stat().st_size == expected["bytes"] and sha256(path) == expected["sha256"]
+    except OSError as error:
+        raise damaged(path, error.strerror or str(error), main) from None
+    if path.exists() and not intact:
+        raise damaged(path, "it is not what was written: its SHA-256 differs", main)
+
+
+def damaged(path: Path, reason: str, main: Path | None = None) -> UserError:
+    """The error to raise for a result that cannot be used; a job sets it aside so that the same command makes it again.
+
+    ``main``: the result beside which the checksums are, if there are any.
+    """
+    if main is None:
+        main, _ = _recorded(path)
+    # Of files in a folder that as a whole is a job's result, Snakemake misses none; then it must miss the main one.
+    missed = path if main is None or path.parent == main.parent else main
+    if JOB in os.environ:
+        with suppress(OSError):
+            set_aside(path, main)
+            return UserError(
+                f"{path} is damaged ({reason}); it was set aside as {path.name}{DAMAGED}: run the same command again, "
+                "which makes it again"
+            )
+    command = "`make export`" if main is not None and main.name in EXPORTED else "snakemake"
+    return UserError(f"{path} is damaged ({reason}); delete {missed} and run {command} again, which makes it again")
+
+
+def set_aside(path: Path, main: Path | None = None) -> None:
+    """Rename a damaged result, so that Snakemake misses it; for one in a folder below, ``main`` is deleted, too."""
+    if os.path.lexists(path):
+        aside = path.with_name(path.name + DAMAGED)
+        remove(aside)
+        path.rename(aside)
+    if main is not None and path.parent != main.parent:
+        remove(main)
+
+
+def find_damaged(results: Path, index: Path, remember: bool = True) -> dict[Path, Path]:
+    """Results below ``results`` that are not what their jobs recorded, each with the main result of its job.
+
+    ``index`` is a file of ours that remembers the size and time of what was seen to be intact, so that only what has
+    changed since is read. What is new to it must have the recorded size. Its content is judged by whoever reads it.
+    Without ``remember`` it is not written: a dry run leaves nothing behind.
+    """
+    known = _read_index(index)
+    seen, broken = {}, {}
+    for record in _records(results):
+        key, main = os.path.relpath(record, results), record.removesuffix(SUFFIX)
+        folder, stamp = main.rpartition("/")[0], _stamp(record)
+        before, remembered = known.get(key, (None, {}))
+        if before == stamp:
+            files = {name: entry[:2] for name, entry in remembered.items()}
+        else:
+            files = {name: [entry["bytes"], entry["sha256"]] for name, entry in (_read(Path(record)) or {}).items()}
+        # What was seen of another file by this name, or before it was made anew, says nothing.
+        times = {name: entry[2] for name, entry in remembered.items() if files.get(name) == entry[:2]}
+        intact = {}
+        for name, (size, checksum) in files.items():
+            path = f"{folder}/{name}"
+            now, then = _stamp(path), times.get(name)
+            if now is None:
+                if "/" in name and Path(main).exists():  # a file of a folder, which Snakemake does not miss
+                    broken[Path(path)] = Path(main)
+            elif now[0] != size or (then not in (None, now) and not _intact(Path(path), size, checksum)):
+                broken[Path(path)] = Path(main)
+                if then:  # it stays marked as damaged for the next start
+                    intact[name] = then
+            else:
+                intact[name] = now
+        seen[key] = [stamp, {name: [*entry, intact.get(name)] for name, entry in files.items()}]
+    if remember and seen != known:
+        with suppress(OSError):
+            write_text(index, json.dumps(seen), durable=False)
+    return broken
+
+
+def _stamp(path: str) -> list[int] | None:
+    """Size and time of a file, -1 for the size of anything else; None where nothing is."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return [status.st_size if stat.S_ISREG(status.st_mode) else -1, status.st_mtime_ns]
+
+
+def _intact(path: Path, size: int, checksum: str) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size == size and sha256(path) == checksum
+    except OSError:
+        return False
+
+
+def mend(results: Path, index: Path, change: bool, say: Callable[[str], None]) -> None:
+    """Set aside what is damaged below ``results``, so that Snakemake makes it again; without ``change`` only say so."""
+    broken = find_damaged(results, index, remember=change)
+    # All are set aside before anything is deleted that must be made again: it may itself be edited by hand. Files in a
+    # folder come last, since the main result is deleted for them.
+    later = []
+    for path, main in sorted(broken.items(), key=lambda entry: entry[0].parent != entry[1].parent):
+        if not change:
+            say(f"{path} is damaged: when something is made it is set aside and made again")
+            continue
+        try:
+            set_aside(path, main)
+        except OSError as error:
+            raise UserError(f"{path} is damaged and cannot be set aside ({error.strerror}); delete it") from None
+        say(f"{path} is damaged: it is set aside as {path.name}{DAMAGED}, and made again with what is asked for")
+        later += _later_results(results, path)
+    for path in later:
+        try:
+            remove(path)
+        except OSError as error:
+            raise UserError(
+                f"{path} has to be made again and cannot be deleted ({error.strerror}); delete it"
+            ) from None
+
+
+def _later_results(results: Path, path: Path) -> list[Path]:
+    """What must be missing too, so that Snakemake makes ``path`` again: it misses only what a job that runs reads."""
+    stage, *names = path.relative_to(results).parts
+    if stage in ("export", "deploy"):
+        return []
+    evaluated = [results / "evaluate" / names[0] / names[1] / "metrics.json"] if stage == "train" else []
+    return [*evaluated, results / "compare/summary.json", results / "report/index.html"]
+
+
+def set_aside_folders(results: Path, say: Callable[[str], None]) -> None:
+    """Set aside folders that lie where jobs write a log, a measurement or a digest: every job would fail at them."""
+    for parent, folders, _ in os.walk(results):
+        for name in [name for name in folders if _NEVER_A_FOLDER.fullmatch(name)]:
+            folders.remove(name)
+            path = Path(parent, name)
+            if path.is_symlink():
+                continue
+            try:
+                set_aside(path)
+            except OSError as error:
+                raise UserError(f"{path} is a folder and cannot be set aside ({error.strerror}); delete it") from None
+            say(f"{path} is a folder where a file belongs: it is set aside as {path.name}{DAMAGED}")
+
+
+def only_looks(arguments: Iterable[str]) -> bool:
+    """Whether a Snakemake with these command-line arguments makes nothing."""
+    return any(_LOOKS.fullmatch(argument) for argument in arguments)
+
+
+def _record_of(main: Path) -> Path:
+    return main.with_name(main.name + SUFFIX)
+
+
+def _recorded(path: Path) -> tuple[Path | None, Mapping[str, int | str] | None]:
+    """The main result of the job that wrote ``path``, and what was recorded of ``path``, in its folder or above."""
+    for folder in (path.parent, path.parent.parent):
+        name = path.relative_to(folder).as_posix()
+        for record in sorted(folder.glob(f"*{SUFFIX}")):
+            if (files := _read(record)) and name in files:
+                return record.with_name(record.name.removesuffix(SUFFIX)), files[name]
+    return None, None
+
+
+def _read(record: Path) -> Files | None:
+    """A record, None where it is missing or itself damaged: then nothing is known."""
+    try:
+        files = json.loads(record.read_text(encoding="utf-8"))
+        if all(isinstance(entry["bytes"], int) and isinstance(entry["sha256"], str) for entry in files.values()):
+            return files
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return None
+
+
+def _records(results: Path) -> Iterator[str]:
+    for parent, folders, files in os.walk(results):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "unfinished-")))
+        yield from (f"{parent}/{name}" for name in sorted(files) if name.endswith(SUFFIX))
+
+
+def _read_index(index: Path) -> dict[str, tuple[list, dict[str, list]]]:
+    """By record: its size and time, and of each of its files size, SHA-256, and the size and time it had when seen."""
+    try:
+        known = json.loads(index.read_text(encoding="utf-8"))
+        if all(len(entry) == 3 for _, files in known.values() for entry in files.values()):
+            return known
+    except (OSError, ValueError, TypeError, AttributeError):
+        pass
+    return {}

@@ -1,0 +1,70 @@
+"""What every script's command line shares: logging to standard error, and errors told in one sentence."""
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from convlab.common import environment
+from convlab.common.code_digests import code_digest
+from convlab.errors import UserError, printable
+
+PLANNED = "CONVLAB_CODE"
+"""Environment variable: the digest of the script's code when Snakemake planned the job, which is what it records."""
+
+REMEDY = "free space or choose another folder, then run again"
+
+
+KEPT = "\n\t"
+"""Control characters that a log may hold."""
+
+
+class PrintableFormatter(logging.Formatter):
+    """Log lines in which nothing of a user's data can command the terminal that shows them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), keep=KEPT)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a script's ``main``: a UserError or a full or read-only disk ends it with one line and exit status 1.
+
+    Anything else is a defect of ours and keeps its traceback, which Snakemake leads the user to.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    if names := environment.removed_at_start():
+        logging.getLogger("environment").warning(environment.removed_message(names))
+    try:
+        check_code(getattr(sys.modules[main.__module__], "__file__", None))
+        main()
+    except UserError as error:
+        sys.exit(f"error: {printable(str(error), keep=KEPT)}")
+    except KeyboardInterrupt:  # Ctrl-C reaches every job at once; what was finished is kept
+        sys.exit("interrupted")
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        where = f" at {error.filename}" if error.filename else ""
+        sys.exit(f"error: cannot write{where}: {error.strerror or error}; {REMEDY}")
+    except Exception as error:
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        # Libraries in C++ have exceptions of their own for a full disk, and some crash when they clean up.
+        print(f"error: cannot write: {os.strerror(errno.ENOSPC)}; {REMEDY}", file=sys.stderr, flush=True)
+        os._exit(1)
+
+
+def check_code(script: str | None) -> None:
+    """Raise UserError where the code was edited since Snakemake planned this job, which records what it was then."""
+    planned = os.environ.pop(PLANNED, None)
+    if planned is not None and script is not None and planned != code_digest(Path(script).resolve()):
+        raise UserError(
+            f"the code of {Path(script).name} was edited after Snakemake had planned this job; run the same command "
+            "again"
+        )

@@ -1,0 +1,94 @@
+"""What a user's own data are, found out cheaply each time that jobs are planned.
+
+Snakemake compares folders and large files by their modification times. Here they are known by content, so that copying,
+unpacking again or touching them runs nothing, and editing one image in place runs everything that depends on it. An
+index, like that of git, remembers the SHA-256 of each file with its size and times; only files whose size or time has
+changed are read again. Standard library only.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from convlab.common.atomic import write_text
+from convlab.datasets.folder_listing import entries, is_folder, may_be_image, part_folders
+
+_BLOCK = 2**20
+
+
+def content_digest(path: Path, index: Path, say: Callable[[str], None] = lambda text: None) -> str:
+    """Hexadecimal SHA-256 of the names and contents of a file, or of all files in an image folder that may be images.
+
+    ``index`` is a file of ours that is written where something has changed; ``say`` is told when that takes reading.
+    Where ``path`` cannot be seen from here the last digest is given again, or none: nothing is known to have changed.
+    """
+    known = _read_index(index)
+    if not path.exists():
+        return known["digest"]
+    files, unread = {}, []
+    for name, entry in _files(path):
+        try:
+            status = entry.stat()
+        except OSError:  # a dangling link, or a file that has just gone: prepare says more
+            files[name] = [0, 0, 0, ""]
+            continue
+        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+        old = known["files"].get(name)
+        if old and old[:3] == stamp:
+            files[name] = old
+        else:
+            unread.append((name, stamp))
+    if unread:
+        say(f"reading {len(unread):,} new or changed files of {path} ({sum(s[0] for _, s in unread) / 1e6:,.1f} MB)")
+    for name, stamp in unread:
+        files[name] = [*stamp, _sha256(path / name)]
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(os.fsencode(name) + b"\0" + files[name][3].encode() + b"\n")
+    result = {"digest": digest.hexdigest(), "files": files}
+    if result != known:
+        _write_index(index, result)
+    return result["digest"]
+
+
+def _files(path: Path) -> Iterator[tuple[str, Path | os.DirEntry]]:
+    """Names relative to ``path`` and what gives their status."""
+    if path.is_file():
+        yield "", path
+        return
+    folders = part_folders(path)
+    for part in (name for kind in ("train", "test") for name in folders.get(kind, ())):
+        if (path / part).is_dir():
+            for folder in entries(path / part):
+                if is_folder(folder):
+                    for entry in entries(folder.path):
+                        if may_be_image(entry.name) and not is_folder(entry):
+                            yield f"{part}/{folder.name}/{entry.name}", entry
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        return f"unreadable {error.errno}"
+    return digest.hexdigest()
+
+
+def _read_index(index: Path) -> dict:
+    try:
+        known = json.loads(index.read_text(encoding="utf-8"))
+        return {"digest": str(known["digest"]), "files": dict(known["files"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"digest": "", "files": {}}
+
+
+def _write_index(index: Path, content: dict) -> None:
+    """Whole or not at all; where it cannot be written the files are read again next time."""
+    with suppress(OSError):
+        write_text(index, json.dumps(content), durable=False)

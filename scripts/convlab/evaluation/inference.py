@@ -1,0 +1,97 @@
+"""What a trained model gives: probabilities, latency, filters and feature maps."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from convlab.common import checksums
+from convlab.common.files import missing
+from convlab.runtime.keras_runtime import BACKEND, keras, tf
+
+BATCH = 250
+"""Images per step."""
+
+
+def load(path: Path):
+    """Load a ``.keras`` file; safe mode refuses files that carry code.
+
+    A file that is missing, damaged, or not what training wrote, is a UserError that names it.
+    """
+    checksums.verify(path)
+    if not path.exists():
+        raise missing(path)
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # Keras, zipfile and HDF5 raise a dozen types for a damaged file
+        reason = " ".join(str(error).split())[:300]
+        raise checksums.damaged(path, f"Keras {keras.__version__} cannot load it: {reason}") from None
+
+
+def _compiled(model, **options) -> Callable[[np.ndarray], np.ndarray]:
+    """The model as a compiled function of a batch of uint8 images; the ways in which each backend compiles differ."""
+    if BACKEND != "tensorflow":
+        return model.predict_on_batch
+    forward = tf.function(lambda batch: model(batch, training=False), **options)
+    return lambda batch: forward(tf.constant(batch)).numpy()
+
+
+def predictor(model) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from uint8 images (n, height, width, channels) to class probabilities, float32 (n, classes)."""
+    forward = _compiled(model, reduce_retracing=True)
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        parts = [forward(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+        return np.concatenate(parts).astype(np.float32)
+
+    return predict
+
+
+def latency_ms(model, images: np.ndarray, calls: int = 60, warm_up: int = 10) -> dict[str, float]:
+    """Time of one image at a time through a compiled model, in ms: quantiles over ``calls`` after ``warm_up``."""
+    forward = _compiled(model)
+    batches = [images[i % len(images)][None] for i in range(calls + warm_up)]
+    seconds = []
+    for batch in batches:
+        begin = time.perf_counter()
+        forward(batch)
+        seconds.append(time.perf_counter() - begin)
+    p50, p90, p99 = np.quantile(np.array(seconds[warm_up:]) * 1e3, [0.5, 0.9, 0.99])
+    return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "calls": calls}
+
+
+def first_convolution(model):
+    """The first convolution layer of a model, or None."""
+    return next((layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)), None)
+
+
+def filters(model) -> np.ndarray | None:
+    """Kernels of the first convolution, (height, width, channels, filters); None for a model without one."""
+    layer = first_convolution(model)
+    return None if layer is None else _array(layer.kernel)
+
+
+def feature_maps(model, images: np.ndarray) -> np.ndarray | None:
+    """What the first convolution makes of ``images``, after its activation: (n, height, width, filters), or None."""
+    layer = first_convolution(model)
+    if layer is None:
+        return None
+    place = model.layers.index(layer)
+    following = model.layers[place + 1 : place + 4]
+    last, activation = layer, None
+    if following and isinstance(following[0], keras.layers.BatchNormalization):
+        last = following.pop(0)
+    if following and isinstance(following[0], keras.layers.MaxPooling2D):  # before the activation: see models
+        following.pop(0)
+    if following and isinstance(following[0], keras.layers.Activation):
+        activation = following[0].activation
+    maps = keras.Model(model.inputs[0], last.output)(images, training=False)
+    return _array(activation(maps) if activation else maps)
+
+
+def _array(tensor) -> np.ndarray:
+    """Any backend's tensor or variable as float32."""
+    return np.asarray(keras.ops.convert_to_numpy(tensor), np.float32)

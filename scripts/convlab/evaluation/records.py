@@ -1,0 +1,69 @@
+"""What `evaluate` leaves in a variant's folder: every file holds all seeds, so that large studies have fewer of them.
+
+metrics.json has an entry for each run. The arrays of predictions.npz and features.npz begin with the axis of the seeds,
+whose order is in their array ``seeds``.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convlab.common import checksums
+from convlab.common.files import read_arrays, read_json, write_arrays, write_json
+
+
+def write_evaluation(
+    folder: Path,
+    measured: Mapping[int, Mapping[str, Any]],
+    probabilities: Sequence[np.ndarray],
+    features: Mapping[str, Sequence[np.ndarray]],
+    images: np.ndarray,
+) -> None:
+    """Write the three files; metrics.json, which says that they are complete, comes last.
+
+    ``measured`` has what was measured of each seed; ``probabilities`` (images, classes) and each of ``features`` are in
+    its order. ``images`` are the places of the test images of which there are feature maps, int (n,).
+    """
+    seeds = np.array(list(measured))
+    write_arrays(folder / "predictions.npz", seeds=seeds, probabilities=np.stack(probabilities))
+    kept = {name: np.stack(arrays) for name, arrays in features.items() if arrays}
+    write_arrays(folder / "features.npz", seeds=seeds, images=images, **kept)
+    write_json(
+        folder / "metrics.json",
+        {"format": 1, "runs": [{"seed": seed, **measures} for seed, measures in measured.items()]},
+    )
+
+
+def read_measures(folder: Path, seeds: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """What was measured of the runs of these seeds, by seed."""
+    file = folder / "metrics.json"
+    found = read_json(file)["runs"]
+    places = _places(file, [entry["seed"] for entry in found], seeds)
+    return {seed: found[place] for seed, place in zip(seeds, places, strict=True)}
+
+
+def read_probabilities(folder: Path, seeds: Sequence[int]) -> np.ndarray:
+    """The probabilities that the runs of these seeds give every test image, float32 (seeds, images, classes)."""
+    file = folder / "predictions.npz"
+    found = read_arrays(file)
+    return found["probabilities"][_places(file, found["seeds"], seeds)]
+
+
+def read_features(folder: Path, seed: int) -> dict[str, np.ndarray]:
+    """One run's ``images``, the places of n test images, int (n,), and if it has a convolution, of the first one
+    ``filters`` (height, width, channels, filters) and ``feature_maps`` (n, height, width, filters)."""
+    file = folder / "features.npz"
+    found = dict(read_arrays(file))
+    (place,) = _places(file, found.pop("seeds"), [seed])
+    return {name: array if name == "images" else array[place] for name, array in found.items()}
+
+
+def _places(file: Path, found: Iterable[int], wanted: Sequence[int]) -> list[int]:
+    """Where the wanted seeds stand among those that a file has; a UserError names one that it has not."""
+    places = {int(seed): place for place, seed in enumerate(found)}
+    try:
+        return [places[seed] for seed in wanted]
+    except KeyError as error:
+        raise checksums.damaged(file, f"it has nothing of seed {error}") from None

@@ -1,0 +1,83 @@
+"""Where an effect holds: a question's verdicts on several datasets, a sentence for each comparison."""
+
+from convlab.common.i18n import N_, listing, ngettext
+from convlab.common.i18n import gettext as _
+from convlab.findings.evidence import Evidence, Statement
+from convlab.findings.contrasts import diverged, outcome
+from convlab.language.numbers import missing, points
+from convlab.study.expand import Question
+from convlab.results.tables import contrast_labels
+
+SETTLED = ("better", "worse", "equivalent")
+
+WORDS = {
+    "better": N_("better on {datasets}"),
+    "worse": N_("worse on {datasets}"),
+    "equivalent": N_("equivalent on {datasets}"),
+    "inconclusive": N_("not settled on {datasets}"),
+    "smoke": N_("not tested on {datasets}"),
+    "missing": N_("without a value on {datasets}"),
+}
+
+
+def across_datasets(evidence: Evidence, question: Question, datasets: list[str]) -> list[Statement]:
+    """Where each comparison of a question holds; nothing for a study with one dataset."""
+    if len(datasets) < 2:
+        return []
+    found = []
+    for variant in question.variants:
+        rows = {
+            dataset: next(row for row in evidence.contrasts(dataset, question.name) if row["variant"] == variant)
+            for dataset in datasets
+        }
+        outcomes = {dataset: outcome(row) for dataset, row in rows.items()}
+        measured = {dataset: row["difference"] for dataset, row in rows.items() if not missing(row["difference"])}
+        named = {
+            dataset: f"{dataset} ({points(measured[dataset])})" if dataset in measured else dataset
+            for dataset in datasets
+        }
+        label, reference = contrast_labels(evidence.plan, question, variant)
+        parts = []
+        for kind, words in WORDS.items():
+            for partly in (False, True):  # whether runs that diverged are left out of the verdict
+                names = [
+                    named[dataset]
+                    for dataset, row in rows.items()
+                    if outcomes[dataset] == kind and (kind in SETTLED and diverged(row) > 0) == partly
+                ]
+                if names:
+                    part = _(words, datasets=listing(names))
+                    parts.append(_("{verdict}, of the runs that finished", verdict=part) if partly else part)
+        where = _(
+            "{variant} against {reference} is {verdicts}.",
+            variant=label,
+            reference=reference,
+            verdicts="; ".join(parts),
+        )
+        text = f"{_reach(list(outcomes.values()))} {where}"
+        found.append(Statement(text, measured))
+    return found
+
+
+def _reach(outcomes: list[str]) -> str:
+    """How far the verdicts agree, in a few words.
+
+    Only opposite verdicts, or an effect on one dataset beside equivalence on another, tell that something does not
+    carry over. A verdict beside none says nothing of the other dataset.
+    """
+    n, settled = len(outcomes), [outcome for outcome in outcomes if outcome in SETTLED]
+    kinds = set(settled)
+    if {"better", "worse"} <= kinds:
+        return _("The datasets disagree.")
+    if len(kinds) > 1:
+        return _("An effect on one dataset, none of practical size on another: it does not carry over to all of them.")
+    if not settled:
+        return ngettext("Settled on none of {n} dataset.", "Settled on none of {n} datasets.", n)
+    if len(settled) == n:
+        return ngettext("The same on all {n} dataset.", "The same on all {n} datasets.", n)
+    return ngettext(
+        "Settled on {settled} of {n} dataset; on the others this study does not tell.",
+        "Settled on {settled} of {n} datasets; on the others this study does not tell.",
+        n,
+        settled=len(settled),
+    )

@@ -1,0 +1,158 @@
+"""What convolution assumes, and where it would not fit."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from convlab.common.i18n import N_, listing
+from convlab.common.i18n import gettext as _
+from convlab.findings.dense_vs_conv import duels
+from convlab.findings.evidence import Evidence, Finding, Statement
+from convlab.language.numbers import count, points, spread, square, times
+from convlab.common.specs import Conv, Dense
+
+
+def assumptions(evidence: Evidence, dataset: str, measured: Mapping[str, Sequence[Statement]]) -> Finding:
+    """What the study's convolutional models take for granted, in their own numbers; measured only where a probe did."""
+    name = _main_conv(evidence, dataset)
+    if name is None:
+        return Finding(
+            "assumptions",
+            (
+                Statement(
+                    _(
+                        "No model of this study convolves. A dense network assumes nothing about which pixels are "
+                        "neighbours: permuting all pixels alike would not change what it can learn."
+                    ),
+                    kind="assumed",
+                ),
+            ),
+        )
+    model, cost = evidence.plan.variants[name].model, evidence.plan.costs[dataset, name]
+    label, source, first = evidence.label(name), cost.layers[0].output_shape, cost.layers[1]
+    outputs = math.prod(first.output_shape)
+    dense = outputs * (math.prod(source) + 1)
+    field, first_field = cost.receptive_field, first.receptive_field
+    local = N_(
+        "Locality: what matters lies close together. A unit of the last feature map of {label} sees {field} pixels of "
+        "an input of {input}."
+    )
+    early = N_(
+        "Locality: what matters lies close together. A unit of the last feature map of {label} sees {field} pixels of "
+        "an input of {input}, which is all of it: only its early layers are local (the first convolution sees {first})."
+    )
+    texts = {
+        "locality": Statement(
+            _(
+                early if field >= max(source[:2]) else local,
+                label=label,
+                field=square(field),
+                input=f"{source[0]}×{source[1]}",
+                first=square(first_field),
+            ),
+            {"receptive_field": field},
+        ),
+        "weight_sharing": Statement(
+            _(
+                "Weight sharing: a pattern is worth looking for everywhere. The first convolution of {label} makes "
+                "{outputs} outputs with {parameters} parameters; a dense layer with as many outputs would need "
+                "{dense}.",
+                label=label,
+                outputs=count(outputs),
+                parameters=count(first.parameters),
+                dense=count(dense),
+            ),
+            {"outputs": outputs, "parameters": first.parameters, "dense_parameters": dense},
+        ),
+        "translation": Statement(
+            _(
+                "Translation equivariance: a shifted pattern gives a shifted response. In {label} it holds only "
+                "approximately: {reasons}.",
+                label=label,
+                reasons=listing(_breaks_equivariance(model)),
+            ),
+        ),
+    }
+    statements = []
+    for key, statement in texts.items():
+        found = measured.get(key, ())
+        statements += [replace(statement, kind="note" if found else "assumed"), *found]
+    return Finding("assumptions", tuple(statements))
+
+
+def _main_conv(evidence: Evidence, dataset: str) -> str | None:
+    """The convolutional variant to speak of: the chosen one, else the first base model, else the first."""
+    names = [name for name in evidence.plan.variants if evidence.is_conv(name)]
+    if evidence.chosen.get(dataset) in names:
+        return evidence.chosen[dataset]
+    return next(iter(names), None)
+
+
+def _breaks_equivariance(model: Conv | Dense) -> list[str]:
+    """What in a model breaks exact translation equivariance, from its spec."""
+    reasons = []
+    if model.padding == "same":
+        reasons.append(_("zero padding marks the border"))
+    if any(stride > 1 for stride in model.strides):
+        reasons.append(_("strides keep only every so many positions"))
+    if any(pooling != "none" for pooling in model.pooling):
+        window = square(model.pool_size)
+        reasons.append(_("pooling over {window} keeps it for shifts of whole windows only", window=window))
+    if model.head == "flatten":
+        reasons.append(_("the flattened head has a weight for each place"))
+    else:
+        reasons.append(_("the global pooling of the head makes the response invariant rather than equivariant"))
+    return reasons
+
+
+def limits_of_convolution(evidence: Evidence, dataset: str) -> Finding:
+    """When convolution would not be appropriate, given what this study found."""
+    general = Statement(
+        _(
+            "Convolution is not appropriate where neighbours mean nothing (tables, shuffled pixels), where the "
+            "absolute place decides, or where the relations that matter lie further apart than the receptive field."
+        ),
+        kind="assumed",
+    )
+    found = duels(evidence, dataset)
+    statements = []
+    for duel in found:
+        conv, dense, row = evidence.label(duel.conv), evidence.label(duel.dense), duel.row
+        macs = [evidence.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)]
+        numbers = {"macs_ratio": macs[0] / macs[1]}
+        said = {"dataset": dataset, "conv": conv, "dense": dense, "ratio": times(macs[0] / macs[1])}
+        if duel.outcome == "better":
+            dearer = N_(
+                "On {dataset} {conv} was more accurate than {dense} ({difference}). It would still not be the choice "
+                "where {ratio} the MACs of {dense} are not worth that much."
+            )
+            cheaper = N_(
+                "On {dataset} {conv} was more accurate than {dense} ({difference}), and without more MACs ({ratio} "
+                "those of {dense})."
+            )
+            text = _(dearer if macs[0] > macs[1] else cheaper, **said, difference=points(row["difference"]))
+            numbers["difference"] = row["difference"]
+        elif duel.outcome == "worse":
+            text = _(
+                "For these two models and settings {dataset} is such a case: {conv} was {difference} less accurate "
+                "than {dense}, at {ratio} its MACs.",
+                **said,
+                difference=spread(abs(row["difference"])),
+            )
+            numbers["difference"] = row["difference"]
+        elif duel.outcome == "equivalent":
+            text = _(
+                "On {dataset} {conv} and {dense} are equivalent in test accuracy, and {conv} needs {ratio} the MACs of "
+                "{dense}.",
+                **said,
+            )
+        else:
+            text = _(
+                "Whether {dataset} is such a case is not settled by this study ({conv} against {dense}); {conv} needs "
+                "{ratio} the MACs of {dense}.",
+                **said,
+            )
+        statements.append(Statement(text, numbers))
+    if not found and _main_conv(evidence, dataset) is None:
+        return Finding("limits_of_convolution", ())
+    return Finding("limits_of_convolution", (*statements, general))

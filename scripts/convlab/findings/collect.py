@@ -1,0 +1,60 @@
+"""What the numbers say: rules from tables to sentences, in both directions, each with the numbers that it quotes.
+
+Pure: frames and the plan in, findings out. No sentence claims more than its rule checked. What is assumed and what is
+only a possible reason is marked as such (``Statement.kind``), so that the page can tell it from what was measured.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from convlab.common.i18n import gettext as _
+from convlab.common.i18n import listing, ngettext
+from convlab.findings.assumptions import assumptions, limits_of_convolution
+from convlab.findings.dense_vs_conv import baseline
+from convlab.findings.evidence import Evidence, Finding, Statement
+from convlab.findings.factor import factor
+from convlab.findings.training import calibration, errors, fit, noise
+from convlab.language.numbers import count
+
+
+def interpret(
+    evidence: Evidence, dataset: str, measured: Mapping[str, Sequence[Statement]] | None = None
+) -> list[Finding]:
+    """Every finding about one dataset, in reading order.
+
+    Args:
+        measured: statements of probes by assumption (``locality``, ``weight_sharing``, ``translation``); an assumption
+            without one is marked as not measured.
+    """
+    findings = [
+        baseline(evidence, dataset),
+        *(factor(evidence, dataset, question) for question in evidence.plan.questions.values() if question.levels),
+        noise(evidence, dataset),
+        fit(evidence, dataset),
+        errors(evidence, dataset),
+        calibration(evidence, dataset),
+        assumptions(evidence, dataset, measured or {}),
+        limits_of_convolution(evidence, dataset),
+    ]
+    return [finding for finding in findings if finding.statements]
+
+
+def claims_count(evidence: Evidence) -> Statement | None:
+    """How many claims were supported, contradicted, left open and only described; None without claims."""
+    claims = evidence.claims
+    if claims.empty:
+        return None
+    verdicts = ("supported", "contradicted", "inconclusive", "described")
+    counts = {verdict: int((claims["verdict"] == verdict).sum()) for verdict in verdicts}
+    total = len(claims)
+    sayings = {
+        "supported": lambda n: ngettext("{n} is supported", "{n} are supported", n),
+        "contradicted": lambda n: ngettext("{n} is contradicted", "{n} are contradicted", n),
+        "inconclusive": lambda n: ngettext("{n} is inconclusive", "{n} are inconclusive", n),
+        "described": lambda n: ngettext("{n} is about times and described", "{n} are about times and described", n),
+    }
+    parts = listing(sayings[verdict](n) for verdict, n in counts.items() if n)
+    if claims["claim"].nunique() == total:
+        text = ngettext("Of {n} claim, {parts}.", "Of {n} claims, {parts}.", total, parts=parts)
+    else:
+        text = _("Of {n} claims, each dataset counted, {parts}.", n=count(total), parts=parts)
+    return Statement(text, {**counts, "claims": total})

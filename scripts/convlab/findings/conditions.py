@@ -1,0 +1,87 @@
+"""Runs of one study made under different conditions: software, processor, device, threads, environment, code."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from convlab.common.i18n import N_, listing, ngettext
+from convlab.common.i18n import gettext as _
+from convlab.findings.evidence import Evidence, Statement
+
+Runs = Mapping[tuple[str, str, int], Mapping[str, Any]]
+"""The records that train left (run.json), by dataset, variant and seed."""
+
+COMPUTING_PACKAGES = ("python", "tensorflow", "tensorflow-cpu", "keras", "jax", "torch", "numpy")
+"""Packages whose version can change what a training computes; the others only draw and tell."""
+
+CONDITIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    N_("software versions"): lambda run: {name: run["versions"].get(name) for name in COMPUTING_PACKAGES},
+    N_("processor"): lambda run: [run["hardware"]["processor"], run["hardware"]["instructions"]],
+    N_("device"): lambda run: run["device"].split(",")[0],
+    N_("number of threads"): lambda run: run["threads"],
+    N_("environment variables"): lambda run: run["environment"],
+    N_("training code"): lambda run: run["code"],
+}
+"""What two runs should have in common, beside their data and settings, and where a run's record has it."""
+
+
+def unequal_conditions(runs: Runs, dataset: str, variant: str, reference: str) -> dict[str, int]:
+    """Conditions in which the two sides of a contrast differ, with the number of seeds in which they do."""
+    counts = dict.fromkeys(CONDITIONS, 0)
+    for name, seed in [(name, seed) for where, name, seed in runs if where == dataset]:
+        if name == variant and (dataset, reference, seed) in runs:
+            first, second = runs[dataset, variant, seed], runs[dataset, reference, seed]
+            for condition, value in CONDITIONS.items():
+                counts[condition] += value(first) != value(second)
+    return {condition: count for condition, count in counts.items() if count}
+
+
+def unequal_text(runs: Runs, dataset: str, variant: str, reference: str) -> str:
+    """A warning that the runs of a contrast differ in more than what is compared; empty where they do not."""
+    counts = unequal_conditions(runs, dataset, variant, reference)
+    if not counts:
+        return ""
+    return _(
+        "The runs of the two sides were made under different conditions: {conditions}. The difference may come from "
+        "these.",
+        conditions=listing(
+            ngettext("{condition} ({n} seed)", "{condition} ({n} seeds)", count, condition=_(condition))
+            for condition, count in counts.items()
+        ),
+    )
+
+
+def unequal_texts(runs: Runs, evidence: Evidence) -> dict[tuple[str, str, str], str]:
+    """The warnings of all contrasts that need one, by dataset, question and variant."""
+    texts = {
+        (row["dataset"], row["experiment"], row["variant"]): unequal_text(
+            runs, row["dataset"], row["variant"], row["reference"]
+        )
+        for row in evidence.comparisons.to_dict("records")
+    }
+    return {key: text for key, text in texts.items() if text}
+
+
+def conditions_limitation(runs: Runs, evidence: Evidence) -> list[Statement]:
+    """The limitation that a study's runs were not all made under the same conditions, if they were not."""
+    different = [
+        condition
+        for condition, value in CONDITIONS.items()
+        if len({json.dumps(value(run), sort_keys=True) for run in runs.values()}) > 1
+    ]
+    if not different:
+        return []
+    affected = len(unequal_texts(runs, evidence))
+    text = _(
+        "Not all runs were made under the same conditions; they differ in: {conditions}.",
+        conditions=listing(_(condition) for condition in different),
+    )
+    if affected:
+        text += " " + ngettext(
+            "In {n} comparison the two sides differ in this, and claims may be affected too. To run all of them again "
+            "under the same conditions: snakemake --forcerun train.",
+            "In {n} comparisons the two sides differ in this, and claims may be affected too. To run all of them again "
+            "under the same conditions: snakemake --forcerun train.",
+            affected,
+        )
+    return [Statement(text, {"comparisons": affected})]

@@ -1,0 +1,137 @@
+"""What a comparison found, as a headline and in a sentence."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from convlab.language import contrasts
+from convlab.statistics import core
+from convlab.common.i18n import N_, ngettext
+from convlab.common.i18n import gettext as _
+from convlab.findings.evidence import Evidence, Outcome
+from convlab.language.numbers import at_least, count, interval, missing, points, region
+
+
+def outcome(row: Mapping[str, Any]) -> Outcome:
+    """A comparison's verdict, or why there is none: fewer than three seeds (``smoke``), or no value at all."""
+    if missing(row["difference"]):
+        return "missing"
+    if row["n_seeds"] < core.MIN_SEEDS:
+        return "smoke"
+    return row["verdict"]
+
+
+def diverged(row: Mapping[str, Any]) -> int:
+    """Runs of both sides of a comparison that diverged, and that its verdict leaves out."""
+    return int(row.get("n_diverged_variant", 0) + row.get("n_diverged_reference", 0))
+
+
+def verdict_text(row: Mapping[str, Any]) -> str:
+    """A comparison's outcome as a badge shows it."""
+    kind = outcome(row)
+    if kind in ("smoke", "missing"):
+        return _(N_("smoke test") if kind == "smoke" else N_("no value"))
+    return contrasts.verdict_text(kind, diverged(row))
+
+
+def headline(row: Mapping[str, Any], variant: str, reference: str, rope: float) -> str:
+    """A comparison in a few words, for readers of the first screen alone; diverged runs are named."""
+    text = _(
+        {
+            "better": N_("{variant} is better than {reference}"),
+            "worse": N_("{variant} is worse than {reference}"),
+            "equivalent": N_("{variant} and {reference} are equal within {region}"),
+            "inconclusive": N_("Not settled: {variant} against {reference}"),
+            "smoke": N_("Nothing inferred: {variant} against {reference}"),
+            "missing": N_("{variant} and {reference} cannot be compared"),
+        }[outcome(row)],
+        variant=variant,
+        reference=reference,
+        region=region(rope),
+    )
+    if not diverged(row):
+        return text
+    return _(
+        "{headline} ({first} of {all} and {second} of {others} runs diverged)",
+        headline=text,
+        first=int(row["n_diverged_variant"]),
+        all=int(row["n_diverged_variant"] + row["n_variant"]),
+        second=int(row["n_diverged_reference"]),
+        others=int(row["n_diverged_reference"] + row["n_reference"]),
+    )
+
+
+def contrast_text(row: Mapping[str, Any], seeds: str) -> str:
+    """The numbers of a comparison: ``+1.31 pp (95 % CI −0.87 to +3.50; n = 3 seeds each; p over the study = .34)``."""
+    parts = []
+    if not missing(row["ci_low"]):
+        parts.append(_("95 % CI {interval}", interval=interval(row["ci_low"], row["ci_high"])))
+    parts.append(seeds)
+    if not missing(row["p_adjusted"]):
+        parts.append(_("{p} over the study", p=contrasts.format_p(row["p_adjusted"])))
+    return f"{points(row['difference'])} ({'; '.join(parts)})"
+
+
+def quoted(row: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a comparison that sentences quote."""
+    names = ("difference", "ci_low", "ci_high", "p_adjusted", "detectable", "seeds_to_settle")
+    return {name: row[name] for name in names if not missing(row[name])}
+
+
+def open_text(row: Mapping[str, Any]) -> str:
+    """Why a comparison is not settled, and what its design could have seen."""
+    if missing(row["ci_low"]):
+        return _("the runs do not vary, so nothing can be inferred from them")
+    if row.get("finished_verdict", "inconclusive") != "inconclusive":
+        sides = (
+            tuple(int(row[f"{count}_{side}"]) for count in ("n_diverged", "n")) for side in ("variant", "reference")
+        )
+        return contrasts.diverged_reason(*sides)
+    if row["ci_low"] > 0 or row["ci_high"] < 0:
+        reasons = [_("the interval excludes 0, but either p over the study does not reach 5 % or the estimate is tiny")]
+    else:
+        reasons = [_("the interval leaves room for either to be ahead")]
+    if not missing(row["detectable"]):
+        reasons.append(contrasts.detectable_reason(row["detectable"], at_least(row["detectable"])))
+    if missing(row["seeds_to_settle"]):
+        reasons.append(
+            _(
+                "if the true difference is the observed one, more than {n} seeds each would be needed to settle it",
+                n=core.MAX_SEEDS,
+            )
+        )
+    elif row["seeds_to_settle"] > row["n_seeds"]:
+        reasons.append(
+            _(
+                "if the true difference is the observed one, about {n} seeds each would settle it",
+                n=count(row["seeds_to_settle"]),
+            )
+        )
+    return "; ".join(reasons)
+
+
+def seeds_text(evidence: Evidence, dataset: str, variant: str, reference: str) -> str:
+    """How many runs stand behind a comparison."""
+    first, second = (int(evidence.variant(dataset, name)["n_seeds"]) for name in (variant, reference))
+    if first == second:
+        return ngettext("n = {n} seed each", "n = {n} seeds each", first)
+    return _("n = {first} and {second} seeds", first=first, second=second)
+
+
+def turned(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A comparison seen from its reference."""
+    swapped = {"better": "worse", "worse": "better"}
+    return {
+        **row,
+        "variant": row["reference"],
+        "reference": row["variant"],
+        "difference": -row["difference"],
+        "ci_low": -row["ci_high"],
+        "ci_high": -row["ci_low"],
+        "verdict": swapped.get(row["verdict"], row["verdict"]),
+        "finished_verdict": swapped.get(row.get("finished_verdict"), row.get("finished_verdict", "inconclusive")),
+        **{
+            f"{count}_{side}": row.get(f"{count}_{other}", 0)
+            for count in ("n", "n_diverged")
+            for side, other in (("variant", "reference"), ("reference", "variant"))
+        },
+    }

@@ -1,0 +1,305 @@
+"""Convolution against a dense baseline: who wins, at which cost, and why it may be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from convlab.common.i18n import N_, ngettext
+from convlab.common.i18n import gettext as _
+from convlab.findings.evidence import Evidence, Finding, Outcome, Statement
+from convlab.findings.contrasts import contrast_text, open_text, outcome, quoted, seeds_text, turned
+from convlab.findings.training import CLOSE, fits_of, still_falling
+from convlab.language.numbers import count, missing, number, percent, points, region, times
+
+ALIKE = 1.25
+"""Parameter counts within this ratio of each other are called alike."""
+
+COSTS = {
+    "parameters": (
+        N_("the same parameters ({value})"),
+        N_("{variant} parameters against {reference} ({ratio})"),
+    ),
+    "macs": (
+        N_("the same MACs per image ({value})"),
+        N_("{variant} MACs per image against {reference} ({ratio})"),
+    ),
+}
+"""How a cost reads that is the same for both sides, and one that differs."""
+
+
+@dataclass(frozen=True)
+class Duel:
+    """A comparison of a convolutional with a dense variant, turned so that positive means convolution is ahead."""
+
+    conv: str
+    dense: str
+    row: Mapping[str, Any]
+    outcome: Outcome
+
+
+def duels(evidence: Evidence, dataset: str) -> list[Duel]:
+    """Every comparison of the study between a convolutional and a dense variant."""
+    found = []
+    for question in evidence.plan.questions.values():
+        for row in evidence.contrasts(dataset, question.name):
+            variant, reference = row["variant"], row["reference"]
+            if evidence.is_conv(variant) == evidence.is_conv(reference):
+                continue
+            if not evidence.is_conv(variant):
+                row, variant, reference = turned(row), reference, variant
+            found.append(Duel(variant, reference, row, outcome(row)))
+    return found
+
+
+def baseline(evidence: Evidence, dataset: str) -> Finding:
+    """Whether the CNN beat the dense baseline, by how much, how surely, and at what cost."""
+    statements: list[Statement] = []
+    for duel in duels(evidence, dataset):
+        statements += _duel(evidence, dataset, duel)
+    if not statements:
+        statements = _no_duel(evidence, dataset)
+    return Finding("baseline", tuple(statements))
+
+
+def _duel(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
+    conv, dense, row = evidence.label(duel.conv), evidence.label(duel.dense), duel.row
+    said = {"conv": conv, "dense": dense}
+    if duel.outcome == "missing":
+        finished = [evidence.variant(dataset, name)["n_seeds"] for name in (duel.conv, duel.dense)]
+        one_of_them = N_("{conv} and {dense} cannot be compared: one of them has no finished run.")
+        neither = N_("{conv} and {dense} cannot be compared: neither of them has a finished run.")
+        return [Statement(_(one_of_them if any(finished) else neither, **said))]
+    said["difference"] = contrast_text(row, seeds_text(evidence, dataset, duel.conv, duel.dense))
+    said["region"] = region(evidence.rope)
+    numbers = quoted(row)
+    if duel.outcome == "smoke":
+        main = _(
+            "Nothing is inferred about {conv} against {dense}: the observed difference is {difference}, a smoke test.",
+            **said,
+        )
+        return [Statement(main, numbers)]
+    if duel.outcome == "better" and row["ci_low"] > evidence.rope:
+        main = _(
+            "Yes: {conv} beat {dense}. Its test accuracy differs by {difference}. "
+            "Even the low end of the interval lies beyond the {region} that count as none in practice.",
+            **said,
+        )
+    elif duel.outcome == "better":
+        main = _(
+            "Yes: {conv} beat {dense}. Its test accuracy differs by {difference}. "
+            "The interval excludes 0, but its low end is within {region}: "
+            "that there is an advantage is shown, that it matters in practice is not.",
+            **said,
+        )
+    elif duel.outcome == "worse":
+        main = _("No: {conv} did worse than {dense}. Its test accuracy differs by {difference}.", **said)
+    elif duel.outcome == "equivalent":
+        main = _(
+            "No, and it did not lose either: {conv} and {dense} are equivalent within {region} of test accuracy. "
+            "The difference is {difference}.",
+            **said,
+        )
+    else:
+        main = _(
+            "Not settled: whether {conv} beats {dense} cannot be told from this study. "
+            "The observed difference is {difference}; {reasons}.",
+            **said,
+            reasons=open_text(row),
+        )
+    statements = [Statement(main, numbers), *_left_out(evidence, dataset, duel)]
+    statements += costs(evidence, dataset, duel.conv, duel.dense)
+    ratio = _parameters(evidence, dataset, duel.conv) / _parameters(evidence, dataset, duel.dense)
+    if not 1 / ALIKE <= ratio <= ALIKE:
+        statements.append(
+            Statement(
+                _("The two differ in size as well, so this compares these two models and not convolution alone."),
+                {"parameters_ratio": ratio},
+            )
+        )
+    macs = {name: evidence.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)}
+    if duel.outcome == "equivalent" and macs[duel.conv] != macs[duel.dense]:
+        statements.append(
+            Statement(
+                _(
+                    "Of the two, {cheaper} needs fewer MACs.",
+                    cheaper=evidence.label(min(macs, key=macs.get)),
+                )
+            )
+        )
+    if duel.outcome == "worse":
+        statements += _why_convolution_may_lose(evidence, dataset, duel)
+    return statements
+
+
+def _left_out(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
+    """Diverged runs of either side, which a verdict is silent about."""
+    diverged = {name: int(evidence.variant(dataset, name)["n_diverged"]) for name in (duel.conv, duel.dense)}
+    return [
+        Statement(
+            ngettext(
+                "{n} run of {label} diverged: what is said here is about the runs that finished.",
+                "{n} runs of {label} diverged: what is said here is about the runs that finished.",
+                n,
+                label=evidence.label(name),
+            ),
+            {"diverged": n},
+        )
+        for name, n in diverged.items()
+        if n
+    ]
+
+
+def _why_convolution_may_lose(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
+    """Possible reasons, those first for which this study has a sign."""
+    conv, dense = evidence.label(duel.conv), evidence.label(duel.dense)
+    reasons = []
+    fits = {name: fits_of(evidence, dataset, name) for name in (duel.conv, duel.dense)}
+    falling, seeds = still_falling(fits[duel.conv]), len(fits[duel.conv])
+    if seeds and falling > seeds / 2:
+        reasons.append(
+            Statement(
+                ngettext(
+                    "{conv} may have been trained too briefly: its validation loss was lowest at the last epoch in "
+                    "{falling} of {n} seed.",
+                    "{conv} may have been trained too briefly: its validation loss was lowest at the last epoch in "
+                    "{falling} of {n} seeds.",
+                    seeds,
+                    conv=conv,
+                    falling=falling,
+                ),
+                {"falling": falling, "seeds": seeds},
+                "conjecture",
+            )
+        )
+    gaps = {name: frame["gap"].mean() for name, frame in fits.items()}
+    if gaps[duel.conv] > max(CLOSE, gaps[duel.dense] + CLOSE):
+        reasons.append(
+            Statement(
+                _(
+                    "{conv} may overfit more: its training accuracy exceeds its validation accuracy by {gap}, that of "
+                    "{dense} by {other}.",
+                    conv=conv,
+                    dense=dense,
+                    gap=points(gaps[duel.conv]),
+                    other=points(gaps[duel.dense]),
+                ),
+                {"gap_conv": gaps[duel.conv], "gap_dense": gaps[duel.dense]},
+                "conjecture",
+            )
+        )
+    sizes = [_parameters(evidence, dataset, name) for name in (duel.conv, duel.dense)]
+    if sizes[0] * ALIKE < sizes[1]:
+        reasons.append(
+            Statement(
+                _(
+                    "{conv} may be too small: it has {parameters} parameters, {dense} {others}.",
+                    conv=conv,
+                    dense=dense,
+                    parameters=count(sizes[0]),
+                    others=count(sizes[1]),
+                ),
+                {"parameters_conv": sizes[0], "parameters_dense": sizes[1]},
+                "conjecture",
+            )
+        )
+    reasons.append(
+        Statement(
+            _(
+                "Where images are aligned and the place of a pixel carries meaning, a dense network can learn weights "
+                "for each place, which shared weights rule out. This study does not test whether that is so here."
+            ),
+            kind="conjecture",
+        )
+    )
+    return reasons
+
+
+def _no_duel(evidence: Evidence, dataset: str) -> list[Statement]:
+    """A study that compares no convolutional with a dense variant says why it has no answer."""
+    names = list(evidence.plan.variants)
+    families = {
+        "conv": [n for n in names if evidence.is_conv(n)],
+        "dense": [n for n in names if not evidence.is_conv(n)],
+    }
+    lacking = {
+        "conv": N_(
+            "This study trains no dense model, so it says nothing about whether convolution beats a dense network."
+        ),
+        "dense": N_(
+            "This study trains no convolutional model, so it says nothing about whether convolution beats a dense "
+            "network."
+        ),
+    }
+    for family, message in lacking.items():
+        if len(families[family]) == len(names):
+            return [Statement(_(message))]
+    best = [max((evidence.variant(dataset, n) for n in group), key=_accuracy) for group in families.values()]
+    means = [row["test_accuracy_mean"] for row in best]
+    if any(missing(mean) for mean in means):
+        return [Statement(_("No comparison of a convolutional with a dense model has finished runs on both sides."))]
+    return [
+        Statement(
+            _(
+                "This study trains both families but compares no convolutional with a dense model: nothing is "
+                "inferred. Described only: the highest mean test accuracy of a convolutional model is {conv_accuracy} "
+                "({conv}), of a dense model {dense_accuracy} ({dense}). A comparison in the config would test it.",
+                conv_accuracy=percent(means[0]),
+                conv=best[0]["label"],
+                dense_accuracy=percent(means[1]),
+                dense=best[1]["label"],
+            ),
+            {"conv": means[0], "dense": means[1]},
+        )
+    ]
+
+
+def costs(evidence: Evidence, dataset: str, variant: str, reference: str) -> list[Statement]:
+    """What a variant costs beside its reference; a cost that is the same is said to be."""
+    rows = [evidence.variant(dataset, name) for name in (variant, reference)]
+    parts, numbers = [], {}
+    for column in ("parameters", "macs"):
+        values = [row[column] for row in rows]
+        numbers |= {f"{column}_variant": values[0], f"{column}_reference": values[1]}
+        same, other = COSTS[column]
+        if values[0] == values[1]:
+            parts.append(_(same, value=count(values[0])))
+        else:
+            ratio = times(values[0] / values[1])
+            parts.append(_(other, variant=count(values[0]), reference=count(values[1]), ratio=ratio))
+    seconds = [row["seconds_per_epoch"] for row in rows]
+    if evidence.machines > 1:
+        parts.append(
+            _("times are not compared, since these runs come from {n} different machines", n=evidence.machines)
+        )
+    elif not any(missing(value) or value <= 0 for value in seconds):
+        numbers |= {"seconds_variant": seconds[0], "seconds_reference": seconds[1]}
+        parts.append(
+            _(
+                "{variant} s per epoch against {reference} as measured, which depends on the machine and what ran "
+                "beside",
+                variant=_seconds(rows[0]),
+                reference=_seconds(rows[1]),
+            )
+        )
+    text = _(
+        "The cost of {variant} beside {reference}: {costs}.",
+        variant=evidence.label(variant),
+        reference=evidence.label(reference),
+        costs="; ".join(parts),
+    )
+    return [Statement(text, numbers)]
+
+
+def _seconds(row: Mapping[str, Any]) -> str:
+    """Seconds per epoch with their SD over runs: ``1.92 ± 0.03``."""
+    mean, sd = number(row["seconds_per_epoch"], 2), row.get("seconds_per_epoch_sd")
+    return mean if missing(sd) else f"{mean} ± {number(sd, 2)}"
+
+
+def _parameters(evidence: Evidence, dataset: str, name: str) -> int:
+    return int(evidence.variant(dataset, name)["parameters"])
+
+
+def _accuracy(row: Mapping[str, Any]) -> float:
+    mean = row["test_accuracy_mean"]
+    return -1.0 if missing(mean) else mean

@@ -1,0 +1,89 @@
+"""What sentences may quote, and what they are made into."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pandas as pd
+
+from convlab.study.expand import Plan
+from convlab.common.specs import Conv
+
+Kind = Literal["measured", "exploratory", "assumed", "conjecture", "note"]
+"""What stands behind a sentence: a number of this study; one whose interval is not adjusted; no measurement; a possible
+reason; nothing, as it explains."""
+
+Outcome = Literal["better", "worse", "equivalent", "inconclusive", "smoke", "missing"]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A sentence or two, and the numbers in it by name, as they are in the tables (fractions, counts)."""
+
+    text: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    kind: Kind = "measured"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What belongs together under one heading; ``question`` names the experiment that it is about, if one."""
+
+    topic: str
+    statements: tuple[Statement, ...]
+    question: str | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that sentences may quote. Frames as in compare/, ``fits`` from :func:`fits_table`, ``confidence`` with mean
+    confidence and accuracy of each run; ``confusions`` by dataset and variant, summed over seeds."""
+
+    plan: Plan
+    rope: float
+    runs: pd.DataFrame
+    variants: pd.DataFrame
+    comparisons: pd.DataFrame
+    trends: pd.DataFrame
+    factorials: pd.DataFrame
+    per_class: pd.DataFrame
+    fits: pd.DataFrame
+    confidence: pd.DataFrame
+    confusions: Mapping[str, Mapping[str, Sequence[Sequence[int]]]]
+    classes: Mapping[str, Sequence[str]]
+    test_images: Mapping[str, int]
+    chosen: Mapping[str, str | None]
+    claims: pd.DataFrame = field(default_factory=pd.DataFrame)
+    constant_guess: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    """By dataset, the most frequent class of the test images (``class``) and its ``share``: the accuracy of always
+    answering with it."""
+    machines: int = 1
+    """How many different machines trained the runs."""
+
+    def variant(self, dataset: str, name: str) -> dict[str, Any]:
+        """The row of one variant."""
+        rows = self.variants
+        return rows[(rows["dataset"] == dataset) & (rows["variant"] == name)].iloc[0].to_dict()
+
+    def contrasts(self, dataset: str, question: str) -> list[dict[str, Any]]:
+        """The rows of one question's comparisons."""
+        rows = self.comparisons
+        return rows[(rows["dataset"] == dataset) & (rows["experiment"] == question)].to_dict("records")
+
+    def over_levels(self, dataset: str, question: str) -> list[dict[str, Any]]:
+        """What is said of an experiment as a whole: the trend over ordered levels, or the effects of two factors."""
+        return [
+            row
+            for rows in (self.trends, self.factorials)
+            for row in rows[(rows["dataset"] == dataset) & (rows["experiment"] == question)].to_dict("records")
+        ]
+
+    def label(self, name: str) -> str:
+        return self.plan.variants[name].label
+
+    def is_conv(self, name: str) -> bool:
+        return isinstance(self.plan.variants[name].model, Conv)
+
+    def detailed(self, dataset: str) -> list[str]:
+        """Variants whose errors were looked at, those without a finished run left out."""
+        return [name for name, matrix in self.confusions.get(dataset, {}).items() if len(matrix)]

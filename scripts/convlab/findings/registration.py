@@ -1,0 +1,77 @@
+"""What is known of when claims, questions, seeds and the ROPE were written: before the runs, or after looking.
+
+Only kept states of the study tell it (``history.settled``). Where they do not, that is what is said.
+"""
+
+from collections.abc import Sequence
+
+from convlab.states.history import Settled
+from convlab.common.i18n import N_, listing, ngettext
+from convlab.common.i18n import gettext as _
+from convlab.findings.evidence import Statement
+
+CLAIMS = {
+    (True, False): N_("{claims}: recorded before the present runs were started."),
+    (True, True): N_(
+        "{claims}: added or changed after results of this study had been compared, but recorded before the present "
+        "runs were started."
+    ),
+    (False, True): N_(
+        "{claims}: added or changed after results of this study had been compared, so read as exploratory what was "
+        "decided."
+    ),
+    (False, False): N_(
+        "{claims}: in the config as it was when results of this study were first compared; whether that was before the "
+        "runs is not known."
+    ),
+}
+"""What is said of claims, by whether they are known to be older than the present runs, and younger than a look."""
+
+FORGOTTEN = N_("{claims}: in the config; whether that was so before the runs is not known.")
+"""The same where the first states are not kept any more."""
+
+LATER = {
+    "question": N_("The question {name} was added or changed after results of this study had been compared."),
+    "seeds": N_(
+        "The seeds were changed after results of this study had been compared: seeds that are added until something is "
+        "settled make wrong verdicts more frequent than the p values say."
+    ),
+    "rope": N_("The region of practical equivalence was changed after results of this study had been compared."),
+}
+
+
+def claims_registration(names: Sequence[str], settled: Settled) -> list[Statement]:
+    """When the claims were written, those together of which the same is known."""
+    groups: dict[tuple[bool, bool], list[str]] = {}
+    for name in names:
+        key = ("claim", name)
+        groups.setdefault((key in settled.before, key in settled.after), []).append(name)
+    statements = []
+    for known, members in groups.items():
+        message = CLAIMS[known] if any(known) or settled.complete else FORGOTTEN
+        claims = _("All claims") if len(groups) == 1 else listing(members)
+        statements.append(Statement(_(message, claims=claims), {"claims": len(members)}))
+    return statements
+
+
+def looks(settled: Settled) -> list[Statement]:
+    """How often results were compared before, and what was written after that; for the limitations."""
+    statements = []
+    if settled.looks:
+        text = ngettext(
+            "Test results of this study were compared before, in {n} earlier state that is kept: every look is another "
+            "occasion to find something by chance, and no p value counts it.",
+            "Test results of this study were compared before, in {n} earlier states that are kept: every look is "
+            "another occasion to find something by chance, and no p value counts it.",
+            settled.looks,
+        )
+        statements.append(Statement(text, {"looks": settled.looks}))
+    later = [(kind, name) for kind, name in sorted(settled.after) if kind in LATER]
+    statements += [Statement(_(LATER[kind], name=name)) for kind, name in later]
+    if not {("seeds", ""), ("rope", "")} <= settled.before:
+        text = _(
+            "Whether questions, seeds and the region of practical equivalence were fixed before the runs is not known "
+            "from what is kept."
+        )
+        statements.append(Statement(text))
+    return statements

@@ -1,0 +1,401 @@
+"""How the runs went: the noise of seeds, fit, errors, calibration."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from convlab.statistics import core
+from convlab.common.i18n import N_, listing, ngettext, with_unit
+from convlab.common.i18n import gettext as _
+from convlab.findings.evidence import Evidence, Finding, Statement
+from convlab.language.numbers import count, interval, number, percent, points, spread
+
+CLOSE = 0.01
+"""Gaps of training to validation, or of confidence to accuracy, up to this fraction are called close."""
+
+RISE = 0.05
+"""A validation loss that ends this share above its lowest value is said to have risen."""
+
+IMAGES_PER_BIN = 100
+"""With fewer test images in a bin the calibration error is noticeably biased upwards (Nixon et al. 2019)."""
+
+
+def noise(evidence: Evidence, dataset: str) -> Finding:
+    """How far seeds scatter beside how far the variants' means lie apart."""
+    rows = evidence.variants[evidence.variants["dataset"] == dataset]
+    repeated = rows[rows["test_accuracy_sd"].notna() & (rows["n_seeds"] > 1)]
+    means = rows["test_accuracy_mean"].dropna()
+    images = evidence.test_images[dataset]
+    statements = []
+    if repeated.empty:
+        statements.append(
+            Statement(_("No variant has two finished runs, so how far seeds scatter is not known from this study."))
+        )
+    else:
+        freedom = repeated["n_seeds"] - 1
+        pooled = float(np.sqrt((freedom * repeated["test_accuracy_sd"] ** 2).sum() / freedom.sum()))
+        said, numbers = {"sd": spread(pooled)}, {"sd": pooled}
+        if len(means) > 1:
+            reach = float(means.max() - means.min())
+            ordered = rows.dropna(subset="test_accuracy_mean").sort_values("test_accuracy_mean", ascending=False)
+            first, second = ordered.iloc[0], ordered.iloc[1]
+            lead = float(first["test_accuracy_mean"] - second["test_accuracy_mean"])
+            error = pooled * math.sqrt(1 / first["n_seeds"] + 1 / second["n_seeds"])
+            numbers |= {"range": reach, "lead": lead, "se": error}
+            scatter = ngettext(
+                "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variant; the means of "
+                "all variants lie {range} apart from lowest to highest.",
+                "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variants; the means of "
+                "all variants lie {range} apart from lowest to highest.",
+                len(repeated),
+                **said,
+                range=spread(reach),
+            )
+            highest = ordered[np.isclose(ordered["test_accuracy_mean"], first["test_accuracy_mean"], 0, 1e-12)]
+            leads = _(
+                _first_and_second(lead, error, int(min(first["n_seeds"], second["n_seeds"]))),
+                first=first["label"],
+                second=second["label"],
+                variants=listing(highest["label"]),
+                lead=spread(lead),
+                error=spread(error),
+            )
+            text = f"{scatter} {leads}"
+        else:
+            text = ngettext(
+                "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variant.",
+                "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variants.",
+                len(repeated),
+                **said,
+            )
+        statements.append(Statement(text, numbers))
+    if len(means):
+        accuracy = float(means.max())
+        error = math.sqrt(accuracy * (1 - accuracy) / images)
+        if error:  # the binomial formula knows no error where all images are right, or all are wrong
+            text = ngettext(
+                "Another test set of {n} image would move the highest accuracy by a standard error of {error} "
+                "(binomial); intervals over seeds leave that out.",
+                "Another test set of {n} images would move the highest accuracy by a standard error of {error} "
+                "(binomial); intervals over seeds leave that out.",
+                images,
+                error=spread(error),
+            )
+            statements.append(Statement(text, {"se": error, "test_images": images}))
+    return Finding("noise", tuple(statements))
+
+
+def _first_and_second(lead: float, error: float, seeds: int) -> str:
+    """What may be said of the two highest means: picked for being the highest, so described and not tested."""
+    if math.isclose(lead, 0, abs_tol=1e-12):
+        return N_("{variants} share the highest mean.")
+    if seeds < core.MIN_SEEDS or not error:
+        return N_("{first} leads {second} by {lead}; whether other seeds would turn that cannot be told from these.")
+    if lead < 2 * error:
+        return N_(
+            "{first} leads {second} by {lead}, beside a standard error of {error}: the order of these two could turn "
+            "with other seeds."
+        )
+    return N_(
+        "{first} leads {second} by {lead}, more than twice its standard error of {error}; they were picked for being "
+        "the first two, so that is a description."
+    )
+
+
+def fits_table(
+    histories: Mapping[tuple[str, str, int], pd.DataFrame], kept: Mapping[tuple[str, str, int], int],
+    validation_images: Mapping[tuple[str, str, int], int],
+) -> pd.DataFrame:  # fmt: skip
+    """One row for each run: training and validation accuracy at the kept epoch, and the course of validation loss.
+
+    Args:
+        histories: by (dataset, variant, seed); rows with epoch, accuracy, val_accuracy, val_loss.
+        kept: the epoch whose weights were kept, from 1; runs with 0 (none) are left out.
+        validation_images: images that the validation accuracy is a mean over.
+    """
+    rows = []
+    for key, history in histories.items():
+        chosen = history[history["epoch"] == kept[key]]
+        if chosen.empty:
+            continue
+        row, last = chosen.iloc[0], history.iloc[-1]
+        lowest = history.loc[history["val_loss"].idxmin()]
+        rows.append(
+            {
+                **dict(zip(("dataset", "variant", "seed"), key, strict=True)),
+                "kept_epoch": int(row["epoch"]),
+                "epochs": int(last["epoch"]),
+                "train_accuracy": row["accuracy"],
+                "val_accuracy": row["val_accuracy"],
+                "gap": row["accuracy"] - row["val_accuracy"],
+                "lowest_epoch": int(lowest["epoch"]),
+                "lowest_val_loss": lowest["val_loss"],
+                "last_val_loss": last["val_loss"],
+                "validation_images": validation_images[key],
+            }
+        )
+    columns = [
+        "dataset", "variant", "seed", "kept_epoch", "epochs", "train_accuracy", "val_accuracy", "gap", "lowest_epoch",
+        "lowest_val_loss", "last_val_loss", "validation_images",
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def fits_of(evidence: Evidence, dataset: str, variant: str) -> pd.DataFrame:
+    rows = evidence.fits
+    return rows[(rows["dataset"] == dataset) & (rows["variant"] == variant)]
+
+
+def still_falling(fits: pd.DataFrame) -> int:
+    """Runs whose validation loss was lowest at their last epoch, of more than one."""
+    return int(((fits["lowest_epoch"] == fits["epochs"]) & (fits["epochs"] > 1)).sum())
+
+
+def fit(evidence: Evidence, dataset: str) -> Finding:
+    """Over- and underfitting of the variants that were looked at closely."""
+    statements = []
+    for name in evidence.detailed(dataset):
+        fits = fits_of(evidence, dataset, name)
+        if not fits.empty:
+            statements.append(_fit(evidence.label(name), fits))
+    if statements:
+        statements.append(
+            Statement(
+                _(
+                    "Training accuracy is Keras' running mean over an epoch, with dropout active, while the weights "
+                    "still improve: it understates what the kept weights reach, so a small or negative gap says little."
+                ),
+                kind="note",
+            )
+        )
+    return Finding("fit", tuple(statements))
+
+
+def _fit(label: str, fits: pd.DataFrame) -> Statement:
+    """Training against validation at the kept epoch, and what validation loss did after its lowest point."""
+    gap, train, validation = fits["gap"].mean(), fits["train_accuracy"].mean(), fits["val_accuracy"].mean()
+    images = int(fits["validation_images"].min())
+    error = math.sqrt(max(validation * (1 - validation), 0) / max(images, 1))
+    band = max(CLOSE, 2 * error)
+    texts = [
+        ngettext(
+            "{label}: at the kept epoch training accuracy is {train}, validation accuracy {validation}, a gap of {gap} "
+            "({n} seed).",
+            "{label}: at the kept epoch training accuracy is {train}, validation accuracy {validation}, a gap of {gap} "
+            "({n} seeds, {range}).",
+            len(fits),
+            label=label,
+            train=percent(train),
+            validation=percent(validation),
+            gap=points(gap),
+            range=interval(fits["gap"].min(), fits["gap"].max()),
+        )
+    ]
+    falling, runs = still_falling(fits), len(fits)
+    rises = (fits["last_val_loss"] / fits["lowest_val_loss"] - 1).where(fits["lowest_val_loss"] > 0)
+    risen = int((rises > RISE).sum()) > runs / 2
+    said = {"band": f"± {with_unit(number(100 * band, 1), 'pp')}"}
+    if gap > band >= fits["gap"].min():
+        texts.append(
+            ngettext(
+                "On average the gap is larger than the {band} that {n} validation image leave open, but not in every "
+                "seed: whether it overfits cannot be told from these.",
+                "On average the gap is larger than the {band} that {n} validation images leave open, but not in every "
+                "seed: whether it overfits cannot be told from these.",
+                images,
+                **said,
+            )
+        )
+    elif gap > band:
+        texts.append(
+            ngettext(
+                "It overfits: the gap is larger than the {band} that {n} validation image leave open.",
+                "It overfits: the gap is larger than the {band} that {n} validation images leave open.",
+                images,
+                **said,
+            )
+        )
+    elif gap < -band:
+        texts.append(
+            ngettext(
+                "Validation is ahead of training by more than the {band} that {n} validation image leave open.",
+                "Validation is ahead of training by more than the {band} that {n} validation images leave open.",
+                images,
+                **said,
+            )
+        )
+    elif risen:
+        texts.append(
+            ngettext(
+                "The gap is within the {band} that {n} validation image leave open, but validation loss shows "
+                "overfitting in later epochs.",
+                "The gap is within the {band} that {n} validation images leave open, but validation loss shows "
+                "overfitting in later epochs.",
+                images,
+                **said,
+            )
+        )
+    else:
+        texts.append(
+            ngettext(
+                "No overfitting shows: the gap is within the {band} that {n} validation image leave open.",
+                "No overfitting shows: the gap is within the {band} that {n} validation images leave open.",
+                images,
+                **said,
+            )
+        )
+    numbers = {"gap": gap, "train": train, "validation": validation, "band": band, "validation_images": images}
+    if falling > runs / 2:
+        texts.append(
+            ngettext(
+                "Validation loss was lowest at the last epoch in {falling} of {n} seed: more epochs may make it "
+                "better.",
+                "Validation loss was lowest at the last epoch in {falling} of {n} seeds: more epochs may make it "
+                "better.",
+                runs,
+                falling=falling,
+            )
+        )
+        numbers |= {"falling": falling}
+    elif risen:
+        texts.append(
+            _(
+                "After its lowest point validation loss rose by {rise} until the last epoch, on average over seeds.",
+                rise=percent(rises.mean(), 0),
+            )
+        )
+        numbers |= {"rise": rises.mean()}
+    return Statement(" ".join(texts), numbers)
+
+
+def errors(evidence: Evidence, dataset: str) -> Finding:
+    """Which classes are confused and which is hardest; described, not tested."""
+    classes, statements = evidence.classes[dataset], []
+    names = sorted(evidence.detailed(dataset), key=lambda name: name != evidence.chosen.get(dataset))
+    for name in names:
+        found = _errors(evidence, dataset, name, classes)
+        statements.append(found)
+    if statements:
+        statements.append(
+            Statement(
+                _("Classes were looked at after the fact: these are descriptions, no test stands behind them."),
+                kind="note",
+            )
+        )
+    return Finding("errors", tuple(statements))
+
+
+def _errors(evidence: Evidence, dataset: str, name: str, classes: Sequence[str]) -> Statement:
+    matrix = np.array(evidence.confusions[dataset][name])
+    off = matrix - np.diag(np.diag(matrix))
+    wrong, total = int(off.sum()), int(matrix.sum())
+    label = evidence.label(name)
+    if name == evidence.chosen.get(dataset):
+        label = _("{label} (chosen by validation accuracy)", label=label)
+    texts = [
+        _(
+            "{label}: {wrong} of {total} predictions over all seeds are wrong.",
+            label=label,
+            wrong=count(wrong),
+            total=count(total),
+        )
+    ]
+    numbers: dict[str, float] = {"wrong": wrong, "total": total}
+    if not wrong:
+        return Statement(texts[0], numbers)
+    both = np.triu(off + off.T)
+    first, second = np.unravel_index(both.argmax(), both.shape)
+    alike = int((both == both.max()).sum())
+    there, back = int(off[first, second]), int(off[second, first])
+    numbers |= {"pair": there + back, "there": there, "back": back, "share": (there + back) / wrong}
+    texts.append(
+        ngettext(
+            "Most confused are {first} and {second}: {n} time (“{first}” taken for “{second}” {there}, “{second}” for "
+            "“{first}” {back}), {share} of all errors.",
+            "Most confused are {first} and {second}: {n} times (“{first}” taken for “{second}” {there}, “{second}” for "
+            "“{first}” {back}), {share} of all errors.",
+            there + back,
+            first=classes[first],
+            second=classes[second],
+            there=there,
+            back=back,
+            share=percent((there + back) / wrong, 1),
+        )
+    )
+    if alike > 1:
+        texts.append(
+            ngettext("{n} other pair is confused as often.", "{n} other pairs are confused as often.", alike - 1)
+        )
+    rows = evidence.per_class
+    rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == name)]
+    rows = rows[rows["support"] > 0]
+    if not rows.empty:
+        hardest = rows.loc[rows["recall"].idxmin()]
+        hard = rows[rows["recall"] == hardest["recall"]]
+        numbers |= {"recall": float(hardest["recall"]), "support": int(hardest["support"])}
+        recall = percent(hardest["recall"], 1)
+        if len(hard) > 1:
+            texts.append(
+                _("The hardest classes are {names}: recall {recall} each.", names=listing(hard["class"]), recall=recall)
+            )
+        else:
+            texts.append(
+                ngettext(
+                    "The hardest class is {name}: recall {recall} on {n} test image.",
+                    "The hardest class is {name}: recall {recall} on {n} test images.",
+                    int(hardest["support"]),
+                    name=hardest["class"],
+                    recall=recall,
+                )
+            )
+    return Statement(" ".join(texts), numbers)
+
+
+def calibration(evidence: Evidence, dataset: str) -> Finding:
+    """Whether confidence matches accuracy."""
+    statements = []
+    for name in evidence.detailed(dataset):
+        rows = evidence.confidence
+        rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == name)]
+        if rows.empty:
+            continue
+        confidence, accuracy = float(rows["confidence"].mean()), float(rows["accuracy"].mean())
+        row = evidence.variant(dataset, name)
+        excess = confidence - accuracy
+        images = evidence.test_images[dataset]
+        band = max(CLOSE, 2 * math.sqrt(max(accuracy * (1 - accuracy), 0) / max(images, 1)))
+        agree = N_(
+            "{label}: mean confidence {confidence} against an accuracy of {accuracy}, confidence and accuracy agree "
+            "within the {band} that the test images leave open; calibration error (ECE) {ece}, Brier score {brier}."
+        )
+        over = N_(
+            "{label}: mean confidence {confidence} against an accuracy of {accuracy}, it is overconfident by {excess}; "
+            "calibration error (ECE) {ece}, Brier score {brier}."
+        )
+        under = N_(
+            "{label}: mean confidence {confidence} against an accuracy of {accuracy}, it is underconfident by "
+            "{excess}; calibration error (ECE) {ece}, Brier score {brier}."
+        )
+        text = _(
+            agree if abs(excess) <= band else over if excess > 0 else under,
+            label=evidence.label(name),
+            confidence=percent(confidence),
+            accuracy=percent(accuracy),
+            excess=spread(abs(excess)),
+            band=f"± {with_unit(number(100 * band, 1), 'pp')}",
+            ece=number(row["ece_mean"]),
+            brier=number(row["brier_mean"]),
+        )
+        quoted_numbers = {"ece": row["ece_mean"], "brier": row["brier_mean"]}
+        statements.append(Statement(text, {"confidence": confidence, "accuracy": accuracy, **quoted_numbers}))
+    per_bin = evidence.test_images[dataset] / 15
+    if statements and per_bin < IMAGES_PER_BIN:
+        text = _(
+            "With about {n} test images in each of 15 bins the calibration error is biased upwards; compare it between "
+            "variants rather than with zero.",
+            n=count(per_bin),
+        )
+        statements.append(Statement(text, {"images_per_bin": per_bin}))
+    return Finding("calibration", tuple(statements))

@@ -1,0 +1,37 @@
+"""Numbers as the cells of several tables show them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from convlab.common import i18n
+from convlab.language import numbers as say
+from convlab.statistics.core import MIN_SEEDS
+
+
+def mean_and_sd(row: Mapping[str, Any]) -> str:
+    """``95.59 ± 1.27 %``, or only the mean where there is one run."""
+    mean, sd = row["test_accuracy_mean"], row["test_accuracy_sd"]
+    if say.missing(mean) or say.missing(sd):
+        return say.percent(mean)
+    return f"{say.number(100 * mean, 2)} ± {i18n.with_unit(say.number(100 * sd, 2), '%')}"
+
+
+def mean_interval(row: Mapping[str, Any]) -> str:
+    """The t interval of a variant's mean; none below the seeds that allow to infer anything."""
+    if row["n_seeds"] < MIN_SEEDS:
+        return say.MISSING
+    return say.interval(row["test_accuracy_ci_low"], row["test_accuracy_ci_high"], signed=False)
+
+
+def pixels(side: float) -> str:
+    return f"{side:.0f}×{side:.0f}"
+
+
+def duration(seconds: float) -> str:
+    """``33 s``, ``4 min 10 s``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.0f} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{say.count(whole // 3600)} h {whole % 3600 // 60} min"

@@ -1,0 +1,93 @@
+"""What the other stages left of a study, read for the report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from convlab.evaluation.records import read_measures
+from convlab.common.files import read_json
+from convlab.findings.evidence import Evidence
+from convlab.findings.training import fits_table
+from convlab.study.schema import Study
+from convlab.common.table_files import read_table
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the other stages left, checked for nothing: compare has refused what does not belong to the config."""
+
+    evidence: Evidence
+    summary: Mapping[str, Any]
+    explored: Mapping[str, Mapping[str, Any]]
+    manifests: Mapping[str, Mapping[str, Any]]
+    trained: Mapping[tuple[str, str, int], Mapping[str, Any]]
+    probed: Mapping[str, pd.DataFrame]
+
+
+def load_results(study: Study, folder: Path) -> Results:
+    """Read tables, summaries, histories and what each run says of itself."""
+    summary = read_json(folder / "compare" / "summary.json")
+    tables = {
+        name: read_table(folder / "compare" / f"{name}.csv")
+        for name in ("runs", "variants", "comparisons", "claims", "trends", "factorials", "per_class")
+    }
+    # What only a probe trained has its own section; everything else is about what the study compares.
+    plan = replace(study.plan, variants=study.plan.compared)
+    for name in ("runs", "variants", "per_class"):
+        tables[name] = tables[name][tables[name]["variant"].isin(plan.variants)].reset_index(drop=True)
+    probed = {name: read_table(folder / "compare" / f"probe_{name}.csv") for name in ("curves", "contrasts")}
+    trained, histories, confidence = {}, {}, []
+    for dataset in study.datasets:
+        looked_at = summary["confusions"].get(dataset, {})
+        for variant in study.plan.variants:
+            measures = {}
+            if variant in looked_at:
+                measures = read_measures(folder / "evaluate" / dataset / variant, study.seeds)
+            for seed in study.seeds:
+                key, place = (dataset, variant, seed), folder / "train" / dataset / variant / f"seed-{seed}"
+                trained[key] = read_json(place / "run.json")
+                if variant not in looked_at:
+                    continue
+                histories[key], measured = read_table(place / "history.csv"), measures[seed]
+                if "reliability" in measured:
+                    confidence.append(
+                        {
+                            **dict(zip(("dataset", "variant", "seed"), key, strict=True)),
+                            "confidence": mean_confidence(measured["reliability"]),
+                            "accuracy": measured["accuracy"],
+                        }
+                    )
+    evidence = Evidence(
+        plan=plan,
+        rope=study.statistics.rope,
+        **tables,
+        fits=fits_table(
+            histories,
+            {key: entry["best_epoch"] for key, entry in trained.items()},
+            {key: entry["validation_images"] for key, entry in trained.items()},
+        ),
+        confidence=pd.DataFrame(confidence, columns=["dataset", "variant", "seed", "confidence", "accuracy"]),
+        confusions=summary["confusions"],
+        classes=summary["classes"],
+        test_images=summary["test_images"],
+        chosen=summary["chosen"],
+        constant_guess=summary["constant_guess"],
+        machines=max(1, len(summary["training"]["hardware"])),
+    )
+    return Results(
+        evidence,
+        summary,
+        {dataset: read_json(folder / "explore" / dataset / "summary.json") for dataset in study.datasets},
+        {dataset: read_json(folder / "prepare" / dataset / "manifest.json") for dataset in study.datasets},
+        trained,
+        probed,
+    )
+
+
+def mean_confidence(reliability: Sequence[Sequence[float]]) -> float:
+    """Mean confidence over all images from a reliability diagram's rows (confidence, accuracy, count)."""
+    total = sum(row[2] for row in reliability)
+    return sum(row[0] * row[2] for row in reliability) / total

@@ -1,0 +1,151 @@
+"""What the templates show: every number already as text, headings and captions by name (report/text)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+from convlab.findings.evidence import Statement
+from convlab.page.figures import Sprite
+from convlab.study.expand import Question
+
+CONTRASTS_SHOWN = 4
+"""Comparisons in a verdict box; the others are in the question's own section."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: ``name`` and ``columns`` stand for caption and headings in report/text, ``about`` fills the caption;
+    ``variants`` names the variant of each row where a reader can hide it."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    about: Mapping[str, str] = field(default_factory=dict)
+    variants: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure: drawn inline (``svg``), as a grid of images (``sprite``), or only named by its ``path``.
+
+    ``numbers`` is the CSV of what it shows.
+    """
+
+    section: str
+    name: str
+    title: str
+    caption: str
+    alt: str
+    path: str
+    svg: Markup | None = None
+    sprite: Sprite | None = None
+    numbers: str = ""
+    variant: str | None = None
+    question: str | None = None
+    probe: str | None = None
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A confusion matrix, or the difference of two: texts by row, and the share that colours each cell, -1 to 1."""
+
+    title: str
+    classes: Sequence[str]
+    counts: Sequence[Sequence[str]]
+    shares: Sequence[Sequence[str]]
+    weights: Sequence[Sequence[float]]
+    difference: bool = False
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A probe on one dataset: what it says, shows and measured."""
+
+    name: str
+    statements: Sequence[Statement]
+    figures: Sequence[Figure]
+    table: Table
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An interval drawn to scale: positions in percent of the width."""
+
+    low: float
+    high: float
+    point: float
+    zero: float
+    rope_low: float
+    rope_high: float
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One comparison as a verdict box shows it; ``badge`` is how its ``outcome`` reads."""
+
+    name: str
+    variant: str
+    reference: str
+    outcome: str
+    badge: str
+    headline: str
+    difference: str
+    interval: str
+    p_value: str
+    sentence: str
+    bar: Bar | None
+    size: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a question found on one dataset."""
+
+    question: Question
+    dataset: str
+    contrasts: list[Contrast]
+    seeds: str
+    test_images: str
+    trends: list[str]
+    levels: Table | None
+
+    @property
+    def shown(self) -> list[Contrast]:
+        """The comparisons for the first screen: settled ones first, larger differences first."""
+        if len(self.contrasts) <= CONTRASTS_SHOWN:
+            return self.contrasts
+        rank = {name: place for place, name in enumerate(("better", "worse", "equivalent", "inconclusive"))}
+        order = sorted(self.contrasts, key=lambda contrast: (rank.get(contrast.outcome, len(rank)), -contrast.size))
+        return order[:CONTRASTS_SHOWN]
+
+
+@dataclass(frozen=True)
+class ClaimCard:
+    """A claim as the scorecard shows it: what was published beside what was measured, and the verdict with its reason.
+
+    ``dataset`` is empty where the study has only one.
+    """
+
+    name: str
+    text: str
+    source: str
+    rule: str
+    dataset: str
+    published: str
+    measured: str
+    interval: str
+    verdict: str
+    reason: str
+    later: bool = False
+    """Whether it was added or changed after results had been compared."""
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """A row of the main table, and one for each seed under it."""
+
+    variant: str
+    cells: tuple[str, ...]
+    seeds: list[tuple[str, ...]]
+    featured: bool

@@ -1,0 +1,54 @@
+"""The translation probe: predictions for test images that are shifted by whole pixels. Arrays in, rows out.
+
+The tables and intervals that compare makes of them are in convlab.results.probes, which measuring does not depend on.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+TRANSLATION_COLUMNS = ["dataset", "variant", "seed", "axis", "shift", "accuracy", "consistency"]
+"""One row per run, axis and shift; ``shift`` in pixels, to the right or down; ``consistency`` is the share of images
+whose prediction is that of the unshifted image."""
+
+
+def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
+    """Images (n, height, width, channels) moved by whole pixels; what leaves is lost, what enters is 0 (black)."""
+    result = np.zeros_like(images)
+    height, width = images.shape[1:3]
+    rows, columns = max(height - abs(down), 0), max(width - abs(right), 0)
+    from_row, from_column = max(-down, 0), max(-right, 0)
+    to_row, to_column = max(down, 0), max(right, 0)
+    result[:, to_row : to_row + rows, to_column : to_column + columns] = images[
+        :, from_row : from_row + rows, from_column : from_column + columns
+    ]
+    return result
+
+
+def translation(
+    predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, labels: np.ndarray, farthest: int
+) -> list[dict]:
+    """Accuracy and consistency of one run for shifts of -farthest to +farthest pixels along each axis.
+
+    Args:
+        predict: images -> probabilities (n, classes).
+        images: uint8 (n, height, width, channels); labels: (n,).
+
+    Returns:
+        Rows with axis (``horizontal``, ``vertical``), shift, accuracy, consistency; shift 0 once per axis.
+    """
+    unmoved = predict(images).argmax(axis=1)
+    rows = []
+    for axis in ("horizontal", "vertical"):
+        for shift in range(-farthest, farthest + 1):
+            moved = shifted(images, shift if axis == "vertical" else 0, shift if axis == "horizontal" else 0)
+            predicted = unmoved if shift == 0 else predict(moved).argmax(axis=1)
+            rows.append(
+                {
+                    "axis": axis,
+                    "shift": shift,
+                    "accuracy": float(np.mean(predicted == labels)),
+                    "consistency": float(np.mean(predicted == unmoved)),
+                }
+            )
+    return rows

@@ -1,0 +1,35 @@
+"""Settings that Keras reads when it is imported: its backend, the GPU, memory and threads. Standard library only.
+
+Import this module first, call ``choose``, then import what needs Keras (``keras_setup`` and all that imports it).
+"""
+
+import importlib.util
+import os
+import sys
+
+from convlab.runtime import devices
+from convlab.errors import UserError
+
+
+def choose(backend: str, threads: int) -> None:
+    """Prepare this process for ``backend`` with ``threads`` threads on one GPU, if there is one.
+
+    Raises UserError where the backend is not installed. Once Keras is imported it is too late.
+    """
+    if "keras" in sys.modules and os.environ.get("KERAS_BACKEND", "tensorflow") != backend:
+        raise RuntimeError(f"Keras was imported before its backend was chosen to be {backend}")
+    if importlib.util.find_spec(backend) is None:
+        raise UserError(
+            f"training.backend is {backend}, which is not installed; install it with 'make install BACKEND={backend}' "
+            f"or 'pip install --require-hashes -r requirements/{backend}.txt'"
+        )
+    os.environ["KERAS_BACKEND"] = backend
+    if devices.use_one() is not None:
+        # Take memory as it is needed, so that several runs share a device, and compute the same bytes each time.
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")
+    if backend == "jax":
+        os.environ["NPROC"] = str(threads)  # the size of XLA's thread pools on a CPU
+        flags = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}"
+        os.environ["XLA_FLAGS"] = " ".join(filter(None, [os.environ.get("XLA_FLAGS"), flags]))

@@ -1,0 +1,107 @@
+"""Asking an endpoint about test images, one at a time, and what the answers amount to; the same for every target."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+
+from convlab.errors import UserError
+from convlab.evaluation.latency import quantiles_ms
+from convlab.evaluation.agreement import parity
+from convlab.serving.record import Accuracy, Answer, Latency, Parity
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an endpoint sent back. ``about`` holds what a service adds, such as a request's id; ``seconds`` is the time
+    of the call that was answered, where there were others before it."""
+
+    status: int
+    body: bytes
+    about: dict[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
+
+
+Invoke = Callable[[bytes, str], Reply]
+"""Sends a body of a content type and gives the reply; this is all that the trial needs of an endpoint."""
+
+
+def ask(invoke: Invoke, images: np.ndarray, indices: Sequence[int], labels: np.ndarray) -> Iterator[Answer]:
+    """Send images (uint8, NHWC) one at a time as JSON; an answer for each, in order.
+
+    Args:
+        indices: which of the images.
+        labels: their true classes, (n,).
+
+    Raises:
+        UserError: the endpoint refused an image, or its answer is none.
+    """
+    for index in indices:
+        body = json.dumps({"instances": [images[index].tolist()]}).encode()
+        begin = time.perf_counter()
+        reply = invoke(body, JSON)
+        seconds = time.perf_counter() - begin if reply.seconds is None else reply.seconds
+        if reply.status != 200:
+            said = reply.body[:500].decode("utf-8", "replace")
+            raise UserError(f"the endpoint answered {reply.status} to test image {index}: {said}")
+        try:
+            (found,) = json.loads(reply.body, parse_constant=_no_number)["predictions"]
+            probabilities = np.array(found["probabilities"], np.float64)
+            if probabilities.ndim != 1 or not np.isfinite(probabilities).all():
+                raise ValueError("its probabilities are not finite numbers")
+            answer = Answer(
+                index=index,
+                true_class=labels[index],
+                predicted_class=found["class"],
+                label=found["label"],
+                probabilities=found["probabilities"],
+                correct=bool(found["class"] == labels[index]),
+                latency_ms=seconds * 1e3,
+                payload_bytes=len(body),
+                about=reply.about,
+            )
+        except Exception as error:  # whatever is wrong with it, it is the answer that is
+            said = reply.body[:200].decode("utf-8", "replace")
+            raise UserError(f"the endpoint's answer to test image {index} is no prediction ({error}): {said}") from None
+        yield answer
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no probability")
+
+
+def accuracy(answers: Sequence[Answer]) -> Accuracy:
+    """Share of right answers, with Wilson's 95 % interval (Wilson 1927, JASA 22, 209-212)."""
+    right = sum(answer.correct for answer in answers)
+    interval = binomtest(right, len(answers)).proportion_ci(method="wilson")
+    return Accuracy(value=right / len(answers), ci_low=interval.low, ci_high=interval.high, images=len(answers))
+
+
+def agreement(answers: Sequence[Answer], reference: np.ndarray) -> Parity:
+    """The answers against probabilities (all test images, classes) that the run's own model gave.
+
+    UserError where those are not finite or of other classes: nothing can be held against them.
+    """
+    indices = [answer.index for answer in answers]
+    truth = np.array([answer.true_class for answer in answers])
+    given = np.array([answer.probabilities for answer in answers])
+    if given.shape != reference[indices].shape or not np.isfinite(reference[indices]).all():
+        raise UserError(
+            "the evaluated model's probabilities are not finite or of other classes than the endpoint's; evaluate and "
+            "export it again with --forcerun evaluate export_model"
+        )
+    found = parity(given, reference[indices], truth)
+    return Parity(**{**found, "differing": [indices[place] for place in found["differing"]]})
+
+
+def latency(answers: Sequence[Answer]) -> Latency:
+    """The first call apart, then quantiles over the others; of a single call there is only the first."""
+    times = [answer.latency_ms for answer in answers]
+    warm = quantiles_ms([time / 1e3 for time in times[1:]]) if len(times) > 1 else {"calls": 0}
+    return Latency(first=times[0], max=max(times[1:], default=None), **warm)

@@ -1,0 +1,128 @@
+"""States of a study, found by the names that people use: the present one, one that compare kept, or a copy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from convlab.study.load import load_study, read_yaml
+from convlab.errors import UserError
+from convlab.common.files import read_json
+from convlab.states.history import FILES, HISTORY, equal, kept
+from convlab.study.schema import without_texts
+from convlab.common.table_files import TEXT_COLUMNS, read_table
+from convlab.common.text import listing
+
+PREVIOUS = "previous"
+
+
+@dataclass(frozen=True)
+class State:
+    """A state of a study.
+
+    Attributes:
+        name: what the user called it.
+        outdated: it was named by a config file that has been changed since.
+    """
+
+    name: str
+    summary: Mapping[str, Any]
+    runs: pd.DataFrame
+    variants: pd.DataFrame
+    comparisons: pd.DataFrame
+    claims: pd.DataFrame
+    outdated: bool = False
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        return self.summary["provenance"]
+
+    @property
+    def study(self) -> str:
+        return self.provenance["config"]["study"]
+
+    @property
+    def ended(self) -> str:
+        """When its last run was trained."""
+        return f"trained until {self.summary['training']['last_finished'].replace('T', ' ')[:16]}"
+
+
+def read(name: str, results: Path) -> State:
+    """The state that ``name`` means.
+
+    Args:
+        name: a study, its config file, its folder under results/, or a copy of that folder or of its compare/; with
+            ``@previous`` or ``@3`` at its end, the state before this one or the third that was kept.
+        results: the folder in which studies are looked up.
+
+    Raises:
+        UserError: there is no such state.
+    """
+    folder = find(name, results)
+    try:
+        tables = {Path(file).stem: _read_state_table(folder / file) for file in FILES if file.endswith(".csv")}
+        summary = read_json(folder / "summary.json")
+    except UserError as error:
+        if folder.parent.name != HISTORY:
+            raise
+        raise UserError(
+            f"{error.args[0].split('; ')[0]}, and no job makes a kept state again; delete {folder}"
+        ) from None
+    if "provenance" not in summary:
+        raise UserError(f"{folder} does not say what made it; run the study again with this version of convlab")
+    outdated = _is_config(Path(name)) and _asked(Path(name)) != without_texts(summary["provenance"]["config"])
+    return State(name, summary, **tables, outdated=outdated)
+
+
+def _asked(config: Path) -> dict[str, Any]:
+    """What a config file asks of compare now, as compare records it: without texts and what only deploys."""
+    asked = load_study(load_study(read_yaml(config)).settings)
+    return without_texts(asked.model_dump(mode="json"))
+
+
+def find(name: str, results: Path) -> Path:
+    """The folder of a state; see :func:`read`."""
+    place, _, which = name.rpartition("@") if "@" in Path(name).name else (name, "", "")
+    compare = _compare_folder(place, results)
+    if not which:
+        return compare
+    found = {str(number): folder for number, folder in kept(compare).items()}
+    if which == PREVIOUS:
+        earlier = [folder for folder in found.values() if not equal(folder, compare)]
+        if not earlier:
+            raise UserError(f"{place} has no earlier state; change something, run it, and ask again")
+        return earlier[-1]
+    if which not in found:
+        there = f"there are {listing([*found, PREVIOUS])}" if found else "none is kept"
+        raise UserError(f"{place} has no state {which!r}; {there}")
+    return found[which]
+
+
+def _compare_folder(place: str, results: Path) -> Path:
+    path = Path(place)
+    if _is_config(path):
+        path = results / load_study(read_yaml(path)).study
+    elif not path.is_dir() and len(path.parts) == 1:
+        path = results / path
+    for folder in (path / "compare", path):
+        if all((folder / file).is_file() for file in FILES):
+            return folder
+    if path.is_dir():
+        raise UserError(f"{path} holds no finished study, for it has no compare/summary.json; run the study first")
+    raise UserError(f"{place} does not exist; name a study that has been run, its folder under results/, or its config")
+
+
+def _is_config(path: Path) -> bool:
+    return path.suffix in (".yaml", ".yml")
+
+
+def _read_state_table(path: Path) -> pd.DataFrame:
+    """A table of compare, in which an empty cell of text is empty text, and what is no text is a number or missing."""
+    table = read_table(path)
+    return table.apply(
+        lambda column: (
+            column.astype(object).fillna("") if column.name in TEXT_COLUMNS else pd.to_numeric(column, errors="coerce")
+        )
+    )

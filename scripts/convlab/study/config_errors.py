@@ -1,0 +1,177 @@
+"""What is wrong with a config, in one sentence that names the place and what to do; from pydantic's errors."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from convlab.common.specs import Conv, Dense, Spec, Training
+from convlab.study.schema import KINDS, Claim, Comparison, Deploy, Experiment, Probes, ReportOptions, Statistics, Study
+from convlab.common.text import listing, nearest
+
+LONGEST_VALUE = 200
+"""Characters of a wrong value that are shown whole."""
+
+
+def explain(error: ValidationError) -> str:
+    """The first error as one sentence, and how many more there are."""
+    errors = error.errors()
+    first, more = errors[0], len(errors) - 1
+    place = _place(first)
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(first["loc"][:-1])
+        name = str(first["loc"][-1])
+        parent = _place({**first, "loc": first["loc"][:-1]}) or "the config"
+        text = f"unknown key {name!r} in {parent}{nearest(name, known)}; "
+        text += f"it can have {listing(known)}" if known else "it has no keys"
+        if len(first["loc"]) > 1 and first["input"] is None:  # YAML ends a text between braces at its first comma
+            text += "; between { } a text with a comma needs quotation marks"
+        elif len(first["loc"]) == 1 and isinstance(first["input"], dict | list):
+            text += "; what only anchors repeat elsewhere goes under a key that begins with x-"
+    elif first["type"].startswith("union_tag") and first["loc"][0] == "datasets":
+        text = _unknown_kind(first)
+    elif first["type"] == "invalid_key":
+        parent = _place({**first, "loc": first["loc"][:-1]}) or "the config"
+        text = f"a name in {parent} should be text (it is {first['loc'][-1]!r}); put it in quotation marks"
+    elif first["type"] == "missing":
+        text = f"{place} is missing; add it"
+    else:
+        text = f"{place or 'the config'} {sentence(first)}{_alternative(first)}"
+    given = repr(first.get("input"))
+    text = text.replace(given, f"{given[:40]}...") if len(given) > LONGEST_VALUE else text
+    return text + (f" (and {more} more problem{'s' * (more > 1)})" if more else "")
+
+
+def _unknown_kind(error: Mapping[str, Any]) -> str:
+    """A dataset whose kind, written or taken from its name, is none."""
+    name, kind = str(error["loc"][1]), str(error["input"].get("kind"))
+    known = f"{nearest(kind, KINDS)}; there are {listing(KINDS)}"
+    if kind != name:
+        return f"datasets.{name}.kind is {kind!r}, which convlab does not know{known}"
+    own = "; images of your own need 'kind: image_folder' or 'kind: npz'"
+    return f"datasets.{name} is no dataset that convlab knows{known}{own if 'path' in error['input'] else ''}"
+
+
+def sentence(error: Mapping[str, Any]) -> str:
+    """What is wrong with one value, in words that need no knowledge of Python."""
+    kind, context, given = error["type"], error.get("ctx", {}), error.get("input")
+    shown = "" if isinstance(given, dict | list | tuple) or kind == "value_error" else f" (it is {given!r})"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "too_short":
+        least = context["min_length"]
+        return (
+            "is empty; it needs at least one entry"
+            if not context["actual_length"]
+            else f"needs at least {least} entries"
+        )
+    if kind == "int_parsing_size":
+        return f"has too many digits{shown}"
+    if kind == "union_tag_invalid":
+        return f"should have family dense or conv, not {context['tag']!r}"
+    if kind == "union_tag_not_found":
+        return "has no family; add 'family: dense' or 'family: conv'"
+    if kind == "literal_error":
+        options = re.findall(r"'([^']*)'", context["expected"]) or re.findall(r"\d+", context["expected"])
+        return f"should be {listing(options, 'or')}{shown}{nearest(str(given), options)}"
+    message = error["msg"].replace("Input should be", "should be").replace("a valid integer", "a whole number")
+    message = re.sub(r"a valid dictionary.*", "a mapping (name: value)", message).replace("a valid tuple", "a list")
+    message = (
+        message.replace("a valid number", "a number")
+        .replace("a valid string", "text")
+        .replace("a valid boolean", "true or false")
+    )
+    message = message.split(", unable to parse")[0].split(", got a number with a fractional part")[0]
+    if kind == "string_type" and given is not None and shown:
+        shown += "; put it in quotation marks"
+    message = message.removesuffix(", unable to interpret input")
+    return message[0].lower() + message[1:] + shown
+
+
+def _place(error: Mapping[str, Any]) -> str:
+    """``models.cnn.filters[0]``: the place, without pydantic's own steps (family of a model, kind of a dataset)."""
+    text = ""
+    for position, step in enumerate(error["loc"]):
+        if step == "[key]":
+            return f"a name in {error['loc'][0]}"
+        if isinstance(step, int) and not isinstance(step, bool):
+            text += f"[{step}]"
+        elif not (position == 2 and step in {"models": ("dense", "conv"), "datasets": KINDS}.get(error["loc"][0], ())):
+            text += f".{step}" if text else str(step)
+    return text
+
+
+SWITCHES = ("true", "false", "yes", "no", "on", "off", "none", "null", "all", "default", "auto", "")
+"""Words that people try where a value is wanted."""
+
+EXAMPLES = {"augmentation": "{flip: horizontal, shift: 2}, or none", "early_stopping": "{patience: 3}, or none"}
+
+
+def _alternative(error: Mapping[str, Any]) -> str:
+    """What to write instead of a word that stands for no value: an example, or nothing for the default."""
+    given, name = error.get("input"), str(error["loc"][-1])
+    if error["type"] == "model_type" and name in EXAMPLES:
+        return f"; write a mapping such as {EXAMPLES[name]}"
+    word = given is None or isinstance(given, bool) or (isinstance(given, str) and given.strip().lower() in SWITCHES)
+    field = _field_at(error["loc"]) if word else None
+    if field is None or field.is_required() or error["type"] in ("extra_forbidden", "string_type"):
+        return ""
+    default = field.default
+    if isinstance(default, Spec) or default is None or default in ("", (), {}):
+        return "; remove the line if there is none"
+    if isinstance(default, tuple):
+        default = default[0] if len(default) == 1 else list(default)
+    return f"; remove the line for the default, {str(default).lower() if isinstance(default, bool) else default}"
+
+
+def _field_at(location: Iterable[Any]) -> FieldInfo | None:
+    """The field that a place of the config, or of one entry in it, belongs to."""
+    steps, spec, field = list(location), Study, None
+    while steps and spec is not None and (name := steps.pop(0)) in spec.model_fields:
+        field = spec.model_fields[name]
+        named = {
+            "models": None,
+            "datasets": None,
+            "experiments": Experiment,
+            "comparisons": Comparison,
+            "claims": Claim,
+        }
+        if spec is Study and name in named:
+            if not steps[1:]:
+                return None  # the entry as a whole
+            steps.pop(0)
+            spec = named[name] or {"dense": Dense, "conv": Conv, **KINDS}.get(steps.pop(0))
+            field = None
+        else:
+            types = (field.annotation, *get_args(field.annotation))
+            spec = next((kind for kind in types if isinstance(kind, type) and issubclass(kind, Spec)), None)
+    return field
+
+
+def _fields_at(location: Iterable[Any]) -> list[str]:
+    """Names that are allowed at a place of the config."""
+    location = list(location)
+    nested = {
+        "training": Training,
+        "statistics": Statistics,
+        "report": ReportOptions,
+        "deploy": Deploy,
+        "experiments": Experiment,
+        "comparisons": Comparison,
+        "claims": Claim,
+        "probes": Probes,
+    }
+    if not location:
+        return list(Study.model_fields)
+    if location[0] == "models" and len(location) > 2:
+        return list((Dense if location[2] == "dense" else Conv).model_fields)
+    if location[0] == "datasets" and len(location) > 2:
+        return list(KINDS[location[2]].model_fields)
+    fields = nested[location[0]].model_fields
+    if location[0] in ("training", "probes", "deploy"):
+        for step in location[1:]:
+            annotation = fields[step].annotation
+            fields = (get_args(annotation) or (annotation,))[0].model_fields
+    return list(fields)

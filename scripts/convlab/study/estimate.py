@@ -1,0 +1,138 @@
+"""What a study asks for, as text: its variants, the number of runs, and an estimate of time from earlier runs."""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from convlab.models.cost import cost
+from convlab.common.specs import Run, Training, canonical_json
+from convlab.study.schema import Study
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What earlier runs tell: ``done`` runs of this study, ``rates`` by backend and precision as (MACs, seconds per
+    image), and ``sizes``, the number of training images of each dataset (by its spec), validation included."""
+
+    done: set[tuple[str, str, int]] = field(default_factory=set)
+    rates: dict[tuple[str, str], list[tuple[int, float]]] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+
+def earlier_runs(results: Path, study: Study) -> Earlier:
+    """Read every ``run.json`` under ``results``; those of another version are passed over."""
+    earlier = Earlier()
+    wanted = {
+        (dataset, variant, seed): study.run(dataset, variant, seed).spec_hash
+        for dataset in study.datasets
+        for variant in study.plan.variants
+        for seed in study.seeds
+    }
+    for path in sorted(results.glob("*/train/*/*/seed-*/run.json")):
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            run = Run.model_validate(found["spec"])
+            macs = cost(run.model, tuple(found["input_shape"]), found["classes"]).macs
+        except (ValueError, KeyError, TypeError, OSError):
+            continue  # written by another version: no help for an estimate
+        if found["images_per_second"]:
+            earlier.rates.setdefault(arithmetic(run.training), []).append((macs, 1 / found["images_per_second"]))
+        if run.training.train_size is None:
+            earlier.sizes[canonical_json(run.identity["dataset"])] = found["train_images"] + found["validation_images"]
+        study_name, _, dataset, variant, seed, _ = path.relative_to(results).parts
+        key = (dataset, variant, int(seed.removeprefix("seed-")))
+        if study_name == study.study and wanted.get(key) == found["spec_hash"]:
+            earlier.done.add(key)
+    return earlier
+
+
+def arithmetic(training: Training) -> tuple[str, str]:
+    """What computes a run: runs that differ in it say nothing about each other's speed."""
+    return training.backend, training.precision
+
+
+def seconds_per_image(macs: int, known: Sequence[tuple[int, float]]) -> float | None:
+    """Training time of one image: a least-squares line over the MACs of earlier runs, at least the fastest of them.
+
+    With runs of a single size the time is taken to grow with the MACs. None without earlier runs.
+    """
+    if not known:
+        return None
+    n = len(known)
+    mean_x, mean_y = sum(x for x, _ in known) / n, sum(y for _, y in known) / n
+    spread = sum((x - mean_x) ** 2 for x, _ in known)
+    if not spread:
+        return mean_y * max(macs / mean_x, 0.1) if mean_x else mean_y
+    slope = max(sum((x - mean_x) * (y - mean_y) for x, y in known) / spread, 0.0)
+    return max(mean_y + slope * (macs - mean_x), min(y for _, y in known))
+
+
+def run_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> float | None:
+    """Estimated seconds of one run's epochs; None without earlier runs in its arithmetic or on its dataset."""
+    training = study.plan.variants[variant].training
+    rate = seconds_per_image(study.plan.costs[dataset, variant].macs, earlier.rates.get(arithmetic(training), []))
+    identity = study.run(dataset, variant, study.seeds[0]).identity["dataset"]
+    size = training.train_size or earlier.sizes.get(canonical_json(identity), 0) * (1 - training.validation_fraction)
+    if training.steps:
+        images = math.ceil(training.steps / training.epochs) * training.batch_size * training.epochs
+    else:
+        images = size * training.epochs
+    return rate * images if rate and images else None
+
+
+def table(study: Study, earlier: Earlier) -> str:
+    """One line per dataset and variant: last map, parameters, MACs, receptive field, estimated seconds of a run."""
+    blocks = []
+    for dataset in study.datasets:
+        rows = [("variant", "last map", "parameters", "MACs", "sees", "s a run")]
+        for name in study.plan.variants:
+            entry, seconds = study.plan.costs[dataset, name], run_seconds(study, dataset, name, earlier)
+            rows.append(
+                (
+                    name,
+                    "×".join(map(str, entry.feature_map)),
+                    f"{entry.parameters:,}",
+                    f"{entry.macs:,}",
+                    f"{entry.receptive_field} px",
+                    "?" if seconds is None else f"{seconds:,.0f}",
+                )
+            )
+        blocks.append(f"{dataset}\n" + aligned(rows))
+    return "\n\n".join(blocks)
+
+
+def aligned(rows: Iterable[Sequence[str]]) -> str:
+    """Rows as text, the first column to the left, the others to the right."""
+    rows = list(rows)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+
+    def line(row: Sequence[str]) -> str:
+        first, *others = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        return "  ".join(["", first, *(cell.strip().rjust(len(cell)) for cell in others)])
+
+    return "\n".join(map(line, rows))
+
+
+def summary(study: Study, earlier: Earlier, cores: int) -> str:
+    """How many runs there are, how many are left, and how long those may take."""
+    plan, done = study.plan, earlier.done
+    total = len(study.datasets) * len(plan.variants) * len(study.seeds)
+    text = f"{study.study}: {len(plan.variants)} variants × {len(study.seeds)} seeds"
+    if len(study.datasets) > 1:
+        text += f" × {len(study.datasets)} datasets"
+    text += f" = {total:,} runs, {len(done):,} of them done"
+    left = [
+        run_seconds(study, dataset, variant, earlier)
+        for dataset in study.datasets
+        for variant in plan.variants
+        for seed in study.seeds
+        if (dataset, variant, seed) not in done
+    ]
+    if not left:
+        return text + "."
+    if None in left:
+        return text + "; no earlier runs to estimate the time from."
+    minutes = sum(left) / cores / 60
+    return text + f"; about {minutes:,.0f} minutes of training are left on {cores} core{'s' * (cores > 1)}."

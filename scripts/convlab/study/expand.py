@@ -1,0 +1,647 @@
+"""From a study to its plan: variants, runs, questions, probes and claims, and whether all of them can be.
+
+The Snakefile imports it, so it needs nothing beyond pydantic and the standard library.
+"""
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import groupby, product
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from convlab.common import i18n
+from convlab.study.rules import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact, parse, renamed
+from convlab.models.cost import Cost, ShapeError, cost
+from convlab.errors import UserError
+from convlab.study.config_errors import sentence
+from convlab.datasets.shapes import Form, dataset_form
+from convlab.common.i18n import N_, SOURCE, using
+from convlab.common.i18n import gettext as _
+from convlab.datasets.image_counts import Count, after_validation, image_counts, limited
+from convlab.common.specs import Conv, Dense, Model, Spec, Training, canonical_json, normalised
+from convlab.study.schema import PERIODIC, SLUG, Experiment, Probes, Study
+from convlab.common.text import listing, nearest
+
+_models = TypeAdapter(Model)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model after an experiment's override; equal architectures and training share one variant."""
+
+    name: str
+    base: str
+    label: str
+    model: Dense | Conv
+    training: Training
+    probe: str = ""
+    """The probe that this variant is trained for, and nothing else."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of an experiment. ``order`` is its value where levels have an order (for the trend), else None."""
+
+    value: Any
+    label: str
+    variant: str
+    order: float | None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Two factors in all combinations: their names, the labels of their levels, and ``cells[first][second]``, the
+    variant of each combination."""
+
+    factors: tuple[str, str]
+    labels: tuple[tuple[str, ...], tuple[str, ...]]
+    cells: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Question:
+    """An experiment or a comparison: variants against a reference.
+
+    ``factor`` is None for a comparison; two factors are named as one, ``a × b``, and have a ``grid``.
+    """
+
+    name: str
+    text: str
+    factor: str | None
+    base: str
+    reference: str
+    levels: tuple[Level, ...] = ()
+    variants: tuple[str, ...] = ()
+    grid: Grid | None = None
+
+    @property
+    def subject(self) -> str:
+        """How what is varied reads, in the language in use; empty for a comparison."""
+        return " × ".join(map(field_label, self.factor.split(" × "))) if self.factor else ""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A probe's models, and for one that trains the variant of each model at each level: (label, order, variant)."""
+
+    models: tuple[str, ...]
+    levels: dict[str, tuple[tuple[str, float, str], ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlannedClaim:
+    """A claim with its rule as a tree, variants under the names that they are trained under. Where every quantity names
+    its dataset it is decided once, for all of them, which ``datasets`` then joins into one name."""
+
+    id: str
+    text: str
+    source: str
+    published: int | float | str | None
+    rule: Rule
+    datasets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study trains and asks. ``aliases`` maps every name of a variant to the one it is trained under."""
+
+    variants: dict[str, Variant]
+    questions: dict[str, Question]
+    costs: dict[tuple[str, str], Cost]
+    aliases: dict[str, str] = field(default_factory=dict)
+    probes: dict[str, Probe] = field(default_factory=dict)
+    claims: dict[str, PlannedClaim] = field(default_factory=dict)
+    candidates: tuple[str, ...] = ()
+    """The variants from which the exported one is chosen: one that the config names, else all that can be served."""
+
+    @property
+    def compared(self) -> dict[str, Variant]:
+        """The variants that the study is about: all but those that only a probe trains."""
+        return {name: variant for name, variant in self.variants.items() if not variant.probe}
+
+    @property
+    def duels(self) -> list[tuple[str, str]]:
+        """(convolutional, dense) base models that a comparison sets against each other, else the first of each."""
+        family = {name: variant.model.family for name, variant in self.variants.items() if name == variant.base}
+        found = [
+            tuple(sorted((variant, question.reference), key=lambda name: family[name] != "conv"))
+            for question in self.questions.values()
+            for variant in question.variants
+            if {family.get(variant), family.get(question.reference)} == {"conv", "dense"}
+        ]
+        if not found and {"conv", "dense"} <= set(family.values()):
+            found = [tuple(next(name for name in family if family[name] == kind) for kind in ("conv", "dense"))]
+        return list(dict.fromkeys(found))
+
+
+def expand(study: Study) -> Plan:
+    variants: dict[str, Variant] = {}
+    identities: dict[str, str] = {}
+    aliases: dict[str, str] = {}
+
+    def add(
+        name: str, base: str, label: str, model: Dense | Conv, training: Training, where: str, probe: str = ""
+    ) -> str:
+        """Register a variant, or find the one that is the same; returns its name."""
+        if training.pixel_permutation and training.augmentation and training.augmentation.changes:
+            raise UserError(
+                f"{where} shuffles the pixels of images that training.augmentation would flip or shift afterwards, "
+                "which is no augmentation of the images as they were; switch one of the two off"
+            )
+        identity = canonical_json([model.model_dump(exclude={"why", "label"}), training.model_dump()])
+        if identity in identities:
+            return aliases.setdefault(name, identities[identity])
+        if name in variants:
+            raise UserError(f"{where} makes a variant called {name}, which is the name of another; rename one of them")
+        identities[identity] = aliases[name] = name
+        variants[name] = Variant(name, base, label, model, training, probe)
+        return name
+
+    # In sorted order, so that names do not depend on the order of keys, which means nothing.
+    for name, model in sorted(study.models.items()):
+        owner = add(name, name, model.label or name, model, study.training, f"models.{name}")
+        if owner != name:
+            raise UserError(f"models.{name} is the same as models.{owner}; remove one, or change a field")
+
+    questions = {}
+    for name, experiment in sorted(study.experiments.items()):
+        questions[name] = _experiment(study, name, experiment, add)
+    for name, comparison in sorted(study.comparisons.items()):
+        if name in questions:
+            raise UserError(f"comparisons.{name} has the name of an experiment; rename one of them")
+        for key, given in (("variant", comparison.variant), ("reference", comparison.reference)):
+            if given not in aliases:
+                raise UserError(
+                    f"comparisons.{name}.{key} is {given!r}, which is no variant{nearest(given, aliases)}; "
+                    f"there are {listing(aliases)}"
+                )
+        chosen, reference = aliases[comparison.variant], aliases[comparison.reference]
+        if chosen == reference:
+            raise UserError(f"comparisons.{name} compares {chosen} with itself; name two different variants")
+        sides = {"variant": variants[chosen].label, "reference": variants[reference].label}
+        text = comparison.question or _("Does {variant} beat {reference}?", **sides)
+        questions[name] = Question(name, text, None, reference, reference, variants=(chosen,))
+
+    forms = {name: dataset_form(name, spec) for name, spec in study.datasets.items()}
+    probes = _probes(study, forms, Plan(variants, questions, {}), add)
+    costs = _check_architectures(forms, variants, questions)
+    _check_images(study, forms, variants, questions)
+    claims = _claims(study, aliases, costs)
+    return Plan(variants, questions, costs, aliases, probes, claims, _candidates(study, variants, aliases))
+
+
+def _candidates(study: Study, variants: Mapping[str, Variant], aliases: Mapping[str, str]) -> tuple[str, ...]:
+    """The variants from which the exported one is chosen, and whether what `deploy` names is there.
+
+    A model that was trained on images with their pixels in another order would be sent images in the usual one, and
+    one that only a probe trained is nobody's answer to a question.
+    """
+    named, dataset = study.deploy.variant, study.deploy.dataset
+    if dataset is not None and dataset not in study.datasets:
+        raise UserError(
+            f"deploy.dataset is {dataset!r}, which is no dataset of this study{nearest(dataset, study.datasets)}; "
+            f"there are {listing(study.datasets)}"
+        )
+    if named is None:
+        return tuple(
+            name
+            for name, variant in variants.items()
+            if not variant.probe and variant.training.pixel_permutation is None
+        )
+    if named not in aliases:
+        raise UserError(
+            f"deploy.variant is {named!r}, which is no variant{nearest(named, aliases)}; there are {listing(aliases)}"
+        )
+    if variants[aliases[named]].training.pixel_permutation is not None:
+        raise UserError(
+            f"deploy.variant is {named!r}, which is trained on images with their pixels in another order and would "
+            "not know the images that it is sent; choose another variant"
+        )
+    return (aliases[named],)
+
+
+def _possible_sizes(study: Study, forms: Mapping[str, Form]) -> list[int | None]:
+    """The sizes of the sample-efficiency probe as written; its defaults as far as every dataset has so many images."""
+    probe = study.probes.sample_efficiency
+    sizes = sorted(set(probe.sizes), key=lambda size: size or math.inf)
+    if probe.sizes != type(probe).model_fields["sizes"].default:
+        return sizes
+    for name, spec in study.datasets.items():
+        counts = image_counts(spec, forms[name][1])
+        if counts is not None:
+            train, fraction = limited(counts[0], spec.train_images), study.training.validation_fraction
+            most = after_validation(train, fraction, forms[name][1]).most
+            sizes = [size for size in sizes if size is None or size <= most]
+    if len(sizes) < 2:
+        raise UserError("probes.sample_efficiency.sizes begins with 100, more images than there are; write others")
+    return sizes
+
+
+def _probes(study: Study, forms: Mapping[str, Form], plan: Plan, add: Any) -> dict[str, Probe]:
+    """Expand the probes that are switched on; ``add`` registers the variants that they train."""
+    compared = dict.fromkeys(name for pair in plan.duels for name in pair)
+    found = {}
+    for name in Probes.model_fields:
+        options = getattr(study.probes, name)
+        if options is None:
+            continue
+        models = getattr(options, "models", None) or tuple(compared or study.models)
+        for model in models:
+            if model not in study.models:
+                raise UserError(
+                    f"probes.{name}.models names {model!r}, which is no model{nearest(model, study.models)}; "
+                    f"there are {listing(study.models)}"
+                )
+        changes: list[tuple[str, float, dict[str, Any]]] = []  # in the order of the levels: slug, order, settings
+        if name == "pixel_permutation":
+            changes = [("", math.inf, {})]  # whole images are the largest blocks
+            changes += [(f"shuffled-{side}", side, {"pixel_permutation": side}) for side in sorted(set(options.blocks))]
+        elif name == "sample_efficiency":
+            for size in _possible_sizes(study, forms):
+                settings = {"train_size": size, "steps": options.steps}
+                changes.append((f"images-{size or 'all'}", size or math.inf, settings))
+        levels = {}
+        for model in models if changes else ():
+            variants = []
+            for slug, order, settings in changes:
+                base = plan.variants[model]
+                training = Training.model_validate({**base.training.model_dump(), **settings})
+                text = f"{base.label}, {probe_level(name, order)}"
+                variant = add(f"{model}-{slug}", model, text, base.model, training, f"probes.{name}", probe=name)
+                with using(SOURCE):  # tables name levels alike in every language
+                    variants.append((probe_level(name, order), order, variant))
+            levels[model] = tuple(variants)
+        found[name] = Probe(tuple(models), levels)
+    return found
+
+
+def probe_level(probe: str, order: float) -> str:
+    """How a level of a probe reads in the language in use.
+
+    Args:
+        order: side of the blocks, number of images, or pixels; infinite for what is left whole.
+    """
+    if probe == "pixel_permutation":
+        if math.isinf(order):
+            return _("intact")
+        return _("pixels shuffled") if order == 1 else _("{side}×{side} blocks shuffled", side=f"{order:.0f}")
+    if probe == "sample_efficiency":
+        return _("all images") if math.isinf(order) else _("{n} images", n=i18n.number(order, ",.0f"))
+    return f"{order:g} px"
+
+
+def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Question:
+    """Expand one experiment, of one factor or of two in all combinations; ``add`` registers its variants."""
+    where = f"experiments.{name}"
+    if experiment.base not in study.models:
+        raise UserError(
+            f"{where}.base is {experiment.base!r}, which is no model{nearest(experiment.base, study.models)}; "
+            f"there are {listing(study.models)}"
+        )
+    base = study.models[experiment.base]
+    model_fields = set(type(base).model_fields) - {"family", "label", "why"}
+    factors = experiment.factors or {experiment.factor: experiment.levels}
+    place = f"{where}.factors" if experiment.factors else f"{where}.levels"
+    for factor in factors:
+        if factor not in model_fields and factor not in Training.model_fields:
+            known = sorted(model_fields | set(Training.model_fields))
+            naming = "factors names" if experiment.factors else "factor is"
+            raise UserError(
+                f"{where}.{naming} {factor!r}, which is no field of the {base.family} model {experiment.base} or of "
+                f"training{nearest(factor, known)}; it can be {listing(known)}"
+            )
+
+    of_base, of_study = base.unexpanded, study.training.model_dump()
+
+    def built(values: Sequence[Any], key: str) -> tuple[Dense | Conv, Training]:
+        changes = dict(zip(factors, values, strict=True))
+        of_model = {factor: value for factor, value in changes.items() if factor in model_fields}
+        of_training = {factor: value for factor, value in changes.items() if factor not in model_fields}
+        try:
+            model = _models.validate_python({**of_base, **of_model}) if of_model else base
+            return model, Training.model_validate({**of_study, **of_training})
+        except ValidationError as error:
+            reason = sentence(error.errors()[0])
+            given = " with ".join(f"{factor} {value!r}" for factor, value in changes.items())
+            raise UserError(f"{where}.{key}: {given} is not possible for {experiment.base}: {reason}") from None
+
+    def identity(model: Dense | Conv, training: Training) -> str:
+        return canonical_json([model.model_dump(exclude={"why", "label"}), training.model_dump()])
+
+    variants: dict[str, str] = {}
+    canonical: dict[str, list[Any]] = {}
+    for number, values in enumerate(product(*factors.values())):
+        model, training = built(values, "factors" if experiment.factors else f"levels[{number}]")
+        key = identity(model, training)
+        if key in canonical:
+            shown, other = (listing(map(repr, given)) for given in (values, canonical[key]))
+            raise UserError(f"{place} names {shown} twice (equal to {other}); remove one")
+        found = [getattr(model if factor in model_fields else training, factor) for factor in factors]
+        found = [list(value) if isinstance(value, tuple) else value for value in found]
+        canonical[key] = found
+        slugs, labels = [], []
+        for factor, value in zip(factors, found, strict=True):
+            # One value stands for all blocks only where there are as many as in the base model.
+            plain = getattr(base if factor in model_fields else study.training, factor)
+            same_length = not isinstance(plain, tuple) or len(plain) == len(value)
+            with using(SOURCE):  # folders are called the same in every language
+                text = level_label(factor, value, short=same_length)
+            slugs.append(f"{factor}-{_level_slug(text, value)}")
+            labels.append(f"{field_label(factor)} {level_label(factor, value)}")
+        label = ", ".join([base.label or experiment.base, *labels])
+        variants[key] = add("-".join([experiment.base, *sorted(slugs)]), experiment.base, label, model, training, place)
+
+    reference = next(iter(variants))
+    if experiment.reference is not None:
+        given = experiment.reference
+        if experiment.factors:
+            if not isinstance(given, dict) or set(given) != set(factors):
+                raise UserError(f"{where}.reference is {given!r}; it should give a level of {listing(factors, 'and')}")
+            given = [given[factor] for factor in factors]
+        reference = identity(*built(given if experiment.factors else [given], "reference"))
+        if reference not in variants:
+            raise UserError(f"{where}.reference {experiment.reference!r} is not one of the levels; choose one of them")
+
+    columns = list(zip(*canonical.values(), strict=True))
+    labels = [_labels(factor, column) for factor, column in zip(factors, columns, strict=True)]
+    title = " × ".join(factors)
+    if experiment.factors:
+        named = [
+            ", ".join(f"{field_label(factor)} {label}" for factor, label in zip(factors, cell, strict=True))
+            for cell in zip(*labels, strict=True)
+        ]
+        orders: list[float | None] = [None] * len(named)
+        values = [list(cell) for cell in canonical.values()]
+        width = len(columns[0]) // len(next(iter(factors.values())))
+        names = list(variants.values())
+        grid = Grid(
+            tuple(factors),
+            (tuple(labels[0][::width]), tuple(labels[1][:width])),
+            tuple(tuple(names[row : row + width]) for row in range(0, len(names), width)),
+        )
+    else:
+        named, orders, values, grid = labels[0], _orders(list(columns[0])), list(columns[0]), None
+    levels = tuple(
+        Level(normalised(value), label, variant, order)
+        for value, label, variant, order in zip(values, named, variants.values(), orders, strict=True)
+    )
+    model, subjects = base.label or experiment.base, [field_label(factor) for factor in factors]
+    if experiment.question:
+        text = experiment.question
+    elif experiment.factors:
+        first, second = subjects
+        text = _("Do {first} and {second} matter for {model}, and together?", first=first, second=second, model=model)
+    else:
+        text = _("Does {factor} matter for {model}?", factor=subjects[0], model=model)
+    others = tuple(level.variant for level in levels if level.variant != variants[reference])
+    return Question(name, text, title, experiment.base, variants[reference], levels, others, grid)
+
+
+MAX_REPEATS = 3
+"""Equal layers that follow each other and are still written one by one in a level's label."""
+
+MAX_SLUG = 60
+"""Characters of a level in a variant's name, which is a folder's."""
+
+
+def _level_slug(label: str, value: Any) -> str:
+    """A level as part of a variant's name: its label, or a checksum where that is long or repeats itself.
+
+    Snakemake refuses names whose end repeats twenty times, and file systems those of more than 255 bytes.
+    """
+    label = re.sub(r"(?<=[0-9])e\+0*", "e", label)  # 1e+06 is 1e6, and not 1e-06
+    text = re.sub(r"[^A-Za-z0-9.]+", "-", label.replace("×", "x")).strip("-")
+    if len(text) <= MAX_SLUG and not PERIODIC.search(text):
+        return text
+    length = f"{len(value)}-values-" if isinstance(value, list) else ""
+    return length + hashlib.sha256(canonical_json(value).encode()).hexdigest()[:8]
+
+
+def _labels(factor: str, values: Sequence[Any]) -> list[str]:
+    """How levels read side by side: a list of equal values as one of them where that is so for all of one length."""
+    lists = [value for value in values if isinstance(value, list)]
+    uniform = all(len(set(value)) == 1 for value in lists) and len({len(value) for value in lists}) <= 1
+    return [level_label(factor, value, short=uniform) for value in values]
+
+
+WORDS = {
+    N_("none"), N_("max"), N_("average"), N_("horizontal"), N_("vertical"), N_("both"), N_("best"), N_("last"),
+    N_("dense"), N_("conv"),
+}  # fmt: skip
+"""Words of the config that read differently in other languages; names from Keras (``same``, ``adam``) do not."""
+
+
+def field_label(name: str) -> str:
+    """How a field of a model or of the training reads in the language in use: ``kernel_size`` is ``kernel size``."""
+    return _(name.replace("_", " "))
+
+
+def level_label(factor: str, value: Any, short: bool = True) -> str:
+    """How a level reads: ``5×5/3×3`` for kernels by layer, ``on`` for true, ``none`` for nothing.
+
+    ``short`` writes a list of equal values as one of them; ``3×3 (×20)`` stands for twenty layers of 3×3.
+    """
+    if isinstance(value, bool):
+        return _("on") if value else _("off")
+    if value is None:
+        return _("all") if factor == "train_size" else i18n.pgettext("setting", "none")
+    if isinstance(value, list | tuple):
+        parts = [level_label(factor, item) for item in value]
+        if short and len(set(parts)) == 1:
+            return parts[0]
+        runs = [(part, len(list(equal))) for part, equal in groupby(parts)]
+        shown = (f"{part} (×{count})" if count > MAX_REPEATS else "/".join([part] * count) for part, count in runs)
+        return "/".join(shown) or i18n.pgettext("setting", "none")
+    if isinstance(value, Spec):
+        fields = value.model_dump(exclude_defaults=True)
+        return " ".join(f"{field_label(key)} {level_label(key, item)}" for key, item in fields.items()) or _("on")
+    if factor == "kernel_size":
+        return f"{value}×{value}"
+    if isinstance(value, int | float):
+        return i18n.number(value, _exact(value) if isinstance(value, float) else "," if factor == "train_size" else "")
+    return _(value) if value in WORDS else str(value)
+
+
+def _exact(value: float) -> str:
+    """The format that tells a number from any other with the fewest digits, six at least."""
+    return next(f".{digits}g" for digits in range(6, 18) if float(f"{value:.{digits}g}") == value)
+
+
+def _orders(values: list[Any]) -> list[float | None]:
+    """The number that orders each level: itself, or the one place of a per-layer list that varies; else None."""
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return [float(value) for value in values]
+    if all(isinstance(value, list) for value in values) and len({len(value) for value in values}) == 1:
+        columns = [column for column in zip(*values, strict=True) if len(set(column)) > 1]
+        if columns and all(column == columns[0] for column in columns):
+            return _orders(list(columns[0]))
+    return [None] * len(values)
+
+
+def _origin(name: str, variants: Mapping[str, Variant], questions: Mapping[str, Question]) -> str:
+    """Where the config makes a variant: its model, or the level of an experiment."""
+    return next(
+        (
+            f"experiments.{question.name}, level {level.label}"
+            for question in questions.values()
+            for level in question.levels
+            if level.variant == name and name != question.base
+        ),
+        f"models.{name}",
+    )
+
+
+def _check_architectures(
+    forms: Mapping[str, Form], variants: Mapping[str, Variant], questions: Mapping[str, Question]
+) -> dict[tuple[str, str], Cost]:
+    costs = {}
+    for dataset, (shape, classes) in forms.items():
+        for name, variant in variants.items():
+            try:
+                costs[dataset, name] = cost(variant.model, shape, classes)
+            except ShapeError as error:
+                raise UserError(
+                    f"{_origin(name, variants, questions)}: on {dataset} ({shape[0]}×{shape[1]} pixels) {error}; "
+                    "use a smaller window, padding: same, or fewer layers"
+                ) from None
+    return costs
+
+
+def _check_images(
+    study: Study, forms: Mapping[str, Form], variants: Mapping[str, Variant], questions: Mapping[str, Question]
+) -> None:
+    """Whether the images are large and many enough for what is asked of them, as far as is known before any job."""
+    for dataset, spec in study.datasets.items():
+        (height, width, _channels), classes = forms[dataset]
+        if classes < 2:
+            raise UserError(f"datasets.{dataset}.classes is {classes}, and there is nothing to tell apart; give two")
+        counts = image_counts(spec, classes) if _asks_for_counts(study, spec, variants) else None
+        if counts is not None:
+            for part, count in zip(("train", "test"), counts, strict=True):
+                _check_limit(f"datasets.{dataset}.{part}_images", getattr(spec, f"{part}_images"), count, classes)
+        side = min(height, width)
+        probe = study.probes.translation
+        if probe is not None and probe.shift >= side:
+            raise UserError(
+                f"probes.translation.shift is {probe.shift}, which moves images of {dataset} ({height}×{width} pixels) "
+                f"out of sight; choose at most {side - 1}"
+            )
+        sizes: dict[float, int | None] = {}
+        for name, variant in variants.items():
+            training = variant.training
+            where = f"probes.{variant.probe}" if variant.probe else _origin(name, variants, questions)
+            where = "training" if name in study.models else where
+            block = training.pixel_permutation
+            if block is not None and (height // block) * (width // block) < 2:
+                raise UserError(
+                    f"{where}: pixel_permutation {block} leaves no two blocks in images of {dataset} "
+                    f"({height}×{width} pixels); choose at most {max(side // 2, min(max(height, width) // 2, side))}"
+                )
+            if training.augmentation is not None and training.augmentation.shift >= side:
+                raise UserError(
+                    f"{where}: augmentation.shift is {training.augmentation.shift}, which moves images of {dataset} "
+                    f"({height}×{width} pixels) out of sight; choose at most {side - 1}"
+                )
+            if counts is None or training.train_size is None:
+                continue
+            fraction = training.validation_fraction
+            if fraction not in sizes:
+                sizes[fraction] = after_validation(limited(counts[0], spec.train_images), fraction, classes).most
+            if training.train_size > sizes[fraction]:
+                most = sizes[fraction]
+                advice = f"choose at most {most:,}, or null for all"
+                if variant.probe == "sample_efficiency":
+                    possible = [size for size in study.probes.sample_efficiency.sizes if size and size <= most]
+                    advice = f"write sizes: [{', '.join(map(str, [*possible, 'null']))}]"
+                raise UserError(
+                    f"{where}: train_size is {training.train_size:,}, but {dataset} leaves {most:,} images to train on "
+                    f"beside those for validation; {advice}"
+                )
+
+
+def _asks_for_counts(study: Study, spec: Any, variants: Mapping[str, Variant]) -> bool:
+    """Whether it matters how many images there are; to count a user's own takes a while."""
+    limits = (spec.train_images, spec.test_images, *(variant.training.train_size for variant in variants.values()))
+    return any(limit is not None for limit in limits)
+
+
+def _check_limit(key: str, limit: int | None, count: Count, classes: int) -> None:
+    """Raise UserError where a limit asks for more images than there are, or for too few of each class."""
+    if limit is None:
+        return
+    if limit > count.most:
+        raise UserError(f"{key} is {limit:,}, but there are {count.most:,}; choose at most that, or null for all")
+    least = classes + key.endswith("train_images")  # one for each class, and one for validation
+    if limit < least:
+        raise UserError(
+            f"{key} is {limit:,}, too few for {classes:,} classes; choose at least {least:,}, or null for all"
+        )
+
+
+def _claims(study: Study, aliases: Mapping[str, str], costs: Mapping[tuple[str, str], Cost]) -> dict[str, PlannedClaim]:
+    """Every claim, its rule parsed and its names found."""
+    claims: dict[str, PlannedClaim] = {}
+    for number, claim in enumerate(study.claims):
+        if not SLUG.fullmatch(claim.id):
+            raise UserError(
+                f"claims[{number}].id is {claim.id!r}: use letters, digits, - and _ only, and begin with a letter or "
+                "digit"
+            )
+        if claim.id in claims:
+            raise UserError(f"claims names {claim.id!r} twice; rename one of them")
+        if claim.dataset is not None and claim.dataset not in study.datasets:
+            raise UserError(
+                f"claims.{claim.id}.dataset is {claim.dataset!r}, which is no dataset of this study"
+                f"{nearest(claim.dataset, study.datasets)}; there are {listing(study.datasets)}"
+            )
+        try:
+            rule = parse(claim.rule)
+            named = _check_names(study, rule, aliases)
+            rule = renamed(rule, aliases)
+            datasets = (claim.dataset,) if claim.dataset else tuple(study.datasets)
+            if None not in named:
+                datasets = (", ".join(sorted(named)),)
+            _check_meaning(rule, datasets, costs)
+        except RuleError as error:
+            raise UserError(f"claims.{claim.id}, character {error.position} of its rule: {error}") from None
+        claims[claim.id] = PlannedClaim(claim.id, claim.text, claim.source, claim.published, rule, datasets)
+    return claims
+
+
+def _check_names(study: Study, rule: Rule, aliases: Mapping[str, str]) -> set[str | None]:
+    """The datasets that a rule's quantities name; RuleError for a name that stands for nothing."""
+    for quantity in rule.quantities:
+        for kind, name, known in (
+            ("quantity", quantity.name, (*EXACT, *MEASURED)),
+            ("variant", quantity.variant, aliases),
+            ("dataset of this study", quantity.dataset, study.datasets),
+        ):
+            if name is not None and name not in known:
+                raise RuleError(
+                    quantity.position, f"{name!r} is no {kind}{nearest(name, known)}; there are {listing(known)}"
+                )
+    return {quantity.dataset for quantity in rule.quantities}
+
+
+def _check_meaning(rule: Rule, datasets: Iterable[str], costs: Mapping[tuple[str, str], Cost]) -> None:
+    """RuleError for a rule that can be read but says nothing."""
+    for link in rule.links:
+        if not link.quantities:
+            raise RuleError(link.position, "compares constants; a claim is about a quantity such as test_accuracy(cnn)")
+        if link.left == link.right:
+            raise RuleError(link.position, "compares a value with itself")
+        if link.relation == "==" and not link.exact:
+            raise RuleError(
+                link.position, "a measured value never equals another exactly; write left ~ right ± tolerance"
+            )
+        for dataset in datasets:
+            for side in filter(is_exact, (link.left, link.right)):
+                try:
+                    evaluate(side, lambda q: Fraction(getattr(costs[q.dataset or dataset, q.variant], q.name)))  # noqa: B023
+                except ZeroDivisionError:
+                    raise RuleError(link.position, "divides by zero") from None

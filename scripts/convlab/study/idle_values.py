@@ -1,0 +1,94 @@
+"""Fields that change nothing in the company of others, such as momentum with Adam.
+
+Two variants that differ only in such fields train one network twice, and their comparison finds no difference with
+any seed. Both are told before anything runs, and the latter in the report's limitations.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from convlab.common.i18n import gettext as _
+from convlab.common.specs import Conv, Dense, Training, canonical_json
+from convlab.study.schema import Study
+
+
+def without_effect(model: Dense | Conv, training: Training) -> dict[str, str]:
+    """Fields whose value has no effect on how ``model`` is trained, each with the reason."""
+    reasons = {}
+    if training.optimizer not in ("sgd", "rmsprop"):
+        reasons["momentum"] = _(
+            "{optimizer} has no such momentum, only sgd and rmsprop have", optimizer=training.optimizer
+        )
+    if training.augmentation is not None and not training.augmentation.changes:
+        reasons["augmentation"] = _("it neither flips nor shifts")
+    if training.epochs == 1:
+        reasons["select"] = _("of one epoch the best is the last")
+    if training.early_stopping is not None and training.early_stopping.patience >= training.epochs - 1:
+        reasons["early_stopping"] = _("its patience lasts as long as the epochs do")
+    if isinstance(model, Conv) and not model.dense_units:
+        reasons["dropout"] = _("it follows hidden dense layers, and dense_units names none")
+    if isinstance(model, Conv) and set(model.pooling) == {"none"}:
+        reasons["pool_size"] = _("pooling is none")
+    return reasons
+
+
+def effective(model: Dense | Conv, training: Training) -> list[dict[str, Any]]:
+    """Model and training as plain values, without names and reasons; fields that have no effect have their default."""
+    idle = without_effect(model, training)
+    return [
+        {
+            name: type(spec).model_fields[name].default if name in idle else value
+            for name, value in spec.model_dump(exclude={"why", "label"}).items()
+        }
+        for spec in (model, training)
+    ]
+
+
+def same_trainings(trainings: Mapping[str, tuple[Dense | Conv, Training]]) -> list[tuple[str, str, str]]:
+    """Pairs of names whose trainings differ only in fields that have no effect, and why they have none."""
+    names: dict[str, str] = {}
+    pairs = []
+    for name, (model, training) in trainings.items():
+        other = names.setdefault(canonical_json(effective(model, training)), name)
+        if other == name:
+            continue
+        reasons = {**without_effect(*trainings[other]), **without_effect(model, training)}
+        first, second = ({**dict(spec), **dict(how)} for spec, how in (trainings[other], (model, training)))
+        why = [f"{field}: {reason}" for field, reason in reasons.items() if first[field] != second[field]]
+        pairs.append((other, name, "; ".join(why)))
+    return pairs
+
+
+def same_variants(study: Study) -> list[str]:
+    """A sentence for each two variants that train one network, so that no difference between them can show."""
+    variants = study.plan.compared
+    return [
+        _(
+            "{first} and {second} train the same network, so no difference between them can show: what differs has no "
+            "effect ({why}).",
+            first=variants[first].label,
+            second=variants[second].label,
+            why=why,
+        )
+        for first, second, why in same_trainings(
+            {name: (variant.model, variant.training) for name, variant in variants.items()}
+        )
+    ]
+
+
+def idle_values(study: Study) -> list[str]:
+    """A sentence for each written value that has no effect, and for variants that differ in nothing else."""
+    variants = list(study.plan.compared.values())
+    owners = [("training", study.training, variants)]
+    owners += [
+        (f"models.{name}", model, [variant for variant in variants if variant.base == name])
+        for name, model in study.models.items()
+    ]
+    notes = []
+    for owner, spec, affected in owners:
+        reasons = [without_effect(variant.model, variant.training) for variant in affected]
+        for field in sorted(spec.model_fields_set & {name for given in reasons for name in given}):
+            default = type(spec).model_fields[field].default
+            if getattr(spec, field) != default and all(field in given for given in reasons):
+                notes.append(f"{owner}.{field} has no effect: {reasons[0][field]}")
+    return [*notes, *same_variants(study)]

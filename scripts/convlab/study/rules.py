@@ -1,0 +1,444 @@
+"""The rules of claims: a small closed grammar, parsed here into a tree. Nothing of a config is ever executed as code.
+
+::
+
+    rule       =  sum relation sum {relation sum}   |   sum "~" sum "±" sum
+    relation   =  "<"  |  "<="  |  "=="  |  ">="  |  ">"            also written ≤ and ≥
+    sum        =  product {("+" | "-") product}                     also −
+    product    =  factor {("*" | "/") factor}                       also × · ÷
+    factor     =  "-" factor  |  number ["%" | "pp"]  |  quantity  |  "(" sum ")"
+    quantity   =  name "(" variant ["," dataset] ")"
+
+``~`` is also written ≈, and ``±`` also ``+-`` or ``+/-``. Names of variants hold ``-``, ``.`` and digits, so that
+between a quantity's parentheses everything up to a comma or the end is a name. ``90 %`` is 0.9, ``0.5 pp`` is 0.005.
+Numbers are fractions: nothing is rounded before a comparison.
+
+Imported by the config, and so by the Snakefile: standard library only. Claims are decided in ``convlab.language.claims``.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any, Literal, NamedTuple
+
+EXACT = ("parameters", "macs", "receptive_field")
+"""Quantities that follow from the architecture: whole numbers, known before anything is trained."""
+
+MEASURED = (
+    "test_accuracy", "test_loss", "val_accuracy", "ece", "brier", "train_seconds", "seconds_per_epoch", "latency_ms",
+    "best_epoch", "balanced_accuracy", "macro_f1",
+)  # fmt: skip
+"""Quantities that every run measures."""
+
+TIMES = ("train_seconds", "seconds_per_epoch", "latency_ms")
+"""Measured quantities that are described and decide no claim: another seed does not repeat the state of the machine."""
+
+UNITS = {
+    "test_accuracy": "%",
+    "val_accuracy": "%",
+    "balanced_accuracy": "%",
+    "macro_f1": "%",
+    "train_seconds": "s",
+    "seconds_per_epoch": "s",
+    "latency_ms": "ms",
+}
+SHARES = ("test_accuracy", "val_accuracy", "ece", "balanced_accuracy", "macro_f1")
+"""Quantities that a tolerance in percent can belong to."""
+
+MAX_LENGTH = 500  # characters of a rule
+MAX_DEPTH = 20  # parentheses and signs within each other
+MAX_OPERATIONS = 60  # of a whole rule, which bounds the depth of its tree
+MAX_DIGITS = 20  # of a number
+MAX_EXPONENT = 30  # of a number: 10 to the power of a hostile exponent would fill the memory
+
+Relation = Literal["<", "<=", "==", ">=", ">", "~"]
+FLIPPED: dict[str, Relation] = {"<": ">", "<=": ">=", "==": "==", ">=": "<=", ">": "<", "~": "~"}
+"""``a < b`` is ``b > a``."""
+
+
+class RuleError(ValueError):
+    """A rule that is none; ``position`` counts characters from 1. The message completes "character 7: ..."."""
+
+    def __init__(self, position: int, message: str) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The tree. Positions and spellings are no part of what a rule means, so they do not count when trees are compared.
+
+
+@dataclass(frozen=True)
+class Number:
+    """A constant."""
+
+    value: Fraction
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a variant has or measures; ``dataset`` is None where the claim's own is meant."""
+
+    name: str
+    variant: str
+    dataset: str | None = None
+    position: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Negative:
+    operand: "Tree"
+
+
+@dataclass(frozen=True)
+class Operation:
+    operator: Literal["+", "-", "*", "/"]
+    left: "Tree"
+    right: "Tree"
+
+
+Tree = Number | Quantity | Negative | Operation
+
+
+@dataclass(frozen=True)
+class Link:
+    """One comparison; ``tolerance`` belongs to ``~`` only. The texts are the two sides as they were written."""
+
+    relation: Relation
+    left: Tree
+    right: Tree
+    tolerance: Fraction | None = None
+    left_text: str = field(default="", compare=False)
+    right_text: str = field(default="", compare=False)
+    position: int = field(default=1, compare=False)
+
+    @property
+    def quantities(self) -> list["Quantity"]:
+        return [*quantities(self.left), *quantities(self.right)]
+
+    @property
+    def exact(self) -> bool:
+        """Whether it holds or not is known without training."""
+        return is_exact(self.left) and is_exact(self.right)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule holds if all its links hold; ``a < b < c`` has two."""
+
+    text: str = field(compare=False)
+    links: tuple[Link, ...]
+
+    @property
+    def quantities(self) -> list[Quantity]:
+        return [quantity for link in self.links for quantity in link.quantities]
+
+    @property
+    def exact(self) -> bool:
+        return all(link.exact for link in self.links)
+
+
+def quantities(tree: Tree) -> Iterator[Quantity]:
+    """Every quantity of a tree, from left to right."""
+    if isinstance(tree, Quantity):
+        yield tree
+    elif isinstance(tree, Negative):
+        yield from quantities(tree.operand)
+    elif isinstance(tree, Operation):
+        yield from quantities(tree.left)
+        yield from quantities(tree.right)
+
+
+def is_exact(tree: Tree) -> bool:
+    """Whether a tree measures nothing."""
+    return all(quantity.name in EXACT for quantity in quantities(tree))
+
+
+def evaluate(tree: Tree, value_of: Callable[[Quantity], Any], number: Callable[[Fraction], Any] = Fraction) -> Any:
+    """The value of a tree.
+
+    Args:
+        value_of: value of a quantity: a whole number or Fraction for exact results, or an array over seeds.
+        number: what a constant becomes; a Fraction keeps it exact.
+
+    Raises:
+        ZeroDivisionError: a denominator is zero, where ``value_of`` and ``number`` give numbers that raise it.
+    """
+    if isinstance(tree, Number):
+        return number(tree.value)
+    if isinstance(tree, Quantity):
+        return value_of(tree)
+    if isinstance(tree, Negative):
+        return -evaluate(tree.operand, value_of, number)
+    left, right = evaluate(tree.left, value_of, number), evaluate(tree.right, value_of, number)
+    if tree.operator == "+":
+        return left + right
+    if tree.operator == "-":
+        return left - right
+    return left * right if tree.operator == "*" else left / right
+
+
+def renamed(rule: Rule, names: Mapping[str, str]) -> Rule:
+    """The rule with each variant under the name that ``names`` gives it."""
+
+    def change(tree: Tree) -> Tree:
+        if isinstance(tree, Quantity):
+            return replace(tree, variant=names[tree.variant])
+        if isinstance(tree, Negative):
+            return Negative(change(tree.operand))
+        if isinstance(tree, Operation):
+            return Operation(tree.operator, change(tree.left), change(tree.right))
+        return tree
+
+    return replace(
+        rule, links=tuple(replace(link, left=change(link.left), right=change(link.right)) for link in rule.links)
+    )
+
+
+def unit(tree: Tree) -> str:
+    """How a value reads: ``%`` for an accuracy, ``pp`` for a difference of accuracies, ``s``, ``ms``, or nothing."""
+    found = _unit(tree)
+    return found or ""
+
+
+def _unit(tree: Tree) -> str | None:
+    """As :func:`unit`; None for a constant, which takes the unit of what it is added to."""
+    if isinstance(tree, Number):
+        return None
+    if isinstance(tree, Quantity):
+        return UNITS.get(tree.name, "")
+    if isinstance(tree, Negative):
+        return difference(_unit(tree.operand))
+    left, right = _unit(tree.left), _unit(tree.right)
+    if tree.operator in ("+", "-"):
+        units = {left, right} - {None}
+        if len(units) != 1:
+            return None if not units else "pp" if units == {"%", "pp"} else ""
+        return difference(*units) if tree.operator == "-" else units.pop()
+    if right is None:
+        return left
+    return right if left is None and tree.operator == "*" else ""
+
+
+def difference(unit: str | None) -> str | None:
+    """The unit of a difference of two values."""
+    return "pp" if unit == "%" else unit
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The parser
+
+
+class _Token(NamedTuple):
+    kind: Literal["number", "quantity", "word", "symbol", "end"]
+    text: str
+    start: int
+    end: int
+
+
+_TOKEN = re.compile(
+    r"""(?P<number> (?: [0-9]+ \.? [0-9]* | \.[0-9]+ ) (?: [eE] [+-]? [0-9]+ )? )
+      | (?P<quantity> [A-Za-z_] [A-Za-z0-9_]* \s* \( [^()]* \) )
+      | (?P<word> [A-Za-z_] [A-Za-z0-9_]* )
+      | (?P<symbol> <= | >= | == | \+/- | \+- | [-+*/()<>~%±×·÷−≤≥≈] )""",
+    re.VERBOSE,
+)
+_SPELLINGS = {"−": "-", "×": "*", "·": "*", "÷": "/", "≤": "<=", "≥": ">=", "≈": "~", "+-": "±", "+/-": "±"}
+_RELATIONS = ("<", "<=", "==", ">=", ">")
+_HINTS = {
+    "=": "; equality is written ==",
+    "!": "; a rule says what holds: use <, <=, ==, >=, > or ~",
+    "≠": "; a rule says what holds: use <, <=, ==, >=, > or ~",
+    ",": "; numbers are written without separators: 220234",
+    "^": "; there are no powers",
+}
+
+
+def parse(text: str) -> Rule:
+    """A rule as a tree. Names of quantities, variants and datasets are left to the caller, who knows them.
+
+    Raises:
+        RuleError: it is no rule; position and what was expected instead.
+    """
+    if len(text) > MAX_LENGTH:
+        raise RuleError(MAX_LENGTH + 1, f"a rule has {MAX_LENGTH} characters at most, this one has {len(text)}")
+    return _Parser(text).rule()
+
+
+def _tokens(text: str) -> list[_Token]:
+    found, place = [], 0
+    while True:
+        while place < len(text) and text[place].isspace():
+            place += 1
+        if place == len(text):
+            return [*found, _Token("end", "", place, place)]
+        match = _TOKEN.match(text, place)
+        if not match:
+            raise RuleError(place + 1, f"{text[place]!r} has no meaning in a rule{_HINTS.get(text[place], '')}")
+        found.append(_Token(match.lastgroup, match[0], match.start(), match.end()))
+        place = match.end()
+
+
+class _Parser:
+    """Recursive descent: one method for each line of the grammar."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.tokens = _tokens(text)
+        self.place = 0
+        self.depth = 0
+        self.operations = 0
+
+    @property
+    def next(self) -> _Token:
+        return self.tokens[self.place]
+
+    def symbol(self) -> str | None:
+        """The next symbol in its plain spelling, or None."""
+        token = self.next
+        return _SPELLINGS.get(token.text, token.text) if token.kind == "symbol" else None
+
+    def take(self) -> _Token:
+        self.place += 1
+        return self.tokens[self.place - 1]
+
+    def fail(self, expected: str) -> RuleError:
+        token = self.next
+        found = "the rule ends" if token.kind == "end" else f"found {_shortened(token.text)}"
+        hint = "; with a space, + -, it adds a negative number" if token.text == "+-" else ""
+        return RuleError(token.start + 1, f"expected {expected}, but {found}{hint}")
+
+    def count(self) -> None:
+        self.operations += 1
+        if self.operations > MAX_OPERATIONS:
+            raise RuleError(self.next.start + 1, f"a rule has {MAX_OPERATIONS} operations and comparisons at most")
+
+    def rule(self) -> Rule:
+        left, left_text = self.side()
+        position = self.next.start + 1
+        if self.symbol() == "~":
+            self.take()
+            right, right_text = self.side()
+            about = [*quantities(left), *quantities(right)]
+            links = [Link("~", left, right, self.tolerance(about), left_text, right_text, position)]
+            if self.symbol() in (*_RELATIONS, "~"):
+                raise RuleError(self.next.start + 1, "an approximate value (~) stands alone; make a second claim")
+        else:
+            links = []
+            while self.symbol() in _RELATIONS:
+                position, relation = self.next.start + 1, self.symbol()
+                self.count()
+                self.take()
+                right, right_text = self.side()
+                links.append(Link(relation, left, right, None, left_text, right_text, position))
+                left, left_text = right, right_text
+            if self.symbol() == "~":
+                raise RuleError(self.next.start + 1, "an approximate value (~) stands alone; make a second claim")
+            if not links:
+                raise self.fail("a comparison (<, <=, ==, >=, > or ~) or an operation")
+        if self.next.kind != "end":
+            raise self.fail("an operation or the end of the rule")
+        return Rule(" ".join(self.text.split()), tuple(links))
+
+    def tolerance(self, about: list[Quantity]) -> Fraction:
+        """What follows ``±``; ``about`` are the quantities that it belongs to."""
+        if self.symbol() != "±":
+            raise self.fail("± and a tolerance")
+        self.take()
+        first, position = self.place, self.next.start + 1
+        tree, _ = self.side()
+        if any(quantities(tree)):
+            raise RuleError(position, "the tolerance should be a number, without quantities")
+        value = evaluate(tree, Fraction)
+        if value <= 0:
+            raise RuleError(position, "the tolerance should be more than 0")
+        # "94000 ± 5 %" would mean ± 0.05 parameters, which nobody means.
+        in_percent = any(token.text in ("%", "pp") for token in self.tokens[first : self.place])
+        for quantity in about:
+            if in_percent and quantity.name not in SHARES:
+                raise RuleError(position, f"a tolerance of {quantity.name} cannot be in %; write the number itself")
+        return value
+
+    def side(self) -> tuple[Tree, str]:
+        """A sum, and how it is written."""
+        start = self.next.start
+        tree = self.sum()
+        return tree, " ".join(self.text[start : self.tokens[self.place - 1].end].split())
+
+    def sum(self) -> Tree:
+        tree = self.product()
+        while self.symbol() in ("+", "-"):
+            operator = self.symbol()
+            self.count()
+            self.take()
+            tree = Operation(operator, tree, self.product())
+        return tree
+
+    def product(self) -> Tree:
+        tree = self.factor()
+        while self.symbol() in ("*", "/"):
+            operator, position = self.symbol(), self.next.start + 1
+            self.count()
+            self.take()
+            right = self.factor()
+            if operator == "/" and not any(quantities(right)) and evaluate(right, Fraction) == 0:
+                raise RuleError(position, "divides by zero")
+            tree = Operation(operator, tree, right)
+        return tree
+
+    def factor(self) -> Tree:
+        token = self.next
+        if token.kind == "number":
+            return self.number()
+        if token.kind == "quantity":
+            return self.quantity()
+        if token.kind == "word":
+            if self.tokens[self.place + 1].text == "(":
+                raise RuleError(token.start + 1, f"expected ')' after {_shortened(token.text)} and its variant")
+            raise self.fail("a number or a quantity of a variant such as test_accuracy(cnn)")
+        if self.symbol() not in ("-", "("):
+            raise self.fail("a number, a quantity such as test_accuracy(cnn), or '('")
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise RuleError(token.start + 1, f"parentheses and signs are nested {MAX_DEPTH} deep at most")
+        if self.symbol() == "-":
+            self.take()
+            tree = Negative(self.factor())
+        else:
+            self.take()
+            tree = self.sum()
+            if self.symbol() != ")":
+                raise self.fail("')' or an operation")
+            self.take()
+        self.depth -= 1
+        return tree
+
+    def number(self) -> Number:
+        token = self.take()
+        digits, _, exponent = token.text.lower().partition("e")
+        if len(digits) > MAX_DIGITS or (exponent and (len(exponent) > 4 or abs(int(exponent)) > MAX_EXPONENT)):
+            raise RuleError(
+                token.start + 1,
+                f"a number has {MAX_DIGITS} digits and an exponent within ±{MAX_EXPONENT} at most",
+            )
+        value = Fraction(token.text)
+        if self.next.text in ("%", "pp"):
+            self.take()
+            return Number(value / 100)
+        return Number(value)
+
+    def quantity(self) -> Quantity:
+        token = self.take()
+        name, _, inside = token.text[:-1].partition("(")
+        name = name.strip()
+        names = [part.strip() for part in inside.split(",")]
+        if not names[0]:
+            raise RuleError(token.start + 1, f"{name} of what? Write a variant between the parentheses")
+        if len(names) > 2 or not names[-1]:
+            raise RuleError(token.start + 1, f"expected {name}(variant) or {name}(variant, dataset)")
+        return Quantity(name, names[0], names[1] if len(names) == 2 else None, token.start + 1)
+
+
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")

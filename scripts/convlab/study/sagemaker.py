@@ -1,0 +1,108 @@
+"""How a config says where and how to deploy on AWS SageMaker: the section ``deploy.sagemaker``, typed and checked.
+
+Apart from the study, since deploying depends on it: an edit of what reads the rest of a config deploys nothing.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from convlab.common.specs import Notes, PositiveReal, PositiveWhole, Real, Spec, Whole, off_as_none
+
+ROLE = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|\*{12}):role/[\w+=,.@/-]+")
+BUCKET = re.compile(r"[a-z0-9*][a-z0-9.*-]{1,61}[a-z0-9*]")
+PREFIX = re.compile(r"[\w.*-]+(/[\w.*-]+)*")
+INSTANCE = re.compile(r"ml(\.[a-z0-9-]+){2}")
+REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+"""Names on AWS; stars stand for a hidden account number."""
+
+
+def _version(value: Any) -> Any:
+    """YAML takes an unquoted 2.20 for the number 2.2."""
+    if isinstance(value, int | float):
+        raise ValueError(f"should be in quotation marks, such as '2.20' (it is the number {value})")
+    return value
+
+
+def _like(pattern: re.Pattern, complaint: str) -> AfterValidator:
+    """Text that matches all of ``pattern``; ``complaint`` may quote what does not, as ``{name}``."""
+
+    def check(name: str) -> str:
+        if not pattern.fullmatch(name):
+            raise ValueError(complaint.format(name=repr(name)))
+        return name
+
+    return AfterValidator(check)
+
+
+Role = Annotated[str, _like(ROLE, "should be the ARN of a role, such as arn:aws:iam::<12 digits>:role/SageMakerRole")]
+Bucket = Annotated[str, _like(BUCKET, "{name} is no bucket's name; write it without s3:// and without a path")]
+Prefix = Annotated[str, _like(PREFIX, "{name} is no prefix; use letters, digits, - _ . and / between names")]
+Region = Annotated[str, _like(REGION, "should be a region's name, such as eu-west-1 (it is {name})")]
+Instance = Annotated[str, _like(INSTANCE, "should be a type of instance, such as ml.m5.large (it is {name})")]
+Version = Annotated[str, BeforeValidator(_version)]
+Image = Annotated[str | None, Field(description="Address of another image, instead of AWS' own for image_version.")]
+Minutes = Annotated[Whole, Field(gt=0, le=28 * 24 * 60)]
+Price = Annotated[Annotated[Real, Field(ge=0)] | None, BeforeValidator(off_as_none)]
+
+
+class TrainingJob(Spec):
+    """The training job of `mode: train` and `train_and_deploy`."""
+
+    instance_type: Instance = Field("ml.m5.large", description="Type of the instance.")
+    max_minutes: Minutes = Field(60, description="AWS stops the job after this time.")
+    spot: bool = Field(False, description="On spare capacity: cheaper, may wait, starts again when it is taken away.")
+    max_wait_minutes: Minutes = Field(120, description="With spot: the longest time of waiting and running together.")
+    volume_gb: PositiveWhole = Field(30, description="Disk of the instance, GB.")
+    image_version: Version = Field("2.21", description="TensorFlow's version in AWS' training image.")
+    image: Image = None
+
+
+class Endpoint(Spec):
+    """The endpoint of `mode: deploy` and `train_and_deploy`; serverless unless an instance type is named."""
+
+    memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = Field(2048, description="Serverless: memory, MB.")
+    max_concurrency: Annotated[PositiveWhole, Field(le=200)] = Field(2, description="Serverless: calls at once.")
+    instance_type: Annotated[Instance | None, BeforeValidator(off_as_none)] = Field(
+        None, description="An instance of this type instead of a serverless endpoint; it costs as long as it is there."
+    )
+    max_minutes: Minutes = Field(
+        30, description="The process that deploys takes the endpoint down after this time; AWS keeps no such limit."
+    )
+    image_version: Version = Field("2.20", description="TensorFlow's version in AWS' inference image.")
+    image: Image = None
+
+
+class Prices(Spec):
+    """What AWS charges in the region, from its price list; only `make deploy-plan` reads them."""
+
+    currency: str = "USD"
+    training_hour: Price = Field(None, description="One hour of the training job's instance.")
+    endpoint_hour: Price = Field(None, description="One hour of the endpoint's instance.")
+    serverless_second: Price = Field(None, description="One second of computing of the serverless endpoint.")
+    seconds_per_call: PositiveReal = Field(1.0, description="Assumed computing time of one serverless call, seconds.")
+
+
+class SageMaker(Spec):
+    """How and where on AWS; role and bucket have to be there already."""
+
+    mode: Literal["deploy", "train", "train_and_deploy"] = Field(
+        "deploy",
+        description="deploy: serve the model that was trained here; train: train the chosen run again in a training "
+        "job; train_and_deploy: train it there and serve what comes back.",
+    )
+    role_arn: Role = Field(description="ARN of the role that SageMaker takes.")
+    bucket: Bucket = Field(description="Bucket for data and models.")
+    prefix: Prefix = Field("convlab", description="Where in the bucket; each deployment has a folder of its own below.")
+    region: Region | None = Field(None, description="Region; AWS_DEFAULT_REGION or the profile's when absent.")
+    keep_objects: bool = Field(False, description="Leave in the bucket what was uploaded and trained.")
+    tags: Notes = Field({}, description="Tags for all that is created.")
+    training: TrainingJob = TrainingJob()
+    endpoint: Endpoint = Endpoint()
+    prices: Prices = Prices()
+
+    @property
+    def account(self) -> str:
+        """Number of the role's account."""
+        return self.role_arn.split(":")[4]

@@ -1,0 +1,442 @@
+"""What a user writes in ``config.yaml``: the study and its parts, as typed and checked models.
+
+The Snakefile imports it, so it needs nothing beyond pydantic and the standard library.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+
+from convlab.common.redaction import masked
+from convlab.common.i18n import LANGUAGES, SOURCE
+from convlab.study.sagemaker import SageMaker
+from convlab.common.specs import (
+    Dataset,
+    Digits,
+    ImageFolder,
+    Limit,
+    Model,
+    Name,
+    Npz,
+    PositiveWhole,
+    Published,
+    Real,
+    Run,
+    Seed,
+    Spec,
+    Training,
+    as_number,
+    canonical_value,
+    is_off,
+    normalised,
+    off_as_none,
+)
+
+if TYPE_CHECKING:
+    from convlab.study.expand import Plan
+
+SLUG = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
+MAX_NAME = 100
+"""Characters of a name. File systems end at 255 bytes, and a variant's name is a model's with the level behind it."""
+
+PERIODIC = re.compile(r"(.+?)\1{19,}$")
+"""A name with an end that repeats twenty times, which Snakemake takes for a rule that never ends."""
+
+MAX_SEEDS = 1000
+"""Most seeds that can be asked for by number; a larger number is more likely a seed, a year or a date."""
+
+TEXTS = {"question", "description", "why", "report"}
+"""Keys that only explain: nothing but the report depends on them, the language of the figures apart."""
+
+KINDS: dict[str, type[Spec]] = {
+    kind: spec
+    for spec in (Published, Digits, ImageFolder, Npz)
+    for kind in spec.model_fields["kind"].annotation.__args__
+}
+"""The spec of each kind of dataset."""
+
+
+def _slug(name: str) -> str:
+    if not SLUG.fullmatch(name):
+        raise ValueError(
+            f"{name!r} names a folder: use letters, digits, - and _ only, and begin with a letter or digit"
+        )
+    if len(name) > MAX_NAME:
+        raise ValueError(f"{name[:20] + '...'!r} has {len(name)} characters; choose a name of at most {MAX_NAME}")
+    if PERIODIC.search(name):
+        raise ValueError(
+            f"{name!r} ends in twenty equal parts, which Snakemake takes for an endless recursion; choose another name"
+        )
+    return name
+
+
+Slug = Name
+
+
+Levels = Annotated[list[Any], Field(min_length=2)]
+
+
+class Experiment(Spec):
+    """One factor varied over levels from a base model, everything else fixed; or two, in all combinations."""
+
+    base: Slug = Field(description="The model to vary.")
+    factor: str | None = Field(None, description="A field of the model or of `training`.")
+    levels: Levels | None = Field(None, description="The values that the factor takes.")
+    factors: dict[str, Levels] | None = Field(
+        None, description="Instead of factor and levels: two factors, each with its levels, in all combinations."
+    )
+    reference: Any = Field(
+        None, description="The level that the others are compared with, of two factors both; the first when absent."
+    )
+    question: str | None = Field(None, description="What the experiment asks, for the report.")
+
+    @model_validator(mode="after")
+    def _one_factor_or_two(self) -> "Experiment":
+        if self.factors is None and (self.factor is None or self.levels is None):
+            missing = "factor" if self.factor is None else "levels"
+            raise ValueError(f"has no {missing}; it needs factor and levels, or factors: two of them with their levels")
+        if self.factors is not None:
+            if self.factor is not None or self.levels is not None:
+                raise ValueError("has factors beside factor or levels; keep one way of saying it")
+            if len(self.factors) != 2:
+                raise ValueError(
+                    f"varies {len(self.factors)} factors together; that is possible for exactly two, and one is "
+                    "written as factor and levels"
+                )
+        return self
+
+    def as_written(self, base: type[Spec]) -> dict[str, Any]:
+        """Levels and reference with one spelling for equal values; what is not possible for the base stays as it is."""
+
+        def canonical(factor: str | None, value: Any) -> Any:
+            spec = base if factor in base.model_fields else Training
+            try:
+                return canonical_value(spec, factor, value) if factor in spec.model_fields else value
+            except ValidationError:
+                return value
+
+        if self.factors is None:
+            found = {"levels": [canonical(self.factor, value) for value in self.levels]}
+            reference = None if self.reference is None else canonical(self.factor, self.reference)
+        else:
+            found = {
+                "factors": {
+                    factor: [canonical(factor, value) for value in levels] for factor, levels in self.factors.items()
+                }
+            }
+            reference = self.reference
+            if isinstance(reference, Mapping):
+                reference = {factor: canonical(factor, value) for factor, value in sorted(reference.items())}
+        return found if reference is None else {**found, "reference": reference}
+
+
+class Comparison(Spec):
+    """Two variants set against each other."""
+
+    variant: Slug
+    reference: Slug
+    question: str | None = Field(None, description="What the comparison asks, for the report.")
+
+
+def _figure(value: Any) -> Any:
+    """A published figure is a number or text; Python would take true for 1, and infinity for a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | None):
+        raise ValueError(f"should be a number or text (it is {value!r}); put it in quotation marks")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("should be a finite number or text")
+    return value
+
+
+class Claim(Spec):
+    """A statement with its rule: supported, contradicted, inconclusive, or described. Write it before the runs."""
+
+    id: Slug = Field(description="Short name, for tables.")
+    text: str = Field(description="The statement in words, for the report.")
+    rule: str = Field(description="What holds if it is true, e.g. test_accuracy(cnn) - test_accuracy(dense) > 0.")
+    source: str = Field("", description="Where it was stated.")
+    published: Annotated[int | float | str | None, BeforeValidator(_figure)] = Field(
+        None, description="The figure stated there, a number or text; nothing is computed from it."
+    )
+    dataset: Slug | None = Field(None, description="The dataset it is about; it is decided on each one when absent.")
+
+
+class Statistics(Spec):
+    """How differences are judged."""
+
+    rope: Annotated[Real, Field(ge=0, lt=1)] = Field(
+        0.005, description="Differences of accuracy within ± this count as none in practice."
+    )
+
+
+Models = Annotated[tuple[Slug, ...] | None, Field(description="Models to probe; those of the comparisons when absent.")]
+
+
+class PixelPermutation(Spec):
+    """Train again with the pixels of all images in another, fixed order: is it the neighbourhood that helps?"""
+
+    blocks: tuple[PositiveWhole, ...] = Field(
+        (1,), min_length=1, description="Side of the blocks that stay whole, pixels; 1 shuffles every pixel."
+    )
+    models: Models = None
+
+
+class Translation(Spec):
+    """Shift the test images, without training again: do predictions survive?"""
+
+    shift: PositiveWhole = Field(4, description="Farthest shift along each axis, pixels.")
+    models: Models = None
+
+
+class SampleEfficiency(Spec):
+    """Train on nested subsets for the same number of steps: who needs fewer images?"""
+
+    sizes: tuple[Limit, ...] = Field(
+        (100, 300, 1000, 3000, 10000, None), min_length=2, description="Numbers of training images; null for all."
+    )
+    steps: PositiveWhole = Field(2000, description="Optimizer steps of every run, whatever its size.")
+    models: Models = None
+
+
+class Described(Spec):
+    """A probe of what every run gives anyway; it has no settings."""
+
+
+class Probes(Spec):
+    """Measurements that test what models assume; a list of names takes their defaults."""
+
+    pixel_permutation: PixelPermutation | None = None
+    translation: Translation | None = None
+    sample_efficiency: SampleEfficiency | None = None
+    receptive_field: Described | None = None
+    calibration: Described | None = None
+
+
+class ReportOptions(Spec):
+    """What the report says about itself."""
+
+    title: str | None = None
+    author: str | None = None
+    language: Literal[LANGUAGES] = Field(SOURCE, description="Language of the report, its figures and its sentences.")
+
+
+class Deploy(Spec):
+    """The model that leaves the suite, and where it is served. Only `export` and `deploy` depend on it."""
+
+    target: Literal["local", "sagemaker"] = Field(
+        "local", description="Where it is served: local, a server on this machine; sagemaker, an endpoint on AWS."
+    )
+    dataset: Slug | None = Field(None, description="The dataset whose model it is; one model for each when absent.")
+    variant: Slug | None = Field(
+        None,
+        description="Any variant; when absent, of those of which most runs finished the one with the best mean "
+        "validation accuracy.",
+    )
+    runtime: Literal["onnx", "saved_model"] = Field("onnx", description="What computes: ONNX Runtime or TensorFlow.")
+    test_images: PositiveWhole = Field(100, description="Test images that the endpoint is asked about, one at a time.")
+    seed: Seed = Field(0, description="Seed that draws them.")
+    sagemaker: SageMaker | None = Field(None, description="What target sagemaker needs to know.")
+
+    @model_validator(mode="after")
+    def _what_sagemaker_needs(self) -> "Deploy":
+        if self.target == "sagemaker":
+            if self.sagemaker is None:
+                raise ValueError("has target sagemaker, which needs sagemaker: with at least role_arn and bucket")
+            if self.runtime == "onnx" and "runtime" in self.model_fields_set:
+                raise ValueError("has runtime onnx, which is for target local; on SageMaker TensorFlow computes")
+        return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the script that deploys is told."""
+        unused = {"dataset": True, "variant": True, "sagemaker": {"prices"}}  # which only the plan reads
+        found = self.model_dump(exclude=unused, exclude_none=True)
+        if self.target == "sagemaker":
+            return {**found, "runtime": "saved_model"}
+        return {name: value for name, value in found.items() if name != "sagemaker"}
+
+
+class Study(Spec):
+    """One config file."""
+
+    study: Name = Field(description="Name of the study and of its folder under results/.")
+    question: str = Field("", description="What the study asks, in one sentence.")
+    description: str = Field("", description="More about it, for the report.")
+    datasets: dict[Slug, Dataset] = Field(min_length=1)
+    seeds: tuple[Seed, ...] = Field((1, 2, 3), description="How many seeds (numbered from 1), or a list of them.")
+    training: Training = Training()
+    models: dict[Slug, Model] = Field(min_length=1)
+    experiments: dict[Slug, Experiment] = Field({})
+    comparisons: dict[Slug, Comparison] = Field({})
+    claims: tuple[Claim, ...] = Field((), description="Statements with rules, decided by what the study finds.")
+    probes: Probes = Probes()
+    statistics: Statistics = Statistics()
+    report: ReportOptions = ReportOptions()
+    deploy: Deploy = Deploy()
+
+    @field_validator("study")
+    @classmethod
+    def _study_is_a_slug(cls, name: str) -> str:
+        return _slug(name)
+
+    @field_validator("models", "datasets", "experiments", "comparisons", mode="after")
+    @classmethod
+    def _keys_are_slugs(cls, entries: dict) -> dict:
+        for name in entries:
+            _slug(name)
+        return dict(sorted(entries.items()))  # the order of keys means nothing
+
+    @field_validator("models", "datasets", "experiments", "comparisons", mode="before")
+    @classmethod
+    def _names_differ(cls, entries: Any) -> Any:
+        if isinstance(entries, Mapping):
+            names = [str(name) for name in entries]
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"has two entries called {name}; rename or remove one")
+        return entries
+
+    @field_validator("datasets", mode="before")
+    @classmethod
+    def _dataset_kind_is_its_key(cls, datasets: Any) -> Any:
+        if not isinstance(datasets, Mapping):
+            return datasets
+        return {
+            name: {
+                "kind": str(name),
+                **{key: item for key, item in (options or {}).items() if (key, item) != ("kind", None)},
+            }
+            if isinstance(options, Mapping | None)
+            else options
+            for name, options in datasets.items()
+        }
+
+    @field_validator("probes", mode="before")
+    @classmethod
+    def _probes_by_name(cls, probes: Any) -> Any:
+        if is_off(probes):
+            return {}
+        if isinstance(probes, list | tuple) and all(isinstance(name, str) for name in probes):
+            return {name: {} for name in probes}
+        if isinstance(probes, Mapping):  # a probe without settings takes its defaults; one that is off is not there
+            return {
+                name: {} if options is None or options is True else options
+                for name, options in probes.items()
+                if options is None or not is_off(options)
+            }
+        if isinstance(probes, str):
+            raise ValueError(f"should be a list of names, such as [translation, calibration] (it is {probes!r})")
+        return probes
+
+    @field_validator("claims", mode="before")
+    @classmethod
+    def _no_claims(cls, claims: Any) -> Any:
+        return off_as_none(claims) or ()
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_of_seeds(cls, seeds: Any) -> Any:
+        if seeds is None:
+            return cls.model_fields["seeds"].default
+        seeds = as_number(seeds)
+        if isinstance(seeds, float) and seeds.is_integer():
+            seeds = int(seeds)
+        if isinstance(seeds, int):
+            if seeds < 1:
+                raise ValueError(f"asks for {seeds} seeds; a study needs at least one")
+            if seeds > MAX_SEEDS:
+                raise ValueError(
+                    f"asks for {seeds:,} seeds; write [{seeds}] for the one seed {seeds}, or a list for more than "
+                    f"{MAX_SEEDS:,} seeds"
+                )
+            return tuple(range(1, seeds + 1))
+        if not isinstance(seeds, list | tuple):
+            raise ValueError(f"should be a list (it is {seeds!r}), such as [1, 2, 3], or how many")
+        return seeds
+
+    @field_validator("seeds", mode="after")
+    @classmethod
+    def _seeds_differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if not seeds:
+            raise ValueError("names no seed; a study needs at least one")
+        seeds = tuple(sorted(seeds))
+        for seed, following in pairwise(seeds):
+            if seed == following:
+                raise ValueError(f"names seed {seed} twice")
+        return seeds
+
+    @cached_property
+    def plan(self) -> "Plan":
+        """Variants, runs and the questions about them; raises UserError for what cannot be built."""
+        from convlab.study.expand import expand  # it needs this module
+
+        return expand(self)
+
+    def run(self, dataset: str, variant: str, seed: int) -> Run:
+        """The spec of one run."""
+        chosen = self.plan.variants[variant]
+        return Run(dataset=self.datasets[dataset], model=chosen.model, training=chosen.training, seed=seed)
+
+    def choice(self, dataset: str) -> dict[str, Any]:
+        """From what the exported model of a dataset is chosen: MACs of each candidate, seeds, whether one is named."""
+        candidates = {name: self.plan.costs[dataset, name].macs for name in self.plan.candidates}
+        return {"candidates": candidates, "seeds": list(self.seeds), "named": self.deploy.variant is not None}
+
+    @cached_property
+    def written(self) -> dict[str, Any]:
+        """What was validated of the config's own lines, without account numbers. Loaded, it is the same study.
+
+        Whatever is done with a study elsewhere starts from it or from ``settings``: never from the file, which says the
+        same thing in many ways.
+        """
+        written = self._handed_on(defaults=True)
+        if self.deploy.sagemaker:
+            written["deploy"] = masked(written["deploy"], [self.deploy.sagemaker.account])
+        return written
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What tables and figures depend on: the study without what only explains or deploys, and the language.
+
+        Equal studies have equal settings, however they were written and whether defaults were written or not.
+        """
+        handed_on = self._handed_on(defaults=False)
+        kept = {key: value for key, value in without_texts(handed_on).items() if key != "deploy"}
+        return {**kept, "report": {"language": self.report.language}}
+
+    def _handed_on(self, defaults: bool) -> dict[str, Any]:
+        """The study as plain JSON types, from which another process loads an equal one.
+
+        Args:
+            defaults: with keys that were written though they have their default's value.
+        """
+        found = self.model_dump(mode="json", exclude_unset=defaults, exclude_defaults=not defaults)
+        found |= {"study": self.study, "seeds": list(self.seeds)}
+        for name, model in self.models.items():
+            found["models"][name] = {"family": model.family, **model.as_written(defaults)}
+        for name, experiment in self.experiments.items():
+            if experiment.base in self.models:
+                base = type(self.models[experiment.base])
+                found["experiments"][name] |= experiment.as_written(base)
+        return normalised(found)
+
+    @property
+    def exported(self) -> tuple[str, ...]:
+        """The datasets for which a model is exported."""
+        return (self.deploy.dataset,) if self.deploy.dataset else tuple(self.datasets)
+
+
+def without_texts(value: Any, names: bool = False) -> Any:
+    """Drop the keys of TEXTS; a model, experiment or dataset that happens to be called so stays (``names``)."""
+    if not isinstance(value, dict):
+        return value
+    named = {"models", "experiments", "comparisons", "datasets"}
+    return {
+        key: without_texts(item, names=not names and key in named)
+        for key, item in value.items()
+        if names or key not in TEXTS
+    }
