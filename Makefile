@@ -80,7 +80,7 @@ diff: install  ## what changed between two studies or states (A=, B=); without t
 	@$(BIN)/python scripts/diff.py $(call quoted,$(if $(value A),$(value A),$(STUDY_FILE))) $(if $(value B),$(call quoted,$(value B)))
 
 usage: install  ## what the jobs of a study that has run took: time and memory, for a cluster's limits
-	@$(BIN)/python scripts/usage.py $(call quoted,$(STUDY_FILE))
+	@$(BIN)/python scripts/resource_usage.py $(call quoted,$(STUDY_FILE))
 
 demo: install  ## the whole suite on scikit-learn's digits, offline
 	$(SNAKEMAKE) --configfile studies/demo.yaml $(ARGS)
@@ -89,7 +89,7 @@ export: $(VENV)/.installed-deploy  ## the chosen model as Keras, SavedModel and 
 	$(SNAKEMAKE) export --configfile $(call quoted,$(STUDY_FILE)) $(ARGS)
 
 serve: export  ## the chosen model behind HTTP on this machine (PORT=8080, DATASET=name, RUNTIME=saved_model)
-	@folder=$$($(BIN)/python scripts/exported.py $(call quoted,$(STUDY_FILE)) $(if $(value DATASET),$(call quoted,$(value DATASET)))); \
+	@folder=$$($(BIN)/python scripts/show_export.py $(call quoted,$(STUDY_FILE)) $(if $(value DATASET),$(call quoted,$(value DATASET)))); \
 	  exec $(BIN)/python scripts/serve.py "$$folder" --port $(call quoted,$(value PORT)) \
 	  $(if $(value RUNTIME),--runtime $(call quoted,$(value RUNTIME)))
 
@@ -134,7 +134,7 @@ schema: install  ## write workflow/schemas/config.schema.json from the config's 
 	$(BIN)/python scripts/schema.py
 
 messages: install  ## find the report's messages in the source and bring report/locale/*.po up to date
-	@$(BIN)/python scripts/messages.py
+	@$(BIN)/python scripts/update_translations.py
 
 bench: $(VENV)/.installed-dev  ## the suite against a notebook-like script, on this machine
 	$(BIN)/python benchmarks/bench.py

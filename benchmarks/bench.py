@@ -20,11 +20,11 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from convlab.evaluation import metrics
 from convlab.common import provenance
-from convlab.study.load import load_study, read_yaml
-from convlab.evaluation.records import write_evaluation
 from convlab.common.files import array_sha256, write_arrays, write_json, write_text
+from convlab.evaluation import metrics
+from convlab.evaluation.records import write_evaluation
+from convlab.study.load import load_study, read_yaml
 
 NAMES = {"dense": "dense", "cnn": "cnn 3x3", "cnn-kernel_size-5x5-3x3": "cnn 5x5", "cnn-kernel_size-7x7-3x3": "cnn 7x7"}
 """Our variants of the default study, by the notebook's names."""
@@ -167,11 +167,11 @@ def endpoint(folder: Path, calls: int = 500) -> dict:
     The weights are untrained, which changes no time. Over HTTP: from sending JSON to having read the answer. The median
     of three starts.
     """
-    from convlab.serving import artifacts
-    from convlab.runtime.keras_runtime import use_threads
     from convlab.evaluation.latency import latency_ms
-    from convlab.models.network import build
+    from convlab.runtime.keras_runtime import use_threads
+    from convlab.serving import artifacts
     from convlab.serving.local import LocalEndpoint
+    from convlab.training.network import build
 
     study, shape = load_study(read_yaml(ROOT / "config.yaml")), (28, 28, 1)
     run = study.run("fashion_mnist", "cnn", 1)

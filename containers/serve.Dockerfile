@@ -13,8 +13,9 @@ RUN pip install --require-hashes -r /tmp/serve.txt && rm /tmp/serve.txt
 
 COPY containers/serve /opt/program/serve
 COPY scripts/serve.py /opt/program/serve.py
-COPY scripts/convlab/__init__.py scripts/convlab/atomic.py scripts/convlab/checksums.py scripts/convlab/cli.py \
-  scripts/convlab/code_inputs.py scripts/convlab/environment.py scripts/convlab/errors.py /opt/program/convlab/
+COPY scripts/convlab/__init__.py scripts/convlab/errors.py /opt/program/convlab/
+COPY scripts/convlab/common/__init__.py scripts/convlab/common/atomic.py scripts/convlab/common/checksums.py \
+  scripts/convlab/common/cli.py scripts/convlab/common/code_digests.py scripts/convlab/common/environment.py /opt/program/convlab/common/
 COPY scripts/convlab/serving/__init__.py scripts/convlab/serving/server.py scripts/convlab/serving/limits.py /opt/program/convlab/serving/
 
 # SageMaker starts an image with the one argument `serve`, and lets it listen where SAGEMAKER_BIND_TO_PORT says.

@@ -24,18 +24,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from convlab.datasets import prepared
-from convlab.language import claims as decisions, contrasts as sentences
-from convlab.states import history
-from convlab.evaluation import metrics
-from convlab.paper import printed as paper
-from convlab.results import probes, tables as results
 from convlab.common import provenance
-from convlab.statistics import core
-from convlab.results.choice import chosen_variant
 from convlab.common.cli import run
-from convlab.study.load import load_study
+from convlab.common.code_digests import code_parts
+from convlab.common.files import read_json, write_json, write_text
+from convlab.common.i18n import N_, listing, ngettext, number
+from convlab.common.i18n import gettext as _
+from convlab.common.outputs import files_below, job_results
+from convlab.common.table_files import csv_text, read_table, write_table
+from convlab.datasets import prepared
 from convlab.errors import UserError
+from convlab.evaluation import metrics
 from convlab.evaluation.records import read_features, read_measures, read_probabilities
 from convlab.figures import examples
 from convlab.figures import probes as probe_charts
@@ -45,14 +44,19 @@ from convlab.figures.results import Series
 from convlab.figures.saving import FigureWriter
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import caption_text, use_style
-from convlab.common.files import read_json, write_json, write_text
-from convlab.common.i18n import N_, listing, ngettext, number
-from convlab.common.i18n import gettext as _
-from convlab.common.outputs import files_below, job_results
-from convlab.study.expand import Plan, Question, field_label
-from convlab.study.schema import Study
-from convlab.common.table_files import csv_text, read_table, write_table
+from convlab.language import claims as decisions
+from convlab.language import contrasts as sentences
+from convlab.paper import printed as paper
 from convlab.probes.translation import TRANSLATION_COLUMNS
+from convlab.results import probes
+from convlab.results import tables as results
+from convlab.results.choice import chosen_variant
+from convlab.states import history
+from convlab.statistics import core
+from convlab.study.labels import field_label
+from convlab.study.load import load_study
+from convlab.study.schema import Study
+from convlab.study.variants import Plan, Question
 
 EXAMPLES = 12
 """Images shown of each kind."""
@@ -292,7 +296,7 @@ def made_from(study: Study, loaded: Loaded, manifests: Mapping[str, Mapping]) ->
         "code": {
             "train": distinct(entry.get("code", {}) for entry in loaded.runs.values()),
             "evaluate": distinct(entry.get("code", {}) for entry in loaded.evaluations.values()),
-            "compare": [provenance.code(script)],
+            "compare": [code_parts(script)],
         },
         "commit": provenance.commit(script.parent.parent),
         "versions": provenance.versions(),

@@ -22,18 +22,18 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from convlab.common import redaction, provenance
-from convlab.datasets import prepared
-from convlab.common.redaction import masked
+from convlab.common import provenance, redaction
 from convlab.common.checksums import verify_all, write_record
 from convlab.common.cli import run
+from convlab.common.files import atomic, read_json, write_json
+from convlab.common.redaction import masked
+from convlab.common.shutdown import exit_on_signals
+from convlab.datasets import prepared
 from convlab.errors import UserError
 from convlab.evaluation.records import read_probabilities
-from convlab.common.files import atomic, read_json, write_json
 from convlab.serving import endpoint_test
-from convlab.serving.record import Answer, Deployed, Evidence, Failure, Teardown
 from convlab.serving.local import LocalEndpoint
-from convlab.common.shutdown import exit_on_signals
+from convlab.serving.record import Answer, Deployed, Evidence, Failure, Teardown
 
 OPTIONS_VARIABLE = "CONVLAB_DEPLOY"
 """Environment variable with the options as they are. Command lines are logged, so those have account numbers hidden."""

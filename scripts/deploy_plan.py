@@ -16,8 +16,8 @@ import json
 import os
 
 from convlab.common.cli import run
-from convlab.study.load import load_study, read_yaml
 from convlab.errors import UserError
+from convlab.study.load import load_study, read_yaml
 from convlab.study.sagemaker import SageMaker
 
 REGION_UNKNOWN = "*"

@@ -21,11 +21,11 @@ from dataclasses import fields
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from convlab.states import find
 from convlab.common.cli import run
-from convlab.states.differences import LISTED, Differences, compare_states
 from convlab.common.files import write_text
 from convlab.page.templates import TEMPLATES, environment, tidy_markdown
+from convlab.states import find
+from convlab.states.differences import LISTED, Differences, compare_states
 
 
 def main(argv: list[str] | None = None) -> None:

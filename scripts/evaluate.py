@@ -1,6 +1,7 @@
 """Evaluate all runs of one variant on the test images: the only place where they are used.
 
-One process for all seeds, since importing TensorFlow takes longer than any of them. What it writes: convlab.evaluation.records.
+One process for all seeds, since importing TensorFlow takes longer than any of them.
+convlab.evaluation.records describes what it writes.
 """
 
 import sys
@@ -18,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from convlab.runtime import backend
-from convlab.datasets import prepared
-from convlab.evaluation import metrics
-from convlab.common import provenance
 from convlab.common.cli import run
-from convlab.evaluation.records import write_evaluation
+from convlab.common.code_digests import code_parts
 from convlab.common.files import array_sha256, read_json
 from convlab.common.outputs import job_results
+from convlab.datasets import prepared
+from convlab.evaluation import metrics
+from convlab.evaluation.records import write_evaluation
+from convlab.runtime import backend
 
 FEATURE_IMAGES = 3
 """Feature maps are kept for the first test image of each of the first classes, this many."""
@@ -51,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Load every run's model, put the test images through it, and write what that gave."""
-    code = provenance.code(Path(__file__).resolve())  # before the modules are imported that are read here
+    code = code_parts(Path(__file__).resolve())  # before the modules are imported that are read here
     choices = environment.choices()
     places = {seed: arguments.train_dir / f"seed-{seed}" for seed in arguments.seeds}
     records = {seed: read_json(place / "run.json") for seed, place in places.items()}

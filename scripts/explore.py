@@ -23,15 +23,15 @@ import pandas as pd
 
 from convlab.common import i18n
 from convlab.common.cli import run
+from convlab.common.files import read_json, write_json, write_text
+from convlab.common.i18n import gettext as _
+from convlab.common.outputs import files_below, job_results
+from convlab.common.table_files import csv_text
 from convlab.datasets.prepared import Dataset, load, stratified_order
 from convlab.figures import dataset as draw
 from convlab.figures.labels import shortened, tell_boxes
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import save, use_style
-from convlab.common.files import read_json, write_json, write_text
-from convlab.common.i18n import gettext as _
-from convlab.common.outputs import files_below, job_results
-from convlab.common.table_files import csv_text
 
 log = logging.getLogger("explore")
 

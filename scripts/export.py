@@ -24,22 +24,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convlab.datasets import prepared
-from convlab.serving import artifacts
-from convlab.evaluation import inference
 from convlab.common import provenance
 from convlab.common.checksums import sha256
-from convlab.results.choice import chosen_run
 from convlab.common.cli import run
-from convlab.errors import UserError
 from convlab.common.files import atomic, read_json, write_json
-from convlab.runtime.keras_runtime import use_threads
-from convlab.evaluation.latency import latency_ms
 from convlab.common.outputs import files_below, job_results
+from convlab.datasets import prepared
+from convlab.errors import UserError
+from convlab.evaluation import inference
 from convlab.evaluation.agreement import parity
+from convlab.evaluation.latency import latency_ms
+from convlab.results.choice import chosen_run
+from convlab.runtime.keras_runtime import use_threads
+from convlab.serving import artifacts
 from convlab.serving import inference as handlers
 from convlab.serving.pack import pack
-from convlab.common.specs import Run
+from convlab.training.run_spec import Run
 
 PARITY_IMAGES, PARITY_SEED = 1000, 0
 """The images on which the files are compared: this many, in the classes' proportions, drawn by this seed."""

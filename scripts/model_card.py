@@ -24,18 +24,18 @@ from scipy.stats import binomtest
 
 from convlab.common import i18n, provenance
 from convlab.common.cli import run
-from convlab.study.load import load_study
-from convlab.evaluation.records import read_measures
 from convlab.common.files import read_json, write_text
 from convlab.common.i18n import ngettext
-from convlab.language import numbers as say
-from convlab.findings.left_out import not_used, test_origin
 from convlab.common.outputs import job_results
+from convlab.common.table_files import read_table
+from convlab.evaluation.records import read_measures
+from convlab.findings.left_out import not_used, test_origin
+from convlab.language import numbers as say
 from convlab.page.design import fields_of
 from convlab.page.templates import environment, tidy_markdown
-from convlab.study.expand import level_label
+from convlab.study.labels import level_label
+from convlab.study.load import load_study
 from convlab.study.schema import Study
-from convlab.common.table_files import read_table
 
 WEAKEST, CONFUSIONS = 3, 5
 """Classes with the lowest recall, and confusions, that are named as limits."""

@@ -13,11 +13,11 @@ environment.start()
 
 import argparse
 
-from convlab.study import estimate, precision_cost
 from convlab.common.cli import run
-from convlab.study.load import load_study, read_yaml
-from convlab.study.idle_values import idle_values
 from convlab.datasets.shapes import data_notes
+from convlab.study import estimate, precision_cost
+from convlab.study.idle_values import idle_values
+from convlab.study.load import load_study, read_yaml
 
 
 def main(argv: list[str] | None = None) -> None:

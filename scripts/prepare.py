@@ -22,14 +22,14 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from convlab.common.cli import run
-from convlab.datasets.prepared import MANIFEST_FORMAT, Dataset, first_images
-from convlab.errors import UserError
 from convlab.common.files import array_sha256, write_arrays, write_json
 from convlab.common.outputs import job_results
-from convlab.datasets.registry import KINDS, Kind
+from convlab.datasets.prepared import MANIFEST_FORMAT, Dataset, first_images
 from convlab.datasets.reading import Reading
-from convlab.common.specs import Dataset as AnyDataset
-from convlab.common.specs import DatasetSpec, OwnImages
+from convlab.datasets.registry import KINDS, Kind
+from convlab.datasets.specs import Dataset as AnyDataset
+from convlab.datasets.specs import DatasetSpec, OwnImages
+from convlab.errors import UserError
 
 log = logging.getLogger("prepare")
 

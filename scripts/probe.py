@@ -16,12 +16,12 @@ import logging
 
 import pandas as pd
 
-from convlab.runtime import backend
-from convlab.datasets import prepared as data
-from convlab.probes import translation
 from convlab.common.cli import run
 from convlab.common.files import read_json, write_text
 from convlab.common.outputs import job_results
+from convlab.datasets import prepared as data
+from convlab.probes import translation
+from convlab.runtime import backend
 
 log = logging.getLogger("probe")
 

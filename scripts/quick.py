@@ -19,10 +19,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from convlab.common.cli import run
-from convlab.study.load import load_study, read_yaml, to_yaml
 from convlab.common.files import write_text
-from convlab.datasets.shapes import dataset_form
 from convlab.datasets.image_counts import after_validation, image_counts, limited
+from convlab.datasets.shapes import dataset_form
+from convlab.study.load import load_study, read_yaml, to_yaml
 from convlab.study.schema import MAX_NAME, Study
 
 TRAIN_IMAGES, TEST_IMAGES, EPOCHS, SEEDS, STEPS = 3000, 1000, 2, 2, 60

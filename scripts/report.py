@@ -21,32 +21,29 @@ from typing import Any
 
 from markupsafe import Markup
 
-from convlab.states import history
 from convlab.common import i18n, provenance
+from convlab.common.cli import run
+from convlab.common.files import write_text
+from convlab.common.outputs import job_results
+from convlab.figures.palette import COLOURS
 from convlab.findings import probes as probe_findings
 from convlab.findings.across_datasets import across_datasets
-from convlab.common.cli import run
-from convlab.study.load import load_study
-from convlab.study.idle_values import same_variants
-from convlab.figures.palette import COLOURS
-from convlab.common.files import write_text
 from convlab.findings.collect import claims_count, interpret
-from convlab.language import numbers as say
 from convlab.findings.conditions import conditions_limitation, unequal_texts
 from convlab.findings.evidence import Statement
 from convlab.findings.left_out import left_out, test_origin
 from convlab.findings.limitations import boxes, limitations
 from convlab.findings.registration import claims_registration, looks
-from convlab.common.outputs import job_results
+from convlab.language import numbers as say
 from convlab.page.answers import answer, chosen, claim_cards
 from convlab.page.card import model_card
-from convlab.page.format import duration
 from convlab.page.confusions import matrices, most_confused
 from convlab.page.dataset import data_tables
 from convlab.page.deployment import deployment
 from convlab.page.design import design
-from convlab.page.views import Probed
+from convlab.page.format import duration
 from convlab.page.gallery import load_figures
+from convlab.page.loading import Results, load_results
 from convlab.page.measures import (
     LONG,
     MAIN_COLUMNS,
@@ -59,9 +56,12 @@ from convlab.page.measures import (
     probe_table,
 )
 from convlab.page.provenance import provenance_view
-from convlab.page.loading import Results, load_results
 from convlab.page.templates import TEMPLATES, environment, script_hash, tidy_markdown
+from convlab.page.views import Probed
+from convlab.states import history
 from convlab.statistics.core import MIN_SEEDS
+from convlab.study.idle_values import same_variants
+from convlab.study.load import load_study
 from convlab.study.schema import Study
 
 log = logging.getLogger("report")

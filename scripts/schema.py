@@ -11,8 +11,8 @@ environment.start()
 import argparse
 
 from convlab.common.cli import run
-from convlab.study.load import schema
 from convlab.common.files import write_json
+from convlab.study.load import schema
 
 SCHEMA = Path(__file__).resolve().parent.parent / "workflow" / "schemas" / "config.schema.json"
 

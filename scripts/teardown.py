@@ -18,8 +18,8 @@ import logging
 
 from convlab.common import redaction
 from convlab.common.cli import run
-from convlab.errors import UserError
 from convlab.common.shutdown import ignore_signals
+from convlab.errors import UserError
 
 LEFT = 3
 """Exit status where something is left."""

@@ -18,15 +18,16 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from convlab.runtime import backend, devices
 from convlab.common import checksums, provenance
-from convlab.datasets import prepared
-from convlab.training import run_store
 from convlab.common.cli import run
-from convlab.errors import UserError
+from convlab.common.code_digests import code_parts
 from convlab.common.files import atomic, read_json, write_json
 from convlab.common.locks import Writer, locked, sole_writer
-from convlab.common.specs import Run
+from convlab.datasets import prepared
+from convlab.errors import UserError
+from convlab.runtime import backend, devices
+from convlab.training import run_store
+from convlab.training.run_spec import Run
 
 AGAIN = "CONVLAB_AGAIN"
 """Environment variable that asks to train finished runs again: their folders, or ``all``."""
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--store", type=Path, help="folder of finished runs, from which an equal one is taken")
     arguments = parser.parse_args(argv)
     spec, output, store = arguments.spec, arguments.output_dir, arguments.store
-    code = provenance.code(Path(__file__).resolve())  # before the modules are imported that are read here
+    code = code_parts(Path(__file__).resolve())  # before the modules are imported that are read here
     manifest = read_json(arguments.data_dir / "manifest.json")
     identity = work_identity(spec, manifest, arguments.threads, environment.choices(), code)
     work = output / f"unfinished-{identity}"
@@ -99,10 +100,10 @@ def train_run(
     started = datetime.now(UTC)
     backend.choose(training.backend, threads)  # before these import Keras
     from convlab.runtime.keras_runtime import device, keras, use_threads
-    from convlab.models.network import build
     from convlab.training.loop import fit, images_per_epoch, resumable_epochs
+    from convlab.training.network import build
 
-    if provenance.code(Path(__file__).resolve()) != code:
+    if code_parts(Path(__file__).resolve()) != code:
         raise UserError("convlab's code was edited while this run was starting; run the same command again")
     use_threads(threads)
     seeds = prepared.seed_streams(spec.seed)

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from conftest import ROOT, TINY
-from convlab.runtime import backend
+from convlab.common.specs import canonical_json
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures, read_probabilities
-from convlab.common.specs import Run, canonical_json
+from convlab.runtime import backend
+from convlab.training.run_spec import Run
 
 OTHERS = [
     pytest.param(

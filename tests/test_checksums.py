@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 import compare
 from conftest import ROOT, TINY
 from convlab.common import atomic, checksums
-from convlab.results import probes
-from convlab.probes import translation
-from convlab.errors import UserError
 from convlab.common.files import read_arrays, read_json, write_arrays, write_json, write_text
 from convlab.common.outputs import files_below, job_results
-from convlab.page import figures
-from convlab.study.schema import Study
 from convlab.common.table_files import read_table, write_table
+from convlab.errors import UserError
+from convlab.page import figures
+from convlab.probes import translation
+from convlab.results import probes
+from convlab.study.load import load_study
 from test_finished_runs import DAMAGES, age, flip
 
 SVG = '<svg viewBox="0 0 10 10"><path d="M 0 0"/></svg>'
@@ -401,7 +401,7 @@ def test_models_and_datasets_called_like_numbers_keep_their_probes(tmp_path, dat
         "comparisons": {"convolution": {"variant": cnn, "reference": dense}},
         "probes": ["translation"],
     }
-    study = Study.model_validate(config)
+    study = load_study(config)
     for name in study.plan.probes["translation"].models:
         path = tmp_path / "probe/translation" / dataset / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convlab.errors import UserError
 from convlab.datasets.kinds import cifar10
 from convlab.datasets.kinds.cifar10 import CIFAR10, NAMES, RECORD, Batches, read_batches
+from convlab.errors import UserError
 
 IMAGES = 20
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

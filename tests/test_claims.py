@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from conftest import TINY
-from convlab.study import rules as claims
+from convlab.common import table_files
+from convlab.common.specs import canonical_json
+from convlab.errors import UserError
 from convlab.language import claims as decisions
 from convlab.results import tables
-from convlab.common import table_files
-from convlab.study.rules import FLIPPED, MAX_DEPTH, MAX_LENGTH, TIMES, RuleError, evaluate, parse, unit
+from convlab.study import rules as claims
 from convlab.study.load import load_study
-from convlab.errors import UserError
-from convlab.common.specs import canonical_json
+from convlab.study.rules import FLIPPED, MAX_DEPTH, MAX_LENGTH, TIMES, RuleError, evaluate, parse, unit
 from test_interpretation import CONFIG, FIVE, make, synthetic_runs
 
 DENSE, CNN = 4810, 9258  # parameters

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import TINY
-from convlab.results import tables
-from convlab.statistics import core
 from convlab.common import table_files
-from convlab.results.choice import chosen_variant
-from convlab.study.load import load_study
-from convlab.page.loading import read_table
 from convlab.common.table_files import csv_text, write_table
+from convlab.page.loading import read_table
+from convlab.results import tables
+from convlab.results.choice import chosen_variant
+from convlab.statistics import core
+from convlab.study.load import load_study
 
 PLAN = load_study(TINY).plan
 FIVE = "cnn-kernel_size-5x5"

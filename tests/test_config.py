@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, TINY
-from convlab.study.load import load_study, read_yaml, schema
+from convlab.common.specs import canonical_json
 from convlab.errors import UserError
-from convlab.common.specs import Conv, Dense, Run, Training, canonical_json
+from convlab.models.specs import Conv, Dense
+from convlab.study.load import load_study, read_yaml, schema
+from convlab.training.recipe import Training
+from convlab.training.run_spec import Run
 
 DEFAULT = read_yaml(ROOT / "config.yaml")
 

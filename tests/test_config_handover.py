@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 import quick
 from conftest import ROOT, TINY
-from convlab.study.load import load_study, read_yaml, to_yaml
+from convlab.common.specs import canonical_json
+from convlab.datasets.image_counts import PUBLISHED, Count, after_validation, limited
 from convlab.datasets.prepared import first_images, split
 from convlab.errors import UserError
-from convlab.datasets.image_counts import PUBLISHED, Count, after_validation, limited
-from convlab.common.specs import canonical_json
+from convlab.study.load import load_study, read_yaml, to_yaml
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Whole configs
@@ -367,7 +367,7 @@ def test_counts_of_published_images_are_those_of_the_data():
     from sklearn.datasets import load_digits
 
     from convlab.datasets.kinds.digits import read_digits
-    from convlab.common.specs import Digits
+    from convlab.datasets.specs import Digits
 
     result = read_digits("digits", Digits(kind="digits"))
     dataset = result[0] if isinstance(result, tuple) else result.dataset

@@ -12,8 +12,8 @@ from snakemake.io import PeriodicityDetector
 
 from conftest import ROOT, TINY
 from convlab.common import cli
-from convlab.study.load import load_study, read_yaml, schema, to_yaml
 from convlab.errors import UserError
+from convlab.study.load import load_study, read_yaml, schema, to_yaml
 
 
 def written(folder: Path, content: str | bytes) -> Path:
@@ -333,7 +333,7 @@ def test_names_of_two_factors_do_not_depend_on_the_order_of_keys():
 # Command lines
 
 
-@pytest.mark.parametrize("script", ["plan", "quick", "diff", "exported", "deploy_plan", "usage"])
+@pytest.mark.parametrize("script", ["plan", "quick", "diff", "show_export", "deploy_plan", "resource_usage"])
 @pytest.mark.parametrize("kind", ["folder", "latin", "missing", "octal"])
 def test_every_script_tells_a_bad_config_in_one_sentence(tmp_path, script, kind, capsys, monkeypatch):
     module = __import__(script)

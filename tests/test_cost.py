@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
-from convlab.study.load import load_study, read_yaml
 from convlab.models.cost import ShapeError, cost
-from convlab.common.specs import Conv, Dense
+from convlab.models.specs import Conv, Dense
+from convlab.study.load import load_study, read_yaml
 
 ARCHITECTURES = {
     "plain": Conv(family="conv", filters=[4, 8], dense_units=[6]),
@@ -25,7 +25,7 @@ ARCHITECTURES = {
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("shape", [(28, 28, 1), (31, 29, 3)])
 def test_closed_forms_equal_keras(name, shape):
-    from convlab.models.network import build
+    from convlab.training.network import build
 
     spec = ARCHITECTURES[name]
     model, closed = build(spec, shape, 10), cost(spec, shape, 10)
@@ -47,7 +47,7 @@ def macs_of(layer) -> int:
 def test_receptive_field_is_the_square_of_pixels_that_moves_one_unit(name):
     """Gradient of one unit of the last feature map with respect to the image, ones for weights: what is not zero."""
     from convlab.runtime.keras_runtime import keras, tf
-    from convlab.models.network import build
+    from convlab.training.network import build
 
     spec, shape = ARCHITECTURES[name].model_copy(update={"activation": "linear"}), (64, 64, 1)
     model, closed = build(spec, shape, 10), cost(spec, shape, 10)

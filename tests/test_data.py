@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from convlab.common.files import array_sha256, write_arrays, write_json
 from convlab.datasets.prepared import (
     SEED_PURPOSES,
     first_images,
@@ -19,7 +20,6 @@ from convlab.datasets.prepared import (
     subset,
 )
 from convlab.errors import UserError
-from convlab.common.files import array_sha256, write_arrays, write_json
 
 
 @pytest.fixture

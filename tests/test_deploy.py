@@ -18,12 +18,12 @@ import pytest
 import deploy
 from conftest import ROOT
 from convlab.common import checksums
-from convlab.errors import UserError
 from convlab.common.files import array_sha256, write_arrays, write_json
 from convlab.common.outputs import files_below
-from convlab.serving import inference, local, endpoint_test
-from convlab.serving.record import Evidence
+from convlab.errors import UserError
+from convlab.serving import endpoint_test, inference, local
 from convlab.serving.endpoint_test import Reply
+from convlab.serving.record import Evidence
 from test_serving import LABELS, SHAPE, write_model
 
 OPTIONS = {"target": "local", "runtime": "onnx", "test_images": 40, "seed": 3}
@@ -212,7 +212,9 @@ def reply(status: int = 200, **answer) -> Reply:
 
 
 def test_answers_carry_what_the_service_adds():
-    found = list(endpoint_test.ask(lambda body, kind: reply(), np.zeros((3, *SHAPE), np.uint8), [2, 0], np.array([0, 1, 1])))
+    found = list(
+        endpoint_test.ask(lambda body, kind: reply(), np.zeros((3, *SHAPE), np.uint8), [2, 0], np.array([0, 1, 1]))
+    )
     assert [answer.index for answer in found] == [2, 0]
     assert [answer.correct for answer in found] == [True, False]
     assert found[0].about == {"request_id": "7"}
@@ -236,7 +238,9 @@ def test_an_answer_that_is_none_is_told(sent, sentence):
 
 
 def test_the_first_call_is_apart():
-    answers = list(endpoint_test.ask(lambda body, kind: reply(), np.zeros((9, *SHAPE), np.uint8), range(9), np.ones(9, int)))
+    answers = list(
+        endpoint_test.ask(lambda body, kind: reply(), np.zeros((9, *SHAPE), np.uint8), range(9), np.ones(9, int))
+    )
     times = [100.0, *range(1, 9)]
     found = endpoint_test.latency([a.model_copy(update={"latency_ms": t}) for a, t in zip(answers, times, strict=True)])
     assert (found.first, found.p50, found.max, found.calls) == (100.0, 4.5, 8.0, 8)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from convlab.runtime import devices
 from convlab.errors import UserError
+from convlab.runtime import devices
 
 PROCESS = """
 import sys

@@ -14,16 +14,16 @@ from markdown_it import MarkdownIt
 
 import compare
 from conftest import ROOT
-from convlab.states import history, find
-from convlab.results import tables as results
-from convlab.study.load import load_study
-from convlab.states.differences import compare_states, config_changes
-from convlab.errors import UserError
 from convlab.common.files import write_json
 from convlab.common.table_files import write_table
+from convlab.errors import UserError
+from convlab.results import tables as results
+from convlab.states import find, history
+from convlab.states.differences import compare_states, config_changes
+from convlab.study.load import load_study
 from test_interpretation import CONFIG, FIVE, around, synthetic_runs
 
-CODE = {"train.py": "1" * 16, "convlab/models/network.py": "2" * 16, "convlab/common/files.py": "3" * 16}
+CODE = {"train.py": "1" * 16, "convlab/training/network.py": "2" * 16, "convlab/common/files.py": "3" * 16}
 MACHINE = {"processor": "A chip", "cores": 2, "memory_gb": 8.0, "system": "Linux x86_64"}
 WIN = {"dense": around(0.90), "cnn": around(0.95), FIVE: around(0.95)}
 CLAIM = {"id": "wins", "text": "It wins.", "rule": "test_accuracy(cnn) - test_accuracy(dense) > 0"}
@@ -161,7 +161,10 @@ def test_runs_that_do_not_say_what_they_predicted_are_not_called_equal(tmp_path)
 
 def test_changed_code_versions_and_data_are_named_once(tmp_path):
     before = write_state(tmp_path / "a")
-    options = {"code": {"convlab/common/files.py": "9" * 16, "convlab/new.py": "8" * 16}, "versions": {"keras": "3.16.0"}}
+    options = {
+        "code": {"convlab/common/files.py": "9" * 16, "convlab/new.py": "8" * 16},
+        "versions": {"keras": "3.16.0"},
+    }
     found = told(before, write_state(tmp_path / "b", sha256="cd" * 32, label="c", **options))
     assert [(change.where, change.before, change.after, change.kind) for change in found.code] == [
         ("convlab/common/files.py (train)", "3" * 12, "9" * 12, "changed"),

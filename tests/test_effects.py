@@ -2,8 +2,8 @@
 
 import pytest
 
-from convlab.study.load import load_study
 from convlab.study.idle_values import idle_values
+from convlab.study.load import load_study
 
 MODELS = {
     "dense": {"family": "dense", "units": [8]},

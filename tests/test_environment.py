@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 import report
 import train
 from conftest import ROOT, TINY
-from convlab.runtime import devices
 from convlab.common import environment, provenance
-from convlab.study import precision_cost
 from convlab.common.code_digests import code_inputs
-from convlab.study.load import load_study
 from convlab.errors import UserError
 from convlab.findings.conditions import unequal_conditions, unequal_text
-from convlab.common.specs import Run
+from convlab.runtime import devices
+from convlab.study import precision_cost
+from convlab.study.load import load_study
+from convlab.training.run_spec import Run
 from hostile import MATPLOTLIBRC, hostile_environment
 from test_interpretation import CONFIG
 from test_report import CONDITIONS, WIN, write_study

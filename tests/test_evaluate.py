@@ -5,10 +5,16 @@ import pytest
 import sklearn.metrics
 from sklearn.metrics import log_loss
 
-from convlab.errors import UserError
-from convlab.evaluation.records import read_features, read_measures, read_probabilities, write_evaluation
 from convlab.common.files import read_json
-from convlab.evaluation.metrics import classification_metrics, confident_mistakes, disputed, expected_calibration_error, reliability
+from convlab.errors import UserError
+from convlab.evaluation.metrics import (
+    classification_metrics,
+    confident_mistakes,
+    disputed,
+    expected_calibration_error,
+    reliability,
+)
+from convlab.evaluation.records import read_features, read_measures, read_probabilities, write_evaluation
 
 
 @pytest.fixture
@@ -139,8 +145,8 @@ def test_evaluation_writes_what_the_model_gives(finished_study):
 
 def test_feature_maps_are_taken_after_normalisation_and_activation():
     from convlab.evaluation.inference import feature_maps
-    from convlab.models.network import build
-    from convlab.common.specs import Conv
+    from convlab.models.specs import Conv
+    from convlab.training.network import build
 
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8)
     for spec in (

@@ -20,19 +20,20 @@ from markdown_it import MarkdownIt
 import export
 import model_card
 from conftest import ROOT, TINY, Project
-from convlab.serving import artifacts
-from convlab.results.choice import chosen_run, chosen_variant
-from convlab.study.load import load_study
+from convlab.common.files import write_json
+from convlab.common.i18n import NO_BREAK_SPACE
 from convlab.datasets.prepared import load_test
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures, read_probabilities
-from convlab.common.files import write_json
-from convlab.common.i18n import NO_BREAK_SPACE
-from convlab.runtime.keras_runtime import keras, tf
-from convlab.models.network import build
+from convlab.models.specs import Activation, Conv, Dense
 from convlab.page.templates import environment, markdown_text, tidy_markdown
-from convlab.serving import inference
-from convlab.common.specs import Activation, Conv, Dense, Run, Training
+from convlab.results.choice import chosen_run, chosen_variant
+from convlab.runtime.keras_runtime import keras, tf
+from convlab.serving import artifacts, inference
+from convlab.study.load import load_study
+from convlab.training.network import build
+from convlab.training.recipe import Training
+from convlab.training.run_spec import Run
 
 SHAPE = (8, 8, 3)
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, *SHAPE), dtype=np.uint8)
@@ -405,7 +406,7 @@ def test_one_dataset_of_several_can_be_named(project):
 
 
 def test_the_folder_of_an_export_is_found_by_its_study(tmp_path, capsys):
-    import exported as script
+    import show_export as script
 
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(TINY))

@@ -13,9 +13,9 @@ import pytest
 
 from conftest import ROOT
 from convlab.common import checksums, locks
-from convlab.training import run_store
 from convlab.common.atomic import remove
 from convlab.errors import UserError
+from convlab.training import run_store
 
 HOLDER = """
 import sys, time

@@ -23,22 +23,22 @@ from babel.messages.pofile import read_po
 
 import compare
 import explore
-import messages
 import prepare
 import report
+import update_translations as messages
 from conftest import ROOT, TINY
 from convlab.common import i18n
-from convlab.results import probes
-from convlab.language import contrasts
-from convlab.probes import translation
-from convlab.study.load import load_study
+from convlab.common.files import read_json, write_json
+from convlab.datasets.registry import KINDS
 from convlab.errors import UserError
 from convlab.figures import dataset as data_charts
 from convlab.figures import results as charts
 from convlab.figures.style import localise, use_style
-from convlab.common.files import read_json, write_json
+from convlab.language import contrasts
 from convlab.page.dataset import MANIFEST_WORDS
-from convlab.datasets.registry import KINDS
+from convlab.probes import translation
+from convlab.results import probes
+from convlab.study.load import load_study
 from test_interpretation import CONFIG, FIVE, GRID, around, make, synthetic_runs
 from test_report import CLAIMS, WIN, write_study
 

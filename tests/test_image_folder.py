@@ -15,11 +15,11 @@ import pytest
 from PIL import Image, ImageOps
 
 import prepare
-from convlab.study.load import load_study
+from convlab.datasets.kinds.image_folder import Unreadable, read_image, read_images
 from convlab.datasets.prepared import load
 from convlab.errors import UserError
-from convlab.datasets.kinds.image_folder import Unreadable, read_image, read_images
-from convlab.common.specs import Run
+from convlab.study.load import load_study
+from convlab.training.run_spec import Run
 
 SCRIPTS = Path(prepare.__file__).parent
 

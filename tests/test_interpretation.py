@@ -6,17 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from convlab.results import tables
-from convlab.results.choice import chosen_variant
-from convlab.study.load import load_study
-from convlab.findings.collect import interpret
-from convlab.language import numbers as say
 from convlab.findings.assumptions import assumptions, limits_of_convolution
+from convlab.findings.collect import interpret
 from convlab.findings.dense_vs_conv import baseline, duels
 from convlab.findings.evidence import Evidence, Finding, Statement
 from convlab.findings.factor import factor
 from convlab.findings.limitations import limitations
 from convlab.findings.training import calibration, errors, fit, fits_table, noise
+from convlab.language import numbers as say
+from convlab.results import tables
+from convlab.results.choice import chosen_variant
+from convlab.study.load import load_study
 from convlab.study.schema import Study
 
 CONFIG = {

@@ -11,8 +11,8 @@ import pytest
 import model_card
 from conftest import TINY
 from convlab.common import i18n
-from convlab.figures import results as charts
 from convlab.common.files import read_json, write_json
+from convlab.figures import results as charts
 from convlab.findings import left_out as data
 from convlab.page import confusions, measures
 from convlab.page.card import weakest

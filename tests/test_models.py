@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from convlab.models.specs import Conv, Dense
 from convlab.runtime.keras_runtime import keras, tf
-from convlab.models.network import build, optimizer
-from convlab.common.specs import Augmentation, Conv, Dense, Training
+from convlab.training.network import build, optimizer
+from convlab.training.recipe import Augmentation, Training
 
 
 def convolution(images, kernel, bias, stride: int, padding: str):

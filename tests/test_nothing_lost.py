@@ -46,7 +46,12 @@ def audited(folder: Path, config: dict) -> Project:
     project.configure(config)
     note = 'open("audit.txt", "a").write(f"{} {{{}.resolve()}}\\n")\n'
     for name, before, kind, place in (
-        ("convlab/training/loop.py", "        write_history(self.path, self.rows)\n", "epoch", "self.path.parent.parent"),
+        (
+            "convlab/training/loop.py",
+            "        write_history(self.path, self.rows)\n",
+            "epoch",
+            "self.path.parent.parent",
+        ),
         ("train.py", '    log.info("%s after %d epochs', "finished", "output"),
     ):
         script = project.folder / "scripts" / name

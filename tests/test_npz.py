@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import prepare
-from convlab.study.load import load_study
 from convlab.datasets.prepared import load
 from convlab.errors import UserError
+from convlab.study.load import load_study
 
 GENERATOR = np.random.default_rng(0)
 ARRAYS = {

@@ -17,14 +17,13 @@ from PIL import Image
 import plan
 import prepare
 from convlab.common import cli
-from convlab.datasets import shapes
-from convlab.study.load import load_study
+from convlab.datasets import reading, shapes
+from convlab.datasets.folder_listing import REASONS, content_kind, shown
+from convlab.datasets.kinds.image_folder import Unreadable, read_image
 from convlab.datasets.prepared import load
 from convlab.errors import UserError
-from convlab.datasets.folder_listing import REASONS, content_kind, shown
 from convlab.findings import left_out
-from convlab.datasets import reading
-from convlab.datasets.kinds.image_folder import Unreadable, read_image
+from convlab.study.load import load_study
 
 
 def picture(name: str, side: int = 8, mode: str = "RGB") -> Image.Image:
@@ -548,7 +547,9 @@ def test_labels_are_counted_once_and_not_inflated_each_time_that_jobs_are_planne
     (tmp_path / ".snakemake").mkdir()
     path = npz(tmp_path)
     load_study(config(path, "npz"))
-    monkeypatch.setattr("convlab.datasets.npz_headers.array.array", lambda *_: pytest.fail("the labels were read again"))
+    monkeypatch.setattr(
+        "convlab.datasets.npz_headers.array.array", lambda *_: pytest.fail("the labels were read again")
+    )
     assert load_study(config(path, "npz")).plan.costs["photos", "dense"].parameters == 65 * 4 + 5 * 3
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)

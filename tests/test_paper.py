@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from conftest import TINY
-from convlab.paper import printed as paper
-from convlab.results import probes, tables
-from convlab.language import contrasts as sentences
 from convlab.common import table_files
+from convlab.language import contrasts as sentences
+from convlab.paper import printed as paper
 from convlab.probes import translation
+from convlab.results import probes, tables
 from convlab.study.load import load_study
 from convlab.study.schema import Study
 from test_interpretation import synthetic_runs

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from conftest import ROOT, TINY
-from convlab.study.load import load_study
 from convlab.study.estimate import Earlier, earlier_runs, run_seconds, seconds_per_image, summary, table
+from convlab.study.load import load_study
 
 
 def plan(*arguments: str) -> subprocess.CompletedProcess:

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, TINY
-from convlab.findings import probes as probe_findings
-from convlab.results import probes
-from convlab.probes import translation
-from convlab.study.load import load_study
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures
+from convlab.findings import probes as probe_findings
+from convlab.probes import translation
+from convlab.results import probes
+from convlab.study.load import load_study
 
 LARGE = {**TINY, "datasets": {"digits": {"kind": "mnist"}}}  # images enough for every default size
 PLAN = load_study({**LARGE, "probes": ["pixel_permutation", "translation", "sample_efficiency"]}).plan

@@ -47,7 +47,7 @@ def test_what_is_changed_is_computed_again_without_snakemakes_records(copied):
 def test_other_code_is_noticed_without_snakemakes_records(copied):
     append(copied, "scripts/convlab/evaluation/metrics.py")
     assert copied.planned() == runs("dense", "cnn", FIVE, seeds=()) | END
-    append(copied, "scripts/convlab/models/network.py")
+    append(copied, "scripts/convlab/training/network.py")
     assert copied.planned() == runs("dense", "cnn", FIVE) | END
 
 
@@ -113,7 +113,7 @@ def test_a_job_that_begins_after_an_edit_of_its_code_says_so(monkeypatch, tmp_pa
     from convlab.common import cli
     from convlab.errors import UserError
 
-    monkeypatch.setattr(cli, "code_digest", lambda script: "now")
+    monkeypatch.setattr(cli, "matches", lambda planned, script: planned == "now")
     monkeypatch.setenv(cli.PLANNED, "then")
     with pytest.raises(UserError, match=r"the code of train\.py was edited after Snakemake had planned this job; run"):
         cli.check_code(tmp_path / "train.py")

@@ -17,12 +17,12 @@ import pytest
 from markdown_it import MarkdownIt
 
 import report
-from convlab.study.load import load_study
-from convlab.errors import UserError
 from convlab.common.files import array_sha256, write_arrays, write_json, write_text
-from convlab.page import format, views, gallery, loading, templates
-from convlab.results.probes import CONTRAST_COLUMNS, CURVE_COLUMNS
 from convlab.common.table_files import write_table
+from convlab.errors import UserError
+from convlab.page import format, gallery, loading, templates, views
+from convlab.results.probes import CONTRAST_COLUMNS, CURVE_COLUMNS
+from convlab.study.load import load_study
 from test_interpretation import CONFIG, FIVE, around, history, make
 
 CONDITIONS = {

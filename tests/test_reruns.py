@@ -117,7 +117,7 @@ def test_editing_the_statistics_trains_nothing(finished):
 
 
 def test_editing_the_models_trains_everything(finished):
-    append(finished, "scripts/convlab/models/network.py")
+    append(finished, "scripts/convlab/training/network.py")
     assert finished.planned() == runs("dense", "cnn", FIVE) | END
 
 

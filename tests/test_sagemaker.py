@@ -36,17 +36,17 @@ import deploy
 import deploy_plan
 import teardown as teardown_script
 from aws_double import ACCOUNT, BUCKET, LINEAR, REGION, Fault, Server
-from convlab.common import redaction
 from convlab.cloud import aws, endpoint, sdk, teardown, training_job
 from convlab.cloud import state as states
 from convlab.cloud.policy import caller_policy, role_policy
-from convlab.study.load import load_study
-from convlab.errors import UserError
+from convlab.common import redaction
 from convlab.common.files import array_sha256, write_arrays, write_json
-from convlab.study.sagemaker import SageMaker
-from convlab.serving.record import Evidence
 from convlab.common.shutdown import SIGNALS
-from convlab.common.specs import Run
+from convlab.errors import UserError
+from convlab.serving.record import Evidence
+from convlab.study.load import load_study
+from convlab.study.sagemaker import SageMaker
+from convlab.training.run_spec import Run
 from test_deploy import write_results
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/SageMakerRole"

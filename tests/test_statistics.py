@@ -15,9 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
-from convlab.statistics import core
-from convlab.statistics.mcnemar import mcnemar
 from convlab.language.contrasts import format_p, sentence
+from convlab.statistics import core
 from convlab.statistics.core import (
     Contrast,
     adjust_equivalences,
@@ -34,6 +33,7 @@ from convlab.statistics.core import (
     trend,
     verdict,
 )
+from convlab.statistics.mcnemar import mcnemar
 
 # Dunnett (1955), JASA 50, table 1: blood counts, millions of cells per cubic millimetre.
 BLOOD_COUNTS = {

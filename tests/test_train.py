@@ -13,10 +13,11 @@ import pytest
 
 from conftest import ROOT
 from convlab.common import checksums
-from convlab.training import run_store, loop as training
+from convlab.common.specs import canonical_json
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures
-from convlab.common.specs import EarlyStopping, Run, canonical_json
+from convlab.training import loop as training
+from convlab.training import run_store
 from convlab.training.loop import (
     HISTORY_COLUMNS,
     best_epoch,
@@ -28,6 +29,8 @@ from convlab.training.loop import (
     training_batches,
     write_history,
 )
+from convlab.training.recipe import EarlyStopping
+from convlab.training.run_spec import Run
 from test_finished_runs import DAMAGES
 
 CNN = {"family": "conv", "filters": [4], "dense_units": [8], "dropout": 0.2}
@@ -60,8 +63,8 @@ def train(text: str, data: Path, output: Path) -> dict:
 
 
 def predictions(data: Path, output: Path) -> np.ndarray:
-    from convlab.evaluation import inference
     from convlab.datasets.prepared import load_test
+    from convlab.evaluation import inference
 
     return inference.predictor(inference.load(output / "model.keras"))(load_test(data)[0])
 

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convlab.states import history
-from convlab.study.load import load_study
 from convlab.common.files import write_json, write_text
-from convlab.states.history import Settled
 from convlab.findings.collect import interpret
 from convlab.findings.dense_vs_conv import baseline
 from convlab.findings.factor import factor
 from convlab.findings.limitations import boxes, limitations
 from convlab.findings.registration import claims_registration, looks
 from convlab.findings.training import errors, fit, noise
+from convlab.states import history
+from convlab.states.history import Settled
+from convlab.study.load import load_study
 
 from test_interpretation import CLEAR, CONFIG, FIVE, around, history as curve, make  # isort: skip
 

@@ -10,7 +10,8 @@ from convlab.common.code_digests import code_digest, content_of
 from convlab.study.load import load_study, read_yaml
 from convlab.errors import UserError
 from convlab.datasets.content_digest import content_digest
-from convlab.common.specs import ImageFolder, OwnImages, canonical_json
+from convlab.common.specs import canonical_json
+from convlab.datasets.specs import ImageFolder, OwnImages
 
 
 def refuse_two_studies(paths):
@@ -62,9 +63,10 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def code(script):
-    """Digest of a script and of what it imports, fixed when jobs are planned: an edit reruns what it affects, no more."""
-    return code_digest(SCRIPTS / f"{script}.py")
+def code(script, *loaded):
+    """Digest of a script, of what it imports and of modules that it loads by name, fixed when jobs are planned: an edit
+    reruns what it affects, no more."""
+    return code_digest(SCRIPTS / f"{script}.py", loaded)
 
 
 def files_digest(paths):

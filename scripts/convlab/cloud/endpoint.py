@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from convlab.common.redaction import HIDDEN, fingerprint
 from convlab.cloud import aws, sdk, training_job
 from convlab.cloud import state as states
 from convlab.cloud.aws import ClientError
@@ -23,12 +22,13 @@ from convlab.cloud.logs import excerpt
 from convlab.cloud.state import State
 from convlab.cloud.teardown import teardown
 from convlab.cloud.time_limits import lifetime_minutes
-from convlab.errors import UserError
 from convlab.common.files import read_json
-from convlab.study.sagemaker import SageMaker
-from convlab.serving.pack import pack
-from convlab.serving.endpoint_test import Reply
+from convlab.common.redaction import HIDDEN, fingerprint
 from convlab.common.shutdown import ignore_signals
+from convlab.errors import UserError
+from convlab.serving.endpoint_test import Reply
+from convlab.serving.pack import pack
+from convlab.study.sagemaker import SageMaker
 
 VARIANT = "AllTraffic"
 
@@ -153,7 +153,9 @@ class SageMakerEndpoint:
                 self._clients, self.state, self.state_file, self.settings, self.prepared, self._exported(), self.output,
                 self._tags, self._training,
             )  # fmt: skip
-            model_dir = training_job.servable(self.trained, self.model_dir, self.output / "served") if self.serves else None
+            model_dir = (
+                training_job.servable(self.trained, self.model_dir, self.output / "served") if self.serves else None
+            )
         if self.serves:
             self._create(self._upload(model_dir))
             self._wait()

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from convlab.cloud.aws import Clients
 from convlab.cloud.state import State
+from convlab.common.shutdown import deferred_signals
 from convlab.errors import UserError
 from convlab.study.sagemaker import SageMaker
-from convlab.common.shutdown import deferred_signals
 
 NO_TELEMETRY = Path(__file__).with_name("no_telemetry.yaml")
 """Takes the place of the user's settings of the SDK: by default it reports its use to AWS."""

@@ -12,9 +12,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from convlab.common import redaction
-from convlab.errors import UserError
 from convlab.common.files import atomic
 from convlab.common.locks import held
+from convlab.errors import UserError
 
 NAMES = "convlab-"
 """How the names of all resources begin; the policy allows no others."""

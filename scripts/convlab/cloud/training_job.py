@@ -13,17 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from convlab.datasets import prepared as data
 from convlab.cloud import aws, sdk
 from convlab.cloud.aws import Clients
 from convlab.cloud.state import State
 from convlab.cloud.teardown import RUNNING, training_jobs
 from convlab.cloud.time_limits import QUEUE_MINUTES
 from convlab.common.code_digests import code_inputs
-from convlab.errors import UserError
 from convlab.common.files import read_json, write_arrays, write_json
+from convlab.common.specs import canonical_json
+from convlab.datasets import prepared as data
+from convlab.errors import UserError
 from convlab.study.sagemaker import SageMaker
-from convlab.common.specs import Run, canonical_json
+from convlab.training.run_spec import Run
 
 SCRIPTS = Path(__file__).resolve().parent.parent.parent
 ENTRY = "train_on_sagemaker.py"
@@ -211,8 +212,8 @@ def evaluate(folder: Path, prepared: Path, facts: dict[str, Any]) -> np.ndarray:
 
 def servable(trained: Trained, model_dir: Path, folder: Path) -> Path:
     """Write the model that came back as an endpoint takes it; ``model_dir`` is the exported one's folder."""
-    from convlab.serving import artifacts
     from convlab.evaluation import inference  # TensorFlow
+    from convlab.serving import artifacts
 
     exported, labels = read_json(model_dir / "export.json"), read_json(model_dir / "labels.json")
     run = read_json(trained.folder / "run.json")

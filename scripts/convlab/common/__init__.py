@@ -1,0 +1,1 @@
+"""What every package shares: atomic writes, checksums, locks, command lines, provenance, translations."""

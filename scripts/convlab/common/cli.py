@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from convlab.common import environment
-from convlab.common.code_digests import code_digest
+from convlab.common.code_digests import matches
 from convlab.errors import UserError, printable
 
 PLANNED = "CONVLAB_CODE"
@@ -63,7 +63,7 @@ def run(main: Callable[[], None]) -> None:
 def check_code(script: str | None) -> None:
     """Raise UserError where the code was edited since Snakemake planned this job, which records what it was then."""
     planned = os.environ.pop(PLANNED, None)
-    if planned is not None and script is not None and planned != code_digest(Path(script).resolve()):
+    if planned is not None and script is not None and not matches(planned, Path(script).resolve()):
         raise UserError(
             f"the code of {Path(script).name} was edited after Snakemake had planned this job; run the same command "
             "again"

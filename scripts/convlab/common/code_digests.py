@@ -19,34 +19,49 @@ A line of a docstring that looks like an import does no harm.
 
 
 @cache
-def code_inputs(script: Path) -> list[Path]:
+def code_inputs(script: Path, loaded: tuple[str, ...] = ()) -> list[Path]:
     """``script``, then every module of convlab that it imports, directly or not, in sorted order.
 
     Imports anywhere in a file count, those inside functions too.
+
+    Args:
+        loaded: dotted names of modules that the script loads by name, and so without an import that can be read: the
+            family, kind or probe that this job is about (``convlab.models.families.conv``).
     """
     root = script.parent
-    found: set[Path] = set()
-    waiting = [script]
+    reached: set[Path] = set()
+    waiting = [script, *(file for name in loaded for file in _files(name, root))]
     while waiting:
         path = waiting.pop()
-        if path not in found:
-            found.add(path)
+        if path not in reached:
+            reached.add(path)
             waiting.extend(_imports(path, root))
-    return [script, *sorted(found - {script})]
+    return [script, *sorted(reached - {script})]
 
 
-def code_parts(script: Path) -> dict[str, str]:
-    """Start of the SHA-256 of a script and of each module of convlab that it imports, by path below its folder."""
+def code_parts(script: Path, loaded: tuple[str, ...] = ()) -> dict[str, str]:
+    """Start of the SHA-256 of each file of ``code_inputs``, by path below the script's folder."""
     return {
         path.relative_to(script.parent).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        for path in code_inputs(script)
+        for path in code_inputs(script, loaded)
     }
 
 
 @cache
-def code_digest(script: Path) -> str:
-    """One digest of all that ``script`` is made of, the same wherever the checkout lies."""
-    return content_of((name, checksum.encode()) for name, checksum in code_parts(script).items())
+def code_digest(script: Path, loaded: tuple[str, ...] = ()) -> str:
+    """One digest of all that ``script`` is made of, the same wherever the checkout lies, with the names of ``loaded``.
+
+    Returns:
+        Hexadecimal digits, then ``+`` and a module for each that is loaded by name: what ``matches`` needs to tell
+        whether the code is still the same.
+    """
+    digest = content_of((name, checksum.encode()) for name, checksum in code_parts(script, loaded).items())
+    return "+".join([digest, *loaded])
+
+
+def matches(digest: str, script: Path) -> bool:
+    """Whether ``digest``, from ``code_digest``, is that of ``script`` as it is now."""
+    return digest == code_digest(script, tuple(digest.split("+")[1:]))
 
 
 def content_of(files: Iterable[tuple[str, bytes]]) -> str:
@@ -65,12 +80,13 @@ def _imports(path: Path, root: Path) -> list[Path]:
         names.update(re.findall(r"[\w.]+", plain))
         names.update([module] if module else [])
         names.update(f"{module}.{member}" for member in re.findall(r"\w+", members))
-    files = set()
-    for name in names:
-        parts = name.split(".")
-        if parts[0] != PACKAGE:
-            continue
-        for end in range(1, len(parts) + 1):
-            stem = root.joinpath(*parts[:end])
-            files.update(file for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file())
-    return sorted(files)
+    return sorted({file for name in names for file in _files(name, root)})
+
+
+def _files(name: str, root: Path) -> set[Path]:
+    """The file of a dotted module of the package, and the ``__init__`` of each package on the way to it."""
+    parts = name.split(".")
+    if parts[0] != PACKAGE:
+        return set()
+    stems = [root.joinpath(*parts[:end]) for end in range(1, len(parts) + 1)]
+    return {file for stem in stems for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file()}

@@ -259,7 +259,7 @@ def _is_script() -> bool:
     """Whether this process was started as one of convlab's scripts: ``python scripts/x.py``, and not by a test."""
     file = getattr(sys.modules["__main__"], "__file__", None)
     options = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
-    is_ours = file is not None and Path(file).resolve().parent == Path(__file__).resolve().parent.parent
+    is_ours = file is not None and Path(file).resolve().parent == Path(__file__).resolve().parents[2]
     return is_ours and bool(sys.executable) and not {"-m", "-c", "-i"} & set(options)
 
 

@@ -48,7 +48,7 @@ def catalogue(language: str) -> Path | None:
     """The file of a language's messages; None for the language of the source, which has none."""
     if language == SOURCE:
         return None
-    return Path(__file__).resolve().parents[2] / "report" / "locale" / language / "LC_MESSAGES" / "convlab.po"
+    return Path(__file__).resolve().parents[3] / "report" / "locale" / language / "LC_MESSAGES" / "convlab.po"
 
 
 def use(language: str) -> None:

@@ -9,8 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from convlab.common.code_digests import code_parts
-
 PACKAGES = (
     *("tensorflow", "tensorflow-cpu", "jax", "torch"),
     *("keras", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "snakemake"),
@@ -73,11 +71,6 @@ def peak_memory_mb() -> float:
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
-
-
-def code(script: Path) -> dict[str, str]:
-    """Start of the SHA-256 of a script and of each module of convlab that it imports, by path below its folder."""
-    return code_parts(script)
 
 
 IGNORED_GIT_VARIABLES = r"GIT_.*"

@@ -1,0 +1,1 @@
+"""Where images come from: one module per kind of dataset, and what all kinds share."""

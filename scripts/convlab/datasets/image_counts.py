@@ -9,10 +9,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from convlab.errors import UserError
 from convlab.datasets.folder_listing import is_image
 from convlab.datasets.npz_headers import read_headers
-from convlab.common.specs import DatasetSpec, ImageFolder, Npz, OwnImages
+from convlab.datasets.specs import DatasetSpec, ImageFolder, Npz, OwnImages
+from convlab.errors import UserError
 
 
 @dataclass(frozen=True)

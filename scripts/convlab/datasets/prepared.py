@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from convlab.common import checksums
-from convlab.errors import UserError
 from convlab.common.files import array_sha256, missing, read_json
+from convlab.errors import UserError
 
 MANIFEST_FORMAT = 1
 """Version of ``manifest.json``; raised when its meaning changes."""

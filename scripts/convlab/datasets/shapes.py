@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from convlab.errors import UserError
 from convlab.datasets.folder_listing import list_images, refuse_lost_images, shown
 from convlab.datasets.npz_headers import (
     check_class_names,
@@ -20,7 +19,8 @@ from convlab.datasets.npz_headers import (
     read_headers,
     unused_arrays,
 )  # fmt: skip
-from convlab.common.specs import DatasetSpec, ImageFolder, Npz, OwnImages
+from convlab.datasets.specs import DatasetSpec, ImageFolder, Npz, OwnImages
+from convlab.errors import UserError
 
 Form = tuple[tuple[int, int, int], int]
 """Shape of an image (height, width, channels) and number of classes."""

@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from convlab.common import i18n
+from convlab.common.i18n import gettext as _
+from convlab.common.i18n import ngettext, number, with_unit
 from convlab.figures.labels import shortened
 from convlab.figures.palette import COLOURS, FAINT, INK
 from convlab.figures.sheet import Sheet, raster, show
 from convlab.figures.style import WIDTH
-from convlab.common.i18n import gettext as _
-from convlab.common.i18n import ngettext, number, with_unit
 
 TRAIN, TEST, WARNING = COLOURS[0], COLOURS[4], COLOURS[1]
 

@@ -7,11 +7,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from convlab.common.i18n import NO_BREAK_SPACE, number
+from convlab.common.i18n import gettext as _
 from convlab.figures.sheet import Sheet, raster
 from convlab.figures.sprites import diverging, fitted, grey
 from convlab.figures.style import WIDTH
-from convlab.common.i18n import NO_BREAK_SPACE, number
-from convlab.common.i18n import gettext as _
 
 TONES = {"right": "#00703C", "wrong": "#B3261E"}
 

@@ -7,12 +7,12 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from convlab.common.i18n import gettext as _
+from convlab.common.i18n import number, with_unit
 from convlab.figures.labels import legend, within_percent
 from convlab.figures.marks import mark
 from convlab.figures.style import WIDTH, look
-from convlab.common.i18n import gettext as _
-from convlab.common.i18n import number, with_unit
-from convlab.study.expand import probe_level
+from convlab.study.labels import probe_level
 
 
 def permutation(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:

@@ -13,13 +13,13 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, ScalarFormatter
 
+from convlab.common.i18n import N_, number, with_unit
+from convlab.common.i18n import gettext as _
+from convlab.evaluation.metrics import ratio
 from convlab.figures.labels import TICK_WIDTH, legend, shortened, within_percent
 from convlab.figures.marks import mark
 from convlab.figures.palette import BAND, COLOURS, FAINT, PAPER
 from convlab.figures.style import WIDTH, look
-from convlab.common.i18n import N_, number, with_unit
-from convlab.common.i18n import gettext as _
-from convlab.evaluation.metrics import ratio
 from convlab.language.contrasts import VERDICTS, signed
 
 MAX_SERIES = 24

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from convlab.figures.palette import DIVERGING
 from convlab.common.files import atomic
+from convlab.figures.palette import DIVERGING
 
 COLUMNS = 16
 """Tiles side by side in a sprite."""

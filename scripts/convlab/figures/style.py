@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, ScalarFormatter
 
 from convlab.common import i18n
+from convlab.common.files import atomic, write_text
 from convlab.figures.marks import annotated
 from convlab.figures.palette import COLOURS, DASHES, FAINT, GRID, INK, MARKERS, PAPER
-from convlab.common.files import atomic, write_text
 
 WIDTH = 7.2
 """Width of a full-width figure, inches."""

@@ -1,0 +1,1 @@
+"""Sentences of the report, each with the numbers that it quotes."""

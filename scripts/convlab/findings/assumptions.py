@@ -9,7 +9,7 @@ from convlab.common.i18n import gettext as _
 from convlab.findings.dense_vs_conv import duels
 from convlab.findings.evidence import Evidence, Finding, Statement
 from convlab.language.numbers import count, points, spread, square, times
-from convlab.common.specs import Conv, Dense
+from convlab.models.specs import Conv, Dense
 
 
 def assumptions(evidence: Evidence, dataset: str, measured: Mapping[str, Sequence[Statement]]) -> Finding:

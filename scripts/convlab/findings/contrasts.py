@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from convlab.language import contrasts
-from convlab.statistics import core
 from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.evidence import Evidence, Outcome
+from convlab.language import contrasts
 from convlab.language.numbers import at_least, count, interval, missing, points, region
+from convlab.statistics import core
 
 
 def outcome(row: Mapping[str, Any]) -> Outcome:

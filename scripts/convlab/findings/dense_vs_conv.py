@@ -6,8 +6,8 @@ from typing import Any
 
 from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Evidence, Finding, Outcome, Statement
 from convlab.findings.contrasts import contrast_text, open_text, outcome, quoted, seeds_text, turned
+from convlab.findings.evidence import Evidence, Finding, Outcome, Statement
 from convlab.findings.training import CLOSE, fits_of, still_falling
 from convlab.language.numbers import count, missing, number, percent, points, region, times
 

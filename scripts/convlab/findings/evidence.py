@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from convlab.study.expand import Plan
-from convlab.common.specs import Conv
+from convlab.models.specs import Conv
+from convlab.study.variants import Plan
 
 Kind = Literal["measured", "exploratory", "assumed", "conjecture", "note"]
 """What stands behind a sentence: a number of this study; one whose interval is not adjusted; no measurement; a possible

@@ -6,11 +6,11 @@ from typing import Any
 
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
+from convlab.findings.contrasts import contrast_text, open_text, outcome, quoted, seeds_text
 from convlab.findings.dense_vs_conv import costs
 from convlab.findings.evidence import Evidence, Finding, Statement
-from convlab.findings.contrasts import contrast_text, open_text, outcome, quoted, seeds_text
 from convlab.language.numbers import count, missing, percent, points, region
-from convlab.study.expand import Question
+from convlab.study.variants import Question
 
 
 def factor(evidence: Evidence, dataset: str, question: Question) -> Finding:

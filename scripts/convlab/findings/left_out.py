@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from convlab.datasets.folder_listing import ARRAY, OTHER_FOLDER, VALIDATION
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
+from convlab.datasets.folder_listing import ARRAY, OTHER_FOLDER, VALIDATION
 from convlab.findings.evidence import Statement
 from convlab.language.numbers import count, percent
 

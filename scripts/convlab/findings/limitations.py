@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convlab.statistics import core
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing, ngettext
 from convlab.findings.evidence import Evidence, Statement
 from convlab.language.numbers import count, missing, spread, times
+from convlab.statistics import core
 
 FEW_TEST_IMAGES = 2000
 

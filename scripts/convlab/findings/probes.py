@@ -15,7 +15,7 @@ from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.evidence import Statement
 from convlab.language.numbers import interval, missing, number, percent, points, region
-from convlab.study.expand import probe_level
+from convlab.study.labels import probe_level
 
 ASSUMPTIONS = {"pixel_permutation": "locality", "translation": "translation"}
 """The assumption of convolution that a probe tests."""

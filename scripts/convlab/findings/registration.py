@@ -5,10 +5,10 @@ Only kept states of the study tell it (``history.settled``). Where they do not, 
 
 from collections.abc import Sequence
 
-from convlab.states.history import Settled
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.evidence import Statement
+from convlab.states.history import Settled
 
 CLAIMS = {
     (True, False): N_("{claims}: recorded before the present runs were started."),

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from convlab.statistics import core
 from convlab.common.i18n import N_, listing, ngettext, with_unit
 from convlab.common.i18n import gettext as _
 from convlab.findings.evidence import Evidence, Finding, Statement
 from convlab.language.numbers import count, interval, number, percent, points, spread
+from convlab.statistics import core
 
 CLOSE = 0.01
 """Gaps of training to validation, or of confidence to accuracy, up to this fraction are called close."""

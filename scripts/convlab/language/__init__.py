@@ -1,0 +1,1 @@
+"""Numbers, contrasts and claims in words: numbers in, text out."""

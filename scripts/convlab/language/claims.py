@@ -38,7 +38,10 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from convlab.common.i18n import N_, ngettext, number, with_unit
+from convlab.common.i18n import gettext as _
 from convlab.language import contrasts
+from convlab.models.cost import Cost
 from convlab.statistics import core
 from convlab.study.rules import (
     FLIPPED,
@@ -56,10 +59,7 @@ from convlab.study.rules import (
     quantities,
     unit,
 )
-from convlab.models.cost import Cost
-from convlab.common.i18n import N_, ngettext, number, with_unit
-from convlab.common.i18n import gettext as _
-from convlab.study.expand import PlannedClaim
+from convlab.study.variants import PlannedClaim
 
 Verdict = Literal["supported", "contradicted", "inconclusive", "described"]
 Costs = Mapping[tuple[str, str], Cost]

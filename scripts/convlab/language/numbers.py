@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from convlab.common import i18n
-from convlab.language import contrasts
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import with_unit
+from convlab.language import contrasts
 
 MISSING = "–"
 

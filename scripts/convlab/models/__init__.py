@@ -1,0 +1,1 @@
+"""Model families: specs, shapes, parameters and cost."""

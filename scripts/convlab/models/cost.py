@@ -6,7 +6,7 @@ Pure Python and instant, so that every variant is checked before anything runs; 
 import math
 from dataclasses import dataclass
 
-from convlab.common.specs import Conv, Dense
+from convlab.models.specs import Conv, Dense
 
 
 class ShapeError(ValueError):

@@ -4,16 +4,16 @@ from collections.abc import Collection, Mapping
 from fractions import Fraction
 from typing import Any
 
-from convlab.language import claims
 from convlab.common.i18n import gettext as _
-from convlab.language import numbers as say
-from convlab.findings.evidence import Evidence
 from convlab.findings.contrasts import headline, outcome, verdict_text
+from convlab.findings.evidence import Evidence
+from convlab.language import claims
+from convlab.language import numbers as say
+from convlab.language.contrasts import format_p, guessing
 from convlab.page.format import mean_and_sd, pixels
 from convlab.page.views import Answer, Bar, ClaimCard, Contrast, Table
-from convlab.study.expand import Question
 from convlab.results.tables import contrast_labels
-from convlab.language.contrasts import format_p, guessing
+from convlab.study.variants import Question
 
 
 def chosen(evidence: Evidence, dataset: str) -> dict[str, str] | None:

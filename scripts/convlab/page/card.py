@@ -6,12 +6,12 @@ After Mitchell et al. (2019), Model cards for model reporting, FAT*. `export` wr
 from collections.abc import Mapping
 from typing import Any
 
-from convlab.statistics import core
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing
-from convlab.language import numbers as say
 from convlab.findings.evidence import Evidence
-from convlab.study.expand import level_label
+from convlab.language import numbers as say
+from convlab.statistics import core
+from convlab.study.labels import level_label
 
 WEAKEST = 3
 """Classes with the lowest recall that are named."""

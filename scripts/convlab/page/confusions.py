@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from convlab.language import numbers as say
 from convlab.findings.evidence import Evidence
-from convlab.page.views import Matrix, Table
+from convlab.language import numbers as say
 from convlab.language.contrasts import signed
+from convlab.page.views import Matrix, Table
 
 CLASSES_IN_TABLE = 25
 """Classes up to which a confusion matrix is a table; beyond it is a figure."""

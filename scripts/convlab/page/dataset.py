@@ -6,8 +6,8 @@ from typing import Any
 from convlab.common import i18n
 from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.language import numbers as say
 from convlab.findings.left_out import limited, not_used, test_origin
+from convlab.language import numbers as say
 from convlab.page.views import Table
 
 MANIFEST_WORDS = (

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from convlab.common import i18n
-from convlab.common.redaction import masked
-from convlab.datasets.prepared import load_test
-from convlab.figures.sprites import Group, sprite_of
 from convlab.common.files import read_json
 from convlab.common.i18n import N_, number
 from convlab.common.i18n import gettext as _
+from convlab.common.redaction import masked
+from convlab.datasets.prepared import load_test
+from convlab.figures.sprites import Group, sprite_of
 from convlab.language import numbers as say
 from convlab.page.figures import Sprite, sprite_view
 

@@ -7,10 +7,10 @@ from markupsafe import Markup
 from convlab.common import i18n
 from convlab.common.i18n import gettext as _
 from convlab.language import numbers as say
-from convlab.page.format import pixels
 from convlab.page.diagrams import diagram
+from convlab.page.format import pixels
 from convlab.page.views import Table
-from convlab.study.expand import field_label, level_label
+from convlab.study.labels import field_label, level_label
 from convlab.study.schema import Study
 
 LAYERS_SHOWN = 24

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from convlab.models.cost import Layer
-from convlab.figures.palette import COLOURS, FAINT, INK
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import number
+from convlab.figures.palette import COLOURS, FAINT, INK
+from convlab.models.cost import Layer
 
 MAP_HEIGHT = 96
 """Height of the largest feature map, CSS pixels."""

@@ -14,8 +14,8 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from convlab.common import checksums
-from convlab.figures.palette import BAND, COLOURS, FAINT, GRID, INK, PAPER
 from convlab.common.files import missing
+from convlab.figures.palette import BAND, COLOURS, FAINT, GRID, INK, PAPER
 
 VARIABLES = {INK: "ink", FAINT: "faint", GRID: "grid", PAPER: "paper", BAND: "band"} | {
     colour: f"series-{index}" for index, colour in enumerate(COLOURS)

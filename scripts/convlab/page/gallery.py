@@ -9,11 +9,11 @@ from convlab.common import i18n
 from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
 from convlab.findings.evidence import Evidence
-from convlab.page.format import mean_and_sd
-from convlab.page.views import Figure
 from convlab.page.figures import inline_svg, sprite
 from convlab.page.figures import numbers as numbers_of
+from convlab.page.format import mean_and_sd
 from convlab.page.loading import Results
+from convlab.page.views import Figure
 from convlab.study.schema import Study
 
 FIGURES_EMBEDDED = 100

@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from convlab.evaluation.records import read_measures
 from convlab.common.files import read_json
+from convlab.common.table_files import read_table
+from convlab.evaluation.records import read_measures
 from convlab.findings.evidence import Evidence
 from convlab.findings.training import fits_table
 from convlab.study.schema import Study
-from convlab.common.table_files import read_table
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,16 @@ from typing import Any
 
 import pandas as pd
 
-from convlab.language import contrasts
 from convlab.common.i18n import N_, NO_BREAK_SPACE, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.language import numbers as say
 from convlab.findings.evidence import Evidence
+from convlab.language import contrasts
+from convlab.language import numbers as say
+from convlab.language.contrasts import MEASURES
 from convlab.page.format import mean_and_sd, mean_interval, pixels
 from convlab.page.views import Table, VariantRow
-from convlab.study.expand import probe_level
 from convlab.results.tables import contrast_labels
-from convlab.language.contrasts import MEASURES
+from convlab.study.labels import probe_level
 
 LONG = 20
 """Rows of a table that are shown at once; the others are folded away."""

@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from convlab.common import i18n
-from convlab.study.load import to_yaml
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import ngettext
 from convlab.language import numbers as say
 from convlab.page.format import duration
-from convlab.page.views import Table
-from convlab.page.measures import STATES
 from convlab.page.loading import Results
+from convlab.page.measures import STATES
+from convlab.page.views import Table
+from convlab.study.load import to_yaml
 from convlab.study.schema import Study
 
 

@@ -10,9 +10,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from convlab.common import i18n
-from convlab.figures.palette import COLOURS, ON_DARK
 from convlab.common.i18n import NO_BREAK_SPACE, ngettext
 from convlab.common.i18n import gettext as _
+from convlab.figures.palette import COLOURS, ON_DARK
 from convlab.page.figures import VARIABLES, WIDTH_STEP
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "report"

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from convlab.findings.evidence import Statement
 from convlab.page.figures import Sprite
-from convlab.study.expand import Question
+from convlab.study.variants import Question
 
 CONTRASTS_SHOWN = 4
 """Comparisons in a verdict box; the others are in the question's own section."""

@@ -11,15 +11,16 @@ from typing import Any
 
 import pandas as pd
 
-from convlab.language import claims
 from convlab.common import i18n
 from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
-from convlab.study.expand import Plan, field_label, probe_level
-from convlab.results.tables import contrast_labels
-from convlab.language.contrasts import MEASURES, VERDICTS, format_p, signed, verdict_text
-from convlab.study.schema import Study
 from convlab.common.table_files import Printed, escaped
+from convlab.language import claims
+from convlab.language.contrasts import MEASURES, VERDICTS, format_p, signed, verdict_text
+from convlab.results.tables import contrast_labels
+from convlab.study.labels import field_label, probe_level
+from convlab.study.schema import Study
+from convlab.study.variants import Plan
 
 MISSING = "–"
 MILLION = 1e6

@@ -1,0 +1,1 @@
+"""Probes: measurements that test what a model assumes about images."""

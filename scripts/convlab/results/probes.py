@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from convlab.statistics import core
-from convlab.study.expand import Plan, Probe
+from convlab.study.variants import Plan, Probe
 
 CURVE_COLUMNS = [
     "dataset", "probe", "variant", "measure", "level", "order", "n_seeds", "mean", "sd", "ci_low", "ci_high",

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convlab.language import claims as decisions, contrasts as sentences
-from convlab.statistics import core
 from convlab.common.i18n import N_, ngettext, number, with_unit
 from convlab.common.i18n import gettext as _
-from convlab.study.expand import Plan, Question, field_label
+from convlab.language import claims as decisions
+from convlab.language import contrasts as sentences
+from convlab.statistics import core
+from convlab.study.labels import field_label
+from convlab.study.variants import Plan, Question
 
 RUN_COLUMNS = [
     "dataset", "model", "variant", "seed", "parameters", "macs", "receptive_field", "epochs_run", "best_epoch",
@@ -280,9 +282,7 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                     "n_reference": contrast.n_reference,
                     "n_diverged_variant": contrast.n_missing_variant,
                     "n_diverged_reference": contrast.n_missing_reference,
-                    "finished_verdict": core.verdict_of_finished_runs(
-                        contrast, p_adjusted, p_equivalence_adjusted
-                    ),
+                    "finished_verdict": core.verdict_of_finished_runs(contrast, p_adjusted, p_equivalence_adjusted),
                 }
             )
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
@@ -331,9 +331,7 @@ def trends_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
             if len(orders) < 3 or None in orders:
                 continue
             levels = sorted(question.levels, key=lambda level: level.order)
-            found = core.trend(
-                [level.order for level in levels], wide[[level.variant for level in levels]].to_numpy()
-            )
+            found = core.trend([level.order for level in levels], wide[[level.variant for level in levels]].to_numpy())
             rows.append(
                 {
                     "dataset": dataset,
@@ -388,9 +386,7 @@ def factorial_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=FACTORIAL_COLUMNS)
 
 
-def factorial_sentence(
-    question: Question, name: str, effect: core.Effect | None, found: core.Factorial
-) -> str:
+def factorial_sentence(question: Question, name: str, effect: core.Effect | None, found: core.Factorial) -> str:
     """An effect of a factorial in words, with its numbers."""
     first, second = map(field_label, question.grid.factors)
     if name == "interaction":

@@ -1,0 +1,1 @@
+"""What is settled before Keras is imported: backend, devices, threads."""

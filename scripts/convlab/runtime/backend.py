@@ -7,8 +7,8 @@ import importlib.util
 import os
 import sys
 
-from convlab.runtime import devices
 from convlab.errors import UserError
+from convlab.runtime import devices
 
 
 def choose(backend: str, threads: int) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 
 from convlab.common.files import atomic, write_json
 from convlab.runtime.keras_runtime import keras, tf
-from convlab.models.network import build
-from convlab.common.specs import Run
+from convlab.training.network import build
+from convlab.training.run_spec import Run
 
 SIGNATURE = "serving_default"
 INPUT, OUTPUT = "pixels", "probabilities"
@@ -22,7 +22,7 @@ OPSET = 17
 BATCH_DIMENSION = "n"
 """Name of the ONNX file's first dimension."""
 
-HANDLERS = Path(__file__).resolve().parent / "serving"
+HANDLERS = Path(__file__).resolve().parent
 """Where ``inference.py`` and ``requirements.txt`` are, which go along."""
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.stats import binomtest
 
 from convlab.errors import UserError
-from convlab.evaluation.latency import quantiles_ms
 from convlab.evaluation.agreement import parity
+from convlab.evaluation.latency import quantiles_ms
 from convlab.serving.record import Accuracy, Answer, Latency, Parity
 
 JSON = "application/json"

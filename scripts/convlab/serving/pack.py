@@ -5,8 +5,8 @@ import tarfile
 from pathlib import Path
 from typing import Literal
 
-from convlab.errors import UserError
 from convlab.common.files import atomic
+from convlab.errors import UserError
 
 MEMBERS = {
     "onnx": ("model.onnx", "export.json", "labels.json", "code/inference.py", "code/requirements.txt"),

@@ -1,0 +1,1 @@
+"""Earlier states of a study, and what changed between two."""

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from convlab.common.text import listing
 from convlab.language import contrasts
 from convlab.states.find import State
-from convlab.common.text import listing
 
 MISSING = "–"
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from convlab.study.load import load_study, read_yaml
-from convlab.errors import UserError
 from convlab.common.files import read_json
-from convlab.states.history import FILES, HISTORY, equal, kept
-from convlab.study.schema import without_texts
 from convlab.common.table_files import TEXT_COLUMNS, read_table
 from convlab.common.text import listing
+from convlab.errors import UserError
+from convlab.states.history import FILES, HISTORY, equal, kept
+from convlab.study.load import load_study, read_yaml
+from convlab.study.schema import without_texts
 
 PREVIOUS = "previous"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from convlab.common.atomic import atomic
-from convlab.errors import UserError
 from convlab.common.files import read_json
+from convlab.errors import UserError
 from convlab.study.schema import without_texts
 
 FILES = ("summary.json", "runs.csv", "variants.csv", "comparisons.csv", "claims.csv")

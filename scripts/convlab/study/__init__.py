@@ -1,0 +1,1 @@
+"""What a user writes in a config file, checked and expanded into a plan."""

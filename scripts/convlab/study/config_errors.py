@@ -7,9 +7,11 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from convlab.common.specs import Conv, Dense, Spec, Training
-from convlab.study.schema import KINDS, Claim, Comparison, Deploy, Experiment, Probes, ReportOptions, Statistics, Study
+from convlab.common.specs import Spec
 from convlab.common.text import listing, nearest
+from convlab.models.specs import Conv, Dense
+from convlab.study.schema import KINDS, Claim, Comparison, Deploy, Experiment, Probes, ReportOptions, Statistics, Study
+from convlab.training.recipe import Training
 
 LONGEST_VALUE = 200
 """Characters of a wrong value that are shown whole."""

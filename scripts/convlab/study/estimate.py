@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from convlab.common.specs import canonical_json
 from convlab.models.cost import cost
-from convlab.common.specs import Run, Training, canonical_json
 from convlab.study.schema import Study
+from convlab.training.recipe import Training
+from convlab.training.run_spec import Run
 
 
 @dataclass(frozen=True)

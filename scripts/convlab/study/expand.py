@@ -7,136 +7,29 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import groupby, product
+from itertools import product
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from convlab.common import i18n
-from convlab.study.rules import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact, parse, renamed
-from convlab.models.cost import Cost, ShapeError, cost
-from convlab.errors import UserError
-from convlab.study.config_errors import sentence
-from convlab.datasets.shapes import Form, dataset_form
-from convlab.common.i18n import N_, SOURCE, using
+from convlab.common.i18n import SOURCE, using
 from convlab.common.i18n import gettext as _
-from convlab.datasets.image_counts import Count, after_validation, image_counts, limited
-from convlab.common.specs import Conv, Dense, Model, Spec, Training, canonical_json, normalised
-from convlab.study.schema import PERIODIC, SLUG, Experiment, Probes, Study
+from convlab.common.specs import canonical_json, normalised
 from convlab.common.text import listing, nearest
+from convlab.datasets.image_counts import Count, after_validation, image_counts, limited
+from convlab.datasets.shapes import Form, dataset_form
+from convlab.errors import UserError
+from convlab.models.cost import Cost, ShapeError, cost
+from convlab.models.specs import Conv, Dense, Model
+from convlab.study.config_errors import sentence
+from convlab.study.labels import field_label, labels_side_by_side, level_label, probe_level
+from convlab.study.rules import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact, parse, renamed
+from convlab.study.schema import PERIODIC, SLUG, Experiment, Probes, Study
+from convlab.study.variants import Grid, Level, Plan, PlannedClaim, Probe, Question, Variant
+from convlab.training.recipe import Training
 
 _models = TypeAdapter(Model)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A model after an experiment's override; equal architectures and training share one variant."""
-
-    name: str
-    base: str
-    label: str
-    model: Dense | Conv
-    training: Training
-    probe: str = ""
-    """The probe that this variant is trained for, and nothing else."""
-
-
-@dataclass(frozen=True)
-class Level:
-    """One level of an experiment. ``order`` is its value where levels have an order (for the trend), else None."""
-
-    value: Any
-    label: str
-    variant: str
-    order: float | None
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Two factors in all combinations: their names, the labels of their levels, and ``cells[first][second]``, the
-    variant of each combination."""
-
-    factors: tuple[str, str]
-    labels: tuple[tuple[str, ...], tuple[str, ...]]
-    cells: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
-class Question:
-    """An experiment or a comparison: variants against a reference.
-
-    ``factor`` is None for a comparison; two factors are named as one, ``a × b``, and have a ``grid``.
-    """
-
-    name: str
-    text: str
-    factor: str | None
-    base: str
-    reference: str
-    levels: tuple[Level, ...] = ()
-    variants: tuple[str, ...] = ()
-    grid: Grid | None = None
-
-    @property
-    def subject(self) -> str:
-        """How what is varied reads, in the language in use; empty for a comparison."""
-        return " × ".join(map(field_label, self.factor.split(" × "))) if self.factor else ""
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A probe's models, and for one that trains the variant of each model at each level: (label, order, variant)."""
-
-    models: tuple[str, ...]
-    levels: dict[str, tuple[tuple[str, float, str], ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class PlannedClaim:
-    """A claim with its rule as a tree, variants under the names that they are trained under. Where every quantity names
-    its dataset it is decided once, for all of them, which ``datasets`` then joins into one name."""
-
-    id: str
-    text: str
-    source: str
-    published: int | float | str | None
-    rule: Rule
-    datasets: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a study trains and asks. ``aliases`` maps every name of a variant to the one it is trained under."""
-
-    variants: dict[str, Variant]
-    questions: dict[str, Question]
-    costs: dict[tuple[str, str], Cost]
-    aliases: dict[str, str] = field(default_factory=dict)
-    probes: dict[str, Probe] = field(default_factory=dict)
-    claims: dict[str, PlannedClaim] = field(default_factory=dict)
-    candidates: tuple[str, ...] = ()
-    """The variants from which the exported one is chosen: one that the config names, else all that can be served."""
-
-    @property
-    def compared(self) -> dict[str, Variant]:
-        """The variants that the study is about: all but those that only a probe trains."""
-        return {name: variant for name, variant in self.variants.items() if not variant.probe}
-
-    @property
-    def duels(self) -> list[tuple[str, str]]:
-        """(convolutional, dense) base models that a comparison sets against each other, else the first of each."""
-        family = {name: variant.model.family for name, variant in self.variants.items() if name == variant.base}
-        found = [
-            tuple(sorted((variant, question.reference), key=lambda name: family[name] != "conv"))
-            for question in self.questions.values()
-            for variant in question.variants
-            if {family.get(variant), family.get(question.reference)} == {"conv", "dense"}
-        ]
-        if not found and {"conv", "dense"} <= set(family.values()):
-            found = [tuple(next(name for name in family if family[name] == kind) for kind in ("conv", "dense"))]
-        return list(dict.fromkeys(found))
 
 
 def expand(study: Study) -> Plan:
@@ -280,21 +173,6 @@ def _probes(study: Study, forms: Mapping[str, Form], plan: Plan, add: Any) -> di
     return found
 
 
-def probe_level(probe: str, order: float) -> str:
-    """How a level of a probe reads in the language in use.
-
-    Args:
-        order: side of the blocks, number of images, or pixels; infinite for what is left whole.
-    """
-    if probe == "pixel_permutation":
-        if math.isinf(order):
-            return _("intact")
-        return _("pixels shuffled") if order == 1 else _("{side}×{side} blocks shuffled", side=f"{order:.0f}")
-    if probe == "sample_efficiency":
-        return _("all images") if math.isinf(order) else _("{n} images", n=i18n.number(order, ",.0f"))
-    return f"{order:g} px"
-
-
 def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Question:
     """Expand one experiment, of one factor or of two in all combinations; ``add`` registers its variants."""
     where = f"experiments.{name}"
@@ -368,7 +246,7 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
             raise UserError(f"{where}.reference {experiment.reference!r} is not one of the levels; choose one of them")
 
     columns = list(zip(*canonical.values(), strict=True))
-    labels = [_labels(factor, column) for factor, column in zip(factors, columns, strict=True)]
+    labels = [labels_side_by_side(factor, column) for factor, column in zip(factors, columns, strict=True)]
     title = " × ".join(factors)
     if experiment.factors:
         named = [
@@ -402,9 +280,6 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
     return Question(name, text, title, experiment.base, variants[reference], levels, others, grid)
 
 
-MAX_REPEATS = 3
-"""Equal layers that follow each other and are still written one by one in a level's label."""
-
 MAX_SLUG = 60
 """Characters of a level in a variant's name, which is a folder's."""
 
@@ -420,56 +295,6 @@ def _level_slug(label: str, value: Any) -> str:
         return text
     length = f"{len(value)}-values-" if isinstance(value, list) else ""
     return length + hashlib.sha256(canonical_json(value).encode()).hexdigest()[:8]
-
-
-def _labels(factor: str, values: Sequence[Any]) -> list[str]:
-    """How levels read side by side: a list of equal values as one of them where that is so for all of one length."""
-    lists = [value for value in values if isinstance(value, list)]
-    uniform = all(len(set(value)) == 1 for value in lists) and len({len(value) for value in lists}) <= 1
-    return [level_label(factor, value, short=uniform) for value in values]
-
-
-WORDS = {
-    N_("none"), N_("max"), N_("average"), N_("horizontal"), N_("vertical"), N_("both"), N_("best"), N_("last"),
-    N_("dense"), N_("conv"),
-}  # fmt: skip
-"""Words of the config that read differently in other languages; names from Keras (``same``, ``adam``) do not."""
-
-
-def field_label(name: str) -> str:
-    """How a field of a model or of the training reads in the language in use: ``kernel_size`` is ``kernel size``."""
-    return _(name.replace("_", " "))
-
-
-def level_label(factor: str, value: Any, short: bool = True) -> str:
-    """How a level reads: ``5×5/3×3`` for kernels by layer, ``on`` for true, ``none`` for nothing.
-
-    ``short`` writes a list of equal values as one of them; ``3×3 (×20)`` stands for twenty layers of 3×3.
-    """
-    if isinstance(value, bool):
-        return _("on") if value else _("off")
-    if value is None:
-        return _("all") if factor == "train_size" else i18n.pgettext("setting", "none")
-    if isinstance(value, list | tuple):
-        parts = [level_label(factor, item) for item in value]
-        if short and len(set(parts)) == 1:
-            return parts[0]
-        runs = [(part, len(list(equal))) for part, equal in groupby(parts)]
-        shown = (f"{part} (×{count})" if count > MAX_REPEATS else "/".join([part] * count) for part, count in runs)
-        return "/".join(shown) or i18n.pgettext("setting", "none")
-    if isinstance(value, Spec):
-        fields = value.model_dump(exclude_defaults=True)
-        return " ".join(f"{field_label(key)} {level_label(key, item)}" for key, item in fields.items()) or _("on")
-    if factor == "kernel_size":
-        return f"{value}×{value}"
-    if isinstance(value, int | float):
-        return i18n.number(value, _exact(value) if isinstance(value, float) else "," if factor == "train_size" else "")
-    return _(value) if value in WORDS else str(value)
-
-
-def _exact(value: float) -> str:
-    """The format that tells a number from any other with the fewest digits, six at least."""
-    return next(f".{digits}g" for digits in range(6, 18) if float(f"{value:.{digits}g}") == value)
 
 
 def _orders(values: list[Any]) -> list[float | None]:

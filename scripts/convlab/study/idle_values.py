@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from convlab.common.i18n import gettext as _
-from convlab.common.specs import Conv, Dense, Training, canonical_json
+from convlab.common.specs import canonical_json
+from convlab.models.specs import Conv, Dense
 from convlab.study.schema import Study
+from convlab.training.recipe import Training
 
 
 def without_effect(model: Dense | Conv, training: Training) -> dict[str, str]:

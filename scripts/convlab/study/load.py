@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from convlab.common import i18n
 from convlab.errors import UserError
 from convlab.study.config_errors import explain
+from convlab.study.expand import expand
 from convlab.study.schema import KINDS, Study
 
 ASIDE = "x-"
@@ -38,8 +39,7 @@ def load_study(config: Mapping[str, Any], *, for_readers: bool = False) -> Study
         raise UserError(explain(error)) from None
     if for_readers:
         i18n.use(study.report.language)
-    study.plan  # noqa: B018  (expanding is what finds impossible variants)
-    return study
+    return study.with_plan(expand(study))
 
 
 def _texts(value: Any, key: str = "the config") -> Iterator[tuple[str, str]]:

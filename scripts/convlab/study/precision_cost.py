@@ -1,7 +1,7 @@
 """What a mixed precision costs on this processor, told before anything runs."""
 
-from convlab.runtime import devices
 from convlab.common import provenance
+from convlab.runtime import devices
 from convlab.study.schema import Study
 
 # One set of flags of /proc/cpuinfo is enough for oneDNN to compute in the format. With none it is emulated: converted

@@ -13,7 +13,7 @@
 between a quantity's parentheses everything up to a comma or the end is a name. ``90 %`` is 0.9, ``0.5 pp`` is 0.005.
 Numbers are fractions: nothing is rounded before a comparison.
 
-Imported by the config, and so by the Snakefile: standard library only. Claims are decided in ``convlab.language.claims``.
+Imported by the config, and so by the Snakefile: standard library only. ``convlab.language.claims`` decides claims.
 """
 
 import re

@@ -8,37 +8,31 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from convlab.common.redaction import masked
 from convlab.common.i18n import LANGUAGES, SOURCE
-from convlab.study.sagemaker import SageMaker
+from convlab.common.redaction import masked
 from convlab.common.specs import (
-    Dataset,
-    Digits,
-    ImageFolder,
     Limit,
-    Model,
     Name,
-    Npz,
     PositiveWhole,
-    Published,
     Real,
-    Run,
     Seed,
     Spec,
-    Training,
     as_number,
     canonical_value,
     is_off,
     normalised,
     off_as_none,
 )
-
-if TYPE_CHECKING:
-    from convlab.study.expand import Plan
+from convlab.datasets.specs import Dataset, Digits, ImageFolder, Npz, Published
+from convlab.models.specs import Model
+from convlab.study.sagemaker import SageMaker
+from convlab.study.variants import Plan
+from convlab.training.recipe import Training
+from convlab.training.run_spec import Run
 
 SLUG = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
 MAX_NAME = 100
@@ -263,6 +257,8 @@ class Deploy(Spec):
 class Study(Spec):
     """One config file."""
 
+    _plan: Plan | None = PrivateAttr(None)
+
     study: Name = Field(description="Name of the study and of its folder under results/.")
     question: str = Field("", description="What the study asks, in one sentence.")
     description: str = Field("", description="More about it, for the report.")
@@ -369,12 +365,17 @@ class Study(Spec):
                 raise ValueError(f"names seed {seed} twice")
         return seeds
 
-    @cached_property
-    def plan(self) -> "Plan":
-        """Variants, runs and the questions about them; raises UserError for what cannot be built."""
-        from convlab.study.expand import expand  # it needs this module
+    @property
+    def plan(self) -> Plan:
+        """Variants, runs and the questions about them, as ``load_study`` expanded them."""
+        if self._plan is None:
+            raise RuntimeError("a study has its plan from convlab.study.load.load_study")
+        return self._plan
 
-        return expand(self)
+    def with_plan(self, plan: Plan) -> "Study":
+        """This study with its plan, which ``convlab.study.expand`` made from it."""
+        self._plan = plan
+        return self
 
     def run(self, dataset: str, variant: str, seed: int) -> Run:
         """The spec of one run."""

@@ -1,0 +1,1 @@
+"""Training a run: recipe, network, loop, finished runs."""

@@ -17,8 +17,8 @@ import numpy as np
 from convlab.common.checksums import sha256
 from convlab.common.files import atomic, require_space
 from convlab.runtime.keras_runtime import BACKEND, keras, tf
-from convlab.models.network import optimizer
-from convlab.common.specs import EarlyStopping, Training
+from convlab.training.network import optimizer
+from convlab.training.recipe import EarlyStopping, Training
 
 log = logging.getLogger("train")
 

@@ -1,0 +1,1 @@
+"""The kinds of datasets that a config can name."""

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from convlab.datasets.prepared import Dataset
-from convlab.errors import UserError
 from convlab.datasets.fetching import LARGEST_FILE, Archive, fetch
+from convlab.datasets.prepared import Dataset
 from convlab.datasets.reading import Reading
-from convlab.common.specs import Published
+from convlab.datasets.specs import Published
+from convlab.errors import UserError
 
 log = logging.getLogger(__name__)
 

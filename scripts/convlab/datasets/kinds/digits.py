@@ -6,7 +6,7 @@ import numpy as np
 
 from convlab.datasets.prepared import Dataset
 from convlab.datasets.reading import Reading
-from convlab.common.specs import Digits
+from convlab.datasets.specs import Digits
 
 log = logging.getLogger(__name__)
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from convlab.datasets.prepared import Dataset
-from convlab.errors import UserError
 from convlab.datasets.fetching import Archive, fetch
+from convlab.datasets.prepared import Dataset
 from convlab.datasets.reading import Reading
-from convlab.common.specs import Published
+from convlab.datasets.specs import Published
+from convlab.errors import UserError
 
 FASHION_MNIST = Archive(
     title="Fashion-MNIST",

@@ -26,8 +26,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from convlab.datasets.prepared import Dataset
-from convlab.errors import UserError
 from convlab.datasets.folder_listing import (
     DAMAGED,
     DANGLING,
@@ -54,9 +52,11 @@ from convlab.datasets.folder_listing import (
     suffix,
     summary,
 )  # fmt: skip
+from convlab.datasets.prepared import Dataset
 from convlab.datasets.reading import Reading, check_memory
+from convlab.datasets.specs import ImageFolder
 from convlab.datasets.splitting import hold_out
-from convlab.common.specs import ImageFolder
+from convlab.errors import UserError
 
 log = logging.getLogger(__name__)
 

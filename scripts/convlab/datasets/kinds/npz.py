@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from convlab.datasets.prepared import Dataset
-from convlab.errors import UserError
 from convlab.datasets.folder_listing import ARRAY, Skipped, shown, summary
 from convlab.datasets.npz_headers import (
     CLASS_NAMES,
@@ -19,9 +17,11 @@ from convlab.datasets.npz_headers import (
     read_headers,
     unused_arrays,
 )  # fmt: skip
+from convlab.datasets.prepared import Dataset
 from convlab.datasets.reading import Reading, check_memory
+from convlab.datasets.specs import Npz
 from convlab.datasets.splitting import hold_out
-from convlab.common.specs import Npz
+from convlab.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ environment.start()
 import argparse
 
 from convlab.common.cli import run
-from convlab.study.load import load_study, read_yaml
-from convlab.errors import UserError
 from convlab.common.text import listing
+from convlab.errors import UserError
+from convlab.study.load import load_study, read_yaml
 
 
 def main(argv: list[str] | None = None) -> None:

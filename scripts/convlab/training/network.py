@@ -1,7 +1,8 @@
 """From a model spec to a Keras model. Preprocessing is inside: raw pixels (0 to 255) in, probabilities out."""
 
+from convlab.models.specs import Conv, Dense
 from convlab.runtime.keras_runtime import keras
-from convlab.common.specs import Augmentation, Conv, Dense, Training
+from convlab.training.recipe import Augmentation, Training
 
 layers = keras.layers
 

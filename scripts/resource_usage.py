@@ -18,9 +18,9 @@ import math
 import statistics
 
 from convlab.common.cli import run
-from convlab.study.load import load_study, read_yaml
 from convlab.errors import UserError
 from convlab.study.estimate import aligned
+from convlab.study.load import load_study, read_yaml
 
 COLUMNS = ("rule", "jobs", "median s", "longest s", "median MB", "most MB", "CPU %")
 

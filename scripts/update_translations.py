@@ -26,8 +26,9 @@ from babel.messages.pofile import read_po, write_po
 from convlab.common import i18n
 from convlab.common.cli import run
 from convlab.common.files import write_text
-from convlab.study.expand import field_label
-from convlab.common.specs import Augmentation, Conv, Dense, EarlyStopping, Training
+from convlab.models.specs import Conv, Dense
+from convlab.study.labels import field_label
+from convlab.training.recipe import Augmentation, EarlyStopping, Training
 
 ROOT = Path(__file__).resolve().parent.parent
 

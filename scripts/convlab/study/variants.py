@@ -1,0 +1,119 @@
+"""What a study trains and asks: variants, questions, probes, claims, and the plan that holds them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from convlab.models.cost import Cost
+from convlab.models.specs import Conv, Dense
+from convlab.study.labels import field_label
+from convlab.study.rules import Rule
+from convlab.training.recipe import Training
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model after an experiment's override; equal architectures and training share one variant."""
+
+    name: str
+    base: str
+    label: str
+    model: Dense | Conv
+    training: Training
+    probe: str = ""
+    """The probe that this variant is trained for, and nothing else."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of an experiment. ``order`` is its value where levels have an order (for the trend), else None."""
+
+    value: Any
+    label: str
+    variant: str
+    order: float | None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Two factors in all combinations: their names, the labels of their levels, and ``cells[first][second]``, the
+    variant of each combination."""
+
+    factors: tuple[str, str]
+    labels: tuple[tuple[str, ...], tuple[str, ...]]
+    cells: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Question:
+    """An experiment or a comparison: variants against a reference.
+
+    ``factor`` is None for a comparison; two factors are named as one, ``a × b``, and have a ``grid``.
+    """
+
+    name: str
+    text: str
+    factor: str | None
+    base: str
+    reference: str
+    levels: tuple[Level, ...] = ()
+    variants: tuple[str, ...] = ()
+    grid: Grid | None = None
+
+    @property
+    def subject(self) -> str:
+        """How what is varied reads, in the language in use; empty for a comparison."""
+        return " × ".join(map(field_label, self.factor.split(" × "))) if self.factor else ""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A probe's models, and for one that trains the variant of each model at each level: (label, order, variant)."""
+
+    models: tuple[str, ...]
+    levels: dict[str, tuple[tuple[str, float, str], ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlannedClaim:
+    """A claim with its rule as a tree, variants under the names that they are trained under. Where every quantity names
+    its dataset it is decided once, for all of them, which ``datasets`` then joins into one name."""
+
+    id: str
+    text: str
+    source: str
+    published: int | float | str | None
+    rule: Rule
+    datasets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study trains and asks. ``aliases`` maps every name of a variant to the one it is trained under."""
+
+    variants: dict[str, Variant]
+    questions: dict[str, Question]
+    costs: dict[tuple[str, str], Cost]
+    aliases: dict[str, str] = field(default_factory=dict)
+    probes: dict[str, Probe] = field(default_factory=dict)
+    claims: dict[str, PlannedClaim] = field(default_factory=dict)
+    candidates: tuple[str, ...] = ()
+    """The variants from which the exported one is chosen: one that the config names, else all that can be served."""
+
+    @property
+    def compared(self) -> dict[str, Variant]:
+        """The variants that the study is about: all but those that only a probe trains."""
+        return {name: variant for name, variant in self.variants.items() if not variant.probe}
+
+    @property
+    def duels(self) -> list[tuple[str, str]]:
+        """(convolutional, dense) base models that a comparison sets against each other, else the first of each."""
+        family = {name: variant.model.family for name, variant in self.variants.items() if name == variant.base}
+        found = [
+            tuple(sorted((variant, question.reference), key=lambda name: family[name] != "conv"))
+            for question in self.questions.values()
+            for variant in question.variants
+            if {family.get(variant), family.get(question.reference)} == {"conv", "dense"}
+        ]
+        if not found and {"conv", "dense"} <= set(family.values()):
+            found = [tuple(next(name for name in family if family[name] == kind) for kind in ("conv", "dense"))]
+        return list(dict.fromkeys(found))

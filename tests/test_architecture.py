@@ -1,0 +1,50 @@
+"""The library's packages import in one direction, without circles; who may import whom is written here."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+LIBRARY = Path(__file__).resolve().parent.parent / "scripts" / "convlab"
+
+ORDER = (
+    *("errors", "common", "runtime", "datasets", "models", "training", "study", "statistics", "evaluation", "language"),
+    *("probes", "results", "states", "findings", "serving", "cloud", "paper", "figures", "page"),
+)
+"""From the lowest package up: none imports one that comes later."""
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the library by its dotted name below ``convlab``."""
+    files = (path.relative_to(LIBRARY) for path in LIBRARY.rglob("*.py"))
+    return {".".join(path.with_suffix("").parts).removesuffix(".__init__"): LIBRARY / path for path in files}
+
+
+def imports(path: Path) -> set[str]:
+    """Modules of the library that one imports, inside of functions too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    inside = {name.removeprefix("convlab.") for name in names if name.startswith("convlab.")}
+    return inside & modules().keys()
+
+
+def test_every_package_has_its_level():
+    assert {name.split(".")[0] for name in modules()} - {"__init__"} == set(ORDER)
+
+
+@pytest.mark.parametrize("module", sorted(modules().keys() - {"__init__"}))
+def test_no_module_imports_a_higher_package(module):
+    own = ORDER.index(module.split(".")[0])
+    assert [name for name in imports(modules()[module]) if ORDER.index(name.split(".")[0]) > own] == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    waiting = {name: imports(path) - {name} for name, path in modules().items()}
+    while free := [name for name, needed in waiting.items() if not needed & waiting.keys()]:
+        for name in free:
+            del waiting[name]
+    assert waiting == {}
