@@ -68,6 +68,16 @@ def copy_project(folder: Path) -> Project:
 
 
 @pytest.fixture(autouse=True)
+def own_environment():
+    """A script that a test calls may set environment variables, such as Keras' backend; the next test has none of them."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
 def english():
     """A script that a test calls may choose a language; the next test begins in English."""
     yield

@@ -51,7 +51,7 @@ def without_writing_the_model(arguments: list[str]) -> list[str]:
 import os, runpy, sys
 sys.argv = sys.argv[1:]
 sys.path.insert(0, os.path.dirname(sys.argv[0]))
-from convlab import files
+from convlab.common import files
 atomic = files.atomic
 def atomic_or_die(path, *arguments, **options):
     return os._exit(9) if path.name == "model.keras" else atomic(path, *arguments, **options)

@@ -223,7 +223,7 @@ WRITES = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, "scripts")
-from convlab.outputs import job_results
+from convlab.common.outputs import job_results
 main = Path(sys.argv[1])
 with job_results(main):
     print("begun", flush=True)

@@ -9,7 +9,7 @@ from conftest import ROOT
 SCRIPT = """
 import sys, time
 sys.path.insert(0, {scripts!r})
-from convlab.cli import run
+from convlab.common.cli import run
 
 def main():
     print("started", flush=True)

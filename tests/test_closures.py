@@ -1,8 +1,8 @@
 """What reruns what is a contract: the modules that each expensive stage may reach, and so depends on.
 
-A stage's code is what its script imports and the capabilities that the job loads by name: one kind of dataset, one family
-of models, one probe. An edit of any other module prepares, trains, measures, converts and deploys nothing: no text, no
-statistics, no figure, no config.
+A stage's code is what its script imports and the capabilities that the job loads by name: one kind of dataset, one
+family of models, one probe. An edit of any other module prepares, trains, measures, converts and deploys nothing: no
+text, no statistics, no figure, no config.
 """
 
 from pathlib import Path

@@ -15,7 +15,7 @@ PROCESS = """
 import sys
 from pathlib import Path
 sys.path.insert(0, "scripts")
-from convlab import devices
+from convlab.runtime import devices
 print(devices.use_one({"CUDA_VISIBLE_DEVICES": sys.argv[1]}, Path(sys.argv[2])), flush=True)
 sys.stdin.readline()
 """
@@ -112,9 +112,8 @@ def test_somebody_elses_folder_is_refused(tmp_path):
 
 
 def test_memory_grows_on_a_gpu_and_nothing_changes_on_a_cpu(tmp_path):
-    code = (
-        "import sys, os; sys.path.insert(0, 'scripts'); from convlab import backend; backend.choose('tensorflow', 1);"
-    )
+    code = "import sys, os; sys.path.insert(0, 'scripts')\nfrom convlab.runtime import backend\n"
+    code += "backend.choose('tensorflow', 1)\n"
     code += "print({k: v for k, v in os.environ.items() if k.startswith(('TF_', 'XLA', 'CUDA', 'NPROC'))})"
 
     def found(more: dict[str, str]) -> dict:

@@ -115,7 +115,7 @@ def test_every_script_prepares_its_environment_before_it_imports_anything(path):
         "import sys",
         "from pathlib import Path",
         "sys.path.insert(0, str(Path(__file__).resolve().parent))",
-        "from convlab import environment",
+        "from convlab.common import environment",
         "environment.start()",
     ]
 
@@ -278,7 +278,7 @@ def test_choices_are_part_of_a_runs_identity(monkeypatch):
 
 def test_code_that_is_edited_while_a_run_starts_ends_it(tmp_path, monkeypatch):
     states = iter([{"train.py": "before"}, {"train.py": "after"}])
-    monkeypatch.setattr(provenance, "code", lambda script: next(states))
+    monkeypatch.setattr(train, "code_parts", lambda script: next(states))
     (tmp_path / "manifest.json").write_text('{"arrays": {}, "classes": []}')
     arguments = ["--spec", json.dumps(SPEC), "--data-dir", str(tmp_path), "--output-dir", str(tmp_path / "run")]
     with pytest.raises(UserError, match="edited while this run was starting"):
@@ -288,7 +288,7 @@ def test_code_that_is_edited_while_a_run_starts_ends_it(tmp_path, monkeypatch):
 HALTING = """
 import importlib.machinery, logging, sys
 sys.path.insert(0, "scripts")
-from convlab import environment
+from convlab.common import environment
 environment.start()
 
 class NeedsPandas:
@@ -302,7 +302,7 @@ class NeedsPandas:
 
 sys.meta_path.insert(0, NeedsPandas())
 logging.basicConfig(level=logging.INFO)
-from convlab.keras_setup import keras, tf
+from convlab.runtime.keras_runtime import keras, tf
 print(keras.config.floatx(), float(keras.ops.sum(tf.constant([1.0, 2.0]))))
 """
 

@@ -21,7 +21,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, "scripts")
-from convlab import locks
+from convlab.common import locks
 path = Path(sys.argv[1])
 if sys.argv[2] == "claim":
     locks.claim(path, "the study")

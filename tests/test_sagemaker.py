@@ -575,7 +575,9 @@ def test_an_exception_of_any_type_at_any_moment_leaves_nothing_and_is_written_do
         broken = replace(clients, **{service: raising(getattr(clients, service), method, error, 1)})
         monkeypatch.setattr(aws, "connect", lambda region, endpoint_url=None: broken)
     else:
-        target, name = {"facts": (endpoint.SageMakerEndpoint, "facts"), "evidence": (deploy.trial, "accuracy")}[moment]
+        target, name = {"facts": (endpoint.SageMakerEndpoint, "facts"), "evidence": (deploy.endpoint_test, "accuracy")}[
+            moment
+        ]
 
         def fail(*arguments):
             raise error
