@@ -11,38 +11,16 @@ from convlab.common.i18n import N_, ngettext, number, with_unit
 from convlab.common.i18n import gettext as _
 from convlab.language import claims as decisions
 from convlab.language import contrasts as sentences
+from convlab.results import columns
 from convlab.statistics import core
 from convlab.study.labels import field_label
 from convlab.study.variants import Plan, Question
 
-RUN_COLUMNS = [
-    "dataset", "model", "variant", "seed", "parameters", "macs", "receptive_field", "epochs_run", "best_epoch",
-    "train_seconds", "images_per_second", "val_accuracy", "test_accuracy", "test_loss", "ece", "status", "precision",
-    "spec_hash", "brier", "latency_ms", "train_images", "peak_memory_mb", "predictions_sha256", "balanced_accuracy",
-    "macro_f1",
-]  # fmt: skip
-
-COMPARISON_COLUMNS = [
-    "dataset", "experiment", "variant", "reference", "metric", "n_seeds", "difference", "ci_low", "ci_high", "p_value",
-    "p_adjusted", "verdict", "ci90_low", "ci90_high", "method", "detectable", "seeds_to_settle", "sentence",
-    "p_equivalence", "p_equivalence_adjusted", "n_variant", "n_reference", "n_diverged_variant",
-    "n_diverged_reference", "finished_verdict",
-]  # fmt: skip
-
-TREND_COLUMNS = [
-    "dataset", "experiment", "factor", "n_levels", "n_blocks", "p_value", "slope", "ci_low", "ci_high", "slope_per",
-    "sentence",
-]  # fmt: skip
-
-FACTORIAL_COLUMNS = [
-    "dataset", "experiment", "effect", "n_blocks", "df", "df_residual", "f_statistic", "p_value", "contrast", "ci_low",
-    "ci_high", "sentence",
-]  # fmt: skip
-
-CLAIM_COLUMNS = [
-    "claim", "source", "published", "measured", "ci_low", "ci_high", "verdict", "dataset", "text", "rule", "n_seeds",
-    "p_value", "p_adjusted", "reason", "quantity", "unit",
-]  # fmt: skip
+RUN_COLUMNS = list(columns.RUNS)
+COMPARISON_COLUMNS = list(columns.COMPARISONS)
+TREND_COLUMNS = list(columns.TRENDS)
+FACTORIAL_COLUMNS = list(columns.FACTORIALS)
+CLAIM_COLUMNS = list(columns.CLAIMS)
 
 METRIC = "test_accuracy"
 """What comparisons are about; all other measures are described, not tested."""
@@ -310,8 +288,8 @@ def with_new_images(comparisons: pd.DataFrame, correct: Mapping[tuple[str, str, 
             found = core.crossed_difference(*sides)
             low, high = _share_difference(found.ci_low), _share_difference(found.ci_high)
         rows.append({"new_images_ci_low": low, "new_images_ci_high": high})
-    columns = pd.DataFrame(rows, columns=["new_images_ci_low", "new_images_ci_high"], index=comparisons.index)
-    return pd.concat([comparisons, columns], axis=1)
+    intervals = pd.DataFrame(rows, columns=list(columns.NEW_IMAGES), index=comparisons.index)
+    return pd.concat([comparisons, intervals], axis=1)
 
 
 def contrast_labels(plan: Plan, question: Question, variant: str) -> tuple[str, str]:
@@ -515,11 +493,7 @@ def per_class_table(
                     "precision_seeds": defined["precision"][index],
                 }
             )
-    columns = [
-        "dataset", "variant", "class", "support", "precision", "recall", "f1", "recall_sd", "n_seeds",
-        "precision_seeds",
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=list(columns.PER_CLASS))
 
 
 @dataclass(frozen=True)
