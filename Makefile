@@ -37,7 +37,7 @@ INSTALL := requirements/install.sh
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONHOME PYTHONINSPECT
 
 .PHONY: help run demo quick plan diff usage export serve deploy deploy-plan teardown test test-fast test-slurm test-kills lint format lock schema \
-  messages bench install clean clean-runs
+  docs messages example bench install clean clean-runs
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -132,6 +132,9 @@ lock: $(VENV)/.installed-dev  ## pin the newest allowed versions again: requirem
 
 schema: install  ## write workflow/schemas/config.schema.json from the config's models
 	$(BIN)/python scripts/schema.py
+
+docs: install  ## write docs/tables.md, and the tables of keys in docs/config.md
+	$(BIN)/python scripts/docs.py
 
 messages: install  ## find the report's messages in the source and bring report/locale/*.po up to date
 	@$(BIN)/python scripts/update_translations.py
