@@ -139,6 +139,9 @@ docs: install  ## write docs/tables.md, and the tables of keys in docs/config.md
 messages: install  ## find the report's messages in the source and bring report/locale/*.po up to date
 	@$(BIN)/python scripts/update_translations.py
 
+example: demo  ## write docs/example/: the demo's report as Markdown with its pictures
+	$(BIN)/python scripts/example.py
+
 bench: $(VENV)/.installed-dev  ## the suite against a notebook-like script, on this machine
 	$(BIN)/python benchmarks/bench.py
 
