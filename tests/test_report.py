@@ -21,7 +21,7 @@ from convlab.common.files import array_sha256, write_arrays, write_json, write_t
 from convlab.common.table_files import write_table
 from convlab.errors import UserError
 from convlab.page import format, gallery, loading, templates, views
-from convlab.results.probes import CONTRAST_COLUMNS, CURVE_COLUMNS
+from convlab.probes.curves import CONTRAST_COLUMNS, CURVE_COLUMNS
 from convlab.study.load import load_study
 from test_interpretation import CONFIG, FIVE, around, history, make
 
