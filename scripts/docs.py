@@ -22,7 +22,8 @@ from pydantic.fields import FieldInfo
 from convlab.common.cli import run
 from convlab.common.files import write_text
 from convlab.common.specs import MAX_SEED, MAX_WHOLE, Spec, as_list
-from convlab.results.columns import FIGURES, TABLES, Table
+from convlab.probes import registry
+from convlab.results.columns import FIGURES, MEASURED_RUN, TABLES, Table
 from convlab.study.schema import Study
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -52,6 +53,11 @@ Beside each `compare/*.csv` lie the same rows rounded, as Markdown (`.md`), and 
 added at the end, and none is renamed.
 """
 
+PROBES_HEAD = """## Measures of the probes
+
+The values of `measure` in `probe_curves.csv` and `probe_contrasts.csv`.
+"""
+
 FIGURES_HEAD = """## Numbers of the figures
 
 Each figure of `compare` has its numbers beside it, in columns of the tables above unless they are described here.
@@ -74,9 +80,31 @@ def pages() -> dict[str, str]:
 
 
 def tables_page() -> str:
-    """docs/tables.md: every table with its columns, then those that lie beside figures."""
-    parts = [TABLES_HEAD, *map(columns_of, TABLES), FIGURES_HEAD, rows_of(("file", "one row is", "columns"), figures())]
-    return "\n".join(parts)
+    """docs/tables.md: every table with its columns, measures of the probes, tables that lie beside figures."""
+    measures = rows_of(("probe", "measures", "differences"), probe_measures())
+    shown = rows_of(("file", "one row is", "columns"), figures())
+    return "\n".join([TABLES_HEAD, *map(columns_of, tables()), PROBES_HEAD, measures, FIGURES_HEAD, shown])
+
+
+def tables() -> tuple[Table, ...]:
+    """Every table but those of figures, what the probes measure on trained models at the end."""
+    measuring = [probe for probe in registry.names() if registry.has(probe, "measure")]
+    return TABLES + tuple(
+        Table(
+            f"probe/{probe}/<dataset>/<variant>.csv",
+            "what the probe measured of a run",
+            MEASURED_RUN | registry.part(probe, "table").MEASURED,
+        )
+        for probe in measuring
+    )
+
+
+def probe_measures() -> Iterator[tuple[str, str, str]]:
+    """Each probe with the names of its measures, and of the differences that it computes."""
+    for probe in registry.names():
+        table = registry.part(probe, "table")
+        measures, contrasts = table.MEASURES, getattr(table, "CONTRASTS", {})
+        yield f"`{probe}`", *(", ".join(f"`{name}`" for name in names) for names in (measures, contrasts))
 
 
 def columns_of(table: Table) -> str:
@@ -87,7 +115,7 @@ def columns_of(table: Table) -> str:
 
 def figures() -> Iterator[tuple[str, str, str]]:
     """File, row and columns of the numbers of each figure; columns that no table has are described."""
-    known = {(name, column) for table in TABLES for name, column in table.columns.items()}
+    known = {(name, column) for table in tables() for name, column in table.columns.items()}
     for table in FIGURES:
         columns = [
             f"`{name}`" if (name, column) in known else f"`{name}` ({column.type}: {column.meaning})"

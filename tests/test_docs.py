@@ -8,13 +8,15 @@ import pytest
 import deploy
 import docs
 from conftest import ROOT
+from convlab.common import registry
 from convlab.common.table_files import read_table
-from convlab.probes.translation import TRANSLATION_COLUMNS
-from convlab.results import columns, probes
+from convlab.probes.registry import PACKAGE, has, names, part
+from convlab.results import columns
 from convlab.study.load import schema
 from convlab.training.loop import HISTORY_COLUMNS
 
 DOCS = ROOT / "docs"
+MEASURES = {name: registry.load(PACKAGE, f"{name}.measure") for name in names() if has(name, "measure")}
 
 
 @pytest.mark.parametrize("name", docs.pages())
@@ -48,10 +50,8 @@ def test_what_stands_around_the_generated_sections_is_left_as_it_is():
     ("described", "written"),
     [
         (columns.HISTORY, HISTORY_COLUMNS),
-        (columns.TRANSLATION, TRANSLATION_COLUMNS),
         (columns.ANSWERS, deploy.ANSWER_COLUMNS),
-        (columns.PROBE_CURVES, probes.CURVE_COLUMNS),
-        (columns.PROBE_CONTRASTS, probes.CONTRAST_COLUMNS),
+        *((part(name, "table").MEASURED, MEASURES[name].COLUMNS) for name in MEASURES),
     ],
 )
 def test_columns_of_stages_that_name_their_own_are_described_in_their_order(described, written):
@@ -60,7 +60,7 @@ def test_columns_of_stages_that_name_their_own_are_described_in_their_order(desc
 
 def documented(path: Path) -> list[str] | None:
     """The columns that the pages name for a file below results/<study>/; of several files that fit, the most exact."""
-    fitting = [table for table in (*columns.TABLES, *columns.FIGURES) if pattern(table.file).fullmatch(path.as_posix())]
+    fitting = [table for table in (*docs.tables(), *columns.FIGURES) if pattern(table.file).fullmatch(path.as_posix())]
     return list(min(fitting, key=lambda table: table.file.count("<")).columns) if fitting else None
 
 

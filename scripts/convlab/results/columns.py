@@ -1,7 +1,7 @@
 """Columns of every table that a study writes: type, unit and meaning. `make docs` writes docs/tables.md from them.
 
-Tables of ``compare`` take their column names and order from here. Those of ``train``, ``probe`` and ``deploy`` name
-their columns themselves, since a better description must not train, measure or deploy again; a test compares them.
+Tables of ``compare`` take their column names and order from here. ``train``, ``probe`` and ``deploy`` name their own
+columns, since a better description must not train, measure or deploy again; a test compares them.
 """
 
 from collections.abc import Mapping
@@ -232,7 +232,7 @@ PROBE_CURVES = {
     "dataset": DATASET,
     "probe": Column("text", "name of the probe"),
     "variant": Column("text", "name of the variant; of a probe that trains, of the model that it trained again"),
-    "measure": Column("text", "what was measured: `accuracy`, `consistency`, `test_loss`, `brier` or `ece`"),
+    "measure": Column("text", "what was measured, see below"),
     "level": Column("text", "the point of the curve, as figures label it"),
     "order": Column(
         "number", "the same as a number: block side, shift, images or receptive field; `inf` for what is left whole"
@@ -250,7 +250,7 @@ PROBE_CONTRASTS = {
     "probe": Column("text", "name of the probe"),
     "variant": VARIANT,
     "reference": Column("text", "variant that is subtracted; empty where a variant is compared with itself"),
-    "measure": Column("text", "which difference"),
+    "measure": Column("text", "which difference, see below; of a probe that trains with its level"),
     "n_seeds": Column("integer", "seeds of which both sides have a finished run"),
     "difference": Column("number", "mean over seeds of the difference within a seed", FRACTION),
     "ci_low": Column("number", "lower end of its 95 % t interval, not adjusted", FRACTION),
@@ -271,17 +271,8 @@ HISTORY = {
     "seconds": Column("number", "time of the epoch, validation included", "s"),
 }
 
-TRANSLATION = {
-    "dataset": DATASET,
-    "variant": VARIANT,
-    "seed": SEED,
-    "axis": Column("text", "`horizontal` or `vertical`"),
-    "shift": Column("integer", "to the right, or down; 0 once for each axis", "pixels"),
-    "accuracy": Column("number", "accuracy on the shifted test images", FRACTION),
-    "consistency": Column(
-        "number", "share of the images whose predicted class is that of the unshifted image", FRACTION
-    ),
-}
+MEASURED_RUN = {"dataset": DATASET, "variant": VARIANT, "seed": SEED}
+"""First columns of what a probe measures on trained models; the others are described in its ``table.py``."""
 
 ANSWERS = {
     "index": Column("integer", "position among the test images, from 0"),
@@ -360,13 +351,12 @@ TABLES = (
     Table("compare/probe_curves.csv", "a point of a probe's curve", PROBE_CURVES),
     Table("compare/probe_contrasts.csv", "a difference that a probe measured", PROBE_CONTRASTS),
     Table("train/<dataset>/<variant>/seed-<seed>/history.csv", "an epoch", HISTORY),
-    Table("probe/translation/<dataset>/<variant>.csv", "a run, axis and shift", TRANSLATION),
     Table("deploy/<dataset>/answers.csv", "a test image that the endpoint was sent", ANSWERS),
     Table("explore/<dataset>/class_distribution.csv", "a class", CLASS_DISTRIBUTION),
     Table("explore/<dataset>/dimensions.csv", "a number of pixels", DIMENSIONS),
     Table("explore/<dataset>/intensities.csv", "a value", INTENSITIES),
 )
-"""Every table but those of compare's figures."""
+"""Every table but those of probes, which their folders describe, and of figures."""
 
 FIGURES = (
     Table("compare/figures/<dataset>-accuracy.csv", "a run", SEEDS_SHOWN),
