@@ -22,8 +22,8 @@ it the name that it has in ``config.yaml``, and change it. Then run ``make messa
     table of runs, ``measured`` the rows of ``measure.py`` behind the columns dataset, variant and seed (empty without
     one). With a ``measure.py`` also ``MEASURED``, a ``results.columns.Column`` for each of its ``COLUMNS``, from which
     docs/tables.md is written. Optionally ``CONTRASTS`` and ``contrasts(probe, runs, plan, measured)``, for differences
-    paired by seed: rows of ``probes.curves.CONTRAST_COLUMNS``, whose ``measure`` is a key of ``CONTRASTS`` (how each reads, before
-    translation), alone or followed by a comma and the level of a probe that trains.
+    paired by seed: rows of ``probes.curves.CONTRAST_COLUMNS``, whose ``measure`` is a key of ``CONTRASTS`` (how each
+    reads, before translation), alone or followed by a comma and the level of a probe that trains.
 ``figure.py``
     Optional. ``TITLE``, ``caption(probe, plan)``, and ``draw(curves, labels, looks)``, which returns a Matplotlib
     figure of one dataset's curves; ``labels`` and ``looks`` give each variant's name and its number in the palette.
