@@ -110,7 +110,7 @@ def probe_measures() -> Iterator[tuple[str, str, str]]:
 def columns_of(table: Table) -> str:
     """A table's heading, and its columns with type, unit and meaning."""
     rows = [(f"`{name}`", column.type, column.unit, column.meaning) for name, column in table.columns.items()]
-    return f"## {table.file}\n\nOne row is {table.rows}.\n\n{rows_of(('column', 'type', 'unit', 'meaning'), rows)}"
+    return f"## `{table.file}`\n\nOne row is {table.rows}.\n\n{rows_of(('column', 'type', 'unit', 'meaning'), rows)}"
 
 
 def figures() -> Iterator[tuple[str, str, str]]:
