@@ -149,7 +149,7 @@ def keys_of(section: str, sections: Set[str]) -> str:
     specs = specs_in(spec.model_fields[name].annotation)
     if len(specs) > 1:
         return alternatives(specs)
-    return f"{summary(specs[0])}\n\n{keys_table(specs[0], specs[0].model_fields, f'{section}.', sections)}"
+    return f"`{section}`: {summary(specs[0])}\n\n{keys_table(specs[0], specs[0].model_fields, f'{section}.', sections)}"
 
 
 def alternatives(specs: list[type[Spec]]) -> str:
@@ -243,10 +243,11 @@ def type_name(schema: Mapping[str, Any], plural: str = "") -> str:
         plural: an s for more than one of them.
     """
     if "anyOf" in schema or "oneOf" in schema:
-        names = [type_name(part, plural) for part in schema.get("anyOf", schema.get("oneOf"))]
+        parts = [part for part in schema.get("anyOf", schema.get("oneOf")) if part.get("type") != "null"]
+        names = [type_name(part, plural) for part in parts]
         if "number" in names:
             names = [name for name in names if name != "whole number"]
-        return " or ".join(dict.fromkeys(name for name in names if name != "null"))
+        return " or ".join(dict.fromkeys(names))
     if "enum" in schema or "const" in schema:
         values = schema.get("enum", [schema.get("const")])
         return ", ".join(f"`{value}`" for value in values)
