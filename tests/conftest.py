@@ -69,7 +69,7 @@ def copy_project(folder: Path) -> Project:
 
 @pytest.fixture(autouse=True)
 def own_environment():
-    """A script that a test calls may set environment variables, such as Keras' backend; the next test has none of them."""
+    """A script that a test calls may set environment variables, such as Keras' backend; they end with the test."""
     before = dict(os.environ)
     yield
     for name in os.environ.keys() - before.keys():
