@@ -106,8 +106,10 @@ def train_run(
     started = datetime.now(UTC)
     backend.choose(training.backend, threads)  # before these import Keras
     from convlab.runtime.keras_runtime import device, keras, use_threads
-    from convlab.training.loop import fit, images_per_epoch, resumable_epochs
+    from convlab.training.backup import resumable_epochs
+    from convlab.training.loop import fit
     from convlab.training.network import build
+    from convlab.training.pipeline import images_per_epoch
 
     if code_of(spec) != code:
         raise UserError("convlab's code was edited while this run was starting; run the same command again")
@@ -194,7 +196,7 @@ def train_run(
 
 def write_results(output: Path, record: dict, model, history: Sequence[Mapping[str, float]], writer: Writer) -> None:
     """Write all that a run leaves, as long as no other process has begun to make the same."""
-    from convlab.training.loop import write_history
+    from convlab.training.history import write_history
 
     main = output / run_store.MAIN
     with writer.writing():

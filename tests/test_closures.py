@@ -23,11 +23,12 @@ KERAS = {"runtime/backend", "runtime/devices", "runtime/keras_runtime"}
 MODELS = {"common/registry", "models/registry", "models/specs"}
 SPECS = MODELS | {"common/specs", "datasets/specs", "training/recipe", "training/run_spec"}
 ARRAYS = {"datasets/prepared"}
+FIT = {f"training/{name}" for name in ("backup", "callbacks", "history", "loop", "network", "optimizer", "pipeline")}
 PREDICT = ARRAYS | KERAS | {"evaluation/inference"}
 AGREE = {"evaluation/agreement", "evaluation/latency", "statistics/mcnemar"}
 
 MAY_REACH = {
-    "train": SCRIPT | KERAS | SPECS | ARRAYS | {"training/loop", "training/network", "training/run_store"},
+    "train": SCRIPT | KERAS | SPECS | ARRAYS | FIT | {"training/run_store"},
     "evaluate": SCRIPT | PREDICT | {"evaluation/metrics", "evaluation/records"},
     "probe": SCRIPT | PREDICT | {"probes/translation"},
     "export": SCRIPT

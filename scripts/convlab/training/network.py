@@ -3,7 +3,7 @@
 from convlab.models.registry import family_of
 from convlab.models.specs import ModelSpec
 from convlab.runtime.keras_runtime import keras
-from convlab.training.recipe import Augmentation, Training
+from convlab.training.recipe import Augmentation
 
 layers = keras.layers
 
@@ -63,17 +63,3 @@ def _augmentation(x, augmentation: Augmentation, input_shape: tuple[int, int, in
             name="shift",
         )(x)
     return x
-
-
-def optimizer(training: Training):
-    """The Keras optimizer of a training spec."""
-    momentum = {"momentum": training.momentum} if training.optimizer in ("sgd", "rmsprop") else {}
-    kinds = {
-        "adam": keras.optimizers.Adam,
-        "adamw": keras.optimizers.AdamW,
-        "sgd": keras.optimizers.SGD,
-        "rmsprop": keras.optimizers.RMSprop,
-    }
-    # Keras tells "no decay" from "a decay of 0": AdamW refuses the former.
-    decay = training.weight_decay if training.optimizer == "adamw" else training.weight_decay or None
-    return kinds[training.optimizer](training.learning_rate, weight_decay=decay, **momentum)
