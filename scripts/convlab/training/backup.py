@@ -16,6 +16,9 @@ log = logging.getLogger("train")
 BEST = "best.weights.h5"
 """The weights of the best epoch so far."""
 
+WEIGHTS = "latest.weights.h5"
+"""The weights and the optimizer's state after the last epoch, as Keras saves them."""
+
 CHECKSUMS = "checksums.json"
 """Of all that a run goes on from, beside Keras' part of it."""
 
@@ -23,6 +26,11 @@ CHECKSUMS = "checksums.json"
 def hdf5_size(variables: Sequence) -> int:
     """Bytes of an HDF5 file with these Keras variables, about: their values (float32), and what describes each."""
     return 2**16 + sum(4096 + 4 * math.prod(variable.shape) for variable in variables)
+
+
+def epoch_folder(folder: Path, epochs: int) -> Path:
+    """The backup after so many epochs."""
+    return folder / f"epoch-{epochs:04d}"
 
 
 def finished_epochs(folder: Path) -> int:
@@ -42,14 +50,14 @@ def resumable_epochs(work: Path, select: str) -> int:
         shutil.rmtree(work)
         return 0
     for outdated in [*backup.glob(".epoch-*"), *backup.glob("epoch-*")]:
-        if outdated.name != f"epoch-{epochs:04d}":
+        if outdated != epoch_folder(backup, epochs):
             shutil.rmtree(outdated, ignore_errors=True)
     return epochs
 
 
 def _is_whole(work: Path, epochs: int, select: str) -> bool:
     """Whether a backup, the history and the best weights are those that were written."""
-    backup = work / "backup" / f"epoch-{epochs:04d}"
+    backup = epoch_folder(work / "backup", epochs)
     try:
         recorded = json.loads((backup / CHECKSUMS).read_text(encoding="utf-8"))
         actual, rows = backup_checksums(work, backup, epochs), read_history(work / "history.csv")

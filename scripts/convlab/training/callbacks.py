@@ -12,7 +12,7 @@ import numpy as np
 
 from convlab.common.files import atomic, require_space
 from convlab.runtime.keras_runtime import keras
-from convlab.training.backup import BEST, CHECKSUMS, backup_checksums, finished_epochs, hdf5_size
+from convlab.training.backup import BEST, CHECKSUMS, WEIGHTS, backup_checksums, epoch_folder, hdf5_size
 from convlab.training.history import HISTORY_COLUMNS, best_epoch, exhausted, read_history, write_history
 from convlab.training.recipe import EarlyStopping
 
@@ -61,7 +61,7 @@ class Journal(keras.callbacks.Callback):
 class Randomness(keras.callbacks.Callback):
     """Starts the random numbers of dropout and augmentation anew each epoch, from the seed and the epoch's number.
 
-    Keras does not keep their state in its backup; so a resumed epoch draws what it would have drawn.
+    A backup of the weights does not have their state; so a resumed epoch draws what it would have drawn.
     """
 
     def __init__(self, seeds: Mapping[str, int]) -> None:
@@ -110,31 +110,27 @@ class StopEarly(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-class Backup(keras.callbacks.BackupAndRestore):
-    """Keras' backup, made safe against a kill while it is written: each epoch's goes to a folder that appears whole."""
+class Backup(keras.callbacks.Callback):
+    """Keeps weights and optimizer after each epoch, in a folder that appears whole: a kill at any moment leaves one.
+
+    Keras' own ``BackupAndRestore`` writes in place. What is kept here ``fit`` loads before it begins.
+    """
 
     def __init__(self, folder: Path, journal: Journal) -> None:
+        super().__init__()
         self.folder, self.journal = folder, journal
-        super().__init__(self._place(finished_epochs(folder)), delete_checkpoint=False)
 
-    def _place(self, epochs: int, prefix: str = "") -> Path:
-        return self.folder / f"{prefix}epoch-{epochs:04d}"
-
-    def _point_to(self, place: Path) -> None:
-        self.backup_dir = str(place)
-        self._weights_path = str(place / "latest.weights.h5")
-        self._training_metadata_path = str(place / "training_metadata.json")
-
-    def _save_model(self):
+    def on_epoch_end(self, epoch, logs=None):
         if self.journal.diverged:
             return
-        previous, unfinished = Path(self.backup_dir), self._place(self._current_epoch, prefix=".")
+        epochs = epoch + 1
+        finished = epoch_folder(self.folder, epochs)
+        unfinished = finished.with_name(f".{finished.name}")
         shutil.rmtree(unfinished, ignore_errors=True)
         require_space(self.folder.parent, hdf5_size([*self.model.variables, *self.model.optimizer.variables]))
-        self._point_to(unfinished)
-        super()._save_model()
-        content = backup_checksums(self.folder.parent, unfinished, self._current_epoch)
+        unfinished.mkdir(parents=True)
+        self.model.save_weights(unfinished / WEIGHTS)
+        content = backup_checksums(self.folder.parent, unfinished, epochs)
         (unfinished / CHECKSUMS).write_text(json.dumps(content), encoding="utf-8")
-        place = unfinished.rename(self._place(self._current_epoch))
-        self._point_to(place)
-        shutil.rmtree(previous, ignore_errors=True)
+        unfinished.rename(finished)
+        shutil.rmtree(epoch_folder(self.folder, epoch), ignore_errors=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from convlab.runtime.keras_runtime import BACKEND, keras
-from convlab.training.backup import finished_epochs
+from convlab.training.backup import WEIGHTS, epoch_folder, finished_epochs
 from convlab.training.callbacks import Backup, Check, Journal, Randomness, StopEarly, TorchRandomness
 from convlab.training.history import best_epoch, exhausted
 from convlab.training.optimizer import optimizer
@@ -70,20 +70,22 @@ def fit(
     )
     images, labels = train
     length = images_per_epoch(training, len(images))
-    if first_epoch < epochs:
+    if first_epoch:
+        model.optimizer.build(model.trainable_variables)  # weights are kept together with its state
+        model.load_weights(epoch_folder(backup, first_epoch) / WEIGHTS)
+    if first_epoch < epochs:  # not where a run was killed after its last epoch
         model.fit(
             training_batches(
                 images, labels, training.batch_size, range(first_epoch, epochs), seeds["shuffling"], length
             ),
             steps_per_epoch=math.ceil(length / training.batch_size),
+            initial_epoch=first_epoch,
             epochs=epochs,
             validation_data=batches_in_order(*validation),
             callbacks=callbacks,
             shuffle=False,  # the dataset already is
             verbose=0,
         )
-    else:  # killed after its last epoch: with JAX and PyTorch, Keras cannot begin without a batch
-        model.optimizer.build(model.trainable_variables)  # as the weights of the best epoch come with its state
     if journal.rows:
         model.load_weights(journal.weights)
     return Outcome(
