@@ -26,7 +26,7 @@ from babel.messages.pofile import read_po, write_po
 from convlab.common import i18n
 from convlab.common.cli import run
 from convlab.common.files import write_text
-from convlab.models.specs import Conv, Dense
+from convlab.models.registry import families
 from convlab.study.labels import field_label
 from convlab.training.recipe import Augmentation, EarlyStopping, Training
 
@@ -59,13 +59,16 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def extracted() -> Catalog:
-    """Every message of scripts and templates, and the fields of models and training, which need no mark."""
+    """Every message of scripts and templates, and what needs no mark: families and the fields of specs."""
     found = Catalog()
     for folder, methods in {"scripts": [("**.py", calls)], "report": [("**.j2", "jinja2.ext:babel_extract")]}.items():
         options = {pattern: {"silent": "false", "encoding": "utf-8"} for pattern, _ in methods}
         for name, _, message, _, context in extract_from_dir(ROOT / folder, methods, options):
             found.add(message, None, [(f"{folder}/{name}", 0)], context=context)
-    for spec in (Dense, Conv, Training, EarlyStopping, Augmentation):
+    for name, family in families().items():
+        for message in (name, *(field.reason for field in family.idle_fields)):
+            found.add(message, None, [(f"scripts/convlab/models/families/{name}.py", 0)])
+    for spec in (*(family.spec for family in families().values()), Training, EarlyStopping, Augmentation):
         for name, field in spec.model_fields.items():
             if name not in ("family", "label", "why"):
                 for message in filter(None, (field_label(name), field.description)):

@@ -47,7 +47,7 @@ def audited(folder: Path, config: dict) -> Project:
     note = 'open("audit.txt", "a").write(f"{} {{{}.resolve()}}\\n")\n'
     for name, before, kind, place in (
         (
-            "convlab/training/loop.py",
+            "convlab/training/callbacks.py",
             "        write_history(self.path, self.rows)\n",
             "epoch",
             "self.path.parent.parent",

@@ -7,6 +7,7 @@ from functools import cache
 from convlab.common import i18n
 from convlab.common.redaction import fingerprint, masked
 from convlab.common.code_digests import code_digest, content_of
+from convlab.models.registry import modules
 from convlab.study.load import load_study, read_yaml
 from convlab.errors import UserError
 from convlab.datasets.content_digest import content_digest
@@ -67,6 +68,17 @@ def code(script, *loaded):
     """Digest of a script, of what it imports and of modules that it loads by name, fixed when jobs are planned: an edit
     reruns what it affects, no more."""
     return code_digest(SCRIPTS / f"{script}.py", loaded)
+
+
+@cache
+def families(*variants):
+    """Modules of the families of these variants, of all where none is named: what jobs about them load by name."""
+    return modules(study.plan.variants[name].model.family for name in variants or study.plan.variants)
+
+
+def code_of_run(wildcards):
+    """Digest of the code that trains one run: of the families, that of its model alone."""
+    return code("train", *families(wildcards.variant))
 
 
 def files_digest(paths):
@@ -204,8 +216,9 @@ def deploy_identity():
 
 def deploy_code():
     """Digests of what the deployment starts: the server here, or the training on AWS."""
-    on_aws = ["train_on_sagemaker", "train"] if study.deploy.target == "sagemaker" else []
-    return [code(script) for script in [*on_aws, "serve"]]
+    candidates = families(*study.plan.candidates)
+    on_aws = [code("train_on_sagemaker"), code("train", *candidates)] if study.deploy.target == "sagemaker" else []
+    return [*on_aws, code("serve")]
 
 
 def deployments():

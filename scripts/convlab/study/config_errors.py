@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from convlab.common.specs import Spec
 from convlab.common.text import listing, nearest
-from convlab.models.specs import Conv, Dense
+from convlab.models.registry import families
 from convlab.study.schema import KINDS, Claim, Comparison, Deploy, Experiment, Probes, ReportOptions, Statistics, Study
 from convlab.training.recipe import Training
 
@@ -72,9 +72,10 @@ def sentence(error: Mapping[str, Any]) -> str:
     if kind == "int_parsing_size":
         return f"has too many digits{shown}"
     if kind == "union_tag_invalid":
-        return f"should have family dense or conv, not {context['tag']!r}"
+        return f"should have family {listing(families(), 'or')}, not {context['tag']!r}"
     if kind == "union_tag_not_found":
-        return "has no family; add 'family: dense' or 'family: conv'"
+        entries = [f"'family: {name}'" for name in families()]
+        return f"has no family; add {listing(entries, 'or')}"
     if kind == "literal_error":
         options = re.findall(r"'([^']*)'", context["expected"]) or re.findall(r"\d+", context["expected"])
         return f"should be {listing(options, 'or')}{shown}{nearest(str(given), options)}"
@@ -92,6 +93,13 @@ def sentence(error: Mapping[str, Any]) -> str:
     return message[0].lower() + message[1:] + shown
 
 
+def _specs_by_name(section: Any) -> Mapping[str, type[Spec]]:
+    """The specs among which an entry of a section chooses, by its family or kind; none in other sections."""
+    if section == "models":
+        return {name: family.spec for name, family in families().items()}
+    return KINDS if section == "datasets" else {}
+
+
 def _place(error: Mapping[str, Any]) -> str:
     """``models.cnn.filters[0]``: the place, without pydantic's own steps (family of a model, kind of a dataset)."""
     text = ""
@@ -100,7 +108,7 @@ def _place(error: Mapping[str, Any]) -> str:
             return f"a name in {error['loc'][0]}"
         if isinstance(step, int) and not isinstance(step, bool):
             text += f"[{step}]"
-        elif not (position == 2 and step in {"models": ("dense", "conv"), "datasets": KINDS}.get(error["loc"][0], ())):
+        elif not (position == 2 and step in _specs_by_name(error["loc"][0])):
             text += f".{step}" if text else str(step)
     return text
 
@@ -144,7 +152,7 @@ def _field_at(location: Iterable[Any]) -> FieldInfo | None:
             if not steps[1:]:
                 return None  # the entry as a whole
             steps.pop(0)
-            spec = named[name] or {"dense": Dense, "conv": Conv, **KINDS}.get(steps.pop(0))
+            spec = named[name] or _specs_by_name(name).get(steps.pop(0))
             field = None
         else:
             types = (field.annotation, *get_args(field.annotation))
@@ -167,10 +175,8 @@ def _fields_at(location: Iterable[Any]) -> list[str]:
     }
     if not location:
         return list(Study.model_fields)
-    if location[0] == "models" and len(location) > 2:
-        return list((Dense if location[2] == "dense" else Conv).model_fields)
-    if location[0] == "datasets" and len(location) > 2:
-        return list(KINDS[location[2]].model_fields)
+    if location[0] in ("models", "datasets") and len(location) > 2:
+        return list(_specs_by_name(location[0])[location[2]].model_fields)
     fields = nested[location[0]].model_fields
     if location[0] in ("training", "probes", "deploy"):
         for step in location[1:]:

@@ -28,7 +28,7 @@ from convlab.common.specs import (
     off_as_none,
 )
 from convlab.datasets.specs import Dataset, Digits, ImageFolder, Npz, Published
-from convlab.models.specs import Model
+from convlab.models.registry import any_model
 from convlab.study.sagemaker import SageMaker
 from convlab.study.variants import Plan
 from convlab.training.recipe import Training
@@ -265,7 +265,7 @@ class Study(Spec):
     datasets: dict[Slug, Dataset] = Field(min_length=1)
     seeds: tuple[Seed, ...] = Field((1, 2, 3), description="How many seeds (numbered from 1), or a list of them.")
     training: Training = Training()
-    models: dict[Slug, Model] = Field(min_length=1)
+    models: dict[Slug, any_model()] = Field(min_length=1)
     experiments: dict[Slug, Experiment] = Field({})
     comparisons: dict[Slug, Comparison] = Field({})
     claims: tuple[Claim, ...] = Field((), description="Statements with rules, decided by what the study finds.")
