@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convlab.datasets.kinds import cifar10
-from convlab.datasets.kinds.cifar10 import CIFAR10, NAMES, RECORD, Batches, read_batches
+from convlab.datasets import cifar_batches
+from convlab.datasets.cifar_batches import CIFAR10, NAMES, RECORD, Batches, read_batches
 from convlab.errors import UserError
 
 IMAGES = 20
@@ -162,5 +162,5 @@ def test_an_archive_with_other_content_is_refused_even_if_its_checksum_were_righ
 
 
 def test_nothing_is_unpickled():
-    assert "pickle" not in {name.split(".")[0] for name in vars(cifar10)}
-    assert cifar10.CIFAR10.images * RECORD == 30_730_000  # the size that the publisher's page gives
+    assert "pickle" not in {name.split(".")[0] for name in vars(cifar_batches)}
+    assert cifar_batches.CIFAR10.images * RECORD == 30_730_000  # the size that the publisher's page gives

@@ -18,7 +18,7 @@ import pytest
 import prepare
 from convlab.datasets import fetching
 from convlab.datasets.fetching import Archive, fetch
-from convlab.datasets.kinds.idx import FASHION_CLASSES, FASHION_MNIST, MNIST, parse_idx, read_idx_archive
+from convlab.datasets.idx import FASHION_CLASSES, FASHION_MNIST, MNIST, parse_idx, read_idx_archive
 from convlab.datasets.prepared import load
 from convlab.errors import UserError
 

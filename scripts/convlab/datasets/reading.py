@@ -19,7 +19,7 @@ _LIMITS = {False: "memory.max", True: "memory.limit_in_bytes"}
 class Reading:
     """A data set as it was read.
 
-    ``excluded`` is ``folders.summary`` of what was not used. ``test_images`` says where they come from: ``{"from":
+    ``excluded`` is ``folder_listing.summary`` of what was not used. ``test_images`` says where they come from: ``{"from":
     "data"}`` that brought them, a fixed ``"rule"``, or a ``"seed"`` with its fraction. ``notes`` are other facts for
     the manifest.
     """

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from convlab.datasets.kinds.cifar10 import read_cifar10
+from convlab.datasets.cifar_batches import read_cifar10
+from convlab.datasets.folder_reading import read_image_folder
+from convlab.datasets.idx import read_fashion_mnist, read_mnist
 from convlab.datasets.kinds.digits import read_digits
-from convlab.datasets.kinds.idx import read_fashion_mnist, read_mnist
-from convlab.datasets.kinds.image_folder import read_image_folder
 from convlab.datasets.kinds.npz import read_npz
 from convlab.datasets.reading import Reading
 

@@ -92,7 +92,7 @@ _large = threading.Lock()
 
 
 class Unreadable(Exception):
-    """An image that cannot be used: the reason, one of ``folders.REASONS``, and what is wrong with this file."""
+    """An image that cannot be used: the reason, one of ``folder_listing.REASONS``, and what is wrong with this file."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
