@@ -9,19 +9,25 @@ from pathlib import Path
 
 import pytest
 
+from convlab.common import registry
 from convlab.common.code_digests import code_inputs
+from convlab.datasets.specs import KINDS, kind_module
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
 FILES = {"errors", *(f"common/{name}" for name in ("atomic", "checksums", "files", "locks"))}
 SCRIPT = FILES | {f"common/{name}" for name in ("cli", "code_digests", "environment", "outputs", "provenance")}
 KERAS = {"runtime/backend", "runtime/devices", "runtime/keras_runtime"}
-SPECS = {"common/specs", "datasets/specs", "models/specs", "training/recipe", "training/run_spec"}
+SPECS = {"common/registry", "common/specs", "datasets/specs", "models/specs", "training/recipe", "training/run_spec"}
 ARRAYS = {"datasets/prepared"}
 PREDICT = ARRAYS | KERAS | {"evaluation/inference"}
 AGREE = {"evaluation/agreement", "evaluation/latency", "statistics/mcnemar"}
 
 MAY_REACH = {
+    "prepare": SCRIPT
+    | ARRAYS
+    | {"common/registry", "common/specs"}
+    | {f"datasets/{m}" for m in ("reading", "registry", "specs")},
     "train": SCRIPT | KERAS | SPECS | ARRAYS | {"training/loop", "training/network", "training/run_store"},
     "evaluate": SCRIPT | PREDICT | {"evaluation/metrics", "evaluation/records"},
     "probe": SCRIPT | PREDICT | {"probes/translation"},
@@ -43,12 +49,20 @@ MAY_REACH = {
 }
 
 
+def reached(script: str, *loaded: str) -> set[str]:
+    """Modules that a script depends on where it loads those by name, as paths below the package."""
+    package = SCRIPTS / "convlab"
+    files = code_inputs(SCRIPTS / f"{script}.py", loaded)[1:]
+    return {path.relative_to(package).with_suffix("").as_posix() for path in files if path.name != "__init__.py"}
+
+
 @pytest.mark.parametrize("script", MAY_REACH)
 def test_an_expensive_stage_depends_on_nothing_that_it_does_not_need(script):
-    package = SCRIPTS / "convlab"
-    reached = {
-        path.relative_to(package).with_suffix("").as_posix()
-        for path in code_inputs(SCRIPTS / f"{script}.py")[1:]
-        if path.name != "__init__.py"
-    }
-    assert reached - MAY_REACH[script] == set()
+    assert reached(script) - MAY_REACH[script] == set()
+
+
+@pytest.mark.parametrize("kind", registry.names(KINDS))
+def test_preparing_a_dataset_depends_on_the_module_of_its_kind_and_of_no_other(kind):
+    added = reached("prepare", kind_module(kind)) - reached("prepare")
+    assert {name for name in added if name.startswith("datasets/kinds/")} == {f"datasets/kinds/{kind}"}
+    assert {name.split("/")[0] for name in added} == {"datasets"}

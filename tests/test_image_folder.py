@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageOps
 
 import prepare
-from convlab.datasets.folder_reading import Unreadable, read_image, read_images
+from convlab.datasets.image_decoding import Unreadable, read_image, read_images
 from convlab.datasets.prepared import load
 from convlab.errors import UserError
 from convlab.study.load import load_study
@@ -281,7 +281,7 @@ def test_a_photograph_of_50_megapixels_is_read_in_little_memory(tmp_path):
     put(tmp_path, "b.jpg", Image.new("RGB", (8000, 6250), (10, 20, 30)))
     code = (
         "import sys\nfrom pathlib import Path\nfrom convlab.common.provenance import peak_memory_mb\n"
-        "from convlab.datasets.folder_reading import read_images\n"
+        "from convlab.datasets.image_decoding import read_images\n"
         "read = read_images(Path(sys.argv[1]), ['a.png', 'b.jpg'] * 4, (16, 16), 3, 8)\n"
         "images = read.images\n"
         "print(read.problems, images[0].max(), images[1, 0, 0], peak_memory_mb())"

@@ -19,7 +19,7 @@ import prepare
 from convlab.common import cli
 from convlab.datasets import reading, shapes
 from convlab.datasets.folder_listing import REASONS, content_kind, shown
-from convlab.datasets.folder_reading import Unreadable, read_image
+from convlab.datasets.image_decoding import Unreadable, read_image
 from convlab.datasets.prepared import load
 from convlab.errors import UserError
 from convlab.findings import left_out

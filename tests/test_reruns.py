@@ -121,6 +121,13 @@ def test_editing_the_models_trains_everything(finished):
     assert finished.planned() == runs("dense", "cnn", FIVE) | END
 
 
+def test_editing_a_kind_of_dataset_prepares_the_datasets_of_that_kind_only(finished):
+    append(finished, "scripts/convlab/datasets/kinds/npz.py")
+    assert finished.planned() == set()
+    append(finished, "scripts/convlab/datasets/kinds/digits.py")
+    assert finished.planned() == {"Prepare digits", "Explore digits"} | runs("dense", "cnn", FIVE) | END
+
+
 def test_editing_the_metrics_evaluates_everything_and_trains_nothing(finished):
     append(finished, "scripts/convlab/evaluation/metrics.py")
     assert finished.planned() == runs("dense", "cnn", FIVE, seeds=()) | END

@@ -1,4 +1,4 @@
-"""CIFAR-10 in its publisher's binary version: records of one label byte and 3,072 pixel bytes; nothing is unpickled."""
+"""Reading CIFAR's binary version: records of one label byte and 3,072 pixel bytes; nothing is unpickled."""
 
 import hashlib
 import io
@@ -8,14 +8,15 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from convlab.datasets.fetching import LARGEST_FILE, Archive, fetch
-from convlab.datasets.prepared import Dataset
-from convlab.datasets.reading import Reading
-from convlab.datasets.specs import Published
 from convlab.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from convlab.datasets.prepared import Dataset
 
 log = logging.getLogger(__name__)
 
@@ -44,38 +45,15 @@ class Batches:
         return next(iter(self.archive.sha256))
 
 
-CIFAR10 = Batches(
-    archive=Archive(
-        title="CIFAR-10",
-        folder="cifar-10",
-        # MD5 c32a1d4ab5d03f1284b67883e8d87530, as its home page gives it
-        sha256={"cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
-        mirrors=("https://www.cs.toronto.edu/~kriz/",),
-        packed=False,
-    ),
-    folder="cifar-10-batches-bin",
-    images=10_000,
-    md5={
-        "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
-        "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
-        "data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421",
-        "data_batch_4.bin": "ae636b3ba5c66a11e91e8cb52e771fcb",
-        "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
-        "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
-    },
-)
-
-
-def read_cifar10(name: str, spec: Published, threads: int = 1) -> Reading:
-    """CIFAR-10: 50,000 + 10,000 images, 32×32×3."""
-    return Reading(read_batches(CIFAR10, name, spec.path))
-
-
-def read_batches(source: Batches, name: str, path: str | None, cache: Path | None = None) -> Dataset:
+def read_batches(source: Batches, name: str, path: str | None, cache: Path | None = None) -> "Dataset":
     """Read the batches from ``path`` (the packed archive, or a folder with its files) or else fetch the archive.
 
     Raises UserError where a file is missing, damaged, or not the publisher's.
     """
+    import numpy as np
+
+    from convlab.datasets.prepared import Dataset
+
     key, packed_name = f"datasets.{name}.path", source.packed_name
     place = None if path is None else Path(path).expanduser()
     if place is not None and not place.exists():
@@ -162,8 +140,10 @@ def _from_folder(source: Batches, folder: Path, key: str) -> dict[str, bytes]:
     return files
 
 
-def _parse(content: bytes, file_name: str) -> tuple[np.ndarray, np.ndarray]:
+def _parse(content: bytes, file_name: str) -> "tuple[np.ndarray, np.ndarray]":
     """Images (n, 32, 32, 3) and labels of one file; UserError for half a record or a label that is none."""
+    import numpy as np
+
     if not content or len(content) % RECORD:
         raise UserError(f"{file_name} is not a whole number of records of {RECORD:,} bytes; get it again")
     records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)

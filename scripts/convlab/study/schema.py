@@ -27,7 +27,7 @@ from convlab.common.specs import (
     normalised,
     off_as_none,
 )
-from convlab.datasets.specs import Dataset, Digits, ImageFolder, Npz, Published
+from convlab.datasets import registry
 from convlab.models.specs import Model
 from convlab.study.sagemaker import SageMaker
 from convlab.study.variants import Plan
@@ -47,12 +47,8 @@ MAX_SEEDS = 1000
 TEXTS = {"question", "description", "why", "report"}
 """Keys that only explain: nothing but the report depends on them, the language of the figures apart."""
 
-KINDS: dict[str, type[Spec]] = {
-    kind: spec
-    for spec in (Published, Digits, ImageFolder, Npz)
-    for kind in spec.model_fields["kind"].annotation.__args__
-}
-"""The spec of each kind of dataset."""
+Dataset = registry.union()
+"""The spec of a dataset of any kind."""
 
 
 def _slug(name: str) -> str:

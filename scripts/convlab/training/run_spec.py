@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from convlab.common.specs import Seed, Spec, canonical_json
-from convlab.datasets.specs import Dataset
+from convlab.datasets.specs import AnyDataset
 from convlab.models.specs import Model
 from convlab.training.recipe import Training
 
@@ -12,7 +12,7 @@ from convlab.training.recipe import Training
 class Run(Spec):
     """One training run: everything that its result depends on beside code and machine."""
 
-    dataset: Dataset
+    dataset: AnyDataset
     model: Model
     training: Training
     seed: Seed

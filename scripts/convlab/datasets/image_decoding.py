@@ -1,4 +1,4 @@
-"""The user's own images, one folder for each class: of any size and kind of pixels, made equal by stated rules.
+"""Decoding image files of any size and kind of pixels into arrays of one shape, by stated rules.
 
 - Turned as the EXIF orientation says, then cropped around the centre to the wanted aspect ratio (to the nearest pixel),
   then resized with Pillow's antialiased bilinear filter. An image that has the wanted size keeps every value.
@@ -13,11 +13,9 @@
 """
 
 import errno
-import logging
 import os
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -30,35 +28,14 @@ from convlab.datasets.folder_listing import (
     DAMAGED,
     DANGLING,
     DENIED,
-    DISGUISED,
     EMPTY,
-    FORMAT,
-    INNER_FOLDER,
     NO_IMAGE,
-    NOT_A_FILE,
-    OTHER,
-    OUTSIDE,
     PIXEL_TYPE,
     READABLE,
     TOO_LARGE,
-    Part,
-    Skipped,
     file_kind,
     is_readable_kind,
-    list_images,
-    natural,
-    refuse_lost_images,
-    shown,
-    suffix,
-    summary,
 )  # fmt: skip
-from convlab.datasets.prepared import Dataset
-from convlab.datasets.reading import Reading, check_memory
-from convlab.datasets.specs import ImageFolder
-from convlab.datasets.splitting import hold_out
-from convlab.errors import UserError
-
-log = logging.getLogger(__name__)
 
 MAX_PIXELS = 64_000_000
 """Larger images are refused: a few bytes of a hostile file can claim any size."""
@@ -97,119 +74,6 @@ class Unreadable(Exception):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
         self.reason, self.detail = reason, detail
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The image files of one part, by name relative to the folder, with each one's class."""
-
-    files: list[str]
-    labels: np.ndarray
-
-
-def read_image_folder(name: str, spec: ImageFolder, threads: int = 1) -> Reading:
-    """``train/<class>/*`` and ``test/<class>/*``, or without ``test`` a stratified split.
-
-    Classes and the files of a class are sorted by name. The split is of all files: excluding one moves no other.
-    Raises UserError for a folder that is not what it should be and, unless they are excluded, for images that cannot be
-    used.
-    """
-    key, root = f"datasets.{name}", Path(spec.path).expanduser()
-    contents = list_images(root, f"{key}.path", count_skipped=True)
-    skipped = list(contents.skipped)
-    listed = {part: _sift(root, one, skipped) for part, one in contents.parts.items()}
-    classes = [one.name for one in contents.parts["train"].classes]
-    if spec.classes not in (None, len(classes)):
-        raise UserError(f"{key}.classes is {spec.classes}, but {root / 'train'} holds {len(classes)} class folders")
-    if "test" in listed:
-        log.info("%s: brings its own test images", name)
-        origin = {"from": "data"}
-    else:
-        every = listed["train"]
-        chosen = hold_out(every.labels, classes, spec.test_fraction, spec.split_seed, key)
-        files = np.array(every.files, dtype=object)
-        for part, indices in zip(("train", "test"), chosen, strict=True):
-            listed[part] = Listing(files[indices].tolist(), every.labels[indices])
-        log.info("%s: no test images; %d held out by seed %d", name, len(chosen[1]), spec.split_seed)
-        origin = {"from": "seed", "seed": spec.split_seed, "fraction": spec.test_fraction}
-
-    total = sum(len(listing.files) for listing in listed.values())
-    check_memory(total, (*spec.image_size, spec.channels), key, f"choose a smaller {key}.image_size")
-    started = time.monotonic()
-    read = {
-        part: read_images(root, listing.files, spec.image_size, spec.channels, threads)
-        for part, listing in listed.items()
-    }
-    bits = _depth({part: images.deep for part, images in read.items()}, key, name)
-    arrays, several = {}, sum(images.several for images in read.values())
-    for part, listing in listed.items():
-        images, problems = read[part].images, read[part].problems
-        for index in read[part].deep if bits < 16 else ():
-            path = os.path.join(root, listing.files[index])  # noqa: PTH118 (as below)
-            images[index] = read_image(path, spec.image_size, spec.channels, bits)
-        for index, problem in problems.items():
-            file, class_name = shown(listing.files[index]), classes[listing.labels[index]]
-            skipped.append(Skipped(file, problem.reason, True, part, class_name, shown(problem.detail)))
-        kept = np.delete(np.arange(len(images)), list(problems))
-        arrays[part] = (images[kept], listing.labels[kept]) if problems else (images, listing.labels)
-    log.info("%s: %d files read in %.1f s by %d threads", name, total, time.monotonic() - started, threads)
-    if several:
-        log.warning("%s: %d files hold several pictures, of which the first counts", name, several)
-    _report(name, spec, skipped, total + sum(one.count for one in skipped if one.image and one.reason in _BY_NAME))
-    for part, (_, labels) in arrays.items():
-        counts = np.bincount(labels, minlength=len(classes))
-        if not counts.all():
-            raise UserError(f"{key}.path: no {part} image of class {classes[counts.argmin()]!r} is readable; add some")
-    dataset = Dataset(*arrays["train"], *arrays["test"], classes=tuple(classes))
-    notes = {"several_pictures": several, "bits": bits if any(images.deep for images in read.values()) else 8}
-    return Reading(dataset, summary(skipped), origin, notes)
-
-
-_BY_NAME = (FORMAT, NOT_A_FILE, INNER_FOLDER, OUTSIDE, DISGUISED)
-"""Reasons for which an image was left out before it was opened."""
-
-
-def _sift(root: Path, part: Part, skipped: list[Skipped]) -> Listing:
-    """The images of one part; of files whose names end like no image the content decides."""
-    files, labels = [], []
-    for label, one in enumerate(part.classes):
-        images = list(one.images)
-        for file in one.doubtful:
-            kind = file_kind(root / part.folder / one.folder / file) or "unreadable"
-            detail = f"is {kind}"
-            if not is_readable_kind(kind):
-                reason = OTHER
-            elif suffix(file) == "":
-                images.append(file)
-                continue
-            else:
-                reason, detail = DISGUISED, f"{detail}, but is not named so; rename it"
-            name = f"{part.folder}/{one.folder}/{file}"
-            skipped.append(Skipped(shown(name), reason, reason == DISGUISED, part.name, one.name, detail))
-        if one.doubtful:
-            images.sort(key=lambda name: (natural(name), name))
-        files += [f"{part.folder}/{one.folder}/{name}" for name in images]
-        labels += [label] * len(images)
-    return Listing(files, np.array(labels, np.int64))
-
-
-def _depth(deep: Mapping[str, Mapping[int, int]], key: str, name: str) -> int:
-    """How many of 16 bits the data set's 16-bit images use: 8, 10, 12, 14 or 16; the same for all of them.
-
-    Cameras, scanners and microscopes often store 12 bits in files of 16, of which the high byte alone is nearly black.
-    """
-    values = [abs(value) for part in deep.values() for value in part.values()]
-    if not values:
-        return 16
-    bits = next(bits for bits in (8, 10, 12, 14, 16) if max(values) < 2**bits)
-    if bits < 16:
-        if any(value < 0 for part in deep.values() for value in part.values()):
-            raise UserError(
-                f"{key}.path: the images of 16 bits for each colour use only the lowest {bits} and would be nearly "
-                "black; save them with 8 bits, or scale their values to 65,535"
-            )
-        log.warning("%s: %d images of 16 bits use only %d; scaled by these", name, len(values), bits)
-    return bits
 
 
 @dataclass(frozen=True)
@@ -361,16 +225,3 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:
         return 1
-
-
-def _report(name: str, spec: ImageFolder, skipped: list[Skipped], total: int) -> None:
-    """Name what is not used in the log; raise UserError for lost images unless the config asks to exclude them."""
-    for one in skipped:
-        lost = "cannot be used" if one.image else "not used"
-        more = f" ({one.count:,} files)" if one.file.endswith("/") else ""
-        log.log(
-            logging.WARNING if one.image else logging.INFO,
-            *("datasets.%s: %s: %s%s: %s", name, lost, one.file, more, one.detail or one.reason),
-        )
-    if spec.unreadable == "fail":
-        refuse_lost_images(skipped, f"datasets.{name}", total)

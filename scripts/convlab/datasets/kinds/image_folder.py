@@ -1,0 +1,267 @@
+"""The user's own images, one folder for each class; ``image_decoding`` says how they are made equal."""
+
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from convlab.common.specs import PositiveWhole, as_list, off_as_none
+from convlab.datasets.folder_listing import (
+    DISGUISED,
+    FORMAT,
+    INNER_FOLDER,
+    NOT_A_FILE,
+    OTHER,
+    OUTSIDE,
+    Part,
+    Skipped,
+    file_kind,
+    is_image,
+    is_readable_kind,
+    list_images,
+    natural,
+    refuse_lost_images,
+    shown,
+    suffix,
+    summary,
+)  # fmt: skip
+from convlab.datasets.own_images import check_counts
+from convlab.datasets.reading import Reading, check_memory
+from convlab.datasets.registry import Count, Counts, Form, Kind, translatable
+from convlab.datasets.specs import OwnImages
+from convlab.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+def _sides(value: Any) -> Any:
+    """One number is the side of a square."""
+    sides = as_list(value)
+    if len(sides) == 1 and not isinstance(value, list | tuple):
+        sides = sides * 2
+    if len(sides) != 2:
+        raise ValueError("should be one number of pixels or [height, width]")
+    return sides
+
+
+class ImageFolder(OwnImages):
+    """``train/<class>/*`` and, if there, ``test/<class>/*``: PNG, JPEG, WebP, BMP, GIF and TIFF files of any size."""
+
+    kind: Literal["image_folder"]
+    image_size: Annotated[tuple[PositiveWhole, PositiveWhole], BeforeValidator(_sides)] = Field(
+        description="Side of the square images in pixels, or [height, width]; other sizes are cropped and resized."
+    )
+    colour: Literal["rgb", "grey"] = Field("rgb", description="Three channels or one.")
+    classes: Annotated[PositiveWhole | None, BeforeValidator(off_as_none)] = Field(
+        None, description="How many; counted in the folder when absent."
+    )
+    unreadable: Literal["fail", "exclude"] = Field(
+        "fail", description="Whether an image that cannot be used ends the preparation, or is left out and named."
+    )
+
+    @property
+    def channels(self) -> int:
+        return 3 if self.colour == "rgb" else 1
+
+
+def form(name: str, spec: ImageFolder) -> Form:
+    """Known where the config says how many classes there are; else the class folders are counted."""
+    key = f"datasets.{name}"
+    shape = (*spec.image_size, spec.channels)
+    if spec.classes is not None:
+        return shape, spec.classes
+    root = Path(spec.path).expanduser()
+    if not root.exists():
+        raise UserError(
+            f"{key}.path: there is no {shown(str(root))} here; correct it, or write {key}.classes, how many there are, "
+            "where only other machines can see the images"
+        )
+    contents = list_images(root, f"{key}.path")
+    if spec.unreadable == "fail":
+        refuse_lost_images(contents.skipped, key)
+    train = contents.parts["train"].classes
+    counts = {one.name: len(one.images) + len(one.doubtful) for one in train}
+    check_counts(key, counts, None if "test" in contents.parts else spec.test_fraction)
+    return shape, len(train)
+
+
+def counts(spec: ImageFolder) -> Counts | None:
+    """Bounds: files that are images by their names, and files of any name."""
+    train, test = (_files(Path(spec.path).expanduser(), part) for part in ("train", "test"))
+    return None if train is None else (train, test)
+
+
+def _files(root: Path, part: str) -> Count | None:
+    """Image files and files of any kind in the class folders of a part; None where the folder has no such part."""
+    images = others = 0
+    folders = [entry for entry in os.scandir(root) if entry.name.lower() == part and entry.is_dir()]
+    if not folders:
+        return None
+    for folder in os.scandir(folders[0]):
+        if not folder.name.startswith(".") and folder.is_dir():
+            for entry in os.scandir(folder):
+                images += is_image(entry.name)
+                others += not is_image(entry.name)
+    return Count(images, images + others)
+
+
+def unused(name: str, spec: ImageFolder) -> list[str]:
+    """Each reason for which files would not be used, and how many."""
+    files: Counter[str] = Counter()
+    for skipped in list_images(Path(spec.path).expanduser(), f"datasets.{name}", count_skipped=True).skipped:
+        files[skipped.reason] += skipped.count
+    return [f"{reason} ({count:,})" for reason, count in sorted(files.items())]
+
+
+def read(name: str, spec: ImageFolder, threads: int) -> Reading:
+    """``train/<class>/*`` and ``test/<class>/*``, or without ``test`` a stratified split.
+
+    Classes and the files of a class are sorted by name. The split is of all files: excluding one moves no other.
+    Raises UserError for a folder that is not what it should be and, unless they are excluded, for images that cannot be
+    used.
+    """
+    import numpy as np
+
+    from convlab.datasets.image_decoding import read_image, read_images
+    from convlab.datasets.prepared import Dataset
+
+    key, root = f"datasets.{name}", Path(spec.path).expanduser()
+    contents = list_images(root, f"{key}.path", count_skipped=True)
+    skipped = list(contents.skipped)
+    listed = {part: _sift(root, one, skipped) for part, one in contents.parts.items()}
+    classes = [one.name for one in contents.parts["train"].classes]
+    if spec.classes not in (None, len(classes)):
+        raise UserError(f"{key}.classes is {spec.classes}, but {root / 'train'} holds {len(classes)} class folders")
+    if "test" in listed:
+        log.info("%s: brings its own test images", name)
+        origin = {"from": "data"}
+    else:
+        listed = _hold_out(name, spec, listed["train"], classes)
+        origin = {"from": "seed", "seed": spec.split_seed, "fraction": spec.test_fraction}
+
+    total = sum(len(files) for files, _ in listed.values())
+    check_memory(total, (*spec.image_size, spec.channels), key, f"choose a smaller {key}.image_size")
+    started = time.monotonic()
+    decoded = {
+        part: read_images(root, files, spec.image_size, spec.channels, threads) for part, (files, _) in listed.items()
+    }
+    bits = _depth({part: images.deep for part, images in decoded.items()}, key, name)
+    arrays, several = {}, sum(images.several for images in decoded.values())
+    for part, (files, listed_labels) in listed.items():
+        images, problems, labels = decoded[part].images, decoded[part].problems, np.array(listed_labels, np.int64)
+        for index in decoded[part].deep if bits < 16 else ():
+            path = os.path.join(root, files[index])  # noqa: PTH118 (as in read_images)
+            images[index] = read_image(path, spec.image_size, spec.channels, bits)
+        for index, problem in problems.items():
+            file, class_name = shown(files[index]), classes[labels[index]]
+            skipped.append(Skipped(file, problem.reason, True, part, class_name, shown(problem.detail)))
+        kept = np.delete(np.arange(len(images)), list(problems))
+        arrays[part] = (images[kept], labels[kept]) if problems else (images, labels)
+    log.info("%s: %d files read in %.1f s by %d threads", name, total, time.monotonic() - started, threads)
+    if several:
+        log.warning("%s: %d files hold several pictures, of which the first counts", name, several)
+    _report(name, spec, skipped, total + sum(one.count for one in skipped if one.image and one.reason in _BY_NAME))
+    for part, (_, labels) in arrays.items():
+        per_class = np.bincount(labels, minlength=len(classes))
+        if not per_class.all():
+            smallest = classes[per_class.argmin()]
+            raise UserError(f"{key}.path: no {part} image of class {smallest!r} is readable; add some")
+    dataset = Dataset(*arrays["train"], *arrays["test"], classes=tuple(classes))
+    notes = {"several_pictures": several, "bits": bits if any(images.deep for images in decoded.values()) else 8}
+    return Reading(dataset, summary(skipped), origin, notes)
+
+
+Listed = tuple[list[str], list[int]]
+"""The image files of one part, by name relative to the folder, and the class of each."""
+
+
+def _hold_out(name: str, spec: ImageFolder, listed: Listed, classes: list[str]) -> dict[str, Listed]:
+    """Training and test images, where all lie in the folder for training."""
+    import numpy as np
+
+    from convlab.datasets.splitting import hold_out
+
+    files, labels = listed
+    sides = hold_out(np.array(labels, np.int64), classes, spec.test_fraction, spec.split_seed, f"datasets.{name}")
+    log.info("%s: no test images; %d held out by seed %d", name, len(sides[1]), spec.split_seed)
+    return {
+        part: ([files[index] for index in indices], [labels[index] for index in indices])
+        for part, indices in zip(("train", "test"), sides, strict=True)
+    }
+
+
+_BY_NAME = (FORMAT, NOT_A_FILE, INNER_FOLDER, OUTSIDE, DISGUISED)
+"""Reasons for which an image was left out before it was opened."""
+
+
+def _sift(root: Path, part: Part, skipped: list[Skipped]) -> Listed:
+    """The images of one part; of files whose names end like no image the content decides."""
+    files, labels = [], []
+    for label, one in enumerate(part.classes):
+        images = list(one.images)
+        for file in one.doubtful:
+            kind = file_kind(root / part.folder / one.folder / file) or "unreadable"
+            detail = f"is {kind}"
+            if not is_readable_kind(kind):
+                reason = OTHER
+            elif suffix(file) == "":
+                images.append(file)
+                continue
+            else:
+                reason, detail = DISGUISED, f"{detail}, but is not named so; rename it"
+            name = f"{part.folder}/{one.folder}/{file}"
+            skipped.append(Skipped(shown(name), reason, reason == DISGUISED, part.name, one.name, detail))
+        if one.doubtful:
+            images.sort(key=lambda name: (natural(name), name))
+        files += [f"{part.folder}/{one.folder}/{name}" for name in images]
+        labels += [label] * len(images)
+    return files, labels
+
+
+def _depth(deep: Mapping[str, Mapping[int, int]], key: str, name: str) -> int:
+    """How many of 16 bits the data set's 16-bit images use: 8, 10, 12, 14 or 16; the same for all of them.
+
+    Cameras, scanners and microscopes often store 12 bits in files of 16, of which the high byte alone is nearly black.
+    """
+    values = [abs(value) for part in deep.values() for value in part.values()]
+    if not values:
+        return 16
+    bits = next(bits for bits in (8, 10, 12, 14, 16) if max(values) < 2**bits)
+    if bits < 16:
+        if any(value < 0 for part in deep.values() for value in part.values()):
+            raise UserError(
+                f"{key}.path: the images of 16 bits for each colour use only the lowest {bits} and would be nearly "
+                "black; save them with 8 bits, or scale their values to 65,535"
+            )
+        log.warning("%s: %d images of 16 bits use only %d; scaled by these", name, len(values), bits)
+    return bits
+
+
+def _report(name: str, spec: ImageFolder, skipped: list[Skipped], total: int) -> None:
+    """Name what is not used in the log; raise UserError for lost images unless the config asks to exclude them."""
+    for one in skipped:
+        lost = "cannot be used" if one.image else "not used"
+        more = f" ({one.count:,} files)" if one.file.endswith("/") else ""
+        log.log(
+            logging.WARNING if one.image else logging.INFO,
+            *("datasets.%s: %s: %s%s: %s", name, lost, one.file, more, one.detail or one.reason),
+        )
+    if spec.unreadable == "fail":
+        refuse_lost_images(skipped, f"datasets.{name}", total)
+
+
+KIND = Kind(
+    spec=ImageFolder,
+    form=form,
+    counts=counts,
+    read=read,
+    unused=unused,
+    source=translatable("a folder of images"),
+    licence=translatable("as of the images"),
+    threads=8,
+)
