@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 
 import prepare
+from convlab.common.registry import names
 from convlab.datasets import fetching
 from convlab.datasets.fetching import Archive, fetch
 from convlab.datasets.idx import parse_idx, read_idx_archive
 from convlab.datasets.kinds import digits, fashion_mnist, mnist
 from convlab.datasets.prepared import load
+from convlab.datasets.specs import KINDS
 from convlab.errors import UserError
 
 SCRIPTS = Path(prepare.__file__).parent
@@ -352,7 +354,7 @@ def test_a_slice_takes_the_first_images_of_each_class(tmp_path):
     [
         (
             {"kind": "cats"},
-            r"datasets\.digits\.kind: choose one of cifar10, digits, fashion_mnist, image_folder, mnist, npz",
+            rf"datasets\.digits\.kind: choose one of {', '.join(names(KINDS))}",
         ),
         ({}, r"datasets\.digits\.kind: choose one of"),
         ({"kind": "digits", "path": "x"}, r"datasets\.digits\.path: Extra inputs"),

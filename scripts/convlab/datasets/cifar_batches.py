@@ -55,17 +55,17 @@ def read_batches(source: Batches, name: str, path: str | None, cache: Path | Non
     from convlab.datasets.prepared import Dataset
 
     key, packed_name = f"datasets.{name}.path", source.packed_name
-    place = None if path is None else Path(path).expanduser()
-    if place is not None and not place.exists():
-        raise UserError(f"{key}: {place} does not exist; give {packed_name} or the folder with its .bin files")
-    if place is not None and (place / source.folder).is_dir():
-        place = place / source.folder
-    if place is not None and place.is_dir() and not (place / packed_name).is_file():
-        files = _from_folder(source, place, key)
-    elif place is not None and place.is_file():
-        files = _unpack(source, _checked_archive(source, place, key))
+    location = None if path is None else Path(path).expanduser()
+    if location is not None and not location.exists():
+        raise UserError(f"{key}: {location} does not exist; give {packed_name} or the folder with its .bin files")
+    if location is not None and (location / source.folder).is_dir():
+        location = location / source.folder
+    if location is not None and location.is_dir() and not (location / packed_name).is_file():
+        files = _from_folder(source, location, key)
+    elif location is not None and location.is_file():
+        files = _unpack(source, _checked_archive(source, location, key))
     else:
-        files = _unpack(source, fetch(source.archive, key=key, path=place, cache=cache)[packed_name])
+        files = _unpack(source, fetch(source.archive, key=key, path=location, cache=cache)[packed_name])
 
     names = tuple(line.strip() for line in files.pop(NAMES).decode("ascii", "replace").splitlines() if line.strip())
     if len(set(names)) != CLASSES or len(names) != CLASSES:

@@ -110,8 +110,8 @@ def read_images(root: Path, files: Sequence[str], size: tuple[int, int], channel
     problems: dict[int, Unreadable] = {}
     several, deep = 0, {}
     with ThreadPoolExecutor(max(threads, 1)) as pool:
-        for found, facts in pool.map(work, range(0, len(files), _BATCH)):
-            problems.update(found)
+        for unreadable, facts in pool.map(work, range(0, len(files), _BATCH)):
+            problems.update(unreadable)
             for index, fact, value in facts:
                 if fact == "several":
                     several += 1

@@ -79,6 +79,7 @@ class Kind:
         citation: how their authors ask to be cited.
         unused: what of the files would not be used, a few words for each; called for the user's own files only.
         threads: threads that ``read`` has a use for.
+        order: place where texts list the kinds; those without one follow, by name.
     """
 
     spec: type[DatasetSpec]
@@ -91,6 +92,7 @@ class Kind:
     citation: str | None = None
     unused: Callable[[str, Any], Sequence[str]] = nothing_unused
     threads: int = 1
+    order: int = 100
 
 
 def translatable(text: str) -> str:
@@ -107,11 +109,12 @@ def kind_of(spec: DatasetSpec) -> Kind:
 
 
 def kinds() -> dict[str, Kind]:
-    """Every kind by its name, in sorted order."""
-    return {name: registry.load(KINDS, name).KIND for name in registry.names(KINDS)}
+    """Every kind by its name, in the order in which texts list them."""
+    by_name = {name: registry.load(KINDS, name).KIND for name in registry.names(KINDS)}
+    return dict(sorted(by_name.items(), key=lambda item: (item[1].order, item[0])))
 
 
-def union() -> Any:
-    """The pydantic type of a dataset of any kind, told apart by ``kind``."""
+def any_dataset() -> Any:
+    """Type of a field that takes a dataset of any kind, told apart by ``kind``; all kinds are loaded."""
     specs = (kind.spec for kind in kinds().values())
     return Annotated[functools.reduce(operator.or_, specs), Field(discriminator="kind")]

@@ -53,8 +53,11 @@ def kind_module(kind: str) -> str:
     return f"{KINDS}.{kind}"
 
 
-def _of_its_kind(value: Any) -> Any:
-    """Validate a mapping by the spec of the kind that it names, whose module is loaded by that name."""
+def as_dataset(value: Any) -> Any:
+    """A dataset's spec from what a run's record has of it; only the module of its kind is loaded.
+
+    Raises PydanticCustomError (``unknown_kind``) where it names no kind, or one that is not known.
+    """
     if isinstance(value, DatasetSpec):
         return value
     kind = value.get("kind") if isinstance(value, Mapping) else None
@@ -63,6 +66,6 @@ def _of_its_kind(value: Any) -> Any:
     return registry.load(KINDS, kind).KIND.spec.model_validate(value)
 
 
-AnyDataset = Annotated[SerializeAsAny[DatasetSpec], BeforeValidator(_of_its_kind)]
+AnyDataset = Annotated[SerializeAsAny[DatasetSpec], BeforeValidator(as_dataset)]
 """A dataset of any kind, by the name of its kind alone: what defines a run imports no kind, so that an edit of one
 trains nothing that does not use it."""

@@ -9,12 +9,12 @@ from pydantic.fields import FieldInfo
 
 from convlab.common.specs import Spec
 from convlab.common.text import listing, nearest
-from convlab.datasets import registry
+from convlab.datasets.registry import kinds
 from convlab.models.specs import Conv, Dense
 from convlab.study.schema import Claim, Comparison, Deploy, Experiment, Probes, ReportOptions, Statistics, Study
 from convlab.training.recipe import Training
 
-KINDS = {name: kind.spec for name, kind in registry.kinds().items()}
+KINDS = {name: kind.spec for name, kind in kinds().items()}
 """The spec of each kind of dataset."""
 
 LONGEST_VALUE = 200

@@ -58,4 +58,5 @@ KIND = Kind(
     homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
     licence=translatable("none stated by its authors, who ask for the citation"),
     citation="Krizhevsky: Learning Multiple Layers of Features from Tiny Images. Technical report, 2009.",
+    order=3,
 )

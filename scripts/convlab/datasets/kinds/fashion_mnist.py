@@ -60,4 +60,5 @@ KIND = Kind(
     licence="MIT, Zalando SE",
     citation="Xiao, Rasul, Vollgraf: Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning "
     "Algorithms. arXiv:1708.07747, 2017.",
+    order=1,
 )

@@ -85,8 +85,8 @@ def form(name: str, spec: ImageFolder) -> Form:
     if spec.unreadable == "fail":
         refuse_lost_images(contents.skipped, key)
     train = contents.parts["train"].classes
-    counts = {one.name: len(one.images) + len(one.doubtful) for one in train}
-    check_counts(key, counts, None if "test" in contents.parts else spec.test_fraction)
+    images = {folder.name: len(folder.images) + len(folder.doubtful) for folder in train}
+    check_counts(key, images, None if "test" in contents.parts else spec.test_fraction)
     return shape, len(train)
 
 
@@ -133,8 +133,8 @@ def read(name: str, spec: ImageFolder, threads: int) -> Reading:
     key, root = f"datasets.{name}", Path(spec.path).expanduser()
     contents = list_images(root, f"{key}.path", count_skipped=True)
     skipped = list(contents.skipped)
-    listed = {part: _sift(root, one, skipped) for part, one in contents.parts.items()}
-    classes = [one.name for one in contents.parts["train"].classes]
+    listed = {part.name: _sift(root, part, skipped) for part in contents.parts.values()}
+    classes = [folder.name for folder in contents.parts["train"].classes]
     if spec.classes not in (None, len(classes)):
         raise UserError(f"{key}.classes is {spec.classes}, but {root / 'train'} holds {len(classes)} class folders")
     if "test" in listed:
@@ -165,7 +165,7 @@ def read(name: str, spec: ImageFolder, threads: int) -> Reading:
     log.info("%s: %d files read in %.1f s by %d threads", name, total, time.monotonic() - started, threads)
     if several:
         log.warning("%s: %d files hold several pictures, of which the first counts", name, several)
-    _report(name, spec, skipped, total + sum(one.count for one in skipped if one.image and one.reason in _BY_NAME))
+    _report(name, spec, skipped, total + sum(file.count for file in skipped if file.image and file.reason in _BY_NAME))
     for part, (_, labels) in arrays.items():
         per_class = np.bincount(labels, minlength=len(classes))
         if not per_class.all():
@@ -202,10 +202,10 @@ _BY_NAME = (FORMAT, NOT_A_FILE, INNER_FOLDER, OUTSIDE, DISGUISED)
 def _sift(root: Path, part: Part, skipped: list[Skipped]) -> Listed:
     """The images of one part; of files whose names end like no image the content decides."""
     files, labels = [], []
-    for label, one in enumerate(part.classes):
-        images = list(one.images)
-        for file in one.doubtful:
-            kind = file_kind(root / part.folder / one.folder / file) or "unreadable"
+    for label, folder in enumerate(part.classes):
+        images = list(folder.images)
+        for file in folder.doubtful:
+            kind = file_kind(root / part.folder / folder.folder / file) or "unreadable"
             detail = f"is {kind}"
             if not is_readable_kind(kind):
                 reason = OTHER
@@ -214,11 +214,11 @@ def _sift(root: Path, part: Part, skipped: list[Skipped]) -> Listed:
                 continue
             else:
                 reason, detail = DISGUISED, f"{detail}, but is not named so; rename it"
-            name = f"{part.folder}/{one.folder}/{file}"
-            skipped.append(Skipped(shown(name), reason, reason == DISGUISED, part.name, one.name, detail))
-        if one.doubtful:
+            name = f"{part.folder}/{folder.folder}/{file}"
+            skipped.append(Skipped(shown(name), reason, reason == DISGUISED, part.name, folder.name, detail))
+        if folder.doubtful:
             images.sort(key=lambda name: (natural(name), name))
-        files += [f"{part.folder}/{one.folder}/{name}" for name in images]
+        files += [f"{part.folder}/{folder.folder}/{name}" for name in images]
         labels += [label] * len(images)
     return files, labels
 
@@ -244,12 +244,12 @@ def _depth(deep: Mapping[str, Mapping[int, int]], key: str, name: str) -> int:
 
 def _report(name: str, spec: ImageFolder, skipped: list[Skipped], total: int) -> None:
     """Name what is not used in the log; raise UserError for lost images unless the config asks to exclude them."""
-    for one in skipped:
-        lost = "cannot be used" if one.image else "not used"
-        more = f" ({one.count:,} files)" if one.file.endswith("/") else ""
+    for file in skipped:
+        lost = "cannot be used" if file.image else "not used"
+        more = f" ({file.count:,} files)" if file.file.endswith("/") else ""
         log.log(
-            logging.WARNING if one.image else logging.INFO,
-            *("datasets.%s: %s: %s%s: %s", name, lost, one.file, more, one.detail or one.reason),
+            logging.WARNING if file.image else logging.INFO,
+            *("datasets.%s: %s: %s%s: %s", name, lost, file.file, more, file.detail or file.reason),
         )
     if spec.unreadable == "fail":
         refuse_lost_images(skipped, f"datasets.{name}", total)
@@ -264,4 +264,5 @@ KIND = Kind(
     source=translatable("a folder of images"),
     licence=translatable("as of the images"),
     threads=8,
+    order=5,
 )

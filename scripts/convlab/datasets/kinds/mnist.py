@@ -60,4 +60,5 @@ KIND = Kind(
     licence="CC BY-SA 3.0",
     citation="LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition. "
     "Proceedings of the IEEE 86(11), 1998.",
+    order=2,
 )

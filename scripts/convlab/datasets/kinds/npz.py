@@ -73,11 +73,11 @@ def form(name: str, spec: Npz) -> Form:
 def counts(spec: Npz) -> Counts | None:
     """Exact, by the arrays' headers."""
     headers = read_headers(Path(spec.path).expanduser(), "datasets")
-    images = [headers[array].shape[:1] for array in ("x_train", "x_test") if array in headers]
-    if "x_train" not in headers or () in images:
+    shapes = {array: headers[array].shape for array in ("x_train", "x_test") if array in headers}
+    if "x_train" not in shapes or () in shapes.values():
         return None
-    train, test = (*(Count(*length * 2) for length in images), None)[:2]
-    return train, test
+    parts = {array: Count(shape[0], shape[0]) for array, shape in shapes.items()}
+    return parts["x_train"], parts.get("x_test")
 
 
 def unused(name: str, spec: Npz) -> list[str]:
@@ -132,8 +132,8 @@ def read(name: str, spec: Npz, threads: int) -> Reading:
             raise UserError(f"{key}.path: {path.name}: classes has {wrong}; give each class a name of its own")
     classes = spec.classes or tuple(map(shown, names or map(str, range(count))))
     skipped = [Skipped(array, ARRAY, detail=detail) for array, detail in unused_arrays(headers, named).items()]
-    for one in skipped:
-        log.warning("datasets.%s: not used: array %s %s", name, one.file, one.detail)
+    for array in skipped:
+        log.warning("datasets.%s: not used: array %s %s", name, array.file, array.detail)
     log.info("%s: %s with %s", name, path, ", ".join(f"{array} {arrays[array].shape}" for array in wanted))
 
     if with_test:
@@ -154,4 +154,5 @@ KIND = Kind(
     unused=unused,
     source=translatable("a NumPy file"),
     licence=translatable("as of the images"),
+    order=6,
 )
