@@ -18,7 +18,8 @@ import plan
 import prepare
 from convlab.common import cli
 from convlab.datasets import reading, shapes
-from convlab.datasets.folder_listing import REASONS, content_kind, shown
+from convlab.datasets.file_content import content_kind
+from convlab.datasets.folder_listing import REASONS, shown
 from convlab.datasets.image_decoding import Unreadable, read_image
 from convlab.datasets.prepared import load
 from convlab.errors import UserError

@@ -24,18 +24,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from convlab.datasets.folder_listing import (
-    DAMAGED,
-    DANGLING,
-    DENIED,
-    EMPTY,
-    NO_IMAGE,
-    PIXEL_TYPE,
-    READABLE,
-    TOO_LARGE,
-    file_kind,
-    is_readable_kind,
-)  # fmt: skip
+from convlab.datasets.file_content import file_kind, is_readable_kind  # fmt: skip
+from convlab.datasets.folder_listing import DAMAGED, DANGLING, DENIED, EMPTY, NO_IMAGE, PIXEL_TYPE, READABLE, TOO_LARGE
 
 MAX_PIXELS = 64_000_000
 """Larger images are refused: a few bytes of a hostile file can claim any size."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from convlab.common.specs import PositiveWhole, as_list, off_as_none
+from convlab.datasets.file_content import file_kind, is_readable_kind  # fmt: skip
 from convlab.datasets.folder_listing import (
     DISGUISED,
     FORMAT,
@@ -20,16 +21,14 @@ from convlab.datasets.folder_listing import (
     OUTSIDE,
     Part,
     Skipped,
-    file_kind,
     is_image,
-    is_readable_kind,
     list_images,
     natural,
     refuse_lost_images,
     shown,
     suffix,
     summary,
-)  # fmt: skip
+)
 from convlab.datasets.own_images import check_counts
 from convlab.datasets.reading import Reading, check_memory
 from convlab.datasets.registry import Count, Counts, Form, Kind, translatable
