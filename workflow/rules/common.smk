@@ -70,8 +70,8 @@ def code(script, *loaded):
     return code_digest(SCRIPTS / f"{script}.py", loaded)
 
 
-# The kind of a dataset is loaded by its name. That of no other stage counts: they read what `prepare` made, so that an
-# edit of a kind reruns them by rerunning `prepare`.
+# Code of `prepare` for each dataset, with the module of its kind, which is loaded by name. No later stage depends on it:
+# they read what `prepare` made, so an edit of a kind reruns them by rerunning `prepare`.
 CODE_OF_PREPARE = {name: code("prepare", kind_module(spec.kind)) for name, spec in study.datasets.items()}
 
 
