@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from babel import Locale
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 from convlab.common import i18n
@@ -31,6 +31,9 @@ from convlab.study.labels import field_label
 from convlab.training.recipe import Augmentation, EarlyStopping, Training
 
 ROOT = Path(__file__).resolve().parent.parent
+
+KEYWORDS = {**DEFAULT_KEYWORDS, "translatable": None}
+"""Functions whose texts are messages: gettext's, and ``datasets.registry.translatable``."""
 
 HEADER = """# Translations of what convlab says to its readers. Bring it up to date with `make messages`.
 msgid ""
@@ -63,7 +66,7 @@ def extracted() -> Catalog:
     found = Catalog()
     for folder, methods in {"scripts": [("**.py", calls)], "report": [("**.j2", "jinja2.ext:babel_extract")]}.items():
         options = {pattern: {"silent": "false", "encoding": "utf-8"} for pattern, _ in methods}
-        for name, _, message, _, context in extract_from_dir(ROOT / folder, methods, options):
+        for name, _, message, _, context in extract_from_dir(ROOT / folder, methods, options, keywords=KEYWORDS):
             found.add(message, None, [(f"{folder}/{name}", 0)], context=context)
     for name, family in families().items():
         for message in (name, *(field.reason for field in family.idle_fields)):

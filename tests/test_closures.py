@@ -12,6 +12,7 @@ import pytest
 
 from convlab.common import registry
 from convlab.common.code_digests import code_inputs, code_parts
+from convlab.datasets.specs import KINDS, kind_module
 from convlab.models.registry import PACKAGE as FAMILIES
 from convlab.models.registry import modules
 
@@ -28,6 +29,10 @@ PREDICT = ARRAYS | KERAS | {"evaluation/inference"}
 AGREE = {"evaluation/agreement", "evaluation/latency", "statistics/mcnemar"}
 
 MAY_REACH = {
+    "prepare": SCRIPT
+    | ARRAYS
+    | {"common/registry", "common/specs"}
+    | {f"datasets/{m}" for m in ("reading", "registry", "specs")},
     "train": SCRIPT | KERAS | SPECS | ARRAYS | FIT | {"training/run_store"},
     "evaluate": SCRIPT | PREDICT | {"evaluation/metrics", "evaluation/records"},
     "probe": SCRIPT | PREDICT | {"probes/translation"},
@@ -50,13 +55,10 @@ MAY_REACH = {
 
 
 def reached(script: str, *loaded: str) -> set[str]:
-    """Modules of the library that a script reaches, with those that it loads by name."""
+    """Modules that a script depends on where it loads those by name, as paths below the package."""
     package = SCRIPTS / "convlab"
-    return {
-        path.relative_to(package).with_suffix("").as_posix()
-        for path in code_inputs(SCRIPTS / f"{script}.py", loaded)[1:]
-        if path.name != "__init__.py"
-    }
+    files = code_inputs(SCRIPTS / f"{script}.py", loaded)[1:]
+    return {path.relative_to(package).with_suffix("").as_posix() for path in files if path.name != "__init__.py"}
 
 
 @pytest.mark.parametrize("script", MAY_REACH)
@@ -82,3 +84,10 @@ def test_an_edit_of_one_family_changes_the_code_of_its_own_runs_only(edited, tmp
     with (scripts / f"convlab/models/families/{edited}.py").open("a") as file:
         file.write("\n# An edit.\n")
     assert [name for name, code in codes().items() if code != before[name]] == [edited]
+
+
+@pytest.mark.parametrize("kind", registry.names(KINDS))
+def test_preparing_a_dataset_depends_on_the_module_of_its_kind_and_of_no_other(kind):
+    added = reached("prepare", kind_module(kind)) - reached("prepare")
+    assert {name for name in added if name.startswith("datasets/kinds/")} == {f"datasets/kinds/{kind}"}
+    assert {name.split("/")[0] for name in added} == {"datasets"}

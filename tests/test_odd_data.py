@@ -19,8 +19,9 @@ import prepare
 from builders.images import png_bytes
 from convlab.common import cli
 from convlab.datasets import reading, shapes
-from convlab.datasets.folder_listing import REASONS, content_kind, shown
-from convlab.datasets.kinds.image_folder import Unreadable, read_image
+from convlab.datasets.file_content import content_kind
+from convlab.datasets.folder_listing import REASONS, shown
+from convlab.datasets.image_decoding import Unreadable, read_image
 from convlab.datasets.prepared import load
 from convlab.errors import UserError
 from convlab.findings import left_out

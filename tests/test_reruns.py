@@ -102,6 +102,13 @@ def test_editing_the_models_trains_everything(finished):
     assert finished.planned() == jobs_of_runs("dense", "cnn", CNN_5X5) | LAST_JOBS
 
 
+def test_editing_a_kind_of_dataset_prepares_the_datasets_of_that_kind_only(finished):
+    append_to(finished, "scripts/convlab/datasets/kinds/npz.py")
+    assert finished.planned() == set()
+    append_to(finished, "scripts/convlab/datasets/kinds/digits.py")
+    assert finished.planned() == {"Prepare digits", "Explore digits"} | jobs_of_runs("dense", "cnn", CNN_5X5) | LAST_JOBS
+
+
 def test_editing_the_metrics_evaluates_everything_and_trains_nothing(finished):
     append_to(finished, "scripts/convlab/evaluation/metrics.py")
     assert finished.planned() == jobs_of_runs("dense", "cnn", CNN_5X5, seeds=()) | LAST_JOBS

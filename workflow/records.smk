@@ -11,7 +11,7 @@ from convlab.common.code_digests import code_parts
 # What results depend on beside their input files, by rule, and a file that each job writes.
 MADE_FROM = {
     "prepare": lambda wildcards: [
-        code("prepare"),
+        CODE_OF_PREPARE[wildcards.dataset],
         content(wildcards.dataset),
         study.datasets[wildcards.dataset].model_dump(mode="json"),
     ],

@@ -12,7 +12,8 @@ from convlab.study.load import load_study, read_yaml
 from convlab.errors import UserError
 from convlab.datasets.content_digest import content_digest
 from convlab.common.specs import canonical_json
-from convlab.datasets.specs import ImageFolder, OwnImages
+from convlab.datasets.registry import kind_of
+from convlab.datasets.specs import kind_module
 
 
 def refuse_two_studies(paths):
@@ -79,6 +80,11 @@ def families(*variants):
 def code_of_run(wildcards):
     """Digest of the code that trains one run: of the families, that of its model alone."""
     return code("train", *families(wildcards.variant))
+
+
+# Code of `prepare` for each dataset, with the module of its kind, which is loaded by name. No later stage depends on it:
+# they read what `prepare` made, so an edit of a kind reruns them by rerunning `prepare`.
+CODE_OF_PREPARE = {name: code("prepare", kind_module(spec.kind)) for name, spec in study.datasets.items()}
 
 
 def files_digest(paths):
@@ -253,7 +259,7 @@ def environment_choices(wildcards):
 def content(dataset):
     """The digest of a user's own images; nothing for others. Only the main process compares and records parameters."""
     spec = study.datasets[dataset]
-    if not isinstance(spec, OwnImages) or not workflow.is_main_process:
+    if not spec.users_own or not workflow.is_main_process:
         return ""
     index = Path(workflow.persistence.path) / "convlab" / f"{study.study}-{dataset}.json"
     return content_digest(Path(spec.path).expanduser(), index, lambda text: print(text, file=sys.stderr))

@@ -9,9 +9,13 @@ from pydantic.fields import FieldInfo
 
 from convlab.common.specs import Spec
 from convlab.common.text import listing, nearest
+from convlab.datasets.registry import kinds
 from convlab.models.registry import families
-from convlab.study.schema import KINDS, Claim, Comparison, Deploy, Experiment, Probes, ReportOptions, Statistics, Study
+from convlab.study.schema import Claim, Comparison, Deploy, Experiment, Probes, ReportOptions, Statistics, Study
 from convlab.training.recipe import Training
+
+KINDS = {name: kind.spec for name, kind in kinds().items()}
+"""The spec of each kind of dataset."""
 
 LONGEST_VALUE = 200
 """Characters of a wrong value that are shown whole."""
@@ -52,8 +56,9 @@ def _unknown_kind(error: Mapping[str, Any]) -> str:
     known = f"{nearest(kind, KINDS)}; there are {listing(KINDS)}"
     if kind != name:
         return f"datasets.{name}.kind is {kind!r}, which convlab does not know{known}"
-    own = "; images of your own need 'kind: image_folder' or 'kind: npz'"
-    return f"datasets.{name} is no dataset that convlab knows{known}{own if 'path' in error['input'] else ''}"
+    own = listing([f"'kind: {name}'" for name, spec in KINDS.items() if spec.users_own], "or")
+    advice = f"; images of your own need {own}" if "path" in error["input"] else ""
+    return f"datasets.{name} is no dataset that convlab knows{known}{advice}"
 
 
 def sentence(error: Mapping[str, Any]) -> str:

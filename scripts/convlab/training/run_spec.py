@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, SerializeAsAny
 
 from convlab.common.specs import Seed, Spec, canonical_json
-from convlab.datasets.specs import Dataset
+from convlab.datasets.specs import AnyDataset
 from convlab.models.registry import as_model
 from convlab.models.specs import ModelSpec
 from convlab.training.recipe import Training
@@ -15,7 +15,7 @@ from convlab.training.recipe import Training
 class Run(Spec):
     """One training run: everything that its result depends on beside code and machine."""
 
-    dataset: Dataset
+    dataset: AnyDataset
     model: Annotated[SerializeAsAny[ModelSpec], BeforeValidator(as_model)]  # of any family, without loading the others
     training: Training
     seed: Seed
