@@ -11,8 +11,8 @@ from convlab.common import i18n, locks
 LONGEST_FIRST = (
     "test_nothing_lost", "test_sagemaker", "test_end_to_end", "test_train", "test_export", "test_claims",
     "test_records", "test_page", "test_reruns", "test_statistics_calibration", "test_environment", "test_i18n",
-    "test_deploy", "test_diff", "test_report", "test_backends", "test_snakemake_report", "test_serving", "test_statistics",
-    "test_explore", "test_fingerprint", "test_figures", "test_report_markdown",
+    "test_deploy", "test_diff", "test_report", "test_backends", "test_snakemake_report", "test_serving",
+    "test_statistics", "test_explore", "test_fingerprint", "test_figures", "test_report_markdown",
 )  # fmt: skip
 """Files that take longest; xdist hands files out in this order (``--no-loadscope-reorder``): none is left over."""
 
