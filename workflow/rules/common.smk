@@ -35,6 +35,7 @@ except UserError as error:
 RESULTS = f"results/{study.study}"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
+OWN_RECORDS = Path(".snakemake/convlab")  # beside Snakemake's
 
 # Where the results lie. As text in rules too, not as rules.<name>.output, which a module's prefix would change twice.
 PREPARE = f"{RESULTS}/prepare/{{dataset}}"
@@ -46,6 +47,11 @@ COMPARE = f"{RESULTS}/compare"
 REPORT = f"{RESULTS}/report"
 EXPORT = f"{RESULTS}/export/{{dataset}}"
 DEPLOY = f"{RESULTS}/deploy/{{dataset}}"
+
+
+def tell(text):
+    """Say something to who runs Snakemake."""
+    print(text, file=sys.stderr)
 
 
 def one_of(names):
@@ -242,5 +248,4 @@ def content(dataset):
     spec = study.datasets[dataset]
     if not isinstance(spec, OwnImages) or not workflow.is_main_process:
         return ""
-    index = Path(workflow.persistence.path) / "convlab" / f"{study.study}-{dataset}.json"
-    return content_digest(Path(spec.path).expanduser(), index, lambda text: print(text, file=sys.stderr))
+    return content_digest(Path(spec.path).expanduser(), OWN_RECORDS / f"{study.study}-{dataset}.json", tell)

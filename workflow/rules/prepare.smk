@@ -8,7 +8,6 @@
 rule prepare:
     input:
         checked=verified("prepare"),
-        nothing=own_lock,
     output:
         data=f"{PREPARE}/data.npz",
         manifest=f"{PREPARE}/manifest.json",
