@@ -18,20 +18,23 @@ SCRIPT = FILES | {f"common/{name}" for name in ("cli", "code_digests", "environm
 KERAS = {"runtime/backend", "runtime/devices", "runtime/keras_runtime"}
 SPECS = {"common/specs", "datasets/specs", "models/specs", "training/recipe", "training/run_spec"}
 ARRAYS = {"datasets/prepared"}
+PATHS = {"study/layout"}
 PREDICT = ARRAYS | KERAS | {"evaluation/inference"}
 AGREE = {"evaluation/agreement", "evaluation/latency", "statistics/mcnemar"}
 
 MAY_REACH = {
     "train": SCRIPT | KERAS | SPECS | ARRAYS | {"training/loop", "training/network", "training/run_store"},
-    "evaluate": SCRIPT | PREDICT | {"evaluation/metrics", "evaluation/records"},
-    "probe": SCRIPT | PREDICT | {"probes/translation"},
+    "evaluate": SCRIPT | PREDICT | PATHS | {"evaluation/metrics", "evaluation/records"},
+    "probe": SCRIPT | PREDICT | PATHS | {"probes/translation"},
     "export": SCRIPT
     | PREDICT
+    | PATHS
     | SPECS
     | AGREE
     | {"results/choice", "training/network", "serving/artifacts", "serving/inference", "serving/pack"},
     "deploy": SCRIPT
     | PREDICT
+    | PATHS
     | SPECS
     | AGREE
     | {"common/redaction", "common/shutdown", "evaluation/records", "study/sagemaker", "training/network"}
