@@ -75,7 +75,7 @@ def data_size(dataset):
     shape, _ = dataset_form(dataset, spec)
     known = PUBLISHED_IMAGES.get(spec.kind, 100_000)
     known = min(known, (spec.train_images or known) + (spec.test_images or known))
-    prepared = on_disk(f"{RESULTS}/prepare/{dataset}/data.npz")
+    prepared = on_disk(f"{PREPARE}/data.npz".format(dataset=dataset))
     size = prepared.stat().st_size if prepared.is_file() else known * math.prod(shape)
     return size / math.prod(shape), size / 1e6
 

@@ -4,6 +4,7 @@ Functions of a study's folder (:func:`study_folder`), named after what a stage h
 wildcards, ``"{dataset}"``. Standard library only.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +82,15 @@ def logs(folder: Path) -> Path:
 def benchmarks(folder: Path) -> Path:
     """Folder of the jobs' times and memory, as Snakemake measures them, by stage."""
     return folder / "benchmarks"
+
+
+def before_results(path: str, folder: Path) -> str:
+    """What precedes a study's folder in the path of one of its results: a prefix, a storage's local folder or nothing."""
+    stages = "prepare|explore|train|evaluate|probe|compare|report|export|deploy"
+    match = re.match(rf"(.*){re.escape(folder.as_posix())}/({stages})/", path)
+    if match is None:
+        raise ValueError(f"{path} is no result of {folder}")
+    return match[1]
 
 
 def run_records(results: Path = RESULTS) -> Iterator[Path]:
