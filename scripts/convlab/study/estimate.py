@@ -136,5 +136,6 @@ def summary(study: Study, earlier: Earlier, cores: int) -> str:
         return text + "."
     if None in left:
         return text + "; no earlier runs to estimate the time from."
-    minutes = sum(left) / cores / 60
-    return text + f"; about {minutes:,.0f} minutes of training are left on {cores} core{'s' * (cores > 1)}."
+    minutes = f"{sum(left) / cores / 60:,.0f}"
+    time = "1 minute of training is" if minutes == "1" else f"{minutes} minutes of training are"
+    return text + f"; about {time} left on {cores} core{'s' * (cores > 1)}."

@@ -85,7 +85,7 @@ def benchmarks(folder: Path) -> Path:
 
 
 def before_results(path: str, folder: Path) -> str:
-    """What precedes a study's folder in the path of one of its results: a prefix, a storage's local folder or nothing."""
+    """What precedes a study's folder in a path of one of its results: a prefix, a storage's local folder or nothing."""
     stages = "prepare|explore|train|evaluate|probe|compare|report|export|deploy"
     match = re.match(rf"(.*){re.escape(folder.as_posix())}/({stages})/", path)
     if match is None:
