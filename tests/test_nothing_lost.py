@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from conftest import ROOT, TINY, Project, copy_project
+from convlab.common import locks
 
 pytestmark = pytest.mark.slow
 
@@ -153,10 +154,15 @@ def test_jobs_that_outlive_their_snakemake_are_not_done_again(undisturbed, tmp_p
     while not [job for job in jobs(project) if "train.py" in " ".join(job.cmdline())]:
         assert process.poll() is None
         time.sleep(0.05)
+    lock = project.folder / ".snakemake/convlab/slim.lock"
+    with locks.locked_if_free(lock) as ours:
+        assert not ours, "the study is claimed"
     process.kill()
     process.wait()
     orphans = jobs(project)
     assert orphans
+    with locks.locked_if_free(lock) as ours:
+        assert ours, "no job holds on to the claim"
     result = subprocess.run(command(project), cwd=project.folder, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert Counter(kind for kind, _ in audit(project)) == {"epoch": 8, "finished": 4}

@@ -1,6 +1,6 @@
 """The workflow at work where it was not cloned to: as a module, from another folder, read-only, with odd names.
 
-Real jobs, as few and as small as can be: what could break is a name on its way through a shell or a path that nobody owns.
+Real jobs, as few and as small as can be: what could break is a name on its way through a shell.
 """
 
 import os
@@ -53,7 +53,7 @@ def checkout(tmp_path_factory) -> Path:
 
 
 def read_only(folder: Path, *command: str, **options) -> subprocess.CompletedProcess:
-    """Run a command to which a folder is read-only: mounted so in a namespace, since permissions do not hold root up."""
+    """Run a command to which a folder is read-only: mounted so, since permissions do not stop root."""
     script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && if touch "$0/x"; then exit 99; fi && exec "$@"'
     namespace = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
     if subprocess.run([*namespace, "sh", "-c", script, folder, "true"], capture_output=True).returncode:
