@@ -34,6 +34,7 @@ from convlab.language import numbers as say
 from convlab.models.registry import family_of
 from convlab.page.design import fields_of
 from convlab.page.templates import environment, tidy_markdown
+from convlab.study import layout
 from convlab.study.labels import level_label
 from convlab.study.load import load_study
 from convlab.study.schema import Study
@@ -56,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--dataset", required=True, help="the dataset's name in the config")
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     arguments = parser.parse_args(argv)
-    with job_results(arguments.results_dir / "export" / arguments.dataset / CARD):
+    with job_results(layout.exported(arguments.results_dir, arguments.dataset) / CARD):
         write_card(arguments)
 
 
@@ -67,20 +68,20 @@ def write_card(arguments: argparse.Namespace) -> None:
     view = build_view(study, arguments.dataset, folder)
     view["commit"] = provenance.commit(Path(__file__).resolve().parent.parent)
     card = environment("markdown").get_template("MODEL_CARD.md.j2").render(view)
-    path = folder / "export" / arguments.dataset / CARD
+    path = layout.exported(folder, arguments.dataset) / CARD
     write_text(path, tidy_markdown(card))
     log.info("wrote %s", path)
 
 
 def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
     """All that the template prints, as text."""
-    place = folder / "export" / dataset
+    place = layout.exported(folder, dataset)
     exported, parity = read_json(place / "export.json"), read_json(place / "parity.json")
-    manifest = read_json(folder / "prepare" / dataset / "manifest.json")
+    manifest = read_json(layout.prepared(folder, dataset) / "manifest.json")
     seed = exported["seed"]
-    trained = read_json(folder / "train" / dataset / exported["variant"] / f"seed-{seed}" / "run.json")
-    measured = read_measures(folder / "evaluate" / dataset / exported["variant"], [seed])[seed]
-    variants = read_table(folder / "compare" / "variants.csv")
+    trained = read_json(layout.run(folder, dataset, exported["variant"], seed) / "run.json")
+    measured = read_measures(layout.evaluated(folder, dataset, exported["variant"]), [seed])[seed]
+    variants = read_table(layout.compared(folder) / "variants.csv")
     row = variants[(variants["dataset"] == dataset) & (variants["variant"] == exported["variant"])].iloc[0]
     variant = study.plan.variants[exported["variant"]]
     height, width, channels = exported["input"]["shape"]

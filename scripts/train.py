@@ -30,7 +30,7 @@ from convlab.runtime import backend, devices
 from convlab.training import run_store
 from convlab.training.run_spec import Run
 
-AGAIN = "CONVLAB_AGAIN"
+RETRAIN_VARIABLE = "CONVLAB_RETRAIN"
 """Environment variable that asks to train finished runs again: their folders, or ``all``."""
 
 log = logging.getLogger("train")
@@ -75,7 +75,7 @@ def code_of(spec: Run) -> dict[str, str]:
 
 def asked_again(output: Path) -> bool:
     """Whether the run in ``output`` was asked for by name, so that a finished one is trained again."""
-    asked = os.environ.get(AGAIN, "").split(os.pathsep)
+    asked = os.environ.get(RETRAIN_VARIABLE, "").split(os.pathsep)
     return "all" in asked or str(output.resolve()) in asked
 
 

@@ -25,6 +25,7 @@ MODELS = {"common/registry", "models/registry", "models/specs"}
 SPECS = MODELS | {"common/specs", "datasets/specs", "training/recipe", "training/run_spec"}
 ARRAYS = {"datasets/prepared"}
 FIT = {f"training/{name}" for name in ("backup", "callbacks", "history", "loop", "network", "optimizer", "pipeline")}
+PATHS = {"study/layout"}
 PREDICT = ARRAYS | KERAS | {"evaluation/inference"}
 AGREE = {"evaluation/agreement", "evaluation/latency", "statistics/mcnemar"}
 
@@ -34,15 +35,17 @@ MAY_REACH = {
     | {"common/registry", "common/specs"}
     | {f"datasets/{m}" for m in ("reading", "registry", "specs")},
     "train": SCRIPT | KERAS | SPECS | ARRAYS | FIT | {"training/run_store"},
-    "evaluate": SCRIPT | PREDICT | {"evaluation/metrics", "evaluation/records"},
-    "probe": SCRIPT | PREDICT | {"probes/translation"},
+    "evaluate": SCRIPT | PREDICT | PATHS | {"evaluation/metrics", "evaluation/records"},
+    "probe": SCRIPT | PREDICT | PATHS | {"probes/translation"},
     "export": SCRIPT
     | PREDICT
+    | PATHS
     | SPECS
     | AGREE
     | {"results/choice", "training/network", "serving/artifacts", "serving/inference", "serving/pack"},
     "deploy": SCRIPT
     | PREDICT
+    | PATHS
     | SPECS
     | AGREE
     | {"common/redaction", "common/shutdown", "evaluation/records", "study/sagemaker", "training/network"}

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 import yaml
 
-from conftest import ROOT
+from builders.project import ROOT
 from convlab.common import registry
 from convlab.common.files import read_json
 from convlab.datasets.kinds import digits

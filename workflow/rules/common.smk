@@ -8,6 +8,7 @@ from convlab.common import i18n
 from convlab.common.redaction import fingerprint, masked
 from convlab.common.code_digests import code_digest, content_of
 from convlab.models.registry import modules
+from convlab.study import layout
 from convlab.study.load import load_study, read_yaml
 from convlab.errors import UserError
 from convlab.datasets.content_digest import content_digest
@@ -34,20 +35,28 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-RESULTS = f"results/{study.study}"
-LOGS = f"{RESULTS}/logs"
-BENCHMARKS = f"{RESULTS}/benchmarks"
+OWN_RECORDS = Path(".snakemake/convlab")  # beside Snakemake's
 
 # Where the results lie. As text in rules too, not as rules.<name>.output, which a module's prefix would change twice.
-PREPARE = f"{RESULTS}/prepare/{{dataset}}"
-EXPLORE = f"{RESULTS}/explore/{{dataset}}"
-TRAIN = f"{RESULTS}/train/{{dataset}}/{{variant}}/seed-{{seed}}"
-EVALUATE = f"{RESULTS}/evaluate/{{dataset}}/{{variant}}"
-TRANSLATIONS = f"{RESULTS}/probe/translation/{{dataset}}"
-COMPARE = f"{RESULTS}/compare"
-REPORT = f"{RESULTS}/report"
-EXPORT = f"{RESULTS}/export/{{dataset}}"
-DEPLOY = f"{RESULTS}/deploy/{{dataset}}"
+FOLDER = layout.study_folder(study.study)
+RESULTS = str(FOLDER)
+LOGS = str(layout.logs(FOLDER))
+BENCHMARKS = str(layout.benchmarks(FOLDER))
+PREPARE = str(layout.prepared(FOLDER, "{dataset}"))
+EXPLORE = str(layout.explored(FOLDER, "{dataset}"))
+VARIANT = str(layout.trained(FOLDER, "{dataset}") / "{variant}")
+TRAIN = str(layout.run(FOLDER, "{dataset}", "{variant}", "{seed}"))
+EVALUATE = str(layout.evaluated(FOLDER, "{dataset}", "{variant}"))
+TRANSLATIONS = str(layout.probed(FOLDER, "translation", "{dataset}"))
+COMPARE = str(layout.compared(FOLDER))
+REPORT = str(layout.reported(FOLDER))
+EXPORT = str(layout.exported(FOLDER, "{dataset}"))
+DEPLOY = str(layout.deployed(FOLDER, "{dataset}"))
+
+
+def tell(text):
+    """Say something to who runs Snakemake."""
+    print(text, file=sys.stderr)
 
 
 def one_of(names):
@@ -95,6 +104,16 @@ def files_digest(paths):
 def on_disk(path):
     """Where a file of the results is: below the prefix, where this workflow is used as a module that has one."""
     return Path(str(rules.compare.output.summary).removesuffix(f"{COMPARE}/summary.json") + path)
+
+
+def folder(path):
+    """Parameter of a rule: a folder of results, wherever a module's prefix or a storage has the job's files. It starts
+    no job again, since Snakemake derives it from the output."""
+
+    def results_folder(wildcards, output):
+        return layout.before_results(str(output[0]), FOLDER) + path.format(**dict(wildcards))
+
+    return results_folder
 
 
 def read_text(path):
@@ -231,7 +250,7 @@ def deployments():
     """A digest of each deployment's evidence. As an input it would deploy; as a parameter a new one is shown."""
     digests = {}
     for dataset in study.datasets:
-        path = on_disk(f"{RESULTS}/deploy/{dataset}/endpoint.json")
+        path = on_disk(f"{DEPLOY}/endpoint.json".format(dataset=dataset))
         if path.is_file():
             digests[dataset] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     return digests
@@ -261,5 +280,4 @@ def content(dataset):
     spec = study.datasets[dataset]
     if not spec.users_own or not workflow.is_main_process:
         return ""
-    index = Path(workflow.persistence.path) / "convlab" / f"{study.study}-{dataset}.json"
-    return content_digest(Path(spec.path).expanduser(), index, lambda text: print(text, file=sys.stderr))
+    return content_digest(Path(spec.path).expanduser(), OWN_RECORDS / f"{study.study}-{dataset}.json", tell)

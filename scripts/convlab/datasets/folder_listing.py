@@ -390,8 +390,9 @@ def refuse_lost_images(skipped: Iterable[Skipped], key: str, total: int | None =
     more = f"; {len(lost) - 3:,} more in the log" if len(lost) > 3 else ""
     of = f" of {total:,}" if total is not None else ""
     count = sum(entry.count for entry in lost)
+    images = "image" if (count, total) == (1, None) else "images"
     raise UserError(
-        f"{count:,}{of} images cannot be used ({first}{more}); mend, move or remove them, or set "
+        f"{count:,}{of} {images} cannot be used ({first}{more}); mend, move or remove them, or set "
         f"{key}.unreadable: exclude"
     )
 
