@@ -45,6 +45,7 @@ from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import caption_text, use_style
 from convlab.language import claims as decisions
 from convlab.language import contrasts as sentences
+from convlab.models.registry import modules
 from convlab.paper import printed as paper
 from convlab.probes import registry as probe_registry
 from convlab.probes import tables as probe_tables
@@ -52,6 +53,7 @@ from convlab.results import tables as results
 from convlab.results.choice import chosen_variant
 from convlab.states import history
 from convlab.statistics import core
+from convlab.study import layout
 from convlab.study.labels import field_label
 from convlab.study.load import load_study
 from convlab.study.schema import Study
@@ -114,7 +116,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     parser.add_argument("--processes", type=int, default=1, help="figures that are written at the same time")
     arguments = parser.parse_args(argv)
-    output = arguments.results_dir / "compare"
+    output = layout.compared(arguments.results_dir)
     with job_results(output / "summary.json", lambda: files_below(output, {history.HISTORY})):
         compare(arguments)
 
@@ -122,10 +124,10 @@ def main(argv: list[str] | None = None) -> None:
 def compare(arguments: argparse.Namespace) -> None:
     """Read all runs, and write tables, figures and summary."""
     study, folder = load_study(arguments.settings, for_readers=True), arguments.results_dir
-    output, plan = folder / "compare", study.plan
+    output, plan = layout.compared(folder), study.plan
 
     loaded = load_runs(study, folder)
-    manifests = {dataset: read_json(folder / "prepare" / dataset / "manifest.json") for dataset in study.datasets}
+    manifests = {dataset: read_json(layout.prepared(folder, dataset) / "manifest.json") for dataset in study.datasets}
     classes = {dataset: manifest["classes"] for dataset, manifest in manifests.items()}
 
     guesses = {
@@ -207,12 +209,12 @@ def load_runs(study: Study, folder: Path) -> Loaded:
     """Read every run that the config names, and refuse those that are not what it asks for."""
     loaded = Loaded(study.seeds)
     for dataset in study.datasets:
-        manifest = read_json(folder / "prepare" / dataset / "manifest.json")
+        manifest = read_json(layout.prepared(folder, dataset) / "manifest.json")
         checksums = {name: entry["sha256"] for name, entry in manifest["arrays"].items()}
         for variant in study.plan.variants.values():
-            evaluated_in = folder / "evaluate" / dataset / variant.name
+            evaluated_in = layout.evaluated(folder, dataset, variant.name)
             for seed, evaluated in read_measures(evaluated_in, study.seeds).items():
-                trained_in = folder / "train" / dataset / variant.name / f"seed-{seed}"
+                trained_in = layout.run(folder, dataset, variant.name, seed)
                 trained = read_json(trained_in / "run.json")
                 expected = study.run(dataset, variant.name, seed).spec_hash
                 for place, found in ((trained_in, trained), (evaluated_in, evaluated)):
@@ -238,10 +240,10 @@ def load_correct(study: Study, folder: Path, loaded: Loaded) -> dict[tuple[str, 
     asked = {name for question in study.plan.questions.values() for name in (question.reference, *question.variants)}
     correct = {}
     for dataset in study.datasets:
-        _, truth = prepared.load_test(folder / "prepare" / dataset)
+        _, truth = prepared.load_test(layout.prepared(folder, dataset))
         for name in [name for name in study.plan.variants if name in asked]:
             seeds = loaded.finished(dataset, name)
-            probabilities = read_probabilities(folder / "evaluate" / dataset / name, seeds)
+            probabilities = read_probabilities(layout.evaluated(folder, dataset, name), seeds)
             for seed, predicted in zip(seeds, probabilities.argmax(axis=-1), strict=True):
                 correct[dataset, name, seed] = predicted == truth
     return correct
@@ -277,6 +279,12 @@ def training_summary(loaded: Loaded) -> dict[str, Any]:
     }
 
 
+def loaded_code(study: Study) -> tuple[str, ...]:
+    """Modules that this script loads by name: the families of the study's models, and its probes."""
+    probes = probe_registry.modules(study.plan.probes, *probe_registry.COMPARE_PARTS)
+    return (*modules(model.family for model in study.models.values()), *probes)
+
+
 def made_from(study: Study, loaded: Loaded, manifests: Mapping[str, Mapping]) -> dict[str, Any]:
     """What these results depend on, so that states can be compared: config with its defaults, code, data, versions."""
     script = Path(__file__).resolve()
@@ -285,7 +293,7 @@ def made_from(study: Study, loaded: Loaded, manifests: Mapping[str, Mapping]) ->
         "code": {
             "train": distinct(entry.get("code", {}) for entry in loaded.runs.values()),
             "evaluate": distinct(entry.get("code", {}) for entry in loaded.evaluations.values()),
-            "compare": [code_parts(script, probe_registry.modules(study.plan.probes, *probe_registry.COMPARE_PARTS))],
+            "compare": [code_parts(script, loaded_code(study))],
         },
         "commit": provenance.commit(script.parent.parent),
         "versions": provenance.versions(),
@@ -440,13 +448,13 @@ def draw(
     yield drawing("costs", "costs", _("Accuracy against cost"), against, **costs(order))
     yield from probe_drawings(plan, drawing, tables.probe_curves, labels, looks)
 
-    images, truth = prepared.load_test(folder / "prepare" / dataset)
+    images, truth = prepared.load_test(layout.prepared(folder, dataset))
     reliability = []
     for name in detailed(study, chosen):
         finished = loaded.finished(dataset, name)
         if not finished:
             continue
-        evaluated = folder / "evaluate" / dataset / name
+        evaluated = layout.evaluated(folder, dataset, name)
         probabilities = read_probabilities(evaluated, finished)
         mean = np.mean([metrics.reliability(p, truth) for p in probabilities], axis=0)
         reliability.append((series[name], mean))
@@ -495,7 +503,7 @@ def read_histories(study: Study, dataset: str, names: Sequence[str], loaded: Loa
     begun = {name: [seed for seed in study.seeds if loaded.runs[dataset, name, seed]["epochs_run"]] for name in names}
     drawn = [name for name, seeds in begun.items() if seeds][: charts.MAX_SERIES]
     parts = [
-        read_table(folder / "train" / dataset / name / f"seed-{seed}" / "history.csv").assign(variant=name, seed=seed)
+        read_table(layout.run(folder, dataset, name, seed) / "history.csv").assign(variant=name, seed=seed)
         for name in drawn
         for seed in begun[name]
     ]

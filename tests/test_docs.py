@@ -7,13 +7,13 @@ import pytest
 
 import deploy
 import docs
-from conftest import ROOT
+from builders.project import ROOT
 from convlab.common import registry
 from convlab.common.table_files import read_table
 from convlab.probes.registry import PACKAGE, has, names, part
 from convlab.results import columns
 from convlab.study.load import schema
-from convlab.training.loop import HISTORY_COLUMNS
+from convlab.training.history import HISTORY_COLUMNS
 
 DOCS = ROOT / "docs"
 MEASURES = {name: registry.load(PACKAGE, f"{name}.measure") for name in names() if has(name, "measure")}

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import example
-from conftest import ROOT
+from builders.project import ROOT
 from convlab.errors import UserError
 
 PAGE = ROOT / "docs" / "example" / "README.md"

@@ -16,7 +16,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from conftest import ROOT
+from builders.project import ROOT
 from convlab.study.load import load_study
 
 REQUIREMENTS = ROOT / "requirements"

@@ -1,13 +1,15 @@
 """Probes: what they measure, against answers known by construction."""
 
+import shutil
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import ROOT, TINY
+from builders.project import ROOT, TINY
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures
 from convlab.probes.curves import point
@@ -165,6 +167,33 @@ def test_switching_a_probe_on_trains_only_its_own_variants(finished):
     assert {job for job in planned if job.startswith("Probe")} == {
         f"Probe translation of {m} on digits" for m in ("cnn", "dense")
     }
+
+
+@pytest.mark.slow
+def test_an_edit_of_how_a_probe_measures_measures_that_probe_only_and_one_of_table_figure_or_words_measures_nothing(
+    finished,
+):
+    folders = finished.folder / "scripts/convlab/probes"
+    shutil.copytree(folders / "translation", folders / "another")
+    finished.configure({**TINY, "probes": ["translation", "another"]})
+    for probe, variant in product(("translation", "another"), ("cnn", "dense")):
+        table = finished.folder / f"results/tiny/probe/{probe}/digits/{variant}.csv"
+        table.parent.mkdir(parents=True, exist_ok=True)
+        table.write_text("dataset,variant,seed,axis,shift,accuracy,consistency\n")
+    assert finished.snakemake("--touch").returncode == 0
+    assert finished.planned() == set()
+    end = {"Compare all runs", "Write the report"}
+    for files, planned in [
+        (["measure"], {f"Probe another of {variant} on digits" for variant in ("cnn", "dense")} | end),
+        (["table", "figure"], end),
+        (["findings"], {"Write the report"}),
+    ]:
+        for file in files:
+            path = folders / f"another/{file}.py"
+            path.write_text(path.read_text() + "\n# An edit.\n")
+        assert finished.planned() == planned, files
+        for file in files:
+            shutil.copy(folders / f"translation/{file}.py", folders / f"another/{file}.py")
 
 
 LABELS = {"cnn": "CNN", "dense": "Dense"}
