@@ -31,6 +31,8 @@ GPUS = $(shell nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null | 
 # Progress bars in a terminal, lines elsewhere.
 PROFILE := $(shell test -t 2 && echo default || echo log)
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile profiles/$(PROFILE) --cores $(CORES) $(if $(GPU),--resources gpu=$$(($(GPUS) * $(RUNS_PER_GPU))))
+# Whole files, in the order of tests/conftest.py.
+PYTEST = $(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 # What is wrong with a config in one sentence, or what it asks for in one line, before Snakemake starts.
 CHECK = $(BIN)/python scripts/plan.py --brief --cores $(CORES)
 INSTALL := requirements/install.sh
@@ -109,10 +111,10 @@ teardown: install  ## take down what an interrupted deployment to AWS may have l
 	@$(BIN)/python scripts/teardown.py
 
 test: $(VENV)/.installed-dev  ## all tests, the end-to-end part included
-	$(BIN)/pytest -n $(CORES) --dist loadfile
+	$(PYTEST)
 
 test-fast: $(VENV)/.installed-dev  ## the tests that need no Snakemake and no full training
-	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slurm: $(VENV)/.installed-dev $(VENV)/.installed-cluster  ## on a real one-node SLURM, started and stopped for it
 	tests/slurm_cluster.sh install

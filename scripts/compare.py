@@ -46,6 +46,7 @@ from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import caption_text, use_style
 from convlab.language import claims as decisions
 from convlab.language import contrasts as sentences
+from convlab.models.registry import modules
 from convlab.paper import printed as paper
 from convlab.probes.translation import TRANSLATION_COLUMNS
 from convlab.results import probes
@@ -297,7 +298,7 @@ def made_from(study: Study, loaded: Loaded, manifests: Mapping[str, Mapping]) ->
         "code": {
             "train": distinct(entry.get("code", {}) for entry in loaded.runs.values()),
             "evaluate": distinct(entry.get("code", {}) for entry in loaded.evaluations.values()),
-            "compare": [code_parts(script)],
+            "compare": [code_parts(script, modules(model.family for model in study.models.values()))],
         },
         "commit": provenance.commit(script.parent.parent),
         "versions": provenance.versions(),

@@ -31,6 +31,7 @@ from convlab.common.table_files import read_table
 from convlab.evaluation.records import read_measures
 from convlab.findings.left_out import not_used, test_origin
 from convlab.language import numbers as say
+from convlab.models.registry import family_of
 from convlab.page.design import fields_of
 from convlab.page.templates import environment, tidy_markdown
 from convlab.study import layout
@@ -96,7 +97,7 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
             (name.replace("_", " "), level_label(name, getattr(variant.model, name)))
             for name in fields_of(variant.model)
         ],
-        "family": variant.model.family,
+        "family": family_of(variant.model).title,
         "parameters": say.count(exported["parameters"]),
         "macs": say.count(study.plan.costs[dataset, variant.name].macs),
         "chosen": chosen(study, exported),

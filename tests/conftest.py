@@ -1,75 +1,30 @@
-"""What tests share: a copy of the project to change, and a finished tiny study in it."""
+"""Fixtures that all tests share: a copy of the project to change, and a finished tiny study in it."""
 
 import os
-import re
 import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-import yaml
 
-from convlab.common import i18n
+from builders.project import TINY, Project, copy_project
+from convlab.common import i18n, locks
 
-ROOT = Path(__file__).resolve().parent.parent
-
-PROJECT_FILES = ("Snakefile", "workflow", "scripts", "profiles", "envs", "report", "config.yaml")
-
-TINY = {
-    "study": "tiny",
-    "question": "Is the machinery exact?",
-    "datasets": {"digits": {"train_images": 300, "test_images": 100}},
-    "seeds": [1, 2, 3],
-    "training": {"epochs": 1, "batch_size": 32, "learning_rate": 0.01},
-    "models": {
-        "dense": {"family": "dense", "units": [8]},
-        "cnn": {"family": "conv", "filters": [4], "kernel_size": 3, "dense_units": []},
-    },
-    "experiments": {"kernel": {"base": "cnn", "factor": "kernel_size", "levels": [3, 5]}},
-    "comparisons": {"convolution": {"variant": "cnn", "reference": "dense"}},
-}
-"""A study that trains in seconds; nine runs of three variants."""
+LONGEST_FIRST = (
+    "test_nothing_lost", "test_sagemaker", "test_end_to_end", "test_train", "test_export", "test_claims",
+    "test_records", "test_page", "test_reruns", "test_statistics_calibration", "test_environment", "test_i18n",
+    "test_deploy", "test_diff", "test_report", "test_backends", "test_snakemake_report", "test_serving",
+    "test_statistics", "test_explore", "test_fingerprint", "test_figures", "test_report_markdown",
+)  # fmt: skip
+"""Files that take longest; xdist hands files out in this order (``--no-loadscope-reorder``): none is left over."""
 
 
-@dataclass(frozen=True)
-class Project:
-    """A copy of the project in a folder of its own."""
-
-    folder: Path
-
-    def configure(self, config: dict) -> None:
-        (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-
-    def snakemake(self, *arguments: str, cores: int = 2, **options) -> subprocess.CompletedProcess:
-        """Run Snakemake here; plain logging, since its text is read."""
-        command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--workflow-profile", "none", *arguments]
-        environment = {**os.environ, "CONVLAB_CACHE": str(self.folder / "cache")} | options.pop("env", {})
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment, **options)
-
-    def planned(self, *arguments: str) -> set[str]:
-        """Messages of the jobs that a dry run names, `all` left out: what would be done."""
-        result = self.snakemake("-n", *arguments)
-        assert result.returncode == 0, result.stdout + result.stderr
-        return set(re.findall(r"^Job \d+: (.*)$", result.stdout + result.stderr, re.MULTILINE))
-
-
-def copy_project(folder: Path) -> Project:
-    folder.mkdir(parents=True, exist_ok=True)
-    ignore = shutil.ignore_patterns("__pycache__")
-    for name in PROJECT_FILES:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=ignore)
-        else:
-            shutil.copy2(source, folder / name)
-    return Project(folder)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.fixture(autouse=True)
 def own_environment():
-    """A script that a test calls may set environment variables, such as Keras' backend; the next test has none of them."""
+    """A script that a test calls may set environment variables, such as Keras' backend; the next test has none."""
     before = dict(os.environ)
     yield
     for name in os.environ.keys() - before.keys():
@@ -92,12 +47,22 @@ def project(tmp_path) -> Project:
 
 @pytest.fixture(scope="session")
 def finished_study(tmp_path_factory) -> Project:
-    """A copy of the project in which the tiny study has been run to its report. Never change it: copy it."""
-    project = copy_project(tmp_path_factory.mktemp("finished") / "project")
-    project.configure(TINY)
-    result = project.snakemake()
-    assert result.returncode == 0, result.stdout + result.stderr
-    return project
+    """A copy of the project in which the tiny study has been run to its report. Never change it: copy it.
+
+    One for all of xdist's workers, whose temporary folders have one parent; the first to need it makes it.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with locks.locked(folder / "finished.lock", "another worker makes the finished study"):
+        if not (folder / "finished").exists():
+            shutil.rmtree(folder / "unfinished", ignore_errors=True)
+            project = copy_project(folder / "unfinished/project")
+            project.configure(TINY)
+            result = project.snakemake()
+            assert result.returncode == 0, result.stdout + result.stderr
+            (folder / "unfinished").rename(folder / "finished")
+    return Project(folder / "finished/project")
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, TINY
+from builders.project import ROOT, TINY
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
-from convlab.models.specs import Conv, Dense
+from convlab.models.families.conv import Conv
+from convlab.models.families.dense import Dense
 from convlab.study.load import load_study, read_yaml, schema
 from convlab.training.recipe import Training
 from convlab.training.run_spec import Run

@@ -18,7 +18,7 @@ import psutil
 import pytest
 import yaml
 
-from conftest import ROOT, TINY, Project, copy_project
+from builders.project import ROOT, TINY, Project, copy_project
 from convlab.common import locks
 
 pytestmark = pytest.mark.slow
@@ -48,7 +48,7 @@ def audited(folder: Path, config: dict) -> Project:
     note = 'open("audit.txt", "a").write(f"{} {{{}.resolve()}}\\n")\n'
     for name, before, kind, place in (
         (
-            "convlab/training/loop.py",
+            "convlab/training/callbacks.py",
             "        write_history(self.path, self.rows)\n",
             "epoch",
             "self.path.parent.parent",

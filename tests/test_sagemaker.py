@@ -28,7 +28,8 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
 from botocore.stub import Stubber
 
-from conftest import ROOT, TINY, copy_project
+from builders.project import ROOT, TINY, copy_project
+from builders.served_model import write_deployable_study
 
 pytest.importorskip("moto", reason="needs moto (pip install --require-hashes -r requirements/dev.txt)")
 
@@ -42,12 +43,12 @@ from convlab.cloud.policy import caller_policy, role_policy
 from convlab.common import redaction
 from convlab.common.files import array_sha256, write_arrays, write_json
 from convlab.common.shutdown import SIGNALS
+from convlab.common.specs import canonical_json
 from convlab.errors import UserError
 from convlab.serving.record import Evidence
 from convlab.study.load import load_study
 from convlab.study.sagemaker import SageMaker
 from convlab.training.run_spec import Run
-from test_deploy import write_results
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/SageMakerRole"
 SETTINGS = {
@@ -67,7 +68,7 @@ def server():
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Path:
     """A study's folder as far as deploying reads it, with a stand-in for the SavedModel. Copy it."""
-    folder = write_results(tmp_path_factory.mktemp("study") / "my_study")
+    folder = write_deployable_study(tmp_path_factory.mktemp("study") / "my_study")
     model_dir = folder / "export/toys"
     weights = onnx.numpy_helper.to_array(onnx.load(model_dir / "model.onnx").graph.initializer[0])
     version = model_dir / "saved_model/1"
@@ -1029,6 +1030,16 @@ def test_what_comes_back_is_not_trusted(tmp_path, monkeypatch, changes, sentence
     with pytest.raises(UserError, match=sentence):
         training_job.unpack(archive(tmp_path, **members), tmp_path / "trained", EXPECTED)
     assert not (tmp_path / "trained").exists() and not (tmp_path.parent / "outside").exists()
+
+
+def test_what_is_sent_to_train_reads_the_runs_spec_and_holds_no_other_kind_of_dataset(tmp_path):
+    folder = training_job.pack_source(tmp_path / "source", RUN.identity)
+    kinds = {path.stem for path in (folder / "convlab/datasets/kinds").iterdir()}
+    assert kinds == {"__init__", "digits"}
+    code = "from convlab.training.run_spec import Run; print(Run.model_validate_json(input()).spec_hash)"
+    spec = canonical_json(RUN.identity)
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, input=spec, text=True, cwd=folder).strip() == RUN.spec_hash
 
 
 def test_a_jobs_description_may_lack_what_only_informs(known, clients):

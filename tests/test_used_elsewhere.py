@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conftest import Project, copy_project
+from builders.project import Project, copy_project
 
 pytestmark = pytest.mark.slow
 

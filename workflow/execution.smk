@@ -4,7 +4,8 @@ import math
 from convlab.common import checksums
 from convlab.common.atomic import tidy
 from convlab.training.run_store import thin_out
-from convlab.datasets.shapes import PUBLISHED_IMAGES, dataset_form
+from convlab.datasets.image_counts import assumed_images
+from convlab.datasets.shapes import dataset_form
 from convlab.common.locks import claim
 
 STORE = str(OWN_RECORDS / "runs")  # finished runs of all studies in this folder
@@ -73,7 +74,7 @@ def data_size(dataset):
     """Images of a dataset, and their megabytes: of what is prepared, else as published, else an assumption."""
     spec = study.datasets[dataset]
     shape, _ = dataset_form(dataset, spec)
-    known = PUBLISHED_IMAGES.get(spec.kind, 100_000)
+    known = assumed_images(spec)
     known = min(known, (spec.train_images or known) + (spec.test_images or known))
     prepared = on_disk(f"{PREPARE}/data.npz".format(dataset=dataset))
     size = prepared.stat().st_size if prepared.is_file() else known * math.prod(shape)

@@ -13,22 +13,22 @@ from convlab.common.code_digests import code_parts
 # What results depend on beside their input files, by rule, and a file that each job writes.
 MADE_FROM = {
     "prepare": lambda wildcards: [
-        code("prepare"),
+        CODE_OF_PREPARE[wildcards.dataset],
         content(wildcards.dataset),
         study.datasets[wildcards.dataset].model_dump(mode="json"),
     ],
     "explore": lambda wildcards: [code("explore"), messages(), study.report.language],
     "evaluate": lambda wildcards: [code("evaluate"), study.seeds, choices],
     "probe": lambda wildcards: [code("probe"), study.probes.translation.shift, study.seeds, choices],
-    "compare": lambda wildcards: [code("compare"), messages(), study.settings],
+    "compare": lambda wildcards: [code("compare", *families()), messages(), study.settings],
     "report": lambda wildcards: [
-        *(code("report"), messages(), templates()),
+        *(code("report", *families()), messages(), templates()),
         *(study.written, deployments(), config_files(), config_values()),
     ],
     "export_model": lambda wildcards: [
-        *(code("export"), serving_requirements(), study.choice(wildcards.dataset)),
+        *(code("export", *families(*study.plan.candidates)), serving_requirements(), study.choice(wildcards.dataset)),
     ],
-    "model_card": lambda wildcards: [code("model_card"), card_template(), study.written],
+    "model_card": lambda wildcards: [code("model_card", *families()), card_template(), study.written],
     "deploy_model": lambda wildcards: [code("deploy"), deploy_code(), deploy_options(), deploy_identity()],
 }
 STAMPS = {
@@ -118,7 +118,7 @@ def run_is_known(dataset, variant, seed):
     trained = read_json(path)
     if trained.get("spec_hash") != study.run(dataset, variant, int(seed)).spec_hash:
         return False  # `foreign` says more
-    if trained.get("code") != code_of_training():
+    if trained.get("code") != code_parts_of_run(variant):
         plan_again(path, "of other code")
         return False
     arrays = read_json(on_disk(f"{PREPARE}/manifest.json".format(dataset=dataset))).get("arrays", {})
@@ -157,9 +157,9 @@ def run_wildcards(dataset, variant, seed):
 
 
 @cache
-def code_of_training():
-    """The code of a run, as its record has it."""
-    return code_parts(SCRIPTS / "train.py")
+def code_parts_of_run(variant):
+    """The code of a run of a variant, as its record has it."""
+    return code_parts(SCRIPTS / "train.py", families(variant))
 
 
 @cache

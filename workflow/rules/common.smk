@@ -7,12 +7,14 @@ from functools import cache
 from convlab.common import i18n
 from convlab.common.redaction import fingerprint, masked
 from convlab.common.code_digests import code_digest, content_of
+from convlab.models.registry import modules
 from convlab.study import layout
 from convlab.study.load import load_study, read_yaml
 from convlab.errors import UserError
 from convlab.datasets.content_digest import content_digest
 from convlab.common.specs import canonical_json
-from convlab.datasets.specs import ImageFolder, OwnImages
+from convlab.datasets.registry import kind_of
+from convlab.datasets.specs import kind_module
 
 
 def refuse_two_studies(paths):
@@ -76,6 +78,22 @@ def code(script, *loaded):
     """Digest of a script, of what it imports and of modules that it loads by name, fixed when jobs are planned: an edit
     reruns what it affects, no more."""
     return code_digest(SCRIPTS / f"{script}.py", loaded)
+
+
+@cache
+def families(*variants):
+    """Modules of the families of these variants, of all where none is named: what jobs about them load by name."""
+    return modules(study.plan.variants[name].model.family for name in variants or study.plan.variants)
+
+
+def code_of_run(wildcards):
+    """Digest of the code that trains one run: of the families, that of its model alone."""
+    return code("train", *families(wildcards.variant))
+
+
+# Code of `prepare` for each dataset, with the module of its kind, which is loaded by name. No later stage depends on it:
+# they read what `prepare` made, so an edit of a kind reruns them by rerunning `prepare`.
+CODE_OF_PREPARE = {name: code("prepare", kind_module(spec.kind)) for name, spec in study.datasets.items()}
 
 
 def files_digest(paths):
@@ -223,8 +241,9 @@ def deploy_identity():
 
 def deploy_code():
     """Digests of what the deployment starts: the server here, or the training on AWS."""
-    on_aws = ["train_on_sagemaker", "train"] if study.deploy.target == "sagemaker" else []
-    return [code(script) for script in [*on_aws, "serve"]]
+    candidates = families(*study.plan.candidates)
+    on_aws = [code("train_on_sagemaker"), code("train", *candidates)] if study.deploy.target == "sagemaker" else []
+    return [*on_aws, code("serve")]
 
 
 def deployments():
@@ -259,6 +278,6 @@ def environment_choices(wildcards):
 def content(dataset):
     """The digest of a user's own images; nothing for others. Only the main process compares and records parameters."""
     spec = study.datasets[dataset]
-    if not isinstance(spec, OwnImages) or not workflow.is_main_process:
+    if not spec.users_own or not workflow.is_main_process:
         return ""
     return content_digest(Path(spec.path).expanduser(), OWN_RECORDS / f"{study.study}-{dataset}.json", tell)

@@ -59,7 +59,7 @@ rule compare:
         "../../envs/analysis.yaml"
     threads: 4
     params:
-        code=code("compare"),
+        code=code("compare", *families()),
         messages=messages(),
         settings=lambda wildcards: json_argument(study.settings),
         made_from=made_from("compare"),

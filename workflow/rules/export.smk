@@ -28,7 +28,7 @@ rule export_model:
     resources:
         mem_mb=memory(1200, 6),
     params:
-        code=code("export"),
+        code=code("export", *families(*study.plan.candidates)),
         requirements=serving_requirements(),
         choice=lambda wildcards: canonical_json(study.choice(wildcards.dataset)),
         made_from=made_from("export_model"),
@@ -61,7 +61,7 @@ rule model_card:
     conda:
         "../../envs/analysis.yaml"
     params:
-        code=code("model_card"),
+        code=code("model_card", *families()),
         template=card_template(),
         config=lambda wildcards: canonical_json(study.written),
         made_from=made_from("model_card"),

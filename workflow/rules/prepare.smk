@@ -18,9 +18,9 @@ rule prepare:
     localrule: True
     conda:
         "../../envs/analysis.yaml"
-    threads: lambda wildcards: 8 if isinstance(study.datasets[wildcards.dataset], ImageFolder) else 1
+    threads: lambda wildcards: kind_of(study.datasets[wildcards.dataset]).threads
     params:
-        code=code("prepare"),
+        code=lambda wildcards: CODE_OF_PREPARE[wildcards.dataset],
         content=lambda wildcards: content(wildcards.dataset),
         spec=lambda wildcards: canonical_json(study.datasets[wildcards.dataset].model_dump()),
         made_from=made_from("prepare"),

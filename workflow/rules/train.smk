@@ -20,7 +20,7 @@ rule train:
         runtime=time_limit(training_passes),
         gpu=GPU,
     params:
-        code=code("train"),
+        code=code_of_run,
         spec=run_spec,
         environment=environment_choices,
         store=STORE,

@@ -63,7 +63,7 @@ def described_curves(runs: pd.DataFrame, plan: Plan, name: str) -> pd.DataFrame:
         if name == "calibration":
             for measure in ("test_loss", "brier", "ece"):
                 rows.append(point(dataset, name, variant, measure, "", 0.0, group[measure]))
-        elif plan.variants[variant].model.family == "conv":
+        elif plan.costs[dataset, variant].has_windows:
             field = int(group["receptive_field"].iloc[0])
             rows.append(point(dataset, name, variant, "accuracy", f"{field} px", field, group["test_accuracy"]))
     return pd.DataFrame(rows, columns=CURVE_COLUMNS)

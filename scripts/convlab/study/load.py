@@ -11,10 +11,11 @@ import yaml
 from pydantic import ValidationError
 
 from convlab.common import i18n
+from convlab.datasets.registry import kinds
 from convlab.errors import UserError
 from convlab.study.config_errors import LONGEST_VALUE, explain
 from convlab.study.expand import expand
-from convlab.study.schema import KINDS, Study
+from convlab.study.schema import Study
 
 ASIDE = "x-"
 """Keys at the top that begin so are left alone: a place for what anchors repeat elsewhere, as in Compose files."""
@@ -259,7 +260,7 @@ def schema() -> dict[str, Any]:
     datasets = written["properties"]["datasets"]["additionalProperties"]
     datasets.pop("discriminator")
     datasets["anyOf"] = datasets.pop("oneOf")
-    for spec in set(KINDS.values()):  # a dataset's name is its kind unless one is written
-        written["$defs"][spec.__name__]["required"].remove("kind")
+    for kind in kinds().values():  # a dataset's name is its kind unless one is written
+        written["$defs"][kind.spec.__name__]["required"].remove("kind")
     written["patternProperties"] = {f"^{ASIDE}": True}
     return written
