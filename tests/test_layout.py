@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from builders.project import ROOT
 from convlab.study import layout
 
 FOLDER = layout.study_folder("tiny")
