@@ -15,6 +15,7 @@ from convlab.common.code_digests import code_inputs, code_parts
 from convlab.datasets.specs import KINDS, kind_module
 from convlab.models.registry import PACKAGE as FAMILIES
 from convlab.models.registry import modules
+from convlab.probes import registry as probes
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
@@ -36,7 +37,7 @@ MAY_REACH = {
     | {f"datasets/{m}" for m in ("reading", "registry", "specs")},
     "train": SCRIPT | KERAS | SPECS | ARRAYS | FIT | {"training/run_store"},
     "evaluate": SCRIPT | PREDICT | PATHS | {"evaluation/metrics", "evaluation/records"},
-    "probe": SCRIPT | PREDICT | PATHS | {"probes/translation"},
+    "probe": SCRIPT | PREDICT | PATHS | {"common/registry"},
     "export": SCRIPT
     | PREDICT
     | PATHS
@@ -94,3 +95,26 @@ def test_preparing_a_dataset_depends_on_the_module_of_its_kind_and_of_no_other(k
     added = reached("prepare", kind_module(kind)) - reached("prepare")
     assert {name for name in added if name.startswith("datasets/kinds/")} == {f"datasets/kinds/{kind}"}
     assert {name.split("/")[0] for name in added} == {"datasets"}
+
+
+MEASURING = [name for name in probes.names() if probes.has(name, "measure")]
+
+
+@pytest.mark.parametrize("probe", MEASURING)
+def test_measuring_a_probe_depends_on_its_own_measure_and_on_no_other_probe_and_no_other_part_of_it(probe):
+    of_probe = reached("probe", *probes.modules([probe], "measure")) - MAY_REACH["probe"]
+    assert {name.rpartition("/")[0] for name in of_probe} == {f"probes/{probe}"}
+    assert f"probes/{probe}/measure" in of_probe
+    assert of_probe.isdisjoint(f"probes/{probe}/{part}" for part in ("settings", "table", "figure", "findings"))
+
+
+@pytest.mark.parametrize(("script", "parts"), [("compare", probes.COMPARE_PARTS), ("report", probes.REPORT_PARTS)])
+@pytest.mark.parametrize("probe", probes.names())
+def test_compare_and_report_depend_on_what_they_load_of_the_probes_that_are_on(script, parts, probe):
+    def of_probes(code: set[str]) -> set[tuple[str, str]]:
+        return {tuple(name.split("/")[1:]) for name in code if name.startswith("probes/") and name.count("/") == 2}
+
+    assert of_probes(reached(script)) == set(), "with every probe off"
+    assert of_probes(reached(script, *probes.modules([probe], *parts))) == {
+        (probe, part) for part in parts if probes.has(probe, part)
+    }

@@ -15,6 +15,7 @@ from convlab.datasets.content_digest import content_digest
 from convlab.common.specs import canonical_json
 from convlab.datasets.registry import kind_of
 from convlab.datasets.specs import kind_module
+from convlab.probes import registry as probes
 
 
 def refuse_two_studies(paths):
@@ -47,7 +48,7 @@ EXPLORE = str(layout.explored(FOLDER, "{dataset}"))
 VARIANT = str(layout.trained(FOLDER, "{dataset}") / "{variant}")
 TRAIN = str(layout.run(FOLDER, "{dataset}", "{variant}", "{seed}"))
 EVALUATE = str(layout.evaluated(FOLDER, "{dataset}", "{variant}"))
-TRANSLATIONS = str(layout.probed(FOLDER, "translation", "{dataset}"))
+PROBE = str(layout.probed(FOLDER, "{probe}", "{dataset}"))
 COMPARE = str(layout.compared(FOLDER))
 REPORT = str(layout.reported(FOLDER))
 EXPORT = str(layout.exported(FOLDER, "{dataset}"))
@@ -71,6 +72,7 @@ def one_of(names):
 wildcard_constraints:
     dataset=one_of(study.datasets),
     variant=one_of(study.plan.variants),
+    probe=one_of(probe for probe in probes.names() if probes.has(probe, "measure")),
     seed=r"\d+",
 
 
@@ -175,10 +177,41 @@ def of_candidates(path, wildcards):
     return of_all(path, dataset=wildcards.dataset, variant=study.plan.candidates)
 
 
-def translation_tables():
-    """What the translation probe measures, if it is on."""
-    probe = study.plan.probes.get("translation")
-    return of_all(f"{TRANSLATIONS}/{{variant}}.csv", variant=probe.models) if probe else []
+def probe_tables():
+    """What the probes that are on measure of trained models."""
+    return [
+        table
+        for name, probe in study.plan.probes.items()
+        if probes.has(name, "measure")
+        for table in of_all(f"{PROBE}/{{variant}}.csv", probe=name, variant=probe.models)
+    ]
+
+
+def probe_settings(wildcards):
+    """What a probe measures with; which models it is about says the job's variant."""
+    return getattr(study.probes, wildcards.probe).model_dump(mode="json", exclude={"models"})
+
+
+def probe_code(wildcards):
+    """Digest of the code that measures one probe, and no other."""
+    return code("probe", *probes.modules([wildcards.probe], "measure"))
+
+
+def code_with_probes(script, *parts):
+    """Digest of a script's code, of all families and of these files of the probes that are on, which it loads by name."""
+    return code(script, *families(), *probes.modules(study.plan.probes, *parts))
+
+
+def compare_code():
+    return code_with_probes("compare", *probes.COMPARE_PARTS)
+
+
+def report_code():
+    return code_with_probes("report", *probes.REPORT_PARTS)
+
+
+def model_card_code():
+    return code_with_probes("model_card", "settings")
 
 
 MODEL_CARD = "MODEL_CARD.md.j2"

@@ -4,7 +4,7 @@ import hashlib
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -16,9 +16,11 @@ from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
 from convlab.common.table_files import Printed, escaped
 from convlab.language import claims
-from convlab.language.contrasts import MEASURES, VERDICTS, format_p, signed, verdict_text
+from convlab.language.contrasts import VERDICTS, format_p, signed, verdict_text
+from convlab.probes import registry as probes
+from convlab.probes.curves import Measure, contrast_label, measure_of
 from convlab.results.tables import contrast_labels
-from convlab.study.labels import field_label, probe_level
+from convlab.study.labels import field_label
 from convlab.study.schema import Study
 from convlab.study.variants import Plan
 
@@ -120,19 +122,15 @@ def ragged(share: str) -> str:
 
 
 PER = {"doubling": N_("doubling"), "unit": N_("unit")}
-PROBES = {
-    "pixel_permutation": N_("pixel permutation"), "translation": N_("translation"),
-    "sample_efficiency": N_("sample efficiency"), "receptive_field": N_("receptive field"),
-    "calibration": N_("calibration"),
-}  # fmt: skip
 """How identifiers of the tables read, before translation."""
 
 
 def _contrast(row: Mapping[str, Any], plan: Plan) -> str:
     """What a probe's contrast is of: ``lead lost, pixels shuffled``."""
-    measure, _comma, level = row["measure"].partition(", ")
+    name, _comma, level = row["measure"].partition(", ")
     known = {name: order for levels in plan.probes[row["probe"]].levels.values() for name, order, _variant in levels}
-    return ", ".join([_(MEASURES[measure]), *([probe_level(row["probe"], known[level])] if level else [])])
+    levels = [probes.level_label(row["probe"], known[level])] if level else []
+    return ", ".join([_(contrast_label(row["probe"], name)), *levels])
 
 
 def _runs(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
@@ -251,14 +249,20 @@ def _per_class(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     }
 
 
+def _form(measured: Measure) -> Callable[[Any], str]:
+    """How values of a probe's measure are printed: shares in percent, others with four decimals."""
+    return percent if measured.is_share else lambda value: fixed(value, 4)
+
+
 def _probe_curves(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
-    form = percent if row["measure"] in ("accuracy", "consistency") else lambda value: fixed(value, 4)
+    measured = measure_of(row["probe"], row["measure"])
+    form, has_level = _form(measured), not missing(row["level"]) and row["level"]
     return {
         N_("Dataset"): row["dataset"],
-        N_("Probe"): _(PROBES[row["probe"]]),
+        N_("Probe"): _(probes.settings(row["probe"]).label),
         N_("Variant"): plan.variants[row["variant"]].label,
-        N_("Measure"): _(MEASURES[row["measure"]]) + (", %" if form is percent else ""),
-        N_("Level"): "" if missing(row["level"]) or not row["level"] else probe_level(row["probe"], row["order"]),
+        N_("Measure"): _(measured.label) + (", %" if measured.is_share else ""),
+        N_("Level"): probes.level_label(row["probe"], row["order"]) if has_level else "",
         N_("n"): str(row["n_seeds"]),
         N_("Mean"): with_sd(row["mean"], row["sd"], form),
         N_("95 % CI"): interval(row["ci_low"], row["ci_high"], form),
@@ -268,7 +272,7 @@ def _probe_curves(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
 def _probe_contrasts(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     return {
         N_("Dataset"): row["dataset"],
-        N_("Probe"): _(PROBES[row["probe"]]),
+        N_("Probe"): _(probes.settings(row["probe"]).label),
         N_("Measure"): _contrast(row, plan),
         N_("Variant"): plan.variants[row["variant"]].label,
         N_("Reference"): plan.variants[row["reference"]].label if row["reference"] else "",
@@ -384,7 +388,7 @@ def numbers(
         values |= {"Low": points(row["ci_low"]), "High": points(row["ci_high"])}
         yield from _of(row, "factorials", "Effect", (row["experiment"], row["effect"]), values)
     for row in tables["probe_curves"].to_dict("records"):
-        form = percent if row["measure"] in ("accuracy", "consistency") else lambda value: fixed(value, 4)
+        form = _form(measure_of(row["probe"], row["measure"]))
         subject = (row["probe"], row["measure"], str(row["level"]), row["variant"])
         names = {"Mean": "mean", "Sd": "sd", "Low": "ci_low", "High": "ci_high"}
         values = {name: form(row[column]) for name, column in names.items()}
