@@ -121,6 +121,11 @@ def test_editing_the_models_trains_everything(finished):
     assert finished.planned() == runs("dense", "cnn", FIVE) | END
 
 
+def test_editing_one_family_trains_its_models_only(finished):
+    append(finished, "scripts/convlab/models/families/dense.py")
+    assert finished.planned() == runs("dense") | END
+
+
 def test_editing_the_metrics_evaluates_everything_and_trains_nothing(finished):
     append(finished, "scripts/convlab/evaluation/metrics.py")
     assert finished.planned() == runs("dense", "cnn", FIVE, seeds=()) | END
