@@ -923,6 +923,8 @@ def test_a_run_is_trained_there_comes_back_and_is_served(training_double, to_tra
     files = {key.split("/input/code/")[-1] for key in seen["keys"] if "/input/code/" in key}
     assert {"train_on_sagemaker.py", "train.py", "requirements.txt", "convlab/training/loop.py"} <= files
     assert not any("report" in file or "cloud" in file for file in files), "what training needs and no more"
+    families = {file for file in files if "models/families/" in file}
+    assert families == {f"convlab/models/families/{name}.py" for name in ("__init__", RUN.model.family)}
     run = json.loads((to_train / "deploy/toys/trained/run.json").read_text())
     assert run["spec_hash"] == RUN.spec_hash and run["versions"]["keras"]
     assert training_double.left() == [] and not state_file(to_train).exists()
