@@ -68,5 +68,4 @@ def finished_study(tmp_path_factory) -> Project:
 @pytest.fixture
 def finished(finished_study, tmp_path) -> Project:
     """A copy of the finished tiny study, Snakemake's records included, to change at will."""
-    shutil.copytree(finished_study.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project")
+    return finished_study.copy(tmp_path / "project")
