@@ -113,7 +113,7 @@ teardown: install  ## take down what an interrupted deployment to AWS may have l
 test: $(VENV)/.installed-dev  ## all tests, the end-to-end part included
 	$(PYTEST)
 
-test-fast: $(VENV)/.installed-dev  ## the tests that need no Snakemake and no full training
+test-fast: $(VENV)/.installed-dev  ## the tests that need no Snakemake, no training and no simulated studies
 	$(PYTEST) -m "not slow"
 
 test-slurm: $(VENV)/.installed-dev $(VENV)/.installed-cluster  ## on a real one-node SLURM, started and stopped for it

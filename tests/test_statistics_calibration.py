@@ -26,6 +26,8 @@ from convlab.statistics.core import (
     verdict,
 )
 
+pytestmark = pytest.mark.slow
+
 LEVEL = 0.05
 IMAGES = 10_000
 STRATA = 20  # images of equal difficulty, so that a run is 20 binomial draws instead of 10,000 Bernoulli draws
