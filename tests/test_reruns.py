@@ -112,8 +112,8 @@ def test_editing_a_kind_of_dataset_prepares_the_datasets_of_that_kind_only(finis
 
 
 def test_editing_one_family_trains_its_models_only(finished):
-    append(finished, "scripts/convlab/models/families/dense.py")
-    assert finished.planned() == runs("dense") | END
+    append_to(finished, "scripts/convlab/models/families/dense.py")
+    assert finished.planned() == jobs_of_runs("dense") | LAST_JOBS
 
 
 def test_editing_the_metrics_evaluates_everything_and_trains_nothing(finished):
