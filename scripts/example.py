@@ -23,6 +23,7 @@ from PIL import Image
 from convlab.common.atomic import atomic
 from convlab.common.cli import run
 from convlab.common.files import missing, write_text
+from convlab.study import layout
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "docs" / "example"
@@ -46,14 +47,14 @@ HEAD = """<!-- Written by `make example`; do not edit. Made from inputs with dig
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--results-dir", type=Path, default=Path("results/demo"), help="the demo's folder under results/"
+        "--results-dir", type=Path, default=layout.study_folder("demo"), help="the demo's folder under results/"
     )
     copy_report(parser.parse_args(argv).results_dir, EXAMPLE)
 
 
 def copy_report(results: Path, example: Path) -> None:
     """Write ``example/README.md`` and its pictures from a finished study; what was there before is deleted."""
-    source = results / "report" / "report.md"
+    source = layout.reported(results) / "report.md"
     try:
         text = source.read_text(encoding="utf-8")
     except FileNotFoundError:
