@@ -52,7 +52,7 @@ from convlab.results import probes
 from convlab.results import tables as results
 from convlab.results.choice import chosen_variant
 from convlab.states import history
-from convlab.statistics import core
+from convlab.statistics.describe import MIN_SEEDS
 from convlab.study.labels import field_label
 from convlab.study.load import load_study
 from convlab.study.schema import Study
@@ -370,7 +370,7 @@ def draw(
     # Below three runs the points are shown and nothing is inferred.
     intervals = {
         row.variant: (row.test_accuracy_ci_low, row.test_accuracy_ci_high)
-        if row.n_seeds >= core.MIN_SEEDS and not pd.isna(row.test_accuracy_ci_low)
+        if row.n_seeds >= MIN_SEEDS and not pd.isna(row.test_accuracy_ci_low)
         else (None, None)
         for row in variants.itertuples()
     }

@@ -59,7 +59,7 @@ from convlab.page.provenance import provenance_view
 from convlab.page.templates import TEMPLATES, environment, script_hash, tidy_markdown
 from convlab.page.views import Probed
 from convlab.states import history
-from convlab.statistics.core import MIN_SEEDS
+from convlab.statistics.describe import MIN_SEEDS
 from convlab.study.idle_values import same_variants
 from convlab.study.load import load_study
 from convlab.study.schema import Study

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from convlab.paper import printed as paper
-from convlab.statistics import core
+from convlab.statistics.describe import MIN_SEEDS
 from test_interpretation import CONFIG, FIVE
 from test_paper import macros, made, rich
 from test_report import write_study, written
@@ -69,4 +69,4 @@ def test_from_three_seeds_on_there_is_something_to_infer():
         assert tables[name][column].notna().any(), name
     assert "exploratory p" in tables["trends"]["sentence"].iloc[0]
     assert "exploratory p" in tables["factorials"]["sentence"].iloc[0]
-    assert core.MIN_SEEDS == 3
+    assert MIN_SEEDS == 3

@@ -8,14 +8,15 @@ from convlab.common.i18n import gettext as _
 from convlab.findings.evidence import Evidence, Outcome
 from convlab.language import contrasts
 from convlab.language.numbers import at_least, count, interval, missing, points, region
-from convlab.statistics import core
+from convlab.statistics.describe import MIN_SEEDS
+from convlab.statistics.power import MAX_SEEDS
 
 
 def outcome(row: Mapping[str, Any]) -> Outcome:
     """A comparison's verdict, or why there is none: fewer than three seeds (``smoke``), or no value at all."""
     if missing(row["difference"]):
         return "missing"
-    if row["n_seeds"] < core.MIN_SEEDS:
+    if row["n_seeds"] < MIN_SEEDS:
         return "smoke"
     return row["verdict"]
 
@@ -96,7 +97,7 @@ def open_text(row: Mapping[str, Any]) -> str:
         reasons.append(
             _(
                 "if the true difference is the observed one, more than {n} seeds each would be needed to settle it",
-                n=core.MAX_SEEDS,
+                n=MAX_SEEDS,
             )
         )
     elif row["seeds_to_settle"] > row["n_seeds"]:

@@ -7,7 +7,7 @@ from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing, ngettext
 from convlab.findings.evidence import Evidence, Statement
 from convlab.language.numbers import count, missing, spread, times
-from convlab.statistics import core
+from convlab.statistics.describe import MIN_SEEDS
 
 FEW_TEST_IMAGES = 2000
 
@@ -35,7 +35,7 @@ def limitations(
         statements.append(Statement(text, numbers))
 
     n = len(seeds)
-    if n < core.MIN_SEEDS:
+    if n < MIN_SEEDS:
         add(_("n = {n}: a smoke test. It shows that everything runs; nothing is inferred from it.", n=n), seeds=n)
     elif n < FEW_SEEDS:
         add(_("n = {n} seeds give wide intervals: small differences stay open.", n=n), seeds=n)

@@ -10,7 +10,7 @@ from convlab.common.i18n import N_, listing, ngettext, with_unit
 from convlab.common.i18n import gettext as _
 from convlab.findings.evidence import Evidence, Finding, Statement
 from convlab.language.numbers import count, interval, number, percent, points, spread
-from convlab.statistics import core
+from convlab.statistics.describe import MIN_SEEDS
 
 CLOSE = 0.01
 """Gaps of training to validation, or of confidence to accuracy, up to this fraction are called close."""
@@ -91,7 +91,7 @@ def _first_and_second(lead: float, error: float, seeds: int) -> str:
     """What may be said of the two highest means: picked for being the highest, so described and not tested."""
     if math.isclose(lead, 0, abs_tol=1e-12):
         return N_("{variants} share the highest mean.")
-    if seeds < core.MIN_SEEDS or not error:
+    if seeds < MIN_SEEDS or not error:
         return N_("{first} leads {second} by {lead}; whether other seeds would turn that cannot be told from these.")
     if lead < 2 * error:
         return N_(

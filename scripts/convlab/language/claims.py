@@ -11,7 +11,7 @@ approximation of its variance. What is estimated is the mean over seeds of the e
 - ``a < b < c`` is supported if all of its links are, contradicted if any is.
 - ``a ~ b ± t``: supported if the interval of a - b lies within ± t, contradicted if it lies outside.
 - Both need p over the study below 5 % besides (Holm, over experiments, comparisons and measured claims).
-- Fewer than three seeds, or runs that do not vary, decide nothing, as everywhere in ``convlab.statistics.core``.
+- Fewer than three seeds, or runs that do not vary, decide nothing, as everywhere in ``convlab.statistics.describe``.
 - A finished run without a finite value (a ratio with a denominator of 0, a mean over classes of which one has no test
   image) decides nothing either: the other seeds would be selected by their outcome.
 - A seed with a diverged run is left out of the interval, and counts with the worst value there is (accuracy 0, loss
@@ -42,7 +42,7 @@ from convlab.common.i18n import N_, ngettext, number, with_unit
 from convlab.common.i18n import gettext as _
 from convlab.language import contrasts
 from convlab.models.cost import Cost
-from convlab.statistics import core
+from convlab.statistics.describe import MIN_SEEDS, NO_SPREAD, RANGES, summarise
 from convlab.study.rules import (
     FLIPPED,
     TIMES,
@@ -284,7 +284,7 @@ def _find(link: Link, dataset: str, runs: pd.DataFrame, costs: Costs) -> Finding
 
 def _describe(finding: Finding, values: np.ndarray, n_diverged: int) -> Finding:
     """Mean and SD of what decides no claim."""
-    summary = core.summarise(values)
+    summary = summarise(values)
     return replace(
         finding, verdict="described", value=summary.mean, sd=summary.sd, n_seeds=summary.n, n_missing=n_diverged
     )
@@ -293,7 +293,7 @@ def _describe(finding: Finding, values: np.ndarray, n_diverged: int) -> Finding:
 def _infer(finding: Finding, values: np.ndarray, scale: float, span: tuple[float, float]) -> Finding:
     """The t interval and the tests of one value per seed; ``scale`` is the largest value that was measured, ``span``
     the least and the largest that there can be."""
-    summary = core.summarise(values, limits=span)
+    summary = summarise(values, limits=span)
     finding = replace(finding, value=summary.mean, n_seeds=summary.n)
     if summary.n_missing:
         problem = ngettext(
@@ -302,11 +302,11 @@ def _infer(finding: Finding, values: np.ndarray, scale: float, span: tuple[float
             summary.n_missing,
         )
         return replace(finding, problem=problem)
-    if summary.n < core.MIN_SEEDS:
-        problem = _("this is a smoke test, at least {n} seeds are needed to infer anything", n=core.MIN_SEEDS)
+    if summary.n < MIN_SEEDS:
+        problem = _("this is a smoke test, at least {n} seeds are needed to infer anything", n=MIN_SEEDS)
         return replace(finding, problem=problem)
     # A difference of equal values varies by rounding of what it was computed from.
-    if not summary.sd or summary.sd <= core.NO_SPREAD * scale:
+    if not summary.sd or summary.sd <= NO_SPREAD * scale:
         return replace(finding, problem=_("the runs do not vary, so their variance cannot be estimated"))
     bound, df = float(_real(finding.bound)), summary.n - 1
 
@@ -377,7 +377,7 @@ def limits(tree: Tree) -> tuple[float, float]:
     if isinstance(tree, Number):
         return (float(_real(tree.value)),) * 2
     if isinstance(tree, Quantity):
-        return core.RANGES.get(tree.name, (-math.inf, math.inf))
+        return RANGES.get(tree.name, (-math.inf, math.inf))
     if isinstance(tree, Negative):
         return _difference_of((0.0, 0.0), limits(tree.operand))
     if tree.operator == "-":

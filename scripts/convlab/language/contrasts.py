@@ -4,15 +4,15 @@ import math
 
 from convlab.common.i18n import N_, below_one, ngettext, number, with_unit
 from convlab.common.i18n import gettext as _
-from convlab.statistics.core import (
-    MAX_SEEDS,
-    MIN_SEEDS,
+from convlab.statistics.comparisons import (
     Contrast,
     Verdict,
     diverged_runs_forbid,
     excludes_zero,
     verdict_of_finished_runs,
 )
+from convlab.statistics.describe import MIN_SEEDS
+from convlab.statistics.power import MAX_SEEDS
 
 VERDICTS = {
     "better": N_("better"), "worse": N_("worse"), "equivalent": N_("equivalent"), "inconclusive": N_("inconclusive"),

@@ -5,7 +5,7 @@ from typing import Any
 
 from convlab.common import i18n
 from convlab.language import numbers as say
-from convlab.statistics.core import MIN_SEEDS
+from convlab.statistics.describe import MIN_SEEDS
 
 
 def mean_and_sd(row: Mapping[str, Any]) -> str:

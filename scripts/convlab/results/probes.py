@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from convlab.statistics import core
+from convlab.statistics.describe import DIFFERENCE, RANGES, summarise
 from convlab.study.variants import Plan, Probe
 
 CURVE_COLUMNS = [
@@ -107,7 +107,7 @@ def all_contrasts(runs: pd.DataFrame, plan: Plan, shifts: pd.DataFrame) -> pd.Da
 
 def point(dataset: str, probe: str, variant: str, measure: str, level: str, order: float, values: Sequence) -> dict:
     """One row of CURVE_COLUMNS."""
-    summary = core.summarise(values, limits=core.RANGES[measure])
+    summary = summarise(values, limits=RANGES[measure])
     return {
         "dataset": dataset, "probe": probe, "variant": variant, "measure": measure, "level": level, "order": order,
         "n_seeds": summary.n, "mean": summary.mean, "sd": summary.sd,
@@ -115,9 +115,9 @@ def point(dataset: str, probe: str, variant: str, measure: str, level: str, orde
     }  # fmt: skip
 
 
-def paired_contrast(values: pd.Series, limits: tuple[float, float] = core.DIFFERENCE) -> dict:
+def paired_contrast(values: pd.Series, limits: tuple[float, float] = DIFFERENCE) -> dict:
     """n, mean and 95 % t interval of one difference per seed, between ``limits``; NaN seeds are left out, counted."""
-    summary = core.summarise(values, limits=limits)
+    summary = summarise(values, limits=limits)
     return {
         "n_seeds": summary.n,
         "difference": summary.mean,

@@ -11,7 +11,11 @@ from convlab.common.i18n import N_, ngettext, number, with_unit
 from convlab.common.i18n import gettext as _
 from convlab.language import claims as decisions
 from convlab.language import contrasts as sentences
-from convlab.statistics import core
+from convlab.statistics.comparisons import Contrast, compare_to_reference, is_tested, verdict, verdict_of_finished_runs
+from convlab.statistics.describe import SHARE, summarise
+from convlab.statistics.factors import Effect, Factorial, Trend, factorial, trend
+from convlab.statistics.images import crossed_difference
+from convlab.statistics.multiplicity import adjust_equivalences, adjust_family
 from convlab.study.labels import field_label
 from convlab.study.variants import Plan, Question
 
@@ -110,7 +114,7 @@ def variants_table(
     """
     rows = []
     for (dataset, name), group in runs.groupby(["dataset", "variant"], sort=False):
-        accuracy = core.summarise(group[METRIC], limits=core.SHARE)
+        accuracy = summarise(group[METRIC], limits=SHARE)
         seconds = group["train_seconds"] / group["epochs_run"].where(group["epochs_run"] > 0)
         first, guess = group.iloc[0], (guesses or {}).get(dataset)
         rows.append(
@@ -166,7 +170,7 @@ class Family:
     ``adjusted`` has the p values of differences and claims over the study, ``equivalence`` those of equivalences.
     """
 
-    contrasts: dict[tuple[str, str], dict[str, core.Contrast]]
+    contrasts: dict[tuple[str, str], dict[str, Contrast]]
     decisions: dict[tuple[str, str], decisions.Decision]
     adjusted: dict[tuple[str, ...], dict[str, float | None]]
     equivalence: dict[tuple[str, ...], dict[str, float | None]]
@@ -196,11 +200,11 @@ def confirmatory_family(
         for question in plan.questions.values():
             names = (question.reference, *question.variants)
             groups[dataset, question.name] = question.reference, {name: values[name] for name in names}
-    tested = sum(core.is_tested(values, reference) for reference, values in groups.values())
+    tested = sum(is_tested(values, reference) for reference, values in groups.values())
     size = max(1, tested + sum(decision.p_value is not None for decision in decided.values()))
     contrasts = {}
     for key, (reference, values) in groups.items():
-        of_question = core.compare_to_reference(values, reference, rope=rope, family=size)
+        of_question = compare_to_reference(values, reference, rope=rope, family=size)
         contrasts[key] = {variant: _within_possible(contrast) for variant, contrast in of_question.items()}
 
     def p_values(name: str) -> dict[tuple[str, ...], dict[str, float | None]]:
@@ -213,12 +217,12 @@ def confirmatory_family(
     return Family(
         contrasts,
         decided,
-        core.adjust_family(p_values("p_value") | claims),
-        core.adjust_equivalences(p_values("p_equivalence"), size),
+        adjust_family(p_values("p_value") | claims),
+        adjust_equivalences(p_values("p_equivalence"), size),
     )
 
 
-def _within_possible(contrast: core.Contrast) -> core.Contrast:
+def _within_possible(contrast: Contrast) -> Contrast:
     """The contrast with its intervals ended at ±1, the largest difference of two accuracies."""
     limits = {name: getattr(contrast, name) for name in ("ci_low", "ci_high", "ci90_low", "ci90_high")}
     return replace(contrast, **{name: _share_difference(limit) for name, limit in limits.items()})
@@ -247,7 +251,7 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
         for variant, contrast in found.items():
             p_adjusted = family.adjusted[dataset, name][variant]
             p_equivalence_adjusted = family.equivalence[dataset, name][variant]
-            verdict = core.verdict(contrast, p_adjusted, p_equivalence_adjusted)
+            reached = verdict(contrast, p_adjusted, p_equivalence_adjusted)
             label, reference = contrast_labels(plan, question, variant)
             rows.append(
                 {
@@ -262,7 +266,7 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                     "ci_high": contrast.ci_high,
                     "p_value": contrast.p_value,
                     "p_adjusted": p_adjusted,
-                    "verdict": verdict,
+                    "verdict": reached,
                     "ci90_low": contrast.ci90_low,
                     "ci90_high": contrast.ci90_high,
                     "method": contrast.method,
@@ -271,7 +275,7 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                     "sentence": sentences.sentence(
                         contrast,
                         p_adjusted,
-                        verdict,
+                        reached,
                         variant_label=label,
                         reference_label=reference,
                         p_equivalence_adjusted=p_equivalence_adjusted,
@@ -282,7 +286,7 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                     "n_reference": contrast.n_reference,
                     "n_diverged_variant": contrast.n_missing_variant,
                     "n_diverged_reference": contrast.n_missing_reference,
-                    "finished_verdict": core.verdict_of_finished_runs(contrast, p_adjusted, p_equivalence_adjusted),
+                    "finished_verdict": verdict_of_finished_runs(contrast, p_adjusted, p_equivalence_adjusted),
                 }
             )
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
@@ -307,7 +311,7 @@ def with_new_images(comparisons: pd.DataFrame, correct: Mapping[tuple[str, str, 
             sides = [
                 np.stack([correct[row.dataset, name, seed] for seed in seeds]) for name in (row.variant, row.reference)
             ]
-            found = core.crossed_difference(*sides)
+            found = crossed_difference(*sides)
             low, high = _share_difference(found.ci_low), _share_difference(found.ci_high)
         rows.append({"new_images_ci_low": low, "new_images_ci_high": high})
     columns = pd.DataFrame(rows, columns=["new_images_ci_low", "new_images_ci_high"], index=comparisons.index)
@@ -331,7 +335,7 @@ def trends_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
             if len(orders) < 3 or None in orders:
                 continue
             levels = sorted(question.levels, key=lambda level: level.order)
-            found = core.trend([level.order for level in levels], wide[[level.variant for level in levels]].to_numpy())
+            found = trend([level.order for level in levels], wide[[level.variant for level in levels]].to_numpy())
             rows.append(
                 {
                     "dataset": dataset,
@@ -359,14 +363,14 @@ def factorial_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
             if question.grid is None:
                 continue
             cells = [list(row) for row in question.grid.cells]
-            found = core.factorial(np.stack([wide[row].to_numpy() for row in cells], axis=1))
+            found = factorial(np.stack([wide[row].to_numpy() for row in cells], axis=1))
             effects = {
                 question.grid.factors[0]: found.first,
                 question.grid.factors[1]: found.second,
                 "interaction": found.interaction,
             }
             for name, effect in effects.items():
-                contrast = found if name == "interaction" else core.Factorial(found.n_blocks, found.n_incomplete)
+                contrast = found if name == "interaction" else Factorial(found.n_blocks, found.n_incomplete)
                 rows.append(
                     {
                         "dataset": dataset,
@@ -386,7 +390,7 @@ def factorial_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=FACTORIAL_COLUMNS)
 
 
-def factorial_sentence(question: Question, name: str, effect: core.Effect | None, found: core.Factorial) -> str:
+def factorial_sentence(question: Question, name: str, effect: Effect | None, found: Factorial) -> str:
     """An effect of a factorial in words, with its numbers."""
     first, second = map(field_label, question.grid.factors)
     if name == "interaction":
@@ -441,7 +445,7 @@ def _interval(low: float, high: float) -> str:
     return _("95 % CI {interval}", interval=limits)
 
 
-def trend_sentence(question: Question, found: core.Trend) -> str:
+def trend_sentence(question: Question, found: Trend) -> str:
     """The trend in words, with its numbers."""
     factor = question.subject
     if found.slope is None:
