@@ -44,14 +44,17 @@ from convlab.figures.results import Series
 from convlab.figures.saving import FigureWriter
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import caption_text, use_style
-from convlab.language import claims as decisions
 from convlab.language import contrasts as sentences
+from convlab.language.numbers import quantity_text
 from convlab.paper import printed as paper
+from convlab.paper.macros import numbers_tex
 from convlab.probes.translation import TRANSLATION_COLUMNS
 from convlab.results import probes
 from convlab.results import tables as results
 from convlab.results.choice import chosen_variant
+from convlab.results.family import confirmatory_family
 from convlab.states import history
+from convlab.statistics.claims import ConstantGuess
 from convlab.statistics.describe import MIN_SEEDS
 from convlab.study.labels import field_label
 from convlab.study.load import load_study
@@ -129,13 +132,11 @@ def compare(arguments: argparse.Namespace) -> None:
     manifests = {dataset: read_json(folder / "prepare" / dataset / "manifest.json") for dataset in study.datasets}
     classes = {dataset: manifest["classes"] for dataset, manifest in manifests.items()}
 
-    guesses = {
-        dataset: decisions.ConstantGuess.of(manifest["counts"]["test"]) for dataset, manifest in manifests.items()
-    }
+    guesses = {dataset: ConstantGuess.of(manifest["counts"]["test"]) for dataset, manifest in manifests.items()}
 
     runs = results.runs_table(loaded.rows)
     variants = results.variants_table(runs, plan, guesses)
-    family = results.confirmatory_family(runs, plan, study.statistics.rope, guesses)
+    family = confirmatory_family(runs, plan, study.statistics.rope, guesses)
     comparisons = results.comparisons_table(runs, plan, study.statistics.rope, family)
     comparisons = results.with_new_images(comparisons, load_correct(study, folder, loaded))
     claims = results.claims_table(runs, plan, study.statistics.rope, family)
@@ -174,7 +175,7 @@ def compare(arguments: argparse.Namespace) -> None:
                 )
             write_table(named[name], output / name, text, printed[name])
         test_images = {dataset: sum(manifest["counts"]["test"].values()) for dataset, manifest in manifests.items()}
-        write_text(output / "numbers.tex", paper.numbers_tex(named, study, test_images, chosen, guesses))
+        write_text(output / "numbers.tex", numbers_tex(named, study, test_images, chosen, guesses))
     write_json(
         output / "summary.json",
         {
@@ -247,9 +248,9 @@ def load_correct(study: Study, folder: Path, loaded: Loaded) -> dict[tuple[str, 
     return correct
 
 
-def constant_guess_text(guess: decisions.ConstantGuess, dataset: str, several: bool) -> str:
+def constant_guess_text(guess: ConstantGuess, dataset: str, several: bool) -> str:
     """The baseline of every accuracy, to follow the caption of a table; ``several`` datasets are named."""
-    text = sentences.constant_guess_text(guess.label, decisions.number_text(guess.share, "%"))
+    text = sentences.constant_guess_text(guess.label, quantity_text(guess.share, "%"))
     return f"{dataset}: {text}" if several else text
 
 

@@ -18,6 +18,7 @@ from convlab.common.files import write_json
 from convlab.common.table_files import write_table
 from convlab.errors import UserError
 from convlab.results import tables as results
+from convlab.results.family import confirmatory_family
 from convlab.states import find, history
 from convlab.states.differences import compare_states, config_changes
 from convlab.study.load import load_study
@@ -35,7 +36,7 @@ def write_state(folder: Path, config: dict | None = None, accuracies: dict | Non
     study = load_study(load_study(config or CONFIG).settings)
     runs = synthetic_runs(study, accuracies or WIN)
     runs["predictions_sha256"] = runs["test_accuracy"].map(lambda value: f"predicts {value}")
-    family = results.confirmatory_family(runs, study.plan, 0.005)
+    family = confirmatory_family(runs, study.plan, 0.005)
     tables = {
         "runs": runs,
         "variants": results.variants_table(runs, study.plan),

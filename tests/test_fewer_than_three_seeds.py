@@ -4,7 +4,9 @@ import re
 
 import pytest
 
+from convlab.language.numbers import MISSING
 from convlab.paper import printed as paper
+from convlab.paper.macros import numbers_tex
 from convlab.statistics.describe import MIN_SEEDS
 from test_interpretation import CONFIG, FIVE
 from test_paper import macros, made, rich
@@ -40,11 +42,11 @@ def test_no_table_number_or_sentence_infers_anything(seeds):
                 assert not A_P_VALUE.search(text) and not AN_INTERVAL.search(text), text
     for name, printed in paper.printed(tables, study).items():
         for column in set(printed.cells) & {"p", "95 % CI"}:
-            assert set(printed.cells[column]) <= {"", paper.MISSING}, name
-    text = paper.numbers_tex(tables, study, {"digits": 100}, {"digits": "cnn"}, {})
+            assert set(printed.cells[column]) <= {"", MISSING}, name
+    text = numbers_tex(tables, study, {"digits": 100}, {"digits": "cnn"}, {})
     for name, value in macros(text).items():
         if re.search(r"(Low|High|P|PAdjusted|PEquivalence|Detectable|SeedsToSettle|F)$", name):
-            assert value == paper.MISSING, name
+            assert value == MISSING, name
         if name.endswith("Verdict"):
             assert value in ("inconclusive", "described")
 

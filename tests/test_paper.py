@@ -13,10 +13,13 @@ import pytest
 
 from conftest import TINY
 from convlab.common import table_files
-from convlab.language import contrasts as sentences
+from convlab.language.numbers import format_p
 from convlab.paper import printed as paper
+from convlab.paper.macros import numbers as macro_numbers
+from convlab.paper.macros import numbers_tex
 from convlab.probes import translation
 from convlab.results import probes, tables
+from convlab.results.family import confirmatory_family
 from convlab.study.load import load_study
 from convlab.study.schema import Study
 from test_interpretation import synthetic_runs
@@ -40,7 +43,7 @@ def made(
     means = {name: 0.6 if name == "dense" else 0.8 + 0.02 * place for place, name in enumerate(plan.variants)}
     drawn = {name: list(mean + 0.01 * generator.random(len(study.seeds))) for name, mean in means.items()}
     runs = synthetic_runs(study, drawn | (accuracies or {}))
-    family = tables.confirmatory_family(runs, plan, 0.005)
+    family = confirmatory_family(runs, plan, 0.005)
     comparisons = tables.comparisons_table(runs, plan, 0.005, family)
     measures = dict.fromkeys(("precision", "recall", "f1"), 0.9)
     per_class = [{"dataset": d, "variant": v, "class": c, "support": 10, **measures, "recall_sd": 0.01}
@@ -93,7 +96,7 @@ def macros(text: str) -> dict[str, str]:
 def numbers(study: Study, made_tables: dict) -> dict[str, str]:
     images = dict.fromkeys(study.datasets, 10_000)
     chosen = dict.fromkeys(study.datasets, next(iter(study.plan.variants)))
-    return macros(paper.numbers_tex(made_tables, study, images, chosen, {}))
+    return macros(numbers_tex(made_tables, study, images, chosen, {}))
 
 
 def plain(value: str) -> str:
@@ -180,7 +183,7 @@ def test_every_table_is_printed_rounded_under_readable_headings():
     row = printed["comparisons"].cells.iloc[0]
     source = found["comparisons"].iloc[0]
     assert row["Diff. (pp)"] == f"{100 * source['difference']:+.2f}".replace("-", "−")
-    assert row["p"] == sentences.format_p(source["p_adjusted"]).removeprefix("p = ").removeprefix("p ")
+    assert row["p"] == format_p(source["p_adjusted"]).removeprefix("p = ").removeprefix("p ")
 
 
 def test_variants_that_only_a_probe_trains_are_left_to_the_probes_table():
@@ -223,8 +226,8 @@ def test_macros_say_what_the_tables_say():
     stem = "convlabDifferenceKernelCnnKernelSizeFivexFive"
     for suffix, column in {"": "difference", "Low": "ci_low", "High": "ci_high"}.items():
         assert values[stem + suffix] == f"{100 * row[column]:+.2f}"
-    assert values[f"{stem}P"] == sentences.format_p(row["p_value"])
-    assert values[f"{stem}PAdjusted"] == sentences.format_p(row["p_adjusted"])
+    assert values[f"{stem}P"] == format_p(row["p_value"])
+    assert values[f"{stem}PAdjusted"] == format_p(row["p_adjusted"])
     assert values[f"{stem}Verdict"] == row["verdict"]
     assert values["convlabDifferenceConvolutionCnnVerdict"] == "better"
     assert values["convlabSeeds"] == "3" and values["convlabTestImages"] == "10,000"
@@ -251,7 +254,7 @@ def test_every_number_of_every_row_has_a_macro():
 
 def test_hostile_texts_stay_text_in_macros():
     study, found = made(rich())
-    text = paper.numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"}, {})
+    text = numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"}, {})
     values = "".join(f"    x & {value} \\\\\n" for value in macros(text).values())
     assert problems("\\begin{tabular}{ll}\n" + values) == []
     assert "\\input{/" not in text.split("\\newcommand", 1)[1]
@@ -281,7 +284,7 @@ def test_question_and_variant_that_run_together_are_told_apart():
 
 def test_no_kind_begins_as_another_does_but_those_told_apart_by_capitals():
     study, found = made(rich())
-    kinds = {number.kind for number in paper.numbers(found, study, {"digits": 1}, {"digits": "cnn"}, {})}
+    kinds = {number.kind for number in macro_numbers(found, study, {"digits": 1}, {"digits": "cnn"}, {})}
     assert not [(a, b) for a, b in product(kinds, kinds) if a != b and b.startswith(a)]
 
 
@@ -304,7 +307,7 @@ def test_latex_takes_all_of_it(tmp_path):
     study, found = made(rich())
     for name, table in paper.printed(found, study).items():
         (tmp_path / f"{name}.tex").write_text(table_files.latex(table, f"{name} {HOSTILE}"))
-    (tmp_path / "numbers.tex").write_text(paper.numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"}, {}))
+    (tmp_path / "numbers.tex").write_text(numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"}, {}))
     values = numbers(study, found)
     used = "\n".join(f"\\{name}, ${{\\{name}}}$" if "ensure" in text else f"\\{name}" for name, text in values.items())
     document = "\\documentclass{article}\\usepackage{array,booktabs,longtable}\\input{numbers}\\begin{document}\n"

@@ -4,8 +4,8 @@ from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.contrasts import diverged, outcome
 from convlab.findings.evidence import Evidence, Statement
+from convlab.language.contrasts import contrast_labels
 from convlab.language.numbers import missing, points
-from convlab.results.tables import contrast_labels
 from convlab.study.variants import Question
 
 SETTLED = ("better", "worse", "equivalent")

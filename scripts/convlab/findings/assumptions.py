@@ -8,7 +8,7 @@ from convlab.common.i18n import N_, listing
 from convlab.common.i18n import gettext as _
 from convlab.findings.dense_vs_conv import duels
 from convlab.findings.evidence import Evidence, Finding, Statement
-from convlab.language.numbers import count, points, spread, square, times
+from convlab.language.numbers import count, multiple, points, square, unsigned_points
 from convlab.models.specs import Conv, Dense
 
 
@@ -120,7 +120,7 @@ def limits_of_convolution(evidence: Evidence, dataset: str) -> Finding:
         conv, dense, row = evidence.label(duel.conv), evidence.label(duel.dense), duel.row
         macs = [evidence.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)]
         numbers = {"macs_ratio": macs[0] / macs[1]}
-        said = {"dataset": dataset, "conv": conv, "dense": dense, "ratio": times(macs[0] / macs[1])}
+        said = {"dataset": dataset, "conv": conv, "dense": dense, "ratio": multiple(macs[0] / macs[1])}
         if duel.outcome == "better":
             dearer = N_(
                 "On {dataset} {conv} was more accurate than {dense} ({difference}). It would still not be the choice "
@@ -137,7 +137,7 @@ def limits_of_convolution(evidence: Evidence, dataset: str) -> Finding:
                 "For these two models and settings {dataset} is such a case: {conv} was {difference} less accurate "
                 "than {dense}, at {ratio} its MACs.",
                 **said,
-                difference=spread(abs(row["difference"])),
+                difference=unsigned_points(abs(row["difference"])),
             )
             numbers["difference"] = row["difference"]
         elif duel.outcome == "equivalent":

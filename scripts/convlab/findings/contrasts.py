@@ -7,9 +7,8 @@ from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.evidence import Evidence, Outcome
 from convlab.language import contrasts
-from convlab.language.numbers import at_least, count, interval, missing, points, region
+from convlab.language.numbers import ci_text, count, format_p, missing, points, region
 from convlab.statistics.describe import MIN_SEEDS
-from convlab.statistics.power import MAX_SEEDS
 
 
 def outcome(row: Mapping[str, Any]) -> Outcome:
@@ -65,10 +64,10 @@ def contrast_text(row: Mapping[str, Any], seeds: str) -> str:
     """The numbers of a comparison: ``+1.31 pp (95 % CI −0.87 to +3.50; n = 3 seeds each; p over the study = .34)``."""
     parts = []
     if not missing(row["ci_low"]):
-        parts.append(_("95 % CI {interval}", interval=interval(row["ci_low"], row["ci_high"])))
+        parts.append(ci_text(row["ci_low"], row["ci_high"]))
     parts.append(seeds)
     if not missing(row["p_adjusted"]):
-        parts.append(_("{p} over the study", p=contrasts.format_p(row["p_adjusted"])))
+        parts.append(_("{p} over the study", p=format_p(row["p_adjusted"])))
     return f"{points(row['difference'])} ({'; '.join(parts)})"
 
 
@@ -92,14 +91,9 @@ def open_text(row: Mapping[str, Any]) -> str:
     else:
         reasons = [_("the interval leaves room for either to be ahead")]
     if not missing(row["detectable"]):
-        reasons.append(contrasts.detectable_reason(row["detectable"], at_least(row["detectable"])))
+        reasons.append(contrasts.detectable_reason(row["detectable"]))
     if missing(row["seeds_to_settle"]):
-        reasons.append(
-            _(
-                "if the true difference is the observed one, more than {n} seeds each would be needed to settle it",
-                n=MAX_SEEDS,
-            )
-        )
+        reasons.append(contrasts.more_seeds_reason())
     elif row["seeds_to_settle"] > row["n_seeds"]:
         reasons.append(
             _(

@@ -9,7 +9,7 @@ from convlab.common.i18n import gettext as _
 from convlab.findings.contrasts import contrast_text, open_text, outcome, quoted, seeds_text, turned
 from convlab.findings.evidence import Evidence, Finding, Outcome, Statement
 from convlab.findings.training import CLOSE, fits_of, still_falling
-from convlab.language.numbers import count, missing, number, percent, points, region, times
+from convlab.language.numbers import count, missing, multiple, number, percent, points, region
 
 ALIKE = 1.25
 """Parameter counts within this ratio of each other are called alike."""
@@ -264,7 +264,7 @@ def costs(evidence: Evidence, dataset: str, variant: str, reference: str) -> lis
         if values[0] == values[1]:
             parts.append(_(same, value=count(values[0])))
         else:
-            ratio = times(values[0] / values[1])
+            ratio = multiple(values[0] / values[1])
             parts.append(_(other, variant=count(values[0]), reference=count(values[1]), ratio=ratio))
     seconds = [row["seconds_per_epoch"] for row in rows]
     if evidence.machines > 1:

@@ -6,7 +6,7 @@ from typing import Any
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing, ngettext
 from convlab.findings.evidence import Evidence, Statement
-from convlab.language.numbers import count, missing, spread, times
+from convlab.language.numbers import count, missing, multiple, unsigned_points
 from convlab.statistics.describe import MIN_SEEDS
 
 FEW_TEST_IMAGES = 2000
@@ -59,7 +59,7 @@ def limitations(
                 "{dataset} has only {n} test images; one image is {share}.",
                 images,
                 dataset=name,
-                share=spread(1 / images),
+                share=unsigned_points(1 / images),
             )
             add(text, images=images)
     add(
@@ -88,7 +88,7 @@ def limitations(
                 "{dataset}: the largest class has {ratio} as many training images as the smallest; accuracy weighs "
                 "classes by their frequency.",
                 dataset=name,
-                ratio=times(ratio),
+                ratio=multiple(ratio),
             )
             add(text, ratio=ratio)
         if summary.get("empty_classes"):
@@ -139,7 +139,7 @@ def _near_duplicates(dataset: str, near: int, exact: int, images: int) -> str:
         dataset=dataset,
         all=count(images),
         exact=count(exact),
-        share=spread(share),
+        share=unsigned_points(share),
     )
     if share < SHARED:
         return text

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from convlab.common.i18n import N_, listing, ngettext, with_unit
+from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.evidence import Evidence, Finding, Statement
-from convlab.language.numbers import count, interval, number, percent, points, spread
+from convlab.language.numbers import count, interval, number, percent, plus_minus, points, unsigned_points
 from convlab.statistics.describe import MIN_SEEDS
 
 CLOSE = 0.01
@@ -36,7 +36,7 @@ def noise(evidence: Evidence, dataset: str) -> Finding:
     else:
         freedom = repeated["n_seeds"] - 1
         pooled = float(np.sqrt((freedom * repeated["test_accuracy_sd"] ** 2).sum() / freedom.sum()))
-        said, numbers = {"sd": spread(pooled)}, {"sd": pooled}
+        said, numbers = {"sd": unsigned_points(pooled)}, {"sd": pooled}
         if len(means) > 1:
             reach = float(means.max() - means.min())
             ordered = rows.dropna(subset="test_accuracy_mean").sort_values("test_accuracy_mean", ascending=False)
@@ -51,7 +51,7 @@ def noise(evidence: Evidence, dataset: str) -> Finding:
                 "all variants lie {range} apart from lowest to highest.",
                 len(repeated),
                 **said,
-                range=spread(reach),
+                range=unsigned_points(reach),
             )
             highest = ordered[np.isclose(ordered["test_accuracy_mean"], first["test_accuracy_mean"], 0, 1e-12)]
             leads = _(
@@ -59,8 +59,8 @@ def noise(evidence: Evidence, dataset: str) -> Finding:
                 first=first["label"],
                 second=second["label"],
                 variants=listing(highest["label"]),
-                lead=spread(lead),
-                error=spread(error),
+                lead=unsigned_points(lead),
+                error=unsigned_points(error),
             )
             text = f"{scatter} {leads}"
         else:
@@ -81,7 +81,7 @@ def noise(evidence: Evidence, dataset: str) -> Finding:
                 "Another test set of {n} images would move the highest accuracy by a standard error of {error} "
                 "(binomial); intervals over seeds leave that out.",
                 images,
-                error=spread(error),
+                error=unsigned_points(error),
             )
             statements.append(Statement(text, {"se": error, "test_images": images}))
     return Finding("noise", tuple(statements))
@@ -196,7 +196,7 @@ def _fit(label: str, fits: pd.DataFrame) -> Statement:
     falling, runs = still_falling(fits), len(fits)
     rises = (fits["last_val_loss"] / fits["lowest_val_loss"] - 1).where(fits["lowest_val_loss"] > 0)
     risen = int((rises > RISE).sum()) > runs / 2
-    said = {"band": f"± {with_unit(number(100 * band, 1), 'pp')}"}
+    said = {"band": plus_minus(band, 1)}
     if gap > band >= fits["gap"].min():
         texts.append(
             ngettext(
@@ -383,8 +383,8 @@ def calibration(evidence: Evidence, dataset: str) -> Finding:
             label=evidence.label(name),
             confidence=percent(confidence),
             accuracy=percent(accuracy),
-            excess=spread(abs(excess)),
-            band=f"± {with_unit(number(100 * band, 1), 'pp')}",
+            excess=unsigned_points(abs(excess)),
+            band=plus_minus(band, 1),
             ece=number(row["ece_mean"]),
             brier=number(row["brier_mean"]),
         )

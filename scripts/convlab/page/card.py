@@ -73,8 +73,7 @@ def performance(row: Mapping[str, Any]) -> str:
     )
     if row["n_seeds"] < MIN_SEEDS or say.missing(row["test_accuracy_ci_low"]):
         return text
-    interval = say.interval(row["test_accuracy_ci_low"], row["test_accuracy_ci_high"], signed=False)
-    return f"{text} ({_('95 % CI {interval}', interval=interval)})"
+    return f"{text} ({say.ci_text(row['test_accuracy_ci_low'], row['test_accuracy_ci_high'], '%')})"
 
 
 def weakest(evidence: Evidence, dataset: str, variant: str) -> str:

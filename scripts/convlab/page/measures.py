@@ -10,10 +10,9 @@ from convlab.common.i18n import gettext as _
 from convlab.findings.evidence import Evidence
 from convlab.language import contrasts
 from convlab.language import numbers as say
-from convlab.language.contrasts import MEASURES
+from convlab.language.contrasts import MEASURES, contrast_labels
 from convlab.page.format import mean_and_sd, mean_interval, pixels
 from convlab.page.views import Table, VariantRow
-from convlab.results.tables import contrast_labels
 from convlab.study.labels import probe_level
 
 LONG = 20
@@ -168,7 +167,7 @@ def per_class(evidence: Evidence, dataset: str, variant: str) -> Table:
             say.count(row["support"]),
             _over(say.percent(row["precision"], 1), row["precision_seeds"], runs),
             say.percent(row["recall"], 1),
-            say.spread(row["recall_sd"], 1),
+            say.unsigned_points(row["recall_sd"], 1),
             say.percent(row["f1"], 1),
         )
         for row in rows

@@ -17,6 +17,7 @@ Three rules hold in every module of this package:
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
@@ -94,6 +95,14 @@ def finite_values(values: Sequence[float]) -> tuple[NDArray, int]:
     array = np.asarray(values, dtype=float).ravel()
     finite = array[np.isfinite(array)]
     return finite, len(array) - len(finite)
+
+
+def as_float(value: Fraction | float) -> float:
+    """A number as a float, infinite where it is beyond all floats."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def standard_deviation(values: NDArray) -> float:
