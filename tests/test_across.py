@@ -4,26 +4,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders.evidence import MADE_UP_STUDY, evidence_with, seeds_around
 from convlab.findings.across_datasets import _reach, across_datasets
-from test_interpretation import CONFIG, around, make
 
-TWO = {**CONFIG, "datasets": {"digits": {}, "other": {"kind": "digits"}}, "experiments": {}}
+TWO = {**MADE_UP_STUDY, "datasets": {"digits": {}, "other": {"kind": "digits"}}, "experiments": {}}
 
 
 def said(first: dict, second: dict) -> str:
     """The sentence about the CNN against the dense model, with these accuracies on the two datasets."""
-    evidence = make(first, config=TWO)
+    evidence = evidence_with(first, config=TWO)
     rows = evidence.comparisons.copy()
-    other = make(second, config=TWO).comparisons
+    other = evidence_with(second, config=TWO).comparisons
     rows.loc[rows["dataset"] == "other"] = other[other["dataset"] == "other"].to_numpy()
     object.__setattr__(evidence, "comparisons", rows)
     (statement,) = across_datasets(evidence, evidence.plan.questions["convolution"], ["digits", "other"])
     return statement.text
 
 
-WIN = {"dense": around(0.90), "cnn": around(0.95)}
-LOSS = {"dense": around(0.95), "cnn": around(0.90)}
-EQUAL = {"dense": around(0.90, (-0.0002, 0.0, 0.0002)), "cnn": around(0.90, (-0.0002, 0.0, 0.0002))}
+WIN = {"dense": seeds_around(0.90), "cnn": seeds_around(0.95)}
+LOSS = {"dense": seeds_around(0.95), "cnn": seeds_around(0.90)}
+EQUAL = {"dense": seeds_around(0.90, (-0.0002, 0.0, 0.0002)), "cnn": seeds_around(0.90, (-0.0002, 0.0, 0.0002))}
 OPEN = {"dense": [0.93, 0.95, 0.94], "cnn": [0.93, 0.97, 0.95]}
 
 
@@ -54,8 +54,8 @@ def test_nothing_carries_over_or_fails_to_without_a_verdict_on_both(outcomes):
 def test_a_verdict_without_the_runs_that_diverged_says_so_beside_one_with_all():
     config = {**TWO, "seeds": 5}
     steady = [0.90, 0.901, 0.899, 0.9005, 0.8995]
-    evidence = make({"dense": [*steady[:4], None], "cnn": [value + 0.05 for value in steady]}, config=config)
-    whole = make({"dense": steady, "cnn": [value + 0.05 for value in steady]}, config=config).comparisons
+    evidence = evidence_with({"dense": [*steady[:4], None], "cnn": [value + 0.05 for value in steady]}, config=config)
+    whole = evidence_with({"dense": steady, "cnn": [value + 0.05 for value in steady]}, config=config).comparisons
     rows = evidence.comparisons.copy()
     rows.loc[rows["dataset"] == "other"] = whole[whole["dataset"] == "other"].to_numpy()
     object.__setattr__(evidence, "comparisons", rows)
@@ -64,5 +64,5 @@ def test_a_verdict_without_the_runs_that_diverged_says_so_beside_one_with_all():
 
 
 def test_one_dataset_has_nothing_to_compare():
-    evidence = make(WIN, config={**CONFIG, "experiments": {}})
+    evidence = evidence_with(WIN, config={**MADE_UP_STUDY, "experiments": {}})
     assert across_datasets(evidence, evidence.plan.questions["convolution"], ["digits"]) == []

@@ -20,14 +20,16 @@ def modules() -> dict[str, Path]:
     return {".".join(path.with_suffix("").parts).removesuffix(".__init__"): LIBRARY / path for path in files}
 
 
+def imported_by(node: ast.AST) -> set[str]:
+    """Modules that an import names, and what it takes from them; nothing for any other node."""
+    if isinstance(node, ast.ImportFrom) and node.module:
+        return {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
+
+
 def imports(path: Path) -> set[str]:
     """Modules of the library that one imports, inside of functions too."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
-        elif isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+    names = {name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for name in imported_by(node)}
     inside = {name.removeprefix("convlab.") for name in names if name.startswith("convlab.")}
     return inside & modules().keys()
 
@@ -48,3 +50,12 @@ def test_no_modules_import_each_other_in_a_circle():
         for name in free:
             del waiting[name]
     assert waiting == {}
+
+
+TESTS = Path(__file__).resolve().parent
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.stem)
+def test_tests_share_builders_and_import_nothing_from_one_another(path):
+    names = {name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for name in imported_by(node)}
+    assert {name for name in names if name.split(".")[0] == "conftest" or name.startswith("test_")} == set()

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import compare
-from conftest import ROOT, TINY
+from builders.damage import DAMAGES, flip_a_bit, make_older
+from builders.project import ROOT, TINY
 from convlab.common import atomic, checksums
 from convlab.common.files import read_arrays, read_json, write_arrays, write_json, write_text
 from convlab.common.outputs import files_below, job_results
@@ -25,7 +26,6 @@ from convlab.page import figures
 from convlab.probes import translation
 from convlab.results import probes
 from convlab.study.load import load_study
-from test_finished_runs import DAMAGES, age, flip
 
 SVG = '<svg viewBox="0 0 10 10"><path d="M 0 0"/></svg>'
 READERS = {
@@ -192,7 +192,7 @@ def test_touching_everything_blinds_nobody(results, tmp_path):
     for path in results.rglob("*"):
         os.utime(path)
     assert checksums.find_damaged(tmp_path / "results", tmp_path / "seen.json") == {}
-    flip(results / "runs.csv")
+    flip_a_bit(results / "runs.csv")
     assert list(checksums.find_damaged(tmp_path / "results", tmp_path / "seen.json")) == [results / "runs.csv"]
 
 
@@ -344,7 +344,7 @@ def test_what_killed_processes_left_is_swept_and_nothing_else(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
     for path in sorted(tmp_path.rglob("*"), reverse=True):
-        age(path, 60 if path.name.endswith("fresh") else 2 * atomic.STALE_SECONDS)
+        make_older(path, 60 if path.name.endswith("fresh") else 2 * atomic.STALE_SECONDS)
     atomic.tidy(tmp_path)
     left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {*kept, ".aaaaaaaaaaaa.fresh"}
@@ -353,7 +353,7 @@ def test_what_killed_processes_left_is_swept_and_nothing_else(tmp_path):
 def test_times_in_the_future_become_now_also_while_files_vanish(tmp_path, monkeypatch):
     for name in ("future", "vanishes", "past"):
         (tmp_path / name).write_text("")
-        age(tmp_path / name, 1000 if name == "past" else -1e6)
+        make_older(tmp_path / name, 1000 if name == "past" else -1e6)
     past = (tmp_path / "past").stat().st_mtime_ns
 
     def utime(path, *arguments, real=os.utime, **options):

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from conftest import TINY
+from builders.evidence import MADE_UP_STUDY, evidence_with, runs_with
+from builders.project import CNN_5X5, TINY
 from convlab.common import table_files
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
@@ -25,12 +26,11 @@ from convlab.statistics.claims import decide as decide_claim
 from convlab.study import rules as claims
 from convlab.study.load import load_study
 from convlab.study.rules import FLIPPED, MAX_DEPTH, MAX_LENGTH, TIMES, RuleError, evaluate, parse, unit
-from test_interpretation import CONFIG, FIVE, make, synthetic_runs
 
 DENSE, CNN = 4810, 9258  # parameters
 
 
-def planned(rule: str, config=CONFIG, **fields):
+def planned(rule: str, config=MADE_UP_STUDY, **fields):
     """A checked claim with this rule."""
     return load_study({**config, "claims": [{"id": "it", "text": "A statement.", "rule": rule, **fields}]}).plan
 
@@ -40,13 +40,13 @@ def value_of(expression: str) -> Fraction:
     return evaluate(parse(f"{expression} < x(y)").links[0].left, lambda quantity: None)
 
 
-def decide(rule: str, config=CONFIG, dataset="digits", **accuracies) -> dict:
+def decide(rule: str, config=MADE_UP_STUDY, dataset="digits", **accuracies) -> dict:
     """The row of a claim alone in its study: p over the study is its own. Accuracies by variant, ``five`` for 5×5."""
     values = {"dense": [0.9, 0.901, 0.902], "cnn": [0.95, 0.951, 0.953], "five": [0.95, 0.951, 0.953]} | accuracies
-    values[FIVE] = values.pop("five")
+    values[CNN_5X5] = values.pop("five")
     study = load_study({**config, "seeds": len(values["cnn"])})
     plan = planned(rule, {**config, "seeds": len(values["cnn"])})
-    runs = synthetic_runs(study, values)
+    runs = runs_with(study, values)
     decision = decide_claim(plan.claims["it"], dataset, runs, plan.costs)
     return claim_row(decision, decision.p_value)
 
@@ -241,21 +241,23 @@ def test_a_mistake_in_a_rule_is_one_sentence_before_anything_runs(rule, sentence
 ])  # fmt: skip
 def test_a_mistake_in_a_claim_is_one_sentence(entries, sentence):
     with pytest.raises(UserError) as caught:
-        load_study({**CONFIG, "claims": entries})
+        load_study({**MADE_UP_STUDY, "claims": entries})
     assert sentence in str(caught.value)
 
 
 def test_every_name_of_a_variant_is_accepted():
-    config = copy.deepcopy(CONFIG) | {"experiments": {"kernel": {**CONFIG["experiments"]["kernel"], "levels": [3, 5]}}}
+    config = copy.deepcopy(MADE_UP_STUDY) | {
+        "experiments": {"kernel": {**MADE_UP_STUDY["experiments"]["kernel"], "levels": [3, 5]}}
+    }
     plan = planned("parameters(cnn-kernel_size-3x3) < parameters(cnn-kernel_size-5x5)", config)
-    assert [quantity.variant for quantity in plan.claims["it"].rule.quantities] == ["cnn", FIVE]
+    assert [quantity.variant for quantity in plan.claims["it"].rule.quantities] == ["cnn", CNN_5X5]
     with pytest.raises(UserError, match="compares a value with itself"):
         planned("test_accuracy(cnn-kernel_size-3x3) > test_accuracy(cnn)", config)
 
 
 def test_texts_that_look_like_numbers_stay_texts_on_the_way_to_the_report():
     entry = {"id": "a", "text": "1e3", "rule": "macs(cnn) > 1", "published": "1e-3", "source": "42"}
-    study = load_study({**CONFIG, "claims": [entry]})
+    study = load_study({**MADE_UP_STUDY, "claims": [entry]})
     again = load_study(study.settings).claims[0]
     assert (again.text, again.published, again.source) == ("1e3", "1e-3", "42")
     assert canonical_json(load_study(study.written).written) == canonical_json(study.written)
@@ -291,13 +293,13 @@ def test_an_exact_value_stays_whole_and_says_by_how_much_it_misses(tmp_path):
     assert row["measured"] == CNN and isinstance(row["measured"], int)
     assert row["reason"] == "parameters(cnn) is 9,258, not exactly 9,258.5 (difference −0.5)."
     plan = planned(f"parameters(cnn) == {CNN}")
-    frame = tables.claims_table(synthetic_runs(load_study(CONFIG), make_accuracies()), plan, 0.005)
+    frame = tables.claims_table(runs_with(load_study(MADE_UP_STUDY), make_accuracies()), plan, 0.005)
     table_files.write_table(frame, tmp_path / "claims", "Claims")
     assert ",9258,,,supported,digits," in (tmp_path / "claims.csv").read_text()
 
 
 def make_accuracies(**changes) -> dict:
-    return {"dense": [0.9, 0.901, 0.902], "cnn": [0.95, 0.951, 0.953], FIVE: [0.95, 0.951, 0.953]} | changes
+    return {"dense": [0.9, 0.901, 0.902], "cnn": [0.95, 0.951, 0.953], CNN_5X5: [0.95, 0.951, 0.953]} | changes
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -356,8 +358,8 @@ def test_the_interval_is_students_over_paired_seeds():
 
 
 def test_pairing_goes_by_seed_and_not_by_order():
-    study = load_study(CONFIG)
-    runs = synthetic_runs(study, make_accuracies())
+    study = load_study(MADE_UP_STUDY)
+    runs = runs_with(study, make_accuracies())
     plan = planned("test_accuracy(cnn) - test_accuracy(dense) > 0")
     rows = [
         decide_claim(plan.claims["it"], "digits", frame, plan.costs).link
@@ -413,7 +415,7 @@ def test_missing_inputs_are_named():
     row = decide("train_seconds(cnn) > 0", cnn=[0.95, None, 0.951, 0.96], dense=[0.9] * 4, five=[0.9] * 4)
     assert row["n_seeds"] == 3  # a diverged run has seconds, but no model
     plan = planned("test_accuracy(cnn) > 0")
-    runs = synthetic_runs(load_study(CONFIG), make_accuracies())
+    runs = runs_with(load_study(MADE_UP_STUDY), make_accuracies())
     decision = decide_claim(plan.claims["it"], "digits", runs[runs["variant"] != "cnn"], plan.costs)
     assert "no finished run gives test_accuracy of cnn" in problem_text(decision.link.problem)
 
@@ -430,8 +432,8 @@ def test_dividing_by_a_measured_zero_is_a_missing_value():
 
 
 def test_measures_come_from_the_runs():
-    study = load_study(CONFIG)
-    runs = synthetic_runs(study, make_accuracies())
+    study = load_study(MADE_UP_STUDY)
+    runs = runs_with(study, make_accuracies())
     runs["latency_ms"], runs["train_seconds"], runs["test_loss"] = 0.3, 8.0, 0.2
     varied = runs["seed"] * 0.01
     runs["balanced_accuracy"], runs["macro_f1"] = 0.8, 0.7
@@ -452,14 +454,14 @@ def test_measures_come_from_the_runs():
     "test_accuracy(cnn) > 0.5 * latency_ms(cnn) > 0",
 ])  # fmt: skip
 def test_times_are_described_and_decide_nothing(rule):
-    study, plan = load_study({**CONFIG, "claims": [{"id": "it", "text": "A.", "rule": rule}]}), planned(rule)
-    runs = synthetic_runs(study, make_accuracies())
+    study, plan = load_study({**MADE_UP_STUDY, "claims": [{"id": "it", "text": "A.", "rule": rule}]}), planned(rule)
+    runs = runs_with(study, make_accuracies())
     runs["train_seconds"], runs["latency_ms"] = 8 + 0.1 * runs["seed"], 0.3 + 0.01 * runs["seed"]
     row = tables.claims_table(runs, plan, 0.005).iloc[0]
     assert (row["verdict"], row["p_value"], row["p_adjusted"], row["ci_low"]) == ("described", None, None, None)
     assert "SD " in row["reason"] and "times are described and decide no claim" in row["reason"]
     # They are no part of the family either.
-    alone = tables.comparisons_table(runs, load_study(CONFIG).plan, 0.005)
+    alone = tables.comparisons_table(runs, load_study(MADE_UP_STUDY).plan, 0.005)
     pd.testing.assert_frame_equal(tables.comparisons_table(runs, plan, 0.005), alone)
 
 
@@ -524,7 +526,7 @@ def test_a_mean_over_classes_is_not_defined_where_a_class_has_no_test_image():
     ],
 )
 def test_a_claim_that_a_constant_guess_meets_says_so(rule, met):
-    runs = synthetic_runs(load_study(CONFIG), {name: [0.96, 0.961, 0.962] for name in make_accuracies()})
+    runs = runs_with(load_study(MADE_UP_STUDY), {name: [0.96, 0.961, 0.962] for name in make_accuracies()})
     runs["balanced_accuracy"], runs["macro_f1"] = 0.7 + 0.01 * runs["seed"], 0.65 + 0.01 * runs["seed"]
     plan = planned(rule)
     guesses = {"digits": ConstantGuess.of({"healthy": 95, "ill": 5})}
@@ -552,14 +554,14 @@ def test_intervals_of_accuracies_end_where_accuracies_do(rule, accuracies):
 
 
 def test_a_claim_is_decided_on_each_dataset_unless_it_names_one():
-    config = {**CONFIG, "datasets": {"digits": {}, "other": {"kind": "digits"}}}
+    config = {**MADE_UP_STUDY, "datasets": {"digits": {}, "other": {"kind": "digits"}}}
     rule = "test_accuracy(cnn) > 0.9"
     assert planned(rule, config).claims["it"].datasets == ("digits", "other")
     assert planned(rule, config, dataset="other").claims["it"].datasets == ("other",)
     across = planned("test_accuracy(cnn, digits) > test_accuracy(cnn, other)", config)
     assert across.claims["it"].datasets == ("digits, other",)
     study = load_study(config)
-    runs = synthetic_runs(study, make_accuracies())
+    runs = runs_with(study, make_accuracies())
     runs.loc[runs["dataset"] == "other", "test_accuracy"] -= np.tile([0.1, 0.11, 0.12], 3)
     frame = tables.claims_table(runs, planned(rule, config), 0.005)
     assert list(frame["dataset"]) == ["digits", "other"]
@@ -578,7 +580,7 @@ RULES = {"wins": "test_accuracy(cnn) > test_accuracy(dense)", "size": f"paramete
 def test_measured_claims_join_the_family_and_exact_ones_do_not():
     def p_adjusted(**rules):
         entries = [{"id": name, "text": "t", "rule": rule} for name, rule in rules.items()]
-        evidence = make(make_accuracies(**{FIVE: [0.951, 0.9502, 0.9533]}), config={"claims": entries})
+        evidence = evidence_with(make_accuracies(**{CNN_5X5: [0.951, 0.9502, 0.9533]}), config={"claims": entries})
         return evidence.comparisons.set_index("experiment")["p_adjusted"], evidence.claims
 
     alone, none = p_adjusted()
@@ -596,7 +598,7 @@ def test_measured_claims_join_the_family_and_exact_ones_do_not():
 @pytest.mark.parametrize(("relation", "verdict"), [(">", "supported"), ("<", "contradicted")])
 def test_a_verdict_needs_p_over_the_study_too(relation, verdict):
     plan = planned(f"test_accuracy(cnn) - test_accuracy(dense) {relation} 0")
-    runs = synthetic_runs(load_study(CONFIG), make_accuracies(cnn=[0.92, 0.93, 0.925]))
+    runs = runs_with(load_study(MADE_UP_STUDY), make_accuracies(cnn=[0.92, 0.93, 0.925]))
     decision = decide_claim(plan.claims["it"], "digits", runs, plan.costs)
     assert decision.verdict == verdict
     row = claim_row(decision, 0.049)
@@ -624,7 +626,7 @@ def test_p_values_of_chains_and_approximate_values_are_those_of_their_tests():
 def test_wrong_verdicts_are_as_rare_as_promised(seeds):
     """A claim that just fails to hold is supported in 2.5 % of studies, whatever variants share by their seeds."""
     rng, reps, wrong = np.random.default_rng(seeds), 1500, 0
-    plan = planned("test_accuracy(cnn) / test_accuracy(dense) > 1", {**CONFIG, "seeds": seeds})
+    plan = planned("test_accuracy(cnn) / test_accuracy(dense) > 1", {**MADE_UP_STUDY, "seeds": seeds})
     claim, names = plan.claims["it"], ["cnn"] * seeds + ["dense"] * seeds
     frame = pd.DataFrame({"dataset": "digits", "variant": names, "seed": [*range(seeds)] * 2, "status": "finished"})
     for _ in range(reps):
@@ -665,7 +667,7 @@ def test_the_sentence_holds_the_numbers_of_its_row():
 def test_hostile_text_stays_in_its_cell(tmp_path):
     text = "a|b <script>\n\n& \\ $x$"
     plan = planned("parameters(cnn) > 1", text=text, source=text, published=text)
-    frame = tables.claims_table(synthetic_runs(load_study(CONFIG), make_accuracies()), plan, 0.005)
+    frame = tables.claims_table(runs_with(load_study(MADE_UP_STUDY), make_accuracies()), plan, 0.005)
     table_files.write_table(frame, tmp_path / "claims", "Claims")
     assert len((tmp_path / "claims.md").read_text().splitlines()) == 3
     assert "<script>" not in (tmp_path / "claims.md").read_text()

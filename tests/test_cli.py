@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 
-from conftest import ROOT
+from builders.project import ROOT
 
 SCRIPT = """
 import sys, time

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from conftest import ROOT, TINY, Project, copy_project
+from builders.project import ROOT, TINY, Project, copy_project
 
 PLUGINS = ("snakemake_executor_plugin_kubernetes", "snakemake_executor_plugin_aws_batch", "snakemake_storage_plugin_fs")
 pytestmark = [

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import TINY
+from builders.project import CNN_5X5, TINY
 from convlab.common import table_files
 from convlab.common.table_files import csv_text, write_table
 from convlab.page.loading import read_table
@@ -21,7 +21,6 @@ from convlab.statistics.images import crossed_difference
 from convlab.study.load import load_study
 
 PLAN = load_study(TINY).plan
-FIVE = "cnn-kernel_size-5x5"
 
 
 def runs_frame(accuracies: dict[str, list[float]], dataset: str = "digits") -> pd.DataFrame:
@@ -41,7 +40,7 @@ def runs_frame(accuracies: dict[str, list[float]], dataset: str = "digits") -> p
     return tables.runs_table(rows)
 
 
-CLEAR = {"dense": [0.80, 0.81, 0.80], "cnn": [0.90, 0.91, 0.90], FIVE: [0.905, 0.900, 0.905]}
+CLEAR = {"dense": [0.80, 0.81, 0.80], "cnn": [0.90, 0.91, 0.90], CNN_5X5: [0.905, 0.900, 0.905]}
 
 
 def test_runs_begin_with_the_agreed_columns():
@@ -56,7 +55,7 @@ def test_comparisons_begin_with_the_agreed_columns():
 
 def test_variants_give_mean_sd_and_interval_smaller_models_first():
     table = tables.variants_table(runs_frame(CLEAR), PLAN)
-    assert list(table["variant"]) == ["dense", "cnn", FIVE]
+    assert list(table["variant"]) == ["dense", "cnn", CNN_5X5]
     cnn = table.set_index("variant").loc["cnn"]
     assert cnn["test_accuracy_mean"] == pytest.approx(np.mean(CLEAR["cnn"]))
     assert cnn["test_accuracy_sd"] == pytest.approx(np.std(CLEAR["cnn"], ddof=1))
@@ -75,7 +74,7 @@ def test_a_clear_difference_is_better_and_a_small_one_is_not():
 
 
 def test_the_other_direction_is_worse():
-    swapped = {"dense": CLEAR["cnn"], "cnn": CLEAR["dense"], FIVE: CLEAR["dense"]}
+    swapped = {"dense": CLEAR["cnn"], "cnn": CLEAR["dense"], CNN_5X5: CLEAR["dense"]}
     table = tables.comparisons_table(runs_frame(swapped), PLAN, 0.005).set_index("experiment")
     assert table.loc["convolution", "verdict"] == "worse"
 
@@ -106,7 +105,7 @@ def test_an_interval_for_new_images_takes_images_and_the_seeds_that_both_variant
     table = tables.comparisons_table(runs_frame(CLEAR), PLAN, 0.005)
     correct = {
         ("digits", variant, seed): generator.random(400) < share
-        for variant, share in (("dense", 0.8), ("cnn", 0.9), (FIVE, 0.9))
+        for variant, share in (("dense", 0.8), ("cnn", 0.9), (CNN_5X5, 0.9))
         for seed in (1, 2, 3, 4)
         if (variant, seed) != ("dense", 4)
     }
@@ -187,7 +186,7 @@ def test_tables_keep_hostile_text_as_text(tmp_path):
 def test_a_finished_study_has_its_tables_and_figures(finished_study):
     folder = finished_study.folder / "results/tiny/compare"
     runs = pd.read_csv(folder / "runs.csv")
-    assert len(runs) == 9 and set(runs["variant"]) == {"dense", "cnn", FIVE}
+    assert len(runs) == 9 and set(runs["variant"]) == {"dense", "cnn", CNN_5X5}
     assert runs["test_accuracy"].between(0, 1).all()
     names = {path.stem for path in (folder / "figures").glob("*.svg")}
     assert {"digits-accuracy", "digits-curves", "digits-costs", "digits-kernel-seeds"} <= names

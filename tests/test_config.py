@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, TINY
+from builders.project import ROOT, TINY
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
 from convlab.models.specs import Conv, Dense

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import quick
-from conftest import ROOT, TINY
+from builders.project import ROOT, TINY
 from convlab.common.specs import canonical_json
 from convlab.datasets.image_counts import PUBLISHED, Count, after_validation, limited
 from convlab.datasets.prepared import first_images, split

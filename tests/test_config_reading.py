@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from snakemake.common.configfile import load_configfile
 from snakemake.io import PeriodicityDetector
 
-from conftest import ROOT, TINY
+from builders.project import ROOT, TINY
 from convlab.common import cli
 from convlab.errors import UserError
 from convlab.study.load import load_study, read_yaml, schema, to_yaml

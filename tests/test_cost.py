@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from conftest import ROOT
+from builders.project import ROOT
 from convlab.models.cost import ShapeError, cost
 from convlab.models.specs import Conv, Dense
 from convlab.study.load import load_study, read_yaml

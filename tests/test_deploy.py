@@ -16,45 +16,22 @@ import psutil
 import pytest
 
 import deploy
-from conftest import ROOT
+from builders.project import ROOT
+from builders.served_model import MODEL_SHAPE, TOY_CLASSES, TOY_IMAGES, write_deployable_study
 from convlab.common import checksums
-from convlab.common.files import array_sha256, write_arrays, write_json
+from convlab.common.files import write_arrays
 from convlab.common.outputs import files_below
 from convlab.errors import UserError
-from convlab.serving import endpoint_test, inference, local
+from convlab.serving import endpoint_test, local
 from convlab.serving.endpoint_test import Reply
 from convlab.serving.record import Evidence
-from test_serving import LABELS, SHAPE, write_model
 
 OPTIONS = {"target": "local", "runtime": "onnx", "test_images": 40, "seed": 3}
-IMAGES, CLASSES = 90, np.arange(90) % 3
-
-
-def write_results(folder: Path) -> Path:
-    """A study's folder as far as deploying reads it; the model is the one of the serving tests."""
-    images = np.random.default_rng(2).integers(0, 256, (IMAGES, *SHAPE), dtype=np.uint8)
-    arrays = {"x_train": images[:3], "y_train": CLASSES[:3], "x_test": images, "y_test": CLASSES}
-    write_arrays(folder / "prepare/toys/data.npz", **arrays)
-    checksums = {name: {"sha256": array_sha256(array)} for name, array in arrays.items()}
-    write_json(folder / "prepare/toys/manifest.json", {"format": 1, "arrays": checksums, "classes": LABELS})
-    model_dir = write_model(folder / "export/toys")
-    write_json(
-        model_dir / "export.json",
-        {
-            "dataset": "toys", "variant": "cnn", "seed": 2, "spec_hash": "0123456789abcdef",
-            "files_sha256": {"model.onnx": "00"}, "input": {"shape": SHAPE},
-        },
-    )  # fmt: skip
-    write_json(model_dir / "parity.json", {"tolerance": 1e-4})
-    probabilities = inference.predict_fn(images, inference.model_fn(model_dir)).probabilities
-    probabilities = np.array([probabilities], np.float32)
-    write_arrays(folder / "evaluate/toys/cnn/predictions.npz", seeds=np.array([2]), probabilities=probabilities)
-    return folder
 
 
 @pytest.fixture
 def results(tmp_path) -> Path:
-    return write_results(tmp_path / "my_study")
+    return write_deployable_study(tmp_path / "my_study")
 
 
 def arguments(folder: Path, **options) -> list[str]:
@@ -82,9 +59,9 @@ def test_evidence_of_a_deployment(results):
     found = evidence(results)
     assert found["status"] == "succeeded" and found["error"] is None
     assert found["study"] == "my_study" and found["model"]["variant"] == "cnn" and found["model"]["seed"] == 2
-    assert found["images"] == {"count": 40, "of": IMAGES, "seed": 3, "rule": deploy.RULE}
+    assert found["images"] == {"count": 40, "of": TOY_IMAGES, "seed": 3, "rule": deploy.RULE}
     assert len(found["answers"]) == len({answer["index"] for answer in found["answers"]}) == 40
-    right = sum(answer["predicted_class"] == CLASSES[answer["index"]] for answer in found["answers"])
+    right = sum(answer["predicted_class"] == TOY_CLASSES[answer["index"]] for answer in found["answers"])
     assert found["accuracy"]["value"] == right / 40
     assert found["accuracy"]["ci_low"] < right / 40 < found["accuracy"]["ci_high"]
     assert found["parity"]["largest_difference"] < 1e-6 and found["parity"]["agreement"] == 1
@@ -108,7 +85,7 @@ def test_the_seed_draws_the_images_and_nothing_else_does(results):
 
 def test_more_images_than_there_are_means_all(results):
     deploy.main(arguments(results, test_images=1000))
-    assert evidence(results)["images"]["count"] == IMAGES
+    assert evidence(results)["images"]["count"] == TOY_IMAGES
 
 
 def test_a_single_image_has_a_first_call_and_no_quantiles(results):
@@ -136,7 +113,7 @@ def test_a_model_that_was_never_exported_leaves_evidence_of_it(results):
 
 def test_other_answers_than_the_evaluated_models_are_a_failure(results):
     path = results / "evaluate/toys/cnn/predictions.npz"
-    write_arrays(path, seeds=np.array([2]), probabilities=np.tile(np.float32([0.2, 0.3, 0.5]), (1, IMAGES, 1)))
+    write_arrays(path, seeds=np.array([2]), probabilities=np.tile(np.float32([0.2, 0.3, 0.5]), (1, TOY_IMAGES, 1)))
     with pytest.raises(UserError, match="differ from the evaluated model's by up to"):
         deploy.main(arguments(results))
     found = evidence(results)
@@ -146,7 +123,7 @@ def test_other_answers_than_the_evaluated_models_are_a_failure(results):
 @pytest.mark.parametrize("reference", [np.nan, np.inf])
 def test_a_reference_that_is_no_number_agrees_with_nothing(results, reference):
     path = results / "evaluate/toys/cnn/predictions.npz"
-    write_arrays(path, seeds=np.array([2]), probabilities=np.full((1, IMAGES, 3), reference, np.float32))
+    write_arrays(path, seeds=np.array([2]), probabilities=np.full((1, TOY_IMAGES, 3), reference, np.float32))
     with pytest.raises(UserError, match="the evaluated model's probabilities are not finite"):
         deploy.main(arguments(results))
     assert evidence(results)["status"] == "failed" and evidence(results)["parity"] is None
@@ -213,7 +190,9 @@ def reply(status: int = 200, **answer) -> Reply:
 
 def test_answers_carry_what_the_service_adds():
     found = list(
-        endpoint_test.ask(lambda body, kind: reply(), np.zeros((3, *SHAPE), np.uint8), [2, 0], np.array([0, 1, 1]))
+        endpoint_test.ask(
+            lambda body, kind: reply(), np.zeros((3, *MODEL_SHAPE), np.uint8), [2, 0], np.array([0, 1, 1])
+        )
     )
     assert [answer.index for answer in found] == [2, 0]
     assert [answer.correct for answer in found] == [True, False]
@@ -234,12 +213,12 @@ def test_answers_carry_what_the_service_adds():
 ])  # fmt: skip
 def test_an_answer_that_is_none_is_told(sent, sentence):
     with pytest.raises(UserError, match=sentence):
-        list(endpoint_test.ask(lambda body, kind: sent, np.zeros((1, *SHAPE), np.uint8), [0], np.array([0])))
+        list(endpoint_test.ask(lambda body, kind: sent, np.zeros((1, *MODEL_SHAPE), np.uint8), [0], np.array([0])))
 
 
 def test_the_first_call_is_apart():
     answers = list(
-        endpoint_test.ask(lambda body, kind: reply(), np.zeros((9, *SHAPE), np.uint8), range(9), np.ones(9, int))
+        endpoint_test.ask(lambda body, kind: reply(), np.zeros((9, *MODEL_SHAPE), np.uint8), range(9), np.ones(9, int))
     )
     times = [100.0, *range(1, 9)]
     found = endpoint_test.latency([a.model_copy(update={"latency_ms": t}) for a, t in zip(answers, times, strict=True)])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from builders.project import ROOT
 from convlab.errors import UserError
 from convlab.runtime import devices
 

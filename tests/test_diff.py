@@ -13,7 +13,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 import compare
-from conftest import ROOT
+from builders.evidence import MADE_UP_STUDY, runs_with, seeds_around
+from builders.project import CNN_5X5, ROOT
+from builders.results import CNN_WINS
 from convlab.common.files import write_json
 from convlab.common.table_files import write_table
 from convlab.errors import UserError
@@ -22,19 +24,17 @@ from convlab.results.family import confirmatory_family
 from convlab.states import find, history
 from convlab.states.differences import compare_states, config_changes
 from convlab.study.load import load_study
-from test_interpretation import CONFIG, FIVE, around, synthetic_runs
 
 CODE = {"train.py": "1" * 16, "convlab/training/network.py": "2" * 16, "convlab/common/files.py": "3" * 16}
 MACHINE = {"processor": "A chip", "cores": 2, "memory_gb": 8.0, "system": "Linux x86_64"}
-WIN = {"dense": around(0.90), "cnn": around(0.95), FIVE: around(0.95)}
 CLAIM = {"id": "wins", "text": "It wins.", "rule": "test_accuracy(cnn) - test_accuracy(dense) > 0"}
 HOSTILE = "<script>alert(1)</script>|`*_\x1b[2J$&[x](javascript:alert(1))"
 
 
 def write_state(folder: Path, config: dict | None = None, accuracies: dict | None = None, **options) -> Path:
     """A results folder as compare leaves it: made-up numbers, real tables, real provenance."""
-    study = load_study(load_study(config or CONFIG).settings)
-    runs = synthetic_runs(study, accuracies or WIN)
+    study = load_study(load_study(config or MADE_UP_STUDY).settings)
+    runs = runs_with(study, accuracies or CNN_WINS)
     runs["predictions_sha256"] = runs["test_accuracy"].map(lambda value: f"predicts {value}")
     family = confirmatory_family(runs, study.plan, 0.005)
     tables = {
@@ -74,7 +74,7 @@ def told(before: Path, after: Path):
 
 
 def edited(**changes) -> dict:
-    return copy.deepcopy(CONFIG) | changes
+    return copy.deepcopy(MADE_UP_STUDY) | changes
 
 
 def diffed(tmp_path, *sides) -> tuple[str, str, str]:
@@ -93,8 +93,8 @@ def test_nothing_changed(tmp_path):
 
 
 def test_an_added_level_is_a_setting_a_variant_and_a_comparison(tmp_path):
-    more = edited(experiments={"kernel": {**CONFIG["experiments"]["kernel"], "levels": [3, 5, 7]}})
-    accuracies = WIN | {"cnn-kernel_size-7x7": around(0.94)}
+    more = edited(experiments={"kernel": {**MADE_UP_STUDY["experiments"]["kernel"], "levels": [3, 5, 7]}})
+    accuracies = CNN_WINS | {"cnn-kernel_size-7x7": seeds_around(0.94)}
     found = told(write_state(tmp_path / "a"), write_state(tmp_path / "b", more, accuracies))
     assert [(change.where, change.before, change.after) for change in found.config] == [
         ("experiments.kernel.levels", "[3, 5]", "[3, 5, 7]")
@@ -109,7 +109,7 @@ def test_an_added_level_is_a_setting_a_variant_and_a_comparison(tmp_path):
 
 
 def test_an_added_seed_is_told_with_each_variant(tmp_path):
-    accuracies = {name: [*values, values[-1]] for name, values in WIN.items()}
+    accuracies = {name: [*values, values[-1]] for name, values in CNN_WINS.items()}
     found = told(write_state(tmp_path / "a"), write_state(tmp_path / "b", edited(seeds=4), accuracies))
     assert {(change.where, change.before, change.after) for change in found.config} == {
         ("seeds", "[1, 2, 3]", "[1, 2, 3, 4]")
@@ -121,7 +121,8 @@ def test_an_added_seed_is_told_with_each_variant(tmp_path):
 def test_a_flipped_verdict_comes_first(tmp_path):
     config = edited(claims=[CLAIM])
     won, lost = (
-        {"dense": around(0.9), "cnn": values, FIVE: values} for values in ([0.95, 0.951, 0.953], [0.85, 0.851, 0.853])
+        {"dense": seeds_around(0.9), "cnn": values, CNN_5X5: values}
+        for values in ([0.95, 0.951, 0.953], [0.85, 0.851, 0.853])
     )
     found = told(write_state(tmp_path / "a", config, won), write_state(tmp_path / "b", config, lost))
     assert found.headlines[0] == "1 verdict changed: convolution: CNN against Dense, better → worse."
@@ -135,7 +136,7 @@ def test_a_flipped_verdict_comes_first(tmp_path):
 
 
 def test_runs_of_one_spec_with_other_predictions_are_named(tmp_path):
-    other = WIN | {"cnn": [0.949, 0.950, 0.9515]}
+    other = CNN_WINS | {"cnn": [0.949, 0.950, 0.9515]}
     found = told(write_state(tmp_path / "a"), write_state(tmp_path / "b", accuracies=other))
     assert not found.config and found.runs.common == 9 and found.runs.same == 8
     change = found.runs.others[0]
@@ -146,7 +147,7 @@ def test_runs_of_one_spec_with_other_predictions_are_named(tmp_path):
 
 def test_a_diverged_run_is_told_as_such(tmp_path):
     found = told(
-        write_state(tmp_path / "a"), write_state(tmp_path / "b", accuracies=WIN | {"cnn": [0.949, 0.95, None]})
+        write_state(tmp_path / "a"), write_state(tmp_path / "b", accuracies=CNN_WINS | {"cnn": [0.949, 0.95, None]})
     )
     assert [(change.before, change.after) for change in found.runs.others] == [("95.10 %", "diverged")]
 
@@ -187,7 +188,7 @@ def test_settings_are_compared_by_key_and_by_what_they_mean(tmp_path):
     assert told(write_state(tmp_path / "a"), write_state(tmp_path / "b", same)).config == []
     other = edited(training={"epochs": 5}, claims=[CLAIM])
     other["models"]["wide"] = {"family": "dense", "units": [256]}
-    accuracies = WIN | {"wide": around(0.9)}
+    accuracies = CNN_WINS | {"wide": seeds_around(0.9)}
     found = told(write_state(tmp_path / "a"), write_state(tmp_path / "c", other, accuracies)).config
     assert [(change.where, change.kind) for change in found] == [
         ("claims", "changed"), ("models.wide", "added"), ("training.epochs", "changed"),
@@ -228,7 +229,7 @@ def test_compare_keeps_states_and_no_state_twice(tmp_path):
     history.keep(folder / "compare")
     history.keep(folder / "compare")
     assert list(history.kept(folder / "compare")) == [1]
-    write_state(folder, accuracies=WIN | {"cnn": around(0.85)})
+    write_state(folder, accuracies=CNN_WINS | {"cnn": seeds_around(0.85)})
     history.keep(folder / "compare")
     assert list(history.kept(folder / "compare")) == [1, 2]
     means = [find.read(f"made_up@{which}", tmp_path / "results").variants.set_index("variant")["test_accuracy_mean"]
@@ -240,7 +241,7 @@ def test_compare_keeps_states_and_no_state_twice(tmp_path):
 def test_the_oldest_states_go_first(tmp_path, monkeypatch):
     monkeypatch.setattr(history, "KEPT", 3)
     for number in range(5):
-        folder = write_state(tmp_path / "x", accuracies=WIN | {"cnn": around(0.8 + number / 100)})
+        folder = write_state(tmp_path / "x", accuracies=CNN_WINS | {"cnn": seeds_around(0.8 + number / 100)})
         history.keep(folder / "compare")
     assert list(history.kept(folder / "compare")) == [3, 4, 5]
 
@@ -299,7 +300,7 @@ class Page(HTMLParser):
 def test_hostile_names_stay_text(tmp_path):
     hostile = edited(claims=[CLAIM | {"text": HOSTILE}], report={"title": HOSTILE})
     hostile["models"]["cnn"]["label"] = HOSTILE
-    lost = WIN | {"cnn": around(0.85)}
+    lost = CNN_WINS | {"cnn": seeds_around(0.85)}
     before = write_state(tmp_path / "a")
     after = write_state(tmp_path / f"b{HOSTILE.replace('/', '')}", hostile, lost, label=HOSTILE)
     page, text, printed = diffed(tmp_path, before, after)
@@ -317,7 +318,9 @@ def test_hostile_names_stay_text(tmp_path):
 
 def test_the_page_needs_nothing_and_every_table_has_a_caption_and_scopes(tmp_path):
     page, *_ = diffed(
-        tmp_path, write_state(tmp_path / "a"), write_state(tmp_path / "b", accuracies=WIN | {"cnn": around(0.85)})
+        tmp_path,
+        write_state(tmp_path / "a"),
+        write_state(tmp_path / "b", accuracies=CNN_WINS | {"cnn": seeds_around(0.85)}),
     )
     read = Page(page)
     assert "default-src 'none'" in page

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from conftest import ROOT, TINY, copy_project
+from builders.project import ROOT, TINY, copy_project
 from convlab.common.cli import run
 from convlab.errors import UserError
 from convlab.evaluation.records import read_probabilities

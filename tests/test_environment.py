@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 import report
 import train
-from conftest import ROOT, TINY
+from builders.evidence import MADE_UP_STUDY
+from builders.project import ROOT, TINY
+from builders.results import CNN_WINS, RUN_CONDITIONS, write_study_with
 from convlab.common import environment, provenance
 from convlab.common.code_digests import code_inputs
 from convlab.errors import UserError
@@ -27,8 +29,6 @@ from convlab.study import precision_cost
 from convlab.study.load import load_study
 from convlab.training.run_spec import Run
 from hostile import MATPLOTLIBRC, hostile_environment
-from test_interpretation import CONFIG
-from test_report import CONDITIONS, WIN, write_study
 
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 
@@ -336,7 +336,9 @@ DIFFERENT = {
 
 def runs_of(variants, seeds=(1, 2, 3), **changes) -> dict:
     """Records of runs on one dataset; ``changes`` are of single runs, by ``variant_seed``."""
-    return {("d", name, seed): CONDITIONS | changes.get(f"{name}_{seed}", {}) for name in variants for seed in seeds}
+    return {
+        ("d", name, seed): RUN_CONDITIONS | changes.get(f"{name}_{seed}", {}) for name in variants for seed in seeds
+    }
 
 
 @pytest.mark.parametrize("condition", DIFFERENT)
@@ -348,12 +350,12 @@ def test_a_condition_in_which_two_sides_differ_is_counted_by_seeds(condition):
 
 
 def test_versions_of_what_only_draws_make_no_difference():
-    changed = {"versions": CONDITIONS["versions"] | {"matplotlib": "4.0", "snakemake": "9.30"}}
+    changed = {"versions": RUN_CONDITIONS["versions"] | {"matplotlib": "4.0", "snakemake": "9.30"}}
     assert unequal_conditions(runs_of(["a", "b"], a_1=changed), "d", "a", "b") == {}
 
 
 def test_the_report_warns_where_sides_were_made_under_different_conditions(tmp_path):
-    config, texts = write_study(tmp_path, CONFIG, WIN), []
+    config, texts = write_study_with(tmp_path, MADE_UP_STUDY, CNN_WINS), []
     for changes in ({}, DIFFERENT["software versions"]):
         for path in (tmp_path / "train").glob("*/cnn/seed-*/run.json"):
             path.write_text(json.dumps(json.loads(path.read_text()) | changes))

@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 
 import export
 import model_card
-from conftest import ROOT, TINY, Project
+from builders.project import ROOT, TINY, Project
 from convlab.common.files import write_json
 from convlab.common.i18n import NO_BREAK_SPACE
 from convlab.datasets.prepared import load_test

@@ -4,13 +4,14 @@ import re
 
 import pytest
 
+from builders.evidence import MADE_UP_STUDY
+from builders.project import CNN_5X5
+from builders.results import write_reports, write_study_with
+from builders.tables import config_of_every_table, macros_of, study_and_tables_with
 from convlab.language.numbers import MISSING
 from convlab.paper import printed as paper
 from convlab.paper.macros import numbers_tex
 from convlab.statistics.describe import MIN_SEEDS
-from test_interpretation import CONFIG, FIVE
-from test_paper import macros, made, rich
-from test_report import write_study, written
 
 INFERRED = ("p_value", "p_adjusted", "p_equivalence", "p_equivalence_adjusted", "ci_low", "ci_high", "ci90_low",
             "ci90_high", "detectable", "seeds_to_settle", "f_statistic", "new_images_ci_low",
@@ -25,12 +26,12 @@ AN_INTERVAL = re.compile(r"(CI|IC)(\s|%|95)*[+−\d][\d.,]+ (to|a) ")
 
 
 def few(seeds: int, **changes) -> dict:
-    return rich() | {"seeds": seeds, "claims": TIMED} | changes
+    return config_of_every_table() | {"seeds": seeds, "claims": TIMED} | changes
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_no_table_number_or_sentence_infers_anything(seeds):
-    study, tables = made(few(seeds))
+    study, tables = study_and_tables_with(few(seeds))
     assert all(len(table) for table in tables.values())
     for name, table in tables.items():
         for column in set(INFERRED) & set(table):
@@ -44,7 +45,7 @@ def test_no_table_number_or_sentence_infers_anything(seeds):
         for column in set(printed.cells) & {"p", "95 % CI"}:
             assert set(printed.cells[column]) <= {"", MISSING}, name
     text = numbers_tex(tables, study, {"digits": 100}, {"digits": "cnn"}, {})
-    for name, value in macros(text).items():
+    for name, value in macros_of(text).items():
         if re.search(r"(Low|High|P|PAdjusted|PEquivalence|Detectable|SeedsToSettle|F)$", name):
             assert value == MISSING, name
         if name.endswith("Verdict"):
@@ -54,10 +55,10 @@ def test_no_table_number_or_sentence_infers_anything(seeds):
 @pytest.mark.parametrize("seeds", [1, 2])
 @pytest.mark.parametrize("language", ["en", "es"])
 def test_no_page_infers_anything(tmp_path, seeds, language):
-    config = CONFIG | {"seeds": seeds, "claims": TIMED, "report": {"language": language}}
-    accuracies = {"dense": [0.80, 0.81], "cnn": [0.90, 0.91], FIVE: [0.95, 0.96]}
-    page, text = written(
-        tmp_path, write_study(tmp_path, config, {name: values[:seeds] for name, values in accuracies.items()})
+    config = MADE_UP_STUDY | {"seeds": seeds, "claims": TIMED, "report": {"language": language}}
+    accuracies = {"dense": [0.80, 0.81], "cnn": [0.90, 0.91], CNN_5X5: [0.95, 0.96]}
+    page, text = write_reports(
+        tmp_path, write_study_with(tmp_path, config, {name: values[:seeds] for name, values in accuracies.items()})
     )
     for shown in (page, text):
         assert not A_P_VALUE.search(shown)
@@ -65,7 +66,7 @@ def test_no_page_infers_anything(tmp_path, seeds, language):
 
 
 def test_from_three_seeds_on_there_is_something_to_infer():
-    _study, tables = made(few(3))
+    _study, tables = study_and_tables_with(few(3))
     for name in ("variants", "comparisons", "trends", "factorials", "claims"):
         column = "test_accuracy_ci_low" if name == "variants" else "p_value"
         assert tables[name][column].notna().any(), name

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from conftest import TINY
+from builders.project import TINY
 from convlab.datasets.content_digest import content_digest
 
 

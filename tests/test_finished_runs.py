@@ -1,17 +1,16 @@
 """Locks that end with their process, and finished runs that are taken instead of trained again."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from conftest import ROOT
+from builders.damage import DAMAGES, make_older
+from builders.project import ROOT
 from convlab.common import checksums, locks
 from convlab.common.atomic import remove
 from convlab.errors import UserError
@@ -130,32 +129,6 @@ def test_a_run_stays_kept_while_results_are_deleted_and_made_again(run, entry):
     assert sorted(path.name for path in run.iterdir()) == ALL
 
 
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def replace_by_folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-DAMAGES = {
-    "empty": lambda path: path.write_bytes(b""),
-    "truncated": truncate,
-    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
-    "one bit": flip,
-    "longer": lambda path: path.write_bytes(path.read_bytes() + b"x"),
-    "missing": Path.unlink,
-    "a folder": replace_by_folder,
-}
-
-
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", ALL)
 def test_results_that_are_damaged_in_place_leave_the_kept_run_whole(run, entry, name, damage):
@@ -193,22 +166,17 @@ def test_results_that_are_damaged_are_not_kept(run, entry, damage):
     assert not entry.exists()
 
 
-def age(path: Path, seconds: float) -> None:
-    moment = time.time() - seconds
-    os.utime(path, (moment, moment))
-
-
 def test_a_kept_run_is_thinned_out_when_no_results_have_been_of_it_for_two_weeks(run, entry, tmp_path):
     store, results = tmp_path / "store", tmp_path / "results"
     run_store.keep(run, entry)
-    age(entry, 10 * run_store.UNUSED_SECONDS)
+    make_older(entry, 10 * run_store.UNUSED_SECONDS)
     run_store.thin_out(store, results)
     assert entry.exists(), "results are of it"
     shutil.rmtree(run)
     run_store.thin_out(store, results)
     run_store.thin_out(store, results)
     assert entry.exists(), "its results may have been deleted a moment ago, to be taken from here"
-    age(entry / "unused", run_store.UNUSED_SECONDS + 60)
+    make_older(entry / "unused", run_store.UNUSED_SECONDS + 60)
     with locks.locked(entry.with_name(f"{IDENTITY}.lock"), ""):
         run_store.thin_out(store, results)
     assert entry.exists(), "another process has it locked"
@@ -221,7 +189,7 @@ def test_a_run_that_is_used_again_begins_anew_to_be_unused(run, entry, tmp_path)
     run_store.keep(run, entry)
     shutil.move(run, tmp_path / "elsewhere")
     run_store.thin_out(store, results)
-    age(entry / "unused", run_store.UNUSED_SECONDS + 60)
+    make_older(entry / "unused", run_store.UNUSED_SECONDS + 60)
     assert run_store.take(entry, run)
     run_store.thin_out(store, results)
     assert entry.exists() and not (entry / "unused").exists()
@@ -233,7 +201,7 @@ def test_what_killed_processes_left_in_the_store_is_deleted_after_a_day(run, ent
     for name, seconds in ((".0123456789ab.x", 2e5), (".ba9876543210.x", 60), ("old.lock", 2e5), ("new.lock", 60)):
         path = store / name
         path.write_text("") if name.endswith("lock") else path.mkdir()
-        age(path, seconds)
+        make_older(path, seconds)
     run_store.thin_out(store, tmp_path / "results")
     assert sorted(path.name for path in store.iterdir()) == [".ba9876543210.x", IDENTITY, "new.lock"]
 

@@ -26,7 +26,9 @@ import explore
 import prepare
 import report
 import update_translations as messages
-from conftest import ROOT, TINY
+from builders.evidence import MADE_UP_STUDY, TWO_FACTORS, evidence_with, runs_with, seeds_around
+from builders.project import CNN_5X5, ROOT, TINY
+from builders.results import CLAIMS_OF_EVERY_VERDICT, CNN_WINS, write_study_with
 from convlab.common import i18n
 from convlab.common.files import read_json, write_json
 from convlab.datasets.registry import KINDS
@@ -40,8 +42,6 @@ from convlab.page.dataset import MANIFEST_WORDS
 from convlab.probes import translation
 from convlab.results import probes
 from convlab.study.load import load_study
-from test_interpretation import CONFIG, FIVE, GRID, around, make, synthetic_runs
-from test_report import CLAIMS, WIN, write_study
 
 TRANSLATIONS = [language for language in i18n.LANGUAGES if language != i18n.SOURCE]
 
@@ -214,11 +214,11 @@ def test_dates():
 
 def test_a_language_that_there_is_not_is_refused():
     with pytest.raises(UserError, match=r"report\.language should be en or es"):
-        load_study({**CONFIG, "report": {"language": "fr"}})
+        load_study({**MADE_UP_STUDY, "report": {"language": "fr"}})
 
 
 def test_variants_have_the_same_names_in_every_language_and_labels_in_their_own():
-    config = copy.deepcopy(CONFIG)
+    config = copy.deepcopy(MADE_UP_STUDY)
     config["experiments"] |= {
         "norm": {"base": "cnn", "factor": "batch_norm", "levels": [False, True]},
         "pool": {"base": "cnn", "factor": "pooling", "levels": ["max", "none"]},
@@ -231,7 +231,7 @@ def test_variants_have_the_same_names_in_every_language_and_labels_in_their_own(
     assert list(english.variants) == list(spanish.variants)
     assert english.aliases == spanish.aliases
     labels = {name: variant.label for name, variant in spanish.variants.items()}
-    assert labels[FIVE] == "CNN, tamaño del núcleo 5×5"
+    assert labels[CNN_5X5] == "CNN, tamaño del núcleo 5×5"
     assert labels["cnn-batch_norm-on"] == "CNN, normalización por lotes activada"
     assert labels["cnn-learning_rate-0.01"] == "CNN, tasa de aprendizaje 0,01"
     assert labels["cnn-shuffled-1"] == "CNN, píxeles permutados"
@@ -240,15 +240,15 @@ def test_variants_have_the_same_names_in_every_language_and_labels_in_their_own(
 
 
 def test_only_the_language_of_the_report_is_a_setting_of_tables_and_figures():
-    plain = load_study(CONFIG).settings
-    assert load_study({**CONFIG, "report": {"language": "en", "title": "A title"}}).settings == plain
-    assert load_study({**CONFIG, "report": {"language": "es"}}).settings != plain
+    plain = load_study(MADE_UP_STUDY).settings
+    assert load_study({**MADE_UP_STUDY, "report": {"language": "en", "title": "A title"}}).settings == plain
+    assert load_study({**MADE_UP_STUDY, "report": {"language": "es"}}).settings != plain
 
 
 def test_reading_a_config_imports_no_babel():
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); from convlab.study.load import load_study; "
-        f"load_study({ {**CONFIG, 'report': {'language': 'es'}}!r}); sys.exit('babel' in sys.modules)"
+        f"load_study({ {**MADE_UP_STUDY, 'report': {'language': 'es'}}!r}); sys.exit('babel' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
@@ -258,11 +258,11 @@ def test_reading_a_config_imports_no_babel():
 
 
 def test_tables_keep_identifiers_and_numbers_and_only_say_sentences_in_another_language():
-    config = {**CONFIG, "claims": CLAIMS}
-    values = {"dense": [0.9, 0.9012, 0.8991], "cnn": around(0.95), FIVE: [0.9513, 0.9502, 0.9493]}
-    english = make(values, config=config)
+    config = {**MADE_UP_STUDY, "claims": CLAIMS_OF_EVERY_VERDICT}
+    values = {"dense": [0.9, 0.9012, 0.8991], "cnn": seeds_around(0.95), CNN_5X5: [0.9513, 0.9502, 0.9493]}
+    english = evidence_with(values, config=config)
     with i18n.using("es"):
-        spanish = make(values, config=config)
+        spanish = evidence_with(values, config=config)
     for name, prose in (("comparisons", ["sentence"]), ("claims", ["reason"]), ("runs", []), ("per_class", [])):
         first, second = getattr(english, name), getattr(spanish, name)
         pd.testing.assert_frame_equal(first.drop(columns=prose), second.drop(columns=prose))
@@ -343,30 +343,32 @@ def words(text: str) -> set[str]:
 
 def study(name: str) -> tuple[dict, dict, dict]:
     """Config, accuracies and options of made-up studies that make the rules say different things."""
-    mixed = {"dense": [0.93, 0.95, 0.94], "cnn": [0.93, 0.97, 0.95], FIVE: [0.95, None, 0.951]}
-    loses = {"dense": around(0.95), "cnn": around(0.90), FIVE: around(0.90)}
-    equal = {variant: around(0.95, (-0.0002, 0.0, 0.0002)) for variant in WIN}
+    mixed = {"dense": [0.93, 0.95, 0.94], "cnn": [0.93, 0.97, 0.95], CNN_5X5: [0.95, None, 0.951]}
+    loses = {"dense": seeds_around(0.95), "cnn": seeds_around(0.90), CNN_5X5: seeds_around(0.90)}
+    equal = {variant: seeds_around(0.95, (-0.0002, 0.0, 0.0002)) for variant in CNN_WINS}
     confused = np.eye(10, dtype=int) * 85 + np.eye(10, k=1, dtype=int) * 5
     two = {"datasets": {"digits": {}, "other": {"kind": "digits"}}}
     return {
-        "win": ({"claims": CLAIMS}, WIN, {"confusion": confused}),
-        "open": ({"claims": CLAIMS}, mixed, {"kept": 4, "confidence": 0.05}),
+        "win": ({"claims": CLAIMS_OF_EVERY_VERDICT}, CNN_WINS, {"confusion": confused}),
+        "open": ({"claims": CLAIMS_OF_EVERY_VERDICT}, mixed, {"kept": 4, "confidence": 0.05}),
         "lose": (two, loses, {"confidence": -0.05}),
         "equal": ({}, equal, {}),
-        "smoke": ({"seeds": 2, "claims": CLAIMS}, {name: values[:2] for name, values in WIN.items()}, {}),
-        "nothing": ({}, {"dense": around(0.9), "cnn": [None] * 3, FIVE: around(0.9)}, {}),
-        "grid": (GRID, [around(0.95), around(0.9), [0.952, 0.95, 0.948], around(0.95), around(0.99)], {}),
+        "smoke": ({"seeds": 2, "claims": CLAIMS_OF_EVERY_VERDICT}, {name: CNN_WINS[name][:2] for name in CNN_WINS}, {}),
+        "nothing": ({}, {"dense": seeds_around(0.9), "cnn": [None] * 3, CNN_5X5: seeds_around(0.9)}, {}),
+        "grid": (TWO_FACTORS,
+                 [seeds_around(0.95), seeds_around(0.9), [0.952, 0.95, 0.948], seeds_around(0.95), seeds_around(0.99)],
+                 {}),
         "probes": ({"probes": {"pixel_permutation": {}, "translation": {}, "receptive_field": {}, "calibration": {},
                                "sample_efficiency": {"sizes": [100, 1000, None]}}}, None, {}),
-        "dense": ({"models": {"dense": CONFIG["models"]["dense"]}, "experiments": {}, "comparisons": {}},
-                  {"dense": around(0.9)}, {}),
+        "dense": ({"models": {"dense": MADE_UP_STUDY["models"]["dense"]}, "experiments": {}, "comparisons": {}},
+                  {"dense": seeds_around(0.9)}, {}),
     }[name]  # fmt: skip
 
 
 def measured_probes(config: dict, accuracies: list) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The probes' curves and contrasts of made-up runs."""
     made = load_study(config, for_readers=True)
-    runs = synthetic_runs(made, dict(zip(made.plan.variants, accuracies, strict=True)))
+    runs = runs_with(made, dict(zip(made.plan.variants, accuracies, strict=True)))
     rows = []
     for variant, fall in (("cnn", 0.1), ("dense", 0.2)):
         for seed, axis, shift in product((1, 2, 3), ("horizontal", "vertical"), range(-2, 3)):
@@ -380,15 +382,15 @@ def spanish_report(folder, name: str) -> tuple[str, str]:
     """Both reports of a made-up study in Spanish, with figures as compare would call them."""
     changes, accuracies, options = study(name)
     claims = [{**claim, "text": "T", "source": "S", "published": None} for claim in changes.get("claims", [])]
-    experiments = copy.deepcopy(changes.get("experiments", CONFIG["experiments"]))
-    config = {**CONFIG, **changes, "question": "¿?", "claims": claims, "experiments": experiments,
+    experiments = copy.deepcopy(changes.get("experiments", MADE_UP_STUDY["experiments"]))
+    config = {**MADE_UP_STUDY, **changes, "question": "¿?", "claims": claims, "experiments": experiments,
               "report": {"language": "es"}}  # fmt: skip
     i18n.use("es")
     if accuracies is None:
         count = len(load_study(config, for_readers=True).plan.variants)
-        accuracies = [around(0.95 - 0.01 * place) for place in range(count)]
+        accuracies = [seeds_around(0.95 - 0.01 * place) for place in range(count)]
         options = {**options, "probed": measured_probes(config, accuracies)}
-    write_study(folder, config, accuracies, **options)
+    write_study_with(folder, config, accuracies, **options)
     summary = read_json(folder / "compare/summary.json")
     compared = load_study(config, for_readers=True).plan.compared  # as compare does, which looks at these only
     summary["figures"] = [
@@ -456,7 +458,7 @@ def test_a_template_that_forgets_to_translate_is_found(tmp_path, monkeypatch):
 def test_an_english_report_is_the_same_after_a_spanish_one(tmp_path):
     pages = []
     for place in ("before", "after"):
-        config = write_study(tmp_path / place, CONFIG, WIN)
+        config = write_study_with(tmp_path / place, MADE_UP_STUDY, CNN_WINS)
         report.main(["--config", json.dumps(config), "--results-dir", str(tmp_path / place)])
         pages.append((tmp_path / place / "report/index.html").read_bytes())
         spanish_report(tmp_path / "spanish", "win")

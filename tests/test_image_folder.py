@@ -3,7 +3,6 @@
 import itertools
 import json
 import os
-import struct
 import subprocess
 import sys
 import unicodedata
@@ -15,6 +14,7 @@ import pytest
 from PIL import Image, ImageOps
 
 import prepare
+from builders.images import png_bytes
 from convlab.datasets.kinds.image_folder import Unreadable, read_image, read_images
 from convlab.datasets.prepared import load
 from convlab.errors import UserError
@@ -233,18 +233,8 @@ def test_sixteen_bits_keep_the_high_byte_in_grey_and_in_colour(tmp_path):
     assert read(path, (1, 4), 1).ravel().tolist() == [0x00, 0x00, 0x7F, 0xFF]
     rows = b"\0" + values.repeat(3, axis=0).T.astype(">u2").tobytes()
     path = tmp_path / "rgb.png"
-    path.write_bytes(png(4, 1, rows, depth=16, colour=2))
+    path.write_bytes(png_bytes(4, 1, rows, depth=16, colour=2))
     assert read(path, (1, 4), 1).ravel().tolist() == [0x00, 0x00, 0x7F, 0xFF]
-
-
-def png(width: int, height: int, rows: bytes, depth: int = 8, colour: int = 2) -> bytes:
-    """A PNG by hand, for what Pillow does not write."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
@@ -317,8 +307,8 @@ def bad_files(root: Path) -> dict[str, str]:
         "half.jpg": (jpeg_bytes[: len(jpeg_bytes) // 2], "truncated"),
         "header.jpg": (jpeg_bytes[:20], ""),
         "flipped.png": (bytes(flipped), ""),
-        "bomb.png": (png(100_000, 100_000, b"\0" * 99), "million pixels"),
-        "huge.png": (png(9_000, 9_000, b"\0" * 99), "has 81 million pixels, more than 64 million"),
+        "bomb.png": (png_bytes(100_000, 100_000, b"\0" * 99), "million pixels"),
+        "huge.png": (png_bytes(9_000, 9_000, b"\0" * 99), "has 81 million pixels, more than 64 million"),
     }
     for name, (content, _) in contents.items():
         (root / name).write_bytes(content)

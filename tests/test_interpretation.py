@@ -3,126 +3,18 @@
 import re
 
 import numpy as np
-import pandas as pd
 import pytest
 
+from builders.evidence import CLOSE_SPREAD, MADE_UP_STUDY, TWO_FACTORS, evidence_with, history_with, seeds_around
+from builders.project import CNN_5X5
 from convlab.findings.assumptions import assumptions, limits_of_convolution
 from convlab.findings.collect import interpret
 from convlab.findings.dense_vs_conv import baseline, duels
 from convlab.findings.evidence import Evidence, Finding, Statement
 from convlab.findings.factor import factor
 from convlab.findings.limitations import limitations
-from convlab.findings.training import calibration, errors, fit, fits_table, noise
+from convlab.findings.training import calibration, errors, fit, noise
 from convlab.language import numbers as say
-from convlab.results import tables
-from convlab.results.choice import chosen_variant
-from convlab.study.load import load_study
-from convlab.study.schema import Study
-
-CONFIG = {
-    "study": "made_up",
-    "question": "Does the rule follow the numbers?",
-    "datasets": {"digits": {}},
-    "seeds": 3,
-    "training": {"epochs": 4},
-    "models": {
-        "dense": {"family": "dense", "units": [64], "label": "Dense"},
-        "cnn": {"family": "conv", "filters": [16, 32], "kernel_size": 3, "dense_units": [32], "label": "CNN"},
-    },
-    "experiments": {"kernel": {"base": "cnn", "factor": "kernel_size", "levels": [3, 5]}},
-    "comparisons": {"convolution": {"variant": "cnn", "reference": "dense"}},
-}
-FIVE = "cnn-kernel_size-5x5"
-CLEAR, CLOSE = (-0.001, 0.0, 0.001), (-0.0002, 0.0, 0.0002)
-
-
-def around(mean: float, offsets=CLEAR) -> list[float]:
-    return [mean + offset for offset in offsets]
-
-
-def synthetic_runs(study: Study, accuracies: dict[str, list[float | None]]) -> pd.DataFrame:
-    """runs.csv with the test accuracies given by variant, one for each seed; None is a diverged run."""
-    rows = []
-    for dataset in study.datasets:
-        for name, variant in study.plan.variants.items():
-            for seed, accuracy in zip(study.seeds, accuracies[name], strict=True):
-                finished = accuracy is not None
-                rows.append(
-                    tables.run_row(
-                        dataset,
-                        variant,
-                        seed,
-                        study.plan.costs[dataset, name],
-                        {
-                            "status": "finished" if finished else "diverged",
-                            "epochs_run": 4 if finished else 0,
-                            "best_epoch": 3 if finished else 0,
-                            "train_seconds": 8.0,
-                            "images_per_second": 1000.0,
-                            "val_accuracy": accuracy,
-                            "spec_hash": study.run(dataset, name, seed).spec_hash,
-                            "train_images": 1297,
-                            "peak_memory_mb": 500.0,
-                        },
-                        {"latency_ms": {"p50": 0.3}}
-                        | ({"accuracy": accuracy, "loss": 0.2, "ece": 0.03, "brier": 0.06} if finished else {}),
-                    )
-                )
-    return tables.runs_table(rows)
-
-
-def history(train=(0.5, 0.7, 0.8, 0.9), validation=(0.5, 0.7, 0.9, 0.88), loss=(2.0, 1.0, 0.5, 0.51)) -> pd.DataFrame:
-    epochs = range(1, len(train) + 1)
-    return pd.DataFrame({"epoch": epochs, "accuracy": train, "val_accuracy": validation, "val_loss": loss})
-
-
-def make(accuracies, *, config=None, histories=None, kept=3, confusion=None, validation_images=145, confidence=0.01):
-    """Evidence from test accuracies; the rest is alike for all variants unless it is given."""
-    study = load_study({**CONFIG, **(config or {})})
-    plan, datasets = study.plan, list(study.datasets)
-    if not isinstance(accuracies, dict):
-        accuracies = dict(zip(plan.variants, accuracies, strict=True))
-    runs = synthetic_runs(study, accuracies)
-    variants = tables.variants_table(runs, plan)
-    classes = {dataset: [str(i) for i in range(10)] for dataset in datasets}
-    matrix = np.eye(10, dtype=int) * 90 if confusion is None else np.array(confusion)
-    finished = [name for name in plan.variants if any(value is not None for value in accuracies[name])]
-    shown = {}
-    for key in ((d, n, s) for d in datasets for n in plan.variants for s in study.seeds):
-        shown[key] = (histories or {}).get(key[1], history())
-    recall = np.diag(matrix) / np.maximum(matrix.sum(axis=1), 1)
-    measures = {"precision": 0.9, "f1": 0.9, "recall_sd": 0.01, "n_seeds": 3, "precision_seeds": 3}
-    per_class = [
-        {"dataset": d, "variant": n, "class": c, "support": 35, "recall": r, **measures}
-        for d in datasets
-        for n in finished
-        for c, r in zip(classes[d], recall, strict=True)
-    ]
-    return Evidence(
-        plan=plan,
-        rope=study.statistics.rope,
-        runs=runs,
-        variants=variants,
-        comparisons=tables.comparisons_table(runs, plan, study.statistics.rope),
-        claims=tables.claims_table(runs, plan, study.statistics.rope),
-        trends=tables.trends_table(runs, plan),
-        factorials=tables.factorial_table(runs, plan),
-        per_class=pd.DataFrame(per_class, columns=["dataset", "variant", "class", "support", "recall", *measures]),
-        fits=fits_table(shown, dict.fromkeys(shown, kept), dict.fromkeys(shown, validation_images)),
-        confidence=pd.DataFrame(
-            [
-                {"dataset": d, "variant": n, "seed": s, "confidence": 0.9 + confidence, "accuracy": 0.9}
-                for d in datasets
-                for n in finished
-                for s in study.seeds
-            ],
-            columns=["dataset", "variant", "seed", "confidence", "accuracy"],
-        ),
-        confusions={d: {n: matrix.tolist() for n in finished} for d in datasets},
-        classes=classes,
-        test_images=dict.fromkeys(datasets, 355),
-        chosen={d: chosen_variant(variants, d) for d in datasets},
-    )
 
 
 def text_of(finding: Finding) -> str:
@@ -138,7 +30,7 @@ def everything(evidence: Evidence) -> str:
 
 
 def test_a_clear_win_of_the_cnn_is_said_with_its_numbers():
-    evidence = make({"dense": around(0.90), "cnn": around(0.95), FIVE: around(0.95)})
+    evidence = evidence_with({"dense": seeds_around(0.90), "cnn": seeds_around(0.95), CNN_5X5: seeds_around(0.95)})
     text = text_of(baseline(evidence, "digits"))
     assert text.startswith("Yes: CNN beat Dense.")
     assert "+5.00 pp" in text
@@ -149,7 +41,7 @@ def test_a_clear_win_of_the_cnn_is_said_with_its_numbers():
 
 
 def test_a_clear_loss_of_the_cnn_is_said_plainly_and_why_it_may_be_is_marked_as_untested():
-    evidence = make({"dense": around(0.95), "cnn": around(0.90), FIVE: around(0.90)})
+    evidence = evidence_with({"dense": seeds_around(0.95), "cnn": seeds_around(0.90), CNN_5X5: seeds_around(0.90)})
     finding = baseline(evidence, "digits")
     text = text_of(finding)
     assert text.startswith("No: CNN did worse than Dense.")
@@ -165,8 +57,12 @@ def test_a_clear_loss_of_the_cnn_is_said_plainly_and_why_it_may_be_is_marked_as_
 
 def test_the_direction_of_the_comparison_does_not_matter():
     config = {"comparisons": {"convolution": {"variant": "dense", "reference": "cnn"}}}
-    wins = make({"dense": around(0.90), "cnn": around(0.95), FIVE: around(0.95)}, config=config)
-    loses = make({"dense": around(0.95), "cnn": around(0.90), FIVE: around(0.90)}, config=config)
+    wins = evidence_with(
+        {"dense": seeds_around(0.90), "cnn": seeds_around(0.95), CNN_5X5: seeds_around(0.95)}, config=config
+    )
+    loses = evidence_with(
+        {"dense": seeds_around(0.95), "cnn": seeds_around(0.90), CNN_5X5: seeds_around(0.90)}, config=config
+    )
     (duel,) = duels(wins, "digits")
     assert (duel.conv, duel.dense, duel.outcome) == ("cnn", "dense", "better")
     assert duel.row["ci_low"] < 0.05 < duel.row["ci_high"]
@@ -176,7 +72,7 @@ def test_the_direction_of_the_comparison_does_not_matter():
 
 
 def test_an_inconclusive_comparison_names_what_it_could_detect_and_never_says_no_effect():
-    evidence = make({"dense": [0.93, 0.95, 0.94], "cnn": [0.93, 0.97, 0.95], FIVE: [0.94, 0.96, 0.95]})
+    evidence = evidence_with({"dense": [0.93, 0.95, 0.94], "cnn": [0.93, 0.97, 0.95], CNN_5X5: [0.94, 0.96, 0.95]})
     finding = baseline(evidence, "digits")
     text = text_of(finding)
     assert text.startswith("Not settled: whether CNN beats Dense cannot be told")
@@ -189,7 +85,13 @@ def test_an_inconclusive_comparison_names_what_it_could_detect_and_never_says_no
 
 
 def test_equivalence_names_the_cheaper_model_and_recommends_none():
-    evidence = make({"dense": around(0.95, CLOSE), "cnn": around(0.9501, CLOSE), FIVE: around(0.95, CLOSE)})
+    evidence = evidence_with(
+        {
+            "dense": seeds_around(0.95, CLOSE_SPREAD),
+            "cnn": seeds_around(0.9501, CLOSE_SPREAD),
+            CNN_5X5: seeds_around(0.95, CLOSE_SPREAD),
+        }
+    )
     text = text_of(baseline(evidence, "digits"))
     assert "equivalent within ± 0.5 pp" in text
     assert "Of the two, Dense needs fewer MACs." in text
@@ -199,8 +101,8 @@ def test_equivalence_names_the_cheaper_model_and_recommends_none():
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_few_seeds_infer_nothing(seeds):
-    values = {name: around(mean)[:seeds] for name, mean in (("dense", 0.80), ("cnn", 0.95), (FIVE, 0.99))}
-    evidence = make(values, config={"seeds": seeds})
+    values = {name: seeds_around(mean)[:seeds] for name, mean in (("dense", 0.80), ("cnn", 0.95), (CNN_5X5, 0.99))}
+    evidence = evidence_with(values, config={"seeds": seeds})
     text = everything(evidence)
     assert "Nothing is inferred about CNN against Dense" in text
     assert "smoke test" in text
@@ -210,23 +112,25 @@ def test_few_seeds_infer_nothing(seeds):
 
 
 def test_diverged_runs_leave_a_comparison_open_and_are_a_limitation():
-    evidence = make({"dense": around(0.9), "cnn": [None, None, None], FIVE: around(0.9)})
+    evidence = evidence_with({"dense": seeds_around(0.9), "cnn": [None, None, None], CNN_5X5: seeds_around(0.9)})
     assert "cannot be compared: one of them has no finished run" in text_of(baseline(evidence, "digits"))
     assert "no finished run" in text_of(factor(evidence, "digits", evidence.plan.questions["kernel"]))
     assert any("3 runs of 9 diverged" in s.text for s in limitations(evidence, (1, 2, 3), {}, 0))
 
 
 def test_a_study_without_a_dense_model_says_that_it_has_no_answer():
-    config = {"models": {"cnn": CONFIG["models"]["cnn"]}, "comparisons": {}}
-    text = text_of(baseline(make({"cnn": around(0.9), FIVE: around(0.8)}, config=config), "digits"))
+    config = {"models": {"cnn": MADE_UP_STUDY["models"]["cnn"]}, "comparisons": {}}
+    text = text_of(
+        baseline(evidence_with({"cnn": seeds_around(0.9), CNN_5X5: seeds_around(0.8)}, config=config), "digits")
+    )
     assert text == (
         "This study trains no dense model, so it says nothing about whether convolution beats a dense network."
     )
 
 
 def test_a_study_of_dense_models_claims_nothing_about_convolution():
-    config = {"models": {"dense": CONFIG["models"]["dense"]}, "experiments": {}, "comparisons": {}}
-    evidence = make({"dense": around(0.9)}, config=config)
+    config = {"models": {"dense": MADE_UP_STUDY["models"]["dense"]}, "experiments": {}, "comparisons": {}}
+    evidence = evidence_with({"dense": seeds_around(0.9)}, config=config)
     findings = {finding.topic: text_of(finding) for finding in interpret(evidence, "digits")}
     assert "trains no convolutional model" in findings["baseline"]
     assert "No model of this study convolves" in findings["assumptions"]
@@ -234,7 +138,10 @@ def test_a_study_of_dense_models_claims_nothing_about_convolution():
 
 
 def test_both_families_without_a_comparison_are_only_described():
-    evidence = make({"dense": around(0.90), "cnn": around(0.95), FIVE: around(0.96)}, config={"comparisons": {}})
+    evidence = evidence_with(
+        {"dense": seeds_around(0.90), "cnn": seeds_around(0.95), CNN_5X5: seeds_around(0.96)},
+        config={"comparisons": {}},
+    )
     text = text_of(baseline(evidence, "digits"))
     assert "nothing is inferred" in text
     assert "96.00 % (CNN, kernel size 5×5)" in text
@@ -242,10 +149,12 @@ def test_both_families_without_a_comparison_are_only_described():
 
 
 def test_a_cnn_that_was_still_learning_or_overfits_is_named_as_a_possible_reason():
-    values = {"dense": around(0.95), "cnn": around(0.90), FIVE: around(0.90)}
-    falling = make(values, histories={"cnn": history(loss=(2.0, 1.0, 0.6, 0.5))})
+    values = {"dense": seeds_around(0.95), "cnn": seeds_around(0.90), CNN_5X5: seeds_around(0.90)}
+    falling = evidence_with(values, histories={"cnn": history_with(loss=(2.0, 1.0, 0.6, 0.5))})
     assert "may have been trained too briefly" in text_of(baseline(falling, "digits"))
-    overfitted = make(values, histories={"cnn": history(train=(0.6, 0.9, 0.99, 1.0), validation=(0.5, 0.7, 0.8, 0.79))})
+    overfitted = evidence_with(
+        values, histories={"cnn": history_with(train=(0.6, 0.9, 0.99, 1.0), validation=(0.5, 0.7, 0.8, 0.79))}
+    )
     text = text_of(baseline(overfitted, "digits"))
     assert "may overfit more" in text
     assert "+19.00 pp" in text
@@ -261,11 +170,11 @@ def kernel(evidence):
 
 
 def test_a_factor_pays_only_where_a_level_is_better():
-    pays = kernel(make({"dense": around(0.9), "cnn": around(0.90), FIVE: around(0.95)}))
+    pays = kernel(evidence_with({"dense": seeds_around(0.9), "cnn": seeds_around(0.90), CNN_5X5: seeds_around(0.95)}))
     assert "5×5 has the highest mean test accuracy, 95.00 %; the reference 3×3 has 90.00 %" in pays
     assert "It pays in test accuracy: better than 3×3 is 5×5 (+5.00 pp)" in pays
     assert "17,706 parameters against 9,258 (1.91 times)" in pays
-    worse = kernel(make({"dense": around(0.9), "cnn": around(0.95), FIVE: around(0.90)}))
+    worse = kernel(evidence_with({"dense": seeds_around(0.9), "cnn": seeds_around(0.95), CNN_5X5: seeds_around(0.90)}))
     assert "3×3 has the highest mean test accuracy, 95.00 %; that is the reference level" in worse
     assert "It does not pay in test accuracy: no level is better than 3×3" in worse
     assert "Worse than 3×3 is 5×5 (−5.00 pp)" in worse
@@ -273,7 +182,7 @@ def test_a_factor_pays_only_where_a_level_is_better():
 
 
 def test_an_open_factor_is_neither_said_to_pay_nor_not_to():
-    text = kernel(make({"dense": around(0.9), "cnn": [0.93, 0.97, 0.95], FIVE: [0.94, 0.98, 0.955]}))
+    text = kernel(evidence_with({"dense": seeds_around(0.9), "cnn": [0.93, 0.97, 0.95], CNN_5X5: [0.94, 0.98, 0.955]}))
     assert "Not settled against 3×3: 5×5" in text
     assert "could detect" in text
     assert "It pays" not in text
@@ -281,28 +190,27 @@ def test_an_open_factor_is_neither_said_to_pay_nor_not_to():
 
 
 def test_what_changes_along_with_the_factor_is_named():
-    text = kernel(make({"dense": around(0.9), "cnn": around(0.95), FIVE: around(0.90)}))
+    text = kernel(evidence_with({"dense": seeds_around(0.9), "cnn": seeds_around(0.95), CNN_5X5: seeds_around(0.90)}))
     assert "10 to 16 pixels of receptive field" in text
     rates = {"experiments": {"rate": {"base": "cnn", "factor": "learning_rate", "levels": [0.001, 0.01]}}}
-    evidence = make([around(0.9), around(0.9), around(0.95)], config=rates)
+    evidence = evidence_with([seeds_around(0.9), seeds_around(0.9), seeds_around(0.95)], config=rates)
     assert "changes along" not in text_of(factor(evidence, "digits", evidence.plan.questions["rate"]))
 
 
 def test_a_trend_is_quoted_from_its_table():
     three = {"experiments": {"kernel": {"base": "cnn", "factor": "kernel_size", "levels": [1, 3, 5]}}}
-    evidence = make([around(0.9), around(0.95), around(0.92), around(0.97)], config=three)
+    evidence = evidence_with(
+        [seeds_around(0.9), seeds_around(0.95), seeds_around(0.92), seeds_around(0.97)], config=three
+    )
     sentence = evidence.trends.iloc[0]["sentence"]
     assert sentence in kernel(evidence)
 
 
-GRID = {
-    "experiments": {"both": {"base": "cnn", "factors": {"kernel_size": [3, 5], "batch_norm": [False, True]}}},
-    "comparisons": {},
-}
-
-
 def test_two_factors_that_help_only_together_interact():
-    evidence = make([around(0.95), around(0.9), [0.952, 0.95, 0.948], around(0.95), around(0.99)], config=GRID)
+    evidence = evidence_with(
+        [seeds_around(0.95), seeds_around(0.9), [0.952, 0.95, 0.948], seeds_around(0.95), seeds_around(0.99)],
+        config=TWO_FACTORS,
+    )
     cells = evidence.plan.questions["both"].grid.cells
     assert [name for row in cells for name in row] == [name for name in evidence.plan.variants if name != "dense"]
     row = evidence.factorials.set_index("effect").loc["interaction"]
@@ -319,30 +227,40 @@ def test_two_factors_that_help_only_together_interact():
 
 
 def test_seed_noise_is_set_beside_the_lead():
-    close = text_of(noise(make({"dense": around(0.9), "cnn": [0.93, 0.97, 0.95], FIVE: around(0.951)}), "digits"))
+    close = text_of(
+        noise(
+            evidence_with({"dense": seeds_around(0.9), "cnn": [0.93, 0.97, 0.95], CNN_5X5: seeds_around(0.951)}),
+            "digits",
+        )
+    )
     assert "could turn with other seeds" in close
-    far = text_of(noise(make({"dense": around(0.9), "cnn": around(0.92), FIVE: around(0.97)}), "digits"))
+    far = text_of(
+        noise(
+            evidence_with({"dense": seeds_around(0.9), "cnn": seeds_around(0.92), CNN_5X5: seeds_around(0.97)}),
+            "digits",
+        )
+    )
     assert "leads CNN by 5.00 pp" in far
     assert "could turn" not in far
 
 
 def test_the_pooled_standard_deviation_is_that_of_the_runs():
-    evidence = make({"dense": [0.89, 0.90, 0.91], "cnn": [0.93, 0.95, 0.97], FIVE: [0.94, 0.95, 0.96]})
+    evidence = evidence_with({"dense": [0.89, 0.90, 0.91], "cnn": [0.93, 0.95, 0.97], CNN_5X5: [0.94, 0.95, 0.96]})
     statement = noise(evidence, "digits").statements[0]
     assert statement.numbers["sd"] == pytest.approx(np.sqrt((0.01**2 + 0.02**2 + 0.01**2) / 3))
     assert "SD of 1.41 pp" in statement.text
 
 
 def test_overfitting_is_claimed_only_beyond_what_the_validation_images_resolve():
-    values = {"dense": around(0.9), "cnn": around(0.9), FIVE: around(0.9)}
-    wide = {"cnn": history(train=(0.6, 0.9, 0.99, 1.0), validation=(0.5, 0.7, 0.85, 0.8))}
+    values = {"dense": seeds_around(0.9), "cnn": seeds_around(0.9), CNN_5X5: seeds_around(0.9)}
+    wide = {"cnn": history_with(train=(0.6, 0.9, 0.99, 1.0), validation=(0.5, 0.7, 0.85, 0.8))}
     assert "CNN: at the kept epoch training accuracy is 99.00 %, validation accuracy 85.00 %" in text_of(
-        fit(make(values, histories=wide), "digits")
+        fit(evidence_with(values, histories=wide), "digits")
     )
-    assert "It overfits" in text_of(fit(make(values, histories=wide), "digits"))
-    narrow = {"cnn": history(train=(0.6, 0.9, 0.92, 0.93), validation=(0.5, 0.7, 0.90, 0.89))}
-    assert "It overfits" not in text_of(fit(make(values, histories=narrow), "digits"))
-    many = text_of(fit(make(values, histories=narrow, validation_images=100_000), "digits"))
+    assert "It overfits" in text_of(fit(evidence_with(values, histories=wide), "digits"))
+    narrow = {"cnn": history_with(train=(0.6, 0.9, 0.92, 0.93), validation=(0.5, 0.7, 0.90, 0.89))}
+    assert "It overfits" not in text_of(fit(evidence_with(values, histories=narrow), "digits"))
+    many = text_of(fit(evidence_with(values, histories=narrow, validation_images=100_000), "digits"))
     assert "It overfits" in many
 
 
@@ -351,7 +269,9 @@ def test_the_most_confused_pair_counts_both_ways():
     matrix[4, 9], matrix[9, 4], matrix[2, 3] = 7, 5, 9
     matrix[3, 3] = 20
     matrix[3, 5] = 6
-    evidence = make({"dense": around(0.9), "cnn": around(0.95), FIVE: around(0.9)}, confusion=matrix)
+    evidence = evidence_with(
+        {"dense": seeds_around(0.9), "cnn": seeds_around(0.95), CNN_5X5: seeds_around(0.9)}, confusion=matrix
+    )
     statement = errors(evidence, "digits").statements[0]
     assert statement.text.startswith("CNN (chosen by validation accuracy): 27 of")
     assert "Most confused are 4 and 9: 12 times (“4” taken for “9” 7, “9” for “4” 5)" in statement.text
@@ -359,16 +279,16 @@ def test_the_most_confused_pair_counts_both_ways():
 
 
 def test_calibration_names_the_direction():
-    values = {"dense": around(0.9), "cnn": around(0.9), FIVE: around(0.9)}
-    assert "overconfident by 5.00 pp" in text_of(calibration(make(values, confidence=0.05), "digits"))
-    assert "underconfident by 5.00 pp" in text_of(calibration(make(values, confidence=-0.05), "digits"))
+    values = {"dense": seeds_around(0.9), "cnn": seeds_around(0.9), CNN_5X5: seeds_around(0.9)}
+    assert "overconfident by 5.00 pp" in text_of(calibration(evidence_with(values, confidence=0.05), "digits"))
+    assert "underconfident by 5.00 pp" in text_of(calibration(evidence_with(values, confidence=-0.05), "digits"))
     assert "agree within the ± 3.2 pp that the test images leave open" in text_of(
-        calibration(make(values, confidence=0.03), "digits")
+        calibration(evidence_with(values, confidence=0.03), "digits")
     )
 
 
 def test_assumptions_are_marked_as_not_measured_until_a_probe_measures_them():
-    evidence = make({"dense": around(0.9), "cnn": around(0.95), FIVE: around(0.9)})
+    evidence = evidence_with({"dense": seeds_around(0.9), "cnn": seeds_around(0.95), CNN_5X5: seeds_around(0.9)})
     finding = assumptions(evidence, "digits", {})
     assert [statement.kind for statement in finding.statements] == ["assumed"] * 3
     assert "1,024 outputs with 160 parameters; a dense layer with as many outputs would need 66,560" in text_of(finding)
@@ -378,7 +298,7 @@ def test_assumptions_are_marked_as_not_measured_until_a_probe_measures_them():
 
 
 def test_every_number_that_is_quoted_comes_with_the_statement():
-    evidence = make({"dense": around(0.90), "cnn": around(0.95), FIVE: around(0.93)})
+    evidence = evidence_with({"dense": seeds_around(0.90), "cnn": seeds_around(0.95), CNN_5X5: seeds_around(0.93)})
     row = evidence.contrasts("digits", "convolution")[0]
     statement = baseline(evidence, "digits").statements[0]
     assert statement.numbers["difference"] == row["difference"]
@@ -386,7 +306,7 @@ def test_every_number_that_is_quoted_comes_with_the_statement():
 
 
 def test_limitations_follow_from_the_study():
-    evidence = make({"dense": around(0.9), "cnn": around(0.95), FIVE: around(0.9)})
+    evidence = evidence_with({"dense": seeds_around(0.9), "cnn": seeds_around(0.95), CNN_5X5: seeds_around(0.9)})
     explored = {
         "images": {"train": 1000, "test": 355},
         "duplicates": {"near_test_images": 0, "exact_test_images": 0, "label_disagreeing_pairs": 0},

@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 
 import model_card
-from conftest import TINY
+from builders.evidence import evidence_with, seeds_around
+from builders.project import TINY
+from builders.results import CNN_WINS, manifest_of, write_reports, write_study_with
 from convlab.common import i18n
 from convlab.common.files import read_json, write_json
 from convlab.figures import results as charts
 from convlab.findings import left_out as data
 from convlab.page import confusions, measures
 from convlab.page.card import weakest
-from test_interpretation import around, make
-from test_report import WIN, manifest, write_study, written
 
 # ---------------------------------------------------------------------------------------------------------------------
 # 0/0 is not defined: the three classes below have test images, none, and some that are never found
@@ -26,7 +26,9 @@ from test_report import WIN, manifest, write_study, written
 @pytest.fixture
 def evidence():
     """A study whose classes b (no test images) and c (never predicted) have measures that are not defined."""
-    made = make({"dense": around(0.9), "cnn": around(0.95), "cnn-kernel_size-5x5": around(0.95)})
+    made = evidence_with(
+        {"dense": seeds_around(0.9), "cnn": seeds_around(0.95), "cnn-kernel_size-5x5": seeds_around(0.95)}
+    )
     rows = made.per_class.astype({"recall": float, "precision": float, "f1": float})
     for name, values in {"recall": [1.0, None, 0.0], "precision": [0.5, 0.0, None], "f1": [0.7, None, 0.0]}.items():
         for place, value in enumerate(values):
@@ -82,7 +84,7 @@ def test_recalls_that_are_not_defined_leave_no_mark_at_zero():
 @pytest.mark.parametrize("language", ["en", "es"])
 def test_the_report_says_what_was_not_used_where_people_look(tmp_path, language):
     """In the data section, the limitations and the provenance, in its language, with names that are no markup."""
-    config = write_study(tmp_path, {**TINY, "report": {"language": language}}, WIN)
+    config = write_study_with(tmp_path, {**TINY, "report": {"language": language}}, CNN_WINS)
     place = tmp_path / "prepare/digits/manifest.json"
     entry = {"part": "train", "class": "3", "image": True, "reason": "damaged image", "count": 15,
              "files": [{"file": f"train/3/<b>{n}</b>.png", "detail": "is text"} for n in range(15)]}  # fmt: skip
@@ -94,14 +96,14 @@ def test_the_report_says_what_was_not_used_where_people_look(tmp_path, language)
         "count": 2,
         "files": [{"file": ".x"}],
     }
-    write_json(place, manifest("digits") | {
+    write_json(place, manifest_of("digits") | {
         "excluded": [other, entry], "homepage": None, "citation": None, "several_pictures": 1, "bits": 12,
         "test_from": {"from": "seed", "seed": 7, "fraction": 0.2},
     })  # fmt: skip
     with i18n.using(language):
         statements = data.left_out({"digits": read_json(place)}, {})
         origin = data.test_origin({"digits": read_json(place)})
-    page, text = written(tmp_path, config)
+    page, text = write_reports(tmp_path, config)
     for shown in (page, text):
         plain = html.unescape(re.sub(r"<[^>]*>", "", shown)).replace("\u00a0", " ").replace("\\", "")
         for sentence in (*(one.text for one in statements), origin):

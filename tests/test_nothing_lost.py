@@ -18,7 +18,7 @@ import psutil
 import pytest
 import yaml
 
-from conftest import ROOT, TINY, Project, copy_project
+from builders.project import ROOT, TINY, Project, copy_project
 
 pytestmark = pytest.mark.slow
 

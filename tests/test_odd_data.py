@@ -16,6 +16,7 @@ from PIL import Image
 
 import plan
 import prepare
+from builders.images import png_bytes
 from convlab.common import cli
 from convlab.datasets import reading, shapes
 from convlab.datasets.folder_listing import REASONS, content_kind, shown
@@ -151,11 +152,9 @@ def test_16_bit_images_are_scaled_by_the_bits_that_all_of_them_use(folder, bits)
 
 
 def test_16_bit_colour_that_would_be_nearly_black_is_refused(folder):
-    from test_image_folder import png
-
     rows = b"".join(b"\0" + np.full(24, 4000, ">u2").tobytes() for _ in range(8))
     for file in folder.rglob("*.png"):
-        file.write_bytes(png(8, 8, rows, depth=16, colour=2))
+        file.write_bytes(png_bytes(8, 8, rows, depth=16, colour=2))
     with pytest.raises(UserError, match="use only the lowest 12 and would be nearly black; save them with 8 bits"):
         run(folder)
 

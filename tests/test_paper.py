@@ -1,102 +1,34 @@
 """What a paper takes: LaTeX tables that compile in principle whatever the names, and a macro for every number."""
 
-import copy
 import re
 import shutil
 import subprocess
 from itertools import product
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import TINY
+from builders.project import CNN_5X5, TINY, tiny_with
+from builders.tables import (
+    CLAIMS_WITH_HOSTILE_TEXT,
+    HOSTILE_LABEL,
+    config_of_every_table,
+    macros_of,
+    study_and_tables_with,
+)
 from convlab.common import table_files
 from convlab.language.numbers import format_p
 from convlab.paper import printed as paper
 from convlab.paper.macros import numbers as macro_numbers
 from convlab.paper.macros import numbers_tex
-from convlab.probes import translation
-from convlab.results import probes, tables
-from convlab.results.family import confirmatory_family
-from convlab.study.load import load_study
 from convlab.study.schema import Study
-from test_interpretation import synthetic_runs
-
-FIVE = "cnn-kernel_size-5x5"
-HOSTILE = "50 % & $x_1$ #\\input{/etc/passwd} ~^ {[*] -- ?` \"'' <b>\n\\end{table}"
-CLAIMS = [
-    {"id": "wins", "text": f"The CNN wins {HOSTILE}.", "rule": "test_accuracy(cnn) - test_accuracy(dense) > 0",
-     "published": 0.0278},
-    {"id": "size", "text": "It is small.", "rule": "parameters(cnn) < 10000", "published": HOSTILE},
-    {"id": "level", "text": "It reaches 90 %.", "rule": "test_accuracy(cnn) ~ 90 % ± 1 pp", "published": 0.9},
-]  # fmt: skip
-
-
-def made(
-    config: dict, accuracies: dict[str, list[float | None]] | None = None
-) -> tuple[Study, dict[str, pd.DataFrame]]:
-    """A study with its tables, from made-up accuracies."""
-    study = load_study(config)
-    plan, generator = study.plan, np.random.default_rng(0)
-    means = {name: 0.6 if name == "dense" else 0.8 + 0.02 * place for place, name in enumerate(plan.variants)}
-    drawn = {name: list(mean + 0.01 * generator.random(len(study.seeds))) for name, mean in means.items()}
-    runs = synthetic_runs(study, drawn | (accuracies or {}))
-    family = confirmatory_family(runs, plan, 0.005)
-    comparisons = tables.comparisons_table(runs, plan, 0.005, family)
-    measures = dict.fromkeys(("precision", "recall", "f1"), 0.9)
-    per_class = [{"dataset": d, "variant": v, "class": c, "support": 10, **measures, "recall_sd": 0.01}
-                 for d, v, c in product(study.datasets, plan.variants, ("T-shirt/top", HOSTILE))]  # fmt: skip
-    shifts = [{"dataset": d, "variant": v, "seed": s, "axis": a, "shift": x, "accuracy": 0.8, "consistency": 0.9}
-              for d, v, s, a, x in product(study.datasets, ("dense", "cnn"), study.seeds, ("x", "y"), (-1, 0, 1))
-              if "translation" in plan.probes]  # fmt: skip
-    shifts = pd.DataFrame(shifts, columns=translation.TRANSLATION_COLUMNS)
-    return study, {
-        "runs": runs,
-        "variants": tables.variants_table(runs, plan),
-        "comparisons": tables.with_new_images(comparisons, {}),
-        "claims": tables.claims_table(runs, plan, 0.005, family),
-        "trends": tables.trends_table(runs, plan),
-        "factorials": tables.factorial_table(runs, plan),
-        "per_class": pd.DataFrame(per_class),
-        "probe_curves": probes.all_curves(runs, plan, shifts),
-        "probe_contrasts": probes.all_contrasts(runs, plan, shifts),
-    }
-
-
-def edited(**changes) -> dict:
-    return copy.deepcopy(TINY) | changes
-
-
-def rich() -> dict:
-    """Every kind of table has rows, and labels are hostile."""
-    config = edited(claims=CLAIMS, probes=["pixel_permutation", "translation", "calibration", "receptive_field"])
-    config["models"]["cnn"]["label"] = HOSTILE
-    config["experiments"] = {
-        "kernel": {"base": "cnn", "factor": "kernel_size", "levels": [3, 5, 7]},
-        "grid": {"base": "cnn", "factors": {"filters": [4, 8], "padding": ["same", "valid"]}},
-    }
-    return config
-
-
-def macros(text: str) -> dict[str, str]:
-    """Name and value of every \\newcommand; nothing but comments stands beside them."""
-    found = {}
-    for line in text.splitlines():
-        if line.startswith("%"):
-            continue
-        match = re.fullmatch(r"\\newcommand\{\\([A-Za-z]+)\}\{(.*)\} % [^\n]*", line)
-        assert match, line
-        assert match[1] not in found, match[1]
-        found[match[1]] = match[2]
-    return found
 
 
 def numbers(study: Study, made_tables: dict) -> dict[str, str]:
     images = dict.fromkeys(study.datasets, 10_000)
     chosen = dict.fromkeys(study.datasets, next(iter(study.plan.variants)))
-    return macros(numbers_tex(made_tables, study, images, chosen, {}))
+    return macros_of(numbers_tex(made_tables, study, images, chosen, {}))
 
 
 def plain(value: str) -> str:
@@ -141,7 +73,7 @@ def problems(tex: str) -> list[str]:
 
 @pytest.mark.parametrize("text", [
     "% ", "a_b", "x^2", "#1", "50 % & more", "\\input{x}", "{", "}", "[x]", "* x", "~", "$", "--", "''", "?`", "\n\n",
-    "\x1b[31m", "\\", "a\\", "é 日本 🙂", HOSTILE,
+    "\x1b[31m", "\\", "a\\", "é 日本 🙂", HOSTILE_LABEL,
 ])  # fmt: skip
 def test_any_text_is_a_cell_that_latex_prints_as_it_is(text):
     frame = pd.DataFrame({text: [text, "plain"], "accuracy": ["0.12", ""]})
@@ -158,7 +90,7 @@ def test_the_checker_of_latex_sees_what_is_wrong():
 
 
 def test_a_table_has_a_caption_a_label_and_rules_and_its_numbers_stand_below_each_other():
-    study, found = made(rich())
+    study, found = study_and_tables_with(config_of_every_table())
     printed = paper.printed(found, study)
     tex = table_files.latex(printed["variants"], "Every variant.")
     assert "\\caption{Every variant.}\n  \\label{tab:tiny-variants}" in tex
@@ -173,7 +105,7 @@ def test_a_table_has_a_caption_a_label_and_rules_and_its_numbers_stand_below_eac
 
 
 def test_every_table_is_printed_rounded_under_readable_headings():
-    study, found = made(rich())
+    study, found = study_and_tables_with(config_of_every_table())
     printed = paper.printed(found, study)
     assert set(printed) == set(found)
     for name, table in printed.items():
@@ -187,19 +119,19 @@ def test_every_table_is_printed_rounded_under_readable_headings():
 
 
 def test_variants_that_only_a_probe_trains_are_left_to_the_probes_table():
-    study, found = made(rich())
+    study, found = study_and_tables_with(config_of_every_table())
     assert len(paper.printed(found, study)["variants"].cells) == len(study.plan.compared) < len(study.plan.variants)
 
 
 def test_a_study_of_two_datasets_names_them():
-    one = paper.printed(*reversed(made(rich())))
-    two_datasets = rich() | {"datasets": {"digits": {}, "mnist": {}}}
-    two = paper.printed(*reversed(made(two_datasets)))
+    one = paper.printed(*reversed(study_and_tables_with(config_of_every_table())))
+    two_datasets = config_of_every_table() | {"datasets": {"digits": {}, "mnist": {}}}
+    two = paper.printed(*reversed(study_and_tables_with(two_datasets)))
     assert "Dataset" not in one["variants"].cells and set(two["variants"].cells["Dataset"]) == {"digits", "mnist"}
 
 
 def test_a_table_without_rows_is_a_table():
-    study, found = made(TINY)
+    study, found = study_and_tables_with(TINY)
     assert found["claims"].empty
     assert problems(table_files.latex(paper.printed(found, study)["claims"], "Claims")) == []
 
@@ -211,9 +143,9 @@ def test_a_long_table_breaks_across_pages():
 
 
 def test_macros_say_what_the_tables_say():
-    study, found = made(rich())
+    study, found = study_and_tables_with(config_of_every_table())
     values = {name: plain(value) for name, value in numbers(study, found).items()}
-    names = {"dense": "Dense", "cnn": "Cnn", FIVE: "CnnKernelSizeFivexFive"}
+    names = {"dense": "Dense", "cnn": "Cnn", CNN_5X5: "CnnKernelSizeFivexFive"}
     rows = found["variants"].set_index("variant")
     for variant, name in names.items():
         row = rows.loc[variant]
@@ -222,7 +154,7 @@ def test_macros_say_what_the_tables_say():
         assert values[f"convlabParameters{name}"] == f"{row['parameters']:,}"
         assert values[f"convlabMacs{name}"] == f"{row['macs']:,}"
         assert values[f"convlabSeeds{name}"] == "3"
-    row = found["comparisons"].set_index(["experiment", "variant"]).loc["kernel", FIVE]
+    row = found["comparisons"].set_index(["experiment", "variant"]).loc["kernel", CNN_5X5]
     stem = "convlabDifferenceKernelCnnKernelSizeFivexFive"
     for suffix, column in {"": "difference", "Low": "ci_low", "High": "ci_high"}.items():
         assert values[stem + suffix] == f"{100 * row[column]:+.2f}"
@@ -244,7 +176,7 @@ def test_macros_say_what_the_tables_say():
 
 
 def test_every_number_of_every_row_has_a_macro():
-    study, found = made(rich())
+    study, found = study_and_tables_with(config_of_every_table())
     defined = numbers(study, found)
     per_row = {"variants": 19, "comparisons": 12, "claims": 7, "trends": 4, "factorials": 7, "probe_curves": 4,
                "probe_contrasts": 3}  # fmt: skip
@@ -253,49 +185,51 @@ def test_every_number_of_every_row_has_a_macro():
 
 
 def test_hostile_texts_stay_text_in_macros():
-    study, found = made(rich())
+    study, found = study_and_tables_with(config_of_every_table())
     text = numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"}, {})
-    values = "".join(f"    x & {value} \\\\\n" for value in macros(text).values())
+    values = "".join(f"    x & {value} \\\\\n" for value in macros_of(text).values())
     assert problems("\\begin{tabular}{ll}\n" + values) == []
     assert "\\input{/" not in text.split("\\newcommand", 1)[1]
 
 
 def test_names_that_would_read_the_same_are_all_told_apart():
-    config = edited(experiments={}, comparisons={})
+    config = tiny_with(experiments={}, comparisons={})
     config["models"] = {name: {"family": "dense", "units": [8 + place]}
                         for place, name in enumerate(("a-b", "a_b", "A-B", "other"))}  # fmt: skip
-    study, found = made(config)
+    study, found = study_and_tables_with(config)
     defined = numbers(study, found)
     assert "convlabParametersAB" not in defined, "no macro may mean another model once a model is added"
     stems = [name for name in defined if name.startswith("convlabParametersABX")]
     assert len(stems) == 3 and "convlabParametersOther" in defined
-    alone = edited(experiments={}, comparisons={}, models={"a-b": config["models"]["a-b"]})
-    assert "convlabParametersAB" in numbers(*made(alone))
+    alone = tiny_with(experiments={}, comparisons={}, models={"a-b": config["models"]["a-b"]})
+    assert "convlabParametersAB" in numbers(*study_and_tables_with(alone))
 
 
 def test_question_and_variant_that_run_together_are_told_apart():
-    config = edited(models={name: {"family": "dense", "units": [8 + place]}
+    config = tiny_with(models={name: {"family": "dense", "units": [8 + place]}
                             for place, name in enumerate(("base", "c", "b-c"))}, experiments={})  # fmt: skip
     config["comparisons"] = {"a-b": {"variant": "c", "reference": "base"}, "a": {"variant": "b-c", "reference": "base"}}
-    defined = numbers(*made(config))
+    defined = numbers(*study_and_tables_with(config))
     assert "convlabDifferenceABC" not in defined
     assert len([name for name in defined if re.fullmatch(r"convlabDifferenceABCX[a-z]{5}", name)]) == 2
 
 
 def test_no_kind_begins_as_another_does_but_those_told_apart_by_capitals():
-    study, found = made(rich())
+    study, found = study_and_tables_with(config_of_every_table())
     kinds = {number.kind for number in macro_numbers(found, study, {"digits": 1}, {"digits": "cnn"}, {})}
     assert not [(a, b) for a, b in product(kinds, kinds) if a != b and b.startswith(a)]
 
 
 def test_two_datasets_have_their_own_macros():
-    defined = numbers(*made(rich() | {"datasets": {"digits": {}, "mnist": {}}}))
+    defined = numbers(*study_and_tables_with(config_of_every_table() | {"datasets": {"digits": {}, "mnist": {}}}))
     assert "convlabTestAccuracyCnnMeanOnDigits" in defined and "convlabTestAccuracyCnnMeanOnMnist" in defined
     assert "convlabTestAccuracyCnnMean" not in defined and "convlabSeeds" in defined
 
 
 def test_what_a_study_cannot_give_is_a_dash():
-    study, found = made(edited(seeds=[1, 2], claims=CLAIMS), {"dense": [None, None]})
+    study, found = study_and_tables_with(
+        tiny_with(seeds=[1, 2], claims=CLAIMS_WITH_HOSTILE_TEXT), {"dense": [None, None]}
+    )
     defined = numbers(study, found)
     assert defined["convlabTestAccuracyDenseMean"] == "–"
     assert defined["convlabDifferenceKernelCnnKernelSizeFivexFiveLow"] == "–"
@@ -304,9 +238,9 @@ def test_what_a_study_cannot_give_is_a_dash():
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs TeX")
 def test_latex_takes_all_of_it(tmp_path):
-    study, found = made(rich())
+    study, found = study_and_tables_with(config_of_every_table())
     for name, table in paper.printed(found, study).items():
-        (tmp_path / f"{name}.tex").write_text(table_files.latex(table, f"{name} {HOSTILE}"))
+        (tmp_path / f"{name}.tex").write_text(table_files.latex(table, f"{name} {HOSTILE_LABEL}"))
     (tmp_path / "numbers.tex").write_text(numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"}, {}))
     values = numbers(study, found)
     used = "\n".join(f"\\{name}, ${{\\{name}}}$" if "ensure" in text else f"\\{name}" for name, text in values.items())
@@ -321,9 +255,9 @@ def test_latex_takes_all_of_it(tmp_path):
 @pytest.mark.slow
 def test_a_finished_study_has_its_numbers_and_printed_tables(finished_study):
     folder = Path(finished_study.folder / "results/tiny/compare")
-    defined = macros((folder / "numbers.tex").read_text())
+    defined = macros_of((folder / "numbers.tex").read_text())
     variants = pd.read_csv(folder / "variants.csv").set_index("variant")
-    mean = variants.loc[FIVE, "test_accuracy_mean"]
+    mean = variants.loc[CNN_5X5, "test_accuracy_mean"]
     assert plain(defined["convlabTestAccuracyCnnKernelSizeFivexFiveMean"]) == f"{100 * mean:.2f}"
     for path in folder.glob("*.tex"):
         if path.stem != "numbers":

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from conftest import ROOT, TINY
+from builders.project import ROOT, TINY
 from convlab.study.estimate import Earlier, earlier_runs, run_seconds, seconds_per_image, summary, table
 from convlab.study.load import load_study
 

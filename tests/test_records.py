@@ -8,8 +8,7 @@ import shutil
 import pytest
 import yaml
 
-from conftest import TINY, Project
-from test_reruns import END, FIVE, append, edited, runs
+from builders.project import CNN_5X5, LAST_JOBS, TINY, Project, append_to, jobs_of_runs, tiny_with
 
 pytestmark = pytest.mark.slow
 
@@ -32,23 +31,23 @@ def test_what_is_changed_is_computed_again_without_snakemakes_records(copied):
     """One after the other in one copy: a dry run writes nothing."""
     assert copied.planned() == set()
     for changes, planned in [
-        ({"claims": [CLAIM]}, END),
-        ({"statistics": {"rope": 0.01}}, END),
-        ({"comparisons": turned_round()}, END),
-        ({"seeds": [1, 2]}, runs("dense", "cnn", FIVE, seeds=()) | END),
+        ({"claims": [CLAIM]}, LAST_JOBS),
+        ({"statistics": {"rope": 0.01}}, LAST_JOBS),
+        ({"comparisons": turned_round()}, LAST_JOBS),
+        ({"seeds": [1, 2]}, jobs_of_runs("dense", "cnn", CNN_5X5, seeds=()) | LAST_JOBS),
         ({"question": "Another question?"}, {"Write the report"}),
-        ({"report": {"language": "es"}}, {"Explore digits"} | END),
+        ({"report": {"language": "es"}}, {"Explore digits"} | LAST_JOBS),
     ]:
-        copied.configure(edited(**changes))
+        copied.configure(tiny_with(**changes))
         assert copied.planned() == planned, changes
     assert not (copied.folder / ".snakemake/convlab").exists(), "parsing writes nothing"
 
 
 def test_other_code_is_noticed_without_snakemakes_records(copied):
-    append(copied, "scripts/convlab/evaluation/metrics.py")
-    assert copied.planned() == runs("dense", "cnn", FIVE, seeds=()) | END
-    append(copied, "scripts/convlab/training/network.py")
-    assert copied.planned() == runs("dense", "cnn", FIVE) | END
+    append_to(copied, "scripts/convlab/evaluation/metrics.py")
+    assert copied.planned() == jobs_of_runs("dense", "cnn", CNN_5X5, seeds=()) | LAST_JOBS
+    append_to(copied, "scripts/convlab/training/network.py")
+    assert copied.planned() == jobs_of_runs("dense", "cnn", CNN_5X5) | LAST_JOBS
 
 
 def test_times_that_a_copy_has_mixed_up_train_nothing(copied):
@@ -139,7 +138,7 @@ rule all:
 
 def test_the_workflow_is_used_from_wherever_its_users_are(finished, tmp_path):
     """As a module with a prefix, by include, with -s from another folder and from inside of workflow/."""
-    everything = runs("dense", "cnn", FIVE) | END | {"Prepare digits", "Explore digits"}
+    everything = jobs_of_runs("dense", "cnn", CNN_5X5) | LAST_JOBS | {"Prepare digits", "Explore digits"}
     outer = Project(tmp_path / "outer")
     outer.folder.mkdir()
     snakefile = finished.folder / "workflow/Snakefile"
@@ -170,4 +169,4 @@ def test_two_studies_are_not_merged_and_an_overlay_is(finished):
         r"\s+", " ", result.stdout + result.stderr
     )
     planned = finished.planned("--configfile", "config.yaml", "overlay.yaml")
-    assert planned == runs("dense", "cnn", FIVE, seeds=()) | END
+    assert planned == jobs_of_runs("dense", "cnn", CNN_5X5, seeds=()) | LAST_JOBS

@@ -12,197 +12,27 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
 import report
-from convlab.common.files import array_sha256, write_arrays, write_json, write_text
-from convlab.common.table_files import write_table
+from builders.evidence import MADE_UP_STUDY, seeds_around
+from builders.project import CNN_5X5
+from builders.results import (
+    CLAIMS_OF_EVERY_VERDICT,
+    CNN_WINS,
+    PNG,
+    TILED_FIGURES,
+    manifest_of,
+    write_reports,
+    write_study_with,
+)
+from convlab.common.files import array_sha256, write_arrays, write_json
 from convlab.errors import UserError
 from convlab.page import format, gallery, loading, templates, views
-from convlab.results.probes import CONTRAST_COLUMNS, CURVE_COLUMNS
 from convlab.study.load import load_study
-from test_interpretation import CONFIG, FIVE, around, history, make
 
-CONDITIONS = {
-    "versions": {"python": "3.11.7", "keras": "3.15.1"},
-    "hardware": {"processor": "A chip", "instructions": "avx2"},
-    "device": "CPU, 1 thread(s)",
-    "threads": 1,
-    "environment": {"TF_ENABLE_ONEDNN_OPTS": "1"},
-    "code": {"train.py": "ab"},
-}
-"""What a run's record says of how it was made; the same for all runs, unless a test says otherwise."""
-
-SVG = """<?xml version="1.0" encoding="utf-8" standalone="no"?>
-<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">
-<svg xmlns="http://www.w3.org/2000/svg" width="300pt" height="150pt" viewBox="0 0 300 150">
- <metadata><title>Matplotlib, https://matplotlib.org/</title></metadata>
- <defs><style type="text/css">*{stroke-linejoin: round}</style></defs>
- <defs><clipPath id="p1"><path d="M 0 0 L 1 1 z"/></clipPath></defs>
- <!-- a label -->
- <g class="mark" data-variant="cnn">
-  <path clip-path="url(#p1)" d="M 1.234567 2 \nL 10 20.5 z" style="fill: #0072b2"/>
- </g>
- <text style="font: 700 9px 'DejaVu Sans', 'Arial', sans-serif; fill: #18202c">CNN</text>
-</svg>
-"""
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
-)
-TILES = {"width": 8, "height": 8, "gap": 1, "columns": 2, "rows": 1}
-GRIDS = ("samples", "mean_images", "near_duplicates")
 NOT_A_NUMBER = re.compile(r"\b(nan|NaN|None|inf)\b")
-WIN = {"dense": around(0.90), "cnn": around(0.95), FIVE: around(0.95)}
-
-
-def write_study(folder: Path, config: dict, accuracies, *, classes=None, resumed=0, probed=None, **options) -> dict:
-    """A results folder as the other stages leave it, with made-up numbers; returns the config."""
-    study = load_study(config)
-    evidence = make(accuracies, config=config, **options)
-    plan = study.plan
-    classes = classes or [str(i) for i in range(10)]
-    if classes:
-        evidence.per_class["class"] = [classes[int(name)] for name in evidence.per_class["class"]]
-    for name in ("runs", "variants", "comparisons", "claims", "trends", "factorials", "per_class"):
-        write_table(getattr(evidence, name), folder / "compare" / name, name)
-    curves, contrasts = probed or (pd.DataFrame(columns=CURVE_COLUMNS), pd.DataFrame(columns=CONTRAST_COLUMNS))
-    write_table(curves, folder / "compare" / "probe_curves", "curves")
-    write_table(contrasts, folder / "compare" / "probe_contrasts", "contrasts")
-    figures = []
-
-    def tiles(title: str) -> dict:
-        return TILES | {"groups": [{"title": title, "lines": ["2 of 3 right"], "tone": "right", "tiles": 2}]}
-
-    def figure(dataset: str, name: str, section: str, title: str, grid: bool = False, **more) -> None:
-        entry = {"file": f"{dataset}-{name}", "section": section, "dataset": dataset, "title": title}
-        shown = {"caption": "A rule.", "numbers": not grid, "tiles": tiles(classes[0]) if grid else None}
-        figures.append(entry | shown | more)
-
-    for dataset in study.datasets:
-        figure(dataset, "accuracy", "overview", "Test accuracy of every variant")
-        for question in plan.questions:
-            figure(dataset, f"{question}-seeds", "question", "Every seed", question=question)
-            figure(dataset, f"{question}-differences", "question", "Differences", question=question)
-        figure(dataset, "curves", "curves", "Learning curves")
-        figure(dataset, "costs", "costs", "Accuracy against cost")
-        for name in evidence.confusions[dataset]:
-            label = plan.variants[name].label
-            figure(dataset, f"{name}-confusion", "errors", f"Confusion of {label}", variant=name)
-            figure(dataset, f"{name}-mistakes", "errors", f"Confident mistakes of {label}", variant=name, grid=True)
-            if evidence.is_conv(name):
-                figure(dataset, f"{name}-filters", "features", f"Filters of {label}", variant=name, grid=True)
-        figure(dataset, "calibration", "calibration", "Calibration")
-    stems = [folder / "compare" / "figures" / entry["file"] for entry in figures]
-    stems += [folder / "explore" / dataset / name for dataset in study.datasets for name in gallery.DATA_FIGURES]
-    for stem in stems:
-        write_text(stem.with_name(stem.name + ".svg"), SVG)
-        write_text(stem.with_name(stem.name + ".csv"), "variant,seed\ncnn,1\n")
-        for suffix in (".png", ".tiles.png"):
-            stem.with_name(stem.name + suffix).write_bytes(PNG)
-    runs = evidence.runs
-    write_json(
-        folder / "compare" / "summary.json",
-        {
-            "format": 1,
-            "classes": dict.fromkeys(study.datasets, classes),
-            "test_images": evidence.test_images,
-            "constant_guess": evidence.constant_guess,
-            "chosen": evidence.chosen,
-            "confusions": evidence.confusions,
-            "figures": figures,
-            "not_drawn": "",
-            "training": {
-                "runs": len(runs),
-                "train_seconds": 4000.0,
-                "first_started": "2026-01-02T03:04:05+00:00",
-                "last_finished": "2026-01-02T04:04:05+00:00",
-                "peak_memory_mb": 512.4,
-                "devices": ["CPU, 1 thread(s)"],
-                "hardware": [{"processor": "A chip", "cores": 2, "memory_gb": 8.0, "system": "Linux x86_64"}],
-                "versions": [{"python": "3.11.7", "keras": "3.15.1"}],
-                "environment": [{"TF_ENABLE_ONEDNN_OPTS": "1"}],
-                "resumed": resumed,
-            },
-        },
-    )
-    measured = {}
-    for number, row in enumerate(runs.to_dict("records")):
-        place = Path(row["dataset"], row["variant"], f"seed-{row['seed']}")
-        finished = row["status"] == "finished"
-        write_json(
-            folder / "train" / place / "run.json",
-            {
-                "best_epoch": row["best_epoch"],
-                "validation_images": 145,
-                "resumed_after_epoch": 2 if number < resumed else 0,
-                **CONDITIONS,
-            },
-        )
-        table = history() if finished else history().iloc[:0]
-        write_text(folder / "train" / place / "history.csv", table.to_csv(index=False))
-        measures = {"accuracy": row["test_accuracy"], "reliability": [[0.8, 0.9, 10.0], [0.9, 1.0, 30.0]]}
-        entry = {"seed": row["seed"], **(measures if finished else {})}
-        measured.setdefault(place.parent, []).append(entry)
-    for place, entries in measured.items():
-        write_json(folder / "evaluate" / place / "metrics.json", {"runs": entries})
-    for dataset in study.datasets:
-        write_json(folder / "prepare" / dataset / "manifest.json", manifest(dataset))
-        write_json(folder / "explore" / dataset / "summary.json", explored(dataset, classes))
-    return config
-
-
-def manifest(dataset: str) -> dict:
-    return {
-        "arrays": {"x_test": {"dtype": "uint8", "sha256": "ab" * 32, "shape": [355, 8, 8, 1]}},
-        "citation": "Somebody, 1998.",
-        "dataset": dataset,
-        "available": {"train": 1442, "test": 355},
-        "counts": {part: {str(n): images for n in range(10)} for part, images in (("train", 100), ("test", 35))},
-        "excluded": [],
-        "test_from": {"from": "rule"},
-        "homepage": "https://example.org/data",
-        "licence": "CC BY 4.0",
-        "source": "scikit-learn",
-        "test_images": None,
-        "train_images": 1000,
-    }
-
-
-def explored(dataset: str, classes: list[str]) -> dict:
-    return {
-        "classes": classes,
-        "content": {"median_height": 8.0, "median_width": 6.0},
-        "counts": {part: dict.fromkeys(classes, n) for part, n in (("train", 144), ("test", 35))},
-        "dataset": dataset,
-        "duplicates": {
-            "near_test_images": 3,
-            "near_share_of_test": 3 / 355,
-            "exact_test_images": 1,
-            "label_disagreeing_pairs": 0,
-        },
-        "empty_classes": [],
-        "tiles": {
-            name: TILES | {"groups": [{"title": classes[0], "lines": [], "tone": "", "tiles": 2}]} for name in GRIDS
-        },
-        "image": {"channels": 1, "height": 8, "values": 64, "width": 8},
-        "images": {"train": 1442, "test": 355},
-        "imbalance_ratio": 1.05,
-        "pixels": {
-            "maximum": 255,
-            "minimum": 0,
-            "normalised": {"mean": 0.305, "sd": 0.376},
-            "raw": {"mean": 77.8, "sd": 95.9},
-            "zero_share": 0.49,
-        },
-    }
-
-
-def written(folder: Path, config: dict, *arguments: str) -> tuple[str, str]:
-    """Both reports of a results folder."""
-    report.main(["--config", json.dumps(config), "--results-dir", str(folder), *arguments])
-    return tuple((folder / "report" / name).read_text(encoding="utf-8") for name in ("index.html", "report.md"))
 
 
 class Page(HTMLParser):
@@ -243,7 +73,9 @@ class Page(HTMLParser):
 def reports(tmp_path_factory) -> tuple[str, str]:
     """Both reports of a study in which the CNN wins clearly; not to be changed."""
     folder = tmp_path_factory.mktemp("win")
-    return written(folder, write_study(folder, CONFIG, WIN), "--config-file", "studies/made up.yaml")
+    return write_reports(
+        folder, write_study_with(folder, MADE_UP_STUDY, CNN_WINS), "--config-file", "studies/made up.yaml"
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -296,7 +128,7 @@ def test_charts_are_part_of_the_page_and_follow_its_colours_and_font(reports):
 
 def test_grids_of_images_are_sprites_with_their_titles_as_text(reports):
     grids = re.findall(r'<div class="tiles.*?</figure>', reports[0], re.DOTALL)
-    assert len(grids) == len(GRIDS) + 5  # mistakes of three variants, filters of two
+    assert len(grids) == len(TILED_FIGURES) + 5  # mistakes of three variants, filters of two
     assert f"--sprite: url(data:image/png;base64,{base64.b64encode(PNG).decode()})" in grids[0]
     # Two tiles of 8 pixels, each with a gap of 1: the second begins after 9 of the 18 - 8 pixels that can move.
     assert "--size: 225% 112.5%; --ratio: 8 / 8" in grids[0]
@@ -307,7 +139,7 @@ def test_grids_of_images_are_sprites_with_their_titles_as_text(reports):
 def test_numbers_and_words_do_not_run_together_where_styles_are_not_applied(tmp_path):
     """As under a server's strict content policy."""
     claim = {"id": "wins", "text": "The CNN wins", "rule": "test_accuracy(cnn) > 0.9"}
-    html, _ = written(tmp_path, write_study(tmp_path, {**CONFIG, "claims": [claim]}, WIN))
+    html, _ = write_reports(tmp_path, write_study_with(tmp_path, {**MADE_UP_STUDY, "claims": [claim]}, CNN_WINS))
     assert re.search(r"The CNN wins<br><span>wins</span><br><code>", html)
     assert re.search(r"95\.00.%</strong><br><span", html)
     assert re.search(r">100\.0<br><small>90</small>", html)
@@ -352,11 +184,13 @@ def test_the_first_screen_answers_the_question(reports):
 
 
 @pytest.mark.parametrize("accuracies, verdict", [
-    ({"dense": around(0.95), "cnn": around(0.90), FIVE: around(0.90)}, "worse CNN is worse than Dense −5.00 pp"),
-    ({"dense": [0.93, 0.95, 0.94], "cnn": [0.93, 0.97, 0.95], FIVE: around(0.95)}, "inconclusive Not settled: CNN"),
+    ({"dense": seeds_around(0.95), "cnn": seeds_around(0.90), CNN_5X5: seeds_around(0.90)},
+     "worse CNN is worse than Dense −5.00 pp"),
+    ({"dense": [0.93, 0.95, 0.94], "cnn": [0.93, 0.97, 0.95], CNN_5X5: seeds_around(0.95)},
+     "inconclusive Not settled: CNN"),
 ])  # fmt: skip
 def test_the_verdict_follows_the_numbers_in_both_reports(tmp_path, accuracies, verdict):
-    html, markdown = written(tmp_path, write_study(tmp_path, CONFIG, accuracies))
+    html, markdown = write_reports(tmp_path, write_study_with(tmp_path, MADE_UP_STUDY, accuracies))
     assert verdict in Page(html).words
     assert f"- **{verdict.split()[0]}**" in markdown
     for text in (html, markdown):
@@ -386,7 +220,7 @@ def test_all_sections_are_there_in_order_in_both_reports(reports):
 def test_provenance_says_how_to_run_again(reports, tmp_path):
     assert "snakemake --cores 2 --configfile 'studies/made up.yaml'" in Page(reports[0]).words
     assert "snakemake --cores 2 --configfile 'studies/made up.yaml'" in reports[1]
-    html, markdown = written(tmp_path, write_study(tmp_path, CONFIG, WIN, resumed=1))
+    html, markdown = write_reports(tmp_path, write_study_with(tmp_path, MADE_UP_STUDY, CNN_WINS, resumed=1))
     assert "--configfile made_up.yaml" in markdown
     for text in (Page(html).words, markdown):
         assert "1 h 6 min" in text
@@ -397,20 +231,20 @@ def test_provenance_says_how_to_run_again(reports, tmp_path):
 
 
 def test_reasons_for_the_architecture_are_printed_beside_the_choice(tmp_path):
-    config = copy.deepcopy(CONFIG)
+    config = copy.deepcopy(MADE_UP_STUDY)
     config["models"]["cnn"]["why"] = {"kernel_size": "Small enough to stack."}
-    html, markdown = written(tmp_path, write_study(tmp_path, config, WIN))
+    html, markdown = write_reports(tmp_path, write_study_with(tmp_path, config, CNN_WINS))
     assert "kernel size 3×3 Small enough to stack." in Page(html).words
     assert "| kernel size | 3×3 | Small enough to stack. |" in markdown
     assert "conv_1 8×8×16 160 9,216 3×3" in Page(html).words
 
 
 def test_variants_that_differ_only_in_what_has_no_effect_are_named_in_the_limitations(tmp_path):
-    config = copy.deepcopy(CONFIG)
+    config = copy.deepcopy(MADE_UP_STUDY)
     config["models"]["other"] = {"family": "conv", "filters": [4], "label": "Other"}
     config["models"]["twin"] = {**config["models"]["other"], "dropout": 0.3, "label": "Twin"}
-    accuracies = {**WIN, "other": around(0.9), "twin": around(0.9)}
-    html, markdown = written(tmp_path, write_study(tmp_path, config, accuracies))
+    accuracies = {**CNN_WINS, "other": seeds_around(0.9), "twin": seeds_around(0.9)}
+    html, markdown = write_reports(tmp_path, write_study_with(tmp_path, config, accuracies))
     for text in (Page(html).words, markdown):
         assert "Other and Twin train the same network, so no difference between them can show" in text
 
@@ -421,12 +255,14 @@ def test_what_was_not_measured_is_marked(reports):
 
 
 def test_equal_results_give_equal_bytes(tmp_path, reports):
-    again = written(tmp_path, write_study(tmp_path, CONFIG, WIN), "--config-file", "studies/made up.yaml")
+    again = write_reports(
+        tmp_path, write_study_with(tmp_path, MADE_UP_STUDY, CNN_WINS), "--config-file", "studies/made up.yaml"
+    )
     assert again == reports
 
 
 def test_markdown_figures_are_files_of_the_study(tmp_path):
-    _, markdown = written(tmp_path, write_study(tmp_path, CONFIG, WIN))
+    _, markdown = write_reports(tmp_path, write_study_with(tmp_path, MADE_UP_STUDY, CNN_WINS))
     paths = re.findall(r"!\[[^\n]*\]\(([^)]*)\)", markdown)
     assert len(paths) > 10
     for path in paths:
@@ -437,20 +273,10 @@ def test_markdown_figures_are_files_of_the_study(tmp_path):
 # Claims
 
 
-CLAIMS = [
-    {"id": "size", "text": "The CNN has 9,258 parameters.", "source": "a notebook", "published": 9258,
-     "rule": "parameters(cnn) == 9258"},
-    {"id": "wins", "text": "The CNN wins by 3 points.", "published": 0.03,
-     "rule": "test_accuracy(cnn) - test_accuracy(dense) > 0"},
-    {"id": "small", "text": "It is small.", "published": "about 94,000", "rule": "parameters(cnn) < 94000 / 94"},
-    {"id": "best", "text": "5×5 is better.", "rule": "test_accuracy(cnn-kernel_size-5x5) > test_accuracy(cnn)"},
-]  # fmt: skip
-
-
 def test_claims_have_a_scorecard_right_after_the_answer(tmp_path):
-    config = {**CONFIG, "claims": CLAIMS}
-    values = {"dense": [0.9, 0.9012, 0.8991], "cnn": around(0.95), FIVE: [0.9513, 0.9502, 0.9493]}
-    html, markdown = written(tmp_path, write_study(tmp_path, config, values))
+    config = {**MADE_UP_STUDY, "claims": CLAIMS_OF_EVERY_VERDICT}
+    values = {"dense": [0.9, 0.9012, 0.8991], "cnn": seeds_around(0.95), CNN_5X5: [0.9513, 0.9502, 0.9493]}
+    html, markdown = write_reports(tmp_path, write_study_with(tmp_path, config, values))
     section = re.search(r'</header>\s*(<section id="claims".*?</section>)', html, re.DOTALL)[1]
     words = Page(section).words
     assert "Of 4 claims, 2 are supported, 1 is contradicted and 1 is inconclusive." in words
@@ -472,18 +298,22 @@ def test_a_study_without_claims_says_nothing_of_them(reports):
 
 
 def test_claims_of_several_datasets_are_told_apart(tmp_path):
-    config = {**CONFIG, "datasets": {"digits": {}, "other": {"kind": "digits"}}, "claims": CLAIMS}
-    html, markdown = written(tmp_path, write_study(tmp_path, config, WIN))
+    config = {
+        **MADE_UP_STUDY,
+        "datasets": {"digits": {}, "other": {"kind": "digits"}},
+        "claims": CLAIMS_OF_EVERY_VERDICT,
+    }
+    html, markdown = write_reports(tmp_path, write_study_with(tmp_path, config, CNN_WINS))
     assert "Of 8 claims, each dataset counted, " in Page(html).words
     assert "size · other · a notebook" in Page(html).words
     assert "| It is small. (other) |" in markdown
 
 
 def test_many_claims_are_folded_and_few_seeds_decide_only_exact_ones(tmp_path):
-    many = [{**CLAIMS[0], "id": f"c{number}"} for number in range(30)] + CLAIMS[1:2]
-    accuracies = {name: values[:2] for name, values in WIN.items()}
-    config = {**CONFIG, "seeds": 2, "claims": many}
-    html, _ = written(tmp_path, write_study(tmp_path, config, accuracies))
+    many = [{**CLAIMS_OF_EVERY_VERDICT[0], "id": f"c{number}"} for number in range(30)] + CLAIMS_OF_EVERY_VERDICT[1:2]
+    accuracies = {name: values[:2] for name, values in CNN_WINS.items()}
+    config = {**MADE_UP_STUDY, "seeds": 2, "claims": many}
+    html, _ = write_reports(tmp_path, write_study_with(tmp_path, config, accuracies))
     assert "11 more rows" in Page(html).words
     assert "Of 31 claims, 30 are supported and 1 is inconclusive." in Page(html).words
     assert "this is a smoke test" in Page(html).words
@@ -494,22 +324,26 @@ def test_many_claims_are_folded_and_few_seeds_decide_only_exact_ones(tmp_path):
 
 
 def test_few_seeds_are_called_a_smoke_test(tmp_path):
-    accuracies = {name: values[:2] for name, values in WIN.items()}
-    html, markdown = written(tmp_path, write_study(tmp_path, {**CONFIG, "seeds": 2}, accuracies))
+    accuracies = {name: values[:2] for name, values in CNN_WINS.items()}
+    html, markdown = write_reports(tmp_path, write_study_with(tmp_path, {**MADE_UP_STUDY, "seeds": 2}, accuracies))
     header = Page(re.search(r"<header.*?</header>", html, re.DOTALL)[0]).words
     assert "Smoke test, nothing inferred" in header
     assert "smoke test Nothing inferred: CNN against Dense" in header
     assert "better CNN" not in header
     assert "**smoke test**" in markdown
-    accuracies = {name: values[:1] for name, values in WIN.items()}
-    html, _ = written(tmp_path / "one", write_study(tmp_path / "one", {**CONFIG, "seeds": [7]}, accuracies))
+    accuracies = {name: values[:1] for name, values in CNN_WINS.items()}
+    html, _ = write_reports(
+        tmp_path / "one", write_study_with(tmp_path / "one", {**MADE_UP_STUDY, "seeds": [7]}, accuracies)
+    )
     assert not NOT_A_NUMBER.search(Page(html).words)
     assert "95.10 %" not in html
 
 
 def test_a_study_without_questions_is_described_and_says_so(tmp_path):
-    config = {**CONFIG, "experiments": {}, "comparisons": {}}
-    html, markdown = written(tmp_path, write_study(tmp_path, config, {"dense": around(0.9), "cnn": around(0.95)}))
+    config = {**MADE_UP_STUDY, "experiments": {}, "comparisons": {}}
+    html, markdown = write_reports(
+        tmp_path, write_study_with(tmp_path, config, {"dense": seeds_around(0.9), "cnn": seeds_around(0.95)})
+    )
     assert "nothing is tested" in Page(html).words
     assert "nothing is tested" in markdown
     assert 'id="questions"' not in html
@@ -518,16 +352,21 @@ def test_a_study_without_questions_is_described_and_says_so(tmp_path):
 
 
 def test_a_study_of_dense_models_has_no_filters(tmp_path):
-    config = {**CONFIG, "models": {"dense": CONFIG["models"]["dense"]}, "experiments": {}, "comparisons": {}}
-    html, markdown = written(tmp_path, write_study(tmp_path, config, {"dense": around(0.9)}))
+    config = {
+        **MADE_UP_STUDY,
+        "models": {"dense": MADE_UP_STUDY["models"]["dense"]},
+        "experiments": {},
+        "comparisons": {},
+    }
+    html, markdown = write_reports(tmp_path, write_study_with(tmp_path, config, {"dense": seeds_around(0.9)}))
     assert "so there are no filters to show" in Page(html).words
     assert "so there are no filters to show" in markdown
     assert "No model of this study convolves" in html
 
 
 def test_diverged_runs_are_named(tmp_path):
-    accuracies = {**WIN, "cnn": [0.95, None, 0.951], FIVE: [None, None, None]}
-    html, markdown = written(tmp_path, write_study(tmp_path, CONFIG, accuracies))
+    accuracies = {**CNN_WINS, "cnn": [0.95, None, 0.951], CNN_5X5: [None, None, None]}
+    html, markdown = write_reports(tmp_path, write_study_with(tmp_path, MADE_UP_STUDY, accuracies))
     words = Page(html).words
     assert "left out of all means: CNN, seed 2; CNN, kernel size 5×5, seed 1;" in words
     assert "2 (1 diverged)" in words
@@ -539,16 +378,16 @@ def test_diverged_runs_are_named(tmp_path):
 
 
 def test_a_study_in_which_all_diverged_still_has_a_report(tmp_path):
-    nothing = {name: [None, None, None] for name in WIN}
-    html, markdown = written(tmp_path, write_study(tmp_path, CONFIG, nothing))
+    nothing = {name: [None, None, None] for name in CNN_WINS}
+    html, markdown = write_reports(tmp_path, write_study_with(tmp_path, MADE_UP_STUDY, nothing))
     assert "No run has finished" in Page(html).words
     assert "No run has finished" in markdown
     assert not NOT_A_NUMBER.search(Page(html).words + markdown)
 
 
 def test_several_datasets_are_told_apart(tmp_path):
-    config = {**CONFIG, "datasets": {"digits": {}, "other": {"kind": "digits"}}}
-    html, markdown = written(tmp_path, write_study(tmp_path, config, WIN))
+    config = {**MADE_UP_STUDY, "datasets": {"digits": {}, "other": {"kind": "digits"}}}
+    html, markdown = write_reports(tmp_path, write_study_with(tmp_path, config, CNN_WINS))
     words = Page(html).words
     for dataset in ("digits", "other"):
         assert f"Every variant on {dataset}" in words
@@ -560,17 +399,17 @@ def test_several_datasets_are_told_apart(tmp_path):
 def test_a_large_study_stays_small_and_folds_what_is_long(tmp_path):
     widths = list(range(1, 61))
     config = {
-        **CONFIG,
+        **MADE_UP_STUDY,
         "experiments": {"width": {"base": "cnn", "factor": "dense_units", "levels": [[n] for n in widths]}},
     }
     study = load_study(config)
-    accuracies = {name: around(0.9) for name in study.plan.variants}
+    accuracies = {name: seeds_around(0.9) for name in study.plan.variants}
     shown = {"dense", "cnn"}
-    write_study(tmp_path, config, accuracies)
+    write_study_with(tmp_path, config, accuracies)
     summary = json.loads((tmp_path / "compare" / "summary.json").read_text())
     summary["confusions"] = {"digits": {n: m for n, m in summary["confusions"]["digits"].items() if n in shown}}
     write_json(tmp_path / "compare" / "summary.json", summary)
-    html, _ = written(tmp_path, config)
+    html, _ = write_reports(tmp_path, config)
     page = Page(html)
     charts = [drawing for drawing in page.all("svg") if drawing.get("class") == "chart"]
     assert len(charts) <= gallery.FIGURES_EMBEDDED
@@ -597,7 +436,9 @@ def test_the_model_card_is_of_the_chosen_variant_and_names_its_limits(reports):
 
 
 def test_nothing_is_recommended_where_no_run_has_finished(tmp_path):
-    html, _ = written(tmp_path, write_study(tmp_path, CONFIG, {name: [None, None, None] for name in WIN}))
+    html, _ = write_reports(
+        tmp_path, write_study_with(tmp_path, MADE_UP_STUDY, {name: [None, None, None] for name in CNN_WINS})
+    )
     assert 'id="card"' not in html and "#card" not in html
 
 
@@ -624,7 +465,7 @@ EVIDENCE = {
 
 def deployed(folder: Path, **changes) -> Page:
     """The page of a study whose model was deployed."""
-    write_study(folder, CONFIG, WIN)
+    write_study_with(folder, MADE_UP_STUDY, CNN_WINS)
     images = np.zeros((2, 8, 8, 1), np.uint8)
     write_arrays(folder / "prepare" / "digits" / "data.npz", x_test=images, y_test=np.arange(2))
     arrays = {"x_test": images, "y_test": np.arange(2)}
@@ -634,10 +475,10 @@ def deployed(folder: Path, **changes) -> Page:
     }
     write_json(
         folder / "prepare/digits/manifest.json",
-        manifest("digits") | {"format": 1, "classes": ["0", "1"], "arrays": checked},
+        manifest_of("digits") | {"format": 1, "classes": ["0", "1"], "arrays": checked},
     )
     write_json(folder / "deploy" / "digits" / "endpoint.json", EVIDENCE | changes)
-    return Page(written(folder, CONFIG)[0])
+    return Page(write_reports(folder, MADE_UP_STUDY)[0])
 
 
 def test_what_an_endpoint_answered_is_shown_and_that_nothing_is_left(tmp_path):
@@ -700,14 +541,16 @@ HOSTILE = (
 
 def study_with(text: str, folder: Path) -> tuple[str, str]:
     """Both reports of a study that says ``text`` wherever a config or a dataset may say something."""
-    config = copy.deepcopy(CONFIG) | {"question": text, "description": text, "report": {"author": text}}
+    config = copy.deepcopy(MADE_UP_STUDY) | {"question": text, "description": text, "report": {"author": text}}
     config["models"]["cnn"] |= {"label": text, "why": {"kernel_size": text}}
     config["experiments"]["kernel"]["question"] = text
     claim = {"id": "a", "text": text, "source": text, "published": text, "rule": "test_accuracy(cnn) > 0"}
-    config["claims"] = [claim, {**CLAIMS[0], "text": text, "id": "b"}]
+    config["claims"] = [claim, {**CLAIMS_OF_EVERY_VERDICT[0], "text": text, "id": "b"}]
     classes = [f"{text} {i}" for i in range(10)]
-    values = {**WIN, FIVE: [0.95, None, 0.951]}
-    return written(folder, write_study(folder, config, values, classes=classes), "--config-file", "a b'`<i>.yaml")
+    values = {**CNN_WINS, CNN_5X5: [0.95, None, 0.951]}
+    return write_reports(
+        folder, write_study_with(folder, config, values, classes=classes), "--config-file", "a b'`<i>.yaml"
+    )
 
 
 def test_hostile_names_show_as_text_in_the_page(tmp_path):
@@ -764,10 +607,10 @@ def test_columns_that_look_like_nothing_or_numbers_stay_text(tmp_path):
 
 
 def test_a_missing_table_is_named(tmp_path):
-    write_study(tmp_path, CONFIG, WIN)
+    write_study_with(tmp_path, MADE_UP_STUDY, CNN_WINS)
     (tmp_path / "compare" / "trends.csv").unlink()
     with pytest.raises(UserError, match=r"trends\.csv is missing"):
-        written(tmp_path, CONFIG)
+        write_reports(tmp_path, MADE_UP_STUDY)
 
 
 def test_confidence_is_a_mean_over_images():
@@ -783,7 +626,7 @@ def test_numbers_keep_their_units_on_the_line():
 
 
 def test_the_script_runs_by_hand_without_tensorflow(tmp_path):
-    config = write_study(tmp_path, CONFIG, WIN)
+    config = write_study_with(tmp_path, MADE_UP_STUDY, CNN_WINS)
     code = (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); import report; report.main(sys.argv[1:]); "
         "sys.exit('tensorflow' in sys.modules or 'matplotlib' in sys.modules)"

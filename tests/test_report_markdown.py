@@ -7,26 +7,26 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from builders.evidence import MADE_UP_STUDY, seeds_around
+from builders.results import CNN_WINS, write_reports, write_study_with
 from convlab.study.load import load_study
-from test_interpretation import CONFIG, around
-from test_report import WIN, write_study, written
 
 HOSTED = {"details", "summary", "br", "sub", "sup"}
 """Elements that code hosts keep."""
 
-SEVERAL = {**CONFIG, "datasets": {"digits": {}, "other": {"kind": "digits"}}, "probes": ["calibration"]}
+SEVERAL = {**MADE_UP_STUDY, "datasets": {"digits": {}, "other": {"kind": "digits"}}, "probes": ["calibration"]}
 
 
 @pytest.fixture(scope="module", params=["one dataset", "several", "many variants"])
 def text(request, tmp_path_factory) -> tuple[str, Path]:
     """The Markdown of a study, and the folder of its report."""
     folder = tmp_path_factory.mktemp("study")
-    config, accuracies = {"several": SEVERAL}.get(request.param, CONFIG), WIN
+    config, accuracies = {"several": SEVERAL}.get(request.param, MADE_UP_STUDY), CNN_WINS
     if request.param == "many variants":
         levels = [[size] for size in range(3, 30)]
-        config = {**CONFIG, "experiments": {"size": {"base": "cnn", "factor": "dense_units", "levels": levels}}}
-        accuracies = {name: around(0.95) for name in load_study(config).plan.variants}
-    return written(folder, write_study(folder, config, accuracies))[1], folder / "report"
+        config = {**MADE_UP_STUDY, "experiments": {"size": {"base": "cnn", "factor": "dense_units", "levels": levels}}}
+        accuracies = {name: seeds_around(0.95) for name in load_study(config).plan.variants}
+    return write_reports(folder, write_study_with(folder, config, accuracies))[1], folder / "report"
 
 
 def parsed(text: str) -> list:

@@ -6,7 +6,7 @@ import re
 import pytest
 from packaging.requirements import Requirement
 
-from conftest import ROOT
+from builders.project import ROOT
 
 FOLDER = ROOT / "requirements"
 

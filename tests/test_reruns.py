@@ -1,35 +1,16 @@
 """Reruns are exact: an edit names the jobs that it affects and no others."""
 
-import copy
 import os
 import shutil
 
 import pandas as pd
 import pytest
 
-from conftest import TINY, Project
+from builders.damage import flip_a_bit
+from builders.project import CNN_5X5, LAST_JOBS, TINY, append_to, jobs_of_runs, tiny_with
 from convlab.common import checksums
-from test_finished_runs import flip
 
 pytestmark = pytest.mark.slow
-
-FIVE, SEEDS = "cnn-kernel_size-5x5", (1, 2, 3)
-END = {"Compare all runs", "Write the report"}
-
-
-def runs(*variants: str, seeds=SEEDS) -> set[str]:
-    """The jobs of training these, and of evaluating their variants, all seeds of one together."""
-    trainings = {f"Train {variant} on digits, seed {seed}" for variant in variants for seed in seeds}
-    return trainings | {f"Evaluate {variant} on digits" for variant in variants}
-
-
-def edited(**changes) -> dict:
-    return copy.deepcopy(TINY) | changes
-
-
-def append(project: Project, path: str, text: str = "\n# An edit.\n") -> None:
-    file = project.folder / path
-    file.write_text(file.read_text() + text)
 
 
 def experiment(levels: list) -> dict:
@@ -41,94 +22,94 @@ def test_nothing_changed_runs_nothing(finished):
 
 
 def test_a_changed_level_trains_only_the_new_level(finished):
-    finished.configure(edited(experiments=experiment([3, 7])))
-    assert finished.planned() == runs("cnn-kernel_size-7x7") | END
+    finished.configure(tiny_with(experiments=experiment([3, 7])))
+    assert finished.planned() == jobs_of_runs("cnn-kernel_size-7x7") | LAST_JOBS
 
 
 def test_an_added_level_trains_only_that_level(finished):
-    finished.configure(edited(experiments=experiment([3, 5, 7])))
-    assert finished.planned() == runs("cnn-kernel_size-7x7") | END
+    finished.configure(tiny_with(experiments=experiment([3, 5, 7])))
+    assert finished.planned() == jobs_of_runs("cnn-kernel_size-7x7") | LAST_JOBS
 
 
 def test_an_added_seed_trains_every_variant_with_that_seed_only(finished):
-    finished.configure(edited(seeds=[1, 2, 3, 4]))
-    assert finished.planned() == runs("dense", "cnn", FIVE, seeds=(4,)) | END
+    finished.configure(tiny_with(seeds=[1, 2, 3, 4]))
+    assert finished.planned() == jobs_of_runs("dense", "cnn", CNN_5X5, seeds=(4,)) | LAST_JOBS
 
 
 def test_a_removed_seed_trains_nothing(finished):
-    finished.configure(edited(seeds=[1, 2]))
-    assert finished.planned() == runs("dense", "cnn", FIVE, seeds=()) | END
+    finished.configure(tiny_with(seeds=[1, 2]))
+    assert finished.planned() == jobs_of_runs("dense", "cnn", CNN_5X5, seeds=()) | LAST_JOBS
 
 
 def test_a_removed_level_trains_nothing(finished):
-    finished.configure(edited(experiments={}))
-    assert finished.planned() == END
+    finished.configure(tiny_with(experiments={}))
+    assert finished.planned() == LAST_JOBS
 
 
 def test_an_edited_question_rewrites_only_the_report(finished):
-    finished.configure(edited(question="Another question?"))
+    finished.configure(tiny_with(question="Another question?"))
     assert finished.planned() == {"Write the report"}
 
 
 def test_an_edited_reason_rewrites_only_the_report(finished):
-    config = edited()
+    config = tiny_with()
     config["models"]["cnn"]["why"] = {"kernel_size": "The smallest kernel with a centre."}
     finished.configure(config)
     assert finished.planned() == {"Write the report"}
 
 
 def test_another_language_draws_and_writes_again_and_trains_nothing(finished):
-    finished.configure(edited(report={"language": "es"}))
-    assert finished.planned() == {"Explore digits"} | END
+    finished.configure(tiny_with(report={"language": "es"}))
+    assert finished.planned() == {"Explore digits"} | LAST_JOBS
 
 
 def test_all_else_about_the_report_rewrites_only_the_report(finished):
-    finished.configure(edited(report={"title": "A title", "author": "Somebody", "language": "en"}))
+    finished.configure(tiny_with(report={"title": "A title", "author": "Somebody", "language": "en"}))
     assert finished.planned() == {"Write the report"}
 
 
 def test_an_edited_translation_runs_nothing_in_english(finished):
-    append(finished, "report/locale/es/LC_MESSAGES/convlab.po", "\n# An edit.\n")
+    append_to(finished, "report/locale/es/LC_MESSAGES/convlab.po", "\n# An edit.\n")
     assert finished.planned() == set()
 
 
 def test_a_changed_model_trains_its_variants_only(finished):
-    config = edited()
+    config = tiny_with()
     config["models"]["dense"]["units"] = [9]
     finished.configure(config)
-    assert finished.planned() == runs("dense") | END
+    assert finished.planned() == jobs_of_runs("dense") | LAST_JOBS
 
 
 def test_changed_training_trains_everything(finished):
-    config = edited()
+    config = tiny_with()
     config["training"]["batch_size"] = 64
     finished.configure(config)
-    assert finished.planned() == runs("dense", "cnn", FIVE) | END
+    assert finished.planned() == jobs_of_runs("dense", "cnn", CNN_5X5) | LAST_JOBS
 
 
 def test_a_changed_region_of_practical_equivalence_trains_nothing(finished):
-    finished.configure(edited(statistics={"rope": 0.01}))
-    assert finished.planned() == END
+    finished.configure(tiny_with(statistics={"rope": 0.01}))
+    assert finished.planned() == LAST_JOBS
 
 
 def test_editing_the_statistics_trains_nothing(finished):
-    append(finished, "scripts/convlab/statistics/comparisons.py")
-    assert finished.planned() == END
+    append_to(finished, "scripts/convlab/statistics/comparisons.py")
+    assert finished.planned() == LAST_JOBS
 
 
 def test_editing_the_models_trains_everything(finished):
-    append(finished, "scripts/convlab/training/network.py")
-    assert finished.planned() == runs("dense", "cnn", FIVE) | END
+    append_to(finished, "scripts/convlab/training/network.py")
+    assert finished.planned() == jobs_of_runs("dense", "cnn", CNN_5X5) | LAST_JOBS
 
 
 def test_editing_the_metrics_evaluates_everything_and_trains_nothing(finished):
-    append(finished, "scripts/convlab/evaluation/metrics.py")
-    assert finished.planned() == runs("dense", "cnn", FIVE, seeds=()) | END
+    append_to(finished, "scripts/convlab/evaluation/metrics.py")
+    assert finished.planned() == jobs_of_runs("dense", "cnn", CNN_5X5, seeds=()) | LAST_JOBS
 
 
 def test_editing_a_template_rewrites_only_the_report(finished):
     template = next((finished.folder / "report").rglob("*.css"))
-    append(finished, str(template.relative_to(finished.folder)), "\n/* An edit. */\n")
+    append_to(finished, str(template.relative_to(finished.folder)), "\n/* An edit. */\n")
     assert finished.planned() == {"Write the report"}
 
 
@@ -152,7 +133,7 @@ def test_reordered_keys_run_nothing(finished):
 
 
 def test_another_spelling_of_the_same_numbers_runs_nothing(finished):
-    config = edited(seeds=3)
+    config = tiny_with(seeds=3)
     config["training"] |= {"epochs": 1.0, "learning_rate": "1e-2"}
     config["models"]["cnn"] |= {"kernel_size": 3.0}
     config["experiments"]["kernel"]["levels"] = [3, 5.0]
@@ -164,7 +145,7 @@ def test_another_spelling_of_the_same_numbers_runs_nothing(finished):
 
 
 def test_a_level_for_all_layers_is_the_level_written_per_layer(finished):
-    config = edited()
+    config = tiny_with()
     config["models"]["cnn"]["kernel_size"] = [3]
     finished.configure(config)
     assert not {job for job in finished.planned() if job.startswith(("Train", "Evaluate"))}
@@ -172,14 +153,14 @@ def test_a_level_for_all_layers_is_the_level_written_per_layer(finished):
 
 def test_a_run_that_two_experiments_share_is_trained_once(finished):
     again = {"base": "cnn", "factor": "filters", "levels": [4, 8]}
-    finished.configure(edited(experiments={**TINY["experiments"], "filters": again}))
-    assert finished.planned() == runs("cnn-filters-8") | END
+    finished.configure(tiny_with(experiments={**TINY["experiments"], "filters": again}))
+    assert finished.planned() == jobs_of_runs("cnn-filters-8") | LAST_JOBS
 
 
 def test_results_of_other_settings_without_snakemakes_records_are_refused(finished, tmp_path):
     shutil.rmtree(finished.folder / ".snakemake")
     assert finished.planned() == set()
-    config = edited()
+    config = tiny_with()
     config["training"]["epochs"] = 2
     finished.configure(config)
     result = finished.snakemake("-n")
@@ -195,7 +176,7 @@ def test_damaged_results_are_made_again_by_the_same_command(finished):
     figure = next((results / "compare/figures").glob("*.svg")).relative_to(results)
     damaged = ["train/digits/dense/seed-2/model.keras", str(figure), "report/index.html"]
     for name in damaged:
-        flip(results / name)
+        flip_a_bit(results / name)
     told = finished.snakemake("-n")
     for name in damaged:
         assert f"{name} is damaged: when something is made it is set aside" in told.stdout + told.stderr

@@ -28,7 +28,8 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
 from botocore.stub import Stubber
 
-from conftest import ROOT, TINY, copy_project
+from builders.project import ROOT, TINY, copy_project
+from builders.served_model import write_deployable_study
 
 pytest.importorskip("moto", reason="needs moto (pip install --require-hashes -r requirements/dev.txt)")
 
@@ -47,7 +48,6 @@ from convlab.serving.record import Evidence
 from convlab.study.load import load_study
 from convlab.study.sagemaker import SageMaker
 from convlab.training.run_spec import Run
-from test_deploy import write_results
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/SageMakerRole"
 SETTINGS = {
@@ -67,7 +67,7 @@ def server():
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Path:
     """A study's folder as far as deploying reads it, with a stand-in for the SavedModel. Copy it."""
-    folder = write_results(tmp_path_factory.mktemp("study") / "my_study")
+    folder = write_deployable_study(tmp_path_factory.mktemp("study") / "my_study")
     model_dir = folder / "export/toys"
     weights = onnx.numpy_helper.to_array(onnx.load(model_dir / "model.onnx").graph.initializer[0])
     version = model_dir / "saved_model/1"

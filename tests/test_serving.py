@@ -23,7 +23,6 @@ import boto3
 import botocore.config
 import botocore.exceptions
 import numpy as np
-import onnx
 import psutil
 import pytest
 import uvicorn
@@ -31,45 +30,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import serve as serving_script
-from conftest import ROOT
+from builders.project import ROOT
+from builders.served_model import MODEL_LABELS, MODEL_SHAPE, write_linear_model
 from convlab.common.code_digests import code_inputs
 from convlab.errors import UserError
 from convlab.serving import inference, limits, server
 from convlab.serving.local import LocalEndpoint
 from convlab.serving.pack import MEMBERS, pack
 
-SHAPE, LABELS = (4, 4, 1), ["zero", "one", "two"]
-SERVING = ROOT / "scripts/convlab/serving"
-
-
-def write_model(folder: Path, shape=SHAPE, labels=LABELS, name: str = "pixels") -> Path:
-    """An exported model as a server takes it: a linear classifier of raw pixels, made without TensorFlow."""
-    size = int(np.prod(shape))
-    weights = np.random.default_rng(0).normal(scale=0.01, size=(size, len(labels))).astype(np.float32)
-    graph = onnx.helper.make_graph(
-        [
-            onnx.helper.make_node("Flatten", [name], ["flat"]),
-            onnx.helper.make_node("MatMul", ["flat", "weights"], ["scores"]),
-            onnx.helper.make_node("Softmax", ["scores"], ["probabilities"]),
-        ],
-        "linear",
-        [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None, *shape])],
-        [onnx.helper.make_tensor_value_info("probabilities", onnx.TensorProto.FLOAT, [None, len(labels)])],
-        [onnx.numpy_helper.from_array(weights, "weights")],
-    )
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
-    (folder / "code").mkdir(parents=True)
-    onnx.save(model, folder / "model.onnx")
-    (folder / "labels.json").write_text(json.dumps(labels))
-    (folder / "export.json").write_text(json.dumps({"input": {"shape": list(shape)}}))
-    for file in ("inference.py", "requirements.txt"):
-        (folder / "code" / file).write_bytes((SERVING / file).read_bytes())
-    return folder
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    return write_model(tmp_path_factory.mktemp("model") / "export")
+    return write_linear_model(tmp_path_factory.mktemp("model") / "export")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +55,7 @@ def endpoint(folder):
         yield started
 
 
-IMAGES = np.random.default_rng(1).integers(0, 256, (2, *SHAPE), dtype=np.uint8)
+IMAGES = np.random.default_rng(1).integers(0, 256, (2, *MODEL_SHAPE), dtype=np.uint8)
 
 
 def npy(array: np.ndarray) -> bytes:
@@ -150,7 +122,7 @@ def test_an_answer_names_class_label_and_probabilities(model):
     for answer in json.loads(text)["predictions"]:
         assert set(answer) == {"class", "label", "probabilities"}
         assert answer["class"] == int(np.argmax(answer["probabilities"]))
-        assert answer["label"] == LABELS[answer["class"]]
+        assert answer["label"] == MODEL_LABELS[answer["class"]]
         assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-6)
 
 
@@ -158,11 +130,11 @@ WIDE = json.dumps({"instances": np.zeros((1, 5, 4, 1)).tolist()}).encode()
 PICKLE = io.BytesIO()
 np.save(PICKLE, np.array([{"a": 1}]), allow_pickle=True)
 HUGE = io.BytesIO()
-np.lib.format.write_array_header_1_0(HUGE, {"descr": "<f8", "fortran_order": False, "shape": (10**12, *SHAPE)})
+np.lib.format.write_array_header_1_0(HUGE, {"descr": "<f8", "fortran_order": False, "shape": (10**12, *MODEL_SHAPE)})
 TAKES = "this model takes [n, 4, 4, 1] or [n, 16] or [n, 4, 4]"
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(20)
-GRADES = np.linspace(0, 1, 16, dtype=np.float32).reshape(1, *SHAPE)
+GRADES = np.linspace(0, 1, 16, dtype=np.float32).reshape(1, *MODEL_SHAPE)
 JSON, CSV, NPY, LINES = "application/json", "text/csv", "application/x-npy", "application/jsonlines"
 
 
@@ -274,7 +246,7 @@ MISTAKES = {
     "a promise of 128 TB": (HUGE.getvalue(), "application/x-npy", 400, "not an array"),
     "half an array": (npy(IMAGES)[:-5], "application/x-npy", 400, "not an array"),
     "truth for pixels": (npy(IMAGES > 3), "application/x-npy", 400, "the array holds bool"),
-    "NaN in an array": (npy(np.full((1, *SHAPE), np.nan)), "application/x-npy", 400, "between 0 and 255"),
+    "NaN in an array": (npy(np.full((1, *MODEL_SHAPE), np.nan)), "application/x-npy", 400, "between 0 and 255"),
     "an array of no dimension": (npy(np.float32(3)), "application/x-npy", 400, "the images have shape []"),
     "a picture": (b"\x89PNG", "image/png", 415, "content type image/png is not supported; send application/json"),
     "what curl -d says": (b"[]", "application/x-www-form-urlencoded", 415, "is not supported"),
@@ -324,7 +296,7 @@ def test_the_other_pair_of_handlers_needs_the_standard_library_only(folder):
 
 
 def test_a_mistake_says_its_status_where_the_image_answers_500_whatever_it_is(monkeypatch):
-    monkeypatch.setattr(inference, "_packed_with", lambda: {"input_shape": SHAPE, "labels": LABELS})
+    monkeypatch.setattr(inference, "_packed_with", lambda: {"input_shape": MODEL_SHAPE, "labels": MODEL_LABELS})
     with pytest.raises(inference.BadRequest, match=r"^400: the images have shape"):
         inference.input_handler(io.BytesIO(WIDE), context())
     with pytest.raises(inference.UnsupportedType, match=r"^415: content type image/png"):
@@ -359,7 +331,7 @@ def test_the_container_contract(endpoint):
     status, body, headers = request(endpoint, "POST", "/invocations", *reversed_headers("instances"))
     assert status == 200
     assert headers["content-type"] == "application/json"
-    assert [answer["label"] in LABELS for answer in json.loads(body)["predictions"]] == [True, True]
+    assert [answer["label"] in MODEL_LABELS for answer in json.loads(body)["predictions"]] == [True, True]
 
 
 def reversed_headers(form: str) -> tuple[bytes, dict]:
@@ -369,8 +341,8 @@ def reversed_headers(form: str) -> tuple[bytes, dict]:
 
 def test_the_root_says_what_is_served_and_how_to_ask(endpoint):
     found = json.loads(request(endpoint, "GET", "/")[1])
-    assert found["input_shape"] == list(SHAPE)
-    assert found["labels"] == LABELS
+    assert found["input_shape"] == list(MODEL_SHAPE)
+    assert found["labels"] == MODEL_LABELS
     assert found["runtime"] == "onnx"
 
 
@@ -426,8 +398,8 @@ def test_an_answer_in_lines_has_one_for_each_record(endpoint, model):
 
 
 @pytest.mark.parametrize("image", [
-    np.zeros(SHAPE, np.uint8), np.ones(SHAPE, np.uint8), np.eye(4)[..., None], np.zeros(SHAPE), GRADES[0] * 255,
-    np.full(SHAPE, 1.5),
+    np.zeros(MODEL_SHAPE, np.uint8), np.ones(MODEL_SHAPE, np.uint8), np.eye(4)[..., None], np.zeros(MODEL_SHAPE),
+    GRADES[0] * 255, np.full(MODEL_SHAPE, 1.5),
 ], ids=["black", "nearly black", "of 0 and 1", "black as floats", "with fractions", "dark with fractions"])  # fmt: skip
 def test_a_dark_picture_is_no_scaled_one(model, image):
     assert inference.predict_fn(image.tolist(), model) == inference.predict_fn(image, model)
@@ -442,7 +414,7 @@ def test_an_answer_that_is_no_number_is_the_servers_fault_and_not_json(model, va
             inference.output_fn(prediction, accept)
     response = SimpleNamespace(status_code=200, content=b'{"predictions": [[NaN, 0.5, 0.5]]}')
     with pytest.raises(inference.NotFinite), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inference, "_packed_with", lambda: {"labels": LABELS})
+        patch.setattr(inference, "_packed_with", lambda: {"labels": MODEL_LABELS})
         inference.output_handler(response, context())
 
 

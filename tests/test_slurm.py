@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from conftest import ROOT, TINY, Project, copy_project
+from builders.project import ROOT, TINY, Project, copy_project
 
 SCRIPT = ROOT / "tests/slurm_cluster.sh"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun")

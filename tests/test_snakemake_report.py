@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from conftest import TINY
+from builders.project import TINY
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import ROOT
+from builders.damage import DAMAGES
+from builders.project import ROOT
 from convlab.common import checksums
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
@@ -31,7 +32,6 @@ from convlab.training.loop import (
 )
 from convlab.training.recipe import EarlyStopping
 from convlab.training.run_spec import Run
-from test_finished_runs import DAMAGES
 
 CNN = {"family": "conv", "filters": [4], "dense_units": [8], "dropout": 0.2}
 

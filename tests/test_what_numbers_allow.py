@@ -11,6 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders.evidence import CLEAR_SPREAD, MADE_UP_STUDY, evidence_with, history_with, seeds_around
+from builders.project import CNN_5X5
+from builders.results import CNN_WINS, exploration_of
 from convlab.common.files import write_json, write_text
 from convlab.findings.collect import interpret
 from convlab.findings.dense_vs_conv import baseline
@@ -21,8 +24,6 @@ from convlab.findings.training import errors, fit, noise
 from convlab.states import history
 from convlab.states.history import Settled
 from convlab.study.load import load_study
-
-from test_interpretation import CLEAR, CONFIG, FIVE, around, history as curve, make  # isort: skip
 
 RUNS = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CLAIM = {"id": "wins", "text": "The CNN wins.", "rule": "test_accuracy(cnn) - test_accuracy(dense) > 0"}
@@ -54,9 +55,12 @@ def settled(compare, config: dict, first: int, *earlier: tuple[dict, datetime]) 
 
 
 BEFORE, AFTER = RUNS.replace(hour=11), RUNS.replace(hour=13)
-WITH, WITHOUT = {**CONFIG, "claims": [CLAIM]}, {**CONFIG, "claims": []}
-OTHER = {**CONFIG, "claims": [{**CLAIM, "rule": "test_accuracy(cnn) - test_accuracy(dense) > 0.3 pp"}]}
-REWORDED = {**CONFIG, "claims": [{**CLAIM, "text": "Another text.", "source": "me", "rule": CLAIM["rule"] + " "}]}
+WITH, WITHOUT = {**MADE_UP_STUDY, "claims": [CLAIM]}, {**MADE_UP_STUDY, "claims": []}
+OTHER = {**MADE_UP_STUDY, "claims": [{**CLAIM, "rule": "test_accuracy(cnn) - test_accuracy(dense) > 0.3 pp"}]}
+REWORDED = {
+    **MADE_UP_STUDY,
+    "claims": [{**CLAIM, "text": "Another text.", "source": "me", "rule": CLAIM["rule"] + " "}],
+}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +85,7 @@ def test_a_claim_is_called_older_than_the_runs_only_where_a_state_shows_it(tmp_p
 
 
 def test_claims_of_which_different_things_are_known_are_named(tmp_path):
-    both = {**CONFIG, "claims": [CLAIM, {**CLAIM, "id": "late", "text": "Later."}]}
+    both = {**MADE_UP_STUDY, "claims": [CLAIM, {**CLAIM, "id": "late", "text": "Later."}]}
     text = texts(claims_registration(["wins", "late"], settled(tmp_path, both, 1, (WITH, AFTER))))
     assert "wins: in the config as it was when" in text and "late: added or changed after" in text
 
@@ -96,12 +100,12 @@ def test_claims_of_which_different_things_are_known_are_named(tmp_path):
     ],
 )  # fmt: skip
 def test_what_was_changed_after_a_look_is_a_limitation(tmp_path, change, said):
-    text = texts(looks(settled(tmp_path, CONFIG, 1, ({**CONFIG, **change}, AFTER))))
+    text = texts(looks(settled(tmp_path, MADE_UP_STUDY, 1, ({**MADE_UP_STUDY, **change}, AFTER))))
     assert said in text and "compared before, in 1 earlier state" in text
 
 
 def test_a_first_look_is_none_that_came_before(tmp_path):
-    text = texts(looks(settled(tmp_path, CONFIG, 1)))
+    text = texts(looks(settled(tmp_path, MADE_UP_STUDY, 1)))
     assert text.startswith("Whether questions, seeds and the region") and "compared before" not in text
 
 
@@ -128,17 +132,17 @@ accuracies = st.lists(st.one_of(st.none(), st.integers(0, 100).map(lambda n: n /
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.fixed_dictionaries({"dense": accuracies, "cnn": accuracies, FIVE: accuracies}), st.sampled_from([1, 2, 3]))
+@given(st.fixed_dictionaries({"dense": accuracies, "cnn": accuracies, CNN_5X5: accuracies}), st.sampled_from([1, 2, 3]))
 def test_whatever_the_table_the_sentences_hold(values, seeds):
     values = {name: runs[:seeds] for name, runs in values.items()}
-    evidence = make(values, config={"seeds": seeds})
+    evidence = evidence_with(values, config={"seeds": seeds})
     means = {name: np.mean(kept) for name, runs in values.items() if (kept := [v for v in runs if v is not None])}
     text = " ".join(s.text for finding in interpret(evidence, "digits") for s in finding.statements)
     assert not re.search(r"\b(nan|None|inf)\b", text)
     for leader, other in re.findall(
         r"(CNN(?:, kernel size 5×5)?|Dense) leads (CNN(?:, kernel size 5×5)?|Dense) by", text
     ):
-        names = {"CNN": "cnn", "Dense": "dense", "CNN, kernel size 5×5": FIVE}
+        names = {"CNN": "cnn", "Dense": "dense", "CNN, kernel size 5×5": CNN_5X5}
         assert means[names[leader]] > means[names[other]]
     verdicts = dict(zip(evidence.comparisons["experiment"], evidence.comparisons["verdict"], strict=True))
     assert ("Yes: CNN beat Dense" in text) == (verdicts["convolution"] == "better" and seeds == 3)
@@ -158,21 +162,23 @@ def test_whatever_the_table_the_sentences_hold(values, seeds):
 @given(st.lists(st.integers(50, 99), min_size=6, max_size=6))
 def test_turning_the_data_round_turns_the_answer_round(values):
     first, second = ([value / 100 for value in half] for half in (values[:3], values[3:]))
-    one = baseline(make({"dense": first, "cnn": second, FIVE: first}), "digits").statements[0].text
-    other = baseline(make({"dense": second, "cnn": first, FIVE: first}), "digits").statements[0].text
+    one = baseline(evidence_with({"dense": first, "cnn": second, CNN_5X5: first}), "digits").statements[0].text
+    other = baseline(evidence_with({"dense": second, "cnn": first, CNN_5X5: first}), "digits").statements[0].text
     opposite = {"Yes": "No: CNN did worse", "No: CNN did worse": "Yes"}
     for begins, turned in opposite.items():
         assert one.startswith(begins) == other.startswith(turned)
 
 
 def test_diverged_runs_qualify_the_answer():
-    text = texts(baseline(make({"dense": [*around(0.8), 0.8], "cnn": [*around(0.9), None], FIVE: [0.9] * 4},
-                               config={"seeds": 4}), "digits").statements)  # fmt: skip
+    values = {"dense": [*seeds_around(0.8), 0.8], "cnn": [*seeds_around(0.9), None], CNN_5X5: [0.9] * 4}
+    text = texts(baseline(evidence_with(values, config={"seeds": 4}), "digits").statements)
     assert "1 run of CNN diverged: what is said here is about the runs that finished." in text
 
 
 def test_equal_costs_name_no_cheaper_model():
-    evidence = make({"dense": [0.95, 0.9501, 0.9499], "cnn": [0.95, 0.9501, 0.9499], FIVE: around(0.9)})
+    evidence = evidence_with(
+        {"dense": [0.95, 0.9501, 0.9499], "cnn": [0.95, 0.9501, 0.9499], CNN_5X5: seeds_around(0.9)}
+    )
     evidence.variants["macs"] = 1000
     assert "fewer MACs" not in texts(baseline(evidence, "digits").statements)
 
@@ -184,44 +190,50 @@ def test_equal_costs_name_no_cheaper_model():
 @pytest.mark.parametrize(
     ("values", "said", "never"),
     [
-        ({"dense": around(0.9), "cnn": around(0.95), FIVE: around(0.95)}, "share the highest mean", "leads"),
-        ({"dense": [0.9, 0.8], "cnn": [0.95, 0.96], FIVE: [0.99, 0.98]}, "cannot be told from these", "more than"),
-        ({"dense": [0.9] * 3, "cnn": [0.95] * 3, FIVE: [0.96] * 3}, "cannot be told from these", "standard error of 0"),
-        ({"dense": around(0.9), "cnn": around(0.95), FIVE: around(0.99)}, "picked for being the first two", "alone"),
+        (CNN_WINS, "share the highest mean", "leads"),
+        ({"dense": [0.9, 0.8], "cnn": [0.95, 0.96], CNN_5X5: [0.99, 0.98]}, "cannot be told from these", "more than"),
+        (
+            {"dense": [0.9] * 3, "cnn": [0.95] * 3, CNN_5X5: [0.96] * 3},
+            "cannot be told from these",
+            "standard error of 0",
+        ),
+        (CNN_WINS | {CNN_5X5: seeds_around(0.99)}, "picked for being the first two", "alone"),
     ],
-)  # fmt: skip
+)
 def test_the_lead_of_the_first_is_said_as_it_is(values, said, never):
     seeds = len(values["dense"])
-    text = texts(noise(make(values, config={"seeds": seeds}), "digits").statements)
+    text = texts(noise(evidence_with(values, config={"seeds": seeds}), "digits").statements)
     assert said in text and never not in text
 
 
 def test_all_that_share_the_highest_mean_are_named():
-    text = texts(noise(make({name: around(0.9) for name in ("dense", "cnn", FIVE)}), "digits").statements)
+    text = texts(
+        noise(evidence_with({name: seeds_around(0.9) for name in ("dense", "cnn", CNN_5X5)}), "digits").statements
+    )
     assert "Dense, CNN and CNN, kernel size 5×5 share the highest mean" in text
 
 
 def test_a_factor_says_which_of_its_runs_diverged_and_how_many_seeds_are_few():
     kernel = {"base": "cnn", "factor": "kernel_size", "levels": [3, 5, 7]}
-    values = {"dense": around(0.9), "cnn": around(0.93), FIVE: [None, None, 0.94]}
-    values[FIVE.replace("5", "7")] = [0.95, 0.951, None]
-    evidence = make(values, config={"experiments": {"kernel": kernel}})
+    values = {"dense": seeds_around(0.9), "cnn": seeds_around(0.93), CNN_5X5: [None, None, 0.94]}
+    values[CNN_5X5.replace("5", "7")] = [0.95, 0.951, None]
+    evidence = evidence_with(values, config={"experiments": {"kernel": kernel}})
     text = texts(factor(evidence, "digits", evidence.plan.questions["kernel"]).statements)
     assert "Runs that diverged: 5×5 (2 of 3) and 7×7 (1 of 3). What is said here is about the runs that" in text
     assert "with n = 1 and 2 this is a smoke test" in text
-    first = evidence.comparisons.set_index("variant").loc[FIVE, "sentence"]
+    first = evidence.comparisons.set_index("variant").loc[CNN_5X5, "sentence"]
     assert "n = 1 seed of 5×5 and 3 of 3×3" in first
 
 
 def test_two_models_without_a_finished_run_are_no_single_one():
-    evidence = make({"dense": [None] * 3, "cnn": [None] * 3, FIVE: around(0.9)})
+    evidence = evidence_with({"dense": [None] * 3, "cnn": [None] * 3, CNN_5X5: seeds_around(0.9)})
     assert "neither of them has a finished run" in texts(baseline(evidence, "digits").statements)
 
 
 def test_a_part_of_a_claim_without_variance_has_no_p_value():
     rule = {"id": "order", "text": "In order.", "rule": "0.1 < test_accuracy(dense) < test_accuracy(cnn)"}
-    evidence = make(
-        {"dense": [0.9, 0.9, 0.9], "cnn": around(0.95), FIVE: around(0.9)},
+    evidence = evidence_with(
+        {"dense": [0.9, 0.9, 0.9], "cnn": seeds_around(0.95), CNN_5X5: seeds_around(0.9)},
         config={"claims": [rule]},
     )
     reason = evidence.claims.iloc[0]["reason"]
@@ -229,14 +241,18 @@ def test_a_part_of_a_claim_without_variance_has_no_p_value():
 
 
 def test_a_perfect_model_has_no_binomial_error():
-    values = {"dense": around(0.9), "cnn": [1.0, 1.0, 1.0], FIVE: around(0.9)}
-    assert "Another test set" not in texts(noise(make(values), "digits").statements)
+    values = {"dense": seeds_around(0.9), "cnn": [1.0, 1.0, 1.0], CNN_5X5: seeds_around(0.9)}
+    assert "Another test set" not in texts(noise(evidence_with(values), "digits").statements)
 
 
 def test_a_validation_loss_that_rises_shows_overfitting_whatever_the_gap():
-    losing = curve(train=(0.6, 0.9, 1.0, 1.0), validation=(0.6, 0.94, 0.95, 0.95), loss=(1.0, 0.2, 0.4, 0.68))
-    evidence = make(dict.fromkeys(("dense", "cnn", FIVE), around(0.95)),
-                    histories=dict.fromkeys(("dense", "cnn", FIVE), losing), kept=3, validation_images=60)  # fmt: skip
+    losing = history_with(train=(0.6, 0.9, 1.0, 1.0), validation=(0.6, 0.94, 0.95, 0.95), loss=(1.0, 0.2, 0.4, 0.68))
+    evidence = evidence_with(
+        dict.fromkeys(("dense", "cnn", CNN_5X5), seeds_around(0.95)),
+        histories=dict.fromkeys(("dense", "cnn", CNN_5X5), losing),
+        kept=3,
+        validation_images=60,
+    )
     text = texts(fit(evidence, "digits").statements)
     assert "No overfitting shows" not in text
     assert "validation loss shows overfitting in later epochs" in text
@@ -244,7 +260,7 @@ def test_a_validation_loss_that_rises_shows_overfitting_whatever_the_gap():
 
 
 def test_a_gap_that_not_every_seed_has_is_no_overfitting():
-    evidence = make(dict.fromkeys(("dense", "cnn", FIVE), around(0.95)))
+    evidence = evidence_with(dict.fromkeys(("dense", "cnn", CNN_5X5), seeds_around(0.95)))
     fits = evidence.fits.assign(
         gap=[0.52, 0.46, -0.26] * (len(evidence.fits) // 3), train_accuracy=0.9, val_accuracy=0.7
     )
@@ -253,14 +269,14 @@ def test_a_gap_that_not_every_seed_has_is_no_overfitting():
 
 
 def test_one_seed_has_no_range():
-    evidence = make({name: [0.9] for name in ("dense", "cnn", FIVE)}, config={"seeds": 1})
+    evidence = evidence_with({name: [0.9] for name in ("dense", "cnn", CNN_5X5)}, config={"seeds": 1})
     assert "(1 seed)" in texts(fit(evidence, "digits").statements)
 
 
 def test_ties_are_told_where_something_is_called_the_most():
     matrix = np.eye(10, dtype=int) * 90
     matrix[0, 1], matrix[2, 3] = 5, 5
-    evidence = make(dict.fromkeys(("dense", "cnn", FIVE), around(0.95)), confusion=matrix)
+    evidence = evidence_with(dict.fromkeys(("dense", "cnn", CNN_5X5), seeds_around(0.95)), confusion=matrix)
     text = texts(errors(evidence, "digits").statements)
     assert "1 other pair is confused as often." in text
     assert "The hardest classes are 0 and 2: recall 94.7 % each." in text
@@ -272,11 +288,10 @@ def test_ties_are_told_where_something_is_called_the_most():
 
 @pytest.mark.parametrize(("near", "said"), [(2, False), (17, False), (18, True), (213, True)])
 def test_near_duplicates_are_said_with_what_they_can_do(near, said):
-    from test_report import explored
 
-    summary = explored("digits", ["0", "1"])
+    summary = exploration_of("digits", ["0", "1"])
     summary["duplicates"] |= {"near_test_images": near, "near_share_of_test": near / 355}
-    evidence = make(dict.fromkeys(("dense", "cnn", FIVE), around(0.95, CLEAR)))
+    evidence = evidence_with(dict.fromkeys(("dense", "cnn", CNN_5X5), seeds_around(0.95, CLEAR_SPREAD)))
     text = texts(limitations(evidence, [1, 2, 3], {"digits": summary}, 0))
     assert f"can raise every accuracy by up to {100 * near / 355:.2f} pp" in text
     assert ("the accuracies are not those of new images" in text) == said

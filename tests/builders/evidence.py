@@ -1,0 +1,127 @@
+"""Made-up numbers of a study: accuracies in, runs.csv and all that the findings read out."""
+
+import numpy as np
+import pandas as pd
+
+from convlab.findings.evidence import Evidence
+from convlab.findings.training import fits_table
+from convlab.results import tables
+from convlab.results.choice import chosen_variant
+from convlab.study.load import load_study
+from convlab.study.schema import Study
+
+MADE_UP_STUDY = {
+    "study": "made_up",
+    "question": "Does the rule follow the numbers?",
+    "datasets": {"digits": {}},
+    "seeds": 3,
+    "training": {"epochs": 4},
+    "models": {
+        "dense": {"family": "dense", "units": [64], "label": "Dense"},
+        "cnn": {"family": "conv", "filters": [16, 32], "kernel_size": 3, "dense_units": [32], "label": "CNN"},
+    },
+    "experiments": {"kernel": {"base": "cnn", "factor": "kernel_size", "levels": [3, 5]}},
+    "comparisons": {"convolution": {"variant": "cnn", "reference": "dense"}},
+}
+
+
+CLEAR_SPREAD, CLOSE_SPREAD = (-0.001, 0.0, 0.001), (-0.0002, 0.0, 0.0002)
+
+
+def seeds_around(mean: float, offsets=CLEAR_SPREAD) -> list[float]:
+    return [mean + offset for offset in offsets]
+
+
+def runs_with(study: Study, accuracies: dict[str, list[float | None]]) -> pd.DataFrame:
+    """runs.csv with the test accuracies given by variant, one for each seed; None is a diverged run."""
+    rows = []
+    for dataset in study.datasets:
+        for name, variant in study.plan.variants.items():
+            for seed, accuracy in zip(study.seeds, accuracies[name], strict=True):
+                finished = accuracy is not None
+                rows.append(
+                    tables.run_row(
+                        dataset,
+                        variant,
+                        seed,
+                        study.plan.costs[dataset, name],
+                        {
+                            "status": "finished" if finished else "diverged",
+                            "epochs_run": 4 if finished else 0,
+                            "best_epoch": 3 if finished else 0,
+                            "train_seconds": 8.0,
+                            "images_per_second": 1000.0,
+                            "val_accuracy": accuracy,
+                            "spec_hash": study.run(dataset, name, seed).spec_hash,
+                            "train_images": 1297,
+                            "peak_memory_mb": 500.0,
+                        },
+                        {"latency_ms": {"p50": 0.3}}
+                        | ({"accuracy": accuracy, "loss": 0.2, "ece": 0.03, "brier": 0.06} if finished else {}),
+                    )
+                )
+    return tables.runs_table(rows)
+
+
+def history_with(
+    train=(0.5, 0.7, 0.8, 0.9), validation=(0.5, 0.7, 0.9, 0.88), loss=(2.0, 1.0, 0.5, 0.51)
+) -> pd.DataFrame:
+    epochs = range(1, len(train) + 1)
+    return pd.DataFrame({"epoch": epochs, "accuracy": train, "val_accuracy": validation, "val_loss": loss})
+
+
+def evidence_with(
+    accuracies, *, config=None, histories=None, kept=3, confusion=None, validation_images=145, confidence=0.01
+):
+    """Evidence from test accuracies; the rest is alike for all variants unless it is given."""
+    study = load_study({**MADE_UP_STUDY, **(config or {})})
+    plan, datasets = study.plan, list(study.datasets)
+    if not isinstance(accuracies, dict):
+        accuracies = dict(zip(plan.variants, accuracies, strict=True))
+    runs = runs_with(study, accuracies)
+    variants = tables.variants_table(runs, plan)
+    classes = {dataset: [str(i) for i in range(10)] for dataset in datasets}
+    matrix = np.eye(10, dtype=int) * 90 if confusion is None else np.array(confusion)
+    finished = [name for name in plan.variants if any(value is not None for value in accuracies[name])]
+    shown = {}
+    for key in ((d, n, s) for d in datasets for n in plan.variants for s in study.seeds):
+        shown[key] = (histories or {}).get(key[1], history_with())
+    recall = np.diag(matrix) / np.maximum(matrix.sum(axis=1), 1)
+    measures = {"precision": 0.9, "f1": 0.9, "recall_sd": 0.01, "n_seeds": 3, "precision_seeds": 3}
+    per_class = [
+        {"dataset": d, "variant": n, "class": c, "support": 35, "recall": r, **measures}
+        for d in datasets
+        for n in finished
+        for c, r in zip(classes[d], recall, strict=True)
+    ]
+    return Evidence(
+        plan=plan,
+        rope=study.statistics.rope,
+        runs=runs,
+        variants=variants,
+        comparisons=tables.comparisons_table(runs, plan, study.statistics.rope),
+        claims=tables.claims_table(runs, plan, study.statistics.rope),
+        trends=tables.trends_table(runs, plan),
+        factorials=tables.factorial_table(runs, plan),
+        per_class=pd.DataFrame(per_class, columns=["dataset", "variant", "class", "support", "recall", *measures]),
+        fits=fits_table(shown, dict.fromkeys(shown, kept), dict.fromkeys(shown, validation_images)),
+        confidence=pd.DataFrame(
+            [
+                {"dataset": d, "variant": n, "seed": s, "confidence": 0.9 + confidence, "accuracy": 0.9}
+                for d in datasets
+                for n in finished
+                for s in study.seeds
+            ],
+            columns=["dataset", "variant", "seed", "confidence", "accuracy"],
+        ),
+        confusions={d: {n: matrix.tolist() for n in finished} for d in datasets},
+        classes=classes,
+        test_images=dict.fromkeys(datasets, 355),
+        chosen={d: chosen_variant(variants, d) for d in datasets},
+    )
+
+
+TWO_FACTORS = {
+    "experiments": {"both": {"base": "cnn", "factors": {"kernel_size": [3, 5], "batch_norm": [False, True]}}},
+    "comparisons": {},
+}

@@ -1,0 +1,88 @@
+"""A copy of the project to run Snakemake in, and a study that trains in seconds."""
+
+import copy
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+PROJECT_FILES = ("Snakefile", "workflow", "scripts", "profiles", "envs", "report", "config.yaml")
+
+TINY = {
+    "study": "tiny",
+    "question": "Is the machinery exact?",
+    "datasets": {"digits": {"train_images": 300, "test_images": 100}},
+    "seeds": [1, 2, 3],
+    "training": {"epochs": 1, "batch_size": 32, "learning_rate": 0.01},
+    "models": {
+        "dense": {"family": "dense", "units": [8]},
+        "cnn": {"family": "conv", "filters": [4], "kernel_size": 3, "dense_units": []},
+    },
+    "experiments": {"kernel": {"base": "cnn", "factor": "kernel_size", "levels": [3, 5]}},
+    "comparisons": {"convolution": {"variant": "cnn", "reference": "dense"}},
+}
+"""A study that trains in seconds; nine runs of three variants."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the project in a folder of its own."""
+
+    folder: Path
+
+    def configure(self, config: dict) -> None:
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+    def snakemake(self, *arguments: str, cores: int = 2, **options) -> subprocess.CompletedProcess:
+        """Run Snakemake here; plain logging, since its text is read."""
+        command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--workflow-profile", "none", *arguments]
+        environment = {**os.environ, "CONVLAB_CACHE": str(self.folder / "cache")} | options.pop("env", {})
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment, **options)
+
+    def planned(self, *arguments: str) -> set[str]:
+        """Messages of the jobs that a dry run names, `all` left out: what would be done."""
+        result = self.snakemake("-n", *arguments)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return set(re.findall(r"^Job \d+: (.*)$", result.stdout + result.stderr, re.MULTILINE))
+
+
+def copy_project(folder: Path) -> Project:
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = shutil.ignore_patterns("__pycache__")
+    for name in PROJECT_FILES:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=ignore)
+        else:
+            shutil.copy2(source, folder / name)
+    return Project(folder)
+
+
+TINY_SEEDS = tuple(TINY["seeds"])
+CNN_5X5 = "cnn-kernel_size-5x5"
+"""The variant with the larger kernel, of the tiny study and of the made-up one."""
+
+LAST_JOBS = {"Compare all runs", "Write the report"}
+
+
+def jobs_of_runs(*variants: str, seeds=TINY_SEEDS) -> set[str]:
+    """The jobs of training these, and of evaluating their variants, all seeds of one together."""
+    trainings = {f"Train {variant} on digits, seed {seed}" for variant in variants for seed in seeds}
+    return trainings | {f"Evaluate {variant} on digits" for variant in variants}
+
+
+def tiny_with(**changes) -> dict:
+    """The tiny study's config with these keys instead; a copy."""
+    return copy.deepcopy(TINY) | changes
+
+
+def append_to(project: Project, path: str, text: str = "\n# An edit.\n") -> None:
+    file = project.folder / path
+    file.write_text(file.read_text() + text)

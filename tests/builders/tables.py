@@ -1,0 +1,82 @@
+"""All tables of a made-up study, with names that LaTeX would trip over, and the macros printed from them."""
+
+import re
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from builders.evidence import runs_with
+from builders.project import tiny_with
+from convlab.probes import translation
+from convlab.results import probes, tables
+from convlab.results.family import confirmatory_family
+from convlab.study.load import load_study
+from convlab.study.schema import Study
+
+HOSTILE_LABEL = "50 % & $x_1$ #\\input{/etc/passwd} ~^ {[*] -- ?` \"'' <b>\n\\end{table}"
+
+
+CLAIMS_WITH_HOSTILE_TEXT = [
+    {"id": "wins", "text": f"The CNN wins {HOSTILE_LABEL}.", "rule": "test_accuracy(cnn) - test_accuracy(dense) > 0",
+     "published": 0.0278},
+    {"id": "size", "text": "It is small.", "rule": "parameters(cnn) < 10000", "published": HOSTILE_LABEL},
+    {"id": "level", "text": "It reaches 90 %.", "rule": "test_accuracy(cnn) ~ 90 % ± 1 pp", "published": 0.9},
+]  # fmt: skip
+
+
+def study_and_tables_with(
+    config: dict, accuracies: dict[str, list[float | None]] | None = None
+) -> tuple[Study, dict[str, pd.DataFrame]]:
+    """A study with its tables, from made-up accuracies."""
+    study = load_study(config)
+    plan, generator = study.plan, np.random.default_rng(0)
+    means = {name: 0.6 if name == "dense" else 0.8 + 0.02 * number for number, name in enumerate(plan.variants)}
+    drawn = {name: list(mean + 0.01 * generator.random(len(study.seeds))) for name, mean in means.items()}
+    runs = runs_with(study, drawn | (accuracies or {}))
+    family = confirmatory_family(runs, plan, 0.005)
+    comparisons = tables.comparisons_table(runs, plan, 0.005, family)
+    measures = dict.fromkeys(("precision", "recall", "f1"), 0.9)
+    per_class = [{"dataset": d, "variant": v, "class": c, "support": 10, **measures, "recall_sd": 0.01}
+                 for d, v, c in product(study.datasets, plan.variants, ("T-shirt/top", HOSTILE_LABEL))]  # fmt: skip
+    shifts = [{"dataset": d, "variant": v, "seed": s, "axis": a, "shift": x, "accuracy": 0.8, "consistency": 0.9}
+              for d, v, s, a, x in product(study.datasets, ("dense", "cnn"), study.seeds, ("x", "y"), (-1, 0, 1))
+              if "translation" in plan.probes]  # fmt: skip
+    shifts = pd.DataFrame(shifts, columns=translation.TRANSLATION_COLUMNS)
+    return study, {
+        "runs": runs,
+        "variants": tables.variants_table(runs, plan),
+        "comparisons": tables.with_new_images(comparisons, {}),
+        "claims": tables.claims_table(runs, plan, 0.005, family),
+        "trends": tables.trends_table(runs, plan),
+        "factorials": tables.factorial_table(runs, plan),
+        "per_class": pd.DataFrame(per_class),
+        "probe_curves": probes.all_curves(runs, plan, shifts),
+        "probe_contrasts": probes.all_contrasts(runs, plan, shifts),
+    }
+
+
+def config_of_every_table() -> dict:
+    """Every kind of table has rows, and labels are hostile."""
+    config = tiny_with(
+        claims=CLAIMS_WITH_HOSTILE_TEXT, probes=["pixel_permutation", "translation", "calibration", "receptive_field"]
+    )
+    config["models"]["cnn"]["label"] = HOSTILE_LABEL
+    config["experiments"] = {
+        "kernel": {"base": "cnn", "factor": "kernel_size", "levels": [3, 5, 7]},
+        "grid": {"base": "cnn", "factors": {"filters": [4, 8], "padding": ["same", "valid"]}},
+    }
+    return config
+
+
+def macros_of(text: str) -> dict[str, str]:
+    """Name and value of every \\newcommand; nothing but comments stands beside them."""
+    values = {}
+    for line in text.splitlines():
+        if line.startswith("%"):
+            continue
+        match = re.fullmatch(r"\\newcommand\{\\([A-Za-z]+)\}\{(.*)\} % [^\n]*", line)
+        assert match, line
+        assert match[1] not in values, match[1]
+        values[match[1]] = match[2]
+    return values
