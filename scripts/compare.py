@@ -28,7 +28,7 @@ from convlab.common import provenance
 from convlab.common.cli import run
 from convlab.common.code_digests import code_parts
 from convlab.common.files import read_json, write_json, write_text
-from convlab.common.i18n import N_, listing, ngettext, number
+from convlab.common.i18n import N_, ngettext, number
 from convlab.common.i18n import gettext as _
 from convlab.common.outputs import files_below, job_results
 from convlab.common.table_files import csv_text, read_table, write_table
@@ -37,7 +37,6 @@ from convlab.errors import UserError
 from convlab.evaluation import metrics
 from convlab.evaluation.records import read_features, read_measures, read_probabilities
 from convlab.figures import examples
-from convlab.figures import probes as probe_charts
 from convlab.figures import results as charts
 from convlab.figures.labels import tell_boxes
 from convlab.figures.results import Series
@@ -48,8 +47,8 @@ from convlab.language import contrasts as sentences
 from convlab.language.numbers import quantity_text
 from convlab.paper import printed as paper
 from convlab.paper.macros import numbers_tex
-from convlab.probes.translation import TRANSLATION_COLUMNS
-from convlab.results import probes
+from convlab.probes import registry as probe_registry
+from convlab.probes import tables as probe_tables
 from convlab.results import tables as results
 from convlab.results.choice import chosen_variant
 from convlab.results.family import confirmatory_family
@@ -143,8 +142,9 @@ def compare(arguments: argparse.Namespace) -> None:
     trends, factorials = results.trends_table(runs, plan), results.factorial_table(runs, plan)
     per_class = results.per_class_table(loaded.evaluations, classes)
     chosen = {dataset: chosen_variant(variants[variants["probe"] == ""], dataset) for dataset in study.datasets}
-    shifts = load_shifts(study, folder)
-    curves, contrasts = probes.all_curves(runs, plan, shifts), probes.all_contrasts(runs, plan, shifts)
+    measured = probe_tables.load_measured(study, folder)
+    curves = probe_tables.all_curves(runs, plan, measured)
+    contrasts = probe_tables.all_contrasts(runs, plan, measured)
 
     use_style()
     names = [variant.label for variant in study.plan.variants.values()]
@@ -254,17 +254,6 @@ def constant_guess_text(guess: ConstantGuess, dataset: str, several: bool) -> st
     return f"{dataset}: {text}" if several else text
 
 
-def load_shifts(study: Study, folder: Path) -> pd.DataFrame:
-    """What the translation probe measured; empty where it is off."""
-    probe = study.plan.probes.get("translation")
-    parts = [
-        read_table(folder / "probe" / "translation" / dataset / f"{variant}.csv")
-        for dataset in study.datasets
-        for variant in (probe.models if probe else ())
-    ]
-    return pd.concat(parts) if parts else pd.DataFrame(columns=TRANSLATION_COLUMNS)
-
-
 def detailed(study: Study, chosen: str | None) -> list[str]:
     """Variants whose errors and features are shown: the base models, then the chosen variant."""
     bases = [name for name in study.plan.variants if name in study.models]
@@ -297,7 +286,7 @@ def made_from(study: Study, loaded: Loaded, manifests: Mapping[str, Mapping]) ->
         "code": {
             "train": distinct(entry.get("code", {}) for entry in loaded.runs.values()),
             "evaluate": distinct(entry.get("code", {}) for entry in loaded.evaluations.values()),
-            "compare": [code_parts(script)],
+            "compare": [code_parts(script, probe_registry.modules(study.plan.probes, *probe_registry.COMPARE_PARTS))],
         },
         "commit": provenance.commit(script.parent.parent),
         "versions": provenance.versions(),
@@ -515,45 +504,16 @@ def read_histories(study: Study, dataset: str, names: Sequence[str], loaded: Loa
     return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def shifted_caption(plan: Plan) -> str:
-    """What the figure of shifted test images shows, and which of its models saw shifted images in training."""
-    probed = [plan.variants[name] for name in plan.probes["translation"].models] if "translation" in plan.probes else []
-    used = [v.label for v in probed if v.training.augmentation and v.training.augmentation.shift]
-    how = _("Means over both axes and directions; black moves in.")
-    if not used:
-        return f"{how} {_('No model was trained on shifted images.')}"
-    return f"{how} {_('Trained on shifted images too (augmentation): {models}.', models=listing(used))}"
-
-
 def probe_drawings(
     plan: Plan, drawing: Any, curves: pd.DataFrame, labels: Mapping, looks: Mapping
 ) -> Iterator[Drawing]:
-    """A figure of each probe that measured something on the drawing's dataset."""
-    charted = {
-        "pixel_permutation": (
-            probe_charts.permutation, _("Pixels shuffled"),
-            _("Test accuracy of models trained and tested on images whose pixels all stand in another, fixed order."),
-        ),
-        "translation": (
-            probe_charts.translation, _("Shifted test images"),
-            shifted_caption(plan),
-        ),
-        "sample_efficiency": (
-            probe_charts.sample_efficiency, _("Fewer training images"),
-            _("Test accuracy of models trained on nested subsets for the same number of steps."),
-        ),
-        "receptive_field": (
-            probe_charts.receptive_field, _("Receptive field"),
-            _("Test accuracy of the convolutional variants against what one unit of their last feature map sees."),
-        ),
-    }  # fmt: skip
-    for name in plan.probes:
+    """A figure of each probe that has one and measured something on the drawing's dataset."""
+    for name, probe in plan.probes.items():
         rows = curves[(curves["probe"] == name) & (curves["dataset"] == drawing.args[0])]
-        if name in charted and len(rows):
-            chart, title, caption = charted[name]
-            if name != "receptive_field":
-                caption = " ".join([caption, _("Lines: 95 % t intervals over seeds.")])
-            figure = chart(rows, labels, looks)
+        if probe_registry.has(name, "figure") and len(rows):
+            chart = probe_registry.part(name, "figure")
+            figure = chart.draw(rows, labels, looks)
+            title, caption = _(chart.TITLE), chart.caption(probe, plan)
             yield drawing("probes", f"probe-{name}", title, caption, figure, rows, about={"probe": name})
 
 

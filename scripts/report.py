@@ -24,9 +24,9 @@ from markupsafe import Markup
 from convlab.common import i18n, provenance
 from convlab.common.cli import run
 from convlab.common.files import write_text
+from convlab.common.i18n import gettext as _
 from convlab.common.outputs import job_results
 from convlab.figures.palette import COLOURS
-from convlab.findings import probes as probe_findings
 from convlab.findings.across_datasets import across_datasets
 from convlab.findings.collect import claims_count, interpret
 from convlab.findings.conditions import conditions_limitation, unequal_texts
@@ -57,7 +57,9 @@ from convlab.page.measures import (
 )
 from convlab.page.provenance import provenance_view
 from convlab.page.templates import TEMPLATES, environment, script_hash, tidy_markdown
-from convlab.page.views import Probed
+from convlab.page.views import ProbeView
+from convlab.probes import registry as probe_registry
+from convlab.probes.statements import all_findings, by_assumption
 from convlab.states import history
 from convlab.statistics.describe import MIN_SEEDS
 from convlab.study.idle_values import same_variants
@@ -105,7 +107,7 @@ def build_view(
     runs = evidence.runs
     labels = {name: variant.label for name, variant in plan.variants.items()}
     probes = {
-        dataset: probe_findings.findings(**results.probed, labels=labels, dataset=dataset, rope=evidence.rope)
+        dataset: all_findings(**results.probed, labels=labels, dataset=dataset, rope=evidence.rope)
         for dataset in study.datasets
     }
     datasets = list(study.datasets)
@@ -151,13 +153,13 @@ def build_view(
         "main": {dataset: main_table(evidence, dataset) for dataset in datasets},
         "main_columns": MAIN_COLUMNS,
         "long": LONG,
-        "findings": {
-            dataset: interpret(evidence, dataset, probe_findings.by_assumption(probes[dataset])) for dataset in datasets
-        },
+        "findings": {dataset: interpret(evidence, dataset, by_assumption(probes[dataset])) for dataset in datasets},
         "probes": {
             dataset: [
-                Probed(
+                ProbeView(
                     name,
+                    _(probe_registry.part(name, "findings").TITLE),
+                    probe_registry.part(name, "findings").introduction(study.training),
                     statements,
                     [figure for figure in figures[dataset]["probes"] if figure.probe == name],
                     probe_table(results.probed["curves"], dataset, name, labels),

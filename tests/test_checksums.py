@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import compare
 from builders.damage import DAMAGES, flip_a_bit, make_older
 from builders.project import ROOT, TINY
 from convlab.common import atomic, checksums
@@ -23,8 +22,8 @@ from convlab.common.outputs import files_below, job_results
 from convlab.common.table_files import read_table, write_table
 from convlab.errors import UserError
 from convlab.page import figures
-from convlab.probes import translation
-from convlab.results import probes
+from convlab.probes.tables import all_contrasts, all_curves, load_measured
+from convlab.probes.translation.measure import COLUMNS
 from convlab.study.load import load_study
 
 SVG = '<svg viewBox="0 0 10 10"><path d="M 0 0"/></svg>'
@@ -407,14 +406,15 @@ def test_models_and_datasets_called_like_numbers_keep_their_probes(tmp_path, dat
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="") as stream:
             writer = csv.writer(stream)
-            writer.writerow(translation.TRANSLATION_COLUMNS)
+            writer.writerow(["dataset", "variant", "seed", *COLUMNS])
             writer.writerows(
                 [dataset, name, seed, axis, shift, 0.5 + seed / 100 - abs(shift) / 10, 1 - abs(shift) / 5]
                 for seed in study.seeds
                 for axis in ("x", "y")
                 for shift in range(-2, 3)
             )
-    shifts = compare.load_shifts(study, tmp_path)
+    measured = load_measured(study, tmp_path)
+    shifts = measured["translation"]
     assert set(shifts["dataset"]) == {dataset} and set(shifts["variant"]) == {dense, cnn}
-    assert set(probes.translation_curves(shifts)["variant"]) == {dense, cnn}
-    assert probes.translation_contrasts(shifts, [(cnn, dense)])["dataset"].tolist() == [dataset]
+    assert set(all_curves(pd.DataFrame(), study.plan, measured)["variant"]) == {dense, cnn}
+    assert all_contrasts(pd.DataFrame(), study.plan, measured)["dataset"].tolist() == [dataset]

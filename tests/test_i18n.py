@@ -39,8 +39,8 @@ from convlab.figures.style import localise, use_style
 from convlab.language import numbers
 from convlab.language.contrasts import VERDICTS
 from convlab.page.dataset import MANIFEST_WORDS
-from convlab.probes import translation
-from convlab.results import probes
+from convlab.probes import registry as probes
+from convlab.probes.tables import all_contrasts, all_curves
 from convlab.study.load import load_study
 
 TRANSLATIONS = [language for language in i18n.LANGUAGES if language != i18n.SOURCE]
@@ -370,12 +370,13 @@ def measured_probes(config: dict, accuracies: list) -> tuple[pd.DataFrame, pd.Da
     made = load_study(config, for_readers=True)
     runs = runs_with(made, dict(zip(made.plan.variants, accuracies, strict=True)))
     rows = []
+    columns = ["dataset", "variant", "seed", *probes.part("translation", "measure").COLUMNS]
     for variant, fall in (("cnn", 0.1), ("dense", 0.2)):
         for seed, axis, shift in product((1, 2, 3), ("horizontal", "vertical"), range(-2, 3)):
             kept = 1 - fall * abs(shift) - 0.01 * seed * bool(shift)
             rows.append(("digits", variant, seed, axis, shift, 0.9 - 0.1 * abs(shift), kept))
-    shifts = pd.DataFrame(rows, columns=translation.TRANSLATION_COLUMNS)
-    return probes.all_curves(runs, made.plan, shifts), probes.all_contrasts(runs, made.plan, shifts)
+    measured = {"translation": pd.DataFrame(rows, columns=columns)}
+    return all_curves(runs, made.plan, measured), all_contrasts(runs, made.plan, measured)
 
 
 def spanish_report(folder, name: str) -> tuple[str, str]:

@@ -142,6 +142,6 @@ def training_passes(wildcards):
     return 3 * training.epochs
 
 
-def translation_passes(wildcards):
-    """Every seed's model sees the images at each shift."""
-    return (2 * study.probes.translation.shift + 1) ** 2 * len(study.seeds)
+def probe_passes(wildcards):
+    """Every seed's model sees the test images as often as the probe says."""
+    return getattr(study.probes, wildcards.probe).passes * len(study.seeds)

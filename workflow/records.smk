@@ -17,23 +17,23 @@ MADE_FROM = {
     ],
     "explore": lambda wildcards: [code("explore"), messages(), study.report.language],
     "evaluate": lambda wildcards: [code("evaluate"), study.seeds, choices],
-    "probe": lambda wildcards: [code("probe"), study.probes.translation.shift, study.seeds, choices],
-    "compare": lambda wildcards: [code("compare"), messages(), study.settings],
+    "probe": lambda wildcards: [probe_code(wildcards), probe_settings(wildcards), study.seeds, choices],
+    "compare": lambda wildcards: [compare_code(), messages(), study.settings],
     "report": lambda wildcards: [
-        *(code("report"), messages(), templates()),
+        *(report_code(), messages(), templates()),
         *(study.written, deployments(), config_files(), config_values()),
     ],
     "export_model": lambda wildcards: [
         *(code("export"), serving_requirements(), study.choice(wildcards.dataset)),
     ],
-    "model_card": lambda wildcards: [code("model_card"), card_template(), study.written],
+    "model_card": lambda wildcards: [model_card_code(), card_template(), study.written],
     "deploy_model": lambda wildcards: [code("deploy"), deploy_code(), deploy_options(), deploy_identity()],
 }
 STAMPS = {
     "prepare": (f"{PREPARE}/.made_from", f"{PREPARE}/manifest.json"),
     "explore": (f"{EXPLORE}/.made_from", f"{EXPLORE}/summary.json"),
     "evaluate": (f"{EVALUATE}/.made_from", f"{EVALUATE}/metrics.json"),
-    "probe": (f"{TRANSLATIONS}/.{{variant}}.made_from", f"{TRANSLATIONS}/{{variant}}.csv"),
+    "probe": (f"{PROBE}/.{{variant}}.made_from", f"{PROBE}/{{variant}}.csv"),
     "compare": (f"{COMPARE}/.made_from", f"{COMPARE}/summary.json"),
     "report": (f"{REPORT}/.made_from", f"{REPORT}/index.html"),
     "export_model": (f"{EXPORT}/.made_from", f"{EXPORT}/export.json"),

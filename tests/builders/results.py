@@ -12,7 +12,7 @@ from builders.project import CNN_5X5
 from convlab.common.files import write_json, write_text
 from convlab.common.table_files import write_table
 from convlab.page import gallery
-from convlab.results.probes import CONTRAST_COLUMNS, CURVE_COLUMNS
+from convlab.probes.curves import CONTRAST_COLUMNS, CURVE_COLUMNS
 from convlab.study.load import load_study
 
 RUN_CONDITIONS = {

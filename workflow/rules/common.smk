@@ -12,6 +12,7 @@ from convlab.errors import UserError
 from convlab.datasets.content_digest import content_digest
 from convlab.common.specs import canonical_json
 from convlab.datasets.specs import ImageFolder, OwnImages
+from convlab.probes import registry as probes
 
 
 def refuse_two_studies(paths):
@@ -41,7 +42,7 @@ PREPARE = f"{RESULTS}/prepare/{{dataset}}"
 EXPLORE = f"{RESULTS}/explore/{{dataset}}"
 TRAIN = f"{RESULTS}/train/{{dataset}}/{{variant}}/seed-{{seed}}"
 EVALUATE = f"{RESULTS}/evaluate/{{dataset}}/{{variant}}"
-TRANSLATIONS = f"{RESULTS}/probe/translation/{{dataset}}"
+PROBE = f"{RESULTS}/probe/{{probe}}/{{dataset}}"
 COMPARE = f"{RESULTS}/compare"
 REPORT = f"{RESULTS}/report"
 EXPORT = f"{RESULTS}/export/{{dataset}}"
@@ -60,6 +61,7 @@ def one_of(names):
 wildcard_constraints:
     dataset=one_of(study.datasets),
     variant=one_of(study.plan.variants),
+    probe=one_of(probe for probe in probes.names() if probes.has(probe, "measure")),
     seed=r"\d+",
 
 
@@ -138,10 +140,41 @@ def of_candidates(path, wildcards):
     return of_all(path, dataset=wildcards.dataset, variant=study.plan.candidates)
 
 
-def translation_tables():
-    """What the translation probe measures, if it is on."""
-    probe = study.plan.probes.get("translation")
-    return of_all(f"{TRANSLATIONS}/{{variant}}.csv", variant=probe.models) if probe else []
+def probe_tables():
+    """What the probes that are on measure of trained models."""
+    return [
+        table
+        for name, probe in study.plan.probes.items()
+        if probes.has(name, "measure")
+        for table in of_all(f"{PROBE}/{{variant}}.csv", probe=name, variant=probe.models)
+    ]
+
+
+def probe_settings(wildcards):
+    """What a probe measures with; which models it is about says the job's variant."""
+    return getattr(study.probes, wildcards.probe).model_dump(mode="json", exclude={"models"})
+
+
+def probe_code(wildcards):
+    """Digest of the code that measures one probe, and no other."""
+    return code("probe", *probes.modules([wildcards.probe], "measure"))
+
+
+def code_with_probes(script, *parts):
+    """Digest of a script's code and of these files of the probes that are on, which it loads by name."""
+    return code(script, *probes.modules(study.plan.probes, *parts))
+
+
+def compare_code():
+    return code_with_probes("compare", *probes.COMPARE_PARTS)
+
+
+def report_code():
+    return code_with_probes("report", *probes.REPORT_PARTS)
+
+
+def model_card_code():
+    return code_with_probes("model_card", "settings")
 
 
 MODEL_CARD = "MODEL_CARD.md.j2"

@@ -37,7 +37,7 @@ rule compare:
         metrics=of_all(f"{EVALUATE}/metrics.json"),
         predictions=of_all(f"{EVALUATE}/predictions.npz"),
         features=of_all(f"{EVALUATE}/features.npz"),
-        shifts=translation_tables(),
+        probed=probe_tables(),
     output:
         tables=COMPARE_FILES,
         summary=f"{COMPARE}/summary.json",
@@ -59,7 +59,7 @@ rule compare:
         "../../envs/analysis.yaml"
     threads: 4
     params:
-        code=code("compare"),
+        code=compare_code(),
         messages=messages(),
         settings=lambda wildcards: json_argument(study.settings),
         made_from=made_from("compare"),

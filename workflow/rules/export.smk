@@ -59,7 +59,7 @@ rule model_card:
     conda:
         "../../envs/analysis.yaml"
     params:
-        code=code("model_card"),
+        code=model_card_code(),
         template=card_template(),
         config=lambda wildcards: canonical_json(study.written),
         made_from=made_from("model_card"),

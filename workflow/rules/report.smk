@@ -37,7 +37,7 @@ rule report:
     conda:
         "../../envs/analysis.yaml"
     params:
-        code=code("report"),
+        code=report_code(),
         messages=messages(),
         templates=templates(),
         config=lambda wildcards: json_argument(study.written),

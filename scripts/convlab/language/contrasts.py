@@ -22,13 +22,6 @@ VERDICTS = {
 }  # fmt: skip
 """How a verdict of a comparison or a claim reads, before translation."""
 
-MEASURES = {
-    "accuracy": N_("accuracy"), "consistency": N_("consistency"), "test_loss": N_("test loss"), "brier": N_("brier"),
-    "ece": N_("ece"), "accuracy lost": N_("accuracy lost"), "lead lost": N_("lead lost"), "lead left": N_("lead left"),
-    "lead": N_("lead"),
-}  # fmt: skip
-"""How the measures of the probes' tables read, before translation."""
-
 
 def verdict_text(verdict: str, diverged: int = 0) -> str:
     """A verdict as a badge or a table shows it; one that leaves ``diverged`` runs out says so."""

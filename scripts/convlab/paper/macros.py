@@ -15,6 +15,7 @@ from convlab.language.contrasts import VERDICTS
 from convlab.language.numbers import MISSING, count, format_p, missing, number
 from convlab.paper.cells import claim_unit, comparison_verdict, measured_text, percent, points, published_text
 from convlab.paper.printed import Tables
+from convlab.probes.curves import measure_of
 from convlab.statistics.claims import ConstantGuess
 from convlab.study.schema import Study
 from convlab.study.variants import Plan
@@ -121,7 +122,7 @@ def numbers(
         values |= {"Low": points(row["ci_low"]), "High": points(row["ci_high"])}
         yield from _of(row, "factorials", "Effect", (row["experiment"], row["effect"]), values)
     for row in tables["probe_curves"].to_dict("records"):
-        form = percent if row["measure"] in ("accuracy", "consistency") else number
+        form = percent if measure_of(row["probe"], row["measure"]).is_share else number
         subject = (row["probe"], row["measure"], str(row["level"]), row["variant"])
         names = {"Mean": "mean", "Sd": "sd", "Low": "ci_low", "High": "ci_high"}
         values = {name: form(row[column]) for name, column in names.items()}

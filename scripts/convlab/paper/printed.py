@@ -8,10 +8,12 @@ import pandas as pd
 from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
 from convlab.common.table_files import Printed
-from convlab.language.contrasts import MEASURES, VERDICTS, contrast_labels
+from convlab.language.contrasts import VERDICTS, contrast_labels
 from convlab.language.numbers import MISSING, count, format_p, interval, missing, number
 from convlab.paper.cells import claim_unit, comparison_verdict, measured_text, percent, points, published_text
-from convlab.study.labels import field_label, probe_level
+from convlab.probes import registry as probes
+from convlab.probes.curves import contrast_label, measure_of
+from convlab.study.labels import field_label
 from convlab.study.schema import Study
 from convlab.study.variants import Plan
 
@@ -90,19 +92,15 @@ def ragged(share: str) -> str:
 
 
 PER = {"doubling": N_("doubling"), "unit": N_("unit")}
-PROBES = {
-    "pixel_permutation": N_("pixel permutation"), "translation": N_("translation"),
-    "sample_efficiency": N_("sample efficiency"), "receptive_field": N_("receptive field"),
-    "calibration": N_("calibration"),
-}  # fmt: skip
 """How identifiers of the tables read, before translation."""
 
 
 def _contrast(row: Mapping[str, Any], plan: Plan) -> str:
     """What a probe's contrast is of: ``lead lost, pixels shuffled``."""
-    measure, _comma, level = row["measure"].partition(", ")
+    name, _comma, level = row["measure"].partition(", ")
     known = {name: order for levels in plan.probes[row["probe"]].levels.values() for name, order, _variant in levels}
-    return ", ".join([_(MEASURES[measure]), *([probe_level(row["probe"], known[level])] if level else [])])
+    levels = [probes.level_label(row["probe"], known[level])] if level else []
+    return ", ".join([_(contrast_label(row["probe"], name)), *levels])
 
 
 def _runs(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
@@ -203,14 +201,15 @@ def _per_class(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
 
 
 def _probe_curves(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
-    is_share = row["measure"] in ("accuracy", "consistency")
-    form, unit = (percent, "%") if is_share else (number, "")
+    measured = measure_of(row["probe"], row["measure"])
+    form, unit = (percent, "%") if measured.is_share else (number, "")
+    has_level = not missing(row["level"]) and row["level"]
     return {
         N_("Dataset"): row["dataset"],
-        N_("Probe"): _(PROBES[row["probe"]]),
+        N_("Probe"): _(probes.settings(row["probe"]).label),
         N_("Variant"): plan.variants[row["variant"]].label,
-        N_("Measure"): _(MEASURES[row["measure"]]) + (", %" if is_share else ""),
-        N_("Level"): "" if missing(row["level"]) or not row["level"] else probe_level(row["probe"], row["order"]),
+        N_("Measure"): _(measured.label) + (", %" if measured.is_share else ""),
+        N_("Level"): probes.level_label(row["probe"], row["order"]) if has_level else "",
         N_("n"): str(row["n_seeds"]),
         N_("Mean"): with_sd(row["mean"], row["sd"], form),
         N_("95 % CI"): interval(row["ci_low"], row["ci_high"], unit),
@@ -220,7 +219,7 @@ def _probe_curves(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
 def _probe_contrasts(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     return {
         N_("Dataset"): row["dataset"],
-        N_("Probe"): _(PROBES[row["probe"]]),
+        N_("Probe"): _(probes.settings(row["probe"]).label),
         N_("Measure"): _contrast(row, plan),
         N_("Variant"): plan.variants[row["variant"]].label,
         N_("Reference"): plan.variants[row["reference"]].label if row["reference"] else "",

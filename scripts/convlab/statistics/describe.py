@@ -30,7 +30,7 @@ SHARE = (0.0, 1.0)  # what an accuracy, a recall or an agreement can be
 DIFFERENCE = (-1.0, 1.0)  # what a difference of two of them can be
 RANGES = {
     "accuracy": SHARE, "test_accuracy": SHARE, "val_accuracy": SHARE, "balanced_accuracy": SHARE, "macro_f1": SHARE,
-    "consistency": SHARE, "ece": SHARE, "brier": (0.0, 2.0), "test_loss": (0.0, math.inf),
+    "ece": SHARE, "brier": (0.0, 2.0), "test_loss": (0.0, math.inf),
     "best_epoch": (1.0, math.inf),
 }  # fmt: skip
 """The least and the largest value that a measure of a run can have."""

@@ -1,6 +1,5 @@
-"""How fields, levels and probes' levels read, in the language in use."""
+"""How fields and levels read, in the language in use."""
 
-import math
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -62,18 +61,3 @@ def level_label(factor: str, value: Any, short: bool = True) -> str:
 def _exact(value: float) -> str:
     """The format that tells a number from any other with the fewest digits, six at least."""
     return next(f".{digits}g" for digits in range(6, 18) if float(f"{value:.{digits}g}") == value)
-
-
-def probe_level(probe: str, order: float) -> str:
-    """How a level of a probe reads in the language in use.
-
-    Args:
-        order: side of the blocks, number of images, or pixels; infinite for what is left whole.
-    """
-    if probe == "pixel_permutation":
-        if math.isinf(order):
-            return _("intact")
-        return _("pixels shuffled") if order == 1 else _("{side}×{side} blocks shuffled", side=f"{order:.0f}")
-    if probe == "sample_efficiency":
-        return _("all images") if math.isinf(order) else _("{n} images", n=i18n.number(order, ",.0f"))
-    return f"{order:g} px"

@@ -10,12 +10,19 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from convlab.common.i18n import LANGUAGES, SOURCE
 from convlab.common.redaction import masked
 from convlab.common.specs import (
-    Limit,
     Name,
     PositiveWhole,
     Real,
@@ -29,6 +36,7 @@ from convlab.common.specs import (
 )
 from convlab.datasets.specs import Dataset, Digits, ImageFolder, Npz, Published
 from convlab.models.specs import Model
+from convlab.probes import registry as probes
 from convlab.study.sagemaker import SageMaker
 from convlab.study.variants import Plan
 from convlab.training.recipe import Training
@@ -167,47 +175,13 @@ class Statistics(Spec):
     )
 
 
-Models = Annotated[tuple[Slug, ...] | None, Field(description="Models to probe; those of the comparisons when absent.")]
-
-
-class PixelPermutation(Spec):
-    """Train again with the pixels of all images in another, fixed order: is it the neighbourhood that helps?"""
-
-    blocks: tuple[PositiveWhole, ...] = Field(
-        (1,), min_length=1, description="Side of the blocks that stay whole, pixels; 1 shuffles every pixel."
-    )
-    models: Models = None
-
-
-class Translation(Spec):
-    """Shift the test images, without training again: do predictions survive?"""
-
-    shift: PositiveWhole = Field(4, description="Farthest shift along each axis, pixels.")
-    models: Models = None
-
-
-class SampleEfficiency(Spec):
-    """Train on nested subsets for the same number of steps: who needs fewer images?"""
-
-    sizes: tuple[Limit, ...] = Field(
-        (100, 300, 1000, 3000, 10000, None), min_length=2, description="Numbers of training images; null for all."
-    )
-    steps: PositiveWhole = Field(2000, description="Optimizer steps of every run, whatever its size.")
-    models: Models = None
-
-
-class Described(Spec):
-    """A probe of what every run gives anyway; it has no settings."""
-
-
-class Probes(Spec):
-    """Measurements that test what models assume; a list of names takes their defaults."""
-
-    pixel_permutation: PixelPermutation | None = None
-    translation: Translation | None = None
-    sample_efficiency: SampleEfficiency | None = None
-    receptive_field: Described | None = None
-    calibration: Described | None = None
+Probes = create_model(
+    "Probes",
+    __base__=Spec,
+    __module__=__name__,
+    __doc__="Measurements that test what models assume; a list of names takes their defaults.",
+    **{name: (probes.settings(name) | None, None) for name in probes.names()},
+)
 
 
 class ReportOptions(Spec):
