@@ -1,7 +1,6 @@
 """Tables over all runs: one row per run, per variant, per comparison, per trend, per class. Frames in, frames out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -378,18 +377,6 @@ def per_class_table(
         "precision_seeds",
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
-
-
-@dataclass(frozen=True)
-class Tables:
-    """All tables of a study."""
-
-    runs: pd.DataFrame
-    variants: pd.DataFrame
-    comparisons: pd.DataFrame
-    trends: pd.DataFrame
-    per_class: pd.DataFrame
-    probe_curves: pd.DataFrame
 
 
 def summed_confusion(
