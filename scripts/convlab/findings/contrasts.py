@@ -71,13 +71,13 @@ def contrast_text(row: Mapping[str, Any], seeds: str) -> str:
     return f"{points(row['difference'])} ({'; '.join(parts)})"
 
 
-def quoted(row: Mapping[str, Any]) -> dict[str, float]:
+def quoted_numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a comparison that sentences quote."""
     names = ("difference", "ci_low", "ci_high", "p_adjusted", "detectable", "seeds_to_settle")
     return {name: row[name] for name in names if not missing(row[name])}
 
 
-def open_text(row: Mapping[str, Any]) -> str:
+def why_inconclusive(row: Mapping[str, Any]) -> str:
     """Why a comparison is not settled, and what its design could have seen."""
     if missing(row["ci_low"]):
         return _("the runs do not vary, so nothing can be inferred from them")

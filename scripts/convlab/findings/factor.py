@@ -6,7 +6,7 @@ from typing import Any
 
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.contrasts import contrast_text, open_text, outcome, quoted, seeds_text
+from convlab.findings.contrasts import contrast_text, outcome, quoted_numbers, seeds_text, why_inconclusive
 from convlab.findings.dense_vs_conv import costs
 from convlab.findings.evidence import Evidence, Finding, Statement
 from convlab.language.numbers import count, missing, percent, points, region
@@ -133,7 +133,7 @@ def _decision(evidence: Evidence, dataset: str, question: Question, levels: Mapp
             "reference": reference,
             "level": levels[first["variant"]],
             "difference": contrast_text(first, seeds),
-            "reasons": open_text(first),
+            "reasons": why_inconclusive(first),
         }
         if len(groups["inconclusive"]) > 1:
             text = _(
@@ -144,7 +144,7 @@ def _decision(evidence: Evidence, dataset: str, question: Question, levels: Mapp
             )
         else:
             text = _("Not settled against {reference}: {level}, {difference}; {reasons}.", **said)
-        statements.append(Statement(text, numbers("inconclusive") | quoted(first)))
+        statements.append(Statement(text, numbers("inconclusive") | quoted_numbers(first)))
     if "smoke" in groups:
         text = _(
             "Nothing is inferred: with n = {n} this is a smoke test. Observed against {reference}: {levels}.",

@@ -12,10 +12,10 @@ from convlab.findings.evidence import Evidence, Finding, Statement
 from convlab.language.numbers import count, interval, number, percent, plus_minus, points, unsigned_points
 from convlab.statistics.describe import MIN_SEEDS
 
-CLOSE = 0.01
+CLOSE_ACCURACY = 0.01
 """Gaps of training to validation, or of confidence to accuracy, up to this fraction are called close."""
 
-RISE = 0.05
+OVERFITTING_LOSS_RISE = 0.05
 """A validation loss that ends this share above its lowest value is said to have risen."""
 
 IMAGES_PER_BIN = 100
@@ -178,7 +178,7 @@ def _fit(label: str, fits: pd.DataFrame) -> Statement:
     gap, train, validation = fits["gap"].mean(), fits["train_accuracy"].mean(), fits["val_accuracy"].mean()
     images = int(fits["validation_images"].min())
     error = math.sqrt(max(validation * (1 - validation), 0) / max(images, 1))
-    band = max(CLOSE, 2 * error)
+    band = max(CLOSE_ACCURACY, 2 * error)
     texts = [
         ngettext(
             "{label}: at the kept epoch training accuracy is {train}, validation accuracy {validation}, a gap of {gap} "
@@ -195,7 +195,7 @@ def _fit(label: str, fits: pd.DataFrame) -> Statement:
     ]
     falling, runs = still_falling(fits), len(fits)
     rises = (fits["last_val_loss"] / fits["lowest_val_loss"] - 1).where(fits["lowest_val_loss"] > 0)
-    risen = int((rises > RISE).sum()) > runs / 2
+    risen = int((rises > OVERFITTING_LOSS_RISE).sum()) > runs / 2
     said = {"band": plus_minus(band, 1)}
     if gap > band >= fits["gap"].min():
         texts.append(
@@ -365,7 +365,7 @@ def calibration(evidence: Evidence, dataset: str) -> Finding:
         row = evidence.variant(dataset, name)
         excess = confidence - accuracy
         images = evidence.test_images[dataset]
-        band = max(CLOSE, 2 * math.sqrt(max(accuracy * (1 - accuracy), 0) / max(images, 1)))
+        band = max(CLOSE_ACCURACY, 2 * math.sqrt(max(accuracy * (1 - accuracy), 0) / max(images, 1)))
         agree = N_(
             "{label}: mean confidence {confidence} against an accuracy of {accuracy}, confidence and accuracy agree "
             "within the {band} that the test images leave open; calibration error (ECE) {ece}, Brier score {brier}."
