@@ -18,6 +18,8 @@ import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pandas as pd
+
 from convlab.common import provenance
 from convlab.common.cli import run
 from convlab.common.code_digests import code_parts
@@ -60,33 +62,19 @@ def main(argv: list[str] | None = None) -> None:
 def compare(arguments: argparse.Namespace) -> None:
     """Read all runs, and write tables, figures and summary."""
     study, folder = load_study(arguments.settings, for_readers=True), arguments.results_dir
-    output, plan, rope = folder / "compare", study.plan, study.statistics.rope
+    output = folder / "compare"
 
     records, manifests = load_runs(study, folder), load_manifests(study, folder)
     classes = {dataset: manifest["classes"] for dataset, manifest in manifests.items()}
     test_images = {dataset: sum(manifest["counts"]["test"].values()) for dataset, manifest in manifests.items()}
     guesses = {dataset: ConstantGuess.of(manifest["counts"]["test"]) for dataset, manifest in manifests.items()}
 
-    runs = tables.runs_table(records.rows)
-    variants = tables.variants_table(runs, plan, guesses)
-    family = confirmatory_family(runs, plan, rope, guesses)
-    comparisons = tables.comparisons_table(runs, plan, rope, family)
-    measured = probe_tables.load_measured(study, folder)
-    named = {
-        "runs": runs,
-        "variants": variants,
-        "comparisons": tables.with_new_images(comparisons, load_correct(study, folder, records)),
-        "claims": tables.claims_table(runs, plan, rope, family),
-        "trends": tables.trends_table(runs, plan),
-        "factorials": tables.factorial_table(runs, plan),
-        "per_class": tables.per_class_table(records.evaluations, classes),
-        "probe_curves": probe_tables.all_curves(runs, plan, measured),
-        "probe_contrasts": probe_tables.all_contrasts(runs, plan, measured),
-    }
+    named = study_tables(study, folder, records, classes, guesses)
+    variants = named["variants"]
     chosen = {dataset: chosen_variant(variants[variants["probe"] == ""], dataset) for dataset in study.datasets}
 
     use_style()
-    labels = [variant.label for variant in plan.variants.values()]
+    labels = [variant.label for variant in study.plan.variants.values()]
     lacking = tell_boxes(log, [*labels, *(name for named_classes in classes.values() for name in named_classes)])
     figures_folder = output / "figures"
     shutil.rmtree(figures_folder, ignore_errors=True)
@@ -122,7 +110,32 @@ def compare(arguments: argparse.Namespace) -> None:
     }
     write_json(output / "summary.json", summary)
     history.keep(output)
-    log.info("%d runs, %d comparisons, %d figures", len(runs), len(comparisons), len(figures))
+    log.info("%d runs, %d comparisons, %d figures", len(named["runs"]), len(named["comparisons"]), len(figures))
+
+
+def study_tables(
+    study: Study,
+    folder: Path,
+    records: RunRecords,
+    classes: Mapping[str, list[str]],
+    guesses: Mapping[str, ConstantGuess | None],
+) -> dict[str, pd.DataFrame]:
+    """Every table of a study, by the name of its file."""
+    plan, rope, runs = study.plan, study.statistics.rope, tables.runs_table(records.rows)
+    family = confirmatory_family(runs, plan, rope, guesses)
+    comparisons = tables.comparisons_table(runs, plan, rope, family)
+    measured = probe_tables.load_measured(study, folder)
+    return {
+        "runs": runs,
+        "variants": tables.variants_table(runs, plan, guesses),
+        "comparisons": tables.with_new_images(comparisons, load_correct(study, folder, records)),
+        "claims": tables.claims_table(runs, plan, rope, family),
+        "trends": tables.trends_table(runs, plan),
+        "factorials": tables.factorial_table(runs, plan),
+        "per_class": tables.per_class_table(records.evaluations, classes),
+        "probe_curves": probe_tables.all_curves(runs, plan, measured),
+        "probe_contrasts": probe_tables.all_contrasts(runs, plan, measured),
+    }
 
 
 def made_from(study: Study, records: RunRecords, manifests: Mapping[str, Mapping]) -> dict[str, Any]:
