@@ -31,6 +31,10 @@ GPUS = $(shell nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null | 
 # Progress bars in a terminal, lines elsewhere.
 PROFILE := $(shell test -t 2 && echo default || echo log)
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile profiles/$(PROFILE) --cores $(CORES) $(if $(GPU),--resources gpu=$$(($(GPUS) * $(RUNS_PER_GPU))))
+# Whole files, in the order of tests/conftest.py.
+PYTEST = $(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+# What is wrong with a config in one sentence, or what it asks for in one line, before Snakemake starts.
+CHECK = $(BIN)/python scripts/plan.py --brief --cores $(CORES)
 INSTALL := requirements/install.sh
 
 # Python of .venv is started as it is, whatever the shell says; scripts see to it themselves when they are run by hand.
@@ -65,7 +69,7 @@ $(addprefix $(VENV)/.installed-,jax torch cluster): $(VENV)/.installed-%: requir
 install: $(VENV)/.installed-$(BUILD) $(if $(BACKEND),$(VENV)/.installed-$(BACKEND))  ## make .venv with the pinned dependencies (GPU=1 for CUDA)
 
 run: install  ## run a study to its report (STUDY=studies/x.yaml, CORES=n, GPU=1)
-	@$(BIN)/python scripts/plan.py $(call quoted,$(STUDY_FILE)) --brief --cores $(CORES)
+	@$(CHECK) $(call quoted,$(STUDY_FILE))
 	$(SNAKEMAKE) --configfile $(call quoted,$(STUDY_FILE)) $(ARGS)
 
 quick: install  ## a first look at a study: fewer images and epochs, two seeds
@@ -83,9 +87,11 @@ usage: install  ## what the jobs of a study that has run took: time and memory, 
 	@$(BIN)/python scripts/resource_usage.py $(call quoted,$(STUDY_FILE))
 
 demo: install  ## the whole suite on scikit-learn's digits, offline
+	@$(CHECK) studies/demo.yaml
 	$(SNAKEMAKE) --configfile studies/demo.yaml $(ARGS)
 
 export: $(VENV)/.installed-deploy  ## the chosen model as Keras, SavedModel and ONNX files, with a model card
+	@$(CHECK) $(call quoted,$(STUDY_FILE))
 	$(SNAKEMAKE) export --configfile $(call quoted,$(STUDY_FILE)) $(ARGS)
 
 serve: export  ## the chosen model behind HTTP on this machine (PORT=8080, DATASET=name, RUNTIME=saved_model)
@@ -94,6 +100,7 @@ serve: export  ## the chosen model behind HTTP on this machine (PORT=8080, DATAS
 	  $(if $(value RUNTIME),--runtime $(call quoted,$(value RUNTIME)))
 
 deploy: $(VENV)/.installed-deploy $(if $(ON_AWS),$(VENV)/.installed-sagemaker)  ## start an endpoint, ask it about test images, stop it, show it in the report
+	@$(CHECK) $(call quoted,$(STUDY_FILE))
 	@status=0; $(SNAKEMAKE) deploy --configfile $(call quoted,$(STUDY_FILE)) $(ARGS) || status=$$?; \
 	  $(SNAKEMAKE) --configfile $(call quoted,$(STUDY_FILE)) --quiet all || true; exit $$status
 
@@ -104,10 +111,10 @@ teardown: install  ## take down what an interrupted deployment to AWS may have l
 	@$(BIN)/python scripts/teardown.py
 
 test: $(VENV)/.installed-dev  ## all tests, the end-to-end part included
-	$(BIN)/pytest -n $(CORES) --dist loadfile
+	$(PYTEST)
 
 test-fast: $(VENV)/.installed-dev  ## the tests that need no Snakemake and no full training
-	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slurm: $(VENV)/.installed-dev $(VENV)/.installed-cluster  ## on a real one-node SLURM, started and stopped for it
 	tests/slurm_cluster.sh install

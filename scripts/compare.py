@@ -32,6 +32,7 @@ from convlab.figures.saving import FigureWriter
 from convlab.figures.study import DatasetResults, FigureFile, dataset_figures
 from convlab.figures.style import use_style
 from convlab.language.captions import table_caption
+from convlab.models.registry import modules
 from convlab.paper.macros import numbers_tex
 from convlab.paper.printed import printed
 from convlab.probes import registry as probe_registry
@@ -42,6 +43,7 @@ from convlab.results.family import confirmatory_family
 from convlab.results.loading import RunRecords, load_correct, load_manifests, load_runs, variants_with_details
 from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
+from convlab.study import layout
 from convlab.study.load import load_study
 from convlab.study.schema import Study
 
@@ -54,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     parser.add_argument("--processes", type=int, default=1, help="figures that are written at the same time")
     arguments = parser.parse_args(argv)
-    output = arguments.results_dir / "compare"
+    output = layout.compared(arguments.results_dir)
     with job_results(output / "summary.json", lambda: files_below(output, {history.HISTORY})):
         compare(arguments)
 
@@ -62,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
 def compare(arguments: argparse.Namespace) -> None:
     """Read all runs, and write tables, figures and summary."""
     study, folder = load_study(arguments.settings, for_readers=True), arguments.results_dir
-    output = folder / "compare"
+    output = layout.compared(folder)
 
     records, manifests = load_runs(study, folder), load_manifests(study, folder)
     classes = {dataset: manifest["classes"] for dataset, manifest in manifests.items()}
@@ -138,6 +140,12 @@ def study_tables(
     }
 
 
+def loaded_code(study: Study) -> tuple[str, ...]:
+    """Modules that this script loads by name: the families of the study's models, and its probes."""
+    probes = probe_registry.modules(study.plan.probes, *probe_registry.COMPARE_PARTS)
+    return (*modules(model.family for model in study.models.values()), *probes)
+
+
 def made_from(study: Study, records: RunRecords, manifests: Mapping[str, Mapping]) -> dict[str, Any]:
     """What these results depend on, so that states can be compared: config with its defaults, code, data, versions."""
     script = Path(__file__).resolve()
@@ -145,7 +153,7 @@ def made_from(study: Study, records: RunRecords, manifests: Mapping[str, Mapping
         "config": study.model_dump(mode="json"),
         "code": {
             **records.code(),
-            "compare": [code_parts(script, probe_registry.modules(study.plan.probes, *probe_registry.COMPARE_PARTS))],
+            "compare": [code_parts(script, loaded_code(study))],
         },
         "commit": provenance.commit(script.parent.parent),
         "versions": provenance.versions(),

@@ -20,6 +20,7 @@ from convlab.common.files import read_json, write_text
 from convlab.common.outputs import job_results
 from convlab.datasets import prepared as data
 from convlab.runtime import backend
+from convlab.study import layout
 
 log = logging.getLogger("probe")
 
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def measure(arguments: argparse.Namespace) -> None:
     """Measure every run and write the table."""
-    runs = [(seed, arguments.train_dir / f"seed-{seed}") for seed in arguments.seeds]
+    runs = [(seed, layout.seed_folder(arguments.train_dir, seed)) for seed in arguments.seeds]
     records = [read_json(place / "run.json") for _, place in runs]
     backend.choose(records[0]["spec"]["training"]["backend"], arguments.threads)  # before these import Keras
     from convlab.evaluation import inference

@@ -62,6 +62,7 @@ from convlab.probes import registry as probe_registry
 from convlab.probes.statements import all_findings, by_assumption
 from convlab.states import history
 from convlab.statistics.describe import MIN_SEEDS
+from convlab.study import layout
 from convlab.study.idle_values import same_variants
 from convlab.study.load import load_study
 from convlab.study.schema import Study
@@ -78,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
         "--config-values", default={}, type=json.loads, help="what was set beside them, as JSON, for that command too"
     )
     arguments = parser.parse_args(argv)
-    output = arguments.results_dir / "report"
+    output = layout.reported(arguments.results_dir)
     with job_results(output / "index.html", lambda: [output / "report.md"]):
         write_report(arguments)
 
@@ -94,8 +95,8 @@ def write_report(arguments: argparse.Namespace) -> None:
     view["script"], view["script_hash"] = Markup(script), script_hash(script)
     page = environment("html").get_template("index.html.j2").render(view)
     text = environment("markdown").get_template("report.md.j2").render(view)
-    write_text(folder / "report" / "index.html", page)
-    write_text(folder / "report" / "report.md", tidy_markdown(text))
+    write_text(layout.reported(folder) / "index.html", page)
+    write_text(layout.reported(folder) / "report.md", tidy_markdown(text))
     log.info("index.html has %.1f MB, report.md %.0f kB", len(page.encode()) / 1e6, len(text.encode()) / 1e3)
 
 
@@ -114,7 +115,7 @@ def build_view(
     figures = load_figures(study, results, folder)
     resumed = sum(entry["resumed_after_epoch"] > 0 for entry in results.trained.values())
     started = datetime.fromisoformat(results.summary["training"]["first_started"])
-    settled = history.settled(folder / "compare", study.model_dump(mode="json"), started)
+    settled = history.settled(layout.compared(folder), study.model_dump(mode="json"), started)
     title = study.report.title or study.question or study.study
     answers = {
         dataset: [answer(evidence, dataset, question) for question in plan.questions.values()] for dataset in datasets

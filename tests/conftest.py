@@ -6,7 +6,20 @@ import shutil
 import pytest
 
 from builders.project import TINY, Project, copy_project
-from convlab.common import i18n
+from convlab.common import i18n, locks
+
+LONGEST_FIRST = (
+    "test_nothing_lost", "test_sagemaker", "test_end_to_end", "test_train", "test_export", "test_claims",
+    "test_records", "test_page", "test_reruns", "test_statistics_calibration", "test_environment", "test_i18n",
+    "test_deploy", "test_diff", "test_report", "test_backends", "test_snakemake_report", "test_serving",
+    "test_statistics", "test_explore", "test_fingerprint", "test_figures", "test_report_markdown",
+)  # fmt: skip
+"""Files that take longest; xdist hands files out in this order (``--no-loadscope-reorder``): none is left over."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.fixture(autouse=True)
@@ -34,12 +47,22 @@ def project(tmp_path) -> Project:
 
 @pytest.fixture(scope="session")
 def finished_study(tmp_path_factory) -> Project:
-    """A copy of the project in which the tiny study has been run to its report. Never change it: copy it."""
-    project = copy_project(tmp_path_factory.mktemp("finished") / "project")
-    project.configure(TINY)
-    result = project.snakemake()
-    assert result.returncode == 0, result.stdout + result.stderr
-    return project
+    """A copy of the project in which the tiny study has been run to its report. Never change it: copy it.
+
+    One for all of xdist's workers, whose temporary folders have one parent; the first to need it makes it.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with locks.locked(folder / "finished.lock", "another worker makes the finished study"):
+        if not (folder / "finished").exists():
+            shutil.rmtree(folder / "unfinished", ignore_errors=True)
+            project = copy_project(folder / "unfinished/project")
+            project.configure(TINY)
+            result = project.snakemake()
+            assert result.returncode == 0, result.stdout + result.stderr
+            (folder / "unfinished").rename(folder / "finished")
+    return Project(folder / "finished/project")
 
 
 @pytest.fixture

@@ -278,7 +278,7 @@ def test_choices_are_part_of_a_runs_identity(monkeypatch):
 
 def test_code_that_is_edited_while_a_run_starts_ends_it(tmp_path, monkeypatch):
     states = iter([{"train.py": "before"}, {"train.py": "after"}])
-    monkeypatch.setattr(train, "code_parts", lambda script: next(states))
+    monkeypatch.setattr(train, "code_of", lambda spec: next(states))
     (tmp_path / "manifest.json").write_text('{"arrays": {}, "classes": []}')
     arguments = ["--spec", json.dumps(SPEC), "--data-dir", str(tmp_path), "--output-dir", str(tmp_path / "run")]
     with pytest.raises(UserError, match="edited while this run was starting"):

@@ -31,14 +31,13 @@ from builders.project import CNN_5X5, ROOT, TINY
 from builders.results import CLAIMS_OF_EVERY_VERDICT, CNN_WINS, write_study_with
 from convlab.common import i18n
 from convlab.common.files import read_json, write_json
-from convlab.datasets.registry import KINDS
+from convlab.datasets.registry import kinds
 from convlab.errors import UserError
 from convlab.figures import dataset as data_charts
 from convlab.figures import results as charts
 from convlab.figures.style import localise, use_style
 from convlab.language import numbers
 from convlab.language.contrasts import VERDICTS
-from convlab.page.dataset import MANIFEST_WORDS
 from convlab.probes import registry as probes
 from convlab.probes.tables import all_contrasts, all_curves
 from convlab.study.load import load_study
@@ -125,9 +124,11 @@ def test_templates_hold_no_prose_of_their_own():
         assert re.findall(r"[A-Za-z]{4,}", plain) in ([], ["convlab"]), path
 
 
-def test_words_of_manifests_are_those_that_prepare_writes():
-    said = {text for kind in KINDS.values() for text in (kind.source, kind.licence)}
-    assert set(MANIFEST_WORDS) <= said
+def test_what_manifests_say_in_words_of_ours_is_translated():
+    own = [kind for kind in kinds().values() if kind.spec.users_own]
+    texts = {text for kind in own for text in (kind.source, kind.licence)} | {kinds()["cifar10"].licence}
+    with i18n.using("es"):
+        assert [text for text in texts if i18n.gettext(text) == text] == []
 
 
 def test_what_users_wrote_is_never_looked_up():

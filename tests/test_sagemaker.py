@@ -43,6 +43,7 @@ from convlab.cloud.policy import caller_policy, role_policy
 from convlab.common import redaction
 from convlab.common.files import array_sha256, write_arrays, write_json
 from convlab.common.shutdown import SIGNALS
+from convlab.common.specs import canonical_json
 from convlab.errors import UserError
 from convlab.serving.record import Evidence
 from convlab.study.load import load_study
@@ -1029,6 +1030,16 @@ def test_what_comes_back_is_not_trusted(tmp_path, monkeypatch, changes, sentence
     with pytest.raises(UserError, match=sentence):
         training_job.unpack(archive(tmp_path, **members), tmp_path / "trained", EXPECTED)
     assert not (tmp_path / "trained").exists() and not (tmp_path.parent / "outside").exists()
+
+
+def test_what_is_sent_to_train_reads_the_runs_spec_and_holds_no_other_kind_of_dataset(tmp_path):
+    folder = training_job.pack_source(tmp_path / "source", RUN.identity)
+    kinds = {path.stem for path in (folder / "convlab/datasets/kinds").iterdir()}
+    assert kinds == {"__init__", "digits"}
+    code = "from convlab.training.run_spec import Run; print(Run.model_validate_json(input()).spec_hash)"
+    spec = canonical_json(RUN.identity)
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, input=spec, text=True, cwd=folder).strip() == RUN.spec_hash
 
 
 def test_a_jobs_description_may_lack_what_only_informs(known, clients):

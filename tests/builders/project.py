@@ -7,9 +7,12 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import yaml
+
+from builders.fork_server import ForkServer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -31,6 +34,11 @@ TINY = {
 """A study that trains in seconds; nine runs of three variants."""
 
 
+@cache
+def fork_server() -> ForkServer:
+    return ForkServer()
+
+
 @dataclass(frozen=True)
 class Project:
     """A copy of the project in a folder of its own."""
@@ -40,11 +48,14 @@ class Project:
     def configure(self, config: dict) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
-    def snakemake(self, *arguments: str, cores: int = 2, **options) -> subprocess.CompletedProcess:
-        """Run Snakemake here; plain logging, since its text is read."""
-        command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--workflow-profile", "none", *arguments]
-        environment = {**os.environ, "CONVLAB_CACHE": str(self.folder / "cache")} | options.pop("env", {})
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment, **options)
+    def snakemake(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+        """Run Snakemake here; plain logging, since its text is read. A dry run is a fork, unless it has an ``env``."""
+        arguments = ["--cores", "2", "--workflow-profile", "none", *arguments]
+        environment = {**os.environ, "CONVLAB_CACHE": str(self.folder / "cache")} | (env or {})
+        if "-n" in arguments and env is None:
+            return fork_server().snakemake(arguments, self.folder, environment)
+        command = [sys.executable, "-m", "snakemake", *arguments]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment)
 
     def planned(self, *arguments: str) -> set[str]:
         """Messages of the jobs that a dry run names, `all` left out: what would be done."""

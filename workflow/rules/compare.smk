@@ -63,9 +63,11 @@ rule compare:
         messages=messages(),
         settings=lambda wildcards: json_argument(study.settings),
         made_from=made_from("compare"),
+        results=folder(RESULTS),
+        folder=folder(COMPARE),
     message:
         "Compare all runs"
     shell:
-        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/compare.py" --settings {params.settings:q} --results-dir $(dirname $(dirname {output.summary:q}))'
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/compare.py" --settings {params.settings:q} --results-dir {params.results:q}'
         " --processes {threads} > {log:q} 2>&1 && "
-        "echo {params.made_from} > $(dirname {output.summary:q})/.made_from"
+        "echo {params.made_from} > {params.folder:q}/.made_from"

@@ -26,10 +26,13 @@ rule probe:
         seeds=" ".join(map(str, study.seeds)),
         environment=environment_choices,
         made_from=made_from("probe"),
+        data=folder(PREPARE),
+        runs=folder(VARIANT),
+        folder=folder(PROBE),
     message:
         "Probe {wildcards.probe} of {wildcards.variant} on {wildcards.dataset}"
     shell:
         'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/probe.py" --probe {wildcards.probe:q} --dataset {wildcards.dataset:q} --variant {wildcards.variant:q}'
-        " --settings {params.settings:q} --seeds {params.seeds} --train-dir $(dirname $(dirname {input.runs[0]:q}))"
-        " --data-dir $(dirname {input.manifest:q}) --output {output.table:q} --threads {threads} > {log:q} 2>&1 && "
-        "echo {params.made_from} > $(dirname {output.table:q})/.{wildcards.variant}.made_from"
+        " --settings {params.settings:q} --seeds {params.seeds} --train-dir {params.runs:q}"
+        " --data-dir {params.data:q} --output {output.table:q} --threads {threads} > {log:q} 2>&1 && "
+        "echo {params.made_from} > {params.folder:q}/.{wildcards.variant}.made_from"

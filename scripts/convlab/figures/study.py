@@ -30,6 +30,7 @@ from convlab.language.contrasts import contrast_labels
 from convlab.results.loading import RunRecords, load_histories, variants_with_details
 from convlab.results.tables import summed_confusion
 from convlab.statistics.describe import MIN_SEEDS
+from convlab.study import layout
 from convlab.study.labels import field_label
 from convlab.study.schema import Study
 from convlab.study.variants import Question
@@ -288,10 +289,10 @@ def combinations(question: Question, variants: pd.DataFrame) -> Figure:
 
 def load_details(results: DatasetResults) -> Iterator[VariantDetails]:
     """Predictions and features of the variants with details, one after another: they may be large."""
-    images, truth = prepared.load_test(results.folder / "prepare" / results.dataset)
+    images, truth = prepared.load_test(layout.prepared(results.folder, results.dataset))
     for name in variants_with_details(results.study, results.chosen):
         if seeds := results.records.finished(results.dataset, name):
-            evaluated = results.folder / "evaluate" / results.dataset / name
+            evaluated = layout.evaluated(results.folder, results.dataset, name)
             probabilities = read_probabilities(evaluated, seeds)
             features = read_features(evaluated, seeds[0])
             yield VariantDetails(results.series[name], probabilities, images, truth, seeds[0], features)

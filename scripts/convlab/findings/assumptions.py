@@ -9,7 +9,7 @@ from convlab.common.i18n import gettext as _
 from convlab.findings.dense_vs_conv import duels
 from convlab.findings.evidence import Evidence, Finding, Statement
 from convlab.language.numbers import count, multiple, points, square, unsigned_points
-from convlab.models.specs import Conv, Dense
+from convlab.models.specs import ModelSpec
 
 
 def assumptions(evidence: Evidence, dataset: str, measured: Mapping[str, Sequence[Statement]]) -> Finding:
@@ -86,14 +86,14 @@ def _texts(evidence: Evidence, dataset: str, name: str) -> dict[str, Statement]:
 
 def _main_conv(evidence: Evidence, dataset: str) -> str | None:
     """The convolutional variant to speak of: the chosen one, else the first base model, else the first."""
-    names = [name for name in evidence.plan.variants if evidence.is_conv(name)]
+    names = [name for name in evidence.plan.variants if evidence.family(name) == "conv"]
     if evidence.chosen.get(dataset) in names:
         return evidence.chosen[dataset]
     return next(iter(names), None)
 
 
-def _breaks_equivariance(model: Conv | Dense) -> list[str]:
-    """What in a model breaks exact translation equivariance, from its spec."""
+def _breaks_equivariance(model: ModelSpec) -> list[str]:
+    """What in a convolutional model breaks exact translation equivariance, from its spec."""
     reasons = []
     if model.padding == "same":
         reasons.append(_("zero padding marks the border"))

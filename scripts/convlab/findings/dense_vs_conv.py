@@ -43,9 +43,9 @@ def duels(evidence: Evidence, dataset: str) -> list[Duel]:
     for question in evidence.plan.questions.values():
         for row in evidence.contrasts(dataset, question.name):
             variant, reference = row["variant"], row["reference"]
-            if evidence.is_conv(variant) == evidence.is_conv(reference):
+            if {evidence.family(variant), evidence.family(reference)} != {"conv", "dense"}:
                 continue
-            if not evidence.is_conv(variant):
+            if evidence.family(reference) == "conv":
                 row, variant, reference = turned(row), reference, variant
             found.append(Duel(variant, reference, row, outcome(row)))
     return found
@@ -215,21 +215,18 @@ REASONS_TO_LOSE = (_trained_too_briefly, _overfits_more, _too_small, _aligned_im
 def _no_duel(evidence: Evidence, dataset: str) -> list[Statement]:
     """A study that compares no convolutional with a dense variant says why it has no answer."""
     names = list(evidence.plan.variants)
-    families = {
-        "conv": [n for n in names if evidence.is_conv(n)],
-        "dense": [n for n in names if not evidence.is_conv(n)],
-    }
+    families = {family: [name for name in names if evidence.family(name) == family] for family in ("conv", "dense")}
     lacking = {
-        "conv": N_(
+        "dense": N_(
             "This study trains no dense model, so it says nothing about whether convolution beats a dense network."
         ),
-        "dense": N_(
+        "conv": N_(
             "This study trains no convolutional model, so it says nothing about whether convolution beats a dense "
             "network."
         ),
     }
     for family, message in lacking.items():
-        if len(families[family]) == len(names):
+        if not families[family]:
             return [Statement(_(message))]
     best = [max((evidence.variant(dataset, n) for n in group), key=_accuracy) for group in families.values()]
     means = [row["test_accuracy_mean"] for row in best]

@@ -8,6 +8,7 @@ import pandas as pd
 from convlab.common.table_files import read_table
 from convlab.probes import registry
 from convlab.probes.curves import CONTRAST_COLUMNS, CURVE_COLUMNS
+from convlab.study import layout
 from convlab.study.schema import Study
 from convlab.study.variants import Plan
 
@@ -21,7 +22,7 @@ def load_measured(study: Study, folder: Path) -> dict[str, pd.DataFrame]:
     return {
         name: pd.concat(
             [
-                read_table(folder / "probe" / name / dataset / f"{variant}.csv")
+                read_table(layout.probed(folder, name, dataset) / f"{variant}.csv")
                 for dataset in study.datasets
                 for variant in probe.models
             ]

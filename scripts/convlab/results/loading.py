@@ -15,6 +15,7 @@ from convlab.datasets import prepared
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures, read_probabilities
 from convlab.results.tables import run_row
+from convlab.study import layout
 from convlab.study.schema import Study
 
 MAX_DETAILED_VARIANTS = 6
@@ -65,7 +66,7 @@ def distinct(values: Iterable[Mapping]) -> list[Mapping]:
 
 def load_manifests(study: Study, folder: Path) -> dict[str, dict[str, Any]]:
     """The manifest of every prepared dataset of a study."""
-    return {dataset: read_json(folder / "prepare" / dataset / "manifest.json") for dataset in study.datasets}
+    return {dataset: read_json(layout.prepared(folder, dataset) / "manifest.json") for dataset in study.datasets}
 
 
 def load_runs(study: Study, folder: Path) -> RunRecords:
@@ -81,9 +82,9 @@ def load_runs(study: Study, folder: Path) -> RunRecords:
     for dataset, manifest in load_manifests(study, folder).items():
         checksums = {name: entry["sha256"] for name, entry in manifest["arrays"].items()}
         for variant in study.plan.variants.values():
-            evaluated_in = folder / "evaluate" / dataset / variant.name
+            evaluated_in = layout.evaluated(folder, dataset, variant.name)
             for seed, evaluated in read_measures(evaluated_in, study.seeds).items():
-                trained_in = folder / "train" / dataset / variant.name / f"seed-{seed}"
+                trained_in = layout.run(folder, dataset, variant.name, seed)
                 trained = read_json(trained_in / "run.json")
                 expected = study.run(dataset, variant.name, seed).spec_hash
                 for read_from, record in ((trained_in, trained), (evaluated_in, evaluated)):
@@ -94,7 +95,7 @@ def load_runs(study: Study, folder: Path) -> RunRecords:
                         )
                 if trained["data_sha256"] != checksums:
                     raise UserError(
-                        f"{trained_in} was trained on other data than {folder / 'prepare' / dataset} holds; delete "
+                        f"{trained_in} was trained on other data than {layout.prepared(folder, dataset)} holds; delete "
                         "that folder and run snakemake again"
                     )
                 key = (dataset, variant.name, seed)
@@ -109,10 +110,10 @@ def load_correct(study: Study, folder: Path, records: RunRecords) -> dict[tuple[
     asked = {name for question in study.plan.questions.values() for name in (question.reference, *question.variants)}
     correct = {}
     for dataset in study.datasets:
-        _, truth = prepared.load_test(folder / "prepare" / dataset)
+        _, truth = prepared.load_test(layout.prepared(folder, dataset))
         for name in [name for name in study.plan.variants if name in asked]:
             seeds = records.finished(dataset, name)
-            probabilities = read_probabilities(folder / "evaluate" / dataset / name, seeds)
+            probabilities = read_probabilities(layout.evaluated(folder, dataset, name), seeds)
             for seed, predicted in zip(seeds, probabilities.argmax(axis=-1), strict=True):
                 correct[dataset, name, seed] = predicted == truth
     return correct
@@ -124,7 +125,7 @@ def load_histories(
     """The histories of the first ``most`` variants with a run that began: variant, seed, epoch, losses, accuracies."""
     begun = {name: [seed for seed in study.seeds if records.runs[dataset, name, seed]["epochs_run"]] for name in names}
     parts = [
-        read_table(folder / "train" / dataset / name / f"seed-{seed}" / "history.csv").assign(variant=name, seed=seed)
+        read_table(layout.run(folder, dataset, name, seed) / "history.csv").assign(variant=name, seed=seed)
         for name in [name for name, seeds in begun.items() if seeds][:most]
         for seed in begun[name]
     ]

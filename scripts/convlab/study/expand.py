@@ -11,7 +11,7 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from convlab.common.i18n import SOURCE, using
 from convlab.common.i18n import gettext as _
@@ -21,7 +21,7 @@ from convlab.datasets.image_counts import Count, after_validation, image_counts,
 from convlab.datasets.shapes import Form, dataset_form
 from convlab.errors import UserError
 from convlab.models.cost import Cost, ShapeError, cost
-from convlab.models.specs import Conv, Dense, Model
+from convlab.models.specs import ModelSpec
 from convlab.study.config_errors import sentence
 from convlab.study.labels import field_label, labels_side_by_side, level_label
 from convlab.study.rules import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact, parse, renamed
@@ -29,17 +29,13 @@ from convlab.study.schema import PERIODIC, SLUG, Experiment, Probes, Study
 from convlab.study.variants import Grid, Level, Plan, PlannedClaim, Probe, Question, Variant
 from convlab.training.recipe import Training
 
-_models = TypeAdapter(Model)
-
 
 def expand(study: Study) -> Plan:
     variants: dict[str, Variant] = {}
     identities: dict[str, str] = {}
     aliases: dict[str, str] = {}
 
-    def add(
-        name: str, base: str, label: str, model: Dense | Conv, training: Training, where: str, probe: str = ""
-    ) -> str:
+    def add(name: str, base: str, label: str, model: ModelSpec, training: Training, where: str, probe: str = "") -> str:
         """Register a variant, or find the one that is the same; returns its name."""
         if training.pixel_permutation and training.augmentation and training.augmentation.changes:
             raise UserError(
@@ -183,19 +179,19 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
 
     of_base, of_study = base.unexpanded, study.training.model_dump()
 
-    def built(values: Sequence[Any], key: str) -> tuple[Dense | Conv, Training]:
+    def built(values: Sequence[Any], key: str) -> tuple[ModelSpec, Training]:
         changes = dict(zip(factors, values, strict=True))
         of_model = {factor: value for factor, value in changes.items() if factor in model_fields}
         of_training = {factor: value for factor, value in changes.items() if factor not in model_fields}
         try:
-            model = _models.validate_python({**of_base, **of_model}) if of_model else base
+            model = type(base).model_validate({**of_base, **of_model}) if of_model else base
             return model, Training.model_validate({**of_study, **of_training})
         except ValidationError as error:
             reason = sentence(error.errors()[0])
             given = " with ".join(f"{factor} {value!r}" for factor, value in changes.items())
             raise UserError(f"{where}.{key}: {given} is not possible for {experiment.base}: {reason}") from None
 
-    def identity(model: Dense | Conv, training: Training) -> str:
+    def identity(model: ModelSpec, training: Training) -> str:
         return canonical_json([model.model_dump(exclude={"why", "label"}), training.model_dump()])
 
     variants: dict[str, str] = {}

@@ -34,8 +34,8 @@ from convlab.common.specs import (
     normalised,
     off_as_none,
 )
-from convlab.datasets.specs import Dataset, Digits, ImageFolder, Npz, Published
-from convlab.models.specs import Model
+from convlab.datasets.registry import any_dataset
+from convlab.models.registry import any_model
 from convlab.probes import registry as probes
 from convlab.study.sagemaker import SageMaker
 from convlab.study.variants import Plan
@@ -54,13 +54,6 @@ MAX_SEEDS = 1000
 
 TEXTS = {"question", "description", "why", "report"}
 """Keys that only explain: nothing but the report depends on them, the language of the figures apart."""
-
-KINDS: dict[str, type[Spec]] = {
-    kind: spec
-    for spec in (Published, Digits, ImageFolder, Npz)
-    for kind in spec.model_fields["kind"].annotation.__args__
-}
-"""The spec of each kind of dataset."""
 
 
 def _slug(name: str) -> str:
@@ -236,10 +229,10 @@ class Study(Spec):
     study: Name = Field(description="Name of the study and of its folder under results/.")
     question: str = Field("", description="What the study asks, in one sentence.")
     description: str = Field("", description="More about it, for the report.")
-    datasets: dict[Slug, Dataset] = Field(min_length=1)
+    datasets: dict[Slug, any_dataset()] = Field(min_length=1)
     seeds: tuple[Seed, ...] = Field((1, 2, 3), description="How many seeds (numbered from 1), or a list of them.")
     training: Training = Training()
-    models: dict[Slug, Model] = Field(min_length=1)
+    models: dict[Slug, any_model()] = Field(min_length=1)
     experiments: dict[Slug, Experiment] = Field({})
     comparisons: dict[Slug, Comparison] = Field({})
     claims: tuple[Claim, ...] = Field((), description="Statements with rules, decided by what the study finds.")

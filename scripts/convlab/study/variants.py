@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from convlab.models.cost import Cost
-from convlab.models.specs import Conv, Dense
+from convlab.models.specs import ModelSpec
 from convlab.probes.specs import ProbeSettings
 from convlab.study.labels import field_label
 from convlab.study.rules import Rule
@@ -18,7 +18,7 @@ class Variant:
     name: str
     base: str
     label: str
-    model: Dense | Conv
+    model: ModelSpec
     training: Training
     probe: str = ""
     """The probe that this variant is trained for, and nothing else."""
