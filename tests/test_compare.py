@@ -88,6 +88,13 @@ def test_diverged_runs_are_counted_and_left_out():
     assert comparison["n_seeds"] == 2 and comparison["verdict"] == "inconclusive"
 
 
+def test_intervals_of_differences_end_where_differences_of_accuracies_do():
+    frame = runs_frame({"dense": [0.1, 0.0, 0.3], "cnn": [1.0, 0.2, 0.9], CNN_5X5: [0.2, 1.0, 0.1]})
+    table = tables.comparisons_table(frame, PLAN, 0.005)
+    limits = table[["ci_low", "ci_high", "ci90_low", "ci90_high"]].astype(float)
+    assert limits.notna().all(axis=None) and limits.abs().max(axis=None) == 1
+
+
 def test_adjustment_covers_all_questions_of_all_datasets():
     one = runs_frame(CLEAR)
     two = pd.concat([one, one.assign(dataset="other")])
