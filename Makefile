@@ -41,7 +41,7 @@ INSTALL := requirements/install.sh
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONHOME PYTHONINSPECT
 
 .PHONY: help run demo quick plan diff usage export serve deploy deploy-plan teardown test test-fast test-slurm test-kills lint format lock schema \
-  messages bench install clean clean-runs
+  docs messages example bench install clean clean-runs
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -113,7 +113,7 @@ teardown: install  ## take down what an interrupted deployment to AWS may have l
 test: $(VENV)/.installed-dev  ## all tests, the end-to-end part included
 	$(PYTEST)
 
-test-fast: $(VENV)/.installed-dev  ## the tests that need no Snakemake and no full training
+test-fast: $(VENV)/.installed-dev  ## the tests that need no Snakemake, no training and no simulated studies
 	$(PYTEST) -m "not slow"
 
 test-slurm: $(VENV)/.installed-dev $(VENV)/.installed-cluster  ## on a real one-node SLURM, started and stopped for it
@@ -140,8 +140,14 @@ lock: $(VENV)/.installed-dev  ## pin the newest allowed versions again: requirem
 schema: install  ## write workflow/schemas/config.schema.json from the config's models
 	$(BIN)/python scripts/schema.py
 
+docs: install  ## write docs/tables.md, and the tables of keys in docs/config.md
+	$(BIN)/python scripts/docs.py
+
 messages: install  ## find the report's messages in the source and bring report/locale/*.po up to date
 	@$(BIN)/python scripts/update_translations.py
+
+example: demo  ## write docs/example/: the demo's report as Markdown with its pictures
+	$(BIN)/python scripts/example.py
 
 bench: $(VENV)/.installed-dev  ## the suite against a notebook-like script, on this machine
 	$(BIN)/python benchmarks/bench.py

@@ -41,6 +41,9 @@ OPTIONS_VARIABLE = "CONVLAB_DEPLOY"
 
 RULE = "test images in the classes' proportions, drawn by seed"
 
+ANSWER_COLUMNS = ("index", "true_class", "predicted_class", "label", "probability", "correct", "latency_ms")
+"""Columns of answers.csv."""
+
 log = logging.getLogger("deploy")
 
 
@@ -188,9 +191,8 @@ def summary(evidence: Evidence) -> str:
 
 def write_answers(path: Path, answers: list[Answer]) -> None:
     """One row for each image."""
-    columns = ("index", "true_class", "predicted_class", "label", "probability", "correct", "latency_ms")
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns, lineterminator="\n", extrasaction="ignore")
+        writer = csv.DictWriter(stream, ANSWER_COLUMNS, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         for answer in answers:
             writer.writerow({**answer.model_dump(), "probability": max(answer.probabilities)})

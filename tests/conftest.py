@@ -9,12 +9,12 @@ from builders.project import TINY, Project, copy_project
 from convlab.common import i18n, locks
 
 LONGEST_FIRST = (
-    "test_nothing_lost", "test_sagemaker", "test_end_to_end", "test_train", "test_export", "test_claims",
-    "test_records", "test_page", "test_reruns", "test_statistics_calibration", "test_environment", "test_i18n",
+    "test_nothing_lost", "test_sagemaker", "test_end_to_end", "test_train", "test_records", "test_export",
+    "test_reruns", "test_claims", "test_page", "test_statistics_calibration", "test_environment", "test_i18n",
     "test_deploy", "test_diff", "test_report", "test_backends", "test_snakemake_report", "test_serving",
     "test_statistics", "test_explore", "test_fingerprint", "test_figures", "test_report_markdown",
 )  # fmt: skip
-"""Files that take longest; xdist hands files out in this order (``--no-loadscope-reorder``): none is left over."""
+"""xdist hands files out in this order (``--no-loadscope-reorder``), so that no long one begins at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,5 +68,4 @@ def finished_study(tmp_path_factory) -> Project:
 @pytest.fixture
 def finished(finished_study, tmp_path) -> Project:
     """A copy of the finished tiny study, Snakemake's records included, to change at will."""
-    shutil.copytree(finished_study.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project")
+    return finished_study.copy(tmp_path / "project")

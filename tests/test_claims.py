@@ -622,6 +622,7 @@ def test_p_values_of_chains_and_approximate_values_are_those_of_their_tests():
     assert p("0.96 < test_accuracy(cnn) < 0.99") == pytest.approx(2 * outside)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_wrong_verdicts_are_as_rare_as_promised(seeds):
     """A claim that just fails to hold is supported in 2.5 % of studies, whatever variants share by their seeds."""

@@ -216,7 +216,9 @@ def test_a_text_is_no_formula_in_a_csv_file_and_is_read_back_as_it_was(tmp_path_
     assert not [cell for cell in cells if cell[:1] in tuple("=+-@\t\r") and not numbers.fullmatch(cell)]
     back = read_table(folder / "t.csv")
     assert back["difference"].tolist() == table["difference"].tolist()
-    expected = [(name and name.replace("\r", "\n")) or None for name in names]  # an empty cell is a missing one
+    expected = [
+        (name and name.replace("\r\n", "\n").replace("\r", "\n")) or None for name in names
+    ]  # an empty cell is a missing one
     assert [None if pd.isna(name) else name for name in back["label"]] == expected
 
 

@@ -347,6 +347,7 @@ def test_every_script_tells_a_bad_config_in_one_sentence(tmp_path, script, kind,
     assert str(ended.value).startswith(f"error: {path}") and "\n" not in str(ended.value)
 
 
+@pytest.mark.slow
 def test_snakemake_tells_the_line_of_the_default_config_that_yaml_cannot_read(project):
     (project.folder / "config.yaml").write_text("study: a\nmodels: [\n")
     result = project.snakemake("-n")
@@ -358,6 +359,7 @@ def test_snakemake_tells_the_line_of_the_default_config_that_yaml_cannot_read(pr
     assert "config.yaml, line 2: training.epochs is 010" in result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_snakemake_reads_numbers_on_the_command_line_as_they_look(project):
     project.configure(TINY)
     result = project.snakemake(

@@ -71,9 +71,8 @@ def run_script(name: str, folder: Path, env: dict[str, str]) -> dict[str, bytes]
     }
 
 
-@pytest.mark.parametrize(
-    "stages", [("prepare", "train"), pytest.param(("prepare", "explore"), marks=pytest.mark.slow)], ids="-".join
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("stages", [("prepare", "train"), ("prepare", "explore")], ids="-".join)
 def test_a_hostile_home_and_environment_change_no_byte(tmp_path, stages):
     clean, hostile, home = tmp_path / "clean", tmp_path / "hostile", tmp_path / "other/home"
     clean.mkdir()

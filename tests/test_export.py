@@ -3,7 +3,6 @@
 import copy
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import get_args
 
@@ -228,9 +227,7 @@ DEPLOY = "Deploy the model of digits and test its endpoint"
 @pytest.fixture(scope="module")
 def exported(finished_study, tmp_path_factory) -> Project:
     """A finished tiny study whose model has been exported and deployed. Never change it."""
-    folder = tmp_path_factory.mktemp("exported") / "project"
-    shutil.copytree(finished_study.folder, folder, symlinks=True)
-    project = Project(folder)
+    project = finished_study.copy(tmp_path_factory.mktemp("exported") / "project")
     result = project.snakemake("export", "deploy")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "The model is exported: results/tiny/export/digits" in result.stderr
@@ -242,8 +239,7 @@ def exported(finished_study, tmp_path_factory) -> Project:
 @pytest.fixture
 def again(exported, tmp_path) -> Project:
     """A copy of the exported study, to change at will."""
-    shutil.copytree(exported.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project")
+    return exported.copy(tmp_path / "project")
 
 
 @pytest.mark.slow

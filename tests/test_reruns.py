@@ -111,6 +111,11 @@ def test_editing_a_kind_of_dataset_prepares_the_datasets_of_that_kind_only(finis
     assert finished.planned() == {"Prepare digits", "Explore digits"} | retrained | LAST_JOBS
 
 
+def test_editing_one_family_trains_its_models_only(finished):
+    append_to(finished, "scripts/convlab/models/families/dense.py")
+    assert finished.planned() == jobs_of_runs("dense") | LAST_JOBS
+
+
 def test_editing_the_metrics_evaluates_everything_and_trains_nothing(finished):
     append_to(finished, "scripts/convlab/evaluation/metrics.py")
     assert finished.planned() == jobs_of_runs("dense", "cnn", CNN_5X5, seeds=()) | LAST_JOBS

@@ -383,7 +383,8 @@ def test_a_passing_fault_while_it_is_taken_down_is_waited_for(known, results, mo
     [(step, "denied") for step in GOING[1:] + LISTINGS]
     + [(step, "throttled for good") for step in ("DeleteEndpoint", "DeleteModel", "ListObjectsV2")],
 )
-def test_what_would_not_go_is_named_and_goes_later(known, results, step, kind, capsys):
+def test_what_would_not_go_is_named_and_goes_later(known, results, monkeypatch, step, kind, capsys):
+    monkeypatch.setattr(teardown, "DEADLINE", 0.5)
     code = {"denied": "AccessDeniedException", "throttled for good": "ThrottlingException"}[kind]
     known.faults = [Fault(step, code, status=400, times=9999, skip=step == "ListObjectsV2")]
     with pytest.raises(SystemExit) as caught:
@@ -403,6 +404,7 @@ def test_what_would_not_go_is_named_and_goes_later(known, results, step, kind, c
         teardown_script.main(["--results", str(results.parent)])
     assert caught.value.code == 3 and state_file(results).exists()
     known.faults = []
+    monkeypatch.setattr(teardown, "DEADLINE", 20)
     teardown_script.main(["--results", str(results.parent)])
     assert "nothing is left, by listing" in capsys.readouterr().out
     assert known.left() == [] and not state_file(results).exists()
@@ -767,7 +769,7 @@ def test_nothing_of_others_is_touched(double, results):
 def hurried(arguments: list[str], environment: dict[str, str]) -> None:
     """The script in a process of its own, which does not pause for long."""
     os.environ.update(environment)
-    aws.FIRST_PAUSE, aws.LONGEST_PAUSE, teardown.GRACE = 0.002, 0.05, 1.0
+    aws.FIRST_PAUSE, aws.LONGEST_PAUSE, teardown.GRACE = 0.002, 0.05, 0.6
     with Path(os.devnull).open("w") as sys.stderr:
         deploy.main(arguments)
 
@@ -825,7 +827,7 @@ def test_a_signal_at_any_step_leaves_nothing(double, results, processes, step, m
 @pytest.mark.slow
 @pytest.mark.parametrize(("step", "moment"), MOMENTS)
 def test_after_a_kill_at_any_step_teardown_finds_all(double, results, processes, monkeypatch, step, moment):
-    monkeypatch.setattr(teardown, "GRACE", 1.0)
+    monkeypatch.setattr(teardown, "GRACE", 0.6)
     ended = interrupted(double, results, processes, signal.SIGKILL, step, moment)
     assert ended == -signal.SIGKILL and state_file(results).exists()
     left = double.left()
@@ -923,6 +925,8 @@ def test_a_run_is_trained_there_comes_back_and_is_served(training_double, to_tra
     files = {key.split("/input/code/")[-1] for key in seen["keys"] if "/input/code/" in key}
     assert {"train_on_sagemaker.py", "train.py", "requirements.txt", "convlab/training/loop.py"} <= files
     assert not any("report" in file or "cloud" in file for file in files), "what training needs and no more"
+    families = {file for file in files if "models/families/" in file}
+    assert families == {f"convlab/models/families/{name}.py" for name in ("__init__", RUN.model.family)}
     run = json.loads((to_train / "deploy/toys/trained/run.json").read_text())
     assert run["spec_hash"] == RUN.spec_hash and run["versions"]["keras"]
     assert training_double.left() == [] and not state_file(to_train).exists()

@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from builders.project import TINY
+from builders.project import TINY, Project
 
 pytestmark = pytest.mark.slow
 
@@ -25,14 +25,19 @@ def categories_of(archive: zipfile.ZipFile) -> dict:
 
 
 @pytest.fixture(scope="module")
-def archive(finished_study):
-    result = finished_study.snakemake("--report", "report.zip")
+def reported(finished_study, tmp_path_factory) -> Project:
+    """A copy of the finished study with Snakemake's report of it. Never change it."""
+    project = finished_study.copy(tmp_path_factory.mktemp("reported") / "project")
+    result = project.snakemake("--report", "report.zip")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Missing metadata" not in result.stdout + result.stderr
-    path = finished_study.folder / "report.zip"
-    with zipfile.ZipFile(path) as archive:
+    return project
+
+
+@pytest.fixture(scope="module")
+def archive(reported):
+    with zipfile.ZipFile(reported.folder / "report.zip") as archive:
         yield archive
-    path.unlink()
 
 
 def test_it_carries_every_figure_of_compare_with_caption_and_label(archive, finished_study):
@@ -79,8 +84,8 @@ def test_the_workflow_is_described_with_the_question(archive):
     assert "Is the machinery exact?" in description and "system-message" not in description
 
 
-def test_it_makes_nothing_run_again(archive, finished_study):
-    assert finished_study.planned() == set()
+def test_it_makes_nothing_run_again(reported):
+    assert reported.planned() == set()
 
 
 def test_no_text_of_a_config_acts_in_it(finished, tmp_path):

@@ -20,6 +20,8 @@ from convlab.statistics.dunnett import dunnett_critical
 from convlab.statistics.images import crossed_difference
 from convlab.statistics.multiplicity import adjust_equivalences, adjust_family
 
+pytestmark = pytest.mark.slow
+
 LEVEL = 0.05
 IMAGES = 10_000
 STRATA = 20  # images of equal difficulty, so that a run is 20 binomial draws instead of 10,000 Bernoulli draws

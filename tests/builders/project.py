@@ -45,6 +45,10 @@ class Project:
 
     folder: Path
 
+    def copy(self, folder: Path) -> "Project":
+        """A copy with its results and Snakemake's records, to change at will."""
+        return Project(Path(shutil.copytree(self.folder, folder, symlinks=True)))
+
     def configure(self, config: dict) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 

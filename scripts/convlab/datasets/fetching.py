@@ -82,13 +82,13 @@ class _Fetch:
             content = read_checked(folder, name, self.archive.sha256[name], damaged, self.archive.packed)
             if content is not None:
                 self.files[name] = content
-        found = len(names) - len(self.missing)
-        if found:
-            log.info("%s: %d of %d files from %s", self.archive.title, found, len(self.archive.sha256), source)
+        taken = len(names) - len(self.missing)
+        if taken:
+            log.info("%s: %d of %d files from %s", self.archive.title, taken, len(self.archive.sha256), source)
         if self.missing:
             there = folder.is_dir() and any(folder.iterdir())
             none = "has none of the files" if there else "empty"
-            self.failed(source, f"lacks {len(self.missing)} of {len(self.archive.sha256)} files" if found else none)
+            self.failed(source, f"lacks {len(self.missing)} of {len(self.archive.sha256)} files" if taken else none)
         return not self.missing
 
 
@@ -187,8 +187,8 @@ def spellings(folder: Path, name: str) -> list[Path]:
     (``train-images.idx3-ubyte``), and in a folder of that name, as some unpackers leave it."""
     names = [f"{stem}{end}" for stem in dict.fromkeys((name, name.replace("-idx", ".idx"))) for end in (".gz", "")]
     paths = []
-    for one in names:
-        path = folder / one
+    for spelling in names:
+        path = folder / spelling
         paths += [path / inner for inner in names] if path.is_dir() else [path]
     return paths
 

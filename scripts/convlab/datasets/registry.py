@@ -1,8 +1,8 @@
 """The registry of kinds of datasets: what a kind's module says, and the kinds that there are.
 
 A kind of dataset is one module in ``convlab/datasets/kinds``. It is called as the config calls the kind, and ends in
-``KIND = Kind(...)``. To add one, copy ``kinds/digits.py`` under the new name and change what it says; nothing else
-lists the kinds. The module has
+``KIND = Kind(...)``. To add one, copy ``kinds/digits.py`` under the new name and change what it says (leave
+``order`` out); nothing else lists the kinds. The module has
 
 - a spec, a pydantic model with ``kind: Literal["<module's name>"]`` and a field for whatever else the config may say.
   It derives from ``DatasetSpec``, from ``Published`` where files are fetched and checked by their checksums, or from

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,12 @@ MARKDOWN_ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 LINE_START = re.compile(r"^(?:([-+=])(?=[\s=+-]|$)|(\d{1,9})([.)])(?=\s|$))")
 
 
+@cache
 def environment(kind: str) -> Environment:
-    """Templates for ``html`` or ``markdown``: a value is escaped for its output unless a template says otherwise."""
+    """Templates for ``html`` or ``markdown``: a value is escaped for its output unless a template says otherwise.
+
+    Kept, with what it has compiled: compiling takes longer than writing a report.
+    """
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,

@@ -7,18 +7,14 @@ import pandas as pd
 
 from convlab.common.i18n import N_
 from convlab.probes import registry
+from convlab.results import columns
 from convlab.statistics.describe import DIFFERENCE, SHARE, summarise
 from convlab.study.variants import Plan, Probe
 
-CURVE_COLUMNS = [
-    "dataset", "probe", "variant", "measure", "level", "order", "n_seeds", "mean", "sd", "ci_low", "ci_high",
-    "n_diverged",
-]  # fmt: skip
+CURVE_COLUMNS = list(columns.PROBE_CURVES)
 """One row per point of a measured curve, summarised over seeds; ``n_diverged`` others have no value."""
 
-CONTRAST_COLUMNS = [
-    "dataset", "probe", "variant", "reference", "measure", "n_seeds", "difference", "ci_low", "ci_high", "n_diverged",
-]  # fmt: skip
+CONTRAST_COLUMNS = list(columns.PROBE_CONTRASTS)
 """One row per statistic of a probe: a difference with its 95 % t interval over seeds, paired by seed; ``n_diverged``
 seeds with a diverged run are left out."""
 

@@ -1,8 +1,8 @@
 """Registry of the probes: a probe is a folder beside this file, and nothing else names it.
 
 To add one, copy ``translation/`` (measures trained models) or ``sample_efficiency/`` (trains models of its own), give
-it the name that it has in ``config.yaml``, and change it. Then run ``make messages`` and ``make schema``. What the
-files of a folder have to define:
+it the name that it has in ``config.yaml``, and change it. Then run ``make messages``, ``make schema`` and
+``make docs``. What the files of a folder have to define:
 
 ``__init__.py``
     One line that says what is measured.
@@ -20,9 +20,10 @@ files of a folder have to define:
     ``MEASURES``, a ``probes.curves.Measure`` for each measure of the curves. ``curves(probe, runs, plan, measured)``,
     which returns rows of ``probes.curves.CURVE_COLUMNS``. ``probe`` is ``plan.probes[<name>]``, ``runs`` compare's
     table of runs, ``measured`` the rows of ``measure.py`` behind the columns dataset, variant and seed (empty without
-    one). Optionally ``CONTRASTS`` and ``contrasts(probe, runs, plan, measured)``, for differences paired by seed: rows
-    of ``probes.curves.CONTRAST_COLUMNS``, whose ``measure`` is a key of ``CONTRASTS`` (how each reads, before
-    translation), alone or followed by a comma and the level of a probe that trains.
+    one). With a ``measure.py`` also ``MEASURED``, a ``results.columns.Column`` for each of its ``COLUMNS``, from which
+    docs/tables.md is written. Optionally ``CONTRASTS`` and ``contrasts(probe, runs, plan, measured)``, for differences
+    paired by seed: rows of ``probes.curves.CONTRAST_COLUMNS``, whose ``measure`` is a key of ``CONTRASTS`` (how each
+    reads, before translation), alone or followed by a comma and the level of a probe that trains.
 ``figure.py``
     Optional. ``TITLE``, ``caption(probe, plan)``, and ``draw(curves, labels, looks)``, which returns a Matplotlib
     figure of one dataset's curves; ``labels`` and ``looks`` give each variant's name and its number in the palette.

@@ -10,6 +10,7 @@ import pandas as pd
 from convlab.language.claims import claim_sentence
 from convlab.language.contrasts import comparison_sentence, contrast_labels
 from convlab.language.factors import factorial_sentence, trend_sentence
+from convlab.results import columns
 from convlab.results.family import METRIC, Family, confirmatory_family, within_difference
 from convlab.statistics.claims import ClaimResult, ConstantGuess, verdict_over_study
 from convlab.statistics.comparisons import verdict, verdict_of_finished_runs
@@ -18,34 +19,11 @@ from convlab.statistics.factors import Factorial, factorial, trend
 from convlab.statistics.images import crossed_difference
 from convlab.study.variants import Plan
 
-RUN_COLUMNS = [
-    "dataset", "model", "variant", "seed", "parameters", "macs", "receptive_field", "epochs_run", "best_epoch",
-    "train_seconds", "images_per_second", "val_accuracy", "test_accuracy", "test_loss", "ece", "status", "precision",
-    "spec_hash", "brier", "latency_ms", "train_images", "peak_memory_mb", "predictions_sha256", "balanced_accuracy",
-    "macro_f1",
-]  # fmt: skip
-
-COMPARISON_COLUMNS = [
-    "dataset", "experiment", "variant", "reference", "metric", "n_seeds", "difference", "ci_low", "ci_high", "p_value",
-    "p_adjusted", "verdict", "ci90_low", "ci90_high", "method", "detectable", "seeds_to_settle", "sentence",
-    "p_equivalence", "p_equivalence_adjusted", "n_variant", "n_reference", "n_diverged_variant",
-    "n_diverged_reference", "finished_verdict",
-]  # fmt: skip
-
-TREND_COLUMNS = [
-    "dataset", "experiment", "factor", "n_levels", "n_blocks", "p_value", "slope", "ci_low", "ci_high", "slope_per",
-    "sentence",
-]  # fmt: skip
-
-FACTORIAL_COLUMNS = [
-    "dataset", "experiment", "effect", "n_blocks", "df", "df_residual", "f_statistic", "p_value", "contrast", "ci_low",
-    "ci_high", "sentence",
-]  # fmt: skip
-
-CLAIM_COLUMNS = [
-    "claim", "source", "published", "measured", "ci_low", "ci_high", "verdict", "dataset", "text", "rule", "n_seeds",
-    "p_value", "p_adjusted", "reason", "quantity", "unit",
-]  # fmt: skip
+RUN_COLUMNS = list(columns.RUNS)
+COMPARISON_COLUMNS = list(columns.COMPARISONS)
+TREND_COLUMNS = list(columns.TRENDS)
+FACTORIAL_COLUMNS = list(columns.FACTORIALS)
+CLAIM_COLUMNS = list(columns.CLAIMS)
 
 
 def run_row(dataset: str, variant: Any, seed: int, cost: Any, run: Mapping, metrics: Mapping) -> dict[str, Any]:
@@ -269,8 +247,8 @@ def with_new_images(comparisons: pd.DataFrame, correct: Mapping[tuple[str, str, 
             crossed = crossed_difference(*sides)
             low, high = within_difference(crossed.ci_low), within_difference(crossed.ci_high)
         rows.append({"new_images_ci_low": low, "new_images_ci_high": high})
-    columns = pd.DataFrame(rows, columns=["new_images_ci_low", "new_images_ci_high"], index=comparisons.index)
-    return pd.concat([comparisons, columns], axis=1)
+    intervals = pd.DataFrame(rows, columns=list(columns.NEW_IMAGES), index=comparisons.index)
+    return pd.concat([comparisons, intervals], axis=1)
 
 
 def trends_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
@@ -372,11 +350,7 @@ def per_class_table(
                     "precision_seeds": defined["precision"][index],
                 }
             )
-    columns = [
-        "dataset", "variant", "class", "support", "precision", "recall", "f1", "recall_sd", "n_seeds",
-        "precision_seeds",
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=list(columns.PER_CLASS))
 
 
 def summed_confusion(

@@ -133,8 +133,8 @@ class Experiment(Spec):
 class Comparison(Spec):
     """Two variants set against each other."""
 
-    variant: Slug
-    reference: Slug
+    variant: Slug = Field(description="Any variant.")
+    reference: Slug = Field(description="The variant that it is compared with.")
     question: str | None = Field(None, description="What the comparison asks, for the report.")
 
 
@@ -180,8 +180,8 @@ Probes = create_model(
 class ReportOptions(Spec):
     """What the report says about itself."""
 
-    title: str | None = None
-    author: str | None = None
+    title: str | None = Field(None, description="Heading of the report; the question or the study's name when absent.")
+    author: str | None = Field(None, description="Who made it, for the report's head.")
     language: Literal[LANGUAGES] = Field(SOURCE, description="Language of the report, its figures and its sentences.")
 
 
@@ -229,12 +229,12 @@ class Study(Spec):
     study: Name = Field(description="Name of the study and of its folder under results/.")
     question: str = Field("", description="What the study asks, in one sentence.")
     description: str = Field("", description="More about it, for the report.")
-    datasets: dict[Slug, any_dataset()] = Field(min_length=1)
+    datasets: dict[Slug, any_dataset()] = Field(min_length=1, description="Which images, at least one dataset.")
     seeds: tuple[Seed, ...] = Field((1, 2, 3), description="How many seeds (numbered from 1), or a list of them.")
     training: Training = Training()
-    models: dict[Slug, any_model()] = Field(min_length=1)
-    experiments: dict[Slug, Experiment] = Field({})
-    comparisons: dict[Slug, Comparison] = Field({})
+    models: dict[Slug, any_model()] = Field(min_length=1, description="Architectures, at least one.")
+    experiments: dict[Slug, Experiment] = Field({}, description="Factors that are varied, one or two together.")
+    comparisons: dict[Slug, Comparison] = Field({}, description="Pairs of variants that are compared.")
     claims: tuple[Claim, ...] = Field((), description="Statements with rules, decided by what the study finds.")
     probes: Probes = Probes()
     statistics: Statistics = Statistics()

@@ -21,8 +21,8 @@ from convlab.common.specs import (
 class EarlyStopping(Spec):
     """Stop when the validation loss has not improved for ``patience`` epochs."""
 
-    patience: PositiveWhole = 3
-    min_delta: Annotated[Real, Field(ge=0)] = 0.0
+    patience: PositiveWhole = Field(3, description="Epochs without improvement after which training stops.")
+    min_delta: Annotated[Real, Field(ge=0)] = Field(0.0, description="Smallest change that counts as improvement.")
 
 
 class Augmentation(Spec):

@@ -37,10 +37,12 @@ class Cifar10(Published):
 
 
 def form(name: str, spec: Cifar10) -> Form:
+    """Colour images of 32×32 pixels; ten classes."""
     return (32, 32, 3), 10
 
 
 def counts(spec: Cifar10) -> Counts:
+    """50,000 training and 10,000 test images, equally many of each class."""
     return Count.of(*[5000] * 10), Count.of(*[1000] * 10)
 
 

@@ -36,10 +36,12 @@ class FashionMnist(Published):
 
 
 def form(name: str, spec: FashionMnist) -> Form:
+    """Grey images of 28×28 pixels; ten kinds of articles."""
     return (28, 28, 1), 10
 
 
 def counts(spec: FashionMnist) -> Counts:
+    """60,000 training and 10,000 test images, equally many of each class."""
     return Count.of(*[6000] * 10), Count.of(*[1000] * 10)
 
 

@@ -33,10 +33,12 @@ class Mnist(Published):
 
 
 def form(name: str, spec: Mnist) -> Form:
+    """Grey images of 28×28 pixels; the digits 0 to 9."""
     return (28, 28, 1), 10
 
 
 def counts(spec: Mnist) -> Counts:
+    """60,000 training and 10,000 test images, for each digit."""
     return (
         Count.of(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
         Count.of(980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),

@@ -12,9 +12,19 @@ from convlab.probes.curves import (
     pairs,
     point,
 )
+from convlab.results.columns import FRACTION, Column
 from convlab.study.variants import Plan, Probe
 
 MEASURES = {"accuracy": ACCURACY, "consistency": Measure(N_("consistency"))}
+
+MEASURED = {
+    "axis": Column("text", "`horizontal` or `vertical`"),
+    "shift": Column("integer", "to the right, or down; 0 once for each axis", "pixels"),
+    "accuracy": Column("number", "accuracy on the shifted test images", FRACTION),
+    "consistency": Column(
+        "number", "share of the images whose predicted class is that of the unshifted image", FRACTION
+    ),
+}
 
 CONTRASTS = {"consistency": N_("consistency")}
 
