@@ -61,7 +61,7 @@ from convlab.page.views import ProbeView
 from convlab.probes import registry as probe_registry
 from convlab.probes.statements import all_findings, by_assumption
 from convlab.states import history
-from convlab.statistics.core import MIN_SEEDS
+from convlab.statistics.describe import MIN_SEEDS
 from convlab.study import layout
 from convlab.study.idle_values import same_variants
 from convlab.study.load import load_study

@@ -70,3 +70,8 @@ TESTS = Path(__file__).resolve().parent
 def test_tests_share_builders_and_import_nothing_from_one_another(path):
     names = {name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for name in imported_by(node)}
     assert {name for name in names if name.split(".")[0] == "conftest" or name.startswith("test_")} == set()
+
+
+@pytest.mark.parametrize("module", sorted(name for name in modules() if name.startswith("statistics.")))
+def test_statistics_give_numbers_and_no_text(module):
+    assert "common.i18n" not in imports(modules()[module])

@@ -36,7 +36,8 @@ from convlab.errors import UserError
 from convlab.figures import dataset as data_charts
 from convlab.figures import results as charts
 from convlab.figures.style import localise, use_style
-from convlab.language import contrasts
+from convlab.language import numbers
+from convlab.language.contrasts import VERDICTS
 from convlab.probes import registry as probes
 from convlab.probes.tables import all_contrasts, all_curves
 from convlab.study.load import load_study
@@ -182,14 +183,14 @@ def test_numbers(value, form, english, spanish):
 
 
 def test_p_values_follow_the_style_of_their_language():
-    assert [contrasts.format_p(p) for p in (0.0004, 0.0312, 0.34, 0.995)] == [
+    assert [numbers.format_p(p) for p in (0.0004, 0.0312, 0.34, 0.995)] == [
         "p < .001",
         "p = .031",
         "p = .34",
         "p > .99",
     ]
     with i18n.using("es"):
-        said = [contrasts.format_p(p) for p in (0.0004, 0.0312, 0.34, 0.995)]
+        said = [numbers.format_p(p) for p in (0.0004, 0.0312, 0.34, 0.995)]
     assert said == ["p < 0,001", "p = 0,031", "p = 0,34", "p > 0,99"]
 
 
@@ -268,7 +269,7 @@ def test_tables_keep_identifiers_and_numbers_and_only_say_sentences_in_another_l
         pd.testing.assert_frame_equal(first.drop(columns=prose), second.drop(columns=prose))
         for column in prose:
             assert not (first[column] == second[column]).any()
-    assert set(spanish.comparisons["verdict"]) <= set(contrasts.VERDICTS)
+    assert set(spanish.comparisons["verdict"]) <= set(VERDICTS)
     sentence = spanish.comparisons.set_index("experiment").loc["convolution", "sentence"]
     assert sentence.startswith(
         "CNN frente a Dense cambió la exactitud de prueba en +4,99\u00a0pp (IC del 95\u00a0%: +4,"

@@ -10,6 +10,7 @@ from builders.evidence import runs_with
 from builders.project import tiny_with
 from convlab.probes.tables import all_contrasts, all_curves
 from convlab.results import tables
+from convlab.results.family import confirmatory_family
 from convlab.study.load import load_study
 from convlab.study.schema import Study
 
@@ -33,7 +34,7 @@ def study_and_tables_with(
     means = {name: 0.6 if name == "dense" else 0.8 + 0.02 * number for number, name in enumerate(plan.variants)}
     drawn = {name: list(mean + 0.01 * generator.random(len(study.seeds))) for name, mean in means.items()}
     runs = runs_with(study, drawn | (accuracies or {}))
-    family = tables.confirmatory_family(runs, plan, 0.005)
+    family = confirmatory_family(runs, plan, 0.005)
     comparisons = tables.comparisons_table(runs, plan, 0.005, family)
     measures = dict.fromkeys(("precision", "recall", "f1"), 0.9)
     per_class = [{"dataset": d, "variant": v, "class": c, "support": 10, **measures, "recall_sd": 0.01}

@@ -27,7 +27,10 @@ def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any]) -> dic
     facts = [
         ("images", _("{train} training, {test} test", **parts)),
         ("classes", say.count(len(explored["classes"]))),
-        ("imbalance", say.MISSING if explored["imbalance_ratio"] is None else say.times(explored["imbalance_ratio"])),
+        (
+            "imbalance",
+            say.MISSING if explored["imbalance_ratio"] is None else say.multiple(explored["imbalance_ratio"]),
+        ),
         ("shape", f"{image['height']}×{image['width']}×{image['channels']} ({values})"),
         ("content", _("{size} pixels (median)", size=size)),
         ("raw", f"{say.number(raw['mean'], 1)} ± {say.number(raw['sd'], 1)}, {scale}"),

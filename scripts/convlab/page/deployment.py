@@ -93,8 +93,8 @@ def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         )
     if found["accuracy"]:
         accuracy = found["accuracy"]
-        interval = say.interval(accuracy["ci_low"], accuracy["ci_high"], signed=False)
-        rows.append(("accuracy", f"{say.percent(accuracy['value'])} ({_('95 % CI {interval}', interval=interval)})"))
+        interval = say.ci_text(accuracy["ci_low"], accuracy["ci_high"], "%")
+        rows.append(("accuracy", f"{say.percent(accuracy['value'])} ({interval})"))
     if found["parity"]:
         rows.append(("parity", say.percent(found["parity"]["agreement"])))
         rows.append(("largest_difference", number(found["parity"]["largest_difference"], ".1e")))

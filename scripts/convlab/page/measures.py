@@ -10,11 +10,11 @@ from convlab.common.i18n import gettext as _
 from convlab.findings.evidence import Evidence
 from convlab.language import contrasts
 from convlab.language import numbers as say
+from convlab.language.contrasts import contrast_labels
 from convlab.page.format import mean_and_sd, mean_interval, pixels
 from convlab.page.views import Table, VariantRow
 from convlab.probes.curves import measure_of
 from convlab.probes.registry import level_label
-from convlab.results.tables import contrast_labels
 
 LONG = 20
 """Rows of a table that are shown at once; the others are folded away."""
@@ -169,7 +169,7 @@ def per_class(evidence: Evidence, dataset: str, variant: str) -> Table:
             say.count(row["support"]),
             _over(say.percent(row["precision"], 1), row["precision_seeds"], runs),
             say.percent(row["recall"], 1),
-            say.spread(row["recall_sd"], 1),
+            say.unsigned_points(row["recall_sd"], 1),
             say.percent(row["f1"], 1),
         )
         for row in rows

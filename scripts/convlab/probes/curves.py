@@ -8,7 +8,7 @@ import pandas as pd
 from convlab.common.i18n import N_
 from convlab.probes import registry
 from convlab.results import columns
-from convlab.statistics import core
+from convlab.statistics.describe import DIFFERENCE, SHARE, summarise
 from convlab.study.variants import Plan, Probe
 
 CURVE_COLUMNS = list(columns.PROBE_CURVES)
@@ -30,7 +30,7 @@ class Measure:
     """
 
     label: str
-    limits: tuple[float, float] = core.SHARE
+    limits: tuple[float, float] = SHARE
     is_share: bool = True
 
 
@@ -65,7 +65,7 @@ def level_curves(probe: Probe, runs: pd.DataFrame) -> pd.DataFrame:
 
 def point(dataset: str, probe: str, variant: str, measure: str, level: str, order: float, values: Sequence) -> dict:
     """One row of CURVE_COLUMNS, whose first columns are the parameters, summarised over the seeds' ``values``."""
-    summary = core.summarise(values, limits=measure_of(probe, measure).limits)
+    summary = summarise(values, limits=measure_of(probe, measure).limits)
     return {
         "dataset": dataset, "probe": probe, "variant": variant, "measure": measure, "level": level,
         "order": order, "n_seeds": summary.n, "mean": summary.mean, "sd": summary.sd,
@@ -73,9 +73,9 @@ def point(dataset: str, probe: str, variant: str, measure: str, level: str, orde
     }  # fmt: skip
 
 
-def paired_contrast(values: pd.Series, limits: tuple[float, float] = core.DIFFERENCE) -> dict:
+def paired_contrast(values: pd.Series, limits: tuple[float, float] = DIFFERENCE) -> dict:
     """n, mean and 95 % t interval of one difference per seed, between ``limits``; NaN seeds are left out, counted."""
-    summary = core.summarise(values, limits=limits)
+    summary = summarise(values, limits=limits)
     return {
         "n_seeds": summary.n,
         "difference": summary.mean,

@@ -12,7 +12,7 @@ import pandas as pd
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import ngettext
 from convlab.findings.evidence import Statement
-from convlab.language.numbers import interval, missing, points
+from convlab.language.numbers import ci_text, missing, points
 from convlab.probes.registry import level_label
 
 Direction = Literal["up", "down", "none", "open", "smoke"]
@@ -41,7 +41,7 @@ def difference_text(row) -> str:
     difference = points(row.difference)
     if missing(row.ci_low):
         return _("{difference} ({seeds}: points only, nothing inferred)", difference=difference, seeds=seeds)
-    limits = _("95 % CI {interval}", interval=interval(row.ci_low, row.ci_high))
+    limits = ci_text(row.ci_low, row.ci_high)
     return f"{difference} ({limits}; {seeds})"
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 
 from convlab.common.i18n import N_
 from convlab.probes.curves import CURVE_COLUMNS, Measure, point
-from convlab.statistics.core import RANGES
+from convlab.statistics.describe import RANGES
 from convlab.study.variants import Plan, Probe
 
 MEASURES = {
