@@ -12,7 +12,9 @@ import pytest
 from builders.project import ROOT, TINY
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures
+from convlab.probes import registry
 from convlab.probes.curves import point
+from convlab.probes.specs import ProbeSettings
 from convlab.probes.statements import all_findings
 from convlab.probes.tables import all_contrasts, all_curves
 from convlab.probes.translation import figure, measure
@@ -21,6 +23,29 @@ from convlab.study.load import load_study
 LARGE = {**TINY, "datasets": {"digits": {"kind": "mnist"}}}  # images enough for every default size
 PLAN = load_study({**LARGE, "probes": ["pixel_permutation", "translation", "sample_efficiency"]}).plan
 TRANSLATION_ONLY = load_study({**TINY, "probes": ["translation"]}).plan
+
+
+@pytest.mark.parametrize("probe", registry.names())
+def test_the_folder_of_a_probe_defines_what_the_registry_asks_for(probe):
+    settings, table, words = registry.settings(probe), registry.part(probe, "table"), registry.part(probe, "findings")
+    assert issubclass(settings, ProbeSettings) and settings.__doc__ and settings.label and settings.order
+    assert table.MEASURES and callable(table.curves)
+    assert hasattr(table, "CONTRASTS") == hasattr(table, "contrasts")
+    assert words.TITLE and callable(words.introduction) and callable(words.findings)
+    assert getattr(words, "ASSUMPTION", "locality") in ("locality", "weight_sharing", "translation")
+    if registry.has(probe, "figure"):
+        chart = registry.part(probe, "figure")
+        assert chart.TITLE and callable(chart.caption) and callable(chart.draw)
+    if registry.has(probe, "measure"):
+        measured = registry.part(probe, "measure")
+        assert callable(measured.measure) and {"dataset", "variant", "seed"}.isdisjoint(measured.COLUMNS)
+
+
+def test_every_probe_has_a_position_and_a_section_name_of_its_own():
+    classes = [registry.settings(probe) for probe in registry.names()]
+    positions = [settings.order for settings in classes]
+    assert positions == sorted(set(positions))
+    assert len({settings.__name__ for settings in classes}) == len(classes), "the config's schema is named after them"
 
 
 def test_a_shift_moves_every_pixel_and_brings_in_black():

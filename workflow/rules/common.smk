@@ -188,7 +188,7 @@ def probe_tables():
 
 
 def probe_settings(wildcards):
-    """What a probe measures with; which models it is about says the job's variant."""
+    """The settings that a probe measures with: all but `models`, since each job measures one of them."""
     return getattr(study.probes, wildcards.probe).model_dump(mode="json", exclude={"models"})
 
 
@@ -203,14 +203,17 @@ def code_with_probes(script, *parts):
 
 
 def compare_code():
+    """Code that compare depends on."""
     return code_with_probes("compare", *probes.COMPARE_PARTS)
 
 
 def report_code():
+    """Code that the report depends on."""
     return code_with_probes("report", *probes.REPORT_PARTS)
 
 
 def model_card_code():
+    """Code that the model card depends on."""
     return code_with_probes("model_card", "settings")
 
 
