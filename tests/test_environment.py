@@ -351,7 +351,7 @@ def test_a_condition_in_which_two_sides_differ_is_counted_by_seeds(condition):
 
 
 CONV, DENSE = (f"convlab/models/families/{name}.py" for name in ("conv", "dense"))
-CONDITIONS_OF = {family: {"code": CONDITIONS["code"] | {family: "12"}} for family in (CONV, DENSE)}
+CONDITIONS_OF = {family: {"code": RUN_CONDITIONS["code"] | {family: "12"}} for family in (CONV, DENSE)}
 
 
 def test_sides_of_two_families_are_not_of_other_training_code():
@@ -362,7 +362,7 @@ def test_sides_of_two_families_are_not_of_other_training_code():
 
 
 def test_sides_of_one_family_in_two_versions_are_of_other_training_code():
-    edited = {"code": CONDITIONS["code"] | {CONV: "34"}}
+    edited = {"code": RUN_CONDITIONS["code"] | {CONV: "34"}}
     runs = runs_of(["a", "b"], a_1=CONDITIONS_OF[CONV], b_1=edited, a_2=edited, b_2=edited)
     assert unequal_conditions(runs, "d", "a", "b") == {"training code": 1}
     (limitation,) = conditions_limitation(runs, SimpleNamespace(comparisons=pd.DataFrame()))
