@@ -181,10 +181,10 @@ def account_numbers(options: Mapping[str, Any]) -> list[str]:
 
 def summary(evidence: Evidence) -> str:
     """What came out, in one line."""
-    found, latency = evidence.accuracy, evidence.latency_ms
+    accuracy, latency = evidence.accuracy, evidence.latency_ms
     p50 = f", then {latency.p50:.2f} ms (p50)" if latency.p50 is not None else ""
     return (
-        f"{found.images} images, accuracy {found.value:.4f}, largest difference to the evaluated model "
+        f"{accuracy.images} images, accuracy {accuracy.value:.4f}, largest difference to the evaluated model "
         f"{evidence.parity.largest_difference:.1e}; first answer after {latency.first:.2f} ms{p50}"
     )
 

@@ -106,12 +106,13 @@ def export(arguments: argparse.Namespace) -> None:
 
     images, truth = prepared.load_test(layout.prepared(folder, dataset))
     chosen = prepared.subset(truth, min(PARITY_IMAGES, len(truth)), PARITY_SEED)
-    found = compare(model, output, images[chosen], truth[chosen], trained["spec"]["training"]["precision"])
-    found["images"]["of"] = len(truth)
-    write_json(output / "parity.json", found)
-    check(found)
+    agreement = compare(model, output, images[chosen], truth[chosen], trained["spec"]["training"]["precision"])
+    agreement["images"]["of"] = len(truth)
+    write_json(output / "parity.json", agreement)
+    check(agreement)
     pack(output, output / "model.tar.gz", "onnx")
-    log.info("exported to %s; largest difference %.1e", output, found["saved_model_against_onnx"]["largest_difference"])
+    largest = agreement["saved_model_against_onnx"]["largest_difference"]
+    log.info("exported to %s; largest difference %.1e", output, largest)
 
 
 def choose(choice: Mapping[str, Any], dataset: str, runs: Path) -> tuple[str, int, Mapping[str, Any], Sequence[float]]:
@@ -125,13 +126,13 @@ def choose(choice: Mapping[str, Any], dataset: str, runs: Path) -> tuple[str, in
             entry = trained[variant, seed] = read_json(layout.seed_folder(runs / variant, seed) / "run.json")
             measured = {name: entry[name] for name in ("val_accuracy", "status")}
             rows.append({"variant": variant, "seed": seed, "macs": macs, **measured})
-    found = chosen_run(pd.DataFrame(rows))
-    if found is None:
+    best = chosen_run(pd.DataFrame(rows))
+    if best is None:
         raise UserError(
             f"no run of {', '.join(choice['candidates'])} on {dataset} finished; there is nothing to export"
         )
-    scores = [row["val_accuracy"] for row in rows if row["variant"] == found[0] and row["status"] == "finished"]
-    return *found, trained[found], scores
+    scores = [row["val_accuracy"] for row in rows if row["variant"] == best[0] and row["status"] == "finished"]
+    return *best, trained[best], scores
 
 
 def description(
@@ -194,7 +195,7 @@ def compare(model, folder: Path, images: np.ndarray, truth: np.ndarray, training
         },
         "precision": precision(training),
         "tolerance": TOLERANCE[training],
-        "accuracy": {name: float(np.mean(found.argmax(axis=1) == truth)) for name, found in probabilities.items()},
+        "accuracy": {name: float(np.mean(rows.argmax(axis=1) == truth)) for name, rows in probabilities.items()},
         "saved_model_against_keras": parity(probabilities["saved_model"], probabilities["keras"], truth),
         "onnx_against_keras": parity(probabilities["onnx"], probabilities["keras"], truth),
         "saved_model_against_onnx": parity(probabilities["saved_model"], probabilities["onnx"], truth),
@@ -206,15 +207,15 @@ def compare(model, folder: Path, images: np.ndarray, truth: np.ndarray, training
     }
 
 
-def check(found: Mapping[str, Any]) -> None:
+def check(agreement: Mapping[str, Any]) -> None:
     """UserError where a file does not say what the trained model says."""
     limits = {
-        "saved_model_against_keras": found["tolerance"],
-        "onnx_against_keras": found["tolerance"],
+        "saved_model_against_keras": agreement["tolerance"],
+        "onnx_against_keras": agreement["tolerance"],
         "saved_model_against_onnx": TOLERANCE["float32"],
     }
     for name, limit in limits.items():
-        largest = found[name]["largest_difference"]
+        largest = agreement[name]["largest_difference"]
         if not largest <= limit:
             raise UserError(
                 f"{name.replace('_', ' ')}: probabilities differ by up to {largest:.2g}, more than rounding explains "

@@ -101,17 +101,17 @@ def _reduce_probes(study: Study, less: dict[str, Any], available: int) -> None:
 def _reduce_field(less: dict[str, Any], field: str, most: int) -> None:
     """Scale a field of `training` down, in `training` itself and in every experiment that varies it."""
     levels = [less["training"].get(field)]
-    places: list[list[Any]] = []
+    written: list[list[Any]] = []
     for experiment in less.get("experiments", {}).values():
         varied = {experiment.get("factor"): experiment.get("levels"), **(experiment.get("factors") or {})}
         if varied.get(field):
-            places.append(varied[field])
+            written.append(varied[field])
             levels += varied[field]
     smaller = scaled({level for level in levels if isinstance(level, int)}, most)
     if levels[0] is not None:
         less["training"][field] = smaller[levels[0]]
-    for place in places:
-        place[:] = [smaller.get(level, level) for level in place]
+    for values in written:
+        values[:] = [smaller.get(level, level) for level in values]
     for experiment in less.get("experiments", {}).values():
         reference = experiment.get("reference")
         if experiment.get("factor") == field:

@@ -169,7 +169,7 @@ def build_view(
             ]
             for dataset in datasets
         },
-        "deployments": [found for dataset in datasets if (found := deployment(folder, dataset, runs))],
+        "deployments": [view for dataset in datasets if (view := deployment(folder, dataset, runs))],
         "limitations": [
             *(Statement(text) for text in same_variants(study)),
             *conditions_limitation(results.trained, evidence),

@@ -41,15 +41,15 @@ def main(argv: list[str] | None = None) -> None:
 
 def read(folder: Path) -> dict[str, list[dict[str, float]]]:
     """Rows of the benchmark files by rule, the first part of their path; what was not measured is NaN."""
-    found: dict[str, list[dict[str, float]]] = {}
+    usage: dict[str, list[dict[str, float]]] = {}
     for path in sorted(folder.rglob("*.tsv")):
         rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
         with path.open(newline="", encoding="utf-8") as stream:
             for line in csv.DictReader(stream, delimiter="\t"):
-                found.setdefault(rule, []).append(
+                usage.setdefault(rule, []).append(
                     {name: _number(line.get(name)) for name in ("s", "max_rss", "mean_load")}
                 )
-    return found
+    return usage
 
 
 def _number(text: str | None) -> float:

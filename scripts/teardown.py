@@ -32,13 +32,13 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=layout.RESULTS, help="folder with the studies' results")
     arguments = parser.parse_args(argv)
-    found = sorted(layout.deployment_states(arguments.results))
-    if not found:
+    recorded = sorted(layout.deployment_states(arguments.results))
+    if not recorded:
         print(f"No deployment under {arguments.results}/ has left anything.")
         return
 
     left, problems, told = [], [], []
-    for path in found:
+    for path in recorded:
         try:
             remaining, sentences = take_down(path)
         except UserError as error:

@@ -33,6 +33,9 @@ from convlab.training.run_spec import Run
 RETRAIN_VARIABLE = "CONVLAB_RETRAIN"
 """Environment variable that asks to train finished runs again: their folders, or ``all``."""
 
+COMPUTING_PACKAGES = ("tensorflow", "tensorflow-cpu", "jax", "torch", "keras", "numpy")
+"""Packages whose versions decide what a run becomes."""
+
 log = logging.getLogger("train")
 
 
@@ -219,8 +222,8 @@ def work_identity(spec: Run, manifest: dict, threads: int, choices: dict[str, st
     Spec, data, threads, versions, whether on a GPU, the instructions of the processor, by which libraries choose how to
     compute, the user's choices in the environment, and code.
     """
-    found = provenance.versions()
-    versions = {name: found.get(name) for name in ("tensorflow", "tensorflow-cpu", "jax", "torch", "keras", "numpy")}
+    installed = provenance.versions()
+    versions = {name: installed.get(name) for name in COMPUTING_PACKAGES}
     machine = [bool(devices.visible()), provenance.instructions()]
     parts = [spec.spec_hash, data_sha256(manifest), threads, versions, machine, choices, code]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

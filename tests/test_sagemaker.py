@@ -1152,7 +1152,7 @@ def test_the_endpoint_goes_first_and_the_rest_when_it_is_gone(known, clients):
     stub.add_response("delete_model", {}, {"ModelName": name})
     stub.add_client_error("delete_model", **missing)
     for resource in teardown.RESOURCES:
-        stub.add_response(resource.listing, {resource.found: []}, listed)
+        stub.add_response(resource.listing, {resource.response_key: []}, listed)
     stub.add_response("list_training_jobs", {"TrainingJobSummaries": jobs[1:]}, listed)
     with stub:
         receipt = teardown.teardown(some, state)

@@ -208,17 +208,17 @@ class SageMakerEndpoint:
         for passed in aws.pauses(self._ends - aws.clock()):
             if passed and aws.clock() > self._ends:  # the machine has slept meanwhile
                 break
-            found = self._clients.sagemaker.describe_endpoint(EndpointName=self.state.name)
-            status = found["EndpointStatus"]
+            description = self._clients.sagemaker.describe_endpoint(EndpointName=self.state.name)
+            status = description["EndpointStatus"]
             if not seen or seen[-1]["status"] != status:
                 seen.append({"status": status, "at": now()})
                 log.info("endpoint %s: %s after %.0f s", self.state.name, status, passed)
             if status == "InService":
-                self._endpoint |= {"arn": found.get("EndpointArn"), "seconds_to_service": passed}
+                self._endpoint |= {"arn": description.get("EndpointArn"), "seconds_to_service": passed}
                 return
             if status not in ("Creating", "Updating"):
                 raise UserError(
-                    f"the endpoint ended as {status}: {found.get('FailureReason', 'no reason given')[:800]}"
+                    f"the endpoint ended as {status}: {description.get('FailureReason', 'no reason given')[:800]}"
                 )
         raise UserError(f"the endpoint was not in service within {self.settings.endpoint.max_minutes} minutes")
 
@@ -236,15 +236,15 @@ class SageMakerEndpoint:
                 )
             begin = time.perf_counter()
             try:
-                found = self._clients.runtime.invoke_endpoint(
+                response = self._clients.runtime.invoke_endpoint(
                     EndpointName=self.state.name, ContentType=content_type, Accept="application/json", Body=body
                 )
-                answer = found["Body"].read(MAX_ANSWER_BYTES + 1)
+                answer = response["Body"].read(MAX_ANSWER_BYTES + 1)
             except ClientError as error:
                 why = aws.sentence(error)
                 if aws.code(error) == "ModelError":
-                    said = error.response.get("OriginalMessage") or why
-                    return Reply(error.response.get("OriginalStatusCode", 500), said.encode())
+                    message = error.response.get("OriginalMessage") or why
+                    return Reply(error.response.get("OriginalStatusCode", 500), message.encode())
                 if aws.code(error) in BUSY:
                     continue
                 raise UserError(why) from None
@@ -254,8 +254,8 @@ class SageMakerEndpoint:
                 raise UserError(
                     f"the endpoint's answer has more than {MAX_ANSWER_BYTES:,} bytes, which is no prediction"
                 )
-            about = {"request_id": found.get("ResponseMetadata", {}).get("RequestId"), "attempts": attempt}
-            return Reply(200, answer, about, seconds=time.perf_counter() - begin)
+            request = {"request_id": response.get("ResponseMetadata", {}).get("RequestId"), "attempts": attempt}
+            return Reply(200, answer, request, seconds=time.perf_counter() - begin)
         raise UserError(f"the endpoint was too busy for {PATIENCE:.0f} s: {why}")
 
     def reference(self) -> np.ndarray | None:
@@ -269,13 +269,13 @@ class SageMakerEndpoint:
         """What the evidence says about where the answers came from; ``training`` apart where there was a job."""
         if self._clients is None:
             return {}
-        about = {
+        facts = {
             "kind": "SageMaker endpoint" if self.serves else "SageMaker training job",
             "where": self._clients.where,
         }
-        about |= {"on_aws": self._clients.endpoint_url is None, "mode": self.settings.mode}
-        about |= {"region": self._clients.region, "clients": versions(), **self._endpoint}
-        return {**about, "training": self._training} if self._training else about
+        facts |= {"on_aws": self._clients.endpoint_url is None, "mode": self.settings.mode}
+        facts |= {"region": self._clients.region, "clients": versions(), **self._endpoint}
+        return {**facts, "training": self._training} if self._training else facts
 
     def __exit__(self, *exception: object) -> None:
         self.close()
@@ -292,23 +292,23 @@ class SageMakerEndpoint:
             return
         ignore_signals()
         logs = [LOG_GROUP + self.state.name] if self.serves else []
-        about = {"kept_logs": logs + ([training_job.LOG_GROUP] if self._training else [])}
+        details = {"kept_logs": logs + ([training_job.LOG_GROUP] if self._training else [])}
         try:
             receipt = teardown(self._clients, self.state)
         except Exception as error:  # a defect of ours must not pass for an empty account
             log.exception("teardown failed")
             left = f"perhaps all that is named {self.state.name} (teardown failed: {aws.sentence(error)})"
-            self._receipt = {"remaining": [left], "about": about}
+            self._receipt = {"remaining": [left], "about": details}
         else:
-            about |= {"steps": receipt.steps, "seconds": receipt.seconds, "kept_objects": receipt.kept}
-            self._receipt = {"remaining": receipt.remaining, "about": about}
+            details |= {"steps": receipt.steps, "seconds": receipt.seconds, "kept_objects": receipt.kept}
+            self._receipt = {"remaining": receipt.remaining, "about": details}
             self._endpoint["objects"] = receipt.objects
         try:
             if not self._receipt["remaining"]:
                 self.state_file.unlink(missing_ok=True)
         except OSError as error:
-            about["state_file"] = f"nothing is left, but it could not be removed: {error.strerror}"
-            log.warning("%s: %s", self.state_file, about["state_file"])
+            details["state_file"] = f"nothing is left, but it could not be removed: {error.strerror}"
+            log.warning("%s: %s", self.state_file, details["state_file"])
         self._look()
         self._lock.close()
 

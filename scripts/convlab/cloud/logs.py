@@ -21,13 +21,13 @@ def excerpt(clients: Clients, group: str, stream: str = "") -> dict[str, Any]:
     try:
         streams = clients.logs.describe_log_streams(logGroupName=group, **named)["logStreams"]
         lines = {
-            found["logStreamName"]: [
+            stream["logStreamName"]: [
                 event["message"].rstrip()[:LINE_CHARACTERS]
                 for event in clients.logs.get_log_events(
-                    logGroupName=group, logStreamName=found["logStreamName"], startFromHead=False, limit=LINES
+                    logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=False, limit=LINES
                 )["events"]
             ]
-            for found in streams[:5]
+            for stream in streams[:5]
         }
     except Exception as error:
         return {"group": group, "error": aws.code(error)}

@@ -36,7 +36,7 @@ class Resource:
     kind: str
     key: str
     listing: str
-    found: str
+    response_key: str
 
     @property
     def delete(self) -> str:
@@ -201,25 +201,25 @@ def objects(clients: Clients, state: State) -> list[dict[str, Any]]:
 
 def remaining(clients: Clients, state: State) -> list[str]:
     """What listings show of the deployment; a listing that fails counts, since it proves nothing."""
-    found = []
+    left = []
     for resource in RESOURCES:
-        found += _looked(
+        left += _looked(
             resource.kind.replace("_", " "),
             lambda resource=resource: [
                 entry[resource.key]
                 for page in clients.sagemaker.get_paginator(resource.listing).paginate(NameContains=state.name)
-                for entry in page[resource.found]
+                for entry in page[resource.response_key]
                 if entry[resource.key] == state.name
             ],
         )
-    found += _looked(
+    left += _looked(
         "training job", lambda: [name for name, status in training_jobs(clients, state) if status in RUNNING]
     )
     if not state.keep_objects:
-        found += _looked(
+        left += _looked(
             "objects below", lambda: [f"s3://{state.bucket}/{state.prefix}"] * bool(objects(clients, state))
         )
-    return found
+    return left
 
 
 def _looked(kind: str, look: Callable[[], list[str]]) -> list[str]:

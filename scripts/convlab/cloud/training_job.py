@@ -124,37 +124,37 @@ def wait(clients: Clients, state: State, settings: SageMaker, facts: dict[str, A
         names = [name for name, _ in training_jobs(clients, state)]
         if not names:
             continue
-        found = clients.sagemaker.describe_training_job(TrainingJobName=names[0])
-        facts.update(described(found), name=names[0])
-        status = found["TrainingJobStatus"]
-        if (status, found.get("SecondaryStatus")) != seen:
-            seen = status, found.get("SecondaryStatus")
+        description = clients.sagemaker.describe_training_job(TrainingJobName=names[0])
+        facts.update(described(description), name=names[0])
+        status = description["TrainingJobStatus"]
+        if (status, description.get("SecondaryStatus")) != seen:
+            seen = status, description.get("SecondaryStatus")
             log.info("%s: %s after %.0f s", names[0], " ".join(filter(None, dict.fromkeys(seen))), passed)
         if status not in RUNNING:
             break
     else:
         raise UserError(f"the training job did not end within {limit // 60} minutes; it was stopped")
     if status != "Completed":
-        reason = found.get("FailureReason") or found.get("SecondaryStatus") or "no reason given"
+        reason = description.get("FailureReason") or description.get("SecondaryStatus") or "no reason given"
         raise UserError(f"the training job {names[0]} ended as {status}: {reason[:800]}")
-    return found["ModelArtifacts"]["S3ModelArtifacts"]
+    return description["ModelArtifacts"]["S3ModelArtifacts"]
 
 
-def described(found: Mapping[str, Any]) -> dict[str, Any]:
+def described(description: Mapping[str, Any]) -> dict[str, Any]:
     """What the evidence keeps of a job's description."""
-    times = {name: found.get(key) for name, key in (("started", "TrainingStartTime"), ("ended", "TrainingEndTime"))}
+    times = {"started": description.get("TrainingStartTime"), "ended": description.get("TrainingEndTime")}
     return {
-        "arn": found.get("TrainingJobArn"),
-        "status": found.get("TrainingJobStatus"),
-        "failure": found.get("FailureReason"),
-        "image": found.get("AlgorithmSpecification", {}).get("TrainingImage"),
-        "instance_type": found.get("ResourceConfig", {}).get("InstanceType"),
-        "spot": found.get("EnableManagedSpotTraining", False),
-        "max_seconds": found.get("StoppingCondition", {}).get("MaxRuntimeInSeconds"),
-        "seconds": found.get("TrainingTimeInSeconds"),
-        "billable_seconds": found.get("BillableTimeInSeconds"),
-        "hyperparameters": found.get("HyperParameters", {}),
-        "artifact": found.get("ModelArtifacts", {}).get("S3ModelArtifacts"),
+        "arn": description.get("TrainingJobArn"),
+        "status": description.get("TrainingJobStatus"),
+        "failure": description.get("FailureReason"),
+        "image": description.get("AlgorithmSpecification", {}).get("TrainingImage"),
+        "instance_type": description.get("ResourceConfig", {}).get("InstanceType"),
+        "spot": description.get("EnableManagedSpotTraining", False),
+        "max_seconds": description.get("StoppingCondition", {}).get("MaxRuntimeInSeconds"),
+        "seconds": description.get("TrainingTimeInSeconds"),
+        "billable_seconds": description.get("BillableTimeInSeconds"),
+        "hyperparameters": description.get("HyperParameters", {}),
+        "artifact": description.get("ModelArtifacts", {}).get("S3ModelArtifacts"),
         **{name: time.isoformat() if time else None for name, time in times.items()},
     }
 

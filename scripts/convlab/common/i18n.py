@@ -80,13 +80,13 @@ def _read(language: str) -> _Language:
     from babel.messages.pofile import read_po
 
     with catalogue(language).open("rb") as file:
-        found = read_po(file, locale=language)
-    for message in found:  # figures never part from their signs and units at the end of a line
+        messages = read_po(file, locale=language)
+    for message in messages:  # figures never part from their signs and units at the end of a line
         texts = message.string if isinstance(message.string, tuple | list) else (message.string,)
         texts = tuple(_INSIDE_A_FIGURE.sub(NO_BREAK_SPACE, text) for text in texts)
         message.string = texts if message.pluralizable else texts[0]
     compiled = io.BytesIO()
-    write_mo(compiled, found)
+    write_mo(compiled, messages)
     compiled.seek(0)
     symbols = Locale.parse(language).number_symbols["latn"]
     return _Language(language, catalogues.GNUTranslations(compiled), symbols["decimal"], symbols["group"])

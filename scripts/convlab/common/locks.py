@@ -212,8 +212,8 @@ def _myself() -> bytes:
 def _holder(descriptor: int) -> str:
     """Who holds a claim, as far as it has said so."""
     try:
-        found = json.loads(os.pread(descriptor, 4096, 0))
-        where = "" if found["machine"] == socket.gethostname() else f" on {found['machine']}"
-        return f" (process {found['process']}{where}, since {found['since']})"
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+        where = "" if holder["machine"] == socket.gethostname() else f" on {holder['machine']}"
+        return f" (process {holder['process']}{where}, since {holder['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return ""

@@ -17,13 +17,13 @@ PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Version of Python and of each package that matters and is installed."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def hardware() -> dict[str, Any]:

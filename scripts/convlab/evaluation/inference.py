@@ -79,8 +79,8 @@ def feature_maps(model, images: np.ndarray) -> np.ndarray | None:
     layer = first_convolution(model)
     if layer is None:
         return None
-    place = model.layers.index(layer)
-    following = model.layers[place + 1 : place + 4]
+    position = model.layers.index(layer)
+    following = model.layers[position + 1 : position + 4]
     last, activation = layer, None
     if following and isinstance(following[0], keras.layers.BatchNormalization):
         last = following.pop(0)

@@ -11,8 +11,8 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 def quantiles_ms(seconds: Sequence[float]) -> dict[str, float]:
     """p50, p90, p95 and p99 of times in seconds, in ms, and how many ``calls`` they are of."""
-    found = np.quantile(np.asarray(seconds) * 1e3, list(QUANTILES.values()))
-    return {**{name: float(value) for name, value in zip(QUANTILES, found, strict=True)}, "calls": len(seconds)}
+    milliseconds = np.quantile(np.asarray(seconds) * 1e3, list(QUANTILES.values()))
+    return {**{name: float(value) for name, value in zip(QUANTILES, milliseconds, strict=True)}, "calls": len(seconds)}
 
 
 def latency_ms(call: Callable[[Any], Any], inputs: Iterable[Any], warm_up: int = 10) -> dict[str, float]:

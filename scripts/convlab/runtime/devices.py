@@ -37,10 +37,10 @@ def visible(environment: Mapping[str, str] = os.environ) -> list[str]:
         return []
     try:
         query = [command, "--query-gpu=index", "--format=csv,noheader"]
-        found = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout.split()
+        listed = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout.split()
     except (OSError, subprocess.SubprocessError):  # a driver that does not answer: no GPU to be had
         return []
-    return [name for name in found if name.isdigit()]
+    return [name for name in listed if name.isdigit()]
 
 
 def take(devices: Sequence[str], folder: Path) -> str:

@@ -45,18 +45,18 @@ def load_handlers(model_dir: Path) -> Handlers:
 
 
 def application(
-    model: Any, handlers: Handlers, about: dict[str, Any] | None = None, max_body: int = MAX_BODY
+    model: Any, handlers: Handlers, metadata: dict[str, Any] | None = None, max_body: int = MAX_BODY
 ) -> Starlette:
     """The ASGI application.
 
     Args:
         model: what ``handlers.model_fn`` gave.
         handlers: the module with ``input_fn``, ``predict_fn``, ``output_fn`` and ``BadRequest``.
-        about: what ``GET /`` tells beside the form of a request.
+        metadata: fields that ``GET /`` returns beside the form of a request.
         max_body: bytes of a request's body at most.
     """
     described = {
-        **(about or {}),
+        **(metadata or {}),
         "input_shape": model.input_shape,
         "pixels": [0, 255],
         "labels": model.labels,

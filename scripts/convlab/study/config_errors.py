@@ -25,7 +25,7 @@ def explain(error: ValidationError) -> str:
     """The first error as one sentence, and how many more there are."""
     errors = error.errors()
     first, more = errors[0], len(errors) - 1
-    place = _place(first)
+    key = _place(first)
     if first["type"] == "extra_forbidden":
         known = _fields_at(first["loc"][:-1])
         name = str(first["loc"][-1])
@@ -42,9 +42,9 @@ def explain(error: ValidationError) -> str:
         parent = _place({**first, "loc": first["loc"][:-1]}) or "the config"
         text = f"a name in {parent} should be text (it is {first['loc'][-1]!r}); put it in quotation marks"
     elif first["type"] == "missing":
-        text = f"{place} is missing; add it"
+        text = f"{key} is missing; add it"
     else:
-        text = f"{place or 'the config'} {sentence(first)}{_alternative(first)}"
+        text = f"{key or 'the config'} {sentence(first)}{_alternative(first)}"
     given = repr(first.get("input"))
     text = text.replace(given, f"{given[:40]}...") if len(given) > LONGEST_VALUE else text
     return text + (f" (and {more} more problem{'s' * (more > 1)})" if more else "")

@@ -35,17 +35,18 @@ def earlier_runs(results: Path, study: Study) -> Earlier:
     }
     for path in sorted(layout.run_records(results)):
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            run = Run.model_validate(found["spec"])
-            macs = cost(run.model, tuple(found["input_shape"]), found["classes"]).macs
+            record = json.loads(path.read_text(encoding="utf-8"))
+            run = Run.model_validate(record["spec"])
+            macs = cost(run.model, tuple(record["input_shape"]), record["classes"]).macs
         except (ValueError, KeyError, TypeError, OSError):
             continue  # written by another version: no help for an estimate
-        if found["images_per_second"]:
-            earlier.rates.setdefault(arithmetic(run.training), []).append((macs, 1 / found["images_per_second"]))
+        if record["images_per_second"]:
+            earlier.rates.setdefault(arithmetic(run.training), []).append((macs, 1 / record["images_per_second"]))
         if run.training.train_size is None:
-            earlier.sizes[canonical_json(run.identity["dataset"])] = found["train_images"] + found["validation_images"]
+            images = record["train_images"] + record["validation_images"]
+            earlier.sizes[canonical_json(run.identity["dataset"])] = images
         study_name, *key = layout.run_of_record(path)
-        if study_name == study.study and wanted.get(tuple(key)) == found["spec_hash"]:
+        if study_name == study.study and wanted.get(tuple(key)) == record["spec_hash"]:
             earlier.done.add(tuple(key))
     return earlier
 

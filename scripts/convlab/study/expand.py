@@ -128,7 +128,7 @@ def _images_to_train_on(study: Study, forms: Mapping[str, Form]) -> int | None:
 def _probes(study: Study, forms: Mapping[str, Form], plan: Plan, add: Any) -> dict[str, Probe]:
     """Expand the probes that are switched on; ``add`` registers the variants that they train."""
     compared = dict.fromkeys(name for pair in plan.duels for name in pair)
-    found = {}
+    probes = {}
     for name in Probes.model_fields:
         options = getattr(study.probes, name)
         if options is None:
@@ -152,8 +152,8 @@ def _probes(study: Study, forms: Mapping[str, Form], plan: Plan, add: Any) -> di
                 with using(SOURCE):  # tables name levels alike in every language
                     variants.append((options.level_label(level.order), level.order, variant))
             levels[model] = tuple(variants)
-        found[name] = Probe(name, options, tuple(models), levels)
-    return found
+        probes[name] = Probe(name, options, tuple(models), levels)
+    return probes
 
 
 def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Question:
@@ -167,7 +167,7 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
     base = study.models[experiment.base]
     model_fields = set(type(base).model_fields) - {"family", "label", "why"}
     factors = experiment.factors or {experiment.factor: experiment.levels}
-    place = f"{where}.factors" if experiment.factors else f"{where}.levels"
+    levels_key = f"{where}.factors" if experiment.factors else f"{where}.levels"
     for factor in factors:
         if factor not in model_fields and factor not in Training.model_fields:
             known = sorted(model_fields | set(Training.model_fields))
@@ -201,7 +201,7 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
         key = identity(model, training)
         if key in canonical:
             shown, other = (listing(map(repr, given)) for given in (values, canonical[key]))
-            raise UserError(f"{place} names {shown} twice (equal to {other}); remove one")
+            raise UserError(f"{levels_key} names {shown} twice (equal to {other}); remove one")
         found = [getattr(model if factor in model_fields else training, factor) for factor in factors]
         found = [list(value) if isinstance(value, tuple) else value for value in found]
         canonical[key] = found
@@ -215,7 +215,9 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
             slugs.append(f"{factor}-{_level_slug(text, value)}")
             labels.append(f"{field_label(factor)} {level_label(factor, value)}")
         label = ", ".join([base.label or experiment.base, *labels])
-        variants[key] = add("-".join([experiment.base, *sorted(slugs)]), experiment.base, label, model, training, place)
+        variants[key] = add(
+            "-".join([experiment.base, *sorted(slugs)]), experiment.base, label, model, training, levels_key
+        )
 
     reference = next(iter(variants))
     if experiment.reference is not None:

@@ -198,8 +198,8 @@ def renamed(rule: Rule, names: Mapping[str, str]) -> Rule:
 
 def unit(tree: Tree) -> str:
     """How a value reads: ``%`` for an accuracy, ``pp`` for a difference of accuracies, ``s``, ``ms``, or nothing."""
-    found = _unit(tree)
-    return found or ""
+    unit = _unit(tree)
+    return unit or ""
 
 
 def _unit(tree: Tree) -> str | None:
@@ -267,17 +267,18 @@ def parse(text: str) -> Rule:
 
 
 def _tokens(text: str) -> list[_Token]:
-    found, place = [], 0
+    tokens, position = [], 0
     while True:
-        while place < len(text) and text[place].isspace():
-            place += 1
-        if place == len(text):
-            return [*found, _Token("end", "", place, place)]
-        match = _TOKEN.match(text, place)
+        while position < len(text) and text[position].isspace():
+            position += 1
+        if position == len(text):
+            return [*tokens, _Token("end", "", position, position)]
+        match = _TOKEN.match(text, position)
         if not match:
-            raise RuleError(place + 1, f"{text[place]!r} has no meaning in a rule{_HINTS.get(text[place], '')}")
-        found.append(_Token(match.lastgroup, match[0], match.start(), match.end()))
-        place = match.end()
+            character = text[position]
+            raise RuleError(position + 1, f"{character!r} has no meaning in a rule{_HINTS.get(character, '')}")
+        tokens.append(_Token(match.lastgroup, match[0], match.start(), match.end()))
+        position = match.end()
 
 
 class _Parser:
@@ -305,9 +306,9 @@ class _Parser:
 
     def fail(self, expected: str) -> RuleError:
         token = self.next
-        found = "the rule ends" if token.kind == "end" else f"found {_shortened(token.text)}"
+        actual = "the rule ends" if token.kind == "end" else f"found {_shortened(token.text)}"
         hint = "; with a space, + -, it adds a negative number" if token.text == "+-" else ""
-        return RuleError(token.start + 1, f"expected {expected}, but {found}{hint}")
+        return RuleError(token.start + 1, f"expected {expected}, but {actual}{hint}")
 
     def count(self) -> None:
         self.operations += 1
@@ -320,8 +321,8 @@ class _Parser:
         if self.symbol() == "~":
             self.take()
             right, right_text = self.side()
-            about = [*quantities(left), *quantities(right)]
-            links = [Link("~", left, right, self.tolerance(about), left_text, right_text, position)]
+            limited = [*quantities(left), *quantities(right)]
+            links = [Link("~", left, right, self.tolerance(limited), left_text, right_text, position)]
             if self.symbol() in (*_RELATIONS, "~"):
                 raise RuleError(self.next.start + 1, "an approximate value (~) stands alone; make a second claim")
         else:
@@ -341,7 +342,7 @@ class _Parser:
             raise self.fail("an operation or the end of the rule")
         return Rule(" ".join(self.text.split()), tuple(links))
 
-    def tolerance(self, about: list[Quantity]) -> Fraction:
+    def tolerance(self, limited: list[Quantity]) -> Fraction:
         """What follows ``±``; ``about`` are the quantities that it belongs to."""
         if self.symbol() != "±":
             raise self.fail("± and a tolerance")
@@ -355,7 +356,7 @@ class _Parser:
             raise RuleError(position, "the tolerance should be more than 0")
         # "94000 ± 5 %" would mean ± 0.05 parameters, which nobody means.
         in_percent = any(token.text in ("%", "pp") for token in self.tokens[first : self.place])
-        for quantity in about:
+        for quantity in limited:
             if in_percent and quantity.name not in SHARES:
                 raise RuleError(position, f"a tolerance of {quantity.name} cannot be in %; write the number itself")
         return value

@@ -116,10 +116,10 @@ class Experiment(Spec):
                 return value
 
         if self.factors is None:
-            found = {"levels": [canonical(self.factor, value) for value in self.levels]}
+            written = {"levels": [canonical(self.factor, value) for value in self.levels]}
             reference = None if self.reference is None else canonical(self.factor, self.reference)
         else:
-            found = {
+            written = {
                 "factors": {
                     factor: [canonical(factor, value) for value in levels] for factor, levels in self.factors.items()
                 }
@@ -127,7 +127,7 @@ class Experiment(Spec):
             reference = self.reference
             if isinstance(reference, Mapping):
                 reference = {factor: canonical(factor, value) for factor, value in sorted(reference.items())}
-        return found if reference is None else {**found, "reference": reference}
+        return written if reference is None else {**written, "reference": reference}
 
 
 class Comparison(Spec):
@@ -215,10 +215,10 @@ class Deploy(Spec):
     def options(self) -> dict[str, Any]:
         """What the script that deploys is told."""
         unused = {"dataset": True, "variant": True, "sagemaker": {"prices"}}  # which only the plan reads
-        found = self.model_dump(exclude=unused, exclude_none=True)
+        written = self.model_dump(exclude=unused, exclude_none=True)
         if self.target == "sagemaker":
-            return {**found, "runtime": "saved_model"}
-        return {name: value for name, value in found.items() if name != "sagemaker"}
+            return {**written, "runtime": "saved_model"}
+        return {name: value for name, value in written.items() if name != "sagemaker"}
 
 
 class Study(Spec):
@@ -382,15 +382,15 @@ class Study(Spec):
         Args:
             defaults: with keys that were written though they have their default's value.
         """
-        found = self.model_dump(mode="json", exclude_unset=defaults, exclude_defaults=not defaults)
-        found |= {"study": self.study, "seeds": list(self.seeds)}
+        written = self.model_dump(mode="json", exclude_unset=defaults, exclude_defaults=not defaults)
+        written |= {"study": self.study, "seeds": list(self.seeds)}
         for name, model in self.models.items():
-            found["models"][name] = {"family": model.family, **model.as_written(defaults)}
+            written["models"][name] = {"family": model.family, **model.as_written(defaults)}
         for name, experiment in self.experiments.items():
             if experiment.base in self.models:
                 base = type(self.models[experiment.base])
-                found["experiments"][name] |= experiment.as_written(base)
-        return normalised(found)
+                written["experiments"][name] |= experiment.as_written(base)
+        return normalised(written)
 
     @property
     def exported(self) -> tuple[str, ...]:

@@ -112,12 +112,12 @@ class Plan:
     def duels(self) -> list[tuple[str, str]]:
         """(convolutional, dense) base models that a comparison sets against each other, else the first of each."""
         family = {name: variant.model.family for name, variant in self.variants.items() if name == variant.base}
-        found = [
+        pairs = [
             tuple(sorted((variant, question.reference), key=lambda name: family[name] != "conv"))
             for question in self.questions.values()
             for variant in question.variants
             if {family.get(variant), family.get(question.reference)} == {"conv", "dense"}
         ]
-        if not found and {"conv", "dense"} <= set(family.values()):
-            found = [tuple(next(name for name in family if family[name] == kind) for kind in ("conv", "dense"))]
-        return list(dict.fromkeys(found))
+        if not pairs and {"conv", "dense"} <= set(family.values()):
+            pairs = [tuple(next(name for name in family if family[name] == kind) for kind in ("conv", "dense"))]
+        return list(dict.fromkeys(pairs))

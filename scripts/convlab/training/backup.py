@@ -35,7 +35,7 @@ def epoch_folder(folder: Path, epochs: int) -> Path:
 
 def finished_epochs(folder: Path) -> int:
     """Number of epochs that the newest whole backup in ``folder`` holds; 0 without one."""
-    return max((int(place.name.removeprefix("epoch-")) for place in folder.glob("epoch-*")), default=0)
+    return max((int(backup.name.removeprefix("epoch-")) for backup in folder.glob("epoch-*")), default=0)
 
 
 def resumable_epochs(work: Path, select: str) -> int:
