@@ -150,10 +150,8 @@ class SageMakerEndpoint:
         self.state.save(self.state_file)
         model_dir = self.model_dir
         if self.trains:
-            self.trained = training_job.train(
-                self._clients, self.state, self.state_file, self.settings, self.prepared, self._exported(), self.output,
-                self._tags, self._training,
-            )  # fmt: skip
+            deployment = sdk.Deployment(self._clients, self.state, self.state_file, self.settings, self._tags)
+            self.trained = training_job.train(deployment, self.prepared, self._exported(), self.output, self._training)
             model_dir = (
                 training_job.servable(self.trained, self.model_dir, self.output / "served") if self.serves else None
             )
@@ -168,7 +166,7 @@ class SageMakerEndpoint:
             archive = Path(temporary) / "model.tar.gz"
             pack(model_dir, archive, "saved_model")
             content = archive.read_bytes()
-        with self.state.asking("object", self.state_file):
+        with self.state.pending("object", self.state_file):
             self._clients.s3.put_object(Bucket=self.state.bucket, Key=key, Body=content)  # in one piece: no loose parts
         uri = f"s3://{self.state.bucket}/{key}"
         self._endpoint["model"] = {
@@ -193,13 +191,13 @@ class SageMakerEndpoint:
             "Environment": {"SAGEMAKER_TFS_DEFAULT_MODEL_NAME": "saved_model"},
         }
         self._ends = aws.clock() + MINUTE * chosen.max_minutes
-        with self.state.asking("model", self.state_file):
+        with self.state.pending("model", self.state_file):
             sagemaker.create_model(
                 ModelName=name, ExecutionRoleArn=self.settings.role_arn, PrimaryContainer=container, Tags=tags
             )
-        with self.state.asking("endpoint_config", self.state_file):
+        with self.state.pending("endpoint_config", self.state_file):
             sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant], Tags=tags)
-        with self.state.asking("endpoint", self.state_file):
+        with self.state.pending("endpoint", self.state_file):
             sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=tags)
 
     def _wait(self) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from convlab.cloud import aws, sdk
 from convlab.cloud.aws import Clients
+from convlab.cloud.sdk import Deployment
 from convlab.cloud.state import State
 from convlab.cloud.teardown import RUNNING, training_jobs
 from convlab.cloud.time_limits import QUEUE_MINUTES
@@ -53,15 +54,7 @@ class Trained:
 
 
 def train(
-    clients: Clients,
-    state: State,
-    state_file: Path,
-    settings: SageMaker,
-    prepared: Path,
-    exported: Mapping[str, Any],
-    output: Path,
-    tags: Mapping[str, str],
-    facts: dict[str, Any],
+    deployment: Deployment, prepared: Path, exported: Mapping[str, Any], output: Path, facts: dict[str, Any]
 ) -> Trained:
     """Train the run that was exported on SageMaker, and check what comes back.
 
@@ -74,15 +67,16 @@ def train(
     Raises:
         UserError: the job failed, took too long, or what came back is not the run that was asked for.
     """
+    clients, settings = deployment.clients, deployment.settings
     with tempfile.TemporaryDirectory() as temporary:
-        with state.asking("object", state_file):
-            uri = upload_data(clients, state, prepared, Path(temporary))
+        with deployment.pending("object"):
+            uri = upload_data(clients, deployment.state, prepared, Path(temporary))
         source = pack_source(Path(temporary) / "source", exported["spec"])
         log.info("starting a training job on %s", settings.training.instance_type)
         hyperparameters = {"spec": canonical_json(exported["spec"])}
-        with state.asking("training_job", state_file):
-            sdk.start_training(clients, state, settings, source, ENTRY, hyperparameters, uri, tags)
-    artifact = wait(clients, state, settings, facts)
+        with deployment.pending("training_job"):
+            sdk.start_training(deployment, source, ENTRY, hyperparameters, uri)
+    artifact = wait(clients, deployment.state, settings, facts)
     with tempfile.TemporaryDirectory() as temporary:
         archive = Path(temporary) / "model.tar.gz"
         bucket, key = artifact.removeprefix("s3://").split("/", 1)
