@@ -199,7 +199,9 @@ def endpoint(folder: Path, calls: int = 500) -> dict:
     run = study.run("fashion_mnist", "cnn", 1)
     use_threads(1)
     model = build(run.model, shape, 10)
-    artifacts.write_artifact(artifacts.servable(model, run, shape, 10), folder, [str(digit) for digit in range(10)])
+    artifacts.write_artifact(
+        artifacts.inference_model(model, run, shape, 10), folder, [str(digit) for digit in range(10)]
+    )
     write_json(folder / "export.json", {"input": {"shape": shape}})
     images = np.random.default_rng(0).integers(0, 256, (calls + 20, *shape), dtype=np.uint8)
     bodies = [json.dumps({"instances": [image.tolist()]}).encode() for image in images]

@@ -74,12 +74,12 @@ def main(argv: list[str] | None = None) -> None:
         again = asked_again(output)
         if not again and waited and is_finished(output, job.identity):
             log.info("this very run has just been finished by another process")
-        elif not again and keeps and run_store.take(store / job.identity, output):
+        elif not again and keeps and run_store.fetch(store / job.identity, output):
             log.info("this very run has been finished before; its results were copied")
         else:
             train_run(job, writer)
             if keeps:
-                run_store.keep(output, store / job.identity)
+                run_store.store(output, store / job.identity)
         shutil.rmtree(job.work, ignore_errors=True)
 
 
@@ -135,7 +135,7 @@ def train_run(job: Job, writer: Writer) -> None:
     """
     spec, output, threads = job.spec, job.output, job.threads
     training, started = spec.training, datetime.now(UTC)
-    backend.choose(training.backend, threads)  # before these import Keras
+    backend.configure(training.backend, threads)  # before these import Keras
     from convlab.runtime.keras_runtime import device, keras, use_threads
     from convlab.training.backup import resumable_epochs
     from convlab.training.loop import Hooks, fit
@@ -198,7 +198,7 @@ def load_data(job: Job, seeds: Mapping[str, int]) -> "Data":
     images, labels = prepared.load_train(job.data_dir)
     images = prepared.permute_pixels(images, training.pixel_permutation)
     train, validation = prepared.split(labels, training.validation_fraction, seeds["split"])
-    train = train[prepared.subset(labels[train], training.train_size, seeds["subset"])]
+    train = train[prepared.nested_subset(labels[train], training.train_size, seeds["subset"])]
     return Data((images[train], labels[train]), (images[validation], labels[validation]))
 
 

@@ -14,10 +14,10 @@ from convlab.errors import UserError, printable
 PLANNED = "CONVLAB_CODE"
 """Environment variable: the digest of the script's code when Snakemake planned the job, which is what it records."""
 
-REMEDY = "free space or choose another folder, then run again"
+DISK_FULL_HINT = "free space or choose another folder, then run again"
 
 
-KEPT = "\n\t"
+ALLOWED_CONTROL_CHARACTERS = "\n\t"
 """Control characters that a log may hold."""
 
 
@@ -25,7 +25,7 @@ class PrintableFormatter(logging.Formatter):
     """Log lines in which nothing of a user's data can command the terminal that shows them."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record), keep=KEPT)
+        return printable(super().format(record), keep=ALLOWED_CONTROL_CHARACTERS)
 
 
 def run(main: Callable[[], None]) -> None:
@@ -42,7 +42,7 @@ def run(main: Callable[[], None]) -> None:
         check_code(getattr(sys.modules[main.__module__], "__file__", None))
         main()
     except UserError as error:
-        sys.exit(f"error: {printable(str(error), keep=KEPT)}")
+        sys.exit(f"error: {printable(str(error), keep=ALLOWED_CONTROL_CHARACTERS)}")
     except KeyboardInterrupt:  # Ctrl-C reaches every job at once; what was finished is kept
         sys.exit("interrupted")
     except BrokenPipeError:  # the reader of our output has seen enough
@@ -51,12 +51,12 @@ def run(main: Callable[[], None]) -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
         where = f" at {error.filename}" if error.filename else ""
-        sys.exit(f"error: cannot write{where}: {error.strerror or error}; {REMEDY}")
+        sys.exit(f"error: cannot write{where}: {error.strerror or error}; {DISK_FULL_HINT}")
     except Exception as error:
         if os.strerror(errno.ENOSPC) not in str(error):
             raise
         # Libraries in C++ have exceptions of their own for a full disk, and some crash when they clean up.
-        print(f"error: cannot write: {os.strerror(errno.ENOSPC)}; {REMEDY}", file=sys.stderr, flush=True)
+        print(f"error: cannot write: {os.strerror(errno.ENOSPC)}; {DISK_FULL_HINT}", file=sys.stderr, flush=True)
         os._exit(1)
 
 

@@ -27,7 +27,7 @@ def require_space(folder: Path, size: int) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON with sorted keys, atomically; NaN and infinity become null, since JSON has neither."""
-    write_text(path, json.dumps(_plain(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(to_json(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -89,14 +89,14 @@ def array_sha256(array: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _plain(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """JSON's own types for NumPy scalars and arrays, tuples and non-finite numbers."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+        return [to_json(item) for item in value]
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return to_json(value.tolist())
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):

@@ -1,8 +1,8 @@
-"""The language that a script writes for readers: messages of a gettext catalogue, numbers and dates by locale (Babel).
+"""Translated messages (gettext), and numbers and dates in the language's format (Babel).
 
-A script calls :func:`use` once, before it says anything. English is the language of the source: it needs no catalogue
-and imports nothing. The others are in ``report/locale/<language>/LC_MESSAGES/convlab.po``, which is read as it is;
-`make messages` brings it up to date with the source.
+A script calls :func:`set_language` once, before it writes anything. English is the language of the source: it needs no
+catalogue and imports nothing. The others are in ``report/locale/<language>/LC_MESSAGES/convlab.po``, which is read as
+it is; `make messages` brings it up to date with the source.
 
 Messages are whole sentences with named placeholders, so that a translator may change their order::
 
@@ -51,7 +51,7 @@ def catalogue(language: str) -> Path | None:
     return Path(__file__).resolve().parents[3] / "report" / "locale" / language / "LC_MESSAGES" / "convlab.po"
 
 
-def use(language: str) -> None:
+def set_language(language: str) -> None:
     """Say everything in ``language`` (``en``, ``es``) from now on."""
     global _current
     _current = _Language() if language == SOURCE else _read(language)
@@ -63,11 +63,11 @@ def language() -> str:
 
 
 @contextmanager
-def using(language: str) -> Iterator[None]:
+def in_language(language: str) -> Iterator[None]:
     """Another language for a while."""
     global _current
     before = _current
-    use(language)
+    set_language(language)
     try:
         yield
     finally:

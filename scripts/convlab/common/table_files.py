@@ -32,7 +32,7 @@ TEXT_COLUMNS = (
 )  # fmt: skip
 """Columns that hold text, whatever it looks like: a name may be ``32``, ``NA``, ``null``, ``True`` or ``1e5``."""
 
-LONG = 40
+MAX_FLOATING_ROWS = 40
 """Rows up to which a LaTeX table floats on one page; a longer one breaks across pages."""
 
 
@@ -118,12 +118,12 @@ def _rounded(column: pd.Series) -> pd.Series:
     def text(value: object) -> str:
         if value is None or pd.isna(value):
             return ""
-        return f"{value:.{decimals}f}" if isinstance(value, float) and not value.is_integer() else _plain(value)
+        return f"{value:.{decimals}f}" if isinstance(value, float) and not value.is_integer() else to_text(value)
 
     return column.map(text)
 
 
-def _plain(value: object) -> str:
+def to_text(value: object) -> str:
     return f"{value:.0f}" if isinstance(value, float) else str(value)
 
 
@@ -172,7 +172,7 @@ def latex(table: Printed, caption: str) -> str:
     head = row(list(table.cells.columns))
     align, title = "".join(table.align), f"\\caption{{{escaped(caption)}}}"
     label = f"\\label{{tab:{table.label}}}"
-    if len(table.cells) <= LONG:
+    if len(table.cells) <= MAX_FLOATING_ROWS:
         return (
             "% \\usepackage{array,booktabs}\n"
             "\\begin{table}[htbp]\n  \\centering\n  \\footnotesize\n  \\setlength{\\tabcolsep}{4pt}\n"

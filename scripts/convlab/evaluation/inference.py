@@ -10,7 +10,7 @@ from convlab.common import checksums
 from convlab.common.files import missing
 from convlab.runtime.keras_runtime import BACKEND, keras, tf
 
-BATCH = 250
+BATCH_SIZE = 250
 """Images per step."""
 
 
@@ -44,7 +44,7 @@ def predictor(model) -> Callable[[np.ndarray], np.ndarray]:
     forward = _compiled(model, reduce_retracing=True)
 
     def predict(images: np.ndarray) -> np.ndarray:
-        parts = [forward(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+        parts = [forward(images[start : start + BATCH_SIZE]) for start in range(0, len(images), BATCH_SIZE)]
         return np.concatenate(parts).astype(np.float32)
 
     return predict

@@ -43,7 +43,7 @@ def visible(environment: Mapping[str, str] = os.environ) -> list[str]:
     return [name for name in listed if name.isdigit()]
 
 
-def take(devices: Sequence[str], folder: Path) -> str:
+def acquire_gpu(devices: Sequence[str], folder: Path) -> str:
     """Take the first free slot of the device with the fewest runs, for the life of this process; its device.
 
     Never waits: how many runs there are at once is for Snakemake to decide. Raises UserError where ``folder`` is
@@ -69,13 +69,13 @@ def take(devices: Sequence[str], folder: Path) -> str:
     raise AssertionError("itertools.count ended")
 
 
-def use_one(environment: dict[str, str] | None = None, folder: Path | None = None) -> str | None:
+def use_one_gpu(environment: dict[str, str] | None = None, folder: Path | None = None) -> str | None:
     """Choose a GPU for this process and leave only that one visible; its name, or None without GPUs."""
     environment = os.environ if environment is None else environment
     devices = visible(environment)
     if not devices:
         return None
-    device = take(devices, folder or slots_folder())
+    device = acquire_gpu(devices, folder or slots_folder())
     # Without this CUDA numbers devices by speed and nvidia-smi by their place in the machine.
     environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     environment["CUDA_VISIBLE_DEVICES"] = device

@@ -24,10 +24,10 @@ from starlette.routing import Route
 
 from convlab.serving import limits
 
-MAX_BODY = 6 * 2**20
+MAX_BODY_BYTES = 6 * 2**20
 """Bytes of a request's body at most."""
 
-DRAINED = 16 * MAX_BODY
+MAX_DRAINED_BYTES = 16 * MAX_BODY_BYTES
 """Bytes of a body that is too large which are still read, so that its sender sees the answer and not a reset."""
 
 Handlers = ModuleType
@@ -45,7 +45,7 @@ def load_handlers(model_dir: Path) -> Handlers:
 
 
 def application(
-    model: Any, handlers: Handlers, metadata: dict[str, Any] | None = None, max_body: int = MAX_BODY
+    model: Any, handlers: Handlers, metadata: dict[str, Any] | None = None, max_body: int = MAX_BODY_BYTES
 ) -> Starlette:
     """The ASGI application.
 
@@ -111,11 +111,11 @@ class _Served:
             return Response(status_code=400)  # nobody is left to read it
         except BodyTimeout:
             message = f"the body did not come within {limits.BODY_SECONDS:g} s; send fewer images at once"
-            return refusal(408, message, CLOSE)
+            return refusal(408, message, CLOSE_HEADER)
         except TimeoutError:
-            return refusal(503, "too many requests are at work; ask again later", {**CLOSE, "Retry-After": "5"})
+            return refusal(503, "too many requests are at work; ask again later", {**CLOSE_HEADER, "Retry-After": "5"})
         except asyncio.CancelledError:
-            return refusal(503, "the server is ending", CLOSE)
+            return refusal(503, "the server is ending", CLOSE_HEADER)
 
     def predict(self, body: bytes, content_type: str | None, accept: str | None) -> Response:
         """Read the images, run the model, write the predictions."""
@@ -147,7 +147,7 @@ async def not_served(request: Request, error: HTTPException) -> Response:
     return refusal(error.status_code, f"{request.method} {path[:100]} is not served; {text}", error.headers)
 
 
-CLOSE = {"Connection": "close"}
+CLOSE_HEADER = {"Connection": "close"}
 """For answers before the whole body has been read: what comes after it is no request."""
 
 
@@ -171,7 +171,7 @@ async def read(request: Request, limit: int) -> bytes | None:
         size += len(part)
         if size <= limit:
             parts.append(part)
-        elif size > DRAINED:
+        elif size > MAX_DRAINED_BYTES:
             break
     return b"".join(parts) if size <= limit else None
 

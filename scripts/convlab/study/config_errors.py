@@ -17,7 +17,7 @@ from convlab.training.recipe import Training
 KINDS = {name: kind.spec for name, kind in kinds().items()}
 """The spec of each kind of dataset."""
 
-LONGEST_VALUE = 200
+MAX_VALUE_CHARS = 200
 """Characters of a wrong value that are shown whole."""
 
 
@@ -44,9 +44,9 @@ def explain(error: ValidationError) -> str:
     elif first["type"] == "missing":
         text = f"{key} is missing; add it"
     else:
-        text = f"{key or 'the config'} {sentence(first)}{_alternative(first)}"
+        text = f"{key or 'the config'} {error_message(first)}{_alternative(first)}"
     given = repr(first.get("input"))
-    text = text.replace(given, f"{given[:40]}...") if len(given) > LONGEST_VALUE else text
+    text = text.replace(given, f"{given[:40]}...") if len(given) > MAX_VALUE_CHARS else text
     return text + (f" (and {more} more problem{'s' * (more > 1)})" if more else "")
 
 
@@ -61,7 +61,7 @@ def _unknown_kind(error: Mapping[str, Any]) -> str:
     return f"datasets.{name} is no dataset that convlab knows{known}{advice}"
 
 
-def sentence(error: Mapping[str, Any]) -> str:
+def error_message(error: Mapping[str, Any]) -> str:
     """What is wrong with one value, in words that need no knowledge of Python."""
     kind, context, given = error["type"], error.get("ctx", {}), error.get("input")
     shown = "" if isinstance(given, dict | list | tuple) or kind == "value_error" else f" (it is {given!r})"
@@ -118,7 +118,7 @@ def _place(error: Mapping[str, Any]) -> str:
     return text
 
 
-SWITCHES = ("true", "false", "yes", "no", "on", "off", "none", "null", "all", "default", "auto", "")
+PLACEHOLDER_WORDS = ("true", "false", "yes", "no", "on", "off", "none", "null", "all", "default", "auto", "")
 """Words that people try where a value is wanted."""
 
 EXAMPLES = {"augmentation": "{flip: horizontal, shift: 2}, or none", "early_stopping": "{patience: 3}, or none"}
@@ -129,7 +129,11 @@ def _alternative(error: Mapping[str, Any]) -> str:
     given, name = error.get("input"), str(error["loc"][-1])
     if error["type"] == "model_type" and name in EXAMPLES:
         return f"; write a mapping such as {EXAMPLES[name]}"
-    word = given is None or isinstance(given, bool) or (isinstance(given, str) and given.strip().lower() in SWITCHES)
+    word = (
+        given is None
+        or isinstance(given, bool)
+        or (isinstance(given, str) and given.strip().lower() in PLACEHOLDER_WORDS)
+    )
     field = _field_at(error["loc"]) if word else None
     if field is None or field.is_required() or error["type"] in ("extra_forbidden", "string_type"):
         return ""

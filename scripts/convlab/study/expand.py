@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from convlab.common.i18n import SOURCE, using
+from convlab.common.i18n import SOURCE, in_language
 from convlab.common.i18n import gettext as _
 from convlab.common.text import listing, nearest
 from convlab.datasets.image_counts import Count, after_validation, image_counts, limited
@@ -143,7 +143,7 @@ def _probes(study: Study, forms: Mapping[str, Form], plan: Plan, add: AddVariant
                 training = Training.model_validate({**base.training.model_dump(), **level.training})
                 text = f"{base.label}, {options.level_label(level.order)}"
                 variant = add(f"{model}-{level.slug}", model, text, base.model, training, f"probes.{name}", probe=name)
-                with using(SOURCE):  # tables name levels alike in every language
+                with in_language(SOURCE):  # tables name levels alike in every language
                     variants.append((options.level_label(level.order), level.order, variant))
             levels[model] = tuple(variants)
         probes[name] = Probe(name, options, tuple(models), levels)

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from convlab.common.i18n import SOURCE, using
+from convlab.common.i18n import SOURCE, in_language
 from convlab.common.i18n import gettext as _
 from convlab.common.specs import canonical_json, normalised
 from convlab.common.text import listing, nearest
 from convlab.errors import UserError
 from convlab.models.specs import ModelSpec
-from convlab.study.config_errors import sentence
+from convlab.study.config_errors import error_message
 from convlab.study.labels import field_label, labels_side_by_side, level_label
 from convlab.study.schema import PERIODIC, Experiment, Study
 from convlab.study.variants import Grid, Level, Question
@@ -99,7 +99,7 @@ class _Design:
             model = type(self.base).model_validate({**self.base.unexpanded, **of_model}) if of_model else self.base
             return model, Training.model_validate({**self.study.training.model_dump(), **of_training})
         except ValidationError as error:
-            reason = sentence(error.errors()[0])
+            reason = error_message(error.errors()[0])
             given = " with ".join(f"{factor} {value!r}" for factor, value in changes.items())
             base = self.experiment.base
             raise UserError(f"{self.where}.{key}: {given} is not possible for {base}: {reason}") from None
@@ -133,7 +133,7 @@ class _Design:
         # One value stands for all blocks only where there are as many as in the base model.
         base_value = getattr(self.owner(factor, self.base, self.study.training), factor)
         same_length = not isinstance(base_value, tuple) or len(base_value) == len(value)
-        with using(SOURCE):  # folders are called the same in every language
+        with in_language(SOURCE):  # folders are called the same in every language
             return _level_slug(level_label(factor, value, short=same_length), value)
 
     def reference(self, cells: _Cells) -> str:

@@ -20,7 +20,7 @@ def labels_side_by_side(factor: str, values: Sequence[Any]) -> list[str]:
     return [level_label(factor, value, short=uniform) for value in values]
 
 
-WORDS = {
+TRANSLATED_WORDS = {
     N_("none"), N_("max"), N_("average"), N_("horizontal"), N_("vertical"), N_("both"), N_("best"), N_("last"),
 }  # fmt: skip
 """Words of the config that read differently in other languages; names from Keras (``same``, ``adam``) do not."""
@@ -54,7 +54,7 @@ def level_label(factor: str, value: Any, short: bool = True) -> str:
         return f"{value}×{value}"
     if isinstance(value, int | float):
         return i18n.number(value, _exact(value) if isinstance(value, float) else "," if factor == "train_size" else "")
-    return _(value) if value in WORDS or factor == "family" else str(value)
+    return _(value) if value in TRANSLATED_WORDS or factor == "family" else str(value)
 
 
 def _exact(value: float) -> str:

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from convlab.common import i18n
 from convlab.datasets.registry import kinds
 from convlab.errors import UserError
-from convlab.study.config_errors import LONGEST_VALUE, explain
+from convlab.study.config_errors import MAX_VALUE_CHARS, explain
 from convlab.study.expand import expand
 from convlab.study.schema import Study
 
-ASIDE = "x-"
+IGNORED_KEY_PREFIX = "x-"
 """Keys at the top that begin so are left alone: a place for what anchors repeat elsewhere, as in Compose files."""
 
 
@@ -30,11 +30,11 @@ def load_study(config: Mapping[str, Any], *, for_readers: bool = False) -> Study
     Raises:
         UserError: one sentence that names the key and what to do.
     """
-    config = {key: value for key, value in config.items() if not str(key).startswith(ASIDE)}
+    config = {key: value for key, value in config.items() if not str(key).startswith(IGNORED_KEY_PREFIX)}
     try:
         study = _checked(config)
         if for_readers:
-            i18n.use(study.report.language)
+            i18n.set_language(study.report.language)
         return study.with_plan(expand(study))
     except UserError as error:
         raise UserError(_without_long_texts(str(error), config)) from None
@@ -52,7 +52,7 @@ def _checked(config: Mapping[str, Any]) -> Study:
 
 def _without_long_texts(message: str, config: Mapping[str, Any]) -> str:
     """A message in which names and values of the config that nobody would read to their end are cut."""
-    long = {text for _, text in _texts(config) if len(text) > LONGEST_VALUE}
+    long = {text for _, text in _texts(config) if len(text) > MAX_VALUE_CHARS}
     for text in sorted(long, key=len, reverse=True):
         for written in (repr(text)[1:-1], text):
             message = message.replace(written, f"{text[:40]}...")
@@ -72,7 +72,7 @@ def _texts(value: Any, key: str = "the config") -> Iterator[tuple[str, str]]:
             yield from _texts(item, key)
 
 
-UNTOLD = {
+UNUSED_YAML_TYPES = {
     "tag:yaml.org,2002:timestamp": "a date",
     "tag:yaml.org,2002:value": "a sign of its own",
 }
@@ -176,8 +176,10 @@ def _check(node: yaml.Node, key: str, above: tuple[yaml.Node, ...]) -> None:
 def _check_scalar(node: yaml.ScalarNode, key: str, line: int, between_brackets: bool) -> None:
     text, kind = node.value, node.tag.removeprefix("tag:yaml.org,2002:")
     written = f"line {line}: {key} is {text}"
-    if node.tag in UNTOLD:
-        raise UserError(f"{written}, which YAML reads as {UNTOLD[node.tag]}; put it in quotation marks: '{text}'")
+    if node.tag in UNUSED_YAML_TYPES:
+        raise UserError(
+            f"{written}, which YAML reads as {UNUSED_YAML_TYPES[node.tag]}; put it in quotation marks: '{text}'"
+        )
     if kind not in ("int", "float", "str") or (kind == "str" and node.style is not None):
         return
     # 08 is no octal number: YAML leaves it as text, which is 8 where a number is meant. In [1,080] it is half of one.
@@ -262,5 +264,5 @@ def schema() -> dict[str, Any]:
     datasets["anyOf"] = datasets.pop("oneOf")
     for kind in kinds().values():  # a dataset's name is its kind unless one is written
         written["$defs"][kind.spec.__name__]["required"].remove("kind")
-    written["patternProperties"] = {f"^{ASIDE}": True}
+    written["patternProperties"] = {f"^{IGNORED_KEY_PREFIX}": True}
     return written

@@ -13,10 +13,10 @@ from convlab.training.history import best_epoch, read_history
 
 log = logging.getLogger("train")
 
-BEST = "best.weights.h5"
+BEST_WEIGHTS = "best.weights.h5"
 """The weights of the best epoch so far."""
 
-WEIGHTS = "latest.weights.h5"
+LATEST_WEIGHTS = "latest.weights.h5"
 """The weights and the optimizer's state after the last epoch, as Keras saves them."""
 
 CHECKSUMS = "checksums.json"
@@ -63,7 +63,7 @@ def _is_whole(work: Path, epochs: int, select: str) -> bool:
         actual, rows = backup_checksums(work, backup, epochs), read_history(work / "history.csv")
         # A kill between the end of an epoch and its backup leaves better weights than the backup knows.
         newer = best_epoch(rows, select) > epochs
-        return actual == (recorded | {BEST: actual[BEST]} if newer else recorded)
+        return actual == (recorded | {BEST_WEIGHTS: actual[BEST_WEIGHTS]} if newer else recorded)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -73,5 +73,5 @@ def backup_checksums(work: Path, backup: Path, epochs: int) -> dict[str, str]:
     checksums = {path.name: sha256(path) for path in backup.iterdir() if path.name != CHECKSUMS}
     history = (work / "history.csv").read_bytes().splitlines(keepends=True)[: epochs + 1]
     checksums["history.csv"] = hashlib.sha256(b"".join(history)).hexdigest()
-    checksums[BEST] = sha256(work / BEST)
+    checksums[BEST_WEIGHTS] = sha256(work / BEST_WEIGHTS)
     return checksums

@@ -12,7 +12,7 @@ import numpy as np
 
 from convlab.common.files import atomic, require_space
 from convlab.runtime.keras_runtime import keras
-from convlab.training.backup import BEST, CHECKSUMS, WEIGHTS, backup_checksums, epoch_folder, hdf5_size
+from convlab.training.backup import BEST_WEIGHTS, CHECKSUMS, LATEST_WEIGHTS, backup_checksums, epoch_folder, hdf5_size
 from convlab.training.history import HISTORY_COLUMNS, best_epoch, exhausted, read_history, write_history
 from convlab.training.recipe import EarlyStopping
 
@@ -33,7 +33,7 @@ class Journal(keras.callbacks.Callback):
 
     def __init__(self, work: Path, first_epoch: int, select: str, report: Callable) -> None:
         super().__init__()
-        self.path, self.weights = work / "history.csv", work / BEST
+        self.path, self.weights = work / "history.csv", work / BEST_WEIGHTS
         self.rows = read_history(self.path)[:first_epoch] if self.path.exists() else []
         self.select, self.report, self.diverged = select, report, False
 
@@ -129,7 +129,7 @@ class Backup(keras.callbacks.Callback):
         shutil.rmtree(unfinished, ignore_errors=True)
         require_space(self.folder.parent, hdf5_size([*self.model.variables, *self.model.optimizer.variables]))
         unfinished.mkdir(parents=True)
-        self.model.save_weights(unfinished / WEIGHTS)
+        self.model.save_weights(unfinished / LATEST_WEIGHTS)
         content = backup_checksums(self.folder.parent, unfinished, epochs)
         (unfinished / CHECKSUMS).write_text(json.dumps(content), encoding="utf-8")
         unfinished.rename(finished)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from convlab.runtime.keras_runtime import BACKEND, keras
-from convlab.training.backup import WEIGHTS, epoch_folder, finished_epochs
+from convlab.training.backup import LATEST_WEIGHTS, epoch_folder, finished_epochs
 from convlab.training.callbacks import Backup, Check, Journal, Randomness, StopEarly, TorchRandomness
 from convlab.training.history import best_epoch, exhausted
 from convlab.training.optimizer import optimizer
@@ -81,7 +81,7 @@ def fit(model, training: Training, data: Data, seeds: Mapping[str, int], work: P
     length = images_per_epoch(training, len(images))
     if first_epoch:
         model.optimizer.build(model.trainable_variables)  # weights are kept together with its state
-        model.load_weights(epoch_folder(backup, first_epoch) / WEIGHTS)
+        model.load_weights(epoch_folder(backup, first_epoch) / LATEST_WEIGHTS)
     if first_epoch < epochs:  # not where a run was killed after its last epoch
         model.fit(
             training_batches(

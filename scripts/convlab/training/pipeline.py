@@ -7,7 +7,7 @@ import numpy as np
 from convlab.runtime.keras_runtime import tf
 from convlab.training.recipe import Training
 
-EVALUATION_BATCH = 250
+EVALUATION_BATCH_SIZE = 250
 """Images per step where nothing is learned. With 1,000 the default study's CNN takes 100 MB more, and more time."""
 
 
@@ -65,7 +65,10 @@ def batches_in_order(images: np.ndarray, labels: np.ndarray):
     """Large batches in the order given, for validation."""
     parts = (images, labels.astype(np.int32))
     return (
-        tf.data.Dataset.from_tensor_slices(parts).batch(EVALUATION_BATCH).prefetch(1).with_options(pipeline_options())
+        tf.data.Dataset.from_tensor_slices(parts)
+        .batch(EVALUATION_BATCH_SIZE)
+        .prefetch(1)
+        .with_options(pipeline_options())
     )
 
 

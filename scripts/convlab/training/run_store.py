@@ -38,7 +38,7 @@ _IDENTITY = re.compile(r'"identity":\s*"([0-9a-f]+)"')
 _FICLONE = 0x40049409  # Linux: a file shares another's blocks until one of them is written (Btrfs, XFS)
 
 
-def take(entry: Path, output: Path) -> bool:
+def fetch(entry: Path, output: Path) -> bool:
     """Copy the run kept at ``entry`` to ``output``, whole or not at all; whether there was a good one.
 
     What does not fit its checksums is dropped, so that the run is trained. Copies, not links: Snakemake sets the times
@@ -78,7 +78,7 @@ def take(entry: Path, output: Path) -> bool:
             remove(copy)
 
 
-def keep(output: Path, entry: Path) -> None:
+def store(output: Path, entry: Path) -> None:
     """Keep a copy of the run in ``output`` at ``entry``, in the place of an earlier one.
 
     Where the disk is nearly full, or anything else prevents it, the run is not kept: it is safe where it belongs.
@@ -100,7 +100,7 @@ def keep(output: Path, entry: Path) -> None:
         log.info("not kept for other studies: %s", error)
 
 
-def thin_out(store: Path, records: Iterable[Path]) -> None:
+def prune(folder: Path, records: Iterable[Path]) -> None:
     """Delete kept runs that no study's results have been of for two weeks.
 
     ``records`` are the ``run.json`` of all studies' runs. A run that is not used is first marked, and deleted by a
@@ -108,12 +108,12 @@ def thin_out(store: Path, records: Iterable[Path]) -> None:
     touched, and a run is never in the way of its study's success.
     """
     with suppress(OSError):
-        entries = [entry for entry in store.iterdir() if entry.is_dir() and not TEMPORARY.fullmatch(entry.name)]
+        entries = [entry for entry in folder.iterdir() if entry.is_dir() and not TEMPORARY.fullmatch(entry.name)]
         used = _identities(records) if entries else set()
         for entry in entries:
             with suppress(OSError):
-                _thin_out(entry, entry.name in used)
-        for path in store.iterdir():  # what killed processes left
+                _prune(entry, entry.name in used)
+        for path in folder.iterdir():  # what killed processes left
             with suppress(OSError):
                 if path.lstat().st_mtime > time.time() - STALE_SECONDS:
                     continue
@@ -124,7 +124,7 @@ def thin_out(store: Path, records: Iterable[Path]) -> None:
                         pass
 
 
-def _thin_out(entry: Path, used: bool) -> None:
+def _prune(entry: Path, used: bool) -> None:
     mark = entry / _UNUSED
     if used:
         mark.unlink(missing_ok=True)
