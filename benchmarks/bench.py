@@ -171,7 +171,7 @@ def scale(folder: Path, cores: int, test_images: int = 10_000) -> dict:
     for stage, arguments in {
         "explore": ["--data-dir", results / "prepare/digits", "--output-dir", results / "explore/digits"],
         "compare": ["--settings", json.dumps(study.settings), "--results-dir", results, "--processes", cores],
-        "report": ["--config", json.dumps(study.written), "--results-dir", results],
+        "report": ["--config", json.dumps(study.validated_config), "--results-dir", results],
     }.items():
         seconds, megabytes = measured([sys.executable, ROOT / f"scripts/{stage}.py", *arguments], folder)
         found[stage] = {"seconds": seconds, "memory_mb": megabytes}

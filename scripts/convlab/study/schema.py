@@ -355,13 +355,13 @@ class Study(Spec):
         return {"candidates": candidates, "seeds": list(self.seeds), "named": self.deploy.variant is not None}
 
     @cached_property
-    def written(self) -> dict[str, Any]:
+    def validated_config(self) -> dict[str, Any]:
         """What was validated of the config's own lines, without account numbers. Loaded, it is the same study.
 
         Whatever is done with a study elsewhere starts from it or from ``settings``: never from the file, which says the
         same thing in many ways.
         """
-        written = self._handed_on(defaults=True)
+        written = self._as_config(defaults=True)
         if self.deploy.sagemaker:
             written["deploy"] = masked(written["deploy"], [self.deploy.sagemaker.account])
         return written
@@ -372,11 +372,11 @@ class Study(Spec):
 
         Equal studies have equal settings, however they were written and whether defaults were written or not.
         """
-        handed_on = self._handed_on(defaults=False)
+        handed_on = self._as_config(defaults=False)
         kept = {key: value for key, value in without_texts(handed_on).items() if key != "deploy"}
         return {**kept, "report": {"language": self.report.language}}
 
-    def _handed_on(self, defaults: bool) -> dict[str, Any]:
+    def _as_config(self, defaults: bool) -> dict[str, Any]:
         """The study as plain JSON types, from which another process loads an equal one.
 
         Args:
