@@ -113,7 +113,7 @@ def test_somebody_elses_folder_is_refused(tmp_path):
 
 def test_memory_grows_on_a_gpu_and_nothing_changes_on_a_cpu(tmp_path):
     code = "import sys, os; sys.path.insert(0, 'scripts')\nfrom convlab.runtime import backend\n"
-    code += "backend.choose('tensorflow', 1)\n"
+    code += "backend.configure('tensorflow', 1)\n"
     code += "print({k: v for k, v in os.environ.items() if k.startswith(('TF_', 'XLA', 'CUDA', 'NPROC'))})"
 
     def found(more: dict[str, str]) -> dict:

@@ -26,7 +26,11 @@ MADE_FROM = {
         *(study.validated_config, deployments(), config_files(), config_values()),
     ],
     "export_model": lambda wildcards: [
-        *(script_digest("export", *families(*study.plan.candidates)), serving_requirements(), study.choice(wildcards.dataset)),
+        *(
+            script_digest("export", *families(*study.plan.candidates)),
+            serving_requirements(),
+            study.choice(wildcards.dataset),
+        ),
     ],
     "model_card": lambda wildcards: [model_card_code(), card_template(), study.validated_config],
     "deploy_model": lambda wildcards: [script_digest("deploy"), deploy_code(), deploy_options(), deploy_identity()],

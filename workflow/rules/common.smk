@@ -278,7 +278,11 @@ def deploy_identity():
 def deploy_code():
     """Digests of what the deployment starts: the server here, or the training on AWS."""
     candidates = families(*study.plan.candidates)
-    on_aws = [script_digest("train_on_sagemaker"), script_digest("train", *candidates)] if study.deploy.target == "sagemaker" else []
+    on_aws = (
+        [script_digest("train_on_sagemaker"), script_digest("train", *candidates)]
+        if study.deploy.target == "sagemaker"
+        else []
+    )
     return [*on_aws, script_digest("serve")]
 
 

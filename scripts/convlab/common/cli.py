@@ -1,4 +1,4 @@
-"""What every script's command line shares: logging to standard error, and errors told in one sentence."""
+"""Entry point of all scripts: logging to standard error, one-line error messages, exit status."""
 
 import errno
 import logging
@@ -22,7 +22,7 @@ ALLOWED_CONTROL_CHARACTERS = "\n\t"
 
 
 class PrintableFormatter(logging.Formatter):
-    """Log lines in which nothing of a user's data can command the terminal that shows them."""
+    """Log formatter that escapes control characters, so that user data cannot send commands to the terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record), keep=ALLOWED_CONTROL_CHARACTERS)
@@ -45,7 +45,7 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"error: {printable(str(error), keep=ALLOWED_CONTROL_CHARACTERS)}")
     except KeyboardInterrupt:  # Ctrl-C reaches every job at once; what was finished is kept
         sys.exit("interrupted")
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # stdout was closed early, e.g. by head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
@@ -61,7 +61,7 @@ def run(main: Callable[[], None]) -> None:
 
 
 def check_code(script: str | None) -> None:
-    """Raise UserError where the code was edited since Snakemake planned this job, which records what it was then."""
+    """Raise UserError if the code was edited after Snakemake planned this job: it would record the wrong digest."""
     planned = os.environ.pop(PLANNED, None)
     if planned is not None and script is not None and not matches(planned, Path(script).resolve()):
         raise UserError(

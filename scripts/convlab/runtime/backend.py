@@ -1,4 +1,4 @@
-"""Settings that Keras reads when it is imported: its backend, the GPU, memory and threads. Standard library only.
+"""Keras' backend, GPU, memory and thread settings, which it reads on import. Standard library only.
 
 Import this module first, call ``configure``, then import what needs Keras (``keras_runtime`` and all that imports it).
 """
@@ -12,9 +12,9 @@ from convlab.runtime import devices
 
 
 def configure(backend: str, threads: int) -> None:
-    """Prepare this process for ``backend`` with ``threads`` threads on one GPU, if there is one.
+    """Configure this process for ``backend`` with ``threads`` threads on one GPU, if there is one.
 
-    Raises UserError where the backend is not installed. Once Keras is imported it is too late.
+    Raises UserError if the backend is not installed, RuntimeError if Keras was imported with another one.
     """
     if "keras" in sys.modules and os.environ.get("KERAS_BACKEND", "tensorflow") != backend:
         raise RuntimeError(f"Keras was imported before its backend was chosen to be {backend}")

@@ -1,6 +1,6 @@
-"""From a study to its plan: variants, runs, questions, probes and claims, and whether all of them can be.
+"""Expanding a study to its plan (variants, questions, probes, claims), with all checks across the config.
 
-The Snakefile imports it, so it needs nothing beyond pydantic and the standard library.
+The Snakefile imports it: pydantic and the standard library only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -79,10 +79,10 @@ def expand(study: Study) -> Plan:
 
 
 def _candidates(study: Study, variants: Mapping[str, Variant], aliases: Mapping[str, str]) -> tuple[str, ...]:
-    """The variants from which the exported one is chosen, and whether what `deploy` names is there.
+    """Candidates for export: the variant that `deploy` names, else all that can be served.
 
-    A model that was trained on images with their pixels in another order would be sent images in the usual one, and
-    one that only a probe trained is nobody's answer to a question.
+    Left out are variants trained on permuted pixels, since requests have the usual order, and variants that only a
+    probe trains. Raises UserError for an unknown name in `deploy`.
     """
     named, dataset = study.deploy.variant, study.deploy.dataset
     if dataset is not None and dataset not in study.datasets:
@@ -109,7 +109,7 @@ def _candidates(study: Study, variants: Mapping[str, Variant], aliases: Mapping[
 
 
 def _images_to_train_on(study: Study, forms: Mapping[str, Form]) -> int | None:
-    """The most images that every dataset leaves to train on beside those for validation; None where none is known."""
+    """Largest training size that all datasets allow beside their validation images; None if none is known."""
     known = []
     for name, spec in study.datasets.items():
         counts = image_counts(spec, forms[name][1])
@@ -151,7 +151,7 @@ def _probes(study: Study, forms: Mapping[str, Form], plan: Plan, add: AddVariant
 
 
 def _origin(name: str, variants: Mapping[str, Variant], questions: Mapping[str, Question]) -> str:
-    """Where the config makes a variant: its model, or the level of an experiment."""
+    """The config's entry that defines a variant: its model, or the level of an experiment."""
     return next(
         (
             f"experiments.{question.name}, level {level.label}"
@@ -186,7 +186,7 @@ def _check_images(
     questions: Mapping[str, Question],
     probes: Mapping[str, Probe],
 ) -> None:
-    """Whether the images are large and many enough for what is asked of them, as far as is known before any job."""
+    """Raise UserError if images are too small or too few for the config, as far as is known before any job."""
     for dataset, spec in study.datasets.items():
         (height, width, _channels), classes = forms[dataset]
         if classes < 2:
@@ -231,13 +231,13 @@ def _check_images(
 
 
 def _asks_for_counts(study: Study, spec: Any, variants: Mapping[str, Variant]) -> bool:
-    """Whether it matters how many images there are; to count a user's own takes a while."""
+    """Whether the config limits the number of images, so that they must be counted (slow for own images)."""
     limits = (spec.train_images, spec.test_images, *(variant.training.train_size for variant in variants.values()))
     return any(limit is not None for limit in limits)
 
 
 def _check_limit(key: str, limit: int | None, count: Count, classes: int) -> None:
-    """Raise UserError where a limit asks for more images than there are, or for too few of each class."""
+    """Raise UserError for a limit above the number of images, or below one for each class."""
     if limit is None:
         return
     if limit > count.most:
@@ -250,7 +250,7 @@ def _check_limit(key: str, limit: int | None, count: Count, classes: int) -> Non
 
 
 def _claims(study: Study, aliases: Mapping[str, str], costs: Mapping[tuple[str, str], Cost]) -> dict[str, PlannedClaim]:
-    """Every claim, its rule parsed and its names found."""
+    """All claims, rules parsed and names resolved. Raises UserError with the position of an error in a rule."""
     claims: dict[str, PlannedClaim] = {}
     for number, claim in enumerate(study.claims):
         if not SLUG.fullmatch(claim.id):
@@ -280,7 +280,7 @@ def _claims(study: Study, aliases: Mapping[str, str], costs: Mapping[tuple[str, 
 
 
 def _check_names(study: Study, rule: Rule, aliases: Mapping[str, str]) -> set[str | None]:
-    """The datasets that a rule's quantities name; RuleError for a name that stands for nothing."""
+    """The datasets that a rule's quantities name. Raises RuleError for an unknown name."""
     for quantity in rule.quantities:
         for kind, name, known in (
             ("quantity", quantity.name, (*EXACT, *MEASURED)),
@@ -295,7 +295,7 @@ def _check_names(study: Study, rule: Rule, aliases: Mapping[str, str]) -> set[st
 
 
 def _check_meaning(rule: Rule, datasets: Iterable[str], costs: Mapping[tuple[str, str], Cost]) -> None:
-    """RuleError for a rule that can be read but says nothing."""
+    """Raise RuleError for a rule that is valid but meaningless, such as a comparison of constants."""
     for link in rule.links:
         if not link.quantities:
             raise RuleError(link.position, "compares constants; a claim is about a quantity such as test_accuracy(cnn)")

@@ -19,9 +19,9 @@ def images_per_epoch(training: Training, count: int) -> int:
 def epoch_order(count: int, length: int, seed: int, epoch: int) -> np.ndarray:
     """Indices of the images that an epoch trains on, int32 (length,).
 
-    The images are gone through again and again, each time in a new random order of its own; an epoch is the next
-    ``length`` of that sequence. With ``length = count`` every epoch is one pass. An epoch's order depends only on these
-    numbers, so that a resumed run sees what it would have seen.
+    The sequence of all passes over the images, each in a new random order, is cut into epochs of ``length`` images.
+    With ``length = count`` every epoch is one pass. An epoch's order depends only on the arguments, so that a resumed
+    run sees the same images.
     """
     first = epoch * length
     passes = range(first // count, (first + length - 1) // count + 1)
