@@ -866,6 +866,16 @@ RUN = Run.model_validate(
 )  # fmt: skip
 
 
+def test_what_is_sent_to_train_a_run_reads_its_spec_without_the_code_of_other_families(tmp_path):
+    folder = training_job.pack_source(tmp_path / "source", RUN.model.family)
+    families = {path.name for path in (folder / "convlab/models/families").iterdir()}
+    assert families == {"__init__.py", f"{RUN.model.family}.py"}
+    program = "import sys, train; print(train.Run.model_validate_json(sys.argv[1]).spec_hash)"
+    command = [sys.executable, "-c", program, RUN.model_dump_json()]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert result.stdout.strip() == RUN.spec_hash, result.stderr
+
+
 @pytest.fixture
 def to_train(tmp_path, study) -> Path:
     """A study's folder whose run can be trained: spots, to be told apart by where they are."""
