@@ -33,13 +33,15 @@ PROFILE := $(shell test -t 2 && echo default || echo log)
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile profiles/$(PROFILE) --cores $(CORES) $(if $(GPU),--resources gpu=$$(($(GPUS) * $(RUNS_PER_GPU))))
 # Whole files, in the order of tests/conftest.py.
 PYTEST = $(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+# What is wrong with a config in one sentence, or what it asks for in one line, before Snakemake starts.
+CHECK = $(BIN)/python scripts/plan.py --brief --cores $(CORES)
 INSTALL := requirements/install.sh
 
 # Python of .venv is started as it is, whatever the shell says; scripts see to it themselves when they are run by hand.
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONHOME PYTHONINSPECT
 
 .PHONY: help run demo quick plan diff usage export serve deploy deploy-plan teardown test test-fast test-slurm test-kills lint format lock schema \
-  messages bench install clean clean-runs
+  docs messages example bench install clean clean-runs
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,7 +69,7 @@ $(addprefix $(VENV)/.installed-,jax torch cluster): $(VENV)/.installed-%: requir
 install: $(VENV)/.installed-$(BUILD) $(if $(BACKEND),$(VENV)/.installed-$(BACKEND))  ## make .venv with the pinned dependencies (GPU=1 for CUDA)
 
 run: install  ## run a study to its report (STUDY=studies/x.yaml, CORES=n, GPU=1)
-	@$(BIN)/python scripts/plan.py $(call quoted,$(STUDY_FILE)) --brief --cores $(CORES)
+	@$(CHECK) $(call quoted,$(STUDY_FILE))
 	$(SNAKEMAKE) --configfile $(call quoted,$(STUDY_FILE)) $(ARGS)
 
 quick: install  ## a first look at a study: fewer images and epochs, two seeds
@@ -85,9 +87,11 @@ usage: install  ## what the jobs of a study that has run took: time and memory, 
 	@$(BIN)/python scripts/resource_usage.py $(call quoted,$(STUDY_FILE))
 
 demo: install  ## the whole suite on scikit-learn's digits, offline
+	@$(CHECK) studies/demo.yaml
 	$(SNAKEMAKE) --configfile studies/demo.yaml $(ARGS)
 
 export: $(VENV)/.installed-deploy  ## the chosen model as Keras, SavedModel and ONNX files, with a model card
+	@$(CHECK) $(call quoted,$(STUDY_FILE))
 	$(SNAKEMAKE) export --configfile $(call quoted,$(STUDY_FILE)) $(ARGS)
 
 serve: export  ## the chosen model behind HTTP on this machine (PORT=8080, DATASET=name, RUNTIME=saved_model)
@@ -96,6 +100,7 @@ serve: export  ## the chosen model behind HTTP on this machine (PORT=8080, DATAS
 	  $(if $(value RUNTIME),--runtime $(call quoted,$(value RUNTIME)))
 
 deploy: $(VENV)/.installed-deploy $(if $(ON_AWS),$(VENV)/.installed-sagemaker)  ## start an endpoint, ask it about test images, stop it, show it in the report
+	@$(CHECK) $(call quoted,$(STUDY_FILE))
 	@status=0; $(SNAKEMAKE) deploy --configfile $(call quoted,$(STUDY_FILE)) $(ARGS) || status=$$?; \
 	  $(SNAKEMAKE) --configfile $(call quoted,$(STUDY_FILE)) --quiet all || true; exit $$status
 
@@ -135,8 +140,14 @@ lock: $(VENV)/.installed-dev  ## pin the newest allowed versions again: requirem
 schema: install  ## write workflow/schemas/config.schema.json from the config's models
 	$(BIN)/python scripts/schema.py
 
+docs: install  ## write docs/tables.md, and the tables of keys in docs/config.md
+	$(BIN)/python scripts/docs.py
+
 messages: install  ## find the report's messages in the source and bring report/locale/*.po up to date
 	@$(BIN)/python scripts/update_translations.py
+
+example: demo  ## write docs/example/: the demo's report as Markdown with its pictures
+	$(BIN)/python scripts/example.py
 
 bench: $(VENV)/.installed-dev  ## the suite against a notebook-like script, on this machine
 	$(BIN)/python benchmarks/bench.py

@@ -24,7 +24,8 @@ from convlab.common import provenance
 from convlab.common.files import array_sha256, write_arrays, write_json, write_text
 from convlab.evaluation import metrics
 from convlab.evaluation.records import write_evaluation
-from convlab.statistics.core import compare_to_reference, crossed_difference
+from convlab.statistics.comparisons import compare_to_reference
+from convlab.statistics.images import crossed_difference
 from convlab.study.load import load_study, read_yaml
 
 NAMES = {"dense": "dense", "cnn": "cnn 3x3", "cnn-kernel_size-5x5-3x3": "cnn 5x5", "cnn-kernel_size-7x7-3x3": "cnn 7x7"}

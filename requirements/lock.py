@@ -18,9 +18,20 @@ PYTHON = "3.12"
 """Python of the conda environments."""
 
 LOCKS = {
-    "cpu": [], "gpu": ["-c", "cpu.txt"], "serve": [], "deploy": [], "sagemaker": [], "dev": [], "cluster": [],
-    "jax": [], "torch": [],
-}  # fmt: skip
+    "cpu": "base.in cpu.in",
+    "gpu": "base.in gpu.in -c cpu.txt",
+    "serve": "serve.in -c cpu.txt",
+    "deploy": "deploy.in serve.in -c cpu.txt",
+    "sagemaker": "sagemaker.in -c cpu.txt -c deploy.txt",
+    "dev": "dev.in -c cpu.txt -c deploy.txt -c sagemaker.txt",
+    "cluster": "cluster.in -c cpu.txt",
+    "jax": "jax.in -c cpu.txt",
+    "torch": "torch.in -c cpu.txt",
+}
+"""Each lock file, in the order of resolving: what it asks for, and the pins that it keeps (-c).
+
+The .in files hold requirements only, no options, because setuptools reads them too (pyproject.toml).
+"""
 
 ENVIRONMENTS = {
     "analysis": "Data, figures, statistics, report: everything but TensorFlow.",
@@ -40,10 +51,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--envs", action="store_true", help="only write envs/*.yaml")
     if not parser.parse_args().envs:
-        for name, more in LOCKS.items():
+        for name, asked in LOCKS.items():
             command = ["uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-annotate"]
-            command += ["--no-header", "--upgrade", "--python-version", "3.11", *more]
-            subprocess.run([*command, f"{name}.in", "-o", f"{name}.txt"], cwd=FOLDER, check=True)
+            command += ["--no-header", "--upgrade", "--python-version", "3.11", *asked.split()]
+            subprocess.run([*command, "-o", f"{name}.txt"], cwd=FOLDER, check=True)
     for name in ENVIRONMENTS:
         (ENVS / f"{name}.yaml").write_text(environment(name))
     ARCHIVE.write_text(archive())

@@ -34,11 +34,15 @@ from convlab.evaluation.records import read_probabilities
 from convlab.serving import endpoint_test
 from convlab.serving.local import LocalEndpoint
 from convlab.serving.record import Answer, Deployed, Evidence, Failure, Teardown
+from convlab.study import layout
 
 OPTIONS_VARIABLE = "CONVLAB_DEPLOY"
 """Environment variable with the options as they are. Command lines are logged, so those have account numbers hidden."""
 
 RULE = "test images in the classes' proportions, drawn by seed"
+
+ANSWER_COLUMNS = ("index", "true_class", "predicted_class", "label", "probability", "correct", "latency_ms")
+"""Columns of answers.csv."""
 
 log = logging.getLogger("deploy")
 
@@ -55,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--dataset", required=True, help="the dataset's name in the config")
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     arguments = parser.parse_args(argv)
-    folder, output = arguments.results_dir, arguments.results_dir / "deploy" / arguments.dataset
+    folder, output = arguments.results_dir, layout.deployed(arguments.results_dir, arguments.dataset)
     options = arguments.options
     if arguments.identity and OPTIONS_VARIABLE in os.environ:
         options = json.loads(os.environ[OPTIONS_VARIABLE])
@@ -102,17 +106,17 @@ def unless_left(evidence: Evidence) -> Iterator[None]:
 
 def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str, Any]) -> None:
     """Fill ``evidence`` step by step, so that it holds what was found out when something fails."""
-    model_dir = folder / "export" / dataset
+    model_dir = layout.exported(folder, dataset)
     verify_all(model_dir / "export.json")
     exported = read_json(model_dir / "export.json")
     evidence.model = Deployed(
         **{name: exported[name] for name in ("dataset", "variant", "seed", "spec_hash", "files_sha256")},
         runtime=options["runtime"],
     )
-    images, labels = prepared.load_test(folder / "prepare" / dataset)
+    images, labels = prepared.load_test(layout.prepared(folder, dataset))
     chosen = prepared.subset(labels, min(options["test_images"], len(labels)), options["seed"])
     evidence.images = {"count": len(chosen), "of": len(labels), "seed": options["seed"], "rule": RULE}
-    (evaluated,) = read_probabilities(folder / "evaluate" / dataset / exported["variant"], [exported["seed"]])
+    (evaluated,) = read_probabilities(layout.evaluated(folder, dataset, exported["variant"]), [exported["seed"]])
 
     asked = (options.get("sagemaker") or {}).get("mode") != "train"  # which ends with a model and no endpoint
     endpoint = TARGETS[options["target"]](folder, dataset, options)
@@ -148,7 +152,7 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
 
 
 def local(folder: Path, dataset: str, options: Mapping[str, Any]) -> AbstractContextManager:
-    return LocalEndpoint(folder / "export" / dataset, options["runtime"])
+    return LocalEndpoint(layout.exported(folder, dataset), options["runtime"])
 
 
 def sagemaker(folder: Path, dataset: str, options: Mapping[str, Any]) -> AbstractContextManager:
@@ -187,9 +191,8 @@ def summary(evidence: Evidence) -> str:
 
 def write_answers(path: Path, answers: list[Answer]) -> None:
     """One row for each image."""
-    columns = ("index", "true_class", "predicted_class", "label", "probability", "correct", "latency_ms")
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns, lineterminator="\n", extrasaction="ignore")
+        writer = csv.DictWriter(stream, ANSWER_COLUMNS, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         for answer in answers:
             writer.writerow({**answer.model_dump(), "probability": max(answer.probabilities)})

@@ -26,13 +26,14 @@ from convlab.common.files import write_text
 from convlab.page.templates import TEMPLATES, environment, tidy_markdown
 from convlab.states import find
 from convlab.states.differences import LISTED, Differences, compare_states
+from convlab.study import layout
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", help="one side; of one study its earlier state")
     parser.add_argument("after", nargs="?", help="the other side")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder with the studies' folders")
+    parser.add_argument("--results", type=Path, default=layout.RESULTS, help="folder with the studies' folders")
     parser.add_argument(
         "--output-dir", type=Path, help="folder for index.html and diff.md; below results/diff if absent"
     )

@@ -27,6 +27,7 @@ from convlab.datasets import prepared
 from convlab.evaluation import metrics
 from convlab.evaluation.records import write_evaluation
 from convlab.runtime import backend
+from convlab.study import layout
 
 FEATURE_IMAGES = 3
 """Feature maps are kept for the first test image of each of the first classes, this many."""
@@ -54,7 +55,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Load every run's model, put the test images through it, and write what that gave."""
     code = code_parts(Path(__file__).resolve())  # before the modules are imported that are read here
     choices = environment.choices()
-    places = {seed: arguments.train_dir / f"seed-{seed}" for seed in arguments.seeds}
+    places = {seed: layout.seed_folder(arguments.train_dir, seed) for seed in arguments.seeds}
     records = {seed: read_json(place / "run.json") for seed, place in places.items()}
     training = records[arguments.seeds[0]]["spec"]["training"]  # the same for all seeds of a variant
     backend.choose(training["backend"], arguments.threads)  # before these import Keras

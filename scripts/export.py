@@ -39,6 +39,7 @@ from convlab.runtime.keras_runtime import use_threads
 from convlab.serving import artifacts
 from convlab.serving import inference as handlers
 from convlab.serving.pack import pack
+from convlab.study import layout
 from convlab.training.run_spec import Run
 
 PARITY_IMAGES, PARITY_SEED = 1000, 0
@@ -73,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     parser.add_argument("--threads", type=int, default=1, help="threads of TensorFlow")
     arguments = parser.parse_args(argv)
-    output = arguments.results_dir / "export" / arguments.dataset
+    output = layout.exported(arguments.results_dir, arguments.dataset)
     with job_results(output / "export.json", lambda: files_below(output, {"MODEL_CARD.md"})):
         export(arguments)
 
@@ -81,7 +82,7 @@ def main(argv: list[str] | None = None) -> None:
 def export(arguments: argparse.Namespace) -> None:
     """Choose the model, convert it, compare its forms, and write all that a server takes."""
     folder, dataset, choice = arguments.results_dir, arguments.dataset, arguments.choice
-    output, runs = folder / "export" / dataset, folder / "train" / dataset
+    output, runs = layout.exported(folder, dataset), layout.trained(folder, dataset)
 
     if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
         raise UserError(
@@ -90,9 +91,9 @@ def export(arguments: argparse.Namespace) -> None:
         )
     use_threads(arguments.threads)
     variant, seed, trained, scores = choose(choice, dataset, runs)
-    source = runs / variant / f"seed-{seed}" / "model.keras"
+    source = layout.seed_folder(runs / variant, seed) / "model.keras"
     log.info("chosen: %s, seed %d, validation accuracy %.4f", variant, seed, trained["val_accuracy"])
-    labels = list(read_json(folder / "prepare" / dataset / "manifest.json")["classes"])
+    labels = list(read_json(layout.prepared(folder, dataset) / "manifest.json")["classes"])
 
     model = inference.load(source)
     served = artifacts.servable(model, Run.model_validate(trained["spec"]), tuple(trained["input_shape"]), len(labels))
@@ -103,7 +104,7 @@ def export(arguments: argparse.Namespace) -> None:
     identity = {"dataset": dataset, "variant": variant, "seed": seed, "files_sha256": files, "onnx": onnx}
     write_json(output / "export.json", identity | description(trained, choice, scores, len(labels)))
 
-    images, truth = prepared.load_test(folder / "prepare" / dataset)
+    images, truth = prepared.load_test(layout.prepared(folder, dataset))
     chosen = prepared.subset(truth, min(PARITY_IMAGES, len(truth)), PARITY_SEED)
     found = compare(model, output, images[chosen], truth[chosen], trained["spec"]["training"]["precision"])
     found["images"]["of"] = len(truth)
@@ -121,7 +122,7 @@ def choose(choice: Mapping[str, Any], dataset: str, runs: Path) -> tuple[str, in
     trained, rows = {}, []
     for variant, macs in choice["candidates"].items():
         for seed in choice["seeds"]:
-            entry = trained[variant, seed] = read_json(runs / variant / f"seed-{seed}" / "run.json")
+            entry = trained[variant, seed] = read_json(layout.seed_folder(runs / variant, seed) / "run.json")
             measured = {name: entry[name] for name in ("val_accuracy", "status")}
             rows.append({"variant": variant, "seed": seed, "macs": macs, **measured})
     found = chosen_run(pd.DataFrame(rows))

@@ -31,8 +31,10 @@ from convlab.common.table_files import read_table
 from convlab.evaluation.records import read_measures
 from convlab.findings.left_out import not_used, test_origin
 from convlab.language import numbers as say
+from convlab.models.registry import family_of
 from convlab.page.design import fields_of
 from convlab.page.templates import environment, tidy_markdown
+from convlab.study import layout
 from convlab.study.labels import level_label
 from convlab.study.load import load_study
 from convlab.study.schema import Study
@@ -55,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--dataset", required=True, help="the dataset's name in the config")
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     arguments = parser.parse_args(argv)
-    with job_results(arguments.results_dir / "export" / arguments.dataset / CARD):
+    with job_results(layout.exported(arguments.results_dir, arguments.dataset) / CARD):
         write_card(arguments)
 
 
@@ -66,20 +68,20 @@ def write_card(arguments: argparse.Namespace) -> None:
     view = build_view(study, arguments.dataset, folder)
     view["commit"] = provenance.commit(Path(__file__).resolve().parent.parent)
     card = environment("markdown").get_template("MODEL_CARD.md.j2").render(view)
-    path = folder / "export" / arguments.dataset / CARD
+    path = layout.exported(folder, arguments.dataset) / CARD
     write_text(path, tidy_markdown(card))
     log.info("wrote %s", path)
 
 
 def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
     """All that the template prints, as text."""
-    place = folder / "export" / dataset
+    place = layout.exported(folder, dataset)
     exported, parity = read_json(place / "export.json"), read_json(place / "parity.json")
-    manifest = read_json(folder / "prepare" / dataset / "manifest.json")
+    manifest = read_json(layout.prepared(folder, dataset) / "manifest.json")
     seed = exported["seed"]
-    trained = read_json(folder / "train" / dataset / exported["variant"] / f"seed-{seed}" / "run.json")
-    measured = read_measures(folder / "evaluate" / dataset / exported["variant"], [seed])[seed]
-    variants = read_table(folder / "compare" / "variants.csv")
+    trained = read_json(layout.run(folder, dataset, exported["variant"], seed) / "run.json")
+    measured = read_measures(layout.evaluated(folder, dataset, exported["variant"]), [seed])[seed]
+    variants = read_table(layout.compared(folder) / "variants.csv")
     row = variants[(variants["dataset"] == dataset) & (variants["variant"] == exported["variant"])].iloc[0]
     variant = study.plan.variants[exported["variant"]]
     height, width, channels = exported["input"]["shape"]
@@ -95,7 +97,7 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
             (name.replace("_", " "), level_label(name, getattr(variant.model, name)))
             for name in fields_of(variant.model)
         ],
-        "family": variant.model.family,
+        "family": family_of(variant.model).title,
         "parameters": say.count(exported["parameters"]),
         "macs": say.count(study.plan.costs[dataset, variant.name].macs),
         "chosen": chosen(study, exported),

@@ -15,7 +15,7 @@ import argparse
 
 from convlab.common.cli import run
 from convlab.datasets.shapes import data_notes
-from convlab.study import estimate, precision_cost
+from convlab.study import estimate, layout, precision_cost
 from convlab.study.idle_values import idle_values
 from convlab.study.load import load_study, read_yaml
 
@@ -23,7 +23,7 @@ from convlab.study.load import load_study, read_yaml
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, nargs="?", default=Path("config.yaml"), help="the study's config file")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder with the results of earlier runs")
+    parser.add_argument("--results", type=Path, default=layout.RESULTS, help="folder with the results of earlier runs")
     parser.add_argument("--cores", type=int, default=1, help="runs side by side")
     parser.add_argument("--brief", action="store_true", help="one line instead of the table")
     arguments = parser.parse_args(argv)

@@ -26,9 +26,8 @@ from convlab.common.files import array_sha256, write_arrays, write_json
 from convlab.common.outputs import job_results
 from convlab.datasets.prepared import MANIFEST_FORMAT, Dataset, first_images
 from convlab.datasets.reading import Reading
-from convlab.datasets.registry import KINDS, Kind
-from convlab.datasets.specs import Dataset as AnyDataset
-from convlab.datasets.specs import DatasetSpec, OwnImages
+from convlab.datasets.registry import Kind, kind_of
+from convlab.datasets.specs import AnyDataset, DatasetSpec
 from convlab.errors import UserError
 
 log = logging.getLogger("prepare")
@@ -51,7 +50,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     """Read the data set, check it, and write its arrays and what they are."""
     name, output = arguments.dataset, arguments.output_dir
     spec = parse_spec(name, arguments.spec)
-    kind = KINDS[spec.kind]
+    kind = kind_of(spec)
     reading = kind.read(name, spec, arguments.threads)
     dataset = take_first(name, reading.dataset, spec.train_images, spec.test_images)
     check_classes(name, dataset)
@@ -81,11 +80,9 @@ def parse_spec(name: str, text: str) -> DatasetSpec:
         spec = TypeAdapter(AnyDataset).validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join([f"datasets.{name}", *map(str, first["loc"][1:])])
-        if first["type"].startswith("union_tag"):
-            place, first["msg"] = f"{place}.kind", f"choose one of {', '.join(sorted(KINDS))}"
-        raise UserError(f"--spec: {place}: {first['msg']}") from None
-    if isinstance(spec, OwnImages) and spec.path is None:
+        field = ("kind",) if first["type"] == "unknown_kind" else first["loc"]
+        raise UserError(f"--spec: {'.'.join(['datasets', name, *map(str, field)])}: {first['msg']}") from None
+    if spec.users_own and spec.path is None:
         raise UserError(f"datasets.{name}.path is missing; say where the images are")
     return spec
 

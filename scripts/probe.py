@@ -1,7 +1,4 @@
-"""Measure a probe that needs no training on every run of one variant; writes one CSV file.
-
-translation: accuracy and consistency of the predictions when the test images are shifted by whole pixels.
-"""
+"""Measure a probe that needs no training on every run of one variant; writes one CSV file."""
 
 import sys
 from pathlib import Path
@@ -12,26 +9,28 @@ from convlab.common import environment
 environment.start()
 
 import argparse
+import json
 import logging
 
 import pandas as pd
 
+from convlab.common import registry
 from convlab.common.cli import run
 from convlab.common.files import read_json, write_text
 from convlab.common.outputs import job_results
 from convlab.datasets import prepared as data
-from convlab.probes import translation
 from convlab.runtime import backend
+from convlab.study import layout
 
 log = logging.getLogger("probe")
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--probe", required=True, choices=["translation"], help="what to measure")
+    parser.add_argument("--probe", required=True, help="what to measure: a folder of convlab/probes with a measure.py")
+    parser.add_argument("--settings", required=True, type=json.loads, help="the probe's settings as JSON")
     parser.add_argument("--dataset", required=True, help="the dataset's name in the config")
     parser.add_argument("--variant", required=True, help="the variant's name")
-    parser.add_argument("--shift", type=int, default=4, help="farthest shift, pixels")
     parser.add_argument("--seeds", required=True, type=int, nargs="+", help="the runs to measure")
     parser.add_argument("--train-dir", required=True, type=Path, help="folder with the variant's runs, seed-<n>")
     parser.add_argument("--data-dir", required=True, type=Path, help="folder that prepare wrote")
@@ -44,13 +43,14 @@ def main(argv: list[str] | None = None) -> None:
 
 def measure(arguments: argparse.Namespace) -> None:
     """Measure every run and write the table."""
-    runs = [(seed, arguments.train_dir / f"seed-{seed}") for seed in arguments.seeds]
+    runs = [(seed, layout.seed_folder(arguments.train_dir, seed)) for seed in arguments.seeds]
     records = [read_json(place / "run.json") for _, place in runs]
     backend.choose(records[0]["spec"]["training"]["backend"], arguments.threads)  # before these import Keras
     from convlab.evaluation import inference
     from convlab.runtime.keras_runtime import use_threads
 
     use_threads(arguments.threads)
+    probe = registry.load("convlab.probes", f"{arguments.probe}.measure")
     images, labels = data.load_test(arguments.data_dir)
     rows = []
     for (seed, place), trained in zip(runs, records, strict=True):
@@ -59,10 +59,10 @@ def measure(arguments: argparse.Namespace) -> None:
             continue
         prepared = data.permute_pixels(images, trained["spec"]["training"]["pixel_permutation"])
         predict = inference.predictor(inference.load(place / "model.keras"))
-        found = translation.translation(predict, prepared, labels, arguments.shift)
-        rows += [{"dataset": arguments.dataset, "variant": arguments.variant, "seed": seed, **row} for row in found]
-        log.info("seed %d: %d shifts of up to %d pixels", seed, len(found), arguments.shift)
-    table = pd.DataFrame(rows, columns=translation.TRANSLATION_COLUMNS)
+        measured = probe.measure(predict, prepared, labels, arguments.settings)
+        rows += [{"dataset": arguments.dataset, "variant": arguments.variant, "seed": seed, **row} for row in measured]
+        log.info("seed %d: %d rows", seed, len(measured))
+    table = pd.DataFrame(rows, columns=["dataset", "variant", "seed", *probe.COLUMNS])
     write_text(arguments.output, table.to_csv(index=False, lineterminator="\n"))
 
 

@@ -13,13 +13,13 @@ from convlab.common import environment
 environment.start()
 
 import argparse
-import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from convlab.common.cli import run
 from convlab.common.files import write_text
+from convlab.common.scaling import scaled
 from convlab.datasets.image_counts import after_validation, image_counts, limited
 from convlab.datasets.shapes import dataset_form
 from convlab.study.load import load_study, read_yaml, to_yaml
@@ -52,7 +52,7 @@ def reduced(config: Mapping[str, Any]) -> dict[str, Any]:
     less["datasets"] = {name: _less_data(study, name) for name in study.datasets}
     available = min((_images_to_train_on(study, name, less["datasets"][name]) for name in study.datasets), default=0)
     less["training"] = {**less.get("training", {}), "epochs": study.training.epochs}
-    _reduce_sizes_of_probe(study, less, available)
+    _reduce_probes(study, less, available)
     for field, most in (("train_size", available), ("epochs", EPOCHS), ("steps", STEPS)):
         _reduce_field(less, field, most)
     names = _new_names(study, less)
@@ -62,8 +62,6 @@ def reduced(config: Mapping[str, Any]) -> dict[str, Any]:
 def _less_data(study: Study, name: str) -> dict[str, Any]:
     """The dataset with limits where there are more images than that."""
     spec, entry = study.datasets[name], dict(study.written["datasets"][name])
-    if spec.kind == "digits":
-        return entry
     classes = dataset_form(name, spec)[1]
     counts = image_counts(spec, classes)
     for number, (key, most) in enumerate((("train_images", TRAIN_IMAGES), ("test_images", TEST_IMAGES))):
@@ -88,23 +86,16 @@ def _images_to_train_on(study: Study, name: str, entry: Mapping[str, Any]) -> in
     return min(after_validation(train, fraction, classes).least for fraction in fractions)
 
 
-def _reduce_sizes_of_probe(study: Study, less: dict[str, Any], available: int) -> None:
-    """Two sizes and all images where nothing names a size, else all of them, scaled down."""
-    probe = study.probes.sample_efficiency
-    if probe is None:
-        return
-    levels = next(iter(study.plan.probes["sample_efficiency"].levels.values()))
-    sizes = [int(order) for _, order, _ in levels if math.isfinite(order)]
-    if not any(f"-images-{size}" in name for name in _names_in_use(study) for size in [*sizes, "all"]):
-        sizes = sizes[:2]
-    scaled = list(_scaled(sizes, min(available, 300)).values())
-    whole = [None] if None in probe.sizes or len(scaled) < 2 else []
-    less["probes"] = {**less["probes"]}
-    less["probes"]["sample_efficiency"] = {
-        **less["probes"]["sample_efficiency"],
-        "sizes": scaled + whole,
-        "steps": min(probe.steps, STEPS),
-    }
+def _reduce_probes(study: Study, less: dict[str, Any], available: int) -> None:
+    """What each probe that is on can do with less of."""
+    names = _names_in_use(study)
+    for name, probe in study.plan.probes.items():
+        orders = [order for _, order, _ in next(iter(probe.levels.values()), ())]
+        smaller = probe.settings.reduced(
+            orders, available, STEPS, lambda slug: any(f"-{slug}" in variant for variant in names)
+        )
+        if smaller:
+            less["probes"] = {**less["probes"], name: {**less["probes"][name], **smaller}}
 
 
 def _reduce_field(less: dict[str, Any], field: str, most: int) -> None:
@@ -116,7 +107,7 @@ def _reduce_field(less: dict[str, Any], field: str, most: int) -> None:
         if varied.get(field):
             places.append(varied[field])
             levels += varied[field]
-    smaller = _scaled({level for level in levels if isinstance(level, int)}, most)
+    smaller = scaled({level for level in levels if isinstance(level, int)}, most)
     if levels[0] is not None:
         less["training"][field] = smaller[levels[0]]
     for place in places:
@@ -127,18 +118,6 @@ def _reduce_field(less: dict[str, Any], field: str, most: int) -> None:
             experiment["reference"] = smaller.get(reference, reference)
         elif isinstance(reference, dict) and field in reference:
             reference[field] = smaller.get(reference[field], reference[field])
-
-
-def _scaled(numbers: Iterable[int], most: int) -> dict[int, int]:
-    """Each number with one that is not larger than ``most``, if that leaves room for all; different ones stay so."""
-    numbers = sorted(set(numbers))
-    if not numbers or numbers[-1] <= most:
-        return {number: number for number in numbers}
-    smaller: dict[int, int] = {}
-    last = 0
-    for number in numbers:
-        last = smaller[number] = max(last + 1, number * most // numbers[-1])
-    return smaller
 
 
 def _names_in_use(study: Study) -> set[str]:

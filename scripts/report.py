@@ -24,9 +24,9 @@ from markupsafe import Markup
 from convlab.common import i18n, provenance
 from convlab.common.cli import run
 from convlab.common.files import write_text
+from convlab.common.i18n import gettext as _
 from convlab.common.outputs import job_results
 from convlab.figures.palette import COLOURS
-from convlab.findings import probes as probe_findings
 from convlab.findings.across_datasets import across_datasets
 from convlab.findings.collect import claims_count, interpret
 from convlab.findings.conditions import conditions_limitation, unequal_texts
@@ -57,9 +57,12 @@ from convlab.page.measures import (
 )
 from convlab.page.provenance import provenance_view
 from convlab.page.templates import TEMPLATES, environment, script_hash, tidy_markdown
-from convlab.page.views import Probed
+from convlab.page.views import ProbeView
+from convlab.probes import registry as probe_registry
+from convlab.probes.statements import all_findings, by_assumption
 from convlab.states import history
-from convlab.statistics.core import MIN_SEEDS
+from convlab.statistics.describe import MIN_SEEDS
+from convlab.study import layout
 from convlab.study.idle_values import same_variants
 from convlab.study.load import load_study
 from convlab.study.schema import Study
@@ -76,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
         "--config-values", default={}, type=json.loads, help="what was set beside them, as JSON, for that command too"
     )
     arguments = parser.parse_args(argv)
-    output = arguments.results_dir / "report"
+    output = layout.reported(arguments.results_dir)
     with job_results(output / "index.html", lambda: [output / "report.md"]):
         write_report(arguments)
 
@@ -92,8 +95,8 @@ def write_report(arguments: argparse.Namespace) -> None:
     view["script"], view["script_hash"] = Markup(script), script_hash(script)
     page = environment("html").get_template("index.html.j2").render(view)
     text = environment("markdown").get_template("report.md.j2").render(view)
-    write_text(folder / "report" / "index.html", page)
-    write_text(folder / "report" / "report.md", tidy_markdown(text))
+    write_text(layout.reported(folder) / "index.html", page)
+    write_text(layout.reported(folder) / "report.md", tidy_markdown(text))
     log.info("index.html has %.1f MB, report.md %.0f kB", len(page.encode()) / 1e6, len(text.encode()) / 1e3)
 
 
@@ -105,14 +108,14 @@ def build_view(
     runs = evidence.runs
     labels = {name: variant.label for name, variant in plan.variants.items()}
     probes = {
-        dataset: probe_findings.findings(**results.probed, labels=labels, dataset=dataset, rope=evidence.rope)
+        dataset: all_findings(**results.probed, labels=labels, dataset=dataset, rope=evidence.rope)
         for dataset in study.datasets
     }
     datasets = list(study.datasets)
     figures = load_figures(study, results, folder)
     resumed = sum(entry["resumed_after_epoch"] > 0 for entry in results.trained.values())
     started = datetime.fromisoformat(results.summary["training"]["first_started"])
-    settled = history.settled(folder / "compare", study.model_dump(mode="json"), started)
+    settled = history.settled(layout.compared(folder), study.model_dump(mode="json"), started)
     title = study.report.title or study.question or study.study
     answers = {
         dataset: [answer(evidence, dataset, question) for question in plan.questions.values()] for dataset in datasets
@@ -151,13 +154,13 @@ def build_view(
         "main": {dataset: main_table(evidence, dataset) for dataset in datasets},
         "main_columns": MAIN_COLUMNS,
         "long": LONG,
-        "findings": {
-            dataset: interpret(evidence, dataset, probe_findings.by_assumption(probes[dataset])) for dataset in datasets
-        },
+        "findings": {dataset: interpret(evidence, dataset, by_assumption(probes[dataset])) for dataset in datasets},
         "probes": {
             dataset: [
-                Probed(
+                ProbeView(
                     name,
+                    _(probe_registry.part(name, "findings").TITLE),
+                    probe_registry.part(name, "findings").introduction(study.training),
                     statements,
                     [figure for figure in figures[dataset]["probes"] if figure.probe == name],
                     probe_table(results.probed["curves"], dataset, name, labels),

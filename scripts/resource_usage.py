@@ -19,6 +19,7 @@ import statistics
 
 from convlab.common.cli import run
 from convlab.errors import UserError
+from convlab.study import layout
 from convlab.study.estimate import aligned
 from convlab.study.load import load_study, read_yaml
 
@@ -28,10 +29,10 @@ COLUMNS = ("rule", "jobs", "median s", "longest s", "median MB", "most MB", "CPU
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, nargs="?", default=Path("config.yaml"), help="the study's config file")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder with the results")
+    parser.add_argument("--results", type=Path, default=layout.RESULTS, help="folder with the results")
     arguments = parser.parse_args(argv)
     study = load_study(read_yaml(arguments.config)).study
-    folder = arguments.results / study / "benchmarks"
+    folder = layout.benchmarks(layout.study_folder(study, arguments.results))
     measured = read(folder)
     if not measured:
         raise UserError(f"{folder} holds no measurements; run the study first")

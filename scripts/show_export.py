@@ -13,6 +13,7 @@ import argparse
 from convlab.common.cli import run
 from convlab.common.text import listing
 from convlab.errors import UserError
+from convlab.study import layout
 from convlab.study.load import load_study, read_yaml
 
 
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     if dataset not in study.exported:
         problem = f"{dataset!r} is not exported" if dataset else f"{study.study} exports {len(study.exported)} models"
         raise UserError(f"{problem}; name one of {listing(study.exported)}: make serve DATASET={study.exported[0]}")
-    print(f"results/{study.study}/export/{dataset}")
+    print(layout.exported(layout.study_folder(study.study), dataset))
 
 
 if __name__ == "__main__":

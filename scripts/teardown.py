@@ -20,6 +20,7 @@ from convlab.common import redaction
 from convlab.common.cli import run
 from convlab.common.shutdown import ignore_signals
 from convlab.errors import UserError
+from convlab.study import layout
 
 LEFT = 3
 """Exit status where something is left."""
@@ -29,9 +30,9 @@ log = logging.getLogger("teardown")
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder with the studies' results")
+    parser.add_argument("--results", type=Path, default=layout.RESULTS, help="folder with the studies' results")
     arguments = parser.parse_args(argv)
-    found = sorted(arguments.results.glob("*/deploy/*/state.json"))
+    found = sorted(layout.deployment_states(arguments.results))
     if not found:
         print(f"No deployment under {arguments.results}/ has left anything.")
         return

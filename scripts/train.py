@@ -25,11 +25,12 @@ from convlab.common.files import atomic, read_json, write_json
 from convlab.common.locks import Writer, locked, sole_writer
 from convlab.datasets import prepared
 from convlab.errors import UserError
+from convlab.models.registry import modules
 from convlab.runtime import backend, devices
 from convlab.training import run_store
 from convlab.training.run_spec import Run
 
-AGAIN = "CONVLAB_AGAIN"
+RETRAIN_VARIABLE = "CONVLAB_RETRAIN"
 """Environment variable that asks to train finished runs again: their folders, or ``all``."""
 
 log = logging.getLogger("train")
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--store", type=Path, help="folder of finished runs, from which an equal one is taken")
     arguments = parser.parse_args(argv)
     spec, output, store = arguments.spec, arguments.output_dir, arguments.store
-    code = code_parts(Path(__file__).resolve())  # before the modules are imported that are read here
+    code = code_of(spec)  # before the modules are imported that are read here
     manifest = read_json(arguments.data_dir / "manifest.json")
     identity = work_identity(spec, manifest, arguments.threads, environment.choices(), code)
     work = output / f"unfinished-{identity}"
@@ -67,9 +68,14 @@ def main(argv: list[str] | None = None) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def code_of(spec: Run) -> dict[str, str]:
+    """Checksums of the code that trains a run, by file: this script's, and that of its model's family."""
+    return code_parts(Path(__file__).resolve(), modules([spec.model.family]))
+
+
 def asked_again(output: Path) -> bool:
     """Whether the run in ``output`` was asked for by name, so that a finished one is trained again."""
-    asked = os.environ.get(AGAIN, "").split(os.pathsep)
+    asked = os.environ.get(RETRAIN_VARIABLE, "").split(os.pathsep)
     return "all" in asked or str(output.resolve()) in asked
 
 
@@ -100,10 +106,12 @@ def train_run(
     started = datetime.now(UTC)
     backend.choose(training.backend, threads)  # before these import Keras
     from convlab.runtime.keras_runtime import device, keras, use_threads
-    from convlab.training.loop import fit, images_per_epoch, resumable_epochs
+    from convlab.training.backup import resumable_epochs
+    from convlab.training.loop import fit
     from convlab.training.network import build
+    from convlab.training.pipeline import images_per_epoch
 
-    if code_parts(Path(__file__).resolve()) != code:
+    if code_of(spec) != code:
         raise UserError("convlab's code was edited while this run was starting; run the same command again")
     use_threads(threads)
     seeds = prepared.seed_streams(spec.seed)
@@ -188,7 +196,7 @@ def train_run(
 
 def write_results(output: Path, record: dict, model, history: Sequence[Mapping[str, float]], writer: Writer) -> None:
     """Write all that a run leaves, as long as no other process has begun to make the same."""
-    from convlab.training.loop import write_history
+    from convlab.training.history import write_history
 
     main = output / run_store.MAIN
     with writer.writing():

@@ -20,17 +20,20 @@ from typing import Any, BinaryIO
 
 from babel import Locale
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 from convlab.common import i18n
 from convlab.common.cli import run
 from convlab.common.files import write_text
-from convlab.models.specs import Conv, Dense
+from convlab.models.registry import families
 from convlab.study.labels import field_label
 from convlab.training.recipe import Augmentation, EarlyStopping, Training
 
 ROOT = Path(__file__).resolve().parent.parent
+
+KEYWORDS = {**DEFAULT_KEYWORDS, "translatable": None}
+"""Functions whose texts are messages: gettext's, and ``datasets.registry.translatable``."""
 
 HEADER = """# Translations of what convlab says to its readers. Bring it up to date with `make messages`.
 msgid ""
@@ -59,13 +62,16 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def extracted() -> Catalog:
-    """Every message of scripts and templates, and the fields of models and training, which need no mark."""
+    """Every message of scripts and templates, and what needs no mark: families and the fields of specs."""
     found = Catalog()
     for folder, methods in {"scripts": [("**.py", calls)], "report": [("**.j2", "jinja2.ext:babel_extract")]}.items():
         options = {pattern: {"silent": "false", "encoding": "utf-8"} for pattern, _ in methods}
-        for name, _, message, _, context in extract_from_dir(ROOT / folder, methods, options):
+        for name, _, message, _, context in extract_from_dir(ROOT / folder, methods, options, keywords=KEYWORDS):
             found.add(message, None, [(f"{folder}/{name}", 0)], context=context)
-    for spec in (Dense, Conv, Training, EarlyStopping, Augmentation):
+    for name, family in families().items():
+        for message in (name, *(field.reason for field in family.idle_fields)):
+            found.add(message, None, [(f"scripts/convlab/models/families/{name}.py", 0)])
+    for spec in (*(family.spec for family in families().values()), Training, EarlyStopping, Augmentation):
         for name, field in spec.model_fields.items():
             if name not in ("family", "label", "why"):
                 for message in filter(None, (field_label(name), field.description)):

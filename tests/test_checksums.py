@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import compare
 from builders.damage import DAMAGES, flip_a_bit, make_older
 from builders.project import ROOT, TINY
 from convlab.common import atomic, checksums
@@ -23,8 +22,8 @@ from convlab.common.outputs import files_below, job_results
 from convlab.common.table_files import read_table, write_table
 from convlab.errors import UserError
 from convlab.page import figures
-from convlab.probes import translation
-from convlab.results import probes
+from convlab.probes.tables import all_contrasts, all_curves, load_measured
+from convlab.probes.translation.measure import COLUMNS
 from convlab.study.load import load_study
 
 SVG = '<svg viewBox="0 0 10 10"><path d="M 0 0"/></svg>'
@@ -139,15 +138,20 @@ def test_when_jobs_are_planned_damaged_results_are_found(results, tmp_path, name
         expected = {path: results / "summary.json"}
     for _look in range(2):  # a first look must not make a second one blind
         assert checksums.find_damaged(tmp_path / "results", index) == expected
-    told = []
-    checksums.mend(tmp_path / "results", index, change=False, say=told.append)
-    assert len(told) == len(expected) and (path.exists() or damage == "missing")
-    checksums.mend(tmp_path / "results", index, change=True, say=told.append)
-    if expected:
-        assert not path.exists()
-        assert (results / "summary.json").exists() == ("/" not in name and name != "summary.json")
-    checksums.mend(tmp_path / "results", index, change=True, say=told.append)
-    assert len(told) == 2 * len(expected), "once is enough"
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", READERS)
+def test_a_copy_of_what_is_damaged_is_kept_and_its_job_can_write_again(results, name, damage):
+    path, told = results / name, []
+    DAMAGES[damage](path)
+    content = path.read_bytes() if path.is_file() else None
+    checksums.keep_damaged([path], told.append)
+    aside = path.with_name(f"{path.name}.damaged")
+    assert aside.exists() == (damage != "missing") and len(told) == aside.exists()
+    if content is not None:
+        assert aside.read_bytes() == path.read_bytes() == content
+    assert not path.is_dir(), "Snakemake deletes a job's files before it does it again, but no folder in their place"
 
 
 def test_what_has_not_changed_is_not_read_when_jobs_are_planned(results, tmp_path, monkeypatch):
@@ -159,26 +163,6 @@ def test_what_has_not_changed_is_not_read_when_jobs_are_planned(results, tmp_pat
     for _look in range(2):
         assert checksums.find_damaged(tmp_path / "results", index) == {}
     assert read == ["runs.csv"], "touching changes nothing, and is looked into once"
-
-
-@pytest.mark.parametrize(
-    ("name", "missing"),
-    [
-        ("train/d/v/seed-1/model.keras", {"evaluate/d/v/metrics.json", "compare/summary.json", "report/index.html"}),
-        ("evaluate/d/v/features.npz", {"compare/summary.json", "report/index.html"}),
-        ("prepare/d/data.npz", {"compare/summary.json", "report/index.html"}),
-        ("export/d/model.onnx", set()),
-    ],
-)
-def test_what_later_stages_made_is_made_again_too(tmp_path, name, missing):
-    """Snakemake passes over a missing file that no job reads which it would run anyway."""
-    others = {"evaluate/d/v/metrics.json", "evaluate/d/w/metrics.json", "compare/summary.json", "report/index.html"}
-    for other in {name, *others}:
-        write_text(tmp_path / other, "content")
-    checksums.write_record(tmp_path / name)
-    (tmp_path / name).write_text("")
-    checksums.mend(tmp_path, tmp_path / "seen.json", change=True, say=lambda text: None)
-    assert {other for other in others if not (tmp_path / other).exists()} == missing
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"summary.json.checksums": [[1, 2], {"a": []}]}', "null"])
@@ -243,51 +227,6 @@ def test_a_job_that_outlived_its_snakemake_does_not_write_over_newer_results(tmp
     orphan.stdout.close()
     assert main.read_text() == "new"
     assert checksums.is_whole(main, ["metrics.json"])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "looks"),
-    [
-        ("--cores 2", False),
-        ("-c2 --configfile studies/new.yaml report", False),
-        ("--cores 2 -n", True),
-        ("-np", True),
-        ("--dry-run --cores 1", True),
-        ("--dryrun", True),
-        ("--report report.zip", True),
-        ("--dag", True),
-        ("--summary", True),
-        ("--list-rules", True),
-        ("--unlock", True),
-        ("--forcerun train", False),
-        ("--notemp", False),
-        ("-Rtrain -d/tmp/run -Uevaluate -c2", False),
-        ("--report-after-run --report-html-path report.html", False),
-        ("-Fn", True),
-        ("-nq", True),
-        ("-S", True),
-        ("--report=report.zip", True),
-        ("--list-changes params", True),
-        ("--archive study.tar.gz", True),
-    ],
-)
-def test_a_snakemake_that_makes_nothing_is_known_by_its_options(arguments, looks):
-    assert checksums.only_looks(arguments.split()) == looks
-
-
-def test_what_is_damaged_is_set_aside_before_later_results_are_deleted(tmp_path):
-    mains = ["compare/summary.json", "report/index.html"]
-    for name in [*mains, "compare/figures/a.svg"]:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("whole")
-    checksums.write_record(tmp_path / mains[0], [tmp_path / "compare/figures/a.svg"])
-    checksums.write_record(tmp_path / mains[1])
-    for name in [*mains, "compare/figures/a.svg"]:
-        (tmp_path / name).write_text("edited by hand")
-    checksums.mend(tmp_path, tmp_path / "index.json", change=True, say=str)
-    for name in [*mains, "compare/figures/a.svg"]:
-        assert (tmp_path / f"{name}.damaged").read_text() == "edited by hand"
-        assert not (tmp_path / name).exists()
 
 
 def test_a_folder_where_jobs_write_a_log_or_a_measurement_is_set_aside(tmp_path):
@@ -407,14 +346,15 @@ def test_models_and_datasets_called_like_numbers_keep_their_probes(tmp_path, dat
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="") as stream:
             writer = csv.writer(stream)
-            writer.writerow(translation.TRANSLATION_COLUMNS)
+            writer.writerow(["dataset", "variant", "seed", *COLUMNS])
             writer.writerows(
                 [dataset, name, seed, axis, shift, 0.5 + seed / 100 - abs(shift) / 10, 1 - abs(shift) / 5]
                 for seed in study.seeds
                 for axis in ("x", "y")
                 for shift in range(-2, 3)
             )
-    shifts = compare.load_shifts(study, tmp_path)
+    measured = load_measured(study, tmp_path)
+    shifts = measured["translation"]
     assert set(shifts["dataset"]) == {dataset} and set(shifts["variant"]) == {dense, cnn}
-    assert set(probes.translation_curves(shifts)["variant"]) == {dense, cnn}
-    assert probes.translation_contrasts(shifts, [(cnn, dense)])["dataset"].tolist() == [dataset]
+    assert set(all_curves(pd.DataFrame(), study.plan, measured)["variant"]) == {dense, cnn}
+    assert all_contrasts(pd.DataFrame(), study.plan, measured)["dataset"].tolist() == [dataset]

@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convlab.datasets.kinds import cifar10
-from convlab.datasets.kinds.cifar10 import CIFAR10, NAMES, RECORD, Batches, read_batches
+from convlab.datasets import cifar_batches
+from convlab.datasets.cifar_batches import NAMES, RECORD, Batches, read_batches
+from convlab.datasets.kinds.cifar10 import BATCHES
 from convlab.errors import UserError
 
 IMAGES = 20
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 GENERATOR = np.random.default_rng(0)
-RECORDS = {name: GENERATOR.integers(0, 256, (IMAGES, RECORD), np.uint8) for name in CIFAR10.md5}
+RECORDS = {name: GENERATOR.integers(0, 256, (IMAGES, RECORD), np.uint8) for name in BATCHES.md5}
 for records in RECORDS.values():
     records[:, 0] = np.arange(IMAGES) % 10
 FILES = {
@@ -31,7 +32,7 @@ def packed(files: dict[str, bytes], change=lambda member: member) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for name, content in files.items():
-            member = tarfile.TarInfo(f"{CIFAR10.folder}/{name}")
+            member = tarfile.TarInfo(f"{BATCHES.folder}/{name}")
             member.size = len(content)
             tar.addfile(change(member), io.BytesIO(content))
     return buffer.getvalue()
@@ -40,10 +41,10 @@ def packed(files: dict[str, bytes], change=lambda member: member) -> bytes:
 def source(content: bytes, mirror: str = "http://127.0.0.1:1/", images: int = IMAGES) -> Batches:
     """The publisher's archive, but with this content and its checksums."""
     archive = replace(
-        CIFAR10.archive, sha256={CIFAR10.packed_name: hashlib.sha256(content).hexdigest()}, mirrors=(mirror,)
+        BATCHES.archive, sha256={BATCHES.packed_name: hashlib.sha256(content).hexdigest()}, mirrors=(mirror,)
     )
-    md5 = {name: hashlib.md5(FILES[name], usedforsecurity=False).hexdigest() for name in CIFAR10.md5}
-    return replace(CIFAR10, archive=archive, md5=md5, images=images)
+    md5 = {name: hashlib.md5(FILES[name], usedforsecurity=False).hexdigest() for name in BATCHES.md5}
+    return replace(BATCHES, archive=archive, md5=md5, images=images)
 
 
 PACKED = packed(FILES)
@@ -68,7 +69,7 @@ def serve(tmp_path, monkeypatch):
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
 
         def start(content: bytes) -> str:
-            (folder / CIFAR10.packed_name).write_bytes(content)
+            (folder / BATCHES.packed_name).write_bytes(content)
             return f"http://127.0.0.1:{server.server_port}/"
 
         yield start
@@ -87,7 +88,7 @@ def check(data) -> None:
 def test_it_is_downloaded_checked_and_kept(serve, tmp_path):
     there = source(PACKED, serve(PACKED))
     check(read_batches(there, "c", None, tmp_path / "cache"))
-    assert [path.name for path in (tmp_path / "cache/cifar-10").iterdir()] == [CIFAR10.packed_name]
+    assert [path.name for path in (tmp_path / "cache/cifar-10").iterdir()] == [BATCHES.packed_name]
     check(read_batches(source(PACKED), "c", None, tmp_path / "cache"))  # a mirror that is gone: from the cache
 
 
@@ -106,11 +107,11 @@ def unpack(folder: Path) -> Path:
 
 
 def test_the_users_own_files_are_read_packed_or_not(tmp_path):
-    (tmp_path / CIFAR10.packed_name).write_bytes(PACKED)
-    check(read_batches(source(PACKED), "c", str(tmp_path / CIFAR10.packed_name)))
+    (tmp_path / BATCHES.packed_name).write_bytes(PACKED)
+    check(read_batches(source(PACKED), "c", str(tmp_path / BATCHES.packed_name)))
     check(read_batches(source(PACKED), "c", str(tmp_path)))  # the folder with the packed archive
     check(read_batches(source(PACKED), "c", str(unpack(tmp_path / "a"))))
-    check(read_batches(source(PACKED), "c", str(unpack(tmp_path / "b" / CIFAR10.folder).parent)))
+    check(read_batches(source(PACKED), "c", str(unpack(tmp_path / "b" / BATCHES.folder).parent)))
 
 
 def test_a_truncated_archive_of_the_users_is_named_and_kept(tmp_path):
@@ -162,5 +163,5 @@ def test_an_archive_with_other_content_is_refused_even_if_its_checksum_were_righ
 
 
 def test_nothing_is_unpickled():
-    assert "pickle" not in {name.split(".")[0] for name in vars(cifar10)}
-    assert cifar10.CIFAR10.images * RECORD == 30_730_000  # the size that the publisher's page gives
+    assert "pickle" not in {name.split(".")[0] for name in vars(cifar_batches)}
+    assert BATCHES.images * RECORD == 30_730_000  # the size that the publisher's page gives

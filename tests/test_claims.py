@@ -17,8 +17,12 @@ from builders.project import CNN_5X5, TINY
 from convlab.common import table_files
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
-from convlab.language import claims as decisions
+from convlab.language.claims import problem_text
 from convlab.results import tables
+from convlab.results.family import confirmatory_family
+from convlab.results.tables import claim_row
+from convlab.statistics.claims import ConstantGuess, limits
+from convlab.statistics.claims import decide as decide_claim
 from convlab.study import rules as claims
 from convlab.study.load import load_study
 from convlab.study.rules import FLIPPED, MAX_DEPTH, MAX_LENGTH, TIMES, RuleError, evaluate, parse, unit
@@ -43,8 +47,8 @@ def decide(rule: str, config=MADE_UP_STUDY, dataset="digits", **accuracies) -> d
     study = load_study({**config, "seeds": len(values["cnn"])})
     plan = planned(rule, {**config, "seeds": len(values["cnn"])})
     runs = runs_with(study, values)
-    decision = decisions.decide(plan.claims["it"], dataset, runs, plan.costs)
-    return decisions.row(decision, decision.p_value)
+    decision = decide_claim(plan.claims["it"], dataset, runs, plan.costs)
+    return claim_row(decision, decision.p_value)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -358,7 +362,7 @@ def test_pairing_goes_by_seed_and_not_by_order():
     runs = runs_with(study, make_accuracies())
     plan = planned("test_accuracy(cnn) - test_accuracy(dense) > 0")
     rows = [
-        decisions.decide(plan.claims["it"], "digits", frame, plan.costs).finding
+        decide_claim(plan.claims["it"], "digits", frame, plan.costs).link
         for frame in (runs, runs.sample(frac=1, random_state=1))
     ]
     assert rows[0] == rows[1]
@@ -412,8 +416,8 @@ def test_missing_inputs_are_named():
     assert row["n_seeds"] == 3  # a diverged run has seconds, but no model
     plan = planned("test_accuracy(cnn) > 0")
     runs = runs_with(load_study(MADE_UP_STUDY), make_accuracies())
-    decision = decisions.decide(plan.claims["it"], "digits", runs[runs["variant"] != "cnn"], plan.costs)
-    assert "no finished run gives test_accuracy of cnn" in decision.finding.problem
+    decision = decide_claim(plan.claims["it"], "digits", runs[runs["variant"] != "cnn"], plan.costs)
+    assert "no finished run gives test_accuracy of cnn" in problem_text(decision.link.problem)
 
 
 def test_dividing_by_a_measured_zero_is_a_missing_value():
@@ -439,7 +443,7 @@ def test_measures_come_from_the_runs():
                                 ("macro_f1", "macro_f1", 0.7)]:  # fmt: skip
         frame = runs.assign(**{column: runs[column] + varied - 0.02})
         plan = planned(f"{name}(cnn) < 100")
-        finding = decisions.decide(plan.claims["it"], "digits", frame, plan.costs).finding
+        finding = decide_claim(plan.claims["it"], "digits", frame, plan.costs).link
         assert finding.value == pytest.approx(value)
         assert finding.verdict == ("described" if name in TIMES else "supported")
 
@@ -525,18 +529,16 @@ def test_a_claim_that_a_constant_guess_meets_says_so(rule, met):
     runs = runs_with(load_study(MADE_UP_STUDY), {name: [0.96, 0.961, 0.962] for name in make_accuracies()})
     runs["balanced_accuracy"], runs["macro_f1"] = 0.7 + 0.01 * runs["seed"], 0.65 + 0.01 * runs["seed"]
     plan = planned(rule)
-    guesses = {"digits": decisions.ConstantGuess.of({"healthy": 95, "ill": 5})}
-    reason = tables.claims_table(runs, plan, 0.005, tables.confirmatory_family(runs, plan, 0.005, guesses)).iloc[0][
-        "reason"
-    ]
+    guesses = {"digits": ConstantGuess.of({"healthy": 95, "ill": 5})}
+    reason = tables.claims_table(runs, plan, 0.005, confirmatory_family(runs, plan, 0.005, guesses)).iloc[0]["reason"]
     text = "It is met by always answering “healthy” too, which is right for 95.00 % of the test images."
     assert (text in reason) == met
 
 
 def test_the_most_frequent_class_has_a_name_only_where_there_is_one():
-    guess = decisions.ConstantGuess.of({"a": 10, "b": 10, "c": 0})
+    guess = ConstantGuess.of({"a": 10, "b": 10, "c": 0})
     assert (guess.label, guess.share, guess.classes) == ("", Fraction(1, 2), 3)
-    assert decisions.ConstantGuess.of({"a": 0, "b": 0}) is None
+    assert ConstantGuess.of({"a": 0, "b": 0}) is None
 
 
 @pytest.mark.parametrize(("rule", "accuracies"), [
@@ -546,7 +548,7 @@ def test_the_most_frequent_class_has_a_name_only_where_there_is_one():
 ])  # fmt: skip
 def test_intervals_of_accuracies_end_where_accuracies_do(rule, accuracies):
     row = decide(rule, cnn=accuracies, dense=[0.0, 1.0, 0.9])
-    low, high = decisions.limits(parse(rule).links[0].left)
+    low, high = limits(parse(rule).links[0].left)
     assert low <= row["ci_low"] < row["ci_high"] <= high
     assert low == row["ci_low"] or high == row["ci_high"]
 
@@ -597,12 +599,12 @@ def test_measured_claims_join_the_family_and_exact_ones_do_not():
 def test_a_verdict_needs_p_over_the_study_too(relation, verdict):
     plan = planned(f"test_accuracy(cnn) - test_accuracy(dense) {relation} 0")
     runs = runs_with(load_study(MADE_UP_STUDY), make_accuracies(cnn=[0.92, 0.93, 0.925]))
-    decision = decisions.decide(plan.claims["it"], "digits", runs, plan.costs)
+    decision = decide_claim(plan.claims["it"], "digits", runs, plan.costs)
     assert decision.verdict == verdict
-    row = decisions.row(decision, 0.049)
+    row = claim_row(decision, 0.049)
     assert row["verdict"] == verdict
     assert "over the study p = .049): all of the interval is above 0." in row["reason"]
-    row = decisions.row(decision, 0.05)
+    row = claim_row(decision, 0.05)
     assert row["verdict"] == "inconclusive"
     assert "all of the interval is above 0, but p over the study does not reach 5 %" in row["reason"]
 
@@ -632,7 +634,7 @@ def test_wrong_verdicts_are_as_rare_as_promised(seeds):
         shared = rng.normal(0, 0.005, seeds)
         noise = rng.normal(0, 0.003, (2, seeds))
         runs = frame.assign(test_accuracy=(0.9 + shared + noise).ravel())
-        wrong += decisions.decide(claim, "digits", runs, plan.costs).verdict == "supported"
+        wrong += decide_claim(claim, "digits", runs, plan.costs).verdict == "supported"
     low, high = stats.binom.interval(0.999, reps, 0.025)
     assert low <= wrong <= high
 

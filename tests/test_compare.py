@@ -16,7 +16,8 @@ from convlab.common.table_files import csv_text, write_table
 from convlab.page.loading import read_table
 from convlab.results import tables
 from convlab.results.choice import chosen_variant
-from convlab.statistics import core
+from convlab.statistics.describe import summarise
+from convlab.statistics.images import crossed_difference
 from convlab.study.load import load_study
 
 PLAN = load_study(TINY).plan
@@ -87,6 +88,13 @@ def test_diverged_runs_are_counted_and_left_out():
     assert comparison["n_seeds"] == 2 and comparison["verdict"] == "inconclusive"
 
 
+def test_intervals_of_differences_end_where_differences_of_accuracies_do():
+    frame = runs_frame({"dense": [0.1, 0.0, 0.3], "cnn": [1.0, 0.2, 0.9], CNN_5X5: [0.2, 1.0, 0.1]})
+    table = tables.comparisons_table(frame, PLAN, 0.005)
+    limits = table[["ci_low", "ci_high", "ci90_low", "ci90_high"]].astype(float)
+    assert limits.notna().all(axis=None) and limits.abs().max(axis=None) == 1
+
+
 def test_adjustment_covers_all_questions_of_all_datasets():
     one = runs_frame(CLEAR)
     two = pd.concat([one, one.assign(dataset="other")])
@@ -110,9 +118,9 @@ def test_an_interval_for_new_images_takes_images_and_the_seeds_that_both_variant
     }
     row = tables.with_new_images(table, correct).set_index("experiment").loc["convolution"]
     sides = [np.stack([correct["digits", name, seed] for seed in (1, 2, 3)]) for name in ("cnn", "dense")]
-    expected = core.crossed_difference(*sides)
+    expected = crossed_difference(*sides)
     assert (row["new_images_ci_low"], row["new_images_ci_high"]) == (expected.ci_low, expected.ci_high)
-    per_seed = core.summarise((sides[0].mean(axis=1) - sides[1].mean(axis=1)).tolist())
+    per_seed = summarise((sides[0].mean(axis=1) - sides[1].mean(axis=1)).tolist())
     assert expected.se > per_seed.se, "images are a source of variation too"
     assert tables.with_new_images(table, {})["new_images_ci_low"].isna().all()
 
@@ -208,7 +216,9 @@ def test_a_text_is_no_formula_in_a_csv_file_and_is_read_back_as_it_was(tmp_path_
     assert not [cell for cell in cells if cell[:1] in tuple("=+-@\t\r") and not numbers.fullmatch(cell)]
     back = read_table(folder / "t.csv")
     assert back["difference"].tolist() == table["difference"].tolist()
-    expected = [(name and name.replace("\r", "\n")) or None for name in names]  # an empty cell is a missing one
+    expected = [
+        (name and name.replace("\r\n", "\n").replace("\r", "\n")) or None for name in names
+    ]  # an empty cell is a missing one
     assert [None if pd.isna(name) else name for name in back["label"]] == expected
 
 

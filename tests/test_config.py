@@ -14,7 +14,8 @@ import pytest
 from builders.project import ROOT, TINY
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
-from convlab.models.specs import Conv, Dense
+from convlab.models.families.conv import Conv
+from convlab.models.families.dense import Dense
 from convlab.study.load import load_study, read_yaml, schema
 from convlab.training.recipe import Training
 from convlab.training.run_spec import Run
@@ -53,6 +54,7 @@ SAGEMAKER = {"role_arn": "arn:aws:iam::123456789012:role/MyRole", "bucket": "b-1
         ("training.epochs", True, "training.epochs should be a number, not true or false"),
         ("training.epochs", 0, "training.epochs should be greater than 0 (it is 0)"),
         ("training.learning_rate", -1, "training.learning_rate should be greater than 0"),
+        ("training.learning_rate", 1e-50, "training.learning_rate should be at least 1.2e-38, the smallest number of single precision"),
         ("training.optimizer", "adm", "training.optimizer should be adam, sgd, adamw or rmsprop (it is 'adm')"),
         ("training.validation_fraction", 1, "training.validation_fraction should be less than 1"),
         ("models.cnn.filters", [], "models.cnn.filters is empty; it needs at least one entry"),
@@ -109,6 +111,18 @@ def test_a_mistake_is_told_in_one_sentence_that_names_its_place(path, value, sen
         load_study(changed(path, value))
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["datasets.fashion_mnist.kind", "models.cnn.family", "experiments.first_kernel.base", "training.optimizer", "probes",
+     "experiments.first_kernel.factor", "experiments.first_kernel.reference", "comparisons.convolution.variant"],
+)  # fmt: skip
+@pytest.mark.parametrize("value", ["x" * 5000, "it's a line\n" * 500], ids=["word", "lines"])
+def test_a_value_that_nobody_would_read_to_its_end_is_cut(path, value):
+    with pytest.raises(UserError) as caught:
+        load_study(changed(path, [value] if path == "probes" else value))
+    assert len(str(caught.value)) < 1000 and value[:10] in str(caught.value)
 
 
 def test_a_study_is_shown_without_account_numbers_and_deploys_with_them():

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 import quick
 from builders.project import ROOT, TINY
 from convlab.common.specs import canonical_json
-from convlab.datasets.image_counts import PUBLISHED, Count, after_validation, limited
+from convlab.datasets.image_counts import after_validation, limited
+from convlab.datasets.kinds import digits, mnist
 from convlab.datasets.prepared import first_images, split
+from convlab.datasets.registry import Count
 from convlab.errors import UserError
 from convlab.study.load import load_study, read_yaml, to_yaml
 
@@ -366,16 +368,13 @@ def test_what_the_images_just_allow_is_accepted():
 def test_counts_of_published_images_are_those_of_the_data():
     from sklearn.datasets import load_digits
 
-    from convlab.datasets.kinds.digits import read_digits
-    from convlab.datasets.specs import Digits
-
-    result = read_digits("digits", Digits(kind="digits"))
-    dataset = result[0] if isinstance(result, tuple) else result.dataset
-    train, test = PUBLISHED["digits"]
+    spec = digits.Digits(kind="digits")
+    dataset = digits.read("digits", spec, threads=1).dataset
+    train, test = digits.counts(spec)
     assert [sum(dataset.y_train == label) for label in range(10)] == list(train.by_class)
     assert [sum(dataset.y_test == label) for label in range(10)] == list(test.by_class)
     assert len(load_digits().target) == train.most + test.most
-    assert (PUBLISHED["mnist"][0].most, PUBLISHED["mnist"][1].most) == (60_000, 10_000)
+    assert [count.most for count in mnist.counts(mnist.Mnist(kind="mnist"))] == [60_000, 10_000]
 
 
 @given(

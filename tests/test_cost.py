@@ -5,7 +5,8 @@ import pytest
 
 from builders.project import ROOT
 from convlab.models.cost import ShapeError, cost
-from convlab.models.specs import Conv, Dense
+from convlab.models.families.conv import Conv
+from convlab.models.families.dense import Dense
 from convlab.study.load import load_study, read_yaml
 
 ARCHITECTURES = {

@@ -20,6 +20,8 @@ from convlab.common.files import write_json
 from convlab.common.table_files import write_table
 from convlab.errors import UserError
 from convlab.results import tables as results
+from convlab.results.family import confirmatory_family
+from convlab.results.loading import RunRecords
 from convlab.states import find, history
 from convlab.states.differences import compare_states, config_changes
 from convlab.study.load import load_study
@@ -35,7 +37,7 @@ def write_state(folder: Path, config: dict | None = None, accuracies: dict | Non
     study = load_study(load_study(config or MADE_UP_STUDY).settings)
     runs = runs_with(study, accuracies or CNN_WINS)
     runs["predictions_sha256"] = runs["test_accuracy"].map(lambda value: f"predicts {value}")
-    family = results.confirmatory_family(runs, study.plan, 0.005)
+    family = confirmatory_family(runs, study.plan, 0.005)
     tables = {
         "runs": runs,
         "variants": results.variants_table(runs, study.plan),
@@ -46,7 +48,7 @@ def write_state(folder: Path, config: dict | None = None, accuracies: dict | Non
         write_table(table, folder / "compare" / name, name)
     versions = {"python": "3.11.7", "keras": "3.15.1"} | options.get("versions", {})
     keys = [(row.dataset, row.variant, row.seed) for row in runs.itertuples()]
-    loaded = compare.Loaded(
+    records = RunRecords(
         seeds=[],
         runs={key: {"code": CODE | options.get("code", {})} for key in keys},
         evaluations={key: {"code": CODE} for key in keys},
@@ -63,7 +65,7 @@ def write_state(folder: Path, config: dict | None = None, accuracies: dict | Non
         "environment": [{"TF_ENABLE_ONEDNN_OPTS": "1"}],
         "devices": ["CPU, 1 thread(s)"],
     }
-    found = compare.made_from(study, loaded, dict.fromkeys(study.datasets, manifest))
+    found = compare.made_from(study, records, dict.fromkeys(study.datasets, manifest))
     write_json(folder / "compare/summary.json", {"training": training, "provenance": found})
     return folder
 

@@ -10,7 +10,9 @@ import sys
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +25,7 @@ from builders.results import CNN_WINS, RUN_CONDITIONS, write_study_with
 from convlab.common import environment, provenance
 from convlab.common.code_digests import code_inputs
 from convlab.errors import UserError
-from convlab.findings.conditions import unequal_conditions, unequal_text
+from convlab.findings.conditions import conditions_limitation, unequal_conditions, unequal_text
 from convlab.runtime import devices
 from convlab.study import precision_cost
 from convlab.study.load import load_study
@@ -277,7 +279,7 @@ def test_choices_are_part_of_a_runs_identity(monkeypatch):
 
 def test_code_that_is_edited_while_a_run_starts_ends_it(tmp_path, monkeypatch):
     states = iter([{"train.py": "before"}, {"train.py": "after"}])
-    monkeypatch.setattr(train, "code_parts", lambda script: next(states))
+    monkeypatch.setattr(train, "code_of", lambda spec: next(states))
     (tmp_path / "manifest.json").write_text('{"arrays": {}, "classes": []}')
     arguments = ["--spec", json.dumps(SPEC), "--data-dir", str(tmp_path), "--output-dir", str(tmp_path / "run")]
     with pytest.raises(UserError, match="edited while this run was starting"):
@@ -346,6 +348,25 @@ def test_a_condition_in_which_two_sides_differ_is_counted_by_seeds(condition):
     assert unequal_conditions(runs, "d", "a", "b") == {condition: 2}
     assert unequal_conditions(runs, "d", "b", "c") == {}  # a pair that shares its condition is a fair one
     assert f"{condition} (2 seeds)" in unequal_text(runs, "d", "a", "b")
+
+
+CONV, DENSE = (f"convlab/models/families/{name}.py" for name in ("conv", "dense"))
+CONDITIONS_OF = {family: {"code": RUN_CONDITIONS["code"] | {family: "12"}} for family in (CONV, DENSE)}
+
+
+def test_sides_of_two_families_are_not_of_other_training_code():
+    runs = runs_of(["cnn", "dense"], **{f"cnn_{seed}": CONDITIONS_OF[CONV] for seed in (1, 2, 3)},
+                   **{f"dense_{seed}": CONDITIONS_OF[DENSE] for seed in (1, 2, 3)})  # fmt: skip
+    assert unequal_conditions(runs, "d", "cnn", "dense") == {}
+    assert conditions_limitation(runs, SimpleNamespace(comparisons=pd.DataFrame())) == []
+
+
+def test_sides_of_one_family_in_two_versions_are_of_other_training_code():
+    edited = {"code": RUN_CONDITIONS["code"] | {CONV: "34"}}
+    runs = runs_of(["a", "b"], a_1=CONDITIONS_OF[CONV], b_1=edited, a_2=edited, b_2=edited)
+    assert unequal_conditions(runs, "d", "a", "b") == {"training code": 1}
+    (limitation,) = conditions_limitation(runs, SimpleNamespace(comparisons=pd.DataFrame()))
+    assert limitation.text.endswith("they differ in: training code.")
 
 
 def test_versions_of_what_only_draws_make_no_difference():

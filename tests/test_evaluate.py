@@ -145,7 +145,7 @@ def test_evaluation_writes_what_the_model_gives(finished_study):
 
 def test_feature_maps_are_taken_after_normalisation_and_activation():
     from convlab.evaluation.inference import feature_maps
-    from convlab.models.specs import Conv
+    from convlab.models.families.conv import Conv
     from convlab.training.network import build
 
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8)

@@ -10,6 +10,7 @@ import pytest
 
 import explore
 import prepare
+from convlab.datasets import description, near_duplicates
 from convlab.datasets import prepared as data
 from convlab.datasets.prepared import Dataset
 from convlab.figures import dataset as draw
@@ -42,7 +43,7 @@ def test_the_search_finds_what_brute_force_finds(shape, threshold):
         test[7 * i] = np.rint(copy).astype(np.uint8)
     y_train, y_test = generator.integers(0, 3, 330), generator.integers(0, 3, 270)
 
-    found = explore.find_near_duplicates(test, train, y_test, y_train, threshold, closest=5)
+    found = near_duplicates.find_near_duplicates(test, train, y_test, y_train, threshold, closest=5)
     distances = brute_force(test, train)
     within = distances <= threshold
     assert found.near_pairs == within.sum()
@@ -60,7 +61,7 @@ def test_planted_duplicates_are_counted_and_their_labels_compared():
     test[4], test[9] = train[50], train[51] ^ 1  # one exact, one that differs by one level everywhere
     y_train, y_test = np.zeros(60, np.int64), np.zeros(30, np.int64)
     y_test[9] = 1
-    found = explore.find_near_duplicates(test, train, y_test, y_train)
+    found = near_duplicates.find_near_duplicates(test, train, y_test, y_train)
     assert (found.exact_images, found.near_images, found.near_pairs) == (1, 2, 2)
     assert [(pair.test, pair.train, pair.rms) for pair in found.closest[:2]] == [(4, 50, 0.0), (9, 51, 1.0)]
     assert [(pair.test, pair.train) for pair in found.disagreeing] == [(9, 51)]
@@ -70,7 +71,7 @@ def test_the_closest_pairs_are_found_where_nothing_is_a_duplicate():
     generator = np.random.default_rng(3)
     train, test = smooth_images(generator, 200, 12, 12, 1), smooth_images(generator, 50, 12, 12, 1)
     labels = np.zeros(200, np.int64)
-    found = explore.find_near_duplicates(test, train, labels[:50], labels, closest=4)
+    found = near_duplicates.find_near_duplicates(test, train, labels[:50], labels, closest=4)
     assert found.near_images == 0
     assert [pair.rms for pair in found.closest] == pytest.approx(np.sort(brute_force(test, train).min(axis=1))[:4])
 
@@ -80,23 +81,23 @@ def test_thumbnails_are_never_farther_apart_than_the_images():
     images = smooth_images(generator, 40, 19, 23, 3)
     flat = images.reshape(40, -1).astype(float)
     full = ((flat[:, None] - flat[None]) ** 2).sum(axis=2)
-    thumbs = explore.thumbnails(images).astype(float)
+    thumbs = near_duplicates.thumbnails(images).astype(float)
     assert np.all(((thumbs[:, None] - thumbs[None]) ** 2).sum(axis=2) <= full * (1 + 1e-5))
 
 
 def test_intensities_and_moments_are_those_of_the_pixels():
     images = np.random.default_rng(5).integers(0, 256, (30, 5, 7, 3), np.uint8)
-    histogram = explore.intensity_histogram(images)
+    histogram = description.intensity_histogram(images)
     assert histogram.sum() == images.size
     assert histogram[1, 17] == (images[..., 1] == 17).sum()
-    assert explore.moments(histogram.sum(axis=0)) == pytest.approx((images.mean(), images.std()))
+    assert description.moments(histogram.sum(axis=0)) == pytest.approx((images.mean(), images.std()))
 
 
 def test_content_extents_leave_out_the_background():
     images = np.full((3, 10, 12, 1), 7, np.uint8)
     images[0, 2:6, 3:10] = 200
     images[1, 9, 11] = 0
-    heights, widths = explore.content_extents(images)
+    heights, widths = description.content_extents(images)
     assert heights.tolist() == [4, 1, 0]
     assert widths.tolist() == [7, 1, 0]
 
@@ -104,7 +105,7 @@ def test_content_extents_leave_out_the_background():
 def test_class_means_are_zero_for_a_class_without_images():
     images = np.array([[[[10]]], [[[20]]]], np.uint8)
     data = Dataset(images, np.array([1, 1]), images, np.array([0, 1]), ("a", "b"))
-    assert explore.class_means(data).ravel().tolist() == [0, 15]
+    assert description.class_means(data).ravel().tolist() == [0, 15]
 
 
 def test_exploring_digits_writes_every_figure_and_true_numbers(tmp_path):
@@ -165,11 +166,11 @@ def test_training_images_that_are_there_twice_are_counted_and_no_image_is_its_ow
     images, labels = smooth_images(generator, 300, 9, 13, 1), np.arange(300) % 3
     images[3:6] = images[0:3]  # identical, with the same labels
     images[10] = np.clip(images[20].astype(int) + 2, 0, 255)  # near, labels 1 and 2
-    found = explore.training_duplicates(images, labels, sample=sample)
+    found = near_duplicates.training_duplicates(images, labels, sample=sample)
     chosen = np.sort(data.stratified_order(labels, np.random.default_rng(0))[:sample])
     exact = brute_force(images, images)
     np.fill_diagonal(exact, np.inf)
-    near = exact[chosen].min(axis=1) <= explore.NEAR_DUPLICATE_RMS
+    near = exact[chosen].min(axis=1) <= near_duplicates.NEAR_DUPLICATE_RMS
     assert found["looked_at"] == min(sample, 300) and found["near_images"] == near.sum()
     assert found["exact_images"] == (exact[chosen].min(axis=1) == 0).sum()
     if sample > 300:

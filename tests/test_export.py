@@ -24,7 +24,9 @@ from convlab.common.i18n import NO_BREAK_SPACE
 from convlab.datasets.prepared import load_test
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures, read_probabilities
-from convlab.models.specs import Activation, Conv, Dense
+from convlab.models.families.conv import Conv
+from convlab.models.families.dense import Dense
+from convlab.models.specs import Activation
 from convlab.page.templates import environment, markdown_text, tidy_markdown
 from convlab.results.choice import chosen_run, chosen_variant
 from convlab.runtime.keras_runtime import keras, tf

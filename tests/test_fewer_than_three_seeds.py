@@ -8,8 +8,10 @@ from builders.evidence import MADE_UP_STUDY
 from builders.project import CNN_5X5
 from builders.results import write_reports, write_study_with
 from builders.tables import config_of_every_table, macros_of, study_and_tables_with
+from convlab.language.numbers import MISSING
 from convlab.paper import printed as paper
-from convlab.statistics import core
+from convlab.paper.macros import numbers_tex
+from convlab.statistics.describe import MIN_SEEDS
 
 INFERRED = ("p_value", "p_adjusted", "p_equivalence", "p_equivalence_adjusted", "ci_low", "ci_high", "ci90_low",
             "ci90_high", "detectable", "seeds_to_settle", "f_statistic", "new_images_ci_low",
@@ -41,11 +43,11 @@ def test_no_table_number_or_sentence_infers_anything(seeds):
                 assert not A_P_VALUE.search(text) and not AN_INTERVAL.search(text), text
     for name, printed in paper.printed(tables, study).items():
         for column in set(printed.cells) & {"p", "95 % CI"}:
-            assert set(printed.cells[column]) <= {"", paper.MISSING}, name
-    text = paper.numbers_tex(tables, study, {"digits": 100}, {"digits": "cnn"}, {})
+            assert set(printed.cells[column]) <= {"", MISSING}, name
+    text = numbers_tex(tables, study, {"digits": 100}, {"digits": "cnn"}, {})
     for name, value in macros_of(text).items():
         if re.search(r"(Low|High|P|PAdjusted|PEquivalence|Detectable|SeedsToSettle|F)$", name):
-            assert value == paper.MISSING, name
+            assert value == MISSING, name
         if name.endswith("Verdict"):
             assert value in ("inconclusive", "described")
 
@@ -70,4 +72,4 @@ def test_from_three_seeds_on_there_is_something_to_infer():
         assert tables[name][column].notna().any(), name
     assert "exploratory p" in tables["trends"]["sentence"].iloc[0]
     assert "exploratory p" in tables["factorials"]["sentence"].iloc[0]
-    assert core.MIN_SEEDS == 3
+    assert MIN_SEEDS == 3

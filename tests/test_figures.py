@@ -16,11 +16,11 @@ from docutils.core import publish_parts
 from matplotlib.transforms import Bbox
 
 from convlab.figures import dataset, labels, results, saving
-from convlab.figures import probes as probe_charts
 from convlab.figures.saving import FigureWriter
 from convlab.figures.sheet import Sheet
 from convlab.figures.style import caption_text, save, use_style
-from convlab.results.probes import point
+from convlab.probes import registry as probes
+from convlab.probes.curves import point
 
 HOSTILE = [
     "a * b_ `c` |d| \\",
@@ -159,6 +159,10 @@ def probed(probe: str, orders=(1.0, 2.0), measures=("accuracy",)) -> pd.DataFram
     )
 
 
+def drawn(probe: str, *levels_and_measures):
+    return probes.part(probe, "figure").draw(probed(probe, *levels_and_measures), HIDDEN, LOOKS)
+
+
 def measured(**columns) -> pd.DataFrame:
     """Two variants with their costs; test accuracies so high that an SD reaches beyond 100 %."""
     rows = {"parameters": [100, 9000], "macs": [100, 9000], "seconds_per_epoch": [0.7, 0.75],
@@ -189,12 +193,10 @@ WITH_LEGENDS = {
     "recall": lambda: results.recall_by_class(recalls(["a", "b"]), ALL, ["a", "b"]),
     "recall of many": lambda: results.recall_by_class(recalls(MANY), ALL, MANY),
     "calibration": lambda: results.calibration(RELIABILITY),
-    "permutation": lambda: probe_charts.permutation(probed("pixel_permutation"), HIDDEN, LOOKS),
-    "translation": lambda: probe_charts.translation(
-        probed("translation", (0.0, 1.0), ("accuracy", "consistency")), HIDDEN, LOOKS
-    ),
-    "sample efficiency": lambda: probe_charts.sample_efficiency(probed("sample_efficiency"), HIDDEN, LOOKS),
-    "receptive field": lambda: probe_charts.receptive_field(probed("receptive_field"), HIDDEN, LOOKS),
+    "permutation": lambda: drawn("pixel_permutation"),
+    "translation": lambda: drawn("translation", (0.0, 1.0), ("accuracy", "consistency")),
+    "sample efficiency": lambda: drawn("sample_efficiency"),
+    "receptive field": lambda: drawn("receptive_field"),
 }
 MANY = [f"class_{i}" for i in range(200)]
 

@@ -14,6 +14,7 @@ from builders.project import ROOT
 from convlab.common import checksums, locks
 from convlab.common.atomic import remove
 from convlab.errors import UserError
+from convlab.study import layout
 from convlab.training import run_store
 
 HOLDER = """
@@ -170,17 +171,17 @@ def test_a_kept_run_is_thinned_out_when_no_results_have_been_of_it_for_two_weeks
     store, results = tmp_path / "store", tmp_path / "results"
     run_store.keep(run, entry)
     make_older(entry, 10 * run_store.UNUSED_SECONDS)
-    run_store.thin_out(store, results)
+    run_store.thin_out(store, layout.run_records(results))
     assert entry.exists(), "results are of it"
     shutil.rmtree(run)
-    run_store.thin_out(store, results)
-    run_store.thin_out(store, results)
+    run_store.thin_out(store, layout.run_records(results))
+    run_store.thin_out(store, layout.run_records(results))
     assert entry.exists(), "its results may have been deleted a moment ago, to be taken from here"
     make_older(entry / "unused", run_store.UNUSED_SECONDS + 60)
     with locks.locked(entry.with_name(f"{IDENTITY}.lock"), ""):
-        run_store.thin_out(store, results)
+        run_store.thin_out(store, layout.run_records(results))
     assert entry.exists(), "another process has it locked"
-    run_store.thin_out(store, results)
+    run_store.thin_out(store, layout.run_records(results))
     assert not entry.exists()
 
 
@@ -188,10 +189,10 @@ def test_a_run_that_is_used_again_begins_anew_to_be_unused(run, entry, tmp_path)
     store, results = tmp_path / "store", tmp_path / "results"
     run_store.keep(run, entry)
     shutil.move(run, tmp_path / "elsewhere")
-    run_store.thin_out(store, results)
+    run_store.thin_out(store, layout.run_records(results))
     make_older(entry / "unused", run_store.UNUSED_SECONDS + 60)
     assert run_store.take(entry, run)
-    run_store.thin_out(store, results)
+    run_store.thin_out(store, layout.run_records(results))
     assert entry.exists() and not (entry / "unused").exists()
 
 
@@ -202,7 +203,7 @@ def test_what_killed_processes_left_in_the_store_is_deleted_after_a_day(run, ent
         path = store / name
         path.write_text("") if name.endswith("lock") else path.mkdir()
         make_older(path, seconds)
-    run_store.thin_out(store, tmp_path / "results")
+    run_store.thin_out(store, layout.run_records(tmp_path / "results"))
     assert sorted(path.name for path in store.iterdir()) == [".ba9876543210.x", IDENTITY, "new.lock"]
 
 
@@ -211,7 +212,7 @@ def test_results_on_another_disk_keep_their_runs(run, entry, tmp_path):
     shutil.move(tmp_path / "results", tmp_path / "disk")
     (tmp_path / "results").symlink_to(tmp_path / "disk")
     run_store.keep(run, entry)
-    run_store.thin_out(tmp_path / "store", tmp_path / "results")
+    run_store.thin_out(tmp_path / "store", layout.run_records(tmp_path / "results"))
     assert entry.exists() and not (entry / "unused").exists()
 
 

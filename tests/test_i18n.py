@@ -31,15 +31,15 @@ from builders.project import CNN_5X5, ROOT, TINY
 from builders.results import CLAIMS_OF_EVERY_VERDICT, CNN_WINS, write_study_with
 from convlab.common import i18n
 from convlab.common.files import read_json, write_json
-from convlab.datasets.registry import KINDS
+from convlab.datasets.registry import kinds
 from convlab.errors import UserError
 from convlab.figures import dataset as data_charts
 from convlab.figures import results as charts
 from convlab.figures.style import localise, use_style
-from convlab.language import contrasts
-from convlab.page.dataset import MANIFEST_WORDS
-from convlab.probes import translation
-from convlab.results import probes
+from convlab.language import numbers
+from convlab.language.contrasts import VERDICTS
+from convlab.probes import registry as probes
+from convlab.probes.tables import all_contrasts, all_curves
 from convlab.study.load import load_study
 
 TRANSLATIONS = [language for language in i18n.LANGUAGES if language != i18n.SOURCE]
@@ -124,9 +124,11 @@ def test_templates_hold_no_prose_of_their_own():
         assert re.findall(r"[A-Za-z]{4,}", plain) in ([], ["convlab"]), path
 
 
-def test_words_of_manifests_are_those_that_prepare_writes():
-    said = {text for kind in KINDS.values() for text in (kind.source, kind.licence)}
-    assert set(MANIFEST_WORDS) <= said
+def test_what_manifests_say_in_words_of_ours_is_translated():
+    own = [kind for kind in kinds().values() if kind.spec.users_own]
+    texts = {text for kind in own for text in (kind.source, kind.licence)} | {kinds()["cifar10"].licence}
+    with i18n.using("es"):
+        assert [text for text in texts if i18n.gettext(text) == text] == []
 
 
 def test_what_users_wrote_is_never_looked_up():
@@ -181,14 +183,14 @@ def test_numbers(value, form, english, spanish):
 
 
 def test_p_values_follow_the_style_of_their_language():
-    assert [contrasts.format_p(p) for p in (0.0004, 0.0312, 0.34, 0.995)] == [
+    assert [numbers.format_p(p) for p in (0.0004, 0.0312, 0.34, 0.995)] == [
         "p < .001",
         "p = .031",
         "p = .34",
         "p > .99",
     ]
     with i18n.using("es"):
-        said = [contrasts.format_p(p) for p in (0.0004, 0.0312, 0.34, 0.995)]
+        said = [numbers.format_p(p) for p in (0.0004, 0.0312, 0.34, 0.995)]
     assert said == ["p < 0,001", "p = 0,031", "p = 0,34", "p > 0,99"]
 
 
@@ -267,7 +269,7 @@ def test_tables_keep_identifiers_and_numbers_and_only_say_sentences_in_another_l
         pd.testing.assert_frame_equal(first.drop(columns=prose), second.drop(columns=prose))
         for column in prose:
             assert not (first[column] == second[column]).any()
-    assert set(spanish.comparisons["verdict"]) <= set(contrasts.VERDICTS)
+    assert set(spanish.comparisons["verdict"]) <= set(VERDICTS)
     sentence = spanish.comparisons.set_index("experiment").loc["convolution", "sentence"]
     assert sentence.startswith(
         "CNN frente a Dense cambió la exactitud de prueba en +4,99\u00a0pp (IC del 95\u00a0%: +4,"
@@ -369,12 +371,13 @@ def measured_probes(config: dict, accuracies: list) -> tuple[pd.DataFrame, pd.Da
     made = load_study(config, for_readers=True)
     runs = runs_with(made, dict(zip(made.plan.variants, accuracies, strict=True)))
     rows = []
+    columns = ["dataset", "variant", "seed", *probes.part("translation", "measure").COLUMNS]
     for variant, fall in (("cnn", 0.1), ("dense", 0.2)):
         for seed, axis, shift in product((1, 2, 3), ("horizontal", "vertical"), range(-2, 3)):
             kept = 1 - fall * abs(shift) - 0.01 * seed * bool(shift)
             rows.append(("digits", variant, seed, axis, shift, 0.9 - 0.1 * abs(shift), kept))
-    shifts = pd.DataFrame(rows, columns=translation.TRANSLATION_COLUMNS)
-    return probes.all_curves(runs, made.plan, shifts), probes.all_contrasts(runs, made.plan, shifts)
+    measured = {"translation": pd.DataFrame(rows, columns=columns)}
+    return all_curves(runs, made.plan, measured), all_contrasts(runs, made.plan, measured)
 
 
 def spanish_report(folder, name: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 import prepare
 from builders.images import png_bytes
-from convlab.datasets.kinds.image_folder import Unreadable, read_image, read_images
+from convlab.datasets.image_decoding import Unreadable, read_image, read_images
 from convlab.datasets.prepared import load
 from convlab.errors import UserError
 from convlab.study.load import load_study
@@ -271,7 +271,7 @@ def test_a_photograph_of_50_megapixels_is_read_in_little_memory(tmp_path):
     put(tmp_path, "b.jpg", Image.new("RGB", (8000, 6250), (10, 20, 30)))
     code = (
         "import sys\nfrom pathlib import Path\nfrom convlab.common.provenance import peak_memory_mb\n"
-        "from convlab.datasets.kinds.image_folder import read_images\n"
+        "from convlab.datasets.image_decoding import read_images\n"
         "read = read_images(Path(sys.argv[1]), ['a.png', 'b.jpg'] * 4, (16, 16), 3, 8)\n"
         "images = read.images\n"
         "print(read.problems, images[0].max(), images[1, 0, 0], peak_memory_mb())"
@@ -481,7 +481,8 @@ def test_where_the_folder_is_not_to_be_seen_the_config_can_say_how_many_classes(
         ({"test_fraction": 1}, "datasets.photos.test_fraction should be less than 1"),
         ({"kind": "imagefolder"}, "datasets.photos.kind is 'imagefolder', which convlab does not know, did you mean"),
         ({"kind": "photos"}, "datasets.photos is no dataset that convlab knows; there are fashion_mnist, mnist, "
-         "cifar10, digits, image_folder and npz; images of your own need 'kind: image_folder' or 'kind: npz'"),
+         "cifar10, digits, image_folder"),
+        ({"kind": "photos"}, "; images of your own need 'kind: image_folder' or 'kind: npz'"),
         ({"kind": "digits"}, "unknown key 'path' in datasets.photos; it can have train_images, test_images and kind"),
     ],
 )  # fmt: skip

@@ -337,17 +337,17 @@ def test_numbers_read_alike_everywhere():
     assert say.points(0.01314) == "+1.31 pp"
     assert say.points(-0.01314) == "−1.31 pp"
     assert say.points(0.0) == "0.00 pp"
-    assert say.spread(0.0) == "0.00 pp"
+    assert say.unsigned_points(0.0) == "0.00 pp"
     assert say.count(1234567.0) == "1,234,567"
     assert say.number(-0.5, 2) == "−0.50"
     assert say.interval(-0.0087, 0.035) == "−0.87 to +3.50"
-    assert say.times(1.9252) == "1.93 times"
-    assert say.times(18.45) == "18.4 times"
-    assert say.at_least(0.02912) == "3.0 pp"
+    assert say.multiple(1.9252) == "1.93 times"
+    assert say.multiple(18.45) == "18.4 times"
+    assert say.rounded_up_points(0.02912) == "3.0 pp"
 
 
 @pytest.mark.parametrize("nothing", [None, float("nan"), np.float64("nan"), float("inf")])
 def test_what_is_missing_is_a_dash(nothing):
-    for write in (say.percent, say.points, say.spread, say.number, say.count):
+    for write in (say.percent, say.points, say.unsigned_points, say.number, say.count):
         assert write(nothing) == "–"
     assert say.interval(nothing, 0.1) == "–"

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from convlab.models.specs import Conv, Dense
+from convlab.models.families.conv import Conv
+from convlab.models.families.dense import Dense
 from convlab.runtime.keras_runtime import keras, tf
-from convlab.training.network import build, optimizer
+from convlab.training.network import build
+from convlab.training.optimizer import optimizer
 from convlab.training.recipe import Augmentation, Training
 
 

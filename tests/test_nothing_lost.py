@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from builders.project import ROOT, TINY, Project, copy_project
+from convlab.common import locks
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +50,7 @@ def audited(folder: Path, config: dict) -> Project:
     note = 'open("audit.txt", "a").write("{} " + __import__("os").path.relpath({}) + "\\n")\n'
     for name, before, kind, place in (
         (
-            "convlab/training/loop.py",
+            "convlab/training/callbacks.py",
             "        write_history(self.path, self.rows)\n",
             "epoch",
             "self.path.parent.parent",
@@ -160,10 +161,15 @@ def test_jobs_that_outlive_their_snakemake_are_not_done_again(undisturbed, tmp_p
     while not [job for job in jobs(project) if "train.py" in " ".join(job.cmdline())]:
         assert process.poll() is None
         time.sleep(0.05)
+    lock = project.folder / ".snakemake/convlab/slim.lock"
+    with locks.locked_if_free(lock) as ours:
+        assert not ours, "the study is claimed"
     process.kill()
     process.wait()
     orphans = jobs(project)
     assert orphans
+    with locks.locked_if_free(lock) as ours:
+        assert ours, "no job holds on to the claim"
     result = subprocess.run(command(project, "compare"), cwd=project.folder, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert Counter(kind for kind, _ in audit(project)) == {"epoch": 4, "finished": 2}
@@ -173,20 +179,39 @@ def test_jobs_that_outlive_their_snakemake_are_not_done_again(undisturbed, tmp_p
     )
 
 
-def test_a_second_snakemake_of_the_same_study_is_told_about_the_first(project):
+HOLDER = """
+import sys
+from pathlib import Path
+from convlab.common.locks import claim
+claim(Path(".snakemake/convlab/slim.lock"), "it")
+print("claimed", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_second_snakemake_of_a_study_is_told_about_the_first_however_it_is_started(project):
+    """What `onstart` claims is held by another process; its end, however it ends, is the end of its claim."""
     project.configure(SLIM)
-    first = begin(project, "--until", "train")
-    while not list((project.folder / "results").rglob("manifest.json")):
-        assert first.poll() is None
-        time.sleep(0.05)
-    second = project.snakemake()
-    said = " ".join((second.stdout + second.stderr).split())
-    assert second.returncode != 0
-    assert f"another Snakemake (process {first.pid}, since" in said and "is at work on the study slim" in said
-    assert "Traceback" not in said
+    (project.folder / ".snakemake/convlab").mkdir(parents=True)
+    environment = {**os.environ, "PYTHONPATH": str(project.folder / "scripts")}
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER], cwd=project.folder, env=environment,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert holder.stdout.readline() == "claimed\n"
+    assert project.snakemake("--unlock").returncode == 0, "which removes no lock of ours"
+    for profile in (str(project.folder / "profiles/log"), "none"):
+        second = project.snakemake("--until", "prepare", "--nolock", "--workflow-profile", profile)
+        said = " ".join((second.stdout + second.stderr).split())
+        assert second.returncode != 0
+        assert f"another Snakemake (process {holder.pid}, since" in said and "is at work on the study slim" in said
+        assert "Traceback" not in said and "--unlock" not in said
+    assert not (project.folder / "results").exists()
     assert project.planned(), "a dry run beside it is no harm"
-    assert first.wait() == 0
-    assert project.planned("--until", "train") == set()
+    holder.kill()
+    holder.communicate()
+    result = project.snakemake("--until", "prepare")
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_two_studies_at_the_same_time_share_their_runs(undisturbed, tmp_path):

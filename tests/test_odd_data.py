@@ -19,8 +19,9 @@ import prepare
 from builders.images import png_bytes
 from convlab.common import cli
 from convlab.datasets import reading, shapes
-from convlab.datasets.folder_listing import REASONS, content_kind, shown
-from convlab.datasets.kinds.image_folder import Unreadable, read_image
+from convlab.datasets.file_content import content_kind
+from convlab.datasets.folder_listing import REASONS, shown
+from convlab.datasets.image_decoding import Unreadable, read_image
 from convlab.datasets.prepared import load
 from convlab.errors import UserError
 from convlab.findings import left_out
@@ -103,7 +104,7 @@ def test_an_image_is_read_by_its_content_whatever_its_name_ends_in(folder, form,
 def test_an_image_that_is_not_read_ends_the_preparation_unless_it_is_to_be_left_out(folder, name):
     put(folder, f"train/cat/{name}", "JPEG")
     with pytest.raises(
-        UserError, match=r"1.* images cannot be used \(train/cat/.*datasets\.photos\.unreadable: exclude"
+        UserError, match=r"1.* images? cannot be used \(train/cat/.*datasets\.photos\.unreadable: exclude"
     ):
         run(folder)
     manifest = run(folder, unreadable="exclude")
@@ -217,7 +218,7 @@ def test_every_file_is_used_or_counted_with_its_reason(tmp_path, placed):
     assert set(reasons(manifest)) <= set(REASONS)
     lost = any(entry["image"] for entry in manifest["excluded"])
     if lost:
-        with pytest.raises(UserError, match="images cannot be used"):
+        with pytest.raises(UserError, match=r"images? cannot be used"):
             run(root)
     else:
         assert run(root)["arrays"] == manifest["arrays"]
@@ -301,7 +302,7 @@ def link(root: Path, name: str, target: str) -> None:
         (lambda root: (root / "test").rename(root / "test_set"), "has test_set and no test; rename it to test"),
         (lambda root: put(root, "Train/cat/1.png"), "has Train and train, which both mean train; keep one of them"),
         (lambda root: put(root, "testing/cat/1.png"), "has test and testing, which both mean test"),
-        (lambda root: put(root, "train/1.png"), "1 images cannot be used (train/1.png: outside of the class folders)"),
+        (lambda root: put(root, "train/1.png"), "1 image cannot be used (train/1.png: outside of the class folders)"),
         (
             lambda root: [put(root, f"train/cat/more/{number}.png") for number in range(14)],
             "14 images cannot be used (train/cat/more/ (14 files): in a folder inside a class)",

@@ -18,15 +18,17 @@ from builders.tables import (
     study_and_tables_with,
 )
 from convlab.common import table_files
-from convlab.language import contrasts as sentences
+from convlab.language.numbers import format_p
 from convlab.paper import printed as paper
+from convlab.paper.macros import numbers as macro_numbers
+from convlab.paper.macros import numbers_tex
 from convlab.study.schema import Study
 
 
 def numbers(study: Study, made_tables: dict) -> dict[str, str]:
     images = dict.fromkeys(study.datasets, 10_000)
     chosen = dict.fromkeys(study.datasets, next(iter(study.plan.variants)))
-    return macros_of(paper.numbers_tex(made_tables, study, images, chosen, {}))
+    return macros_of(numbers_tex(made_tables, study, images, chosen, {}))
 
 
 def plain(value: str) -> str:
@@ -113,7 +115,7 @@ def test_every_table_is_printed_rounded_under_readable_headings():
     row = printed["comparisons"].cells.iloc[0]
     source = found["comparisons"].iloc[0]
     assert row["Diff. (pp)"] == f"{100 * source['difference']:+.2f}".replace("-", "−")
-    assert row["p"] == sentences.format_p(source["p_adjusted"]).removeprefix("p = ").removeprefix("p ")
+    assert row["p"] == format_p(source["p_adjusted"]).removeprefix("p = ").removeprefix("p ")
 
 
 def test_variants_that_only_a_probe_trains_are_left_to_the_probes_table():
@@ -156,8 +158,8 @@ def test_macros_say_what_the_tables_say():
     stem = "convlabDifferenceKernelCnnKernelSizeFivexFive"
     for suffix, column in {"": "difference", "Low": "ci_low", "High": "ci_high"}.items():
         assert values[stem + suffix] == f"{100 * row[column]:+.2f}"
-    assert values[f"{stem}P"] == sentences.format_p(row["p_value"])
-    assert values[f"{stem}PAdjusted"] == sentences.format_p(row["p_adjusted"])
+    assert values[f"{stem}P"] == format_p(row["p_value"])
+    assert values[f"{stem}PAdjusted"] == format_p(row["p_adjusted"])
     assert values[f"{stem}Verdict"] == row["verdict"]
     assert values["convlabDifferenceConvolutionCnnVerdict"] == "better"
     assert values["convlabSeeds"] == "3" and values["convlabTestImages"] == "10,000"
@@ -184,7 +186,7 @@ def test_every_number_of_every_row_has_a_macro():
 
 def test_hostile_texts_stay_text_in_macros():
     study, found = study_and_tables_with(config_of_every_table())
-    text = paper.numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"}, {})
+    text = numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"}, {})
     values = "".join(f"    x & {value} \\\\\n" for value in macros_of(text).values())
     assert problems("\\begin{tabular}{ll}\n" + values) == []
     assert "\\input{/" not in text.split("\\newcommand", 1)[1]
@@ -214,7 +216,7 @@ def test_question_and_variant_that_run_together_are_told_apart():
 
 def test_no_kind_begins_as_another_does_but_those_told_apart_by_capitals():
     study, found = study_and_tables_with(config_of_every_table())
-    kinds = {number.kind for number in paper.numbers(found, study, {"digits": 1}, {"digits": "cnn"}, {})}
+    kinds = {number.kind for number in macro_numbers(found, study, {"digits": 1}, {"digits": "cnn"}, {})}
     assert not [(a, b) for a, b in product(kinds, kinds) if a != b and b.startswith(a)]
 
 
@@ -239,7 +241,7 @@ def test_latex_takes_all_of_it(tmp_path):
     study, found = study_and_tables_with(config_of_every_table())
     for name, table in paper.printed(found, study).items():
         (tmp_path / f"{name}.tex").write_text(table_files.latex(table, f"{name} {HOSTILE_LABEL}"))
-    (tmp_path / "numbers.tex").write_text(paper.numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"}, {}))
+    (tmp_path / "numbers.tex").write_text(numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"}, {}))
     values = numbers(study, found)
     used = "\n".join(f"\\{name}, ${{\\{name}}}$" if "ensure" in text else f"\\{name}" for name, text in values.items())
     document = "\\documentclass{article}\\usepackage{array,booktabs,longtable}\\input{numbers}\\begin{document}\n"

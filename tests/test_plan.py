@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from builders.project import ROOT, TINY
+from convlab.study import estimate
 from convlab.study.estimate import Earlier, earlier_runs, run_seconds, seconds_per_image, summary, table
 from convlab.study.load import load_study
 
@@ -32,7 +33,11 @@ def test_the_default_plan_names_every_variant_with_its_size_and_the_number_of_ru
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [(None, "does not exist"), ("study: [", "line 1 is not valid YAML"), ("study: a\n", "datasets is missing")],
+    [
+        (None, "does not exist; name a study's config file, with make as STUDY=<file>"),
+        ("study: [", "line 1 is not valid YAML"),
+        ("study: a\n", "datasets is missing"),
+    ],
 )
 def test_a_config_that_cannot_run_ends_with_one_sentence(tmp_path, text, sentence):
     path = tmp_path / "study.yaml"
@@ -49,6 +54,14 @@ def test_time_grows_with_macs_and_is_never_below_the_fastest_run():
     assert seconds_per_image(1, known) == 1.0
     assert seconds_per_image(200, [(100, 1.0)]) == pytest.approx(2.0)
     assert seconds_per_image(200, []) is None
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(60, "1 minute of training is"), (150, "2 minutes of training are")])
+def test_what_is_left_of_a_study_is_told_in_minutes(monkeypatch, seconds, text):
+    study = load_study(TINY)
+    runs = [("digits", variant, seed) for variant in study.plan.variants for seed in study.seeds]
+    monkeypatch.setattr(estimate, "run_seconds", lambda *_: seconds)
+    assert f"8 of them done; about {text} left on 1 core." in summary(study, Earlier(done=set(runs[1:])), 1)
 
 
 def test_earlier_runs_count_as_done_only_with_the_configs_spec_and_give_the_speed(tmp_path):

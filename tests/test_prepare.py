@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 
 import prepare
+from convlab.common.registry import names
 from convlab.datasets import fetching
 from convlab.datasets.fetching import Archive, fetch
-from convlab.datasets.kinds.idx import FASHION_CLASSES, FASHION_MNIST, MNIST, parse_idx, read_idx_archive
+from convlab.datasets.idx import parse_idx, read_idx_archive
+from convlab.datasets.kinds import digits, fashion_mnist, mnist
 from convlab.datasets.prepared import load
+from convlab.datasets.specs import KINDS
 from convlab.errors import UserError
 
 SCRIPTS = Path(prepare.__file__).parent
@@ -299,7 +302,7 @@ def test_two_processes_at_once_leave_one_good_cache(server, tmp_path):
 
 
 def test_idx_files_become_a_data_set(tmp_path):
-    data = read_idx_archive(ARCHIVE, FASHION_CLASSES, "tiny", str(put(tmp_path)))
+    data = read_idx_archive(ARCHIVE, fashion_mnist.CLASSES, "tiny", str(put(tmp_path)))
     assert data.x_train.shape == (40, 6, 6, 1)
     assert data.x_train.tobytes() == CONTENT["train-images-idx3-ubyte"][16:]
     assert data.y_test.tolist() == list(range(10)) * 2
@@ -351,7 +354,7 @@ def test_a_slice_takes_the_first_images_of_each_class(tmp_path):
     [
         (
             {"kind": "cats"},
-            r"datasets\.digits\.kind: choose one of cifar10, digits, fashion_mnist, image_folder, mnist, npz",
+            rf"datasets\.digits\.kind: choose one of {', '.join(names(KINDS))}",
         ),
         ({}, r"datasets\.digits\.kind: choose one of"),
         ({"kind": "digits", "path": "x"}, r"datasets\.digits\.path: Extra inputs"),
@@ -371,18 +374,16 @@ def test_the_message_names_the_config_key_for_the_users_folder(tmp_path):
 
 
 def test_mnist_comes_in_the_same_four_files_as_fashion_mnist_and_from_its_mirrors_only():
-    assert list(MNIST.sha256) == list(FASHION_MNIST.sha256)
-    assert not set(MNIST.sha256.values()) & set(FASHION_MNIST.sha256.values())
-    assert MNIST.folder != FASHION_MNIST.folder
-    assert MNIST.debian_package is None and all(mirror.endswith("/") for mirror in MNIST.mirrors)
+    assert list(mnist.ARCHIVE.sha256) == list(fashion_mnist.ARCHIVE.sha256)
+    assert not set(mnist.ARCHIVE.sha256.values()) & set(fashion_mnist.ARCHIVE.sha256.values())
+    assert mnist.ARCHIVE.folder != fashion_mnist.ARCHIVE.folder
+    assert mnist.ARCHIVE.debian_package is None and all(mirror.endswith("/") for mirror in mnist.ARCHIVE.mirrors)
 
 
 def test_the_threads_of_the_command_line_reach_the_reader(tmp_path, monkeypatch):
     given = []
-    kind = prepare.KINDS["digits"]
-    read = kind.read
-    slow = replace(kind, read=lambda name, spec, threads: given.append(threads) or read(name, spec))
-    monkeypatch.setitem(prepare.KINDS, "digits", slow)
+    slow = replace(digits.KIND, read=lambda *asked: given.append(asked[-1]) or digits.read(*asked))
+    monkeypatch.setattr(digits, "KIND", slow)
     spec = ["--dataset", "digits", "--spec", '{"kind": "digits"}']
     prepare.main([*spec, "--output-dir", str(tmp_path), "--threads", "3"])
     assert given == [3]

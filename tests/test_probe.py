@@ -1,7 +1,9 @@
 """Probes: what they measure, against answers known by construction."""
 
+import shutil
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -10,21 +12,48 @@ import pytest
 from builders.project import ROOT, TINY
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures
-from convlab.findings import probes as probe_findings
-from convlab.probes import translation
-from convlab.results import probes
+from convlab.probes import registry
+from convlab.probes.curves import point
+from convlab.probes.specs import ProbeSettings
+from convlab.probes.statements import all_findings
+from convlab.probes.tables import all_contrasts, all_curves
+from convlab.probes.translation import figure, measure
 from convlab.study.load import load_study
 
 LARGE = {**TINY, "datasets": {"digits": {"kind": "mnist"}}}  # images enough for every default size
 PLAN = load_study({**LARGE, "probes": ["pixel_permutation", "translation", "sample_efficiency"]}).plan
+TRANSLATION_ONLY = load_study({**TINY, "probes": ["translation"]}).plan
+
+
+@pytest.mark.parametrize("probe", registry.names())
+def test_the_folder_of_a_probe_defines_what_the_registry_asks_for(probe):
+    settings, table, words = registry.settings(probe), registry.part(probe, "table"), registry.part(probe, "findings")
+    assert issubclass(settings, ProbeSettings) and settings.__doc__ and settings.label and settings.order
+    assert table.MEASURES and callable(table.curves)
+    assert hasattr(table, "CONTRASTS") == hasattr(table, "contrasts")
+    assert words.TITLE and callable(words.introduction) and callable(words.findings)
+    assert getattr(words, "ASSUMPTION", "locality") in ("locality", "weight_sharing", "translation")
+    if registry.has(probe, "figure"):
+        chart = registry.part(probe, "figure")
+        assert chart.TITLE and callable(chart.caption) and callable(chart.draw)
+    if registry.has(probe, "measure"):
+        measured = registry.part(probe, "measure")
+        assert callable(measured.measure) and {"dataset", "variant", "seed"}.isdisjoint(measured.COLUMNS)
+
+
+def test_every_probe_has_a_position_and_a_section_name_of_its_own():
+    classes = [registry.settings(probe) for probe in registry.names()]
+    positions = [settings.order for settings in classes]
+    assert positions == sorted(set(positions))
+    assert len({settings.__name__ for settings in classes}) == len(classes), "the config's schema is named after them"
 
 
 def test_a_shift_moves_every_pixel_and_brings_in_black():
     images = np.arange(1, 13, dtype=np.uint8).reshape(1, 3, 4, 1)
-    moved = translation.shifted(images, 1, -2)[0, ..., 0]
+    moved = measure.shifted(images, 1, -2)[0, ..., 0]
     np.testing.assert_array_equal(moved, [[0, 0, 0, 0], [3, 4, 0, 0], [7, 8, 0, 0]])
-    np.testing.assert_array_equal(translation.shifted(images, 0, 0), images)
-    assert not translation.shifted(images, 3, 0).any() and not translation.shifted(images, 0, -9).any()
+    np.testing.assert_array_equal(measure.shifted(images, 0, 0), images)
+    assert not measure.shifted(images, 3, 0).any() and not measure.shifted(images, 0, -9).any()
 
 
 def test_a_detector_of_presence_survives_shifts_and_a_detector_of_place_does_not():
@@ -41,9 +70,9 @@ def test_a_detector_of_presence_survives_shifts_and_a_detector_of_place_does_not
         found = x[:, 4, 4, 0] > 0
         return np.stack([~found, found], axis=1).astype(float)
 
-    rows = pd.DataFrame(translation.translation(somewhere, images, labels, 4))
+    rows = pd.DataFrame(measure.measure(somewhere, images, labels, {"shift": 4}))
     assert len(rows) == 18 and (rows["accuracy"] == 1).all() and (rows["consistency"] == 1).all()
-    rows = pd.DataFrame(translation.translation(in_the_middle, images, labels, 4)).set_index(["axis", "shift"])
+    rows = pd.DataFrame(measure.measure(in_the_middle, images, labels, {"shift": 4})).set_index(["axis", "shift"])
     assert rows.loc[("vertical", 0), "accuracy"] == 1
     assert (rows.drop(index=[("vertical", 0), ("horizontal", 0)])["consistency"] == 0.5).all()
 
@@ -62,7 +91,7 @@ def test_permutation_gives_what_each_model_loses_and_what_is_left_of_the_lead_pa
     table = runs(cnn=[0.90, 0.92, 0.91], dense=[0.80, 0.82, 0.81], cnn_shuffled_1=[0.79, 0.81, 0.81],
                  dense_shuffled_1=[0.80, 0.82, 0.81])  # fmt: skip
     plan = load_study({**TINY, "probes": ["pixel_permutation"]}).plan
-    found = probes.all_contrasts(table, plan, pd.DataFrame()).set_index(["variant", "measure"])
+    found = all_contrasts(table, plan, {}).set_index(["variant", "measure"])
     lost = found.loc[("cnn", "accuracy lost, pixels shuffled")]
     differences = [0.11, 0.11, 0.10]
     assert lost["difference"] == pytest.approx(np.mean(differences))
@@ -76,8 +105,8 @@ def test_permutation_gives_what_each_model_loses_and_what_is_left_of_the_lead_pa
 def test_two_seeds_give_points_and_no_interval():
     table = runs(cnn=[0.9, 0.92], dense=[0.8, 0.82], cnn_shuffled_1=[0.8, 0.8], dense_shuffled_1=[0.8, 0.8])
     plan = load_study({**TINY, "probes": ["pixel_permutation"]}).plan
-    assert probes.all_contrasts(table, plan, pd.DataFrame())["ci_low"].isna().all()
-    assert probes.all_curves(table, plan, pd.DataFrame())["ci_low"].isna().all()
+    assert all_contrasts(table, plan, {})["ci_low"].isna().all()
+    assert all_curves(table, plan, {})["ci_low"].isna().all()
 
 
 def test_translation_curves_average_axes_and_directions_within_a_run_first():
@@ -86,7 +115,7 @@ def test_translation_curves_average_axes_and_directions_within_a_run_first():
         for seed, lift in ((1, 0.0), (2, 0.1), (3, 0.2))
         for axis, shift, a in (("h", -1, 0.2 + lift), ("h", 1, 0.4 + lift), ("v", -1, 0.2 + lift), ("v", 1, 0.4 + lift))
     ]
-    curve = probes.translation_curves(pd.DataFrame(rows))
+    curve = all_curves(pd.DataFrame(), TRANSLATION_ONLY, {"translation": pd.DataFrame(rows)})
     assert list(curve["level"]) == ["1 px", "1 px"]
     assert curve["mean"].tolist() == pytest.approx([0.4, 0.4])
     assert curve["sd"].tolist() == pytest.approx([0.1, 0.1]), "over runs, not over shifts"
@@ -105,7 +134,7 @@ def test_without_comparisons_the_probes_take_every_model():
     plan = load_study({**TINY, "comparisons": {}, "models": {"dense": TINY["models"]["dense"]}, "experiments": {},
                        "probes": ["pixel_permutation"]}).plan  # fmt: skip
     assert plan.duels == [] and plan.probes["pixel_permutation"].models == ("dense",)
-    contrasts = probes.all_contrasts(runs(dense=[0.5] * 3, dense_shuffled_1=[0.5] * 3), plan, pd.DataFrame())
+    contrasts = all_contrasts(runs(dense=[0.5] * 3, dense_shuffled_1=[0.5] * 3), plan, {})
     assert list(contrasts["measure"]) == ["accuracy lost, pixels shuffled"]
 
 
@@ -134,8 +163,8 @@ def test_the_script_measures_every_seed_of_a_variant(finished_study, tmp_path):
         "digits",
         "--variant",
         "cnn",
-        "--shift",
-        "2",
+        "--settings",
+        '{"shift": 2}',
         "--seeds",
         "1",
         "2",
@@ -145,7 +174,7 @@ def test_the_script_measures_every_seed_of_a_variant(finished_study, tmp_path):
     command = [sys.executable, ROOT / "scripts/probe.py", *arguments, *folders, "--output", tmp_path / "cnn.csv"]
     subprocess.run(command, check=True, capture_output=True)
     table = pd.read_csv(tmp_path / "cnn.csv")
-    assert list(table.columns) == translation.TRANSLATION_COLUMNS and len(table) == 3 * 2 * 5
+    assert list(table.columns) == ["dataset", "variant", "seed", *measure.COLUMNS] and len(table) == 3 * 2 * 5
     measures = read_measures(results / "evaluate/digits/cnn", [1, 2, 3])
     for seed in (1, 2, 3):
         unshifted = table[(table["seed"] == seed) & (table["shift"] == 0)]
@@ -165,6 +194,33 @@ def test_switching_a_probe_on_trains_only_its_own_variants(finished):
     }
 
 
+@pytest.mark.slow
+def test_an_edit_of_how_a_probe_measures_measures_that_probe_only_and_one_of_table_figure_or_words_measures_nothing(
+    finished,
+):
+    folders = finished.folder / "scripts/convlab/probes"
+    shutil.copytree(folders / "translation", folders / "another")
+    finished.configure({**TINY, "probes": ["translation", "another"]})
+    for probe, variant in product(("translation", "another"), ("cnn", "dense")):
+        table = finished.folder / f"results/tiny/probe/{probe}/digits/{variant}.csv"
+        table.parent.mkdir(parents=True, exist_ok=True)
+        table.write_text("dataset,variant,seed,axis,shift,accuracy,consistency\n")
+    assert finished.snakemake("--touch").returncode == 0
+    assert finished.planned() == set()
+    end = {"Compare all runs", "Write the report"}
+    for files, planned in [
+        (["measure"], {f"Probe another of {variant} on digits" for variant in ("cnn", "dense")} | end),
+        (["table", "figure"], end),
+        (["findings"], {"Write the report"}),
+    ]:
+        for file in files:
+            path = folders / f"another/{file}.py"
+            path.write_text(path.read_text() + "\n# An edit.\n")
+        assert finished.planned() == planned, files
+        for file in files:
+            shutil.copy(folders / f"translation/{file}.py", folders / f"another/{file}.py")
+
+
 LABELS = {"cnn": "CNN", "dense": "Dense"}
 
 
@@ -181,9 +237,10 @@ def permutation_text(intact: tuple, lead_lost: tuple, lead_left: tuple, control:
             ("cnn", "dense", "lead left, pixels shuffled", lead_left),
         )
     ]  # fmt: skip
-    point = probes.point("d", "pixel_permutation", "cnn", "accuracy", "pixels shuffled", 1.0, [0.9, 0.9, 0.91])
-    curves = pd.DataFrame([point])
-    found = probe_findings.findings(curves, pd.DataFrame(rows), LABELS, "d", 0.005)
+    curves = pd.DataFrame(
+        [point("d", "pixel_permutation", "cnn", "accuracy", "pixels shuffled", 1.0, [0.9, 0.9, 0.91])]
+    )
+    found = all_findings(curves, pd.DataFrame(rows), LABELS, "d", 0.005)
     expected = "measured" if np.isnan(intact[0]) else "exploratory"  # "cannot be compared" rests on no interval
     assert {statement.kind for statement in found["pixel_permutation"]} == {expected}
     return " ".join(statement.text for statement in found["pixel_permutation"])
@@ -258,7 +315,7 @@ def test_runs_that_diverged_leave_nothing_to_compare():
 def test_the_lead_on_intact_images_is_in_the_table():
     plan = load_study({**TINY, "probes": ["pixel_permutation"]}).plan
     names = {name.replace("-", "_"): [0.9, 0.91, 0.92] for name in plan.variants}
-    table = probes.all_contrasts(runs(**names), plan, pd.DataFrame())
+    table = all_contrasts(runs(**names), plan, {})
     assert list(table["measure"]).count("lead, intact") == 1
 
 
@@ -280,8 +337,9 @@ def test_translation_is_told_in_either_direction(lift, said):
         for variant in ("cnn", "dense") for seed in (1, 2, 3) for axis in ("h", "v") for shift in (-1, 0, 1)
     ]  # fmt: skip
     table = pd.DataFrame(rows)
-    curves, contrasts = probes.translation_curves(table), probes.translation_contrasts(table, [("cnn", "dense")])
-    text = probe_findings.findings(curves, contrasts, LABELS, "d", 0.005)["translation"][-1].text
+    measured = {"translation": table}
+    curves, contrasts = (make(table, TRANSLATION_ONLY, measured) for make in (all_curves, all_contrasts))
+    text = all_findings(curves, contrasts, LABELS, "d", 0.005)["translation"][-1].text
     assert said in text
     assert "so this is about these two models, with black where an image has moved away" in text
 
@@ -290,8 +348,8 @@ def test_sample_efficiency_names_the_size_with_the_widest_lead():
     plan = load_study({**TINY, "probes": {"sample_efficiency": {"sizes": [10, 50], "steps": 5}}}).plan
     table = runs(cnn_images_10=[0.5, 0.52, 0.51], dense_images_10=[0.4, 0.41, 0.40], cnn_images_50=[0.8, 0.8, 0.81],
                  dense_images_50=[0.79, 0.8, 0.8])  # fmt: skip
-    curves, contrasts = (make(table, plan, pd.DataFrame()) for make in (probes.all_curves, probes.all_contrasts))
-    text = probe_findings.findings(curves, contrasts, LABELS, "digits", 0.005)["sample_efficiency"][0].text
+    curves, contrasts = (make(table, plan, {}) for make in (all_curves, all_contrasts))
+    text = all_findings(curves, contrasts, LABELS, "digits", 0.005)["sample_efficiency"][0].text
     assert "Described, not tested: as observed its lead is widest at 10 images." in text
     assert "10 images: +10.67 pp" in text
 
@@ -300,8 +358,8 @@ def test_where_convolution_never_leads_no_lead_is_widest():
     plan = load_study({**TINY, "probes": {"sample_efficiency": {"sizes": [10, 50], "steps": 5}}}).plan
     table = runs(cnn_images_10=[0.4, 0.42, 0.41], dense_images_10=[0.5, 0.51, 0.50], cnn_images_50=[0.8, 0.8, 0.81],
                  dense_images_50=[0.89, 0.9, 0.9])  # fmt: skip
-    curves, contrasts = (make(table, plan, pd.DataFrame()) for make in (probes.all_curves, probes.all_contrasts))
-    text = probe_findings.findings(curves, contrasts, LABELS, "digits", 0.005)["sample_efficiency"][0].text
+    curves, contrasts = (make(table, plan, {}) for make in (all_curves, all_contrasts))
+    text = all_findings(curves, contrasts, LABELS, "digits", 0.005)["sample_efficiency"][0].text
     assert "it leads at none of them" in text and "widest" not in text
 
 
@@ -327,10 +385,9 @@ def test_an_augmentation_that_does_nothing_may_stand_beside_shuffled_pixels():
 
 @pytest.mark.parametrize(("shift", "told"), [(0, "No model was trained on"), (2, "Trained on shifted images too")])
 def test_the_caption_of_shifted_images_knows_the_augmentation(shift, told):
-    from compare import shifted_caption
-
     config = {**TINY, "probes": ["translation"], "training": {**TINY["training"], "augmentation": {"shift": shift}}}
-    assert told in shifted_caption(load_study(config).plan)
+    plan = load_study(config).plan
+    assert told in figure.caption(plan.probes["translation"], plan)
 
 
 def test_a_reduced_study_keeps_its_questions_and_shrinks_what_takes_time(tmp_path):

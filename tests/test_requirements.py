@@ -29,6 +29,12 @@ def test_every_requirement_is_pinned_with_hashes_and_names_no_index(name):
         assert "--hash=sha256:" in block, block
 
 
+def test_every_file_of_requirements_is_locked():
+    asked = {name for text in lock_module().LOCKS.values() for name in re.findall(r"(\S+)\.in", text)}
+    assert asked == {path.stem for path in FOLDER.glob("*.in")}
+    assert set(lock_module().LOCKS) == {path.stem for path in FOLDER.glob("*.txt")}
+
+
 def test_cpu_and_gpu_differ_only_in_tensorflow_and_what_it_brings():
     def pins(name):
         lines = (FOLDER / f"{name}.txt").read_text().splitlines()

@@ -1,6 +1,7 @@
 """Reruns are exact: an edit names the jobs that it affects and no others."""
 
 import os
+import re
 import shutil
 
 import pandas as pd
@@ -93,13 +94,26 @@ def test_a_changed_region_of_practical_equivalence_trains_nothing(finished):
 
 
 def test_editing_the_statistics_trains_nothing(finished):
-    append_to(finished, "scripts/convlab/statistics/core.py")
+    append_to(finished, "scripts/convlab/statistics/comparisons.py")
     assert finished.planned() == LAST_JOBS
 
 
 def test_editing_the_models_trains_everything(finished):
     append_to(finished, "scripts/convlab/training/network.py")
     assert finished.planned() == jobs_of_runs("dense", "cnn", CNN_5X5) | LAST_JOBS
+
+
+def test_editing_a_kind_of_dataset_prepares_the_datasets_of_that_kind_only(finished):
+    append_to(finished, "scripts/convlab/datasets/kinds/npz.py")
+    assert finished.planned() == set()
+    append_to(finished, "scripts/convlab/datasets/kinds/digits.py")
+    retrained = jobs_of_runs("dense", "cnn", CNN_5X5)
+    assert finished.planned() == {"Prepare digits", "Explore digits"} | retrained | LAST_JOBS
+
+
+def test_editing_one_family_trains_its_models_only(finished):
+    append_to(finished, "scripts/convlab/models/families/dense.py")
+    assert finished.planned() == jobs_of_runs("dense") | LAST_JOBS
 
 
 def test_editing_the_metrics_evaluates_everything_and_trains_nothing(finished):
@@ -179,8 +193,10 @@ def test_damaged_results_are_made_again_by_the_same_command(finished):
         flip_a_bit(results / name)
     told = finished.snakemake("-n")
     for name in damaged:
-        assert f"{name} is damaged: when something is made it is set aside" in told.stdout + told.stderr
-        assert (results / name).exists(), "a dry run changes nothing"
+        assert f"{name} is damaged; it counts as outdated" in told.stdout + told.stderr
+        assert not (results / f"{name}.damaged").exists(), "a dry run changes nothing"
+    planned = {"Train dense on digits, seed 2", "Evaluate dense on digits"} | LAST_JOBS
+    assert set(re.findall(r"^Job \d+: (.*)$", told.stdout + told.stderr, re.MULTILINE)) == planned
     result = finished.snakemake()
     assert result.returncode == 0, result.stdout + result.stderr
     assert "finished before" in (results / "logs/train/digits/dense/seed-2.log").read_text(), "a kept run is whole"

@@ -43,6 +43,7 @@ from convlab.cloud.policy import caller_policy, role_policy
 from convlab.common import redaction
 from convlab.common.files import array_sha256, write_arrays, write_json
 from convlab.common.shutdown import SIGNALS
+from convlab.common.specs import canonical_json
 from convlab.errors import UserError
 from convlab.serving.record import Evidence
 from convlab.study.load import load_study
@@ -924,6 +925,8 @@ def test_a_run_is_trained_there_comes_back_and_is_served(training_double, to_tra
     files = {key.split("/input/code/")[-1] for key in seen["keys"] if "/input/code/" in key}
     assert {"train_on_sagemaker.py", "train.py", "requirements.txt", "convlab/training/loop.py"} <= files
     assert not any("report" in file or "cloud" in file for file in files), "what training needs and no more"
+    families = {file for file in files if "models/families/" in file}
+    assert families == {f"convlab/models/families/{name}.py" for name in ("__init__", RUN.model.family)}
     run = json.loads((to_train / "deploy/toys/trained/run.json").read_text())
     assert run["spec_hash"] == RUN.spec_hash and run["versions"]["keras"]
     assert training_double.left() == [] and not state_file(to_train).exists()
@@ -1031,6 +1034,16 @@ def test_what_comes_back_is_not_trusted(tmp_path, monkeypatch, changes, sentence
     with pytest.raises(UserError, match=sentence):
         training_job.unpack(archive(tmp_path, **members), tmp_path / "trained", EXPECTED)
     assert not (tmp_path / "trained").exists() and not (tmp_path.parent / "outside").exists()
+
+
+def test_what_is_sent_to_train_reads_the_runs_spec_and_holds_no_other_kind_of_dataset(tmp_path):
+    folder = training_job.pack_source(tmp_path / "source", RUN.identity)
+    kinds = {path.stem for path in (folder / "convlab/datasets/kinds").iterdir()}
+    assert kinds == {"__init__", "digits"}
+    code = "from convlab.training.run_spec import Run; print(Run.model_validate_json(input()).spec_hash)"
+    spec = canonical_json(RUN.identity)
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, input=spec, text=True, cwd=folder).strip() == RUN.spec_hash
 
 
 def test_a_jobs_description_may_lack_what_only_informs(known, clients):

@@ -16,25 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
-from convlab.language.contrasts import format_p, sentence
-from convlab.statistics import core
-from convlab.statistics.core import (
-    Contrast,
-    adjust_equivalences,
-    adjust_family,
-    compare_to_reference,
-    crossed_difference,
-    dunnett_critical,
-    dunnett_p_value,
-    factorial,
-    false_discovery,
-    family_size,
-    holm,
-    summarise,
-    trend,
-    verdict,
-)
+from convlab import statistics
+from convlab.language.contrasts import comparison_sentence
+from convlab.language.numbers import format_p
+from convlab.statistics.comparisons import Contrast, compare_to_reference, verdict
+from convlab.statistics.describe import SHARE, summarise
+from convlab.statistics.dunnett import dunnett_critical, dunnett_p_value
+from convlab.statistics.factors import factorial, trend
+from convlab.statistics.images import crossed_difference
 from convlab.statistics.mcnemar import mcnemar
+from convlab.statistics.multiplicity import adjust_equivalences, adjust_family, false_discovery, family_size, holm
 
 # Dunnett (1955), JASA 50, table 1: blood counts, millions of cells per cubic millimetre.
 BLOOD_COUNTS = {
@@ -98,13 +89,17 @@ LABELS = {"variant_label": "5×5", "reference_label": "3×3"}
 # --- the module ------------------------------------------------------------------------------------------------------
 
 
-def test_the_module_imports_nothing_beyond_numpy_scipy_and_the_standard_library():
-    tree = ast.parse(Path(core.__file__).read_text(encoding="utf-8"))
+@pytest.mark.parametrize(
+    "module", ["describe", "dunnett", "power", "comparisons", "factors", "images", "mcnemar", "multiplicity"]
+)
+def test_a_module_of_formulas_imports_nothing_beyond_numpy_scipy_and_the_standard_library(module):
+    tree = ast.parse((Path(statistics.__file__).parent / f"{module}.py").read_text(encoding="utf-8"))
     imported = {
         name.split(".")[0]
         for node in ast.walk(tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
         for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+        if not name.startswith("convlab.statistics.")
     }
     assert imported <= {"numpy", "scipy"} | sys.stdlib_module_names
 
@@ -144,7 +139,7 @@ def test_two_runs_are_described_by_mean_and_sd_without_an_interval():
 @given(st.lists(st.floats(0, 1, allow_nan=False), min_size=3, max_size=6))
 @settings(deadline=None)
 def test_the_interval_of_shares_stays_among_shares(values):
-    free, summary = summarise(values), summarise(values, limits=core.SHARE)
+    free, summary = summarise(values), summarise(values, limits=SHARE)
     assert (summary.mean, summary.sd) == (free.mean, free.sd)
     if summary.ci_low is not None:
         assert 0 <= summary.ci_low <= summary.mean <= summary.ci_high <= 1
@@ -887,7 +882,7 @@ def test_the_rope_of_the_contrast_bounds_both_verdicts():
 
 
 def test_the_sentence_of_the_protocol():
-    assert sentence(contrast(), 0.11, "inconclusive", **LABELS) == (
+    assert comparison_sentence(contrast(), 0.11, "inconclusive", **LABELS) == (
         "5×5 vs 3×3 changed test accuracy by +0.42 pp (95 % CI −0.10 to +0.94; n = 5 seeds each; Dunnett p = .11): "
         "inconclusive; this design could detect 0.9 pp or more (80 % power, adjusted over the study); if the true "
         "difference is the observed one, about 19 seeds each would settle it (80 % power)."
@@ -896,7 +891,7 @@ def test_the_sentence_of_the_protocol():
 
 def test_the_sentence_of_a_better_variant_shows_the_p_over_the_study():
     c = contrast(**CLEAR, p_value=0.0004)
-    assert sentence(c, 0.0012, "better", **LABELS) == (
+    assert comparison_sentence(c, 0.0012, "better", **LABELS) == (
         "5×5 vs 3×3 changed test accuracy by +1.20 pp (95 % CI +0.60 to +1.80; n = 5 seeds each; "
         "Dunnett p < .001, over the study p = .001): better."
     )
@@ -905,7 +900,7 @@ def test_the_sentence_of_a_better_variant_shows_the_p_over_the_study():
 def test_the_sentence_of_an_equivalent_variant_names_the_region():
     c = contrast(difference=-0.00001, ci_low=-0.0031, ci_high=0.0031, p_value=0.996, method="Welch with Holm")
     c = replace(c, p_equivalence=0.004)
-    assert sentence(c, 0.996, "equivalent", **LABELS, p_equivalence_adjusted=0.028) == (
+    assert comparison_sentence(c, 0.996, "equivalent", **LABELS, p_equivalence_adjusted=0.028) == (
         "5×5 vs 3×3 changed test accuracy by 0.00 pp (95 % CI −0.31 to +0.31; n = 5 seeds each; Welch–Holm p > .99): "
         "equivalent within ± 0.5 pp (two one-sided tests p = .004, over the study p = .028)."
     )
@@ -913,18 +908,18 @@ def test_the_sentence_of_an_equivalent_variant_names_the_region():
 
 def test_the_sentence_says_where_diverged_runs_take_the_verdict_away_or_are_left_out_of_it():
     c = contrast(**CLEAR, p_value=0.0004, n_variant=3, n_missing_variant=7, n_reference=10)
-    assert sentence(c, 0.0012, verdict(c, 0.0012), **LABELS) == (
+    assert comparison_sentence(c, 0.0012, verdict(c, 0.0012), **LABELS) == (
         "5×5 vs 3×3 changed test accuracy by +1.20 pp (95 % CI +0.60 to +1.80; n = 3 seeds of 5×5 and 10 of 3×3; 7 "
         "runs of 5×5 left out as diverged; Dunnett p < .001, over the study p = .001): inconclusive; 7 of 10 runs "
         "diverged against 0 of 10 of the reference, so the runs that finished decide nothing."
     )
     c = contrast(**CLEAR, p_value=0.0004, n_reference=4, n_missing_reference=1)
-    assert sentence(c, 0.0012, verdict(c, 0.0012), **LABELS).endswith("better, of the runs that finished.")
+    assert comparison_sentence(c, 0.0012, verdict(c, 0.0012), **LABELS).endswith("better, of the runs that finished.")
 
 
 def test_the_sentence_tells_unequal_numbers_of_seeds_and_diverged_runs():
     c = contrast(n_variant=4, n_missing_variant=1, seeds_to_settle=None)
-    assert sentence(c, None, "inconclusive", **LABELS) == (
+    assert comparison_sentence(c, None, "inconclusive", **LABELS) == (
         "5×5 vs 3×3 changed test accuracy by +0.42 pp (95 % CI −0.10 to +0.94; n = 4 seeds of 5×5 and 5 of 3×3; "
         "1 run of 5×5 left out as diverged; Dunnett p = .11): inconclusive; this design could detect 0.9 pp or more "
         "(80 % power, adjusted over the study); if the true difference is the observed one, more than 200 seeds each "
@@ -944,32 +939,25 @@ def test_the_sentence_tells_unequal_numbers_of_seeds_and_diverged_runs():
     ],
 )
 def test_the_sentence_says_why_an_interval_that_excludes_zero_is_inconclusive(changes, p_adjusted, reason):
-    assert reason in sentence(contrast(**changes), p_adjusted, "inconclusive", **LABELS)
+    assert reason in comparison_sentence(contrast(**changes), p_adjusted, "inconclusive", **LABELS)
 
 
 def test_the_sentences_of_comparisons_that_infer_nothing():
     two = compare_to_reference({"3": [0.90, 0.91], "5": [0.91, 0.93]}, "3")["5"]
-    assert sentence(two, None, verdict(two, None), **LABELS) == (
+    assert comparison_sentence(two, None, verdict(two, None), **LABELS) == (
         "5×5 vs 3×3 changed test accuracy by +1.50 pp (n = 2 seeds each): inconclusive; n = 2 is a smoke test, "
         "at least 3 seeds each are needed to infer anything."
     )
     constant = compare_to_reference({"3": [0.9] * 3, "5": [0.9] * 3}, "3")["5"]
-    assert sentence(constant, None, verdict(constant, None)) == (
+    assert comparison_sentence(constant, None, verdict(constant, None)) == (
         "5 vs 3 changed test accuracy by 0.00 pp (n = 3 seeds each): inconclusive; "
         "the runs do not vary, so their variance cannot be estimated."
     )
     nothing = compare_to_reference({"3": [0.9] * 3, "5": [math.nan] * 3}, "3")["5"]
-    assert sentence(nothing, None, verdict(nothing, None)) == (
+    assert comparison_sentence(nothing, None, verdict(nothing, None)) == (
         "5 vs 3: inconclusive; test accuracy cannot be compared, no run of 5 has a value "
         "(n = 0 seeds of 5 and 3 of 3; 3 runs of 5 left out as diverged)."
     )
-
-
-def test_the_sentence_of_a_loss_has_no_percentage_points():
-    c = contrast(difference=-0.042, ci_low=-0.094, ci_high=0.010, detectable=0.0841)
-    text = sentence(c, 0.11, "inconclusive", "test loss", unit="", **LABELS)
-    assert text.startswith("5×5 vs 3×3 changed test loss by −0.042 (95 % CI −0.094 to +0.010; n = 5 seeds each;")
-    assert "could detect 0.09 or more" in text
 
 
 def test_no_sentence_claims_no_effect_and_every_inconclusive_one_states_what_could_be_seen():
@@ -979,7 +967,7 @@ def test_no_sentence_claims_no_effect_and_every_inconclusive_one_states_what_cou
         groups = {str(i): rng.normal(0.9, 0.003, 4) + 0.003 * i for i in range(4)}
         for c in compare_to_reference(groups, "0").values():
             v = verdict(c, c.p_value, c.p_equivalence)
-            text = sentence(c, c.p_value, v)
+            text = comparison_sentence(c, c.p_value, v)
             seen.add(v)
             assert "no effect" not in text
             assert not re.search(r"-\d| - ", text)
@@ -989,11 +977,11 @@ def test_no_sentence_claims_no_effect_and_every_inconclusive_one_states_what_cou
 
 def test_the_detectable_difference_is_rounded_up():
     for detectable, text in ((0.0081, "0.9 pp"), (0.0080, "0.8 pp"), (0.00042, "0.05 pp"), (0.0200001, "2.1 pp")):
-        assert f"detect {text} or" in sentence(contrast(detectable=detectable), 0.11, "inconclusive")
+        assert f"detect {text} or" in comparison_sentence(contrast(detectable=detectable), 0.11, "inconclusive")
 
 
 def test_a_detectable_difference_beyond_100_points_is_said_to_be_none():
-    text = sentence(contrast(detectable=2.693), 0.11, "inconclusive")
+    text = comparison_sentence(contrast(detectable=2.693), 0.11, "inconclusive")
     assert "could detect no difference that accuracies can have" in text and "269" not in text
 
 

@@ -15,16 +15,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from convlab.statistics.core import (
-    SD_RATIO_LIMIT,
-    Contrast,
-    adjust_equivalences,
-    adjust_family,
-    compare_to_reference,
-    crossed_difference,
-    dunnett_critical,
-    verdict,
-)
+from convlab.statistics.comparisons import SD_RATIO_LIMIT, Contrast, compare_to_reference, verdict
+from convlab.statistics.dunnett import dunnett_critical
+from convlab.statistics.images import crossed_difference
+from convlab.statistics.multiplicity import adjust_equivalences, adjust_family
 
 pytestmark = pytest.mark.slow
 

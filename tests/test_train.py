@@ -17,19 +17,10 @@ from convlab.common import checksums
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures
-from convlab.training import loop as training
-from convlab.training import run_store
-from convlab.training.loop import (
-    HISTORY_COLUMNS,
-    best_epoch,
-    epoch_order,
-    exhausted,
-    finished_epochs,
-    read_history,
-    resumable_epochs,
-    training_batches,
-    write_history,
-)
+from convlab.training import backup, run_store
+from convlab.training.backup import finished_epochs, resumable_epochs
+from convlab.training.history import HISTORY_COLUMNS, best_epoch, exhausted, read_history, write_history
+from convlab.training.pipeline import epoch_order, training_batches
 from convlab.training.recipe import EarlyStopping
 from convlab.training.run_spec import Run
 
@@ -162,19 +153,19 @@ def unfinished(work: Path, epochs: int = 3, rows: int = 3) -> Path:
     """What a killed run leaves after so many epochs, with rows of history, and made-up weights."""
     place = work / "backup" / f"epoch-{epochs:04d}"
     place.mkdir(parents=True)
-    for name in ("latest.weights.h5", "training_metadata.json", "../../best.weights.h5"):
+    for name in ("latest.weights.h5", "../../best.weights.h5"):
         (place / name).write_text(f"content of {name}")
     accuracies = [0.1 * (1 + epoch) for epoch in range(rows)]
     names = HISTORY_COLUMNS
     write_history(
         work / "history.csv", [dict(zip(names, (i + 1, 1, a, 1, a, 1), strict=True)) for i, a in enumerate(accuracies)]
     )
-    content = training._backup_checksums(work, place, epochs)
-    (place / training.CHECKSUMS).write_text(json.dumps(content))
+    content = backup.backup_checksums(work, place, epochs)
+    (place / backup.CHECKSUMS).write_text(json.dumps(content))
     return place
 
 
-LEFT = ("latest.weights.h5", "training_metadata.json", "../../best.weights.h5", "../../history.csv", training.CHECKSUMS)
+LEFT = ("latest.weights.h5", "../../best.weights.h5", "../../history.csv", backup.CHECKSUMS)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

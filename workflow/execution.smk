@@ -1,73 +1,47 @@
 # Where and how jobs run, not what they compute: the claim on a study, and memory, time and GPUs for schedulers.
 import math
-from contextlib import contextmanager, nullcontext
-from functools import partial
 
 from convlab.common import checksums
 from convlab.common.atomic import tidy
 from convlab.training.run_store import thin_out
-from convlab.datasets.shapes import PUBLISHED_IMAGES, dataset_form
-from convlab.common.locks import claim, is_held
+from convlab.datasets.image_counts import assumed_images
+from convlab.datasets.shapes import dataset_form
+from convlab.common.locks import claim
 
-STORE = ".snakemake/convlab/runs"  # finished runs of all studies in this folder
-
-SEEN = Path(f".snakemake/convlab/{study.study}.seen.json")  # sizes and times of results that were whole
+STORE = str(OWN_RECORDS / "runs")  # finished runs of all studies in this folder
+SEEN = OWN_RECORDS / f"{study.study}.seen.json"  # sizes and times of results that were whole
 
 # A GPU slot for each job that computes, where Snakemake is told how many there are (`--resources gpu=N`); else nothing.
 GPU = 1 if "gpu" in workflow.global_resources else None
 
 
-def mend_results():
-    """Set damaged results aside before jobs are planned, so that Snakemake misses them.
+def start_study():
+    """What `onstart` does, once jobs are planned and before the first one begins; not in a dry run, nor in a job's own
+    Snakemake.
 
-    Not where it makes nothing, or where another one is at work on them. Whether it will make anything it does not know
-    yet when it reads this.
+    Claims the study until this process ends, however it ends. Snakemake's own lock, which the profiles switch off, is left
+    behind by a killed process and removed by the end of any other Snakemake in the folder.
     """
-    looks = checksums.only_looks(sys.argv[1:]) or is_held(Path(f".snakemake/convlab/{study.study}.lock"))
     try:
-        checksums.mend(on_disk(RESULTS), SEEN, change=not looks, say=lambda text: print(text, file=sys.stderr))
+        refuse_unwritable(on_disk(RESULTS))
+        if not claim(OWN_RECORDS / f"{study.study}.lock", f"the study {study.study}"):
+            tell(f"this file system has no locks; start no second Snakemake of the study {study.study} beside this one")
+        tidy(on_disk(RESULTS))
+        checksums.set_aside_folders(on_disk(RESULTS), tell)
+        checksums.keep_damaged(checksums.find_damaged(on_disk(RESULTS), SEEN), tell)
     except UserError as error:
         raise WorkflowError(str(error)) from None
+    os.environ.update(CONVLAB_RETRAIN=os.pathsep.join(forced_runs()))
 
 
-def own_lock(wildcards):
-    """Put our lock in the place of Snakemake's. An input function of `prepare`: every DAG has it, and it runs when the
-    DAG is built, which is after Snakemake has made its lock and before it takes it.
-
-    Snakemake's lock is left behind by a killed process, and removed by the end of any other Snakemake in the folder.
-    """
-    runs = workflow.executor_plugin is not None and not workflow.dryrun
-    if workflow.is_main_process and runs and not isinstance(workflow.persistence.lock, partial):
-        workflow.persistence.lock = partial(study_lock, workflow.persistence.lock)
-    return []
-
-
-@contextmanager
-def study_lock(snakemakes):
-    """Claim the study for this process, unless --nolock forbids it, and see that results can be written; `snakemakes` is
-    the lock for file systems that have none of their own, and does nothing with --nolock."""
-    folder = on_disk(RESULTS)
+def refuse_unwritable(folder):
+    """Raise UserError where results cannot be written into `folder`, which need not be there yet."""
     while not folder.exists():
         if folder.is_symlink():
-            raise WorkflowError(
-                f"{folder} is a link to {os.readlink(folder)}, which is not there; mend or remove the link"
-            )
+            raise UserError(f"{folder} is a link to {os.readlink(folder)}, which is not there; mend or remove the link")
         folder = folder.parent
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise WorkflowError(f"{folder.resolve()} cannot be written; make it writable, or run in another folder")
-    os.environ.update(CONVLAB_AGAIN=os.pathsep.join(forced_runs()))
-    try:
-        lock = Path(workflow.persistence.path) / f"convlab/{study.study}.lock"
-        claimed = workflow.execution_settings.lock and claim(lock, f"the study {study.study}")
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
-    with nullcontext() if claimed else snakemakes():
-        tidy(on_disk(RESULTS))
-        try:
-            checksums.set_aside_folders(on_disk(RESULTS), lambda text: print(text, file=sys.stderr))
-        except UserError as error:
-            raise WorkflowError(str(error)) from None
-        yield
+        raise UserError(f"{folder.resolve()} cannot be written; make it writable, or run in another folder")
 
 
 def forced_runs():
@@ -100,9 +74,9 @@ def data_size(dataset):
     """Images of a dataset, and their megabytes: of what is prepared, else as published, else an assumption."""
     spec = study.datasets[dataset]
     shape, _ = dataset_form(dataset, spec)
-    known = PUBLISHED_IMAGES.get(spec.kind, 100_000)
+    known = assumed_images(spec)
     known = min(known, (spec.train_images or known) + (spec.test_images or known))
-    prepared = on_disk(f"{RESULTS}/prepare/{dataset}/data.npz")
+    prepared = on_disk(f"{PREPARE}/data.npz".format(dataset=dataset))
     size = prepared.stat().st_size if prepared.is_file() else known * math.prod(shape)
     return size / math.prod(shape), size / 1e6
 
@@ -142,6 +116,6 @@ def training_passes(wildcards):
     return 3 * training.epochs
 
 
-def translation_passes(wildcards):
-    """Every seed's model sees the images at each shift."""
-    return (2 * study.probes.translation.shift + 1) ** 2 * len(study.seeds)
+def probe_passes(wildcards):
+    """Every seed's model sees the test images as often as the probe says."""
+    return getattr(study.probes, wildcards.probe).passes * len(study.seeds)

@@ -2,6 +2,8 @@
 # records were cleaned away. Snakemake then compares times only. Each job therefore leaves a digest of what it was made
 # from beside its results, and a run says it in run.json; here, while jobs are planned, those are held against the config,
 # the code and the data. Where Snakemake has a record, it decides.
+#
+# Results that are damaged, with a record or without, are found here, too, and made again.
 from types import SimpleNamespace
 
 from snakemake.io import IOFile
@@ -11,29 +13,29 @@ from convlab.common.code_digests import code_parts
 # What results depend on beside their input files, by rule, and a file that each job writes.
 MADE_FROM = {
     "prepare": lambda wildcards: [
-        code("prepare"),
+        CODE_OF_PREPARE[wildcards.dataset],
         content(wildcards.dataset),
         study.datasets[wildcards.dataset].model_dump(mode="json"),
     ],
     "explore": lambda wildcards: [code("explore"), messages(), study.report.language],
     "evaluate": lambda wildcards: [code("evaluate"), study.seeds, choices],
-    "probe": lambda wildcards: [code("probe"), study.probes.translation.shift, study.seeds, choices],
-    "compare": lambda wildcards: [code("compare"), messages(), study.settings],
+    "probe": lambda wildcards: [probe_code(wildcards), probe_settings(wildcards), study.seeds, choices],
+    "compare": lambda wildcards: [compare_code(), messages(), study.settings],
     "report": lambda wildcards: [
-        *(code("report"), messages(), templates()),
+        *(report_code(), messages(), templates()),
         *(study.written, deployments(), config_files(), config_values()),
     ],
     "export_model": lambda wildcards: [
-        *(code("export"), serving_requirements(), study.choice(wildcards.dataset)),
+        *(code("export", *families(*study.plan.candidates)), serving_requirements(), study.choice(wildcards.dataset)),
     ],
-    "model_card": lambda wildcards: [code("model_card"), card_template(), study.written],
+    "model_card": lambda wildcards: [model_card_code(), card_template(), study.written],
     "deploy_model": lambda wildcards: [code("deploy"), deploy_code(), deploy_options(), deploy_identity()],
 }
 STAMPS = {
     "prepare": (f"{PREPARE}/.made_from", f"{PREPARE}/manifest.json"),
     "explore": (f"{EXPLORE}/.made_from", f"{EXPLORE}/summary.json"),
     "evaluate": (f"{EVALUATE}/.made_from", f"{EVALUATE}/metrics.json"),
-    "probe": (f"{TRANSLATIONS}/.{{variant}}.made_from", f"{TRANSLATIONS}/{{variant}}.csv"),
+    "probe": (f"{PROBE}/.{{variant}}.made_from", f"{PROBE}/{{variant}}.csv"),
     "compare": (f"{COMPARE}/.made_from", f"{COMPARE}/summary.json"),
     "report": (f"{REPORT}/.made_from", f"{REPORT}/index.html"),
     "export_model": (f"{EXPORT}/.made_from", f"{EXPORT}/export.json"),
@@ -54,22 +56,33 @@ def made_from(rule):
 def warn_of_triggers():
     """Say it where Snakemake is told to look at times only, as a profile of the user's own may do for all workflows."""
     if workflow.is_main_process and "params" not in map(str, workflow.dag_settings.rerun_triggers):
-        print(
+        tell(
             "rerun-triggers leave out params: changed settings, data and code will run nothing; add params to them, or "
-            "name profiles/default with --workflow-profile",
-            file=sys.stderr,
+            "name profiles/default with --workflow-profile"
         )
 
 
 def verified(rule):
-    """Input function of a rule: no file, but a look at results of which Snakemake has no record."""
+    """Input function of a rule: no file, but a look at results that are damaged or of which Snakemake has no record."""
 
     def look(wildcards):
         warn_of_triggers()
+        damaged_results()
         up_to_date(rule, tuple(wildcards.items()))
         return []
 
     return look
+
+
+@cache
+def damaged_results():
+    """Results that are not what their jobs wrote; these jobs are planned as if they had been forced. Nothing is changed
+    on the disk, since this may be a dry run."""
+    damaged = checksums.find_damaged(on_disk(RESULTS), SEEN, remember=False) if PLANS else {}
+    for path, main in damaged.items():
+        tell(f"{path} is damaged; it counts as outdated")
+        force_job(main)
+    return damaged.keys()
 
 
 @cache
@@ -91,6 +104,7 @@ def manifest_of_run(wildcards):
     The manifest's time does not count where the run says that it was trained on those very arrays: copying results does
     not keep the order of their times.
     """
+    damaged_results()
     manifest = f"{PREPARE}/manifest.json".format(dataset=wildcards.dataset)
     return ancient(manifest) if run_is_known(wildcards.dataset, wildcards.variant, wildcards.seed) else manifest
 
@@ -99,12 +113,12 @@ def manifest_of_run(wildcards):
 def run_is_known(dataset, variant, seed):
     """Whether a run of which Snakemake has no record is the config's, of this code, on these data."""
     path = on_disk(f"{TRAIN}/run.json".format(dataset=dataset, variant=variant, seed=seed))
-    if not PLANS or not path.is_file() or recorded("train", run_wildcards(dataset, variant, seed)):
+    if not needs_look(path, "train", run_wildcards(dataset, variant, seed)):
         return False
     trained = read_json(path)
     if trained.get("spec_hash") != study.run(dataset, variant, int(seed)).spec_hash:
         return False  # `foreign` says more
-    if trained.get("code") != code_of_training():
+    if trained.get("code") != code_parts_of_run(variant):
         plan_again(path, "of other code")
         return False
     arrays = read_json(on_disk(f"{PREPARE}/manifest.json".format(dataset=dataset))).get("arrays", {})
@@ -121,7 +135,7 @@ def foreign(dataset, variant, seed):
     `run_spec` asks, since Snakemake takes an error in an input function for a file that no rule makes.
     """
     path = on_disk(f"{TRAIN}/run.json".format(dataset=dataset, variant=variant, seed=seed))
-    if not PLANS or not path.is_file() or recorded("train", run_wildcards(dataset, variant, seed)):
+    if not needs_look(path, "train", run_wildcards(dataset, variant, seed)):
         return ""
     expected, spec_hash = study.run(dataset, variant, int(seed)).spec_hash, read_json(path).get("spec_hash")
     if spec_hash == expected:
@@ -132,14 +146,20 @@ def foreign(dataset, variant, seed):
     )
 
 
+def needs_look(path, rule, wildcards):
+    """Whether a result says itself what it was made from, and nobody else knows: it is there, whole, and Snakemake has no
+    record of its job."""
+    return PLANS and path.is_file() and path not in damaged_results() and not recorded(rule, wildcards)
+
+
 def run_wildcards(dataset, variant, seed):
     return ("dataset", dataset), ("variant", variant), ("seed", seed)
 
 
 @cache
-def code_of_training():
-    """The code of a run, as its record has it."""
-    return code_parts(SCRIPTS / "train.py")
+def code_parts_of_run(variant):
+    """The code of a run of a variant, as its record has it."""
+    return code_parts(SCRIPTS / "train.py", families(variant))
 
 
 @cache
@@ -150,6 +170,11 @@ def recorded(rule, wildcards):
 
 
 def plan_again(output, why):
+    """Have a job of which Snakemake has no record done again, and say why."""
+    tell(f"{output.parent} is {why}, and Snakemake has no record of it; it counts as outdated")
+    force_job(output)
+
+
+def force_job(output):
     """Have Snakemake do the job of an output again: in the jobs that are being planned, as `--forcerun` would."""
-    print(f"{output.parent} is {why}, and Snakemake has no record of it; it counts as outdated", file=sys.stderr)
     workflow.dag.forcefiles.add(str(output))

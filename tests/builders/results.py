@@ -12,7 +12,7 @@ from builders.project import CNN_5X5
 from convlab.common.files import write_json, write_text
 from convlab.common.table_files import write_table
 from convlab.page import gallery
-from convlab.results.probes import CONTRAST_COLUMNS, CURVE_COLUMNS
+from convlab.probes.curves import CONTRAST_COLUMNS, CURVE_COLUMNS
 from convlab.study.load import load_study
 
 RUN_CONDITIONS = {
@@ -91,7 +91,7 @@ def write_study_with(
             label = plan.variants[name].label
             figure(dataset, f"{name}-confusion", "errors", f"Confusion of {label}", variant=name)
             figure(dataset, f"{name}-mistakes", "errors", f"Confident mistakes of {label}", variant=name, grid=True)
-            if evidence.is_conv(name):
+            if evidence.family(name) == "conv":
                 figure(dataset, f"{name}-filters", "features", f"Filters of {label}", variant=name, grid=True)
         figure(dataset, "calibration", "calibration", "Calibration")
     stems = [folder / "compare" / "figures" / entry["file"] for entry in figures]

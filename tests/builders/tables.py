@@ -8,8 +8,9 @@ import pandas as pd
 
 from builders.evidence import runs_with
 from builders.project import tiny_with
-from convlab.probes import translation
-from convlab.results import probes, tables
+from convlab.probes.tables import all_contrasts, all_curves
+from convlab.results import tables
+from convlab.results.family import confirmatory_family
 from convlab.study.load import load_study
 from convlab.study.schema import Study
 
@@ -33,7 +34,7 @@ def study_and_tables_with(
     means = {name: 0.6 if name == "dense" else 0.8 + 0.02 * number for number, name in enumerate(plan.variants)}
     drawn = {name: list(mean + 0.01 * generator.random(len(study.seeds))) for name, mean in means.items()}
     runs = runs_with(study, drawn | (accuracies or {}))
-    family = tables.confirmatory_family(runs, plan, 0.005)
+    family = confirmatory_family(runs, plan, 0.005)
     comparisons = tables.comparisons_table(runs, plan, 0.005, family)
     measures = dict.fromkeys(("precision", "recall", "f1"), 0.9)
     per_class = [{"dataset": d, "variant": v, "class": c, "support": 10, **measures, "recall_sd": 0.01}
@@ -41,7 +42,7 @@ def study_and_tables_with(
     shifts = [{"dataset": d, "variant": v, "seed": s, "axis": a, "shift": x, "accuracy": 0.8, "consistency": 0.9}
               for d, v, s, a, x in product(study.datasets, ("dense", "cnn"), study.seeds, ("x", "y"), (-1, 0, 1))
               if "translation" in plan.probes]  # fmt: skip
-    shifts = pd.DataFrame(shifts, columns=translation.TRANSLATION_COLUMNS)
+    measured = {"translation": pd.DataFrame(shifts)}
     return study, {
         "runs": runs,
         "variants": tables.variants_table(runs, plan),
@@ -50,8 +51,8 @@ def study_and_tables_with(
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),
         "per_class": pd.DataFrame(per_class),
-        "probe_curves": probes.all_curves(runs, plan, shifts),
-        "probe_contrasts": probes.all_contrasts(runs, plan, shifts),
+        "probe_curves": all_curves(runs, plan, measured),
+        "probe_contrasts": all_contrasts(runs, plan, measured),
     }
 
 

@@ -7,11 +7,15 @@ from functools import cache
 from convlab.common import i18n
 from convlab.common.redaction import fingerprint, masked
 from convlab.common.code_digests import code_digest, content_of
+from convlab.models.registry import modules
+from convlab.study import layout
 from convlab.study.load import load_study, read_yaml
 from convlab.errors import UserError
 from convlab.datasets.content_digest import content_digest
 from convlab.common.specs import canonical_json
-from convlab.datasets.specs import ImageFolder, OwnImages
+from convlab.datasets.registry import kind_of
+from convlab.datasets.specs import kind_module
+from convlab.probes import registry as probes
 
 
 def refuse_two_studies(paths):
@@ -32,20 +36,28 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-RESULTS = f"results/{study.study}"
-LOGS = f"{RESULTS}/logs"
-BENCHMARKS = f"{RESULTS}/benchmarks"
+OWN_RECORDS = Path(".snakemake/convlab")  # beside Snakemake's
 
 # Where the results lie. As text in rules too, not as rules.<name>.output, which a module's prefix would change twice.
-PREPARE = f"{RESULTS}/prepare/{{dataset}}"
-EXPLORE = f"{RESULTS}/explore/{{dataset}}"
-TRAIN = f"{RESULTS}/train/{{dataset}}/{{variant}}/seed-{{seed}}"
-EVALUATE = f"{RESULTS}/evaluate/{{dataset}}/{{variant}}"
-TRANSLATIONS = f"{RESULTS}/probe/translation/{{dataset}}"
-COMPARE = f"{RESULTS}/compare"
-REPORT = f"{RESULTS}/report"
-EXPORT = f"{RESULTS}/export/{{dataset}}"
-DEPLOY = f"{RESULTS}/deploy/{{dataset}}"
+FOLDER = layout.study_folder(study.study)
+RESULTS = str(FOLDER)
+LOGS = str(layout.logs(FOLDER))
+BENCHMARKS = str(layout.benchmarks(FOLDER))
+PREPARE = str(layout.prepared(FOLDER, "{dataset}"))
+EXPLORE = str(layout.explored(FOLDER, "{dataset}"))
+VARIANT = str(layout.trained(FOLDER, "{dataset}") / "{variant}")
+TRAIN = str(layout.run(FOLDER, "{dataset}", "{variant}", "{seed}"))
+EVALUATE = str(layout.evaluated(FOLDER, "{dataset}", "{variant}"))
+PROBE = str(layout.probed(FOLDER, "{probe}", "{dataset}"))
+COMPARE = str(layout.compared(FOLDER))
+REPORT = str(layout.reported(FOLDER))
+EXPORT = str(layout.exported(FOLDER, "{dataset}"))
+DEPLOY = str(layout.deployed(FOLDER, "{dataset}"))
+
+
+def tell(text):
+    """Say something to who runs Snakemake."""
+    print(text, file=sys.stderr)
 
 
 def one_of(names):
@@ -60,6 +72,7 @@ def one_of(names):
 wildcard_constraints:
     dataset=one_of(study.datasets),
     variant=one_of(study.plan.variants),
+    probe=one_of(probe for probe in probes.names() if probes.has(probe, "measure")),
     seed=r"\d+",
 
 
@@ -67,6 +80,22 @@ def code(script, *loaded):
     """Digest of a script, of what it imports and of modules that it loads by name, fixed when jobs are planned: an edit
     reruns what it affects, no more."""
     return code_digest(SCRIPTS / f"{script}.py", loaded)
+
+
+@cache
+def families(*variants):
+    """Modules of the families of these variants, of all where none is named: what jobs about them load by name."""
+    return modules(study.plan.variants[name].model.family for name in variants or study.plan.variants)
+
+
+def code_of_run(wildcards):
+    """Digest of the code that trains one run: of the families, that of its model alone."""
+    return code("train", *families(wildcards.variant))
+
+
+# Code of `prepare` for each dataset, with the module of its kind, which is loaded by name. No later stage depends on it:
+# they read what `prepare` made, so an edit of a kind reruns them by rerunning `prepare`.
+CODE_OF_PREPARE = {name: code("prepare", kind_module(spec.kind)) for name, spec in study.datasets.items()}
 
 
 def files_digest(paths):
@@ -77,6 +106,16 @@ def files_digest(paths):
 def on_disk(path):
     """Where a file of the results is: below the prefix, where this workflow is used as a module that has one."""
     return Path(str(rules.compare.output.summary).removesuffix(f"{COMPARE}/summary.json") + path)
+
+
+def folder(path):
+    """Parameter of a rule: a folder of results, wherever a module's prefix or a storage has the job's files. It starts
+    no job again, since Snakemake derives it from the output."""
+
+    def results_folder(wildcards, output):
+        return layout.before_results(str(output[0]), FOLDER) + path.format(**dict(wildcards))
+
+    return results_folder
 
 
 def read_text(path):
@@ -138,10 +177,44 @@ def of_candidates(path, wildcards):
     return of_all(path, dataset=wildcards.dataset, variant=study.plan.candidates)
 
 
-def translation_tables():
-    """What the translation probe measures, if it is on."""
-    probe = study.plan.probes.get("translation")
-    return of_all(f"{TRANSLATIONS}/{{variant}}.csv", variant=probe.models) if probe else []
+def probe_tables():
+    """What the probes that are on measure of trained models."""
+    return [
+        table
+        for name, probe in study.plan.probes.items()
+        if probes.has(name, "measure")
+        for table in of_all(f"{PROBE}/{{variant}}.csv", probe=name, variant=probe.models)
+    ]
+
+
+def probe_settings(wildcards):
+    """The settings that a probe measures with: all but `models`, since each job measures one of them."""
+    return getattr(study.probes, wildcards.probe).model_dump(mode="json", exclude={"models"})
+
+
+def probe_code(wildcards):
+    """Digest of the code that measures one probe, and no other."""
+    return code("probe", *probes.modules([wildcards.probe], "measure"))
+
+
+def code_with_probes(script, *parts):
+    """Digest of a script's code, of all families and of these files of the probes that are on, which it loads by name."""
+    return code(script, *families(), *probes.modules(study.plan.probes, *parts))
+
+
+def compare_code():
+    """Code that compare depends on."""
+    return code_with_probes("compare", *probes.COMPARE_PARTS)
+
+
+def report_code():
+    """Code that the report depends on."""
+    return code_with_probes("report", *probes.REPORT_PARTS)
+
+
+def model_card_code():
+    """Code that the model card depends on."""
+    return code_with_probes("model_card", "settings")
 
 
 MODEL_CARD = "MODEL_CARD.md.j2"
@@ -204,15 +277,16 @@ def deploy_identity():
 
 def deploy_code():
     """Digests of what the deployment starts: the server here, or the training on AWS."""
-    on_aws = ["train_on_sagemaker", "train"] if study.deploy.target == "sagemaker" else []
-    return [code(script) for script in [*on_aws, "serve"]]
+    candidates = families(*study.plan.candidates)
+    on_aws = [code("train_on_sagemaker"), code("train", *candidates)] if study.deploy.target == "sagemaker" else []
+    return [*on_aws, code("serve")]
 
 
 def deployments():
     """A digest of each deployment's evidence. As an input it would deploy; as a parameter a new one is shown."""
     digests = {}
     for dataset in study.datasets:
-        path = on_disk(f"{RESULTS}/deploy/{dataset}/endpoint.json")
+        path = on_disk(f"{DEPLOY}/endpoint.json".format(dataset=dataset))
         if path.is_file():
             digests[dataset] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     return digests
@@ -240,7 +314,6 @@ def environment_choices(wildcards):
 def content(dataset):
     """The digest of a user's own images; nothing for others. Only the main process compares and records parameters."""
     spec = study.datasets[dataset]
-    if not isinstance(spec, OwnImages) or not workflow.is_main_process:
+    if not spec.users_own or not workflow.is_main_process:
         return ""
-    index = Path(workflow.persistence.path) / "convlab" / f"{study.study}-{dataset}.json"
-    return content_digest(Path(spec.path).expanduser(), index, lambda text: print(text, file=sys.stderr))
+    return content_digest(Path(spec.path).expanduser(), OWN_RECORDS / f"{study.study}-{dataset}.json", tell)

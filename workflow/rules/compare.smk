@@ -37,7 +37,7 @@ rule compare:
         metrics=of_all(f"{EVALUATE}/metrics.json"),
         predictions=of_all(f"{EVALUATE}/predictions.npz"),
         features=of_all(f"{EVALUATE}/features.npz"),
-        shifts=translation_tables(),
+        probed=probe_tables(),
     output:
         tables=COMPARE_FILES,
         summary=f"{COMPARE}/summary.json",
@@ -59,13 +59,15 @@ rule compare:
         "../../envs/analysis.yaml"
     threads: 4
     params:
-        code=code("compare"),
+        code=compare_code(),
         messages=messages(),
         settings=lambda wildcards: json_argument(study.settings),
         made_from=made_from("compare"),
+        results=folder(RESULTS),
+        folder=folder(COMPARE),
     message:
         "Compare all runs"
     shell:
-        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/compare.py" --settings {params.settings:q} --results-dir $(dirname $(dirname {output.summary:q}))'
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/compare.py" --settings {params.settings:q} --results-dir {params.results:q}'
         " --processes {threads} > {log:q} 2>&1 && "
-        "echo {params.made_from} > $(dirname {output.summary:q})/.made_from"
+        "echo {params.made_from} > {params.folder:q}/.made_from"

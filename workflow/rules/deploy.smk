@@ -24,10 +24,12 @@ rule deploy_model:
         options=lambda wildcards: canonical_json(deploy_options()),
         identity=lambda wildcards: deploy_identity(),
         made_from=made_from("deploy_model"),
+        results=folder(RESULTS),
+        folder=folder(DEPLOY),
     message:
         "Deploy the model of {wildcards.dataset} and test its endpoint"
     shell:
         'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/deploy.py" --options {params.options:q}'
         " --identity {params.identity:q} --dataset {wildcards.dataset:q}"
-        " --results-dir $(dirname $(dirname $(dirname {output.answers:q}))) > {log.text:q} 2>&1 && "
-        "echo {params.made_from} > $(dirname {output.answers:q})/.made_from"
+        " --results-dir {params.results:q} > {log.text:q} 2>&1 && "
+        "echo {params.made_from} > {params.folder:q}/.made_from"

@@ -28,9 +28,12 @@ rule evaluate:
         seeds=" ".join(map(str, study.seeds)),
         environment=environment_choices,
         made_from=made_from("evaluate"),
+        data=folder(PREPARE),
+        runs=folder(VARIANT),
+        folder=folder(EVALUATE),
     message:
         "Evaluate {wildcards.variant} on {wildcards.dataset}"
     shell:
-        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/evaluate.py" --train-dir $(dirname $(dirname {input.runs[0]:q})) --seeds {params.seeds}'
-        " --data-dir $(dirname {input.manifest:q}) --output-dir $(dirname {output.metrics:q}) --threads {threads}"
-        " > {log:q} 2>&1 && echo {params.made_from} > $(dirname {output.metrics:q})/.made_from"
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/evaluate.py" --train-dir {params.runs:q} --seeds {params.seeds}'
+        " --data-dir {params.data:q} --output-dir {params.folder:q} --threads {threads}"
+        " > {log:q} 2>&1 && echo {params.made_from} > {params.folder:q}/.made_from"

@@ -46,9 +46,11 @@ rule explore:
         messages=messages(),
         language=study.report.language,
         made_from=made_from("explore"),
+        data=folder(PREPARE),
+        folder=folder(EXPLORE),
     message:
         "Explore {wildcards.dataset}"
     shell:
-        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/explore.py" --language {params.language} --data-dir $(dirname {input.manifest:q})'
-        " --output-dir $(dirname {output.summary:q}) > {log:q} 2>&1 && "
-        "echo {params.made_from} > $(dirname {output.summary:q})/.made_from"
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/explore.py" --language {params.language} --data-dir {params.data:q}'
+        " --output-dir {params.folder:q} > {log:q} 2>&1 && "
+        "echo {params.made_from} > {params.folder:q}/.made_from"

@@ -28,16 +28,18 @@ rule export_model:
     resources:
         mem_mb=memory(1200, 6),
     params:
-        code=code("export"),
+        code=code("export", *families(*study.plan.candidates)),
         requirements=serving_requirements(),
         choice=lambda wildcards: canonical_json(study.choice(wildcards.dataset)),
         made_from=made_from("export_model"),
+        results=folder(RESULTS),
+        folder=folder(EXPORT),
     message:
         "Export the chosen model of {wildcards.dataset}"
     shell:
         'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/export.py" --choice {params.choice:q} --dataset {wildcards.dataset:q}'
-        " --results-dir $(dirname $(dirname $(dirname {output.exported:q}))) --threads {threads} > {log:q} 2>&1 && "
-        "echo {params.made_from} > $(dirname {output.exported:q})/.made_from"
+        " --results-dir {params.results:q} --threads {threads} > {log:q} 2>&1 && "
+        "echo {params.made_from} > {params.folder:q}/.made_from"
 
 
 rule model_card:
@@ -59,13 +61,15 @@ rule model_card:
     conda:
         "../../envs/analysis.yaml"
     params:
-        code=code("model_card"),
+        code=model_card_code(),
         template=card_template(),
         config=lambda wildcards: canonical_json(study.written),
         made_from=made_from("model_card"),
+        results=folder(RESULTS),
+        folder=folder(EXPORT),
     message:
         "Write the model card of {wildcards.dataset}"
     shell:
         'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/model_card.py" --config {params.config:q} --dataset {wildcards.dataset:q}'
-        " --results-dir $(dirname $(dirname $(dirname {output.card:q}))) > {log:q} 2>&1 && "
-        "echo {params.made_from} > $(dirname {output.card:q})/.card_made_from"
+        " --results-dir {params.results:q} > {log:q} 2>&1 && "
+        "echo {params.made_from} > {params.folder:q}/.card_made_from"

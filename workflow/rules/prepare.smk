@@ -8,7 +8,6 @@
 rule prepare:
     input:
         checked=verified("prepare"),
-        nothing=own_lock,
     output:
         data=f"{PREPARE}/data.npz",
         manifest=f"{PREPARE}/manifest.json",
@@ -19,15 +18,16 @@ rule prepare:
     localrule: True
     conda:
         "../../envs/analysis.yaml"
-    threads: lambda wildcards: 8 if isinstance(study.datasets[wildcards.dataset], ImageFolder) else 1
+    threads: lambda wildcards: kind_of(study.datasets[wildcards.dataset]).threads
     params:
-        code=code("prepare"),
+        code=lambda wildcards: CODE_OF_PREPARE[wildcards.dataset],
         content=lambda wildcards: content(wildcards.dataset),
         spec=lambda wildcards: canonical_json(study.datasets[wildcards.dataset].model_dump()),
         made_from=made_from("prepare"),
+        folder=folder(PREPARE),
     message:
         "Prepare {wildcards.dataset}"
     shell:
         'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/prepare.py" --dataset {wildcards.dataset:q} --spec {params.spec:q}'
-        " --output-dir $(dirname {output.data:q}) --threads {threads} > {log:q} 2>&1 && "
-        "echo {params.made_from} > $(dirname {output.manifest:q})/.made_from"
+        " --output-dir {params.folder:q} --threads {threads} > {log:q} 2>&1 && "
+        "echo {params.made_from} > {params.folder:q}/.made_from"

@@ -7,29 +7,32 @@ rule probe:
         models=lambda wildcards: of_all_seeds(f"{TRAIN}/model.keras", wildcards),
         runs=lambda wildcards: of_all_seeds(f"{TRAIN}/run.json", wildcards),
     output:
-        table=f"{TRANSLATIONS}/{{variant}}.csv",
+        table=f"{PROBE}/{{variant}}.csv",
     log:
-        f"{LOGS}/probe/translation/{{dataset}}/{{variant}}.log",
+        f"{LOGS}/probe/{{probe}}/{{dataset}}/{{variant}}.log",
     benchmark:
-        f"{BENCHMARKS}/probe/translation/{{dataset}}/{{variant}}.tsv"
+        f"{BENCHMARKS}/probe/{{probe}}/{{dataset}}/{{variant}}.tsv"
     priority: 10**9  # as soon as its models are there: left to the end it would run alone
     conda:
         "../../envs/tensorflow.yaml"
     threads: 1
     resources:
         mem_mb=memory(1200, 6),
-        runtime=time_limit(translation_passes),
+        runtime=time_limit(probe_passes),
         gpu=GPU,
     params:
-        shift=study.probes.translation.shift if study.probes.translation else 0,
-        code=code("probe"),
+        settings=lambda wildcards: json_argument(probe_settings(wildcards)),
+        code=probe_code,
         seeds=" ".join(map(str, study.seeds)),
         environment=environment_choices,
         made_from=made_from("probe"),
+        data=folder(PREPARE),
+        runs=folder(VARIANT),
+        folder=folder(PROBE),
     message:
-        "Probe translation of {wildcards.variant} on {wildcards.dataset}"
+        "Probe {wildcards.probe} of {wildcards.variant} on {wildcards.dataset}"
     shell:
-        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/probe.py" --probe translation --dataset {wildcards.dataset:q} --variant {wildcards.variant:q}'
-        " --shift {params.shift} --seeds {params.seeds} --train-dir $(dirname $(dirname {input.runs[0]:q}))"
-        " --data-dir $(dirname {input.manifest:q}) --output {output.table:q} --threads {threads} > {log:q} 2>&1 && "
-        "echo {params.made_from} > $(dirname {output.table:q})/.{wildcards.variant}.made_from"
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/probe.py" --probe {wildcards.probe:q} --dataset {wildcards.dataset:q} --variant {wildcards.variant:q}'
+        " --settings {params.settings:q} --seeds {params.seeds} --train-dir {params.runs:q}"
+        " --data-dir {params.data:q} --output {output.table:q} --threads {threads} > {log:q} 2>&1 && "
+        "echo {params.made_from} > {params.folder:q}/.{wildcards.variant}.made_from"

@@ -37,7 +37,7 @@ rule report:
     conda:
         "../../envs/analysis.yaml"
     params:
-        code=code("report"),
+        code=report_code(),
         messages=messages(),
         templates=templates(),
         config=lambda wildcards: json_argument(study.written),
@@ -45,9 +45,11 @@ rule report:
         files=lambda wildcards: config_files(),
         values=lambda wildcards: json_argument(config_values()),
         made_from=made_from("report"),
+        results=folder(RESULTS),
+        folder=folder(REPORT),
     message:
         "Write the report"
     shell:
         'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/report.py" --config {params.config:q} --config-file {params.files:q} --config-values {params.values:q}'
-        " --results-dir $(dirname $(dirname {output.page:q})) > {log:q} 2>&1 && "
-        "echo {params.made_from} > $(dirname {output.page:q})/.made_from"
+        " --results-dir {params.results:q} > {log:q} 2>&1 && "
+        "echo {params.made_from} > {params.folder:q}/.made_from"

@@ -8,9 +8,9 @@ rule train:
         history=f"{TRAIN}/history.csv",
         run=f"{TRAIN}/run.json",
     log:
-        f"{LOGS}/train/{{dataset}}/{{variant}}/seed-{{seed}}.log",
+        f"{TRAIN.replace(RESULTS, LOGS, 1)}.log",
     benchmark:
-        f"{BENCHMARKS}/train/{{dataset}}/{{variant}}/seed-{{seed}}.tsv"
+        f"{TRAIN.replace(RESULTS, BENCHMARKS, 1)}.tsv"
     priority: training_cost
     conda:
         "../../envs/tensorflow.yaml"
@@ -20,12 +20,14 @@ rule train:
         runtime=time_limit(training_passes),
         gpu=GPU,
     params:
-        code=code("train"),
+        code=code_of_run,
         spec=run_spec,
         environment=environment_choices,
         store=STORE,
+        data=folder(PREPARE),
+        folder=folder(TRAIN),
     message:
         "Train {wildcards.variant} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
-        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/train.py" --spec {params.spec:q} --data-dir $(dirname {input.manifest:q})'
-        " --output-dir $(dirname {output.run:q}) --store {params.store:q} --threads {threads} > {log:q} 2>&1"
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/train.py" --spec {params.spec:q} --data-dir {params.data:q}'
+        " --output-dir {params.folder:q} --store {params.store:q} --threads {threads} > {log:q} 2>&1"

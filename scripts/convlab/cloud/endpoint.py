@@ -28,6 +28,7 @@ from convlab.common.shutdown import ignore_signals
 from convlab.errors import UserError
 from convlab.serving.endpoint_test import Reply
 from convlab.serving.pack import pack
+from convlab.study import layout
 from convlab.study.sagemaker import SageMaker
 
 VARIANT = "AllTraffic"
@@ -58,8 +59,8 @@ class SageMakerEndpoint:
 
     def __init__(self, folder: Path, dataset: str, options: Mapping[str, Any]) -> None:
         self.settings = SageMaker.model_validate(options["sagemaker"])
-        self.study, self.prepared = folder.name, folder / "prepare" / dataset
-        self.model_dir, self.output = folder / "export" / dataset, folder / "deploy" / dataset
+        self.study, self.prepared = folder.name, layout.prepared(folder, dataset)
+        self.model_dir, self.output = layout.exported(folder, dataset), layout.deployed(folder, dataset)
         self.state_file = self.output / states.FILE
         self.state: State | None = None
         self.trained: training_job.Trained | None = None

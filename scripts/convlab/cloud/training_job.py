@@ -22,7 +22,9 @@ from convlab.common.code_digests import code_inputs
 from convlab.common.files import read_json, write_arrays, write_json
 from convlab.common.specs import canonical_json
 from convlab.datasets import prepared as data
+from convlab.datasets.specs import kind_module
 from convlab.errors import UserError
+from convlab.models.registry import modules
 from convlab.study.sagemaker import SageMaker
 from convlab.training.run_spec import Run
 
@@ -75,7 +77,7 @@ def train(
     with tempfile.TemporaryDirectory() as temporary:
         with state.asking("object", state_file):
             uri = upload_data(clients, state, prepared, Path(temporary))
-        source = pack_source(Path(temporary) / "source")
+        source = pack_source(Path(temporary) / "source", exported["spec"])
         log.info("starting a training job on %s", settings.training.instance_type)
         hyperparameters = {"spec": canonical_json(exported["spec"])}
         with state.asking("training_job", state_file):
@@ -100,9 +102,11 @@ def upload_data(clients: Clients, state: State, prepared: Path, temporary: Path)
     return f"s3://{state.bucket}/{state.prefix}data/"
 
 
-def pack_source(folder: Path) -> Path:
-    """A folder with all that train.py is made of, and nothing else."""
-    for path in [SCRIPTS / ENTRY, *code_inputs(SCRIPTS / "train.py")]:
+def pack_source(folder: Path, spec: Mapping[str, Any]) -> Path:
+    """A folder with all that train.py is made of, with the kind of dataset and the family of model that the run's
+    ``spec`` names, and nothing else."""
+    loaded = (kind_module(spec["dataset"]["kind"]), *modules([spec["model"]["family"]]))
+    for path in [SCRIPTS / ENTRY, *code_inputs(SCRIPTS / "train.py", loaded)]:
         target = folder / path.relative_to(SCRIPTS)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)

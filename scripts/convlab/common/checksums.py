@@ -2,20 +2,21 @@
 
 A job that has written its results writes last, beside the most important one, how long each of them is and its SHA-256:
 ``run.json.checksums``, ``metrics.json.checksums``. Whoever reads a result holds it against that; and when jobs are
-planned the files that have changed since they were last seen are. What does not fit is set aside, so that Snakemake
-misses it and makes it again. Results without such a record are taken as they are. Standard library only.
+planned the files that have changed since they were last seen are. What does not fit is set aside and made again.
+Results without such a record are taken as they are. Standard library only.
 """
 
 import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from convlab.common.atomic import remove, write_text
+from convlab.common.atomic import atomic, remove, write_text
 from convlab.errors import UserError
 
 SUFFIX = ".checksums"
@@ -28,13 +29,6 @@ JOB = "CONVLAB_JOB"
 """Environment variable that the workflow sets: only its jobs set damaged results aside, since it makes them again."""
 
 _BLOCK = 2**20
-
-_LOOKS = re.compile(
-    r"--(dry-?run|list(-[a-z-]+)?|lint|report|(detailed-)?summary|unlock|dag|d3dag|rulegraph|filegraph|archive|export-cwl"
-    r"|containerize|print-compilation|generate-unit-tests|cleanup-metadata)(=.*)?|-[tkfFvpa]*[nlSD].*"
-)
-"""Snakemake's options with which nothing is made. A short one may stand after others that take no value: the ``n`` of
-``-Rtrain`` and of ``-d/tmp/run`` is a part of theirs."""
 
 _NEVER_A_FOLDER = re.compile(r".+\.(log|tsv|made_from)|\.made_from|\.card_made_from")
 """Names that jobs give to files only; those of datasets and variants have no dot."""
@@ -187,38 +181,24 @@ def _intact(path: Path, size: int, checksum: str) -> bool:
         return False
 
 
-def mend(results: Path, index: Path, change: bool, say: Callable[[str], None]) -> None:
-    """Set aside what is damaged below ``results``, so that Snakemake makes it again; without ``change`` only say so."""
-    broken = find_damaged(results, index, remember=change)
-    # All are set aside before anything is deleted that must be made again: it may itself be edited by hand. Files in a
-    # folder come last, since the main result is deleted for them.
-    later = []
-    for path, main in sorted(broken.items(), key=lambda entry: entry[0].parent != entry[1].parent):
-        if not change:
-            say(f"{path} is damaged: when something is made it is set aside and made again")
+def keep_damaged(paths: Iterable[Path], say: Callable[[str], None]) -> None:
+    """Keep a copy of each damaged result, which may have been edited by hand: Snakemake deletes what a job wrote before
+    it does the job again.
+
+    What is no file, such as a folder that lies where a file belongs, is renamed, since Snakemake cannot delete it.
+    """
+    for path in paths:
+        if not os.path.lexists(path):
             continue
         try:
-            set_aside(path, main)
+            if path.is_file():
+                with atomic(path.with_name(path.name + DAMAGED), durable=False) as temporary:
+                    shutil.copyfile(path, temporary)
+            else:
+                set_aside(path)
         except OSError as error:
             raise UserError(f"{path} is damaged and cannot be set aside ({error.strerror}); delete it") from None
         say(f"{path} is damaged: it is set aside as {path.name}{DAMAGED}, and made again with what is asked for")
-        later += _later_results(results, path)
-    for path in later:
-        try:
-            remove(path)
-        except OSError as error:
-            raise UserError(
-                f"{path} has to be made again and cannot be deleted ({error.strerror}); delete it"
-            ) from None
-
-
-def _later_results(results: Path, path: Path) -> list[Path]:
-    """What must be missing too, so that Snakemake makes ``path`` again: it misses only what a job that runs reads."""
-    stage, *names = path.relative_to(results).parts
-    if stage in ("export", "deploy"):
-        return []
-    evaluated = [results / "evaluate" / names[0] / names[1] / "metrics.json"] if stage == "train" else []
-    return [*evaluated, results / "compare/summary.json", results / "report/index.html"]
 
 
 def set_aside_folders(results: Path, say: Callable[[str], None]) -> None:
@@ -234,11 +214,6 @@ def set_aside_folders(results: Path, say: Callable[[str], None]) -> None:
             except OSError as error:
                 raise UserError(f"{path} is a folder and cannot be set aside ({error.strerror}); delete it") from None
             say(f"{path} is a folder where a file belongs: it is set aside as {path.name}{DAMAGED}")
-
-
-def only_looks(arguments: Iterable[str]) -> bool:
-    """Whether a Snakemake with these command-line arguments makes nothing."""
-    return any(_LOOKS.fullmatch(argument) for argument in arguments)
 
 
 def _record_of(main: Path) -> Path:

@@ -66,18 +66,6 @@ def locked_if_free(path: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def is_held(path: Path) -> bool:
-    """Whether another process holds ``path`` locked."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return _lock(descriptor) is False
-    finally:
-        os.close(descriptor)
-
-
 class Writer:
     """The one process that may write certain results; the latest to begin is it. See :func:`sole_writer`."""
 

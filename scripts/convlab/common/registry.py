@@ -17,6 +17,13 @@ def names(package: str) -> tuple[str, ...]:
     return tuple(sorted(module.name for module in pkgutil.iter_modules(folders) if not module.name.startswith("_")))
 
 
+@cache
+def folders(package: str) -> tuple[str, ...]:
+    """Names of the packages that lie in ``package``, in sorted order: of capabilities that are a folder each."""
+    paths = importlib.import_module(package).__path__
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(paths) if module.ispkg))
+
+
 def load(package: str, name: str) -> ModuleType:
     """The module ``name`` of ``package``. Raises KeyError for a name that is none of ``names``."""
     if name.partition(".")[0] not in names(package):

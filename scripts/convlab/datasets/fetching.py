@@ -11,8 +11,6 @@ import logging
 import os
 import queue
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -25,6 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
+from convlab.datasets.watched_process import DOWNLOAD_SECONDS, STALL_SECONDS, run_watched
 from convlab.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -35,17 +34,8 @@ NETWORK_PATIENCE = 8.5
 PROBE_PATIENCE = 3.0
 """Seconds of the above for asking the mirrors, all at once."""
 
-STALL_SECONDS = 30.0
-"""A package download that has begun is given up on after this long without a byte."""
-
-DOWNLOAD_SECONDS = 1200.0
-"""A package download is given up on after this long in any case."""
-
 LARGEST_FILE = 256 * 2**20
 """Bytes; no file of ours unpacks to more, so more is a damaged or hostile file."""
-
-LARGEST_DOWNLOAD = 2**30
-"""Bytes; a package and the package lists together take less."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +82,13 @@ class _Fetch:
             content = read_checked(folder, name, self.archive.sha256[name], damaged, self.archive.packed)
             if content is not None:
                 self.files[name] = content
-        found = len(names) - len(self.missing)
-        if found:
-            log.info("%s: %d of %d files from %s", self.archive.title, found, len(self.archive.sha256), source)
+        taken = len(names) - len(self.missing)
+        if taken:
+            log.info("%s: %d of %d files from %s", self.archive.title, taken, len(self.archive.sha256), source)
         if self.missing:
             there = folder.is_dir() and any(folder.iterdir())
             none = "has none of the files" if there else "empty"
-            self.failed(source, f"lacks {len(self.missing)} of {len(self.archive.sha256)} files" if found else none)
+            self.failed(source, f"lacks {len(self.missing)} of {len(self.archive.sha256)} files" if taken else none)
         return not self.missing
 
 
@@ -197,8 +187,8 @@ def spellings(folder: Path, name: str) -> list[Path]:
     (``train-images.idx3-ubyte``), and in a folder of that name, as some unpackers leave it."""
     names = [f"{stem}{end}" for stem in dict.fromkeys((name, name.replace("-idx", ".idx"))) for end in (".gz", "")]
     paths = []
-    for one in names:
-        path = folder / one
+    for spelling in names:
+        path = folder / spelling
         paths += [path / inner for inner in names] if path.is_dir() else [path]
     return paths
 
@@ -438,64 +428,3 @@ def _from_debian_package(state: _Fetch, staging: Path, give_up_at: float) -> Non
 
 
 _UPDATE_HOOKS = ("Pre-Invoke", "Post-Invoke", "Post-Invoke-Success")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a watched command ended: what went wrong, or None, and whether any byte arrived."""
-
-    problem: str | None
-    alive: bool
-
-
-def run_watched(command: list[str], cwd: Path, watch: Path, give_up_at: float) -> Outcome:
-    """Run a command while what it writes under ``watch`` grows.
-
-    It is ended, with its children, when nothing has arrived by ``give_up_at`` (monotonic clock), when nothing more
-    arrives for ``STALL_SECONDS``, and after ``DOWNLOAD_SECONDS`` in any case.
-    """
-    end_at = time.monotonic() + DOWNLOAD_SECONDS
-    size = _size(watch)
-    alive = False
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that its download helpers end with it
-        )
-        try:
-            while process.poll() is None:
-                now = time.monotonic()
-                if (grown := _size(watch)) > size:
-                    size, alive, give_up_at = grown, True, now + STALL_SECONDS
-                if size > LARGEST_DOWNLOAD:
-                    return Outcome(f"sends more than {LARGEST_DOWNLOAD // 2**20} MiB", alive)
-                if now > min(give_up_at, end_at):
-                    return Outcome("no answer" if not alive else "the download stalled", alive)
-                time.sleep(0.05)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        output.seek(0)
-        lines = output.read().decode(errors="replace").splitlines()
-    if process.returncode == 0:
-        return Outcome(None, alive or _size(watch) > size)
-    errors = [line.removeprefix("E:").strip() for line in lines if line.startswith("E:")] or lines[-1:]
-    name = Path(command[0]).name
-    return Outcome(errors[0][:200] if errors else f"{name} ended with status {process.returncode}", alive)
-
-
-def _size(folder: Path) -> int:
-    """Bytes in the files under ``folder``."""
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.lstat().st_size
-        except OSError:  # renamed while we looked
-            continue
-    return total

@@ -201,7 +201,7 @@ def _list_images(root: Path, key: str, count_skipped: bool) -> Contents:
             f" ({parts['train'].classes[0].name!r}), and there is nothing to tell apart; add more"
         )
     if "test" in parts:
-        names = {part: {one.name for one in parts[part].classes} for part in parts}
+        names = {part: {folder.name for folder in parts[part].classes} for part in parts}
         if odd := sorted(names["train"] ^ names["test"]):
             raise UserError(
                 f"{key}: train and test hold different classes ({odd[0]!r} is in one of them only); make them equal"
@@ -294,7 +294,7 @@ def _list_part(root: Path, part: str, folder: str, key: str, skipped: list[Skipp
             named[name] = entry.name
     if not named:
         where = shown(str(root / folder))
-        loose = sum(one.image for one in skipped if one.part == part)
+        loose = sum(file.image for file in skipped if file.part == part)
         there = f", but {loose:,} images without a class" if loose else ""
         raise UserError(f"{key}: {where} holds no folders{there}; put the images of each class into {where}/<class>/")
     classes = [_list_class(root, part, folder, name, named[name], key, skipped) for name in sorted(named)]
@@ -331,18 +331,18 @@ def _list_class(
                 doubtful.append(file_name)
     prefix = f"{shown(part_folder)}/{shown(folder)}"
     skipped += [
-        Skipped(f"{prefix}/{shown(one.file)}", one.reason, one.image, part, name, one.detail, one.count)
-        for one in others
+        Skipped(f"{prefix}/{shown(other.file)}", other.reason, other.image, part, name, other.detail, other.count)
+        for other in others
     ]
     if not images and not any("." not in file_name.strip(".") for file_name in doubtful):
-        inner = [shown(one.file) for one in others if one.reason == INNER_FOLDER and one.image]
+        inner = [shown(other.file) for other in others if other.reason == INNER_FOLDER and other.image]
         if inner:
             raise UserError(
                 f"{key}: {prefix} holds folders ({', '.join(sorted(inner)[:3])}) and no images; the images of a class "
                 "lie in its folder itself, so move them up"
             )
         endings = Counter(suffix(file_name) or "no suffix" for file_name in doubtful)
-        endings.update(suffix(one.file) if one.reason in (FORMAT, OTHER) else one.reason for one in others)
+        endings.update(suffix(other.file) if other.reason in (FORMAT, OTHER) else other.reason for other in others)
         there = f" (only {counted(endings)})" if endings else ""
         raise UserError(f"{key}: {prefix} holds no {READABLE} files{there}; add some or remove the folder")
     return ClassFolder(name, folder, sorted(images, key=_by_name), sorted(doubtful, key=_by_name))
@@ -383,39 +383,40 @@ def refuse_outside(root: Path, path: Path, key: str) -> None:
 
 def refuse_lost_images(skipped: Iterable[Skipped], key: str, total: int | None = None) -> None:
     """Raise UserError where images would be left out, for a data set whose config does not allow that."""
-    lost = sorted((one for one in skipped if one.image), key=lambda one: one.file)
+    lost = sorted((entry for entry in skipped if entry.image), key=lambda entry: entry.file)
     if not lost:
         return
-    first = "; ".join(f"{one.file}{of_folder(one)}: {one.detail or one.reason}" for one in lost[:3])
+    first = "; ".join(f"{entry.file}{of_folder(entry)}: {entry.detail or entry.reason}" for entry in lost[:3])
     more = f"; {len(lost) - 3:,} more in the log" if len(lost) > 3 else ""
     of = f" of {total:,}" if total is not None else ""
-    count = sum(one.count for one in lost)
+    count = sum(entry.count for entry in lost)
+    images = "image" if (count, total) == (1, None) else "images"
     raise UserError(
-        f"{count:,}{of} images cannot be used ({first}{more}); mend, move or remove them, or set "
+        f"{count:,}{of} {images} cannot be used ({first}{more}); mend, move or remove them, or set "
         f"{key}.unreadable: exclude"
     )
 
 
-def of_folder(one: Skipped) -> str:
+def of_folder(entry: Skipped) -> str:
     """How many files a folder has that is not used: `` (14 files)``; nothing for a file or a folder of one."""
-    return f" ({one.count:,} files)" if one.count > 1 else ""
+    return f" ({entry.count:,} files)" if entry.count > 1 else ""
 
 
 def summary(skipped: Iterable[Skipped]) -> list[dict[str, Any]]:
     """For each part, class and reason how many files are not used, and the first names: what the manifest keeps."""
     groups: dict[tuple[str, str, str, bool], list[Skipped]] = {}
-    for one in skipped:
-        groups.setdefault((one.part or "", one.class_name or "", one.reason, one.image), []).append(one)
+    for entry in skipped:
+        groups.setdefault((entry.part or "", entry.class_name or "", entry.reason, entry.image), []).append(entry)
     return [
         {
             "part": part or None,
             "class": class_name or None,
             "reason": reason,
             "image": image,
-            "count": sum(one.count for one in group),
+            "count": sum(entry.count for entry in group),
             "files": [
-                {"file": one.file} | ({"detail": one.detail} if one.detail else {})
-                for one in sorted(group, key=lambda one: one.file)[:_NAMES_KEPT]
+                {"file": entry.file} | ({"detail": entry.detail} if entry.detail else {})
+                for entry in sorted(group, key=lambda entry: entry.file)[:_NAMES_KEPT]
             ],
         }
         for (part, class_name, reason, image), group in sorted(groups.items())
@@ -425,74 +426,3 @@ def summary(skipped: Iterable[Skipped]) -> list[dict[str, Any]]:
 def counted(counts: Counter[str]) -> str:
     """``.txt (3), folders (1)``."""
     return ", ".join(f"{shown(natural(what))} ({count:,})" for what, count in sorted(counts.items()))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Content
-
-_BEGINNINGS: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"\x89PNG\r\n\x1a\n", "a PNG image"),
-    (0, b"\xff\xd8\xff", "a JPEG image"),
-    (0, b"GIF8", "a GIF image"),
-    (8, b"WEBP", "a WebP image"),
-    (0, b"II*\0", "a TIFF image"),
-    (0, b"MM\0*", "a TIFF image"),
-    (4, b"ftypavif", "an AVIF image"),
-    (4, b"ftyphei", "an HEIC image"),
-    (4, b"ftypmif1", "an HEIC image"),
-    (4, b"ftyp", "a video"),
-    (4, b"jP  ", "a JPEG 2000 image"),
-    (4, b"JXL ", "a JPEG XL image"),
-    (0, b"\xff\x0a", "a JPEG XL image"),
-    (0, b"8BPS", "a Photoshop file"),
-    (0, b"\0\0\1\0", "an icon file"),
-    (0, b"%PDF", "a PDF document"),
-    (0, b"PK\3\4", "a ZIP archive"),
-    (0, b"\x1f\x8b", "a gzip archive"),
-    (0, b"\x93NUMPY", "a NumPy array"),
-    (0, b"\x89HDF", "an HDF5 file"),
-    (0, b"version https://git-lfs", "a Git LFS pointer and not the file itself"),
-    (128, b"DICM", "a DICOM file"),
-)
-
-_READ_CONTENT = tuple(f"a {name} image" for name in ("PNG", "JPEG", "GIF", "BMP", "WebP", "TIFF"))
-
-BEGINNING = 512
-"""Bytes at a file's beginning that tell what it is."""
-
-
-def content_kind(beginning: bytes) -> str:
-    """What a file is, by its first bytes: ``a WebP image``, ``an HTML page``, ``text``, ``empty``."""
-    if not beginning:
-        return "empty"
-    for offset, mark, kind in _BEGINNINGS:
-        if beginning[offset : offset + len(mark)] == mark:
-            return kind
-    if beginning[:2] == b"BM" and beginning[6:10] == b"\0\0\0\0":
-        return "a BMP image"
-    start = beginning.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return "an HTML page"
-    if start.startswith(b"<"):
-        return "an SVG image" if b"<svg" in start else "an XML document"
-    if not beginning.strip(b"\0"):
-        return "zeros only"
-    try:
-        text = beginning.decode("utf-8", "strict")
-    except UnicodeDecodeError as error:
-        text = beginning[: error.start].decode() if error.start >= len(beginning) - 4 else "\0"
-    return "text" if not any(ord(sign) < 32 and sign not in "\t\r\n\f" for sign in text) else "something unknown"
-
-
-def is_readable_kind(kind: str) -> bool:
-    """Whether a content is one of the formats that are read."""
-    return kind in _READ_CONTENT
-
-
-def file_kind(path: str | Path) -> str | None:
-    """What a file is, by its content; None where it cannot be read."""
-    try:
-        with open(path, "rb") as stream:  # noqa: PTH123 (speed)
-            return content_kind(stream.read(BEGINNING))
-    except OSError:
-        return None

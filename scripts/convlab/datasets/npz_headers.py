@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from convlab.datasets.folder_listing import BEGINNING, content_kind, shown
+from convlab.datasets.file_content import BEGINNING, content_kind
+from convlab.datasets.folder_listing import shown
 from convlab.errors import UserError
 
 _KINDS = {"f": "float", "i": "int", "u": "uint", "b": "bool", "c": "complex", "O": "object"}

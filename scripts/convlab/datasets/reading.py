@@ -1,4 +1,4 @@
-"""What a reader of data sets gives back, and what all readers check."""
+"""What a reader of datasets returns, and what all readers check. Standard library only."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -6,10 +6,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from convlab.datasets.prepared import Dataset
 from convlab.errors import UserError
+
+if TYPE_CHECKING:
+    from convlab.datasets.prepared import Dataset  # NumPy
 
 _LIMITS = {False: "memory.max", True: "memory.limit_in_bytes"}
 """The file with a group's limit; true for version 1."""
@@ -17,14 +19,17 @@ _LIMITS = {False: "memory.max", True: "memory.limit_in_bytes"}
 
 @dataclass(frozen=True)
 class Reading:
-    """A data set as it was read.
+    """A dataset as it was read.
 
-    ``excluded`` is ``folders.summary`` of what was not used. ``test_images`` says where they come from: ``{"from":
-    "data"}`` that brought them, a fixed ``"rule"``, or a ``"seed"`` with its fraction. ``notes`` are other facts for
-    the manifest.
+    Args:
+        dataset: its arrays, all images that can be used.
+        excluded: what was not used: ``folder_listing.summary``.
+        test_images: where they come from: ``{"from": "data"}`` that brought them, ``{"from": "rule"}`` for a fixed one,
+            or ``{"from": "seed"}`` with ``seed`` and ``fraction``.
+        notes: other facts for the manifest.
     """
 
-    dataset: Dataset
+    dataset: "Dataset"
     excluded: Sequence[Mapping[str, Any]] = ()
     test_images: Mapping[str, Any] = field(default_factory=lambda: {"from": "data"})
     notes: Mapping[str, Any] = field(default_factory=dict)

@@ -1,63 +1,120 @@
-"""Where images come from: the registry of kinds of data sets. A new kind is a reader, one entry here and its spec."""
+"""The registry of kinds of datasets: what a kind's module says, and the kinds that there are.
 
-from collections.abc import Callable
+A kind of dataset is one module in ``convlab/datasets/kinds``. It is called as the config calls the kind, and ends in
+``KIND = Kind(...)``. To add one, copy ``kinds/digits.py`` under the new name and change what it says (leave
+``order`` out); nothing else lists the kinds. The module has
+
+- a spec, a pydantic model with ``kind: Literal["<module's name>"]`` and a field for whatever else the config may say.
+  It derives from ``DatasetSpec``, from ``Published`` where files are fetched and checked by their checksums, or from
+  ``OwnImages`` where they are the user's own. Its fields are checked while the config is parsed and are part of the
+  identity of every run on the data.
+- functions for what is known before any job runs: the images' shape and the classes, how many images there are, and
+  what of the user's files would not be used. They may look at names and headers, no further.
+- a reader, which ``prepare`` calls.
+
+The config is parsed wherever Snakemake runs, so the module imports the standard library, pydantic and convlab's modules
+of these two only; NumPy, and whatever needs it, is imported inside the reader. What several kinds need stands in
+``convlab/datasets``: fetching, IDX files, folders of images, headers of ``.npz`` files, splitting.
+
+`prepare` depends on the module of its kind and on what that imports, training on no kind. Then run ``make schema``,
+``make messages`` where a text is marked ``translatable``, and write a test ``tests/test_<kind>.py``.
+"""
+
+import functools
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from convlab.datasets.kinds.cifar10 import read_cifar10
-from convlab.datasets.kinds.digits import read_digits
-from convlab.datasets.kinds.idx import read_fashion_mnist, read_mnist
-from convlab.datasets.kinds.image_folder import read_image_folder
-from convlab.datasets.kinds.npz import read_npz
+from pydantic import Field
+
+from convlab.common import registry
 from convlab.datasets.reading import Reading
+from convlab.datasets.specs import KINDS, DatasetSpec
+
+Form = tuple[tuple[int, int, int], int]
+"""Shape of an image (height, width, channels) and number of classes."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """Images of one part, at least and at most, and of each class where that is known."""
+
+    least: int
+    most: int
+    by_class: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(cls, *by_class: int) -> "Count":
+        """The exact number of images of each class, in the order of the labels."""
+        return cls(sum(by_class), sum(by_class), by_class)
+
+
+Counts = tuple[Count, Count | None]
+"""Training and test images as they come. Of the user's own data that bring no test images the latter are None: the
+``test_fraction`` of every class is held out."""
+
+
+def nothing_unused(name: str, spec: Any) -> Sequence[str]:
+    """Of data that come whole, everything is used."""
+    return ()
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How a kind of data set is read, and what the manifest says about it.
+    """A kind of dataset. Functions get the dataset's name in the config, for messages, and its validated spec.
 
-    ``read`` takes the data set's name in the config, its spec and a number of threads, and gives the data, what it left
-    out, by class and reason, and where the test images come from.
+    Args:
+        spec: the pydantic model of the dataset's entry in the config.
+        form: shape of the images and number of classes, before any job runs. It raises UserError, which names the key
+            (``datasets.<name>.path``), for files that are not what they should be.
+        counts: training and test images before any limit of the config, exactly or as bounds, from the spec alone; None
+            where that cannot be seen from here. UserError or OSError, for files that cannot be read, counts as None.
+        read: the data themselves, from name, spec and a number of threads, which must not change the result. It raises
+            UserError for data that cannot be used.
+        source: who published the images, or what they are. Texts of ours are marked ``translatable``, here and in
+            ``licence``.
+        licence: under what licence.
+        homepage: address of a page on the images.
+        citation: how their authors ask to be cited.
+        unused: what of the files would not be used, a few words for each; called for the user's own files only.
+        threads: threads that ``read`` has a use for.
+        order: place where texts list the kinds; those without one follow, by name.
     """
 
+    spec: type[DatasetSpec]
+    form: Callable[[str, Any], Form]
+    counts: Callable[[Any], Counts | None]
     read: Callable[[str, Any, int], Reading]
-    source: str | None = None
+    source: str
+    licence: str
     homepage: str | None = None
-    licence: str | None = None
     citation: str | None = None
+    unused: Callable[[str, Any], Sequence[str]] = nothing_unused
+    threads: int = 1
+    order: int = 100
 
 
-KINDS: dict[str, Kind] = {
-    "fashion_mnist": Kind(
-        read=read_fashion_mnist,
-        source="Zalando Research",
-        homepage="https://github.com/zalandoresearch/fashion-mnist",
-        licence="MIT, Zalando SE",
-        citation="Xiao, Rasul, Vollgraf: Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning "
-        "Algorithms. arXiv:1708.07747, 2017.",
-    ),
-    "mnist": Kind(
-        read=read_mnist,
-        source="Yann LeCun, Corinna Cortes, Christopher J. C. Burges (NIST special databases 1 and 3)",
-        homepage="http://yann.lecun.com/exdb/mnist/",
-        licence="CC BY-SA 3.0",
-        citation="LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition. "
-        "Proceedings of the IEEE 86(11), 1998.",
-    ),
-    "cifar10": Kind(
-        read=read_cifar10,
-        source="Alex Krizhevsky, Vinod Nair, Geoffrey Hinton (University of Toronto)",
-        homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
-        licence="none stated by its authors, who ask for the citation",
-        citation="Krizhevsky: Learning Multiple Layers of Features from Tiny Images. Technical report, 2009.",
-    ),
-    "digits": Kind(
-        read=read_digits,
-        source="scikit-learn (UCI: Optical Recognition of Handwritten Digits)",
-        homepage="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
-        licence="CC BY 4.0",
-        citation="Alpaydin, Kaynak: Optical Recognition of Handwritten Digits. UCI Machine Learning Repository, 1998.",
-    ),
-    "image_folder": Kind(read=read_image_folder, source="a folder of images", licence="as of the images"),
-    "npz": Kind(read=read_npz, source="a NumPy file", licence="as of the images"),
-}
+def translatable(text: str) -> str:
+    """Mark a text of ours for ``make messages``; names of people and of licences stay as they are.
+
+    Not ``i18n.N_``, since `prepare` depends on no translations.
+    """
+    return text
+
+
+def kind_of(spec: DatasetSpec) -> Kind:
+    """The kind of a dataset, by its spec."""
+    return registry.load(KINDS, spec.kind).KIND
+
+
+def kinds() -> dict[str, Kind]:
+    """Every kind by its name, in the order in which texts list them."""
+    by_name = {name: registry.load(KINDS, name).KIND for name in registry.names(KINDS)}
+    return dict(sorted(by_name.items(), key=lambda item: (item[1].order, item[0])))
+
+
+def any_dataset() -> Any:
+    """Type of a field that takes a dataset of any kind, told apart by ``kind``; all kinds are loaded."""
+    specs = (kind.spec for kind in kinds().values())
+    return Annotated[functools.reduce(operator.or_, specs), Field(discriminator="kind")]

@@ -1,44 +1,45 @@
-"""Specs of the dataset kinds: what a user writes about a dataset."""
+"""What users write about a dataset: the fields that kinds share, and the spec of whichever kind a dataset is of.
 
-from typing import Annotated, Any, Literal
+Training imports this module, so an edit here retrains everything: keep it small.
+"""
 
-from pydantic import BeforeValidator, Field
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
-from convlab.common.specs import Limit, Location, Name, PositiveWhole, Real, Seed, Spec, as_list, off_as_none
+from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic_core import PydanticCustomError
 
+from convlab.common import registry
+from convlab.common.specs import Limit, Location, Real, Seed, Spec
 
-def _sides(value: Any) -> Any:
-    """One number is the side of a square."""
-    sides = as_list(value)
-    if len(sides) == 1 and not isinstance(value, list | tuple):
-        sides = sides * 2
-    if len(sides) != 2:
-        raise ValueError("should be one number of pixels or [height, width]")
-    return sides
+KINDS = "convlab.datasets.kinds"
+"""The package that holds a module for each kind; ``registry.Kind`` says what is in it."""
 
 
 class DatasetSpec(Spec):
-    """Which images: what all kinds share. Every field but ``path`` is part of a run's identity."""
+    """Which images: what all kinds share. Each adds ``kind: Literal["its_name"]``.
+
+    Every field but ``path`` is part of a run's identity.
+    """
+
+    users_own: ClassVar[bool] = False
+    """Whether the images are the user's own files at ``path``, known by a digest of their content."""
 
     train_images: Limit = Field(None, description="Take only this many training images.")
     test_images: Limit = Field(None, description="Take only this many test images.")
 
 
-class Digits(DatasetSpec):
-    """scikit-learn's digits; they need no files."""
-
-    kind: Literal["digits"]
-
-
 class Published(DatasetSpec):
     """A published dataset, fetched and checked by its checksums."""
 
-    kind: Literal["fashion_mnist", "mnist", "cifar10"]
+    kind: str
     path: Location | None = Field(None, description="Folder that already holds the dataset's files.")
 
 
 class OwnImages(DatasetSpec):
-    """Images of the user's own. ``path`` is needed to prepare them; a run, which does not locate its data, has none."""
+    """Images of the user's own. Only `prepare` needs ``path``; it is excluded from a run's identity."""
+
+    users_own: ClassVar[bool] = True
 
     path: Location | None = Field(None, description="Where they are; relative to the folder in which Snakemake runs.")
     test_fraction: Annotated[Real, Field(gt=0, lt=1)] = Field(
@@ -47,36 +48,24 @@ class OwnImages(DatasetSpec):
     split_seed: Seed = Field(0, description="Seed of that split, the same for all runs.")
 
 
-class ImageFolder(OwnImages):
-    """``train/<class>/*`` and, if there, ``test/<class>/*``: PNG, JPEG, WebP, BMP, GIF and TIFF files of any size."""
-
-    kind: Literal["image_folder"]
-    image_size: Annotated[tuple[PositiveWhole, PositiveWhole], BeforeValidator(_sides)] = Field(
-        description="Side of the square images in pixels, or [height, width]; other sizes are cropped and resized."
-    )
-    colour: Literal["rgb", "grey"] = Field("rgb", description="Three channels or one.")
-    classes: Annotated[PositiveWhole | None, BeforeValidator(off_as_none)] = Field(
-        None, description="How many; counted in the folder when absent."
-    )
-    unreadable: Literal["fail", "exclude"] = Field(
-        "fail", description="Whether an image that cannot be used ends the preparation, or is left out and named."
-    )
-
-    @property
-    def channels(self) -> int:
-        return 3 if self.colour == "rgb" else 1
+def kind_module(kind: str) -> str:
+    """Dotted name of a kind's module: what a job that reads such a dataset depends on beside its imports."""
+    return f"{KINDS}.{kind}"
 
 
-class Npz(OwnImages):
-    """A NumPy file with x_train, y_train and, if there, x_test, y_test."""
+def as_dataset(value: Any) -> Any:
+    """A dataset's spec from what a run's record has of it; only the module of its kind is loaded.
 
-    kind: Literal["npz"]
-    classes: Annotated[Annotated[tuple[Name, ...], Field(min_length=2)] | None, BeforeValidator(off_as_none)] = Field(
-        None, description="Names of the classes, in the order of the labels; 0, 1, ... when absent."
-    )
-    input_shape: Annotated[tuple[PositiveWhole, PositiveWhole, PositiveWhole] | None, BeforeValidator(off_as_none)] = (
-        Field(None, description="[height, width, channels]; read from the file when absent.")
-    )
+    Raises PydanticCustomError (``unknown_kind``) where it names no kind, or one that is not known.
+    """
+    if isinstance(value, DatasetSpec):
+        return value
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    if kind not in registry.names(KINDS):
+        raise PydanticCustomError("unknown_kind", "choose one of {kinds}", {"kinds": ", ".join(registry.names(KINDS))})
+    return registry.load(KINDS, kind).KIND.spec.model_validate(value)
 
 
-Dataset = Annotated[Digits | Published | ImageFolder | Npz, Field(discriminator="kind")]
+AnyDataset = Annotated[SerializeAsAny[DatasetSpec], BeforeValidator(as_dataset)]
+"""A dataset of any kind, by the name of its kind alone: what defines a run imports no kind, so that an edit of one
+trains nothing that does not use it."""

@@ -20,7 +20,8 @@ from convlab.figures.labels import TICK_WIDTH, legend, shortened, within_percent
 from convlab.figures.marks import mark
 from convlab.figures.palette import BAND, COLOURS, FAINT, PAPER
 from convlab.figures.style import WIDTH, look
-from convlab.language.contrasts import VERDICTS, signed
+from convlab.language import numbers as say
+from convlab.language.contrasts import VERDICTS
 
 MAX_SERIES = 24
 """Curves drawn at most on one plot; more are thinned to the first ones, and the title says so."""
@@ -79,7 +80,7 @@ def every_seed(
         about = _("{label}: mean {mean}, n = {n}", label=one.label, mean=_percent(mean), n=len(points))
         if None not in interval:
             low, high = (min(max(100 * limit, 0), 100) for limit in interval)  # no accuracy lies beyond
-            about = f"{about}, {_interval(number(low, '.2f'), number(high, '.2f'))}"
+            about = f"{about}, {say.ci_text(low / 100, high / 100, '%')}"
             line = draw["range"](place, low, high, color=style["color"], linewidth=1.6, alpha=0.75)
             mark(line, one.variant, [about])
         bar = draw["level"](mean, place - 0.24, place + 0.24, color=style["color"], linewidth=2.2)
@@ -143,10 +144,6 @@ def _percent(value: float, decimals: int = 2) -> str:
     return with_unit(number(value, f".{decimals}f"), "%")
 
 
-def _interval(low: str, high: str) -> str:
-    return _("95 % CI {interval}", interval=_("{low} to {high}", low=low, high=high))
-
-
 def _vertical(axis) -> dict:
     return {
         "range": lambda place, low, high, **style: axis.vlines(place, low, high, **style),
@@ -180,15 +177,16 @@ def forest(contrasts: pd.DataFrame, series: Sequence[Series], rope: float) -> Fi
         return figure
     figure, axis = plt.subplots(figsize=(WIDTH * 0.9, 1.1 + 0.42 * len(contrasts)))
     band = axis.axvspan(-100 * rope, 100 * rope, color=BAND, alpha=0.3, linewidth=0)
-    region = with_unit(number(100 * rope, "g"), "pp")
-    mark(band, notes=[_("Region of practical equivalence, ± {region}", region=region)])
+    mark(
+        band, notes=[_("Region of practical equivalence, ± {region}", region=with_unit(number(100 * rope, "g"), "pp"))]
+    )
     axis.axvline(0, color=FAINT, linewidth=0.8)
     for place, (row, one) in enumerate(zip(contrasts.itertuples(), series, strict=True)):
         if row.difference is None or math.isnan(row.difference):
             continue
-        style, about = look(one.index), f"{one.label}: {with_unit(signed(100 * row.difference, 2), 'pp')}"
+        style, about = look(one.index), f"{one.label}: {say.points(row.difference)}"
         if row.ci_low is not None and not math.isnan(row.ci_low):
-            about = f"{about}, {_interval(signed(100 * row.ci_low, 2), signed(100 * row.ci_high, 2))}"
+            about = f"{about}, {say.ci_text(row.ci_low, row.ci_high)}"
             line = axis.hlines(place, 100 * row.ci_low, 100 * row.ci_high, color=style["color"], linewidth=1.8)
             mark(line, one.variant, [about])
         point = axis.plot(100 * row.difference, place, marker=style["marker"], color=style["color"], markersize=6)

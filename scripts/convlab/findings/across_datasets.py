@@ -4,8 +4,8 @@ from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.contrasts import diverged, outcome
 from convlab.findings.evidence import Evidence, Statement
+from convlab.language.contrasts import contrast_labels
 from convlab.language.numbers import missing, points
-from convlab.results.tables import contrast_labels
 from convlab.study.variants import Question
 
 SETTLED = ("better", "worse", "equivalent")
@@ -24,7 +24,7 @@ def across_datasets(evidence: Evidence, question: Question, datasets: list[str])
     """Where each comparison of a question holds; nothing for a study with one dataset."""
     if len(datasets) < 2:
         return []
-    found = []
+    statements = []
     for variant in question.variants:
         rows = {
             dataset: next(row for row in evidence.contrasts(dataset, question.name) if row["variant"] == variant)
@@ -55,8 +55,8 @@ def across_datasets(evidence: Evidence, question: Question, datasets: list[str])
             verdicts="; ".join(parts),
         )
         text = f"{_reach(list(outcomes.values()))} {where}"
-        found.append(Statement(text, measured))
-    return found
+        statements.append(Statement(text, measured))
+    return statements
 
 
 def _reach(outcomes: list[str]) -> str:

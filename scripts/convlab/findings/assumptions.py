@@ -8,8 +8,8 @@ from convlab.common.i18n import N_, listing
 from convlab.common.i18n import gettext as _
 from convlab.findings.dense_vs_conv import duels
 from convlab.findings.evidence import Evidence, Finding, Statement
-from convlab.language.numbers import count, points, spread, square, times
-from convlab.models.specs import Conv, Dense
+from convlab.language.numbers import count, multiple, points, square, unsigned_points
+from convlab.models.specs import ModelSpec
 
 
 def assumptions(evidence: Evidence, dataset: str, measured: Mapping[str, Sequence[Statement]]) -> Finding:
@@ -28,6 +28,15 @@ def assumptions(evidence: Evidence, dataset: str, measured: Mapping[str, Sequenc
                 ),
             ),
         )
+    statements = []
+    for key, statement in _texts(evidence, dataset, name).items():
+        measured_statements = measured.get(key, ())
+        statements += [replace(statement, kind="note" if measured_statements else "assumed"), *measured_statements]
+    return Finding("assumptions", tuple(statements))
+
+
+def _texts(evidence: Evidence, dataset: str, name: str) -> dict[str, Statement]:
+    """Each assumption of a convolutional variant, by the name under which a probe measures it."""
     model, cost = evidence.plan.variants[name].model, evidence.plan.costs[dataset, name]
     label, source, first = evidence.label(name), cost.layers[0].output_shape, cost.layers[1]
     outputs = math.prod(first.output_shape)
@@ -41,7 +50,7 @@ def assumptions(evidence: Evidence, dataset: str, measured: Mapping[str, Sequenc
         "Locality: what matters lies close together. A unit of the last feature map of {label} sees {field} pixels of "
         "an input of {input}, which is all of it: only its early layers are local (the first convolution sees {first})."
     )
-    texts = {
+    return {
         "locality": Statement(
             _(
                 early if field >= max(source[:2]) else local,
@@ -73,23 +82,18 @@ def assumptions(evidence: Evidence, dataset: str, measured: Mapping[str, Sequenc
             ),
         ),
     }
-    statements = []
-    for key, statement in texts.items():
-        found = measured.get(key, ())
-        statements += [replace(statement, kind="note" if found else "assumed"), *found]
-    return Finding("assumptions", tuple(statements))
 
 
 def _main_conv(evidence: Evidence, dataset: str) -> str | None:
     """The convolutional variant to speak of: the chosen one, else the first base model, else the first."""
-    names = [name for name in evidence.plan.variants if evidence.is_conv(name)]
+    names = [name for name in evidence.plan.variants if evidence.family(name) == "conv"]
     if evidence.chosen.get(dataset) in names:
         return evidence.chosen[dataset]
     return next(iter(names), None)
 
 
-def _breaks_equivariance(model: Conv | Dense) -> list[str]:
-    """What in a model breaks exact translation equivariance, from its spec."""
+def _breaks_equivariance(model: ModelSpec) -> list[str]:
+    """What in a convolutional model breaks exact translation equivariance, from its spec."""
     reasons = []
     if model.padding == "same":
         reasons.append(_("zero padding marks the border"))
@@ -114,13 +118,13 @@ def limits_of_convolution(evidence: Evidence, dataset: str) -> Finding:
         ),
         kind="assumed",
     )
-    found = duels(evidence, dataset)
+    comparisons = duels(evidence, dataset)
     statements = []
-    for duel in found:
+    for duel in comparisons:
         conv, dense, row = evidence.label(duel.conv), evidence.label(duel.dense), duel.row
         macs = [evidence.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)]
         numbers = {"macs_ratio": macs[0] / macs[1]}
-        said = {"dataset": dataset, "conv": conv, "dense": dense, "ratio": times(macs[0] / macs[1])}
+        parts = {"dataset": dataset, "conv": conv, "dense": dense, "ratio": multiple(macs[0] / macs[1])}
         if duel.outcome == "better":
             dearer = N_(
                 "On {dataset} {conv} was more accurate than {dense} ({difference}). It would still not be the choice "
@@ -130,29 +134,29 @@ def limits_of_convolution(evidence: Evidence, dataset: str) -> Finding:
                 "On {dataset} {conv} was more accurate than {dense} ({difference}), and without more MACs ({ratio} "
                 "those of {dense})."
             )
-            text = _(dearer if macs[0] > macs[1] else cheaper, **said, difference=points(row["difference"]))
+            text = _(dearer if macs[0] > macs[1] else cheaper, **parts, difference=points(row["difference"]))
             numbers["difference"] = row["difference"]
         elif duel.outcome == "worse":
             text = _(
                 "For these two models and settings {dataset} is such a case: {conv} was {difference} less accurate "
                 "than {dense}, at {ratio} its MACs.",
-                **said,
-                difference=spread(abs(row["difference"])),
+                **parts,
+                difference=unsigned_points(abs(row["difference"])),
             )
             numbers["difference"] = row["difference"]
         elif duel.outcome == "equivalent":
             text = _(
                 "On {dataset} {conv} and {dense} are equivalent in test accuracy, and {conv} needs {ratio} the MACs of "
                 "{dense}.",
-                **said,
+                **parts,
             )
         else:
             text = _(
                 "Whether {dataset} is such a case is not settled by this study ({conv} against {dense}); {conv} needs "
                 "{ratio} the MACs of {dense}.",
-                **said,
+                **parts,
             )
         statements.append(Statement(text, numbers))
-    if not found and _main_conv(evidence, dataset) is None:
+    if not comparisons and _main_conv(evidence, dataset) is None:
         return Finding("limits_of_convolution", ())
     return Finding("limits_of_convolution", (*statements, general))

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping
+from itertools import combinations
 from typing import Any
 
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.evidence import Evidence, Statement
+from convlab.models.registry import PACKAGE
 
 Runs = Mapping[tuple[str, str, int], Mapping[str, Any]]
 """The records that train left (run.json), by dataset, variant and seed."""
@@ -14,15 +16,28 @@ Runs = Mapping[tuple[str, str, int], Mapping[str, Any]]
 COMPUTING_PACKAGES = ("python", "tensorflow", "tensorflow-cpu", "keras", "jax", "torch", "numpy")
 """Packages whose version can change what a training computes; the others only draw and tell."""
 
+CODE = N_("training code")
+
 CONDITIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     N_("software versions"): lambda run: {name: run["versions"].get(name) for name in COMPUTING_PACKAGES},
     N_("processor"): lambda run: [run["hardware"]["processor"], run["hardware"]["instructions"]],
     N_("device"): lambda run: run["device"].split(",")[0],
     N_("number of threads"): lambda run: run["threads"],
     N_("environment variables"): lambda run: run["environment"],
-    N_("training code"): lambda run: run["code"],
+    CODE: lambda run: run["code"],
 }
 """What two runs should have in common, beside their data and settings, and where a run's record has it."""
+
+FAMILY_FILES = f"{PACKAGE.replace('.', '/')}/"
+"""Beginning of the names of model families' modules; a run has that of its own family in its code."""
+
+
+def are_unequal(condition: str, first: Any, second: Any) -> bool:
+    """Whether two runs' values of a condition differ; that their models are of two families is no other code."""
+    if condition != CODE:
+        return first != second
+    names = {name for name in first.keys() | second.keys() if first.get(name) != second.get(name)}
+    return any((name in first and name in second) or not name.startswith(FAMILY_FILES) for name in names)
 
 
 def unequal_conditions(runs: Runs, dataset: str, variant: str, reference: str) -> dict[str, int]:
@@ -32,7 +47,7 @@ def unequal_conditions(runs: Runs, dataset: str, variant: str, reference: str) -
         if name == variant and (dataset, reference, seed) in runs:
             first, second = runs[dataset, variant, seed], runs[dataset, reference, seed]
             for condition, value in CONDITIONS.items():
-                counts[condition] += value(first) != value(second)
+                counts[condition] += are_unequal(condition, value(first), value(second))
     return {condition: count for condition, count in counts.items() if count}
 
 
@@ -64,11 +79,11 @@ def unequal_texts(runs: Runs, evidence: Evidence) -> dict[tuple[str, str, str], 
 
 def conditions_limitation(runs: Runs, evidence: Evidence) -> list[Statement]:
     """The limitation that a study's runs were not all made under the same conditions, if they were not."""
-    different = [
-        condition
-        for condition, value in CONDITIONS.items()
-        if len({json.dumps(value(run), sort_keys=True) for run in runs.values()}) > 1
-    ]
+    different = []
+    for condition, value in CONDITIONS.items():
+        values = {json.dumps(value(run), sort_keys=True): value(run) for run in runs.values()}
+        if any(are_unequal(condition, *pair) for pair in combinations(values.values(), 2)):
+            different.append(condition)
     if not different:
         return []
     affected = len(unequal_texts(runs, evidence))

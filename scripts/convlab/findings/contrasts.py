@@ -7,15 +7,15 @@ from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.evidence import Evidence, Outcome
 from convlab.language import contrasts
-from convlab.language.numbers import at_least, count, interval, missing, points, region
-from convlab.statistics import core
+from convlab.language.numbers import ci_text, count, format_p, missing, points, region
+from convlab.statistics.describe import MIN_SEEDS
 
 
 def outcome(row: Mapping[str, Any]) -> Outcome:
     """A comparison's verdict, or why there is none: fewer than three seeds (``smoke``), or no value at all."""
     if missing(row["difference"]):
         return "missing"
-    if row["n_seeds"] < core.MIN_SEEDS:
+    if row["n_seeds"] < MIN_SEEDS:
         return "smoke"
     return row["verdict"]
 
@@ -64,20 +64,20 @@ def contrast_text(row: Mapping[str, Any], seeds: str) -> str:
     """The numbers of a comparison: ``+1.31 pp (95 % CI −0.87 to +3.50; n = 3 seeds each; p over the study = .34)``."""
     parts = []
     if not missing(row["ci_low"]):
-        parts.append(_("95 % CI {interval}", interval=interval(row["ci_low"], row["ci_high"])))
+        parts.append(ci_text(row["ci_low"], row["ci_high"]))
     parts.append(seeds)
     if not missing(row["p_adjusted"]):
-        parts.append(_("{p} over the study", p=contrasts.format_p(row["p_adjusted"])))
+        parts.append(_("{p} over the study", p=format_p(row["p_adjusted"])))
     return f"{points(row['difference'])} ({'; '.join(parts)})"
 
 
-def quoted(row: Mapping[str, Any]) -> dict[str, float]:
+def quoted_numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a comparison that sentences quote."""
     names = ("difference", "ci_low", "ci_high", "p_adjusted", "detectable", "seeds_to_settle")
     return {name: row[name] for name in names if not missing(row[name])}
 
 
-def open_text(row: Mapping[str, Any]) -> str:
+def why_inconclusive(row: Mapping[str, Any]) -> str:
     """Why a comparison is not settled, and what its design could have seen."""
     if missing(row["ci_low"]):
         return _("the runs do not vary, so nothing can be inferred from them")
@@ -91,14 +91,9 @@ def open_text(row: Mapping[str, Any]) -> str:
     else:
         reasons = [_("the interval leaves room for either to be ahead")]
     if not missing(row["detectable"]):
-        reasons.append(contrasts.detectable_reason(row["detectable"], at_least(row["detectable"])))
+        reasons.append(contrasts.detectable_reason(row["detectable"]))
     if missing(row["seeds_to_settle"]):
-        reasons.append(
-            _(
-                "if the true difference is the observed one, more than {n} seeds each would be needed to settle it",
-                n=core.MAX_SEEDS,
-            )
-        )
+        reasons.append(contrasts.more_seeds_reason())
     elif row["seeds_to_settle"] > row["n_seeds"]:
         reasons.append(
             _(

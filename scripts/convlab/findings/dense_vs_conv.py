@@ -1,17 +1,17 @@
 """Convolution against a dense baseline: who wins, at which cost, and why it may be."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.contrasts import contrast_text, open_text, outcome, quoted, seeds_text, turned
+from convlab.findings.contrasts import contrast_text, outcome, quoted_numbers, seeds_text, turned, why_inconclusive
 from convlab.findings.evidence import Evidence, Finding, Outcome, Statement
-from convlab.findings.training import CLOSE, fits_of, still_falling
-from convlab.language.numbers import count, missing, number, percent, points, region, times
+from convlab.findings.training import CLOSE_ACCURACY, fits_of, still_falling
+from convlab.language.numbers import count, missing, multiple, number, percent, points, region
 
-ALIKE = 1.25
+PARAMETER_RATIO_ALIKE = 1.25
 """Parameter counts within this ratio of each other are called alike."""
 
 COSTS = {
@@ -43,9 +43,9 @@ def duels(evidence: Evidence, dataset: str) -> list[Duel]:
     for question in evidence.plan.questions.values():
         for row in evidence.contrasts(dataset, question.name):
             variant, reference = row["variant"], row["reference"]
-            if evidence.is_conv(variant) == evidence.is_conv(reference):
+            if {evidence.family(variant), evidence.family(reference)} != {"conv", "dense"}:
                 continue
-            if not evidence.is_conv(variant):
+            if evidence.family(reference) == "conv":
                 row, variant, reference = turned(row), reference, variant
             found.append(Duel(variant, reference, row, outcome(row)))
     return found
@@ -61,74 +61,77 @@ def baseline(evidence: Evidence, dataset: str) -> Finding:
     return Finding("baseline", tuple(statements))
 
 
+MAIN_SENTENCES = {
+    "smoke": N_(
+        "Nothing is inferred about {conv} against {dense}: the observed difference is {difference}, a smoke test."
+    ),
+    "better beyond the region": N_(
+        "Yes: {conv} beat {dense}. Its test accuracy differs by {difference}. "
+        "Even the low end of the interval lies beyond the {region} that count as none in practice."
+    ),
+    "better": N_(
+        "Yes: {conv} beat {dense}. Its test accuracy differs by {difference}. "
+        "The interval excludes 0, but its low end is within {region}: "
+        "that there is an advantage is shown, that it matters in practice is not."
+    ),
+    "worse": N_("No: {conv} did worse than {dense}. Its test accuracy differs by {difference}."),
+    "equivalent": N_(
+        "No, and it did not lose either: {conv} and {dense} are equivalent within {region} of test accuracy. "
+        "The difference is {difference}."
+    ),
+    "inconclusive": N_(
+        "Not settled: whether {conv} beats {dense} cannot be told from this study. "
+        "The observed difference is {difference}; {reasons}."
+    ),
+}
+"""What is said of a duel, by its outcome."""
+
+
 def _duel(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
-    conv, dense, row = evidence.label(duel.conv), evidence.label(duel.dense), duel.row
-    said = {"conv": conv, "dense": dense}
+    """Who won, then what stands beside it; of a smoke test or a missing side nothing else."""
+    conv, dense = evidence.label(duel.conv), evidence.label(duel.dense)
     if duel.outcome == "missing":
         finished = [evidence.variant(dataset, name)["n_seeds"] for name in (duel.conv, duel.dense)]
         one_of_them = N_("{conv} and {dense} cannot be compared: one of them has no finished run.")
         neither = N_("{conv} and {dense} cannot be compared: neither of them has a finished run.")
-        return [Statement(_(one_of_them if any(finished) else neither, **said))]
-    said["difference"] = contrast_text(row, seeds_text(evidence, dataset, duel.conv, duel.dense))
-    said["region"] = region(evidence.rope)
-    numbers = quoted(row)
+        return [Statement(_(one_of_them if any(finished) else neither, conv=conv, dense=dense))]
+    kind = duel.outcome
+    if kind == "better" and duel.row["ci_low"] > evidence.rope:
+        kind = "better beyond the region"
+    main = _(
+        MAIN_SENTENCES[kind],
+        conv=conv,
+        dense=dense,
+        difference=contrast_text(duel.row, seeds_text(evidence, dataset, duel.conv, duel.dense)),
+        region=region(evidence.rope),
+        reasons=why_inconclusive(duel.row) if kind == "inconclusive" else "",
+    )
+    statements = [Statement(main, quoted_numbers(duel.row))]
     if duel.outcome == "smoke":
-        main = _(
-            "Nothing is inferred about {conv} against {dense}: the observed difference is {difference}, a smoke test.",
-            **said,
-        )
-        return [Statement(main, numbers)]
-    if duel.outcome == "better" and row["ci_low"] > evidence.rope:
-        main = _(
-            "Yes: {conv} beat {dense}. Its test accuracy differs by {difference}. "
-            "Even the low end of the interval lies beyond the {region} that count as none in practice.",
-            **said,
-        )
-    elif duel.outcome == "better":
-        main = _(
-            "Yes: {conv} beat {dense}. Its test accuracy differs by {difference}. "
-            "The interval excludes 0, but its low end is within {region}: "
-            "that there is an advantage is shown, that it matters in practice is not.",
-            **said,
-        )
-    elif duel.outcome == "worse":
-        main = _("No: {conv} did worse than {dense}. Its test accuracy differs by {difference}.", **said)
-    elif duel.outcome == "equivalent":
-        main = _(
-            "No, and it did not lose either: {conv} and {dense} are equivalent within {region} of test accuracy. "
-            "The difference is {difference}.",
-            **said,
-        )
-    else:
-        main = _(
-            "Not settled: whether {conv} beats {dense} cannot be told from this study. "
-            "The observed difference is {difference}; {reasons}.",
-            **said,
-            reasons=open_text(row),
-        )
-    statements = [Statement(main, numbers), *_left_out(evidence, dataset, duel)]
+        return statements
+    statements += _left_out(evidence, dataset, duel)
     statements += costs(evidence, dataset, duel.conv, duel.dense)
+    statements += _different_sizes(evidence, dataset, duel)
+    statements += _fewer_macs(evidence, dataset, duel)
+    if duel.outcome == "worse":
+        statements += [reason for rule in REASONS_TO_LOSE for reason in rule(evidence, dataset, duel)]
+    return statements
+
+
+def _different_sizes(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Statement]:
     ratio = _parameters(evidence, dataset, duel.conv) / _parameters(evidence, dataset, duel.dense)
-    if not 1 / ALIKE <= ratio <= ALIKE:
-        statements.append(
-            Statement(
-                _("The two differ in size as well, so this compares these two models and not convolution alone."),
-                {"parameters_ratio": ratio},
-            )
+    if not 1 / PARAMETER_RATIO_ALIKE <= ratio <= PARAMETER_RATIO_ALIKE:
+        yield Statement(
+            _("The two differ in size as well, so this compares these two models and not convolution alone."),
+            {"parameters_ratio": ratio},
         )
+
+
+def _fewer_macs(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Statement]:
+    """Of two equivalent models the one that computes less."""
     macs = {name: evidence.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)}
     if duel.outcome == "equivalent" and macs[duel.conv] != macs[duel.dense]:
-        statements.append(
-            Statement(
-                _(
-                    "Of the two, {cheaper} needs fewer MACs.",
-                    cheaper=evidence.label(min(macs, key=macs.get)),
-                )
-            )
-        )
-    if duel.outcome == "worse":
-        statements += _why_convolution_may_lose(evidence, dataset, duel)
-    return statements
+        yield Statement(_("Of the two, {cheaper} needs fewer MACs.", cheaper=evidence.label(min(macs, key=macs.get))))
 
 
 def _left_out(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
@@ -149,89 +152,81 @@ def _left_out(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
     ]
 
 
-def _why_convolution_may_lose(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
-    """Possible reasons, those first for which this study has a sign."""
-    conv, dense = evidence.label(duel.conv), evidence.label(duel.dense)
-    reasons = []
-    fits = {name: fits_of(evidence, dataset, name) for name in (duel.conv, duel.dense)}
-    falling, seeds = still_falling(fits[duel.conv]), len(fits[duel.conv])
+# ---------------------------------------------------------------------------------------------------------------------
+# Possible reasons why convolution lost, those first for which this study has a sign
+
+
+def _trained_too_briefly(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Statement]:
+    fits = fits_of(evidence, dataset, duel.conv)
+    falling, seeds = still_falling(fits), len(fits)
     if seeds and falling > seeds / 2:
-        reasons.append(
-            Statement(
-                ngettext(
-                    "{conv} may have been trained too briefly: its validation loss was lowest at the last epoch in "
-                    "{falling} of {n} seed.",
-                    "{conv} may have been trained too briefly: its validation loss was lowest at the last epoch in "
-                    "{falling} of {n} seeds.",
-                    seeds,
-                    conv=conv,
-                    falling=falling,
-                ),
-                {"falling": falling, "seeds": seeds},
-                "conjecture",
-            )
+        text = ngettext(
+            "{conv} may have been trained too briefly: its validation loss was lowest at the last epoch in "
+            "{falling} of {n} seed.",
+            "{conv} may have been trained too briefly: its validation loss was lowest at the last epoch in "
+            "{falling} of {n} seeds.",
+            seeds,
+            conv=evidence.label(duel.conv),
+            falling=falling,
         )
-    gaps = {name: frame["gap"].mean() for name, frame in fits.items()}
-    if gaps[duel.conv] > max(CLOSE, gaps[duel.dense] + CLOSE):
-        reasons.append(
-            Statement(
-                _(
-                    "{conv} may overfit more: its training accuracy exceeds its validation accuracy by {gap}, that of "
-                    "{dense} by {other}.",
-                    conv=conv,
-                    dense=dense,
-                    gap=points(gaps[duel.conv]),
-                    other=points(gaps[duel.dense]),
-                ),
-                {"gap_conv": gaps[duel.conv], "gap_dense": gaps[duel.dense]},
-                "conjecture",
-            )
+        yield Statement(text, {"falling": falling, "seeds": seeds}, "conjecture")
+
+
+def _overfits_more(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Statement]:
+    gap, other = (fits_of(evidence, dataset, name)["gap"].mean() for name in (duel.conv, duel.dense))
+    if gap > max(CLOSE_ACCURACY, other + CLOSE_ACCURACY):
+        text = _(
+            "{conv} may overfit more: its training accuracy exceeds its validation accuracy by {gap}, that of "
+            "{dense} by {other}.",
+            conv=evidence.label(duel.conv),
+            dense=evidence.label(duel.dense),
+            gap=points(gap),
+            other=points(other),
         )
-    sizes = [_parameters(evidence, dataset, name) for name in (duel.conv, duel.dense)]
-    if sizes[0] * ALIKE < sizes[1]:
-        reasons.append(
-            Statement(
-                _(
-                    "{conv} may be too small: it has {parameters} parameters, {dense} {others}.",
-                    conv=conv,
-                    dense=dense,
-                    parameters=count(sizes[0]),
-                    others=count(sizes[1]),
-                ),
-                {"parameters_conv": sizes[0], "parameters_dense": sizes[1]},
-                "conjecture",
-            )
+        yield Statement(text, {"gap_conv": gap, "gap_dense": other}, "conjecture")
+
+
+def _too_small(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Statement]:
+    size, other = (_parameters(evidence, dataset, name) for name in (duel.conv, duel.dense))
+    if size * PARAMETER_RATIO_ALIKE < other:
+        text = _(
+            "{conv} may be too small: it has {parameters} parameters, {dense} {others}.",
+            conv=evidence.label(duel.conv),
+            dense=evidence.label(duel.dense),
+            parameters=count(size),
+            others=count(other),
         )
-    reasons.append(
-        Statement(
-            _(
-                "Where images are aligned and the place of a pixel carries meaning, a dense network can learn weights "
-                "for each place, which shared weights rule out. This study does not test whether that is so here."
-            ),
-            kind="conjecture",
-        )
+        yield Statement(text, {"parameters_conv": size, "parameters_dense": other}, "conjecture")
+
+
+def _aligned_images(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Statement]:
+    yield Statement(
+        _(
+            "Where images are aligned and the place of a pixel carries meaning, a dense network can learn weights "
+            "for each place, which shared weights rule out. This study does not test whether that is so here."
+        ),
+        kind="conjecture",
     )
-    return reasons
+
+
+REASONS_TO_LOSE = (_trained_too_briefly, _overfits_more, _too_small, _aligned_images)
 
 
 def _no_duel(evidence: Evidence, dataset: str) -> list[Statement]:
     """A study that compares no convolutional with a dense variant says why it has no answer."""
     names = list(evidence.plan.variants)
-    families = {
-        "conv": [n for n in names if evidence.is_conv(n)],
-        "dense": [n for n in names if not evidence.is_conv(n)],
-    }
+    families = {family: [name for name in names if evidence.family(name) == family] for family in ("conv", "dense")}
     lacking = {
-        "conv": N_(
+        "dense": N_(
             "This study trains no dense model, so it says nothing about whether convolution beats a dense network."
         ),
-        "dense": N_(
+        "conv": N_(
             "This study trains no convolutional model, so it says nothing about whether convolution beats a dense "
             "network."
         ),
     }
     for family, message in lacking.items():
-        if len(families[family]) == len(names):
+        if not families[family]:
             return [Statement(_(message))]
     best = [max((evidence.variant(dataset, n) for n in group), key=_accuracy) for group in families.values()]
     means = [row["test_accuracy_mean"] for row in best]
@@ -264,7 +259,7 @@ def costs(evidence: Evidence, dataset: str, variant: str, reference: str) -> lis
         if values[0] == values[1]:
             parts.append(_(same, value=count(values[0])))
         else:
-            ratio = times(values[0] / values[1])
+            ratio = multiple(values[0] / values[1])
             parts.append(_(other, variant=count(values[0]), reference=count(values[1]), ratio=ratio))
     seconds = [row["seconds_per_epoch"] for row in rows]
     if evidence.machines > 1:

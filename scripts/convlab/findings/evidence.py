@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from convlab.models.specs import Conv
 from convlab.study.variants import Plan
 
 Kind = Literal["measured", "exploratory", "assumed", "conjecture", "note"]
@@ -81,8 +80,9 @@ class Evidence:
     def label(self, name: str) -> str:
         return self.plan.variants[name].label
 
-    def is_conv(self, name: str) -> bool:
-        return isinstance(self.plan.variants[name].model, Conv)
+    def family(self, name: str) -> str:
+        """Name of the family of a variant's model."""
+        return self.plan.variants[name].model.family
 
     def detailed(self, dataset: str) -> list[str]:
         """Variants whose errors were looked at, those without a finished run left out."""

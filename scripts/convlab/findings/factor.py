@@ -1,12 +1,13 @@
-"""One factor: the best level, the decision, the trend."""
+"""One factor: the best level, what is settled about the levels, the trend."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.contrasts import contrast_text, open_text, outcome, quoted, seeds_text
+from convlab.findings.contrasts import contrast_text, outcome, quoted_numbers, seeds_text, why_inconclusive
 from convlab.findings.dense_vs_conv import costs
 from convlab.findings.evidence import Evidence, Finding, Statement
 from convlab.language.numbers import count, missing, percent, points, region
@@ -23,7 +24,7 @@ def factor(evidence: Evidence, dataset: str, question: Question) -> Finding:
     top = max(means.values())
     best = [name for name in means if math.isclose(means[name], top, rel_tol=0, abs_tol=1e-12)]
     statements = [_best_level(question, levels, means, best)]
-    statements += _decision(evidence, dataset, question, levels)
+    statements += _against_reference(evidence, dataset, question, levels)
     statements += _left_out(levels, rows)
     for row in evidence.over_levels(dataset, question.name):
         measured = ("slope", "f_statistic", "contrast", "ci_low", "ci_high", "p_value")
@@ -38,7 +39,7 @@ def factor(evidence: Evidence, dataset: str, question: Question) -> Finding:
 def _best_level(
     question: Question, levels: Mapping[str, str], means: Mapping[str, float], best: Sequence[str]
 ) -> Statement:
-    said = {
+    parts = {
         "factor": question.subject,
         "levels": listing(levels[name] for name in best),
         "accuracy": percent(means[best[0]]),
@@ -53,7 +54,7 @@ def _best_level(
             "level is among them.",
             len(best),
             all=len(levels),
-            **said,
+            **parts,
         )
     elif question.reference in means:
         numbers["reference"] = means[question.reference]
@@ -64,7 +65,7 @@ def _best_level(
             "{reference} has {reference_accuracy}.",
             len(best),
             all=len(levels),
-            **said,
+            **parts,
             reference_accuracy=percent(means[question.reference]),
         )
     else:
@@ -75,93 +76,140 @@ def _best_level(
             "{reference} has no finished run.",
             len(best),
             all=len(levels),
-            **said,
+            **parts,
         )
     return Statement(text, numbers)
 
 
-def _decision(evidence: Evidence, dataset: str, question: Question, levels: Mapping[str, str]) -> list[Statement]:
+@dataclass(frozen=True)
+class LevelGroups:
+    """The levels of a factor against its reference, grouped by what their comparisons came to.
+
+    Attributes:
+        levels: label of each level's variant.
+        rows: comparisons by outcome.
+    """
+
+    evidence: Evidence
+    dataset: str
+    question: Question
+    levels: Mapping[str, str]
+    rows: Mapping[str, Sequence[Mapping[str, Any]]]
+
+    @property
+    def reference(self) -> str:
+        return self.levels[self.question.reference]
+
+    def named(self, outcome: str) -> str:
+        """The levels of one outcome with their differences."""
+        return listing(f"{self.levels[row['variant']]} ({points(row['difference'])})" for row in self.rows[outcome])
+
+    def numbers(self, outcome: str) -> dict[str, float]:
+        return {f"difference {self.levels[row['variant']]}": row["difference"] for row in self.rows[outcome]}
+
+
+def _against_reference(
+    evidence: Evidence, dataset: str, question: Question, levels: Mapping[str, str]
+) -> list[Statement]:
     """What is settled about the levels against the reference, and what is not."""
-    groups: dict[str, list[dict[str, Any]]] = {}
+    rows: dict[str, list[dict[str, Any]]] = {}
     for row in evidence.contrasts(dataset, question.name):
-        groups.setdefault(outcome(row), []).append(row)
-    reference = levels[question.reference]
-
-    def named(kind: str) -> str:
-        return listing(f"{levels[row['variant']]} ({points(row['difference'])})" for row in groups[kind])
-
-    def numbers(kind: str) -> dict[str, float]:
-        return {f"difference {levels[row['variant']]}": row["difference"] for row in groups[kind]}
-
-    statements = []
-    settled = set(groups) & {"better", "worse", "equivalent"}
-    if "better" in groups:
-        text = ngettext(
-            "It pays in test accuracy: better than {reference} is {levels}.",
-            "It pays in test accuracy: better than {reference} are {levels}.",
-            len(groups["better"]),
-            reference=reference,
-            levels=named("better"),
-        )
-        statements.append(Statement(text, numbers("better")))
-    elif settled and set(groups) <= {"worse", "equivalent"}:
-        text = _("It does not pay in test accuracy: no level is better than {reference}.", reference=reference)
-        statements.append(Statement(text))
-    if "worse" in groups:
-        text = ngettext(
-            "Worse than {reference} is {levels}.",
-            "Worse than {reference} are {levels}.",
-            len(groups["worse"]),
-            reference=reference,
-            levels=named("worse"),
-        )
-        statements.append(Statement(text, numbers("worse")))
-    if "equivalent" in groups:
-        text = ngettext(
-            "Equivalent to {reference} within {region} is {levels}.",
-            "Equivalent to {reference} within {region} are {levels}.",
-            len(groups["equivalent"]),
-            reference=reference,
-            region=region(evidence.rope),
-            levels=named("equivalent"),
-        )
-        statements.append(Statement(text, numbers("equivalent")))
-    if "inconclusive" in groups:
-        first = max(groups["inconclusive"], key=lambda row: abs(row["difference"]))
-        seeds = seeds_text(evidence, dataset, first["variant"], question.reference)
-        said = {
-            "reference": reference,
-            "level": levels[first["variant"]],
-            "difference": contrast_text(first, seeds),
-            "reasons": open_text(first),
-        }
-        if len(groups["inconclusive"]) > 1:
-            text = _(
-                "Not settled against {reference}: {level}, {difference}; {reasons}. "
-                "It has the largest difference of those that are not settled: {levels}.",
-                **said,
-                levels=named("inconclusive"),
-            )
-        else:
-            text = _("Not settled against {reference}: {level}, {difference}; {reasons}.", **said)
-        statements.append(Statement(text, numbers("inconclusive") | quoted(first)))
-    if "smoke" in groups:
-        text = _(
-            "Nothing is inferred: with n = {n} this is a smoke test. Observed against {reference}: {levels}.",
-            n=listing(map(str, sorted({int(row["n_seeds"]) for row in groups["smoke"]}))),
-            reference=reference,
-            levels=named("smoke"),
-        )
-        statements.append(Statement(text, numbers("smoke")))
-    if "missing" in groups:
-        names = listing(levels[row["variant"]] for row in groups["missing"])
-        statements.append(
-            Statement(
-                _("{levels} cannot be compared with {reference}: a side has no finished run.",
-                  levels=names, reference=reference)
-            )
-        )  # fmt: skip
+        rows.setdefault(outcome(row), []).append(row)
+    groups = LevelGroups(evidence, dataset, question, levels, rows)
+    statements = [rule(groups) for kind, rule in RULES if kind in rows]
+    if rows and set(rows) <= {"worse", "equivalent"}:
+        text = _("It does not pay in test accuracy: no level is better than {reference}.", reference=groups.reference)
+        statements.insert(0, Statement(text))
     return statements
+
+
+def _better(groups: LevelGroups) -> Statement:
+    text = ngettext(
+        "It pays in test accuracy: better than {reference} is {levels}.",
+        "It pays in test accuracy: better than {reference} are {levels}.",
+        len(groups.rows["better"]),
+        reference=groups.reference,
+        levels=groups.named("better"),
+    )
+    return Statement(text, groups.numbers("better"))
+
+
+def _worse(groups: LevelGroups) -> Statement:
+    text = ngettext(
+        "Worse than {reference} is {levels}.",
+        "Worse than {reference} are {levels}.",
+        len(groups.rows["worse"]),
+        reference=groups.reference,
+        levels=groups.named("worse"),
+    )
+    return Statement(text, groups.numbers("worse"))
+
+
+def _equivalent(groups: LevelGroups) -> Statement:
+    text = ngettext(
+        "Equivalent to {reference} within {region} is {levels}.",
+        "Equivalent to {reference} within {region} are {levels}.",
+        len(groups.rows["equivalent"]),
+        reference=groups.reference,
+        region=region(groups.evidence.rope),
+        levels=groups.named("equivalent"),
+    )
+    return Statement(text, groups.numbers("equivalent"))
+
+
+def _inconclusive(groups: LevelGroups) -> Statement:
+    """The largest difference that is not settled, and why; the others by name."""
+    rows = groups.rows["inconclusive"]
+    largest = max(rows, key=lambda row: abs(row["difference"]))
+    seeds = seeds_text(groups.evidence, groups.dataset, largest["variant"], groups.question.reference)
+    parts = {
+        "reference": groups.reference,
+        "level": groups.levels[largest["variant"]],
+        "difference": contrast_text(largest, seeds),
+        "reasons": why_inconclusive(largest),
+    }
+    if len(rows) > 1:
+        text = _(
+            "Not settled against {reference}: {level}, {difference}; {reasons}. "
+            "It has the largest difference of those that are not settled: {levels}.",
+            **parts,
+            levels=groups.named("inconclusive"),
+        )
+    else:
+        text = _("Not settled against {reference}: {level}, {difference}; {reasons}.", **parts)
+    return Statement(text, groups.numbers("inconclusive") | quoted_numbers(largest))
+
+
+def _too_few_seeds(groups: LevelGroups) -> Statement:
+    text = _(
+        "Nothing is inferred: with n = {n} this is a smoke test. Observed against {reference}: {levels}.",
+        n=listing(map(str, sorted({int(row["n_seeds"]) for row in groups.rows["smoke"]}))),
+        reference=groups.reference,
+        levels=groups.named("smoke"),
+    )
+    return Statement(text, groups.numbers("smoke"))
+
+
+def _without_runs(groups: LevelGroups) -> Statement:
+    names = listing(groups.levels[row["variant"]] for row in groups.rows["missing"])
+    return Statement(
+        _(
+            "{levels} cannot be compared with {reference}: a side has no finished run.",
+            levels=names,
+            reference=groups.reference,
+        )
+    )
+
+
+RULES: tuple[tuple[str, Callable[[LevelGroups], Statement]], ...] = (
+    ("better", _better),
+    ("worse", _worse),
+    ("equivalent", _equivalent),
+    ("inconclusive", _inconclusive),
+    ("smoke", _too_few_seeds),
+    ("missing", _without_runs),
+)
+"""What is said of each outcome of a comparison, in this order."""
 
 
 def _left_out(levels: Mapping[str, str], rows: Mapping[str, Mapping[str, Any]]) -> list[Statement]:

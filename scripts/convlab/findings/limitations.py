@@ -1,23 +1,42 @@
-"""What the study cannot say."""
+"""Limitations: what the study cannot say, each by a rule of its own design and data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing, ngettext
 from convlab.findings.evidence import Evidence, Statement
-from convlab.language.numbers import count, missing, spread, times
-from convlab.statistics import core
+from convlab.language.numbers import count, missing, multiple, unsigned_points
+from convlab.statistics.describe import MIN_SEEDS
 
 FEW_TEST_IMAGES = 2000
+"""With fewer test images the weight of a single one is told."""
 
 FEW_SEEDS = 5
+"""With fewer seeds intervals are wide."""
 
-SHARED = 0.05
+NEAR_DUPLICATE_SHARE = 0.05
 """From this share of near duplicates among the test images on, accuracies are not said to be of new images."""
 
-IMBALANCED = 1.5
+IMBALANCE_RATIO = 1.5
 """The largest class over the smallest from which on accuracy alone misleads."""
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """What limitations follow from.
+
+    Attributes:
+        seeds: of the study.
+        explored: summary.json of explore, by dataset.
+        resumed: runs that were interrupted and resumed.
+    """
+
+    evidence: Evidence
+    seeds: Sequence[int]
+    explored: Mapping[str, Mapping[str, Any]]
+    resumed: int
 
 
 def limitations(
@@ -29,87 +48,165 @@ def limitations(
         explored: summary.json of explore, by dataset.
         resumed: runs that were interrupted and resumed.
     """
-    statements = []
+    facts = StudyFacts(evidence, seeds, explored, resumed)
+    return [statement for rule in RULES for statement in rule(facts)]
 
-    def add(text: str, **numbers: float) -> None:
-        statements.append(Statement(text, numbers))
 
-    n = len(seeds)
-    if n < core.MIN_SEEDS:
-        add(_("n = {n}: a smoke test. It shows that everything runs; nothing is inferred from it.", n=n), seeds=n)
+def _few_seeds(facts: StudyFacts) -> Iterator[Statement]:
+    n = len(facts.seeds)
+    if n < MIN_SEEDS:
+        text = _("n = {n}: a smoke test. It shows that everything runs; nothing is inferred from it.", n=n)
+        yield Statement(text, {"seeds": n})
     elif n < FEW_SEEDS:
-        add(_("n = {n} seeds give wide intervals: small differences stay open.", n=n), seeds=n)
-    diverged = int((evidence.runs["status"] == "diverged").sum())
-    if diverged:
+        yield Statement(_("n = {n} seeds give wide intervals: small differences stay open.", n=n), {"seeds": n})
+
+
+def _diverged_runs(facts: StudyFacts) -> Iterator[Statement]:
+    runs = facts.evidence.runs
+    if diverged := int((runs["status"] == "diverged").sum()):
         text = ngettext(
             "{n} run of {all} diverged and has no test accuracy; means of its variant are of the runs that finished.",
             "{n} runs of {all} diverged and have no test accuracy; means of their variants are of the runs that "
             "finished.",
             diverged,
-            all=len(evidence.runs),
+            all=len(runs),
         )
-        add(text, diverged=diverged)
-    if len(explored) == 1:
-        (name,) = explored
-        add(_("One dataset ({dataset}): nothing here says that the result carries over to another.", dataset=name))
-    for name, images in evidence.test_images.items():
+        yield Statement(text, {"diverged": diverged})
+
+
+def _one_dataset(facts: StudyFacts) -> Iterator[Statement]:
+    if len(facts.explored) == 1:
+        (name,) = facts.explored
+        yield Statement(
+            _("One dataset ({dataset}): nothing here says that the result carries over to another.", dataset=name)
+        )
+
+
+def _few_test_images(facts: StudyFacts) -> Iterator[Statement]:
+    for name, images in facts.evidence.test_images.items():
         if images < FEW_TEST_IMAGES:
             text = ngettext(
                 "{dataset} has only {n} test image; one image is {share}.",
                 "{dataset} has only {n} test images; one image is {share}.",
                 images,
                 dataset=name,
-                share=spread(1 / images),
+                share=unsigned_points(1 / images),
             )
-            add(text, images=images)
-    add(
+            yield Statement(text, {"images": images})
+
+
+def _one_test_set(facts: StudyFacts) -> Iterator[Statement]:
+    yield Statement(
         _(
             "All runs share one test set and one division into training and test images: intervals over seeds speak of "
             "other seeds, not of other images."
         )
     )
-    for name, summary in explored.items():
-        duplicates = summary["duplicates"]
-        near, exact = duplicates["near_test_images"], duplicates["exact_test_images"]
-        if near:
-            add(_near_duplicates(name, near, exact, summary["images"]["test"]), near=near, exact=exact)
-        pairs = duplicates["label_disagreeing_pairs"]
-        if pairs:
-            text = ngettext(
-                "{dataset}: {n} near-duplicate pair has different labels, so that one of the two may be wrong.",
-                "{dataset}: {n} near-duplicate pairs have different labels, so that one of each two may be wrong.",
-                pairs,
-                dataset=name,
-            )
-            add(text, pairs=pairs)
-        ratio = summary.get("imbalance_ratio")
-        if not missing(ratio) and ratio > IMBALANCED:
-            text = _(
-                "{dataset}: the largest class has {ratio} as many training images as the smallest; accuracy weighs "
-                "classes by their frequency.",
-                dataset=name,
-                ratio=times(ratio),
-            )
-            add(text, ratio=ratio)
-        if summary.get("empty_classes"):
-            classes = listing(summary["empty_classes"])
-            add(_("{dataset}: no training image of {classes}.", dataset=name, classes=classes))
-    if len(evidence.plan.variants) > 1:
-        add(
+
+
+def _data(facts: StudyFacts) -> Iterator[Statement]:
+    """What the images of each dataset do not allow to say."""
+    for name, summary in facts.explored.items():
+        for rule in DATA_RULES:
+            yield from rule(name, summary)
+
+
+def _near_duplicates(dataset: str, summary: Mapping[str, Any]) -> Iterator[Statement]:
+    """How far test images that the training data hold too can raise accuracies, by their share."""
+    near, exact = (summary["duplicates"][f"{kind}_test_images"] for kind in ("near", "exact"))
+    if not near:
+        return
+    images = summary["images"]["test"]
+    share = near / images
+    text = ngettext(
+        "{dataset}: {n} test image of {all} is a near duplicate of a training image ({exact} identical), which can "
+        "raise every accuracy by up to {share}.",
+        "{dataset}: {n} test images of {all} are near duplicates of a training image ({exact} identical), which can "
+        "raise every accuracy by up to {share}.",
+        near,
+        dataset=dataset,
+        all=count(images),
+        exact=count(exact),
+        share=unsigned_points(share),
+    )
+    if share >= NEAR_DUPLICATE_SHARE:
+        text = f"{text} {_('So the accuracies are not those of new images.')}"
+    yield Statement(text, {"near": near, "exact": exact})
+
+
+def _disagreeing_labels(dataset: str, summary: Mapping[str, Any]) -> Iterator[Statement]:
+    if pairs := summary["duplicates"]["label_disagreeing_pairs"]:
+        text = ngettext(
+            "{dataset}: {n} near-duplicate pair has different labels, so that one of the two may be wrong.",
+            "{dataset}: {n} near-duplicate pairs have different labels, so that one of each two may be wrong.",
+            pairs,
+            dataset=dataset,
+        )
+        yield Statement(text, {"pairs": pairs})
+
+
+def _imbalance(dataset: str, summary: Mapping[str, Any]) -> Iterator[Statement]:
+    ratio = summary.get("imbalance_ratio")
+    if not missing(ratio) and ratio > IMBALANCE_RATIO:
+        text = _(
+            "{dataset}: the largest class has {ratio} as many training images as the smallest; accuracy weighs "
+            "classes by their frequency.",
+            dataset=dataset,
+            ratio=multiple(ratio),
+        )
+        yield Statement(text, {"ratio": ratio})
+
+
+def _empty_classes(dataset: str, summary: Mapping[str, Any]) -> Iterator[Statement]:
+    if summary.get("empty_classes"):
+        classes = listing(summary["empty_classes"])
+        yield Statement(_("{dataset}: no training image of {classes}.", dataset=dataset, classes=classes))
+
+
+def _untuned_variants(facts: StudyFacts) -> Iterator[Statement]:
+    if len(facts.evidence.plan.variants) > 1:
+        yield Statement(
             _(
                 "This study tunes no hyperparameters for single variants: all share the training settings, except "
                 "where they are the factor. A variant may do better with settings of its own."
             )
         )
-    add(_("Times and latencies hold for the machine named under provenance, with other runs beside them."))
-    if resumed:
+
+
+def _times(facts: StudyFacts) -> Iterator[Statement]:
+    yield Statement(_("Times and latencies hold for the machine named under provenance, with other runs beside them."))
+
+
+def _resumed_runs(facts: StudyFacts) -> Iterator[Statement]:
+    if facts.resumed:
         text = ngettext(
             "{n} run resumed after an interruption; weights continue exactly, times do not.",
             "{n} runs resumed after an interruption; weights continue exactly, times do not.",
-            resumed,
+            facts.resumed,
         )
-        add(text, resumed=resumed)
-    return statements
+        yield Statement(text, {"resumed": facts.resumed})
+
+
+RULES: tuple[Callable[[StudyFacts], Iterator[Statement]], ...] = (
+    _few_seeds,
+    _diverged_runs,
+    _one_dataset,
+    _few_test_images,
+    _one_test_set,
+    _data,
+    _untuned_variants,
+    _times,
+    _resumed_runs,
+)
+"""Limitations in the order of the report; each rule yields what holds for the study."""
+
+DATA_RULES: tuple[Callable[[str, Mapping[str, Any]], Iterator[Statement]], ...] = (
+    _near_duplicates,
+    _disagreeing_labels,
+    _imbalance,
+    _empty_classes,
+)
+"""Limitations of one dataset, given its name and summary.json of explore."""
 
 
 def boxes(lacking: str) -> list[Statement]:
@@ -125,22 +222,3 @@ def boxes(lacking: str) -> list[Statement]:
         characters=lacking if len(lacking) <= 20 else f"{lacking[:20]}…",
     )
     return [Statement(text, {"characters": len(lacking)}, "note")]
-
-
-def _near_duplicates(dataset: str, near: int, exact: int, images: int) -> str:
-    """How far test images that the training data hold too can raise accuracies, by their share."""
-    share = near / images
-    text = ngettext(
-        "{dataset}: {n} test image of {all} is a near duplicate of a training image ({exact} identical), which can "
-        "raise every accuracy by up to {share}.",
-        "{dataset}: {n} test images of {all} are near duplicates of a training image ({exact} identical), which can "
-        "raise every accuracy by up to {share}.",
-        near,
-        dataset=dataset,
-        all=count(images),
-        exact=count(exact),
-        share=spread(share),
-    )
-    if share < SHARED:
-        return text
-    return f"{text} {_('So the accuracies are not those of new images.')}"

@@ -1,21 +1,22 @@
 """How the runs went: the noise of seeds, fit, errors, calibration."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from convlab.common.i18n import N_, listing, ngettext, with_unit
+from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
+from convlab.evaluation.metrics import CALIBRATION_BINS
 from convlab.findings.evidence import Evidence, Finding, Statement
-from convlab.language.numbers import count, interval, number, percent, points, spread
-from convlab.statistics import core
+from convlab.language.numbers import count, interval, number, percent, plus_minus, points, unsigned_points
+from convlab.statistics.describe import MIN_SEEDS
 
-CLOSE = 0.01
+CLOSE_ACCURACY = 0.01
 """Gaps of training to validation, or of confidence to accuracy, up to this fraction are called close."""
 
-RISE = 0.05
+OVERFITTING_LOSS_RISE = 0.05
 """A validation loss that ends this share above its lowest value is said to have risen."""
 
 IMAGES_PER_BIN = 100
@@ -24,74 +25,83 @@ IMAGES_PER_BIN = 100
 
 def noise(evidence: Evidence, dataset: str) -> Finding:
     """How far seeds scatter beside how far the variants' means lie apart."""
+    return Finding("noise", (*_scatter_of_seeds(evidence, dataset), *_another_test_set(evidence, dataset)))
+
+
+def _scatter_of_seeds(evidence: Evidence, dataset: str) -> Iterator[Statement]:
+    """The SD of a variant's runs, pooled, and the lead of the first variant before the second."""
     rows = evidence.variants[evidence.variants["dataset"] == dataset]
     repeated = rows[rows["test_accuracy_sd"].notna() & (rows["n_seeds"] > 1)]
     means = rows["test_accuracy_mean"].dropna()
-    images = evidence.test_images[dataset]
-    statements = []
     if repeated.empty:
-        statements.append(
-            Statement(_("No variant has two finished runs, so how far seeds scatter is not known from this study."))
+        yield Statement(_("No variant has two finished runs, so how far seeds scatter is not known from this study."))
+        return
+    freedom = repeated["n_seeds"] - 1
+    pooled = float(np.sqrt((freedom * repeated["test_accuracy_sd"] ** 2).sum() / freedom.sum()))
+    if len(means) < 2:
+        text = ngettext(
+            "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variant.",
+            "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variants.",
+            len(repeated),
+            sd=unsigned_points(pooled),
         )
-    else:
-        freedom = repeated["n_seeds"] - 1
-        pooled = float(np.sqrt((freedom * repeated["test_accuracy_sd"] ** 2).sum() / freedom.sum()))
-        said, numbers = {"sd": spread(pooled)}, {"sd": pooled}
-        if len(means) > 1:
-            reach = float(means.max() - means.min())
-            ordered = rows.dropna(subset="test_accuracy_mean").sort_values("test_accuracy_mean", ascending=False)
-            first, second = ordered.iloc[0], ordered.iloc[1]
-            lead = float(first["test_accuracy_mean"] - second["test_accuracy_mean"])
-            error = pooled * math.sqrt(1 / first["n_seeds"] + 1 / second["n_seeds"])
-            numbers |= {"range": reach, "lead": lead, "se": error}
-            scatter = ngettext(
-                "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variant; the means of "
-                "all variants lie {range} apart from lowest to highest.",
-                "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variants; the means of "
-                "all variants lie {range} apart from lowest to highest.",
-                len(repeated),
-                **said,
-                range=spread(reach),
-            )
-            highest = ordered[np.isclose(ordered["test_accuracy_mean"], first["test_accuracy_mean"], 0, 1e-12)]
-            leads = _(
-                _first_and_second(lead, error, int(min(first["n_seeds"], second["n_seeds"]))),
-                first=first["label"],
-                second=second["label"],
-                variants=listing(highest["label"]),
-                lead=spread(lead),
-                error=spread(error),
-            )
-            text = f"{scatter} {leads}"
-        else:
-            text = ngettext(
-                "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variant.",
-                "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variants.",
-                len(repeated),
-                **said,
-            )
-        statements.append(Statement(text, numbers))
-    if len(means):
-        accuracy = float(means.max())
-        error = math.sqrt(accuracy * (1 - accuracy) / images)
-        if error:  # the binomial formula knows no error where all images are right, or all are wrong
-            text = ngettext(
-                "Another test set of {n} image would move the highest accuracy by a standard error of {error} "
-                "(binomial); intervals over seeds leave that out.",
-                "Another test set of {n} images would move the highest accuracy by a standard error of {error} "
-                "(binomial); intervals over seeds leave that out.",
-                images,
-                error=spread(error),
-            )
-            statements.append(Statement(text, {"se": error, "test_images": images}))
-    return Finding("noise", tuple(statements))
+        yield Statement(text, {"sd": pooled})
+        return
+    reach = float(means.max() - means.min())
+    text = ngettext(
+        "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variant; the means of "
+        "all variants lie {range} apart from lowest to highest.",
+        "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variants; the means of "
+        "all variants lie {range} apart from lowest to highest.",
+        len(repeated),
+        sd=unsigned_points(pooled),
+        range=unsigned_points(reach),
+    )
+    leads, numbers = _lead(rows, pooled)
+    yield Statement(f"{text} {leads}", {"sd": pooled, "range": reach, **numbers})
+
+
+def _lead(rows: pd.DataFrame, pooled: float) -> tuple[str, dict[str, float]]:
+    """The first two variants by their means, and the standard error of their difference from the ``pooled`` SD."""
+    ordered = rows.dropna(subset="test_accuracy_mean").sort_values("test_accuracy_mean", ascending=False)
+    first, second = ordered.iloc[0], ordered.iloc[1]
+    lead = float(first["test_accuracy_mean"] - second["test_accuracy_mean"])
+    error = pooled * math.sqrt(1 / first["n_seeds"] + 1 / second["n_seeds"])
+    highest = ordered[np.isclose(ordered["test_accuracy_mean"], first["test_accuracy_mean"], 0, 1e-12)]
+    text = _(
+        _first_and_second(lead, error, int(min(first["n_seeds"], second["n_seeds"]))),
+        first=first["label"],
+        second=second["label"],
+        variants=listing(highest["label"]),
+        lead=unsigned_points(lead),
+        error=unsigned_points(error),
+    )
+    return text, {"lead": lead, "se": error}
+
+
+def _another_test_set(evidence: Evidence, dataset: str) -> Iterator[Statement]:
+    """The binomial standard error of the highest accuracy; none where all images are right, or all are wrong."""
+    means = evidence.variants.loc[evidence.variants["dataset"] == dataset, "test_accuracy_mean"].dropna()
+    if means.empty:
+        return
+    accuracy, images = float(means.max()), evidence.test_images[dataset]
+    if error := math.sqrt(accuracy * (1 - accuracy) / images):
+        text = ngettext(
+            "Another test set of {n} image would move the highest accuracy by a standard error of {error} "
+            "(binomial); intervals over seeds leave that out.",
+            "Another test set of {n} images would move the highest accuracy by a standard error of {error} "
+            "(binomial); intervals over seeds leave that out.",
+            images,
+            error=unsigned_points(error),
+        )
+        yield Statement(text, {"se": error, "test_images": images})
 
 
 def _first_and_second(lead: float, error: float, seeds: int) -> str:
     """What may be said of the two highest means: picked for being the highest, so described and not tested."""
     if math.isclose(lead, 0, abs_tol=1e-12):
         return N_("{variants} share the highest mean.")
-    if seeds < core.MIN_SEEDS or not error:
+    if seeds < MIN_SEEDS or not error:
         return N_("{first} leads {second} by {lead}; whether other seeds would turn that cannot be told from these.")
     if lead < 2 * error:
         return N_(
@@ -178,105 +188,94 @@ def _fit(label: str, fits: pd.DataFrame) -> Statement:
     gap, train, validation = fits["gap"].mean(), fits["train_accuracy"].mean(), fits["val_accuracy"].mean()
     images = int(fits["validation_images"].min())
     error = math.sqrt(max(validation * (1 - validation), 0) / max(images, 1))
-    band = max(CLOSE, 2 * error)
-    texts = [
-        ngettext(
-            "{label}: at the kept epoch training accuracy is {train}, validation accuracy {validation}, a gap of {gap} "
-            "({n} seed).",
-            "{label}: at the kept epoch training accuracy is {train}, validation accuracy {validation}, a gap of {gap} "
-            "({n} seeds, {range}).",
-            len(fits),
-            label=label,
-            train=percent(train),
-            validation=percent(validation),
-            gap=points(gap),
-            range=interval(fits["gap"].min(), fits["gap"].max()),
-        )
-    ]
-    falling, runs = still_falling(fits), len(fits)
-    rises = (fits["last_val_loss"] / fits["lowest_val_loss"] - 1).where(fits["lowest_val_loss"] > 0)
-    risen = int((rises > RISE).sum()) > runs / 2
-    said = {"band": f"± {with_unit(number(100 * band, 1), 'pp')}"}
-    if gap > band >= fits["gap"].min():
-        texts.append(
-            ngettext(
-                "On average the gap is larger than the {band} that {n} validation image leave open, but not in every "
-                "seed: whether it overfits cannot be told from these.",
-                "On average the gap is larger than the {band} that {n} validation images leave open, but not in every "
-                "seed: whether it overfits cannot be told from these.",
-                images,
-                **said,
-            )
-        )
-    elif gap > band:
-        texts.append(
-            ngettext(
-                "It overfits: the gap is larger than the {band} that {n} validation image leave open.",
-                "It overfits: the gap is larger than the {band} that {n} validation images leave open.",
-                images,
-                **said,
-            )
-        )
-    elif gap < -band:
-        texts.append(
-            ngettext(
-                "Validation is ahead of training by more than the {band} that {n} validation image leave open.",
-                "Validation is ahead of training by more than the {band} that {n} validation images leave open.",
-                images,
-                **said,
-            )
-        )
-    elif risen:
-        texts.append(
-            ngettext(
-                "The gap is within the {band} that {n} validation image leave open, but validation loss shows "
-                "overfitting in later epochs.",
-                "The gap is within the {band} that {n} validation images leave open, but validation loss shows "
-                "overfitting in later epochs.",
-                images,
-                **said,
-            )
-        )
-    else:
-        texts.append(
-            ngettext(
-                "No overfitting shows: the gap is within the {band} that {n} validation image leave open.",
-                "No overfitting shows: the gap is within the {band} that {n} validation images leave open.",
-                images,
-                **said,
-            )
-        )
+    band = max(CLOSE_ACCURACY, 2 * error)
+    text = ngettext(
+        "{label}: at the kept epoch training accuracy is {train}, validation accuracy {validation}, a gap of {gap} "
+        "({n} seed).",
+        "{label}: at the kept epoch training accuracy is {train}, validation accuracy {validation}, a gap of {gap} "
+        "({n} seeds, {range}).",
+        len(fits),
+        label=label,
+        train=percent(train),
+        validation=percent(validation),
+        gap=points(gap),
+        range=interval(fits["gap"].min(), fits["gap"].max()),
+    )
     numbers = {"gap": gap, "train": train, "validation": validation, "band": band, "validation_images": images}
+    rises = (fits["last_val_loss"] / fits["lowest_val_loss"] - 1).where(fits["lowest_val_loss"] > 0)
+    risen = int((rises > OVERFITTING_LOSS_RISE).sum()) > len(fits) / 2
+    texts = [text, _gap_text(fits["gap"], band, images, risen)]
+    falling, runs = still_falling(fits), len(fits)
     if falling > runs / 2:
-        texts.append(
-            ngettext(
-                "Validation loss was lowest at the last epoch in {falling} of {n} seed: more epochs may make it "
-                "better.",
-                "Validation loss was lowest at the last epoch in {falling} of {n} seeds: more epochs may make it "
-                "better.",
-                runs,
-                falling=falling,
-            )
+        text = ngettext(
+            "Validation loss was lowest at the last epoch in {falling} of {n} seed: more epochs may make it better.",
+            "Validation loss was lowest at the last epoch in {falling} of {n} seeds: more epochs may make it better.",
+            runs,
+            falling=falling,
         )
-        numbers |= {"falling": falling}
-    elif risen:
-        texts.append(
-            _(
-                "After its lowest point validation loss rose by {rise} until the last epoch, on average over seeds.",
-                rise=percent(rises.mean(), 0),
-            )
+        return Statement(" ".join([*texts, text]), numbers | {"falling": falling})
+    if risen:
+        text = _(
+            "After its lowest point validation loss rose by {rise} until the last epoch, on average over seeds.",
+            rise=percent(rises.mean(), 0),
         )
-        numbers |= {"rise": rises.mean()}
+        return Statement(" ".join([*texts, text]), numbers | {"rise": rises.mean()})
     return Statement(" ".join(texts), numbers)
+
+
+def _gap_text(gaps: pd.Series, band: float, images: int, risen: bool) -> str:
+    """What the gap between training and validation accuracy says of overfitting.
+
+    Args:
+        gaps: of each run.
+        band: what the ``images`` of validation leave open, a fraction.
+        risen: whether validation loss rose in most runs.
+    """
+    gap, within = gaps.mean(), plus_minus(band, 1)
+    if gap > band >= gaps.min():
+        return ngettext(
+            "On average the gap is larger than the {band} that {n} validation image leave open, but not in every "
+            "seed: whether it overfits cannot be told from these.",
+            "On average the gap is larger than the {band} that {n} validation images leave open, but not in every "
+            "seed: whether it overfits cannot be told from these.",
+            images,
+            band=within,
+        )
+    if gap > band:
+        return ngettext(
+            "It overfits: the gap is larger than the {band} that {n} validation image leave open.",
+            "It overfits: the gap is larger than the {band} that {n} validation images leave open.",
+            images,
+            band=within,
+        )
+    if gap < -band:
+        return ngettext(
+            "Validation is ahead of training by more than the {band} that {n} validation image leave open.",
+            "Validation is ahead of training by more than the {band} that {n} validation images leave open.",
+            images,
+            band=within,
+        )
+    if risen:
+        return ngettext(
+            "The gap is within the {band} that {n} validation image leave open, but validation loss shows "
+            "overfitting in later epochs.",
+            "The gap is within the {band} that {n} validation images leave open, but validation loss shows "
+            "overfitting in later epochs.",
+            images,
+            band=within,
+        )
+    return ngettext(
+        "No overfitting shows: the gap is within the {band} that {n} validation image leave open.",
+        "No overfitting shows: the gap is within the {band} that {n} validation images leave open.",
+        images,
+        band=within,
+    )
 
 
 def errors(evidence: Evidence, dataset: str) -> Finding:
     """Which classes are confused and which is hardest; described, not tested."""
-    classes, statements = evidence.classes[dataset], []
     names = sorted(evidence.detailed(dataset), key=lambda name: name != evidence.chosen.get(dataset))
-    for name in names:
-        found = _errors(evidence, dataset, name, classes)
-        statements.append(found)
+    statements = [_errors(evidence, dataset, name) for name in names]
     if statements:
         statements.append(
             Statement(
@@ -287,30 +286,41 @@ def errors(evidence: Evidence, dataset: str) -> Finding:
     return Finding("errors", tuple(statements))
 
 
-def _errors(evidence: Evidence, dataset: str, name: str, classes: Sequence[str]) -> Statement:
+def _errors(evidence: Evidence, dataset: str, name: str) -> Statement:
+    """How many predictions of a variant are wrong, its most confused pair and its hardest class."""
     matrix = np.array(evidence.confusions[dataset][name])
     off = matrix - np.diag(np.diag(matrix))
     wrong, total = int(off.sum()), int(matrix.sum())
     label = evidence.label(name)
     if name == evidence.chosen.get(dataset):
         label = _("{label} (chosen by validation accuracy)", label=label)
-    texts = [
-        _(
-            "{label}: {wrong} of {total} predictions over all seeds are wrong.",
-            label=label,
-            wrong=count(wrong),
-            total=count(total),
-        )
-    ]
-    numbers: dict[str, float] = {"wrong": wrong, "total": total}
+    text = _(
+        "{label}: {wrong} of {total} predictions over all seeds are wrong.",
+        label=label,
+        wrong=count(wrong),
+        total=count(total),
+    )
+    numbers = {"wrong": wrong, "total": total}
     if not wrong:
-        return Statement(texts[0], numbers)
+        return Statement(text, numbers)
+    pair, pair_numbers = _most_confused(off, evidence.classes[dataset])
+    rows = evidence.per_class
+    rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == name) & (rows["support"] > 0)]
+    hardest, hardest_numbers = _hardest(rows)
+    return Statement(" ".join([text, *pair, *hardest]), numbers | pair_numbers | hardest_numbers)
+
+
+def _most_confused(off: np.ndarray, classes: Sequence[str]) -> tuple[list[str], dict[str, float]]:
+    """The pair of classes with the most mistakes in both directions: sentences and their numbers.
+
+    Args:
+        off: counts (true, predicted) of wrong predictions, at least one.
+    """
     both = np.triu(off + off.T)
     first, second = np.unravel_index(both.argmax(), both.shape)
-    alike = int((both == both.max()).sum())
     there, back = int(off[first, second]), int(off[second, first])
-    numbers |= {"pair": there + back, "there": there, "back": back, "share": (there + back) / wrong}
-    texts.append(
+    share, alike = (there + back) / int(off.sum()), int((both == both.max()).sum())
+    texts = [
         ngettext(
             "Most confused are {first} and {second}: {n} time (“{first}” taken for “{second}” {there}, “{second}” for "
             "“{first}” {back}), {share} of all errors.",
@@ -321,36 +331,34 @@ def _errors(evidence: Evidence, dataset: str, name: str, classes: Sequence[str])
             second=classes[second],
             there=there,
             back=back,
-            share=percent((there + back) / wrong, 1),
+            share=percent(share, 1),
         )
-    )
+    ]
     if alike > 1:
         texts.append(
             ngettext("{n} other pair is confused as often.", "{n} other pairs are confused as often.", alike - 1)
         )
-    rows = evidence.per_class
-    rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == name)]
-    rows = rows[rows["support"] > 0]
-    if not rows.empty:
-        hardest = rows.loc[rows["recall"].idxmin()]
-        hard = rows[rows["recall"] == hardest["recall"]]
-        numbers |= {"recall": float(hardest["recall"]), "support": int(hardest["support"])}
-        recall = percent(hardest["recall"], 1)
-        if len(hard) > 1:
-            texts.append(
-                _("The hardest classes are {names}: recall {recall} each.", names=listing(hard["class"]), recall=recall)
-            )
-        else:
-            texts.append(
-                ngettext(
-                    "The hardest class is {name}: recall {recall} on {n} test image.",
-                    "The hardest class is {name}: recall {recall} on {n} test images.",
-                    int(hardest["support"]),
-                    name=hardest["class"],
-                    recall=recall,
-                )
-            )
-    return Statement(" ".join(texts), numbers)
+    return texts, {"pair": there + back, "there": there, "back": back, "share": share}
+
+
+def _hardest(rows: pd.DataFrame) -> tuple[list[str], dict[str, float]]:
+    """The classes with the lowest recall, from rows of the classes that have test images; nothing without any."""
+    if rows.empty:
+        return [], {}
+    hardest = rows.loc[rows["recall"].idxmin()]
+    equal = rows[rows["recall"] == hardest["recall"]]
+    recall = percent(hardest["recall"], 1)
+    if len(equal) > 1:
+        text = _("The hardest classes are {names}: recall {recall} each.", names=listing(equal["class"]), recall=recall)
+    else:
+        text = ngettext(
+            "The hardest class is {name}: recall {recall} on {n} test image.",
+            "The hardest class is {name}: recall {recall} on {n} test images.",
+            int(hardest["support"]),
+            name=hardest["class"],
+            recall=recall,
+        )
+    return [text], {"recall": float(hardest["recall"]), "support": int(hardest["support"])}
 
 
 def calibration(evidence: Evidence, dataset: str) -> Finding:
@@ -365,7 +373,7 @@ def calibration(evidence: Evidence, dataset: str) -> Finding:
         row = evidence.variant(dataset, name)
         excess = confidence - accuracy
         images = evidence.test_images[dataset]
-        band = max(CLOSE, 2 * math.sqrt(max(accuracy * (1 - accuracy), 0) / max(images, 1)))
+        band = max(CLOSE_ACCURACY, 2 * math.sqrt(max(accuracy * (1 - accuracy), 0) / max(images, 1)))
         agree = N_(
             "{label}: mean confidence {confidence} against an accuracy of {accuracy}, confidence and accuracy agree "
             "within the {band} that the test images leave open; calibration error (ECE) {ece}, Brier score {brier}."
@@ -383,14 +391,14 @@ def calibration(evidence: Evidence, dataset: str) -> Finding:
             label=evidence.label(name),
             confidence=percent(confidence),
             accuracy=percent(accuracy),
-            excess=spread(abs(excess)),
-            band=f"± {with_unit(number(100 * band, 1), 'pp')}",
+            excess=unsigned_points(abs(excess)),
+            band=plus_minus(band, 1),
             ece=number(row["ece_mean"]),
             brier=number(row["brier_mean"]),
         )
-        quoted_numbers = {"ece": row["ece_mean"], "brier": row["brier_mean"]}
-        statements.append(Statement(text, {"confidence": confidence, "accuracy": accuracy, **quoted_numbers}))
-    per_bin = evidence.test_images[dataset] / 15
+        quality = {"ece": row["ece_mean"], "brier": row["brier_mean"]}
+        statements.append(Statement(text, {"confidence": confidence, "accuracy": accuracy, **quality}))
+    per_bin = evidence.test_images[dataset] / CALIBRATION_BINS
     if statements and per_bin < IMAGES_PER_BIN:
         text = _(
             "With about {n} test images in each of 15 bins the calibration error is biased upwards; compare it between "

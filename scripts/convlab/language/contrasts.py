@@ -1,31 +1,26 @@
-"""Comparisons in words: the sentence that states a contrast, p values, signed numbers; in the language in use."""
+"""Comparisons in words: the sentence that states a contrast, verdicts, labels; in the language in use."""
 
-import math
+from dataclasses import dataclass
 
-from convlab.common.i18n import N_, below_one, ngettext, number, with_unit
+from convlab.common.i18n import N_, ngettext, number
 from convlab.common.i18n import gettext as _
-from convlab.statistics.core import (
-    MAX_SEEDS,
-    MIN_SEEDS,
+from convlab.language.numbers import format_p, p_over_study, points, region, rounded_up_points, signed
+from convlab.statistics.comparisons import (
     Contrast,
     Verdict,
     diverged_runs_forbid,
     excludes_zero,
     verdict_of_finished_runs,
 )
+from convlab.statistics.describe import MIN_SEEDS
+from convlab.statistics.power import MAX_SEEDS
+from convlab.study.variants import Plan, Question
 
 VERDICTS = {
     "better": N_("better"), "worse": N_("worse"), "equivalent": N_("equivalent"), "inconclusive": N_("inconclusive"),
     "supported": N_("supported"), "contradicted": N_("contradicted"), "described": N_("described"),
 }  # fmt: skip
 """How a verdict of a comparison or a claim reads, before translation."""
-
-MEASURES = {
-    "accuracy": N_("accuracy"), "consistency": N_("consistency"), "test_loss": N_("test loss"), "brier": N_("brier"),
-    "ece": N_("ece"), "accuracy lost": N_("accuracy lost"), "lead lost": N_("lead lost"), "lead left": N_("lead left"),
-    "lead": N_("lead"),
-}  # fmt: skip
-"""How the measures of the probes' tables read, before translation."""
 
 
 def verdict_text(verdict: str, diverged: int = 0) -> str:
@@ -41,12 +36,11 @@ def guessing(label: str) -> str:
     return _("always answering “{label}”", label=label) if label else _("always answering with the same class")
 
 
-def detectable_reason(difference: float, text: str, power: str = "80") -> str:
-    """What a design could have detected: ``text``, or nothing where accuracies cannot differ by that much.
+def detectable_reason(difference: float, power: str = "80") -> str:
+    """What a design could have detected; nothing where accuracies cannot differ by that much.
 
     Args:
         difference: the smallest detectable difference of accuracies, as a share.
-        text: the same, with its unit.
         power: in percent.
     """
     if difference > 1:
@@ -57,7 +51,7 @@ def detectable_reason(difference: float, text: str, power: str = "80") -> str:
         )
     return _(
         "this design could detect {detectable} or more ({power} % power, adjusted over the study)",
-        detectable=text,
+        detectable=rounded_up_points(difference),
         power=power,
     )
 
@@ -68,14 +62,63 @@ def constant_guess_text(label: str, share: str) -> str:
     return _("The baseline, {guess}, is right for {share} of the test images.", guess=guess, share=share)
 
 
-def sentence(
+INCONCLUSIVE_SENTENCE = N_("{variant} vs {reference} changed {metric} by {change} ({details}): {verdict}; {reasons}.")
+
+
+def contrast_labels(plan: Plan, question: Question, variant: str) -> tuple[str, str]:
+    """How a contrast's two sides read: levels of an experiment by their level, others by their variant's label."""
+    levels = {level.variant: level.label for level in question.levels}
+    names = {name: levels.get(name, plan.variants[name].label) for name in (variant, question.reference)}
+    return names[variant], names[question.reference]
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """A contrast with its verdict and all that its sentence quotes; p values are adjusted over the study, or None."""
+
+    contrast: Contrast
+    verdict: Verdict
+    p_adjusted: float | None
+    p_equivalence_adjusted: float | None
+    variant: str
+    reference: str
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """What every sentence with a difference names."""
+        return {
+            "variant": self.variant,
+            "reference": self.reference,
+            "metric": _("test accuracy"),
+            "change": points(self.contrast.difference),
+            "verdict": self.word,
+        }
+
+    @property
+    def word(self) -> str:
+        return verdict_text(self.verdict, self.contrast.n_missing_variant + self.contrast.n_missing_reference)
+
+    @property
+    def counts(self) -> str:
+        return _count_text(self.contrast, self.variant, self.reference)
+
+    @property
+    def details(self) -> str:
+        """Interval, runs and p value of a contrast that was tested."""
+        contrast = self.contrast
+        test = {"Dunnett": "Dunnett", "Welch with Holm": "Welch–Holm"}[contrast.method]
+        p_text = p_over_study(f"{test} {format_p(contrast.p_value)}", contrast.p_value, self.p_adjusted)
+        low, high = (signed(100 * limit, 2) for limit in (contrast.ci_low, contrast.ci_high))
+        level = number(contrast.confidence * 100, "g")
+        return f"{_('{level} % CI {low} to {high}', level=level, low=low, high=high)}; {self.counts}; {p_text}"
+
+
+def comparison_sentence(
     contrast: Contrast,
     p_adjusted: float | None,
     verdict: Verdict,
-    metric_label: str = N_("test accuracy"),
     variant_label: str | None = None,
     reference_label: str | None = None,
-    unit: str = "pp",
     p_equivalence_adjusted: float | None = None,
 ) -> str:
     """One sentence that states a contrast, its uncertainty, and what the design could have seen.
@@ -87,96 +130,88 @@ def sentence(
     p values follow the APA's style. The p value over the study is added where it reads differently.
 
     Args:
-        contrast: from :func:`statistics.compare_to_reference`.
+        contrast: of test accuracies (:func:`convlab.statistics.comparisons.compare_to_reference`).
         p_adjusted: adjusted over the study, or None.
-        verdict: from :func:`statistics.verdict`.
-        metric_label: what was measured.
+        verdict: from :func:`convlab.statistics.comparisons.verdict`.
         variant_label, reference_label: names for the reader; the contrast's keys by default.
-        unit: "pp" prints fractions as percentage points with two decimals; any other text (also "") prints the
-            values as they are with three decimals.
         p_equivalence_adjusted: adjusted over the study, or None.
     """
-    variant_label = contrast.variant if variant_label is None else variant_label
-    reference_label = contrast.reference if reference_label is None else reference_label
-    scale, decimals = (100, 2) if unit == "pp" else (1, 3)
-    metric = _(metric_label)
-    word = verdict_text(verdict, contrast.n_missing_variant + contrast.n_missing_reference)
-
-    counts = _count_text(contrast, variant_label, reference_label)
+    variant = contrast.variant if variant_label is None else variant_label
+    reference = contrast.reference if reference_label is None else reference_label
+    comparison = _Comparison(contrast, verdict, p_adjusted, p_equivalence_adjusted, variant, reference)
     if contrast.difference is None:
-        return _(
-            "{variant} vs {reference}: {verdict}; {metric} cannot be compared, no run of {empty} has a value "
-            "({counts}).",
-            variant=variant_label,
-            reference=reference_label,
-            verdict=word,
-            metric=metric,
-            empty=variant_label if contrast.n_variant == 0 else reference_label,
-            counts=counts,
-        )
-    said = {
-        "variant": variant_label,
-        "reference": reference_label,
-        "metric": metric,
-        "change": with_unit(signed(contrast.difference * scale, decimals), unit),
-        "verdict": word,
-    }
+        return _without_value(comparison)
     if contrast.method == "none":
-        n = min(contrast.n_variant, contrast.n_reference)
-        if n < MIN_SEEDS:
-            reason = _(
-                "n = {n} is a smoke test, at least {least} seeds each are needed to infer anything",
-                n=n,
-                least=MIN_SEEDS,
-            )
-        else:
-            reason = _("the runs do not vary, so their variance cannot be estimated")
-        return _(OPEN_SENTENCE, **said, details=counts, reasons=reason)
-
-    test = {"Dunnett": "Dunnett", "Welch with Holm": "Welch–Holm"}[contrast.method]
-    p_text = f"{test} {format_p(contrast.p_value)}"
-    if p_adjusted is not None and format_p(p_adjusted) != format_p(contrast.p_value):
-        p_text = _("{p}, over the study {adjusted}", p=p_text, adjusted=format_p(p_adjusted))
-    low, high = (signed(limit * scale, decimals) for limit in (contrast.ci_low, contrast.ci_high))
-    interval = _("{level} % CI {low} to {high}", level=number(contrast.confidence * 100, "g"), low=low, high=high)
-    said["details"] = f"{interval}; {counts}; {p_text}"
-    region = f"± {with_unit(number(contrast.rope * scale, 'g'), unit)}"
+        return _not_tested(comparison)
     if verdict == "equivalent":
-        p_text = format_p(contrast.p_equivalence)
-        if p_equivalence_adjusted is not None and format_p(p_equivalence_adjusted) != p_text:
-            p_text = _("{p}, over the study {adjusted}", p=p_text, adjusted=format_p(p_equivalence_adjusted))
-        return _(
-            "{variant} vs {reference} changed {metric} by {change} ({details}): {verdict} within {region} (two "
-            "one-sided tests {p}).",
-            **said,
-            region=region,
-            p=p_text,
-        )
-    if verdict != "inconclusive":
-        return _("{variant} vs {reference} changed {metric} by {change} ({details}): {verdict}.", **said)
+        return _equivalent(comparison)
+    if verdict == "inconclusive":
+        return _inconclusive(comparison)
+    return _(
+        "{variant} vs {reference} changed {metric} by {change} ({details}): {verdict}.",
+        **comparison.parts,
+        details=comparison.details,
+    )
 
-    of_finished = verdict_of_finished_runs(contrast, p_adjusted, p_equivalence_adjusted)
+
+def _without_value(comparison: _Comparison) -> str:
+    """One side has no run with a value."""
+    return _(
+        "{variant} vs {reference}: {verdict}; {metric} cannot be compared, no run of {empty} has a value ({counts}).",
+        variant=comparison.variant,
+        reference=comparison.reference,
+        verdict=comparison.word,
+        metric=_("test accuracy"),
+        empty=comparison.variant if comparison.contrast.n_variant == 0 else comparison.reference,
+        counts=comparison.counts,
+    )
+
+
+def _not_tested(comparison: _Comparison) -> str:
+    """Fewer than three seeds, or runs that do not vary."""
+    n = min(comparison.contrast.n_variant, comparison.contrast.n_reference)
+    if n < MIN_SEEDS:
+        reason = _(
+            "n = {n} is a smoke test, at least {least} seeds each are needed to infer anything", n=n, least=MIN_SEEDS
+        )
+    else:
+        reason = _("the runs do not vary, so their variance cannot be estimated")
+    return _(INCONCLUSIVE_SENTENCE, **comparison.parts, details=comparison.counts, reasons=reason)
+
+
+def _equivalent(comparison: _Comparison) -> str:
+    contrast = comparison.contrast
+    p_text = p_over_study(format_p(contrast.p_equivalence), contrast.p_equivalence, comparison.p_equivalence_adjusted)
+    return _(
+        "{variant} vs {reference} changed {metric} by {change} ({details}): {verdict} within {region} (two "
+        "one-sided tests {p}).",
+        **comparison.parts,
+        details=comparison.details,
+        region=region(contrast.rope),
+        p=p_text,
+    )
+
+
+def _inconclusive(comparison: _Comparison) -> str:
+    """Why neither a difference nor equivalence was shown, what could have been detected, and the seeds to settle it."""
+    contrast = comparison.contrast
+    of_finished = verdict_of_finished_runs(contrast, comparison.p_adjusted, comparison.p_equivalence_adjusted)
     if diverged_runs_forbid(contrast, of_finished):
         reason = diverged_reason(
             (contrast.n_missing_variant, contrast.n_variant), (contrast.n_missing_reference, contrast.n_reference)
         )
-        return _(OPEN_SENTENCE, **said, reasons=reason)
+        return _(INCONCLUSIVE_SENTENCE, **comparison.parts, details=comparison.details, reasons=reason)
     reasons = []
     if excludes_zero(contrast):
         if abs(contrast.difference) <= contrast.rope:
-            reasons.append(_("the interval excludes 0 but the estimate lies within {region}", region=region))
+            text = _("the interval excludes 0 but the estimate lies within {region}", region=region(contrast.rope))
         else:
-            reasons.append(_("the interval excludes 0 but p over the study does not reach the level"))
+            text = _("the interval excludes 0 but p over the study does not reach the level")
+        reasons.append(text)
     power = number(contrast.power * 100, "g")
-    detectable = with_unit(_round_up(contrast.detectable * scale, decimals - 1), unit)
-    reasons.append(detectable_reason(contrast.detectable, detectable, power))
+    reasons.append(detectable_reason(contrast.detectable, power))
     if contrast.seeds_to_settle is None:
-        reasons.append(
-            _(
-                "if the true difference is the observed one, more than {n} seeds each would be needed to settle it",
-                n=MAX_SEEDS,
-            )
-        )
+        reasons.append(more_seeds_reason())
     elif contrast.seeds_to_settle > min(contrast.n_variant, contrast.n_reference):
         reasons.append(
             _(
@@ -185,7 +220,14 @@ def sentence(
                 power=power,
             )
         )
-    return _(OPEN_SENTENCE, **said, reasons="; ".join(reasons))
+    return _(INCONCLUSIVE_SENTENCE, **comparison.parts, details=comparison.details, reasons="; ".join(reasons))
+
+
+def more_seeds_reason() -> str:
+    """That no number of seeds that a study can have would settle a comparison."""
+    return _(
+        "if the true difference is the observed one, more than {n} seeds each would be needed to settle it", n=MAX_SEEDS
+    )
 
 
 def diverged_reason(variant: tuple[int, int], reference: tuple[int, int]) -> str:
@@ -198,18 +240,6 @@ def diverged_reason(variant: tuple[int, int], reference: tuple[int, int]) -> str
         second=reference[0],
         others=sum(reference),
     )
-
-
-OPEN_SENTENCE = N_("{variant} vs {reference} changed {metric} by {change} ({details}): {verdict}; {reasons}.")
-
-
-def format_p(p_value: float) -> str:
-    """A p value in the APA's style: no leading zero, "p < .001", three decimals below .1 and two from there."""
-    if p_value < 0.001:
-        return f"p < {below_one(0.001, 3)}"
-    if p_value > 0.99:
-        return f"p > {below_one(0.99, 2)}"
-    return f"p = {below_one(p_value, 3 if round(p_value, 3) < 0.1 else 2)}"
 
 
 def _count_text(contrast: Contrast, variant_label: str, reference_label: str) -> str:
@@ -238,16 +268,3 @@ def _count_text(contrast: Contrast, variant_label: str, reference_label: str) ->
             )
             text = f"{text}; {left_out}"
     return text
-
-
-def signed(value: float, decimals: int) -> str:
-    """A number with its sign, a real minus sign, and no sign on a zero."""
-    form = f".{decimals}f"
-    return number(value, f"+{form}") if float(format(value, form)) else number(0, form)
-
-
-def _round_up(value: float, decimals: int) -> str:
-    """Rounded up, so that "or more" stays true; small values keep one significant digit."""
-    decimals = max(decimals, -math.floor(math.log10(value)))
-    step = 10.0**-decimals
-    return number(math.ceil(round(value / step, 6)) * step, f".{decimals}f")

@@ -1,14 +1,18 @@
-"""Numbers as sentences and tables show them."""
+"""Numbers as sentences, tables and figures show them: rounding, signs, units, intervals, p values.
+
+Everything that is printed for readers is rounded here; a missing value is an en dash.
+"""
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from convlab.common import i18n
+from convlab.common.i18n import below_one, with_unit
 from convlab.common.i18n import gettext as _
-from convlab.common.i18n import with_unit
-from convlab.language import contrasts
+from convlab.statistics.describe import as_float
 
 MISSING = "–"
 
@@ -16,34 +20,6 @@ MISSING = "–"
 def missing(value: Any) -> bool:
     """Whether there is no number: None, NaN or infinity."""
     return value is None or (isinstance(value, float | np.floating) and not math.isfinite(value))
-
-
-def percent(value: float | None, decimals: int = 2) -> str:
-    """A fraction as a percentage: 0.9559 is ``95.59 %``."""
-    return MISSING if missing(value) else with_unit(number(100 * value, decimals), "%")
-
-
-def points(value: float | None, decimals: int = 2) -> str:
-    """A difference of fractions with its sign: 0.0131 is ``+1.31 pp``."""
-    return MISSING if missing(value) else with_unit(contrasts.signed(100 * value, decimals), "pp")
-
-
-def spread(value: float | None, decimals: int = 2) -> str:
-    """A distance of fractions, without a sign: 0.0081 is ``0.81 pp``."""
-    return MISSING if missing(value) else with_unit(number(100 * abs(value), decimals), "pp")
-
-
-def region(rope: float) -> str:
-    """What counts as no difference in practice: 0.005 is ``± 0.5 pp``."""
-    return f"± {with_unit(i18n.number(100 * rope, 'g'), 'pp')}"
-
-
-def interval(low: float | None, high: float | None, signed: bool = True) -> str:
-    """Limits of an interval: ``−0.87 to +3.50`` (points), or ``92.43 to 98.74`` (percent) without signs."""
-    if missing(low) or missing(high):
-        return MISSING
-    write = contrasts.signed if signed else number
-    return _("{low} to {high}", low=write(100 * low, 2), high=write(100 * high, 2))
 
 
 def number(value: float | None, decimals: int = 4) -> str:
@@ -56,18 +32,122 @@ def count(value: float | None) -> str:
     return number(value, 0)
 
 
-def times(ratio: float) -> str:
-    """How many times as much, to three significant digits: ``1.92 times``, ``18.4 times``, ``184 times``."""
-    decimals = 2 if ratio < 10 else 1 if ratio < 100 else 0
-    return _("{ratio} times", ratio=number(ratio, decimals))
+def signed(value: float, decimals: int) -> str:
+    """A number with its sign, a real minus sign, and no sign on a zero."""
+    form = f".{decimals}f"
+    return i18n.number(value, f"+{form}") if float(format(value, form)) else i18n.number(0, form)
 
 
-def at_least(value: float) -> str:
-    """A detectable difference, rounded up so that "or more" stays true: 0.0291 is ``3.0 pp``."""
+# ---------------------------------------------------------------------------------------------------------------------
+# Fractions and their differences
+
+
+def percent(value: float | None, decimals: int = 2, unit: str = "%") -> str:
+    """A fraction as a percentage: 0.9559 is ``95.59 %``; without a ``unit`` where the heading of a table names it."""
+    return MISSING if missing(value) else with_unit(number(100 * value, decimals), unit)
+
+
+def points(value: float | None, decimals: int = 2, unit: str = "pp") -> str:
+    """A difference of fractions in percentage points, with its sign: 0.0131 is ``+1.31 pp``."""
+    return MISSING if missing(value) else with_unit(signed(100 * value, decimals), unit)
+
+
+def unsigned_points(value: float | None, decimals: int = 2) -> str:
+    """The size of a difference of fractions in percentage points: 0.0081 and −0.0081 are ``0.81 pp``."""
+    return MISSING if missing(value) else with_unit(number(100 * abs(value), decimals), "pp")
+
+
+def plus_minus(value: float, decimals: int) -> str:
+    """A difference of fractions to either side, in percentage points: 0.0152 is ``± 1.5 pp``."""
+    return f"± {with_unit(number(100 * value, decimals), 'pp')}"
+
+
+def region(rope: float) -> str:
+    """The region of practical equivalence: 0.005 is ``± 0.5 pp``."""
+    return f"± {with_unit(i18n.number(100 * rope, 'g'), 'pp')}"
+
+
+def rounded_up_points(value: float) -> str:
+    """A detectable difference, rounded up so that "or more" stays true: 0.0291 is ``3.0 pp``; small values keep one
+    significant digit."""
     value *= 100
     decimals = max(1, -math.floor(math.log10(value))) if value > 0 else 1
     return with_unit(number(math.ceil(round(value * 10**decimals, 6)) / 10**decimals, decimals), "pp")
 
 
+def mean_and_sd(mean: float | None, sd: float | None) -> str:
+    """A mean of fractions with its SD: ``95.59 ± 1.27 %``; the mean alone where there is one run."""
+    return percent(mean) if missing(mean) or missing(sd) else f"{percent(mean, unit='')} ± {percent(sd)}"
+
+
+def interval(low: float | None, high: float | None, unit: str = "pp") -> str:
+    """The limits of an interval, without their unit: ``−0.87 to +3.50`` (pp), ``92.43 to 98.74`` (%)."""
+    if missing(low) or missing(high):
+        return MISSING
+    return _("{low} to {high}", low=_in_unit(low, unit), high=_in_unit(high, unit))
+
+
+def ci_text(low: float, high: float, unit: str = "pp") -> str:
+    """A 95 % interval: ``95 % CI +2.31 to +3.25``."""
+    return _("95 % CI {interval}", interval=interval(low, high, unit))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Quantities of claims, in the unit of their rule
+
+
+def quantity_text(value: Fraction | float, unit: str) -> str:
+    """A measured value in its unit: ``90.78 %``, ``+2.78 pp``, ``12.30 s``, ``0.2848``; whole: ``220,234``."""
+    whole = isinstance(value, Fraction) and value.denominator == 1
+    return with_unit(_in_unit(value, unit), unit) if unit or not whole else constant_text(value, unit)
+
+
+def constant_text(value: Fraction, unit: str, signed: bool | None = None) -> str:
+    """A constant of a rule in a unit, no longer than it needs to be: ``90.78 %``, ``+0.5 pp``, ``220,234.5``."""
+    value *= _scale(unit)
+    whole = value.denominator == 1 and abs(value) < 10**15
+    text = i18n.number(int(value), ",") if whole else i18n.number(as_float(value), ",.10g")
+    if value > 0 and (unit == "pp" if signed is None else signed):
+        text = f"+{text}"
+    return with_unit(text, unit)
+
+
+def _in_unit(value: Fraction | float, unit: str) -> str:
+    """A measured value in its unit, without naming it."""
+    value, decimals = as_float(value) * _scale(unit), 2 if unit else 4
+    return signed(value, decimals) if unit == "pp" else i18n.number(value, f",.{decimals}f")
+
+
+def _scale(unit: str) -> int:
+    return 100 if unit in ("%", "pp") else 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# p values, ratios, sizes
+
+
+def format_p(p_value: float) -> str:
+    """A p value in the APA's style: no leading zero, "p < .001", three decimals below .1 and two from there."""
+    if p_value < 0.001:
+        return f"p < {below_one(0.001, 3)}"
+    if p_value > 0.99:
+        return f"p > {below_one(0.99, 2)}"
+    return f"p = {below_one(p_value, 3 if round(p_value, 3) < 0.1 else 2)}"
+
+
+def p_over_study(text: str, p_value: float, p_adjusted: float | None) -> str:
+    """``text``, which states a p value, and that over the study where it reads differently."""
+    if p_adjusted is None or format_p(p_adjusted) == format_p(p_value):
+        return text
+    return _("{p}, over the study {adjusted}", p=text, adjusted=format_p(p_adjusted))
+
+
+def multiple(ratio: float) -> str:
+    """How many times as much, to three significant digits: ``1.92 times``, ``18.4 times``, ``184 times``."""
+    decimals = 2 if ratio < 10 else 1 if ratio < 100 else 0
+    return _("{ratio} times", ratio=number(ratio, decimals))
+
+
 def square(side: int) -> str:
+    """A window of equal sides: ``3×3``."""
     return f"{side}×{side}"

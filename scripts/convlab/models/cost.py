@@ -6,17 +6,18 @@ Pure Python and instant, so that every variant is checked before anything runs; 
 import math
 from dataclasses import dataclass
 
-from convlab.models.specs import Conv, Dense
+from convlab.models.registry import family_of
+from convlab.models.specs import ModelSpec
 
 
 class ShapeError(ValueError):
-    """An architecture that its input cannot pass through; the message names the layer."""
+    """A layer's input is smaller than its kernel or pooling window; the message names the layer."""
 
 
 @dataclass(frozen=True)
 class Layer:
     """One layer. ``output_shape`` is (height, width, channels) or (units,); ``receptive_field`` in input pixels;
-    ``window`` is the side of its kernel or pooling window, 0 without one."""
+    ``window`` is the side of its kernel or pooling window, 0 without one. The first word of ``name`` is its kind."""
 
     name: str
     output_shape: tuple[int, ...]
@@ -44,16 +45,96 @@ class Cost:
     @property
     def receptive_field(self) -> int:
         """Side of the square of input pixels that one unit of the last feature map sees; a dense layer sees all."""
-        return max(layer.receptive_field for layer in self.layers if not layer.name.startswith("dense"))
+        return max(layer.receptive_field for layer in self.layers)
 
     @property
     def feature_map(self) -> tuple[int, ...]:
         """Shape of the last feature map, before the head."""
         return [layer for layer in self.layers if len(layer.output_shape) == 3][-1].output_shape
 
+    @property
+    def has_windows(self) -> bool:
+        """Whether a layer moves a window over the image, so that its units have a receptive field."""
+        return any(layer.window for layer in self.layers)
 
-def cost(model: Dense | Conv, input_shape: tuple[int, int, int], classes: int) -> Cost:
-    """Walk through ``model`` as ``models.build`` builds it.
+
+class LayerCosts:
+    """The layers of a model, added one by one from the pixels on, in closed form.
+
+    Receptive field r and jump j, both in input pixels: a window of k pixels moved by s makes r += (k - 1) j, then
+    j *= s (Araujo, Norris, Sim: Computing Receptive Fields of Convolutional Neural Networks, Distill 2019).
+
+    Attributes:
+        layers: those so far, without the input.
+        shape: (height, width, channels) of the feature map so far.
+        features: number of values of the vector; 0 until ``flatten`` or ``global_pooling`` has made one.
+    """
+
+    def __init__(self, input_shape: tuple[int, int, int]) -> None:
+        self.layers: list[Layer] = []
+        self.shape = input_shape
+        self.features = 0
+        self._field, self._jump = 1, 1
+
+    def convolution(
+        self, name: str, filters: int, kernel_size: int, stride: int, padding: str, batch_norm: bool
+    ) -> None:
+        """A convolution with square kernels and biases, and its batch normalisation, which has four values a filter."""
+        weights = kernel_size**2 * self.shape[2] * filters
+        parameters = weights + filters + (4 * filters if batch_norm else 0)
+        self.kernel(name, kernel_size, stride, padding, filters, parameters, weights)
+
+    def pooling(self, name: str, size: int) -> None:
+        """Pooling by a square window that moves by its own side; what does not fill a window is dropped."""
+        self._move(name, "pooling window", size, size, "valid")
+        self._add(name, self.shape[2], 0, 0, size)
+
+    def kernel(
+        self, name: str, kernel_size: int, stride: int, padding: str, channels: int, parameters: int, macs: int
+    ) -> None:
+        """Any layer with square kernels. ``channels`` and ``macs`` are what it gives and takes at one position.
+
+        Seven parameters: those of the Keras layer, and the two that are counted.
+        """
+        self._move(name, "kernel", kernel_size, stride, padding)
+        self._add(name, channels, parameters, macs, kernel_size)
+
+    def flatten(self) -> None:
+        """All values of the feature map become the vector."""
+        self.features = math.prod(self.shape)
+
+    def global_pooling(self) -> None:
+        """One value for each channel becomes the vector."""
+        self.features = self.shape[2]
+
+    def dense(self, name: str, units: int) -> None:
+        """A dense layer with biases; its units become the vector."""
+        self.layers.append(Layer(name, (units,), (self.features + 1) * units, self.features * units, 0))
+        self.features = units
+
+    def _move(self, name: str, window_name: str, window: int, stride: int, padding: str) -> None:
+        """Height and width of the feature map, receptive field and jump behind a window."""
+        height, width, channels = self.shape
+        if padding == "valid" and window > min(height, width):
+            size = height if window > height else width
+            raise ShapeError(
+                f"layer {name} lays a {window}×{window} {window_name} on a feature map of only {size} "
+                f"pixel{'s' * (size > 1)}"
+            )
+        covered = 1 if padding == "same" else window
+        height, width = (math.ceil((size - covered + 1) / stride) for size in (height, width))
+        self.shape = height, width, channels
+        self._field, self._jump = self._field + (window - 1) * self._jump, self._jump * stride
+
+    def _add(self, name: str, channels: int, parameters: int, macs: int, window: int) -> None:
+        """A layer of the present height and width; ``macs`` are those of one position."""
+        height, width, _ = self.shape
+        self.shape = height, width, channels
+        self.layers.append(Layer(name, self.shape, parameters, height * width * macs, self._field, window))
+
+
+def cost(model: ModelSpec, input_shape: tuple[int, int, int], classes: int) -> Cost:
+    """Layers and totals of ``model`` as ``training.network.build`` builds it.
 
     Args:
         input_shape: (height, width, channels).
@@ -62,56 +143,11 @@ def cost(model: Dense | Conv, input_shape: tuple[int, int, int], classes: int) -
     Raises:
         ShapeError: a kernel or window is larger than what it is laid on.
     """
-    if isinstance(model, Dense):
-        height, width, _ = input_shape
-        layers = [Layer("input", input_shape, 0, 0, max(height, width))]
-        features, units = math.prod(input_shape), model.units
-    else:
-        layers = _convolutions(model, input_shape)
-        features = math.prod(layers[-1].output_shape) if model.head == "flatten" else layers[-1].output_shape[2]
-        units = model.dense_units
-    for number, width in enumerate(units, start=1):
-        layers.append(_dense(f"dense_{number}", features, width))
-        features = width
-    layers.append(_dense("dense_output", features, classes))
-    return Cost(tuple(layers))
-
-
-def _dense(name: str, features: int, units: int) -> Layer:
-    return Layer(name, (units,), (features + 1) * units, features * units, 0)
-
-
-def _convolutions(model: Conv, input_shape: tuple[int, int, int]) -> list[Layer]:
-    """Feature layers. Receptive field r, jump j: r += (k - 1) j, then j *= s (Araujo, Norris, Sim, Distill 2019)."""
-    height, width, channels = input_shape
-    layers = [Layer("input", input_shape, 0, 0, 1)]
-    field, jump = 1, 1
-    blocks = zip(model.filters, model.kernel_size, model.strides, model.pooling, strict=True)
-    for block, (filters, kernel, block_stride, pooling) in enumerate(blocks, start=1):
-        for number in range(1, model.convolutions_per_block + 1):
-            name = f"conv_{block}" if model.convolutions_per_block == 1 else f"conv_{block}_{number}"
-            stride = block_stride if number == 1 else 1
-            height, width = (_length(size, kernel, stride, model.padding, name) for size in (height, width))
-            parameters = (kernel * kernel * channels + 1) * filters + (4 * filters if model.batch_norm else 0)
-            macs = height * width * kernel * kernel * channels * filters
-            field, jump = field + (kernel - 1) * jump, jump * stride
-            channels = filters
-            layers.append(Layer(name, (height, width, channels), parameters, macs, field, kernel))
-        if pooling != "none":
-            name = f"pool_{block}"
-            height, width = (_length(size, model.pool_size, model.pool_size, "valid", name) for size in (height, width))
-            field, jump = field + (model.pool_size - 1) * jump, jump * model.pool_size
-            layers.append(Layer(name, (height, width, channels), 0, 0, field, model.pool_size))
-    return layers
-
-
-def _length(size: int, window: int, stride: int, padding: str, layer: str) -> int:
-    """Output length of a window of ``window`` pixels moved by ``stride`` over ``size`` pixels."""
-    if padding == "same":
-        return math.ceil(size / stride)
-    if window > size:
-        kind = "pooling window" if layer.startswith("pool") else "kernel"
-        raise ShapeError(
-            f"layer {layer} lays a {window}×{window} {kind} on a feature map of only {size} pixel{'s' * (size > 1)}"
-        )
-    return (size - window) // stride + 1
+    family, costs = family_of(model), LayerCosts(input_shape)
+    family.feature_costs(model, costs)
+    # Without windows all pixels go into each unit; with some the input is where the receptive field begins, one pixel.
+    field = 1 if any(layer.window for layer in costs.layers) else max(input_shape[:2])
+    for number, units in enumerate(family.hidden_units(model), start=1):
+        costs.dense(f"dense_{number}", units)
+    costs.dense("dense_output", classes)
+    return Cost((Layer("input", input_shape, 0, 0, field), *costs.layers))

@@ -7,12 +7,10 @@ from typing import Any
 from convlab.common.i18n import gettext as _
 from convlab.findings.contrasts import headline, outcome, verdict_text
 from convlab.findings.evidence import Evidence
-from convlab.language import claims
 from convlab.language import numbers as say
-from convlab.language.contrasts import format_p, guessing
+from convlab.language.contrasts import contrast_labels, guessing
 from convlab.page.format import mean_and_sd, pixels
 from convlab.page.views import Answer, Bar, ClaimCard, Contrast, Table
-from convlab.results.tables import contrast_labels
 from convlab.study.variants import Question
 
 
@@ -47,7 +45,7 @@ def answer(evidence: Evidence, dataset: str, question: Question) -> Answer:
                 _beside_constant_guess(evidence, row, headline(row, variant, reference, evidence.rope)),
                 say.points(row["difference"]),
                 say.interval(row["ci_low"], row["ci_high"]),
-                say.MISSING if say.missing(row["p_adjusted"]) else format_p(row["p_adjusted"]),
+                say.MISSING if say.missing(row["p_adjusted"]) else say.format_p(row["p_adjusted"]),
                 row["sentence"],
                 bar(row, evidence.rope, reach),
                 0.0 if say.missing(row["difference"]) else abs(row["difference"]),
@@ -100,7 +98,7 @@ def claim_cards(evidence: Evidence, several: bool, later: Collection[str] = ()) 
         claim, unit = evidence.plan.claims[row["claim"]], "" if say.missing(row["unit"]) else row["unit"]
         published, measured = claim.published, row["measured"]
         if isinstance(published, int | float):
-            published = claims.constant_text(Fraction(str(published)), unit)
+            published = say.constant_text(Fraction(str(published)), unit)
         if say.missing(row["n_seeds"]) and float(measured).is_integer():  # an exact whole number
             measured = Fraction(int(measured))
         cards.append(
@@ -111,8 +109,8 @@ def claim_cards(evidence: Evidence, several: bool, later: Collection[str] = ()) 
                 row["rule"],
                 row["dataset"] if several else "",
                 say.MISSING if published in (None, "") else published,
-                say.MISSING if say.missing(measured) else claims.number_text(measured, unit),
-                "" if say.missing(row["ci_low"]) else claims.interval_text(row["ci_low"], row["ci_high"], unit),
+                say.MISSING if say.missing(measured) else say.quantity_text(measured, unit),
+                "" if say.missing(row["ci_low"]) else say.interval(row["ci_low"], row["ci_high"], unit),
                 row["verdict"],
                 row["reason"],
                 row["claim"] in later,

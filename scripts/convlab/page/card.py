@@ -10,7 +10,7 @@ from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing
 from convlab.findings.evidence import Evidence
 from convlab.language import numbers as say
-from convlab.statistics import core
+from convlab.statistics.describe import MIN_SEEDS
 from convlab.study.labels import level_label
 
 WEAKEST = 3
@@ -71,10 +71,9 @@ def performance(row: Mapping[str, Any]) -> str:
         loss=say.number(row["test_loss_mean"]),
         n=row["n_seeds"],
     )
-    if row["n_seeds"] < core.MIN_SEEDS or say.missing(row["test_accuracy_ci_low"]):
+    if row["n_seeds"] < MIN_SEEDS or say.missing(row["test_accuracy_ci_low"]):
         return text
-    interval = say.interval(row["test_accuracy_ci_low"], row["test_accuracy_ci_high"], signed=False)
-    return f"{text} ({_('95 % CI {interval}', interval=interval)})"
+    return f"{text} ({say.ci_text(row['test_accuracy_ci_low'], row['test_accuracy_ci_high'], '%')})"
 
 
 def weakest(evidence: Evidence, dataset: str, variant: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from convlab.findings.evidence import Evidence
 from convlab.language import numbers as say
-from convlab.language.contrasts import signed
+from convlab.language.numbers import signed
 from convlab.page.views import Matrix, Table
 
 CLASSES_IN_TABLE = 25

@@ -4,20 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from convlab.common import i18n
-from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
+from convlab.common.i18n import ngettext
 from convlab.findings.left_out import limited, not_used, test_origin
 from convlab.language import numbers as say
 from convlab.page.views import Table
-
-MANIFEST_WORDS = (
-    N_("none stated by its authors, who ask for the citation"),
-    N_("as of the images"),
-    N_("a folder of images"),
-    N_("a NumPy file"),
-)
-"""What a manifest says in words of ours; names of people and licences stay as they are."""
-
 
 FILES_NAMED = 8
 """Files that the table of what was not used names for each class and reason."""
@@ -36,7 +27,10 @@ def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any]) -> dic
     facts = [
         ("images", _("{train} training, {test} test", **parts)),
         ("classes", say.count(len(explored["classes"]))),
-        ("imbalance", say.MISSING if explored["imbalance_ratio"] is None else say.times(explored["imbalance_ratio"])),
+        (
+            "imbalance",
+            say.MISSING if explored["imbalance_ratio"] is None else say.multiple(explored["imbalance_ratio"]),
+        ),
         ("shape", f"{image['height']}×{image['width']}×{image['channels']} ({values})"),
         ("content", _("{size} pixels (median)", size=size)),
         ("raw", f"{say.number(raw['mean'], 1)} ± {say.number(raw['sd'], 1)}, {scale}"),

@@ -18,6 +18,7 @@ from convlab.datasets.prepared import load_test
 from convlab.figures.sprites import Group, sprite_of
 from convlab.language import numbers as say
 from convlab.page.figures import Sprite, sprite_view
+from convlab.study import layout
 
 SHOWN = 12
 """Answers with a picture: all mistakes first, then the others, in the order of asking."""
@@ -47,7 +48,7 @@ def deployment(folder: Path, dataset: str, runs: pd.DataFrame) -> Deployment | N
         folder: the study's folder.
         runs: rows with dataset, variant, seed, spec_hash.
     """
-    path = folder / "deploy" / dataset / "endpoint.json"
+    path = layout.deployed(folder, dataset) / "endpoint.json"
     if not path.is_file():
         return None
     found = masked(read_json(path))
@@ -61,7 +62,7 @@ def deployment(folder: Path, dataset: str, runs: pd.DataFrame) -> Deployment | N
         current,
         facts(found),
         logs(found),
-        answers(found["answers"], folder / "prepare" / dataset) if found["answers"] else None,
+        answers(found["answers"], layout.prepared(folder, dataset)) if found["answers"] else None,
     )
 
 
@@ -92,8 +93,8 @@ def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         )
     if found["accuracy"]:
         accuracy = found["accuracy"]
-        interval = say.interval(accuracy["ci_low"], accuracy["ci_high"], signed=False)
-        rows.append(("accuracy", f"{say.percent(accuracy['value'])} ({_('95 % CI {interval}', interval=interval)})"))
+        interval = say.ci_text(accuracy["ci_low"], accuracy["ci_high"], "%")
+        rows.append(("accuracy", f"{say.percent(accuracy['value'])} ({interval})"))
     if found["parity"]:
         rows.append(("parity", say.percent(found["parity"]["agreement"])))
         rows.append(("largest_difference", number(found["parity"]["largest_difference"], ".1e")))

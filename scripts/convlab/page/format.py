@@ -3,24 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from convlab.common import i18n
 from convlab.language import numbers as say
-from convlab.statistics.core import MIN_SEEDS
+from convlab.statistics.describe import MIN_SEEDS
 
 
 def mean_and_sd(row: Mapping[str, Any]) -> str:
     """``95.59 ± 1.27 %``, or only the mean where there is one run."""
-    mean, sd = row["test_accuracy_mean"], row["test_accuracy_sd"]
-    if say.missing(mean) or say.missing(sd):
-        return say.percent(mean)
-    return f"{say.number(100 * mean, 2)} ± {i18n.with_unit(say.number(100 * sd, 2), '%')}"
+    return say.mean_and_sd(row["test_accuracy_mean"], row["test_accuracy_sd"])
 
 
 def mean_interval(row: Mapping[str, Any]) -> str:
     """The t interval of a variant's mean; none below the seeds that allow to infer anything."""
     if row["n_seeds"] < MIN_SEEDS:
         return say.MISSING
-    return say.interval(row["test_accuracy_ci_low"], row["test_accuracy_ci_high"], signed=False)
+    return say.interval(row["test_accuracy_ci_low"], row["test_accuracy_ci_high"], unit="%")
 
 
 def pixels(side: float) -> str:

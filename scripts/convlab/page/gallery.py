@@ -14,6 +14,7 @@ from convlab.page.figures import numbers as numbers_of
 from convlab.page.format import mean_and_sd
 from convlab.page.loading import Results
 from convlab.page.views import Figure
+from convlab.study import layout
 from convlab.study.schema import Study
 
 FIGURES_EMBEDDED = 100
@@ -40,12 +41,12 @@ DATA_TITLES = {
 
 def load_figures(study: Study, results: Results, folder: Path) -> dict[str, dict[str, list[Figure]]]:
     """All figures by dataset and section, the most urgent ones embedded."""
-    entries = [(entry, Path("compare", "figures", entry["file"])) for entry in results.summary["figures"]]
+    entries = [(entry, layout.compared(Path()) / "figures" / entry["file"]) for entry in results.summary["figures"]]
     for dataset, explored in results.explored.items():
         for name in DATA_FIGURES:
             tiles, numbers = explored["tiles"].get(name), name in DATA_NUMBERS
             entry = {"section": "data", "dataset": dataset, "title": name, "caption": "", "file": name}
-            entries.append((entry | {"tiles": tiles, "numbers": numbers}, Path("explore", dataset, name)))
+            entries.append((entry | {"tiles": tiles, "numbers": numbers}, layout.explored(Path(), dataset) / name))
     ranked = sorted(entries, key=lambda pair: URGENCY.index(pair[0]["section"]))
     embedded = {id(pair[0]) for pair in ranked[:FIGURES_EMBEDDED]}
     figures = {dataset: {section: [] for section in URGENCY} for dataset in study.datasets}

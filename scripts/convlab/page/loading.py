@@ -12,6 +12,7 @@ from convlab.common.table_files import read_table
 from convlab.evaluation.records import read_measures
 from convlab.findings.evidence import Evidence
 from convlab.findings.training import fits_table
+from convlab.study import layout
 from convlab.study.schema import Study
 
 
@@ -29,25 +30,25 @@ class Results:
 
 def load_results(study: Study, folder: Path) -> Results:
     """Read tables, summaries, histories and what each run says of itself."""
-    summary = read_json(folder / "compare" / "summary.json")
+    summary = read_json(layout.compared(folder) / "summary.json")
     tables = {
-        name: read_table(folder / "compare" / f"{name}.csv")
+        name: read_table(layout.compared(folder) / f"{name}.csv")
         for name in ("runs", "variants", "comparisons", "claims", "trends", "factorials", "per_class")
     }
     # What only a probe trained has its own section; everything else is about what the study compares.
     plan = replace(study.plan, variants=study.plan.compared)
     for name in ("runs", "variants", "per_class"):
         tables[name] = tables[name][tables[name]["variant"].isin(plan.variants)].reset_index(drop=True)
-    probed = {name: read_table(folder / "compare" / f"probe_{name}.csv") for name in ("curves", "contrasts")}
+    probed = {name: read_table(layout.compared(folder) / f"probe_{name}.csv") for name in ("curves", "contrasts")}
     trained, histories, confidence = {}, {}, []
     for dataset in study.datasets:
         looked_at = summary["confusions"].get(dataset, {})
         for variant in study.plan.variants:
             measures = {}
             if variant in looked_at:
-                measures = read_measures(folder / "evaluate" / dataset / variant, study.seeds)
+                measures = read_measures(layout.evaluated(folder, dataset, variant), study.seeds)
             for seed in study.seeds:
-                key, place = (dataset, variant, seed), folder / "train" / dataset / variant / f"seed-{seed}"
+                key, place = (dataset, variant, seed), layout.run(folder, dataset, variant, seed)
                 trained[key] = read_json(place / "run.json")
                 if variant not in looked_at:
                     continue
@@ -80,8 +81,8 @@ def load_results(study: Study, folder: Path) -> Results:
     return Results(
         evidence,
         summary,
-        {dataset: read_json(folder / "explore" / dataset / "summary.json") for dataset in study.datasets},
-        {dataset: read_json(folder / "prepare" / dataset / "manifest.json") for dataset in study.datasets},
+        {dataset: read_json(layout.explored(folder, dataset) / "summary.json") for dataset in study.datasets},
+        {dataset: read_json(layout.prepared(folder, dataset) / "manifest.json") for dataset in study.datasets},
         trained,
         probed,
     )

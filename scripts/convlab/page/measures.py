@@ -10,11 +10,11 @@ from convlab.common.i18n import gettext as _
 from convlab.findings.evidence import Evidence
 from convlab.language import contrasts
 from convlab.language import numbers as say
-from convlab.language.contrasts import MEASURES
+from convlab.language.contrasts import contrast_labels
 from convlab.page.format import mean_and_sd, mean_interval, pixels
 from convlab.page.views import Table, VariantRow
-from convlab.results.tables import contrast_labels
-from convlab.study.labels import probe_level
+from convlab.probes.curves import measure_of
+from convlab.probes.registry import level_label
 
 LONG = 20
 """Rows of a table that are shown at once; the others are folded away."""
@@ -72,15 +72,16 @@ def probe_table(curves: pd.DataFrame, dataset: str, probe: str, labels: Mapping[
     rows = curves[(curves["dataset"] == dataset) & (curves["probe"] == probe)]
     cells = []
     for row in rows.to_dict("records"):
-        shown = say.number if row["measure"] in ("test_loss", "brier", "ece") else say.percent
+        measured = measure_of(probe, row["measure"])
+        shown = say.percent if measured.is_share else say.number
         limits = say.MISSING
         if not say.missing(row["ci_low"]):
             limits = _("{low} to {high}", low=shown(row["ci_low"]), high=shown(row["ci_high"]))
         cells.append(
             (
                 labels[row["variant"]],
-                say.MISSING if say.missing(row["level"]) else probe_level(probe, row["order"]),
-                _(MEASURES[row["measure"]]),
+                say.MISSING if say.missing(row["level"]) else level_label(probe, row["order"]),
+                _(measured.label),
                 shown(row["mean"]),
                 limits,
                 str(row["n_seeds"]),
@@ -168,7 +169,7 @@ def per_class(evidence: Evidence, dataset: str, variant: str) -> Table:
             say.count(row["support"]),
             _over(say.percent(row["precision"], 1), row["precision_seeds"], runs),
             say.percent(row["recall"], 1),
-            say.spread(row["recall_sd"], 1),
+            say.unsigned_points(row["recall_sd"], 1),
             say.percent(row["f1"], 1),
         )
         for row in rows

@@ -59,10 +59,12 @@ class Matrix:
 
 
 @dataclass(frozen=True)
-class Probed:
-    """A probe on one dataset: what it says, shows and measured."""
+class ProbeView:
+    """A probe on one dataset: what it is, says, shows and measured."""
 
     name: str
+    title: str
+    introduction: str
     statements: Sequence[Statement]
     figures: Sequence[Figure]
     table: Table

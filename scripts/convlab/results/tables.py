@@ -1,51 +1,29 @@
 """Tables over all runs: one row per run, per variant, per comparison, per trend, per class. Frames in, frames out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from convlab.common.i18n import N_, ngettext, number, with_unit
-from convlab.common.i18n import gettext as _
-from convlab.language import claims as decisions
-from convlab.language import contrasts as sentences
-from convlab.statistics import core
-from convlab.study.labels import field_label
-from convlab.study.variants import Plan, Question
+from convlab.language.claims import claim_sentence
+from convlab.language.contrasts import comparison_sentence, contrast_labels
+from convlab.language.factors import factorial_sentence, trend_sentence
+from convlab.results import columns
+from convlab.results.family import METRIC, Family, confirmatory_family, within_difference
+from convlab.statistics.claims import ClaimResult, ConstantGuess, verdict_over_study
+from convlab.statistics.comparisons import verdict, verdict_of_finished_runs
+from convlab.statistics.describe import SHARE, as_float, summarise
+from convlab.statistics.factors import Factorial, factorial, trend
+from convlab.statistics.images import crossed_difference
+from convlab.study.variants import Plan
 
-RUN_COLUMNS = [
-    "dataset", "model", "variant", "seed", "parameters", "macs", "receptive_field", "epochs_run", "best_epoch",
-    "train_seconds", "images_per_second", "val_accuracy", "test_accuracy", "test_loss", "ece", "status", "precision",
-    "spec_hash", "brier", "latency_ms", "train_images", "peak_memory_mb", "predictions_sha256", "balanced_accuracy",
-    "macro_f1",
-]  # fmt: skip
-
-COMPARISON_COLUMNS = [
-    "dataset", "experiment", "variant", "reference", "metric", "n_seeds", "difference", "ci_low", "ci_high", "p_value",
-    "p_adjusted", "verdict", "ci90_low", "ci90_high", "method", "detectable", "seeds_to_settle", "sentence",
-    "p_equivalence", "p_equivalence_adjusted", "n_variant", "n_reference", "n_diverged_variant",
-    "n_diverged_reference", "finished_verdict",
-]  # fmt: skip
-
-TREND_COLUMNS = [
-    "dataset", "experiment", "factor", "n_levels", "n_blocks", "p_value", "slope", "ci_low", "ci_high", "slope_per",
-    "sentence",
-]  # fmt: skip
-
-FACTORIAL_COLUMNS = [
-    "dataset", "experiment", "effect", "n_blocks", "df", "df_residual", "f_statistic", "p_value", "contrast", "ci_low",
-    "ci_high", "sentence",
-]  # fmt: skip
-
-CLAIM_COLUMNS = [
-    "claim", "source", "published", "measured", "ci_low", "ci_high", "verdict", "dataset", "text", "rule", "n_seeds",
-    "p_value", "p_adjusted", "reason", "quantity", "unit",
-]  # fmt: skip
-
-METRIC = "test_accuracy"
-"""What comparisons are about; all other measures are described, not tested."""
+RUN_COLUMNS = list(columns.RUNS)
+COMPARISON_COLUMNS = list(columns.COMPARISONS)
+TREND_COLUMNS = list(columns.TRENDS)
+FACTORIAL_COLUMNS = list(columns.FACTORIALS)
+CLAIM_COLUMNS = list(columns.CLAIMS)
 
 
 def run_row(dataset: str, variant: Any, seed: int, cost: Any, run: Mapping, metrics: Mapping) -> dict[str, Any]:
@@ -99,7 +77,7 @@ def runs_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def variants_table(
-    runs: pd.DataFrame, plan: Plan, guesses: Mapping[str, decisions.ConstantGuess | None] | None = None
+    runs: pd.DataFrame, plan: Plan, guesses: Mapping[str, ConstantGuess | None] | None = None
 ) -> pd.DataFrame:
     """One row per dataset and variant: n, mean, SD, SE and 95 % interval of test accuracy; means of the rest.
 
@@ -110,7 +88,7 @@ def variants_table(
     """
     rows = []
     for (dataset, name), group in runs.groupby(["dataset", "variant"], sort=False):
-        accuracy = core.summarise(group[METRIC], limits=core.SHARE)
+        accuracy = summarise(group[METRIC], limits=SHARE)
         seconds = group["train_seconds"] / group["epochs_run"].where(group["epochs_run"] > 0)
         first, guess = group.iloc[0], (guesses or {}).get(dataset)
         rows.append(
@@ -147,92 +125,58 @@ def variants_table(
         )
     table = pd.DataFrame(rows)
     size = {name: min(group["parameters"]) for name, group in table.groupby("model")}
-    place = {name: position for position, name in enumerate(plan.variants)}
+    position = {name: number for number, name in enumerate(plan.variants)}
     keys = pd.DataFrame(
         {
             "dataset": table["dataset"],
             "size": table["model"].map(size),
             "model": table["model"],
-            "place": table["variant"].map(place),
+            "position": table["variant"].map(position),
         }
     )
-    return table.loc[keys.sort_values(["dataset", "size", "model", "place"]).index].reset_index(drop=True)
-
-
-@dataclass(frozen=True)
-class Family:
-    """All that is tested in a study, adjusted together: contrasts by (dataset, question), and decided claims.
-
-    ``adjusted`` has the p values of differences and claims over the study, ``equivalence`` those of equivalences.
-    """
-
-    contrasts: dict[tuple[str, str], dict[str, core.Contrast]]
-    decisions: dict[tuple[str, str], decisions.Decision]
-    adjusted: dict[tuple[str, ...], dict[str, float | None]]
-    equivalence: dict[tuple[str, ...], dict[str, float | None]]
-
-
-def confirmatory_family(
-    runs: pd.DataFrame,
-    plan: Plan,
-    rope: float,
-    guesses: Mapping[str, decisions.ConstantGuess | None] | None = None,
-) -> Family:
-    """Test every question and every claim on every dataset, and adjust their p values over the study.
-
-    Claims that are decided by exact numbers test nothing and do not count, nor do those that are only described.
-
-    Args:
-        guesses: the constant guess of each dataset, that claims are held against.
-    """
-    decided = {
-        (dataset, claim.id): decisions.decide(claim, dataset, runs, plan.costs, guesses)
-        for claim in plan.claims.values()
-        for dataset in claim.datasets
-    }
-    groups = {}
-    for dataset, group in runs.groupby("dataset", sort=True):
-        values = {name: part.sort_values("seed")[METRIC].to_numpy() for name, part in group.groupby("variant")}
-        for question in plan.questions.values():
-            names = (question.reference, *question.variants)
-            groups[dataset, question.name] = question.reference, {name: values[name] for name in names}
-    tested = sum(core.is_tested(values, reference) for reference, values in groups.values())
-    size = max(1, tested + sum(decision.p_value is not None for decision in decided.values()))
-    contrasts = {}
-    for key, (reference, values) in groups.items():
-        of_question = core.compare_to_reference(values, reference, rope=rope, family=size)
-        contrasts[key] = {variant: _within_possible(contrast) for variant, contrast in of_question.items()}
-
-    def p_values(name: str) -> dict[tuple[str, ...], dict[str, float | None]]:
-        return {
-            key: {variant: getattr(contrast, name) for variant, contrast in of_question.items()}
-            for key, of_question in contrasts.items()
-        }
-
-    claims = {("claim", *key): {"": decision.p_value} for key, decision in decided.items()}
-    return Family(
-        contrasts,
-        decided,
-        core.adjust_family(p_values("p_value") | claims),
-        core.adjust_equivalences(p_values("p_equivalence"), size),
-    )
-
-
-def _within_possible(contrast: core.Contrast) -> core.Contrast:
-    """The contrast with its intervals ended at ±1, the largest difference of two accuracies."""
-    limits = {name: getattr(contrast, name) for name in ("ci_low", "ci_high", "ci90_low", "ci90_high")}
-    return replace(contrast, **{name: _share_difference(limit) for name, limit in limits.items()})
-
-
-def _share_difference(limit: float | None) -> float | None:
-    return None if limit is None else min(max(limit, -1.0), 1.0)
+    return table.loc[keys.sort_values(["dataset", "size", "model", "position"]).index].reset_index(drop=True)
 
 
 def claims_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Family | None = None) -> pd.DataFrame:
     """Every claim, by dataset where it names none, in the order of the config. Whole numbers stay whole (objects)."""
     family = family or confirmatory_family(runs, plan, rope)
-    rows = [decisions.row(decision, family.adjusted["claim", *key][""]) for key, decision in family.decisions.items()]
+    rows = [claim_row(result, family.adjusted["claim", *key][""]) for key, result in family.claims.items()]
     return pd.DataFrame(rows, columns=CLAIM_COLUMNS, dtype=object)
+
+
+def claim_row(result: ClaimResult, p_adjusted: float | None) -> dict[str, Any]:
+    """One row of ``claims.csv``.
+
+    Args:
+        p_adjusted: the claim's p value, adjusted over the study; None for an exact claim.
+    """
+    claim, link = result.claim, result.link
+    over_study = verdict_over_study(result, p_adjusted)
+    return {
+        "claim": claim.id,
+        "source": " ".join(claim.source.split()),
+        "published": None if claim.published is None else " ".join(str(claim.published).split()),
+        "measured": _to_csv(link.value),
+        "ci_low": link.ci_low,
+        "ci_high": link.ci_high,
+        "verdict": over_study,
+        "dataset": result.dataset,
+        "text": " ".join(claim.text.split()),
+        "rule": claim.rule.text,
+        "n_seeds": link.n_seeds,
+        "p_value": result.p_value,
+        "p_adjusted": p_adjusted,
+        "reason": claim_sentence(result, over_study, p_adjusted),
+        "quantity": link.quantity,
+        "unit": link.unit,
+    }
+
+
+def _to_csv(value: Fraction | float | None) -> int | float | None:
+    """A value for the table: whole numbers stay whole."""
+    if isinstance(value, Fraction):
+        return int(value) if value.denominator == 1 else as_float(value)
+    return value
 
 
 def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Family | None = None) -> pd.DataFrame:
@@ -242,13 +186,13 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
     """
     family = family or confirmatory_family(runs, plan, rope)
     rows = []
-    for (dataset, name), found in family.contrasts.items():
+    for (dataset, name), contrasts in family.contrasts.items():
         question = plan.questions[name]
-        for variant, contrast in found.items():
+        for variant, contrast in contrasts.items():
             p_adjusted = family.adjusted[dataset, name][variant]
             p_equivalence_adjusted = family.equivalence[dataset, name][variant]
-            verdict = core.verdict(contrast, p_adjusted, p_equivalence_adjusted)
-            label, reference = contrast_labels(plan, question, variant)
+            reached = verdict(contrast, p_adjusted, p_equivalence_adjusted)
+            labels = contrast_labels(plan, question, variant)
             rows.append(
                 {
                     "dataset": dataset,
@@ -262,27 +206,20 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                     "ci_high": contrast.ci_high,
                     "p_value": contrast.p_value,
                     "p_adjusted": p_adjusted,
-                    "verdict": verdict,
+                    "verdict": reached,
                     "ci90_low": contrast.ci90_low,
                     "ci90_high": contrast.ci90_high,
                     "method": contrast.method,
                     "detectable": contrast.detectable,
                     "seeds_to_settle": contrast.seeds_to_settle,
-                    "sentence": sentences.sentence(
-                        contrast,
-                        p_adjusted,
-                        verdict,
-                        variant_label=label,
-                        reference_label=reference,
-                        p_equivalence_adjusted=p_equivalence_adjusted,
-                    ),
+                    "sentence": comparison_sentence(contrast, p_adjusted, reached, *labels, p_equivalence_adjusted),
                     "p_equivalence": contrast.p_equivalence,
                     "p_equivalence_adjusted": p_equivalence_adjusted,
                     "n_variant": contrast.n_variant,
                     "n_reference": contrast.n_reference,
                     "n_diverged_variant": contrast.n_missing_variant,
                     "n_diverged_reference": contrast.n_missing_reference,
-                    "finished_verdict": core.verdict_of_finished_runs(contrast, p_adjusted, p_equivalence_adjusted),
+                    "finished_verdict": verdict_of_finished_runs(contrast, p_adjusted, p_equivalence_adjusted),
                 }
             )
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
@@ -307,18 +244,11 @@ def with_new_images(comparisons: pd.DataFrame, correct: Mapping[tuple[str, str, 
             sides = [
                 np.stack([correct[row.dataset, name, seed] for seed in seeds]) for name in (row.variant, row.reference)
             ]
-            found = core.crossed_difference(*sides)
-            low, high = _share_difference(found.ci_low), _share_difference(found.ci_high)
+            crossed = crossed_difference(*sides)
+            low, high = within_difference(crossed.ci_low), within_difference(crossed.ci_high)
         rows.append({"new_images_ci_low": low, "new_images_ci_high": high})
-    columns = pd.DataFrame(rows, columns=["new_images_ci_low", "new_images_ci_high"], index=comparisons.index)
-    return pd.concat([comparisons, columns], axis=1)
-
-
-def contrast_labels(plan: Plan, question: Question, variant: str) -> tuple[str, str]:
-    """How a contrast's two sides read: levels of an experiment by their level, others by their variant's label."""
-    levels = {level.variant: level.label for level in question.levels}
-    names = {name: levels.get(name, plan.variants[name].label) for name in (variant, question.reference)}
-    return names[variant], names[question.reference]
+    intervals = pd.DataFrame(rows, columns=list(columns.NEW_IMAGES), index=comparisons.index)
+    return pd.concat([comparisons, intervals], axis=1)
 
 
 def trends_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
@@ -331,20 +261,20 @@ def trends_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
             if len(orders) < 3 or None in orders:
                 continue
             levels = sorted(question.levels, key=lambda level: level.order)
-            found = core.trend([level.order for level in levels], wide[[level.variant for level in levels]].to_numpy())
+            measured = trend([level.order for level in levels], wide[[level.variant for level in levels]].to_numpy())
             rows.append(
                 {
                     "dataset": dataset,
                     "experiment": question.name,
                     "factor": question.factor,
-                    "n_levels": found.n_levels,
-                    "n_blocks": found.n_blocks,
-                    "p_value": found.p_value,
-                    "slope": found.slope,
-                    "ci_low": found.ci_low,
-                    "ci_high": found.ci_high,
-                    "slope_per": found.slope_per,
-                    "sentence": trend_sentence(question, found),
+                    "n_levels": measured.n_levels,
+                    "n_blocks": measured.n_blocks,
+                    "p_value": measured.p_value,
+                    "slope": measured.slope,
+                    "ci_low": measured.ci_low,
+                    "ci_high": measured.ci_high,
+                    "slope_per": measured.slope_per,
+                    "sentence": trend_sentence(question, measured),
                 }
             )
     return pd.DataFrame(rows, columns=TREND_COLUMNS)
@@ -359,20 +289,20 @@ def factorial_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
             if question.grid is None:
                 continue
             cells = [list(row) for row in question.grid.cells]
-            found = core.factorial(np.stack([wide[row].to_numpy() for row in cells], axis=1))
+            measured = factorial(np.stack([wide[row].to_numpy() for row in cells], axis=1))
             effects = {
-                question.grid.factors[0]: found.first,
-                question.grid.factors[1]: found.second,
-                "interaction": found.interaction,
+                question.grid.factors[0]: measured.first,
+                question.grid.factors[1]: measured.second,
+                "interaction": measured.interaction,
             }
             for name, effect in effects.items():
-                contrast = found if name == "interaction" else core.Factorial(found.n_blocks, found.n_incomplete)
+                contrast = measured if name == "interaction" else Factorial(measured.n_blocks, measured.n_incomplete)
                 rows.append(
                     {
                         "dataset": dataset,
                         "experiment": question.name,
                         "effect": name,
-                        "n_blocks": found.n_blocks,
+                        "n_blocks": measured.n_blocks,
                         "df": effect and effect.df,
                         "df_residual": effect and effect.df_residual,
                         "f_statistic": effect and effect.f_statistic,
@@ -384,101 +314,6 @@ def factorial_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
                     }
                 )
     return pd.DataFrame(rows, columns=FACTORIAL_COLUMNS)
-
-
-def factorial_sentence(question: Question, name: str, effect: core.Effect | None, found: core.Factorial) -> str:
-    """An effect of a factorial in words, with its numbers."""
-    first, second = map(field_label, question.grid.factors)
-    if name == "interaction":
-        subject = _("Interaction of {first} and {second}", first=first, second=second)
-    else:
-        subject = _("Main effect of {factor}", factor=field_label(name))
-    if effect is None:
-        return _(
-            "{subject}: not tested, with n = {n} complete seeds{left_out}.",
-            subject=subject,
-            n=found.n_blocks,
-            left_out=_incomplete_seeds(found.n_incomplete),
-        )
-    if effect.p_value is None:
-        return _("{subject}: not tested, for the seeds do not differ.", subject=subject)
-    said = {
-        "subject": subject,
-        "statistic": f"F({effect.df}, {effect.df_residual}) = {number(effect.f_statistic, '.2f')}",
-        "p": _exploratory(effect.p_value),
-        "n": found.n_blocks,
-        "left_out": _incomplete_seeds(found.n_incomplete),
-    }
-    if found.contrast is None:
-        return _("{subject}: {statistic}, {p}, n = {n} seeds{left_out}.", **said)
-    (low, high), (before, after) = question.grid.labels
-    gain = with_unit(sentences.signed(100 * found.contrast, 2), "pp")
-    said |= {"first": first, "low": low, "high": high, "second": second, "before": before, "after": after}
-    if found.ci_low is None:
-        return _(
-            "{subject}: {statistic}, {p}, n = {n} seeds{left_out}; going from {second} {before} to {after} gains "
-            "{gain} more at {first} {high} than at {low}.",
-            **said,
-            gain=gain,
-        )
-    return _(
-        "{subject}: {statistic}, {p}, n = {n} seeds{left_out}; going from {second} {before} to {after} gains "
-        "{gain} more at {first} {high} than at {low} ({interval}).",
-        **said,
-        gain=gain,
-        interval=_interval(found.ci_low, found.ci_high),
-    )
-
-
-def _exploratory(p_value: float) -> str:
-    """A p value that is no part of the study's family, and says so."""
-    return _("exploratory {p}", p=sentences.format_p(p_value))
-
-
-def _interval(low: float, high: float) -> str:
-    """``95 % CI +2.31 to +3.25`` from limits as fractions, in points."""
-    limits = _("{low} to {high}", low=sentences.signed(100 * low, 2), high=sentences.signed(100 * high, 2))
-    return _("95 % CI {interval}", interval=limits)
-
-
-def trend_sentence(question: Question, found: core.Trend) -> str:
-    """The trend in words, with its numbers."""
-    factor = question.subject
-    if found.slope is None:
-        return _(
-            "No trend over {factor}: a trend needs 3 levels and a complete seed; there are {levels} and {blocks}.",
-            factor=factor,
-            levels=found.n_levels,
-            blocks=found.n_blocks,
-        )
-    slope = with_unit(sentences.signed(found.slope * 100, 2), "pp")
-    doubling, unit = N_("{slope} per doubling of {factor}"), N_("{slope} per unit of {factor}")
-    change = _(doubling if found.slope_per == "doubling" else unit, slope=slope, factor=factor)
-    if found.ci_low is not None:
-        change = f"{change} ({_interval(found.ci_low, found.ci_high)})"
-    left_out = _incomplete_seeds(found.n_incomplete)
-    if found.p_value is None:
-        return ngettext(
-            "Test accuracy changes by {change}, n = {n} seed{left_out}: a smoke test, nothing is inferred.",
-            "Test accuracy changes by {change}, n = {n} seeds{left_out}: a smoke test, nothing is inferred.",
-            found.n_blocks,
-            change=change,
-            left_out=left_out,
-        )
-    return _(
-        "Test accuracy changes by {change}, n = {n} seeds{left_out}; Page's trend test, {p}.",
-        change=change,
-        n=found.n_blocks,
-        left_out=left_out,
-        p=_exploratory(found.p_value),
-    )
-
-
-def _incomplete_seeds(n: int) -> str:
-    """How many seeds a trend or a factorial leaves out, ready to follow the number of those that it uses."""
-    if not n:
-        return ""
-    return ngettext(" ({n} seed with a diverged run left out)", " ({n} seeds with a diverged run left out)", n)
 
 
 def per_class_table(
@@ -494,9 +329,9 @@ def per_class_table(
         if "per_class" in metrics:
             collected.setdefault((dataset, variant), []).append(metrics["per_class"])
     rows = []
-    for (dataset, variant), found in collected.items():
+    for (dataset, variant), per_run in collected.items():
         measures = {
-            name: np.array([entry[name] for entry in found], dtype=float) for name in ("precision", "recall", "f1")
+            name: np.array([entry[name] for entry in per_run], dtype=float) for name in ("precision", "recall", "f1")
         }
         defined = {name: np.isfinite(values).sum(axis=0) for name, values in measures.items()}
         for index, label in enumerate(classes[dataset]):
@@ -505,7 +340,7 @@ def per_class_table(
                     "dataset": dataset,
                     "variant": variant,
                     "class": label,
-                    "support": found[0]["support"][index],
+                    "support": per_run[0]["support"][index],
                     **{
                         name: np.nanmean(values[:, index]) if defined[name][index] else None
                         for name, values in measures.items()
@@ -515,32 +350,16 @@ def per_class_table(
                     "precision_seeds": defined["precision"][index],
                 }
             )
-    columns = [
-        "dataset", "variant", "class", "support", "precision", "recall", "f1", "recall_sd", "n_seeds",
-        "precision_seeds",
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)
-
-
-@dataclass(frozen=True)
-class Tables:
-    """All tables of a study."""
-
-    runs: pd.DataFrame
-    variants: pd.DataFrame
-    comparisons: pd.DataFrame
-    trends: pd.DataFrame
-    per_class: pd.DataFrame
-    probe_curves: pd.DataFrame
+    return pd.DataFrame(rows, columns=list(columns.PER_CLASS))
 
 
 def summed_confusion(
     evaluations: Mapping[tuple[str, str, int], Mapping], dataset: str, variant: str
 ) -> list[list[int]]:
     """Confusion counts (true, predicted) summed over a variant's finished runs."""
-    found = [
+    counts = [
         np.array(metrics["confusion_matrix"])
         for (name, owner, _), metrics in evaluations.items()
         if (name, owner) == (dataset, variant) and "confusion_matrix" in metrics
     ]
-    return np.sum(found, axis=0).tolist() if found else []
+    return np.sum(counts, axis=0).tolist() if counts else []

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from convlab.common.files import atomic, write_json
-from convlab.runtime.keras_runtime import keras, tf
+from convlab.runtime.keras_runtime import tf
 from convlab.training.network import build
 from convlab.training.run_spec import Run
 
@@ -32,12 +32,9 @@ def servable(model, run: Run, input_shape: tuple[int, int, int], classes: int):
     It takes float32 pixels (batch, height, width, channels) from 0 to 255, whole or not; the model that was trained
     takes bytes. Reduced precision trains faster where the processor has it and is slow or absent elsewhere.
     """
-    twin = build(run.model, input_shape, classes, "float32")
+    twin = build(run.model, input_shape, classes, "float32", pixels="float32")
     twin.set_weights(model.get_weights())
-    pixels = x = keras.Input(input_shape, dtype="float32", name=INPUT)
-    for layer in twin.layers[1:]:  # a chain, by construction: see models
-        x = layer(x)
-    return keras.Model(pixels, x, name=twin.name)
+    return twin
 
 
 def write_artifact(model, folder: Path, labels: Sequence[str]) -> dict[str, int]:

@@ -8,10 +8,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from convlab.common.text import listing
-from convlab.language import contrasts
+from convlab.language.numbers import MISSING, interval, mean_and_sd, percent, points
 from convlab.states.find import State
-
-MISSING = "–"
 
 SHORT = 12
 """Characters of a checksum or commit that are shown."""
@@ -347,8 +345,8 @@ def comparison_changes(before: State, after: State) -> list[VerdictChange]:
     def found(row: Mapping[str, Any]) -> str:
         if pd.isna(row["difference"]):
             return MISSING
-        interval = "" if pd.isna(row["ci_low"]) else f" ({points(row['ci_low'], '')} to {points(row['ci_high'], '')})"
-        return f"{points(row['difference'])}{interval}"
+        limits = "" if pd.isna(row["ci_low"]) else f" ({interval(row['ci_low'], row['ci_high'])})"
+        return f"{points(row['difference'])}{limits}"
 
     def what(row: Mapping[str, Any], state: State) -> str:
         labels = _labels(state, row["dataset"])
@@ -406,15 +404,4 @@ def _labels(state: State, dataset: str) -> dict[str, str]:
 
 def accuracy(row: Mapping[str, Any]) -> str:
     """``90.38 ± 0.16 % (n = 3)``."""
-    if pd.isna(row["test_accuracy_mean"]):
-        return f"{MISSING} (n = {row['n_seeds']:.0f})"
-    spread = "" if pd.isna(row["test_accuracy_sd"]) else f" ± {100 * row['test_accuracy_sd']:.2f}"
-    return f"{100 * row['test_accuracy_mean']:.2f}{spread} % (n = {row['n_seeds']:.0f})"
-
-
-def percent(value: float) -> str:
-    return MISSING if pd.isna(value) else f"{100 * value:.2f} %"
-
-
-def points(value: float, unit: str = " pp") -> str:
-    return MISSING if pd.isna(value) else f"{contrasts.signed(100 * value, 2)}{unit}"
+    return f"{mean_and_sd(row['test_accuracy_mean'], row['test_accuracy_sd'])} (n = {row['n_seeds']:.0f})"

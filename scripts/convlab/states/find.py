@@ -12,6 +12,7 @@ from convlab.common.table_files import TEXT_COLUMNS, read_table
 from convlab.common.text import listing
 from convlab.errors import UserError
 from convlab.states.history import FILES, HISTORY, equal, kept
+from convlab.study import layout
 from convlab.study.load import load_study, read_yaml
 from convlab.study.schema import without_texts
 
@@ -103,10 +104,10 @@ def find(name: str, results: Path) -> Path:
 def _compare_folder(place: str, results: Path) -> Path:
     path = Path(place)
     if _is_config(path):
-        path = results / load_study(read_yaml(path)).study
+        path = layout.study_folder(load_study(read_yaml(path)).study, results)
     elif not path.is_dir() and len(path.parts) == 1:
-        path = results / path
-    for folder in (path / "compare", path):
+        path = layout.study_folder(str(path), results)
+    for folder in (layout.compared(path), path):
         if all((folder / file).is_file() for file in FILES):
             return folder
     if path.is_dir():

@@ -9,9 +9,13 @@ from pydantic.fields import FieldInfo
 
 from convlab.common.specs import Spec
 from convlab.common.text import listing, nearest
-from convlab.models.specs import Conv, Dense
-from convlab.study.schema import KINDS, Claim, Comparison, Deploy, Experiment, Probes, ReportOptions, Statistics, Study
+from convlab.datasets.registry import kinds
+from convlab.models.registry import families
+from convlab.study.schema import Claim, Comparison, Deploy, Experiment, Probes, ReportOptions, Statistics, Study
 from convlab.training.recipe import Training
+
+KINDS = {name: kind.spec for name, kind in kinds().items()}
+"""The spec of each kind of dataset."""
 
 LONGEST_VALUE = 200
 """Characters of a wrong value that are shown whole."""
@@ -52,8 +56,9 @@ def _unknown_kind(error: Mapping[str, Any]) -> str:
     known = f"{nearest(kind, KINDS)}; there are {listing(KINDS)}"
     if kind != name:
         return f"datasets.{name}.kind is {kind!r}, which convlab does not know{known}"
-    own = "; images of your own need 'kind: image_folder' or 'kind: npz'"
-    return f"datasets.{name} is no dataset that convlab knows{known}{own if 'path' in error['input'] else ''}"
+    own = listing([f"'kind: {name}'" for name, spec in KINDS.items() if spec.users_own], "or")
+    advice = f"; images of your own need {own}" if "path" in error["input"] else ""
+    return f"datasets.{name} is no dataset that convlab knows{known}{advice}"
 
 
 def sentence(error: Mapping[str, Any]) -> str:
@@ -72,9 +77,10 @@ def sentence(error: Mapping[str, Any]) -> str:
     if kind == "int_parsing_size":
         return f"has too many digits{shown}"
     if kind == "union_tag_invalid":
-        return f"should have family dense or conv, not {context['tag']!r}"
+        return f"should have family {listing(families(), 'or')}, not {context['tag']!r}"
     if kind == "union_tag_not_found":
-        return "has no family; add 'family: dense' or 'family: conv'"
+        entries = [f"'family: {name}'" for name in families()]
+        return f"has no family; add {listing(entries, 'or')}"
     if kind == "literal_error":
         options = re.findall(r"'([^']*)'", context["expected"]) or re.findall(r"\d+", context["expected"])
         return f"should be {listing(options, 'or')}{shown}{nearest(str(given), options)}"
@@ -92,6 +98,13 @@ def sentence(error: Mapping[str, Any]) -> str:
     return message[0].lower() + message[1:] + shown
 
 
+def _specs_by_name(section: Any) -> Mapping[str, type[Spec]]:
+    """The specs among which an entry of a section chooses, by its family or kind; none in other sections."""
+    if section == "models":
+        return {name: family.spec for name, family in families().items()}
+    return KINDS if section == "datasets" else {}
+
+
 def _place(error: Mapping[str, Any]) -> str:
     """``models.cnn.filters[0]``: the place, without pydantic's own steps (family of a model, kind of a dataset)."""
     text = ""
@@ -100,7 +113,7 @@ def _place(error: Mapping[str, Any]) -> str:
             return f"a name in {error['loc'][0]}"
         if isinstance(step, int) and not isinstance(step, bool):
             text += f"[{step}]"
-        elif not (position == 2 and step in {"models": ("dense", "conv"), "datasets": KINDS}.get(error["loc"][0], ())):
+        elif not (position == 2 and step in _specs_by_name(error["loc"][0])):
             text += f".{step}" if text else str(step)
     return text
 
@@ -144,7 +157,7 @@ def _field_at(location: Iterable[Any]) -> FieldInfo | None:
             if not steps[1:]:
                 return None  # the entry as a whole
             steps.pop(0)
-            spec = named[name] or {"dense": Dense, "conv": Conv, **KINDS}.get(steps.pop(0))
+            spec = named[name] or _specs_by_name(name).get(steps.pop(0))
             field = None
         else:
             types = (field.annotation, *get_args(field.annotation))
@@ -167,10 +180,8 @@ def _fields_at(location: Iterable[Any]) -> list[str]:
     }
     if not location:
         return list(Study.model_fields)
-    if location[0] == "models" and len(location) > 2:
-        return list((Dense if location[2] == "dense" else Conv).model_fields)
-    if location[0] == "datasets" and len(location) > 2:
-        return list(KINDS[location[2]].model_fields)
+    if location[0] in ("models", "datasets") and len(location) > 2:
+        return list(_specs_by_name(location[0])[location[2]].model_fields)
     fields = nested[location[0]].model_fields
     if location[0] in ("training", "probes", "deploy"):
         for step in location[1:]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from convlab.common.specs import canonical_json
 from convlab.models.cost import cost
+from convlab.study import layout
 from convlab.study.schema import Study
 from convlab.training.recipe import Training
 from convlab.training.run_spec import Run
@@ -32,7 +33,7 @@ def earlier_runs(results: Path, study: Study) -> Earlier:
         for variant in study.plan.variants
         for seed in study.seeds
     }
-    for path in sorted(results.glob("*/train/*/*/seed-*/run.json")):
+    for path in sorted(layout.run_records(results)):
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             run = Run.model_validate(found["spec"])
@@ -43,10 +44,9 @@ def earlier_runs(results: Path, study: Study) -> Earlier:
             earlier.rates.setdefault(arithmetic(run.training), []).append((macs, 1 / found["images_per_second"]))
         if run.training.train_size is None:
             earlier.sizes[canonical_json(run.identity["dataset"])] = found["train_images"] + found["validation_images"]
-        study_name, _, dataset, variant, seed, _ = path.relative_to(results).parts
-        key = (dataset, variant, int(seed.removeprefix("seed-")))
-        if study_name == study.study and wanted.get(key) == found["spec_hash"]:
-            earlier.done.add(key)
+        study_name, *key = layout.run_of_record(path)
+        if study_name == study.study and wanted.get(tuple(key)) == found["spec_hash"]:
+            earlier.done.add(tuple(key))
     return earlier
 
 
@@ -136,5 +136,6 @@ def summary(study: Study, earlier: Earlier, cores: int) -> str:
         return text + "."
     if None in left:
         return text + "; no earlier runs to estimate the time from."
-    minutes = sum(left) / cores / 60
-    return text + f"; about {minutes:,.0f} minutes of training are left on {cores} core{'s' * (cores > 1)}."
+    minutes = f"{sum(left) / cores / 60:,.0f}"
+    time = "1 minute of training is" if minutes == "1" else f"{minutes} minutes of training are"
+    return text + f"; about {time} left on {cores} core{'s' * (cores > 1)}."

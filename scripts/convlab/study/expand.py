@@ -4,14 +4,14 @@ The Snakefile imports it, so it needs nothing beyond pydantic and the standard l
 """
 
 import hashlib
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from itertools import product
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from convlab.common.i18n import SOURCE, using
 from convlab.common.i18n import gettext as _
@@ -21,15 +21,13 @@ from convlab.datasets.image_counts import Count, after_validation, image_counts,
 from convlab.datasets.shapes import Form, dataset_form
 from convlab.errors import UserError
 from convlab.models.cost import Cost, ShapeError, cost
-from convlab.models.specs import Conv, Dense, Model
+from convlab.models.specs import ModelSpec
 from convlab.study.config_errors import sentence
-from convlab.study.labels import field_label, labels_side_by_side, level_label, probe_level
+from convlab.study.labels import field_label, labels_side_by_side, level_label
 from convlab.study.rules import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact, parse, renamed
 from convlab.study.schema import PERIODIC, SLUG, Experiment, Probes, Study
 from convlab.study.variants import Grid, Level, Plan, PlannedClaim, Probe, Question, Variant
 from convlab.training.recipe import Training
-
-_models = TypeAdapter(Model)
 
 
 def expand(study: Study) -> Plan:
@@ -37,9 +35,7 @@ def expand(study: Study) -> Plan:
     identities: dict[str, str] = {}
     aliases: dict[str, str] = {}
 
-    def add(
-        name: str, base: str, label: str, model: Dense | Conv, training: Training, where: str, probe: str = ""
-    ) -> str:
+    def add(name: str, base: str, label: str, model: ModelSpec, training: Training, where: str, probe: str = "") -> str:
         """Register a variant, or find the one that is the same; returns its name."""
         if training.pixel_permutation and training.augmentation and training.augmentation.changes:
             raise UserError(
@@ -83,7 +79,7 @@ def expand(study: Study) -> Plan:
     forms = {name: dataset_form(name, spec) for name, spec in study.datasets.items()}
     probes = _probes(study, forms, Plan(variants, questions, {}), add)
     costs = _check_architectures(forms, variants, questions)
-    _check_images(study, forms, variants, questions)
+    _check_images(study, forms, variants, questions, probes)
     claims = _claims(study, aliases, costs)
     return Plan(variants, questions, costs, aliases, probes, claims, _candidates(study, variants, aliases))
 
@@ -118,21 +114,15 @@ def _candidates(study: Study, variants: Mapping[str, Variant], aliases: Mapping[
     return (aliases[named],)
 
 
-def _possible_sizes(study: Study, forms: Mapping[str, Form]) -> list[int | None]:
-    """The sizes of the sample-efficiency probe as written; its defaults as far as every dataset has so many images."""
-    probe = study.probes.sample_efficiency
-    sizes = sorted(set(probe.sizes), key=lambda size: size or math.inf)
-    if probe.sizes != type(probe).model_fields["sizes"].default:
-        return sizes
+def _images_to_train_on(study: Study, forms: Mapping[str, Form]) -> int | None:
+    """The most images that every dataset leaves to train on beside those for validation; None where none is known."""
+    known = []
     for name, spec in study.datasets.items():
         counts = image_counts(spec, forms[name][1])
         if counts is not None:
             train, fraction = limited(counts[0], spec.train_images), study.training.validation_fraction
-            most = after_validation(train, fraction, forms[name][1]).most
-            sizes = [size for size in sizes if size is None or size <= most]
-    if len(sizes) < 2:
-        raise UserError("probes.sample_efficiency.sizes begins with 100, more images than there are; write others")
-    return sizes
+            known.append(after_validation(train, fraction, forms[name][1]).most)
+    return min(known, default=None)
 
 
 def _probes(study: Study, forms: Mapping[str, Form], plan: Plan, add: Any) -> dict[str, Probe]:
@@ -150,26 +140,19 @@ def _probes(study: Study, forms: Mapping[str, Form], plan: Plan, add: Any) -> di
                     f"probes.{name}.models names {model!r}, which is no model{nearest(model, study.models)}; "
                     f"there are {listing(study.models)}"
                 )
-        changes: list[tuple[str, float, dict[str, Any]]] = []  # in the order of the levels: slug, order, settings
-        if name == "pixel_permutation":
-            changes = [("", math.inf, {})]  # whole images are the largest blocks
-            changes += [(f"shuffled-{side}", side, {"pixel_permutation": side}) for side in sorted(set(options.blocks))]
-        elif name == "sample_efficiency":
-            for size in _possible_sizes(study, forms):
-                settings = {"train_size": size, "steps": options.steps}
-                changes.append((f"images-{size or 'all'}", size or math.inf, settings))
+        changes = options.levels(partial(_images_to_train_on, study, forms))
         levels = {}
         for model in models if changes else ():
             variants = []
-            for slug, order, settings in changes:
+            for level in changes:
                 base = plan.variants[model]
-                training = Training.model_validate({**base.training.model_dump(), **settings})
-                text = f"{base.label}, {probe_level(name, order)}"
-                variant = add(f"{model}-{slug}", model, text, base.model, training, f"probes.{name}", probe=name)
+                training = Training.model_validate({**base.training.model_dump(), **level.training})
+                text = f"{base.label}, {options.level_label(level.order)}"
+                variant = add(f"{model}-{level.slug}", model, text, base.model, training, f"probes.{name}", probe=name)
                 with using(SOURCE):  # tables name levels alike in every language
-                    variants.append((probe_level(name, order), order, variant))
+                    variants.append((options.level_label(level.order), level.order, variant))
             levels[model] = tuple(variants)
-        found[name] = Probe(tuple(models), levels)
+        found[name] = Probe(name, options, tuple(models), levels)
     return found
 
 
@@ -196,19 +179,19 @@ def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Qu
 
     of_base, of_study = base.unexpanded, study.training.model_dump()
 
-    def built(values: Sequence[Any], key: str) -> tuple[Dense | Conv, Training]:
+    def built(values: Sequence[Any], key: str) -> tuple[ModelSpec, Training]:
         changes = dict(zip(factors, values, strict=True))
         of_model = {factor: value for factor, value in changes.items() if factor in model_fields}
         of_training = {factor: value for factor, value in changes.items() if factor not in model_fields}
         try:
-            model = _models.validate_python({**of_base, **of_model}) if of_model else base
+            model = type(base).model_validate({**of_base, **of_model}) if of_model else base
             return model, Training.model_validate({**of_study, **of_training})
         except ValidationError as error:
             reason = sentence(error.errors()[0])
             given = " with ".join(f"{factor} {value!r}" for factor, value in changes.items())
             raise UserError(f"{where}.{key}: {given} is not possible for {experiment.base}: {reason}") from None
 
-    def identity(model: Dense | Conv, training: Training) -> str:
+    def identity(model: ModelSpec, training: Training) -> str:
         return canonical_json([model.model_dump(exclude={"why", "label"}), training.model_dump()])
 
     variants: dict[str, str] = {}
@@ -338,7 +321,11 @@ def _check_architectures(
 
 
 def _check_images(
-    study: Study, forms: Mapping[str, Form], variants: Mapping[str, Variant], questions: Mapping[str, Question]
+    study: Study,
+    forms: Mapping[str, Form],
+    variants: Mapping[str, Variant],
+    questions: Mapping[str, Question],
+    probes: Mapping[str, Probe],
 ) -> None:
     """Whether the images are large and many enough for what is asked of them, as far as is known before any job."""
     for dataset, spec in study.datasets.items():
@@ -350,12 +337,8 @@ def _check_images(
             for part, count in zip(("train", "test"), counts, strict=True):
                 _check_limit(f"datasets.{dataset}.{part}_images", getattr(spec, f"{part}_images"), count, classes)
         side = min(height, width)
-        probe = study.probes.translation
-        if probe is not None and probe.shift >= side:
-            raise UserError(
-                f"probes.translation.shift is {probe.shift}, which moves images of {dataset} ({height}×{width} pixels) "
-                f"out of sight; choose at most {side - 1}"
-            )
+        for probe in probes.values():
+            probe.settings.check_images(dataset, height, width)
         sizes: dict[float, int | None] = {}
         for name, variant in variants.items():
             training = variant.training
@@ -380,9 +363,8 @@ def _check_images(
             if training.train_size > sizes[fraction]:
                 most = sizes[fraction]
                 advice = f"choose at most {most:,}, or null for all"
-                if variant.probe == "sample_efficiency":
-                    possible = [size for size in study.probes.sample_efficiency.sizes if size and size <= most]
-                    advice = f"write sizes: [{', '.join(map(str, [*possible, 'null']))}]"
+                if variant.probe:
+                    advice = probes[variant.probe].settings.train_size_advice(most) or advice
                 raise UserError(
                     f"{where}: train_size is {training.train_size:,}, but {dataset} leaves {most:,} images to train on "
                     f"beside those for validation; {advice}"

@@ -9,12 +9,13 @@ from typing import Any
 
 from convlab.common.i18n import gettext as _
 from convlab.common.specs import canonical_json
-from convlab.models.specs import Conv, Dense
+from convlab.models.registry import family_of
+from convlab.models.specs import ModelSpec
 from convlab.study.schema import Study
 from convlab.training.recipe import Training
 
 
-def without_effect(model: Dense | Conv, training: Training) -> dict[str, str]:
+def without_effect(model: ModelSpec, training: Training) -> dict[str, str]:
     """Fields whose value has no effect on how ``model`` is trained, each with the reason."""
     reasons = {}
     if training.optimizer not in ("sgd", "rmsprop"):
@@ -27,14 +28,11 @@ def without_effect(model: Dense | Conv, training: Training) -> dict[str, str]:
         reasons["select"] = _("of one epoch the best is the last")
     if training.early_stopping is not None and training.early_stopping.patience >= training.epochs - 1:
         reasons["early_stopping"] = _("its patience lasts as long as the epochs do")
-    if isinstance(model, Conv) and not model.dense_units:
-        reasons["dropout"] = _("it follows hidden dense layers, and dense_units names none")
-    if isinstance(model, Conv) and set(model.pooling) == {"none"}:
-        reasons["pool_size"] = _("pooling is none")
-    return reasons
+    idle = [field for field in family_of(model).idle_fields if field.is_idle(model)]
+    return reasons | {field.name: _(field.reason) for field in idle}
 
 
-def effective(model: Dense | Conv, training: Training) -> list[dict[str, Any]]:
+def effective(model: ModelSpec, training: Training) -> list[dict[str, Any]]:
     """Model and training as plain values, without names and reasons; fields that have no effect have their default."""
     idle = without_effect(model, training)
     return [
@@ -46,7 +44,7 @@ def effective(model: Dense | Conv, training: Training) -> list[dict[str, Any]]:
     ]
 
 
-def same_trainings(trainings: Mapping[str, tuple[Dense | Conv, Training]]) -> list[tuple[str, str, str]]:
+def same_trainings(trainings: Mapping[str, tuple[ModelSpec, Training]]) -> list[tuple[str, str, str]]:
     """Pairs of names whose trainings differ only in fields that have no effect, and why they have none."""
     names: dict[str, str] = {}
     pairs = []

@@ -1,6 +1,5 @@
-"""How fields, levels and probes' levels read, in the language in use."""
+"""How fields and levels read, in the language in use."""
 
-import math
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -23,7 +22,6 @@ def labels_side_by_side(factor: str, values: Sequence[Any]) -> list[str]:
 
 WORDS = {
     N_("none"), N_("max"), N_("average"), N_("horizontal"), N_("vertical"), N_("both"), N_("best"), N_("last"),
-    N_("dense"), N_("conv"),
 }  # fmt: skip
 """Words of the config that read differently in other languages; names from Keras (``same``, ``adam``) do not."""
 
@@ -56,24 +54,9 @@ def level_label(factor: str, value: Any, short: bool = True) -> str:
         return f"{value}×{value}"
     if isinstance(value, int | float):
         return i18n.number(value, _exact(value) if isinstance(value, float) else "," if factor == "train_size" else "")
-    return _(value) if value in WORDS else str(value)
+    return _(value) if value in WORDS or factor == "family" else str(value)
 
 
 def _exact(value: float) -> str:
     """The format that tells a number from any other with the fewest digits, six at least."""
     return next(f".{digits}g" for digits in range(6, 18) if float(f"{value:.{digits}g}") == value)
-
-
-def probe_level(probe: str, order: float) -> str:
-    """How a level of a probe reads in the language in use.
-
-    Args:
-        order: side of the blocks, number of images, or pixels; infinite for what is left whole.
-    """
-    if probe == "pixel_permutation":
-        if math.isinf(order):
-            return _("intact")
-        return _("pixels shuffled") if order == 1 else _("{side}×{side} blocks shuffled", side=f"{order:.0f}")
-    if probe == "sample_efficiency":
-        return _("all images") if math.isinf(order) else _("{n} images", n=i18n.number(order, ",.0f"))
-    return f"{order:g} px"

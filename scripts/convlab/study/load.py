@@ -11,10 +11,11 @@ import yaml
 from pydantic import ValidationError
 
 from convlab.common import i18n
+from convlab.datasets.registry import kinds
 from convlab.errors import UserError
-from convlab.study.config_errors import explain
+from convlab.study.config_errors import LONGEST_VALUE, explain
 from convlab.study.expand import expand
-from convlab.study.schema import KINDS, Study
+from convlab.study.schema import Study
 
 ASIDE = "x-"
 """Keys at the top that begin so are left alone: a place for what anchors repeat elsewhere, as in Compose files."""
@@ -30,16 +31,32 @@ def load_study(config: Mapping[str, Any], *, for_readers: bool = False) -> Study
         UserError: one sentence that names the key and what to do.
     """
     config = {key: value for key, value in config.items() if not str(key).startswith(ASIDE)}
+    try:
+        study = _checked(config)
+        if for_readers:
+            i18n.use(study.report.language)
+        return study.with_plan(expand(study))
+    except UserError as error:
+        raise UserError(_without_long_texts(str(error), config)) from None
+
+
+def _checked(config: Mapping[str, Any]) -> Study:
     for key, text in _texts(config):
         if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
             raise UserError(f"{key} has half of a character (a lone surrogate), which no file can hold; remove it")
     try:
-        study = Study.model_validate(config)
+        return Study.model_validate(config)
     except ValidationError as error:
         raise UserError(explain(error)) from None
-    if for_readers:
-        i18n.use(study.report.language)
-    return study.with_plan(expand(study))
+
+
+def _without_long_texts(message: str, config: Mapping[str, Any]) -> str:
+    """A message in which names and values of the config that nobody would read to their end are cut."""
+    long = {text for _, text in _texts(config) if len(text) > LONGEST_VALUE}
+    for text in sorted(long, key=len, reverse=True):
+        for written in (repr(text)[1:-1], text):
+            message = message.replace(written, f"{text[:40]}...")
+    return message
 
 
 def _texts(value: Any, key: str = "the config") -> Iterator[tuple[str, str]]:
@@ -98,7 +115,7 @@ def _read_text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; name a config file with --configfile") from None
+        raise UserError(f"{path} does not exist; name a study's config file, with make as STUDY=<file>") from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder; name the config file in it") from None
     except (OSError, ValueError) as error:
@@ -243,7 +260,7 @@ def schema() -> dict[str, Any]:
     datasets = written["properties"]["datasets"]["additionalProperties"]
     datasets.pop("discriminator")
     datasets["anyOf"] = datasets.pop("oneOf")
-    for spec in set(KINDS.values()):  # a dataset's name is its kind unless one is written
-        written["$defs"][spec.__name__]["required"].remove("kind")
+    for kind in kinds().values():  # a dataset's name is its kind unless one is written
+        written["$defs"][kind.spec.__name__]["required"].remove("kind")
     written["patternProperties"] = {f"^{ASIDE}": True}
     return written

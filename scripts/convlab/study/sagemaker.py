@@ -77,7 +77,7 @@ class Endpoint(Spec):
 class Prices(Spec):
     """What AWS charges in the region, from its price list; only `make deploy-plan` reads them."""
 
-    currency: str = "USD"
+    currency: str = Field("USD", description="What the prices are in.")
     training_hour: Price = Field(None, description="One hour of the training job's instance.")
     endpoint_hour: Price = Field(None, description="One hour of the endpoint's instance.")
     serverless_second: Price = Field(None, description="One second of computing of the serverless endpoint.")

@@ -10,12 +10,19 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from convlab.common.i18n import LANGUAGES, SOURCE
 from convlab.common.redaction import masked
 from convlab.common.specs import (
-    Limit,
     Name,
     PositiveWhole,
     Real,
@@ -27,8 +34,9 @@ from convlab.common.specs import (
     normalised,
     off_as_none,
 )
-from convlab.datasets.specs import Dataset, Digits, ImageFolder, Npz, Published
-from convlab.models.specs import Model
+from convlab.datasets.registry import any_dataset
+from convlab.models.registry import any_model
+from convlab.probes import registry as probes
 from convlab.study.sagemaker import SageMaker
 from convlab.study.variants import Plan
 from convlab.training.recipe import Training
@@ -46,13 +54,6 @@ MAX_SEEDS = 1000
 
 TEXTS = {"question", "description", "why", "report"}
 """Keys that only explain: nothing but the report depends on them, the language of the figures apart."""
-
-KINDS: dict[str, type[Spec]] = {
-    kind: spec
-    for spec in (Published, Digits, ImageFolder, Npz)
-    for kind in spec.model_fields["kind"].annotation.__args__
-}
-"""The spec of each kind of dataset."""
 
 
 def _slug(name: str) -> str:
@@ -132,8 +133,8 @@ class Experiment(Spec):
 class Comparison(Spec):
     """Two variants set against each other."""
 
-    variant: Slug
-    reference: Slug
+    variant: Slug = Field(description="Any variant.")
+    reference: Slug = Field(description="The variant that it is compared with.")
     question: str | None = Field(None, description="What the comparison asks, for the report.")
 
 
@@ -167,54 +168,20 @@ class Statistics(Spec):
     )
 
 
-Models = Annotated[tuple[Slug, ...] | None, Field(description="Models to probe; those of the comparisons when absent.")]
-
-
-class PixelPermutation(Spec):
-    """Train again with the pixels of all images in another, fixed order: is it the neighbourhood that helps?"""
-
-    blocks: tuple[PositiveWhole, ...] = Field(
-        (1,), min_length=1, description="Side of the blocks that stay whole, pixels; 1 shuffles every pixel."
-    )
-    models: Models = None
-
-
-class Translation(Spec):
-    """Shift the test images, without training again: do predictions survive?"""
-
-    shift: PositiveWhole = Field(4, description="Farthest shift along each axis, pixels.")
-    models: Models = None
-
-
-class SampleEfficiency(Spec):
-    """Train on nested subsets for the same number of steps: who needs fewer images?"""
-
-    sizes: tuple[Limit, ...] = Field(
-        (100, 300, 1000, 3000, 10000, None), min_length=2, description="Numbers of training images; null for all."
-    )
-    steps: PositiveWhole = Field(2000, description="Optimizer steps of every run, whatever its size.")
-    models: Models = None
-
-
-class Described(Spec):
-    """A probe of what every run gives anyway; it has no settings."""
-
-
-class Probes(Spec):
-    """Measurements that test what models assume; a list of names takes their defaults."""
-
-    pixel_permutation: PixelPermutation | None = None
-    translation: Translation | None = None
-    sample_efficiency: SampleEfficiency | None = None
-    receptive_field: Described | None = None
-    calibration: Described | None = None
+Probes = create_model(
+    "Probes",
+    __base__=Spec,
+    __module__=__name__,
+    __doc__="Measurements that test what models assume; a list of names takes their defaults.",
+    **{name: (probes.settings(name) | None, None) for name in probes.names()},
+)
 
 
 class ReportOptions(Spec):
     """What the report says about itself."""
 
-    title: str | None = None
-    author: str | None = None
+    title: str | None = Field(None, description="Heading of the report; the question or the study's name when absent.")
+    author: str | None = Field(None, description="Who made it, for the report's head.")
     language: Literal[LANGUAGES] = Field(SOURCE, description="Language of the report, its figures and its sentences.")
 
 
@@ -262,12 +229,12 @@ class Study(Spec):
     study: Name = Field(description="Name of the study and of its folder under results/.")
     question: str = Field("", description="What the study asks, in one sentence.")
     description: str = Field("", description="More about it, for the report.")
-    datasets: dict[Slug, Dataset] = Field(min_length=1)
+    datasets: dict[Slug, any_dataset()] = Field(min_length=1, description="Which images, at least one dataset.")
     seeds: tuple[Seed, ...] = Field((1, 2, 3), description="How many seeds (numbered from 1), or a list of them.")
     training: Training = Training()
-    models: dict[Slug, Model] = Field(min_length=1)
-    experiments: dict[Slug, Experiment] = Field({})
-    comparisons: dict[Slug, Comparison] = Field({})
+    models: dict[Slug, any_model()] = Field(min_length=1, description="Architectures, at least one.")
+    experiments: dict[Slug, Experiment] = Field({}, description="Factors that are varied, one or two together.")
+    comparisons: dict[Slug, Comparison] = Field({}, description="Pairs of variants that are compared.")
     claims: tuple[Claim, ...] = Field((), description="Statements with rules, decided by what the study finds.")
     probes: Probes = Probes()
     statistics: Statistics = Statistics()

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from convlab.models.cost import Cost
-from convlab.models.specs import Conv, Dense
+from convlab.models.specs import ModelSpec
+from convlab.probes.specs import ProbeSettings
 from convlab.study.labels import field_label
 from convlab.study.rules import Rule
 from convlab.training.recipe import Training
@@ -17,7 +18,7 @@ class Variant:
     name: str
     base: str
     label: str
-    model: Dense | Conv
+    model: ModelSpec
     training: Training
     probe: str = ""
     """The probe that this variant is trained for, and nothing else."""
@@ -67,8 +68,11 @@ class Question:
 
 @dataclass(frozen=True)
 class Probe:
-    """A probe's models, and for one that trains the variant of each model at each level: (label, order, variant)."""
+    """A probe that is on: its name, settings and models, and for one that trains the variant of each model at each
+    level: (label, order, variant)."""
 
+    name: str
+    settings: ProbeSettings
     models: tuple[str, ...]
     levels: dict[str, tuple[tuple[str, float, str], ...]] = field(default_factory=dict)
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from convlab.common.specs import (
     MAX_WHOLE,
@@ -21,8 +21,8 @@ from convlab.common.specs import (
 class EarlyStopping(Spec):
     """Stop when the validation loss has not improved for ``patience`` epochs."""
 
-    patience: PositiveWhole = 3
-    min_delta: Annotated[Real, Field(ge=0)] = 0.0
+    patience: PositiveWhole = Field(3, description="Epochs without improvement after which training stops.")
+    min_delta: Annotated[Real, Field(ge=0)] = Field(0.0, description="Smallest change that counts as improvement.")
 
 
 class Augmentation(Spec):
@@ -41,6 +41,17 @@ class Augmentation(Spec):
         return self.flip != "none" or self.shift > 0
 
 
+SMALLEST_FLOAT32 = 1.1754944e-38
+"""The smallest normal number of single precision, in which Keras keeps the learning rate; what is less may become 0."""
+
+
+def in_float32(value: float) -> float:
+    """A positive number that single precision can hold."""
+    if 0 < value < SMALLEST_FLOAT32:
+        raise ValueError(f"should be at least 1.2e-38, the smallest number of single precision (it is {value:g})")
+    return value
+
+
 class Training(Spec):
     """How every model of a study is trained."""
 
@@ -48,7 +59,9 @@ class Training(Spec):
     epochs: PositiveWhole = Field(5, description="Passes over the training images.")
     batch_size: PositiveWhole = Field(128, description="Images per step.")
     optimizer: Literal["adam", "sgd", "adamw", "rmsprop"] = Field("adam", description="Rule of the weights' updates.")
-    learning_rate: PositiveReal = Field(0.001, description="Size of the updates.")
+    learning_rate: Annotated[PositiveReal, AfterValidator(in_float32)] = Field(
+        0.001, description="Size of the updates."
+    )
     momentum: Fraction = Field(0.0, description="Momentum of sgd and rmsprop.")
     weight_decay: Annotated[Real, Field(ge=0)] = Field(0.0, description="Decoupled weight decay of any optimizer.")
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(

@@ -1,19 +1,22 @@
 """What defines a run: dataset, model, training and seed, their canonical form and its hash."""
 
 import hashlib
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, SerializeAsAny
 
 from convlab.common.specs import Seed, Spec, canonical_json
-from convlab.datasets.specs import Dataset
-from convlab.models.specs import Model
+from convlab.datasets.specs import AnyDataset
+from convlab.models.registry import as_model
+from convlab.models.specs import ModelSpec
 from convlab.training.recipe import Training
 
 
 class Run(Spec):
     """One training run: everything that its result depends on beside code and machine."""
 
-    dataset: Dataset
-    model: Model
+    dataset: AnyDataset
+    model: Annotated[SerializeAsAny[ModelSpec], BeforeValidator(as_model)]  # of any family, without loading the others
     training: Training
     seed: Seed
 

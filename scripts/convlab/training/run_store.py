@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -99,16 +100,16 @@ def keep(output: Path, entry: Path) -> None:
         log.info("not kept for other studies: %s", error)
 
 
-def thin_out(store: Path, results: Path) -> None:
+def thin_out(store: Path, records: Iterable[Path]) -> None:
     """Delete kept runs that no study's results have been of for two weeks.
 
-    ``results`` is the folder of all studies. A run that is not used is first marked, and deleted by a later call: its
-    results may have been deleted a moment ago, to be taken from here. Nothing that is locked is touched, and a run is
-    never in the way of its study's success.
+    ``records`` are the ``run.json`` of all studies' runs. A run that is not used is first marked, and deleted by a
+    later call: its results may have been deleted a moment ago, to be taken from here. Nothing that is locked is
+    touched, and a run is never in the way of its study's success.
     """
     with suppress(OSError):
         entries = [entry for entry in store.iterdir() if entry.is_dir() and not TEMPORARY.fullmatch(entry.name)]
-        used = _identities(results) if entries else set()
+        used = _identities(records) if entries else set()
         for entry in entries:
             with suppress(OSError):
                 _thin_out(entry, entry.name in used)
@@ -135,10 +136,10 @@ def _thin_out(entry: Path, used: bool) -> None:
                 remove(entry)
 
 
-def _identities(results: Path) -> set[str]:
+def _identities(records: Iterable[Path]) -> set[str]:
     """The runs that all studies' results are of."""
     identities = set()
-    for path in results.glob("*/train/*/*/seed-*/run.json"):
+    for path in records:
         with suppress(OSError, UnicodeDecodeError):
             identities.update(_IDENTITY.findall(path.read_text(encoding="utf-8")))
     return identities

@@ -1,181 +1,210 @@
-"""The user's own images, one folder for each class: of any size and kind of pixels, made equal by stated rules.
+"""The user's own images, one folder for each class; ``image_decoding`` says how they are made equal."""
 
-- Turned as the EXIF orientation says, then cropped around the centre to the wanted aspect ratio (to the nearest pixel),
-  then resized with Pillow's antialiased bilinear filter. An image that has the wanted size keeps every value.
-- A JPEG that is at least four times too large is decoded at a half, quarter or eighth of its size, never below twice
-  the wanted size: libjpeg does that many times faster.
-- Transparent pixels are shown on white. Palettes and CMYK become RGB (by Pillow's formula; colour profiles are not
-  applied), and grey is the luma of ITU-R 601-2.
-- 16-bit values keep their high byte; where all 16-bit images of a data set use 8, 10, 12 or 14 bits only, the highest
-  eight of these.
-- Of an animation or a multi-picture file the first picture counts; such files are counted.
-- A file is read by its content, whatever of these formats its name promises.
-"""
-
-import errno
 import logging
 import os
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
+from pydantic import BeforeValidator, Field
 
+from convlab.common.specs import PositiveWhole, as_list, off_as_none
+from convlab.datasets.file_content import file_kind, is_readable_kind  # fmt: skip
 from convlab.datasets.folder_listing import (
-    DAMAGED,
-    DANGLING,
-    DENIED,
     DISGUISED,
-    EMPTY,
     FORMAT,
     INNER_FOLDER,
-    NO_IMAGE,
     NOT_A_FILE,
     OTHER,
     OUTSIDE,
-    PIXEL_TYPE,
-    READABLE,
-    TOO_LARGE,
     Part,
     Skipped,
-    file_kind,
-    is_readable_kind,
+    is_image,
     list_images,
     natural,
     refuse_lost_images,
     shown,
     suffix,
     summary,
-)  # fmt: skip
-from convlab.datasets.prepared import Dataset
+)
+from convlab.datasets.own_images import check_counts
 from convlab.datasets.reading import Reading, check_memory
-from convlab.datasets.specs import ImageFolder
-from convlab.datasets.splitting import hold_out
+from convlab.datasets.registry import Count, Counts, Form, Kind, translatable
+from convlab.datasets.specs import OwnImages
 from convlab.errors import UserError
 
 log = logging.getLogger(__name__)
 
-MAX_PIXELS = 64_000_000
-"""Larger images are refused: a few bytes of a hostile file can claim any size."""
 
-LARGE_PIXELS = 8_000_000
-"""Images that take more pixels in memory are decoded one at a time, so that memory is bounded for any thread count."""
-
-_BATCH = 64
-"""Images that a thread takes at once: many enough for little overhead, few enough to spread."""
-
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF")
-"""Decoders of Pillow that may be used; it has some forty, and files are anybody's."""
-
-_MANY = ("PNG", "GIF", "WEBP", "TIFF")
-"""Formats whose further pictures are images of their own; those in a JPEG are previews and depths."""
-
-_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
-
-_ORIENTATION = 0x0112  # EXIF
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-_large = threading.Lock()
+def _sides(value: Any) -> Any:
+    """One number is the side of a square."""
+    sides = as_list(value)
+    if len(sides) == 1 and not isinstance(value, list | tuple):
+        sides = sides * 2
+    if len(sides) != 2:
+        raise ValueError("should be one number of pixels or [height, width]")
+    return sides
 
 
-class Unreadable(Exception):
-    """An image that cannot be used: the reason, one of ``folders.REASONS``, and what is wrong with this file."""
+class ImageFolder(OwnImages):
+    """``train/<class>/*`` and, if there, ``test/<class>/*``: PNG, JPEG, WebP, BMP, GIF and TIFF files of any size."""
 
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason, self.detail = reason, detail
+    kind: Literal["image_folder"]
+    image_size: Annotated[tuple[PositiveWhole, PositiveWhole], BeforeValidator(_sides)] = Field(
+        description="Side of the square images in pixels, or [height, width]; other sizes are cropped and resized."
+    )
+    colour: Literal["rgb", "grey"] = Field("rgb", description="Three channels or one.")
+    classes: Annotated[PositiveWhole | None, BeforeValidator(off_as_none)] = Field(
+        None, description="How many; counted in the folder when absent."
+    )
+    unreadable: Literal["fail", "exclude"] = Field(
+        "fail", description="Whether an image that cannot be used ends the preparation, or is left out and named."
+    )
+
+    @property
+    def channels(self) -> int:
+        return 3 if self.colour == "rgb" else 1
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The image files of one part, by name relative to the folder, with each one's class."""
+def form(name: str, spec: ImageFolder) -> Form:
+    """Known where the config says how many classes there are; else the class folders are counted."""
+    key = f"datasets.{name}"
+    shape = (*spec.image_size, spec.channels)
+    if spec.classes is not None:
+        return shape, spec.classes
+    root = Path(spec.path).expanduser()
+    if not root.exists():
+        raise UserError(
+            f"{key}.path: there is no {shown(str(root))} here; correct it, or write {key}.classes, how many there are, "
+            "where only other machines can see the images"
+        )
+    contents = list_images(root, f"{key}.path")
+    if spec.unreadable == "fail":
+        refuse_lost_images(contents.skipped, key)
+    train = contents.parts["train"].classes
+    images = {folder.name: len(folder.images) + len(folder.doubtful) for folder in train}
+    check_counts(key, images, None if "test" in contents.parts else spec.test_fraction)
+    return shape, len(train)
 
-    files: list[str]
-    labels: np.ndarray
+
+def counts(spec: ImageFolder) -> Counts | None:
+    """Bounds: files that are images by their names, and files of any name."""
+    train, test = (_files(Path(spec.path).expanduser(), part) for part in ("train", "test"))
+    return None if train is None else (train, test)
 
 
-def read_image_folder(name: str, spec: ImageFolder, threads: int = 1) -> Reading:
+def _files(root: Path, part: str) -> Count | None:
+    """Image files and files of any kind in the class folders of a part; None where the folder has no such part."""
+    images = others = 0
+    folders = [entry for entry in os.scandir(root) if entry.name.lower() == part and entry.is_dir()]
+    if not folders:
+        return None
+    for folder in os.scandir(folders[0]):
+        if not folder.name.startswith(".") and folder.is_dir():
+            for entry in os.scandir(folder):
+                images += is_image(entry.name)
+                others += not is_image(entry.name)
+    return Count(images, images + others)
+
+
+def unused(name: str, spec: ImageFolder) -> list[str]:
+    """Each reason for which files would not be used, and how many."""
+    files: Counter[str] = Counter()
+    for skipped in list_images(Path(spec.path).expanduser(), f"datasets.{name}", count_skipped=True).skipped:
+        files[skipped.reason] += skipped.count
+    return [f"{reason} ({count:,})" for reason, count in sorted(files.items())]
+
+
+def read(name: str, spec: ImageFolder, threads: int) -> Reading:
     """``train/<class>/*`` and ``test/<class>/*``, or without ``test`` a stratified split.
 
     Classes and the files of a class are sorted by name. The split is of all files: excluding one moves no other.
     Raises UserError for a folder that is not what it should be and, unless they are excluded, for images that cannot be
     used.
     """
+    import numpy as np
+
+    from convlab.datasets.image_decoding import read_image, read_images
+    from convlab.datasets.prepared import Dataset
+
     key, root = f"datasets.{name}", Path(spec.path).expanduser()
     contents = list_images(root, f"{key}.path", count_skipped=True)
     skipped = list(contents.skipped)
-    listed = {part: _sift(root, one, skipped) for part, one in contents.parts.items()}
-    classes = [one.name for one in contents.parts["train"].classes]
+    listed = {part.name: _sift(root, part, skipped) for part in contents.parts.values()}
+    classes = [folder.name for folder in contents.parts["train"].classes]
     if spec.classes not in (None, len(classes)):
         raise UserError(f"{key}.classes is {spec.classes}, but {root / 'train'} holds {len(classes)} class folders")
     if "test" in listed:
         log.info("%s: brings its own test images", name)
         origin = {"from": "data"}
     else:
-        every = listed["train"]
-        chosen = hold_out(every.labels, classes, spec.test_fraction, spec.split_seed, key)
-        files = np.array(every.files, dtype=object)
-        for part, indices in zip(("train", "test"), chosen, strict=True):
-            listed[part] = Listing(files[indices].tolist(), every.labels[indices])
-        log.info("%s: no test images; %d held out by seed %d", name, len(chosen[1]), spec.split_seed)
+        listed = _hold_out(name, spec, listed["train"], classes)
         origin = {"from": "seed", "seed": spec.split_seed, "fraction": spec.test_fraction}
 
-    total = sum(len(listing.files) for listing in listed.values())
+    total = sum(len(files) for files, _ in listed.values())
     check_memory(total, (*spec.image_size, spec.channels), key, f"choose a smaller {key}.image_size")
     started = time.monotonic()
-    read = {
-        part: read_images(root, listing.files, spec.image_size, spec.channels, threads)
-        for part, listing in listed.items()
+    decoded = {
+        part: read_images(root, files, spec.image_size, spec.channels, threads) for part, (files, _) in listed.items()
     }
-    bits = _depth({part: images.deep for part, images in read.items()}, key, name)
-    arrays, several = {}, sum(images.several for images in read.values())
-    for part, listing in listed.items():
-        images, problems = read[part].images, read[part].problems
-        for index in read[part].deep if bits < 16 else ():
-            path = os.path.join(root, listing.files[index])  # noqa: PTH118 (as below)
+    bits = _depth({part: images.deep for part, images in decoded.items()}, key, name)
+    arrays, several = {}, sum(images.several for images in decoded.values())
+    for part, (files, listed_labels) in listed.items():
+        images, problems, labels = decoded[part].images, decoded[part].problems, np.array(listed_labels, np.int64)
+        for index in decoded[part].deep if bits < 16 else ():
+            path = os.path.join(root, files[index])  # noqa: PTH118 (as in read_images)
             images[index] = read_image(path, spec.image_size, spec.channels, bits)
         for index, problem in problems.items():
-            file, class_name = shown(listing.files[index]), classes[listing.labels[index]]
+            file, class_name = shown(files[index]), classes[labels[index]]
             skipped.append(Skipped(file, problem.reason, True, part, class_name, shown(problem.detail)))
         kept = np.delete(np.arange(len(images)), list(problems))
-        arrays[part] = (images[kept], listing.labels[kept]) if problems else (images, listing.labels)
+        arrays[part] = (images[kept], labels[kept]) if problems else (images, labels)
     log.info("%s: %d files read in %.1f s by %d threads", name, total, time.monotonic() - started, threads)
     if several:
         log.warning("%s: %d files hold several pictures, of which the first counts", name, several)
-    _report(name, spec, skipped, total + sum(one.count for one in skipped if one.image and one.reason in _BY_NAME))
+    _report(name, spec, skipped, total + sum(file.count for file in skipped if file.image and file.reason in _BY_NAME))
     for part, (_, labels) in arrays.items():
-        counts = np.bincount(labels, minlength=len(classes))
-        if not counts.all():
-            raise UserError(f"{key}.path: no {part} image of class {classes[counts.argmin()]!r} is readable; add some")
+        per_class = np.bincount(labels, minlength=len(classes))
+        if not per_class.all():
+            smallest = classes[per_class.argmin()]
+            raise UserError(f"{key}.path: no {part} image of class {smallest!r} is readable; add some")
     dataset = Dataset(*arrays["train"], *arrays["test"], classes=tuple(classes))
-    notes = {"several_pictures": several, "bits": bits if any(images.deep for images in read.values()) else 8}
+    notes = {"several_pictures": several, "bits": bits if any(images.deep for images in decoded.values()) else 8}
     return Reading(dataset, summary(skipped), origin, notes)
+
+
+Listed = tuple[list[str], list[int]]
+"""The image files of one part, by name relative to the folder, and the class of each."""
+
+
+def _hold_out(name: str, spec: ImageFolder, listed: Listed, classes: list[str]) -> dict[str, Listed]:
+    """Training and test images, where all lie in the folder for training."""
+    import numpy as np
+
+    from convlab.datasets.splitting import hold_out
+
+    files, labels = listed
+    sides = hold_out(np.array(labels, np.int64), classes, spec.test_fraction, spec.split_seed, f"datasets.{name}")
+    log.info("%s: no test images; %d held out by seed %d", name, len(sides[1]), spec.split_seed)
+    return {
+        part: ([files[index] for index in indices], [labels[index] for index in indices])
+        for part, indices in zip(("train", "test"), sides, strict=True)
+    }
 
 
 _BY_NAME = (FORMAT, NOT_A_FILE, INNER_FOLDER, OUTSIDE, DISGUISED)
 """Reasons for which an image was left out before it was opened."""
 
 
-def _sift(root: Path, part: Part, skipped: list[Skipped]) -> Listing:
+def _sift(root: Path, part: Part, skipped: list[Skipped]) -> Listed:
     """The images of one part; of files whose names end like no image the content decides."""
     files, labels = [], []
-    for label, one in enumerate(part.classes):
-        images = list(one.images)
-        for file in one.doubtful:
-            kind = file_kind(root / part.folder / one.folder / file) or "unreadable"
+    for label, folder in enumerate(part.classes):
+        images = list(folder.images)
+        for file in folder.doubtful:
+            kind = file_kind(root / part.folder / folder.folder / file) or "unreadable"
             detail = f"is {kind}"
             if not is_readable_kind(kind):
                 reason = OTHER
@@ -184,13 +213,13 @@ def _sift(root: Path, part: Part, skipped: list[Skipped]) -> Listing:
                 continue
             else:
                 reason, detail = DISGUISED, f"{detail}, but is not named so; rename it"
-            name = f"{part.folder}/{one.folder}/{file}"
-            skipped.append(Skipped(shown(name), reason, reason == DISGUISED, part.name, one.name, detail))
-        if one.doubtful:
+            name = f"{part.folder}/{folder.folder}/{file}"
+            skipped.append(Skipped(shown(name), reason, reason == DISGUISED, part.name, folder.name, detail))
+        if folder.doubtful:
             images.sort(key=lambda name: (natural(name), name))
-        files += [f"{part.folder}/{one.folder}/{name}" for name in images]
+        files += [f"{part.folder}/{folder.folder}/{name}" for name in images]
         labels += [label] * len(images)
-    return Listing(files, np.array(labels, np.int64))
+    return files, labels
 
 
 def _depth(deep: Mapping[str, Mapping[int, int]], key: str, name: str) -> int:
@@ -212,165 +241,27 @@ def _depth(deep: Mapping[str, Mapping[int, int]], key: str, name: str) -> int:
     return bits
 
 
-@dataclass(frozen=True)
-class Images:
-    """What was read: images (n, height, width, channels), uint8; by index, why others cannot be used; how many files
-    hold several pictures; by index, the largest value of 16-bit images (negative, to the high byte, for colour)."""
-
-    images: np.ndarray
-    problems: dict[int, "Unreadable"]
-    several: int
-    deep: dict[int, int]
-
-
-def read_images(root: Path, files: Sequence[str], size: tuple[int, int], channels: int, threads: int) -> Images:
-    """Read every file, those that cannot be used left black and named.
-
-    Threads serve, since Pillow lets others run while it decodes; each writes to its own rows, so that their number
-    changes nothing.
-    """
-    images = np.zeros((len(files), *size, channels), np.uint8)
-
-    def work(start: int) -> tuple[dict[int, Unreadable], list[Facts]]:
-        problems, facts = {}, []
-        for index in range(start, min(start + _BATCH, len(files))):
-            try:
-                images[index] = read_image(
-                    os.path.join(root, files[index]),  # noqa: PTH118 (speed)
-                    *(size, channels, 16, lambda *fact, index=index: facts.append((index, *fact))),
-                )
-            except Unreadable as problem:
-                problems[index] = problem
-        return problems, facts
-
-    problems: dict[int, Unreadable] = {}
-    several, deep = 0, {}
-    with ThreadPoolExecutor(max(threads, 1)) as pool:
-        for found, facts in pool.map(work, range(0, len(files), _BATCH)):
-            problems.update(found)
-            for index, fact, value in facts:
-                if fact == "several":
-                    several += 1
-                else:
-                    deep[index] = value
-    return Images(images, problems, several, deep)
-
-
-Facts = tuple[int, str, int]
-"""Index of a file, what is to be noted of it (``several`` pictures, ``deep`` pixels), and a number."""
-
-
-def read_image(
-    path: str | Path,
-    size: tuple[int, int],
-    channels: int,
-    bits: int = 16,
-    note: Callable[[str, int], None] = lambda fact, value: None,
-) -> np.ndarray:
-    """One image as (height, width, channels), uint8, by the rules above; raises Unreadable.
-
-    ``bits`` is how many of 16 a 16-bit grey image uses; ``note`` is told of several pictures and of 16-bit values.
-    """
-    try:
-        with Image.open(path, formats=_FORMATS) as image:
-            return _pixels(image, size, channels, bits, note)
-    except Unreadable:
-        raise
-    except UnidentifiedImageError:
-        kind = file_kind(path)
-        if kind == "empty":
-            raise Unreadable(EMPTY, "is empty") from None
-        if kind is None or is_readable_kind(kind):
-            raise Unreadable(DAMAGED, f"is damaged: begins like {kind}, of which nothing can be read") from None
-        raise Unreadable(NO_IMAGE, f"is {kind}, and no {READABLE} image") from None
-    except Image.DecompressionBombError:
-        raise Unreadable(TOO_LARGE, f"has more than {MAX_PIXELS // 10**6} million pixels") from None
-    except FileNotFoundError:
-        raise Unreadable(DANGLING, "is a link that leads nowhere, or has just gone") from None
-    except PermissionError:
-        raise Unreadable(DENIED, "may not be read; change its permissions") from None
-    except OSError as error:
-        reason = DANGLING if error.errno == errno.ELOOP else DAMAGED
-        raise Unreadable(reason, error.strerror or str(error)) from None
-    except Exception as error:  # decoders raise a dozen types for a damaged file
-        raise Unreadable(DAMAGED, f"is damaged ({error})") from None
-
-
-def _pixels(
-    image: Image.Image, size: tuple[int, int], channels: int, bits: int, note: Callable[[str, int], None]
-) -> np.ndarray:
-    pixels = image.width * image.height
-    if pixels > MAX_PIXELS:
-        text = f"has {pixels / 1e6:,.0f} million pixels, more than {MAX_PIXELS // 10**6} million"
-        raise Unreadable(TOO_LARGE, text)
-    if image.format in _MANY and getattr(image, "is_animated", False):
-        note("several", 1)
-    if image.mode not in _MODES and not image.mode.startswith("I;16"):
-        raise Unreadable(PIXEL_TYPE, f"has pixels of type {image.mode}, not bytes; save it with 8 bits for each colour")
-    colour_of_16_bits = any("RGB" in str(tile[-1]) and "16" in str(tile[-1]) for tile in image.tile)
-    if image.format in ("JPEG", "MPO"):
-        scale = min(image.size) // (2 * max(size))
-        if scale >= 2:
-            image.draft(None, (image.width // scale, image.height // scale))
-        if not image.info.get("progressive"):  # of a progressive image libjpeg keeps all, whatever the scale
-            pixels = image.width * image.height
-    with _large if pixels > LARGE_PIXELS else nullcontext():
-        image.load()
-        orientation = _orientation(image)  # after loading, since a PNG's metadata may stand behind its pixels
-        height, width = size[::-1] if orientation in (5, 6, 7, 8) else size
-        image = _eight_bit(image, bits, note)
-        if colour_of_16_bits:  # Pillow has kept the high byte already
-            note("deep", -(int(np.asarray(image).max()) * 256 + 255))
-        if image.size != (width, height):
-            image = _crop(image, width, height).resize((width, height), Image.Resampling.BILINEAR)
-    if orientation in _TURNS:
-        image = image.transpose(_TURNS[orientation])
-    if image.mode in ("LA", "RGBA"):
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA")).convert("RGB")
-    mode = "RGB" if channels == 3 else "L"
-    array = np.asarray(image if image.mode == mode else image.convert(mode))
-    return array.reshape(*array.shape[:2], channels)
-
-
-def _eight_bit(image: Image.Image, bits: int, note: Callable[[str, int], None]) -> Image.Image:
-    """The image as L, LA, RGB or RGBA, whichever loses nothing but what eight bits cannot hold."""
-    if image.mode.startswith("I;16"):  # 16-bit grey; NumPy since Pillow clips instead of scaling
-        values = np.asarray(image)
-        note("deep", int(values.max()))
-        return Image.fromarray((values >> (bits - 8)).astype(np.uint8))
-    if image.mode in ("L", "RGB", "LA", "RGBA") and "transparency" not in image.info:
-        return image
-    if image.has_transparency_data:
-        return image.convert("RGBA")
-    return image.convert("L" if image.mode == "1" else "RGB")
-
-
-def _crop(image: Image.Image, width: int, height: int) -> Image.Image:
-    """The largest part of the aspect ratio ``width`` to ``height`` around the centre, to the nearest pixel."""
-    across = min(image.width, max(1, round(image.height * width / height)))
-    down = min(image.height, max(1, round(image.width * height / width)))
-    if (across, down) == image.size:
-        return image
-    left, top = (image.width - across) // 2, (image.height - down) // 2
-    return image.crop((left, top, left + across, top + down))
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; damaged metadata are no reason to do without an image."""
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:
-        return 1
-
-
 def _report(name: str, spec: ImageFolder, skipped: list[Skipped], total: int) -> None:
     """Name what is not used in the log; raise UserError for lost images unless the config asks to exclude them."""
-    for one in skipped:
-        lost = "cannot be used" if one.image else "not used"
-        more = f" ({one.count:,} files)" if one.file.endswith("/") else ""
+    for file in skipped:
+        lost = "cannot be used" if file.image else "not used"
+        more = f" ({file.count:,} files)" if file.file.endswith("/") else ""
         log.log(
-            logging.WARNING if one.image else logging.INFO,
-            *("datasets.%s: %s: %s%s: %s", name, lost, one.file, more, one.detail or one.reason),
+            logging.WARNING if file.image else logging.INFO,
+            *("datasets.%s: %s: %s%s: %s", name, lost, file.file, more, file.detail or file.reason),
         )
     if spec.unreadable == "fail":
         refuse_lost_images(skipped, f"datasets.{name}", total)
+
+
+KIND = Kind(
+    spec=ImageFolder,
+    form=form,
+    counts=counts,
+    read=read,
+    unused=unused,
+    source=translatable("a folder of images"),
+    licence=translatable("as of the images"),
+    threads=8,
+    order=5,
+)

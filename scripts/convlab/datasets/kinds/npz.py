@@ -3,9 +3,11 @@
 import logging
 from collections import Counter
 from pathlib import Path
+from typing import Annotated, Literal
 
-import numpy as np
+from pydantic import BeforeValidator, Field
 
+from convlab.common.specs import Name, PositiveWhole, off_as_none
 from convlab.datasets.folder_listing import ARRAY, Skipped, shown, summary
 from convlab.datasets.npz_headers import (
     CLASS_NAMES,
@@ -13,25 +15,89 @@ from convlab.datasets.npz_headers import (
     check_headers,
     check_labels,
     check_shape,
+    count_labels,
     has_class_names,
     read_headers,
     unused_arrays,
 )  # fmt: skip
-from convlab.datasets.prepared import Dataset
+from convlab.datasets.own_images import check_counts
 from convlab.datasets.reading import Reading, check_memory
-from convlab.datasets.specs import Npz
-from convlab.datasets.splitting import hold_out
+from convlab.datasets.registry import Count, Counts, Form, Kind, translatable
+from convlab.datasets.specs import OwnImages
 from convlab.errors import UserError
 
 log = logging.getLogger(__name__)
 
 
-def read_npz(name: str, spec: Npz, threads: int = 1) -> Reading:
+class Npz(OwnImages):
+    """A NumPy file with x_train, y_train and, if there, x_test, y_test."""
+
+    kind: Literal["npz"]
+    classes: Annotated[Annotated[tuple[Name, ...], Field(min_length=2)] | None, BeforeValidator(off_as_none)] = Field(
+        None, description="Names of the classes, in the order of the labels; 0, 1, ... when absent."
+    )
+    input_shape: Annotated[tuple[PositiveWhole, PositiveWhole, PositiveWhole] | None, BeforeValidator(off_as_none)] = (
+        Field(None, description="[height, width, channels]; read from the file when absent.")
+    )
+
+
+def form(name: str, spec: Npz) -> Form:
+    """Known where the config says it; else headers and labels of the file are read."""
+    key = f"datasets.{name}"
+    if spec.input_shape is not None and spec.classes is not None:
+        return spec.input_shape, len(spec.classes)
+    path = Path(spec.path).expanduser()
+    if not path.exists():
+        raise UserError(
+            f"{key}.path: there is no {shown(str(path))} here; correct it, or write {key}.input_shape and "
+            f"{key}.classes where only other machines can see the file"
+        )
+    headers = read_headers(path, f"{key}.path")
+    shape = check_headers(headers, path, f"{key}.path")
+    check_shape(spec.input_shape, shape, path, f"{key}.input_shape")
+    named = None if spec.classes is None else len(spec.classes)
+    labels = {
+        array: count_labels(path, array, headers[array], f"{key}.path")
+        for array in ("y_train", "y_test")
+        if array in headers
+    }
+    count = check_labels(labels["y_train"], labels.get("y_test"), named, path, f"{key}.path")
+    if spec.classes is None:
+        check_class_names(headers, count, path, f"{key}.path")
+    names = spec.classes or tuple(map(str, range(count)))
+    counts = {names[label]: images for label, images in labels["y_train"].items()}
+    check_counts(key, counts, None if "y_test" in labels else spec.test_fraction)
+    return spec.input_shape or shape, count
+
+
+def counts(spec: Npz) -> Counts | None:
+    """Exact, by the arrays' headers."""
+    headers = read_headers(Path(spec.path).expanduser(), "datasets")
+    shapes = {array: headers[array].shape for array in ("x_train", "x_test") if array in headers}
+    if "x_train" not in shapes or () in shapes.values():
+        return None
+    parts = {array: Count(shape[0], shape[0]) for array, shape in shapes.items()}
+    return parts["x_train"], parts.get("x_test")
+
+
+def unused(name: str, spec: Npz) -> list[str]:
+    """Each array that would not be read, with its shape and type."""
+    headers = read_headers(Path(spec.path).expanduser(), f"datasets.{name}")
+    arrays = unused_arrays(headers, spec.classes is None and has_class_names(headers))
+    return [f"array {array} {detail}" for array, detail in arrays.items()]
+
+
+def read(name: str, spec: Npz, threads: int) -> Reading:
     """x_train, y_train and, or else split off, x_test, y_test: uint8 images NHW or NHWC, labels 0 to k - 1; and
     ``classes``, their names, unless the config has them.
 
     Raises UserError where an array is missing, damaged, or something else.
     """
+    import numpy as np
+
+    from convlab.datasets.prepared import Dataset
+    from convlab.datasets.splitting import hold_out
+
     key, path = f"datasets.{name}", Path(spec.path).expanduser()
     headers = read_headers(path, f"{key}.path")
     shape = check_headers(headers, path, f"{key}.path")  # all that can be told before reading 60,000 images
@@ -66,8 +132,8 @@ def read_npz(name: str, spec: Npz, threads: int = 1) -> Reading:
             raise UserError(f"{key}.path: {path.name}: classes has {wrong}; give each class a name of its own")
     classes = spec.classes or tuple(map(shown, names or map(str, range(count))))
     skipped = [Skipped(array, ARRAY, detail=detail) for array, detail in unused_arrays(headers, named).items()]
-    for one in skipped:
-        log.warning("datasets.%s: not used: array %s %s", name, one.file, one.detail)
+    for array in skipped:
+        log.warning("datasets.%s: not used: array %s %s", name, array.file, array.detail)
     log.info("%s: %s with %s", name, path, ", ".join(f"{array} {arrays[array].shape}" for array in wanted))
 
     if with_test:
@@ -78,3 +144,15 @@ def read_npz(name: str, spec: Npz, threads: int = 1) -> Reading:
     log.info("%s: no test arrays; %d of %d images held out by seed %d", name, len(test), len(y), spec.split_seed)
     origin = {"from": "seed", "seed": spec.split_seed, "fraction": spec.test_fraction}
     return Reading(Dataset(x[train], y[train], x[test], y[test], classes), summary(skipped), origin)
+
+
+KIND = Kind(
+    spec=Npz,
+    form=form,
+    counts=counts,
+    read=read,
+    unused=unused,
+    source=translatable("a NumPy file"),
+    licence=translatable("as of the images"),
+    order=6,
+)

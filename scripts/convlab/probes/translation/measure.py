@@ -1,15 +1,13 @@
-"""The translation probe: predictions for test images that are shifted by whole pixels. Arrays in, rows out.
+"""The translation probe: predictions for test images that are shifted by whole pixels. Arrays in, rows out."""
 
-The tables and intervals that compare makes of them are in convlab.results.probes, which measuring does not depend on.
-"""
-
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
-TRANSLATION_COLUMNS = ["dataset", "variant", "seed", "axis", "shift", "accuracy", "consistency"]
-"""One row per run, axis and shift; ``shift`` in pixels, to the right or down; ``consistency`` is the share of images
-whose prediction is that of the unshifted image."""
+COLUMNS = ["axis", "shift", "accuracy", "consistency"]
+"""One row per axis and shift; ``shift`` in pixels, to the right or down; ``consistency`` is the share of images whose
+prediction is that of the unshifted image."""
 
 
 def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
@@ -25,18 +23,20 @@ def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
     return result
 
 
-def translation(
-    predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, labels: np.ndarray, farthest: int
+def measure(
+    predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, labels: np.ndarray, settings: Mapping[str, Any]
 ) -> list[dict]:
-    """Accuracy and consistency of one run for shifts of -farthest to +farthest pixels along each axis.
+    """Accuracy and consistency of one run for shifts of up to ``shift`` pixels in both directions along each axis.
 
     Args:
         predict: images -> probabilities (n, classes).
         images: uint8 (n, height, width, channels); labels: (n,).
+        settings: ``shift``, the farthest.
 
     Returns:
         Rows with axis (``horizontal``, ``vertical``), shift, accuracy, consistency; shift 0 once per axis.
     """
+    farthest = settings["shift"]
     unmoved = predict(images).argmax(axis=1)
     rows = []
     for axis in ("horizontal", "vertical"):

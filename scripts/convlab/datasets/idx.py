@@ -1,0 +1,34 @@
+"""Reading IDX files, the format of MNIST."""
+
+import numpy as np
+
+from convlab.datasets.fetching import Archive, fetch
+from convlab.datasets.prepared import Dataset
+from convlab.errors import UserError
+
+
+def read_idx_archive(archive: Archive, classes: tuple[str, ...], name: str, path: str | None) -> Dataset:
+    """Fetch an archive of the four files that MNIST made customary, and unpack them."""
+    files = fetch(archive, key=f"datasets.{name}.path", path=path)
+    arrays = {file_name: parse_idx(content, file_name) for file_name, content in files.items()}
+    return Dataset(
+        x_train=arrays["train-images-idx3-ubyte"][..., np.newaxis],
+        y_train=arrays["train-labels-idx1-ubyte"].astype(np.int64),
+        x_test=arrays["t10k-images-idx3-ubyte"][..., np.newaxis],
+        y_test=arrays["t10k-labels-idx1-ubyte"].astype(np.int64),
+        classes=classes,
+    )
+
+
+def parse_idx(content: bytes, name: str) -> np.ndarray:
+    """The uint8 array of an unpacked IDX file: two zero bytes, the type 8, the rank, then each dimension in 32 bits.
+
+    Raises UserError where the header or the length is wrong.
+    """
+    rank = content[3] if content[:3] == b"\x00\x00\x08" and len(content) >= 4 else 0
+    header = 4 + 4 * rank
+    if rank and len(content) >= header:
+        shape = tuple(np.frombuffer(content, ">u4", rank, 4).tolist())
+        if len(content) - header == np.prod(shape, dtype=object):
+            return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    raise UserError(f"{name} is not a whole IDX file of bytes; get it again")

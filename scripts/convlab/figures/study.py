@@ -1,0 +1,399 @@
+"""The figures of a study: one function per section, each of which yields figures with title, caption and numbers.
+
+Figures are yielded in the order of ``summary.json``, which is the order of the report.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from convlab.common.files import write_text
+from convlab.common.i18n import gettext as _
+from convlab.common.i18n import ngettext, number
+from convlab.common.table_files import csv_text
+from convlab.datasets import prepared
+from convlab.evaluation import metrics
+from convlab.evaluation.records import read_features, read_probabilities
+from convlab.figures import examples
+from convlab.figures import results as charts
+from convlab.figures.results import Series
+from convlab.figures.saving import FigureWriter
+from convlab.figures.sprites import Group, write_sprite
+from convlab.figures.style import caption_text
+from convlab.language.contrasts import contrast_labels
+from convlab.results.loading import RunRecords, load_histories, variants_with_details
+from convlab.results.tables import summed_confusion
+from convlab.statistics.describe import MIN_SEEDS
+from convlab.study import layout
+from convlab.study.labels import field_label
+from convlab.study.schema import Study
+from convlab.study.variants import Question
+
+MAX_EXAMPLES = 12
+"""Images shown of each kind."""
+
+
+@dataclass(frozen=True)
+class FigureFile:
+    """A figure with what the report says about it.
+
+    Attributes:
+        numbers: what it shows, written as CSV beside it.
+        images: its images for the page, where it is a grid of images.
+        subject: further fields of its entry in summary.json: the question, probe or variant that it is about.
+    """
+
+    dataset: str
+    section: str
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+    numbers: pd.DataFrame | None = None
+    images: Sequence[Group] = ()
+    subject: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path, writer: FigureWriter) -> dict[str, Any]:
+        """Write the figure's files and return its entry in summary.json."""
+        file = f"{self.dataset}-{self.name}"
+        writer.save(self.figure, folder / file)
+        write_text(folder / f"{file}.rst", caption_text(self.title, self.caption), durable=False)
+        if self.numbers is not None:
+            write_text(folder / f"{file}.csv", csv_text(self.numbers), durable=False)
+        return {
+            "file": file,
+            "section": self.section,
+            "dataset": self.dataset,
+            "title": self.title,
+            "caption": self.caption,
+            "numbers": self.numbers is not None,
+            "tiles": write_sprite(self.images, folder / f"{file}.tiles.png") if self.images else None,
+            **self.subject,
+        }
+
+
+@dataclass(frozen=True)
+class DatasetResults:
+    """What the figures of one dataset are drawn from.
+
+    Attributes:
+        tables: of the study, by the names of their files.
+        folder: the study's folder under results/.
+        classes: names of the dataset's classes.
+        chosen: the variant chosen by validation accuracy; None without a finished run.
+    """
+
+    study: Study
+    dataset: str
+    tables: Mapping[str, pd.DataFrame]
+    records: RunRecords
+    folder: Path
+    classes: list[str]
+    chosen: str | None
+
+    @cached_property
+    def variants(self) -> pd.DataFrame:
+        """Rows of the variants that the study compares."""
+        rows = self.tables["variants"]
+        return rows[(rows["dataset"] == self.dataset) & (rows["probe"] == "")]
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        rows = self.tables["runs"]
+        return rows[rows["dataset"] == self.dataset]
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        return dict(zip(self.variants["variant"], self.variants["label"], strict=True))
+
+    @cached_property
+    def looks(self) -> dict[str, int]:
+        """Each variant's number in the palette, on every dataset the same."""
+        return {name: position for position, name in enumerate(self.study.plan.compared)}
+
+    @cached_property
+    def series(self) -> dict[str, Series]:
+        return {name: Series(name, label, self.looks[name]) for name, label in self.labels.items()}
+
+    def figure(self, section: str, name: str, title: str, caption: str, figure: Figure, **more: Any) -> FigureFile:
+        """A figure of this dataset; ``more`` are further fields of FigureFile."""
+        return FigureFile(self.dataset, section, name, title, caption, figure, **more)
+
+
+@dataclass(frozen=True)
+class VariantDetails:
+    """Predictions of one variant's finished runs on the test images, and features of its first finished run.
+
+    Attributes:
+        probabilities: (runs, images, classes).
+        images, truth: the test images, uint8 NHWC, and their labels.
+        seed: of the run whose ``features`` these are.
+    """
+
+    series: Series
+    probabilities: np.ndarray
+    images: np.ndarray
+    truth: np.ndarray
+    seed: int
+    features: Mapping[str, np.ndarray]
+
+
+def dataset_figures(
+    results: DatasetResults, probe_figures: Callable[[DatasetResults], Iterator[FigureFile]]
+) -> Iterator[FigureFile]:
+    """Every figure of one dataset; ``probe_figures`` draws those of the probes."""
+    everything = every_seed(results, list(results.series.values()))
+    yield results.figure("overview", "accuracy", _("Test accuracy of every variant"), **everything)
+    for question in results.study.plan.questions.values():
+        yield from question_figures(results, question)
+    yield from learning_curves(results)
+    yield results.figure("costs", "costs", **costs(results, list(results.series)))
+    yield from probe_figures(results)
+    reliability = []
+    for details in load_details(results):
+        curves = [metrics.reliability(one_run, details.truth) for one_run in details.probabilities]
+        reliability.append((details.series, np.mean(curves, axis=0)))
+        yield from error_figures(results, details)
+        yield from feature_figures(results, details)
+    if len(reliability) > 1:
+        yield recall_of_classes(results, [series for series, _curve in reliability])
+    if reliability:
+        yield calibration(results, reliability)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Accuracy and costs
+
+
+def every_seed(results: DatasetResults, shown: Sequence[Series], xlabel: str = "") -> dict[str, Any]:
+    """Test accuracy of some variants, every seed a point: caption, figure and numbers of a FigureFile."""
+    names = [series.variant for series in shown]
+    # Below three runs the points are shown and nothing is inferred.
+    intervals = [
+        (row.test_accuracy_ci_low, row.test_accuracy_ci_high)
+        if row.n_seeds >= MIN_SEEDS and not pd.isna(row.test_accuracy_ci_low)
+        else (None, None)
+        for row in results.variants.set_index("variant").loc[names].itertuples()
+    ]
+    runs = results.runs[results.runs["variant"].isin(names)].sort_values(["variant", "seed"])
+    measured = {
+        variant: dict(zip(group["seed"], group["test_accuracy"], strict=True))
+        for variant, group in runs.groupby("variant")
+    }
+    return {
+        "caption": _("Each point is one seed, the bar the mean, the line its 95 % t interval."),
+        "figure": charts.every_seed(shown, [measured[variant] for variant in names], intervals, xlabel),
+        "numbers": runs[["variant", "seed", "val_accuracy", "test_accuracy", "test_loss", "status"]],
+    }
+
+
+def costs(results: DatasetResults, names: Sequence[str]) -> dict[str, Any]:
+    """Accuracy of some variants against parameters, MACs and time: title, caption, figure, numbers of a FigureFile."""
+    rows = results.variants[results.variants["variant"].isin(names)]
+    columns = [
+        "variant", "label", "parameters", "macs", "receptive_field", "seconds_per_epoch", "n_seeds",
+        "test_accuracy_mean", "test_accuracy_sd",
+    ]  # fmt: skip
+    return {
+        "title": _("Accuracy against cost"),
+        "caption": _("Mean test accuracy with the SD over seeds against what a variant costs."),
+        "figure": charts.accuracy_against_costs(rows, [results.series[variant] for variant in rows["variant"]]),
+        "numbers": rows[columns],
+    }
+
+
+def learning_curves(results: DatasetResults) -> Iterator[FigureFile]:
+    """Losses and accuracies by epoch; nothing where no run began."""
+    order = list(results.series)
+    histories = load_histories(
+        results.study, results.folder, results.records, results.dataset, order, charts.MAX_SERIES
+    )
+    if histories.empty:
+        return
+    grouped = dict(list(histories.groupby("variant")))
+    curves = [(results.series[name], grouped[name].drop(columns="variant")) for name in order if name in grouped]
+    yield results.figure(
+        "curves", "curves", _("Learning curves"),
+        _("Marked lines: validation, mean over seeds with the range of the seeds shaded; thin lines: training."),
+        charts.learning_curves(curves), numbers=histories,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Questions
+
+
+def question_figures(results: DatasetResults, question: Question) -> Iterator[FigureFile]:
+    """Seeds, differences, combinations of two factors, and costs of one question."""
+    subject = {"question": question.name}
+    names, xlabel = [question.reference, *question.variants], ""
+    shown = [results.series[name] for name in names]
+    if question.levels:
+        names, xlabel = [level.variant for level in question.levels], question.subject.capitalize()
+        shown = [replace(results.series[level.variant], label=level.label) for level in question.levels]
+    seeds = every_seed(results, shown, xlabel)
+    yield results.figure("question", f"{question.name}-seeds", _("Every seed"), **seeds, subject=subject)
+    yield differences(results, question, subject)
+    if question.grid:
+        yield results.figure(
+            "question", f"{question.name}-combinations", _("All combinations"),
+            _("Mean test accuracy and SD over seeds of every combination of both factors; the reference is "
+              "framed."),
+            combinations(question, results.variants), subject=subject,
+        )  # fmt: skip
+    yield results.figure("question", f"{question.name}-costs", **costs(results, names), subject=subject)
+
+
+def differences(results: DatasetResults, question: Question, subject: Mapping[str, str]) -> FigureFile:
+    """Differences to the reference with simultaneous intervals."""
+    rows, rope = results.tables["comparisons"], results.study.statistics.rope
+    rows = rows[(rows["dataset"] == results.dataset) & (rows["experiment"] == question.name)]
+    sides = [contrast_labels(results.study.plan, question, name) for name in rows["variant"]]
+    pairs = [
+        Series(name, f"{variant} − {reference}", results.looks[name])
+        for name, (variant, reference) in zip(rows["variant"], sides, strict=True)
+    ]
+    return results.figure(
+        "question", f"{question.name}-differences", _("Differences to the reference"),
+        _("Points are differences of mean test accuracy, lines simultaneous 95 % intervals; the shaded band is the "
+          "region of practical equivalence, ± {rope} percentage points.", rope=number(100 * rope, "g")),
+        charts.forest(rows, pairs, rope),
+        numbers=rows[["variant", "reference", "n_seeds", "difference", "ci_low", "ci_high", "p_adjusted", "verdict"]],
+        subject=subject,
+    )  # fmt: skip
+
+
+def combinations(question: Question, variants: pd.DataFrame) -> Figure:
+    """The heat map of an experiment of two factors."""
+    measured = variants.set_index("variant")
+    cells = [list(row) for row in question.grid.cells]
+    means, spreads = (
+        np.array([measured.loc[row, column].to_numpy(dtype=float) for row in cells])
+        for column in ("test_accuracy_mean", "test_accuracy_sd")
+    )
+    reference = next((i, row.index(question.reference)) for i, row in enumerate(cells) if question.reference in row)
+    return charts.combinations(
+        means, spreads, tuple(map(field_label, question.grid.factors)), question.grid.labels, reference
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Errors, calibration and features of the variants that are looked at closely
+
+
+def load_details(results: DatasetResults) -> Iterator[VariantDetails]:
+    """Predictions and features of the variants with details, one after another: they may be large."""
+    images, truth = prepared.load_test(layout.prepared(results.folder, results.dataset))
+    for name in variants_with_details(results.study, results.chosen):
+        if seeds := results.records.finished(results.dataset, name):
+            evaluated = layout.evaluated(results.folder, results.dataset, name)
+            probabilities = read_probabilities(evaluated, seeds)
+            features = read_features(evaluated, seeds[0])
+            yield VariantDetails(results.series[name], probabilities, images, truth, seeds[0], features)
+
+
+def error_figures(results: DatasetResults, details: VariantDetails) -> Iterator[FigureFile]:
+    """Confusion, predictions, confident mistakes and disputed images of one variant; each by a rule, none by hand."""
+    variant, label, truth = details.series.variant, details.series.label, details.truth
+    count = len(details.probabilities)
+    matrix = np.array(summed_confusion(results.records.evaluations, results.dataset, variant))
+    yield results.figure(
+        "errors", f"{variant}-confusion", _("Confusion of {label}", label=label),
+        ngettext("Share of each true class predicted as each class, over {n} seed; below 0.5 % is left empty.",
+                 "Share of each true class predicted as each class, over {n} seeds; below 0.5 % is left empty.", count),
+        charts.confusion(matrix, results.classes),
+        numbers=pd.DataFrame(
+            matrix, index=pd.Index(results.classes, name="true class"), columns=results.classes
+        ).reset_index(),
+        subject={"variant": variant},
+    )  # fmt: skip
+    kinds = {
+        "predictions": (
+            _("Predictions of {label}", label=label),
+            _("The first test image of every class; green where most seeds are right."),
+            np.unique(truth, return_index=True)[1][:MAX_EXAMPLES],
+        ),
+        "mistakes": (
+            _("Confident mistakes of {label}", label=label),
+            _("Test images that every seed gets wrong, the surest (mean over seeds) first."),
+            metrics.confident_mistakes(details.probabilities, truth, MAX_EXAMPLES),
+        ),
+        "disputed": (
+            _("Disputed images of {label}", label=label),
+            _("Test images that some seeds get right and others wrong, the most even splits first."),
+            metrics.disputed(details.probabilities, truth, MAX_EXAMPLES),
+        ),
+    }  # fmt: skip
+    mean = details.probabilities.mean(axis=0)
+    right = (details.probabilities.argmax(axis=2) == truth).sum(axis=0)
+    for kind, (title, rule, chosen) in kinds.items():
+        titles = examples.prediction_titles(truth[chosen], mean[chosen], results.classes, right[chosen], count)
+        tones = ["right" if 2 * n > count else "wrong" for n in right[chosen]]
+        yield results.figure(
+            "errors", f"{variant}-{kind}", title, rule,
+            examples.image_grid(details.images[chosen], titles, tones, empty=_("No test image fits the rule.")),
+            images=[
+                Group(details.images[index : index + 1], lines[0], tuple(lines[1:]), tone)
+                for index, lines, tone in zip(chosen, (text.split("\n") for text in titles), tones, strict=True)
+            ],
+            subject={"variant": variant, "grid": True, "test_images": chosen.tolist()},
+        )  # fmt: skip
+
+
+def feature_figures(results: DatasetResults, details: VariantDetails) -> Iterator[FigureFile]:
+    """Learned filters and feature maps of one variant's first finished seed; nothing for a dense model."""
+    variant, label, seed, features = details.series.variant, details.series.label, details.seed, details.features
+    subject = {"variant": variant, "grid": True}
+    if "filters" in features:
+        yield results.figure(
+            "features", f"{variant}-filters", _("Learned filters of {label}", label=label),
+            _("Kernels of the first convolution, seed {seed}, on one scale: red positive, blue negative.", seed=seed),
+            examples.filters(features["filters"]),
+            images=[Group(kernel[np.newaxis]) for kernel in examples.kernel_images(features["filters"])],
+            subject=subject,
+        )  # fmt: skip
+    if "feature_maps" in features:
+        inputs, maps = details.images[features["images"]], features["feature_maps"].astype(np.float32)
+        labels = details.truth[features["images"]]
+        yield results.figure(
+            "features", f"{variant}-maps", _("Feature maps of {label}", label=label),
+            _("What the first convolution makes of fixed test images (the first of each class), seed {seed}; one "
+              "scale.", seed=seed),
+            examples.feature_maps(inputs, maps),
+            images=[
+                Group(tiles, results.classes[label_of_image])
+                for tiles, label_of_image in zip(examples.map_images(inputs, maps), labels, strict=True)
+            ],
+            subject=subject,
+        )  # fmt: skip
+
+
+def recall_of_classes(results: DatasetResults, shown: Sequence[Series]) -> FigureFile:
+    """Recall of every class by variant."""
+    rows = results.tables["per_class"]
+    rows = rows[(rows["dataset"] == results.dataset) & rows["variant"].isin([series.variant for series in shown])]
+    return results.figure(
+        "errors", "recall", _("Recall of every class"), _("Share of the test images of each class that are found."),
+        charts.recall_by_class(rows, shown, results.classes),
+        numbers=rows[["variant", "class", "support", "recall", "recall_sd"]],
+    )  # fmt: skip
+
+
+def calibration(results: DatasetResults, reliability: Sequence[tuple[Series, np.ndarray]]) -> FigureFile:
+    """Accuracy against confidence; ``reliability`` has rows of confidence, accuracy and images for each variant."""
+    return results.figure(
+        "calibration", "calibration", _("Calibration"),
+        _("Accuracy against confidence in {n} bins of equally many images, mean over seeds.",
+          n=metrics.CALIBRATION_BINS),
+        charts.calibration(reliability),
+        numbers=pd.concat(
+            pd.DataFrame(rows, columns=["confidence", "accuracy", "images"]).assign(variant=series.variant)
+            for series, rows in reliability
+        ),
+    )  # fmt: skip

@@ -1,0 +1,53 @@
+"""Captions of the tables of a study."""
+
+from collections.abc import Mapping
+
+from convlab.common.i18n import N_
+from convlab.common.i18n import gettext as _
+from convlab.language.contrasts import constant_guess_text
+from convlab.language.numbers import quantity_text
+from convlab.statistics.claims import ConstantGuess
+
+TABLE_CAPTIONS = {
+    "runs": N_("Every run of the study{where}."),
+    "variants": N_("Every variant{where}: mean over n seeds with SD and 95 % t interval of the mean."),
+    "comparisons": N_(
+        "Differences of test accuracy to the reference{where}, with simultaneous 95 % intervals over seeds; "
+        "p is adjusted over the study (Holm), that of equivalence too (Bonferroni)."
+    ),
+    "claims": N_("Claims of the config, and what this study found{where}; p is adjusted over the study (Holm)."),
+    "trends": N_(
+        "Trends of test accuracy over ordered factors{where}: slope with 95 % interval, Page's trend test. "
+        "Exploratory: these p values are not adjusted over the study."
+    ),
+    "factorials": N_(
+        "Two factors in all combinations{where}: main effects and interactions, seeds as blocks. Exploratory: these p "
+        "values are not adjusted over the study."
+    ),
+    "per_class": N_("Precision, recall (± SD) and F1 by class{where}, means over seeds."),
+    "probe_curves": N_("What the probes measured{where}: mean ± SD over n seeds with 95 % t interval."),
+    "probe_contrasts": N_(
+        "Statistics of the probes{where}, paired by seed, with 95 % t interval. "
+        "Exploratory: not adjusted over the study."
+    ),
+}
+"""What each table shows; ``where`` names the dataset of a study that has one."""
+
+WITH_BASELINE = ("runs", "variants", "probe_curves")
+"""Tables of accuracies, whose captions name the accuracy of a constant guess."""
+
+
+def table_caption(name: str, guesses: Mapping[str, ConstantGuess | None]) -> str:
+    """Caption of a table of compare, in the language in use.
+
+    Args:
+        guesses: the constant guess of each dataset of the study; None without test images.
+    """
+    where = _(" on {dataset}", dataset=next(iter(guesses))) if len(guesses) == 1 else ""
+    caption = _(TABLE_CAPTIONS[name], where=where)
+    if name in WITH_BASELINE:
+        for dataset, guess in guesses.items():
+            if guess:
+                baseline = constant_guess_text(guess.label, quantity_text(guess.share, "%"))
+                caption += f" {dataset}: {baseline}" if len(guesses) > 1 else f" {baseline}"
+    return caption

@@ -1,0 +1,103 @@
+"""Factors in words: the trend over ordered levels, and the effects of two crossed factors."""
+
+from convlab.common.i18n import N_, ngettext, number
+from convlab.common.i18n import gettext as _
+from convlab.language.numbers import ci_text, format_p, points
+from convlab.statistics.factors import Effect, Factorial, Trend
+from convlab.study.labels import field_label
+from convlab.study.variants import Question
+
+
+def factorial_sentence(question: Question, name: str, effect: Effect | None, effects: Factorial) -> str:
+    """An effect of two crossed factors in words, with its numbers.
+
+    Args:
+        name: a factor of the question, or ``interaction``.
+        effect: None where nothing was tested.
+        effects: seeds; of an interaction of 2 × 2 levels its contrast too.
+    """
+    first, second = map(field_label, question.grid.factors)
+    if name == "interaction":
+        subject = _("Interaction of {first} and {second}", first=first, second=second)
+    else:
+        subject = _("Main effect of {factor}", factor=field_label(name))
+    if effect is None:
+        return _(
+            "{subject}: not tested, with n = {n} complete seeds{left_out}.",
+            subject=subject,
+            n=effects.n_blocks,
+            left_out=_incomplete_seeds(effects.n_incomplete),
+        )
+    if effect.p_value is None:
+        return _("{subject}: not tested, for the seeds do not differ.", subject=subject)
+    parts = {
+        "subject": subject,
+        "statistic": f"F({effect.df}, {effect.df_residual}) = {number(effect.f_statistic, '.2f')}",
+        "p": _exploratory(effect.p_value),
+        "n": effects.n_blocks,
+        "left_out": _incomplete_seeds(effects.n_incomplete),
+    }
+    if effects.contrast is None:
+        return _("{subject}: {statistic}, {p}, n = {n} seeds{left_out}.", **parts)
+    (low, high), (before, after) = question.grid.labels
+    gain = points(effects.contrast)
+    parts |= {"first": first, "low": low, "high": high, "second": second, "before": before, "after": after}
+    if effects.ci_low is None:
+        return _(
+            "{subject}: {statistic}, {p}, n = {n} seeds{left_out}; going from {second} {before} to {after} gains "
+            "{gain} more at {first} {high} than at {low}.",
+            **parts,
+            gain=gain,
+        )
+    return _(
+        "{subject}: {statistic}, {p}, n = {n} seeds{left_out}; going from {second} {before} to {after} gains "
+        "{gain} more at {first} {high} than at {low} ({interval}).",
+        **parts,
+        gain=gain,
+        interval=ci_text(effects.ci_low, effects.ci_high),
+    )
+
+
+def _exploratory(p_value: float) -> str:
+    """A p value that is no part of the study's family, and says so."""
+    return _("exploratory {p}", p=format_p(p_value))
+
+
+def trend_sentence(question: Question, trend: Trend) -> str:
+    """The trend in words, with its numbers."""
+    factor = question.subject
+    if trend.slope is None:
+        return _(
+            "No trend over {factor}: a trend needs 3 levels and a complete seed; there are {levels} and {blocks}.",
+            factor=factor,
+            levels=trend.n_levels,
+            blocks=trend.n_blocks,
+        )
+    slope = points(trend.slope)
+    doubling, unit = N_("{slope} per doubling of {factor}"), N_("{slope} per unit of {factor}")
+    change = _(doubling if trend.slope_per == "doubling" else unit, slope=slope, factor=factor)
+    if trend.ci_low is not None:
+        change = f"{change} ({ci_text(trend.ci_low, trend.ci_high)})"
+    left_out = _incomplete_seeds(trend.n_incomplete)
+    if trend.p_value is None:
+        return ngettext(
+            "Test accuracy changes by {change}, n = {n} seed{left_out}: a smoke test, nothing is inferred.",
+            "Test accuracy changes by {change}, n = {n} seeds{left_out}: a smoke test, nothing is inferred.",
+            trend.n_blocks,
+            change=change,
+            left_out=left_out,
+        )
+    return _(
+        "Test accuracy changes by {change}, n = {n} seeds{left_out}; Page's trend test, {p}.",
+        change=change,
+        n=trend.n_blocks,
+        left_out=left_out,
+        p=_exploratory(trend.p_value),
+    )
+
+
+def _incomplete_seeds(n: int) -> str:
+    """How many seeds a trend or a factorial leaves out, ready to follow the number of those that it uses."""
+    if not n:
+        return ""
+    return ngettext(" ({n} seed with a diverged run left out)", " ({n} seeds with a diverged run left out)", n)

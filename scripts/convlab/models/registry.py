@@ -1,0 +1,108 @@
+"""Model families as files: ``families/<family>.py`` is all of a family, and ``FAMILY`` there its entry.
+
+To add one, copy ``families/dense.py`` to ``families/<name>.py`` and change it. Nothing else is edited: the config then
+takes ``family: <name>``, and every field of the family's spec can be a factor of an experiment. A family's module says
+
+1. what a user writes: ``spec``, a pydantic model with ``family: Literal["<name>"]``; ``activation``, ``dropout``,
+   ``label`` and ``why`` it has from ``ModelSpec``, and the types of ``common/specs.py`` read what users write;
+2. which Keras layers that is: ``features``, from the scaled pixels to one vector for each image;
+3. what these layers cost, in closed form and before anything runs: ``feature_costs``;
+4. the hidden dense layers behind that vector: ``hidden_units``. They, dropout and the output layer are made by
+   ``training/network.py`` and counted by ``models/cost.py``, alike for all families;
+5. fields that change nothing beside certain values of others: ``idle_fields``.
+
+Runs of a family depend on its module, so an edit of it trains that family again and no other. Therefore families import
+neither each other nor Keras, NumPy or translations; whoever calls them hands Keras and the costs in.
+``tests/test_families.py`` holds every family to this contract, costs against Keras included.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, reduce
+from operator import or_
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from convlab.common import registry
+from convlab.models.specs import ModelSpec
+
+PACKAGE = "convlab.models.families"
+
+
+@dataclass(frozen=True)
+class IdleField:
+    """A field that has no effect on any model for which ``is_idle`` is true, and why.
+
+    ``reason`` is part of a sentence, in English; it is translated where it is shown.
+    """
+
+    name: str
+    is_idle: Callable[[Any], bool]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the suite knows of a family; every function takes a model's spec first.
+
+    Args:
+        spec: what a user writes.
+        title: what a model of it is called in a model card, in English.
+        features: (spec, x, keras) -> Keras tensor (batch, n). ``x`` are the scaled pixels, float32 (batch, height,
+            width, channels). Layers only, no model inside of the model: their random numbers are seeded by layer.
+        feature_costs: (spec, costs) adds the same layers, each under the name that the Keras layer has, to a
+            ``models.cost.LayerCosts``, and says how the last feature map becomes the vector.
+        hidden_units: (spec) -> units of each hidden dense layer between the vector and the output layer.
+        idle_fields: fields that have no effect beside certain values of others.
+        order: place where families are listed; those without one follow, by name.
+    """
+
+    spec: type[ModelSpec]
+    title: str
+    features: Callable[[Any, Any, Any], Any]
+    feature_costs: Callable[[Any, Any], None]
+    hidden_units: Callable[[Any], tuple[int, ...]] = lambda model: ()
+    idle_fields: tuple[IdleField, ...] = ()
+    order: int = 100
+
+
+def family(name: str) -> Family:
+    """A family by its name in configs; its module alone is loaded. Raises KeyError for an unknown name."""
+    return registry.load(PACKAGE, name).FAMILY
+
+
+def family_of(model: ModelSpec) -> Family:
+    """The family of a model."""
+    return family(model.family)
+
+
+@cache
+def families() -> dict[str, Family]:
+    """All families by name, in the order in which texts list them."""
+    by_name = {name: family(name) for name in registry.names(PACKAGE)}
+    return dict(sorted(by_name.items(), key=lambda item: (item[1].order, item[0])))
+
+
+def modules(names: Iterable[str]) -> tuple[str, ...]:
+    """Dotted names of these families' modules, sorted and once each: what jobs load by name (``code_digests``)."""
+    return tuple(f"{PACKAGE}.{name}" for name in sorted(set(names)))
+
+
+def any_model() -> Any:
+    """Type of a field that takes a model of any family, told apart by ``family``; all families are loaded."""
+    return Annotated[reduce(or_, (entry.spec for entry in families().values())), Field(discriminator="family")]
+
+
+def as_model(value: Any) -> Any:
+    """A model from what a run's record has of it; only the module of its family is loaded.
+
+    Raises:
+        ValueError: it names no family, or one that is not known.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    name, known = value.get("family"), registry.names(PACKAGE)
+    if name not in known:
+        raise ValueError(f"names none of the families {', '.join(known)}")
+    return family(name).spec.model_validate(value)

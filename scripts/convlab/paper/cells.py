@@ -1,0 +1,42 @@
+"""Cells of printed tables and values of macros: numbers without their unit, which a heading or a name states."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from convlab.language import numbers
+from convlab.language.contrasts import verdict_text
+from convlab.language.numbers import MISSING, constant_text, missing, quantity_text
+
+percent = partial(numbers.percent, unit="")
+"""A fraction in %: 0.9559 is ``95.59``."""
+
+points = partial(numbers.points, unit="")
+"""A difference of fractions in percentage points, signed: 0.0131 is ``+1.31``."""
+
+
+def claim_unit(row: Mapping[str, Any]) -> str:
+    """The unit of a claim's measured quantity; empty where it has none."""
+    return "" if missing(row["unit"]) else row["unit"]
+
+
+def published_text(value: int | float | str | None, unit: str) -> str:
+    """A published figure in the unit of its claim; what was written as text stays as it is."""
+    if value in (None, ""):
+        return MISSING
+    return value if isinstance(value, str) else constant_text(Fraction(str(value)), unit)
+
+
+def measured_text(value: float | None, unit: str) -> str:
+    """A measured value in the unit of its claim."""
+    if pd.isna(value):  # an exact value beyond all floats is infinite, and not missing
+        return MISSING
+    return quantity_text(Fraction(value) if isinstance(value, int) else value, unit)
+
+
+def comparison_verdict(row: Mapping[str, Any]) -> str:
+    """A comparison's verdict, which says so where it leaves diverged runs out."""
+    return verdict_text(row["verdict"], row["n_diverged_variant"] + row["n_diverged_reference"])

@@ -1,0 +1,1 @@
+"""Loss, Brier score and calibration error of every variant."""

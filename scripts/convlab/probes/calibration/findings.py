@@ -1,0 +1,36 @@
+"""What calibration says: whose confidence is nearest to its accuracy."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from convlab.common.i18n import N_
+from convlab.common.i18n import gettext as _
+from convlab.findings.evidence import Statement
+from convlab.language.numbers import number
+from convlab.training.recipe import Training
+
+TITLE = N_("Calibration of every variant")
+
+
+def introduction(training: Training) -> str:
+    return _("Whether confidence can be trusted, beside accuracy.")
+
+
+def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Statement]:
+    """The variants with the lowest and the highest calibration error."""
+    wide = curves.pivot(index="variant", columns="measure", values="mean").dropna()
+    if len(wide) < 2 or wide["ece"].nunique() < 2:
+        return []
+    best, worst = wide["ece"].idxmin(), wide["ece"].idxmax()
+    text = _(
+        "As observed, the calibration error is lowest for {best} (ECE {best_ece}, loss {best_loss}) and highest for "
+        "{worst} ({worst_ece}, loss {worst_loss}); this is described, not tested.",
+        best=labels[best],
+        best_ece=number(wide.loc[best, "ece"]),
+        best_loss=number(wide.loc[best, "test_loss"]),
+        worst=labels[worst],
+        worst_ece=number(wide.loc[worst, "ece"]),
+        worst_loss=number(wide.loc[worst, "test_loss"]),
+    )
+    return [Statement(text, {"lowest_ece": wide.loc[best, "ece"], "highest_ece": wide.loc[worst, "ece"]})]

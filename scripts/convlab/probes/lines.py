@@ -1,0 +1,54 @@
+"""Lines over the levels of a probe, each with its intervals over seeds: what most probes' figures are made of."""
+
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+
+from convlab.common.i18n import gettext as _
+from convlab.common.i18n import number, with_unit
+from convlab.figures.marks import mark
+from convlab.figures.style import look
+from convlab.probes.registry import level_label
+
+
+def with_intervals(caption: str) -> str:
+    """The caption of a figure of ``lines``: what its vertical lines are is said last."""
+    return " ".join([caption, _("Lines: 95 % t intervals over seeds.")])
+
+
+def lines(
+    axis,
+    curves: pd.DataFrame,
+    labels: Mapping[str, str],
+    looks: Mapping[str, int],
+    position: Callable[[float], float] = float,
+) -> list:
+    """One line per variant with its 95 % intervals, in percent.
+
+    Args:
+        axis: Matplotlib's, to draw on.
+        curves: rows of one measure.
+        labels: variant -> how it reads.
+        looks: variant -> its number in the palette.
+        position: where a level stands on the axis, from its order.
+
+    Returns:
+        What a legend needs: (line, label) of each variant.
+    """
+    entries = []
+    for variant, group in curves.groupby("variant", sort=False):
+        group = group.sort_values("order", ascending=False)
+        x = [position(order) for order in group["order"]]
+        y, style = 100 * group["mean"], look(looks[variant])
+        (line,) = axis.plot(x, y, linewidth=1.6, markersize=5, **style)
+        entries.append((line, labels[variant]))
+        levels = [level_label(probe, order) for probe, order in zip(group["probe"], group["order"], strict=True)]
+        name = labels[variant]
+        shares = [with_unit(number(value, ".2f"), "%") for value in y]
+        mark(line, variant, [f"{name}, {level}: {share}" for level, share in zip(levels, shares, strict=True)])
+        known = group["ci_low"].notna()
+        if known.any():
+            at = [value for value, there in zip(x, known, strict=True) if there]
+            limits = [(100 * group[name][known]).clip(0, 100) for name in ("ci_low", "ci_high")]
+            mark(axis.vlines(at, *limits, color=style["color"], alpha=0.7), variant)
+    return entries

@@ -1,0 +1,1 @@
+"""Shuffled pixels: the same models trained on images whose pixels all stand in another, fixed order."""

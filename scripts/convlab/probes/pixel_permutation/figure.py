@@ -1,0 +1,37 @@
+"""Figure of the probe that shuffles pixels."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from convlab.common.i18n import N_
+from convlab.common.i18n import gettext as _
+from convlab.figures.labels import legend, within_percent
+from convlab.figures.style import WIDTH
+from convlab.probes.lines import lines, with_intervals
+from convlab.probes.pixel_permutation.settings import SETTINGS
+from convlab.study.variants import Plan, Probe
+
+TITLE = N_("Pixels shuffled")
+
+
+def caption(probe: Probe, plan: Plan) -> str:
+    return with_intervals(
+        _("Test accuracy of models trained and tested on images whose pixels all stand in another, fixed order.")
+    )
+
+
+def draw(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:
+    """Accuracy of each model on intact and on shuffled images: a line per model over the size of what stays whole."""
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.72, 3.3))
+    levels = curves.drop_duplicates("order").sort_values("order", ascending=False)
+    positions = {order: position for position, order in enumerate(levels["order"])}
+    entries = lines(axis, curves, labels, looks, positions.__getitem__)
+    axis.set_xticks(range(len(levels)), [SETTINGS.level_label(order) for order in levels["order"]])
+    axis.set_xlim(-0.3, len(levels) - 0.7)
+    axis.set_ylabel(_("Test accuracy, %"))
+    within_percent(axis, "y")
+    legend(axis, entries, fontsize=8)
+    return figure

@@ -1,0 +1,1 @@
+"""Accuracy of convolutional variants against the receptive field of their last feature map."""

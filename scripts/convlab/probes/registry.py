@@ -1,0 +1,83 @@
+"""Registry of the probes: a probe is a folder beside this file, and nothing else names it.
+
+To add one, copy ``translation/`` (measures trained models) or ``sample_efficiency/`` (trains models of its own), give
+it the name that it has in ``config.yaml``, and change it. Then run ``make messages``, ``make schema`` and
+``make docs``. What the files of a folder have to define:
+
+``__init__.py``
+    One line that says what is measured.
+``settings.py``
+    ``SETTINGS``, a subclass of ``probes.specs.ProbeSettings``: its docstring and fields are the config's section, its
+    ``order`` the position in tables and report, ``label`` and ``level_label`` how the probe and its levels read. A
+    probe that trains overrides ``levels``; one that measures overrides ``passes``. The Snakefile imports it: pydantic
+    and the standard library only.
+``measure.py``
+    Only for a probe that measures trained models. ``COLUMNS``, and ``measure(predict, images, labels, settings)``,
+    which returns rows of these columns for one trained model. ``predict`` maps uint8 images (n, height, width,
+    channels) to class probabilities (n, classes); ``labels`` is (n,); ``settings`` holds the fields of ``SETTINGS``, as
+    JSON gives them. An edit measures this probe again, so the file imports what it computes with and no more.
+``table.py``
+    ``MEASURES``, a ``probes.curves.Measure`` for each measure of the curves. ``curves(probe, runs, plan, measured)``,
+    which returns rows of ``probes.curves.CURVE_COLUMNS``. ``probe`` is ``plan.probes[<name>]``, ``runs`` compare's
+    table of runs, ``measured`` the rows of ``measure.py`` behind the columns dataset, variant and seed (empty without
+    one). With a ``measure.py`` also ``MEASURED``, a ``results.columns.Column`` for each of its ``COLUMNS``, from which
+    docs/tables.md is written. Optionally ``CONTRASTS`` and ``contrasts(probe, runs, plan, measured)``, for differences
+    paired by seed: rows of ``probes.curves.CONTRAST_COLUMNS``, whose ``measure`` is a key of ``CONTRASTS`` (how each
+    reads, before translation), alone or followed by a comma and the level of a probe that trains.
+``figure.py``
+    Optional. ``TITLE``, ``caption(probe, plan)``, and ``draw(curves, labels, looks)``, which returns a Matplotlib
+    figure of one dataset's curves; ``labels`` and ``looks`` give each variant's name and its number in the palette.
+``findings.py``
+    ``TITLE`` and ``introduction(training)``, the section's heading and first lines. ``findings(curves, contrasts,
+    labels, rope)``, which returns statements about one dataset. Optionally ``ASSUMPTION``, the assumption of
+    convolution that the probe tests: ``locality``, ``weight_sharing`` or ``translation``.
+
+Constant texts are marked with ``N_`` and translated where they are shown. A job depends on the files that it loads:
+``probe`` on one ``measure.py``, ``compare`` on COMPARE_PARTS and ``report`` on REPORT_PARTS of the probes that are on.
+"""
+
+from collections.abc import Iterable
+from functools import cache
+from types import ModuleType
+
+from convlab.common import registry
+from convlab.probes.specs import ProbeSettings
+
+PACKAGE = "convlab.probes"
+
+COMPARE_PARTS = ("settings", "table", "figure")
+"""The files of a probe that ``compare`` loads."""
+
+REPORT_PARTS = ("settings", "table", "findings")
+"""The files of a probe that ``report`` loads."""
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Names of all probes, in the order of tables and report."""
+    return tuple(sorted(registry.folders(PACKAGE), key=lambda probe: settings(probe).order))
+
+
+def settings(probe: str) -> type[ProbeSettings]:
+    """The class of a probe's settings."""
+    return registry.load(PACKAGE, f"{probe}.settings").SETTINGS
+
+
+def level_label(probe: str, order: float) -> str:
+    """How a level of a probe reads, in the language in use."""
+    return settings(probe).level_label(order)
+
+
+def has(probe: str, part: str) -> bool:
+    """Whether a probe has an optional file: ``measure`` or ``figure``."""
+    return part in registry.names(f"{PACKAGE}.{probe}")
+
+
+def part(probe: str, name: str) -> ModuleType:
+    """A module of a probe's folder: ``table``, ``figure`` or ``findings``. Raises ImportError where it has none."""
+    return registry.load(PACKAGE, f"{probe}.{name}")
+
+
+def modules(probes: Iterable[str], *parts: str) -> tuple[str, ...]:
+    """Dotted names of these files of these probes, as far as they have them: what a job depends on that loads them."""
+    return tuple(f"{PACKAGE}.{probe}.{name}" for probe in probes for name in parts if has(probe, name))

@@ -1,0 +1,1 @@
+"""Fewer training images: accuracy on nested subsets, trained for equally many steps."""

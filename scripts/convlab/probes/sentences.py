@@ -1,0 +1,65 @@
+"""What sentences about probes share: differences with their intervals in words, directions, exploratory statements.
+
+Probes are exploratory: their intervals are t intervals over seeds, paired by seed, and adjusted for nothing. So every
+sentence that rests on one is marked as exploratory, speaks of this study only, and infers nothing below three seeds.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import pandas as pd
+
+from convlab.common.i18n import gettext as _
+from convlab.common.i18n import ngettext
+from convlab.findings.evidence import Statement
+from convlab.language.numbers import ci_text, missing, points
+from convlab.probes.registry import level_label
+
+Direction = Literal["up", "down", "none", "open", "smoke"]
+
+
+def direction(row, rope: float) -> Direction:
+    """``up`` or ``down`` where the whole interval lies beyond the ROPE on that side, ``none`` where it lies inside,
+    ``open`` otherwise, ``smoke`` without an interval."""
+    if missing(row.ci_low):
+        return "smoke"
+    if row.ci_low > rope:
+        return "up"
+    if row.ci_high < -rope:
+        return "down"
+    return "none" if -rope <= row.ci_low and row.ci_high <= rope else "open"
+
+
+def difference_text(row) -> str:
+    """``+2.91 pp (95 % CI +2.63 to +3.20; n = 3 seeds)``."""
+    seeds = ngettext("n = {n} seed", "n = {n} seeds", row.n_seeds)
+    if row.n_diverged:
+        left_out = ngettext(
+            "{n} seed with a diverged run left out", "{n} seeds with a diverged run left out", row.n_diverged
+        )
+        seeds = f"{seeds}, {left_out}"
+    difference = points(row.difference)
+    if missing(row.ci_low):
+        return _("{difference} ({seeds}: points only, nothing inferred)", difference=difference, seeds=seeds)
+    limits = ci_text(row.ci_low, row.ci_high)
+    return f"{difference} ({limits}; {seeds})"
+
+
+def quoted_numbers(row, name: str) -> dict[str, float]:
+    """A contrast's difference and interval, as a statement carries them."""
+    return {name: row.difference, f"{name}_ci_low": row.ci_low, f"{name}_ci_high": row.ci_high}
+
+
+def level_labels(curves: pd.DataFrame) -> dict[str, str]:
+    """How each level of a probe's tables reads in the language in use."""
+    return {row.level: level_label(row.probe, row.order) for row in curves.itertuples()}
+
+
+def joined(*sentences: str) -> str:
+    """Sentences behind each other, empty ones left out."""
+    return " ".join(filter(None, sentences))
+
+
+def exploratory(text: str, numbers: Mapping[str, float]) -> Statement:
+    """A statement whose interval is adjusted for nothing."""
+    return Statement(text, numbers, "exploratory")

@@ -1,0 +1,1 @@
+"""Shifted test images: accuracy, and whether predictions stay the same."""

@@ -1,0 +1,40 @@
+"""Figure of the translation probe."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from convlab.common.i18n import N_, listing
+from convlab.common.i18n import gettext as _
+from convlab.figures.labels import legend, within_percent
+from convlab.figures.style import WIDTH
+from convlab.probes.lines import lines, with_intervals
+from convlab.study.variants import Plan, Probe
+
+TITLE = N_("Shifted test images")
+
+
+def caption(probe: Probe, plan: Plan) -> str:
+    """What the figure shows, and which of its models saw shifted images in training."""
+    probed = [plan.variants[name] for name in probe.models]
+    used = [v.label for v in probed if v.training.augmentation and v.training.augmentation.shift]
+    how = _("Means over both axes and directions; black moves in.")
+    if not used:
+        return with_intervals(f"{how} {_('No model was trained on shifted images.')}")
+    return with_intervals(f"{how} {_('Trained on shifted images too (augmentation): {models}.', models=listing(used))}")
+
+
+def draw(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:
+    """Accuracy, and consistency of the predictions, by the distance that the test images are shifted."""
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.1), sharey=True)
+    titles = {"accuracy": _("Accuracy, %"), "consistency": _("Same prediction as unshifted, %")}
+    for axis, (measure, title) in zip(axes, titles.items(), strict=True):
+        entries = lines(axis, curves[curves["measure"] == measure], labels, looks)
+        axis.set_title(title)
+        axis.set_xlabel(_("Shift, pixels"))
+        axis.set_xticks(sorted(curves["order"].unique()))
+    within_percent(axes[0], "y")
+    legend(axes[0], entries, fontsize=8)
+    return figure

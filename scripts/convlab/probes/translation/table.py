@@ -1,0 +1,58 @@
+"""Tables of the translation probe: accuracy and consistency by the distance of the shift, and who survives better."""
+
+import pandas as pd
+
+from convlab.common.i18n import N_
+from convlab.probes.curves import (
+    ACCURACY,
+    CONTRAST_COLUMNS,
+    CURVE_COLUMNS,
+    Measure,
+    paired_contrast,
+    pairs,
+    point,
+)
+from convlab.results.columns import FRACTION, Column
+from convlab.study.variants import Plan, Probe
+
+MEASURES = {"accuracy": ACCURACY, "consistency": Measure(N_("consistency"))}
+
+MEASURED = {
+    "axis": Column("text", "`horizontal` or `vertical`"),
+    "shift": Column("integer", "to the right, or down; 0 once for each axis", "pixels"),
+    "accuracy": Column("number", "accuracy on the shifted test images", FRACTION),
+    "consistency": Column(
+        "number", "share of the images whose predicted class is that of the unshifted image", FRACTION
+    ),
+}
+
+CONTRASTS = {"consistency": N_("consistency")}
+
+
+def curves(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy and consistency by the distance of the shift, the mean over both axes and directions per run first."""
+    per_run = (
+        measured.assign(distance=measured["shift"].abs())
+        .groupby(["dataset", "variant", "seed", "distance"])[["accuracy", "consistency"]]
+        .mean()
+        .reset_index()
+    )
+    rows = []
+    for (dataset, variant, distance), group in per_run.groupby(["dataset", "variant", "distance"]):
+        for name in MEASURES:
+            rows.append(point(dataset, probe.name, variant, name, f"{distance} px", distance, group[name]))
+    return pd.DataFrame(rows, columns=CURVE_COLUMNS)
+
+
+def contrasts(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: pd.DataFrame) -> pd.DataFrame:
+    """By how much one model's predictions survive shifts better than another's: consistency, mean over all shifts."""
+    rows = []
+    moved = measured[measured["shift"] != 0]
+    for dataset, group in moved.groupby("dataset"):
+        wide = group.groupby(["seed", "variant"])["consistency"].mean().unstack()
+        for first, second in pairs(probe, plan):
+            rows.append(
+                {"dataset": dataset, "probe": probe.name, "variant": first, "reference": second,
+                 "measure": "consistency", **paired_contrast(wide[first] - wide[second])}
+            )  # fmt: skip
+    return pd.DataFrame(rows, columns=CONTRAST_COLUMNS)

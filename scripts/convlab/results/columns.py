@@ -1,0 +1,373 @@
+"""Columns of every table that a study writes: type, unit and meaning. `make docs` writes docs/tables.md from them.
+
+Tables of ``compare`` take their column names and order from here. ``train``, ``probe`` and ``deploy`` name their own
+columns, since a better description must not train, measure or deploy again; a test compares them.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Column(NamedTuple):
+    """What a column holds.
+
+    Attributes:
+        type: ``text``, ``integer`` or ``number``.
+        meaning: one phrase; a choice lists its values.
+        unit: of the number; empty for text, counts and dimensionless measures.
+    """
+
+    type: str
+    meaning: str
+    unit: str = ""
+
+
+class Table(NamedTuple):
+    """A table that a study writes.
+
+    Attributes:
+        file: path below ``results/<study>/``, with names in angle brackets.
+        rows: what one row is.
+        columns: by name, in their order. A name in angle brackets stands for any number of columns.
+    """
+
+    file: str
+    rows: str
+    columns: Mapping[str, Column]
+
+
+FRACTION = "fraction"
+
+DATASET = Column("text", "name of the dataset in the config")
+VARIANT = Column("text", "name of the variant")
+REFERENCE = Column("text", "variant that it is compared with")
+EXPERIMENT = Column("text", "name of the experiment or comparison in the config")
+SEED = Column("integer", "seed of the run")
+PARAMETERS = Column("integer", "trainable and other weights of the model")
+MACS = Column("integer", "multiply-accumulate operations for one image")
+RECEPTIVE_FIELD = Column(
+    "integer", "side of what a unit of the last feature map sees; of a dense model the whole image", "pixels"
+)
+N_SEEDS = Column("integer", "runs with a value")
+N_DIVERGED = Column("integer", "runs that diverged, which have no value")
+VAL_ACCURACY = Column("number", "accuracy on the validation images, in the epoch that was kept", FRACTION)
+TEST_ACCURACY = Column("number", "accuracy on the test images; empty for a diverged run", FRACTION)
+TEST_LOSS = Column("number", "cross-entropy on the test images", "nats")
+ECE = Column("number", "expected calibration error: mean distance of accuracy from confidence over bins", FRACTION)
+BRIER = Column("number", "Brier score: squared distance of the probabilities from the truth, summed over the classes")
+STATUS = Column("text", "`finished` or `diverged`")
+P_ADJUSTED = Column("number", "`p_value` adjusted over the whole study (Holm)")
+SENTENCE = Column("text", "the result in words, in the report's language")
+
+RUNS = {
+    "dataset": DATASET,
+    "model": Column("text", "name of the model in the config that the variant belongs to"),
+    "variant": VARIANT,
+    "seed": SEED,
+    "parameters": PARAMETERS,
+    "macs": MACS,
+    "receptive_field": RECEPTIVE_FIELD,
+    "epochs_run": Column("integer", "finished epochs"),
+    "best_epoch": Column("integer", "epoch whose weights were kept, from 1; 0 for none"),
+    "train_seconds": Column("number", "time in epochs, validation included", "s"),
+    "images_per_second": Column("number", "training images per second of `train_seconds`", "1/s"),
+    "val_accuracy": VAL_ACCURACY,
+    "test_accuracy": TEST_ACCURACY,
+    "test_loss": TEST_LOSS,
+    "ece": ECE,
+    "status": STATUS,
+    "precision": Column("text", "`training.precision` of the run"),
+    "spec_hash": Column("text", "first 16 hexadecimal digits of the SHA-256 of what defines the run"),
+    "brier": BRIER,
+    "latency_ms": Column("number", "median time of one prediction for one image by the Keras model", "ms"),
+    "train_images": Column("integer", "images trained on, without the validation images"),
+    "peak_memory_mb": Column("number", "largest resident memory of the training process", "MB"),
+    "predictions_sha256": Column("text", "SHA-256 of the run's class probabilities on the test images"),
+    "balanced_accuracy": Column("number", "mean recall of the classes; empty where one has no test image", FRACTION),
+    "macro_f1": Column("number", "mean F1 of the classes; empty where one has no test image", FRACTION),
+}
+
+VARIANTS = {
+    "dataset": DATASET,
+    "model": Column("text", "name of the model in the config that the variant belongs to"),
+    "variant": VARIANT,
+    "label": Column("text", "its name in tables and figures"),
+    "probe": Column("text", "the probe that the variant was trained for; empty for one of the study itself"),
+    "n_seeds": N_SEEDS,
+    "n_diverged": N_DIVERGED,
+    "parameters": PARAMETERS,
+    "macs": MACS,
+    "receptive_field": RECEPTIVE_FIELD,
+    "test_accuracy_mean": Column("number", "mean over the runs", FRACTION),
+    "test_accuracy_sd": Column("number", "standard deviation over the runs", FRACTION),
+    "test_accuracy_se": Column("number", "standard error of the mean", FRACTION),
+    "test_accuracy_ci_low": Column("number", "lower end of the mean's 95 % t interval", FRACTION),
+    "test_accuracy_ci_high": Column("number", "upper end of it", FRACTION),
+    "test_loss_mean": Column("number", "mean cross-entropy on the test images", "nats"),
+    "test_loss_sd": Column("number", "its standard deviation over the runs", "nats"),
+    "brier_mean": Column("number", "mean Brier score"),
+    "ece_mean": Column("number", "mean expected calibration error", FRACTION),
+    "val_accuracy_mean": Column("number", "mean accuracy on the validation images", FRACTION),
+    "seconds_per_epoch": Column("number", "mean time of an epoch", "s"),
+    "images_per_second": Column("number", "mean training images per second", "1/s"),
+    "latency_ms": Column("number", "mean over the runs of the median time of one prediction", "ms"),
+    "seconds_per_epoch_sd": Column("number", "standard deviation over the runs", "s"),
+    "latency_ms_sd": Column("number", "standard deviation over the runs", "ms"),
+    "balanced_accuracy_mean": Column("number", "mean balanced accuracy", FRACTION),
+    "macro_f1_mean": Column("number", "mean macro F1", FRACTION),
+    "majority_share": Column("number", "accuracy of always answering with the most frequent class", FRACTION),
+}
+
+COMPARISONS = {
+    "dataset": DATASET,
+    "experiment": EXPERIMENT,
+    "variant": VARIANT,
+    "reference": REFERENCE,
+    "metric": Column("text", "what is compared: `test_accuracy`"),
+    "n_seeds": Column("integer", "runs of the side that has fewer"),
+    "difference": Column("number", "mean of the variant minus mean of the reference", FRACTION),
+    "ci_low": Column("number", "lower end of its 95 % interval, simultaneous over the experiment", FRACTION),
+    "ci_high": Column("number", "upper end of it", FRACTION),
+    "p_value": Column(
+        "number", "of no difference, two-sided, adjusted within the experiment (Dunnett, or Holm over Welch's)"
+    ),
+    "p_adjusted": P_ADJUSTED,
+    "verdict": Column("text", "`better`, `worse`, `equivalent` or `inconclusive`"),
+    "ci90_low": Column("number", "lower end of the 90 % interval, which decides on equivalence", FRACTION),
+    "ci90_high": Column("number", "upper end of it", FRACTION),
+    "method": Column("text", "`Dunnett`, `Welch with Holm`, or `none` where nothing is inferred"),
+    "detectable": Column(
+        "number", "smallest true difference that this design calls better or worse in 80 % of studies", FRACTION
+    ),
+    "seeds_to_settle": Column(
+        "integer", "seeds that would settle an inconclusive comparison, were the observed difference true"
+    ),
+    "sentence": SENTENCE,
+    "p_equivalence": Column(
+        "number", "of two one-sided tests against ± `statistics.rope`, adjusted within the experiment"
+    ),
+    "p_equivalence_adjusted": Column("number", "`p_equivalence` adjusted over the whole study (Bonferroni)"),
+    "n_variant": Column("integer", "finished runs of the variant"),
+    "n_reference": Column("integer", "finished runs of the reference"),
+    "n_diverged_variant": Column("integer", "diverged runs of the variant"),
+    "n_diverged_reference": Column("integer", "diverged runs of the reference"),
+    "finished_verdict": Column("text", "the verdict if the diverged runs were left out"),
+}
+
+NEW_IMAGES = {
+    "new_images_ci_low": Column(
+        "number", "lower end of an interval that also covers the choice of test images", FRACTION
+    ),
+    "new_images_ci_high": Column("number", "upper end of it", FRACTION),
+}
+
+TRENDS = {
+    "dataset": DATASET,
+    "experiment": EXPERIMENT,
+    "factor": Column("text", "field that is varied"),
+    "n_levels": Column("integer", "levels of the factor"),
+    "n_blocks": Column("integer", "seeds of which every level has a finished run"),
+    "p_value": Column("number", "of Page's trend test, two-sided, not adjusted over the study"),
+    "slope": Column("number", "change of test accuracy per `slope_per`, mean over seeds", FRACTION),
+    "ci_low": Column("number", "lower end of the slope's 95 % t interval", FRACTION),
+    "ci_high": Column("number", "upper end of it", FRACTION),
+    "slope_per": Column("text", "`doubling` or `unit` of the factor"),
+    "sentence": SENTENCE,
+}
+
+FACTORIALS = {
+    "dataset": DATASET,
+    "experiment": EXPERIMENT,
+    "effect": Column("text", "one of the two factors, or `interaction`"),
+    "n_blocks": Column("integer", "seeds of which every combination has a finished run"),
+    "df": Column("integer", "degrees of freedom of the effect"),
+    "df_residual": Column("integer", "degrees of freedom of the residual"),
+    "f_statistic": Column("number", "F of the effect, with seeds as blocks"),
+    "p_value": Column("number", "of no effect, not adjusted over the study"),
+    "contrast": Column(
+        "number",
+        "of 2 × 2 levels: by how much the second factor's effect differs between the first one's levels",
+        FRACTION,
+    ),
+    "ci_low": Column("number", "lower end of its 95 % t interval", FRACTION),
+    "ci_high": Column("number", "upper end of it", FRACTION),
+    "sentence": SENTENCE,
+}
+
+CLAIMS = {
+    "claim": Column("text", "`id` of the claim in the config"),
+    "source": Column("text", "where it was stated"),
+    "published": Column("text", "the figure stated there"),
+    "measured": Column("number", "value of `quantity` in this study; shares as fractions, times in `unit`"),
+    "ci_low": Column("number", "lower end of its 95 % t interval over seeds; empty for exact quantities"),
+    "ci_high": Column("number", "upper end of it"),
+    "verdict": Column("text", "`supported`, `contradicted`, `inconclusive`, or `described` for one about times"),
+    "dataset": DATASET,
+    "text": Column("text", "the claim in words"),
+    "rule": Column("text", "its rule"),
+    "n_seeds": Column("integer", "seeds that it was decided with; empty for exact quantities"),
+    "p_value": Column("number", "one-sided, of the opposite of the verdict; empty for exact quantities"),
+    "p_adjusted": P_ADJUSTED,
+    "reason": Column("text", "the decision in words, in the report's language"),
+    "quantity": Column("text", "what was measured, as the rule writes it"),
+    "unit": Column("text", "how `reason` prints the values: `%`, `pp`, `s` or `ms`; empty for what has no unit"),
+}
+
+PER_CLASS = {
+    "dataset": DATASET,
+    "variant": VARIANT,
+    "class": Column("text", "name of the class"),
+    "support": Column("integer", "test images of the class"),
+    "precision": Column(
+        "number", "mean over runs of: share of the images predicted as the class that belong to it", FRACTION
+    ),
+    "recall": Column("number", "mean over runs of: share of the class's images that are predicted as it", FRACTION),
+    "f1": Column("number", "mean over runs of the harmonic mean of both", FRACTION),
+    "recall_sd": Column("number", "standard deviation of recall over runs", FRACTION),
+    "n_seeds": Column("integer", "runs in which recall is defined"),
+    "precision_seeds": Column("integer", "runs in which precision is defined"),
+}
+
+PROBE_CURVES = {
+    "dataset": DATASET,
+    "probe": Column("text", "name of the probe"),
+    "variant": Column("text", "name of the variant; of a probe that trains, of the model that it trained again"),
+    "measure": Column("text", "what was measured, see below"),
+    "level": Column("text", "the point of the curve, as figures label it"),
+    "order": Column(
+        "number", "the same as a number: block side, shift, images or receptive field; `inf` for what is left whole"
+    ),
+    "n_seeds": N_SEEDS,
+    "mean": Column("number", "mean over the runs", "that of the measure"),
+    "sd": Column("number", "standard deviation over the runs", "that of the measure"),
+    "ci_low": Column("number", "lower end of the mean's 95 % t interval", "that of the measure"),
+    "ci_high": Column("number", "upper end of it", "that of the measure"),
+    "n_diverged": N_DIVERGED,
+}
+
+PROBE_CONTRASTS = {
+    "dataset": DATASET,
+    "probe": Column("text", "name of the probe"),
+    "variant": VARIANT,
+    "reference": Column("text", "variant that is subtracted; empty where a variant is compared with itself"),
+    "measure": Column("text", "which difference, see below; of a probe that trains with its level"),
+    "n_seeds": Column("integer", "seeds of which both sides have a finished run"),
+    "difference": Column("number", "mean over seeds of the difference within a seed", FRACTION),
+    "ci_low": Column("number", "lower end of its 95 % t interval, not adjusted", FRACTION),
+    "ci_high": Column("number", "upper end of it", FRACTION),
+    "n_diverged": Column("integer", "seeds left out, for one of their runs diverged"),
+}
+
+HISTORY = {
+    "epoch": Column("integer", "from 1"),
+    "loss": Column(
+        "number", "cross-entropy on the training images, mean over the epoch while the weights change", "nats"
+    ),
+    "accuracy": Column(
+        "number", "accuracy on the training images, mean over the epoch while the weights change", FRACTION
+    ),
+    "val_loss": Column("number", "cross-entropy on the validation images after the epoch", "nats"),
+    "val_accuracy": Column("number", "accuracy on the validation images after the epoch", FRACTION),
+    "seconds": Column("number", "time of the epoch, validation included", "s"),
+}
+
+MEASURED_RUN = {"dataset": DATASET, "variant": VARIANT, "seed": SEED}
+"""First columns of what a probe measures on trained models; the others are described in its ``table.py``."""
+
+ANSWERS = {
+    "index": Column("integer", "position among the test images, from 0"),
+    "true_class": Column("integer", "class of the image, from 0"),
+    "predicted_class": Column("integer", "class that the endpoint answered, from 0"),
+    "label": Column("text", "name of the predicted class"),
+    "probability": Column("number", "its probability", FRACTION),
+    "correct": Column("text", "`True` or `False`"),
+    "latency_ms": Column("number", "from sending the request to having read the answer", "ms"),
+}
+
+CLASS_DISTRIBUTION = {
+    "class": Column("text", "name of the class"),
+    "train": Column("integer", "training images, validation images included"),
+    "test": Column("integer", "test images"),
+}
+
+DIMENSIONS = {
+    "pixels": Column("integer", "an extent of what differs from an image's background", "pixels"),
+    "height": Column("integer", "training images whose content is that high"),
+    "width": Column("integer", "training images whose content is that wide"),
+}
+
+INTENSITIES = {
+    "value": Column("integer", "value of a pixel, 0 to 255"),
+    "<channel>": Column("integer", "pixels of the training images with this value, a column for each channel"),
+}
+
+CALIBRATION = {
+    "confidence": Column("number", "mean confidence of the bin", FRACTION),
+    "accuracy": Column("number", "accuracy in the bin", FRACTION),
+    "images": Column("number", "test images in the bin, mean over the runs"),
+    "variant": VARIANT,
+}
+
+CONFUSION = {
+    "true class": Column("text", "name of the class that the images belong to"),
+    "<class>": Column("integer", "predictions of this class, summed over the finished runs, a column for each class"),
+}
+
+
+def _some(columns: Mapping[str, Column], *names: str) -> dict[str, Column]:
+    return {name: columns[name] for name in names}
+
+
+SEEDS_SHOWN = _some(RUNS, "variant", "seed", "val_accuracy", "test_accuracy", "test_loss", "status")
+
+DIFFERENCES_SHOWN = _some(
+    COMPARISONS, "variant", "reference", "n_seeds", "difference", "ci_low", "ci_high", "p_adjusted", "verdict"
+)
+
+COSTS_SHOWN = _some(
+    VARIANTS,
+    *("variant", "label", "parameters", "macs", "receptive_field", "seconds_per_epoch", "n_seeds"),
+    *("test_accuracy_mean", "test_accuracy_sd"),
+)
+
+HISTORIES_SHOWN = {
+    "variant": VARIANT, "seed": SEED, **_some(HISTORY, "epoch", "loss", "accuracy", "val_loss", "val_accuracy"),
+}  # fmt: skip
+
+RECALL_SHOWN = _some(PER_CLASS, "variant", "class", "support", "recall", "recall_sd")
+
+TABLES = (
+    Table("compare/runs.csv", "a run: dataset, variant and seed", RUNS),
+    Table("compare/variants.csv", "a variant on a dataset", VARIANTS),
+    Table(
+        "compare/comparisons.csv",
+        "a contrast: a variant against the reference of its question, on a dataset",
+        COMPARISONS | NEW_IMAGES,
+    ),
+    Table("compare/claims.csv", "a claim on a dataset", CLAIMS),
+    Table("compare/trends.csv", "an experiment whose three or more levels have an order, on a dataset", TRENDS),
+    Table("compare/factorials.csv", "an effect of an experiment of two factors, on a dataset", FACTORIALS),
+    Table("compare/per_class.csv", "a class and variant, on a dataset", PER_CLASS),
+    Table("compare/probe_curves.csv", "a point of a probe's curve", PROBE_CURVES),
+    Table("compare/probe_contrasts.csv", "a difference that a probe measured", PROBE_CONTRASTS),
+    Table("train/<dataset>/<variant>/seed-<seed>/history.csv", "an epoch", HISTORY),
+    Table("deploy/<dataset>/answers.csv", "a test image that the endpoint was sent", ANSWERS),
+    Table("explore/<dataset>/class_distribution.csv", "a class", CLASS_DISTRIBUTION),
+    Table("explore/<dataset>/dimensions.csv", "a number of pixels", DIMENSIONS),
+    Table("explore/<dataset>/intensities.csv", "a value", INTENSITIES),
+)
+"""Every table but those of probes, which their folders describe, and of figures."""
+
+FIGURES = (
+    Table("compare/figures/<dataset>-accuracy.csv", "a run", SEEDS_SHOWN),
+    Table("compare/figures/<dataset>-<question>-seeds.csv", "a run", SEEDS_SHOWN),
+    Table("compare/figures/<dataset>-<question>-differences.csv", "a contrast", DIFFERENCES_SHOWN),
+    Table("compare/figures/<dataset>-<question>-costs.csv", "a variant", COSTS_SHOWN),
+    Table("compare/figures/<dataset>-costs.csv", "a variant", COSTS_SHOWN),
+    Table("compare/figures/<dataset>-curves.csv", "an epoch of a run", HISTORIES_SHOWN),
+    Table("compare/figures/<dataset>-probe-<probe>.csv", "a point of the probe's curve", PROBE_CURVES),
+    Table("compare/figures/<dataset>-<variant>-confusion.csv", "a true class", CONFUSION),
+    Table("compare/figures/<dataset>-recall.csv", "a class and variant", RECALL_SHOWN),
+    Table("compare/figures/<dataset>-calibration.csv", "a bin of equally many images, of a variant", CALIBRATION),
+)
+"""The numbers that each figure shows, beside it."""

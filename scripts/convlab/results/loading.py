@@ -1,0 +1,140 @@
+"""Results of earlier stages, read for the tables and figures of a study: runs, measures, predictions, histories."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from convlab.common.files import read_json
+from convlab.common.table_files import read_table
+from convlab.datasets import prepared
+from convlab.errors import UserError
+from convlab.evaluation.records import read_measures, read_probabilities
+from convlab.results.tables import run_row
+from convlab.study import layout
+from convlab.study.schema import Study
+
+MAX_DETAILED_VARIANTS = 6
+"""Variants whose errors, filters and feature maps are shown: base models first, then the chosen one."""
+
+
+@dataclass(frozen=True)
+class RunRecords:
+    """What train and evaluate recorded of every run, by (dataset, variant, seed); ``rows`` are those of runs.csv."""
+
+    seeds: Sequence[int]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    runs: dict[tuple[str, str, int], Mapping] = field(default_factory=dict)
+    evaluations: dict[tuple[str, str, int], Mapping] = field(default_factory=dict)
+
+    def finished(self, dataset: str, variant: str) -> list[int]:
+        """Seeds of a variant's runs that did not diverge."""
+        return [seed for seed in self.seeds if self.runs[dataset, variant, seed]["status"] == "finished"]
+
+    def training_summary(self) -> dict[str, Any]:
+        """Machine, versions and times over all runs, for the report's provenance."""
+        runs = list(self.runs.values())
+        return {
+            "runs": len(runs),
+            "train_seconds": sum(entry["train_seconds"] for entry in runs),
+            "first_started": min(entry["started"] for entry in runs),
+            "last_finished": max(entry["finished"] for entry in runs),
+            "peak_memory_mb": max(entry["peak_memory_mb"] for entry in runs),
+            "devices": sorted({entry["device"] for entry in runs}),
+            "hardware": distinct(entry["hardware"] for entry in runs),
+            "versions": distinct(entry["versions"] for entry in runs),
+            "environment": distinct(entry["environment"] for entry in runs),
+            "resumed": sum(entry["resumed_after_epoch"] > 0 for entry in runs),
+        }
+
+    def code(self) -> dict[str, list[Mapping]]:
+        """The different checksums of code that trained and evaluated these runs."""
+        return {
+            "train": distinct(entry.get("code", {}) for entry in self.runs.values()),
+            "evaluate": distinct(entry.get("code", {}) for entry in self.evaluations.values()),
+        }
+
+
+def distinct(values: Iterable[Mapping]) -> list[Mapping]:
+    """Different values, in the order of their first appearance."""
+    return list({json.dumps(value, sort_keys=True): value for value in values}.values())
+
+
+def load_manifests(study: Study, folder: Path) -> dict[str, dict[str, Any]]:
+    """The manifest of every prepared dataset of a study."""
+    return {dataset: read_json(layout.prepared(folder, dataset) / "manifest.json") for dataset in study.datasets}
+
+
+def load_runs(study: Study, folder: Path) -> RunRecords:
+    """Read every run that the config names.
+
+    Args:
+        folder: the study's folder under results/.
+
+    Raises:
+        UserError: a run is not what the config asks for, or was trained on other data.
+    """
+    records = RunRecords(study.seeds)
+    for dataset, manifest in load_manifests(study, folder).items():
+        checksums = {name: entry["sha256"] for name, entry in manifest["arrays"].items()}
+        for variant in study.plan.variants.values():
+            evaluated_in = layout.evaluated(folder, dataset, variant.name)
+            for seed, evaluated in read_measures(evaluated_in, study.seeds).items():
+                trained_in = layout.run(folder, dataset, variant.name, seed)
+                trained = read_json(trained_in / "run.json")
+                expected = study.run(dataset, variant.name, seed).spec_hash
+                for read_from, record in ((trained_in, trained), (evaluated_in, evaluated)):
+                    if record["spec_hash"] != expected:
+                        raise UserError(
+                            f"{read_from} holds a run of seed {seed} with spec hash {record['spec_hash']}, but the "
+                            f"config asks for {expected}; delete that folder and run snakemake again"
+                        )
+                if trained["data_sha256"] != checksums:
+                    raise UserError(
+                        f"{trained_in} was trained on other data than {layout.prepared(folder, dataset)} holds; delete "
+                        "that folder and run snakemake again"
+                    )
+                key = (dataset, variant.name, seed)
+                records.runs[key], records.evaluations[key] = trained, evaluated
+                cost = study.plan.costs[dataset, variant.name]
+                records.rows.append(run_row(dataset, variant, seed, cost, trained, evaluated))
+    return records
+
+
+def load_correct(study: Study, folder: Path, records: RunRecords) -> dict[tuple[str, str, int], np.ndarray]:
+    """Whether each test image is classified rightly, bool (images,), by every finished run of a question's variants."""
+    asked = {name for question in study.plan.questions.values() for name in (question.reference, *question.variants)}
+    correct = {}
+    for dataset in study.datasets:
+        _, truth = prepared.load_test(layout.prepared(folder, dataset))
+        for name in [name for name in study.plan.variants if name in asked]:
+            seeds = records.finished(dataset, name)
+            probabilities = read_probabilities(layout.evaluated(folder, dataset, name), seeds)
+            for seed, predicted in zip(seeds, probabilities.argmax(axis=-1), strict=True):
+                correct[dataset, name, seed] = predicted == truth
+    return correct
+
+
+def load_histories(
+    study: Study, folder: Path, records: RunRecords, dataset: str, names: Sequence[str], most: int
+) -> pd.DataFrame:
+    """The histories of the first ``most`` variants with a run that began: variant, seed, epoch, losses, accuracies."""
+    begun = {name: [seed for seed in study.seeds if records.runs[dataset, name, seed]["epochs_run"]] for name in names}
+    parts = [
+        read_table(layout.run(folder, dataset, name, seed) / "history.csv").assign(variant=name, seed=seed)
+        for name in [name for name, seeds in begun.items() if seeds][:most]
+        for seed in begun[name]
+    ]
+    columns = ["variant", "seed", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def variants_with_details(study: Study, chosen: str | None) -> list[str]:
+    """Variants whose errors and features are shown: the base models, then the chosen variant."""
+    bases = [name for name in study.plan.variants if name in study.models]
+    extra = [chosen] if chosen and chosen not in bases else []
+    return bases[: MAX_DETAILED_VARIANTS - len(extra)] + extra

@@ -1,0 +1,412 @@
+"""Tests of claims: supported, contradicted, inconclusive or described, from one number per seed. No text.
+
+Exact rules (parameters, MACs, receptive field) are decided by exact arithmetic. Every other comparison is decided on
+one number per seed: its measured side, or left minus right where both sides are measured, computed within each seed.
+Runs with the same seed share their split and order of images, so differences of variants are paired, and the mean over
+seeds has Student's t interval with n - 1 degrees of freedom (Student 1908, The probable error of a mean, Biometrika 6).
+That holds for any expression, ratios and products included, whatever the correlation between variants, without an
+approximation of its variance. What is estimated is the mean over seeds of the expression.
+
+- ``supported``: the whole 95 % interval satisfies the relation; ``contradicted``: the whole interval violates it.
+- ``a < b < c`` is supported if all of its links are, contradicted if any is.
+- ``a ~ b ± t``: supported if the interval of a - b lies within ± t, contradicted if it lies outside.
+- Both need p over the study below 5 % besides (Holm, over experiments, comparisons and measured claims).
+- Fewer than three seeds, or runs that do not vary, decide nothing, as everywhere in ``convlab.statistics``.
+- A finished run without a finite value (a ratio with a denominator of 0, a mean over classes of which one has no test
+  image) decides nothing either: the other seeds would be selected by their outcome.
+- A seed with a diverged run is left out of the interval, and counts with the worst value there is (accuracy 0, loss
+  infinite): where it then speaks against the verdict of the others, the claim is inconclusive.
+- Times are ``described``, by mean and SD. Runs of different seeds follow each other on one machine, beside other runs,
+  so what varies between variants is the machine's state as well, and seeds are no replicates of it.
+
+p values are one-sided. Of a claim and its negation exactly one is true, so only one verdict can be an error: support is
+tested against the negation, contradiction against the claim, and the p value is that of the side on which the estimate
+lies. Several links: the largest p speaks for the support of all (intersection-union test: Berger 1982, Multiparameter
+hypothesis testing and acceptance sampling, Technometrics 24, 295-300), the smallest times their number for the
+contradiction of any (Bonferroni). An approximate value: support is the larger of two one-sided tests (Schuirmann 1987),
+contradiction twice the smaller of the two outward ones.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from convlab.models.cost import Cost
+from convlab.statistics.describe import MIN_SEEDS, NO_SPREAD, RANGES, Summary, as_float, summarise
+from convlab.study.rules import (
+    FLIPPED,
+    TIMES,
+    Link,
+    Negative,
+    Number,
+    Operation,
+    Quantity,
+    Relation,
+    Tree,
+    difference,
+    evaluate,
+    is_exact,
+    quantities,
+    unit,
+)
+from convlab.study.variants import PlannedClaim
+
+ClaimVerdict = Literal["supported", "contradicted", "inconclusive", "described"]
+Costs = Mapping[tuple[str, str], Cost]
+
+LEVEL = 0.05
+"""Of p over the study; the intervals are at 1 - LEVEL."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why nothing can be inferred from a link of a rule.
+
+    Attributes:
+        kind: ``no value``: no finished run gives any of ``quantities``; ``not finite``: ``seeds`` finished seeds give
+            no finite value; ``too few seeds``; ``no variation`` between the runs; ``diverged``: in ``seeds`` seeds a
+            run diverged, which speaks against what the others show.
+    """
+
+    kind: Literal["no value", "not finite", "too few seeds", "no variation", "diverged"]
+    quantities: tuple[Quantity, ...] = ()
+    seeds: int = 0
+
+
+@dataclass(frozen=True)
+class LinkResult:
+    """What the runs say of one link of a rule.
+
+    Attributes:
+        relation, bound, tolerance: what is asked of ``value``; turned where the bound stood on the left.
+        quantity: what ``value`` is, as it was written; ``unit`` says how it reads.
+        value: exact (a Fraction), or the mean over seeds; None without any.
+        n_seeds: complete seeds; None for an exact link. In ``n_missing`` others a run diverged.
+        sd: over seeds, of what is only described.
+        p_support, p_contradict: one-sided, of this link alone; None where nothing was tested.
+        problem: why nothing can be inferred, if so.
+    """
+
+    relation: Relation
+    quantity: str
+    unit: str
+    value: Fraction | float | None
+    bound: Fraction
+    tolerance: Fraction | None
+    verdict: ClaimVerdict
+    n_seeds: int | None = None
+    n_missing: int = 0
+    ci_low: float | None = None
+    ci_high: float | None = None
+    p_support: float | None = None
+    p_contradict: float | None = None
+    sd: float | None = None
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True)
+class ConstantGuess:
+    """The baseline of every accuracy: always answering with the most frequent class of the test images.
+
+    Attributes:
+        label: that class, empty where several are equally frequent; ``share`` of the test images are of it.
+        classes: how many there are.
+    """
+
+    label: str
+    share: Fraction
+    classes: int
+
+    @classmethod
+    def of(cls, counts: Mapping[str, int]) -> "ConstantGuess | None":
+        """From the number of test images of each class; None without images."""
+        total = sum(counts.values())
+        if not total:
+            return None
+        most = max(counts.values())
+        labels = [label for label, count in counts.items() if count == most]
+        return cls(labels[0] if len(labels) == 1 else "", Fraction(int(most), int(total)), len(counts))
+
+    def value(self, quantity: str) -> Fraction | None:
+        """What a claim's quantity would be of this guess; None where that is not known."""
+        return {
+            "test_accuracy": self.share,
+            "balanced_accuracy": Fraction(1, self.classes),
+            "macro_f1": 2 * self.share / (1 + self.share) / self.classes,
+        }.get(quantity)
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """A claim on a dataset, before p is adjusted over the study; ``link`` is the result of the link that decides.
+
+    ``guess``: a constant guess that meets the rule as well.
+    """
+
+    claim: PlannedClaim
+    dataset: str
+    verdict: ClaimVerdict
+    link: LinkResult
+    p_value: float | None = None
+    guess: ConstantGuess | None = None
+
+
+def decide(
+    claim: PlannedClaim,
+    dataset: str,
+    runs: pd.DataFrame,
+    costs: Costs,
+    guesses: Mapping[str, ConstantGuess | None] | None = None,
+) -> ClaimResult:
+    """Decide one claim by what its runs measured; quantities that name no dataset are those of ``dataset``.
+
+    Args:
+        runs: runs.csv as a frame. Runs that are not finished count as missing.
+        costs: of every dataset and variant.
+        guesses: the constant guess of each dataset.
+    """
+    result = _over_links(claim, dataset, [_link_result(link, dataset, runs, costs) for link in claim.rule.links])
+    owners = {quantity.dataset or dataset for quantity in claim.rule.quantities}
+    guess = (guesses or {}).get(next(iter(owners))) if len(owners) == 1 else None
+    return replace(result, guess=guess) if guess and _guess_meets(claim, guess) else result
+
+
+def verdict_over_study(result: ClaimResult, p_adjusted: float | None) -> ClaimVerdict:
+    """The verdict of a claim, given its p value adjusted over the study: a tested claim needs it below ``LEVEL``.
+
+    Args:
+        p_adjusted: None for an exact claim.
+    """
+    tested = result.verdict in ("supported", "contradicted") and result.p_value is not None
+    return "inconclusive" if tested and not (p_adjusted is not None and p_adjusted < LEVEL) else result.verdict
+
+
+def _guess_meets(claim: PlannedClaim, guess: ConstantGuess) -> bool:
+    """Whether always answering with one class fulfils a rule that asks one variant's accuracy to be high enough."""
+    if len({quantity.variant for quantity in claim.rule.quantities}) != 1:
+        return False
+    at_least = [link.relation if is_exact(link.right) else FLIPPED[link.relation] for link in claim.rule.links]
+    if not {">", ">=", "~"} & set(at_least):
+        return False
+    for link in claim.rule.links:
+        values = {quantity: guess.value(quantity.name) for quantity in link.quantities}
+        if None in values.values() or not (is_exact(link.left) or is_exact(link.right)):
+            return False
+        try:
+            left, right = (evaluate(side, values.__getitem__) for side in (link.left, link.right))
+        except ZeroDivisionError:
+            return False
+        if _judge(link.relation, left, left, right, link.tolerance) != "supported":
+            return False
+    return True
+
+
+def _over_links(claim: PlannedClaim, dataset: str, links: list[LinkResult]) -> ClaimResult:
+    """The result of a rule from those of its links."""
+    tested = [link for link in links if link.p_support is not None]
+    measured = [link for link in links if link.n_seeds is not None]
+    verdicts = {link.verdict for link in links}
+    # Without a test of each measured link the claim as a whole cannot be supported.
+    p_support = max((link.p_support for link in tested), default=1.0) if len(tested) == len(measured) else 1.0
+    p_contradict = min(1.0, len(measured) * min((link.p_contradict for link in tested), default=1.0))
+    if "contradicted" in verdicts:
+        wrong = [link for link in links if link.verdict == "contradicted"]
+        decisive = min(wrong, key=lambda link: 0.0 if link.p_contradict is None else link.p_contradict)
+        exactly = decisive.n_seeds is None
+        return ClaimResult(claim, dataset, "contradicted", decisive, None if exactly else p_contradict)
+    if "described" in verdicts:
+        return ClaimResult(claim, dataset, "described", next(link for link in links if link.verdict == "described"))
+    p_value = min(p_support, p_contradict) if tested else None
+    if verdicts == {"supported"}:
+        weakest = max(links, key=lambda link: -1.0 if link.p_support is None else link.p_support)
+        return ClaimResult(claim, dataset, "supported", weakest, p_value)
+    inconclusive = [link for link in links if link.verdict == "inconclusive"]
+    weakest = max(inconclusive, key=lambda link: 2.0 if link.p_support is None else link.p_support)
+    return ClaimResult(claim, dataset, "inconclusive", weakest, p_value)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One link of a rule
+
+
+def _link_result(link: Link, dataset: str, runs: pd.DataFrame, costs: Costs) -> LinkResult:
+    """One link as a value against a bound."""
+
+    def exact(quantity: Quantity) -> Fraction:
+        return Fraction(getattr(costs[quantity.dataset or dataset, quantity.variant], quantity.name))
+
+    return _exact_result(link, exact) if link.exact else _measured_result(link, dataset, runs, exact)
+
+
+def _exact_result(link: Link, exact: Callable[[Quantity], Fraction]) -> LinkResult:
+    """A link of parameters, MACs and receptive fields alone, by exact arithmetic."""
+    sides, relation = [(link.left, link.left_text), (link.right, link.right_text)], link.relation
+    if not any(quantities(link.left)):
+        sides, relation = sides[::-1], FLIPPED[relation]
+    value, bound = (evaluate(tree, exact) for tree, _text in sides)
+    verdict = _judge(relation, value, value, bound, link.tolerance)
+    return LinkResult(relation, sides[0][1], "", value, bound, link.tolerance, verdict)
+
+
+def _measured_result(link: Link, dataset: str, runs: pd.DataFrame, exact: Callable[[Quantity], Fraction]) -> LinkResult:
+    """A link with a measured side: the mean over seeds of that side, or of left minus right, against a bound."""
+    sides, relation = [(link.left, link.left_text), (link.right, link.right_text)], link.relation
+    if is_exact(link.left):
+        sides, relation = sides[::-1], FLIPPED[relation]
+    (tree, text), (other, other_text) = sides
+    if one_sided := is_exact(other):
+        bound, shown_unit, span = evaluate(other, exact), unit(tree), limits(tree)
+    else:
+        is_sum = isinstance(other, Negative) or (isinstance(other, Operation) and other.operator in ("+", "-"))
+        text = f"{text} − ({other_text})" if is_sum else f"{text} − {other_text}"
+        bound, span = Fraction(0), _difference_of(limits(tree), limits(other))
+        shown_unit = difference(unit(tree)) if unit(tree) == unit(other) else ""
+    result = LinkResult(relation, text, shown_unit, None, bound, link.tolerance, "inconclusive", n_seeds=0)
+
+    measured = [quantity for quantity in dict.fromkeys(link.quantities) if quantity.name in _MEASURES]
+    columns = [_by_seed(quantity, dataset, runs) for quantity in measured]
+    if missing := tuple(q for q, values in zip(measured, columns, strict=True) if not np.isfinite(values).any()):
+        return replace(result, problem=Problem("no value", missing))
+    table = pd.DataFrame(dict(enumerate(columns))).sort_index()
+    position = {quantity: index for index, quantity in enumerate(measured)}
+
+    def values_of(rows: pd.DataFrame) -> np.ndarray:
+        """The link's number of every seed."""
+
+        def value_of(quantity: Quantity) -> Any:
+            return rows[position[quantity]].to_numpy() if quantity in position else np.float64(exact(quantity))
+
+        def constant(value: Fraction) -> np.float64:
+            return np.float64(as_float(value))
+
+        with np.errstate(all="ignore"):  # what is not finite is judged below
+            value = evaluate(tree, value_of, constant) - (0 if one_sided else evaluate(other, value_of, constant))
+        return np.asarray(value, dtype=float)
+
+    diverged = (table == DIVERGED).any(axis=1)
+    finished, failed = table[~diverged], table[diverged]
+    values = values_of(finished)
+    if any(quantity.name in TIMES for quantity in measured):
+        return _described(replace(result, n_missing=len(failed)), summarise(values))
+    scale = float(finished.abs().max(axis=None)) if len(finished) else 0.0
+    inferred = _inferred(replace(result, n_missing=len(failed)), summarise(values, limits=span), scale)
+    worst = pd.DataFrame({i: failed[i].replace(DIVERGED, WORST[quantity.name]) for quantity, i in position.items()})
+    speaks = {_judge(relation, float(v), float(v), bound, link.tolerance) for v in values_of(worst)}
+    if inferred.verdict == "inconclusive" or speaks <= {inferred.verdict}:
+        return inferred
+    return replace(inferred, verdict="inconclusive", problem=Problem("diverged", seeds=len(failed)))
+
+
+def _described(result: LinkResult, summary: Summary) -> LinkResult:
+    """Mean and SD of what decides no claim."""
+    return replace(result, verdict="described", value=summary.mean, sd=summary.sd, n_seeds=summary.n)
+
+
+def _inferred(result: LinkResult, summary: Summary, scale: float) -> LinkResult:
+    """The t interval and the tests of one value per seed; ``scale`` is the largest value that was measured."""
+    result = replace(result, value=summary.mean, n_seeds=summary.n)
+    if summary.n_missing:
+        return replace(result, problem=Problem("not finite", seeds=summary.n_missing))
+    if summary.n < MIN_SEEDS:
+        return replace(result, problem=Problem("too few seeds"))
+    # A difference of equal values varies by rounding of what it was computed from.
+    if not summary.sd or summary.sd <= NO_SPREAD * scale:
+        return replace(result, problem=Problem("no variation"))
+    bound, df = as_float(result.bound), summary.n - 1
+
+    def above(limit: float) -> float:
+        """p of: the mean is above ``limit``."""
+        return float(special.stdtr(df, (limit - summary.mean) / summary.se))
+
+    def below(limit: float) -> float:
+        return float(special.stdtr(df, (summary.mean - limit) / summary.se))
+
+    if result.relation == "~":
+        low, high = (as_float(result.bound + sign * result.tolerance) for sign in (-1, 1))
+        p_support, p_contradict = max(above(low), below(high)), min(1.0, 2 * min(below(low), above(high)))
+    else:
+        p_support, p_contradict = above(bound), below(bound)
+        if result.relation in ("<", "<="):
+            p_support, p_contradict = p_contradict, p_support
+    return replace(
+        result,
+        verdict=_judge(result.relation, summary.ci_low, summary.ci_high, result.bound, result.tolerance),
+        ci_low=summary.ci_low,
+        ci_high=summary.ci_high,
+        p_support=p_support,
+        p_contradict=p_contradict,
+    )
+
+
+def _judge(relation: Relation, low: Any, high: Any, bound: Fraction, tolerance: Fraction | None) -> ClaimVerdict:
+    """Whether all of low..high satisfies the relation to the bound, or none of it; numbers are compared exactly."""
+    if relation == "~":
+        holds = bound - tolerance <= low and high <= bound + tolerance
+        fails = high < bound - tolerance or low > bound + tolerance
+    else:
+        holds, fails = {
+            ">": (low > bound, high <= bound),
+            ">=": (low >= bound, high < bound),
+            "<": (high < bound, low >= bound),
+            "<=": (high <= bound, low > bound),
+            "==": (low == high == bound, high < bound or low > bound),
+        }[relation]
+    return "supported" if holds else "contradicted" if fails else "inconclusive"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What was measured
+
+_MEASURES = {
+    "test_accuracy": "test_accuracy", "test_loss": "test_loss", "val_accuracy": "val_accuracy", "ece": "ece",
+    "brier": "brier", "train_seconds": "train_seconds", "seconds_per_epoch": "train_seconds",
+    "latency_ms": "latency_ms", "best_epoch": "best_epoch", "balanced_accuracy": "balanced_accuracy",
+    "macro_f1": "macro_f1",
+}  # fmt: skip
+"""The column of runs.csv that each measured quantity comes from."""
+
+DIVERGED = math.inf
+"""Stands in a table of values by seed for a run that diverged."""
+
+WORST = {
+    "test_accuracy": 0.0, "val_accuracy": 0.0, "balanced_accuracy": 0.0, "macro_f1": 0.0, "test_loss": math.inf,
+    "ece": 1.0, "brier": 2.0, "best_epoch": math.nan,
+}  # fmt: skip
+"""What a diverged run counts as where it could speak against a verdict; NaN speaks against each."""
+
+
+def limits(tree: Tree) -> tuple[float, float]:
+    """Between which values a side of a rule lies, whatever is measured; products and ratios are not bounded."""
+    if isinstance(tree, Number):
+        return (as_float(tree.value),) * 2
+    if isinstance(tree, Quantity):
+        return RANGES.get(tree.name, (-math.inf, math.inf))
+    if isinstance(tree, Negative):
+        return _difference_of((0.0, 0.0), limits(tree.operand))
+    if tree.operator == "-":
+        return _difference_of(limits(tree.left), limits(tree.right))
+    if tree.operator == "+":
+        (low, high), (other_low, other_high) = limits(tree.left), limits(tree.right)
+        return low + other_low, high + other_high
+    return -math.inf, math.inf
+
+
+def _difference_of(left: tuple[float, float], right: tuple[float, float]) -> tuple[float, float]:
+    return left[0] - right[1], left[1] - right[0]
+
+
+def _by_seed(quantity: Quantity, dataset: str, runs: pd.DataFrame) -> pd.Series:
+    """Values of a quantity's runs, by seed; DIVERGED for a run that did not finish, NaN for a finished one without."""
+    rows = runs[(runs["dataset"] == (quantity.dataset or dataset)) & (runs["variant"] == quantity.variant)]
+    values = rows[_MEASURES[quantity.name]].astype(float)
+    if quantity.name == "seconds_per_epoch":
+        values = values / rows["epochs_run"].where(rows["epochs_run"] > 0)
+    values = values.where(np.isfinite(values)).where(rows["status"] == "finished", DIVERGED)
+    values.index = rows["seed"]
+    return values

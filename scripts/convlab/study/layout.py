@@ -1,0 +1,109 @@
+"""Paths of results, ``results/<study>/<stage>/<dataset>/<variant>/seed-<n>``: their one owner, for scripts and rules.
+
+Functions of a study's folder (:func:`study_folder`), named after what a stage has done. In rules the names are
+wildcards, ``"{dataset}"``. Standard library only.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+RESULTS = Path("results")
+"""Folder of all studies' results, below the one in which Snakemake runs."""
+
+SEED = "seed-"
+
+
+def study_folder(study: str, results: Path = RESULTS) -> Path:
+    """Folder of one study's results."""
+    return results / study
+
+
+def prepared(folder: Path, dataset: str) -> Path:
+    """Folder of a dataset's arrays and manifest."""
+    return folder / "prepare" / dataset
+
+
+def explored(folder: Path, dataset: str) -> Path:
+    """Folder of a dataset's figures and their numbers."""
+    return folder / "explore" / dataset
+
+
+def trained(folder: Path, dataset: str) -> Path:
+    """Folder of a dataset's runs, one folder for each variant, and in it one for each seed (:func:`seed_folder`)."""
+    return folder / "train" / dataset
+
+
+def seed_folder(variant_folder: Path, seed: int | str) -> Path:
+    """Folder of the run with a seed, in the folder of its variant's runs."""
+    return variant_folder / f"{SEED}{seed}"
+
+
+def run(folder: Path, dataset: str, variant: str, seed: int | str) -> Path:
+    """Folder of a run: model, history and record."""
+    return seed_folder(trained(folder, dataset) / variant, seed)
+
+
+def evaluated(folder: Path, dataset: str, variant: str) -> Path:
+    """Folder of what was measured of a variant on the test images."""
+    return folder / "evaluate" / dataset / variant
+
+
+def probed(folder: Path, probe: str, dataset: str) -> Path:
+    """Folder of a probe's measurements, a table for each variant."""
+    return folder / "probe" / probe / dataset
+
+
+def compared(folder: Path) -> Path:
+    """Folder of the study's tables and figures."""
+    return folder / "compare"
+
+
+def reported(folder: Path) -> Path:
+    """Folder of the report."""
+    return folder / "report"
+
+
+def exported(folder: Path, dataset: str) -> Path:
+    """Folder of the chosen model of a dataset, as files that others can run."""
+    return folder / "export" / dataset
+
+
+def deployed(folder: Path, dataset: str) -> Path:
+    """Folder of what a deployment left as evidence."""
+    return folder / "deploy" / dataset
+
+
+def logs(folder: Path) -> Path:
+    """Folder of the jobs' logs, by stage."""
+    return folder / "logs"
+
+
+def benchmarks(folder: Path) -> Path:
+    """Folder of the jobs' times and memory, as Snakemake measures them, by stage."""
+    return folder / "benchmarks"
+
+
+def before_results(path: str, folder: Path) -> str:
+    """What precedes a study's folder in a path of one of its results: a prefix, a storage's local folder or nothing."""
+    stages = "prepare|explore|train|evaluate|probe|compare|report|export|deploy"
+    match = re.match(rf"(.*){re.escape(folder.as_posix())}/({stages})/", path)
+    if match is None:
+        raise ValueError(f"{path} is no result of {folder}")
+    return match[1]
+
+
+def run_records(results: Path = RESULTS) -> Iterator[Path]:
+    """``run.json`` of every run of every study."""
+    return results.glob(f"*/train/*/*/{SEED}*/run.json")
+
+
+def run_of_record(path: Path) -> tuple[str, str, str, int]:
+    """Study, dataset, variant and seed of a run by the path of its ``run.json``; ValueError where it is none."""
+    study, _, dataset, variant, seed = path.parts[-6:-1]
+    return study, dataset, variant, int(seed.removeprefix(SEED))
+
+
+def deployment_states(results: Path = RESULTS) -> Iterator[Path]:
+    """``state.json`` of every deployment that may have left something in the cloud."""
+    return results.glob("*/deploy/*/state.json")

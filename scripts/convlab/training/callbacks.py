@@ -1,0 +1,136 @@
+"""Keras callbacks of a run: its history, its random numbers, early stopping, and backups that survive a kill."""
+
+import json
+import math
+import shutil
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from convlab.common.files import atomic, require_space
+from convlab.runtime.keras_runtime import keras
+from convlab.training.backup import BEST, CHECKSUMS, WEIGHTS, backup_checksums, epoch_folder, hdf5_size
+from convlab.training.history import HISTORY_COLUMNS, best_epoch, exhausted, read_history, write_history
+from convlab.training.recipe import EarlyStopping
+
+
+class Check(keras.callbacks.Callback):
+    """Calls a function after each epoch, before anything is written; it may end the run by raising."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        super().__init__()
+        self.check = check
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.check()
+
+
+class Journal(keras.callbacks.Callback):
+    """Writes ``history.csv`` and the best weights after each epoch, before the backup that a resume starts from."""
+
+    def __init__(self, work: Path, first_epoch: int, select: str, report: Callable) -> None:
+        super().__init__()
+        self.path, self.weights = work / "history.csv", work / BEST
+        self.rows = read_history(self.path)[:first_epoch] if self.path.exists() else []
+        self.select, self.report, self.diverged = select, report, False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        if not all(math.isfinite(logs[name]) for name in ("loss", "val_loss")):
+            self.diverged = True
+            self.model.stop_training = True
+            return
+        seconds = time.perf_counter() - self.started
+        self.rows.append(
+            {"epoch": epoch + 1, **{name: logs[name] for name in HISTORY_COLUMNS[1:-1]}, "seconds": seconds}
+        )
+        write_history(self.path, self.rows)
+        self.report(self.rows[-1])
+        if best_epoch(self.rows, self.select) == epoch + 1:
+            require_space(self.weights.parent, hdf5_size(self.model.variables))
+            with atomic(self.weights, durable=False) as temporary:
+                self.model.save_weights(temporary)
+
+
+class Randomness(keras.callbacks.Callback):
+    """Starts the random numbers of dropout and augmentation anew each epoch, from the seed and the epoch's number.
+
+    A backup of the weights does not have their state; so a resumed epoch draws what it would have drawn.
+    """
+
+    def __init__(self, seeds: Mapping[str, int]) -> None:
+        super().__init__()
+        self.seeds = seeds
+
+    def on_epoch_begin(self, epoch, logs=None):
+        for layer in self.model.layers:
+            generator = getattr(layer, "seed_generator", None) or getattr(layer, "generator", None)
+            if generator is not None:
+                purpose = "dropout" if isinstance(layer, keras.layers.Dropout) else "augmentation"
+                name = zlib.crc32(layer.name.encode())
+                state = np.random.SeedSequence([self.seeds[purpose], epoch, name]).generate_state(2)
+                generator.state.assign(state.astype(generator.state.dtype))
+
+
+class TorchRandomness(keras.callbacks.Callback):
+    """Starts PyTorch's own generator anew each epoch: Keras' dropout draws from it there, not from the layer's state.
+
+    At an epoch's first batch, since the iterator over the batches, made once by each process, has drawn from it too.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 0:
+            import torch
+
+            torch.manual_seed(int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0]))
+
+
+class StopEarly(keras.callbacks.Callback):
+    """Stops when the journal says that validation has not improved for long enough."""
+
+    def __init__(self, journal: Journal, rule: EarlyStopping) -> None:
+        super().__init__()
+        self.journal, self.rule = journal, rule
+
+    def on_epoch_end(self, epoch, logs=None):
+        if exhausted(self.journal.rows, self.rule):
+            self.model.stop_training = True
+
+
+class Backup(keras.callbacks.Callback):
+    """Keeps weights and optimizer after each epoch, in a folder that appears whole: a kill at any moment leaves one.
+
+    Keras' own ``BackupAndRestore`` writes in place. What is kept here ``fit`` loads before it begins.
+    """
+
+    def __init__(self, folder: Path, journal: Journal) -> None:
+        super().__init__()
+        self.folder, self.journal = folder, journal
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.journal.diverged:
+            return
+        epochs = epoch + 1
+        finished = epoch_folder(self.folder, epochs)
+        unfinished = finished.with_name(f".{finished.name}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        require_space(self.folder.parent, hdf5_size([*self.model.variables, *self.model.optimizer.variables]))
+        unfinished.mkdir(parents=True)
+        self.model.save_weights(unfinished / WEIGHTS)
+        content = backup_checksums(self.folder.parent, unfinished, epochs)
+        (unfinished / CHECKSUMS).write_text(json.dumps(content), encoding="utf-8")
+        unfinished.rename(finished)
+        shutil.rmtree(epoch_folder(self.folder, epoch), ignore_errors=True)
