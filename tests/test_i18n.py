@@ -33,8 +33,9 @@ from convlab.common import i18n
 from convlab.common.files import read_json, write_json
 from convlab.datasets.registry import kinds
 from convlab.errors import UserError
+from convlab.figures import accuracy, errors
 from convlab.figures import dataset as data_charts
-from convlab.figures import results as charts
+from convlab.figures.series import Series
 from convlab.figures.style import localise, use_style
 from convlab.language import numbers
 from convlab.language.contrasts import VERDICTS
@@ -497,19 +498,19 @@ def drawn() -> list[str]:
     history = pd.DataFrame({"seed": 1, "epoch": [1, 2], "loss": [0.9, 0.42], "accuracy": [0.5, 0.71],
                             "val_loss": [0.95, 0.5], "val_accuracy": [0.52, 0.69]})  # fmt: skip
     recalls = pd.DataFrame({"variant": "cnn", "class": ["a", "b"], "recall": [0.912, 0.5], "recall_sd": [0.01, 0.02]})
-    cnn = charts.Series("cnn", "CNN", 0)
+    cnn = Series("cnn", "CNN", 0)
     means = np.array([[0.9512, 0.93], [0.94, np.nan]])
     use_style()
     image = np.zeros((8, 8, 1), np.uint8)
     figures = [
-        charts.every_seed([cnn], [{1: 0.9512, 2: 0.9534}], [(0.94, 0.96)], ""),
-        charts.forest(rows, [replace(cnn, label="CNN − Dense")], 0.005),
-        charts.combinations(means, means / 100, ("a", "b"), (("1", "2"), ("3", "4")), (0, 0)),
-        charts.learning_curves([(cnn, history)]),
-        charts.accuracy_against_costs(variants, [cnn]),
-        charts.confusion(np.eye(3), ["a", "b", "c"]),
-        charts.calibration([(cnn, np.array([[0.5, 0.52, 10.0]]))]),
-        charts.recall_by_class(recalls, [cnn], ["a", "b"]),
+        accuracy.every_seed([cnn], [{1: 0.9512, 2: 0.9534}], [(0.94, 0.96)], ""),
+        accuracy.forest(rows, [replace(cnn, label="CNN − Dense")], 0.005),
+        accuracy.combinations(means, means / 100, ("a", "b"), (("1", "2"), ("3", "4")), (0, 0)),
+        accuracy.learning_curves([(cnn, history)]),
+        accuracy.accuracy_against_costs(variants, [cnn]),
+        errors.confusion(np.eye(3), ["a", "b", "c"]),
+        errors.calibration([(cnn, np.array([[0.5, 0.52, 10.0]]))]),
+        errors.recall_by_class(recalls, [cnn], ["a", "b"]),
         data_charts.intensities(np.arange(256)[np.newaxis] + 1),
         data_charts.near_duplicates([(image, image)] * 8, [("a", "b", False)] * 8, 10.0),
         data_charts.dimensions(image, 12345, np.array([4, 5]), np.array([3, 8])),

@@ -232,13 +232,13 @@ def test_a_busy_endpoint_is_asked_again_and_its_time_is_of_the_answer(known, res
         Fault("InvokeEndpoint", "ThrottlingException", times=3),
         Fault("InvokeEndpoint", "ModelNotReadyException", status=429),
     ]
-    monkeypatch.setattr(aws, "FIRST_PAUSE", 0.3)
-    monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.3)
+    monkeypatch.setattr(aws, "FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.1)
     deploy.main(arguments(results))
     first, *others = evidence(results)["answers"]
     assert first["about"]["attempts"] == 5 and {answer["about"]["attempts"] for answer in others} == {1}
     calls = sum(answer["latency_ms"] for answer in [first, *others])
-    assert evidence(results)["wall_seconds"] * 1e3 - calls > 4 * 300, "the pauses are not in it"
+    assert evidence(results)["wall_seconds"] * 1e3 - calls > 4 * 100, "the pauses are not in it"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -864,6 +864,16 @@ RUN = Run.model_validate(
         "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
     }
 )  # fmt: skip
+
+
+def test_what_is_sent_to_train_a_run_reads_its_spec_without_the_code_of_other_families(tmp_path):
+    folder = training_job.pack_source(tmp_path / "source", RUN.model.family)
+    families = {path.name for path in (folder / "convlab/models/families").iterdir()}
+    assert families == {"__init__.py", f"{RUN.model.family}.py"}
+    program = "import sys, train; print(train.Run.model_validate_json(sys.argv[1]).spec_hash)"
+    command = [sys.executable, "-c", program, RUN.model_dump_json()]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert result.stdout.strip() == RUN.spec_hash, result.stderr
 
 
 @pytest.fixture

@@ -1,51 +1,28 @@
-"""Charts of results: accuracy by level with every seed, learning curves, costs, confusion, calibration."""
+"""Charts of accuracy: every seed, differences, combinations, learning curves, costs."""
 
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, ScalarFormatter
 
 from convlab.common.i18n import N_, number, with_unit
 from convlab.common.i18n import gettext as _
-from convlab.evaluation.metrics import ratio
 from convlab.figures.labels import TICK_WIDTH, legend, shortened, within_percent
 from convlab.figures.marks import mark
 from convlab.figures.palette import BAND, COLOURS, FAINT, PAPER
+from convlab.figures.series import MAX_NAMED_ROWS, MAX_SERIES, Series, mean_and_spread, name_some, percent_text
 from convlab.figures.style import WIDTH, look
 from convlab.language import numbers as say
 from convlab.language.contrasts import VERDICTS
 
-MAX_SERIES = 24
-"""Curves drawn at most on one plot; more are thinned to the first ones, and the title says so."""
-
-MANY = 60
-"""Variants up to which each has a row with its name; more stand side by side, and some are named."""
-
-NAMED = 12
-"""Names along the axis where there are many variants."""
-
-CELLS_NAMED, CLASS_WIDTH = 25, 20
-"""Classes up to which each cell of a confusion matrix has its number; characters of a class's name beside it."""
-
-WRAPPED = 16
+MAX_LINE_CHARS = 16
 """Characters of a line of a label below an axis."""
-
-
-@dataclass(frozen=True)
-class Series:
-    """One variant in a figure: its name, how it reads here, and the index of its colour, the same in every figure."""
-
-    variant: str
-    label: str
-    index: int
 
 
 def every_seed(
@@ -61,7 +38,7 @@ def every_seed(
         values: of each variant, seed -> test accuracy, a fraction.
         intervals: (low, high) of each mean, None where there is none.
     """
-    if len(series) > MANY:
+    if len(series) > MAX_NAMED_ROWS:
         finite = [[value for value in by_seed.values() if math.isfinite(value)] for by_seed in values]
         means = [sum(points) / len(points) if points else math.nan for points in finite]
         limits = [(None, None) if None in pair else tuple(np.clip(pair, 0, 1)) for pair in intervals]
@@ -77,7 +54,7 @@ def every_seed(
             continue
         offsets = place + (np.linspace(-0.13, 0.13, len(points)) if len(points) > 1 else np.zeros(1))
         style, mean = look(one.index), sum(points.values()) / len(points)
-        about = _("{label}: mean {mean}, n = {n}", label=one.label, mean=_percent(mean), n=len(points))
+        about = _("{label}: mean {mean}, n = {n}", label=one.label, mean=percent_text(mean), n=len(points))
         if None not in interval:
             low, high = (min(max(100 * limit, 0), 100) for limit in interval)  # no accuracy lies beyond
             about = f"{about}, {say.ci_text(low / 100, high / 100, '%')}"
@@ -95,11 +72,11 @@ def every_seed(
             zorder=3,
         )
         notes = [
-            _("{variant}, seed {seed}: {value}", variant=one.label, seed=seed, value=_percent(value))
+            _("{variant}, seed {seed}: {value}", variant=one.label, seed=seed, value=percent_text(value))
             for seed, value in points.items()
         ]
         mark(dots, one.variant, notes)
-    names = [shortened(one.label, TICK_WIDTH if rows else 3 * WRAPPED) for one in series]
+    names = [shortened(one.label, TICK_WIDTH if rows else 3 * MAX_LINE_CHARS) for one in series]
     if rows:
         axis.set_yticks(range(len(names)), names)
         axis.invert_yaxis()
@@ -135,13 +112,9 @@ def _side_by_side(
     (dots,) = axis.plot(places, middle, linestyle="none", marker=".", markersize=4, color=COLOURS[0])
     known = [(name, value) for name, value in zip(names, middle, strict=True) if math.isfinite(value)]
     mark(dots, notes=[f"{name}: {number(value, '.2f')}" for name, value in known])
-    _name_some(axis, names, xlabel)
+    name_some(axis, names, xlabel)
     axis.set_ylabel(ylabel)
     return figure
-
-
-def _percent(value: float, decimals: int = 2) -> str:
-    return with_unit(number(value, f".{decimals}f"), "%")
 
 
 def _vertical(axis) -> dict:
@@ -168,7 +141,7 @@ def forest(contrasts: pd.DataFrame, series: Sequence[Series], rope: float) -> Fi
         series: one for each row.
         rope: half width of the region, a fraction.
     """
-    if len(contrasts) > MANY:
+    if len(contrasts) > MAX_NAMED_ROWS:
         limits = list(zip(contrasts["ci_low"], contrasts["ci_high"], strict=True))
         titles = _("Comparisons"), _("Difference, percentage points")
         figure = _side_by_side(series, contrasts["difference"], limits, *titles)
@@ -232,7 +205,7 @@ def combinations(
     figure, axis = plt.subplots(figsize=(min(WIDTH, 2.4 + 1.05 * columns), 1.3 + 0.62 * rows))
     sns.heatmap(
         100 * means, ax=axis, annot=text, fmt="", cmap="viridis", linewidths=0.8, linecolor="white",
-        xticklabels=[shortened(label, WRAPPED) for label in labels[1]],
+        xticklabels=[shortened(label, MAX_LINE_CHARS) for label in labels[1]],
         yticklabels=[shortened(label, TICK_WIDTH) for label in labels[0]], annot_kws={"fontsize": 8},
         cbar_kws={"label": _("Test accuracy, %")},
     )  # fmt: skip
@@ -261,7 +234,7 @@ def learning_curves(histories: Sequence[tuple[Series, pd.DataFrame]]) -> Figure:
             curve = mean[f"val_{measure}"] * scale
             (line,) = axis.plot(curve.index, curve, linewidth=1.6, markersize=4, **style)
             validated, trained = CURVES[measure]
-            values = [_percent(value) if measure == "accuracy" else number(value, ".4f") for value in curve]
+            values = [percent_text(value) if measure == "accuracy" else number(value, ".4f") for value in curve]
             notes = [
                 _(validated, label=one.label, epoch=epoch, value=value)
                 for epoch, value in zip(curve.index, values, strict=True)
@@ -313,9 +286,9 @@ def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> 
     means = 100 * variants["test_accuracy_mean"].astype(float)
     spreads = _within(means, 100 * variants["test_accuracy_sd"].astype(float).fillna(0))
     for axis, (column, title) in zip(axes, measures.items(), strict=True):
-        if len(variants) > MANY:  # no colour could tell them apart
+        if len(variants) > MAX_NAMED_ROWS:  # no colour could tell them apart
             axis.errorbar(variants[column], means, yerr=spreads, fmt=".", color=COLOURS[0], alpha=0.5, linewidth=0.6)
-        shown = zip(variants.to_dict("records"), series, strict=True) if len(variants) <= MANY else ()
+        shown = zip(variants.to_dict("records"), series, strict=True) if len(variants) <= MAX_NAMED_ROWS else ()
         for row, one in shown:
             style = look(one.index) | {"linestyle": "none"}
             mean, sd = row["test_accuracy_mean"], row["test_accuracy_sd"]
@@ -327,7 +300,7 @@ def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> 
             entries.setdefault(one.variant, (drawn, one.label))
             amount = number(row[column], ",.2f" if column == "seconds_per_epoch" else ",.0f")
             what = f"{title[:1].lower()}{title[1:]} {amount}"
-            value = _mean_and_spread(100 * mean, spread, 2)
+            value = mean_and_spread(100 * mean, spread, 2)
             mark(
                 [part for part in drawn.get_children() if part is not None],
                 one.variant,
@@ -352,162 +325,6 @@ def _within(means: Sequence[float], spreads: Sequence[float]) -> np.ndarray:
     return np.stack([np.minimum(spreads, means.clip(min=0)), np.minimum(spreads, (100 - means).clip(min=0))])
 
 
-def recall_by_class(recalls: pd.DataFrame, series: Sequence[Series], classes: Sequence[str]) -> Figure:
-    """Recall of every class, a point per variant: the mean over seeds, with its SD as a line.
-
-    Args:
-        recalls: rows of per_class with variant, class, recall, recall_sd (fractions).
-        series: the variants, in order.
-        classes: the classes from top to bottom.
-    """
-    if len(classes) > MANY:
-        return _recall_side_by_side(recalls, series, classes)
-    figure, axis = plt.subplots(figsize=(WIDTH * 0.9, 1.2 + 0.3 * len(classes)))
-    entries = []
-    shift = np.linspace(-0.18, 0.18, len(series)) if len(series) > 1 else np.zeros(1)
-    for one, offset in zip(series, shift, strict=True):
-        rows = recalls[recalls["variant"] == one.variant].set_index("class").reindex(classes)
-        y, x, style = np.arange(len(classes)) + offset, 100 * rows["recall"].to_numpy(dtype=float), look(one.index)
-        spread = 100 * rows["recall_sd"].to_numpy(dtype=float)
-        low, high = (x - spread).clip(0, 100), (x + spread).clip(0, 100)
-        mark(axis.hlines(y, low, high, color=style["color"], linewidth=1.2, alpha=0.75), one.variant)
-        (points,) = axis.plot(x, y, markersize=5, **(style | {"linestyle": "none"}))
-        entries.append((points, one.label))
-        measured = zip(classes, x, spread, strict=True)
-        notes = [f"{one.label}, {name}: {_mean_and_spread(value, sd, 1)}" for name, value, sd in measured]
-        mark(points, one.variant, notes)
-    axis.set_yticks(range(len(classes)), [shortened(name, TICK_WIDTH) for name in classes])
-    axis.set_ylim(len(classes) - 0.5, -0.5)
-    axis.set_xlabel(_("Recall, % (mean ± SD over seeds)"))
-    within_percent(axis, "x")
-    legend(figure, entries, loc="outside lower center", ncols=min(3, len(series)), frameon=False)
-    return figure
-
-
-def _recall_side_by_side(recalls: pd.DataFrame, series: Sequence[Series], classes: Sequence[str]) -> Figure:
-    """More classes than rows could be read: all on one axis in their order, means only; some are named."""
-    figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
-    entries = []
-    for one in series:
-        rows = recalls[recalls["variant"] == one.variant].set_index("class").reindex(classes)
-        values, style = 100 * rows["recall"].to_numpy(dtype=float), look(one.index) | {"linestyle": "none"}
-        (points,) = axis.plot(range(len(classes)), values, markersize=2.5, **style)
-        notes = [
-            f"{one.label}, {name}: {_percent(value, 1)}"
-            for name, value in zip(classes, values, strict=True)
-            if np.isfinite(value)
-        ]
-        mark(points, one.variant, notes)
-        entries.append((points, one.label))
-    _name_some(axis, classes, _("Classes"))
-    axis.set_ylabel(_("Recall, % (mean over seeds)"))
-    within_percent(axis, "y")
-    legend(figure, entries, loc="outside lower center", ncols=min(3, len(series)), frameon=False)
-    return figure
-
-
-def _name_some(axis, names: Sequence[str], what: str) -> None:
-    """Name a few of many places along the x axis, and say how many there are."""
-    step = -(-len(names) // NAMED)
-    shown = [shortened(name, TICK_WIDTH) for name in names[::step]]
-    axis.set_xticks(range(0, len(names), step), shown, rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
-    axis.set_xlim(-1, len(names))
-    axis.set_xlabel(_("{what} ({n} in order, one of {step} named)", what=what, n=len(names), step=step))
-    axis.grid(axis="x", visible=False)
-
-
-def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Confusion of one variant: share of each true class that was predicted as each class, in %.
-
-    Args:
-        matrix: counts (classes, classes), summed over runs; rows are true classes.
-
-    A class without test images has no shares: its row is empty and says so.
-    """
-    share = 100 * ratio(matrix, matrix.sum(axis=1, keepdims=True))  # a class without test images has no shares
-    if len(classes) > CELLS_NAMED:
-        return _confusion_raster(share, classes)
-    side = min(max(0.43 * len(classes) + 1.6, 3.6), 12)
-    figure, axis = plt.subplots(figsize=(side + 0.6, side))
-    sns.heatmap(
-        share,
-        ax=axis,
-        annot=np.vectorize(lambda value: f"{value:.0f}" if value >= 0.5 else "")(np.nan_to_num(share)),
-        fmt="",
-        cmap="Blues",
-        vmin=0,
-        vmax=100,
-        square=True,
-        linewidths=0.4,
-        linecolor="white",
-        xticklabels=[shortened(name, CLASS_WIDTH) for name in classes],
-        yticklabels=[shortened(name, CLASS_WIDTH) for name in classes],
-        cbar_kws={"label": _("% of the true class"), "shrink": 0.75},
-        annot_kws={"fontsize": 7.5},
-    )
-    for row in np.flatnonzero(np.isnan(share).all(axis=1)):
-        axis.text(len(classes) / 2, row + 0.5, _("no test images"), ha="center", va="center", fontsize=7.5, color=FAINT)
-    axis.set_xlabel(_("Predicted class"))
-    axis.set_ylabel(_("True class"))
-    axis.tick_params(axis="x", labelrotation=45)
-    plt.setp(axis.get_xticklabels(), ha="right", rotation_mode="anchor")
-    axis.tick_params(axis="y", labelrotation=0)
-    return figure
-
-
-def _confusion_raster(share: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Many classes: one small image instead of a shape for each cell, some classes named, faint cells made visible."""
-    figure, axis = plt.subplots(figsize=(WIDTH, WIDTH * 0.86))
-    image = axis.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 100), interpolation="none")
-    step = -(-len(classes) // MANY)
-    places = range(0, len(classes), step)
-    names, size = [shortened(classes[place], CLASS_WIDTH) for place in places], 7 if len(places) <= 40 else 5
-    axis.set_xticks(places, names, rotation=90, fontsize=size)
-    axis.set_yticks(places, names, fontsize=size)
-    axis.grid(visible=False)
-    axis.set_xlabel(_("Predicted class"))
-    axis.set_ylabel(_("True class"))
-    figure.colorbar(image, label=_("% of the true class"), shrink=0.75)
-    return figure
-
-
-def calibration(curves: Sequence[tuple[Series, np.ndarray]]) -> Figure:
-    """Reliability diagram: accuracy against confidence in bins of equally many images, mean over runs.
-
-    Args:
-        curves: of each variant rows (mean confidence, accuracy, count).
-    """
-    figure, axis = plt.subplots(figsize=(WIDTH * 0.55, 3.6))
-    (ideal,) = axis.plot([0, 100], [0, 100], color=FAINT, linewidth=0.8, linestyle="--")
-    entries = [(ideal, _("perfectly calibrated"))]
-    for one, rows in curves[:MAX_SERIES]:
-        x, y = 100 * rows[:, 0], 100 * rows[:, 1]
-        (line,) = axis.plot(x, y, linewidth=1.2, markersize=4, clip_on=False, **look(one.index))
-        entries.append((line, one.label))
-        notes = [
-            _("{label}: confidence {confidence}, accuracy {accuracy}",
-              label=one.label, confidence=_percent(a, 1), accuracy=_percent(b, 1))
-            for a, b in zip(x, y, strict=True)
-        ]  # fmt: skip
-        mark(line, one.variant, notes)
-    low = min([100 * rows[:, :2].min() for _, rows in curves], default=0)
-    axis.set_xlim(max(low - 4, 0), 100)
-    axis.set_ylim(max(low - 4, 0), 100)
-    axis.set_xlabel(_("Confidence, %"))
-    axis.set_ylabel(_("Accuracy, %"))
-    legend(axis, entries, loc="best", fontsize=7.5)
-    return figure
-
-
-def _mean_and_spread(mean: float, sd: float | None, decimals: int) -> str:
-    """A percentage ± its SD; without the SD where one run has none, a dash where the mean is not defined."""
-    if not np.isfinite(mean):
-        return "–"
-    if sd is None or not np.isfinite(sd):
-        return _percent(mean, decimals)
-    return f"{number(mean, f'.{decimals}f')} ± {_percent(sd, decimals)}"
-
-
 def _wrapped(text: str) -> str:
     """Break a label at spaces, a long word anywhere, so that neighbours do not run into each other."""
-    return "\n".join(textwrap.wrap(text, WRAPPED))
+    return "\n".join(textwrap.wrap(text, MAX_LINE_CHARS))
