@@ -1,4 +1,4 @@
-"""The end of what a job or an endpoint wrote to CloudWatch."""
+"""Last lines of CloudWatch log streams."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ LINE_CHARACTERS = 2000
 def excerpt(clients: Clients, group: str, prefix: str = "") -> dict[str, Any]:
     """The last lines of each stream whose name begins with ``prefix``; the error where they cannot be read.
 
-    It only informs, so no error of any type leaves it.
+    Never raises: logs only inform.
     """
     named = {"logStreamNamePrefix": prefix} if prefix else {}
     try:

@@ -1,4 +1,4 @@
-"""What a deployment must be allowed to do on AWS, and no more: IAM policies as JSON."""
+"""Least-privilege IAM policies of a deployment, as JSON."""
 
 import re
 from typing import Any

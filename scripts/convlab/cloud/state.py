@@ -1,4 +1,4 @@
-"""What may exist in the cloud, on disk before it does: a process that comes later can take it down by name."""
+"""``state.json``: resources that may exist in the cloud, written before they are created, for a later teardown."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from convlab.common.locks import held
 from convlab.errors import UserError
 
 NAMES = "convlab-"
-"""How the names of all resources begin; the policy allows no others."""
+"""Prefix of the names of all resources; the policy allows no others."""
 
 FILE = "state.json"
 
@@ -25,7 +25,7 @@ Kind = Literal["object", "training_job", "model", "endpoint_config", "endpoint"]
 
 
 class State(BaseModel):
-    """``state.json``: the one name of all resources of a deployment, and which were asked for without an answer."""
+    """Content of ``state.json``: the name of all resources of a deployment, and the kinds of pending ones."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,12 +43,12 @@ class State(BaseModel):
     _number: str | None = PrivateAttr(None)
 
     def reveal(self, account: str) -> None:
-        """Let the process that is signed in to ``account`` use the bucket's full name; files never have it."""
+        """Restore the account number in the bucket's name, for use in this process; files never have it."""
         self._number = account
         self.bucket, self.prefix = (text.replace(redaction.HIDDEN, account) for text in (self.bucket, self.prefix))
 
     def save(self, path: Path) -> None:
-        """Write it for this user alone, and not return before file and folder are on the disk."""
+        """Write the file durably, readable only by this user."""
         written = self.model_dump()
         if self._number:
             written |= {key: written[key].replace(self._number, redaction.HIDDEN) for key in ("bucket", "prefix")}
@@ -67,7 +67,7 @@ class State(BaseModel):
 
 
 def lock(path: Path) -> AbstractContextManager[None]:
-    """Hold a deployment's state file for this process; UserError, which names the holder, where another has it."""
+    """Lock a deployment's state file. Raises UserError, which names the holder, if another process has it."""
     return held(
         path.with_name(f".{FILE}.lock"),
         f"a deployment{{holder}} is at work on {path}; wait until it has ended, or end it with Ctrl-C or kill "
@@ -76,9 +76,9 @@ def lock(path: Path) -> AbstractContextManager[None]:
 
 
 def load(path: Path) -> State:
-    """The state that an earlier process left; UserError where the file is missing or does not hold one.
+    """Read an earlier process' state. Raises UserError if the file is missing or invalid.
 
-    No job makes it again, unlike results: what it named has to be looked for by hand.
+    Unlike results, no job makes it again: the user has to look for the resources by hand.
     """
     remedy = f"look in the AWS console for names that begin with {NAMES}, delete them, then the file"
     try:

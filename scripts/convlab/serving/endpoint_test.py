@@ -1,4 +1,4 @@
-"""Asking an endpoint about test images, one at a time, and what the answers amount to; the same for every target."""
+"""Query an endpoint with test images and summarise accuracy, agreement and latency; the same for every target."""
 
 import json
 import time
@@ -29,18 +29,18 @@ class Reply:
 
 
 Invoke = Callable[[bytes, str], Reply]
-"""Sends a body of a content type and gives the reply; this is all that the trial needs of an endpoint."""
+"""Sends a body with a content type and returns the reply; the test needs nothing else of an endpoint."""
 
 
 def ask(invoke: Invoke, images: np.ndarray, indices: Sequence[int], labels: np.ndarray) -> Iterator[Answer]:
-    """Send images (uint8, NHWC) one at a time as JSON; an answer for each, in order.
+    """Send images (uint8, NHWC) one at a time as JSON; yields a prediction for each, in order.
 
     Args:
         indices: which of the images.
         labels: their true classes, (n,).
 
     Raises:
-        UserError: the endpoint refused an image, or its answer is none.
+        UserError: the endpoint refused an image, or its response is no prediction.
     """
     for index in indices:
         request = json.dumps({"instances": [images[index].tolist()]}).encode()
@@ -77,16 +77,16 @@ def _no_number(name: str) -> None:
 
 
 def accuracy(answers: Sequence[Answer]) -> Accuracy:
-    """Share of right answers, with Wilson's 95 % interval (Wilson 1927, JASA 22, 209-212)."""
+    """Share of correct predictions, with Wilson's 95 % interval (Wilson 1927, JASA 22, 209-212)."""
     right = sum(answer.correct for answer in answers)
     interval = binomtest(right, len(answers)).proportion_ci(method="wilson")
     return Accuracy(value=right / len(answers), ci_low=interval.low, ci_high=interval.high, images=len(answers))
 
 
 def agreement(answers: Sequence[Answer], reference: np.ndarray) -> Parity:
-    """The answers against probabilities (all test images, classes) that the run's own model gave.
+    """Agreement of the predictions with the evaluated model's probabilities (all test images, classes).
 
-    UserError where those are not finite or of other classes: nothing can be held against them.
+    Raises UserError if those are not finite or have other classes: they cannot be compared.
     """
     indices = [answer.index for answer in answers]
     truth = np.array([answer.true_class for answer in answers])
@@ -101,7 +101,7 @@ def agreement(answers: Sequence[Answer], reference: np.ndarray) -> Parity:
 
 
 def latency(answers: Sequence[Answer]) -> Latency:
-    """The first call apart, then quantiles over the others; of a single call there is only the first."""
+    """Latency of the first call, and quantiles over the others, if any."""
     times = [answer.latency_ms for answer in answers]
     warm = quantiles_ms([time / 1e3 for time in times[1:]]) if len(times) > 1 else {"calls": 0}
     return Latency(first=times[0], max=max(times[1:], default=None), **warm)
