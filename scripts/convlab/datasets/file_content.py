@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes, whatever its name says. Standard library only."""
+"""File type by magic number, whatever the name. Standard library only."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ _BEGINNINGS: tuple[tuple[int, bytes, str], ...] = (
 _READ_CONTENT = tuple(f"a {name} image" for name in ("PNG", "JPEG", "GIF", "BMP", "WebP", "TIFF"))
 
 BEGINNING = 512
-"""Bytes at a file's beginning that tell what it is."""
+"""Bytes of a file that are read for its type."""
 
 
 def content_kind(beginning: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Decoding image files of any size and kind of pixels into arrays of one shape, by stated rules.
+"""Decoding image files of any size and pixel type into uint8 arrays of one shape.
 
 - Turned as the EXIF orientation says, then cropped around the centre to the wanted aspect ratio (to the nearest pixel),
   then resized with Pillow's antialiased bilinear filter. An image that has the wanted size keeps every value.
@@ -34,13 +34,13 @@ LARGE_PIXELS = 8_000_000
 """Images that take more pixels in memory are decoded one at a time, so that memory is bounded for any thread count."""
 
 _BATCH = 64
-"""Images that a thread takes at once: many enough for little overhead, few enough to spread."""
+"""Images per task of a thread: many enough for little overhead, few enough to balance."""
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF")
-"""Decoders of Pillow that may be used; it has some forty, and files are anybody's."""
+"""Pillow decoders that may be used, of some forty: files are untrusted."""
 
 _MANY = ("PNG", "GIF", "WEBP", "TIFF")
-"""Formats whose further pictures are images of their own; those in a JPEG are previews and depths."""
+"""Formats whose further frames are separate images; those in a JPEG are previews and depth maps."""
 
 _MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 
@@ -210,7 +210,7 @@ def _crop(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; damaged metadata are no reason to do without an image."""
+    """The EXIF orientation, 1 to 8; damaged metadata are ignored."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:

@@ -1,4 +1,4 @@
-"""What an ``.npz`` file of images holds, from the headers of its arrays and its labels: standard library only.
+"""Reading the headers and labels of an ``.npz`` file of images, without NumPy: standard library only.
 
 The config is checked with it before any job runs, and ``prepare`` before it reads an image. The format of the headers:
 https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
@@ -31,7 +31,7 @@ _LONGEST_HEADER = 2**16
 
 @dataclass(frozen=True)
 class Header:
-    """Of one array: NumPy's type string (``<f4``), its shape, and where its values begin."""
+    """Header of one array: NumPy's type string (``<f4``), shape, and offset of the values."""
 
     descr: str
     shape: tuple[int, ...]
@@ -39,7 +39,7 @@ class Header:
 
     @property
     def dtype(self) -> str:
-        """The type as people call it: ``uint8``, ``float32``, ``object``."""
+        """The type's usual name: ``uint8``, ``float32``, ``object``."""
         simple = re.fullmatch(r"[<>|=]?([a-zA-Z])(\d*)", self.descr)
         if not simple or simple[1] not in _KINDS:
             return self.descr
@@ -90,11 +90,11 @@ def read_headers(path: Path, key: str) -> dict[str, Header]:
 
 
 class _NotArraysError(Exception):
-    """A ZIP archive with a member, which the message names, that is no array."""
+    """The ZIP archive has a member that is no array; the message names it."""
 
 
 def _other_file(beginning: bytes) -> str:
-    """What a file is that was given instead of an ``.npz``."""
+    """Type of a file that is no ``.npz``, for the message."""
     if beginning[:6] == b"\x93NUMPY":
         return "a single NumPy array (.npy)"
     if beginning[:1] == b"\x80" and beginning[1:2] in (b"\2", b"\3", b"\4", b"\5"):
@@ -120,7 +120,7 @@ def _header(stream: BinaryIO) -> Header:
 
 
 def check_headers(headers: dict[str, Header], path: Path, key: str) -> tuple[int, int, int]:
-    """The images' shape (height, width, channels). Raises UserError for arrays that are no images and labels."""
+    """The images' shape (height, width, channels). Raises UserError for arrays that are not images and labels."""
 
     def refuse(problem: str) -> NoReturn:
         raise UserError(f"{key}: {path.name}: {problem}")
@@ -187,7 +187,7 @@ _NAMES_OF_OTHERS = {"x": "x_train", "images": "x_train", "data": "x_train", "tra
                     "features": "x_train", "y": "y_train", "labels": "y_train", "targets": "y_train",
                     "target": "y_train", "train_labels": "y_train", "test_images": "x_test",
                     "test_labels": "y_test"}  # fmt: skip
-"""How others call these arrays; PneumoniaMNIST and its kin have train_images."""
+"""Other common names of these arrays; MedMNIST's files have train_images."""
 
 
 def _refuse_misnamed(headers: Mapping[str, Header], refuse: Callable[[str], NoReturn]) -> None:

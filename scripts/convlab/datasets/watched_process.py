@@ -1,4 +1,4 @@
-"""Running a command as long as what it downloads grows."""
+"""Run a download command with a stall timeout and a size limit."""
 
 import os
 import signal
@@ -20,14 +20,14 @@ LARGEST_DOWNLOAD = 2**30
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a watched command ended: what went wrong, or None, and whether any byte arrived."""
+    """Result of a watched command: the problem, or None, and whether any byte arrived."""
 
     problem: str | None
     alive: bool
 
 
 def run_watched(command: list[str], cwd: Path, watch: Path, give_up_at: float) -> Outcome:
-    """Run a command while what it writes under ``watch`` grows.
+    """Run a command while the folder ``watch`` grows.
 
     It is ended, with its children, when nothing has arrived by ``give_up_at`` (monotonic clock), when nothing more
     arrives for ``STALL_SECONDS``, and after ``DOWNLOAD_SECONDS`` in any case.

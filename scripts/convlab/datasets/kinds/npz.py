@@ -42,7 +42,7 @@ class Npz(OwnImages):
 
 
 def form(name: str, spec: Npz) -> Form:
-    """Known where the config says it; else headers and labels of the file are read."""
+    """From the config, or else from the headers and labels of the file."""
     key = f"datasets.{name}"
     if spec.input_shape is not None and spec.classes is not None:
         return spec.input_shape, len(spec.classes)
@@ -71,7 +71,7 @@ def form(name: str, spec: Npz) -> Form:
 
 
 def counts(spec: Npz) -> Counts | None:
-    """Exact, by the arrays' headers."""
+    """Exact numbers, from the arrays' headers."""
     headers = read_headers(Path(spec.path).expanduser(), "datasets")
     shapes = {array: headers[array].shape for array in ("x_train", "x_test") if array in headers}
     if "x_train" not in shapes or () in shapes.values():
