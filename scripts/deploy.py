@@ -35,7 +35,7 @@ from convlab.errors import UserError
 from convlab.evaluation.records import read_probabilities
 from convlab.serving import endpoint_test
 from convlab.serving.local import LocalEndpoint
-from convlab.serving.record import Answer, Deployed, Evidence, Failure, Teardown
+from convlab.serving.record import Deployed, Evidence, Failure, ImagePrediction, Teardown
 from convlab.study import layout
 
 OPTIONS_VARIABLE = "CONVLAB_DEPLOY"
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.identity and OPTIONS_VARIABLE in os.environ:
         options = json.loads(os.environ[OPTIONS_VARIABLE])
     known = account_numbers(options)
-    redaction.KNOWN[:] = known
+    redaction.KNOWN_ACCOUNTS[:] = known
 
     exit_on_signals()
     begin = time.perf_counter()
@@ -205,7 +205,7 @@ def summary(evidence: Evidence) -> str:
     )
 
 
-def write_answers(path: Path, answers: list[Answer]) -> None:
+def write_answers(path: Path, answers: list[ImagePrediction]) -> None:
     """Write one row for each image."""
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, ANSWER_COLUMNS, lineterminator="\n", extrasaction="ignore")

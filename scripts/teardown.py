@@ -75,7 +75,7 @@ def take_down(path: Path) -> tuple[list[str], list[str]]:
         account = aws.account_of(clients)
         if not redaction.has_fingerprint(account, state.name, state.account):
             raise UserError(f"the credentials are of another account than {path}; sign in to that one")
-        redaction.KNOWN[:] = [account]
+        redaction.KNOWN_ACCOUNTS[:] = [account]
         state.reveal(account)
         ignore_signals()
         receipt = teardown(clients, state)

@@ -266,7 +266,7 @@ def work_identity(spec: Run, manifest: dict, threads: int, choices: dict[str, st
     """
     installed = provenance.versions()
     versions = {name: installed.get(name) for name in COMPUTING_PACKAGES}
-    machine = [bool(devices.visible()), provenance.instructions()]
+    machine = [bool(devices.visible_gpus()), provenance.instructions()]
     parts = [spec.spec_hash, data_sha256(manifest), threads, versions, machine, choices, code]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

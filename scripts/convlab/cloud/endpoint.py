@@ -23,7 +23,7 @@ from convlab.cloud.state import State
 from convlab.cloud.teardown import teardown
 from convlab.cloud.time_limits import lifetime_minutes
 from convlab.common.files import read_json
-from convlab.common.redaction import HIDDEN, fingerprint
+from convlab.common.redaction import MASK, fingerprint
 from convlab.common.shutdown import ignore_signals
 from convlab.errors import UserError
 from convlab.serving.endpoint_test import Reply
@@ -62,7 +62,7 @@ class SageMakerEndpoint:
         self.settings = SageMaker.model_validate(options["sagemaker"])
         self.study, self.prepared = folder.name, layout.prepared(folder, dataset)
         self.model_dir, self.output = layout.exported(folder, dataset), layout.deployed(folder, dataset)
-        self.state_file = self.output / states.FILE
+        self.state_file = self.output / states.STATE_FILE
         self.state: State | None = None
         self.trained: training_job.Trained | None = None
         self._clients: aws.Clients | None = None
@@ -93,7 +93,7 @@ class SageMakerEndpoint:
             raise UserError(
                 f"an earlier deployment may have left something behind ({self.state_file}); run: make teardown"
             )
-        if HIDDEN in settings.role_arn + settings.bucket:
+        if MASK in settings.role_arn + settings.bucket:
             raise UserError(
                 "deploy.sagemaker.role_arn or bucket has its account number hidden, as in a report; write the number"
             )

@@ -5,10 +5,10 @@ from typing import Any
 from convlab.cloud import aws
 from convlab.cloud.aws import Clients
 
-LINES = 40
+MAX_LINES = 40
 """Lines of each stream at most."""
 
-LINE_CHARACTERS = 2000
+MAX_LINE_CHARS = 2000
 """Characters of a line that are kept."""
 
 
@@ -22,9 +22,9 @@ def excerpt(clients: Clients, group: str, prefix: str = "") -> dict[str, Any]:
         streams = clients.logs.describe_log_streams(logGroupName=group, **named)["logStreams"]
         lines = {
             entry["logStreamName"]: [
-                event["message"].rstrip()[:LINE_CHARACTERS]
+                event["message"].rstrip()[:MAX_LINE_CHARS]
                 for event in clients.logs.get_log_events(
-                    logGroupName=group, logStreamName=entry["logStreamName"], startFromHead=False, limit=LINES
+                    logGroupName=group, logStreamName=entry["logStreamName"], startFromHead=False, limit=MAX_LINES
                 )["events"]
             ]
             for entry in streams[:5]

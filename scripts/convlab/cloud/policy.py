@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from convlab.cloud.state import NAMES
+from convlab.cloud.state import NAME_PREFIX
 from convlab.study.sagemaker import SageMaker
 
 KINDS = ("endpoint", "endpoint-config", "model")
@@ -19,7 +19,7 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     partition = settings.role_arn.split(":")[1]
     base = f"arn:{partition}:sagemaker:{region}:{settings.account}"
     logs = f"arn:{partition}:logs:{region}:{settings.account}:log-group:/aws/sagemaker"
-    named = {kind: f"{base}:{kind}/{NAMES}*" for kind in (*KINDS, "training-job")}
+    named = {kind: f"{base}:{kind}/{NAME_PREFIX}*" for kind in (*KINDS, "training-job")}
     trains, serves = settings.mode != "deploy", settings.mode != "train"
     # Teardown asks for all kinds, whatever the mode was.
     actions = [f"sagemaker:Delete{kind}" for kind in ("Endpoint", "EndpointConfig", "Model")]
@@ -46,7 +46,7 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     if trains:
         actions = ["sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:AddTags"]
         statements.append(statement("Train", actions, [named["training-job"]]))
-    groups = [f"{logs}/Endpoints/{NAMES}*"] * serves + [f"{logs}/TrainingJobs:*"] * trains
+    groups = [f"{logs}/Endpoints/{NAME_PREFIX}*"] * serves + [f"{logs}/TrainingJobs:*"] * trains
     statements.append(statement("ReadLogs", ["logs:DescribeLogStreams", "logs:GetLogEvents"], groups))
     return document(statements)
 
@@ -56,7 +56,7 @@ def role_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     partition = settings.role_arn.split(":")[1]
     trains, serves = settings.mode != "deploy", settings.mode != "train"
     logs = f"arn:{partition}:logs:{region}:{settings.account}:log-group:/aws/sagemaker"
-    groups = [f"{logs}/Endpoints/{NAMES}*"] * serves + [f"{logs}/TrainingJobs", f"{logs}/TrainingJobs:*"] * trains
+    groups = [f"{logs}/Endpoints/{NAME_PREFIX}*"] * serves + [f"{logs}/TrainingJobs", f"{logs}/TrainingJobs:*"] * trains
     actions = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"]
     images = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     return document(

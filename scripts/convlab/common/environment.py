@@ -180,7 +180,7 @@ def removed_message(names: list[str]) -> str:
     )
 
 
-_told: list[str] = []
+_removed_names: list[str] = []
 """Names that ``apply`` removed in this process."""
 
 
@@ -203,21 +203,21 @@ def start() -> None:
     """
     before = dict(os.environ)
     try:
-        _told.extend(apply())
+        _removed_names.extend(apply())
     except UserError as error:
         if _is_script():
             sys.exit(f"error: {error}")
         raise
     if _is_script() and _must_restart(before):
-        if _told:
-            print(removed_message(_told), file=sys.stderr, flush=True)
+        if _removed_names:
+            print(removed_message(_removed_names), file=sys.stderr, flush=True)
         os.execve(sys.executable, [sys.executable, *sys.argv], dict(os.environ))
     _import_matplotlib_elsewhere()
 
 
 def removed_at_start() -> list[str]:
     """Names of the variables that ``start`` removed, for the script's log."""
-    return list(_told)
+    return list(_removed_names)
 
 
 def _choosable(environment: Mapping[str, str]) -> set[str]:

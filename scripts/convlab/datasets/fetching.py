@@ -28,13 +28,13 @@ from convlab.errors import UserError
 
 log = logging.getLogger(__name__)
 
-NETWORK_PATIENCE = 8.5
+NETWORK_SECONDS = 8.5
 """Seconds in which a network must respond; without one, fetching fails within ten seconds in all."""
 
-PROBE_PATIENCE = 3.0
+PROBE_SECONDS = 3.0
 """Seconds of the above for probing the mirrors, in parallel."""
 
-LARGEST_FILE = 256 * 2**20
+MAX_FILE_BYTES = 256 * 2**20
 """Bytes of an unpacked file at most; more means a damaged or hostile file."""
 
 
@@ -98,7 +98,7 @@ def fetch(
     key: str,
     path: str | Path | None = None,
     cache: Path | None = None,
-    patience: float = NETWORK_PATIENCE,
+    patience: float = NETWORK_SECONDS,
 ) -> dict[str, bytes]:
     """The unpacked files of ``archive`` by name, each with the right sha256.
 
@@ -122,7 +122,7 @@ def fetch(
     with _staging(cache) as (staging, keep):
         give_up_at = time.monotonic() + patience
         if archive.mirrors:
-            _from_mirrors(state, staging, min(PROBE_PATIENCE, patience / 2))
+            _from_mirrors(state, staging, min(PROBE_SECONDS, patience / 2))
         if state.missing and archive.debian_package:
             _from_debian_package(state, staging, give_up_at)
         if keep:
@@ -164,13 +164,13 @@ def read_checked(
             if path.exists() and not path.is_file():
                 damaged(path, "is no file")
                 continue
-            if path.exists() and path.stat().st_size > LARGEST_FILE:
-                damaged(path, f"is larger than {LARGEST_FILE // 2**20} MiB")
+            if path.exists() and path.stat().st_size > MAX_FILE_BYTES:
+                damaged(path, f"is larger than {MAX_FILE_BYTES // 2**20} MiB")
                 continue
             content = path.read_bytes()
             if packed and content[:2] == b"\x1f\x8b":  # by content: a server may unpack on the way and keep the name
                 with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
-                    content = stream.read(LARGEST_FILE)
+                    content = stream.read(MAX_FILE_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, EOFError, zlib.error) as error:
@@ -297,15 +297,15 @@ class _EndlessDownloadError(ValueError):
 
 
 class _LimitedFile:
-    """A file to which no more than ``LARGEST_FILE`` bytes can be written, for ``DOWNLOAD_SECONDS``."""
+    """A file to which no more than ``MAX_FILE_BYTES`` bytes can be written, for ``DOWNLOAD_SECONDS``."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream, self._written, self._end_at = stream, 0, time.monotonic() + DOWNLOAD_SECONDS
 
     def write(self, data: bytes) -> int:
         self._written += len(data)
-        if self._written > LARGEST_FILE:
-            raise _EndlessDownloadError(f"sends more than {LARGEST_FILE // 2**20} MiB")
+        if self._written > MAX_FILE_BYTES:
+            raise _EndlessDownloadError(f"sends more than {MAX_FILE_BYTES // 2**20} MiB")
         if time.monotonic() > self._end_at:
             raise _EndlessDownloadError(f"takes more than {DOWNLOAD_SECONDS:.0f} s")
         return self._stream.write(data)

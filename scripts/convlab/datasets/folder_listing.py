@@ -74,10 +74,10 @@ REASONS = (
 )
 """Reasons for which files are not used, as in the manifest; the report translates them."""
 
-_NAMES_KEPT = 20
+_MAX_FILE_NAMES = 20
 """File names in the manifest for each class and reason at most; the log has all."""
 
-_MOST_COUNTED = 1_000_000
+_MAX_COUNTED_FILES = 1_000_000
 """Files counted in a folder that is not read, at most."""
 
 
@@ -194,7 +194,8 @@ def list_images(root: Path, key: str, count_skipped: bool = False) -> Contents:
 
 def _list_images(root: Path, key: str, count_skipped: bool) -> Contents:
     folders, skipped = _parts(root, key, count_skipped)
-    parts = {part: _list_part(root, part, folders[part], key, skipped) for part in ("train", "test") if part in folders}
+    listing = _Listing(root, key, skipped)
+    parts = {part: _list_part(listing, part, folders[part]) for part in ("train", "test") if part in folders}
     if len(parts["train"].classes) < 2:
         raise UserError(
             f"{key}: {printable_name(str(root / folders['train']))} holds one class only"
@@ -269,8 +270,18 @@ def _parts(root: Path, key: str, count_skipped: bool) -> tuple[dict[str, str], l
     return chosen, skipped
 
 
-def _list_part(root: Path, part: str, folder: str, key: str, skipped: list[Skipped]) -> Part:
-    """The classes of one part; adds what is not read to ``skipped``."""
+@dataclass(frozen=True)
+class _Listing:
+    """An image folder that is being listed: its path, the config's key, and the files that are not read so far."""
+
+    root: Path
+    key: str
+    skipped: list[Skipped]
+
+
+def _list_part(listing: _Listing, part: str, folder: str) -> Part:
+    """The classes of one part; adds files that are not read to ``listing.skipped``."""
+    root, key, skipped = listing.root, listing.key, listing.skipped
     named: dict[str, str] = {}
     refuse_outside(root, root / folder, key)
     with os.scandir(root / folder) as listed:
@@ -301,14 +312,13 @@ def _list_part(root: Path, part: str, folder: str, key: str, skipped: list[Skipp
         loose = sum(file.image for file in skipped if file.part == part)
         there = f", but {loose:,} images without a class" if loose else ""
         raise UserError(f"{key}: {where} holds no folders{there}; put the images of each class into {where}/<class>/")
-    classes = [_list_class(root, part, folder, name, named[name], key, skipped) for name in sorted(named)]
+    classes = [_list_class(listing, part, folder, name, named[name]) for name in sorted(named)]
     return Part(part, folder, classes)
 
 
-def _list_class(
-    root: Path, part: str, part_folder: str, name: str, folder: str, key: str, skipped: list[Skipped]
-) -> ClassFolder:
-    """The files of one class, sorted by name; adds what is not read to ``skipped``."""
+def _list_class(listing: _Listing, part: str, part_folder: str, name: str, folder: str) -> ClassFolder:
+    """The files of one class, sorted by name; adds files that are not read to ``listing.skipped``."""
+    root, key = listing.root, listing.key
     path, images, doubtful, others = root / part_folder / folder, [], [], []
     refuse_outside(root, path, key)
     with os.scandir(path) as listed:
@@ -334,12 +344,12 @@ def _list_class(
             else:
                 doubtful.append(file_name)
     prefix = f"{printable_name(part_folder)}/{printable_name(folder)}"
-    skipped += [
+    listing.skipped.extend(
         Skipped(
             f"{prefix}/{printable_name(other.file)}", other.reason, other.image, part, name, other.detail, other.count
         )
         for other in others
-    ]
+    )
     if not images and not any("." not in file_name.strip(".") for file_name in doubtful):
         inner = [printable_name(other.file) for other in others if other.reason == INNER_FOLDER and other.image]
         if inner:
@@ -372,7 +382,7 @@ def _count(folder: Path) -> int:
             folders[:] = [name for name in folders if litter(name) is None]
             yield from (name for name in names if litter(name) is None)
 
-    return sum(1 for _ in islice(files(), _MOST_COUNTED))
+    return sum(1 for _ in islice(files(), _MAX_COUNTED_FILES))
 
 
 def refuse_outside(root: Path, path: Path, key: str) -> None:
@@ -422,7 +432,7 @@ def summary(skipped: Iterable[Skipped]) -> list[dict[str, Any]]:
             "count": sum(entry.count for entry in group),
             "files": [
                 {"file": entry.file} | ({"detail": entry.detail} if entry.detail else {})
-                for entry in sorted(group, key=lambda entry: entry.file)[:_NAMES_KEPT]
+                for entry in sorted(group, key=lambda entry: entry.file)[:_MAX_FILE_NAMES]
             ],
         }
         for (part, class_name, reason, image), group in sorted(groups.items())

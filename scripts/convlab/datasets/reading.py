@@ -13,7 +13,7 @@ from convlab.errors import UserError
 if TYPE_CHECKING:
     from convlab.datasets.prepared import Dataset  # NumPy
 
-_LIMITS = {False: "memory.max", True: "memory.limit_in_bytes"}
+_LIMIT_FILES = {False: "memory.max", True: "memory.limit_in_bytes"}
 """The file with a group's limit; true for version 1."""
 
 
@@ -53,7 +53,7 @@ def memory_limit(system: Path = Path("/")) -> int:
         folder = home / path.strip("/")
         while folder.is_relative_to(home):
             with suppress(OSError, ValueError):  # no limit here: no such file, or "max"
-                there = min(there, int((folder / _LIMITS[bool(controllers)]).read_text(encoding="ascii")))
+                there = min(there, int((folder / _LIMIT_FILES[bool(controllers)]).read_text(encoding="ascii")))
             folder = folder.parent
     return there
 

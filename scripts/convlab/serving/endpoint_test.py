@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from convlab.errors import UserError
 from convlab.evaluation.agreement import parity
 from convlab.evaluation.latency import quantiles_ms
-from convlab.serving.record import Accuracy, Answer, Latency, Parity
+from convlab.serving.record import Accuracy, ImagePrediction, Latency, Parity
 
 JSON = "application/json"
 
@@ -32,7 +32,7 @@ Invoke = Callable[[bytes, str], Reply]
 """Sends a body with a content type and returns the reply; the test needs nothing else of an endpoint."""
 
 
-def ask(invoke: Invoke, images: np.ndarray, indices: Sequence[int], labels: np.ndarray) -> Iterator[Answer]:
+def ask(invoke: Invoke, images: np.ndarray, indices: Sequence[int], labels: np.ndarray) -> Iterator[ImagePrediction]:
     """Send images (uint8, NHWC) one at a time as JSON; yields a prediction for each, in order.
 
     Args:
@@ -55,7 +55,7 @@ def ask(invoke: Invoke, images: np.ndarray, indices: Sequence[int], labels: np.n
             probabilities = np.array(prediction["probabilities"], np.float64)
             if probabilities.ndim != 1 or not np.isfinite(probabilities).all():
                 raise ValueError("its probabilities are not finite numbers")
-            answer = Answer(
+            answer = ImagePrediction(
                 index=index,
                 true_class=labels[index],
                 predicted_class=prediction["class"],
@@ -76,14 +76,14 @@ def _no_number(name: str) -> None:
     raise ValueError(f"{name} is no probability")
 
 
-def accuracy(answers: Sequence[Answer]) -> Accuracy:
+def accuracy(answers: Sequence[ImagePrediction]) -> Accuracy:
     """Share of correct predictions, with Wilson's 95 % interval (Wilson 1927, JASA 22, 209-212)."""
     right = sum(answer.correct for answer in answers)
     interval = binomtest(right, len(answers)).proportion_ci(method="wilson")
     return Accuracy(value=right / len(answers), ci_low=interval.low, ci_high=interval.high, images=len(answers))
 
 
-def agreement(answers: Sequence[Answer], reference: np.ndarray) -> Parity:
+def agreement(answers: Sequence[ImagePrediction], reference: np.ndarray) -> Parity:
     """Agreement of the predictions with the evaluated model's probabilities (all test images, classes).
 
     Raises UserError if those are not finite or have other classes: they cannot be compared.
@@ -100,7 +100,7 @@ def agreement(answers: Sequence[Answer], reference: np.ndarray) -> Parity:
     return Parity(**{**figures, "differing": [indices[position] for position in figures["differing"]]})
 
 
-def latency(answers: Sequence[Answer]) -> Latency:
+def latency(answers: Sequence[ImagePrediction]) -> Latency:
     """Latency of the first call, and quantiles over the others, if any."""
     times = [answer.latency_ms for answer in answers]
     warm = quantiles_ms([time / 1e3 for time in times[1:]]) if len(times) > 1 else {"calls": 0}

@@ -27,7 +27,7 @@ class Deployed(Record):
     files_sha256: dict[str, str] = Field(description="Checksums of what was served, by file name.")
 
 
-class Answer(Record):
+class ImagePrediction(Record):
     """The endpoint's prediction for one test image."""
 
     index: Whole = Field(description="Place among the test images, from 0.")
@@ -104,7 +104,7 @@ class Evidence(Record):
     )
     endpoint: dict[str, Any] | None = Field(None, description="Where the answers came from, by target.")
     training: dict[str, Any] | None = Field(None, description="The job that trained the model, where the target did.")
-    answers: list[Answer] = []
+    answers: list[ImagePrediction] = []
     accuracy: Accuracy | None = None
     parity: Parity | None = None
     latency_ms: Latency | None = None

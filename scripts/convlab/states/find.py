@@ -73,11 +73,13 @@ def read(name: str, results: Path) -> State:
         ) from None
     if "provenance" not in summary:
         raise UserError(f"{folder} does not say what made it; run the study again with this version of convlab")
-    outdated = _is_config(Path(name)) and _asked(Path(name)) != without_texts(summary["provenance"]["config"])
+    outdated = _is_config(Path(name)) and _current_settings(Path(name)) != without_texts(
+        summary["provenance"]["config"]
+    )
     return State(name, summary, **tables, outdated=outdated)
 
 
-def _asked(config: Path) -> dict[str, Any]:
+def _current_settings(config: Path) -> dict[str, Any]:
     """A config file's current settings in the form that compare records, without texts and deployment."""
     asked = load_study(load_study(read_yaml(config)).settings)
     return without_texts(asked.model_dump(mode="json"))
