@@ -121,7 +121,7 @@ def build_view(
 
 
 def head(study: Study, results: Results) -> dict[str, Any]:
-    """What the page says of the study as a whole: title, size, runs that diverged."""
+    """Title, facts about the study as a whole, runs that diverged, legend and design."""
     evidence, plan, datasets = results.evidence, study.plan, list(study.datasets)
     runs = evidence.runs
     title = study.report.title or study.question or study.study

@@ -75,7 +75,7 @@ def serve(arguments: argparse.Namespace) -> None:
         described = public_metadata(folder)
     except ImportError as error:
         raise UserError(f"{error.name} is not installed; `make serve` installs what serving needs") from None
-    except Exception as error:  # each runtime has exceptions of its own for a file that it cannot read
+    except Exception as error:  # the runtimes raise different exceptions for an unreadable file
         raise UserError(f"the model in {folder} cannot be loaded: {str(error)[:300]}; export it again") from None
     app = server.application(model, handlers, described, int(arguments.max_body_mb * 2**20))
     quiet = {"log_level": "warning", "access_log": False, "server_header": False}
@@ -120,7 +120,7 @@ def listen(host: str, port: int) -> socket.socket:
             raise UserError(f"port {port} is for the system's own services; choose one from 1024 with --port") from None
         reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had ({os.strerror(error.errno)})"
         raise UserError(f"port {port} of {host} {reason}; choose another with --port") from None
-    # Connections inherit it. Without it an answer's body waits 40 ms for the headers to be acknowledged: asyncio sets
+    # Connections inherit it. Without it a response's body waits 40 ms for the headers to be acknowledged: asyncio sets
     # it only on sockets that were made with the protocol's number.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening

@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
         told += sentences
     try:
         print(*told, sep="\n", end="\n" if told else "", flush=True)
-    finally:  # also where nobody reads what is printed
+    finally:  # also if standard output is closed
         if left:
             for problem in problems:
                 log.error("%s", problem)
@@ -63,7 +63,7 @@ def take_down(path: Path) -> tuple[list[str], list[str]]:
 
     Raises UserError if nothing was tried: a deployment is still running, or the credentials are of another account.
     """
-    from convlab.cloud import aws  # boto3, which is not needed to say that there is nothing to do
+    from convlab.cloud import aws  # imports boto3, which is not needed if there is nothing to do
     from convlab.cloud import state as states
     from convlab.cloud.teardown import teardown
 

@@ -15,13 +15,13 @@ ECR = re.compile(
 
 
 def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
-    """For whoever runs `make deploy` and `make teardown`."""
+    """Policy of the user who runs `make deploy` and `make teardown`."""
     partition = settings.role_arn.split(":")[1]
     base = f"arn:{partition}:sagemaker:{region}:{settings.account}"
     logs = f"arn:{partition}:logs:{region}:{settings.account}:log-group:/aws/sagemaker"
     named = {kind: f"{base}:{kind}/{NAME_PREFIX}*" for kind in (*KINDS, "training-job")}
     trains, serves = settings.mode != "deploy", settings.mode != "train"
-    # Teardown asks for all kinds, whatever the mode was.
+    # Teardown lists all kinds of resources in any mode.
     actions = [f"sagemaker:Delete{kind}" for kind in ("Endpoint", "EndpointConfig", "Model")]
     statements = [
         statement("Delete", actions, [named[kind] for kind in KINDS]),
@@ -52,7 +52,7 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
 
 
 def role_policy(settings: SageMaker, region: str) -> dict[str, Any]:
-    """For the role that SageMaker takes: data, models, logs, metrics, and the images; a job alone writes objects."""
+    """Policy of the role that SageMaker assumes: data, models, logs, metrics, images; only jobs write objects."""
     partition = settings.role_arn.split(":")[1]
     trains, serves = settings.mode != "deploy", settings.mode != "train"
     logs = f"arn:{partition}:logs:{region}:{settings.account}:log-group:/aws/sagemaker"

@@ -28,7 +28,7 @@ def items(settings: SageMaker, calls: int) -> list[Item]:
     """What one deployment pays for, at its limits of time; storage and transfer of a few MB are not counted.
 
     Args:
-        calls: test images that the endpoint is asked about.
+        calls: test images that are sent to the endpoint, one per call.
     """
     prices, job, endpoint = settings.prices, settings.training, settings.endpoint
     items = []

@@ -65,7 +65,7 @@ def train(
         facts: filled step by step with the description of the job for the evidence.
 
     Raises:
-        UserError: the job failed, took too long, or what came back is not the run that was asked for.
+        UserError: the job failed, took too long, or returned another run.
     """
     clients, settings = deployment.clients, deployment.settings
     with tempfile.TemporaryDirectory() as temporary:

@@ -23,15 +23,15 @@ RECORD_SUFFIX = ".checksums"
 DAMAGED_SUFFIX = ".damaged"
 
 EXPORT_MAIN_RESULTS = ("export.json", "MODEL_CARD.md")
-"""Main results of jobs that a plain run of the workflow does not ask for."""
+"""Main results of jobs that are not part of the default target."""
 
 JOB_VARIABLE = "CONVLAB_JOB"
-"""Environment variable that the workflow sets: only its jobs set damaged results aside, since it makes them again."""
+"""Environment variable of the workflow's jobs: only they set damaged results aside, since it makes them again."""
 
 _BLOCK = 2**20
 
 _NEVER_A_FOLDER = re.compile(r".+\.(log|tsv|made_from)|\.made_from|\.card_made_from")
-"""Names that jobs give to files only; those of datasets and variants have no dot."""
+"""Names of files that are never folders; names of datasets and variants have no dot."""
 
 Files = Mapping[str, Mapping[str, int | str]]
 

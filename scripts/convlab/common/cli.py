@@ -55,7 +55,7 @@ def run(main: Callable[[], None]) -> None:
     except Exception as error:
         if os.strerror(errno.ENOSPC) not in str(error):
             raise
-        # Libraries in C++ have exceptions of their own for a full disk, and some crash when they clean up.
+        # C++ libraries raise other exceptions for a full disk, and some crash during clean-up.
         print(f"error: cannot write: {os.strerror(errno.ENOSPC)}; {DISK_FULL_HINT}", file=sys.stderr, flush=True)
         os._exit(1)
 

@@ -86,7 +86,7 @@ def read_batches(source: Batches, name: str, path: str | None, cache: Path | Non
 
 
 def _checked_archive(source: Batches, path: Path, key: str) -> bytes:
-    """The user's own archive; UserError where it is not the publisher's."""
+    """Read the user's archive. Raises UserError if it is not the publisher's."""
     content = path.read_bytes() if path.stat().st_size <= MAX_FILE_BYTES else b""
     if hashlib.sha256(content).hexdigest() != source.archive.sha256[source.packed_name]:
         raise UserError(
@@ -119,7 +119,7 @@ def _unpack(source: Batches, content: bytes) -> dict[str, bytes]:
 
 
 def _from_folder(source: Batches, folder: Path, key: str) -> dict[str, bytes]:
-    """The files that somebody unpacked: each with the right size and MD5."""
+    """Read the user's unpacked files, verified by size and MD5."""
     files = {}
     for file_name in (*source.md5, CLASS_NAMES_FILE):
         path = folder / file_name

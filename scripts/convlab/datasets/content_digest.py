@@ -32,7 +32,7 @@ def content_digest(path: Path, index: Path, say: Callable[[str], None] = lambda 
     for name, entry in _files(path):
         try:
             status = entry.stat()
-        except OSError:  # a dangling link, or a file that has just gone: prepare says more
+        except OSError:  # a dangling link, or a file that was just deleted: prepare reports it
             files[name] = [0, 0, 0, ""]
             continue
         stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]

@@ -183,7 +183,7 @@ def read_checked(
 
 
 def spellings(folder: Path, name: str) -> list[Path]:
-    """Where a published file may lie: packed or not, as its publisher names it or with a full stop as Kaggle does
+    """Possible paths of a published file: packed or not, as its publisher names it or with a full stop as Kaggle does
     (``train-images.idx3-ubyte``), and in a folder of that name, as some unpackers leave it."""
     names = [f"{stem}{end}" for stem in dict.fromkeys((name, name.replace("-idx", ".idx"))) for end in (".gz", "")]
     paths = []
@@ -212,7 +212,7 @@ def _drop_damaged(path: Path, reason: str) -> None:
     log.warning("%s %s: dropped, it is fetched again", path, reason)
     try:
         path.unlink(missing_ok=True)
-    except OSError as error:  # somebody else's read-only cache: the good copy is found elsewhere all the same
+    except OSError as error:  # another user's read-only cache: other sources are tried
         log.warning("%s cannot be dropped (%s)", path, error.strerror)
 
 

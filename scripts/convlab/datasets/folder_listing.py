@@ -85,8 +85,8 @@ _MAX_COUNTED_FILES = 1_000_000
 class Skipped:
     """A file, or a folder of ``count`` files, that is not used.
 
-    ``file`` is its name from the image folder on. ``image`` says that an image is lost by it, so that the config must
-    allow it (``unreadable: exclude``).
+    ``file`` is its name relative to the image folder. ``image`` is true if an image is lost, which the config must
+    allow (``unreadable: exclude``).
     """
 
     file: str
@@ -222,7 +222,7 @@ def part_folders(root: Path) -> dict[str, list[str]]:
 
 
 def _parts(root: Path, key: str, count_skipped: bool) -> tuple[dict[str, str], list[Skipped]]:
-    """The folder of each part, and what else lies in ``root``."""
+    """The folder of each part, and the other entries of ``root``."""
     if not root.is_dir():
         raise UserError(
             f"{key}: {printable_name(str(root))} is not a folder; give the folder that holds train/<class>/<images>"
@@ -375,7 +375,7 @@ def _folder(entry: os.DirEntry, name: str, reason: str, count_skipped: bool) -> 
 
 
 def _count(folder: Path) -> int:
-    """How many files lie in a folder and its folders, hidden ones and litter left out."""
+    """Number of files below a folder, without hidden and system files, _MAX_COUNTED_FILES at most."""
 
     def files() -> Iterator[str]:
         for _, folders, names in os.walk(folder):
@@ -419,7 +419,7 @@ def of_folder(entry: Skipped) -> str:
 
 
 def summary(skipped: Iterable[Skipped]) -> list[dict[str, Any]]:
-    """For each part, class and reason how many files are not used, and the first names: what the manifest keeps."""
+    """Unused files by part, class and reason: count and first names, for the manifest."""
     groups: dict[tuple[str, str, str, bool], list[Skipped]] = {}
     for entry in skipped:
         groups.setdefault((entry.part or "", entry.class_name or "", entry.reason, entry.image), []).append(entry)

@@ -1,15 +1,15 @@
 """Decoding image files of any size and pixel type into uint8 arrays of one shape.
 
-- Turned as the EXIF orientation says, then cropped around the centre to the wanted aspect ratio (to the nearest pixel),
+- Rotated by the EXIF orientation, then cropped around the centre to the wanted aspect ratio (to the nearest pixel),
   then resized with Pillow's antialiased bilinear filter. An image that has the wanted size keeps every value.
 - A JPEG that is at least four times too large is decoded at a half, quarter or eighth of its size, never below twice
   the wanted size: libjpeg does that many times faster.
 - Transparent pixels are shown on white. Palettes and CMYK become RGB (by Pillow's formula; colour profiles are not
   applied), and grey is the luma of ITU-R 601-2.
-- 16-bit values keep their high byte; where all 16-bit images of a data set use 8, 10, 12 or 14 bits only, the highest
+- 16-bit values keep their high byte; where all 16-bit images of a dataset use 8, 10, 12 or 14 bits only, the highest
   eight of these.
 - Of an animation or a multi-picture file the first picture counts; such files are counted.
-- A file is read by its content, whatever of these formats its name promises.
+- The format is detected by content, not by name.
 """
 
 import errno
@@ -123,7 +123,7 @@ def read_image(
 ) -> np.ndarray:
     """One image as (height, width, channels), uint8, by the rules above; raises Unreadable.
 
-    ``bits`` is how many of 16 a 16-bit grey image uses; ``note`` is told of several pictures and of 16-bit values.
+    ``bits`` is how many of 16 a 16-bit grey image uses; ``note`` is called for multi-frame files and 16-bit values.
     """
     try:
         with Image.open(path, formats=_FORMATS) as image:

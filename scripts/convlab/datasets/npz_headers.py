@@ -280,7 +280,7 @@ _MAX_CLASSES = 100_000
 def check_labels(
     train: Mapping[int, int], test: Mapping[int, int] | None, classes: int | None, path: Path, key: str
 ) -> int:
-    """The number of classes, from how often each label occurs. Raises UserError, also for test labels of their own."""
+    """The number of classes, from the counts of labels. Raises UserError, also for test labels that training lacks."""
     count = count_classes(train, classes, path, key)
     if test is not None and (alone := sorted(set(test) - set(train))):
         raise UserError(

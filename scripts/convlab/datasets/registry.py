@@ -4,7 +4,7 @@ A kind of dataset is one module in ``convlab/datasets/kinds``. Its name is the k
 ``KIND = Kind(...)``. To add one, copy ``kinds/digits.py`` under the new name and change it (leave
 ``order`` out); nothing else lists the kinds. The module has
 
-- a spec, a pydantic model with ``kind: Literal["<module's name>"]`` and a field for whatever else the config may say.
+- a spec, a pydantic model with ``kind: Literal["<module's name>"]`` and a field for each other setting.
   It derives from ``DatasetSpec``, from ``Published`` where files are fetched and checked by their checksums, or from
   ``OwnImages`` where they are the user's own. Its fields are checked while the config is parsed and are part of the
   identity of every run on the data.
@@ -13,7 +13,7 @@ A kind of dataset is one module in ``convlab/datasets/kinds``. Its name is the k
 - a reader, which ``prepare`` calls.
 
 The config is parsed wherever Snakemake runs, so the module imports the standard library, pydantic and convlab's modules
-of these two only; NumPy, and whatever needs it, is imported inside the reader. What several kinds need stands in
+of these two only; NumPy, and whatever needs it, is imported inside the reader. Code that kinds share is in
 ``convlab/datasets``: fetching, IDX files, folders of images, headers of ``.npz`` files, splitting.
 
 `prepare` depends on the module of its kind and on what that imports, training on no kind. Then run ``make schema``,

@@ -66,7 +66,7 @@ def ask(invoke: Invoke, images: np.ndarray, indices: Sequence[int], labels: np.n
                 payload_bytes=len(request),
                 about=reply.about,
             )
-        except Exception as error:  # whatever is wrong with it, it is the answer that is
+        except Exception as error:  # any error here is the response's
             text = reply.body[:200].decode("utf-8", "replace")
             raise UserError(f"the endpoint's answer to test image {index} is no prediction ({error}): {text}") from None
         yield answer

@@ -135,7 +135,7 @@ def input_fn(body: bytes | str, content_type: str | None = JSON) -> Any:
         content_type: application/json, application/jsonlines (one image a line), text/csv or application/x-npy.
 
     Raises:
-        BadRequest: it cannot be read, or the type is none of these.
+        BadRequest: the body is invalid, or the type is not supported.
     """
     return _read(body, content_type, math.inf)
 
@@ -172,7 +172,7 @@ def _read(body: bytes | str, content_type: str | None, most: float) -> Any:
 
 
 def _signature(body: bytes) -> str | None:
-    """What a body is by its first bytes, and what to do about it; None where they say nothing."""
+    """Hint for a body by its magic number; None if that is unknown."""
     return next((what for start, what in SIGNATURES.items() if bytes(body[:8]).startswith(start)), None)
 
 
@@ -186,7 +186,7 @@ def predict_fn(images: Any, model: Model) -> Prediction:
 
 
 def output_fn(prediction: Prediction, accept: str | None = JSON) -> tuple[str, str]:
-    """The answer as text and its content type: class, label and probabilities of every image.
+    """The response's text and content type: class, label and probabilities of every image.
 
     JSON, or where only that is accepted one line of JSON for each image, as batch transform joins them.
 
@@ -208,7 +208,7 @@ def output_fn(prediction: Prediction, accept: str | None = JSON) -> tuple[str, s
 
 
 def _accepted(header: str | None) -> str:
-    """JSON or LINES, whichever an Accept header weights higher (RFC 9110, 12.5.1); JSON where it says nothing."""
+    """JSON or LINES, whichever an Accept header weights higher (RFC 9110, 12.5.1); JSON without one."""
     weights = {}
     for part in (header or "").lower().split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
@@ -258,7 +258,7 @@ def output_handler(response: Any, context: Any) -> tuple[str, str]:
 
 @cache
 def _packed_with() -> dict[str, Any]:
-    """The description of the model in whose archive this file lies, as ``code/inference.py``."""
+    """The description of the model in this file's archive."""
     return description(Path(__file__).resolve().parent.parent)
 
 

@@ -37,7 +37,7 @@ class LocalEndpoint:
         self.start_seconds: float | None = None
         self.memory_mb: float | None = None
         self.teardown: dict[str, Any] = {"remaining": []}
-        self._said: deque[str] = deque(maxlen=50)
+        self._output: deque[str] = deque(maxlen=50)
         self._process: subprocess.Popen | None = None
         self._connection: http.client.HTTPConnection | None = None
 
@@ -65,7 +65,7 @@ class LocalEndpoint:
     def _listen(self) -> None:
         """Read the server's output: its first line has the address, the last lines are kept for messages."""
         for line in self._process.stdout:
-            self._said.append(line.rstrip())
+            self._output.append(line.rstrip())
             if self.url is None and line.startswith("Serving ") and " at http://" in line:
                 self.url = line.rsplit(" at ", 1)[1].split()[0]
 
@@ -102,7 +102,7 @@ class LocalEndpoint:
     def _last_words(self) -> str:
         """The server's last lines of output, for a message; empty without any."""
         time.sleep(0.1)
-        lines = [line for line in self._said if not line.startswith(("Serving ", "What it takes: "))]
+        lines = [line for line in self._output if not line.startswith(("Serving ", "What it takes: "))]
         return f": {' '.join(lines[-3:])}" if lines else ""
 
     def reference(self) -> None:

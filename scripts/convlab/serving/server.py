@@ -1,6 +1,6 @@
 """The HTTP server around an exported model's handlers: SageMaker's container contract.
 
-``GET /ping`` and ``POST /invocations``, as a SageMaker container answers them; ``POST /endpoints/<name>/invocations``
+``GET /ping`` and ``POST /invocations``, as a SageMaker container serves them; ``POST /endpoints/<name>/invocations``
 as the service does, so that an ordinary ``boto3`` client works with ``endpoint_url``; ``GET /`` describes the
 model. Responses are 2xx, or 4xx with a sentence; 503 if there are too many requests at once, 500 if the model fails.
  Nothing heavy is imported: no TensorFlow unless the SavedModel is asked for, no pandas, no pydantic.

@@ -256,7 +256,7 @@ def _by_module(code: Mapping[str, list[Mapping[str, str]]]) -> dict[str, dict[st
 
 
 def _environment(state: State) -> dict[str, str]:
-    """Versions and machines by name; several values of one study stand side by side."""
+    """Versions and machines by name; several values of one study are joined."""
     training, values = state.summary["training"], {}
     commit = state.provenance["commit"]
     if commit:

@@ -180,7 +180,7 @@ Listed = tuple[list[str], list[int]]
 
 
 def _hold_out(name: str, spec: ImageFolder, listed: Listed, classes: list[str]) -> dict[str, Listed]:
-    """Training and test images, where all lie in the folder for training."""
+    """Stratified split of the training folder's images, for a folder without test images."""
     import numpy as np
 
     from convlab.datasets.splitting import stratified_split

@@ -100,7 +100,7 @@ def read(name: str, spec: Npz, threads: int) -> Reading:
 
     key, path = f"datasets.{name}", Path(spec.path).expanduser()
     headers = read_headers(path, f"{key}.path")
-    shape = check_headers(headers, path, f"{key}.path")  # all that can be told before reading 60,000 images
+    shape = check_headers(headers, path, f"{key}.path")  # before reading 60,000 images
     check_shape(spec.input_shape, shape, path, f"{key}.input_shape")
     with_test = "x_test" in headers
     wanted = ("x_train", "y_train", "x_test", "y_test") if with_test else ("x_train", "y_train")
