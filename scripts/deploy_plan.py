@@ -85,17 +85,17 @@ def costs(settings: SageMaker, calls: int, datasets: int) -> list[str]:
     """The estimate, a line for each item, and their sum."""
     from convlab.cloud.price import items
 
-    currency, found = settings.prices.currency, items(settings, calls)
+    currency, priced = settings.prices.currency, items(settings, calls)
     lines = [f"\nCost at most, for each of {datasets} dataset(s); storage, transfer and logs of a few MB left out:"]
-    for item in found:
+    for item in priced:
         amount = f"  {item.what}: {item.amount:g} {item.unit}"
         if item.cost is None:
             lines.append(f"{amount}; no price (deploy.sagemaker.prices.{item.price_key})")
         else:
             lines.append(f"{amount} × {item.price:g} = {item.cost:.4f} {currency}")
-    if any(item.cost is None for item in found):
+    if any(item.cost is None for item in priced):
         return [*lines, "  no sum, since a price is missing"]
-    return [*lines, f"  sum: {sum(item.cost for item in found) * datasets:.4f} {currency}"]
+    return [*lines, f"  sum: {sum(item.cost for item in priced) * datasets:.4f} {currency}"]
 
 
 if __name__ == "__main__":

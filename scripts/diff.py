@@ -25,7 +25,7 @@ from convlab.common.cli import run
 from convlab.common.files import write_text
 from convlab.page.templates import TEMPLATES, environment, tidy_markdown
 from convlab.states import find
-from convlab.states.differences import LISTED, Differences, compare_states
+from convlab.states.differences import MAX_LISTED_RUNS, Differences, compare_states
 from convlab.study import layout
 
 
@@ -41,29 +41,29 @@ def main(argv: list[str] | None = None) -> None:
     before, after = arguments.before, arguments.after
     if after is None:
         before, after = f"{before}@{find.PREVIOUS}", before
-    found = compare_states(*(find.read(name, arguments.results) for name in (before, after)))
-    output = arguments.output_dir or arguments.results / "diff" / slug(found)
-    shown = view(found)
+    differences = compare_states(*(find.read(name, arguments.results) for name in (before, after)))
+    output = arguments.output_dir or arguments.results / "diff" / slug(differences)
+    shown = view(differences)
     write_text(output / "index.html", environment("html").get_template("diff/page.html.j2").render(shown))
     write_text(output / "diff.md", tidy_markdown(environment("markdown").get_template("diff/page.md.j2").render(shown)))
     print(terminal(shown))
     print(f"As a page: {output / 'index.html'}")
 
 
-def view(found: Differences) -> dict:
+def view(differences: Differences) -> dict:
     """All that the templates need, by name."""
-    sides = (found.before, found.after)
-    shown = {field.name: getattr(found, field.name) for field in fields(found)}
+    sides = (differences.before, differences.after)
+    shown = {field.name: getattr(differences, field.name) for field in fields(differences)}
     return shown | {
-        "title": f"{found.before.name} → {found.after.name}",
-        "headlines": found.headlines,
+        "title": f"{differences.before.name} → {differences.after.name}",
+        "headlines": differences.headlines,
         "notices": [
             f"{state.name} has been changed since its results were made; run it to compare what it asks for now."
             for state in sides
             if state.outdated
         ],
-        "several": len({*found.before.provenance["data"], *found.after.provenance["data"]}) > 1,
-        "listed": LISTED,
+        "several": len({*differences.before.provenance["data"], *differences.after.provenance["data"]}) > 1,
+        "listed": MAX_LISTED_RUNS,
     }
 
 
@@ -81,9 +81,9 @@ def terminal(shown: dict) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
-def slug(found: Differences) -> str:
+def slug(differences: Differences) -> str:
     """A folder's name for what is compared."""
-    names = (Path(state.name).name for state in (found.before, found.after))
+    names = (Path(state.name).name for state in (differences.before, differences.after))
     return "--".join(re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "state" for name in names)
 
 

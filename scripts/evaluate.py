@@ -55,10 +55,10 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Load every run's model, put the test images through it, and write what that gave."""
     code = code_parts(Path(__file__).resolve())  # before the modules are imported that are read here
     choices = environment.choices()
-    places = {seed: layout.seed_folder(arguments.train_dir, seed) for seed in arguments.seeds}
-    records = {seed: read_json(place / "run.json") for seed, place in places.items()}
+    folders = {seed: layout.seed_folder(arguments.train_dir, seed) for seed in arguments.seeds}
+    records = {seed: read_json(folder / "run.json") for seed, folder in folders.items()}
     training = records[arguments.seeds[0]]["spec"]["training"]  # the same for all seeds of a variant
-    backend.choose(training["backend"], arguments.threads)  # before these import Keras
+    backend.configure(training["backend"], arguments.threads)  # before these import Keras
     from convlab.evaluation import inference
     from convlab.runtime.keras_runtime import use_threads
 
@@ -69,7 +69,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
     measured, predictions, features = {}, [], {"filters": [], "feature_maps": []}
     for seed, trained in records.items():
-        model = inference.load(places[seed] / "model.keras")
+        model = inference.load(folders[seed] / "model.keras")
         probabilities = inference.predictor(model)(images)
         measured[seed] = measures(trained, probabilities, labels) | {
             "latency_ms": inference.latency_ms(model, images),
@@ -90,11 +90,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 def measures(trained: Mapping[str, Any], probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """What is reported of one run; a diverged one is measured by nothing but its latency."""
-    found = {"spec_hash": trained["spec_hash"], "status": trained["status"], "test_images": len(labels)}
+    measured = {"spec_hash": trained["spec_hash"], "status": trained["status"], "test_images": len(labels)}
     if trained["status"] == "finished":
-        found |= metrics.classification_metrics(probabilities, labels)
-        found["reliability"] = metrics.reliability(probabilities, labels)
-    return found
+        measured |= metrics.classification_metrics(probabilities, labels)
+        measured["reliability"] = metrics.reliability(probabilities, labels)
+    return measured
 
 
 def first_of_each_class(labels: np.ndarray) -> np.ndarray:

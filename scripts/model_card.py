@@ -39,10 +39,10 @@ from convlab.study.labels import level_label
 from convlab.study.load import load_study
 from convlab.study.schema import Study
 
-WEAKEST, CONFUSIONS = 3, 5
+MAX_WEAKEST_CLASSES, CONFUSIONS = 3, 5
 """Classes with the lowest recall, and confusions, that are named as limits."""
 
-CONFIDENT = 0.01
+CONFIDENT_SHARE = 0.01
 """A mean confidence this far above the accuracy is called overconfident, as far below it underconfident."""
 
 CARD = "MODEL_CARD.md"
@@ -75,8 +75,8 @@ def write_card(arguments: argparse.Namespace) -> None:
 
 def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
     """All that the template prints, as text."""
-    place = layout.exported(folder, dataset)
-    exported, parity = read_json(place / "export.json"), read_json(place / "parity.json")
+    artifacts = layout.exported(folder, dataset)
+    exported, parity = read_json(artifacts / "export.json"), read_json(artifacts / "parity.json")
     manifest = read_json(layout.prepared(folder, dataset) / "manifest.json")
     seed = exported["seed"]
     trained = read_json(layout.run(folder, dataset, exported["variant"], seed) / "run.json")
@@ -201,24 +201,24 @@ def metrics_rows(measured: Mapping[str, Any], row: Mapping[str, Any]) -> list[tu
 
 def per_class_rows(classes: list[str], measured: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
     """Class, test images, precision, recall and F1 of this file."""
-    found = measured["per_class"]
+    scores = measured["per_class"]
     rows = []
     for i, name in enumerate(classes):
-        support = found["support"][i]  # without test images neither recall nor F1 is defined
-        recall, f1 = (found["recall"][i], found["f1"][i]) if support else (None, None)
-        precision = found["precision"][i] if np.array(measured["confusion_matrix"])[:, i].any() else None
+        support = scores["support"][i]  # without test images neither recall nor F1 is defined
+        recall, f1 = (scores["recall"][i], scores["f1"][i]) if support else (None, None)
+        precision = scores["precision"][i] if np.array(measured["confusion_matrix"])[:, i].any() else None
         rows.append((name, say.count(support), share(precision), share(recall), share(f1)))
     return rows
 
 
 def weakest(classes: list[str], measured: Mapping[str, Any]) -> str | None:
     """The classes that it misses most, of those that have test images; None where it misses none."""
-    found = measured["per_class"]
-    missed = [i for i in range(len(classes)) if found["support"][i] and found["recall"][i] < 1]
+    scores = measured["per_class"]
+    missed = [i for i in range(len(classes)) if scores["support"][i] and scores["recall"][i] < 1]
     if not missed:
         return None
-    order = sorted(missed, key=lambda i: (found["recall"][i], i))[:WEAKEST]
-    return i18n.listing(f"{classes[i]} ({say.percent(found['recall'][i], 1)})" for i in order)
+    order = sorted(missed, key=lambda i: (scores["recall"][i], i))[:MAX_WEAKEST_CLASSES]
+    return i18n.listing(f"{classes[i]} ({say.percent(scores['recall'][i], 1)})" for i in order)
 
 
 def unmeasured(classes: list[str], measured: Mapping[str, Any]) -> str | None:
@@ -233,7 +233,7 @@ def confusions(classes: list[str], measured: Mapping[str, Any]) -> list[str]:
     support = matrix.sum(axis=1)
     mistakes = matrix - np.diag(matrix.diagonal())
     order = np.argsort(-mistakes.ravel(), kind="stable")[:CONFUSIONS]
-    pairs = [divmod(int(place), len(classes)) for place in order if mistakes.ravel()[place]]
+    pairs = [divmod(int(cell), len(classes)) for cell in order if mistakes.ravel()[cell]]
     return [
         f"{classes[true]} taken for {classes[other]}: {say.count(mistakes[true, other])} of {say.count(support[true])}"
         for true, other in pairs
@@ -246,7 +246,11 @@ def calibration(measured: Mapping[str, Any]) -> str:
     confidence = float(np.average(rows[:, 0], weights=rows[:, 2]))
     gap = confidence - measured["accuracy"]
     kind = (
-        "overconfident" if gap > CONFIDENT else "underconfident" if gap < -CONFIDENT else "about as sure as it is right"
+        "overconfident"
+        if gap > CONFIDENT_SHARE
+        else "underconfident"
+        if gap < -CONFIDENT_SHARE
+        else "about as sure as it is right"
     )
     return (
         f"Mean confidence is {say.percent(confidence)} where accuracy is {say.percent(measured['accuracy'])}: it is "
@@ -282,10 +286,10 @@ def parity_sentence(parity: Mapping[str, Any]) -> str:
     count = say.count(parity["images"]["count"])
     parts = []
     for name, text in (("saved_model", "The SavedModel"), ("onnx", "The ONNX file")):
-        found = parity[f"{name}_against_keras"]
-        share = f"gives {say.percent(found['agreement'])} of them the class that model.keras gives"
-        p = f" (McNemar's exact test: p = {found['mcnemar_p']:.2g})" if found["mcnemar_p"] is not None else ""
-        largest = found["largest_difference"]
+        agreement = parity[f"{name}_against_keras"]
+        share = f"gives {say.percent(agreement['agreement'])} of them the class that model.keras gives"
+        p = f" (McNemar's exact test: p = {agreement['mcnemar_p']:.2g})" if agreement["mcnemar_p"] is not None else ""
+        largest = agreement["largest_difference"]
         difference = f"probabilities differ by {largest:.1e} at most" if largest else "probabilities are the same"
         parts.append(f"{text} {share}{p}; {difference}.")
     return f"{count} test images were given to all three files. {' '.join(parts)}"

@@ -44,8 +44,8 @@ def main(argv: list[str] | None = None) -> None:
 def measure(arguments: argparse.Namespace) -> None:
     """Measure every run and write the table."""
     runs = [(seed, layout.seed_folder(arguments.train_dir, seed)) for seed in arguments.seeds]
-    records = [read_json(place / "run.json") for _, place in runs]
-    backend.choose(records[0]["spec"]["training"]["backend"], arguments.threads)  # before these import Keras
+    records = [read_json(folder / "run.json") for _, folder in runs]
+    backend.configure(records[0]["spec"]["training"]["backend"], arguments.threads)  # before these import Keras
     from convlab.evaluation import inference
     from convlab.runtime.keras_runtime import use_threads
 
@@ -53,12 +53,12 @@ def measure(arguments: argparse.Namespace) -> None:
     probe = registry.load("convlab.probes", f"{arguments.probe}.measure")
     images, labels = data.load_test(arguments.data_dir)
     rows = []
-    for (seed, place), trained in zip(runs, records, strict=True):
+    for (seed, folder), trained in zip(runs, records, strict=True):
         if trained["status"] != "finished":
             log.info("seed %d is left out: %s", seed, trained["status"])
             continue
         prepared = data.permute_pixels(images, trained["spec"]["training"]["pixel_permutation"])
-        predict = inference.predictor(inference.load(place / "model.keras"))
+        predict = inference.predictor(inference.load(folder / "model.keras"))
         measured = probe.measure(predict, prepared, labels, arguments.settings)
         rows += [{"dataset": arguments.dataset, "variant": arguments.variant, "seed": seed, **row} for row in measured]
         log.info("seed %d: %d rows", seed, len(measured))

@@ -47,7 +47,7 @@ def reduced(config: Mapping[str, Any]) -> dict[str, Any]:
     comparisons and `deploy` call by such a level is renamed.
     """
     study = load_study(config)
-    less = study.written
+    less = study.validated_config
     less |= {"study": study.study[: MAX_NAME - len(SUFFIX)] + SUFFIX, "seeds": list(study.seeds[:SEEDS])}
     less["datasets"] = {name: _less_data(study, name) for name in study.datasets}
     available = min((_images_to_train_on(study, name, less["datasets"][name]) for name in study.datasets), default=0)
@@ -61,7 +61,7 @@ def reduced(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _less_data(study: Study, name: str) -> dict[str, Any]:
     """The dataset with limits where there are more images than that."""
-    spec, entry = study.datasets[name], dict(study.written["datasets"][name])
+    spec, entry = study.datasets[name], dict(study.validated_config["datasets"][name])
     classes = dataset_form(name, spec)[1]
     counts = image_counts(spec, classes)
     for number, (key, most) in enumerate((("train_images", TRAIN_IMAGES), ("test_images", TEST_IMAGES))):
@@ -101,17 +101,17 @@ def _reduce_probes(study: Study, less: dict[str, Any], available: int) -> None:
 def _reduce_field(less: dict[str, Any], field: str, most: int) -> None:
     """Scale a field of `training` down, in `training` itself and in every experiment that varies it."""
     levels = [less["training"].get(field)]
-    places: list[list[Any]] = []
+    written: list[list[Any]] = []
     for experiment in less.get("experiments", {}).values():
         varied = {experiment.get("factor"): experiment.get("levels"), **(experiment.get("factors") or {})}
         if varied.get(field):
-            places.append(varied[field])
+            written.append(varied[field])
             levels += varied[field]
     smaller = scaled({level for level in levels if isinstance(level, int)}, most)
     if levels[0] is not None:
         less["training"][field] = smaller[levels[0]]
-    for place in places:
-        place[:] = [smaller.get(level, level) for level in place]
+    for values in written:
+        values[:] = [smaller.get(level, level) for level in values]
     for experiment in less.get("experiments", {}).values():
         reference = experiment.get("reference")
         if experiment.get("factor") == field:

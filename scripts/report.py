@@ -104,22 +104,27 @@ def build_view(
     study: Study, results: Results, folder: Path, config_files: Sequence[str], config_values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """All that the templates need, by name."""
-    evidence, plan = results.evidence, study.plan
-    runs = evidence.runs
-    labels = {name: variant.label for name, variant in plan.variants.items()}
-    probes = {
-        dataset: all_findings(**results.probed, labels=labels, dataset=dataset, rope=evidence.rope)
-        for dataset in study.datasets
-    }
-    datasets = list(study.datasets)
-    figures = load_figures(study, results, folder)
-    resumed = sum(entry["resumed_after_epoch"] > 0 for entry in results.trained.values())
     started = datetime.fromisoformat(results.summary["training"]["first_started"])
     settled = history.settled(layout.compared(folder), study.model_dump(mode="json"), started)
-    title = study.report.title or study.question or study.study
-    answers = {
-        dataset: [answer(evidence, dataset, question) for question in plan.questions.values()] for dataset in datasets
+    figures = load_figures(study, results, folder)
+    runs = results.evidence.runs
+    return {
+        **head(study, results),
+        **verdicts_and_claims(study, results, settled),
+        **findings_and_probes(study, results, figures),
+        **details(study, results),
+        "limitations": all_limitations(study, results, settled),
+        "deployments": [view for dataset in study.datasets if (view := deployment(folder, dataset, runs))],
+        "figures": figures,
+        "provenance": provenance_view(study, results, config_files, config_values),
     }
+
+
+def head(study: Study, results: Results) -> dict[str, Any]:
+    """What the page says of the study as a whole: title, size, runs that diverged."""
+    evidence, plan, datasets = results.evidence, study.plan, list(study.datasets)
+    runs = evidence.runs
+    title = study.report.title or study.question or study.study
     return {
         "study": study,
         "plan": plan,
@@ -141,6 +146,20 @@ def build_view(
             (plan.variants[row["variant"]].label, row["dataset"], row["seed"])
             for row in runs[runs["status"] == "diverged"].to_dict("records")
         ],
+        "legend": [
+            (name, plan.variants[name].label, number % len(COLOURS)) for number, name in enumerate(plan.compared)
+        ],
+        "design": design(study),
+    }
+
+
+def verdicts_and_claims(study: Study, results: Results, settled: history.Settled) -> dict[str, Any]:
+    """Verdict of each question and claim, the chosen model, the main table."""
+    evidence, plan, datasets = results.evidence, study.plan, list(study.datasets)
+    answers = {
+        dataset: [answer(evidence, dataset, question) for question in plan.questions.values()] for dataset in datasets
+    }
+    return {
         "answers": answers,
         "across": {
             question.name: across_datasets(evidence, question, datasets) for question in plan.questions.values()
@@ -154,6 +173,18 @@ def build_view(
         "main": {dataset: main_table(evidence, dataset) for dataset in datasets},
         "main_columns": MAIN_COLUMNS,
         "long": LONG,
+    }
+
+
+def findings_and_probes(study: Study, results: Results, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The sentences of each dataset's interpretation, and each probe with its figures and table."""
+    evidence, datasets = results.evidence, list(study.datasets)
+    labels = {name: variant.label for name, variant in study.plan.variants.items()}
+    probes = {
+        dataset: all_findings(**results.probed, labels=labels, dataset=dataset, rope=evidence.rope)
+        for dataset in study.datasets
+    }
+    return {
         "findings": {dataset: interpret(evidence, dataset, by_assumption(probes[dataset])) for dataset in datasets},
         "probes": {
             dataset: [
@@ -169,16 +200,27 @@ def build_view(
             ]
             for dataset in datasets
         },
-        "deployments": [found for dataset in datasets if (found := deployment(folder, dataset, runs))],
-        "limitations": [
-            *(Statement(text) for text in same_variants(study)),
-            *conditions_limitation(results.trained, evidence),
-            *limitations(evidence, study.seeds, results.explored, resumed),
-            *looks(settled),
-            *boxes(results.summary["not_drawn"]),
-        ],
+    }
+
+
+def all_limitations(study: Study, results: Results, settled: history.Settled) -> list[Statement]:
+    """The sentences of the limitations, in the report's order."""
+    evidence = results.evidence
+    resumed = sum(entry["resumed_after_epoch"] > 0 for entry in results.trained.values())
+    return [
+        *(Statement(text) for text in same_variants(study)),
+        *conditions_limitation(results.trained, evidence),
+        *limitations(evidence, study.seeds, results.explored, resumed),
+        *looks(settled),
+        *boxes(results.summary["not_drawn"]),
+    ]
+
+
+def details(study: Study, results: Results) -> dict[str, Any]:
+    """Tables and notes of each dataset, its images and its runs."""
+    evidence, plan, datasets = results.evidence, study.plan, list(study.datasets)
+    return {
         "unequal": unequal_texts(results.trained, evidence),
-        "figures": figures,
         "looked_at": {
             dataset: [(name, plan.variants[name].label) for name in closest_first(evidence, dataset)]
             for dataset in datasets
@@ -197,9 +239,6 @@ def build_view(
         "left_out": left_out(results.manifests, results.explored),
         "test_origin": test_origin(results.manifests),
         "matrices": {dataset: matrices(evidence, dataset) for dataset in datasets},
-        "legend": [(name, labels[name], number % len(COLOURS)) for number, name in enumerate(plan.compared)],
-        "design": design(study),
-        "provenance": provenance_view(study, results, config_files, config_values),
     }
 
 

@@ -36,20 +36,20 @@ def main(argv: list[str] | None = None) -> None:
     measured = read(folder)
     if not measured:
         raise UserError(f"{folder} holds no measurements; run the study first")
-    print(aligned([COLUMNS, *(row(rule, jobs) for rule, jobs in measured.items())]))
+    print(aligned([COLUMNS, *(usage_row(rule, jobs) for rule, jobs in measured.items())]))
 
 
 def read(folder: Path) -> dict[str, list[dict[str, float]]]:
     """Rows of the benchmark files by rule, the first part of their path; what was not measured is NaN."""
-    found: dict[str, list[dict[str, float]]] = {}
+    usage: dict[str, list[dict[str, float]]] = {}
     for path in sorted(folder.rglob("*.tsv")):
         rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
         with path.open(newline="", encoding="utf-8") as stream:
             for line in csv.DictReader(stream, delimiter="\t"):
-                found.setdefault(rule, []).append(
+                usage.setdefault(rule, []).append(
                     {name: _number(line.get(name)) for name in ("s", "max_rss", "mean_load")}
                 )
-    return found
+    return usage
 
 
 def _number(text: str | None) -> float:
@@ -59,7 +59,7 @@ def _number(text: str | None) -> float:
         return math.nan
 
 
-def row(rule: str, jobs: list[dict[str, float]]) -> tuple[str, ...]:
+def usage_row(rule: str, jobs: list[dict[str, float]]) -> tuple[str, ...]:
     """A line of the table."""
 
     def over(name: str, function) -> str:

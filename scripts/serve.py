@@ -72,7 +72,7 @@ def serve(arguments: argparse.Namespace) -> None:
 
         handlers = server.load_handlers(folder)
         model = handlers.model_fn(folder)
-        described = about(folder)
+        described = public_metadata(folder)
     except ImportError as error:
         raise UserError(f"{error.name} is not installed; `make serve` installs what serving needs") from None
     except Exception as error:  # each runtime has exceptions of its own for a file that it cannot read
@@ -91,8 +91,8 @@ def serve(arguments: argparse.Namespace) -> None:
     http.run(sockets=[listening])
 
 
-def about(folder: Path) -> dict:
-    """What of ``export.json`` is told to whom asks what is served."""
+def public_metadata(folder: Path) -> dict:
+    """Fields of ``export.json`` that ``GET /`` returns."""
     exported = json.loads((folder / "export.json").read_text(encoding="utf-8"))
     return {name: exported[name] for name in ("dataset", "variant", "seed", "spec_hash") if name in exported}
 

@@ -22,7 +22,7 @@ from convlab.common.shutdown import ignore_signals
 from convlab.errors import UserError
 from convlab.study import layout
 
-LEFT = 3
+EXIT_RESOURCES_REMAIN = 3
 """Exit status where something is left."""
 
 log = logging.getLogger("teardown")
@@ -32,13 +32,13 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=layout.RESULTS, help="folder with the studies' results")
     arguments = parser.parse_args(argv)
-    found = sorted(layout.deployment_states(arguments.results))
-    if not found:
+    recorded = sorted(layout.deployment_states(arguments.results))
+    if not recorded:
         print(f"No deployment under {arguments.results}/ has left anything.")
         return
 
     left, problems, told = [], [], []
-    for path in found:
+    for path in recorded:
         try:
             remaining, sentences = take_down(path)
         except UserError as error:
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
             for problem in problems:
                 log.error("%s", problem)
             log.error("would not go: %s; their names stay in state.json, run it again", ", ".join(left))
-            sys.exit(LEFT)
+            sys.exit(EXIT_RESOURCES_REMAIN)
     if problems:
         raise UserError("; ".join(problems))
 

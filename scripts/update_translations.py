@@ -49,11 +49,11 @@ msgstr ""
 
 def main(argv: list[str] | None = None) -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(argv)
-    found = extracted()
+    messages = extracted()
     for language in i18n.LANGUAGES:
         path = i18n.catalogue(language)
         if path is not None:
-            catalogue = updated(path, found, language)
+            catalogue = updated(path, messages, language)
             write_text(path, text(catalogue, language))
             empty = [message.id for message in catalogue if message.id and not translated(message)]
             print(f"{path.relative_to(ROOT)}: {len(catalogue)} messages, {len(empty)} not translated")
@@ -63,20 +63,20 @@ def main(argv: list[str] | None = None) -> None:
 
 def extracted() -> Catalog:
     """Every message of scripts and templates, and what needs no mark: families and the fields of specs."""
-    found = Catalog()
+    messages = Catalog()
     for folder, methods in {"scripts": [("**.py", calls)], "report": [("**.j2", "jinja2.ext:babel_extract")]}.items():
         options = {pattern: {"silent": "false", "encoding": "utf-8"} for pattern, _ in methods}
         for name, _, message, _, context in extract_from_dir(ROOT / folder, methods, options, keywords=KEYWORDS):
-            found.add(message, None, [(f"{folder}/{name}", 0)], context=context)
+            messages.add(message, None, [(f"{folder}/{name}", 0)], context=context)
     for name, family in families().items():
         for message in (name, *(field.reason for field in family.idle_fields)):
-            found.add(message, None, [(f"scripts/convlab/models/families/{name}.py", 0)])
+            messages.add(message, None, [(f"scripts/convlab/models/families/{name}.py", 0)])
     for spec in (*(family.spec for family in families().values()), Training, EarlyStopping, Augmentation):
         for name, field in spec.model_fields.items():
             if name not in ("family", "label", "why"):
                 for message in filter(None, (field_label(name), field.description)):
-                    found.add(message, None, [("scripts/convlab/common/specs.py", 0)])
-    return found
+                    messages.add(message, None, [("scripts/convlab/common/specs.py", 0)])
+    return messages
 
 
 def calls(file: BinaryIO, keywords: Mapping[str, Any], tags: Any, options: Any) -> Iterator[tuple]:
@@ -92,13 +92,13 @@ def calls(file: BinaryIO, keywords: Mapping[str, Any], tags: Any, options: Any) 
                 yield node.lineno, name, texts, []
 
 
-def updated(path: Path, found: Catalog, language: str) -> Catalog:
+def updated(path: Path, source: Catalog, language: str) -> Catalog:
     """The translations of ``path`` for the messages that were found; a message that changed is a new one."""
     known = Catalog(locale=language)
     if path.is_file():
         with path.open("rb") as file:
             known = read_po(file, locale=language)
-    known.update(found, no_fuzzy_matching=True)
+    known.update(source, no_fuzzy_matching=True)
     known.obsolete.clear()
     for message in known:  # placeholders are str.format's: "90 % c" is no format of Python's
         message.flags.discard("python-format")

@@ -59,7 +59,7 @@ def test_evidence_of_a_deployment(results):
     found = evidence(results)
     assert found["status"] == "succeeded" and found["error"] is None
     assert found["study"] == "my_study" and found["model"]["variant"] == "cnn" and found["model"]["seed"] == 2
-    assert found["images"] == {"count": 40, "of": TOY_IMAGES, "seed": 3, "rule": deploy.RULE}
+    assert found["images"] == {"count": 40, "of": TOY_IMAGES, "seed": 3, "rule": deploy.SAMPLING_RULE}
     assert len(found["answers"]) == len({answer["index"] for answer in found["answers"]}) == 40
     right = sum(answer["predicted_class"] == TOY_CLASSES[answer["index"]] for answer in found["answers"])
     assert found["accuracy"]["value"] == right / 40

@@ -101,7 +101,7 @@ def test_the_report_says_what_was_not_used_where_people_look(tmp_path, language)
         "excluded": [other, entry], "homepage": None, "citation": None, "several_pictures": 1, "bits": 12,
         "test_from": {"from": "seed", "seed": 7, "fraction": 0.2},
     })  # fmt: skip
-    with i18n.using(language):
+    with i18n.in_language(language):
         statements = data.left_out({"digits": read_json(place)}, {})
         origin = data.test_origin({"digits": read_json(place)})
     page, text = write_reports(tmp_path, config)

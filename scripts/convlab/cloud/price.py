@@ -31,17 +31,17 @@ def items(settings: SageMaker, calls: int) -> list[Item]:
         calls: test images that the endpoint is asked about.
     """
     prices, job, endpoint = settings.prices, settings.training, settings.endpoint
-    found = []
+    items = []
     if settings.mode != "deploy":
         kind = f"training job on {job.instance_type}" + (" (spot: less)" if job.spot else "")
-        found.append(Item(kind, job.max_minutes / 60, "hours at most", "training_hour", prices.training_hour))
+        items.append(Item(kind, job.max_minutes / 60, "hours at most", "training_hour", prices.training_hour))
     if settings.mode != "train" and endpoint.instance_type:
         hours = (endpoint.max_minutes + TEARDOWN_MINUTES) / 60
         kind = f"endpoint on {endpoint.instance_type}"
         unit = f"hours ({TEARDOWN_MINUTES} minutes of it to take it down), as long as the deploying process lives"
-        found.append(Item(kind, hours, unit, "endpoint_hour", prices.endpoint_hour))
+        items.append(Item(kind, hours, unit, "endpoint_hour", prices.endpoint_hour))
     elif settings.mode != "train":
         seconds = calls * prices.seconds_per_call
         kind = f"serverless endpoint with {endpoint.memory_mb} MB, {calls} calls"
-        found.append(Item(kind, seconds, "seconds, assumed", "serverless_second", prices.serverless_second))
-    return found
+        items.append(Item(kind, seconds, "seconds, assumed", "serverless_second", prices.serverless_second))
+    return items

@@ -26,7 +26,7 @@ HANDLERS = Path(__file__).resolve().parent
 """Where ``inference.py`` and ``requirements.txt`` are, which go along."""
 
 
-def servable(model, run: Run, input_shape: tuple[int, int, int], classes: int):
+def inference_model(model, run: Run, input_shape: tuple[int, int, int], classes: int):
     """The trained model for anyone's machine: the same weights, computing in float32, without augmentation.
 
     It takes float32 pixels (batch, height, width, channels) from 0 to 255, whole or not; the model that was trained
@@ -99,11 +99,11 @@ def _teach_erfc() -> None:
         @classmethod
         def version_9(cls, context, node, **kwargs):
             output = node.output[0]
-            about = {"shapes": [context.get_shape(output)], "dtypes": [context.get_dtype(output)]}
+            signature = {"shapes": [context.get_shape(output)], "dtypes": [context.get_dtype(output)]}
             context.remove_node(node.name)
             erf = context.make_node("Erf", node.input)
-            one = context.make_const(f"{node.name}_one", np.float32(1))
-            context.make_node("Sub", [one.output[0], erf.output[0]], outputs=[output], name=node.name, **about)
+            constant = context.make_const(f"{node.name}_one", np.float32(1))
+            context.make_node("Sub", [constant.output[0], erf.output[0]], outputs=[output], name=node.name, **signature)
 
 
 def _function(model):

@@ -43,32 +43,32 @@ def ask(invoke: Invoke, images: np.ndarray, indices: Sequence[int], labels: np.n
         UserError: the endpoint refused an image, or its answer is none.
     """
     for index in indices:
-        body = json.dumps({"instances": [images[index].tolist()]}).encode()
+        request = json.dumps({"instances": [images[index].tolist()]}).encode()
         begin = time.perf_counter()
-        reply = invoke(body, JSON)
+        reply = invoke(request, JSON)
         seconds = time.perf_counter() - begin if reply.seconds is None else reply.seconds
         if reply.status != 200:
-            said = reply.body[:500].decode("utf-8", "replace")
-            raise UserError(f"the endpoint answered {reply.status} to test image {index}: {said}")
+            text = reply.body[:500].decode("utf-8", "replace")
+            raise UserError(f"the endpoint answered {reply.status} to test image {index}: {text}")
         try:
-            (found,) = json.loads(reply.body, parse_constant=_no_number)["predictions"]
-            probabilities = np.array(found["probabilities"], np.float64)
+            (prediction,) = json.loads(reply.body, parse_constant=_no_number)["predictions"]
+            probabilities = np.array(prediction["probabilities"], np.float64)
             if probabilities.ndim != 1 or not np.isfinite(probabilities).all():
                 raise ValueError("its probabilities are not finite numbers")
             answer = Answer(
                 index=index,
                 true_class=labels[index],
-                predicted_class=found["class"],
-                label=found["label"],
-                probabilities=found["probabilities"],
-                correct=bool(found["class"] == labels[index]),
+                predicted_class=prediction["class"],
+                label=prediction["label"],
+                probabilities=prediction["probabilities"],
+                correct=bool(prediction["class"] == labels[index]),
                 latency_ms=seconds * 1e3,
-                payload_bytes=len(body),
+                payload_bytes=len(request),
                 about=reply.about,
             )
         except Exception as error:  # whatever is wrong with it, it is the answer that is
-            said = reply.body[:200].decode("utf-8", "replace")
-            raise UserError(f"the endpoint's answer to test image {index} is no prediction ({error}): {said}") from None
+            text = reply.body[:200].decode("utf-8", "replace")
+            raise UserError(f"the endpoint's answer to test image {index} is no prediction ({error}): {text}") from None
         yield answer
 
 
@@ -96,8 +96,8 @@ def agreement(answers: Sequence[Answer], reference: np.ndarray) -> Parity:
             "the evaluated model's probabilities are not finite or of other classes than the endpoint's; evaluate and "
             "export it again with --forcerun evaluate export_model"
         )
-    found = parity(given, reference[indices], truth)
-    return Parity(**{**found, "differing": [indices[place] for place in found["differing"]]})
+    figures = parity(given, reference[indices], truth)
+    return Parity(**{**figures, "differing": [indices[position] for position in figures["differing"]]})
 
 
 def latency(answers: Sequence[Answer]) -> Latency:

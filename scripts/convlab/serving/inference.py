@@ -112,7 +112,7 @@ def model_fn(model_dir: str | Path) -> Model:
     import numpy as np
 
     folder = Path(model_dir)
-    about = description(folder)
+    stated = description(folder)
     runtime = os.environ.get("CONVLAB_RUNTIME") or ("onnx" if (folder / "model.onnx").is_file() else "saved_model")
     loaders = {"onnx": load_onnx, "saved_model": load_saved_model}
     if runtime not in loaders:
@@ -121,7 +121,7 @@ def model_fn(model_dir: str | Path) -> Model:
     if not (threads.isascii() and threads.isdigit() and int(threads)):
         raise ValueError(f"CONVLAB_THREADS is {threads!r}; it should be a whole number from 1")
     threads = int(threads)
-    model = Model(load(folder, threads), tuple(about["input_shape"]), about["labels"], runtime)
+    model = Model(load(folder, threads), tuple(stated["input_shape"]), stated["labels"], runtime)
     model.predict(np.zeros((1, *model.input_shape), np.float32))  # the first call is slower: not at a user's expense
     return model
 

@@ -102,8 +102,8 @@ class LocalEndpoint:
     def _last_words(self) -> str:
         """What the server said last, if anything."""
         time.sleep(0.1)
-        said = [line for line in self._said if not line.startswith(("Serving ", "What it takes: "))]
-        return f": {' '.join(said[-3:])}" if said else ""
+        lines = [line for line in self._said if not line.startswith(("Serving ", "What it takes: "))]
+        return f": {' '.join(lines[-3:])}" if lines else ""
 
     def reference(self) -> None:
         """Nothing: it serves a model that has been evaluated."""

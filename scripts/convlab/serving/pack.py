@@ -34,13 +34,13 @@ def pack(model_dir: Path, archive: Path, runtime: Literal["onnx", "saved_model"]
 
 def members(model_dir: Path, runtime: Literal["onnx", "saved_model"]) -> list[Path]:
     """The files of an archive, sorted; UserError for one that is missing."""
-    found: list[Path] = []
+    members: list[Path] = []
     for name in MEMBERS[runtime]:
-        place = model_dir / name
-        files = [place]
-        if place.is_dir():  # in which Snakemake leaves a hidden file of its own
-            files = [path for path in place.rglob("*") if path.is_file() and not path.name.startswith(".")]
-        if not files or not all(path.is_file() for path in files):
-            raise UserError(f"{place} is missing; run `make export` again")
-        found += files
-    return sorted(found, key=lambda path: path.relative_to(model_dir).as_posix())
+        path = model_dir / name
+        files = [path]
+        if path.is_dir():  # in which Snakemake leaves a hidden file of its own
+            files = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
+        if not files or not all(file.is_file() for file in files):
+            raise UserError(f"{path} is missing; run `make export` again")
+        members += files
+    return sorted(members, key=lambda file: file.relative_to(model_dir).as_posix())

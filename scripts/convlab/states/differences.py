@@ -11,10 +11,10 @@ from convlab.common.text import listing
 from convlab.language.numbers import MISSING, interval, mean_and_sd, percent, points
 from convlab.states.find import State
 
-SHORT = 12
+SHORT_DIGEST_CHARS = 12
 """Characters of a checksum or commit that are shown."""
 
-LISTED = 50
+MAX_LISTED_RUNS = 50
 """Runs with other results that are listed; of more the number is told."""
 
 
@@ -179,8 +179,8 @@ def compare_states(before: State, after: State) -> Differences:
 def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:
     """Values that differ, by name, in the order of the first and then of the second."""
     names = dict.fromkeys([*before, *after])
-    found = (Change(name, before.get(name, ""), after.get(name, "")) for name in names)
-    return [change for change in found if change.before != change.after]
+    pairs = (Change(name, before.get(name, ""), after.get(name, "")) for name in names)
+    return [change for change in pairs if change.before != change.after]
 
 
 def config_changes(before: Any, after: Any, where: str = "") -> list[Change]:
@@ -190,14 +190,14 @@ def config_changes(before: Any, after: Any, where: str = "") -> list[Change]:
     """
     before, after = _by_id(before), _by_id(after)
     if isinstance(before, Mapping) and isinstance(after, Mapping):
-        found = []
+        changed = []
         for key in dict.fromkeys([*before, *after]):
             path = f"{where}.{key}" if where else key
             if key not in before or key not in after:
-                found.append(Change(path, *(compact(side[key]) if key in side else "" for side in (before, after))))
+                changed.append(Change(path, *(compact(side[key]) if key in side else "" for side in (before, after))))
             else:
-                found += config_changes(before[key], after[key], path)
-        return found
+                changed += config_changes(before[key], after[key], path)
+        return changed
     return [] if before == after else [Change(where, compact(before), compact(after))]
 
 
@@ -233,7 +233,7 @@ def code_changes(
         before, after: stage -> one mapping of module to checksum for each code that its runs had.
     """
     sides = [_by_module(side) for side in (before, after)]
-    found = []
+    changed = []
     for module in dict.fromkeys([*sides[0], *sides[1]]):
         old, new = (side.get(module, {}) for side in sides)
         stages = [stage for stage in dict.fromkeys([*old, *new]) if old.get(stage) != new.get(stage)]
@@ -241,34 +241,34 @@ def code_changes(
             texts = (
                 ", ".join(sorted({sum_ for stage in stages for sum_ in side.get(stage, ())})) for side in (old, new)
             )
-            found.append(Change(f"{module} ({', '.join(stages)})", *texts))
-    return found
+            changed.append(Change(f"{module} ({', '.join(stages)})", *texts))
+    return changed
 
 
 def _by_module(code: Mapping[str, list[Mapping[str, str]]]) -> dict[str, dict[str, set[str]]]:
     """module -> stage -> checksums."""
-    found: dict[str, dict[str, set[str]]] = {}
+    checksums: dict[str, dict[str, set[str]]] = {}
     for stage, versions in code.items():
         for modules in versions:
             for module, checksum in modules.items():
-                found.setdefault(module, {}).setdefault(stage, set()).add(checksum[:SHORT])
-    return found
+                checksums.setdefault(module, {}).setdefault(stage, set()).add(checksum[:SHORT_DIGEST_CHARS])
+    return checksums
 
 
 def _environment(state: State) -> dict[str, str]:
     """Versions and machines by name; several values of one study stand side by side."""
-    training, found = state.summary["training"], {}
+    training, values = state.summary["training"], {}
     commit = state.provenance["commit"]
     if commit:
-        found["commit"] = commit["commit"][:SHORT] + (" with changes" if commit["modified"] else "")
+        values["commit"] = commit["commit"][:SHORT_DIGEST_CHARS] + (" with changes" if commit["modified"] else "")
     for stage, versions in (("training", training["versions"]), ("comparison", [state.provenance["versions"]])):
         for package in dict.fromkeys(name for entry in versions for name in entry):
-            found[f"{package}, {stage}"] = _joined(entry[package] for entry in versions if package in entry)
+            values[f"{package}, {stage}"] = _joined(entry[package] for entry in versions if package in entry)
     for name in dict.fromkeys(name for entry in training["hardware"] for name in entry):
-        found[name.replace("_", " ")] = _joined(str(entry[name]) for entry in training["hardware"] if name in entry)
+        values[name.replace("_", " ")] = _joined(str(entry[name]) for entry in training["hardware"] if name in entry)
     for name in dict.fromkeys(name for entry in training["environment"] for name in entry):
-        found[name] = _joined(entry.get(name, "not set") for entry in training["environment"])
-    return found | {"device": _joined(training["devices"])}
+        values[name] = _joined(entry.get(name, "not set") for entry in training["environment"])
+    return values | {"device": _joined(training["devices"])}
 
 
 def _joined(values: Iterable[str]) -> str:
@@ -276,12 +276,14 @@ def _joined(values: Iterable[str]) -> str:
 
 
 def _data(data: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    found = {}
+    values = {}
     for dataset, entry in data.items():
-        found |= {f"{dataset}: {part} images": f"{count:,}" for part, count in entry["images"].items()}
-        found[f"{dataset}: classes"] = ", ".join(map(str, entry["classes"]))
-        found |= {f"{dataset}: checksum of {name}": sum_[:SHORT] for name, sum_ in entry["sha256"].items()}
-    return found
+        values |= {f"{dataset}: {part} images": f"{count:,}" for part, count in entry["images"].items()}
+        values[f"{dataset}: classes"] = ", ".join(map(str, entry["classes"]))
+        values |= {
+            f"{dataset}: checksum of {name}": sum_[:SHORT_DIGEST_CHARS] for name, sum_ in entry["sha256"].items()
+        }
+    return values
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -315,7 +317,7 @@ def variant_changes(before: State, after: State) -> list[VariantChange]:
         }
         for state in (before, after)
     ]
-    found = []
+    changed = []
     for key in dict.fromkeys([*sides[1], *sides[0]]):
         old, new = (side.get(key) for side in sides)
         shown = [accuracy(row) if row else "" for row in (old, new)]
@@ -323,8 +325,8 @@ def variant_changes(before: State, after: State) -> list[VariantChange]:
         if shown[0] == shown[1] and runs == "the same runs":
             continue
         difference = points(new["test_accuracy_mean"] - old["test_accuracy_mean"]) if old and new else ""
-        found.append(VariantChange(key[0], (new or old)["label"], *shown, difference, runs))
-    return found
+        changed.append(VariantChange(key[0], (new or old)["label"], *shown, difference, runs))
+    return changed
 
 
 def _behind(before: Mapping[float, str], after: Mapping[float, str]) -> str:
@@ -342,7 +344,7 @@ def _behind(before: Mapping[float, str], after: Mapping[float, str]) -> str:
 def comparison_changes(before: State, after: State) -> list[VerdictChange]:
     """Every comparison of either side, changed or not: those that flipped first."""
 
-    def found(row: Mapping[str, Any]) -> str:
+    def measured(row: Mapping[str, Any]) -> str:
         if pd.isna(row["difference"]):
             return MISSING
         limits = "" if pd.isna(row["ci_low"]) else f" ({interval(row['ci_low'], row['ci_high'])})"
@@ -354,13 +356,13 @@ def comparison_changes(before: State, after: State) -> list[VerdictChange]:
         return f"{row['experiment'].replace('_', ' ')}: {variant} against {reference}"
 
     keys = ["dataset", "experiment", "variant", "reference"]
-    return _verdicts(before, after, "comparisons", keys, what, found)
+    return _verdicts(before, after, "comparisons", keys, what, measured)
 
 
 def claim_changes(before: State, after: State) -> list[VerdictChange]:
     """Every claim of either side, changed or not: those that flipped first."""
 
-    def found(row: Mapping[str, Any]) -> str:
+    def measured(row: Mapping[str, Any]) -> str:
         if pd.isna(row["measured"]):
             return MISSING
         scale, sign = {"%": (100, " %"), "pp": (100, " pp")}.get(row["unit"], (1, f" {row['unit']}".rstrip()))
@@ -368,7 +370,7 @@ def claim_changes(before: State, after: State) -> list[VerdictChange]:
         text = f"{value:,.0f}" if scale == 1 and float(value).is_integer() else f"{value:,.{2 if sign else 4}f}"
         return f"{text.replace('-', '−')}{sign}"
 
-    return _verdicts(before, after, "claims", ["claim", "dataset"], lambda row, state: row["text"], found)
+    return _verdicts(before, after, "claims", ["claim", "dataset"], lambda row, state: row["text"], measured)
 
 
 def _verdicts(
@@ -377,7 +379,7 @@ def _verdicts(
     table: str,
     keys: list[str],
     what: Callable[[Mapping[str, Any], State], str],
-    found: Callable[[Mapping[str, Any]], str],
+    measured: Callable[[Mapping[str, Any]], str],
 ) -> list[VerdictChange]:
     sides = [_rows(getattr(state, table), keys) for state in (before, after)]
     changes = []
@@ -387,7 +389,7 @@ def _verdicts(
         verdicts = [side["verdict"] if side else "" for side in (old, new)]
         changes.append(
             VerdictChange(
-                what(row, state), row["dataset"], *(found(side) if side else "" for side in (old, new)), *verdicts
+                what(row, state), row["dataset"], *(measured(side) if side else "" for side in (old, new)), *verdicts
             )
         )
     return sorted(changes, key=lambda change: (not change.flipped, not change.changed))

@@ -85,24 +85,24 @@ def _asked(config: Path) -> dict[str, Any]:
 
 def find(name: str, results: Path) -> Path:
     """The folder of a state; see :func:`read`."""
-    place, _, which = name.rpartition("@") if "@" in Path(name).name else (name, "", "")
-    compare = _compare_folder(place, results)
+    where, _, which = name.rpartition("@") if "@" in Path(name).name else (name, "", "")
+    compare = _compare_folder(where, results)
     if not which:
         return compare
-    found = {str(number): folder for number, folder in kept(compare).items()}
+    states = {str(number): folder for number, folder in kept(compare).items()}
     if which == PREVIOUS:
-        earlier = [folder for folder in found.values() if not equal(folder, compare)]
+        earlier = [folder for folder in states.values() if not equal(folder, compare)]
         if not earlier:
-            raise UserError(f"{place} has no earlier state; change something, run it, and ask again")
+            raise UserError(f"{where} has no earlier state; change something, run it, and ask again")
         return earlier[-1]
-    if which not in found:
-        there = f"there are {listing([*found, PREVIOUS])}" if found else "none is kept"
-        raise UserError(f"{place} has no state {which!r}; {there}")
-    return found[which]
+    if which not in states:
+        there = f"there are {listing([*states, PREVIOUS])}" if states else "none is kept"
+        raise UserError(f"{where} has no state {which!r}; {there}")
+    return states[which]
 
 
-def _compare_folder(place: str, results: Path) -> Path:
-    path = Path(place)
+def _compare_folder(named: str, results: Path) -> Path:
+    path = Path(named)
     if _is_config(path):
         path = layout.study_folder(load_study(read_yaml(path)).study, results)
     elif not path.is_dir() and len(path.parts) == 1:
@@ -112,7 +112,7 @@ def _compare_folder(place: str, results: Path) -> Path:
             return folder
     if path.is_dir():
         raise UserError(f"{path} holds no finished study, for it has no compare/summary.json; run the study first")
-    raise UserError(f"{place} does not exist; name a study that has been run, its folder under results/, or its config")
+    raise UserError(f"{named} does not exist; name a study that has been run, its folder under results/, or its config")
 
 
 def _is_config(path: Path) -> bool:

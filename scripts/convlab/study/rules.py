@@ -1,4 +1,4 @@
-"""The rules of claims: a small closed grammar, parsed here into a tree. Nothing of a config is ever executed as code.
+"""Grammar and parser of claims' rules. Nothing of a config is ever executed as code.
 
 ::
 
@@ -58,7 +58,7 @@ FLIPPED: dict[str, Relation] = {"<": ">", "<=": ">=", "==": "==", ">=": "<=", ">
 
 
 class RuleError(ValueError):
-    """A rule that is none; ``position`` counts characters from 1. The message completes "character 7: ..."."""
+    """Invalid rule; ``position`` counts characters from 1. The message completes "character 7: ..."."""
 
     def __init__(self, position: int, message: str) -> None:
         super().__init__(message)
@@ -78,7 +78,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a variant has or measures; ``dataset`` is None where the claim's own is meant."""
+    """A property or metric of a variant; ``dataset`` is None for the claim's own dataset."""
 
     name: str
     variant: str
@@ -119,7 +119,7 @@ class Link:
 
     @property
     def exact(self) -> bool:
-        """Whether it holds or not is known without training."""
+        """Whether it can be decided without training."""
         return is_exact(self.left) and is_exact(self.right)
 
 
@@ -151,7 +151,7 @@ def quantities(tree: Tree) -> Iterator[Quantity]:
 
 
 def is_exact(tree: Tree) -> bool:
-    """Whether a tree measures nothing."""
+    """Whether a tree has no measured quantities."""
     return all(quantity.name in EXACT for quantity in quantities(tree))
 
 
@@ -180,7 +180,7 @@ def evaluate(tree: Tree, value_of: Callable[[Quantity], Any], number: Callable[[
 
 
 def renamed(rule: Rule, names: Mapping[str, str]) -> Rule:
-    """The rule with each variant under the name that ``names`` gives it."""
+    """The rule with its variants renamed by ``names``."""
 
     def change(tree: Tree) -> Tree:
         if isinstance(tree, Quantity):
@@ -197,9 +197,9 @@ def renamed(rule: Rule, names: Mapping[str, str]) -> Rule:
 
 
 def unit(tree: Tree) -> str:
-    """How a value reads: ``%`` for an accuracy, ``pp`` for a difference of accuracies, ``s``, ``ms``, or nothing."""
-    found = _unit(tree)
-    return found or ""
+    """Unit of a tree's value: ``%`` for an accuracy, ``pp`` for a difference of accuracies, ``s``, ``ms``, or empty."""
+    unit = _unit(tree)
+    return unit or ""
 
 
 def _unit(tree: Tree) -> str | None:
@@ -259,7 +259,7 @@ def parse(text: str) -> Rule:
     """A rule as a tree. Names of quantities, variants and datasets are left to the caller, who knows them.
 
     Raises:
-        RuleError: it is no rule; position and what was expected instead.
+        RuleError: invalid rule, with the position and what was expected.
     """
     if len(text) > MAX_LENGTH:
         raise RuleError(MAX_LENGTH + 1, f"a rule has {MAX_LENGTH} characters at most, this one has {len(text)}")
@@ -267,17 +267,18 @@ def parse(text: str) -> Rule:
 
 
 def _tokens(text: str) -> list[_Token]:
-    found, place = [], 0
+    tokens, position = [], 0
     while True:
-        while place < len(text) and text[place].isspace():
-            place += 1
-        if place == len(text):
-            return [*found, _Token("end", "", place, place)]
-        match = _TOKEN.match(text, place)
+        while position < len(text) and text[position].isspace():
+            position += 1
+        if position == len(text):
+            return [*tokens, _Token("end", "", position, position)]
+        match = _TOKEN.match(text, position)
         if not match:
-            raise RuleError(place + 1, f"{text[place]!r} has no meaning in a rule{_HINTS.get(text[place], '')}")
-        found.append(_Token(match.lastgroup, match[0], match.start(), match.end()))
-        place = match.end()
+            character = text[position]
+            raise RuleError(position + 1, f"{character!r} has no meaning in a rule{_HINTS.get(character, '')}")
+        tokens.append(_Token(match.lastgroup, match[0], match.start(), match.end()))
+        position = match.end()
 
 
 class _Parser:
@@ -305,9 +306,9 @@ class _Parser:
 
     def fail(self, expected: str) -> RuleError:
         token = self.next
-        found = "the rule ends" if token.kind == "end" else f"found {_shortened(token.text)}"
+        actual = "the rule ends" if token.kind == "end" else f"found {_shortened(token.text)}"
         hint = "; with a space, + -, it adds a negative number" if token.text == "+-" else ""
-        return RuleError(token.start + 1, f"expected {expected}, but {found}{hint}")
+        return RuleError(token.start + 1, f"expected {expected}, but {actual}{hint}")
 
     def count(self) -> None:
         self.operations += 1
@@ -320,8 +321,8 @@ class _Parser:
         if self.symbol() == "~":
             self.take()
             right, right_text = self.side()
-            about = [*quantities(left), *quantities(right)]
-            links = [Link("~", left, right, self.tolerance(about), left_text, right_text, position)]
+            limited = [*quantities(left), *quantities(right)]
+            links = [Link("~", left, right, self.tolerance(limited), left_text, right_text, position)]
             if self.symbol() in (*_RELATIONS, "~"):
                 raise RuleError(self.next.start + 1, "an approximate value (~) stands alone; make a second claim")
         else:
@@ -341,8 +342,8 @@ class _Parser:
             raise self.fail("an operation or the end of the rule")
         return Rule(" ".join(self.text.split()), tuple(links))
 
-    def tolerance(self, about: list[Quantity]) -> Fraction:
-        """What follows ``±``; ``about`` are the quantities that it belongs to."""
+    def tolerance(self, limited: list[Quantity]) -> Fraction:
+        """The tolerance after ``±``; ``limited`` are the quantities that it applies to."""
         if self.symbol() != "±":
             raise self.fail("± and a tolerance")
         self.take()
@@ -355,13 +356,13 @@ class _Parser:
             raise RuleError(position, "the tolerance should be more than 0")
         # "94000 ± 5 %" would mean ± 0.05 parameters, which nobody means.
         in_percent = any(token.text in ("%", "pp") for token in self.tokens[first : self.place])
-        for quantity in about:
+        for quantity in limited:
             if in_percent and quantity.name not in SHARES:
                 raise RuleError(position, f"a tolerance of {quantity.name} cannot be in %; write the number itself")
         return value
 
     def side(self) -> tuple[Tree, str]:
-        """A sum, and how it is written."""
+        """A sum, and its text."""
         start = self.next.start
         tree = self.sum()
         return tree, " ".join(self.text[start : self.tokens[self.place - 1].end].split())
