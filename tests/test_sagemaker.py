@@ -866,10 +866,12 @@ RUN = Run.model_validate(
 )  # fmt: skip
 
 
-def test_what_is_sent_to_train_a_run_reads_its_spec_without_the_code_of_other_families(tmp_path):
-    folder = training_job.pack_source(tmp_path / "source", RUN.model.family)
+def test_what_is_sent_to_train_a_run_reads_its_spec_without_the_code_of_other_families_and_kinds(tmp_path):
+    folder = training_job.pack_source(tmp_path / "source", RUN.identity)
     families = {path.name for path in (folder / "convlab/models/families").iterdir()}
+    kinds = {path.name for path in (folder / "convlab/datasets/kinds").iterdir()}
     assert families == {"__init__.py", f"{RUN.model.family}.py"}
+    assert kinds == {"__init__.py", f"{RUN.dataset.kind}.py"}
     program = "import sys, train; print(train.Run.model_validate_json(sys.argv[1]).spec_hash)"
     command = [sys.executable, "-c", program, RUN.model_dump_json()]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
