@@ -30,7 +30,7 @@ from convlab.figures.palette import COLOURS
 from convlab.findings.across_datasets import across_datasets
 from convlab.findings.collect import claims_count, interpret
 from convlab.findings.conditions import conditions_limitation, unequal_texts
-from convlab.findings.evidence import Statement
+from convlab.findings.evidence import Finding
 from convlab.findings.left_out import left_out, test_origin
 from convlab.findings.limitations import boxes, limitations
 from convlab.findings.registration import claims_registration, looks
@@ -59,7 +59,7 @@ from convlab.page.provenance import provenance_view
 from convlab.page.templates import TEMPLATES, environment, script_hash, tidy_markdown
 from convlab.page.views import ProbeView
 from convlab.probes import registry as probe_registry
-from convlab.probes.statements import all_findings, by_assumption
+from convlab.probes.all_findings import all_findings, by_assumption
 from convlab.states import history
 from convlab.statistics.describe import MIN_SEEDS
 from convlab.study import layout
@@ -154,24 +154,24 @@ def build_view(
         "main": {dataset: main_table(evidence, dataset) for dataset in datasets},
         "main_columns": MAIN_COLUMNS,
         "long": LONG,
-        "findings": {dataset: interpret(evidence, dataset, by_assumption(probes[dataset])) for dataset in datasets},
+        "topics": {dataset: interpret(evidence, dataset, by_assumption(probes[dataset])) for dataset in datasets},
         "probes": {
             dataset: [
                 ProbeView(
                     name,
                     _(probe_registry.part(name, "findings").TITLE),
                     probe_registry.part(name, "findings").introduction(study.training),
-                    statements,
+                    findings,
                     [figure for figure in figures[dataset]["probes"] if figure.probe == name],
                     probe_table(results.probed["curves"], dataset, name, labels),
                 )
-                for name, statements in probes[dataset].items()
+                for name, findings in probes[dataset].items()
             ]
             for dataset in datasets
         },
         "deployments": [view for dataset in datasets if (view := deployment(folder, dataset, runs))],
         "limitations": [
-            *(Statement(text) for text in same_variants(study)),
+            *(Finding(text) for text in same_variants(study)),
             *conditions_limitation(results.trained, evidence),
             *limitations(evidence, study.seeds, results.explored, resumed),
             *looks(settled),

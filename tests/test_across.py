@@ -17,8 +17,8 @@ def said(first: dict, second: dict) -> str:
     other = evidence_with(second, config=TWO).comparisons
     rows.loc[rows["dataset"] == "other"] = other[other["dataset"] == "other"].to_numpy()
     object.__setattr__(evidence, "comparisons", rows)
-    (statement,) = across_datasets(evidence, evidence.plan.questions["convolution"], ["digits", "other"])
-    return statement.text
+    (finding,) = across_datasets(evidence, evidence.plan.questions["convolution"], ["digits", "other"])
+    return finding.text
 
 
 WIN = {"dense": seeds_around(0.90), "cnn": seeds_around(0.95)}
@@ -59,8 +59,8 @@ def test_a_verdict_without_the_runs_that_diverged_says_so_beside_one_with_all():
     rows = evidence.comparisons.copy()
     rows.loc[rows["dataset"] == "other"] = whole[whole["dataset"] == "other"].to_numpy()
     object.__setattr__(evidence, "comparisons", rows)
-    (statement,) = across_datasets(evidence, evidence.plan.questions["convolution"], ["digits", "other"])
-    assert "better on other (+5.00 pp); better on digits (+4.99 pp), of the runs that finished." in statement.text
+    (finding,) = across_datasets(evidence, evidence.plan.questions["convolution"], ["digits", "other"])
+    assert "better on other (+5.00 pp); better on digits (+4.99 pp), of the runs that finished." in finding.text
 
 
 def test_one_dataset_has_nothing_to_compare():

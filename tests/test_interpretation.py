@@ -10,19 +10,19 @@ from builders.project import CNN_5X5
 from convlab.findings.assumptions import assumptions, limits_of_convolution
 from convlab.findings.collect import interpret
 from convlab.findings.dense_vs_conv import baseline, duels
-from convlab.findings.evidence import Evidence, Finding, Statement
+from convlab.findings.evidence import Evidence, Finding, Topic
 from convlab.findings.factor import factor
 from convlab.findings.limitations import limitations
 from convlab.findings.training import calibration, errors, fit, noise
 from convlab.language import numbers as say
 
 
-def text_of(finding: Finding) -> str:
-    return " ".join(statement.text for statement in finding.statements)
+def text_of(topic: Topic) -> str:
+    return " ".join(finding.text for finding in topic.findings)
 
 
 def everything(evidence: Evidence) -> str:
-    return " ".join(text_of(finding) for finding in interpret(evidence, "digits"))
+    return " ".join(text_of(topic) for topic in interpret(evidence, "digits"))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -42,12 +42,12 @@ def test_a_clear_win_of_the_cnn_is_said_with_its_numbers():
 
 def test_a_clear_loss_of_the_cnn_is_said_plainly_and_why_it_may_be_is_marked_as_untested():
     evidence = evidence_with({"dense": seeds_around(0.95), "cnn": seeds_around(0.90), CNN_5X5: seeds_around(0.90)})
-    finding = baseline(evidence, "digits")
-    text = text_of(finding)
+    topic = baseline(evidence, "digits")
+    text = text_of(topic)
     assert text.startswith("No: CNN did worse than Dense.")
     assert "−5.00 pp" in text
     assert "Yes" not in text
-    reasons = [statement for statement in finding.statements if statement.kind == "conjecture"]
+    reasons = [finding for finding in topic.findings if finding.kind == "conjecture"]
     assert reasons
     assert all("may" in reason.text or "does not test" in reason.text for reason in reasons)
     limits = text_of(limits_of_convolution(evidence, "digits"))
@@ -73,8 +73,8 @@ def test_the_direction_of_the_comparison_does_not_matter():
 
 def test_an_inconclusive_comparison_names_what_it_could_detect_and_never_says_no_effect():
     evidence = evidence_with({"dense": [0.93, 0.95, 0.94], "cnn": [0.93, 0.97, 0.95], CNN_5X5: [0.94, 0.96, 0.95]})
-    finding = baseline(evidence, "digits")
-    text = text_of(finding)
+    topic = baseline(evidence, "digits")
+    text = text_of(topic)
     assert text.startswith("Not settled: whether CNN beats Dense cannot be told")
     assert "the interval leaves room for either to be ahead" in text
     assert re.search(r"this design could detect \d+\.\d pp or more", text)
@@ -131,10 +131,10 @@ def test_a_study_without_a_dense_model_says_that_it_has_no_answer():
 def test_a_study_of_dense_models_claims_nothing_about_convolution():
     config = {"models": {"dense": MADE_UP_STUDY["models"]["dense"]}, "experiments": {}, "comparisons": {}}
     evidence = evidence_with({"dense": seeds_around(0.9)}, config=config)
-    findings = {finding.topic: text_of(finding) for finding in interpret(evidence, "digits")}
-    assert "trains no convolutional model" in findings["baseline"]
-    assert "No model of this study convolves" in findings["assumptions"]
-    assert "limits_of_convolution" not in findings
+    topics = {topic.name: text_of(topic) for topic in interpret(evidence, "digits")}
+    assert "trains no convolutional model" in topics["baseline"]
+    assert "No model of this study convolves" in topics["assumptions"]
+    assert "limits_of_convolution" not in topics
 
 
 def test_both_families_without_a_comparison_are_only_described():
@@ -246,9 +246,9 @@ def test_seed_noise_is_set_beside_the_lead():
 
 def test_the_pooled_standard_deviation_is_that_of_the_runs():
     evidence = evidence_with({"dense": [0.89, 0.90, 0.91], "cnn": [0.93, 0.95, 0.97], CNN_5X5: [0.94, 0.95, 0.96]})
-    statement = noise(evidence, "digits").statements[0]
-    assert statement.numbers["sd"] == pytest.approx(np.sqrt((0.01**2 + 0.02**2 + 0.01**2) / 3))
-    assert "SD of 1.41 pp" in statement.text
+    finding = noise(evidence, "digits").findings[0]
+    assert finding.numbers["sd"] == pytest.approx(np.sqrt((0.01**2 + 0.02**2 + 0.01**2) / 3))
+    assert "SD of 1.41 pp" in finding.text
 
 
 def test_overfitting_is_claimed_only_beyond_what_the_validation_images_resolve():
@@ -272,10 +272,10 @@ def test_the_most_confused_pair_counts_both_ways():
     evidence = evidence_with(
         {"dense": seeds_around(0.9), "cnn": seeds_around(0.95), CNN_5X5: seeds_around(0.9)}, confusion=matrix
     )
-    statement = errors(evidence, "digits").statements[0]
-    assert statement.text.startswith("CNN (chosen by validation accuracy): 27 of")
-    assert "Most confused are 4 and 9: 12 times (“4” taken for “9” 7, “9” for “4” 5)" in statement.text
-    assert "The hardest class is 3: recall 76.9 %" in statement.text
+    finding = errors(evidence, "digits").findings[0]
+    assert finding.text.startswith("CNN (chosen by validation accuracy): 27 of")
+    assert "Most confused are 4 and 9: 12 times (“4” taken for “9” 7, “9” for “4” 5)" in finding.text
+    assert "The hardest class is 3: recall 76.9 %" in finding.text
 
 
 def test_calibration_names_the_direction():
@@ -289,20 +289,20 @@ def test_calibration_names_the_direction():
 
 def test_assumptions_are_marked_as_not_measured_until_a_probe_measures_them():
     evidence = evidence_with({"dense": seeds_around(0.9), "cnn": seeds_around(0.95), CNN_5X5: seeds_around(0.9)})
-    finding = assumptions(evidence, "digits", {})
-    assert [statement.kind for statement in finding.statements] == ["assumed"] * 3
-    assert "1,024 outputs with 160 parameters; a dense layer with as many outputs would need 66,560" in text_of(finding)
-    measured = Statement("With permuted pixels the CNN lost 9.00 pp.", {"loss": 0.09})
-    finding = assumptions(evidence, "digits", {"locality": [measured]})
-    assert [statement.kind for statement in finding.statements] == ["note", "measured", "assumed", "assumed"]
+    topic = assumptions(evidence, "digits", {})
+    assert [finding.kind for finding in topic.findings] == ["assumed"] * 3
+    assert "1,024 outputs with 160 parameters; a dense layer with as many outputs would need 66,560" in text_of(topic)
+    measured = Finding("With permuted pixels the CNN lost 9.00 pp.", {"loss": 0.09})
+    topic = assumptions(evidence, "digits", {"locality": [measured]})
+    assert [finding.kind for finding in topic.findings] == ["note", "measured", "assumed", "assumed"]
 
 
-def test_every_number_that_is_quoted_comes_with_the_statement():
+def test_every_number_that_is_quoted_comes_with_the_finding():
     evidence = evidence_with({"dense": seeds_around(0.90), "cnn": seeds_around(0.95), CNN_5X5: seeds_around(0.93)})
     row = evidence.contrasts("digits", "convolution")[0]
-    statement = baseline(evidence, "digits").statements[0]
-    assert statement.numbers["difference"] == row["difference"]
-    assert say.interval(statement.numbers["ci_low"], statement.numbers["ci_high"]) in statement.text
+    finding = baseline(evidence, "digits").findings[0]
+    assert finding.numbers["difference"] == row["difference"]
+    assert say.interval(finding.numbers["ci_low"], finding.numbers["ci_high"]) in finding.text
 
 
 def test_limitations_follow_from_the_study():

@@ -101,12 +101,12 @@ def test_the_report_says_what_was_not_used_where_people_look(tmp_path, language)
         "test_from": {"from": "seed", "seed": 7, "fraction": 0.2},
     })  # fmt: skip
     with i18n.using(language):
-        statements = data.left_out({"digits": read_json(place)}, {})
+        findings = data.left_out({"digits": read_json(place)}, {})
         origin = data.test_origin({"digits": read_json(place)})
     page, text = write_reports(tmp_path, config)
     for shown in (page, text):
         plain = html.unescape(re.sub(r"<[^>]*>", "", shown)).replace("\u00a0", " ").replace("\\", "")
-        for sentence in (*(one.text for one in statements), origin):
+        for sentence in (*(one.text for one in findings), origin):
             assert sentence.replace("\u00a0", " ") in plain
         assert "Test images are fixed" not in plain and "None" not in plain.split("fashion")[0]
         assert ("imagen dañada" if language == "es" else "damaged image") in plain

@@ -13,9 +13,9 @@ from builders.project import ROOT, TINY
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures
 from convlab.probes import registry
+from convlab.probes.all_findings import all_findings
 from convlab.probes.curves import point
 from convlab.probes.specs import ProbeSettings
-from convlab.probes.statements import all_findings
 from convlab.probes.tables import all_contrasts, all_curves
 from convlab.probes.translation import figure, measure
 from convlab.study.load import load_study
@@ -242,8 +242,8 @@ def permutation_text(intact: tuple, lead_lost: tuple, lead_left: tuple, control:
     )
     found = all_findings(curves, pd.DataFrame(rows), LABELS, "d", 0.005)
     expected = "measured" if np.isnan(intact[0]) else "exploratory"  # "cannot be compared" rests on no interval
-    assert {statement.kind for statement in found["pixel_permutation"]} == {expected}
-    return " ".join(statement.text for statement in found["pixel_permutation"])
+    assert {finding.kind for finding in found["pixel_permutation"]} == {expected}
+    return " ".join(finding.text for finding in found["pixel_permutation"])
 
 
 NOTHING, LEAD = (0.0, -0.002, 0.002), (0.03, 0.028, 0.032)

@@ -29,8 +29,8 @@ RUNS = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CLAIM = {"id": "wins", "text": "The CNN wins.", "rule": "test_accuracy(cnn) - test_accuracy(dense) > 0"}
 
 
-def texts(statements) -> str:
-    return " ".join(statement.text for statement in statements)
+def texts(findings) -> str:
+    return " ".join(finding.text for finding in findings)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_whatever_the_table_the_sentences_hold(values, seeds):
     values = {name: runs[:seeds] for name, runs in values.items()}
     evidence = evidence_with(values, config={"seeds": seeds})
     means = {name: np.mean(kept) for name, runs in values.items() if (kept := [v for v in runs if v is not None])}
-    text = " ".join(s.text for finding in interpret(evidence, "digits") for s in finding.statements)
+    text = " ".join(s.text for topic in interpret(evidence, "digits") for s in topic.findings)
     assert not re.search(r"\b(nan|None|inf)\b", text)
     for leader, other in re.findall(
         r"(CNN(?:, kernel size 5×5)?|Dense) leads (CNN(?:, kernel size 5×5)?|Dense) by", text
@@ -162,8 +162,8 @@ def test_whatever_the_table_the_sentences_hold(values, seeds):
 @given(st.lists(st.integers(50, 99), min_size=6, max_size=6))
 def test_turning_the_data_round_turns_the_answer_round(values):
     first, second = ([value / 100 for value in half] for half in (values[:3], values[3:]))
-    one = baseline(evidence_with({"dense": first, "cnn": second, CNN_5X5: first}), "digits").statements[0].text
-    other = baseline(evidence_with({"dense": second, "cnn": first, CNN_5X5: first}), "digits").statements[0].text
+    one = baseline(evidence_with({"dense": first, "cnn": second, CNN_5X5: first}), "digits").findings[0].text
+    other = baseline(evidence_with({"dense": second, "cnn": first, CNN_5X5: first}), "digits").findings[0].text
     opposite = {"Yes": "No: CNN did worse", "No: CNN did worse": "Yes"}
     for begins, turned in opposite.items():
         assert one.startswith(begins) == other.startswith(turned)
@@ -171,7 +171,7 @@ def test_turning_the_data_round_turns_the_answer_round(values):
 
 def test_diverged_runs_qualify_the_answer():
     values = {"dense": [*seeds_around(0.8), 0.8], "cnn": [*seeds_around(0.9), None], CNN_5X5: [0.9] * 4}
-    text = texts(baseline(evidence_with(values, config={"seeds": 4}), "digits").statements)
+    text = texts(baseline(evidence_with(values, config={"seeds": 4}), "digits").findings)
     assert "1 run of CNN diverged: what is said here is about the runs that finished." in text
 
 
@@ -180,7 +180,7 @@ def test_equal_costs_name_no_cheaper_model():
         {"dense": [0.95, 0.9501, 0.9499], "cnn": [0.95, 0.9501, 0.9499], CNN_5X5: seeds_around(0.9)}
     )
     evidence.variants["macs"] = 1000
-    assert "fewer MACs" not in texts(baseline(evidence, "digits").statements)
+    assert "fewer MACs" not in texts(baseline(evidence, "digits").findings)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -202,13 +202,13 @@ def test_equal_costs_name_no_cheaper_model():
 )
 def test_the_lead_of_the_first_is_said_as_it_is(values, said, never):
     seeds = len(values["dense"])
-    text = texts(noise(evidence_with(values, config={"seeds": seeds}), "digits").statements)
+    text = texts(noise(evidence_with(values, config={"seeds": seeds}), "digits").findings)
     assert said in text and never not in text
 
 
 def test_all_that_share_the_highest_mean_are_named():
     text = texts(
-        noise(evidence_with({name: seeds_around(0.9) for name in ("dense", "cnn", CNN_5X5)}), "digits").statements
+        noise(evidence_with({name: seeds_around(0.9) for name in ("dense", "cnn", CNN_5X5)}), "digits").findings
     )
     assert "Dense, CNN and CNN, kernel size 5×5 share the highest mean" in text
 
@@ -218,7 +218,7 @@ def test_a_factor_says_which_of_its_runs_diverged_and_how_many_seeds_are_few():
     values = {"dense": seeds_around(0.9), "cnn": seeds_around(0.93), CNN_5X5: [None, None, 0.94]}
     values[CNN_5X5.replace("5", "7")] = [0.95, 0.951, None]
     evidence = evidence_with(values, config={"experiments": {"kernel": kernel}})
-    text = texts(factor(evidence, "digits", evidence.plan.questions["kernel"]).statements)
+    text = texts(factor(evidence, "digits", evidence.plan.questions["kernel"]).findings)
     assert "Runs that diverged: 5×5 (2 of 3) and 7×7 (1 of 3). What is said here is about the runs that" in text
     assert "with n = 1 and 2 this is a smoke test" in text
     first = evidence.comparisons.set_index("variant").loc[CNN_5X5, "sentence"]
@@ -227,7 +227,7 @@ def test_a_factor_says_which_of_its_runs_diverged_and_how_many_seeds_are_few():
 
 def test_two_models_without_a_finished_run_are_no_single_one():
     evidence = evidence_with({"dense": [None] * 3, "cnn": [None] * 3, CNN_5X5: seeds_around(0.9)})
-    assert "neither of them has a finished run" in texts(baseline(evidence, "digits").statements)
+    assert "neither of them has a finished run" in texts(baseline(evidence, "digits").findings)
 
 
 def test_a_part_of_a_claim_without_variance_has_no_p_value():
@@ -242,7 +242,7 @@ def test_a_part_of_a_claim_without_variance_has_no_p_value():
 
 def test_a_perfect_model_has_no_binomial_error():
     values = {"dense": seeds_around(0.9), "cnn": [1.0, 1.0, 1.0], CNN_5X5: seeds_around(0.9)}
-    assert "Another test set" not in texts(noise(evidence_with(values), "digits").statements)
+    assert "Another test set" not in texts(noise(evidence_with(values), "digits").findings)
 
 
 def test_a_validation_loss_that_rises_shows_overfitting_whatever_the_gap():
@@ -253,7 +253,7 @@ def test_a_validation_loss_that_rises_shows_overfitting_whatever_the_gap():
         kept=3,
         validation_images=60,
     )
-    text = texts(fit(evidence, "digits").statements)
+    text = texts(fit(evidence, "digits").findings)
     assert "No overfitting shows" not in text
     assert "validation loss shows overfitting in later epochs" in text
     assert "validation loss rose by 240 % until the last epoch" in text
@@ -264,20 +264,20 @@ def test_a_gap_that_not_every_seed_has_is_no_overfitting():
     fits = evidence.fits.assign(
         gap=[0.52, 0.46, -0.26] * (len(evidence.fits) // 3), train_accuracy=0.9, val_accuracy=0.7
     )
-    text = texts(fit(dataclasses.replace(evidence, fits=fits), "digits").statements)
+    text = texts(fit(dataclasses.replace(evidence, fits=fits), "digits").findings)
     assert "but not in every seed: whether it overfits cannot be told from these" in text and "It overfits" not in text
 
 
 def test_one_seed_has_no_range():
     evidence = evidence_with({name: [0.9] for name in ("dense", "cnn", CNN_5X5)}, config={"seeds": 1})
-    assert "(1 seed)" in texts(fit(evidence, "digits").statements)
+    assert "(1 seed)" in texts(fit(evidence, "digits").findings)
 
 
 def test_ties_are_told_where_something_is_called_the_most():
     matrix = np.eye(10, dtype=int) * 90
     matrix[0, 1], matrix[2, 3] = 5, 5
     evidence = evidence_with(dict.fromkeys(("dense", "cnn", CNN_5X5), seeds_around(0.95)), confusion=matrix)
-    text = texts(errors(evidence, "digits").statements)
+    text = texts(errors(evidence, "digits").findings)
     assert "1 other pair is confused as often." in text
     assert "The hardest classes are 0 and 2: recall 94.7 % each." in text
 

@@ -3,7 +3,7 @@
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.contrasts import diverged, outcome
-from convlab.findings.evidence import Evidence, Statement
+from convlab.findings.evidence import Evidence, Finding
 from convlab.language.contrasts import contrast_labels
 from convlab.language.numbers import missing, points
 from convlab.study.variants import Question
@@ -20,11 +20,11 @@ WORDS = {
 }
 
 
-def across_datasets(evidence: Evidence, question: Question, datasets: list[str]) -> list[Statement]:
+def across_datasets(evidence: Evidence, question: Question, datasets: list[str]) -> list[Finding]:
     """Where each comparison of a question holds; nothing for a study with one dataset."""
     if len(datasets) < 2:
         return []
-    statements = []
+    findings = []
     for variant in question.variants:
         rows = {
             dataset: next(row for row in evidence.contrasts(dataset, question.name) if row["variant"] == variant)
@@ -55,8 +55,8 @@ def across_datasets(evidence: Evidence, question: Question, datasets: list[str])
             verdicts="; ".join(parts),
         )
         text = f"{_reach(list(outcomes.values()))} {where}"
-        statements.append(Statement(text, measured))
-    return statements
+        findings.append(Finding(text, measured))
+    return findings
 
 
 def _reach(outcomes: list[str]) -> str:

@@ -7,19 +7,19 @@ from dataclasses import replace
 from convlab.common.i18n import N_, listing
 from convlab.common.i18n import gettext as _
 from convlab.findings.dense_vs_conv import duels
-from convlab.findings.evidence import Evidence, Finding, Statement
+from convlab.findings.evidence import Evidence, Finding, Topic
 from convlab.language.numbers import count, multiple, points, square, unsigned_points
 from convlab.models.specs import ModelSpec
 
 
-def assumptions(evidence: Evidence, dataset: str, measured: Mapping[str, Sequence[Statement]]) -> Finding:
+def assumptions(evidence: Evidence, dataset: str, measured: Mapping[str, Sequence[Finding]]) -> Topic:
     """What the study's convolutional models take for granted, in their own numbers; measured only where a probe did."""
     name = _main_conv(evidence, dataset)
     if name is None:
-        return Finding(
+        return Topic(
             "assumptions",
             (
-                Statement(
+                Finding(
                     _(
                         "No model of this study convolves. A dense network assumes nothing about which pixels are "
                         "neighbours: permuting all pixels alike would not change what it can learn."
@@ -28,14 +28,14 @@ def assumptions(evidence: Evidence, dataset: str, measured: Mapping[str, Sequenc
                 ),
             ),
         )
-    statements = []
-    for key, statement in _texts(evidence, dataset, name).items():
-        measured_statements = measured.get(key, ())
-        statements += [replace(statement, kind="note" if measured_statements else "assumed"), *measured_statements]
-    return Finding("assumptions", tuple(statements))
+    findings = []
+    for key, finding in _texts(evidence, dataset, name).items():
+        measured_findings = measured.get(key, ())
+        findings += [replace(finding, kind="note" if measured_findings else "assumed"), *measured_findings]
+    return Topic("assumptions", tuple(findings))
 
 
-def _texts(evidence: Evidence, dataset: str, name: str) -> dict[str, Statement]:
+def _texts(evidence: Evidence, dataset: str, name: str) -> dict[str, Finding]:
     """Each assumption of a convolutional variant, by the name under which a probe measures it."""
     model, cost = evidence.plan.variants[name].model, evidence.plan.costs[dataset, name]
     label, source, first = evidence.label(name), cost.layers[0].output_shape, cost.layers[1]
@@ -51,7 +51,7 @@ def _texts(evidence: Evidence, dataset: str, name: str) -> dict[str, Statement]:
         "an input of {input}, which is all of it: only its early layers are local (the first convolution sees {first})."
     )
     return {
-        "locality": Statement(
+        "locality": Finding(
             _(
                 early if field >= max(source[:2]) else local,
                 label=label,
@@ -61,7 +61,7 @@ def _texts(evidence: Evidence, dataset: str, name: str) -> dict[str, Statement]:
             ),
             {"receptive_field": field},
         ),
-        "weight_sharing": Statement(
+        "weight_sharing": Finding(
             _(
                 "Weight sharing: a pattern is worth looking for everywhere. The first convolution of {label} makes "
                 "{outputs} outputs with {parameters} parameters; a dense layer with as many outputs would need "
@@ -73,7 +73,7 @@ def _texts(evidence: Evidence, dataset: str, name: str) -> dict[str, Statement]:
             ),
             {"outputs": outputs, "parameters": first.parameters, "dense_parameters": dense},
         ),
-        "translation": Statement(
+        "translation": Finding(
             _(
                 "Translation equivariance: a shifted pattern gives a shifted response. In {label} it holds only "
                 "approximately: {reasons}.",
@@ -109,9 +109,9 @@ def _breaks_equivariance(model: ModelSpec) -> list[str]:
     return reasons
 
 
-def limits_of_convolution(evidence: Evidence, dataset: str) -> Finding:
+def limits_of_convolution(evidence: Evidence, dataset: str) -> Topic:
     """When convolution would not be appropriate, given what this study found."""
-    general = Statement(
+    general = Finding(
         _(
             "Convolution is not appropriate where neighbours mean nothing (tables, shuffled pixels), where the "
             "absolute place decides, or where the relations that matter lie further apart than the receptive field."
@@ -119,7 +119,7 @@ def limits_of_convolution(evidence: Evidence, dataset: str) -> Finding:
         kind="assumed",
     )
     comparisons = duels(evidence, dataset)
-    statements = []
+    findings = []
     for duel in comparisons:
         conv, dense, row = evidence.label(duel.conv), evidence.label(duel.dense), duel.row
         macs = [evidence.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)]
@@ -156,7 +156,7 @@ def limits_of_convolution(evidence: Evidence, dataset: str) -> Finding:
                 "{ratio} the MACs of {dense}.",
                 **parts,
             )
-        statements.append(Statement(text, numbers))
+        findings.append(Finding(text, numbers))
     if not comparisons and _main_conv(evidence, dataset) is None:
-        return Finding("limits_of_convolution", ())
-    return Finding("limits_of_convolution", (*statements, general))
+        return Topic("limits_of_convolution", ())
+    return Topic("limits_of_convolution", (*findings, general))

@@ -7,7 +7,7 @@ from typing import Any
 
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Evidence, Statement
+from convlab.findings.evidence import Evidence, Finding
 from convlab.models.registry import PACKAGE
 
 Runs = Mapping[tuple[str, str, int], Mapping[str, Any]]
@@ -77,7 +77,7 @@ def unequal_texts(runs: Runs, evidence: Evidence) -> dict[tuple[str, str, str], 
     return {key: text for key, text in texts.items() if text}
 
 
-def conditions_limitation(runs: Runs, evidence: Evidence) -> list[Statement]:
+def conditions_limitation(runs: Runs, evidence: Evidence) -> list[Finding]:
     """The limitation that a study's runs were not all made under the same conditions, if they were not."""
     different = []
     for condition, value in CONDITIONS.items():
@@ -99,4 +99,4 @@ def conditions_limitation(runs: Runs, evidence: Evidence) -> list[Statement]:
             "under the same conditions: snakemake --forcerun train.",
             affected,
         )
-    return [Statement(text, {"comparisons": affected})]
+    return [Finding(text, {"comparisons": affected})]

@@ -7,7 +7,7 @@ from typing import Any
 from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.contrasts import contrast_text, outcome, quoted_numbers, seeds_text, turned, why_inconclusive
-from convlab.findings.evidence import Evidence, Finding, Outcome, Statement
+from convlab.findings.evidence import Evidence, Finding, Outcome, Topic
 from convlab.findings.training import CLOSE_ACCURACY, fits_of, still_falling
 from convlab.language.numbers import count, missing, multiple, number, percent, points, region
 
@@ -51,14 +51,14 @@ def duels(evidence: Evidence, dataset: str) -> list[Duel]:
     return found
 
 
-def baseline(evidence: Evidence, dataset: str) -> Finding:
+def baseline(evidence: Evidence, dataset: str) -> Topic:
     """Whether the CNN beat the dense baseline, by how much, how surely, and at what cost."""
-    statements: list[Statement] = []
+    findings: list[Finding] = []
     for duel in duels(evidence, dataset):
-        statements += _duel(evidence, dataset, duel)
-    if not statements:
-        statements = _no_duel(evidence, dataset)
-    return Finding("baseline", tuple(statements))
+        findings += _duel(evidence, dataset, duel)
+    if not findings:
+        findings = _no_duel(evidence, dataset)
+    return Topic("baseline", tuple(findings))
 
 
 MAIN_SENTENCES = {
@@ -87,14 +87,14 @@ MAIN_SENTENCES = {
 """What is said of a duel, by its outcome."""
 
 
-def _duel(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
+def _duel(evidence: Evidence, dataset: str, duel: Duel) -> list[Finding]:
     """Who won, then what stands beside it; of a smoke test or a missing side nothing else."""
     conv, dense = evidence.label(duel.conv), evidence.label(duel.dense)
     if duel.outcome == "missing":
         finished = [evidence.variant(dataset, name)["n_seeds"] for name in (duel.conv, duel.dense)]
         one_of_them = N_("{conv} and {dense} cannot be compared: one of them has no finished run.")
         neither = N_("{conv} and {dense} cannot be compared: neither of them has a finished run.")
-        return [Statement(_(one_of_them if any(finished) else neither, conv=conv, dense=dense))]
+        return [Finding(_(one_of_them if any(finished) else neither, conv=conv, dense=dense))]
     kind = duel.outcome
     if kind == "better" and duel.row["ci_low"] > evidence.rope:
         kind = "better beyond the region"
@@ -106,39 +106,39 @@ def _duel(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
         region=region(evidence.rope),
         reasons=why_inconclusive(duel.row) if kind == "inconclusive" else "",
     )
-    statements = [Statement(main, quoted_numbers(duel.row))]
+    findings = [Finding(main, quoted_numbers(duel.row))]
     if duel.outcome == "smoke":
-        return statements
-    statements += _left_out(evidence, dataset, duel)
-    statements += costs(evidence, dataset, duel.conv, duel.dense)
-    statements += _different_sizes(evidence, dataset, duel)
-    statements += _fewer_macs(evidence, dataset, duel)
+        return findings
+    findings += _left_out(evidence, dataset, duel)
+    findings += costs(evidence, dataset, duel.conv, duel.dense)
+    findings += _different_sizes(evidence, dataset, duel)
+    findings += _fewer_macs(evidence, dataset, duel)
     if duel.outcome == "worse":
-        statements += [reason for rule in REASONS_TO_LOSE for reason in rule(evidence, dataset, duel)]
-    return statements
+        findings += [reason for rule in REASONS_TO_LOSE for reason in rule(evidence, dataset, duel)]
+    return findings
 
 
-def _different_sizes(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Statement]:
+def _different_sizes(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Finding]:
     ratio = _parameters(evidence, dataset, duel.conv) / _parameters(evidence, dataset, duel.dense)
     if not 1 / PARAMETER_RATIO_ALIKE <= ratio <= PARAMETER_RATIO_ALIKE:
-        yield Statement(
+        yield Finding(
             _("The two differ in size as well, so this compares these two models and not convolution alone."),
             {"parameters_ratio": ratio},
         )
 
 
-def _fewer_macs(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Statement]:
+def _fewer_macs(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Finding]:
     """Of two equivalent models the one that computes less."""
     macs = {name: evidence.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)}
     if duel.outcome == "equivalent" and macs[duel.conv] != macs[duel.dense]:
-        yield Statement(_("Of the two, {cheaper} needs fewer MACs.", cheaper=evidence.label(min(macs, key=macs.get))))
+        yield Finding(_("Of the two, {cheaper} needs fewer MACs.", cheaper=evidence.label(min(macs, key=macs.get))))
 
 
-def _left_out(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
+def _left_out(evidence: Evidence, dataset: str, duel: Duel) -> list[Finding]:
     """Diverged runs of either side, which a verdict is silent about."""
     diverged = {name: int(evidence.variant(dataset, name)["n_diverged"]) for name in (duel.conv, duel.dense)}
     return [
-        Statement(
+        Finding(
             ngettext(
                 "{n} run of {label} diverged: what is said here is about the runs that finished.",
                 "{n} runs of {label} diverged: what is said here is about the runs that finished.",
@@ -156,7 +156,7 @@ def _left_out(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
 # Possible reasons why convolution lost, those first for which this study has a sign
 
 
-def _trained_too_briefly(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Statement]:
+def _trained_too_briefly(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Finding]:
     fits = fits_of(evidence, dataset, duel.conv)
     falling, seeds = still_falling(fits), len(fits)
     if seeds and falling > seeds / 2:
@@ -169,10 +169,10 @@ def _trained_too_briefly(evidence: Evidence, dataset: str, duel: Duel) -> Iterat
             conv=evidence.label(duel.conv),
             falling=falling,
         )
-        yield Statement(text, {"falling": falling, "seeds": seeds}, "conjecture")
+        yield Finding(text, {"falling": falling, "seeds": seeds}, "conjecture")
 
 
-def _overfits_more(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Statement]:
+def _overfits_more(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Finding]:
     gap, other = (fits_of(evidence, dataset, name)["gap"].mean() for name in (duel.conv, duel.dense))
     if gap > max(CLOSE_ACCURACY, other + CLOSE_ACCURACY):
         text = _(
@@ -183,10 +183,10 @@ def _overfits_more(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Sta
             gap=points(gap),
             other=points(other),
         )
-        yield Statement(text, {"gap_conv": gap, "gap_dense": other}, "conjecture")
+        yield Finding(text, {"gap_conv": gap, "gap_dense": other}, "conjecture")
 
 
-def _too_small(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Statement]:
+def _too_small(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Finding]:
     size, other = (_parameters(evidence, dataset, name) for name in (duel.conv, duel.dense))
     if size * PARAMETER_RATIO_ALIKE < other:
         text = _(
@@ -196,11 +196,11 @@ def _too_small(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Stateme
             parameters=count(size),
             others=count(other),
         )
-        yield Statement(text, {"parameters_conv": size, "parameters_dense": other}, "conjecture")
+        yield Finding(text, {"parameters_conv": size, "parameters_dense": other}, "conjecture")
 
 
-def _aligned_images(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Statement]:
-    yield Statement(
+def _aligned_images(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Finding]:
+    yield Finding(
         _(
             "Where images are aligned and the place of a pixel carries meaning, a dense network can learn weights "
             "for each place, which shared weights rule out. This study does not test whether that is so here."
@@ -212,7 +212,7 @@ def _aligned_images(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[St
 REASONS_TO_LOSE = (_trained_too_briefly, _overfits_more, _too_small, _aligned_images)
 
 
-def _no_duel(evidence: Evidence, dataset: str) -> list[Statement]:
+def _no_duel(evidence: Evidence, dataset: str) -> list[Finding]:
     """A study that compares no convolutional with a dense variant says why it has no answer."""
     names = list(evidence.plan.variants)
     families = {family: [name for name in names if evidence.family(name) == family] for family in ("conv", "dense")}
@@ -227,13 +227,13 @@ def _no_duel(evidence: Evidence, dataset: str) -> list[Statement]:
     }
     for family, message in lacking.items():
         if not families[family]:
-            return [Statement(_(message))]
+            return [Finding(_(message))]
     best = [max((evidence.variant(dataset, n) for n in group), key=_accuracy) for group in families.values()]
     means = [row["test_accuracy_mean"] for row in best]
     if any(missing(mean) for mean in means):
-        return [Statement(_("No comparison of a convolutional with a dense model has finished runs on both sides."))]
+        return [Finding(_("No comparison of a convolutional with a dense model has finished runs on both sides."))]
     return [
-        Statement(
+        Finding(
             _(
                 "This study trains both families but compares no convolutional with a dense model: nothing is "
                 "inferred. Described only: the highest mean test accuracy of a convolutional model is {conv_accuracy} "
@@ -248,7 +248,7 @@ def _no_duel(evidence: Evidence, dataset: str) -> list[Statement]:
     ]
 
 
-def costs(evidence: Evidence, dataset: str, variant: str, reference: str) -> list[Statement]:
+def costs(evidence: Evidence, dataset: str, variant: str, reference: str) -> list[Finding]:
     """What a variant costs beside its reference; a cost that is the same is said to be."""
     rows = [evidence.variant(dataset, name) for name in (variant, reference)]
     parts, numbers = [], {}
@@ -282,7 +282,7 @@ def costs(evidence: Evidence, dataset: str, variant: str, reference: str) -> lis
         reference=evidence.label(reference),
         costs="; ".join(parts),
     )
-    return [Statement(text, numbers)]
+    return [Finding(text, numbers)]
 
 
 def _seconds(row: Mapping[str, Any]) -> str:

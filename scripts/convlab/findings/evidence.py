@@ -16,8 +16,8 @@ Outcome = Literal["better", "worse", "equivalent", "inconclusive", "smoke", "mis
 
 
 @dataclass(frozen=True)
-class Statement:
-    """A sentence or two, and the numbers in it by name, as they are in the tables (fractions, counts)."""
+class Finding:
+    """A sentence or two of the report, and the numbers that it quotes by name, as in the tables (fractions, counts)."""
 
     text: str
     numbers: Mapping[str, float] = field(default_factory=dict)
@@ -25,11 +25,12 @@ class Statement:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What belongs together under one heading; ``question`` names the experiment that it is about, if one."""
+class Topic:
+    """Findings under one heading of the interpretation: ``name`` is the heading's key in report/text, ``question`` the
+    experiment that they are about, if they are about one."""
 
-    topic: str
-    statements: tuple[Statement, ...]
+    name: str
+    findings: tuple[Finding, ...]
     question: str | None = None
 
 

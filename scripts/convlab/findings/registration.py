@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Statement
+from convlab.findings.evidence import Finding
 from convlab.states.history import Settled
 
 CLAIMS = {
@@ -40,23 +40,23 @@ LATER = {
 }
 
 
-def claims_registration(names: Sequence[str], settled: Settled) -> list[Statement]:
+def claims_registration(names: Sequence[str], settled: Settled) -> list[Finding]:
     """When the claims were written, those together of which the same is known."""
     groups: dict[tuple[bool, bool], list[str]] = {}
     for name in names:
         key = ("claim", name)
         groups.setdefault((key in settled.before, key in settled.after), []).append(name)
-    statements = []
+    findings = []
     for known, members in groups.items():
         message = CLAIMS[known] if any(known) or settled.complete else FORGOTTEN
         claims = _("All claims") if len(groups) == 1 else listing(members)
-        statements.append(Statement(_(message, claims=claims), {"claims": len(members)}))
-    return statements
+        findings.append(Finding(_(message, claims=claims), {"claims": len(members)}))
+    return findings
 
 
-def looks(settled: Settled) -> list[Statement]:
+def looks(settled: Settled) -> list[Finding]:
     """How often results were compared before, and what was written after that; for the limitations."""
-    statements = []
+    findings = []
     if settled.looks:
         text = ngettext(
             "Test results of this study were compared before, in {n} earlier state that is kept: every look is another "
@@ -65,13 +65,13 @@ def looks(settled: Settled) -> list[Statement]:
             "another occasion to find something by chance, and no p value counts it.",
             settled.looks,
         )
-        statements.append(Statement(text, {"looks": settled.looks}))
+        findings.append(Finding(text, {"looks": settled.looks}))
     later = [(kind, name) for kind, name in sorted(settled.after) if kind in LATER]
-    statements += [Statement(_(LATER[kind], name=name)) for kind, name in later]
+    findings += [Finding(_(LATER[kind], name=name)) for kind, name in later]
     if not {("seeds", ""), ("rope", "")} <= settled.before:
         text = _(
             "Whether questions, seeds and the region of practical equivalence were fixed before the runs is not known "
             "from what is kept."
         )
-        statements.append(Statement(text))
-    return statements
+        findings.append(Finding(text))
+    return findings

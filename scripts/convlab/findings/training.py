@@ -9,7 +9,7 @@ import pandas as pd
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.evaluation.metrics import CALIBRATION_BINS
-from convlab.findings.evidence import Evidence, Finding, Statement
+from convlab.findings.evidence import Evidence, Finding, Topic
 from convlab.language.numbers import count, interval, number, percent, plus_minus, points, unsigned_points
 from convlab.statistics.describe import MIN_SEEDS
 
@@ -23,18 +23,18 @@ IMAGES_PER_BIN = 100
 """With fewer test images in a bin the calibration error is noticeably biased upwards (Nixon et al. 2019)."""
 
 
-def noise(evidence: Evidence, dataset: str) -> Finding:
+def noise(evidence: Evidence, dataset: str) -> Topic:
     """How far seeds scatter beside how far the variants' means lie apart."""
-    return Finding("noise", (*_scatter_of_seeds(evidence, dataset), *_another_test_set(evidence, dataset)))
+    return Topic("noise", (*_scatter_of_seeds(evidence, dataset), *_another_test_set(evidence, dataset)))
 
 
-def _scatter_of_seeds(evidence: Evidence, dataset: str) -> Iterator[Statement]:
+def _scatter_of_seeds(evidence: Evidence, dataset: str) -> Iterator[Finding]:
     """The SD of a variant's runs, pooled, and the lead of the first variant before the second."""
     rows = evidence.variants[evidence.variants["dataset"] == dataset]
     repeated = rows[rows["test_accuracy_sd"].notna() & (rows["n_seeds"] > 1)]
     means = rows["test_accuracy_mean"].dropna()
     if repeated.empty:
-        yield Statement(_("No variant has two finished runs, so how far seeds scatter is not known from this study."))
+        yield Finding(_("No variant has two finished runs, so how far seeds scatter is not known from this study."))
         return
     freedom = repeated["n_seeds"] - 1
     pooled = float(np.sqrt((freedom * repeated["test_accuracy_sd"] ** 2).sum() / freedom.sum()))
@@ -45,7 +45,7 @@ def _scatter_of_seeds(evidence: Evidence, dataset: str) -> Iterator[Statement]:
             len(repeated),
             sd=unsigned_points(pooled),
         )
-        yield Statement(text, {"sd": pooled})
+        yield Finding(text, {"sd": pooled})
         return
     reach = float(means.max() - means.min())
     text = ngettext(
@@ -58,7 +58,7 @@ def _scatter_of_seeds(evidence: Evidence, dataset: str) -> Iterator[Statement]:
         range=unsigned_points(reach),
     )
     leads, numbers = _lead(rows, pooled)
-    yield Statement(f"{text} {leads}", {"sd": pooled, "range": reach, **numbers})
+    yield Finding(f"{text} {leads}", {"sd": pooled, "range": reach, **numbers})
 
 
 def _lead(rows: pd.DataFrame, pooled: float) -> tuple[str, dict[str, float]]:
@@ -79,7 +79,7 @@ def _lead(rows: pd.DataFrame, pooled: float) -> tuple[str, dict[str, float]]:
     return text, {"lead": lead, "se": error}
 
 
-def _another_test_set(evidence: Evidence, dataset: str) -> Iterator[Statement]:
+def _another_test_set(evidence: Evidence, dataset: str) -> Iterator[Finding]:
     """The binomial standard error of the highest accuracy; none where all images are right, or all are wrong."""
     means = evidence.variants.loc[evidence.variants["dataset"] == dataset, "test_accuracy_mean"].dropna()
     if means.empty:
@@ -94,7 +94,7 @@ def _another_test_set(evidence: Evidence, dataset: str) -> Iterator[Statement]:
             images,
             error=unsigned_points(error),
         )
-        yield Statement(text, {"se": error, "test_images": images})
+        yield Finding(text, {"se": error, "test_images": images})
 
 
 def _first_and_second(lead: float, error: float, seeds: int) -> str:
@@ -163,16 +163,16 @@ def still_falling(fits: pd.DataFrame) -> int:
     return int(((fits["lowest_epoch"] == fits["epochs"]) & (fits["epochs"] > 1)).sum())
 
 
-def fit(evidence: Evidence, dataset: str) -> Finding:
+def fit(evidence: Evidence, dataset: str) -> Topic:
     """Over- and underfitting of the variants that were looked at closely."""
-    statements = []
+    findings = []
     for name in evidence.detailed(dataset):
         fits = fits_of(evidence, dataset, name)
         if not fits.empty:
-            statements.append(_fit(evidence.label(name), fits))
-    if statements:
-        statements.append(
-            Statement(
+            findings.append(_fit(evidence.label(name), fits))
+    if findings:
+        findings.append(
+            Finding(
                 _(
                     "Training accuracy is Keras' running mean over an epoch, with dropout active, while the weights "
                     "still improve: it understates what the kept weights reach, so a small or negative gap says little."
@@ -180,10 +180,10 @@ def fit(evidence: Evidence, dataset: str) -> Finding:
                 kind="note",
             )
         )
-    return Finding("fit", tuple(statements))
+    return Topic("fit", tuple(findings))
 
 
-def _fit(label: str, fits: pd.DataFrame) -> Statement:
+def _fit(label: str, fits: pd.DataFrame) -> Finding:
     """Training against validation at the kept epoch, and what validation loss did after its lowest point."""
     gap, train, validation = fits["gap"].mean(), fits["train_accuracy"].mean(), fits["val_accuracy"].mean()
     images = int(fits["validation_images"].min())
@@ -213,14 +213,14 @@ def _fit(label: str, fits: pd.DataFrame) -> Statement:
             runs,
             falling=falling,
         )
-        return Statement(" ".join([*texts, text]), numbers | {"falling": falling})
+        return Finding(" ".join([*texts, text]), numbers | {"falling": falling})
     if risen:
         text = _(
             "After its lowest point validation loss rose by {rise} until the last epoch, on average over seeds.",
             rise=percent(rises.mean(), 0),
         )
-        return Statement(" ".join([*texts, text]), numbers | {"rise": rises.mean()})
-    return Statement(" ".join(texts), numbers)
+        return Finding(" ".join([*texts, text]), numbers | {"rise": rises.mean()})
+    return Finding(" ".join(texts), numbers)
 
 
 def _gap_text(gaps: pd.Series, band: float, images: int, risen: bool) -> str:
@@ -272,21 +272,21 @@ def _gap_text(gaps: pd.Series, band: float, images: int, risen: bool) -> str:
     )
 
 
-def errors(evidence: Evidence, dataset: str) -> Finding:
+def errors(evidence: Evidence, dataset: str) -> Topic:
     """Which classes are confused and which is hardest; described, not tested."""
     names = sorted(evidence.detailed(dataset), key=lambda name: name != evidence.chosen.get(dataset))
-    statements = [_errors(evidence, dataset, name) for name in names]
-    if statements:
-        statements.append(
-            Statement(
+    findings = [_errors(evidence, dataset, name) for name in names]
+    if findings:
+        findings.append(
+            Finding(
                 _("Classes were looked at after the fact: these are descriptions, no test stands behind them."),
                 kind="note",
             )
         )
-    return Finding("errors", tuple(statements))
+    return Topic("errors", tuple(findings))
 
 
-def _errors(evidence: Evidence, dataset: str, name: str) -> Statement:
+def _errors(evidence: Evidence, dataset: str, name: str) -> Finding:
     """How many predictions of a variant are wrong, its most confused pair and its hardest class."""
     matrix = np.array(evidence.confusions[dataset][name])
     off = matrix - np.diag(np.diag(matrix))
@@ -302,12 +302,12 @@ def _errors(evidence: Evidence, dataset: str, name: str) -> Statement:
     )
     numbers = {"wrong": wrong, "total": total}
     if not wrong:
-        return Statement(text, numbers)
+        return Finding(text, numbers)
     pair, pair_numbers = _most_confused(off, evidence.classes[dataset])
     rows = evidence.per_class
     rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == name) & (rows["support"] > 0)]
     hardest, hardest_numbers = _hardest(rows)
-    return Statement(" ".join([text, *pair, *hardest]), numbers | pair_numbers | hardest_numbers)
+    return Finding(" ".join([text, *pair, *hardest]), numbers | pair_numbers | hardest_numbers)
 
 
 def _most_confused(off: np.ndarray, classes: Sequence[str]) -> tuple[list[str], dict[str, float]]:
@@ -361,9 +361,9 @@ def _hardest(rows: pd.DataFrame) -> tuple[list[str], dict[str, float]]:
     return [text], {"recall": float(hardest["recall"]), "support": int(hardest["support"])}
 
 
-def calibration(evidence: Evidence, dataset: str) -> Finding:
+def calibration(evidence: Evidence, dataset: str) -> Topic:
     """Whether confidence matches accuracy."""
-    statements = []
+    findings = []
     for name in evidence.detailed(dataset):
         rows = evidence.confidence
         rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == name)]
@@ -397,13 +397,13 @@ def calibration(evidence: Evidence, dataset: str) -> Finding:
             brier=number(row["brier_mean"]),
         )
         quality = {"ece": row["ece_mean"], "brier": row["brier_mean"]}
-        statements.append(Statement(text, {"confidence": confidence, "accuracy": accuracy, **quality}))
+        findings.append(Finding(text, {"confidence": confidence, "accuracy": accuracy, **quality}))
     per_bin = evidence.test_images[dataset] / CALIBRATION_BINS
-    if statements and per_bin < IMAGES_PER_BIN:
+    if findings and per_bin < IMAGES_PER_BIN:
         text = _(
             "With about {n} test images in each of 15 bins the calibration error is biased upwards; compare it between "
             "variants rather than with zero.",
             n=count(per_bin),
         )
-        statements.append(Statement(text, {"images_per_bin": per_bin}))
-    return Finding("calibration", tuple(statements))
+        findings.append(Finding(text, {"images_per_bin": per_bin}))
+    return Topic("calibration", tuple(findings))

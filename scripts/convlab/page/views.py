@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from convlab.findings.evidence import Statement
+from convlab.findings.evidence import Finding
 from convlab.page.figures import Sprite
 from convlab.study.variants import Question
 
@@ -65,7 +65,7 @@ class ProbeView:
     name: str
     title: str
     introduction: str
-    statements: Sequence[Statement]
+    findings: Sequence[Finding]
     figures: Sequence[Figure]
     table: Table
 

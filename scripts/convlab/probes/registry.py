@@ -29,7 +29,7 @@ it the name that it has in ``config.yaml``, and change it. Then run ``make messa
     figure of one dataset's curves; ``labels`` and ``looks`` give each variant's name and its number in the palette.
 ``findings.py``
     ``TITLE`` and ``introduction(training)``, the section's heading and first lines. ``findings(curves, contrasts,
-    labels, rope)``, which returns statements about one dataset. Optionally ``ASSUMPTION``, the assumption of
+    labels, rope)``, which returns findings about one dataset. Optionally ``ASSUMPTION``, the assumption of
     convolution that the probe tests: ``locality``, ``weight_sharing`` or ``translation``.
 
 Constant texts are marked with ``N_`` and translated where they are shown. A job depends on the files that it loads:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Statement
+from convlab.findings.evidence import Finding
 from convlab.language.numbers import missing, region
 from convlab.probes.sentences import (
     Direction,
@@ -89,9 +89,9 @@ CONTROL = {
 """What the dense network's own loss says about the probe, by its direction."""
 
 
-def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Statement]:
+def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Finding]:
     """Whether the lead of convolution over a dense network goes when neighbours do; only where there is a lead."""
-    statements = []
+    findings = []
     level_names = level_labels(curves)
     rows = {  # a contrast of one model has no reference, which is empty or, read from a file, missing
         (row.variant, "" if missing(row.reference) else row.reference, row.measure): row
@@ -112,7 +112,7 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
                 dense=labels[row.reference],
                 level=level_names[level],
             )
-            statements.append(Statement(text))
+            findings.append(Finding(text))
             continue
         values = {
             "level": level_names[level],
@@ -128,12 +128,12 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
         text = _permuted(direction(intact, rope), direction(row, rope), direction(left, rope), intact, values)
         if direction(control, rope) in ("up", "down"):
             text = _(MEASURED_ONLY, **values)
-        statements.append(exploratory(text, numbers))
+        findings.append(exploratory(text, numbers))
         text = _("The control: {dense}, which knows no neighbours, loses {lost}.", dense=values["dense"],
                  lost=difference_text(control))  # fmt: skip
         meaning = CONTROL[direction(control, rope)]
-        statements.append(exploratory(joined(text, meaning and _(meaning)), quoted_numbers(control, "control")))
-    if not statements:
+        findings.append(exploratory(joined(text, meaning and _(meaning)), quoted_numbers(control, "control")))
+    if not findings:
         for row in contrasts.itertuples():
             level = level_names[row.measure.partition(", ")[2]]
             text = _(
@@ -142,8 +142,8 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
                 model=labels[row.variant],
                 lost=difference_text(row),
             )
-            statements.append(exploratory(text, quoted_numbers(row, "accuracy_lost")))
-    return statements
+            findings.append(exploratory(text, quoted_numbers(row, "accuracy_lost")))
+    return findings
 
 
 MEASURED_ONLY = N_(
