@@ -30,10 +30,10 @@ from convlab.figures.palette import COLOURS
 from convlab.findings.across_datasets import across_datasets
 from convlab.findings.collect import claims_count, interpret
 from convlab.findings.conditions import conditions_limitation, unequal_texts
-from convlab.findings.evidence import Finding
 from convlab.findings.left_out import left_out, test_origin
 from convlab.findings.limitations import boxes, limitations
 from convlab.findings.registration import claims_registration, looks
+from convlab.findings.study_results import Finding
 from convlab.language import numbers as say
 from convlab.page.answers import answer, chosen, claim_cards
 from convlab.page.card import model_card
@@ -43,7 +43,7 @@ from convlab.page.deployment import deployment
 from convlab.page.design import design
 from convlab.page.format import duration
 from convlab.page.gallery import load_figures
-from convlab.page.loading import Results, load_results
+from convlab.page.loading import ReportData, load_report_data
 from convlab.page.measures import (
     LONG,
     MAIN_COLUMNS,
@@ -88,8 +88,8 @@ def write_report(arguments: argparse.Namespace) -> None:
     """Read what the other stages left, and write both forms of the report."""
     study, folder = load_study(arguments.config, for_readers=True), arguments.results_dir
 
-    results = load_results(study, folder)
-    view = build_view(study, results, folder, arguments.config_file, arguments.config_values)
+    data = load_report_data(study, folder)
+    view = build_view(study, data, folder, arguments.config_file, arguments.config_values)
     view["commit"] = provenance.commit(Path(__file__).resolve().parent.parent)
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     view["script"], view["script_hash"] = Markup(script), script_hash(script)
@@ -101,24 +101,24 @@ def write_report(arguments: argparse.Namespace) -> None:
 
 
 def build_view(
-    study: Study, results: Results, folder: Path, config_files: Sequence[str], config_values: Mapping[str, Any]
+    study: Study, data: ReportData, folder: Path, config_files: Sequence[str], config_values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """All that the templates need, by name."""
-    evidence, plan = results.evidence, study.plan
-    runs = evidence.runs
+    results, plan = data.results, study.plan
+    runs = results.runs
     labels = {name: variant.label for name, variant in plan.variants.items()}
     probes = {
-        dataset: all_findings(**results.probed, labels=labels, dataset=dataset, rope=evidence.rope)
+        dataset: all_findings(**data.probed, labels=labels, dataset=dataset, rope=results.rope)
         for dataset in study.datasets
     }
     datasets = list(study.datasets)
-    figures = load_figures(study, results, folder)
-    resumed = sum(entry["resumed_after_epoch"] > 0 for entry in results.trained.values())
-    started = datetime.fromisoformat(results.summary["training"]["first_started"])
+    figures = load_figures(study, data, folder)
+    resumed = sum(entry["resumed_after_epoch"] > 0 for entry in data.trained.values())
+    started = datetime.fromisoformat(data.summary["training"]["first_started"])
     settled = history.settled(layout.compared(folder), study.model_dump(mode="json"), started)
     title = study.report.title or study.question or study.study
     answers = {
-        dataset: [answer(evidence, dataset, question) for question in plan.questions.values()] for dataset in datasets
+        dataset: [answer(results, dataset, question) for question in plan.questions.values()] for dataset in datasets
     }
     return {
         "study": study,
@@ -131,30 +131,28 @@ def build_view(
         "seeds": [str(seed) for seed in study.seeds],
         "smoke": len(study.seeds) < MIN_SEEDS,
         "facts": {
-            "runs": say.count(len(results.trained)),
+            "runs": say.count(len(data.trained)),
             "variants": say.count(len(plan.variants)),
             "seeds": say.count(len(study.seeds)),
-            "test_images": i18n.listing(say.count(evidence.test_images[dataset]) for dataset in datasets),
-            "training": duration(results.summary["training"]["train_seconds"]),
+            "test_images": i18n.listing(say.count(results.test_images[dataset]) for dataset in datasets),
+            "training": duration(data.summary["training"]["train_seconds"]),
         },
         "diverged": [
             (plan.variants[row["variant"]].label, row["dataset"], row["seed"])
             for row in runs[runs["status"] == "diverged"].to_dict("records")
         ],
         "answers": answers,
-        "across": {
-            question.name: across_datasets(evidence, question, datasets) for question in plan.questions.values()
-        },
-        "claims": claim_cards(evidence, len(datasets) > 1, {name for kind, name in settled.after if kind == "claim"}),
+        "across": {question.name: across_datasets(results, question, datasets) for question in plan.questions.values()},
+        "claims": claim_cards(results, len(datasets) > 1, {name for kind, name in settled.after if kind == "claim"}),
         "claims_registration": claims_registration(list(plan.claims), settled),
-        "claims_count": claims_count(evidence),
-        "chosen": {dataset: chosen(evidence, dataset) for dataset in datasets},
-        "cards": {dataset: model_card(evidence, dataset, results.manifests[dataset]) for dataset in datasets},
-        "baselines": {dataset: constant_guess_text(evidence, dataset) for dataset in datasets},
-        "main": {dataset: main_table(evidence, dataset) for dataset in datasets},
+        "claims_count": claims_count(results),
+        "chosen": {dataset: chosen(results, dataset) for dataset in datasets},
+        "cards": {dataset: model_card(results, dataset, data.manifests[dataset]) for dataset in datasets},
+        "baselines": {dataset: constant_guess_text(results, dataset) for dataset in datasets},
+        "main": {dataset: main_table(results, dataset) for dataset in datasets},
         "main_columns": MAIN_COLUMNS,
         "long": LONG,
-        "topics": {dataset: interpret(evidence, dataset, by_assumption(probes[dataset])) for dataset in datasets},
+        "topics": {dataset: interpret(results, dataset, by_assumption(probes[dataset])) for dataset in datasets},
         "probes": {
             dataset: [
                 ProbeView(
@@ -163,7 +161,7 @@ def build_view(
                     probe_registry.part(name, "findings").introduction(study.training),
                     findings,
                     [figure for figure in figures[dataset]["probes"] if figure.probe == name],
-                    probe_table(results.probed["curves"], dataset, name, labels),
+                    probe_table(data.probed["curves"], dataset, name, labels),
                 )
                 for name, findings in probes[dataset].items()
             ]
@@ -172,34 +170,34 @@ def build_view(
         "deployments": [view for dataset in datasets if (view := deployment(folder, dataset, runs))],
         "limitations": [
             *(Finding(text) for text in same_variants(study)),
-            *conditions_limitation(results.trained, evidence),
-            *limitations(evidence, study.seeds, results.explored, resumed),
+            *conditions_limitation(data.trained, results),
+            *limitations(results, study.seeds, data.explored, resumed),
             *looks(settled),
-            *boxes(results.summary["not_drawn"]),
+            *boxes(data.summary["not_drawn"]),
         ],
-        "unequal": unequal_texts(results.trained, evidence),
+        "unequal": unequal_texts(data.trained, results),
         "figures": figures,
         "looked_at": {
-            dataset: [(name, plan.variants[name].label) for name in closest_first(evidence, dataset)]
+            dataset: [(name, plan.variants[name].label) for name in closest_first(results, dataset)]
             for dataset in datasets
         },
-        "fits": {dataset: fits_summary(evidence, dataset) for dataset in datasets},
+        "fits": {dataset: fits_summary(results, dataset) for dataset in datasets},
         "per_class": {
-            dataset: {name: per_class(evidence, dataset, name) for name in evidence.detailed(dataset)}
+            dataset: {name: per_class(results, dataset, name) for name in results.detailed(dataset)}
             for dataset in datasets
         },
-        "calibration": {dataset: calibration_table(evidence, dataset) for dataset in datasets},
-        "data": {dataset: data_tables(results.explored[dataset], results.manifests[dataset]) for dataset in datasets},
+        "calibration": {dataset: calibration_table(results, dataset) for dataset in datasets},
+        "data": {dataset: data_tables(data.explored[dataset], data.manifests[dataset]) for dataset in datasets},
         "most_confused": {
-            dataset: {name: most_confused(evidence, dataset, name) for name in evidence.detailed(dataset)}
+            dataset: {name: most_confused(results, dataset, name) for name in results.detailed(dataset)}
             for dataset in datasets
         },
-        "left_out": left_out(results.manifests, results.explored),
-        "test_origin": test_origin(results.manifests),
-        "matrices": {dataset: matrices(evidence, dataset) for dataset in datasets},
+        "left_out": left_out(data.manifests, data.explored),
+        "test_origin": test_origin(data.manifests),
+        "matrices": {dataset: matrices(results, dataset) for dataset in datasets},
         "legend": [(name, labels[name], number % len(COLOURS)) for number, name in enumerate(plan.compared)],
         "design": design(study),
-        "provenance": provenance_view(study, results, config_files, config_values),
+        "provenance": provenance_view(study, data, config_files, config_values),
     }
 
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from builders.evidence import MADE_UP_STUDY, evidence_with, runs_with
 from builders.project import CNN_5X5, TINY
+from builders.study_results import MADE_UP_STUDY, results_with, runs_with
 from convlab.common import table_files
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
@@ -580,8 +580,8 @@ RULES = {"wins": "test_accuracy(cnn) > test_accuracy(dense)", "size": f"paramete
 def test_measured_claims_join_the_family_and_exact_ones_do_not():
     def p_adjusted(**rules):
         entries = [{"id": name, "text": "t", "rule": rule} for name, rule in rules.items()]
-        evidence = evidence_with(make_accuracies(**{CNN_5X5: [0.951, 0.9502, 0.9533]}), config={"claims": entries})
-        return evidence.comparisons.set_index("experiment")["p_adjusted"], evidence.claims
+        results = results_with(make_accuracies(**{CNN_5X5: [0.951, 0.9502, 0.9533]}), config={"claims": entries})
+        return results.comparisons.set_index("experiment")["p_adjusted"], results.claims
 
     alone, none = p_adjusted()
     exact, table = p_adjusted(size=RULES["size"])

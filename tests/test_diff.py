@@ -13,9 +13,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 import compare
-from builders.evidence import MADE_UP_STUDY, runs_with, seeds_around
 from builders.project import CNN_5X5, ROOT
 from builders.results import CNN_WINS
+from builders.study_results import MADE_UP_STUDY, runs_with, seeds_around
 from convlab.common.files import write_json
 from convlab.common.table_files import write_table
 from convlab.errors import UserError

@@ -26,9 +26,9 @@ import explore
 import prepare
 import report
 import update_translations as messages
-from builders.evidence import MADE_UP_STUDY, TWO_FACTORS, evidence_with, runs_with, seeds_around
 from builders.project import CNN_5X5, ROOT, TINY
 from builders.results import CLAIMS_OF_EVERY_VERDICT, CNN_WINS, write_study_with
+from builders.study_results import MADE_UP_STUDY, TWO_FACTORS, results_with, runs_with, seeds_around
 from convlab.common import i18n
 from convlab.common.files import read_json, write_json
 from convlab.datasets.registry import kinds
@@ -261,9 +261,9 @@ def test_reading_a_config_imports_no_babel():
 def test_tables_keep_identifiers_and_numbers_and_only_say_sentences_in_another_language():
     config = {**MADE_UP_STUDY, "claims": CLAIMS_OF_EVERY_VERDICT}
     values = {"dense": [0.9, 0.9012, 0.8991], "cnn": seeds_around(0.95), CNN_5X5: [0.9513, 0.9502, 0.9493]}
-    english = evidence_with(values, config=config)
+    english = results_with(values, config=config)
     with i18n.using("es"):
-        spanish = evidence_with(values, config=config)
+        spanish = results_with(values, config=config)
     for name, prose in (("comparisons", ["sentence"]), ("claims", ["reason"]), ("runs", []), ("per_class", [])):
         first, second = getattr(english, name), getattr(spanish, name)
         pd.testing.assert_frame_equal(first.drop(columns=prose), second.drop(columns=prose))

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import model_card
-from builders.evidence import evidence_with, seeds_around
 from builders.project import TINY
 from builders.results import CNN_WINS, manifest_of, write_reports, write_study_with
+from builders.study_results import results_with, seeds_around
 from convlab.common import i18n
 from convlab.common.files import read_json, write_json
 from convlab.figures import results as charts
@@ -24,9 +24,9 @@ from convlab.page.card import weakest
 
 
 @pytest.fixture
-def evidence():
+def results():
     """A study whose classes b (no test images) and c (never predicted) have measures that are not defined."""
-    made = evidence_with(
+    made = results_with(
         {"dense": seeds_around(0.9), "cnn": seeds_around(0.95), "cnn-kernel_size-5x5": seeds_around(0.95)}
     )
     rows = made.per_class.astype({"recall": float, "precision": float, "f1": float})
@@ -39,12 +39,12 @@ def evidence():
     return replace(made, per_class=rows)
 
 
-def test_the_page_shows_a_dash_and_names_no_class_without_test_images_as_missed(evidence):
-    rows = {row[0]: row[1:] for row in measures.per_class(evidence, "digits", "cnn").rows}
+def test_the_page_shows_a_dash_and_names_no_class_without_test_images_as_missed(results):
+    rows = {row[0]: row[1:] for row in measures.per_class(results, "digits", "cnn").rows}
     assert rows["1"][2] == "–" and rows["1"][4] == "–" and rows["2"][1] == "–"
     assert rows["2"][2].startswith("0.0")
     assert "(in 2 of 3 runs)" in rows["3"][1] and "in" not in rows["4"][1]
-    assert weakest(evidence, "digits", "cnn").startswith("2 (0.0") and "1 (" not in weakest(evidence, "digits", "cnn")
+    assert weakest(results, "digits", "cnn").startswith("2 (0.0") and "1 (" not in weakest(results, "digits", "cnn")
 
 
 def test_the_written_model_card_names_no_class_without_test_images_as_missed():

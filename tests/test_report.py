@@ -16,7 +16,6 @@ import pytest
 from markdown_it import MarkdownIt
 
 import report
-from builders.evidence import MADE_UP_STUDY, seeds_around
 from builders.project import CNN_5X5
 from builders.results import (
     CLAIMS_OF_EVERY_VERDICT,
@@ -27,6 +26,7 @@ from builders.results import (
     write_reports,
     write_study_with,
 )
+from builders.study_results import MADE_UP_STUDY, seeds_around
 from convlab.common.files import array_sha256, write_arrays, write_json
 from convlab.errors import UserError
 from convlab.page import format, gallery, loading, templates, views

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from builders.evidence import MADE_UP_STUDY, seeds_around
 from builders.results import CNN_WINS, write_reports, write_study_with
+from builders.study_results import MADE_UP_STUDY, seeds_around
 from convlab.study.load import load_study
 
 HOSTED = {"details", "summary", "br", "sub", "sup"}

@@ -3,7 +3,7 @@
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.contrasts import diverged, outcome
-from convlab.findings.evidence import Evidence, Finding
+from convlab.findings.study_results import Finding, StudyResults
 from convlab.language.contrasts import contrast_labels
 from convlab.language.numbers import missing, points
 from convlab.study.variants import Question
@@ -20,14 +20,14 @@ WORDS = {
 }
 
 
-def across_datasets(evidence: Evidence, question: Question, datasets: list[str]) -> list[Finding]:
+def across_datasets(results: StudyResults, question: Question, datasets: list[str]) -> list[Finding]:
     """Where each comparison of a question holds; nothing for a study with one dataset."""
     if len(datasets) < 2:
         return []
     findings = []
     for variant in question.variants:
         rows = {
-            dataset: next(row for row in evidence.contrasts(dataset, question.name) if row["variant"] == variant)
+            dataset: next(row for row in results.contrasts(dataset, question.name) if row["variant"] == variant)
             for dataset in datasets
         }
         outcomes = {dataset: outcome(row) for dataset, row in rows.items()}
@@ -36,7 +36,7 @@ def across_datasets(evidence: Evidence, question: Question, datasets: list[str])
             dataset: f"{dataset} ({points(measured[dataset])})" if dataset in measured else dataset
             for dataset in datasets
         }
-        label, reference = contrast_labels(evidence.plan, question, variant)
+        label, reference = contrast_labels(results.plan, question, variant)
         parts = []
         for kind, words in WORDS.items():
             for partly in (False, True):  # whether runs that diverged are left out of the verdict

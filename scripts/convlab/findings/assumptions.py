@@ -7,14 +7,14 @@ from dataclasses import replace
 from convlab.common.i18n import N_, listing
 from convlab.common.i18n import gettext as _
 from convlab.findings.dense_vs_conv import duels
-from convlab.findings.evidence import Evidence, Finding, Topic
+from convlab.findings.study_results import Finding, StudyResults, Topic
 from convlab.language.numbers import count, multiple, points, square, unsigned_points
 from convlab.models.specs import ModelSpec
 
 
-def assumptions(evidence: Evidence, dataset: str, measured: Mapping[str, Sequence[Finding]]) -> Topic:
+def assumptions(results: StudyResults, dataset: str, measured: Mapping[str, Sequence[Finding]]) -> Topic:
     """What the study's convolutional models take for granted, in their own numbers; measured only where a probe did."""
-    name = _main_conv(evidence, dataset)
+    name = _main_conv(results, dataset)
     if name is None:
         return Topic(
             "assumptions",
@@ -29,16 +29,16 @@ def assumptions(evidence: Evidence, dataset: str, measured: Mapping[str, Sequenc
             ),
         )
     findings = []
-    for key, finding in _texts(evidence, dataset, name).items():
+    for key, finding in _texts(results, dataset, name).items():
         measured_findings = measured.get(key, ())
         findings += [replace(finding, kind="note" if measured_findings else "assumed"), *measured_findings]
     return Topic("assumptions", tuple(findings))
 
 
-def _texts(evidence: Evidence, dataset: str, name: str) -> dict[str, Finding]:
+def _texts(results: StudyResults, dataset: str, name: str) -> dict[str, Finding]:
     """Each assumption of a convolutional variant, by the name under which a probe measures it."""
-    model, cost = evidence.plan.variants[name].model, evidence.plan.costs[dataset, name]
-    label, source, first = evidence.label(name), cost.layers[0].output_shape, cost.layers[1]
+    model, cost = results.plan.variants[name].model, results.plan.costs[dataset, name]
+    label, source, first = results.label(name), cost.layers[0].output_shape, cost.layers[1]
     outputs = math.prod(first.output_shape)
     dense = outputs * (math.prod(source) + 1)
     field, first_field = cost.receptive_field, first.receptive_field
@@ -84,11 +84,11 @@ def _texts(evidence: Evidence, dataset: str, name: str) -> dict[str, Finding]:
     }
 
 
-def _main_conv(evidence: Evidence, dataset: str) -> str | None:
+def _main_conv(results: StudyResults, dataset: str) -> str | None:
     """The convolutional variant to speak of: the chosen one, else the first base model, else the first."""
-    names = [name for name in evidence.plan.variants if evidence.family(name) == "conv"]
-    if evidence.chosen.get(dataset) in names:
-        return evidence.chosen[dataset]
+    names = [name for name in results.plan.variants if results.family(name) == "conv"]
+    if results.chosen.get(dataset) in names:
+        return results.chosen[dataset]
     return next(iter(names), None)
 
 
@@ -109,7 +109,7 @@ def _breaks_equivariance(model: ModelSpec) -> list[str]:
     return reasons
 
 
-def limits_of_convolution(evidence: Evidence, dataset: str) -> Topic:
+def limits_of_convolution(results: StudyResults, dataset: str) -> Topic:
     """When convolution would not be appropriate, given what this study found."""
     general = Finding(
         _(
@@ -118,11 +118,11 @@ def limits_of_convolution(evidence: Evidence, dataset: str) -> Topic:
         ),
         kind="assumed",
     )
-    comparisons = duels(evidence, dataset)
+    comparisons = duels(results, dataset)
     findings = []
     for duel in comparisons:
-        conv, dense, row = evidence.label(duel.conv), evidence.label(duel.dense), duel.row
-        macs = [evidence.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)]
+        conv, dense, row = results.label(duel.conv), results.label(duel.dense), duel.row
+        macs = [results.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)]
         numbers = {"macs_ratio": macs[0] / macs[1]}
         parts = {"dataset": dataset, "conv": conv, "dense": dense, "ratio": multiple(macs[0] / macs[1])}
         if duel.outcome == "better":
@@ -157,6 +157,6 @@ def limits_of_convolution(evidence: Evidence, dataset: str) -> Topic:
                 **parts,
             )
         findings.append(Finding(text, numbers))
-    if not comparisons and _main_conv(evidence, dataset) is None:
+    if not comparisons and _main_conv(results, dataset) is None:
         return Topic("limits_of_convolution", ())
     return Topic("limits_of_convolution", (*findings, general))

@@ -10,13 +10,15 @@ from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing, ngettext
 from convlab.findings.assumptions import assumptions, limits_of_convolution
 from convlab.findings.dense_vs_conv import baseline
-from convlab.findings.evidence import Evidence, Finding, Topic
 from convlab.findings.factor import factor
+from convlab.findings.study_results import Finding, StudyResults, Topic
 from convlab.findings.training import calibration, errors, fit, noise
 from convlab.language.numbers import count
 
 
-def interpret(evidence: Evidence, dataset: str, measured: Mapping[str, Sequence[Finding]] | None = None) -> list[Topic]:
+def interpret(
+    results: StudyResults, dataset: str, measured: Mapping[str, Sequence[Finding]] | None = None
+) -> list[Topic]:
     """Findings about one dataset by topic, in reading order; topics without a finding are left out.
 
     Args:
@@ -24,21 +26,21 @@ def interpret(evidence: Evidence, dataset: str, measured: Mapping[str, Sequence[
             without one is marked as not measured.
     """
     topics = [
-        baseline(evidence, dataset),
-        *(factor(evidence, dataset, question) for question in evidence.plan.questions.values() if question.levels),
-        noise(evidence, dataset),
-        fit(evidence, dataset),
-        errors(evidence, dataset),
-        calibration(evidence, dataset),
-        assumptions(evidence, dataset, measured or {}),
-        limits_of_convolution(evidence, dataset),
+        baseline(results, dataset),
+        *(factor(results, dataset, question) for question in results.plan.questions.values() if question.levels),
+        noise(results, dataset),
+        fit(results, dataset),
+        errors(results, dataset),
+        calibration(results, dataset),
+        assumptions(results, dataset, measured or {}),
+        limits_of_convolution(results, dataset),
     ]
     return [topic for topic in topics if topic.findings]
 
 
-def claims_count(evidence: Evidence) -> Finding | None:
+def claims_count(results: StudyResults) -> Finding | None:
     """How many claims were supported, contradicted, left open and only described; None without claims."""
-    claims = evidence.claims
+    claims = results.claims
     if claims.empty:
         return None
     verdicts = ("supported", "contradicted", "inconclusive", "described")

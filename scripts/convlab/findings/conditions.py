@@ -7,7 +7,7 @@ from typing import Any
 
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Evidence, Finding
+from convlab.findings.study_results import Finding, StudyResults
 from convlab.models.registry import PACKAGE
 
 Runs = Mapping[tuple[str, str, int], Mapping[str, Any]]
@@ -66,18 +66,18 @@ def unequal_text(runs: Runs, dataset: str, variant: str, reference: str) -> str:
     )
 
 
-def unequal_texts(runs: Runs, evidence: Evidence) -> dict[tuple[str, str, str], str]:
+def unequal_texts(runs: Runs, results: StudyResults) -> dict[tuple[str, str, str], str]:
     """The warnings of all contrasts that need one, by dataset, question and variant."""
     texts = {
         (row["dataset"], row["experiment"], row["variant"]): unequal_text(
             runs, row["dataset"], row["variant"], row["reference"]
         )
-        for row in evidence.comparisons.to_dict("records")
+        for row in results.comparisons.to_dict("records")
     }
     return {key: text for key, text in texts.items() if text}
 
 
-def conditions_limitation(runs: Runs, evidence: Evidence) -> list[Finding]:
+def conditions_limitation(runs: Runs, results: StudyResults) -> list[Finding]:
     """The limitation that a study's runs were not all made under the same conditions, if they were not."""
     different = []
     for condition, value in CONDITIONS.items():
@@ -86,7 +86,7 @@ def conditions_limitation(runs: Runs, evidence: Evidence) -> list[Finding]:
             different.append(condition)
     if not different:
         return []
-    affected = len(unequal_texts(runs, evidence))
+    affected = len(unequal_texts(runs, results))
     text = _(
         "Not all runs were made under the same conditions; they differ in: {conditions}.",
         conditions=listing(_(condition) for condition in different),

@@ -5,7 +5,7 @@ from typing import Any
 
 from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Evidence, Outcome
+from convlab.findings.study_results import Outcome, StudyResults
 from convlab.language import contrasts
 from convlab.language.numbers import ci_text, count, format_p, missing, points, region
 from convlab.statistics.describe import MIN_SEEDS
@@ -104,9 +104,9 @@ def why_inconclusive(row: Mapping[str, Any]) -> str:
     return "; ".join(reasons)
 
 
-def seeds_text(evidence: Evidence, dataset: str, variant: str, reference: str) -> str:
+def seeds_text(results: StudyResults, dataset: str, variant: str, reference: str) -> str:
     """How many runs stand behind a comparison."""
-    first, second = (int(evidence.variant(dataset, name)["n_seeds"]) for name in (variant, reference))
+    first, second = (int(results.variant(dataset, name)["n_seeds"]) for name in (variant, reference))
     if first == second:
         return ngettext("n = {n} seed each", "n = {n} seeds each", first)
     return _("n = {first} and {second} seeds", first=first, second=second)

@@ -7,7 +7,7 @@ from typing import Any
 from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.contrasts import contrast_text, outcome, quoted_numbers, seeds_text, turned, why_inconclusive
-from convlab.findings.evidence import Evidence, Finding, Outcome, Topic
+from convlab.findings.study_results import Finding, Outcome, StudyResults, Topic
 from convlab.findings.training import CLOSE_ACCURACY, fits_of, still_falling
 from convlab.language.numbers import count, missing, multiple, number, percent, points, region
 
@@ -37,27 +37,27 @@ class Duel:
     outcome: Outcome
 
 
-def duels(evidence: Evidence, dataset: str) -> list[Duel]:
+def duels(results: StudyResults, dataset: str) -> list[Duel]:
     """Every comparison of the study between a convolutional and a dense variant."""
     found = []
-    for question in evidence.plan.questions.values():
-        for row in evidence.contrasts(dataset, question.name):
+    for question in results.plan.questions.values():
+        for row in results.contrasts(dataset, question.name):
             variant, reference = row["variant"], row["reference"]
-            if {evidence.family(variant), evidence.family(reference)} != {"conv", "dense"}:
+            if {results.family(variant), results.family(reference)} != {"conv", "dense"}:
                 continue
-            if evidence.family(reference) == "conv":
+            if results.family(reference) == "conv":
                 row, variant, reference = turned(row), reference, variant
             found.append(Duel(variant, reference, row, outcome(row)))
     return found
 
 
-def baseline(evidence: Evidence, dataset: str) -> Topic:
+def baseline(results: StudyResults, dataset: str) -> Topic:
     """Whether the CNN beat the dense baseline, by how much, how surely, and at what cost."""
     findings: list[Finding] = []
-    for duel in duels(evidence, dataset):
-        findings += _duel(evidence, dataset, duel)
+    for duel in duels(results, dataset):
+        findings += _duel(results, dataset, duel)
     if not findings:
-        findings = _no_duel(evidence, dataset)
+        findings = _no_duel(results, dataset)
     return Topic("baseline", tuple(findings))
 
 
@@ -87,39 +87,39 @@ MAIN_SENTENCES = {
 """What is said of a duel, by its outcome."""
 
 
-def _duel(evidence: Evidence, dataset: str, duel: Duel) -> list[Finding]:
+def _duel(results: StudyResults, dataset: str, duel: Duel) -> list[Finding]:
     """Who won, then what stands beside it; of a smoke test or a missing side nothing else."""
-    conv, dense = evidence.label(duel.conv), evidence.label(duel.dense)
+    conv, dense = results.label(duel.conv), results.label(duel.dense)
     if duel.outcome == "missing":
-        finished = [evidence.variant(dataset, name)["n_seeds"] for name in (duel.conv, duel.dense)]
+        finished = [results.variant(dataset, name)["n_seeds"] for name in (duel.conv, duel.dense)]
         one_of_them = N_("{conv} and {dense} cannot be compared: one of them has no finished run.")
         neither = N_("{conv} and {dense} cannot be compared: neither of them has a finished run.")
         return [Finding(_(one_of_them if any(finished) else neither, conv=conv, dense=dense))]
     kind = duel.outcome
-    if kind == "better" and duel.row["ci_low"] > evidence.rope:
+    if kind == "better" and duel.row["ci_low"] > results.rope:
         kind = "better beyond the region"
     main = _(
         MAIN_SENTENCES[kind],
         conv=conv,
         dense=dense,
-        difference=contrast_text(duel.row, seeds_text(evidence, dataset, duel.conv, duel.dense)),
-        region=region(evidence.rope),
+        difference=contrast_text(duel.row, seeds_text(results, dataset, duel.conv, duel.dense)),
+        region=region(results.rope),
         reasons=why_inconclusive(duel.row) if kind == "inconclusive" else "",
     )
     findings = [Finding(main, quoted_numbers(duel.row))]
     if duel.outcome == "smoke":
         return findings
-    findings += _left_out(evidence, dataset, duel)
-    findings += costs(evidence, dataset, duel.conv, duel.dense)
-    findings += _different_sizes(evidence, dataset, duel)
-    findings += _fewer_macs(evidence, dataset, duel)
+    findings += _left_out(results, dataset, duel)
+    findings += costs(results, dataset, duel.conv, duel.dense)
+    findings += _different_sizes(results, dataset, duel)
+    findings += _fewer_macs(results, dataset, duel)
     if duel.outcome == "worse":
-        findings += [reason for rule in REASONS_TO_LOSE for reason in rule(evidence, dataset, duel)]
+        findings += [reason for rule in REASONS_TO_LOSE for reason in rule(results, dataset, duel)]
     return findings
 
 
-def _different_sizes(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Finding]:
-    ratio = _parameters(evidence, dataset, duel.conv) / _parameters(evidence, dataset, duel.dense)
+def _different_sizes(results: StudyResults, dataset: str, duel: Duel) -> Iterator[Finding]:
+    ratio = _parameters(results, dataset, duel.conv) / _parameters(results, dataset, duel.dense)
     if not 1 / PARAMETER_RATIO_ALIKE <= ratio <= PARAMETER_RATIO_ALIKE:
         yield Finding(
             _("The two differ in size as well, so this compares these two models and not convolution alone."),
@@ -127,23 +127,23 @@ def _different_sizes(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[F
         )
 
 
-def _fewer_macs(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Finding]:
+def _fewer_macs(results: StudyResults, dataset: str, duel: Duel) -> Iterator[Finding]:
     """Of two equivalent models the one that computes less."""
-    macs = {name: evidence.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)}
+    macs = {name: results.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)}
     if duel.outcome == "equivalent" and macs[duel.conv] != macs[duel.dense]:
-        yield Finding(_("Of the two, {cheaper} needs fewer MACs.", cheaper=evidence.label(min(macs, key=macs.get))))
+        yield Finding(_("Of the two, {cheaper} needs fewer MACs.", cheaper=results.label(min(macs, key=macs.get))))
 
 
-def _left_out(evidence: Evidence, dataset: str, duel: Duel) -> list[Finding]:
+def _left_out(results: StudyResults, dataset: str, duel: Duel) -> list[Finding]:
     """Diverged runs of either side, which a verdict is silent about."""
-    diverged = {name: int(evidence.variant(dataset, name)["n_diverged"]) for name in (duel.conv, duel.dense)}
+    diverged = {name: int(results.variant(dataset, name)["n_diverged"]) for name in (duel.conv, duel.dense)}
     return [
         Finding(
             ngettext(
                 "{n} run of {label} diverged: what is said here is about the runs that finished.",
                 "{n} runs of {label} diverged: what is said here is about the runs that finished.",
                 n,
-                label=evidence.label(name),
+                label=results.label(name),
             ),
             {"diverged": n},
         )
@@ -156,8 +156,8 @@ def _left_out(evidence: Evidence, dataset: str, duel: Duel) -> list[Finding]:
 # Possible reasons why convolution lost, those first for which this study has a sign
 
 
-def _trained_too_briefly(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Finding]:
-    fits = fits_of(evidence, dataset, duel.conv)
+def _trained_too_briefly(results: StudyResults, dataset: str, duel: Duel) -> Iterator[Finding]:
+    fits = fits_of(results, dataset, duel.conv)
     falling, seeds = still_falling(fits), len(fits)
     if seeds and falling > seeds / 2:
         text = ngettext(
@@ -166,40 +166,40 @@ def _trained_too_briefly(evidence: Evidence, dataset: str, duel: Duel) -> Iterat
             "{conv} may have been trained too briefly: its validation loss was lowest at the last epoch in "
             "{falling} of {n} seeds.",
             seeds,
-            conv=evidence.label(duel.conv),
+            conv=results.label(duel.conv),
             falling=falling,
         )
         yield Finding(text, {"falling": falling, "seeds": seeds}, "conjecture")
 
 
-def _overfits_more(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Finding]:
-    gap, other = (fits_of(evidence, dataset, name)["gap"].mean() for name in (duel.conv, duel.dense))
+def _overfits_more(results: StudyResults, dataset: str, duel: Duel) -> Iterator[Finding]:
+    gap, other = (fits_of(results, dataset, name)["gap"].mean() for name in (duel.conv, duel.dense))
     if gap > max(CLOSE_ACCURACY, other + CLOSE_ACCURACY):
         text = _(
             "{conv} may overfit more: its training accuracy exceeds its validation accuracy by {gap}, that of "
             "{dense} by {other}.",
-            conv=evidence.label(duel.conv),
-            dense=evidence.label(duel.dense),
+            conv=results.label(duel.conv),
+            dense=results.label(duel.dense),
             gap=points(gap),
             other=points(other),
         )
         yield Finding(text, {"gap_conv": gap, "gap_dense": other}, "conjecture")
 
 
-def _too_small(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Finding]:
-    size, other = (_parameters(evidence, dataset, name) for name in (duel.conv, duel.dense))
+def _too_small(results: StudyResults, dataset: str, duel: Duel) -> Iterator[Finding]:
+    size, other = (_parameters(results, dataset, name) for name in (duel.conv, duel.dense))
     if size * PARAMETER_RATIO_ALIKE < other:
         text = _(
             "{conv} may be too small: it has {parameters} parameters, {dense} {others}.",
-            conv=evidence.label(duel.conv),
-            dense=evidence.label(duel.dense),
+            conv=results.label(duel.conv),
+            dense=results.label(duel.dense),
             parameters=count(size),
             others=count(other),
         )
         yield Finding(text, {"parameters_conv": size, "parameters_dense": other}, "conjecture")
 
 
-def _aligned_images(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Finding]:
+def _aligned_images(results: StudyResults, dataset: str, duel: Duel) -> Iterator[Finding]:
     yield Finding(
         _(
             "Where images are aligned and the place of a pixel carries meaning, a dense network can learn weights "
@@ -212,10 +212,10 @@ def _aligned_images(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Fi
 REASONS_TO_LOSE = (_trained_too_briefly, _overfits_more, _too_small, _aligned_images)
 
 
-def _no_duel(evidence: Evidence, dataset: str) -> list[Finding]:
+def _no_duel(results: StudyResults, dataset: str) -> list[Finding]:
     """A study that compares no convolutional with a dense variant says why it has no answer."""
-    names = list(evidence.plan.variants)
-    families = {family: [name for name in names if evidence.family(name) == family] for family in ("conv", "dense")}
+    names = list(results.plan.variants)
+    families = {family: [name for name in names if results.family(name) == family] for family in ("conv", "dense")}
     lacking = {
         "dense": N_(
             "This study trains no dense model, so it says nothing about whether convolution beats a dense network."
@@ -228,7 +228,7 @@ def _no_duel(evidence: Evidence, dataset: str) -> list[Finding]:
     for family, message in lacking.items():
         if not families[family]:
             return [Finding(_(message))]
-    best = [max((evidence.variant(dataset, n) for n in group), key=_accuracy) for group in families.values()]
+    best = [max((results.variant(dataset, n) for n in group), key=_accuracy) for group in families.values()]
     means = [row["test_accuracy_mean"] for row in best]
     if any(missing(mean) for mean in means):
         return [Finding(_("No comparison of a convolutional with a dense model has finished runs on both sides."))]
@@ -248,9 +248,9 @@ def _no_duel(evidence: Evidence, dataset: str) -> list[Finding]:
     ]
 
 
-def costs(evidence: Evidence, dataset: str, variant: str, reference: str) -> list[Finding]:
+def costs(results: StudyResults, dataset: str, variant: str, reference: str) -> list[Finding]:
     """What a variant costs beside its reference; a cost that is the same is said to be."""
-    rows = [evidence.variant(dataset, name) for name in (variant, reference)]
+    rows = [results.variant(dataset, name) for name in (variant, reference)]
     parts, numbers = [], {}
     for column in ("parameters", "macs"):
         values = [row[column] for row in rows]
@@ -262,10 +262,8 @@ def costs(evidence: Evidence, dataset: str, variant: str, reference: str) -> lis
             ratio = multiple(values[0] / values[1])
             parts.append(_(other, variant=count(values[0]), reference=count(values[1]), ratio=ratio))
     seconds = [row["seconds_per_epoch"] for row in rows]
-    if evidence.machines > 1:
-        parts.append(
-            _("times are not compared, since these runs come from {n} different machines", n=evidence.machines)
-        )
+    if results.machines > 1:
+        parts.append(_("times are not compared, since these runs come from {n} different machines", n=results.machines))
     elif not any(missing(value) or value <= 0 for value in seconds):
         numbers |= {"seconds_variant": seconds[0], "seconds_reference": seconds[1]}
         parts.append(
@@ -278,8 +276,8 @@ def costs(evidence: Evidence, dataset: str, variant: str, reference: str) -> lis
         )
     text = _(
         "The cost of {variant} beside {reference}: {costs}.",
-        variant=evidence.label(variant),
-        reference=evidence.label(reference),
+        variant=results.label(variant),
+        reference=results.label(reference),
         costs="; ".join(parts),
     )
     return [Finding(text, numbers)]
@@ -291,8 +289,8 @@ def _seconds(row: Mapping[str, Any]) -> str:
     return mean if missing(sd) else f"{mean} ± {number(sd, 2)}"
 
 
-def _parameters(evidence: Evidence, dataset: str, name: str) -> int:
-    return int(evidence.variant(dataset, name)["parameters"])
+def _parameters(results: StudyResults, dataset: str, name: str) -> int:
+    return int(results.variant(dataset, name)["parameters"])
 
 
 def _accuracy(row: Mapping[str, Any]) -> float:

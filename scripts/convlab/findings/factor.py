@@ -9,29 +9,29 @@ from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.contrasts import contrast_text, outcome, quoted_numbers, seeds_text, why_inconclusive
 from convlab.findings.dense_vs_conv import costs
-from convlab.findings.evidence import Evidence, Finding, Topic
+from convlab.findings.study_results import Finding, StudyResults, Topic
 from convlab.language.numbers import count, missing, percent, points, region
 from convlab.study.variants import Question
 
 
-def factor(evidence: Evidence, dataset: str, question: Question) -> Topic:
+def factor(results: StudyResults, dataset: str, question: Question) -> Topic:
     """Whether a factor pays: the best level, what is settled, the trend, the cost, and what changes along with it."""
     levels = {level.variant: level.label for level in question.levels}
-    rows = {name: evidence.variant(dataset, name) for name in levels}
+    rows = {name: results.variant(dataset, name) for name in levels}
     means = {name: row["test_accuracy_mean"] for name, row in rows.items() if not missing(row["test_accuracy_mean"])}
     if not means:
         return Topic("factor", (Finding(_("No level has a finished run, so nothing is known.")),), question.name)
     top = max(means.values())
     best = [name for name in means if math.isclose(means[name], top, rel_tol=0, abs_tol=1e-12)]
     findings = [_best_level(question, levels, means, best)]
-    findings += _against_reference(evidence, dataset, question, levels)
+    findings += _against_reference(results, dataset, question, levels)
     findings += _left_out(levels, rows)
-    for row in evidence.over_levels(dataset, question.name):
+    for row in results.over_levels(dataset, question.name):
         measured = ("slope", "f_statistic", "contrast", "ci_low", "ci_high", "p_value")
         kept = {name: row[name] for name in measured if not missing(row.get(name))}
         findings.append(Finding(row["sentence"], kept))
     if question.reference not in best:
-        findings += costs(evidence, dataset, best[0], question.reference)
+        findings += costs(results, dataset, best[0], question.reference)
     findings += _moves_along(question, rows)
     return Topic("factor", tuple(findings), question.name)
 
@@ -90,7 +90,7 @@ class LevelGroups:
         rows: comparisons by outcome.
     """
 
-    evidence: Evidence
+    results: StudyResults
     dataset: str
     question: Question
     levels: Mapping[str, str]
@@ -109,13 +109,13 @@ class LevelGroups:
 
 
 def _against_reference(
-    evidence: Evidence, dataset: str, question: Question, levels: Mapping[str, str]
+    results: StudyResults, dataset: str, question: Question, levels: Mapping[str, str]
 ) -> list[Finding]:
     """What is settled about the levels against the reference, and what is not."""
     rows: dict[str, list[dict[str, Any]]] = {}
-    for row in evidence.contrasts(dataset, question.name):
+    for row in results.contrasts(dataset, question.name):
         rows.setdefault(outcome(row), []).append(row)
-    groups = LevelGroups(evidence, dataset, question, levels, rows)
+    groups = LevelGroups(results, dataset, question, levels, rows)
     findings = [rule(groups) for kind, rule in RULES if kind in rows]
     if rows and set(rows) <= {"worse", "equivalent"}:
         text = _("It does not pay in test accuracy: no level is better than {reference}.", reference=groups.reference)
@@ -151,7 +151,7 @@ def _equivalent(groups: LevelGroups) -> Finding:
         "Equivalent to {reference} within {region} are {levels}.",
         len(groups.rows["equivalent"]),
         reference=groups.reference,
-        region=region(groups.evidence.rope),
+        region=region(groups.results.rope),
         levels=groups.named("equivalent"),
     )
     return Finding(text, groups.numbers("equivalent"))
@@ -161,7 +161,7 @@ def _inconclusive(groups: LevelGroups) -> Finding:
     """The largest difference that is not settled, and why; the others by name."""
     rows = groups.rows["inconclusive"]
     largest = max(rows, key=lambda row: abs(row["difference"]))
-    seeds = seeds_text(groups.evidence, groups.dataset, largest["variant"], groups.question.reference)
+    seeds = seeds_text(groups.results, groups.dataset, largest["variant"], groups.question.reference)
     parts = {
         "reference": groups.reference,
         "level": groups.levels[largest["variant"]],

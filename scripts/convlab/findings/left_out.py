@@ -7,7 +7,7 @@ from typing import Any
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.datasets.folder_listing import ARRAY, OTHER_FOLDER, VALIDATION
-from convlab.findings.evidence import Finding
+from convlab.findings.study_results import Finding
 from convlab.language.numbers import count, percent
 
 REASONS = (

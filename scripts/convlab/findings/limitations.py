@@ -6,7 +6,7 @@ from typing import Any
 
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing, ngettext
-from convlab.findings.evidence import Evidence, Finding
+from convlab.findings.study_results import Finding, StudyResults
 from convlab.language.numbers import count, missing, multiple, unsigned_points
 from convlab.statistics.describe import MIN_SEEDS
 
@@ -33,14 +33,14 @@ class StudyFacts:
         resumed: runs that were interrupted and resumed.
     """
 
-    evidence: Evidence
+    results: StudyResults
     seeds: Sequence[int]
     explored: Mapping[str, Mapping[str, Any]]
     resumed: int
 
 
 def limitations(
-    evidence: Evidence, seeds: Sequence[int], explored: Mapping[str, Mapping[str, Any]], resumed: int
+    results: StudyResults, seeds: Sequence[int], explored: Mapping[str, Mapping[str, Any]], resumed: int
 ) -> list[Finding]:
     """What this study cannot say, from its own design and data.
 
@@ -48,7 +48,7 @@ def limitations(
         explored: summary.json of explore, by dataset.
         resumed: runs that were interrupted and resumed.
     """
-    facts = StudyFacts(evidence, seeds, explored, resumed)
+    facts = StudyFacts(results, seeds, explored, resumed)
     return [finding for rule in RULES for finding in rule(facts)]
 
 
@@ -62,7 +62,7 @@ def _few_seeds(facts: StudyFacts) -> Iterator[Finding]:
 
 
 def _diverged_runs(facts: StudyFacts) -> Iterator[Finding]:
-    runs = facts.evidence.runs
+    runs = facts.results.runs
     if diverged := int((runs["status"] == "diverged").sum()):
         text = ngettext(
             "{n} run of {all} diverged and has no test accuracy; means of its variant are of the runs that finished.",
@@ -83,7 +83,7 @@ def _one_dataset(facts: StudyFacts) -> Iterator[Finding]:
 
 
 def _few_test_images(facts: StudyFacts) -> Iterator[Finding]:
-    for name, images in facts.evidence.test_images.items():
+    for name, images in facts.results.test_images.items():
         if images < FEW_TEST_IMAGES:
             text = ngettext(
                 "{dataset} has only {n} test image; one image is {share}.",
@@ -164,7 +164,7 @@ def _empty_classes(dataset: str, summary: Mapping[str, Any]) -> Iterator[Finding
 
 
 def _untuned_variants(facts: StudyFacts) -> Iterator[Finding]:
-    if len(facts.evidence.plan.variants) > 1:
+    if len(facts.results.plan.variants) > 1:
         yield Finding(
             _(
                 "This study tunes no hyperparameters for single variants: all share the training settings, except "

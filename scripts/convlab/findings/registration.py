@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Finding
+from convlab.findings.study_results import Finding
 from convlab.states.history import Settled
 
 CLAIMS = {

@@ -9,7 +9,7 @@ import pandas as pd
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.evaluation.metrics import CALIBRATION_BINS
-from convlab.findings.evidence import Evidence, Finding, Topic
+from convlab.findings.study_results import Finding, StudyResults, Topic
 from convlab.language.numbers import count, interval, number, percent, plus_minus, points, unsigned_points
 from convlab.statistics.describe import MIN_SEEDS
 
@@ -23,14 +23,14 @@ IMAGES_PER_BIN = 100
 """With fewer test images in a bin the calibration error is noticeably biased upwards (Nixon et al. 2019)."""
 
 
-def noise(evidence: Evidence, dataset: str) -> Topic:
+def noise(results: StudyResults, dataset: str) -> Topic:
     """How far seeds scatter beside how far the variants' means lie apart."""
-    return Topic("noise", (*_scatter_of_seeds(evidence, dataset), *_another_test_set(evidence, dataset)))
+    return Topic("noise", (*_scatter_of_seeds(results, dataset), *_another_test_set(results, dataset)))
 
 
-def _scatter_of_seeds(evidence: Evidence, dataset: str) -> Iterator[Finding]:
+def _scatter_of_seeds(results: StudyResults, dataset: str) -> Iterator[Finding]:
     """The SD of a variant's runs, pooled, and the lead of the first variant before the second."""
-    rows = evidence.variants[evidence.variants["dataset"] == dataset]
+    rows = results.variants[results.variants["dataset"] == dataset]
     repeated = rows[rows["test_accuracy_sd"].notna() & (rows["n_seeds"] > 1)]
     means = rows["test_accuracy_mean"].dropna()
     if repeated.empty:
@@ -79,12 +79,12 @@ def _lead(rows: pd.DataFrame, pooled: float) -> tuple[str, dict[str, float]]:
     return text, {"lead": lead, "se": error}
 
 
-def _another_test_set(evidence: Evidence, dataset: str) -> Iterator[Finding]:
+def _another_test_set(results: StudyResults, dataset: str) -> Iterator[Finding]:
     """The binomial standard error of the highest accuracy; none where all images are right, or all are wrong."""
-    means = evidence.variants.loc[evidence.variants["dataset"] == dataset, "test_accuracy_mean"].dropna()
+    means = results.variants.loc[results.variants["dataset"] == dataset, "test_accuracy_mean"].dropna()
     if means.empty:
         return
-    accuracy, images = float(means.max()), evidence.test_images[dataset]
+    accuracy, images = float(means.max()), results.test_images[dataset]
     if error := math.sqrt(accuracy * (1 - accuracy) / images):
         text = ngettext(
             "Another test set of {n} image would move the highest accuracy by a standard error of {error} "
@@ -153,8 +153,8 @@ def fits_table(
     return pd.DataFrame(rows, columns=columns)
 
 
-def fits_of(evidence: Evidence, dataset: str, variant: str) -> pd.DataFrame:
-    rows = evidence.fits
+def fits_of(results: StudyResults, dataset: str, variant: str) -> pd.DataFrame:
+    rows = results.fits
     return rows[(rows["dataset"] == dataset) & (rows["variant"] == variant)]
 
 
@@ -163,13 +163,13 @@ def still_falling(fits: pd.DataFrame) -> int:
     return int(((fits["lowest_epoch"] == fits["epochs"]) & (fits["epochs"] > 1)).sum())
 
 
-def fit(evidence: Evidence, dataset: str) -> Topic:
+def fit(results: StudyResults, dataset: str) -> Topic:
     """Over- and underfitting of the variants that were looked at closely."""
     findings = []
-    for name in evidence.detailed(dataset):
-        fits = fits_of(evidence, dataset, name)
+    for name in results.detailed(dataset):
+        fits = fits_of(results, dataset, name)
         if not fits.empty:
-            findings.append(_fit(evidence.label(name), fits))
+            findings.append(_fit(results.label(name), fits))
     if findings:
         findings.append(
             Finding(
@@ -272,10 +272,10 @@ def _gap_text(gaps: pd.Series, band: float, images: int, risen: bool) -> str:
     )
 
 
-def errors(evidence: Evidence, dataset: str) -> Topic:
+def errors(results: StudyResults, dataset: str) -> Topic:
     """Which classes are confused and which is hardest; described, not tested."""
-    names = sorted(evidence.detailed(dataset), key=lambda name: name != evidence.chosen.get(dataset))
-    findings = [_errors(evidence, dataset, name) for name in names]
+    names = sorted(results.detailed(dataset), key=lambda name: name != results.chosen.get(dataset))
+    findings = [_errors(results, dataset, name) for name in names]
     if findings:
         findings.append(
             Finding(
@@ -286,13 +286,13 @@ def errors(evidence: Evidence, dataset: str) -> Topic:
     return Topic("errors", tuple(findings))
 
 
-def _errors(evidence: Evidence, dataset: str, name: str) -> Finding:
+def _errors(results: StudyResults, dataset: str, name: str) -> Finding:
     """How many predictions of a variant are wrong, its most confused pair and its hardest class."""
-    matrix = np.array(evidence.confusions[dataset][name])
+    matrix = np.array(results.confusions[dataset][name])
     off = matrix - np.diag(np.diag(matrix))
     wrong, total = int(off.sum()), int(matrix.sum())
-    label = evidence.label(name)
-    if name == evidence.chosen.get(dataset):
+    label = results.label(name)
+    if name == results.chosen.get(dataset):
         label = _("{label} (chosen by validation accuracy)", label=label)
     text = _(
         "{label}: {wrong} of {total} predictions over all seeds are wrong.",
@@ -303,8 +303,8 @@ def _errors(evidence: Evidence, dataset: str, name: str) -> Finding:
     numbers = {"wrong": wrong, "total": total}
     if not wrong:
         return Finding(text, numbers)
-    pair, pair_numbers = _most_confused(off, evidence.classes[dataset])
-    rows = evidence.per_class
+    pair, pair_numbers = _most_confused(off, results.classes[dataset])
+    rows = results.per_class
     rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == name) & (rows["support"] > 0)]
     hardest, hardest_numbers = _hardest(rows)
     return Finding(" ".join([text, *pair, *hardest]), numbers | pair_numbers | hardest_numbers)
@@ -361,18 +361,18 @@ def _hardest(rows: pd.DataFrame) -> tuple[list[str], dict[str, float]]:
     return [text], {"recall": float(hardest["recall"]), "support": int(hardest["support"])}
 
 
-def calibration(evidence: Evidence, dataset: str) -> Topic:
+def calibration(results: StudyResults, dataset: str) -> Topic:
     """Whether confidence matches accuracy."""
     findings = []
-    for name in evidence.detailed(dataset):
-        rows = evidence.confidence
+    for name in results.detailed(dataset):
+        rows = results.confidence
         rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == name)]
         if rows.empty:
             continue
         confidence, accuracy = float(rows["confidence"].mean()), float(rows["accuracy"].mean())
-        row = evidence.variant(dataset, name)
+        row = results.variant(dataset, name)
         excess = confidence - accuracy
-        images = evidence.test_images[dataset]
+        images = results.test_images[dataset]
         band = max(CLOSE_ACCURACY, 2 * math.sqrt(max(accuracy * (1 - accuracy), 0) / max(images, 1)))
         agree = N_(
             "{label}: mean confidence {confidence} against an accuracy of {accuracy}, confidence and accuracy agree "
@@ -388,7 +388,7 @@ def calibration(evidence: Evidence, dataset: str) -> Topic:
         )
         text = _(
             agree if abs(excess) <= band else over if excess > 0 else under,
-            label=evidence.label(name),
+            label=results.label(name),
             confidence=percent(confidence),
             accuracy=percent(accuracy),
             excess=unsigned_points(abs(excess)),
@@ -398,7 +398,7 @@ def calibration(evidence: Evidence, dataset: str) -> Topic:
         )
         quality = {"ece": row["ece_mean"], "brier": row["brier_mean"]}
         findings.append(Finding(text, {"confidence": confidence, "accuracy": accuracy, **quality}))
-    per_bin = evidence.test_images[dataset] / CALIBRATION_BINS
+    per_bin = results.test_images[dataset] / CALIBRATION_BINS
     if findings and per_bin < IMAGES_PER_BIN:
         text = _(
             "With about {n} test images in each of 15 bins the calibration error is biased upwards; compare it between "

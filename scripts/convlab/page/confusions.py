@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from convlab.findings.evidence import Evidence
+from convlab.findings.study_results import StudyResults
 from convlab.language import numbers as say
 from convlab.language.numbers import signed
 from convlab.page.views import Matrix, Table
@@ -53,9 +53,9 @@ def row_shares(counts: Sequence[Sequence[int]]) -> list[list[float | None]]:
     return [[value / sum(row) if sum(row) else None for value in row] for row in counts]
 
 
-def most_confused(evidence: Evidence, dataset: str, variant: str) -> Table | None:
+def most_confused(results: StudyResults, dataset: str, variant: str) -> Table | None:
     """The most frequent mistakes where there are too many classes for a table of all; None where there are not."""
-    classes, counts = evidence.classes[dataset], np.array(evidence.confusions[dataset][variant])
+    classes, counts = results.classes[dataset], np.array(results.confusions[dataset][variant])
     if len(classes) <= CLASSES_IN_TABLE:
         return None
     mistakes = counts - np.diag(counts.diagonal())
@@ -66,25 +66,24 @@ def most_confused(evidence: Evidence, dataset: str, variant: str) -> Table | Non
             share = mistakes[true, predicted] / counts[true].sum()
             named = (classes[true], classes[predicted])
             rows.append((*named, say.count(mistakes[true, predicted]), say.percent(share, 1)))
-    about = {"label": evidence.label(variant), "n": say.count(len(rows))}
+    about = {"label": results.label(variant), "n": say.count(len(rows))}
     return Table("most_confused", ("class", "predicted", "mistakes", "share"), rows, about)
 
 
-def matrices(evidence: Evidence, dataset: str) -> tuple[dict[str, Matrix], list[Matrix]]:
+def matrices(results: StudyResults, dataset: str) -> tuple[dict[str, Matrix], list[Matrix]]:
     """Confusion of every variant that was looked at, and the differences that a question asks about; none if large."""
-    classes, counts = evidence.classes[dataset], evidence.confusions.get(dataset, {})
+    classes, counts = results.classes[dataset], results.confusions.get(dataset, {})
     if len(classes) > CLASSES_IN_TABLE:
         return {}, []
     known = {name: matrix for name, matrix in counts.items() if len(matrix)}
-    confusions = {name: confusion_matrix(matrix, classes, evidence.label(name)) for name, matrix in known.items()}
+    confusions = {name: confusion_matrix(matrix, classes, results.label(name)) for name, matrix in known.items()}
     pairs = dict.fromkeys(
         (name, question.reference)
-        for question in evidence.plan.questions.values()
+        for question in results.plan.questions.values()
         for name in question.variants
         if name in known and question.reference in known
     )
     differences = [
-        confusion_difference(known[a], known[b], classes, f"{evidence.label(a)} − {evidence.label(b)}")
-        for a, b in pairs
+        confusion_difference(known[a], known[b], classes, f"{results.label(a)} − {results.label(b)}") for a, b in pairs
     ]
     return confusions, differences

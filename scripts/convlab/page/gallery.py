@@ -8,11 +8,11 @@ from urllib.parse import quote
 from convlab.common import i18n
 from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Evidence
+from convlab.findings.study_results import StudyResults
 from convlab.page.figures import inline_svg, sprite
 from convlab.page.figures import numbers as numbers_of
 from convlab.page.format import mean_and_sd
-from convlab.page.loading import Results
+from convlab.page.loading import ReportData
 from convlab.page.views import Figure
 from convlab.study import layout
 from convlab.study.schema import Study
@@ -39,10 +39,10 @@ DATA_TITLES = {
 }
 
 
-def load_figures(study: Study, results: Results, folder: Path) -> dict[str, dict[str, list[Figure]]]:
+def load_figures(study: Study, data: ReportData, folder: Path) -> dict[str, dict[str, list[Figure]]]:
     """All figures by dataset and section, the most urgent ones embedded."""
-    entries = [(entry, layout.compared(Path()) / "figures" / entry["file"]) for entry in results.summary["figures"]]
-    for dataset, explored in results.explored.items():
+    entries = [(entry, layout.compared(Path()) / "figures" / entry["file"]) for entry in data.summary["figures"]]
+    for dataset, explored in data.explored.items():
         for name in DATA_FIGURES:
             tiles, numbers = explored["tiles"].get(name), name in DATA_NUMBERS
             entry = {"section": "data", "dataset": dataset, "title": name, "caption": "", "file": name}
@@ -52,7 +52,7 @@ def load_figures(study: Study, results: Results, folder: Path) -> dict[str, dict
     figures = {dataset: {section: [] for section in URGENCY} for dataset in study.datasets}
     for number, (entry, stem) in enumerate(entries):
         shown: dict[str, Any] = {}
-        description = alternative(entry, results.evidence)
+        description = alternative(entry, data.results)
         if id(entry) in embedded and entry.get("tiles"):
             shown["sprite"] = sprite(folder / f"{stem}.tiles.png", entry["tiles"])
         elif id(entry) in embedded:
@@ -81,19 +81,19 @@ def spoken_title(entry: Mapping[str, Any]) -> str:
     return _(DATA_TITLES[entry["title"]]) if entry["section"] == "data" else entry["title"]
 
 
-def alternative(entry: Mapping[str, Any], evidence: Evidence) -> str:
+def alternative(entry: Mapping[str, Any], results: StudyResults) -> str:
     """A figure's text for who cannot see it: its numbers where they are few, else what it shows."""
     dataset = entry["dataset"]
     what = f"{spoken_title(entry)}, {dataset}"
     if entry["section"] in ("overview", "costs") or entry["file"].endswith(("-seeds", "-costs")):
-        rows = evidence.variants[evidence.variants["dataset"] == dataset]
+        rows = results.variants[results.variants["dataset"] == dataset]
         if entry["section"] == "question":
-            question = evidence.plan.questions[entry["question"]]
+            question = results.plan.questions[entry["question"]]
             rows = rows[rows["variant"].isin([question.reference, *question.variants])]
         measures = [f"{row['label']} {mean_and_sd(row)} (n = {row['n_seeds']})" for row in rows.to_dict("records")]
         accuracies = _("Test accuracy: {measures}.", measures=i18n.listing(measures, most=12))
         return f"{what}. {accuracies}"
     if entry["section"] == "question":
-        sentences = [row["sentence"] for row in evidence.contrasts(dataset, entry["question"])]
+        sentences = [row["sentence"] for row in results.contrasts(dataset, entry["question"])]
         return f"{what}. {' '.join(sentences[:6])}"
     return f"{what}. {entry['caption']}".strip()

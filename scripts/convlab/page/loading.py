@@ -10,17 +10,17 @@ import pandas as pd
 from convlab.common.files import read_json
 from convlab.common.table_files import read_table
 from convlab.evaluation.records import read_measures
-from convlab.findings.evidence import Evidence
+from convlab.findings.study_results import StudyResults
 from convlab.findings.training import fits_table
 from convlab.study import layout
 from convlab.study.schema import Study
 
 
 @dataclass(frozen=True)
-class Results:
+class ReportData:
     """What the other stages left, checked for nothing: compare has refused what does not belong to the config."""
 
-    evidence: Evidence
+    results: StudyResults
     summary: Mapping[str, Any]
     explored: Mapping[str, Mapping[str, Any]]
     manifests: Mapping[str, Mapping[str, Any]]
@@ -28,7 +28,7 @@ class Results:
     probed: Mapping[str, pd.DataFrame]
 
 
-def load_results(study: Study, folder: Path) -> Results:
+def load_report_data(study: Study, folder: Path) -> ReportData:
     """Read tables, summaries, histories and what each run says of itself."""
     summary = read_json(layout.compared(folder) / "summary.json")
     tables = {
@@ -61,7 +61,7 @@ def load_results(study: Study, folder: Path) -> Results:
                             "accuracy": measured["accuracy"],
                         }
                     )
-    evidence = Evidence(
+    results = StudyResults(
         plan=plan,
         rope=study.statistics.rope,
         **tables,
@@ -78,8 +78,8 @@ def load_results(study: Study, folder: Path) -> Results:
         constant_guess=summary["constant_guess"],
         machines=max(1, len(summary["training"]["hardware"])),
     )
-    return Results(
-        evidence,
+    return ReportData(
+        results,
         summary,
         {dataset: read_json(layout.explored(folder, dataset) / "summary.json") for dataset in study.datasets},
         {dataset: read_json(layout.prepared(folder, dataset) / "manifest.json") for dataset in study.datasets},

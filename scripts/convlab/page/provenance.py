@@ -12,7 +12,7 @@ from convlab.common.i18n import gettext as _
 from convlab.common.i18n import ngettext
 from convlab.language import numbers as say
 from convlab.page.format import duration
-from convlab.page.loading import Results
+from convlab.page.loading import ReportData
 from convlab.page.measures import STATES
 from convlab.page.views import Table
 from convlab.study.load import to_yaml
@@ -20,10 +20,10 @@ from convlab.study.schema import Study
 
 
 def provenance_view(
-    study: Study, results: Results, config_files: Sequence[str], config_values: Mapping[str, Any]
+    study: Study, data: ReportData, config_files: Sequence[str], config_values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Where the results come from, and how to make them again."""
-    training, runs = results.summary["training"], results.evidence.runs
+    training, runs = data.summary["training"], data.results.runs
     rows = [
         (
             _("{variant}, seed {seed}", variant=row["variant"], seed=row["seed"]),
@@ -34,7 +34,7 @@ def provenance_view(
             say.count(row["images_per_second"]),
             say.count(row["peak_memory_mb"]),
             _("yes")
-            if results.trained[row["dataset"], row["variant"], row["seed"]]["resumed_after_epoch"]
+            if data.trained[row["dataset"], row["variant"], row["seed"]]["resumed_after_epoch"]
             else _("no"),
             row["spec_hash"],
         )
@@ -48,7 +48,7 @@ def provenance_view(
             dataset=dataset,
             epoch=entry["resumed_after_epoch"],
         )
-        for (dataset, variant, seed), entry in results.trained.items()
+        for (dataset, variant, seed), entry in data.trained.items()
         if entry["resumed_after_epoch"]
     ]
     columns = (

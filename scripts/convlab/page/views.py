@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from convlab.findings.evidence import Finding
+from convlab.findings.study_results import Finding
 from convlab.page.figures import Sprite
 from convlab.study.variants import Question
 

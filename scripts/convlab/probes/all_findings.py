@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from convlab.findings.evidence import Finding
+from convlab.findings.study_results import Finding
 from convlab.probes import registry
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import ngettext
-from convlab.findings.evidence import Finding
+from convlab.findings.study_results import Finding
 from convlab.language.numbers import ci_text, missing, points
 from convlab.probes.registry import level_label
 

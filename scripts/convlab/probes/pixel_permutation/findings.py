@@ -6,7 +6,7 @@ import pandas as pd
 
 from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Finding
+from convlab.findings.study_results import Finding
 from convlab.language.numbers import missing, region
 from convlab.probes.sentences import (
     Direction,

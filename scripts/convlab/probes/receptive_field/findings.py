@@ -8,7 +8,7 @@ from scipy import stats
 from convlab.common import i18n
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Finding
+from convlab.findings.study_results import Finding
 from convlab.language.numbers import number, percent
 from convlab.probes.sentences import joined
 from convlab.training.recipe import Training

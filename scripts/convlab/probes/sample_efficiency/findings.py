@@ -6,7 +6,7 @@ import pandas as pd
 
 from convlab.common.i18n import N_, listing
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Finding
+from convlab.findings.study_results import Finding
 from convlab.language.numbers import missing, percent
 from convlab.probes.sentences import difference_text, exploratory, joined, level_labels
 from convlab.training.recipe import Training

@@ -7,7 +7,7 @@ import pandas as pd
 from convlab.common import i18n
 from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Finding
+from convlab.findings.study_results import Finding
 from convlab.language.numbers import missing, percent, region
 from convlab.probes.sentences import difference_text, direction, exploratory, joined, quoted_numbers
 from convlab.training.recipe import Training

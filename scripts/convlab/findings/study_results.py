@@ -1,4 +1,4 @@
-"""What sentences may quote, and what they are made into."""
+"""Results of a study as findings quote them, and the findings that are made of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,9 +35,10 @@ class Topic:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """All that sentences may quote. Frames as in compare/, ``fits`` from :func:`fits_table`, ``confidence`` with mean
-    confidence and accuracy of each run; ``confusions`` by dataset and variant, summed over seeds."""
+class StudyResults:
+    """Everything that a finding may quote. Frames have the columns of the tables in compare/; ``fits`` is
+    :func:`convlab.findings.training.fits_table`; ``confidence`` has mean confidence and accuracy of each run;
+    ``confusions`` are counts (true class, predicted class) by dataset and variant, summed over seeds."""
 
     plan: Plan
     rope: float
