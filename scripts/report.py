@@ -45,8 +45,8 @@ from convlab.page.format import duration
 from convlab.page.gallery import load_figures
 from convlab.page.loading import ReportData, load_report_data
 from convlab.page.measures import (
-    LONG,
     MAIN_COLUMNS,
+    MAX_TABLE_ROWS,
     calibration_table,
     closest_first,
     constant_guess_text,
@@ -151,7 +151,7 @@ def build_view(
         "baselines": {dataset: constant_guess_text(results, dataset) for dataset in datasets},
         "main": {dataset: main_table(results, dataset) for dataset in datasets},
         "main_columns": MAIN_COLUMNS,
-        "long": LONG,
+        "max_rows": MAX_TABLE_ROWS,
         "topics": {dataset: interpret(results, dataset, by_assumption(probes[dataset])) for dataset in datasets},
         "probes": {
             dataset: [
@@ -183,13 +183,13 @@ def build_view(
         },
         "fits": {dataset: fits_summary(results, dataset) for dataset in datasets},
         "per_class": {
-            dataset: {name: per_class(results, dataset, name) for name in results.detailed(dataset)}
+            dataset: {name: per_class(results, dataset, name) for name in results.variants_with_details(dataset)}
             for dataset in datasets
         },
         "calibration": {dataset: calibration_table(results, dataset) for dataset in datasets},
         "data": {dataset: data_tables(data.explored[dataset], data.manifests[dataset]) for dataset in datasets},
         "most_confused": {
-            dataset: {name: most_confused(results, dataset, name) for name in results.detailed(dataset)}
+            dataset: {name: most_confused(results, dataset, name) for name in results.variants_with_details(dataset)}
             for dataset in datasets
         },
         "left_out": left_out(data.manifests, data.explored),

@@ -412,11 +412,11 @@ def test_a_large_study_stays_small_and_folds_what_is_long(tmp_path):
     html, _ = write_reports(tmp_path, config)
     page = Page(html)
     charts = [drawing for drawing in page.all("svg") if drawing.get("class") == "chart"]
-    assert len(charts) <= gallery.FIGURES_EMBEDDED
+    assert len(charts) <= gallery.MAX_EMBEDDED_FIGURES
     assert "Figure left out to keep this page small:" in page.words
     assert len(html) < 2e6
     header = re.search(r"<header.*?</header>", html, re.DOTALL)[0]
-    assert header.count('class="contrast') == views.CONTRASTS_SHOWN + 1
+    assert header.count('class="contrast') == views.MAX_CARD_CONTRASTS + 1
     assert "more comparisons" in header
     folded = re.sub(r"<details.*?</details>", "", html, flags=re.DOTALL)
     assert folded.count("dense units 37") <= 1

@@ -28,19 +28,19 @@ CHANNEL_COLOURS = {1: (COLOURS[0],), 3: (COLOURS[1], COLOURS[2], COLOURS[0])}
 VALUES_PER_BIN = 4
 """Raw values in one bar of the intensity histogram: a bar of one value would be a hair's breadth."""
 
-CLASSES_NAMED = 68
+MAX_NAMED_CLASSES = 68
 """Classes that have a bar with their name, in two columns."""
 
 PIXEL_BUDGET = 120_000
 """Pixels in a figure's images, about: 300 kB of an SVG in colour."""
 
-AMPLIFICATION = 4
+DIFFERENCE_GAIN = 4
 """The difference of two near duplicates is drawn this many times stronger, or nobody would see it."""
 
 
 def class_distribution(classes: Sequence[str], train: np.ndarray, test: np.ndarray) -> Figure:
     """Images per class, training and test side by side; ``train`` and ``test`` hold one count per class."""
-    if len(classes) > CLASSES_NAMED:
+    if len(classes) > MAX_NAMED_CLASSES:
         return _counts_in_order(classes, train, test)
     blocks = np.array_split(np.arange(len(classes)), -(-len(classes) // 34))
     rows = len(blocks[0])
@@ -208,7 +208,7 @@ def near_duplicates(
     figure.suptitle(
         _(
             "Test image, closest training image, {times} × their difference (near duplicate: RMS at most {rms} of 255)",
-            times=AMPLIFICATION,
+            times=DIFFERENCE_GAIN,
             rms=number(threshold, "g"),
         ),
         fontsize=8.5,
@@ -219,7 +219,7 @@ def near_duplicates(
 
 def pair_images(test: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Both images of a pair and their amplified difference: uint8 (3, height, width, channels)."""
-    difference = np.minimum(np.abs(test.astype(np.int16) - train) * AMPLIFICATION, 255).astype(np.uint8)
+    difference = np.minimum(np.abs(test.astype(np.int16) - train) * DIFFERENCE_GAIN, 255).astype(np.uint8)
     return np.stack([test, train, difference])
 
 

@@ -15,7 +15,7 @@ from convlab.figures.style import WIDTH
 
 TONES = {"right": "#00703C", "wrong": "#B3261E"}
 
-MAPS_SHOWN = 12
+MAX_FEATURE_MAPS = 12
 """Feature maps of an image, the first ones."""
 
 
@@ -90,7 +90,7 @@ def kernel_images(kernels: np.ndarray) -> np.ndarray:
 
 def map_images(images: np.ndarray, maps: np.ndarray) -> list[np.ndarray]:
     """For each image the image itself and its first feature maps, all maps on one scale: uint8 (1 + maps, h, w, c)."""
-    shown = maps[..., :MAPS_SHOWN]
+    shown = maps[..., :MAX_FEATURE_MAPS]
     low, high = min(float(shown.min()), 0.0), float(shown.max())
     rows = []
     for image, stack in zip(images, shown, strict=True):
@@ -106,9 +106,9 @@ def feature_maps(images: np.ndarray, maps: np.ndarray) -> Figure:
 
     Args:
         images: uint8 (n, height, width, channels).
-        maps: (n, height, width, filters); the first ``MAPS_SHOWN`` are shown.
+        maps: (n, height, width, filters); the first ``MAX_FEATURE_MAPS`` are shown.
     """
-    shown = maps[..., :MAPS_SHOWN]
+    shown = maps[..., :MAX_FEATURE_MAPS]
     low, high = min(float(shown.min()), 0.0), float(shown.max()) or 1.0
     columns = 1 + shown.shape[-1]
     sheet = Sheet(len(images) * columns, columns, above=0.13)

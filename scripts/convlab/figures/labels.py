@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.legend import Legend
 
-LEGEND_WIDTH, TICK_WIDTH = 44, 32
+LEGEND_CHARS, TICK_CHARS = 44, 32
 """Characters of a name in a legend, and beside an axis."""
 
 
@@ -28,7 +28,7 @@ def legend(owner, entries: Sequence[tuple[object, str]], **options) -> Legend:
     made = owner.legend([artist for artist, _text in entries], [str(place) for place, _entry in enumerate(entries)],
                         **options)  # fmt: skip
     for shown, (_artist, text) in zip(made.get_texts(), entries, strict=True):
-        shown.set_text(shortened(text, LEGEND_WIDTH))
+        shown.set_text(shortened(text, LEGEND_CHARS))
     return made
 
 

@@ -16,7 +16,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, ScalarForma
 from convlab.common.i18n import N_, number, with_unit
 from convlab.common.i18n import gettext as _
 from convlab.evaluation.metrics import ratio
-from convlab.figures.labels import TICK_WIDTH, legend, shortened, within_percent
+from convlab.figures.labels import TICK_CHARS, legend, shortened, within_percent
 from convlab.figures.marks import mark
 from convlab.figures.palette import BAND, COLOURS, FAINT, PAPER
 from convlab.figures.style import WIDTH, look
@@ -26,16 +26,16 @@ from convlab.language.contrasts import VERDICTS
 MAX_SERIES = 24
 """Curves drawn at most on one plot; more are thinned to the first ones, and the title says so."""
 
-MANY = 60
+MAX_LABELLED_VARIANTS = 60
 """Variants up to which each has a row with its name; more stand side by side, and some are named."""
 
-NAMED = 12
+MAX_AXIS_NAMES = 12
 """Names along the axis where there are many variants."""
 
-CELLS_NAMED, CLASS_WIDTH = 25, 20
+MAX_ANNOTATED_CLASSES, CLASS_NAME_CHARS = 25, 20
 """Classes up to which each cell of a confusion matrix has its number; characters of a class's name beside it."""
 
-WRAPPED = 16
+LABEL_LINE_CHARS = 16
 """Characters of a line of a label below an axis."""
 
 
@@ -61,7 +61,7 @@ def every_seed(
         values: of each variant, seed -> test accuracy, a fraction.
         intervals: (low, high) of each mean, None where there is none.
     """
-    if len(series) > MANY:
+    if len(series) > MAX_LABELLED_VARIANTS:
         finite = [[value for value in by_seed.values() if math.isfinite(value)] for by_seed in values]
         means = [sum(points) / len(points) if points else math.nan for points in finite]
         limits = [(None, None) if None in pair else tuple(np.clip(pair, 0, 1)) for pair in intervals]
@@ -99,7 +99,7 @@ def every_seed(
             for seed, value in points.items()
         ]
         mark(dots, one.variant, notes)
-    names = [shortened(one.label, TICK_WIDTH if rows else 3 * WRAPPED) for one in series]
+    names = [shortened(one.label, TICK_CHARS if rows else 3 * LABEL_LINE_CHARS) for one in series]
     if rows:
         axis.set_yticks(range(len(names)), names)
         axis.invert_yaxis()
@@ -125,7 +125,7 @@ def _side_by_side(
 ) -> Figure:
     """More variants than rows could be read: all on one axis in their order, so that the shape shows; fractions."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
-    names = [shortened(one.label, TICK_WIDTH) for one in series]
+    names = [shortened(one.label, TICK_CHARS) for one in series]
     places, (low, high) = np.arange(len(names)), 100 * np.array(intervals, dtype=float).T
     axis.vlines(places, low, high, color=COLOURS[0], linewidth=0.9, alpha=0.55)
     if len(points):
@@ -168,7 +168,7 @@ def forest(contrasts: pd.DataFrame, series: Sequence[Series], rope: float) -> Fi
         series: one for each row.
         rope: half width of the region, a fraction.
     """
-    if len(contrasts) > MANY:
+    if len(contrasts) > MAX_LABELLED_VARIANTS:
         limits = list(zip(contrasts["ci_low"], contrasts["ci_high"], strict=True))
         titles = _("Comparisons"), _("Difference, percentage points")
         figure = _side_by_side(series, contrasts["difference"], limits, *titles)
@@ -194,7 +194,7 @@ def forest(contrasts: pd.DataFrame, series: Sequence[Series], rope: float) -> Fi
     axis.set_yticks(
         range(len(contrasts)),
         [
-            f"{shortened(one.label, 2 * TICK_WIDTH)}\n{_(VERDICTS[verdict])}"
+            f"{shortened(one.label, 2 * TICK_CHARS)}\n{_(VERDICTS[verdict])}"
             for one, verdict in zip(series, contrasts["verdict"], strict=True)
         ],
     )
@@ -232,8 +232,8 @@ def combinations(
     figure, axis = plt.subplots(figsize=(min(WIDTH, 2.4 + 1.05 * columns), 1.3 + 0.62 * rows))
     sns.heatmap(
         100 * means, ax=axis, annot=text, fmt="", cmap="viridis", linewidths=0.8, linecolor="white",
-        xticklabels=[shortened(label, WRAPPED) for label in labels[1]],
-        yticklabels=[shortened(label, TICK_WIDTH) for label in labels[0]], annot_kws={"fontsize": 8},
+        xticklabels=[shortened(label, LABEL_LINE_CHARS) for label in labels[1]],
+        yticklabels=[shortened(label, TICK_CHARS) for label in labels[0]], annot_kws={"fontsize": 8},
         cbar_kws={"label": _("Test accuracy, %")},
     )  # fmt: skip
     axis.add_patch(
@@ -313,9 +313,9 @@ def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> 
     means = 100 * variants["test_accuracy_mean"].astype(float)
     spreads = _within(means, 100 * variants["test_accuracy_sd"].astype(float).fillna(0))
     for axis, (column, title) in zip(axes, measures.items(), strict=True):
-        if len(variants) > MANY:  # no colour could tell them apart
+        if len(variants) > MAX_LABELLED_VARIANTS:  # no colour could tell them apart
             axis.errorbar(variants[column], means, yerr=spreads, fmt=".", color=COLOURS[0], alpha=0.5, linewidth=0.6)
-        shown = zip(variants.to_dict("records"), series, strict=True) if len(variants) <= MANY else ()
+        shown = zip(variants.to_dict("records"), series, strict=True) if len(variants) <= MAX_LABELLED_VARIANTS else ()
         for row, one in shown:
             style = look(one.index) | {"linestyle": "none"}
             mean, sd = row["test_accuracy_mean"], row["test_accuracy_sd"]
@@ -360,7 +360,7 @@ def recall_by_class(recalls: pd.DataFrame, series: Sequence[Series], classes: Se
         series: the variants, in order.
         classes: the classes from top to bottom.
     """
-    if len(classes) > MANY:
+    if len(classes) > MAX_LABELLED_VARIANTS:
         return _recall_side_by_side(recalls, series, classes)
     figure, axis = plt.subplots(figsize=(WIDTH * 0.9, 1.2 + 0.3 * len(classes)))
     entries = []
@@ -376,7 +376,7 @@ def recall_by_class(recalls: pd.DataFrame, series: Sequence[Series], classes: Se
         measured = zip(classes, x, spread, strict=True)
         notes = [f"{one.label}, {name}: {_mean_and_spread(value, sd, 1)}" for name, value, sd in measured]
         mark(points, one.variant, notes)
-    axis.set_yticks(range(len(classes)), [shortened(name, TICK_WIDTH) for name in classes])
+    axis.set_yticks(range(len(classes)), [shortened(name, TICK_CHARS) for name in classes])
     axis.set_ylim(len(classes) - 0.5, -0.5)
     axis.set_xlabel(_("Recall, % (mean ± SD over seeds)"))
     within_percent(axis, "x")
@@ -408,8 +408,8 @@ def _recall_side_by_side(recalls: pd.DataFrame, series: Sequence[Series], classe
 
 def _name_some(axis, names: Sequence[str], what: str) -> None:
     """Name a few of many places along the x axis, and say how many there are."""
-    step = -(-len(names) // NAMED)
-    shown = [shortened(name, TICK_WIDTH) for name in names[::step]]
+    step = -(-len(names) // MAX_AXIS_NAMES)
+    shown = [shortened(name, TICK_CHARS) for name in names[::step]]
     axis.set_xticks(range(0, len(names), step), shown, rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
     axis.set_xlim(-1, len(names))
     axis.set_xlabel(_("{what} ({n} in order, one of {step} named)", what=what, n=len(names), step=step))
@@ -425,7 +425,7 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     A class without test images has no shares: its row is empty and says so.
     """
     share = 100 * ratio(matrix, matrix.sum(axis=1, keepdims=True))  # a class without test images has no shares
-    if len(classes) > CELLS_NAMED:
+    if len(classes) > MAX_ANNOTATED_CLASSES:
         return _confusion_raster(share, classes)
     side = min(max(0.43 * len(classes) + 1.6, 3.6), 12)
     figure, axis = plt.subplots(figsize=(side + 0.6, side))
@@ -440,8 +440,8 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
         square=True,
         linewidths=0.4,
         linecolor="white",
-        xticklabels=[shortened(name, CLASS_WIDTH) for name in classes],
-        yticklabels=[shortened(name, CLASS_WIDTH) for name in classes],
+        xticklabels=[shortened(name, CLASS_NAME_CHARS) for name in classes],
+        yticklabels=[shortened(name, CLASS_NAME_CHARS) for name in classes],
         cbar_kws={"label": _("% of the true class"), "shrink": 0.75},
         annot_kws={"fontsize": 7.5},
     )
@@ -459,9 +459,9 @@ def _confusion_raster(share: np.ndarray, classes: Sequence[str]) -> Figure:
     """Many classes: one small image instead of a shape for each cell, some classes named, faint cells made visible."""
     figure, axis = plt.subplots(figsize=(WIDTH, WIDTH * 0.86))
     image = axis.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 100), interpolation="none")
-    step = -(-len(classes) // MANY)
+    step = -(-len(classes) // MAX_LABELLED_VARIANTS)
     places = range(0, len(classes), step)
-    names, size = [shortened(classes[place], CLASS_WIDTH) for place in places], 7 if len(places) <= 40 else 5
+    names, size = [shortened(classes[place], CLASS_NAME_CHARS) for place in places], 7 if len(places) <= 40 else 5
     axis.set_xticks(places, names, rotation=90, fontsize=size)
     axis.set_yticks(places, names, fontsize=size)
     axis.grid(visible=False)
@@ -510,4 +510,4 @@ def _mean_and_spread(mean: float, sd: float | None, decimals: int) -> str:
 
 def _wrapped(text: str) -> str:
     """Break a label at spaces, a long word anywhere, so that neighbours do not run into each other."""
-    return "\n".join(textwrap.wrap(text, WRAPPED))
+    return "\n".join(textwrap.wrap(text, LABEL_LINE_CHARS))

@@ -22,7 +22,7 @@ COLUMNS = 16
 GAP = 1
 """Pixels between tiles, so that rounding shows none of a neighbour."""
 
-PIXELS = 120_000
+PIXEL_BUDGET = 120_000
 """Pixels in a sprite, about; larger images are shrunk by means to keep the page small."""
 
 
@@ -50,7 +50,7 @@ def sprite_of(groups: Sequence[Group]) -> tuple[bytes, dict[str, Any]]:
     height = max(group.images.shape[1] for group in groups)
     width = max(group.images.shape[2] for group in groups)
     count = sum(len(group.images) for group in groups)
-    factor = max(1, min(math.ceil(math.sqrt(count * height * width / PIXELS)), min(height, width) // 24))
+    factor = max(1, min(math.ceil(math.sqrt(count * height * width / PIXEL_BUDGET)), min(height, width) // 24))
     tiles = [shrunk(fitted(image, height, width), factor) for group in groups for image in group.images]
     colour = any(tile.shape[-1] == 3 for tile in tiles)
     tiles = [np.repeat(tile, 3, axis=-1) if colour and tile.shape[-1] == 1 else tile for tile in tiles]

@@ -8,9 +8,9 @@ from convlab.language.contrasts import contrast_labels
 from convlab.language.numbers import missing, points
 from convlab.study.variants import Question
 
-SETTLED = ("better", "worse", "equivalent")
+SETTLED_VERDICTS = ("better", "worse", "equivalent")
 
-WORDS = {
+VERDICT_ON_DATASETS = {
     "better": N_("better on {datasets}"),
     "worse": N_("worse on {datasets}"),
     "equivalent": N_("equivalent on {datasets}"),
@@ -38,12 +38,12 @@ def across_datasets(results: StudyResults, question: Question, datasets: list[st
         }
         label, reference = contrast_labels(results.plan, question, variant)
         parts = []
-        for kind, words in WORDS.items():
+        for kind, words in VERDICT_ON_DATASETS.items():
             for partly in (False, True):  # whether runs that diverged are left out of the verdict
                 names = [
                     named[dataset]
                     for dataset, row in rows.items()
-                    if outcomes[dataset] == kind and (kind in SETTLED and diverged(row) > 0) == partly
+                    if outcomes[dataset] == kind and (kind in SETTLED_VERDICTS and diverged(row) > 0) == partly
                 ]
                 if names:
                     part = _(words, datasets=listing(names))
@@ -65,7 +65,7 @@ def _reach(outcomes: list[str]) -> str:
     Only opposite verdicts, or an effect on one dataset beside equivalence on another, tell that something does not
     carry over. A verdict beside none says nothing of the other dataset.
     """
-    n, settled = len(outcomes), [outcome for outcome in outcomes if outcome in SETTLED]
+    n, settled = len(outcomes), [outcome for outcome in outcomes if outcome in SETTLED_VERDICTS]
     kinds = set(settled)
     if {"better", "worse"} <= kinds:
         return _("The datasets disagree.")

@@ -27,7 +27,7 @@ CLAIMS = {
 }
 """What is said of claims, by whether they are known to be older than the present runs, and younger than a look."""
 
-FORGOTTEN = N_("{claims}: in the config; whether that was so before the runs is not known.")
+REGISTRATION_UNKNOWN = N_("{claims}: in the config; whether that was so before the runs is not known.")
 """The same where the first states are not kept any more."""
 
 LATER = {
@@ -48,7 +48,7 @@ def claims_registration(names: Sequence[str], settled: Settled) -> list[Finding]
         groups.setdefault((key in settled.before, key in settled.after), []).append(name)
     findings = []
     for known, members in groups.items():
-        message = CLAIMS[known] if any(known) or settled.complete else FORGOTTEN
+        message = CLAIMS[known] if any(known) or settled.complete else REGISTRATION_UNKNOWN
         claims = _("All claims") if len(groups) == 1 else listing(members)
         findings.append(Finding(_(message, claims=claims), {"claims": len(members)}))
     return findings

@@ -86,6 +86,6 @@ class StudyResults:
         """Name of the family of a variant's model."""
         return self.plan.variants[name].model.family
 
-    def detailed(self, dataset: str) -> list[str]:
+    def variants_with_details(self, dataset: str) -> list[str]:
         """Variants whose errors were looked at, those without a finished run left out."""
         return [name for name, matrix in self.confusions.get(dataset, {}).items() if len(matrix)]

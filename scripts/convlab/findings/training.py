@@ -166,7 +166,7 @@ def still_falling(fits: pd.DataFrame) -> int:
 def fit(results: StudyResults, dataset: str) -> Topic:
     """Over- and underfitting of the variants that were looked at closely."""
     findings = []
-    for name in results.detailed(dataset):
+    for name in results.variants_with_details(dataset):
         fits = fits_of(results, dataset, name)
         if not fits.empty:
             findings.append(_fit(results.label(name), fits))
@@ -274,7 +274,7 @@ def _gap_text(gaps: pd.Series, band: float, images: int, risen: bool) -> str:
 
 def errors(results: StudyResults, dataset: str) -> Topic:
     """Which classes are confused and which is hardest; described, not tested."""
-    names = sorted(results.detailed(dataset), key=lambda name: name != results.chosen.get(dataset))
+    names = sorted(results.variants_with_details(dataset), key=lambda name: name != results.chosen.get(dataset))
     findings = [_errors(results, dataset, name) for name in names]
     if findings:
         findings.append(
@@ -364,7 +364,7 @@ def _hardest(rows: pd.DataFrame) -> tuple[list[str], dict[str, float]]:
 def calibration(results: StudyResults, dataset: str) -> Topic:
     """Whether confidence matches accuracy."""
     findings = []
-    for name in results.detailed(dataset):
+    for name in results.variants_with_details(dataset):
         rows = results.confidence
         rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == name)]
         if rows.empty:

@@ -13,7 +13,7 @@ from convlab.language import numbers as say
 from convlab.statistics.describe import MIN_SEEDS
 from convlab.study.labels import level_label
 
-WEAKEST = 3
+MAX_WEAKEST_CLASSES = 3
 """Classes with the lowest recall that are named."""
 
 
@@ -80,6 +80,6 @@ def weakest(results: StudyResults, dataset: str, variant: str) -> str:
     """The classes that it misses most, with their recall; those without test images have none."""
     rows = results.per_class
     rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == variant) & rows["recall"].notna()]
-    rows = rows.astype({"recall": float}).nsmallest(WEAKEST, "recall")
+    rows = rows.astype({"recall": float}).nsmallest(MAX_WEAKEST_CLASSES, "recall")
     named = [f"{row['class']} ({say.percent(row['recall'], 1)})" for row in rows.to_dict("records")]
     return listing(named) if named else ""

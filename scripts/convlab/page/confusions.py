@@ -9,10 +9,10 @@ from convlab.language import numbers as say
 from convlab.language.numbers import signed
 from convlab.page.views import Matrix, Table
 
-CLASSES_IN_TABLE = 25
+MAX_MATRIX_CLASSES = 25
 """Classes up to which a confusion matrix is a table; beyond it is a figure."""
 
-CONFUSIONS_NAMED = 20
+MAX_LISTED_CONFUSIONS = 20
 """Mistakes that are listed beside that figure, the most frequent ones."""
 
 
@@ -56,10 +56,10 @@ def row_shares(counts: Sequence[Sequence[int]]) -> list[list[float | None]]:
 def most_confused(results: StudyResults, dataset: str, variant: str) -> Table | None:
     """The most frequent mistakes where there are too many classes for a table of all; None where there are not."""
     classes, counts = results.classes[dataset], np.array(results.confusions[dataset][variant])
-    if len(classes) <= CLASSES_IN_TABLE:
+    if len(classes) <= MAX_MATRIX_CLASSES:
         return None
     mistakes = counts - np.diag(counts.diagonal())
-    order = np.argsort(-mistakes, axis=None, kind="stable")[:CONFUSIONS_NAMED]
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:MAX_LISTED_CONFUSIONS]
     rows = []
     for true, predicted in zip(*np.unravel_index(order, counts.shape), strict=True):
         if mistakes[true, predicted]:
@@ -73,7 +73,7 @@ def most_confused(results: StudyResults, dataset: str, variant: str) -> Table | 
 def matrices(results: StudyResults, dataset: str) -> tuple[dict[str, Matrix], list[Matrix]]:
     """Confusion of every variant that was looked at, and the differences that a question asks about; none if large."""
     classes, counts = results.classes[dataset], results.confusions.get(dataset, {})
-    if len(classes) > CLASSES_IN_TABLE:
+    if len(classes) > MAX_MATRIX_CLASSES:
         return {}, []
     known = {name: matrix for name, matrix in counts.items() if len(matrix)}
     confusions = {name: confusion_matrix(matrix, classes, results.label(name)) for name, matrix in known.items()}

@@ -10,7 +10,7 @@ from convlab.findings.left_out import limited, not_used, test_origin
 from convlab.language import numbers as say
 from convlab.page.views import Table
 
-FILES_NAMED = 8
+MAX_LISTED_FILES = 8
 """Files that the table of what was not used names for each class and reason."""
 
 
@@ -86,8 +86,8 @@ def excluded_table(dataset: str, manifest: Mapping[str, Any]) -> Table:
     rows = []
     for entry in entries:
         names = [one["file"] for one in entry["files"]]
-        more = len(names) - FILES_NAMED
-        shown = "; ".join(names[:FILES_NAMED]) + (f"; {_('{n} more', n=say.count(more))}" if more > 0 else "")
+        more = len(names) - MAX_LISTED_FILES
+        shown = "; ".join(names[:MAX_LISTED_FILES]) + (f"; {_('{n} more', n=say.count(more))}" if more > 0 else "")
         part, label = (entry[name] or say.MISSING for name in ("part", "class"))
         rows.append((part, label, _(entry["reason"]), say.count(entry["count"]), shown))
     return Table("excluded", ("part", "class", "reason", "files", "names"), rows, {"dataset": dataset})

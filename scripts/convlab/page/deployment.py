@@ -20,7 +20,7 @@ from convlab.language import numbers as say
 from convlab.page.figures import Sprite, sprite_view
 from convlab.study import layout
 
-SHOWN = 12
+MAX_ANSWER_IMAGES = 12
 """Answers with a picture: all mistakes first, then the others, in the order of asking."""
 
 STATES = {"succeeded": N_("succeeded"), "failed": N_("failed")}
@@ -151,7 +151,7 @@ def answers(given: Sequence[Mapping[str, Any]], prepared: Path) -> Sprite:
     """Pictures of the images that were asked about, each with the truth, the answer and its probability."""
     images, _labels = load_test(prepared)
     classes = read_json(prepared / "manifest.json")["classes"]
-    shown = sorted(given, key=lambda answer: answer["correct"])[:SHOWN]
+    shown = sorted(given, key=lambda answer: answer["correct"])[:MAX_ANSWER_IMAGES]
     groups = [
         Group(
             images[answer["index"]][np.newaxis],

@@ -13,7 +13,7 @@ from convlab.page.views import Table
 from convlab.study.labels import field_label, level_label
 from convlab.study.schema import Study
 
-LAYERS_SHOWN = 24
+MAX_LAYER_TABLES = 24
 """Variants whose layers are listed beside those of the base models."""
 
 
@@ -45,9 +45,9 @@ def design(study: Study) -> dict[str, Any]:
         ],
         "others": [
             (plan.variants[name].label, layers_tables(study, name), diagrams(study, name))
-            for name in others[:LAYERS_SHOWN]
+            for name in others[:MAX_LAYER_TABLES]
         ],
-        "others_left_out": max(0, len(others) - LAYERS_SHOWN),
+        "others_left_out": max(0, len(others) - MAX_LAYER_TABLES),
         "training": Table("training", ("field", "value", "meaning"), settings(study.training)),
         "experiments": Table("experiments", ("name", "base", "factor", "levels", "reference"), experiments),
         "validation": say.percent(study.training.validation_fraction, 0),

@@ -17,10 +17,10 @@ from convlab.page.views import Figure
 from convlab.study import layout
 from convlab.study.schema import Study
 
-FIGURES_EMBEDDED = 100
+MAX_EMBEDDED_FIGURES = 100
 """Figures in the page at most, the most important ones first; the others are named with their file."""
 
-URGENCY = ("overview", "question", "probes", "curves", "costs", "calibration", "data", "errors", "features")
+FIGURE_ORDER = ("overview", "question", "probes", "curves", "costs", "calibration", "data", "errors", "features")
 """Sections by how much they need their figures."""
 
 DATA_FIGURES = ("class_distribution", "samples", "dimensions", "intensities", "mean_images", "near_duplicates")
@@ -47,16 +47,16 @@ def load_figures(study: Study, data: ReportData, folder: Path) -> dict[str, dict
             tiles, numbers = explored["tiles"].get(name), name in DATA_NUMBERS
             entry = {"section": "data", "dataset": dataset, "title": name, "caption": "", "file": name}
             entries.append((entry | {"tiles": tiles, "numbers": numbers}, layout.explored(Path(), dataset) / name))
-    ranked = sorted(entries, key=lambda pair: URGENCY.index(pair[0]["section"]))
-    embedded = {id(pair[0]) for pair in ranked[:FIGURES_EMBEDDED]}
-    figures = {dataset: {section: [] for section in URGENCY} for dataset in study.datasets}
+    ranked = sorted(entries, key=lambda pair: FIGURE_ORDER.index(pair[0]["section"]))
+    embedded = {id(pair[0]) for pair in ranked[:MAX_EMBEDDED_FIGURES]}
+    figures = {dataset: {section: [] for section in FIGURE_ORDER} for dataset in study.datasets}
     for number, (entry, stem) in enumerate(entries):
         shown: dict[str, Any] = {}
-        description = alternative(entry, data.results)
+        description = alt_text(entry, data.results)
         if id(entry) in embedded and entry.get("tiles"):
             shown["sprite"] = sprite(folder / f"{stem}.tiles.png", entry["tiles"])
         elif id(entry) in embedded:
-            shown["svg"] = inline_svg(folder / f"{stem}.svg", f"f{number}", spoken_title(entry), description)
+            shown["svg"] = inline_svg(folder / f"{stem}.svg", f"f{number}", figure_title(entry), description)
         if shown and entry.get("numbers"):
             shown["numbers"] = numbers_of(folder / f"{stem}.csv")
         figures[entry["dataset"]][entry["section"]].append(
@@ -76,15 +76,15 @@ def load_figures(study: Study, data: ReportData, folder: Path) -> dict[str, dict
     return figures
 
 
-def spoken_title(entry: Mapping[str, Any]) -> str:
+def figure_title(entry: Mapping[str, Any]) -> str:
     """A figure's title; explore's figures are known by their name."""
     return _(DATA_TITLES[entry["title"]]) if entry["section"] == "data" else entry["title"]
 
 
-def alternative(entry: Mapping[str, Any], results: StudyResults) -> str:
+def alt_text(entry: Mapping[str, Any], results: StudyResults) -> str:
     """A figure's text for who cannot see it: its numbers where they are few, else what it shows."""
     dataset = entry["dataset"]
-    what = f"{spoken_title(entry)}, {dataset}"
+    what = f"{figure_title(entry)}, {dataset}"
     if entry["section"] in ("overview", "costs") or entry["file"].endswith(("-seeds", "-costs")):
         rows = results.variants[results.variants["dataset"] == dataset]
         if entry["section"] == "question":

@@ -16,7 +16,7 @@ from convlab.page.views import Table, VariantRow
 from convlab.probes.curves import measure_of
 from convlab.probes.registry import level_label
 
-LONG = 20
+MAX_TABLE_ROWS = 20
 """Rows of a table that are shown at once; the others are folded away."""
 
 MAIN_COLUMNS = (
@@ -31,7 +31,7 @@ STATES = {"finished": N_("finished"), "diverged": N_("diverged")}
 def main_table(results: StudyResults, dataset: str) -> list[VariantRow]:
     """Every variant with its measures and seeds. Featured are base models, the chosen and the most accurate ones."""
     rows = results.variants[results.variants["dataset"] == dataset]
-    best = set(rows.sort_values("test_accuracy_mean", ascending=False)["variant"][: LONG // 2])
+    best = set(rows.sort_values("test_accuracy_mean", ascending=False)["variant"][: MAX_TABLE_ROWS // 2])
     best |= {results.chosen.get(dataset)}
     groups = results.runs[results.runs["dataset"] == dataset].groupby("variant")
     runs = {str(name): group for name, group in groups}
@@ -133,7 +133,7 @@ def differences_by_variant(results: StudyResults, dataset: str) -> dict[str, str
 
 def closest_first(results: StudyResults, dataset: str) -> list[str]:
     """Variants that were looked at closely, the chosen one first."""
-    return sorted(results.detailed(dataset), key=lambda name: name != results.chosen.get(dataset))
+    return sorted(results.variants_with_details(dataset), key=lambda name: name != results.chosen.get(dataset))
 
 
 def fits_summary(results: StudyResults, dataset: str) -> Table:

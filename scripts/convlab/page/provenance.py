@@ -33,9 +33,7 @@ def provenance_view(
             say.number(row["train_seconds"], 1),
             say.count(row["images_per_second"]),
             say.count(row["peak_memory_mb"]),
-            _("yes")
-            if data.trained[row["dataset"], row["variant"], row["seed"]]["resumed_after_epoch"]
-            else _("no"),
+            _("yes") if data.trained[row["dataset"], row["variant"], row["seed"]]["resumed_after_epoch"] else _("no"),
             row["spec_hash"],
         )
         for row in runs.to_dict("records")

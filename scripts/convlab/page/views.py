@@ -9,7 +9,7 @@ from convlab.findings.study_results import Finding
 from convlab.page.figures import Sprite
 from convlab.study.variants import Question
 
-CONTRASTS_SHOWN = 4
+MAX_CARD_CONTRASTS = 4
 """Comparisons in a verdict box; the others are in the question's own section."""
 
 
@@ -115,11 +115,11 @@ class Answer:
     @property
     def shown(self) -> list[Contrast]:
         """The comparisons for the first screen: settled ones first, larger differences first."""
-        if len(self.contrasts) <= CONTRASTS_SHOWN:
+        if len(self.contrasts) <= MAX_CARD_CONTRASTS:
             return self.contrasts
         rank = {name: place for place, name in enumerate(("better", "worse", "equivalent", "inconclusive"))}
         order = sorted(self.contrasts, key=lambda contrast: (rank.get(contrast.outcome, len(rank)), -contrast.size))
-        return order[:CONTRASTS_SHOWN]
+        return order[:MAX_CARD_CONTRASTS]
 
 
 @dataclass(frozen=True)
