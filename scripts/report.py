@@ -35,7 +35,6 @@ from convlab.findings.limitations import boxes, limitations
 from convlab.findings.registration import claims_registration, looks
 from convlab.findings.study_results import Finding
 from convlab.language import numbers as say
-from convlab.page.answers import answer, chosen, claim_cards
 from convlab.page.card import model_card
 from convlab.page.confusions import matrices, most_confused
 from convlab.page.dataset import data_tables
@@ -57,6 +56,7 @@ from convlab.page.measures import (
 )
 from convlab.page.provenance import provenance_view
 from convlab.page.templates import TEMPLATES, environment, script_hash, tidy_markdown
+from convlab.page.verdicts import chosen, claim_cards, question_card
 from convlab.page.views import ProbeView
 from convlab.probes import registry as probe_registry
 from convlab.probes.all_findings import all_findings, by_assumption
@@ -117,8 +117,9 @@ def build_view(
     started = datetime.fromisoformat(data.summary["training"]["first_started"])
     settled = history.settled(layout.compared(folder), study.model_dump(mode="json"), started)
     title = study.report.title or study.question or study.study
-    answers = {
-        dataset: [answer(results, dataset, question) for question in plan.questions.values()] for dataset in datasets
+    question_cards = {
+        dataset: [question_card(results, dataset, question) for question in plan.questions.values()]
+        for dataset in datasets
     }
     return {
         "study": study,
@@ -141,7 +142,7 @@ def build_view(
             (plan.variants[row["variant"]].label, row["dataset"], row["seed"])
             for row in runs[runs["status"] == "diverged"].to_dict("records")
         ],
-        "answers": answers,
+        "question_cards": question_cards,
         "across": {question.name: across_datasets(results, question, datasets) for question in plan.questions.values()},
         "claims": claim_cards(results, len(datasets) > 1, {name for kind, name in settled.after if kind == "claim"}),
         "claims_registration": claims_registration(list(plan.claims), settled),

@@ -45,10 +45,10 @@ def test_it_says_on_which_datasets_an_effect_holds(first, second, begins, tells)
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(["better", "worse", "equivalent", "inconclusive", "smoke", "missing"]), min_size=2))
-def test_nothing_carries_over_or_fails_to_without_a_verdict_on_both(outcomes):
-    text, settled = _reach(outcomes), {"better", "worse", "equivalent"} & set(outcomes)
+def test_nothing_carries_over_or_fails_to_without_a_verdict_on_both(verdicts):
+    text, settled = _reach(verdicts), {"better", "worse", "equivalent"} & set(verdicts)
     assert ("carry over" in text or "disagree" in text) == (len(settled) > 1)
-    assert text.startswith("The same on all") == (len(settled) == 1 and len(set(outcomes)) == 1)
+    assert text.startswith("The same on all") == (len(settled) == 1 and len(set(verdicts)) == 1)
 
 
 def test_a_verdict_without_the_runs_that_diverged_says_so_beside_one_with_all():

@@ -64,7 +64,7 @@ def test_the_direction_of_the_comparison_does_not_matter():
         {"dense": seeds_around(0.95), "cnn": seeds_around(0.90), CNN_5X5: seeds_around(0.90)}, config=config
     )
     (duel,) = duels(wins, "digits")
-    assert (duel.conv, duel.dense, duel.outcome) == ("cnn", "dense", "better")
+    assert (duel.conv, duel.dense, duel.verdict) == ("cnn", "dense", "better")
     assert duel.row["ci_low"] < 0.05 < duel.row["ci_high"]
     assert duel.row["difference"] == pytest.approx(0.05)
     assert text_of(baseline(wins, "digits")).startswith("Yes: CNN beat Dense.")

@@ -20,8 +20,6 @@ TO_DO: frozenset[str] = frozenset(
         "convlab/figures/results.py",
         "convlab/figures/sheet.py",
         "convlab/figures/style.py",
-        "convlab/findings/dense_vs_conv.py",
-        "convlab/page/answers.py",
         "convlab/page/confusions.py",
         "convlab/page/dataset.py",
         "convlab/page/deployment.py",
@@ -29,7 +27,6 @@ TO_DO: frozenset[str] = frozenset(
         "convlab/page/diagrams.py",
         "convlab/page/loading.py",
         "convlab/page/provenance.py",
-        "convlab/page/views.py",
         "convlab/study/expand.py",
     }
 )

@@ -125,7 +125,7 @@ def limits_of_convolution(results: StudyResults, dataset: str) -> Topic:
         macs = [results.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)]
         numbers = {"macs_ratio": macs[0] / macs[1]}
         parts = {"dataset": dataset, "conv": conv, "dense": dense, "ratio": multiple(macs[0] / macs[1])}
-        if duel.outcome == "better":
+        if duel.verdict == "better":
             dearer = N_(
                 "On {dataset} {conv} was more accurate than {dense} ({difference}). It would still not be the choice "
                 "where {ratio} the MACs of {dense} are not worth that much."
@@ -136,7 +136,7 @@ def limits_of_convolution(results: StudyResults, dataset: str) -> Topic:
             )
             text = _(dearer if macs[0] > macs[1] else cheaper, **parts, difference=points(row["difference"]))
             numbers["difference"] = row["difference"]
-        elif duel.outcome == "worse":
+        elif duel.verdict == "worse":
             text = _(
                 "For these two models and settings {dataset} is such a case: {conv} was {difference} less accurate "
                 "than {dense}, at {ratio} its MACs.",
@@ -144,7 +144,7 @@ def limits_of_convolution(results: StudyResults, dataset: str) -> Topic:
                 difference=unsigned_points(abs(row["difference"])),
             )
             numbers["difference"] = row["difference"]
-        elif duel.outcome == "equivalent":
+        elif duel.verdict == "equivalent":
             text = _(
                 "On {dataset} {conv} and {dense} are equivalent in test accuracy, and {conv} needs {ratio} the MACs of "
                 "{dense}.",

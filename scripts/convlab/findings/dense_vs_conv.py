@@ -1,4 +1,4 @@
-"""Convolution against a dense baseline: who wins, at which cost, and why it may be."""
+"""Convolution against a dense baseline: verdict, cost, and possible reasons for a loss."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,13 +6,20 @@ from typing import Any
 
 from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.contrasts import contrast_text, outcome, quoted_numbers, seeds_text, turned, why_inconclusive
-from convlab.findings.study_results import Finding, Outcome, StudyResults, Topic
+from convlab.findings.contrasts import (
+    contrast_text,
+    quoted_numbers,
+    seeds_text,
+    swapped,
+    verdict_or_gap,
+    why_inconclusive,
+)
+from convlab.findings.study_results import Finding, StudyResults, Topic, VerdictOrGap
 from convlab.findings.training import CLOSE_ACCURACY, fits_of, still_falling
 from convlab.language.numbers import count, missing, multiple, number, percent, points, region
 
 PARAMETER_RATIO_ALIKE = 1.25
-"""Parameter counts within this ratio of each other are called alike."""
+"""Parameter counts within this ratio of each other count as alike."""
 
 COSTS = {
     "parameters": (
@@ -24,35 +31,35 @@ COSTS = {
         N_("{variant} MACs per image against {reference} ({ratio})"),
     ),
 }
-"""How a cost reads that is the same for both sides, and one that differs."""
+"""Texts of a cost: equal on both sides, different."""
 
 
 @dataclass(frozen=True)
 class Duel:
-    """A comparison of a convolutional with a dense variant, turned so that positive means convolution is ahead."""
+    """A comparison of a convolutional with a dense variant; positive differences mean that convolution is ahead."""
 
     conv: str
     dense: str
     row: Mapping[str, Any]
-    outcome: Outcome
+    verdict: VerdictOrGap
 
 
 def duels(results: StudyResults, dataset: str) -> list[Duel]:
     """Every comparison of the study between a convolutional and a dense variant."""
-    found = []
+    duels_of_study = []
     for question in results.plan.questions.values():
         for row in results.contrasts(dataset, question.name):
             variant, reference = row["variant"], row["reference"]
             if {results.family(variant), results.family(reference)} != {"conv", "dense"}:
                 continue
             if results.family(reference) == "conv":
-                row, variant, reference = turned(row), reference, variant
-            found.append(Duel(variant, reference, row, outcome(row)))
-    return found
+                row, variant, reference = swapped(row), reference, variant
+            duels_of_study.append(Duel(variant, reference, row, verdict_or_gap(row)))
+    return duels_of_study
 
 
 def baseline(results: StudyResults, dataset: str) -> Topic:
-    """Whether the CNN beat the dense baseline, by how much, how surely, and at what cost."""
+    """Whether convolution beat the dense baseline, by how much, with which interval, and at what cost."""
     findings: list[Finding] = []
     for duel in duels(results, dataset):
         findings += _duel(results, dataset, duel)
@@ -84,18 +91,18 @@ MAIN_SENTENCES = {
         "The observed difference is {difference}; {reasons}."
     ),
 }
-"""What is said of a duel, by its outcome."""
+"""Main sentence about a duel, by its verdict."""
 
 
 def _duel(results: StudyResults, dataset: str, duel: Duel) -> list[Finding]:
-    """Who won, then what stands beside it; of a smoke test or a missing side nothing else."""
+    """The verdict, then diverged runs, costs and possible reasons; of a smoke test only the verdict."""
     conv, dense = results.label(duel.conv), results.label(duel.dense)
-    if duel.outcome == "missing":
+    if duel.verdict == "missing":
         finished = [results.variant(dataset, name)["n_seeds"] for name in (duel.conv, duel.dense)]
         one_of_them = N_("{conv} and {dense} cannot be compared: one of them has no finished run.")
         neither = N_("{conv} and {dense} cannot be compared: neither of them has a finished run.")
         return [Finding(_(one_of_them if any(finished) else neither, conv=conv, dense=dense))]
-    kind = duel.outcome
+    kind = duel.verdict
     if kind == "better" and duel.row["ci_low"] > results.rope:
         kind = "better beyond the region"
     main = _(
@@ -107,13 +114,13 @@ def _duel(results: StudyResults, dataset: str, duel: Duel) -> list[Finding]:
         reasons=why_inconclusive(duel.row) if kind == "inconclusive" else "",
     )
     findings = [Finding(main, quoted_numbers(duel.row))]
-    if duel.outcome == "smoke":
+    if duel.verdict == "smoke":
         return findings
     findings += _left_out(results, dataset, duel)
     findings += costs(results, dataset, duel.conv, duel.dense)
     findings += _different_sizes(results, dataset, duel)
     findings += _fewer_macs(results, dataset, duel)
-    if duel.outcome == "worse":
+    if duel.verdict == "worse":
         findings += [reason for rule in REASONS_TO_LOSE for reason in rule(results, dataset, duel)]
     return findings
 
@@ -128,14 +135,14 @@ def _different_sizes(results: StudyResults, dataset: str, duel: Duel) -> Iterato
 
 
 def _fewer_macs(results: StudyResults, dataset: str, duel: Duel) -> Iterator[Finding]:
-    """Of two equivalent models the one that computes less."""
+    """Which of two equivalent models needs fewer MACs."""
     macs = {name: results.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)}
-    if duel.outcome == "equivalent" and macs[duel.conv] != macs[duel.dense]:
+    if duel.verdict == "equivalent" and macs[duel.conv] != macs[duel.dense]:
         yield Finding(_("Of the two, {cheaper} needs fewer MACs.", cheaper=results.label(min(macs, key=macs.get))))
 
 
 def _left_out(results: StudyResults, dataset: str, duel: Duel) -> list[Finding]:
-    """Diverged runs of either side, which a verdict is silent about."""
+    """Diverged runs of either side; the verdict is about the finished ones."""
     diverged = {name: int(results.variant(dataset, name)["n_diverged"]) for name in (duel.conv, duel.dense)}
     return [
         Finding(
@@ -153,7 +160,7 @@ def _left_out(results: StudyResults, dataset: str, duel: Duel) -> list[Finding]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Possible reasons why convolution lost, those first for which this study has a sign
+# Possible reasons why convolution lost; those that this study's numbers point to come first
 
 
 def _trained_too_briefly(results: StudyResults, dataset: str, duel: Duel) -> Iterator[Finding]:
@@ -213,7 +220,7 @@ REASONS_TO_LOSE = (_trained_too_briefly, _overfits_more, _too_small, _aligned_im
 
 
 def _no_duel(results: StudyResults, dataset: str) -> list[Finding]:
-    """A study that compares no convolutional with a dense variant says why it has no answer."""
+    """Why the study has no comparison of a convolutional with a dense variant."""
     names = list(results.plan.variants)
     families = {family: [name for name in names if results.family(name) == family] for family in ("conv", "dense")}
     lacking = {
@@ -249,7 +256,7 @@ def _no_duel(results: StudyResults, dataset: str) -> list[Finding]:
 
 
 def costs(results: StudyResults, dataset: str, variant: str, reference: str) -> list[Finding]:
-    """What a variant costs beside its reference; a cost that is the same is said to be."""
+    """Parameters, MACs and training time of a variant beside its reference."""
     rows = [results.variant(dataset, name) for name in (variant, reference)]
     parts, numbers = [], {}
     for column in ("parameters", "macs"):

@@ -1,4 +1,4 @@
-"""One factor: the best level, what is settled about the levels, the trend."""
+"""Findings about a factor: the best level, verdicts of the levels, the trend, the cost."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.contrasts import contrast_text, outcome, quoted_numbers, seeds_text, why_inconclusive
+from convlab.findings.contrasts import contrast_text, quoted_numbers, seeds_text, verdict_or_gap, why_inconclusive
 from convlab.findings.dense_vs_conv import costs
 from convlab.findings.study_results import Finding, StudyResults, Topic
 from convlab.language.numbers import count, missing, percent, points, region
@@ -15,7 +15,7 @@ from convlab.study.variants import Question
 
 
 def factor(results: StudyResults, dataset: str, question: Question) -> Topic:
-    """Whether a factor pays: the best level, what is settled, the trend, the cost, and what changes along with it."""
+    """Findings about a factor: best level, verdicts against the reference, trend, cost, what varies along with it."""
     levels = {level.variant: level.label for level in question.levels}
     rows = {name: results.variant(dataset, name) for name in levels}
     means = {name: row["test_accuracy_mean"] for name, row in rows.items() if not missing(row["test_accuracy_mean"])}
@@ -83,11 +83,11 @@ def _best_level(
 
 @dataclass(frozen=True)
 class LevelGroups:
-    """The levels of a factor against its reference, grouped by what their comparisons came to.
+    """The levels of a factor against its reference, grouped by verdict.
 
     Attributes:
         levels: label of each level's variant.
-        rows: comparisons by outcome.
+        rows: comparisons by verdict, or by why they have none.
     """
 
     results: StudyResults
@@ -100,21 +100,21 @@ class LevelGroups:
     def reference(self) -> str:
         return self.levels[self.question.reference]
 
-    def named(self, outcome: str) -> str:
-        """The levels of one outcome with their differences."""
-        return listing(f"{self.levels[row['variant']]} ({points(row['difference'])})" for row in self.rows[outcome])
+    def named(self, verdict: str) -> str:
+        """Levels with one verdict and their differences, as text."""
+        return listing(f"{self.levels[row['variant']]} ({points(row['difference'])})" for row in self.rows[verdict])
 
-    def numbers(self, outcome: str) -> dict[str, float]:
-        return {f"difference {self.levels[row['variant']]}": row["difference"] for row in self.rows[outcome]}
+    def numbers(self, verdict: str) -> dict[str, float]:
+        return {f"difference {self.levels[row['variant']]}": row["difference"] for row in self.rows[verdict]}
 
 
 def _against_reference(
     results: StudyResults, dataset: str, question: Question, levels: Mapping[str, str]
 ) -> list[Finding]:
-    """What is settled about the levels against the reference, and what is not."""
+    """Verdicts of the levels against the reference."""
     rows: dict[str, list[dict[str, Any]]] = {}
     for row in results.contrasts(dataset, question.name):
-        rows.setdefault(outcome(row), []).append(row)
+        rows.setdefault(verdict_or_gap(row), []).append(row)
     groups = LevelGroups(results, dataset, question, levels, rows)
     findings = [rule(groups) for kind, rule in RULES if kind in rows]
     if rows and set(rows) <= {"worse", "equivalent"}:
@@ -209,11 +209,11 @@ RULES: tuple[tuple[str, Callable[[LevelGroups], Finding]], ...] = (
     ("smoke", _too_few_seeds),
     ("missing", _without_runs),
 )
-"""What is said of each outcome of a comparison, in this order."""
+"""Sentence for each verdict, in reading order."""
 
 
 def _left_out(levels: Mapping[str, str], rows: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
-    """Diverged runs of the levels, which means and verdicts are silent about."""
+    """Diverged runs of the levels; means and verdicts are about the finished ones."""
     diverged = {name: int(row["n_diverged"]) for name, row in rows.items() if row["n_diverged"]}
     if not diverged:
         return []

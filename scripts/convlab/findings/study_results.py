@@ -12,7 +12,7 @@ Kind = Literal["measured", "exploratory", "assumed", "conjecture", "note"]
 """What stands behind a sentence: a number of this study; one whose interval is not adjusted; no measurement; a possible
 reason; nothing, as it explains."""
 
-Outcome = Literal["better", "worse", "equivalent", "inconclusive", "smoke", "missing"]
+VerdictOrGap = Literal["better", "worse", "equivalent", "inconclusive", "smoke", "missing"]
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,16 @@
-"""Questions and claims: what was found, as the first screen and their own sections show it."""
+"""Cards of questions and claims with their verdicts, for the first screen and the sections of questions and claims."""
 
 from collections.abc import Collection, Mapping
 from fractions import Fraction
 from typing import Any
 
 from convlab.common.i18n import gettext as _
-from convlab.findings.contrasts import headline, outcome, verdict_text
+from convlab.findings.contrasts import headline, verdict_or_gap, verdict_text
 from convlab.findings.study_results import StudyResults
 from convlab.language import numbers as say
 from convlab.language.contrasts import contrast_labels, guessing
 from convlab.page.format import mean_and_sd, pixels
-from convlab.page.views import Answer, Bar, ClaimCard, Contrast, Table
+from convlab.page.views import Bar, ClaimCard, ContrastView, QuestionCard, Table
 from convlab.study.variants import Question
 
 
@@ -27,8 +27,8 @@ def chosen(results: StudyResults, dataset: str) -> dict[str, str] | None:
     }
 
 
-def answer(results: StudyResults, dataset: str, question: Question) -> Answer:
-    """One question on one dataset."""
+def question_card(results: StudyResults, dataset: str, question: Question) -> QuestionCard:
+    """Card of one question on one dataset."""
     rows = results.contrasts(dataset, question.name)
     contrasts = []
     limits = [row[name] for row in rows for name in ("ci_low", "ci_high", "difference") if not say.missing(row[name])]
@@ -36,11 +36,11 @@ def answer(results: StudyResults, dataset: str, question: Question) -> Answer:
     for row in rows:
         variant, reference = contrast_labels(results.plan, question, row["variant"])
         contrasts.append(
-            Contrast(
+            ContrastView(
                 row["variant"],
                 variant,
                 reference,
-                outcome(row),
+                verdict_or_gap(row),
                 verdict_text(row),
                 _beside_constant_guess(results, row, headline(row, variant, reference, results.rope)),
                 say.points(row["difference"]),
@@ -53,7 +53,7 @@ def answer(results: StudyResults, dataset: str, question: Question) -> Answer:
         )
     names = [question.reference, *question.variants]
     counts = sorted({int(results.variant(dataset, name)["n_seeds"]) for name in names})
-    return Answer(
+    return QuestionCard(
         question,
         dataset,
         contrasts,
@@ -65,7 +65,7 @@ def answer(results: StudyResults, dataset: str, question: Question) -> Answer:
 
 
 def _beside_constant_guess(results: StudyResults, row: Mapping[str, Any], text: str) -> str:
-    """A headline, which says so where neither side is more accurate than always answering with one class."""
+    """A headline, with a remark if neither side is more accurate than a constant guess."""
     guess = results.constant_guess.get(row["dataset"])
     means = [results.variant(row["dataset"], row[side])["test_accuracy_mean"] for side in ("variant", "reference")]
     means = [mean for mean in means if not say.missing(mean)]
@@ -84,15 +84,19 @@ def bar(row: Mapping[str, Any], rope: float, reach: float) -> Bar | None:
     if say.missing(row["ci_low"]) or say.missing(row["difference"]):
         return None
 
-    def place(value: float) -> float:
+    def percent_position(value: float) -> float:
         return round(50 + 50 * value / reach, 2)
 
-    return Bar(*(place(v) for v in (row["ci_low"], row["ci_high"], row["difference"], 0, -rope, rope)))
+    return Bar(*(percent_position(v) for v in (row["ci_low"], row["ci_high"], row["difference"], 0, -rope, rope)))
 
 
 def claim_cards(results: StudyResults, several: bool, later: Collection[str] = ()) -> list[ClaimCard]:
-    """Every claim, in the order of the config; ``several`` datasets are named; ``later`` are claims written after a "
-    "look."""
+    """Card of every claim, in the order of the config.
+
+    Args:
+        several: whether the study has several datasets, so that each card names its own.
+        later: claims that were added or changed after a look.
+    """
     cards = []
     for row in results.claims.to_dict("records"):
         claim, unit = results.plan.claims[row["claim"]], "" if say.missing(row["unit"]) else row["unit"]
