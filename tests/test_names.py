@@ -20,13 +20,6 @@ TO_DO: frozenset[str] = frozenset(
         "convlab/figures/results.py",
         "convlab/figures/sheet.py",
         "convlab/figures/style.py",
-        "convlab/page/confusions.py",
-        "convlab/page/dataset.py",
-        "convlab/page/deployment.py",
-        "convlab/page/design.py",
-        "convlab/page/diagrams.py",
-        "convlab/page/loading.py",
-        "convlab/page/provenance.py",
         "convlab/study/expand.py",
     }
 )

@@ -10,10 +10,10 @@ from convlab.language.numbers import signed
 from convlab.page.views import Matrix, Table
 
 MAX_MATRIX_CLASSES = 25
-"""Classes up to which a confusion matrix is a table; beyond it is a figure."""
+"""Up to this many classes a confusion matrix is shown as a table, else as a figure."""
 
 MAX_LISTED_CONFUSIONS = 20
-"""Mistakes that are listed beside that figure, the most frequent ones."""
+"""Most frequent mistakes listed beside such a figure."""
 
 
 def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> Matrix:
@@ -54,7 +54,7 @@ def row_shares(counts: Sequence[Sequence[int]]) -> list[list[float | None]]:
 
 
 def most_confused(results: StudyResults, dataset: str, variant: str) -> Table | None:
-    """The most frequent mistakes where there are too many classes for a table of all; None where there are not."""
+    """The most frequent mistakes, if there are too many classes for a confusion matrix as a table; else None."""
     classes, counts = results.classes[dataset], np.array(results.confusions[dataset][variant])
     if len(classes) <= MAX_MATRIX_CLASSES:
         return None
@@ -66,12 +66,13 @@ def most_confused(results: StudyResults, dataset: str, variant: str) -> Table | 
             share = mistakes[true, predicted] / counts[true].sum()
             named = (classes[true], classes[predicted])
             rows.append((*named, say.count(mistakes[true, predicted]), say.percent(share, 1)))
-    about = {"label": results.label(variant), "n": say.count(len(rows))}
-    return Table("most_confused", ("class", "predicted", "mistakes", "share"), rows, about)
+    caption_values = {"label": results.label(variant), "n": say.count(len(rows))}
+    return Table("most_confused", ("class", "predicted", "mistakes", "share"), rows, caption_values)
 
 
 def matrices(results: StudyResults, dataset: str) -> tuple[dict[str, Matrix], list[Matrix]]:
-    """Confusion of every variant that was looked at, and the differences that a question asks about; none if large."""
+    """Confusion matrices of the variants with details, and their differences within each question; none with more than
+    ``MAX_MATRIX_CLASSES`` classes."""
     classes, counts = results.classes[dataset], results.confusions.get(dataset, {})
     if len(classes) > MAX_MATRIX_CLASSES:
         return {}, []

@@ -72,11 +72,11 @@ def fields_of(spec: Any) -> list[str]:
 
 def settings(spec: Any) -> list[tuple[str, str, str]]:
     """Name, value and meaning of every field of a spec."""
-    found = []
+    rows = []
     for name in fields_of(spec):
         meaning = _(type(spec).model_fields[name].description or say.MISSING)
-        found.append((field_label(name), level_label(name, getattr(spec, name)), meaning))
-    return found
+        rows.append((field_label(name), level_label(name, getattr(spec, name)), meaning))
+    return rows
 
 
 def layers_tables(study: Study, variant: str) -> list[Table]:
@@ -97,9 +97,9 @@ def layers_tables(study: Study, variant: str) -> list[Table]:
             for layer in cost.layers
         ]
         rows.append(("total", "", say.count(cost.parameters), say.count(cost.macs), pixels(cost.receptive_field)))
-        about = {"label": study.plan.variants[variant].label, "dataset": ", ".join(datasets)}
+        caption_values = {"label": study.plan.variants[variant].label, "dataset": ", ".join(datasets)}
         columns = ("layer", "output_shape", "parameters", "macs", "receptive_field")
-        tables.append(Table("layers", columns, rows, about))
+        tables.append(Table("layers", columns, rows, caption_values))
     return tables
 
 

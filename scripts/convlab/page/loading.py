@@ -1,4 +1,4 @@
-"""What the other stages left of a study, read for the report."""
+"""Outputs of the other stages, loaded for the report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from convlab.study.schema import Study
 
 @dataclass(frozen=True)
 class ReportData:
-    """What the other stages left, checked for nothing: compare has refused what does not belong to the config."""
+    """Outputs of the other stages. Not validated here: compare refuses what does not belong to the config."""
 
     results: StudyResults
     summary: Mapping[str, Any]
@@ -29,13 +29,13 @@ class ReportData:
 
 
 def load_report_data(study: Study, folder: Path) -> ReportData:
-    """Read tables, summaries, histories and what each run says of itself."""
+    """Load the tables, summaries, histories and run records of a study from its folder."""
     summary = read_json(layout.compared(folder) / "summary.json")
     tables = {
         name: read_table(layout.compared(folder) / f"{name}.csv")
         for name in ("runs", "variants", "comparisons", "claims", "trends", "factorials", "per_class")
     }
-    # What only a probe trained has its own section; everything else is about what the study compares.
+    # Variants that only a probe trained are shown in the section of probes alone.
     plan = replace(study.plan, variants=study.plan.compared)
     for name in ("runs", "variants", "per_class"):
         tables[name] = tables[name][tables[name]["variant"].isin(plan.variants)].reset_index(drop=True)
@@ -48,11 +48,11 @@ def load_report_data(study: Study, folder: Path) -> ReportData:
             if variant in looked_at:
                 measures = read_measures(layout.evaluated(folder, dataset, variant), study.seeds)
             for seed in study.seeds:
-                key, place = (dataset, variant, seed), layout.run(folder, dataset, variant, seed)
-                trained[key] = read_json(place / "run.json")
+                key, run_folder = (dataset, variant, seed), layout.run(folder, dataset, variant, seed)
+                trained[key] = read_json(run_folder / "run.json")
                 if variant not in looked_at:
                     continue
-                histories[key], measured = read_table(place / "history.csv"), measures[seed]
+                histories[key], measured = read_table(run_folder / "history.csv"), measures[seed]
                 if "reliability" in measured:
                     confidence.append(
                         {

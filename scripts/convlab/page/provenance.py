@@ -73,7 +73,7 @@ def provenance_view(
 def command(
     study: Study, hardware: Iterable[Mapping[str, Any]], config_files: Sequence[str], config_values: Mapping[str, Any]
 ) -> str:
-    """What makes these results again, on as many cores as were used: with all config files, and what was set beside."""
+    """Shell command that makes these results again: config files, values of --config, number of cores."""
     cores = max((entry["cores"] for entry in hardware), default=1)
     parts = ["snakemake", "--cores", str(cores), "--configfile", *(config_files or [f"{study.study}.yaml"])]
     if config_values:
@@ -94,6 +94,6 @@ def machine(entry: Mapping[str, Any]) -> str:
 
 
 def device(text: str) -> str:
-    """``CPU, 2 threads`` from what a run says of itself (``CPU, 2 thread(s)``); others, such as GPU, as they are."""
-    found = re.fullmatch(r"CPU, (\d+) thread\(s\)", text)
-    return ngettext("CPU, {n} thread", "CPU, {n} threads", int(found[1])) if found else text
+    """``CPU, 2 threads`` from the device in a run's record (``CPU, 2 thread(s)``); others, such as GPUs, as they are."""
+    match = re.fullmatch(r"CPU, (\d+) thread\(s\)", text)
+    return ngettext("CPU, {n} thread", "CPU, {n} threads", int(match[1])) if match else text
