@@ -180,9 +180,8 @@ def epochs(n: int) -> pd.DataFrame:
 
 
 def recalls(classes: list[str]) -> pd.DataFrame:
-    return pd.DataFrame(
-        [{"variant": one.variant, "class": name, "recall": 0.99, "recall_sd": 0.05} for one in ALL for name in classes]
-    )
+    shares = {"recall": 0.99, "recall_sd": 0.05}
+    return pd.DataFrame([{"variant": variant.name, "class": name, **shares} for variant in ALL for name in classes])
 
 
 RELIABILITY = [(one, np.array([[0.9, 0.95, 10], [1.0, 1.0, 10]])) for one in ALL]

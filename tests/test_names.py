@@ -13,13 +13,6 @@ BANNED = frozenset({"found", "place", "said", "one", "about"})
 
 TO_DO: frozenset[str] = frozenset(
     {
-        "convlab/figures/dataset.py",
-        "convlab/figures/examples.py",
-        "convlab/figures/labels.py",
-        "convlab/figures/marks.py",
-        "convlab/figures/results.py",
-        "convlab/figures/sheet.py",
-        "convlab/figures/style.py",
         "convlab/study/expand.py",
     }
 )

@@ -60,7 +60,7 @@ def class_distribution(classes: Sequence[str], train: np.ndarray, test: np.ndarr
         axis.tick_params(axis="y", labelsize=9 if rows <= 12 else 7)
         axis.set_ylim(rows - 0.5, -0.5)
         axis.set_xlim(0, largest * 1.09)
-        axis.xaxis.set_major_formatter(lambda value, place: number(value, ",.0f"))
+        axis.xaxis.set_major_formatter(lambda value, position: number(value, ",.0f"))
         axis.xaxis.set_major_locator(plt.MaxNLocator(6 if len(blocks) == 1 else 3, integer=True))
         axis.grid(axis="y", visible=False)
         for side in ("top", "right"):
@@ -78,13 +78,13 @@ def _counts_in_order(classes: Sequence[str], train: np.ndarray, test: np.ndarray
     for counts, colour, label in ((train, TRAIN, _("training")), (test, TEST, _("test"))):
         axis.stairs(counts, edges, color=colour, fill=True, alpha=0.8, linewidth=0, label=label)
     names = [shortened(name, 24) for name in classes[::step]]
-    places = range(0, len(classes), step)
-    axis.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
+    positions = range(0, len(classes), step)
+    axis.set_xticks(positions, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
     axis.set_xlim(-1, len(classes))
     axis.set_ylim(0, max(train.max(), test.max(), 1) * 1.05)
     axis.set_xlabel(_("{what} ({n} in order, one of {step} named)", what=_("Classes"), n=len(classes), step=step))
     axis.set_ylabel(_("images"))
-    axis.yaxis.set_major_formatter(lambda value, place: number(value, ",.0f"))
+    axis.yaxis.set_major_formatter(lambda value, position: number(value, ",.0f"))
     axis.grid(axis="x", visible=False)
     figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=9)
     return figure
@@ -147,7 +147,7 @@ def dimensions(example: np.ndarray, images: int, heights: np.ndarray, widths: np
         right.stairs(share, bins, color=colour, linestyle=dash, linewidth=1.6, label=label)
     right.set_xlim(-0.5, max(height, width) + 1)
     right.set_ylim(bottom=0)
-    right.yaxis.set_major_formatter(lambda value, place: _percent(value, 0))
+    right.yaxis.set_major_formatter(lambda value, position: _percent(value, 0))
     right.set_xlabel(_("extent of what differs from the background, pixels"))
     right.set_ylabel(_("share of training images"))
     right.set_title(_("How much of the frame\nthe content fills"))
@@ -177,7 +177,7 @@ def intensities(histogram: np.ndarray) -> Figure:
             axis.stairs(binned, edges, color=colour, linewidth=1.2, fill=channels == 1, alpha=0.85, label=label)
             axis.axvline(mean, color=FAINT if channels == 1 else colour, linestyle=(0, (4, 2)), linewidth=1.0)
         axis.set_yscale("log")
-        axis.yaxis.set_major_formatter(lambda value, place: _percent(value, 3))
+        axis.yaxis.set_major_formatter(lambda value, position: _percent(value, 3))
         axis.set_title(title)
         axis.set_xlim(-6 / scale, 261 / scale)
         axis.legend(loc="upper center", fontsize=8, framealpha=0.9)
@@ -267,7 +267,7 @@ def _titled_rasters(rasters: Sequence[np.ndarray], classes: Sequence[str], colum
     gap, above_each = 0.12 if columns <= 5 else 0.08, size * 1.45 / 72
     sheet = Sheet(len(rasters), columns, gap=gap, aspect=height / width, above_each=above_each)
     characters = int(sheet.tile_width * 72 / (size * 0.62))
-    for place, (image, name) in enumerate(zip(rasters, classes, strict=True)):
-        sheet.show(place, image)
-        sheet.title(place, shortened(name, characters), fontsize=size, weight="bold")
+    for tile, (image, name) in enumerate(zip(rasters, classes, strict=True)):
+        sheet.show(tile, image)
+        sheet.title(tile, shortened(name, characters), fontsize=size, weight="bold")
     return sheet.figure

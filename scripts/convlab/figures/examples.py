@@ -36,9 +36,9 @@ def image_grid(
         return figure
     lines = max(title.count("\n") + 1 for title in titles)
     sheet = Sheet(len(images), columns, above_each=0.13 * lines)
-    for place, (image, title, tone) in enumerate(zip(images, titles, tones, strict=True)):
-        sheet.show(place, raster(image))
-        sheet.title(place, title, fontsize=7, color=TONES[tone])
+    for tile, (image, title, tone) in enumerate(zip(images, titles, tones, strict=True)):
+        sheet.show(tile, raster(image))
+        sheet.title(tile, title, fontsize=7, color=TONES[tone])
     return sheet.figure
 
 
@@ -69,12 +69,12 @@ def filters(kernels: np.ndarray) -> Figure:
     bound = float(np.abs(kernels).max()) or 1.0
     if kernels.shape[2] == 3:
         sheet = Sheet(count, min(count, 16))
-        for place in range(count):
-            sheet.show(place, 0.5 + 0.5 * kernels[..., place] / bound)
+        for index in range(count):
+            sheet.show(index, 0.5 + 0.5 * kernels[..., index] / bound)
         return sheet.figure
     sheet = Sheet(count, min(count, 16), right=0.9)
-    for place in range(count):
-        drawn = sheet.show(place, kernels[..., place].mean(axis=-1), cmap="RdBu_r", vmin=-bound, vmax=bound)
+    for index in range(count):
+        drawn = sheet.show(index, kernels[..., index].mean(axis=-1), cmap="RdBu_r", vmin=-bound, vmax=bound)
     bar = sheet.figure.add_axes((1 - 0.8 / WIDTH, 0.1, 0.1 / WIDTH, 0.8))
     sheet.figure.colorbar(drawn, cax=bar, label=_("weight"))
     return sheet.figure
@@ -116,6 +116,6 @@ def feature_maps(images: np.ndarray, maps: np.ndarray) -> Figure:
         sheet.show(row * columns, raster(image))
         for index in range(columns - 1):
             sheet.show(row * columns + 1 + index, stack[..., index], cmap="viridis", vmin=low, vmax=high)
-    for place, title in enumerate([_("input"), *map(str, range(1, columns))]):
-        sheet.title(place, title, fontsize=6.5)
+    for tile, title in enumerate([_("input"), *map(str, range(1, columns))]):
+        sheet.title(tile, title, fontsize=6.5)
     return sheet.figure

@@ -25,7 +25,7 @@ def legend(owner, entries: Sequence[tuple[object, str]], **options) -> Legend:
 
     Matplotlib leaves out of its own legends what begins with an underscore, so texts are set afterwards.
     """
-    made = owner.legend([artist for artist, _text in entries], [str(place) for place, _entry in enumerate(entries)],
+    made = owner.legend([artist for artist, _text in entries], [str(index) for index in range(len(entries))],
                         **options)  # fmt: skip
     for shown, (_artist, text) in zip(made.get_texts(), entries, strict=True):
         shown.set_text(shortened(text, LEGEND_CHARS))

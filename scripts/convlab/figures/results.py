@@ -41,9 +41,9 @@ LABEL_LINE_CHARS = 16
 
 @dataclass(frozen=True)
 class Series:
-    """One variant in a figure: its name, how it reads here, and the index of its colour, the same in every figure."""
+    """One variant in a figure: its name, its label there, and the index of its colour, the same in every figure."""
 
-    variant: str
+    name: str
     label: str
     index: int
 
@@ -71,20 +71,20 @@ def every_seed(
     rows = len(series) > 6
     figure, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.38 * len(series)) if rows else (WIDTH * 0.72, 3.3))
     draw = _horizontal(axis) if rows else _vertical(axis)
-    for place, (one, by_seed, interval) in enumerate(zip(series, values, intervals, strict=True)):
+    for position, (variant, by_seed, interval) in enumerate(zip(series, values, intervals, strict=True)):
         points = {seed: 100 * value for seed, value in by_seed.items() if math.isfinite(value)}
         if not points:
             continue
-        offsets = place + (np.linspace(-0.13, 0.13, len(points)) if len(points) > 1 else np.zeros(1))
-        style, mean = look(one.index), sum(points.values()) / len(points)
-        about = _("{label}: mean {mean}, n = {n}", label=one.label, mean=_percent(mean), n=len(points))
+        offsets = position + (np.linspace(-0.13, 0.13, len(points)) if len(points) > 1 else np.zeros(1))
+        style, mean = look(variant.index), sum(points.values()) / len(points)
+        note = _("{label}: mean {mean}, n = {n}", label=variant.label, mean=_percent(mean), n=len(points))
         if None not in interval:
             low, high = (min(max(100 * limit, 0), 100) for limit in interval)  # no accuracy lies beyond
-            about = f"{about}, {say.ci_text(low / 100, high / 100, '%')}"
-            line = draw["range"](place, low, high, color=style["color"], linewidth=1.6, alpha=0.75)
-            mark(line, one.variant, [about])
-        bar = draw["level"](mean, place - 0.24, place + 0.24, color=style["color"], linewidth=2.2)
-        mark(bar, one.variant, [about])
+            note = f"{note}, {say.ci_text(low / 100, high / 100, '%')}"
+            line = draw["range"](position, low, high, color=style["color"], linewidth=1.6, alpha=0.75)
+            mark(line, variant.name, [note])
+        bar = draw["level"](mean, position - 0.24, position + 0.24, color=style["color"], linewidth=2.2)
+        mark(bar, variant.name, [note])
         dots = draw["points"](
             offsets,
             list(points.values()),
@@ -95,11 +95,11 @@ def every_seed(
             zorder=3,
         )
         notes = [
-            _("{variant}, seed {seed}: {value}", variant=one.label, seed=seed, value=_percent(value))
+            _("{variant}, seed {seed}: {value}", variant=variant.label, seed=seed, value=_percent(value))
             for seed, value in points.items()
         ]
-        mark(dots, one.variant, notes)
-    names = [shortened(one.label, TICK_CHARS if rows else 3 * LABEL_LINE_CHARS) for one in series]
+        mark(dots, variant.name, notes)
+    names = [shortened(variant.label, TICK_CHARS if rows else 3 * LABEL_LINE_CHARS) for variant in series]
     if rows:
         axis.set_yticks(range(len(names)), names)
         axis.invert_yaxis()
@@ -125,14 +125,14 @@ def _side_by_side(
 ) -> Figure:
     """More variants than rows could be read: all on one axis in their order, so that the shape shows; fractions."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
-    names = [shortened(one.label, TICK_CHARS) for one in series]
-    places, (low, high) = np.arange(len(names)), 100 * np.array(intervals, dtype=float).T
-    axis.vlines(places, low, high, color=COLOURS[0], linewidth=0.9, alpha=0.55)
+    names = [shortened(variant.label, TICK_CHARS) for variant in series]
+    positions, (low, high) = np.arange(len(names)), 100 * np.array(intervals, dtype=float).T
+    axis.vlines(positions, low, high, color=COLOURS[0], linewidth=0.9, alpha=0.55)
     if len(points):
-        seeds = np.concatenate([np.full(len(values), place) for place, values in enumerate(points)])
+        seeds = np.concatenate([np.full(len(values), position) for position, values in enumerate(points)])
         axis.scatter(seeds, 100 * np.concatenate(points), s=3, color="#6B6B6B", linewidth=0, alpha=0.7)
     middle = 100 * np.asarray(centres, dtype=float)
-    (dots,) = axis.plot(places, middle, linestyle="none", marker=".", markersize=4, color=COLOURS[0])
+    (dots,) = axis.plot(positions, middle, linestyle="none", marker=".", markersize=4, color=COLOURS[0])
     known = [(name, value) for name, value in zip(names, middle, strict=True) if math.isfinite(value)]
     mark(dots, notes=[f"{name}: {number(value, '.2f')}" for name, value in known])
     _name_some(axis, names, xlabel)
@@ -146,17 +146,17 @@ def _percent(value: float, decimals: int = 2) -> str:
 
 def _vertical(axis) -> dict:
     return {
-        "range": lambda place, low, high, **style: axis.vlines(place, low, high, **style),
+        "range": lambda position, low, high, **style: axis.vlines(position, low, high, **style),
         "level": lambda value, low, high, **style: axis.hlines(value, low, high, **style),
-        "points": lambda places, values, **style: axis.scatter(places, values, **style),
+        "points": lambda positions, values, **style: axis.scatter(positions, values, **style),
     }
 
 
 def _horizontal(axis) -> dict:
     return {
-        "range": lambda place, low, high, **style: axis.hlines(place, low, high, **style),
+        "range": lambda position, low, high, **style: axis.hlines(position, low, high, **style),
         "level": lambda value, low, high, **style: axis.vlines(value, low, high, **style),
-        "points": lambda places, values, **style: axis.scatter(values, places, **style),
+        "points": lambda positions, values, **style: axis.scatter(values, positions, **style),
     }
 
 
@@ -181,21 +181,21 @@ def forest(contrasts: pd.DataFrame, series: Sequence[Series], rope: float) -> Fi
         band, notes=[_("Region of practical equivalence, ± {region}", region=with_unit(number(100 * rope, "g"), "pp"))]
     )
     axis.axvline(0, color=FAINT, linewidth=0.8)
-    for place, (row, one) in enumerate(zip(contrasts.itertuples(), series, strict=True)):
+    for position, (row, variant) in enumerate(zip(contrasts.itertuples(), series, strict=True)):
         if row.difference is None or math.isnan(row.difference):
             continue
-        style, about = look(one.index), f"{one.label}: {say.points(row.difference)}"
+        style, note = look(variant.index), f"{variant.label}: {say.points(row.difference)}"
         if row.ci_low is not None and not math.isnan(row.ci_low):
-            about = f"{about}, {say.ci_text(row.ci_low, row.ci_high)}"
-            line = axis.hlines(place, 100 * row.ci_low, 100 * row.ci_high, color=style["color"], linewidth=1.8)
-            mark(line, one.variant, [about])
-        point = axis.plot(100 * row.difference, place, marker=style["marker"], color=style["color"], markersize=6)
-        mark(point, one.variant, [about])
+            note = f"{note}, {say.ci_text(row.ci_low, row.ci_high)}"
+            line = axis.hlines(position, 100 * row.ci_low, 100 * row.ci_high, color=style["color"], linewidth=1.8)
+            mark(line, variant.name, [note])
+        point = axis.plot(100 * row.difference, position, marker=style["marker"], color=style["color"], markersize=6)
+        mark(point, variant.name, [note])
     axis.set_yticks(
         range(len(contrasts)),
         [
-            f"{shortened(one.label, 2 * TICK_CHARS)}\n{_(VERDICTS[verdict])}"
-            for one, verdict in zip(series, contrasts["verdict"], strict=True)
+            f"{shortened(variant.label, 2 * TICK_CHARS)}\n{_(VERDICTS[verdict])}"
+            for variant, verdict in zip(series, contrasts["verdict"], strict=True)
         ],
     )
     axis.set_ylim(len(contrasts) - 0.4, -0.6)
@@ -254,8 +254,8 @@ def learning_curves(histories: Sequence[tuple[Series, pd.DataFrame]]) -> Figure:
     """
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
     entries, last = [], 1
-    for one, runs in histories[:MAX_SERIES]:
-        style, by_epoch = look(one.index), runs.groupby("epoch")
+    for variant, runs in histories[:MAX_SERIES]:
+        style, by_epoch = look(variant.index), runs.groupby("epoch")
         mean = by_epoch.mean()
         for axis, measure, scale in ((axes[0], "loss", 1), (axes[1], "accuracy", 100)):
             curve = mean[f"val_{measure}"] * scale
@@ -263,19 +263,19 @@ def learning_curves(histories: Sequence[tuple[Series, pd.DataFrame]]) -> Figure:
             validated, trained = CURVES[measure]
             values = [_percent(value) if measure == "accuracy" else number(value, ".4f") for value in curve]
             notes = [
-                _(validated, label=one.label, epoch=epoch, value=value)
+                _(validated, label=variant.label, epoch=epoch, value=value)
                 for epoch, value in zip(curve.index, values, strict=True)
             ]
-            mark(line, one.variant, notes)
+            mark(line, variant.name, notes)
             thin = axis.plot(mean.index, mean[measure] * scale, color=style["color"], linewidth=0.8, alpha=0.55)
-            mark(thin, one.variant, [_(trained, label=one.label)])
+            mark(thin, variant.name, [_(trained, label=variant.label)])
             if runs["seed"].nunique() > 1:
                 spread = by_epoch[f"val_{measure}"].agg(["min", "max"]) * scale
                 band = axis.fill_between(
                     spread.index, spread["min"], spread["max"], color=style["color"], alpha=0.12, linewidth=0
                 )
-                mark(band, one.variant)
-        entries.append((line, one.label))
+                mark(band, variant.name)
+        entries.append((line, variant.label))
         last = max(last, int(runs["epoch"].max()))
     for axis, title in zip(axes, (_("Loss"), _("Accuracy, %")), strict=True):
         axis.set_title(title)
@@ -316,22 +316,22 @@ def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> 
         if len(variants) > MAX_LABELLED_VARIANTS:  # no colour could tell them apart
             axis.errorbar(variants[column], means, yerr=spreads, fmt=".", color=COLOURS[0], alpha=0.5, linewidth=0.6)
         shown = zip(variants.to_dict("records"), series, strict=True) if len(variants) <= MAX_LABELLED_VARIANTS else ()
-        for row, one in shown:
-            style = look(one.index) | {"linestyle": "none"}
+        for row, variant in shown:
+            style = look(variant.index) | {"linestyle": "none"}
             mean, sd = row["test_accuracy_mean"], row["test_accuracy_sd"]
             if mean is None or math.isnan(mean):
                 continue
             spread = None if sd is None or math.isnan(sd) else 100 * sd  # of one run there is none
             bars = None if spread is None else _within([100 * mean], [spread])
             drawn = axis.errorbar(row[column], 100 * mean, yerr=bars, capsize=2, **style)
-            entries.setdefault(one.variant, (drawn, one.label))
+            entries.setdefault(variant.name, (drawn, variant.label))
             amount = number(row[column], ",.2f" if column == "seconds_per_epoch" else ",.0f")
             what = f"{title[:1].lower()}{title[1:]} {amount}"
             value = _mean_and_spread(100 * mean, spread, 2)
             mark(
                 [part for part in drawn.get_children() if part is not None],
-                one.variant,
-                [f"{one.label}: {value}, {what}"],
+                variant.name,
+                [f"{variant.label}: {value}, {what}"],
             )
         low, high = variants[column].min(), variants[column].max()
         axis.set_xscale("log" if high > 8 * low else "linear")
@@ -365,17 +365,17 @@ def recall_by_class(recalls: pd.DataFrame, series: Sequence[Series], classes: Se
     figure, axis = plt.subplots(figsize=(WIDTH * 0.9, 1.2 + 0.3 * len(classes)))
     entries = []
     shift = np.linspace(-0.18, 0.18, len(series)) if len(series) > 1 else np.zeros(1)
-    for one, offset in zip(series, shift, strict=True):
-        rows = recalls[recalls["variant"] == one.variant].set_index("class").reindex(classes)
-        y, x, style = np.arange(len(classes)) + offset, 100 * rows["recall"].to_numpy(dtype=float), look(one.index)
+    for variant, offset in zip(series, shift, strict=True):
+        rows = recalls[recalls["variant"] == variant.name].set_index("class").reindex(classes)
+        y, x, style = np.arange(len(classes)) + offset, 100 * rows["recall"].to_numpy(dtype=float), look(variant.index)
         spread = 100 * rows["recall_sd"].to_numpy(dtype=float)
         low, high = (x - spread).clip(0, 100), (x + spread).clip(0, 100)
-        mark(axis.hlines(y, low, high, color=style["color"], linewidth=1.2, alpha=0.75), one.variant)
+        mark(axis.hlines(y, low, high, color=style["color"], linewidth=1.2, alpha=0.75), variant.name)
         (points,) = axis.plot(x, y, markersize=5, **(style | {"linestyle": "none"}))
-        entries.append((points, one.label))
+        entries.append((points, variant.label))
         measured = zip(classes, x, spread, strict=True)
-        notes = [f"{one.label}, {name}: {_mean_and_spread(value, sd, 1)}" for name, value, sd in measured]
-        mark(points, one.variant, notes)
+        notes = [f"{variant.label}, {name}: {_mean_and_spread(value, sd, 1)}" for name, value, sd in measured]
+        mark(points, variant.name, notes)
     axis.set_yticks(range(len(classes)), [shortened(name, TICK_CHARS) for name in classes])
     axis.set_ylim(len(classes) - 0.5, -0.5)
     axis.set_xlabel(_("Recall, % (mean ± SD over seeds)"))
@@ -388,17 +388,17 @@ def _recall_side_by_side(recalls: pd.DataFrame, series: Sequence[Series], classe
     """More classes than rows could be read: all on one axis in their order, means only; some are named."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
     entries = []
-    for one in series:
-        rows = recalls[recalls["variant"] == one.variant].set_index("class").reindex(classes)
-        values, style = 100 * rows["recall"].to_numpy(dtype=float), look(one.index) | {"linestyle": "none"}
+    for variant in series:
+        rows = recalls[recalls["variant"] == variant.name].set_index("class").reindex(classes)
+        values, style = 100 * rows["recall"].to_numpy(dtype=float), look(variant.index) | {"linestyle": "none"}
         (points,) = axis.plot(range(len(classes)), values, markersize=2.5, **style)
         notes = [
-            f"{one.label}, {name}: {_percent(value, 1)}"
+            f"{variant.label}, {name}: {_percent(value, 1)}"
             for name, value in zip(classes, values, strict=True)
             if np.isfinite(value)
         ]
-        mark(points, one.variant, notes)
-        entries.append((points, one.label))
+        mark(points, variant.name, notes)
+        entries.append((points, variant.label))
     _name_some(axis, classes, _("Classes"))
     axis.set_ylabel(_("Recall, % (mean over seeds)"))
     within_percent(axis, "y")
@@ -407,7 +407,7 @@ def _recall_side_by_side(recalls: pd.DataFrame, series: Sequence[Series], classe
 
 
 def _name_some(axis, names: Sequence[str], what: str) -> None:
-    """Name a few of many places along the x axis, and say how many there are."""
+    """Name a few of many positions along the x axis, and say how many there are."""
     step = -(-len(names) // MAX_AXIS_NAMES)
     shown = [shortened(name, TICK_CHARS) for name in names[::step]]
     axis.set_xticks(range(0, len(names), step), shown, rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
@@ -460,10 +460,11 @@ def _confusion_raster(share: np.ndarray, classes: Sequence[str]) -> Figure:
     figure, axis = plt.subplots(figsize=(WIDTH, WIDTH * 0.86))
     image = axis.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 100), interpolation="none")
     step = -(-len(classes) // MAX_LABELLED_VARIANTS)
-    places = range(0, len(classes), step)
-    names, size = [shortened(classes[place], CLASS_NAME_CHARS) for place in places], 7 if len(places) <= 40 else 5
-    axis.set_xticks(places, names, rotation=90, fontsize=size)
-    axis.set_yticks(places, names, fontsize=size)
+    positions = range(0, len(classes), step)
+    names = [shortened(name, CLASS_NAME_CHARS) for name in classes[::step]]
+    size = 7 if len(positions) <= 40 else 5
+    axis.set_xticks(positions, names, rotation=90, fontsize=size)
+    axis.set_yticks(positions, names, fontsize=size)
     axis.grid(visible=False)
     axis.set_xlabel(_("Predicted class"))
     axis.set_ylabel(_("True class"))
@@ -480,16 +481,16 @@ def calibration(curves: Sequence[tuple[Series, np.ndarray]]) -> Figure:
     figure, axis = plt.subplots(figsize=(WIDTH * 0.55, 3.6))
     (ideal,) = axis.plot([0, 100], [0, 100], color=FAINT, linewidth=0.8, linestyle="--")
     entries = [(ideal, _("perfectly calibrated"))]
-    for one, rows in curves[:MAX_SERIES]:
+    for variant, rows in curves[:MAX_SERIES]:
         x, y = 100 * rows[:, 0], 100 * rows[:, 1]
-        (line,) = axis.plot(x, y, linewidth=1.2, markersize=4, clip_on=False, **look(one.index))
-        entries.append((line, one.label))
+        (line,) = axis.plot(x, y, linewidth=1.2, markersize=4, clip_on=False, **look(variant.index))
+        entries.append((line, variant.label))
         notes = [
             _("{label}: confidence {confidence}, accuracy {accuracy}",
-              label=one.label, confidence=_percent(a, 1), accuracy=_percent(b, 1))
+              label=variant.label, confidence=_percent(a, 1), accuracy=_percent(b, 1))
             for a, b in zip(x, y, strict=True)
         ]  # fmt: skip
-        mark(line, one.variant, notes)
+        mark(line, variant.name, notes)
     low = min([100 * rows[:, :2].min() for _, rows in curves], default=0)
     axis.set_xlim(max(low - 4, 0), 100)
     axis.set_ylim(max(low - 4, 0), 100)

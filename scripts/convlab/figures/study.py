@@ -173,7 +173,7 @@ def dataset_figures(
 
 def every_seed(results: DatasetResults, shown: Sequence[Series], xlabel: str = "") -> dict[str, Any]:
     """Test accuracy of some variants, every seed a point: caption, figure and numbers of a FigureFile."""
-    names = [series.variant for series in shown]
+    names = [series.name for series in shown]
     # Below three runs the points are shown and nothing is inferred.
     intervals = [
         (row.test_accuracy_ci_low, row.test_accuracy_ci_high)
@@ -300,7 +300,7 @@ def load_details(results: DatasetResults) -> Iterator[VariantDetails]:
 
 def error_figures(results: DatasetResults, details: VariantDetails) -> Iterator[FigureFile]:
     """Confusion, predictions, confident mistakes and disputed images of one variant; each by a rule, none by hand."""
-    variant, label, truth = details.series.variant, details.series.label, details.truth
+    variant, label, truth = details.series.name, details.series.label, details.truth
     count = len(details.probabilities)
     matrix = np.array(summed_confusion(results.records.evaluations, results.dataset, variant))
     yield results.figure(
@@ -348,7 +348,7 @@ def error_figures(results: DatasetResults, details: VariantDetails) -> Iterator[
 
 def feature_figures(results: DatasetResults, details: VariantDetails) -> Iterator[FigureFile]:
     """Learned filters and feature maps of one variant's first finished seed; nothing for a dense model."""
-    variant, label, seed, features = details.series.variant, details.series.label, details.seed, details.features
+    variant, label, seed, features = details.series.name, details.series.label, details.seed, details.features
     subject = {"variant": variant, "grid": True}
     if "filters" in features:
         yield results.figure(
@@ -377,7 +377,7 @@ def feature_figures(results: DatasetResults, details: VariantDetails) -> Iterato
 def recall_of_classes(results: DatasetResults, shown: Sequence[Series]) -> FigureFile:
     """Recall of every class by variant."""
     rows = results.tables["per_class"]
-    rows = rows[(rows["dataset"] == results.dataset) & rows["variant"].isin([series.variant for series in shown])]
+    rows = rows[(rows["dataset"] == results.dataset) & rows["variant"].isin([series.name for series in shown])]
     return results.figure(
         "errors", "recall", _("Recall of every class"), _("Share of the test images of each class that are found."),
         charts.recall_by_class(rows, shown, results.classes),
@@ -393,7 +393,7 @@ def calibration(results: DatasetResults, reliability: Sequence[tuple[Series, np.
           n=metrics.CALIBRATION_BINS),
         charts.calibration(reliability),
         numbers=pd.concat(
-            pd.DataFrame(rows, columns=["confidence", "accuracy", "images"]).assign(variant=series.variant)
+            pd.DataFrame(rows, columns=["confidence", "accuracy", "images"]).assign(variant=series.name)
             for series, rows in reliability
         ),
     )  # fmt: skip

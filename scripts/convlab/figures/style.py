@@ -91,15 +91,15 @@ def save(figure: Figure, stem: Path) -> None:
 class _Ticks(ScalarFormatter):
     """Matplotlib's plain numbers with the separators of the language in use."""
 
-    def __call__(self, value: float, place: int | None = None) -> str:
-        return i18n.localised(super().__call__(value, place))
+    def __call__(self, value: float, position: int | None = None) -> str:
+        return i18n.localised(super().__call__(value, position))
 
 
 class _PrefixedTicks(EngFormatter):
     """Numbers with SI prefixes (``1.5 M``) with the separators of the language in use."""
 
-    def __call__(self, value: float, place: int | None = None) -> str:
-        return i18n.localised(super().__call__(value, place))
+    def __call__(self, value: float, position: int | None = None) -> str:
+        return i18n.localised(super().__call__(value, position))
 
 
 def localise(figure: Figure) -> None:

@@ -67,7 +67,7 @@ def deployment(folder: Path, dataset: str, runs: pd.DataFrame) -> Deployment | N
 
 
 def deployment_site(evidence: Mapping[str, Any]) -> Literal["here", "aws", "double"]:
-    """Where the model was served: on this machine, on AWS, or on a double of AWS; a failure before that counts as AWS."""
+    """Where the model was served: this machine, AWS, or a double of AWS; a failure before that counts as AWS."""
     if evidence["target"] == "local":
         return "here"
     return "aws" if (evidence["endpoint"] or {}).get("on_aws", True) else "double"
@@ -88,12 +88,8 @@ def facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
         )
     rows += cloud_facts(evidence["endpoint"] or {}, evidence.get("training") or {})
     if evidence["images"] and evidence["answers"]:
-        rows.append(
-            (
-                "asked",
-                _("{n} of {all}", n=say.count(evidence["images"]["count"]), all=say.count(evidence["images"]["of"])),
-            )
-        )
+        images = evidence["images"]
+        rows.append(("asked", _("{n} of {all}", n=say.count(images["count"]), all=say.count(images["of"]))))
     if evidence["accuracy"]:
         accuracy = evidence["accuracy"]
         interval = say.ci_text(accuracy["ci_low"], accuracy["ci_high"], "%")

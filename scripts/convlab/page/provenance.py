@@ -94,6 +94,6 @@ def machine(entry: Mapping[str, Any]) -> str:
 
 
 def device(text: str) -> str:
-    """``CPU, 2 threads`` from the device in a run's record (``CPU, 2 thread(s)``); others, such as GPUs, as they are."""
+    """``CPU, 2 threads`` for the device of a run's record (``CPU, 2 thread(s)``); other devices unchanged."""
     match = re.fullmatch(r"CPU, (\d+) thread\(s\)", text)
     return ngettext("CPU, {n} thread", "CPU, {n} threads", int(match[1])) if match else text
