@@ -15,7 +15,7 @@ import pytest
 from docutils.core import publish_parts
 from matplotlib.transforms import Bbox
 
-from convlab.figures import dataset, labels, results, saving
+from convlab.figures import dataset, errors, labels, results, saving
 from convlab.figures.saving import FigureWriter
 from convlab.figures.sheet import Sheet
 from convlab.figures.style import caption_text, save, use_style
@@ -189,9 +189,9 @@ RELIABILITY = [(one, np.array([[0.9, 0.95, 10], [1.0, 1.0, 10]])) for one in ALL
 WITH_LEGENDS = {
     "curves": lambda: results.learning_curves([(one, epochs(3)) for one in ALL]),
     "costs": lambda: results.accuracy_against_costs(measured(), ALL),
-    "recall": lambda: results.recall_by_class(recalls(["a", "b"]), ALL, ["a", "b"]),
-    "recall of many": lambda: results.recall_by_class(recalls(MANY), ALL, MANY),
-    "calibration": lambda: results.calibration(RELIABILITY),
+    "recall": lambda: errors.recall_by_class(recalls(["a", "b"]), ALL, ["a", "b"]),
+    "recall of many": lambda: errors.recall_by_class(recalls(MANY), ALL, MANY),
+    "calibration": lambda: errors.calibration(RELIABILITY),
     "permutation": lambda: drawn("pixel_permutation"),
     "translation": lambda: drawn("translation", (0.0, 1.0), ("accuracy", "consistency")),
     "sample efficiency": lambda: drawn("sample_efficiency"),
@@ -250,8 +250,8 @@ def test_intervals_beyond_what_an_accuracy_can_be_are_drawn_to_its_end():
 def test_many_classes_fit_a_page(tmp_path):
     """A confusion of 200 classes was an SVG of several megabytes, its recall 7,000 pixels high."""
     drawn = {
-        "confusion": results.confusion(np.eye(200, dtype=int) * 9 + 1, MANY),
-        "recall": results.recall_by_class(recalls(MANY), ALL, MANY),
+        "confusion": errors.confusion(np.eye(200, dtype=int) * 9 + 1, MANY),
+        "recall": errors.recall_by_class(recalls(MANY), ALL, MANY),
         "classes": dataset.class_distribution(MANY, np.arange(200), np.arange(200)),
     }
     for name, figure in drawn.items():

@@ -34,6 +34,7 @@ from convlab.common.files import read_json, write_json
 from convlab.datasets.registry import kinds
 from convlab.errors import UserError
 from convlab.figures import dataset as data_charts
+from convlab.figures import errors
 from convlab.figures import results as charts
 from convlab.figures.style import localise, use_style
 from convlab.language import numbers
@@ -507,9 +508,9 @@ def drawn() -> list[str]:
         charts.combinations(means, means / 100, ("a", "b"), (("1", "2"), ("3", "4")), (0, 0)),
         charts.learning_curves([(cnn, history)]),
         charts.accuracy_against_costs(variants, [cnn]),
-        charts.confusion(np.eye(3), ["a", "b", "c"]),
-        charts.calibration([(cnn, np.array([[0.5, 0.52, 10.0]]))]),
-        charts.recall_by_class(recalls, [cnn], ["a", "b"]),
+        errors.confusion(np.eye(3), ["a", "b", "c"]),
+        errors.calibration([(cnn, np.array([[0.5, 0.52, 10.0]]))]),
+        errors.recall_by_class(recalls, [cnn], ["a", "b"]),
         data_charts.intensities(np.arange(256)[np.newaxis] + 1),
         data_charts.near_duplicates([(image, image)] * 8, [("a", "b", False)] * 8, 10.0),
         data_charts.dimensions(image, 12345, np.array([4, 5]), np.array([3, 8])),

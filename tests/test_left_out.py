@@ -14,6 +14,7 @@ from builders.results import CNN_WINS, manifest_of, write_reports, write_study_w
 from builders.study_results import results_with, seeds_around
 from convlab.common import i18n
 from convlab.common.files import read_json, write_json
+from convlab.figures import errors
 from convlab.figures import results as charts
 from convlab.findings import left_out as data
 from convlab.page import confusions, measures
@@ -64,17 +65,17 @@ def test_a_confusion_matrix_has_no_shares_in_the_row_of_a_class_without_test_ima
     texts = {name: [list(row) for row in shown.shares] for name, shown in (("m", matrix), ("d", difference))}
     assert texts["m"][1] == ["–"] * 3 and texts["m"][2][0] == "0.0"
     assert texts["d"][1] == ["–"] * 3 and texts["d"][2][0] == "0"
-    figure = charts.confusion(np.array(counts), ["a", "b", "c"])
+    figure = errors.confusion(np.array(counts), ["a", "b", "c"])
     assert [text.get_text() for text in figure.axes[0].texts if "no test" in text.get_text()] == ["no test images"]
 
 
 def test_recalls_that_are_not_defined_leave_no_mark_at_zero():
     rows = pd.DataFrame({"variant": "v", "class": ["a", "b"], "recall": [0.5, None], "recall_sd": [0.1, None]})
-    figure = charts.recall_by_class(rows, [charts.Series("v", "V", 0)], ["a", "b"])
+    figure = errors.recall_by_class(rows, [charts.Series("v", "V", 0)], ["a", "b"])
     (points,) = figure.axes[0].get_lines()
     assert np.isnan(points.get_xdata()[1])
-    assert charts._mean_and_spread(50.0, None, 1).startswith("50.0") and "±" not in charts._mean_and_spread(50, None, 1)
-    assert charts._mean_and_spread(np.nan, 1.0, 1) == "–" and "± 1.0" in charts._mean_and_spread(50.0, 1.0, 1)
+    assert charts.mean_and_spread(50.0, None, 1).startswith("50.0") and "±" not in charts.mean_and_spread(50, None, 1)
+    assert charts.mean_and_spread(np.nan, 1.0, 1) == "–" and "± 1.0" in charts.mean_and_spread(50.0, 1.0, 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

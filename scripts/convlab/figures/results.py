@@ -1,4 +1,4 @@
-"""Charts of results: accuracy by level with every seed, learning curves, costs, confusion, calibration."""
+"""Charts of results: accuracy of every seed, differences, two factors, learning curves, costs."""
 
 import math
 import textwrap
@@ -9,13 +9,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, ScalarFormatter
 
 from convlab.common.i18n import N_, number, with_unit
 from convlab.common.i18n import gettext as _
-from convlab.evaluation.metrics import ratio
 from convlab.figures.labels import TICK_CHARS, legend, shortened, within_percent
 from convlab.figures.marks import mark
 from convlab.figures.palette import BAND, COLOURS, FAINT, PAPER
@@ -31,9 +29,6 @@ MAX_LABELLED_VARIANTS = 60
 
 MAX_AXIS_NAMES = 12
 """Names along the axis where there are many variants."""
-
-MAX_ANNOTATED_CLASSES, CLASS_NAME_CHARS = 25, 20
-"""Classes up to which each cell of a confusion matrix has its number; characters of a class's name beside it."""
 
 LABEL_LINE_CHARS = 16
 """Characters of a line of a label below an axis."""
@@ -77,7 +72,7 @@ def every_seed(
             continue
         offsets = position + (np.linspace(-0.13, 0.13, len(points)) if len(points) > 1 else np.zeros(1))
         style, mean = look(variant.index), sum(points.values()) / len(points)
-        note = _("{label}: mean {mean}, n = {n}", label=variant.label, mean=_percent(mean), n=len(points))
+        note = _("{label}: mean {mean}, n = {n}", label=variant.label, mean=percent_text(mean), n=len(points))
         if None not in interval:
             low, high = (min(max(100 * limit, 0), 100) for limit in interval)  # no accuracy lies beyond
             note = f"{note}, {say.ci_text(low / 100, high / 100, '%')}"
@@ -95,7 +90,7 @@ def every_seed(
             zorder=3,
         )
         notes = [
-            _("{variant}, seed {seed}: {value}", variant=variant.label, seed=seed, value=_percent(value))
+            _("{variant}, seed {seed}: {value}", variant=variant.label, seed=seed, value=percent_text(value))
             for seed, value in points.items()
         ]
         mark(dots, variant.name, notes)
@@ -135,12 +130,12 @@ def _side_by_side(
     (dots,) = axis.plot(positions, middle, linestyle="none", marker=".", markersize=4, color=COLOURS[0])
     known = [(name, value) for name, value in zip(names, middle, strict=True) if math.isfinite(value)]
     mark(dots, notes=[f"{name}: {number(value, '.2f')}" for name, value in known])
-    _name_some(axis, names, xlabel)
+    name_some(axis, names, xlabel)
     axis.set_ylabel(ylabel)
     return figure
 
 
-def _percent(value: float, decimals: int = 2) -> str:
+def percent_text(value: float, decimals: int = 2) -> str:
     return with_unit(number(value, f".{decimals}f"), "%")
 
 
@@ -261,7 +256,7 @@ def learning_curves(histories: Sequence[tuple[Series, pd.DataFrame]]) -> Figure:
             curve = mean[f"val_{measure}"] * scale
             (line,) = axis.plot(curve.index, curve, linewidth=1.6, markersize=4, **style)
             validated, trained = CURVES[measure]
-            values = [_percent(value) if measure == "accuracy" else number(value, ".4f") for value in curve]
+            values = [percent_text(value) if measure == "accuracy" else number(value, ".4f") for value in curve]
             notes = [
                 _(validated, label=variant.label, epoch=epoch, value=value)
                 for epoch, value in zip(curve.index, values, strict=True)
@@ -327,7 +322,7 @@ def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> 
             entries.setdefault(variant.name, (drawn, variant.label))
             amount = number(row[column], ",.2f" if column == "seconds_per_epoch" else ",.0f")
             what = f"{title[:1].lower()}{title[1:]} {amount}"
-            value = _mean_and_spread(100 * mean, spread, 2)
+            value = mean_and_spread(100 * mean, spread, 2)
             mark(
                 [part for part in drawn.get_children() if part is not None],
                 variant.name,
@@ -352,61 +347,7 @@ def _within(means: Sequence[float], spreads: Sequence[float]) -> np.ndarray:
     return np.stack([np.minimum(spreads, means.clip(min=0)), np.minimum(spreads, (100 - means).clip(min=0))])
 
 
-def recall_by_class(recalls: pd.DataFrame, series: Sequence[Series], classes: Sequence[str]) -> Figure:
-    """Recall of every class, a point per variant: the mean over seeds, with its SD as a line.
-
-    Args:
-        recalls: rows of per_class with variant, class, recall, recall_sd (fractions).
-        series: the variants, in order.
-        classes: the classes from top to bottom.
-    """
-    if len(classes) > MAX_LABELLED_VARIANTS:
-        return _recall_side_by_side(recalls, series, classes)
-    figure, axis = plt.subplots(figsize=(WIDTH * 0.9, 1.2 + 0.3 * len(classes)))
-    entries = []
-    shift = np.linspace(-0.18, 0.18, len(series)) if len(series) > 1 else np.zeros(1)
-    for variant, offset in zip(series, shift, strict=True):
-        rows = recalls[recalls["variant"] == variant.name].set_index("class").reindex(classes)
-        y, x, style = np.arange(len(classes)) + offset, 100 * rows["recall"].to_numpy(dtype=float), look(variant.index)
-        spread = 100 * rows["recall_sd"].to_numpy(dtype=float)
-        low, high = (x - spread).clip(0, 100), (x + spread).clip(0, 100)
-        mark(axis.hlines(y, low, high, color=style["color"], linewidth=1.2, alpha=0.75), variant.name)
-        (points,) = axis.plot(x, y, markersize=5, **(style | {"linestyle": "none"}))
-        entries.append((points, variant.label))
-        measured = zip(classes, x, spread, strict=True)
-        notes = [f"{variant.label}, {name}: {_mean_and_spread(value, sd, 1)}" for name, value, sd in measured]
-        mark(points, variant.name, notes)
-    axis.set_yticks(range(len(classes)), [shortened(name, TICK_CHARS) for name in classes])
-    axis.set_ylim(len(classes) - 0.5, -0.5)
-    axis.set_xlabel(_("Recall, % (mean ± SD over seeds)"))
-    within_percent(axis, "x")
-    legend(figure, entries, loc="outside lower center", ncols=min(3, len(series)), frameon=False)
-    return figure
-
-
-def _recall_side_by_side(recalls: pd.DataFrame, series: Sequence[Series], classes: Sequence[str]) -> Figure:
-    """More classes than rows could be read: all on one axis in their order, means only; some are named."""
-    figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
-    entries = []
-    for variant in series:
-        rows = recalls[recalls["variant"] == variant.name].set_index("class").reindex(classes)
-        values, style = 100 * rows["recall"].to_numpy(dtype=float), look(variant.index) | {"linestyle": "none"}
-        (points,) = axis.plot(range(len(classes)), values, markersize=2.5, **style)
-        notes = [
-            f"{variant.label}, {name}: {_percent(value, 1)}"
-            for name, value in zip(classes, values, strict=True)
-            if np.isfinite(value)
-        ]
-        mark(points, variant.name, notes)
-        entries.append((points, variant.label))
-    _name_some(axis, classes, _("Classes"))
-    axis.set_ylabel(_("Recall, % (mean over seeds)"))
-    within_percent(axis, "y")
-    legend(figure, entries, loc="outside lower center", ncols=min(3, len(series)), frameon=False)
-    return figure
-
-
-def _name_some(axis, names: Sequence[str], what: str) -> None:
+def name_some(axis, names: Sequence[str], what: str) -> None:
     """Name a few of many positions along the x axis, and say how many there are."""
     step = -(-len(names) // MAX_AXIS_NAMES)
     shown = [shortened(name, TICK_CHARS) for name in names[::step]]
@@ -416,97 +357,13 @@ def _name_some(axis, names: Sequence[str], what: str) -> None:
     axis.grid(axis="x", visible=False)
 
 
-def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Confusion of one variant: share of each true class that was predicted as each class, in %.
-
-    Args:
-        matrix: counts (classes, classes), summed over runs; rows are true classes.
-
-    A class without test images has no shares: its row is empty and says so.
-    """
-    share = 100 * ratio(matrix, matrix.sum(axis=1, keepdims=True))  # a class without test images has no shares
-    if len(classes) > MAX_ANNOTATED_CLASSES:
-        return _confusion_raster(share, classes)
-    side = min(max(0.43 * len(classes) + 1.6, 3.6), 12)
-    figure, axis = plt.subplots(figsize=(side + 0.6, side))
-    sns.heatmap(
-        share,
-        ax=axis,
-        annot=np.vectorize(lambda value: f"{value:.0f}" if value >= 0.5 else "")(np.nan_to_num(share)),
-        fmt="",
-        cmap="Blues",
-        vmin=0,
-        vmax=100,
-        square=True,
-        linewidths=0.4,
-        linecolor="white",
-        xticklabels=[shortened(name, CLASS_NAME_CHARS) for name in classes],
-        yticklabels=[shortened(name, CLASS_NAME_CHARS) for name in classes],
-        cbar_kws={"label": _("% of the true class"), "shrink": 0.75},
-        annot_kws={"fontsize": 7.5},
-    )
-    for row in np.flatnonzero(np.isnan(share).all(axis=1)):
-        axis.text(len(classes) / 2, row + 0.5, _("no test images"), ha="center", va="center", fontsize=7.5, color=FAINT)
-    axis.set_xlabel(_("Predicted class"))
-    axis.set_ylabel(_("True class"))
-    axis.tick_params(axis="x", labelrotation=45)
-    plt.setp(axis.get_xticklabels(), ha="right", rotation_mode="anchor")
-    axis.tick_params(axis="y", labelrotation=0)
-    return figure
-
-
-def _confusion_raster(share: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Many classes: one small image instead of a shape for each cell, some classes named, faint cells made visible."""
-    figure, axis = plt.subplots(figsize=(WIDTH, WIDTH * 0.86))
-    image = axis.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 100), interpolation="none")
-    step = -(-len(classes) // MAX_LABELLED_VARIANTS)
-    positions = range(0, len(classes), step)
-    names = [shortened(name, CLASS_NAME_CHARS) for name in classes[::step]]
-    size = 7 if len(positions) <= 40 else 5
-    axis.set_xticks(positions, names, rotation=90, fontsize=size)
-    axis.set_yticks(positions, names, fontsize=size)
-    axis.grid(visible=False)
-    axis.set_xlabel(_("Predicted class"))
-    axis.set_ylabel(_("True class"))
-    figure.colorbar(image, label=_("% of the true class"), shrink=0.75)
-    return figure
-
-
-def calibration(curves: Sequence[tuple[Series, np.ndarray]]) -> Figure:
-    """Reliability diagram: accuracy against confidence in bins of equally many images, mean over runs.
-
-    Args:
-        curves: of each variant rows (mean confidence, accuracy, count).
-    """
-    figure, axis = plt.subplots(figsize=(WIDTH * 0.55, 3.6))
-    (ideal,) = axis.plot([0, 100], [0, 100], color=FAINT, linewidth=0.8, linestyle="--")
-    entries = [(ideal, _("perfectly calibrated"))]
-    for variant, rows in curves[:MAX_SERIES]:
-        x, y = 100 * rows[:, 0], 100 * rows[:, 1]
-        (line,) = axis.plot(x, y, linewidth=1.2, markersize=4, clip_on=False, **look(variant.index))
-        entries.append((line, variant.label))
-        notes = [
-            _("{label}: confidence {confidence}, accuracy {accuracy}",
-              label=variant.label, confidence=_percent(a, 1), accuracy=_percent(b, 1))
-            for a, b in zip(x, y, strict=True)
-        ]  # fmt: skip
-        mark(line, variant.name, notes)
-    low = min([100 * rows[:, :2].min() for _, rows in curves], default=0)
-    axis.set_xlim(max(low - 4, 0), 100)
-    axis.set_ylim(max(low - 4, 0), 100)
-    axis.set_xlabel(_("Confidence, %"))
-    axis.set_ylabel(_("Accuracy, %"))
-    legend(axis, entries, loc="best", fontsize=7.5)
-    return figure
-
-
-def _mean_and_spread(mean: float, sd: float | None, decimals: int) -> str:
+def mean_and_spread(mean: float, sd: float | None, decimals: int) -> str:
     """A percentage ± its SD; without the SD where one run has none, a dash where the mean is not defined."""
     if not np.isfinite(mean):
         return "–"
     if sd is None or not np.isfinite(sd):
-        return _percent(mean, decimals)
-    return f"{number(mean, f'.{decimals}f')} ± {_percent(sd, decimals)}"
+        return percent_text(mean, decimals)
+    return f"{number(mean, f'.{decimals}f')} ± {percent_text(sd, decimals)}"
 
 
 def _wrapped(text: str) -> str:

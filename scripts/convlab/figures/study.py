@@ -20,7 +20,7 @@ from convlab.common.table_files import csv_text
 from convlab.datasets import prepared
 from convlab.evaluation import metrics
 from convlab.evaluation.records import read_features, read_probabilities
-from convlab.figures import examples
+from convlab.figures import errors, examples
 from convlab.figures import results as charts
 from convlab.figures.results import Series
 from convlab.figures.saving import FigureWriter
@@ -307,7 +307,7 @@ def error_figures(results: DatasetResults, details: VariantDetails) -> Iterator[
         "errors", f"{variant}-confusion", _("Confusion of {label}", label=label),
         ngettext("Share of each true class predicted as each class, over {n} seed; below 0.5 % is left empty.",
                  "Share of each true class predicted as each class, over {n} seeds; below 0.5 % is left empty.", count),
-        charts.confusion(matrix, results.classes),
+        errors.confusion(matrix, results.classes),
         numbers=pd.DataFrame(
             matrix, index=pd.Index(results.classes, name="true class"), columns=results.classes
         ).reset_index(),
@@ -380,7 +380,7 @@ def recall_of_classes(results: DatasetResults, shown: Sequence[Series]) -> Figur
     rows = rows[(rows["dataset"] == results.dataset) & rows["variant"].isin([series.name for series in shown])]
     return results.figure(
         "errors", "recall", _("Recall of every class"), _("Share of the test images of each class that are found."),
-        charts.recall_by_class(rows, shown, results.classes),
+        errors.recall_by_class(rows, shown, results.classes),
         numbers=rows[["variant", "class", "support", "recall", "recall_sd"]],
     )  # fmt: skip
 
@@ -391,7 +391,7 @@ def calibration(results: DatasetResults, reliability: Sequence[tuple[Series, np.
         "calibration", "calibration", _("Calibration"),
         _("Accuracy against confidence in {n} bins of equally many images, mean over seeds.",
           n=metrics.CALIBRATION_BINS),
-        charts.calibration(reliability),
+        errors.calibration(reliability),
         numbers=pd.concat(
             pd.DataFrame(rows, columns=["confidence", "accuracy", "images"]).assign(variant=series.name)
             for series, rows in reliability
