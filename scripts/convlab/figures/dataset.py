@@ -1,4 +1,4 @@
-"""Figures that show a data set: its classes, images, sizes, intensities, class means and near duplicates.
+"""Figures of a dataset: its classes, images, sizes, intensities, class means and near duplicates.
 
 Every function takes arrays and returns a Matplotlib Figure; images are uint8, NHWC. Images are drawn pixel by pixel
 (never smoothed), and one raster holds a whole strip or grid of them, which keeps an SVG small.
@@ -26,16 +26,16 @@ CHANNEL_COLOURS = {1: (COLOURS[0],), 3: (COLOURS[1], COLOURS[2], COLOURS[0])}
 """One line per channel; red, green and blue in the palette's own shades."""
 
 VALUES_PER_BIN = 4
-"""Raw values in one bar of the intensity histogram: a bar of one value would be a hair's breadth."""
+"""Raw values in one bar of the intensity histogram; bars of one value would be too thin to see."""
 
 MAX_NAMED_CLASSES = 68
-"""Classes that have a bar with their name, in two columns."""
+"""Up to this many classes each has a labelled bar, in two columns."""
 
 PIXEL_BUDGET = 120_000
-"""Pixels in a figure's images, about: 300 kB of an SVG in colour."""
+"""Approximate number of pixels in a figure's images: 300 kB of an SVG in colour."""
 
 DIFFERENCE_GAIN = 4
-"""The difference of two near duplicates is drawn this many times stronger, or nobody would see it."""
+"""Amplification of the difference image of two near duplicates, which would else look black."""
 
 
 def class_distribution(classes: Sequence[str], train: np.ndarray, test: np.ndarray) -> Figure:
@@ -72,7 +72,7 @@ def class_distribution(classes: Sequence[str], train: np.ndarray, test: np.ndarr
 
 
 def _counts_in_order(classes: Sequence[str], train: np.ndarray, test: np.ndarray) -> Figure:
-    """More classes than bars could be named: both counts as steps over the classes in their order, some named."""
+    """Counts of many classes as steps over the classes in order, some of them labelled."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
     edges, step = np.arange(len(classes) + 1) - 0.5, -(-len(classes) // 24)
     for counts, colour, label in ((train, TRAIN, _("training")), (test, TEST, _("test"))):
@@ -103,7 +103,7 @@ def samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> F
 
 
 def sample_layout(classes: int) -> tuple[int, int]:
-    """Columns of classes, and images of each class, that fit a page."""
+    """Number of columns of classes, and of images per class, that fit a page."""
     return (2, 8) if classes <= 14 else (4, 4) if classes <= 48 else (7, 2)
 
 
@@ -115,7 +115,7 @@ def mean_images(means: np.ndarray, classes: Sequence[str]) -> Figure:
 
 
 def dimensions(example: np.ndarray, images: int, heights: np.ndarray, widths: np.ndarray) -> Figure:
-    """What one image measures, drawn to scale on ``example``, and how much of that frame the images' content fills.
+    """Image size, drawn to scale on ``example``, and the distribution of the extent of the images' content.
 
     ``heights`` and ``widths`` hold the extents in pixels of each training image's content. All images of prepared data
     have one size, so a histogram of sizes would be a single bar.
@@ -224,9 +224,9 @@ def pair_images(test: np.ndarray, train: np.ndarray) -> np.ndarray:
 
 
 def pooled(images: np.ndarray, shown: int) -> np.ndarray:
-    """Images (n, height, width, channels) small enough that ``shown`` of them stay within ``PIXEL_BUDGET``, by means.
+    """Downsample images (n, height, width, channels) by block means; ``shown`` of them stay within ``PIXEL_BUDGET``.
 
-    Nothing falls below 32 pixels, and small images stay as they are.
+    No side falls below 32 pixels; small images are returned unchanged.
     """
     _, height, width, channels = images.shape
     factor = min(math.ceil(math.sqrt(shown * height * width / PIXEL_BUDGET)), max(min(height, width) // 32, 1))
@@ -240,7 +240,7 @@ def pooled(images: np.ndarray, shown: int) -> np.ndarray:
 
 def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
     """Images (n, height, width, channels) as one raster with white gaps, row by row; missing ones are white."""
-    if (scale := -(-28 // images.shape[2])) > 1:  # a gap of one pixel beside images of eight would be a stripe
+    if (scale := -(-28 // images.shape[2])) > 1:  # beside images of 8 pixels a gap of 1 would be a wide stripe
         images = images.repeat(scale, axis=1).repeat(scale, axis=2)
     n, height, width, _ = images.shape
     gap = max(1, width // 28)
@@ -254,7 +254,7 @@ def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
 
 
 def _percent(value: float, decimals: int) -> str:
-    """A tick of an axis of shares, no longer than it needs to be: ``10%``, ``0.1%``; ``0,1 %`` in Spanish."""
+    """Tick label of a share without trailing zeros: ``10%``, ``0.1%``; ``0,1 %`` in Spanish."""
     text = format(100 * value, f".{decimals}f")
     figure = number(float(text), f".{decimals}f" if not decimals else "g")
     return f"{figure}%" if i18n.language() == i18n.SOURCE else with_unit(figure, "%")

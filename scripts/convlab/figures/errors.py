@@ -18,7 +18,7 @@ from convlab.figures.results import MAX_LABELLED_VARIANTS, MAX_SERIES, Series, m
 from convlab.figures.style import WIDTH, look
 
 MAX_ANNOTATED_CLASSES, CLASS_NAME_CHARS = 25, 20
-"""Classes up to which each cell of a confusion matrix has its number; characters of a class's name beside it."""
+"""Up to this many classes each cell of a confusion matrix has its number; characters of a class's name beside it."""
 
 
 def recall_by_class(recalls: pd.DataFrame, series: Sequence[Series], classes: Sequence[str]) -> Figure:
@@ -54,7 +54,7 @@ def recall_by_class(recalls: pd.DataFrame, series: Sequence[Series], classes: Se
 
 
 def _recall_side_by_side(recalls: pd.DataFrame, series: Sequence[Series], classes: Sequence[str]) -> Figure:
-    """More classes than rows could be read: all on one axis in their order, means only; some are named."""
+    """Recall of many classes on one axis in their order: means only, some classes labelled."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
     entries = []
     for variant in series:
@@ -76,14 +76,14 @@ def _recall_side_by_side(recalls: pd.DataFrame, series: Sequence[Series], classe
 
 
 def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Confusion of one variant: share of each true class that was predicted as each class, in %.
+    """Confusion matrix of one variant: share of each true class that was predicted as each class, in %.
 
     Args:
         matrix: counts (classes, classes), summed over runs; rows are true classes.
 
-    A class without test images has no shares: its row is empty and says so.
+    The row of a class without test images is empty and labelled so.
     """
-    share = 100 * ratio(matrix, matrix.sum(axis=1, keepdims=True))  # a class without test images has no shares
+    share = 100 * ratio(matrix, matrix.sum(axis=1, keepdims=True))
     if len(classes) > MAX_ANNOTATED_CLASSES:
         return _confusion_raster(share, classes)
     side = min(max(0.43 * len(classes) + 1.6, 3.6), 12)
@@ -115,7 +115,7 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
 
 
 def _confusion_raster(share: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Many classes: one small image instead of a shape for each cell, some classes named, faint cells made visible."""
+    """Confusion matrix of many classes as one image: some classes labelled, colours on a square-root scale."""
     figure, axis = plt.subplots(figsize=(WIDTH, WIDTH * 0.86))
     image = axis.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 100), interpolation="none")
     step = -(-len(classes) // MAX_LABELLED_VARIANTS)

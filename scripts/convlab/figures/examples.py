@@ -16,7 +16,7 @@ from convlab.figures.style import WIDTH
 TONES = {"right": "#00703C", "wrong": "#B3261E"}
 
 MAX_FEATURE_MAPS = 12
-"""Feature maps of an image, the first ones."""
+"""Feature maps shown of an image, the first ones."""
 
 
 def image_grid(

@@ -1,4 +1,4 @@
-"""Names in figures: shortened where they do not fit, none left out of a legend, and what the fonts cannot draw."""
+"""Labels in figures: truncation, legends with any text, percentage axes, characters that the fonts lack."""
 
 import logging
 import unicodedata
@@ -11,11 +11,11 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.legend import Legend
 
 LEGEND_CHARS, TICK_CHARS = 44, 32
-"""Characters of a name in a legend, and beside an axis."""
+"""Maximum characters of a name in a legend, and beside an axis."""
 
 
 def shortened(name: str, width: int) -> str:
-    """A name on one line of at most ``width`` characters, with an ellipsis where something is left out."""
+    """A name on one line of at most ``width`` characters, truncated with an ellipsis."""
     name = " ".join(name.split())
     return name if len(name) <= width else name[: max(width - 1, 1)].rstrip() + "…"
 
@@ -23,7 +23,7 @@ def shortened(name: str, width: int) -> str:
 def legend(owner, entries: Sequence[tuple[object, str]], **options) -> Legend:
     """A legend of (artist, text) on a figure or an axis.
 
-    Matplotlib leaves out of its own legends what begins with an underscore, so texts are set afterwards.
+    Matplotlib omits labels that begin with an underscore, so texts are set afterwards.
     """
     made = owner.legend([artist for artist, _text in entries], [str(index) for index in range(len(entries))],
                         **options)  # fmt: skip
@@ -33,7 +33,7 @@ def legend(owner, entries: Sequence[tuple[object, str]], **options) -> Legend:
 
 
 def within_percent(axis: Axes, which: str) -> None:
-    """End an axis of percentages (``x`` or ``y``) at 0 and 100, without cutting off markers that stand there."""
+    """Limit a percentage axis (``x`` or ``y``) to 0 to 100, without clipping markers at the limits."""
     first, last = getattr(axis, f"get_{which}lim")()
     bounded = [min(max(limit, 0), 100) for limit in (first, last)]
     if bounded == [first, last] or bounded[0] == bounded[1]:
@@ -45,7 +45,7 @@ def within_percent(axis: Axes, which: str) -> None:
 
 
 def not_drawn(texts: Iterable[str]) -> str:
-    """The characters of ``texts`` that the fonts in use lack: boxes in PNG and PDF files, while SVG keeps its text."""
+    """Characters of ``texts`` that the fonts in use lack: boxes in PNG and PDF files; SVG files keep them as text."""
     families = matplotlib.rcParams["font.family"]
     known = set().union(*(get_font(findfont(FontProperties(family=[family]))).get_charmap() for family in families))
     characters = {character for text in texts for character in text if ord(character) not in known}
@@ -53,7 +53,7 @@ def not_drawn(texts: Iterable[str]) -> str:
 
 
 def tell_boxes(log: logging.Logger, texts: Iterable[str]) -> str:
-    """Say once, and not for each text of each figure, which characters will be boxes; returns them."""
+    """Log one warning about the characters that the fonts lack, instead of Matplotlib's for each text; return them."""
     lacking = not_drawn(texts)
     if lacking:
         some = lacking if len(lacking) <= 20 else f"{lacking[:20]}…"

@@ -22,16 +22,16 @@ from convlab.language import numbers as say
 from convlab.language.contrasts import VERDICTS
 
 MAX_SERIES = 24
-"""Curves drawn at most on one plot; more are thinned to the first ones, and the title says so."""
+"""Maximum curves on one plot, the first ones; the title says so if there are more."""
 
 MAX_LABELLED_VARIANTS = 60
-"""Variants up to which each has a row with its name; more stand side by side, and some are named."""
+"""Up to this many variants or classes each has a labelled row; more share one axis, with some labelled."""
 
 MAX_AXIS_NAMES = 12
-"""Names along the axis where there are many variants."""
+"""Labels along an axis of many variants or classes."""
 
 LABEL_LINE_CHARS = 16
-"""Characters of a line of a label below an axis."""
+"""Characters per line of a label below an axis."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def every_seed(
     Args:
         series: the variants, in the order to show.
         values: of each variant, seed -> test accuracy, a fraction.
-        intervals: (low, high) of each mean, None where there is none.
+        intervals: (low, high) of each mean, None without an interval.
     """
     if len(series) > MAX_LABELLED_VARIANTS:
         finite = [[value for value in by_seed.values() if math.isfinite(value)] for by_seed in values]
@@ -74,7 +74,7 @@ def every_seed(
         style, mean = look(variant.index), sum(points.values()) / len(points)
         note = _("{label}: mean {mean}, n = {n}", label=variant.label, mean=percent_text(mean), n=len(points))
         if None not in interval:
-            low, high = (min(max(100 * limit, 0), 100) for limit in interval)  # no accuracy lies beyond
+            low, high = (min(max(100 * limit, 0), 100) for limit in interval)  # clipped to 0 and 100 %
             note = f"{note}, {say.ci_text(low / 100, high / 100, '%')}"
             line = draw["range"](position, low, high, color=style["color"], linewidth=1.6, alpha=0.75)
             mark(line, variant.name, [note])
@@ -118,7 +118,7 @@ def _side_by_side(
     ylabel: str,
     points: Sequence[Sequence[float]] = (),
 ) -> Figure:
-    """More variants than rows could be read: all on one axis in their order, so that the shape shows; fractions."""
+    """Many variants on one axis in their order, some labelled; values are fractions."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
     names = [shortened(variant.label, TICK_CHARS) for variant in series]
     positions, (low, high) = np.arange(len(names)), 100 * np.array(intervals, dtype=float).T
@@ -288,7 +288,7 @@ CURVES = {
     "loss": (N_("{label}, epoch {epoch}: validation loss {value}"), N_("{label}: training loss")),
     "accuracy": (N_("{label}, epoch {epoch}: validation accuracy {value}"), N_("{label}: training accuracy")),
 }
-"""What a point of a learning curve says, validation and training."""
+"""Tooltips of learning curves: validation, training."""
 
 
 def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> Figure:
@@ -308,7 +308,7 @@ def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> 
     means = 100 * variants["test_accuracy_mean"].astype(float)
     spreads = _within(means, 100 * variants["test_accuracy_sd"].astype(float).fillna(0))
     for axis, (column, title) in zip(axes, measures.items(), strict=True):
-        if len(variants) > MAX_LABELLED_VARIANTS:  # no colour could tell them apart
+        if len(variants) > MAX_LABELLED_VARIANTS:  # too many for distinct colours
             axis.errorbar(variants[column], means, yerr=spreads, fmt=".", color=COLOURS[0], alpha=0.5, linewidth=0.6)
         shown = zip(variants.to_dict("records"), series, strict=True) if len(variants) <= MAX_LABELLED_VARIANTS else ()
         for row, variant in shown:
@@ -316,7 +316,7 @@ def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> 
             mean, sd = row["test_accuracy_mean"], row["test_accuracy_sd"]
             if mean is None or math.isnan(mean):
                 continue
-            spread = None if sd is None or math.isnan(sd) else 100 * sd  # of one run there is none
+            spread = None if sd is None or math.isnan(sd) else 100 * sd  # undefined for one run
             bars = None if spread is None else _within([100 * mean], [spread])
             drawn = axis.errorbar(row[column], 100 * mean, yerr=bars, capsize=2, **style)
             entries.setdefault(variant.name, (drawn, variant.label))
@@ -342,13 +342,13 @@ def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> 
 
 
 def _within(means: Sequence[float], spreads: Sequence[float]) -> np.ndarray:
-    """Spreads of percentages below and above their means, (2, n), none beyond 0 and 100."""
+    """Error bars of percentages below and above their means, (2, n), clipped to 0 and 100."""
     means, spreads = np.asarray(means, dtype=float), np.asarray(spreads, dtype=float)
     return np.stack([np.minimum(spreads, means.clip(min=0)), np.minimum(spreads, (100 - means).clip(min=0))])
 
 
 def name_some(axis, names: Sequence[str], what: str) -> None:
-    """Name a few of many positions along the x axis, and say how many there are."""
+    """Label a few of many positions along the x axis; the axis label states how many there are."""
     step = -(-len(names) // MAX_AXIS_NAMES)
     shown = [shortened(name, TICK_CHARS) for name in names[::step]]
     axis.set_xticks(range(0, len(names), step), shown, rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
@@ -358,7 +358,7 @@ def name_some(axis, names: Sequence[str], what: str) -> None:
 
 
 def mean_and_spread(mean: float, sd: float | None, decimals: int) -> str:
-    """A percentage ± its SD; without the SD where one run has none, a dash where the mean is not defined."""
+    """A percentage ± its SD; the mean alone if the SD is undefined, a dash if the mean is."""
     if not np.isfinite(mean):
         return "–"
     if sd is None or not np.isfinite(sd):
@@ -367,5 +367,5 @@ def mean_and_spread(mean: float, sd: float | None, decimals: int) -> str:
 
 
 def _wrapped(text: str) -> str:
-    """Break a label at spaces, a long word anywhere, so that neighbours do not run into each other."""
+    """Wrap a label at spaces, long words anywhere, so that neighbours do not overlap."""
     return "\n".join(textwrap.wrap(text, LABEL_LINE_CHARS))

@@ -1,4 +1,4 @@
-"""Grids of images for the page: all tiles in one PNG at their own size, and where each belongs, as plain data.
+"""Image sprites for the page: all tiles in one PNG at their own size, with the layout as plain data.
 
 The page writes titles as text and enlarges the pixels itself, so that a grid reads well on any screen.
 """
@@ -20,10 +20,10 @@ COLUMNS = 16
 """Tiles side by side in a sprite."""
 
 GAP = 1
-"""Pixels between tiles, so that rounding shows none of a neighbour."""
+"""Pixels between tiles, so that rounding never shows a neighbour's edge."""
 
 PIXEL_BUDGET = 120_000
-"""Pixels in a sprite, about; larger images are shrunk by means to keep the page small."""
+"""Approximate number of pixels in a sprite; larger images are downsampled by block means to keep the page small."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,14 @@ def sprite_of(groups: Sequence[Group]) -> tuple[bytes, dict[str, Any]]:
 
 
 def fitted(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """An image (h, w, channels) at another size: nearest pixels, nothing smoothed."""
+    """Resize an image (h, w, channels) by nearest neighbour."""
     rows = np.arange(height) * image.shape[0] // height
     columns = np.arange(width) * image.shape[1] // width
     return image[rows][:, columns]
 
 
 def shrunk(image: np.ndarray, factor: int) -> np.ndarray:
-    """Means over blocks of ``factor`` × ``factor`` pixels; what is left over at the edges is cut off."""
+    """Downsample by means over blocks of ``factor`` × ``factor`` pixels; incomplete blocks at the edges are dropped."""
     if factor == 1:
         return image
     height, width, channels = image.shape

@@ -36,15 +36,15 @@ from convlab.study.schema import Study
 from convlab.study.variants import Question
 
 MAX_EXAMPLES = 12
-"""Images shown of each kind."""
+"""Images shown of each kind: predictions, confident mistakes, disputed images."""
 
 
 @dataclass(frozen=True)
 class FigureFile:
-    """A figure with what the report says about it.
+    """A figure with its title, caption and data.
 
     Attributes:
-        numbers: what it shows, written as CSV beside it.
+        numbers: the data that it shows, written as CSV beside it.
         images: its images for the page, where it is a grid of images.
         subject: further fields of its entry in summary.json: the question, probe or variant that it is about.
     """
@@ -80,7 +80,7 @@ class FigureFile:
 
 @dataclass(frozen=True)
 class DatasetResults:
-    """What the figures of one dataset are drawn from.
+    """Results of one dataset that its figures show.
 
     Attributes:
         tables: of the study, by the names of their files.
@@ -114,7 +114,7 @@ class DatasetResults:
 
     @cached_property
     def looks(self) -> dict[str, int]:
-        """Each variant's number in the palette, on every dataset the same."""
+        """Each variant's index in the palette, the same on every dataset."""
         return {name: position for position, name in enumerate(self.study.plan.compared)}
 
     @cached_property
@@ -174,7 +174,7 @@ def dataset_figures(
 def every_seed(results: DatasetResults, shown: Sequence[Series], xlabel: str = "") -> dict[str, Any]:
     """Test accuracy of some variants, every seed a point: caption, figure and numbers of a FigureFile."""
     names = [series.name for series in shown]
-    # Below three runs the points are shown and nothing is inferred.
+    # With fewer than three runs only points are shown: nothing is inferred.
     intervals = [
         (row.test_accuracy_ci_low, row.test_accuracy_ci_high)
         if row.n_seeds >= MIN_SEEDS and not pd.isna(row.test_accuracy_ci_low)
@@ -284,7 +284,7 @@ def combinations(question: Question, variants: pd.DataFrame) -> Figure:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Errors, calibration and features of the variants that are looked at closely
+# Errors, calibration and features of the variants with details
 
 
 def load_details(results: DatasetResults) -> Iterator[VariantDetails]:

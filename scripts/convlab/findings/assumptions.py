@@ -1,4 +1,4 @@
-"""What convolution assumes, and where it would not fit."""
+"""Assumptions of convolution, and data that they would not fit."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from convlab.models.specs import ModelSpec
 
 
 def assumptions(results: StudyResults, dataset: str, measured: Mapping[str, Sequence[Finding]]) -> Topic:
-    """What the study's convolutional models take for granted, in their own numbers; measured only where a probe did."""
+    """Assumptions of the study's convolutional models, with their numbers and the findings of probes that test them."""
     name = _main_conv(results, dataset)
     if name is None:
         return Topic(
@@ -85,7 +85,7 @@ def _texts(results: StudyResults, dataset: str, name: str) -> dict[str, Finding]
 
 
 def _main_conv(results: StudyResults, dataset: str) -> str | None:
-    """The convolutional variant to speak of: the chosen one, else the first base model, else the first."""
+    """The convolutional variant that examples are about: the chosen one, else the first."""
     names = [name for name in results.plan.variants if results.family(name) == "conv"]
     if results.chosen.get(dataset) in names:
         return results.chosen[dataset]
@@ -93,7 +93,7 @@ def _main_conv(results: StudyResults, dataset: str) -> str | None:
 
 
 def _breaks_equivariance(model: ModelSpec) -> list[str]:
-    """What in a convolutional model breaks exact translation equivariance, from its spec."""
+    """Parts of a convolutional model that break exact translation equivariance, from its spec."""
     reasons = []
     if model.padding == "same":
         reasons.append(_("zero padding marks the border"))
@@ -110,7 +110,7 @@ def _breaks_equivariance(model: ModelSpec) -> list[str]:
 
 
 def limits_of_convolution(results: StudyResults, dataset: str) -> Topic:
-    """When convolution would not be appropriate, given what this study found."""
+    """When convolution would not be appropriate, given this study's verdicts."""
     general = Finding(
         _(
             "Convolution is not appropriate where neighbours mean nothing (tables, shuffled pixels), where the "

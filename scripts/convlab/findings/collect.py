@@ -39,7 +39,7 @@ def interpret(
 
 
 def claims_count(results: StudyResults) -> Finding | None:
-    """How many claims were supported, contradicted, left open and only described; None without claims."""
+    """How many claims were supported, contradicted, inconclusive and described; None without claims."""
     claims = results.claims
     if claims.empty:
         return None

@@ -11,10 +11,10 @@ from convlab.findings.study_results import Finding, StudyResults
 from convlab.models.registry import PACKAGE
 
 Runs = Mapping[tuple[str, str, int], Mapping[str, Any]]
-"""The records that train left (run.json), by dataset, variant and seed."""
+"""Records of all runs (run.json) by dataset, variant and seed."""
 
 COMPUTING_PACKAGES = ("python", "tensorflow", "tensorflow-cpu", "keras", "jax", "torch", "numpy")
-"""Packages whose version can change what a training computes; the others only draw and tell."""
+"""Packages whose version can change what a training computes; the others only draw and write."""
 
 CODE = N_("training code")
 
@@ -26,14 +26,14 @@ CONDITIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     N_("environment variables"): lambda run: run["environment"],
     CODE: lambda run: run["code"],
 }
-"""What two runs should have in common, beside their data and settings, and where a run's record has it."""
+"""Conditions that compared runs should share beside data and settings, and how to read them from a run's record."""
 
 FAMILY_FILES = f"{PACKAGE.replace('.', '/')}/"
 """Beginning of the names of model families' modules; a run has that of its own family in its code."""
 
 
 def are_unequal(condition: str, first: Any, second: Any) -> bool:
-    """Whether two runs' values of a condition differ; that their models are of two families is no other code."""
+    """Whether two runs' values of a condition differ. The code of the families of their models is not compared."""
     if condition != CODE:
         return first != second
     names = {name for name in first.keys() | second.keys() if first.get(name) != second.get(name)}
@@ -52,7 +52,7 @@ def unequal_conditions(runs: Runs, dataset: str, variant: str, reference: str) -
 
 
 def unequal_text(runs: Runs, dataset: str, variant: str, reference: str) -> str:
-    """A warning that the runs of a contrast differ in more than what is compared; empty where they do not."""
+    """Warning about a contrast whose runs were made under different conditions; empty if there is none."""
     counts = unequal_conditions(runs, dataset, variant, reference)
     if not counts:
         return ""
@@ -78,7 +78,7 @@ def unequal_texts(runs: Runs, results: StudyResults) -> dict[tuple[str, str, str
 
 
 def conditions_limitation(runs: Runs, results: StudyResults) -> list[Finding]:
-    """The limitation that a study's runs were not all made under the same conditions, if they were not."""
+    """Limitation of a study whose compared runs were made under different conditions."""
     different = []
     for condition, value in CONDITIONS.items():
         values = {json.dumps(value(run), sort_keys=True): value(run) for run in runs.values()}

@@ -1,4 +1,4 @@
-"""What of the data was not used, and what of them is twice: for the limitations and the data section of the report."""
+"""Excluded and duplicate data, for the report's limitations and its section on data."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ REASONS = (
     N_("pixels of a type that is not read"),
     N_("array that is not read"),
 )
-"""The reasons that a manifest gives (``folders.REASONS``), for translation."""
+"""Reasons of exclusion in manifests (``folders.REASONS``), for translation."""
 
 OF_IMAGES = {"train": N_("{n} of {all} training images"), "test": N_("{n} of {all} test images")}
 
@@ -66,13 +66,13 @@ def left_out(manifests: Mapping[str, Mapping[str, Any]], explored: Mapping[str, 
 
 
 def not_used(manifest: Mapping[str, Any]) -> tuple[int, int]:
-    """How many images, and how many other files, were not used."""
+    """Number of excluded images, and of other excluded files."""
     images = sum(entry["count"] for entry in manifest["excluded"] if entry["image"])
     return images, sum(entry["count"] for entry in manifest["excluded"]) - images
 
 
 def _images(name: str, manifest: Mapping[str, Any]) -> Finding | None:
-    """Images that could not be used, by reason, and the class that has lost the largest share."""
+    """Finding about excluded images, by reason, and the class that lost the largest share."""
     entries = [entry for entry in manifest["excluded"] if entry["image"] and entry["reason"] != ARRAY]
     lost = sum(entry["count"] for entry in entries)
     if not lost:
@@ -106,7 +106,7 @@ def _images(name: str, manifest: Mapping[str, Any]) -> Finding | None:
 
 
 def _folders(name: str, manifest: Mapping[str, Any]) -> Finding | None:
-    """Folders that are neither train nor test."""
+    """Finding about folders that are neither train nor test."""
     entries = [entry for entry in manifest["excluded"] if entry["reason"] in (VALIDATION, OTHER_FOLDER)]
     files = sum(entry["count"] for entry in entries)
     if not files:
@@ -124,7 +124,7 @@ def _folders(name: str, manifest: Mapping[str, Any]) -> Finding | None:
 
 
 def _arrays(name: str, manifest: Mapping[str, Any]) -> Finding | None:
-    """Arrays of an npz file that are not read."""
+    """Finding about arrays of an npz file that are not read."""
     arrays = [file["file"] for entry in manifest["excluded"] if entry["reason"] == ARRAY for file in entry["files"]]
     if not arrays:
         return None
@@ -139,7 +139,7 @@ def _arrays(name: str, manifest: Mapping[str, Any]) -> Finding | None:
 
 
 def _limits(name: str, manifest: Mapping[str, Any]) -> Finding | None:
-    """Images that ``train_images`` and ``test_images`` leave out."""
+    """Finding about images that ``train_images`` and ``test_images`` leave out."""
     if not limited(manifest):
         return None
     return Finding(_("{dataset}: the config takes {taken} only.", dataset=name, taken=limited(manifest)))
@@ -158,7 +158,7 @@ def limited(manifest: Mapping[str, Any]) -> str:
 
 
 def _conversions(name: str, manifest: Mapping[str, Any]) -> list[Finding]:
-    """What of an image was left out when it was read."""
+    """Findings about what reading drops of an image: further frames, bits, transparency."""
     findings = []
     several = manifest.get("several_pictures", 0)
     if several:
@@ -179,7 +179,7 @@ def _conversions(name: str, manifest: Mapping[str, Any]) -> list[Finding]:
 
 
 def _twice(name: str, summary: Mapping[str, Any]) -> Finding | None:
-    """Training images that are nearly the same as another: validation accuracy, by which epochs are chosen, profits."""
+    """Finding about near duplicates among training images, which raise the validation accuracy."""
     twice = summary.get("training_duplicates")
     if not twice or not twice["near_images"]:
         return None

@@ -1,4 +1,4 @@
-"""Limitations: what the study cannot say, each by a rule of its own design and data."""
+"""Limitations of a study, each from a rule about its design and data."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from convlab.language.numbers import count, missing, multiple, unsigned_points
 from convlab.statistics.describe import MIN_SEEDS
 
 FEW_TEST_IMAGES = 2000
-"""With fewer test images the weight of a single one is told."""
+"""With fewer test images the report states the weight of a single one."""
 
 FEW_SEEDS = 5
-"""With fewer seeds intervals are wide."""
+"""With fewer seeds the report states that intervals are wide."""
 
 NEAR_DUPLICATE_SHARE = 0.05
-"""From this share of near duplicates among the test images on, accuracies are not said to be of new images."""
+"""Share of near duplicates among test images from which accuracies are not taken to hold for new images."""
 
 IMBALANCE_RATIO = 1.5
-"""The largest class over the smallest from which on accuracy alone misleads."""
+"""Ratio of the largest to the smallest class from which accuracy alone misleads."""
 
 
 @dataclass(frozen=True)
 class StudyFacts:
-    """What limitations follow from.
+    """Facts that limitations follow from.
 
     Attributes:
         seeds: of the study.
@@ -42,7 +42,7 @@ class StudyFacts:
 def limitations(
     results: StudyResults, seeds: Sequence[int], explored: Mapping[str, Mapping[str, Any]], resumed: int
 ) -> list[Finding]:
-    """What this study cannot say, from its own design and data.
+    """Limitations of a study, from its design and data.
 
     Args:
         explored: summary.json of explore, by dataset.
@@ -105,14 +105,14 @@ def _one_test_set(facts: StudyFacts) -> Iterator[Finding]:
 
 
 def _data(facts: StudyFacts) -> Iterator[Finding]:
-    """What the images of each dataset do not allow to say."""
+    """Limitations of each dataset."""
     for name, summary in facts.explored.items():
         for rule in DATA_RULES:
             yield from rule(name, summary)
 
 
 def _near_duplicates(dataset: str, summary: Mapping[str, Any]) -> Iterator[Finding]:
-    """How far test images that the training data hold too can raise accuracies, by their share."""
+    """Limitation of test images that are near duplicates of training images, by their share."""
     near, exact = (summary["duplicates"][f"{kind}_test_images"] for kind in ("near", "exact"))
     if not near:
         return
@@ -210,7 +210,7 @@ DATA_RULES: tuple[Callable[[str, Mapping[str, Any]], Iterator[Finding]], ...] = 
 
 
 def boxes(lacking: str) -> list[Finding]:
-    """That figures as files lack characters of names, where the fonts of the machine that drew them do."""
+    """Limitation of figure files whose fonts lack characters of names."""
     if not lacking:
         return []
     text = ngettext(

@@ -1,6 +1,6 @@
-"""What is known of when claims, questions, seeds and the ROPE were written: before the runs, or after looking.
+"""Registration: whether claims, questions, seeds and the ROPE were written before the runs or after a look.
 
-Only kept states of the study tell it (``history.settled``). Where they do not, that is what is said.
+Only kept states of the study show it (``history.settled``); if they do not, the sentence says that it is not known.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ CLAIMS = {
         "runs is not known."
     ),
 }
-"""What is said of claims, by whether they are known to be older than the present runs, and younger than a look."""
+"""Sentence about claims, by (known to be older than the present runs, known to be younger than a look)."""
 
 REGISTRATION_UNKNOWN = N_("{claims}: in the config; whether that was so before the runs is not known.")
-"""The same where the first states are not kept any more."""
+"""The same if the first states are not kept any more."""
 
 LATER = {
     "question": N_("The question {name} was added or changed after results of this study had been compared."),
@@ -41,7 +41,7 @@ LATER = {
 
 
 def claims_registration(names: Sequence[str], settled: Settled) -> list[Finding]:
-    """When the claims were written, those together of which the same is known."""
+    """Findings about when claims were written, one for all claims of which the same is known."""
     groups: dict[tuple[bool, bool], list[str]] = {}
     for name in names:
         key = ("claim", name)
@@ -55,7 +55,7 @@ def claims_registration(names: Sequence[str], settled: Settled) -> list[Finding]
 
 
 def looks(settled: Settled) -> list[Finding]:
-    """How often results were compared before, and what was written after that; for the limitations."""
+    """Limitation by earlier looks: their number, and what was written after them."""
     findings = []
     if settled.looks:
         text = ngettext(

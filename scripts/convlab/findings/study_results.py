@@ -9,8 +9,8 @@ import pandas as pd
 from convlab.study.variants import Plan
 
 Kind = Literal["measured", "exploratory", "assumed", "conjecture", "note"]
-"""What stands behind a sentence: a number of this study; one whose interval is not adjusted; no measurement; a possible
-reason; nothing, as it explains."""
+"""Basis of a finding: a number of this study; a number whose interval is not adjusted; no measurement; a possible
+reason; an explanation."""
 
 VerdictOrGap = Literal["better", "worse", "equivalent", "inconclusive", "smoke", "missing"]
 
@@ -56,10 +56,10 @@ class StudyResults:
     chosen: Mapping[str, str | None]
     claims: pd.DataFrame = field(default_factory=pd.DataFrame)
     constant_guess: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
-    """By dataset, the most frequent class of the test images (``class``) and its ``share``: the accuracy of always
-    answering with it."""
+    """By dataset, the most frequent class of the test images (``class``) and its ``share``: the accuracy of a constant
+    guess."""
     machines: int = 1
-    """How many different machines trained the runs."""
+    """Number of different machines that trained the runs."""
 
     def variant(self, dataset: str, name: str) -> dict[str, Any]:
         """The row of one variant."""
@@ -72,7 +72,7 @@ class StudyResults:
         return rows[(rows["dataset"] == dataset) & (rows["experiment"] == question)].to_dict("records")
 
     def over_levels(self, dataset: str, question: str) -> list[dict[str, Any]]:
-        """What is said of an experiment as a whole: the trend over ordered levels, or the effects of two factors."""
+        """Rows about an experiment as a whole: the trend over ordered levels, or the effects of two factors."""
         return [
             row
             for rows in (self.trends, self.factorials)
@@ -87,5 +87,5 @@ class StudyResults:
         return self.plan.variants[name].model.family
 
     def variants_with_details(self, dataset: str) -> list[str]:
-        """Variants whose errors were looked at, those without a finished run left out."""
+        """Variants with a confusion matrix; those without a finished run have none."""
         return [name for name, matrix in self.confusions.get(dataset, {}).items() if len(matrix)]

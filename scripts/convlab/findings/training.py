@@ -1,4 +1,4 @@
-"""How the runs went: the noise of seeds, fit, errors, calibration."""
+"""Findings about training: noise of seeds, over- and underfitting, errors, calibration."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,22 +14,22 @@ from convlab.language.numbers import count, interval, number, percent, plus_minu
 from convlab.statistics.describe import MIN_SEEDS
 
 CLOSE_ACCURACY = 0.01
-"""Gaps of training to validation, or of confidence to accuracy, up to this fraction are called close."""
+"""Gaps between training and validation, or confidence and accuracy, up to this fraction count as close."""
 
 OVERFITTING_LOSS_RISE = 0.05
-"""A validation loss that ends this share above its lowest value is said to have risen."""
+"""Relative rise of validation loss above its minimum that counts as overfitting."""
 
 IMAGES_PER_BIN = 100
 """With fewer test images in a bin the calibration error is noticeably biased upwards (Nixon et al. 2019)."""
 
 
 def noise(results: StudyResults, dataset: str) -> Topic:
-    """How far seeds scatter beside how far the variants' means lie apart."""
+    """Seed-to-seed variation compared with the differences between variants."""
     return Topic("noise", (*_scatter_of_seeds(results, dataset), *_another_test_set(results, dataset)))
 
 
 def _scatter_of_seeds(results: StudyResults, dataset: str) -> Iterator[Finding]:
-    """The SD of a variant's runs, pooled, and the lead of the first variant before the second."""
+    """Pooled SD over seeds, and the lead of the most accurate variant over the second."""
     rows = results.variants[results.variants["dataset"] == dataset]
     repeated = rows[rows["test_accuracy_sd"].notna() & (rows["n_seeds"] > 1)]
     means = rows["test_accuracy_mean"].dropna()
@@ -98,7 +98,7 @@ def _another_test_set(results: StudyResults, dataset: str) -> Iterator[Finding]:
 
 
 def _first_and_second(lead: float, error: float, seeds: int) -> str:
-    """What may be said of the two highest means: picked for being the highest, so described and not tested."""
+    """Finding about the two highest means, described and not tested: they were selected for being highest."""
     if math.isclose(lead, 0, abs_tol=1e-12):
         return N_("{variants} share the highest mean.")
     if seeds < MIN_SEEDS or not error:
@@ -159,12 +159,12 @@ def fits_of(results: StudyResults, dataset: str, variant: str) -> pd.DataFrame:
 
 
 def still_falling(fits: pd.DataFrame) -> int:
-    """Runs whose validation loss was lowest at their last epoch, of more than one."""
+    """Number of runs of several epochs whose validation loss was lowest at the last one."""
     return int(((fits["lowest_epoch"] == fits["epochs"]) & (fits["epochs"] > 1)).sum())
 
 
 def fit(results: StudyResults, dataset: str) -> Topic:
-    """Over- and underfitting of the variants that were looked at closely."""
+    """Over- and underfitting of the variants with details."""
     findings = []
     for name in results.variants_with_details(dataset):
         fits = fits_of(results, dataset, name)
@@ -184,7 +184,7 @@ def fit(results: StudyResults, dataset: str) -> Topic:
 
 
 def _fit(label: str, fits: pd.DataFrame) -> Finding:
-    """Training against validation at the kept epoch, and what validation loss did after its lowest point."""
+    """Training against validation accuracy at the kept epoch, and the course of validation loss after its minimum."""
     gap, train, validation = fits["gap"].mean(), fits["train_accuracy"].mean(), fits["val_accuracy"].mean()
     images = int(fits["validation_images"].min())
     error = math.sqrt(max(validation * (1 - validation), 0) / max(images, 1))
@@ -224,11 +224,11 @@ def _fit(label: str, fits: pd.DataFrame) -> Finding:
 
 
 def _gap_text(gaps: pd.Series, band: float, images: int, risen: bool) -> str:
-    """What the gap between training and validation accuracy says of overfitting.
+    """Sentence on over- or underfitting from the gap between training and validation accuracy.
 
     Args:
         gaps: of each run.
-        band: what the ``images`` of validation leave open, a fraction.
+        band: sampling error from ``images`` validation images, a fraction.
         risen: whether validation loss rose in most runs.
     """
     gap, within = gaps.mean(), plus_minus(band, 1)
@@ -273,7 +273,7 @@ def _gap_text(gaps: pd.Series, band: float, images: int, risen: bool) -> str:
 
 
 def errors(results: StudyResults, dataset: str) -> Topic:
-    """Which classes are confused and which is hardest; described, not tested."""
+    """Most confused classes and hardest class; described, not tested."""
     names = sorted(results.variants_with_details(dataset), key=lambda name: name != results.chosen.get(dataset))
     findings = [_errors(results, dataset, name) for name in names]
     if findings:
@@ -287,7 +287,7 @@ def errors(results: StudyResults, dataset: str) -> Topic:
 
 
 def _errors(results: StudyResults, dataset: str, name: str) -> Finding:
-    """How many predictions of a variant are wrong, its most confused pair and its hardest class."""
+    """Number of wrong predictions of a variant, its most confused pair and its hardest class."""
     matrix = np.array(results.confusions[dataset][name])
     off = matrix - np.diag(np.diag(matrix))
     wrong, total = int(off.sum()), int(matrix.sum())
@@ -311,7 +311,7 @@ def _errors(results: StudyResults, dataset: str, name: str) -> Finding:
 
 
 def _most_confused(off: np.ndarray, classes: Sequence[str]) -> tuple[list[str], dict[str, float]]:
-    """The pair of classes with the most mistakes in both directions: sentences and their numbers.
+    """Most confused pair of classes, both directions added: sentences and their numbers.
 
     Args:
         off: counts (true, predicted) of wrong predictions, at least one.

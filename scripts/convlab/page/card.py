@@ -1,4 +1,4 @@
-"""The page's model card: what the chosen variant is, what it is for, how good it is, where it ends.
+"""Model card of the chosen variant for the page: description, intended use, performance, limits.
 
 After Mitchell et al. (2019), Model cards for model reporting, FAT*. `export` writes a longer one beside the files.
 """
@@ -18,7 +18,7 @@ MAX_WEAKEST_CLASSES = 3
 
 
 def model_card(results: StudyResults, dataset: str, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Name and text of each entry; nothing where no run has finished."""
+    """Name and text of each entry of the model card; empty if no run has finished."""
     name = results.chosen.get(dataset)
     if name is None:
         return []
@@ -64,7 +64,7 @@ def model_card(results: StudyResults, dataset: str, manifest: Mapping[str, Any])
 
 
 def performance(row: Mapping[str, Any]) -> str:
-    """Test accuracy and loss over seeds."""
+    """Test accuracy and loss, means over seeds, with the accuracy's interval."""
     text = _(
         "test accuracy {accuracy}, loss {loss}; means over {n} seeds",
         accuracy=say.percent(row["test_accuracy_mean"]),
@@ -77,7 +77,7 @@ def performance(row: Mapping[str, Any]) -> str:
 
 
 def weakest(results: StudyResults, dataset: str, variant: str) -> str:
-    """The classes that it misses most, with their recall; those without test images have none."""
+    """The classes with the lowest recall, as text; classes without test images have none."""
     rows = results.per_class
     rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == variant) & rows["recall"].notna()]
     rows = rows.astype({"recall": float}).nsmallest(MAX_WEAKEST_CLASSES, "recall")

@@ -14,7 +14,7 @@ from convlab.study.labels import field_label, level_label
 from convlab.study.schema import Study
 
 MAX_LAYER_TABLES = 24
-"""Variants whose layers are listed beside those of the base models."""
+"""Maximum variants whose layers are listed besides those of the base models."""
 
 
 def design(study: Study) -> dict[str, Any]:

@@ -14,7 +14,7 @@ MAP_HEIGHT = 96
 """Height of the largest feature map, CSS pixels."""
 
 FILLS = {"input": COLOURS[7], "pool": COLOURS[2], "dense": COLOURS[1]}
-"""Colours of kinds of layers where the page's style sheet is forbidden; others have ``COLOURS[5]``."""
+"""Colours of layers for viewers that forbid the page's style sheet; others have ``COLOURS[5]``."""
 
 GAP, MARGIN, TEXT = 26, 10, 58
 """Pixels between layers, around them, and below them for three lines of text."""
@@ -24,10 +24,10 @@ COLUMN = 86
 
 
 def diagram(layers: Sequence[Layer], name: str, title: str) -> Markup:
-    """Layers as slabs: height is the map's height in pixels, width grows with the logarithm of its channels.
+    """Architecture diagram: slabs as high as a feature map in pixels, as wide as the logarithm of its channels.
 
     Args:
-        layers: as ``cost`` gives them, the input first.
+        layers: of a model's cost, the input first.
         name: unique in the page, for ids.
         title: accessible name of the drawing.
     """

@@ -1,4 +1,4 @@
-"""All figures of explore and compare, the most important ones embedded."""
+"""Gallery of all figures of explore and compare, with alt texts; the most important ones are embedded."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,16 +18,16 @@ from convlab.study import layout
 from convlab.study.schema import Study
 
 MAX_EMBEDDED_FIGURES = 100
-"""Figures in the page at most, the most important ones first; the others are named with their file."""
+"""Maximum figures embedded in the page, the most important ones first; the others are named with their file."""
 
 FIGURE_ORDER = ("overview", "question", "probes", "curves", "costs", "calibration", "data", "errors", "features")
-"""Sections by how much they need their figures."""
+"""Sections in the order in which their figures are embedded."""
 
 DATA_FIGURES = ("class_distribution", "samples", "dimensions", "intensities", "mean_images", "near_duplicates")
 """Figures of explore in the order of the page."""
 
 DATA_NUMBERS = ("class_distribution", "dimensions", "intensities")
-"""Those of them that have their numbers in a CSV."""
+"""Figures of explore that have their numbers in a CSV."""
 
 DATA_TITLES = {
     "class_distribution": N_("class distribution"),
@@ -40,7 +40,7 @@ DATA_TITLES = {
 
 
 def load_figures(study: Study, data: ReportData, folder: Path) -> dict[str, dict[str, list[Figure]]]:
-    """All figures by dataset and section, the most urgent ones embedded."""
+    """All figures by dataset and section, the most important ones embedded."""
     entries = [(entry, layout.compared(Path()) / "figures" / entry["file"]) for entry in data.summary["figures"]]
     for dataset, explored in data.explored.items():
         for name in DATA_FIGURES:
@@ -77,12 +77,12 @@ def load_figures(study: Study, data: ReportData, folder: Path) -> dict[str, dict
 
 
 def figure_title(entry: Mapping[str, Any]) -> str:
-    """A figure's title; explore's figures are known by their name."""
+    """A figure's title; those of explore's figures are translated from their name."""
     return _(DATA_TITLES[entry["title"]]) if entry["section"] == "data" else entry["title"]
 
 
 def alt_text(entry: Mapping[str, Any], results: StudyResults) -> str:
-    """A figure's text for who cannot see it: its numbers where they are few, else what it shows."""
+    """Alt text of a figure: its numbers if they are few, else its caption."""
     dataset = entry["dataset"]
     what = f"{figure_title(entry)}, {dataset}"
     if entry["section"] in ("overview", "costs") or entry["file"].endswith(("-seeds", "-costs")):

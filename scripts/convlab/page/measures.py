@@ -1,4 +1,4 @@
-"""Tables of what was measured: the main table, seeds, fits, classes, calibration, probes."""
+"""Tables of measures: all variants with their seeds, fit, classes, calibration, probes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from convlab.probes.curves import measure_of
 from convlab.probes.registry import level_label
 
 MAX_TABLE_ROWS = 20
-"""Rows of a table that are shown at once; the others are folded away."""
+"""Rows of a table that are shown; the others are folded."""
 
 MAIN_COLUMNS = (
     "label", "parameters", "macs", "receptive_field", "test_accuracy", "ci", "n_seeds", "difference", "test_loss",
@@ -25,7 +25,7 @@ MAIN_COLUMNS = (
 )  # fmt: skip
 
 STATES = {"finished": N_("finished"), "diverged": N_("diverged")}
-"""How a run's status reads, before translation."""
+"""Text of a run's status, before translation."""
 
 
 def main_table(results: StudyResults, dataset: str) -> list[VariantRow]:
@@ -62,7 +62,7 @@ def main_table(results: StudyResults, dataset: str) -> list[VariantRow]:
 
 
 def constant_guess_text(results: StudyResults, dataset: str) -> str:
-    """The baseline of every accuracy on a dataset, to follow the caption of a table."""
+    """Accuracy of the constant guess on a dataset, as a sentence for captions of tables."""
     guess = results.constant_guess.get(dataset)
     return f". {contrasts.constant_guess_text(guess['class'], say.percent(guess['share']))}" if guess else ""
 
@@ -132,12 +132,12 @@ def differences_by_variant(results: StudyResults, dataset: str) -> dict[str, str
 
 
 def closest_first(results: StudyResults, dataset: str) -> list[str]:
-    """Variants that were looked at closely, the chosen one first."""
+    """Variants with details, the chosen one first."""
     return sorted(results.variants_with_details(dataset), key=lambda name: name != results.chosen.get(dataset))
 
 
 def fits_summary(results: StudyResults, dataset: str) -> Table:
-    """Training against validation at the kept epoch, every run of the variants looked at closely."""
+    """Training against validation at the kept epoch, every run of the variants with details."""
     rows = results.fits[results.fits["dataset"] == dataset].to_dict("records")
     cells = [
         (
@@ -159,7 +159,7 @@ def fits_summary(results: StudyResults, dataset: str) -> Table:
 
 
 def per_class(results: StudyResults, dataset: str, variant: str) -> Table:
-    """Precision, recall and F1 of every class; a dash where one is not defined (0/0)."""
+    """Precision, recall and F1 of every class; a dash if undefined (0/0)."""
     rows = results.per_class
     rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == variant)].to_dict("records")
     runs = max((row["n_seeds"] for row in rows), default=0)
@@ -183,12 +183,12 @@ def per_class(results: StudyResults, dataset: str, variant: str) -> Table:
 
 
 def _over(mean: str, seeds: int, runs: int) -> str:
-    """A mean with the number of runs in which it is defined, where that is not all of them."""
+    """A mean, with the number of runs in which it is defined if that is not all of them."""
     return f"{mean} ({_('in {n} of {all} runs', n=seeds, all=runs)})" if 0 < seeds < runs else mean
 
 
 def calibration_table(results: StudyResults, dataset: str) -> Table:
-    """Confidence against accuracy of the variants looked at closely."""
+    """Confidence against accuracy of the variants with details."""
     cells = []
     for name in closest_first(results, dataset):
         rows, variant = results.confidence, results.variant(dataset, name)

@@ -1,4 +1,4 @@
-"""Where the results come from, and how to make them again."""
+"""Provenance of the results: versions, machines, inputs, and the command that makes them again."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from convlab.study.schema import Study
 def provenance_view(
     study: Study, data: ReportData, config_files: Sequence[str], config_values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Where the results come from, and how to make them again."""
+    """Provenance of the results: versions, machines, inputs, and the command that makes them again."""
     training, runs = data.summary["training"], data.results.runs
     rows = [
         (

@@ -15,7 +15,7 @@ from convlab.study.variants import Question
 
 
 def chosen(results: StudyResults, dataset: str) -> dict[str, str] | None:
-    """The variant that validation accuracy chose."""
+    """The chosen variant with its validation and test accuracy; None without a finished run."""
     name = results.chosen.get(dataset)
     if name is None:
         return None
@@ -80,7 +80,7 @@ def _beside_constant_guess(results: StudyResults, row: Mapping[str, Any], text: 
 
 
 def bar(row: Mapping[str, Any], rope: float, reach: float) -> Bar | None:
-    """A comparison's interval on a scale from −``reach`` to ``reach``; None without an interval."""
+    """Positions of a comparison's interval on a scale from −``reach`` to ``reach``; None without an interval."""
     if say.missing(row["ci_low"]) or say.missing(row["difference"]):
         return None
 

@@ -11,11 +11,11 @@ from convlab.probes import registry
 def all_findings(
     curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], dataset: str, rope: float
 ) -> dict[str, list[Finding]]:
-    """Statements by probe, for the probes that measured something on a dataset.
+    """Findings by probe, for the probes that measured something on a dataset.
 
     Args:
         curves, contrasts: rows of ``curves.CURVE_COLUMNS`` and ``curves.CONTRAST_COLUMNS`` of the study.
-        labels: variant -> how it reads.
+        labels: variant -> its label.
         rope: differences within ± this fraction count as none in practice.
     """
     findings = {}

@@ -1,6 +1,6 @@
-"""What sentences about probes share: differences with their intervals in words, directions, exploratory findings.
+"""Shared parts of probe findings: differences with their intervals in words, directions, exploratory findings.
 
-Probes are exploratory: their intervals are t intervals over seeds, paired by seed, and adjusted for nothing. So every
+Probes are exploratory: their intervals are t intervals over seeds, paired by seed, and not adjusted. So every
 sentence that rests on one is marked as exploratory, speaks of this study only, and infers nothing below three seeds.
 """
 
@@ -51,15 +51,15 @@ def quoted_numbers(row, name: str) -> dict[str, float]:
 
 
 def level_labels(curves: pd.DataFrame) -> dict[str, str]:
-    """How each level of a probe's tables reads in the language in use."""
+    """Label of each level of a probe's tables, in the language in use."""
     return {row.level: level_label(row.probe, row.order) for row in curves.itertuples()}
 
 
 def joined(*sentences: str) -> str:
-    """Sentences behind each other, empty ones left out."""
+    """Sentences joined by spaces, empty ones left out."""
     return " ".join(filter(None, sentences))
 
 
 def exploratory(text: str, numbers: Mapping[str, float]) -> Finding:
-    """A finding whose interval is adjusted for nothing."""
+    """An exploratory finding: its interval is not adjusted."""
     return Finding(text, numbers, "exploratory")

@@ -1,4 +1,4 @@
-"""What calibration says: whose confidence is nearest to its accuracy."""
+"""Findings of the calibration probe: the variants with the lowest and the highest calibration error."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What fewer training images say: where the lead of convolution is widest."""
+"""Findings of the sample-efficiency probe: the lead of convolution by number of training images."""
 
 from collections.abc import Mapping
 

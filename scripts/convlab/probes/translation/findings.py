@@ -1,4 +1,4 @@
-"""What shifted test images say: how much of the predictions survives, and whose survive better."""
+"""Findings of the translation probe: how many predictions survive shifts, and which model's survive better."""
 
 from collections.abc import Mapping
 
@@ -34,11 +34,11 @@ SURVIVAL = {
     "none": N_("They keep their predictions under shifts alike, within {region}."),
     "smoke": "",
 }
-"""What the difference of consistency says, by its direction."""
+"""Interpretation of the difference in consistency, by its direction."""
 
 
 def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Finding]:
-    """How much of the predictions survives shifts, model by model, and whose survive better."""
+    """Consistency of each model's predictions under shifts, and the differences between models."""
     findings = []
     consistency = curves[curves["measure"] == "consistency"]
     accuracy = curves[curves["measure"] == "accuracy"].set_index(["variant", "order"])["mean"]
