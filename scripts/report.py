@@ -31,7 +31,7 @@ from convlab.findings.across_datasets import across_datasets
 from convlab.findings.collect import claims_count, interpret
 from convlab.findings.conditions import conditions_limitation, unequal_texts
 from convlab.findings.left_out import left_out, test_origin
-from convlab.findings.limitations import boxes, limitations
+from convlab.findings.limitations import characters_missing_in_fonts, limitations
 from convlab.findings.registration import claims_registration, looks
 from convlab.findings.study_results import Finding
 from convlab.language import numbers as say
@@ -47,7 +47,7 @@ from convlab.page.measures import (
     MAIN_COLUMNS,
     MAX_TABLE_ROWS,
     calibration_table,
-    closest_first,
+    chosen_first,
     constant_guess_text,
     fits_summary,
     main_table,
@@ -174,12 +174,12 @@ def build_view(
             *conditions_limitation(data.trained, results),
             *limitations(results, study.seeds, data.explored, resumed),
             *looks(settled),
-            *boxes(data.summary["not_drawn"]),
+            *characters_missing_in_fonts(data.summary["not_drawn"]),
         ],
         "unequal": unequal_texts(data.trained, results),
         "figures": figures,
         "looked_at": {
-            dataset: [(name, plan.variants[name].label) for name in closest_first(results, dataset)]
+            dataset: [(name, plan.variants[name].label) for name in chosen_first(results, dataset)]
             for dataset in datasets
         },
         "fits": {dataset: fits_summary(results, dataset) for dataset in datasets},

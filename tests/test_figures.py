@@ -264,8 +264,8 @@ def test_many_classes_fit_a_page(tmp_path):
 def test_characters_that_the_fonts_lack_are_known(caplog):
     use_style()
     log = logging.getLogger("draws")
-    assert labels.tell_boxes(log, ["snow_leopard", "é ± × −", "kot"]) == "" and not caplog.records
-    assert labels.tell_boxes(log, ["漢字", "字"]) == "字漢"
+    assert labels.warn_of_missing_characters(log, ["snow_leopard", "é ± × −", "kot"]) == "" and not caplog.records
+    assert labels.warn_of_missing_characters(log, ["漢字", "字"]) == "字漢"
     assert len(caplog.records) == 1 and "lack 2 characters (字漢)" in caplog.text
 
 

@@ -18,7 +18,7 @@ from convlab.common.files import write_json, write_text
 from convlab.findings.collect import interpret
 from convlab.findings.dense_vs_conv import baseline
 from convlab.findings.factor import factor
-from convlab.findings.limitations import boxes, limitations
+from convlab.findings.limitations import characters_missing_in_fonts, limitations
 from convlab.findings.registration import claims_registration, looks
 from convlab.findings.training import errors, fit, noise
 from convlab.states import history
@@ -295,5 +295,5 @@ def test_near_duplicates_are_said_with_what_they_can_do(near, said):
 
 
 def test_characters_that_no_font_has_are_told_once():
-    assert boxes("") == []
-    assert "lack 2 characters of the names (字漢)" in boxes("字漢")[0].text
+    assert characters_missing_in_fonts("") == []
+    assert "lack 2 characters of the names (字漢)" in characters_missing_in_fonts("字漢")[0].text

@@ -44,7 +44,7 @@ def within_percent(axis: Axes, which: str) -> None:
             artist.set_clip_on(False)
 
 
-def not_drawn(texts: Iterable[str]) -> str:
+def missing_characters(texts: Iterable[str]) -> str:
     """Characters of ``texts`` that the fonts in use lack: boxes in PNG and PDF files; SVG files keep them as text."""
     families = matplotlib.rcParams["font.family"]
     known = set().union(*(get_font(findfont(FontProperties(family=[family]))).get_charmap() for family in families))
@@ -52,9 +52,9 @@ def not_drawn(texts: Iterable[str]) -> str:
     return "".join(sorted(c for c in characters if unicodedata.category(c)[0] not in "CZ" and c not in _MODIFIERS))
 
 
-def tell_boxes(log: logging.Logger, texts: Iterable[str]) -> str:
+def warn_of_missing_characters(log: logging.Logger, texts: Iterable[str]) -> str:
     """Log one warning about the characters that the fonts lack, instead of Matplotlib's for each text; return them."""
-    lacking = not_drawn(texts)
+    lacking = missing_characters(texts)
     if lacking:
         some = lacking if len(lacking) <= 20 else f"{lacking[:20]}…"
         log.warning(

@@ -209,7 +209,7 @@ DATA_RULES: tuple[Callable[[str, Mapping[str, Any]], Iterator[Finding]], ...] = 
 """Limitations of one dataset, given its name and summary.json of explore."""
 
 
-def boxes(lacking: str) -> list[Finding]:
+def characters_missing_in_fonts(lacking: str) -> list[Finding]:
     """Limitation of figure files whose fonts lack characters of names."""
     if not lacking:
         return []

@@ -131,7 +131,7 @@ def differences_by_variant(results: StudyResults, dataset: str) -> dict[str, str
     return {name: "; ".join(parts) for name, parts in texts.items()}
 
 
-def closest_first(results: StudyResults, dataset: str) -> list[str]:
+def chosen_first(results: StudyResults, dataset: str) -> list[str]:
     """Variants with details, the chosen one first."""
     return sorted(results.variants_with_details(dataset), key=lambda name: name != results.chosen.get(dataset))
 
@@ -190,7 +190,7 @@ def _over(mean: str, seeds: int, runs: int) -> str:
 def calibration_table(results: StudyResults, dataset: str) -> Table:
     """Confidence against accuracy of the variants with details."""
     cells = []
-    for name in closest_first(results, dataset):
+    for name in chosen_first(results, dataset):
         rows, variant = results.confidence, results.variant(dataset, name)
         rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == name)]
         cells.append(
@@ -205,4 +205,4 @@ def calibration_table(results: StudyResults, dataset: str) -> Table:
             )
         )
     columns = ("label", "confidence", "accuracy", "excess", "ece", "brier", "test_loss")
-    return Table("calibration", columns, cells, {"dataset": dataset}, closest_first(results, dataset))
+    return Table("calibration", columns, cells, {"dataset": dataset}, chosen_first(results, dataset))
