@@ -10,7 +10,7 @@ from convlab.findings.across_datasets import _reach, across_datasets
 TWO = {**MADE_UP_STUDY, "datasets": {"digits": {}, "other": {"kind": "digits"}}, "experiments": {}}
 
 
-def said(first: dict, second: dict) -> str:
+def sentence_for(first: dict, second: dict) -> str:
     """The sentence about the CNN against the dense model, with these accuracies on the two datasets."""
     results = results_with(first, config=TWO)
     rows = results.comparisons.copy()
@@ -38,7 +38,7 @@ OPEN = {"dense": [0.93, 0.95, 0.94], "cnn": [0.93, 0.97, 0.95]}
     (OPEN, OPEN, "Settled on none of 2 datasets.", "not settled on digits (+1.00 pp) and other (+1.00 pp)."),
 ])  # fmt: skip
 def test_it_says_on_which_datasets_an_effect_holds(first, second, begins, tells):
-    text = said(first, second)
+    text = sentence_for(first, second)
     assert text.startswith(begins)
     assert f"CNN against Dense is {tells}" in text
 

@@ -382,11 +382,13 @@ def test_a_rule_turned_around_has_the_same_verdict_and_p(values, bound):
     for relation, turned in FLIPPED.items():
         if relation in ("==", "~"):
             continue
-        one, other = (
+        first, second = (
             decide(f"test_accuracy(cnn) {relation} {text}", cnn=values, five=values, dense=values),
             decide(f"{text} {turned} test_accuracy(cnn)", cnn=values, five=values, dense=values),
         )
-        assert {key: one[key] for key in one if key != "rule"} == {key: other[key] for key in other if key != "rule"}
+        assert {key: first[key] for key in first if key != "rule"} == {
+            key: second[key] for key in second if key != "rule"
+        }
 
 
 def test_fewer_than_three_seeds_decide_nothing():

@@ -41,10 +41,10 @@ def test_headings_nest_from_one_title(text):
 
 def test_every_table_is_read_as_one_with_equal_rows(text):
     tokens = parsed(text[0])
-    starts = [place for place, token in enumerate(tokens) if token.type == "table_open"]
+    starts = [index for index, token in enumerate(tokens) if token.type == "table_open"]
     assert len(starts) > 5
     for start in starts:
-        end = next(place for place in range(start, len(tokens)) if tokens[place].type == "table_close")
+        end = next(index for index in range(start, len(tokens)) if tokens[index].type == "table_close")
         rows, cells = [], 0
         for token in tokens[start:end]:
             cells += token.type in ("th_open", "td_open")

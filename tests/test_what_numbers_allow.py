@@ -47,8 +47,8 @@ def state(folder, config: dict, when: datetime, accuracy: float = 0.9) -> None:
 
 def settled(compare, config: dict, first: int, *earlier: tuple[dict, datetime]) -> Settled:
     """What is known of ``config`` after these earlier states, which are numbered from ``first``."""
-    for place, (written, when) in enumerate(earlier):
-        state(compare / "history" / str(first + place), written, when, accuracy=place / 10)
+    for index, (written, when) in enumerate(earlier):
+        state(compare / "history" / str(first + index), written, when, accuracy=index / 10)
     state(compare, config, RUNS)
     state(compare / "history" / str(first + len(earlier)), config, RUNS)
     return history.settled(compare, load_study(config).model_dump(mode="json"), RUNS)
@@ -64,7 +64,7 @@ REWORDED = {
 
 
 @pytest.mark.parametrize(
-    ("earlier", "first", "said"),
+    ("earlier", "first", "sentence"),
     [
         ([], 1, "All claims: in the config as it was when results of this study were first compared; whether that was "
                 "before the runs is not known."),
@@ -78,9 +78,9 @@ REWORDED = {
         ([(WITHOUT, BEFORE), (WITH, BEFORE)], 1, "compared, but recorded before the present runs were started."),
     ],
 )  # fmt: skip
-def test_a_claim_is_called_older_than_the_runs_only_where_a_state_shows_it(tmp_path, earlier, first, said):
+def test_a_claim_is_called_older_than_the_runs_only_where_a_state_shows_it(tmp_path, earlier, first, sentence):
     text = texts(claims_registration(["wins"], settled(tmp_path, WITH, first, *earlier)))
-    assert said in text
+    assert sentence in text
     assert ("recorded before" in text) == any(when < RUNS for _config, when in earlier)
 
 
@@ -91,7 +91,7 @@ def test_claims_of_which_different_things_are_known_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "sentence"),
     [
         ({"seeds": 5}, "The seeds were changed after results of this study had been compared"),
         ({"statistics": {"rope": 0.01}}, "The region of practical equivalence was changed after results"),
@@ -99,9 +99,9 @@ def test_claims_of_which_different_things_are_known_are_named(tmp_path):
         ({"comparisons": {"convolution": {"variant": "dense", "reference": "cnn"}}}, "The question convolution"),
     ],
 )  # fmt: skip
-def test_what_was_changed_after_a_look_is_a_limitation(tmp_path, change, said):
+def test_what_was_changed_after_a_look_is_a_limitation(tmp_path, change, sentence):
     text = texts(looks(settled(tmp_path, MADE_UP_STUDY, 1, ({**MADE_UP_STUDY, **change}, AFTER))))
-    assert said in text and "compared before, in 1 earlier state" in text
+    assert sentence in text and "compared before, in 1 earlier state" in text
 
 
 def test_a_first_look_is_none_that_came_before(tmp_path):
@@ -162,11 +162,11 @@ def test_whatever_the_table_the_sentences_hold(values, seeds):
 @given(st.lists(st.integers(50, 99), min_size=6, max_size=6))
 def test_turning_the_data_round_turns_the_answer_round(values):
     first, second = ([value / 100 for value in half] for half in (values[:3], values[3:]))
-    one = baseline(results_with({"dense": first, "cnn": second, CNN_5X5: first}), "digits").findings[0].text
-    other = baseline(results_with({"dense": second, "cnn": first, CNN_5X5: first}), "digits").findings[0].text
+    first_text = baseline(results_with({"dense": first, "cnn": second, CNN_5X5: first}), "digits").findings[0].text
+    second_text = baseline(results_with({"dense": second, "cnn": first, CNN_5X5: first}), "digits").findings[0].text
     opposite = {"Yes": "No: CNN did worse", "No: CNN did worse": "Yes"}
     for begins, turned in opposite.items():
-        assert one.startswith(begins) == other.startswith(turned)
+        assert first_text.startswith(begins) == second_text.startswith(turned)
 
 
 def test_diverged_runs_qualify_the_answer():
@@ -186,7 +186,7 @@ def test_equal_costs_name_no_cheaper_model():
 
 
 @pytest.mark.parametrize(
-    ("values", "said", "never"),
+    ("values", "sentence", "never"),
     [
         (CNN_WINS, "share the highest mean", "leads"),
         ({"dense": [0.9, 0.8], "cnn": [0.95, 0.96], CNN_5X5: [0.99, 0.98]}, "cannot be told from these", "more than"),
@@ -198,10 +198,10 @@ def test_equal_costs_name_no_cheaper_model():
         (CNN_WINS | {CNN_5X5: seeds_around(0.99)}, "picked for being the first two", "alone"),
     ],
 )
-def test_the_lead_of_the_first_is_said_as_it_is(values, said, never):
+def test_the_lead_of_the_first_is_said_as_it_is(values, sentence, never):
     seeds = len(values["dense"])
     text = texts(noise(results_with(values, config={"seeds": seeds}), "digits").findings)
-    assert said in text and never not in text
+    assert sentence in text and never not in text
 
 
 def test_all_that_share_the_highest_mean_are_named():
@@ -282,15 +282,15 @@ def test_ties_are_told_where_something_is_called_the_most():
 # Limits
 
 
-@pytest.mark.parametrize(("near", "said"), [(2, False), (17, False), (18, True), (213, True)])
-def test_near_duplicates_are_said_with_what_they_can_do(near, said):
+@pytest.mark.parametrize(("near", "sentence"), [(2, False), (17, False), (18, True), (213, True)])
+def test_near_duplicates_are_said_with_what_they_can_do(near, sentence):
 
     summary = exploration_of("digits", ["0", "1"])
     summary["duplicates"] |= {"near_test_images": near, "near_share_of_test": near / 355}
     results = results_with(dict.fromkeys(("dense", "cnn", CNN_5X5), seeds_around(0.95, CLEAR_SPREAD)))
     text = texts(limitations(results, [1, 2, 3], {"digits": summary}, 0))
     assert f"can raise every accuracy by up to {100 * near / 355:.2f} pp" in text
-    assert ("the accuracies are not those of new images" in text) == said
+    assert ("the accuracies are not those of new images" in text) == sentence
     assert "a little" not in text
 
 
