@@ -171,7 +171,7 @@ def scale(folder: Path, cores: int, test_images: int = 10_000) -> dict:
     for stage, arguments in {
         "explore": ["--data-dir", results / "prepare/digits", "--output-dir", results / "explore/digits"],
         "compare": ["--settings", json.dumps(study.settings), "--results-dir", results, "--processes", cores],
-        "report": ["--config", json.dumps(study.written), "--results-dir", results],
+        "report": ["--config", json.dumps(study.validated_config), "--results-dir", results],
     }.items():
         seconds, megabytes = measured([sys.executable, ROOT / f"scripts/{stage}.py", *arguments], folder)
         figures[stage] = {"seconds": seconds, "memory_mb": megabytes}
@@ -199,7 +199,9 @@ def endpoint(folder: Path, calls: int = 500) -> dict:
     run = study.run("fashion_mnist", "cnn", 1)
     use_threads(1)
     model = build(run.model, shape, 10)
-    artifacts.write_artifact(artifacts.servable(model, run, shape, 10), folder, [str(digit) for digit in range(10)])
+    artifacts.write_artifact(
+        artifacts.inference_model(model, run, shape, 10), folder, [str(digit) for digit in range(10)]
+    )
     write_json(folder / "export.json", {"input": {"shape": shape}})
     images = np.random.default_rng(0).integers(0, 256, (calls + 20, *shape), dtype=np.uint8)
     bodies = [json.dumps({"instances": [image.tolist()]}).encode() for image in images]

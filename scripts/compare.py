@@ -112,7 +112,7 @@ def compare(arguments: argparse.Namespace) -> None:
         "provenance": made_from(study, records, manifests),
     }
     write_json(output / "summary.json", summary)
-    history.keep(output)
+    history.snapshot(output)
     log.info("%d runs, %d comparisons, %d figures", len(named["runs"]), len(named["comparisons"]), len(figures))
 
 

@@ -39,7 +39,7 @@ from convlab.study import layout
 OPTIONS_VARIABLE = "CONVLAB_DEPLOY"
 """Environment variable with the options as they are. Command lines are logged, so those have account numbers hidden."""
 
-RULE = "test images in the classes' proportions, drawn by seed"
+SAMPLING_RULE = "test images in the classes' proportions, drawn by seed"
 
 ANSWER_COLUMNS = ("index", "true_class", "predicted_class", "label", "probability", "correct", "latency_ms")
 """Columns of answers.csv."""
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
         raise
     finally:
         evidence.finished, evidence.wall_seconds = now(), time.perf_counter() - begin
-        with unless_left(evidence):
+        with write_then_exit(evidence):
             record = evidence.model_dump(mode="json", fallback=str)
             write_json(output / "endpoint.json", masked(record, known))
             log.info("%s; see %s", evidence.status, output / "endpoint.json")
@@ -90,8 +90,8 @@ def main(argv: list[str] | None = None) -> None:
 
 
 @contextmanager
-def unless_left(evidence: Evidence) -> Iterator[None]:
-    """Around the last words: exit status LEFT where something is left, whatever else is going wrong."""
+def write_then_exit(evidence: Evidence) -> Iterator[None]:
+    """Write the evidence in the block; exit status EXIT_RESOURCES_REMAIN if resources remain, whatever else fails."""
     try:
         yield
     except Exception:
@@ -101,7 +101,7 @@ def unless_left(evidence: Evidence) -> Iterator[None]:
     if evidence.teardown and evidence.teardown.remaining:
         if evidence.error:
             log.error("%s", evidence.error.message)
-        raise SystemExit(LEFT)
+        raise SystemExit(EXIT_RESOURCES_REMAIN)
 
 
 def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str, Any]) -> None:
@@ -114,8 +114,8 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
         runtime=options["runtime"],
     )
     images, labels = prepared.load_test(layout.prepared(folder, dataset))
-    chosen = prepared.subset(labels, min(options["test_images"], len(labels)), options["seed"])
-    evidence.images = {"count": len(chosen), "of": len(labels), "seed": options["seed"], "rule": RULE}
+    chosen = prepared.nested_subset(labels, min(options["test_images"], len(labels)), options["seed"])
+    evidence.images = {"count": len(chosen), "of": len(labels), "seed": options["seed"], "rule": SAMPLING_RULE}
     (evaluated,) = read_probabilities(layout.evaluated(folder, dataset, exported["variant"]), [exported["seed"]])
 
     asked = (options.get("sagemaker") or {}).get("mode") != "train"  # which ends with a model and no endpoint
@@ -132,7 +132,7 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
             facts = {"error": f"{type(error).__name__}: {error}"[:500]}
         evidence.training, evidence.endpoint = facts.pop("training", None), facts
         if evidence.teardown.remaining:
-            log.error("%s would not end; %s", ", ".join(evidence.teardown.remaining), AFTERWARDS[options["target"]])
+            log.error("%s would not end; %s", ", ".join(evidence.teardown.remaining), CLEANUP_HINT[options["target"]])
     if evidence.teardown.remaining:
         raise UserError("the deployment left something behind")
     if not asked:
@@ -166,10 +166,10 @@ TARGETS = {"local": local, "sagemaker": sagemaker}
 ``facts()`` says where the answers came from, ``teardown`` what became of it, also when entering it failed, and
 ``reference()`` what the answers are held against if it trained a model of its own."""
 
-AFTERWARDS = {"local": "end it by hand", "sagemaker": "run: make teardown"}
+CLEANUP_HINT = {"local": "end it by hand", "sagemaker": "run: make teardown"}
 """What to do about what is left."""
 
-LEFT = 3
+EXIT_RESOURCES_REMAIN = 3
 """Exit status where something is left."""
 
 

@@ -25,7 +25,7 @@ from convlab.common.cli import run
 from convlab.common.files import write_text
 from convlab.page.templates import TEMPLATES, environment, tidy_markdown
 from convlab.states import find
-from convlab.states.differences import LISTED, Differences, compare_states
+from convlab.states.differences import MAX_LISTED_RUNS, Differences, compare_states
 from convlab.study import layout
 
 
@@ -63,7 +63,7 @@ def view(differences: Differences) -> dict:
             if state.outdated
         ],
         "several": len({*differences.before.provenance["data"], *differences.after.provenance["data"]}) > 1,
-        "listed": LISTED,
+        "listed": MAX_LISTED_RUNS,
     }
 
 

@@ -58,7 +58,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     folders = {seed: layout.seed_folder(arguments.train_dir, seed) for seed in arguments.seeds}
     records = {seed: read_json(folder / "run.json") for seed, folder in folders.items()}
     training = records[arguments.seeds[0]]["spec"]["training"]  # the same for all seeds of a variant
-    backend.choose(training["backend"], arguments.threads)  # before these import Keras
+    backend.configure(training["backend"], arguments.threads)  # before these import Keras
     from convlab.evaluation import inference
     from convlab.runtime.keras_runtime import use_threads
 

@@ -28,8 +28,12 @@ from convlab.study import layout
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "docs" / "example"
 
-INPUTS = ("studies/demo.yaml", "report/report.md.j2", "report/markdown/*.j2", "report/text/*.j2", "scripts/example.py")
-"""What the example is made from, as far as a test compares it: study and templates, not the code of every number."""
+INPUTS = (
+    *("studies/demo.yaml", "report/report.md.j2", "report/markdown/*.j2", "report/text/*.j2"),
+    *("scripts/convlab/figures/study.py", "scripts/example.py"),
+)
+"""What the example is made from, as far as a test compares it: study, templates and the catalogue of figures, not the
+code of every number."""
 
 COLOURS = 128
 """Colours of a picture's palette: figures have few, and take a third of the space."""

@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def explore(arguments: argparse.Namespace) -> None:
     """Look at the data, and write figures, their numbers and the summary."""
-    i18n.use(arguments.language)
+    i18n.set_language(arguments.language)
 
     data = load(arguments.data_dir)
     manifest = read_json(arguments.data_dir / "manifest.json")

@@ -51,7 +51,7 @@ WARM_UP, CALLS = 20, 200
 TOLERANCE = {"float32": 1e-4, "mixed_bfloat16": 0.1, "mixed_float16": 0.02}
 """Largest difference of probabilities to the trained model that is rounding, by its precision; more is a defect."""
 
-FILES = (
+EXPORTED_FILES = (
     "model.keras",
     "model.onnx",
     "saved_model/1/saved_model.pb",
@@ -90,22 +90,24 @@ def export(arguments: argparse.Namespace) -> None:
             "pip install --require-hashes -r requirements/deploy.txt"
         )
     use_threads(arguments.threads)
-    variant, seed, trained, scores = choose(choice, dataset, runs)
+    variant, seed, trained, scores = choose_run(choice, dataset, runs)
     source = layout.seed_folder(runs / variant, seed) / "model.keras"
     log.info("chosen: %s, seed %d, validation accuracy %.4f", variant, seed, trained["val_accuracy"])
     labels = list(read_json(layout.prepared(folder, dataset) / "manifest.json")["classes"])
 
     model = inference.load(source)
-    served = artifacts.servable(model, Run.model_validate(trained["spec"]), tuple(trained["input_shape"]), len(labels))
+    served = artifacts.inference_model(
+        model, Run.model_validate(trained["spec"]), tuple(trained["input_shape"]), len(labels)
+    )
     with atomic(output / "model.keras") as temporary:
         shutil.copyfile(source, temporary)
     onnx = artifacts.write_artifact(served, output, labels)
-    files = {name: sha256(output / name) for name in FILES}
+    files = {name: sha256(output / name) for name in EXPORTED_FILES}
     identity = {"dataset": dataset, "variant": variant, "seed": seed, "files_sha256": files, "onnx": onnx}
     write_json(output / "export.json", identity | description(trained, choice, scores, len(labels)))
 
     images, truth = prepared.load_test(layout.prepared(folder, dataset))
-    chosen = prepared.subset(truth, min(PARITY_IMAGES, len(truth)), PARITY_SEED)
+    chosen = prepared.nested_subset(truth, min(PARITY_IMAGES, len(truth)), PARITY_SEED)
     agreement = compare(model, output, images[chosen], truth[chosen], trained["spec"]["training"]["precision"])
     agreement["images"]["of"] = len(truth)
     write_json(output / "parity.json", agreement)
@@ -115,7 +117,9 @@ def export(arguments: argparse.Namespace) -> None:
     log.info("exported to %s; largest difference %.1e", output, largest)
 
 
-def choose(choice: Mapping[str, Any], dataset: str, runs: Path) -> tuple[str, int, Mapping[str, Any], Sequence[float]]:
+def choose_run(
+    choice: Mapping[str, Any], dataset: str, runs: Path
+) -> tuple[str, int, Mapping[str, Any], Sequence[float]]:
     """Variant, seed and ``run.json`` of the model to export, by finished runs and validation accuracy alone, and the
     validation accuracies of all the variant's finished runs."""
     if not choice["candidates"]:
@@ -178,7 +182,9 @@ def compare(model, folder: Path, images: np.ndarray, truth: np.ndarray, training
     timed: dict[str, Any] = {"keras": images}
     for name, loader in load.items():
         predict = loader(folder, 1)
-        parts = [predict(float_images[i : i + inference.BATCH]) for i in range(0, len(images), inference.BATCH)]
+        parts = [
+            predict(float_images[i : i + inference.BATCH_SIZE]) for i in range(0, len(images), inference.BATCH_SIZE)
+        ]
         probabilities[name] = np.concatenate(parts)
         single[name], timed[name] = (lambda image, predict=predict: predict(image[None])), float_images
     sizes = {

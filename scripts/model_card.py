@@ -39,10 +39,10 @@ from convlab.study.labels import level_label
 from convlab.study.load import load_study
 from convlab.study.schema import Study
 
-WEAKEST, CONFUSIONS = 3, 5
+MAX_WEAKEST_CLASSES, CONFUSIONS = 3, 5
 """Classes with the lowest recall, and confusions, that are named as limits."""
 
-CONFIDENT = 0.01
+CONFIDENT_SHARE = 0.01
 """A mean confidence this far above the accuracy is called overconfident, as far below it underconfident."""
 
 CARD = "MODEL_CARD.md"
@@ -217,7 +217,7 @@ def weakest(classes: list[str], measured: Mapping[str, Any]) -> str | None:
     missed = [i for i in range(len(classes)) if scores["support"][i] and scores["recall"][i] < 1]
     if not missed:
         return None
-    order = sorted(missed, key=lambda i: (scores["recall"][i], i))[:WEAKEST]
+    order = sorted(missed, key=lambda i: (scores["recall"][i], i))[:MAX_WEAKEST_CLASSES]
     return i18n.listing(f"{classes[i]} ({say.percent(scores['recall'][i], 1)})" for i in order)
 
 
@@ -246,7 +246,11 @@ def calibration(measured: Mapping[str, Any]) -> str:
     confidence = float(np.average(rows[:, 0], weights=rows[:, 2]))
     gap = confidence - measured["accuracy"]
     kind = (
-        "overconfident" if gap > CONFIDENT else "underconfident" if gap < -CONFIDENT else "about as sure as it is right"
+        "overconfident"
+        if gap > CONFIDENT_SHARE
+        else "underconfident"
+        if gap < -CONFIDENT_SHARE
+        else "about as sure as it is right"
     )
     return (
         f"Mean confidence is {say.percent(confidence)} where accuracy is {say.percent(measured['accuracy'])}: it is "

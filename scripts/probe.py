@@ -45,7 +45,7 @@ def measure(arguments: argparse.Namespace) -> None:
     """Measure every run and write the table."""
     runs = [(seed, layout.seed_folder(arguments.train_dir, seed)) for seed in arguments.seeds]
     records = [read_json(folder / "run.json") for _, folder in runs]
-    backend.choose(records[0]["spec"]["training"]["backend"], arguments.threads)  # before these import Keras
+    backend.configure(records[0]["spec"]["training"]["backend"], arguments.threads)  # before these import Keras
     from convlab.evaluation import inference
     from convlab.runtime.keras_runtime import use_threads
 

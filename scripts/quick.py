@@ -47,7 +47,7 @@ def reduced(config: Mapping[str, Any]) -> dict[str, Any]:
     comparisons and `deploy` call by such a level is renamed.
     """
     study = load_study(config)
-    less = study.written
+    less = study.validated_config
     less |= {"study": study.study[: MAX_NAME - len(SUFFIX)] + SUFFIX, "seeds": list(study.seeds[:SEEDS])}
     less["datasets"] = {name: _less_data(study, name) for name in study.datasets}
     available = min((_images_to_train_on(study, name, less["datasets"][name]) for name in study.datasets), default=0)
@@ -61,7 +61,7 @@ def reduced(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _less_data(study: Study, name: str) -> dict[str, Any]:
     """The dataset with limits where there are more images than that."""
-    spec, entry = study.datasets[name], dict(study.written["datasets"][name])
+    spec, entry = study.datasets[name], dict(study.validated_config["datasets"][name])
     classes = dataset_form(name, spec)[1]
     counts = image_counts(spec, classes)
     for number, (key, most) in enumerate((("train_images", TRAIN_IMAGES), ("test_images", TEST_IMAGES))):

@@ -104,23 +104,27 @@ def build_view(
     study: Study, data: ReportData, folder: Path, config_files: Sequence[str], config_values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """All that the templates need, by name."""
-    results, plan = data.results, study.plan
-    runs = results.runs
-    labels = {name: variant.label for name, variant in plan.variants.items()}
-    probes = {
-        dataset: all_findings(**data.probed, labels=labels, dataset=dataset, rope=results.rope)
-        for dataset in study.datasets
-    }
-    datasets = list(study.datasets)
-    figures = load_figures(study, data, folder)
-    resumed = sum(entry["resumed_after_epoch"] > 0 for entry in data.trained.values())
     started = datetime.fromisoformat(data.summary["training"]["first_started"])
     settled = history.settled(layout.compared(folder), study.model_dump(mode="json"), started)
-    title = study.report.title or study.question or study.study
-    question_cards = {
-        dataset: [question_card(results, dataset, question) for question in plan.questions.values()]
-        for dataset in datasets
+    figures = load_figures(study, data, folder)
+    runs = data.results.runs
+    return {
+        **head(study, data),
+        **verdicts_and_claims(study, data, settled),
+        **findings_and_probes(study, data, figures),
+        **details(study, data),
+        "limitations": all_limitations(study, data, settled),
+        "deployments": [view for dataset in study.datasets if (view := deployment(folder, dataset, runs))],
+        "figures": figures,
+        "provenance": provenance_view(study, data, config_files, config_values),
     }
+
+
+def head(study: Study, data: ReportData) -> dict[str, Any]:
+    """What the page says of the study as a whole: title, size, runs that diverged."""
+    results, plan, datasets = data.results, study.plan, list(study.datasets)
+    runs = results.runs
+    title = study.report.title or study.question or study.study
     return {
         "study": study,
         "plan": plan,
@@ -142,6 +146,21 @@ def build_view(
             (plan.variants[row["variant"]].label, row["dataset"], row["seed"])
             for row in runs[runs["status"] == "diverged"].to_dict("records")
         ],
+        "legend": [
+            (name, plan.variants[name].label, number % len(COLOURS)) for number, name in enumerate(plan.compared)
+        ],
+        "design": design(study),
+    }
+
+
+def verdicts_and_claims(study: Study, data: ReportData, settled: history.Settled) -> dict[str, Any]:
+    """Verdict of each question and claim, the chosen model, the main table."""
+    results, plan, datasets = data.results, study.plan, list(study.datasets)
+    question_cards = {
+        dataset: [question_card(results, dataset, question) for question in plan.questions.values()]
+        for dataset in datasets
+    }
+    return {
         "question_cards": question_cards,
         "across": {question.name: across_datasets(results, question, datasets) for question in plan.questions.values()},
         "claims": claim_cards(results, len(datasets) > 1, {name for kind, name in settled.after if kind == "claim"}),
@@ -153,6 +172,18 @@ def build_view(
         "main": {dataset: main_table(results, dataset) for dataset in datasets},
         "main_columns": MAIN_COLUMNS,
         "max_rows": MAX_TABLE_ROWS,
+    }
+
+
+def findings_and_probes(study: Study, data: ReportData, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The sentences of each dataset's interpretation, and each probe with its figures and table."""
+    results, datasets = data.results, list(study.datasets)
+    labels = {name: variant.label for name, variant in study.plan.variants.items()}
+    probes = {
+        dataset: all_findings(**data.probed, labels=labels, dataset=dataset, rope=results.rope)
+        for dataset in study.datasets
+    }
+    return {
         "topics": {dataset: interpret(results, dataset, by_assumption(probes[dataset])) for dataset in datasets},
         "probes": {
             dataset: [
@@ -168,16 +199,27 @@ def build_view(
             ]
             for dataset in datasets
         },
-        "deployments": [view for dataset in datasets if (view := deployment(folder, dataset, runs))],
-        "limitations": [
-            *(Finding(text) for text in same_variants(study)),
-            *conditions_limitation(data.trained, results),
-            *limitations(results, study.seeds, data.explored, resumed),
-            *looks(settled),
-            *characters_missing_in_fonts(data.summary["not_drawn"]),
-        ],
+    }
+
+
+def all_limitations(study: Study, data: ReportData, settled: history.Settled) -> list[Finding]:
+    """The sentences of the limitations, in the report's order."""
+    results = data.results
+    resumed = sum(entry["resumed_after_epoch"] > 0 for entry in data.trained.values())
+    return [
+        *(Finding(text) for text in same_variants(study)),
+        *conditions_limitation(data.trained, results),
+        *limitations(results, study.seeds, data.explored, resumed),
+        *looks(settled),
+        *characters_missing_in_fonts(data.summary["not_drawn"]),
+    ]
+
+
+def details(study: Study, data: ReportData) -> dict[str, Any]:
+    """Tables and notes of each dataset, its images and its runs."""
+    results, plan, datasets = data.results, study.plan, list(study.datasets)
+    return {
         "unequal": unequal_texts(data.trained, results),
-        "figures": figures,
         "looked_at": {
             dataset: [(name, plan.variants[name].label) for name in chosen_first(results, dataset)]
             for dataset in datasets
@@ -196,9 +238,6 @@ def build_view(
         "left_out": left_out(data.manifests, data.explored),
         "test_origin": test_origin(data.manifests),
         "matrices": {dataset: matrices(results, dataset) for dataset in datasets},
-        "legend": [(name, labels[name], number % len(COLOURS)) for number, name in enumerate(plan.compared)],
-        "design": design(study),
-        "provenance": provenance_view(study, data, config_files, config_values),
     }
 
 

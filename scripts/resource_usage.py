@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     measured = read(folder)
     if not measured:
         raise UserError(f"{folder} holds no measurements; run the study first")
-    print(aligned([COLUMNS, *(row(rule, jobs) for rule, jobs in measured.items())]))
+    print(aligned([COLUMNS, *(usage_row(rule, jobs) for rule, jobs in measured.items())]))
 
 
 def read(folder: Path) -> dict[str, list[dict[str, float]]]:
@@ -59,7 +59,7 @@ def _number(text: str | None) -> float:
         return math.nan
 
 
-def row(rule: str, jobs: list[dict[str, float]]) -> tuple[str, ...]:
+def usage_row(rule: str, jobs: list[dict[str, float]]) -> tuple[str, ...]:
     """A line of the table."""
 
     def over(name: str, function) -> str:

@@ -22,7 +22,7 @@ from convlab.common.shutdown import ignore_signals
 from convlab.errors import UserError
 from convlab.study import layout
 
-LEFT = 3
+EXIT_RESOURCES_REMAIN = 3
 """Exit status where something is left."""
 
 log = logging.getLogger("teardown")
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
             for problem in problems:
                 log.error("%s", problem)
             log.error("would not go: %s; their names stay in state.json, run it again", ", ".join(left))
-            sys.exit(LEFT)
+            sys.exit(EXIT_RESOURCES_REMAIN)
     if problems:
         raise UserError("; ".join(problems))
 

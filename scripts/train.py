@@ -1,4 +1,4 @@
-"""Train one run: build its model, fit it, keep the best epoch, and say how it went in run.json."""
+"""Train one run: build its model, fit it, keep the best epoch, and record it in run.json."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,10 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from convlab.common import checksums, provenance
 from convlab.common.cli import run
@@ -28,7 +31,11 @@ from convlab.errors import UserError
 from convlab.models.registry import modules
 from convlab.runtime import backend, devices
 from convlab.training import run_store
+from convlab.training.recipe import Training
 from convlab.training.run_spec import Run
+
+if TYPE_CHECKING:
+    from convlab.training.loop import Data, Fit
 
 RETRAIN_VARIABLE = "CONVLAB_RETRAIN"
 """Environment variable that asks to train finished runs again: their folders, or ``all``."""
@@ -47,28 +54,61 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads of TensorFlow; results depend on their number")
     parser.add_argument("--store", type=Path, help="folder of finished runs, from which an equal one is taken")
     arguments = parser.parse_args(argv)
-    spec, output, store = arguments.spec, arguments.output_dir, arguments.store
-    code = code_of(spec)  # before the modules are imported that are read here
-    manifest = read_json(arguments.data_dir / "manifest.json")
-    identity = work_identity(spec, manifest, arguments.threads, environment.choices(), code)
-    work = output / f"unfinished-{identity}"
-    keeps = store is not None and not spec.training.tensorboard  # TensorBoard's logs are not kept
-    lock = store / f"{identity}.lock" if keeps else output / f".{identity}.lock"
+    output, store = arguments.output_dir, arguments.store
+    job = Job(
+        spec=arguments.spec,
+        manifest=read_json(arguments.data_dir / "manifest.json"),
+        data_dir=arguments.data_dir,
+        output=output,
+        threads=arguments.threads,
+        choices=environment.choices(),
+        code=code_of(arguments.spec),  # before the modules are imported that are read here
+    )
+    keeps = store is not None and not job.spec.training.tensorboard  # TensorBoard's logs are not kept
+    lock = store / f"{job.identity}.lock" if keeps else output / f".{job.identity}.lock"
     # Jobs may outlive their Snakemake: one that trains this very run is waited for, any other in this folder gives way.
     with (
         locked(lock, "another process trains this very run; waiting for it") as waited,
         sole_writer(output / run_store.MAIN) as writer,
     ):
         again = asked_again(output)
-        if not again and waited and is_finished(output, identity):
+        if not again and waited and is_finished(output, job.identity):
             log.info("this very run has just been finished by another process")
-        elif not again and keeps and run_store.take(store / identity, output):
+        elif not again and keeps and run_store.fetch(store / job.identity, output):
             log.info("this very run has been finished before; its results were copied")
         else:
-            train_run(spec, manifest, arguments.data_dir, output, work, arguments.threads, identity, code, writer)
+            train_run(job, writer)
             if keeps:
-                run_store.keep(output, store / identity)
-        shutil.rmtree(work, ignore_errors=True)
+                run_store.store(output, store / job.identity)
+        shutil.rmtree(job.work, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to train, and all that decides what it becomes.
+
+    Attributes:
+        manifest: what ``prepare`` recorded of the dataset in ``data_dir``.
+        choices: environment variables of the user's that can change numbers.
+        code: checksums, by file, of the code at the start of this process.
+    """
+
+    spec: Run
+    manifest: dict
+    data_dir: Path
+    output: Path
+    threads: int
+    choices: dict[str, str]
+    code: dict[str, str]
+
+    @cached_property
+    def identity(self) -> str:
+        return work_identity(self.spec, self.manifest, self.threads, self.choices, self.code)
+
+    @property
+    def work(self) -> Path:
+        """Folder of backups in ``output``, from which a killed run is resumed; only ever of this very run."""
+        return self.output / f"unfinished-{self.identity}"
 
 
 def code_of(spec: Run) -> dict[str, str]:
@@ -88,113 +128,115 @@ def is_finished(output: Path, identity: str) -> bool:
     return checksums.is_whole(main, run_store.FILES) and read_json(main).get("identity") == identity
 
 
-def train_run(
-    spec: Run,
-    manifest: dict,
-    data_dir: Path,
-    output: Path,
-    work: Path,
-    threads: int,
-    identity: str,
-    code: dict[str, str],
-    writer: Writer,
-) -> None:
-    """Train ``spec`` on the data in ``data_dir`` and write what comes of it to ``output``, while ``writer`` may.
+def train_run(job: Job, writer: Writer) -> None:
+    """Train a run and write its results, while ``writer`` may.
 
-    ``work`` is a folder in ``output`` for what a killed run goes on from; it is only ever of this very run.
-    ``code`` holds the checksums of the modules at the start of this process. Raises UserError where they were edited
-    before they were imported.
+    Raises UserError where the code was edited between the start of this process and the imports below.
     """
-    training, choices = spec.training, environment.choices()
-    started = datetime.now(UTC)
-    backend.choose(training.backend, threads)  # before these import Keras
+    spec, output, threads = job.spec, job.output, job.threads
+    training, started = spec.training, datetime.now(UTC)
+    backend.configure(training.backend, threads)  # before these import Keras
     from convlab.runtime.keras_runtime import device, keras, use_threads
     from convlab.training.backup import resumable_epochs
-    from convlab.training.loop import fit
+    from convlab.training.loop import Hooks, fit
     from convlab.training.network import build
-    from convlab.training.pipeline import images_per_epoch
 
-    if code_of(spec) != code:
+    if code_of(spec) != job.code:
         raise UserError("convlab's code was edited while this run was starting; run the same command again")
     use_threads(threads)
     seeds = prepared.seed_streams(spec.seed)
     keras.utils.set_random_seed(seeds["initialisation"])
-    images, labels = prepared.load_train(data_dir)
-    images = prepared.permute_pixels(images, training.pixel_permutation)
-    train, validation = prepared.split(labels, training.validation_fraction, seeds["split"])
-    train = train[prepared.subset(labels[train], training.train_size, seeds["subset"])]
-    model = build(spec.model, images.shape[1:], len(manifest["classes"]), training.precision, training.augmentation)
+    data = load_data(job, seeds)
+    input_shape = data.train[0].shape[1:]
+    model = build(spec.model, input_shape, len(job.manifest["classes"]), training.precision, training.augmentation)
 
-    # What a killed run left is taken up again only by the very same run.
-    for stale in output.glob("unfinished-*"):
-        if stale != work:
-            shutil.rmtree(stale, ignore_errors=True)
-    if not work.exists():
-        shutil.rmtree(output / "tensorboard", ignore_errors=True)  # another run's logs would be shown as this one's
-    resumed = resumable_epochs(work, training.select)
+    remove_other_runs(job)
+    resumed = resumable_epochs(job.work, training.select)
     where = "GPU" if device() == "GPU" else f"CPU, {threads} thread(s)"
-    log.info("%d training and %d validation images; %s", len(train), len(validation), where)
+    train_images, validation_images = len(data.train[0]), len(data.validation[0])
+    log.info("%d training and %d validation images; %s", train_images, validation_images, where)
     if resumed:
         log.info("taking up again after epoch %d", resumed)
-
     begin = time.perf_counter()
-    outcome = fit(
-        model,
-        training,
-        (images[train], labels[train]),
-        (images[validation], labels[validation]),
-        seeds,
-        work,
-        report=lambda row: log.info(
-            "epoch %d/%d: loss %.4f, accuracy %.4f, val_loss %.4f, val_accuracy %.4f, %.1f s",
-            *(row["epoch"], training.epochs),
-            *(row[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")),
-        ),
-        tensorboard=output / "tensorboard" if training.tensorboard else None,
-        check=writer.check,
-    )
+    logs = output / "tensorboard" if training.tensorboard else None
+    hooks = Hooks(lambda row: log_epoch(row, training.epochs), writer.check, logs)
+    outcome = fit(model, training, data, seeds, job.work, hooks)
     fit_seconds = time.perf_counter() - begin
-    seen = images_per_epoch(training, len(train))
-    epoch_seconds = sum(row["seconds"] for row in outcome.history)
-    best = outcome.history[outcome.best_epoch - 1] if outcome.history else {}
-    write_results(
-        output,
-        {
-            "format": 1,
-            "spec": spec.identity,
-            "spec_hash": spec.spec_hash,
-            "identity": identity,
-            "data_sha256": data_sha256(manifest),
-            "status": outcome.status,
-            "input_shape": list(images.shape[1:]),
-            "classes": len(manifest["classes"]),
-            "parameters": model.count_params(),
-            "train_images": len(train),
-            "validation_images": len(validation),
-            "epochs_run": len(outcome.history),
-            "best_epoch": outcome.best_epoch,
-            "val_accuracy": best.get("val_accuracy"),
-            "val_loss": best.get("val_loss"),
-            "train_seconds": epoch_seconds,
-            "images_per_epoch": seen,
-            "images_per_second": seen * len(outcome.history) / epoch_seconds if epoch_seconds else None,
-            "fit_seconds": fit_seconds,
-            "resumed_after_epoch": resumed,
-            "started": started.isoformat(timespec="seconds"),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "peak_memory_mb": provenance.peak_memory_mb(),
-            "threads": threads,
-            "device": where,
-            "versions": provenance.versions(),
-            "hardware": provenance.hardware(),
-            "environment": choices,
-            "code": code,
-        },
-        model,
-        outcome.history,
-        writer,
-    )
+    record = {
+        "format": 1,
+        "spec": spec.identity,
+        "spec_hash": spec.spec_hash,
+        "identity": job.identity,
+        "data_sha256": data_sha256(job.manifest),
+        "input_shape": list(input_shape),
+        "classes": len(job.manifest["classes"]),
+        "parameters": model.count_params(),
+        "train_images": train_images,
+        "validation_images": validation_images,
+        **describe_fit(outcome, training, train_images),
+        "fit_seconds": fit_seconds,
+        "resumed_after_epoch": resumed,
+        "started": started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "peak_memory_mb": provenance.peak_memory_mb(),
+        "threads": threads,
+        "device": where,
+        "versions": provenance.versions(),
+        "hardware": provenance.hardware(),
+        "environment": job.choices,
+        "code": job.code,
+    }
+    write_results(output, record, model, outcome.history, writer)
     log.info("%s after %d epochs; kept epoch %d", outcome.status, len(outcome.history), outcome.best_epoch)
+
+
+def load_data(job: Job, seeds: Mapping[str, int]) -> "Data":
+    """The images and labels that a run is trained on and validated with, drawn by its seeds."""
+    from convlab.training.loop import Data
+
+    training = job.spec.training
+    images, labels = prepared.load_train(job.data_dir)
+    images = prepared.permute_pixels(images, training.pixel_permutation)
+    train, validation = prepared.split(labels, training.validation_fraction, seeds["split"])
+    train = train[prepared.nested_subset(labels[train], training.train_size, seeds["subset"])]
+    return Data((images[train], labels[train]), (images[validation], labels[validation]))
+
+
+def remove_other_runs(job: Job) -> None:
+    """Delete what other runs left in the output folder: only the very same run is resumed."""
+    for stale in job.output.glob("unfinished-*"):
+        if stale != job.work:
+            shutil.rmtree(stale, ignore_errors=True)
+    if not job.work.exists():
+        shutil.rmtree(job.output / "tensorboard", ignore_errors=True)  # else its logs would be shown as this run's
+
+
+def log_epoch(row: Mapping[str, float], epochs: int) -> None:
+    """Log a row of the history."""
+    log.info(
+        "epoch %d/%d: loss %.4f, accuracy %.4f, val_loss %.4f, val_accuracy %.4f, %.1f s",
+        *(row["epoch"], epochs),
+        *(row[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")),
+    )
+
+
+def describe_fit(outcome: "Fit", training: Training, train_images: int) -> dict[str, Any]:
+    """Status, epochs, validation results of the kept epoch, and speed, as run.json has them."""
+    from convlab.training.pipeline import images_per_epoch
+
+    seen = images_per_epoch(training, train_images)
+    seconds = sum(row["seconds"] for row in outcome.history)
+    best = outcome.history[outcome.best_epoch - 1] if outcome.history else {}
+    return {
+        "status": outcome.status,
+        "epochs_run": len(outcome.history),
+        "best_epoch": outcome.best_epoch,
+        "val_accuracy": best.get("val_accuracy"),
+        "val_loss": best.get("val_loss"),
+        "train_seconds": seconds,
+        "images_per_epoch": seen,
+        "images_per_second": seen * len(outcome.history) / seconds if seconds else None,
+    }
 
 
 def write_results(output: Path, record: dict, model, history: Sequence[Mapping[str, float]], writer: Writer) -> None:

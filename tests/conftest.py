@@ -36,7 +36,7 @@ def own_environment():
 def english():
     """A script that a test calls may choose a language; the next test begins in English."""
     yield
-    i18n.use(i18n.SOURCE)
+    i18n.set_language(i18n.SOURCE)
 
 
 @pytest.fixture

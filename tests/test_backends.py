@@ -143,10 +143,10 @@ def test_a_backend_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.delitem(sys.modules, "keras", raising=False)
     with pytest.raises(UserError, match=r"training.backend is jax, which is not installed; .*requirements/jax.txt"):
-        backend.choose("jax", 1)
+        backend.configure("jax", 1)
 
 
 def test_a_backend_is_not_changed_behind_keras_back(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras", object())
     with pytest.raises(RuntimeError, match="before its backend"):
-        backend.choose("torch", 1)
+        backend.configure("torch", 1)

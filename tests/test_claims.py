@@ -260,7 +260,7 @@ def test_texts_that_look_like_numbers_stay_texts_on_the_way_to_the_report():
     study = load_study({**MADE_UP_STUDY, "claims": [entry]})
     again = load_study(study.settings).claims[0]
     assert (again.text, again.published, again.source) == ("1e3", "1e-3", "42")
-    assert canonical_json(load_study(study.written).written) == canonical_json(study.written)
+    assert canonical_json(load_study(study.validated_config).validated_config) == canonical_json(study.validated_config)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

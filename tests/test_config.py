@@ -128,9 +128,9 @@ def test_a_value_that_nobody_would_read_to_its_end_is_cut(path, value):
 def test_a_study_is_shown_without_account_numbers_and_deploys_with_them():
     sagemaker = SAGEMAKER | {"endpoint": {"image_version": "2.20"}}
     study = load_study(changed("deploy", {"target": "sagemaker", "sagemaker": sagemaker}))
-    assert "123456789012" not in canonical_json(study.written)
-    assert study.written["deploy"]["sagemaker"]["endpoint"] == {"image_version": "2.20"}, "no number"
-    assert load_study(study.written).written == study.written
+    assert "123456789012" not in canonical_json(study.validated_config)
+    assert study.validated_config["deploy"]["sagemaker"]["endpoint"] == {"image_version": "2.20"}, "no number"
+    assert load_study(study.validated_config).validated_config == study.validated_config
     assert study.deploy.options["sagemaker"]["role_arn"] == SAGEMAKER["role_arn"]
     assert "sagemaker" not in load_study(changed("deploy", {"sagemaker": sagemaker})).deploy.options
 

@@ -229,14 +229,18 @@ def test_what_is_handed_on_is_what_is_trained(config):
     assert config == before, "loading changes nothing"
     if study is None:
         return
-    for handed_on in (study.written, json.loads(json.dumps(study.written)), yaml.safe_load(to_yaml(study.written))):
+    for handed_on in (
+        study.validated_config,
+        json.loads(json.dumps(study.validated_config)),
+        yaml.safe_load(to_yaml(study.validated_config)),
+    ):
         again = load_study(handed_on)
         assert hashes(again) == hashes(study)
         assert again.plan == study.plan
         assert (again.seeds, again.statistics, again.report, again.claims) == (
             study.seeds, study.statistics, study.report, study.claims
         )  # fmt: skip
-        assert again.written == study.written and again.settings == study.settings
+        assert again.validated_config == study.validated_config and again.settings == study.settings
     tables = load_study(json.loads(json.dumps(study.settings)))
     assert hashes(tables) == hashes(study)
     assert tables.settings == study.settings
@@ -313,7 +317,7 @@ def test_a_quick_look_takes_no_more_own_images_than_there_are(tmp_path):
     own = {"own": {"kind": "image_folder", "path": str(tmp_path), "image_size": 8, "classes": 2}}
     assert (
         quick.reduced({**TINY, "datasets": own})["datasets"]
-        == load_study({**TINY, "datasets": own}).written["datasets"]
+        == load_study({**TINY, "datasets": own}).validated_config["datasets"]
     )
     given = {"own": {**own["own"], "train_images": 40}}
     assert quick.reduced({**TINY, "datasets": given})["datasets"]["own"]["train_images"] == 40

@@ -14,10 +14,10 @@ from convlab.datasets.prepared import (
     load,
     load_test,
     load_train,
+    nested_subset,
     permute_pixels,
     seed_streams,
     split,
-    subset,
 )
 from convlab.errors import UserError
 
@@ -131,7 +131,7 @@ def test_smaller_subsets_are_contained_in_larger_ones():
     labels = np.random.default_rng(0).choice(4, 500, p=[0.5, 0.3, 0.15, 0.05])
     previous = set()
     for size in (1, 2, 3, 10, 50, 51, 250, 499, 500):
-        chosen = set(subset(labels, size, 3).tolist())
+        chosen = set(nested_subset(labels, size, 3).tolist())
         assert len(chosen) == size
         assert previous <= chosen
         previous = chosen
@@ -140,21 +140,21 @@ def test_smaller_subsets_are_contained_in_larger_ones():
 @pytest.mark.parametrize("size", [10, 37, 100, 299])
 def test_subsets_keep_the_classes_proportions(size):
     labels = np.repeat([0, 1, 2], [150, 100, 50])
-    counts = np.bincount(labels[subset(labels, size, 5)], minlength=3)
+    counts = np.bincount(labels[nested_subset(labels, size, 5)], minlength=3)
     assert np.all(np.abs(counts - size * np.array([1 / 2, 1 / 3, 1 / 6])) < 1)
 
 
 def test_a_subset_follows_its_seed_and_none_takes_all():
     labels = np.arange(100) % 10
-    assert np.array_equal(subset(labels, 30, 1), subset(labels, 30, 1))
-    assert not np.array_equal(subset(labels, 30, 1), subset(labels, 30, 2))
-    assert np.array_equal(subset(labels, None, 1), np.arange(100))
+    assert np.array_equal(nested_subset(labels, 30, 1), nested_subset(labels, 30, 1))
+    assert not np.array_equal(nested_subset(labels, 30, 1), nested_subset(labels, 30, 2))
+    assert np.array_equal(nested_subset(labels, None, 1), np.arange(100))
 
 
 @pytest.mark.parametrize("size", [0, -5, 101])
 def test_a_subset_of_an_impossible_size_is_refused(size):
     with pytest.raises(UserError, match="choose 1 to 100"):
-        subset(np.arange(100) % 10, size, 0)
+        nested_subset(np.arange(100) % 10, size, 0)
 
 
 def test_first_images_are_the_first_of_every_class():

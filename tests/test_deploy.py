@@ -59,7 +59,7 @@ def test_evidence_of_a_deployment(results):
     record = evidence(results)
     assert record["status"] == "succeeded" and record["error"] is None
     assert record["study"] == "my_study" and record["model"]["variant"] == "cnn" and record["model"]["seed"] == 2
-    assert record["images"] == {"count": 40, "of": TOY_IMAGES, "seed": 3, "rule": deploy.RULE}
+    assert record["images"] == {"count": 40, "of": TOY_IMAGES, "seed": 3, "rule": deploy.SAMPLING_RULE}
     assert len(record["answers"]) == len({answer["index"] for answer in record["answers"]}) == 40
     right = sum(answer["predicted_class"] == TOY_CLASSES[answer["index"]] for answer in record["answers"])
     assert record["accuracy"]["value"] == right / 40

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, "scripts")
 from convlab.runtime import devices
-print(devices.use_one({"CUDA_VISIBLE_DEVICES": sys.argv[1]}, Path(sys.argv[2])), flush=True)
+print(devices.use_one_gpu({"CUDA_VISIBLE_DEVICES": sys.argv[1]}, Path(sys.argv[2])), flush=True)
 sys.stdin.readline()
 """
 
@@ -74,7 +74,7 @@ def test_a_killed_run_gives_its_slot_back(start):
 def test_a_process_sees_only_its_own_device(tmp_path):
     environment = {**fake_nvidia_smi(tmp_path, "0\\n1\\n"), "HOME": "/"}
     assert devices.visible(environment) == ["0", "1"]
-    assert devices.use_one(environment, tmp_path / "slots") == "0"
+    assert devices.use_one_gpu(environment, tmp_path / "slots") == "0"
     assert environment["CUDA_VISIBLE_DEVICES"] == "0" and environment["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
 
 
@@ -84,7 +84,7 @@ def test_a_process_sees_only_its_own_device(tmp_path):
 def test_what_a_scheduler_or_the_user_has_set_is_respected(tmp_path, given, seen):
     environment = {**fake_nvidia_smi(tmp_path, "0\\n1\\n"), "CUDA_VISIBLE_DEVICES": given}
     assert devices.visible(environment) == seen
-    assert devices.use_one(environment, tmp_path / "slots") == (seen[0] if seen else None)
+    assert devices.use_one_gpu(environment, tmp_path / "slots") == (seen[0] if seen else None)
     assert environment["CUDA_VISIBLE_DEVICES"] == (seen[0] if seen else given)
 
 
@@ -95,7 +95,7 @@ def test_a_driver_that_does_not_answer_is_no_gpu(tmp_path, answer):
 
 def test_nothing_is_set_or_written_without_gpus(tmp_path):
     environment = {"PATH": str(tmp_path)}
-    assert devices.use_one(environment, tmp_path / "slots") is None
+    assert devices.use_one_gpu(environment, tmp_path / "slots") is None
     assert environment == {"PATH": str(tmp_path)} and not (tmp_path / "slots").exists()
 
 
@@ -103,17 +103,17 @@ def test_somebody_elses_folder_is_refused(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "slots").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="belongs to somebody else"):
-        devices.take(["0"], tmp_path / "slots")
+        devices.acquire_gpu(["0"], tmp_path / "slots")
     (tmp_path / "ours").mkdir(mode=0o700)
     (tmp_path / "ours/0.0").symlink_to(tmp_path / "target")
     with pytest.raises(UserError, match=r"cannot open .*ours/0\.0"):
-        devices.take(["0"], tmp_path / "ours")
+        devices.acquire_gpu(["0"], tmp_path / "ours")
     assert not (tmp_path / "target").exists()
 
 
 def test_memory_grows_on_a_gpu_and_nothing_changes_on_a_cpu(tmp_path):
     code = "import sys, os; sys.path.insert(0, 'scripts')\nfrom convlab.runtime import backend\n"
-    code += "backend.choose('tensorflow', 1)\n"
+    code += "backend.configure('tensorflow', 1)\n"
     code += "print({k: v for k, v in os.environ.items() if k.startswith(('TF_', 'XLA', 'CUDA', 'NPROC'))})"
 
     def devices_with(more: dict[str, str]) -> dict:

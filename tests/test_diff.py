@@ -227,11 +227,11 @@ def test_a_state_is_found_by_study_folder_copy_and_config(tmp_path, monkeypatch)
 
 def test_compare_keeps_states_and_no_state_twice(tmp_path):
     folder = write_state(tmp_path / "results/made_up")
-    history.keep(folder / "compare")
-    history.keep(folder / "compare")
+    history.snapshot(folder / "compare")
+    history.snapshot(folder / "compare")
     assert list(history.kept(folder / "compare")) == [1]
     write_state(folder, accuracies=CNN_WINS | {"cnn": seeds_around(0.85)})
-    history.keep(folder / "compare")
+    history.snapshot(folder / "compare")
     assert list(history.kept(folder / "compare")) == [1, 2]
     means = [find.read(f"made_up@{which}", tmp_path / "results").variants.set_index("variant")["test_accuracy_mean"]
              for which in ("previous", "1", "2")]  # fmt: skip
@@ -240,10 +240,10 @@ def test_compare_keeps_states_and_no_state_twice(tmp_path):
 
 
 def test_the_oldest_states_go_first(tmp_path, monkeypatch):
-    monkeypatch.setattr(history, "KEPT", 3)
+    monkeypatch.setattr(history, "KEPT_STATES", 3)
     for number in range(5):
         folder = write_state(tmp_path / "x", accuracies=CNN_WINS | {"cnn": seeds_around(0.8 + number / 100)})
-        history.keep(folder / "compare")
+        history.snapshot(folder / "compare")
     assert list(history.kept(folder / "compare")) == [3, 4, 5]
 
 
@@ -257,7 +257,7 @@ def test_the_oldest_states_go_first(tmp_path, monkeypatch):
 def test_a_missing_study_is_told_in_one_sentence(tmp_path, monkeypatch, name, sentence):
     monkeypatch.chdir(tmp_path)
     folder = write_state(Path("results/made_up"))
-    history.keep(folder / "compare")
+    history.snapshot(folder / "compare")
     Path("results/empty").mkdir()
     with pytest.raises(UserError, match=re.escape(sentence)) as caught:
         find.read(name, Path("results"))

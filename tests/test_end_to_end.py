@@ -3,17 +3,16 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
+from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
-from builders.project import ROOT, TINY, copy_project
+from builders.project import ROOT, TINY
 from convlab.common.cli import run
 from convlab.errors import UserError
 from convlab.evaluation.records import read_probabilities
@@ -22,7 +21,7 @@ FASHION = {
     "study": "fashion_slice",
     "question": "Does the real thing run?",
     "datasets": {"fashion_mnist": {"train_images": 3000, "test_images": 1000}},
-    "seeds": 3,
+    "seeds": 2,
     "training": {"epochs": 2},
     "models": {
         "dense": {"family": "dense", "units": [128, 64]},
@@ -46,7 +45,7 @@ def test_a_slice_of_real_fashion_mnist_goes_from_nothing_to_its_report(project):
     manifest = json.loads((folder / "prepare/fashion_mnist/manifest.json").read_text())
     assert set(manifest["counts"]["train"].values()) == {300}
     runs = pd.read_csv(folder / "compare/runs.csv")
-    assert len(runs) == 9
+    assert len(runs) == 6
     assert set(runs.groupby("variant")["parameters"].first()) == {109_386, 220_234, 220_746}
     assert runs["test_accuracy"].min() > 0.5, "better than guessing by far"
     page = (folder / "report/index.html").read_text()
@@ -72,9 +71,9 @@ def test_predictions_are_those_of_a_run_by_hand(finished_study, tmp_path):
 
 @pytest.mark.slow
 def test_a_failing_run_shows_the_end_of_its_log_and_the_others_go_on(project):
-    project.configure(TINY)
+    project.configure({**TINY, "experiments": {}})
     script = project.folder / "scripts/train.py"
-    line = "    seeds = data.seed_streams(spec.seed)\n"
+    line = "    seeds = prepared.seed_streams(spec.seed)\n"
     pulled = '    assert spec.seed != 2 or "CABLE" not in __import__("os").environ, "the cable was pulled"\n'
     assert line in script.read_text()
     script.write_text(script.read_text().replace(line, line + pulled))
@@ -87,37 +86,13 @@ def test_a_failing_run_shows_the_end_of_its_log_and_the_others_go_on(project):
     assert "the cable was pulled" in output
     assert re.search(r"results/tiny/logs/train/digits/\w+/seed-2\.log", output.replace("\n", ""))
     assert "Finished results are kept" in output
-    finished = {path.parent.name for path in (project.folder / "results/tiny/train").rglob("run.json")}
-    assert finished == {"seed-1", "seed-3"}
-    variants = ("dense", "cnn", "cnn-kernel_size-5x5")
+    variants, folder = ("dense", "cnn"), project.folder / "results/tiny/train/digits"
+    finished = {str(path.parent.relative_to(folder)) for path in folder.rglob("run.json")}
+    assert finished == {f"{variant}/seed-{seed}" for variant in variants for seed in (1, 3)}
     left = {
         job for variant in variants for job in (f"Train {variant} on digits, seed 2", f"Evaluate {variant} on digits")
     }
     assert project.planned() == left | {"Compare all runs", "Write the report"}
-
-
-@pytest.mark.slow
-def test_a_killed_workflow_ends_with_the_tables_of_an_undisturbed_one(finished_study, tmp_path):
-    project = copy_project(tmp_path / "killed")
-    project.configure(TINY)
-    command = [sys.executable, "-m", "snakemake", "--cores", "2"]
-    process = subprocess.Popen(
-        command, cwd=project.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and len(list((project.folder / "results").rglob("run.json"))) < 3:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    finished = {path: path.stat().st_mtime_ns for path in (project.folder / "results").rglob("run.json")}
-    assert len(finished) >= 3
-    result = subprocess.run(command, cwd=project.folder, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
-    kept = [path for path, time_ns in finished.items() if path.stat().st_mtime_ns == time_ns]
-    assert len(kept) >= len(finished) - 2, "only what was being recorded at the kill may be trained again"
-    steady = ["variant", "seed", "test_accuracy", "test_loss", "val_accuracy", "best_epoch", "spec_hash"]
-    tables = [pd.read_csv(p.folder / "results/tiny/compare/runs.csv")[steady] for p in (project, finished_study)]
-    pd.testing.assert_frame_equal(*tables, check_exact=True)
 
 
 def test_a_full_disk_is_told_in_one_sentence(tmp_path):
@@ -165,12 +140,13 @@ def test_every_stage_has_its_rule_script_and_test():
     "stage",
     ["prepare", "explore", "train", "evaluate", "compare", "report", "export", "model_card", "deploy", "serve"],
 )
-def test_every_script_explains_itself(stage):
-    result = subprocess.run(
-        [sys.executable, ROOT / f"scripts/{stage}.py", "--help"], capture_output=True, text=True, cwd="/"
-    )
-    assert result.returncode == 0
-    assert "usage:" in result.stdout and len(result.stdout) > 200
+def test_every_script_explains_itself(stage, capsys, monkeypatch):
+    monkeypatch.chdir("/")
+    with pytest.raises(SystemExit) as ended:
+        import_module(stage).main(["--help"])
+    printed = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert "usage:" in printed and len(printed) > 200
 
 
 def test_the_log_profile_is_the_default_one_without_progress_bars():

@@ -163,7 +163,16 @@ def test_what_becomes_of_each_kind_of_variable(name, value, after):
 
 VARIABLES = st.dictionaries(
     st.sampled_from(
-        [*environment.SET, *environment.CHOICES, "PYTHONPATH", "PYTHONOPTIMIZE", "KERAS_A", "TF_A", "HOME", "MPL_A"]
+        [
+            *environment.FIXED_VARIABLES,
+            *environment.USER_CHOICES,
+            "PYTHONPATH",
+            "PYTHONOPTIMIZE",
+            "KERAS_A",
+            "TF_A",
+            "HOME",
+            "MPL_A",
+        ]
     ).filter(lambda name: name != "TF_ENABLE_ONEDNN_OPTS")
     | st.from_regex(r"(TF|KERAS|XLA|HOME|PYTHON)[A-Z_]{0,9}", fullmatch=True),
     st.sampled_from(["", "0", "1", " ", "text", "/x:/y"]),
@@ -178,7 +187,9 @@ def test_preparing_twice_changes_nothing_more(variables):
     assert environment.removed(after) == []
     touched = {name for name in variables if after.get(name) != variables[name]}
     assert all(
-        environment.PREFIXES.fullmatch(name) or name in {*environment.SET, *environment.CHOICES} for name in touched
+        environment.RELEVANT_VARIABLES.fullmatch(name)
+        or name in {*environment.FIXED_VARIABLES, *environment.USER_CHOICES}
+        for name in touched
     )
 
 
@@ -245,7 +256,11 @@ def test_every_variable_that_a_library_reads_is_known(package, without):
             text = path.read_text(encoding="utf-8")
             if "environ" in text or "getenv" in text:
                 unknown |= {first or second for first, second in READS.findall(text)}
-    known = {name for name in unknown if environment.PREFIXES.fullmatch(name) or name in environment.SET}
+    known = {
+        name
+        for name in unknown
+        if environment.RELEVANT_VARIABLES.fullmatch(name) or name in environment.FIXED_VARIABLES
+    }
     assert unknown - known - OTHERS == set()
 
 
@@ -253,7 +268,7 @@ def test_every_variable_that_python_reads_is_known():
     listed = subprocess.run([sys.executable, "--help-env"], capture_output=True, text=True, check=True).stdout
     names = set(re.findall(r"^(PYTHON[A-Z0-9_]+)", listed, re.MULTILINE))
     assert len(names) > 15
-    assert {name for name in names if not environment.PREFIXES.fullmatch(name)} == set()
+    assert {name for name in names if not environment.RELEVANT_VARIABLES.fullmatch(name)} == set()
 
 
 def test_choices_are_part_of_a_runs_identity(monkeypatch):
@@ -418,7 +433,7 @@ def test_on_a_gpu_no_precision_is_emulated(monkeypatch):
 
 def test_the_documentation_lists_every_choice():
     section = (ROOT / "docs/config.md").read_text(encoding="utf-8").partition("\n## Environment\n")[2]
-    assert set(re.findall(r"`([A-Z][A-Z0-9_]+)`", section)) >= {*environment.CHOICES, environment.KEEP}
+    assert set(re.findall(r"`([A-Z][A-Z0-9_]+)`", section)) >= {*environment.USER_CHOICES, environment.KEEP_VARIABLE}
 
 
 def test_the_servers_container_has_every_module_that_the_server_imports():

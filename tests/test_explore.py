@@ -167,7 +167,7 @@ def test_training_images_that_are_there_twice_are_counted_and_no_image_is_its_ow
     images[3:6] = images[0:3]  # identical, with the same labels
     images[10] = np.clip(images[20].astype(int) + 2, 0, 255)  # near, labels 1 and 2
     twice = near_duplicates.training_duplicates(images, labels, sample=sample)
-    chosen = np.sort(data.stratified_order(labels, np.random.default_rng(0))[:sample])
+    chosen = np.sort(data.proportional_order(labels, np.random.default_rng(0))[:sample])
     exact = brute_force(images, images)
     np.fill_diagonal(exact, np.inf)
     near = exact[chosen].min(axis=1) <= near_duplicates.NEAR_DUPLICATE_RMS

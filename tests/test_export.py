@@ -80,7 +80,7 @@ def onnx_predictions(path: Path, images: np.ndarray) -> np.ndarray:
 def test_every_file_gives_the_trained_models_answers(name, tmp_path):
     augmentation = {"flip": "both", "shift": 2} if name == "everything" else None
     model, run = trained(MODELS[name], augmentation=augmentation)
-    served = artifacts.servable(model, run, SHAPE, 5)
+    served = artifacts.inference_model(model, run, SHAPE, 5)
     artifacts.write_saved_model(served, tmp_path / "saved_model")
     artifacts.write_onnx(served, tmp_path / "model.onnx", list("abcde"))
     expected = predictions(model, IMAGES)
@@ -102,7 +102,7 @@ def test_every_file_gives_the_trained_models_answers(name, tmp_path):
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_a_model_of_reduced_precision_is_served_in_float32(precision, tmp_path):
     model, run = trained(MODELS["everything"], precision=precision)
-    served = artifacts.servable(model, run, SHAPE, 5)
+    served = artifacts.inference_model(model, run, SHAPE, 5)
     assert {layer.compute_dtype for layer in served.layers} == {"float32"}
     artifacts.write_onnx(served, tmp_path / "model.onnx", list("abcde"))
     expected = predictions(model, IMAGES)
@@ -116,7 +116,7 @@ def test_a_model_of_reduced_precision_is_served_in_float32(precision, tmp_path):
 def test_pixels_may_be_fractions(tmp_path):
     """The trained model takes bytes and would cut 0.9 to 0; what is served does not."""
     model, run = trained(MODELS["plain"])
-    served = artifacts.servable(model, run, SHAPE, 5)
+    served = artifacts.inference_model(model, run, SHAPE, 5)
     halves = np.full((1, *SHAPE), 0.9, np.float32)
     assert np.abs(predictions(served, halves) - predictions(served, np.zeros_like(halves))).max() > 1e-6
 
@@ -124,7 +124,7 @@ def test_pixels_may_be_fractions(tmp_path):
 @pytest.mark.slow
 def test_the_signature_has_names(tmp_path):
     model, run = trained(MODELS["dense"])
-    artifacts.write_saved_model(artifacts.servable(model, run, SHAPE, 5), tmp_path / "saved_model")
+    artifacts.write_saved_model(artifacts.inference_model(model, run, SHAPE, 5), tmp_path / "saved_model")
     signature = tf.saved_model.load(str(tmp_path / "saved_model/1")).signatures["serving_default"]
     assert signature.structured_input_signature[1]["pixels"].shape.as_list() == [None, *SHAPE]
     assert set(signature.structured_outputs) == {"probabilities"}
@@ -155,7 +155,7 @@ def write_runs(folder: Path, accuracies: dict[str, list[float | None]]) -> None:
 
 
 def choose(folder: Path, macs: dict[str, int], seeds=(1, 2, 3)) -> tuple[str, int]:
-    return export.choose({"candidates": macs, "seeds": list(seeds), "named": False}, "d", folder)[:2]
+    return export.choose_run({"candidates": macs, "seeds": list(seeds), "named": False}, "d", folder)[:2]
 
 
 def test_the_best_mean_validation_accuracy_and_of_its_seeds_the_one_nearest_to_it(tmp_path):

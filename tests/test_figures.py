@@ -15,8 +15,9 @@ import pytest
 from docutils.core import publish_parts
 from matplotlib.transforms import Bbox
 
-from convlab.figures import dataset, errors, labels, results, saving
+from convlab.figures import accuracy, dataset, errors, labels, saving
 from convlab.figures.saving import FigureWriter
+from convlab.figures.series import Series
 from convlab.figures.sheet import Sheet
 from convlab.figures.style import caption_text, save, use_style
 from convlab.probes import registry as probes
@@ -71,15 +72,15 @@ def test_a_pdf_has_no_type_3_fonts(tmp_path):
 
 
 def test_many_variants_fit_one_figure_that_is_drawn_at_once():
-    series = [results.Series(f"v{number}", f"a rather long label {number}", number) for number in range(200)]
+    series = [Series(f"v{number}", f"a rather long label {number}", number) for number in range(200)]
     generator = np.random.default_rng(0)
     values = [dict(enumerate(generator.random(5))) for _ in series]
     values[3] = dict.fromkeys(range(5), np.nan)  # all its runs diverged
     intervals = [(0.1, 0.9)] * 199 + [(None, None)]
-    seeds = results.every_seed(series, values, intervals, "Learning rate")
+    seeds = accuracy.every_seed(series, values, intervals, "Learning rate")
     contrasts = pd.DataFrame({"difference": 0.1, "ci_low": [0.0] * 199 + [None], "ci_high": 0.2, "verdict": "better"})
     contrasts["ci_high"] = contrasts["ci_high"].where(contrasts["ci_low"].notna())
-    for drawn in (seeds, results.forest(contrasts, series, 0.005)):
+    for drawn in (seeds, accuracy.forest(contrasts, series, 0.005)):
         axis = drawn.axes[0]
         assert drawn.get_size_inches()[1] < 5
         assert len(axis.collections) + len(axis.lines) <= 5 and len(axis.get_xticks()) <= 12
@@ -145,7 +146,7 @@ def test_a_drawing_process_that_is_killed_is_not_taken_for_success(tmp_path, mon
 
 HIDDEN = {"_cnn": "_hidden by Matplotlib", "dense": "Dense"}
 LOOKS = {"_cnn": 0, "dense": 1}
-ALL = [results.Series(name, label, LOOKS[name]) for name, label in HIDDEN.items()]
+ALL = [Series(name, label, LOOKS[name]) for name, label in HIDDEN.items()]
 
 
 def probed(probe: str, orders=(1.0, 2.0), measures=("accuracy",)) -> pd.DataFrame:
@@ -187,8 +188,8 @@ def recalls(classes: list[str]) -> pd.DataFrame:
 RELIABILITY = [(variant, np.array([[0.9, 0.95, 10], [1.0, 1.0, 10]])) for variant in ALL]
 
 WITH_LEGENDS = {
-    "curves": lambda: results.learning_curves([(variant, epochs(3)) for variant in ALL]),
-    "costs": lambda: results.accuracy_against_costs(measured(), ALL),
+    "curves": lambda: accuracy.learning_curves([(variant, epochs(3)) for variant in ALL]),
+    "costs": lambda: accuracy.accuracy_against_costs(measured(), ALL),
     "recall": lambda: errors.recall_by_class(recalls(["a", "b"]), ALL, ["a", "b"]),
     "recall of many": lambda: errors.recall_by_class(recalls(MANY), ALL, MANY),
     "calibration": lambda: errors.calibration(RELIABILITY),
@@ -222,14 +223,14 @@ def test_names_of_classes_stay_as_they_are_in_figures():
 
 
 def test_a_run_of_one_epoch_has_an_axis_of_epochs():
-    figure = results.learning_curves([(variant, epochs(1)) for variant in ALL])
+    figure = accuracy.learning_curves([(variant, epochs(1)) for variant in ALL])
     assert [axis.get_xlim() for axis in figure.axes] == [(0.5, 1.5)] * 2
     assert [tick for tick in figure.axes[0].get_xticks() if 0.5 <= tick <= 1.5] == [1]
     plt.close(figure)
 
 
 def test_seconds_below_one_are_seconds():
-    figure = results.accuracy_against_costs(measured(), ALL)
+    figure = accuracy.accuracy_against_costs(measured(), ALL)
     figure.canvas.draw()
     texts = [tick.get_text() for tick in figure.axes[2].get_xticklabels()]
     assert texts and not [text for text in texts if "m" in text]
@@ -239,7 +240,7 @@ def test_seconds_below_one_are_seconds():
 
 def test_intervals_beyond_what_an_accuracy_can_be_are_drawn_to_its_end():
     values, limits = [{1: 0.99, 2: 1.0, 3: 0.98}, {1: 0.0, 2: 0.01, 3: 0.0}], [(0.96, 1.02), (-0.02, 0.03)]
-    figure = results.every_seed(ALL, values, limits, "")
+    figure = accuracy.every_seed(ALL, values, limits, "")
     low, high = figure.axes[0].get_ylim()
     assert (low, high) == (0, 100)
     ends = [y for lines in figure.axes[0].collections for path in lines.get_paths() for _x, y in path.vertices]

@@ -113,8 +113,8 @@ def write_run(folder: Path, weights: str) -> None:
 
 
 def test_a_kept_run_is_copied_so_that_times_stay_apart(run, entry, tmp_path):
-    run_store.keep(run, entry)
-    assert run_store.take(entry, tmp_path / "other")
+    run_store.store(run, entry)
+    assert run_store.fetch(entry, tmp_path / "other")
     for name in run_store.FILES:
         assert (tmp_path / "other" / name).read_bytes() == (run / name).read_bytes()
         assert not (tmp_path / "other" / name).samefile(run / name)
@@ -123,10 +123,10 @@ def test_a_kept_run_is_copied_so_that_times_stay_apart(run, entry, tmp_path):
 
 
 def test_a_run_stays_kept_while_results_are_deleted_and_made_again(run, entry):
-    run_store.keep(run, entry)
+    run_store.store(run, entry)
     for name in run_store.FILES:
         (run / name).unlink()
-    assert run_store.take(entry, run)
+    assert run_store.fetch(entry, run)
     assert sorted(path.name for path in run.iterdir()) == ALL
 
 
@@ -134,76 +134,76 @@ def test_a_run_stays_kept_while_results_are_deleted_and_made_again(run, entry):
 @pytest.mark.parametrize("name", ALL)
 def test_results_that_are_damaged_in_place_leave_the_kept_run_whole(run, entry, name, damage):
     """The kept run was a hard link once: damaged with the results, and given back for ever."""
-    run_store.keep(run, entry)
+    run_store.store(run, entry)
     DAMAGES[damage](run / name)
     for left in run_store.FILES:
         remove(run / left)
-    assert run_store.take(entry, run)
+    assert run_store.fetch(entry, run)
     assert (run / "model.keras").read_text() == "weights"
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", ALL)
 def test_a_damaged_kept_run_is_dropped_and_nothing_of_it_is_taken(run, entry, tmp_path, name, damage):
-    run_store.keep(run, entry)
+    run_store.store(run, entry)
     DAMAGES[damage](entry / name)
-    assert not run_store.take(entry, tmp_path / "other")
+    assert not run_store.fetch(entry, tmp_path / "other")
     assert list((tmp_path / "other").iterdir()) == []
     assert not entry.exists(), "so that the run which is trained now can be kept"
 
 
 def test_a_run_that_was_trained_again_replaces_the_kept_one(run, entry, tmp_path):
-    run_store.keep(run, entry)
+    run_store.store(run, entry)
     write_run(run, "other weights")
-    run_store.keep(run, entry)
-    assert run_store.take(entry, tmp_path / "other")
+    run_store.store(run, entry)
+    assert run_store.fetch(entry, tmp_path / "other")
     assert (tmp_path / "other/model.keras").read_text() == "other weights"
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_results_that_are_damaged_are_not_kept(run, entry, damage):
     DAMAGES[damage](run / "model.keras")
-    run_store.keep(run, entry)
+    run_store.store(run, entry)
     assert not entry.exists()
 
 
 def test_a_kept_run_is_thinned_out_when_no_results_have_been_of_it_for_two_weeks(run, entry, tmp_path):
     store, results = tmp_path / "store", tmp_path / "results"
-    run_store.keep(run, entry)
+    run_store.store(run, entry)
     make_older(entry, 10 * run_store.UNUSED_SECONDS)
-    run_store.thin_out(store, layout.run_records(results))
+    run_store.prune(store, layout.run_records(results))
     assert entry.exists(), "results are of it"
     shutil.rmtree(run)
-    run_store.thin_out(store, layout.run_records(results))
-    run_store.thin_out(store, layout.run_records(results))
+    run_store.prune(store, layout.run_records(results))
+    run_store.prune(store, layout.run_records(results))
     assert entry.exists(), "its results may have been deleted a moment ago, to be taken from here"
     make_older(entry / "unused", run_store.UNUSED_SECONDS + 60)
     with locks.locked(entry.with_name(f"{IDENTITY}.lock"), ""):
-        run_store.thin_out(store, layout.run_records(results))
+        run_store.prune(store, layout.run_records(results))
     assert entry.exists(), "another process has it locked"
-    run_store.thin_out(store, layout.run_records(results))
+    run_store.prune(store, layout.run_records(results))
     assert not entry.exists()
 
 
 def test_a_run_that_is_used_again_begins_anew_to_be_unused(run, entry, tmp_path):
     store, results = tmp_path / "store", tmp_path / "results"
-    run_store.keep(run, entry)
+    run_store.store(run, entry)
     shutil.move(run, tmp_path / "elsewhere")
-    run_store.thin_out(store, layout.run_records(results))
+    run_store.prune(store, layout.run_records(results))
     make_older(entry / "unused", run_store.UNUSED_SECONDS + 60)
-    assert run_store.take(entry, run)
-    run_store.thin_out(store, layout.run_records(results))
+    assert run_store.fetch(entry, run)
+    run_store.prune(store, layout.run_records(results))
     assert entry.exists() and not (entry / "unused").exists()
 
 
 def test_what_killed_processes_left_in_the_store_is_deleted_after_a_day(run, entry, tmp_path):
     store = tmp_path / "store"
-    run_store.keep(run, entry)
+    run_store.store(run, entry)
     for name, seconds in ((".0123456789ab.x", 2e5), (".ba9876543210.x", 60), ("old.lock", 2e5), ("new.lock", 60)):
         path = store / name
         path.write_text("") if name.endswith("lock") else path.mkdir()
         make_older(path, seconds)
-    run_store.thin_out(store, layout.run_records(tmp_path / "results"))
+    run_store.prune(store, layout.run_records(tmp_path / "results"))
     assert sorted(path.name for path in store.iterdir()) == [".ba9876543210.x", IDENTITY, "new.lock"]
 
 
@@ -211,26 +211,26 @@ def test_results_on_another_disk_keep_their_runs(run, entry, tmp_path):
     """Links cannot reach there, so they cannot tell what is used: kept runs were deleted at each end."""
     shutil.move(tmp_path / "results", tmp_path / "disk")
     (tmp_path / "results").symlink_to(tmp_path / "disk")
-    run_store.keep(run, entry)
-    run_store.thin_out(tmp_path / "store", layout.run_records(tmp_path / "results"))
+    run_store.store(run, entry)
+    run_store.prune(tmp_path / "store", layout.run_records(tmp_path / "results"))
     assert entry.exists() and not (entry / "unused").exists()
 
 
 def test_nothing_is_taken_where_nothing_whole_is_kept(tmp_path):
-    assert not run_store.take(tmp_path / "nothing", tmp_path / "output")
+    assert not run_store.fetch(tmp_path / "nothing", tmp_path / "output")
     (tmp_path / "half").mkdir()
     (tmp_path / "half/run.json").write_text("{}")
-    assert not run_store.take(tmp_path / "half", tmp_path / "output")
+    assert not run_store.fetch(tmp_path / "half", tmp_path / "output")
     assert list((tmp_path / "output").iterdir()) == []
 
 
 def test_a_run_that_cannot_be_kept_is_no_failure(run, entry, tmp_path, monkeypatch):
     (tmp_path / "store").write_text("a file where the folder should be")
-    run_store.keep(run, entry)
+    run_store.store(run, entry)
     assert (run / "run.json").exists()
     (tmp_path / "store").unlink()
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=run_store.FREE_BYTES))
-    run_store.keep(run, entry)
+    run_store.store(run, entry)
     assert not entry.exists(), "the last of a disk is for results"
 
 

@@ -33,9 +33,9 @@ from convlab.common import i18n
 from convlab.common.files import read_json, write_json
 from convlab.datasets.registry import kinds
 from convlab.errors import UserError
+from convlab.figures import accuracy, errors
 from convlab.figures import dataset as data_charts
-from convlab.figures import errors
-from convlab.figures import results as charts
+from convlab.figures.series import Series
 from convlab.figures.style import localise, use_style
 from convlab.language import numbers
 from convlab.language.contrasts import VERDICTS
@@ -130,12 +130,12 @@ def test_templates_hold_no_prose_of_their_own():
 def test_what_manifests_say_in_words_of_ours_is_translated():
     own = [kind for kind in kinds().values() if kind.spec.users_own]
     texts = {text for kind in own for text in (kind.source, kind.licence)} | {kinds()["cifar10"].licence}
-    with i18n.using("es"):
+    with i18n.in_language("es"):
         assert [text for text in texts if i18n.gettext(text) == text] == []
 
 
 def test_what_users_wrote_is_never_looked_up():
-    with i18n.using("es"):
+    with i18n.in_language("es"):
         assert i18n.gettext("{variant} is better than {reference}", variant="Note", reference="{x} all") == (
             "Note es mejor que {x} all"
         )
@@ -145,7 +145,7 @@ def test_what_users_wrote_is_never_looked_up():
 def test_plurals_and_contexts():
     more_rows = lambda n: i18n.ngettext("{n} more row", "{n} more rows", n)  # noqa: E731
     assert [more_rows(n) for n in (1, 2, 1000)] == ["1 more row", "2 more rows", "1,000 more rows"]
-    with i18n.using("es"):
+    with i18n.in_language("es"):
         assert [more_rows(n) for n in (1, 2, 1000)] == ["1 fila más", "2 filas más", "1000 filas más"]
         assert i18n.pgettext("runs", "none") != i18n.gettext("none")
     assert isinstance(i18n._current.messages, gettext.NullTranslations)
@@ -161,7 +161,7 @@ def test_plurals_and_contexts():
 ])  # fmt: skip
 def test_lists(names, english, spanish):
     assert i18n.listing(names) == english
-    with i18n.using("es"):
+    with i18n.in_language("es"):
         assert i18n.listing(names) == spanish
 
 
@@ -181,7 +181,7 @@ def test_lists(names, english, spanish):
 ])  # fmt: skip
 def test_numbers(value, form, english, spanish):
     assert i18n.number(value, form) == english
-    with i18n.using("es"):
+    with i18n.in_language("es"):
         assert i18n.number(value, form) == spanish
 
 
@@ -192,7 +192,7 @@ def test_p_values_follow_the_style_of_their_language():
         "p = .34",
         "p > .99",
     ]
-    with i18n.using("es"):
+    with i18n.in_language("es"):
         formatted = [numbers.format_p(p) for p in (0.0004, 0.0312, 0.34, 0.995)]
     assert formatted == ["p < 0,001", "p = 0,031", "p = 0,34", "p > 0,99"]
 
@@ -200,7 +200,7 @@ def test_p_values_follow_the_style_of_their_language():
 def test_units_stay_with_their_number_in_a_translation():
     assert i18n.with_unit("95.59", "%") == "95.59 %"
     assert i18n.with_unit("3", "") == "3"
-    with i18n.using("es"):
+    with i18n.in_language("es"):
         assert i18n.with_unit("95,59", "%") == "95,59\u00a0%"
         assert i18n.gettext("95 % CI") == "IC del 95\u00a0%"
 
@@ -208,7 +208,7 @@ def test_units_stay_with_their_number_in_a_translation():
 def test_dates():
     when = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert i18n.instant(when) == "2026-01-02 03:04:05 UTC"
-    with i18n.using("es"):
+    with i18n.in_language("es"):
         assert i18n.instant(when) == "2 ene 2026, 3:04:05 UTC"
 
 
@@ -265,7 +265,7 @@ def test_tables_keep_identifiers_and_numbers_and_only_say_sentences_in_another_l
     config = {**MADE_UP_STUDY, "claims": CLAIMS_OF_EVERY_VERDICT}
     values = {"dense": [0.9, 0.9012, 0.8991], "cnn": seeds_around(0.95), CNN_5X5: [0.9513, 0.9502, 0.9493]}
     english = results_with(values, config=config)
-    with i18n.using("es"):
+    with i18n.in_language("es"):
         spanish = results_with(values, config=config)
     for name, prose in (("comparisons", ["sentence"]), ("claims", ["reason"]), ("runs", []), ("per_class", [])):
         first, second = getattr(english, name), getattr(spanish, name)
@@ -390,7 +390,7 @@ def spanish_report(folder, name: str) -> tuple[str, str]:
     experiments = copy.deepcopy(changes.get("experiments", MADE_UP_STUDY["experiments"]))
     config = {**MADE_UP_STUDY, **changes, "question": "¿?", "claims": claims, "experiments": experiments,
               "report": {"language": "es"}}  # fmt: skip
-    i18n.use("es")
+    i18n.set_language("es")
     if accuracies is None:
         count = len(load_study(config, for_readers=True).plan.variants)
         accuracies = [seeds_around(0.95 - 0.01 * index) for index in range(count)]
@@ -409,7 +409,7 @@ def spanish_report(folder, name: str) -> tuple[str, str]:
     for dataset, matrices in summary["confusions"].items():
         summary["confusions"][dataset] = {name: matrices[name] for name in matrices if name in compared}
     write_json(folder / "compare/summary.json", summary)
-    i18n.use("en")
+    i18n.set_language("en")
     report.main(["--config", json.dumps(config), "--results-dir", str(folder)])
     return tuple((folder / "report" / file).read_text(encoding="utf-8") for file in ("index.html", "report.md"))
 
@@ -467,7 +467,7 @@ def test_an_english_report_is_the_same_after_a_spanish_one(tmp_path):
         report.main(["--config", json.dumps(config), "--results-dir", str(tmp_path / moment)])
         pages.append((tmp_path / moment / "report/index.html").read_bytes())
         spanish_report(tmp_path / "spanish", "win")
-        i18n.use("en")
+        i18n.set_language("en")
     assert pages[0] == pages[1]
     assert b'<html lang="en">' in pages[0]
 
@@ -500,16 +500,16 @@ def drawn() -> list[str]:
     history = pd.DataFrame({"seed": 1, "epoch": [1, 2], "loss": [0.9, 0.42], "accuracy": [0.5, 0.71],
                             "val_loss": [0.95, 0.5], "val_accuracy": [0.52, 0.69]})  # fmt: skip
     recalls = pd.DataFrame({"variant": "cnn", "class": ["a", "b"], "recall": [0.912, 0.5], "recall_sd": [0.01, 0.02]})
-    cnn = charts.Series("cnn", "CNN", 0)
+    cnn = Series("cnn", "CNN", 0)
     means = np.array([[0.9512, 0.93], [0.94, np.nan]])
     use_style()
     image = np.zeros((8, 8, 1), np.uint8)
     figures = [
-        charts.every_seed([cnn], [{1: 0.9512, 2: 0.9534}], [(0.94, 0.96)], ""),
-        charts.forest(rows, [replace(cnn, label="CNN − Dense")], 0.005),
-        charts.combinations(means, means / 100, ("a", "b"), (("1", "2"), ("3", "4")), (0, 0)),
-        charts.learning_curves([(cnn, history)]),
-        charts.accuracy_against_costs(variants, [cnn]),
+        accuracy.every_seed([cnn], [{1: 0.9512, 2: 0.9534}], [(0.94, 0.96)], ""),
+        accuracy.forest(rows, [replace(cnn, label="CNN − Dense")], 0.005),
+        accuracy.combinations(means, means / 100, ("a", "b"), (("1", "2"), ("3", "4")), (0, 0)),
+        accuracy.learning_curves([(cnn, history)]),
+        accuracy.accuracy_against_costs(variants, [cnn]),
         errors.confusion(np.eye(3), ["a", "b", "c"]),
         errors.calibration([(cnn, np.array([[0.5, 0.52, 10.0]]))]),
         errors.recall_by_class(recalls, [cnn], ["a", "b"]),
@@ -523,7 +523,7 @@ def drawn() -> list[str]:
 
 def test_figures_are_labelled_in_the_language_with_its_numbers():
     english = drawn()
-    with i18n.using("es"):
+    with i18n.in_language("es"):
         spanish = drawn()
     assert "Test accuracy, %" in english and "12,345" in english
     assert {

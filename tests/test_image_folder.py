@@ -290,8 +290,8 @@ def test_a_photograph_of_50_megapixels_is_read_in_little_memory(tmp_path):
 def bad_files(root: Path) -> dict[str, str]:
     """Damaged images of all sorts, and what is said of each."""
     whole_png, whole_jpeg = put(root, "x.png", picture(1, 40, 40)), put(root, "x.jpg", picture(2, 40, 40))
-    png_bytes, jpeg_bytes = whole_png.read_bytes(), whole_jpeg.read_bytes()
-    flipped = bytearray(png_bytes)
+    png_content, jpeg_content = whole_png.read_bytes(), whole_jpeg.read_bytes()
+    flipped = bytearray(png_content)
     flipped[len(flipped) // 2] ^= 0xFF
     for path in (whole_png, whole_jpeg):
         path.unlink()
@@ -303,9 +303,9 @@ def bad_files(root: Path) -> dict[str, str]:
         "book.tif": (b"%PDF-1.7\n", "is a PDF document"),
         "phone.jpg": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is an HEIC image"),
         "zeros.bmp": (b"\0" * 600, "is zeros only"),
-        "half.png": (png_bytes[: len(png_bytes) // 2], "truncated"),
-        "half.jpg": (jpeg_bytes[: len(jpeg_bytes) // 2], "truncated"),
-        "header.jpg": (jpeg_bytes[:20], ""),
+        "half.png": (png_content[: len(png_content) // 2], "truncated"),
+        "half.jpg": (jpeg_content[: len(jpeg_content) // 2], "truncated"),
+        "header.jpg": (jpeg_content[:20], ""),
         "flipped.png": (bytes(flipped), ""),
         "bomb.png": (png_bytes(100_000, 100_000, b"\0" * 99), "million pixels"),
         "huge.png": (png_bytes(9_000, 9_000, b"\0" * 99), "has 81 million pixels, more than 64 million"),

@@ -15,7 +15,7 @@ from builders.study_results import results_with, seeds_around
 from convlab.common import i18n
 from convlab.common.files import read_json, write_json
 from convlab.figures import errors
-from convlab.figures import results as charts
+from convlab.figures.series import Series, mean_and_spread
 from convlab.findings import left_out as data
 from convlab.page import confusions, measures
 from convlab.page.card import weakest
@@ -71,11 +71,11 @@ def test_a_confusion_matrix_has_no_shares_in_the_row_of_a_class_without_test_ima
 
 def test_recalls_that_are_not_defined_leave_no_mark_at_zero():
     rows = pd.DataFrame({"variant": "v", "class": ["a", "b"], "recall": [0.5, None], "recall_sd": [0.1, None]})
-    figure = errors.recall_by_class(rows, [charts.Series("v", "V", 0)], ["a", "b"])
+    figure = errors.recall_by_class(rows, [Series("v", "V", 0)], ["a", "b"])
     (points,) = figure.axes[0].get_lines()
     assert np.isnan(points.get_xdata()[1])
-    assert charts.mean_and_spread(50.0, None, 1).startswith("50.0") and "±" not in charts.mean_and_spread(50, None, 1)
-    assert charts.mean_and_spread(np.nan, 1.0, 1) == "–" and "± 1.0" in charts.mean_and_spread(50.0, 1.0, 1)
+    assert mean_and_spread(50.0, None, 1).startswith("50.0") and "±" not in mean_and_spread(50, None, 1)
+    assert mean_and_spread(np.nan, 1.0, 1) == "–" and "± 1.0" in mean_and_spread(50.0, 1.0, 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ def test_the_report_says_what_was_not_used_where_people_look(tmp_path, language)
         "excluded": [other, entry], "homepage": None, "citation": None, "several_pictures": 1, "bits": 12,
         "test_from": {"from": "seed", "seed": 7, "fraction": 0.2},
     })  # fmt: skip
-    with i18n.using(language):
+    with i18n.in_language(language):
         findings = data.left_out({"digits": read_json(manifest_file)}, {})
         origin = data.test_origin({"digits": read_json(manifest_file)})
     page, text = write_reports(tmp_path, config)

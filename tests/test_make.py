@@ -14,6 +14,9 @@ NAMES = [
     "-x.yaml", "--help", "é ñ.yaml", "a;b&c.yaml", "a*?.yaml", "a\\b.yaml", "studies/a b.yaml", "a,b.yaml",
 ]  # fmt: skip
 
+OF_AN_OUTER_MAKE = {"STUDY", "VENV", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}
+"""Variables that `make test VENV=...` hands on to its tests."""
+
 TARGETS = ("run", "quick", "plan", "diff", "usage", "export", "serve", "deploy", "deploy-plan")
 
 STUB = r"""#!/bin/sh
@@ -40,7 +43,7 @@ def project(tmp_path_factory) -> Path:
 
 def calls(project: Path, *arguments: str) -> list[list[str]]:
     (project / "calls").unlink(missing_ok=True)
-    environment = {name: value for name, value in os.environ.items() if name not in ("STUDY", "MAKEFLAGS")}
+    environment = {name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE}
     result = subprocess.run(["make", *arguments], cwd=project, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr
     return [call.split("\0")[:-1] for call in (project / "calls").read_text().split("\n\0")[:-1]]

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +25,7 @@ from convlab.common import locks
 pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("KILLS", "3"))
+DEATHS = ("Snakemake", "a job", "everything")
 SLIM = {**TINY, "study": "slim", "seeds": [1, 2], "experiments": {}, "training": {**TINY["training"], "epochs": 2}}
 """Four runs of two variants."""
 
@@ -45,7 +47,7 @@ def audited(folder: Path, config: dict) -> Project:
     """A project whose training leaves a line in audit.txt for each epoch, and for each run that it finishes."""
     project = copy_project(folder)
     project.configure(config)
-    note = 'open("audit.txt", "a").write(f"{} {{{}.resolve()}}\\n")\n'
+    note = 'open("audit.txt", "a").write("{} " + __import__("os").path.relpath({}) + "\\n")\n'
     for name, before, kind, path_expression in (
         (
             "convlab/training/callbacks.py",
@@ -90,17 +92,20 @@ def jobs(project: Project) -> list[psutil.Process]:
     return names
 
 
+def steady_runs(project: Project, study: str = "slim") -> pd.DataFrame:
+    return pd.read_csv(project.folder / f"results/{study}/compare/runs.csv")[STEADY]
+
+
 def assert_equal_tables(project: Project, other: Project, study: str = "slim", other_study: str = "slim") -> None:
     folders = (project.folder / f"results/{study}/compare", other.folder / f"results/{other_study}/compare")
-    runs = [pd.read_csv(folder / "runs.csv")[STEADY] for folder in folders]
-    pd.testing.assert_frame_equal(*runs, check_exact=True)
+    pd.testing.assert_frame_equal(steady_runs(project, study), steady_runs(other, other_study), check_exact=True)
     for name in ("comparisons.csv", "per_class.csv", "trends.csv"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
 
 
 @pytest.mark.kills
 def test_kills_at_random_moments_lose_nothing(request, tmp_path):
-    """Of Snakemake or of any job: the same command again ends with an undisturbed study's tables."""
+    """Of Snakemake, of any job, of all at once: the same command again ends with an undisturbed study's tables."""
     if KILLS > 3:
         config = yaml.safe_load((ROOT / "studies/demo.yaml").read_text())
         calm = copy_project(tmp_path / "undisturbed")
@@ -112,7 +117,9 @@ def test_kills_at_random_moments_lose_nothing(request, tmp_path):
     seed = int(os.environ.get("KILLS_SEED", time.time_ns() % 10**6))
     dice = random.Random(seed)
     victims, rounds = Counter(), 0
-    while sum(victims.values()) < KILLS:
+    deaths = [DEATHS[number % len(DEATHS)] for number in range(KILLS)]
+    dice.shuffle(deaths)
+    while deaths:
         rounds += 1
         project = audited(tmp_path / f"round-{rounds}", config)
         process = begin(project)
@@ -120,18 +127,18 @@ def test_kills_at_random_moments_lose_nothing(request, tmp_path):
             while (status := process.poll()) != 0:
                 if status is not None:
                     process = begin(project)
-                time.sleep(dice.uniform(0.5, 8))
+                time.sleep(dice.uniform(0.5, 6))
                 running = jobs(project)
-                if sum(victims.values()) < KILLS and process.poll() is None:
-                    victim = process if dice.random() < 1 / 3 or not running else dice.choice(running)
-                    kind = (
-                        "Snakemake"
-                        if victim is process
-                        else Path(re.findall(r"scripts/\w+", " ".join(victim.cmdline()))[0]).name
-                    )
-                    victims[kind] += 1
-                    victim.kill()
-                    victim.wait() if victim is process else None
+                if deaths and process.poll() is None and (running or deaths[-1] == "Snakemake"):
+                    death = deaths.pop()
+                    if death != "a job":
+                        process.kill()
+                        process.wait()
+                    if death != "Snakemake":
+                        for victim in running if death == "everything" else [dice.choice(running)]:
+                            with suppress(psutil.NoSuchProcess):
+                                victim.kill()
+                    victims[death] += 1
         finally:
             for left in [process, *jobs(project)]:
                 if left.is_running():
@@ -149,8 +156,8 @@ def test_kills_at_random_moments_lose_nothing(request, tmp_path):
 
 def test_jobs_that_outlive_their_snakemake_are_not_done_again(undisturbed, tmp_path):
     """kill -9 of Snakemake leaves its jobs running; the next one waits for them instead of writing between them."""
-    project = audited(tmp_path / "project", SLIM)
-    process = begin(project)
+    project = audited(tmp_path / "project", {**SLIM, "seeds": [1]})
+    process = begin(project, "compare")
     while not [job for job in jobs(project) if "train.py" in " ".join(job.cmdline())]:
         assert process.poll() is None
         time.sleep(0.05)
@@ -163,10 +170,13 @@ def test_jobs_that_outlive_their_snakemake_are_not_done_again(undisturbed, tmp_p
     assert orphans
     with locks.locked_if_free(lock) as ours:
         assert ours, "no job holds on to the claim"
-    result = subprocess.run(command(project), cwd=project.folder, capture_output=True, text=True)
+    result = subprocess.run(command(project, "compare"), cwd=project.folder, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert Counter(kind for kind, _ in audit(project)) == {"epoch": 8, "finished": 4}
-    assert_equal_tables(project, undisturbed)
+    assert Counter(kind for kind, _ in audit(project)) == {"epoch": 4, "finished": 2}
+    both = steady_runs(undisturbed)
+    pd.testing.assert_frame_equal(
+        steady_runs(project), both[both["seed"] == 1].reset_index(drop=True), check_exact=True
+    )
 
 
 HOLDER = """
@@ -207,17 +217,16 @@ def test_a_second_snakemake_of_a_study_is_told_about_the_first_however_it_is_sta
 def test_two_studies_at_the_same_time_share_their_runs(undisturbed, tmp_path):
     project = audited(tmp_path / "project", SLIM)
     (project.folder / "other.yaml").write_text(yaml.safe_dump({**SLIM, "study": "other"}, sort_keys=False))
-    both = [begin(project), begin(project, "--configfile", "other.yaml")]
+    both = [begin(project, "compare"), begin(project, "compare", "--configfile", "other.yaml")]
     assert [process.wait() for process in both] == [0, 0], (project.folder / "snakemake.log").read_text()
     assert Counter(kind for kind, _ in audit(project))["finished"] == 4, "each run was trained for one of them only"
     assert_equal_tables(project, undisturbed)
     assert_equal_tables(project, undisturbed, "other")
-    assert project.planned() == set() and project.planned("--configfile", "other.yaml") == set()
+    assert project.planned("compare") == set() and project.planned("compare", "--configfile", "other.yaml") == set()
 
 
 def test_a_run_that_another_study_has_finished_is_not_trained_again_unless_asked(undisturbed, tmp_path):
-    shutil.copytree(undisturbed.folder, tmp_path / "project", symlinks=True)
-    finished = Project(tmp_path / "project")
+    finished = undisturbed.copy(tmp_path / "project")
     finished.configure({**SLIM, "study": "later"})
     target = "results/later/train/digits/cnn/seed-1/run.json"
     result = finished.snakemake(target)
@@ -285,16 +294,23 @@ def test_a_read_only_results_folder_is_told_in_one_sentence(project):
     assert "Traceback" not in output
 
 
-@pytest.mark.parametrize("days", [-2, 2], ids=["forwards", "backwards"])
-def test_a_clock_that_jumps_in_the_middle_changes_no_number(undisturbed, tmp_path, days):
-    """Files that were written before a jump look as if they were from another day."""
-    project = audited(tmp_path / "project", SLIM)
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory) -> Project:
+    """The audited slim study, stopped by Ctrl-C when two of its runs were finished. Never change it."""
+    project = audited(tmp_path_factory.mktemp("stopped") / "project", SLIM)
     process = begin(project)
     while len([1 for kind, _ in audit(project) if kind == "finished"]) < 2:
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     process.wait()
+    return project
+
+
+@pytest.mark.parametrize("days", [-2, 2], ids=["forwards", "backwards"])
+def test_a_clock_that_jumps_in_the_middle_changes_no_number(undisturbed, stopped, tmp_path, days):
+    """Files that were written before a jump look as if they were from another day."""
+    project = stopped.copy(tmp_path / "project")
     for path in (project.folder / "results").rglob("*"):
         moment = path.stat().st_mtime + days * 86400
         os.utime(path, (moment, moment))

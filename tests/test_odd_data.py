@@ -20,7 +20,7 @@ from builders.images import png_bytes
 from convlab.common import cli
 from convlab.datasets import reading, shapes
 from convlab.datasets.file_content import content_kind
-from convlab.datasets.folder_listing import REASONS, shown
+from convlab.datasets.folder_listing import REASONS, printable_name
 from convlab.datasets.image_decoding import Unreadable, read_image
 from convlab.datasets.prepared import load
 from convlab.errors import UserError
@@ -419,8 +419,8 @@ def test_whatever_a_script_logs_or_ends_with_is_printable(capsys, monkeypatch):
 
 def test_names_in_scripts_that_need_joiners_stay_as_they_are():
     for name in ("می‌خواهم", "क्‍ष", "👩‍🔬", "Äpfel", "猫"):
-        assert shown(name) == name
-    assert shown(os.fsdecode(b"caf\xe9")) == "caf\\xe9" and shown("\ud800x") == "\\ud800x"
+        assert printable_name(name) == name
+    assert printable_name(os.fsdecode(b"caf\xe9")) == "caf\\xe9" and printable_name("\ud800x") == "\\ud800x"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ def test_the_folder_of_a_probe_defines_what_the_registry_asks_for(probe):
     if registry.has(probe, "measure"):
         measured = registry.part(probe, "measure")
         assert callable(measured.measure) and {"dataset", "variant", "seed"}.isdisjoint(measured.COLUMNS)
+        assert list(table.MEASURED) == measured.COLUMNS, "docs/tables.md describes every column"
 
 
 def test_every_probe_has_a_position_and_a_section_name_of_its_own():

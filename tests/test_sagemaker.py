@@ -94,8 +94,8 @@ def double(server, monkeypatch):
     monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.01)
     monkeypatch.setattr(aws, "ATTEMPTS", 2)
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0.002)
-    monkeypatch.setattr(teardown, "GRACE", 0.2)
-    monkeypatch.setattr(teardown, "DEADLINE", 2.0)
+    monkeypatch.setattr(teardown, "NOT_FOUND_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(teardown, "DELETION_SECONDS", 2.0)
     monkeypatch.setattr(redaction, "SCRYPT_COST", 2**4)
     before = {number: signal.getsignal(number) for number in SIGNALS}
     yield server.double
@@ -232,13 +232,13 @@ def test_a_busy_endpoint_is_asked_again_and_its_time_is_of_the_answer(known, res
         Fault("InvokeEndpoint", "ThrottlingException", times=3),
         Fault("InvokeEndpoint", "ModelNotReadyException", status=429),
     ]
-    monkeypatch.setattr(aws, "FIRST_PAUSE", 0.3)
-    monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.3)
+    monkeypatch.setattr(aws, "FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.1)
     deploy.main(arguments(results))
     first, *others = evidence(results)["answers"]
     assert first["about"]["attempts"] == 5 and {answer["about"]["attempts"] for answer in others} == {1}
     calls = sum(answer["latency_ms"] for answer in [first, *others])
-    assert evidence(results)["wall_seconds"] * 1e3 - calls > 4 * 300, "the pauses are not in it"
+    assert evidence(results)["wall_seconds"] * 1e3 - calls > 4 * 100, "the pauses are not in it"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ STEPS = (*CREATING, "DescribeEndpoint", "InvokeEndpoint")
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("kind", ["throttled once", "throttled for good", "denied", "quota", "error after it was done"])
 def test_a_fault_while_it_is_deployed_leaves_nothing(known, results, monkeypatch, step, kind):
-    monkeypatch.setattr(endpoint, "PATIENCE", 0.05)
+    monkeypatch.setattr(endpoint, "BUSY_SECONDS", 0.05)
     fault = {
         "throttled once": Fault(step, "ThrottlingException"),
         "throttled for good": Fault(step, "ThrottlingException", times=99),
@@ -327,7 +327,7 @@ def test_an_endpoint_that_does_not_come_up_leaves_nothing(known, results, status
 
 def test_an_endpoint_that_never_comes_up_is_not_waited_for_longer_than_allowed(known, results, monkeypatch):
     known.end_as = "Creating"
-    monkeypatch.setattr(endpoint, "MINUTE", 0.005)
+    monkeypatch.setattr(endpoint, "SECONDS_PER_MINUTE", 0.005)
 
     def give_up(operation):
         known.end_as = "InService" if operation == "DeleteEndpoint" else known.end_as
@@ -371,7 +371,7 @@ def test_a_passing_fault_while_it_is_taken_down_is_waited_for(known, results, mo
             "unavailable for a while": Fault(step, "ServiceUnavailable", status=503, times=3, skip=first),
         }[kind]
     ]  # fmt: skip
-    monkeypatch.setattr(teardown, "DEADLINE", 20)
+    monkeypatch.setattr(teardown, "DELETION_SECONDS", 20)
     deploy.main(arguments(results))
     assert evidence(results)["status"] == "succeeded"
     assert known.left() == [] and not state_file(results).exists()
@@ -384,7 +384,7 @@ def test_a_passing_fault_while_it_is_taken_down_is_waited_for(known, results, mo
     + [(step, "throttled for good") for step in ("DeleteEndpoint", "DeleteModel", "ListObjectsV2")],
 )
 def test_what_would_not_go_is_named_and_goes_later(known, results, monkeypatch, step, kind, capsys):
-    monkeypatch.setattr(teardown, "DEADLINE", 0.5)
+    monkeypatch.setattr(teardown, "DELETION_SECONDS", 0.5)
     code = {"denied": "AccessDeniedException", "throttled for good": "ThrottlingException"}[kind]
     known.faults = [Fault(step, code, status=400, times=9999, skip=step == "ListObjectsV2")]
     with pytest.raises(SystemExit) as caught:
@@ -404,7 +404,7 @@ def test_what_would_not_go_is_named_and_goes_later(known, results, monkeypatch, 
         teardown_script.main(["--results", str(results.parent)])
     assert caught.value.code == 3 and state_file(results).exists()
     known.faults = []
-    monkeypatch.setattr(teardown, "DEADLINE", 20)
+    monkeypatch.setattr(teardown, "DELETION_SECONDS", 20)
     teardown_script.main(["--results", str(results.parent)])
     assert "nothing is left, by listing" in capsys.readouterr().out
     assert known.left() == [] and not state_file(results).exists()
@@ -435,7 +435,7 @@ def test_what_comes_late_is_waited_for_where_its_creation_had_no_answer(
     )  # fmt: skip
     state_file(results).parent.mkdir(parents=True)
     state.save(state_file(results))
-    monkeypatch.setattr(teardown, "GRACE", 1.5)
+    monkeypatch.setattr(teardown, "NOT_FOUND_GRACE_SECONDS", 1.5)
     looks = []
 
     def late(operation):
@@ -540,7 +540,7 @@ def test_an_odd_error_while_it_is_taken_down_is_waited_for(
 
 @pytest.mark.parametrize(("service", "method"), DELETING)
 def test_an_odd_error_for_good_ends_with_evidence_and_status_3(known, clients, results, monkeypatch, service, method):
-    monkeypatch.setattr(teardown, "DEADLINE", 0.1)
+    monkeypatch.setattr(teardown, "DELETION_SECONDS", 0.1)
     odd_clients(clients, monkeypatch, service, method, ODD[0], 9999)
     with pytest.raises(SystemExit) as caught:
         deploy.main(arguments(results))
@@ -548,7 +548,7 @@ def test_an_odd_error_for_good_ends_with_evidence_and_status_3(known, clients, r
     assert caught.value.code == 3 and record["status"] == "failed" and record["teardown"]["remaining"]
     assert "endpoint" in [step["resource"] for step in record["teardown"]["about"]["steps"]]
     assert (method == "delete_endpoint") == any("convlab-" in name for name in known.sagemaker.endpoints)
-    monkeypatch.setattr(teardown, "DEADLINE", 2.0)
+    monkeypatch.setattr(teardown, "DELETION_SECONDS", 2.0)
     teardown_script.main(["--results", str(results.parent)])
     assert known.left() == [] and not state_file(results).exists()
 
@@ -649,7 +649,7 @@ def test_the_minutes_of_an_endpoint_go_on_while_the_machine_sleeps(known, result
 
 
 def test_an_answer_that_never_ends_is_not_read(known, results, monkeypatch):
-    monkeypatch.setattr(endpoint, "MAX_ANSWER_BYTES", 10)
+    monkeypatch.setattr(endpoint, "MAX_RESPONSE_BYTES", 10)
     with pytest.raises(UserError, match="has more than 10 bytes, which is no prediction"):
         deploy.main(arguments(results))
     assert known.left() == []
@@ -769,7 +769,7 @@ def test_nothing_of_others_is_touched(double, results):
 def hurried(arguments: list[str], environment: dict[str, str]) -> None:
     """The script in a process of its own, which does not pause for long."""
     os.environ.update(environment)
-    aws.FIRST_PAUSE, aws.LONGEST_PAUSE, teardown.GRACE = 0.002, 0.05, 0.6
+    aws.FIRST_PAUSE, aws.LONGEST_PAUSE, teardown.NOT_FOUND_GRACE_SECONDS = 0.002, 0.05, 0.6
     with Path(os.devnull).open("w") as sys.stderr:
         deploy.main(arguments)
 
@@ -827,7 +827,7 @@ def test_a_signal_at_any_step_leaves_nothing(double, results, processes, step, m
 @pytest.mark.slow
 @pytest.mark.parametrize(("step", "moment"), MOMENTS)
 def test_after_a_kill_at_any_step_teardown_finds_all(double, results, processes, monkeypatch, step, moment):
-    monkeypatch.setattr(teardown, "GRACE", 0.6)
+    monkeypatch.setattr(teardown, "NOT_FOUND_GRACE_SECONDS", 0.6)
     ended = interrupted(double, results, processes, signal.SIGKILL, step, moment)
     assert ended == -signal.SIGKILL and state_file(results).exists()
     left = double.left()
@@ -866,6 +866,18 @@ RUN = Run.model_validate(
 )  # fmt: skip
 
 
+def test_what_is_sent_to_train_a_run_reads_its_spec_without_the_code_of_other_families_and_kinds(tmp_path):
+    folder = training_job.pack_source(tmp_path / "source", RUN.identity)
+    families = {path.name for path in (folder / "convlab/models/families").iterdir()}
+    kinds = {path.name for path in (folder / "convlab/datasets/kinds").iterdir()}
+    assert families == {"__init__.py", f"{RUN.model.family}.py"}
+    assert kinds == {"__init__.py", f"{RUN.dataset.kind}.py"}
+    program = "import sys, train; print(train.Run.model_validate_json(sys.argv[1]).spec_hash)"
+    command = [sys.executable, "-c", program, RUN.model_dump_json()]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert result.stdout.strip() == RUN.spec_hash, result.stderr
+
+
 @pytest.fixture
 def to_train(tmp_path, study) -> Path:
     """A study's folder whose run can be trained: spots, to be told apart by where they are."""
@@ -893,7 +905,7 @@ def training_double(double, monkeypatch):
     monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
     monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.2)
     monkeypatch.setattr(aws, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(teardown, "DEADLINE", 20)
+    monkeypatch.setattr(teardown, "DELETION_SECONDS", 20)
     return double
 
 
@@ -1029,7 +1041,7 @@ GOOD = {"model__keras": b"x", "history__csv": b"x", "run__json": json.dumps(EXPE
     ({"junk": bytes(3000)}, "unpacks to more than 2,000 bytes"),
 ])  # fmt: skip
 def test_what_comes_back_is_not_trusted(tmp_path, monkeypatch, changes, sentence):
-    monkeypatch.setattr(training_job, "MAX_BYTES", 2000)
+    monkeypatch.setattr(training_job, "MAX_ARCHIVE_BYTES", 2000)
     members = {name: content for name, content in (GOOD | changes).items() if content is not None}
     with pytest.raises(UserError, match=sentence):
         training_job.unpack(archive(tmp_path, **members), tmp_path / "trained", EXPECTED)
@@ -1076,7 +1088,7 @@ def test_a_jobs_description_may_lack_what_only_informs(known, clients):
 
 
 def test_a_download_without_end_is_broken_off(tmp_path, monkeypatch):
-    monkeypatch.setattr(training_job, "MAX_BYTES", 3 * 2**20)
+    monkeypatch.setattr(training_job, "MAX_ARCHIVE_BYTES", 3 * 2**20)
     with (
         pytest.raises(UserError, match="has more than 3,145,728 bytes, which no run has"),
         Path("/dev/zero").open("rb") as zero,

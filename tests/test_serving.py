@@ -594,7 +594,7 @@ def test_a_client_that_stops_sending_is_told_and_dropped(hurried, head):
 
 
 def test_a_client_that_goes_on_sending_a_refused_body_is_dropped(hurried, monkeypatch):
-    monkeypatch.setattr(server, "DRAINED", 100)
+    monkeypatch.setattr(server, "MAX_DRAINED_BYTES", 100)
     connection = hurried.connect(POST + b"Transfer-Encoding: chunked\r\n\r\n")
     with contextlib.suppress(OSError):
         while True:  # ends with the connection

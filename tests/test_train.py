@@ -340,9 +340,9 @@ def test_only_the_runs_that_were_asked_for_by_name_are_trained_again(monkeypatch
     import train as script
 
     asked, other = tmp_path / "seed-1", tmp_path / "seed-2"
-    monkeypatch.delenv(script.AGAIN, raising=False)
+    monkeypatch.delenv(script.RETRAIN_VARIABLE, raising=False)
     assert not script.asked_again(asked)
-    monkeypatch.setenv(script.AGAIN, f"{tmp_path}{os.pathsep}{asked}")
+    monkeypatch.setenv(script.RETRAIN_VARIABLE, f"{tmp_path}{os.pathsep}{asked}")
     assert script.asked_again(asked) and not script.asked_again(other)
-    monkeypatch.setenv(script.AGAIN, "all")
+    monkeypatch.setenv(script.RETRAIN_VARIABLE, "all")
     assert script.asked_again(other)

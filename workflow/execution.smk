@@ -3,7 +3,7 @@ import math
 
 from convlab.common import checksums
 from convlab.common.atomic import tidy
-from convlab.training.run_store import thin_out
+from convlab.training.run_store import prune
 from convlab.datasets.image_counts import assumed_images
 from convlab.datasets.shapes import dataset_form
 from convlab.common.locks import claim

@@ -14,22 +14,26 @@ from convlab.common.code_digests import code_parts
 MADE_FROM = {
     "prepare": lambda wildcards: [
         CODE_OF_PREPARE[wildcards.dataset],
-        content(wildcards.dataset),
+        images_digest(wildcards.dataset),
         study.datasets[wildcards.dataset].model_dump(mode="json"),
     ],
-    "explore": lambda wildcards: [code("explore"), messages(), study.report.language],
-    "evaluate": lambda wildcards: [code("evaluate"), study.seeds, choices],
+    "explore": lambda wildcards: [script_digest("explore"), messages(), study.report.language],
+    "evaluate": lambda wildcards: [script_digest("evaluate"), study.seeds, choices],
     "probe": lambda wildcards: [probe_code(wildcards), probe_settings(wildcards), study.seeds, choices],
     "compare": lambda wildcards: [compare_code(), messages(), study.settings],
     "report": lambda wildcards: [
         *(report_code(), messages(), templates()),
-        *(study.written, deployments(), config_files(), config_values()),
+        *(study.validated_config, deployments(), config_files(), config_values()),
     ],
     "export_model": lambda wildcards: [
-        *(code("export", *families(*study.plan.candidates)), serving_requirements(), study.choice(wildcards.dataset)),
+        *(
+            script_digest("export", *families(*study.plan.candidates)),
+            serving_requirements(),
+            study.choice(wildcards.dataset),
+        ),
     ],
-    "model_card": lambda wildcards: [model_card_code(), card_template(), study.written],
-    "deploy_model": lambda wildcards: [code("deploy"), deploy_code(), deploy_options(), deploy_identity()],
+    "model_card": lambda wildcards: [model_card_code(), card_template(), study.validated_config],
+    "deploy_model": lambda wildcards: [script_digest("deploy"), deploy_code(), deploy_options(), deploy_identity()],
 }
 STAMPS = {
     "prepare": (f"{PREPARE}/.made_from", f"{PREPARE}/manifest.json"),

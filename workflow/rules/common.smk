@@ -60,7 +60,7 @@ def tell(text):
     print(text, file=sys.stderr)
 
 
-def one_of(names):
+def alternation(names):
     """Pattern of a wildcard that is one of the names; of any, where they are so many that matching them takes long.
 
     Snakemake writes the pattern into every file name of a rule and goes through it for each job.
@@ -70,13 +70,13 @@ def one_of(names):
 
 
 wildcard_constraints:
-    dataset=one_of(study.datasets),
-    variant=one_of(study.plan.variants),
-    probe=one_of(probe for probe in probes.names() if probes.has(probe, "measure")),
+    dataset=alternation(study.datasets),
+    variant=alternation(study.plan.variants),
+    probe=alternation(probe for probe in probes.names() if probes.has(probe, "measure")),
     seed=r"\d+",
 
 
-def code(script, *loaded):
+def script_digest(script, *loaded):
     """Digest of a script, of what it imports and of modules that it loads by name, fixed when jobs are planned: an edit
     reruns what it affects, no more."""
     return code_digest(SCRIPTS / f"{script}.py", loaded)
@@ -90,12 +90,12 @@ def families(*variants):
 
 def code_of_run(wildcards):
     """Digest of the code that trains one run: of the families, that of its model alone."""
-    return code("train", *families(wildcards.variant))
+    return script_digest("train", *families(wildcards.variant))
 
 
 # Code of `prepare` for each dataset, with the module of its kind, which is loaded by name. No later stage depends on it:
 # they read what `prepare` made, so an edit of a kind reruns them by rerunning `prepare`.
-CODE_OF_PREPARE = {name: code("prepare", kind_module(spec.kind)) for name, spec in study.datasets.items()}
+CODE_OF_PREPARE = {name: script_digest("prepare", kind_module(spec.kind)) for name, spec in study.datasets.items()}
 
 
 def files_digest(paths):
@@ -155,7 +155,7 @@ def figure_entry(name):
     return figure_entries().get(name) or {"section": "overview", "dataset": "", "title": name}
 
 
-def plain(text):
+def strip_report_markup(text):
     """Text without the signs that mean something to `snakemake --report`: wildcards and HTML."""
     return text.translate(str.maketrans("<>{}", "‹›()"))
 
@@ -194,12 +194,12 @@ def probe_settings(wildcards):
 
 def probe_code(wildcards):
     """Digest of the code that measures one probe, and no other."""
-    return code("probe", *probes.modules([wildcards.probe], "measure"))
+    return script_digest("probe", *probes.modules([wildcards.probe], "measure"))
 
 
 def code_with_probes(script, *parts):
     """Digest of a script's code, of all families and of these files of the probes that are on, which it loads by name."""
-    return code(script, *families(), *probes.modules(study.plan.probes, *parts))
+    return script_digest(script, *families(), *probes.modules(study.plan.probes, *parts))
 
 
 def compare_code():
@@ -278,8 +278,12 @@ def deploy_identity():
 def deploy_code():
     """Digests of what the deployment starts: the server here, or the training on AWS."""
     candidates = families(*study.plan.candidates)
-    on_aws = [code("train_on_sagemaker"), code("train", *candidates)] if study.deploy.target == "sagemaker" else []
-    return [*on_aws, code("serve")]
+    on_aws = (
+        [script_digest("train_on_sagemaker"), script_digest("train", *candidates)]
+        if study.deploy.target == "sagemaker"
+        else []
+    )
+    return [*on_aws, script_digest("serve")]
 
 
 def deployments():
@@ -311,7 +315,7 @@ def environment_choices(wildcards):
 
 
 @cache
-def content(dataset):
+def images_digest(dataset):
     """The digest of a user's own images; nothing for others. Only the main process compares and records parameters."""
     spec = study.datasets[dataset]
     if not spec.users_own or not workflow.is_main_process:

@@ -48,7 +48,7 @@ rule compare:
             caption="../report/figure.rst",
             category=lambda wildcards: FIGURE_CATEGORIES[figure_entry(wildcards.figure)["section"]],
             subcategory=lambda wildcards: figure_entry(wildcards.figure)["dataset"],
-            labels=lambda wildcards: {"Figure": plain(figure_entry(wildcards.figure)["title"])},
+            labels=lambda wildcards: {"Figure": strip_report_markup(figure_entry(wildcards.figure)["title"])},
         ),
     log:
         f"{LOGS}/compare.log",

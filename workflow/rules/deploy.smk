@@ -19,7 +19,7 @@ rule deploy_model:
     conda:
         "../../envs/deploy.yaml" if study.deploy.target == "local" else "../../envs/sagemaker.yaml"
     params:
-        code=code("deploy"),
+        code=script_digest("deploy"),
         also=deploy_code(),
         options=lambda wildcards: canonical_json(deploy_options()),
         identity=lambda wildcards: deploy_identity(),

@@ -24,7 +24,7 @@ rule evaluate:
         runtime=time_limit(lambda wildcards: len(study.seeds)),
         gpu=GPU,
     params:
-        code=code("evaluate"),
+        code=script_digest("evaluate"),
         seeds=" ".join(map(str, study.seeds)),
         environment=environment_choices,
         made_from=made_from("evaluate"),

@@ -42,7 +42,7 @@ rule explore:
         mem_mb=memory(1000, 12),
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        code=code("explore"),
+        code=script_digest("explore"),
         messages=messages(),
         language=study.report.language,
         made_from=made_from("explore"),

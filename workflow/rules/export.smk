@@ -28,7 +28,7 @@ rule export_model:
     resources:
         mem_mb=memory(1200, 6),
     params:
-        code=code("export", *families(*study.plan.candidates)),
+        code=script_digest("export", *families(*study.plan.candidates)),
         requirements=serving_requirements(),
         choice=lambda wildcards: canonical_json(study.choice(wildcards.dataset)),
         made_from=made_from("export_model"),
@@ -63,7 +63,7 @@ rule model_card:
     params:
         code=model_card_code(),
         template=card_template(),
-        config=lambda wildcards: canonical_json(study.written),
+        config=lambda wildcards: canonical_json(study.validated_config),
         made_from=made_from("model_card"),
         results=folder(RESULTS),
         folder=folder(EXPORT),

@@ -21,7 +21,7 @@ rule prepare:
     threads: lambda wildcards: kind_of(study.datasets[wildcards.dataset]).threads
     params:
         code=lambda wildcards: CODE_OF_PREPARE[wildcards.dataset],
-        content=lambda wildcards: content(wildcards.dataset),
+        content=lambda wildcards: images_digest(wildcards.dataset),
         spec=lambda wildcards: canonical_json(study.datasets[wildcards.dataset].model_dump()),
         made_from=made_from("prepare"),
         folder=folder(PREPARE),

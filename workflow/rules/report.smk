@@ -40,7 +40,7 @@ rule report:
         code=report_code(),
         messages=messages(),
         templates=templates(),
-        config=lambda wildcards: json_argument(study.written),
+        config=lambda wildcards: json_argument(study.validated_config),
         deployments=lambda wildcards: deployments(),
         files=lambda wildcards: config_files(),
         values=lambda wildcards: json_argument(config_values()),

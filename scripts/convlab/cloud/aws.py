@@ -111,7 +111,7 @@ def connect(region: str | None, endpoint_url: str | None = None) -> Clients:
             )
         }
     except (BotoCoreError, ValueError) as error:
-        raise UserError(f"cannot use AWS: {sentence(error)}") from None
+        raise UserError(f"cannot use AWS: {error_message(error)}") from None
     used = made["sagemaker"].meta.endpoint_url
     return Clients(**made, session=session, region=session.region_name, endpoint_url=None if on_aws(used) else used)
 
@@ -121,7 +121,7 @@ def account_of(clients: Clients) -> str:
     try:
         return clients.sts.get_caller_identity()["Account"]
     except FAILURES as error:
-        raise UserError(f"AWS does not take the credentials: {sentence(error)}") from None
+        raise UserError(f"AWS does not take the credentials: {error_message(error)}") from None
 
 
 def on_aws(url: str) -> bool:
@@ -137,14 +137,14 @@ def on_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def code(error: Exception) -> str:
+def error_code(error: Exception) -> str:
     """The code of AWS' error; the exception's name for errors on the way to it."""
     if not isinstance(error, ClientError):
         return type(error).__name__
-    return str(_told(error).get("Code", "Unknown"))
+    return str(_error_of(error).get("Code", "Unknown"))
 
 
-def _told(error: ClientError) -> dict[str, Any]:
+def _error_of(error: ClientError) -> dict[str, Any]:
     """What AWS says of an error; empty where its answer has nothing of the kind."""
     return error.response.get("Error") or {}
 
@@ -153,21 +153,21 @@ def is_missing(error: Exception) -> bool:
     """Whether the error says that what was named is not there."""
     if not isinstance(error, ClientError):
         return False
-    message = str(_told(error).get("Message", "")).lower()
-    return code(error) in ("ResourceNotFound", "ResourceNotFoundException", "NoSuchBucket") or (
-        code(error) == "ValidationException" and ("could not find" in message or "not found" in message)
+    message = str(_error_of(error).get("Message", "")).lower()
+    return error_code(error) in ("ResourceNotFound", "ResourceNotFoundException", "NoSuchBucket") or (
+        error_code(error) == "ValidationException" and ("could not find" in message or "not found" in message)
     )
 
 
-def sentence(error: Exception) -> str:
+def error_message(error: Exception) -> str:
     """AWS' error in one line, without account numbers, and what to do where that is known."""
     if isinstance(error, BotoCoreError | Boto3Error | UserError):
         return masked(" ".join(str(error).split()))[:500]
     if not isinstance(error, ClientError):  # whose text alone may say nothing: KeyError('Endpoints')
         return masked(" ".join(f"{type(error).__name__}: {error}".split()))[:500]
-    message = " ".join(str(_told(error).get("Message", "")).split())[:500]
-    hint = HINTS.get(code(error))
-    return masked(f"{error.operation_name}: {code(error)}: {message}" + (f"; {hint}" if hint else ""))
+    message = " ".join(str(_error_of(error).get("Message", "")).split())[:500]
+    hint = HINTS.get(error_code(error))
+    return masked(f"{error.operation_name}: {error_code(error)}: {message}" + (f"; {hint}" if hint else ""))
 
 
 def clock() -> float:
@@ -175,7 +175,7 @@ def clock() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def pauses(seconds: float) -> Iterator[float]:
+def poll_intervals(seconds: float) -> Iterator[float]:
     """Sleep between looks, ever longer, until ``seconds`` are over; gives the seconds that have passed."""
     begin, pause = time.monotonic(), FIRST_PAUSE
     yield 0.0

@@ -35,19 +35,19 @@ VARIANT = "AllTraffic"
 
 LOG_GROUP = "/aws/sagemaker/Endpoints/"
 
-BUSY = (
+RETRYABLE_ERRORS = (
     *("ThrottlingException", "TooManyRequestsException", "ModelNotReadyException", "ServiceUnavailable"),
     *("ServiceUnavailableException", "InternalDependencyException"),
 )
 """Codes with which an endpoint asks to be called again."""
 
-PATIENCE = 120.0
+BUSY_SECONDS = 120.0
 """Seconds for which an endpoint may be too busy for one call; a serverless one has to start first."""
 
-MAX_ANSWER_BYTES = 16 * 2**20
+MAX_RESPONSE_BYTES = 16 * 2**20
 """What is read of one answer at most."""
 
-MINUTE = 60.0
+SECONDS_PER_MINUTE = 60.0
 
 log = logging.getLogger("deploy")
 
@@ -77,7 +77,7 @@ class SageMakerEndpoint:
     def __enter__(self) -> "SageMakerEndpoint":
         try:
             self._check()
-            with told():
+            with aws_errors_as_user_errors():
                 self._begin()
         except BaseException:
             self.close()
@@ -120,7 +120,7 @@ class SageMakerEndpoint:
         try:
             clients.s3.list_objects_v2(Bucket=state.bucket, Prefix=state.prefix, MaxKeys=1)
         except aws.FAILURES as error:
-            raise UserError(f"deploy.sagemaker.bucket cannot be used: {aws.sentence(error)}") from None
+            raise UserError(f"deploy.sagemaker.bucket cannot be used: {aws.error_message(error)}") from None
         if (
             self.trains
             and (backend := self._exported()["spec"]["training"].get("backend", "tensorflow")) != "tensorflow"
@@ -150,12 +150,12 @@ class SageMakerEndpoint:
         self.state.save(self.state_file)
         model_dir = self.model_dir
         if self.trains:
-            self.trained = training_job.train(
-                self._clients, self.state, self.state_file, self.settings, self.prepared, self._exported(), self.output,
-                self._tags, self._training,
-            )  # fmt: skip
+            deployment = sdk.Deployment(self._clients, self.state, self.state_file, self.settings, self._tags)
+            self.trained = training_job.train(deployment, self.prepared, self._exported(), self.output, self._training)
             model_dir = (
-                training_job.servable(self.trained, self.model_dir, self.output / "served") if self.serves else None
+                training_job.write_served_model(self.trained, self.model_dir, self.output / "served")
+                if self.serves
+                else None
             )
         if self.serves:
             self._create(self._upload(model_dir))
@@ -168,7 +168,7 @@ class SageMakerEndpoint:
             archive = Path(temporary) / "model.tar.gz"
             pack(model_dir, archive, "saved_model")
             content = archive.read_bytes()
-        with self.state.asking("object", self.state_file):
+        with self.state.pending("object", self.state_file):
             self._clients.s3.put_object(Bucket=self.state.bucket, Key=key, Body=content)  # in one piece: no loose parts
         uri = f"s3://{self.state.bucket}/{key}"
         self._endpoint["model"] = {
@@ -192,20 +192,20 @@ class SageMakerEndpoint:
             "ModelDataUrl": model_uri,
             "Environment": {"SAGEMAKER_TFS_DEFAULT_MODEL_NAME": "saved_model"},
         }
-        self._ends = aws.clock() + MINUTE * chosen.max_minutes
-        with self.state.asking("model", self.state_file):
+        self._ends = aws.clock() + SECONDS_PER_MINUTE * chosen.max_minutes
+        with self.state.pending("model", self.state_file):
             sagemaker.create_model(
                 ModelName=name, ExecutionRoleArn=self.settings.role_arn, PrimaryContainer=container, Tags=tags
             )
-        with self.state.asking("endpoint_config", self.state_file):
+        with self.state.pending("endpoint_config", self.state_file):
             sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant], Tags=tags)
-        with self.state.asking("endpoint", self.state_file):
+        with self.state.pending("endpoint", self.state_file):
             sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=tags)
 
     def _wait(self) -> None:
         """Until the endpoint is in service."""
         seen = self._endpoint.setdefault("transitions", [])
-        for passed in aws.pauses(self._ends - aws.clock()):
+        for passed in aws.poll_intervals(self._ends - aws.clock()):
             if passed and aws.clock() > self._ends:  # the machine has slept meanwhile
                 break
             description = self._clients.sagemaker.describe_endpoint(EndpointName=self.state.name)
@@ -228,7 +228,7 @@ class SageMakerEndpoint:
     def invoke(self, body: bytes, content_type: str) -> Reply:
         """One call; again where the endpoint is busy: the reply's time is that of the call that was answered."""
         why = ""
-        for attempt, _ in enumerate(aws.pauses(PATIENCE), start=1):
+        for attempt, _ in enumerate(aws.poll_intervals(BUSY_SECONDS), start=1):
             if aws.clock() > self._ends:
                 raise UserError(
                     f"the endpoint's {self.settings.endpoint.max_minutes} minutes are over before all images were "
@@ -239,24 +239,24 @@ class SageMakerEndpoint:
                 response = self._clients.runtime.invoke_endpoint(
                     EndpointName=self.state.name, ContentType=content_type, Accept="application/json", Body=body
                 )
-                answer = response["Body"].read(MAX_ANSWER_BYTES + 1)
+                answer = response["Body"].read(MAX_RESPONSE_BYTES + 1)
             except ClientError as error:
-                why = aws.sentence(error)
-                if aws.code(error) == "ModelError":
+                why = aws.error_message(error)
+                if aws.error_code(error) == "ModelError":
                     message = error.response.get("OriginalMessage") or why
                     return Reply(error.response.get("OriginalStatusCode", 500), message.encode())
-                if aws.code(error) in BUSY:
+                if aws.error_code(error) in RETRYABLE_ERRORS:
                     continue
                 raise UserError(why) from None
             except aws.FAILURES as error:
-                raise UserError(f"the endpoint did not answer: {aws.sentence(error)}") from None
-            if len(answer) > MAX_ANSWER_BYTES:
+                raise UserError(f"the endpoint did not answer: {aws.error_message(error)}") from None
+            if len(answer) > MAX_RESPONSE_BYTES:
                 raise UserError(
-                    f"the endpoint's answer has more than {MAX_ANSWER_BYTES:,} bytes, which is no prediction"
+                    f"the endpoint's answer has more than {MAX_RESPONSE_BYTES:,} bytes, which is no prediction"
                 )
             request = {"request_id": response.get("ResponseMetadata", {}).get("RequestId"), "attempts": attempt}
             return Reply(200, answer, request, seconds=time.perf_counter() - begin)
-        raise UserError(f"the endpoint was too busy for {PATIENCE:.0f} s: {why}")
+        raise UserError(f"the endpoint was too busy for {BUSY_SECONDS:.0f} s: {why}")
 
     def reference(self) -> np.ndarray | None:
         """Probabilities of the model that was trained there, for all test images; None where none was."""
@@ -297,7 +297,7 @@ class SageMakerEndpoint:
             receipt = teardown(self._clients, self.state)
         except Exception as error:  # a defect of ours must not pass for an empty account
             log.exception("teardown failed")
-            left = f"perhaps all that is named {self.state.name} (teardown failed: {aws.sentence(error)})"
+            left = f"perhaps all that is named {self.state.name} (teardown failed: {aws.error_message(error)})"
             self._receipt = {"remaining": [left], "about": details}
         else:
             details |= {"steps": receipt.steps, "seconds": receipt.seconds, "kept_objects": receipt.kept}
@@ -332,12 +332,12 @@ def versions() -> dict[str, str]:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def aws_errors_as_user_errors() -> Iterator[None]:
     """AWS' errors as UserErrors."""
     try:
         yield
     except aws.FAILURES as error:
-        raise UserError(aws.sentence(error)) from None
+        raise UserError(aws.error_message(error)) from None
 
 
 def now() -> str:

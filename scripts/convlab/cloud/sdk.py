@@ -8,12 +8,14 @@ import importlib
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
 from convlab.cloud.aws import Clients
-from convlab.cloud.state import State
+from convlab.cloud.state import Kind, State
 from convlab.common.shutdown import deferred_signals
 from convlab.errors import UserError
 from convlab.study.sagemaker import SageMaker
@@ -46,17 +48,26 @@ def image(settings: SageMaker, scope: Literal["training", "inference"], region: 
         ) from None
 
 
+@dataclass(frozen=True)
+class Deployment:
+    """What each step of a deployment uses: clients, the state and its file, the config's section, tags of resources."""
+
+    clients: Clients
+    state: State
+    state_file: Path
+    settings: SageMaker
+    tags: Mapping[str, str]
+
+    def pending(self, kind: Kind) -> AbstractContextManager[None]:
+        """As :meth:`State.pending`."""
+        return self.state.pending(kind, self.state_file)
+
+
 def start_training(
-    clients: Clients,
-    state: State,
-    settings: SageMaker,
-    source: Path,
-    entry: str,
-    hyperparameters: Mapping[str, Any],
-    data_uri: str,
-    tags: Mapping[str, str],
+    deployment: Deployment, source: Path, entry: str, hyperparameters: Mapping[str, Any], data_uri: str
 ) -> None:
     """Pack and upload ``source``, and create a job that runs ``entry`` in it; returns when AWS has taken it."""
+    clients, state, settings = deployment.clients, deployment.state, deployment.settings
     ModelTrainer = _sdk("sagemaker.train").ModelTrainer
     configs = _sdk("sagemaker.train.configs")
     Session = _sdk("sagemaker.core.helper.session_helper").Session
@@ -92,7 +103,7 @@ def start_training(
         ),
         output_data_config=configs.OutputDataConfig(s3_output_path=f"s3://{state.bucket}/{state.prefix}jobs"),
         hyperparameters=dict(hyperparameters),
-        tags=[configs.Tag(key=key, value=value) for key, value in tags.items()],
+        tags=[configs.Tag(key=key, value=value) for key, value in deployment.tags.items()],
     )
     # The SDK swallows whatever a signal raises in it, Ctrl-C too; waiting for the job is left to us for that reason.
     with deferred_signals():

@@ -57,8 +57,8 @@ class State(BaseModel):
             temporary.write_text(json.dumps(written, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
     @contextmanager
-    def asking(self, kind: Kind, path: Path) -> Iterator[None]:
-        """Around requests that create something: it counts as asked for until the answer is there."""
+    def pending(self, kind: Kind, path: Path) -> Iterator[None]:
+        """Mark a resource as pending on disk before the create request, and clear it after the response."""
         self.asked.append(kind)
         self.save(path)
         yield

@@ -17,13 +17,13 @@ from convlab.cloud.aws import ClientError, Clients
 from convlab.cloud.state import State
 from convlab.cloud.time_limits import TEARDOWN_MINUTES
 
-DEADLINE = 60.0 * TEARDOWN_MINUTES
+DELETION_SECONDS = 60.0 * TEARDOWN_MINUTES
 """Seconds that each resource may take to go; an endpoint that is being created cannot be deleted before it is there."""
 
-GRACE = 10.0
+NOT_FOUND_GRACE_SECONDS = 10.0
 """Seconds for which "not there" is not believed of something whose creation was asked for without an answer."""
 
-RUNNING = ("InProgress", "Stopping")
+RUNNING_STATUSES = ("InProgress", "Stopping")
 """Statuses of a training job that costs."""
 
 log = logging.getLogger("teardown")
@@ -104,13 +104,13 @@ def _until(receipt: Receipt, attempts: Mapping[str, Callable[[float], str | None
     Returns for each whether it is done; none waits for another's end.
     """
     open_ones, why, done = dict(attempts), dict.fromkeys(attempts, "it takes too long"), set()
-    for passed in aws.pauses(DEADLINE):
+    for passed in aws.poll_intervals(DELETION_SECONDS):
         for resource, attempt in list(open_ones.items()):
             try:
                 outcome = attempt(passed)
             except Exception as error:  # also what is no answer of AWS: a proxy's page, a broken certificate
-                why[resource] = aws.sentence(error)
-                if aws.code(error) in aws.DENIED:
+                why[resource] = aws.error_message(error)
+                if aws.error_code(error) in aws.DENIED:
                     del open_ones[resource]
                 continue
             if outcome:
@@ -134,7 +134,7 @@ def _delete(clients: Clients, state: State, resource: Resource, deleted: set[str
             raise
         if resource.kind in deleted:
             return "deleted"
-        return None if resource.kind in state.asked and passed < GRACE else "not there"
+        return None if resource.kind in state.asked and passed < NOT_FOUND_GRACE_SECONDS else "not there"
     deleted.add(resource.kind)
     return None
 
@@ -142,9 +142,9 @@ def _delete(clients: Clients, state: State, resource: Resource, deleted: set[str
 def _stop_jobs(clients: Clients, state: State, passed: float) -> str | None:
     """One attempt to stop every training job of the deployment; done when none runs."""
     jobs = dict(training_jobs(clients, state))
-    if not jobs and "training_job" in state.asked and passed < GRACE:
+    if not jobs and "training_job" in state.asked and passed < NOT_FOUND_GRACE_SECONDS:
         return None
-    running = {name: status for name, status in jobs.items() if status in RUNNING}
+    running = {name: status for name, status in jobs.items() if status in RUNNING_STATUSES}
     for name, status in running.items():
         if status == "InProgress":
             clients.sagemaker.stop_training_job(TrainingJobName=name)
@@ -166,7 +166,7 @@ def _delete_objects(clients: Clients, state: State, listed: dict[str, Any], pass
         for failed in answer.get("Errors", []):
             raise ClientError({"Error": failed}, "DeleteObjects")
     listed.update((entry["Key"], _described(entry)) for entry in entries)
-    if {"object", "training_job"} & set(state.asked) and passed < GRACE:
+    if {"object", "training_job"} & set(state.asked) and passed < NOT_FOUND_GRACE_SECONDS:
         return None
     return f"{len(listed)} deleted"
 
@@ -203,7 +203,7 @@ def remaining(clients: Clients, state: State) -> list[str]:
     """What listings show of the deployment; a listing that fails counts, since it proves nothing."""
     left = []
     for resource in RESOURCES:
-        left += _looked(
+        left += _list_or_error(
             resource.kind.replace("_", " "),
             lambda resource=resource: [
                 entry[resource.key]
@@ -212,25 +212,25 @@ def remaining(clients: Clients, state: State) -> list[str]:
                 if entry[resource.key] == state.name
             ],
         )
-    left += _looked(
-        "training job", lambda: [name for name, status in training_jobs(clients, state) if status in RUNNING]
+    left += _list_or_error(
+        "training job", lambda: [name for name, status in training_jobs(clients, state) if status in RUNNING_STATUSES]
     )
     if not state.keep_objects:
-        left += _looked(
+        left += _list_or_error(
             "objects below", lambda: [f"s3://{state.bucket}/{state.prefix}"] * bool(objects(clients, state))
         )
     return left
 
 
-def _looked(kind: str, look: Callable[[], list[str]]) -> list[str]:
+def _list_or_error(kind: str, look: Callable[[], list[str]]) -> list[str]:
     """What a look found, with its kind in front."""
     why = ""
-    for _ in aws.pauses(min(DEADLINE, 60)):
+    for _ in aws.poll_intervals(min(DELETION_SECONDS, 60)):
         try:
             return [f"{kind} {name}" for name in look()]
         except Exception as error:
-            why = aws.sentence(error)
-            if aws.code(error) in aws.DENIED:
+            why = aws.error_message(error)
+            if aws.error_code(error) in aws.DENIED:
                 break
     return [f"perhaps some {kind}, which could not be listed ({why})"]
 
@@ -240,5 +240,5 @@ def _note_objects(clients: Clients, state: State, listed: dict[str, Any]) -> str
     try:
         listed.update((entry["Key"], _described(entry)) for entry in objects(clients, state))
     except Exception as error:
-        return f"kept, but they could not be listed: {aws.sentence(error)}"
+        return f"kept, but they could not be listed: {aws.error_message(error)}"
     return None

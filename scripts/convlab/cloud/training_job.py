@@ -15,8 +15,9 @@ import numpy as np
 
 from convlab.cloud import aws, sdk
 from convlab.cloud.aws import Clients
+from convlab.cloud.sdk import Deployment
 from convlab.cloud.state import State
-from convlab.cloud.teardown import RUNNING, training_jobs
+from convlab.cloud.teardown import RUNNING_STATUSES, training_jobs
 from convlab.cloud.time_limits import QUEUE_MINUTES
 from convlab.common.code_digests import code_inputs
 from convlab.common.files import read_json, write_arrays, write_json
@@ -31,12 +32,12 @@ from convlab.training.run_spec import Run
 SCRIPTS = Path(__file__).resolve().parent.parent.parent
 ENTRY = "train_on_sagemaker.py"
 
-RETURNED = ("model.keras", "history.csv", "run.json")
+RETURNED_FILES = ("model.keras", "history.csv", "run.json")
 
-PACKAGES = ("keras", "pydantic")
+PINNED_PACKAGES = ("keras", "pydantic")
 """Pinned to this machine's versions in the training image, which brings TensorFlow and NumPy."""
 
-MAX_BYTES = 2 * 2**30
+MAX_ARCHIVE_BYTES = 2 * 2**30
 """What is downloaded and unpacked of a job's archive at most; a run has some MB."""
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -53,15 +54,7 @@ class Trained:
 
 
 def train(
-    clients: Clients,
-    state: State,
-    state_file: Path,
-    settings: SageMaker,
-    prepared: Path,
-    exported: Mapping[str, Any],
-    output: Path,
-    tags: Mapping[str, str],
-    facts: dict[str, Any],
+    deployment: Deployment, prepared: Path, exported: Mapping[str, Any], output: Path, facts: dict[str, Any]
 ) -> Trained:
     """Train the run that was exported on SageMaker, and check what comes back.
 
@@ -74,15 +67,16 @@ def train(
     Raises:
         UserError: the job failed, took too long, or what came back is not the run that was asked for.
     """
+    clients, settings = deployment.clients, deployment.settings
     with tempfile.TemporaryDirectory() as temporary:
-        with state.asking("object", state_file):
-            uri = upload_data(clients, state, prepared, Path(temporary))
+        with deployment.pending("object"):
+            uri = upload_data(clients, deployment.state, prepared, Path(temporary))
         source = pack_source(Path(temporary) / "source", exported["spec"])
         log.info("starting a training job on %s", settings.training.instance_type)
         hyperparameters = {"spec": canonical_json(exported["spec"])}
-        with state.asking("training_job", state_file):
-            sdk.start_training(clients, state, settings, source, ENTRY, hyperparameters, uri, tags)
-    artifact = wait(clients, state, settings, facts)
+        with deployment.pending("training_job"):
+            sdk.start_training(deployment, source, ENTRY, hyperparameters, uri)
+    artifact = wait(clients, deployment.state, settings, facts)
     with tempfile.TemporaryDirectory() as temporary:
         archive = Path(temporary) / "model.tar.gz"
         bucket, key = artifact.removeprefix("s3://").split("/", 1)
@@ -110,7 +104,7 @@ def pack_source(folder: Path, spec: Mapping[str, Any]) -> Path:
         target = folder / path.relative_to(SCRIPTS)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
-    pins = "".join(f"{package}=={version(package)}\n" for package in PACKAGES)
+    pins = "".join(f"{package}=={version(package)}\n" for package in PINNED_PACKAGES)
     (folder / "requirements.txt").write_text(pins)
     return folder
 
@@ -120,17 +114,17 @@ def wait(clients: Clients, state: State, settings: SageMaker, facts: dict[str, A
     job = settings.training
     limit = 60 * ((max(job.max_minutes, job.max_wait_minutes) if job.spot else job.max_minutes) + QUEUE_MINUTES)
     seen = None
-    for passed in aws.pauses(limit):
+    for passed in aws.poll_intervals(limit):
         names = [name for name, _ in training_jobs(clients, state)]
         if not names:
             continue
         description = clients.sagemaker.describe_training_job(TrainingJobName=names[0])
-        facts.update(described(description), name=names[0])
+        facts.update(job_facts(description), name=names[0])
         status = description["TrainingJobStatus"]
         if (status, description.get("SecondaryStatus")) != seen:
             seen = status, description.get("SecondaryStatus")
             log.info("%s: %s after %.0f s", names[0], " ".join(filter(None, dict.fromkeys(seen))), passed)
-        if status not in RUNNING:
+        if status not in RUNNING_STATUSES:
             break
     else:
         raise UserError(f"the training job did not end within {limit // 60} minutes; it was stopped")
@@ -140,7 +134,7 @@ def wait(clients: Clients, state: State, settings: SageMaker, facts: dict[str, A
     return description["ModelArtifacts"]["S3ModelArtifacts"]
 
 
-def described(description: Mapping[str, Any]) -> dict[str, Any]:
+def job_facts(description: Mapping[str, Any]) -> dict[str, Any]:
     """What the evidence keeps of a job's description."""
     times = {"started": description.get("TrainingStartTime"), "ended": description.get("TrainingEndTime")}
     return {
@@ -160,13 +154,15 @@ def described(description: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def download(body: Any, path: Path) -> None:
-    """Copy a stream to a file, up to MAX_BYTES; UserError where there is more."""
+    """Copy a stream to a file, up to MAX_ARCHIVE_BYTES; UserError where there is more."""
     size = 0
     with path.open("wb") as stream:
         while part := body.read(2**20):
             size += len(part)
-            if size > MAX_BYTES:
-                raise UserError(f"the training job's archive has more than {MAX_BYTES:,} bytes, which no run has")
+            if size > MAX_ARCHIVE_BYTES:
+                raise UserError(
+                    f"the training job's archive has more than {MAX_ARCHIVE_BYTES:,} bytes, which no run has"
+                )
             stream.write(part)
 
 
@@ -179,13 +175,13 @@ def unpack(archive: Path, folder: Path, exported: Mapping[str, Any]) -> Path:
                 for member in tar:
                     tarfile.data_filter(member, temporary)  # an archive that would write elsewhere is refused whole
                     size += member.size
-                    if size > MAX_BYTES:
-                        raise UserError(f"the training job's archive unpacks to more than {MAX_BYTES:,} bytes")
-                    if member.name.removeprefix("./") in RETURNED and member.isfile():
+                    if size > MAX_ARCHIVE_BYTES:
+                        raise UserError(f"the training job's archive unpacks to more than {MAX_ARCHIVE_BYTES:,} bytes")
+                    if member.name.removeprefix("./") in RETURNED_FILES and member.isfile():
                         tar.extract(member, temporary, filter="data")
         except (tarfile.TarError, EOFError, OSError) as error:
             raise UserError(f"the training job's archive cannot be unpacked: {error}") from None
-        missing = [name for name in RETURNED if not Path(temporary, name).is_file()]
+        missing = [name for name in RETURNED_FILES if not Path(temporary, name).is_file()]
         if missing:
             raise UserError(f"the training job's archive has no {', '.join(missing)}")
         run = read_json(Path(temporary, "run.json"))
@@ -195,7 +191,7 @@ def unpack(archive: Path, folder: Path, exported: Mapping[str, Any]) -> Path:
         if run["status"] != "finished":
             raise UserError(f"the run on SageMaker ended as {run['status']}; there is no model to use")
         folder.mkdir(parents=True, exist_ok=True)
-        for name in RETURNED:
+        for name in RETURNED_FILES:
             shutil.move(Path(temporary, name), folder / name)
     return folder
 
@@ -214,7 +210,7 @@ def evaluate(folder: Path, prepared: Path, facts: dict[str, Any]) -> np.ndarray:
     return probabilities
 
 
-def servable(trained: Trained, model_dir: Path, folder: Path) -> Path:
+def write_served_model(trained: Trained, model_dir: Path, folder: Path) -> Path:
     """Write the model that came back as an endpoint takes it; ``model_dir`` is the exported one's folder."""
     from convlab.evaluation import inference  # TensorFlow
     from convlab.serving import artifacts
@@ -223,7 +219,7 @@ def servable(trained: Trained, model_dir: Path, folder: Path) -> Path:
     run = read_json(trained.folder / "run.json")
     shape = tuple(exported["input"]["shape"])
     model = inference.load(trained.folder / "model.keras")
-    served = artifacts.servable(model, Run.model_validate_json(json.dumps(run["spec"])), shape, len(labels))
+    served = artifacts.inference_model(model, Run.model_validate_json(json.dumps(run["spec"])), shape, len(labels))
     artifacts.write_saved_model(served, folder / "saved_model")
     write_json(folder / "export.json", exported)
     write_json(folder / "labels.json", labels)

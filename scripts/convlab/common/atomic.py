@@ -23,11 +23,11 @@ def temporary_name(path: Path) -> Path:
 
 @contextmanager
 def atomic(path: Path, durable: bool = True) -> Iterator[Path]:
-    """Give a temporary path beside ``path``, same suffixes; it replaces ``path`` if the block ends without an error.
+    """Yield a temporary path beside ``path``, same suffixes; it replaces ``path`` if the block ends without an error.
 
-    It may become a file or a folder; a folder replaces a folder. ``durable``: the content is on the disk before its
-    name is, so that a power cut leaves the old file or the new one and never an empty one. Only for what is written a
-    hundred times by one job, and can be made again, is waiting for the disk not worth it.
+    It may become a file or a folder; a folder replaces a folder. ``durable`` calls fsync before and after the rename,
+    so that a power cut leaves the old file or the new one and never an empty one. Only for files that one job writes a
+    hundred times, and that can be made again, is waiting for the disk not worth it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)
@@ -55,7 +55,7 @@ def write_text(path: Path, text: str, durable: bool = True) -> None:
 
 
 def flush(path: Path) -> None:
-    """Wait until a file's content, or the names in a folder, are on the disk, where the file system offers that."""
+    """fsync a file, or the names in a folder; without effect where the file system does not support it."""
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -73,12 +73,12 @@ def remove(path: Path) -> None:
 
 
 def tidy(folder: Path) -> None:
-    """Prepare a folder of results for a new start: no temporary files of killed processes, no times in the future.
+    """Clean a folder of results: delete stale temporary files, set modification times that lie in the future to now.
 
-    A temporary file is deleted when it is older than a day. A clock that was wrong, and set back, leaves times in the
-    future; Snakemake would refuse every job that reads such a file, since what the job writes is older than what it was
-    made from. What has changed is told by checksums, so nothing more is run. Other processes may write here meanwhile:
-    what vanishes, or cannot be changed, is passed over.
+    A temporary file is stale when it is older than a day. A clock that was wrong, and set back, leaves times in the
+    future; Snakemake would refuse every job that reads such a file, since the job's outputs are older than its inputs.
+    Changes are detected by checksums, so nothing more is run. Other processes may write here at the same time: files
+    that vanish, or cannot be changed, are skipped.
     """
     now = time.time()
     for parent, folders, files in os.walk(folder):

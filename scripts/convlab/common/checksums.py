@@ -1,9 +1,9 @@
-"""Checksums of results: what is damaged is found before it is used, and made again.
+"""Checksums of results: damaged files are detected before they are used, and made again.
 
-A job that has written its results writes last, beside the most important one, how long each of them is and its SHA-256:
-``run.json.checksums``, ``metrics.json.checksums``. Whoever reads a result holds it against that; and when jobs are
-planned the files that have changed since they were last seen are. What does not fit is set aside and made again.
-Results without such a record are taken as they are. Standard library only.
+The last thing that a job writes is the size and SHA-256 of each of its results, beside the most important one:
+``run.json.checksums``, ``metrics.json.checksums``. They are verified when a result is read and, for files that have
+changed since they were last seen, when jobs are planned. A result that differs is set aside and made again; one without
+a record is used as it is. Standard library only.
 """
 
 import hashlib
@@ -45,17 +45,17 @@ def write_record(main: Path, others: Iterable[Path] = ()) -> None:
 
 
 def drop_record(main: Path) -> None:
-    """Forget what was recorded: the first thing that a job does which writes these files anew."""
+    """Delete the record: the first step of a job that writes these files again."""
     remove(_record_of(main))
 
 
 def read_record(main: Path) -> Files | None:
-    """The recorded files of a job by their path from ``main``'s folder; None without a whole record."""
+    """The recorded files of a job by their path from ``main``'s folder; None for a missing or damaged record."""
     return _read(_record_of(main))
 
 
 def is_whole(main: Path, names: Iterable[str]) -> bool:
-    """Whether all of ``names``, beside ``main``, are recorded and as they were written."""
+    """Whether all of ``names``, beside ``main``, have recorded checksums and still match them."""
     record = read_record(main)
     return record is not None and all(
         name in record and _intact(main.parent / name, record[name]["bytes"], record[name]["sha256"]) for name in names
@@ -72,14 +72,14 @@ def sha256(path: Path) -> str:
 
 
 def verify(path: Path) -> None:
-    """Raise UserError, and set ``path`` aside, where it is not what the job that wrote it recorded."""
+    """Verify a result against its recorded checksum. Raises UserError, and sets ``path`` aside, if it differs."""
     main, expected = _recorded(path)
     if expected is not None:
         _compare(path, expected, main)
 
 
 def verify_all(main: Path) -> None:
-    """Raise UserError, and set it aside, where one of a job's results is missing or not what the job recorded."""
+    """Verify all results of a job. Raises UserError for the first that is missing or differs; it is set aside."""
     for name, expected in (read_record(main) or {}).items():
         path = main.parent / name
         if not path.exists():
@@ -103,7 +103,7 @@ def damaged(path: Path, reason: str, main: Path | None = None) -> UserError:
     """
     if main is None:
         main, _ = _recorded(path)
-    # Of files in a folder that as a whole is a job's result, Snakemake misses none; then it must miss the main one.
+    # Snakemake does not notice a file that is missing in a folder output; the main result must be missing instead.
     missed = path if main is None or path.parent == main.parent else main
     if JOB in os.environ:
         with suppress(OSError):
@@ -117,7 +117,7 @@ def damaged(path: Path, reason: str, main: Path | None = None) -> UserError:
 
 
 def set_aside(path: Path, main: Path | None = None) -> None:
-    """Rename a damaged result, so that Snakemake misses it; for one in a folder below, ``main`` is deleted, too."""
+    """Rename a damaged result, so that Snakemake makes it again; for one in a subfolder, also delete ``main``."""
     if os.path.lexists(path):
         aside = path.with_name(path.name + DAMAGED)
         remove(aside)
@@ -129,9 +129,9 @@ def set_aside(path: Path, main: Path | None = None) -> None:
 def find_damaged(results: Path, index: Path, remember: bool = True) -> dict[Path, Path]:
     """Results below ``results`` that are not what their jobs recorded, each with the main result of its job.
 
-    ``index`` is a file of ours that remembers the size and time of what was seen to be intact, so that only what has
-    changed since is read. What is new to it must have the recorded size. Its content is judged by whoever reads it.
-    Without ``remember`` it is not written: a dry run leaves nothing behind.
+    ``index`` is a cache of the size and modification time of intact files, so that only changed files are hashed. Of a
+    file that is not in it only the size is compared; its content is verified when it is read. Without ``remember`` the
+    index is not written: a dry run leaves nothing behind.
     """
     known = _read_index(index)
     seen, broken = {}, {}
@@ -143,7 +143,7 @@ def find_damaged(results: Path, index: Path, remember: bool = True) -> dict[Path
             files = {name: entry[:2] for name, entry in remembered.items()}
         else:
             files = {name: [entry["bytes"], entry["sha256"]] for name, entry in (_read(Path(record)) or {}).items()}
-        # What was seen of another file by this name, or before it was made anew, says nothing.
+        # Entries of an earlier version of the file do not count.
         times = {name: entry[2] for name, entry in remembered.items() if files.get(name) == entry[:2]}
         intact = {}
         for name, (size, checksum) in files.items():
@@ -166,7 +166,7 @@ def find_damaged(results: Path, index: Path, remember: bool = True) -> dict[Path
 
 
 def _stamp(path: str) -> list[int] | None:
-    """Size and time of a file, -1 for the size of anything else; None where nothing is."""
+    """Size and modification time of a file; -1 for the size of anything else, None if it does not exist."""
     try:
         status = Path(path).stat()
     except OSError:
@@ -185,7 +185,7 @@ def keep_damaged(paths: Iterable[Path], say: Callable[[str], None]) -> None:
     """Keep a copy of each damaged result, which may have been edited by hand: Snakemake deletes what a job wrote before
     it does the job again.
 
-    What is no file, such as a folder that lies where a file belongs, is renamed, since Snakemake cannot delete it.
+    Anything but a file, such as a folder in its place, is renamed, since Snakemake cannot delete it.
     """
     for path in paths:
         if not os.path.lexists(path):
@@ -202,7 +202,7 @@ def keep_damaged(paths: Iterable[Path], say: Callable[[str], None]) -> None:
 
 
 def set_aside_folders(results: Path, say: Callable[[str], None]) -> None:
-    """Set aside folders that lie where jobs write a log, a measurement or a digest: every job would fail at them."""
+    """Set aside folders in the place of logs, benchmarks or digests: the jobs that write these would fail."""
     for parent, folders, _ in os.walk(results):
         for name in [name for name in folders if _NEVER_A_FOLDER.fullmatch(name)]:
             folders.remove(name)
@@ -231,7 +231,7 @@ def _recorded(path: Path) -> tuple[Path | None, Mapping[str, int | str] | None]:
 
 
 def _read(record: Path) -> Files | None:
-    """A record, None where it is missing or itself damaged: then nothing is known."""
+    """A record; None if it is missing or damaged."""
     try:
         files = json.loads(record.read_text(encoding="utf-8"))
         if all(isinstance(entry["bytes"], int) and isinstance(entry["sha256"], str) for entry in files.values()):

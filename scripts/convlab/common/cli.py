@@ -1,4 +1,4 @@
-"""What every script's command line shares: logging to standard error, and errors told in one sentence."""
+"""Entry point of all scripts: logging to standard error, one-line error messages, exit status."""
 
 import errno
 import logging
@@ -14,18 +14,18 @@ from convlab.errors import UserError, printable
 PLANNED = "CONVLAB_CODE"
 """Environment variable: the digest of the script's code when Snakemake planned the job, which is what it records."""
 
-REMEDY = "free space or choose another folder, then run again"
+DISK_FULL_HINT = "free space or choose another folder, then run again"
 
 
-KEPT = "\n\t"
+ALLOWED_CONTROL_CHARACTERS = "\n\t"
 """Control characters that a log may hold."""
 
 
 class PrintableFormatter(logging.Formatter):
-    """Log lines in which nothing of a user's data can command the terminal that shows them."""
+    """Log formatter that escapes control characters, so that user data cannot send commands to the terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record), keep=KEPT)
+        return printable(super().format(record), keep=ALLOWED_CONTROL_CHARACTERS)
 
 
 def run(main: Callable[[], None]) -> None:
@@ -42,26 +42,26 @@ def run(main: Callable[[], None]) -> None:
         check_code(getattr(sys.modules[main.__module__], "__file__", None))
         main()
     except UserError as error:
-        sys.exit(f"error: {printable(str(error), keep=KEPT)}")
+        sys.exit(f"error: {printable(str(error), keep=ALLOWED_CONTROL_CHARACTERS)}")
     except KeyboardInterrupt:  # Ctrl-C reaches every job at once; what was finished is kept
         sys.exit("interrupted")
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # stdout was closed early, e.g. by head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
         where = f" at {error.filename}" if error.filename else ""
-        sys.exit(f"error: cannot write{where}: {error.strerror or error}; {REMEDY}")
+        sys.exit(f"error: cannot write{where}: {error.strerror or error}; {DISK_FULL_HINT}")
     except Exception as error:
         if os.strerror(errno.ENOSPC) not in str(error):
             raise
         # Libraries in C++ have exceptions of their own for a full disk, and some crash when they clean up.
-        print(f"error: cannot write: {os.strerror(errno.ENOSPC)}; {REMEDY}", file=sys.stderr, flush=True)
+        print(f"error: cannot write: {os.strerror(errno.ENOSPC)}; {DISK_FULL_HINT}", file=sys.stderr, flush=True)
         os._exit(1)
 
 
 def check_code(script: str | None) -> None:
-    """Raise UserError where the code was edited since Snakemake planned this job, which records what it was then."""
+    """Raise UserError if the code was edited after Snakemake planned this job: it would record the wrong digest."""
     planned = os.environ.pop(PLANNED, None)
     if planned is not None and script is not None and not matches(planned, Path(script).resolve()):
         raise UserError(

@@ -4,8 +4,8 @@ Every script calls ``start`` before it imports anything else, and the Snakefile 
 prepared environment. Three kinds of variables are told apart; those of other programs are left alone:
 
 - set by convlab: threads, locale, settings files of Keras and Matplotlib, hash seed;
-- choices that a user may make on purpose (``CHOICES``): passed on, recorded in run.json, part of a run's identity;
-- every other variable of a library that computes or draws (``PREFIXES``): removed, and named in the log.
+- choices that a user may make on purpose (``USER_CHOICES``): passed on, recorded in run.json, part of a run's identity;
+- every other variable of a library that computes or draws (``RELEVANT_VARIABLES``): removed, and named in the log.
 
 Standard library only.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from convlab.errors import UserError
 
-KEEP = "CONVLAB_KEEP"
+KEEP_VARIABLE = "CONVLAB_KEEP"
 """Environment variable with the names of further variables that a user wants to be passed on, as choices."""
 
 ONE_THREAD = dict.fromkeys(
@@ -32,7 +32,7 @@ ONE_THREAD = dict.fromkeys(
 )
 """Libraries below NumPy round differently with other numbers of threads. TensorFlow and PyTorch get theirs later."""
 
-SET = {
+FIXED_VARIABLES = {
     **ONE_THREAD,
     # Settings files in the user's home and elsewhere. /dev/null is no folder, so Keras neither reads nor writes one
     # below it; as Matplotlib's settings it is an empty file.
@@ -46,7 +46,7 @@ SET = {
 }
 """What convlab sets, whatever the user's value."""
 
-CHOICES = {
+USER_CHOICES = {
     # TensorFlow switches oneDNN on by itself only for processors with AVX-512 VNNI or better; where it does not,
     # training takes twice as long.
     "TF_ENABLE_ONEDNN_OPTS": "1",
@@ -88,7 +88,7 @@ CHOICES = {
 }
 """What a user may set on purpose, with convlab's own value, if it has one."""
 
-HARMLESS = re.compile(
+HARMLESS_VARIABLES = re.compile(
     r"TF_CPP_(MIN_LOG_LEVEL|MAX_VLOG_LEVEL|VMODULE|LOG_THREAD_ID)|TF_FORCE_GPU_ALLOW_GROWTH|TF_GPU_ALLOCATOR"
     r"|XLA_PYTHON_CLIENT_(PREALLOCATE|MEM_FRACTION|ALLOCATOR)|JAX_COMPILATION_CACHE_DIR|TORCH_HOME|PYTORCH_(CUDA_)?ALLOC_CONF"
     r"|(ONEDNN|DNNL|MKL|OPENBLAS|KMP)_VERBOSE|HDF5_USE_FILE_LOCKING|MPLCONFIGDIR"
@@ -96,7 +96,7 @@ HARMLESS = re.compile(
 )
 """Variables of these libraries that say where, how loudly and with how much memory they work: left as they are."""
 
-PREFIXES = re.compile(
+RELEVANT_VARIABLES = re.compile(
     r"(KERAS|TF|TF2|TENSORFLOW|AUTOGRAPH|XLA|ONEDNN|DNNL|JAX|TORCH[A-Z]*|PYTORCH|ATEN|MKL|OMP|KMP|GOMP|OPENBLAS|GOTO|BLIS"
     r"|VECLIB|NUMEXPR|NPY|NUMPY|SCIPY|SKLEARN|PANDAS|PYDANTIC|JOBLIB|LOKY|HDF5|H5PY|ORT|SEABORN|CUBLAS|CUDNN|MPL|MATPLOTLIB)_.*"
     r"|MPL[A-Z]+|MATPLOTLIBRC|SOURCE_DATE_EPOCH|LANGUAGE|NVIDIA_TF32_OVERRIDE"
@@ -105,12 +105,12 @@ PREFIXES = re.compile(
 )
 """Variables of what computes, draws or runs the scripts. Those that are not named above are removed."""
 
-FOREIGN = re.compile(
+FOREIGN_VARIABLES = re.compile(
     r"TF_(VAR|CLI|TOKEN|STATE|PLUGIN|REGISTRY|HTTP|WARN|LOG|PROVIDER)_.*|TF_(LOG|INPUT|DATA_DIR|WORKSPACE|IN_AUTOMATION|IGNORE|BUILD)"
 )
 """Variables of Terraform and others that share TensorFlow's prefix: not passed on either, and not worth a word."""
 
-UNTOLD = re.compile(
+REMOVED_SILENTLY = re.compile(
     r"PYTHON(?!PATH|OPTIMIZE).*|LANGUAGE|.*_NUM_THREADS|.*_MAXIMUM_THREADS|MPL.*|MATPLOTLIB.*|TEST_TMPDIR"
 )
 """Removed or replaced without a word: what a user's shell has anyway and nobody sets for convlab."""
@@ -127,12 +127,12 @@ def prepared(environment: Mapping[str, str]) -> dict[str, str]:
     kept = _choosable(environment)
     result = {}
     for name, value in environment.items():
-        if name in SET or (name in kept and not value.strip()):
+        if name in FIXED_VARIABLES or (name in kept and not value.strip()):
             continue
-        if name in kept or HARMLESS.fullmatch(name) or not PREFIXES.fullmatch(name):
+        if name in kept or HARMLESS_VARIABLES.fullmatch(name) or not RELEVANT_VARIABLES.fullmatch(name):
             result[name] = value
-    result |= SET
-    for name, value in CHOICES.items():
+    result |= FIXED_VARIABLES
+    for name, value in USER_CHOICES.items():
         if value is not None:
             result.setdefault(name, value)
     result["TF_ENABLE_ONEDNN_OPTS"] = _switch("TF_ENABLE_ONEDNN_OPTS", result["TF_ENABLE_ONEDNN_OPTS"])
@@ -153,8 +153,8 @@ def choices(environment: Mapping[str, str] | None = None) -> dict[str, str]:
 def for_other_machines(environment: Mapping[str, str] | None = None) -> list[str]:
     """Names of the variables that jobs on machines with an environment of their own must be given too."""
     environment = os.environ if environment is None else environment
-    names = [name for name, value in choices(environment).items() if value != CHOICES.get(name)]
-    return [name for name in (*names, KEEP) if name != "PYTHONPATH" and name in environment]
+    names = [name for name, value in choices(environment).items() if value != USER_CHOICES.get(name)]
+    return [name for name in (*names, KEEP_VARIABLE) if name != "PYTHONPATH" and name in environment]
 
 
 def removed(environment: Mapping[str, str]) -> list[str]:
@@ -163,7 +163,10 @@ def removed(environment: Mapping[str, str]) -> list[str]:
     return sorted(
         name
         for name, value in environment.items()
-        if name not in after and value and not FOREIGN.fullmatch(name) and not UNTOLD.fullmatch(name)
+        if name not in after
+        and value
+        and not FOREIGN_VARIABLES.fullmatch(name)
+        and not REMOVED_SILENTLY.fullmatch(name)
     )
 
 
@@ -219,11 +222,15 @@ def removed_at_start() -> list[str]:
 
 def _choosable(environment: Mapping[str, str]) -> set[str]:
     """Names of all choices, those of ``CONVLAB_KEEP`` included. What convlab itself sets cannot be kept."""
-    names = environment.get(KEEP, "").replace(",", " ").split()
+    names = environment.get(KEEP_VARIABLE, "").replace(",", " ").split()
     for name in names:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name in SET or re.match("KERAS_|PYTHON", name):
-            raise UserError(f"{KEEP} names {name!r}, which convlab cannot pass on; take it out")
-    return {*CHOICES, *names}
+        if (
+            not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)
+            or name in FIXED_VARIABLES
+            or re.match("KERAS_|PYTHON", name)
+        ):
+            raise UserError(f"{KEEP_VARIABLE} names {name!r}, which convlab cannot pass on; take it out")
+    return {*USER_CHOICES, *names}
 
 
 def _switch(name: str, value: str) -> str:

@@ -1,4 +1,4 @@
-"""Reading and writing results: writes are atomic, reads are held against the checksums that were recorded."""
+"""Reading and writing JSON, text and arrays: writes are atomic, reads are verified by recorded checksums."""
 
 import errno
 import hashlib
@@ -17,7 +17,7 @@ from convlab.errors import UserError
 
 
 def require_space(folder: Path, size: int) -> None:
-    """Raise what a full disk raises unless ``size`` bytes are free in ``folder``'s file system.
+    """Raise OSError(ENOSPC) unless ``size`` bytes are free in ``folder``'s file system.
 
     For libraries that do not survive a full disk: HDF5 crashes the process that closes a file it could not write.
     """
@@ -27,7 +27,7 @@ def require_space(folder: Path, size: int) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON with sorted keys, atomically; NaN and infinity become null, since JSON has neither."""
-    write_text(path, json.dumps(_plain(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(to_json(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -54,7 +54,7 @@ def read_text(path: Path, parse: Callable[[str], Any] = str) -> str:
 
 
 def missing(path: Path) -> UserError:
-    """The error to raise for a result that is not there."""
+    """The UserError for a missing result."""
     return UserError(f"{path} is missing; run snakemake again to make it")
 
 
@@ -77,7 +77,7 @@ def read_arrays(path: Path) -> Mapping[str, np.ndarray]:
         raise missing(path) from None
     except Exception as error:  # zipfile and NumPy raise a dozen types for a damaged archive
         raise checksums.damaged(path, str(error)) from None
-    if not all(isinstance(array, np.ndarray) for array in arrays.values()):  # what NumPy gives for a damaged member
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):  # what NumPy returns for a damaged member
         raise checksums.damaged(path, "it holds something else than arrays")
     return arrays
 
@@ -89,14 +89,14 @@ def array_sha256(array: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _plain(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """JSON's own types for NumPy scalars and arrays, tuples and non-finite numbers."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+        return [to_json(item) for item in value]
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return to_json(value.tolist())
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):

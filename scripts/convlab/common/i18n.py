@@ -1,8 +1,8 @@
-"""The language that a script writes for readers: messages of a gettext catalogue, numbers and dates by locale (Babel).
+"""Translated messages (gettext), and numbers and dates in the language's format (Babel).
 
-A script calls :func:`use` once, before it says anything. English is the language of the source: it needs no catalogue
-and imports nothing. The others are in ``report/locale/<language>/LC_MESSAGES/convlab.po``, which is read as it is;
-`make messages` brings it up to date with the source.
+A script calls :func:`set_language` once, before it writes anything. English is the language of the source: it needs no
+catalogue and imports nothing. The others are in ``report/locale/<language>/LC_MESSAGES/convlab.po``, which is read as
+it is; `make messages` brings it up to date with the source.
 
 Messages are whole sentences with named placeholders, so that a translator may change their order::
 
@@ -28,7 +28,7 @@ LANGUAGES = (SOURCE, "es")
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 GROUPED_FROM = {"es": 5}
-"""Digits from which thousands are set apart, where that is not from four on: Spanish writes 9258, but 22.023."""
+"""Number of digits from which thousands are grouped, if not four: Spanish writes 9258, but 22.023."""
 
 _INSIDE_A_FIGURE = re.compile(r"(?<=[\d}]) (?=%|pp\b|px\b)|(?<=±) (?=[\d{])")
 
@@ -45,29 +45,29 @@ _current = _Language()
 
 
 def catalogue(language: str) -> Path | None:
-    """The file of a language's messages; None for the language of the source, which has none."""
+    """Path of a language's message catalogue; None for the language of the source, which needs none."""
     if language == SOURCE:
         return None
     return Path(__file__).resolve().parents[3] / "report" / "locale" / language / "LC_MESSAGES" / "convlab.po"
 
 
-def use(language: str) -> None:
-    """Say everything in ``language`` (``en``, ``es``) from now on."""
+def set_language(language: str) -> None:
+    """Set the language (``en``, ``es``) of all later messages and numbers."""
     global _current
     _current = _Language() if language == SOURCE else _read(language)
 
 
 def language() -> str:
-    """The language in use."""
+    """Code of the current language."""
     return _current.code
 
 
 @contextmanager
-def using(language: str) -> Iterator[None]:
-    """Another language for a while."""
+def in_language(language: str) -> Iterator[None]:
+    """Set the language inside the block."""
     global _current
     before = _current
-    use(language)
+    set_language(language)
     try:
         yield
     finally:
@@ -108,13 +108,13 @@ def ngettext(singular: str, plural: str, n: float, /, **values: Any) -> str:
 
 
 def pgettext(context: str, message: str, /, **values: Any) -> str:
-    """A message that reads differently in other places; ``context`` tells translators which one this is."""
+    """A message with a context (gettext's msgctxt), for words whose translation depends on it."""
     text = _current.messages.pgettext(context, message)
     return text.format(**values) if values else text
 
 
 def N_(message: str) -> str:
-    """Mark a constant for translation where it is written; :func:`gettext` translates it where it is shown."""
+    """Mark a constant for the catalogue (gettext_noop); :func:`gettext` translates it where it is shown."""
     return message
 
 

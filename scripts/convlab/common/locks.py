@@ -1,7 +1,7 @@
-"""Locks that end with the process that holds them, however it ends: ``flock`` on files. Standard library only.
+"""File locks (``flock``), which the kernel releases when their process ends. Standard library only.
 
-Unlike Snakemake's own locks they need no ``--unlock`` after a kill. They hold between machines where the file system
-passes them on (NFS does); where there are none at all nothing is locked.
+Unlike Snakemake's own locks they need no ``--unlock`` after a kill. They work between machines if the file system
+supports that (NFS does); on a file system without locks nothing is locked.
 """
 
 import errno
@@ -21,14 +21,14 @@ from convlab.errors import UserError
 log = logging.getLogger(__name__)
 
 _claims: list[int] = []
-"""Open files of what this process has claimed for its life."""
+"""File descriptors of the claims that this process holds until it ends."""
 
 
 @contextmanager
 def locked(path: Path, waiting: str) -> Iterator[bool]:
-    """Hold the file ``path`` locked, which is gone afterwards; log ``waiting`` and wait while another process does.
+    """Hold an exclusive lock on ``path``, waiting for its holder (and logging ``waiting``); remove it on exit.
 
-    Gives whether it was waited for.
+    Yields whether it had to wait.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     waited = False
@@ -52,7 +52,7 @@ def locked(path: Path, waiting: str) -> Iterator[bool]:
 
 @contextmanager
 def locked_if_free(path: Path) -> Iterator[bool]:
-    """Hold the file ``path`` locked, unless another process does; gives whether it is ours."""
+    """Try to lock ``path`` without waiting; yields whether the lock is held."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _open(path)
     try:
@@ -67,21 +67,21 @@ def locked_if_free(path: Path) -> Iterator[bool]:
 
 
 class Writer:
-    """The one process that may write certain results; the latest to begin is it. See :func:`sole_writer`."""
+    """Permission to write certain results, which the latest process to ask for it has. See :func:`sole_writer`."""
 
     def __init__(self, path: Path, target: Path) -> None:
         self._path, self._target, self._token = path, target, uuid.uuid4().hex.encode()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Around writing results: nobody else can begin meanwhile. Raises UserError where somebody has."""
+        """Context in which no other process can become the writer. Raises UserError if one has already."""
         with self._opened(os.O_RDWR) as descriptor:
             if descriptor is None or os.pread(descriptor, 64, 0) != self._token:
                 raise self._error()
             yield
 
     def check(self) -> None:
-        """Raise UserError where another process has begun to make these results since."""
+        """Raise UserError if another process has become the writer of these results."""
         with self.writing():
             pass
 
@@ -97,7 +97,7 @@ class Writer:
 
     @contextmanager
     def _opened(self, flags: int) -> Iterator[int | None]:
-        """The file, locked; None where it is missing and not to be made."""
+        """The file's descriptor, locked; None if the file is missing and ``flags`` do not create it."""
         while True:
             try:
                 descriptor = os.open(self._path, flags | os.O_CLOEXEC, 0o666)
@@ -105,7 +105,7 @@ class Writer:
                 yield None
                 return
             try:
-                with suppress(OSError):  # where the file system has no locks the check alone must do
+                with suppress(OSError):  # without locks, only the token is checked
                     fcntl.flock(descriptor, fcntl.LOCK_EX)
                 if _same_file(descriptor, self._path):
                     yield descriptor
@@ -122,10 +122,10 @@ class Writer:
 
 @contextmanager
 def sole_writer(main: Path) -> Iterator[Writer]:
-    """Become the one process that may write ``main`` and what belongs to it, in the place of any other.
+    """Become the only writer of ``main`` and the results beside it, replacing any earlier one.
 
-    A job that has outlived its Snakemake may still be at work on the same results when they are made again: it finds
-    that somebody else has begun, and ends without writing.
+    A job that has outlived its Snakemake may still be computing the same results when they are made again: it is no
+    longer the writer, and ends without writing.
     """
     main.parent.mkdir(parents=True, exist_ok=True)
     writer = Writer(main.with_name(f".{main.name}.writer"), main)
@@ -138,9 +138,10 @@ def sole_writer(main: Path) -> Iterator[Writer]:
 
 @contextmanager
 def held(path: Path, sentence: str) -> Iterator[None]:
-    """Hold the file ``path`` locked, which is gone afterwards, or raise UserError(``sentence``) at once.
+    """Hold an exclusive lock on ``path`` without waiting; the file is removed on exit.
 
-    ``{holder}`` in the sentence becomes who has it. Where the file system has no locks nothing is locked.
+    Raises UserError(``sentence``), with its ``{holder}`` filled in, if another process holds it. On a file system
+    without locks nothing is locked.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
@@ -162,9 +163,9 @@ def held(path: Path, sentence: str) -> Iterator[None]:
 
 
 def claim(path: Path, what: str) -> bool:
-    """Lock ``path`` until this process ends; False where the file system has no locks.
+    """Lock ``path`` until this process ends; False if the file system has no locks.
 
-    Raises UserError, which says who is at it, where another process has.
+    Raises UserError, which names the holder, if another process has locked it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _open(path)
@@ -187,7 +188,7 @@ def _open(path: Path) -> int:
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Whether the lock was free and is ours now; None where there are no locks."""
+    """Whether the lock was acquired; None if the file system has no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -204,13 +205,13 @@ def _same_file(descriptor: int, path: Path) -> bool:
 
 
 def _myself() -> bytes:
-    """What a lock's file says of its holder."""
+    """Content of a lock file: process, machine and time of its holder, as JSON."""
     since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
     return json.dumps({"process": os.getpid(), "machine": socket.gethostname(), "since": since}).encode()
 
 
 def _holder(descriptor: int) -> str:
-    """Who holds a claim, as far as it has said so."""
+    """Description of a lock's holder for messages; empty if the file does not tell."""
     try:
         holder = json.loads(os.pread(descriptor, 4096, 0))
         where = "" if holder["machine"] == socket.gethostname() else f" on {holder['machine']}"

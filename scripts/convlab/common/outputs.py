@@ -1,4 +1,4 @@
-"""What surrounds the writing of a job's results: one process at a time, and checksums when all is written."""
+"""Frame of a job that writes results: one process at a time, checksums at the end."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,10 +10,10 @@ from convlab.common.locks import locked
 
 @contextmanager
 def job_results(main: Path, others: Callable[[], Iterable[Path]] = tuple) -> Iterator[None]:
-    """Around all that a job computes and writes: ``main``, and ``others``, which is called in the end.
+    """Lock the results of a job, and record their checksums when the block ends: ``main``, and what ``others`` returns.
 
-    A job that has outlived its Snakemake may still make the same results: it is waited for, so that what is written
-    last is of the job that began last.
+    A job that has outlived its Snakemake may still write the same results: it is waited for, so that the job that
+    started last also writes last.
     """
     waiting = f"another process makes {main}; waiting for it"
     try:
@@ -23,12 +23,12 @@ def job_results(main: Path, others: Callable[[], Iterable[Path]] = tuple) -> Ite
             checksums.write_record(main, others())
     except BaseException:
         with suppress(OSError):
-            main.parent.rmdir()  # which it only does where nothing was written
+            main.parent.rmdir()  # succeeds only if nothing was written
         raise
 
 
 def files_below(folder: Path, leave_out: Collection[str] = ()) -> list[Path]:
-    """All results in ``folder``, hidden files and those that were set aside apart, without the names to leave out."""
+    """All results in ``folder``, except hidden files, files that were set aside, and folders in ``leave_out``."""
     return [
         path
         for path in folder.rglob("*")

@@ -1,4 +1,4 @@
-"""Where results come from: versions, hardware, code, commit. Gathered by scripts, shown by the report."""
+"""Provenance of results: package versions, hardware, memory use, git commit."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Version of Python and of each package that matters and is installed."""
+    """Version of Python and of each installed package of PACKAGES."""
     installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -58,7 +58,7 @@ INSTRUCTIONS = re.compile(
 
 
 def instructions() -> str:
-    """The processor's vector instructions, space-separated and sorted; empty where the system does not tell."""
+    """The processor's vector instructions, space-separated and sorted; empty on systems without /proc/cpuinfo."""
     return " ".join(sorted(filter(INSTRUCTIONS.fullmatch, _cpuinfo("flags", "Features").split())))
 
 
@@ -83,8 +83,8 @@ CODE_FOLDERS = ("scripts", "workflow", "report")
 def commit(root: Path) -> dict[str, Any] | None:
     """Commit of the checkout at ``root``, and whether it was changed since.
 
-    None where ``root`` is not the top of a repository: the commit of a repository around it would say nothing of
-    convlab. None too where git is missing or does not answer.
+    None if ``root`` is not the top level of a repository (the commit of a surrounding one is not convlab's), and if git
+    is missing or fails.
     """
     root = root.resolve()
     try:
@@ -99,7 +99,7 @@ def commit(root: Path) -> dict[str, Any] | None:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git answers about ``root`` itself, whoever owns it and whatever repository the environment names."""
+    """Output of a git command in ``root``, whoever owns it and whatever repository the environment names."""
     environment = {name: value for name, value in os.environ.items() if not re.fullmatch(IGNORED_GIT_VARIABLES, name)}
     environment |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}  # asking changes nothing in a shared checkout
     settings = (f"safe.directory={root}", "core.fsmonitor=false", "core.quotePath=false")

@@ -1,4 +1,4 @@
-"""AWS account numbers, which no result, report or log may show."""
+"""Redaction of AWS account numbers from results, reports and logs."""
 
 import hashlib
 import re
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, TextIO
 
 NUMBER = re.compile(r"(?<![0-9A-Za-z])\d{12}(?![0-9A-Za-z])")
-"""An account's number; twelve digits inside of a checksum are none."""
+"""An AWS account number. The look-arounds skip twelve digits inside a checksum."""
 
 HIDDEN = "*" * 12
 
@@ -16,7 +16,7 @@ SCRYPT_COST = 2**15
 
 
 def masked(value: Any, known: Iterable[str] = ()) -> Any:
-    """The same text, list or mapping with every account number hidden; ``known`` ones also in the middle of a word."""
+    """Text, list or mapping with account numbers replaced by stars; ``known`` numbers also inside words."""
     known = list(known)
     if isinstance(value, dict):
         return {masked(key, known): masked(item, known) for key, item in value.items()}
@@ -30,10 +30,10 @@ def masked(value: Any, known: Iterable[str] = ()) -> Any:
 
 
 def fingerprint(secret: str, salt: str, cost: int | None = None) -> str:
-    """What tells secrets with few possible values apart without naming them: scrypt (RFC 7914), its cost in front.
+    """Salted slow hash (scrypt, RFC 7914) of a secret with few possible values, prefixed by its cost.
 
-    It needs no key, so that another machine can check it; to try all account numbers takes
-    a processor a thousand years.
+    It needs no key, so that another machine can verify it; trying all account numbers takes a processor a thousand
+    years.
     """
     cost = cost or SCRYPT_COST
     digest = hashlib.scrypt(secret.encode(), salt=salt.encode(), n=cost, r=8, p=1, maxmem=256 * cost * 8, dklen=16)
@@ -41,7 +41,7 @@ def fingerprint(secret: str, salt: str, cost: int | None = None) -> str:
 
 
 def has_fingerprint(secret: str, salt: str, expected: str) -> bool:
-    """Whether ``expected`` is the fingerprint of ``secret``; False for what is no fingerprint."""
+    """Whether ``expected`` is the fingerprint of ``secret``; False for a malformed one."""
     cost = re.fullmatch(r"scrypt-(\d{1,7})-[0-9a-f]{32}", expected)
     cost = int(cost[1]) if cost else 0
     if cost < 2 or cost & (cost - 1) or cost > 2**20:
@@ -68,9 +68,9 @@ class MaskedStream:
 
 
 KNOWN: list[str] = []
-"""Numbers that masked streams hide also in the middle of a word."""
+"""Account numbers that masked streams replace also inside words."""
 
 
 def mask_output() -> None:
-    """From here on this process writes no account number to its output: log lines, errors and tracebacks."""
+    """Mask account numbers in all later output of this process: log lines, errors and tracebacks."""
     sys.stdout, sys.stderr = MaskedStream(sys.stdout, KNOWN), MaskedStream(sys.stderr, KNOWN)

@@ -1,10 +1,10 @@
-"""Whole numbers scaled down to a maximum, different ones staying different: what a reduced study is made with."""
+"""Scaling whole numbers down to a maximum so that different ones stay different, for reduced studies."""
 
 from collections.abc import Iterable
 
 
 def scaled(numbers: Iterable[int], most: int) -> dict[int, int]:
-    """Each number with one that is not larger than ``most``, if that leaves room for all; different ones stay so."""
+    """Map each number to a smaller one, at most ``most`` if there are not too many; different ones stay different."""
     numbers = sorted(set(numbers))
     if not numbers or numbers[-1] <= most:
         return {number: number for number in numbers}

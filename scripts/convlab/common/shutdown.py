@@ -1,4 +1,4 @@
-"""Ending in an orderly way when asked to: one signal is enough, and nothing interrupts what it sets going."""
+"""Graceful shutdown: the first signal raises SystemExit; later ones are ignored during clean-up."""
 
 import signal
 import sys
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
-"""What asks a process to end: Snakemake and clusters, Ctrl-C, a closed terminal."""
+"""Signals that ask a process to end: from Snakemake and clusters, Ctrl-C, a closed terminal."""
 
 
 def exit_on_signals() -> None:
-    """Let the first signal raise SystemExit, so that everything is undone, and no other disturb that."""
+    """Install handlers: the first signal raises SystemExit, so that clean-up runs; later ones are ignored."""
     for number in SIGNALS:
         signal.signal(number, _exit)
 
@@ -21,14 +21,14 @@ def _exit(number: int, frame: object) -> None:
 
 
 def ignore_signals() -> None:
-    """From here on nothing but SIGKILL ends this process before it is done."""
+    """Ignore all of SIGNALS from here on."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
 def deferred_signals() -> Iterator[None]:
-    """Let signals wait for the end of the block: for code of others, which would swallow what a handler raises."""
+    """Defer signals to the end of the block: for third-party code that would swallow what a handler raises."""
     arrived: list[int] = []
     handlers = {number: signal.signal(number, lambda number, frame: arrived.append(number)) for number in SIGNALS}
     try:

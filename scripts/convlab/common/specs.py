@@ -1,4 +1,4 @@
-"""Base of all specs: types of fields, canonical values, canonical JSON.
+"""Base class of all specs, field types for YAML values, canonical values and canonical JSON.
 
 A spec that validates is already canonical: defaults are filled in, one value for all layers is written once per layer,
 and ``1.0`` is ``1`` where a whole number is meant. Two spellings of the same run therefore have the same hash.
@@ -27,7 +27,7 @@ WHOLE_NUMBER = re.compile(r"[+-]?\d+(_\d+)*")
 OTHER_BASE = re.compile(r"[+-]?0(o[0-7]+|x[0-9a-fA-F]+|b[01]+)")
 
 MAX_DIGITS = 400
-"""Longer numbers are left as text, which is refused: Python takes long to read them, or refuses to."""
+"""Digits of a number at most; longer ones stay text, which is refused: Python is slow to parse them, or refuses."""
 
 MAX_WHOLE = 2**31 - 1
 """Largest number of images, pixels, units, epochs, ...; more overflows in TensorFlow, if it fits into memory at all."""
@@ -36,7 +36,7 @@ MAX_SEED = 2**63 - 1
 """Largest seed: predictions.npz keeps seeds as 64-bit integers, and so does pandas."""
 
 NOTHING = ("none", "null", "off", "no", "false", "~", "")
-"""Words by which people switch off what can be absent. YAML reads some of them as false, others as text."""
+"""Words that mean "absent" or "off". YAML reads some of them as false, others as text."""
 
 
 def as_number(value: Any) -> Any:
@@ -77,17 +77,17 @@ def off_as_word(value: Any) -> Any:
 
 
 def off_as_none(value: Any) -> Any:
-    """Whatever means that there is none, as None."""
+    """None for every spelling of "off"."""
     return None if is_off(value) else value
 
 
 def all_as_none(value: Any) -> Any:
-    """Whatever means no limit, as None."""
+    """None for every spelling of "off" and for ``all``: no limit."""
     return None if is_off(value) or (isinstance(value, str) and value.strip().lower() == "all") else value
 
 
 def off_as_empty(value: Any) -> Any:
-    """Whatever means that there is none, as an empty list."""
+    """An empty list for every spelling of "off"."""
     return [] if is_off(value) else value
 
 
@@ -101,7 +101,7 @@ def as_text(value: Any) -> Any:
 
 
 def as_path(value: str) -> str:
-    """A path that the system can be asked about."""
+    """Check that a path is one that the file system accepts; ValueError if not."""
     if "\0" in value:
         raise ValueError("has a character that no path can hold (\\0); remove it")
     if len(os.fsencode(value)) > 4095 or any(len(os.fsencode(part)) > 255 for part in value.split("/")):
@@ -117,12 +117,12 @@ def as_path(value: str) -> str:
 Location = Annotated[str, Field(min_length=1), AfterValidator(as_path)]
 Name = Annotated[str, BeforeValidator(as_text)]
 Notes = Annotated[dict[Name, Name], AfterValidator(lambda notes: dict(sorted(notes.items())))]
-"""Texts by name; the order of keys means nothing."""
+"""Texts by name; the order of keys has no meaning."""
 Whole = Annotated[int, BeforeValidator(as_number), Field(strict=False)]
 PositiveWhole = Annotated[Whole, Field(gt=0, le=MAX_WHOLE)]
 Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED)]
 Limit = Annotated[PositiveWhole | None, BeforeValidator(all_as_none)]
-"""At most so many; None for all."""
+"""Maximum number; None for no limit."""
 Real = Annotated[float, BeforeValidator(as_number), Field(allow_inf_nan=False)]
 PositiveReal = Annotated[Real, Field(gt=0)]
 Fraction = Annotated[Real, Field(ge=0, lt=1)]
@@ -141,7 +141,7 @@ class Spec(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _empty_is_absent(cls, data: Any) -> Any:
-        """A section or text with nothing behind its colon (``training:``) is as if it had not been written."""
+        """An empty section or text (``training:`` with nothing after the colon) counts as absent."""
         if isinstance(data, Mapping) and None in data.values():
             return {key: value for key, value in data.items() if value is not None or key not in _optional(cls)}
         return data
@@ -154,7 +154,7 @@ class Spec(BaseModel):
 
 @cache
 def _optional(spec: type[Spec]) -> set[str]:
-    """Names of a spec's sections, mappings and texts that may be left away."""
+    """Names of a spec's optional sections, mappings and texts."""
     return {
         name
         for name, field in spec.model_fields.items()

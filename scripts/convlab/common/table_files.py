@@ -1,4 +1,4 @@
-"""The one way to write a table: CSV for programs (full precision), Markdown for people, LaTeX for a paper."""
+"""Tables as CSV (full precision), Markdown and LaTeX, and reading them back."""
 
 import re
 from collections.abc import Sequence
@@ -32,8 +32,8 @@ TEXT_COLUMNS = (
 )  # fmt: skip
 """Columns that hold text, whatever it looks like: a name may be ``32``, ``NA``, ``null``, ``True`` or ``1e5``."""
 
-LONG = 40
-"""Rows up to which a LaTeX table floats on one page; a longer one breaks across pages."""
+MAX_FLOATING_ROWS = 40
+"""Rows of a LaTeX table that floats on one page; a longer one breaks across pages."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,11 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 def csv_text(table: pd.DataFrame) -> str:
     """A table as CSV in which no text is a formula to a spreadsheet: an apostrophe stands before one that would be.
 
-    Names of classes come from folders of anybody. Numbers stay as they are; :func:`as_written` takes the apostrophe
+    Class names may come from anybody's folders. Numbers stay as they are; :func:`as_written` removes the apostrophe
     """
     cells = {
         name: column if pd.api.types.is_numeric_dtype(column) else pd.Series(map(inert, column), column.index, object)
-        for name, column in table.items()  # a list of objects, so that whole numbers beside nothing stay whole
+        for name, column in table.items()  # dtype object, so that whole numbers beside missing values stay whole
     }
     return pd.DataFrame(cells, columns=table.columns).rename(columns=inert).to_csv(index=False, lineterminator="\n")
 
@@ -107,7 +107,7 @@ def inert(value: object) -> object:
 
 
 def as_written(value: object) -> object:
-    """What :func:`inert` was given."""
+    """Inverse of :func:`inert`."""
     return value[1:] if isinstance(value, str) and value.startswith("'") and _FORMULA.match(value) else value
 
 
@@ -118,12 +118,12 @@ def _rounded(column: pd.Series) -> pd.Series:
     def text(value: object) -> str:
         if value is None or pd.isna(value):
             return ""
-        return f"{value:.{decimals}f}" if isinstance(value, float) and not value.is_integer() else _plain(value)
+        return f"{value:.{decimals}f}" if isinstance(value, float) and not value.is_integer() else to_text(value)
 
     return column.map(text)
 
 
-def _plain(value: object) -> str:
+def to_text(value: object) -> str:
     return f"{value:.0f}" if isinstance(value, float) else str(value)
 
 
@@ -146,13 +146,13 @@ def _markdown_cell(text: str) -> str:
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LATEX |= {"×": r"$\times$", "−": "$-$", "±": r"$\pm$", "≤": r"$\le$", "≥": r"$\ge$", "≈": r"$\approx$", "÷": r"$\div$"}
 _LATEX |= {"·": r"$\cdot$", "→": r"$\rightarrow$", "\N{NO-BREAK SPACE}": "~"}
-_LATEX |= {"<": r"$<$", ">": r"$>$"}  # quotation marks from beyond, where the font encoding is LaTeX's old one
+_LATEX |= {"<": r"$<$", ">": r"$>$"}  # in the OT1 font encoding, < and > print as ¡ and ¿
 _LATEX |= {"[": "{[}", "]": "{]}", "*": "{*}"}  # after \\ or \item they would be taken for an argument
 _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 
 
 _LIGATURE = re.compile(r"([-`',])(?=\1)|([?!])(?=`)")
-"""Signs of which two make one other sign."""
+"""Pairs of characters that TeX would join to a ligature."""
 
 
 def escaped(text: str) -> str:
@@ -172,7 +172,7 @@ def latex(table: Printed, caption: str) -> str:
     head = row(list(table.cells.columns))
     align, title = "".join(table.align), f"\\caption{{{escaped(caption)}}}"
     label = f"\\label{{tab:{table.label}}}"
-    if len(table.cells) <= LONG:
+    if len(table.cells) <= MAX_FLOATING_ROWS:
         return (
             "% \\usepackage{array,booktabs}\n"
             "\\begin{table}[htbp]\n  \\centering\n  \\footnotesize\n  \\setlength{\\tabcolsep}{4pt}\n"

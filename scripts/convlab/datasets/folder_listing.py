@@ -163,12 +163,12 @@ def may_be_image(name: str) -> bool:
     return not name.lower().endswith(DOCUMENT_SUFFIXES)
 
 
-def natural(name: str) -> str:
+def normalised_name(name: str) -> str:
     """A name as it is shown and sorted: Unicode's composed form, since file systems differ in which form they keep."""
     return unicodedata.normalize("NFC", name)
 
 
-def shown(name: str) -> str:
+def printable_name(name: str) -> str:
     """A file name that can be printed, whatever bytes it is made of."""
     return printable(name)
 
@@ -188,7 +188,7 @@ def list_images(root: Path, key: str, count_skipped: bool = False) -> Contents:
     try:
         return _list_images(root, key, count_skipped)
     except OSError as error:
-        name = shown(str(error.filename or root))
+        name = printable_name(str(error.filename or root))
         raise UserError(f"{key}: {name} cannot be listed ({error.strerror}); change its permissions") from None
 
 
@@ -197,7 +197,7 @@ def _list_images(root: Path, key: str, count_skipped: bool) -> Contents:
     parts = {part: _list_part(root, part, folders[part], key, skipped) for part in ("train", "test") if part in folders}
     if len(parts["train"].classes) < 2:
         raise UserError(
-            f"{key}: {shown(str(root / folders['train']))} holds one class only"
+            f"{key}: {printable_name(str(root / folders['train']))} holds one class only"
             f" ({parts['train'].classes[0].name!r}), and there is nothing to tell apart; add more"
         )
     if "test" in parts:
@@ -223,14 +223,18 @@ def part_folders(root: Path) -> dict[str, list[str]]:
 def _parts(root: Path, key: str, count_skipped: bool) -> tuple[dict[str, str], list[Skipped]]:
     """The folder of each part, and what else lies in ``root``."""
     if not root.is_dir():
-        raise UserError(f"{key}: {shown(str(root))} is not a folder; give the folder that holds train/<class>/<images>")
+        raise UserError(
+            f"{key}: {printable_name(str(root))} is not a folder; give the folder that holds train/<class>/<images>"
+        )
     every = part_folders(root)
     for part, names in every.items():
         if len(names) > 1:
-            listed = " and ".join(map(shown, names))
-            raise UserError(f"{key}: {shown(str(root))} has {listed}, which both mean {part}; keep one of them")
+            listed = " and ".join(map(printable_name, names))
+            raise UserError(
+                f"{key}: {printable_name(str(root))} has {listed}, which both mean {part}; keep one of them"
+            )
         if not (root / names[0]).is_dir():
-            raise UserError(f"{key}: {shown(names[0])} is a link that leads nowhere; mend it or remove it")
+            raise UserError(f"{key}: {printable_name(names[0])} is a link that leads nowhere; mend it or remove it")
     chosen = {part: names[0] for part, names in every.items()}
     skipped, others = [], []
     with os.scandir(root) as listed:
@@ -239,29 +243,29 @@ def _parts(root: Path, key: str, count_skipped: bool) -> tuple[dict[str, str], l
                 continue
             reason = litter(entry.name)
             if reason is None and is_folder(entry):
-                others.append(shown(entry.name))
-                skipped.append(_folder(entry, shown(entry.name), OTHER_FOLDER, count_skipped))
+                others.append(printable_name(entry.name))
+                skipped.append(_folder(entry, printable_name(entry.name), OTHER_FOLDER, count_skipped))
             else:
                 reason = reason or (OUTSIDE if is_image(entry.name) else OTHER)
-                skipped.append(Skipped(shown(entry.name), reason))
+                skipped.append(Skipped(printable_name(entry.name), reason))
     if "train" not in chosen:
         there = f" (it has {', '.join(sorted(others)[:5])})" if others else ""
         raise UserError(
-            f"{key}: {shown(str(root))} has no folder train{there}; put the images of each class into "
-            f"{shown(str(root / 'train'))}/<class>/"
+            f"{key}: {printable_name(str(root))} has no folder train{there}; put the images of each class into "
+            f"{printable_name(str(root / 'train'))}/<class>/"
         )
     if "test" not in chosen:
         like_test = [chosen["validation"]] if "validation" in chosen else []
         like_test += sorted(name for name in others if _LIKE_TEST.search(name))
         if like_test:
             raise UserError(
-                f"{key}: {shown(str(root))} has {shown(like_test[0])} and no test; rename it to test if its images "
-                "are to test with, or move it elsewhere, so that a share of train is held out"
+                f"{key}: {printable_name(str(root))} has {printable_name(like_test[0])} and no test; rename it to "
+                "test if its images are to test with, or move it elsewhere, so that a share of train is held out"
             )
     if "validation" in chosen:
         folder = chosen["validation"]
         files = _count(root / folder) if count_skipped else 1
-        skipped.append(Skipped(f"{shown(folder)}/", VALIDATION, part="validation", count=files))
+        skipped.append(Skipped(f"{printable_name(folder)}/", VALIDATION, part="validation", count=files))
     return chosen, skipped
 
 
@@ -271,7 +275,7 @@ def _list_part(root: Path, part: str, folder: str, key: str, skipped: list[Skipp
     refuse_outside(root, root / folder, key)
     with os.scandir(root / folder) as listed:
         for entry in listed:
-            reason, file = litter(entry.name), f"{shown(folder)}/{shown(entry.name)}"
+            reason, file = litter(entry.name), f"{printable_name(folder)}/{printable_name(entry.name)}"
             if reason is not None:
                 skipped.append(Skipped(file, reason, part=part))
                 continue
@@ -282,7 +286,7 @@ def _list_part(root: Path, part: str, folder: str, key: str, skipped: list[Skipp
                 image = is_image(entry.name) or suffix(entry.name) in UNREAD_SUFFIXES
                 skipped.append(Skipped(file, OUTSIDE if image else OTHER, image, part))
                 continue
-            name = natural(entry.name)
+            name = normalised_name(entry.name)
             if name != os.fsencode(name).decode("utf-8", "backslashreplace"):
                 raise UserError(f"{key}: the folder {file} has a name that is not UTF-8; rename it")
             if any(unicodedata.category(sign) in ("Cc", "Zl", "Zp") for sign in name):
@@ -293,7 +297,7 @@ def _list_part(root: Path, part: str, folder: str, key: str, skipped: list[Skipp
                 )
             named[name] = entry.name
     if not named:
-        where = shown(str(root / folder))
+        where = printable_name(str(root / folder))
         loose = sum(file.image for file in skipped if file.part == part)
         there = f", but {loose:,} images without a class" if loose else ""
         raise UserError(f"{key}: {where} holds no folders{there}; put the images of each class into {where}/<class>/")
@@ -329,13 +333,15 @@ def _list_class(
                 others.append(Skipped(file_name, OTHER))
             else:
                 doubtful.append(file_name)
-    prefix = f"{shown(part_folder)}/{shown(folder)}"
+    prefix = f"{printable_name(part_folder)}/{printable_name(folder)}"
     skipped += [
-        Skipped(f"{prefix}/{shown(other.file)}", other.reason, other.image, part, name, other.detail, other.count)
+        Skipped(
+            f"{prefix}/{printable_name(other.file)}", other.reason, other.image, part, name, other.detail, other.count
+        )
         for other in others
     ]
     if not images and not any("." not in file_name.strip(".") for file_name in doubtful):
-        inner = [shown(other.file) for other in others if other.reason == INNER_FOLDER and other.image]
+        inner = [printable_name(other.file) for other in others if other.reason == INNER_FOLDER and other.image]
         if inner:
             raise UserError(
                 f"{key}: {prefix} holds folders ({', '.join(sorted(inner)[:3])}) and no images; the images of a class "
@@ -349,7 +355,7 @@ def _list_class(
 
 
 def _by_name(name: str) -> tuple[str, str]:
-    return natural(name), name
+    return normalised_name(name), name
 
 
 def _folder(entry: os.DirEntry, name: str, reason: str, count_skipped: bool) -> Skipped:
@@ -373,7 +379,7 @@ def refuse_outside(root: Path, path: Path, key: str) -> None:
     """Raise UserError where ``path`` is a link, or goes through one, that leaves ``root``."""
     home = os.path.realpath(root)
     if os.path.commonpath([home, os.path.realpath(path)]) != home:
-        name = shown(path.relative_to(root).as_posix())
+        name = printable_name(path.relative_to(root).as_posix())
         raise UserError(f"{key}: {name} is a link that leaves {root}; copy what it points to, or remove the link")
 
 
@@ -425,4 +431,4 @@ def summary(skipped: Iterable[Skipped]) -> list[dict[str, Any]]:
 
 def counted(counts: Counter[str]) -> str:
     """``.txt (3), folders (1)``."""
-    return ", ".join(f"{shown(natural(what))} ({count:,})" for what, count in sorted(counts.items()))
+    return ", ".join(f"{printable_name(normalised_name(what))} ({count:,})" for what, count in sorted(counts.items()))

@@ -38,7 +38,7 @@ def limited(count: Count, images: int | None) -> Count:
     if images is None or images >= count.most:
         return count
     if count.by_class is not None:
-        # The order of prepared.stratified_order: the k-th of a class's n images comes at (k - 1/2) / n.
+        # The order of prepared.proportional_order: the k-th of a class's n images comes at (k - 1/2) / n.
         order = sorted(((k + 0.5) / n, n, label) for label, n in enumerate(count.by_class) for k in range(n))
         if order[images - 1][0] < order[images][0] or order[images - 1][1] == order[images][1]:
             taken = Counter(label for _, _, label in order[:images])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from convlab.datasets.prepared import stratified_order
+from convlab.datasets.prepared import proportional_order
 
 NEAR_DUPLICATE_RMS = 10.0
 """Root mean square difference over all pixels and channels, in grey levels of 255, up to which a test image counts as a
@@ -98,7 +98,7 @@ def training_duplicates(
 
     Validation images are set aside from the training images, so that these are what a validation accuracy profits from.
     """
-    chosen = np.sort(stratified_order(labels, np.random.default_rng(0))[:sample])
+    chosen = np.sort(proportional_order(labels, np.random.default_rng(0))[:sample])
     near, exact, disagreeing = (np.zeros(len(chosen), bool) for _ in range(3))
     for i, j, rms in _Search(images[chosen], images).within(threshold):
         other = chosen[i] != j

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from convlab.datasets.file_content import BEGINNING, content_kind
-from convlab.datasets.folder_listing import shown
+from convlab.datasets.folder_listing import printable_name
 from convlab.errors import UserError
 
 _KINDS = {"f": "float", "i": "int", "u": "uint", "b": "bool", "c": "complex", "O": "object"}
@@ -80,7 +80,7 @@ def read_headers(path: Path, key: str) -> dict[str, Header]:
                 if size and header.dtype.startswith(("u", "i", "f", "b")) and whole != info.file_size:
                     raise ValueError(f"{info.filename} is not whole")
     except _NotArraysError as error:
-        inside = shown(str(error))
+        inside = printable_name(str(error))
         raise UserError(
             f"{key}: {path} is a ZIP archive that holds {inside}, and no .npz file; write one with {WRITE}"
         ) from None
@@ -131,7 +131,7 @@ def check_headers(headers: dict[str, Header], path: Path, key: str) -> tuple[int
     for part in parts:
         for name in (f"x_{part}", f"y_{part}"):
             if name not in headers:
-                there = ", ".join(sorted(map(shown, headers))) or "no arrays"
+                there = ", ".join(sorted(map(printable_name, headers))) or "no arrays"
                 refuse(f"has no array {name} (it has {there}); add it")
             if headers[name].dtype == "object":
                 refuse(f"{name} holds Python objects, which are never unpickled; save it as numbers")
@@ -198,11 +198,11 @@ def _refuse_misnamed(headers: Mapping[str, Header], refuse: Callable[[str], NoRe
         meant = meant if meant in WANTED else re.sub(r"^(train|test)_?(x|y)$", r"\2_\1", plain)
         meant = meant if meant in WANTED else _NAMES_OF_OTHERS.get(plain, "")
         if name not in WANTED and meant in WANTED and meant not in headers:
-            refuse(f"has an array {shown(name)} and no {meant}; if that is what it holds, name it {meant}")
+            refuse(f"has an array {printable_name(name)} and no {meant}; if that is what it holds, name it {meant}")
         if _VALIDATION.match(name) and "x_test" not in headers:
             refuse(
-                f"has {shown(name)} and no x_test; name it {name[0].lower()}_test if it is to test with, or leave it "
-                "out: validation images are set aside from x_train, anew for each seed"
+                f"has {printable_name(name)} and no x_test; name it {name[0].lower()}_test if it is to test with, or "
+                "leave it out: validation images are set aside from x_train, anew for each seed"
             )
 
 
@@ -231,7 +231,9 @@ def unused_arrays(headers: Mapping[str, Header], names_used: bool) -> dict[str, 
     """Arrays that are not read, each with its shape and type; among them ``classes``, unless its names are used."""
     used = (*WANTED, CLASS_NAMES) if names_used else WANTED
     return {
-        shown(name): f"{header.shape} {header.dtype}" for name, header in sorted(headers.items()) if name not in used
+        printable_name(name): f"{header.shape} {header.dtype}"
+        for name, header in sorted(headers.items())
+        if name not in used
     }
 
 

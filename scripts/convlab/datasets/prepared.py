@@ -77,7 +77,7 @@ def split(labels: np.ndarray, fraction: float, seed: int | np.random.SeedSequenc
     return np.setdiff1d(np.arange(len(labels)), held_out, assume_unique=True), held_out
 
 
-def subset(labels: np.ndarray, size: int | None, seed: int | np.random.SeedSequence) -> np.ndarray:
+def nested_subset(labels: np.ndarray, size: int | None, seed: int | np.random.SeedSequence) -> np.ndarray:
     """Sorted indices of ``size`` images that keep the classes' proportions; None takes all.
 
     Nested: with one seed, a smaller subset is contained in every larger one, so that a curve over the training size
@@ -85,15 +85,15 @@ def subset(labels: np.ndarray, size: int | None, seed: int | np.random.SeedSeque
     """
     if size is None:
         return np.arange(len(labels))
-    return np.sort(_first(stratified_order(labels, np.random.default_rng(seed)), size))
+    return np.sort(_first(proportional_order(labels, np.random.default_rng(seed)), size))
 
 
 def first_images(labels: np.ndarray, size: int | None) -> np.ndarray:
-    """Like ``subset`` without chance: of every class the images that appear first."""
-    return np.arange(len(labels)) if size is None else np.sort(_first(stratified_order(labels), size))
+    """Like ``nested_subset`` without chance: of every class the images that appear first."""
+    return np.arange(len(labels)) if size is None else np.sort(_first(proportional_order(labels), size))
 
 
-def stratified_order(labels: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
+def proportional_order(labels: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
     """An order of all images whose every beginning keeps the classes' proportions as well as integers allow.
 
     The k-th of a class's n images comes at (k - 1/2) / n, which is Webster's (Sainte-Laguë's) apportionment; unlike the

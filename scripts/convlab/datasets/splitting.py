@@ -8,7 +8,7 @@ from convlab.datasets.prepared import split
 from convlab.errors import UserError
 
 
-def hold_out(
+def stratified_split(
     labels: np.ndarray, classes: Sequence[str], fraction: float, seed: int, key: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sorted indices of training and of test images: ``fraction`` of every class, drawn by ``seed``.

@@ -1,1 +1,1 @@
-"""What a trained model predicts: probabilities, metrics, agreement, latency."""
+"""Evaluating trained models: probabilities, metrics, agreement, latency."""

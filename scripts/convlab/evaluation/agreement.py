@@ -1,4 +1,4 @@
-"""Do two copies of one trained model say the same? Files against files, an endpoint against the run that it serves."""
+"""Agreement of two copies of one trained model: exported files, or an endpoint and the run that it serves."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from convlab.statistics.mcnemar import mcnemar
 
 
 def parity(probabilities: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """How far two sets of predictions for the same images lie apart.
+    """Differences between two sets of predictions for the same images.
 
     Args:
         probabilities, reference: float (n, classes).

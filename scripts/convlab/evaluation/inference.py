@@ -1,4 +1,4 @@
-"""What a trained model gives: probabilities, latency, filters and feature maps."""
+"""Inference with a trained model: class probabilities, latency, filters and feature maps."""
 
 import time
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from convlab.common import checksums
 from convlab.common.files import missing
 from convlab.runtime.keras_runtime import BACKEND, keras, tf
 
-BATCH = 250
-"""Images per step."""
+BATCH_SIZE = 250
+"""Batch size for inference."""
 
 
 def load(path: Path):
@@ -32,7 +32,7 @@ def load(path: Path):
 
 
 def _compiled(model, **options) -> Callable[[np.ndarray], np.ndarray]:
-    """The model as a compiled function of a batch of uint8 images; the ways in which each backend compiles differ."""
+    """The model as a compiled function of a batch of uint8 images, by the backend's own compiler."""
     if BACKEND != "tensorflow":
         return model.predict_on_batch
     forward = tf.function(lambda batch: model(batch, training=False), **options)
@@ -44,7 +44,7 @@ def predictor(model) -> Callable[[np.ndarray], np.ndarray]:
     forward = _compiled(model, reduce_retracing=True)
 
     def predict(images: np.ndarray) -> np.ndarray:
-        parts = [forward(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+        parts = [forward(images[start : start + BATCH_SIZE]) for start in range(0, len(images), BATCH_SIZE)]
         return np.concatenate(parts).astype(np.float32)
 
     return predict
@@ -75,7 +75,7 @@ def filters(model) -> np.ndarray | None:
 
 
 def feature_maps(model, images: np.ndarray) -> np.ndarray | None:
-    """What the first convolution makes of ``images``, after its activation: (n, height, width, filters), or None."""
+    """Output of the first convolution after its activation: (n, height, width, filters); None without one."""
     layer = first_convolution(model)
     if layer is None:
         return None

@@ -1,7 +1,7 @@
-"""How good predictions are: accuracy, likelihood, calibration, and where the errors lie.
+"""Classification metrics: accuracy, log-likelihood, calibration error, confusion matrix, confident mistakes.
 
 In NumPy alone: importing scikit-learn for the confusion matrix would take a third of an evaluation's time. The tests
-hold these measures against scikit-learn's.
+compare these measures with scikit-learn's.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `evaluate` leaves in a variant's folder: every file holds all seeds, so that large studies have fewer of them.
+"""Files that `evaluate` writes for a variant. Each holds all seeds, so that large studies have fewer files.
 
 metrics.json has an entry for each run. The arrays of predictions.npz and features.npz begin with the axis of the seeds,
 whose order is in their array ``seeds``.
@@ -21,10 +21,13 @@ def write_evaluation(
     features: Mapping[str, Sequence[np.ndarray]],
     images: np.ndarray,
 ) -> None:
-    """Write the three files; metrics.json, which says that they are complete, comes last.
+    """Write predictions.npz, features.npz and, last, metrics.json, which marks them as complete.
 
-    ``measured`` has what was measured of each seed; ``probabilities`` (images, classes) and each of ``features`` are in
-    its order. ``images`` are the places of the test images of which there are feature maps, int (n,).
+    Args:
+        measured: the metrics of each seed's run, by seed; the arrays below are in this order.
+        probabilities: float (images, classes) for each run.
+        features: ``filters`` and ``feature_maps`` of each run, as :func:`read_features` returns them.
+        images: indices of the test images that have feature maps, int (n,).
     """
     seeds = np.array(list(measured))
     write_arrays(folder / "predictions.npz", seeds=seeds, probabilities=np.stack(probabilities))
@@ -37,7 +40,7 @@ def write_evaluation(
 
 
 def read_measures(folder: Path, seeds: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """What was measured of the runs of these seeds, by seed."""
+    """Metrics of the runs with these seeds, by seed."""
     file = folder / "metrics.json"
     runs = read_json(file)["runs"]
     positions = _positions(file, [entry["seed"] for entry in runs], seeds)
@@ -45,14 +48,14 @@ def read_measures(folder: Path, seeds: Sequence[int]) -> dict[int, dict[str, Any
 
 
 def read_probabilities(folder: Path, seeds: Sequence[int]) -> np.ndarray:
-    """The probabilities that the runs of these seeds give every test image, float32 (seeds, images, classes)."""
+    """Class probabilities of all test images, for the runs with these seeds: float32 (seeds, images, classes)."""
     file = folder / "predictions.npz"
     arrays = read_arrays(file)
     return arrays["probabilities"][_positions(file, arrays["seeds"], seeds)]
 
 
 def read_features(folder: Path, seed: int) -> dict[str, np.ndarray]:
-    """One run's ``images``, the places of n test images, int (n,), and if it has a convolution, of the first one
+    """Features of one run: ``images``, indices of n test images, int (n,); and of its first convolution, if any,
     ``filters`` (height, width, channels, filters) and ``feature_maps`` (n, height, width, filters)."""
     file = folder / "features.npz"
     arrays = dict(read_arrays(file))
@@ -61,7 +64,7 @@ def read_features(folder: Path, seed: int) -> dict[str, np.ndarray]:
 
 
 def _positions(file: Path, seeds: Iterable[int], wanted: Sequence[int]) -> list[int]:
-    """Where the wanted seeds stand among those that a file has; a UserError names one that it has not."""
+    """Positions of the wanted seeds among a file's seeds. Raises UserError for one that the file lacks."""
     positions = {int(seed): position for position, seed in enumerate(seeds)}
     try:
         return [positions[seed] for seed in wanted]

@@ -20,10 +20,9 @@ from convlab.common.table_files import csv_text
 from convlab.datasets import prepared
 from convlab.evaluation import metrics
 from convlab.evaluation.records import read_features, read_probabilities
-from convlab.figures import errors, examples
-from convlab.figures import results as charts
-from convlab.figures.results import Series
+from convlab.figures import accuracy, errors, examples
 from convlab.figures.saving import FigureWriter
+from convlab.figures.series import MAX_SERIES, Series
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import caption_text
 from convlab.language.contrasts import contrast_labels
@@ -188,7 +187,7 @@ def every_seed(results: DatasetResults, shown: Sequence[Series], xlabel: str = "
     }
     return {
         "caption": _("Each point is one seed, the bar the mean, the line its 95 % t interval."),
-        "figure": charts.every_seed(shown, [measured[variant] for variant in names], intervals, xlabel),
+        "figure": accuracy.every_seed(shown, [measured[variant] for variant in names], intervals, xlabel),
         "numbers": runs[["variant", "seed", "val_accuracy", "test_accuracy", "test_loss", "status"]],
     }
 
@@ -203,7 +202,7 @@ def costs(results: DatasetResults, names: Sequence[str]) -> dict[str, Any]:
     return {
         "title": _("Accuracy against cost"),
         "caption": _("Mean test accuracy with the SD over seeds against what a variant costs."),
-        "figure": charts.accuracy_against_costs(rows, [results.series[variant] for variant in rows["variant"]]),
+        "figure": accuracy.accuracy_against_costs(rows, [results.series[variant] for variant in rows["variant"]]),
         "numbers": rows[columns],
     }
 
@@ -211,9 +210,7 @@ def costs(results: DatasetResults, names: Sequence[str]) -> dict[str, Any]:
 def learning_curves(results: DatasetResults) -> Iterator[FigureFile]:
     """Losses and accuracies by epoch; nothing where no run began."""
     order = list(results.series)
-    histories = load_histories(
-        results.study, results.folder, results.records, results.dataset, order, charts.MAX_SERIES
-    )
+    histories = load_histories(results.study, results.folder, results.records, results.dataset, order, MAX_SERIES)
     if histories.empty:
         return
     grouped = dict(list(histories.groupby("variant")))
@@ -221,7 +218,7 @@ def learning_curves(results: DatasetResults) -> Iterator[FigureFile]:
     yield results.figure(
         "curves", "curves", _("Learning curves"),
         _("Marked lines: validation, mean over seeds with the range of the seeds shaded; thin lines: training."),
-        charts.learning_curves(curves), numbers=histories,
+        accuracy.learning_curves(curves), numbers=histories,
     )  # fmt: skip
 
 
@@ -263,7 +260,7 @@ def differences(results: DatasetResults, question: Question, subject: Mapping[st
         "question", f"{question.name}-differences", _("Differences to the reference"),
         _("Points are differences of mean test accuracy, lines simultaneous 95 % intervals; the shaded band is the "
           "region of practical equivalence, ± {rope} percentage points.", rope=number(100 * rope, "g")),
-        charts.forest(rows, pairs, rope),
+        accuracy.forest(rows, pairs, rope),
         numbers=rows[["variant", "reference", "n_seeds", "difference", "ci_low", "ci_high", "p_adjusted", "verdict"]],
         subject=subject,
     )  # fmt: skip
@@ -278,7 +275,7 @@ def combinations(question: Question, variants: pd.DataFrame) -> Figure:
         for column in ("test_accuracy_mean", "test_accuracy_sd")
     )
     reference = next((i, row.index(question.reference)) for i, row in enumerate(cells) if question.reference in row)
-    return charts.combinations(
+    return accuracy.combinations(
         means, spreads, tuple(map(field_label, question.grid.factors)), question.grid.labels, reference
     )
 

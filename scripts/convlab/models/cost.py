@@ -1,6 +1,6 @@
-"""What a model costs and sees, in closed form: output shapes, parameters, multiply-accumulates, receptive field.
+"""Output shapes, parameters, multiply-accumulates and receptive field of a model, in closed form.
 
-Pure Python and instant, so that every variant is checked before anything runs; the tests hold it against Keras.
+Pure Python and instant, so that every variant is checked before anything runs; the tests compare it with Keras.
 """
 
 import math
@@ -44,7 +44,7 @@ class Cost:
 
     @property
     def receptive_field(self) -> int:
-        """Side of the square of input pixels that one unit of the last feature map sees; a dense layer sees all."""
+        """Side, pixels, of the input square on which a unit of the last feature map depends; all for dense layers."""
         return max(layer.receptive_field for layer in self.layers)
 
     @property
@@ -54,7 +54,7 @@ class Cost:
 
     @property
     def has_windows(self) -> bool:
-        """Whether a layer moves a window over the image, so that its units have a receptive field."""
+        """Whether any layer has a kernel or pooling window, so that its units have a receptive field."""
         return any(layer.window for layer in self.layers)
 
 
@@ -79,20 +79,20 @@ class LayerCosts:
     def convolution(
         self, name: str, filters: int, kernel_size: int, stride: int, padding: str, batch_norm: bool
     ) -> None:
-        """A convolution with square kernels and biases, and its batch normalisation, which has four values a filter."""
+        """A convolution with square kernels and biases, with batch normalisation (four parameters per filter)."""
         weights = kernel_size**2 * self.shape[2] * filters
         parameters = weights + filters + (4 * filters if batch_norm else 0)
         self.kernel(name, kernel_size, stride, padding, filters, parameters, weights)
 
     def pooling(self, name: str, size: int) -> None:
-        """Pooling by a square window that moves by its own side; what does not fill a window is dropped."""
+        """Pooling with a square window and equal stride; rows and columns that do not fill a window are dropped."""
         self._move(name, "pooling window", size, size, "valid")
         self._add(name, self.shape[2], 0, 0, size)
 
     def kernel(
         self, name: str, kernel_size: int, stride: int, padding: str, channels: int, parameters: int, macs: int
     ) -> None:
-        """Any layer with square kernels. ``channels`` and ``macs`` are what it gives and takes at one position.
+        """Any layer with square kernels. ``channels`` are its outputs, ``macs`` its cost, both per position.
 
         Seven parameters: those of the Keras layer, and the two that are counted.
         """
@@ -113,7 +113,7 @@ class LayerCosts:
         self.features = units
 
     def _move(self, name: str, window_name: str, window: int, stride: int, padding: str) -> None:
-        """Height and width of the feature map, receptive field and jump behind a window."""
+        """Update height, width, receptive field and jump for a window. Raises ShapeError if it does not fit."""
         height, width, channels = self.shape
         if padding == "valid" and window > min(height, width):
             size = height if window > height else width
@@ -127,7 +127,7 @@ class LayerCosts:
         self._field, self._jump = self._field + (window - 1) * self._jump, self._jump * stride
 
     def _add(self, name: str, channels: int, parameters: int, macs: int, window: int) -> None:
-        """A layer of the present height and width; ``macs`` are those of one position."""
+        """Append a layer with the current height and width; ``macs`` are per position."""
         height, width, _ = self.shape
         self.shape = height, width, channels
         self.layers.append(Layer(name, self.shape, parameters, height * width * macs, self._field, window))
@@ -141,7 +141,7 @@ def cost(model: ModelSpec, input_shape: tuple[int, int, int], classes: int) -> C
         classes: number of classes, the units of the output layer.
 
     Raises:
-        ShapeError: a kernel or window is larger than what it is laid on.
+        ShapeError: a kernel or window is larger than its input.
     """
     family, costs = family_of(model), LayerCosts(input_shape)
     family.feature_costs(model, costs)

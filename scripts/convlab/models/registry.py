@@ -1,4 +1,4 @@
-"""Model families as files: ``families/<family>.py`` is all of a family, and ``FAMILY`` there its entry.
+"""Registry of model families: one module each, ``families/<family>.py``, which ends in ``FAMILY = Family(...)``.
 
 To add one, copy ``families/dense.py`` to ``families/<name>.py`` and change it. Nothing else is edited: the config then
 takes ``family: <name>``, and every field of the family's spec can be a factor of an experiment. A family's module says
@@ -44,7 +44,7 @@ class IdleField:
 
 @dataclass(frozen=True)
 class Family:
-    """What the suite knows of a family; every function takes a model's spec first.
+    """A model family; every function takes a model's spec first.
 
     Args:
         spec: what a user writes.
@@ -55,7 +55,7 @@ class Family:
             ``models.cost.LayerCosts``, and says how the last feature map becomes the vector.
         hidden_units: (spec) -> units of each hidden dense layer between the vector and the output layer.
         idle_fields: fields that have no effect beside certain values of others.
-        order: place where families are listed; those without one follow, by name.
+        order: position in lists of families; those without one follow, by name.
     """
 
     spec: type[ModelSpec]
@@ -68,7 +68,7 @@ class Family:
 
 
 def family(name: str) -> Family:
-    """A family by its name in configs; its module alone is loaded. Raises KeyError for an unknown name."""
+    """A family by its name in configs; imports only its module. Raises KeyError for an unknown name."""
     return registry.load(PACKAGE, name).FAMILY
 
 
@@ -90,15 +90,15 @@ def modules(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def any_model() -> Any:
-    """Type of a field that takes a model of any family, told apart by ``family``; all families are loaded."""
+    """Union of all families' specs, discriminated by ``family``; imports all families."""
     return Annotated[reduce(or_, (entry.spec for entry in families().values())), Field(discriminator="family")]
 
 
 def as_model(value: Any) -> Any:
-    """A model from what a run's record has of it; only the module of its family is loaded.
+    """Validate a model in a run's record by its family's spec; imports only the module of that family.
 
     Raises:
-        ValueError: it names no family, or one that is not known.
+        ValueError: it has no family, or an unknown one.
     """
     if not isinstance(value, Mapping):
         return value

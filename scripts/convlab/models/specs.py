@@ -1,4 +1,4 @@
-"""What the specs of all model families share."""
+"""Base spec of all model families."""
 
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ class ModelSpec(Spec):
     """What the families share. ``why`` and ``label`` explain a model and are no part of its identity."""
 
     _unexpanded: dict[str, Any] = PrivateAttr(default_factory=dict)
-    """Fields before one value was written once per block, for another depth would repeat that one value."""
+    """Fields before one value was repeated for each block: at another depth it is repeated for that depth."""
 
     dropout: Fraction = Field(0.0, description="Dropout rate after each hidden dense layer.")
     activation: Activation = Field("relu", description="Activation of every hidden layer.")

@@ -66,7 +66,7 @@ def provenance_view(
         "peak_memory": f"{say.count(training['peak_memory_mb'])} MB",
         "config_file": ", ".join(config_files),
         "command": command(study, training["hardware"], config_files, config_values),
-        "config": to_yaml(study.written),
+        "config": to_yaml(study.validated_config),
     }
 
 

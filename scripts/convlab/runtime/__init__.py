@@ -1,1 +1,1 @@
-"""What is settled before Keras is imported: backend, devices, threads."""
+"""Runtime settings that must precede the import of Keras: backend, GPU, threads."""

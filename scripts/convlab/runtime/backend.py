@@ -1,6 +1,6 @@
-"""Settings that Keras reads when it is imported: its backend, the GPU, memory and threads. Standard library only.
+"""Keras' backend, GPU, memory and thread settings, which it reads on import. Standard library only.
 
-Import this module first, call ``choose``, then import what needs Keras (``keras_setup`` and all that imports it).
+Import this module first, call ``configure``, then import what needs Keras (``keras_runtime`` and all that imports it).
 """
 
 import importlib.util
@@ -11,10 +11,10 @@ from convlab.errors import UserError
 from convlab.runtime import devices
 
 
-def choose(backend: str, threads: int) -> None:
-    """Prepare this process for ``backend`` with ``threads`` threads on one GPU, if there is one.
+def configure(backend: str, threads: int) -> None:
+    """Configure this process for ``backend`` with ``threads`` threads on one GPU, if there is one.
 
-    Raises UserError where the backend is not installed. Once Keras is imported it is too late.
+    Raises UserError if the backend is not installed, RuntimeError if Keras was imported with another one.
     """
     if "keras" in sys.modules and os.environ.get("KERAS_BACKEND", "tensorflow") != backend:
         raise RuntimeError(f"Keras was imported before its backend was chosen to be {backend}")
@@ -24,7 +24,7 @@ def choose(backend: str, threads: int) -> None:
             f"or 'pip install --require-hashes -r requirements/{backend}.txt'"
         )
     os.environ["KERAS_BACKEND"] = backend
-    if devices.use_one() is not None:
+    if devices.use_one_gpu() is not None:
         # Take memory as it is needed, so that several runs share a device, and compute the same bytes each time.
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")

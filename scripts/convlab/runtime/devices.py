@@ -1,9 +1,8 @@
-"""Which GPU a process uses, decided before any framework is imported.
+"""Assigning a GPU to a process, before any framework is imported.
 
-Snakemake counts GPUs and assigns none: it only sees to it that no more jobs run at once than there are slots
-(``--resources gpu=N``). Here each process takes a slot: a file in a folder of this machine, locked for as long as the
-process lives, so that even a kill gives it back. Slots go round the devices: two devices and four runs make two runs on
-each. Standard library only.
+Snakemake counts GPUs (``--resources gpu=N``) but assigns none. Here each process takes a slot: a file in a folder of
+this machine, locked as long as the process lives, so that even a kill releases it. Slots go round the devices: two
+devices and four runs make two runs on each. Standard library only.
 """
 
 import errno
@@ -20,14 +19,14 @@ from pathlib import Path
 from convlab.errors import UserError
 
 _held: list[int] = []
-"""Open files of the slots that this process holds: closed, and so given back, by the kernel at its end."""
+"""File descriptors of the slots that this process holds; the kernel closes them, and so releases them, at its end."""
 
 
 def visible(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """The GPUs that this process may use, as CUDA names them; none on a machine without.
+    """The GPUs that this process may use, as CUDA names them; empty on a machine without.
 
-    What a scheduler or the user has put into CUDA_VISIBLE_DEVICES is respected, ``-1`` and nothing included. Otherwise
-    these are the devices that ``nvidia-smi`` lists.
+    CUDA_VISIBLE_DEVICES, which a scheduler or the user may have set, is respected, also ``-1`` and an empty value.
+    Without it these are the devices that ``nvidia-smi`` lists.
     """
     chosen = environment.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
@@ -38,16 +37,15 @@ def visible(environment: Mapping[str, str] = os.environ) -> list[str]:
     try:
         query = [command, "--query-gpu=index", "--format=csv,noheader"]
         listed = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout.split()
-    except (OSError, subprocess.SubprocessError):  # a driver that does not answer: no GPU to be had
+    except (OSError, subprocess.SubprocessError):  # a driver that does not respond: no usable GPU
         return []
     return [name for name in listed if name.isdigit()]
 
 
-def take(devices: Sequence[str], folder: Path) -> str:
-    """Take the first free slot of the device with the fewest runs, for the life of this process; its device.
+def acquire_gpu(devices: Sequence[str], folder: Path) -> str:
+    """Lock the first free slot of the device with the fewest runs until this process ends; returns the device.
 
-    Never waits: how many runs there are at once is for Snakemake to decide. Raises UserError where ``folder`` is
-    somebody else's.
+    Never waits: Snakemake limits the number of concurrent runs. Raises UserError if ``folder`` belongs to another user.
     """
     _private(folder)
     for number in itertools.count():
@@ -63,32 +61,32 @@ def take(devices: Sequence[str], folder: Path) -> str:
                 os.close(descriptor)
                 if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                     continue
-                return device  # no locks here: better one device for all than none
+                return device  # without file locks all processes share the first device
             _held.append(descriptor)
             return device
     raise AssertionError("itertools.count ended")
 
 
-def use_one(environment: dict[str, str] | None = None, folder: Path | None = None) -> str | None:
-    """Choose a GPU for this process and leave only that one visible; its name, or None without GPUs."""
+def use_one_gpu(environment: dict[str, str] | None = None, folder: Path | None = None) -> str | None:
+    """Acquire a GPU and make it the only visible one; returns its name, or None without GPUs."""
     environment = os.environ if environment is None else environment
     devices = visible(environment)
     if not devices:
         return None
-    device = take(devices, folder or slots_folder())
-    # Without this CUDA numbers devices by speed and nvidia-smi by their place in the machine.
+    device = acquire_gpu(devices, folder or slots_folder())
+    # Without this CUDA numbers devices by speed and nvidia-smi by their position on the PCI bus.
     environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     environment["CUDA_VISIBLE_DEVICES"] = device
     return device
 
 
 def slots_folder() -> Path:
-    """Where this user's slots are: on this machine, since devices are."""
+    """Folder of this user's slots, on this machine."""
     return Path(tempfile.gettempdir()) / f"convlab-gpus-{os.getuid()}"
 
 
 def _private(folder: Path) -> None:
-    """Make ``folder``, for this user only; UserError where somebody else's lies in its place."""
+    """Create ``folder`` for this user only. Raises UserError if it belongs to another user."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():

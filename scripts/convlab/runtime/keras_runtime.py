@@ -1,4 +1,4 @@
-"""Import Keras and TensorFlow once, quickly and quietly, with the backend that ``convlab.runtime.backend`` has chosen.
+"""Fast import of Keras and TensorFlow, with the backend that ``convlab.runtime.backend`` configured.
 
 TensorFlow is imported for every backend: the input pipeline is its ``tf.data``, which feeds all of them.
 """
@@ -43,22 +43,22 @@ def _import_all() -> None:
 
 
 def _show(names: list[str]) -> None:
-    """Let ``names`` be imported again."""
+    """Make ``names`` importable again."""
     for name in names:
         if sys.modules.get(name, ...) is None:
             del sys.modules[name]
 
 
-gc.disable()  # imports create no garbage; looking for some takes a sixth to a third of the CPU
+gc.disable()  # imports create no garbage; collecting costs a sixth to a third of the CPU
 _import_all()
 
 import keras
 import tensorflow as tf
 
 gc.enable()
-gc.freeze()  # these objects need never be looked at again
+gc.freeze()  # exclude these objects from later collections
 
-# As Keras ships, whatever a settings file or another module has set before.
+# Keras' defaults, whatever a settings file or another module has set before.
 keras.config.set_floatx("float32")
 keras.config.set_epsilon(1e-7)
 keras.config.set_image_data_format("channels_last")
@@ -71,7 +71,7 @@ if BACKEND != "tensorflow":
 
 
 def use_threads(count: int) -> None:
-    """Use ``count`` threads, before the first operation. Results are the same bytes for the same count only."""
+    """Set the number of threads, before the first operation. Results are byte-equal for equal counts only."""
     tf.config.threading.set_intra_op_parallelism_threads(count)
     tf.config.threading.set_inter_op_parallelism_threads(count)
     if BACKEND == "torch":

@@ -26,7 +26,7 @@ HANDLERS = Path(__file__).resolve().parent
 """Where ``inference.py`` and ``requirements.txt`` are, which go along."""
 
 
-def servable(model, run: Run, input_shape: tuple[int, int, int], classes: int):
+def inference_model(model, run: Run, input_shape: tuple[int, int, int], classes: int):
     """The trained model for anyone's machine: the same weights, computing in float32, without augmentation.
 
     It takes float32 pixels (batch, height, width, channels) from 0 to 255, whole or not; the model that was trained

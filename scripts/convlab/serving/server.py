@@ -24,10 +24,10 @@ from starlette.routing import Route
 
 from convlab.serving import limits
 
-MAX_BODY = 6 * 2**20
+MAX_BODY_BYTES = 6 * 2**20
 """Bytes of a request's body at most."""
 
-DRAINED = 16 * MAX_BODY
+MAX_DRAINED_BYTES = 16 * MAX_BODY_BYTES
 """Bytes of a body that is too large which are still read, so that its sender sees the answer and not a reset."""
 
 Handlers = ModuleType
@@ -45,32 +45,84 @@ def load_handlers(model_dir: Path) -> Handlers:
 
 
 def application(
-    model: Any, handlers: Handlers, metadata: dict[str, Any] | None = None, max_body: int = MAX_BODY
+    model: Any, handlers: Handlers, metadata: dict[str, Any] | None = None, max_body: int = MAX_BODY_BYTES
 ) -> Starlette:
     """The ASGI application.
 
     Args:
-        model: what ``handlers.model_fn`` gave.
+        model: what ``handlers.model_fn`` returned.
         handlers: the module with ``input_fn``, ``predict_fn``, ``output_fn`` and ``BadRequest``.
         metadata: fields that ``GET /`` returns beside the form of a request.
         max_body: bytes of a request's body at most.
     """
-    described = {
-        **(metadata or {}),
-        "input_shape": model.input_shape,
-        "pixels": [0, 255],
-        "labels": model.labels,
-        "runtime": model.runtime,
-        "content_types": [handlers.JSON, handlers.LINES, handlers.CSV, handlers.NPY],
-        "answers": [handlers.JSON, handlers.LINES],
-        "max_images": handlers.MAX_IMAGES,
-        "max_body_bytes": max_body,
-    }
+    served = _Served(model, handlers, metadata or {}, max_body)
+    app = Starlette(
+        routes=[
+            Route("/ping", ping),
+            Route("/invocations", served.invocations, methods=["POST"]),
+            Route("/endpoints/{name}/invocations", served.invocations, methods=["POST"]),
+            Route("/", served.root),
+        ],
+        exception_handlers={HTTPException: not_served},
+    )
+    app.router.redirect_slashes = False  # a redirect would go where the client's Host header says
+    return app
 
-    def answer(body: bytes, content_type: str | None, accept: str | None) -> Response:
+
+class _Served:
+    """One model and the requests for it, of which so many are computed, and so many bytes held, at once."""
+
+    def __init__(self, model: Any, handlers: Handlers, metadata: dict[str, Any], max_body: int) -> None:
+        self.model, self.handlers, self.metadata, self.max_body = model, handlers, metadata, max_body
+        self.computing = CapacityLimiter(limits.COMPUTING)
+        self.memory = limits.Memory(max(limits.HELD_BYTES, max_body))
+
+    async def root(self, request: Request) -> Response:
+        """What is served, and the form of a request."""
+        handlers = self.handlers
+        described = {
+            **self.metadata,
+            "input_shape": self.model.input_shape,
+            "pixels": [0, 255],
+            "labels": self.model.labels,
+            "runtime": self.model.runtime,
+            "content_types": [handlers.JSON, handlers.LINES, handlers.CSV, handlers.NPY],
+            "answers": [handlers.JSON, handlers.LINES],
+            "max_images": handlers.MAX_IMAGES,
+            "max_body_bytes": self.max_body,
+        }
+        return Response(json.dumps(described, indent=1), media_type="application/json")
+
+    async def invocations(self, request: Request) -> Response:
+        """Predictions for the images in a request's body."""
+        headers = request.headers
+        coding = headers.get("content-encoding", "").strip().lower()
         try:
-            images = handlers.read_images(body, content_type, model.input_shape)
-            text, kind = handlers.output_fn(handlers.predict_fn(images, model), accept)
+            async with self.memory.holding(limits.promised(headers, self.max_body), limits.WAITING_SECONDS):
+                body = await within(limits.BODY_SECONDS, read(request, self.max_body))
+                if body is None:
+                    return refusal(413, f"the body has more than {self.max_body:,} bytes; send fewer images at once")
+                if coding not in ("identity", ""):
+                    return refusal(415, f"the body is encoded ({coding[:50]}); send it without Content-Encoding")
+                # In a thread: the runtimes compute without the interpreter's lock, and /ping stays prompt.
+                wanted = headers.get("content-type"), headers.get("accept")
+                return await to_thread.run_sync(self.predict, body, *wanted, limiter=self.computing)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is left to read it
+        except BodyTimeout:
+            message = f"the body did not come within {limits.BODY_SECONDS:g} s; send fewer images at once"
+            return refusal(408, message, CLOSE_HEADER)
+        except TimeoutError:
+            return refusal(503, "too many requests are at work; ask again later", {**CLOSE_HEADER, "Retry-After": "5"})
+        except asyncio.CancelledError:
+            return refusal(503, "the server is ending", CLOSE_HEADER)
+
+    def predict(self, body: bytes, content_type: str | None, accept: str | None) -> Response:
+        """Read the images, run the model, write the predictions."""
+        handlers = self.handlers
+        try:
+            images = handlers.read_images(body, content_type, self.model.input_shape)
+            text, kind = handlers.output_fn(handlers.predict_fn(images, self.model), accept)
         except (handlers.BadRequest, handlers.NotFinite) as error:
             return refusal(error.status, str(error))
         except Exception:
@@ -78,60 +130,24 @@ def application(
             return refusal(500, "the model failed on these images; what the server printed says why")
         return Response(text, media_type=kind)
 
-    computing, memory = CapacityLimiter(limits.COMPUTING), limits.Memory(max(limits.HELD_BYTES, max_body))
 
-    async def invocations(request: Request) -> Response:
-        headers = request.headers
-        coding = headers.get("content-encoding", "").strip().lower()
-        try:
-            async with memory.holding(limits.promised(headers, max_body), limits.WAITING_SECONDS):
-                body = await within(limits.BODY_SECONDS, read(request, max_body))
-                if body is None:
-                    return refusal(413, f"the body has more than {max_body:,} bytes; send fewer images at once")
-                if coding not in ("identity", ""):
-                    return refusal(415, f"the body is encoded ({coding[:50]}); send it without Content-Encoding")
-                # In a thread: the runtimes compute without the interpreter's lock, and /ping stays prompt.
-                wanted = headers.get("content-type"), headers.get("accept")
-                return await to_thread.run_sync(answer, body, *wanted, limiter=computing)
-        except ClientDisconnect:
-            return Response(status_code=400)  # nobody is left to read it
-        except BodyTimeout:
-            message = f"the body did not come within {limits.BODY_SECONDS:g} s; send fewer images at once"
-            return refusal(408, message, CLOSE)
-        except TimeoutError:
-            return refusal(503, "too many requests are at work; ask again later", {**CLOSE, "Retry-After": "5"})
-        except asyncio.CancelledError:
-            return refusal(503, "the server is ending", CLOSE)
-
-    async def ping(request: Request) -> Response:
-        return Response(status_code=200)
-
-    async def root(request: Request) -> Response:
-        return Response(json.dumps(described, indent=1), media_type="application/json")
-
-    async def no_such_place(request: Request, error: HTTPException) -> Response:
-        text = "GET /ping, POST /invocations and GET / are what there is"
-        path = request.scope["path"]
-        if path.rstrip("/") != path and path.strip("/"):
-            text += ", without a slash at the end"
-        if request.method == "OPTIONS":
-            text += ", and pages of other origins are not answered (no CORS)"
-        return refusal(error.status_code, f"{request.method} {path[:100]} is not served; {text}", error.headers)
-
-    app = Starlette(
-        routes=[
-            Route("/ping", ping),
-            Route("/invocations", invocations, methods=["POST"]),
-            Route("/endpoints/{name}/invocations", invocations, methods=["POST"]),
-            Route("/", root),
-        ],
-        exception_handlers={HTTPException: no_such_place},
-    )
-    app.router.redirect_slashes = False  # a redirect would go where the client's Host header says
-    return app
+async def ping(request: Request) -> Response:
+    """The health check."""
+    return Response(status_code=200)
 
 
-CLOSE = {"Connection": "close"}
+async def not_served(request: Request, error: HTTPException) -> Response:
+    """The refusal of a path or method that there is no route for."""
+    text = "GET /ping, POST /invocations and GET / are what there is"
+    path = request.scope["path"]
+    if path.rstrip("/") != path and path.strip("/"):
+        text += ", without a slash at the end"
+    if request.method == "OPTIONS":
+        text += ", and pages of other origins are not answered (no CORS)"
+    return refusal(error.status_code, f"{request.method} {path[:100]} is not served; {text}", error.headers)
+
+
+CLOSE_HEADER = {"Connection": "close"}
 """For answers before the whole body has been read: what comes after it is no request."""
 
 
@@ -140,7 +156,7 @@ class BodyTimeout(Exception):
 
 
 async def within(seconds: float, reading: Coroutine[Any, Any, bytes | None]) -> bytes | None:
-    """What ``reading`` gives; BodyTimeout where it takes longer."""
+    """Await ``reading``. Raises BodyTimeout after ``seconds``."""
     try:
         async with asyncio.timeout(seconds):
             return await reading
@@ -155,7 +171,7 @@ async def read(request: Request, limit: int) -> bytes | None:
         size += len(part)
         if size <= limit:
             parts.append(part)
-        elif size > DRAINED:
+        elif size > MAX_DRAINED_BYTES:
             break
     return b"".join(parts) if size <= limit else None
 

@@ -11,10 +11,10 @@ from convlab.common.text import listing
 from convlab.language.numbers import MISSING, interval, mean_and_sd, percent, points
 from convlab.states.find import State
 
-SHORT = 12
+SHORT_DIGEST_CHARS = 12
 """Characters of a checksum or commit that are shown."""
 
-LISTED = 50
+MAX_LISTED_RUNS = 50
 """Runs with other results that are listed; of more the number is told."""
 
 
@@ -251,7 +251,7 @@ def _by_module(code: Mapping[str, list[Mapping[str, str]]]) -> dict[str, dict[st
     for stage, versions in code.items():
         for modules in versions:
             for module, checksum in modules.items():
-                checksums.setdefault(module, {}).setdefault(stage, set()).add(checksum[:SHORT])
+                checksums.setdefault(module, {}).setdefault(stage, set()).add(checksum[:SHORT_DIGEST_CHARS])
     return checksums
 
 
@@ -260,7 +260,7 @@ def _environment(state: State) -> dict[str, str]:
     training, values = state.summary["training"], {}
     commit = state.provenance["commit"]
     if commit:
-        values["commit"] = commit["commit"][:SHORT] + (" with changes" if commit["modified"] else "")
+        values["commit"] = commit["commit"][:SHORT_DIGEST_CHARS] + (" with changes" if commit["modified"] else "")
     for stage, versions in (("training", training["versions"]), ("comparison", [state.provenance["versions"]])):
         for package in dict.fromkeys(name for entry in versions for name in entry):
             values[f"{package}, {stage}"] = _joined(entry[package] for entry in versions if package in entry)
@@ -280,7 +280,9 @@ def _data(data: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     for dataset, entry in data.items():
         values |= {f"{dataset}: {part} images": f"{count:,}" for part, count in entry["images"].items()}
         values[f"{dataset}: classes"] = ", ".join(map(str, entry["classes"]))
-        values |= {f"{dataset}: checksum of {name}": sum_[:SHORT] for name, sum_ in entry["sha256"].items()}
+        values |= {
+            f"{dataset}: checksum of {name}": sum_[:SHORT_DIGEST_CHARS] for name, sum_ in entry["sha256"].items()
+        }
     return values
 
 

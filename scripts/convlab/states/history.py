@@ -19,7 +19,7 @@ from convlab.study.schema import without_texts
 FILES = ("summary.json", "runs.csv", "variants.csv", "comparisons.csv", "claims.csv")
 HISTORY = "history"
 
-KEPT = 20
+KEPT_STATES = 20
 """States that are kept; the oldest goes first."""
 
 
@@ -29,7 +29,7 @@ def kept(compare: Path) -> dict[int, Path]:
     return dict(sorted((int(folder.name), folder) for folder in folders))
 
 
-def keep(compare: Path) -> None:
+def snapshot(compare: Path) -> None:
     """Keep the present state, unless it is the one that was kept last."""
     earlier = kept(compare)
     if earlier and equal(earlier[max(earlier)], compare):
@@ -38,7 +38,7 @@ def keep(compare: Path) -> None:
         temporary.mkdir()
         for file in FILES:
             shutil.copy2(compare / file, temporary / file)
-    for number in list(earlier)[: max(0, len(earlier) + 1 - KEPT)]:
+    for number in list(earlier)[: max(0, len(earlier) + 1 - KEPT_STATES)]:
         shutil.rmtree(earlier[number], ignore_errors=True)
 
 

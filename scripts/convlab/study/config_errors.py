@@ -17,8 +17,8 @@ from convlab.training.recipe import Training
 KINDS = {name: kind.spec for name, kind in kinds().items()}
 """The spec of each kind of dataset."""
 
-LONGEST_VALUE = 200
-"""Characters of a wrong value that are shown whole."""
+MAX_VALUE_CHARS = 200
+"""Characters of a wrong value at most; a longer one is cut in messages."""
 
 
 def explain(error: ValidationError) -> str:
@@ -44,14 +44,14 @@ def explain(error: ValidationError) -> str:
     elif first["type"] == "missing":
         text = f"{key} is missing; add it"
     else:
-        text = f"{key or 'the config'} {sentence(first)}{_alternative(first)}"
+        text = f"{key or 'the config'} {error_message(first)}{_alternative(first)}"
     given = repr(first.get("input"))
-    text = text.replace(given, f"{given[:40]}...") if len(given) > LONGEST_VALUE else text
+    text = text.replace(given, f"{given[:40]}...") if len(given) > MAX_VALUE_CHARS else text
     return text + (f" (and {more} more problem{'s' * (more > 1)})" if more else "")
 
 
 def _unknown_kind(error: Mapping[str, Any]) -> str:
-    """A dataset whose kind, written or taken from its name, is none."""
+    """Dataset with an unknown kind, given or inferred from its name."""
     name, kind = str(error["loc"][1]), str(error["input"].get("kind"))
     known = f"{nearest(kind, KINDS)}; there are {listing(KINDS)}"
     if kind != name:
@@ -61,8 +61,8 @@ def _unknown_kind(error: Mapping[str, Any]) -> str:
     return f"datasets.{name} is no dataset that convlab knows{known}{advice}"
 
 
-def sentence(error: Mapping[str, Any]) -> str:
-    """What is wrong with one value, in words that need no knowledge of Python."""
+def error_message(error: Mapping[str, Any]) -> str:
+    """Message for one of pydantic's errors, without Python's terms."""
     kind, context, given = error["type"], error.get("ctx", {}), error.get("input")
     shown = "" if isinstance(given, dict | list | tuple) or kind == "value_error" else f" (it is {given!r})"
     if kind == "value_error":
@@ -99,14 +99,14 @@ def sentence(error: Mapping[str, Any]) -> str:
 
 
 def _specs_by_name(section: Any) -> Mapping[str, type[Spec]]:
-    """The specs among which an entry of a section chooses, by its family or kind; none in other sections."""
+    """Specs of a section with a discriminator, by family or kind; empty for other sections."""
     if section == "models":
         return {name: family.spec for name, family in families().items()}
     return KINDS if section == "datasets" else {}
 
 
 def _place(error: Mapping[str, Any]) -> str:
-    """``models.cnn.filters[0]``: the place, without pydantic's own steps (family of a model, kind of a dataset)."""
+    """Dotted key of an error, ``models.cnn.filters[0]``, without pydantic's discriminator steps (family, kind)."""
     text = ""
     for position, step in enumerate(error["loc"]):
         if step == "[key]":
@@ -118,18 +118,22 @@ def _place(error: Mapping[str, Any]) -> str:
     return text
 
 
-SWITCHES = ("true", "false", "yes", "no", "on", "off", "none", "null", "all", "default", "auto", "")
-"""Words that people try where a value is wanted."""
+PLACEHOLDER_WORDS = ("true", "false", "yes", "no", "on", "off", "none", "null", "all", "default", "auto", "")
+"""Words that users write in place of a value."""
 
 EXAMPLES = {"augmentation": "{flip: horizontal, shift: 2}, or none", "early_stopping": "{patience: 3}, or none"}
 
 
 def _alternative(error: Mapping[str, Any]) -> str:
-    """What to write instead of a word that stands for no value: an example, or nothing for the default."""
+    """Advice for a placeholder word such as ``auto``: an example, or to remove the line."""
     given, name = error.get("input"), str(error["loc"][-1])
     if error["type"] == "model_type" and name in EXAMPLES:
         return f"; write a mapping such as {EXAMPLES[name]}"
-    word = given is None or isinstance(given, bool) or (isinstance(given, str) and given.strip().lower() in SWITCHES)
+    word = (
+        given is None
+        or isinstance(given, bool)
+        or (isinstance(given, str) and given.strip().lower() in PLACEHOLDER_WORDS)
+    )
     field = _field_at(error["loc"]) if word else None
     if field is None or field.is_required() or error["type"] in ("extra_forbidden", "string_type"):
         return ""
@@ -142,7 +146,7 @@ def _alternative(error: Mapping[str, Any]) -> str:
 
 
 def _field_at(location: Iterable[Any]) -> FieldInfo | None:
-    """The field that a place of the config, or of one entry in it, belongs to."""
+    """The pydantic field at a location of the config; None for a whole entry."""
     steps, spec, field = list(location), Study, None
     while steps and spec is not None and (name := steps.pop(0)) in spec.model_fields:
         field = spec.model_fields[name]
@@ -166,7 +170,7 @@ def _field_at(location: Iterable[Any]) -> FieldInfo | None:
 
 
 def _fields_at(location: Iterable[Any]) -> list[str]:
-    """Names that are allowed at a place of the config."""
+    """Names of the fields that are allowed at a location of the config."""
     location = list(location)
     nested = {
         "training": Training,

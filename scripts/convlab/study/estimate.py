@@ -1,4 +1,4 @@
-"""What a study asks for, as text: its variants, the number of runs, and an estimate of time from earlier runs."""
+"""Table of a study's variants, number of runs, and training time estimated from earlier runs."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from convlab.training.run_spec import Run
 
 @dataclass(frozen=True)
 class Earlier:
-    """What earlier runs tell: ``done`` runs of this study, ``rates`` by backend and precision as (MACs, seconds per
+    """Data from earlier runs: ``done`` runs of this study, ``rates`` by backend and precision as (MACs, seconds per
     image), and ``sizes``, the number of training images of each dataset (by its spec), validation included."""
 
     done: set[tuple[str, str, int]] = field(default_factory=set)
@@ -25,7 +25,7 @@ class Earlier:
 
 
 def earlier_runs(results: Path, study: Study) -> Earlier:
-    """Read every ``run.json`` under ``results``; those of another version are passed over."""
+    """Read every ``run.json`` under ``results``; those of other versions of convlab are skipped."""
     earlier = Earlier()
     wanted = {
         (dataset, variant, seed): study.run(dataset, variant, seed).spec_hash
@@ -52,7 +52,7 @@ def earlier_runs(results: Path, study: Study) -> Earlier:
 
 
 def arithmetic(training: Training) -> tuple[str, str]:
-    """What computes a run: runs that differ in it say nothing about each other's speed."""
+    """Key that groups runs of comparable speed: backend and precision."""
     return training.backend, training.precision
 
 
@@ -119,7 +119,7 @@ def aligned(rows: Iterable[Sequence[str]]) -> str:
 
 
 def summary(study: Study, earlier: Earlier, cores: int) -> str:
-    """How many runs there are, how many are left, and how long those may take."""
+    """One line: runs in all, runs done, and the estimated time of the others."""
     plan, done = study.plan, earlier.done
     total = len(study.datasets) * len(plan.variants) * len(study.seeds)
     text = f"{study.study}: {len(plan.variants)} variants × {len(study.seeds)} seeds"

@@ -1,48 +1,42 @@
-"""From a study to its plan: variants, runs, questions, probes and claims, and whether all of them can be.
+"""Expanding a study to its plan (variants, questions, probes, claims), with all checks across the config.
 
-The Snakefile imports it, so it needs nothing beyond pydantic and the standard library.
+The Snakefile imports it: pydantic and the standard library only.
 """
 
-import hashlib
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from functools import partial
-from itertools import product
 from typing import Any
 
-from pydantic import ValidationError
-
-from convlab.common.i18n import SOURCE, using
+from convlab.common.i18n import SOURCE, in_language
 from convlab.common.i18n import gettext as _
-from convlab.common.specs import canonical_json, normalised
 from convlab.common.text import listing, nearest
 from convlab.datasets.image_counts import Count, after_validation, image_counts, limited
 from convlab.datasets.shapes import Form, dataset_form
 from convlab.errors import UserError
 from convlab.models.cost import Cost, ShapeError, cost
 from convlab.models.specs import ModelSpec
-from convlab.study.config_errors import sentence
-from convlab.study.labels import field_label, labels_side_by_side, level_label
+from convlab.study.experiments import AddVariant, expand_experiment, variant_identity
 from convlab.study.rules import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact, parse, renamed
-from convlab.study.schema import PERIODIC, SLUG, Experiment, Probes, Study
-from convlab.study.variants import Grid, Level, Plan, PlannedClaim, Probe, Question, Variant
+from convlab.study.schema import SLUG, Probes, Study
+from convlab.study.variants import Plan, PlannedClaim, Probe, Question, Variant
 from convlab.training.recipe import Training
 
 
 def expand(study: Study) -> Plan:
+    """The plan of a study. Raises UserError, which names the key, for what cannot be."""
     variants: dict[str, Variant] = {}
     identities: dict[str, str] = {}
     aliases: dict[str, str] = {}
 
     def add(name: str, base: str, label: str, model: ModelSpec, training: Training, where: str, probe: str = "") -> str:
-        """Register a variant, or find the one that is the same; returns its name."""
+        """As ``AddVariant``."""
         if training.pixel_permutation and training.augmentation and training.augmentation.changes:
             raise UserError(
                 f"{where} shuffles the pixels of images that training.augmentation would flip or shift afterwards, "
                 "which is no augmentation of the images as they were; switch one of the two off"
             )
-        identity = canonical_json([model.model_dump(exclude={"why", "label"}), training.model_dump()])
+        identity = variant_identity(model, training)
         if identity in identities:
             return aliases.setdefault(name, identities[identity])
         if name in variants:
@@ -59,7 +53,7 @@ def expand(study: Study) -> Plan:
 
     questions = {}
     for name, experiment in sorted(study.experiments.items()):
-        questions[name] = _experiment(study, name, experiment, add)
+        questions[name] = expand_experiment(study, name, experiment, add)
     for name, comparison in sorted(study.comparisons.items()):
         if name in questions:
             raise UserError(f"comparisons.{name} has the name of an experiment; rename one of them")
@@ -85,10 +79,10 @@ def expand(study: Study) -> Plan:
 
 
 def _candidates(study: Study, variants: Mapping[str, Variant], aliases: Mapping[str, str]) -> tuple[str, ...]:
-    """The variants from which the exported one is chosen, and whether what `deploy` names is there.
+    """Candidates for export: the variant that `deploy` names, else all that can be served.
 
-    A model that was trained on images with their pixels in another order would be sent images in the usual one, and
-    one that only a probe trained is nobody's answer to a question.
+    Left out are variants trained on permuted pixels, since requests have the usual order, and variants that only a
+    probe trains. Raises UserError for an unknown name in `deploy`.
     """
     named, dataset = study.deploy.variant, study.deploy.dataset
     if dataset is not None and dataset not in study.datasets:
@@ -115,7 +109,7 @@ def _candidates(study: Study, variants: Mapping[str, Variant], aliases: Mapping[
 
 
 def _images_to_train_on(study: Study, forms: Mapping[str, Form]) -> int | None:
-    """The most images that every dataset leaves to train on beside those for validation; None where none is known."""
+    """Largest training size that all datasets allow beside their validation images; None if none is known."""
     known = []
     for name, spec in study.datasets.items():
         counts = image_counts(spec, forms[name][1])
@@ -125,7 +119,7 @@ def _images_to_train_on(study: Study, forms: Mapping[str, Form]) -> int | None:
     return min(known, default=None)
 
 
-def _probes(study: Study, forms: Mapping[str, Form], plan: Plan, add: Any) -> dict[str, Probe]:
+def _probes(study: Study, forms: Mapping[str, Form], plan: Plan, add: AddVariant) -> dict[str, Probe]:
     """Expand the probes that are switched on; ``add`` registers the variants that they train."""
     compared = dict.fromkeys(name for pair in plan.duels for name in pair)
     probes = {}
@@ -149,152 +143,15 @@ def _probes(study: Study, forms: Mapping[str, Form], plan: Plan, add: Any) -> di
                 training = Training.model_validate({**base.training.model_dump(), **level.training})
                 text = f"{base.label}, {options.level_label(level.order)}"
                 variant = add(f"{model}-{level.slug}", model, text, base.model, training, f"probes.{name}", probe=name)
-                with using(SOURCE):  # tables name levels alike in every language
+                with in_language(SOURCE):  # tables name levels alike in every language
                     variants.append((options.level_label(level.order), level.order, variant))
             levels[model] = tuple(variants)
         probes[name] = Probe(name, options, tuple(models), levels)
     return probes
 
 
-def _experiment(study: Study, name: str, experiment: Experiment, add: Any) -> Question:
-    """Expand one experiment, of one factor or of two in all combinations; ``add`` registers its variants."""
-    where = f"experiments.{name}"
-    if experiment.base not in study.models:
-        raise UserError(
-            f"{where}.base is {experiment.base!r}, which is no model{nearest(experiment.base, study.models)}; "
-            f"there are {listing(study.models)}"
-        )
-    base = study.models[experiment.base]
-    model_fields = set(type(base).model_fields) - {"family", "label", "why"}
-    factors = experiment.factors or {experiment.factor: experiment.levels}
-    levels_key = f"{where}.factors" if experiment.factors else f"{where}.levels"
-    for factor in factors:
-        if factor not in model_fields and factor not in Training.model_fields:
-            known = sorted(model_fields | set(Training.model_fields))
-            naming = "factors names" if experiment.factors else "factor is"
-            raise UserError(
-                f"{where}.{naming} {factor!r}, which is no field of the {base.family} model {experiment.base} or of "
-                f"training{nearest(factor, known)}; it can be {listing(known)}"
-            )
-
-    of_base, of_study = base.unexpanded, study.training.model_dump()
-
-    def built(values: Sequence[Any], key: str) -> tuple[ModelSpec, Training]:
-        changes = dict(zip(factors, values, strict=True))
-        of_model = {factor: value for factor, value in changes.items() if factor in model_fields}
-        of_training = {factor: value for factor, value in changes.items() if factor not in model_fields}
-        try:
-            model = type(base).model_validate({**of_base, **of_model}) if of_model else base
-            return model, Training.model_validate({**of_study, **of_training})
-        except ValidationError as error:
-            reason = sentence(error.errors()[0])
-            given = " with ".join(f"{factor} {value!r}" for factor, value in changes.items())
-            raise UserError(f"{where}.{key}: {given} is not possible for {experiment.base}: {reason}") from None
-
-    def identity(model: ModelSpec, training: Training) -> str:
-        return canonical_json([model.model_dump(exclude={"why", "label"}), training.model_dump()])
-
-    variants: dict[str, str] = {}
-    canonical: dict[str, list[Any]] = {}
-    for number, values in enumerate(product(*factors.values())):
-        model, training = built(values, "factors" if experiment.factors else f"levels[{number}]")
-        key = identity(model, training)
-        if key in canonical:
-            shown, other = (listing(map(repr, given)) for given in (values, canonical[key]))
-            raise UserError(f"{levels_key} names {shown} twice (equal to {other}); remove one")
-        found = [getattr(model if factor in model_fields else training, factor) for factor in factors]
-        found = [list(value) if isinstance(value, tuple) else value for value in found]
-        canonical[key] = found
-        slugs, labels = [], []
-        for factor, value in zip(factors, found, strict=True):
-            # One value stands for all blocks only where there are as many as in the base model.
-            plain = getattr(base if factor in model_fields else study.training, factor)
-            same_length = not isinstance(plain, tuple) or len(plain) == len(value)
-            with using(SOURCE):  # folders are called the same in every language
-                text = level_label(factor, value, short=same_length)
-            slugs.append(f"{factor}-{_level_slug(text, value)}")
-            labels.append(f"{field_label(factor)} {level_label(factor, value)}")
-        label = ", ".join([base.label or experiment.base, *labels])
-        variants[key] = add(
-            "-".join([experiment.base, *sorted(slugs)]), experiment.base, label, model, training, levels_key
-        )
-
-    reference = next(iter(variants))
-    if experiment.reference is not None:
-        given = experiment.reference
-        if experiment.factors:
-            if not isinstance(given, dict) or set(given) != set(factors):
-                raise UserError(f"{where}.reference is {given!r}; it should give a level of {listing(factors, 'and')}")
-            given = [given[factor] for factor in factors]
-        reference = identity(*built(given if experiment.factors else [given], "reference"))
-        if reference not in variants:
-            raise UserError(f"{where}.reference {experiment.reference!r} is not one of the levels; choose one of them")
-
-    columns = list(zip(*canonical.values(), strict=True))
-    labels = [labels_side_by_side(factor, column) for factor, column in zip(factors, columns, strict=True)]
-    title = " × ".join(factors)
-    if experiment.factors:
-        named = [
-            ", ".join(f"{field_label(factor)} {label}" for factor, label in zip(factors, cell, strict=True))
-            for cell in zip(*labels, strict=True)
-        ]
-        orders: list[float | None] = [None] * len(named)
-        values = [list(cell) for cell in canonical.values()]
-        width = len(columns[0]) // len(next(iter(factors.values())))
-        names = list(variants.values())
-        grid = Grid(
-            tuple(factors),
-            (tuple(labels[0][::width]), tuple(labels[1][:width])),
-            tuple(tuple(names[row : row + width]) for row in range(0, len(names), width)),
-        )
-    else:
-        named, orders, values, grid = labels[0], _orders(list(columns[0])), list(columns[0]), None
-    levels = tuple(
-        Level(normalised(value), label, variant, order)
-        for value, label, variant, order in zip(values, named, variants.values(), orders, strict=True)
-    )
-    model, subjects = base.label or experiment.base, [field_label(factor) for factor in factors]
-    if experiment.question:
-        text = experiment.question
-    elif experiment.factors:
-        first, second = subjects
-        text = _("Do {first} and {second} matter for {model}, and together?", first=first, second=second, model=model)
-    else:
-        text = _("Does {factor} matter for {model}?", factor=subjects[0], model=model)
-    others = tuple(level.variant for level in levels if level.variant != variants[reference])
-    return Question(name, text, title, experiment.base, variants[reference], levels, others, grid)
-
-
-MAX_SLUG = 60
-"""Characters of a level in a variant's name, which is a folder's."""
-
-
-def _level_slug(label: str, value: Any) -> str:
-    """A level as part of a variant's name: its label, or a checksum where that is long or repeats itself.
-
-    Snakemake refuses names whose end repeats twenty times, and file systems those of more than 255 bytes.
-    """
-    label = re.sub(r"(?<=[0-9])e\+0*", "e", label)  # 1e+06 is 1e6, and not 1e-06
-    text = re.sub(r"[^A-Za-z0-9.]+", "-", label.replace("×", "x")).strip("-")
-    if len(text) <= MAX_SLUG and not PERIODIC.search(text):
-        return text
-    length = f"{len(value)}-values-" if isinstance(value, list) else ""
-    return length + hashlib.sha256(canonical_json(value).encode()).hexdigest()[:8]
-
-
-def _orders(values: list[Any]) -> list[float | None]:
-    """The number that orders each level: itself, or the one place of a per-layer list that varies; else None."""
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return [float(value) for value in values]
-    if all(isinstance(value, list) for value in values) and len({len(value) for value in values}) == 1:
-        columns = [column for column in zip(*values, strict=True) if len(set(column)) > 1]
-        if columns and all(column == columns[0] for column in columns):
-            return _orders(list(columns[0]))
-    return [None] * len(values)
-
-
 def _origin(name: str, variants: Mapping[str, Variant], questions: Mapping[str, Question]) -> str:
-    """Where the config makes a variant: its model, or the level of an experiment."""
+    """The config's entry that defines a variant: its model, or the level of an experiment."""
     return next(
         (
             f"experiments.{question.name}, level {level.label}"
@@ -329,7 +186,7 @@ def _check_images(
     questions: Mapping[str, Question],
     probes: Mapping[str, Probe],
 ) -> None:
-    """Whether the images are large and many enough for what is asked of them, as far as is known before any job."""
+    """Raise UserError if images are too small or too few for the config, as far as is known before any job."""
     for dataset, spec in study.datasets.items():
         (height, width, _channels), classes = forms[dataset]
         if classes < 2:
@@ -374,13 +231,13 @@ def _check_images(
 
 
 def _asks_for_counts(study: Study, spec: Any, variants: Mapping[str, Variant]) -> bool:
-    """Whether it matters how many images there are; to count a user's own takes a while."""
+    """Whether the config limits the number of images, so that they must be counted (slow for own images)."""
     limits = (spec.train_images, spec.test_images, *(variant.training.train_size for variant in variants.values()))
     return any(limit is not None for limit in limits)
 
 
 def _check_limit(key: str, limit: int | None, count: Count, classes: int) -> None:
-    """Raise UserError where a limit asks for more images than there are, or for too few of each class."""
+    """Raise UserError for a limit above the number of images, or below one for each class."""
     if limit is None:
         return
     if limit > count.most:
@@ -393,7 +250,7 @@ def _check_limit(key: str, limit: int | None, count: Count, classes: int) -> Non
 
 
 def _claims(study: Study, aliases: Mapping[str, str], costs: Mapping[tuple[str, str], Cost]) -> dict[str, PlannedClaim]:
-    """Every claim, its rule parsed and its names found."""
+    """All claims, rules parsed and names resolved. Raises UserError with the position of an error in a rule."""
     claims: dict[str, PlannedClaim] = {}
     for number, claim in enumerate(study.claims):
         if not SLUG.fullmatch(claim.id):
@@ -423,7 +280,7 @@ def _claims(study: Study, aliases: Mapping[str, str], costs: Mapping[tuple[str, 
 
 
 def _check_names(study: Study, rule: Rule, aliases: Mapping[str, str]) -> set[str | None]:
-    """The datasets that a rule's quantities name; RuleError for a name that stands for nothing."""
+    """The datasets that a rule's quantities name. Raises RuleError for an unknown name."""
     for quantity in rule.quantities:
         for kind, name, known in (
             ("quantity", quantity.name, (*EXACT, *MEASURED)),
@@ -438,7 +295,7 @@ def _check_names(study: Study, rule: Rule, aliases: Mapping[str, str]) -> set[st
 
 
 def _check_meaning(rule: Rule, datasets: Iterable[str], costs: Mapping[tuple[str, str], Cost]) -> None:
-    """RuleError for a rule that can be read but says nothing."""
+    """Raise RuleError for a rule that is valid but meaningless, such as a comparison of constants."""
     for link in rule.links:
         if not link.quantities:
             raise RuleError(link.position, "compares constants; a claim is about a quantity such as test_accuracy(cnn)")

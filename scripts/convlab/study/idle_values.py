@@ -1,7 +1,7 @@
-"""Fields that change nothing in the company of others, such as momentum with Adam.
+"""Settings without effect because of others, such as momentum with Adam.
 
-Two variants that differ only in such fields train one network twice, and their comparison finds no difference with
-any seed. Both are told before anything runs, and the latter in the report's limitations.
+Two variants that differ only in such fields train one network twice, and their comparison shows no difference with any
+seed. Both are reported before anything runs, and the latter in the report's limitations.
 """
 
 from collections.abc import Mapping

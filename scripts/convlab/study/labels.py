@@ -1,4 +1,4 @@
-"""How fields and levels read, in the language in use."""
+"""Labels of fields and levels, in the current language."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -10,29 +10,29 @@ from convlab.common.i18n import gettext as _
 from convlab.common.specs import Spec
 
 MAX_REPEATS = 3
-"""Equal layers that follow each other and are still written one by one in a level's label."""
+"""Consecutive equal layers that a level's label writes one by one; more become ``3×3 (×20)``."""
 
 
 def labels_side_by_side(factor: str, values: Sequence[Any]) -> list[str]:
-    """How levels read side by side: a list of equal values as one of them where that is so for all of one length."""
+    """Labels of an experiment's levels: a list of equal values as one value if all lists are such, of one length."""
     lists = [value for value in values if isinstance(value, list)]
     uniform = all(len(set(value)) == 1 for value in lists) and len({len(value) for value in lists}) <= 1
     return [level_label(factor, value, short=uniform) for value in values]
 
 
-WORDS = {
+TRANSLATED_WORDS = {
     N_("none"), N_("max"), N_("average"), N_("horizontal"), N_("vertical"), N_("both"), N_("best"), N_("last"),
 }  # fmt: skip
 """Words of the config that read differently in other languages; names from Keras (``same``, ``adam``) do not."""
 
 
 def field_label(name: str) -> str:
-    """How a field of a model or of the training reads in the language in use: ``kernel_size`` is ``kernel size``."""
+    """Label of a field of a model or of the training in the current language: ``kernel_size`` is ``kernel size``."""
     return _(name.replace("_", " "))
 
 
 def level_label(factor: str, value: Any, short: bool = True) -> str:
-    """How a level reads: ``5×5/3×3`` for kernels by layer, ``on`` for true, ``none`` for nothing.
+    """Label of a level: ``5×5/3×3`` for kernels by layer, ``on`` for true, ``none`` for null.
 
     ``short`` writes a list of equal values as one of them; ``3×3 (×20)`` stands for twenty layers of 3×3.
     """
@@ -54,9 +54,9 @@ def level_label(factor: str, value: Any, short: bool = True) -> str:
         return f"{value}×{value}"
     if isinstance(value, int | float):
         return i18n.number(value, _exact(value) if isinstance(value, float) else "," if factor == "train_size" else "")
-    return _(value) if value in WORDS or factor == "family" else str(value)
+    return _(value) if value in TRANSLATED_WORDS or factor == "family" else str(value)
 
 
 def _exact(value: float) -> str:
-    """The format that tells a number from any other with the fewest digits, six at least."""
+    """Shortest format, of six digits at least, from which the number can be read back exactly."""
     return next(f".{digits}g" for digits in range(6, 18) if float(f"{value:.{digits}g}") == value)

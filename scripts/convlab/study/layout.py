@@ -1,4 +1,4 @@
-"""Paths of results, ``results/<study>/<stage>/<dataset>/<variant>/seed-<n>``: their one owner, for scripts and rules.
+"""Paths of results, ``results/<study>/<stage>/<dataset>/<variant>/seed-<n>``, for scripts and rules.
 
 Functions of a study's folder (:func:`study_folder`), named after what a stage has done. In rules the names are
 wildcards, ``"{dataset}"``. Standard library only.
@@ -45,7 +45,7 @@ def run(folder: Path, dataset: str, variant: str, seed: int | str) -> Path:
 
 
 def evaluated(folder: Path, dataset: str, variant: str) -> Path:
-    """Folder of what was measured of a variant on the test images."""
+    """Folder of a variant's metrics and predictions on the test images."""
     return folder / "evaluate" / dataset / variant
 
 
@@ -65,12 +65,12 @@ def reported(folder: Path) -> Path:
 
 
 def exported(folder: Path, dataset: str) -> Path:
-    """Folder of the chosen model of a dataset, as files that others can run."""
+    """Folder of a dataset's exported model."""
     return folder / "export" / dataset
 
 
 def deployed(folder: Path, dataset: str) -> Path:
-    """Folder of what a deployment left as evidence."""
+    """Folder of a deployment's evidence and state."""
     return folder / "deploy" / dataset
 
 
@@ -99,7 +99,7 @@ def run_records(results: Path = RESULTS) -> Iterator[Path]:
 
 
 def run_of_record(path: Path) -> tuple[str, str, str, int]:
-    """Study, dataset, variant and seed of a run by the path of its ``run.json``; ValueError where it is none."""
+    """Study, dataset, variant and seed of a run by the path of its ``run.json``. Raises ValueError for other paths."""
     study, _, dataset, variant, seed = path.parts[-6:-1]
     return study, dataset, variant, int(seed.removeprefix(SEED))
 

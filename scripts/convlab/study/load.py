@@ -13,28 +13,28 @@ from pydantic import ValidationError
 from convlab.common import i18n
 from convlab.datasets.registry import kinds
 from convlab.errors import UserError
-from convlab.study.config_errors import LONGEST_VALUE, explain
+from convlab.study.config_errors import MAX_VALUE_CHARS, explain
 from convlab.study.expand import expand
 from convlab.study.schema import Study
 
-ASIDE = "x-"
-"""Keys at the top that begin so are left alone: a place for what anchors repeat elsewhere, as in Compose files."""
+IGNORED_KEY_PREFIX = "x-"
+"""Top-level keys with this prefix are ignored; they hold anchors that are used elsewhere, as in Compose files."""
 
 
 def load_study(config: Mapping[str, Any], *, for_readers: bool = False) -> Study:
     """Check a config as Snakemake or YAML gives it, and expand it.
 
     Args:
-        for_readers: say everything from now on in the report's language, the labels of the plan included.
+        for_readers: set the report's language first, for the labels of the plan and all later messages.
 
     Raises:
         UserError: one sentence that names the key and what to do.
     """
-    config = {key: value for key, value in config.items() if not str(key).startswith(ASIDE)}
+    config = {key: value for key, value in config.items() if not str(key).startswith(IGNORED_KEY_PREFIX)}
     try:
         study = _checked(config)
         if for_readers:
-            i18n.use(study.report.language)
+            i18n.set_language(study.report.language)
         return study.with_plan(expand(study))
     except UserError as error:
         raise UserError(_without_long_texts(str(error), config)) from None
@@ -51,8 +51,8 @@ def _checked(config: Mapping[str, Any]) -> Study:
 
 
 def _without_long_texts(message: str, config: Mapping[str, Any]) -> str:
-    """A message in which names and values of the config that nobody would read to their end are cut."""
-    long = {text for _, text in _texts(config) if len(text) > LONGEST_VALUE}
+    """A message with very long names and values of the config cut."""
+    long = {text for _, text in _texts(config) if len(text) > MAX_VALUE_CHARS}
     for text in sorted(long, key=len, reverse=True):
         for written in (repr(text)[1:-1], text):
             message = message.replace(written, f"{text[:40]}...")
@@ -72,11 +72,11 @@ def _texts(value: Any, key: str = "the config") -> Iterator[tuple[str, str]]:
             yield from _texts(item, key)
 
 
-UNTOLD = {
+UNUSED_YAML_TYPES = {
     "tag:yaml.org,2002:timestamp": "a date",
     "tag:yaml.org,2002:value": "a sign of its own",
 }
-"""Plain text that YAML takes for something that no key of a config is."""
+"""YAML types that no key of a config has."""
 
 LEADING_ZERO = re.compile(r"([+-]?)0[\d_]+")
 BINARY = re.compile(r"[+-]?0b[01_]+")
@@ -86,8 +86,8 @@ BASE_60 = re.compile(r"[+-]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?")
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a config file, YAML or JSON; every failure is a UserError that names the file and line.
 
-    It gives what Snakemake reads from the same file, and refuses what YAML reads otherwise than people do: keys that
-    are written twice, of which YAML keeps the last, ``010``, which is 8, ``1:30``, which is 90, names such as ``on``.
+    Returns what Snakemake reads from the same file, and refuses YAML's surprises: duplicate keys, of which YAML keeps
+    the last, ``010``, which is 8, ``1:30``, which is 90, and names such as ``on``, which is true.
     """
     text = _read_text(path)
     try:
@@ -133,7 +133,7 @@ def _read_text(path: Path) -> str:
 
 
 def _read_json(text: str) -> Any:
-    """The value of a JSON file, which Snakemake reads as such; None for what is no JSON."""
+    """The value of a JSON file, which Snakemake reads as JSON; None if it is not valid JSON."""
 
     def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         for name, count in Counter(name for name, _ in pairs).items():
@@ -148,7 +148,7 @@ def _read_json(text: str) -> Any:
 
 
 def _check(node: yaml.Node, key: str, above: tuple[yaml.Node, ...]) -> None:
-    """Raise UserError for what YAML reads otherwise than it looks; ``key`` is the dotted place of ``node``."""
+    """Raise UserError for values that YAML reads differently from how they look; ``key`` is the node's dotted key."""
     line = node.start_mark.line + 1
     if any(node is other for other in above):
         raise UserError(f"line {line}: {key} holds itself by an anchor; write out what it should hold")
@@ -176,8 +176,10 @@ def _check(node: yaml.Node, key: str, above: tuple[yaml.Node, ...]) -> None:
 def _check_scalar(node: yaml.ScalarNode, key: str, line: int, between_brackets: bool) -> None:
     text, kind = node.value, node.tag.removeprefix("tag:yaml.org,2002:")
     written = f"line {line}: {key} is {text}"
-    if node.tag in UNTOLD:
-        raise UserError(f"{written}, which YAML reads as {UNTOLD[node.tag]}; put it in quotation marks: '{text}'")
+    if node.tag in UNUSED_YAML_TYPES:
+        raise UserError(
+            f"{written}, which YAML reads as {UNUSED_YAML_TYPES[node.tag]}; put it in quotation marks: '{text}'"
+        )
     if kind not in ("int", "float", "str") or (kind == "str" and node.style is not None):
         return
     # 08 is no octal number: YAML leaves it as text, which is 8 where a number is meant. In [1,080] it is half of one.
@@ -194,7 +196,7 @@ def _check_scalar(node: yaml.ScalarNode, key: str, line: int, between_brackets: 
 
 
 def _check_name(node: yaml.Node, value: yaml.Node, before: yaml.Node | None, key: str) -> str:
-    """The name of an entry of the mapping ``key``; UserError where YAML reads it as something else than its text."""
+    """The name of an entry of the mapping ``key``; UserError if YAML reads it as another type than text."""
     line = node.start_mark.line + 1
     inside = f" in {key}" if key else ""
     if not isinstance(node, yaml.ScalarNode):
@@ -216,7 +218,7 @@ def _check_name(node: yaml.Node, value: yaml.Node, before: yaml.Node | None, key
 
 
 def _syntax(error: yaml.YAMLError, text: str) -> str:
-    """Where and why a file is no YAML, and what to do about the usual reasons."""
+    """Line and reason of a YAML syntax error, with advice for the usual reasons."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     if isinstance(error, yaml.reader.ReaderError):
@@ -239,7 +241,7 @@ def _syntax(error: yaml.YAMLError, text: str) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """YAML from which every text comes back as it was."""
+    """YAML dumper whose texts survive a round trip."""
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
         # PyYAML writes the sign of a next line (U+0085) as it is, and reads it as a line break.
@@ -262,5 +264,5 @@ def schema() -> dict[str, Any]:
     datasets["anyOf"] = datasets.pop("oneOf")
     for kind in kinds().values():  # a dataset's name is its kind unless one is written
         written["$defs"][kind.spec.__name__]["required"].remove("kind")
-    written["patternProperties"] = {f"^{ASIDE}": True}
+    written["patternProperties"] = {f"^{IGNORED_KEY_PREFIX}": True}
     return written

@@ -1,4 +1,4 @@
-"""What a mixed precision costs on this processor, told before anything runs."""
+"""Warnings about mixed precision that this processor only emulates."""
 
 from convlab.common import provenance
 from convlab.runtime import devices

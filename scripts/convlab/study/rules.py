@@ -1,4 +1,4 @@
-"""The rules of claims: a small closed grammar, parsed here into a tree. Nothing of a config is ever executed as code.
+"""Grammar and parser of claims' rules. Nothing of a config is ever executed as code.
 
 ::
 
@@ -58,7 +58,7 @@ FLIPPED: dict[str, Relation] = {"<": ">", "<=": ">=", "==": "==", ">=": "<=", ">
 
 
 class RuleError(ValueError):
-    """A rule that is none; ``position`` counts characters from 1. The message completes "character 7: ..."."""
+    """Invalid rule; ``position`` counts characters from 1. The message completes "character 7: ..."."""
 
     def __init__(self, position: int, message: str) -> None:
         super().__init__(message)
@@ -78,7 +78,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a variant has or measures; ``dataset`` is None where the claim's own is meant."""
+    """A property or metric of a variant; ``dataset`` is None for the claim's own dataset."""
 
     name: str
     variant: str
@@ -119,7 +119,7 @@ class Link:
 
     @property
     def exact(self) -> bool:
-        """Whether it holds or not is known without training."""
+        """Whether it can be decided without training."""
         return is_exact(self.left) and is_exact(self.right)
 
 
@@ -151,7 +151,7 @@ def quantities(tree: Tree) -> Iterator[Quantity]:
 
 
 def is_exact(tree: Tree) -> bool:
-    """Whether a tree measures nothing."""
+    """Whether a tree has no measured quantities."""
     return all(quantity.name in EXACT for quantity in quantities(tree))
 
 
@@ -180,7 +180,7 @@ def evaluate(tree: Tree, value_of: Callable[[Quantity], Any], number: Callable[[
 
 
 def renamed(rule: Rule, names: Mapping[str, str]) -> Rule:
-    """The rule with each variant under the name that ``names`` gives it."""
+    """The rule with its variants renamed by ``names``."""
 
     def change(tree: Tree) -> Tree:
         if isinstance(tree, Quantity):
@@ -197,7 +197,7 @@ def renamed(rule: Rule, names: Mapping[str, str]) -> Rule:
 
 
 def unit(tree: Tree) -> str:
-    """How a value reads: ``%`` for an accuracy, ``pp`` for a difference of accuracies, ``s``, ``ms``, or nothing."""
+    """Unit of a tree's value: ``%`` for an accuracy, ``pp`` for a difference of accuracies, ``s``, ``ms``, or empty."""
     unit = _unit(tree)
     return unit or ""
 
@@ -259,7 +259,7 @@ def parse(text: str) -> Rule:
     """A rule as a tree. Names of quantities, variants and datasets are left to the caller, who knows them.
 
     Raises:
-        RuleError: it is no rule; position and what was expected instead.
+        RuleError: invalid rule, with the position and what was expected.
     """
     if len(text) > MAX_LENGTH:
         raise RuleError(MAX_LENGTH + 1, f"a rule has {MAX_LENGTH} characters at most, this one has {len(text)}")
@@ -343,7 +343,7 @@ class _Parser:
         return Rule(" ".join(self.text.split()), tuple(links))
 
     def tolerance(self, limited: list[Quantity]) -> Fraction:
-        """What follows ``±``; ``about`` are the quantities that it belongs to."""
+        """The tolerance after ``±``; ``limited`` are the quantities that it applies to."""
         if self.symbol() != "±":
             raise self.fail("± and a tolerance")
         self.take()
@@ -362,7 +362,7 @@ class _Parser:
         return value
 
     def side(self) -> tuple[Tree, str]:
-        """A sum, and how it is written."""
+        """A sum, and its text."""
         start = self.next.start
         tree = self.sum()
         return tree, " ".join(self.text[start : self.tokens[self.place - 1].end].split())

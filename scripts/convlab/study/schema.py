@@ -1,6 +1,6 @@
-"""What a user writes in ``config.yaml``: the study and its parts, as typed and checked models.
+"""Schema of ``config.yaml``: pydantic models of the study and its parts.
 
-The Snakefile imports it, so it needs nothing beyond pydantic and the standard library.
+The Snakefile imports it: pydantic and the standard library only.
 """
 
 import math
@@ -44,16 +44,16 @@ from convlab.training.run_spec import Run
 
 SLUG = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
 MAX_NAME = 100
-"""Characters of a name. File systems end at 255 bytes, and a variant's name is a model's with the level behind it."""
+"""Characters of a name. File systems allow 255 bytes, and a variant's name is a model's and a level's."""
 
 PERIODIC = re.compile(r"(.+?)\1{19,}$")
-"""A name with an end that repeats twenty times, which Snakemake takes for a rule that never ends."""
+"""A name whose end repeats twenty times, which Snakemake takes for an endless recursion."""
 
 MAX_SEEDS = 1000
 """Most seeds that can be asked for by number; a larger number is more likely a seed, a year or a date."""
 
 TEXTS = {"question", "description", "why", "report"}
-"""Keys that only explain: nothing but the report depends on them, the language of the figures apart."""
+"""Keys with explanations: only the report depends on them (the figures depend on the report's language)."""
 
 
 def _slug(name: str) -> str:
@@ -106,7 +106,7 @@ class Experiment(Spec):
         return self
 
     def as_written(self, base: type[Spec]) -> dict[str, Any]:
-        """Levels and reference with one spelling for equal values; what is not possible for the base stays as it is."""
+        """Levels and reference in canonical form; values that the base model cannot have are left as they are."""
 
         def canonical(factor: str | None, value: Any) -> Any:
             spec = base if factor in base.model_fields else Training
@@ -213,7 +213,7 @@ class Deploy(Spec):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the script that deploys is told."""
+        """The options that ``deploy.py`` takes."""
         unused = {"dataset": True, "variant": True, "sagemaker": {"prices"}}  # which only the plan reads
         written = self.model_dump(exclude=unused, exclude_none=True)
         if self.target == "sagemaker":
@@ -350,37 +350,36 @@ class Study(Spec):
         return Run(dataset=self.datasets[dataset], model=chosen.model, training=chosen.training, seed=seed)
 
     def choice(self, dataset: str) -> dict[str, Any]:
-        """From what the exported model of a dataset is chosen: MACs of each candidate, seeds, whether one is named."""
+        """Input to the choice of the exported model: MACs of each candidate, seeds, whether the config names one."""
         candidates = {name: self.plan.costs[dataset, name].macs for name in self.plan.candidates}
         return {"candidates": candidates, "seeds": list(self.seeds), "named": self.deploy.variant is not None}
 
     @cached_property
-    def written(self) -> dict[str, Any]:
-        """What was validated of the config's own lines, without account numbers. Loaded, it is the same study.
+    def validated_config(self) -> dict[str, Any]:
+        """The config's own settings after validation, without account numbers. Loading it returns the same study.
 
-        Whatever is done with a study elsewhere starts from it or from ``settings``: never from the file, which says the
-        same thing in many ways.
+        Other processes are given this or ``settings``, never the file, which can say the same in many ways.
         """
-        written = self._handed_on(defaults=True)
+        written = self._as_config(defaults=True)
         if self.deploy.sagemaker:
             written["deploy"] = masked(written["deploy"], [self.deploy.sagemaker.account])
         return written
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What tables and figures depend on: the study without what only explains or deploys, and the language.
+        """What tables and figures depend on: the study without explanations and deployment, and the language.
 
         Equal studies have equal settings, however they were written and whether defaults were written or not.
         """
-        handed_on = self._handed_on(defaults=False)
+        handed_on = self._as_config(defaults=False)
         kept = {key: value for key, value in without_texts(handed_on).items() if key != "deploy"}
         return {**kept, "report": {"language": self.report.language}}
 
-    def _handed_on(self, defaults: bool) -> dict[str, Any]:
-        """The study as plain JSON types, from which another process loads an equal one.
+    def _as_config(self, defaults: bool) -> dict[str, Any]:
+        """The study as plain JSON types, from which another process can load an equal one.
 
         Args:
-            defaults: with keys that were written though they have their default's value.
+            defaults: keep keys that were written with their default value.
         """
         written = self.model_dump(mode="json", exclude_unset=defaults, exclude_defaults=not defaults)
         written |= {"study": self.study, "seeds": list(self.seeds)}
@@ -399,7 +398,7 @@ class Study(Spec):
 
 
 def without_texts(value: Any, names: bool = False) -> Any:
-    """Drop the keys of TEXTS; a model, experiment or dataset that happens to be called so stays (``names``)."""
+    """Drop the keys of TEXTS, but not a model, experiment or dataset with such a name (``names``)."""
     if not isinstance(value, dict):
         return value
     named = {"models", "experiments", "comparisons", "datasets"}

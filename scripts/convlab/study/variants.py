@@ -1,4 +1,4 @@
-"""What a study trains and asks: variants, questions, probes, claims, and the plan that holds them."""
+"""The plan of a study: variants, questions, probes and claims."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +21,7 @@ class Variant:
     model: ModelSpec
     training: Training
     probe: str = ""
-    """The probe that this variant is trained for, and nothing else."""
+    """The probe for which alone this variant is trained."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Question:
 
     @property
     def subject(self) -> str:
-        """How what is varied reads, in the language in use; empty for a comparison."""
+        """Label of the factors in the current language; empty for a comparison."""
         return " × ".join(map(field_label, self.factor.split(" × "))) if self.factor else ""
 
 
@@ -79,8 +79,8 @@ class Probe:
 
 @dataclass(frozen=True)
 class PlannedClaim:
-    """A claim with its rule as a tree, variants under the names that they are trained under. Where every quantity names
-    its dataset it is decided once, for all of them, which ``datasets`` then joins into one name."""
+    """A claim with its rule as a tree, variants under the names that they are trained under. If every quantity names a
+    dataset, the claim is decided once and ``datasets`` joins their names."""
 
     id: str
     text: str
@@ -92,7 +92,7 @@ class PlannedClaim:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study trains and asks. ``aliases`` maps every name of a variant to the one it is trained under."""
+    """The expanded study. ``aliases`` maps every name of a variant to the one it is trained under."""
 
     variants: dict[str, Variant]
     questions: dict[str, Question]
@@ -105,7 +105,7 @@ class Plan:
 
     @property
     def compared(self) -> dict[str, Variant]:
-        """The variants that the study is about: all but those that only a probe trains."""
+        """All variants except those that only a probe trains."""
         return {name: variant for name, variant in self.variants.items() if not variant.probe}
 
     @property

@@ -1,1 +1,1 @@
-"""Training a run: recipe, network, loop, finished runs."""
+"""Training a run: recipe, network, loop, store of finished runs."""

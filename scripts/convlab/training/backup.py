@@ -1,4 +1,4 @@
-"""What a killed run goes on from, and whether it is still what was written."""
+"""Backups from which a killed run resumes, and their checksums."""
 
 import hashlib
 import json
@@ -13,35 +13,35 @@ from convlab.training.history import best_epoch, read_history
 
 log = logging.getLogger("train")
 
-BEST = "best.weights.h5"
+BEST_WEIGHTS = "best.weights.h5"
 """The weights of the best epoch so far."""
 
-WEIGHTS = "latest.weights.h5"
+LATEST_WEIGHTS = "latest.weights.h5"
 """The weights and the optimizer's state after the last epoch, as Keras saves them."""
 
 CHECKSUMS = "checksums.json"
-"""Of all that a run goes on from, beside Keras' part of it."""
+"""Checksums of a backup: Keras' files, the history and the best weights."""
 
 
 def hdf5_size(variables: Sequence) -> int:
-    """Bytes of an HDF5 file with these Keras variables, about: their values (float32), and what describes each."""
+    """Approximate size, bytes, of an HDF5 file with these Keras variables (float32), metadata included."""
     return 2**16 + sum(4096 + 4 * math.prod(variable.shape) for variable in variables)
 
 
 def epoch_folder(folder: Path, epochs: int) -> Path:
-    """The backup after so many epochs."""
+    """Folder of the backup after ``epochs`` epochs."""
     return folder / f"epoch-{epochs:04d}"
 
 
 def finished_epochs(folder: Path) -> int:
-    """Number of epochs that the newest whole backup in ``folder`` holds; 0 without one."""
+    """Number of epochs in the newest complete backup in ``folder``; 0 without one."""
     return max((int(backup.name.removeprefix("epoch-")) for backup in folder.glob("epoch-*")), default=0)
 
 
 def resumable_epochs(work: Path, select: str) -> int:
-    """Number of epochs from which a killed run goes on: those of the newest backup in ``work``.
+    """Number of finished epochs from which a killed run resumes: those of the newest backup in ``work``.
 
-    What is not what was written, as after a power cut, is deleted: the run then begins anew.
+    A backup whose checksums differ, as after a power cut, is deleted: the run then starts from the beginning.
     """
     backup = work / "backup"
     epochs = finished_epochs(backup)
@@ -56,22 +56,22 @@ def resumable_epochs(work: Path, select: str) -> int:
 
 
 def _is_whole(work: Path, epochs: int, select: str) -> bool:
-    """Whether a backup, the history and the best weights are those that were written."""
+    """Whether a backup, the history and the best weights match the recorded checksums."""
     backup = epoch_folder(work / "backup", epochs)
     try:
         recorded = json.loads((backup / CHECKSUMS).read_text(encoding="utf-8"))
         actual, rows = backup_checksums(work, backup, epochs), read_history(work / "history.csv")
         # A kill between the end of an epoch and its backup leaves better weights than the backup knows.
         newer = best_epoch(rows, select) > epochs
-        return actual == (recorded | {BEST: actual[BEST]} if newer else recorded)
+        return actual == (recorded | {BEST_WEIGHTS: actual[BEST_WEIGHTS]} if newer else recorded)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
 def backup_checksums(work: Path, backup: Path, epochs: int) -> dict[str, str]:
-    """SHA-256 of all that a run goes on from after so many epochs; ``backup`` holds Keras' part of it."""
+    """SHA-256, by file name, of everything a run resumes from: files in ``backup``, history, best weights."""
     checksums = {path.name: sha256(path) for path in backup.iterdir() if path.name != CHECKSUMS}
     history = (work / "history.csv").read_bytes().splitlines(keepends=True)[: epochs + 1]
     checksums["history.csv"] = hashlib.sha256(b"".join(history)).hexdigest()
-    checksums[BEST] = sha256(work / BEST)
+    checksums[BEST_WEIGHTS] = sha256(work / BEST_WEIGHTS)
     return checksums

@@ -1,4 +1,4 @@
-"""Keras callbacks of a run: its history, its random numbers, early stopping, and backups that survive a kill."""
+"""Keras callbacks: history, reproducible random numbers, early stopping, atomic backups."""
 
 import json
 import math
@@ -12,7 +12,7 @@ import numpy as np
 
 from convlab.common.files import atomic, require_space
 from convlab.runtime.keras_runtime import keras
-from convlab.training.backup import BEST, CHECKSUMS, WEIGHTS, backup_checksums, epoch_folder, hdf5_size
+from convlab.training.backup import BEST_WEIGHTS, CHECKSUMS, LATEST_WEIGHTS, backup_checksums, epoch_folder, hdf5_size
 from convlab.training.history import HISTORY_COLUMNS, best_epoch, exhausted, read_history, write_history
 from convlab.training.recipe import EarlyStopping
 
@@ -33,7 +33,7 @@ class Journal(keras.callbacks.Callback):
 
     def __init__(self, work: Path, first_epoch: int, select: str, report: Callable) -> None:
         super().__init__()
-        self.path, self.weights = work / "history.csv", work / BEST
+        self.path, self.weights = work / "history.csv", work / BEST_WEIGHTS
         self.rows = read_history(self.path)[:first_epoch] if self.path.exists() else []
         self.select, self.report, self.diverged = select, report, False
 
@@ -59,9 +59,9 @@ class Journal(keras.callbacks.Callback):
 
 
 class Randomness(keras.callbacks.Callback):
-    """Starts the random numbers of dropout and augmentation anew each epoch, from the seed and the epoch's number.
+    """Reseeds dropout and augmentation at the start of each epoch, from the seed and the epoch's number.
 
-    A backup of the weights does not have their state; so a resumed epoch draws what it would have drawn.
+    A backup of the weights lacks the generators' state; reseeded, a resumed epoch draws the same numbers.
     """
 
     def __init__(self, seeds: Mapping[str, int]) -> None:
@@ -79,9 +79,9 @@ class Randomness(keras.callbacks.Callback):
 
 
 class TorchRandomness(keras.callbacks.Callback):
-    """Starts PyTorch's own generator anew each epoch: Keras' dropout draws from it there, not from the layer's state.
+    """Reseeds PyTorch's global generator each epoch: Keras' dropout draws from it there, not from the layer's state.
 
-    At an epoch's first batch, since the iterator over the batches, made once by each process, has drawn from it too.
+    At an epoch's first batch, since creating the iterator over the batches, once per process, draws from it too.
     """
 
     def __init__(self, seed: int) -> None:
@@ -99,7 +99,7 @@ class TorchRandomness(keras.callbacks.Callback):
 
 
 class StopEarly(keras.callbacks.Callback):
-    """Stops when the journal says that validation has not improved for long enough."""
+    """Early stopping, decided from the journal, so that a resumed run stops at the same epoch."""
 
     def __init__(self, journal: Journal, rule: EarlyStopping) -> None:
         super().__init__()
@@ -111,9 +111,9 @@ class StopEarly(keras.callbacks.Callback):
 
 
 class Backup(keras.callbacks.Callback):
-    """Keeps weights and optimizer after each epoch, in a folder that appears whole: a kill at any moment leaves one.
+    """Saves weights and optimizer state after each epoch, atomically: after any kill one backup is complete.
 
-    Keras' own ``BackupAndRestore`` writes in place. What is kept here ``fit`` loads before it begins.
+    Keras' own ``BackupAndRestore`` writes in place. ``training.loop.fit`` loads the backup before it starts.
     """
 
     def __init__(self, folder: Path, journal: Journal) -> None:
@@ -129,7 +129,7 @@ class Backup(keras.callbacks.Callback):
         shutil.rmtree(unfinished, ignore_errors=True)
         require_space(self.folder.parent, hdf5_size([*self.model.variables, *self.model.optimizer.variables]))
         unfinished.mkdir(parents=True)
-        self.model.save_weights(unfinished / WEIGHTS)
+        self.model.save_weights(unfinished / LATEST_WEIGHTS)
         content = backup_checksums(self.folder.parent, unfinished, epochs)
         (unfinished / CHECKSUMS).write_text(json.dumps(content), encoding="utf-8")
         unfinished.rename(finished)

@@ -13,7 +13,7 @@ HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "sec
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, float]], durable: bool = False) -> None:
-    """Write one row per epoch; numbers are written so that reading gives the same ones back."""
+    """Write one row per epoch; numbers are written so that reading returns the same floats."""
     with atomic(path, durable) as temporary, temporary.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, HISTORY_COLUMNS, lineterminator="\n")
         writer.writeheader()

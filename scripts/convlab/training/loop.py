@@ -1,4 +1,4 @@
-"""One training run: Keras ``fit``, and what is kept epoch by epoch so that a kill loses nothing."""
+"""Training loop of one run: Keras ``fit``, history and backup after each epoch, early stopping, resuming."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from convlab.runtime.keras_runtime import BACKEND, keras
-from convlab.training.backup import WEIGHTS, epoch_folder, finished_epochs
+from convlab.training.backup import LATEST_WEIGHTS, epoch_folder, finished_epochs
 from convlab.training.callbacks import Backup, Check, Journal, Randomness, StopEarly, TorchRandomness
 from convlab.training.history import best_epoch, exhausted
 from convlab.training.optimizer import optimizer
@@ -17,50 +17,59 @@ from convlab.training.recipe import Training
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of a run. ``history`` has a row for each finished epoch; ``best_epoch`` counts from 1, 0 if none."""
+class Fit:
+    """Result of ``fit``. ``history`` has a row for each finished epoch; ``best_epoch`` counts from 1, 0 if none."""
 
     status: str
     history: list[dict[str, float]]
     best_epoch: int
 
 
-def fit(
-    model,
-    training: Training,
-    train: tuple[np.ndarray, np.ndarray],
-    validation: tuple[np.ndarray, np.ndarray],
-    seeds: Mapping[str, int],
-    work: Path,
-    report: Callable[[dict[str, float]], None] = lambda row: None,
-    tensorboard: Path | None = None,
-    check: Callable[[], None] = lambda: None,
-) -> Outcome:
+@dataclass(frozen=True)
+class Data:
+    """Images (n, height, width, channels), uint8, and labels (n,), integers, to train on and to validate with."""
+
+    train: tuple[np.ndarray, np.ndarray]
+    validation: tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What is called while a run is trained.
+
+    Attributes:
+        report: called with each row of the history as it is finished.
+        check: called after each epoch, before anything of it is written; what it raises ends the run.
+        tensorboard: folder for TensorBoard logs, or None.
+    """
+
+    report: Callable[[dict[str, float]], None] = lambda row: None
+    check: Callable[[], None] = lambda: None
+    tensorboard: Path | None = None
+
+
+def fit(model, training: Training, data: Data, seeds: Mapping[str, int], work: Path, hooks: Hooks) -> Fit:
     """Train ``model`` in place, leaving in it the weights of the selected epoch.
 
     Args:
-        train, validation: (uint8 images, integer labels).
         seeds: the run's streams; ``shuffling``, ``dropout`` and ``augmentation`` are used.
-        work: folder for what a resumed run needs; it holds only files of this very run.
-        report: called with each row of the history as it is finished.
-        tensorboard: folder for TensorBoard logs, or None.
-        check: called after each epoch, before anything of it is written; what it raises ends the run.
+        work: folder of backups, from which a killed run is resumed; it holds only files of this very run.
 
     Returns:
-        Outcome with status ``finished``, or ``diverged`` when a loss stopped being a number.
+        Status ``finished``, or ``diverged`` when a loss stopped being a number, history and best epoch.
     """
     backup = work / "backup"
     first_epoch = finished_epochs(backup)
-    journal = Journal(work, first_epoch, training.select, report)
-    callbacks: list[keras.callbacks.Callback] = [Check(check), journal, Randomness(seeds)]
+    journal = Journal(work, first_epoch, training.select, hooks.report)
+    callbacks: list[keras.callbacks.Callback] = [Check(hooks.check), journal, Randomness(seeds)]
     if BACKEND == "torch":
         callbacks.append(TorchRandomness(seeds["dropout"]))
     epochs = training.epochs
     if training.early_stopping:
         callbacks.append(StopEarly(journal, training.early_stopping))
         epochs = first_epoch if exhausted(journal.rows, training.early_stopping) else epochs
-    if tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(tensorboard, profile_batch=0))
+    if hooks.tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(hooks.tensorboard, profile_batch=0))
     callbacks.append(Backup(backup, journal))
     model.compile(
         optimizer(training),
@@ -68,11 +77,11 @@ def fit(
         metrics=["accuracy"],
         jit_compile=training.jit_compile or BACKEND == "jax",  # without it JAX runs operation by operation
     )
-    images, labels = train
+    images, labels = data.train
     length = images_per_epoch(training, len(images))
     if first_epoch:
         model.optimizer.build(model.trainable_variables)  # weights are kept together with its state
-        model.load_weights(epoch_folder(backup, first_epoch) / WEIGHTS)
+        model.load_weights(epoch_folder(backup, first_epoch) / LATEST_WEIGHTS)
     if first_epoch < epochs:  # not where a run was killed after its last epoch
         model.fit(
             training_batches(
@@ -81,13 +90,11 @@ def fit(
             steps_per_epoch=math.ceil(length / training.batch_size),
             initial_epoch=first_epoch,
             epochs=epochs,
-            validation_data=batches_in_order(*validation),
+            validation_data=batches_in_order(*data.validation),
             callbacks=callbacks,
             shuffle=False,  # the dataset already is
             verbose=0,
         )
     if journal.rows:
         model.load_weights(journal.weights)
-    return Outcome(
-        "diverged" if journal.diverged else "finished", journal.rows, best_epoch(journal.rows, training.select)
-    )
+    return Fit("diverged" if journal.diverged else "finished", journal.rows, best_epoch(journal.rows, training.select))

@@ -7,7 +7,7 @@ import numpy as np
 from convlab.runtime.keras_runtime import tf
 from convlab.training.recipe import Training
 
-EVALUATION_BATCH = 250
+EVALUATION_BATCH_SIZE = 250
 """Images per step where nothing is learned. With 1,000 the default study's CNN takes 100 MB more, and more time."""
 
 
@@ -19,9 +19,9 @@ def images_per_epoch(training: Training, count: int) -> int:
 def epoch_order(count: int, length: int, seed: int, epoch: int) -> np.ndarray:
     """Indices of the images that an epoch trains on, int32 (length,).
 
-    The images are gone through again and again, each time in a new random order of its own; an epoch is the next
-    ``length`` of that sequence. With ``length = count`` every epoch is one pass. An epoch's order depends only on these
-    numbers, so that a resumed run sees what it would have seen.
+    The sequence of all passes over the images, each in a new random order, is cut into epochs of ``length`` images.
+    With ``length = count`` every epoch is one pass. An epoch's order depends only on the arguments, so that a resumed
+    run sees the same images.
     """
     first = epoch * length
     passes = range(first // count, (first + length - 1) // count + 1)
@@ -65,7 +65,10 @@ def batches_in_order(images: np.ndarray, labels: np.ndarray):
     """Large batches in the order given, for validation."""
     parts = (images, labels.astype(np.int32))
     return (
-        tf.data.Dataset.from_tensor_slices(parts).batch(EVALUATION_BATCH).prefetch(1).with_options(pipeline_options())
+        tf.data.Dataset.from_tensor_slices(parts)
+        .batch(EVALUATION_BATCH_SIZE)
+        .prefetch(1)
+        .with_options(pipeline_options())
     )
 
 

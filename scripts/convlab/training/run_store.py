@@ -1,8 +1,8 @@
-"""Finished runs, kept by what decides them, so that none is trained twice.
+"""Content-addressed store of finished runs, so that no run is trained twice.
 
 Snakemake deletes a job's results before it runs the job again, also those of a job that ended just before a kill and
-was not recorded. And two studies may want the same run. Both are met by a folder, beside Snakemake's own records, in
-which a copy of each finished run lies under the hash of all that decides it, with its checksums. Standard library only.
+was not recorded; and two studies may share a run. So a copy of each finished run is kept, with its checksums, in a
+folder beside Snakemake's own records, under the hash of everything that decides its result. Standard library only.
 """
 
 import errno
@@ -23,26 +23,26 @@ from convlab.common.locks import locked_if_free
 log = logging.getLogger(__name__)
 
 FILES = ("model.keras", "history.csv", "run.json")
-"""What a run leaves; the last one is written last, with the checksums of all beside it."""
+"""Results of a run; the last one is written last, with the checksums of all beside it."""
 
 MAIN = FILES[-1]
 
 UNUSED_SECONDS = 14 * 24 * 3600
-"""How long a kept run stays after it was first seen that no study's results are of it any more."""
+"""Seconds after which a run that no study uses any more is deleted."""
 
 FREE_BYTES = 2**28
-"""Space that must stay free on the disk; otherwise a run is not kept, which costs no result."""
+"""Bytes that must stay free on the disk; otherwise a run is not stored, which loses no result."""
 
 _UNUSED = "unused"
 _IDENTITY = re.compile(r'"identity":\s*"([0-9a-f]+)"')
 _FICLONE = 0x40049409  # Linux: a file shares another's blocks until one of them is written (Btrfs, XFS)
 
 
-def take(entry: Path, output: Path) -> bool:
-    """Copy the run kept at ``entry`` to ``output``, whole or not at all; whether there was a good one.
+def fetch(entry: Path, output: Path) -> bool:
+    """Copy the stored run ``entry`` to ``output``, completely or not at all; returns whether there was an intact one.
 
-    What does not fit its checksums is dropped, so that the run is trained. Copies, not links: Snakemake sets the times
-    of a job's results, which must not change another study's, and who edits one in place must not edit all.
+    An entry that does not match its checksums is deleted, so that the run is trained. Copies, not links: Snakemake sets
+    the modification times of a job's results, which must not change another study's, and neither must an edit in place.
     """
     if not entry.exists():
         return False
@@ -78,10 +78,10 @@ def take(entry: Path, output: Path) -> bool:
             remove(copy)
 
 
-def keep(output: Path, entry: Path) -> None:
-    """Keep a copy of the run in ``output`` at ``entry``, in the place of an earlier one.
+def store(output: Path, entry: Path) -> None:
+    """Store a copy of the run in ``output`` as ``entry``, replacing an earlier one.
 
-    Where the disk is nearly full, or anything else prevents it, the run is not kept: it is safe where it belongs.
+    If the disk is nearly full, or anything else prevents it, the run is not stored; its results in ``output`` are safe.
     """
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
@@ -100,20 +100,20 @@ def keep(output: Path, entry: Path) -> None:
         log.info("not kept for other studies: %s", error)
 
 
-def thin_out(store: Path, records: Iterable[Path]) -> None:
-    """Delete kept runs that no study's results have been of for two weeks.
+def prune(folder: Path, records: Iterable[Path]) -> None:
+    """Delete stored runs that no study has used for two weeks.
 
-    ``records`` are the ``run.json`` of all studies' runs. A run that is not used is first marked, and deleted by a
-    later call: its results may have been deleted a moment ago, to be taken from here. Nothing that is locked is
-    touched, and a run is never in the way of its study's success.
+    ``records`` are the ``run.json`` of all studies' runs. An unused run is first marked, and deleted by a later call:
+    its results may have been deleted a moment ago, to be fetched from here. Locked runs are left alone, and no error
+    is raised: the study has succeeded.
     """
     with suppress(OSError):
-        entries = [entry for entry in store.iterdir() if entry.is_dir() and not TEMPORARY.fullmatch(entry.name)]
+        entries = [entry for entry in folder.iterdir() if entry.is_dir() and not TEMPORARY.fullmatch(entry.name)]
         used = _identities(records) if entries else set()
         for entry in entries:
             with suppress(OSError):
-                _thin_out(entry, entry.name in used)
-        for path in store.iterdir():  # what killed processes left
+                _prune(entry, entry.name in used)
+        for path in folder.iterdir():  # what killed processes left
             with suppress(OSError):
                 if path.lstat().st_mtime > time.time() - STALE_SECONDS:
                     continue
@@ -124,7 +124,7 @@ def thin_out(store: Path, records: Iterable[Path]) -> None:
                         pass
 
 
-def _thin_out(entry: Path, used: bool) -> None:
+def _prune(entry: Path, used: bool) -> None:
     mark = entry / _UNUSED
     if used:
         mark.unlink(missing_ok=True)
@@ -137,7 +137,7 @@ def _thin_out(entry: Path, used: bool) -> None:
 
 
 def _identities(records: Iterable[Path]) -> set[str]:
-    """The runs that all studies' results are of."""
+    """Identities of the runs in all studies' results."""
     identities = set()
     for path in records:
         with suppress(OSError, UnicodeDecodeError):
@@ -146,7 +146,7 @@ def _identities(records: Iterable[Path]) -> set[str]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file's content, where the file system can do so without taking space."""
+    """Copy a file's content, as a reflink if the file system supports it."""
     with source.open("rb") as reading, target.open("wb") as writing:
         try:
             fcntl.ioctl(writing.fileno(), _FICLONE, reading.fileno())

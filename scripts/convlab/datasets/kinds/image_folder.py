@@ -23,9 +23,9 @@ from convlab.datasets.folder_listing import (
     Skipped,
     is_image,
     list_images,
-    natural,
+    normalised_name,
+    printable_name,
     refuse_lost_images,
-    shown,
     suffix,
     summary,
 )
@@ -77,8 +77,8 @@ def form(name: str, spec: ImageFolder) -> Form:
     root = Path(spec.path).expanduser()
     if not root.exists():
         raise UserError(
-            f"{key}.path: there is no {shown(str(root))} here; correct it, or write {key}.classes, how many there are, "
-            "where only other machines can see the images"
+            f"{key}.path: there is no {printable_name(str(root))} here; correct it, or write {key}.classes, how "
+            "many there are, where only other machines can see the images"
         )
     contents = list_images(root, f"{key}.path")
     if spec.unreadable == "fail":
@@ -157,8 +157,8 @@ def read(name: str, spec: ImageFolder, threads: int) -> Reading:
             path = os.path.join(root, files[index])  # noqa: PTH118 (as in read_images)
             images[index] = read_image(path, spec.image_size, spec.channels, bits)
         for index, problem in problems.items():
-            file, class_name = shown(files[index]), classes[labels[index]]
-            skipped.append(Skipped(file, problem.reason, True, part, class_name, shown(problem.detail)))
+            file, class_name = printable_name(files[index]), classes[labels[index]]
+            skipped.append(Skipped(file, problem.reason, True, part, class_name, printable_name(problem.detail)))
         kept = np.delete(np.arange(len(images)), list(problems))
         arrays[part] = (images[kept], labels[kept]) if problems else (images, labels)
     log.info("%s: %d files read in %.1f s by %d threads", name, total, time.monotonic() - started, threads)
@@ -183,10 +183,12 @@ def _hold_out(name: str, spec: ImageFolder, listed: Listed, classes: list[str]) 
     """Training and test images, where all lie in the folder for training."""
     import numpy as np
 
-    from convlab.datasets.splitting import hold_out
+    from convlab.datasets.splitting import stratified_split
 
     files, labels = listed
-    sides = hold_out(np.array(labels, np.int64), classes, spec.test_fraction, spec.split_seed, f"datasets.{name}")
+    sides = stratified_split(
+        np.array(labels, np.int64), classes, spec.test_fraction, spec.split_seed, f"datasets.{name}"
+    )
     log.info("%s: no test images; %d held out by seed %d", name, len(sides[1]), spec.split_seed)
     return {
         part: ([files[index] for index in indices], [labels[index] for index in indices])
@@ -214,9 +216,9 @@ def _sift(root: Path, part: Part, skipped: list[Skipped]) -> Listed:
             else:
                 reason, detail = DISGUISED, f"{detail}, but is not named so; rename it"
             name = f"{part.folder}/{folder.folder}/{file}"
-            skipped.append(Skipped(shown(name), reason, reason == DISGUISED, part.name, folder.name, detail))
+            skipped.append(Skipped(printable_name(name), reason, reason == DISGUISED, part.name, folder.name, detail))
         if folder.doubtful:
-            images.sort(key=lambda name: (natural(name), name))
+            images.sort(key=lambda name: (normalised_name(name), name))
         files += [f"{part.folder}/{folder.folder}/{name}" for name in images]
         labels += [label] * len(images)
     return files, labels

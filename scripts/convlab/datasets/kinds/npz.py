@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from convlab.common.specs import Name, PositiveWhole, off_as_none
-from convlab.datasets.folder_listing import ARRAY, Skipped, shown, summary
+from convlab.datasets.folder_listing import ARRAY, Skipped, printable_name, summary
 from convlab.datasets.npz_headers import (
     CLASS_NAMES,
     check_class_names,
@@ -49,7 +49,7 @@ def form(name: str, spec: Npz) -> Form:
     path = Path(spec.path).expanduser()
     if not path.exists():
         raise UserError(
-            f"{key}.path: there is no {shown(str(path))} here; correct it, or write {key}.input_shape and "
+            f"{key}.path: there is no {printable_name(str(path))} here; correct it, or write {key}.input_shape and "
             f"{key}.classes where only other machines can see the file"
         )
     headers = read_headers(path, f"{key}.path")
@@ -96,7 +96,7 @@ def read(name: str, spec: Npz, threads: int) -> Reading:
     import numpy as np
 
     from convlab.datasets.prepared import Dataset
-    from convlab.datasets.splitting import hold_out
+    from convlab.datasets.splitting import stratified_split
 
     key, path = f"datasets.{name}", Path(spec.path).expanduser()
     headers = read_headers(path, f"{key}.path")
@@ -128,9 +128,9 @@ def read(name: str, spec: Npz, threads: int) -> Reading:
         check_class_names(headers, count, path, f"{key}.path")
         twice = sorted(name for name, times in Counter(names).items() if times > 1)
         if twice or not all(map(str.strip, names)):
-            wrong = f"the name {shown(twice[0])!r} twice" if twice else "an empty name"
+            wrong = f"the name {printable_name(twice[0])!r} twice" if twice else "an empty name"
             raise UserError(f"{key}.path: {path.name}: classes has {wrong}; give each class a name of its own")
-    classes = spec.classes or tuple(map(shown, names or map(str, range(count))))
+    classes = spec.classes or tuple(map(printable_name, names or map(str, range(count))))
     skipped = [Skipped(array, ARRAY, detail=detail) for array, detail in unused_arrays(headers, named).items()]
     for array in skipped:
         log.warning("datasets.%s: not used: array %s %s", name, array.file, array.detail)
@@ -140,7 +140,7 @@ def read(name: str, spec: Npz, threads: int) -> Reading:
         dataset = Dataset(images["x_train"], labels["y_train"], images["x_test"], labels["y_test"], classes)
         return Reading(dataset, summary(skipped))
     x, y = images["x_train"], labels["y_train"]
-    train, test = hold_out(y, classes, spec.test_fraction, spec.split_seed, key)
+    train, test = stratified_split(y, classes, spec.test_fraction, spec.split_seed, key)
     log.info("%s: no test arrays; %d of %d images held out by seed %d", name, len(test), len(y), spec.split_seed)
     origin = {"from": "seed", "seed": spec.split_seed, "fraction": spec.test_fraction}
     return Reading(Dataset(x[train], y[train], x[test], y[test], classes), summary(skipped), origin)

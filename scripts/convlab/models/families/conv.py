@@ -62,7 +62,7 @@ class Conv(ModelSpec):
         return self
 
     def convolution_name(self, block: int, number: int) -> str:
-        """What tells a convolution's layers from those of others: its block and, where a block has several, number."""
+        """Suffix of the names of a convolution's layers: its block and, if a block has several, its number."""
         return f"{block}" if self.convolutions_per_block == 1 else f"{block}_{number}"
 
 
@@ -105,7 +105,7 @@ def features(model: Conv, x: Any, keras: Any) -> Any:
 
 
 def feature_costs(model: Conv, costs: Any) -> None:
-    """The same in closed form: a convolution counts with its batch normalisation."""
+    """The costs of these layers; batch normalisation counts with its convolution."""
     blocks = zip(model.filters, model.kernel_size, model.strides, model.pooling, strict=True)
     for block, (filters, kernel_size, block_strides, pooling) in enumerate(blocks, start=1):
         for number in range(1, model.convolutions_per_block + 1):

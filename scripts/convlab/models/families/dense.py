@@ -22,7 +22,7 @@ def features(model: Dense, x: Any, keras: Any) -> Any:
 
 
 def feature_costs(model: Dense, costs: Any) -> None:
-    """The same in closed form."""
+    """Flattening costs nothing."""
     costs.flatten()
 
 
