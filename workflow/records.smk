@@ -166,9 +166,9 @@ def code_parts_of_run(variant):
 
 @cache
 def recorded(rule, wildcards):
-    """Whether Snakemake has a record of every file of a job: only then it compares parameters."""
-    files = [file for output in getattr(rules, rule).output for file in expand(str(output), **dict(wildcards))]
-    return all(workflow.persistence.metadata(IOFile(file)) is not None for file in files)
+    """Whether Snakemake has a record of a job, with which it compares parameters: of one of its files is enough."""
+    files = (str(output).format(**dict(wildcards)) for output in getattr(rules, rule).output)
+    return any(workflow.persistence.metadata(IOFile(file)) is not None for file in files)
 
 
 def plan_again(output, why):

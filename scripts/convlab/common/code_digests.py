@@ -83,6 +83,7 @@ def _imports(path: Path, root: Path) -> list[Path]:
     return sorted({file for name in names for file in _files(name, root)})
 
 
+@cache
 def _files(name: str, root: Path) -> set[Path]:
     """The file of a dotted module of the package, and the ``__init__`` of each package on the way to it."""
     parts = name.split(".")
