@@ -148,7 +148,7 @@ def loaded_code(study: Study) -> tuple[str, ...]:
 
 
 def made_from(study: Study, records: RunRecords, manifests: Mapping[str, Mapping]) -> dict[str, Any]:
-    """What these results depend on, so that states can be compared: config with its defaults, code, data, versions."""
+    """Provenance of the results, for comparing states: config with its defaults, code, data, versions."""
     script = Path(__file__).resolve()
     return {
         "config": study.model_dump(mode="json"),

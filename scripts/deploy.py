@@ -1,6 +1,6 @@
-"""Deploy the exported model of one dataset, ask the endpoint about test images, and take it down again.
+"""Deploy the exported model of one dataset, test the endpoint with test images, and tear it down.
 
-Writes endpoint.json, the evidence, whatever happens; and answers.csv where all went well. Nothing is left running.
+Writes endpoint.json, the evidence, also on failure, and on success answers.csv. Nothing is left running.
 """
 
 import sys
@@ -17,10 +17,12 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
 
 from convlab.common import provenance, redaction
 from convlab.common.checksums import verify_all, write_record
@@ -33,11 +35,11 @@ from convlab.errors import UserError
 from convlab.evaluation.records import read_probabilities
 from convlab.serving import endpoint_test
 from convlab.serving.local import LocalEndpoint
-from convlab.serving.record import Answer, Deployed, Evidence, Failure, Teardown
+from convlab.serving.record import Deployed, Evidence, Failure, ImagePrediction, Teardown
 from convlab.study import layout
 
 OPTIONS_VARIABLE = "CONVLAB_DEPLOY"
-"""Environment variable with the options as they are. Command lines are logged, so those have account numbers hidden."""
+"""Environment variable with the full options; command lines are logged, so their account numbers are hidden."""
 
 SAMPLING_RULE = "test images in the classes' proportions, drawn by seed"
 
@@ -64,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.identity and OPTIONS_VARIABLE in os.environ:
         options = json.loads(os.environ[OPTIONS_VARIABLE])
     known = account_numbers(options)
-    redaction.KNOWN[:] = known
+    redaction.KNOWN_ACCOUNTS[:] = known
 
     exit_on_signals()
     begin = time.perf_counter()
@@ -105,7 +107,7 @@ def write_then_exit(evidence: Evidence) -> Iterator[None]:
 
 
 def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str, Any]) -> None:
-    """Fill ``evidence`` step by step, so that it holds what was found out when something fails."""
+    """Deploy and test, filling ``evidence`` step by step, so that it is informative if a step fails."""
     model_dir = layout.exported(folder, dataset)
     verify_all(model_dir / "export.json")
     exported = read_json(model_dir / "export.json")
@@ -151,26 +153,40 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
         )
 
 
-def local(folder: Path, dataset: str, options: Mapping[str, Any]) -> AbstractContextManager:
+class Endpoint(AbstractContextManager, Protocol):
+    """An endpoint of any target: serving after entry, gone after exit."""
+
+    teardown: dict[str, Any]
+    """Remaining resources and details, also after a failed entry."""
+
+    def invoke(self, body: bytes, content_type: str) -> endpoint_test.Reply:
+        """Send one request."""
+
+    def facts(self) -> dict[str, Any]:
+        """Description of the endpoint for the evidence; a training job under ``training``."""
+
+    def reference(self) -> np.ndarray | None:
+        """Probabilities for all test images of a model that the target trained, to compare with; else None."""
+
+
+def local(folder: Path, dataset: str, options: Mapping[str, Any]) -> Endpoint:
     return LocalEndpoint(layout.exported(folder, dataset), options["runtime"])
 
 
-def sagemaker(folder: Path, dataset: str, options: Mapping[str, Any]) -> AbstractContextManager:
+def sagemaker(folder: Path, dataset: str, options: Mapping[str, Any]) -> Endpoint:
     from convlab.cloud.endpoint import SageMakerEndpoint  # boto3, which the other target does not need
 
     return SageMakerEndpoint(folder, dataset, options)
 
 
-TARGETS = {"local": local, "sagemaker": sagemaker}
-"""What makes an endpoint of each target. It is a context manager: entered, ``invoke`` answers; left, nothing remains.
-``facts()`` says where the answers came from, ``teardown`` what became of it, also when entering it failed, and
-``reference()`` what the answers are held against if it trained a model of its own."""
+TARGETS: Mapping[str, Callable[[Path, str, Mapping[str, Any]], Endpoint]] = {"local": local, "sagemaker": sagemaker}
+"""Factory of endpoints, by target."""
 
 CLEANUP_HINT = {"local": "end it by hand", "sagemaker": "run: make teardown"}
-"""What to do about what is left."""
+"""How to remove resources that remain, by target."""
 
 EXIT_RESOURCES_REMAIN = 3
-"""Exit status where something is left."""
+"""Exit status if resources remain."""
 
 
 def account_numbers(options: Mapping[str, Any]) -> list[str]:
@@ -180,7 +196,7 @@ def account_numbers(options: Mapping[str, Any]) -> list[str]:
 
 
 def summary(evidence: Evidence) -> str:
-    """What came out, in one line."""
+    """Accuracy, agreement and latency in one line, for the log."""
     accuracy, latency = evidence.accuracy, evidence.latency_ms
     p50 = f", then {latency.p50:.2f} ms (p50)" if latency.p50 is not None else ""
     return (
@@ -189,8 +205,8 @@ def summary(evidence: Evidence) -> str:
     )
 
 
-def write_answers(path: Path, answers: list[Answer]) -> None:
-    """One row for each image."""
+def write_answers(path: Path, answers: list[ImagePrediction]) -> None:
+    """Write one row for each image."""
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, ANSWER_COLUMNS, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()

@@ -1,6 +1,6 @@
 """Print what deploying to AWS SageMaker would create, which IAM policies it needs, and what it can cost at most.
 
-Nothing is created and nothing is asked of AWS; no credentials are needed. --policy prints one policy as JSON alone.
+Creates nothing and sends no request to AWS; no credentials are needed. --policy prints one policy as JSON alone.
 """
 
 import sys

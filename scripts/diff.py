@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def view(differences: Differences) -> dict:
-    """All that the templates need, by name."""
+    """Context of the templates."""
     sides = (differences.before, differences.after)
     shown = {field.name: getattr(differences, field.name) for field in fields(differences)}
     return shown | {

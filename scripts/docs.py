@@ -29,7 +29,7 @@ from convlab.study.schema import Study
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 DISCRIMINATORS = ("kind", "family")
-"""Keys that choose one of several specs; each of these has a table of its own, whose heading names the value."""
+"""Keys that choose one of several specs; each spec has its own table, whose heading names the value."""
 
 BOUNDS = {
     **{"gt": ">", "exclusiveMinimum": ">", "ge": "≥", "minimum": "≥"},
@@ -129,7 +129,7 @@ def figures() -> Iterator[tuple[str, str, str]]:
 
 
 def config_page(text: str) -> str:
-    """docs/config.md with its generated sections written anew; what stands around them is left as it is."""
+    """docs/config.md with its generated sections replaced; the text around them stays."""
     sections = {match[2] for match in SECTION.finditer(text)}
     return SECTION.sub(lambda match: f"{match[1]}{keys_of(match[2], sections)}{match[3]}", text)
 

@@ -30,10 +30,10 @@ from convlab.runtime import backend
 from convlab.study import layout
 
 FEATURE_IMAGES = 3
-"""Feature maps are kept for the first test image of each of the first classes, this many."""
+"""Test images with stored feature maps: the first of each of the first classes."""
 
 FEATURE_FILTERS = 32
-"""Filters and feature maps kept at most, the first ones."""
+"""Stored filters and feature maps of a convolution at most, the first ones."""
 
 log = logging.getLogger("evaluate")
 
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """Load every run's model, put the test images through it, and write what that gave."""
+    """Predict the test images with every run's model; write metrics, predictions and features."""
     code = code_parts(Path(__file__).resolve())  # before the modules are imported that are read here
     choices = environment.choices()
     folders = {seed: layout.seed_folder(arguments.train_dir, seed) for seed in arguments.seeds}
@@ -89,7 +89,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 
 def measures(trained: Mapping[str, Any], probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """What is reported of one run; a diverged one is measured by nothing but its latency."""
+    """Metrics of one run; a diverged run has none but its latency."""
     measured = {"spec_hash": trained["spec_hash"], "status": trained["status"], "test_images": len(labels)}
     if trained["status"] == "finished":
         measured |= metrics.classification_metrics(probabilities, labels)

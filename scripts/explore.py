@@ -1,4 +1,4 @@
-"""Look at a prepared data set before anything is trained on it: ``summary.json`` and figures, each as SVG and PNG.
+"""Exploratory analysis of a prepared dataset: ``summary.json`` and figures, each as SVG, PNG and PDF.
 
 Everything is computed from the training images, but for the counts, the sizes and the search for images that are in
 both parts: a test image that the training data hold too flatters every model.
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def explore(arguments: argparse.Namespace) -> None:
-    """Look at the data, and write figures, their numbers and the summary."""
+    """Write the figures, their numbers and the summary."""
     i18n.set_language(arguments.language)
 
     data = load(arguments.data_dir)

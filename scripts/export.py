@@ -43,13 +43,13 @@ from convlab.study import layout
 from convlab.training.run_spec import Run
 
 PARITY_IMAGES, PARITY_SEED = 1000, 0
-"""The images on which the files are compared: this many, in the classes' proportions, drawn by this seed."""
+"""Number and seed of the test images on which the formats are compared, in the classes' proportions."""
 
 WARM_UP, CALLS = 20, 200
-"""Single images whose time is not counted, and those whose time is."""
+"""Calls of the latency measurement: warm-up, and timed."""
 
 TOLERANCE = {"float32": 1e-4, "mixed_bfloat16": 0.1, "mixed_float16": 0.02}
-"""Largest difference of probabilities to the trained model that is rounding, by its precision; more is a defect."""
+"""Largest difference of probabilities to the trained model that rounding explains, by training precision."""
 
 EXPORTED_FILES = (
     "model.keras",
@@ -57,10 +57,10 @@ EXPORTED_FILES = (
     "saved_model/1/saved_model.pb",
     "saved_model/1/variables/variables.data-00000-of-00001",
 )
-"""Those whose checksums ``export.json`` keeps: all that decides an answer."""
+"""Files whose checksums are in ``export.json``: all that decide a prediction."""
 
 PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
-"""What no other stage needs."""
+"""Packages that no other stage needs."""
 
 log = logging.getLogger("export")
 
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def export(arguments: argparse.Namespace) -> None:
-    """Choose the model, convert it, compare its forms, and write all that a server takes."""
+    """Choose the model, convert it, compare the formats, and write all files that a server needs."""
     folder, dataset, choice = arguments.results_dir, arguments.dataset, arguments.choice
     output, runs = layout.exported(folder, dataset), layout.trained(folder, dataset)
 
@@ -166,14 +166,14 @@ def description(
 
 
 def precision(training: str) -> dict[str, str]:
-    """The arithmetic of each form."""
+    """The arithmetic of each format."""
     return {"keras": training, "saved_model": "float32", "onnx": "float32"}
 
 
 def compare(model, folder: Path, images: np.ndarray, truth: np.ndarray, training: str) -> dict[str, Any]:
-    """The same images through all three files: differences, sizes, latency of one image.
+    """Compare the three formats on the same images: differences of probabilities, sizes, latency of one image.
 
-    SavedModel and ONNX are asked through the handlers that serve them.
+    SavedModel and ONNX are run by the handlers that serve them.
     """
     load = {"saved_model": handlers.load_saved_model, "onnx": handlers.load_onnx}
     float_images = images.astype(np.float32)
@@ -214,7 +214,7 @@ def compare(model, folder: Path, images: np.ndarray, truth: np.ndarray, training
 
 
 def check(agreement: Mapping[str, Any]) -> None:
-    """UserError where a file does not say what the trained model says."""
+    """Raise UserError if a format's probabilities differ from the trained model's by more than the tolerance."""
     limits = {
         "saved_model_against_keras": agreement["tolerance"],
         "onnx_against_keras": agreement["tolerance"],

@@ -1,4 +1,4 @@
-"""Write the model card of one dataset's exported model: what it is, what it is for, how good it is, where it ends.
+"""Write the model card of one dataset's exported model: description, intended use, metrics, limits.
 
 Every number comes from what other stages recorded; the prose is in report/MODEL_CARD.md.j2.
 """
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def write_card(arguments: argparse.Namespace) -> None:
-    """Read what is known of the exported model, and write its card."""
+    """Render the card and write it."""
     study, folder = load_study(arguments.config), arguments.results_dir
 
     view = build_view(study, arguments.dataset, folder)
@@ -74,7 +74,7 @@ def write_card(arguments: argparse.Namespace) -> None:
 
 
 def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
-    """All that the template prints, as text."""
+    """Context of the template, as text."""
     artifacts = layout.exported(folder, dataset)
     exported, parity = read_json(artifacts / "export.json"), read_json(artifacts / "parity.json")
     manifest = read_json(layout.prepared(folder, dataset) / "manifest.json")
@@ -123,7 +123,7 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
 
 
 def chosen(study: Study, exported: Mapping[str, Any]) -> str:
-    """Why it is this variant and this seed."""
+    """Sentence about the choice of variant and seed."""
     rule = exported["chosen"]
     accuracy, mean = say.percent(exported["val_accuracy"]), say.percent(rule["val_accuracy_mean"])
     runs = ngettext("its {n} run", "its {n} runs", rule["finished"])
@@ -143,7 +143,7 @@ def chosen(study: Study, exported: Mapping[str, Any]) -> str:
 
 
 def data_facts(manifest: Mapping[str, Any], trained: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What it was trained and tested on."""
+    """Facts about the training and test data."""
     test = sum(manifest["counts"]["test"].values())
     images, _ = not_used(manifest)
     facts = [
@@ -161,16 +161,16 @@ def data_facts(manifest: Mapping[str, Any], trained: Mapping[str, Any]) -> list[
 
 
 ADDRESS = re.compile(r"https?://[\w.~-]+(?::\d+)?(?:/[\w./~%+=?&-]*)?", re.ASCII)
-"""An address without anything that Markdown could take for markup."""
+"""A URL without characters that Markdown could read as markup."""
 
 
 def link(address: str | None) -> Any:
-    """An address as a link; as text, escaped, where it holds more than an ordinary one does."""
+    """A URL as a link; as escaped text if it has unusual characters."""
     return Markup(f"<{address}>") if address and ADDRESS.fullmatch(address) else address
 
 
 def ended(text: str) -> str:
-    """A sentence with its full stop, where it has no end of its own."""
+    """Text with a full stop, unless it ends in punctuation."""
     return text if text.rstrip().endswith((".", "?", "!", "…")) else f"{text.rstrip()}."
 
 
@@ -212,7 +212,7 @@ def per_class_rows(classes: list[str], measured: Mapping[str, Any]) -> list[tupl
 
 
 def weakest(classes: list[str], measured: Mapping[str, Any]) -> str | None:
-    """The classes that it misses most, of those that have test images; None where it misses none."""
+    """Classes with the lowest recall, of those with test images; None if all have recall 1."""
     scores = measured["per_class"]
     missed = [i for i in range(len(classes)) if scores["support"][i] and scores["recall"][i] < 1]
     if not missed:
@@ -222,7 +222,7 @@ def weakest(classes: list[str], measured: Mapping[str, Any]) -> str | None:
 
 
 def unmeasured(classes: list[str], measured: Mapping[str, Any]) -> str | None:
-    """The classes without test images; None where there are none."""
+    """Classes without test images; None without any."""
     names = [name for name, support in zip(classes, measured["per_class"]["support"], strict=True) if not support]
     return i18n.listing(names) if names else None
 
@@ -241,7 +241,7 @@ def confusions(classes: list[str], measured: Mapping[str, Any]) -> list[str]:
 
 
 def calibration(measured: Mapping[str, Any]) -> str:
-    """How far its confidence can be trusted."""
+    """Sentence about calibration: over- or underconfident, by how much."""
     rows = np.array(measured["reliability"])
     confidence = float(np.average(rows[:, 0], weights=rows[:, 2]))
     gap = confidence - measured["accuracy"]
@@ -263,11 +263,11 @@ FILES = {"keras": "model.keras", "saved_model": "saved_model/1", "onnx": "model.
 
 
 PIXELS = {"keras": "uint8", "saved_model": "float32", "onnx": "float32"}
-"""What each file takes: the trained model takes bytes and cuts off fractions."""
+"""Input type of each file: the trained model takes bytes and truncates fractions."""
 
 
 def file_rows(parity: Mapping[str, Any]) -> list[tuple[str, str, str, str, str, str]]:
-    """File, what it takes, precision, size, accuracy on the compared images, and latency of one image."""
+    """Rows of the table of files: input type, precision, size, accuracy on the compared images, latency."""
     return [
         (
             file,
@@ -282,7 +282,7 @@ def file_rows(parity: Mapping[str, Any]) -> list[tuple[str, str, str, str, str, 
 
 
 def parity_sentence(parity: Mapping[str, Any]) -> str:
-    """Whether the files say the same."""
+    """Sentence about the agreement of the exported files."""
     count = say.count(parity["images"]["count"])
     parts = []
     for name, text in (("saved_model", "The SavedModel"), ("onnx", "The ONNX file")):

@@ -1,4 +1,4 @@
-"""Check a config and print what it asks for: every variant with its size, the number of runs, and their time.
+"""Check a config and print its plan: every variant with its size, the number of runs, and their time.
 
 Nothing is trained and nothing is written. The time is estimated from the runs that lie under results/.
 """

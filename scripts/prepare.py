@@ -1,4 +1,4 @@
-"""Get a data set, check it, and write it in the one form that every later stage reads.
+"""Fetch or read a dataset, check it, and write it as arrays for all later stages.
 
 Writes ``data.npz`` (x_train, y_train, x_test, y_test: uint8 images NHWC, int64 labels) and then ``manifest.json``,
 which describes it. Equal data give equal bytes: neither file holds a time or a path of this machine.
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def prepare(arguments: argparse.Namespace) -> None:
-    """Read the data set, check it, and write its arrays and what they are."""
+    """Read the dataset, check it, and write its arrays and manifest."""
     name, output = arguments.dataset, arguments.output_dir
     spec = parse_spec(name, arguments.spec)
     kind = kind_of(spec)
@@ -75,7 +75,7 @@ def prepare(arguments: argparse.Namespace) -> None:
 
 
 def parse_spec(name: str, text: str) -> DatasetSpec:
-    """The data set's spec from JSON; UserError where it is none."""
+    """The dataset's spec from JSON. Raises UserError for an invalid one."""
     try:
         spec = TypeAdapter(AnyDataset).validate_json(text)
     except ValidationError as error:
@@ -88,7 +88,7 @@ def parse_spec(name: str, text: str) -> DatasetSpec:
 
 
 def take_first(name: str, dataset: Dataset, train_images: int | None, test_images: int | None) -> Dataset:
-    """The first images of every class, in the classes' proportions: a quick look at a part of the data.
+    """Limit the data to the first images of every class, in the classes' proportions.
 
     Raises UserError where a number is not between the number of classes and the number of images.
     """
@@ -107,7 +107,7 @@ def take_first(name: str, dataset: Dataset, train_images: int | None, test_image
 
 
 def check_classes(name: str, dataset: Dataset) -> None:
-    """Raise UserError for training images of which no class can be trained on and validated with."""
+    """Raise UserError if there are too few classes, or none with two training images, to train and validate."""
     counts = np.bincount(dataset.y_train, minlength=len(dataset.classes))
     if not counts.all():
         raise UserError(
@@ -122,7 +122,7 @@ def check_classes(name: str, dataset: Dataset) -> None:
 
 
 def not_used(reading: Reading) -> str:
-    """For the last line of the log: how much was not used, by reason."""
+    """Number of unused files by reason, for the last line of the log."""
     counts: Counter[str] = Counter()
     for entry in reading.excluded:
         counts[entry["reason"]] += entry["count"]
@@ -136,7 +136,7 @@ def arrays(dataset: Dataset) -> dict[str, np.ndarray]:
 
 
 def describe(name: str, spec: DatasetSpec, kind: Kind, dataset: Dataset, reading: Reading) -> dict[str, Any]:
-    """The manifest. It is what later stages depend on, so it holds what the data are and not how they got here."""
+    """The manifest. Later stages depend on it, so it describes the data and not how they were obtained."""
     return {
         "format": MANIFEST_FORMAT,
         "dataset": name,

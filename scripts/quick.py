@@ -26,7 +26,7 @@ from convlab.study.load import load_study, read_yaml, to_yaml
 from convlab.study.schema import MAX_NAME, Study
 
 TRAIN_IMAGES, TEST_IMAGES, EPOCHS, SEEDS, STEPS = 3000, 1000, 2, 2, 60
-"""At most so many of each; what a study has less of stays as it is."""
+"""Upper limits of a reduced study; smaller values stay."""
 
 SUFFIX = "_quick"
 
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def reduced(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with less of everything that takes time, as another config that is accepted.
+    """A reduced, valid config: less of everything that takes time.
 
     Levels of `train_size`, `epochs` and `steps` are scaled down together, so that they stay apart, and what claims,
     comparisons and `deploy` call by such a level is renamed.
@@ -60,7 +60,7 @@ def reduced(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _less_data(study: Study, name: str) -> dict[str, Any]:
-    """The dataset with limits where there are more images than that."""
+    """The dataset's entry, with limits on its images."""
     spec, entry = study.datasets[name], dict(study.validated_config["datasets"][name])
     classes = dataset_form(name, spec)[1]
     counts = image_counts(spec, classes)
@@ -68,14 +68,14 @@ def _less_data(study: Study, name: str) -> dict[str, Any]:
         wanted = max(most, 2 * classes)
         given = getattr(spec, key)
         if given is None and counts is None:
-            continue  # nobody can see here how many there are
+            continue  # the number of images is not known here
         if min(given or counts[number].least, given or counts[number].most) > wanted:
             entry[key] = wanted
     return entry
 
 
 def _images_to_train_on(study: Study, name: str, entry: Mapping[str, Any]) -> int:
-    """The fewest images that any variant has left beside those for validation, where that is known."""
+    """Smallest training set of any variant, without validation images; None if unknown."""
     spec = study.datasets[name]
     classes = dataset_form(name, spec)[1]
     counts = image_counts(spec, classes)
@@ -87,7 +87,7 @@ def _images_to_train_on(study: Study, name: str, entry: Mapping[str, Any]) -> in
 
 
 def _reduce_probes(study: Study, less: dict[str, Any], available: int) -> None:
-    """What each probe that is on can do with less of."""
+    """Apply the reduced settings of each probe that is on."""
     names = _names_in_use(study)
     for name, probe in study.plan.probes.items():
         orders = [order for _, order, _ in next(iter(probe.levels.values()), ())]
@@ -128,7 +128,7 @@ def _names_in_use(study: Study) -> set[str]:
 
 
 def _new_names(study: Study, less: Mapping[str, Any]) -> dict[str, str]:
-    """What the variants of the study are called in the smaller one, where that is something else."""
+    """New names of variants whose names differ in the reduced study."""
     unnamed = {key: value for key, value in less.items() if key not in ("claims", "comparisons", "deploy")}
     # Both plans name their variants in the same order; probes, which may have fewer in the smaller one, come last.
     pairs = zip(study.plan.aliases, load_study(unnamed).plan.aliases, strict=False)

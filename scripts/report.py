@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def write_report(arguments: argparse.Namespace) -> None:
-    """Read what the other stages left, and write both forms of the report."""
+    """Read the other stages' results, and write the report as HTML and Markdown."""
     study, folder = load_study(arguments.config, for_readers=True), arguments.results_dir
 
     data = load_report_data(study, folder)
@@ -103,7 +103,7 @@ def write_report(arguments: argparse.Namespace) -> None:
 def build_view(
     study: Study, data: ReportData, folder: Path, config_files: Sequence[str], config_values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All that the templates need, by name."""
+    """Context of the templates."""
     started = datetime.fromisoformat(data.summary["training"]["first_started"])
     settled = history.settled(layout.compared(folder), study.model_dump(mode="json"), started)
     figures = load_figures(study, data, folder)
@@ -121,7 +121,7 @@ def build_view(
 
 
 def head(study: Study, data: ReportData) -> dict[str, Any]:
-    """What the page says of the study as a whole: title, size, runs that diverged."""
+    """Title, facts about the study as a whole, runs that diverged, legend and design."""
     results, plan, datasets = data.results, study.plan, list(study.datasets)
     runs = results.runs
     title = study.report.title or study.question or study.study

@@ -1,4 +1,4 @@
-"""Print what the jobs of a study that has run took, by rule: wall time, memory, CPU, and what the rules ask for.
+"""Print the wall time, memory and CPU of a finished study's jobs, by rule.
 
 Read from the benchmark files that Snakemake writes under results/<study>/benchmarks. On a cluster's own machines these
 figures are what to set memory and time limits by (`set-resources` in a profile).
@@ -60,7 +60,7 @@ def _number(text: str | None) -> float:
 
 
 def usage_row(rule: str, jobs: list[dict[str, float]]) -> tuple[str, ...]:
-    """A line of the table."""
+    """Row of the table for one rule."""
 
     def over(name: str, function) -> str:
         values = [job[name] for job in jobs if math.isfinite(job[name])]

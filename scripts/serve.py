@@ -48,11 +48,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 MAX_BODY_MB = 1024
-"""What --max-body-mb may be."""
+"""Largest value of --max-body-mb."""
 
 
 def serve(arguments: argparse.Namespace) -> None:
-    """Load the model and answer until interrupted."""
+    """Load the model and serve it until interrupted."""
     folder = arguments.model_dir
     for name in ("export.json", "labels.json", "code/inference.py"):
         if not (folder / name).is_file():
@@ -75,7 +75,7 @@ def serve(arguments: argparse.Namespace) -> None:
         described = public_metadata(folder)
     except ImportError as error:
         raise UserError(f"{error.name} is not installed; `make serve` installs what serving needs") from None
-    except Exception as error:  # each runtime has exceptions of its own for a file that it cannot read
+    except Exception as error:  # the runtimes raise different exceptions for an unreadable file
         raise UserError(f"the model in {folder} cannot be loaded: {str(error)[:300]}; export it again") from None
     app = server.application(model, handlers, described, int(arguments.max_body_mb * 2**20))
     quiet = {"log_level": "warning", "access_log": False, "server_header": False}
@@ -98,7 +98,7 @@ def public_metadata(folder: Path) -> dict:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; UserError, which says what to change, where the address is none of this machine or is taken."""
+    """Bind a socket. Raises UserError, with advice, for an address that is not this machine's or is in use."""
     if not 0 <= port <= 65535:
         raise UserError(f"--port {port} is no port; choose 1 to 65535, or 0 for a free one")
     elsewhere = (
@@ -120,14 +120,14 @@ def listen(host: str, port: int) -> socket.socket:
             raise UserError(f"port {port} is for the system's own services; choose one from 1024 with --port") from None
         reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had ({os.strerror(error.errno)})"
         raise UserError(f"port {port} of {host} {reason}; choose another with --port") from None
-    # Connections inherit it. Without it an answer's body waits 40 ms for the headers to be acknowledged: asyncio sets
+    # Connections inherit it. Without it a response's body waits 40 ms for the headers to be acknowledged: asyncio sets
     # it only on sockets that were made with the protocol's number.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 
 
 def stop_with_stdin(http) -> None:
-    """Ends the server when standard input does: a program that started it and died, however, takes it along."""
+    """Stop the server when standard input closes, so that it does not outlive the program that started it."""
     sys.stdin.buffer.read()
     http.should_exit = True
 

@@ -1,4 +1,4 @@
-"""Take down what an interrupted or failed deployment to AWS may have left: `make teardown`.
+"""Delete resources that an interrupted or failed deployment to AWS may have left: `make teardown`.
 
 Reads results/<study>/deploy/<dataset>/state.json, which is written before anything is created and removed when a
 listing shows that nothing is left. What goes wrong with one deployment keeps none of the others up. Exit status 3 and
@@ -23,7 +23,7 @@ from convlab.errors import UserError
 from convlab.study import layout
 
 EXIT_RESOURCES_REMAIN = 3
-"""Exit status where something is left."""
+"""Exit status if resources remain."""
 
 log = logging.getLogger("teardown")
 
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
         told += sentences
     try:
         print(*told, sep="\n", end="\n" if told else "", flush=True)
-    finally:  # also where nobody reads what is printed
+    finally:  # also if standard output is closed
         if left:
             for problem in problems:
                 log.error("%s", problem)
@@ -59,11 +59,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def take_down(path: Path) -> tuple[list[str], list[str]]:
-    """Take down what the state file ``path`` names: what is left of it, and what to tell about it.
+    """Delete the resources of a state file; returns the remaining ones, and lines to print.
 
-    Raises UserError where nothing was tried: a deployment is still at it, or the credentials do not fit.
+    Raises UserError if nothing was tried: a deployment is still running, or the credentials are of another account.
     """
-    from convlab.cloud import aws  # boto3, which is not needed to say that there is nothing to do
+    from convlab.cloud import aws  # imports boto3, which is not needed if there is nothing to do
     from convlab.cloud import state as states
     from convlab.cloud.teardown import teardown
 
@@ -75,7 +75,7 @@ def take_down(path: Path) -> tuple[list[str], list[str]]:
         account = aws.account_of(clients)
         if not redaction.has_fingerprint(account, state.name, state.account):
             raise UserError(f"the credentials are of another account than {path}; sign in to that one")
-        redaction.KNOWN[:] = [account]
+        redaction.KNOWN_ACCOUNTS[:] = [account]
         state.reveal(account)
         ignore_signals()
         receipt = teardown(clients, state)

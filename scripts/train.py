@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from convlab.training.loop import Data, Fit
 
 RETRAIN_VARIABLE = "CONVLAB_RETRAIN"
-"""Environment variable that asks to train finished runs again: their folders, or ``all``."""
+"""Environment variable with runs to train again although they are stored: their folders, or ``all``."""
 
 COMPUTING_PACKAGES = ("tensorflow", "tensorflow-cpu", "jax", "torch", "keras", "numpy")
-"""Packages whose versions decide what a run becomes."""
+"""Packages whose versions can change a run's result."""
 
 log = logging.getLogger("train")
 
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     keeps = store is not None and not job.spec.training.tensorboard  # TensorBoard's logs are not kept
     lock = store / f"{job.identity}.lock" if keeps else output / f".{job.identity}.lock"
-    # Jobs may outlive their Snakemake: one that trains this very run is waited for, any other in this folder gives way.
+    # Jobs may outlive their Snakemake: wait for one that trains the same run; any other in this folder has to stop.
     with (
         locked(lock, "another process trains this very run; waiting for it") as waited,
         sole_writer(output / run_store.MAIN) as writer,
@@ -117,13 +117,13 @@ def code_of(spec: Run) -> dict[str, str]:
 
 
 def asked_again(output: Path) -> bool:
-    """Whether the run in ``output`` was asked for by name, so that a finished one is trained again."""
+    """Whether the run in ``output`` is forced, so that it is trained again although it is stored."""
     asked = os.environ.get(RETRAIN_VARIABLE, "").split(os.pathsep)
     return "all" in asked or str(output.resolve()) in asked
 
 
 def is_finished(output: Path, identity: str) -> bool:
-    """Whether whole results of this very run lie in ``output``."""
+    """Whether ``output`` has complete results of the run with this identity."""
     main = output / run_store.MAIN
     return checksums.is_whole(main, run_store.FILES) and read_json(main).get("identity") == identity
 
@@ -240,7 +240,7 @@ def describe_fit(outcome: "Fit", training: Training, train_images: int) -> dict[
 
 
 def write_results(output: Path, record: dict, model, history: Sequence[Mapping[str, float]], writer: Writer) -> None:
-    """Write all that a run leaves, as long as no other process has begun to make the same."""
+    """Write a run's results. Raises UserError if another process has become their writer."""
     from convlab.training.history import write_history
 
     main = output / run_store.MAIN
@@ -259,14 +259,14 @@ def data_sha256(manifest: dict) -> dict[str, str]:
 
 
 def work_identity(spec: Run, manifest: dict, threads: int, choices: dict[str, str], code: dict[str, str]) -> str:
-    """Hash of all that decides what a run becomes.
+    """Hash of everything that decides a run's result.
 
     Spec, data, threads, versions, whether on a GPU, the instructions of the processor, by which libraries choose how to
     compute, the user's choices in the environment, and code.
     """
     installed = provenance.versions()
     versions = {name: installed.get(name) for name in COMPUTING_PACKAGES}
-    machine = [bool(devices.visible()), provenance.instructions()]
+    machine = [bool(devices.visible_gpus()), provenance.instructions()]
     parts = [spec.spec_hash, data_sha256(manifest), threads, versions, machine, choices, code]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

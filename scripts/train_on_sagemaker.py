@@ -1,6 +1,6 @@
-"""Train one run inside of a SageMaker training job: train.py, with its folders where SageMaker has them.
+"""Entry point of a SageMaker training job: runs train.py with SageMaker's folders.
 
-SageMaker's script mode tells folders by environment variables and everything else by arguments, some of its own too.
+SageMaker's script mode passes folders in environment variables, and hyperparameters, also its own, as arguments.
 """
 
 import sys

@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def extracted() -> Catalog:
-    """Every message of scripts and templates, and what needs no mark: families and the fields of specs."""
+    """All messages: marked ones in scripts and templates, and unmarked ones (families, fields of specs)."""
     messages = Catalog()
     for folder, methods in {"scripts": [("**.py", calls)], "report": [("**.j2", "jinja2.ext:babel_extract")]}.items():
         options = {pattern: {"silent": "false", "encoding": "utf-8"} for pattern, _ in methods}
@@ -93,7 +93,7 @@ def calls(file: BinaryIO, keywords: Mapping[str, Any], tags: Any, options: Any) 
 
 
 def updated(path: Path, source: Catalog, language: str) -> Catalog:
-    """The translations of ``path`` for the messages that were found; a message that changed is a new one."""
+    """The translations in ``path``, updated for the messages of ``source``; a changed message is a new one."""
     known = Catalog(locale=language)
     if path.is_file():
         with path.open("rb") as file:

@@ -99,7 +99,7 @@ def test_a_table_that_cannot_be_read_is_damaged(tmp_path, content):
 @pytest.mark.parametrize("damage", PRESENT)
 @pytest.mark.parametrize("name", READERS)
 def test_a_job_sets_a_damaged_result_aside_so_that_snakemake_misses_it(results, name, damage, monkeypatch):
-    monkeypatch.setenv(checksums.JOB, "1")
+    monkeypatch.setenv(checksums.JOB_VARIABLE, "1")
     path = results / name
     DAMAGES[damage](path)
     with pytest.raises(UserError, match="run the same command again, which makes it again"):

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 
 from convlab.datasets import cifar_batches
-from convlab.datasets.cifar_batches import NAMES, RECORD, Batches, read_batches
+from convlab.datasets.cifar_batches import CLASS_NAMES_FILE, RECORD_BYTES, Batches, read_batches
 from convlab.datasets.kinds.cifar10 import BATCHES
 from convlab.errors import UserError
 
 IMAGES = 20
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 GENERATOR = np.random.default_rng(0)
-RECORDS = {name: GENERATOR.integers(0, 256, (IMAGES, RECORD), np.uint8) for name in BATCHES.md5}
+RECORDS = {name: GENERATOR.integers(0, 256, (IMAGES, RECORD_BYTES), np.uint8) for name in BATCHES.md5}
 for records in RECORDS.values():
     records[:, 0] = np.arange(IMAGES) % 10
 FILES = {
     **{name: records.tobytes() for name, records in RECORDS.items()},
-    NAMES: "\n".join([*CLASS_NAMES, "", ""]).encode(),
+    CLASS_NAMES_FILE: "\n".join([*CLASS_NAMES, "", ""]).encode(),
 }
 
 
@@ -147,10 +147,13 @@ def linked(member: tarfile.TarInfo) -> tarfile.TarInfo:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (packed({name: raw for name, raw in FILES.items() if name != NAMES}), "lacks cifar-10-batches-bin/batches"),
+        (
+            packed({name: raw for name, raw in FILES.items() if name != CLASS_NAMES_FILE}),
+            "lacks cifar-10-batches-bin/batches",
+        ),
         (packed({**FILES, "data_batch_1.bin": b"x" * 99}), "data_batch_1.bin .* not a file of the right size"),
         (packed(FILES, linked), "test_batch.bin .* not a file of the right size"),
-        (packed({**FILES, NAMES: b"cat\ndog\n"}), "batches.meta.txt .* does not name 10 classes"),
+        (packed({**FILES, CLASS_NAMES_FILE: b"cat\ndog\n"}), "batches.meta.txt .* does not name 10 classes"),
         (packed({**FILES, "test_batch.bin": b"\x0b" + FILES["test_batch.bin"][1:]}), "has the label 11"),
         (b"no archive", "cannot be unpacked"),
         (PACKED[: len(PACKED) // 2], "cannot be unpacked"),
@@ -164,4 +167,4 @@ def test_an_archive_with_other_content_is_refused_even_if_its_checksum_were_righ
 
 def test_nothing_is_unpickled():
     assert "pickle" not in {name.split(".")[0] for name in vars(cifar_batches)}
-    assert BATCHES.images * RECORD == 30_730_000  # the size that the publisher's page gives
+    assert BATCHES.images * RECORD_BYTES == 30_730_000  # the size that the publisher's page gives

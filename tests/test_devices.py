@@ -73,7 +73,7 @@ def test_a_killed_run_gives_its_slot_back(start):
 
 def test_a_process_sees_only_its_own_device(tmp_path):
     environment = {**fake_nvidia_smi(tmp_path, "0\\n1\\n"), "HOME": "/"}
-    assert devices.visible(environment) == ["0", "1"]
+    assert devices.visible_gpus(environment) == ["0", "1"]
     assert devices.use_one_gpu(environment, tmp_path / "slots") == "0"
     assert environment["CUDA_VISIBLE_DEVICES"] == "0" and environment["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
 
@@ -83,14 +83,14 @@ def test_a_process_sees_only_its_own_device(tmp_path):
 )
 def test_what_a_scheduler_or_the_user_has_set_is_respected(tmp_path, given, seen):
     environment = {**fake_nvidia_smi(tmp_path, "0\\n1\\n"), "CUDA_VISIBLE_DEVICES": given}
-    assert devices.visible(environment) == seen
+    assert devices.visible_gpus(environment) == seen
     assert devices.use_one_gpu(environment, tmp_path / "slots") == (seen[0] if seen else None)
     assert environment["CUDA_VISIBLE_DEVICES"] == (seen[0] if seen else given)
 
 
 @pytest.mark.parametrize("answer", ["", "NVIDIA-SMI has failed because it could not communicate with the driver\\n"])
 def test_a_driver_that_does_not_answer_is_no_gpu(tmp_path, answer):
-    assert devices.visible(fake_nvidia_smi(tmp_path, answer, status=9)) == []
+    assert devices.visible_gpus(fake_nvidia_smi(tmp_path, answer, status=9)) == []
 
 
 def test_nothing_is_set_or_written_without_gpus(tmp_path):

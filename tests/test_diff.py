@@ -158,7 +158,7 @@ def test_runs_that_do_not_say_what_they_predicted_are_not_called_equal(tmp_path)
     path = tmp_path / "a/compare/runs.csv"
     path.write_text(re.sub(r"predicts [\d.]+", "", path.read_text()))
     differences = told(tmp_path / "a", write_state(tmp_path / "b"))
-    assert (differences.runs.common, differences.runs.same, differences.runs.untold) == (9, 0, 9)
+    assert (differences.runs.common, differences.runs.same, differences.runs.without_predictions) == (9, 0, 9)
     assert not any("same predictions" in sentence for sentence in differences.headlines)
 
 

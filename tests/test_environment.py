@@ -417,7 +417,7 @@ def test_the_report_warns_where_sides_were_made_under_different_conditions(tmp_p
     ],
 )
 def test_an_emulated_precision_is_told_with_its_cost(precision, instructions, emulated, monkeypatch):
-    monkeypatch.setattr(devices, "visible", lambda: [])
+    monkeypatch.setattr(devices, "visible_gpus", lambda: [])
     levels = {"base": "cnn", "factor": "precision", "levels": ["float32", precision]}
     config = TINY if precision == "float32" else TINY | {"experiments": {"precision": levels}}
     costs = precision_cost.precision_costs(load_study(config), instructions)
@@ -426,7 +426,7 @@ def test_an_emulated_precision_is_told_with_its_cost(precision, instructions, em
 
 
 def test_on_a_gpu_no_precision_is_emulated(monkeypatch):
-    monkeypatch.setattr(devices, "visible", lambda: ["0"])
+    monkeypatch.setattr(devices, "visible_gpus", lambda: ["0"])
     config = TINY | {"training": {**TINY["training"], "precision": "mixed_bfloat16"}}
     assert precision_cost.precision_costs(load_study(config), "avx2") == []
 

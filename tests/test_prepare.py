@@ -248,7 +248,7 @@ def test_what_is_said_of_a_folder_is_true(tmp_path, caplog):
 
 
 def test_a_mirror_that_sends_more_than_any_file_of_ours_is_passed_over(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(fetching, "LARGEST_FILE", 1000)
+    monkeypatch.setattr(fetching, "MAX_FILE_BYTES", 1000)
     with pytest.raises(UserError, match=r"train-images-idx3-ubyte\.gz: sends more than 0 MiB"):
         fetch(replace(ARCHIVE, mirrors=server.mirrors("good")), key=KEY, cache=tmp_path)
     assert not list(tmp_path.rglob("*ubyte*"))

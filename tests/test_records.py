@@ -113,10 +113,10 @@ def test_a_job_that_begins_after_an_edit_of_its_code_says_so(monkeypatch, tmp_pa
     from convlab.errors import UserError
 
     monkeypatch.setattr(cli, "matches", lambda planned, script: planned == "now")
-    monkeypatch.setenv(cli.PLANNED, "then")
+    monkeypatch.setenv(cli.PLANNED_CODE_VARIABLE, "then")
     with pytest.raises(UserError, match=r"the code of train\.py was edited after Snakemake had planned this job; run"):
         cli.check_code(tmp_path / "train.py")
-    monkeypatch.setenv(cli.PLANNED, "now")
+    monkeypatch.setenv(cli.PLANNED_CODE_VARIABLE, "now")
     cli.check_code(tmp_path / "train.py")
 
 

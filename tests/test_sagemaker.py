@@ -613,7 +613,7 @@ def test_a_state_file_that_cannot_be_removed_is_a_note(known, results, monkeypat
     unlink = Path.unlink
 
     def refuse(path, missing_ok=False):
-        if path.name == states.FILE:
+        if path.name == states.STATE_FILE:
             raise OSError(30, "Read-only file system")
         unlink(path, missing_ok)
 

@@ -16,8 +16,7 @@ GPU = 1 if "gpu" in workflow.global_resources else None
 
 
 def start_study():
-    """What `onstart` does, once jobs are planned and before the first one begins; not in a dry run, nor in a job's own
-    Snakemake.
+    """Runs in `onstart`: after planning and before the first job; not in a dry run, nor in a job's own Snakemake.
 
     Claims the study until this process ends, however it ends. Snakemake's own lock, which the profiles switch off, is left
     behind by a killed process and removed by the end of any other Snakemake in the folder.
@@ -35,7 +34,7 @@ def start_study():
 
 
 def refuse_unwritable(folder):
-    """Raise UserError where results cannot be written into `folder`, which need not be there yet."""
+    """Raise UserError if `folder`, which may not exist yet, is not writable."""
     while not folder.exists():
         if folder.is_symlink():
             raise UserError(f"{folder} is a link to {os.readlink(folder)}, which is not there; mend or remove the link")
@@ -45,7 +44,7 @@ def refuse_unwritable(folder):
 
 
 def forced_runs():
-    """Folders of the runs that were asked for by name, to be trained again though they are finished; or `all`."""
+    """Folders of runs that the command line forces, to be trained again although they are stored; or `all`."""
     asked = set(workflow.dag_settings.forcerun)
     if workflow.dag_settings.forcetargets:
         asked |= set(workflow.dag_settings.targets)
@@ -55,7 +54,7 @@ def forced_runs():
 
 
 def ready():
-    """What there is to look at now: of the targets that these jobs were planned for, and as far as it is there."""
+    """Lines about finished results: those of planned rules whose files exist."""
     files = {
         "report": [("The report is ready", f"{REPORT}/index.html")],
         "model_card": [("The model is exported", folder) for folder in of_all(EXPORT, dataset=study.exported)],
@@ -71,7 +70,7 @@ def ready():
 
 @cache
 def data_size(dataset):
-    """Images of a dataset, and their megabytes: of what is prepared, else as published, else an assumption."""
+    """Number of images of a dataset and its size in MB: as prepared, else as published, else assumed."""
     spec = study.datasets[dataset]
     shape, _ = dataset_form(dataset, spec)
     known = assumed_images(spec)
@@ -82,9 +81,9 @@ def data_size(dataset):
 
 
 def memory(base, factor):
-    """Memory of a job, MB: `base` and `factor` times its data, and as much again for each further attempt.
+    """Memory of a job, MB: `base` plus `factor` times its data, times the number of the attempt.
 
-    In whole GiB, two at least, which is what AWS Batch grants. What lies behind the figures: docs/scaling.md.
+    In whole GiB, two at least, as AWS Batch grants it. For the measurements see docs/scaling.md.
     """
 
     def mem_mb(wildcards, attempt):
@@ -95,9 +94,9 @@ def memory(base, factor):
 
 
 def time_limit(passes):
-    """Minutes after which a scheduler may end a job: ten, and four times what `passes` over the images should take.
+    """Time limit of a job, minutes: ten, plus four times the estimate for `passes` over the images.
 
-    `passes` gives, from wildcards, how often an image goes through the model forwards; learning from it counts thrice.
+    `passes` returns, from wildcards, the number of forward passes over the images; a training step counts as three.
     """
 
     def runtime(wildcards, attempt):
@@ -109,7 +108,7 @@ def time_limit(passes):
 
 
 def training_passes(wildcards):
-    """Forward passes over the images that training is worth."""
+    """Training, in forward passes over the images."""
     training = study.plan.variants[wildcards.variant].training
     if training.steps:
         return 3 * training.steps * training.batch_size / data_size(wildcards.dataset)[0]
@@ -117,5 +116,5 @@ def training_passes(wildcards):
 
 
 def probe_passes(wildcards):
-    """Every seed's model sees the test images as often as the probe says."""
+    """Forward passes of a probe over the test images, for the models of all seeds."""
     return getattr(study.probes, wildcards.probe).passes * len(study.seeds)

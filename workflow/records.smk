@@ -1,9 +1,9 @@
 # Results of which Snakemake has no record of how they were made (.snakemake/metadata): copied from elsewhere, or the
-# records were cleaned away. Snakemake then compares times only. Each job therefore leaves a digest of what it was made
-# from beside its results, and a run says it in run.json; here, while jobs are planned, those are held against the config,
-# the code and the data. Where Snakemake has a record, it decides.
+# records were cleaned away. Snakemake then compares times only. Each job therefore writes a digest of its inputs beside
+# its results (a run has them in run.json); here, while jobs are planned, the digests are compared with the config, the
+# code and the data. If Snakemake has a record, it decides.
 #
-# Results that are damaged, with a record or without, are found here, too, and made again.
+# Damaged results, with a record or without, are detected here, too, and made again.
 from types import SimpleNamespace
 
 from snakemake.io import IOFile
@@ -52,13 +52,13 @@ PLANS = workflow.is_main_process and not workflow.storage_settings.default_stora
 
 
 def made_from(rule):
-    """Parameter of a rule: the digest that its job leaves beside the results."""
+    """Parameter of a rule: the digest of inputs that its job writes beside the results."""
     return lambda wildcards: content_of([(rule, canonical_json(MADE_FROM[rule](wildcards)).encode())])
 
 
 @cache
 def warn_of_triggers():
-    """Say it where Snakemake is told to look at times only, as a profile of the user's own may do for all workflows."""
+    """Warn if rerun triggers are limited to times, as a user's profile for all workflows may do."""
     if workflow.is_main_process and "params" not in map(str, workflow.dag_settings.rerun_triggers):
         tell(
             "rerun-triggers leave out params: changed settings, data and code will run nothing; add params to them, or "
@@ -67,7 +67,7 @@ def warn_of_triggers():
 
 
 def verified(rule):
-    """Input function of a rule: no file, but a look at results that are damaged or of which Snakemake has no record."""
+    """Input function of a rule: returns no file, but checks for results that are damaged or without a record."""
 
     def look(wildcards):
         warn_of_triggers()
@@ -80,8 +80,7 @@ def verified(rule):
 
 @cache
 def damaged_results():
-    """Results that are not what their jobs wrote; these jobs are planned as if they had been forced. Nothing is changed
-    on the disk, since this may be a dry run."""
+    """Damaged results; their jobs are forced. Nothing is changed on the disk, since this may be a dry run."""
     damaged = checksums.find_damaged(on_disk(RESULTS), SEEN, remember=False) if PLANS else {}
     for path, main in damaged.items():
         tell(f"{path} is damaged; it counts as outdated")
@@ -91,8 +90,8 @@ def damaged_results():
 
 @cache
 def up_to_date(rule, wildcards):
-    """Whether a job's results are of this config, code and data, as far as Snakemake does not know it better; if not,
-    the job is planned as if it had been forced, and a line says why."""
+    """Whether a job's results, if Snakemake has no record of it, are of this config, code and data; if not, the job is
+    forced, and a line tells why."""
     stamp, output = (on_disk(path.format(**dict(wildcards))) for path in STAMPS[rule])
     if not PLANS or not output.is_file():
         return True
@@ -103,10 +102,10 @@ def up_to_date(rule, wildcards):
 
 
 def manifest_of_run(wildcards):
-    """Input function of `train`: the data's manifest. Before, a run of which Snakemake has no record is looked at.
+    """Input function of `train`: the data's manifest, after a check of runs without a record.
 
-    The manifest's time does not count where the run says that it was trained on those very arrays: copying results does
-    not keep the order of their times.
+    The manifest's time is ignored if the run's record has the same arrays: copying results does not keep the order of
+    times.
     """
     damaged_results()
     manifest = f"{PREPARE}/manifest.json".format(dataset=wildcards.dataset)
@@ -115,9 +114,9 @@ def manifest_of_run(wildcards):
 
 @cache
 def run_is_known(dataset, variant, seed):
-    """Whether a run of which Snakemake has no record is the config's, of this code, on these data."""
+    """Whether a run without a record is of this config, code and data."""
     path = on_disk(f"{TRAIN}/run.json".format(dataset=dataset, variant=variant, seed=seed))
-    if not needs_look(path, "train", run_wildcards(dataset, variant, seed)):
+    if not needs_check(path, "train", run_wildcards(dataset, variant, seed)):
         return False
     trained = read_json(path)
     if trained.get("spec_hash") != study.run(dataset, variant, int(seed)).spec_hash:
@@ -133,13 +132,13 @@ def run_is_known(dataset, variant, seed):
 
 
 def foreign(dataset, variant, seed):
-    """Why a run of which Snakemake has no record is refused: its settings are others, and training it again would
-    overwrite what may have taken days. Nothing where it is the config's.
+    """Reason to refuse a run without a record: it has other settings, and training would overwrite what may have taken
+    days. Empty if it is the config's.
 
-    `run_spec` asks, since Snakemake takes an error in an input function for a file that no rule makes.
+    Called by `run_spec`, since Snakemake takes an error in an input function for a file that no rule makes.
     """
     path = on_disk(f"{TRAIN}/run.json".format(dataset=dataset, variant=variant, seed=seed))
-    if not needs_look(path, "train", run_wildcards(dataset, variant, seed)):
+    if not needs_check(path, "train", run_wildcards(dataset, variant, seed)):
         return ""
     expected, spec_hash = study.run(dataset, variant, int(seed)).spec_hash, read_json(path).get("spec_hash")
     if spec_hash == expected:
@@ -150,9 +149,8 @@ def foreign(dataset, variant, seed):
     )
 
 
-def needs_look(path, rule, wildcards):
-    """Whether a result says itself what it was made from, and nobody else knows: it is there, whole, and Snakemake has no
-    record of its job."""
+def needs_check(path, rule, wildcards):
+    """Whether a result must be checked by its own digest: it exists, is intact, and Snakemake has no record of its job."""
     return PLANS and path.is_file() and path not in damaged_results() and not recorded(rule, wildcards)
 
 
@@ -168,17 +166,17 @@ def code_parts_of_run(variant):
 
 @cache
 def recorded(rule, wildcards):
-    """Whether Snakemake has a record of how every file of a job was made: only then it compares parameters."""
+    """Whether Snakemake has a record of every file of a job: only then it compares parameters."""
     files = [file for output in getattr(rules, rule).output for file in expand(str(output), **dict(wildcards))]
     return all(workflow.persistence.metadata(IOFile(file)) is not None for file in files)
 
 
 def plan_again(output, why):
-    """Have a job of which Snakemake has no record done again, and say why."""
+    """Force a job without a record, and print why."""
     tell(f"{output.parent} is {why}, and Snakemake has no record of it; it counts as outdated")
     force_job(output)
 
 
 def force_job(output):
-    """Have Snakemake do the job of an output again: in the jobs that are being planned, as `--forcerun` would."""
+    """Force the job of an output, as `--forcerun` would, while jobs are planned."""
     workflow.dag.forcefiles.add(str(output))

@@ -19,7 +19,7 @@ from convlab.probes import registry as probes
 
 
 def refuse_two_studies(paths):
-    """Snakemake merges config files; of two studies that gives a third, which nobody wrote."""
+    """Raise WorkflowError for two config files that are studies: Snakemake would merge them into a third."""
     whole = sorted(path for path in paths if "study" in read_yaml(Path(path)))
     if len(whole) > 1:
         raise WorkflowError(
@@ -38,7 +38,7 @@ except UserError as error:
 
 OWN_RECORDS = Path(".snakemake/convlab")  # beside Snakemake's
 
-# Where the results lie. As text in rules too, not as rules.<name>.output, which a module's prefix would change twice.
+# Paths of results. As text in rules too, not as rules.<name>.output, which a module's prefix would change twice.
 FOLDER = layout.study_folder(study.study)
 RESULTS = str(FOLDER)
 LOGS = str(layout.logs(FOLDER))
@@ -56,12 +56,12 @@ DEPLOY = str(layout.deployed(FOLDER, "{dataset}"))
 
 
 def tell(text):
-    """Say something to who runs Snakemake."""
+    """Print a line to standard error."""
     print(text, file=sys.stderr)
 
 
 def alternation(names):
-    """Pattern of a wildcard that is one of the names; of any, where they are so many that matching them takes long.
+    """Regular expression of a wildcard that is one of the names; of any name if there are very many.
 
     Snakemake writes the pattern into every file name of a rule and goes through it for each job.
     """
@@ -104,13 +104,13 @@ def files_digest(paths):
 
 
 def on_disk(path):
-    """Where a file of the results is: below the prefix, where this workflow is used as a module that has one."""
+    """Path of a result on the disk: below the prefix, if this workflow is used as a module with one."""
     return Path(str(rules.compare.output.summary).removesuffix(f"{COMPARE}/summary.json") + path)
 
 
 def folder(path):
-    """Parameter of a rule: a folder of results, wherever a module's prefix or a storage has the job's files. It starts
-    no job again, since Snakemake derives it from the output."""
+    """Parameter of a rule: a folder of results, with a module's prefix or a storage's local folder. A change of it
+    reruns nothing, since Snakemake derives it from the output."""
 
     def results_folder(wildcards, output):
         return layout.before_results(str(output[0]), FOLDER) + path.format(**dict(wildcards))
@@ -119,7 +119,7 @@ def folder(path):
 
 
 def read_text(path):
-    """A file's text; none where it is not there, cannot be read or is no text."""
+    """A file's text; empty if it is missing, unreadable or not UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError):
@@ -127,7 +127,7 @@ def read_text(path):
 
 
 def read_json(path):
-    """A file's JSON object; an empty one where there is none."""
+    """A file's JSON object; empty if it is missing or invalid."""
     try:
         value = json.loads(read_text(path))
     except ValueError:
@@ -136,7 +136,7 @@ def read_json(path):
 
 
 def json_argument(value):
-    """What a study hands on, as JSON for a command line, in its own order: of two factors the first makes the rows.
+    """JSON for a command line, keys in their order: of two factors the first makes the rows.
 
     `<` is written so that no text of a config can end the script element in which `snakemake --report` shows the
     parameters. Call it in a function: in other parameters braces would be wildcards."""
@@ -145,7 +145,7 @@ def json_argument(value):
 
 @cache
 def figure_entries():
-    """What compare says of its figures, by file name; only `snakemake --report` asks."""
+    """Entries of compare's figures, by file name; only for `snakemake --report`."""
     summary = read_json(on_disk(f"{COMPARE}/summary.json"))
     return {entry["file"]: entry for entry in summary.get("figures", [])}
 
@@ -156,13 +156,13 @@ def figure_entry(name):
 
 
 def strip_report_markup(text):
-    """Text without the signs that mean something to `snakemake --report`: wildcards and HTML."""
+    """Text without characters that `snakemake --report` reads as wildcards or HTML."""
     return text.translate(str.maketrans("<>{}", "‹›()"))
 
 
 def of_all(path, **chosen):
-    """The files of every dataset, variant and seed that the config names, as far as the path has them, or of those that
-    are chosen; results are never searched for what happens to lie there."""
+    """Expand a path over the config's datasets, variants and seeds, or those that are chosen. Results on the disk are
+    never searched."""
     every = {"dataset": study.datasets, "variant": study.plan.variants, "seed": study.seeds}
     return expand(path, **(every | chosen))
 
@@ -173,12 +173,12 @@ def of_all_seeds(path, wildcards):
 
 
 def of_candidates(path, wildcards):
-    """The files of all that the exported model is chosen among."""
+    """The files of all candidates for export."""
     return of_all(path, dataset=wildcards.dataset, variant=study.plan.candidates)
 
 
 def probe_tables():
-    """What the probes that are on measure of trained models."""
+    """Tables of the probes that are on and measure trained models."""
     return [
         table
         for name, probe in study.plan.probes.items()
@@ -221,7 +221,7 @@ MODEL_CARD = "MODEL_CARD.md.j2"
 
 
 def templates():
-    """Digest of what the report is made from, beside the tables and figures."""
+    """Digest of the report's templates."""
     files = [path for path in (ROOT / "report").rglob("*") if path.is_file() and path.name != MODEL_CARD]
     others = {ROOT / "report/diff", ROOT / "report/locale"}
     return files_digest(sorted(path for path in files if others.isdisjoint(path.parents)))
@@ -234,8 +234,8 @@ def messages():
 
 
 def config_files():
-    """The study's config files as the report names them: from the folder where Snakemake runs, or by their names alone,
-    so that no path of this machine is published and the report is the same wherever the project lies."""
+    """The study's config files for the report: relative to the working folder, or by name alone, so that no path of
+    this machine is published and the report is the same wherever the project lies."""
     here = Path.cwd()
     paths = [Path(os.path.abspath(path)) for path in workflow.configfiles]
     names = [str(path.relative_to(here)) if path.is_relative_to(here) else path.name for path in paths]
@@ -249,7 +249,7 @@ def config_values():
 
 
 def serving_requirements():
-    """Digest of what the exported folder's handlers need installed."""
+    """Digest of the requirements of the exported handlers."""
     return files_digest([SCRIPTS / "convlab/serving/requirements.txt"])
 
 
@@ -271,12 +271,12 @@ def deploy_options():
 
 @cache
 def deploy_identity():
-    """What tells another account's options apart without naming it."""
+    """Fingerprint of the options, which differs between accounts without containing their numbers."""
     return fingerprint(canonical_json(study.deploy.options), study.study)
 
 
 def deploy_code():
-    """Digests of what the deployment starts: the server here, or the training on AWS."""
+    """Digests of the code that a deployment starts: the server here, the training on AWS."""
     candidates = families(*study.plan.candidates)
     on_aws = (
         [script_digest("train_on_sagemaker"), script_digest("train", *candidates)]
@@ -287,7 +287,7 @@ def deploy_code():
 
 
 def deployments():
-    """A digest of each deployment's evidence. As an input it would deploy; as a parameter a new one is shown."""
+    """Digest of each deployment's evidence. An input would deploy; a parameter only reruns the report."""
     digests = {}
     for dataset in study.datasets:
         path = on_disk(f"{DEPLOY}/endpoint.json".format(dataset=dataset))
@@ -297,26 +297,26 @@ def deployments():
 
 
 def training_cost(wildcards):
-    """Priority of a run: long runs first, so that no core is left alone with one at the end."""
+    """Priority of a run: long runs first, so that cores are not idle at the end."""
     training = study.plan.variants[wildcards.variant].training
     return 1 + study.plan.costs[wildcards.dataset, wildcards.variant].macs * training.epochs // 10**6
 
 
 def run_spec(wildcards):
-    """The run's spec as canonical JSON; an error where the run that lies there is another, and nobody knows whose."""
+    """The run's spec as canonical JSON. Raises WorkflowError if another run, without a record, is in its place."""
     if sentence := foreign(wildcards.dataset, wildcards.variant, wildcards.seed):
         raise WorkflowError(sentence)
     return canonical_json(study.run(wildcards.dataset, wildcards.variant, int(wildcards.seed)).identity)
 
 
 def environment_choices(wildcards):
-    """The environment variables that a user has chosen and that can change numbers: another choice computes again."""
+    """The user's choices in the environment that can change numbers; another choice reruns."""
     return canonical_json(choices)
 
 
 @cache
 def images_digest(dataset):
-    """The digest of a user's own images; nothing for others. Only the main process compares and records parameters."""
+    """Digest of a user's own images; empty for others. Only the main process compares and records parameters."""
     spec = study.datasets[dataset]
     if not spec.users_own or not workflow.is_main_process:
         return ""

@@ -1,6 +1,6 @@
-# Serve the exported model, ask it about test images, record what it said, and leave nothing behind. `snakemake deploy`.
-# The evidence is declared as a log, since Snakemake deletes the outputs of a job that failed, and a failure is what one
-# most wants to read about; the answers, written on success alone, are the output.
+# Deploy the exported model, test it with test images, record the evidence, tear it down. `snakemake deploy`.
+# The evidence is declared as a log, since Snakemake deletes the outputs of a failed job, and the evidence of a failure is
+# needed most; the table of predictions, written on success alone, is the output.
 rule deploy_model:
     input:
         checked=verified("deploy_model"),

@@ -1,6 +1,6 @@
 # The only stage that looks at the test images. One job for all seeds of a variant: importing TensorFlow takes longer than
 # evaluating a run, and Snakemake plans a study of five seeds with three fifths of the jobs. So another seed evaluates the
-# variant's other runs again, which gives what it gave before.
+# variant's other runs again, with the same results.
 rule evaluate:
     input:
         checked=verified("evaluate"),

@@ -1,4 +1,4 @@
-# What the data look like, before any model.
+# Exploratory data analysis, before any model.
 EXPLORE_FIGURES = {
     "class_distribution": "Images per class",
     "samples": "Images of every class",

@@ -1,4 +1,4 @@
-"""AWS' clients, what their errors mean in one sentence, and patience."""
+"""AWS clients, error messages, polling."""
 
 import ipaddress
 import time
@@ -23,19 +23,19 @@ except ImportError:
     ) from None
 
 FAILURES = (ClientError, BotoCoreError, Boto3Error, ResponseParserError)
-"""What a call of AWS raises: errors of the service, broken connections, malformed responses (a proxy sends them)."""
+"""Exceptions of AWS calls: errors of the service, broken connections, malformed responses (of proxies)."""
 
 ATTEMPTS = 5
-"""How often one request is sent before its error counts; botocore waits longer each time."""
+"""Attempts of one request, with botocore's exponential backoff."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
-"""Seconds between two looks at something that takes its time: short ones first."""
+"""Seconds between two polls, growing from the first to the longest."""
 
 READ_SECONDS = 30
-"""How long an answer is waited for; what manages resources is quick, and teardown asks again by itself."""
+"""Read timeout; management requests are quick, and the teardown repeats them."""
 
 LOG_SECONDS = 5
-"""The same for logs, which only inform; they are asked for once."""
+"""Read timeout of logs, which only inform; they are requested once."""
 
 AWS_DOMAINS = ("amazonaws.com", "amazonaws.com.cn", "api.aws")
 
@@ -44,7 +44,7 @@ DENIED = (
     *("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"),
     *("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"),
 )
-"""Codes of errors that asking again does not mend."""
+"""Error codes for which a retry is useless."""
 
 HINTS = {
     "AccessDenied": "`make deploy-plan` prints the policy that allows it",
@@ -74,7 +74,7 @@ class Clients:
 
     @property
     def where(self) -> str:
-        """``AWS``, or what stood in for it."""
+        """``AWS``, or the test double in use."""
         if self.endpoint_url is None:
             return "AWS"
         return f"a double of AWS {'on loopback' if on_loopback(self.endpoint_url) else 'elsewhere'}, not AWS"
@@ -83,7 +83,7 @@ class Clients:
 def connect(region: str | None, endpoint_url: str | None = None) -> Clients:
     """Clients for ``region``, or for the one of the environment or the profile where it is None.
 
-    Nothing is asked of AWS yet. UserError where there is no region or there are no credentials.
+    Sends no request. Raises UserError if no region or no credentials are known.
     """
     try:
         session = boto3.Session(region_name=region)
@@ -117,7 +117,7 @@ def connect(region: str | None, endpoint_url: str | None = None) -> Clients:
 
 
 def account_of(clients: Clients) -> str:
-    """Number of the account whose credentials these are; UserError where AWS does not take them."""
+    """Account number of the credentials. Raises UserError if AWS does not accept them."""
     try:
         return clients.sts.get_caller_identity()["Account"]
     except FAILURES as error:
@@ -145,12 +145,12 @@ def error_code(error: Exception) -> str:
 
 
 def _error_of(error: ClientError) -> dict[str, Any]:
-    """What AWS says of an error; empty where its answer has nothing of the kind."""
+    """The ``Error`` part of AWS' response; empty if it has none."""
     return error.response.get("Error") or {}
 
 
 def is_missing(error: Exception) -> bool:
-    """Whether the error says that what was named is not there."""
+    """Whether the error means that the resource does not exist."""
     if not isinstance(error, ClientError):
         return False
     message = str(_error_of(error).get("Message", "")).lower()
@@ -160,7 +160,7 @@ def is_missing(error: Exception) -> bool:
 
 
 def error_message(error: Exception) -> str:
-    """AWS' error in one line, without account numbers, and what to do where that is known."""
+    """AWS' error in one line, without account numbers, with a hint if there is one."""
     if isinstance(error, BotoCoreError | Boto3Error | UserError):
         return masked(" ".join(str(error).split()))[:500]
     if not isinstance(error, ClientError):  # whose text alone may say nothing: KeyError('Endpoints')
@@ -171,12 +171,12 @@ def error_message(error: Exception) -> str:
 
 
 def clock() -> float:
-    """Seconds on a clock that goes on while the machine sleeps, as costs do; ``time.monotonic`` stops on Linux."""
+    """Seconds on a monotonic clock that includes suspend, as costs do; ``time.monotonic`` stops on Linux."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def poll_intervals(seconds: float) -> Iterator[float]:
-    """Sleep between looks, ever longer, until ``seconds`` are over; gives the seconds that have passed."""
+    """Poll with growing pauses until ``seconds`` are over; yields the seconds that have passed."""
     begin, pause = time.monotonic(), FIRST_PAUSE
     yield 0.0
     while (passed := time.monotonic() - begin) < seconds:

@@ -1,4 +1,4 @@
-"""deploy.target: sagemaker. A training job, an endpoint or both; whatever happens, nothing of them stays."""
+"""SageMaker deployment (``deploy.target: sagemaker``): training job, endpoint, teardown on any exit."""
 
 import contextlib
 import hashlib
@@ -23,7 +23,7 @@ from convlab.cloud.state import State
 from convlab.cloud.teardown import teardown
 from convlab.cloud.time_limits import lifetime_minutes
 from convlab.common.files import read_json
-from convlab.common.redaction import HIDDEN, fingerprint
+from convlab.common.redaction import MASK, fingerprint
 from convlab.common.shutdown import ignore_signals
 from convlab.errors import UserError
 from convlab.serving.endpoint_test import Reply
@@ -39,13 +39,13 @@ RETRYABLE_ERRORS = (
     *("ThrottlingException", "TooManyRequestsException", "ModelNotReadyException", "ServiceUnavailable"),
     *("ServiceUnavailableException", "InternalDependencyException"),
 )
-"""Codes with which an endpoint asks to be called again."""
+"""Error codes of an endpoint that call for a retry."""
 
 BUSY_SECONDS = 120.0
-"""Seconds for which an endpoint may be too busy for one call; a serverless one has to start first."""
+"""Seconds for which one call is retried while the endpoint is busy; a serverless one has to start first."""
 
 MAX_RESPONSE_BYTES = 16 * 2**20
-"""What is read of one answer at most."""
+"""Bytes that are read of one response at most."""
 
 SECONDS_PER_MINUTE = 60.0
 
@@ -53,15 +53,16 @@ log = logging.getLogger("deploy")
 
 
 class SageMakerEndpoint:
-    """A context manager: on entry the model answers behind an endpoint (or, in mode train, has been trained), on exit
-    nothing is left. What may exist is in ``state.json`` before it does.
+    """Context manager: creates the endpoint on entry (in mode train, trains the model), deletes everything on exit.
+
+    Resources are recorded in ``state.json`` before they are created.
     """
 
     def __init__(self, folder: Path, dataset: str, options: Mapping[str, Any]) -> None:
         self.settings = SageMaker.model_validate(options["sagemaker"])
         self.study, self.prepared = folder.name, layout.prepared(folder, dataset)
         self.model_dir, self.output = layout.exported(folder, dataset), layout.deployed(folder, dataset)
-        self.state_file = self.output / states.FILE
+        self.state_file = self.output / states.STATE_FILE
         self.state: State | None = None
         self.trained: training_job.Trained | None = None
         self._clients: aws.Clients | None = None
@@ -85,14 +86,14 @@ class SageMakerEndpoint:
         return self
 
     def _check(self) -> None:
-        """UserError for all that can be known to be missing; nothing is created and the bucket is only looked at."""
+        """Raise UserError for missing preconditions; creates nothing and only lists the bucket."""
         settings = self.settings
         self._lock.enter_context(states.lock(self.state_file))
         if self.state_file.is_file():
             raise UserError(
                 f"an earlier deployment may have left something behind ({self.state_file}); run: make teardown"
             )
-        if HIDDEN in settings.role_arn + settings.bucket:
+        if MASK in settings.role_arn + settings.bucket:
             raise UserError(
                 "deploy.sagemaker.role_arn or bucket has its account number hidden, as in a report; write the number"
             )
@@ -162,7 +163,7 @@ class SageMakerEndpoint:
             self._wait()
 
     def _upload(self, model_dir: Path) -> str:
-        """Put the archive of the SavedModel into S3; where."""
+        """Upload the archive of the SavedModel to S3; returns its URI."""
         key = f"{self.state.prefix}model.tar.gz"
         with tempfile.TemporaryDirectory() as temporary:
             archive = Path(temporary) / "model.tar.gz"
@@ -203,7 +204,7 @@ class SageMakerEndpoint:
             sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=tags)
 
     def _wait(self) -> None:
-        """Until the endpoint is in service."""
+        """Poll until the endpoint is in service. Raises UserError if it fails or takes too long."""
         seen = self._endpoint.setdefault("transitions", [])
         for passed in aws.poll_intervals(self._ends - aws.clock()):
             if passed and aws.clock() > self._ends:  # the machine has slept meanwhile
@@ -223,10 +224,10 @@ class SageMakerEndpoint:
         raise UserError(f"the endpoint was not in service within {self.settings.endpoint.max_minutes} minutes")
 
     # -----------------------------------------------------------------------------------------------------------------
-    # Asking
+    # Inference
 
     def invoke(self, body: bytes, content_type: str) -> Reply:
-        """One call; again where the endpoint is busy: the reply's time is that of the call that was answered."""
+        """Invoke the endpoint, with retries while it is busy; the reply's time is that of the successful call."""
         why = ""
         for attempt, _ in enumerate(aws.poll_intervals(BUSY_SECONDS), start=1):
             if aws.clock() > self._ends:
@@ -259,14 +260,14 @@ class SageMakerEndpoint:
         raise UserError(f"the endpoint was too busy for {BUSY_SECONDS:.0f} s: {why}")
 
     def reference(self) -> np.ndarray | None:
-        """Probabilities of the model that was trained there, for all test images; None where none was."""
+        """Probabilities of the model that the job trained, for all test images; None without a job."""
         return self.trained.probabilities if self.trained else None
 
     # -----------------------------------------------------------------------------------------------------------------
     # Afterwards
 
     def facts(self) -> dict[str, Any]:
-        """What the evidence says about where the answers came from; ``training`` apart where there was a job."""
+        """Description of the endpoint for the evidence; of the training job, if any, under ``training``."""
         if self._clients is None:
             return {}
         facts = {
@@ -281,10 +282,9 @@ class SageMakerEndpoint:
         self.close()
 
     def close(self) -> None:
-        """Take everything down, once, then look at what it left behind. The state file stays where something would
-        not go.
+        """Tear everything down, once, and record its logs. The state file stays if resources remain.
 
-        Whatever fails, it does not raise: what may be left is in the receipt.
+        Never raises: resources that may remain are in the receipt.
         """
         if self.state is None:
             self._lock.close()
@@ -309,11 +309,11 @@ class SageMakerEndpoint:
         except OSError as error:
             details["state_file"] = f"nothing is left, but it could not be removed: {error.strerror}"
             log.warning("%s: %s", self.state_file, details["state_file"])
-        self._look()
+        self._record_logs()
         self._lock.close()
 
-    def _look(self) -> None:
-        """Note the logs, which outlive what wrote them; errors of any type are notes too."""
+    def _record_logs(self) -> None:
+        """Record the end of the endpoint's and the job's logs; errors are recorded too."""
         if "transitions" in self._endpoint:
             self._endpoint["log"] = excerpt(self._clients, LOG_GROUP + self.state.name)
         if name := self._training.get("name"):
@@ -321,7 +321,7 @@ class SageMakerEndpoint:
 
     @property
     def teardown(self) -> dict[str, Any]:
-        """What became of it."""
+        """Result of the teardown: remaining resources and details."""
         self.close()  # once more: a signal may have come in the very moment in which it was called
         return self._receipt or {"remaining": []}
 
@@ -333,7 +333,7 @@ def versions() -> dict[str, str]:
 
 @contextmanager
 def aws_errors_as_user_errors() -> Iterator[None]:
-    """AWS' errors as UserErrors."""
+    """Convert AWS' errors to UserErrors."""
     try:
         yield
     except aws.FAILURES as error:

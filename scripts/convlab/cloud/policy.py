@@ -1,9 +1,9 @@
-"""What a deployment must be allowed to do on AWS, and no more: IAM policies as JSON."""
+"""Least-privilege IAM policies of a deployment, as JSON."""
 
 import re
 from typing import Any
 
-from convlab.cloud.state import NAMES
+from convlab.cloud.state import NAME_PREFIX
 from convlab.study.sagemaker import SageMaker
 
 KINDS = ("endpoint", "endpoint-config", "model")
@@ -15,13 +15,13 @@ ECR = re.compile(
 
 
 def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
-    """For whoever runs `make deploy` and `make teardown`."""
+    """Policy of the user who runs `make deploy` and `make teardown`."""
     partition = settings.role_arn.split(":")[1]
     base = f"arn:{partition}:sagemaker:{region}:{settings.account}"
     logs = f"arn:{partition}:logs:{region}:{settings.account}:log-group:/aws/sagemaker"
-    named = {kind: f"{base}:{kind}/{NAMES}*" for kind in (*KINDS, "training-job")}
+    named = {kind: f"{base}:{kind}/{NAME_PREFIX}*" for kind in (*KINDS, "training-job")}
     trains, serves = settings.mode != "deploy", settings.mode != "train"
-    # Teardown asks for all kinds, whatever the mode was.
+    # Teardown lists all kinds of resources in any mode.
     actions = [f"sagemaker:Delete{kind}" for kind in ("Endpoint", "EndpointConfig", "Model")]
     statements = [
         statement("Delete", actions, [named[kind] for kind in KINDS]),
@@ -46,17 +46,17 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     if trains:
         actions = ["sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:AddTags"]
         statements.append(statement("Train", actions, [named["training-job"]]))
-    groups = [f"{logs}/Endpoints/{NAMES}*"] * serves + [f"{logs}/TrainingJobs:*"] * trains
+    groups = [f"{logs}/Endpoints/{NAME_PREFIX}*"] * serves + [f"{logs}/TrainingJobs:*"] * trains
     statements.append(statement("ReadLogs", ["logs:DescribeLogStreams", "logs:GetLogEvents"], groups))
     return document(statements)
 
 
 def role_policy(settings: SageMaker, region: str) -> dict[str, Any]:
-    """For the role that SageMaker takes: data, models, logs, metrics, and the images; a job alone writes objects."""
+    """Policy of the role that SageMaker assumes: data, models, logs, metrics, images; only jobs write objects."""
     partition = settings.role_arn.split(":")[1]
     trains, serves = settings.mode != "deploy", settings.mode != "train"
     logs = f"arn:{partition}:logs:{region}:{settings.account}:log-group:/aws/sagemaker"
-    groups = [f"{logs}/Endpoints/{NAMES}*"] * serves + [f"{logs}/TrainingJobs", f"{logs}/TrainingJobs:*"] * trains
+    groups = [f"{logs}/Endpoints/{NAME_PREFIX}*"] * serves + [f"{logs}/TrainingJobs", f"{logs}/TrainingJobs:*"] * trains
     actions = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"]
     images = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     return document(

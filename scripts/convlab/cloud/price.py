@@ -1,6 +1,6 @@
-"""What a deployment can cost at most, from prices in the config: AWS' own change and differ by region.
+"""Upper bound of a deployment's cost, from prices in the config: AWS' own change and differ by region.
 
-An endpoint's limit is kept by the process that deploys: the amounts hold as long as it lives, or until `make teardown`.
+The deploying process enforces an endpoint's time limit: the amounts hold as long as it lives, or until `make teardown`.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from convlab.study.sagemaker import SageMaker
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that is paid for: how much of it at most, in which unit, and what it costs; None without a price."""
+    """One item of the bill: its largest amount, unit, price and cost; None without a price."""
 
     what: str
     amount: float
@@ -28,7 +28,7 @@ def items(settings: SageMaker, calls: int) -> list[Item]:
     """What one deployment pays for, at its limits of time; storage and transfer of a few MB are not counted.
 
     Args:
-        calls: test images that the endpoint is asked about.
+        calls: test images that are sent to the endpoint, one per call.
     """
     prices, job, endpoint = settings.prices, settings.training, settings.endpoint
     items = []

@@ -1,4 +1,4 @@
-"""SageMaker's own SDK, for what is tedious without it: the images' names, and packing a script for a training job.
+"""SageMaker's Python SDK: names of images, and packing a script for a training job.
 
 It takes seconds to import, so it is imported where it is used. Endpoints and all that is deleted go through boto3: the
 SDK's calls raise after they have created something, and its deletions leave parts behind.
@@ -21,10 +21,10 @@ from convlab.errors import UserError
 from convlab.study.sagemaker import SageMaker
 
 NO_TELEMETRY = Path(__file__).with_name("no_telemetry.yaml")
-"""Takes the place of the user's settings of the SDK: by default it reports its use to AWS."""
+"""Replaces the user's settings of the SDK, whose default reports its use to AWS."""
 
 SERVERLESS_IMAGE = "ml.m5.large"
-"""The type of instance whose image a serverless endpoint runs: a processor without GPU."""
+"""Instance type whose image a serverless endpoint runs: CPU only."""
 
 
 def image(settings: SageMaker, scope: Literal["training", "inference"], region: str) -> str:
@@ -66,7 +66,7 @@ class Deployment:
 def start_training(
     deployment: Deployment, source: Path, entry: str, hyperparameters: Mapping[str, Any], data_uri: str
 ) -> None:
-    """Pack and upload ``source``, and create a job that runs ``entry`` in it; returns when AWS has taken it."""
+    """Pack and upload ``source``, and create a training job that runs ``entry``; returns when AWS has accepted it."""
     clients, state, settings = deployment.clients, deployment.state, deployment.settings
     ModelTrainer = _sdk("sagemaker.train").ModelTrainer
     configs = _sdk("sagemaker.train.configs")
@@ -75,7 +75,7 @@ def start_training(
     seconds, waiting = job.max_minutes * 60, job.max_wait_minutes * 60
 
     class OurSession(Session):
-        """The SDK's own asks for all buckets of the account, and wants to create one that it cannot see."""
+        """The SDK's version lists all buckets of the account, and creates the bucket if it cannot see it."""
 
         def default_bucket(self) -> str:
             return state.bucket
@@ -105,7 +105,7 @@ def start_training(
         hyperparameters=dict(hyperparameters),
         tags=[configs.Tag(key=key, value=value) for key, value in deployment.tags.items()],
     )
-    # The SDK swallows whatever a signal raises in it, Ctrl-C too; waiting for the job is left to us for that reason.
+    # The SDK swallows exceptions of signal handlers, Ctrl-C too; so we wait for the job ourselves.
     with deferred_signals():
         trainer.train([configs.InputData(channel_name="training", data_source=data_uri)], wait=False, logs=False)
 

@@ -1,4 +1,4 @@
-"""What may exist in the cloud, on disk before it does: a process that comes later can take it down by name."""
+"""``state.json``: resources that may exist in the cloud, written before they are created, for a later teardown."""
 
 import json
 import re
@@ -16,16 +16,16 @@ from convlab.common.files import atomic
 from convlab.common.locks import held
 from convlab.errors import UserError
 
-NAMES = "convlab-"
-"""How the names of all resources begin; the policy allows no others."""
+NAME_PREFIX = "convlab-"
+"""Prefix of the names of all resources; the policy allows no others."""
 
-FILE = "state.json"
+STATE_FILE = "state.json"
 
 Kind = Literal["object", "training_job", "model", "endpoint_config", "endpoint"]
 
 
 class State(BaseModel):
-    """``state.json``: the one name of all resources of a deployment, and which were asked for without an answer."""
+    """Content of ``state.json``: the name of all resources of a deployment, and the kinds of pending ones."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,15 +43,15 @@ class State(BaseModel):
     _number: str | None = PrivateAttr(None)
 
     def reveal(self, account: str) -> None:
-        """Let the process that is signed in to ``account`` use the bucket's full name; files never have it."""
+        """Restore the account number in the bucket's name, for use in this process; files never have it."""
         self._number = account
-        self.bucket, self.prefix = (text.replace(redaction.HIDDEN, account) for text in (self.bucket, self.prefix))
+        self.bucket, self.prefix = (text.replace(redaction.MASK, account) for text in (self.bucket, self.prefix))
 
     def save(self, path: Path) -> None:
-        """Write it for this user alone, and not return before file and folder are on the disk."""
+        """Write the file durably, readable only by this user."""
         written = self.model_dump()
         if self._number:
-            written |= {key: written[key].replace(self._number, redaction.HIDDEN) for key in ("bucket", "prefix")}
+            written |= {key: written[key].replace(self._number, redaction.MASK) for key in ("bucket", "prefix")}
         with atomic(path) as temporary:
             temporary.touch(mode=0o600)
             temporary.write_text(json.dumps(written, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -67,20 +67,20 @@ class State(BaseModel):
 
 
 def lock(path: Path) -> AbstractContextManager[None]:
-    """Hold a deployment's state file for this process; UserError, which names the holder, where another has it."""
+    """Lock a deployment's state file. Raises UserError, which names the holder, if another process has it."""
     return held(
-        path.with_name(f".{FILE}.lock"),
+        path.with_name(f".{STATE_FILE}.lock"),
         f"a deployment{{holder}} is at work on {path}; wait until it has ended, or end it with Ctrl-C or kill "
         "(it takes everything down)",
     )
 
 
 def load(path: Path) -> State:
-    """The state that an earlier process left; UserError where the file is missing or does not hold one.
+    """Read an earlier process' state. Raises UserError if the file is missing or invalid.
 
-    No job makes it again, unlike results: what it named has to be looked for by hand.
+    Unlike results, no job makes it again: the user has to look for the resources by hand.
     """
-    remedy = f"look in the AWS console for names that begin with {NAMES}, delete them, then the file"
+    remedy = f"look in the AWS console for names that begin with {NAME_PREFIX}, delete them, then the file"
     try:
         return State.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -95,4 +95,4 @@ def load(path: Path) -> State:
 def new_name(study: str) -> str:
     """A name for all resources of one deployment: lower-case, 48 characters at most (training jobs add a time)."""
     readable = re.sub(r"[^a-z0-9]+", "-", study.lower()).strip("-")[:14].strip("-") or "study"
-    return f"{NAMES}{readable}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+    return f"{NAME_PREFIX}{readable}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"

@@ -1,8 +1,8 @@
-"""Taking down what a deployment may have left, by name, until a listing shows that nothing of it is there.
+"""Teardown: delete a deployment's resources by name until listings show that none remain.
 
 Order matters: an endpoint and jobs cost, so they go first and neither waits for the other; an endpoint whose
 configuration or model is gone can hang for an hour; the objects are what both of them read. An error of any type in
-one attempt is noted and the attempt repeated: nothing but AWS' refusal or the end of time prevents the next deletion.
+one attempt is noted and the attempt repeated: only AWS' refusal or a timeout prevents the next deletion.
 """
 
 import logging
@@ -18,20 +18,20 @@ from convlab.cloud.state import State
 from convlab.cloud.time_limits import TEARDOWN_MINUTES
 
 DELETION_SECONDS = 60.0 * TEARDOWN_MINUTES
-"""Seconds that each resource may take to go; an endpoint that is being created cannot be deleted before it is there."""
+"""Timeout in seconds for each resource; an endpoint cannot be deleted while it is being created."""
 
 NOT_FOUND_GRACE_SECONDS = 10.0
-"""Seconds for which "not there" is not believed of something whose creation was asked for without an answer."""
+"""Grace period in seconds: AWS may answer "not found" for a resource whose create request got no response."""
 
 RUNNING_STATUSES = ("InProgress", "Stopping")
-"""Statuses of a training job that costs."""
+"""Statuses of training jobs that cost money."""
 
 log = logging.getLogger("teardown")
 
 
 @dataclass(frozen=True)
 class Resource:
-    """How SageMaker calls one kind of resource."""
+    """SageMaker's names for one kind of resource: in calls, of its key, its listing and the listing's response."""
 
     kind: str
     key: str
@@ -48,12 +48,12 @@ RESOURCES = (
     Resource("endpoint_config", "EndpointConfigName", "list_endpoint_configs", "EndpointConfigs"),
     Resource("model", "ModelName", "list_models", "Models"),
 )
-"""In the order in which they go."""
+"""In the order of deletion."""
 
 
 @dataclass
 class Receipt:
-    """What was done, and what a listing showed afterwards; ``remaining`` is empty if all is well.
+    """Steps of a teardown, and what listings showed afterwards; ``remaining`` is empty on success.
 
     ``objects``: key, bytes and etag of what was in the bucket; ``kept``: addresses of what stays there.
     """
@@ -70,7 +70,7 @@ class Receipt:
 
 
 def teardown(clients: Clients, state: State) -> Receipt:
-    """Remove all that ``state`` names; no error of any type leaves it."""
+    """Delete all resources of ``state``. Never raises: errors are in the receipt."""
     begin = time.monotonic()
     receipt, deleted, listed = Receipt(), set(), {}
 
@@ -99,16 +99,16 @@ def teardown(clients: Clients, state: State) -> Receipt:
 
 
 def _until(receipt: Receipt, attempts: Mapping[str, Callable[[float], str | None]]) -> list[bool]:
-    """Make each attempt in turn until it says what came of it (None: not yet), AWS forbids it, or time is over.
+    """Poll all attempts until each returns an outcome (None: not yet), AWS denies it, or DELETION_SECONDS pass.
 
-    Returns for each whether it is done; none waits for another's end.
+    Returns for each whether its resource is gone; none waits for another.
     """
     open_ones, why, done = dict(attempts), dict.fromkeys(attempts, "it takes too long"), set()
     for passed in aws.poll_intervals(DELETION_SECONDS):
         for resource, attempt in list(open_ones.items()):
             try:
                 outcome = attempt(passed)
-            except Exception as error:  # also what is no answer of AWS: a proxy's page, a broken certificate
+            except Exception as error:  # also responses that are not from AWS: a proxy's page, a broken certificate
                 why[resource] = aws.error_message(error)
                 if aws.error_code(error) in aws.DENIED:
                     del open_ones[resource]
@@ -126,7 +126,7 @@ def _until(receipt: Receipt, attempts: Mapping[str, Callable[[float], str | None
 
 
 def _delete(clients: Clients, state: State, resource: Resource, deleted: set[str], passed: float) -> str | None:
-    """One attempt to delete a resource; done when AWS says that it is not there (any more)."""
+    """One attempt to delete a resource; done when AWS answers "not found"."""
     try:
         getattr(clients.sagemaker, resource.delete)(**{resource.key: state.name})
     except ClientError as error:
@@ -154,9 +154,9 @@ def _stop_jobs(clients: Clients, state: State, passed: float) -> str | None:
 
 
 def _delete_objects(clients: Clients, state: State, listed: dict[str, Any], passed: float) -> str | None:
-    """One attempt to delete the objects; where an upload had no answer, it may still come.
+    """One attempt to delete the objects; an upload whose response is missing may still arrive.
 
-    What there is, is noted in ``listed`` as far as the listing tells it.
+    The listed objects are added to ``listed``.
     """
     entries = objects(clients, state)
     keys = [entry["Key"] for entry in entries]
@@ -172,12 +172,12 @@ def _delete_objects(clients: Clients, state: State, listed: dict[str, Any], pass
 
 
 def _described(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What the evidence keeps of an object."""
+    """Key, size and ETag of a listed object, for the evidence."""
     return {"key": entry["Key"], "bytes": entry.get("Size", 0), "etag": str(entry.get("ETag", "")).strip('"')}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Looking
+# Listings
 
 
 def training_jobs(clients: Clients, state: State) -> Iterator[tuple[str, str]]:
@@ -189,7 +189,7 @@ def training_jobs(clients: Clients, state: State) -> Iterator[tuple[str, str]]:
 
 
 def objects(clients: Clients, state: State) -> list[dict[str, Any]]:
-    """The deployment's objects, as S3 lists them; none where the bucket is not there."""
+    """The deployment's objects, as S3 lists them; empty if the bucket does not exist."""
     try:
         pages = clients.s3.get_paginator("list_objects_v2").paginate(Bucket=state.bucket, Prefix=state.prefix)
         return [entry for page in pages for entry in page.get("Contents", [])]
@@ -200,7 +200,7 @@ def objects(clients: Clients, state: State) -> list[dict[str, Any]]:
 
 
 def remaining(clients: Clients, state: State) -> list[str]:
-    """What listings show of the deployment; a listing that fails counts, since it proves nothing."""
+    """Resources that listings still show; a failed listing counts as one, since it proves nothing."""
     left = []
     for resource in RESOURCES:
         left += _list_or_error(
@@ -222,12 +222,12 @@ def remaining(clients: Clients, state: State) -> list[str]:
     return left
 
 
-def _list_or_error(kind: str, look: Callable[[], list[str]]) -> list[str]:
-    """What a look found, with its kind in front."""
+def _list_or_error(kind: str, names: Callable[[], list[str]]) -> list[str]:
+    """Listed names, prefixed by their kind; if the listing fails repeatedly, one entry with the error."""
     why = ""
     for _ in aws.poll_intervals(min(DELETION_SECONDS, 60)):
         try:
-            return [f"{kind} {name}" for name in look()]
+            return [f"{kind} {name}" for name in names()]
         except Exception as error:
             why = aws.error_message(error)
             if aws.error_code(error) in aws.DENIED:
@@ -236,7 +236,7 @@ def _list_or_error(kind: str, look: Callable[[], list[str]]) -> list[str]:
 
 
 def _note_objects(clients: Clients, state: State, listed: dict[str, Any]) -> str | None:
-    """Put what is in the bucket into ``listed``; why that was not possible, if so. It only informs."""
+    """Add the bucket's objects to ``listed``; returns the error if that fails. It only informs."""
     try:
         listed.update((entry["Key"], _described(entry)) for entry in objects(clients, state))
     except Exception as error:

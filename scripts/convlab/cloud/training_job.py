@@ -1,4 +1,4 @@
-"""A run trained in a SageMaker training job, by the same train.py, and what comes back of it."""
+"""Training a run in a SageMaker training job, by the same train.py, and checking the returned model."""
 
 import json
 import logging
@@ -38,7 +38,7 @@ PINNED_PACKAGES = ("keras", "pydantic")
 """Pinned to this machine's versions in the training image, which brings TensorFlow and NumPy."""
 
 MAX_ARCHIVE_BYTES = 2 * 2**30
-"""What is downloaded and unpacked of a job's archive at most; a run has some MB."""
+"""Bytes of a job's archive at most, packed and unpacked; a run has some MB."""
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 
@@ -47,7 +47,7 @@ log = logging.getLogger("deploy")
 
 @dataclass(frozen=True)
 class Trained:
-    """A model that came back: its folder, and its probabilities for all test images (n, classes)."""
+    """A model that a job trained: its folder, and its probabilities for all test images (n, classes)."""
 
     folder: Path
     probabilities: np.ndarray
@@ -56,16 +56,16 @@ class Trained:
 def train(
     deployment: Deployment, prepared: Path, exported: Mapping[str, Any], output: Path, facts: dict[str, Any]
 ) -> Trained:
-    """Train the run that was exported on SageMaker, and check what comes back.
+    """Train the exported run on SageMaker, and check the returned model.
 
     Args:
         prepared: folder of the dataset; its training images go to S3, its test images do not.
         exported: ``export.json`` of the run.
         output: where model.keras, history.csv and run.json go, in ``trained``.
-        facts: filled step by step with what the evidence says of the job.
+        facts: filled step by step with the description of the job for the evidence.
 
     Raises:
-        UserError: the job failed, took too long, or what came back is not the run that was asked for.
+        UserError: the job failed, took too long, or returned another run.
     """
     clients, settings = deployment.clients, deployment.settings
     with tempfile.TemporaryDirectory() as temporary:
@@ -86,7 +86,7 @@ def train(
 
 
 def upload_data(clients: Clients, state: State, prepared: Path, temporary: Path) -> str:
-    """Put the training arrays and the manifest into S3; where."""
+    """Upload the training arrays and the manifest to S3; returns their URI."""
     images, labels = data.load_train(prepared)
     write_arrays(temporary / "data.npz", x_train=images, y_train=labels)
     shutil.copyfile(prepared / "manifest.json", temporary / "manifest.json")
@@ -97,8 +97,7 @@ def upload_data(clients: Clients, state: State, prepared: Path, temporary: Path)
 
 
 def pack_source(folder: Path, spec: Mapping[str, Any]) -> Path:
-    """A folder with all that train.py is made of, with the kind of dataset and the family of model that the run's
-    ``spec`` names, and nothing else."""
+    """Copy train.py and the modules that it needs for a run, dataset kind and model family of ``spec`` included."""
     loaded = (kind_module(spec["dataset"]["kind"]), *modules([spec["model"]["family"]]))
     for path in [SCRIPTS / ENTRY, *code_inputs(SCRIPTS / "train.py", loaded)]:
         target = folder / path.relative_to(SCRIPTS)
@@ -110,7 +109,7 @@ def pack_source(folder: Path, spec: Mapping[str, Any]) -> Path:
 
 
 def wait(clients: Clients, state: State, settings: SageMaker, facts: dict[str, Any]) -> str:
-    """Until the job ends; where its model is. UserError where it did not complete."""
+    """Poll until the job ends; returns the URI of its model. Raises UserError if it did not complete."""
     job = settings.training
     limit = 60 * ((max(job.max_minutes, job.max_wait_minutes) if job.spot else job.max_minutes) + QUEUE_MINUTES)
     seen = None
@@ -135,7 +134,7 @@ def wait(clients: Clients, state: State, settings: SageMaker, facts: dict[str, A
 
 
 def job_facts(description: Mapping[str, Any]) -> dict[str, Any]:
-    """What the evidence keeps of a job's description."""
+    """Description of a training job, for the evidence, from SageMaker's response."""
     times = {"started": description.get("TrainingStartTime"), "ended": description.get("TrainingEndTime")}
     return {
         "arn": description.get("TrainingJobArn"),
@@ -154,7 +153,7 @@ def job_facts(description: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def download(body: Any, path: Path) -> None:
-    """Copy a stream to a file, up to MAX_ARCHIVE_BYTES; UserError where there is more."""
+    """Copy a stream to a file. Raises UserError for more than MAX_ARCHIVE_BYTES."""
     size = 0
     with path.open("wb") as stream:
         while part := body.read(2**20):
@@ -167,7 +166,7 @@ def download(body: Any, path: Path) -> None:
 
 
 def unpack(archive: Path, folder: Path, exported: Mapping[str, Any]) -> Path:
-    """Take what train.py wrote out of the job's archive into ``folder``, if it is of the run that was asked for."""
+    """Extract train.py's results from the job's archive to ``folder``. Raises UserError for another run's."""
     with tempfile.TemporaryDirectory() as temporary:
         try:
             with tarfile.open(archive) as tar:
@@ -197,7 +196,7 @@ def unpack(archive: Path, folder: Path, exported: Mapping[str, Any]) -> Path:
 
 
 def evaluate(folder: Path, prepared: Path, facts: dict[str, Any]) -> np.ndarray:
-    """Probabilities of the model that came back for all test images; its figures go to ``facts``."""
+    """Probabilities of the returned model for all test images; adds its metrics to ``facts``."""
     from convlab.evaluation import inference  # TensorFlow
 
     images, labels = data.load_test(prepared)
@@ -211,7 +210,7 @@ def evaluate(folder: Path, prepared: Path, facts: dict[str, Any]) -> np.ndarray:
 
 
 def write_served_model(trained: Trained, model_dir: Path, folder: Path) -> Path:
-    """Write the model that came back as an endpoint takes it; ``model_dir`` is the exported one's folder."""
+    """Export the returned model for an endpoint, with the labels and handlers in ``model_dir``."""
     from convlab.evaluation import inference  # TensorFlow
     from convlab.serving import artifacts
 

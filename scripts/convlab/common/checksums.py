@@ -19,19 +19,19 @@ from pathlib import Path
 from convlab.common.atomic import atomic, remove, write_text
 from convlab.errors import UserError
 
-SUFFIX = ".checksums"
-DAMAGED = ".damaged"
+RECORD_SUFFIX = ".checksums"
+DAMAGED_SUFFIX = ".damaged"
 
-EXPORTED = ("export.json", "MODEL_CARD.md")
-"""Main results of jobs that a plain run of the workflow does not ask for."""
+EXPORT_MAIN_RESULTS = ("export.json", "MODEL_CARD.md")
+"""Main results of jobs that are not part of the default target."""
 
-JOB = "CONVLAB_JOB"
-"""Environment variable that the workflow sets: only its jobs set damaged results aside, since it makes them again."""
+JOB_VARIABLE = "CONVLAB_JOB"
+"""Environment variable of the workflow's jobs: only they set damaged results aside, since it makes them again."""
 
 _BLOCK = 2**20
 
 _NEVER_A_FOLDER = re.compile(r".+\.(log|tsv|made_from)|\.made_from|\.card_made_from")
-"""Names that jobs give to files only; those of datasets and variants have no dot."""
+"""Names of files that are never folders; names of datasets and variants have no dot."""
 
 Files = Mapping[str, Mapping[str, int | str]]
 
@@ -105,21 +105,21 @@ def damaged(path: Path, reason: str, main: Path | None = None) -> UserError:
         main, _ = _recorded(path)
     # Snakemake does not notice a file that is missing in a folder output; the main result must be missing instead.
     missed = path if main is None or path.parent == main.parent else main
-    if JOB in os.environ:
+    if JOB_VARIABLE in os.environ:
         with suppress(OSError):
             set_aside(path, main)
             return UserError(
-                f"{path} is damaged ({reason}); it was set aside as {path.name}{DAMAGED}: run the same command again, "
-                "which makes it again"
+                f"{path} is damaged ({reason}); it was set aside as {path.name}{DAMAGED_SUFFIX}: run the same command "
+                "again, which makes it again"
             )
-    command = "`make export`" if main is not None and main.name in EXPORTED else "snakemake"
+    command = "`make export`" if main is not None and main.name in EXPORT_MAIN_RESULTS else "snakemake"
     return UserError(f"{path} is damaged ({reason}); delete {missed} and run {command} again, which makes it again")
 
 
 def set_aside(path: Path, main: Path | None = None) -> None:
     """Rename a damaged result, so that Snakemake makes it again; for one in a subfolder, also delete ``main``."""
     if os.path.lexists(path):
-        aside = path.with_name(path.name + DAMAGED)
+        aside = path.with_name(path.name + DAMAGED_SUFFIX)
         remove(aside)
         path.rename(aside)
     if main is not None and path.parent != main.parent:
@@ -136,7 +136,7 @@ def find_damaged(results: Path, index: Path, remember: bool = True) -> dict[Path
     known = _read_index(index)
     seen, broken = {}, {}
     for record in _records(results):
-        key, main = os.path.relpath(record, results), record.removesuffix(SUFFIX)
+        key, main = os.path.relpath(record, results), record.removesuffix(RECORD_SUFFIX)
         folder, stamp = main.rpartition("/")[0], _stamp(record)
         before, remembered = known.get(key, (None, {}))
         if before == stamp:
@@ -192,13 +192,13 @@ def keep_damaged(paths: Iterable[Path], say: Callable[[str], None]) -> None:
             continue
         try:
             if path.is_file():
-                with atomic(path.with_name(path.name + DAMAGED), durable=False) as temporary:
+                with atomic(path.with_name(path.name + DAMAGED_SUFFIX), durable=False) as temporary:
                     shutil.copyfile(path, temporary)
             else:
                 set_aside(path)
         except OSError as error:
             raise UserError(f"{path} is damaged and cannot be set aside ({error.strerror}); delete it") from None
-        say(f"{path} is damaged: it is set aside as {path.name}{DAMAGED}, and made again with what is asked for")
+        say(f"{path} is damaged: it is set aside as {path.name}{DAMAGED_SUFFIX}, and made again with what is asked for")
 
 
 def set_aside_folders(results: Path, say: Callable[[str], None]) -> None:
@@ -213,20 +213,20 @@ def set_aside_folders(results: Path, say: Callable[[str], None]) -> None:
                 set_aside(path)
             except OSError as error:
                 raise UserError(f"{path} is a folder and cannot be set aside ({error.strerror}); delete it") from None
-            say(f"{path} is a folder where a file belongs: it is set aside as {path.name}{DAMAGED}")
+            say(f"{path} is a folder where a file belongs: it is set aside as {path.name}{DAMAGED_SUFFIX}")
 
 
 def _record_of(main: Path) -> Path:
-    return main.with_name(main.name + SUFFIX)
+    return main.with_name(main.name + RECORD_SUFFIX)
 
 
 def _recorded(path: Path) -> tuple[Path | None, Mapping[str, int | str] | None]:
     """The main result of the job that wrote ``path``, and what was recorded of ``path``, in its folder or above."""
     for folder in (path.parent, path.parent.parent):
         name = path.relative_to(folder).as_posix()
-        for record in sorted(folder.glob(f"*{SUFFIX}")):
+        for record in sorted(folder.glob(f"*{RECORD_SUFFIX}")):
             if (files := _read(record)) and name in files:
-                return record.with_name(record.name.removesuffix(SUFFIX)), files[name]
+                return record.with_name(record.name.removesuffix(RECORD_SUFFIX)), files[name]
     return None, None
 
 
@@ -244,7 +244,7 @@ def _read(record: Path) -> Files | None:
 def _records(results: Path) -> Iterator[str]:
     for parent, folders, files in os.walk(results):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "unfinished-")))
-        yield from (f"{parent}/{name}" for name in sorted(files) if name.endswith(SUFFIX))
+        yield from (f"{parent}/{name}" for name in sorted(files) if name.endswith(RECORD_SUFFIX))
 
 
 def _read_index(index: Path) -> dict[str, tuple[list, dict[str, list]]]:

@@ -11,7 +11,7 @@ from convlab.common import environment
 from convlab.common.code_digests import matches
 from convlab.errors import UserError, printable
 
-PLANNED = "CONVLAB_CODE"
+PLANNED_CODE_VARIABLE = "CONVLAB_CODE"
 """Environment variable: the digest of the script's code when Snakemake planned the job, which is what it records."""
 
 DISK_FULL_HINT = "free space or choose another folder, then run again"
@@ -55,14 +55,14 @@ def run(main: Callable[[], None]) -> None:
     except Exception as error:
         if os.strerror(errno.ENOSPC) not in str(error):
             raise
-        # Libraries in C++ have exceptions of their own for a full disk, and some crash when they clean up.
+        # C++ libraries raise other exceptions for a full disk, and some crash during clean-up.
         print(f"error: cannot write: {os.strerror(errno.ENOSPC)}; {DISK_FULL_HINT}", file=sys.stderr, flush=True)
         os._exit(1)
 
 
 def check_code(script: str | None) -> None:
     """Raise UserError if the code was edited after Snakemake planned this job: it would record the wrong digest."""
-    planned = os.environ.pop(PLANNED, None)
+    planned = os.environ.pop(PLANNED_CODE_VARIABLE, None)
     if planned is not None and script is not None and not matches(planned, Path(script).resolve()):
         raise UserError(
             f"the code of {Path(script).name} was edited after Snakemake had planned this job; run the same command "

@@ -1,4 +1,4 @@
-"""The code that a script depends on, found by reading its imports: what makes reruns exact."""
+"""Digests of a script's code and all that it imports, so that edits rerun exactly the jobs that they affect."""
 
 import hashlib
 import re
@@ -49,7 +49,7 @@ def code_parts(script: Path, loaded: tuple[str, ...] = ()) -> dict[str, str]:
 
 @cache
 def code_digest(script: Path, loaded: tuple[str, ...] = ()) -> str:
-    """One digest of all that ``script`` is made of, the same wherever the checkout lies, with the names of ``loaded``.
+    """One digest of a script's code, independent of the checkout's path, followed by the names of ``loaded``.
 
     Returns:
         Hexadecimal digits, then ``+`` and a module for each that is loaded by name: what ``matches`` needs to tell

@@ -1,7 +1,7 @@
-"""Environment variables and start-up options that can change results: set, kept as a recorded choice, or removed.
+"""Hermetic environment: variables that can change results are set, recorded as the user's choice, or removed.
 
 Every script calls ``start`` before it imports anything else, and the Snakefile ``apply``, so that jobs inherit a
-prepared environment. Three kinds of variables are told apart; those of other programs are left alone:
+prepared environment. There are three kinds of variables; those of other programs are left alone:
 
 - set by convlab: threads, locale, settings files of Keras and Matplotlib, hash seed;
 - choices that a user may make on purpose (``USER_CHOICES``): passed on, recorded in run.json, part of a run's identity;
@@ -86,7 +86,7 @@ USER_CHOICES = {
     "GLIBC_TUNABLES": None,
     "LD_PRELOAD": None,
 }
-"""What a user may set on purpose, with convlab's own value, if it has one."""
+"""Variables that a user may set on purpose, with convlab's default, if any."""
 
 HARMLESS_VARIABLES = re.compile(
     r"TF_CPP_(MIN_LOG_LEVEL|MAX_VLOG_LEVEL|VMODULE|LOG_THREAD_ID)|TF_FORCE_GPU_ALLOW_GROWTH|TF_GPU_ALLOCATOR"
@@ -94,7 +94,7 @@ HARMLESS_VARIABLES = re.compile(
     r"|(ONEDNN|DNNL|MKL|OPENBLAS|KMP)_VERBOSE|HDF5_USE_FILE_LOCKING|MPLCONFIGDIR"
     r"|PYTHON(HOME|PLATLIBDIR|EXECUTABLE|STARTUP|BREAKPOINT|DONTWRITEBYTECODE|PYCACHEPREFIX|UNBUFFERED|FAULTHANDLER)"
 )
-"""Variables of these libraries that say where, how loudly and with how much memory they work: left as they are."""
+"""Variables of these libraries for paths, logging and memory, without effect on results: left as they are."""
 
 RELEVANT_VARIABLES = re.compile(
     r"(KERAS|TF|TF2|TENSORFLOW|AUTOGRAPH|XLA|ONEDNN|DNNL|JAX|TORCH[A-Z]*|PYTORCH|ATEN|MKL|OMP|KMP|GOMP|OPENBLAS|GOTO|BLIS"
@@ -103,20 +103,20 @@ RELEVANT_VARIABLES = re.compile(
     r"|PYTHON[A-Z0-9]+|PYTHON_(GIL|JIT|CPU_COUNT|FROZEN_MODULES|PERF_JIT_SUPPORT|PRESITE|TLBC|CONTEXT_AWARE_WARNINGS)"
     r"|PYTHON_THREAD_INHERIT_CONTEXT|TEST_TMPDIR"
 )
-"""Variables of what computes, draws or runs the scripts. Those that are not named above are removed."""
+"""Variables of the interpreter and of libraries that compute or draw. Those not listed above are removed."""
 
 FOREIGN_VARIABLES = re.compile(
     r"TF_(VAR|CLI|TOKEN|STATE|PLUGIN|REGISTRY|HTTP|WARN|LOG|PROVIDER)_.*|TF_(LOG|INPUT|DATA_DIR|WORKSPACE|IN_AUTOMATION|IGNORE|BUILD)"
 )
-"""Variables of Terraform and others that share TensorFlow's prefix: not passed on either, and not worth a word."""
+"""Variables of Terraform and others that share TensorFlow's prefix: removed without a message."""
 
 REMOVED_SILENTLY = re.compile(
     r"PYTHON(?!PATH|OPTIMIZE).*|LANGUAGE|.*_NUM_THREADS|.*_MAXIMUM_THREADS|MPL.*|MATPLOTLIB.*|TEST_TMPDIR"
 )
-"""Removed or replaced without a word: what a user's shell has anyway and nobody sets for convlab."""
+"""Variables that are removed or replaced without a message: shells commonly set them."""
 
 PACKAGES = ("numpy", "pydantic", "keras")
-"""What stages import; where these come from PYTHONPATH or the user's own site-packages, those are needed."""
+"""Packages that all stages import; if they come from PYTHONPATH or the user's site-packages, these are kept."""
 
 
 def prepared(environment: Mapping[str, str]) -> dict[str, str]:
@@ -144,14 +144,14 @@ def prepared(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def choices(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The variables that can change numbers and are for the user to decide, with their values: a run's identity."""
+    """The user's choices with their values: variables that can change numbers, part of a run's identity."""
     environment = prepared(os.environ if environment is None else environment)
     names = {*_choosable(environment), "PYTHONPATH"}
     return {name: environment[name] for name in sorted(names & environment.keys())}
 
 
 def for_other_machines(environment: Mapping[str, str] | None = None) -> list[str]:
-    """Names of the variables that jobs on machines with an environment of their own must be given too."""
+    """Names of the variables that must be passed on to jobs on other machines."""
     environment = os.environ if environment is None else environment
     names = [name for name, value in choices(environment).items() if value != USER_CHOICES.get(name)]
     return [name for name in (*names, KEEP_VARIABLE) if name != "PYTHONPATH" and name in environment]
@@ -180,12 +180,12 @@ def removed_message(names: list[str]) -> str:
     )
 
 
-_told: list[str] = []
-"""Names that ``apply`` removed in this process."""
+_removed_names: list[str] = []
+"""Names of the variables that ``start`` removed in this process."""
 
 
 def apply(environment: MutableMapping[str, str] | None = None) -> list[str]:
-    """Prepare ``environment`` (this process' own) in place; the names of what was removed and is worth a word."""
+    """Prepare ``environment`` (by default this process') in place; returns removed names that are worth a message."""
     environment = os.environ if environment is None else environment
     names = removed(environment)
     after = prepared(environment)
@@ -203,21 +203,21 @@ def start() -> None:
     """
     before = dict(os.environ)
     try:
-        _told.extend(apply())
+        _removed_names.extend(apply())
     except UserError as error:
         if _is_script():
             sys.exit(f"error: {error}")
         raise
     if _is_script() and _must_restart(before):
-        if _told:
-            print(removed_message(_told), file=sys.stderr, flush=True)
+        if _removed_names:
+            print(removed_message(_removed_names), file=sys.stderr, flush=True)
         os.execve(sys.executable, [sys.executable, *sys.argv], dict(os.environ))
     _import_matplotlib_elsewhere()
 
 
 def removed_at_start() -> list[str]:
     """Names of the variables that ``start`` removed, for the script's log."""
-    return list(_told)
+    return list(_removed_names)
 
 
 def _choosable(environment: Mapping[str, str]) -> set[str]:
@@ -234,7 +234,7 @@ def _choosable(environment: Mapping[str, str]) -> set[str]:
 
 
 def _switch(name: str, value: str) -> str:
-    """``0`` or ``1``. TensorFlow takes its own default, and goes on, for what it cannot read."""
+    """``0`` or ``1``. Raises UserError for other values, for which TensorFlow silently uses its default."""
     switch = {"0": "0", "false": "0", "1": "1", "true": "1"}.get(value.strip().lower())
     if switch is None:
         raise UserError(f"the environment variable {name} is {value!r}; write 0 or 1, or unset it")
@@ -271,7 +271,7 @@ def _is_script() -> bool:
 
 
 def _must_restart(before: Mapping[str, str]) -> bool:
-    """Whether Python was started with something that can change results and only a new start takes away."""
+    """Whether Python was started with options that can change results and that only a restart removes."""
     harmless = {"PYTHONSAFEPATH", "PYTHONHASHSEED", "PYTHONNOUSERSITE", "PYTHONUTF8", "PYTHONCOERCECLOCALE"}
     changed = {name for name in before if name.startswith("PYTHON") and os.environ.get(name) != before[name]}
     user_site = site.ENABLE_USER_SITE and "PYTHONNOUSERSITE" in os.environ and Path(site.getusersitepackages()).is_dir()

@@ -127,7 +127,7 @@ def listing(names: Iterable[str], most: int = 8) -> str:
         return names[0]
     first, last = ", ".join(names[:-1]), names[-1]
     if _current.code == "es" and re.match(r"h?[ií](?![aeou])", last, re.IGNORECASE):
-        return f"{first} e {last}"  # "y" does not stand before its own sound
+        return f"{first} e {last}"  # "y" becomes "e" before an i sound
     return gettext("{first} and {last}", first=first, last=last)
 
 

@@ -20,7 +20,7 @@ from convlab.errors import UserError
 
 log = logging.getLogger(__name__)
 
-_claims: list[int] = []
+_claim_descriptors: list[int] = []
 """File descriptors of the claims that this process holds until it ends."""
 
 
@@ -152,7 +152,7 @@ def held(path: Path, sentence: str) -> Iterator[None]:
             if not _same_file(descriptor, path):
                 continue  # its last holder has deleted it meanwhile
             os.ftruncate(descriptor, 0)
-            os.write(descriptor, _myself())
+            os.write(descriptor, _holder_record())
             try:
                 yield
             finally:
@@ -178,8 +178,8 @@ def claim(path: Path, what: str) -> bool:
         os.close(descriptor)
         return False
     os.ftruncate(descriptor, 0)
-    os.write(descriptor, _myself())
-    _claims.append(descriptor)
+    os.write(descriptor, _holder_record())
+    _claim_descriptors.append(descriptor)
     return True
 
 
@@ -204,7 +204,7 @@ def _same_file(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _myself() -> bytes:
+def _holder_record() -> bytes:
     """Content of a lock file: process, machine and time of its holder, as JSON."""
     since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
     return json.dumps({"process": os.getpid(), "machine": socket.gethostname(), "since": since}).encode()

@@ -33,7 +33,7 @@ def files_below(folder: Path, leave_out: Collection[str] = ()) -> list[Path]:
         path
         for path in folder.rglob("*")
         if path.is_file()
-        and not path.name.endswith((checksums.SUFFIX, checksums.DAMAGED))
+        and not path.name.endswith((checksums.RECORD_SUFFIX, checksums.DAMAGED_SUFFIX))
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.relative_to(folder).parts[0] not in leave_out
     ]

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterable
 from typing import Any, TextIO
 
-NUMBER = re.compile(r"(?<![0-9A-Za-z])\d{12}(?![0-9A-Za-z])")
+ACCOUNT_NUMBER = re.compile(r"(?<![0-9A-Za-z])\d{12}(?![0-9A-Za-z])")
 """An AWS account number. The look-arounds skip twelve digits inside a checksum."""
 
-HIDDEN = "*" * 12
+MASK = "*" * 12
 
 SCRYPT_COST = 2**15
 """Work of one fingerprint, in scrypt's N (32 MiB and a tenth of a second): there are only 10^12 account numbers."""
@@ -25,8 +25,8 @@ def masked(value: Any, known: Iterable[str] = ()) -> Any:
     if not isinstance(value, str):
         return value
     for number in known:
-        value = value.replace(number, HIDDEN)
-    return NUMBER.sub(HIDDEN, value)
+        value = value.replace(number, MASK)
+    return ACCOUNT_NUMBER.sub(MASK, value)
 
 
 def fingerprint(secret: str, salt: str, cost: int | None = None) -> str:
@@ -67,10 +67,10 @@ class MaskedStream:
         return getattr(self._stream, name)
 
 
-KNOWN: list[str] = []
+KNOWN_ACCOUNTS: list[str] = []
 """Account numbers that masked streams replace also inside words."""
 
 
 def mask_output() -> None:
     """Mask account numbers in all later output of this process: log lines, errors and tracebacks."""
-    sys.stdout, sys.stderr = MaskedStream(sys.stdout, KNOWN), MaskedStream(sys.stderr, KNOWN)
+    sys.stdout, sys.stderr = MaskedStream(sys.stdout, KNOWN_ACCOUNTS), MaskedStream(sys.stderr, KNOWN_ACCOUNTS)

@@ -35,7 +35,7 @@ MAX_WHOLE = 2**31 - 1
 MAX_SEED = 2**63 - 1
 """Largest seed: predictions.npz keeps seeds as 64-bit integers, and so does pandas."""
 
-NOTHING = ("none", "null", "off", "no", "false", "~", "")
+OFF_WORDS = ("none", "null", "off", "no", "false", "~", "")
 """Words that mean "absent" or "off". YAML reads some of them as false, others as text."""
 
 
@@ -68,7 +68,7 @@ def as_list(value: Any) -> Any:
 
 
 def is_off(value: Any) -> bool:
-    return value is None or value is False or (isinstance(value, str) and value.strip().lower() in NOTHING)
+    return value is None or value is False or (isinstance(value, str) and value.strip().lower() in OFF_WORDS)
 
 
 def off_as_word(value: Any) -> Any:

@@ -84,7 +84,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """A table as CSV in which no text is a formula to a spreadsheet: an apostrophe stands before one that would be.
+    """A table as CSV, safe from formula injection: an apostrophe precedes text that a spreadsheet would evaluate.
 
     Class names may come from anybody's folders. Numbers stay as they are; :func:`as_written` removes the apostrophe
     """
@@ -96,7 +96,7 @@ def csv_text(table: pd.DataFrame) -> str:
 
 
 def inert(value: object) -> object:
-    """A text that begins as a formula does, with an apostrophe before it; anything else as it is.
+    """Text that begins like a formula, preceded by an apostrophe; anything else unchanged.
 
     Carriage returns become line feeds, since CSV's writers do not quote them.
     """

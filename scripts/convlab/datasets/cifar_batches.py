@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convlab.datasets.fetching import LARGEST_FILE, Archive, fetch
+from convlab.datasets.fetching import MAX_FILE_BYTES, Archive, fetch
 from convlab.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SIDE, CHANNELS, CLASSES = 32, 3, 10
-RECORD = 1 + CHANNELS * SIDE * SIDE
+RECORD_BYTES = 1 + CHANNELS * SIDE * SIDE
 """Bytes of one image: its label, then its red, green and blue plane, row by row."""
 
-NAMES = "batches.meta.txt"
+CLASS_NAMES_FILE = "batches.meta.txt"
 """The file that names the classes, one in each line."""
 
 
@@ -32,7 +32,7 @@ NAMES = "batches.meta.txt"
 class Batches:
     """The publisher's archive, the folder in it, and of each file of ``images`` records the MD5, training first.
 
-    The archive is checked by its SHA-256; the MD5 sums are for files that somebody else unpacked.
+    The archive is checked by its SHA-256; the MD5 sums are for files that the user has unpacked.
     """
 
     archive: Archive
@@ -67,9 +67,13 @@ def read_batches(source: Batches, name: str, path: str | None, cache: Path | Non
     else:
         files = _unpack(source, fetch(source.archive, key=key, path=location, cache=cache)[packed_name])
 
-    names = tuple(line.strip() for line in files.pop(NAMES).decode("ascii", "replace").splitlines() if line.strip())
+    names = tuple(
+        line.strip() for line in files.pop(CLASS_NAMES_FILE).decode("ascii", "replace").splitlines() if line.strip()
+    )
     if len(set(names)) != CLASSES or len(names) != CLASSES:
-        raise UserError(f"{NAMES} of {source.archive.title} does not name {CLASSES} classes; get the archive again")
+        raise UserError(
+            f"{CLASS_NAMES_FILE} of {source.archive.title} does not name {CLASSES} classes; get the archive again"
+        )
     batches = [_parse(content, file_name) for file_name, content in files.items()]
     *train, test = batches
     return Dataset(
@@ -82,8 +86,8 @@ def read_batches(source: Batches, name: str, path: str | None, cache: Path | Non
 
 
 def _checked_archive(source: Batches, path: Path, key: str) -> bytes:
-    """The user's own archive; UserError where it is not the publisher's."""
-    content = path.read_bytes() if path.stat().st_size <= LARGEST_FILE else b""
+    """Read the user's archive. Raises UserError if it is not the publisher's."""
+    content = path.read_bytes() if path.stat().st_size <= MAX_FILE_BYTES else b""
     if hashlib.sha256(content).hexdigest() != source.archive.sha256[source.packed_name]:
         raise UserError(
             f"{key}: {path} has the wrong sha256, so it is not {source.archive.title}'s {source.packed_name} "
@@ -98,10 +102,10 @@ def _unpack(source: Batches, content: bytes) -> dict[str, bytes]:
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as tar:
             files = {}
-            for file_name in (*source.md5, NAMES):
+            for file_name in (*source.md5, CLASS_NAMES_FILE):
                 member = tar.getmember(f"{source.folder}/{file_name}")
-                expected = source.images * RECORD
-                size_fits = member.size == expected if file_name in source.md5 else member.size <= LARGEST_FILE
+                expected = source.images * RECORD_BYTES
+                size_fits = member.size == expected if file_name in source.md5 else member.size <= MAX_FILE_BYTES
                 if not member.isreg() or not size_fits:
                     raise UserError(
                         f"{file_name} in {source.packed_name} is not a file of the right size; get it again"
@@ -115,9 +119,9 @@ def _unpack(source: Batches, content: bytes) -> dict[str, bytes]:
 
 
 def _from_folder(source: Batches, folder: Path, key: str) -> dict[str, bytes]:
-    """The files that somebody unpacked: each with the right size and MD5."""
+    """Read the user's unpacked files, verified by size and MD5."""
     files = {}
-    for file_name in (*source.md5, NAMES):
+    for file_name in (*source.md5, CLASS_NAMES_FILE):
         path = folder / file_name
         if not path.is_file():
             if (folder / "data_batch_1").is_file() or (folder / "cifar-10-batches-py").is_dir():
@@ -129,10 +133,10 @@ def _from_folder(source: Batches, folder: Path, key: str) -> dict[str, bytes]:
                 f"{key}: {folder} lacks {file_name}; give the folder with {source.archive.title}'s .bin files, "
                 f"{source.packed_name} itself, or remove {key}"
             )
-        size, expected = path.stat().st_size, source.images * RECORD
+        size, expected = path.stat().st_size, source.images * RECORD_BYTES
         if file_name in source.md5 and size != expected:
             raise UserError(f"{key}: {path} has {size:,} bytes and not {expected:,}; unpack the archive again")
-        files[file_name] = path.read_bytes() if size <= LARGEST_FILE else b""
+        files[file_name] = path.read_bytes() if size <= MAX_FILE_BYTES else b""
         sum_ = source.md5.get(file_name)
         if sum_ and hashlib.md5(files[file_name], usedforsecurity=False).hexdigest() != sum_:
             raise UserError(f"{key}: {path} has the wrong MD5, so it is not {source.archive.title}'s; unpack it again")
@@ -141,12 +145,12 @@ def _from_folder(source: Batches, folder: Path, key: str) -> dict[str, bytes]:
 
 
 def _parse(content: bytes, file_name: str) -> "tuple[np.ndarray, np.ndarray]":
-    """Images (n, 32, 32, 3) and labels of one file; UserError for half a record or a label that is none."""
+    """Images (n, 32, 32, 3) and labels of one file; UserError for an incomplete record or an invalid label."""
     import numpy as np
 
-    if not content or len(content) % RECORD:
-        raise UserError(f"{file_name} is not a whole number of records of {RECORD:,} bytes; get it again")
-    records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
+    if not content or len(content) % RECORD_BYTES:
+        raise UserError(f"{file_name} is not a whole number of records of {RECORD_BYTES:,} bytes; get it again")
+    records = np.frombuffer(content, np.uint8).reshape(-1, RECORD_BYTES)
     labels = records[:, 0].astype(np.int64)
     if labels.max() >= CLASSES:
         raise UserError(f"{file_name} has the label {labels.max()}, and there are {CLASSES} classes; get it again")

@@ -1,7 +1,7 @@
-"""What a user's own data are, found out cheaply each time that jobs are planned.
+"""Content digest of a user's own images, computed incrementally each time that jobs are planned.
 
-Snakemake compares folders and large files by their modification times. Here they are known by content, so that copying,
-unpacking again or touching them runs nothing, and editing one image in place runs everything that depends on it. An
+Snakemake compares folders and large files by their modification times. A digest of their content lets copying,
+unpacking again or touching them rerun nothing, and an edit in place rerun everything that depends on it. An
 index, like that of git, remembers the SHA-256 of each file with its size and times; only files whose size or time has
 changed are read again. Standard library only.
 """
@@ -22,8 +22,8 @@ _BLOCK = 2**20
 def content_digest(path: Path, index: Path, say: Callable[[str], None] = lambda text: None) -> str:
     """Hexadecimal SHA-256 of the names and contents of a file, or of all files in an image folder that may be images.
 
-    ``index`` is a file of ours that is written where something has changed; ``say`` is told when that takes reading.
-    Where ``path`` cannot be seen from here the last digest is given again, or none: nothing is known to have changed.
+    ``index`` is the cache file, written if anything has changed; ``say`` is called with a line before files are read.
+    If ``path`` does not exist on this machine the cached digest is returned, or an empty one: no change is known.
     """
     known = _read_index(index)
     if not path.exists():
@@ -32,7 +32,7 @@ def content_digest(path: Path, index: Path, say: Callable[[str], None] = lambda 
     for name, entry in _files(path):
         try:
             status = entry.stat()
-        except OSError:  # a dangling link, or a file that has just gone: prepare says more
+        except OSError:  # a dangling link, or a file that was just deleted: prepare reports it
             files[name] = [0, 0, 0, ""]
             continue
         stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
@@ -55,7 +55,7 @@ def content_digest(path: Path, index: Path, say: Callable[[str], None] = lambda 
 
 
 def _files(path: Path) -> Iterator[tuple[str, Path | os.DirEntry]]:
-    """Names relative to ``path`` and what gives their status."""
+    """Names relative to ``path``, with an object that has ``stat``."""
     if path.is_file():
         yield "", path
         return
@@ -89,6 +89,6 @@ def _read_index(index: Path) -> dict:
 
 
 def _write_index(index: Path, content: dict) -> None:
-    """Whole or not at all; where it cannot be written the files are read again next time."""
+    """Write the index atomically; if that fails the files are read again next time."""
     with suppress(OSError):
         write_text(index, json.dumps(content), durable=False)

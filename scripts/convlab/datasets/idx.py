@@ -8,7 +8,7 @@ from convlab.errors import UserError
 
 
 def read_idx_archive(archive: Archive, classes: tuple[str, ...], name: str, path: str | None) -> Dataset:
-    """Fetch an archive of the four files that MNIST made customary, and unpack them."""
+    """Fetch and read the four IDX files of an MNIST-like dataset."""
     files = fetch(archive, key=f"datasets.{name}.path", path=path)
     arrays = {file_name: parse_idx(content, file_name) for file_name, content in files.items()}
     return Dataset(

@@ -1,6 +1,6 @@
-"""How many images a dataset has, as far as that can be told before any job runs. Standard library only.
+"""Number of images of a dataset, exact or as bounds, before any job runs. Standard library only.
 
-What is not known exactly has bounds, so that only what is certainly impossible is refused.
+With bounds only what is certainly impossible is refused.
 """
 
 import math
@@ -12,7 +12,7 @@ from convlab.datasets.specs import DatasetSpec
 from convlab.errors import UserError
 
 ASSUMED_IMAGES = 100_000
-"""Images of a user's own dataset, where memory and time are estimated: counting the files would take a while."""
+"""Assumed size of a user's own dataset in estimates of memory and time: counting the files is slow."""
 
 
 def image_counts(spec: DatasetSpec, classes: int) -> tuple[Count, Count] | None:
@@ -20,7 +20,7 @@ def image_counts(spec: DatasetSpec, classes: int) -> tuple[Count, Count] | None:
     try:
         counts = kind_of(spec).counts(spec)
     except (OSError, UserError):
-        return None  # what is wrong with the files is told by those who read them
+        return None  # dataset_form and prepare report what is wrong with the files
     if counts is None:
         return None
     train, test = counts
@@ -34,7 +34,7 @@ def assumed_images(spec: DatasetSpec) -> int:
 
 
 def limited(count: Count, images: int | None) -> Count:
-    """What is left of a part where the config takes only so many images of it, in the classes' proportions."""
+    """Counts of a part after the config's limit on its images, in the classes' proportions."""
     if images is None or images >= count.most:
         return count
     if count.by_class is not None:

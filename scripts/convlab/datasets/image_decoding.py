@@ -1,15 +1,15 @@
-"""Decoding image files of any size and kind of pixels into arrays of one shape, by stated rules.
+"""Decoding image files of any size and pixel type into uint8 arrays of one shape.
 
-- Turned as the EXIF orientation says, then cropped around the centre to the wanted aspect ratio (to the nearest pixel),
+- Rotated by the EXIF orientation, then cropped around the centre to the wanted aspect ratio (to the nearest pixel),
   then resized with Pillow's antialiased bilinear filter. An image that has the wanted size keeps every value.
 - A JPEG that is at least four times too large is decoded at a half, quarter or eighth of its size, never below twice
   the wanted size: libjpeg does that many times faster.
 - Transparent pixels are shown on white. Palettes and CMYK become RGB (by Pillow's formula; colour profiles are not
   applied), and grey is the luma of ITU-R 601-2.
-- 16-bit values keep their high byte; where all 16-bit images of a data set use 8, 10, 12 or 14 bits only, the highest
+- 16-bit values keep their high byte; where all 16-bit images of a dataset use 8, 10, 12 or 14 bits only, the highest
   eight of these.
 - Of an animation or a multi-picture file the first picture counts; such files are counted.
-- A file is read by its content, whatever of these formats its name promises.
+- The format is detected by content, not by name.
 """
 
 import errno
@@ -33,19 +33,19 @@ MAX_PIXELS = 64_000_000
 LARGE_PIXELS = 8_000_000
 """Images that take more pixels in memory are decoded one at a time, so that memory is bounded for any thread count."""
 
-_BATCH = 64
-"""Images that a thread takes at once: many enough for little overhead, few enough to spread."""
+_BATCH_IMAGES = 64
+"""Images per task of a thread: many enough for little overhead, few enough to balance."""
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF")
-"""Decoders of Pillow that may be used; it has some forty, and files are anybody's."""
+"""Pillow decoders that may be used, of some forty: files are untrusted."""
 
-_MANY = ("PNG", "GIF", "WEBP", "TIFF")
-"""Formats whose further pictures are images of their own; those in a JPEG are previews and depths."""
+_MULTI_FRAME_FORMATS = ("PNG", "GIF", "WEBP", "TIFF")
+"""Formats whose further frames are separate images; those in a JPEG are previews and depth maps."""
 
 _MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 
 _ORIENTATION = 0x0112  # EXIF
-_TURNS = {
+_TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -87,7 +87,7 @@ def read_images(root: Path, files: Sequence[str], size: tuple[int, int], channel
 
     def work(start: int) -> tuple[dict[int, Unreadable], list[Facts]]:
         problems, facts = {}, []
-        for index in range(start, min(start + _BATCH, len(files))):
+        for index in range(start, min(start + _BATCH_IMAGES, len(files))):
             try:
                 images[index] = read_image(
                     os.path.join(root, files[index]),  # noqa: PTH118 (speed)
@@ -100,7 +100,7 @@ def read_images(root: Path, files: Sequence[str], size: tuple[int, int], channel
     problems: dict[int, Unreadable] = {}
     several, deep = 0, {}
     with ThreadPoolExecutor(max(threads, 1)) as pool:
-        for unreadable, facts in pool.map(work, range(0, len(files), _BATCH)):
+        for unreadable, facts in pool.map(work, range(0, len(files), _BATCH_IMAGES)):
             problems.update(unreadable)
             for index, fact, value in facts:
                 if fact == "several":
@@ -123,7 +123,7 @@ def read_image(
 ) -> np.ndarray:
     """One image as (height, width, channels), uint8, by the rules above; raises Unreadable.
 
-    ``bits`` is how many of 16 a 16-bit grey image uses; ``note`` is told of several pictures and of 16-bit values.
+    ``bits`` is how many of 16 a 16-bit grey image uses; ``note`` is called for multi-frame files and 16-bit values.
     """
     try:
         with Image.open(path, formats=_FORMATS) as image:
@@ -157,7 +157,7 @@ def _pixels(
     if pixels > MAX_PIXELS:
         text = f"has {pixels / 1e6:,.0f} million pixels, more than {MAX_PIXELS // 10**6} million"
         raise Unreadable(TOO_LARGE, text)
-    if image.format in _MANY and getattr(image, "is_animated", False):
+    if image.format in _MULTI_FRAME_FORMATS and getattr(image, "is_animated", False):
         note("several", 1)
     if image.mode not in _MODES and not image.mode.startswith("I;16"):
         raise Unreadable(PIXEL_TYPE, f"has pixels of type {image.mode}, not bytes; save it with 8 bits for each colour")
@@ -177,8 +177,8 @@ def _pixels(
             note("deep", -(int(np.asarray(image).max()) * 256 + 255))
         if image.size != (width, height):
             image = _crop(image, width, height).resize((width, height), Image.Resampling.BILINEAR)
-    if orientation in _TURNS:
-        image = image.transpose(_TURNS[orientation])
+    if orientation in _TRANSPOSITIONS:
+        image = image.transpose(_TRANSPOSITIONS[orientation])
     if image.mode in ("LA", "RGBA"):
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA")).convert("RGB")
     mode = "RGB" if channels == 3 else "L"
@@ -210,7 +210,7 @@ def _crop(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; damaged metadata are no reason to do without an image."""
+    """The EXIF orientation, 1 to 8; damaged metadata are ignored."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:

@@ -14,10 +14,10 @@ near duplicate of a training image. Looked at in Fashion-MNIST: nearly all pairs
 garment twice (of a few trousers one cannot tell); from about 15 on ordinary look-alikes come in, trousers first, and up
 to 20 there are pairs whose labels disagree."""
 
-PAIRS_SHOWN = 8
+MAX_SHOWN_PAIRS = 8
 """Pairs in the figure and in summary.json: the closest ones, each test image once."""
 
-TRAINING_SAMPLE = 2000
+TRAINING_SAMPLE_IMAGES = 2000
 """Training images of which near duplicates among the other training images are looked for."""
 
 THUMBNAIL_CELLS = 7
@@ -52,7 +52,7 @@ def find_near_duplicates(
     test_labels: np.ndarray,
     train_labels: np.ndarray,
     threshold: float = NEAR_DUPLICATE_RMS,
-    closest: int = PAIRS_SHOWN,
+    closest: int = MAX_SHOWN_PAIRS,
 ) -> Duplicates:
     """All pairs of a test and a training image that differ by at most ``threshold`` (RMS, grey levels): exact.
 
@@ -92,7 +92,7 @@ def find_near_duplicates(
 
 
 def training_duplicates(
-    images: np.ndarray, labels: np.ndarray, sample: int = TRAINING_SAMPLE, threshold: float = NEAR_DUPLICATE_RMS
+    images: np.ndarray, labels: np.ndarray, sample: int = TRAINING_SAMPLE_IMAGES, threshold: float = NEAR_DUPLICATE_RMS
 ) -> dict[str, Any]:
     """How many of at most ``sample`` training images, of all classes alike, have a near duplicate among the others.
 

@@ -1,4 +1,4 @@
-"""What an ``.npz`` file of images holds, from the headers of its arrays and its labels: standard library only.
+"""Reading the headers and labels of an ``.npz`` file of images, without NumPy: standard library only.
 
 The config is checked with it before any job runs, and ``prepare`` before it reads an image. The format of the headers:
 https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
@@ -20,18 +20,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from convlab.datasets.file_content import BEGINNING, content_kind
+from convlab.datasets.file_content import HEADER_BYTES, content_kind
 from convlab.datasets.folder_listing import printable_name
 from convlab.errors import UserError
 
 _KINDS = {"f": "float", "i": "int", "u": "uint", "b": "bool", "c": "complex", "O": "object"}
 _TYPECODES = {"u1": "B", "i1": "b", "u2": "H", "i2": "h", "u4": "I", "i4": "i", "u8": "Q", "i8": "q"}
-_LONGEST_HEADER = 2**16
+_MAX_HEADER_BYTES = 2**16
 
 
 @dataclass(frozen=True)
 class Header:
-    """Of one array: NumPy's type string (``<f4``), its shape, and where its values begin."""
+    """Header of one array: NumPy's type string (``<f4``), shape, and offset of the values."""
 
     descr: str
     shape: tuple[int, ...]
@@ -39,7 +39,7 @@ class Header:
 
     @property
     def dtype(self) -> str:
-        """The type as people call it: ``uint8``, ``float32``, ``object``."""
+        """The type's usual name: ``uint8``, ``float32``, ``object``."""
         simple = re.fullmatch(r"[<>|=]?([a-zA-Z])(\d*)", self.descr)
         if not simple or simple[1] not in _KINDS:
             return self.descr
@@ -47,9 +47,9 @@ class Header:
         return f"{_KINDS[simple[1]]}{bits}"
 
 
-WANTED = ("x_train", "y_train", "x_test", "y_test")
+ARRAY_NAMES = ("x_train", "y_train", "x_test", "y_test")
 
-WRITE = "numpy.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)"
+SAVE_COMMAND = "numpy.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)"
 
 
 def read_headers(path: Path, key: str) -> dict[str, Header]:
@@ -62,11 +62,11 @@ def read_headers(path: Path, key: str) -> dict[str, Header]:
         raise UserError(f"{key}: {path} is not a file; give an .npz file with x_train, y_train, x_test and y_test")
     try:
         with path.open("rb") as stream:
-            beginning = stream.read(BEGINNING)
+            beginning = stream.read(HEADER_BYTES)
     except OSError as error:
         raise UserError(f"{key}: {path} cannot be read ({error.strerror}); change its permissions") from None
     if beginning[:2] != b"PK":
-        raise UserError(f"{key}: {path} is {_other_file(beginning)}, and no .npz file; write one with {WRITE}")
+        raise UserError(f"{key}: {path} is {_other_file(beginning)}, and no .npz file; write one with {SAVE_COMMAND}")
     try:
         with zipfile.ZipFile(path) as archive:
             headers = {}
@@ -82,7 +82,7 @@ def read_headers(path: Path, key: str) -> dict[str, Header]:
     except _NotArraysError as error:
         inside = printable_name(str(error))
         raise UserError(
-            f"{key}: {path} is a ZIP archive that holds {inside}, and no .npz file; write one with {WRITE}"
+            f"{key}: {path} is a ZIP archive that holds {inside}, and no .npz file; write one with {SAVE_COMMAND}"
         ) from None
     except Exception as error:  # zipfile and the parser raise a dozen types for a damaged archive
         raise UserError(f"{key}: {path} is not a whole .npz file ({error}); write it again with numpy.savez") from None
@@ -90,11 +90,11 @@ def read_headers(path: Path, key: str) -> dict[str, Header]:
 
 
 class _NotArraysError(Exception):
-    """A ZIP archive with a member, which the message names, that is no array."""
+    """The ZIP archive has a member that is no array; the message names it."""
 
 
 def _other_file(beginning: bytes) -> str:
-    """What a file is that was given instead of an ``.npz``."""
+    """Type of a file that is no ``.npz``, for the message."""
     if beginning[:6] == b"\x93NUMPY":
         return "a single NumPy array (.npy)"
     if beginning[:1] == b"\x80" and beginning[1:2] in (b"\2", b"\3", b"\4", b"\5"):
@@ -113,14 +113,14 @@ def _header(stream: BinaryIO) -> Header:
         raise ValueError("not an array")
     length = "<H" if start[6] == 1 else "<I"
     size = struct.unpack(length, stream.read(struct.calcsize(length)))[0]
-    if size > _LONGEST_HEADER:
+    if size > _MAX_HEADER_BYTES:
         raise ValueError("a header of this length is not NumPy's")
     fields = ast.literal_eval(stream.read(size).decode("utf-8" if start[6] >= 3 else "latin-1"))
     return Header(str(fields["descr"]), tuple(map(int, fields["shape"])), 8 + struct.calcsize(length) + size)
 
 
 def check_headers(headers: dict[str, Header], path: Path, key: str) -> tuple[int, int, int]:
-    """The images' shape (height, width, channels). Raises UserError for arrays that are no images and labels."""
+    """The images' shape (height, width, channels). Raises UserError for arrays that are not images and labels."""
 
     def refuse(problem: str) -> NoReturn:
         raise UserError(f"{key}: {path.name}: {problem}")
@@ -183,21 +183,21 @@ CLASS_NAMES = "classes"
 
 _VALIDATION = re.compile(r"^[xy][_-]?(val|valid|validation|dev)$|^(val|valid|validation|dev)[_-]?[xy]$", re.IGNORECASE)
 
-_NAMES_OF_OTHERS = {"x": "x_train", "images": "x_train", "data": "x_train", "train_images": "x_train",
+_COMMON_NAMES = {"x": "x_train", "images": "x_train", "data": "x_train", "train_images": "x_train",
                     "features": "x_train", "y": "y_train", "labels": "y_train", "targets": "y_train",
                     "target": "y_train", "train_labels": "y_train", "test_images": "x_test",
                     "test_labels": "y_test"}  # fmt: skip
-"""How others call these arrays; PneumoniaMNIST and its kin have train_images."""
+"""Other common names of these arrays; MedMNIST's files have train_images."""
 
 
 def _refuse_misnamed(headers: Mapping[str, Header], refuse: Callable[[str], NoReturn]) -> None:
     """Arrays under another name than the one that is read, and validation arrays in place of test arrays."""
     for name in sorted(headers):
         plain = re.sub(r"[^a-z]+", "_", name.lower()).strip("_")
-        meant = plain if plain in WANTED else re.sub(r"^(x|y)(train|test)$", r"\1_\2", plain)
-        meant = meant if meant in WANTED else re.sub(r"^(train|test)_?(x|y)$", r"\2_\1", plain)
-        meant = meant if meant in WANTED else _NAMES_OF_OTHERS.get(plain, "")
-        if name not in WANTED and meant in WANTED and meant not in headers:
+        meant = plain if plain in ARRAY_NAMES else re.sub(r"^(x|y)(train|test)$", r"\1_\2", plain)
+        meant = meant if meant in ARRAY_NAMES else re.sub(r"^(train|test)_?(x|y)$", r"\2_\1", plain)
+        meant = meant if meant in ARRAY_NAMES else _COMMON_NAMES.get(plain, "")
+        if name not in ARRAY_NAMES and meant in ARRAY_NAMES and meant not in headers:
             refuse(f"has an array {printable_name(name)} and no {meant}; if that is what it holds, name it {meant}")
         if _VALIDATION.match(name) and "x_test" not in headers:
             refuse(
@@ -229,7 +229,7 @@ def check_shape(given: tuple[int, ...] | None, shape: tuple[int, ...], path: Pat
 
 def unused_arrays(headers: Mapping[str, Header], names_used: bool) -> dict[str, str]:
     """Arrays that are not read, each with its shape and type; among them ``classes``, unless its names are used."""
-    used = (*WANTED, CLASS_NAMES) if names_used else WANTED
+    used = (*ARRAY_NAMES, CLASS_NAMES) if names_used else ARRAY_NAMES
     return {
         printable_name(name): f"{header.shape} {header.dtype}"
         for name, header in sorted(headers.items())
@@ -257,14 +257,12 @@ def count_labels(path: Path, name: str, header: Header, key: str) -> dict[int, i
                     if header.descr[0] == (">" if sys.byteorder == "little" else "<"):
                         labels.byteswap()
                     counts.update(labels)
-                    if len(counts) > _MOST_CLASSES:
+                    if len(counts) > _MAX_CLASSES:
                         break
     except Exception as error:
         raise UserError(f"{key}: {path} is not a whole .npz file ({error}); write it again with numpy.savez") from None
-    if len(counts) > _MOST_CLASSES:
-        raise UserError(
-            f"{key}: {path.name}: {name} has more than {_MOST_CLASSES:,} different labels; are they labels?"
-        )
+    if len(counts) > _MAX_CLASSES:
+        raise UserError(f"{key}: {path.name}: {name} has more than {_MAX_CLASSES:,} different labels; are they labels?")
     if _COUNTS.parent.is_dir():
         temporary = kept.with_name(f".{uuid.uuid4().hex[:12]}.{kept.name}")
         with suppress(OSError):
@@ -276,13 +274,13 @@ def count_labels(path: Path, name: str, header: Header, key: str) -> dict[int, i
 
 _COUNTS = Path(".snakemake/convlab")
 _BLOCK = 2**20
-_MOST_CLASSES = 100_000
+_MAX_CLASSES = 100_000
 
 
 def check_labels(
     train: Mapping[int, int], test: Mapping[int, int] | None, classes: int | None, path: Path, key: str
 ) -> int:
-    """The number of classes, from how often each label occurs. Raises UserError, also for test labels of their own."""
+    """The number of classes, from the counts of labels. Raises UserError, also for test labels that training lacks."""
     count = count_classes(train, classes, path, key)
     if test is not None and (alone := sorted(set(test) - set(train))):
         raise UserError(

@@ -1,4 +1,4 @@
-"""Whether images of the user's own are enough, by how many each class has. Standard library only."""
+"""Checks that a user's own images suffice, by the number in each class. Standard library only."""
 
 from collections.abc import Mapping
 

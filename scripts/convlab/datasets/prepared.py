@@ -1,4 +1,4 @@
-"""Prepared data: reading it with its checksums, splitting it, taking nested subsets, and the seeds that a run uses.
+"""Prepared data: verified reading, stratified splits, nested subsets, permuted pixels, random seeds of a run.
 
 Training imports this module, so an edit here retrains everything: keep it small.
 """
@@ -18,10 +18,10 @@ MANIFEST_FORMAT = 1
 """Version of ``manifest.json``; raised when its meaning changes."""
 
 PERMUTATION_SEED = 1
-"""Seed of the one order in which ``permute_pixels`` puts an image's blocks."""
+"""Seed of the block order in ``permute_pixels``."""
 
 SEED_PURPOSES = ("initialisation", "shuffling", "dropout", "augmentation", "split", "subset")
-"""What a run draws random numbers for; each has a stream of its own, so that changing one leaves the others alone."""
+"""Purposes of a run's random numbers, one independent stream each, so that changing one leaves the others alone."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def load(directory: Path) -> Dataset:
 
 
 def load_train(directory: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Training images and labels; the test arrays are not read, which is how training cannot look at them."""
+    """Training images and labels. The test arrays are not read, so that training cannot use them."""
     arrays, _ = _read(directory, ("x_train", "y_train"))
     return arrays["x_train"], arrays["y_train"]
 
@@ -89,12 +89,12 @@ def nested_subset(labels: np.ndarray, size: int | None, seed: int | np.random.Se
 
 
 def first_images(labels: np.ndarray, size: int | None) -> np.ndarray:
-    """Like ``nested_subset`` without chance: of every class the images that appear first."""
+    """Like ``nested_subset``, but deterministic: the first images of every class."""
     return np.arange(len(labels)) if size is None else np.sort(_first(proportional_order(labels), size))
 
 
 def proportional_order(labels: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
-    """An order of all images whose every beginning keeps the classes' proportions as well as integers allow.
+    """An order of all images of which every prefix keeps the classes' proportions as well as integers allow.
 
     The k-th of a class's n images comes at (k - 1/2) / n, which is Webster's (Sainte-Laguë's) apportionment; unlike the
     largest remainder it never takes an image back when the size grows. Equals are ordered by chance, or by appearance
@@ -145,11 +145,12 @@ def _read(directory: Path, names: Iterable[str]) -> tuple[dict[str, np.ndarray],
 
 
 def permute_pixels(images: np.ndarray, block: int | None) -> np.ndarray:
-    """Images (n, height, width, channels) with their blocks of ``block`` × ``block`` pixels in another, fixed order.
+    """Permute the blocks of ``block`` × ``block`` pixels of images (n, height, width, channels), in one fixed order.
 
     The order depends on the image's size and ``block`` alone, so that training, validation and test images, every seed
     and every variant share it. Inside a block pixels stay together; 1 moves every pixel on its own; None changes
-    nothing. Rows and columns that fill no block stay where they are. Raises UserError for a block that has no company.
+    nothing. Rows and columns that fill no block stay where they are. Raises UserError if the image holds fewer than two
+    blocks.
     """
     if block is None:
         return images
@@ -158,8 +159,8 @@ def permute_pixels(images: np.ndarray, block: int | None) -> np.ndarray:
     if rows * columns < 2:
         raise UserError(f"pixel_permutation {block} leaves no two blocks in images of {height}×{width}; choose less")
     order = np.random.default_rng([PERMUTATION_SEED, height, width, block]).permutation(rows * columns)
-    places = np.arange(height * width).reshape(height, width)
-    inner = places[: rows * block, : columns * block]
+    indices = np.arange(height * width).reshape(height, width)
+    inner = indices[: rows * block, : columns * block]
     blocks = inner.reshape(rows, block, columns, block).swapaxes(1, 2).reshape(rows * columns, block, block)[order]
     inner[:] = blocks.reshape(rows, columns, block, block).swapaxes(1, 2).reshape(inner.shape)
-    return images.reshape(len(images), height * width, -1)[:, places.ravel()].reshape(images.shape)
+    return images.reshape(len(images), height * width, -1)[:, indices.ravel()].reshape(images.shape)

@@ -1,4 +1,4 @@
-"""What a reader of datasets returns, and what all readers check. Standard library only."""
+"""Return type of dataset readers, and the check of memory that they share. Standard library only."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from convlab.errors import UserError
 if TYPE_CHECKING:
     from convlab.datasets.prepared import Dataset  # NumPy
 
-_LIMITS = {False: "memory.max", True: "memory.limit_in_bytes"}
+_LIMIT_FILES = {False: "memory.max", True: "memory.limit_in_bytes"}
 """The file with a group's limit; true for version 1."""
 
 
@@ -36,7 +36,7 @@ class Reading:
 
 
 def memory_limit(system: Path = Path("/")) -> int:
-    """Bytes of memory that this process can have: the machine's, or less where a container or a job has a limit.
+    """Bytes of memory that this process may use: the machine's, or the limit of its container or job.
 
     Linux keeps such limits in the files of control groups, version 2 or 1, each group bound by those above it.
     """
@@ -53,13 +53,13 @@ def memory_limit(system: Path = Path("/")) -> int:
         folder = home / path.strip("/")
         while folder.is_relative_to(home):
             with suppress(OSError, ValueError):  # no limit here: no such file, or "max"
-                there = min(there, int((folder / _LIMITS[bool(controllers)]).read_text(encoding="ascii")))
+                there = min(there, int((folder / _LIMIT_FILES[bool(controllers)]).read_text(encoding="ascii")))
             folder = folder.parent
     return there
 
 
 def check_memory(images: int, shape: Sequence[int], key: str, remedy: str) -> None:
-    """All images are kept in memory, here and in training: say so before the system ends the job without a word."""
+    """Raise UserError if the images do not fit into memory, before the system kills the job without a message."""
     needed, there = images * prod(shape), memory_limit()
     if needed > there:
         raise UserError(

@@ -1,10 +1,10 @@
-"""The registry of kinds of datasets: what a kind's module says, and the kinds that there are.
+"""Registry of dataset kinds, and the contract of a kind's module.
 
-A kind of dataset is one module in ``convlab/datasets/kinds``. It is called as the config calls the kind, and ends in
-``KIND = Kind(...)``. To add one, copy ``kinds/digits.py`` under the new name and change what it says (leave
+A kind of dataset is one module in ``convlab/datasets/kinds``. Its name is the kind's name in the config, and it ends in
+``KIND = Kind(...)``. To add one, copy ``kinds/digits.py`` under the new name and change it (leave
 ``order`` out); nothing else lists the kinds. The module has
 
-- a spec, a pydantic model with ``kind: Literal["<module's name>"]`` and a field for whatever else the config may say.
+- a spec, a pydantic model with ``kind: Literal["<module's name>"]`` and a field for each other setting.
   It derives from ``DatasetSpec``, from ``Published`` where files are fetched and checked by their checksums, or from
   ``OwnImages`` where they are the user's own. Its fields are checked while the config is parsed and are part of the
   identity of every run on the data.
@@ -13,7 +13,7 @@ A kind of dataset is one module in ``convlab/datasets/kinds``. It is called as t
 - a reader, which ``prepare`` calls.
 
 The config is parsed wherever Snakemake runs, so the module imports the standard library, pydantic and convlab's modules
-of these two only; NumPy, and whatever needs it, is imported inside the reader. What several kinds need stands in
+of these two only; NumPy, and whatever needs it, is imported inside the reader. Code that kinds share is in
 ``convlab/datasets``: fetching, IDX files, folders of images, headers of ``.npz`` files, splitting.
 
 `prepare` depends on the module of its kind and on what that imports, training on no kind. Then run ``make schema``,
@@ -38,7 +38,7 @@ Form = tuple[tuple[int, int, int], int]
 
 @dataclass(frozen=True)
 class Count:
-    """Images of one part, at least and at most, and of each class where that is known."""
+    """Number of images of one part: bounds, and the number of each class if it is known."""
 
     least: int
     most: int
@@ -51,12 +51,12 @@ class Count:
 
 
 Counts = tuple[Count, Count | None]
-"""Training and test images as they come. Of the user's own data that bring no test images the latter are None: the
-``test_fraction`` of every class is held out."""
+"""Numbers of training and test images, before any limit. The latter is None for a user's own data without test images:
+the ``test_fraction`` of every class is held out."""
 
 
 def nothing_unused(name: str, spec: Any) -> Sequence[str]:
-    """Of data that come whole, everything is used."""
+    """Nothing: all of a published dataset is used."""
     return ()
 
 
@@ -78,8 +78,8 @@ class Kind:
         homepage: address of a page on the images.
         citation: how their authors ask to be cited.
         unused: what of the files would not be used, a few words for each; called for the user's own files only.
-        threads: threads that ``read`` has a use for.
-        order: place where texts list the kinds; those without one follow, by name.
+        threads: largest useful number of threads of ``read``.
+        order: position in lists of kinds; those without one follow, by name.
     """
 
     spec: type[DatasetSpec]
@@ -109,12 +109,12 @@ def kind_of(spec: DatasetSpec) -> Kind:
 
 
 def kinds() -> dict[str, Kind]:
-    """Every kind by its name, in the order in which texts list them."""
+    """All kinds by name, in the order of lists in texts."""
     by_name = {name: registry.load(KINDS, name).KIND for name in registry.names(KINDS)}
     return dict(sorted(by_name.items(), key=lambda item: (item[1].order, item[0])))
 
 
 def any_dataset() -> Any:
-    """Type of a field that takes a dataset of any kind, told apart by ``kind``; all kinds are loaded."""
+    """Union of all kinds' specs, discriminated by ``kind``; imports all kinds."""
     specs = (kind.spec for kind in kinds().values())
     return Annotated[functools.reduce(operator.or_, specs), Field(discriminator="kind")]

@@ -1,7 +1,6 @@
-"""The form of a dataset, known before any job runs: its images' shape and how many classes. Standard library only.
+"""Image shape and class count of each dataset, known before any job runs. Standard library only.
 
-What a user's own data are is looked at here as far as names and headers tell it, so that what ``prepare`` would refuse
-is refused before anything runs.
+Of a user's own data names and headers are read, so that what ``prepare`` would refuse is refused before anything runs.
 """
 
 from collections.abc import Mapping
@@ -13,9 +12,9 @@ from convlab.errors import UserError
 
 
 def dataset_form(name: str, spec: DatasetSpec) -> Form:
-    """The form of a dataset, from its spec where that says it and else from the user's files.
+    """Image shape and class count of a dataset, from its spec or else from the user's files.
 
-    Raises UserError, which names the key, where the files are not to be seen or are not what they should be.
+    Raises UserError, which names the key, if files are missing or invalid.
     """
     if spec.users_own and spec.path is None:
         raise UserError(f"datasets.{name}.path is missing; add it")
@@ -23,9 +22,9 @@ def dataset_form(name: str, spec: DatasetSpec) -> Form:
 
 
 def data_notes(datasets: Mapping[str, DatasetSpec]) -> list[str]:
-    """For each dataset of the user's own that is to be seen here, what would not be used: one sentence each.
+    """One sentence for each of the user's own datasets with files that would not be used.
 
-    Raises nothing: what is wrong with a dataset, ``dataset_form`` has told.
+    Never raises: ``dataset_form`` has reported errors.
     """
     notes = []
     for name, spec in datasets.items():

@@ -1,4 +1,4 @@
-"""What users write about a dataset: the fields that kinds share, and the spec of whichever kind a dataset is of.
+"""Specs of datasets: the fields that all kinds share, and a type that validates any kind.
 
 Training imports this module, so an edit here retrains everything: keep it small.
 """
@@ -13,7 +13,7 @@ from convlab.common import registry
 from convlab.common.specs import Limit, Location, Real, Seed, Spec
 
 KINDS = "convlab.datasets.kinds"
-"""The package that holds a module for each kind; ``registry.Kind`` says what is in it."""
+"""The package with a module for each kind; see ``registry.Kind``."""
 
 
 class DatasetSpec(Spec):
@@ -49,14 +49,14 @@ class OwnImages(DatasetSpec):
 
 
 def kind_module(kind: str) -> str:
-    """Dotted name of a kind's module: what a job that reads such a dataset depends on beside its imports."""
+    """Dotted name of a kind's module, on which jobs that read such a dataset depend beside their imports."""
     return f"{KINDS}.{kind}"
 
 
 def as_dataset(value: Any) -> Any:
-    """A dataset's spec from what a run's record has of it; only the module of its kind is loaded.
+    """Validate a dataset in a run's record by its kind's spec; imports only the module of that kind.
 
-    Raises PydanticCustomError (``unknown_kind``) where it names no kind, or one that is not known.
+    Raises PydanticCustomError (``unknown_kind``) if the kind is missing or unknown.
     """
     if isinstance(value, DatasetSpec):
         return value
@@ -67,5 +67,5 @@ def as_dataset(value: Any) -> Any:
 
 
 AnyDataset = Annotated[SerializeAsAny[DatasetSpec], BeforeValidator(as_dataset)]
-"""A dataset of any kind, by the name of its kind alone: what defines a run imports no kind, so that an edit of one
-trains nothing that does not use it."""
+"""A dataset of any kind, validated by the module of that kind, which is loaded by name: a run depends on no kind, so
+that an edit of one trains no run without it."""

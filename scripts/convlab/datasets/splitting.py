@@ -1,4 +1,4 @@
-"""Test images for data that come without them."""
+"""Stratified train/test split, for data without test images."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Running a command as long as what it downloads grows."""
+"""Run a download command with a stall timeout and a size limit."""
 
 import os
 import signal
@@ -14,20 +14,20 @@ STALL_SECONDS = 30.0
 DOWNLOAD_SECONDS = 1200.0
 """A package download is given up on after this long in any case."""
 
-LARGEST_DOWNLOAD = 2**30
+MAX_DOWNLOAD_BYTES = 2**30
 """Bytes; a package and the package lists together take less."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a watched command ended: what went wrong, or None, and whether any byte arrived."""
+class CommandResult:
+    """Result of a watched command: the problem, or None, and whether any byte arrived."""
 
     problem: str | None
     alive: bool
 
 
-def run_watched(command: list[str], cwd: Path, watch: Path, give_up_at: float) -> Outcome:
-    """Run a command while what it writes under ``watch`` grows.
+def run_watched(command: list[str], cwd: Path, watch: Path, give_up_at: float) -> CommandResult:
+    """Run a command while the folder ``watch`` grows.
 
     It is ended, with its children, when nothing has arrived by ``give_up_at`` (monotonic clock), when nothing more
     arrives for ``STALL_SECONDS``, and after ``DOWNLOAD_SECONDS`` in any case.
@@ -50,10 +50,10 @@ def run_watched(command: list[str], cwd: Path, watch: Path, give_up_at: float) -
                 now = time.monotonic()
                 if (grown := _size(watch)) > size:
                     size, alive, give_up_at = grown, True, now + STALL_SECONDS
-                if size > LARGEST_DOWNLOAD:
-                    return Outcome(f"sends more than {LARGEST_DOWNLOAD // 2**20} MiB", alive)
+                if size > MAX_DOWNLOAD_BYTES:
+                    return CommandResult(f"sends more than {MAX_DOWNLOAD_BYTES // 2**20} MiB", alive)
                 if now > min(give_up_at, end_at):
-                    return Outcome("no answer" if not alive else "the download stalled", alive)
+                    return CommandResult("no answer" if not alive else "the download stalled", alive)
                 time.sleep(0.05)
         finally:
             if process.poll() is None:
@@ -62,10 +62,10 @@ def run_watched(command: list[str], cwd: Path, watch: Path, give_up_at: float) -
         output.seek(0)
         lines = output.read().decode(errors="replace").splitlines()
     if process.returncode == 0:
-        return Outcome(None, alive or _size(watch) > size)
+        return CommandResult(None, alive or _size(watch) > size)
     errors = [line.removeprefix("E:").strip() for line in lines if line.startswith("E:")] or lines[-1:]
     name = Path(command[0]).name
-    return Outcome(errors[0][:200] if errors else f"{name} ended with status {process.returncode}", alive)
+    return CommandResult(errors[0][:200] if errors else f"{name} ended with status {process.returncode}", alive)
 
 
 def _size(folder: Path) -> int:

@@ -1,7 +1,7 @@
 """Registry of model families: one module each, ``families/<family>.py``, which ends in ``FAMILY = Family(...)``.
 
 To add one, copy ``families/dense.py`` to ``families/<name>.py`` and change it. Nothing else is edited: the config then
-takes ``family: <name>``, and every field of the family's spec can be a factor of an experiment. A family's module says
+takes ``family: <name>``, and every field of the family's spec can be a factor of an experiment. A family's module has
 
 1. what a user writes: ``spec``, a pydantic model with ``family: Literal["<name>"]``; ``activation``, ``dropout``,
    ``label`` and ``why`` it has from ``ModelSpec``, and the types of ``common/specs.py`` read what users write;
@@ -12,7 +12,7 @@ takes ``family: <name>``, and every field of the family's spec can be a factor o
 5. fields that change nothing beside certain values of others: ``idle_fields``.
 
 Runs of a family depend on its module, so an edit of it trains that family again and no other. Therefore families import
-neither each other nor Keras, NumPy or translations; whoever calls them hands Keras and the costs in.
+neither each other nor Keras, NumPy or translations; Keras and the costs are passed in.
 ``tests/test_families.py`` holds every family to this contract, costs against Keras included.
 """
 
@@ -52,7 +52,7 @@ class Family:
         features: (spec, x, keras) -> Keras tensor (batch, n). ``x`` are the scaled pixels, float32 (batch, height,
             width, channels). Layers only, no model inside of the model: their random numbers are seeded by layer.
         feature_costs: (spec, costs) adds the same layers, each under the name that the Keras layer has, to a
-            ``models.cost.LayerCosts``, and says how the last feature map becomes the vector.
+            ``models.cost.LayerCosts``, and calls ``flatten`` or ``global_pooling``.
         hidden_units: (spec) -> units of each hidden dense layer between the vector and the output layer.
         idle_fields: fields that have no effect beside certain values of others.
         order: position in lists of families; those without one follow, by name.

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from convlab.errors import UserError
 
-_held: list[int] = []
+_slot_descriptors: list[int] = []
 """File descriptors of the slots that this process holds; the kernel closes them, and so releases them, at its end."""
 
 
-def visible(environment: Mapping[str, str] = os.environ) -> list[str]:
+def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
     """The GPUs that this process may use, as CUDA names them; empty on a machine without.
 
     CUDA_VISIBLE_DEVICES, which a scheduler or the user may have set, is respected, also ``-1`` and an empty value.
@@ -62,7 +62,7 @@ def acquire_gpu(devices: Sequence[str], folder: Path) -> str:
                 if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                     continue
                 return device  # without file locks all processes share the first device
-            _held.append(descriptor)
+            _slot_descriptors.append(descriptor)
             return device
     raise AssertionError("itertools.count ended")
 
@@ -70,7 +70,7 @@ def acquire_gpu(devices: Sequence[str], folder: Path) -> str:
 def use_one_gpu(environment: dict[str, str] | None = None, folder: Path | None = None) -> str | None:
     """Acquire a GPU and make it the only visible one; returns its name, or None without GPUs."""
     environment = os.environ if environment is None else environment
-    devices = visible(environment)
+    devices = visible_gpus(environment)
     if not devices:
         return None
     device = acquire_gpu(devices, folder or slots_folder())

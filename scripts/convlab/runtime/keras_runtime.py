@@ -33,16 +33,16 @@ def _import_all() -> None:
         import_module("tensorflow")
     except ImportError as error:
         log.info("importing Keras again, this time with %s: %s", ", ".join(hidden), error)
-        _show(hidden)
+        _unhide(hidden)
         for name in [name for name in sys.modules if name.partition(".")[0] == "keras"]:
             del sys.modules[name]
         import_module("keras")
         import_module("tensorflow")
     finally:
-        _show(hidden)
+        _unhide(hidden)
 
 
-def _show(names: list[str]) -> None:
+def _unhide(names: list[str]) -> None:
     """Make ``names`` importable again."""
     for name in names:
         if sys.modules.get(name, ...) is None:

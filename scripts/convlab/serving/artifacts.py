@@ -1,4 +1,4 @@
-"""A trained model in the forms in which others run it: a SavedModel with a named signature, and ONNX."""
+"""Export of a trained model: a SavedModel with a named signature, and ONNX."""
 
 import json
 import shutil
@@ -23,11 +23,11 @@ BATCH_DIMENSION = "n"
 """Name of the ONNX file's first dimension."""
 
 HANDLERS = Path(__file__).resolve().parent
-"""Where ``inference.py`` and ``requirements.txt`` are, which go along."""
+"""Folder of the files packed beside the model: ``inference.py`` and ``requirements.txt``."""
 
 
 def inference_model(model, run: Run, input_shape: tuple[int, int, int], classes: int):
-    """The trained model for anyone's machine: the same weights, computing in float32, without augmentation.
+    """The trained model for inference on any machine: the same weights, in float32, without augmentation.
 
     It takes float32 pixels (batch, height, width, channels) from 0 to 255, whole or not; the model that was trained
     takes bytes. Reduced precision trains faster where the processor has it and is slow or absent elsewhere.
@@ -38,9 +38,9 @@ def inference_model(model, run: Run, input_shape: tuple[int, int, int], classes:
 
 
 def write_artifact(model, folder: Path, labels: Sequence[str]) -> dict[str, int]:
-    """Write what a server needs of a servable model, ``export.json`` apart: both forms, labels, handlers.
+    """Write all files that a server needs except ``export.json``: SavedModel, ONNX, labels, handlers.
 
-    Returns what ``write_onnx`` does.
+    ``model`` is from :func:`inference_model`. Returns what :func:`write_onnx` does.
     """
     write_saved_model(model, folder / "saved_model")
     versions = write_onnx(model, folder / "model.onnx", labels)
@@ -52,9 +52,9 @@ def write_artifact(model, folder: Path, labels: Sequence[str]) -> dict[str, int]
 
 
 def write_saved_model(model, folder: Path) -> None:
-    """Write ``folder/1``, a SavedModel whose signature ``serving_default`` takes pixels and gives probabilities.
+    """Write ``folder/1``, a SavedModel whose signature ``serving_default`` takes pixels and returns probabilities.
 
-    TensorFlow Serving wants a version's number as the folder's name. The folder appears whole. Keras' ExportArchive
+    TensorFlow Serving requires a version number as the folder's name. The write is atomic. Keras' ExportArchive
     would store every weight twice.
     """
     module = tf.Module()
@@ -91,7 +91,7 @@ def write_onnx(model, path: Path, labels: Sequence[str]) -> dict[str, int]:
 
 @cache
 def _teach_erfc() -> None:
-    """GELU is computed with TensorFlow's Erfc, which tf2onnx 1.17 does not know: 1 - Erf."""
+    """Register a conversion of TensorFlow's Erfc, which GELU uses and tf2onnx 1.17 lacks: 1 - Erf."""
     from tf2onnx.handler import tf_op
 
     @tf_op("Erfc")
@@ -107,12 +107,12 @@ def _teach_erfc() -> None:
 
 
 def _function(model):
-    """The model traced for any number of images, with names for what goes in and comes out."""
+    """The model as a concrete function for any batch size, with named input and output."""
     pixels = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=INPUT)
     return tf.function(lambda pixels: {OUTPUT: model(pixels, training=False)}, input_signature=[pixels])
 
 
 def single_image(model) -> Callable[[np.ndarray], np.ndarray]:
-    """The model as it was trained, traced, from one uint8 image to its probabilities: what its latency is of."""
+    """The trained model as a compiled function of one uint8 image, for measuring its latency."""
     forward = tf.function(lambda batch: model(batch, training=False))
     return lambda image: forward(tf.constant(image[None])).numpy()[0]

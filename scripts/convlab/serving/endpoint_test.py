@@ -1,4 +1,4 @@
-"""Asking an endpoint about test images, one at a time, and what the answers amount to; the same for every target."""
+"""Query an endpoint with test images and summarise accuracy, agreement and latency; the same for every target."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from convlab.errors import UserError
 from convlab.evaluation.agreement import parity
 from convlab.evaluation.latency import quantiles_ms
-from convlab.serving.record import Accuracy, Answer, Latency, Parity
+from convlab.serving.record import Accuracy, ImagePrediction, Latency, Parity
 
 JSON = "application/json"
 
@@ -29,18 +29,18 @@ class Reply:
 
 
 Invoke = Callable[[bytes, str], Reply]
-"""Sends a body of a content type and gives the reply; this is all that the trial needs of an endpoint."""
+"""Sends a body with a content type and returns the reply; the test needs nothing else of an endpoint."""
 
 
-def ask(invoke: Invoke, images: np.ndarray, indices: Sequence[int], labels: np.ndarray) -> Iterator[Answer]:
-    """Send images (uint8, NHWC) one at a time as JSON; an answer for each, in order.
+def ask(invoke: Invoke, images: np.ndarray, indices: Sequence[int], labels: np.ndarray) -> Iterator[ImagePrediction]:
+    """Send images (uint8, NHWC) one at a time as JSON; yields a prediction for each, in order.
 
     Args:
         indices: which of the images.
         labels: their true classes, (n,).
 
     Raises:
-        UserError: the endpoint refused an image, or its answer is none.
+        UserError: the endpoint refused an image, or its response is no prediction.
     """
     for index in indices:
         request = json.dumps({"instances": [images[index].tolist()]}).encode()
@@ -55,7 +55,7 @@ def ask(invoke: Invoke, images: np.ndarray, indices: Sequence[int], labels: np.n
             probabilities = np.array(prediction["probabilities"], np.float64)
             if probabilities.ndim != 1 or not np.isfinite(probabilities).all():
                 raise ValueError("its probabilities are not finite numbers")
-            answer = Answer(
+            answer = ImagePrediction(
                 index=index,
                 true_class=labels[index],
                 predicted_class=prediction["class"],
@@ -66,7 +66,7 @@ def ask(invoke: Invoke, images: np.ndarray, indices: Sequence[int], labels: np.n
                 payload_bytes=len(request),
                 about=reply.about,
             )
-        except Exception as error:  # whatever is wrong with it, it is the answer that is
+        except Exception as error:  # any error here is the response's
             text = reply.body[:200].decode("utf-8", "replace")
             raise UserError(f"the endpoint's answer to test image {index} is no prediction ({error}): {text}") from None
         yield answer
@@ -76,17 +76,17 @@ def _no_number(name: str) -> None:
     raise ValueError(f"{name} is no probability")
 
 
-def accuracy(answers: Sequence[Answer]) -> Accuracy:
-    """Share of right answers, with Wilson's 95 % interval (Wilson 1927, JASA 22, 209-212)."""
+def accuracy(answers: Sequence[ImagePrediction]) -> Accuracy:
+    """Share of correct predictions, with Wilson's 95 % interval (Wilson 1927, JASA 22, 209-212)."""
     right = sum(answer.correct for answer in answers)
     interval = binomtest(right, len(answers)).proportion_ci(method="wilson")
     return Accuracy(value=right / len(answers), ci_low=interval.low, ci_high=interval.high, images=len(answers))
 
 
-def agreement(answers: Sequence[Answer], reference: np.ndarray) -> Parity:
-    """The answers against probabilities (all test images, classes) that the run's own model gave.
+def agreement(answers: Sequence[ImagePrediction], reference: np.ndarray) -> Parity:
+    """Agreement of the predictions with the evaluated model's probabilities (all test images, classes).
 
-    UserError where those are not finite or of other classes: nothing can be held against them.
+    Raises UserError if those are not finite or have other classes: they cannot be compared.
     """
     indices = [answer.index for answer in answers]
     truth = np.array([answer.true_class for answer in answers])
@@ -100,8 +100,8 @@ def agreement(answers: Sequence[Answer], reference: np.ndarray) -> Parity:
     return Parity(**{**figures, "differing": [indices[position] for position in figures["differing"]]})
 
 
-def latency(answers: Sequence[Answer]) -> Latency:
-    """The first call apart, then quantiles over the others; of a single call there is only the first."""
+def latency(answers: Sequence[ImagePrediction]) -> Latency:
+    """Latency of the first call, and quantiles over the others, if any."""
     times = [answer.latency_ms for answer in answers]
     warm = quantiles_ms([time / 1e3 for time in times[1:]]) if len(times) > 1 else {"calls": 0}
     return Latency(first=times[0], max=max(times[1:], default=None), **warm)

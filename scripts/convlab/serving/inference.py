@@ -1,9 +1,10 @@
-"""Handlers of an exported model: what a request says, what the model answers, how the answer is written.
+"""Inference handlers of an exported model: parsing requests, predicting, formatting responses.
 
-This one file goes into every archive as ``code/inference.py`` and is what the local endpoint runs too. It speaks both
-of SageMaker's handler contracts: ``model_fn``, ``input_fn``, ``predict_fn``, ``output_fn`` (the local endpoint, our
-container, images with the inference toolkit), and ``input_handler``, ``output_handler`` (the TensorFlow Serving image).
-That image has neither NumPy nor TensorFlow in its Python, so only the standard library is imported here at the top.
+This file is copied into every archive as ``code/inference.py``, which is why it is one module, however long, and
+imports nothing of convlab; the local endpoint runs it too. It implements both of SageMaker's handler contracts:
+``model_fn``, ``input_fn``, ``predict_fn``, ``output_fn`` (the local endpoint, our container, images with the inference
+toolkit), and ``input_handler``, ``output_handler`` (the TensorFlow Serving image). That image has neither NumPy nor
+TensorFlow in its Python, so only the standard library is imported here at the top.
 
 An image is raw pixels, 0 to 255, without any preparation: the model scales them itself.
 """
@@ -31,7 +32,7 @@ OTHER_TYPES = {
     "application/octet-stream": "name what it is",
     "image/": "pictures are not decoded here: send their pixels, resized to the shape that the model takes",
 }
-"""What to do about a content type that begins so."""
+"""Hints for unsupported content types, by prefix."""
 
 SIGNATURES = {
     b"\xff\xd8\xff": "a JPEG picture; decode it and send its pixels",
@@ -46,7 +47,7 @@ SIGNATURES = {
     b"\x89HDF": "an HDF5 file; send the images' pixels",
     b"\x93NUMPY": f"an array in NumPy's format; say so with Content-Type: {NPY}",
 }
-"""What a body is that begins so, and what to do about it."""
+"""Hints for unsupported bodies, by magic number."""
 
 BASE64 = {
     "/9j/": "a JPEG picture",
@@ -54,13 +55,13 @@ BASE64 = {
     "R0lGOD": "a GIF picture",
     "UklGR": "a WebP picture",
 }
-"""What base64 text is that begins so."""
+"""Kinds of pictures in base64, by their first characters."""
 
 PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
 
 class Model(NamedTuple):
-    """A loaded model: ``predict`` takes float32 (n, height, width, channels) and gives probabilities (n, classes)."""
+    """A loaded model: ``predict`` takes float32 (n, height, width, channels) and returns probabilities (n, classes)."""
 
     predict: Callable[[Any], Any]
     input_shape: tuple[int, ...]
@@ -76,7 +77,7 @@ class Prediction(NamedTuple):
 
 
 class BadRequest(ValueError):
-    """What the sender can mend; the message says how. ``status`` is the HTTP status that fits."""
+    """An error that the client can fix; the message says how. ``status`` is the HTTP status code."""
 
     status = 400
 
@@ -94,7 +95,7 @@ class NotAcceptable(BadRequest):
 
 
 class NotFinite(ArithmeticError):
-    """What the model answered is no probability; JSON has no word for it, and a sender cannot mend it."""
+    """The model returned NaN or infinity, which JSON cannot represent and the client cannot fix."""
 
     status = 500
 
@@ -134,7 +135,7 @@ def input_fn(body: bytes | str, content_type: str | None = JSON) -> Any:
         content_type: application/json, application/jsonlines (one image a line), text/csv or application/x-npy.
 
     Raises:
-        BadRequest: it cannot be read, or the type is none of these.
+        BadRequest: the body is invalid, or the type is not supported.
     """
     return _read(body, content_type, math.inf)
 
@@ -171,7 +172,7 @@ def _read(body: bytes | str, content_type: str | None, most: float) -> Any:
 
 
 def _signature(body: bytes) -> str | None:
-    """What a body is by its first bytes, and what to do about it; None where they say nothing."""
+    """Hint for a body by its magic number; None if that is unknown."""
     return next((what for start, what in SIGNATURES.items() if bytes(body[:8]).startswith(start)), None)
 
 
@@ -185,13 +186,13 @@ def predict_fn(images: Any, model: Model) -> Prediction:
 
 
 def output_fn(prediction: Prediction, accept: str | None = JSON) -> tuple[str, str]:
-    """The answer as text and its content type: class, label and probabilities of every image.
+    """The response's text and content type: class, label and probabilities of every image.
 
     JSON, or where only that is accepted one line of JSON for each image, as batch transform joins them.
 
     Raises:
         NotAcceptable: neither is accepted.
-        NotFinite: the model gave something that is no probability.
+        NotFinite: a probability is NaN or infinite.
     """
     kind = _accepted(accept)
     rows = []
@@ -207,7 +208,7 @@ def output_fn(prediction: Prediction, accept: str | None = JSON) -> tuple[str, s
 
 
 def _accepted(header: str | None) -> str:
-    """JSON or LINES, whichever an Accept header weights higher (RFC 9110, 12.5.1); JSON where it says nothing."""
+    """JSON or LINES, whichever an Accept header weights higher (RFC 9110, 12.5.1); JSON without one."""
     weights = {}
     for part in (header or "").lower().split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
@@ -230,16 +231,16 @@ def _accepted(header: str | None) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# input_handler, output_handler: SageMaker's TensorFlow Serving image, which runs the SavedModel in a process of its own
+# input_handler, output_handler: SageMaker's TensorFlow Serving image, which runs the SavedModel in another process
 
 
 def input_handler(data: Any, context: Any) -> str:
-    """The request as TensorFlow Serving's REST interface takes it."""
+    """Convert a request for TensorFlow Serving's REST API."""
     input_shape = _packed_with()["input_shape"]
     try:
         _, pixels = flat_pixels(read_images(data.read(), context.request_content_type, input_shape), input_shape)
     except BadRequest as error:
-        # That image answers 500 whatever is raised; the message is all that can say whose mistake it was.
+        # That image responds 500 to any exception; only the message can tell whose error it was.
         raise type(error)(f"{error.status}: {error}") from None
     nested = list(pixels)
     for size in reversed(input_shape):
@@ -248,7 +249,7 @@ def input_handler(data: Any, context: Any) -> str:
 
 
 def output_handler(response: Any, context: Any) -> tuple[str, str]:
-    """TensorFlow Serving's response as ``output_fn`` writes it."""
+    """Convert TensorFlow Serving's response to the form of ``output_fn``."""
     if response.status_code != 200:
         raise ValueError(response.content.decode("utf-8"))
     probabilities = json.loads(response.content.decode("utf-8"))["predictions"]
@@ -257,7 +258,7 @@ def output_handler(response: Any, context: Any) -> tuple[str, str]:
 
 @cache
 def _packed_with() -> dict[str, Any]:
-    """The description of the model in whose archive this file lies, as ``code/inference.py``."""
+    """The description of the model in this file's archive."""
     return description(Path(__file__).resolve().parent.parent)
 
 
@@ -309,7 +310,7 @@ def _json(text: str, what: str) -> Any:
 
 
 def _kind(value: Any) -> str:
-    """What a value of JSON is, in words."""
+    """Type of a JSON value, in words, for messages."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, dict):
@@ -350,7 +351,7 @@ def _from_csv(text: str) -> list[list[float]]:
 
 
 def _from_npy(body: bytes) -> Any:
-    """An array in NumPy's format, read without unpickling; a header that promises more than there is costs nothing."""
+    """An array in NumPy's format, read without unpickling or allocating more than the body holds."""
     try:
         import numpy as np
     except ImportError:
@@ -444,7 +445,7 @@ def _forms(expected: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 def _wanted(expected: tuple[int, ...]) -> str:
-    """Those shapes for several images, in words."""
+    """The accepted shapes of several images, in words, for messages."""
     return " or ".join("[n" + "".join(f", {size}" for size in form) + "]" for form in _forms(expected))
 
 
@@ -464,7 +465,7 @@ def _flatten(images: list, shape: tuple[int, ...]) -> array:
 
 
 def _refuse_what_is_no_number(images: list, expected: tuple[int, ...]) -> None:
-    """BadRequest, which says what it is and where, for the first item in nested lists that is no number."""
+    """Raise BadRequest for the first item in nested lists that is not a number, with its position."""
     pending = [("instances", images)]
     while pending:
         path, value = pending.pop()

@@ -1,6 +1,6 @@
-"""What one client may take of the server: time for a request and its answer, connections, memory.
+"""Limits of the server against slow or greedy clients: timeouts, connections, memory.
 
-uvicorn has no time limit for what arrives and what is read: its keep-alive time counts between requests only.
+uvicorn has no timeout for receiving a request or sending a response; its keep-alive timeout is for idle connections.
 """
 
 import asyncio
@@ -12,29 +12,29 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 10
-"""From the connection, or the end of the answer before, until a request's head must be there."""
+"""Seconds from the connection, or the previous response, until a request's headers must be complete."""
 
 BODY_SECONDS = 60
-"""In which a body must be there, once there is memory for it: 6 MiB at 100 kB a second."""
+"""Seconds in which a body must arrive, once there is memory for it: 6 MiB at 100 kB/s."""
 
 ANSWER_SECONDS = 30
-"""For which a client may leave an answer unread."""
+"""Seconds for which a client may leave a response unread."""
 
 WAITING_SECONDS = 30
-"""For which a request waits for memory before it is answered 503."""
+"""Seconds for which a request waits for memory before the response is 503."""
 
 CONNECTIONS = 256
-"""At once at most; the next ones are closed as they come, before they use up the process' file descriptors."""
+"""Open connections at most; further ones are closed at once, before the process runs out of file descriptors."""
 
 COMPUTING = 2
-"""Requests that are parsed and computed at once; more only take memory from each other."""
+"""Requests that are parsed and computed concurrently; more would only compete for memory."""
 
 HELD_BYTES = 48 * 2**20
-"""Bytes of bodies that are held at once; who comes later waits, and the connection's buffers hold what it sends."""
+"""Bytes of all request bodies in memory; later requests wait, and their data stay in the connection's buffers."""
 
 
 class BoundedProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 over one connection, with limits of time, and an end that waits for nobody who sends."""
+    """uvicorn's HTTP/1.1 protocol with timeouts, and a shutdown that does not wait for clients that are sending."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
@@ -66,7 +66,7 @@ class BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """Let an answer that is being computed go out; drop whoever is still sending or does not read."""
+        """Finish a response that is being computed; drop clients that are still sending or do not read."""
         waits = self.cycle is not None and not self.cycle.response_complete
         if waits and self.conn.their_state is not h11.SEND_BODY and "answer" not in self._timers:
             super().shutdown()
@@ -74,7 +74,7 @@ class BoundedProtocol(H11Protocol):
             self.transport.abort()
 
     def _watch_head(self) -> None:
-        """Time runs while a head is awaited, whether or not a part of it has come, or the rest of a refused body."""
+        """Run the timeout while headers are incomplete, or the rest of a refused body is awaited."""
         if self.cycle is None or self.cycle.response_complete:
             self._start("head", HEAD_SECONDS)
         else:
@@ -90,14 +90,14 @@ class BoundedProtocol(H11Protocol):
 
 
 class Memory:
-    """Bytes that requests share; who needs more than are free waits until others have given theirs back."""
+    """A pool of bytes that requests share; a request waits until enough of them are released."""
 
     def __init__(self, size: int) -> None:
         self._free, self._changed = size, asyncio.Event()
 
     @asynccontextmanager
     async def holding(self, size: int, seconds: float) -> AsyncIterator[None]:
-        """Hold ``size`` bytes during the block. TimeoutError where they are not free within ``seconds``."""
+        """Reserve ``size`` bytes for the block. Raises TimeoutError if they are not free within ``seconds``."""
         async with asyncio.timeout(seconds):
             while self._free < size:
                 self._changed.clear()
@@ -111,6 +111,6 @@ class Memory:
 
 
 def promised(headers: Any, limit: int) -> int:
-    """Bytes that a request's body may need: what its head promises, ``limit`` at most."""
+    """Bytes that a request's body may need: its Content-Length, ``limit`` at most."""
     length = headers.get("content-length", "")
     return min(int(length), limit) if length.isascii() and length.isdigit() and len(length) < 20 else limit

@@ -1,4 +1,4 @@
-"""The endpoint on this machine: a server process of its own, started, asked, and stopped without a trace."""
+"""Endpoint on this machine: starts a server process, sends requests, stops it."""
 
 import http.client
 import subprocess
@@ -18,17 +18,17 @@ from convlab.serving.endpoint_test import Reply
 SERVE = Path(__file__).resolve().parent.parent.parent / "serve.py"
 
 START_SECONDS = 60
-"""How long a server may take until it answers; importing TensorFlow on a busy machine takes a while."""
+"""Seconds in which the server must respond to /ping; importing TensorFlow on a busy machine is slow."""
 
 STOP_SECONDS = 10
-"""How long it may take to end by itself before it is killed."""
+"""Seconds in which the server must exit before it is killed."""
 
 
 class LocalEndpoint:
-    """A context manager: on entry a server is started and answers, on exit it is gone.
+    """Context manager: starts the server on entry, stops it on exit.
 
-    The server holds the other end of a pipe and ends when that closes, so that it does not outlive this process even
-    where the process is killed.
+    The server reads from a pipe and exits when it closes, so that it does not outlive this process even if that is
+    killed.
     """
 
     def __init__(self, model_dir: Path, runtime: str, threads: int = 1) -> None:
@@ -37,7 +37,7 @@ class LocalEndpoint:
         self.start_seconds: float | None = None
         self.memory_mb: float | None = None
         self.teardown: dict[str, Any] = {"remaining": []}
-        self._said: deque[str] = deque(maxlen=50)
+        self._output: deque[str] = deque(maxlen=50)
         self._process: subprocess.Popen | None = None
         self._connection: http.client.HTTPConnection | None = None
 
@@ -63,14 +63,14 @@ class LocalEndpoint:
         return self._process.pid
 
     def _listen(self) -> None:
-        """Keep the end of what the server says; its first line names the address."""
+        """Read the server's output: its first line has the address, the last lines are kept for messages."""
         for line in self._process.stdout:
-            self._said.append(line.rstrip())
+            self._output.append(line.rstrip())
             if self.url is None and line.startswith("Serving ") and " at http://" in line:
                 self.url = line.rsplit(" at ", 1)[1].split()[0]
 
     def _wait(self) -> None:
-        """Until /ping answers."""
+        """Wait until /ping responds."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -90,7 +90,7 @@ class LocalEndpoint:
         raise UserError(f"the server did not answer within {START_SECONDS} s")
 
     def invoke(self, body: bytes, content_type: str) -> Reply:
-        """One request over a connection that is kept open; UserError where nobody answers."""
+        """Send a request over a persistent connection. Raises UserError if the server does not respond."""
         headers = {"Content-Type": content_type, "Accept": "application/json"}
         try:
             self._connection.request("POST", "/invocations", body, headers)
@@ -100,16 +100,16 @@ class LocalEndpoint:
             raise UserError(f"the server stopped answering ({error!r}){self._last_words()}") from None
 
     def _last_words(self) -> str:
-        """What the server said last, if anything."""
+        """The server's last lines of output, for a message; empty without any."""
         time.sleep(0.1)
-        lines = [line for line in self._said if not line.startswith(("Serving ", "What it takes: "))]
+        lines = [line for line in self._output if not line.startswith(("Serving ", "What it takes: "))]
         return f": {' '.join(lines[-3:])}" if lines else ""
 
     def reference(self) -> None:
-        """Nothing: it serves a model that has been evaluated."""
+        """None: the served model is the evaluated one."""
 
     def facts(self) -> dict[str, Any]:
-        """What the evidence says about where the answers came from."""
+        """Description of the endpoint for the evidence: process, runtime, threads, start-up time, memory."""
         return {
             "kind": "process on this machine",
             "url": self.url,

@@ -1,4 +1,4 @@
-"""The archive that a SageMaker endpoint unpacks to /opt/ml/model. Equal files give equal bytes."""
+"""Model archive (model.tar.gz), which a SageMaker endpoint unpacks to /opt/ml/model; byte-equal for equal files."""
 
 import gzip
 import tarfile
@@ -38,7 +38,7 @@ def members(model_dir: Path, runtime: Literal["onnx", "saved_model"]) -> list[Pa
     for name in MEMBERS[runtime]:
         path = model_dir / name
         files = [path]
-        if path.is_dir():  # in which Snakemake leaves a hidden file of its own
+        if path.is_dir():  # with a hidden file of Snakemake's
             files = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
         if not files or not all(file.is_file() for file in files):
             raise UserError(f"{path} is missing; run `make export` again")

@@ -1,7 +1,7 @@
-"""The shape of ``endpoint.json``: what was deployed, what it answered, how fast, and that nothing is left of it.
+"""Schema of ``endpoint.json``, the evidence of a deployment: model, predictions, latency, teardown.
 
-It is written whatever happens. Fields that a failure left without a value are null. A target may add what it alone
-knows to ``endpoint`` (and to ``about`` of every answer); all else is the same for every target.
+It is also written on failure; fields without a value are then null. A target may add its own fields to ``endpoint``
+(and to ``about`` of each prediction); all else is the same for every target.
 """
 
 from typing import Annotated, Any, Literal
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Whole = Annotated[int, BeforeValidator(int)]
-"""NumPy's whole numbers too."""
+"""A whole number, NumPy's types included."""
 
 
 class Record(BaseModel):
@@ -27,8 +27,8 @@ class Deployed(Record):
     files_sha256: dict[str, str] = Field(description="Checksums of what was served, by file name.")
 
 
-class Answer(Record):
-    """One test image and what the endpoint said of it."""
+class ImagePrediction(Record):
+    """The endpoint's prediction for one test image."""
 
     index: Whole = Field(description="Place among the test images, from 0.")
     true_class: Whole
@@ -42,7 +42,7 @@ class Answer(Record):
 
 
 class Accuracy(Record):
-    """Over the images that were sent, with Wilson's 95 % interval."""
+    """Accuracy over the images that were sent, with Wilson's 95 % interval."""
 
     value: float
     ci_low: float
@@ -51,8 +51,8 @@ class Accuracy(Record):
 
 
 class Parity(Record):
-    """The answers against what `evaluate` recorded for the same run and images, or, where the target trained the model,
-    against that model on this machine; see convlab.evaluation.agreement."""
+    """Agreement of the endpoint's predictions with those that `evaluate` recorded for the run, or, if the target
+    trained the model, with that model on this machine; see convlab.evaluation.agreement."""
 
     largest_difference: float
     mean_difference: float
@@ -74,21 +74,21 @@ class Latency(Record):
 
 
 class Failure(Record):
-    """What ended a deployment early."""
+    """The error that ended a deployment."""
 
     type: str
     message: str
 
 
 class Teardown(Record):
-    """That nothing is left, by looking and not by having asked."""
+    """Resources that remain after the teardown, by a listing and not by the delete requests."""
 
     remaining: list[str] = Field(description="What is still there; empty if all is well.")
     about: dict[str, Any] = Field({}, description="How it went, by target.")
 
 
 class Evidence(Record):
-    """``endpoint.json``. On AWS ran only what says so: ``endpoint.on_aws``."""
+    """``endpoint.json``. ``endpoint.on_aws`` tells whether it ran on AWS itself."""
 
     format: Literal[1] = 1
     study: str
@@ -104,7 +104,7 @@ class Evidence(Record):
     )
     endpoint: dict[str, Any] | None = Field(None, description="Where the answers came from, by target.")
     training: dict[str, Any] | None = Field(None, description="The job that trained the model, where the target did.")
-    answers: list[Answer] = []
+    answers: list[ImagePrediction] = []
     accuracy: Accuracy | None = None
     parity: Parity | None = None
     latency_ms: Latency | None = None

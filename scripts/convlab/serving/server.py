@@ -1,9 +1,9 @@
 """The HTTP server around an exported model's handlers: SageMaker's container contract.
 
-``GET /ping`` and ``POST /invocations``, as a SageMaker container answers them; ``POST /endpoints/<name>/invocations``
-as the service itself does, so that an ordinary ``boto3`` client works with ``endpoint_url``; ``GET /`` says what is
-served. Whatever is sent is answered with 2xx, or with 4xx and a sentence; 503 where too many ask at once, 500 where the
-model fails. Nothing heavy is imported: no TensorFlow unless the SavedModel is asked for, no pandas, no pydantic.
+``GET /ping`` and ``POST /invocations``, as a SageMaker container serves them; ``POST /endpoints/<name>/invocations``
+as the service does, so that an ordinary ``boto3`` client works with ``endpoint_url``; ``GET /`` describes the
+model. Responses are 2xx, or 4xx with a sentence; 503 if there are too many requests at once, 500 if the model fails.
+ Nothing heavy is imported: no TensorFlow unless the SavedModel is asked for, no pandas, no pydantic.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ MAX_BODY_BYTES = 6 * 2**20
 """Bytes of a request's body at most."""
 
 MAX_DRAINED_BYTES = 16 * MAX_BODY_BYTES
-"""Bytes of a body that is too large which are still read, so that its sender sees the answer and not a reset."""
+"""Bytes of a too large body that are still read, so that the client gets the response and not a reset."""
 
 Handlers = ModuleType
 
@@ -36,7 +36,7 @@ log = logging.getLogger("serve")
 
 
 def load_handlers(model_dir: Path) -> Handlers:
-    """The archive's own ``code/inference.py``, unchanged. Like every model server this runs the code of its archive."""
+    """Import the archive's ``code/inference.py``. Like every model server this runs the code of its archive."""
     path = model_dir / "code" / "inference.py"
     spec = importlib.util.spec_from_file_location("inference", path)
     module = importlib.util.module_from_spec(spec)
@@ -70,7 +70,7 @@ def application(
 
 
 class _Served:
-    """One model and the requests for it, of which so many are computed, and so many bytes held, at once."""
+    """Request handlers of one model, with limits on concurrent computations and on bytes in memory."""
 
     def __init__(self, model: Any, handlers: Handlers, metadata: dict[str, Any], max_body: int) -> None:
         self.model, self.handlers, self.metadata, self.max_body = model, handlers, metadata, max_body
@@ -108,7 +108,7 @@ class _Served:
                 wanted = headers.get("content-type"), headers.get("accept")
                 return await to_thread.run_sync(self.predict, body, *wanted, limiter=self.computing)
         except ClientDisconnect:
-            return Response(status_code=400)  # nobody is left to read it
+            return Response(status_code=400)  # the client has disconnected
         except BodyTimeout:
             message = f"the body did not come within {limits.BODY_SECONDS:g} s; send fewer images at once"
             return refusal(408, message, CLOSE_HEADER)
@@ -148,7 +148,7 @@ async def not_served(request: Request, error: HTTPException) -> Response:
 
 
 CLOSE_HEADER = {"Connection": "close"}
-"""For answers before the whole body has been read: what comes after it is no request."""
+"""Header of responses before the whole body has been read: the rest of it is no request."""
 
 
 class BodyTimeout(Exception):
@@ -165,7 +165,7 @@ async def within(seconds: float, reading: Coroutine[Any, Any, bytes | None]) -> 
 
 
 async def read(request: Request, limit: int) -> bytes | None:
-    """The request's body, or None if it has more than ``limit`` bytes; no more than that is ever held."""
+    """The request's body, or None if it has more than ``limit`` bytes, which are never held in memory."""
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)

@@ -15,12 +15,12 @@ SHORT_DIGEST_CHARS = 12
 """Characters of a checksum or commit that are shown."""
 
 MAX_LISTED_RUNS = 50
-"""Runs with other results that are listed; of more the number is told."""
+"""Changed runs listed by name; of more only the count."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A value before and after; empty where there was or is none. ``where`` says what it belongs to."""
+    """A value before and after, empty if absent; ``where`` is its name or dotted key."""
 
     where: str
     before: str
@@ -33,7 +33,7 @@ class Change:
 
 @dataclass(frozen=True)
 class RunChange:
-    """A run of the same spec on both sides that did not give the same predictions."""
+    """A run with the same spec on both sides and different predictions."""
 
     where: str
     before: str
@@ -43,20 +43,20 @@ class RunChange:
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs by the hash of their spec: ``same`` of ``common`` gave equal predictions, byte for byte."""
+    """Counts of runs, matched by spec hash: ``same`` of ``common`` have byte-equal predictions."""
 
     before: int
     after: int
     common: int
     same: int
     others: list[RunChange]
-    untold: int
-    """Runs in common of which one side does not say what was predicted."""
+    without_predictions: int
+    """Common runs whose predictions one side did not record."""
 
 
 @dataclass(frozen=True)
 class VariantChange:
-    """Accuracy of a variant on both sides; ``runs`` says which runs are behind it."""
+    """Accuracy of a variant on both sides; ``runs`` compares the runs that it is computed from."""
 
     dataset: str
     label: str
@@ -68,7 +68,7 @@ class VariantChange:
 
 @dataclass(frozen=True)
 class VerdictChange:
-    """A comparison or claim on both sides: what was found and the verdict. ``flipped``: both have one, and another."""
+    """A comparison or claim on both sides: measured values and verdicts. ``flipped``: two different verdicts."""
 
     what: str
     dataset: str
@@ -88,7 +88,7 @@ class VerdictChange:
 
 @dataclass(frozen=True)
 class Differences:
-    """All that changed from one state to another; what did not change is left out of all but the verdicts."""
+    """All changes between two states; unchanged entries are left out, except verdicts."""
 
     before: State
     after: State
@@ -111,7 +111,7 @@ class Differences:
 
     @property
     def headlines(self) -> list[str]:
-        """The most important first, one sentence each."""
+        """Summary sentences, the most important first."""
         if self.nothing:
             return ["Nothing changed."]
         return [*self._verdict_headlines(), *self._run_headlines(), *self._cause_headlines()]
@@ -136,8 +136,8 @@ class Differences:
             yield f"{len(runs.others)} of them gave other predictions, though spec and seed are the same."
         elif runs.same == runs.common:
             yield "All of them gave the same predictions, byte for byte."
-        if runs.untold:
-            yield f"{runs.untold} of them do not say what they predicted."
+        if runs.without_predictions:
+            yield f"{runs.without_predictions} of them do not say what they predicted."
 
     def _cause_headlines(self) -> Iterator[str]:
         causes = {"setting": self.config, "module": self.code, "version or machine": self.environment}
@@ -156,7 +156,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def compare_states(before: State, after: State) -> Differences:
-    """What changed from ``before`` to ``after``."""
+    """All changes from ``before`` to ``after``."""
     sides = (before.provenance, after.provenance)
     return Differences(
         before=before,
@@ -256,7 +256,7 @@ def _by_module(code: Mapping[str, list[Mapping[str, str]]]) -> dict[str, dict[st
 
 
 def _environment(state: State) -> dict[str, str]:
-    """Versions and machines by name; several values of one study stand side by side."""
+    """Versions and machines by name; several values of one study are joined."""
     training, values = state.summary["training"], {}
     commit = state.provenance["commit"]
     if commit:
@@ -321,7 +321,7 @@ def variant_changes(before: State, after: State) -> list[VariantChange]:
     for key in dict.fromkeys([*sides[1], *sides[0]]):
         old, new = (side.get(key) for side in sides)
         shown = [accuracy(row) if row else "" for row in (old, new)]
-        runs = _behind(*(side.get(key, {}) for side in specs))
+        runs = _runs_compared(*(side.get(key, {}) for side in specs))
         if shown[0] == shown[1] and runs == "the same runs":
             continue
         difference = points(new["test_accuracy_mean"] - old["test_accuracy_mean"]) if old and new else ""
@@ -329,8 +329,8 @@ def variant_changes(before: State, after: State) -> list[VariantChange]:
     return changed
 
 
-def _behind(before: Mapping[float, str], after: Mapping[float, str]) -> str:
-    """Which runs are behind a variant's two accuracies."""
+def _runs_compared(before: Mapping[float, str], after: Mapping[float, str]) -> str:
+    """Compare the runs of a variant's two accuracies, by seed -> spec hash."""
     if not before or not after:
         return "only after" if after else "only before"
     common = set(before) & set(after)

@@ -1,4 +1,4 @@
-"""States of a study, found by the names that people use: the present one, one that compare kept, or a copy."""
+"""Reading a state of a study by its name: the current one, a snapshot in its history, or a copy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class State:
     """A state of a study.
 
     Attributes:
-        name: what the user called it.
-        outdated: it was named by a config file that has been changed since.
+        name: as the user wrote it.
+        outdated: the config file has changed since these results were made.
     """
 
     name: str
@@ -51,7 +51,7 @@ class State:
 
 
 def read(name: str, results: Path) -> State:
-    """The state that ``name`` means.
+    """Read a state of a study.
 
     Args:
         name: a study, its config file, its folder under results/, or a copy of that folder or of its compare/; with
@@ -73,12 +73,14 @@ def read(name: str, results: Path) -> State:
         ) from None
     if "provenance" not in summary:
         raise UserError(f"{folder} does not say what made it; run the study again with this version of convlab")
-    outdated = _is_config(Path(name)) and _asked(Path(name)) != without_texts(summary["provenance"]["config"])
+    outdated = _is_config(Path(name)) and _current_settings(Path(name)) != without_texts(
+        summary["provenance"]["config"]
+    )
     return State(name, summary, **tables, outdated=outdated)
 
 
-def _asked(config: Path) -> dict[str, Any]:
-    """What a config file asks of compare now, as compare records it: without texts and what only deploys."""
+def _current_settings(config: Path) -> dict[str, Any]:
+    """A config file's current settings in the form that compare records, without texts and deployment."""
     asked = load_study(load_study(read_yaml(config)).settings)
     return without_texts(asked.model_dump(mode="json"))
 

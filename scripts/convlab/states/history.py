@@ -1,7 +1,7 @@
-"""Earlier states of a study: compare keeps the tables that it has written, so that what changed can be told later.
+"""History of a study: snapshots of compare's tables, for later comparison.
 
-A state is a folder with FILES. ``results/<study>/compare`` is the present one; the others lie in its ``history``,
-numbered from 1. They are small, unlike models and predictions. The report reads from them what was written when.
+A state is a folder with FILES. ``results/<study>/compare`` is the current one; snapshots lie in its ``history``,
+numbered from 1. They are small, unlike models and predictions. The report reads from them when claims were registered.
 """
 
 import shutil
@@ -20,17 +20,17 @@ FILES = ("summary.json", "runs.csv", "variants.csv", "comparisons.csv", "claims.
 HISTORY = "history"
 
 KEPT_STATES = 20
-"""States that are kept; the oldest goes first."""
+"""Number of snapshots; the oldest is deleted first."""
 
 
 def kept(compare: Path) -> dict[int, Path]:
-    """The states that were kept, by number, the oldest first; the last is the present one."""
+    """Snapshots by number, the oldest first; the last is the current state."""
     folders = [folder for folder in (compare / HISTORY).glob("*") if folder.name.isdecimal()]
     return dict(sorted((int(folder.name), folder) for folder in folders))
 
 
 def snapshot(compare: Path) -> None:
-    """Keep the present state, unless it is the one that was kept last."""
+    """Add the current state to the history, unless it equals the last snapshot."""
     earlier = kept(compare)
     if earlier and equal(earlier[max(earlier)], compare):
         return
@@ -52,12 +52,12 @@ def _content(file: Path) -> bytes | None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What was settled when
+# Registration
 
 
 @dataclass(frozen=True)
 class Settled:
-    """When parts of a config were written, as far as the kept states tell; parts are (kind, name) pairs.
+    """When parts of a config were registered, as far as the snapshots tell; parts are (kind, name) pairs.
 
     A state is written after its runs, so it can never show by itself that something was written before them.
 
@@ -75,7 +75,7 @@ class Settled:
 
 
 def settled(compare: Path, config: Mapping[str, Any], first_started: datetime) -> Settled:
-    """What the kept states tell of when claims, questions, seeds and the ROPE were written.
+    """Whether claims, questions, seeds and the ROPE were registered before or after results were compared.
 
     Args:
         config: the present config, as summary.json keeps it.
@@ -100,7 +100,7 @@ def settled(compare: Path, config: Mapping[str, Any], first_started: datetime) -
 
 
 def settled_parts(config: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
-    """What a result must not decide: rules of claims, questions, seeds, the ROPE; without what only explains."""
+    """The registered parts of a config, which results must not influence: claims' rules, questions, seeds, the ROPE."""
     config = without_texts(config)
     parts: dict[tuple[str, str], Any] = {
         ("claim", claim["id"]): (" ".join(claim["rule"].split()), claim["dataset"]) for claim in config["claims"]

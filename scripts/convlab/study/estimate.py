@@ -89,7 +89,7 @@ def table(study: Study, earlier: Earlier) -> str:
     """One line per dataset and variant: last map, parameters, MACs, receptive field, estimated seconds of a run."""
     blocks = []
     for dataset in study.datasets:
-        rows = [("variant", "last map", "parameters", "MACs", "sees", "s a run")]
+        rows = [("variant", "last map", "parameters", "MACs", "receptive field", "s a run")]
         for name in study.plan.variants:
             entry, seconds = study.plan.costs[dataset, name], run_seconds(study, dataset, name, earlier)
             rows.append(

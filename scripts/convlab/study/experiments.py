@@ -88,7 +88,7 @@ class _Design:
         return self.base.label or self.experiment.base
 
     def build(self, values: Sequence[Any], key: str) -> tuple[ModelSpec, Training]:
-        """Model and training with these values of the factors; ``key`` says where in the experiment they stand.
+        """Model and training with these values of the factors; ``key`` is their key in the experiment, for errors.
 
         Raises UserError for values that the base model or the training cannot have.
         """
@@ -153,7 +153,7 @@ class _Design:
         return identity
 
     def question(self) -> str:
-        """What the experiment asks, in the language in use."""
+        """The experiment's question, in the current language."""
         if self.experiment.question:
             return self.experiment.question
         subjects, model = [field_label(factor) for factor in self.factors], self.base_label

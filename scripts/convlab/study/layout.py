@@ -11,7 +11,7 @@ from pathlib import Path
 RESULTS = Path("results")
 """Folder of all studies' results, below the one in which Snakemake runs."""
 
-SEED = "seed-"
+SEED_PREFIX = "seed-"
 
 
 def study_folder(study: str, results: Path = RESULTS) -> Path:
@@ -36,7 +36,7 @@ def trained(folder: Path, dataset: str) -> Path:
 
 def seed_folder(variant_folder: Path, seed: int | str) -> Path:
     """Folder of the run with a seed, in the folder of its variant's runs."""
-    return variant_folder / f"{SEED}{seed}"
+    return variant_folder / f"{SEED_PREFIX}{seed}"
 
 
 def run(folder: Path, dataset: str, variant: str, seed: int | str) -> Path:
@@ -95,13 +95,13 @@ def before_results(path: str, folder: Path) -> str:
 
 def run_records(results: Path = RESULTS) -> Iterator[Path]:
     """``run.json`` of every run of every study."""
-    return results.glob(f"*/train/*/*/{SEED}*/run.json")
+    return results.glob(f"*/train/*/*/{SEED_PREFIX}*/run.json")
 
 
 def run_of_record(path: Path) -> tuple[str, str, str, int]:
     """Study, dataset, variant and seed of a run by the path of its ``run.json``. Raises ValueError for other paths."""
     study, _, dataset, variant, seed = path.parts[-6:-1]
-    return study, dataset, variant, int(seed.removeprefix(SEED))
+    return study, dataset, variant, int(seed.removeprefix(SEED_PREFIX))
 
 
 def deployment_states(results: Path = RESULTS) -> Iterator[Path]:

@@ -163,7 +163,7 @@ def evaluate(tree: Tree, value_of: Callable[[Quantity], Any], number: Callable[[
         number: what a constant becomes; a Fraction keeps it exact.
 
     Raises:
-        ZeroDivisionError: a denominator is zero, where ``value_of`` and ``number`` give numbers that raise it.
+        ZeroDivisionError: a denominator is zero, if the types of ``value_of`` and ``number`` raise it.
     """
     if isinstance(tree, Number):
         return number(tree.value)

@@ -1,6 +1,6 @@
-"""How a config says where and how to deploy on AWS SageMaker: the section ``deploy.sagemaker``, typed and checked.
+"""Schema of the config's section ``deploy.sagemaker``.
 
-Apart from the study, since deploying depends on it: an edit of what reads the rest of a config deploys nothing.
+Separate from the study's schema, since deploying depends on it: an edit of the rest of the schema deploys nothing.
 """
 
 import re

@@ -61,7 +61,7 @@ def _is_whole(work: Path, epochs: int, select: str) -> bool:
     try:
         recorded = json.loads((backup / CHECKSUMS).read_text(encoding="utf-8"))
         actual, rows = backup_checksums(work, backup, epochs), read_history(work / "history.csv")
-        # A kill between the end of an epoch and its backup leaves better weights than the backup knows.
+        # A kill between the end of an epoch and its backup may leave newer best weights than the backup has recorded.
         newer = best_epoch(rows, select) > epochs
         return actual == (recorded | {BEST_WEIGHTS: actual[BEST_WEIGHTS]} if newer else recorded)
     except (OSError, ValueError, KeyError, TypeError):

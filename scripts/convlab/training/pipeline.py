@@ -40,7 +40,7 @@ def training_batches(
     Args:
         images: uint8 (n, height, width, channels).
         labels: (n,) integers.
-        epochs: numbers of the epochs to give, from 0.
+        epochs: numbers of the epochs, from 0.
         length: images in an epoch; n when absent.
     """
     length = length or len(images)

@@ -1,4 +1,4 @@
-"""The user's own images, one folder for each class; ``image_decoding`` says how they are made equal."""
+"""The user's own images, one folder for each class; ``image_decoding`` brings them to one shape."""
 
 import logging
 import os
@@ -69,7 +69,7 @@ class ImageFolder(OwnImages):
 
 
 def form(name: str, spec: ImageFolder) -> Form:
-    """Known where the config says how many classes there are; else the class folders are counted."""
+    """Classes from the config, or else by counting the class folders."""
     key = f"datasets.{name}"
     shape = (*spec.image_size, spec.channels)
     if spec.classes is not None:
@@ -90,7 +90,7 @@ def form(name: str, spec: ImageFolder) -> Form:
 
 
 def counts(spec: ImageFolder) -> Counts | None:
-    """Bounds: files that are images by their names, and files of any name."""
+    """Bounds: files with the suffix of an image, and all files."""
     train, test = (_files(Path(spec.path).expanduser(), part) for part in ("train", "test"))
     return None if train is None else (train, test)
 
@@ -180,7 +180,7 @@ Listed = tuple[list[str], list[int]]
 
 
 def _hold_out(name: str, spec: ImageFolder, listed: Listed, classes: list[str]) -> dict[str, Listed]:
-    """Training and test images, where all lie in the folder for training."""
+    """Stratified split of the training folder's images, for a folder without test images."""
     import numpy as np
 
     from convlab.datasets.splitting import stratified_split
@@ -197,11 +197,11 @@ def _hold_out(name: str, spec: ImageFolder, listed: Listed, classes: list[str]) 
 
 
 _BY_NAME = (FORMAT, NOT_A_FILE, INNER_FOLDER, OUTSIDE, DISGUISED)
-"""Reasons for which an image was left out before it was opened."""
+"""Reasons for leaving an image out by its name."""
 
 
 def _sift(root: Path, part: Part, skipped: list[Skipped]) -> Listed:
-    """The images of one part; of files whose names end like no image the content decides."""
+    """The images of one part; a file without a known suffix is judged by its content."""
     files, labels = [], []
     for label, folder in enumerate(part.classes):
         images = list(folder.images)
@@ -225,7 +225,7 @@ def _sift(root: Path, part: Part, skipped: list[Skipped]) -> Listed:
 
 
 def _depth(deep: Mapping[str, Mapping[int, int]], key: str, name: str) -> int:
-    """How many of 16 bits the data set's 16-bit images use: 8, 10, 12, 14 or 16; the same for all of them.
+    """How many of 16 bits the dataset's 16-bit images use: 8, 10, 12, 14 or 16; the same for all of them.
 
     Cameras, scanners and microscopes often store 12 bits in files of 16, of which the high byte alone is nearly black.
     """
@@ -244,7 +244,7 @@ def _depth(deep: Mapping[str, Mapping[int, int]], key: str, name: str) -> int:
 
 
 def _report(name: str, spec: ImageFolder, skipped: list[Skipped], total: int) -> None:
-    """Name what is not used in the log; raise UserError for lost images unless the config asks to exclude them."""
+    """Log unused files; raise UserError for lost images unless the config excludes them."""
     for file in skipped:
         lost = "cannot be used" if file.image else "not used"
         more = f" ({file.count:,} files)" if file.file.endswith("/") else ""

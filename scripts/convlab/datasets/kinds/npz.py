@@ -42,7 +42,7 @@ class Npz(OwnImages):
 
 
 def form(name: str, spec: Npz) -> Form:
-    """Known where the config says it; else headers and labels of the file are read."""
+    """From the config, or else from the headers and labels of the file."""
     key = f"datasets.{name}"
     if spec.input_shape is not None and spec.classes is not None:
         return spec.input_shape, len(spec.classes)
@@ -71,7 +71,7 @@ def form(name: str, spec: Npz) -> Form:
 
 
 def counts(spec: Npz) -> Counts | None:
-    """Exact, by the arrays' headers."""
+    """Exact numbers, from the arrays' headers."""
     headers = read_headers(Path(spec.path).expanduser(), "datasets")
     shapes = {array: headers[array].shape for array in ("x_train", "x_test") if array in headers}
     if "x_train" not in shapes or () in shapes.values():
@@ -100,7 +100,7 @@ def read(name: str, spec: Npz, threads: int) -> Reading:
 
     key, path = f"datasets.{name}", Path(spec.path).expanduser()
     headers = read_headers(path, f"{key}.path")
-    shape = check_headers(headers, path, f"{key}.path")  # all that can be told before reading 60,000 images
+    shape = check_headers(headers, path, f"{key}.path")  # before reading 60,000 images
     check_shape(spec.input_shape, shape, path, f"{key}.input_shape")
     with_test = "x_test" in headers
     wanted = ("x_train", "y_train", "x_test", "y_test") if with_test else ("x_train", "y_train")
