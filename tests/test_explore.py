@@ -1,4 +1,4 @@
-"""The look at the data: near duplicates are found exactly, the numbers are right, the figures exist and hold up."""
+"""Explore: near duplicates are exact, the numbers are right, figures can be drawn of any data."""
 
 import json
 import subprocess

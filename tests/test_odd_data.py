@@ -1,4 +1,4 @@
-"""Data of anybody's: every file is used or not used with a reason, and what is refused is refused before a job runs."""
+"""Users' own data: every file is used, or excluded with a reason; refusals come before any job runs."""
 
 import json
 import logging
@@ -74,7 +74,7 @@ def reasons(manifest: dict) -> dict[str, int]:
 
 
 def planned(path: Path, kind: str = "image_folder", **options) -> str:
-    """What is said before anything runs."""
+    """Error message before any job runs."""
     with pytest.raises(UserError) as caught:
         load_study(config(path, kind, **options))
     message = str(caught.value)
