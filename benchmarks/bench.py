@@ -85,7 +85,7 @@ def speed(folder: Path, cores: int) -> dict:
 
 
 def comparisons() -> dict:
-    """Time what a page of statistics takes: six levels with ten seeds, cold, and two models on 10,000 images."""
+    """Time the statistics of a report: six levels with ten seeds, cold, and two models on 10,000 images."""
     generator = np.random.default_rng(0)
     groups = {str(level): generator.normal(0.9, 0.005, 10) for level in range(6)}
     right, other = generator.random((2, 10, 10_000)) < 0.9
@@ -232,7 +232,7 @@ def endpoint(folder: Path, calls: int = 500) -> dict:
 
 
 def synthetic(results: Path, study, test_images: int) -> None:
-    """What prepare, train and evaluate would have left, with numbers drawn at random."""
+    """Results of prepare, train and evaluate with random numbers."""
     generator = np.random.default_rng(0)
     classes = [str(digit) for digit in range(10)]
     arrays = {
@@ -299,7 +299,7 @@ def measured(command: list, folder: Path) -> tuple[float, float]:
 
 
 def finished(folder: Path, study) -> None:
-    """Files that stand for the results of every job; only what Snakemake looks at needs to be real."""
+    """Placeholder files for the results of every job; Snakemake reads only run.json."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
     command += ["--workflow-profile", "none", "--configfile", folder / "config.yaml", "--summary"]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[1:]

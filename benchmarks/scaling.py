@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def snakemake(folder: Path, config: dict, *arguments: str, profile: str = "none") -> list:
-    """A command that runs a study in ``folder``, a place of its own."""
+    """Command that runs a study in ``folder``."""
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
     command += ["--workflow-profile", profile if profile == "none" else ROOT / "profiles" / profile]
@@ -99,7 +99,7 @@ def trainings(folder: Path, study: str) -> list[dict[str, float]]:
 
 
 def concurrency(folder: Path, numbers: list[int]) -> list[dict]:
-    """Trainings of the default study's 3×3 CNN on 10,000 images of Fashion-MNIST, so many side by side."""
+    """Trainings of the default study's 3×3 CNN on 10,000 images of Fashion-MNIST, so many processes at once."""
     config = {
         "study": "side",
         "datasets": {"fashion_mnist": {"train_images": 11_112, "test_images": 1_000}},
@@ -134,7 +134,7 @@ def concurrency(folder: Path, numbers: list[int]) -> list[dict]:
 
 
 def small(runs: int) -> dict:
-    """Runs that are as short as they come."""
+    """A study of runs that are as short as possible."""
     return {
         "study": "small",
         "datasets": {"digits": {"train_images": 200, "test_images": 50}},

@@ -113,7 +113,7 @@ class Double:
         self.jobs.clear()
 
     def left(self) -> list[str]:
-        """All that is there, of whatever name."""
+        """Names of all remaining resources."""
         jobs = [name for name, job in self.jobs.items() if job.status in ("InProgress", "Stopping")]
         return [
             *self.sagemaker.endpoints, *self.sagemaker.endpoint_configs, *self.sagemaker._models, *jobs, *self.keys("")
@@ -186,7 +186,7 @@ class Double:
         return response["status"], response["headers"], answer
 
     def amended(self, operation: str, sent: dict, reply: dict) -> dict:
-        """moto's answer, with what really goes on."""
+        """moto's reply, amended by the real state of endpoints and jobs."""
         if operation == "CreateEndpoint":
             self.start_endpoint(sent["EndpointName"])
         elif operation == "DescribeEndpoint":
@@ -238,7 +238,7 @@ class Double:
             endpoint.failure = repr(problem)
 
     def progress(self, operation: str, name: str) -> tuple[str, list, bytes] | None:
-        """One step in the life of an endpoint; what is answered instead of asking moto, if anything."""
+        """Advance an endpoint's status; returns a response that replaces moto's, or None."""
         endpoint, arn = self.endpoints[name], f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/{name}"
         if endpoint.status in ("Creating", "Deleting") and endpoint.polls > 0:
             endpoint.polls -= 1
@@ -335,7 +335,7 @@ class Double:
 
 
 class Server:
-    """The double behind a port of its own on loopback."""
+    """HTTP server of the double on a loopback port."""
 
     def __init__(self) -> None:
         self.double = Double()
@@ -355,7 +355,7 @@ class Server:
 
 
 def named(environ: dict, body: bytes) -> str:
-    """The operation that a request asks for."""
+    """Name of a request's operation."""
     if "HTTP_X_AMZ_TARGET" in environ:
         return environ["HTTP_X_AMZ_TARGET"].split(".")[-1]
     path, query, method = environ["PATH_INFO"], parse_qs(environ["QUERY_STRING"], True), environ["REQUEST_METHOD"]
@@ -391,7 +391,7 @@ def refused(environ: dict, start_response: Callable, fault: Fault) -> list[bytes
 
 
 def without_empty(value: Any) -> Any:
-    """What AWS leaves out and moto writes as null or empty."""
+    """Drop null and empty fields, which AWS omits and moto writes."""
     if isinstance(value, dict):
         return {
             key: without_empty(item) for key, item in value.items() if item is not None and item not in ({}, [None])

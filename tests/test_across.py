@@ -1,4 +1,4 @@
-"""On several datasets, the report says where an effect holds and where it does not."""
+"""Findings across datasets: where an effect holds and where it does not."""
 
 import pytest
 from hypothesis import given, settings

@@ -47,8 +47,8 @@ def decide(rule: str, config=MADE_UP_STUDY, dataset="digits", **accuracies) -> d
     study = load_study({**config, "seeds": len(values["cnn"])})
     plan = planned(rule, {**config, "seeds": len(values["cnn"])})
     runs = runs_with(study, values)
-    decision = decide_claim(plan.claims["it"], dataset, runs, plan.costs)
-    return claim_row(decision, decision.p_value)
+    result = decide_claim(plan.claims["it"], dataset, runs, plan.costs)
+    return claim_row(result, result.p_value)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -418,8 +418,8 @@ def test_missing_inputs_are_named():
     assert row["n_seeds"] == 3  # a diverged run has seconds, but no model
     plan = planned("test_accuracy(cnn) > 0")
     runs = runs_with(load_study(MADE_UP_STUDY), make_accuracies())
-    decision = decide_claim(plan.claims["it"], "digits", runs[runs["variant"] != "cnn"], plan.costs)
-    assert "no finished run gives test_accuracy of cnn" in problem_text(decision.link.problem)
+    result = decide_claim(plan.claims["it"], "digits", runs[runs["variant"] != "cnn"], plan.costs)
+    assert "no finished run gives test_accuracy of cnn" in problem_text(result.link.problem)
 
 
 def test_dividing_by_a_measured_zero_is_a_missing_value():
@@ -601,12 +601,12 @@ def test_measured_claims_join_the_family_and_exact_ones_do_not():
 def test_a_verdict_needs_p_over_the_study_too(relation, verdict):
     plan = planned(f"test_accuracy(cnn) - test_accuracy(dense) {relation} 0")
     runs = runs_with(load_study(MADE_UP_STUDY), make_accuracies(cnn=[0.92, 0.93, 0.925]))
-    decision = decide_claim(plan.claims["it"], "digits", runs, plan.costs)
-    assert decision.verdict == verdict
-    row = claim_row(decision, 0.049)
+    result = decide_claim(plan.claims["it"], "digits", runs, plan.costs)
+    assert result.verdict == verdict
+    row = claim_row(result, 0.049)
     assert row["verdict"] == verdict
     assert "over the study p = .049): all of the interval is above 0." in row["reason"]
-    row = claim_row(decision, 0.05)
+    row = claim_row(result, 0.05)
     assert row["verdict"] == "inconclusive"
     assert "all of the interval is above 0, but p over the study does not reach 5 %" in row["reason"]
 

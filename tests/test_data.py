@@ -1,4 +1,4 @@
-"""Prepared data are what the manifest says; splits and subsets are stratified, repeatable and nested."""
+"""Prepared data agree with their manifest; splits and subsets are stratified, repeatable and nested."""
 
 import json
 import zipfile

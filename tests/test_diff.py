@@ -1,4 +1,4 @@
-"""What changed between two states is told: all of it, nothing else, in words that cannot do anything."""
+"""`make diff`: every change between two states is listed, nothing else, and names are escaped."""
 
 import copy
 import os

@@ -1,4 +1,4 @@
-"""Fields that change nothing in the company of others are told, and so are two equal trainings that are compared."""
+"""Warnings about fields without effect beside others, and about comparisons of two equal trainings."""
 
 import pytest
 

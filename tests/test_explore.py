@@ -1,4 +1,4 @@
-"""The look at the data: near duplicates are found exactly, the numbers are right, the figures exist and hold up."""
+"""Explore: near duplicates are exact, the numbers are right, figures can be drawn of any data."""
 
 import json
 import subprocess
@@ -176,5 +176,5 @@ def test_training_images_that_are_there_twice_are_counted_and_no_image_is_its_ow
     if sample > 300:
         assert twice["near_images"] >= 8 and twice["exact_images"] == 6 and twice["label_disagreeing_images"] == 2
     manifest = {"excluded": [], "available": {}, "arrays": {}}
-    (statement,) = left_out({"d": manifest}, {"d": {"training_duplicates": twice}})
-    assert f"of {twice['looked_at']} training images that were looked at, {twice['near_images']} (" in statement.text
+    (finding,) = left_out({"d": manifest}, {"d": {"training_duplicates": twice}})
+    assert f"of {twice['looked_at']} training images that were looked at, {twice['near_images']} (" in finding.text

@@ -288,7 +288,7 @@ def test_a_photograph_of_50_megapixels_is_read_in_little_memory(tmp_path):
 
 
 def bad_files(root: Path) -> dict[str, str]:
-    """Damaged images of all sorts, and what is said of each."""
+    """Damaged images of all sorts with their messages."""
     whole_png, whole_jpeg = put(root, "x.png", picture(1, 40, 40)), put(root, "x.jpg", picture(2, 40, 40))
     png_content, jpeg_content = whole_png.read_bytes(), whole_jpeg.read_bytes()
     flipped = bytearray(png_content)

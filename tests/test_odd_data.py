@@ -1,4 +1,4 @@
-"""Data of anybody's: every file is used or not used with a reason, and what is refused is refused before a job runs."""
+"""Users' own data: every file is used, or excluded with a reason; refusals come before any job runs."""
 
 import json
 import logging
@@ -74,7 +74,7 @@ def reasons(manifest: dict) -> dict[str, int]:
 
 
 def planned(path: Path, kind: str = "image_folder", **options) -> str:
-    """What is said before anything runs."""
+    """Error message before any job runs."""
     with pytest.raises(UserError) as caught:
         load_study(config(path, kind, **options))
     message = str(caught.value)
@@ -239,12 +239,12 @@ def test_a_class_that_lost_most_of_its_images_is_named_where_people_look(folder,
         folder
     )
     manifest = run(folder, unreadable="exclude")
-    (statement,) = left_out.left_out({"photos": manifest}, {})
-    assert statement.text == (
+    (finding,) = left_out.left_out({"photos": manifest}, {})
+    assert finding.text == (
         "photos: 15 images were not used (no image, whatever its name says: 10; in a format that is not read: 5). "
         "The class that lost most is cat: 15 of 19 training images; what is said of it is of the others."
     )
-    assert statement.numbers == {"lost": 15}
+    assert finding.numbers == {"lost": 15}
     rows = left_out_rows(manifest)
     assert [row[:4] for row in rows] == [
         ("train", "cat", "in a format that is not read", "5"),
@@ -283,8 +283,8 @@ def test_a_validation_folder_is_counted_beside_a_test_folder_and_asked_about_wit
     put(folder, f"{name}/cat/1.png")
     manifest = run(folder)
     assert reasons(manifest) == {"in a validation folder": 1}
-    (statement,) = left_out.left_out({"photos": manifest}, {})
-    assert f"1 file in {name}/ was not used: images are read from train and test" in statement.text
+    (finding,) = left_out.left_out({"photos": manifest}, {})
+    assert f"1 file in {name}/ was not used: images are read from train and test" in finding.text
     (note,) = shapes.data_notes(load_study(config(folder)).datasets)
     assert note == "photos: not used: in a validation folder (1)."
     shutil.rmtree(folder / "test")
@@ -370,8 +370,8 @@ def test_too_few_images_of_a_class_are_told_before_anything_runs(tmp_path, count
 
 def test_images_that_the_limits_leave_out_are_counted_and_no_class_is_lost(folder):
     manifest = run(folder, train_images=4, test_images=2)
-    (statement,) = left_out.left_out({"photos": manifest}, {})
-    assert statement.text == "photos: the config takes 4 of 8 training images and 2 of 4 test images only."
+    (finding,) = left_out.left_out({"photos": manifest}, {})
+    assert finding.text == "photos: the config takes 4 of 8 training images and 2 of 4 test images only."
     with pytest.raises(UserError, match="train_images is 2, too few for 2 classes; choose at least 3"):
         run(folder, train_images=2)
     for number in range(4, 60):
@@ -442,8 +442,8 @@ def test_arrays_that_are_not_read_stand_in_the_manifest_the_report_and_the_plan(
     path = npz(tmp_path, x_val=ARRAYS["x_test"], classes=np.array([1, 2, 3]))
     manifest = run(path, "npz")
     assert reasons(manifest) == {"array that is not read": 2}
-    (statement,) = left_out.left_out({"photos": manifest}, {})
-    assert statement.text == "photos: the file has 2 arrays that were not used (classes and x_val)."
+    (finding,) = left_out.left_out({"photos": manifest}, {})
+    assert finding.text == "photos: the file has 2 arrays that were not used (classes and x_val)."
     (note,) = shapes.data_notes(load_study(config(path, "npz")).datasets)
     assert note == "photos: not used: array classes (3,) int64, array x_val (3, 8, 8) uint8."
 
@@ -460,8 +460,8 @@ def test_an_array_of_names_names_the_classes_unless_the_config_does(tmp_path):
 def test_a_class_without_test_images_is_named(tmp_path):
     path = npz(tmp_path, y_test=np.zeros(3, int))
     summary = {"counts": {"test": {"0": 3, "1": 0, "2": 0}}}
-    (statement,) = left_out.left_out({"photos": run(path, "npz")}, {"photos": summary})
-    assert "2 classes without test images (1 and 2); their recall and F1 are not defined" in statement.text
+    (finding,) = left_out.left_out({"photos": run(path, "npz")}, {"photos": summary})
+    assert "2 classes without test images (1 and 2); their recall and F1 are not defined" in finding.text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The report in a real browser: what a reader can do with it, and that anybody can read it."""
+"""The report in a real browser: interaction and accessibility."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""What a paper takes: LaTeX tables that compile in principle whatever the names, and a macro for every number."""
+"""LaTeX output: tables that compile whatever the names, and a macro for every number."""
 
 import re
 import shutil
@@ -37,7 +37,7 @@ def plain(value: str) -> str:
 
 
 def problems(tex: str) -> list[str]:
-    """What would stop LaTeX or print something else: unbalanced braces, signs that act, unequal numbers of cells."""
+    """LaTeX errors of a text: unbalanced braces, active characters, unequal numbers of cells."""
     errors, depth, mathematics = [], 0, False
     commands = {
         "begin", "end", "centering", "caption", "label", "toprule", "midrule", "bottomrule", "endhead", "endfoot",

@@ -1,4 +1,4 @@
-"""`make plan`: what a study asks for, before anything runs."""
+"""`make plan`: size, remaining runs and time of a study before anything runs."""
 
 import json
 import subprocess

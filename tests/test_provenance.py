@@ -17,7 +17,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture(autouse=True)
 def plain_git(monkeypatch, tmp_path):
-    """Neither the settings of who runs the tests nor the variables of a hook that does."""
+    """Git without the user's settings and without the variables of a hook."""
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")

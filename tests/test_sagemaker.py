@@ -767,7 +767,7 @@ def test_nothing_of_others_is_touched(double, results):
 
 
 def hurried(arguments: list[str], environment: dict[str, str]) -> None:
-    """The script in a process of its own, which does not pause for long."""
+    """The script in a separate process with short pauses."""
     os.environ.update(environment)
     aws.FIRST_PAUSE, aws.LONGEST_PAUSE, teardown.NOT_FOUND_GRACE_SECONDS = 0.002, 0.05, 0.6
     with Path(os.devnull).open("w") as sys.stderr:
@@ -974,7 +974,7 @@ def test_a_job_that_fails_is_told_with_its_log_and_leaves_nothing(training_doubl
     content = json.loads(manifest.read_text())
 
     def break_it(operation):
-        if operation == "CreateTrainingJob":  # what the job finds is not what the manifest says
+        if operation == "CreateTrainingJob":  # the data are not those of the manifest
             (key,) = [key for key in training_double.keys("") if key.endswith("manifest.json")]
             content["arrays"]["x_train"]["sha256"] = "0" * 64
             training_double.s3.put_object(BUCKET, key, json.dumps(content).encode())

@@ -114,7 +114,7 @@ def wait_for(condition, seconds: float = 120):
 
 
 def insert(project: Project, code: str) -> None:
-    """Put code where training begins."""
+    """Insert code at the beginning of training."""
     script = project.folder / "scripts/train.py"
     text, line_before = script.read_text(), "    use_threads(threads)\n"
     assert text.count(line_before) == 1

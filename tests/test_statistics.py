@@ -849,7 +849,7 @@ GROUPS = st.lists(st.lists(MEASURED | st.just(math.nan), min_size=3, max_size=5)
 @given(GROUPS, st.permutations(range(4)), st.integers(1, 9))
 @settings(max_examples=80, deadline=None)
 def test_verdicts_follow_the_data_and_nothing_else(groups, order, family):
-    """Flipped data flip the verdict, scaled data keep it; the order of seeds and of variants is of no account."""
+    """Flipped data flip the verdict, scaled data keep it; the order of seeds and of variants does not matter."""
     names = [str(i) for i in range(len(groups))]
 
     def verdicts(groups, rope=0.0047, order=range(4)):

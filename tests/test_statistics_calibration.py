@@ -1,4 +1,4 @@
-"""Calibration by simulation: under the null the tests err as often as they say, and intervals cover what they claim.
+"""Calibration by simulation: tests keep their error rates under the null, intervals their coverage.
 
 The data are made as a study makes them. The test set is drawn once per simulated study and shared by all of its runs:
 images have difficulties, and a run is right on image i with probability p_i, moved up or down by the run's seed effect.

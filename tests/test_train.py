@@ -150,7 +150,7 @@ def test_a_job_that_outlived_its_snakemake_gives_way_where_another_run_takes_its
 
 
 def unfinished(work: Path, epochs: int = 3, rows: int = 3) -> Path:
-    """What a killed run leaves after so many epochs, with rows of history, and made-up weights."""
+    """Folder of a run killed after ``epochs`` epochs: history and made-up weights."""
     epoch_folder = work / "backup" / f"epoch-{epochs:04d}"
     epoch_folder.mkdir(parents=True)
     for name in ("latest.weights.h5", "../../best.weights.h5"):

@@ -1,4 +1,4 @@
-"""Ways in which a file can be damaged, and be old."""
+"""Damage a file, or make it old."""
 
 import os
 import time

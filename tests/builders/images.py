@@ -5,7 +5,7 @@ import zlib
 
 
 def png_bytes(width: int, height: int, rows: bytes, depth: int = 8, colour: int = 2) -> bytes:
-    """A PNG by hand, for what Pillow does not write."""
+    """A PNG written by hand, for formats that Pillow cannot write."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))

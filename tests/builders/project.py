@@ -41,7 +41,7 @@ def fork_server() -> ForkServer:
 
 @dataclass(frozen=True)
 class Project:
-    """A copy of the project in a folder of its own."""
+    """A copy of the project in its own folder."""
 
     folder: Path
 
@@ -88,7 +88,7 @@ LAST_JOBS = {"Compare all runs", "Write the report"}
 
 
 def jobs_of_runs(*variants: str, seeds=TINY_SEEDS) -> set[str]:
-    """The jobs of training these, and of evaluating their variants, all seeds of one together."""
+    """Messages of the jobs that train these runs and evaluate their variants."""
     trainings = {f"Train {variant} on digits, seed {seed}" for variant in variants for seed in seeds}
     return trainings | {f"Evaluate {variant} on digits" for variant in variants}
 

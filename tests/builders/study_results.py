@@ -1,4 +1,4 @@
-"""Made-up numbers of a study: accuracies in, runs.csv and all that the findings read out."""
+"""Made-up results of a study from given accuracies: runs.csv, and StudyResults for findings."""
 
 import numpy as np
 import pandas as pd

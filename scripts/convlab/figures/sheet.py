@@ -64,8 +64,9 @@ class Sheet:
 
 
 def show(axis: Axes, image: np.ndarray, **options) -> AxesImage:
-    """Draw a raster as it is: grey from 0 to 255 unless the options say otherwise, no smoothing on any backend (with
-    ``none`` an SVG has its pixels one to one), no axes.
+    """Draw a raster without smoothing and without axes; grey from 0 to 255 unless the options say otherwise.
+
+    With interpolation ``none`` an SVG has the raster's pixels one to one.
 
     Args:
         image: (height, width), or (height, width, 3) for RGB.

@@ -29,7 +29,7 @@ CONDITIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
 """Conditions that compared runs should share beside data and settings, and how to read them from a run's record."""
 
 FAMILY_FILES = f"{PACKAGE.replace('.', '/')}/"
-"""Beginning of the names of model families' modules; a run has that of its own family in its code."""
+"""Prefix of the modules of model families in a run's code digests; a run has its own family only."""
 
 
 def are_unequal(condition: str, first: Any, second: Any) -> bool:

@@ -20,23 +20,23 @@ def claim_sentence(result: ClaimResult, verdict: ClaimVerdict, p_adjusted: float
         p_adjusted: the claim's p value, adjusted over the study; None for an exact claim.
     """
     exact, links = result.link.n_seeds is None, len(result.claim.rule.links)
-    statement = _exact_sentence(result.link) if exact else _measured_sentence(result, verdict, p_adjusted)
+    sentence = _exact_sentence(result.link) if exact else _measured_sentence(result, verdict, p_adjusted)
     if result.guess and result.verdict != "contradicted":
         guessed = _(
             "It is met by {guess} too, which is right for {share} of the test images.",
             guess=guessing(result.guess.label),
             share=quantity_text(result.guess.share, "%"),
         )
-        statement = f"{statement} {guessed}"
+        sentence = f"{sentence} {guessed}"
     if links == 1:
-        return statement
+        return sentence
     which = {
         "supported": N_("Of {n} comparisons the weakest: {statement}"),
         "contradicted": N_("Of {n} comparisons one that fails: {statement}"),
         "inconclusive": N_("Of {n} comparisons one that is open: {statement}"),
         "described": N_("Of {n} comparisons one about times: {statement}"),
     }
-    return _(which[result.verdict], n=links, statement=statement)
+    return _(which[result.verdict], n=links, statement=sentence)
 
 
 def _exact_sentence(link: LinkResult) -> str:

@@ -19,7 +19,7 @@ Direction = Literal["up", "down", "none", "open", "smoke"]
 
 
 def direction(row, rope: float) -> Direction:
-    """``up`` or ``down`` where the whole interval lies beyond the ROPE on that side, ``none`` where it lies inside,
+    """``up`` or ``down`` if the whole interval lies outside the ROPE on that side, ``none`` if it lies inside,
     ``open`` otherwise, ``smoke`` without an interval."""
     if missing(row.ci_low):
         return "smoke"

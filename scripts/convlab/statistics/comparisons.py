@@ -119,7 +119,7 @@ def compare_to_reference(
 
         E_U[max(0, Phi((rope - c2 U se - d) / se) - Phi((-rope + c2 U se - d) / se))]
 
-    The answer is the smallest n in 3..200 at which it is ``power`` or more, with se(n) = sqrt((s_variant^2 +
+    The result is the smallest n in 3..200 at which it is ``power`` or more, with se(n) = sqrt((s_variant^2 +
     s_reference^2) / n), and nu and c those of n seeds. Both probabilities grow with n, so bisection finds it. Asking
     only that the *expected* interval clears the bar would name a number of seeds that settles the matter in one study
     of two.
@@ -141,15 +141,7 @@ def compare_to_reference(
     """
     if reference not in groups:
         raise ValueError(f"the reference {reference!r} is not among the groups: {', '.join(map(repr, groups))}")
-    check_fraction("confidence", confidence)
-    check_fraction("power", power)
-    if power <= 1 - confidence:
-        raise ValueError(f"power must exceed the test's level {1 - confidence:g}, not {power}")
-    if not rope >= 0:
-        raise ValueError(f"rope must be zero or more, not {rope}")
-
-    if family < 1:
-        raise ValueError(f"family must be 1 or more, not {family}")
+    options = _Options(rope, confidence, power, family)
 
     values, missing = {}, {}
     for name, group in groups.items():
@@ -157,7 +149,6 @@ def compare_to_reference(
     variants = [name for name in groups if name != reference]
     sds = _sds_for_inference(values, reference)
     inferred = [name for name in sds if name != reference]
-    options = _Options(rope, confidence, power, family)
 
     inference: dict[str, dict] = {}
     if sds:
@@ -173,7 +164,7 @@ def compare_to_reference(
         result = dict(inference.get(name, {}))
         notes = [result.pop("note", "")]
         if not result:
-            notes.append(_why_nothing(name, n_variant, reference, n_reference))
+            notes.append(_why_untested(name, n_variant, reference, n_reference))
         notes += [
             f"{missing[group]} of {missing[group] + len(values[group])} runs of {group} had no finite value"
             for group in (name, reference)
@@ -211,19 +202,31 @@ def _sds_for_inference(values: Mapping[str, NDArray], reference: str) -> dict[st
 
 @dataclass(frozen=True)
 class _Options:
+    """Options of :func:`compare_to_reference`, checked, and the coverages that follow from them."""
+
     rope: float
     confidence: float
     power: float
     family: int
 
+    def __post_init__(self) -> None:
+        check_fraction("confidence", self.confidence)
+        check_fraction("power", self.power)
+        if self.power <= 1 - self.confidence:
+            raise ValueError(f"power must exceed the test's level {1 - self.confidence:g}, not {self.power}")
+        if not self.rope >= 0:
+            raise ValueError(f"rope must be zero or more, not {self.rope}")
+        if self.family < 1:
+            raise ValueError(f"family must be 1 or more, not {self.family}")
+
     @property
     def confidence_equivalence(self) -> float:
-        """Two one-sided tests at level alpha correspond to the 1 - 2 alpha interval."""
+        """Coverage of the interval for equivalence: two one-sided tests at level alpha are the 1 - 2 alpha interval."""
         return 1 - 2 * (1 - self.confidence)
 
     @property
     def family_confidence(self) -> float:
-        """Of the interval that excludes 0 where a question's p value is below its share of the study's level."""
+        """Coverage of the interval that excludes 0 if a question's p value is below its share of the study's level."""
         return 1 - (1 - self.confidence) / self.family
 
     @property
@@ -324,7 +327,7 @@ def _intervals(difference: float, se: float, critical: float, critical_equivalen
     }
 
 
-def _why_nothing(variant: str, n_variant: int, reference: str, n_reference: int) -> str:
+def _why_untested(variant: str, n_variant: int, reference: str, n_reference: int) -> str:
     n = min(n_variant, n_reference)
     if n == 0:
         return f"no finite value of {variant if n_variant == 0 else reference}"
