@@ -72,16 +72,16 @@ def speed(folder: Path, cores: int) -> dict:
     notebook = {"wall": wall, "images_per_second": runs["images"].sum() / wall, "accuracy": mean_by(runs, "accuracy")}
     show("notebook", notebook)
 
-    found = {"notebook": notebook}
+    measured = {"notebook": notebook}
     precisions = ["float32", *(["mixed_bfloat16"] if has_bfloat16() else [])]
     for letter, precision in zip("bc", precisions, strict=False):
         print(f"\n({letter}) workflow, {precision}, all stages from prepare to report ...", flush=True)
-        found[precision] = workflow(folder / precision, precision, cores)
-        found[precision]["ratio"] = notebook["wall"] / found[precision]["wall"]
-        show(precision, found[precision])
+        measured[precision] = workflow(folder / precision, precision, cores)
+        measured[precision]["ratio"] = notebook["wall"] / measured[precision]["wall"]
+        show(precision, measured[precision])
     if len(precisions) == 1:
         print("\nmixed_bfloat16 left out: this processor has no bfloat16 arithmetic")
-    return found
+    return measured
 
 
 def comparisons() -> dict:
@@ -157,9 +157,9 @@ def noop(folder: Path) -> dict:
         seconds.append(time.perf_counter() - begin)
         if "Nothing to be done" not in result.stdout or "missing metadata" in result.stdout:
             sys.exit(f"the study is not finished for Snakemake:\n{result.stdout}")
-    found = {"runs": len(study.plan.variants) * len(study.seeds), "seconds": sorted(seconds)[1]}
-    print(f"\nno-op dry run of a study of {found['runs']:,} runs: {found['seconds']:.1f} s (median of 3)")
-    return found
+    measured = {"runs": len(study.plan.variants) * len(study.seeds), "seconds": sorted(seconds)[1]}
+    print(f"\nno-op dry run of a study of {measured['runs']:,} runs: {measured['seconds']:.1f} s (median of 3)")
+    return measured
 
 
 def scale(folder: Path, cores: int, test_images: int = 10_000) -> dict:
@@ -167,20 +167,20 @@ def scale(folder: Path, cores: int, test_images: int = 10_000) -> dict:
     study = load_study(thousand())
     results = folder / "results/thousand"
     synthetic(results, study, test_images)
-    found = {"runs": len(study.plan.variants) * len(study.seeds)}
+    figures = {"runs": len(study.plan.variants) * len(study.seeds)}
     for stage, arguments in {
         "explore": ["--data-dir", results / "prepare/digits", "--output-dir", results / "explore/digits"],
         "compare": ["--settings", json.dumps(study.settings), "--results-dir", results, "--processes", cores],
         "report": ["--config", json.dumps(study.validated_config), "--results-dir", results],
     }.items():
         seconds, megabytes = measured([sys.executable, ROOT / f"scripts/{stage}.py", *arguments], folder)
-        found[stage] = {"seconds": seconds, "memory_mb": megabytes}
-    found["page_mb"] = (results / "report/index.html").stat().st_size / 1e6
-    print(f"\n{found['runs']:,} runs with {test_images:,} test images each:")
+        figures[stage] = {"seconds": seconds, "memory_mb": megabytes}
+    figures["page_mb"] = (results / "report/index.html").stat().st_size / 1e6
+    print(f"\n{figures['runs']:,} runs with {test_images:,} test images each:")
     for stage in ("compare", "report"):
-        print(f"  {stage}: {found[stage]['seconds']:.1f} s, {found[stage]['memory_mb']:,.0f} MB")
-    print(f"  index.html: {found['page_mb']:.1f} MB")
-    return found
+        print(f"  {stage}: {figures[stage]['seconds']:.1f} s, {figures[stage]['memory_mb']:,.0f} MB")
+    print(f"  index.html: {figures['page_mb']:.1f} MB")
+    return figures
 
 
 def endpoint(folder: Path, calls: int = 500) -> dict:
@@ -206,7 +206,7 @@ def endpoint(folder: Path, calls: int = 500) -> dict:
     images = np.random.default_rng(0).integers(0, 256, (calls + 20, *shape), dtype=np.uint8)
     bodies = [json.dumps({"instances": [image.tolist()]}).encode() for image in images]
 
-    found = {}
+    costs = {}
     for runtime in ("onnx", "saved_model"):
         starts = []
         for _ in range(3):
@@ -215,20 +215,20 @@ def endpoint(folder: Path, calls: int = 500) -> dict:
                 server.invoke(bodies[0], "application/json")
                 starts.append(time.perf_counter() - begin)
                 times = latency_ms(lambda body, server=server: server.invoke(body, "application/json"), bodies, 20)
-        found[runtime] = {"first_answer_s": sorted(starts)[1], "memory_mb": server.memory_mb, "latency_ms": times}
-    found["keras_predict"] = {"latency_ms": latency_ms(lambda image: model.predict(image[None], verbose=0), images, 20)}
-    found["keras_traced"] = {"latency_ms": latency_ms(artifacts.single_image(model), images, 20)}
+        costs[runtime] = {"first_answer_s": sorted(starts)[1], "memory_mb": server.memory_mb, "latency_ms": times}
+    costs["keras_predict"] = {"latency_ms": latency_ms(lambda image: model.predict(image[None], verbose=0), images, 20)}
+    costs["keras_traced"] = {"latency_ms": latency_ms(artifacts.single_image(model), images, 20)}
     print(f"\none 28×28 image through the default study's CNN, {calls} calls:")
     names = {"onnx": "endpoint, ONNX", "saved_model": "endpoint, SavedModel", "keras_predict": "Keras predict, no HTTP"}
     names |= {"keras_traced": "Keras traced, no HTTP"}
     for name, label in names.items():
-        times, more = found[name]["latency_ms"], ""
-        if "memory_mb" in found[name]:
+        times, more = costs[name]["latency_ms"], ""
+        if "memory_mb" in costs[name]:
             more = (
-                f"; first answer {found[name]['first_answer_s']:.2f} s after start, {found[name]['memory_mb']:.0f} MB"
+                f"; first answer {costs[name]['first_answer_s']:.2f} s after start, {costs[name]['memory_mb']:.0f} MB"
             )
         print(f"  {label}: p50 {times['p50']:.2f} ms, p99 {times['p99']:.2f} ms{more}")
-    return found
+    return costs
 
 
 def synthetic(results: Path, study, test_images: int) -> None:
@@ -312,8 +312,8 @@ def finished(folder: Path, study) -> None:
         path.write_text("x")
     for variant in study.plan.variants:
         for seed in study.seeds:
-            place = folder / f"results/thousand/train/digits/{variant}/seed-{seed}/run.json"
-            place.write_text(json.dumps({"spec_hash": study.run("digits", variant, seed).spec_hash}))
+            record = folder / f"results/thousand/train/digits/{variant}/seed-{seed}/run.json"
+            record.write_text(json.dumps({"spec_hash": study.run("digits", variant, seed).spec_hash}))
 
 
 def timed(command: list, folder: Path, environment: dict[str, str] | None = None) -> float:
@@ -344,13 +344,13 @@ def has_bfloat16() -> bool:
         return False
 
 
-def show(name: str, found: dict) -> None:
-    print(f"{name}: wall {found['wall']:.0f} s, {found['images_per_second']:,.0f} images/s over all of it")
-    print("  test accuracy, %: " + "; ".join(f"{variant} {value}" for variant, value in found["accuracy"].items()))
-    if "ratio" in found:
+def show(name: str, row: dict) -> None:
+    print(f"{name}: wall {row['wall']:.0f} s, {row['images_per_second']:,.0f} images/s over all of it")
+    print("  test accuracy, %: " + "; ".join(f"{variant} {value}" for variant, value in row["accuracy"].items()))
+    if "ratio" in row:
         print(
-            f"  {found['ratio']:.2f} times as fast as the notebook; {100 * found['not_training']:.1f} % of the wall "
-            f"time is not training; a training process takes at most {found['peak_memory_mb']:,.0f} MB"
+            f"  {row['ratio']:.2f} times as fast as the notebook; {100 * row['not_training']:.1f} % of the wall "
+            f"time is not training; a training process takes at most {row['peak_memory_mb']:,.0f} MB"
         )
 
 

@@ -74,28 +74,28 @@ def dry_run(folder: Path, runs: int) -> dict:
     command = snakemake(folder, many(runs), "--dry-run", "--quiet", "all", "--cores", "16")
     tries = [measured(command, folder) for _ in range(3)]
     plan = [sys.executable, ROOT / "scripts/plan.py", folder / "config.yaml", "--brief"]
-    found = {
+    figures = {
         "runs": runs,
         "seconds": statistics.median(seconds for seconds, _ in tries),
         "memory_mb": statistics.median(memory for _, memory in tries),
         "plan_seconds": statistics.median(timed(plan, folder) for _ in range(3)),
     }
     print(
-        f"dry run of {runs:,} runs: {found['seconds']:.1f} s, {found['memory_mb']:,.0f} MB; make plan: "
-        f"{found['plan_seconds']:.1f} s",
+        f"dry run of {runs:,} runs: {figures['seconds']:.1f} s, {figures['memory_mb']:,.0f} MB; make plan: "
+        f"{figures['plan_seconds']:.1f} s",
         flush=True,
     )
-    return found
+    return figures
 
 
 def trainings(folder: Path, study: str) -> list[dict[str, float]]:
     """Wall time (s) and memory (MB) of each training, from Snakemake's benchmark files."""
-    found = []
+    rows = []
     for path in (folder / f"results/{study}/benchmarks/train").rglob("*.tsv"):
         with path.open(newline="") as stream:
             row = next(csv.DictReader(stream, delimiter="\t"))
-        found.append({"seconds": float(row["s"]), "memory_mb": float(row["max_rss"])})
-    return found
+        rows.append({"seconds": float(row["s"]), "memory_mb": float(row["max_rss"])})
+    return rows
 
 
 def concurrency(folder: Path, numbers: list[int]) -> list[dict]:
@@ -111,11 +111,11 @@ def concurrency(folder: Path, numbers: list[int]) -> list[dict]:
     }
     figures = []
     for number in numbers:
-        place = folder / f"side-{number}"
-        timed(snakemake(place, config, "--until", "prepare", "--cores", "1"), place)
-        wall = timed(snakemake(place, config, "--until", "train", "--cores", str(number)), place)
-        runs = [json.loads(path.read_text()) for path in (place / "results/side/train").rglob("run.json")]
-        found = {
+        side_folder = folder / f"side-{number}"
+        timed(snakemake(side_folder, config, "--until", "prepare", "--cores", "1"), side_folder)
+        wall = timed(snakemake(side_folder, config, "--until", "train", "--cores", str(number)), side_folder)
+        runs = [json.loads(path.read_text()) for path in (side_folder / "results/side/train").rglob("run.json")]
+        row = {
             "side_by_side": number,
             "wall": wall,
             "runs_per_hour": 3600 * len(runs) / wall,
@@ -123,11 +123,11 @@ def concurrency(folder: Path, numbers: list[int]) -> list[dict]:
             "images_per_second_while_training": number * statistics.mean(run["images_per_second"] for run in runs),
             "memory_mb_each": max(run["peak_memory_mb"] for run in runs),
         }
-        figures.append(found)
+        figures.append(row)
         print(
-            f"{number} side by side: {found['runs_per_hour']:,.0f} runs an hour, {found['images_per_second']:,.0f} "
-            f"images/s over all, {found['images_per_second_while_training']:,.0f} while training, "
-            f"{found['memory_mb_each']:,.0f} MB each",
+            f"{number} side by side: {row['runs_per_hour']:,.0f} runs an hour, {row['images_per_second']:,.0f} "
+            f"images/s over all, {row['images_per_second_while_training']:,.0f} while training, "
+            f"{row['memory_mb_each']:,.0f} MB each",
             flush=True,
         )
     return figures
@@ -161,16 +161,16 @@ def executors(folder: Path, runs: int = 16) -> list[dict]:
     figures = []
     try:
         for number, (name, (profile, options)) in enumerate(ways.items()):
-            place = folder / f"executor-{number}"
-            timed(snakemake(place, small(runs), "--until", "prepare", "--cores", "1"), place)
-            command = snakemake(place, small(runs), "--until", "train", *options, profile=profile)
-            wall = timed(command, place, environment or None)
-            inside = statistics.mean(job["seconds"] for job in trainings(place, "small"))
-            found = {"executor": name, "wall": wall, "script": inside, "overhead": 2 * wall / runs - inside}
-            figures.append(found)
+            executor_folder = folder / f"executor-{number}"
+            timed(snakemake(executor_folder, small(runs), "--until", "prepare", "--cores", "1"), executor_folder)
+            command = snakemake(executor_folder, small(runs), "--until", "train", *options, profile=profile)
+            wall = timed(command, executor_folder, environment or None)
+            inside = statistics.mean(job["seconds"] for job in trainings(executor_folder, "small"))
+            row = {"executor": name, "wall": wall, "script": inside, "overhead": 2 * wall / runs - inside}
+            figures.append(row)
             print(
                 f"{name}: {wall:.0f} s for {runs} jobs, two at once; a script takes {inside:.1f} s, overhead of a job "
-                f"{found['overhead']:.1f} s",
+                f"{row['overhead']:.1f} s",
                 flush=True,
             )
     finally:
@@ -187,8 +187,8 @@ def start_slurm(folder: Path) -> dict[str, str]:
     if not programs or importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         return {}
     command = [ROOT / "tests/slurm_cluster.sh", "start", folder, "2", "2"]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    values = dict(re.findall(r"(SLURM_CONF|PATH)='([^']*)'", said))
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    values = dict(re.findall(r"(SLURM_CONF|PATH)='([^']*)'", output))
     return {**os.environ, "SLURM_CONF": values["SLURM_CONF"], "PATH": f"{values['PATH']}:{path}"}
 
 

@@ -27,7 +27,7 @@ from convlab.common.files import write_json, write_text
 from convlab.common.i18n import gettext as _
 from convlab.common.outputs import files_below, job_results
 from convlab.common.table_files import write_table
-from convlab.figures.labels import tell_boxes
+from convlab.figures.labels import warn_of_missing_characters
 from convlab.figures.saving import FigureWriter
 from convlab.figures.study import DatasetResults, FigureFile, dataset_figures
 from convlab.figures.style import use_style
@@ -77,7 +77,8 @@ def compare(arguments: argparse.Namespace) -> None:
 
     use_style()
     labels = [variant.label for variant in study.plan.variants.values()]
-    lacking = tell_boxes(log, [*labels, *(name for named_classes in classes.values() for name in named_classes)])
+    class_names = [name for names in classes.values() for name in names]
+    lacking = warn_of_missing_characters(log, [*labels, *class_names])
     figures_folder = output / "figures"
     shutil.rmtree(figures_folder, ignore_errors=True)
     figures_folder.mkdir(parents=True)

@@ -33,7 +33,7 @@ from convlab.datasets.near_duplicates import (
 )
 from convlab.datasets.prepared import Dataset, load
 from convlab.figures import dataset as draw
-from convlab.figures.labels import shortened, tell_boxes
+from convlab.figures.labels import shortened, warn_of_missing_characters
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import save, use_style
 
@@ -64,7 +64,7 @@ def explore(arguments: argparse.Namespace) -> None:
     summary["training_duplicates"] = training_duplicates(data.x_train, data.y_train)
 
     use_style()
-    tell_boxes(log, data.classes)
+    warn_of_missing_characters(log, data.classes)
     counts = [np.bincount(labels, minlength=len(data.classes)) for labels in (data.y_train, data.y_test)]
     images = len(data.x_train) + len(data.x_test)
     closest = [(data.x_test[pair.test], data.x_train[pair.train]) for pair in duplicates.closest]

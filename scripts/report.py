@@ -30,12 +30,11 @@ from convlab.figures.palette import COLOURS
 from convlab.findings.across_datasets import across_datasets
 from convlab.findings.collect import claims_count, interpret
 from convlab.findings.conditions import conditions_limitation, unequal_texts
-from convlab.findings.evidence import Statement
 from convlab.findings.left_out import left_out, test_origin
-from convlab.findings.limitations import boxes, limitations
+from convlab.findings.limitations import characters_missing_in_fonts, limitations
 from convlab.findings.registration import claims_registration, looks
+from convlab.findings.study_results import Finding
 from convlab.language import numbers as say
-from convlab.page.answers import answer, chosen, claim_cards
 from convlab.page.card import model_card
 from convlab.page.confusions import matrices, most_confused
 from convlab.page.dataset import data_tables
@@ -43,12 +42,12 @@ from convlab.page.deployment import deployment
 from convlab.page.design import design
 from convlab.page.format import duration
 from convlab.page.gallery import load_figures
-from convlab.page.loading import Results, load_results
+from convlab.page.loading import ReportData, load_report_data
 from convlab.page.measures import (
-    LONG,
     MAIN_COLUMNS,
+    MAX_TABLE_ROWS,
     calibration_table,
-    closest_first,
+    chosen_first,
     constant_guess_text,
     fits_summary,
     main_table,
@@ -57,9 +56,10 @@ from convlab.page.measures import (
 )
 from convlab.page.provenance import provenance_view
 from convlab.page.templates import TEMPLATES, environment, script_hash, tidy_markdown
+from convlab.page.verdicts import chosen, claim_cards, question_card
 from convlab.page.views import ProbeView
 from convlab.probes import registry as probe_registry
-from convlab.probes.statements import all_findings, by_assumption
+from convlab.probes.all_findings import all_findings, by_assumption
 from convlab.states import history
 from convlab.statistics.describe import MIN_SEEDS
 from convlab.study import layout
@@ -88,8 +88,8 @@ def write_report(arguments: argparse.Namespace) -> None:
     """Read the other stages' results, and write the report as HTML and Markdown."""
     study, folder = load_study(arguments.config, for_readers=True), arguments.results_dir
 
-    results = load_results(study, folder)
-    view = build_view(study, results, folder, arguments.config_file, arguments.config_values)
+    data = load_report_data(study, folder)
+    view = build_view(study, data, folder, arguments.config_file, arguments.config_values)
     view["commit"] = provenance.commit(Path(__file__).resolve().parent.parent)
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     view["script"], view["script_hash"] = Markup(script), script_hash(script)
@@ -101,29 +101,29 @@ def write_report(arguments: argparse.Namespace) -> None:
 
 
 def build_view(
-    study: Study, results: Results, folder: Path, config_files: Sequence[str], config_values: Mapping[str, Any]
+    study: Study, data: ReportData, folder: Path, config_files: Sequence[str], config_values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Context of the templates."""
-    started = datetime.fromisoformat(results.summary["training"]["first_started"])
+    started = datetime.fromisoformat(data.summary["training"]["first_started"])
     settled = history.settled(layout.compared(folder), study.model_dump(mode="json"), started)
-    figures = load_figures(study, results, folder)
-    runs = results.evidence.runs
+    figures = load_figures(study, data, folder)
+    runs = data.results.runs
     return {
-        **head(study, results),
-        **verdicts_and_claims(study, results, settled),
-        **findings_and_probes(study, results, figures),
-        **details(study, results),
-        "limitations": all_limitations(study, results, settled),
+        **head(study, data),
+        **verdicts_and_claims(study, data, settled),
+        **findings_and_probes(study, data, figures),
+        **details(study, data),
+        "limitations": all_limitations(study, data, settled),
         "deployments": [view for dataset in study.datasets if (view := deployment(folder, dataset, runs))],
         "figures": figures,
-        "provenance": provenance_view(study, results, config_files, config_values),
+        "provenance": provenance_view(study, data, config_files, config_values),
     }
 
 
-def head(study: Study, results: Results) -> dict[str, Any]:
+def head(study: Study, data: ReportData) -> dict[str, Any]:
     """Title, facts about the study as a whole, runs that diverged, legend and design."""
-    evidence, plan, datasets = results.evidence, study.plan, list(study.datasets)
-    runs = evidence.runs
+    results, plan, datasets = data.results, study.plan, list(study.datasets)
+    runs = results.runs
     title = study.report.title or study.question or study.study
     return {
         "study": study,
@@ -136,11 +136,11 @@ def head(study: Study, results: Results) -> dict[str, Any]:
         "seeds": [str(seed) for seed in study.seeds],
         "smoke": len(study.seeds) < MIN_SEEDS,
         "facts": {
-            "runs": say.count(len(results.trained)),
+            "runs": say.count(len(data.trained)),
             "variants": say.count(len(plan.variants)),
             "seeds": say.count(len(study.seeds)),
-            "test_images": i18n.listing(say.count(evidence.test_images[dataset]) for dataset in datasets),
-            "training": duration(results.summary["training"]["train_seconds"]),
+            "test_images": i18n.listing(say.count(results.test_images[dataset]) for dataset in datasets),
+            "training": duration(data.summary["training"]["train_seconds"]),
         },
         "diverged": [
             (plan.variants[row["variant"]].label, row["dataset"], row["seed"])
@@ -153,92 +153,89 @@ def head(study: Study, results: Results) -> dict[str, Any]:
     }
 
 
-def verdicts_and_claims(study: Study, results: Results, settled: history.Settled) -> dict[str, Any]:
+def verdicts_and_claims(study: Study, data: ReportData, settled: history.Settled) -> dict[str, Any]:
     """Verdict of each question and claim, the chosen model, the main table."""
-    evidence, plan, datasets = results.evidence, study.plan, list(study.datasets)
-    answers = {
-        dataset: [answer(evidence, dataset, question) for question in plan.questions.values()] for dataset in datasets
-    }
+    results, plan, datasets = data.results, study.plan, list(study.datasets)
     return {
-        "answers": answers,
-        "across": {
-            question.name: across_datasets(evidence, question, datasets) for question in plan.questions.values()
+        "question_cards": {
+            dataset: [question_card(results, dataset, question) for question in plan.questions.values()]
+            for dataset in datasets
         },
-        "claims": claim_cards(evidence, len(datasets) > 1, {name for kind, name in settled.after if kind == "claim"}),
+        "across": {question.name: across_datasets(results, question, datasets) for question in plan.questions.values()},
+        "claims": claim_cards(results, len(datasets) > 1, {name for kind, name in settled.after if kind == "claim"}),
         "claims_registration": claims_registration(list(plan.claims), settled),
-        "claims_count": claims_count(evidence),
-        "chosen": {dataset: chosen(evidence, dataset) for dataset in datasets},
-        "cards": {dataset: model_card(evidence, dataset, results.manifests[dataset]) for dataset in datasets},
-        "baselines": {dataset: constant_guess_text(evidence, dataset) for dataset in datasets},
-        "main": {dataset: main_table(evidence, dataset) for dataset in datasets},
+        "claims_count": claims_count(results),
+        "chosen": {dataset: chosen(results, dataset) for dataset in datasets},
+        "cards": {dataset: model_card(results, dataset, data.manifests[dataset]) for dataset in datasets},
+        "baselines": {dataset: constant_guess_text(results, dataset) for dataset in datasets},
+        "main": {dataset: main_table(results, dataset) for dataset in datasets},
         "main_columns": MAIN_COLUMNS,
-        "long": LONG,
+        "max_rows": MAX_TABLE_ROWS,
     }
 
 
-def findings_and_probes(study: Study, results: Results, figures: Mapping[str, Any]) -> dict[str, Any]:
-    """The sentences of each dataset's interpretation, and each probe with its figures and table."""
-    evidence, datasets = results.evidence, list(study.datasets)
+def findings_and_probes(study: Study, data: ReportData, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The topics of each dataset's interpretation, and each probe with its figures and table."""
+    results, datasets = data.results, list(study.datasets)
     labels = {name: variant.label for name, variant in study.plan.variants.items()}
     probes = {
-        dataset: all_findings(**results.probed, labels=labels, dataset=dataset, rope=evidence.rope)
-        for dataset in study.datasets
+        dataset: all_findings(**data.probed, labels=labels, dataset=dataset, rope=results.rope) for dataset in datasets
     }
     return {
-        "findings": {dataset: interpret(evidence, dataset, by_assumption(probes[dataset])) for dataset in datasets},
+        "topics": {dataset: interpret(results, dataset, by_assumption(probes[dataset])) for dataset in datasets},
         "probes": {
             dataset: [
                 ProbeView(
                     name,
                     _(probe_registry.part(name, "findings").TITLE),
                     probe_registry.part(name, "findings").introduction(study.training),
-                    statements,
+                    findings,
                     [figure for figure in figures[dataset]["probes"] if figure.probe == name],
-                    probe_table(results.probed["curves"], dataset, name, labels),
+                    probe_table(data.probed["curves"], dataset, name, labels),
                 )
-                for name, statements in probes[dataset].items()
+                for name, findings in probes[dataset].items()
             ]
             for dataset in datasets
         },
     }
 
 
-def all_limitations(study: Study, results: Results, settled: history.Settled) -> list[Statement]:
-    """The sentences of the limitations, in the report's order."""
-    evidence = results.evidence
-    resumed = sum(entry["resumed_after_epoch"] > 0 for entry in results.trained.values())
+def all_limitations(study: Study, data: ReportData, settled: history.Settled) -> list[Finding]:
+    """The findings of the limitations, in the report's order."""
+    results = data.results
+    resumed = sum(entry["resumed_after_epoch"] > 0 for entry in data.trained.values())
     return [
-        *(Statement(text) for text in same_variants(study)),
-        *conditions_limitation(results.trained, evidence),
-        *limitations(evidence, study.seeds, results.explored, resumed),
+        *(Finding(text) for text in same_variants(study)),
+        *conditions_limitation(data.trained, results),
+        *limitations(results, study.seeds, data.explored, resumed),
         *looks(settled),
-        *boxes(results.summary["not_drawn"]),
+        *characters_missing_in_fonts(data.summary["not_drawn"]),
     ]
 
 
-def details(study: Study, results: Results) -> dict[str, Any]:
+def details(study: Study, data: ReportData) -> dict[str, Any]:
     """Tables and notes of each dataset, its images and its runs."""
-    evidence, plan, datasets = results.evidence, study.plan, list(study.datasets)
+    results, plan, datasets = data.results, study.plan, list(study.datasets)
     return {
-        "unequal": unequal_texts(results.trained, evidence),
+        "unequal": unequal_texts(data.trained, results),
         "looked_at": {
-            dataset: [(name, plan.variants[name].label) for name in closest_first(evidence, dataset)]
+            dataset: [(name, plan.variants[name].label) for name in chosen_first(results, dataset)]
             for dataset in datasets
         },
-        "fits": {dataset: fits_summary(evidence, dataset) for dataset in datasets},
+        "fits": {dataset: fits_summary(results, dataset) for dataset in datasets},
         "per_class": {
-            dataset: {name: per_class(evidence, dataset, name) for name in evidence.detailed(dataset)}
+            dataset: {name: per_class(results, dataset, name) for name in results.variants_with_details(dataset)}
             for dataset in datasets
         },
-        "calibration": {dataset: calibration_table(evidence, dataset) for dataset in datasets},
-        "data": {dataset: data_tables(results.explored[dataset], results.manifests[dataset]) for dataset in datasets},
+        "calibration": {dataset: calibration_table(results, dataset) for dataset in datasets},
+        "data": {dataset: data_tables(data.explored[dataset], data.manifests[dataset]) for dataset in datasets},
         "most_confused": {
-            dataset: {name: most_confused(evidence, dataset, name) for name in evidence.detailed(dataset)}
+            dataset: {name: most_confused(results, dataset, name) for name in results.variants_with_details(dataset)}
             for dataset in datasets
         },
-        "left_out": left_out(results.manifests, results.explored),
-        "test_origin": test_origin(results.manifests),
-        "matrices": {dataset: matrices(evidence, dataset) for dataset in datasets},
+        "left_out": left_out(data.manifests, data.explored),
+        "test_origin": test_origin(data.manifests),
+        "matrices": {dataset: matrices(results, dataset) for dataset in datasets},
     }
 
 

@@ -174,27 +174,27 @@ class Double:
         if operation == "StopTrainingJob":
             self.stop(sent["TrainingJobName"])
             return "200 OK", [], b"{}"
-        said: dict[str, Any] = {}
+        response: dict[str, Any] = {}
 
         def note(status, headers, exc_info=None):
-            said.update(status=status, headers=headers)
+            response.update(status=status, headers=headers)
             return lambda data: None
 
         answer = b"".join(self.moto(environ, note))
-        if environ.get("HTTP_X_AMZ_TARGET", "").startswith("SageMaker.") and said["status"].startswith("200"):
+        if environ.get("HTTP_X_AMZ_TARGET", "").startswith("SageMaker.") and response["status"].startswith("200"):
             answer = json.dumps(self.amended(operation, sent, without_empty(json.loads(answer or b"{}")))).encode()
-        return said["status"], said["headers"], answer
+        return response["status"], response["headers"], answer
 
-    def amended(self, operation: str, sent: dict, found: dict) -> dict:
+    def amended(self, operation: str, sent: dict, reply: dict) -> dict:
         """moto's answer, with what really goes on."""
         if operation == "CreateEndpoint":
             self.start_endpoint(sent["EndpointName"])
         elif operation == "DescribeEndpoint":
             endpoint = self.endpoints[sent["EndpointName"]]
-            found |= {"EndpointStatus": endpoint.status}
-            found |= {"FailureReason": endpoint.failure} if endpoint.failure else {}
+            reply |= {"EndpointStatus": endpoint.status}
+            reply |= {"FailureReason": endpoint.failure} if endpoint.failure else {}
         elif operation == "ListEndpoints":
-            for entry in found.setdefault("Endpoints", []):
+            for entry in reply.setdefault("Endpoints", []):
                 entry["EndpointStatus"] = self.endpoints[entry["EndpointName"]].status
         elif operation == "CreateTrainingJob":
             job = self.jobs[sent["TrainingJobName"]] = Job()
@@ -203,21 +203,21 @@ class Double:
         elif operation == "DescribeTrainingJob":
             job = self.jobs[sent["TrainingJobName"]]
             secondary = {"InProgress": "Training"}.get(job.status, job.status)
-            found |= {"TrainingJobStatus": job.status, "SecondaryStatus": secondary}
-            found |= {"FailureReason": job.failure} if job.failure else {}
+            reply |= {"TrainingJobStatus": job.status, "SecondaryStatus": secondary}
+            reply |= {"FailureReason": job.failure} if job.failure else {}
             if job.status != "Completed":
-                found.pop("ModelArtifacts", None)
-                found.pop("TrainingEndTime", None)
+                reply.pop("ModelArtifacts", None)
+                reply.pop("TrainingEndTime", None)
             else:
-                found |= {"TrainingTimeInSeconds": int(job.seconds) + 1, "BillableTimeInSeconds": int(job.seconds) + 1}
+                reply |= {"TrainingTimeInSeconds": int(job.seconds) + 1, "BillableTimeInSeconds": int(job.seconds) + 1}
         elif operation == "ListTrainingJobs":
-            for entry in found.setdefault("TrainingJobSummaries", []):
+            for entry in reply.setdefault("TrainingJobSummaries", []):
                 entry["TrainingJobStatus"] = self.jobs[entry["TrainingJobName"]].status
         else:
             for key in ("EndpointConfigs", "Models"):
                 if operation == f"List{key}":
-                    found.setdefault(key, [])
-        return found
+                    reply.setdefault(key, [])
+        return reply
 
     # -----------------------------------------------------------------------------------------------------------------
     # Endpoints
@@ -262,15 +262,15 @@ class Double:
         endpoint = self.endpoints.get(name)
         if endpoint is None or endpoint.status != "InService":
             return error(Fault("InvokeEndpoint", "ValidationError", f"Endpoint {name} of account {ACCOUNT} not found."))
-        about = SimpleNamespace(
+        context = SimpleNamespace(
             request_content_type=environ.get("CONTENT_TYPE"), accept_header=environ.get("HTTP_ACCEPT")
         )
         try:
-            request = endpoint.handlers.input_handler(io.BytesIO(body), about)
-            answer, kind = endpoint.handlers.output_handler(endpoint.predict(request), about)
+            request = endpoint.handlers.input_handler(io.BytesIO(body), context)
+            answer, kind = endpoint.handlers.output_handler(endpoint.predict(request), context)
         except Exception as problem:  # as AWS' image does
-            said = json.dumps({"error": str(problem)})
-            failure = {"OriginalStatusCode": 500, "OriginalMessage": said, "Message": f"Received server error: {said}"}
+            text = json.dumps({"error": str(problem)})
+            failure = {"OriginalStatusCode": 500, "OriginalMessage": text, "Message": f"Received server error: {text}"}
             return "424 Failed Dependency", [("x-amzn-ErrorType", "ModelError")], json.dumps(failure).encode()
         headers = [("Content-Type", kind), ("x-amzn-RequestId", str(uuid.uuid4()))]
         return "200 OK", [*headers, ("x-Amzn-Invoked-Production-Variant", "AllTraffic")], answer.encode()
@@ -280,23 +280,23 @@ class Double:
 
     def train(self, name: str, job: Job) -> None:
         """Run the submitted script by the driver that was submitted with it."""
-        found = self.sagemaker.training_jobs[name]
+        description = self.sagemaker.training_jobs[name]
         folder = self.folder / name
         begin = time.monotonic()
         try:
             environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
-            for channel in found.input_data_config:
-                place = folder / "data" / channel["ChannelName"]
+            for channel in description.input_data_config:
+                channel_folder = folder / "data" / channel["ChannelName"]
                 bucket, prefix = channel["DataSource"]["S3DataSource"]["S3Uri"].removeprefix("s3://").split("/", 1)
                 for key in self.keys(prefix):
-                    target = place / key.removeprefix(prefix).lstrip("/")
+                    target = channel_folder / key.removeprefix(prefix).lstrip("/")
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(self.s3.get_object(bucket, key).value)
-                environment[f"SM_CHANNEL_{channel['ChannelName'].upper()}"] = str(place)
+                environment[f"SM_CHANNEL_{channel['ChannelName'].upper()}"] = str(channel_folder)
             (folder / "model").mkdir()
             drivers = folder / "data" / "sm_drivers"
             entry = json.loads((drivers / "sourcecode.json").read_text())["entry_script"]
-            parameters = {key: json.loads(value) for key, value in found.hyper_parameters.items()}
+            parameters = {key: json.loads(value) for key, value in description.hyper_parameters.items()}
             environment |= {"SM_MODEL_DIR": str(folder / "model"), "SM_ENTRY_SCRIPT": entry, "SM_NUM_CPUS": "1"}
             environment |= {"SM_HPS": json.dumps(parameters), "TRAINING_JOB_NAME": name}
             with (folder / "log").open("w") as log:
@@ -318,7 +318,7 @@ class Double:
             with tarfile.open(fileobj=stream, mode="w:gz") as tar:
                 for path in sorted((folder / "model").iterdir()):
                     tar.add(path, path.name)
-            bucket, key = found.model_artifacts["S3ModelArtifacts"].removeprefix("s3://").split("/", 1)
+            bucket, key = description.model_artifacts["S3ModelArtifacts"].removeprefix("s3://").split("/", 1)
             self.s3.put_object(bucket, key, stream.getvalue())
             job.seconds, job.status = time.monotonic() - begin, "Completed"
         except Exception as problem:
@@ -374,8 +374,8 @@ def named(environ: dict, body: bytes) -> str:
 
 def error(fault: Fault) -> tuple[str, list, bytes]:
     """An error as AWS' JSON services write it."""
-    said = {"__type": fault.code, "code": fault.code, "message": fault.message, "Message": fault.message}
-    return f"{fault.status} x", [("x-amzn-ErrorType", fault.code)], json.dumps(said).encode()
+    body = {"__type": fault.code, "code": fault.code, "message": fault.message, "Message": fault.message}
+    return f"{fault.status} x", [("x-amzn-ErrorType", fault.code)], json.dumps(body).encode()
 
 
 def refused(environ: dict, start_response: Callable, fault: Fault) -> list[bytes]:

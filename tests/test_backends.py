@@ -63,17 +63,17 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 def trained(name: str, data: Path, output: Path, seed: int = 1, **training) -> tuple[dict, dict, np.ndarray]:
     """run.json, the measures and the test images' probabilities of a run with its evaluation."""
-    place = output / f"seed-{seed}"
+    run_folder = output / f"seed-{seed}"
     evaluate = [sys.executable, ROOT / "scripts/evaluate.py", "--train-dir", output, "--seeds", str(seed)]
     for step in (
-        command(name, data, place, seed, **training),
+        command(name, data, run_folder, seed, **training),
         [*evaluate, "--data-dir", data, "--output-dir", output / "evaluated"],
     ):
         result = subprocess.run(step, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
     measures = read_measures(output / "evaluated", [seed])[seed]
     (probabilities,) = read_probabilities(output / "evaluated", [seed])
-    return json.loads((place / "run.json").read_text()), measures, probabilities
+    return json.loads((run_folder / "run.json").read_text()), measures, probabilities
 
 
 @pytest.mark.slow
@@ -103,7 +103,7 @@ def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(name, options, dig
     _, _, undisturbed = trained(name, digits, tmp_path / "undisturbed", **options)
     output = tmp_path / "killed"
     process = subprocess.Popen(command(name, digits, output / "seed-1", **options), stderr=subprocess.DEVNULL)
-    while not any(place.name >= "epoch-0003" for place in (output / "seed-1").glob("unfinished-*/backup/epoch-*")):
+    while not any(epoch.name >= "epoch-0003" for epoch in (output / "seed-1").glob("unfinished-*/backup/epoch-*")):
         assert process.poll() is None, "the run ended before it could be killed"
         time.sleep(0.005)
     process.kill()

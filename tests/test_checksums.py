@@ -260,18 +260,18 @@ def test_writing_waits_for_the_disk_the_content_before_the_name(tmp_path, monkey
 
 
 def test_a_folder_replaces_a_folder_or_a_file_and_appears_whole(tmp_path):
-    place = tmp_path / "saved_model"
+    saved = tmp_path / "saved_model"
     for content in ("old", "new"):
-        with atomic.atomic(place) as temporary:
+        with atomic.atomic(saved) as temporary:
             temporary.mkdir()
             (temporary / content).write_text("")
-    assert [path.name for path in place.iterdir()] == ["new"]
-    with pytest.raises(RuntimeError), atomic.atomic(place) as temporary:
+    assert [path.name for path in saved.iterdir()] == ["new"]
+    with pytest.raises(RuntimeError), atomic.atomic(saved) as temporary:
         temporary.mkdir()
         raise RuntimeError
-    assert [path.name for path in place.iterdir()] == ["new"]
-    write_text(place, "a file")
-    assert place.read_text() == "a file"
+    assert [path.name for path in saved.iterdir()] == ["new"]
+    write_text(saved, "a file")
+    assert saved.read_text() == "a file"
     assert [path.name for path in tmp_path.iterdir()] == ["saved_model"]
 
 

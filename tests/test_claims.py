@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from builders.evidence import MADE_UP_STUDY, evidence_with, runs_with
 from builders.project import CNN_5X5, TINY
+from builders.study_results import MADE_UP_STUDY, results_with, runs_with
 from convlab.common import table_files
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
@@ -382,11 +382,13 @@ def test_a_rule_turned_around_has_the_same_verdict_and_p(values, bound):
     for relation, turned in FLIPPED.items():
         if relation in ("==", "~"):
             continue
-        one, other = (
+        first, second = (
             decide(f"test_accuracy(cnn) {relation} {text}", cnn=values, five=values, dense=values),
             decide(f"{text} {turned} test_accuracy(cnn)", cnn=values, five=values, dense=values),
         )
-        assert {key: one[key] for key in one if key != "rule"} == {key: other[key] for key in other if key != "rule"}
+        assert {key: first[key] for key in first if key != "rule"} == {
+            key: second[key] for key in second if key != "rule"
+        }
 
 
 def test_fewer_than_three_seeds_decide_nothing():
@@ -580,8 +582,8 @@ RULES = {"wins": "test_accuracy(cnn) > test_accuracy(dense)", "size": f"paramete
 def test_measured_claims_join_the_family_and_exact_ones_do_not():
     def p_adjusted(**rules):
         entries = [{"id": name, "text": "t", "rule": rule} for name, rule in rules.items()]
-        evidence = evidence_with(make_accuracies(**{CNN_5X5: [0.951, 0.9502, 0.9533]}), config={"claims": entries})
-        return evidence.comparisons.set_index("experiment")["p_adjusted"], evidence.claims
+        results = results_with(make_accuracies(**{CNN_5X5: [0.951, 0.9502, 0.9533]}), config={"claims": entries})
+        return results.comparisons.set_index("experiment")["p_adjusted"], results.claims
 
     alone, none = p_adjusted()
     exact, table = p_adjusted(size=RULES["size"])

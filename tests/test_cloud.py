@@ -38,8 +38,8 @@ def run(project: Project, profile: str, *arguments: str) -> list[dict]:
         subprocess.run(["git", *git], cwd=project.folder, check=True)
     outside = project.folder.parent
     requests, tools = outside / "requests", outside / "tools"
-    for place in (requests, tools, outside / "storage"):
-        place.mkdir()
+    for directory in (requests, tools, outside / "storage"):
+        directory.mkdir()
     # In a container pip installs the storage plugin; here it is installed already.
     (tools / "pip").write_text("#!/bin/sh\n")
     (tools / "pip").chmod(0o755)

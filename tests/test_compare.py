@@ -96,9 +96,9 @@ def test_intervals_of_differences_end_where_differences_of_accuracies_do():
 
 
 def test_adjustment_covers_all_questions_of_all_datasets():
-    one = runs_frame(CLEAR)
-    two = pd.concat([one, one.assign(dataset="other")])
-    alone = tables.comparisons_table(one, PLAN, 0.005)
+    single = runs_frame(CLEAR)
+    two = pd.concat([single, single.assign(dataset="other")])
+    alone = tables.comparisons_table(single, PLAN, 0.005)
     both = tables.comparisons_table(two, PLAN, 0.005)
     assert len(both) == 2 * len(alone)
     assert both["p_adjusted"].iloc[0] > alone["p_adjusted"].iloc[0] - 1e-12
@@ -131,8 +131,8 @@ def test_trends_need_three_ordered_levels():
         {**TINY, "experiments": {"kernel": {"base": "cnn", "factor": "kernel_size", "levels": [1, 2, 4]}}}
     )
     names = [level.variant for level in study.plan.questions["kernel"].levels]
-    rows = [{"dataset": "digits", "variant": name, "seed": seed, "test_accuracy": 0.8 + 0.01 * place + 0.001 * seed}
-            for place, name in enumerate(names) for seed in (1, 2, 3)]  # fmt: skip
+    rows = [{"dataset": "digits", "variant": name, "seed": seed, "test_accuracy": 0.8 + 0.01 * index + 0.001 * seed}
+            for index, name in enumerate(names) for seed in (1, 2, 3)]  # fmt: skip
     trend = tables.trends_table(pd.DataFrame(rows), study.plan).iloc[0]
     assert trend["slope"] == pytest.approx(0.01)
     assert "+1.00 pp per doubling of kernel size" in trend["sentence"]

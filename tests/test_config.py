@@ -27,10 +27,10 @@ def changed(path: str, value, base=DEFAULT) -> dict:
     """A copy of the default config with one key set; ``path`` is dotted."""
     config = copy.deepcopy(base)
     *parents, last = path.split(".")
-    place = config
+    section = config
     for key in parents:
-        place = place[key]
-    place[last] = value
+        section = section[key]
+    section[last] = value
     return config
 
 
@@ -179,10 +179,10 @@ def test_a_file_that_is_no_config_is_named(tmp_path, text, sentence):
 def test_snakemake_ends_before_any_job_with_one_sentence_and_no_traceback(project):
     project.configure(changed("training.epoch", 3, TINY))
     result = project.snakemake("-n")
-    said = result.stdout + result.stderr
+    output = result.stdout + result.stderr
     assert result.returncode != 0
-    assert "unknown key 'epoch' in training, did you mean 'epochs'?" in said
-    assert "Traceback" not in said
+    assert "unknown key 'epoch' in training, did you mean 'epochs'?" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.slow
@@ -274,8 +274,8 @@ def test_two_factors_are_varied_in_all_combinations():
 
 
 def test_a_combination_shares_its_run_with_an_experiment_of_one_factor():
-    one = {"base": "cnn", "factor": "kernel_size", "levels": [3, 5]}
-    plan = load_study({**TINY, "comparisons": {}, "experiments": {"both": GRID, "kernel": one}}).plan
+    single_factor = {"base": "cnn", "factor": "kernel_size", "levels": [3, 5]}
+    plan = load_study({**TINY, "comparisons": {}, "experiments": {"both": GRID, "kernel": single_factor}}).plan
     assert plan.questions["kernel"].variants == (plan.questions["both"].grid.cells[1][0],)
 
 
@@ -384,9 +384,9 @@ def test_code_inputs_follow_imports_and_nothing_else(tmp_path):
         (package / name).write_text(text)
     script = tmp_path / "script.py"
     script.write_text("from convlab.a import x\n")
-    found = [str(path.relative_to(tmp_path)) for path in code_inputs(script)]
-    assert found[0] == "script.py"
-    assert set(found[1:]) == {
+    inputs = [str(path.relative_to(tmp_path)) for path in code_inputs(script)]
+    assert inputs[0] == "script.py"
+    assert set(inputs[1:]) == {
         f"convlab/{name}" for name in ("__init__.py", "a.py", "b.py", "inner/__init__.py", "inner/c.py")
     }
 

@@ -132,11 +132,13 @@ def configs(draw) -> dict:
     config = {"study": draw(NAMES), "models": models, "datasets": draw(datasets())}
     factors = draw(st.lists(st.sampled_from(sorted(LEVELS)), min_size=3, max_size=3, unique=True))
     levels = [draw(st.lists(st.sampled_from(LEVELS[factor]), min_size=2, max_size=3)) for factor in factors]
-    one = {"base": names[0], "factor": factors[0], "levels": levels[0]}
+    first = {"base": names[0], "factor": factors[0], "levels": levels[0]}
     two = {"base": names[0], "factors": dict(zip(factors[1:], levels[1:], strict=True))}
-    one |= draw(st.sampled_from([{}, {"reference": None}, {"reference": levels[0][-1]}]))
+    first |= draw(st.sampled_from([{}, {"reference": None}, {"reference": levels[0][-1]}]))
     two |= draw(st.sampled_from([{}, {"reference": {factors[2]: levels[2][0], factors[1]: levels[1][1]}}]))
-    experiments = draw(st.sampled_from([{}, None, {names[2]: one}, {names[3]: two}, {names[2]: one, names[3]: two}]))
+    experiments = draw(
+        st.sampled_from([{}, None, {names[2]: first}, {names[3]: two}, {names[2]: first, names[3]: two}])
+    )
     whole = {
         "question": st.one_of(st.none(), TEXTS),
         "description": TEXTS,

@@ -80,8 +80,8 @@ def test_receptive_field_is_the_square_of_pixels_that_moves_one_unit(name):
 def test_the_default_study_has_exactly_the_published_parameters():
     study = load_study(read_yaml(ROOT / "config.yaml"))
     costs = study.plan.costs
-    found = {variant: costs["fashion_mnist", variant].parameters for variant in study.plan.compared}
-    assert found == {
+    parameters = {variant: costs["fashion_mnist", variant].parameters for variant in study.plan.compared}
+    assert parameters == {
         "dense": 109_386,
         "cnn": 220_234,
         "cnn-kernel_size-5x5-3x3": 220_746,

@@ -39,9 +39,9 @@ def arguments(folder: Path, **options) -> list[str]:
 
 
 def evidence(folder: Path) -> dict:
-    found = json.loads((folder / "deploy/toys/endpoint.json").read_text())
-    Evidence.model_validate(found)
-    return found
+    record = json.loads((folder / "deploy/toys/endpoint.json").read_text())
+    Evidence.model_validate(record)
+    return record
 
 
 def servers(folder: Path) -> list[psutil.Process]:
@@ -56,23 +56,23 @@ def servers(folder: Path) -> list[psutil.Process]:
 
 def test_evidence_of_a_deployment(results):
     deploy.main(arguments(results))
-    found = evidence(results)
-    assert found["status"] == "succeeded" and found["error"] is None
-    assert found["study"] == "my_study" and found["model"]["variant"] == "cnn" and found["model"]["seed"] == 2
-    assert found["images"] == {"count": 40, "of": TOY_IMAGES, "seed": 3, "rule": deploy.SAMPLING_RULE}
-    assert len(found["answers"]) == len({answer["index"] for answer in found["answers"]}) == 40
-    right = sum(answer["predicted_class"] == TOY_CLASSES[answer["index"]] for answer in found["answers"])
-    assert found["accuracy"]["value"] == right / 40
-    assert found["accuracy"]["ci_low"] < right / 40 < found["accuracy"]["ci_high"]
-    assert found["parity"]["largest_difference"] < 1e-6 and found["parity"]["agreement"] == 1
-    assert found["latency_ms"]["calls"] == 39
-    assert found["latency_ms"]["p50"] <= found["latency_ms"]["p99"] <= found["latency_ms"]["max"]
-    assert found["endpoint"]["url"].startswith("http://127.0.0.1:") and found["endpoint"]["memory_mb"] > 10
-    assert found["teardown"]["remaining"] == []
+    record = evidence(results)
+    assert record["status"] == "succeeded" and record["error"] is None
+    assert record["study"] == "my_study" and record["model"]["variant"] == "cnn" and record["model"]["seed"] == 2
+    assert record["images"] == {"count": 40, "of": TOY_IMAGES, "seed": 3, "rule": deploy.SAMPLING_RULE}
+    assert len(record["answers"]) == len({answer["index"] for answer in record["answers"]}) == 40
+    right = sum(answer["predicted_class"] == TOY_CLASSES[answer["index"]] for answer in record["answers"])
+    assert record["accuracy"]["value"] == right / 40
+    assert record["accuracy"]["ci_low"] < right / 40 < record["accuracy"]["ci_high"]
+    assert record["parity"]["largest_difference"] < 1e-6 and record["parity"]["agreement"] == 1
+    assert record["latency_ms"]["calls"] == 39
+    assert record["latency_ms"]["p50"] <= record["latency_ms"]["p99"] <= record["latency_ms"]["max"]
+    assert record["endpoint"]["url"].startswith("http://127.0.0.1:") and record["endpoint"]["memory_mb"] > 10
+    assert record["teardown"]["remaining"] == []
     assert servers(results) == []
     with (results / "deploy/toys/answers.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert [int(row["index"]) for row in rows] == [answer["index"] for answer in found["answers"]]
+    assert [int(row["index"]) for row in rows] == [answer["index"] for answer in record["answers"]]
 
 
 def test_the_seed_draws_the_images_and_nothing_else_does(results):
@@ -97,10 +97,10 @@ def test_a_model_that_cannot_be_served_leaves_evidence_of_it(results):
     (results / "export/toys/model.onnx").write_bytes(b"broken")
     with pytest.raises(UserError, match="ended before it answered"):
         deploy.main(arguments(results))
-    found = evidence(results)
-    assert found["status"] == "failed" and "ended before it answered" in found["error"]["message"]
-    assert found["model"]["variant"] == "cnn" and found["answers"] == [] and found["accuracy"] is None
-    assert found["teardown"]["remaining"] == []
+    record = evidence(results)
+    assert record["status"] == "failed" and "ended before it answered" in record["error"]["message"]
+    assert record["model"]["variant"] == "cnn" and record["answers"] == [] and record["accuracy"] is None
+    assert record["teardown"]["remaining"] == []
     assert not (results / "deploy/toys/answers.csv").exists()
 
 
@@ -116,8 +116,10 @@ def test_other_answers_than_the_evaluated_models_are_a_failure(results):
     write_arrays(path, seeds=np.array([2]), probabilities=np.tile(np.float32([0.2, 0.3, 0.5]), (1, TOY_IMAGES, 1)))
     with pytest.raises(UserError, match="differ from the evaluated model's by up to"):
         deploy.main(arguments(results))
-    found = evidence(results)
-    assert found["status"] == "failed" and found["parity"]["largest_difference"] > 0.01 and len(found["answers"]) == 40
+    failed = evidence(results)
+    assert (
+        failed["status"] == "failed" and failed["parity"]["largest_difference"] > 0.01 and len(failed["answers"]) == 40
+    )
 
 
 @pytest.mark.parametrize("reference", [np.nan, np.inf])
@@ -173,9 +175,9 @@ def test_a_signal_ends_it_with_evidence_and_without_a_server(results, number):
     process.send_signal(number)
     process.communicate(timeout=30)
     assert process.returncode != 0
-    found = evidence(results)
-    assert found["status"] == "failed" and found["error"]["type"] in ("SystemExit", "KeyboardInterrupt")
-    assert found["teardown"]["remaining"] == []
+    record = evidence(results)
+    assert record["status"] == "failed" and record["error"]["type"] in ("SystemExit", "KeyboardInterrupt")
+    assert record["teardown"]["remaining"] == []
     assert servers(results) == []
 
 
@@ -189,14 +191,14 @@ def reply(status: int = 200, **answer) -> Reply:
 
 
 def test_answers_carry_what_the_service_adds():
-    found = list(
+    answers = list(
         endpoint_test.ask(
             lambda body, kind: reply(), np.zeros((3, *MODEL_SHAPE), np.uint8), [2, 0], np.array([0, 1, 1])
         )
     )
-    assert [answer.index for answer in found] == [2, 0]
-    assert [answer.correct for answer in found] == [True, False]
-    assert found[0].about == {"request_id": "7"}
+    assert [answer.index for answer in answers] == [2, 0]
+    assert [answer.correct for answer in answers] == [True, False]
+    assert answers[0].about == {"request_id": "7"}
 
 
 @pytest.mark.parametrize("sent, sentence", [
@@ -221,14 +223,16 @@ def test_the_first_call_is_apart():
         endpoint_test.ask(lambda body, kind: reply(), np.zeros((9, *MODEL_SHAPE), np.uint8), range(9), np.ones(9, int))
     )
     times = [100.0, *range(1, 9)]
-    found = endpoint_test.latency([a.model_copy(update={"latency_ms": t}) for a, t in zip(answers, times, strict=True)])
-    assert (found.first, found.p50, found.max, found.calls) == (100.0, 4.5, 8.0, 8)
+    times_ms = endpoint_test.latency(
+        [a.model_copy(update={"latency_ms": t}) for a, t in zip(answers, times, strict=True)]
+    )
+    assert (times_ms.first, times_ms.p50, times_ms.max, times_ms.calls) == (100.0, 4.5, 8.0, 8)
 
 
 def test_wilsons_interval_is_the_textbooks():
     answers = [Answer(correct) for correct in [True] * 81 + [False] * 182]
-    found = endpoint_test.accuracy(answers)  # Newcombe 1998, Statistics in Medicine 17, 857-872, table I: 81 of 263
-    assert (round(found.ci_low, 4), round(found.ci_high, 4)) == (0.2553, 0.3662)
+    accuracy = endpoint_test.accuracy(answers)  # Newcombe 1998, Statistics in Medicine 17, 857-872, table I: 81 of 263
+    assert (round(accuracy.ci_low, 4), round(accuracy.ci_high, 4)) == (0.2553, 0.3662)
 
 
 class Answer:
@@ -261,6 +265,6 @@ def test_a_failed_deployment_keeps_its_evidence_under_snakemake(finished):
     result = finished.snakemake("deploy")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "The endpoint's answers: results/tiny/deploy/digits/endpoint.json" in result.stderr
-    found = json.loads((folder / "deploy/digits/endpoint.json").read_text())
-    assert found["status"] == "succeeded" and len(found["answers"]) == 20
+    written = json.loads((folder / "deploy/digits/endpoint.json").read_text())
+    assert written["status"] == "succeeded" and len(written["answers"]) == 20
     assert finished.planned("deploy") == set()

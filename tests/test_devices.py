@@ -116,15 +116,15 @@ def test_memory_grows_on_a_gpu_and_nothing_changes_on_a_cpu(tmp_path):
     code += "backend.configure('tensorflow', 1)\n"
     code += "print({k: v for k, v in os.environ.items() if k.startswith(('TF_', 'XLA', 'CUDA', 'NPROC'))})"
 
-    def found(more: dict[str, str]) -> dict:
+    def devices_with(more: dict[str, str]) -> dict:
         environment = {"PATH": str(tmp_path), "TMPDIR": str(tmp_path), **more}
         return eval_dict(subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True))
 
-    assert found({}) == {}
-    gpu = found({"CUDA_VISIBLE_DEVICES": "1"})
+    assert devices_with({}) == {}
+    gpu = devices_with({"CUDA_VISIBLE_DEVICES": "1"})
     assert gpu["TF_FORCE_GPU_ALLOW_GROWTH"] == "true" and gpu["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
     assert gpu["CUDA_VISIBLE_DEVICES"] == "1"
-    assert found({"CUDA_VISIBLE_DEVICES": "1", "TF_DETERMINISTIC_OPS": "0"})["TF_DETERMINISTIC_OPS"] == "0"
+    assert devices_with({"CUDA_VISIBLE_DEVICES": "1", "TF_DETERMINISTIC_OPS": "0"})["TF_DETERMINISTIC_OPS"] == "0"
 
 
 def eval_dict(result: subprocess.CompletedProcess) -> dict[str, str]:

@@ -13,9 +13,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 import compare
-from builders.evidence import MADE_UP_STUDY, runs_with, seeds_around
 from builders.project import CNN_5X5, ROOT
 from builders.results import CNN_WINS
+from builders.study_results import MADE_UP_STUDY, runs_with, seeds_around
 from convlab.common.files import write_json
 from convlab.common.table_files import write_table
 from convlab.errors import UserError
@@ -65,8 +65,8 @@ def write_state(folder: Path, config: dict | None = None, accuracies: dict | Non
         "environment": [{"TF_ENABLE_ONEDNN_OPTS": "1"}],
         "devices": ["CPU, 1 thread(s)"],
     }
-    found = compare.made_from(study, records, dict.fromkeys(study.datasets, manifest))
-    write_json(folder / "compare/summary.json", {"training": training, "provenance": found})
+    provenance = compare.made_from(study, records, dict.fromkeys(study.datasets, manifest))
+    write_json(folder / "compare/summary.json", {"training": training, "provenance": provenance})
     return folder
 
 
@@ -87,8 +87,8 @@ def diffed(tmp_path, *sides) -> tuple[str, str, str]:
 
 
 def test_nothing_changed(tmp_path):
-    found = told(write_state(tmp_path / "a"), write_state(tmp_path / "b"))
-    assert found.nothing and found.headlines == ["Nothing changed."]
+    differences = told(write_state(tmp_path / "a"), write_state(tmp_path / "b"))
+    assert differences.nothing and differences.headlines == ["Nothing changed."]
     for text in diffed(tmp_path, tmp_path / "a", tmp_path / "b"):
         assert "Nothing changed." in text
 
@@ -96,27 +96,27 @@ def test_nothing_changed(tmp_path):
 def test_an_added_level_is_a_setting_a_variant_and_a_comparison(tmp_path):
     more = edited(experiments={"kernel": {**MADE_UP_STUDY["experiments"]["kernel"], "levels": [3, 5, 7]}})
     accuracies = CNN_WINS | {"cnn-kernel_size-7x7": seeds_around(0.94)}
-    found = told(write_state(tmp_path / "a"), write_state(tmp_path / "b", more, accuracies))
-    assert [(change.where, change.before, change.after) for change in found.config] == [
+    differences = told(write_state(tmp_path / "a"), write_state(tmp_path / "b", more, accuracies))
+    assert [(change.where, change.before, change.after) for change in differences.config] == [
         ("experiments.kernel.levels", "[3, 5]", "[3, 5, 7]")
     ]
-    assert [(change.label, change.runs) for change in found.variants] == [("CNN, kernel size 7×7", "only after")]
-    assert [item.what for item in found.comparisons if not item.verdict_before] == [
+    assert [(change.label, change.runs) for change in differences.variants] == [("CNN, kernel size 7×7", "only after")]
+    assert [item.what for item in differences.comparisons if not item.verdict_before] == [
         "kernel: CNN, kernel size 7×7 against CNN"
     ]
-    assert (found.runs.common, found.runs.same, found.runs.others) == (9, 9, [])
-    assert "9 runs in both, of 9 before and 12 after." in found.headlines
-    assert "All of them gave the same predictions, byte for byte." in found.headlines
+    assert (differences.runs.common, differences.runs.same, differences.runs.others) == (9, 9, [])
+    assert "9 runs in both, of 9 before and 12 after." in differences.headlines
+    assert "All of them gave the same predictions, byte for byte." in differences.headlines
 
 
 def test_an_added_seed_is_told_with_each_variant(tmp_path):
     accuracies = {name: [*values, values[-1]] for name, values in CNN_WINS.items()}
-    found = told(write_state(tmp_path / "a"), write_state(tmp_path / "b", edited(seeds=4), accuracies))
-    assert {(change.where, change.before, change.after) for change in found.config} == {
+    differences = told(write_state(tmp_path / "a"), write_state(tmp_path / "b", edited(seeds=4), accuracies))
+    assert {(change.where, change.before, change.after) for change in differences.config} == {
         ("seeds", "[1, 2, 3]", "[1, 2, 3, 4]")
     }
-    assert {change.runs for change in found.variants} == {"1 seed added"}
-    assert all("(n = 3)" in change.before and "(n = 4)" in change.after for change in found.variants)
+    assert {change.runs for change in differences.variants} == {"1 seed added"}
+    assert all("(n = 3)" in change.before and "(n = 4)" in change.after for change in differences.variants)
 
 
 def test_a_flipped_verdict_comes_first(tmp_path):
@@ -125,12 +125,12 @@ def test_a_flipped_verdict_comes_first(tmp_path):
         {"dense": seeds_around(0.9), "cnn": values, CNN_5X5: values}
         for values in ([0.95, 0.951, 0.953], [0.85, 0.851, 0.853])
     )
-    found = told(write_state(tmp_path / "a", config, won), write_state(tmp_path / "b", config, lost))
-    assert found.headlines[0] == "1 verdict changed: convolution: CNN against Dense, better → worse."
-    assert found.headlines[1] == "1 claim changed: It wins., supported → contradicted."
-    assert found.comparisons[0].flipped and not found.comparisons[1].flipped
-    assert found.comparisons[0].before.startswith("+5.13 pp (+")
-    assert (found.claims[0].before, found.claims[0].after) == ("5.13 pp", "−4.87 pp")
+    differences = told(write_state(tmp_path / "a", config, won), write_state(tmp_path / "b", config, lost))
+    assert differences.headlines[0] == "1 verdict changed: convolution: CNN against Dense, better → worse."
+    assert differences.headlines[1] == "1 claim changed: It wins., supported → contradicted."
+    assert differences.comparisons[0].flipped and not differences.comparisons[1].flipped
+    assert differences.comparisons[0].before.startswith("+5.13 pp (+")
+    assert (differences.claims[0].before, differences.claims[0].after) == ("5.13 pp", "−4.87 pp")
     page, text, printed = diffed(tmp_path, tmp_path / "a", tmp_path / "b")
     assert '<tr class="flipped"><th scope="row">convolution' in page
     assert "**changed**" in text and "! convolution: CNN against Dense" in printed
@@ -138,28 +138,28 @@ def test_a_flipped_verdict_comes_first(tmp_path):
 
 def test_runs_of_one_spec_with_other_predictions_are_named(tmp_path):
     other = CNN_WINS | {"cnn": [0.949, 0.950, 0.9515]}
-    found = told(write_state(tmp_path / "a"), write_state(tmp_path / "b", accuracies=other))
-    assert not found.config and found.runs.common == 9 and found.runs.same == 8
-    change = found.runs.others[0]
+    differences = told(write_state(tmp_path / "a"), write_state(tmp_path / "b", accuracies=other))
+    assert not differences.config and differences.runs.common == 9 and differences.runs.same == 8
+    change = differences.runs.others[0]
     assert (change.where, change.before, change.after) == ("cnn, seed 3 on digits", "95.10 %", "95.15 %")
     assert change.difference == "+0.05 pp"
-    assert "1 of them gave other predictions, though spec and seed are the same." in found.headlines
+    assert "1 of them gave other predictions, though spec and seed are the same." in differences.headlines
 
 
 def test_a_diverged_run_is_told_as_such(tmp_path):
-    found = told(
+    differences = told(
         write_state(tmp_path / "a"), write_state(tmp_path / "b", accuracies=CNN_WINS | {"cnn": [0.949, 0.95, None]})
     )
-    assert [(change.before, change.after) for change in found.runs.others] == [("95.10 %", "diverged")]
+    assert [(change.before, change.after) for change in differences.runs.others] == [("95.10 %", "diverged")]
 
 
 def test_runs_that_do_not_say_what_they_predicted_are_not_called_equal(tmp_path):
     write_state(tmp_path / "a")
     path = tmp_path / "a/compare/runs.csv"
     path.write_text(re.sub(r"predicts [\d.]+", "", path.read_text()))
-    found = told(tmp_path / "a", write_state(tmp_path / "b"))
-    assert (found.runs.common, found.runs.same, found.runs.without_predictions) == (9, 0, 9)
-    assert not any("same predictions" in sentence for sentence in found.headlines)
+    differences = told(tmp_path / "a", write_state(tmp_path / "b"))
+    assert (differences.runs.common, differences.runs.same, differences.runs.without_predictions) == (9, 0, 9)
+    assert not any("same predictions" in sentence for sentence in differences.headlines)
 
 
 def test_changed_code_versions_and_data_are_named_once(tmp_path):
@@ -168,19 +168,19 @@ def test_changed_code_versions_and_data_are_named_once(tmp_path):
         "code": {"convlab/common/files.py": "9" * 16, "convlab/new.py": "8" * 16},
         "versions": {"keras": "3.16.0"},
     }
-    found = told(before, write_state(tmp_path / "b", sha256="cd" * 32, label="c", **options))
-    assert [(change.where, change.before, change.after, change.kind) for change in found.code] == [
+    differences = told(before, write_state(tmp_path / "b", sha256="cd" * 32, label="c", **options))
+    assert [(change.where, change.before, change.after, change.kind) for change in differences.code] == [
         ("convlab/common/files.py (train)", "3" * 12, "9" * 12, "changed"),
         ("convlab/new.py (train)", "", "8" * 12, "added"),
     ]
-    assert [(change.where, change.before, change.after) for change in found.environment] == [
+    assert [(change.where, change.before, change.after) for change in differences.environment] == [
         ("keras, training", "3.15.1", "3.16.0")
     ]
-    assert [(change.where, change.before, change.after) for change in found.data] == [
+    assert [(change.where, change.before, change.after) for change in differences.data] == [
         ("digits: classes", "a, b", "a, c"),
         ("digits: checksum of x_train", "ab" * 6, "cd" * 6),
     ]
-    assert "Changed: 2 modules, 1 version or machine and the data." in found.headlines
+    assert "Changed: 2 modules, 1 version or machine and the data." in differences.headlines
 
 
 def test_settings_are_compared_by_key_and_by_what_they_mean(tmp_path):
@@ -190,11 +190,11 @@ def test_settings_are_compared_by_key_and_by_what_they_mean(tmp_path):
     other = edited(training={"epochs": 5}, claims=[CLAIM])
     other["models"]["wide"] = {"family": "dense", "units": [256]}
     accuracies = CNN_WINS | {"wide": seeds_around(0.9)}
-    found = told(write_state(tmp_path / "a"), write_state(tmp_path / "c", other, accuracies)).config
-    assert [(change.where, change.kind) for change in found] == [
+    changed_settings = told(write_state(tmp_path / "a"), write_state(tmp_path / "c", other, accuracies)).config
+    assert [(change.where, change.kind) for change in changed_settings] == [
         ("claims", "changed"), ("models.wide", "added"), ("training.epochs", "changed"),
     ]  # fmt: skip
-    assert found[1].after == "activation: relu, family: dense, units: [256]"
+    assert changed_settings[1].after == "activation: relu, family: dense, units: [256]"
 
 
 def test_claims_are_compared_by_their_id():
@@ -205,9 +205,9 @@ def test_claims_are_compared_by_their_id():
 
 def test_two_studies_without_a_run_in_common_are_told_so(tmp_path):
     other = edited(study="other", training={"epochs": 9})
-    found = told(write_state(tmp_path / "a"), write_state(tmp_path / "b", other))
-    assert "No run is in both: 9 before, 9 after." in found.headlines
-    assert {change.runs for change in found.variants} == {"another spec"}
+    differences = told(write_state(tmp_path / "a"), write_state(tmp_path / "b", other))
+    assert "No run is in both: 9 before, 9 after." in differences.headlines
+    assert {change.runs for change in differences.variants} == {"another spec"}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -81,11 +81,11 @@ def test_a_failing_run_shows_the_end_of_its_log_and_the_others_go_on(project):
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *profile]
     environment = {**os.environ, "CABLE": "pulled"}
     result = subprocess.run(command, cwd=project.folder, capture_output=True, text=True, env=environment)
-    said = result.stdout + result.stderr
+    output = result.stdout + result.stderr
     assert result.returncode != 0
-    assert "the cable was pulled" in said
-    assert re.search(r"results/tiny/logs/train/digits/\w+/seed-2\.log", said.replace("\n", ""))
-    assert "Finished results are kept" in said
+    assert "the cable was pulled" in output
+    assert re.search(r"results/tiny/logs/train/digits/\w+/seed-2\.log", output.replace("\n", ""))
+    assert "Finished results are kept" in output
     variants, folder = ("dense", "cnn"), project.folder / "results/tiny/train/digits"
     finished = {str(path.parent.relative_to(folder)) for path in folder.rglob("run.json")}
     assert finished == {f"{variant}/seed-{seed}" for variant in variants for seed in (1, 3)}

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 import report
 import train
-from builders.evidence import MADE_UP_STUDY
 from builders.project import ROOT, TINY
 from builders.results import CNN_WINS, RUN_CONDITIONS, write_study_with
+from builders.study_results import MADE_UP_STUDY
 from convlab.common import environment, provenance
 from convlab.common.code_digests import code_inputs
 from convlab.errors import UserError

@@ -29,46 +29,46 @@ def sample():
 
 def test_measures_are_their_definitions(sample):
     probabilities, labels = sample
-    found = classification_metrics(probabilities, labels)
+    measures = classification_metrics(probabilities, labels)
     predicted = probabilities.argmax(axis=1)
-    assert found["accuracy"] == np.mean(predicted == labels)
-    assert found["loss"] == pytest.approx(log_loss(labels, probabilities))
+    assert measures["accuracy"] == np.mean(predicted == labels)
+    assert measures["loss"] == pytest.approx(log_loss(labels, probabilities))
     brier = np.mean([sum((row[k] - (k == label)) ** 2 for k in range(4)) for row, label in zip(*sample, strict=True)])
-    assert found["brier"] == pytest.approx(brier)
-    matrix = np.array(found["confusion_matrix"])
+    assert measures["brier"] == pytest.approx(brier)
+    matrix = np.array(measures["confusion_matrix"])
     assert matrix.sum() == 500 and np.trace(matrix) == np.sum(predicted == labels)
     for k in range(4):
         right = np.sum((predicted == k) & (labels == k))
-        assert found["per_class"]["precision"][k] == pytest.approx(right / np.sum(predicted == k))
-        assert found["per_class"]["recall"][k] == pytest.approx(right / np.sum(labels == k))
-        assert found["per_class"]["support"][k] == np.sum(labels == k)
+        assert measures["per_class"]["precision"][k] == pytest.approx(right / np.sum(predicted == k))
+        assert measures["per_class"]["recall"][k] == pytest.approx(right / np.sum(labels == k))
+        assert measures["per_class"]["support"][k] == np.sum(labels == k)
 
 
 def test_measures_by_class_are_those_of_scikit_learn(sample):
-    found = classification_metrics(*sample)
+    measures = classification_metrics(*sample)
     predicted, labels = sample[0].argmax(axis=1), sample[1]
-    np.testing.assert_array_equal(found["confusion_matrix"], sklearn.metrics.confusion_matrix(labels, predicted))
+    np.testing.assert_array_equal(measures["confusion_matrix"], sklearn.metrics.confusion_matrix(labels, predicted))
     precision, recall, f1, support = sklearn.metrics.precision_recall_fscore_support(labels, predicted)
     for name, expected in {"precision": precision, "recall": recall, "f1": f1, "support": support}.items():
-        np.testing.assert_allclose(found["per_class"][name], expected)
+        np.testing.assert_allclose(measures["per_class"][name], expected)
 
 
 def test_a_ratio_without_a_denominator_is_not_defined_and_never_zero(tmp_path):
     """Class 1 is never predicted, class 2 never occurs, class 3 neither."""
     probabilities = np.array([[0.9, 0.1, 0, 0], [0.8, 0.2, 0, 0], [0, 0.1, 0.9, 0]])
-    found = classification_metrics(probabilities, np.array([0, 1, 0]))["per_class"]
-    np.testing.assert_array_equal(found["precision"], [0.5, np.nan, 0, np.nan])
-    np.testing.assert_array_equal(found["recall"], [0.5, 0, np.nan, np.nan])
-    np.testing.assert_array_equal(found["f1"], [0.5, 0, np.nan, np.nan])
-    write_evaluation(tmp_path, {1: {"per_class": found}}, [probabilities], {}, np.array([0]))
+    per_class = classification_metrics(probabilities, np.array([0, 1, 0]))["per_class"]
+    np.testing.assert_array_equal(per_class["precision"], [0.5, np.nan, 0, np.nan])
+    np.testing.assert_array_equal(per_class["recall"], [0.5, 0, np.nan, np.nan])
+    np.testing.assert_array_equal(per_class["f1"], [0.5, 0, np.nan, np.nan])
+    write_evaluation(tmp_path, {1: {"per_class": per_class}}, [probabilities], {}, np.array([0]))
     assert read_measures(tmp_path, [1])[1]["per_class"]["recall"] == [0.5, 0, None, None]
 
 
 @pytest.mark.filterwarnings("error")
 def test_without_images_no_measure_is_defined():
-    found = classification_metrics(np.zeros((0, 3)), np.zeros(0, int))
-    assert all(np.isnan(found[name]) for name in ("accuracy", "loss", "brier", "ece"))
-    assert all(np.isnan(found["per_class"][name]).all() for name in ("precision", "recall", "f1"))
+    measures = classification_metrics(np.zeros((0, 3)), np.zeros(0, int))
+    assert all(np.isnan(measures[name]) for name in ("accuracy", "loss", "brier", "ece"))
+    assert all(np.isnan(measures["per_class"][name]).all() for name in ("precision", "recall", "f1"))
     assert reliability(np.zeros((0, 3)), np.zeros(0, int)).shape == (0, 3)
 
 
@@ -121,26 +121,26 @@ def test_evaluation_writes_what_the_model_gives(finished_study):
     from convlab.evaluation import inference
 
     results = finished_study.folder / "results/tiny"
-    place = results / "evaluate/digits/cnn"
+    evaluated = results / "evaluate/digits/cnn"
     images, labels = prepared.load_test(results / "prepare/digits")
-    measures = read_measures(place, [1, 2, 3])
-    assert [entry["seed"] for entry in read_json(place / "metrics.json")["runs"]] == [1, 2, 3]
+    measures = read_measures(evaluated, [1, 2, 3])
+    assert [entry["seed"] for entry in read_json(evaluated / "metrics.json")["runs"]] == [1, 2, 3]
     for seed in (3, 1):
         model = inference.load(results / f"train/digits/cnn/seed-{seed}/model.keras")
-        (written,) = read_probabilities(place, [seed])
+        (written,) = read_probabilities(evaluated, [seed])
         np.testing.assert_allclose(written, model.predict(images, verbose=0), atol=1e-6)
         assert measures[seed]["accuracy"] == np.mean(written.argmax(axis=1) == labels)
         assert measures[seed]["test_images"] == len(labels) == 100
-        features = read_features(place, seed)
+        features = read_features(evaluated, seed)
         np.testing.assert_array_equal(features["filters"], np.asarray(model.get_layer("conv_1").kernel))
         assert features["feature_maps"].shape == (3, 8, 8, 4) and features["feature_maps"].min() >= 0
         assert labels[features["images"]].tolist() == [0, 1, 2]
     assert set(read_features(results / "evaluate/digits/dense", 1)) == {"images"}
-    assert (read_probabilities(place, [3, 1]) == read_probabilities(place, [1, 3])[::-1]).all()
+    assert (read_probabilities(evaluated, [3, 1]) == read_probabilities(evaluated, [1, 3])[::-1]).all()
     with pytest.raises(UserError, match=r"metrics\.json is damaged \(it has nothing of seed 4\); delete"):
-        read_measures(place, [1, 4])
+        read_measures(evaluated, [1, 4])
     with pytest.raises(UserError, match=r"predictions\.npz is damaged \(it has nothing of seed 4\); delete"):
-        read_probabilities(place, [1, 4])
+        read_probabilities(evaluated, [1, 4])
 
 
 def test_feature_maps_are_taken_after_normalisation_and_activation():

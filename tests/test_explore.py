@@ -43,16 +43,16 @@ def test_the_search_finds_what_brute_force_finds(shape, threshold):
         test[7 * i] = np.rint(copy).astype(np.uint8)
     y_train, y_test = generator.integers(0, 3, 330), generator.integers(0, 3, 270)
 
-    found = near_duplicates.find_near_duplicates(test, train, y_test, y_train, threshold, closest=5)
+    duplicates = near_duplicates.find_near_duplicates(test, train, y_test, y_train, threshold, closest=5)
     distances = brute_force(test, train)
     within = distances <= threshold
-    assert found.near_pairs == within.sum()
-    assert found.near_images == within.any(axis=1).sum()
-    assert found.exact_pairs == (distances == 0).sum()
-    assert found.disagreeing_pairs == (within & (y_test[:, None] != y_train[None])).sum()
+    assert duplicates.near_pairs == within.sum()
+    assert duplicates.near_images == within.any(axis=1).sum()
+    assert duplicates.exact_pairs == (distances == 0).sum()
+    assert duplicates.disagreeing_pairs == (within & (y_test[:, None] != y_train[None])).sum()
     expected = np.sort(distances.min(axis=1))[:5]
-    assert [pair.rms for pair in found.closest] == pytest.approx(expected)
-    assert all(distances[pair.test, pair.train] == pytest.approx(pair.rms) for pair in found.closest)
+    assert [pair.rms for pair in duplicates.closest] == pytest.approx(expected)
+    assert all(distances[pair.test, pair.train] == pytest.approx(pair.rms) for pair in duplicates.closest)
 
 
 def test_planted_duplicates_are_counted_and_their_labels_compared():
@@ -61,19 +61,19 @@ def test_planted_duplicates_are_counted_and_their_labels_compared():
     test[4], test[9] = train[50], train[51] ^ 1  # one exact, one that differs by one level everywhere
     y_train, y_test = np.zeros(60, np.int64), np.zeros(30, np.int64)
     y_test[9] = 1
-    found = near_duplicates.find_near_duplicates(test, train, y_test, y_train)
-    assert (found.exact_images, found.near_images, found.near_pairs) == (1, 2, 2)
-    assert [(pair.test, pair.train, pair.rms) for pair in found.closest[:2]] == [(4, 50, 0.0), (9, 51, 1.0)]
-    assert [(pair.test, pair.train) for pair in found.disagreeing] == [(9, 51)]
+    duplicates = near_duplicates.find_near_duplicates(test, train, y_test, y_train)
+    assert (duplicates.exact_images, duplicates.near_images, duplicates.near_pairs) == (1, 2, 2)
+    assert [(pair.test, pair.train, pair.rms) for pair in duplicates.closest[:2]] == [(4, 50, 0.0), (9, 51, 1.0)]
+    assert [(pair.test, pair.train) for pair in duplicates.disagreeing] == [(9, 51)]
 
 
 def test_the_closest_pairs_are_found_where_nothing_is_a_duplicate():
     generator = np.random.default_rng(3)
     train, test = smooth_images(generator, 200, 12, 12, 1), smooth_images(generator, 50, 12, 12, 1)
     labels = np.zeros(200, np.int64)
-    found = near_duplicates.find_near_duplicates(test, train, labels[:50], labels, closest=4)
-    assert found.near_images == 0
-    assert [pair.rms for pair in found.closest] == pytest.approx(np.sort(brute_force(test, train).min(axis=1))[:4])
+    duplicates = near_duplicates.find_near_duplicates(test, train, labels[:50], labels, closest=4)
+    assert duplicates.near_images == 0
+    assert [pair.rms for pair in duplicates.closest] == pytest.approx(np.sort(brute_force(test, train).min(axis=1))[:4])
 
 
 def test_thumbnails_are_never_farther_apart_than_the_images():
@@ -166,15 +166,15 @@ def test_training_images_that_are_there_twice_are_counted_and_no_image_is_its_ow
     images, labels = smooth_images(generator, 300, 9, 13, 1), np.arange(300) % 3
     images[3:6] = images[0:3]  # identical, with the same labels
     images[10] = np.clip(images[20].astype(int) + 2, 0, 255)  # near, labels 1 and 2
-    found = near_duplicates.training_duplicates(images, labels, sample=sample)
+    twice = near_duplicates.training_duplicates(images, labels, sample=sample)
     chosen = np.sort(data.proportional_order(labels, np.random.default_rng(0))[:sample])
     exact = brute_force(images, images)
     np.fill_diagonal(exact, np.inf)
     near = exact[chosen].min(axis=1) <= near_duplicates.NEAR_DUPLICATE_RMS
-    assert found["looked_at"] == min(sample, 300) and found["near_images"] == near.sum()
-    assert found["exact_images"] == (exact[chosen].min(axis=1) == 0).sum()
+    assert twice["looked_at"] == min(sample, 300) and twice["near_images"] == near.sum()
+    assert twice["exact_images"] == (exact[chosen].min(axis=1) == 0).sum()
     if sample > 300:
-        assert found["near_images"] >= 8 and found["exact_images"] == 6 and found["label_disagreeing_images"] == 2
+        assert twice["near_images"] >= 8 and twice["exact_images"] == 6 and twice["label_disagreeing_images"] == 2
     manifest = {"excluded": [], "available": {}, "arrays": {}}
-    (statement,) = left_out({"d": manifest}, {"d": {"training_duplicates": found}})
-    assert f"of {found['looked_at']} training images that were looked at, {found['near_images']} (" in statement.text
+    (statement,) = left_out({"d": manifest}, {"d": {"training_duplicates": twice}})
+    assert f"of {twice['looked_at']} training images that were looked at, {twice['near_images']} (" in statement.text

@@ -133,14 +133,14 @@ def test_the_signature_has_names(tmp_path):
 @pytest.mark.slow
 def test_a_file_that_says_something_else_is_refused():
     same, other = {"largest_difference": 1e-6}, {"largest_difference": 0.3}
-    found = {"saved_model_against_keras": same, "onnx_against_keras": same, "saved_model_against_onnx": same}
-    export.check(found | {"tolerance": 1e-4})
+    agreements = {"saved_model_against_keras": same, "onnx_against_keras": same, "saved_model_against_onnx": same}
+    export.check(agreements | {"tolerance": 1e-4})
     with pytest.raises(UserError, match=r"onnx against keras: probabilities differ by up to 0\.3"):
-        export.check(found | {"tolerance": 1e-4, "onnx_against_keras": other})
+        export.check(agreements | {"tolerance": 1e-4, "onnx_against_keras": other})
     with pytest.raises(UserError, match="saved model against onnx"):  # both compute in float32, whatever was trained
-        export.check(found | {"tolerance": 0.5, "saved_model_against_onnx": other})
+        export.check(agreements | {"tolerance": 0.5, "saved_model_against_onnx": other})
     with pytest.raises(UserError):
-        export.check(found | {"tolerance": 1e-4, "onnx_against_keras": {"largest_difference": float("nan")}})
+        export.check(agreements | {"tolerance": 1e-4, "onnx_against_keras": {"largest_difference": float("nan")}})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -250,16 +250,16 @@ def test_the_default_target_exports_nothing(finished_study):
 @pytest.mark.slow
 def test_what_an_export_holds(exported):
     folder = exported.folder / "results/tiny/export/digits"
-    found = json.loads((folder / "export.json").read_text())
+    description = json.loads((folder / "export.json").read_text())
     summary = json.loads((exported.folder / "results/tiny/compare/summary.json").read_text())
-    assert found["variant"] == summary["chosen"]["digits"]
-    source = exported.folder / "results/tiny/train/digits" / found["variant"] / f"seed-{found['seed']}"
+    assert description["variant"] == summary["chosen"]["digits"]
+    source = exported.folder / "results/tiny/train/digits" / description["variant"] / f"seed-{description['seed']}"
     assert (folder / "model.keras").read_bytes() == (source / "model.keras").read_bytes()
     parity = json.loads((folder / "parity.json").read_text())
     assert parity["images"]["count"] == parity["images"]["of"] == 100
     assert parity["onnx_against_keras"]["largest_difference"] < 1e-5
     assert parity["onnx_against_keras"]["agreement"] == 1
-    evaluated_in, seed = exported.folder / "results/tiny/evaluate/digits" / found["variant"], found["seed"]
+    evaluated_in, seed = exported.folder / "results/tiny/evaluate/digits" / description["variant"], description["seed"]
     evaluated = read_measures(evaluated_in, [seed])[seed]
     assert parity["accuracy"]["onnx"] == pytest.approx(evaluated["accuracy"])
     assert json.loads((folder / "labels.json").read_text()) == [str(digit) for digit in range(10)]
@@ -273,13 +273,17 @@ def test_what_an_export_holds(exported):
 def test_the_card_tells_what_was_measured(exported):
     folder = exported.folder / "results/tiny"
     card = (folder / "export/digits/MODEL_CARD.md").read_text()
-    found = json.loads((folder / "export/digits/export.json").read_text())
-    row = pd.read_csv(folder / "compare/runs.csv").set_index(["variant", "seed"]).loc[(found["variant"], found["seed"])]
+    export_record = json.loads((folder / "export/digits/export.json").read_text())
+    row = (
+        pd.read_csv(folder / "compare/runs.csv")
+        .set_index(["variant", "seed"])
+        .loc[(export_record["variant"], export_record["seed"])]
+    )
     assert f"{100 * row['test_accuracy']:.2f}" in card.replace("\u00a0", " ")
     assert "Wilson" in card and "t over n" in card.replace("\u00a0", " ")
     for heading in ("Intended use", "Data", "How good it is", "Calibration", "Limits", "Files", "Provenance"):
         assert f"\n## {heading}\n" in card
-    assert found["spec_hash"] in card and "scikit-learn" in card
+    assert export_record["spec_hash"] in card and "scikit-learn" in card
     assert "None" not in card and "nan" not in card.lower().split()
     tables = MarkdownIt().enable("table").render(card).count("<table>")
     assert tables == 6
@@ -300,8 +304,8 @@ def test_the_cards_code_runs_as_it_stands(exported, monkeypatch, tmp_path):
     assert len(blocks) == 3
     monkeypatch.chdir(folder / "export/digits")
     images, _ = load_test(folder / "prepare/digits")
-    found = json.loads((folder / "export/digits/export.json").read_text())
-    (expected,) = read_probabilities(folder / "evaluate/digits" / found["variant"], [found["seed"]])
+    description = json.loads((folder / "export/digits/export.json").read_text())
+    (expected,) = read_probabilities(folder / "evaluate/digits" / description["variant"], [description["seed"]])
     for block in blocks:
         names = {"images": images.astype(np.float32)}
         exec(block, names)  # noqa: S102
@@ -314,13 +318,13 @@ def test_the_cards_sentences_hold_for_odd_studies(exported):
     assert "which asked: *Is the machinery exact?* It is for images" in usual
     assert "<https://archive.ics.uci.edu/" in usual and "https:\\" not in usual
     assert "| `model.keras` | uint8 | float32 |" in usual and "| `model.onnx` | float32 | float32 |" in usual
-    found = json.loads((exported.folder / "results/tiny/export/digits/export.json").read_text())
-    assert found["onnx"] == {"opset": 17, "ir_version": 8} and "| ONNX | opset 17, IR version 8 |" in usual
+    description = json.loads((exported.folder / "results/tiny/export/digits/export.json").read_text())
+    assert description["onnx"] == {"opset": 17, "ir_version": 8} and "| ONNX | opset 17, IR version 8 |" in usual
     assert "what its probes found" not in usual and "or of the variant" in usual
     assert "which asked: *Is it so.* It is" in card_of(exported, question="Is it so")
     assert "a controlled experiment. It is for images" in card_of(exported, question=None)
     assert "what its probes found" in card_of(exported, probes={"translation": {"shift": 1}})
-    named = card_of(exported, deploy={"variant": found["variant"]})
+    named = card_of(exported, deploy={"variant": description["variant"]})
     assert "who may have seen test results" in named and "or of the variant" not in named
     for card in (usual, named):
         assert not re.search(r"(?<![.…])\.\.(?!\.)|\s[.,;](?!\.)|None|\bnan\b|\{\{|unk__", card)
@@ -347,8 +351,8 @@ def test_what_is_not_defined_is_no_weakness():
     ("https://example.org/<script>", "https:\\//example.org/&lt;script&gt;"), ("javascript:alert", "javascript:alert"),
 ])  # fmt: skip
 def test_a_homepage_is_a_link_if_it_is_an_address_and_nothing_else(address, expected):
-    found = model_card.link(address)
-    assert (found if found is None else str(markdown_text(found))) == expected
+    link = model_card.link(address)
+    assert (link if link is None else str(markdown_text(link))) == expected
 
 
 @pytest.mark.slow

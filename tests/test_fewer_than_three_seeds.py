@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from builders.evidence import MADE_UP_STUDY
 from builders.project import CNN_5X5
 from builders.results import write_reports, write_study_with
+from builders.study_results import MADE_UP_STUDY
 from builders.tables import config_of_every_table, macros_of, study_and_tables_with
 from convlab.language.numbers import MISSING
 from convlab.paper import printed as paper

@@ -92,7 +92,7 @@ def test_many_variants_fit_one_figure_that_is_drawn_at_once():
 def test_images_on_a_sheet_keep_their_proportions_and_to_themselves(columns, aspect, above_each, right):
     sheet = Sheet(5, columns, aspect=aspect, above_each=above_each, above=0.1, right=right)
     shapes = [(8, 8), (8, 16), (16, 8), (1, 1), (28, 20, 3)]
-    drawn = [sheet.show(place, np.zeros(shape, np.uint8)).get_extent() for place, shape in enumerate(shapes)]
+    drawn = [sheet.show(tile, np.zeros(shape, np.uint8)).get_extent() for tile, shape in enumerate(shapes)]
     width, height = sheet.figure.get_size_inches()
     boxes = [Bbox([(left, top), (to, bottom)]) for left, to, bottom, top in drawn]
     for box, shape in zip(boxes, shapes, strict=True):
@@ -104,8 +104,8 @@ def test_images_on_a_sheet_keep_their_proportions_and_to_themselves(columns, asp
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_caption_shows_any_text_as_it_is(text):
     html = publish_parts(caption_text(f"Confusion of {text}", f"Of {text}"), writer="html")["body"]
-    said = re.sub(r"<[^>]+>", "", html).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    assert said.split() == f"Confusion of {text}. Of {text}".split()
+    text_shown = re.sub(r"<[^>]+>", "", html).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    assert text_shown.split() == f"Confusion of {text}. Of {text}".split()
     assert set(re.findall(r"<(\w+)", html)) == {"p", "strong"}
 
 
@@ -181,15 +181,14 @@ def epochs(n: int) -> pd.DataFrame:
 
 
 def recalls(classes: list[str]) -> pd.DataFrame:
-    return pd.DataFrame(
-        [{"variant": one.variant, "class": name, "recall": 0.99, "recall_sd": 0.05} for one in ALL for name in classes]
-    )
+    shares = {"recall": 0.99, "recall_sd": 0.05}
+    return pd.DataFrame([{"variant": variant.name, "class": name, **shares} for variant in ALL for name in classes])
 
 
-RELIABILITY = [(one, np.array([[0.9, 0.95, 10], [1.0, 1.0, 10]])) for one in ALL]
+RELIABILITY = [(variant, np.array([[0.9, 0.95, 10], [1.0, 1.0, 10]])) for variant in ALL]
 
 WITH_LEGENDS = {
-    "curves": lambda: accuracy.learning_curves([(one, epochs(3)) for one in ALL]),
+    "curves": lambda: accuracy.learning_curves([(variant, epochs(3)) for variant in ALL]),
     "costs": lambda: accuracy.accuracy_against_costs(measured(), ALL),
     "recall": lambda: errors.recall_by_class(recalls(["a", "b"]), ALL, ["a", "b"]),
     "recall of many": lambda: errors.recall_by_class(recalls(MANY), ALL, MANY),
@@ -224,7 +223,7 @@ def test_names_of_classes_stay_as_they_are_in_figures():
 
 
 def test_a_run_of_one_epoch_has_an_axis_of_epochs():
-    figure = accuracy.learning_curves([(one, epochs(1)) for one in ALL])
+    figure = accuracy.learning_curves([(variant, epochs(1)) for variant in ALL])
     assert [axis.get_xlim() for axis in figure.axes] == [(0.5, 1.5)] * 2
     assert [tick for tick in figure.axes[0].get_xticks() if 0.5 <= tick <= 1.5] == [1]
     plt.close(figure)
@@ -266,8 +265,8 @@ def test_many_classes_fit_a_page(tmp_path):
 def test_characters_that_the_fonts_lack_are_known(caplog):
     use_style()
     log = logging.getLogger("draws")
-    assert labels.tell_boxes(log, ["snow_leopard", "é ± × −", "kot"]) == "" and not caplog.records
-    assert labels.tell_boxes(log, ["漢字", "字"]) == "字漢"
+    assert labels.warn_of_missing_characters(log, ["snow_leopard", "é ± × −", "kot"]) == "" and not caplog.records
+    assert labels.warn_of_missing_characters(log, ["漢字", "字"]) == "字漢"
     assert len(caplog.records) == 1 and "lack 2 characters (字漢)" in caplog.text
 
 

@@ -24,9 +24,9 @@ def digest(tmp_path):
     """The digest of a folder or file, and how many files were read for it."""
 
     def find(path):
-        said = []
-        found = content_digest(path, tmp_path / "records/index.json", said.append)
-        return found, int(said[0].split()[1]) if said else 0
+        messages = []
+        fingerprint = content_digest(path, tmp_path / "records/index.json", messages.append)
+        return fingerprint, int(messages[0].split()[1]) if messages else 0
 
     return find
 

@@ -26,9 +26,9 @@ import explore
 import prepare
 import report
 import update_translations as messages
-from builders.evidence import MADE_UP_STUDY, TWO_FACTORS, evidence_with, runs_with, seeds_around
 from builders.project import CNN_5X5, ROOT, TINY
 from builders.results import CLAIMS_OF_EVERY_VERDICT, CNN_WINS, write_study_with
+from builders.study_results import MADE_UP_STUDY, TWO_FACTORS, results_with, runs_with, seeds_around
 from convlab.common import i18n
 from convlab.common.files import read_json, write_json
 from convlab.datasets.registry import kinds
@@ -57,7 +57,7 @@ def forms(message) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def found():
+def sources():
     """All messages of the source."""
     return messages.extracted()
 
@@ -67,9 +67,9 @@ def found():
 
 
 @pytest.mark.parametrize("language", TRANSLATIONS)
-def test_every_message_of_the_source_is_translated_and_nothing_else_is(found, language):
+def test_every_message_of_the_source_is_translated_and_nothing_else_is(sources, language):
     known = catalogue(language)
-    wanted = {(message.context, message.id) for message in found if message.id}
+    wanted = {(message.context, message.id) for message in sources if message.id}
     there = {(message.context, message.id) for message in known if message.id}
     assert wanted - there == set(), "run: make messages, and translate"
     assert there - wanted == set(), "run: make messages"
@@ -79,9 +79,9 @@ def test_every_message_of_the_source_is_translated_and_nothing_else_is(found, la
 
 
 @pytest.mark.parametrize("language", TRANSLATIONS)
-def test_the_catalogue_is_as_make_messages_writes_it(found, language):
+def test_the_catalogue_is_as_make_messages_writes_it(sources, language):
     path = i18n.catalogue(language)
-    assert path.read_text(encoding="utf-8") == messages.text(messages.updated(path, found, language), language)
+    assert path.read_text(encoding="utf-8") == messages.text(messages.updated(path, sources, language), language)
 
 
 @pytest.mark.parametrize("language", TRANSLATIONS)
@@ -106,12 +106,14 @@ _("two "
   "lines", name=1)
 """
     keywords = dict.fromkeys(("_", "N_", "ngettext", "pgettext"))
-    found = {texts[:2] for _, _, texts, _ in messages.calls(io.BytesIO(source.encode()), keywords, (), {})}
-    assert found == {("in an f-string",), ("in a table",), ("one", "many"), ("place", "word"), ("two lines",)}
+    extracted = {texts[:2] for _, _, texts, _ in messages.calls(io.BytesIO(source.encode()), keywords, (), {})}
+    assert extracted == {("in an f-string",), ("in a table",), ("one", "many"), ("place", "word"), ("two lines",)}
 
 
-def test_fields_of_models_and_training_need_no_mark(found):
-    assert {"kernel size", "Side of the square kernels, pixels.", "learning rate"} <= {message.id for message in found}
+def test_fields_of_models_and_training_need_no_mark(sources):
+    assert {"kernel size", "Side of the square kernels, pixels.", "learning rate"} <= {
+        message.id for message in sources
+    }
 
 
 def test_templates_hold_no_prose_of_their_own():
@@ -141,13 +143,13 @@ def test_what_users_wrote_is_never_looked_up():
 
 
 def test_plurals_and_contexts():
-    said = lambda n: i18n.ngettext("{n} more row", "{n} more rows", n)  # noqa: E731
-    assert [said(n) for n in (1, 2, 1000)] == ["1 more row", "2 more rows", "1,000 more rows"]
+    more_rows = lambda n: i18n.ngettext("{n} more row", "{n} more rows", n)  # noqa: E731
+    assert [more_rows(n) for n in (1, 2, 1000)] == ["1 more row", "2 more rows", "1,000 more rows"]
     with i18n.in_language("es"):
-        assert [said(n) for n in (1, 2, 1000)] == ["1 fila más", "2 filas más", "1000 filas más"]
+        assert [more_rows(n) for n in (1, 2, 1000)] == ["1 fila más", "2 filas más", "1000 filas más"]
         assert i18n.pgettext("runs", "none") != i18n.gettext("none")
     assert isinstance(i18n._current.messages, gettext.NullTranslations)
-    assert said(2) == "2 more rows"
+    assert more_rows(2) == "2 more rows"
 
 
 @pytest.mark.parametrize("names, english, spanish", [
@@ -191,8 +193,8 @@ def test_p_values_follow_the_style_of_their_language():
         "p > .99",
     ]
     with i18n.in_language("es"):
-        said = [numbers.format_p(p) for p in (0.0004, 0.0312, 0.34, 0.995)]
-    assert said == ["p < 0,001", "p = 0,031", "p = 0,34", "p > 0,99"]
+        formatted = [numbers.format_p(p) for p in (0.0004, 0.0312, 0.34, 0.995)]
+    assert formatted == ["p < 0,001", "p = 0,031", "p = 0,34", "p > 0,99"]
 
 
 def test_units_stay_with_their_number_in_a_translation():
@@ -262,9 +264,9 @@ def test_reading_a_config_imports_no_babel():
 def test_tables_keep_identifiers_and_numbers_and_only_say_sentences_in_another_language():
     config = {**MADE_UP_STUDY, "claims": CLAIMS_OF_EVERY_VERDICT}
     values = {"dense": [0.9, 0.9012, 0.8991], "cnn": seeds_around(0.95), CNN_5X5: [0.9513, 0.9502, 0.9493]}
-    english = evidence_with(values, config=config)
+    english = results_with(values, config=config)
     with i18n.in_language("es"):
-        spanish = evidence_with(values, config=config)
+        spanish = results_with(values, config=config)
     for name, prose in (("comparisons", ["sentence"]), ("claims", ["reason"]), ("runs", []), ("per_class", [])):
         first, second = getattr(english, name), getattr(spanish, name)
         pd.testing.assert_frame_equal(first.drop(columns=prose), second.drop(columns=prose))
@@ -391,7 +393,7 @@ def spanish_report(folder, name: str) -> tuple[str, str]:
     i18n.set_language("es")
     if accuracies is None:
         count = len(load_study(config, for_readers=True).plan.variants)
-        accuracies = [seeds_around(0.95 - 0.01 * place) for place in range(count)]
+        accuracies = [seeds_around(0.95 - 0.01 * index) for index in range(count)]
         options = {**options, "probed": measured_probes(config, accuracies)}
     write_study_with(folder, config, accuracies, **options)
     summary = read_json(folder / "compare/summary.json")
@@ -460,10 +462,10 @@ def test_a_template_that_forgets_to_translate_is_found(tmp_path, monkeypatch):
 
 def test_an_english_report_is_the_same_after_a_spanish_one(tmp_path):
     pages = []
-    for place in ("before", "after"):
-        config = write_study_with(tmp_path / place, MADE_UP_STUDY, CNN_WINS)
-        report.main(["--config", json.dumps(config), "--results-dir", str(tmp_path / place)])
-        pages.append((tmp_path / place / "report/index.html").read_bytes())
+    for moment in ("before", "after"):
+        config = write_study_with(tmp_path / moment, MADE_UP_STUDY, CNN_WINS)
+        report.main(["--config", json.dumps(config), "--results-dir", str(tmp_path / moment)])
+        pages.append((tmp_path / moment / "report/index.html").read_bytes())
         spanish_report(tmp_path / "spanish", "win")
         i18n.set_language("en")
     assert pages[0] == pages[1]
@@ -561,7 +563,8 @@ def test_compare_speaks_the_language_of_the_report(finished_study, tmp_path):
     figures = read_json(folder / "compare/summary.json")["figures"]
     assert not words(" ".join(f"{figure['title']} {figure['caption']}" for figure in figures)) & english_words()
     before, after = (
-        pd.read_csv(place / "compare/runs.csv") for place in (finished_study.folder / "results/tiny", folder)
+        pd.read_csv(study_folder / "compare/runs.csv")
+        for study_folder in (finished_study.folder / "results/tiny", folder)
     )
     pd.testing.assert_frame_equal(before, after)
     printed = (folder / "compare/runs.tex").read_text(encoding="utf-8")

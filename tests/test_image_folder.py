@@ -278,9 +278,9 @@ def test_a_photograph_of_50_megapixels_is_read_in_little_memory(tmp_path):
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
-    said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=60).stdout
-    assert said.startswith("{} 77 [10 20 30]")
-    assert float(said.split()[-1]) < 500
+    output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert output.startswith("{} 77 [10 20 30]")
+    assert float(output.split()[-1]) < 500
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -332,7 +332,7 @@ def test_unreadable_images_are_named_and_end_the_preparation_unless_they_are_to_
         "damaged image", "empty file", "no image, whatever its name says", "too many pixels",
     }  # fmt: skip
     assert sum(entry["count"] for entry in every) == len(bad)
-    excluded = {one["file"]: one["detail"] for entry in every for one in entry["files"]}
+    excluded = {file["file"]: file["detail"] for entry in every for file in entry["files"]}
     assert set(excluded) == {f"train/cat/{name}" for name in bad}
     assert all(reason in excluded[f"train/cat/{name}"] for name, reason in bad.items())
     assert str(folder) not in json.dumps(excluded) and "0x" not in json.dumps(excluded)
@@ -349,7 +349,7 @@ def test_a_file_that_is_no_file_is_unreadable_and_nothing_waits_for_it(folder):
     (folder / "train/cat/dangling.png").symlink_to("nowhere.png")
     (folder / "train/cat/loop.png").symlink_to("loop.png")
     assert len(run(folder, unreadable="exclude").x_train) == 10
-    files = {entry["reason"]: [one["file"] for one in entry["files"]] for entry in manifest(folder)["excluded"]}
+    files = {entry["reason"]: [file["file"] for file in entry["files"]] for entry in manifest(folder)["excluded"]}
     assert files == {
         "a link that leads nowhere": ["train/cat/dangling.png", "train/cat/loop.png"],
         "not a regular file": ["train/cat/pipe.png"],
@@ -357,12 +357,12 @@ def test_a_file_that_is_no_file_is_unreadable_and_nothing_waits_for_it(folder):
     assert "3 of 17 images cannot be used" in refused(folder)
 
 
-@pytest.mark.parametrize("place", ["train/cat/link.png", "train/link", "test/dog/link.png"])
-def test_a_link_that_leaves_the_folder_is_refused_by_name(folder, place):
+@pytest.mark.parametrize("link", ["train/cat/link.png", "train/link", "test/dog/link.png"])
+def test_a_link_that_leaves_the_folder_is_refused_by_name(folder, link):
     outside = put(folder.parent, "outside/secret.png")
-    (folder / place).symlink_to(outside if place.endswith(".png") else outside.parent)
+    (folder / link).symlink_to(outside if link.endswith(".png") else outside.parent)
     message = refused(folder, unreadable="exclude")
-    assert f"datasets.photos.path: {place} is a link that leaves" in message
+    assert f"datasets.photos.path: {link} is a link that leaves" in message
 
 
 def test_a_link_within_the_folder_and_a_link_to_the_folder_are_followed(folder):
@@ -385,8 +385,8 @@ def test_a_link_within_the_folder_and_a_link_to_the_folder_are_followed(folder):
 )  # fmt: skip
 def test_a_folder_that_is_not_as_it_should_be_is_told_in_one_sentence(folder, change, message):
     change(folder)
-    said = refused(folder)
-    assert message in said and "datasets.photos" in said
+    refusal = refused(folder)
+    assert message in refusal and "datasets.photos" in refusal
 
 
 def test_a_folder_with_other_files_only_says_so(folder):
@@ -505,11 +505,11 @@ def test_a_runs_identity_holds_what_decides_about_its_images_and_nothing_of_othe
     config["datasets"] |= {"digits": {}, "cifar10": {"path": "/x"}}
     runs = [load_study(config).run(name, "dense", 1).identity for name in config["datasets"]]
     assert [Run.model_validate(run).identity for run in runs] == runs  # what train is given
-    found = {run["dataset"]["kind"]: run["dataset"] for run in runs}
+    by_kind = {run["dataset"]["kind"]: run["dataset"] for run in runs}
     limits = {"train_images": None, "test_images": None}
-    assert found["digits"] == {"kind": "digits", **limits}
-    assert found["cifar10"] == {"kind": "cifar10", **limits}
-    assert found["image_folder"] == {
+    assert by_kind["digits"] == {"kind": "digits", **limits}
+    assert by_kind["cifar10"] == {"kind": "cifar10", **limits}
+    assert by_kind["image_folder"] == {
         **limits, "kind": "image_folder", "image_size": [8, 8], "colour": "rgb", "classes": None,
         "test_fraction": 0.2, "split_seed": 0, "unreadable": "fail",
     }  # fmt: skip

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import model_card
-from builders.evidence import evidence_with, seeds_around
 from builders.project import TINY
 from builders.results import CNN_WINS, manifest_of, write_reports, write_study_with
+from builders.study_results import results_with, seeds_around
 from convlab.common import i18n
 from convlab.common.files import read_json, write_json
 from convlab.figures import errors
@@ -25,27 +25,27 @@ from convlab.page.card import weakest
 
 
 @pytest.fixture
-def evidence():
+def results():
     """A study whose classes b (no test images) and c (never predicted) have measures that are not defined."""
-    made = evidence_with(
+    made = results_with(
         {"dense": seeds_around(0.9), "cnn": seeds_around(0.95), "cnn-kernel_size-5x5": seeds_around(0.95)}
     )
     rows = made.per_class.astype({"recall": float, "precision": float, "f1": float})
     for name, values in {"recall": [1.0, None, 0.0], "precision": [0.5, 0.0, None], "f1": [0.7, None, 0.0]}.items():
-        for place, value in enumerate(values):
-            rows.loc[rows["class"] == str(place), name] = value
+        for index, value in enumerate(values):
+            rows.loc[rows["class"] == str(index), name] = value
     rows.loc[rows["class"] == "1", ["support", "n_seeds", "recall_sd"]] = [0, 0, np.nan]
     rows.loc[rows["class"] == "2", "precision_seeds"] = 0
     rows.loc[rows["class"] == "3", "precision_seeds"] = 2
     return replace(made, per_class=rows)
 
 
-def test_the_page_shows_a_dash_and_names_no_class_without_test_images_as_missed(evidence):
-    rows = {row[0]: row[1:] for row in measures.per_class(evidence, "digits", "cnn").rows}
+def test_the_page_shows_a_dash_and_names_no_class_without_test_images_as_missed(results):
+    rows = {row[0]: row[1:] for row in measures.per_class(results, "digits", "cnn").rows}
     assert rows["1"][2] == "–" and rows["1"][4] == "–" and rows["2"][1] == "–"
     assert rows["2"][2].startswith("0.0")
     assert "(in 2 of 3 runs)" in rows["3"][1] and "in" not in rows["4"][1]
-    assert weakest(evidence, "digits", "cnn").startswith("2 (0.0") and "1 (" not in weakest(evidence, "digits", "cnn")
+    assert weakest(results, "digits", "cnn").startswith("2 (0.0") and "1 (" not in weakest(results, "digits", "cnn")
 
 
 def test_the_written_model_card_names_no_class_without_test_images_as_missed():
@@ -86,7 +86,7 @@ def test_recalls_that_are_not_defined_leave_no_mark_at_zero():
 def test_the_report_says_what_was_not_used_where_people_look(tmp_path, language):
     """In the data section, the limitations and the provenance, in its language, with names that are no markup."""
     config = write_study_with(tmp_path, {**TINY, "report": {"language": language}}, CNN_WINS)
-    place = tmp_path / "prepare/digits/manifest.json"
+    manifest_file = tmp_path / "prepare/digits/manifest.json"
     entry = {"part": "train", "class": "3", "image": True, "reason": "damaged image", "count": 15,
              "files": [{"file": f"train/3/<b>{n}</b>.png", "detail": "is text"} for n in range(15)]}  # fmt: skip
     other = {
@@ -97,17 +97,17 @@ def test_the_report_says_what_was_not_used_where_people_look(tmp_path, language)
         "count": 2,
         "files": [{"file": ".x"}],
     }
-    write_json(place, manifest_of("digits") | {
+    write_json(manifest_file, manifest_of("digits") | {
         "excluded": [other, entry], "homepage": None, "citation": None, "several_pictures": 1, "bits": 12,
         "test_from": {"from": "seed", "seed": 7, "fraction": 0.2},
     })  # fmt: skip
     with i18n.in_language(language):
-        statements = data.left_out({"digits": read_json(place)}, {})
-        origin = data.test_origin({"digits": read_json(place)})
+        findings = data.left_out({"digits": read_json(manifest_file)}, {})
+        origin = data.test_origin({"digits": read_json(manifest_file)})
     page, text = write_reports(tmp_path, config)
     for shown in (page, text):
         plain = html.unescape(re.sub(r"<[^>]*>", "", shown)).replace("\u00a0", " ").replace("\\", "")
-        for sentence in (*(one.text for one in statements), origin):
+        for sentence in (*(finding.text for finding in findings), origin):
             assert sentence.replace("\u00a0", " ") in plain
         assert "Test images are fixed" not in plain and "None" not in plain.split("fashion")[0]
         assert ("imagen dañada" if language == "es" else "damaged image") in plain

@@ -115,13 +115,13 @@ def test_exchanging_relu_and_max_pooling_changes_no_bit_of_outputs_and_gradients
     x = keras.layers.Flatten()(keras.layers.MaxPooling2D()(keras.layers.ReLU()(x)))
     literal = keras.Model(model.inputs[0], model.get_layer("dense_output")(x))
     images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), dtype=np.uint8)
-    found = []
+    results = []
     for candidate in (model, literal):
         with tf.GradientTape() as tape:
             outputs = candidate(images, training=False)
             loss = tf.reduce_sum(outputs[:, 0])
-        found.append([outputs, *tape.gradient(loss, model.trainable_variables)])
-    for ours, theirs in zip(*found, strict=True):
+        results.append([outputs, *tape.gradient(loss, model.trainable_variables)])
+    for ours, theirs in zip(*results, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 

@@ -48,7 +48,7 @@ def audited(folder: Path, config: dict) -> Project:
     project = copy_project(folder)
     project.configure(config)
     note = 'open("audit.txt", "a").write("{} " + __import__("os").path.relpath({}) + "\\n")\n'
-    for name, before, kind, place in (
+    for name, before, kind, path_expression in (
         (
             "convlab/training/callbacks.py",
             "        write_history(self.path, self.rows)\n",
@@ -61,7 +61,7 @@ def audited(folder: Path, config: dict) -> Project:
         text = script.read_text()
         assert text.count(before) == 1
         indent = before[: len(before) - len(before.lstrip())]
-        script.write_text(text.replace(before, indent + note.format(kind, place) + before))
+        script.write_text(text.replace(before, indent + note.format(kind, path_expression) + before))
     return project
 
 
@@ -82,14 +82,14 @@ def begin(project: Project, *arguments: str) -> psutil.Popen:
 
 def jobs(project: Project) -> list[psutil.Process]:
     """Processes of scripts that run in this project, also those whose Snakemake was killed."""
-    found = []
+    names = []
     for process in psutil.process_iter():
         try:
             if process.cwd() == str(project.folder.resolve()) and "scripts/" in " ".join(process.cmdline()):
-                found.append(process)
+                names.append(process)
         except psutil.Error:
             continue
-    return found
+    return names
 
 
 def steady_runs(project: Project, study: str = "slim") -> pd.DataFrame:
@@ -202,10 +202,10 @@ def test_a_second_snakemake_of_a_study_is_told_about_the_first_however_it_is_sta
     assert project.snakemake("--unlock").returncode == 0, "which removes no lock of ours"
     for profile in (str(project.folder / "profiles/log"), "none"):
         second = project.snakemake("--until", "prepare", "--nolock", "--workflow-profile", profile)
-        said = " ".join((second.stdout + second.stderr).split())
+        output = " ".join((second.stdout + second.stderr).split())
         assert second.returncode != 0
-        assert f"another Snakemake (process {holder.pid}, since" in said and "is at work on the study slim" in said
-        assert "Traceback" not in said and "--unlock" not in said
+        assert f"another Snakemake (process {holder.pid}, since" in output and "is at work on the study slim" in output
+        assert "Traceback" not in output and "--unlock" not in output
     assert not (project.folder / "results").exists()
     assert project.planned(), "a dry run beside it is no harm"
     holder.kill()
@@ -258,10 +258,10 @@ def test_a_full_disk_is_named_and_what_is_there_stays_whole(undisturbed, project
     project.configure(SLIM)
     keep = "cp -a results ../kept"
     result = mounted("size=400k", project, f"{' '.join(command(project))}; status=$?; {keep}; exit $status")
-    said = result.stdout + result.stderr
+    output = result.stdout + result.stderr
     assert result.returncode == 1
-    assert re.search(r"error: cannot write.*No space left on device", said), said
-    assert "Traceback" not in said
+    assert re.search(r"error: cannot write.*No space left on device", output), output
+    assert "Traceback" not in output
     shutil.rmtree(project.folder / "results")
     shutil.move(project.folder.parent / "kept", project.folder / "results")
     result = project.snakemake("--rerun-incomplete")
@@ -288,10 +288,10 @@ def test_a_read_only_results_folder_is_told_in_one_sentence(project):
         result = project.snakemake()
     else:
         result = mounted("ro", project, " ".join(command(project)))
-    said = " ".join((result.stdout + result.stderr).split())
+    output = " ".join((result.stdout + result.stderr).split())
     assert result.returncode != 0
-    assert re.search(r"results cannot be written; make it writable, or run in another folder", said), said
-    assert "Traceback" not in said
+    assert re.search(r"results cannot be written; make it writable, or run in another folder", output), output
+    assert "Traceback" not in output
 
 
 @pytest.fixture(scope="module")

@@ -97,7 +97,7 @@ def test_an_image_is_read_by_its_content_whatever_its_name_ends_in(folder, form,
     data = load(folder.parent / "out")
     assert len(data.x_train) == 9 and manifest["excluded"] == []
     if form in LOSSLESS:
-        assert any(np.array_equal(one, np.asarray(image)) for one in data.x_train)
+        assert any(np.array_equal(pixels, np.asarray(image)) for pixels in data.x_train)
 
 
 @pytest.mark.parametrize("name", ["IMG_1.jpg_original", "x.png~", "x.orig", "x.heic", "x.AVIF", "x.dcm", "inner/x.png"])
@@ -124,14 +124,14 @@ def test_the_kinds_of_files_that_people_take_for_images_are_told_apart():
 
 
 @pytest.mark.parametrize(
-    ("image", "said"),
+    ("image", "message"),
     [
         (Image.fromarray(np.full((8, 8), 0.5, np.float32)), "has pixels of type F"),
         (Image.fromarray(np.full((8, 8), 70_000, np.int32)), "has pixels of type I,"),
     ],
 )
-def test_pixels_that_are_no_bytes_are_told(tmp_path, image, said):
-    with pytest.raises(Unreadable, match=said):
+def test_pixels_that_are_no_bytes_are_told(tmp_path, image, message):
+    with pytest.raises(Unreadable, match=message):
         read_image(put(tmp_path, "x.tif", "TIFF", image), (8, 8), 1)
 
 
@@ -169,7 +169,7 @@ def test_of_several_pictures_in_a_file_the_first_counts_and_such_files_are_count
     assert manifest["several_pictures"] == 4
     images = load(folder.parent / "out").x_train
     assert sum(bool(np.all(image == (255, 0, 0))) for image in images) == 4
-    texts = [one.text for one in left_out.left_out({"photos": manifest}, {})]
+    texts = [finding.text for finding in left_out.left_out({"photos": manifest}, {})]
     assert any("4 files hold several pictures, of which the first was used" in text for text in texts)
 
 
@@ -296,7 +296,7 @@ def link(root: Path, name: str, target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "sentence"),
     [
         (lambda root: (root / "test").rename(root / "eval"), "has eval and no test; rename it to test"),
         (lambda root: (root / "test").rename(root / "test_set"), "has test_set and no test; rename it to test"),
@@ -324,10 +324,10 @@ def link(root: Path, name: str, target: str) -> None:
          "train/train holds folders (cat/, dog/) and no images; the images of a class lie in its folder itself"),
     ],
 )  # fmt: skip
-def test_what_is_no_folder_of_images_is_refused_before_anything_runs(folder, change, said):
+def test_what_is_no_folder_of_images_is_refused_before_anything_runs(folder, change, sentence):
     change(folder)
     message = planned(folder)
-    assert said in message and "\x1b" not in message
+    assert sentence in message and "\x1b" not in message
     with pytest.raises(UserError, match=r"datasets\.photos"):
         run(folder, classes=2)  # where the plan does not look, prepare does
 
@@ -345,7 +345,7 @@ def test_a_folder_that_may_not_be_read_is_told(folder, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("counts", "fraction", "said"),
+    ("counts", "fraction", "message"),
     [
         ([5, 1], 0.2, "1 image of class '1', too few to train on and to test with"),
         ([2] * 20, 0.2, "one training image of each of its 20 classes, and none to set aside for validation"),
@@ -354,7 +354,7 @@ def test_a_folder_that_may_not_be_read_is_told(folder, monkeypatch):
     ],
 )
 @pytest.mark.parametrize("kind", ["image_folder", "npz"])
-def test_too_few_images_of_a_class_are_told_before_anything_runs(tmp_path, counts, fraction, said, kind):
+def test_too_few_images_of_a_class_are_told_before_anything_runs(tmp_path, counts, fraction, message, kind):
     labels = np.repeat(np.arange(len(counts)), counts)
     path = tmp_path / ("photos" if kind == "image_folder" else "photos.npz")
     if kind == "npz":
@@ -362,10 +362,10 @@ def test_too_few_images_of_a_class_are_told_before_anything_runs(tmp_path, count
     else:
         for number, label in enumerate(labels):
             put(path, f"train/{label}/{number}.png")
-    if said is None:
+    if message is None:
         assert run(path, kind, test_fraction=fraction)["test_from"]["from"] == "seed"
         return
-    assert said in planned(path, kind, test_fraction=fraction)
+    assert message in planned(path, kind, test_fraction=fraction)
 
 
 def test_images_that_the_limits_leave_out_are_counted_and_no_class_is_lost(folder):
@@ -465,7 +465,7 @@ def test_a_class_without_test_images_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("without", "changed", "said"),
+    ("without", "changed", "sentence"),
     [
         ((), {"x_test": ARRAYS["x_test"][:0], "y_test": np.zeros(0, int)}, "x_test has no images (shape (0, 8, 8))"),
         (("y_test",), {}, "has no array y_test"),
@@ -485,13 +485,13 @@ def test_a_class_without_test_images_is_named(tmp_path):
         ((), {"y_train": np.zeros(12, int), "y_test": np.zeros(3, int)}, "y_train has one class only"),
     ],
 )  # fmt: skip
-def test_a_wrong_form_is_told_with_what_to_write_before_anything_runs(tmp_path, without, changed, said):
+def test_a_wrong_form_is_told_with_what_to_write_before_anything_runs(tmp_path, without, changed, sentence):
     message = planned(npz(tmp_path, *without, **changed), "npz")
-    assert said in message and message.startswith("datasets.photos.path: photos.npz: "), message
+    assert sentence in message and message.startswith("datasets.photos.path: photos.npz: "), message
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"label,pixel1,pixel2\n1,0,0\n", "is text, such as a CSV file, and no .npz file; write one with numpy.savez"),
         (b"\x93NUMPY\1\0v\0{'descr'", "is a single NumPy array (.npy), and no .npz"),
@@ -502,9 +502,9 @@ def test_a_wrong_form_is_told_with_what_to_write_before_anything_runs(tmp_path, 
         (b"version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer and not the file itself, and no .npz"),
     ],
 )
-def test_another_kind_of_file_is_told_by_what_it_is(tmp_path, content, said):
+def test_another_kind_of_file_is_told_by_what_it_is(tmp_path, content, message):
     (tmp_path / "photos.npz").write_bytes(content)
-    assert said in planned(tmp_path / "photos.npz", "npz")
+    assert message in planned(tmp_path / "photos.npz", "npz")
 
 
 def test_an_archive_of_other_files_and_a_folder_are_told_by_what_they_are(tmp_path):

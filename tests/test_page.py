@@ -69,8 +69,8 @@ def test_nothing_is_loaded_nothing_complains_and_axe_finds_nothing(open_page, ad
     page.evaluate("for (const part of document.querySelectorAll('main details')) part.open = true")
     for toggle in page.locator("figure .tools [aria-expanded]").all()[:2]:
         toggle.click()
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
+    violations = Axe().run(page)
+    assert violations.violations_count == 0, violations.generate_report()
     wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert wider <= 0, "the page scrolls sideways"
     outside = [url for url in page.requests if not url.startswith(("data:", "blob:"))]

@@ -38,7 +38,7 @@ def plain(value: str) -> str:
 
 def problems(tex: str) -> list[str]:
     """What would stop LaTeX or print something else: unbalanced braces, signs that act, unequal numbers of cells."""
-    found, depth, mathematics = [], 0, False
+    errors, depth, mathematics = [], 0, False
     commands = {
         "begin", "end", "centering", "caption", "label", "toprule", "midrule", "bottomrule", "endhead", "endfoot",
         "endfirsthead", "linewidth", "textbackslash", "textasciitilde", "textasciicircum", "times", "pm", "le", "ge",
@@ -52,23 +52,23 @@ def problems(tex: str) -> list[str]:
         elif token == "}":
             depth -= 1
             if depth < 0:
-                found.append("a brace too many")
+                errors.append("a brace too many")
         elif token == "$":
             mathematics = not mathematics
         elif (token in "^_" and not mathematics) or token in "#%~":
-            found.append(f"a bare {token}")
+            errors.append(f"a bare {token}")
         elif re.fullmatch(r"\\[A-Za-z]+", token) and token[1:] not in commands and "convlab" not in token:
-            found.append(f"the command {token}")
+            errors.append(f"the command {token}")
     if depth or mathematics:
-        found.append("an open brace or formula")
+        errors.append("an open brace or formula")
     columns = re.search(r"\\begin\{(?:tabular|longtable)\}\{(.*)\}", tex)
     count = len(re.findall(r"[lrc]|p\{[^}]*\}", columns[1].replace("\\raggedright\\arraybackslash", "")))
     for row in re.findall(r"^    (?!\\)(.*) \\\\$", tex, re.MULTILINE):
         if len(re.findall(r"(?<!\\)&", row)) != count - 1:
-            found.append(f"the cells of {row!r}")
+            errors.append(f"the cells of {row!r}")
         if row.startswith(("[", "*")):
-            found.append(f"{row!r} is taken for an argument")
-    return found
+            errors.append(f"{row!r} is taken for an argument")
+    return errors
 
 
 @pytest.mark.parametrize("text", [
@@ -90,8 +90,8 @@ def test_the_checker_of_latex_sees_what_is_wrong():
 
 
 def test_a_table_has_a_caption_a_label_and_rules_and_its_numbers_stand_below_each_other():
-    study, found = study_and_tables_with(config_of_every_table())
-    printed = paper.printed(found, study)
+    study, tables = study_and_tables_with(config_of_every_table())
+    printed = paper.printed(tables, study)
     tex = table_files.latex(printed["variants"], "Every variant.")
     assert "\\caption{Every variant.}\n  \\label{tab:tiny-variants}" in tex
     assert tex.index("\\toprule") < tex.index("\\midrule") < tex.index("\\bottomrule")
@@ -105,35 +105,35 @@ def test_a_table_has_a_caption_a_label_and_rules_and_its_numbers_stand_below_eac
 
 
 def test_every_table_is_printed_rounded_under_readable_headings():
-    study, found = study_and_tables_with(config_of_every_table())
-    printed = paper.printed(found, study)
-    assert set(printed) == set(found)
+    study, tables = study_and_tables_with(config_of_every_table())
+    printed = paper.printed(tables, study)
+    assert set(printed) == set(tables)
     for name, table in printed.items():
         assert len(table.cells) and problems(table_files.latex(table, name)) == [], name
         assert not any("_" in heading for heading in table.cells), name
         assert not re.search(r"\d\.\d{5}", table.cells.to_string()), name
     row = printed["comparisons"].cells.iloc[0]
-    source = found["comparisons"].iloc[0]
+    source = tables["comparisons"].iloc[0]
     assert row["Diff. (pp)"] == f"{100 * source['difference']:+.2f}".replace("-", "−")
     assert row["p"] == format_p(source["p_adjusted"]).removeprefix("p = ").removeprefix("p ")
 
 
 def test_variants_that_only_a_probe_trains_are_left_to_the_probes_table():
-    study, found = study_and_tables_with(config_of_every_table())
-    assert len(paper.printed(found, study)["variants"].cells) == len(study.plan.compared) < len(study.plan.variants)
+    study, tables = study_and_tables_with(config_of_every_table())
+    assert len(paper.printed(tables, study)["variants"].cells) == len(study.plan.compared) < len(study.plan.variants)
 
 
 def test_a_study_of_two_datasets_names_them():
-    one = paper.printed(*reversed(study_and_tables_with(config_of_every_table())))
+    single = paper.printed(*reversed(study_and_tables_with(config_of_every_table())))
     two_datasets = config_of_every_table() | {"datasets": {"digits": {}, "mnist": {}}}
     two = paper.printed(*reversed(study_and_tables_with(two_datasets)))
-    assert "Dataset" not in one["variants"].cells and set(two["variants"].cells["Dataset"]) == {"digits", "mnist"}
+    assert "Dataset" not in single["variants"].cells and set(two["variants"].cells["Dataset"]) == {"digits", "mnist"}
 
 
 def test_a_table_without_rows_is_a_table():
-    study, found = study_and_tables_with(TINY)
-    assert found["claims"].empty
-    assert problems(table_files.latex(paper.printed(found, study)["claims"], "Claims")) == []
+    study, tables = study_and_tables_with(TINY)
+    assert tables["claims"].empty
+    assert problems(table_files.latex(paper.printed(tables, study)["claims"], "Claims")) == []
 
 
 def test_a_long_table_breaks_across_pages():
@@ -143,10 +143,10 @@ def test_a_long_table_breaks_across_pages():
 
 
 def test_macros_say_what_the_tables_say():
-    study, found = study_and_tables_with(config_of_every_table())
-    values = {name: plain(value) for name, value in numbers(study, found).items()}
+    study, tables = study_and_tables_with(config_of_every_table())
+    values = {name: plain(value) for name, value in numbers(study, tables).items()}
     names = {"dense": "Dense", "cnn": "Cnn", CNN_5X5: "CnnKernelSizeFivexFive"}
-    rows = found["variants"].set_index("variant")
+    rows = tables["variants"].set_index("variant")
     for variant, name in names.items():
         row = rows.loc[variant]
         assert values[f"convlabTestAccuracy{name}Mean"] == f"{100 * row['test_accuracy_mean']:.2f}"
@@ -154,7 +154,7 @@ def test_macros_say_what_the_tables_say():
         assert values[f"convlabParameters{name}"] == f"{row['parameters']:,}"
         assert values[f"convlabMacs{name}"] == f"{row['macs']:,}"
         assert values[f"convlabSeeds{name}"] == "3"
-    row = found["comparisons"].set_index(["experiment", "variant"]).loc["kernel", CNN_5X5]
+    row = tables["comparisons"].set_index(["experiment", "variant"]).loc["kernel", CNN_5X5]
     stem = "convlabDifferenceKernelCnnKernelSizeFivexFive"
     for suffix, column in {"": "difference", "Low": "ci_low", "High": "ci_high"}.items():
         assert values[stem + suffix] == f"{100 * row[column]:+.2f}"
@@ -163,30 +163,30 @@ def test_macros_say_what_the_tables_say():
     assert values[f"{stem}Verdict"] == row["verdict"]
     assert values["convlabDifferenceConvolutionCnnVerdict"] == "better"
     assert values["convlabSeeds"] == "3" and values["convlabTestImages"] == "10,000"
-    claims = found["claims"].set_index("claim")
+    claims = tables["claims"].set_index("claim")
     assert values["convlabClaimWinsMeasured"] == f"{100 * claims.loc['wins', 'measured']:+.2f} pp"
     assert values["convlabClaimWinsPublished"] == "+2.78 pp"
     assert values["convlabClaimSizeMeasured"] == f"{claims.loc['size', 'measured']:,}"
     assert values["convlabClaimLevelVerdict"] == claims.loc["level", "verdict"]
-    assert values["convlabTrendKernelSlope"] == f"{100 * found['trends'].iloc[0]['slope']:+.2f}"
-    assert f"{found['factorials'].iloc[0]['f_statistic']:.2f}" == values["convlabEffectGridFiltersF"].replace(",", "")
-    contrasts = found["probe_contrasts"].set_index(["measure", "variant"])["difference"]
+    assert values["convlabTrendKernelSlope"] == f"{100 * tables['trends'].iloc[0]['slope']:+.2f}"
+    assert f"{tables['factorials'].iloc[0]['f_statistic']:.2f}" == values["convlabEffectGridFiltersF"].replace(",", "")
+    contrasts = tables["probe_contrasts"].set_index(["measure", "variant"])["difference"]
     lost = contrasts["accuracy lost, pixels shuffled", "dense"]
     assert values["convlabProbePixelPermutationAccuracyLostPixelsShuffledDense"] == f"{100 * lost:+.2f}"
 
 
 def test_every_number_of_every_row_has_a_macro():
-    study, found = study_and_tables_with(config_of_every_table())
-    defined = numbers(study, found)
+    study, tables = study_and_tables_with(config_of_every_table())
+    defined = numbers(study, tables)
     per_row = {"variants": 19, "comparisons": 12, "claims": 7, "trends": 4, "factorials": 7, "probe_curves": 4,
                "probe_contrasts": 3}  # fmt: skip
-    rows = sum(len(found[name]) * count for name, count in per_row.items())
+    rows = sum(len(tables[name]) * count for name, count in per_row.items())
     assert len(defined) == rows + 5 + 3 * len(study.datasets)
 
 
 def test_hostile_texts_stay_text_in_macros():
-    study, found = study_and_tables_with(config_of_every_table())
-    text = numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"}, {})
+    study, tables = study_and_tables_with(config_of_every_table())
+    text = numbers_tex(tables, study, {"digits": 100}, {"digits": "cnn"}, {})
     values = "".join(f"    x & {value} \\\\\n" for value in macros_of(text).values())
     assert problems("\\begin{tabular}{ll}\n" + values) == []
     assert "\\input{/" not in text.split("\\newcommand", 1)[1]
@@ -194,10 +194,10 @@ def test_hostile_texts_stay_text_in_macros():
 
 def test_names_that_would_read_the_same_are_all_told_apart():
     config = tiny_with(experiments={}, comparisons={})
-    config["models"] = {name: {"family": "dense", "units": [8 + place]}
-                        for place, name in enumerate(("a-b", "a_b", "A-B", "other"))}  # fmt: skip
-    study, found = study_and_tables_with(config)
-    defined = numbers(study, found)
+    config["models"] = {name: {"family": "dense", "units": [8 + index]}
+                        for index, name in enumerate(("a-b", "a_b", "A-B", "other"))}  # fmt: skip
+    study, tables = study_and_tables_with(config)
+    defined = numbers(study, tables)
     assert "convlabParametersAB" not in defined, "no macro may mean another model once a model is added"
     stems = [name for name in defined if name.startswith("convlabParametersABX")]
     assert len(stems) == 3 and "convlabParametersOther" in defined
@@ -206,8 +206,8 @@ def test_names_that_would_read_the_same_are_all_told_apart():
 
 
 def test_question_and_variant_that_run_together_are_told_apart():
-    config = tiny_with(models={name: {"family": "dense", "units": [8 + place]}
-                            for place, name in enumerate(("base", "c", "b-c"))}, experiments={})  # fmt: skip
+    config = tiny_with(models={name: {"family": "dense", "units": [8 + index]}
+                            for index, name in enumerate(("base", "c", "b-c"))}, experiments={})  # fmt: skip
     config["comparisons"] = {"a-b": {"variant": "c", "reference": "base"}, "a": {"variant": "b-c", "reference": "base"}}
     defined = numbers(*study_and_tables_with(config))
     assert "convlabDifferenceABC" not in defined
@@ -215,8 +215,8 @@ def test_question_and_variant_that_run_together_are_told_apart():
 
 
 def test_no_kind_begins_as_another_does_but_those_told_apart_by_capitals():
-    study, found = study_and_tables_with(config_of_every_table())
-    kinds = {number.kind for number in macro_numbers(found, study, {"digits": 1}, {"digits": "cnn"}, {})}
+    study, tables = study_and_tables_with(config_of_every_table())
+    kinds = {number.kind for number in macro_numbers(tables, study, {"digits": 1}, {"digits": "cnn"}, {})}
     assert not [(a, b) for a, b in product(kinds, kinds) if a != b and b.startswith(a)]
 
 
@@ -227,10 +227,10 @@ def test_two_datasets_have_their_own_macros():
 
 
 def test_what_a_study_cannot_give_is_a_dash():
-    study, found = study_and_tables_with(
+    study, tables = study_and_tables_with(
         tiny_with(seeds=[1, 2], claims=CLAIMS_WITH_HOSTILE_TEXT), {"dense": [None, None]}
     )
-    defined = numbers(study, found)
+    defined = numbers(study, tables)
     assert defined["convlabTestAccuracyDenseMean"] == "–"
     assert defined["convlabDifferenceKernelCnnKernelSizeFivexFiveLow"] == "–"
     assert not re.search(r"\b(nan|None|inf)\b", "".join(defined.values()))
@@ -238,14 +238,14 @@ def test_what_a_study_cannot_give_is_a_dash():
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs TeX")
 def test_latex_takes_all_of_it(tmp_path):
-    study, found = study_and_tables_with(config_of_every_table())
-    for name, table in paper.printed(found, study).items():
+    study, tables = study_and_tables_with(config_of_every_table())
+    for name, table in paper.printed(tables, study).items():
         (tmp_path / f"{name}.tex").write_text(table_files.latex(table, f"{name} {HOSTILE_LABEL}"))
-    (tmp_path / "numbers.tex").write_text(numbers_tex(found, study, {"digits": 100}, {"digits": "cnn"}, {}))
-    values = numbers(study, found)
+    (tmp_path / "numbers.tex").write_text(numbers_tex(tables, study, {"digits": 100}, {"digits": "cnn"}, {}))
+    values = numbers(study, tables)
     used = "\n".join(f"\\{name}, ${{\\{name}}}$" if "ensure" in text else f"\\{name}" for name, text in values.items())
     document = "\\documentclass{article}\\usepackage{array,booktabs,longtable}\\input{numbers}\\begin{document}\n"
-    document += "\n".join(f"\\input{{{name}}}\\clearpage" for name in found) + used + "\\end{document}\n"
+    document += "\n".join(f"\\input{{{name}}}\\clearpage" for name in tables) + used + "\\end{document}\n"
     (tmp_path / "all.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")

@@ -68,11 +68,11 @@ def test_earlier_runs_count_as_done_only_with_the_configs_spec_and_give_the_spee
     study = load_study(TINY)
     for name, seed, spec_hash in (("tiny", 1, None), ("tiny", 2, "other"), ("elsewhere", 1, None)):
         run = study.run("digits", "cnn", seed)
-        place = tmp_path / name / "train/digits/cnn" / f"seed-{seed}"
-        place.mkdir(parents=True)
+        run_folder = tmp_path / name / "train/digits/cnn" / f"seed-{seed}"
+        run_folder.mkdir(parents=True)
         record = {"spec": run.identity, "spec_hash": spec_hash or run.spec_hash, "images_per_second": 1000.0}
         record |= {"train_images": 270, "validation_images": 30, "input_shape": [8, 8, 1], "classes": 10}
-        (place / "run.json").write_text(json.dumps(record))
+        (run_folder / "run.json").write_text(json.dumps(record))
     (tmp_path / "tiny/train/digits/dense/seed-1").mkdir(parents=True)
     (tmp_path / "tiny/train/digits/dense/seed-1/run.json").write_text("{")
     earlier = earlier_runs(tmp_path, study)

@@ -13,9 +13,9 @@ from builders.project import ROOT, TINY
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures
 from convlab.probes import registry
+from convlab.probes.all_findings import all_findings
 from convlab.probes.curves import point
 from convlab.probes.specs import ProbeSettings
-from convlab.probes.statements import all_findings
 from convlab.probes.tables import all_contrasts, all_curves
 from convlab.probes.translation import figure, measure
 from convlab.study.load import load_study
@@ -64,12 +64,12 @@ def test_a_detector_of_presence_survives_shifts_and_a_detector_of_place_does_not
     labels = np.array([0, 0, 1, 1])
 
     def somewhere(x):
-        found = x.reshape(len(x), -1).max(axis=1) > 0
-        return np.stack([~found, found], axis=1).astype(float)
+        bright = x.reshape(len(x), -1).max(axis=1) > 0
+        return np.stack([~bright, bright], axis=1).astype(float)
 
     def in_the_middle(x):
-        found = x[:, 4, 4, 0] > 0
-        return np.stack([~found, found], axis=1).astype(float)
+        bright = x[:, 4, 4, 0] > 0
+        return np.stack([~bright, bright], axis=1).astype(float)
 
     rows = pd.DataFrame(measure.measure(somewhere, images, labels, {"shift": 4}))
     assert len(rows) == 18 and (rows["accuracy"] == 1).all() and (rows["consistency"] == 1).all()
@@ -92,15 +92,15 @@ def test_permutation_gives_what_each_model_loses_and_what_is_left_of_the_lead_pa
     table = runs(cnn=[0.90, 0.92, 0.91], dense=[0.80, 0.82, 0.81], cnn_shuffled_1=[0.79, 0.81, 0.81],
                  dense_shuffled_1=[0.80, 0.82, 0.81])  # fmt: skip
     plan = load_study({**TINY, "probes": ["pixel_permutation"]}).plan
-    found = all_contrasts(table, plan, {}).set_index(["variant", "measure"])
-    lost = found.loc[("cnn", "accuracy lost, pixels shuffled")]
+    rows = all_contrasts(table, plan, {}).set_index(["variant", "measure"])
+    lost = rows.loc[("cnn", "accuracy lost, pixels shuffled")]
     differences = [0.11, 0.11, 0.10]
     assert lost["difference"] == pytest.approx(np.mean(differences))
     half = 4.302653 * np.std(differences, ddof=1) / np.sqrt(3)  # t(2) at 97.5 %
     assert lost["ci_high"] - lost["difference"] == pytest.approx(half, rel=1e-5)
-    assert found.loc[("dense", "accuracy lost, pixels shuffled"), "difference"] == pytest.approx(0)
-    assert found.loc[("cnn", "lead lost, pixels shuffled"), "difference"] == pytest.approx(np.mean(differences))
-    assert found.loc[("cnn", "lead left, pixels shuffled"), "difference"] == pytest.approx(np.mean([-0.01, -0.01, 0]))
+    assert rows.loc[("dense", "accuracy lost, pixels shuffled"), "difference"] == pytest.approx(0)
+    assert rows.loc[("cnn", "lead lost, pixels shuffled"), "difference"] == pytest.approx(np.mean(differences))
+    assert rows.loc[("cnn", "lead left, pixels shuffled"), "difference"] == pytest.approx(np.mean([-0.01, -0.01, 0]))
 
 
 def test_two_seeds_give_points_and_no_interval():
@@ -241,10 +241,10 @@ def permutation_text(intact: tuple, lead_lost: tuple, lead_left: tuple, control:
     curves = pd.DataFrame(
         [point("d", "pixel_permutation", "cnn", "accuracy", "pixels shuffled", 1.0, [0.9, 0.9, 0.91])]
     )
-    found = all_findings(curves, pd.DataFrame(rows), LABELS, "d", 0.005)
+    by_probe = all_findings(curves, pd.DataFrame(rows), LABELS, "d", 0.005)
     expected = "measured" if np.isnan(intact[0]) else "exploratory"  # "cannot be compared" rests on no interval
-    assert {statement.kind for statement in found["pixel_permutation"]} == {expected}
-    return " ".join(statement.text for statement in found["pixel_permutation"])
+    assert {finding.kind for finding in by_probe["pixel_permutation"]} == {expected}
+    return " ".join(finding.text for finding in by_probe["pixel_permutation"])
 
 
 NOTHING, LEAD = (0.0, -0.002, 0.002), (0.03, 0.028, 0.032)
@@ -321,14 +321,14 @@ def test_the_lead_on_intact_images_is_in_the_table():
 
 
 @pytest.mark.parametrize(
-    ("lift", "said"),
+    ("lift", "expected"),
     [
         (0.2, "CNN keeps its predictions under shifts better than Dense, though not all of them."),
         (-0.2, "Dense keeps its predictions under shifts better than CNN."),
         (0, "cannot"),
     ],
 )
-def test_translation_is_told_in_either_direction(lift, said):
+def test_translation_is_told_in_either_direction(lift, expected):
     def consistency(variant: str, seed: int) -> float:
         return 0.6 + (lift + 0.01 * (seed - 2) if variant == "cnn" else 0)
 
@@ -341,7 +341,7 @@ def test_translation_is_told_in_either_direction(lift, said):
     measured = {"translation": table}
     curves, contrasts = (make(table, TRANSLATION_ONLY, measured) for make in (all_curves, all_contrasts))
     text = all_findings(curves, contrasts, LABELS, "d", 0.005)["translation"][-1].text
-    assert said in text
+    assert expected in text
     assert "so this is about these two models, with black where an image has moved away" in text
 
 

@@ -16,7 +16,6 @@ import pytest
 from markdown_it import MarkdownIt
 
 import report
-from builders.evidence import MADE_UP_STUDY, seeds_around
 from builders.project import CNN_5X5
 from builders.results import (
     CLAIMS_OF_EVERY_VERDICT,
@@ -27,6 +26,7 @@ from builders.results import (
     write_reports,
     write_study_with,
 )
+from builders.study_results import MADE_UP_STUDY, seeds_around
 from convlab.common.files import array_sha256, write_arrays, write_json
 from convlab.errors import UserError
 from convlab.page import format, gallery, loading, templates, views
@@ -211,10 +211,10 @@ def test_all_sections_are_there_in_order_in_both_reports(reports):
         "All variants", "Experiments and comparisons", "Interpretation", "Learning curves and costs", "Errors",
         "What was learned", "Calibration", "Data", "Design", "Methods and limitations", "Provenance",
     )  # fmt: skip
-    found = [re.search(rf'<h2 id="[a-z-]+">{title}</h2>', reports[0]).start() for title in titles]
-    assert found == sorted(found)
-    found = [reports[1].index(f"\n## {title}\n") for title in titles]
-    assert found == sorted(found)
+    positions = [re.search(rf'<h2 id="[a-z-]+">{title}</h2>', reports[0]).start() for title in titles]
+    assert positions == sorted(positions)
+    positions = [reports[1].index(f"\n## {title}\n") for title in titles]
+    assert positions == sorted(positions)
 
 
 def test_provenance_says_how_to_run_again(reports, tmp_path):
@@ -412,11 +412,11 @@ def test_a_large_study_stays_small_and_folds_what_is_long(tmp_path):
     html, _ = write_reports(tmp_path, config)
     page = Page(html)
     charts = [drawing for drawing in page.all("svg") if drawing.get("class") == "chart"]
-    assert len(charts) <= gallery.FIGURES_EMBEDDED
+    assert len(charts) <= gallery.MAX_EMBEDDED_FIGURES
     assert "Figure left out to keep this page small:" in page.words
     assert len(html) < 2e6
     header = re.search(r"<header.*?</header>", html, re.DOTALL)[0]
-    assert header.count('class="contrast') == views.CONTRASTS_SHOWN + 1
+    assert header.count('class="contrast') == views.MAX_CARD_CONTRASTS + 1
     assert "more comparisons" in header
     folded = re.sub(r"<details.*?</details>", "", html, flags=re.DOTALL)
     assert folded.count("dense units 37") <= 1
@@ -512,8 +512,8 @@ def test_what_ran_on_a_double_of_aws_says_so_and_shows_job_endpoint_and_logs(tmp
         "objects": [{"key": "x", "bytes": 1_500_000}],
     }  # fmt: skip
     steps = [{"resource": "endpoint", "outcome": "deleted", "at": "2026-01-02T03:04:05.678+00:00"}]
-    about = {"remaining": [], "about": {"steps": steps}}
-    words = deployed(tmp_path, target="sagemaker", training=job, endpoint=endpoint, teardown=about).words
+    teardown = {"remaining": [], "about": {"steps": steps}}
+    words = deployed(tmp_path, target="sagemaker", training=job, endpoint=endpoint, teardown=teardown).words
     assert "A stand-in for AWS answered, not AWS: nothing of this ran there." in words
     assert "Training job convlab-x-1, Completed, ml.m5.large, training:2.21, spare capacity, 61 s" in words
     assert "Accuracy of the model that was trained there, all test images 75.00 %" in words
@@ -649,5 +649,5 @@ def test_the_command_to_run_again_names_all_that_decided_the_study(files, values
 
     from convlab.page import provenance
 
-    said = provenance.command(SimpleNamespace(study="made_up"), [{"cores": 2}, {"cores": 4}], files, values)
-    assert said == f"snakemake --cores 4 {command}"
+    shell_command = provenance.command(SimpleNamespace(study="made_up"), [{"cores": 2}, {"cores": 4}], files, values)
+    assert shell_command == f"snakemake --cores 4 {command}"

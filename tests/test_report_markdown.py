@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from builders.evidence import MADE_UP_STUDY, seeds_around
 from builders.results import CNN_WINS, write_reports, write_study_with
+from builders.study_results import MADE_UP_STUDY, seeds_around
 from convlab.study.load import load_study
 
 HOSTED = {"details", "summary", "br", "sub", "sup"}
@@ -41,10 +41,10 @@ def test_headings_nest_from_one_title(text):
 
 def test_every_table_is_read_as_one_with_equal_rows(text):
     tokens = parsed(text[0])
-    starts = [place for place, token in enumerate(tokens) if token.type == "table_open"]
+    starts = [index for index, token in enumerate(tokens) if token.type == "table_open"]
     assert len(starts) > 5
     for start in starts:
-        end = next(place for place in range(start, len(tokens)) if tokens[place].type == "table_close")
+        end = next(index for index in range(start, len(tokens)) if tokens[index].type == "table_close")
         rows, cells = [], 0
         for token in tokens[start:end]:
             cells += token.type in ("th_open", "td_open")

@@ -12,9 +12,9 @@ FOLDER = ROOT / "requirements"
 
 
 def lock_module():
-    found = importlib.util.spec_from_file_location("lock", FOLDER / "lock.py")
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
+    spec = importlib.util.spec_from_file_location("lock", FOLDER / "lock.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
     return module
 
 
@@ -49,10 +49,10 @@ def test_cpu_and_gpu_differ_only_in_tensorflow_and_what_it_brings():
 def test_what_is_added_has_the_pins_of_what_it_is_added_to(name):
     def pins(lock):
         lines = [line.rstrip(" \\") for line in (FOLDER / f"{lock}.txt").read_text().splitlines()]
-        found = {}
+        by_package = {}
         for requirement in (Requirement(line) for line in lines if line and not line.startswith((" ", "#"))):
-            found.setdefault(requirement.name, set()).add(str(requirement.specifier))
-        return found
+            by_package.setdefault(requirement.name, set()).add(str(requirement.specifier))
+        return by_package
 
     base = pins("cpu")
     for package, versions in pins(name).items():

@@ -178,9 +178,9 @@ def test_results_of_other_settings_without_snakemakes_records_are_refused(finish
     config["training"]["epochs"] = 2
     finished.configure(config)
     result = finished.snakemake("-n")
-    said = result.stdout + result.stderr
+    output = result.stdout + result.stderr
     assert result.returncode != 0
-    assert "spec hash" in said and "delete results/tiny/train/digits/" in said
+    assert "spec hash" in output and "delete results/tiny/train/digits/" in output
 
 
 def test_damaged_results_are_made_again_by_the_same_command(finished):
@@ -208,9 +208,9 @@ def test_damaged_results_are_made_again_by_the_same_command(finished):
 
 
 def test_compare_refuses_a_run_that_is_not_the_configs(finished):
-    place = finished.folder / "results/tiny/train/digits"
-    shutil.rmtree(place / "dense/seed-2")
-    shutil.copytree(place / "dense/seed-1", place / "dense/seed-2")
+    runs_folder = finished.folder / "results/tiny/train/digits"
+    shutil.rmtree(runs_folder / "dense/seed-2")
+    shutil.copytree(runs_folder / "dense/seed-1", runs_folder / "dense/seed-2")
     result = finished.snakemake("--forcerun", "compare")
     log = (finished.folder / "results/tiny/logs/compare.log").read_text()
     assert result.returncode != 0

@@ -126,9 +126,9 @@ def results(study, tmp_path) -> Path:
     target = tmp_path / "results" / study.name
     for path in study.rglob("*"):
         if path.is_file():
-            place = target / path.relative_to(study)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            os.link(path, place)
+            link = target / path.relative_to(study)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, link)
     return target
 
 
@@ -144,9 +144,9 @@ def evidence(folder: Path) -> dict:
 def evidence_of(path: Path) -> dict:
     text = path.read_text()
     assert ACCOUNT not in text
-    found = json.loads(text)
-    Evidence.model_validate(found)
-    return found
+    record = json.loads(text)
+    Evidence.model_validate(record)
+    return record
 
 
 def noted(step: str, fault: str, outcome: str, left: list[str]) -> None:
@@ -162,8 +162,8 @@ def state_file(folder: Path) -> Path:
 
 def outcome(folder: Path) -> str:
     """How a deployment ended, for the table."""
-    found = evidence(folder)
-    return found["status"] + (f" ({found['error']['type']})" if found["error"] else "")
+    record = evidence(folder)
+    return record["status"] + (f" ({record['error']['type']})" if record["error"] else "")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -173,23 +173,23 @@ def outcome(folder: Path) -> str:
 def test_a_deployment_is_answered_compared_and_gone(double, results, caplog):
     caplog.set_level("DEBUG", "deploy")
     deploy.main(arguments(results, tags={"team": "vision"}))
-    found = evidence(results)
-    assert found["status"] == "succeeded" and len(found["answers"]) == 6
-    assert found["parity"]["largest_difference"] < 1e-6 and found["parity"]["agreement"] == 1
-    assert found["latency_ms"]["calls"] == 5 and found["latency_ms"]["first"] > 0
-    assert {answer["about"]["attempts"] for answer in found["answers"]} == {1}
-    assert len({answer["about"]["request_id"] for answer in found["answers"]}) == 6
-    place = found["endpoint"]
-    assert place["clients"]["boto3"] == boto3.__version__
-    assert place["on_aws"] is False and place["where"] == "a double of AWS on loopback, not AWS"
-    assert place["variant"]["ServerlessConfig"] == {"MemorySizeInMB": 2048, "MaxConcurrency": 2}
-    assert [step["status"] for step in place["transitions"]] == ["Creating", "InService"]
-    assert place["log"]["streams"] == {"AllTraffic/i-0": ["model loaded", "started"]}
-    assert [entry["bytes"] for entry in place["objects"]] == [place["model"]["bytes"]]
-    assert found["teardown"]["remaining"] == [] and found["model"]["runtime"] == "saved_model"
+    record = evidence(results)
+    assert record["status"] == "succeeded" and len(record["answers"]) == 6
+    assert record["parity"]["largest_difference"] < 1e-6 and record["parity"]["agreement"] == 1
+    assert record["latency_ms"]["calls"] == 5 and record["latency_ms"]["first"] > 0
+    assert {answer["about"]["attempts"] for answer in record["answers"]} == {1}
+    assert len({answer["about"]["request_id"] for answer in record["answers"]}) == 6
+    endpoint = record["endpoint"]
+    assert endpoint["clients"]["boto3"] == boto3.__version__
+    assert endpoint["on_aws"] is False and endpoint["where"] == "a double of AWS on loopback, not AWS"
+    assert endpoint["variant"]["ServerlessConfig"] == {"MemorySizeInMB": 2048, "MaxConcurrency": 2}
+    assert [step["status"] for step in endpoint["transitions"]] == ["Creating", "InService"]
+    assert endpoint["log"]["streams"] == {"AllTraffic/i-0": ["model loaded", "started"]}
+    assert [entry["bytes"] for entry in endpoint["objects"]] == [endpoint["model"]["bytes"]]
+    assert record["teardown"]["remaining"] == [] and record["model"]["runtime"] == "saved_model"
     assert double.left() == [] and not state_file(results).exists()
-    said = caplog.text + (results / "deploy/toys/endpoint.json").read_text()
-    assert ACCOUNT not in said and not any(secret in said for secret in CREDENTIALS.values())
+    output = caplog.text + (results / "deploy/toys/endpoint.json").read_text()
+    assert ACCOUNT not in output and not any(secret in output for secret in CREDENTIALS.values())
 
 
 def test_everything_is_tagged_and_named_alike(known, results):
@@ -199,8 +199,8 @@ def test_everything_is_tagged_and_named_alike(known, results):
         if operation == "InvokeEndpoint" and not seen:
             sagemaker = known.sagemaker
             for kind in (sagemaker.endpoints, sagemaker.endpoint_configs, sagemaker._models):
-                ((name, found),) = kind.items()
-                seen[name] = [*seen.get(name, []), {tag["Key"]: tag["Value"] for tag in found.tags}]
+                ((name, resource),) = kind.items()
+                seen[name] = [*seen.get(name, []), {tag["Key"]: tag["Value"] for tag in resource.tags}]
 
     known.before = look
     deploy.main(arguments(results, tags={"team": "vision"}))
@@ -308,9 +308,9 @@ def test_a_fault_while_it_is_deployed_leaves_nothing(known, results, monkeypatch
             deploy.main(arguments(results))
         assert ACCOUNT not in str(caught.value)
         assert evidence(results)["error"]["message"] == str(caught.value)
-    found = evidence(results)
-    assert found["status"] == ("succeeded" if kind == "throttled once" else "failed")
-    assert found["teardown"]["remaining"] == known.left() == [] and not state_file(results).exists()
+    record = evidence(results)
+    assert record["status"] == ("succeeded" if kind == "throttled once" else "failed")
+    assert record["teardown"]["remaining"] == known.left() == [] and not state_file(results).exists()
     noted(step, kind, outcome(results), known.left())
 
 
@@ -319,8 +319,8 @@ def test_an_endpoint_that_does_not_come_up_leaves_nothing(known, results, status
     known.end_as = status
     with pytest.raises(UserError, match=f"the endpoint ended as {status}"):
         deploy.main(arguments(results))
-    found = evidence(results)
-    assert found["endpoint"]["transitions"][-1]["status"] == status and found["endpoint"]["log"]["streams"]
+    record = evidence(results)
+    assert record["endpoint"]["transitions"][-1]["status"] == status and record["endpoint"]["log"]["streams"]
     assert known.left() == [] and not state_file(results).exists()
     noted("endpoint's status", status, outcome(results), known.left())
 
@@ -390,13 +390,13 @@ def test_what_would_not_go_is_named_and_goes_later(known, results, monkeypatch, 
     with pytest.raises(SystemExit) as caught:
         deploy.main(arguments(results))
     assert caught.value.code == 3
-    found = evidence(results)
-    assert found["status"] == "failed" and found["teardown"]["remaining"]
+    record = evidence(results)
+    assert record["status"] == "failed" and record["teardown"]["remaining"]
     name = states.load(state_file(results)).name
     if step in GOING:
-        assert all(name in entry for entry in found["teardown"]["remaining"])
+        assert all(name in entry for entry in record["teardown"]["remaining"])
     else:
-        assert "could not be listed" in " ".join(found["teardown"]["remaining"])
+        assert "could not be listed" in " ".join(record["teardown"]["remaining"])
     left = known.left()
     if step == "DeleteEndpoint":
         assert left == [name, name, name, f"convlab/{name}/model.tar.gz"], "an endpoint keeps what it needs"
@@ -418,9 +418,9 @@ def test_a_deployment_that_fails_and_would_not_go_says_both(known, results):
     ]
     with pytest.raises(SystemExit) as caught:
         deploy.main(arguments(results))
-    found = evidence(results)
-    assert caught.value.code == 3 and "InvokeEndpoint" in found["error"]["message"]
-    assert len(found["teardown"]["remaining"]) == 4 and state_file(results).exists()
+    record = evidence(results)
+    assert caught.value.code == 3 and "InvokeEndpoint" in record["error"]["message"]
+    assert len(record["teardown"]["remaining"]) == 4 and state_file(results).exists()
 
 
 @pytest.mark.parametrize(("kind", "step"), [("model", "DeleteModel"), ("object", "ListObjectsV2")])
@@ -520,8 +520,8 @@ def test_what_only_informs_prevents_nothing_whatever_it_raises(
 ):
     odd_clients(clients, monkeypatch, service, method, error, 99)
     deploy.main(arguments(results))
-    found = evidence(results)
-    assert found["status"] == "succeeded" and found["endpoint"]["log"]["error"]
+    record = evidence(results)
+    assert record["status"] == "succeeded" and record["endpoint"]["log"]["error"]
     assert known.left() == [] and not state_file(results).exists()
     noted(method, type(error).__name__, outcome(results), known.left())
 
@@ -544,9 +544,9 @@ def test_an_odd_error_for_good_ends_with_evidence_and_status_3(known, clients, r
     odd_clients(clients, monkeypatch, service, method, ODD[0], 9999)
     with pytest.raises(SystemExit) as caught:
         deploy.main(arguments(results))
-    found = evidence(results)
-    assert caught.value.code == 3 and found["status"] == "failed" and found["teardown"]["remaining"]
-    assert "endpoint" in [step["resource"] for step in found["teardown"]["about"]["steps"]]
+    record = evidence(results)
+    assert caught.value.code == 3 and record["status"] == "failed" and record["teardown"]["remaining"]
+    assert "endpoint" in [step["resource"] for step in record["teardown"]["about"]["steps"]]
     assert (method == "delete_endpoint") == any("convlab-" in name for name in known.sagemaker.endpoints)
     monkeypatch.setattr(teardown, "DELETION_SECONDS", 2.0)
     teardown_script.main(["--results", str(results.parent)])
@@ -592,8 +592,8 @@ def test_an_exception_of_any_type_at_any_moment_leaves_nothing_and_is_written_do
         with pytest.raises(BaseException) as caught:
             deploy.main(arguments(results))
         assert isinstance(caught.value, UserError | type(error)) and getattr(caught.value, "code", 1) != 3
-    found = evidence(results)
-    assert found["status"] == ("succeeded" if informs else "failed") and (found["error"] is None) == informs
+    record = evidence(results)
+    assert record["status"] == ("succeeded" if informs else "failed") and (record["error"] is None) == informs
     assert known.left() == [] and not state_file(results).exists()
 
 
@@ -688,8 +688,8 @@ def test_output_has_no_account_number(capsys):
     print(f"arn:aws:iam::{ACCOUNT}:role/x", f"my{ACCOUNT}bucket", "763104351884.dkr.ecr", file=stream)
     stream.writelines(["210987654321\n"])
     assert stream.encoding == sys.stdout.encoding
-    said = capsys.readouterr().out
-    assert said == "arn:aws:iam::************:role/x my************bucket ************.dkr.ecr\n************\n"
+    output = capsys.readouterr().out
+    assert output == "arn:aws:iam::************:role/x my************bucket ************.dkr.ecr\n************\n"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -714,18 +714,18 @@ def test_teardown_refuses_credentials_of_another_account(double, results):
 
 
 def test_teardown_beside_a_running_deployment_says_who_is_at_it(known, results):
-    said = []
+    messages = []
 
     def ask(operation):
-        if operation == "InvokeEndpoint" and not said:
-            said.append("")
+        if operation == "InvokeEndpoint" and not messages:
+            messages.append("")
             with pytest.raises(UserError) as caught:
                 teardown_script.main(["--results", str(results.parent)])
-            said.append(str(caught.value))
+            messages.append(str(caught.value))
 
     known.before = ask
     deploy.main(arguments(results))
-    assert f"a deployment (process {os.getpid()}, since " in said[1] and "end it with Ctrl-C" in said[1]
+    assert f"a deployment (process {os.getpid()}, since " in messages[1] and "end it with Ctrl-C" in messages[1]
     assert evidence(results)["status"] == "succeeded" and known.left() == []
     assert list(state_file(results).parent.glob(".*")) == [], "the lock's file is gone"
 
@@ -818,10 +818,10 @@ def test_a_signal_at_any_step_leaves_nothing(double, results, processes, step, m
     ended = interrupted(double, results, processes, number, step, moment)
     while_taken_down = step in GOING or step == "ListEndpoints"
     assert ended == (0 if while_taken_down else 128 + number), "what is being taken down is taken down first"
-    found = evidence(results)
-    assert found["status"] == ("succeeded" if while_taken_down else "failed")
-    assert found["teardown"]["remaining"] == double.left() == [] and not state_file(results).exists()
-    noted(f"{step} ({moment} it is done)", number.name, f"exit {ended}, {found['status']}", double.left())
+    record = evidence(results)
+    assert record["status"] == ("succeeded" if while_taken_down else "failed")
+    assert record["teardown"]["remaining"] == double.left() == [] and not state_file(results).exists()
+    noted(f"{step} ({moment} it is done)", number.name, f"exit {ended}, {record['status']}", double.left())
 
 
 @pytest.mark.slow
@@ -923,12 +923,12 @@ def test_a_run_is_trained_there_comes_back_and_is_served(training_double, to_tra
     deploy.main(arguments(to_train, mode="train_and_deploy", tags={"team": "vision"}))
     asked = [call for call in training_double.calls if call != "SimulatePrincipalPolicy"]  # the SDK goes on without it
     assert needed(asked) <= granted(mode="train_and_deploy")
-    found = evidence(to_train)
-    assert found["status"] == "succeeded" and len(found["answers"]) == 6
-    assert found["parity"]["largest_difference"] < 1e-5, "held against the model that came back"
-    job = found["training"]
+    record = evidence(to_train)
+    assert record["status"] == "succeeded" and len(record["answers"]) == 6
+    assert record["parity"]["largest_difference"] < 1e-5, "held against the model that came back"
+    job = record["training"]
     assert job["status"] == "Completed" and job["image"] == "tensorflow-training:2.21" and job["max_seconds"] == 3600
-    assert job["name"].startswith(found["endpoint"]["name"]) and job["run"]["spec_hash"] == RUN.spec_hash
+    assert job["name"].startswith(record["endpoint"]["name"]) and job["run"]["spec_hash"] == RUN.spec_hash
     assert json.loads(job["hyperparameters"]["spec"]) == RUN.identity
     (lines,) = job["log"]["streams"].values()
     assert any("finished after 2 epochs" in line for line in lines)
@@ -959,9 +959,9 @@ def test_a_run_is_trained_there_on_spare_capacity_and_comes_back(training_double
     training_double.before = look
     image = {"image": "tensorflow-training:2.21", "spot": True, "max_minutes": 10, "max_wait_minutes": 20}
     deploy.main(arguments(to_train, mode="train", training=image))
-    found = evidence(to_train)
-    assert found["status"] == "succeeded" and found["answers"] == [] and found["accuracy"] is None
-    assert found["training"]["spot"] is True and found["training"]["max_seconds"] == 600
+    record = evidence(to_train)
+    assert record["status"] == "succeeded" and record["answers"] == [] and record["accuracy"] is None
+    assert record["training"]["spot"] is True and record["training"]["max_seconds"] == 600
     assert uploaded == {"x_train": (90, 4, 4, 1), "y_train": (90,)}, "test images stay here"
     assert not any("CreateModel" in call for call in training_double.calls)
     assert (to_train / "deploy/toys/trained/model.keras").is_file() and training_double.left() == []
@@ -1072,15 +1072,18 @@ def test_a_jobs_description_may_lack_what_only_informs(known, clients):
         created="",
     )
     job = {"TrainingJobName": f"{name}-1", "TrainingJobStatus": "InProgress"}
-    said = {"TrainingJobStatus": "Completed", "ModelArtifacts": {"S3ModelArtifacts": f"s3://{BUCKET}/p/model.tar.gz"}}
+    description = {
+        "TrainingJobStatus": "Completed",
+        "ModelArtifacts": {"S3ModelArtifacts": f"s3://{BUCKET}/p/model.tar.gz"},
+    }
     sagemaker = SimpleNamespace(
         get_paginator=lambda _: SimpleNamespace(paginate=lambda **_: [{"TrainingJobSummaries": [job]}]),
-        describe_training_job=lambda **_: said,
+        describe_training_job=lambda **_: description,
     )
     facts: dict = {}
     settings = SageMaker.model_validate(SETTINGS | {"mode": "train"})
-    found = training_job.wait(replace(clients, sagemaker=sagemaker), state, settings, facts)
-    assert found == f"s3://{BUCKET}/p/model.tar.gz"
+    trained = training_job.wait(replace(clients, sagemaker=sagemaker), state, settings, facts)
+    assert trained == f"s3://{BUCKET}/p/model.tar.gz"
     assert facts["name"] == f"{name}-1" and facts["status"] == "Completed" and facts["image"] is None
 
 
@@ -1198,11 +1201,11 @@ def test_the_plan_creates_nothing_and_asks_nobody(known, tmp_path, capsys, monke
     for name in CREDENTIALS:
         monkeypatch.delenv(name)
     deploy_plan.main([str(config(tmp_path, mode="train_and_deploy"))])
-    said = capsys.readouterr().out
-    assert "digits: train_and_deploy in eu-west-1; names begin with convlab-tiny" in said
-    assert "endpoint        2048 MB, 2 calls at once, serverless; after 30 minutes at most taken" in said
-    assert "down by the process that deploys; where that is killed, by `make teardown` alone" in said
-    assert "training job    ml.m5.large, 60 minutes at most" in said
+    output = capsys.readouterr().out
+    assert "digits: train_and_deploy in eu-west-1; names begin with convlab-tiny" in output
+    assert "endpoint        2048 MB, 2 calls at once, serverless; after 30 minutes at most taken" in output
+    assert "down by the process that deploys; where that is killed, by `make teardown` alone" in output
+    assert "training job    ml.m5.large, 60 minutes at most" in output
     assert known.calls == []
 
 
@@ -1232,8 +1235,8 @@ def test_a_price_deploys_nothing_again(tmp_path):
 )  # fmt: skip
 def test_costs_are_prices_times_limits(tmp_path, capsys, changes, lines):
     deploy_plan.main([str(config(tmp_path, **changes))])
-    said = capsys.readouterr().out
-    assert all(line in said for line in lines), said
+    output = capsys.readouterr().out
+    assert all(line in output for line in lines), output
 
 
 def test_a_policy_can_be_had_alone(tmp_path, capsys):
@@ -1331,8 +1334,8 @@ def test_the_workflow_deploys_a_real_model_and_shows_it_and_no_account_number_an
     double.s3.create_bucket(f"models-{ACCOUNT}", REGION)
     settings = {**SETTINGS, "tags": {"team": "vision"}, "bucket": f"models-{ACCOUNT}"}
     finished.configure({**TINY, "deploy": {"target": "sagemaker", "test_images": 12, "sagemaker": settings}})
-    said = f"arn:aws:sts::{ACCOUNT}:assumed-role/x is not authorized"
-    double.faults = [Fault("CreateModel", "AccessDeniedException", said, 403)]
+    error_text = f"arn:aws:sts::{ACCOUNT}:assumed-role/x is not authorized"
+    double.faults = [Fault("CreateModel", "AccessDeniedException", error_text, 403)]
     failed = finished.snakemake("deploy", "--show-failed-logs")
     assert failed.returncode != 0 and "CreateModel: AccessDeniedException" in failed.stdout + failed.stderr
     result = finished.snakemake("deploy", "--printshellcmds", "--verbose")
@@ -1341,8 +1344,8 @@ def test_the_workflow_deploys_a_real_model_and_shows_it_and_no_account_number_an
     assert "CONVLAB_DEPLOY" not in result.stdout + result.stderr
     assert double.left() == [] and not double.s3.get_bucket(f"models-{ACCOUNT}").keys
     folder = finished.folder / "results/tiny"
-    found = evidence_of(folder / "deploy/digits/endpoint.json")
-    assert found["status"] == "succeeded" and found["parity"]["largest_difference"] < 1e-5, (
+    record = evidence_of(folder / "deploy/digits/endpoint.json")
+    assert record["status"] == "succeeded" and record["parity"]["largest_difference"] < 1e-5, (
         "a SavedModel, by TensorFlow"
     )
     assert finished.planned("deploy") == set()
@@ -1350,7 +1353,7 @@ def test_the_workflow_deploys_a_real_model_and_shows_it_and_no_account_number_an
     page = (folder / "report/index.html").read_text()
     assert "A stand-in for AWS answered, not AWS" in page and "arn:aws:iam::************:role" in page
     folders = [finished.folder / "results", finished.folder / ".snakemake"]
-    written = [path for place in folders for path in place.rglob("*") if path.is_file()]
+    written = [path for directory in folders for path in directory.rglob("*") if path.is_file()]
     assert [path for path in written if ACCOUNT.encode() in path.read_bytes()] == [], "logs and Snakemake's records too"
     assert len([path for path in written if ".snakemake" in path.parts]) > 20
     other = settings["role_arn"].replace(ACCOUNT, "210987654321")
@@ -1372,6 +1375,6 @@ def test_a_model_is_served_on_aws_and_nothing_is_left(tmp_path):
     project.configure({**TINY, "deploy": {**deploying, "test_images": 20}})
     result = project.snakemake("deploy")
     path = project.folder / "results/tiny/deploy/digits"
-    found = json.loads((path / "endpoint.json").read_text())
-    assert result.returncode == 0, found["error"]
-    assert found["endpoint"]["on_aws"] and found["teardown"]["remaining"] == [] and not (path / "state.json").exists()
+    record = json.loads((path / "endpoint.json").read_text())
+    assert result.returncode == 0, record["error"]
+    assert record["endpoint"]["on_aws"] and record["teardown"]["remaining"] == [] and not (path / "state.json").exists()

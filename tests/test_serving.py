@@ -102,10 +102,10 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_request_gets_the_same_answer(model, form):
     body, content_type = FORMS[form]
-    found = inference.predict_fn(inference.input_fn(body, content_type), model)
+    prediction = inference.predict_fn(inference.input_fn(body, content_type), model)
     expected = inference.predict_fn(IMAGES.astype(np.float32), model)
-    assert found == expected
-    assert len(found.probabilities) == 2
+    assert prediction == expected
+    assert len(prediction.probabilities) == 2
 
 
 @pytest.mark.parametrize(
@@ -340,10 +340,10 @@ def reversed_headers(form: str) -> tuple[bytes, dict]:
 
 
 def test_the_root_says_what_is_served_and_how_to_ask(endpoint):
-    found = json.loads(request(endpoint, "GET", "/")[1])
-    assert found["input_shape"] == list(MODEL_SHAPE)
-    assert found["labels"] == MODEL_LABELS
-    assert found["runtime"] == "onnx"
+    description = json.loads(request(endpoint, "GET", "/")[1])
+    assert description["input_shape"] == list(MODEL_SHAPE)
+    assert description["labels"] == MODEL_LABELS
+    assert description["runtime"] == "onnx"
 
 
 @pytest.mark.parametrize("method, path, status", [
@@ -352,8 +352,8 @@ def test_the_root_says_what_is_served_and_how_to_ask(endpoint):
     ("OPTIONS", "/invocations", 405), ("HEAD", "/invocations", 405), ("PUT", "/invocations", 405),
 ])  # fmt: skip
 def test_another_place_or_method_gets_a_sentence(endpoint, method, path, status):
-    found, body, headers = request(endpoint, method, path, headers={"Host": "evil.example"})
-    assert found == status and "location" not in headers and b"evil" not in body
+    code, body, headers = request(endpoint, method, path, headers={"Host": "evil.example"})
+    assert code == status and "location" not in headers and b"evil" not in body
     if method != "HEAD":
         message = json.loads(body)["message"]
         assert f"{method} {path} is not served" in message and "POST /invocations" in message
@@ -390,8 +390,8 @@ def test_an_answer_is_of_the_kind_that_is_accepted_or_none(model, accept, kind):
 
 def test_an_answer_in_lines_has_one_for_each_record(endpoint, model):
     body, headers = reversed_headers("CSV")
-    status, answer, found = request(endpoint, "POST", "/invocations", body, {**headers, "Accept": LINES})
-    assert (status, found["content-type"]) == (200, LINES)
+    status, answer, response_headers = request(endpoint, "POST", "/invocations", body, {**headers, "Accept": LINES})
+    assert (status, response_headers["content-type"]) == (200, LINES)
     rows = [json.loads(line) for line in answer.decode().splitlines()]
     assert rows == json.loads(inference.output_fn(inference.predict_fn(IMAGES, model))[0])["predictions"]
     assert request(endpoint, "POST", "/invocations", body, {**headers, "Accept": "image/png"})[0] == 406
@@ -448,9 +448,9 @@ def test_the_real_boto3_client_works_on_it(endpoint):
     )  # fmt: skip
     for form in ("instances", "CSV", "NumPy bytes"):
         body, content_type = FORMS[form]
-        found = client.invoke_endpoint(EndpointName="my-endpoint", ContentType=content_type, Body=body)
-        assert len(json.loads(found["Body"].read())["predictions"]) == 2
-        assert found["ContentType"] == "application/json"
+        response = client.invoke_endpoint(EndpointName="my-endpoint", ContentType=content_type, Body=body)
+        assert len(json.loads(response["Body"].read())["predictions"]) == 2
+        assert response["ContentType"] == "application/json"
     with pytest.raises(botocore.exceptions.ClientError) as caught:
         client.invoke_endpoint(EndpointName="my-endpoint", ContentType="application/json", Body=WIDE)
     assert caught.value.response["Error"]["Code"] == "ValidationError"
@@ -467,7 +467,7 @@ json_bodies = (anything | nearly | nearly.map(lambda v: {"instances": v}) | near
 )
 csv_bodies = nearly.map(lambda rows: "\n".join(",".join(map(str, row)) for row in rows).encode())
 damaged = st.builds(
-    lambda place, byte, body: body[:place] + bytes([byte]) + body[place + 1 :],
+    lambda offset, byte, body: body[:offset] + bytes([byte]) + body[offset + 1 :],
     st.integers(0, 160), st.integers(0, 255), st.sampled_from([npy(IMAGES), npy(IMAGES.astype(np.float32))]),
 )  # fmt: skip
 content_types = st.sampled_from(
@@ -793,7 +793,7 @@ def test_a_folder_without_a_model_and_a_taken_port_are_told_in_a_sentence(folder
 
 
 def test_an_interrupt_while_the_model_is_loaded_ends_it_without_a_traceback(folder, monkeypatch):
-    def interrupted(place):
+    def interrupted(folder_to_load):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(server, "load_handlers", interrupted)
@@ -806,8 +806,8 @@ def test_an_interrupt_ends_it_without_a_traceback(folder):
     assert "Serving" in process.stdout.readline()
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
-    assert said == ""
+    _, errors = process.communicate(timeout=20)
+    assert errors == ""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -828,10 +828,10 @@ def test_an_archive_has_the_same_bytes_whenever_it_is_packed(folder, tmp_path, m
 def test_an_archive_is_what_an_endpoint_unpacks_and_serves(folder, tmp_path):
     pack(folder, tmp_path / "model.tar.gz", "onnx")
     with tarfile.open(tmp_path / "model.tar.gz") as archive:
-        found = archive.getmembers()
+        members = archive.getmembers()
         archive.extractall(tmp_path / "opt", filter="data")
-    assert [member.name for member in found] == sorted(MEMBERS["onnx"])
-    assert {(m.uid, m.gid, m.uname, m.mtime, m.mode) for m in found} == {(0, 0, "", 0, 0o644)}
+    assert [member.name for member in members] == sorted(MEMBERS["onnx"])
+    assert {(m.uid, m.gid, m.uname, m.mtime, m.mode) for m in members} == {(0, 0, "", 0, 0o644)}
     requirements = (tmp_path / "opt/code/requirements.txt").read_text()
     assert "onnxruntime==" in requirements and "numpy==" in requirements
     with LocalEndpoint(tmp_path / "opt", "onnx") as started:
@@ -839,10 +839,10 @@ def test_an_archive_is_what_an_endpoint_unpacks_and_serves(folder, tmp_path):
 
 
 def test_an_archive_for_tensorflow_serving_has_its_model_where_that_looks(folder, tmp_path):
-    place = folder / "saved_model/1"
-    place.mkdir(parents=True)
-    (place / "saved_model.pb").write_bytes(b"x")
-    (place.parent / ".snakemake_timestamp").touch()
+    version_folder = folder / "saved_model/1"
+    version_folder.mkdir(parents=True)
+    (version_folder / "saved_model.pb").write_bytes(b"x")
+    (version_folder.parent / ".snakemake_timestamp").touch()
     pack(folder, tmp_path / "model.tar.gz", "saved_model")
     with tarfile.open(tmp_path / "model.tar.gz") as archive:
         names = archive.getnames()

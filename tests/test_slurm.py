@@ -61,8 +61,8 @@ class Cluster:
     def jobs(self, rule: str) -> list[dict[str, str]]:
         """Jobs of a rule that SLURM remembers, in order: their fields as ``scontrol show job`` names them."""
         records = self.query("scontrol", "-o", "show", "job").splitlines()
-        found = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in records]
-        return [job for job in found if job.get("Comment", "").startswith(f"rule_{rule}")]
+        fields = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in records]
+        return [job for job in fields if job.get("Comment", "").startswith(f"rule_{rule}")]
 
 
 @pytest.fixture(scope="session")
@@ -71,8 +71,8 @@ def installed():
     folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
     folder.chmod(0o755)  # munged wants to see its socket's folder open to all
     try:
-        said = subprocess.run([SCRIPT, "start", folder, "2", "4"], check=True, stdout=subprocess.PIPE, text=True).stdout
-        values = dict(re.findall(r"(SLURM_CONF|PATH)='([^']*)'", said))
+        text = subprocess.run([SCRIPT, "start", folder, "2", "4"], check=True, stdout=subprocess.PIPE, text=True).stdout
+        values = dict(re.findall(r"(SLURM_CONF|PATH)='([^']*)'", text))
         path = os.pathsep.join([values["PATH"], os.environ["PATH"], "/usr/sbin", "/sbin"])
         yield Cluster(folder, {**os.environ, "SLURM_CONF": values["SLURM_CONF"], "PATH": path})
     finally:
@@ -100,25 +100,25 @@ def trained(project: Project) -> int:
 
 def finish(project: Project, process: subprocess.Popen) -> str:
     status = process.wait(timeout=900)
-    said = (project.folder / "snakemake.log").read_text()
-    assert status == 0, said
-    return said
+    log = (project.folder / "snakemake.log").read_text()
+    assert status == 0, log
+    return log
 
 
 def wait_for(condition, seconds: float = 120):
     end = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (value := condition()):
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.3)
-    return found
+    return value
 
 
 def insert(project: Project, code: str) -> None:
     """Put code where training begins."""
     script = project.folder / "scripts/train.py"
-    text, place = script.read_text(), "    use_threads(threads)\n"
-    assert text.count(place) == 1
-    script.write_text(text.replace(place, place + "".join(f"    {line}\n" for line in code.splitlines())))
+    text, line_before = script.read_text(), "    use_threads(threads)\n"
+    assert text.count(line_before) == 1
+    script.write_text(text.replace(line_before, line_before + "".join(f"    {line}\n" for line in code.splitlines())))
 
 
 def steady(project: Project, study: str) -> pd.DataFrame:
@@ -130,8 +130,8 @@ def test_the_demo_goes_from_nothing_to_its_report(cluster, project, tmp_path):
     config = yaml.safe_load((ROOT / "studies/demo.yaml").read_text())
     config["training"]["epochs"] = 3
     project.configure(config)
-    said = finish(project, begin(project, cluster))
-    assert "The report is ready" in said
+    log = finish(project, begin(project, cluster))
+    assert "The report is ready" in log
     assert (project.folder / "results/demo/report/index.html").stat().st_size > 100_000
     here = copy_project(tmp_path / "here")
     here.configure(config)
@@ -164,8 +164,8 @@ def test_a_failing_job_is_tried_again_with_more_memory_and_time(cluster, project
         project,
         "if spec.seed == 2 and not Path('failed').exists():\n    Path('failed').touch()\n    os.kill(os.getpid(), 9)",
     )
-    said = finish(project, begin(project, cluster, *ONLY_TRAIN, "--jobs", "1"))
-    assert "Trying to restart" in said
+    log = finish(project, begin(project, cluster, *ONLY_TRAIN, "--jobs", "1"))
+    assert "Trying to restart" in log
     asked = [(job["TimeLimit"], re.search(r"mem=(\w+)", job["TRES"])[1]) for job in cluster.jobs("train")]
     assert sorted(asked[-3:]) == sorted([("00:11:00", "2G")] * 2 + [("00:22:00", "4G")])
 

@@ -43,21 +43,21 @@ def archive(reported):
 def test_it_carries_every_figure_of_compare_with_caption_and_label(archive, finished_study):
     folder = finished_study.folder / "results/tiny/compare"
     summary = json.loads((folder / "summary.json").read_text())
-    found = results_of(archive)
+    results = results_of(archive)
     for entry in summary["figures"]:
-        shown = found[f"results/tiny/compare/figures/{entry['file']}.svg"]
+        shown = results[f"results/tiny/compare/figures/{entry['file']}.svg"]
         assert shown["labels"] == {"Figure": entry["title"]}
-        said = re.sub(r"<[^>]+>", "", shown["caption"])
-        assert entry["title"] in said and entry["caption"].split(";")[0][:20] in said
+        caption_shown = re.sub(r"<[^>]+>", "", shown["caption"])
+        assert entry["title"] in caption_shown and entry["caption"].split(";")[0][:20] in caption_shown
         content = archive.read(f"report/{shown['data_uri']}")
         assert content == (folder / "figures" / f"{entry['file']}.svg").read_bytes()
 
 
 def test_it_carries_the_data_figures_and_the_page(archive, finished_study):
-    found = results_of(archive)
-    assert found["results/tiny/explore/digits/samples.svg"]["labels"] == {"Figure": "Images of every class"}
-    assert "dataset digits" in found["results/tiny/explore/digits/samples.svg"]["caption"]
-    page = found["results/tiny/report/index.html"]
+    results = results_of(archive)
+    assert results["results/tiny/explore/digits/samples.svg"]["labels"] == {"Figure": "Images of every class"}
+    assert "dataset digits" in results["results/tiny/explore/digits/samples.svg"]["caption"]
+    page = results["results/tiny/report/index.html"]
     assert (
         archive.read(f"report/{page['data_uri']}")
         == (finished_study.folder / "results/tiny/report/index.html").read_bytes()

@@ -358,12 +358,12 @@ def test_the_detectable_difference_solves_scipys_noncentral_t(family):
 
 def test_a_larger_family_makes_everything_harder_to_find():
     groups = {str(i): runs(5, mean=0.9 + 0.004 * i, sd=0.003, seed=i) for i in range(3)}
-    found = [compare_to_reference(groups, "0", family=size)["2"] for size in (1, 2, 7, 40)]
-    for one, more in itertools.pairwise(found):
-        assert one.detectable < more.detectable
-        assert one.seeds_to_settle <= more.seeds_to_settle
-        assert (one.p_value, one.p_equivalence, one.ci_low) == (more.p_value, more.p_equivalence, more.ci_low)
-    assert found[0].seeds_to_settle < found[-1].seeds_to_settle
+    by_family_size = [compare_to_reference(groups, "0", family=size)["2"] for size in (1, 2, 7, 40)]
+    for low, high in itertools.pairwise(by_family_size):
+        assert low.detectable < high.detectable
+        assert low.seeds_to_settle <= high.seeds_to_settle
+        assert (low.p_value, low.p_equivalence, low.ci_low) == (high.p_value, high.p_equivalence, high.ci_low)
+    assert by_family_size[0].seeds_to_settle < by_family_size[-1].seeds_to_settle
 
 
 @pytest.mark.parametrize("k", [1, 4])
@@ -511,41 +511,41 @@ RADAR = np.array(
 
 def test_two_factors_agree_with_a_published_example():
     # Montgomery, Design and Analysis of Experiments, 8th ed., example 5.6 and table 5.21.
-    found = factorial(RADAR)
-    assert (found.first.df, found.second.df, found.interaction.df) == (2, 1, 2)
-    assert found.interaction.df_residual == 15
-    assert found.first.f_statistic == pytest.approx(15.13, abs=0.005)
-    assert found.second.f_statistic == pytest.approx(96.19, abs=0.005)
-    assert found.interaction.f_statistic == pytest.approx(3.48, abs=0.005)
-    assert found.first.p_value == pytest.approx(0.0003, abs=0.0001)
-    assert 0.05 < found.interaction.p_value < 0.06
+    result = factorial(RADAR)
+    assert (result.first.df, result.second.df, result.interaction.df) == (2, 1, 2)
+    assert result.interaction.df_residual == 15
+    assert result.first.f_statistic == pytest.approx(15.13, abs=0.005)
+    assert result.second.f_statistic == pytest.approx(96.19, abs=0.005)
+    assert result.interaction.f_statistic == pytest.approx(3.48, abs=0.005)
+    assert result.first.p_value == pytest.approx(0.0003, abs=0.0001)
+    assert 0.05 < result.interaction.p_value < 0.06
 
 
 def test_the_interaction_of_two_by_two_levels_is_the_difference_of_differences():
     outcomes = RADAR[:, :2]
-    found = factorial(outcomes)
+    result = factorial(outcomes)
     gains = outcomes[:, :, 1] - outcomes[:, :, 0]
-    assert found.contrast == pytest.approx((gains[:, 1] - gains[:, 0]).mean())
-    assert found.ci_low < found.contrast < found.ci_high
+    assert result.contrast == pytest.approx((gains[:, 1] - gains[:, 0]).mean())
+    assert result.ci_low < result.contrast < result.ci_high
     # One degree of freedom: F is the square of t, so that the interval excludes 0 exactly where p < 0.05.
-    assert (found.ci_low > 0 or found.ci_high < 0) == (found.interaction.p_value < 0.05)
-    half = (found.ci_high - found.ci_low) / 2
-    t = found.contrast / half * stats.t.ppf(0.975, found.interaction.df_residual)
-    assert t**2 == pytest.approx(found.interaction.f_statistic)
+    assert (result.ci_low > 0 or result.ci_high < 0) == (result.interaction.p_value < 0.05)
+    half = (result.ci_high - result.ci_low) / 2
+    t = result.contrast / half * stats.t.ppf(0.975, result.interaction.df_residual)
+    assert t**2 == pytest.approx(result.interaction.f_statistic)
 
 
 def test_two_factors_leave_out_incomplete_seeds_and_infer_nothing_below_three():
     lacking = RADAR.astype(float)
     lacking[0, 1, 1] = np.nan
-    found = factorial(lacking)
-    assert (found.n_blocks, found.n_incomplete) == (3, 1)
+    result = factorial(lacking)
+    assert (result.n_blocks, result.n_incomplete) == (3, 1)
     assert factorial(lacking[:3]).interaction is None
 
 
 def test_equal_outcomes_have_nothing_to_test_the_effects_against():
-    found = factorial(np.full((3, 2, 2), 0.9) + np.array([[0.0, 0.1], [0.2, 0.3]]))
-    assert found.interaction.p_value is None
-    assert found.contrast == pytest.approx(0)
+    result = factorial(np.full((3, 2, 2), 0.9) + np.array([[0.0, 0.1], [0.2, 0.3]]))
+    assert result.interaction.p_value is None
+    assert result.contrast == pytest.approx(0)
 
 
 @pytest.mark.parametrize(
@@ -854,8 +854,8 @@ def test_verdicts_follow_the_data_and_nothing_else(groups, order, family):
 
     def verdicts(groups, rope=0.0047, order=range(4)):
         named = {names[i]: groups[i] for i in order if i < len(groups)}
-        found = compare_to_reference(named, "0", rope=rope, family=family)
-        return {name: verdict(found[name], found[name].p_value, found[name].p_equivalence) for name in names[1:]}
+        rows = compare_to_reference(named, "0", rope=rope, family=family)
+        return {name: verdict(rows[name], rows[name].p_value, rows[name].p_equivalence) for name in names[1:]}
 
     plain = verdicts(groups)
     assert verdicts(groups, order=order) == plain
@@ -864,7 +864,7 @@ def test_verdicts_follow_the_data_and_nothing_else(groups, order, family):
     finished = [[value for value in group if not math.isnan(value)] for group in groups]
     swap = {"better": "worse", "worse": "better"}
     assert verdicts([[1 - value for value in group] for group in finished]) == {
-        name: swap.get(found, found) for name, found in verdicts(finished).items()
+        name: swap.get(rows, rows) for name, rows in verdicts(finished).items()
     }
 
 

@@ -173,7 +173,7 @@ def verdicts(differences, p_values, p_equivalences):
     m = len(differences)
     adjusted = adjust_family({str(i): {"": p} for i, p in enumerate(p_values)})
     equivalence = adjust_equivalences({str(i): {"": p} for i, p in enumerate(p_equivalences)}, m)
-    found = []
+    decided = []
     for i, difference in enumerate(differences):
         # An interval holds 0 where p is above the level, and lies inside the ROPE where p of equivalence is below it.
         inside = p_equivalences[i] < LEVEL
@@ -182,8 +182,8 @@ def verdicts(differences, p_values, p_equivalences):
             ci_low=difference if p_values[i] < LEVEL else -1.0, ci_high=difference if p_values[i] < LEVEL else 1.0,
             ci90_low=0.0 if inside else -1.0, ci90_high=0.0 if inside else 1.0, method="Dunnett", rope=ROPE,
         )  # fmt: skip
-        found.append(verdict(contrast, adjusted[str(i)][""], equivalence[str(i)][""]))
-    return found
+        decided.append(verdict(contrast, adjusted[str(i)][""], equivalence[str(i)][""]))
+    return decided
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
@@ -211,8 +211,8 @@ def test_at_most_five_percent_of_studies_hold_a_wrong_verdict_of_any_kind(edges,
     drawn = student(np.random.default_rng([edges, seeds]), reps, truths, seeds, noise * ROPE * math.sqrt(seeds / 2))
     for study in zip(*drawn, strict=True):
         wrong += any(
-            found in (("equivalent", "worse") if truth else ("better", "worse"))
-            for truth, found in zip(truths, verdicts(*study), strict=True)
+            decided in (("equivalent", "worse") if truth else ("better", "worse"))
+            for truth, decided in zip(truths, verdicts(*study), strict=True)
         )
     assert wrong / reps <= bounds(reps)[1]
 
@@ -235,6 +235,6 @@ def test_a_noisier_reference_errs_more_often_but_no_more_than_the_methods_say(ra
     apart = np.sqrt(variances.max(axis=1) / variances.min(axis=1)) > SD_RATIO_LIMIT
     errs = np.where(apart, welch, dunnett)
     for study, wrong in zip(runs[:30], errs[:30], strict=True):  # it is what the comparison does
-        found = compare_to_reference({str(g): row for g, row in enumerate(study)}, "0").values()
-        assert (min(c.p_value for c in found) < LEVEL) == wrong
+        contrasts = compare_to_reference({str(g): row for g, row in enumerate(study)}, "0").values()
+        assert (min(c.p_value for c in contrasts) < LEVEL) == wrong
     assert 0.055 < errs.mean() < most

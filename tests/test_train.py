@@ -86,7 +86,7 @@ def test_a_killed_run_goes_on_from_its_last_finished_epoch_and_ends_with_the_sam
     process = subprocess.Popen(command(text, digits, tmp_path / "killed"), stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        backups = [finished_epochs(place / "backup") for place in (tmp_path / "killed").glob("unfinished-*")]
+        backups = [finished_epochs(folder / "backup") for folder in (tmp_path / "killed").glob("unfinished-*")]
         if backups and backups[0] >= 3:
             break
         time.sleep(0.01)
@@ -151,18 +151,18 @@ def test_a_job_that_outlived_its_snakemake_gives_way_where_another_run_takes_its
 
 def unfinished(work: Path, epochs: int = 3, rows: int = 3) -> Path:
     """What a killed run leaves after so many epochs, with rows of history, and made-up weights."""
-    place = work / "backup" / f"epoch-{epochs:04d}"
-    place.mkdir(parents=True)
+    epoch_folder = work / "backup" / f"epoch-{epochs:04d}"
+    epoch_folder.mkdir(parents=True)
     for name in ("latest.weights.h5", "../../best.weights.h5"):
-        (place / name).write_text(f"content of {name}")
+        (epoch_folder / name).write_text(f"content of {name}")
     accuracies = [0.1 * (1 + epoch) for epoch in range(rows)]
     names = HISTORY_COLUMNS
     write_history(
         work / "history.csv", [dict(zip(names, (i + 1, 1, a, 1, a, 1), strict=True)) for i, a in enumerate(accuracies)]
     )
-    content = backup.backup_checksums(work, place, epochs)
-    (place / backup.CHECKSUMS).write_text(json.dumps(content))
-    return place
+    content = backup.backup_checksums(work, epoch_folder, epochs)
+    (epoch_folder / backup.CHECKSUMS).write_text(json.dumps(content))
+    return epoch_folder
 
 
 LEFT = ("latest.weights.h5", "../../best.weights.h5", "../../history.csv", backup.CHECKSUMS)
@@ -171,11 +171,11 @@ LEFT = ("latest.weights.h5", "../../best.weights.h5", "../../history.csv", backu
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", LEFT)
 def test_what_a_power_cut_has_damaged_is_not_gone_on_from(tmp_path, name, damage):
-    place = unfinished(tmp_path / "work")
+    backup = unfinished(tmp_path / "work")
     assert resumable_epochs(tmp_path / "work", "best") == 3
     if (name, damage) == ("../../history.csv", "longer"):
         return  # a row that was begun after the backup
-    DAMAGES[damage](place / name)
+    DAMAGES[damage](backup / name)
     assert resumable_epochs(tmp_path / "work", "best") == 0
     assert not (tmp_path / "work").exists(), "the run begins anew"
 
@@ -232,11 +232,11 @@ def test_what_a_run_of_other_settings_left_is_not_taken_up(digits, tmp_path):
 
 @pytest.mark.slow
 def test_a_loss_that_stops_being_a_number_is_a_result(digits, tmp_path):
-    place = tmp_path / "seed-1"
-    run = train(spec(optimizer="sgd", learning_rate=1e30), digits, place)
+    run_folder = tmp_path / "seed-1"
+    run = train(spec(optimizer="sgd", learning_rate=1e30), digits, run_folder)
     assert run["status"] == "diverged"
     assert run["epochs_run"] == 0 and run["val_accuracy"] is None
-    assert (place / "model.keras").exists()
+    assert (run_folder / "model.keras").exists()
     evaluated = tmp_path / "evaluated"
     arguments = ["--train-dir", tmp_path, "--seeds", "1", "--data-dir", digits, "--output-dir", evaluated]
     subprocess.run([sys.executable, ROOT / "scripts/evaluate.py", *arguments], check=True, capture_output=True)

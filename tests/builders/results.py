@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 import report
-from builders.evidence import evidence_with, history_with, seeds_around
 from builders.project import CNN_5X5
+from builders.study_results import history_with, results_with, seeds_around
 from convlab.common.files import write_json, write_text
 from convlab.common.table_files import write_table
 from convlab.page import gallery
@@ -60,13 +60,13 @@ def write_study_with(
 ) -> dict:
     """A results folder as the other stages leave it, with made-up numbers; returns the config."""
     study = load_study(config)
-    evidence = evidence_with(accuracies, config=config, **options)
+    results = results_with(accuracies, config=config, **options)
     plan = study.plan
     classes = classes or [str(i) for i in range(10)]
     if classes:
-        evidence.per_class["class"] = [classes[int(name)] for name in evidence.per_class["class"]]
+        results.per_class["class"] = [classes[int(name)] for name in results.per_class["class"]]
     for name in ("runs", "variants", "comparisons", "claims", "trends", "factorials", "per_class"):
-        write_table(getattr(evidence, name), folder / "compare" / name, name)
+        write_table(getattr(results, name), folder / "compare" / name, name)
     curves, contrasts = probed or (pd.DataFrame(columns=CURVE_COLUMNS), pd.DataFrame(columns=CONTRAST_COLUMNS))
     write_table(curves, folder / "compare" / "probe_curves", "curves")
     write_table(contrasts, folder / "compare" / "probe_contrasts", "contrasts")
@@ -87,11 +87,11 @@ def write_study_with(
             figure(dataset, f"{question}-differences", "question", "Differences", question=question)
         figure(dataset, "curves", "curves", "Learning curves")
         figure(dataset, "costs", "costs", "Accuracy against cost")
-        for name in evidence.confusions[dataset]:
+        for name in results.confusions[dataset]:
             label = plan.variants[name].label
             figure(dataset, f"{name}-confusion", "errors", f"Confusion of {label}", variant=name)
             figure(dataset, f"{name}-mistakes", "errors", f"Confident mistakes of {label}", variant=name, grid=True)
-            if evidence.family(name) == "conv":
+            if results.family(name) == "conv":
                 figure(dataset, f"{name}-filters", "features", f"Filters of {label}", variant=name, grid=True)
         figure(dataset, "calibration", "calibration", "Calibration")
     stems = [folder / "compare" / "figures" / entry["file"] for entry in figures]
@@ -101,16 +101,16 @@ def write_study_with(
         write_text(stem.with_name(stem.name + ".csv"), "variant,seed\ncnn,1\n")
         for suffix in (".png", ".tiles.png"):
             stem.with_name(stem.name + suffix).write_bytes(PNG)
-    runs = evidence.runs
+    runs = results.runs
     write_json(
         folder / "compare" / "summary.json",
         {
             "format": 1,
             "classes": dict.fromkeys(study.datasets, classes),
-            "test_images": evidence.test_images,
-            "constant_guess": evidence.constant_guess,
-            "chosen": evidence.chosen,
-            "confusions": evidence.confusions,
+            "test_images": results.test_images,
+            "constant_guess": results.constant_guess,
+            "chosen": results.chosen,
+            "confusions": results.confusions,
             "figures": figures,
             "not_drawn": "",
             "training": {

@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from builders.evidence import runs_with
 from builders.project import tiny_with
+from builders.study_results import runs_with
 from convlab.probes.tables import all_contrasts, all_curves
 from convlab.results import tables
 from convlab.results.family import confirmatory_family

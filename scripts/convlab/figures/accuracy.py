@@ -13,16 +13,16 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, ScalarForma
 
 from convlab.common.i18n import N_, number, with_unit
 from convlab.common.i18n import gettext as _
-from convlab.figures.labels import TICK_WIDTH, legend, shortened, within_percent
+from convlab.figures.labels import TICK_CHARS, legend, shortened, within_percent
 from convlab.figures.marks import mark
 from convlab.figures.palette import BAND, COLOURS, FAINT, PAPER
-from convlab.figures.series import MAX_NAMED_ROWS, MAX_SERIES, Series, mean_and_spread, name_some, percent_text
+from convlab.figures.series import MAX_LABELLED_VARIANTS, MAX_SERIES, Series, mean_and_spread, name_some, percent_text
 from convlab.figures.style import WIDTH, look
 from convlab.language import numbers as say
 from convlab.language.contrasts import VERDICTS
 
-MAX_LINE_CHARS = 16
-"""Characters of a line of a label below an axis."""
+LABEL_LINE_CHARS = 16
+"""Characters per line of a label below an axis."""
 
 
 def every_seed(
@@ -36,9 +36,9 @@ def every_seed(
     Args:
         series: the variants, in the order to show.
         values: of each variant, seed -> test accuracy, a fraction.
-        intervals: (low, high) of each mean, None where there is none.
+        intervals: (low, high) of each mean, None without an interval.
     """
-    if len(series) > MAX_NAMED_ROWS:
+    if len(series) > MAX_LABELLED_VARIANTS:
         finite = [[value for value in by_seed.values() if math.isfinite(value)] for by_seed in values]
         means = [sum(points) / len(points) if points else math.nan for points in finite]
         limits = [(None, None) if None in pair else tuple(np.clip(pair, 0, 1)) for pair in intervals]
@@ -48,20 +48,20 @@ def every_seed(
     rows = len(series) > 6
     figure, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.38 * len(series)) if rows else (WIDTH * 0.72, 3.3))
     draw = _horizontal(axis) if rows else _vertical(axis)
-    for place, (one, by_seed, interval) in enumerate(zip(series, values, intervals, strict=True)):
+    for position, (variant, by_seed, interval) in enumerate(zip(series, values, intervals, strict=True)):
         points = {seed: 100 * value for seed, value in by_seed.items() if math.isfinite(value)}
         if not points:
             continue
-        offsets = place + (np.linspace(-0.13, 0.13, len(points)) if len(points) > 1 else np.zeros(1))
-        style, mean = look(one.index), sum(points.values()) / len(points)
-        about = _("{label}: mean {mean}, n = {n}", label=one.label, mean=percent_text(mean), n=len(points))
+        offsets = position + (np.linspace(-0.13, 0.13, len(points)) if len(points) > 1 else np.zeros(1))
+        style, mean = look(variant.index), sum(points.values()) / len(points)
+        note = _("{label}: mean {mean}, n = {n}", label=variant.label, mean=percent_text(mean), n=len(points))
         if None not in interval:
-            low, high = (min(max(100 * limit, 0), 100) for limit in interval)  # no accuracy lies beyond
-            about = f"{about}, {say.ci_text(low / 100, high / 100, '%')}"
-            line = draw["range"](place, low, high, color=style["color"], linewidth=1.6, alpha=0.75)
-            mark(line, one.variant, [about])
-        bar = draw["level"](mean, place - 0.24, place + 0.24, color=style["color"], linewidth=2.2)
-        mark(bar, one.variant, [about])
+            low, high = (min(max(100 * limit, 0), 100) for limit in interval)  # clipped to 0 and 100 %
+            note = f"{note}, {say.ci_text(low / 100, high / 100, '%')}"
+            line = draw["range"](position, low, high, color=style["color"], linewidth=1.6, alpha=0.75)
+            mark(line, variant.name, [note])
+        bar = draw["level"](mean, position - 0.24, position + 0.24, color=style["color"], linewidth=2.2)
+        mark(bar, variant.name, [note])
         dots = draw["points"](
             offsets,
             list(points.values()),
@@ -72,11 +72,11 @@ def every_seed(
             zorder=3,
         )
         notes = [
-            _("{variant}, seed {seed}: {value}", variant=one.label, seed=seed, value=percent_text(value))
+            _("{variant}, seed {seed}: {value}", variant=variant.label, seed=seed, value=percent_text(value))
             for seed, value in points.items()
         ]
-        mark(dots, one.variant, notes)
-    names = [shortened(one.label, TICK_WIDTH if rows else 3 * MAX_LINE_CHARS) for one in series]
+        mark(dots, variant.name, notes)
+    names = [shortened(variant.label, TICK_CHARS if rows else 3 * LABEL_LINE_CHARS) for variant in series]
     if rows:
         axis.set_yticks(range(len(names)), names)
         axis.invert_yaxis()
@@ -100,16 +100,16 @@ def _side_by_side(
     ylabel: str,
     points: Sequence[Sequence[float]] = (),
 ) -> Figure:
-    """More variants than rows could be read: all on one axis in their order, so that the shape shows; fractions."""
+    """Many variants on one axis in their order, some labelled; values are fractions."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
-    names = [shortened(one.label, TICK_WIDTH) for one in series]
-    places, (low, high) = np.arange(len(names)), 100 * np.array(intervals, dtype=float).T
-    axis.vlines(places, low, high, color=COLOURS[0], linewidth=0.9, alpha=0.55)
+    names = [shortened(variant.label, TICK_CHARS) for variant in series]
+    positions, (low, high) = np.arange(len(names)), 100 * np.array(intervals, dtype=float).T
+    axis.vlines(positions, low, high, color=COLOURS[0], linewidth=0.9, alpha=0.55)
     if len(points):
-        seeds = np.concatenate([np.full(len(values), place) for place, values in enumerate(points)])
+        seeds = np.concatenate([np.full(len(values), position) for position, values in enumerate(points)])
         axis.scatter(seeds, 100 * np.concatenate(points), s=3, color="#6B6B6B", linewidth=0, alpha=0.7)
     middle = 100 * np.asarray(centres, dtype=float)
-    (dots,) = axis.plot(places, middle, linestyle="none", marker=".", markersize=4, color=COLOURS[0])
+    (dots,) = axis.plot(positions, middle, linestyle="none", marker=".", markersize=4, color=COLOURS[0])
     known = [(name, value) for name, value in zip(names, middle, strict=True) if math.isfinite(value)]
     mark(dots, notes=[f"{name}: {number(value, '.2f')}" for name, value in known])
     name_some(axis, names, xlabel)
@@ -119,17 +119,17 @@ def _side_by_side(
 
 def _vertical(axis) -> dict:
     return {
-        "range": lambda place, low, high, **style: axis.vlines(place, low, high, **style),
+        "range": lambda position, low, high, **style: axis.vlines(position, low, high, **style),
         "level": lambda value, low, high, **style: axis.hlines(value, low, high, **style),
-        "points": lambda places, values, **style: axis.scatter(places, values, **style),
+        "points": lambda positions, values, **style: axis.scatter(positions, values, **style),
     }
 
 
 def _horizontal(axis) -> dict:
     return {
-        "range": lambda place, low, high, **style: axis.hlines(place, low, high, **style),
+        "range": lambda position, low, high, **style: axis.hlines(position, low, high, **style),
         "level": lambda value, low, high, **style: axis.vlines(value, low, high, **style),
-        "points": lambda places, values, **style: axis.scatter(values, places, **style),
+        "points": lambda positions, values, **style: axis.scatter(values, positions, **style),
     }
 
 
@@ -141,7 +141,7 @@ def forest(contrasts: pd.DataFrame, series: Sequence[Series], rope: float) -> Fi
         series: one for each row.
         rope: half width of the region, a fraction.
     """
-    if len(contrasts) > MAX_NAMED_ROWS:
+    if len(contrasts) > MAX_LABELLED_VARIANTS:
         limits = list(zip(contrasts["ci_low"], contrasts["ci_high"], strict=True))
         titles = _("Comparisons"), _("Difference, percentage points")
         figure = _side_by_side(series, contrasts["difference"], limits, *titles)
@@ -154,21 +154,21 @@ def forest(contrasts: pd.DataFrame, series: Sequence[Series], rope: float) -> Fi
         band, notes=[_("Region of practical equivalence, ± {region}", region=with_unit(number(100 * rope, "g"), "pp"))]
     )
     axis.axvline(0, color=FAINT, linewidth=0.8)
-    for place, (row, one) in enumerate(zip(contrasts.itertuples(), series, strict=True)):
+    for position, (row, variant) in enumerate(zip(contrasts.itertuples(), series, strict=True)):
         if row.difference is None or math.isnan(row.difference):
             continue
-        style, about = look(one.index), f"{one.label}: {say.points(row.difference)}"
+        style, note = look(variant.index), f"{variant.label}: {say.points(row.difference)}"
         if row.ci_low is not None and not math.isnan(row.ci_low):
-            about = f"{about}, {say.ci_text(row.ci_low, row.ci_high)}"
-            line = axis.hlines(place, 100 * row.ci_low, 100 * row.ci_high, color=style["color"], linewidth=1.8)
-            mark(line, one.variant, [about])
-        point = axis.plot(100 * row.difference, place, marker=style["marker"], color=style["color"], markersize=6)
-        mark(point, one.variant, [about])
+            note = f"{note}, {say.ci_text(row.ci_low, row.ci_high)}"
+            line = axis.hlines(position, 100 * row.ci_low, 100 * row.ci_high, color=style["color"], linewidth=1.8)
+            mark(line, variant.name, [note])
+        point = axis.plot(100 * row.difference, position, marker=style["marker"], color=style["color"], markersize=6)
+        mark(point, variant.name, [note])
     axis.set_yticks(
         range(len(contrasts)),
         [
-            f"{shortened(one.label, 2 * TICK_WIDTH)}\n{_(VERDICTS[verdict])}"
-            for one, verdict in zip(series, contrasts["verdict"], strict=True)
+            f"{shortened(variant.label, 2 * TICK_CHARS)}\n{_(VERDICTS[verdict])}"
+            for variant, verdict in zip(series, contrasts["verdict"], strict=True)
         ],
     )
     axis.set_ylim(len(contrasts) - 0.4, -0.6)
@@ -205,8 +205,8 @@ def combinations(
     figure, axis = plt.subplots(figsize=(min(WIDTH, 2.4 + 1.05 * columns), 1.3 + 0.62 * rows))
     sns.heatmap(
         100 * means, ax=axis, annot=text, fmt="", cmap="viridis", linewidths=0.8, linecolor="white",
-        xticklabels=[shortened(label, MAX_LINE_CHARS) for label in labels[1]],
-        yticklabels=[shortened(label, TICK_WIDTH) for label in labels[0]], annot_kws={"fontsize": 8},
+        xticklabels=[shortened(label, LABEL_LINE_CHARS) for label in labels[1]],
+        yticklabels=[shortened(label, TICK_CHARS) for label in labels[0]], annot_kws={"fontsize": 8},
         cbar_kws={"label": _("Test accuracy, %")},
     )  # fmt: skip
     axis.add_patch(
@@ -227,8 +227,8 @@ def learning_curves(histories: Sequence[tuple[Series, pd.DataFrame]]) -> Figure:
     """
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
     entries, last = [], 1
-    for one, runs in histories[:MAX_SERIES]:
-        style, by_epoch = look(one.index), runs.groupby("epoch")
+    for variant, runs in histories[:MAX_SERIES]:
+        style, by_epoch = look(variant.index), runs.groupby("epoch")
         mean = by_epoch.mean()
         for axis, measure, scale in ((axes[0], "loss", 1), (axes[1], "accuracy", 100)):
             curve = mean[f"val_{measure}"] * scale
@@ -236,19 +236,19 @@ def learning_curves(histories: Sequence[tuple[Series, pd.DataFrame]]) -> Figure:
             validated, trained = CURVES[measure]
             values = [percent_text(value) if measure == "accuracy" else number(value, ".4f") for value in curve]
             notes = [
-                _(validated, label=one.label, epoch=epoch, value=value)
+                _(validated, label=variant.label, epoch=epoch, value=value)
                 for epoch, value in zip(curve.index, values, strict=True)
             ]
-            mark(line, one.variant, notes)
+            mark(line, variant.name, notes)
             thin = axis.plot(mean.index, mean[measure] * scale, color=style["color"], linewidth=0.8, alpha=0.55)
-            mark(thin, one.variant, [_(trained, label=one.label)])
+            mark(thin, variant.name, [_(trained, label=variant.label)])
             if runs["seed"].nunique() > 1:
                 spread = by_epoch[f"val_{measure}"].agg(["min", "max"]) * scale
                 band = axis.fill_between(
                     spread.index, spread["min"], spread["max"], color=style["color"], alpha=0.12, linewidth=0
                 )
-                mark(band, one.variant)
-        entries.append((line, one.label))
+                mark(band, variant.name)
+        entries.append((line, variant.label))
         last = max(last, int(runs["epoch"].max()))
     for axis, title in zip(axes, (_("Loss"), _("Accuracy, %")), strict=True):
         axis.set_title(title)
@@ -266,7 +266,7 @@ CURVES = {
     "loss": (N_("{label}, epoch {epoch}: validation loss {value}"), N_("{label}: training loss")),
     "accuracy": (N_("{label}, epoch {epoch}: validation accuracy {value}"), N_("{label}: training accuracy")),
 }
-"""What a point of a learning curve says, validation and training."""
+"""Tooltips of learning curves: validation, training."""
 
 
 def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> Figure:
@@ -286,25 +286,25 @@ def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> 
     means = 100 * variants["test_accuracy_mean"].astype(float)
     spreads = _within(means, 100 * variants["test_accuracy_sd"].astype(float).fillna(0))
     for axis, (column, title) in zip(axes, measures.items(), strict=True):
-        if len(variants) > MAX_NAMED_ROWS:  # no colour could tell them apart
+        if len(variants) > MAX_LABELLED_VARIANTS:  # too many for distinct colours
             axis.errorbar(variants[column], means, yerr=spreads, fmt=".", color=COLOURS[0], alpha=0.5, linewidth=0.6)
-        shown = zip(variants.to_dict("records"), series, strict=True) if len(variants) <= MAX_NAMED_ROWS else ()
-        for row, one in shown:
-            style = look(one.index) | {"linestyle": "none"}
+        shown = zip(variants.to_dict("records"), series, strict=True) if len(variants) <= MAX_LABELLED_VARIANTS else ()
+        for row, variant in shown:
+            style = look(variant.index) | {"linestyle": "none"}
             mean, sd = row["test_accuracy_mean"], row["test_accuracy_sd"]
             if mean is None or math.isnan(mean):
                 continue
-            spread = None if sd is None or math.isnan(sd) else 100 * sd  # of one run there is none
+            spread = None if sd is None or math.isnan(sd) else 100 * sd  # undefined for one run
             bars = None if spread is None else _within([100 * mean], [spread])
             drawn = axis.errorbar(row[column], 100 * mean, yerr=bars, capsize=2, **style)
-            entries.setdefault(one.variant, (drawn, one.label))
+            entries.setdefault(variant.name, (drawn, variant.label))
             amount = number(row[column], ",.2f" if column == "seconds_per_epoch" else ",.0f")
             what = f"{title[:1].lower()}{title[1:]} {amount}"
             value = mean_and_spread(100 * mean, spread, 2)
             mark(
                 [part for part in drawn.get_children() if part is not None],
-                one.variant,
-                [f"{one.label}: {value}, {what}"],
+                variant.name,
+                [f"{variant.label}: {value}, {what}"],
             )
         low, high = variants[column].min(), variants[column].max()
         axis.set_xscale("log" if high > 8 * low else "linear")
@@ -320,11 +320,11 @@ def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> 
 
 
 def _within(means: Sequence[float], spreads: Sequence[float]) -> np.ndarray:
-    """Spreads of percentages below and above their means, (2, n), none beyond 0 and 100."""
+    """Error bars of percentages below and above their means, (2, n), clipped to 0 and 100."""
     means, spreads = np.asarray(means, dtype=float), np.asarray(spreads, dtype=float)
     return np.stack([np.minimum(spreads, means.clip(min=0)), np.minimum(spreads, (100 - means).clip(min=0))])
 
 
 def _wrapped(text: str) -> str:
-    """Break a label at spaces, a long word anywhere, so that neighbours do not run into each other."""
-    return "\n".join(textwrap.wrap(text, MAX_LINE_CHARS))
+    """Wrap a label at spaces, long words anywhere, so that neighbours do not overlap."""
+    return "\n".join(textwrap.wrap(text, LABEL_LINE_CHARS))

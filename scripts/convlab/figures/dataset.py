@@ -1,4 +1,4 @@
-"""Figures that show a data set: its classes, images, sizes, intensities, class means and near duplicates.
+"""Figures of a dataset: its classes, images, sizes, intensities, class means and near duplicates.
 
 Every function takes arrays and returns a Matplotlib Figure; images are uint8, NHWC. Images are drawn pixel by pixel
 (never smoothed), and one raster holds a whole strip or grid of them, which keeps an SVG small.
@@ -26,21 +26,21 @@ CHANNEL_COLOURS = {1: (COLOURS[0],), 3: (COLOURS[1], COLOURS[2], COLOURS[0])}
 """One line per channel; red, green and blue in the palette's own shades."""
 
 VALUES_PER_BIN = 4
-"""Raw values in one bar of the intensity histogram: a bar of one value would be a hair's breadth."""
+"""Raw values in one bar of the intensity histogram; bars of one value would be too thin to see."""
 
-CLASSES_NAMED = 68
-"""Classes that have a bar with their name, in two columns."""
+MAX_NAMED_CLASSES = 68
+"""Up to this many classes each has a labelled bar, in two columns."""
 
 PIXEL_BUDGET = 120_000
-"""Pixels in a figure's images, about: 300 kB of an SVG in colour."""
+"""Approximate number of pixels in a figure's images: 300 kB of an SVG in colour."""
 
-AMPLIFICATION = 4
-"""The difference of two near duplicates is drawn this many times stronger, or nobody would see it."""
+DIFFERENCE_GAIN = 4
+"""Amplification of the difference image of two near duplicates, which would else look black."""
 
 
 def class_distribution(classes: Sequence[str], train: np.ndarray, test: np.ndarray) -> Figure:
     """Images per class, training and test side by side; ``train`` and ``test`` hold one count per class."""
-    if len(classes) > CLASSES_NAMED:
+    if len(classes) > MAX_NAMED_CLASSES:
         return _counts_in_order(classes, train, test)
     blocks = np.array_split(np.arange(len(classes)), -(-len(classes) // 34))
     rows = len(blocks[0])
@@ -60,7 +60,7 @@ def class_distribution(classes: Sequence[str], train: np.ndarray, test: np.ndarr
         axis.tick_params(axis="y", labelsize=9 if rows <= 12 else 7)
         axis.set_ylim(rows - 0.5, -0.5)
         axis.set_xlim(0, largest * 1.09)
-        axis.xaxis.set_major_formatter(lambda value, place: number(value, ",.0f"))
+        axis.xaxis.set_major_formatter(lambda value, position: number(value, ",.0f"))
         axis.xaxis.set_major_locator(plt.MaxNLocator(6 if len(blocks) == 1 else 3, integer=True))
         axis.grid(axis="y", visible=False)
         for side in ("top", "right"):
@@ -72,19 +72,19 @@ def class_distribution(classes: Sequence[str], train: np.ndarray, test: np.ndarr
 
 
 def _counts_in_order(classes: Sequence[str], train: np.ndarray, test: np.ndarray) -> Figure:
-    """More classes than bars could be named: both counts as steps over the classes in their order, some named."""
+    """Counts of many classes as steps over the classes in order, some of them labelled."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
     edges, step = np.arange(len(classes) + 1) - 0.5, -(-len(classes) // 24)
     for counts, colour, label in ((train, TRAIN, _("training")), (test, TEST, _("test"))):
         axis.stairs(counts, edges, color=colour, fill=True, alpha=0.8, linewidth=0, label=label)
     names = [shortened(name, 24) for name in classes[::step]]
-    places = range(0, len(classes), step)
-    axis.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
+    positions = range(0, len(classes), step)
+    axis.set_xticks(positions, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
     axis.set_xlim(-1, len(classes))
     axis.set_ylim(0, max(train.max(), test.max(), 1) * 1.05)
     axis.set_xlabel(_("{what} ({n} in order, one of {step} named)", what=_("Classes"), n=len(classes), step=step))
     axis.set_ylabel(_("images"))
-    axis.yaxis.set_major_formatter(lambda value, place: number(value, ",.0f"))
+    axis.yaxis.set_major_formatter(lambda value, position: number(value, ",.0f"))
     axis.grid(axis="x", visible=False)
     figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=9)
     return figure
@@ -103,7 +103,7 @@ def samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> F
 
 
 def sample_layout(classes: int) -> tuple[int, int]:
-    """Columns of classes, and images of each class, that fit a page."""
+    """Number of columns of classes, and of images per class, that fit a page."""
     return (2, 8) if classes <= 14 else (4, 4) if classes <= 48 else (7, 2)
 
 
@@ -115,7 +115,7 @@ def mean_images(means: np.ndarray, classes: Sequence[str]) -> Figure:
 
 
 def dimensions(example: np.ndarray, images: int, heights: np.ndarray, widths: np.ndarray) -> Figure:
-    """What one image measures, drawn to scale on ``example``, and how much of that frame the images' content fills.
+    """Image size, drawn to scale on ``example``, and the distribution of the extent of the images' content.
 
     ``heights`` and ``widths`` hold the extents in pixels of each training image's content. All images of prepared data
     have one size, so a histogram of sizes would be a single bar.
@@ -147,7 +147,7 @@ def dimensions(example: np.ndarray, images: int, heights: np.ndarray, widths: np
         right.stairs(share, bins, color=colour, linestyle=dash, linewidth=1.6, label=label)
     right.set_xlim(-0.5, max(height, width) + 1)
     right.set_ylim(bottom=0)
-    right.yaxis.set_major_formatter(lambda value, place: _percent(value, 0))
+    right.yaxis.set_major_formatter(lambda value, position: _percent(value, 0))
     right.set_xlabel(_("extent of what differs from the background, pixels"))
     right.set_ylabel(_("share of training images"))
     right.set_title(_("How much of the frame\nthe content fills"))
@@ -177,7 +177,7 @@ def intensities(histogram: np.ndarray) -> Figure:
             axis.stairs(binned, edges, color=colour, linewidth=1.2, fill=channels == 1, alpha=0.85, label=label)
             axis.axvline(mean, color=FAINT if channels == 1 else colour, linestyle=(0, (4, 2)), linewidth=1.0)
         axis.set_yscale("log")
-        axis.yaxis.set_major_formatter(lambda value, place: _percent(value, 3))
+        axis.yaxis.set_major_formatter(lambda value, position: _percent(value, 3))
         axis.set_title(title)
         axis.set_xlim(-6 / scale, 261 / scale)
         axis.legend(loc="upper center", fontsize=8, framealpha=0.9)
@@ -208,7 +208,7 @@ def near_duplicates(
     figure.suptitle(
         _(
             "Test image, closest training image, {times} × their difference (near duplicate: RMS at most {rms} of 255)",
-            times=AMPLIFICATION,
+            times=DIFFERENCE_GAIN,
             rms=number(threshold, "g"),
         ),
         fontsize=8.5,
@@ -219,14 +219,14 @@ def near_duplicates(
 
 def pair_images(test: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Both images of a pair and their amplified difference: uint8 (3, height, width, channels)."""
-    difference = np.minimum(np.abs(test.astype(np.int16) - train) * AMPLIFICATION, 255).astype(np.uint8)
+    difference = np.minimum(np.abs(test.astype(np.int16) - train) * DIFFERENCE_GAIN, 255).astype(np.uint8)
     return np.stack([test, train, difference])
 
 
 def pooled(images: np.ndarray, shown: int) -> np.ndarray:
-    """Images (n, height, width, channels) small enough that ``shown`` of them stay within ``PIXEL_BUDGET``, by means.
+    """Downsample images (n, height, width, channels) by block means; ``shown`` of them stay within ``PIXEL_BUDGET``.
 
-    Nothing falls below 32 pixels, and small images stay as they are.
+    No side falls below 32 pixels; small images are returned unchanged.
     """
     _, height, width, channels = images.shape
     factor = min(math.ceil(math.sqrt(shown * height * width / PIXEL_BUDGET)), max(min(height, width) // 32, 1))
@@ -240,7 +240,7 @@ def pooled(images: np.ndarray, shown: int) -> np.ndarray:
 
 def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
     """Images (n, height, width, channels) as one raster with white gaps, row by row; missing ones are white."""
-    if (scale := -(-28 // images.shape[2])) > 1:  # a gap of one pixel beside images of eight would be a stripe
+    if (scale := -(-28 // images.shape[2])) > 1:  # beside images of 8 pixels a gap of 1 would be a wide stripe
         images = images.repeat(scale, axis=1).repeat(scale, axis=2)
     n, height, width, _ = images.shape
     gap = max(1, width // 28)
@@ -254,7 +254,7 @@ def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
 
 
 def _percent(value: float, decimals: int) -> str:
-    """A tick of an axis of shares, no longer than it needs to be: ``10%``, ``0.1%``; ``0,1 %`` in Spanish."""
+    """Tick label of a share without trailing zeros: ``10%``, ``0.1%``; ``0,1 %`` in Spanish."""
     text = format(100 * value, f".{decimals}f")
     figure = number(float(text), f".{decimals}f" if not decimals else "g")
     return f"{figure}%" if i18n.language() == i18n.SOURCE else with_unit(figure, "%")
@@ -267,7 +267,7 @@ def _titled_rasters(rasters: Sequence[np.ndarray], classes: Sequence[str], colum
     gap, above_each = 0.12 if columns <= 5 else 0.08, size * 1.45 / 72
     sheet = Sheet(len(rasters), columns, gap=gap, aspect=height / width, above_each=above_each)
     characters = int(sheet.tile_width * 72 / (size * 0.62))
-    for place, (image, name) in enumerate(zip(rasters, classes, strict=True)):
-        sheet.show(place, image)
-        sheet.title(place, shortened(name, characters), fontsize=size, weight="bold")
+    for tile, (image, name) in enumerate(zip(rasters, classes, strict=True)):
+        sheet.show(tile, image)
+        sheet.title(tile, shortened(name, characters), fontsize=size, weight="bold")
     return sheet.figure

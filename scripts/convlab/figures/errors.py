@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 
 from convlab.common.i18n import gettext as _
 from convlab.evaluation.metrics import ratio
-from convlab.figures.labels import TICK_WIDTH, legend, shortened, within_percent
+from convlab.figures.labels import TICK_CHARS, legend, shortened, within_percent
 from convlab.figures.marks import mark
 from convlab.figures.palette import FAINT
-from convlab.figures.series import MAX_NAMED_ROWS, MAX_SERIES, Series, mean_and_spread, name_some, percent_text
+from convlab.figures.series import MAX_LABELLED_VARIANTS, MAX_SERIES, Series, mean_and_spread, name_some, percent_text
 from convlab.figures.style import WIDTH, look
 
-CELLS_NAMED, CLASS_WIDTH = 25, 20
-"""Classes up to which each cell of a confusion matrix has its number; characters of a class's name beside it."""
+MAX_ANNOTATED_CLASSES, CLASS_NAME_CHARS = 25, 20
+"""Up to this many classes each cell of a confusion matrix has its number; characters of a class's name beside it."""
 
 
 def recall_by_class(recalls: pd.DataFrame, series: Sequence[Series], classes: Sequence[str]) -> Figure:
@@ -29,23 +29,23 @@ def recall_by_class(recalls: pd.DataFrame, series: Sequence[Series], classes: Se
         series: the variants, in order.
         classes: the classes from top to bottom.
     """
-    if len(classes) > MAX_NAMED_ROWS:
+    if len(classes) > MAX_LABELLED_VARIANTS:
         return _recall_side_by_side(recalls, series, classes)
     figure, axis = plt.subplots(figsize=(WIDTH * 0.9, 1.2 + 0.3 * len(classes)))
     entries = []
     shift = np.linspace(-0.18, 0.18, len(series)) if len(series) > 1 else np.zeros(1)
-    for one, offset in zip(series, shift, strict=True):
-        rows = recalls[recalls["variant"] == one.variant].set_index("class").reindex(classes)
-        y, x, style = np.arange(len(classes)) + offset, 100 * rows["recall"].to_numpy(dtype=float), look(one.index)
+    for variant, offset in zip(series, shift, strict=True):
+        rows = recalls[recalls["variant"] == variant.name].set_index("class").reindex(classes)
+        y, x, style = np.arange(len(classes)) + offset, 100 * rows["recall"].to_numpy(dtype=float), look(variant.index)
         spread = 100 * rows["recall_sd"].to_numpy(dtype=float)
         low, high = (x - spread).clip(0, 100), (x + spread).clip(0, 100)
-        mark(axis.hlines(y, low, high, color=style["color"], linewidth=1.2, alpha=0.75), one.variant)
+        mark(axis.hlines(y, low, high, color=style["color"], linewidth=1.2, alpha=0.75), variant.name)
         (points,) = axis.plot(x, y, markersize=5, **(style | {"linestyle": "none"}))
-        entries.append((points, one.label))
+        entries.append((points, variant.label))
         measured = zip(classes, x, spread, strict=True)
-        notes = [f"{one.label}, {name}: {mean_and_spread(value, sd, 1)}" for name, value, sd in measured]
-        mark(points, one.variant, notes)
-    axis.set_yticks(range(len(classes)), [shortened(name, TICK_WIDTH) for name in classes])
+        notes = [f"{variant.label}, {name}: {mean_and_spread(value, sd, 1)}" for name, value, sd in measured]
+        mark(points, variant.name, notes)
+    axis.set_yticks(range(len(classes)), [shortened(name, TICK_CHARS) for name in classes])
     axis.set_ylim(len(classes) - 0.5, -0.5)
     axis.set_xlabel(_("Recall, % (mean ± SD over seeds)"))
     within_percent(axis, "x")
@@ -54,20 +54,20 @@ def recall_by_class(recalls: pd.DataFrame, series: Sequence[Series], classes: Se
 
 
 def _recall_side_by_side(recalls: pd.DataFrame, series: Sequence[Series], classes: Sequence[str]) -> Figure:
-    """More classes than rows could be read: all on one axis in their order, means only; some are named."""
+    """Recall of many classes on one axis in their order: means only, some classes labelled."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
     entries = []
-    for one in series:
-        rows = recalls[recalls["variant"] == one.variant].set_index("class").reindex(classes)
-        values, style = 100 * rows["recall"].to_numpy(dtype=float), look(one.index) | {"linestyle": "none"}
+    for variant in series:
+        rows = recalls[recalls["variant"] == variant.name].set_index("class").reindex(classes)
+        values, style = 100 * rows["recall"].to_numpy(dtype=float), look(variant.index) | {"linestyle": "none"}
         (points,) = axis.plot(range(len(classes)), values, markersize=2.5, **style)
         notes = [
-            f"{one.label}, {name}: {percent_text(value, 1)}"
+            f"{variant.label}, {name}: {percent_text(value, 1)}"
             for name, value in zip(classes, values, strict=True)
             if np.isfinite(value)
         ]
-        mark(points, one.variant, notes)
-        entries.append((points, one.label))
+        mark(points, variant.name, notes)
+        entries.append((points, variant.label))
     name_some(axis, classes, _("Classes"))
     axis.set_ylabel(_("Recall, % (mean over seeds)"))
     within_percent(axis, "y")
@@ -76,15 +76,15 @@ def _recall_side_by_side(recalls: pd.DataFrame, series: Sequence[Series], classe
 
 
 def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Confusion of one variant: share of each true class that was predicted as each class, in %.
+    """Confusion matrix of one variant: share of each true class that was predicted as each class, in %.
 
     Args:
         matrix: counts (classes, classes), summed over runs; rows are true classes.
 
-    A class without test images has no shares: its row is empty and says so.
+    The row of a class without test images is empty and labelled so.
     """
-    share = 100 * ratio(matrix, matrix.sum(axis=1, keepdims=True))  # a class without test images has no shares
-    if len(classes) > CELLS_NAMED:
+    share = 100 * ratio(matrix, matrix.sum(axis=1, keepdims=True))
+    if len(classes) > MAX_ANNOTATED_CLASSES:
         return _confusion_raster(share, classes)
     side = min(max(0.43 * len(classes) + 1.6, 3.6), 12)
     figure, axis = plt.subplots(figsize=(side + 0.6, side))
@@ -99,8 +99,8 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
         square=True,
         linewidths=0.4,
         linecolor="white",
-        xticklabels=[shortened(name, CLASS_WIDTH) for name in classes],
-        yticklabels=[shortened(name, CLASS_WIDTH) for name in classes],
+        xticklabels=[shortened(name, CLASS_NAME_CHARS) for name in classes],
+        yticklabels=[shortened(name, CLASS_NAME_CHARS) for name in classes],
         cbar_kws={"label": _("% of the true class"), "shrink": 0.75},
         annot_kws={"fontsize": 7.5},
     )
@@ -115,14 +115,15 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
 
 
 def _confusion_raster(share: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Many classes: one small image instead of a shape for each cell, some classes named, faint cells made visible."""
+    """Confusion matrix of many classes as one image: some classes labelled, colours on a square-root scale."""
     figure, axis = plt.subplots(figsize=(WIDTH, WIDTH * 0.86))
     image = axis.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 100), interpolation="none")
-    step = -(-len(classes) // MAX_NAMED_ROWS)
-    places = range(0, len(classes), step)
-    names, size = [shortened(classes[place], CLASS_WIDTH) for place in places], 7 if len(places) <= 40 else 5
-    axis.set_xticks(places, names, rotation=90, fontsize=size)
-    axis.set_yticks(places, names, fontsize=size)
+    step = -(-len(classes) // MAX_LABELLED_VARIANTS)
+    positions = range(0, len(classes), step)
+    names = [shortened(name, CLASS_NAME_CHARS) for name in classes[::step]]
+    size = 7 if len(positions) <= 40 else 5
+    axis.set_xticks(positions, names, rotation=90, fontsize=size)
+    axis.set_yticks(positions, names, fontsize=size)
     axis.grid(visible=False)
     axis.set_xlabel(_("Predicted class"))
     axis.set_ylabel(_("True class"))
@@ -139,16 +140,16 @@ def calibration(curves: Sequence[tuple[Series, np.ndarray]]) -> Figure:
     figure, axis = plt.subplots(figsize=(WIDTH * 0.55, 3.6))
     (ideal,) = axis.plot([0, 100], [0, 100], color=FAINT, linewidth=0.8, linestyle="--")
     entries = [(ideal, _("perfectly calibrated"))]
-    for one, rows in curves[:MAX_SERIES]:
+    for variant, rows in curves[:MAX_SERIES]:
         x, y = 100 * rows[:, 0], 100 * rows[:, 1]
-        (line,) = axis.plot(x, y, linewidth=1.2, markersize=4, clip_on=False, **look(one.index))
-        entries.append((line, one.label))
+        (line,) = axis.plot(x, y, linewidth=1.2, markersize=4, clip_on=False, **look(variant.index))
+        entries.append((line, variant.label))
         notes = [
             _("{label}: confidence {confidence}, accuracy {accuracy}",
-              label=one.label, confidence=percent_text(a, 1), accuracy=percent_text(b, 1))
+              label=variant.label, confidence=percent_text(a, 1), accuracy=percent_text(b, 1))
             for a, b in zip(x, y, strict=True)
         ]  # fmt: skip
-        mark(line, one.variant, notes)
+        mark(line, variant.name, notes)
     low = min([100 * rows[:, :2].min() for _, rows in curves], default=0)
     axis.set_xlim(max(low - 4, 0), 100)
     axis.set_ylim(max(low - 4, 0), 100)

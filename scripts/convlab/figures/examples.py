@@ -15,8 +15,8 @@ from convlab.figures.style import WIDTH
 
 TONES = {"right": "#00703C", "wrong": "#B3261E"}
 
-MAPS_SHOWN = 12
-"""Feature maps of an image, the first ones."""
+MAX_FEATURE_MAPS = 12
+"""Feature maps shown of an image, the first ones."""
 
 
 def image_grid(
@@ -36,9 +36,9 @@ def image_grid(
         return figure
     lines = max(title.count("\n") + 1 for title in titles)
     sheet = Sheet(len(images), columns, above_each=0.13 * lines)
-    for place, (image, title, tone) in enumerate(zip(images, titles, tones, strict=True)):
-        sheet.show(place, raster(image))
-        sheet.title(place, title, fontsize=7, color=TONES[tone])
+    for tile, (image, title, tone) in enumerate(zip(images, titles, tones, strict=True)):
+        sheet.show(tile, raster(image))
+        sheet.title(tile, title, fontsize=7, color=TONES[tone])
     return sheet.figure
 
 
@@ -69,12 +69,12 @@ def filters(kernels: np.ndarray) -> Figure:
     bound = float(np.abs(kernels).max()) or 1.0
     if kernels.shape[2] == 3:
         sheet = Sheet(count, min(count, 16))
-        for place in range(count):
-            sheet.show(place, 0.5 + 0.5 * kernels[..., place] / bound)
+        for index in range(count):
+            sheet.show(index, 0.5 + 0.5 * kernels[..., index] / bound)
         return sheet.figure
     sheet = Sheet(count, min(count, 16), right=0.9)
-    for place in range(count):
-        drawn = sheet.show(place, kernels[..., place].mean(axis=-1), cmap="RdBu_r", vmin=-bound, vmax=bound)
+    for index in range(count):
+        drawn = sheet.show(index, kernels[..., index].mean(axis=-1), cmap="RdBu_r", vmin=-bound, vmax=bound)
     bar = sheet.figure.add_axes((1 - 0.8 / WIDTH, 0.1, 0.1 / WIDTH, 0.8))
     sheet.figure.colorbar(drawn, cax=bar, label=_("weight"))
     return sheet.figure
@@ -90,7 +90,7 @@ def kernel_images(kernels: np.ndarray) -> np.ndarray:
 
 def map_images(images: np.ndarray, maps: np.ndarray) -> list[np.ndarray]:
     """For each image the image itself and its first feature maps, all maps on one scale: uint8 (1 + maps, h, w, c)."""
-    shown = maps[..., :MAPS_SHOWN]
+    shown = maps[..., :MAX_FEATURE_MAPS]
     low, high = min(float(shown.min()), 0.0), float(shown.max())
     rows = []
     for image, stack in zip(images, shown, strict=True):
@@ -106,9 +106,9 @@ def feature_maps(images: np.ndarray, maps: np.ndarray) -> Figure:
 
     Args:
         images: uint8 (n, height, width, channels).
-        maps: (n, height, width, filters); the first ``MAPS_SHOWN`` are shown.
+        maps: (n, height, width, filters); the first ``MAX_FEATURE_MAPS`` are shown.
     """
-    shown = maps[..., :MAPS_SHOWN]
+    shown = maps[..., :MAX_FEATURE_MAPS]
     low, high = min(float(shown.min()), 0.0), float(shown.max()) or 1.0
     columns = 1 + shown.shape[-1]
     sheet = Sheet(len(images) * columns, columns, above=0.13)
@@ -116,6 +116,6 @@ def feature_maps(images: np.ndarray, maps: np.ndarray) -> Figure:
         sheet.show(row * columns, raster(image))
         for index in range(columns - 1):
             sheet.show(row * columns + 1 + index, stack[..., index], cmap="viridis", vmin=low, vmax=high)
-    for place, title in enumerate([_("input"), *map(str, range(1, columns))]):
-        sheet.title(place, title, fontsize=6.5)
+    for tile, title in enumerate([_("input"), *map(str, range(1, columns))]):
+        sheet.title(tile, title, fontsize=6.5)
     return sheet.figure

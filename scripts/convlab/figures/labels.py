@@ -1,4 +1,4 @@
-"""Names in figures: shortened where they do not fit, none left out of a legend, and what the fonts cannot draw."""
+"""Labels in figures: truncation, legends with any text, percentage axes, characters that the fonts lack."""
 
 import logging
 import unicodedata
@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.legend import Legend
 
-LEGEND_WIDTH, TICK_WIDTH = 44, 32
-"""Characters of a name in a legend, and beside an axis."""
+LEGEND_CHARS, TICK_CHARS = 44, 32
+"""Maximum characters of a name in a legend, and beside an axis."""
 
 
 def shortened(name: str, width: int) -> str:
-    """A name on one line of at most ``width`` characters, with an ellipsis where something is left out."""
+    """A name on one line of at most ``width`` characters, truncated with an ellipsis."""
     name = " ".join(name.split())
     return name if len(name) <= width else name[: max(width - 1, 1)].rstrip() + "…"
 
@@ -23,17 +23,17 @@ def shortened(name: str, width: int) -> str:
 def legend(owner, entries: Sequence[tuple[object, str]], **options) -> Legend:
     """A legend of (artist, text) on a figure or an axis.
 
-    Matplotlib leaves out of its own legends what begins with an underscore, so texts are set afterwards.
+    Matplotlib omits labels that begin with an underscore, so texts are set afterwards.
     """
-    made = owner.legend([artist for artist, _text in entries], [str(place) for place, _entry in enumerate(entries)],
+    made = owner.legend([artist for artist, _text in entries], [str(index) for index in range(len(entries))],
                         **options)  # fmt: skip
     for shown, (_artist, text) in zip(made.get_texts(), entries, strict=True):
-        shown.set_text(shortened(text, LEGEND_WIDTH))
+        shown.set_text(shortened(text, LEGEND_CHARS))
     return made
 
 
 def within_percent(axis: Axes, which: str) -> None:
-    """End an axis of percentages (``x`` or ``y``) at 0 and 100, without cutting off markers that stand there."""
+    """Limit a percentage axis (``x`` or ``y``) to 0 to 100, without clipping markers at the limits."""
     first, last = getattr(axis, f"get_{which}lim")()
     bounded = [min(max(limit, 0), 100) for limit in (first, last)]
     if bounded == [first, last] or bounded[0] == bounded[1]:
@@ -44,17 +44,17 @@ def within_percent(axis: Axes, which: str) -> None:
             artist.set_clip_on(False)
 
 
-def not_drawn(texts: Iterable[str]) -> str:
-    """The characters of ``texts`` that the fonts in use lack: boxes in PNG and PDF files, while SVG keeps its text."""
+def missing_characters(texts: Iterable[str]) -> str:
+    """Characters of ``texts`` that the fonts in use lack: boxes in PNG and PDF files; SVG files keep them as text."""
     families = matplotlib.rcParams["font.family"]
     known = set().union(*(get_font(findfont(FontProperties(family=[family]))).get_charmap() for family in families))
     characters = {character for text in texts for character in text if ord(character) not in known}
     return "".join(sorted(c for c in characters if unicodedata.category(c)[0] not in "CZ" and c not in _MODIFIERS))
 
 
-def tell_boxes(log: logging.Logger, texts: Iterable[str]) -> str:
-    """Say once, and not for each text of each figure, which characters will be boxes; returns them."""
-    lacking = not_drawn(texts)
+def warn_of_missing_characters(log: logging.Logger, texts: Iterable[str]) -> str:
+    """Log one warning about the characters that the fonts lack, instead of Matplotlib's for each text; return them."""
+    lacking = missing_characters(texts)
     if lacking:
         some = lacking if len(lacking) <= 20 else f"{lacking[:20]}…"
         log.warning(

@@ -1,4 +1,4 @@
-"""Which parts of a figure belong to which variant, and what they say when pointed at: attributes and titles in its SVG.
+"""Tooltips and variants of a figure's parts: ``<title>`` and ``data-variant`` in its SVG.
 
 The report shows figures inline. There ``data-variant`` lets a reader hide a variant everywhere at once, and a title is
 what the browser shows over a point.
@@ -17,7 +17,7 @@ SVG = "http://www.w3.org/2000/svg"
 
 @dataclass(frozen=True)
 class Mark:
-    """What one drawn object stands for: a variant or none, and a text for each of its points or for all of it."""
+    """Variant and tooltips of one drawn object: a text for each of its points, or one for all of it."""
 
     variant: str | None
     notes: tuple[str, ...]
@@ -27,7 +27,7 @@ _marks: WeakKeyDictionary[Figure, list[Mark]] = WeakKeyDictionary()
 
 
 def mark(artists: Artist | Iterable[Artist], variant: str | None = None, notes: Sequence[str] = ()) -> None:
-    """Say what artists, already in a figure, stand for. ``notes``: one text for each point, or a single one."""
+    """Attach a variant and tooltips to artists of a figure. ``notes``: a text for each point, or a single one."""
     for artist in [artists] if isinstance(artists, Artist) else artists:
         known = _marks.setdefault(artist.get_figure(root=True), [])
         artist.set_gid(f"mark-{len(known)}")
@@ -46,17 +46,17 @@ def annotated(svg: str, figure: Figure) -> str:
         name = group.get("id", "")
         if not name.startswith("mark-"):
             continue
-        found = known[int(name.removeprefix("mark-"))]
+        part = known[int(name.removeprefix("mark-"))]
         del group.attrib["id"]
         group.set("class", "mark")
-        if found.variant is not None:
-            group.set("data-variant", found.variant)
+        if part.variant is not None:
+            group.set("data-variant", part.variant)
         points = list(group.iter(f"{{{SVG}}}use"))
-        if len(found.notes) == len(points):
-            for point, note in zip(points, found.notes, strict=True):
+        if len(part.notes) == len(points):
+            for point, note in zip(points, part.notes, strict=True):
                 _title(point, note)
-        elif len(found.notes) == 1:
-            _title(group, found.notes[0])
+        elif len(part.notes) == 1:
+            _title(group, part.notes[0])
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 

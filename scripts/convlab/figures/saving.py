@@ -1,4 +1,4 @@
-"""Figures written by child processes, several at once: rendering each in three formats is most of what compare does."""
+"""Parallel writing of figures by child processes: rendering three formats takes most of compare's time."""
 
 import multiprocessing
 import signal
@@ -27,7 +27,7 @@ class FigureWriter:
 
     def __enter__(self) -> "FigureWriter":
         if self._processes > 1:
-            # What Matplotlib loads at first use, fonts and writers of formats, is then there for all children.
+            # Fonts and format writers, which Matplotlib loads at first use, are then loaded for all children.
             figure = plt.figure(figsize=(1, 1))
             figure.text(0, 0, "0")
             for suffix in METADATA:
@@ -39,7 +39,7 @@ class FigureWriter:
         if kind is None:
             while self._running:
                 self._collect()
-        for child in self._running.values():  # left only where something failed
+        for child in self._running.values():  # not empty after a failure only
             child.kill()
             child.join()
 
@@ -65,7 +65,7 @@ class FigureWriter:
             try:
                 failure = connection.recv()
             except EOFError:
-                failure = None  # it died before it could say anything
+                failure = None  # killed before it could report
             connection.close()
             child.join()
             if failure:

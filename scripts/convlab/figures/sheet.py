@@ -1,4 +1,4 @@
-"""Many images in one figure, side by side in rows."""
+"""Figures of many images in rows of equal tiles."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -25,7 +25,7 @@ class Sheet:
         above: float = 0.0,
         right: float = 0.0,
     ):
-        """Room for ``count`` tiles.
+        """Room for ``count`` tiles. All lengths are inches of one layout, each with a name and most with a default.
 
         Args:
             gap: between tiles and around them, inches.
@@ -43,23 +43,23 @@ class Sheet:
         self._axis = self.figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(height, 0), autoscale_on=False)
         self._axis.axis("off")
 
-    def _corner(self, place: int) -> tuple[float, float]:
+    def _corner(self, index: int) -> tuple[float, float]:
         """Left and top of a tile."""
-        row, column = divmod(place, self._columns)
+        row, column = divmod(index, self._columns)
         bottom = self._above + (row + 1) * self._pitch
         return self._gap + column * (self.tile_width + self._gap), bottom - self._tile_height
 
-    def show(self, place: int, image: np.ndarray, **options) -> AxesImage:
+    def show(self, index: int, image: np.ndarray, **options) -> AxesImage:
         """Draw an image in a tile, as large as that allows."""
-        left, top = self._corner(place)
+        left, top = self._corner(index)
         inches = min(self._tile_height / image.shape[0], self.tile_width / image.shape[1])
         height, width = inches * image.shape[0], inches * image.shape[1]
         left, top = left + (self.tile_width - width) / 2, top + (self._tile_height - height) / 2
         return show(self._axis, image, extent=(left, left + width, top + height, top), aspect="auto", **options)
 
-    def title(self, place: int, text: str, **options) -> None:
+    def title(self, index: int, text: str, **options) -> None:
         """Write above a tile."""
-        left, top = self._corner(place)
+        left, top = self._corner(index)
         self._axis.text(left + self.tile_width / 2, top - 0.035, text, ha="center", va="bottom", **options)
 
 

@@ -1,4 +1,4 @@
-"""Grids of images for the page: all tiles in one PNG at their own size, and where each belongs, as plain data.
+"""Image sprites for the page: all tiles in one PNG at their own size, with the layout as plain data.
 
 The page writes titles as text and enlarges the pixels itself, so that a grid reads well on any screen.
 """
@@ -20,10 +20,10 @@ COLUMNS = 16
 """Tiles side by side in a sprite."""
 
 GAP = 1
-"""Pixels between tiles, so that rounding shows none of a neighbour."""
+"""Pixels between tiles, so that rounding never shows a neighbour's edge."""
 
-PIXELS = 120_000
-"""Pixels in a sprite, about; larger images are shrunk by means to keep the page small."""
+PIXEL_BUDGET = 120_000
+"""Approximate number of pixels in a sprite; larger images are downsampled by block means to keep the page small."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def sprite_of(groups: Sequence[Group]) -> tuple[bytes, dict[str, Any]]:
     height = max(group.images.shape[1] for group in groups)
     width = max(group.images.shape[2] for group in groups)
     count = sum(len(group.images) for group in groups)
-    factor = max(1, min(math.ceil(math.sqrt(count * height * width / PIXELS)), min(height, width) // 24))
+    factor = max(1, min(math.ceil(math.sqrt(count * height * width / PIXEL_BUDGET)), min(height, width) // 24))
     tiles = [shrunk(fitted(image, height, width), factor) for group in groups for image in group.images]
     colour = any(tile.shape[-1] == 3 for tile in tiles)
     tiles = [np.repeat(tile, 3, axis=-1) if colour and tile.shape[-1] == 1 else tile for tile in tiles]
@@ -77,14 +77,14 @@ def sprite_of(groups: Sequence[Group]) -> tuple[bytes, dict[str, Any]]:
 
 
 def fitted(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """An image (h, w, channels) at another size: nearest pixels, nothing smoothed."""
+    """Resize an image (h, w, channels) by nearest neighbour."""
     rows = np.arange(height) * image.shape[0] // height
     columns = np.arange(width) * image.shape[1] // width
     return image[rows][:, columns]
 
 
 def shrunk(image: np.ndarray, factor: int) -> np.ndarray:
-    """Means over blocks of ``factor`` × ``factor`` pixels; what is left over at the edges is cut off."""
+    """Downsample by means over blocks of ``factor`` × ``factor`` pixels; incomplete blocks at the edges are dropped."""
     if factor == 1:
         return image
     height, width, channels = image.shape

@@ -35,15 +35,15 @@ from convlab.study.schema import Study
 from convlab.study.variants import Question
 
 MAX_EXAMPLES = 12
-"""Images shown of each kind."""
+"""Images shown of each kind: predictions, confident mistakes, disputed images."""
 
 
 @dataclass(frozen=True)
 class FigureFile:
-    """A figure with what the report says about it.
+    """A figure with its title, caption and data.
 
     Attributes:
-        numbers: what it shows, written as CSV beside it.
+        numbers: the data that it shows, written as CSV beside it.
         images: its images for the page, where it is a grid of images.
         subject: further fields of its entry in summary.json: the question, probe or variant that it is about.
     """
@@ -79,7 +79,7 @@ class FigureFile:
 
 @dataclass(frozen=True)
 class DatasetResults:
-    """What the figures of one dataset are drawn from.
+    """Results of one dataset that its figures show.
 
     Attributes:
         tables: of the study, by the names of their files.
@@ -113,7 +113,7 @@ class DatasetResults:
 
     @cached_property
     def looks(self) -> dict[str, int]:
-        """Each variant's number in the palette, on every dataset the same."""
+        """Each variant's index in the palette, the same on every dataset."""
         return {name: position for position, name in enumerate(self.study.plan.compared)}
 
     @cached_property
@@ -172,8 +172,8 @@ def dataset_figures(
 
 def every_seed(results: DatasetResults, shown: Sequence[Series], xlabel: str = "") -> dict[str, Any]:
     """Test accuracy of some variants, every seed a point: caption, figure and numbers of a FigureFile."""
-    names = [series.variant for series in shown]
-    # Below three runs the points are shown and nothing is inferred.
+    names = [series.name for series in shown]
+    # With fewer than three runs only points are shown: nothing is inferred.
     intervals = [
         (row.test_accuracy_ci_low, row.test_accuracy_ci_high)
         if row.n_seeds >= MIN_SEEDS and not pd.isna(row.test_accuracy_ci_low)
@@ -281,7 +281,7 @@ def combinations(question: Question, variants: pd.DataFrame) -> Figure:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Errors, calibration and features of the variants that are looked at closely
+# Errors, calibration and features of the variants with details
 
 
 def load_details(results: DatasetResults) -> Iterator[VariantDetails]:
@@ -297,7 +297,7 @@ def load_details(results: DatasetResults) -> Iterator[VariantDetails]:
 
 def error_figures(results: DatasetResults, details: VariantDetails) -> Iterator[FigureFile]:
     """Confusion, predictions, confident mistakes and disputed images of one variant; each by a rule, none by hand."""
-    variant, label, truth = details.series.variant, details.series.label, details.truth
+    variant, label, truth = details.series.name, details.series.label, details.truth
     count = len(details.probabilities)
     matrix = np.array(summed_confusion(results.records.evaluations, results.dataset, variant))
     yield results.figure(
@@ -345,7 +345,7 @@ def error_figures(results: DatasetResults, details: VariantDetails) -> Iterator[
 
 def feature_figures(results: DatasetResults, details: VariantDetails) -> Iterator[FigureFile]:
     """Learned filters and feature maps of one variant's first finished seed; nothing for a dense model."""
-    variant, label, seed, features = details.series.variant, details.series.label, details.seed, details.features
+    variant, label, seed, features = details.series.name, details.series.label, details.seed, details.features
     subject = {"variant": variant, "grid": True}
     if "filters" in features:
         yield results.figure(
@@ -374,7 +374,7 @@ def feature_figures(results: DatasetResults, details: VariantDetails) -> Iterato
 def recall_of_classes(results: DatasetResults, shown: Sequence[Series]) -> FigureFile:
     """Recall of every class by variant."""
     rows = results.tables["per_class"]
-    rows = rows[(rows["dataset"] == results.dataset) & rows["variant"].isin([series.variant for series in shown])]
+    rows = rows[(rows["dataset"] == results.dataset) & rows["variant"].isin([series.name for series in shown])]
     return results.figure(
         "errors", "recall", _("Recall of every class"), _("Share of the test images of each class that are found."),
         errors.recall_by_class(rows, shown, results.classes),
@@ -390,7 +390,7 @@ def calibration(results: DatasetResults, reliability: Sequence[tuple[Series, np.
           n=metrics.CALIBRATION_BINS),
         errors.calibration(reliability),
         numbers=pd.concat(
-            pd.DataFrame(rows, columns=["confidence", "accuracy", "images"]).assign(variant=series.variant)
+            pd.DataFrame(rows, columns=["confidence", "accuracy", "images"]).assign(variant=series.name)
             for series, rows in reliability
         ),
     )  # fmt: skip

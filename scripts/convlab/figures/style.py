@@ -1,4 +1,4 @@
-"""The one look of all figures: fonts, grid, a palette that colour-blind readers can tell apart, and how to save."""
+"""Style of all figures: fonts, grid, colour-blind-safe palette; and saving them."""
 
 import logging
 import re
@@ -25,8 +25,8 @@ WIDTH = 7.2
 
 def use_style() -> None:
     """Set Matplotlib's defaults; call it once at the start of a script that draws."""
-    matplotlib.rcdefaults()  # whatever a settings file or another module has set before
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph that a PDF takes
+    matplotlib.rcdefaults()  # discards a matplotlibrc and settings of other modules
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs every glyph of a PDF
     sns.set_theme(
         context="paper",
         style="whitegrid",
@@ -72,7 +72,7 @@ METADATA = {
     ".png": {"Software": None},
     ".pdf": {"CreationDate": None},
 }
-"""The formats of every figure, and what must be left out for equal figures to be equal bytes."""
+"""Formats of every figure, with the metadata to omit so that equal figures are equal bytes."""
 
 
 def save(figure: Figure, stem: Path) -> None:
@@ -84,26 +84,26 @@ def save(figure: Figure, stem: Path) -> None:
     for suffix in (".png", ".pdf"):
         with atomic(stem.with_name(stem.name + suffix), durable=False) as temporary:
             figure.savefig(temporary, metadata=METADATA[suffix])
-        figure.set_layout_engine("none")  # it is laid out now; doing so again costs as much as drawing
+        figure.set_layout_engine("none")  # laid out already; laying out again costs as much as drawing
     plt.close(figure)
 
 
 class _Ticks(ScalarFormatter):
-    """Matplotlib's plain numbers with the separators of the language in use."""
+    """Tick labels with the separators of the language in use."""
 
-    def __call__(self, value: float, place: int | None = None) -> str:
-        return i18n.localised(super().__call__(value, place))
+    def __call__(self, value: float, position: int | None = None) -> str:
+        return i18n.localised(super().__call__(value, position))
 
 
 class _PrefixedTicks(EngFormatter):
-    """Numbers with SI prefixes (``1.5 M``) with the separators of the language in use."""
+    """Tick labels with SI prefixes (``1.5 M``) and the separators of the language in use."""
 
-    def __call__(self, value: float, place: int | None = None) -> str:
-        return i18n.localised(super().__call__(value, place))
+    def __call__(self, value: float, position: int | None = None) -> str:
+        return i18n.localised(super().__call__(value, position))
 
 
 def localise(figure: Figure) -> None:
-    """Numbers at the axes as the language in use writes them; English is as Matplotlib makes it."""
+    """Localise the tick labels of all axes; English keeps Matplotlib's own."""
     if i18n.language() != i18n.SOURCE:
         ours = {ScalarFormatter: _Ticks, EngFormatter: _PrefixedTicks}
         for axes in figure.axes:

@@ -1,16 +1,16 @@
-"""Where an effect holds: a question's verdicts on several datasets, a sentence for each comparison."""
+"""Whether an effect holds across datasets: a question's verdicts on all of them, one finding per comparison."""
 
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.contrasts import diverged, outcome
-from convlab.findings.evidence import Evidence, Statement
+from convlab.findings.contrasts import diverged, verdict_or_gap
+from convlab.findings.study_results import Finding, StudyResults
 from convlab.language.contrasts import contrast_labels
 from convlab.language.numbers import missing, points
 from convlab.study.variants import Question
 
-SETTLED = ("better", "worse", "equivalent")
+SETTLED_VERDICTS = ("better", "worse", "equivalent")
 
-WORDS = {
+VERDICT_ON_DATASETS = {
     "better": N_("better on {datasets}"),
     "worse": N_("worse on {datasets}"),
     "equivalent": N_("equivalent on {datasets}"),
@@ -20,30 +20,30 @@ WORDS = {
 }
 
 
-def across_datasets(evidence: Evidence, question: Question, datasets: list[str]) -> list[Statement]:
-    """Where each comparison of a question holds; nothing for a study with one dataset."""
+def across_datasets(results: StudyResults, question: Question, datasets: list[str]) -> list[Finding]:
+    """Verdicts of each comparison on all datasets; nothing for a study with one dataset."""
     if len(datasets) < 2:
         return []
-    statements = []
+    findings = []
     for variant in question.variants:
         rows = {
-            dataset: next(row for row in evidence.contrasts(dataset, question.name) if row["variant"] == variant)
+            dataset: next(row for row in results.contrasts(dataset, question.name) if row["variant"] == variant)
             for dataset in datasets
         }
-        outcomes = {dataset: outcome(row) for dataset, row in rows.items()}
+        verdicts = {dataset: verdict_or_gap(row) for dataset, row in rows.items()}
         measured = {dataset: row["difference"] for dataset, row in rows.items() if not missing(row["difference"])}
         named = {
             dataset: f"{dataset} ({points(measured[dataset])})" if dataset in measured else dataset
             for dataset in datasets
         }
-        label, reference = contrast_labels(evidence.plan, question, variant)
+        label, reference = contrast_labels(results.plan, question, variant)
         parts = []
-        for kind, words in WORDS.items():
+        for kind, words in VERDICT_ON_DATASETS.items():
             for partly in (False, True):  # whether runs that diverged are left out of the verdict
                 names = [
                     named[dataset]
                     for dataset, row in rows.items()
-                    if outcomes[dataset] == kind and (kind in SETTLED and diverged(row) > 0) == partly
+                    if verdicts[dataset] == kind and (kind in SETTLED_VERDICTS and diverged(row) > 0) == partly
                 ]
                 if names:
                     part = _(words, datasets=listing(names))
@@ -54,18 +54,18 @@ def across_datasets(evidence: Evidence, question: Question, datasets: list[str])
             reference=reference,
             verdicts="; ".join(parts),
         )
-        text = f"{_reach(list(outcomes.values()))} {where}"
-        statements.append(Statement(text, measured))
-    return statements
+        text = f"{_reach(list(verdicts.values()))} {where}"
+        findings.append(Finding(text, measured))
+    return findings
 
 
-def _reach(outcomes: list[str]) -> str:
-    """How far the verdicts agree, in a few words.
+def _reach(verdicts: list[str]) -> str:
+    """Whether verdicts on several datasets agree, in one sentence.
 
-    Only opposite verdicts, or an effect on one dataset beside equivalence on another, tell that something does not
-    carry over. A verdict beside none says nothing of the other dataset.
+    Only opposite verdicts, or an effect on one dataset beside equivalence on another, show that something does not
+    carry over. An inconclusive dataset contradicts nothing.
     """
-    n, settled = len(outcomes), [outcome for outcome in outcomes if outcome in SETTLED]
+    n, settled = len(verdicts), [verdict for verdict in verdicts if verdict in SETTLED_VERDICTS]
     kinds = set(settled)
     if {"better", "worse"} <= kinds:
         return _("The datasets disagree.")

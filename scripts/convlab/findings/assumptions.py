@@ -1,4 +1,4 @@
-"""What convolution assumes, and where it would not fit."""
+"""Assumptions of convolution, and data that they would not fit."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,19 +7,19 @@ from dataclasses import replace
 from convlab.common.i18n import N_, listing
 from convlab.common.i18n import gettext as _
 from convlab.findings.dense_vs_conv import duels
-from convlab.findings.evidence import Evidence, Finding, Statement
+from convlab.findings.study_results import Finding, StudyResults, Topic
 from convlab.language.numbers import count, multiple, points, square, unsigned_points
 from convlab.models.specs import ModelSpec
 
 
-def assumptions(evidence: Evidence, dataset: str, measured: Mapping[str, Sequence[Statement]]) -> Finding:
-    """What the study's convolutional models take for granted, in their own numbers; measured only where a probe did."""
-    name = _main_conv(evidence, dataset)
+def assumptions(results: StudyResults, dataset: str, measured: Mapping[str, Sequence[Finding]]) -> Topic:
+    """Assumptions of the study's convolutional models, with their numbers and the findings of probes that test them."""
+    name = _main_conv(results, dataset)
     if name is None:
-        return Finding(
+        return Topic(
             "assumptions",
             (
-                Statement(
+                Finding(
                     _(
                         "No model of this study convolves. A dense network assumes nothing about which pixels are "
                         "neighbours: permuting all pixels alike would not change what it can learn."
@@ -28,17 +28,17 @@ def assumptions(evidence: Evidence, dataset: str, measured: Mapping[str, Sequenc
                 ),
             ),
         )
-    statements = []
-    for key, statement in _texts(evidence, dataset, name).items():
-        measured_statements = measured.get(key, ())
-        statements += [replace(statement, kind="note" if measured_statements else "assumed"), *measured_statements]
-    return Finding("assumptions", tuple(statements))
+    findings = []
+    for key, finding in _texts(results, dataset, name).items():
+        measured_findings = measured.get(key, ())
+        findings += [replace(finding, kind="note" if measured_findings else "assumed"), *measured_findings]
+    return Topic("assumptions", tuple(findings))
 
 
-def _texts(evidence: Evidence, dataset: str, name: str) -> dict[str, Statement]:
+def _texts(results: StudyResults, dataset: str, name: str) -> dict[str, Finding]:
     """Each assumption of a convolutional variant, by the name under which a probe measures it."""
-    model, cost = evidence.plan.variants[name].model, evidence.plan.costs[dataset, name]
-    label, source, first = evidence.label(name), cost.layers[0].output_shape, cost.layers[1]
+    model, cost = results.plan.variants[name].model, results.plan.costs[dataset, name]
+    label, source, first = results.label(name), cost.layers[0].output_shape, cost.layers[1]
     outputs = math.prod(first.output_shape)
     dense = outputs * (math.prod(source) + 1)
     field, first_field = cost.receptive_field, first.receptive_field
@@ -51,7 +51,7 @@ def _texts(evidence: Evidence, dataset: str, name: str) -> dict[str, Statement]:
         "an input of {input}, which is all of it: only its early layers are local (the first convolution sees {first})."
     )
     return {
-        "locality": Statement(
+        "locality": Finding(
             _(
                 early if field >= max(source[:2]) else local,
                 label=label,
@@ -61,7 +61,7 @@ def _texts(evidence: Evidence, dataset: str, name: str) -> dict[str, Statement]:
             ),
             {"receptive_field": field},
         ),
-        "weight_sharing": Statement(
+        "weight_sharing": Finding(
             _(
                 "Weight sharing: a pattern is worth looking for everywhere. The first convolution of {label} makes "
                 "{outputs} outputs with {parameters} parameters; a dense layer with as many outputs would need "
@@ -73,7 +73,7 @@ def _texts(evidence: Evidence, dataset: str, name: str) -> dict[str, Statement]:
             ),
             {"outputs": outputs, "parameters": first.parameters, "dense_parameters": dense},
         ),
-        "translation": Statement(
+        "translation": Finding(
             _(
                 "Translation equivariance: a shifted pattern gives a shifted response. In {label} it holds only "
                 "approximately: {reasons}.",
@@ -84,16 +84,16 @@ def _texts(evidence: Evidence, dataset: str, name: str) -> dict[str, Statement]:
     }
 
 
-def _main_conv(evidence: Evidence, dataset: str) -> str | None:
-    """The convolutional variant to speak of: the chosen one, else the first base model, else the first."""
-    names = [name for name in evidence.plan.variants if evidence.family(name) == "conv"]
-    if evidence.chosen.get(dataset) in names:
-        return evidence.chosen[dataset]
+def _main_conv(results: StudyResults, dataset: str) -> str | None:
+    """The convolutional variant that examples are about: the chosen one, else the first."""
+    names = [name for name in results.plan.variants if results.family(name) == "conv"]
+    if results.chosen.get(dataset) in names:
+        return results.chosen[dataset]
     return next(iter(names), None)
 
 
 def _breaks_equivariance(model: ModelSpec) -> list[str]:
-    """What in a convolutional model breaks exact translation equivariance, from its spec."""
+    """Parts of a convolutional model that break exact translation equivariance, from its spec."""
     reasons = []
     if model.padding == "same":
         reasons.append(_("zero padding marks the border"))
@@ -109,23 +109,23 @@ def _breaks_equivariance(model: ModelSpec) -> list[str]:
     return reasons
 
 
-def limits_of_convolution(evidence: Evidence, dataset: str) -> Finding:
-    """When convolution would not be appropriate, given what this study found."""
-    general = Statement(
+def limits_of_convolution(results: StudyResults, dataset: str) -> Topic:
+    """When convolution would not be appropriate, given this study's verdicts."""
+    general = Finding(
         _(
             "Convolution is not appropriate where neighbours mean nothing (tables, shuffled pixels), where the "
             "absolute place decides, or where the relations that matter lie further apart than the receptive field."
         ),
         kind="assumed",
     )
-    comparisons = duels(evidence, dataset)
-    statements = []
+    comparisons = duels(results, dataset)
+    findings = []
     for duel in comparisons:
-        conv, dense, row = evidence.label(duel.conv), evidence.label(duel.dense), duel.row
-        macs = [evidence.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)]
+        conv, dense, row = results.label(duel.conv), results.label(duel.dense), duel.row
+        macs = [results.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)]
         numbers = {"macs_ratio": macs[0] / macs[1]}
         parts = {"dataset": dataset, "conv": conv, "dense": dense, "ratio": multiple(macs[0] / macs[1])}
-        if duel.outcome == "better":
+        if duel.verdict == "better":
             dearer = N_(
                 "On {dataset} {conv} was more accurate than {dense} ({difference}). It would still not be the choice "
                 "where {ratio} the MACs of {dense} are not worth that much."
@@ -136,7 +136,7 @@ def limits_of_convolution(evidence: Evidence, dataset: str) -> Finding:
             )
             text = _(dearer if macs[0] > macs[1] else cheaper, **parts, difference=points(row["difference"]))
             numbers["difference"] = row["difference"]
-        elif duel.outcome == "worse":
+        elif duel.verdict == "worse":
             text = _(
                 "For these two models and settings {dataset} is such a case: {conv} was {difference} less accurate "
                 "than {dense}, at {ratio} its MACs.",
@@ -144,7 +144,7 @@ def limits_of_convolution(evidence: Evidence, dataset: str) -> Finding:
                 difference=unsigned_points(abs(row["difference"])),
             )
             numbers["difference"] = row["difference"]
-        elif duel.outcome == "equivalent":
+        elif duel.verdict == "equivalent":
             text = _(
                 "On {dataset} {conv} and {dense} are equivalent in test accuracy, and {conv} needs {ratio} the MACs of "
                 "{dense}.",
@@ -156,7 +156,7 @@ def limits_of_convolution(evidence: Evidence, dataset: str) -> Finding:
                 "{ratio} the MACs of {dense}.",
                 **parts,
             )
-        statements.append(Statement(text, numbers))
-    if not comparisons and _main_conv(evidence, dataset) is None:
-        return Finding("limits_of_convolution", ())
-    return Finding("limits_of_convolution", (*statements, general))
+        findings.append(Finding(text, numbers))
+    if not comparisons and _main_conv(results, dataset) is None:
+        return Topic("limits_of_convolution", ())
+    return Topic("limits_of_convolution", (*findings, general))

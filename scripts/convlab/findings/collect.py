@@ -1,7 +1,7 @@
-"""What the numbers say: rules from tables to sentences, in both directions, each with the numbers that it quotes.
+"""The report's interpretation: rules that turn tables into sentences, each with the numbers that it quotes.
 
 Pure: frames and the plan in, findings out. No sentence claims more than its rule checked. What is assumed and what is
-only a possible reason is marked as such (``Statement.kind``), so that the page can tell it from what was measured.
+only a possible reason is marked as such (``Finding.kind``), so that the page can tell it from what was measured.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,37 +10,37 @@ from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing, ngettext
 from convlab.findings.assumptions import assumptions, limits_of_convolution
 from convlab.findings.dense_vs_conv import baseline
-from convlab.findings.evidence import Evidence, Finding, Statement
 from convlab.findings.factor import factor
+from convlab.findings.study_results import Finding, StudyResults, Topic
 from convlab.findings.training import calibration, errors, fit, noise
 from convlab.language.numbers import count
 
 
 def interpret(
-    evidence: Evidence, dataset: str, measured: Mapping[str, Sequence[Statement]] | None = None
-) -> list[Finding]:
-    """Every finding about one dataset, in reading order.
+    results: StudyResults, dataset: str, measured: Mapping[str, Sequence[Finding]] | None = None
+) -> list[Topic]:
+    """Findings about one dataset by topic, in reading order; topics without a finding are left out.
 
     Args:
-        measured: statements of probes by assumption (``locality``, ``weight_sharing``, ``translation``); an assumption
+        measured: findings of probes by assumption (``locality``, ``weight_sharing``, ``translation``); an assumption
             without one is marked as not measured.
     """
-    findings = [
-        baseline(evidence, dataset),
-        *(factor(evidence, dataset, question) for question in evidence.plan.questions.values() if question.levels),
-        noise(evidence, dataset),
-        fit(evidence, dataset),
-        errors(evidence, dataset),
-        calibration(evidence, dataset),
-        assumptions(evidence, dataset, measured or {}),
-        limits_of_convolution(evidence, dataset),
+    topics = [
+        baseline(results, dataset),
+        *(factor(results, dataset, question) for question in results.plan.questions.values() if question.levels),
+        noise(results, dataset),
+        fit(results, dataset),
+        errors(results, dataset),
+        calibration(results, dataset),
+        assumptions(results, dataset, measured or {}),
+        limits_of_convolution(results, dataset),
     ]
-    return [finding for finding in findings if finding.statements]
+    return [topic for topic in topics if topic.findings]
 
 
-def claims_count(evidence: Evidence) -> Statement | None:
-    """How many claims were supported, contradicted, left open and only described; None without claims."""
-    claims = evidence.claims
+def claims_count(results: StudyResults) -> Finding | None:
+    """How many claims were supported, contradicted, inconclusive and described; None without claims."""
+    claims = results.claims
     if claims.empty:
         return None
     verdicts = ("supported", "contradicted", "inconclusive", "described")
@@ -57,4 +57,4 @@ def claims_count(evidence: Evidence) -> Statement | None:
         text = ngettext("Of {n} claim, {parts}.", "Of {n} claims, {parts}.", total, parts=parts)
     else:
         text = _("Of {n} claims, each dataset counted, {parts}.", n=count(total), parts=parts)
-    return Statement(text, {**counts, "claims": total})
+    return Finding(text, {**counts, "claims": total})

@@ -7,14 +7,14 @@ from typing import Any
 
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Evidence, Statement
+from convlab.findings.study_results import Finding, StudyResults
 from convlab.models.registry import PACKAGE
 
 Runs = Mapping[tuple[str, str, int], Mapping[str, Any]]
-"""The records that train left (run.json), by dataset, variant and seed."""
+"""Records of all runs (run.json) by dataset, variant and seed."""
 
 COMPUTING_PACKAGES = ("python", "tensorflow", "tensorflow-cpu", "keras", "jax", "torch", "numpy")
-"""Packages whose version can change what a training computes; the others only draw and tell."""
+"""Packages whose version can change what a training computes; the others only draw and write."""
 
 CODE = N_("training code")
 
@@ -26,14 +26,14 @@ CONDITIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     N_("environment variables"): lambda run: run["environment"],
     CODE: lambda run: run["code"],
 }
-"""What two runs should have in common, beside their data and settings, and where a run's record has it."""
+"""Conditions that compared runs should share beside data and settings, and how to read them from a run's record."""
 
 FAMILY_FILES = f"{PACKAGE.replace('.', '/')}/"
 """Beginning of the names of model families' modules; a run has that of its own family in its code."""
 
 
 def are_unequal(condition: str, first: Any, second: Any) -> bool:
-    """Whether two runs' values of a condition differ; that their models are of two families is no other code."""
+    """Whether two runs' values of a condition differ. The code of the families of their models is not compared."""
     if condition != CODE:
         return first != second
     names = {name for name in first.keys() | second.keys() if first.get(name) != second.get(name)}
@@ -52,7 +52,7 @@ def unequal_conditions(runs: Runs, dataset: str, variant: str, reference: str) -
 
 
 def unequal_text(runs: Runs, dataset: str, variant: str, reference: str) -> str:
-    """A warning that the runs of a contrast differ in more than what is compared; empty where they do not."""
+    """Warning about a contrast whose runs were made under different conditions; empty if there is none."""
     counts = unequal_conditions(runs, dataset, variant, reference)
     if not counts:
         return ""
@@ -66,19 +66,19 @@ def unequal_text(runs: Runs, dataset: str, variant: str, reference: str) -> str:
     )
 
 
-def unequal_texts(runs: Runs, evidence: Evidence) -> dict[tuple[str, str, str], str]:
+def unequal_texts(runs: Runs, results: StudyResults) -> dict[tuple[str, str, str], str]:
     """The warnings of all contrasts that need one, by dataset, question and variant."""
     texts = {
         (row["dataset"], row["experiment"], row["variant"]): unequal_text(
             runs, row["dataset"], row["variant"], row["reference"]
         )
-        for row in evidence.comparisons.to_dict("records")
+        for row in results.comparisons.to_dict("records")
     }
     return {key: text for key, text in texts.items() if text}
 
 
-def conditions_limitation(runs: Runs, evidence: Evidence) -> list[Statement]:
-    """The limitation that a study's runs were not all made under the same conditions, if they were not."""
+def conditions_limitation(runs: Runs, results: StudyResults) -> list[Finding]:
+    """Limitation of a study whose compared runs were made under different conditions."""
     different = []
     for condition, value in CONDITIONS.items():
         values = {json.dumps(value(run), sort_keys=True): value(run) for run in runs.values()}
@@ -86,7 +86,7 @@ def conditions_limitation(runs: Runs, evidence: Evidence) -> list[Statement]:
             different.append(condition)
     if not different:
         return []
-    affected = len(unequal_texts(runs, evidence))
+    affected = len(unequal_texts(runs, results))
     text = _(
         "Not all runs were made under the same conditions; they differ in: {conditions}.",
         conditions=listing(_(condition) for condition in different),
@@ -99,4 +99,4 @@ def conditions_limitation(runs: Runs, evidence: Evidence) -> list[Statement]:
             "under the same conditions: snakemake --forcerun train.",
             affected,
         )
-    return [Statement(text, {"comparisons": affected})]
+    return [Finding(text, {"comparisons": affected})]

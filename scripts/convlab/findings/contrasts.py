@@ -1,18 +1,19 @@
-"""What a comparison found, as a headline and in a sentence."""
+"""A comparison in words: verdict, headline, numbers, and why it is inconclusive."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Evidence, Outcome
+from convlab.findings.study_results import StudyResults, VerdictOrGap
 from convlab.language import contrasts
 from convlab.language.numbers import ci_text, count, format_p, missing, points, region
 from convlab.statistics.describe import MIN_SEEDS
 
 
-def outcome(row: Mapping[str, Any]) -> Outcome:
-    """A comparison's verdict, or why there is none: fewer than three seeds (``smoke``), or no value at all."""
+def verdict_or_gap(row: Mapping[str, Any]) -> VerdictOrGap:
+    """A comparison's verdict, or why it has none: fewer than three seeds (``smoke``), or a side without a value
+    (``missing``)."""
     if missing(row["difference"]):
         return "missing"
     if row["n_seeds"] < MIN_SEEDS:
@@ -26,15 +27,15 @@ def diverged(row: Mapping[str, Any]) -> int:
 
 
 def verdict_text(row: Mapping[str, Any]) -> str:
-    """A comparison's outcome as a badge shows it."""
-    kind = outcome(row)
+    """Text of a comparison's verdict badge."""
+    kind = verdict_or_gap(row)
     if kind in ("smoke", "missing"):
         return _(N_("smoke test") if kind == "smoke" else N_("no value"))
     return contrasts.verdict_text(kind, diverged(row))
 
 
 def headline(row: Mapping[str, Any], variant: str, reference: str, rope: float) -> str:
-    """A comparison in a few words, for readers of the first screen alone; diverged runs are named."""
+    """One-line headline of a comparison; diverged runs are counted."""
     text = _(
         {
             "better": N_("{variant} is better than {reference}"),
@@ -43,7 +44,7 @@ def headline(row: Mapping[str, Any], variant: str, reference: str, rope: float) 
             "inconclusive": N_("Not settled: {variant} against {reference}"),
             "smoke": N_("Nothing inferred: {variant} against {reference}"),
             "missing": N_("{variant} and {reference} cannot be compared"),
-        }[outcome(row)],
+        }[verdict_or_gap(row)],
         variant=variant,
         reference=reference,
         region=region(rope),
@@ -72,13 +73,13 @@ def contrast_text(row: Mapping[str, Any], seeds: str) -> str:
 
 
 def quoted_numbers(row: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a comparison that sentences quote."""
+    """Numbers of a comparison that its sentences quote, by column; missing ones are left out."""
     names = ("difference", "ci_low", "ci_high", "p_adjusted", "detectable", "seeds_to_settle")
     return {name: row[name] for name in names if not missing(row[name])}
 
 
 def why_inconclusive(row: Mapping[str, Any]) -> str:
-    """Why a comparison is not settled, and what its design could have seen."""
+    """Reasons for an inconclusive verdict, with the detectable difference and the seeds that would settle it."""
     if missing(row["ci_low"]):
         return _("the runs do not vary, so nothing can be inferred from them")
     if row.get("finished_verdict", "inconclusive") != "inconclusive":
@@ -104,17 +105,17 @@ def why_inconclusive(row: Mapping[str, Any]) -> str:
     return "; ".join(reasons)
 
 
-def seeds_text(evidence: Evidence, dataset: str, variant: str, reference: str) -> str:
-    """How many runs stand behind a comparison."""
-    first, second = (int(evidence.variant(dataset, name)["n_seeds"]) for name in (variant, reference))
+def seeds_text(results: StudyResults, dataset: str, variant: str, reference: str) -> str:
+    """Numbers of finished runs on both sides of a comparison: ``n = 3 seeds each``."""
+    first, second = (int(results.variant(dataset, name)["n_seeds"]) for name in (variant, reference))
     if first == second:
         return ngettext("n = {n} seed each", "n = {n} seeds each", first)
     return _("n = {first} and {second} seeds", first=first, second=second)
 
 
-def turned(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A comparison seen from its reference."""
-    swapped = {"better": "worse", "worse": "better"}
+def swapped(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A comparison with variant and reference exchanged, signs and verdicts with them."""
+    opposite = {"better": "worse", "worse": "better"}
     return {
         **row,
         "variant": row["reference"],
@@ -122,8 +123,8 @@ def turned(row: Mapping[str, Any]) -> dict[str, Any]:
         "difference": -row["difference"],
         "ci_low": -row["ci_high"],
         "ci_high": -row["ci_low"],
-        "verdict": swapped.get(row["verdict"], row["verdict"]),
-        "finished_verdict": swapped.get(row.get("finished_verdict"), row.get("finished_verdict", "inconclusive")),
+        "verdict": opposite.get(row["verdict"], row["verdict"]),
+        "finished_verdict": opposite.get(row.get("finished_verdict"), row.get("finished_verdict", "inconclusive")),
         **{
             f"{count}_{side}": row.get(f"{count}_{other}", 0)
             for count in ("n", "n_diverged")

@@ -1,4 +1,4 @@
-"""Convolution against a dense baseline: who wins, at which cost, and why it may be."""
+"""Convolution against a dense baseline: verdict, cost, and possible reasons for a loss."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,13 +6,20 @@ from typing import Any
 
 from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.contrasts import contrast_text, outcome, quoted_numbers, seeds_text, turned, why_inconclusive
-from convlab.findings.evidence import Evidence, Finding, Outcome, Statement
+from convlab.findings.contrasts import (
+    contrast_text,
+    quoted_numbers,
+    seeds_text,
+    swapped,
+    verdict_or_gap,
+    why_inconclusive,
+)
+from convlab.findings.study_results import Finding, StudyResults, Topic, VerdictOrGap
 from convlab.findings.training import CLOSE_ACCURACY, fits_of, still_falling
 from convlab.language.numbers import count, missing, multiple, number, percent, points, region
 
 PARAMETER_RATIO_ALIKE = 1.25
-"""Parameter counts within this ratio of each other are called alike."""
+"""Parameter counts within this ratio of each other count as alike."""
 
 COSTS = {
     "parameters": (
@@ -24,41 +31,41 @@ COSTS = {
         N_("{variant} MACs per image against {reference} ({ratio})"),
     ),
 }
-"""How a cost reads that is the same for both sides, and one that differs."""
+"""Texts of a cost: equal on both sides, different."""
 
 
 @dataclass(frozen=True)
 class Duel:
-    """A comparison of a convolutional with a dense variant, turned so that positive means convolution is ahead."""
+    """A comparison of a convolutional with a dense variant; positive differences mean that convolution is ahead."""
 
     conv: str
     dense: str
     row: Mapping[str, Any]
-    outcome: Outcome
+    verdict: VerdictOrGap
 
 
-def duels(evidence: Evidence, dataset: str) -> list[Duel]:
+def duels(results: StudyResults, dataset: str) -> list[Duel]:
     """Every comparison of the study between a convolutional and a dense variant."""
-    found = []
-    for question in evidence.plan.questions.values():
-        for row in evidence.contrasts(dataset, question.name):
+    duels_of_study = []
+    for question in results.plan.questions.values():
+        for row in results.contrasts(dataset, question.name):
             variant, reference = row["variant"], row["reference"]
-            if {evidence.family(variant), evidence.family(reference)} != {"conv", "dense"}:
+            if {results.family(variant), results.family(reference)} != {"conv", "dense"}:
                 continue
-            if evidence.family(reference) == "conv":
-                row, variant, reference = turned(row), reference, variant
-            found.append(Duel(variant, reference, row, outcome(row)))
-    return found
+            if results.family(reference) == "conv":
+                row, variant, reference = swapped(row), reference, variant
+            duels_of_study.append(Duel(variant, reference, row, verdict_or_gap(row)))
+    return duels_of_study
 
 
-def baseline(evidence: Evidence, dataset: str) -> Finding:
-    """Whether the CNN beat the dense baseline, by how much, how surely, and at what cost."""
-    statements: list[Statement] = []
-    for duel in duels(evidence, dataset):
-        statements += _duel(evidence, dataset, duel)
-    if not statements:
-        statements = _no_duel(evidence, dataset)
-    return Finding("baseline", tuple(statements))
+def baseline(results: StudyResults, dataset: str) -> Topic:
+    """Whether convolution beat the dense baseline, by how much, with which interval, and at what cost."""
+    findings: list[Finding] = []
+    for duel in duels(results, dataset):
+        findings += _duel(results, dataset, duel)
+    if not findings:
+        findings = _no_duel(results, dataset)
+    return Topic("baseline", tuple(findings))
 
 
 MAIN_SENTENCES = {
@@ -84,66 +91,66 @@ MAIN_SENTENCES = {
         "The observed difference is {difference}; {reasons}."
     ),
 }
-"""What is said of a duel, by its outcome."""
+"""Main sentence about a duel, by its verdict."""
 
 
-def _duel(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
-    """Who won, then what stands beside it; of a smoke test or a missing side nothing else."""
-    conv, dense = evidence.label(duel.conv), evidence.label(duel.dense)
-    if duel.outcome == "missing":
-        finished = [evidence.variant(dataset, name)["n_seeds"] for name in (duel.conv, duel.dense)]
+def _duel(results: StudyResults, dataset: str, duel: Duel) -> list[Finding]:
+    """The verdict, then diverged runs, costs and possible reasons; of a smoke test only the verdict."""
+    conv, dense = results.label(duel.conv), results.label(duel.dense)
+    if duel.verdict == "missing":
+        finished = [results.variant(dataset, name)["n_seeds"] for name in (duel.conv, duel.dense)]
         one_of_them = N_("{conv} and {dense} cannot be compared: one of them has no finished run.")
         neither = N_("{conv} and {dense} cannot be compared: neither of them has a finished run.")
-        return [Statement(_(one_of_them if any(finished) else neither, conv=conv, dense=dense))]
-    kind = duel.outcome
-    if kind == "better" and duel.row["ci_low"] > evidence.rope:
+        return [Finding(_(one_of_them if any(finished) else neither, conv=conv, dense=dense))]
+    kind = duel.verdict
+    if kind == "better" and duel.row["ci_low"] > results.rope:
         kind = "better beyond the region"
     main = _(
         MAIN_SENTENCES[kind],
         conv=conv,
         dense=dense,
-        difference=contrast_text(duel.row, seeds_text(evidence, dataset, duel.conv, duel.dense)),
-        region=region(evidence.rope),
+        difference=contrast_text(duel.row, seeds_text(results, dataset, duel.conv, duel.dense)),
+        region=region(results.rope),
         reasons=why_inconclusive(duel.row) if kind == "inconclusive" else "",
     )
-    statements = [Statement(main, quoted_numbers(duel.row))]
-    if duel.outcome == "smoke":
-        return statements
-    statements += _left_out(evidence, dataset, duel)
-    statements += costs(evidence, dataset, duel.conv, duel.dense)
-    statements += _different_sizes(evidence, dataset, duel)
-    statements += _fewer_macs(evidence, dataset, duel)
-    if duel.outcome == "worse":
-        statements += [reason for rule in REASONS_TO_LOSE for reason in rule(evidence, dataset, duel)]
-    return statements
+    findings = [Finding(main, quoted_numbers(duel.row))]
+    if duel.verdict == "smoke":
+        return findings
+    findings += _left_out(results, dataset, duel)
+    findings += costs(results, dataset, duel.conv, duel.dense)
+    findings += _different_sizes(results, dataset, duel)
+    findings += _fewer_macs(results, dataset, duel)
+    if duel.verdict == "worse":
+        findings += [reason for rule in REASONS_TO_LOSE for reason in rule(results, dataset, duel)]
+    return findings
 
 
-def _different_sizes(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Statement]:
-    ratio = _parameters(evidence, dataset, duel.conv) / _parameters(evidence, dataset, duel.dense)
+def _different_sizes(results: StudyResults, dataset: str, duel: Duel) -> Iterator[Finding]:
+    ratio = _parameters(results, dataset, duel.conv) / _parameters(results, dataset, duel.dense)
     if not 1 / PARAMETER_RATIO_ALIKE <= ratio <= PARAMETER_RATIO_ALIKE:
-        yield Statement(
+        yield Finding(
             _("The two differ in size as well, so this compares these two models and not convolution alone."),
             {"parameters_ratio": ratio},
         )
 
 
-def _fewer_macs(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Statement]:
-    """Of two equivalent models the one that computes less."""
-    macs = {name: evidence.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)}
-    if duel.outcome == "equivalent" and macs[duel.conv] != macs[duel.dense]:
-        yield Statement(_("Of the two, {cheaper} needs fewer MACs.", cheaper=evidence.label(min(macs, key=macs.get))))
+def _fewer_macs(results: StudyResults, dataset: str, duel: Duel) -> Iterator[Finding]:
+    """Which of two equivalent models needs fewer MACs."""
+    macs = {name: results.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)}
+    if duel.verdict == "equivalent" and macs[duel.conv] != macs[duel.dense]:
+        yield Finding(_("Of the two, {cheaper} needs fewer MACs.", cheaper=results.label(min(macs, key=macs.get))))
 
 
-def _left_out(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
-    """Diverged runs of either side, which a verdict is silent about."""
-    diverged = {name: int(evidence.variant(dataset, name)["n_diverged"]) for name in (duel.conv, duel.dense)}
+def _left_out(results: StudyResults, dataset: str, duel: Duel) -> list[Finding]:
+    """Diverged runs of either side; the verdict is about the finished ones."""
+    diverged = {name: int(results.variant(dataset, name)["n_diverged"]) for name in (duel.conv, duel.dense)}
     return [
-        Statement(
+        Finding(
             ngettext(
                 "{n} run of {label} diverged: what is said here is about the runs that finished.",
                 "{n} runs of {label} diverged: what is said here is about the runs that finished.",
                 n,
-                label=evidence.label(name),
+                label=results.label(name),
             ),
             {"diverged": n},
         )
@@ -153,11 +160,11 @@ def _left_out(evidence: Evidence, dataset: str, duel: Duel) -> list[Statement]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Possible reasons why convolution lost, those first for which this study has a sign
+# Possible reasons why convolution lost; those that this study's numbers point to come first
 
 
-def _trained_too_briefly(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Statement]:
-    fits = fits_of(evidence, dataset, duel.conv)
+def _trained_too_briefly(results: StudyResults, dataset: str, duel: Duel) -> Iterator[Finding]:
+    fits = fits_of(results, dataset, duel.conv)
     falling, seeds = still_falling(fits), len(fits)
     if seeds and falling > seeds / 2:
         text = ngettext(
@@ -166,41 +173,41 @@ def _trained_too_briefly(evidence: Evidence, dataset: str, duel: Duel) -> Iterat
             "{conv} may have been trained too briefly: its validation loss was lowest at the last epoch in "
             "{falling} of {n} seeds.",
             seeds,
-            conv=evidence.label(duel.conv),
+            conv=results.label(duel.conv),
             falling=falling,
         )
-        yield Statement(text, {"falling": falling, "seeds": seeds}, "conjecture")
+        yield Finding(text, {"falling": falling, "seeds": seeds}, "conjecture")
 
 
-def _overfits_more(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Statement]:
-    gap, other = (fits_of(evidence, dataset, name)["gap"].mean() for name in (duel.conv, duel.dense))
+def _overfits_more(results: StudyResults, dataset: str, duel: Duel) -> Iterator[Finding]:
+    gap, other = (fits_of(results, dataset, name)["gap"].mean() for name in (duel.conv, duel.dense))
     if gap > max(CLOSE_ACCURACY, other + CLOSE_ACCURACY):
         text = _(
             "{conv} may overfit more: its training accuracy exceeds its validation accuracy by {gap}, that of "
             "{dense} by {other}.",
-            conv=evidence.label(duel.conv),
-            dense=evidence.label(duel.dense),
+            conv=results.label(duel.conv),
+            dense=results.label(duel.dense),
             gap=points(gap),
             other=points(other),
         )
-        yield Statement(text, {"gap_conv": gap, "gap_dense": other}, "conjecture")
+        yield Finding(text, {"gap_conv": gap, "gap_dense": other}, "conjecture")
 
 
-def _too_small(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Statement]:
-    size, other = (_parameters(evidence, dataset, name) for name in (duel.conv, duel.dense))
+def _too_small(results: StudyResults, dataset: str, duel: Duel) -> Iterator[Finding]:
+    size, other = (_parameters(results, dataset, name) for name in (duel.conv, duel.dense))
     if size * PARAMETER_RATIO_ALIKE < other:
         text = _(
             "{conv} may be too small: it has {parameters} parameters, {dense} {others}.",
-            conv=evidence.label(duel.conv),
-            dense=evidence.label(duel.dense),
+            conv=results.label(duel.conv),
+            dense=results.label(duel.dense),
             parameters=count(size),
             others=count(other),
         )
-        yield Statement(text, {"parameters_conv": size, "parameters_dense": other}, "conjecture")
+        yield Finding(text, {"parameters_conv": size, "parameters_dense": other}, "conjecture")
 
 
-def _aligned_images(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[Statement]:
-    yield Statement(
+def _aligned_images(results: StudyResults, dataset: str, duel: Duel) -> Iterator[Finding]:
+    yield Finding(
         _(
             "Where images are aligned and the place of a pixel carries meaning, a dense network can learn weights "
             "for each place, which shared weights rule out. This study does not test whether that is so here."
@@ -212,10 +219,10 @@ def _aligned_images(evidence: Evidence, dataset: str, duel: Duel) -> Iterator[St
 REASONS_TO_LOSE = (_trained_too_briefly, _overfits_more, _too_small, _aligned_images)
 
 
-def _no_duel(evidence: Evidence, dataset: str) -> list[Statement]:
-    """A study that compares no convolutional with a dense variant says why it has no answer."""
-    names = list(evidence.plan.variants)
-    families = {family: [name for name in names if evidence.family(name) == family] for family in ("conv", "dense")}
+def _no_duel(results: StudyResults, dataset: str) -> list[Finding]:
+    """Why the study has no comparison of a convolutional with a dense variant."""
+    names = list(results.plan.variants)
+    families = {family: [name for name in names if results.family(name) == family] for family in ("conv", "dense")}
     lacking = {
         "dense": N_(
             "This study trains no dense model, so it says nothing about whether convolution beats a dense network."
@@ -227,13 +234,13 @@ def _no_duel(evidence: Evidence, dataset: str) -> list[Statement]:
     }
     for family, message in lacking.items():
         if not families[family]:
-            return [Statement(_(message))]
-    best = [max((evidence.variant(dataset, n) for n in group), key=_accuracy) for group in families.values()]
+            return [Finding(_(message))]
+    best = [max((results.variant(dataset, n) for n in group), key=_accuracy) for group in families.values()]
     means = [row["test_accuracy_mean"] for row in best]
     if any(missing(mean) for mean in means):
-        return [Statement(_("No comparison of a convolutional with a dense model has finished runs on both sides."))]
+        return [Finding(_("No comparison of a convolutional with a dense model has finished runs on both sides."))]
     return [
-        Statement(
+        Finding(
             _(
                 "This study trains both families but compares no convolutional with a dense model: nothing is "
                 "inferred. Described only: the highest mean test accuracy of a convolutional model is {conv_accuracy} "
@@ -248,9 +255,9 @@ def _no_duel(evidence: Evidence, dataset: str) -> list[Statement]:
     ]
 
 
-def costs(evidence: Evidence, dataset: str, variant: str, reference: str) -> list[Statement]:
-    """What a variant costs beside its reference; a cost that is the same is said to be."""
-    rows = [evidence.variant(dataset, name) for name in (variant, reference)]
+def costs(results: StudyResults, dataset: str, variant: str, reference: str) -> list[Finding]:
+    """Parameters, MACs and training time of a variant beside its reference."""
+    rows = [results.variant(dataset, name) for name in (variant, reference)]
     parts, numbers = [], {}
     for column in ("parameters", "macs"):
         values = [row[column] for row in rows]
@@ -262,10 +269,8 @@ def costs(evidence: Evidence, dataset: str, variant: str, reference: str) -> lis
             ratio = multiple(values[0] / values[1])
             parts.append(_(other, variant=count(values[0]), reference=count(values[1]), ratio=ratio))
     seconds = [row["seconds_per_epoch"] for row in rows]
-    if evidence.machines > 1:
-        parts.append(
-            _("times are not compared, since these runs come from {n} different machines", n=evidence.machines)
-        )
+    if results.machines > 1:
+        parts.append(_("times are not compared, since these runs come from {n} different machines", n=results.machines))
     elif not any(missing(value) or value <= 0 for value in seconds):
         numbers |= {"seconds_variant": seconds[0], "seconds_reference": seconds[1]}
         parts.append(
@@ -278,11 +283,11 @@ def costs(evidence: Evidence, dataset: str, variant: str, reference: str) -> lis
         )
     text = _(
         "The cost of {variant} beside {reference}: {costs}.",
-        variant=evidence.label(variant),
-        reference=evidence.label(reference),
+        variant=results.label(variant),
+        reference=results.label(reference),
         costs="; ".join(parts),
     )
-    return [Statement(text, numbers)]
+    return [Finding(text, numbers)]
 
 
 def _seconds(row: Mapping[str, Any]) -> str:
@@ -291,8 +296,8 @@ def _seconds(row: Mapping[str, Any]) -> str:
     return mean if missing(sd) else f"{mean} ± {number(sd, 2)}"
 
 
-def _parameters(evidence: Evidence, dataset: str, name: str) -> int:
-    return int(evidence.variant(dataset, name)["parameters"])
+def _parameters(results: StudyResults, dataset: str, name: str) -> int:
+    return int(results.variant(dataset, name)["parameters"])
 
 
 def _accuracy(row: Mapping[str, Any]) -> float:

@@ -1,4 +1,4 @@
-"""One factor: the best level, what is settled about the levels, the trend."""
+"""Findings about a factor: the best level, verdicts of the levels, the trend, the cost."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -7,38 +7,38 @@ from typing import Any
 
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.contrasts import contrast_text, outcome, quoted_numbers, seeds_text, why_inconclusive
+from convlab.findings.contrasts import contrast_text, quoted_numbers, seeds_text, verdict_or_gap, why_inconclusive
 from convlab.findings.dense_vs_conv import costs
-from convlab.findings.evidence import Evidence, Finding, Statement
+from convlab.findings.study_results import Finding, StudyResults, Topic
 from convlab.language.numbers import count, missing, percent, points, region
 from convlab.study.variants import Question
 
 
-def factor(evidence: Evidence, dataset: str, question: Question) -> Finding:
-    """Whether a factor pays: the best level, what is settled, the trend, the cost, and what changes along with it."""
+def factor(results: StudyResults, dataset: str, question: Question) -> Topic:
+    """Findings about a factor: best level, verdicts against the reference, trend, cost, what varies along with it."""
     levels = {level.variant: level.label for level in question.levels}
-    rows = {name: evidence.variant(dataset, name) for name in levels}
+    rows = {name: results.variant(dataset, name) for name in levels}
     means = {name: row["test_accuracy_mean"] for name, row in rows.items() if not missing(row["test_accuracy_mean"])}
     if not means:
-        return Finding("factor", (Statement(_("No level has a finished run, so nothing is known.")),), question.name)
+        return Topic("factor", (Finding(_("No level has a finished run, so nothing is known.")),), question.name)
     top = max(means.values())
     best = [name for name in means if math.isclose(means[name], top, rel_tol=0, abs_tol=1e-12)]
-    statements = [_best_level(question, levels, means, best)]
-    statements += _against_reference(evidence, dataset, question, levels)
-    statements += _left_out(levels, rows)
-    for row in evidence.over_levels(dataset, question.name):
+    findings = [_best_level(question, levels, means, best)]
+    findings += _against_reference(results, dataset, question, levels)
+    findings += _left_out(levels, rows)
+    for row in results.over_levels(dataset, question.name):
         measured = ("slope", "f_statistic", "contrast", "ci_low", "ci_high", "p_value")
         kept = {name: row[name] for name in measured if not missing(row.get(name))}
-        statements.append(Statement(row["sentence"], kept))
+        findings.append(Finding(row["sentence"], kept))
     if question.reference not in best:
-        statements += costs(evidence, dataset, best[0], question.reference)
-    statements += _moves_along(question, rows)
-    return Finding("factor", tuple(statements), question.name)
+        findings += costs(results, dataset, best[0], question.reference)
+    findings += _moves_along(question, rows)
+    return Topic("factor", tuple(findings), question.name)
 
 
 def _best_level(
     question: Question, levels: Mapping[str, str], means: Mapping[str, float], best: Sequence[str]
-) -> Statement:
+) -> Finding:
     parts = {
         "factor": question.subject,
         "levels": listing(levels[name] for name in best),
@@ -78,19 +78,19 @@ def _best_level(
             all=len(levels),
             **parts,
         )
-    return Statement(text, numbers)
+    return Finding(text, numbers)
 
 
 @dataclass(frozen=True)
 class LevelGroups:
-    """The levels of a factor against its reference, grouped by what their comparisons came to.
+    """The levels of a factor against its reference, grouped by verdict.
 
     Attributes:
         levels: label of each level's variant.
-        rows: comparisons by outcome.
+        rows: comparisons by verdict, or by why they have none.
     """
 
-    evidence: Evidence
+    results: StudyResults
     dataset: str
     question: Question
     levels: Mapping[str, str]
@@ -100,30 +100,30 @@ class LevelGroups:
     def reference(self) -> str:
         return self.levels[self.question.reference]
 
-    def named(self, outcome: str) -> str:
-        """The levels of one outcome with their differences."""
-        return listing(f"{self.levels[row['variant']]} ({points(row['difference'])})" for row in self.rows[outcome])
+    def named(self, verdict: str) -> str:
+        """Levels with one verdict and their differences, as text."""
+        return listing(f"{self.levels[row['variant']]} ({points(row['difference'])})" for row in self.rows[verdict])
 
-    def numbers(self, outcome: str) -> dict[str, float]:
-        return {f"difference {self.levels[row['variant']]}": row["difference"] for row in self.rows[outcome]}
+    def numbers(self, verdict: str) -> dict[str, float]:
+        return {f"difference {self.levels[row['variant']]}": row["difference"] for row in self.rows[verdict]}
 
 
 def _against_reference(
-    evidence: Evidence, dataset: str, question: Question, levels: Mapping[str, str]
-) -> list[Statement]:
-    """What is settled about the levels against the reference, and what is not."""
+    results: StudyResults, dataset: str, question: Question, levels: Mapping[str, str]
+) -> list[Finding]:
+    """Verdicts of the levels against the reference."""
     rows: dict[str, list[dict[str, Any]]] = {}
-    for row in evidence.contrasts(dataset, question.name):
-        rows.setdefault(outcome(row), []).append(row)
-    groups = LevelGroups(evidence, dataset, question, levels, rows)
-    statements = [rule(groups) for kind, rule in RULES if kind in rows]
+    for row in results.contrasts(dataset, question.name):
+        rows.setdefault(verdict_or_gap(row), []).append(row)
+    groups = LevelGroups(results, dataset, question, levels, rows)
+    findings = [rule(groups) for kind, rule in RULES if kind in rows]
     if rows and set(rows) <= {"worse", "equivalent"}:
         text = _("It does not pay in test accuracy: no level is better than {reference}.", reference=groups.reference)
-        statements.insert(0, Statement(text))
-    return statements
+        findings.insert(0, Finding(text))
+    return findings
 
 
-def _better(groups: LevelGroups) -> Statement:
+def _better(groups: LevelGroups) -> Finding:
     text = ngettext(
         "It pays in test accuracy: better than {reference} is {levels}.",
         "It pays in test accuracy: better than {reference} are {levels}.",
@@ -131,10 +131,10 @@ def _better(groups: LevelGroups) -> Statement:
         reference=groups.reference,
         levels=groups.named("better"),
     )
-    return Statement(text, groups.numbers("better"))
+    return Finding(text, groups.numbers("better"))
 
 
-def _worse(groups: LevelGroups) -> Statement:
+def _worse(groups: LevelGroups) -> Finding:
     text = ngettext(
         "Worse than {reference} is {levels}.",
         "Worse than {reference} are {levels}.",
@@ -142,26 +142,26 @@ def _worse(groups: LevelGroups) -> Statement:
         reference=groups.reference,
         levels=groups.named("worse"),
     )
-    return Statement(text, groups.numbers("worse"))
+    return Finding(text, groups.numbers("worse"))
 
 
-def _equivalent(groups: LevelGroups) -> Statement:
+def _equivalent(groups: LevelGroups) -> Finding:
     text = ngettext(
         "Equivalent to {reference} within {region} is {levels}.",
         "Equivalent to {reference} within {region} are {levels}.",
         len(groups.rows["equivalent"]),
         reference=groups.reference,
-        region=region(groups.evidence.rope),
+        region=region(groups.results.rope),
         levels=groups.named("equivalent"),
     )
-    return Statement(text, groups.numbers("equivalent"))
+    return Finding(text, groups.numbers("equivalent"))
 
 
-def _inconclusive(groups: LevelGroups) -> Statement:
+def _inconclusive(groups: LevelGroups) -> Finding:
     """The largest difference that is not settled, and why; the others by name."""
     rows = groups.rows["inconclusive"]
     largest = max(rows, key=lambda row: abs(row["difference"]))
-    seeds = seeds_text(groups.evidence, groups.dataset, largest["variant"], groups.question.reference)
+    seeds = seeds_text(groups.results, groups.dataset, largest["variant"], groups.question.reference)
     parts = {
         "reference": groups.reference,
         "level": groups.levels[largest["variant"]],
@@ -177,22 +177,22 @@ def _inconclusive(groups: LevelGroups) -> Statement:
         )
     else:
         text = _("Not settled against {reference}: {level}, {difference}; {reasons}.", **parts)
-    return Statement(text, groups.numbers("inconclusive") | quoted_numbers(largest))
+    return Finding(text, groups.numbers("inconclusive") | quoted_numbers(largest))
 
 
-def _too_few_seeds(groups: LevelGroups) -> Statement:
+def _too_few_seeds(groups: LevelGroups) -> Finding:
     text = _(
         "Nothing is inferred: with n = {n} this is a smoke test. Observed against {reference}: {levels}.",
         n=listing(map(str, sorted({int(row["n_seeds"]) for row in groups.rows["smoke"]}))),
         reference=groups.reference,
         levels=groups.named("smoke"),
     )
-    return Statement(text, groups.numbers("smoke"))
+    return Finding(text, groups.numbers("smoke"))
 
 
-def _without_runs(groups: LevelGroups) -> Statement:
+def _without_runs(groups: LevelGroups) -> Finding:
     names = listing(groups.levels[row["variant"]] for row in groups.rows["missing"])
-    return Statement(
+    return Finding(
         _(
             "{levels} cannot be compared with {reference}: a side has no finished run.",
             levels=names,
@@ -201,7 +201,7 @@ def _without_runs(groups: LevelGroups) -> Statement:
     )
 
 
-RULES: tuple[tuple[str, Callable[[LevelGroups], Statement]], ...] = (
+RULES: tuple[tuple[str, Callable[[LevelGroups], Finding]], ...] = (
     ("better", _better),
     ("worse", _worse),
     ("equivalent", _equivalent),
@@ -209,11 +209,11 @@ RULES: tuple[tuple[str, Callable[[LevelGroups], Statement]], ...] = (
     ("smoke", _too_few_seeds),
     ("missing", _without_runs),
 )
-"""What is said of each outcome of a comparison, in this order."""
+"""Sentence for each verdict, in reading order."""
 
 
-def _left_out(levels: Mapping[str, str], rows: Mapping[str, Mapping[str, Any]]) -> list[Statement]:
-    """Diverged runs of the levels, which means and verdicts are silent about."""
+def _left_out(levels: Mapping[str, str], rows: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """Diverged runs of the levels; means and verdicts are about the finished ones."""
     diverged = {name: int(row["n_diverged"]) for name, row in rows.items() if row["n_diverged"]}
     if not diverged:
         return []
@@ -222,10 +222,10 @@ def _left_out(levels: Mapping[str, str], rows: Mapping[str, Mapping[str, Any]]) 
         for name, n in diverged.items()
     )
     text = _("Runs that diverged: {levels}. What is said here is about the runs that finished.", levels=listing(counts))
-    return [Statement(text, {f"diverged {levels[name]}": n for name, n in diverged.items()})]
+    return [Finding(text, {f"diverged {levels[name]}": n for name, n in diverged.items()})]
 
 
-def _moves_along(question: Question, rows: Mapping[str, Mapping[str, Any]]) -> list[Statement]:
+def _moves_along(question: Question, rows: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
     """What else differs between the levels, which the factor's effect cannot be told from."""
     ranges = {
         "parameters": N_("{low} to {high} parameters"),
@@ -246,4 +246,4 @@ def _moves_along(question: Question, rows: Mapping[str, Mapping[str, Any]]) -> l
         factor=question.subject,
         changes=listing(parts),
     )
-    return [Statement(text, numbers)]
+    return [Finding(text, numbers)]

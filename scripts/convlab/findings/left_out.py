@@ -1,4 +1,4 @@
-"""What of the data was not used, and what of them is twice: for the limitations and the data section of the report."""
+"""Excluded and duplicate data, for the report's limitations and its section on data."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.datasets.folder_listing import ARRAY, OTHER_FOLDER, VALIDATION
-from convlab.findings.evidence import Statement
+from convlab.findings.study_results import Finding
 from convlab.language.numbers import count, percent
 
 REASONS = (
@@ -30,23 +30,23 @@ REASONS = (
     N_("pixels of a type that is not read"),
     N_("array that is not read"),
 )
-"""The reasons that a manifest gives (``folders.REASONS``), for translation."""
+"""Reasons of exclusion in manifests (``folders.REASONS``), for translation."""
 
 OF_IMAGES = {"train": N_("{n} of {all} training images"), "test": N_("{n} of {all} test images")}
 
 
-def left_out(manifests: Mapping[str, Mapping[str, Any]], explored: Mapping[str, Mapping[str, Any]]) -> list[Statement]:
+def left_out(manifests: Mapping[str, Mapping[str, Any]], explored: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
     """What a study cannot say because of images that were not used, classes without test images, and images that are
     among the training images twice.
 
     Args:
         manifests, explored: manifest.json of prepare and summary.json of explore, by dataset.
     """
-    statements = []
+    findings = []
     for name, manifest in manifests.items():
         parts = (_images(name, manifest), _folders(name, manifest), _arrays(name, manifest), _limits(name, manifest))
-        statements += [statement for statement in parts if statement]
-        statements += _conversions(name, manifest)
+        findings += [finding for finding in parts if finding]
+        findings += _conversions(name, manifest)
         summary = explored.get(name, {})
         empty = [label for label, images in summary.get("counts", {}).get("test", {}).items() if not images]
         if empty:
@@ -59,20 +59,20 @@ def left_out(manifests: Mapping[str, Mapping[str, Any]], explored: Mapping[str, 
                 dataset=name,
                 classes=listing(empty),
             )
-            statements.append(Statement(text, {"classes": len(empty)}))
+            findings.append(Finding(text, {"classes": len(empty)}))
         if twice := _twice(name, summary):
-            statements.append(twice)
-    return statements
+            findings.append(twice)
+    return findings
 
 
 def not_used(manifest: Mapping[str, Any]) -> tuple[int, int]:
-    """How many images, and how many other files, were not used."""
+    """Number of excluded images, and of other excluded files."""
     images = sum(entry["count"] for entry in manifest["excluded"] if entry["image"])
     return images, sum(entry["count"] for entry in manifest["excluded"]) - images
 
 
-def _images(name: str, manifest: Mapping[str, Any]) -> Statement | None:
-    """Images that could not be used, by reason, and the class that has lost the largest share."""
+def _images(name: str, manifest: Mapping[str, Any]) -> Finding | None:
+    """Finding about excluded images, by reason, and the class that lost the largest share."""
     entries = [entry for entry in manifest["excluded"] if entry["image"] and entry["reason"] != ARRAY]
     lost = sum(entry["count"] for entry in entries)
     if not lost:
@@ -102,11 +102,11 @@ def _images(name: str, manifest: Mapping[str, Any]) -> Statement | None:
             label=label,
             images=_(OF_IMAGES[part], n=count(number), all=count(number + manifest["counts"][part].get(label, 0))),
         )
-    return Statement(text, {"lost": lost})
+    return Finding(text, {"lost": lost})
 
 
-def _folders(name: str, manifest: Mapping[str, Any]) -> Statement | None:
-    """Folders that are neither train nor test."""
+def _folders(name: str, manifest: Mapping[str, Any]) -> Finding | None:
+    """Finding about folders that are neither train nor test."""
     entries = [entry for entry in manifest["excluded"] if entry["reason"] in (VALIDATION, OTHER_FOLDER)]
     files = sum(entry["count"] for entry in entries)
     if not files:
@@ -120,11 +120,11 @@ def _folders(name: str, manifest: Mapping[str, Any]) -> Statement | None:
         dataset=name,
         folders=listing([file["file"] for entry in entries for file in entry["files"]]),
     )
-    return Statement(text, {"files": files})
+    return Finding(text, {"files": files})
 
 
-def _arrays(name: str, manifest: Mapping[str, Any]) -> Statement | None:
-    """Arrays of an npz file that are not read."""
+def _arrays(name: str, manifest: Mapping[str, Any]) -> Finding | None:
+    """Finding about arrays of an npz file that are not read."""
     arrays = [file["file"] for entry in manifest["excluded"] if entry["reason"] == ARRAY for file in entry["files"]]
     if not arrays:
         return None
@@ -135,14 +135,14 @@ def _arrays(name: str, manifest: Mapping[str, Any]) -> Statement | None:
         dataset=name,
         arrays=listing(arrays),
     )
-    return Statement(text, {"arrays": len(arrays)})
+    return Finding(text, {"arrays": len(arrays)})
 
 
-def _limits(name: str, manifest: Mapping[str, Any]) -> Statement | None:
-    """Images that ``train_images`` and ``test_images`` leave out."""
+def _limits(name: str, manifest: Mapping[str, Any]) -> Finding | None:
+    """Finding about images that ``train_images`` and ``test_images`` leave out."""
     if not limited(manifest):
         return None
-    return Statement(_("{dataset}: the config takes {taken} only.", dataset=name, taken=limited(manifest)))
+    return Finding(_("{dataset}: the config takes {taken} only.", dataset=name, taken=limited(manifest)))
 
 
 def limited(manifest: Mapping[str, Any]) -> str:
@@ -157,9 +157,9 @@ def limited(manifest: Mapping[str, Any]) -> str:
     return listing(parts) if parts else ""
 
 
-def _conversions(name: str, manifest: Mapping[str, Any]) -> list[Statement]:
-    """What of an image was left out when it was read."""
-    statements = []
+def _conversions(name: str, manifest: Mapping[str, Any]) -> list[Finding]:
+    """Findings about what reading drops of an image: further frames, bits, transparency."""
+    findings = []
     several = manifest.get("several_pictures", 0)
     if several:
         text = ngettext(
@@ -168,18 +168,18 @@ def _conversions(name: str, manifest: Mapping[str, Any]) -> list[Statement]:
             several,
             dataset=name,
         )
-        statements.append(Statement(text, {"files": several}))
+        findings.append(Finding(text, {"files": several}))
     bits = manifest.get("bits", 8)
     if bits > 8:
         text = _(
             "{dataset}: of the {bits} bits that 16-bit images use, the highest 8 were kept.", dataset=name, bits=bits
         )
-        statements.append(Statement(text, {"bits": bits}))
-    return statements
+        findings.append(Finding(text, {"bits": bits}))
+    return findings
 
 
-def _twice(name: str, summary: Mapping[str, Any]) -> Statement | None:
-    """Training images that are nearly the same as another: validation accuracy, by which epochs are chosen, profits."""
+def _twice(name: str, summary: Mapping[str, Any]) -> Finding | None:
+    """Finding about near duplicates among training images, which raise the validation accuracy."""
     twice = summary.get("training_duplicates")
     if not twice or not twice["near_images"]:
         return None
@@ -196,7 +196,7 @@ def _twice(name: str, summary: Mapping[str, Any]) -> Statement | None:
         share=percent(twice["near_images"] / twice["looked_at"], 1),
         exact=count(twice["exact_images"]),
     )
-    return Statement(text, {"near": twice["near_images"], "looked_at": twice["looked_at"]})
+    return Finding(text, {"near": twice["near_images"], "looked_at": twice["looked_at"]})
 
 
 def test_origin(manifests: Mapping[str, Mapping[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""Limitations: what the study cannot say, each by a rule of its own design and data."""
+"""Limitations of a study, each from a rule about its design and data."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,26 +6,26 @@ from typing import Any
 
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing, ngettext
-from convlab.findings.evidence import Evidence, Statement
+from convlab.findings.study_results import Finding, StudyResults
 from convlab.language.numbers import count, missing, multiple, unsigned_points
 from convlab.statistics.describe import MIN_SEEDS
 
 FEW_TEST_IMAGES = 2000
-"""With fewer test images the weight of a single one is told."""
+"""With fewer test images the report states the weight of a single one."""
 
 FEW_SEEDS = 5
-"""With fewer seeds intervals are wide."""
+"""With fewer seeds the report states that intervals are wide."""
 
 NEAR_DUPLICATE_SHARE = 0.05
-"""From this share of near duplicates among the test images on, accuracies are not said to be of new images."""
+"""Share of near duplicates among test images from which accuracies are not taken to hold for new images."""
 
 IMBALANCE_RATIO = 1.5
-"""The largest class over the smallest from which on accuracy alone misleads."""
+"""Ratio of the largest to the smallest class from which accuracy alone misleads."""
 
 
 @dataclass(frozen=True)
 class StudyFacts:
-    """What limitations follow from.
+    """Facts that limitations follow from.
 
     Attributes:
         seeds: of the study.
@@ -33,36 +33,36 @@ class StudyFacts:
         resumed: runs that were interrupted and resumed.
     """
 
-    evidence: Evidence
+    results: StudyResults
     seeds: Sequence[int]
     explored: Mapping[str, Mapping[str, Any]]
     resumed: int
 
 
 def limitations(
-    evidence: Evidence, seeds: Sequence[int], explored: Mapping[str, Mapping[str, Any]], resumed: int
-) -> list[Statement]:
-    """What this study cannot say, from its own design and data.
+    results: StudyResults, seeds: Sequence[int], explored: Mapping[str, Mapping[str, Any]], resumed: int
+) -> list[Finding]:
+    """Limitations of a study, from its design and data.
 
     Args:
         explored: summary.json of explore, by dataset.
         resumed: runs that were interrupted and resumed.
     """
-    facts = StudyFacts(evidence, seeds, explored, resumed)
-    return [statement for rule in RULES for statement in rule(facts)]
+    facts = StudyFacts(results, seeds, explored, resumed)
+    return [finding for rule in RULES for finding in rule(facts)]
 
 
-def _few_seeds(facts: StudyFacts) -> Iterator[Statement]:
+def _few_seeds(facts: StudyFacts) -> Iterator[Finding]:
     n = len(facts.seeds)
     if n < MIN_SEEDS:
         text = _("n = {n}: a smoke test. It shows that everything runs; nothing is inferred from it.", n=n)
-        yield Statement(text, {"seeds": n})
+        yield Finding(text, {"seeds": n})
     elif n < FEW_SEEDS:
-        yield Statement(_("n = {n} seeds give wide intervals: small differences stay open.", n=n), {"seeds": n})
+        yield Finding(_("n = {n} seeds give wide intervals: small differences stay open.", n=n), {"seeds": n})
 
 
-def _diverged_runs(facts: StudyFacts) -> Iterator[Statement]:
-    runs = facts.evidence.runs
+def _diverged_runs(facts: StudyFacts) -> Iterator[Finding]:
+    runs = facts.results.runs
     if diverged := int((runs["status"] == "diverged").sum()):
         text = ngettext(
             "{n} run of {all} diverged and has no test accuracy; means of its variant are of the runs that finished.",
@@ -71,19 +71,19 @@ def _diverged_runs(facts: StudyFacts) -> Iterator[Statement]:
             diverged,
             all=len(runs),
         )
-        yield Statement(text, {"diverged": diverged})
+        yield Finding(text, {"diverged": diverged})
 
 
-def _one_dataset(facts: StudyFacts) -> Iterator[Statement]:
+def _one_dataset(facts: StudyFacts) -> Iterator[Finding]:
     if len(facts.explored) == 1:
         (name,) = facts.explored
-        yield Statement(
+        yield Finding(
             _("One dataset ({dataset}): nothing here says that the result carries over to another.", dataset=name)
         )
 
 
-def _few_test_images(facts: StudyFacts) -> Iterator[Statement]:
-    for name, images in facts.evidence.test_images.items():
+def _few_test_images(facts: StudyFacts) -> Iterator[Finding]:
+    for name, images in facts.results.test_images.items():
         if images < FEW_TEST_IMAGES:
             text = ngettext(
                 "{dataset} has only {n} test image; one image is {share}.",
@@ -92,11 +92,11 @@ def _few_test_images(facts: StudyFacts) -> Iterator[Statement]:
                 dataset=name,
                 share=unsigned_points(1 / images),
             )
-            yield Statement(text, {"images": images})
+            yield Finding(text, {"images": images})
 
 
-def _one_test_set(facts: StudyFacts) -> Iterator[Statement]:
-    yield Statement(
+def _one_test_set(facts: StudyFacts) -> Iterator[Finding]:
+    yield Finding(
         _(
             "All runs share one test set and one division into training and test images: intervals over seeds speak of "
             "other seeds, not of other images."
@@ -104,15 +104,15 @@ def _one_test_set(facts: StudyFacts) -> Iterator[Statement]:
     )
 
 
-def _data(facts: StudyFacts) -> Iterator[Statement]:
-    """What the images of each dataset do not allow to say."""
+def _data(facts: StudyFacts) -> Iterator[Finding]:
+    """Limitations of each dataset."""
     for name, summary in facts.explored.items():
         for rule in DATA_RULES:
             yield from rule(name, summary)
 
 
-def _near_duplicates(dataset: str, summary: Mapping[str, Any]) -> Iterator[Statement]:
-    """How far test images that the training data hold too can raise accuracies, by their share."""
+def _near_duplicates(dataset: str, summary: Mapping[str, Any]) -> Iterator[Finding]:
+    """Limitation of test images that are near duplicates of training images, by their share."""
     near, exact = (summary["duplicates"][f"{kind}_test_images"] for kind in ("near", "exact"))
     if not near:
         return
@@ -131,10 +131,10 @@ def _near_duplicates(dataset: str, summary: Mapping[str, Any]) -> Iterator[State
     )
     if share >= NEAR_DUPLICATE_SHARE:
         text = f"{text} {_('So the accuracies are not those of new images.')}"
-    yield Statement(text, {"near": near, "exact": exact})
+    yield Finding(text, {"near": near, "exact": exact})
 
 
-def _disagreeing_labels(dataset: str, summary: Mapping[str, Any]) -> Iterator[Statement]:
+def _disagreeing_labels(dataset: str, summary: Mapping[str, Any]) -> Iterator[Finding]:
     if pairs := summary["duplicates"]["label_disagreeing_pairs"]:
         text = ngettext(
             "{dataset}: {n} near-duplicate pair has different labels, so that one of the two may be wrong.",
@@ -142,10 +142,10 @@ def _disagreeing_labels(dataset: str, summary: Mapping[str, Any]) -> Iterator[St
             pairs,
             dataset=dataset,
         )
-        yield Statement(text, {"pairs": pairs})
+        yield Finding(text, {"pairs": pairs})
 
 
-def _imbalance(dataset: str, summary: Mapping[str, Any]) -> Iterator[Statement]:
+def _imbalance(dataset: str, summary: Mapping[str, Any]) -> Iterator[Finding]:
     ratio = summary.get("imbalance_ratio")
     if not missing(ratio) and ratio > IMBALANCE_RATIO:
         text = _(
@@ -154,18 +154,18 @@ def _imbalance(dataset: str, summary: Mapping[str, Any]) -> Iterator[Statement]:
             dataset=dataset,
             ratio=multiple(ratio),
         )
-        yield Statement(text, {"ratio": ratio})
+        yield Finding(text, {"ratio": ratio})
 
 
-def _empty_classes(dataset: str, summary: Mapping[str, Any]) -> Iterator[Statement]:
+def _empty_classes(dataset: str, summary: Mapping[str, Any]) -> Iterator[Finding]:
     if summary.get("empty_classes"):
         classes = listing(summary["empty_classes"])
-        yield Statement(_("{dataset}: no training image of {classes}.", dataset=dataset, classes=classes))
+        yield Finding(_("{dataset}: no training image of {classes}.", dataset=dataset, classes=classes))
 
 
-def _untuned_variants(facts: StudyFacts) -> Iterator[Statement]:
-    if len(facts.evidence.plan.variants) > 1:
-        yield Statement(
+def _untuned_variants(facts: StudyFacts) -> Iterator[Finding]:
+    if len(facts.results.plan.variants) > 1:
+        yield Finding(
             _(
                 "This study tunes no hyperparameters for single variants: all share the training settings, except "
                 "where they are the factor. A variant may do better with settings of its own."
@@ -173,21 +173,21 @@ def _untuned_variants(facts: StudyFacts) -> Iterator[Statement]:
         )
 
 
-def _times(facts: StudyFacts) -> Iterator[Statement]:
-    yield Statement(_("Times and latencies hold for the machine named under provenance, with other runs beside them."))
+def _times(facts: StudyFacts) -> Iterator[Finding]:
+    yield Finding(_("Times and latencies hold for the machine named under provenance, with other runs beside them."))
 
 
-def _resumed_runs(facts: StudyFacts) -> Iterator[Statement]:
+def _resumed_runs(facts: StudyFacts) -> Iterator[Finding]:
     if facts.resumed:
         text = ngettext(
             "{n} run resumed after an interruption; weights continue exactly, times do not.",
             "{n} runs resumed after an interruption; weights continue exactly, times do not.",
             facts.resumed,
         )
-        yield Statement(text, {"resumed": facts.resumed})
+        yield Finding(text, {"resumed": facts.resumed})
 
 
-RULES: tuple[Callable[[StudyFacts], Iterator[Statement]], ...] = (
+RULES: tuple[Callable[[StudyFacts], Iterator[Finding]], ...] = (
     _few_seeds,
     _diverged_runs,
     _one_dataset,
@@ -200,7 +200,7 @@ RULES: tuple[Callable[[StudyFacts], Iterator[Statement]], ...] = (
 )
 """Limitations in the order of the report; each rule yields what holds for the study."""
 
-DATA_RULES: tuple[Callable[[str, Mapping[str, Any]], Iterator[Statement]], ...] = (
+DATA_RULES: tuple[Callable[[str, Mapping[str, Any]], Iterator[Finding]], ...] = (
     _near_duplicates,
     _disagreeing_labels,
     _imbalance,
@@ -209,8 +209,8 @@ DATA_RULES: tuple[Callable[[str, Mapping[str, Any]], Iterator[Statement]], ...] 
 """Limitations of one dataset, given its name and summary.json of explore."""
 
 
-def boxes(lacking: str) -> list[Statement]:
-    """That figures as files lack characters of names, where the fonts of the machine that drew them do."""
+def characters_missing_in_fonts(lacking: str) -> list[Finding]:
+    """Limitation of figure files whose fonts lack characters of names."""
     if not lacking:
         return []
     text = ngettext(
@@ -221,4 +221,4 @@ def boxes(lacking: str) -> list[Statement]:
         len(lacking),
         characters=lacking if len(lacking) <= 20 else f"{lacking[:20]}…",
     )
-    return [Statement(text, {"characters": len(lacking)}, "note")]
+    return [Finding(text, {"characters": len(lacking)}, "note")]

@@ -1,13 +1,13 @@
-"""What is known of when claims, questions, seeds and the ROPE were written: before the runs, or after looking.
+"""Registration: whether claims, questions, seeds and the ROPE were written before the runs or after a look.
 
-Only kept states of the study tell it (``history.settled``). Where they do not, that is what is said.
+Only kept states of the study show it (``history.settled``); if they do not, the sentence says that it is not known.
 """
 
 from collections.abc import Sequence
 
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Statement
+from convlab.findings.study_results import Finding
 from convlab.states.history import Settled
 
 CLAIMS = {
@@ -25,10 +25,10 @@ CLAIMS = {
         "runs is not known."
     ),
 }
-"""What is said of claims, by whether they are known to be older than the present runs, and younger than a look."""
+"""Sentence about claims, by (known to be older than the present runs, known to be younger than a look)."""
 
-FORGOTTEN = N_("{claims}: in the config; whether that was so before the runs is not known.")
-"""The same where the first states are not kept any more."""
+REGISTRATION_UNKNOWN = N_("{claims}: in the config; whether that was so before the runs is not known.")
+"""The same if the first states are not kept any more."""
 
 LATER = {
     "question": N_("The question {name} was added or changed after results of this study had been compared."),
@@ -40,23 +40,23 @@ LATER = {
 }
 
 
-def claims_registration(names: Sequence[str], settled: Settled) -> list[Statement]:
-    """When the claims were written, those together of which the same is known."""
+def claims_registration(names: Sequence[str], settled: Settled) -> list[Finding]:
+    """Findings about when claims were written, one for all claims of which the same is known."""
     groups: dict[tuple[bool, bool], list[str]] = {}
     for name in names:
         key = ("claim", name)
         groups.setdefault((key in settled.before, key in settled.after), []).append(name)
-    statements = []
+    findings = []
     for known, members in groups.items():
-        message = CLAIMS[known] if any(known) or settled.complete else FORGOTTEN
+        message = CLAIMS[known] if any(known) or settled.complete else REGISTRATION_UNKNOWN
         claims = _("All claims") if len(groups) == 1 else listing(members)
-        statements.append(Statement(_(message, claims=claims), {"claims": len(members)}))
-    return statements
+        findings.append(Finding(_(message, claims=claims), {"claims": len(members)}))
+    return findings
 
 
-def looks(settled: Settled) -> list[Statement]:
-    """How often results were compared before, and what was written after that; for the limitations."""
-    statements = []
+def looks(settled: Settled) -> list[Finding]:
+    """Limitation by earlier looks: their number, and what was written after them."""
+    findings = []
     if settled.looks:
         text = ngettext(
             "Test results of this study were compared before, in {n} earlier state that is kept: every look is another "
@@ -65,13 +65,13 @@ def looks(settled: Settled) -> list[Statement]:
             "another occasion to find something by chance, and no p value counts it.",
             settled.looks,
         )
-        statements.append(Statement(text, {"looks": settled.looks}))
+        findings.append(Finding(text, {"looks": settled.looks}))
     later = [(kind, name) for kind, name in sorted(settled.after) if kind in LATER]
-    statements += [Statement(_(LATER[kind], name=name)) for kind, name in later]
+    findings += [Finding(_(LATER[kind], name=name)) for kind, name in later]
     if not {("seeds", ""), ("rope", "")} <= settled.before:
         text = _(
             "Whether questions, seeds and the region of practical equivalence were fixed before the runs is not known "
             "from what is kept."
         )
-        statements.append(Statement(text))
-    return statements
+        findings.append(Finding(text))
+    return findings

@@ -1,4 +1,4 @@
-"""How the runs went: the noise of seeds, fit, errors, calibration."""
+"""Findings about training: noise of seeds, over- and underfitting, errors, calibration."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,32 +9,32 @@ import pandas as pd
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.evaluation.metrics import CALIBRATION_BINS
-from convlab.findings.evidence import Evidence, Finding, Statement
+from convlab.findings.study_results import Finding, StudyResults, Topic
 from convlab.language.numbers import count, interval, number, percent, plus_minus, points, unsigned_points
 from convlab.statistics.describe import MIN_SEEDS
 
 CLOSE_ACCURACY = 0.01
-"""Gaps of training to validation, or of confidence to accuracy, up to this fraction are called close."""
+"""Gaps between training and validation, or confidence and accuracy, up to this fraction count as close."""
 
 OVERFITTING_LOSS_RISE = 0.05
-"""A validation loss that ends this share above its lowest value is said to have risen."""
+"""Relative rise of validation loss above its minimum that counts as overfitting."""
 
 IMAGES_PER_BIN = 100
 """With fewer test images in a bin the calibration error is noticeably biased upwards (Nixon et al. 2019)."""
 
 
-def noise(evidence: Evidence, dataset: str) -> Finding:
-    """How far seeds scatter beside how far the variants' means lie apart."""
-    return Finding("noise", (*_scatter_of_seeds(evidence, dataset), *_another_test_set(evidence, dataset)))
+def noise(results: StudyResults, dataset: str) -> Topic:
+    """Seed-to-seed variation compared with the differences between variants."""
+    return Topic("noise", (*_scatter_of_seeds(results, dataset), *_another_test_set(results, dataset)))
 
 
-def _scatter_of_seeds(evidence: Evidence, dataset: str) -> Iterator[Statement]:
-    """The SD of a variant's runs, pooled, and the lead of the first variant before the second."""
-    rows = evidence.variants[evidence.variants["dataset"] == dataset]
+def _scatter_of_seeds(results: StudyResults, dataset: str) -> Iterator[Finding]:
+    """Pooled SD over seeds, and the lead of the most accurate variant over the second."""
+    rows = results.variants[results.variants["dataset"] == dataset]
     repeated = rows[rows["test_accuracy_sd"].notna() & (rows["n_seeds"] > 1)]
     means = rows["test_accuracy_mean"].dropna()
     if repeated.empty:
-        yield Statement(_("No variant has two finished runs, so how far seeds scatter is not known from this study."))
+        yield Finding(_("No variant has two finished runs, so how far seeds scatter is not known from this study."))
         return
     freedom = repeated["n_seeds"] - 1
     pooled = float(np.sqrt((freedom * repeated["test_accuracy_sd"] ** 2).sum() / freedom.sum()))
@@ -45,7 +45,7 @@ def _scatter_of_seeds(evidence: Evidence, dataset: str) -> Iterator[Statement]:
             len(repeated),
             sd=unsigned_points(pooled),
         )
-        yield Statement(text, {"sd": pooled})
+        yield Finding(text, {"sd": pooled})
         return
     reach = float(means.max() - means.min())
     text = ngettext(
@@ -58,7 +58,7 @@ def _scatter_of_seeds(evidence: Evidence, dataset: str) -> Iterator[Statement]:
         range=unsigned_points(reach),
     )
     leads, numbers = _lead(rows, pooled)
-    yield Statement(f"{text} {leads}", {"sd": pooled, "range": reach, **numbers})
+    yield Finding(f"{text} {leads}", {"sd": pooled, "range": reach, **numbers})
 
 
 def _lead(rows: pd.DataFrame, pooled: float) -> tuple[str, dict[str, float]]:
@@ -79,12 +79,12 @@ def _lead(rows: pd.DataFrame, pooled: float) -> tuple[str, dict[str, float]]:
     return text, {"lead": lead, "se": error}
 
 
-def _another_test_set(evidence: Evidence, dataset: str) -> Iterator[Statement]:
+def _another_test_set(results: StudyResults, dataset: str) -> Iterator[Finding]:
     """The binomial standard error of the highest accuracy; none where all images are right, or all are wrong."""
-    means = evidence.variants.loc[evidence.variants["dataset"] == dataset, "test_accuracy_mean"].dropna()
+    means = results.variants.loc[results.variants["dataset"] == dataset, "test_accuracy_mean"].dropna()
     if means.empty:
         return
-    accuracy, images = float(means.max()), evidence.test_images[dataset]
+    accuracy, images = float(means.max()), results.test_images[dataset]
     if error := math.sqrt(accuracy * (1 - accuracy) / images):
         text = ngettext(
             "Another test set of {n} image would move the highest accuracy by a standard error of {error} "
@@ -94,11 +94,11 @@ def _another_test_set(evidence: Evidence, dataset: str) -> Iterator[Statement]:
             images,
             error=unsigned_points(error),
         )
-        yield Statement(text, {"se": error, "test_images": images})
+        yield Finding(text, {"se": error, "test_images": images})
 
 
 def _first_and_second(lead: float, error: float, seeds: int) -> str:
-    """What may be said of the two highest means: picked for being the highest, so described and not tested."""
+    """Finding about the two highest means, described and not tested: they were selected for being highest."""
     if math.isclose(lead, 0, abs_tol=1e-12):
         return N_("{variants} share the highest mean.")
     if seeds < MIN_SEEDS or not error:
@@ -153,26 +153,26 @@ def fits_table(
     return pd.DataFrame(rows, columns=columns)
 
 
-def fits_of(evidence: Evidence, dataset: str, variant: str) -> pd.DataFrame:
-    rows = evidence.fits
+def fits_of(results: StudyResults, dataset: str, variant: str) -> pd.DataFrame:
+    rows = results.fits
     return rows[(rows["dataset"] == dataset) & (rows["variant"] == variant)]
 
 
 def still_falling(fits: pd.DataFrame) -> int:
-    """Runs whose validation loss was lowest at their last epoch, of more than one."""
+    """Number of runs of several epochs whose validation loss was lowest at the last one."""
     return int(((fits["lowest_epoch"] == fits["epochs"]) & (fits["epochs"] > 1)).sum())
 
 
-def fit(evidence: Evidence, dataset: str) -> Finding:
-    """Over- and underfitting of the variants that were looked at closely."""
-    statements = []
-    for name in evidence.detailed(dataset):
-        fits = fits_of(evidence, dataset, name)
+def fit(results: StudyResults, dataset: str) -> Topic:
+    """Over- and underfitting of the variants with details."""
+    findings = []
+    for name in results.variants_with_details(dataset):
+        fits = fits_of(results, dataset, name)
         if not fits.empty:
-            statements.append(_fit(evidence.label(name), fits))
-    if statements:
-        statements.append(
-            Statement(
+            findings.append(_fit(results.label(name), fits))
+    if findings:
+        findings.append(
+            Finding(
                 _(
                     "Training accuracy is Keras' running mean over an epoch, with dropout active, while the weights "
                     "still improve: it understates what the kept weights reach, so a small or negative gap says little."
@@ -180,11 +180,11 @@ def fit(evidence: Evidence, dataset: str) -> Finding:
                 kind="note",
             )
         )
-    return Finding("fit", tuple(statements))
+    return Topic("fit", tuple(findings))
 
 
-def _fit(label: str, fits: pd.DataFrame) -> Statement:
-    """Training against validation at the kept epoch, and what validation loss did after its lowest point."""
+def _fit(label: str, fits: pd.DataFrame) -> Finding:
+    """Training against validation accuracy at the kept epoch, and the course of validation loss after its minimum."""
     gap, train, validation = fits["gap"].mean(), fits["train_accuracy"].mean(), fits["val_accuracy"].mean()
     images = int(fits["validation_images"].min())
     error = math.sqrt(max(validation * (1 - validation), 0) / max(images, 1))
@@ -213,22 +213,22 @@ def _fit(label: str, fits: pd.DataFrame) -> Statement:
             runs,
             falling=falling,
         )
-        return Statement(" ".join([*texts, text]), numbers | {"falling": falling})
+        return Finding(" ".join([*texts, text]), numbers | {"falling": falling})
     if risen:
         text = _(
             "After its lowest point validation loss rose by {rise} until the last epoch, on average over seeds.",
             rise=percent(rises.mean(), 0),
         )
-        return Statement(" ".join([*texts, text]), numbers | {"rise": rises.mean()})
-    return Statement(" ".join(texts), numbers)
+        return Finding(" ".join([*texts, text]), numbers | {"rise": rises.mean()})
+    return Finding(" ".join(texts), numbers)
 
 
 def _gap_text(gaps: pd.Series, band: float, images: int, risen: bool) -> str:
-    """What the gap between training and validation accuracy says of overfitting.
+    """Sentence on over- or underfitting from the gap between training and validation accuracy.
 
     Args:
         gaps: of each run.
-        band: what the ``images`` of validation leave open, a fraction.
+        band: sampling error from ``images`` validation images, a fraction.
         risen: whether validation loss rose in most runs.
     """
     gap, within = gaps.mean(), plus_minus(band, 1)
@@ -272,27 +272,27 @@ def _gap_text(gaps: pd.Series, band: float, images: int, risen: bool) -> str:
     )
 
 
-def errors(evidence: Evidence, dataset: str) -> Finding:
-    """Which classes are confused and which is hardest; described, not tested."""
-    names = sorted(evidence.detailed(dataset), key=lambda name: name != evidence.chosen.get(dataset))
-    statements = [_errors(evidence, dataset, name) for name in names]
-    if statements:
-        statements.append(
-            Statement(
+def errors(results: StudyResults, dataset: str) -> Topic:
+    """Most confused classes and hardest class; described, not tested."""
+    names = sorted(results.variants_with_details(dataset), key=lambda name: name != results.chosen.get(dataset))
+    findings = [_errors(results, dataset, name) for name in names]
+    if findings:
+        findings.append(
+            Finding(
                 _("Classes were looked at after the fact: these are descriptions, no test stands behind them."),
                 kind="note",
             )
         )
-    return Finding("errors", tuple(statements))
+    return Topic("errors", tuple(findings))
 
 
-def _errors(evidence: Evidence, dataset: str, name: str) -> Statement:
-    """How many predictions of a variant are wrong, its most confused pair and its hardest class."""
-    matrix = np.array(evidence.confusions[dataset][name])
+def _errors(results: StudyResults, dataset: str, name: str) -> Finding:
+    """Number of wrong predictions of a variant, its most confused pair and its hardest class."""
+    matrix = np.array(results.confusions[dataset][name])
     off = matrix - np.diag(np.diag(matrix))
     wrong, total = int(off.sum()), int(matrix.sum())
-    label = evidence.label(name)
-    if name == evidence.chosen.get(dataset):
+    label = results.label(name)
+    if name == results.chosen.get(dataset):
         label = _("{label} (chosen by validation accuracy)", label=label)
     text = _(
         "{label}: {wrong} of {total} predictions over all seeds are wrong.",
@@ -302,16 +302,16 @@ def _errors(evidence: Evidence, dataset: str, name: str) -> Statement:
     )
     numbers = {"wrong": wrong, "total": total}
     if not wrong:
-        return Statement(text, numbers)
-    pair, pair_numbers = _most_confused(off, evidence.classes[dataset])
-    rows = evidence.per_class
+        return Finding(text, numbers)
+    pair, pair_numbers = _most_confused(off, results.classes[dataset])
+    rows = results.per_class
     rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == name) & (rows["support"] > 0)]
     hardest, hardest_numbers = _hardest(rows)
-    return Statement(" ".join([text, *pair, *hardest]), numbers | pair_numbers | hardest_numbers)
+    return Finding(" ".join([text, *pair, *hardest]), numbers | pair_numbers | hardest_numbers)
 
 
 def _most_confused(off: np.ndarray, classes: Sequence[str]) -> tuple[list[str], dict[str, float]]:
-    """The pair of classes with the most mistakes in both directions: sentences and their numbers.
+    """Most confused pair of classes, both directions added: sentences and their numbers.
 
     Args:
         off: counts (true, predicted) of wrong predictions, at least one.
@@ -361,18 +361,18 @@ def _hardest(rows: pd.DataFrame) -> tuple[list[str], dict[str, float]]:
     return [text], {"recall": float(hardest["recall"]), "support": int(hardest["support"])}
 
 
-def calibration(evidence: Evidence, dataset: str) -> Finding:
+def calibration(results: StudyResults, dataset: str) -> Topic:
     """Whether confidence matches accuracy."""
-    statements = []
-    for name in evidence.detailed(dataset):
-        rows = evidence.confidence
+    findings = []
+    for name in results.variants_with_details(dataset):
+        rows = results.confidence
         rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == name)]
         if rows.empty:
             continue
         confidence, accuracy = float(rows["confidence"].mean()), float(rows["accuracy"].mean())
-        row = evidence.variant(dataset, name)
+        row = results.variant(dataset, name)
         excess = confidence - accuracy
-        images = evidence.test_images[dataset]
+        images = results.test_images[dataset]
         band = max(CLOSE_ACCURACY, 2 * math.sqrt(max(accuracy * (1 - accuracy), 0) / max(images, 1)))
         agree = N_(
             "{label}: mean confidence {confidence} against an accuracy of {accuracy}, confidence and accuracy agree "
@@ -388,7 +388,7 @@ def calibration(evidence: Evidence, dataset: str) -> Finding:
         )
         text = _(
             agree if abs(excess) <= band else over if excess > 0 else under,
-            label=evidence.label(name),
+            label=results.label(name),
             confidence=percent(confidence),
             accuracy=percent(accuracy),
             excess=unsigned_points(abs(excess)),
@@ -397,13 +397,13 @@ def calibration(evidence: Evidence, dataset: str) -> Finding:
             brier=number(row["brier_mean"]),
         )
         quality = {"ece": row["ece_mean"], "brier": row["brier_mean"]}
-        statements.append(Statement(text, {"confidence": confidence, "accuracy": accuracy, **quality}))
-    per_bin = evidence.test_images[dataset] / CALIBRATION_BINS
-    if statements and per_bin < IMAGES_PER_BIN:
+        findings.append(Finding(text, {"confidence": confidence, "accuracy": accuracy, **quality}))
+    per_bin = results.test_images[dataset] / CALIBRATION_BINS
+    if findings and per_bin < IMAGES_PER_BIN:
         text = _(
             "With about {n} test images in each of 15 bins the calibration error is biased upwards; compare it between "
             "variants rather than with zero.",
             n=count(per_bin),
         )
-        statements.append(Statement(text, {"images_per_bin": per_bin}))
-    return Finding("calibration", tuple(statements))
+        findings.append(Finding(text, {"images_per_bin": per_bin}))
+    return Topic("calibration", tuple(findings))

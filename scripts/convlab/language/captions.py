@@ -31,7 +31,7 @@ TABLE_CAPTIONS = {
         "Exploratory: not adjusted over the study."
     ),
 }
-"""What each table shows; ``where`` names the dataset of a study that has one."""
+"""Caption of each table, before translation; ``where`` names the dataset if the study has only one."""
 
 WITH_BASELINE = ("runs", "variants", "probe_curves")
 """Tables of accuracies, whose captions name the accuracy of a constant guess."""

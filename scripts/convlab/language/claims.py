@@ -1,4 +1,4 @@
-"""Claims in words: the sentence that states what was measured, what was asked and what follows."""
+"""Claims in words: measured value, bound, and verdict in one sentence."""
 
 from convlab.common.i18n import N_, ngettext, number
 from convlab.common.i18n import gettext as _
@@ -10,7 +10,7 @@ from convlab.study.rules import difference
 
 
 def claim_sentence(result: ClaimResult, verdict: ClaimVerdict, p_adjusted: float | None) -> str:
-    """One sentence that states what was measured and what follows from it.
+    """Sentence of a claim: measured value with its uncertainty, and the verdict.
 
     For example: "test_accuracy(cnn) − test_accuracy(dense) is +2.78 pp (95 % CI +2.31 to +3.25; n = 3 seeds; one-sided
     p < .001, over the study p = .004): all of the interval is above 0."
@@ -80,14 +80,14 @@ def _details(result: ClaimResult, p_adjusted: float | None) -> list[str]:
         details.append(
             ngettext("{n} seed with a diverged run left out", "{n} seeds with a diverged run left out", link.n_missing)
         )
-    if result.p_value is not None and link.p_support is not None:  # another link's p says nothing of this one
+    if result.p_value is not None and link.p_support is not None:  # the p value may be of another link
         p_text = _("one-sided {p}", p=format_p(result.p_value))
         details.append(p_over_study(p_text, result.p_value, p_adjusted))
     return details
 
 
 def _interval_against_bound(link: LinkResult) -> str:
-    """Where the interval lies beside what the rule asks; times are described."""
+    """Position of the interval relative to the rule's bound; times are only described."""
     bound = _bound_text(link)
     if link.verdict == "described":
         return _("times are described and decide no claim, since seeds do not repeat the state of the machine")
@@ -103,7 +103,7 @@ def _interval_against_bound(link: LinkResult) -> str:
 
 
 def problem_text(problem: Problem) -> str:
-    """Why nothing can be inferred from a link of a rule."""
+    """Why a link of a rule cannot be tested, as a clause."""
     if problem.kind == "no value":
         wanted = dict.fromkeys(
             _("{quantity} of {variant}", quantity=q.name, variant=q.variant) for q in problem.quantities
@@ -140,7 +140,7 @@ _ASKED = {
 
 
 def _bound_text(link: LinkResult) -> str:
-    """What the value is held against: ``90.78 % ± 0.5 pp``, ``+0.5 pp``, ``0``."""
+    """Text of the bound with its tolerance: ``90.78 % ± 0.5 pp``, ``+0.5 pp``, ``0``."""
     bound = constant_text(link.bound, link.unit) if link.bound else "0"
     if link.tolerance is None:
         return bound

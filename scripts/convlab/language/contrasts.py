@@ -20,11 +20,11 @@ VERDICTS = {
     "better": N_("better"), "worse": N_("worse"), "equivalent": N_("equivalent"), "inconclusive": N_("inconclusive"),
     "supported": N_("supported"), "contradicted": N_("contradicted"), "described": N_("described"),
 }  # fmt: skip
-"""How a verdict of a comparison or a claim reads, before translation."""
+"""Text of each verdict of a comparison or a claim, before translation."""
 
 
 def verdict_text(verdict: str, diverged: int = 0) -> str:
-    """A verdict as a badge or a table shows it; one that leaves ``diverged`` runs out says so."""
+    """Text of a verdict in badges and tables; it says so if ``diverged`` runs were left out."""
     settled = verdict in ("better", "worse", "equivalent", "supported", "contradicted")
     if settled and diverged:
         return _("{verdict}, of the runs that finished", verdict=_(VERDICTS[verdict]))
@@ -32,12 +32,12 @@ def verdict_text(verdict: str, diverged: int = 0) -> str:
 
 
 def guessing(label: str) -> str:
-    """The constant guess that accuracies are held against; ``label`` is empty where classes are equally frequent."""
+    """Text of the constant guess; ``label`` is empty if several classes are equally frequent."""
     return _("always answering “{label}”", label=label) if label else _("always answering with the same class")
 
 
 def detectable_reason(difference: float, power: str = "80") -> str:
-    """What a design could have detected; nothing where accuracies cannot differ by that much.
+    """Clause about the smallest detectable difference; empty if accuracies cannot differ by that much.
 
     Args:
         difference: the smallest detectable difference of accuracies, as a share.
@@ -57,7 +57,7 @@ def detectable_reason(difference: float, power: str = "80") -> str:
 
 
 def constant_guess_text(label: str, share: str) -> str:
-    """The baseline of every accuracy, to follow the caption of a table."""
+    """Accuracy of the constant guess, as a sentence for captions of tables."""
     guess = guessing(label)
     return _("The baseline, {guess}, is right for {share} of the test images.", guess=guess, share=share)
 
@@ -66,7 +66,7 @@ INCONCLUSIVE_SENTENCE = N_("{variant} vs {reference} changed {metric} by {change
 
 
 def contrast_labels(plan: Plan, question: Question, variant: str) -> tuple[str, str]:
-    """How a contrast's two sides read: levels of an experiment by their level, others by their variant's label."""
+    """Labels of a contrast's two sides: those of an experiment's levels, else those of the variants."""
     levels = {level.variant: level.label for level in question.levels}
     names = {name: levels.get(name, plan.variants[name].label) for name in (variant, question.reference)}
     return names[variant], names[question.reference]
@@ -74,7 +74,7 @@ def contrast_labels(plan: Plan, question: Question, variant: str) -> tuple[str, 
 
 @dataclass(frozen=True)
 class _Comparison:
-    """A contrast with its verdict and all that its sentence quotes; p values are adjusted over the study, or None."""
+    """A contrast with its verdict, labels and numbers of runs; p values are adjusted over the study, or None."""
 
     contrast: Contrast
     verdict: Verdict
@@ -85,7 +85,7 @@ class _Comparison:
 
     @property
     def parts(self) -> dict[str, str]:
-        """What every sentence with a difference names."""
+        """Placeholders of every sentence with a difference."""
         return {
             "variant": self.variant,
             "reference": self.reference,
@@ -121,7 +121,7 @@ def comparison_sentence(
     reference_label: str | None = None,
     p_equivalence_adjusted: float | None = None,
 ) -> str:
-    """One sentence that states a contrast, its uncertainty, and what the design could have seen.
+    """Sentence of a contrast: difference, uncertainty, verdict, and the detectable difference.
 
     An example: "5×5 vs 3×3 changed test accuracy by +0.42 pp (95 % CI −0.10 to +0.94; n = 5 seeds each; Dunnett
     p = .11): inconclusive; this design could detect 0.9 pp or more (80 % power, adjusted over the study); if the true
@@ -155,7 +155,7 @@ def comparison_sentence(
 
 
 def _without_value(comparison: _Comparison) -> str:
-    """One side has no run with a value."""
+    """Sentence of a contrast of which one side has no finished run."""
     return _(
         "{variant} vs {reference}: {verdict}; {metric} cannot be compared, no run of {empty} has a value ({counts}).",
         variant=comparison.variant,
@@ -168,7 +168,7 @@ def _without_value(comparison: _Comparison) -> str:
 
 
 def _not_tested(comparison: _Comparison) -> str:
-    """Fewer than three seeds, or runs that do not vary."""
+    """Sentence of a contrast that was not tested: fewer than three seeds, or runs that do not vary."""
     n = min(comparison.contrast.n_variant, comparison.contrast.n_reference)
     if n < MIN_SEEDS:
         reason = _(
@@ -193,7 +193,7 @@ def _equivalent(comparison: _Comparison) -> str:
 
 
 def _inconclusive(comparison: _Comparison) -> str:
-    """Why neither a difference nor equivalence was shown, what could have been detected, and the seeds to settle it."""
+    """Sentence of an inconclusive contrast: reason, detectable difference, seeds that would settle it."""
     contrast = comparison.contrast
     of_finished = verdict_of_finished_runs(contrast, comparison.p_adjusted, comparison.p_equivalence_adjusted)
     if diverged_runs_forbid(contrast, of_finished):
@@ -224,14 +224,14 @@ def _inconclusive(comparison: _Comparison) -> str:
 
 
 def more_seeds_reason() -> str:
-    """That no number of seeds that a study can have would settle a comparison."""
+    """Clause for a comparison that no feasible number of seeds would settle."""
     return _(
         "if the true difference is the observed one, more than {n} seeds each would be needed to settle it", n=MAX_SEEDS
     )
 
 
 def diverged_reason(variant: tuple[int, int], reference: tuple[int, int]) -> str:
-    """Why nothing is said where the two sides diverged unequally often; counts of diverged and finished runs."""
+    """Clause for sides that diverged unequally often. Args: (diverged, finished) runs of each side."""
     return _(
         "{first} of {all} runs diverged against {second} of {others} of the reference, so the runs that finished "
         "decide nothing",
@@ -243,7 +243,7 @@ def diverged_reason(variant: tuple[int, int], reference: tuple[int, int]) -> str
 
 
 def _count_text(contrast: Contrast, variant_label: str, reference_label: str) -> str:
-    """How many runs each side has, and how many were left out."""
+    """Number of runs on each side, and of those left out."""
     if contrast.n_variant == contrast.n_reference:
         text = ngettext("n = {n} seed each", "n = {n} seeds each", contrast.n_variant)
     else:

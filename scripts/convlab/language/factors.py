@@ -9,7 +9,7 @@ from convlab.study.variants import Question
 
 
 def factorial_sentence(question: Question, name: str, effect: Effect | None, effects: Factorial) -> str:
-    """An effect of two crossed factors in words, with its numbers.
+    """Sentence of an effect of two crossed factors, with its numbers.
 
     Args:
         name: a factor of the question, or ``interaction``.
@@ -59,12 +59,12 @@ def factorial_sentence(question: Question, name: str, effect: Effect | None, eff
 
 
 def _exploratory(p_value: float) -> str:
-    """A p value that is no part of the study's family, and says so."""
+    """Text of an exploratory p value, which is not adjusted over the study."""
     return _("exploratory {p}", p=format_p(p_value))
 
 
 def trend_sentence(question: Question, trend: Trend) -> str:
-    """The trend in words, with its numbers."""
+    """Sentence of a trend over ordered levels, with its numbers."""
     factor = question.subject
     if trend.slope is None:
         return _(
@@ -97,7 +97,7 @@ def trend_sentence(question: Question, trend: Trend) -> str:
 
 
 def _incomplete_seeds(n: int) -> str:
-    """How many seeds a trend or a factorial leaves out, ready to follow the number of those that it uses."""
+    """Number of seeds that a trend or a factorial leaves out, to follow the number of those that it uses."""
     if not n:
         return ""
     return ngettext(" ({n} seed with a diverged run left out)", " ({n} seeds with a diverged run left out)", n)

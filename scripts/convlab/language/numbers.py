@@ -1,4 +1,4 @@
-"""Numbers as sentences, tables and figures show them: rounding, signs, units, intervals, p values.
+"""Number formatting for readers: rounding, signs, units, intervals, p values.
 
 Everything that is printed for readers is rounded here; a missing value is an en dash.
 """
@@ -18,7 +18,7 @@ MISSING = "–"
 
 
 def missing(value: Any) -> bool:
-    """Whether there is no number: None, NaN or infinity."""
+    """Whether a value is None, NaN or infinite."""
     return value is None or (isinstance(value, float | np.floating) and not math.isfinite(value))
 
 
@@ -136,14 +136,14 @@ def format_p(p_value: float) -> str:
 
 
 def p_over_study(text: str, p_value: float, p_adjusted: float | None) -> str:
-    """``text``, which states a p value, and that over the study where it reads differently."""
+    """``text``, which states a p value, followed by the one over the study if it is rounded differently."""
     if p_adjusted is None or format_p(p_adjusted) == format_p(p_value):
         return text
     return _("{p}, over the study {adjusted}", p=text, adjusted=format_p(p_adjusted))
 
 
 def multiple(ratio: float) -> str:
-    """How many times as much, to three significant digits: ``1.92 times``, ``18.4 times``, ``184 times``."""
+    """A ratio to three significant digits: ``1.92 times``, ``18.4 times``, ``184 times``."""
     decimals = 2 if ratio < 10 else 1 if ratio < 100 else 0
     return _("{ratio} times", ratio=number(ratio, decimals))
 

@@ -1,1 +1,1 @@
-"""What the HTML report is made of beyond text: figures that live in the page, grids of images, diagrams."""
+"""View models of the report: tables, cards, inline figures, sprites, diagrams."""

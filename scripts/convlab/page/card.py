@@ -1,4 +1,4 @@
-"""The page's model card: what the chosen variant is, what it is for, how good it is, where it ends.
+"""Model card of the chosen variant for the page: description, intended use, performance, limits.
 
 After Mitchell et al. (2019), Model cards for model reporting, FAT*. `export` writes a longer one beside the files.
 """
@@ -8,21 +8,21 @@ from typing import Any
 
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing
-from convlab.findings.evidence import Evidence
+from convlab.findings.study_results import StudyResults
 from convlab.language import numbers as say
 from convlab.statistics.describe import MIN_SEEDS
 from convlab.study.labels import level_label
 
-WEAKEST = 3
+MAX_WEAKEST_CLASSES = 3
 """Classes with the lowest recall that are named."""
 
 
-def model_card(evidence: Evidence, dataset: str, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Name and text of each entry; nothing where no run has finished."""
-    name = evidence.chosen.get(dataset)
+def model_card(results: StudyResults, dataset: str, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and text of each entry of the model card; empty if no run has finished."""
+    name = results.chosen.get(dataset)
     if name is None:
         return []
-    row, variant = evidence.variant(dataset, name), evidence.plan.variants[name]
+    row, variant = results.variant(dataset, name), results.plan.variants[name]
     size = "×".join(map(str, manifest["arrays"]["x_test"]["shape"][1:]))
     rows = [
         (
@@ -36,7 +36,7 @@ def model_card(evidence: Evidence, dataset: str, manifest: Mapping[str, Any]) ->
             ),
         ),
         ("input", _("{size} pixels, raw values from 0 to 255; it scales them itself", size=size)),
-        ("output", _("probabilities of {n} classes", n=say.count(len(evidence.classes[dataset])))),
+        ("output", _("probabilities of {n} classes", n=say.count(len(results.classes[dataset])))),
         (
             "choice",
             _(
@@ -59,12 +59,12 @@ def model_card(evidence: Evidence, dataset: str, manifest: Mapping[str, Any]) ->
         ("calibration", _("expected calibration error {ece}, Brier score {brier}", ece=say.number(row["ece_mean"]),
                           brier=say.number(row["brier_mean"]))),
     ]  # fmt: skip
-    missed = weakest(evidence, dataset, name)
+    missed = weakest(results, dataset, name)
     return rows + ([("limits", _("It misses most of: {classes} (recall).", classes=missed))] if missed else [])
 
 
 def performance(row: Mapping[str, Any]) -> str:
-    """Test accuracy and loss over seeds."""
+    """Test accuracy and loss, means over seeds, with the accuracy's interval."""
     text = _(
         "test accuracy {accuracy}, loss {loss}; means over {n} seeds",
         accuracy=say.percent(row["test_accuracy_mean"]),
@@ -76,10 +76,10 @@ def performance(row: Mapping[str, Any]) -> str:
     return f"{text} ({say.ci_text(row['test_accuracy_ci_low'], row['test_accuracy_ci_high'], '%')})"
 
 
-def weakest(evidence: Evidence, dataset: str, variant: str) -> str:
-    """The classes that it misses most, with their recall; those without test images have none."""
-    rows = evidence.per_class
+def weakest(results: StudyResults, dataset: str, variant: str) -> str:
+    """The classes with the lowest recall, as text; classes without test images have none."""
+    rows = results.per_class
     rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == variant) & rows["recall"].notna()]
-    rows = rows.astype({"recall": float}).nsmallest(WEAKEST, "recall")
+    rows = rows.astype({"recall": float}).nsmallest(MAX_WEAKEST_CLASSES, "recall")
     named = [f"{row['class']} ({say.percent(row['recall'], 1)})" for row in rows.to_dict("records")]
     return listing(named) if named else ""

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from convlab.findings.evidence import Evidence
+from convlab.findings.study_results import StudyResults
 from convlab.language import numbers as say
 from convlab.language.numbers import signed
 from convlab.page.views import Matrix, Table
 
-CLASSES_IN_TABLE = 25
-"""Classes up to which a confusion matrix is a table; beyond it is a figure."""
+MAX_MATRIX_CLASSES = 25
+"""Up to this many classes a confusion matrix is shown as a table, else as a figure."""
 
-CONFUSIONS_NAMED = 20
-"""Mistakes that are listed beside that figure, the most frequent ones."""
+MAX_LISTED_CONFUSIONS = 20
+"""Most frequent mistakes listed beside such a figure."""
 
 
 def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> Matrix:
@@ -53,38 +53,38 @@ def row_shares(counts: Sequence[Sequence[int]]) -> list[list[float | None]]:
     return [[value / sum(row) if sum(row) else None for value in row] for row in counts]
 
 
-def most_confused(evidence: Evidence, dataset: str, variant: str) -> Table | None:
-    """The most frequent mistakes where there are too many classes for a table of all; None where there are not."""
-    classes, counts = evidence.classes[dataset], np.array(evidence.confusions[dataset][variant])
-    if len(classes) <= CLASSES_IN_TABLE:
+def most_confused(results: StudyResults, dataset: str, variant: str) -> Table | None:
+    """The most frequent mistakes, if there are too many classes for a confusion matrix as a table; else None."""
+    classes, counts = results.classes[dataset], np.array(results.confusions[dataset][variant])
+    if len(classes) <= MAX_MATRIX_CLASSES:
         return None
     mistakes = counts - np.diag(counts.diagonal())
-    order = np.argsort(-mistakes, axis=None, kind="stable")[:CONFUSIONS_NAMED]
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:MAX_LISTED_CONFUSIONS]
     rows = []
     for true, predicted in zip(*np.unravel_index(order, counts.shape), strict=True):
         if mistakes[true, predicted]:
             share = mistakes[true, predicted] / counts[true].sum()
             named = (classes[true], classes[predicted])
             rows.append((*named, say.count(mistakes[true, predicted]), say.percent(share, 1)))
-    about = {"label": evidence.label(variant), "n": say.count(len(rows))}
-    return Table("most_confused", ("class", "predicted", "mistakes", "share"), rows, about)
+    caption_values = {"label": results.label(variant), "n": say.count(len(rows))}
+    return Table("most_confused", ("class", "predicted", "mistakes", "share"), rows, caption_values)
 
 
-def matrices(evidence: Evidence, dataset: str) -> tuple[dict[str, Matrix], list[Matrix]]:
-    """Confusion of every variant that was looked at, and the differences that a question asks about; none if large."""
-    classes, counts = evidence.classes[dataset], evidence.confusions.get(dataset, {})
-    if len(classes) > CLASSES_IN_TABLE:
+def matrices(results: StudyResults, dataset: str) -> tuple[dict[str, Matrix], list[Matrix]]:
+    """Confusion matrices of the variants with details, and their differences within each question; none with more than
+    ``MAX_MATRIX_CLASSES`` classes."""
+    classes, counts = results.classes[dataset], results.confusions.get(dataset, {})
+    if len(classes) > MAX_MATRIX_CLASSES:
         return {}, []
     known = {name: matrix for name, matrix in counts.items() if len(matrix)}
-    confusions = {name: confusion_matrix(matrix, classes, evidence.label(name)) for name, matrix in known.items()}
+    confusions = {name: confusion_matrix(matrix, classes, results.label(name)) for name, matrix in known.items()}
     pairs = dict.fromkeys(
         (name, question.reference)
-        for question in evidence.plan.questions.values()
+        for question in results.plan.questions.values()
         for name in question.variants
         if name in known and question.reference in known
     )
     differences = [
-        confusion_difference(known[a], known[b], classes, f"{evidence.label(a)} − {evidence.label(b)}")
-        for a, b in pairs
+        confusion_difference(known[a], known[b], classes, f"{results.label(a)} − {results.label(b)}") for a, b in pairs
     ]
     return confusions, differences

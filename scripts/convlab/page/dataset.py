@@ -1,4 +1,4 @@
-"""What the data are, from what explore measured and where prepare found them."""
+"""Tables about a dataset: facts, images per class, array files, source and licence, excluded files."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,21 +10,55 @@ from convlab.findings.left_out import limited, not_used, test_origin
 from convlab.language import numbers as say
 from convlab.page.views import Table
 
-FILES_NAMED = 8
-"""Files that the table of what was not used names for each class and reason."""
+MAX_LISTED_FILES = 8
+"""Excluded files that are named for each class and reason."""
 
 
 def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Table]:
-    """What the data are, from what explore measured and where prepare found them."""
+    """Tables about a dataset by name.
+
+    Args:
+        explored: explore's summary.json.
+        manifest: prepare's manifest.json.
+    """
+    dataset = explored["dataset"]
+    counts = [
+        (name, say.count(explored["counts"]["train"][name]), say.count(explored["counts"]["test"][name]))
+        for name in explored["classes"]
+    ]
+    files = [(name, "×".join(map(str, entry["shape"])), entry["sha256"]) for name, entry in manifest["arrays"].items()]
+    excluded_images, excluded_files = not_used(manifest)
+    source = [
+        ("source", _(manifest["source"])),
+        ("licence", _(manifest["licence"])),
+        ("citation", manifest["citation"]),
+        ("homepage", manifest["homepage"]),
+        ("test_from", test_origin({dataset: manifest})),
+        ("taken", limited(manifest) or _("all images")),
+        ("excluded", say.count(excluded_images)),
+        ("excluded_files", say.count(excluded_files)),
+    ]
+    source = [(fact, value) for fact, value in source if value]
+    facts = dataset_facts(explored, excluded_images)
+    return {
+        "facts": Table("data_facts", ("fact", "value"), facts, {"dataset": dataset}),
+        "counts": Table("class_counts", ("class", "train_images", "test_images"), counts, {"dataset": dataset}),
+        "files": Table("arrays", ("array", "shape", "sha256"), files, {"dataset": dataset}),
+        "source": Table("source", ("fact", "value"), source, {"dataset": dataset}),
+        "excluded": excluded_table(dataset, manifest),
+    }
+
+
+def dataset_facts(explored: Mapping[str, Any], excluded_images: int) -> list[tuple[str, str]]:
+    """Key and text of each fact that explore measured: sizes, pixel values, balance of classes, duplicates."""
     image, pixel, duplicates = explored["image"], explored["pixels"], explored["duplicates"]
     content, raw, normalised = explored["content"], pixel["raw"], pixel["normalised"]
-    lost, _others = not_used(manifest)
     parts = {"train": say.count(explored["images"]["train"]), "test": say.count(explored["images"]["test"])}
     share = say.percent(duplicates["near_share_of_test"], 1)
     values = _("{n} values", n=say.count(image["values"]))
     size = f"{i18n.number(content['median_height'], 'g')}×{i18n.number(content['median_width'], 'g')}"
     scale = _("{low} to {high}", low=pixel["minimum"], high=pixel["maximum"])
-    facts = [
+    return [
         ("images", _("{train} training, {test} test", **parts)),
         ("classes", say.count(len(explored["classes"]))),
         (
@@ -51,43 +85,18 @@ def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any]) -> dic
             ),
         ),
         ("disagreeing", say.count(duplicates["label_disagreeing_pairs"])),
-        ("excluded", say.count(lost)),
+        ("excluded", say.count(excluded_images)),
     ]
-    dataset = explored["dataset"]
-    counts = [
-        (name, say.count(explored["counts"]["train"][name]), say.count(explored["counts"]["test"][name]))
-        for name in explored["classes"]
-    ]
-    files = [(name, "×".join(map(str, entry["shape"])), entry["sha256"]) for name, entry in manifest["arrays"].items()]
-    images, others = not_used(manifest)
-    source = [
-        ("source", _(manifest["source"])),
-        ("licence", _(manifest["licence"])),
-        ("citation", manifest["citation"]),
-        ("homepage", manifest["homepage"]),
-        ("test_from", test_origin({dataset: manifest})),
-        ("taken", limited(manifest) or _("all images")),
-        ("excluded", say.count(images)),
-        ("excluded_files", say.count(others)),
-    ]
-    source = [(fact, value) for fact, value in source if value]
-    return {
-        "facts": Table("data_facts", ("fact", "value"), facts, {"dataset": dataset}),
-        "counts": Table("class_counts", ("class", "train_images", "test_images"), counts, {"dataset": dataset}),
-        "files": Table("arrays", ("array", "shape", "sha256"), files, {"dataset": dataset}),
-        "source": Table("source", ("fact", "value"), source, {"dataset": dataset}),
-        "excluded": excluded_table(dataset, manifest),
-    }
 
 
 def excluded_table(dataset: str, manifest: Mapping[str, Any]) -> Table:
-    """What was not used, by part, class and reason, with the first names; images first."""
+    """Excluded files by part, class and reason, with the first names; images come first."""
     entries = sorted(manifest["excluded"], key=lambda entry: not entry["image"])
     rows = []
     for entry in entries:
-        names = [one["file"] for one in entry["files"]]
-        more = len(names) - FILES_NAMED
-        shown = "; ".join(names[:FILES_NAMED]) + (f"; {_('{n} more', n=say.count(more))}" if more > 0 else "")
+        names = [file["file"] for file in entry["files"]]
+        more = len(names) - MAX_LISTED_FILES
+        shown = "; ".join(names[:MAX_LISTED_FILES]) + (f"; {_('{n} more', n=say.count(more))}" if more > 0 else "")
         part, label = (entry[name] or say.MISSING for name in ("part", "class"))
         rows.append((part, label, _(entry["reason"]), say.count(entry["count"]), shown))
     return Table("excluded", ("part", "class", "reason", "files", "names"), rows, {"dataset": dataset})

@@ -1,4 +1,4 @@
-"""What the page shows of a deployment: the evidence that `deploy` left, with pictures of the images it asked about."""
+"""The report's section on deployments: facts and logs of endpoint.json, and pictures of the images that were sent."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,21 +20,21 @@ from convlab.language import numbers as say
 from convlab.page.figures import Sprite, sprite_view
 from convlab.study import layout
 
-SHOWN = 12
-"""Answers with a picture: all mistakes first, then the others, in the order of asking."""
+MAX_ANSWER_IMAGES = 12
+"""Images shown with their predictions: mistakes first, then the others, in the order they were sent."""
 
 STATES = {"succeeded": N_("succeeded"), "failed": N_("failed")}
-"""How a status reads, before translation."""
+"""Text of each status, before translation."""
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """One deployment's evidence as texts. ``place``: where it ran: here, on AWS, or on a double of AWS; ``current``:
-    whether the model is one that this study's runs give now; ``logs``: names and the last lines of each."""
+    """One deployment's evidence as texts. ``site``: where the model was served; ``current``: whether the model
+    belongs to a run of the study as it is now; ``logs``: name and last lines of each."""
 
     dataset: str
     succeeded: bool
-    place: Literal["here", "aws", "double"]
+    site: Literal["here", "aws", "double"]
     current: bool
     facts: list[tuple[str, str]]
     logs: list[tuple[str, str]]
@@ -42,7 +42,7 @@ class Deployment:
 
 
 def deployment(folder: Path, dataset: str, runs: pd.DataFrame) -> Deployment | None:
-    """The evidence of a dataset's deployment; None where there is none.
+    """View of a dataset's deployment; None if it has not been deployed.
 
     Args:
         folder: the study's folder.
@@ -51,69 +51,68 @@ def deployment(folder: Path, dataset: str, runs: pd.DataFrame) -> Deployment | N
     path = layout.deployed(folder, dataset) / "endpoint.json"
     if not path.is_file():
         return None
-    found = masked(read_json(path))
-    model = found["model"]
+    evidence = masked(read_json(path))
+    model = evidence["model"]
     same = runs[(runs["dataset"] == dataset) & (runs["variant"] == (model or {}).get("variant"))]
     current = model is None or model["spec_hash"] in set(same[same["seed"] == model["seed"]]["spec_hash"])
     return Deployment(
         dataset,
-        found["status"] == "succeeded",
-        place(found),
+        evidence["status"] == "succeeded",
+        deployment_site(evidence),
         current,
-        facts(found),
-        logs(found),
-        answers(found["answers"], layout.prepared(folder, dataset)) if found["answers"] else None,
+        facts(evidence),
+        logs(evidence),
+        answered_images(evidence["answers"], layout.prepared(folder, dataset)) if evidence["answers"] else None,
     )
 
 
-def place(found: Mapping[str, Any]) -> Literal["here", "aws", "double"]:
-    """Where it ran; on AWS only what says so, and what failed before it went anywhere."""
-    if found["target"] == "local":
+def deployment_site(evidence: Mapping[str, Any]) -> Literal["here", "aws", "double"]:
+    """Where the model was served: this machine, AWS, or a double of AWS; a failure before that counts as AWS."""
+    if evidence["target"] == "local":
         return "here"
-    return "aws" if (found["endpoint"] or {}).get("on_aws", True) else "double"
+    return "aws" if (evidence["endpoint"] or {}).get("on_aws", True) else "double"
 
 
-def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Name and value of each fact; what a failure left open is not listed."""
-    rows = [("status", _(STATES[found["status"]]))]
-    if found["error"]:
-        rows.append(("error", found["error"]["message"]))
-    if found["model"]:
-        model = found["model"]
+def facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and value of each fact; those that a failure left open are omitted."""
+    rows = [("status", _(STATES[evidence["status"]]))]
+    if evidence["error"]:
+        rows.append(("error", evidence["error"]["message"]))
+    if evidence["model"]:
+        model = evidence["model"]
         rows.append(
             (
                 "deployed",
                 f"{_('{variant}, seed {seed}', variant=model['variant'], seed=model['seed'])} ({model['runtime']})",
             )
         )
-    rows += cloud_facts(found["endpoint"] or {}, found.get("training") or {})
-    if found["images"] and found["answers"]:
-        rows.append(
-            ("asked", _("{n} of {all}", n=say.count(found["images"]["count"]), all=say.count(found["images"]["of"])))
-        )
-    if found["accuracy"]:
-        accuracy = found["accuracy"]
+    rows += cloud_facts(evidence["endpoint"] or {}, evidence.get("training") or {})
+    if evidence["images"] and evidence["answers"]:
+        images = evidence["images"]
+        rows.append(("asked", _("{n} of {all}", n=say.count(images["count"]), all=say.count(images["of"]))))
+    if evidence["accuracy"]:
+        accuracy = evidence["accuracy"]
         interval = say.ci_text(accuracy["ci_low"], accuracy["ci_high"], "%")
         rows.append(("accuracy", f"{say.percent(accuracy['value'])} ({interval})"))
-    if found["parity"]:
-        rows.append(("parity", say.percent(found["parity"]["agreement"])))
-        rows.append(("largest_difference", number(found["parity"]["largest_difference"], ".1e")))
-    latency = found["latency_ms"] or {}
+    if evidence["parity"]:
+        rows.append(("parity", say.percent(evidence["parity"]["agreement"])))
+        rows.append(("largest_difference", number(evidence["parity"]["largest_difference"], ".1e")))
+    latency = evidence["latency_ms"] or {}
     if latency:
         rows.append(("first_call", i18n.with_unit(say.number(latency["first"], 2), "ms")))
         known = [(name, latency.get(name)) for name in ("p50", "p90", "p95", "p99")]
         texts = [f"{name} {i18n.with_unit(say.number(value, 2), 'ms')}" for name, value in known if value is not None]
         rows += [("latency", ", ".join(texts))] if texts else []
-    if found["finished"]:
-        begin, end = (i18n.instant(datetime.fromisoformat(found[name])) for name in ("started", "finished"))
+    if evidence["finished"]:
+        begin, end = (i18n.instant(datetime.fromisoformat(evidence[name])) for name in ("started", "finished"))
         rows.append(("time", f"{begin} – {end}"))
-    if found["teardown"]:
-        rows.append(("teardown", ", ".join(found["teardown"]["remaining"]) or _("nothing")))
+    if evidence["teardown"]:
+        rows.append(("teardown", ", ".join(evidence["teardown"]["remaining"]) or _("nothing")))
     return rows
 
 
 def cloud_facts(endpoint: Mapping[str, Any], job: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What there is to know of a training job and an endpoint in a cloud."""
+    """Name and value of each fact about a training job and an endpoint on AWS."""
     rows = []
     if job.get("name"):
         parts = [job["name"], job["status"], job["instance_type"], job["image"]]
@@ -134,34 +133,34 @@ def cloud_facts(endpoint: Mapping[str, Any], job: Mapping[str, Any]) -> list[tup
     return rows
 
 
-def logs(found: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Name and last lines of what a job and an endpoint wrote, and what was done to take them down."""
+def logs(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and last lines of the logs of a training job and an endpoint, and the steps of the teardown."""
     texts = []
-    for about in (found.get("training") or {}, found["endpoint"] or {}):
-        for stream, lines in about.get("log", {}).get("streams", {}).items():
-            texts.append((f"{about['log']['group']}: {stream}", "\n".join(lines)))
-    steps = (found["teardown"] or {}).get("about", {}).get("steps", [])
+    for part in (evidence.get("training") or {}, evidence["endpoint"] or {}):
+        for stream, lines in part.get("log", {}).get("streams", {}).items():
+            texts.append((f"{part['log']['group']}: {stream}", "\n".join(lines)))
+    steps = (evidence["teardown"] or {}).get("about", {}).get("steps", [])
     if steps:
         lines = [f"{step['at'][:19]}  {step['resource']}: {step['outcome']}" for step in steps]
         texts.append((_("How it was taken down"), "\n".join(lines)))
     return texts
 
 
-def answers(given: Sequence[Mapping[str, Any]], prepared: Path) -> Sprite:
-    """Pictures of the images that were asked about, each with the truth, the answer and its probability."""
+def answered_images(given: Sequence[Mapping[str, Any]], prepared: Path) -> Sprite:
+    """Test images that were sent, each with its class, the prediction, its probability and the latency."""
     images, _labels = load_test(prepared)
     classes = read_json(prepared / "manifest.json")["classes"]
-    shown = sorted(given, key=lambda answer: answer["correct"])[:SHOWN]
+    shown = sorted(given, key=lambda reply: reply["correct"])[:MAX_ANSWER_IMAGES]
     groups = [
         Group(
-            images[answer["index"]][np.newaxis],
-            classes[answer["true_class"]],
+            images[reply["index"]][np.newaxis],
+            classes[reply["true_class"]],
             (
-                f"→ {answer['label']} {say.percent(max(answer['probabilities']), 1)}",
-                i18n.with_unit(say.number(answer["latency_ms"], 1), "ms"),
+                f"→ {reply['label']} {say.percent(max(reply['probabilities']), 1)}",
+                i18n.with_unit(say.number(reply["latency_ms"], 1), "ms"),
             ),
-            "right" if answer["correct"] else "wrong",
+            "right" if reply["correct"] else "wrong",
         )
-        for answer in shown
+        for reply in shown
     ]
     return sprite_view(*sprite_of(groups))

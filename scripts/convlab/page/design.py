@@ -13,8 +13,8 @@ from convlab.page.views import Table
 from convlab.study.labels import field_label, level_label
 from convlab.study.schema import Study
 
-LAYERS_SHOWN = 24
-"""Variants whose layers are listed beside those of the base models."""
+MAX_LAYER_TABLES = 24
+"""Maximum variants whose layers are listed besides those of the base models."""
 
 
 def design(study: Study) -> dict[str, Any]:
@@ -45,9 +45,9 @@ def design(study: Study) -> dict[str, Any]:
         ],
         "others": [
             (plan.variants[name].label, layers_tables(study, name), diagrams(study, name))
-            for name in others[:LAYERS_SHOWN]
+            for name in others[:MAX_LAYER_TABLES]
         ],
-        "others_left_out": max(0, len(others) - LAYERS_SHOWN),
+        "others_left_out": max(0, len(others) - MAX_LAYER_TABLES),
         "training": Table("training", ("field", "value", "meaning"), settings(study.training)),
         "experiments": Table("experiments", ("name", "base", "factor", "levels", "reference"), experiments),
         "validation": say.percent(study.training.validation_fraction, 0),
@@ -72,11 +72,11 @@ def fields_of(spec: Any) -> list[str]:
 
 def settings(spec: Any) -> list[tuple[str, str, str]]:
     """Name, value and meaning of every field of a spec."""
-    found = []
+    rows = []
     for name in fields_of(spec):
         meaning = _(type(spec).model_fields[name].description or say.MISSING)
-        found.append((field_label(name), level_label(name, getattr(spec, name)), meaning))
-    return found
+        rows.append((field_label(name), level_label(name, getattr(spec, name)), meaning))
+    return rows
 
 
 def layers_tables(study: Study, variant: str) -> list[Table]:
@@ -97,9 +97,9 @@ def layers_tables(study: Study, variant: str) -> list[Table]:
             for layer in cost.layers
         ]
         rows.append(("total", "", say.count(cost.parameters), say.count(cost.macs), pixels(cost.receptive_field)))
-        about = {"label": study.plan.variants[variant].label, "dataset": ", ".join(datasets)}
+        caption_values = {"label": study.plan.variants[variant].label, "dataset": ", ".join(datasets)}
         columns = ("layer", "output_shape", "parameters", "macs", "receptive_field")
-        tables.append(Table("layers", columns, rows, about))
+        tables.append(Table("layers", columns, rows, caption_values))
     return tables
 
 

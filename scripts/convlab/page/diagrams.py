@@ -14,22 +14,22 @@ MAP_HEIGHT = 96
 """Height of the largest feature map, CSS pixels."""
 
 FILLS = {"input": COLOURS[7], "pool": COLOURS[2], "dense": COLOURS[1]}
-"""Colours of kinds of layers where the page's style sheet is forbidden; others have ``COLOURS[5]``."""
+"""Colours of layers for viewers that forbid the page's style sheet; others have ``COLOURS[5]``."""
 
 GAP, MARGIN, TEXT = 26, 10, 58
 """Pixels between layers, around them, and below them for three lines of text."""
 
 COLUMN = 86
-"""Pixels that a layer and its text take at least."""
+"""Minimum width in pixels of a layer with its text."""
 
 
 def diagram(layers: Sequence[Layer], name: str, title: str) -> Markup:
-    """Layers as slabs: height is the map's height in pixels, width grows with the logarithm of its channels.
+    """Architecture diagram: slabs as high as a feature map in pixels, as wide as the logarithm of its channels.
 
     Args:
-        layers: as ``cost`` gives them, the input first.
+        layers: of a model's cost, the input first.
         name: unique in the page, for ids.
-        title: what is drawn, for who cannot see it.
+        title: accessible name of the drawing.
     """
     tallest = max(layer.output_shape[0] for layer in layers if len(layer.output_shape) == 3)
     parts, left = [], MARGIN
@@ -62,11 +62,11 @@ def diagram(layers: Sequence[Layer], name: str, title: str) -> Markup:
             parts.append(f'<text class="{style}" {at} font-size="11px" text-anchor="middle">{escape(text)}</text>')
         previous, left = x + width, left + COLUMN
     width, height = left + MARGIN, MAP_HEIGHT + 2 * MARGIN + TEXT
-    about = "; ".join(map(_sentence, layers))
+    description = "; ".join(map(_sentence, layers))
     return Markup(
         f'<svg class="diagram" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
         f'aria-labelledby="{name}-title {name}-about"><title id="{name}-title">{escape(title)}</title>'
-        f'<desc id="{name}-about">{escape(about)}</desc>{"".join(parts)}</svg>'
+        f'<desc id="{name}-about">{escape(description)}</desc>{"".join(parts)}</svg>'
     )
 
 

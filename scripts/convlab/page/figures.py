@@ -1,4 +1,4 @@
-"""Figures for the page: Matplotlib's SVG inline, in the page's colours and font, and grids of images as sprites.
+"""Inline SVG figures in the page's colours and font, and image sprites.
 
 A chart's looks are attributes, not styles, so that it can be read where a server's content policy forbids styles (as
 Jenkins does): the page's style sheet then overrides the colours where it may.
@@ -20,10 +20,10 @@ from convlab.figures.palette import BAND, COLOURS, FAINT, GRID, INK, PAPER
 VARIABLES = {INK: "ink", FAINT: "faint", GRID: "grid", PAPER: "paper", BAND: "band"} | {
     colour: f"series-{index}" for index, colour in enumerate(COLOURS)
 }
-"""Colours of a figure that follow the page's theme, and the page's name for each."""
+"""Colours of a figure that follow the page's theme, with their CSS variables."""
 
 WIDTH_STEP = 40
-"""Charts get a class for their natural width in steps of so many CSS pixels, which a small screen needs to know."""
+"""Charts get a class for their width in steps of so many CSS pixels, for the rules of narrow screens."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def inline_svg(path: Path, name: str, title: str, description: str) -> Markup:
 
     Args:
         name: unique in the page; all ids get it as a prefix.
-        title, description: what a screen reader says.
+        title, description: accessible name and description.
     """
     svg = without_clutter(_text(path))
     opening = re.match(r"<svg\b[^>]*>", svg)
@@ -83,10 +83,10 @@ def inline_svg(path: Path, name: str, title: str, description: str) -> Markup:
 
 
 FONT = "DejaVu Sans, Verdana, sans-serif"
-"""The font that charts were laid out for, and others as wide."""
+"""Font that charts are laid out for, and fallbacks of the same width."""
 
 _FONT = re.compile(r"(?:(?P<style>italic|oblique) )?(?:(?P<weight>bold|\d{3}) )?(?P<size>[\d.]+px)\b.*")
-"""CSS's short form, of which there is no attribute."""
+"""CSS's shorthand ``font``, which SVG lacks as an attribute."""
 
 
 def with_attributes(tag: str) -> str:

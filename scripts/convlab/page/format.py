@@ -1,4 +1,4 @@
-"""Numbers as the cells of several tables show them."""
+"""Number formats shared by several tables."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ def mean_and_sd(row: Mapping[str, Any]) -> str:
 
 
 def mean_interval(row: Mapping[str, Any]) -> str:
-    """The t interval of a variant's mean; none below the seeds that allow to infer anything."""
+    """The t interval of a variant's mean; a dash with too few seeds."""
     if row["n_seeds"] < MIN_SEEDS:
         return say.MISSING
     return say.interval(row["test_accuracy_ci_low"], row["test_accuracy_ci_high"], unit="%")

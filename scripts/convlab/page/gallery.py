@@ -1,4 +1,4 @@
-"""All figures of explore and compare, the most important ones embedded."""
+"""Gallery of all figures of explore and compare, with alt texts; the most important ones are embedded."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,26 +8,26 @@ from urllib.parse import quote
 from convlab.common import i18n
 from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Evidence
+from convlab.findings.study_results import StudyResults
 from convlab.page.figures import inline_svg, sprite
 from convlab.page.figures import numbers as numbers_of
 from convlab.page.format import mean_and_sd
-from convlab.page.loading import Results
+from convlab.page.loading import ReportData
 from convlab.page.views import Figure
 from convlab.study import layout
 from convlab.study.schema import Study
 
-FIGURES_EMBEDDED = 100
-"""Figures in the page at most, the most important ones first; the others are named with their file."""
+MAX_EMBEDDED_FIGURES = 100
+"""Maximum figures embedded in the page, the most important ones first; the others are named with their file."""
 
-URGENCY = ("overview", "question", "probes", "curves", "costs", "calibration", "data", "errors", "features")
-"""Sections by how much they need their figures."""
+FIGURE_ORDER = ("overview", "question", "probes", "curves", "costs", "calibration", "data", "errors", "features")
+"""Sections in the order in which their figures are embedded."""
 
 DATA_FIGURES = ("class_distribution", "samples", "dimensions", "intensities", "mean_images", "near_duplicates")
 """Figures of explore in the order of the page."""
 
 DATA_NUMBERS = ("class_distribution", "dimensions", "intensities")
-"""Those of them that have their numbers in a CSV."""
+"""Figures of explore that have their numbers in a CSV."""
 
 DATA_TITLES = {
     "class_distribution": N_("class distribution"),
@@ -39,24 +39,24 @@ DATA_TITLES = {
 }
 
 
-def load_figures(study: Study, results: Results, folder: Path) -> dict[str, dict[str, list[Figure]]]:
-    """All figures by dataset and section, the most urgent ones embedded."""
-    entries = [(entry, layout.compared(Path()) / "figures" / entry["file"]) for entry in results.summary["figures"]]
-    for dataset, explored in results.explored.items():
+def load_figures(study: Study, data: ReportData, folder: Path) -> dict[str, dict[str, list[Figure]]]:
+    """All figures by dataset and section, the most important ones embedded."""
+    entries = [(entry, layout.compared(Path()) / "figures" / entry["file"]) for entry in data.summary["figures"]]
+    for dataset, explored in data.explored.items():
         for name in DATA_FIGURES:
             tiles, numbers = explored["tiles"].get(name), name in DATA_NUMBERS
             entry = {"section": "data", "dataset": dataset, "title": name, "caption": "", "file": name}
             entries.append((entry | {"tiles": tiles, "numbers": numbers}, layout.explored(Path(), dataset) / name))
-    ranked = sorted(entries, key=lambda pair: URGENCY.index(pair[0]["section"]))
-    embedded = {id(pair[0]) for pair in ranked[:FIGURES_EMBEDDED]}
-    figures = {dataset: {section: [] for section in URGENCY} for dataset in study.datasets}
+    ranked = sorted(entries, key=lambda pair: FIGURE_ORDER.index(pair[0]["section"]))
+    embedded = {id(pair[0]) for pair in ranked[:MAX_EMBEDDED_FIGURES]}
+    figures = {dataset: {section: [] for section in FIGURE_ORDER} for dataset in study.datasets}
     for number, (entry, stem) in enumerate(entries):
         shown: dict[str, Any] = {}
-        description = alternative(entry, results.evidence)
+        description = alt_text(entry, data.results)
         if id(entry) in embedded and entry.get("tiles"):
             shown["sprite"] = sprite(folder / f"{stem}.tiles.png", entry["tiles"])
         elif id(entry) in embedded:
-            shown["svg"] = inline_svg(folder / f"{stem}.svg", f"f{number}", spoken_title(entry), description)
+            shown["svg"] = inline_svg(folder / f"{stem}.svg", f"f{number}", figure_title(entry), description)
         if shown and entry.get("numbers"):
             shown["numbers"] = numbers_of(folder / f"{stem}.csv")
         figures[entry["dataset"]][entry["section"]].append(
@@ -76,24 +76,24 @@ def load_figures(study: Study, results: Results, folder: Path) -> dict[str, dict
     return figures
 
 
-def spoken_title(entry: Mapping[str, Any]) -> str:
-    """A figure's title; explore's figures are known by their name."""
+def figure_title(entry: Mapping[str, Any]) -> str:
+    """A figure's title; those of explore's figures are translated from their name."""
     return _(DATA_TITLES[entry["title"]]) if entry["section"] == "data" else entry["title"]
 
 
-def alternative(entry: Mapping[str, Any], evidence: Evidence) -> str:
-    """A figure's text for who cannot see it: its numbers where they are few, else what it shows."""
+def alt_text(entry: Mapping[str, Any], results: StudyResults) -> str:
+    """Alt text of a figure: its numbers if they are few, else its caption."""
     dataset = entry["dataset"]
-    what = f"{spoken_title(entry)}, {dataset}"
+    what = f"{figure_title(entry)}, {dataset}"
     if entry["section"] in ("overview", "costs") or entry["file"].endswith(("-seeds", "-costs")):
-        rows = evidence.variants[evidence.variants["dataset"] == dataset]
+        rows = results.variants[results.variants["dataset"] == dataset]
         if entry["section"] == "question":
-            question = evidence.plan.questions[entry["question"]]
+            question = results.plan.questions[entry["question"]]
             rows = rows[rows["variant"].isin([question.reference, *question.variants])]
         measures = [f"{row['label']} {mean_and_sd(row)} (n = {row['n_seeds']})" for row in rows.to_dict("records")]
         accuracies = _("Test accuracy: {measures}.", measures=i18n.listing(measures, most=12))
         return f"{what}. {accuracies}"
     if entry["section"] == "question":
-        sentences = [row["sentence"] for row in evidence.contrasts(dataset, entry["question"])]
+        sentences = [row["sentence"] for row in results.contrasts(dataset, entry["question"])]
         return f"{what}. {' '.join(sentences[:6])}"
     return f"{what}. {entry['caption']}".strip()

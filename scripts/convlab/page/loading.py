@@ -1,4 +1,4 @@
-"""What the other stages left of a study, read for the report."""
+"""Outputs of the other stages, loaded for the report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,17 +10,17 @@ import pandas as pd
 from convlab.common.files import read_json
 from convlab.common.table_files import read_table
 from convlab.evaluation.records import read_measures
-from convlab.findings.evidence import Evidence
+from convlab.findings.study_results import StudyResults
 from convlab.findings.training import fits_table
 from convlab.study import layout
 from convlab.study.schema import Study
 
 
 @dataclass(frozen=True)
-class Results:
-    """What the other stages left, checked for nothing: compare has refused what does not belong to the config."""
+class ReportData:
+    """Outputs of the other stages. Not validated here: compare refuses what does not belong to the config."""
 
-    evidence: Evidence
+    results: StudyResults
     summary: Mapping[str, Any]
     explored: Mapping[str, Mapping[str, Any]]
     manifests: Mapping[str, Mapping[str, Any]]
@@ -28,14 +28,14 @@ class Results:
     probed: Mapping[str, pd.DataFrame]
 
 
-def load_results(study: Study, folder: Path) -> Results:
-    """Read tables, summaries, histories and what each run says of itself."""
+def load_report_data(study: Study, folder: Path) -> ReportData:
+    """Load the tables, summaries, histories and run records of a study from its folder."""
     summary = read_json(layout.compared(folder) / "summary.json")
     tables = {
         name: read_table(layout.compared(folder) / f"{name}.csv")
         for name in ("runs", "variants", "comparisons", "claims", "trends", "factorials", "per_class")
     }
-    # What only a probe trained has its own section; everything else is about what the study compares.
+    # Variants that only a probe trained are shown in the section of probes alone.
     plan = replace(study.plan, variants=study.plan.compared)
     for name in ("runs", "variants", "per_class"):
         tables[name] = tables[name][tables[name]["variant"].isin(plan.variants)].reset_index(drop=True)
@@ -48,11 +48,11 @@ def load_results(study: Study, folder: Path) -> Results:
             if variant in looked_at:
                 measures = read_measures(layout.evaluated(folder, dataset, variant), study.seeds)
             for seed in study.seeds:
-                key, place = (dataset, variant, seed), layout.run(folder, dataset, variant, seed)
-                trained[key] = read_json(place / "run.json")
+                key, run_folder = (dataset, variant, seed), layout.run(folder, dataset, variant, seed)
+                trained[key] = read_json(run_folder / "run.json")
                 if variant not in looked_at:
                     continue
-                histories[key], measured = read_table(place / "history.csv"), measures[seed]
+                histories[key], measured = read_table(run_folder / "history.csv"), measures[seed]
                 if "reliability" in measured:
                     confidence.append(
                         {
@@ -61,7 +61,7 @@ def load_results(study: Study, folder: Path) -> Results:
                             "accuracy": measured["accuracy"],
                         }
                     )
-    evidence = Evidence(
+    results = StudyResults(
         plan=plan,
         rope=study.statistics.rope,
         **tables,
@@ -78,8 +78,8 @@ def load_results(study: Study, folder: Path) -> Results:
         constant_guess=summary["constant_guess"],
         machines=max(1, len(summary["training"]["hardware"])),
     )
-    return Results(
-        evidence,
+    return ReportData(
+        results,
         summary,
         {dataset: read_json(layout.explored(folder, dataset) / "summary.json") for dataset in study.datasets},
         {dataset: read_json(layout.prepared(folder, dataset) / "manifest.json") for dataset in study.datasets},

@@ -1,4 +1,4 @@
-"""Tables of what was measured: the main table, seeds, fits, classes, calibration, probes."""
+"""Tables of measures: all variants with their seeds, fit, classes, calibration, probes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import pandas as pd
 
 from convlab.common.i18n import N_, NO_BREAK_SPACE, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Evidence
+from convlab.findings.study_results import StudyResults
 from convlab.language import contrasts
 from convlab.language import numbers as say
 from convlab.language.contrasts import contrast_labels
@@ -16,8 +16,8 @@ from convlab.page.views import Table, VariantRow
 from convlab.probes.curves import measure_of
 from convlab.probes.registry import level_label
 
-LONG = 20
-"""Rows of a table that are shown at once; the others are folded away."""
+MAX_TABLE_ROWS = 20
+"""Rows of a table that are shown; the others are folded."""
 
 MAIN_COLUMNS = (
     "label", "parameters", "macs", "receptive_field", "test_accuracy", "ci", "n_seeds", "difference", "test_loss",
@@ -25,17 +25,17 @@ MAIN_COLUMNS = (
 )  # fmt: skip
 
 STATES = {"finished": N_("finished"), "diverged": N_("diverged")}
-"""How a run's status reads, before translation."""
+"""Text of a run's status, before translation."""
 
 
-def main_table(evidence: Evidence, dataset: str) -> list[VariantRow]:
+def main_table(results: StudyResults, dataset: str) -> list[VariantRow]:
     """Every variant with its measures and seeds. Featured are base models, the chosen and the most accurate ones."""
-    rows = evidence.variants[evidence.variants["dataset"] == dataset]
-    best = set(rows.sort_values("test_accuracy_mean", ascending=False)["variant"][: LONG // 2])
-    best |= {evidence.chosen.get(dataset)}
-    groups = evidence.runs[evidence.runs["dataset"] == dataset].groupby("variant")
+    rows = results.variants[results.variants["dataset"] == dataset]
+    best = set(rows.sort_values("test_accuracy_mean", ascending=False)["variant"][: MAX_TABLE_ROWS // 2])
+    best |= {results.chosen.get(dataset)}
+    groups = results.runs[results.runs["dataset"] == dataset].groupby("variant")
     runs = {str(name): group for name, group in groups}
-    differences = differences_by_variant(evidence, dataset)
+    differences = differences_by_variant(results, dataset)
     table = []
     for row in rows.to_dict("records"):
         n, diverged = row["n_seeds"], row["n_diverged"]
@@ -61,9 +61,9 @@ def main_table(evidence: Evidence, dataset: str) -> list[VariantRow]:
     return table
 
 
-def constant_guess_text(evidence: Evidence, dataset: str) -> str:
-    """The baseline of every accuracy on a dataset, to follow the caption of a table."""
-    guess = evidence.constant_guess.get(dataset)
+def constant_guess_text(results: StudyResults, dataset: str) -> str:
+    """Accuracy of the constant guess on a dataset, as a sentence for captions of tables."""
+    guess = results.constant_guess.get(dataset)
     return f". {contrasts.constant_guess_text(guess['class'], say.percent(guess['share']))}" if guess else ""
 
 
@@ -116,12 +116,12 @@ def seed_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def differences_by_variant(evidence: Evidence, dataset: str) -> dict[str, str]:
+def differences_by_variant(results: StudyResults, dataset: str) -> dict[str, str]:
     """Each variant's difference to the reference of every question that it is part of."""
     texts: dict[str, list[str]] = {}
-    for question in evidence.plan.questions.values():
-        for row in evidence.contrasts(dataset, question.name):
-            reference = contrast_labels(evidence.plan, question, row["variant"])[1]
+    for question in results.plan.questions.values():
+        for row in results.contrasts(dataset, question.name):
+            reference = contrast_labels(results.plan, question, row["variant"])[1]
             difference = say.points(row["difference"])
             if not say.missing(row["ci_low"]):
                 limits = say.interval(row["ci_low"], row["ci_high"]).replace(" ", NO_BREAK_SPACE)
@@ -131,17 +131,17 @@ def differences_by_variant(evidence: Evidence, dataset: str) -> dict[str, str]:
     return {name: "; ".join(parts) for name, parts in texts.items()}
 
 
-def closest_first(evidence: Evidence, dataset: str) -> list[str]:
-    """Variants that were looked at closely, the chosen one first."""
-    return sorted(evidence.detailed(dataset), key=lambda name: name != evidence.chosen.get(dataset))
+def chosen_first(results: StudyResults, dataset: str) -> list[str]:
+    """Variants with details, the chosen one first."""
+    return sorted(results.variants_with_details(dataset), key=lambda name: name != results.chosen.get(dataset))
 
 
-def fits_summary(evidence: Evidence, dataset: str) -> Table:
-    """Training against validation at the kept epoch, every run of the variants looked at closely."""
-    rows = evidence.fits[evidence.fits["dataset"] == dataset].to_dict("records")
+def fits_summary(results: StudyResults, dataset: str) -> Table:
+    """Training against validation at the kept epoch, every run of the variants with details."""
+    rows = results.fits[results.fits["dataset"] == dataset].to_dict("records")
     cells = [
         (
-            evidence.label(row["variant"]),
+            results.label(row["variant"]),
             str(row["seed"]),
             _("{n} of {all}", n=row["kept_epoch"], all=row["epochs"]),
             say.percent(row["train_accuracy"]),
@@ -158,9 +158,9 @@ def fits_summary(evidence: Evidence, dataset: str) -> Table:
     return Table("fits", columns, cells, {"dataset": dataset}, [row["variant"] for row in rows])
 
 
-def per_class(evidence: Evidence, dataset: str, variant: str) -> Table:
-    """Precision, recall and F1 of every class; a dash where one is not defined (0/0)."""
-    rows = evidence.per_class
+def per_class(results: StudyResults, dataset: str, variant: str) -> Table:
+    """Precision, recall and F1 of every class; a dash if undefined (0/0)."""
+    rows = results.per_class
     rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == variant)].to_dict("records")
     runs = max((row["n_seeds"] for row in rows), default=0)
     cells = [
@@ -178,20 +178,20 @@ def per_class(evidence: Evidence, dataset: str, variant: str) -> Table:
         "per_class",
         ("class", "support", "precision", "recall", "recall_sd", "f1"),
         cells,
-        {"label": evidence.label(variant), "dataset": dataset},
+        {"label": results.label(variant), "dataset": dataset},
     )
 
 
 def _over(mean: str, seeds: int, runs: int) -> str:
-    """A mean with the number of runs in which it is defined, where that is not all of them."""
+    """A mean, with the number of runs in which it is defined if that is not all of them."""
     return f"{mean} ({_('in {n} of {all} runs', n=seeds, all=runs)})" if 0 < seeds < runs else mean
 
 
-def calibration_table(evidence: Evidence, dataset: str) -> Table:
-    """Confidence against accuracy of the variants looked at closely."""
+def calibration_table(results: StudyResults, dataset: str) -> Table:
+    """Confidence against accuracy of the variants with details."""
     cells = []
-    for name in closest_first(evidence, dataset):
-        rows, variant = evidence.confidence, evidence.variant(dataset, name)
+    for name in chosen_first(results, dataset):
+        rows, variant = results.confidence, results.variant(dataset, name)
         rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == name)]
         cells.append(
             (
@@ -205,4 +205,4 @@ def calibration_table(evidence: Evidence, dataset: str) -> Table:
             )
         )
     columns = ("label", "confidence", "accuracy", "excess", "ece", "brier", "test_loss")
-    return Table("calibration", columns, cells, {"dataset": dataset}, closest_first(evidence, dataset))
+    return Table("calibration", columns, cells, {"dataset": dataset}, chosen_first(results, dataset))

@@ -1,4 +1,4 @@
-"""Where the results come from, and how to make them again."""
+"""Provenance of the results: versions, machines, inputs, and the command that makes them again."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from convlab.common.i18n import gettext as _
 from convlab.common.i18n import ngettext
 from convlab.language import numbers as say
 from convlab.page.format import duration
-from convlab.page.loading import Results
+from convlab.page.loading import ReportData
 from convlab.page.measures import STATES
 from convlab.page.views import Table
 from convlab.study.load import to_yaml
@@ -20,10 +20,10 @@ from convlab.study.schema import Study
 
 
 def provenance_view(
-    study: Study, results: Results, config_files: Sequence[str], config_values: Mapping[str, Any]
+    study: Study, data: ReportData, config_files: Sequence[str], config_values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Where the results come from, and how to make them again."""
-    training, runs = results.summary["training"], results.evidence.runs
+    """Provenance of the results: versions, machines, inputs, and the command that makes them again."""
+    training, runs = data.summary["training"], data.results.runs
     rows = [
         (
             _("{variant}, seed {seed}", variant=row["variant"], seed=row["seed"]),
@@ -33,9 +33,7 @@ def provenance_view(
             say.number(row["train_seconds"], 1),
             say.count(row["images_per_second"]),
             say.count(row["peak_memory_mb"]),
-            _("yes")
-            if results.trained[row["dataset"], row["variant"], row["seed"]]["resumed_after_epoch"]
-            else _("no"),
+            _("yes") if data.trained[row["dataset"], row["variant"], row["seed"]]["resumed_after_epoch"] else _("no"),
             row["spec_hash"],
         )
         for row in runs.to_dict("records")
@@ -48,7 +46,7 @@ def provenance_view(
             dataset=dataset,
             epoch=entry["resumed_after_epoch"],
         )
-        for (dataset, variant, seed), entry in results.trained.items()
+        for (dataset, variant, seed), entry in data.trained.items()
         if entry["resumed_after_epoch"]
     ]
     columns = (
@@ -75,7 +73,7 @@ def provenance_view(
 def command(
     study: Study, hardware: Iterable[Mapping[str, Any]], config_files: Sequence[str], config_values: Mapping[str, Any]
 ) -> str:
-    """What makes these results again, on as many cores as were used: with all config files, and what was set beside."""
+    """Shell command that makes these results again: config files, values of --config, number of cores."""
     cores = max((entry["cores"] for entry in hardware), default=1)
     parts = ["snakemake", "--cores", str(cores), "--configfile", *(config_files or [f"{study.study}.yaml"])]
     if config_values:
@@ -96,6 +94,6 @@ def machine(entry: Mapping[str, Any]) -> str:
 
 
 def device(text: str) -> str:
-    """``CPU, 2 threads`` from what a run says of itself (``CPU, 2 thread(s)``); others, such as GPU, as they are."""
-    found = re.fullmatch(r"CPU, (\d+) thread\(s\)", text)
-    return ngettext("CPU, {n} thread", "CPU, {n} threads", int(found[1])) if found else text
+    """``CPU, 2 threads`` for the device of a run's record (``CPU, 2 thread(s)``); other devices unchanged."""
+    match = re.fullmatch(r"CPU, (\d+) thread\(s\)", text)
+    return ngettext("CPU, {n} thread", "CPU, {n} threads", int(match[1])) if match else text

@@ -1,4 +1,4 @@
-"""Jinja's environment for the page and for Markdown: values are escaped for where they go."""
+"""Jinja environments of the page and of Markdown, which escape values for their output."""
 
 import base64
 import hashlib
@@ -27,9 +27,9 @@ LINE_START = re.compile(r"^(?:([-+=])(?=[\s=+-]|$)|(\d{1,9})([.)])(?=\s|$))")
 
 @cache
 def environment(kind: str) -> Environment:
-    """Templates for ``html`` or ``markdown``: a value is escaped for its output unless a template says otherwise.
+    """Jinja environment for ``html`` or ``markdown``, with autoescaping for that output.
 
-    Kept, with what it has compiled: compiling takes longer than writing a report.
+    Cached with its compiled templates: compiling takes longer than rendering a report.
     """
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -67,14 +67,14 @@ def isolated(value: Any) -> Any:
 
 
 def script_hash(script: str) -> str:
-    """What the page's policy allows to run: this very script and nothing else."""
+    """Hash source of a script for the page's Content-Security-Policy, which allows no other script."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 def markdown_text(value: Any) -> Any:
-    """A value as Markdown that shows it as it is: no markup, no HTML, no links, no line of its own.
+    """Escape a value for Markdown: no markup, no HTML, no links, no line breaks.
 
-    What templates and macros have already made (Markup) passes.
+    Markup, which templates and macros have made, is not escaped again.
     """
     if isinstance(value, Markup):
         return value
@@ -85,7 +85,7 @@ def markdown_text(value: Any) -> Any:
 
 
 def tight(text: str) -> str:
-    """Text whose numbers do not part from their units, nor "n =" from its number, at the end of a line."""
+    """Text with no-break spaces between numbers and units, and after "n ="."""
     text = re.sub(r"(?<=\d) (?=%|pp\b)|(?<=±) (?=\d)|(?<=%) (?=CI\b)", NO_BREAK_SPACE, text)
     return re.sub(r"\b([np]) ([=<>]) (?=[\d.])", rf"\1{NO_BREAK_SPACE}\2{NO_BREAK_SPACE}", text)
 
@@ -97,5 +97,5 @@ def fenced(text: str, language: str = "") -> Markup:
 
 
 def tidy_markdown(text: str) -> str:
-    """No more than one empty line in a row, none at the start."""
+    """Collapse blank lines, and drop those at the start."""
     return re.sub(r"\n{3,}", "\n\n", text).lstrip()

@@ -1,16 +1,16 @@
-"""What the templates show: every number already as text, headings and captions by name (report/text)."""
+"""View models of the report's templates: numbers as text, headings and captions by their key in report/text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from convlab.findings.evidence import Statement
+from convlab.findings.study_results import Finding
 from convlab.page.figures import Sprite
 from convlab.study.variants import Question
 
-CONTRASTS_SHOWN = 4
-"""Comparisons in a verdict box; the others are in the question's own section."""
+MAX_CARD_CONTRASTS = 4
+"""Comparisons on a question's card; the others are in the question's section."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ class Matrix:
 
 @dataclass(frozen=True)
 class ProbeView:
-    """A probe on one dataset: what it is, says, shows and measured."""
+    """A probe on one dataset: introduction, findings, figures and table."""
 
     name: str
     title: str
     introduction: str
-    statements: Sequence[Statement]
+    findings: Sequence[Finding]
     figures: Sequence[Figure]
     table: Table
 
@@ -83,13 +83,13 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Contrast:
-    """One comparison as a verdict box shows it; ``badge`` is how its ``outcome`` reads."""
+class ContrastView:
+    """One comparison in a question's card; ``badge`` is the text of its ``verdict``."""
 
     name: str
     variant: str
     reference: str
-    outcome: str
+    verdict: str
     badge: str
     headline: str
     difference: str
@@ -101,25 +101,25 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a question found on one dataset."""
+class QuestionCard:
+    """A question on one dataset: its comparisons with their verdicts, trends, and the table of its levels."""
 
     question: Question
     dataset: str
-    contrasts: list[Contrast]
+    contrasts: list[ContrastView]
     seeds: str
     test_images: str
     trends: list[str]
     levels: Table | None
 
     @property
-    def shown(self) -> list[Contrast]:
-        """The comparisons for the first screen: settled ones first, larger differences first."""
-        if len(self.contrasts) <= CONTRASTS_SHOWN:
+    def shown(self) -> list[ContrastView]:
+        """Comparisons for the first screen: settled before inconclusive, then by size of the difference."""
+        if len(self.contrasts) <= MAX_CARD_CONTRASTS:
             return self.contrasts
-        rank = {name: place for place, name in enumerate(("better", "worse", "equivalent", "inconclusive"))}
-        order = sorted(self.contrasts, key=lambda contrast: (rank.get(contrast.outcome, len(rank)), -contrast.size))
-        return order[:CONTRASTS_SHOWN]
+        rank = {name: order for order, name in enumerate(("better", "worse", "equivalent", "inconclusive"))}
+        order = sorted(self.contrasts, key=lambda contrast: (rank.get(contrast.verdict, len(rank)), -contrast.size))
+        return order[:MAX_CARD_CONTRASTS]
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ points = partial(numbers.points, unit="")
 
 
 def claim_unit(row: Mapping[str, Any]) -> str:
-    """The unit of a claim's measured quantity; empty where it has none."""
+    """Unit of a claim's measured quantity; empty for dimensionless ones."""
     return "" if missing(row["unit"]) else row["unit"]
 
 
 def published_text(value: int | float | str | None, unit: str) -> str:
-    """A published figure in the unit of its claim; what was written as text stays as it is."""
+    """A published value in the unit of its claim; text is kept as it is."""
     if value in (None, ""):
         return MISSING
     return value if isinstance(value, str) else constant_text(Fraction(str(value)), unit)
@@ -32,11 +32,11 @@ def published_text(value: int | float | str | None, unit: str) -> str:
 
 def measured_text(value: float | None, unit: str) -> str:
     """A measured value in the unit of its claim."""
-    if pd.isna(value):  # an exact value beyond all floats is infinite, and not missing
+    if pd.isna(value):  # not missing(): an exact value that overflows is infinite
         return MISSING
     return quantity_text(Fraction(value) if isinstance(value, int) else value, unit)
 
 
 def comparison_verdict(row: Mapping[str, Any]) -> str:
-    """A comparison's verdict, which says so where it leaves diverged runs out."""
+    """A comparison's verdict, with a remark if diverged runs are left out."""
     return verdict_text(row["verdict"], row["n_diverged_variant"] + row["n_diverged_reference"])

@@ -26,12 +26,12 @@ class Number:
     """A number with the parts of its macro's name.
 
     Attributes:
-        kind: what it is of: ``TestAccuracy``, ``Difference``.
+        kind: the quantity: ``TestAccuracy``, ``Difference``.
         subject: names that tell it from others of its kind: variant, or question and variant.
-        measure: ``Mean``, ``Low``; empty where the kind says it all.
+        measure: ``Mean``, ``Low``; empty if the kind is unambiguous.
         text: the value as it is printed, Unicode.
-        source: where its full precision stands.
-        dataset: empty for what is of the study.
+        source: table and column that hold it in full precision.
+        dataset: empty for numbers of the whole study.
     """
 
     kind: str
@@ -202,7 +202,7 @@ def _of_claim(row: Mapping[str, Any], plan: Plan) -> Iterator[Number]:
 
 
 def _p(value: float | None) -> str:
-    """With its relation, ``p < .001``, so that no sentence can get it wrong."""
+    """A p value with its relation, ``p < .001``, so that a sentence cannot get it wrong."""
     return MISSING if missing(value) else format_p(value)
 
 
@@ -234,7 +234,7 @@ def letters(text: str) -> str:
 
 
 def _checksum(number: Number) -> str:
-    """Five letters that stand for the exact names."""
+    """Five letters from a checksum of the exact names."""
     digest = hashlib.sha256("\0".join((number.dataset, *number.subject)).encode()).digest()
     return "X" + "".join(chr(ord("a") + byte % 26) for byte in digest[:5])
 

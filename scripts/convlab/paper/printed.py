@@ -1,4 +1,4 @@
-"""Tables of a paper: every table of compare with fewer columns, rounded, under headings that can be read."""
+"""Tables for a paper: those of compare with fewer columns, rounded values and readable headings."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ from convlab.study.variants import Plan
 MILLION = 1e6
 
 MAX_ONE_LINE_CHARS = 18
-"""Characters up to which a column of text stays on one line."""
+"""Text columns up to this width in characters are not wrapped."""
 
 Tables = Mapping[str, pd.DataFrame]
 """The tables of compare by the names of their files."""
@@ -40,11 +40,11 @@ def p_value(value: float | None) -> str:
 # Tables
 
 WIDTHS = {"Claim": ".34", "Variant": ".2", "Reference": ".16", "Measure": ".2", "Question": ".14", "Class": ".16"}
-"""Share of the line that a column of long text takes."""
+"""Width of long text columns, as a share of the line."""
 
 
 def printed(tables: Tables, study: Study) -> dict[str, Printed]:
-    """Every table as a paper prints it, by name: fewer columns, rounded, under headings that can be read."""
+    """Every table for a paper, by name: fewer columns, rounded values, readable headings."""
     plan = study.plan
     makers = {
         "runs": _runs,
@@ -60,14 +60,14 @@ def printed(tables: Tables, study: Study) -> dict[str, Printed]:
     tables_by_name = {}
     for name, make in makers.items():
         rows = [make(row, plan) for row in tables[name].to_dict("records")]
-        if name == "variants":  # what only a probe trained is in the probe's own table
+        if name == "variants":  # variants that only a probe trained are in the probe's table
             rows = [row for row, probe in zip(rows, tables[name]["probe"], strict=True) if probe == ""]
         tables_by_name[name] = _layout(rows, f"{study.study}-{name}", several=len(study.datasets) > 1)
     return tables_by_name
 
 
 def _layout(rows: list[dict[str, str]], label: str, several: bool) -> Printed:
-    """Rows as a table, without a column that says nothing: the dataset where there is one only, or no values at all."""
+    """Rows as a table, without columns that carry no information: a single dataset, or no values at all."""
     cells = pd.DataFrame(rows, dtype=str) if rows else pd.DataFrame({N_("None in this study"): []})
     kept = [
         name
@@ -79,7 +79,7 @@ def _layout(rows: list[dict[str, str]], label: str, several: bool) -> Printed:
 
 
 def _align(name: str, column: pd.Series) -> str:
-    """Numbers to the right, so that their decimals stand below each other; long text in paragraphs, not justified."""
+    """Column types: numbers flush right, so that decimals align; long text in ragged paragraphs."""
     if column.map(len).max() > MAX_ONE_LINE_CHARS and name in WIDTHS:
         return ragged(WIDTHS[name])
     numeric = column.map(lambda text: text in ("", MISSING) or text[:1] in "+−<>." or text[:1].isdigit())
@@ -92,11 +92,11 @@ def ragged(share: str) -> str:
 
 
 PER = {"doubling": N_("doubling"), "unit": N_("unit")}
-"""How identifiers of the tables read, before translation."""
+"""Texts of identifiers in the tables, before translation."""
 
 
 def _contrast(row: Mapping[str, Any], plan: Plan) -> str:
-    """What a probe's contrast is of: ``lead lost, pixels shuffled``."""
+    """Label of a probe's contrast: ``lead lost, pixels shuffled``."""
     name, _comma, level = row["measure"].partition(", ")
     known = {name: order for levels in plan.probes[row["probe"]].levels.values() for name, order, _variant in levels}
     levels = [probes.level_label(row["probe"], known[level])] if level else []

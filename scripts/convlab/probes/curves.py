@@ -1,4 +1,4 @@
-"""What the tables of probes are made of: points of curves, differences paired by seed, their columns."""
+"""Building blocks of probe tables: points of curves, differences paired by seed, their columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ class Measure:
     """A measure of a probe's curves.
 
     Attributes:
-        label: how it reads, before translation.
-        limits: the least and the largest value that it can have.
-        is_share: whether it is printed in percent.
+        label: its text, before translation.
+        limits: smallest and largest possible value.
+        is_share: whether it is a fraction, printed in percent.
     """
 
     label: str
@@ -43,12 +43,12 @@ def measure_of(probe: str, name: str) -> Measure:
 
 
 def contrast_label(probe: str, name: str) -> str:
-    """How a statistic of a probe reads, before translation."""
+    """Text of a probe's statistic, before translation."""
     return registry.part(probe, "table").CONTRASTS[name]
 
 
 def pairs(probe: Probe, plan: Plan) -> list[tuple[str, str]]:
-    """(convolutional model, dense model) that a probe sets against each other."""
+    """Pairs (convolutional model, dense model) that a probe compares."""
     return [pair for pair in plan.duels if set(pair) <= set(probe.models)]
 
 
@@ -74,7 +74,7 @@ def point(dataset: str, probe: str, variant: str, measure: str, level: str, orde
 
 
 def paired_contrast(values: pd.Series, limits: tuple[float, float] = DIFFERENCE) -> dict:
-    """n, mean and 95 % t interval of one difference per seed, between ``limits``; NaN seeds are left out, counted."""
+    """n, mean and 95 % t interval of differences by seed, clipped to ``limits``; NaN seeds are left out and counted."""
     summary = summarise(values, limits=limits)
     return {
         "n_seeds": summary.n,

@@ -1,4 +1,4 @@
-"""Lines over the levels of a probe, each with its intervals over seeds: what most probes' figures are made of."""
+"""Line charts over the levels of a probe, with intervals over seeds."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,7 +12,7 @@ from convlab.probes.registry import level_label
 
 
 def with_intervals(caption: str) -> str:
-    """The caption of a figure of ``lines``: what its vertical lines are is said last."""
+    """Caption of a figure of ``lines``, which ends in what its vertical lines are."""
     return " ".join([caption, _("Lines: 95 % t intervals over seeds.")])
 
 
@@ -28,9 +28,9 @@ def lines(
     Args:
         axis: Matplotlib's, to draw on.
         curves: rows of one measure.
-        labels: variant -> how it reads.
+        labels: variant -> its label.
         looks: variant -> its number in the palette.
-        position: where a level stands on the axis, from its order.
+        position: maps a level's order to its position on the axis.
 
     Returns:
         What a legend needs: (line, label) of each variant.

@@ -29,7 +29,7 @@ it the name that it has in ``config.yaml``, and change it. Then run ``make messa
     figure of one dataset's curves; ``labels`` and ``looks`` give each variant's name and its number in the palette.
 ``findings.py``
     ``TITLE`` and ``introduction(training)``, the section's heading and first lines. ``findings(curves, contrasts,
-    labels, rope)``, which returns statements about one dataset. Optionally ``ASSUMPTION``, the assumption of
+    labels, rope)``, which returns findings about one dataset. Optionally ``ASSUMPTION``, the assumption of
     convolution that the probe tests: ``locality``, ``weight_sharing`` or ``translation``.
 
 Constant texts are marked with ``N_`` and translated where they are shown. A job depends on the files that it loads:
@@ -64,7 +64,7 @@ def settings(probe: str) -> type[ProbeSettings]:
 
 
 def level_label(probe: str, order: float) -> str:
-    """How a level of a probe reads, in the language in use."""
+    """Label of a probe's level, in the language in use."""
     return settings(probe).level_label(order)
 
 
@@ -74,10 +74,10 @@ def has(probe: str, part: str) -> bool:
 
 
 def part(probe: str, name: str) -> ModuleType:
-    """A module of a probe's folder: ``table``, ``figure`` or ``findings``. Raises ImportError where it has none."""
+    """A module of a probe's folder: ``table``, ``figure`` or ``findings``. Raises ImportError if it has none."""
     return registry.load(PACKAGE, f"{probe}.{name}")
 
 
 def modules(probes: Iterable[str], *parts: str) -> tuple[str, ...]:
-    """Dotted names of these files of these probes, as far as they have them: what a job depends on that loads them."""
+    """Dotted names of these files of these probes, if they exist: the code that a job loading them depends on."""
     return tuple(f"{PACKAGE}.{probe}.{name}" for probe in probes for name in parts if has(probe, name))

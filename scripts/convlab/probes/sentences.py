@@ -1,6 +1,6 @@
-"""What sentences about probes share: differences with their intervals in words, directions, exploratory statements.
+"""Shared parts of probe findings: differences with their intervals in words, directions, exploratory findings.
 
-Probes are exploratory: their intervals are t intervals over seeds, paired by seed, and adjusted for nothing. So every
+Probes are exploratory: their intervals are t intervals over seeds, paired by seed, and not adjusted. So every
 sentence that rests on one is marked as exploratory, speaks of this study only, and infers nothing below three seeds.
 """
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import ngettext
-from convlab.findings.evidence import Statement
+from convlab.findings.study_results import Finding
 from convlab.language.numbers import ci_text, missing, points
 from convlab.probes.registry import level_label
 
@@ -46,20 +46,20 @@ def difference_text(row) -> str:
 
 
 def quoted_numbers(row, name: str) -> dict[str, float]:
-    """A contrast's difference and interval, as a statement carries them."""
+    """A contrast's difference and interval, as a finding carries them."""
     return {name: row.difference, f"{name}_ci_low": row.ci_low, f"{name}_ci_high": row.ci_high}
 
 
 def level_labels(curves: pd.DataFrame) -> dict[str, str]:
-    """How each level of a probe's tables reads in the language in use."""
+    """Label of each level of a probe's tables, in the language in use."""
     return {row.level: level_label(row.probe, row.order) for row in curves.itertuples()}
 
 
 def joined(*sentences: str) -> str:
-    """Sentences behind each other, empty ones left out."""
+    """Sentences joined by spaces, empty ones left out."""
     return " ".join(filter(None, sentences))
 
 
-def exploratory(text: str, numbers: Mapping[str, float]) -> Statement:
-    """A statement whose interval is adjusted for nothing."""
-    return Statement(text, numbers, "exploratory")
+def exploratory(text: str, numbers: Mapping[str, float]) -> Finding:
+    """An exploratory finding: its interval is not adjusted."""
+    return Finding(text, numbers, "exploratory")

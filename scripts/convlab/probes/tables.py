@@ -1,4 +1,4 @@
-"""The tables of all probes that are on: what they measured, their curves and their contrasts. Files and frames in."""
+"""Tables of all enabled probes: raw measurements, curves and contrasts. Files and frames in."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from convlab.study.variants import Plan
 
 
 def load_measured(study: Study, folder: Path) -> dict[str, pd.DataFrame]:
-    """What the probes that measure trained models left, by probe: rows of dataset, variant, seed and their columns.
+    """Measurements of the probes of trained models, by probe: rows of dataset, variant, seed and their columns.
 
     Args:
         folder: the study's folder under results/.

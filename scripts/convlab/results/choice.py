@@ -1,4 +1,4 @@
-"""Which trained model stands for a study: chosen by validation data, never by test data. No text, no statistics."""
+"""Model selection by validation accuracy, never by test data: the variant and the run that are exported."""
 
 import pandas as pd
 
@@ -21,7 +21,7 @@ def chosen_variant(variants: pd.DataFrame, dataset: str) -> str | None:
 
 
 def chosen_run(runs: pd.DataFrame) -> tuple[str, int] | None:
-    """The trained file that stands for a study where one is to be used: (variant, seed).
+    """The run that is exported: (variant, seed).
 
     Of the chosen variant's finished runs it is the one whose validation accuracy is nearest to their mean, of equals
     the lowest seed: a typical run. Each seed has validation images of its own, so the highest score is luck of the
@@ -50,5 +50,5 @@ def chosen_run(runs: pd.DataFrame) -> tuple[str, int] | None:
     if variant is None:
         return None
     own = finished[finished["variant"] == variant].sort_values("seed")
-    distance = (own["val_accuracy"] - own["val_accuracy"].mean()).abs().round(12)  # beyond that it is rounding
+    distance = (own["val_accuracy"] - own["val_accuracy"].mean()).abs().round(12)  # differences below are rounding
     return variant, int(own.loc[distance.idxmin(), "seed"])

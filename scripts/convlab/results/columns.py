@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Column(NamedTuple):
-    """What a column holds.
+    """A column of a table.
 
     Attributes:
         type: ``text``, ``integer`` or ``number``.

@@ -12,12 +12,12 @@ from convlab.statistics.multiplicity import adjust_equivalences, adjust_family
 from convlab.study.variants import Plan
 
 METRIC = "test_accuracy"
-"""What comparisons are about; all other measures are described, not tested."""
+"""The measure that comparisons test; all others are described only."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """All that is tested in a study, adjusted together.
+    """Contrasts and claims of a study with p values adjusted over all of them.
 
     Attributes:
         contrasts: by (dataset, question), then by variant.
@@ -79,11 +79,11 @@ def confirmatory_family(
 
 
 def _within_possible(contrast: Contrast) -> Contrast:
-    """The contrast with its intervals ended at ±1, the largest difference of two accuracies."""
+    """The contrast with its intervals clipped to ±1, the largest difference of two accuracies."""
     limits = {name: getattr(contrast, name) for name in ("ci_low", "ci_high", "ci90_low", "ci90_high")}
     return replace(contrast, **{name: within_difference(limit) for name, limit in limits.items()})
 
 
 def within_difference(limit: float | None) -> float | None:
-    """A limit of an interval, ended at what a difference of two accuracies can be."""
+    """A limit of an interval, clipped to the range of a difference of two accuracies."""
     return None if limit is None else min(max(limit, DIFFERENCE[0]), DIFFERENCE[1])

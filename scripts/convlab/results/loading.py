@@ -19,7 +19,7 @@ from convlab.study import layout
 from convlab.study.schema import Study
 
 MAX_DETAILED_VARIANTS = 6
-"""Variants whose errors, filters and feature maps are shown: base models first, then the chosen one."""
+"""Variants with details (errors, filters, feature maps): base models first, then the chosen one."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class RunRecords:
         }
 
     def code(self) -> dict[str, list[Mapping]]:
-        """The different checksums of code that trained and evaluated these runs."""
+        """Distinct code digests of these runs' training and evaluation."""
         return {
             "train": distinct(entry.get("code", {}) for entry in self.runs.values()),
             "evaluate": distinct(entry.get("code", {}) for entry in self.evaluations.values()),
@@ -60,7 +60,7 @@ class RunRecords:
 
 
 def distinct(values: Iterable[Mapping]) -> list[Mapping]:
-    """Different values, in the order of their first appearance."""
+    """Distinct values in order of first appearance."""
     return list({json.dumps(value, sort_keys=True): value for value in values}.values())
 
 
@@ -106,7 +106,7 @@ def load_runs(study: Study, folder: Path) -> RunRecords:
 
 
 def load_correct(study: Study, folder: Path, records: RunRecords) -> dict[tuple[str, str, int], np.ndarray]:
-    """Whether each test image is classified rightly, bool (images,), by every finished run of a question's variants."""
+    """Correctness of each test image, bool (images,), for every finished run of a question's variants."""
     asked = {name for question in study.plan.questions.values() for name in (question.reference, *question.variants)}
     correct = {}
     for dataset in study.datasets:
@@ -122,7 +122,7 @@ def load_correct(study: Study, folder: Path, records: RunRecords) -> dict[tuple[
 def load_histories(
     study: Study, folder: Path, records: RunRecords, dataset: str, names: Sequence[str], most: int
 ) -> pd.DataFrame:
-    """The histories of the first ``most`` variants with a run that began: variant, seed, epoch, losses, accuracies."""
+    """Histories of the first ``most`` variants that have any: variant, seed, epoch, losses, accuracies."""
     begun = {name: [seed for seed in study.seeds if records.runs[dataset, name, seed]["epochs_run"]] for name in names}
     parts = [
         read_table(layout.run(folder, dataset, name, seed) / "history.csv").assign(variant=name, seed=seed)

@@ -59,7 +59,7 @@ def run_row(dataset: str, variant: Any, seed: int, cost: Any, run: Mapping, metr
 
 
 def _mean_over_classes(metrics: Mapping, measure: str) -> float | None:
-    """Mean of a measure over the classes, each counting alike; not defined where a class has no test image."""
+    """Mean of a measure over the classes, each counting alike; NaN if a class has no test image."""
     per_class = metrics.get("per_class")
     if per_class is None or min(per_class["support"]) == 0 or None in per_class[measure]:
         return None
@@ -173,7 +173,7 @@ def claim_row(result: ClaimResult, p_adjusted: float | None) -> dict[str, Any]:
 
 
 def _to_csv(value: Fraction | float | None) -> int | float | None:
-    """A value for the table: whole numbers stay whole."""
+    """A value as CSV writes it: whole numbers stay whole."""
     if isinstance(value, Fraction):
         return int(value) if value.denominator == 1 else as_float(value)
     return value
@@ -182,7 +182,7 @@ def _to_csv(value: Fraction | float | None) -> int | float | None:
 def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Family | None = None) -> pd.DataFrame:
     """Every variant against its question's reference, by dataset; p values adjusted over the study, claims included.
 
-    ``family``: what :func:`confirmatory_family` gives, to spare computing it again.
+    ``family``: the result of :func:`confirmatory_family`, if it is known already.
     """
     family = family or confirmatory_family(runs, plan, rope)
     rows = []

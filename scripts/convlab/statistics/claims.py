@@ -61,12 +61,12 @@ ClaimVerdict = Literal["supported", "contradicted", "inconclusive", "described"]
 Costs = Mapping[tuple[str, str], Cost]
 
 LEVEL = 0.05
-"""Of p over the study; the intervals are at 1 - LEVEL."""
+"""Significance level of p over the study; intervals have coverage 1 - LEVEL."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Why nothing can be inferred from a link of a rule.
+    """Why a link of a rule cannot be tested.
 
     Attributes:
         kind: ``no value``: no finished run gives any of ``quantities``; ``not finite``: ``seeds`` finished seeds give
@@ -125,7 +125,7 @@ class ConstantGuess:
 
     @classmethod
     def of(cls, counts: Mapping[str, int]) -> "ConstantGuess | None":
-        """From the number of test images of each class; None without images."""
+        """The constant guess for these numbers of test images by class; None without images."""
         total = sum(counts.values())
         if not total:
             return None
@@ -134,7 +134,7 @@ class ConstantGuess:
         return cls(labels[0] if len(labels) == 1 else "", Fraction(int(most), int(total)), len(counts))
 
     def value(self, quantity: str) -> Fraction | None:
-        """What a claim's quantity would be of this guess; None where that is not known."""
+        """Value of a claim's quantity for this guess; None where it is undefined."""
         return {
             "test_accuracy": self.share,
             "balanced_accuracy": Fraction(1, self.classes),
@@ -164,7 +164,7 @@ def decide(
     costs: Costs,
     guesses: Mapping[str, ConstantGuess | None] | None = None,
 ) -> ClaimResult:
-    """Decide one claim by what its runs measured; quantities that name no dataset are those of ``dataset``.
+    """Test one claim on its runs; quantities that name no dataset are those of ``dataset``.
 
     Args:
         runs: runs.csv as a frame. Runs that are not finished count as missing.
@@ -178,7 +178,7 @@ def decide(
 
 
 def verdict_over_study(result: ClaimResult, p_adjusted: float | None) -> ClaimVerdict:
-    """The verdict of a claim, given its p value adjusted over the study: a tested claim needs it below ``LEVEL``.
+    """Verdict of a claim after adjustment over the study: a tested claim needs an adjusted p below ``LEVEL``.
 
     Args:
         p_adjusted: None for an exact claim.
@@ -188,7 +188,7 @@ def verdict_over_study(result: ClaimResult, p_adjusted: float | None) -> ClaimVe
 
 
 def _guess_meets(claim: PlannedClaim, guess: ConstantGuess) -> bool:
-    """Whether always answering with one class fulfils a rule that asks one variant's accuracy to be high enough."""
+    """Whether a constant guess also meets a rule that sets a lower bound for one variant's accuracy."""
     if len({quantity.variant for quantity in claim.rule.quantities}) != 1:
         return False
     at_least = [link.relation if is_exact(link.right) else FLIPPED[link.relation] for link in claim.rule.links]
@@ -208,7 +208,7 @@ def _guess_meets(claim: PlannedClaim, guess: ConstantGuess) -> bool:
 
 
 def _over_links(claim: PlannedClaim, dataset: str, links: list[LinkResult]) -> ClaimResult:
-    """The result of a rule from those of its links."""
+    """Result of a rule from the results of its links."""
     tested = [link for link in links if link.p_support is not None]
     measured = [link for link in links if link.n_seeds is not None]
     verdicts = {link.verdict for link in links}
@@ -245,7 +245,7 @@ def _link_result(link: Link, dataset: str, runs: pd.DataFrame, costs: Costs) -> 
 
 
 def _exact_result(link: Link, exact: Callable[[Quantity], Fraction]) -> LinkResult:
-    """A link of parameters, MACs and receptive fields alone, by exact arithmetic."""
+    """Decide a link of parameters, MACs and receptive fields by exact arithmetic."""
     sides, relation = [(link.left, link.left_text), (link.right, link.right_text)], link.relation
     if not any(quantities(link.left)):
         sides, relation = sides[::-1], FLIPPED[relation]
@@ -285,7 +285,7 @@ def _measured_result(link: Link, dataset: str, runs: pd.DataFrame, exact: Callab
         def constant(value: Fraction) -> np.float64:
             return np.float64(as_float(value))
 
-        with np.errstate(all="ignore"):  # what is not finite is judged below
+        with np.errstate(all="ignore"):  # non-finite values are handled below
             value = evaluate(tree, value_of, constant) - (0 if one_sided else evaluate(other, value_of, constant))
         return np.asarray(value, dtype=float)
 
@@ -304,7 +304,7 @@ def _measured_result(link: Link, dataset: str, runs: pd.DataFrame, exact: Callab
 
 
 def _described(result: LinkResult, summary: Summary) -> LinkResult:
-    """Mean and SD of what decides no claim."""
+    """Mean and SD of a quantity that is described and decides nothing."""
     return replace(result, verdict="described", value=summary.mean, sd=summary.sd, n_seeds=summary.n)
 
 
@@ -321,7 +321,7 @@ def _inferred(result: LinkResult, summary: Summary, scale: float) -> LinkResult:
     bound, df = as_float(result.bound), summary.n - 1
 
     def above(limit: float) -> float:
-        """p of: the mean is above ``limit``."""
+        """One-sided p value of the alternative that the mean is above ``limit``."""
         return float(special.stdtr(df, (limit - summary.mean) / summary.se))
 
     def below(limit: float) -> float:
@@ -372,17 +372,17 @@ _MEASURES = {
 """The column of runs.csv that each measured quantity comes from."""
 
 DIVERGED = math.inf
-"""Stands in a table of values by seed for a run that diverged."""
+"""Marks a diverged run in values by seed."""
 
 WORST = {
     "test_accuracy": 0.0, "val_accuracy": 0.0, "balanced_accuracy": 0.0, "macro_f1": 0.0, "test_loss": math.inf,
     "ece": 1.0, "brier": 2.0, "best_epoch": math.nan,
 }  # fmt: skip
-"""What a diverged run counts as where it could speak against a verdict; NaN speaks against each."""
+"""Worst possible value of each quantity, which a diverged run counts as; NaN contradicts every verdict."""
 
 
 def limits(tree: Tree) -> tuple[float, float]:
-    """Between which values a side of a rule lies, whatever is measured; products and ratios are not bounded."""
+    """Smallest and largest possible value of a rule's side; infinite for products and ratios."""
     if isinstance(tree, Number):
         return (as_float(tree.value),) * 2
     if isinstance(tree, Quantity):

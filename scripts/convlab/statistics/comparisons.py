@@ -22,7 +22,7 @@ from convlab.statistics.dunnett import dunnett_critical, dunnett_p_value
 from convlab.statistics.multiplicity import holm
 from convlab.statistics.power import detectable_difference, seeds_to_settle
 
-SD_RATIO_LIMIT = 3.0  # largest SD over smallest SD beyond which the variance is no longer pooled
+SD_RATIO_LIMIT = 3.0  # above this ratio of the largest to the smallest SD the variance is not pooled
 Method = Literal["Dunnett", "Welch with Holm", "none"]
 Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
 
@@ -197,12 +197,12 @@ def compare_to_reference(
 
 
 def is_tested(groups: Mapping[str, Sequence[float]], reference: str) -> bool:
-    """Whether :func:`compare_to_reference` would infer anything, so that the question counts in the study's family."""
+    """Whether :func:`compare_to_reference` tests anything, so that the question belongs to the study's family."""
     return bool(_sds_for_inference({name: finite_values(group)[0] for name, group in groups.items()}, reference))
 
 
 def _sds_for_inference(values: Mapping[str, NDArray], reference: str) -> dict[str, float]:
-    """SDs of the groups that take part in the inference, the reference among them; empty where nothing is inferred."""
+    """SDs of the groups that are tested, with the reference; empty if nothing is tested."""
     if len(values[reference]) < MIN_SEEDS:
         return {}
     sds = {name: standard_deviation(group) for name, group in values.items() if len(group) >= MIN_SEEDS}
@@ -310,7 +310,7 @@ def _welch(values: Mapping, sds: Mapping, inferred: list[str], reference: str, o
 
 
 def _one_sided(two_sided: Callable[[float], float], statistic: float) -> float:
-    """The one-sided p value of a statistic whose distribution is symmetric, small where it is large and positive."""
+    """Upper-tail p value from the two-sided one of a statistic with a symmetric distribution."""
     half = two_sided(abs(statistic)) / 2
     return half if statistic > 0 else 1 - half
 
@@ -365,7 +365,7 @@ def verdict_of_finished_runs(
     p_equivalence_adjusted: float | None = None,
     higher_is_better: bool = True,
 ) -> Verdict:
-    """As :func:`verdict`, whatever became of the runs without a finite value."""
+    """The verdict of :func:`verdict` if diverged runs are disregarded."""
     if contrast.method == "none" or min(contrast.n_variant, contrast.n_reference) < MIN_SEEDS:
         return "inconclusive"
     level = 1 - contrast.confidence
@@ -379,7 +379,7 @@ def verdict_of_finished_runs(
 
 
 def diverged_runs_forbid(contrast: Contrast, of_finished: Verdict) -> bool:
-    """Whether a verdict of the finished runs would hide that more runs of one side diverged.
+    """Whether diverged runs forbid a verdict that the finished runs support.
 
     A side is not called better where a larger share of its own runs diverged, and two sides are not called equivalent
     where their shares differ: a mean over the runs that went well says nothing of how often they do.

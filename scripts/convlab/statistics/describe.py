@@ -1,4 +1,4 @@
-"""Mean, SD, SE and t interval of one variant's runs, and what every module of the statistics has in common.
+"""Descriptive statistics of one variant's runs (mean, SD, SE, t interval), and constants that all modules share.
 
 The unit of replication is the training run (one seed); all runs are scored on the same test images. Values are
 fractions (an accuracy of 0.9123), results are frozen dataclasses of plain numbers, and ``None`` stands where a quantity
@@ -26,14 +26,14 @@ from scipy import special
 
 MIN_SEEDS = 3  # fewer runs on either side: a smoke test, nothing is inferred
 NO_SPREAD = 1e-12  # a spread below this fraction of the values is rounding, not variation
-SHARE = (0.0, 1.0)  # what an accuracy, a recall or an agreement can be
-DIFFERENCE = (-1.0, 1.0)  # what a difference of two of them can be
+SHARE = (0.0, 1.0)  # range of an accuracy, a recall or an agreement
+DIFFERENCE = (-1.0, 1.0)  # range of a difference of two of them
 RANGES = {
     "accuracy": SHARE, "test_accuracy": SHARE, "val_accuracy": SHARE, "balanced_accuracy": SHARE, "macro_f1": SHARE,
     "ece": SHARE, "brier": (0.0, 2.0), "test_loss": (0.0, math.inf),
     "best_epoch": (1.0, math.inf),
 }  # fmt: skip
-"""The least and the largest value that a measure of a run can have."""
+"""Smallest and largest possible value of each measure of a run."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,14 @@ def summarise(
 
 
 def finite_values(values: Sequence[float]) -> tuple[NDArray, int]:
-    """The finite values and the number of the others."""
+    """Finite values, and the number of non-finite ones."""
     array = np.asarray(values, dtype=float).ravel()
     finite = array[np.isfinite(array)]
     return finite, len(array) - len(finite)
 
 
 def as_float(value: Fraction | float) -> float:
-    """A number as a float, infinite where it is beyond all floats."""
+    """A number as a float; infinite if it overflows."""
     try:
         return float(value)
     except OverflowError:

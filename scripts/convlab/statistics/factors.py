@@ -183,7 +183,7 @@ def factorial(outcomes: ArrayLike, confidence: float = 0.95) -> Factorial:
     df_residual = (a * b - 1) * (n - 1)
     residual = y - cells - y.mean(axis=(1, 2), keepdims=True) + mean
     mean_square = float((residual**2).sum()) / df_residual
-    # What rounding leaves of equal values is no scatter.
+    # Equal values differ by rounding, which is no variance.
     scatters = mean_square > (1e-12 * max(abs(mean), 1e-300)) ** 2
 
     def effect(deviations: np.ndarray, df: int) -> Effect:

@@ -1,4 +1,4 @@
-"""Differences in accuracy beyond this test set: seeds crossed with images, both random.
+"""Differences in accuracy that generalise to new test images: seeds crossed with images, both random effects.
 
 References
 ----------
@@ -18,7 +18,7 @@ from convlab.statistics.describe import MIN_SEEDS, NO_SPREAD, check_fraction
 
 @dataclass(frozen=True)
 class CrossedDifference:
-    """Difference in accuracy (a fraction) with an interval that speaks of new seeds *and* new images."""
+    """Difference in accuracy (a fraction) with an interval for new seeds *and* new images."""
 
     difference: float | None
     se: float | None

@@ -1,4 +1,4 @@
-"""What calibration says: whose confidence is nearest to its accuracy."""
+"""Findings of the calibration probe: the variants with the lowest and the highest calibration error."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ import pandas as pd
 
 from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Statement
+from convlab.findings.study_results import Finding
 from convlab.language.numbers import number
 from convlab.training.recipe import Training
 
@@ -17,7 +17,7 @@ def introduction(training: Training) -> str:
     return _("Whether confidence can be trusted, beside accuracy.")
 
 
-def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Statement]:
+def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Finding]:
     """The variants with the lowest and the highest calibration error."""
     wide = curves.pivot(index="variant", columns="measure", values="mean").dropna()
     if len(wide) < 2 or wide["ece"].nunique() < 2:
@@ -33,4 +33,4 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
         worst_ece=number(wide.loc[worst, "ece"]),
         worst_loss=number(wide.loc[worst, "test_loss"]),
     )
-    return [Statement(text, {"lowest_ece": wide.loc[best, "ece"], "highest_ece": wide.loc[worst, "ece"]})]
+    return [Finding(text, {"lowest_ece": wide.loc[best, "ece"], "highest_ece": wide.loc[worst, "ece"]})]

@@ -1,4 +1,4 @@
-"""What shuffled pixels say: whether the lead of convolution rests on which pixels are neighbours."""
+"""Findings of the probe that shuffles pixels: whether the lead of convolution rests on which pixels are neighbours."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ import pandas as pd
 
 from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Statement
+from convlab.findings.study_results import Finding
 from convlab.language.numbers import missing, region
 from convlab.probes.sentences import (
     Direction,
@@ -43,7 +43,7 @@ LEFT = {
         "In this study the lead rests on which pixels are neighbours, wholly or in part: these seeds do not tell which."
     ),
 }
-"""What a lost lead says, by the direction of what is left of it."""
+"""Interpretation of a lost lead, by the direction of what is left of it."""
 
 LOST = {
     "none": N_("The loss is of no practical size ({region}): this lead does not rest on which pixels are neighbours."),
@@ -53,14 +53,14 @@ LOST = {
         "told from these seeds."
     ),
 }
-"""What a lead says that was not surely lost, by the direction of the loss."""
+"""Interpretation of a lead whose loss is not shown, by the direction of the loss."""
 
 NO_LEAD = {
     "down": N_("so {conv} is behind {dense} to begin with, and there is no lead that shuffling could take away"),
     "none": N_("so there is no lead of practical size ({region}) that shuffling could take away"),
     "open": N_("so it cannot be told from these seeds whether there is a lead that shuffling could take away"),
 }
-"""Why nothing is said of a lead, by the direction of conv minus dense on intact images."""
+"""Why there is no lead to interpret, by the direction of conv minus dense on intact images."""
 
 CHANGED = {
     "up": N_("Shuffling costs {conv} more than {dense}, by {lost}."),
@@ -71,7 +71,7 @@ CHANGED = {
         "difference is {lost}."
     ),
 }
-"""What is said of the losses instead, where there is no lead."""
+"""Sentences about the losses of accuracy if there is no lead."""
 
 CONTROL = {
     "none": N_("That is nothing of practical size, as it should be."),
@@ -86,14 +86,14 @@ CONTROL = {
         "from them about neighbours."
     ),
 }
-"""What the dense network's own loss says about the probe, by its direction."""
+"""Interpretation of the dense network's loss, the probe's control, by its direction."""
 
 
-def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Statement]:
+def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Finding]:
     """Whether the lead of convolution over a dense network goes when neighbours do; only where there is a lead."""
-    statements = []
+    findings = []
     level_names = level_labels(curves)
-    rows = {  # a contrast of one model has no reference, which is empty or, read from a file, missing
+    rows = {  # contrasts of one model have an empty reference, which read_table returns as missing
         (row.variant, "" if missing(row.reference) else row.reference, row.measure): row
         for row in contrasts.itertuples()
     }
@@ -112,7 +112,7 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
                 dense=labels[row.reference],
                 level=level_names[level],
             )
-            statements.append(Statement(text))
+            findings.append(Finding(text))
             continue
         values = {
             "level": level_names[level],
@@ -120,7 +120,7 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
             "dense": labels[row.reference],
             "intact": difference_text(intact),
             "lost": difference_text(row),
-            "gained": difference_text(_turned(row)),
+            "gained": difference_text(_negated(row)),
             "left": difference_text(left),
             "region": region(rope),
         }
@@ -128,12 +128,12 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
         text = _permuted(direction(intact, rope), direction(row, rope), direction(left, rope), intact, values)
         if direction(control, rope) in ("up", "down"):
             text = _(MEASURED_ONLY, **values)
-        statements.append(exploratory(text, numbers))
+        findings.append(exploratory(text, numbers))
         text = _("The control: {dense}, which knows no neighbours, loses {lost}.", dense=values["dense"],
                  lost=difference_text(control))  # fmt: skip
         meaning = CONTROL[direction(control, rope)]
-        statements.append(exploratory(joined(text, meaning and _(meaning)), quoted_numbers(control, "control")))
-    if not statements:
+        findings.append(exploratory(joined(text, meaning and _(meaning)), quoted_numbers(control, "control")))
+    if not findings:
         for row in contrasts.itertuples():
             level = level_names[row.measure.partition(", ")[2]]
             text = _(
@@ -142,8 +142,8 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
                 model=labels[row.variant],
                 lost=difference_text(row),
             )
-            statements.append(exploratory(text, quoted_numbers(row, "accuracy_lost")))
-    return statements
+            findings.append(exploratory(text, quoted_numbers(row, "accuracy_lost")))
+    return findings
 
 
 MEASURED_ONLY = N_(
@@ -152,7 +152,7 @@ MEASURED_ONLY = N_(
 
 
 def _permuted(intact: Direction, lost: Direction, left: Direction, row, values: Mapping[str, str]) -> str:
-    """What one pair of models says with one level of shuffling.
+    """Sentence about one pair of models at one level of shuffling.
 
     Args:
         intact, lost, left: directions of conv minus dense on intact images, of what shuffling takes of it, and of what
@@ -176,7 +176,7 @@ def _permuted(intact: Direction, lost: Direction, left: Direction, row, values: 
     return joined(text, _(LEFT[left] if lost == "up" else LOST[lost], **values))
 
 
-def _turned(row):
-    """A contrast with its sign turned."""
+def _negated(row):
+    """A contrast with its sign reversed."""
     low, high = (None, None) if missing(row.ci_low) else (-row.ci_high, -row.ci_low)
     return row._replace(difference=-row.difference, ci_low=low, ci_high=high)

@@ -29,7 +29,7 @@ def draw(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, in
         style = look(looks[row.variant]) | {"linestyle": "none"}
         spread, mean = 0 if row.sd is None or math.isnan(row.sd) else 100 * row.sd, 100 * row.mean
         label = labels[row.variant]
-        reach = [[min(spread, mean)], [min(spread, 100 - mean)]]  # no accuracy lies beyond 0 and 100
+        reach = [[min(spread, mean)], [min(spread, 100 - mean)]]  # clipped to 0 and 100
         drawn = axis.errorbar(row.order, mean, yerr=reach, capsize=2, **style)
         entries.append((drawn, label))
         accuracy = f"{number(100 * row.mean, '.2f')} ± {with_unit(number(spread, '.2f'), '%')}"

@@ -1,4 +1,4 @@
-"""What the receptive field says: which one the most accurate variant has."""
+"""Findings of the receptive-field probe: the receptive field of the most accurate variant, and the rank correlation."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from scipy import stats
 from convlab.common import i18n
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Statement
+from convlab.findings.study_results import Finding
 from convlab.language.numbers import number, percent
 from convlab.probes.sentences import joined
 from convlab.training.recipe import Training
@@ -20,7 +20,7 @@ def introduction(training: Training) -> str:
     return _("Larger kernels also see further; this holds accuracy against what is seen.")
 
 
-def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Statement]:
+def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Finding]:
     """The receptive fields of the convolutional variants, the most accurate, and the rank correlation over means."""
     known = curves.dropna(subset=["mean"])
     if not len(known):
@@ -41,7 +41,7 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
             len(known),
             **values,
         )
-        return [Statement(text, {"best_field": fields[0]})]
+        return [Finding(text, {"best_field": fields[0]})]
     text = ngettext(
         "One unit of the last feature map sees {least} to {most} pixels across. The highest mean test accuracy, "
         "{accuracy}, has {best}, which sees {field}.",
@@ -61,4 +61,4 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
         )
         text = joined(text, correlation)
         numbers["spearman"] = rho
-    return [Statement(text, numbers)]
+    return [Finding(text, numbers)]

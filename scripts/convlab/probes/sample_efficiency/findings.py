@@ -1,4 +1,4 @@
-"""What fewer training images say: where the lead of convolution is widest."""
+"""Findings of the sample-efficiency probe: the lead of convolution by number of training images."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ import pandas as pd
 
 from convlab.common.i18n import N_, listing
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Statement
+from convlab.findings.study_results import Finding
 from convlab.language.numbers import missing, percent
 from convlab.probes.sentences import difference_text, exploratory, joined, level_labels
 from convlab.training.recipe import Training
@@ -28,9 +28,9 @@ def introduction(training: Training) -> str:
     )
 
 
-def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Statement]:
+def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Finding]:
     """The lead of convolution at every number of training images, and where it is widest; described, not tested."""
-    statements, level_names = [], level_labels(curves)
+    findings, level_names = [], level_labels(curves)
     for (variant, reference), group in contrasts.groupby(["variant", "reference"], sort=False):
         rows = [row for row in group.itertuples() if not missing(row.difference)]
         if not rows:
@@ -47,5 +47,5 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
         leads = N_("Described, not tested: as observed its lead is widest at {widest}.")
         behind = N_("Described, not tested: as observed it leads at none of them.")
         picked = _(leads if widest > 0 else behind, widest=at)
-        statements.append(exploratory(joined(text, picked), {"widest_lead": widest}))
-    return statements
+        findings.append(exploratory(joined(text, picked), {"widest_lead": widest}))
+    return findings

@@ -17,7 +17,7 @@ TITLE = N_("Shifted test images")
 
 
 def caption(probe: Probe, plan: Plan) -> str:
-    """What the figure shows, and which of its models saw shifted images in training."""
+    """Caption of the figure, with the models that were trained on shifted images."""
     probed = [plan.variants[name] for name in probe.models]
     used = [v.label for v in probed if v.training.augmentation and v.training.augmentation.shift]
     how = _("Means over both axes and directions; black moves in.")

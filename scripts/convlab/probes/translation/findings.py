@@ -1,4 +1,4 @@
-"""What shifted test images say: how much of the predictions survives, and whose survive better."""
+"""Findings of the translation probe: how many predictions survive shifts, and which model's survive better."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ import pandas as pd
 from convlab.common import i18n
 from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
-from convlab.findings.evidence import Statement
+from convlab.findings.study_results import Finding
 from convlab.language.numbers import missing, percent, region
 from convlab.probes.sentences import difference_text, direction, exploratory, joined, quoted_numbers
 from convlab.training.recipe import Training
@@ -34,19 +34,19 @@ SURVIVAL = {
     "none": N_("They keep their predictions under shifts alike, within {region}."),
     "smoke": "",
 }
-"""What the difference of consistency says, by its direction."""
+"""Interpretation of the difference in consistency, by its direction."""
 
 
-def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Statement]:
-    """How much of the predictions survives shifts, model by model, and whose survive better."""
-    statements = []
+def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Finding]:
+    """Consistency of each model's predictions under shifts, and the differences between models."""
+    findings = []
     consistency = curves[curves["measure"] == "consistency"]
     accuracy = curves[curves["measure"] == "accuracy"].set_index(["variant", "order"])["mean"]
     for variant, group in consistency.groupby("variant", sort=False):
         by_shift = group.set_index("order")["mean"]
         far, near = by_shift.index.max(), by_shift.index[by_shift.index > 0].min()
         if missing(by_shift[far]):
-            statements.append(Statement(_("{model} has no finished run to shift images for.", model=labels[variant])))
+            findings.append(Finding(_("{model} has no finished run to shift images for.", model=labels[variant])))
             continue
         values = {
             "model": labels[variant],
@@ -67,7 +67,7 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
         )
         text = _(at_one if near == far else at_two, **values)
         numbers = {"consistency_near": by_shift[near], "consistency_far": by_shift[far]}
-        statements.append(Statement(text, numbers | {"accuracy_far": accuracy[variant, far]}))
+        findings.append(Finding(text, numbers | {"accuracy_far": accuracy[variant, far]}))
     for row in contrasts.itertuples():
         if missing(row.difference):
             continue
@@ -84,5 +84,5 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
                 "black where an image has moved away."
             )
             text = joined(text, _(meaning, **values), caveat)
-        statements.append(exploratory(text, quoted_numbers(row, "consistency_difference")))
-    return statements
+        findings.append(exploratory(text, quoted_numbers(row, "consistency_difference")))
+    return findings

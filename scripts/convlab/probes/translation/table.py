@@ -1,4 +1,4 @@
-"""Tables of the translation probe: accuracy and consistency by the distance of the shift, and who survives better."""
+"""Tables of the translation probe: accuracy and consistency by distance of the shift, differences between models."""
 
 import pandas as pd
 
@@ -45,7 +45,7 @@ def curves(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: pd.DataFrame)
 
 
 def contrasts(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: pd.DataFrame) -> pd.DataFrame:
-    """By how much one model's predictions survive shifts better than another's: consistency, mean over all shifts."""
+    """Differences in consistency between models, mean over all shifts."""
     rows = []
     moved = measured[measured["shift"] != 0]
     for dataset, group in moved.groupby("dataset"):

@@ -1,4 +1,4 @@
-"""What sentences may quote, and what they are made into."""
+"""Results of a study as findings quote them, and the findings that are made of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,15 +9,15 @@ import pandas as pd
 from convlab.study.variants import Plan
 
 Kind = Literal["measured", "exploratory", "assumed", "conjecture", "note"]
-"""What stands behind a sentence: a number of this study; one whose interval is not adjusted; no measurement; a possible
-reason; nothing, as it explains."""
+"""Basis of a finding: a number of this study; a number whose interval is not adjusted; no measurement; a possible
+reason; an explanation."""
 
-Outcome = Literal["better", "worse", "equivalent", "inconclusive", "smoke", "missing"]
+VerdictOrGap = Literal["better", "worse", "equivalent", "inconclusive", "smoke", "missing"]
 
 
 @dataclass(frozen=True)
-class Statement:
-    """A sentence or two, and the numbers in it by name, as they are in the tables (fractions, counts)."""
+class Finding:
+    """A sentence or two of the report, and the numbers that it quotes by name, as in the tables (fractions, counts)."""
 
     text: str
     numbers: Mapping[str, float] = field(default_factory=dict)
@@ -25,18 +25,20 @@ class Statement:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What belongs together under one heading; ``question`` names the experiment that it is about, if one."""
+class Topic:
+    """Findings under one heading of the interpretation: ``name`` is the heading's key in report/text, ``question`` the
+    experiment that they are about, if they are about one."""
 
-    topic: str
-    statements: tuple[Statement, ...]
+    name: str
+    findings: tuple[Finding, ...]
     question: str | None = None
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """All that sentences may quote. Frames as in compare/, ``fits`` from :func:`fits_table`, ``confidence`` with mean
-    confidence and accuracy of each run; ``confusions`` by dataset and variant, summed over seeds."""
+class StudyResults:
+    """Everything that a finding may quote. Frames have the columns of the tables in compare/; ``fits`` is
+    :func:`convlab.findings.training.fits_table`; ``confidence`` has mean confidence and accuracy of each run;
+    ``confusions`` are counts (true class, predicted class) by dataset and variant, summed over seeds."""
 
     plan: Plan
     rope: float
@@ -54,10 +56,10 @@ class Evidence:
     chosen: Mapping[str, str | None]
     claims: pd.DataFrame = field(default_factory=pd.DataFrame)
     constant_guess: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
-    """By dataset, the most frequent class of the test images (``class``) and its ``share``: the accuracy of always
-    answering with it."""
+    """By dataset, the most frequent class of the test images (``class``) and its ``share``: the accuracy of a constant
+    guess."""
     machines: int = 1
-    """How many different machines trained the runs."""
+    """Number of different machines that trained the runs."""
 
     def variant(self, dataset: str, name: str) -> dict[str, Any]:
         """The row of one variant."""
@@ -70,7 +72,7 @@ class Evidence:
         return rows[(rows["dataset"] == dataset) & (rows["experiment"] == question)].to_dict("records")
 
     def over_levels(self, dataset: str, question: str) -> list[dict[str, Any]]:
-        """What is said of an experiment as a whole: the trend over ordered levels, or the effects of two factors."""
+        """Rows about an experiment as a whole: the trend over ordered levels, or the effects of two factors."""
         return [
             row
             for rows in (self.trends, self.factorials)
@@ -84,6 +86,6 @@ class Evidence:
         """Name of the family of a variant's model."""
         return self.plan.variants[name].model.family
 
-    def detailed(self, dataset: str) -> list[str]:
-        """Variants whose errors were looked at, those without a finished run left out."""
+    def variants_with_details(self, dataset: str) -> list[str]:
+        """Variants with a confusion matrix; those without a finished run have none."""
         return [name for name, matrix in self.confusions.get(dataset, {}).items() if len(matrix)]

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from convlab.findings.evidence import Evidence
+from convlab.findings.study_results import StudyResults
 from convlab.findings.training import fits_table
 from convlab.results import tables
 from convlab.results.choice import chosen_variant
@@ -70,10 +70,10 @@ def history_with(
     return pd.DataFrame({"epoch": epochs, "accuracy": train, "val_accuracy": validation, "val_loss": loss})
 
 
-def evidence_with(
+def results_with(
     accuracies, *, config=None, histories=None, kept=3, confusion=None, validation_images=145, confidence=0.01
 ):
-    """Evidence from test accuracies; the rest is alike for all variants unless it is given."""
+    """Results of a study from test accuracies; the rest is alike for all variants unless it is given."""
     study = load_study({**MADE_UP_STUDY, **(config or {})})
     plan, datasets = study.plan, list(study.datasets)
     if not isinstance(accuracies, dict):
@@ -94,7 +94,7 @@ def evidence_with(
         for n in finished
         for c, r in zip(classes[d], recall, strict=True)
     ]
-    return Evidence(
+    return StudyResults(
         plan=plan,
         rope=study.statistics.rope,
         runs=runs,

@@ -1,25 +1,25 @@
-"""Questions and claims: what was found, as the first screen and their own sections show it."""
+"""Cards of questions and claims with their verdicts, for the first screen and the sections of questions and claims."""
 
 from collections.abc import Collection, Mapping
 from fractions import Fraction
 from typing import Any
 
 from convlab.common.i18n import gettext as _
-from convlab.findings.contrasts import headline, outcome, verdict_text
-from convlab.findings.evidence import Evidence
+from convlab.findings.contrasts import headline, verdict_or_gap, verdict_text
+from convlab.findings.study_results import StudyResults
 from convlab.language import numbers as say
 from convlab.language.contrasts import contrast_labels, guessing
 from convlab.page.format import mean_and_sd, pixels
-from convlab.page.views import Answer, Bar, ClaimCard, Contrast, Table
+from convlab.page.views import Bar, ClaimCard, ContrastView, QuestionCard, Table
 from convlab.study.variants import Question
 
 
-def chosen(evidence: Evidence, dataset: str) -> dict[str, str] | None:
-    """The variant that validation accuracy chose."""
-    name = evidence.chosen.get(dataset)
+def chosen(results: StudyResults, dataset: str) -> dict[str, str] | None:
+    """The chosen variant with its validation and test accuracy; None without a finished run."""
+    name = results.chosen.get(dataset)
     if name is None:
         return None
-    row = evidence.variant(dataset, name)
+    row = results.variant(dataset, name)
     return {
         "label": row["label"],
         "validation": say.percent(row["val_accuracy_mean"]),
@@ -27,47 +27,47 @@ def chosen(evidence: Evidence, dataset: str) -> dict[str, str] | None:
     }
 
 
-def answer(evidence: Evidence, dataset: str, question: Question) -> Answer:
-    """One question on one dataset."""
-    rows = evidence.contrasts(dataset, question.name)
+def question_card(results: StudyResults, dataset: str, question: Question) -> QuestionCard:
+    """Card of one question on one dataset."""
+    rows = results.contrasts(dataset, question.name)
     contrasts = []
     limits = [row[name] for row in rows for name in ("ci_low", "ci_high", "difference") if not say.missing(row[name])]
-    reach = 1.08 * max([abs(limit) for limit in limits] + [2 * evidence.rope, 1e-4])
+    reach = 1.08 * max([abs(limit) for limit in limits] + [2 * results.rope, 1e-4])
     for row in rows:
-        variant, reference = contrast_labels(evidence.plan, question, row["variant"])
+        variant, reference = contrast_labels(results.plan, question, row["variant"])
         contrasts.append(
-            Contrast(
+            ContrastView(
                 row["variant"],
                 variant,
                 reference,
-                outcome(row),
+                verdict_or_gap(row),
                 verdict_text(row),
-                _beside_constant_guess(evidence, row, headline(row, variant, reference, evidence.rope)),
+                _beside_constant_guess(results, row, headline(row, variant, reference, results.rope)),
                 say.points(row["difference"]),
                 say.interval(row["ci_low"], row["ci_high"]),
                 say.MISSING if say.missing(row["p_adjusted"]) else say.format_p(row["p_adjusted"]),
                 row["sentence"],
-                bar(row, evidence.rope, reach),
+                bar(row, results.rope, reach),
                 0.0 if say.missing(row["difference"]) else abs(row["difference"]),
             )
         )
     names = [question.reference, *question.variants]
-    counts = sorted({int(evidence.variant(dataset, name)["n_seeds"]) for name in names})
-    return Answer(
+    counts = sorted({int(results.variant(dataset, name)["n_seeds"]) for name in names})
+    return QuestionCard(
         question,
         dataset,
         contrasts,
         _("{low} to {high}", low=counts[0], high=counts[-1]) if len(counts) > 1 else str(counts[0]),
-        say.count(evidence.test_images[dataset]),
-        [row["sentence"] for row in evidence.over_levels(dataset, question.name)],
-        levels_table(evidence, dataset, question),
+        say.count(results.test_images[dataset]),
+        [row["sentence"] for row in results.over_levels(dataset, question.name)],
+        levels_table(results, dataset, question),
     )
 
 
-def _beside_constant_guess(evidence: Evidence, row: Mapping[str, Any], text: str) -> str:
-    """A headline, which says so where neither side is more accurate than always answering with one class."""
-    guess = evidence.constant_guess.get(row["dataset"])
-    means = [evidence.variant(row["dataset"], row[side])["test_accuracy_mean"] for side in ("variant", "reference")]
+def _beside_constant_guess(results: StudyResults, row: Mapping[str, Any], text: str) -> str:
+    """A headline, with a remark if neither side is more accurate than a constant guess."""
+    guess = results.constant_guess.get(row["dataset"])
+    means = [results.variant(row["dataset"], row[side])["test_accuracy_mean"] for side in ("variant", "reference")]
     means = [mean for mean in means if not say.missing(mean)]
     if not guess or not means or max(means) > guess["share"]:
         return text
@@ -80,22 +80,26 @@ def _beside_constant_guess(evidence: Evidence, row: Mapping[str, Any], text: str
 
 
 def bar(row: Mapping[str, Any], rope: float, reach: float) -> Bar | None:
-    """A comparison's interval on a scale from −``reach`` to ``reach``; None without an interval."""
+    """Positions of a comparison's interval on a scale from −``reach`` to ``reach``; None without an interval."""
     if say.missing(row["ci_low"]) or say.missing(row["difference"]):
         return None
 
-    def place(value: float) -> float:
+    def percent_position(value: float) -> float:
         return round(50 + 50 * value / reach, 2)
 
-    return Bar(*(place(v) for v in (row["ci_low"], row["ci_high"], row["difference"], 0, -rope, rope)))
+    return Bar(*(percent_position(v) for v in (row["ci_low"], row["ci_high"], row["difference"], 0, -rope, rope)))
 
 
-def claim_cards(evidence: Evidence, several: bool, later: Collection[str] = ()) -> list[ClaimCard]:
-    """Every claim, in the order of the config; ``several`` datasets are named; ``later`` are claims written after a "
-    "look."""
+def claim_cards(results: StudyResults, several: bool, later: Collection[str] = ()) -> list[ClaimCard]:
+    """Card of every claim, in the order of the config.
+
+    Args:
+        several: whether the study has several datasets, so that each card names its own.
+        later: claims that were added or changed after a look.
+    """
     cards = []
-    for row in evidence.claims.to_dict("records"):
-        claim, unit = evidence.plan.claims[row["claim"]], "" if say.missing(row["unit"]) else row["unit"]
+    for row in results.claims.to_dict("records"):
+        claim, unit = results.plan.claims[row["claim"]], "" if say.missing(row["unit"]) else row["unit"]
         published, measured = claim.published, row["measured"]
         if isinstance(published, int | float):
             published = say.constant_text(Fraction(str(published)), unit)
@@ -119,16 +123,16 @@ def claim_cards(evidence: Evidence, several: bool, later: Collection[str] = ()) 
     return cards
 
 
-def levels_table(evidence: Evidence, dataset: str, question: Question) -> Table:
+def levels_table(results: StudyResults, dataset: str, question: Question) -> Table:
     """Levels of an experiment, or the two sides of a comparison, with measures, costs and verdicts."""
-    rows = {row["variant"]: row for row in evidence.contrasts(dataset, question.name)}
+    rows = {row["variant"]: row for row in results.contrasts(dataset, question.name)}
     if question.levels:
         names = {level.variant: level.label for level in question.levels}
     else:
-        names = {name: evidence.label(name) for name in (question.reference, *question.variants)}
+        names = {name: results.label(name) for name in (question.reference, *question.variants)}
     cells = []
     for name, label in names.items():
-        variant, row = evidence.variant(dataset, name), rows.get(name)
+        variant, row = results.variant(dataset, name), rows.get(name)
         cells.append(
             (
                 label,
