@@ -156,11 +156,12 @@ def head(study: Study, data: ReportData) -> dict[str, Any]:
 def verdicts_and_claims(study: Study, data: ReportData, settled: history.Settled) -> dict[str, Any]:
     """Verdict of each question and claim, the chosen model, the main table."""
     results, plan, datasets = data.results, study.plan, list(study.datasets)
+    question_cards = {
+        dataset: [question_card(results, dataset, question) for question in plan.questions.values()]
+        for dataset in datasets
+    }
     return {
-        "question_cards": {
-            dataset: [question_card(results, dataset, question) for question in plan.questions.values()]
-            for dataset in datasets
-        },
+        "question_cards": question_cards,
         "across": {question.name: across_datasets(results, question, datasets) for question in plan.questions.values()},
         "claims": claim_cards(results, len(datasets) > 1, {name for kind, name in settled.after if kind == "claim"}),
         "claims_registration": claims_registration(list(plan.claims), settled),
@@ -175,11 +176,12 @@ def verdicts_and_claims(study: Study, data: ReportData, settled: history.Settled
 
 
 def findings_and_probes(study: Study, data: ReportData, figures: Mapping[str, Any]) -> dict[str, Any]:
-    """The topics of each dataset's interpretation, and each probe with its figures and table."""
+    """The sentences of each dataset's interpretation, and each probe with its figures and table."""
     results, datasets = data.results, list(study.datasets)
     labels = {name: variant.label for name, variant in study.plan.variants.items()}
     probes = {
-        dataset: all_findings(**data.probed, labels=labels, dataset=dataset, rope=results.rope) for dataset in datasets
+        dataset: all_findings(**data.probed, labels=labels, dataset=dataset, rope=results.rope)
+        for dataset in study.datasets
     }
     return {
         "topics": {dataset: interpret(results, dataset, by_assumption(probes[dataset])) for dataset in datasets},
@@ -201,7 +203,7 @@ def findings_and_probes(study: Study, data: ReportData, figures: Mapping[str, An
 
 
 def all_limitations(study: Study, data: ReportData, settled: history.Settled) -> list[Finding]:
-    """The findings of the limitations, in the report's order."""
+    """The sentences of the limitations, in the report's order."""
     results = data.results
     resumed = sum(entry["resumed_after_epoch"] > 0 for entry in data.trained.values())
     return [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+ROOT = Path(__file__).parents[1]
 
 BANNED = frozenset({"found", "place", "said", "one", "about"})
 """A name says what it holds: a message, a folder, a position in a list, a key of the config ..."""
@@ -39,12 +39,13 @@ def banned_names(source: str) -> list[tuple[int, str]]:
     return [(line, name) for line, name in bound_names(ast.parse(source)) if name in BANNED]
 
 
-FILES = sorted(path.relative_to(SCRIPTS).as_posix() for path in SCRIPTS.rglob("*.py"))
+FOLDERS = ("scripts", "tests", "benchmarks")
+FILES = sorted(path.relative_to(ROOT).as_posix() for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_every_name_says_what_it_holds(file):
-    assert not banned_names((SCRIPTS / file).read_text(encoding="utf-8"))
+    assert not banned_names((ROOT / file).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,12 @@ from convlab.common.i18n import gettext as _
 from convlab.figures.labels import TICK_CHARS, legend, shortened, within_percent
 from convlab.figures.marks import mark
 from convlab.figures.palette import BAND, COLOURS, FAINT, PAPER
-from convlab.figures.series import MAX_LABELLED_VARIANTS, MAX_SERIES, Series, mean_and_spread, name_some, percent_text
+from convlab.figures.series import MAX_NAMED_ROWS, MAX_SERIES, Series, mean_and_spread, name_some, percent_text
 from convlab.figures.style import WIDTH, look
 from convlab.language import numbers as say
 from convlab.language.contrasts import VERDICTS
 
-LABEL_LINE_CHARS = 16
+MAX_LINE_CHARS = 16
 """Characters per line of a label below an axis."""
 
 
@@ -38,7 +38,7 @@ def every_seed(
         values: of each variant, seed -> test accuracy, a fraction.
         intervals: (low, high) of each mean, None without an interval.
     """
-    if len(series) > MAX_LABELLED_VARIANTS:
+    if len(series) > MAX_NAMED_ROWS:
         finite = [[value for value in by_seed.values() if math.isfinite(value)] for by_seed in values]
         means = [sum(points) / len(points) if points else math.nan for points in finite]
         limits = [(None, None) if None in pair else tuple(np.clip(pair, 0, 1)) for pair in intervals]
@@ -76,7 +76,7 @@ def every_seed(
             for seed, value in points.items()
         ]
         mark(dots, variant.name, notes)
-    names = [shortened(variant.label, TICK_CHARS if rows else 3 * LABEL_LINE_CHARS) for variant in series]
+    names = [shortened(variant.label, TICK_CHARS if rows else 3 * MAX_LINE_CHARS) for variant in series]
     if rows:
         axis.set_yticks(range(len(names)), names)
         axis.invert_yaxis()
@@ -141,7 +141,7 @@ def forest(contrasts: pd.DataFrame, series: Sequence[Series], rope: float) -> Fi
         series: one for each row.
         rope: half width of the region, a fraction.
     """
-    if len(contrasts) > MAX_LABELLED_VARIANTS:
+    if len(contrasts) > MAX_NAMED_ROWS:
         limits = list(zip(contrasts["ci_low"], contrasts["ci_high"], strict=True))
         titles = _("Comparisons"), _("Difference, percentage points")
         figure = _side_by_side(series, contrasts["difference"], limits, *titles)
@@ -205,7 +205,7 @@ def combinations(
     figure, axis = plt.subplots(figsize=(min(WIDTH, 2.4 + 1.05 * columns), 1.3 + 0.62 * rows))
     sns.heatmap(
         100 * means, ax=axis, annot=text, fmt="", cmap="viridis", linewidths=0.8, linecolor="white",
-        xticklabels=[shortened(label, LABEL_LINE_CHARS) for label in labels[1]],
+        xticklabels=[shortened(label, MAX_LINE_CHARS) for label in labels[1]],
         yticklabels=[shortened(label, TICK_CHARS) for label in labels[0]], annot_kws={"fontsize": 8},
         cbar_kws={"label": _("Test accuracy, %")},
     )  # fmt: skip
@@ -286,9 +286,9 @@ def accuracy_against_costs(variants: pd.DataFrame, series: Sequence[Series]) -> 
     means = 100 * variants["test_accuracy_mean"].astype(float)
     spreads = _within(means, 100 * variants["test_accuracy_sd"].astype(float).fillna(0))
     for axis, (column, title) in zip(axes, measures.items(), strict=True):
-        if len(variants) > MAX_LABELLED_VARIANTS:  # too many for distinct colours
+        if len(variants) > MAX_NAMED_ROWS:  # too many for distinct colours
             axis.errorbar(variants[column], means, yerr=spreads, fmt=".", color=COLOURS[0], alpha=0.5, linewidth=0.6)
-        shown = zip(variants.to_dict("records"), series, strict=True) if len(variants) <= MAX_LABELLED_VARIANTS else ()
+        shown = zip(variants.to_dict("records"), series, strict=True) if len(variants) <= MAX_NAMED_ROWS else ()
         for row, variant in shown:
             style = look(variant.index) | {"linestyle": "none"}
             mean, sd = row["test_accuracy_mean"], row["test_accuracy_sd"]
@@ -327,4 +327,4 @@ def _within(means: Sequence[float], spreads: Sequence[float]) -> np.ndarray:
 
 def _wrapped(text: str) -> str:
     """Wrap a label at spaces, long words anywhere, so that neighbours do not overlap."""
-    return "\n".join(textwrap.wrap(text, LABEL_LINE_CHARS))
+    return "\n".join(textwrap.wrap(text, MAX_LINE_CHARS))

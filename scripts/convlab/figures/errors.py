@@ -14,7 +14,7 @@ from convlab.evaluation.metrics import ratio
 from convlab.figures.labels import TICK_CHARS, legend, shortened, within_percent
 from convlab.figures.marks import mark
 from convlab.figures.palette import FAINT
-from convlab.figures.series import MAX_LABELLED_VARIANTS, MAX_SERIES, Series, mean_and_spread, name_some, percent_text
+from convlab.figures.series import MAX_NAMED_ROWS, MAX_SERIES, Series, mean_and_spread, name_some, percent_text
 from convlab.figures.style import WIDTH, look
 
 MAX_ANNOTATED_CLASSES, CLASS_NAME_CHARS = 25, 20
@@ -29,7 +29,7 @@ def recall_by_class(recalls: pd.DataFrame, series: Sequence[Series], classes: Se
         series: the variants, in order.
         classes: the classes from top to bottom.
     """
-    if len(classes) > MAX_LABELLED_VARIANTS:
+    if len(classes) > MAX_NAMED_ROWS:
         return _recall_side_by_side(recalls, series, classes)
     figure, axis = plt.subplots(figsize=(WIDTH * 0.9, 1.2 + 0.3 * len(classes)))
     entries = []
@@ -118,7 +118,7 @@ def _confusion_raster(share: np.ndarray, classes: Sequence[str]) -> Figure:
     """Confusion matrix of many classes as one image: some classes labelled, colours on a square-root scale."""
     figure, axis = plt.subplots(figsize=(WIDTH, WIDTH * 0.86))
     image = axis.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 100), interpolation="none")
-    step = -(-len(classes) // MAX_LABELLED_VARIANTS)
+    step = -(-len(classes) // MAX_NAMED_ROWS)
     positions = range(0, len(classes), step)
     names = [shortened(name, CLASS_NAME_CHARS) for name in classes[::step]]
     size = 7 if len(positions) <= 40 else 5
