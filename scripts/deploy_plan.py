@@ -51,6 +51,10 @@ def main(argv: list[str] | None = None) -> None:
         print(f"\n{title} (alone: --policy {name}):\n{json.dumps(policies[name], indent=2)}")
 
 
+def minutes(count: int) -> str:
+    return f"{count} minute{'s' * (count != 1)}"
+
+
 def resources(study: str, dataset: str, settings: SageMaker, region: str) -> list[str]:
     """What would be created for one dataset, a line each."""
     from convlab.cloud.state import new_name
@@ -64,15 +68,15 @@ def resources(study: str, dataset: str, settings: SageMaker, region: str) -> lis
         lines[-1] = lines[-1].replace("removed in the end", "kept")
     if settings.mode != "deploy":
         image = job.image or f"AWS' TensorFlow {job.image_version} training image"
-        capacity = f", on spare capacity, {job.max_wait_minutes} minutes of waiting and running" if job.spot else ""
-        lines += [f"  training job    {job.instance_type}, {job.max_minutes} minutes at most{capacity}; {image}"]
+        capacity = f", on spare capacity, {minutes(job.max_wait_minutes)} of waiting and running" if job.spot else ""
+        lines += [f"  training job    {job.instance_type}, {minutes(job.max_minutes)} at most{capacity}; {image}"]
     if settings.mode != "train":
         image = endpoint.image or f"AWS' TensorFlow {endpoint.image_version} inference image"
         kind = f"{endpoint.memory_mb} MB, {endpoint.max_concurrency} calls at once, serverless"
         lines += [
             f"  model           {image}",
             "  configuration   one variant with all traffic",
-            f"  endpoint        {endpoint.instance_type or kind}; after {endpoint.max_minutes} minutes at most taken",
+            f"  endpoint        {endpoint.instance_type or kind}; after {minutes(endpoint.max_minutes)} at most taken",
             "                  down by the process that deploys; where that is killed, by `make teardown` alone",
         ]
         if endpoint.instance_type:

@@ -1206,6 +1206,7 @@ def test_the_plan_creates_nothing_and_asks_nobody(known, tmp_path, capsys, monke
     assert "endpoint        2048 MB, 2 calls at once, serverless; after 30 minutes at most taken" in output
     assert "down by the process that deploys; where that is killed, by `make teardown` alone" in output
     assert "training job    ml.m5.large, 60 minutes at most" in output
+    assert deploy_plan.minutes(1) == "1 minute"
     assert known.calls == []
 
 
