@@ -245,7 +245,8 @@ def synthetic(results: Path, study, test_images: int) -> None:
         "format": 1, "dataset": "digits", "kind": "digits", "source": "drawn at random", "homepage": None,
         "licence": "none", "citation": None, "train_images": None, "test_images": None, "classes": classes,
         "counts": {part: dict.fromkeys(classes, len(arrays[f"y_{part}"]) // 10) for part in ("train", "test")},
-        "input_shape": [8, 8, 1], "excluded": [], "options": {},
+        "input_shape": [8, 8, 1], "excluded": [], "options": {}, "test_from": {"from": "data"},
+        "available": {"train": 1000, "test": test_images},
         "arrays": {
             name: {"sha256": array_sha256(array), "shape": array.shape, "dtype": str(array.dtype)}
             for name, array in arrays.items()
@@ -275,7 +276,8 @@ def synthetic(results: Path, study, test_images: int) -> None:
                     "train_seconds": 5.0, "images_per_second": 900.0, "train_images": 900, "validation_images": 100,
                     "resumed_after_epoch": 0, "peak_memory_mb": 700.0, "threads": 1, "device": "CPU, 1 thread(s)",
                     "started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T00:00:10+00:00",
-                    "versions": provenance.versions(), "hardware": provenance.hardware(),
+                    "versions": provenance.versions(), "hardware": provenance.hardware(), "environment": {},
+                    "code": {},
                 },
             )  # fmt: skip
             rows = metrics.reliability(probabilities, arrays["y_test"])
@@ -288,8 +290,8 @@ def synthetic(results: Path, study, test_images: int) -> None:
 
 def measured(command: list, folder: Path) -> tuple[float, float]:
     """Wall seconds and peak memory (MB) of a command."""
-    code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
-    code += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6)"
+    code = "import resource, subprocess, sys\nstatus = subprocess.run(sys.argv[1:]).returncode\n"
+    code += "sys.exit(status) if status else print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6)"
     begin = time.perf_counter()
     arguments = [sys.executable, "-c", code, *map(str, command)]
     result = subprocess.run(arguments, capture_output=True, text=True, cwd=folder)
