@@ -108,6 +108,8 @@ def take_first(name: str, dataset: Dataset, train_images: int | None, test_image
 
 def check_classes(name: str, dataset: Dataset) -> None:
     """Raise UserError if there are too few classes, or none with two training images, to train and validate."""
+    if not len(dataset.y_test):
+        raise UserError(f"datasets.{name} has no test images; every run is evaluated on some, so add some")
     counts = np.bincount(dataset.y_train, minlength=len(dataset.classes))
     if not counts.all():
         raise UserError(
@@ -117,7 +119,7 @@ def check_classes(name: str, dataset: Dataset) -> None:
     if counts.max() < 2:
         raise UserError(
             f"datasets.{name} has one training image of each class, and none to set aside for validation; add images, "
-            f"or take more (datasets.{name}.train_images, datasets.{name}.test_fraction)"
+            f"or take more of them for training"
         )
 
 

@@ -13,9 +13,11 @@ import pytest
 
 from builders.project import ROOT, TINY
 from convlab.common.specs import canonical_json
+from convlab.common.text import listing
 from convlab.errors import UserError
 from convlab.models.families.conv import Conv
 from convlab.models.families.dense import Dense
+from convlab.models.registry import families
 from convlab.study.load import load_study, read_yaml, schema
 from convlab.training.recipe import Training
 from convlab.training.run_spec import Run
@@ -59,8 +61,8 @@ SAGEMAKER = {"role_arn": "arn:aws:iam::123456789012:role/MyRole", "bucket": "b-1
         ("training.validation_fraction", 1, "training.validation_fraction should be less than 1"),
         ("models.cnn.filters", [], "models.cnn.filters is empty; it needs at least one entry"),
         ("models.cnn.kernel_size", [3, 3, 3], "models.cnn kernel_size has 3 values for 2 blocks"),
-        ("models.cnn.family", "cnn", "models.cnn should have family dense or conv, not 'cnn'"),
-        ("models.cnn", {"filters": [3]}, "models.cnn has no family; add 'family: dense' or 'family: conv'"),
+        ("models.cnn.family", "cnn", f"models.cnn should have family {listing(families(), 'or')}, not 'cnn'"),
+        ("models.cnn", {"filters": [3]}, "models.cnn has no family; add 'family: dense'"),
         ("models.cnn", None, "models.cnn should be a mapping (name: value)"),
         ("models", {}, "models is empty; it needs at least one entry"),
         ("models", [], "models should be a mapping (name: value)"),

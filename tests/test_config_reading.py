@@ -245,6 +245,8 @@ def test_an_empty_section_is_as_if_it_were_not_there(section):
         ({"report": {"title": True}}, "report.title should be text (it is True); put it in quotation marks"),
         ({"comparisons": {"a": {"variant": True, "reference": "dense"}}}, "comparisons.a.variant should be text (it is True); put it in quotation marks"),
         ({"probes": "all"}, "probes should be a list of names"),
+        ({"probes": [3]}, "probes should be a list of names"),
+        ({"probes": [["translation"]]}, "probes should be a list of names"),
         ({"models": {5: TINY["models"]["cnn"], "5": TINY["models"]["dense"]}}, "models has two entries called 5"),
         ({"models": {"cnn": {"family": "conv", "filters": 4, "depth": 10**9}}}, "models.cnn.depth should be less than or equal to 1000"),
         ({"models": {"a" * 101: TINY["models"]["cnn"]}}, "has 101 characters; choose a name of at most 100"),

@@ -102,3 +102,22 @@ def test_a_module_in_the_kinds_package_is_all_that_a_new_kind_needs(tmp_path):
     manifest = read_json(tmp_path / "out/manifest.json")
     assert manifest["input_shape"] == [6, 6, 1] and manifest["counts"]["test"] == {"horizontal": 4, "vertical": 4}
     assert manifest["source"] == "drawn" and manifest["options"] == {"side": 6}
+
+
+def test_a_kind_without_test_images_is_refused_before_anything_runs_and_by_prepare(tmp_path):
+    scripts = shutil.copytree(ROOT / "scripts", tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    without = STRIPES.replace("Count.of(4, 4)", "Count.of(0, 0)").replace("// images *", "// max(images, 1) *")
+    (scripts / "convlab/datasets/kinds/stripes.py").write_text(without.replace("in (8, 4)", "in (8, 0)"))
+    config = {"study": "s", "datasets": {"stripes": {}}, "models": {"d": {"family": "dense", "units": [2]}}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    prepare = ["prepare.py", "--dataset", "stripes", "--spec", '{"kind": "stripes"}', "--output-dir", tmp_path / "out"]
+    for script in (["plan.py"], prepare):
+        refused = subprocess.run(
+            [sys.executable, scripts / script[0], *script[1:]],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert refused.returncode == 1 and "error: datasets.stripes has no test images" in refused.stderr
+        assert "Traceback" not in refused.stderr

@@ -55,7 +55,7 @@ REPORT_PARTS = ("settings", "table", "findings")
 @cache
 def names() -> tuple[str, ...]:
     """Names of all probes, in the order of tables and report."""
-    return tuple(sorted(registry.folders(PACKAGE), key=lambda probe: settings(probe).order))
+    return tuple(sorted(registry.folders(PACKAGE), key=lambda probe: (settings(probe).order, probe)))
 
 
 def settings(probe: str) -> type[ProbeSettings]:

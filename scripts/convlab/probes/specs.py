@@ -33,8 +33,8 @@ class ProbeSettings(Spec):
     Subclasses declare the config keys as fields, and replace what differs of the methods.
     """
 
-    order: ClassVar[int]
-    """Position among the probes, in tables and in the report."""
+    order: ClassVar[int] = 100
+    """Position among the probes, in tables and in the report; those without one follow, by name."""
     label: ClassVar[str]
     """How the probe's name reads in printed tables, before translation."""
 

@@ -172,9 +172,10 @@ def _check_architectures(
             try:
                 costs[dataset, name] = cost(variant.model, shape, classes)
             except ShapeError as error:
+                padding = ", padding: same," if "padding" in type(variant.model).model_fields else ""
                 raise UserError(
                     f"{_origin(name, variants, questions)}: on {dataset} ({shape[0]}×{shape[1]} pixels) {error}; "
-                    "use a smaller window, padding: same, or fewer layers"
+                    f"use a smaller window{padding} or fewer layers"
                 ) from None
     return costs
 
@@ -192,6 +193,8 @@ def _check_images(
         if classes < 2:
             raise UserError(f"datasets.{dataset}.classes is {classes}, and there is nothing to tell apart; give two")
         counts = image_counts(spec, classes) if _asks_for_counts(study, spec, variants) else None
+        if counts is not None and not counts[1].most:
+            raise UserError(f"datasets.{dataset} has no test images; every run is evaluated on some, so add some")
         if counts is not None:
             for part, count in zip(("train", "test"), counts, strict=True):
                 _check_limit(f"datasets.{dataset}.{part}_images", getattr(spec, f"{part}_images"), count, classes)
@@ -231,7 +234,9 @@ def _check_images(
 
 
 def _asks_for_counts(study: Study, spec: Any, variants: Mapping[str, Variant]) -> bool:
-    """Whether the config limits the number of images, so that they must be counted (slow for own images)."""
+    """Whether the images are to be counted: the config limits them, or they are not the user's own, which is slow."""
+    if not spec.users_own:
+        return True
     limits = (spec.train_images, spec.test_images, *(variant.training.train_size for variant in variants.values()))
     return any(limit is not None for limit in limits)
 

@@ -291,9 +291,7 @@ class Study(Spec):
                 for name, options in probes.items()
                 if options is None or not is_off(options)
             }
-        if isinstance(probes, str):
-            raise ValueError(f"should be a list of names, such as [translation, calibration] (it is {probes!r})")
-        return probes
+        raise ValueError(f"should be a list of names, such as [translation, calibration] (it is {probes!r})")
 
     @field_validator("claims", mode="before")
     @classmethod
