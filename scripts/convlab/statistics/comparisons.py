@@ -98,6 +98,8 @@ def compare_to_reference(
     five variants the family-wise error rate is 5, 7, 10 and 12 % at 3, 5, 10 and 20 seeds instead of 5
     (tests/test_statistics_calibration.py).
 
+    Seven parameters: the data, and the options of the tests, all of them by name and with a study's defaults.
+
     A group with fewer than three finite values takes no part in the inference (neither in the pooled variance nor in
     the number of contrasts): its difference is shown with method "none". So is a contrast in which nothing varies.
 
