@@ -45,6 +45,7 @@ from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
 from convlab.study import layout
 from convlab.study.load import load_study
+from convlab.study.looks import Schedule
 from convlab.study.schema import Study
 
 log = logging.getLogger("compare")
@@ -53,6 +54,7 @@ log = logging.getLogger("compare")
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", required=True, type=json.loads, help="the config as JSON, texts may be missing")
+    parser.add_argument("--schedule", default={}, type=json.loads, help="seeds of each variant so far, as JSON")
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     parser.add_argument("--processes", type=int, default=1, help="figures that are written at the same time")
     arguments = parser.parse_args(argv)
@@ -64,6 +66,7 @@ def main(argv: list[str] | None = None) -> None:
 def compare(arguments: argparse.Namespace) -> None:
     """Read all runs, and write tables, figures and summary."""
     study, folder = load_study(arguments.settings, for_readers=True), arguments.results_dir
+    study = study.with_schedule(Schedule.of(arguments.schedule, study.seeds))
     output = layout.compared(folder)
 
     records, manifests = load_runs(study, folder), load_manifests(study, folder)

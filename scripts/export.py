@@ -68,7 +68,7 @@ log = logging.getLogger("export")
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--choice", required=True, type=json.loads, help="candidates with their MACs, and seeds, as JSON"
+        "--choice", required=True, type=json.loads, help="candidates with their MACs and seeds, as JSON"
     )
     parser.add_argument("--dataset", required=True, help="the dataset's name in the config")
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
@@ -104,7 +104,7 @@ def export(arguments: argparse.Namespace) -> None:
     onnx = artifacts.write_artifact(served, output, labels)
     files = {name: sha256(output / name) for name in EXPORTED_FILES}
     identity = {"dataset": dataset, "variant": variant, "seed": seed, "files_sha256": files, "onnx": onnx}
-    write_json(output / "export.json", identity | description(trained, choice, scores, len(labels)))
+    write_json(output / "export.json", identity | description(trained, variant, choice, scores, len(labels)))
 
     images, truth = prepared.load_test(layout.prepared(folder, dataset))
     chosen = prepared.nested_subset(truth, min(PARITY_IMAGES, len(truth)), PARITY_SEED)
@@ -126,7 +126,7 @@ def choose_run(
         raise UserError("every variant is trained on images with their pixels in another order; none can be exported")
     trained, rows = {}, []
     for variant, macs in choice["candidates"].items():
-        for seed in choice["seeds"]:
+        for seed in choice["seeds"][variant]:
             entry = trained[variant, seed] = read_json(layout.seed_folder(runs / variant, seed) / "run.json")
             measured = {name: entry[name] for name in ("val_accuracy", "status")}
             rows.append({"variant": variant, "seed": seed, "macs": macs, **measured})
@@ -140,7 +140,7 @@ def choose_run(
 
 
 def description(
-    trained: Mapping[str, Any], choice: Mapping[str, Any], scores: Sequence[float], classes: int
+    trained: Mapping[str, Any], variant: str, choice: Mapping[str, Any], scores: Sequence[float], classes: int
 ) -> dict[str, Any]:
     """The rest of ``export.json``: by which rule it was chosen, what goes in and comes out, in which arithmetic."""
     copied = ("spec", "spec_hash", "data_sha256", "parameters", "val_accuracy")
@@ -153,7 +153,7 @@ def description(
             else "share of finished runs, then mean validation accuracy over seeds",
             "seed_by": "validation accuracy nearest to the mean over the variant's finished runs",
             "candidates": len(choice["candidates"]),
-            "seeds": len(choice["seeds"]),
+            "seeds": len(choice["seeds"][variant]),
             "finished": len(scores),
             "val_accuracy_mean": float(np.mean(scores)),
         },

@@ -40,7 +40,7 @@ from convlab.page.confusions import matrices, most_confused
 from convlab.page.dataset import data_tables
 from convlab.page.deployment import deployment
 from convlab.page.design import design
-from convlab.page.format import duration
+from convlab.page.format import duration, seeds_text
 from convlab.page.gallery import load_figures
 from convlab.page.loading import ReportData, load_report_data
 from convlab.page.measures import (
@@ -65,6 +65,7 @@ from convlab.statistics.describe import MIN_SEEDS
 from convlab.study import layout
 from convlab.study.idle_values import same_variants
 from convlab.study.load import load_study
+from convlab.study.looks import Schedule
 from convlab.study.schema import Study
 
 log = logging.getLogger("report")
@@ -73,6 +74,7 @@ log = logging.getLogger("report")
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, type=json.loads, help="the whole config as JSON")
+    parser.add_argument("--schedule", default={}, type=json.loads, help="seeds of each variant so far, as JSON")
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
     parser.add_argument("--config-file", nargs="*", default=[], help="config files, for the command to run again")
     parser.add_argument(
@@ -87,6 +89,7 @@ def main(argv: list[str] | None = None) -> None:
 def write_report(arguments: argparse.Namespace) -> None:
     """Read the other stages' results, and write the report as HTML and Markdown."""
     study, folder = load_study(arguments.config, for_readers=True), arguments.results_dir
+    study = study.with_schedule(Schedule.of(arguments.schedule, study.seeds))
 
     data = load_report_data(study, folder)
     view = build_view(study, data, folder, arguments.config_file, arguments.config_values)
@@ -133,12 +136,12 @@ def head(study: Study, data: ReportData) -> dict[str, Any]:
         "datasets": datasets,
         "language": i18n.language(),
         "rope": i18n.with_unit(i18n.number(100 * study.statistics.rope, "g"), "pp"),
-        "seeds": [str(seed) for seed in study.seeds],
-        "smoke": len(study.seeds) < MIN_SEEDS,
+        "seeds": [str(seed) for seed in study.seeds[: study.seed_counts[-1]]],
+        "smoke": study.seed_counts[0] < MIN_SEEDS,
         "facts": {
             "runs": say.count(len(data.trained)),
             "variants": say.count(len(plan.variants)),
-            "seeds": say.count(len(study.seeds)),
+            "seeds": seeds_text(study.seed_counts),
             "test_images": i18n.listing(say.count(results.test_images[dataset]) for dataset in datasets),
             "training": duration(data.summary["training"]["train_seconds"]),
         },
@@ -209,7 +212,7 @@ def all_limitations(study: Study, data: ReportData, settled: history.Settled) ->
     return [
         *(Finding(text) for text in same_variants(study)),
         *conditions_limitation(data.trained, results),
-        *limitations(results, study.seeds, data.explored, resumed),
+        *limitations(results, study.seeds[: study.seed_counts[0]], data.explored, resumed),
         *looks(settled),
         *characters_missing_in_fonts(data.summary["not_drawn"]),
     ]

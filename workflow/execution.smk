@@ -117,4 +117,4 @@ def training_passes(wildcards):
 
 def probe_passes(wildcards):
     """Forward passes of a probe over the test images, for the models of all seeds."""
-    return getattr(study.probes, wildcards.probe).passes * len(study.seeds)
+    return getattr(study.probes, wildcards.probe).passes * len(study.seeds_of(wildcards.dataset, wildcards.variant))

@@ -10,6 +10,12 @@ from snakemake.io import IOFile
 
 from convlab.common.code_digests import code_parts
 
+
+def seeds_of_job(wildcards):
+    """The seeds of the runs that a job reads."""
+    return study.seeds_of(wildcards.dataset, wildcards.variant)
+
+
 # What results depend on beside their input files, by rule, and a file that each job writes.
 MADE_FROM = {
     "prepare": lambda wildcards: [
@@ -18,12 +24,12 @@ MADE_FROM = {
         study.datasets[wildcards.dataset].model_dump(mode="json"),
     ],
     "explore": lambda wildcards: [script_digest("explore"), messages(), study.report.language],
-    "evaluate": lambda wildcards: [script_digest("evaluate"), study.seeds, choices],
-    "probe": lambda wildcards: [probe_code(wildcards), probe_settings(wildcards), study.seeds, choices],
-    "compare": lambda wildcards: [compare_code(), messages(), study.settings],
+    "evaluate": lambda wildcards: [script_digest("evaluate"), seeds_of_job(wildcards), choices],
+    "probe": lambda wildcards: [probe_code(wildcards), probe_settings(wildcards), seeds_of_job(wildcards), choices],
+    "compare": lambda wildcards: [compare_code(), messages(), study.settings, schedule_argument(wildcards)],
     "report": lambda wildcards: [
         *(report_code(), messages(), templates()),
-        *(study.validated_config, deployments(), config_files(), config_values()),
+        *(study.validated_config, deployments(), config_files(), config_values(), schedule_argument(wildcards)),
     ],
     "export_model": lambda wildcards: [
         *(

@@ -10,6 +10,7 @@ from convlab.common.code_digests import code_digest, content_of
 from convlab.models.registry import modules
 from convlab.study import layout
 from convlab.study.load import load_study, read_yaml
+from convlab.study.looks import read_schedule
 from convlab.errors import UserError
 from convlab.datasets.content_digest import content_digest
 from convlab.common.specs import canonical_json
@@ -161,20 +162,56 @@ def strip_report_markup(text):
 
 
 def of_all(path, **chosen):
-    """Expand a path over the config's datasets, variants and seeds, or those that are chosen. Results on the disk are
-    never searched."""
-    every = {"dataset": study.datasets, "variant": study.plan.variants, "seed": study.seeds}
+    """Expand a path over the config's datasets and variants, or those that are chosen. Results on the disk are never
+    searched."""
+    every = {"dataset": study.datasets, "variant": study.plan.variants}
     return expand(path, **(every | chosen))
+
+
+def use_schedule():
+    """Give the study the seeds that its variants have so far, from a file that does not change while Snakemake runs.
+
+    Only functions that Snakemake calls after the rules were read may ask for them: a module's prefix is known then.
+    """
+    try:
+        study.with_schedule(read_schedule(on_disk(layout.registered(FOLDER).as_posix()), study.seeds))
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def schedule_argument(wildcards):
+    """Parameter of a rule: the seeds that variants have so far, as JSON; empty for a study without planned looks."""
+    return json_argument(study.schedule.as_json() if study.seeds.looks else {})
+
+
+def of_runs(path, datasets=None, variants=None):
+    """The files of the runs of these datasets and variants, of all where none are named."""
+    return [
+        file
+        for dataset in datasets or study.datasets
+        for variant in variants or study.plan.variants
+        for file in expand(path, dataset=dataset, variant=variant, seed=study.seeds_of(dataset, variant))
+    ]
 
 
 def of_all_seeds(path, wildcards):
     """The files of every seed of one variant."""
-    return of_all(path, dataset=wildcards.dataset, variant=wildcards.variant)
+    return of_runs(path, [wildcards.dataset], [wildcards.variant])
+
+
+def seeds_argument(wildcards):
+    """Parameter of a rule: the seeds of one variant's runs."""
+    return " ".join(map(str, study.seeds_of(wildcards.dataset, wildcards.variant)))
 
 
 def of_candidates(path, wildcards):
     """The files of all candidates for export."""
     return of_all(path, dataset=wildcards.dataset, variant=study.plan.candidates)
+
+
+def runs_of_candidates(path, wildcards):
+    """The files of the runs of all candidates for export."""
+    return of_runs(path, [wildcards.dataset], study.plan.candidates)
 
 
 def probe_tables():

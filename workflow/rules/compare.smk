@@ -32,8 +32,8 @@ rule compare:
         checked=verified("compare"),
         data=ancient(of_all(f"{PREPARE}/data.npz")),
         manifests=of_all(f"{PREPARE}/manifest.json"),
-        runs=of_all(f"{TRAIN}/run.json"),
-        histories=of_all(f"{TRAIN}/history.csv"),
+        runs=lambda wildcards: of_runs(f"{TRAIN}/run.json"),
+        histories=lambda wildcards: of_runs(f"{TRAIN}/history.csv"),
         metrics=of_all(f"{EVALUATE}/metrics.json"),
         predictions=of_all(f"{EVALUATE}/predictions.npz"),
         features=of_all(f"{EVALUATE}/features.npz"),
@@ -62,12 +62,13 @@ rule compare:
         code=compare_code(),
         messages=messages(),
         settings=lambda wildcards: json_argument(study.settings),
+        schedule=schedule_argument,
         made_from=made_from("compare"),
         results=folder(RESULTS),
         folder=folder(COMPARE),
     message:
         "Compare all runs"
     shell:
-        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/compare.py" --settings {params.settings:q} --results-dir {params.results:q}'
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/compare.py" --settings {params.settings:q} --schedule {params.schedule:q} --results-dir {params.results:q}'
         " --processes {threads} > {log:q} 2>&1 && "
         "echo {params.made_from} > {params.folder:q}/.made_from"

@@ -21,11 +21,11 @@ rule evaluate:
     threads: 1
     resources:
         mem_mb=memory(1200, 6),
-        runtime=time_limit(lambda wildcards: len(study.seeds)),
+        runtime=time_limit(lambda wildcards: len(study.seeds_of(wildcards.dataset, wildcards.variant))),
         gpu=GPU,
     params:
         code=script_digest("evaluate"),
-        seeds=" ".join(map(str, study.seeds)),
+        seeds=seeds_argument,
         environment=environment_choices,
         made_from=made_from("evaluate"),
         data=folder(PREPARE),

@@ -6,8 +6,8 @@ rule export_model:
         checked=verified("export_model"),
         data=ancient(f"{PREPARE}/data.npz"),
         manifest=f"{PREPARE}/manifest.json",
-        runs=lambda wildcards: of_candidates(f"{TRAIN}/run.json", wildcards),
-        models=lambda wildcards: of_candidates(f"{TRAIN}/model.keras", wildcards),
+        runs=lambda wildcards: runs_of_candidates(f"{TRAIN}/run.json", wildcards),
+        models=lambda wildcards: runs_of_candidates(f"{TRAIN}/model.keras", wildcards),
     output:
         exported=f"{EXPORT}/export.json",
         labels=f"{EXPORT}/labels.json",
@@ -48,7 +48,7 @@ rule model_card:
         exported=f"{EXPORT}/export.json",
         parity=f"{EXPORT}/parity.json",
         manifest=f"{PREPARE}/manifest.json",
-        runs=lambda wildcards: of_candidates(f"{TRAIN}/run.json", wildcards),
+        runs=lambda wildcards: runs_of_candidates(f"{TRAIN}/run.json", wildcards),
         metrics=lambda wildcards: of_candidates(f"{EVALUATE}/metrics.json", wildcards),
         tables=COMPARE_FILES,
     output:

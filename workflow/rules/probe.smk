@@ -23,7 +23,7 @@ rule probe:
     params:
         settings=lambda wildcards: json_argument(probe_settings(wildcards)),
         code=probe_code,
-        seeds=" ".join(map(str, study.seeds)),
+        seeds=seeds_argument,
         environment=environment_choices,
         made_from=made_from("probe"),
         data=folder(PREPARE),

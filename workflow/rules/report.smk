@@ -18,8 +18,8 @@ rule report:
             for file in of_all(pattern)
         ],
         manifests=of_all(f"{PREPARE}/manifest.json"),
-        runs=of_all(f"{TRAIN}/run.json"),
-        histories=of_all(f"{TRAIN}/history.csv"),
+        runs=lambda wildcards: of_runs(f"{TRAIN}/run.json"),
+        histories=lambda wildcards: of_runs(f"{TRAIN}/history.csv"),
         metrics=of_all(f"{EVALUATE}/metrics.json"),
     output:
         page=report(
@@ -41,6 +41,7 @@ rule report:
         messages=messages(),
         templates=templates(),
         config=lambda wildcards: json_argument(study.validated_config),
+        schedule=schedule_argument,
         deployments=lambda wildcards: deployments(),
         files=lambda wildcards: config_files(),
         values=lambda wildcards: json_argument(config_values()),
@@ -50,6 +51,6 @@ rule report:
     message:
         "Write the report"
     shell:
-        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/report.py" --config {params.config:q} --config-file {params.files:q} --config-values {params.values:q}'
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/report.py" --config {params.config:q} --schedule {params.schedule:q} --config-file {params.files:q} --config-values {params.values:q}'
         " --results-dir {params.results:q} > {log:q} 2>&1 && "
         "echo {params.made_from} > {params.folder:q}/.made_from"

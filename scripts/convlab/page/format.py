@@ -1,8 +1,9 @@
 """Number formats shared by several tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from convlab.common.i18n import gettext as _
 from convlab.language import numbers as say
 from convlab.statistics.describe import MIN_SEEDS
 
@@ -17,6 +18,12 @@ def mean_interval(row: Mapping[str, Any]) -> str:
     if row["n_seeds"] < MIN_SEEDS:
         return say.MISSING
     return say.interval(row["test_accuracy_ci_low"], row["test_accuracy_ci_high"], unit="%")
+
+
+def seeds_text(counts: Sequence[int]) -> str:
+    """Numbers of seeds in ascending order: ``5``, or ``3 to 12`` where variants have different ones."""
+    fewest, most = say.count(counts[0]), say.count(counts[-1])
+    return fewest if len(counts) == 1 else _("{low} to {high}", low=fewest, high=most)
 
 
 def pixels(side: float) -> str:

@@ -44,10 +44,10 @@ def load_report_data(study: Study, folder: Path) -> ReportData:
     for dataset in study.datasets:
         looked_at = summary["confusions"].get(dataset, {})
         for variant in study.plan.variants:
-            measures = {}
+            measures, seeds = {}, study.seeds_of(dataset, variant)
             if variant in looked_at:
-                measures = read_measures(layout.evaluated(folder, dataset, variant), study.seeds)
-            for seed in study.seeds:
+                measures = read_measures(layout.evaluated(folder, dataset, variant), seeds)
+            for seed in seeds:
                 key, run_folder = (dataset, variant, seed), layout.run(folder, dataset, variant, seed)
                 trained[key] = read_json(run_folder / "run.json")
                 if variant not in looked_at:

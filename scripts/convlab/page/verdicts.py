@@ -9,7 +9,7 @@ from convlab.findings.contrasts import headline, verdict_or_gap, verdict_text
 from convlab.findings.study_results import StudyResults
 from convlab.language import numbers as say
 from convlab.language.contrasts import contrast_labels, guessing
-from convlab.page.format import mean_and_sd, pixels
+from convlab.page.format import mean_and_sd, pixels, seeds_text
 from convlab.page.views import Bar, ClaimCard, ContrastView, QuestionCard, Table
 from convlab.study.variants import Question
 
@@ -57,7 +57,7 @@ def question_card(results: StudyResults, dataset: str, question: Question) -> Qu
         question,
         dataset,
         contrasts,
-        _("{low} to {high}", low=counts[0], high=counts[-1]) if len(counts) > 1 else str(counts[0]),
+        seeds_text(counts),
         say.count(results.test_images[dataset]),
         [row["sentence"] for row in results.over_levels(dataset, question.name)],
         levels_table(results, dataset, question),

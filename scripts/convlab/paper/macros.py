@@ -92,7 +92,8 @@ def numbers(
     plan = study.plan
     compared = len(plan.compared)
     yield Number("Study", (), "", study.study, "the config")
-    yield Number("Seeds", (), "", str(len(study.seeds)), "the config")
+    fewest, *more = study.seed_counts
+    yield Number("Seeds", (), "", f"{fewest}–{more[-1]}" if more else str(fewest), "the config, and its looks so far")
     yield Number("Variants", (), "", str(compared), "the config; those that only a probe trains are left out")
     yield Number("Runs", (), "", count(len(tables["runs"])), "runs.csv")
     yield Number("Rope", (), "", i18n.number(100 * study.statistics.rope, "g"), "the config: statistics.rope, pp")

@@ -24,16 +24,19 @@ MAX_DETAILED_VARIANTS = 6
 
 @dataclass(frozen=True)
 class RunRecords:
-    """What train and evaluate recorded of every run, by (dataset, variant, seed); ``rows`` are those of runs.csv."""
+    """What train and evaluate recorded of every run, by (dataset, variant, seed); ``rows`` are those of runs.csv,
+    ``seeds`` those of each (dataset, variant)."""
 
-    seeds: Sequence[int]
+    seeds: Mapping[tuple[str, str], Sequence[int]]
     rows: list[dict[str, Any]] = field(default_factory=list)
     runs: dict[tuple[str, str, int], Mapping] = field(default_factory=dict)
     evaluations: dict[tuple[str, str, int], Mapping] = field(default_factory=dict)
 
     def finished(self, dataset: str, variant: str) -> list[int]:
         """Seeds of a variant's runs that did not diverge."""
-        return [seed for seed in self.seeds if self.runs[dataset, variant, seed]["status"] == "finished"]
+        return [
+            seed for seed in self.seeds[dataset, variant] if self.runs[dataset, variant, seed]["status"] == "finished"
+        ]
 
     def training_summary(self) -> dict[str, Any]:
         """Machine, versions and times over all runs, for the report's provenance."""
@@ -78,12 +81,12 @@ def load_runs(study: Study, folder: Path) -> RunRecords:
     Raises:
         UserError: a run is not what the config asks for, or was trained on other data.
     """
-    records = RunRecords(study.seeds)
+    records = RunRecords({(name, v): study.seeds_of(name, v) for name in study.datasets for v in study.plan.variants})
     for dataset, manifest in load_manifests(study, folder).items():
         checksums = {name: entry["sha256"] for name, entry in manifest["arrays"].items()}
         for variant in study.plan.variants.values():
             evaluated_in = layout.evaluated(folder, dataset, variant.name)
-            for seed, evaluated in read_measures(evaluated_in, study.seeds).items():
+            for seed, evaluated in read_measures(evaluated_in, records.seeds[dataset, variant.name]).items():
                 trained_in = layout.run(folder, dataset, variant.name, seed)
                 trained = read_json(trained_in / "run.json")
                 expected = study.run(dataset, variant.name, seed).spec_hash
@@ -123,7 +126,10 @@ def load_histories(
     study: Study, folder: Path, records: RunRecords, dataset: str, names: Sequence[str], most: int
 ) -> pd.DataFrame:
     """Histories of the first ``most`` variants that have any: variant, seed, epoch, losses, accuracies."""
-    begun = {name: [seed for seed in study.seeds if records.runs[dataset, name, seed]["epochs_run"]] for name in names}
+    begun = {
+        name: [seed for seed in records.seeds[dataset, name] if records.runs[dataset, name, seed]["epochs_run"]]
+        for name in names
+    }
     parts = [
         read_table(layout.run(folder, dataset, name, seed) / "history.csv").assign(variant=name, seed=seed)
         for name in [name for name, seeds in begun.items() if seeds][:most]

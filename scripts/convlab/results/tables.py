@@ -11,6 +11,7 @@ from convlab.language.claims import claim_sentence
 from convlab.language.contrasts import comparison_sentence, contrast_labels
 from convlab.language.factors import factorial_sentence, trend_sentence
 from convlab.results import columns
+from convlab.results.by_seed import by_seed
 from convlab.results.family import METRIC, Family, confirmatory_family, within_difference
 from convlab.statistics.claims import ClaimResult, ConstantGuess, verdict_over_study
 from convlab.statistics.comparisons import verdict, verdict_of_finished_runs
@@ -255,13 +256,13 @@ def trends_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     """Page's trend test and the slope for every experiment whose levels have an order, by dataset."""
     rows = []
     for dataset, group in runs.groupby("dataset", sort=True):
-        wide = group.pivot(index="seed", columns="variant", values=METRIC)
         for question in plan.questions.values():
             orders = [level.order for level in question.levels]
             if len(orders) < 3 or None in orders:
                 continue
             levels = sorted(question.levels, key=lambda level: level.order)
-            measured = trend([level.order for level in levels], wide[[level.variant for level in levels]].to_numpy())
+            values = by_seed(group, [level.variant for level in levels], METRIC)
+            measured = trend([level.order for level in levels], values.to_numpy())
             rows.append(
                 {
                     "dataset": dataset,
@@ -284,11 +285,11 @@ def factorial_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     """Main effects and interaction of every experiment of two factors, by dataset, with seeds as blocks."""
     rows = []
     for dataset, group in runs.groupby("dataset", sort=True):
-        wide = group.pivot(index="seed", columns="variant", values=METRIC)
         for question in plan.questions.values():
             if question.grid is None:
                 continue
             cells = [list(row) for row in question.grid.cells]
+            wide = by_seed(group, [name for row in cells for name in row], METRIC)
             measured = factorial(np.stack([wide[row].to_numpy() for row in cells], axis=1))
             effects = {
                 question.grid.factors[0]: measured.first,

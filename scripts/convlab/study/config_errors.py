@@ -11,6 +11,7 @@ from convlab.common.specs import Spec
 from convlab.common.text import listing, nearest
 from convlab.datasets.registry import kinds
 from convlab.models.registry import families
+from convlab.study.looks import FORMS, Looks
 from convlab.study.schema import Claim, Comparison, Deploy, Experiment, Probes, ReportOptions, Statistics, Study
 from convlab.training.recipe import Training
 
@@ -105,10 +106,16 @@ def _specs_by_name(section: Any) -> Mapping[str, type[Spec]]:
     return KINDS if section == "datasets" else {}
 
 
+def _as_written(location: Iterable[Any]) -> list[Any]:
+    """A location without the form of seeds that pydantic adds."""
+    steps = list(location)
+    return [step for number, step in enumerate(steps) if not (number == 1 and steps[0] == "seeds" and step in FORMS)]
+
+
 def _place(error: Mapping[str, Any]) -> str:
     """Dotted key of an error, ``models.cnn.filters[0]``, without pydantic's discriminator steps (family, kind)."""
     text = ""
-    for position, step in enumerate(error["loc"]):
+    for position, step in enumerate(_as_written(error["loc"])):
         if step == "[key]":
             return f"a name in {error['loc'][0]}"
         if isinstance(step, int) and not isinstance(step, bool):
@@ -147,7 +154,7 @@ def _alternative(error: Mapping[str, Any]) -> str:
 
 def _field_at(location: Iterable[Any]) -> FieldInfo | None:
     """The pydantic field at a location of the config; None for a whole entry."""
-    steps, spec, field = list(location), Study, None
+    steps, spec, field = _as_written(location), Study, None
     while steps and spec is not None and (name := steps.pop(0)) in spec.model_fields:
         field = spec.model_fields[name]
         named = {
@@ -171,8 +178,9 @@ def _field_at(location: Iterable[Any]) -> FieldInfo | None:
 
 def _fields_at(location: Iterable[Any]) -> list[str]:
     """Names of the fields that are allowed at a location of the config."""
-    location = list(location)
+    location = _as_written(location)
     nested = {
+        "seeds": Looks,
         "training": Training,
         "statistics": Statistics,
         "report": ReportOptions,

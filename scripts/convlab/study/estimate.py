@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,21 +118,27 @@ def aligned(rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(map(line, rows))
 
 
+def planned_runs(study: Study, seeds_of: Callable[[str, str], Sequence[int]]) -> set[tuple[str, str, int]]:
+    """Every run as (dataset, variant, seed), with the seeds that ``seeds_of`` gives a variant on a dataset."""
+    return {
+        (dataset, variant, seed)
+        for dataset in study.datasets
+        for variant in study.plan.variants
+        for seed in seeds_of(dataset, variant)
+    }
+
+
 def summary(study: Study, earlier: Earlier, cores: int) -> str:
-    """One line: runs in all, runs done, and the estimated time of the others."""
-    plan, done = study.plan, earlier.done
-    total = len(study.datasets) * len(plan.variants) * len(study.seeds)
-    text = f"{study.study}: {len(plan.variants)} variants × {len(study.seeds)} seeds"
+    """One line: runs in all, runs done, and the estimated time of the others; up to the present look."""
+    plan, counts = study.plan, study.seed_counts
+    wanted = planned_runs(study, study.seeds_of)
+    done = earlier.done & set(wanted)
+    seeds = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+    text = f"{study.study}: {len(plan.variants)} variants × {seeds}"
     if len(study.datasets) > 1:
         text += f" × {len(study.datasets)} datasets"
-    text += f" = {total:,} runs, {len(done):,} of them done"
-    left = [
-        run_seconds(study, dataset, variant, earlier)
-        for dataset in study.datasets
-        for variant in plan.variants
-        for seed in study.seeds
-        if (dataset, variant, seed) not in done
-    ]
+    text += f" = {len(wanted):,} runs, {len(done):,} of them done"
+    left = [run_seconds(study, dataset, variant, earlier) for dataset, variant, seed in wanted - done]
     if not left:
         return text + "."
     if None in left:

@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -28,7 +27,6 @@ from convlab.common.specs import (
     Real,
     Seed,
     Spec,
-    as_number,
     canonical_value,
     is_off,
     normalised,
@@ -37,6 +35,7 @@ from convlab.common.specs import (
 from convlab.datasets.registry import any_dataset
 from convlab.models.registry import any_model
 from convlab.probes import registry as probes
+from convlab.study.looks import PlannedSeeds, Schedule
 from convlab.study.sagemaker import SageMaker
 from convlab.study.variants import Plan
 from convlab.training.recipe import Training
@@ -48,9 +47,6 @@ MAX_NAME = 100
 
 PERIODIC = re.compile(r"(.+?)\1{19,}$")
 """A name whose end repeats twenty times, which Snakemake takes for an endless recursion."""
-
-MAX_SEEDS = 1000
-"""Most seeds that can be asked for by number; a larger number is more likely a seed, a year or a date."""
 
 TEXTS = {"question", "description", "why", "report"}
 """Keys with explanations: only the report depends on them (the figures depend on the report's language)."""
@@ -225,12 +221,17 @@ class Study(Spec):
     """One config file."""
 
     _plan: Plan | None = PrivateAttr(None)
+    _schedule: Schedule = PrivateAttr(Schedule())
 
     study: Name = Field(description="Name of the study and of its folder under results/.")
     question: str = Field("", description="What the study asks, in one sentence.")
     description: str = Field("", description="More about it, for the report.")
     datasets: dict[Slug, any_dataset()] = Field(min_length=1, description="Which images, at least one dataset.")
-    seeds: tuple[Seed, ...] = Field((1, 2, 3), description="How many seeds (numbered from 1), or a list of them.")
+    seeds: PlannedSeeds = Field(
+        (1, 2, 3),
+        validate_default=True,
+        description="How many seeds (numbered from 1), a list of them, or planned looks.",
+    )
     training: Training = Training()
     models: dict[Slug, any_model()] = Field(min_length=1, description="Architectures, at least one.")
     experiments: dict[Slug, Experiment] = Field({}, description="Factors that are varied, one or two together.")
@@ -298,38 +299,6 @@ class Study(Spec):
     def _no_claims(cls, claims: Any) -> Any:
         return off_as_none(claims) or ()
 
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _count_of_seeds(cls, seeds: Any) -> Any:
-        if seeds is None:
-            return cls.model_fields["seeds"].default
-        seeds = as_number(seeds)
-        if isinstance(seeds, float) and seeds.is_integer():
-            seeds = int(seeds)
-        if isinstance(seeds, int):
-            if seeds < 1:
-                raise ValueError(f"asks for {seeds} seeds; a study needs at least one")
-            if seeds > MAX_SEEDS:
-                raise ValueError(
-                    f"asks for {seeds:,} seeds; write [{seeds}] for the one seed {seeds}, or a list for more than "
-                    f"{MAX_SEEDS:,} seeds"
-                )
-            return tuple(range(1, seeds + 1))
-        if not isinstance(seeds, list | tuple):
-            raise ValueError(f"should be a list (it is {seeds!r}), such as [1, 2, 3], or how many")
-        return seeds
-
-    @field_validator("seeds", mode="after")
-    @classmethod
-    def _seeds_differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if not seeds:
-            raise ValueError("names no seed; a study needs at least one")
-        seeds = tuple(sorted(seeds))
-        for seed, following in pairwise(seeds):
-            if seed == following:
-                raise ValueError(f"names seed {seed} twice")
-        return seeds
-
     @property
     def plan(self) -> Plan:
         """Variants, runs and the questions about them, as ``load_study`` expanded them."""
@@ -342,15 +311,36 @@ class Study(Spec):
         self._plan = plan
         return self
 
+    @property
+    def schedule(self) -> Schedule:
+        """How far the study has come in its planned looks."""
+        return self._schedule
+
+    def with_schedule(self, schedule: Schedule) -> "Study":
+        """This study with the seeds that its variants have so far."""
+        self._schedule = schedule
+        return self
+
+    def seeds_of(self, dataset: str, variant: str) -> tuple[int, ...]:
+        """The seeds of a variant's runs on a dataset: all, or with planned looks those of the looks so far."""
+        first = self.seeds.counts[0]
+        return self.seeds[: self._schedule.counts.get(dataset, {}).get(variant, first)]
+
+    @property
+    def seed_counts(self) -> tuple[int, ...]:
+        """The numbers of seeds that variants have so far, in ascending order: one where they have equally many."""
+        return tuple(sorted({len(self.seeds_of(name, v)) for name in self.datasets for v in self.plan.compared}))
+
     def run(self, dataset: str, variant: str, seed: int) -> Run:
         """The spec of one run."""
         chosen = self.plan.variants[variant]
         return Run(dataset=self.datasets[dataset], model=chosen.model, training=chosen.training, seed=seed)
 
     def choice(self, dataset: str) -> dict[str, Any]:
-        """Input to the choice of the exported model: MACs of each candidate, seeds, whether the config names one."""
+        """Input to the choice of the exported model: MACs and seeds of each candidate, whether the config names one."""
         candidates = {name: self.plan.costs[dataset, name].macs for name in self.plan.candidates}
-        return {"candidates": candidates, "seeds": list(self.seeds), "named": self.deploy.variant is not None}
+        seeds = {name: list(self.seeds_of(dataset, name)) for name in self.plan.candidates}
+        return {"candidates": candidates, "seeds": seeds, "named": self.deploy.variant is not None}
 
     @cached_property
     def validated_config(self) -> dict[str, Any]:
@@ -380,7 +370,7 @@ class Study(Spec):
             defaults: keep keys that were written with their default value.
         """
         written = self.model_dump(mode="json", exclude_unset=defaults, exclude_defaults=not defaults)
-        written |= {"study": self.study, "seeds": list(self.seeds)}
+        written |= {"study": self.study, "seeds": self.seeds.as_written()}
         for name, model in self.models.items():
             written["models"][name] = {"family": model.family, **model.as_written(defaults)}
         for name, experiment in self.experiments.items():

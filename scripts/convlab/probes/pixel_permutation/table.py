@@ -6,6 +6,7 @@ import pandas as pd
 
 from convlab.common.i18n import N_
 from convlab.probes.curves import ACCURACY, CONTRAST_COLUMNS, level_curves, paired_contrast, pairs
+from convlab.results.by_seed import by_seed
 from convlab.study.variants import Plan, Probe
 
 MEASURES = {"accuracy": ACCURACY}
@@ -36,24 +37,28 @@ def contrasts(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: pd.DataFra
     }
     rows = []
     for dataset, group in runs.groupby("dataset"):
-        wide = group.pivot(index="seed", columns="variant", values="test_accuracy")
         for model, variants in permuted.items():
             for label, variant in variants.items():
+                wide = by_seed(group, [model, variant])
                 rows.append(
                     {"dataset": dataset, "probe": probe.name, "variant": model, "reference": "",
                      "measure": f"accuracy lost, {label}", **paired_contrast(wide[model] - wide[variant])}
                 )  # fmt: skip
         for conv, dense in pairs(probe, plan):
+            wide = by_seed(group, [conv, dense])
             lead = wide[conv] - wide[dense]
             rows.append(
                 {"dataset": dataset, "probe": probe.name, "variant": conv, "reference": dense,
                  "measure": "lead, intact", **paired_contrast(lead)}
             )  # fmt: skip
             for label in permuted[conv]:
-                after = wide[permuted[conv][label]] - wide[permuted[dense][label]]
+                others = permuted[conv][label], permuted[dense][label]
+                shuffled, intact = by_seed(group, others), by_seed(group, [conv, dense, *others])
+                after = shuffled[others[0]] - shuffled[others[1]]
+                lost = intact[conv] - intact[dense] - (intact[others[0]] - intact[others[1]])
                 rows.append(
                     {"dataset": dataset, "probe": probe.name, "variant": conv, "reference": dense,
-                     "measure": f"lead lost, {label}", **paired_contrast(lead - after, (-2.0, 2.0))}
+                     "measure": f"lead lost, {label}", **paired_contrast(lost, (-2.0, 2.0))}
                 )  # fmt: skip
                 rows.append(
                     {"dataset": dataset, "probe": probe.name, "variant": conv, "reference": dense,

@@ -4,6 +4,7 @@ import pandas as pd
 
 from convlab.common.i18n import N_
 from convlab.probes.curves import ACCURACY, CONTRAST_COLUMNS, level_curves, paired_contrast, pairs
+from convlab.results.by_seed import by_seed
 from convlab.study.variants import Plan, Probe
 
 MEASURES = {"accuracy": ACCURACY}
@@ -20,9 +21,9 @@ def contrasts(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: pd.DataFra
     """The lead of convolution, conv - dense, at every number of training images; paired by seed."""
     rows = []
     for dataset, group in runs.groupby("dataset"):
-        wide = group.pivot(index="seed", columns="variant", values="test_accuracy")
         for conv, dense in pairs(probe, plan):
             for (label, _, first), (_, _, second) in zip(probe.levels[conv], probe.levels[dense], strict=True):
+                wide = by_seed(group, [first, second])
                 rows.append(
                     {"dataset": dataset, "probe": probe.name, "variant": conv, "reference": dense,
                      "measure": f"lead, {label}", **paired_contrast(wide[first] - wide[second])}

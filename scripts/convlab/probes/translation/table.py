@@ -12,6 +12,7 @@ from convlab.probes.curves import (
     pairs,
     point,
 )
+from convlab.results.by_seed import common_seeds
 from convlab.results.columns import FRACTION, Column
 from convlab.study.variants import Plan, Probe
 
@@ -51,8 +52,10 @@ def contrasts(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: pd.DataFra
     for dataset, group in moved.groupby("dataset"):
         wide = group.groupby(["seed", "variant"])["consistency"].mean().unstack()
         for first, second in pairs(probe, plan):
+            seeds = common_seeds(runs[runs["dataset"] == dataset], [first, second])
+            difference = wide[first] - wide[second]
             rows.append(
                 {"dataset": dataset, "probe": probe.name, "variant": first, "reference": second,
-                 "measure": "consistency", **paired_contrast(wide[first] - wide[second])}
+                 "measure": "consistency", **paired_contrast(difference[difference.index.isin(seeds)])}
             )  # fmt: skip
     return pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
