@@ -45,8 +45,8 @@ from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
 from convlab.study import layout
 from convlab.study.load import load_study
-from convlab.study.looks import Schedule
 from convlab.study.schema import Study
+from convlab.study.seeds import Schedule
 
 log = logging.getLogger("compare")
 

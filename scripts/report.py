@@ -65,8 +65,8 @@ from convlab.statistics.describe import MIN_SEEDS
 from convlab.study import layout
 from convlab.study.idle_values import same_variants
 from convlab.study.load import load_study
-from convlab.study.looks import Schedule
 from convlab.study.schema import Study
+from convlab.study.seeds import Schedule
 
 log = logging.getLogger("report")
 

@@ -10,7 +10,7 @@ from convlab.common.code_digests import code_digest, content_of
 from convlab.models.registry import modules
 from convlab.study import layout
 from convlab.study.load import load_study, read_yaml
-from convlab.study.looks import read_schedule
+from convlab.study.seeds import read_schedule
 from convlab.errors import UserError
 from convlab.datasets.content_digest import content_digest
 from convlab.common.specs import canonical_json

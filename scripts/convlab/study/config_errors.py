@@ -11,8 +11,8 @@ from convlab.common.specs import Spec
 from convlab.common.text import listing, nearest
 from convlab.datasets.registry import kinds
 from convlab.models.registry import families
-from convlab.study.looks import FORMS, Looks
 from convlab.study.schema import Claim, Comparison, Deploy, Experiment, Probes, ReportOptions, Statistics, Study
+from convlab.study.seeds import FORMS, SeedPlan
 from convlab.training.recipe import Training
 
 KINDS = {name: kind.spec for name, kind in kinds().items()}
@@ -180,7 +180,7 @@ def _fields_at(location: Iterable[Any]) -> list[str]:
     """Names of the fields that are allowed at a location of the config."""
     location = _as_written(location)
     nested = {
-        "seeds": Looks,
+        "seeds": SeedPlan,
         "training": Training,
         "statistics": Statistics,
         "report": ReportOptions,

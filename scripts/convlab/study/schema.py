@@ -35,8 +35,8 @@ from convlab.common.specs import (
 from convlab.datasets.registry import any_dataset
 from convlab.models.registry import any_model
 from convlab.probes import registry as probes
-from convlab.study.looks import PlannedSeeds, Schedule
 from convlab.study.sagemaker import SageMaker
+from convlab.study.seeds import PlannedSeeds, Schedule
 from convlab.study.variants import Plan
 from convlab.training.recipe import Training
 from convlab.training.run_spec import Run

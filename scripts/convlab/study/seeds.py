@@ -35,11 +35,11 @@ FIRST_LOOK_SEEDS = 3
 SCHEDULE = "schedule.json"
 
 
-class _Looks(Spec):
+class _SeedPlan(Spec):
     """Planned looks: more seeds for what is not settled, at numbers of seeds that are fixed beforehand."""
 
     @model_validator(mode="after")
-    def _whole_steps(self) -> "_Looks":
+    def _whole_steps(self) -> "_SeedPlan":
         first, last, step = getattr(self, "from"), self.to, self.step
         if first < FIRST_LOOK_SEEDS:
             raise ValueError(f"has from: {first}; a look needs at least {FIRST_LOOK_SEEDS} seeds to decide anything")
@@ -59,11 +59,11 @@ class _Looks(Spec):
         return tuple(range(getattr(self, "from"), self.to + 1, self.step))
 
 
-Looks = create_model(
-    "Looks",
-    __base__=_Looks,
+SeedPlan = create_model(
+    "SeedPlan",
+    __base__=_SeedPlan,
     __module__=__name__,
-    __doc__=_Looks.__doc__,
+    __doc__=_SeedPlan.__doc__,
     **{
         "from": (PositiveWhole, Field(description="Seeds at the first look.")),
         "to": (PositiveWhole, Field(description="Seeds at the last look, the most that a variant gets.")),
@@ -79,7 +79,7 @@ Looks = create_model(
 class Seeds(tuple[int, ...]):
     """All seeds that a study may train, in ascending order; ``looks`` if they are planned, else None."""
 
-    looks: Looks | None = None
+    looks: SeedPlan | None = None
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -97,7 +97,7 @@ def _counted(seeds: Any) -> Any:
     """Seeds as they are written: a number stands for the seeds from 1 to it."""
     if seeds is None:
         return (1, 2, 3)
-    if isinstance(seeds, Mapping | Looks | Seeds):
+    if isinstance(seeds, Mapping | SeedPlan | Seeds):
         return seeds.as_written() if isinstance(seeds, Seeds) else seeds
     seeds = as_number(seeds)
     if isinstance(seeds, float) and seeds.is_integer():
@@ -116,9 +116,9 @@ def _counted(seeds: Any) -> Any:
     return seeds
 
 
-def _in_order(seeds: Looks | tuple[int, ...]) -> Seeds:
+def _in_order(seeds: SeedPlan | tuple[int, ...]) -> Seeds:
     """The seeds in ascending order, all of a plan. Raises ValueError for none, or for one that is named twice."""
-    if isinstance(seeds, Looks):
+    if isinstance(seeds, SeedPlan):
         planned = Seeds(range(1, seeds.to + 1))
         planned.looks = seeds
         return planned
@@ -133,14 +133,14 @@ def _in_order(seeds: Looks | tuple[int, ...]) -> Seeds:
 
 def _form(seeds: Any) -> str:
     """Which of the two forms of seeds a value has, for messages about it."""
-    return "looks" if isinstance(seeds, Mapping | Looks) else "list"
+    return "looks" if isinstance(seeds, Mapping | SeedPlan) else "list"
 
 
 FORMS = ("looks", "list")
 """What pydantic puts into the place of an error, and no user wrote."""
 
 PlannedSeeds = Annotated[
-    Annotated[Looks, Tag("looks")] | Annotated[tuple[Seed, ...], Tag("list")],
+    Annotated[SeedPlan, Tag("looks")] | Annotated[tuple[Seed, ...], Tag("list")],
     Discriminator(_form),
     BeforeValidator(_counted),
     AfterValidator(_in_order),
