@@ -35,12 +35,14 @@ SNAKEMAKE = $(BIN)/snakemake --workflow-profile profiles/$(PROFILE) --cores $(CO
 PYTEST = $(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 # What is wrong with a config in one sentence, or what it asks for in one line, before Snakemake starts.
 CHECK = $(BIN)/python scripts/plan.py --brief --cores $(CORES)
+# Snakemake again for each planned look of a study, once for a study with fixed seeds.
+LOOKS = $(BIN)/python scripts/settle.py
 INSTALL := requirements/install.sh
 
 # Python of .venv is started as it is, whatever the shell says; scripts see to it themselves when they are run by hand.
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONHOME PYTHONINSPECT
 
-.PHONY: help run demo quick plan diff usage export serve deploy deploy-plan teardown test test-fast test-slurm test-kills lint format lock schema \
+.PHONY: help run settle demo quick plan diff usage export serve deploy deploy-plan teardown test test-fast test-slurm test-kills lint format lock schema \
   docs messages example bench install clean clean-runs
 
 help:  ## list the targets
@@ -70,7 +72,11 @@ install: $(VENV)/.installed-$(BUILD) $(if $(BACKEND),$(VENV)/.installed-$(BACKEN
 
 run: install  ## run a study to its report (STUDY=studies/x.yaml, CORES=n, GPU=1)
 	@$(CHECK) $(call quoted,$(STUDY_FILE))
-	$(SNAKEMAKE) --configfile $(call quoted,$(STUDY_FILE)) $(ARGS)
+	$(LOOKS) --may-pause $(call quoted,$(STUDY_FILE)) -- $(SNAKEMAKE) --configfile $(call quoted,$(STUDY_FILE)) $(ARGS)
+
+settle: install  ## go on with a study's planned looks until everything is settled or the plan ends
+	@$(CHECK) $(call quoted,$(STUDY_FILE))
+	$(LOOKS) $(call quoted,$(STUDY_FILE)) -- $(SNAKEMAKE) --configfile $(call quoted,$(STUDY_FILE)) $(ARGS)
 
 quick: install  ## a first look at a study: fewer images and epochs, two seeds
 	@study=$(call quoted,$(STUDY_FILE)); quick="results/quick/$${study##*/}"; \

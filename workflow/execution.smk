@@ -3,6 +3,7 @@ import math
 
 from convlab.common import checksums
 from convlab.common.atomic import tidy
+from convlab.study.seeds import progress
 from convlab.training.run_store import prune
 from convlab.datasets.image_counts import assumed_images
 from convlab.datasets.shapes import dataset_form
@@ -66,6 +67,13 @@ def ready():
     for name, lines in files.items():
         if name in planned:
             yield from (f"{text}: {on_disk(path)}" for text, path in lines if on_disk(path).exists())
+
+
+def looks_so_far():
+    """What the present look of a plan decided and what would go on, unless `make settle` started this process."""
+    proposal = read_json(on_disk(f"{COMPARE}/summary.json")).get("looks")
+    if study.seeds.looks and proposal and not os.environ.get("CONVLAB_LOOKS"):
+        yield progress(proposal, "Snakemake ends with the present look")
 
 
 @cache

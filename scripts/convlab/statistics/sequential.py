@@ -126,26 +126,28 @@ class Replay:
     unsettled: tuple[Hypothesis, ...]
 
 
-Analyse = Callable[[Look, Mapping[Hypothesis, str]], Mapping[Hypothesis, str] | None]
-"""Verdicts at a look, given those that are settled; None where runs of that look are missing."""
+Analyse = Callable[[Look, Mapping[Hypothesis, str]], Mapping[Hypothesis, str]]
+"""Verdicts at a look, given those that are settled."""
 
 
-def replay(looks: Sequence[Look], analyse: Analyse) -> Replay:
+def replay(looks: Sequence[Look], analyse: Analyse, has_runs: Callable[[Look, Hypothesis], bool]) -> Replay:
     """Analyse look after look as if each were the present one, and keep every verdict from the look that reached it.
 
     Verdicts are a function of the runs and of the plan alone, so an analysis may be repeated, interrupted or lost. The
-    first look is analysed whatever there is.
+    first look is analysed whatever there is; a later one is reached when everything unsettled has its runs.
+
+    Args:
+        has_runs: whether the runs that a hypothesis needs at a look are there.
     """
     settled: dict[Hypothesis, tuple[str, Look]] = {}
-    last: Look = looks[0]
-    unsettled: tuple[Hypothesis, ...] = ()
+    last, unsettled = looks[0], ()
     for look in looks:
-        verdicts = analyse(look, {hypothesis: verdict for hypothesis, (verdict, _) in settled.items()})
-        if verdicts is None:
+        if look.number > 1 and not all(has_runs(look, hypothesis) for hypothesis in unsettled):
             break
-        last = look
+        verdicts = analyse(look, {hypothesis: verdict for hypothesis, (verdict, _) in settled.items()})
         new = {key: (verdict, look) for key, verdict in verdicts.items() if key not in settled and verdict in P_SETTLED}
         settled |= new
+        last = look
         unsettled = tuple(key for key, verdict in verdicts.items() if key not in settled and verdict == "inconclusive")
         if not unsettled:
             break

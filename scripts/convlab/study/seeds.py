@@ -6,7 +6,7 @@ invocations of Snakemake, so that it never changes while jobs run. Standard libr
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -209,9 +209,46 @@ def read_schedule(folder: Path, seeds: Seeds) -> Schedule:
     return Schedule.of(written, seeds)
 
 
-def extended(schedule: Schedule, seeds: Seeds, open_variants: Iterable[tuple[str, str]]) -> Schedule:
-    """The schedule of the next look: these (dataset, variant) get its seeds, the others keep those that they have."""
+def extended(schedule: Schedule, seeds: Seeds, look: int, wanted: Iterable[tuple[str, str]]) -> Schedule:
+    """The schedule of the look after ``look``: the wanted (dataset, variant) get its seeds, no variant loses any."""
     counts = {name: dict(entries) for name, entries in schedule.counts.items()}
-    for dataset, variant in open_variants:
-        counts.setdefault(dataset, {})[variant] = seeds.counts[schedule.look]
-    return Schedule(schedule.look + 1, {name: dict(sorted(counts[name].items())) for name in sorted(counts)})
+    for dataset, variant in wanted:
+        of_dataset = counts.setdefault(dataset, {})
+        of_dataset[variant] = max(of_dataset.get(variant, 0), seeds.counts[look])
+    ordered = {name: dict(sorted(counts[name].items())) for name in sorted(counts)}
+    return Schedule(max(schedule.look, look + 1), ordered)
+
+
+def progress(proposal: Mapping[str, Any], pause: str = "") -> str:
+    """Lines that say what a look decided, what is unsettled, and why the study stops or what comes next.
+
+    Args:
+        proposal: ``looks`` of compare's summary.json.
+        pause: why the study stops here although a look follows; empty where it goes on.
+    """
+    look, unsettled = proposal["look"], proposal["unsettled"]
+    new = [entry for entry in proposal["settled"] if entry["look"] == look]
+    lines = [
+        f"look {look} of {proposal['n_looks']}, {proposal['seeds']} seeds, "
+        f"level {100 * proposal['level']:.2g} % of the study's 5 %",
+        f"  settled now: {_listed(new) or 'nothing'}",
+        f"  unsettled: {_listed(unsettled) or 'nothing'}",
+    ]
+    if proposal["next"] is None:
+        reason = "this was the last look of the plan" if unsettled else "everything is settled"
+        return "\n".join([*lines, f"  stops: {reason}"])
+    counts = [n for entries in proposal["next"]["seeds"].values() for n in entries.values()]
+    wanted = sum(n == max(counts) for n in counts)
+    more = f"{max(counts)} seeds for {wanted} variant{'s' * (wanted > 1)} of what is unsettled"
+    return "\n".join([*lines, f"  stops: {pause}; make settle goes on, with {more}" if pause else f"  goes on: {more}"])
+
+
+def _listed(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Contrasts and claims by name, with their verdicts where they have one."""
+    several = len({entry["dataset"] for entry in entries}) > 1
+    texts = []
+    for entry in entries:
+        name = entry["claim"] if "claim" in entry else f"{entry['question']}: {entry['variant']}"
+        where = f" ({entry['dataset']})" if several else ""
+        texts.append(f"{name}{where}{' ' + entry['verdict'] if 'verdict' in entry else ''}")
+    return "; ".join(texts)

@@ -1,0 +1,149 @@
+"""Planned looks of a study, replayed from its runs: what was settled at which look, and which runs are wanted next."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from convlab.results.family import Family, confirmatory_family
+from convlab.statistics.claims import LEVEL, ConstantGuess, verdict_over_study
+from convlab.statistics.comparisons import verdict
+from convlab.statistics.sequential import Hypothesis, Look, Replay, looks_of, replay
+from convlab.study.rules import MEASURED
+from convlab.study.schema import Study
+from convlab.study.seeds import Schedule, extended
+from convlab.study.variants import Plan
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """The family of a study over all of its looks.
+
+    Attributes:
+        family: every contrast and claim as at the look that settled it, else as at the last look that was reached.
+        replay: what was settled when. A study without planned looks has one look.
+    """
+
+    family: Family
+    replay: Replay
+
+    def look_of(self, question: tuple[str, ...], name: str = "") -> Look | None:
+        """The look that settled a contrast, by (dataset, question) and variant, or a claim; None if none did."""
+        settled = self.replay.settled.get((question, name))
+        return settled and settled[1]
+
+
+def family_over_looks(
+    runs: pd.DataFrame, study: Study, guesses: Mapping[str, ConstantGuess | None] | None = None
+) -> LookedAt:
+    """Test every question and claim at each look that the runs have reached, and keep what was settled as it was then.
+
+    At look j the first n_j seeds of a variant count, however many it has by now.
+    """
+    plan, families = study.plan, {}
+    trained = {key: frozenset(group["seed"]) for key, group in runs.groupby(["dataset", "variant"])}
+
+    def analyse(look: Look, settled: Mapping[Hypothesis, str]) -> dict[Hypothesis, str]:
+        seen = runs[runs["seed"].isin(study.seeds[: look.n_seeds])]
+        family = confirmatory_family(seen, plan, study.statistics.rope, guesses, look=look, settled=settled)
+        families[look.number] = family
+        return dict(_verdicts(family, settled))
+
+    def has_runs(look: Look, hypothesis: Hypothesis) -> bool:
+        needed = variants_of(plan, hypothesis)
+        return all(trained.get(key, frozenset()) >= set(study.seeds[: look.n_seeds]) for key in needed)
+
+    result = replay(looks_of(study.seeds.counts), analyse, has_runs)
+    return LookedAt(_as_settled(families, result), result)
+
+
+def _verdicts(family: Family, settled: Mapping[Hypothesis, str]) -> Iterator[tuple[Hypothesis, str]]:
+    """The verdict of every hypothesis of a family. A claim that repeats a contrast is closed when that is settled."""
+    reached = dict(settled)
+    for question, contrasts in family.contrasts.items():
+        for name, contrast in contrasts.items():
+            of_contrast = verdict(contrast, family.adjusted[question][name], family.equivalence[question][name])
+            reached.setdefault((question, name), of_contrast)
+            yield (question, name), of_contrast
+    for key, result in family.claims.items():
+        of_claim = verdict_over_study(result, family.adjusted["claim", *key][""])
+        same = result.repeats
+        closed = same and reached[(same.dataset, same.question), same.contrast.variant] != "inconclusive"
+        yield (("claim", *key), ""), "equivalent" if closed and of_claim == "inconclusive" else of_claim
+
+
+def _as_settled(families: Mapping[int, Family], result: Replay) -> Family:
+    """The family with each hypothesis as at the look that settled it, else as at the last one."""
+    last = families[result.look.number]
+
+    def then(question: tuple[str, ...], name: str = "") -> Family:
+        settled = result.settled.get((question, name))
+        return families[settled[1].number] if settled else last
+
+    return Family(
+        contrasts={
+            question: {name: then(question, name).contrasts[question][name] for name in of}
+            for question, of in last.contrasts.items()
+        },
+        claims={key: then(("claim", *key)).claims[key] for key in last.claims},
+        adjusted={
+            question: {name: then(question, name).adjusted[question][name] for name in of}
+            for question, of in last.adjusted.items()
+        },
+        equivalence={
+            question: {name: then(question, name).equivalence[question][name] for name in of}
+            for question, of in last.equivalence.items()
+        },
+    )
+
+
+def variants_of(plan: Plan, hypothesis: Hypothesis) -> set[tuple[str, str]]:
+    """The (dataset, variant) whose runs decide a contrast or a claim: all of a question, all that a claim measures."""
+    if hypothesis[0][0] == "claim":
+        _, dataset, claim = hypothesis[0]
+        measured = (quantity for quantity in plan.claims[claim].rule.quantities if quantity.name in MEASURED)
+        return {(quantity.dataset or dataset, quantity.variant) for quantity in measured}
+    dataset, name = hypothesis[0]
+    question = plan.questions[name]
+    return {(dataset, variant) for variant in (question.reference, *question.variants)}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What comes next
+
+
+def proposal(study: Study, result: Replay) -> dict[str, Any] | None:
+    """What the looks so far decided, and the schedule of the next look: plain JSON types, for summary.json.
+
+    ``next`` is None where the study stops: everything is settled, or this was the last look. None without planned looks.
+    """
+    if study.seeds.looks is None:
+        return None
+    look, wanted = result.look, {key for hypothesis in result.unsettled for key in variants_of(study.plan, hypothesis)}
+    goes_on = bool(wanted) and look.number < look.n_looks
+    return {
+        "look": look.number,
+        "n_looks": look.n_looks,
+        "seeds": look.n_seeds,
+        "level": LEVEL * look.share,
+        "settled": [
+            _named(hypothesis) | {"verdict": reached, "look": when.number}
+            for hypothesis, (reached, when) in result.settled.items()
+        ],
+        "unsettled": [_named(hypothesis) for hypothesis in result.unsettled],
+        "schedule": study.schedule.as_json(),
+        "next": _next(study, look, wanted).as_json() if goes_on else None,
+    }
+
+
+def _next(study: Study, look: Look, wanted: set[tuple[str, str]]) -> Schedule:
+    return extended(study.schedule, study.seeds, look.number, wanted)
+
+
+def _named(hypothesis: Hypothesis) -> dict[str, str]:
+    """A hypothesis by the names that the config has for it."""
+    question, variant = hypothesis
+    if question[0] == "claim":
+        return {"claim": question[2], "dataset": question[1]}
+    return {"question": question[1], "dataset": question[0], "variant": variant}
