@@ -39,8 +39,9 @@ from convlab.probes import registry as probe_registry
 from convlab.probes import tables as probe_tables
 from convlab.results import tables
 from convlab.results.choice import chosen_variant
-from convlab.results.family import confirmatory_family
+from convlab.results.family import Family
 from convlab.results.loading import RunRecords, load_correct, load_manifests, load_runs, variants_with_details
+from convlab.results.sequential import claim_key, contrast_key, family_over_looks, proposal
 from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
 from convlab.study import layout
@@ -74,7 +75,8 @@ def compare(arguments: argparse.Namespace) -> None:
     test_images = {dataset: sum(manifest["counts"]["test"].values()) for dataset, manifest in manifests.items()}
     guesses = {dataset: ConstantGuess.of(manifest["counts"]["test"]) for dataset, manifest in manifests.items()}
 
-    named = study_tables(study, folder, records, classes, guesses)
+    family = family_over_looks(tables.runs_table(records.rows), study, guesses)
+    named = study_tables(study, folder, records, classes, guesses, family)
     variants = named["variants"]
     chosen = {dataset: chosen_variant(variants[variants["probe"] == ""], dataset) for dataset in study.datasets}
 
@@ -111,6 +113,7 @@ def compare(arguments: argparse.Namespace) -> None:
         },
         "figures": figures,
         "not_drawn": lacking,
+        "looks": proposal(study, family.looks),
         "training": records.training_summary(),
         "provenance": made_from(study, records, manifests),
     }
@@ -125,17 +128,19 @@ def study_tables(
     records: RunRecords,
     classes: Mapping[str, list[str]],
     guesses: Mapping[str, ConstantGuess | None],
+    family: Family,
 ) -> dict[str, pd.DataFrame]:
-    """Every table of a study, by the name of its file."""
+    """Every table of a study, by the name of its file; six parameters, each of which other files need too."""
     plan, rope, runs = study.plan, study.statistics.rope, tables.runs_table(records.rows)
-    family = confirmatory_family(runs, plan, rope, guesses)
     comparisons = tables.comparisons_table(runs, plan, rope, family)
     measured = probe_tables.load_measured(study, folder)
     return {
         "runs": runs,
         "variants": tables.variants_table(runs, plan, guesses),
-        "comparisons": tables.with_new_images(comparisons, load_correct(study, folder, records)),
-        "claims": tables.claims_table(runs, plan, rope, family),
+        "comparisons": tables.with_looks(
+            tables.with_new_images(comparisons, load_correct(study, folder, records)), family, "sentence", contrast_key
+        ),
+        "claims": tables.with_looks(tables.claims_table(runs, plan, rope, family), family, "reason", claim_key),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),
         "per_class": tables.per_class_table(records.evaluations, classes),

@@ -1,9 +1,9 @@
 """Run a study with planned looks: Snakemake, then the schedule of the next look, and so on until it stops.
 
-The command after the config is started again for each look. After each one compare's summary.json says what was decided
-and which variants need more seeds; that becomes results/<study>/registration/schedule.json, which Snakemake reads when it
-starts. Whatever is interrupted goes on where it was: verdicts are computed from the runs and the plan alone. A study with
-fixed seeds is one invocation. The exit status is that of Snakemake.
+The command after the config is started again for each look. After each one compare's summary.json says what was
+decided and which variants need more seeds; that becomes results/<study>/registration/schedule.json, which Snakemake
+reads when it starts. Whatever is interrupted goes on where it was, since verdicts are computed from the runs and the
+plan alone. A study with fixed seeds is one invocation. The exit status is that of Snakemake.
 """
 
 import sys
@@ -73,11 +73,7 @@ def run_looks(study: Study, command: list[str], pause: bool) -> int:
         proposed = read_proposal(folder)
         if status:
             return status
-        if (
-            proposed is None
-            or proposed["next"] == before.as_json()
-            or Schedule.of(proposed["schedule"], study.seeds) != before
-        ):
+        if proposed is None or Schedule.of(proposed["schedule"], study.seeds) != before:
             print("No look follows: the study was not compared with the seeds of its present look.", file=sys.stderr)
             return status
         paused = "the config pauses after the first look" if pause and proposed["look"] == 1 else ""

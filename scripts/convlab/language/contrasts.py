@@ -14,6 +14,7 @@ from convlab.statistics.comparisons import (
 )
 from convlab.statistics.describe import MIN_SEEDS
 from convlab.statistics.power import MAX_SEEDS
+from convlab.statistics.sequential import Look
 from convlab.study.variants import Plan, Question
 
 VERDICTS = {
@@ -126,8 +127,11 @@ def comparison_sentence(
     variant_label: str | None = None,
     reference_label: str | None = None,
     p_equivalence_adjusted: float | None = None,
+    planned: Look | None = None,
 ) -> str:
     """Sentence of a contrast: difference, uncertainty, verdict, and the detectable difference.
+
+    Takes seven parameters, since a verdict is a matter of contrast, level and plan, and names are the caller's.
 
     An example: "5×5 vs 3×3 changed test accuracy by +0.42 pp (95 % CI −0.10 to +0.94; n = 5 seeds each; Dunnett
     p = .11): inconclusive; this design could detect 0.9 pp or more (80 % power, adjusted over the study); if the true
@@ -141,6 +145,8 @@ def comparison_sentence(
         verdict: from :func:`convlab.statistics.comparisons.verdict`.
         variant_label, reference_label: names for the reader; the contrast's keys by default.
         p_equivalence_adjusted: adjusted over the study, or None.
+        planned: the present look of a study that has planned several: then no number of seeds is named that would
+            settle it, since the plan says when to look.
     """
     variant = contrast.variant if variant_label is None else variant_label
     reference = contrast.reference if reference_label is None else reference_label
@@ -152,7 +158,7 @@ def comparison_sentence(
     if verdict == "equivalent":
         return _equivalent(comparison)
     if verdict == "inconclusive":
-        return _inconclusive(comparison)
+        return _inconclusive(comparison, planned)
     return _(
         "{variant} vs {reference} changed {metric} by {change} ({details}): {verdict}.",
         **comparison.parts,
@@ -198,7 +204,7 @@ def _equivalent(comparison: _Comparison) -> str:
     )
 
 
-def _inconclusive(comparison: _Comparison) -> str:
+def _inconclusive(comparison: _Comparison, planned: Look | None) -> str:
     """Sentence of an inconclusive contrast: reason, detectable difference, seeds that would settle it."""
     contrast = comparison.contrast
     of_finished = verdict_of_finished_runs(contrast, comparison.p_adjusted, comparison.p_equivalence_adjusted)
@@ -216,6 +222,8 @@ def _inconclusive(comparison: _Comparison) -> str:
         reasons.append(text)
     power = number(contrast.power * 100, "g")
     reasons.append(detectable_reason(contrast.detectable, power))
+    if planned is not None:
+        return _(INCONCLUSIVE_SENTENCE, **comparison.parts, details=comparison.details, reasons="; ".join(reasons))
     if contrast.seeds_to_settle is None:
         reasons.append(more_seeds_reason())
     elif contrast.seeds_to_settle > min(contrast.n_variant, contrast.n_reference):

@@ -163,6 +163,12 @@ NEW_IMAGES = {
     "new_images_ci_high": Column("number", "upper end of it", FRACTION),
 }
 
+LOOKS = {
+    "look": Column("integer", "the look that settled it, with its `n_seeds`; empty if none has"),
+    "n_looks": Column("integer", "looks that the study has planned"),
+}
+"""Last columns of contrasts and claims."""
+
 TRENDS = {
     "dataset": DATASET,
     "experiment": EXPERIMENT,
@@ -344,9 +350,9 @@ TABLES = (
     Table(
         "compare/comparisons.csv",
         "a contrast: a variant against the reference of its question, on a dataset",
-        COMPARISONS | NEW_IMAGES,
+        COMPARISONS | NEW_IMAGES | LOOKS,
     ),
-    Table("compare/claims.csv", "a claim on a dataset", CLAIMS),
+    Table("compare/claims.csv", "a claim on a dataset", CLAIMS | LOOKS),
     Table("compare/trends.csv", "an experiment whose three or more levels have an order, on a dataset", TRENDS),
     Table("compare/factorials.csv", "an effect of an experiment of two factors, on a dataset", FACTORIALS),
     Table("compare/per_class.csv", "a class and variant, on a dataset", PER_CLASS),

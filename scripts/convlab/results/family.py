@@ -8,7 +8,14 @@ import pandas as pd
 from convlab.statistics.claims import ClaimResult, ConstantGuess, contrasts_by_variants, decide
 from convlab.statistics.comparisons import Contrast, compare_to_reference, is_tested
 from convlab.statistics.describe import DIFFERENCE
-from convlab.statistics.multiplicity import adjust_equivalences, adjust_family
+from convlab.statistics.sequential import (
+    ONLY_LOOK,
+    Hypothesis,
+    Look,
+    Replay,
+    adjust_at_look,
+    adjust_equivalences_at_look,
+)
 from convlab.study.variants import Plan
 
 METRIC = "test_accuracy"
@@ -24,12 +31,19 @@ class Family:
         claims: by (dataset, id), before their p values are adjusted.
         adjusted: p values of differences and claims over the study, by (dataset, question) and ("claim", dataset, id).
         equivalence: p values of equivalences over the study, by (dataset, question).
+        looks: what the looks of the study decided so far; None of an analysis that is not one of several.
     """
 
     contrasts: dict[tuple[str, str], dict[str, Contrast]]
     claims: dict[tuple[str, str], ClaimResult]
     adjusted: dict[tuple[str, ...], dict[str, float | None]]
     equivalence: dict[tuple[str, ...], dict[str, float | None]]
+    looks: Replay | None = None
+
+    def look_of(self, question: tuple[str, ...], name: str = "") -> Look | None:
+        """The look that settled a contrast, by (dataset, question) and variant, or a claim; None if none did."""
+        settled = self.looks and self.looks.settled.get((question, name))
+        return settled[1] if settled else None
 
 
 def confirmatory_family(
@@ -37,6 +51,9 @@ def confirmatory_family(
     plan: Plan,
     rope: float,
     guesses: Mapping[str, ConstantGuess | None] | None = None,
+    *,
+    look: Look = ONLY_LOOK,
+    settled: Mapping[Hypothesis, str] | None = None,
 ) -> Family:
     """Test every question and every claim on every dataset, and adjust their p values over the study.
 
@@ -45,6 +62,8 @@ def confirmatory_family(
 
     Args:
         guesses: the constant guess of each dataset, that claims are held against.
+        look: of a plan; every test is held against its share of the level.
+        settled: verdicts of earlier looks. Present values of what is settled mean nothing.
     """
     tables = {}
     for dataset in sorted(runs["dataset"].unique()):
@@ -52,7 +71,7 @@ def confirmatory_family(
             variants = [question.reference, *question.variants]
             tables[dataset, question.name] = question.reference, runs_by_seed(runs, dataset, variants)
 
-    def contrasts_of_family(size: int) -> dict[tuple[str, str], dict[str, Contrast]]:
+    def contrasts_of_family(size: float) -> dict[tuple[str, str], dict[str, Contrast]]:
         return {
             key: compare_to_reference(values, reference, rope=rope, family=size)
             for key, (reference, values) in tables.items()
@@ -69,7 +88,7 @@ def confirmatory_family(
     size = max(1, tested + sum(claim.p_value is not None for claim in own.values()))
     contrasts = {
         key: {variant: _within_possible(contrast) for variant, contrast in of_question.items()}
-        for key, of_question in contrasts_of_family(size).items()
+        for key, of_question in contrasts_of_family(size / look.share).items()
     }
 
     def p_values(name: str) -> dict[tuple[str, ...], dict[str, float | None]]:
@@ -78,11 +97,12 @@ def confirmatory_family(
             for key, of_question in contrasts.items()
         }
 
-    adjusted = adjust_family(p_values("p_value") | {("claim", *key): {"": claim.p_value} for key, claim in own.items()})
+    p_claims = {("claim", *key): {"": claim.p_value} for key, claim in own.items()}
+    adjusted = adjust_at_look(p_values("p_value") | p_claims, look.share, settled or {})
     for key, claim in claims.items():
         if same := claim.repeats:
             adjusted["claim", *key] = {"": adjusted[same.dataset, same.question][same.contrast.variant]}
-    return Family(contrasts, claims, adjusted, adjust_equivalences(p_values("p_equivalence"), size))
+    return Family(contrasts, claims, adjusted, adjust_equivalences_at_look(p_values("p_equivalence"), size, look.share))
 
 
 def runs_by_seed(runs: pd.DataFrame, dataset: str, variants: Sequence[str]) -> pd.DataFrame:

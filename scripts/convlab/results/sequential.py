@@ -1,7 +1,6 @@
 """Planned looks of a study, replayed from its runs: what was settled at which look, and which runs are wanted next."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -12,31 +11,13 @@ from convlab.statistics.comparisons import verdict
 from convlab.statistics.sequential import Hypothesis, Look, Replay, looks_of, replay
 from convlab.study.rules import MEASURED
 from convlab.study.schema import Study
-from convlab.study.seeds import Schedule, extended
+from convlab.study.seeds import extended
 from convlab.study.variants import Plan
-
-
-@dataclass(frozen=True)
-class LookedAt:
-    """The family of a study over all of its looks.
-
-    Attributes:
-        family: every contrast and claim as at the look that settled it, else as at the last look that was reached.
-        replay: what was settled when. A study without planned looks has one look.
-    """
-
-    family: Family
-    replay: Replay
-
-    def look_of(self, question: tuple[str, ...], name: str = "") -> Look | None:
-        """The look that settled a contrast, by (dataset, question) and variant, or a claim; None if none did."""
-        settled = self.replay.settled.get((question, name))
-        return settled and settled[1]
 
 
 def family_over_looks(
     runs: pd.DataFrame, study: Study, guesses: Mapping[str, ConstantGuess | None] | None = None
-) -> LookedAt:
+) -> Family:
     """Test every question and claim at each look that the runs have reached, and keep what was settled as it was then.
 
     At look j the first n_j seeds of a variant count, however many it has by now.
@@ -55,7 +36,7 @@ def family_over_looks(
         return all(trained.get(key, frozenset()) >= set(study.seeds[: look.n_seeds]) for key in needed)
 
     result = replay(looks_of(study.seeds.counts), analyse, has_runs)
-    return LookedAt(_as_settled(families, result), result)
+    return _as_settled(families, result)
 
 
 def _verdicts(family: Family, settled: Mapping[Hypothesis, str]) -> Iterator[tuple[Hypothesis, str]]:
@@ -95,7 +76,18 @@ def _as_settled(families: Mapping[int, Family], result: Replay) -> Family:
             question: {name: then(question, name).equivalence[question][name] for name in of}
             for question, of in last.equivalence.items()
         },
+        looks=result,
     )
+
+
+def contrast_key(row: Any) -> Hypothesis:
+    """The hypothesis of a row of comparisons.csv."""
+    return (row.dataset, row.experiment), row.variant
+
+
+def claim_key(row: Any) -> Hypothesis:
+    """The hypothesis of a row of claims.csv."""
+    return ("claim", row.dataset, row.claim), ""
 
 
 def variants_of(plan: Plan, hypothesis: Hypothesis) -> set[tuple[str, str]]:
@@ -116,7 +108,8 @@ def variants_of(plan: Plan, hypothesis: Hypothesis) -> set[tuple[str, str]]:
 def proposal(study: Study, result: Replay) -> dict[str, Any] | None:
     """What the looks so far decided, and the schedule of the next look: plain JSON types, for summary.json.
 
-    ``next`` is None where the study stops: everything is settled, or this was the last look. None without planned looks.
+    ``next`` is None where the study stops: everything is settled, or this was the last look. Without planned looks the
+    whole is None.
     """
     if study.seeds.looks is None:
         return None
@@ -130,15 +123,12 @@ def proposal(study: Study, result: Replay) -> dict[str, Any] | None:
         "settled": [
             _named(hypothesis) | {"verdict": reached, "look": when.number}
             for hypothesis, (reached, when) in result.settled.items()
+            if not (hypothesis[0][0] == "claim" and reached == "equivalent")
         ],
         "unsettled": [_named(hypothesis) for hypothesis in result.unsettled],
         "schedule": study.schedule.as_json(),
-        "next": _next(study, look, wanted).as_json() if goes_on else None,
+        "next": extended(study.schedule, study.seeds, look.number, wanted).as_json() if goes_on else None,
     }
-
-
-def _next(study: Study, look: Look, wanted: set[tuple[str, str]]) -> Schedule:
-    return extended(study.schedule, study.seeds, look.number, wanted)
 
 
 def _named(hypothesis: Hypothesis) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Tables over all runs: one row per run, per variant, per comparison, per trend, per class. Frames in, frames out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -10,6 +10,7 @@ import pandas as pd
 from convlab.language.claims import claim_sentence
 from convlab.language.contrasts import comparison_sentence, contrast_labels
 from convlab.language.factors import factorial_sentence, trend_sentence
+from convlab.language.looks import look_text, with_look
 from convlab.results import columns
 from convlab.results.by_seed import by_seed
 from convlab.results.family import METRIC, Family, confirmatory_family, within_difference
@@ -18,6 +19,7 @@ from convlab.statistics.comparisons import verdict, verdict_of_finished_runs
 from convlab.statistics.describe import SHARE, as_float, summarise
 from convlab.statistics.factors import Factorial, factorial, trend
 from convlab.statistics.images import crossed_difference
+from convlab.statistics.sequential import Hypothesis, Look
 from convlab.study.variants import Plan
 
 RUN_COLUMNS = list(columns.RUNS)
@@ -186,7 +188,7 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
     ``family``: the result of :func:`confirmatory_family`, if it is known already.
     """
     family = family or confirmatory_family(runs, plan, rope)
-    rows = []
+    rows, planned = [], planned_looks(family)
     for (dataset, name), contrasts in family.contrasts.items():
         question = plan.questions[name]
         for variant, contrast in contrasts.items():
@@ -213,7 +215,9 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                     "method": contrast.method,
                     "detectable": contrast.detectable,
                     "seeds_to_settle": contrast.seeds_to_settle,
-                    "sentence": comparison_sentence(contrast, p_adjusted, reached, *labels, p_equivalence_adjusted),
+                    "sentence": comparison_sentence(
+                        contrast, p_adjusted, reached, *labels, p_equivalence_adjusted, planned
+                    ),
                     "p_equivalence": contrast.p_equivalence,
                     "p_equivalence_adjusted": p_equivalence_adjusted,
                     "n_variant": contrast.n_variant,
@@ -224,6 +228,29 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                 }
             )
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
+
+
+def planned_looks(family: Family) -> Look | None:
+    """The present look of a study that has planned several; None for others."""
+    return family.looks.look if family.looks and family.looks.look.n_looks > 1 else None
+
+
+def with_looks(table: pd.DataFrame, family: Family, text: str, key_of: Callable[[Any], Hypothesis]) -> pd.DataFrame:
+    """A table of contrasts or claims with the look that settled each, of how many; the text says it too.
+
+    Args:
+        text: column with sentences.
+        key_of: hypothesis of a row, which is given as a named tuple.
+    """
+    present, rows, sentences = planned_looks(family), [], []
+    for row in table.itertuples():
+        look = family.look_of(*key_of(row))
+        rows.append({"look": look and look.number, "n_looks": present.n_looks if present else 1})
+        is_exact = row.n_seeds is None or pd.isna(row.n_seeds)
+        clause = "" if present is None or is_exact else look_text(look, present, row.verdict)
+        sentences.append(with_look(getattr(row, text), clause))
+    looked = pd.DataFrame(rows, columns=list(columns.LOOKS), index=table.index).astype("Int64")
+    return pd.concat([table.assign(**{text: sentences}), looked], axis=1)
 
 
 def with_new_images(comparisons: pd.DataFrame, correct: Mapping[tuple[str, str, int], np.ndarray]) -> pd.DataFrame:

@@ -26,8 +26,9 @@ from itertools import pairwise
 from convlab.statistics.multiplicity import adjust_equivalences, adjust_family
 
 POWER = 2.0
-"""Exponent of the spending function. Of 1 to 3, two needs the fewest seeds on average for a difference of 1.2 to 2 SD
-of a run among five, and has at most 0.04 less power than three (benchmarks/calibrate_sequential.py)."""
+"""Exponent of the spending function. One needs the fewest seeds and has the least power, three has the most power and
+needs the most seeds; two has at most 0.04 less power than three and needs at most half a seed more than one
+(benchmarks/calibrate_sequential.py)."""
 
 P_SETTLED = {"better": 0.0, "worse": 0.0, "supported": 0.0, "contradicted": 0.0, "equivalent": 1.0}
 """What a settled hypothesis counts as at later looks, instead of a p value: a null hypothesis that was rejected passes
@@ -48,6 +49,10 @@ class Look:
     n_looks: int
     n_seeds: int
     share: float
+
+
+ONLY_LOOK = Look(1, 1, 0, 1.0)
+"""The look of an analysis that is not one of several: all of the level, whatever the seeds."""
 
 
 def looks_of(counts: Sequence[int]) -> list[Look]:
