@@ -12,12 +12,19 @@ from convlab.common import environment
 environment.start()
 
 import argparse
+from collections.abc import Iterator
 
 from convlab.common.cli import run
 from convlab.datasets.shapes import data_notes
 from convlab.study import estimate, layout, precision_cost
+from convlab.study.hypotheses import tested
 from convlab.study.idle_values import idle_values
 from convlab.study.load import load_study, read_yaml
+from convlab.study.schema import Study
+from convlab.study.seeds import read_schedule
+
+EFFECTS = (1, 2, 4)
+"""True differences for which the plan says what is to be expected, in standard deviations of a paired difference."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -28,13 +35,33 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--brief", action="store_true", help="one line instead of the table")
     arguments = parser.parse_args(argv)
     study = load_study(read_yaml(arguments.config))
+    registered = layout.registered(layout.study_folder(study.study, arguments.results))
+    study = study.with_schedule(read_schedule(registered, study.seeds))
     earlier = estimate.earlier_runs(arguments.results, study)
     if not arguments.brief:
         print(estimate.table(study, earlier))
         print()
     print(estimate.summary(study, earlier, arguments.cores))
+    if not arguments.brief and study.seeds.looks:
+        print("\n".join(looks_text(study, earlier, arguments.cores)))
     for note in [*data_notes(study.datasets), *idle_values(study), *precision_cost.precision_costs(study)]:
         print(note)
+
+
+def looks_text(study: Study, earlier: estimate.Earlier, cores: int) -> Iterator[str]:
+    """Lines about planned looks: their levels, what they can cost at most, and what is to be expected."""
+    from convlab.statistics.sequential import looks_of, usual_look  # SciPy is imported for these lines alone
+
+    looks, family = looks_of(study.seeds.counts), len(tested(study))
+    levels = ", ".join(f"{look.n_seeds} ({100 * look.share:.2g} %)" for look in looks)
+    yield f"Planned looks, by seeds, with their shares of the level of 5 %: {levels}."
+    yield f"  at most, if nothing is settled before the last look: {estimate.cost_of_looks(study, earlier, cores, looks[-1].n_seeds)}"
+    for effect in EFFECTS:
+        look = usual_look(looks, family, effect)
+        after = "not by the last look" if look is None else f"by look {look.number}, with {look.n_seeds} seeds"
+        cost = "" if look is None else f"; if all are: {estimate.cost_of_looks(study, earlier, cores, look.n_seeds)}"
+        yield f"  a true difference of {effect} SD of a paired difference is settled in half of such studies {after}{cost}"
+    yield "  what is truly equal is called so where its interval fits into the ROPE, else it goes on to the last look"
 
 
 if __name__ == "__main__":

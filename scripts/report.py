@@ -35,6 +35,7 @@ from convlab.findings.limitations import characters_missing_in_fonts, limitation
 from convlab.findings.registration import claims_registration, looks
 from convlab.findings.study_results import Finding
 from convlab.language import numbers as say
+from convlab.language.looks import progress_text
 from convlab.page.card import model_card
 from convlab.page.confusions import matrices, most_confused
 from convlab.page.dataset import data_tables
@@ -62,6 +63,7 @@ from convlab.probes import registry as probe_registry
 from convlab.probes.all_findings import all_findings, by_assumption
 from convlab.states import history
 from convlab.statistics.describe import MIN_SEEDS
+from convlab.statistics.sequential import looks_of
 from convlab.study import layout
 from convlab.study.idle_values import same_variants
 from convlab.study.load import load_study
@@ -137,6 +139,7 @@ def head(study: Study, data: ReportData) -> dict[str, Any]:
         "language": i18n.language(),
         "rope": i18n.with_unit(i18n.number(100 * study.statistics.rope, "g"), "pp"),
         "seeds": [str(seed) for seed in study.seeds[: study.seed_counts[-1]]],
+        "looks": looks_line(study, data.summary["looks"]),
         "smoke": study.seed_counts[0] < MIN_SEEDS,
         "facts": {
             "runs": say.count(len(data.trained)),
@@ -153,7 +156,28 @@ def head(study: Study, data: ReportData) -> dict[str, Any]:
             (name, plan.variants[name].label, number % len(COLOURS)) for number, name in enumerate(plan.compared)
         ],
         "design": design(study),
+        "planned": planned_looks(study),
     }
+
+
+def planned_looks(study: Study) -> dict[str, str] | None:
+    """Numbers of the planned looks for the methods, as text; None without."""
+    if study.seeds.looks is None:
+        return None
+    looks = looks_of(study.seeds.counts)
+    percents = [i18n.with_unit(i18n.number(100 * look.share, ".0f"), "%") for look in looks]
+    return {
+        "counts": i18n.listing([str(look.n_seeds) for look in looks], len(looks)),
+        "shares": i18n.listing(percents, len(looks)),
+    }
+
+
+def looks_line(study: Study, proposed: Mapping[str, Any] | None) -> str:
+    """How far a study with planned looks has come; empty for others."""
+    if proposed is None:
+        return ""
+    settled, unsettled = len(proposed["settled"]), len(proposed["unsettled"])
+    return progress_text(proposed["look"], study.seeds.counts, settled, unsettled)
 
 
 def verdicts_and_claims(study: Study, data: ReportData, settled: history.Settled) -> dict[str, Any]:

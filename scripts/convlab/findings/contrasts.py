@@ -5,7 +5,7 @@ from typing import Any
 
 from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.study_results import StudyResults, VerdictOrGap
+from convlab.findings.study_results import VerdictOrGap
 from convlab.language import contrasts
 from convlab.language.numbers import ci_text, count, format_p, missing, points, region
 from convlab.statistics.describe import MIN_SEEDS
@@ -49,6 +49,8 @@ def headline(row: Mapping[str, Any], variant: str, reference: str, rope: float) 
         reference=reference,
         region=region(rope),
     )
+    if row.get("n_looks", 1) > 1 and not missing(row["look"]):
+        text = _("{headline} (look {look} of {n})", headline=text, look=int(row["look"]), n=int(row["n_looks"]))
     if not diverged(row):
         return text
     return _(
@@ -61,12 +63,12 @@ def headline(row: Mapping[str, Any], variant: str, reference: str, rope: float) 
     )
 
 
-def contrast_text(row: Mapping[str, Any], seeds: str) -> str:
+def contrast_text(row: Mapping[str, Any]) -> str:
     """The numbers of a comparison: ``+1.31 pp (95 % CI −0.87 to +3.50; n = 3 seeds each; p over the study = .34)``."""
     parts = []
     if not missing(row["ci_low"]):
         parts.append(ci_text(row["ci_low"], row["ci_high"]))
-    parts.append(seeds)
+    parts.append(_seeds_text(row))
     if not missing(row["p_adjusted"]):
         parts.append(_("{p} over the study", p=format_p(row["p_adjusted"])))
     return f"{points(row['difference'])} ({'; '.join(parts)})"
@@ -93,6 +95,8 @@ def why_inconclusive(row: Mapping[str, Any]) -> str:
         reasons = [_("the interval leaves room for either to be ahead")]
     if not missing(row["detectable"]):
         reasons.append(contrasts.detectable_reason(row["detectable"]))
+    if row.get("n_looks", 1) > 1:  # the plan says when to look, whatever number of seeds would settle it
+        return "; ".join(reasons)
     if missing(row["seeds_to_settle"]):
         reasons.append(contrasts.more_seeds_reason())
     elif row["seeds_to_settle"] > row["n_seeds"]:
@@ -105,9 +109,9 @@ def why_inconclusive(row: Mapping[str, Any]) -> str:
     return "; ".join(reasons)
 
 
-def seeds_text(results: StudyResults, dataset: str, variant: str, reference: str) -> str:
+def _seeds_text(row: Mapping[str, Any]) -> str:
     """Numbers of finished runs on both sides of a comparison: ``n = 3 seeds each``."""
-    first, second = (int(results.variant(dataset, name)["n_seeds"]) for name in (variant, reference))
+    first, second = int(row["n_variant"]), int(row["n_reference"])
     if first == second:
         return ngettext("n = {n} seed each", "n = {n} seeds each", first)
     return _("n = {first} and {second} seeds", first=first, second=second)

@@ -9,7 +9,6 @@ from convlab.common.i18n import gettext as _
 from convlab.findings.contrasts import (
     contrast_text,
     quoted_numbers,
-    seeds_text,
     swapped,
     verdict_or_gap,
     why_inconclusive,
@@ -109,7 +108,7 @@ def _duel(results: StudyResults, dataset: str, duel: Duel) -> list[Finding]:
         MAIN_SENTENCES[kind],
         conv=conv,
         dense=dense,
-        difference=contrast_text(duel.row, seeds_text(results, dataset, duel.conv, duel.dense)),
+        difference=contrast_text(duel.row),
         region=region(results.rope),
         reasons=why_inconclusive(duel.row) if kind == "inconclusive" else "",
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.findings.contrasts import contrast_text, quoted_numbers, seeds_text, verdict_or_gap, why_inconclusive
+from convlab.findings.contrasts import contrast_text, quoted_numbers, verdict_or_gap, why_inconclusive
 from convlab.findings.dense_vs_conv import costs
 from convlab.findings.study_results import Finding, StudyResults, Topic
 from convlab.language.numbers import count, missing, percent, points, region
@@ -161,11 +161,10 @@ def _inconclusive(groups: LevelGroups) -> Finding:
     """The largest difference that is not settled, and why; the others by name."""
     rows = groups.rows["inconclusive"]
     largest = max(rows, key=lambda row: abs(row["difference"]))
-    seeds = seeds_text(groups.results, groups.dataset, largest["variant"], groups.question.reference)
     parts = {
         "reference": groups.reference,
         "level": groups.levels[largest["variant"]],
-        "difference": contrast_text(largest, seeds),
+        "difference": contrast_text(largest),
         "reasons": why_inconclusive(largest),
     }
     if len(rows) > 1:

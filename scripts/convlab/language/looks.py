@@ -1,5 +1,7 @@
 """Planned looks in words: at which look something was settled, and whether the plan goes on."""
 
+from collections.abc import Sequence
+
 from convlab.common.i18n import gettext as _
 from convlab.statistics.sequential import Look
 
@@ -30,6 +32,30 @@ def look_text(settled: Look | None, present: Look, verdict: str) -> str:
     if settled is not None and verdict != "inconclusive":
         return settled_text(settled.number, settled.n_looks, settled.n_seeds)
     return unsettled_text(present) if verdict == "inconclusive" else ""
+
+
+def progress_text(look: int, counts: Sequence[int], settled: int, unsettled: int) -> str:
+    """First line about a study with planned looks: how far it has come, and what follows.
+
+    Args:
+        look: the present look, from 1.
+        counts: seeds at each look.
+        settled, unsettled: numbers of comparisons and claims.
+    """
+    parts = {"look": look, "n": len(counts), "seeds": counts[look - 1], "settled": settled, "all": settled + unsettled}
+    if not unsettled:
+        return _("Look {look} of {n}, with {seeds} seeds: all {all} comparisons and claims are settled.", **parts)
+    if look == len(counts):
+        return _(
+            "Look {look} of {n}, the last, with {seeds} seeds: {settled} of {all} comparisons and claims are settled.",
+            **parts,
+        )
+    return _(
+        "Look {look} of {n} planned ones, with {seeds} seeds: {settled} of {all} comparisons and claims are settled. "
+        "The others get more seeds, up to {most}, at error rates that were fixed beforehand: make settle goes on.",
+        **parts,
+        most=counts[-1],
+    )
 
 
 def with_look(sentence: str, clause: str) -> str:

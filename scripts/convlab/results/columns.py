@@ -142,7 +142,8 @@ COMPARISONS = {
         "number", "smallest true difference that this design calls better or worse in 80 % of studies", FRACTION
     ),
     "seeds_to_settle": Column(
-        "integer", "seeds that would settle an inconclusive comparison, were the observed difference true"
+        "integer",
+        "seeds that would settle an inconclusive comparison, were the observed difference true; empty with planned looks",
     ),
     "sentence": SENTENCE,
     "p_equivalence": Column(

@@ -9,7 +9,7 @@ from convlab.results.family import Family, confirmatory_family
 from convlab.statistics.claims import LEVEL, ConstantGuess, verdict_over_study
 from convlab.statistics.comparisons import verdict
 from convlab.statistics.sequential import Hypothesis, Look, Replay, looks_of, replay
-from convlab.study.rules import MEASURED
+from convlab.study.hypotheses import variants_of_claim, variants_of_question
 from convlab.study.schema import Study
 from convlab.study.seeds import extended
 from convlab.study.variants import Plan
@@ -93,12 +93,8 @@ def claim_key(row: Any) -> Hypothesis:
 def variants_of(plan: Plan, hypothesis: Hypothesis) -> set[tuple[str, str]]:
     """The (dataset, variant) whose runs decide a contrast or a claim: all of a question, all that a claim measures."""
     if hypothesis[0][0] == "claim":
-        _, dataset, claim = hypothesis[0]
-        measured = (quantity for quantity in plan.claims[claim].rule.quantities if quantity.name in MEASURED)
-        return {(quantity.dataset or dataset, quantity.variant) for quantity in measured}
-    dataset, name = hypothesis[0]
-    question = plan.questions[name]
-    return {(dataset, variant) for variant in (question.reference, *question.variants)}
+        return variants_of_claim(plan, *hypothesis[0][1:])
+    return variants_of_question(plan, *hypothesis[0])
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -214,7 +214,7 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                     "ci90_high": contrast.ci90_high,
                     "method": contrast.method,
                     "detectable": contrast.detectable,
-                    "seeds_to_settle": contrast.seeds_to_settle,
+                    "seeds_to_settle": None if planned else contrast.seeds_to_settle,
                     "sentence": comparison_sentence(
                         contrast, p_adjusted, reached, *labels, p_equivalence_adjusted, planned
                     ),

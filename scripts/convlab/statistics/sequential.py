@@ -19,9 +19,12 @@ Kim & DeMets (1987), Design and analysis of group sequential tests based on the 
 Biometrika 74, 149-154. Lan & DeMets (1983), Discrete sequential boundaries for clinical trials, Biometrika 70, 659-663.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+
+from scipy import stats
 
 from convlab.statistics.multiplicity import adjust_equivalences, adjust_family
 
@@ -49,6 +52,23 @@ class Look:
     n_looks: int
     n_seeds: int
     share: float
+
+
+def usual_look(looks: Sequence[Look], family: int, effect: float, level: float = 0.05) -> Look | None:
+    """The first look at which half or more of the studies settle a true difference of this size; None if none does.
+
+    The probability is that of Student's paired t test at the look's share of Bonferroni's level, and so a lower bound.
+
+    Args:
+        family: questions and claims that are tested together.
+        effect: the difference in standard deviations of a paired difference.
+    """
+    for look in looks:
+        df, shift = look.n_seeds - 1, effect * math.sqrt(look.n_seeds)
+        critical = stats.t.isf(level * look.share / (2 * family), df)
+        if stats.nct.sf(critical, df, shift) >= 0.5:
+            return look
+    return None
 
 
 ONLY_LOOK = Look(1, 1, 0, 1.0)

@@ -9,6 +9,7 @@ from pathlib import Path
 from convlab.common.specs import canonical_json
 from convlab.models.cost import cost
 from convlab.study import layout
+from convlab.study.hypotheses import tested
 from convlab.study.schema import Study
 from convlab.training.recipe import Training
 from convlab.training.run_spec import Run
@@ -143,6 +144,27 @@ def summary(study: Study, earlier: Earlier, cores: int) -> str:
         return text + "."
     if None in left:
         return text + "; no earlier runs to estimate the time from."
-    minutes = f"{sum(left) / cores / 60:,.0f}"
-    time = "1 minute of training is" if minutes == "1" else f"{minutes} minutes of training are"
-    return text + f"; about {time} left on {cores} core{'s' * (cores > 1)}."
+    time = _minutes(left, cores)
+    return text + f"; about {time} {'is' if time.startswith('1 ') else 'are'} left on {_cores(cores)}."
+
+
+def _minutes(seconds: Iterable[float], cores: int) -> str:
+    """``1 minute of training``, ``2 minutes of training``."""
+    minutes = f"{sum(seconds) / cores / 60:,.0f}"
+    return f"{minutes} minute{'s' * (minutes != '1')} of training"
+
+
+def _cores(cores: int) -> str:
+    return f"{cores} core{'s' * (cores > 1)}"
+
+
+def cost_of_looks(study: Study, earlier: Earlier, cores: int, most: int) -> str:
+    """``78 runs, 10 minutes of training on 2 cores``: what a plan costs if all that it tests needs ``most`` seeds.
+
+    Variants that nothing tests, such as those that a probe trains, keep the seeds of the first look.
+    """
+    sides, first = set().union(*tested(study)), study.seeds.counts[0]
+    runs = planned_runs(study, lambda dataset, name: study.seeds[: most if (dataset, name) in sides else first])
+    seconds = [run_seconds(study, dataset, variant, earlier) for dataset, variant, _ in runs]
+    text = f"{len(runs):,} runs"
+    return text if None in seconds else f"{text}, {_minutes(seconds, cores)} on {_cores(cores)}"
