@@ -55,12 +55,13 @@ def looks_text(study: Study, earlier: estimate.Earlier, cores: int) -> Iterator[
     looks, family = looks_of(study.seeds.counts), len(tested(study))
     levels = ", ".join(f"{look.n_seeds} ({100 * look.share:.2g} %)" for look in looks)
     yield f"Planned looks, by seeds, with their shares of the level of 5 %: {levels}."
-    yield f"  at most, if nothing is settled before the last look: {estimate.cost_of_looks(study, earlier, cores, looks[-1].n_seeds)}"
+    most = estimate.cost_of_looks(study, earlier, cores, looks[-1].n_seeds)
+    yield f"  at most, if nothing is settled before the last look: {most}"
     for effect in EFFECTS:
         look = usual_look(looks, family, effect)
         after = "not by the last look" if look is None else f"by look {look.number}, with {look.n_seeds} seeds"
         cost = "" if look is None else f"; if all are: {estimate.cost_of_looks(study, earlier, cores, look.n_seeds)}"
-        yield f"  a true difference of {effect} SD of a paired difference is settled in half of such studies {after}{cost}"
+        yield f"  a difference of {effect} SD (of paired differences) is settled in half of the studies {after}{cost}"
     yield "  what is truly equal is called so where its interval fits into the ROPE, else it goes on to the last look"
 
 

@@ -166,10 +166,8 @@ def planned_looks(study: Study) -> dict[str, str] | None:
         return None
     looks = looks_of(study.seeds.counts)
     percents = [i18n.with_unit(i18n.number(100 * look.share, ".0f"), "%") for look in looks]
-    return {
-        "counts": i18n.listing([str(look.n_seeds) for look in looks], len(looks)),
-        "shares": i18n.listing(percents, len(looks)),
-    }
+    counts = [str(look.n_seeds) for look in looks]
+    return {"counts": i18n.listing(counts, len(looks)), "shares": i18n.listing(percents, len(looks))}
 
 
 def looks_line(study: Study, proposed: Mapping[str, Any] | None) -> str:

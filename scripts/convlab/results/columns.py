@@ -143,7 +143,7 @@ COMPARISONS = {
     ),
     "seeds_to_settle": Column(
         "integer",
-        "seeds that would settle an inconclusive comparison, were the observed difference true; empty with planned looks",
+        "seeds that would settle an inconclusive comparison, were the observed difference true; none for planned looks",
     ),
     "sentence": SENTENCE,
     "p_equivalence": Column(
