@@ -1,10 +1,11 @@
 """The confirmatory family of a study: all contrasts and claims that are tested, with p values adjusted together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from convlab.results.by_seed import by_seed
 from convlab.statistics.claims import ClaimResult, ConstantGuess, contrasts_by_variants, decide
 from convlab.statistics.comparisons import Contrast, compare_to_reference, is_tested
 from convlab.statistics.describe import DIFFERENCE
@@ -66,10 +67,10 @@ def confirmatory_family(
         settled: verdicts of earlier looks. Present values of what is settled mean nothing.
     """
     tables = {}
-    for dataset in sorted(runs["dataset"].unique()):
+    for dataset, of_dataset in runs.groupby("dataset", sort=True):
         for question in plan.questions.values():
             variants = [question.reference, *question.variants]
-            tables[dataset, question.name] = question.reference, runs_by_seed(runs, dataset, variants)
+            tables[dataset, question.name] = question.reference, by_seed(of_dataset, variants, METRIC)
 
     def contrasts_of_family(size: float) -> dict[tuple[str, str], dict[str, Contrast]]:
         return {
@@ -103,13 +104,6 @@ def confirmatory_family(
         if same := claim.repeats:
             adjusted["claim", *key] = {"": adjusted[same.dataset, same.question][same.contrast.variant]}
     return Family(contrasts, claims, adjusted, adjust_equivalences_at_look(p_values("p_equivalence"), size, look.share))
-
-
-def runs_by_seed(runs: pd.DataFrame, dataset: str, variants: Sequence[str]) -> pd.DataFrame:
-    """The metric of these variants by seed, of the seeds that all of them were run with; NaN for a diverged run."""
-    rows = runs[(runs["dataset"] == dataset) & runs["variant"].isin(variants)]
-    wide = rows.pivot(index="seed", columns="variant", values=METRIC)[list(variants)]
-    return wide.loc[(rows.groupby("seed").size() == len(variants)).reindex(wide.index)]
 
 
 def _within_possible(contrast: Contrast) -> Contrast:
