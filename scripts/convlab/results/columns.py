@@ -161,6 +161,15 @@ NEW_IMAGES = {
     "new_images_ci_high": Column("number", "upper end of it", FRACTION),
 }
 
+REGISTRATION = {
+    "registration": Column(
+        "text",
+        "`registered` before any run, or `changed` or `added` when runs were known: then exploratory, and adjusted apart",
+    ),
+    "n_runs_known": Column("integer", "runs that were known when it was changed or added: those that the last look saw"),
+}
+"""Last columns of what a study registers: contrasts and claims."""
+
 TRENDS = {
     "dataset": DATASET,
     "experiment": EXPERIMENT,
@@ -342,9 +351,9 @@ TABLES = (
     Table(
         "compare/comparisons.csv",
         "a contrast: a variant against the reference of its question, on a dataset",
-        COMPARISONS | NEW_IMAGES,
+        COMPARISONS | NEW_IMAGES | REGISTRATION,
     ),
-    Table("compare/claims.csv", "a claim on a dataset", CLAIMS),
+    Table("compare/claims.csv", "a claim on a dataset", CLAIMS | REGISTRATION),
     Table("compare/trends.csv", "an experiment whose three or more levels have an order, on a dataset", TRENDS),
     Table("compare/factorials.csv", "an effect of an experiment of two factors, on a dataset", FACTORIALS),
     Table("compare/per_class.csv", "a class and variant, on a dataset", PER_CLASS),
