@@ -164,9 +164,11 @@ NEW_IMAGES = {
 REGISTRATION = {
     "registration": Column(
         "text",
-        "`registered` before any run, or `changed` or `added` when runs were known: then exploratory, and adjusted apart",
+        "`registered` before any run; `changed` or `added` when runs were known, and so exploratory",
     ),
-    "n_runs_known": Column("integer", "runs that were known when it was changed or added: those that the last look saw"),
+    "n_runs_known": Column(
+        "integer", "runs that were known when it was changed or added: those that the last look saw"
+    ),
 }
 """Last columns of what a study registers: contrasts and claims."""
 

@@ -1,8 +1,8 @@
 """Registration: what is confirmatory in a study, fixed before its first run, in a form that renaming does not change.
 
 Entries are claims (a rule on its datasets), questions (a reference and its variants, on a dataset), seeds, statistics
-(ROPE, metric) and the rule by which the exported model is chosen. Variants and datasets stand in them as digests of what
-they train and of which images they take, so that names, labels, texts and the order of keys change nothing, while
+(ROPE, metric) and the rule by which the exported model is chosen. Variants and datasets stand in them as digests of
+what they train and of which images they take, so that names, labels, texts and the order of keys change nothing, while
 another number of epochs changes every entry that it affects. The Snakefile imports it: standard library only.
 """
 
@@ -330,7 +330,9 @@ class Standings:
 
     def _of_verdict(self, own: Standing, dataset: str) -> Standing:
         shared = [self.setting(kind) for kind in OF_ALL_VERDICTS]
-        shared += [Standing("changed", self._other_data[name]) for name in dataset.split(", ") if name in self._other_data]
+        shared += [
+            Standing("changed", self._other_data[name]) for name in dataset.split(", ") if name in self._other_data
+        ]
         later = [standing for standing in (own, *shared) if standing.exploratory]
         if not later:
             return own
@@ -355,9 +357,7 @@ class Standings:
     def removed(self) -> list[Mapping[str, Any]]:
         """Labels of those dropped entries that no changed one of the same name has taken the place of."""
         changed = {key for key, standing in self._by_name.items() if standing.status == "changed"}
-        return [
-            label for label in self.dropped if (label["kind"], label["dataset"], label["name"]) not in changed
-        ]
+        return [label for label in self.dropped if (label["kind"], label["dataset"], label["name"]) not in changed]
 
 
 def differences(study: Study, registration: Registration) -> dict[Literal["changed", "added", "removed"], list[str]]:

@@ -25,7 +25,6 @@ from convlab.study.registration import (
     KnownRuns,
     Registration,
     Standings,
-    differences,
     entries,
     register,
     sha256,
@@ -173,6 +172,11 @@ def known_runs(study: Study, results: Path, kept: Path | None, looks: tuple[Look
     return KnownRuns(looks[-1].runs if looks else own, frozenset(elsewhere))
 
 
+def begun(study: Study, folder: Path, results: Path) -> bool:
+    """Whether a finished run or a look has followed, so that the registration is replaced no more."""
+    return bool(known_runs(study, results, None, read(folder).looks).own)
+
+
 def fix(
     study: Study, folder: Path, results: Path, kept: Path | None, commit: Mapping[str, Any] | None
 ) -> tuple[Registration | None, str]:
@@ -208,9 +212,10 @@ def fix(
     _write(path, registration)
     names = listing(list(dict.fromkeys(shown(entry.label) for entry in new))[:5], "and")
     more = f" and {len(new) - 5} more" if len(new) > 5 else ""
-    return registration, (
-        f"not as registered, since {runs.own} runs were known: {names}{more}; what depends on it is exploratory ({path})"
+    text = (
+        f"not as registered, and {runs.own} runs are known: {names}{more}; what depends on it is exploratory ({path})"
     )
+    return registration, text
 
 
 def _message(registration: Registration, path: Path) -> str:
@@ -240,11 +245,6 @@ def standings(study: Study, records: Records, runs: int, data: Mapping[str, str]
     for look in records.looks:
         other |= {name: look.runs for name, digest in look.digests.items() if data.get(name, digest) != digest}
     return Standings(study, records.registrations, records.looks[-1].runs if records.looks else runs, other)
-
-
-def changes_since_first(study: Study, records: Records) -> dict[str, list[str]]:
-    """Entries by which a study differs from its registration; empty without one."""
-    return differences(study, records.registrations[0]) if records.registrations else {}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
