@@ -20,12 +20,13 @@ import argparse
 
 from convlab.common import provenance
 from convlab.common.cli import run
-from convlab.common.locks import claim
+from convlab.common.locks import locked_if_free
 from convlab.common.text import listing
 from convlab.errors import UserError
 from convlab.study import layout, registration_files
 from convlab.study.load import load_study, read_yaml
-from convlab.study.registration import content, entries, sha256, shown
+from convlab.study.registration import Registration, content, entries, sha256, shown
+from convlab.study.registration import differences as registration_differences
 from convlab.study.schema import Study
 
 DIFFERS, ALTERED = 3, 4
@@ -70,15 +71,23 @@ def fix(study: Study, results: Path) -> int:
         print(registration_files.altered_message(earlier, folder))
         return ALTERED
     if not earlier.registrations or not registration_files.begun(study, folder, results):
-        claim(OWN_RECORDS / f"{study.study}.lock", f"the study {study.study}")
         commit = provenance.commit(Path(__file__).resolve().parent.parent)
-        written, text = registration_files.fix(study, folder, results, OWN_RECORDS / "runs", commit)
+        with locked_if_free(OWN_RECORDS / f"{study.study}.lock") as ours:
+            if not ours:
+                raise UserError(
+                    f"Snakemake is at work on the study {study.study}, which registers it; wait for its end"
+                )
+            written, text = registration_files.fix(study, folder, results, OWN_RECORDS / "runs", commit)
         if written:
             print_entries(study)
             print(text)
             return 0
-    first = registration_files.read(folder).registrations[0]
-    differences = registration_files.differences(study, first)
+    return compare(study, registration_files.read(folder).registrations[0])
+
+
+def compare(study: Study, first: Registration) -> int:
+    """Compare the study with its registration; prints the entries that differ."""
+    differences = registration_differences(study, first)
     for kind, names in differences.items():
         if names:
             print(f"{kind} since the registration: {listing(names, 'and')}")

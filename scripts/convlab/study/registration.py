@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from convlab.common.specs import canonical_json
+from convlab.common.specs import canonical_json, normalised
 from convlab.study.experiments import variant_identity
 from convlab.study.rules import EXACT, FLIPPED, TIMES, Link, Negative, Number, Quantity, Rule, Tree
 from convlab.study.schema import Study
@@ -104,22 +104,24 @@ def entries(study: Study) -> list[Entry]:
 
 
 def content(study: Study) -> dict[str, Any]:
-    """All that is registered of a study as plain JSON types: the entries' content, sorted, and what their digests of
-    variants and datasets stand for."""
+    """All that is registered of a study: the entries' content, sorted, and what their digests of variants and datasets
+    stand for. Plain JSON types in canonical form, so that any JSON writer with sorted keys gives the registered text."""
     names, listed = _Names(study), entries(study)
 
     def of_kind(kind: Kind) -> list[Any]:
         return [entry.content for entry in sorted(listed, key=lambda entry: entry.digest) if entry.kind == kind]
 
     used = {variant for entry in listed for _, variant in entry.decided_by} | set(study.plan.candidates)
-    return {
-        "format": FORMAT,
-        "claims": of_kind("claim"),
-        "questions": of_kind("question"),
-        **{kind: of_kind(kind)[0] for kind in ("seeds", "statistics", "choice")},
-        "datasets": {names.datasets[name]: names.dataset_content[name] for name in sorted(study.datasets)},
-        "variants": {names.variants[name]: names.variant_content(name) for name in sorted(used)},
-    }
+    return normalised(
+        {
+            "format": FORMAT,
+            "claims": of_kind("claim"),
+            "questions": of_kind("question"),
+            **{kind: of_kind(kind)[0] for kind in ("seeds", "statistics", "choice")},
+            "datasets": {names.datasets[name]: names.dataset_content[name] for name in sorted(study.datasets)},
+            "variants": {names.variants[name]: names.variant_content(name) for name in sorted(used)},
+        }
+    )
 
 
 class _Names:
