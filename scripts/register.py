@@ -74,9 +74,7 @@ def fix(study: Study, results: Path) -> int:
         commit = provenance.commit(Path(__file__).resolve().parent.parent)
         with locked_if_free(OWN_RECORDS / f"{study.study}.lock") as ours:
             if not ours:
-                raise UserError(
-                    f"Snakemake is at work on the study {study.study}, which registers it; wait for its end"
-                )
+                raise UserError(f"Snakemake is at work on the study {study.study}, and has registered it")
             written, text = registration_files.fix(study, folder, results, OWN_RECORDS / "runs", commit)
         if written:
             print_entries(study)

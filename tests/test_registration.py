@@ -17,6 +17,7 @@ from builders.project import CNN_5X5, TINY_SEEDS
 from builders.results import CNN_WINS
 from builders.study_results import MADE_UP_STUDY, results_with
 from convlab.common.files import write_json
+from convlab.common.table_files import read_table
 from convlab.findings.collect import claims_count
 from convlab.findings.registration import claims_registration, looks, registration_notices
 from convlab.results import columns, tables
@@ -419,3 +420,43 @@ def test_a_first_look_is_none_that_came_before():
     assert looks([first]) == []
     text = texts(looks([first, Look(2, "2026-03-02T12:00:00+00:00", "", "", 18, "6", "digits=d", "s")]))
     assert "This is look 2" in text and "look 1: 2026-03-01 12:00:00 UTC, 9 runs" in text
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In the workflow
+
+
+@pytest.mark.slow
+def test_a_dry_run_registers_nothing(project):
+    project.configure(TINY)
+    assert project.planned()
+    assert not (project.folder / "results").exists()
+
+
+LATE = {"id": "late", "text": "It learns.", "rule": "test_accuracy(cnn) > 0.1"}
+
+
+@pytest.mark.slow
+def test_a_claim_of_after_the_runs_trains_nothing_and_is_called_exploratory(finished):
+    folder = finished.folder / "results/tiny"
+    fixed = (folder / "registration/registration.json").read_bytes()
+    assert json.loads(fixed)["sha256"] == hash_of(TINY)
+    assert finished.planned() == set()
+    finished.configure(tiny_with(claims=[LATE]))
+    assert finished.planned() == LAST_JOBS
+    result = finished.snakemake()
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "9 runs are known: claim late on digits; what depends on it is exploratory" in result.stderr
+    assert (folder / "registration/registration.json").read_bytes() == fixed
+    assert finished.planned() == set(), "an amendment alone runs nothing again"
+    claim = read_table(folder / "compare/claims.csv").iloc[0]
+    assert (claim["registration"], claim["n_runs_known"]) == ("added", 9)
+    assert set(read_table(folder / "compare/comparisons.csv")["registration"]) == {"registered"}
+    assert len(files.read(folder / "registration").looks) == 1, "the same test results are no other look"
+    text = (folder / "report/report.md").read_text()
+    assert "All claims: added after 9 runs were known" in text
+    assert "1 of 3 verdicts are exploratory" in text.split("## Claims")[0]
+
+    path = folder / "registration/registration.json"
+    path.write_text(path.read_text().replace('"time": "2', '"time": "1'))
+    assert finished.planned() == LAST_JOBS, "the page has to name what was altered"

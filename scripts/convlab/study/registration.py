@@ -105,7 +105,7 @@ def entries(study: Study) -> list[Entry]:
 
 def content(study: Study) -> dict[str, Any]:
     """All that is registered of a study: the entries' content, sorted, and what their digests of variants and datasets
-    stand for. Plain JSON types in canonical form, so that any JSON writer with sorted keys gives the registered text."""
+    stand for. Plain JSON types in canonical form: any JSON writer with sorted keys gives the registered text."""
     names, listed = _Names(study), entries(study)
 
     def of_kind(kind: Kind) -> list[Any]:
