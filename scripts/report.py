@@ -161,7 +161,7 @@ def registration_view(data: ReportData, standings: Standings, records: Records) 
     return {
         "look": records.looks[-1].look if records.looks else None,
         "registration_notices": registration_notices(results, standings, records),
-        "registered": bool(records.registrations),
+        "registered": bool(records.registrations) and not records.registrations[0].runs_known,
         "claims_registration": claims_registration(results.claims),
     }
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import register
-from builders.project import CNN_5X5, TINY_SEEDS
+from builders.project import CNN_5X5, LAST_JOBS, TINY, TINY_SEEDS, tiny_with
 from builders.results import CNN_WINS
 from builders.study_results import MADE_UP_STUDY, results_with
 from convlab.common.files import write_json

@@ -25,8 +25,8 @@ SETTINGS = {
     },
     "statistics": {
         "changed": N_(
-            "How differences are judged (the region of practical equivalence, the measure) was changed when {n} runs "
-            "were known, so every verdict is exploratory."
+            "How differences are judged (the region of practical equivalence, the measure) was changed after runs were "
+            "known (n = {n}), so every verdict is exploratory."
         ),
         "added": N_(
             "How differences are judged was registered after runs were known (n = {n}), so every verdict is "
