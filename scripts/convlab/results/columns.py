@@ -295,6 +295,18 @@ ANSWERS = {
     "latency_ms": Column("number", "from sending the request to having read the answer", "ms"),
 }
 
+LOOKS = {
+    "look": Column("integer", "its number, from 1"),
+    "time": Column("text", "when it was, UTC"),
+    "commit": Column("text", "of convlab's checkout, with `+` where it was changed; empty if not known"),
+    "registration": Column("text", "SHA-256 of the study's registration, or of its last amendment; empty without one"),
+    "runs": Column("integer", "runs that it saw"),
+    "seeds": Column("text", "finished runs of a variant, `3` or `3-9`"),
+    "data": Column("text", "`<dataset>=<digest of its arrays>`, separated by spaces"),
+    "results": Column("text", "digest of the predictions of all runs"),
+    "chain": Column("text", "digest of this row and of the chain of the row before"),
+}
+
 CLASS_DISTRIBUTION = {
     "class": Column("text", "name of the class"),
     "train": Column("integer", "training images, validation images included"),
@@ -362,6 +374,7 @@ TABLES = (
     Table("compare/probe_curves.csv", "a point of a probe's curve", PROBE_CURVES),
     Table("compare/probe_contrasts.csv", "a difference that a probe measured", PROBE_CONTRASTS),
     Table("train/<dataset>/<variant>/seed-<seed>/history.csv", "an epoch", HISTORY),
+    Table("registration/looks.csv", "an analysis that saw other test results than the one before", LOOKS),
     Table("deploy/<dataset>/answers.csv", "a test image that the endpoint was sent", ANSWERS),
     Table("explore/<dataset>/class_distribution.csv", "a class", CLASS_DISTRIBUTION),
     Table("explore/<dataset>/dimensions.csv", "a number of pixels", DIMENSIONS),
