@@ -17,6 +17,8 @@ from convlab.common import environment
 environment.start()
 
 import argparse
+from collections.abc import Mapping
+from typing import Any
 
 from convlab.common import provenance
 from convlab.common.cli import run
@@ -99,6 +101,11 @@ def compare(study: Study, first: Registration) -> int:
     return 0
 
 
+def pairs(values: Mapping[str, Any]) -> str:
+    """``rope 0.005, metric accuracy``."""
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
 def print_entries(study: Study) -> None:
     """What is fixed, a line for each entry."""
     rules = {claim.id: claim.rule.text for claim in study.plan.claims.values()}
@@ -106,10 +113,10 @@ def print_entries(study: Study) -> None:
         question.name: f"{', '.join(question.variants)} against {question.reference}"
         for question in study.plan.questions.values()
     }
-    statistics = study.statistics.model_dump(mode="json")
+    seeds = content(study)["seeds"]
     settings = {
-        "seeds": ", ".join(map(str, study.seeds)),
-        "statistics": ", ".join(f"{name} {value}" for name, value in statistics.items()),
+        "seeds": ", ".join(map(str, seeds)) if isinstance(seeds, list) else pairs(seeds),
+        "statistics": pairs(study.statistics.model_dump(mode="json")),
         "choice": f"the variant {study.deploy.variant}"
         if study.deploy.variant
         else "the best mean validation accuracy of all variants",

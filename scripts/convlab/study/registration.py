@@ -192,9 +192,15 @@ def _settings(study: Study, names: _Names) -> Iterator[Entry]:
     """Seeds, statistics and the rule of choice: one entry each."""
     candidates = sorted(names.variants[name] for name in study.plan.candidates)
     choice = {"named": candidates[0]} if study.deploy.variant else {"best_validation_accuracy_of": candidates}
-    yield Entry("seeds", "", "", list(study.seeds))
+    yield Entry("seeds", "", "", _seeds_content(study))
     yield Entry("statistics", "", "", study.statistics.model_dump(mode="json"))
     yield Entry("choice", "", "", choice)
+
+
+def _seeds_content(study: Study) -> Any:
+    """The seeds as the config has them, with the plan by which more may come; when a run pauses decides nothing."""
+    written = study.model_dump(mode="json", include={"seeds"})["seeds"]
+    return {key: value for key, value in written.items() if key != "pause"} if isinstance(written, dict) else written
 
 
 def _one_line(published: Any) -> Any:
