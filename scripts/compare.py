@@ -38,6 +38,7 @@ from convlab.paper.printed import printed
 from convlab.probes import registry as probe_registry
 from convlab.probes import tables as probe_tables
 from convlab.results import looks, tables
+from convlab.results.asked import family_by_registration
 from convlab.results.choice import chosen_variant
 from convlab.results.family import confirmatory_family
 from convlab.results.loading import RunRecords, load_correct, load_manifests, load_runs, variants_with_details
@@ -137,7 +138,7 @@ def study_tables(
 ) -> dict[str, pd.DataFrame]:
     """Every table of a study, by the name of its file; six parameters, each read once and used by other files too."""
     plan, rope, runs = study.plan, study.statistics.rope, tables.runs_table(records.rows)
-    family = confirmatory_family(runs, plan, rope, guesses)
+    family = family_by_registration(lambda asked: confirmatory_family(runs, plan, rope, guesses, asked), standings)
     comparisons = tables.with_new_images(
         tables.comparisons_table(runs, plan, rope, family), load_correct(study, folder, records)
     )

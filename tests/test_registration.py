@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 import register
 from builders.project import CNN_5X5, LAST_JOBS, TINY, TINY_SEEDS, tiny_with
 from builders.results import CNN_WINS
-from builders.study_results import MADE_UP_STUDY, results_with
+from builders.study_results import MADE_UP_STUDY, results_with, runs_with
 from convlab.common.files import write_json
 from convlab.common.table_files import read_table
 from convlab.findings.collect import claims_count
 from convlab.findings.registration import claims_registration, looks, registration_notices
 from convlab.results import columns, tables
+from convlab.results.asked import family_by_registration
+from convlab.results.family import confirmatory_family
 from convlab.study import layout, registration
 from convlab.study import registration_files as files
 from convlab.study.load import load_study, to_yaml
@@ -365,6 +367,54 @@ def test_a_study_is_registered_and_verified_by_hand(tmp_path, monkeypatch, capsy
     path.write_text(path.read_text().replace('"looks": 0', '"looks": 1'))
     status, text = run(STUDY)
     assert status == register.ALTERED and "registration.json" in text
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The family
+
+CLOSE = {"dense": [0.899, 0.9, 0.901], "cnn": [0.904, 0.9066, 0.907], CNN_5X5: [0.906, 0.9074, 0.9102]}
+FOUND = {"id": "found", "text": "Seen.", "rule": "test_accuracy(cnn) - test_accuracy(dense) > 0.05 pp"}
+
+
+def family_of(config: dict, before: dict):
+    """The family of a study that was registered as ``before``, and edited after nine runs."""
+    study = load_study(config)
+    runs = runs_with(study, CLOSE)
+    standings = files.standings(study, Records((registered(before),)), 9, {})
+    return family_by_registration(
+        lambda asked: confirmatory_family(runs, study.plan, study.statistics.rope, asked=asked), standings
+    )
+
+
+def p_of_claim(family, name: str) -> float:
+    p_adjusted = family.adjusted["claim", "digits", name][""]
+    assert p_adjusted is not None
+    return p_adjusted
+
+
+def test_what_is_added_later_changes_no_verdict_of_what_was_registered():
+    more = study_with(claims=[*STUDY["claims"], *({**FOUND, "id": f"found{n}"} for n in range(5))])
+    family, alone = family_of(more, STUDY), family_of(STUDY, STUDY)
+    assert p_of_claim(family, "wins") == p_of_claim(alone, "wins")
+    for key in (("digits", "kernel"), ("digits", "convolution")):
+        assert family.contrasts[key] == alone.contrasts[key]
+        assert family.adjusted[key] == alone.adjusted[key] and family.equivalence[key] == alone.equivalence[key]
+
+
+def test_a_claim_of_afterwards_is_held_to_the_bar_of_a_family_of_everything():
+    more = study_with(claims=[*STUDY["claims"], FOUND])
+    assert p_of_claim(family_of(more, STUDY), "found") == p_of_claim(family_of(more, more), "found")
+
+
+def test_a_claim_that_is_dropped_after_a_look_makes_no_other_verdict_easier():
+    without = study_with(claims=[CLAIM, SIZE])
+    dropped, whole = family_of(without, STUDY), family_of(STUDY, STUDY)
+    assert p_of_claim(dropped, "wins") >= p_of_claim(whole, "wins")
+    assert p_of_claim(dropped, "wins") > p_of_claim(family_of(without, without), "wins")
+
+
+def test_an_edited_claim_leaves_its_share_to_nobody():
+    assert p_of_claim(family_of(EDITED, STUDY), "range") >= p_of_claim(family_of(STUDY, STUDY), "range")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

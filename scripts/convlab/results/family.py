@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from convlab.results.asked import ALL, Asked
 from convlab.statistics.claims import ClaimResult, ConstantGuess, decide
 from convlab.statistics.comparisons import Contrast, compare_to_reference, is_tested
 from convlab.statistics.describe import DIFFERENCE
@@ -37,6 +38,7 @@ def confirmatory_family(
     plan: Plan,
     rope: float,
     guesses: Mapping[str, ConstantGuess | None] | None = None,
+    asked: Asked = ALL,
 ) -> Family:
     """Test every question and every claim on every dataset, and adjust their p values over the study.
 
@@ -44,20 +46,24 @@ def confirmatory_family(
 
     Args:
         guesses: the constant guess of each dataset, that claims are held against.
+        asked: which questions and claims belong to the family.
     """
     claims = {
         (dataset, claim.id): decide(claim, dataset, runs, plan.costs, guesses)
         for claim in plan.claims.values()
         for dataset in claim.datasets
+        if asked.holds("claim", dataset, claim.id)
     }
     groups = {}
     for dataset, group in runs.groupby("dataset", sort=True):
         values = {name: part.sort_values("seed")[METRIC].to_numpy() for name, part in group.groupby("variant")}
         for question in plan.questions.values():
+            if not asked.holds("question", dataset, question.name):
+                continue
             names = (question.reference, *question.variants)
             groups[dataset, question.name] = question.reference, {name: values[name] for name in names}
     tested = sum(is_tested(values, reference) for reference, values in groups.values())
-    size = max(1, tested + sum(claim.p_value is not None for claim in claims.values()))
+    size = max(1, asked.dropped + tested + sum(claim.p_value is not None for claim in claims.values()))
     contrasts = {}
     for key, (reference, values) in groups.items():
         of_question = compare_to_reference(values, reference, rope=rope, family=size)
@@ -73,7 +79,7 @@ def confirmatory_family(
     return Family(
         contrasts,
         claims,
-        adjust_family(p_values("p_value") | p_claims),
+        adjust_family(p_values("p_value") | p_claims | asked.dropped_p_values),
         adjust_equivalences(p_values("p_equivalence"), size),
     )
 
