@@ -139,7 +139,8 @@ class _Names:
         for name, spec in specs.items():
             alike.setdefault(canonical_json(spec), []).append(name)
         self.dataset_content = {
-            name: spec | ({"path": study.datasets[name].path} if len(alike[canonical_json(spec)]) > 1 else {})
+            name: spec
+            | ({"path": getattr(study.datasets[name], "path", None)} if len(alike[canonical_json(spec)]) > 1 else {})
             for name, spec in specs.items()
         }
         self.datasets = {name: _digest(spec) for name, spec in self.dataset_content.items()}
