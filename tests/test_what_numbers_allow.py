@@ -60,8 +60,9 @@ def test_whatever_the_table_the_sentences_hold(values, seeds):
 @given(st.lists(st.integers(50, 99), min_size=6, max_size=6))
 def test_turning_the_data_round_turns_the_answer_round(values):
     first, second = ([value / 100 for value in half] for half in (values[:3], values[3:]))
-    first_text = baseline(results_with({"dense": first, "cnn": second, CNN_5X5: first}), "digits").findings[0].text
-    second_text = baseline(results_with({"dense": second, "cnn": first, CNN_5X5: first}), "digits").findings[0].text
+    untested = {CNN_5X5: [None] * 3}
+    first_text = baseline(results_with({"dense": first, "cnn": second, **untested}), "digits").findings[0].text
+    second_text = baseline(results_with({"dense": second, "cnn": first, **untested}), "digits").findings[0].text
     opposite = {"Yes": "No: CNN did worse", "No: CNN did worse": "Yes"}
     for begins, turned in opposite.items():
         assert first_text.startswith(begins) == second_text.startswith(turned)

@@ -30,7 +30,9 @@ CLEAR_SPREAD, CLOSE_SPREAD = (-0.001, 0.0, 0.001), (-0.0002, 0.0, 0.0002)
 
 
 def seeds_around(mean: float, offsets=CLEAR_SPREAD) -> list[float]:
-    return [mean + offset for offset in offsets]
+    """Accuracies with this mean; those of other means have their offsets in another order, so that differences vary."""
+    order = np.random.default_rng(round(10_000 * mean)).permutation(offsets)
+    return [mean + float(offset) for offset in order]
 
 
 def runs_with(study: Study, accuracies: dict[str, list[float | None]]) -> pd.DataFrame:

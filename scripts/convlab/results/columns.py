@@ -129,13 +129,15 @@ COMPARISONS = {
     "ci_low": Column("number", "lower end of its 95 % interval, simultaneous over the experiment", FRACTION),
     "ci_high": Column("number", "upper end of it", FRACTION),
     "p_value": Column(
-        "number", "of no difference, two-sided, adjusted within the experiment (Dunnett, or Holm over Welch's)"
+        "number", "of no difference, two-sided, adjusted within the experiment (Dunnett with seeds as blocks, or Holm)"
     ),
     "p_adjusted": P_ADJUSTED,
     "verdict": Column("text", "`better`, `worse`, `equivalent` or `inconclusive`"),
     "ci90_low": Column("number", "lower end of the 90 % interval, which decides on equivalence", FRACTION),
     "ci90_high": Column("number", "upper end of it", FRACTION),
-    "method": Column("text", "`Dunnett`, `Welch with Holm`, or `none` where nothing is inferred"),
+    "method": Column(
+        "text", "`Dunnett, seeds as blocks`, `paired t`, `paired t with Holm`, or `none` where nothing is inferred"
+    ),
     "detectable": Column(
         "number", "smallest true difference that this design calls better or worse in 80 % of studies", FRACTION
     ),

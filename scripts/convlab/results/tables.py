@@ -201,7 +201,7 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                     "variant": variant,
                     "reference": question.reference,
                     "metric": METRIC,
-                    "n_seeds": min(contrast.n_variant, contrast.n_reference),
+                    "n_seeds": contrast.n_seeds,
                     "difference": contrast.difference,
                     "ci_low": contrast.ci_low,
                     "ci_high": contrast.ci_high,
