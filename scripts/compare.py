@@ -37,15 +37,16 @@ from convlab.paper.macros import numbers_tex
 from convlab.paper.printed import printed
 from convlab.probes import registry as probe_registry
 from convlab.probes import tables as probe_tables
-from convlab.results import tables
+from convlab.results import looks, tables
 from convlab.results.choice import chosen_variant
 from convlab.results.family import Family
 from convlab.results.loading import RunRecords, load_correct, load_manifests, load_runs, variants_with_details
 from convlab.results.sequential import claim_key, contrast_key, family_over_looks, proposal
 from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
-from convlab.study import layout
+from convlab.study import layout, registration_files
 from convlab.study.load import load_study
+from convlab.study.registration import Standings
 from convlab.study.schema import Study
 from convlab.study.seeds import Schedule
 
@@ -57,6 +58,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--settings", required=True, type=json.loads, help="the config as JSON, texts may be missing")
     parser.add_argument("--schedule", default={}, type=json.loads, help="seeds of each variant so far, as JSON")
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
+    parser.add_argument("--registration-dir", type=Path, help="its registration; in --results-dir if absent")
     parser.add_argument("--processes", type=int, default=1, help="figures that are written at the same time")
     arguments = parser.parse_args(argv)
     output = layout.compared(arguments.results_dir)
@@ -75,8 +77,13 @@ def compare(arguments: argparse.Namespace) -> None:
     test_images = {dataset: sum(manifest["counts"]["test"].values()) for dataset, manifest in manifests.items()}
     guesses = {dataset: ConstantGuess.of(manifest["counts"]["test"]) for dataset, manifest in manifests.items()}
 
-    family = family_over_looks(tables.runs_table(records.rows), study, guesses)
-    named = study_tables(study, folder, records, classes, guesses, family)
+    registered_in = arguments.registration_dir or layout.registered(folder)
+    registration = registration_files.read(registered_in)
+    data = {dataset: looks.data_digest(manifest) for dataset, manifest in manifests.items()}
+    standings = registration_files.standings(study, registration, len(records.runs), data)
+
+    family = family_over_looks(tables.runs_table(records.rows), study, guesses, standings)
+    named = study_tables(study, folder, records, classes, guesses, (family, standings))
     variants = named["variants"]
     chosen = {dataset: chosen_variant(variants[variants["probe"] == ""], dataset) for dataset in study.datasets}
 
@@ -118,8 +125,12 @@ def compare(arguments: argparse.Namespace) -> None:
         "provenance": made_from(study, records, manifests),
     }
     write_json(output / "summary.json", summary)
+    commit = provenance.commit(Path(__file__).resolve().parent.parent)
+    look = looks.look(study, records, registration.registrations, data, commit)
+    seen = registration_files.add_look(registered_in, look)
     history.snapshot(output)
-    log.info("%d runs, %d comparisons, %d figures", len(named["runs"]), len(named["comparisons"]), len(figures))
+    counts = (len(named["runs"]), len(named["comparisons"]), len(figures), len(seen))
+    log.info("%d runs, %d comparisons, %d figures; look %d at the test images", *counts)
 
 
 def study_tables(
@@ -128,19 +139,30 @@ def study_tables(
     records: RunRecords,
     classes: Mapping[str, list[str]],
     guesses: Mapping[str, ConstantGuess | None],
-    family: Family,
+    decided: tuple[Family, Standings],
 ) -> dict[str, pd.DataFrame]:
-    """Every table of a study, by the name of its file; six parameters, each of which other files need too."""
+    """Every table of a study, by the name of its file; six parameters, each read once and used by other files too.
+
+    Args:
+        decided: the family over all looks, and the standing of what is registered.
+    """
     plan, rope, runs = study.plan, study.statistics.rope, tables.runs_table(records.rows)
-    comparisons = tables.comparisons_table(runs, plan, rope, family)
+    family, standings = decided
+    comparisons = tables.with_registration(
+        tables.with_new_images(
+            tables.comparisons_table(runs, plan, rope, family), load_correct(study, folder, records)
+        ),
+        lambda row: standings.question(row.dataset, row.experiment),
+    )
+    claims = tables.with_registration(
+        tables.claims_table(runs, plan, rope, family), lambda row: standings.claim(row.dataset, row.claim)
+    )
     measured = probe_tables.load_measured(study, folder)
     return {
         "runs": runs,
         "variants": tables.variants_table(runs, plan, guesses),
-        "comparisons": tables.with_looks(
-            tables.with_new_images(comparisons, load_correct(study, folder, records)), family, "sentence", contrast_key
-        ),
-        "claims": tables.with_looks(tables.claims_table(runs, plan, rope, family), family, "reason", claim_key),
+        "comparisons": tables.with_looks(comparisons, family, "sentence", contrast_key),
+        "claims": tables.with_looks(claims, family, "reason", claim_key),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),
         "per_class": tables.per_class_table(records.evaluations, classes),

@@ -18,7 +18,7 @@ from convlab.common import table_files
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
 from convlab.language.claims import problem_text
-from convlab.results import tables
+from convlab.results import columns, tables
 from convlab.results.family import confirmatory_family
 from convlab.results.tables import claim_row
 from convlab.statistics.claims import ConstantGuess, limits
@@ -588,7 +588,7 @@ def test_measured_claims_join_the_family_and_exact_ones_do_not():
 
     alone, none = p_adjusted()
     exact, table = p_adjusted(size=RULES["size"])
-    assert none.empty and list(none.columns) == tables.CLAIM_COLUMNS
+    assert none.empty and list(none.columns) == [*tables.CLAIM_COLUMNS, *columns.REGISTRATION]
     assert exact["convolution"] == alone["convolution"]
     assert table["p_adjusted"].isna().all()
     joined, table = p_adjusted(**RULES)

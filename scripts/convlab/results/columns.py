@@ -164,6 +164,17 @@ NEW_IMAGES = {
     "new_images_ci_high": Column("number", "upper end of it", FRACTION),
 }
 
+REGISTRATION = {
+    "registration": Column(
+        "text",
+        "`registered` before any run; `changed` or `added` when runs were known, and so exploratory",
+    ),
+    "n_runs_known": Column(
+        "integer", "runs that were known when it was changed or added: those that the last look saw"
+    ),
+}
+"""Last columns of what a study registers: contrasts and claims."""
+
 LOOKS = {
     "look": Column("integer", "the look that settled it, with its `n_seeds`; empty if none has"),
     "n_looks": Column("integer", "looks that the study has planned"),
@@ -293,6 +304,18 @@ ANSWERS = {
     "latency_ms": Column("number", "from sending the request to having read the answer", "ms"),
 }
 
+LOOKS = {
+    "look": Column("integer", "its number, from 1"),
+    "time": Column("text", "when it was, UTC"),
+    "commit": Column("text", "of convlab's checkout, with `+` where it was changed; empty if not known"),
+    "registration": Column("text", "SHA-256 of the study's registration, or of its last amendment; empty without one"),
+    "runs": Column("integer", "runs that it saw"),
+    "seeds": Column("text", "finished runs of a variant, `3` or `3-9`"),
+    "data": Column("text", "`<dataset>=<digest of its arrays>`, separated by spaces"),
+    "results": Column("text", "digest of the predictions of all runs"),
+    "chain": Column("text", "digest of this row and of the chain of the row before"),
+}
+
 CLASS_DISTRIBUTION = {
     "class": Column("text", "name of the class"),
     "train": Column("integer", "training images, validation images included"),
@@ -351,15 +374,16 @@ TABLES = (
     Table(
         "compare/comparisons.csv",
         "a contrast: a variant against the reference of its question, on a dataset",
-        COMPARISONS | NEW_IMAGES | LOOKS,
+        COMPARISONS | NEW_IMAGES | REGISTRATION | LOOKS,
     ),
-    Table("compare/claims.csv", "a claim on a dataset", CLAIMS | LOOKS),
+    Table("compare/claims.csv", "a claim on a dataset", CLAIMS | REGISTRATION | LOOKS),
     Table("compare/trends.csv", "an experiment whose three or more levels have an order, on a dataset", TRENDS),
     Table("compare/factorials.csv", "an effect of an experiment of two factors, on a dataset", FACTORIALS),
     Table("compare/per_class.csv", "a class and variant, on a dataset", PER_CLASS),
     Table("compare/probe_curves.csv", "a point of a probe's curve", PROBE_CURVES),
     Table("compare/probe_contrasts.csv", "a difference that a probe measured", PROBE_CONTRASTS),
     Table("train/<dataset>/<variant>/seed-<seed>/history.csv", "an epoch", HISTORY),
+    Table("registration/looks.csv", "an analysis that saw other test results than the one before", LOOKS),
     Table("deploy/<dataset>/answers.csv", "a test image that the endpoint was sent", ANSWERS),
     Table("explore/<dataset>/class_distribution.csv", "a class", CLASS_DISTRIBUTION),
     Table("explore/<dataset>/dimensions.csv", "a number of pixels", DIMENSIONS),

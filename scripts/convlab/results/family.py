@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from convlab.results.asked import ALL, Asked
 from convlab.results.by_seed import by_seed
 from convlab.statistics.claims import ClaimResult, ConstantGuess, contrasts_by_variants, decide
 from convlab.statistics.comparisons import Contrast, compare_to_reference, is_tested
@@ -52,6 +53,7 @@ def confirmatory_family(
     plan: Plan,
     rope: float,
     guesses: Mapping[str, ConstantGuess | None] | None = None,
+    asked: Asked = ALL,
     *,
     look: Look = ONLY_LOOK,
     settled: Mapping[Hypothesis, str] | None = None,
@@ -63,12 +65,15 @@ def confirmatory_family(
 
     Args:
         guesses: the constant guess of each dataset, that claims are held against.
+        asked: which questions and claims belong to the family.
         look: of a plan; every test is held against its share of the level.
         settled: verdicts of earlier looks. Present values of what is settled mean nothing.
     """
     tables = {}
     for dataset, of_dataset in runs.groupby("dataset", sort=True):
         for question in plan.questions.values():
+            if not asked.holds("question", dataset, question.name):
+                continue
             variants = [question.reference, *question.variants]
             tables[dataset, question.name] = question.reference, by_seed(of_dataset, variants, METRIC)
 
@@ -83,10 +88,11 @@ def confirmatory_family(
         (dataset, claim.id): decide(claim, dataset, runs, plan.costs, guesses, lookup)
         for claim in plan.claims.values()
         for dataset in claim.datasets
+        if asked.holds("claim", dataset, claim.id)
     }
     own = {key: claim for key, claim in claims.items() if claim.repeats is None}
     tested = sum(is_tested(values, reference) for reference, values in tables.values())
-    size = max(1, tested + sum(claim.p_value is not None for claim in own.values()))
+    size = max(1, asked.dropped + tested + sum(claim.p_value is not None for claim in own.values()))
     contrasts = {
         key: {variant: _within_possible(contrast) for variant, contrast in of_question.items()}
         for key, of_question in contrasts_of_family(size / look.share).items()
@@ -99,7 +105,7 @@ def confirmatory_family(
         }
 
     p_claims = {("claim", *key): {"": claim.p_value} for key, claim in own.items()}
-    adjusted = adjust_at_look(p_values("p_value") | p_claims, look.share, settled or {})
+    adjusted = adjust_at_look(p_values("p_value") | p_claims | asked.dropped_p_values, look.share, settled or {})
     for key, claim in claims.items():
         if same := claim.repeats:
             adjusted["claim", *key] = {"": adjusted[same.dataset, same.question][same.contrast.variant]}

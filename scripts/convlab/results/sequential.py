@@ -5,31 +5,49 @@ from typing import Any
 
 import pandas as pd
 
+from convlab.results.asked import ALL, Asked, family_by_registration
 from convlab.results.family import Family, confirmatory_family
 from convlab.statistics.claims import LEVEL, ConstantGuess, verdict_over_study
 from convlab.statistics.comparisons import verdict
 from convlab.statistics.sequential import Hypothesis, Look, Replay, looks_of, replay
 from convlab.study.hypotheses import variants_of_claim, variants_of_question
+from convlab.study.registration import Standings
 from convlab.study.schema import Study
 from convlab.study.seeds import extended
 from convlab.study.variants import Plan
 
 
 def family_over_looks(
-    runs: pd.DataFrame, study: Study, guesses: Mapping[str, ConstantGuess | None] | None = None
+    runs: pd.DataFrame,
+    study: Study,
+    guesses: Mapping[str, ConstantGuess | None] | None = None,
+    standings: Standings | None = None,
 ) -> Family:
     """Test every question and claim at each look that the runs have reached, and keep what was settled as it was then.
 
-    At look j the first n_j seeds of a variant count, however many it has by now.
+    At look j the first n_j seeds of a variant count, however many it has by now. What is exploratory is analysed beside
+    the others and gets no seeds of its own, unless all is.
+
+    Args:
+        standings: what was registered before any run; None where all was.
     """
     plan, families = study.plan, {}
     trained = {key: frozenset(group["seed"]) for key, group in runs.groupby(["dataset", "variant"])}
 
     def analyse(look: Look, settled: Mapping[Hypothesis, str]) -> dict[Hypothesis, str]:
         seen = runs[runs["seed"].isin(study.seeds[: look.n_seeds])]
-        family = confirmatory_family(seen, plan, study.statistics.rope, guesses, look=look, settled=settled)
+
+        def family_of(asked: Asked) -> Family:
+            rope = study.statistics.rope
+            return confirmatory_family(seen, plan, rope, guesses, asked, look=look, settled=settled)
+
+        family = family_by_registration(family_of, standings) if standings else family_of(ALL)
         families[look.number] = family
-        return dict(_verdicts(family, settled))
+        verdicts = dict(_verdicts(family, settled))
+        later = {hypothesis for hypothesis in verdicts if _is_exploratory(standings, hypothesis)}
+        if later == verdicts.keys():
+            return verdicts
+        return {key: "exploratory" if key in later and v == "inconclusive" else v for key, v in verdicts.items()}
 
     def has_runs(look: Look, hypothesis: Hypothesis) -> bool:
         needed = variants_of(plan, hypothesis)
@@ -37,6 +55,13 @@ def family_over_looks(
 
     result = replay(looks_of(study.seeds.counts), analyse, has_runs)
     return _as_settled(families, result)
+
+
+def _is_exploratory(standings: Standings | None, hypothesis: Hypothesis) -> bool:
+    if standings is None:
+        return False
+    kind, *key = hypothesis[0] if hypothesis[0][0] == "claim" else ("question", *hypothesis[0])
+    return getattr(standings, kind)(*key).exploratory
 
 
 def _verdicts(family: Family, settled: Mapping[Hypothesis, str]) -> Iterator[tuple[Hypothesis, str]]:

@@ -55,7 +55,8 @@ def probed(folder: Path, probe: str, dataset: str) -> Path:
 
 
 def registered(folder: Path) -> Path:
-    """Folder of what was fixed before the runs, and of how far planned looks have come."""
+    """Folder of what was fixed before the runs, of the ledger of looks and how far planned ones have come; no job's
+    results."""
     return folder / "registration"
 
 
