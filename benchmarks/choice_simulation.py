@@ -155,33 +155,36 @@ def share_told_apart(design: Design, studies: int, seed: int) -> float:
 
 
 CASES = {
-    "all equal": (0.90, 0.90, 0.90, 0.90),
-    "0.2 pp, most MACs": (0.90, 0.90, 0.90, 0.902),
-    "0.5 pp, most MACs": (0.90, 0.90, 0.90, 0.905),
+    "equal": (0.90, 0.90, 0.90, 0.90),
+    "0.2 pp": (0.90, 0.90, 0.90, 0.902),
+    "0.5 pp": (0.90, 0.90, 0.90, 0.905),
+    "1 pp": (0.90, 0.90, 0.90, 0.91),
     "0.5 pp, fewest MACs": (0.905, 0.90, 0.90, 0.90),
-    "1 pp, most MACs": (0.90, 0.90, 0.90, 0.91),
 }
-"""True means of four variants, by lead and place of the best one."""
+"""True means of four variants by the lead of the best one, which has the most MACs unless the name says otherwise."""
+
+HEAD = """| seeds | validation images | rule | best chosen: ahead by 0.2 pp | 0.5 pp | 1 pp | 0.5 pp, with the \
+fewest MACs | given away at most, pp | score of the run too high by, pp | mean too high by, pp (stated) | MACs, rank |
+|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|"""
+"""Heading of the table; the last three columns are of four equal variants."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=1000, help="simulated studies of each cell")
+    parser.add_argument("--studies", type=int, default=600, help="simulated studies of each cell")
     arguments = parser.parse_args()
-    print("| best variant leads by | seeds | validation images | rule | best chosen | given away, pp | "
-          "validation score of the run too high by, pp | mean too high by, pp (stated) | MACs, rank |")  # fmt: skip
-    print("|---|--:|--:|---|--:|--:|--:|--:|--:|")
-    for case, means in CASES.items():
-        for n_seeds, images in ((3, 500), (3, 6000), (5, 6000), (10, 6000)):
-            design = Design(n_seeds=n_seeds, means=means, validation_images=images)
-            for rule, achieved in compare_rules(design, arguments.studies, seed=0).items():
-                stated = "" if math.isnan(achieved.optimism) else f" ({100 * achieved.optimism:.2f})"
-                best = "" if case == "all equal" else f"{100 * achieved.best:.0f} %"
-                print(
-                    f"| {case} | {n_seeds} | {images:,} | {rule} | {best} | {100 * achieved.loss:.2f} | "
-                    f"{100 * achieved.score_bias:.2f} | {100 * achieved.mean_bias:.2f}{stated} | {achieved.rank:.1f} |",
-                    flush=True,
-                )
+    print(HEAD)
+    for n_seeds, images in ((3, 500), (3, 6000), (5, 6000), (10, 6000)):
+        achieved = {
+            case: compare_rules(Design(n_seeds, means, validation_images=images), arguments.studies, seed=0)
+            for case, means in CASES.items()
+        }
+        for rule, equal in achieved["equal"].items():
+            best = [f"{100 * achieved[case][rule].best:.0f} %" for case in CASES if case != "equal"]
+            loss = max(achieved[case][rule].loss for case in CASES)
+            stated = "" if math.isnan(equal.optimism) else f" ({100 * equal.optimism:.2f})"
+            biases = (f"{100 * equal.score_bias:.2f}", f"{100 * equal.mean_bias:.2f}{stated}", f"{equal.rank:.1f}")
+            print("|", " | ".join([str(n_seeds), f"{images:,}", rule, *best, f"{100 * loss:.2f}", *biases]), "|")
 
 
 if __name__ == "__main__":
