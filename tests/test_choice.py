@@ -96,6 +96,7 @@ def test_below_three_seeds_nothing_is_told_apart_and_no_optimism_is_stated(n_see
     assert margin.equals == ("b",)
     assert margin.optimism is None
     assert "fewer than three seeds do not tell by how much" in optimism(margin, "last")
+    assert told_apart(margin, "a", {}) == "With fewer than three seeds, validation data tell no candidates apart."
 
 
 def test_differences_that_do_not_vary_tell_nothing_apart():

@@ -8,6 +8,7 @@ from convlab.findings.study_results import StudyResults
 from convlab.language.numbers import percent, unsigned_points
 from convlab.results.choice import chosen_run
 from convlab.results.choice_margin import ChoiceMargin, choice_margin
+from convlab.statistics.describe import MIN_SEEDS
 
 
 def margin_of(results: StudyResults, dataset: str, chosen: str) -> ChoiceMargin:
@@ -23,6 +24,8 @@ def told_apart(margin: ChoiceMargin, chosen: str, labels: Mapping[str, str]) -> 
     candidate."""
     if margin.n_candidates == 1:
         return ""
+    if margin.n_seeds < MIN_SEEDS:
+        return _("With fewer than three seeds, validation data tell no candidates apart.")
     if not margin.equals:
         return _("On validation data it is told apart from every other candidate (95 %, paired by seed, adjusted).")
     text = _(
