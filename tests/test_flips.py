@@ -321,10 +321,10 @@ def test_every_module_of_findings_has_a_case_or_no_direction():
 @given(advantage=st.sampled_from([0.02, 0.03, 0.05, 0.08]))
 def test_opposite_data_give_the_opposite_sentence(name, advantage):
     case = CASES[name]
-    for sign, said, unsaid in ((1, case.ahead, case.behind), (-1, case.behind, case.ahead)):
+    for sign, expected, opposite in ((1, case.ahead, case.behind), (-1, case.behind, case.ahead)):
         text = case.text(sign * advantage)
-        assert re.search(said, text), text
-        assert not re.search(unsaid, text), text
+        assert re.search(expected, text), text
+        assert not re.search(opposite, text), text
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.even])
