@@ -49,14 +49,15 @@ def optimism(margin: ChoiceMargin, select: str) -> str:
     if margin.n_candidates > 1 and margin.optimism is None:
         sentences.append(
             _(
-                "The variant was chosen for this score, which is therefore optimistic; fewer than three seeds do not "
-                "tell by how much."
+                "The variant was chosen for its validation accuracy, which is therefore optimistic; fewer than three "
+                "seeds do not tell by how much."
             )
         )
     elif margin.n_candidates > 1:
         sentences.append(
             _(
-                "The variant was chosen for this score, which is therefore optimistic, on average by up to {optimism}.",
+                "The variant was chosen for its validation accuracy, which is therefore optimistic, on average by up "
+                "to {optimism}.",
                 optimism=unsigned_points(margin.optimism),
             )
         )
