@@ -41,6 +41,7 @@ from convlab.results import tables
 from convlab.results.choice import chosen_variant
 from convlab.results.family import confirmatory_family
 from convlab.results.loading import RunRecords, load_correct, load_manifests, load_runs, variants_with_details
+from convlab.results.new_images import with_new_images
 from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
 from convlab.study import layout
@@ -131,7 +132,7 @@ def study_tables(
     return {
         "runs": runs,
         "variants": tables.variants_table(runs, plan, guesses),
-        "comparisons": tables.with_new_images(comparisons, load_correct(study, folder, records)),
+        "comparisons": with_new_images(comparisons, load_correct(study, folder, records), plan, rope),
         "claims": tables.claims_table(runs, plan, rope, family),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),

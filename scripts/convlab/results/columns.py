@@ -159,6 +159,28 @@ NEW_IMAGES = {
         "number", "lower end of an interval that also covers the choice of test images", FRACTION
     ),
     "new_images_ci_high": Column("number", "upper end of it", FRACTION),
+    "new_images_p": Column("number", "of no difference for new seeds and new images, two-sided"),
+    "new_images_p_adjusted": Column("number", "`new_images_p` adjusted over all contrasts of the study (Holm)"),
+    "new_images_p_equivalence_adjusted": Column(
+        "number", "of two one-sided tests for new images, adjusted over all contrasts of the study (Bonferroni)"
+    ),
+    "new_images_verdict": Column("text", "the verdict for new test images, by the rule of `verdict`"),
+    "new_images_sentence": Column("text", "the result for new test images in words"),
+    "new_images_narrowing": Column("text", "whether more seeds or more test images would narrow that interval"),
+    "new_images_scatter": Column("text", "the split of `sd_seeds` in words"),
+    "new_images_half_width_seeds": Column(
+        "number", "half width of that interval with infinitely many seeds and as many images, estimated", FRACTION
+    ),
+    "new_images_half_width_images": Column(
+        "number", "half width of that interval with infinitely many images and as many seeds, estimated", FRACTION
+    ),
+    "sd_seeds": Column("number", "standard deviation over seeds of the difference within a seed", FRACTION),
+    "sd_seeds_these_images": Column(
+        "number", "the part of `sd_seeds` that a finite number of test images causes", FRACTION
+    ),
+    "sd_seeds_any_images": Column(
+        "number", "the part that would remain on infinitely many images; the squares of both add up", FRACTION
+    ),
 }
 
 TRENDS = {

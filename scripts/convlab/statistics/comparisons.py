@@ -23,7 +23,7 @@ from convlab.statistics.multiplicity import holm
 from convlab.statistics.power import detectable_difference, seeds_to_settle
 
 SD_RATIO_LIMIT = 3.0  # above this ratio of the largest to the smallest SD the variance is not pooled
-Method = Literal["Dunnett", "Welch with Holm", "none"]
+Method = Literal["Dunnett", "Welch with Holm", "seeds crossed with images", "none"]
 Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
 
 
