@@ -7,6 +7,7 @@ from convlab.findings.study_results import StudyResults
 from convlab.findings.training import fits_table
 from convlab.results import tables
 from convlab.results.choice import chosen_variant
+from convlab.results.new_images import with_new_images
 from convlab.study.load import load_study
 from convlab.study.schema import Study
 
@@ -30,6 +31,19 @@ CLEAR_SPREAD, CLOSE_SPREAD = (-0.001, 0.0, 0.001), (-0.0002, 0.0, 0.0002)
 
 def seeds_around(mean: float, offsets=CLEAR_SPREAD) -> list[float]:
     return [mean + offset for offset in offsets]
+
+
+def correct_answers(runs: pd.DataFrame, images: int = 1000) -> dict[tuple[str, str, int], np.ndarray]:
+    """Whether each of so many made-up test images is classified rightly, bool (images,) for every finished run: as many
+    as its accuracy says, the easier ones with a higher probability."""
+    generator, correct = np.random.default_rng(0), {}
+    difficulty = generator.normal(0, 2, images)
+    for row in runs[runs["test_accuracy"].notna()].itertuples():
+        order = np.argsort(difficulty + generator.normal(0, 1, images))
+        correct[row.dataset, row.variant, row.seed] = np.isin(
+            np.arange(images), order[: round(images * row.test_accuracy)]
+        )
+    return correct
 
 
 def runs_with(study: Study, accuracies: dict[str, list[float | None]]) -> pd.DataFrame:
@@ -99,7 +113,12 @@ def results_with(
         rope=study.statistics.rope,
         runs=runs,
         variants=variants,
-        comparisons=tables.comparisons_table(runs, plan, study.statistics.rope),
+        comparisons=with_new_images(
+            tables.comparisons_table(runs, plan, study.statistics.rope),
+            correct_answers(runs),
+            plan,
+            study.statistics.rope,
+        ),
         claims=tables.claims_table(runs, plan, study.statistics.rope),
         trends=tables.trends_table(runs, plan),
         factorials=tables.factorial_table(runs, plan),

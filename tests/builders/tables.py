@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from builders.project import tiny_with
-from builders.study_results import runs_with
+from builders.study_results import correct_answers, runs_with
 from convlab.probes.tables import all_contrasts, all_curves
 from convlab.results import tables
 from convlab.results.family import confirmatory_family
@@ -47,7 +47,7 @@ def study_and_tables_with(
     return study, {
         "runs": runs,
         "variants": tables.variants_table(runs, plan),
-        "comparisons": with_new_images(comparisons, {}, plan, 0.005),
+        "comparisons": with_new_images(comparisons, correct_answers(runs), plan, 0.005),
         "claims": tables.claims_table(runs, plan, 0.005, family),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),

@@ -37,6 +37,7 @@ rule compare:
         metrics=of_all(f"{EVALUATE}/metrics.json"),
         predictions=of_all(f"{EVALUATE}/predictions.npz"),
         features=of_all(f"{EVALUATE}/features.npz"),
+        near_duplicates=of_all(f"{EXPLORE}/near_duplicates.csv"),
         probed=probe_tables(),
     output:
         tables=COMPARE_FILES,

@@ -83,6 +83,16 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class NewImagesView:
+    """The verdict of a comparison on new test images: ``badge`` is its text, ``sentences`` say it in full."""
+
+    verdict: str
+    badge: str
+    interval: str
+    sentences: Sequence[str]
+
+
+@dataclass(frozen=True)
 class ContrastView:
     """One comparison in a question's card; ``badge`` is the text of its ``verdict``."""
 
@@ -98,6 +108,7 @@ class ContrastView:
     sentence: str
     bar: Bar | None
     size: float
+    new_images: NewImagesView | None = None
 
 
 @dataclass(frozen=True)

@@ -323,6 +323,12 @@ INTENSITIES = {
     "<channel>": Column("integer", "pixels of the training images with this value, a column for each channel"),
 }
 
+NEAR_DUPLICATES = {
+    "test_index": Column("integer", "position among the test images, from 0"),
+    "train_index": Column("integer", "position of the closest training image, from 0"),
+    "rms": Column("number", "root mean square difference of their pixels", "grey levels"),
+}
+
 CALIBRATION = {
     "confidence": Column("number", "mean confidence of the bin", FRACTION),
     "accuracy": Column("number", "accuracy in the bin", FRACTION),
@@ -377,6 +383,11 @@ TABLES = (
     Table("explore/<dataset>/class_distribution.csv", "a class", CLASS_DISTRIBUTION),
     Table("explore/<dataset>/dimensions.csv", "a number of pixels", DIMENSIONS),
     Table("explore/<dataset>/intensities.csv", "a value", INTENSITIES),
+    Table(
+        "explore/<dataset>/near_duplicates.csv",
+        "a test image that has a near duplicate among the training images",
+        NEAR_DUPLICATES,
+    ),
 )
 """Every table but those of probes, which their folders describe, and of figures."""
 

@@ -78,8 +78,8 @@ def crossed_difference(
 
     since both of the first two terms contain residual / (N S) once. V is floored at the larger of the two terms: more
     sources of variation cannot make the mean more certain. Degrees of freedom by Satterthwaite (1946), with S - 1,
-    N - 1 and (S - 1)(N - 1) for the three mean squares, and not below the smaller of S - 1 and N - 1. Coverage and error
-    rates, simulated: docs/calibration.md.
+    N - 1 and (S - 1)(N - 1) for the three mean squares, and not below the smaller of S - 1 and N - 1. Coverage in
+    simulations: docs/calibration.md.
 
     The first term less its share of the residual is what infinitely many images would leave of V, the second term less
     its share is what infinitely many seeds would leave: ``half_width_images`` and ``half_width_seeds``, with the
