@@ -40,8 +40,16 @@ from convlab.probes import tables as probe_tables
 from convlab.results import tables
 from convlab.results.choice import chosen_variant
 from convlab.results.family import confirmatory_family
-from convlab.results.loading import RunRecords, load_correct, load_manifests, load_runs, variants_with_details
+from convlab.results.loading import (
+    RunRecords,
+    load_correct,
+    load_manifests,
+    load_near_duplicates,
+    load_runs,
+    variants_with_details,
+)
 from convlab.results.new_images import with_new_images
+from convlab.results.robustness import robustness_table
 from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
 from convlab.study import layout
@@ -129,10 +137,12 @@ def study_tables(
     family = confirmatory_family(runs, plan, rope, guesses)
     comparisons = tables.comparisons_table(runs, plan, rope, family)
     measured = probe_tables.load_measured(study, folder)
+    correct = load_correct(study, folder, records)
     return {
         "runs": runs,
         "variants": tables.variants_table(runs, plan, guesses),
-        "comparisons": with_new_images(comparisons, load_correct(study, folder, records), plan, rope),
+        "comparisons": with_new_images(comparisons, correct, plan, rope),
+        "robustness": robustness_table(runs, plan, rope, family, correct, load_near_duplicates(study, folder)),
         "claims": tables.claims_table(runs, plan, rope, family),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),

@@ -7,7 +7,9 @@ from convlab.findings.study_results import StudyResults
 from convlab.findings.training import fits_table
 from convlab.results import tables
 from convlab.results.choice import chosen_variant
+from convlab.results.family import confirmatory_family
 from convlab.results.new_images import with_new_images
+from convlab.results.robustness import robustness_table
 from convlab.study.load import load_study
 from convlab.study.schema import Study
 
@@ -108,17 +110,15 @@ def results_with(
         for n in finished
         for c, r in zip(classes[d], recall, strict=True)
     ]
+    correct, rope = correct_answers(runs), study.statistics.rope
+    family = confirmatory_family(runs, plan, rope)
     return StudyResults(
         plan=plan,
         rope=study.statistics.rope,
         runs=runs,
         variants=variants,
-        comparisons=with_new_images(
-            tables.comparisons_table(runs, plan, study.statistics.rope),
-            correct_answers(runs),
-            plan,
-            study.statistics.rope,
-        ),
+        comparisons=with_new_images(tables.comparisons_table(runs, plan, rope, family), correct, plan, rope),
+        robustness=robustness_table(runs, plan, rope, family, correct, {}),
         claims=tables.claims_table(runs, plan, study.statistics.rope),
         trends=tables.trends_table(runs, plan),
         factorials=tables.factorial_table(runs, plan),

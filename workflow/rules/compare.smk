@@ -4,6 +4,7 @@ COMPARE_TABLES = [
     "runs",
     "variants",
     "comparisons",
+    "robustness",
     "claims",
     "trends",
     "factorials",

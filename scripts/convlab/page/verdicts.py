@@ -10,6 +10,7 @@ from convlab.findings.study_results import StudyResults
 from convlab.language import numbers as say
 from convlab.language.contrasts import contrast_labels, guessing
 from convlab.page.format import mean_and_sd, pixels
+from convlab.page.robustness import marks_and_flips
 from convlab.page.views import Bar, ClaimCard, ContrastView, NewImagesView, QuestionCard, Table
 from convlab.study.variants import Question
 
@@ -50,6 +51,7 @@ def question_card(results: StudyResults, dataset: str, question: Question) -> Qu
                 bar(row, results.rope, reach),
                 0.0 if say.missing(row["difference"]) else abs(row["difference"]),
                 new_images_view(row),
+                *marks_and_flips(results, row),
             )
         )
     names = [question.reference, *question.variants]

@@ -93,6 +93,15 @@ class NewImagesView:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """Whether another analysis gives the same verdict: ``state`` is same, flip or unknown, ``text`` says so."""
+
+    label: str
+    state: str
+    text: str
+
+
+@dataclass(frozen=True)
 class ContrastView:
     """One comparison in a question's card; ``badge`` is the text of its ``verdict``."""
 
@@ -109,6 +118,8 @@ class ContrastView:
     bar: Bar | None
     size: float
     new_images: NewImagesView | None = None
+    marks: Sequence[Mark] = ()
+    flips: str = ""
 
 
 @dataclass(frozen=True)

@@ -183,6 +183,23 @@ NEW_IMAGES = {
     ),
 }
 
+ROBUSTNESS = {
+    "dataset": DATASET,
+    "experiment": EXPERIMENT,
+    "variant": VARIANT,
+    "analysis": Column(
+        "text",
+        "`paired`, `unpaired` and `welch` tests; `rope_half` and `rope_double`; `no_near_duplicates`, without test "
+        "images that have one in the training data; `without_seed_<n>`; `loss` instead of accuracy; `last_epoch` "
+        "instead of the kept one, where they are the same",
+    ),
+    "difference": Column("number", "of the means of accuracy by this analysis, of `loss` in nats", "fraction"),
+    "ci_low": Column("number", "lower end of its 95 % interval, simultaneous over the experiment", "fraction"),
+    "ci_high": Column("number", "upper end of it", "fraction"),
+    "verdict": Column("text", "`better`, `worse`, `equivalent` or `inconclusive`; `loss` cannot be equivalent"),
+    "flips": Column("text", "`True` where the verdict is not that of comparisons.csv, else `False`"),
+}
+
 TRENDS = {
     "dataset": DATASET,
     "experiment": EXPERIMENT,
@@ -372,6 +389,7 @@ TABLES = (
         "a contrast: a variant against the reference of its question, on a dataset",
         COMPARISONS | NEW_IMAGES,
     ),
+    Table("compare/robustness.csv", "a contrast that was tested, by another analysis of the same runs", ROBUSTNESS),
     Table("compare/claims.csv", "a claim on a dataset", CLAIMS),
     Table("compare/trends.csv", "an experiment whose three or more levels have an order, on a dataset", TRENDS),
     Table("compare/factorials.csv", "an effect of an experiment of two factors, on a dataset", FACTORIALS),
