@@ -83,7 +83,8 @@ def verdict_for(crossed: CrossedDifference, p_adjusted: float | None, tested: in
         return "inconclusive"
     contrast = Contrast(
         "a", "b", crossed.n_seeds, crossed.n_seeds, crossed.difference, crossed.ci_low, crossed.ci_high,
-        crossed.ci90_low, crossed.ci90_high, crossed.p_value, method="seeds crossed with images", rope=ROPE,
+        crossed.ci90_low, crossed.ci90_high, crossed.p_value, method="seeds crossed with images",
+        n_seeds=crossed.n_seeds, rope=ROPE,
     )  # fmt: skip
     return verdict(contrast, p_adjusted, min(1.0, tested * crossed.p_equivalence))
 

@@ -11,6 +11,7 @@ from convlab.results.family import confirmatory_family
 from convlab.results.new_images import with_new_images
 from convlab.results.robustness import robustness_table
 from convlab.study.load import load_study
+from convlab.study.registration import Standing
 from convlab.study.schema import Study
 
 MADE_UP_STUDY = {
@@ -32,7 +33,9 @@ CLEAR_SPREAD, CLOSE_SPREAD = (-0.001, 0.0, 0.001), (-0.0002, 0.0, 0.0002)
 
 
 def seeds_around(mean: float, offsets=CLEAR_SPREAD) -> list[float]:
-    return [mean + offset for offset in offsets]
+    """Accuracies with this mean; those of other means have their offsets in another order, so that differences vary."""
+    order = np.random.default_rng(round(10_000 * mean)).permutation(offsets)
+    return [mean + float(offset) for offset in order]
 
 
 def correct_answers(runs: pd.DataFrame, images: int = 1000) -> dict[tuple[str, str, int], np.ndarray]:
@@ -117,9 +120,12 @@ def results_with(
         rope=study.statistics.rope,
         runs=runs,
         variants=variants,
-        comparisons=with_new_images(tables.comparisons_table(runs, plan, rope, family), correct, plan, rope),
+        comparisons=tables.with_registration(
+            with_new_images(tables.comparisons_table(runs, plan, rope, family), correct, plan, rope),
+            lambda row: Standing(),
+        ),
         robustness=robustness_table(runs, plan, rope, family, correct, {}),
-        claims=tables.claims_table(runs, plan, study.statistics.rope),
+        claims=tables.with_registration(tables.claims_table(runs, plan, rope), lambda row: Standing()),
         trends=tables.trends_table(runs, plan),
         factorials=tables.factorial_table(runs, plan),
         per_class=pd.DataFrame(per_class, columns=["dataset", "variant", "class", "support", "recall", *measures]),

@@ -78,6 +78,7 @@ def _columns(
         p_value=crossed.p_value,
         p_equivalence=crossed.p_equivalence,
         method="none" if crossed.p_value is None else "seeds crossed with images",
+        n_seeds=crossed.n_seeds,
         n_missing_variant=int(row["n_diverged_variant"]),
         n_missing_reference=int(row["n_diverged_reference"]),
         rope=rope,

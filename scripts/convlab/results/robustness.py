@@ -1,6 +1,6 @@
 """Whether verdicts survive other analyses of the same runs: table robustness.csv, from saved predictions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from convlab.language.robustness import WITHOUT_SEED
 from convlab.results import columns
-from convlab.results.family import METRIC, Family, adjusted_over_study, within_difference
+from convlab.results.asked import ALL, Asked
+from convlab.results.family import METRIC, Family, adjusted_family, within_difference
 from convlab.statistics import robustness
 from convlab.statistics.comparisons import Contrast, Verdict, verdict
 from convlab.study.variants import Plan
@@ -43,11 +44,12 @@ def robustness_table(
     family: Family,
     correct: Mapping[tuple[str, str, int], NDArray],
     near_duplicates: Mapping[str, NDArray],
+    by_registration: Callable[[Callable[[Asked], Family]], Family] = lambda family_of: family_of(ALL),
 ) -> pd.DataFrame:
     """Every contrast that was tested by every other analysis that applies to it, and whether its verdict changes.
 
     p values are adjusted over the study as those of the registered analysis are, with the claims' own p values beside
-    them. Six parameters: what was run, what was asked of it, and what was decided.
+    them. Seven parameters: what was run, what was asked of it, what was decided, and what is adjusted together.
 
     Args:
         rope: half width of the region of practical equivalence, a fraction.
@@ -55,6 +57,7 @@ def robustness_table(
         correct: (dataset, variant, seed) -> bool (images,), whether each test image is classified rightly; finished
             runs only.
         near_duplicates: by dataset, indices of the test images that have a near duplicate in the training images.
+        by_registration: adjusts a family by what was registered (:func:`convlab.results.asked.family_by_registration`).
     """
     registered = {
         key: {
@@ -68,15 +71,16 @@ def robustness_table(
         contrasts = {
             key: _contrasts(family.contrasts[key], analysis, values) for key, values in analysis.values.items()
         }
-        adjusted, equivalence = adjusted_over_study({**family.contrasts, **contrasts}, family.claims)
+        reanalysed = {**family.contrasts, **contrasts}
+        other = by_registration(lambda asked, tested=reanalysed: adjusted_family(tested, family.claims, asked))
         for key, of_question in contrasts.items():
             for variant, contrast in of_question.items():
                 if contrast.method == "none" or family.contrasts[key][variant].method == "none":
                     continue
                 reached = verdict(
                     contrast,
-                    adjusted[key][variant],
-                    equivalence[key][variant],
+                    other.adjusted[key][variant],
+                    other.equivalence[key][variant],
                     higher_is_better=analysis.higher_is_better,
                 )
                 of_study = registered[key][variant]
