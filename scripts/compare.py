@@ -16,6 +16,7 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -38,9 +39,19 @@ from convlab.paper.printed import printed
 from convlab.probes import registry as probe_registry
 from convlab.probes import tables as probe_tables
 from convlab.results import looks, tables
+from convlab.results.asked import family_by_registration
 from convlab.results.choice import chosen_variant
 from convlab.results.family import Family
-from convlab.results.loading import RunRecords, load_correct, load_manifests, load_runs, variants_with_details
+from convlab.results.loading import (
+    RunRecords,
+    load_correct,
+    load_manifests,
+    load_near_duplicates,
+    load_runs,
+    variants_with_details,
+)
+from convlab.results.new_images import with_new_images
+from convlab.results.robustness import robustness_table
 from convlab.results.sequential import claim_key, contrast_key, family_over_looks, proposal
 from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
@@ -85,7 +96,8 @@ def compare(arguments: argparse.Namespace) -> None:
     family = family_over_looks(tables.runs_table(records.rows), study, guesses, standings)
     named = study_tables(study, folder, records, classes, guesses, (family, standings))
     variants = named["variants"]
-    chosen = {dataset: chosen_variant(variants[variants["probe"] == ""], dataset) for dataset in study.datasets}
+    candidates = variants[variants["variant"].isin(study.plan.servable or study.plan.compared)]
+    chosen = {dataset: chosen_variant(candidates, dataset) for dataset in study.datasets}
 
     use_style()
     labels = [variant.label for variant in study.plan.variants.values()]
@@ -148,10 +160,10 @@ def study_tables(
     """
     plan, rope, runs = study.plan, study.statistics.rope, tables.runs_table(records.rows)
     family, standings = decided
+    by_registration = partial(family_by_registration, standings=standings)
+    correct = load_correct(study, folder, records)
     comparisons = tables.with_registration(
-        tables.with_new_images(
-            tables.comparisons_table(runs, plan, rope, family), load_correct(study, folder, records)
-        ),
+        with_new_images(tables.comparisons_table(runs, plan, rope, family), correct, plan, rope),
         lambda row: standings.question(row.dataset, row.experiment),
     )
     claims = tables.with_registration(
@@ -162,6 +174,9 @@ def study_tables(
         "runs": runs,
         "variants": tables.variants_table(runs, plan, guesses),
         "comparisons": tables.with_looks(comparisons, family, "sentence", contrast_key),
+        "robustness": robustness_table(
+            runs, plan, rope, family, correct, load_near_duplicates(study, folder), by_registration
+        ),
         "claims": tables.with_looks(claims, family, "reason", claim_key),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),

@@ -10,6 +10,7 @@ from convlab.results.by_seed import by_seed
 from convlab.statistics.claims import ClaimResult, ConstantGuess, contrasts_by_variants, decide
 from convlab.statistics.comparisons import Contrast, compare_to_reference, is_tested
 from convlab.statistics.describe import DIFFERENCE
+from convlab.statistics.multiplicity import family_size
 from convlab.statistics.sequential import (
     ONLY_LOOK,
     Hypothesis,
@@ -98,17 +99,40 @@ def confirmatory_family(
         for key, of_question in contrasts_of_family(size / look.share).items()
     }
 
+    return adjusted_family(contrasts, claims, asked, look=look, settled=settled)
+
+
+def adjusted_family(
+    contrasts: Mapping[tuple[str, str], Mapping[str, Contrast]],
+    claims: Mapping[tuple[str, str], ClaimResult],
+    asked: Asked = ALL,
+    *,
+    look: Look = ONLY_LOOK,
+    settled: Mapping[Hypothesis, str] | None = None,
+) -> Family:
+    """The family of those contrasts and claims that are asked, with p values adjusted over all of them.
+
+    Args:
+        contrasts: by (dataset, question), then by variant.
+        claims: by (dataset, id).
+        look, settled: as of :func:`confirmatory_family`.
+    """
+    contrasts = {key: of_question for key, of_question in contrasts.items() if asked.holds("question", *key)}
+    claims = {key: claim for key, claim in claims.items() if asked.holds("claim", *key)}
+
     def p_values(name: str) -> dict[tuple[str, ...], dict[str, float | None]]:
         return {
             key: {variant: getattr(contrast, name) for variant, contrast in of_question.items()}
             for key, of_question in contrasts.items()
         }
 
-    p_claims = {("claim", *key): {"": claim.p_value} for key, claim in own.items()}
-    adjusted = adjust_at_look(p_values("p_value") | p_claims | asked.dropped_p_values, look.share, settled or {})
+    own = {("claim", *key): {"": claim.p_value} for key, claim in claims.items() if claim.repeats is None}
+    tested = p_values("p_value") | own | asked.dropped_p_values
+    adjusted = adjust_at_look(tested, look.share, settled or {})
     for key, claim in claims.items():
         if same := claim.repeats:
             adjusted["claim", *key] = {"": adjusted[same.dataset, same.question][same.contrast.variant]}
+    size = max(1, family_size(tested))
     return Family(contrasts, claims, adjusted, adjust_equivalences_at_look(p_values("p_equivalence"), size, look.share))
 
 
