@@ -67,7 +67,7 @@ def robustness_table(
         }
         for key, contrasts in family.contrasts.items()
     }
-    rows = []
+    rows, look = [], family.looks.look if family.looks else ONLY_LOOK
     for analysis in _analyses(runs, plan, rope, correct, near_duplicates):
         contrasts = {
             key: _contrasts(family.contrasts[key], analysis, values) for key, values in analysis.values.items()
