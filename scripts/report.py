@@ -141,7 +141,7 @@ def head(study: Study, data: ReportData) -> dict[str, Any]:
         "language": i18n.language(),
         "rope": i18n.with_unit(i18n.number(100 * study.statistics.rope, "g"), "pp"),
         "seeds": [str(seed) for seed in study.seeds[: study.seed_counts[-1]]],
-        "looks": looks_line(study, data.summary["looks"]),
+        "looks": looks_line(study, data.summary.get("looks")),
         "smoke": study.seed_counts[0] < MIN_SEEDS,
         "facts": {
             "runs": say.count(len(data.trained)),
