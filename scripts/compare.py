@@ -39,8 +39,10 @@ from convlab.probes import registry as probe_registry
 from convlab.probes import tables as probe_tables
 from convlab.results import tables
 from convlab.results.choice import chosen_variant
+from convlab.results.conditions import with_claim_conditions, with_contrast_conditions
 from convlab.results.family import confirmatory_family
 from convlab.results.loading import RunRecords, load_correct, load_manifests, load_runs, variants_with_details
+from convlab.results.timings import Timings, load_timings
 from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
 from convlab.study import layout
@@ -71,7 +73,12 @@ def compare(arguments: argparse.Namespace) -> None:
     test_images = {dataset: sum(manifest["counts"]["test"].values()) for dataset, manifest in manifests.items()}
     guesses = {dataset: ConstantGuess.of(manifest["counts"]["test"]) for dataset, manifest in manifests.items()}
 
-    named = study_tables(study, folder, records, classes, guesses)
+    data = {
+        dataset: {name: entry["sha256"] for name, entry in manifest["arrays"].items()}
+        for dataset, manifest in manifests.items()
+    }
+    timings = load_timings(study, folder, records.runs, data)
+    named = study_tables(study, folder, records, timings, classes, guesses)
     variants = named["variants"]
     chosen = {dataset: chosen_variant(variants[variants["probe"] == ""], dataset) for dataset in study.datasets}
 
@@ -109,6 +116,7 @@ def compare(arguments: argparse.Namespace) -> None:
         "figures": figures,
         "not_drawn": lacking,
         "training": records.training_summary(),
+        "timing": timings.record,
         "provenance": made_from(study, records, manifests),
     }
     write_json(output / "summary.json", summary)
@@ -120,22 +128,25 @@ def study_tables(
     study: Study,
     folder: Path,
     records: RunRecords,
+    timings: Timings,
     classes: Mapping[str, list[str]],
     guesses: Mapping[str, ConstantGuess | None],
 ) -> dict[str, pd.DataFrame]:
     """Every table of a study, by the name of its file."""
     plan, rope, runs = study.plan, study.statistics.rope, tables.runs_table(records.rows)
-    family = confirmatory_family(runs, plan, rope, guesses)
+    family = confirmatory_family(runs, plan, rope, guesses, timings)
     comparisons = tables.comparisons_table(runs, plan, rope, family)
+    comparisons = tables.with_new_images(comparisons, load_correct(study, folder, records))
     measured = probe_tables.load_measured(study, folder)
     return {
         "runs": runs,
         "variants": tables.variants_table(runs, plan, guesses),
-        "comparisons": tables.with_new_images(comparisons, load_correct(study, folder, records)),
-        "claims": tables.claims_table(runs, plan, rope, family),
+        "comparisons": with_contrast_conditions(comparisons, records.runs, plan),
+        "claims": with_claim_conditions(tables.claims_table(runs, plan, rope, family), records.runs, plan),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),
         "per_class": tables.per_class_table(records.evaluations, classes),
+        "timings": timings.table,
         "probe_curves": probe_tables.all_curves(runs, plan, measured),
         "probe_contrasts": probe_tables.all_contrasts(runs, plan, measured),
     }

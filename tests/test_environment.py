@@ -25,7 +25,8 @@ from builders.study_results import MADE_UP_STUDY
 from convlab.common import environment, provenance
 from convlab.common.code_digests import code_inputs
 from convlab.errors import UserError
-from convlab.findings.conditions import conditions_limitation, unequal_conditions, unequal_text
+from convlab.findings.conditions import conditions_limitation, conditions_text
+from convlab.results.conditions import unequal_conditions
 from convlab.runtime import devices
 from convlab.study import precision_cost
 from convlab.study.load import load_study
@@ -340,9 +341,12 @@ def test_another_choice_trains_again_and_another_home_does_not(finished, tmp_pat
     assert "Train cnn on digits, seed 1" in result.stdout + result.stderr
 
 
+NO_RESULTS = SimpleNamespace(comparisons=pd.DataFrame(), claims=pd.DataFrame())
+
 DIFFERENT = {
     "software versions": {"versions": {"keras": "3.14.0"}},
-    "processor": {"hardware": {"processor": "A chip", "instructions": "avx2 avx512f"}},
+    "operating system": {"hardware": RUN_CONDITIONS["hardware"] | {"system": "Darwin arm64"}},
+    "processor": {"hardware": RUN_CONDITIONS["hardware"] | {"instructions": "avx2 avx512f"}},
     "device": {"device": "GPU"},
     "number of threads": {"threads": 2},
     "environment variables": {"environment": {"TF_ENABLE_ONEDNN_OPTS": "0"}},
@@ -360,9 +364,9 @@ def runs_of(variants, seeds=(1, 2, 3), **changes) -> dict:
 @pytest.mark.parametrize("condition", DIFFERENT)
 def test_a_condition_in_which_two_sides_differ_is_counted_by_seeds(condition):
     runs = runs_of(["a", "b", "c"], a_2=DIFFERENT[condition], c_1=DIFFERENT[condition], b_1=DIFFERENT[condition])
-    assert unequal_conditions(runs, "d", "a", "b") == {condition: 2}
-    assert unequal_conditions(runs, "d", "b", "c") == {}  # a pair that shares its condition is a fair one
-    assert f"{condition} (2 seeds)" in unequal_text(runs, "d", "a", "b")
+    assert unequal_conditions(runs, ("d", "a"), ("d", "b")) == {condition: 2}
+    assert unequal_conditions(runs, ("d", "b"), ("d", "c")) == {}  # a pair that shares its condition is a fair one
+    assert f"{condition} (2 seeds)" in conditions_text(unequal_conditions(runs, ("d", "a"), ("d", "b")))
 
 
 CONV, DENSE = (f"convlab/models/families/{name}.py" for name in ("conv", "dense"))
@@ -372,21 +376,21 @@ CONDITIONS_OF = {family: {"code": RUN_CONDITIONS["code"] | {family: "12"}} for f
 def test_sides_of_two_families_are_not_of_other_training_code():
     runs = runs_of(["cnn", "dense"], **{f"cnn_{seed}": CONDITIONS_OF[CONV] for seed in (1, 2, 3)},
                    **{f"dense_{seed}": CONDITIONS_OF[DENSE] for seed in (1, 2, 3)})  # fmt: skip
-    assert unequal_conditions(runs, "d", "cnn", "dense") == {}
-    assert conditions_limitation(runs, SimpleNamespace(comparisons=pd.DataFrame())) == []
+    assert unequal_conditions(runs, ("d", "cnn"), ("d", "dense")) == {}
+    assert conditions_limitation(runs, NO_RESULTS) == []
 
 
 def test_sides_of_one_family_in_two_versions_are_of_other_training_code():
     edited = {"code": RUN_CONDITIONS["code"] | {CONV: "34"}}
     runs = runs_of(["a", "b"], a_1=CONDITIONS_OF[CONV], b_1=edited, a_2=edited, b_2=edited)
-    assert unequal_conditions(runs, "d", "a", "b") == {"training code": 1}
-    (limitation,) = conditions_limitation(runs, SimpleNamespace(comparisons=pd.DataFrame()))
+    assert unequal_conditions(runs, ("d", "a"), ("d", "b")) == {"training code": 1}
+    (limitation,) = conditions_limitation(runs, NO_RESULTS)
     assert limitation.text.endswith("they differ in: training code.")
 
 
 def test_versions_of_what_only_draws_make_no_difference():
     changed = {"versions": RUN_CONDITIONS["versions"] | {"matplotlib": "4.0", "snakemake": "9.30"}}
-    assert unequal_conditions(runs_of(["a", "b"], a_1=changed), "d", "a", "b") == {}
+    assert unequal_conditions(runs_of(["a", "b"], a_1=changed), ("d", "a"), ("d", "b")) == {}
 
 
 def test_the_report_warns_where_sides_were_made_under_different_conditions(tmp_path):

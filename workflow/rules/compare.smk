@@ -8,6 +8,7 @@ COMPARE_TABLES = [
     "trends",
     "factorials",
     "per_class",
+    "timings",
     "probe_curves",
     "probe_contrasts",
 ]
@@ -62,6 +63,7 @@ rule compare:
         code=compare_code(),
         messages=messages(),
         settings=lambda wildcards: json_argument(study.settings),
+        timings=lambda wildcards: timings(),
         made_from=made_from("compare"),
         results=folder(RESULTS),
         folder=folder(COMPARE),

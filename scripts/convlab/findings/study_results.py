@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from convlab.results.timings import Timings
 from convlab.study.variants import Plan
 
 Kind = Literal["measured", "exploratory", "assumed", "conjecture", "note"]
@@ -58,6 +59,8 @@ class StudyResults:
     constant_guess: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
     """By dataset, the most frequent class of the test images (``class``) and its ``share``: the accuracy of a constant
     guess."""
+    timings: pd.DataFrame = field(default_factory=lambda: Timings().table)
+    """Times that ``make timing`` measured, a row for each process."""
     machines: int = 1
     """Number of different machines that trained the runs."""
 

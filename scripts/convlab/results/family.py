@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from convlab.results.timings import Timings
 from convlab.statistics.claims import ClaimResult, ConstantGuess, decide
 from convlab.statistics.comparisons import Contrast, compare_to_reference, is_tested
 from convlab.statistics.describe import DIFFERENCE
@@ -37,6 +38,7 @@ def confirmatory_family(
     plan: Plan,
     rope: float,
     guesses: Mapping[str, ConstantGuess | None] | None = None,
+    timings: Timings | None = None,
 ) -> Family:
     """Test every question and every claim on every dataset, and adjust their p values over the study.
 
@@ -44,12 +46,14 @@ def confirmatory_family(
 
     Args:
         guesses: the constant guess of each dataset, that claims are held against.
+        timings: times that were measured in rounds, which decide claims about time.
     """
-    claims = {
-        (dataset, claim.id): decide(claim, dataset, runs, plan.costs, guesses)
-        for claim in plan.claims.values()
-        for dataset in claim.datasets
-    }
+    claims = {}
+    for claim in plan.claims.values():
+        for dataset in claim.datasets:
+            timed = (timings or Timings()).for_claim(claim, dataset, plan)
+            evidence = (runs, "seeds") if timed is None else (timed, "rounds")
+            claims[dataset, claim.id] = decide(claim, dataset, evidence[0], plan.costs, guesses, evidence[1])
     groups = {}
     for dataset, group in runs.groupby("dataset", sort=True):
         values = {name: part.sort_values("seed")[METRIC].to_numpy() for name, part in group.groupby("variant")}

@@ -17,7 +17,8 @@ approximation of its variance. What is estimated is the mean over seeds of the e
 - A seed with a diverged run is left out of the interval, and counts with the worst value there is (accuracy 0, loss
   infinite): where it then speaks against the verdict of the others, the claim is inconclusive.
 - Times are ``described``, by mean and SD. Runs of different seeds follow each other on one machine, beside other runs,
-  so what varies between variants is the machine's state as well, and seeds are no replicates of it.
+  so what varies between variants is the machine's state as well, and seeds are no replicates of it. Times are tested
+  only if they were measured in rounds, each of which times every variant once. A round is then what a seed is.
 
 p values are one-sided. Of a claim and its negation exactly one is true, so only one verdict can be an error: support is
 tested against the negation, contradiction against the claim, and the p value is that of the side on which the estimate
@@ -58,6 +59,7 @@ from convlab.study.rules import (
 from convlab.study.variants import PlannedClaim
 
 ClaimVerdict = Literal["supported", "contradicted", "inconclusive", "described"]
+Replicates = Literal["seeds", "rounds"]
 Costs = Mapping[tuple[str, str], Cost]
 
 LEVEL = 0.05
@@ -89,6 +91,7 @@ class LinkResult:
         value: exact (a Fraction), or the mean over seeds; None without any.
         n_seeds: complete seeds; None for an exact link. In ``n_missing`` others a run diverged.
         sd: over seeds, of what is only described.
+        replicates: what ``n_seeds`` counts: seeds, or rounds in which times were measured.
         p_support, p_contradict: one-sided, of this link alone; None where nothing was tested.
         problem: why nothing can be inferred, if so.
     """
@@ -108,6 +111,7 @@ class LinkResult:
     p_contradict: float | None = None
     sd: float | None = None
     problem: Problem | None = None
+    replicates: Replicates | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,7 @@ def decide(
     runs: pd.DataFrame,
     costs: Costs,
     guesses: Mapping[str, ConstantGuess | None] | None = None,
+    replicates: Replicates = "seeds",
 ) -> ClaimResult:
     """Test one claim on its runs; quantities that name no dataset are those of ``dataset``.
 
@@ -170,8 +175,10 @@ def decide(
         runs: runs.csv as a frame. Runs that are not finished count as missing.
         costs: of every dataset and variant.
         guesses: the constant guess of each dataset.
+        replicates: ``rounds`` where ``runs`` are times that were measured in rounds, whose numbers are its seeds.
     """
-    result = _over_links(claim, dataset, [_link_result(link, dataset, runs, costs) for link in claim.rule.links])
+    links = [_link_result(link, dataset, runs, costs, replicates) for link in claim.rule.links]
+    result = _over_links(claim, dataset, links)
     owners = {quantity.dataset or dataset for quantity in claim.rule.quantities}
     guess = (guesses or {}).get(next(iter(owners))) if len(owners) == 1 else None
     return replace(result, guess=guess) if guess and _guess_meets(claim, guess) else result
@@ -235,13 +242,13 @@ def _over_links(claim: PlannedClaim, dataset: str, links: list[LinkResult]) -> C
 # One link of a rule
 
 
-def _link_result(link: Link, dataset: str, runs: pd.DataFrame, costs: Costs) -> LinkResult:
+def _link_result(link: Link, dataset: str, runs: pd.DataFrame, costs: Costs, replicates: Replicates) -> LinkResult:
     """One link as a value against a bound."""
 
     def exact(quantity: Quantity) -> Fraction:
         return Fraction(getattr(costs[quantity.dataset or dataset, quantity.variant], quantity.name))
 
-    return _exact_result(link, exact) if link.exact else _measured_result(link, dataset, runs, exact)
+    return _exact_result(link, exact) if link.exact else _measured_result(link, dataset, runs, exact, replicates)
 
 
 def _exact_result(link: Link, exact: Callable[[Quantity], Fraction]) -> LinkResult:
@@ -254,7 +261,9 @@ def _exact_result(link: Link, exact: Callable[[Quantity], Fraction]) -> LinkResu
     return LinkResult(relation, sides[0][1], "", value, bound, link.tolerance, verdict)
 
 
-def _measured_result(link: Link, dataset: str, runs: pd.DataFrame, exact: Callable[[Quantity], Fraction]) -> LinkResult:
+def _measured_result(
+    link: Link, dataset: str, runs: pd.DataFrame, exact: Callable[[Quantity], Fraction], replicates: Replicates
+) -> LinkResult:
     """A link with a measured side: the mean over seeds of that side, or of left minus right, against a bound."""
     sides, relation = [(link.left, link.left_text), (link.right, link.right_text)], link.relation
     if is_exact(link.left):
@@ -267,7 +276,9 @@ def _measured_result(link: Link, dataset: str, runs: pd.DataFrame, exact: Callab
         text = f"{text} − ({other_text})" if is_sum else f"{text} − {other_text}"
         bound, span = Fraction(0), _difference_of(limits(tree), limits(other))
         shown_unit = difference(unit(tree)) if unit(tree) == unit(other) else ""
-    result = LinkResult(relation, text, shown_unit, None, bound, link.tolerance, "inconclusive", n_seeds=0)
+    result = LinkResult(
+        *(relation, text, shown_unit, None, bound, link.tolerance, "inconclusive"), n_seeds=0, replicates=replicates
+    )
 
     measured = [quantity for quantity in dict.fromkeys(link.quantities) if quantity.name in _MEASURES]
     columns = [_by_seed(quantity, dataset, runs) for quantity in measured]
@@ -292,11 +303,13 @@ def _measured_result(link: Link, dataset: str, runs: pd.DataFrame, exact: Callab
     diverged = (table == DIVERGED).any(axis=1)
     finished, failed = table[~diverged], table[diverged]
     values = values_of(finished)
-    if any(quantity.name in TIMES for quantity in measured):
+    if replicates == "seeds" and any(quantity.name in TIMES for quantity in measured):
         return _described(replace(result, n_missing=len(failed)), summarise(values))
     scale = float(finished.abs().max(axis=None)) if len(finished) else 0.0
     inferred = _inferred(replace(result, n_missing=len(failed)), summarise(values, limits=span), scale)
-    worst = pd.DataFrame({i: failed[i].replace(DIVERGED, WORST[quantity.name]) for quantity, i in position.items()})
+    worst = pd.DataFrame(
+        {i: failed[i].replace(DIVERGED, WORST.get(quantity.name, math.inf)) for quantity, i in position.items()}
+    )
     speaks = {_judge(relation, float(v), float(v), bound, link.tolerance) for v in values_of(worst)}
     if inferred.verdict == "inconclusive" or speaks <= {inferred.verdict}:
         return inferred
@@ -378,7 +391,8 @@ WORST = {
     "test_accuracy": 0.0, "val_accuracy": 0.0, "balanced_accuracy": 0.0, "macro_f1": 0.0, "test_loss": math.inf,
     "ece": 1.0, "brier": 2.0, "best_epoch": math.nan,
 }  # fmt: skip
-"""Worst possible value of each quantity, which a diverged run counts as; NaN contradicts every verdict."""
+"""Worst possible value of each quantity, which a diverged run counts as; NaN contradicts every verdict. Of a time it is
+infinity."""
 
 
 def limits(tree: Tree) -> tuple[float, float]:

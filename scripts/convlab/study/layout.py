@@ -11,6 +11,9 @@ from pathlib import Path
 RESULTS = Path("results")
 """Folder of all studies' results, below the one in which Snakemake runs."""
 
+RECORDS = Path(".snakemake/convlab")
+"""Folder of convlab's own records beside Snakemake's: locks of studies, finished runs."""
+
 SEED_PREFIX = "seed-"
 
 
@@ -52,6 +55,11 @@ def evaluated(folder: Path, dataset: str, variant: str) -> Path:
 def probed(folder: Path, probe: str, dataset: str) -> Path:
     """Folder of a probe's measurements, a table for each variant."""
     return folder / "probe" / probe / dataset
+
+
+def timed(folder: Path) -> Path:
+    """Folder of the times that ``make timing`` measured."""
+    return folder / "timing"
 
 
 def compared(folder: Path) -> Path:
