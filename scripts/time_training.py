@@ -36,6 +36,9 @@ MIN_TIMED_IMAGES = 12_800
 MAX_IMAGES = 6400
 """Training images in an epoch at most, rounded down to whole batches: about two seconds of the default study's CNN."""
 
+LATENCY_CALLS = 300
+"""Single predictions whose median is taken."""
+
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -85,7 +88,7 @@ def measured(job: train.Job) -> dict[str, Any]:
     return {
         "seconds_per_epoch": seconds,
         "images_per_second": whole_epoch / seconds if seconds else None,
-        "latency_ms": inference.latency_ms(model, images)["p50"],
+        "latency_ms": inference.latency_ms(model, images, LATENCY_CALLS)["p50"],
         "timed_images": timed_images,
         "device": device(),
     }

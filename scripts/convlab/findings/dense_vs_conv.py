@@ -16,7 +16,7 @@ from convlab.findings.contrasts import (
 )
 from convlab.findings.study_results import Finding, StudyResults, Topic, VerdictOrGap
 from convlab.findings.training import CLOSE_ACCURACY, fits_of, still_falling
-from convlab.language.numbers import ci_text, count, missing, multiple, number, percent, points, region
+from convlab.language.numbers import count, missing, multiple, number, percent, points, region
 from convlab.results.timings import time_ratio
 from convlab.statistics.describe import MIN_SEEDS, summarise
 
@@ -277,9 +277,10 @@ def costs(results: StudyResults, dataset: str, variant: str, reference: str) -> 
         numbers |= {"seconds_ratio": summary.mean, "rounds": summary.n}
         parts.append(
             _(
-                "{ratio} as long for an epoch ({interval}, {n} rounds of make timing)",
+                "{ratio} as long for an epoch (95 % CI {low} to {high}; n = {n} rounds of “make timing”)",
                 ratio=multiple(summary.mean),
-                interval=ci_text(summary.ci_low, summary.ci_high, ""),
+                low=number(summary.ci_low, 2),
+                high=number(summary.ci_high, 2),
                 n=summary.n,
             )
         )

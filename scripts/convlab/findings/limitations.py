@@ -194,13 +194,13 @@ def _timing(facts: StudyFacts) -> Iterator[Finding]:
         return
     if timing["busy"]:
         text = _(
-            "The times of make timing decide nothing: other processes kept {load} cores of the machine busy meanwhile.",
+            "The times of “make timing” decide nothing: other processes kept {load} cores of the machine busy.",
             load=number(timing["other_load"], 1),
         )
         yield Finding(text, {"other_load": timing["other_load"]})
         return
     text = _(
-        "Claims about time are decided by {n} rounds of make timing on one machine ({processor}): epochs of a few "
+        "Claims about time are decided by {n} rounds of “make timing” on one machine ({processor}): epochs of a few "
         "thousand images, scaled to whole ones, each variant once in a round and nothing beside it.",
         n=timing["rounds"],
         processor=timing["hardware"]["processor"],
@@ -211,9 +211,9 @@ def _timing(facts: StudyFacts) -> Iterator[Finding]:
         differences = sorted({name for names in outdated["excluded"] for name in names.split("; ")})
         text += " " + ngettext(
             "The times of {n} variant decide nothing, since it was timed with other {differences} than its runs have; "
-            "make timing measures them again.",
+            "“make timing” measures them again.",
             "The times of {n} variants decide nothing, since they were timed with other {differences} than their runs "
-            "have; make timing measures them again.",
+            "have; “make timing” measures them again.",
             len(outdated),
             differences=listing(_(name) for name in differences),
         )

@@ -54,7 +54,7 @@ def _measured_sentence(result: ClaimResult, verdict: ClaimVerdict, p_adjusted: f
     link = result.link
     where = problem_text(link.problem) if link.problem else _interval_against_bound(link)
     if link.verdict == "described" and measures_only_times(result.claim.rule):
-        where = _("{where}; make timing measures times that decide it", where=where)
+        where = _("{where}; “make timing” measures times that decide it", where=where)
     if not link.problem and verdict != result.verdict:
         level = number(100 * LEVEL, "g")
         where = _("{where}, but p over the study does not reach {level} %", where=where, level=level)
@@ -77,7 +77,7 @@ def _details(result: ClaimResult, p_adjusted: float | None) -> list[str]:
     if link.sd is not None:
         details.append(_("SD {sd}", sd=quantity_text(link.sd, link.unit)))
     if link.n_seeds and link.replicates == "rounds":
-        details.append(ngettext("n = {n} round of make timing", "n = {n} rounds of make timing", link.n_seeds))
+        details.append(ngettext("n = {n} round of “make timing”", "n = {n} rounds of “make timing”", link.n_seeds))
     elif link.n_seeds:
         details.append(ngettext("n = {n} seed", "n = {n} seeds", link.n_seeds))
     if link.n_missing:
