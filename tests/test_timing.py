@@ -64,7 +64,7 @@ def decided(rule: str, measured: Timings, config=MADE_UP_STUDY) -> dict:
     """The row of a claim alone in its study; runs' times are equal, so that they could decide nothing."""
     study = load_study({**config, "claims": [{"id": "it", "text": "A statement.", "rule": rule}]})
     runs = runs_with(study, ACCURACIES)
-    family = confirmatory_family(runs, study.plan, study.statistics.rope, None, measured)
+    family = confirmatory_family(runs, study.plan, study.statistics.rope, timings=measured)
     (row,) = tables.claims_table(runs, study.plan, study.statistics.rope, family).to_dict("records")
     return row
 
@@ -137,7 +137,7 @@ def test_a_decided_claim_about_time_is_one_of_the_family():
     runs = runs_with(study, ACCURACIES)
     p_values = [
         tables.comparisons_table(
-            runs, study.plan, 0.005, confirmatory_family(runs, study.plan, 0.005, None, measured)
+            runs, study.plan, 0.005, confirmatory_family(runs, study.plan, 0.005, timings=measured)
         )["p_equivalence_adjusted"].dropna()
         for measured in (Timings(), timings(**TWICE))
     ]  # fmt: skip
@@ -184,8 +184,8 @@ TIMED_WITH = {
     ],
 )
 def test_times_of_another_state_name_what_differs(changes, expected):
-    runs = [{name: TIMED_WITH[name] for name in ("versions", "threads", "environment", "code")}] * 2
-    assert differences(TIMED_WITH | changes, "ab", {"x_train": "cd"}, runs) == expected
+    runs = [{name: TIMED_WITH[name] for name in ("data_sha256", "versions", "threads", "environment", "code")}] * 2
+    assert differences(TIMED_WITH | changes, "ab", runs) == expected
 
 
 def test_settings_are_the_same_for_every_seed_and_no_other_variant():

@@ -1,7 +1,7 @@
 """Times that ``make timing`` measured, read for the claims about time that they decide."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,22 +53,22 @@ class Timings:
     table: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(columns.TIMINGS)))
     record: Mapping[str, Any] = field(default_factory=dict)
 
-    def for_claim(self, claim: PlannedClaim, dataset: str, plan: Plan) -> pd.DataFrame | None:
-        """Times that decide a claim, in the columns of runs.csv with rounds as seeds; None where they cannot.
+    def for_claim(self, claim: PlannedClaim, dataset: str, plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
+        """Times that decide a claim, in the columns of runs.csv with rounds as seeds; ``runs`` where they cannot.
 
         They can where all that the rule measures are times, and where all of its variants were timed as the study
         has them. The training time of a variant that stops early is not known from its epochs.
         """
         if self.table.empty or not measures_only_times(claim.rule):
-            return None
+            return runs
         usable = self.table[self.table["excluded"] == ""]
         timed = set(zip(usable["dataset"], usable["variant"], strict=True))
         for quantity in (quantity for quantity in claim.rule.quantities if quantity.name in TIMES):
             stops_early = plan.variants[quantity.variant].training.early_stopping is not None
             if quantity.name == "train_seconds" and stops_early:
-                return None
+                return runs
             if (quantity.dataset or dataset, quantity.variant) not in timed:
-                return None
+                return runs
         epochs = usable["variant"].map({name: variant.training.epochs for name, variant in plan.variants.items()})
         return usable.assign(
             seed=usable["round"],
@@ -78,53 +78,51 @@ class Timings:
         )
 
 
-def load_timings(study: Study, folder: Path, runs: Runs, data: Mapping[str, Mapping[str, str]]) -> Timings:
+def read_record(folder: Path) -> dict[str, Any]:
+    """How the times of a study were measured, timing.json; empty without any.
+
+    Args:
+        folder: the study's folder under results/.
+    """
+    path = layout.timed(folder) / RECORD
+    return read_json(path) if path.is_file() else {}
+
+
+def load_timings(study: Study, folder: Path, runs: Runs) -> Timings:
     """Read the times of a study, if there are any; those of variants that it no longer has are left out.
 
     Args:
         folder: the study's folder under results/.
         runs: run.json of every run.
-        data: checksums of the arrays of each dataset.
     """
-    path = layout.timed(folder)
-    if not (path / RECORD).is_file():
+    record = read_record(folder)
+    if not record:
         return Timings()
-    record, table = read_json(path / RECORD), read_table(path / TABLE)
+    table = read_table(layout.timed(folder) / TABLE)
     table = table[table["dataset"].isin(study.datasets) & table["variant"].isin(study.plan.variants)]
-    pairs = table[["dataset", "variant"]].drop_duplicates().itertuples(index=False)
     busy = [BUSY] if record["busy"] else []
-    excluded = {
-        (dataset, name): "; ".join(
-            busy
-            + differences(
-                record["variants"][dataset][name],
-                settings_digest(study.run(dataset, name, study.seeds[0])),
-                data[dataset],
-                [run for (owner, variant, _seed), run in runs.items() if (owner, variant) == (dataset, name)],
-            )
-        )
-        for dataset, name in pairs
-    }
+    excluded = {}
+    for dataset, name in table[["dataset", "variant"]].drop_duplicates().itertuples(index=False):
+        of_variant = [run for (owner, variant, _seed), run in runs.items() if (owner, variant) == (dataset, name)]
+        settings = settings_digest(study.run(dataset, name, study.seeds[0]))
+        different = differences(record["variants"][dataset][name], settings, of_variant)
+        excluded[dataset, name] = "; ".join([*busy, *different])
     keys = zip(table["dataset"], table["variant"], strict=True)
     table = table.assign(excluded=[excluded[key] for key in keys]).reset_index(drop=True)
     return Timings(table[list(columns.TIMINGS)], record)
 
 
-def differences(
-    timed: Mapping[str, Any], settings: str, data: Mapping[str, str], runs: Iterable[Mapping[str, Any]]
-) -> list[str]:
+def differences(timed: Mapping[str, Any], settings: str, runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """What differs between a variant as it was timed and its runs; empty where the times hold for these.
 
     Args:
         timed: the variant's entry of timing.json.
         settings: digest of the variant's present settings.
-        data: checksums of the dataset's present arrays.
         runs: run.json of the variant's runs.
     """
-    runs = list(runs)
-    unlike = [SETTINGS] if timed["settings"] != settings else []
-    unlike += [DATA] if timed["data_sha256"] != data else []
-    return unlike + [
+    different = [SETTINGS] if timed["settings"] != settings else []
+    different += [DATA] if any(timed["data_sha256"] != run["data_sha256"] for run in runs) else []
+    return different + [
         name
         for name in MADE_LIKE_RUNS
         if any(are_unequal(name, CONDITIONS[name](timed), CONDITIONS[name](run)) for run in runs)
