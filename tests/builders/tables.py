@@ -12,7 +12,10 @@ from convlab.probes.tables import all_contrasts, all_curves
 from convlab.results import tables
 from convlab.results.family import confirmatory_family
 from convlab.study.load import load_study
+from convlab.study.registration import Standing
 from convlab.study.schema import Study
+
+REGISTERED = Standing()
 
 HOSTILE_LABEL = "50 % & $x_1$ #\\input{/etc/passwd} ~^ {[*] -- ?` \"'' <b>\n\\end{table}"
 
@@ -26,9 +29,9 @@ CLAIMS_WITH_HOSTILE_TEXT = [
 
 
 def study_and_tables_with(
-    config: dict, accuracies: dict[str, list[float | None]] | None = None
+    config: dict, accuracies: dict[str, list[float | None]] | None = None, standing: Standing = REGISTERED
 ) -> tuple[Study, dict[str, pd.DataFrame]]:
-    """A study with its tables, from made-up accuracies."""
+    """A study with its tables, from made-up accuracies; everything in it has the same standing."""
     study = load_study(config)
     plan, generator = study.plan, np.random.default_rng(0)
     means = {name: 0.6 if name == "dense" else 0.8 + 0.02 * number for number, name in enumerate(plan.variants)}
@@ -46,8 +49,8 @@ def study_and_tables_with(
     return study, {
         "runs": runs,
         "variants": tables.variants_table(runs, plan),
-        "comparisons": tables.with_new_images(comparisons, {}),
-        "claims": tables.claims_table(runs, plan, 0.005, family),
+        "comparisons": tables.with_registration(tables.with_new_images(comparisons, {}), lambda row: standing),
+        "claims": tables.with_registration(tables.claims_table(runs, plan, 0.005, family), lambda row: standing),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),
         "per_class": pd.DataFrame(per_class),
