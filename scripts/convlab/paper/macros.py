@@ -16,6 +16,7 @@ from convlab.paper.cells import (
     claim_verdict,
     comparison_verdict,
     measured_text,
+    new_images_verdict,
     percent,
     points,
     published_text,
@@ -193,6 +194,8 @@ def _of_comparison(row: Mapping[str, Any]) -> Iterator[Number]:
         "SeedsToSettle": count(row["seeds_to_settle"]),
         "NewImagesLow": points(row["new_images_ci_low"]),
         "NewImagesHigh": points(row["new_images_ci_high"]),
+        "NewImagesPAdjusted": _p(row["new_images_p_adjusted"]),
+        "NewImagesVerdict": new_images_verdict(row),
     }
     yield from _of(row, "comparisons", "Difference", (row["experiment"], row["variant"]), values)
 
