@@ -11,7 +11,15 @@ from convlab.common.table_files import Printed
 from convlab.language.contrasts import VERDICTS, contrast_labels
 from convlab.language.numbers import MISSING, count, format_p, interval, missing, number
 from convlab.language.robustness import analysis_text
-from convlab.paper.cells import claim_unit, comparison_verdict, measured_text, percent, points, published_text
+from convlab.paper.cells import (
+    claim_unit,
+    claim_verdict,
+    comparison_verdict,
+    measured_text,
+    percent,
+    points,
+    published_text,
+)
 from convlab.probes import registry as probes
 from convlab.probes.curves import contrast_label, measure_of
 from convlab.study.labels import field_label
@@ -176,7 +184,7 @@ def _claims(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("Measured"): measured_text(row["measured"], unit),
         N_("95 % CI"): interval(row["ci_low"], row["ci_high"], unit),
         N_("p"): p_value(row["p_adjusted"]),
-        N_("Verdict"): _(VERDICTS[row["verdict"]]),
+        N_("Verdict"): claim_verdict(row),
     }
 
 
