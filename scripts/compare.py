@@ -41,6 +41,7 @@ from convlab.probes import tables as probe_tables
 from convlab.results import looks, tables
 from convlab.results.asked import family_by_registration
 from convlab.results.choice import chosen_variant
+from convlab.results.conditions import with_claim_conditions, with_contrast_conditions
 from convlab.results.family import Family
 from convlab.results.loading import (
     RunRecords,
@@ -53,6 +54,7 @@ from convlab.results.loading import (
 from convlab.results.new_images import with_new_images
 from convlab.results.robustness import robustness_table
 from convlab.results.sequential import claim_key, contrast_key, family_over_looks, proposal
+from convlab.results.timings import load_timings, read_record
 from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
 from convlab.study import layout, registration_files
@@ -93,7 +95,9 @@ def compare(arguments: argparse.Namespace) -> None:
     data = {dataset: looks.data_digest(manifest) for dataset, manifest in manifests.items()}
     standings = registration_files.standings(study, registration, len(records.runs), data)
 
-    family = family_over_looks(tables.runs_table(records.rows), study, guesses, standings)
+    family = family_over_looks(
+        tables.runs_table(records.rows), study, guesses, standings, load_timings(study, folder, records.runs)
+    )
     named = study_tables(study, folder, records, classes, guesses, (family, standings))
     variants = named["variants"]
     candidates = variants[variants["variant"].isin(study.plan.servable or study.plan.compared)]
@@ -134,6 +138,7 @@ def compare(arguments: argparse.Namespace) -> None:
         "not_drawn": lacking,
         "looks": proposal(study, family.looks),
         "training": records.training_summary(),
+        "timing": read_record(folder),
         "provenance": made_from(study, records, manifests),
     }
     write_json(output / "summary.json", summary)
@@ -162,25 +167,25 @@ def study_tables(
     family, standings = decided
     by_registration = partial(family_by_registration, standings=standings)
     correct = load_correct(study, folder, records)
-    comparisons = tables.with_registration(
-        with_new_images(tables.comparisons_table(runs, plan, rope, family), correct, plan, rope),
-        lambda row: standings.question(row.dataset, row.experiment),
-    )
-    claims = tables.with_registration(
-        tables.claims_table(runs, plan, rope, family), lambda row: standings.claim(row.dataset, row.claim)
-    )
+    comparisons = with_new_images(tables.comparisons_table(runs, plan, rope, family), correct, plan, rope)
+    comparisons = tables.with_registration(comparisons, lambda row: standings.question(row.dataset, row.experiment))
+    comparisons = tables.with_looks(comparisons, family, "sentence", contrast_key)
+    claims = tables.claims_table(runs, plan, rope, family)
+    claims = tables.with_registration(claims, lambda row: standings.claim(row.dataset, row.claim))
+    claims = tables.with_looks(claims, family, "reason", claim_key)
     measured = probe_tables.load_measured(study, folder)
     return {
         "runs": runs,
         "variants": tables.variants_table(runs, plan, guesses),
-        "comparisons": tables.with_looks(comparisons, family, "sentence", contrast_key),
+        "comparisons": with_contrast_conditions(comparisons, records.runs, plan),
         "robustness": robustness_table(
             runs, plan, rope, family, correct, load_near_duplicates(study, folder), by_registration
         ),
-        "claims": tables.with_looks(claims, family, "reason", claim_key),
+        "claims": with_claim_conditions(claims, records.runs, plan),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),
         "per_class": tables.per_class_table(records.evaluations, classes),
+        "timings": timings.table,
         "probe_curves": probe_tables.all_curves(runs, plan, measured),
         "probe_contrasts": probe_tables.all_contrasts(runs, plan, measured),
     }

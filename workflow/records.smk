@@ -26,7 +26,7 @@ MADE_FROM = {
     "explore": lambda wildcards: [script_digest("explore"), messages(), study.report.language],
     "evaluate": lambda wildcards: [script_digest("evaluate"), seeds_of_job(wildcards), choices],
     "probe": lambda wildcards: [probe_code(wildcards), probe_settings(wildcards), seeds_of_job(wildcards), choices],
-    "compare": lambda wildcards: [compare_code(), messages(), study.settings, schedule_argument(wildcards)],
+    "compare": lambda wildcards: [compare_code(), messages(), study.settings, timings(), schedule_argument(wildcards)],
     "report": lambda wildcards: [
         *(report_code(), messages(), templates()),
         *(study.validated_config, deployments(), config_files(), config_values(), schedule_argument(wildcards)),

@@ -9,6 +9,7 @@ COMPARE_TABLES = [
     "trends",
     "factorials",
     "per_class",
+    "timings",
     "probe_curves",
     "probe_contrasts",
 ]
@@ -65,6 +66,7 @@ rule compare:
         messages=messages(),
         settings=lambda wildcards: json_argument(study.settings),
         schedule=schedule_argument,
+        timings=lambda wildcards: timings(),
         made_from=made_from("compare"),
         altered=lambda wildcards: altered_registration(),
         registration=registration,

@@ -11,7 +11,15 @@ from convlab.common.table_files import Printed
 from convlab.language.contrasts import VERDICTS, contrast_labels
 from convlab.language.numbers import MISSING, count, format_p, interval, missing, number
 from convlab.language.robustness import analysis_text
-from convlab.paper.cells import claim_unit, comparison_verdict, measured_text, percent, points, published_text
+from convlab.paper.cells import (
+    claim_unit,
+    claim_verdict,
+    comparison_verdict,
+    measured_text,
+    percent,
+    points,
+    published_text,
+)
 from convlab.probes import registry as probes
 from convlab.probes.curves import contrast_label, measure_of
 from convlab.study.labels import field_label
@@ -56,6 +64,7 @@ def printed(tables: Tables, study: Study) -> dict[str, Printed]:
         "trends": _trends,
         "factorials": _factorials,
         "per_class": _per_class,
+        "timings": _timings,
         "probe_curves": _probe_curves,
         "probe_contrasts": _probe_contrasts,
     }
@@ -175,7 +184,7 @@ def _claims(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("Measured"): measured_text(row["measured"], unit),
         N_("95 % CI"): interval(row["ci_low"], row["ci_high"], unit),
         N_("p"): p_value(row["p_adjusted"]),
-        N_("Verdict"): _(VERDICTS[row["verdict"]]),
+        N_("Verdict"): claim_verdict(row),
     }
 
 
@@ -216,6 +225,18 @@ def _per_class(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("Precision (%)"): percent(row["precision"]),
         N_("Recall (%)"): with_sd(row["recall"], row["recall_sd"]),
         N_("F1 (%)"): percent(row["f1"]),
+    }
+
+
+def _timings(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
+    return {
+        N_("Dataset"): row["dataset"],
+        N_("Variant"): plan.variants[row["variant"]].label,
+        N_("Round"): str(row["round"]),
+        N_("Epoch (s)"): number(row["seconds_per_epoch"], 2),
+        N_("Images/s"): count(row["images_per_second"]),
+        N_("Latency (ms)"): number(row["latency_ms"], 3),
+        N_("Other load"): number(row["other_load"], 2),
     }
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from convlab.results.asked import ALL, Asked
 from convlab.results.by_seed import by_seed
+from convlab.results.timings import Timings
 from convlab.statistics.claims import ClaimResult, ConstantGuess, contrasts_by_variants, decide
 from convlab.statistics.comparisons import Contrast, compare_to_reference, is_tested
 from convlab.statistics.describe import DIFFERENCE
@@ -55,6 +56,7 @@ def confirmatory_family(
     rope: float,
     guesses: Mapping[str, ConstantGuess | None] | None = None,
     asked: Asked = ALL,
+    timings: Timings | None = None,
     *,
     look: Look = ONLY_LOOK,
     settled: Mapping[Hypothesis, str] | None = None,
@@ -67,9 +69,11 @@ def confirmatory_family(
     Args:
         guesses: the constant guess of each dataset, that claims are held against.
         asked: which questions and claims belong to the family.
+        timings: times that were measured in rounds, which decide claims about time.
         look: of a plan; every test is held against its share of the level.
         settled: verdicts of earlier looks. Present values of what is settled mean nothing.
     """
+    timings = timings or Timings()
     tables = {}
     for dataset, of_dataset in runs.groupby("dataset", sort=True):
         for question in plan.questions.values():
@@ -86,7 +90,9 @@ def confirmatory_family(
 
     lookup = contrasts_by_variants(contrasts_of_family(1), METRIC)
     claims = {
-        (dataset, claim.id): decide(claim, dataset, runs, plan.costs, guesses, lookup)
+        (dataset, claim.id): decide(
+            claim, dataset, timings.for_claim(claim, dataset, plan, runs), plan.costs, guesses, lookup
+        )
         for claim in plan.claims.values()
         for dataset in claim.datasets
         if asked.holds("claim", dataset, claim.id)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from convlab.results.asked import ALL, Asked, family_by_registration
 from convlab.results.family import Family, confirmatory_family
+from convlab.results.timings import Timings
 from convlab.statistics.claims import LEVEL, ConstantGuess, verdict_over_study
 from convlab.statistics.comparisons import verdict
 from convlab.statistics.sequential import Hypothesis, Look, Replay, looks_of, replay
@@ -22,6 +23,7 @@ def family_over_looks(
     study: Study,
     guesses: Mapping[str, ConstantGuess | None] | None = None,
     standings: Standings | None = None,
+    timings: Timings | None = None,
 ) -> Family:
     """Test every question and claim at each look that the runs have reached, and keep what was settled as it was then.
 
@@ -30,6 +32,7 @@ def family_over_looks(
 
     Args:
         standings: what was registered before any run; None where all was.
+        timings: times that were measured in rounds, which decide claims about time.
     """
     plan, families = study.plan, {}
     trained = {key: frozenset(group["seed"]) for key, group in runs.groupby(["dataset", "variant"])}
@@ -39,7 +42,7 @@ def family_over_looks(
 
         def family_of(asked: Asked) -> Family:
             rope = study.statistics.rope
-            return confirmatory_family(seen, plan, rope, guesses, asked, look=look, settled=settled)
+            return confirmatory_family(seen, plan, rope, guesses, asked, timings, look=look, settled=settled)
 
         family = family_by_registration(family_of, standings) if standings else family_of(ALL)
         families[look.number] = family

@@ -172,6 +172,7 @@ def claim_row(result: ClaimResult, p_adjusted: float | None) -> dict[str, Any]:
         "reason": claim_sentence(result, over_study, p_adjusted),
         "quantity": link.quantity,
         "unit": link.unit,
+        "replicates": link.replicates,
     }
 
 

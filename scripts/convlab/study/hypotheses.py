@@ -15,8 +15,9 @@ def variants_of_question(plan: Plan, dataset: str, name: str) -> Sides:
 
 
 def variants_of_claim(plan: Plan, dataset: str, name: str) -> Sides:
-    """The variants of which a claim measures something; none for an exact claim."""
-    measured = (quantity for quantity in plan.claims[name].rule.quantities if quantity.name in MEASURED)
+    """The variants of which a claim measures something that seeds vary: none for an exact claim, or one about times."""
+    by_seeds = set(MEASURED) - set(TIMES)
+    measured = (quantity for quantity in plan.claims[name].rule.quantities if quantity.name in by_seeds)
     return {(quantity.dataset or dataset, quantity.variant) for quantity in measured}
 
 

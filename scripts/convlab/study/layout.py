@@ -11,6 +11,9 @@ from pathlib import Path
 RESULTS = Path("results")
 """Folder of all studies' results, below the one in which Snakemake runs."""
 
+RECORDS = Path(".snakemake/convlab")
+"""Folder of convlab's own records beside Snakemake's: locks of studies, finished runs."""
+
 SEED_PREFIX = "seed-"
 
 
@@ -58,6 +61,11 @@ def registered(folder: Path) -> Path:
     """Folder of what was fixed before the runs, of the ledger of looks and how far planned ones have come; no job's
     results."""
     return folder / "registration"
+
+
+def timed(folder: Path) -> Path:
+    """Folder of the times that ``make timing`` measured."""
+    return folder / "timing"
 
 
 def compared(folder: Path) -> Path:
