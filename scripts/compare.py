@@ -54,7 +54,7 @@ from convlab.results.loading import (
 from convlab.results.new_images import with_new_images
 from convlab.results.robustness import robustness_table
 from convlab.results.sequential import claim_key, contrast_key, family_over_looks, proposal
-from convlab.results.timings import load_timings, read_record
+from convlab.results.timings import Timings, load_timings, read_record
 from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
 from convlab.study import layout, registration_files
@@ -156,15 +156,15 @@ def study_tables(
     records: RunRecords,
     classes: Mapping[str, list[str]],
     guesses: Mapping[str, ConstantGuess | None],
-    decided: tuple[Family, Standings],
+    decided: tuple[Family, Standings, Timings],
 ) -> dict[str, pd.DataFrame]:
     """Every table of a study, by the name of its file; six parameters, each read once and used by other files too.
 
     Args:
-        decided: the family over all looks, and the standing of what is registered.
+        decided: the family over all looks, the standing of what is registered, and times that were measured in rounds.
     """
     plan, rope, runs = study.plan, study.statistics.rope, tables.runs_table(records.rows)
-    family, standings = decided
+    family, standings, timings = decided
     by_registration = partial(family_by_registration, standings=standings)
     correct = load_correct(study, folder, records)
     comparisons = with_new_images(tables.comparisons_table(runs, plan, rope, family), correct, plan, rope)
