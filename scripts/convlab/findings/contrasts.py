@@ -34,6 +34,11 @@ def verdict_text(row: Mapping[str, Any]) -> str:
     return contrasts.verdict_text(kind, diverged(row))
 
 
+def new_images_verdict_text(row: Mapping[str, Any]) -> str:
+    """Text of the badge of a comparison's verdict on new test images."""
+    return contrasts.verdict_text(row["new_images_verdict"], diverged(row))
+
+
 def headline(row: Mapping[str, Any], variant: str, reference: str, rope: float) -> str:
     """One-line headline of a comparison; diverged runs are counted."""
     text = _(

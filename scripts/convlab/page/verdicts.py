@@ -6,13 +6,14 @@ from typing import Any
 
 from convlab.common.i18n import gettext as _
 from convlab.findings.choice import margin_of, optimism, told_apart
-from convlab.findings.contrasts import headline, verdict_or_gap, verdict_text
+from convlab.findings.contrasts import headline, new_images_verdict_text, verdict_or_gap, verdict_text
 from convlab.findings.registration import exploratory, registered_when
 from convlab.findings.study_results import StudyResults
 from convlab.language import numbers as say
 from convlab.language.contrasts import contrast_labels, guessing
 from convlab.page.format import mean_and_sd, pixels
-from convlab.page.views import Bar, ClaimCard, ContrastView, QuestionCard, Table
+from convlab.page.robustness import marks_and_flips
+from convlab.page.views import Bar, ClaimCard, ContrastView, NewImagesView, QuestionCard, Table
 from convlab.study.variants import Question
 
 
@@ -55,6 +56,8 @@ def question_card(results: StudyResults, dataset: str, question: Question) -> Qu
                 bar(row, results.rope, reach),
                 0.0 if say.missing(row["difference"]) else abs(row["difference"]),
                 registered_when(row) if exploratory(row) else "",
+                new_images_view(row),
+                *marks_and_flips(results, row),
             )
         )
     names = [question.reference, *question.variants]
@@ -82,6 +85,18 @@ def _beside_constant_guess(results: StudyResults, row: Mapping[str, Any], text: 
         headline=text,
         guess=guessing(guess["class"]),
         share=say.percent(guess["share"]),
+    )
+
+
+def new_images_view(row: Mapping[str, Any]) -> NewImagesView | None:
+    """The verdict of a comparison on new test images; None where nothing is inferred."""
+    if say.missing(row["new_images_ci_low"]):
+        return None
+    return NewImagesView(
+        row["new_images_verdict"],
+        new_images_verdict_text(row),
+        say.interval(row["new_images_ci_low"], row["new_images_ci_high"]),
+        [row[f"new_images_{part}"] for part in ("sentence", "narrowing", "scatter")],
     )
 
 
@@ -146,8 +161,9 @@ def levels_table(results: StudyResults, dataset: str, question: Question) -> Tab
                 mean_and_sd(variant),
                 _("reference") if row is None else say.points(row["difference"]),
                 "" if row is None else say.interval(row["ci_low"], row["ci_high"]),
-                "" if row is None else say.interval(row.get("new_images_ci_low"), row.get("new_images_ci_high")),
                 "" if row is None else verdict_text(row),
+                "" if row is None else say.interval(row["new_images_ci_low"], row["new_images_ci_high"]),
+                "" if row is None or say.missing(row["new_images_ci_low"]) else new_images_verdict_text(row),
                 say.count(variant["parameters"]),
                 say.count(variant["macs"]),
                 pixels(variant["receptive_field"]),
@@ -156,6 +172,6 @@ def levels_table(results: StudyResults, dataset: str, question: Question) -> Tab
         )
     columns = (
         "level" if question.levels else "label", "n_seeds", "test_accuracy", "difference", "difference_ci",
-        "new_images_ci", "verdict", "parameters", "macs", "receptive_field", "seconds_per_epoch",
+        "verdict", "new_images_ci", "new_images_verdict", "parameters", "macs", "receptive_field", "seconds_per_epoch",
     )  # fmt: skip
     return Table("levels", columns, cells, {"question": question.text, "dataset": dataset}, list(names))

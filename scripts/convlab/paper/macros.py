@@ -13,7 +13,15 @@ from convlab.common.i18n import gettext as _
 from convlab.common.table_files import escaped
 from convlab.language.contrasts import VERDICTS
 from convlab.language.numbers import MISSING, count, format_p, missing, number
-from convlab.paper.cells import claim_unit, comparison_verdict, measured_text, percent, points, published_text
+from convlab.paper.cells import (
+    claim_unit,
+    comparison_verdict,
+    measured_text,
+    new_images_verdict,
+    percent,
+    points,
+    published_text,
+)
 from convlab.paper.printed import Tables
 from convlab.probes.curves import measure_of
 from convlab.statistics.claims import ConstantGuess
@@ -187,6 +195,8 @@ def _of_comparison(row: Mapping[str, Any]) -> Iterator[Number]:
         "SeedsToSettle": count(row["seeds_to_settle"]),
         "NewImagesLow": points(row["new_images_ci_low"]),
         "NewImagesHigh": points(row["new_images_ci_high"]),
+        "NewImagesPAdjusted": _p(row["new_images_p_adjusted"]),
+        "NewImagesVerdict": new_images_verdict(row),
     }
     yield from _of(row, "comparisons", "Difference", (row["experiment"], row["variant"]), values)
 

@@ -10,6 +10,7 @@ from convlab.common.i18n import gettext as _
 from convlab.common.table_files import Printed
 from convlab.language.contrasts import VERDICTS, contrast_labels
 from convlab.language.numbers import MISSING, count, format_p, interval, missing, number
+from convlab.language.robustness import analysis_text
 from convlab.paper.cells import claim_unit, comparison_verdict, measured_text, percent, points, published_text
 from convlab.probes import registry as probes
 from convlab.probes.curves import contrast_label, measure_of
@@ -50,6 +51,7 @@ def printed(tables: Tables, study: Study) -> dict[str, Printed]:
         "runs": _runs,
         "variants": _variants,
         "comparisons": _comparisons,
+        "robustness": _robustness,
         "claims": _claims,
         "trends": _trends,
         "factorials": _factorials,
@@ -144,6 +146,23 @@ def _comparisons(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("95 % CI"): interval(row["ci_low"], row["ci_high"]),
         N_("p"): p_value(row["p_adjusted"]),
         N_("Verdict"): comparison_verdict(row),
+    }
+
+
+def _robustness(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
+    variant, reference = contrast_labels(plan, plan.questions[row["experiment"]], row["variant"])
+    form = number if row["analysis"] == "loss" else points
+    unit = "" if row["analysis"] == "loss" else "pp"
+    return {
+        N_("Dataset"): row["dataset"],
+        N_("Question"): row["experiment"].replace("_", " "),
+        N_("Variant"): variant,
+        N_("Reference"): reference,
+        N_("Analysis"): analysis_text(row["analysis"]),
+        N_("Difference"): form(row["difference"]),
+        N_("95 % CI"): interval(row["ci_low"], row["ci_high"], unit),
+        N_("Verdict"): _(VERDICTS[row["verdict"]]),
+        N_("Changes"): _("yes") if row["flips"] else "",
     }
 
 

@@ -11,12 +11,11 @@ from convlab.language.claims import claim_sentence
 from convlab.language.contrasts import comparison_sentence, contrast_labels
 from convlab.language.factors import factorial_sentence, trend_sentence
 from convlab.results import columns
-from convlab.results.family import METRIC, Family, confirmatory_family, within_difference
+from convlab.results.family import METRIC, Family, confirmatory_family
 from convlab.statistics.claims import ClaimResult, ConstantGuess, verdict_over_study
 from convlab.statistics.comparisons import verdict, verdict_of_finished_runs
 from convlab.statistics.describe import SHARE, as_float, summarise
 from convlab.statistics.factors import Factorial, factorial, trend
-from convlab.statistics.images import crossed_difference
 from convlab.study.registration import Standing
 from convlab.study.variants import Plan
 
@@ -224,32 +223,6 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                 }
             )
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
-
-
-def with_new_images(comparisons: pd.DataFrame, correct: Mapping[tuple[str, str, int], np.ndarray]) -> pd.DataFrame:
-    """The comparisons with an interval that also covers the choice of test images: new_images_ci_low and _high.
-
-    Args:
-        correct: (dataset, variant, seed) -> bool (images,), whether each test image is classified rightly; finished
-            runs only. Seeds that one of the two variants lacks are left out.
-    """
-    rows = []
-    for row in comparisons.itertuples():
-        seeds = [
-            seed
-            for dataset, variant, seed in correct
-            if (dataset, variant) == (row.dataset, row.variant) and (dataset, row.reference, seed) in correct
-        ]
-        low = high = None
-        if seeds:
-            sides = [
-                np.stack([correct[row.dataset, name, seed] for seed in seeds]) for name in (row.variant, row.reference)
-            ]
-            crossed = crossed_difference(*sides)
-            low, high = within_difference(crossed.ci_low), within_difference(crossed.ci_high)
-        rows.append({"new_images_ci_low": low, "new_images_ci_high": high})
-    intervals = pd.DataFrame(rows, columns=list(columns.NEW_IMAGES), index=comparisons.index)
-    return pd.concat([comparisons, intervals], axis=1)
 
 
 def with_registration(table: pd.DataFrame, standing_of: Callable[[Any], Standing]) -> pd.DataFrame:
