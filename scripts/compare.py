@@ -91,7 +91,8 @@ def compare(arguments: argparse.Namespace) -> None:
 
     named = study_tables(study, folder, records, classes, guesses, standings)
     variants = named["variants"]
-    chosen = {dataset: chosen_variant(variants[variants["probe"] == ""], dataset) for dataset in study.datasets}
+    candidates = variants[variants["variant"].isin(study.plan.servable or study.plan.compared)]
+    chosen = {dataset: chosen_variant(candidates, dataset) for dataset in study.datasets}
 
     use_style()
     labels = [variant.label for variant in study.plan.variants.values()]

@@ -46,11 +46,11 @@ def test_no_table_number_or_sentence_infers_anything(seeds):
             for text in table[column]:
                 assert not A_P_VALUE.search(text) and not AN_INTERVAL.search(text), text
     for name, printed in paper.printed(tables, study).items():
-        for column in set(printed.cells) & {"p", "95 % CI"}:
+        for column in set(printed.cells) & {"p", "Exploratory p", "95 % CI"}:
             assert set(printed.cells[column]) <= {"", MISSING}, name
     text = numbers_tex(tables, study, {"digits": 100}, {"digits": "cnn"}, {})
     for name, value in macros_of(text).items():
-        if re.search(r"(Low|High|P|PAdjusted|PEquivalence|Detectable|SeedsToSettle|F)$", name):
+        if re.search(r"(Low|High|P|ExploratoryP|PAdjusted|PEquivalence|Detectable|SeedsToSettle|F)$", name):
             assert value == MISSING, name
         if name.endswith("Verdict"):
             assert value in ("inconclusive", "described")

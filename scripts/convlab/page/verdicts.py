@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 from convlab.common.i18n import gettext as _
+from convlab.findings.choice import margin_of, optimism, told_apart
 from convlab.findings.contrasts import headline, new_images_verdict_text, verdict_or_gap, verdict_text
 from convlab.findings.registration import exploratory, registered_when
 from convlab.findings.study_results import StudyResults
@@ -17,15 +18,18 @@ from convlab.study.variants import Question
 
 
 def chosen(results: StudyResults, dataset: str) -> dict[str, str] | None:
-    """The chosen variant with its validation and test accuracy; None without a finished run."""
+    """The chosen variant with its mean accuracies and what they are; None without a finished run."""
     name = results.chosen.get(dataset)
     if name is None:
         return None
-    row = results.variant(dataset, name)
+    row, margin = results.variant(dataset, name), margin_of(results, dataset, name)
+    labels = {variant: results.label(variant) for variant in results.plan.variants}
+    score_text = optimism(margin, results.plan.variants[name].training.select)
     return {
         "label": row["label"],
         "validation": say.percent(row["val_accuracy_mean"]),
         "test": say.percent(row["test_accuracy_mean"]),
+        "note": " ".join(filter(None, (told_apart(margin, name, labels), score_text))),
     }
 
 

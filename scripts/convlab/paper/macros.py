@@ -50,6 +50,9 @@ class Number:
     dataset: str = ""
 
 
+EXPLORATORY = ("trends", "factorials", "probe_contrasts")
+"""Tables whose p values and intervals are outside of the study's family."""
+
 DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 
 HEAD = r"""% The numbers of the study {study}, one macro each, rounded for print: \input{{numbers.tex}} in the preamble.
@@ -60,9 +63,9 @@ HEAD = r"""% The numbers of the study {study}, one macro each, rounded for print
 % Names that would read the same all get letters from a checksum, so that no macro changes its meaning unseen.
 % Accuracies are in %, differences of accuracy in percentage points (claims say their unit); Low and High are limits
 % of 95 % intervals; an en dash stands for what this study cannot give, e.g. an interval below three seeds.
-% P is adjusted within its experiment, PAdjusted and PEquivalence over the study; P of trends and effects is
-% exploratory, adjusted for nothing, as are the intervals of probes. Two studies in one document: rename the macros of
-% one, e.g. sed 's/\\convlab/\\second/' numbers.tex > second.tex
+% P is adjusted within its experiment, PAdjusted and PEquivalence over the study; ExploratoryP (trends, effects of two
+% factors) is adjusted for nothing, as are the intervals of these and of probes. Two studies in one document: rename the
+% macros of one, e.g. sed 's/\\convlab/\\second/' numbers.tex > second.tex
 """
 
 
@@ -119,14 +122,14 @@ def numbers(
         yield from _of_claim(row, plan)
     for row in tables["trends"].to_dict("records"):
         values = {"Slope": points(row["slope"]), "Low": points(row["ci_low"]), "High": points(row["ci_high"])}
-        yield from _of(row, "trends", "Trend", (row["experiment"],), values | {"P": _p(row["p_value"])})
+        yield from _of(row, "trends", "Trend", (row["experiment"],), values | {"ExploratoryP": _p(row["p_value"])})
     for row in tables["factorials"].to_dict("records"):
         values = {
             "F": number(row["f_statistic"], 2),
             "Df": count(row["df"]),
             "DfResidual": count(row["df_residual"]),
         }
-        values |= {"P": _p(row["p_value"]), "Contrast": points(row["contrast"])}
+        values |= {"ExploratoryP": _p(row["p_value"]), "Contrast": points(row["contrast"])}
         values |= {"Low": points(row["ci_low"]), "High": points(row["ci_high"])}
         yield from _of(row, "factorials", "Effect", (row["experiment"], row["effect"]), values)
     for row in tables["probe_curves"].to_dict("records"):
@@ -145,7 +148,8 @@ def _of(
     row: Mapping[str, Any], table: str, kind: str, subject: tuple[str, ...], values: Mapping[str, str]
 ) -> Iterator[Number]:
     """The numbers of one row, by measure."""
-    source = f"{table}.csv, {', '.join((row['dataset'], *subject))}"
+    exploratory = ("exploratory",) if table in EXPLORATORY else ()
+    source = f"{table}.csv, {', '.join((row['dataset'], *subject, *exploratory))}"
     for measure, text in values.items():
         yield Number(kind, subject, measure, text, source, row["dataset"])
 

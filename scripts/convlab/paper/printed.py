@@ -189,7 +189,7 @@ def _trends(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("Slope (pp)"): points(row["slope"]),
         N_("95 % CI"): interval(row["ci_low"], row["ci_high"]),
         N_("Per"): "" if missing(row["slope_per"]) else _(PER[row["slope_per"]]),
-        N_("p"): p_value(row["p_value"]),
+        N_("Exploratory p"): p_value(row["p_value"]),
     }
 
 
@@ -201,7 +201,7 @@ def _factorials(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("n"): str(row["n_blocks"]),
         N_("Degrees of freedom"): MISSING if missing(row["df"]) else f"{row['df']:.0f}, {row['df_residual']:.0f}",
         N_("F"): number(row["f_statistic"], 2),
-        N_("p"): p_value(row["p_value"]),
+        N_("Exploratory p"): p_value(row["p_value"]),
         N_("Contrast (pp)"): points(row["contrast"]),
         N_("95 % CI"): interval(row["ci_low"], row["ci_high"]),
     }

@@ -219,7 +219,7 @@ TRENDS = {
     "factor": Column("text", "field that is varied"),
     "n_levels": Column("integer", "levels of the factor"),
     "n_blocks": Column("integer", "seeds of which every level has a finished run"),
-    "p_value": Column("number", "of Page's trend test, two-sided, not adjusted over the study"),
+    "p_value": Column("number", "exploratory: of Page's trend test, two-sided, not adjusted over the study"),
     "slope": Column("number", "change of test accuracy per `slope_per`, mean over seeds", FRACTION),
     "ci_low": Column("number", "lower end of the slope's 95 % t interval", FRACTION),
     "ci_high": Column("number", "upper end of it", FRACTION),
@@ -235,7 +235,7 @@ FACTORIALS = {
     "df": Column("integer", "degrees of freedom of the effect"),
     "df_residual": Column("integer", "degrees of freedom of the residual"),
     "f_statistic": Column("number", "F of the effect, with seeds as blocks"),
-    "p_value": Column("number", "of no effect, not adjusted over the study"),
+    "p_value": Column("number", "exploratory: of no effect, not adjusted over the study"),
     "contrast": Column(
         "number",
         "of 2 × 2 levels: by how much the second factor's effect differs between the first one's levels",
@@ -305,7 +305,7 @@ PROBE_CONTRASTS = {
     "measure": Column("text", "which difference, see below; of a probe that trains with its level"),
     "n_seeds": Column("integer", "seeds of which both sides have a finished run"),
     "difference": Column("number", "mean over seeds of the difference within a seed", FRACTION),
-    "ci_low": Column("number", "lower end of its 95 % t interval, not adjusted", FRACTION),
+    "ci_low": Column("number", "lower end of its 95 % t interval, exploratory: not adjusted", FRACTION),
     "ci_high": Column("number", "upper end of it", FRACTION),
     "n_diverged": Column("integer", "seeds left out, for one of their runs diverged"),
 }
