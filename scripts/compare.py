@@ -95,10 +95,9 @@ def compare(arguments: argparse.Namespace) -> None:
     data = {dataset: looks.data_digest(manifest) for dataset, manifest in manifests.items()}
     standings = registration_files.standings(study, registration, len(records.runs), data)
 
-    family = family_over_looks(
-        tables.runs_table(records.rows), study, guesses, standings, load_timings(study, folder, records.runs)
-    )
-    named = study_tables(study, folder, records, classes, guesses, (family, standings))
+    timings = load_timings(study, folder, records.runs)
+    family = family_over_looks(tables.runs_table(records.rows), study, guesses, standings, timings)
+    named = study_tables(study, folder, records, classes, guesses, (family, standings, timings))
     variants = named["variants"]
     candidates = variants[variants["variant"].isin(study.plan.servable or study.plan.compared)]
     chosen = {dataset: chosen_variant(candidates, dataset) for dataset in study.datasets}
