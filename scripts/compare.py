@@ -45,6 +45,7 @@ from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
 from convlab.study import layout
 from convlab.study.load import load_study
+from convlab.study.metrics import ACCURACY, BY_COLUMN
 from convlab.study.schema import Study
 
 log = logging.getLogger("compare")
@@ -89,14 +90,20 @@ def compare(arguments: argparse.Namespace) -> None:
             figures += [file.save(figures_folder, writer) for file in dataset_figures(results, probe_figures)]
         # The tables are written while the last figures are.
         for name, as_printed in printed(named, study).items():
-            write_table(named[name], output / name, table_caption(name, guesses), as_printed)
+            write_table(named[name], output / name, table_caption(name, guesses, study.plan.metric), as_printed)
         write_text(output / "numbers.tex", numbers_tex(named, study, test_images, chosen, guesses))
     summary = {
         "format": 1,
         "classes": classes,
         "test_images": test_images,
         "constant_guess": {
-            dataset: guess and {"class": guess.label, "share": float(guess.share)} for dataset, guess in guesses.items()
+            dataset: guess
+            and {
+                "class": guess.label,
+                "share": float(guess.share),
+                "metrics": {column: float(guess.value(column)) for column in BY_COLUMN},
+            }
+            for dataset, guess in guesses.items()
         },
         "chosen": chosen,
         "confusions": {
@@ -124,14 +131,16 @@ def study_tables(
     guesses: Mapping[str, ConstantGuess | None],
 ) -> dict[str, pd.DataFrame]:
     """Every table of a study, by the name of its file."""
-    plan, rope, runs = study.plan, study.statistics.rope, tables.runs_table(records.rows)
+    plan, rope, runs = study.plan, study.statistics.rope, tables.runs_table(records.rows, guesses)
     family = confirmatory_family(runs, plan, rope, guesses)
     comparisons = tables.comparisons_table(runs, plan, rope, family)
+    # Answers that are right or wrong give intervals for new images of accuracy, and of no other metric.
+    correct = load_correct(study, folder, records) if plan.metric == ACCURACY else {}
     measured = probe_tables.load_measured(study, folder)
     return {
         "runs": runs,
         "variants": tables.variants_table(runs, plan, guesses),
-        "comparisons": tables.with_new_images(comparisons, load_correct(study, folder, records)),
+        "comparisons": tables.with_new_images(comparisons, correct),
         "claims": tables.claims_table(runs, plan, rope, family),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),

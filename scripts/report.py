@@ -65,6 +65,7 @@ from convlab.statistics.describe import MIN_SEEDS
 from convlab.study import layout
 from convlab.study.idle_values import same_variants
 from convlab.study.load import load_study
+from convlab.study.metrics import ACCURACY
 from convlab.study.schema import Study
 
 log = logging.getLogger("report")
@@ -132,7 +133,10 @@ def head(study: Study, data: ReportData) -> dict[str, Any]:
         "lead": study.question if study.question != title else "",
         "datasets": datasets,
         "language": i18n.language(),
-        "rope": i18n.with_unit(i18n.number(100 * study.statistics.rope, "g"), "pp"),
+        "rope": say.region(study.statistics.rope, plan.metric.difference_unit),
+        "metric": _(plan.metric.name),
+        "by_accuracy": plan.metric == ACCURACY,
+        "difference_unit": plan.metric.difference_unit,
         "seeds": [str(seed) for seed in study.seeds],
         "smoke": len(study.seeds) < MIN_SEEDS,
         "facts": {

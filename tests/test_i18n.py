@@ -509,7 +509,7 @@ def drawn() -> list[str]:
         accuracy.forest(rows, [replace(cnn, label="CNN − Dense")], 0.005),
         accuracy.combinations(means, means / 100, ("a", "b"), (("1", "2"), ("3", "4")), (0, 0)),
         accuracy.learning_curves([(cnn, history)]),
-        accuracy.accuracy_against_costs(variants, [cnn]),
+        accuracy.against_costs(variants, [cnn]),
         errors.confusion(np.eye(3), ["a", "b", "c"]),
         errors.calibration([(cnn, np.array([[0.5, 0.52, 10.0]]))]),
         errors.recall_by_class(recalls, [cnn], ["a", "b"]),

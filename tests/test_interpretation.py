@@ -343,7 +343,7 @@ def test_numbers_read_alike_everywhere():
     assert say.interval(-0.0087, 0.035) == "−0.87 to +3.50"
     assert say.multiple(1.9252) == "1.93 times"
     assert say.multiple(18.45) == "18.4 times"
-    assert say.rounded_up_points(0.02912) == "3.0 pp"
+    assert say.rounded_up(0.02912) == "3.0 pp"
 
 
 @pytest.mark.parametrize("nothing", [None, float("nan"), np.float64("nan"), float("inf")])

@@ -7,12 +7,9 @@ import pandas as pd
 
 from convlab.statistics.claims import ClaimResult, ConstantGuess, decide
 from convlab.statistics.comparisons import Contrast, compare_to_reference, is_tested
-from convlab.statistics.describe import DIFFERENCE
 from convlab.statistics.multiplicity import adjust_equivalences, adjust_family
+from convlab.study.metrics import Metric
 from convlab.study.variants import Plan
-
-METRIC = "test_accuracy"
-"""The measure that comparisons test; all others are described only."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,9 @@ def confirmatory_family(
     }
     groups = {}
     for dataset, group in runs.groupby("dataset", sort=True):
-        values = {name: part.sort_values("seed")[METRIC].to_numpy() for name, part in group.groupby("variant")}
+        values = {
+            name: part.sort_values("seed")[plan.metric.column].to_numpy() for name, part in group.groupby("variant")
+        }
         for question in plan.questions.values():
             names = (question.reference, *question.variants)
             groups[dataset, question.name] = question.reference, {name: values[name] for name in names}
@@ -61,7 +60,7 @@ def confirmatory_family(
     contrasts = {}
     for key, (reference, values) in groups.items():
         of_question = compare_to_reference(values, reference, rope=rope, family=size)
-        contrasts[key] = {variant: _within_possible(contrast) for variant, contrast in of_question.items()}
+        contrasts[key] = {variant: _within_possible(contrast, plan.metric) for variant, contrast in of_question.items()}
 
     def p_values(name: str) -> dict[tuple[str, ...], dict[str, float | None]]:
         return {
@@ -78,12 +77,7 @@ def confirmatory_family(
     )
 
 
-def _within_possible(contrast: Contrast) -> Contrast:
-    """The contrast with its intervals clipped to ±1, the largest difference of two accuracies."""
+def _within_possible(contrast: Contrast, metric: Metric) -> Contrast:
+    """The contrast with its intervals clipped to the range of a difference of two values of the metric."""
     limits = {name: getattr(contrast, name) for name in ("ci_low", "ci_high", "ci90_low", "ci90_high")}
-    return replace(contrast, **{name: within_difference(limit) for name, limit in limits.items()})
-
-
-def within_difference(limit: float | None) -> float | None:
-    """A limit of an interval, clipped to the range of a difference of two accuracies."""
-    return None if limit is None else min(max(limit, DIFFERENCE[0]), DIFFERENCE[1])
+    return replace(contrast, **{name: metric.within_difference(limit) for name, limit in limits.items()})

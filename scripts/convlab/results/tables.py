@@ -11,12 +11,13 @@ from convlab.language.claims import claim_sentence
 from convlab.language.contrasts import comparison_sentence, contrast_labels
 from convlab.language.factors import factorial_sentence, trend_sentence
 from convlab.results import columns
-from convlab.results.family import METRIC, Family, confirmatory_family, within_difference
+from convlab.results.family import Family, confirmatory_family
 from convlab.statistics.claims import ClaimResult, ConstantGuess, verdict_over_study
 from convlab.statistics.comparisons import verdict, verdict_of_finished_runs
-from convlab.statistics.describe import SHARE, as_float, summarise
+from convlab.statistics.describe import as_float, summarise
 from convlab.statistics.factors import Factorial, factorial, trend
 from convlab.statistics.images import crossed_difference
+from convlab.study.metrics import ACCURACY, BY_COLUMN
 from convlab.study.variants import Plan
 
 RUN_COLUMNS = list(columns.RUNS)
@@ -24,6 +25,7 @@ COMPARISON_COLUMNS = list(columns.COMPARISONS)
 TREND_COLUMNS = list(columns.TRENDS)
 FACTORIAL_COLUMNS = list(columns.FACTORIALS)
 CLAIM_COLUMNS = list(columns.CLAIMS)
+METRIC_COLUMNS = list(BY_COLUMN)
 
 
 def run_row(dataset: str, variant: Any, seed: int, cost: Any, run: Mapping, metrics: Mapping) -> dict[str, Any]:
@@ -55,6 +57,7 @@ def run_row(dataset: str, variant: Any, seed: int, cost: Any, run: Mapping, metr
         "predictions_sha256": metrics.get("predictions_sha256"),
         "balanced_accuracy": _mean_over_classes(metrics, "recall"),
         "macro_f1": _mean_over_classes(metrics, "f1"),
+        "auroc": metrics.get("auroc"),
     }
 
 
@@ -66,31 +69,34 @@ def _mean_over_classes(metrics: Mapping, measure: str) -> float | None:
     return float(np.mean(per_class[measure]))
 
 
-def runs_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """All runs; measures are floats, NaN where a run has none."""
+def runs_table(rows: list[dict[str, Any]], guesses: Mapping[str, ConstantGuess | None] | None = None) -> pd.DataFrame:
+    """All runs; measures are floats, NaN where a run has none. ``guesses``: the constant guess of each dataset."""
     table = pd.DataFrame(rows, columns=RUN_COLUMNS)
-    measures = [
-        "images_per_second", "val_accuracy", "test_accuracy", "test_loss", "ece", "brier", "balanced_accuracy",
-        "macro_f1",
-    ]  # fmt: skip
+    table["majority_share"] = table["dataset"].map(_majority_shares(guesses))
+    measures = ["images_per_second", "val_accuracy", "ece", "brier", *BY_COLUMN, "majority_share"]
     return table.astype(dict.fromkeys(measures, float))
+
+
+def _majority_shares(guesses: Mapping[str, ConstantGuess | None] | None) -> dict[str, float]:
+    """Share of the most frequent class among the test images, by dataset."""
+    return {dataset: float(guess.share) for dataset, guess in (guesses or {}).items() if guess}
 
 
 def variants_table(
     runs: pd.DataFrame, plan: Plan, guesses: Mapping[str, ConstantGuess | None] | None = None
 ) -> pd.DataFrame:
-    """One row per dataset and variant: n, mean, SD, SE and 95 % interval of test accuracy; means of the rest.
+    """One row per dataset and variant: n; mean, SD and 95 % interval of every metric; means of the rest.
 
     Ordered by dataset, then models by their parameters, then variants as the plan lists them.
 
     Args:
         guesses: the constant guess of each dataset, whose accuracy stands beside those of the variants.
     """
-    rows = []
+    rows, majority_shares = [], _majority_shares(guesses)
     for (dataset, name), group in runs.groupby(["dataset", "variant"], sort=False):
-        accuracy = summarise(group[METRIC], limits=SHARE)
+        accuracy, *others = (summarise(group[column], limits=BY_COLUMN[column].limits) for column in METRIC_COLUMNS)
         seconds = group["train_seconds"] / group["epochs_run"].where(group["epochs_run"] > 0)
-        first, guess = group.iloc[0], (guesses or {}).get(dataset)
+        first = group.iloc[0]
         rows.append(
             {
                 "dataset": dataset,
@@ -108,8 +114,6 @@ def variants_table(
                 "test_accuracy_se": accuracy.se,
                 "test_accuracy_ci_low": accuracy.ci_low,
                 "test_accuracy_ci_high": accuracy.ci_high,
-                "test_loss_mean": group["test_loss"].mean(),
-                "test_loss_sd": group["test_loss"].std(ddof=1),
                 "brier_mean": group["brier"].mean(),
                 "ece_mean": group["ece"].mean(),
                 "val_accuracy_mean": group["val_accuracy"].mean(),
@@ -118,12 +122,15 @@ def variants_table(
                 "latency_ms": group["latency_ms"].mean(),
                 "seconds_per_epoch_sd": seconds.std(ddof=1),
                 "latency_ms_sd": group["latency_ms"].std(ddof=1),
-                "balanced_accuracy_mean": group["balanced_accuracy"].mean(),
-                "macro_f1_mean": group["macro_f1"].mean(),
-                "majority_share": None if guess is None else float(guess.share),
+                "majority_share": majority_shares.get(dataset),
+                **{
+                    f"{column}_{name}": getattr(summary, name)
+                    for column, summary in zip(METRIC_COLUMNS[1:], others, strict=True)
+                    for name in ("mean", "sd", "ci_low", "ci_high")
+                },
             }
         )
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=list(columns.VARIANTS))
     size = {name: min(group["parameters"]) for name, group in table.groupby("model")}
     position = {name: number for number, name in enumerate(plan.variants)}
     keys = pd.DataFrame(
@@ -191,7 +198,9 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
         for variant, contrast in contrasts.items():
             p_adjusted = family.adjusted[dataset, name][variant]
             p_equivalence_adjusted = family.equivalence[dataset, name][variant]
-            reached = verdict(contrast, p_adjusted, p_equivalence_adjusted)
+            reached = verdict(
+                contrast, p_adjusted, p_equivalence_adjusted, higher_is_better=plan.metric.higher_is_better
+            )
             labels = contrast_labels(plan, question, variant)
             rows.append(
                 {
@@ -199,7 +208,7 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                     "experiment": name,
                     "variant": variant,
                     "reference": question.reference,
-                    "metric": METRIC,
+                    "metric": plan.metric.column,
                     "n_seeds": min(contrast.n_variant, contrast.n_reference),
                     "difference": contrast.difference,
                     "ci_low": contrast.ci_low,
@@ -212,14 +221,18 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                     "method": contrast.method,
                     "detectable": contrast.detectable,
                     "seeds_to_settle": contrast.seeds_to_settle,
-                    "sentence": comparison_sentence(contrast, p_adjusted, reached, *labels, p_equivalence_adjusted),
+                    "sentence": comparison_sentence(
+                        contrast, p_adjusted, reached, *labels, p_equivalence_adjusted, plan.metric
+                    ),
                     "p_equivalence": contrast.p_equivalence,
                     "p_equivalence_adjusted": p_equivalence_adjusted,
                     "n_variant": contrast.n_variant,
                     "n_reference": contrast.n_reference,
                     "n_diverged_variant": contrast.n_missing_variant,
                     "n_diverged_reference": contrast.n_missing_reference,
-                    "finished_verdict": verdict_of_finished_runs(contrast, p_adjusted, p_equivalence_adjusted),
+                    "finished_verdict": verdict_of_finished_runs(
+                        contrast, p_adjusted, p_equivalence_adjusted, plan.metric.higher_is_better
+                    ),
                 }
             )
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
@@ -245,7 +258,7 @@ def with_new_images(comparisons: pd.DataFrame, correct: Mapping[tuple[str, str, 
                 np.stack([correct[row.dataset, name, seed] for seed in seeds]) for name in (row.variant, row.reference)
             ]
             crossed = crossed_difference(*sides)
-            low, high = within_difference(crossed.ci_low), within_difference(crossed.ci_high)
+            low, high = ACCURACY.within_difference(crossed.ci_low), ACCURACY.within_difference(crossed.ci_high)
         rows.append({"new_images_ci_low": low, "new_images_ci_high": high})
     intervals = pd.DataFrame(rows, columns=list(columns.NEW_IMAGES), index=comparisons.index)
     return pd.concat([comparisons, intervals], axis=1)
@@ -255,7 +268,7 @@ def trends_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     """Page's trend test and the slope for every experiment whose levels have an order, by dataset."""
     rows = []
     for dataset, group in runs.groupby("dataset", sort=True):
-        wide = group.pivot(index="seed", columns="variant", values=METRIC)
+        wide = group.pivot(index="seed", columns="variant", values=plan.metric.column)
         for question in plan.questions.values():
             orders = [level.order for level in question.levels]
             if len(orders) < 3 or None in orders:
@@ -274,7 +287,8 @@ def trends_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
                     "ci_low": measured.ci_low,
                     "ci_high": measured.ci_high,
                     "slope_per": measured.slope_per,
-                    "sentence": trend_sentence(question, measured),
+                    "sentence": trend_sentence(question, measured, plan.metric),
+                    "metric": plan.metric.column,
                 }
             )
     return pd.DataFrame(rows, columns=TREND_COLUMNS)
@@ -284,7 +298,7 @@ def factorial_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     """Main effects and interaction of every experiment of two factors, by dataset, with seeds as blocks."""
     rows = []
     for dataset, group in runs.groupby("dataset", sort=True):
-        wide = group.pivot(index="seed", columns="variant", values=METRIC)
+        wide = group.pivot(index="seed", columns="variant", values=plan.metric.column)
         for question in plan.questions.values():
             if question.grid is None:
                 continue
@@ -310,7 +324,8 @@ def factorial_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
                         "contrast": contrast.contrast,
                         "ci_low": contrast.ci_low,
                         "ci_high": contrast.ci_high,
-                        "sentence": factorial_sentence(question, name, effect, contrast),
+                        "sentence": factorial_sentence(question, name, effect, contrast, plan.metric),
+                        "metric": plan.metric.column,
                     }
                 )
     return pd.DataFrame(rows, columns=FACTORIAL_COLUMNS)

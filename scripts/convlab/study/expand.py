@@ -17,6 +17,7 @@ from convlab.errors import UserError
 from convlab.models.cost import Cost, ShapeError, cost
 from convlab.models.specs import ModelSpec
 from convlab.study.experiments import AddVariant, expand_experiment, variant_identity
+from convlab.study.metrics import METRICS
 from convlab.study.rules import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact, parse, renamed
 from convlab.study.schema import SLUG, Probes, Study
 from convlab.study.variants import Plan, PlannedClaim, Probe, Question, Variant
@@ -75,7 +76,8 @@ def expand(study: Study) -> Plan:
     costs = _check_architectures(forms, variants, questions)
     _check_images(study, forms, variants, questions, probes)
     claims = _claims(study, aliases, costs)
-    return Plan(variants, questions, costs, aliases, probes, claims, _candidates(study, variants, aliases))
+    candidates, metric = _candidates(study, variants, aliases), METRICS[study.statistics.metric]
+    return Plan(variants, questions, costs, aliases, probes, claims, candidates, metric)
 
 
 def _candidates(study: Study, variants: Mapping[str, Variant], aliases: Mapping[str, str]) -> tuple[str, ...]:
