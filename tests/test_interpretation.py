@@ -34,7 +34,7 @@ def test_a_clear_win_of_the_cnn_is_said_with_its_numbers():
     text = text_of(baseline(results, "digits"))
     assert text.startswith("Yes: CNN beat Dense.")
     assert "+5.00 pp" in text
-    assert "Even the low end of the interval lies beyond the ± 0.5 pp" in text
+    assert "Even the near end of the interval lies beyond the ± 0.5 pp" in text
     assert "9,258 parameters against 4,810 (1.92 times)" in text
     assert "No:" not in text
     assert "not settled" not in text.lower()
@@ -51,7 +51,7 @@ def test_a_clear_loss_of_the_cnn_is_said_plainly_and_why_it_may_be_is_marked_as_
     assert reasons
     assert all("may" in reason.text or "does not test" in reason.text for reason in reasons)
     limits = text_of(limits_of_convolution(results, "digits"))
-    assert "digits is such a case: CNN was 5.00 pp less accurate than Dense" in limits
+    assert "digits is such a case: CNN was worse than Dense (−5.00 pp of test accuracy)" in limits
     assert "rewarded" not in limits
 
 

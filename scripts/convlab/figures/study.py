@@ -201,7 +201,7 @@ def every_seed(results: DatasetResults, shown: Sequence[Series], xlabel: str = "
 
 
 def costs(results: DatasetResults, names: Sequence[str]) -> dict[str, Any]:
-    """The metric of some variants against parameters, MACs and time: title, caption, figure, numbers of a FigureFile."""
+    """The metric of some variants against parameters, MACs and time: a FigureFile's title, caption, figure, numbers."""
     rows, metric = results.variants[results.variants["variant"].isin(names)], results.metric
     return {
         "title": _("Accuracy against cost") if metric == ACCURACY else _("Performance against cost"),

@@ -61,7 +61,8 @@ HEAD = r"""% The numbers of the study {study}, one macro each, rounded for print
 % TeX's names have letters only: kernel_size-5x5 is KernelSizeFivexFive.{datasets}
 % Names that would read the same all get letters from a checksum, so that no macro changes its meaning unseen.
 % Shares (accuracies, F1, AUROC) are in %, their differences in percentage points, losses in nats (claims say their
-% unit); differences, slopes, effects and Rope are of \convlabMetric; Low and High are limits of 95 % intervals; an en dash stands for what this study cannot give, e.g. an interval below three seeds.
+% unit). Difference, Trend, Effect and Rope are in the unit of \convlabMetric. Low and High are limits of 95 %
+% intervals; an en dash stands for what this study cannot give, e.g. an interval below three seeds.
 % P is adjusted within its experiment, PAdjusted and PEquivalence over the study; P of trends and effects is
 % exploratory, adjusted for nothing, as are the intervals of probes. Two studies in one document: rename the macros of
 % one, e.g. sed 's/\\convlab/\\second/' numbers.tex > second.tex

@@ -146,7 +146,7 @@ def _variants(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
 
 
 METRIC_HEADINGS = {
-    "accuracy": N_("Test acc. (%)"), "balanced_accuracy": N_("Balanced acc. (%)"), "macro_f1": N_("Macro F1 (%)"),
+    "accuracy": N_("Test acc. (%)"), "balanced_accuracy": N_("Balanced acc. (%)"), "macro_f1": N_("Macro-F1 (%)"),
     "loss": N_("Test loss"), "auroc": N_("AUROC (%)"),
 }  # fmt: skip
 """Heading of each metric's values, by its key in the config."""

@@ -55,7 +55,7 @@ ACCURACY = Metric("accuracy", "test_accuracy", N_("test accuracy"), N_("Test acc
 BALANCED_ACCURACY = Metric(
     "balanced_accuracy", "balanced_accuracy", N_("balanced test accuracy"), N_("Balanced test accuracy")
 )
-MACRO_F1 = Metric("macro_f1", "macro_f1", N_("macro F1"), N_("Macro F1"))
+MACRO_F1 = Metric("macro_f1", "macro_f1", N_("macro-F1"), N_("Macro-F1"))
 LOSS = Metric("loss", "test_loss", N_("test loss"), N_("Test loss"), False, "nats", "nats", (0.0, math.inf))
 AUROC = Metric("auroc", "auroc", N_("AUROC"), N_("AUROC"))
 
