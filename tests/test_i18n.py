@@ -275,7 +275,7 @@ def test_tables_keep_identifiers_and_numbers_and_only_say_sentences_in_another_l
     assert set(spanish.comparisons["verdict"]) <= set(VERDICTS)
     sentence = spanish.comparisons.set_index("experiment").loc["convolution", "sentence"]
     assert sentence.startswith(
-        "CNN frente a Dense cambió la exactitud de prueba en +4,99\u00a0pp (IC del 95\u00a0%: +4,"
+        "CNN frente a Dense tuvo un cambio de +4,99\u00a0pp en exactitud de prueba (IC del 95\u00a0%: +4,"
     )
     assert sentence.endswith("mejor.")
     reasons = dict(zip(spanish.claims["claim"], spanish.claims["reason"], strict=True))

@@ -158,14 +158,24 @@ def comparison_sentence(
 
 
 def _without_value(comparison: _Comparison) -> str:
-    """Sentence of a contrast of which one side has no finished run."""
+    """Sentence of a contrast of which one side has no finished run, or of a metric that is not defined."""
+    contrast = comparison.contrast
+    if 0 in (contrast.n_variant + contrast.n_missing_variant, contrast.n_reference + contrast.n_missing_reference):
+        return _(
+            "{variant} vs {reference}: {verdict}; {metric} cannot be compared, for it is not defined where a class has "
+            "no test image.",
+            variant=comparison.variant,
+            reference=comparison.reference,
+            verdict=comparison.word,
+            metric=_(comparison.metric.name),
+        )
     return _(
         "{variant} vs {reference}: {verdict}; {metric} cannot be compared, no run of {empty} has a value ({counts}).",
         variant=comparison.variant,
         reference=comparison.reference,
         verdict=comparison.word,
         metric=_(comparison.metric.name),
-        empty=comparison.variant if comparison.contrast.n_variant == 0 else comparison.reference,
+        empty=comparison.variant if contrast.n_variant == 0 else comparison.reference,
         counts=comparison.counts,
     )
 

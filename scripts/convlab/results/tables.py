@@ -1,6 +1,7 @@
 """Tables over all runs: one row per run, per variant, per comparison, per trend, per class. Frames in, frames out."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -17,7 +18,7 @@ from convlab.statistics.comparisons import verdict, verdict_of_finished_runs
 from convlab.statistics.describe import as_float, summarise
 from convlab.statistics.factors import Factorial, factorial, trend
 from convlab.statistics.images import crossed_difference
-from convlab.study.metrics import ACCURACY, BY_COLUMN
+from convlab.study.metrics import ACCURACY, BY_COLUMN, Metric
 from convlab.study.variants import Plan
 
 RUN_COLUMNS = list(columns.RUNS)
@@ -192,10 +193,14 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
     ``family``: the result of :func:`confirmatory_family`, if it is known already.
     """
     family = family or confirmatory_family(runs, plan, rope)
-    rows = []
+    rows, undefined = [], _undefined(runs, plan.metric)
     for (dataset, name), contrasts in family.contrasts.items():
         question = plan.questions[name]
         for variant, contrast in contrasts.items():
+            if dataset in undefined:  # runs without a value have not diverged
+                diverged = {side: undefined[dataset].get(side, 0) for side in (variant, question.reference)}
+                missing = {"n_missing_variant": diverged[variant], "n_missing_reference": diverged[question.reference]}
+                contrast = replace(contrast, **missing)
             p_adjusted = family.adjusted[dataset, name][variant]
             p_equivalence_adjusted = family.equivalence[dataset, name][variant]
             reached = verdict(
@@ -236,6 +241,16 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                 }
             )
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
+
+
+def _undefined(runs: pd.DataFrame, metric: Metric) -> dict[str, dict[str, int]]:
+    """Datasets on which no finished run has a value of the metric, with the number of diverged runs by variant."""
+    undefined = {}
+    for dataset, group in runs.groupby("dataset"):
+        finished = group["status"] == "finished"
+        if finished.any() and group.loc[finished, metric.column].isna().all():
+            undefined[dataset] = (~finished).groupby(group["variant"]).sum().to_dict()
+    return undefined
 
 
 def with_new_images(comparisons: pd.DataFrame, correct: Mapping[tuple[str, str, int], np.ndarray]) -> pd.DataFrame:
