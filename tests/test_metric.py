@@ -30,7 +30,7 @@ NAMES = {
 }  # fmt: skip
 
 
-def about(metric: str, **changes) -> dict:
+def config_with(metric: str, **changes) -> dict:
     return {**MADE_UP_STUDY, "statistics": {"metric": metric, "rope": 0.005}, **changes}
 
 
@@ -46,7 +46,7 @@ def verdicts(results) -> dict[tuple[str, str], str]:
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_higher_value_is_better_but_of_a_loss(metric):
     expected = "worse" if metric == "loss" else "better"
-    results = results_with(values_of(0.3, 0.4), config=about(metric))
+    results = results_with(values_of(0.3, 0.4), config=config_with(metric))
     assert verdicts(results) == {("convolution", "cnn"): expected, ("kernel", CNN_5X5): expected}
     assert set(results.comparisons["finished_verdict"]) == {expected}
     assert set(results.comparisons["metric"]) == {METRICS[metric].column}
@@ -55,7 +55,7 @@ def test_a_higher_value_is_better_but_of_a_loss(metric):
 
 def test_a_metric_that_there_is_not_is_refused_with_those_that_there_are():
     with pytest.raises(UserError, match=r"statistics.metric.*accuracy.*auroc"):
-        load_study(about("precision"))
+        load_study(config_with("precision"))
 
 
 def test_where_classes_are_imbalanced_accuracy_and_balanced_accuracy_can_disagree():
@@ -63,7 +63,7 @@ def test_where_classes_are_imbalanced_accuracy_and_balanced_accuracy_can_disagre
     labels, recalls = np.repeat([0, 1], [950, 50]), {"dense": (0.99, 0.02), "cnn": (0.90, 0.80)}
 
     def verdict(metric: str) -> str:
-        study = load_study(about(metric, seeds=4, experiments={}))
+        study = load_study(config_with(metric, seeds=4, experiments={}))
         generator, rows = np.random.default_rng(0), []
         for row in runs_with(study, {"dense": [0.9] * 4, "cnn": [0.9] * 4}).to_dict("records"):
             right = generator.random(1000) < np.repeat(recalls[row["variant"]], [950, 50])
@@ -95,7 +95,9 @@ def test_every_table_has_every_metric_and_the_share_of_the_most_frequent_class()
 
 @pytest.mark.parametrize(("metric", "name"), NAMES.items())
 def test_every_sentence_names_the_metric_and_its_unit(metric, name):
-    config = about(metric) | {"experiments": {"kernel": {"base": "cnn", "factor": "kernel_size", "levels": [3, 5, 7]}}}
+    config = config_with(metric) | {
+        "experiments": {"kernel": {"base": "cnn", "factor": "kernel_size", "levels": [3, 5, 7]}}
+    }
     values = values_of(0.3, 0.4) | {"cnn-kernel_size-7x7": seeds_around(0.401)}
     results = results_with(values, config=config)
     unit, other = ("nats", "pp") if metric == "loss" else ("pp", "nats")
@@ -118,12 +120,12 @@ def _about_verdicts(topic) -> list[str]:
 
 
 def test_the_level_with_the_lowest_loss_is_the_best():
-    results = results_with(values_of(0.3, 0.4), config=about("loss"))
+    results = results_with(values_of(0.3, 0.4), config=config_with("loss"))
     (topic,) = [topic for topic in interpret(results, "digits") if topic.name == "factor"]
     text = " ".join(finding.text for finding in topic.findings)
     assert "3×3 has the lowest mean test loss, 0.4000 nats; that is the reference level" in text
     assert "It does not pay in test loss: no level is better than 3×3" in text
-    results = results_with(values_of(0.5, 0.4), config=about("loss"))
+    results = results_with(values_of(0.5, 0.4), config=config_with("loss"))
     assert results.comparisons.iloc[1]["sentence"].startswith("CNN vs Dense changed test loss by −0.1000 nats (95 % CI")
     (topic,) = [topic for topic in interpret(results, "digits") if topic.name == "baseline"]
     assert topic.findings[0].text.startswith("Yes: CNN beat Dense. Its test loss differs by −0.1000 nats")
@@ -132,7 +134,7 @@ def test_the_level_with_the_lowest_loss_is_the_best():
 
 def test_a_loss_may_exceed_one_and_its_intervals_with_it():
     wide = {"dense": [1.0, 3.0, 8.0], "cnn": [9.0, 12.0, 17.0], CNN_5X5: [9.0, 12.0, 17.0]}
-    results = results_with(wide, config=about("loss"))
+    results = results_with(wide, config=config_with("loss"))
     assert results.comparisons["ci_high"].max() > 1
     variants = results.variants.set_index("variant")
     assert variants.loc["cnn", "test_loss_ci_high"] > 1 and variants.loc["dense", "test_loss_ci_low"] == 0
@@ -145,7 +147,7 @@ def test_a_loss_may_exceed_one_and_its_intervals_with_it():
 )  # fmt: skip
 def test_a_headline_says_where_neither_side_is_better_than_a_constant_guess(metric, guessed, beaten):
     values = values_of(0.86, 0.8) if not beaten else values_of(0.5, 0.9)
-    results = results_with(values, config=about(metric))
+    results = results_with(values, config=config_with(metric))
     guess = ConstantGuess.of({"a": 90, "b": 10})
     assert float(guess.value(METRICS[metric].column)) == pytest.approx(guessed, abs=1e-3)
     metrics = {column: float(guess.value(column)) for column in BY_COLUMN}
@@ -159,7 +161,7 @@ def test_a_headline_says_where_neither_side_is_better_than_a_constant_guess(metr
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1", "auroc"])
 def test_a_metric_that_is_not_defined_on_the_test_images_says_so_and_calls_no_run_diverged(metric):
     runs = runs_with(load_study(MADE_UP_STUDY), values_of(0.8, 0.9) | {"dense": [0.8, None, 0.81]})
-    comparisons = tables.comparisons_table(runs, load_study(about(metric)).plan, 0.005).set_index("experiment")
+    comparisons = tables.comparisons_table(runs, load_study(config_with(metric)).plan, 0.005).set_index("experiment")
     row = comparisons.loc["convolution"]
     assert row["sentence"] == (
         f"CNN vs Dense: inconclusive; {NAMES[metric]} cannot be compared, for it is not defined where a class has no "
@@ -186,7 +188,7 @@ def test_captions_and_numbers_for_papers_are_in_the_unit_of_the_metric(metric):
 
 @pytest.mark.parametrize(("metric", "language"), [("loss", "en"), ("loss", "es"), ("macro_f1", "es"), ("auroc", "en")])
 def test_the_page_is_about_the_metric(tmp_path, metric, language):
-    config = about(metric, report={"language": language})
+    config = config_with(metric, report={"language": language})
     with i18n.in_language(language):
         page, text = write_reports(tmp_path, write_study_with(tmp_path, config, values_of(0.3, 0.4)))
         name = i18n.gettext(METRICS[metric].name)
