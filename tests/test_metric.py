@@ -115,7 +115,7 @@ def test_every_sentence_names_the_metric_and_its_unit(metric, name):
 
 def _about_verdicts(topic) -> list[str]:
     """Findings of a topic that state verdicts, differences of the metric or its means."""
-    named = {"baseline": slice(0, 1), "factor": slice(None), "limits_of_convolution": slice(0, 1)}
+    named = {"baseline": slice(0, 1), "noise": slice(0, 1), "factor": slice(None), "limits_of_convolution": slice(0, 1)}
     return [finding.text for finding in topic.findings[named[topic.name]]] if topic.name in named else []
 
 

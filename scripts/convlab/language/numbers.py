@@ -102,6 +102,11 @@ def change(value: float | None, metric: Metric, with_a_unit: bool = True) -> str
     return MISSING if missing(value) else with_unit(signed(value, 4), metric.difference_unit if with_a_unit else "")
 
 
+def spread(value: float, metric: Metric) -> str:
+    """The size of a difference or an SD of a metric: ``0.81 pp``, ``0.0131 nats``."""
+    return unsigned_points(value) if metric.is_share else with_unit(number(abs(value)), metric.difference_unit)
+
+
 def change_interval(low: float | None, high: float | None, metric: Metric) -> str:
     """The limits of an interval of a difference, without their unit: ``−0.87 to +3.50``."""
     if missing(low) or missing(high):
