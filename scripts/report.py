@@ -28,7 +28,7 @@ from convlab.common.i18n import gettext as _
 from convlab.common.outputs import job_results
 from convlab.figures.palette import COLOURS
 from convlab.findings.across_datasets import across_datasets
-from convlab.findings.collect import claims_count, interpret
+from convlab.findings.collect import claims_count, claims_met_by_guess, interpret
 from convlab.findings.conditions import conditions_limitation, unequal_texts
 from convlab.findings.left_out import left_out, test_origin
 from convlab.findings.limitations import characters_missing_in_fonts, limitations
@@ -170,6 +170,7 @@ def verdicts_and_claims(study: Study, data: ReportData, settled: history.Settled
         "claims": claim_cards(results, len(datasets) > 1, {name for kind, name in settled.after if kind == "claim"}),
         "claims_registration": claims_registration(list(plan.claims), settled),
         "claims_count": claims_count(results),
+        "claims_met_by_guess": claims_met_by_guess(results),
         "chosen": {dataset: chosen(results, dataset) for dataset in datasets},
         "cards": {dataset: model_card(results, dataset, data.manifests[dataset]) for dataset in datasets},
         "baselines": {dataset: constant_guess_text(results, dataset) for dataset in datasets},

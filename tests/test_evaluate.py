@@ -70,6 +70,7 @@ def test_auroc_is_scikit_learns_also_with_equal_scores(classes):
     assert auroc(probabilities, labels) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.filterwarnings("error")
 def test_auroc_of_a_constant_guess_is_one_half_and_not_defined_without_a_class():
     guess = np.tile([0.7, 0.2, 0.1], (30, 1))
     assert auroc(guess, np.arange(30) % 3) == 0.5

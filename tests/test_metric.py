@@ -12,6 +12,7 @@ from builders.results import write_reports, write_study_with
 from builders.study_results import MADE_UP_STUDY, results_with, runs_with, seeds_around
 from builders.tables import config_of_every_table, macros_of, study_and_tables_with
 from convlab.common import i18n
+from convlab.common.table_files import write_table
 from convlab.errors import UserError
 from convlab.evaluation.metrics import classification_metrics
 from convlab.findings.collect import interpret
@@ -21,6 +22,7 @@ from convlab.page.verdicts import question_card
 from convlab.paper.macros import numbers_tex
 from convlab.paper.printed import printed
 from convlab.results import tables
+from convlab.results.family import confirmatory_family
 from convlab.statistics.claims import ConstantGuess
 from convlab.study.load import load_study
 from convlab.study.metrics import BY_COLUMN, METRICS
@@ -199,6 +201,22 @@ def test_the_page_is_about_the_metric(tmp_path, metric, language):
         assert re.search(rf"\+(0[.,]1000|10[.,]00) {unit}", words)
         assert ("± 0.005 nats" in words or "± 0,005 nats" in words) == (metric == "loss")
         assert not re.search("(Differences|Diferencias) (of|de) (test accuracy|exactitud de prueba)", words)
+
+
+def test_the_first_screen_names_supported_claims_that_a_constant_guess_meets(tmp_path):
+    claims = [{"id": "high", "text": "It is good.", "rule": "test_accuracy(cnn) > 0.5"},
+              {"id": "wins", "text": "It wins.", "rule": "test_accuracy(cnn) > test_accuracy(dense)"},
+              {"id": "low", "text": "It is perfect.", "rule": "test_accuracy(cnn) > 0.85"}]  # fmt: skip
+    config, folder = MADE_UP_STUDY | {"claims": claims}, tmp_path / "results"
+    study = load_study(config)
+    write_study_with(folder, config, values_of(0.6, 0.8))
+    runs, guesses = runs_with(study, values_of(0.6, 0.8)), {"digits": ConstantGuess.of({"a": 90, "b": 10})}
+    decided = tables.claims_table(runs, study.plan, 0.005, confirmatory_family(runs, study.plan, 0.005, guesses))
+    assert decided.set_index("claim")["met_by_guess"].to_dict() == {"high": "yes", "wins": "", "low": ""}
+    write_table(decided, folder / "compare" / "claims", "claims")
+    notice = "Supported, but met by a constant guess too, which looks at no image: the claim high."
+    for shown in write_reports(folder, config):
+        assert notice in shown
 
 
 @pytest.mark.slow

@@ -58,3 +58,22 @@ def claims_count(results: StudyResults) -> Finding | None:
     else:
         text = _("Of {n} claims, each dataset counted, {parts}.", n=count(total), parts=parts)
     return Finding(text, {**counts, "claims": total})
+
+
+def claims_met_by_guess(results: StudyResults) -> Finding | None:
+    """Which supported claims a constant guess meets too, so that their support says little; None without one."""
+    claims = results.claims
+    if claims.empty:
+        return None
+    names = list(
+        dict.fromkeys(claims.loc[(claims["met_by_guess"] == "yes") & (claims["verdict"] == "supported"), "claim"])
+    )
+    if not names:
+        return None
+    text = ngettext(
+        "Supported, but met by a constant guess too, which looks at no image: the claim {claims}.",
+        "Supported, but met by a constant guess too, which looks at no image: the claims {claims}.",
+        len(names),
+        claims=listing(names),
+    )
+    return Finding(text, {"claims": len(names)})

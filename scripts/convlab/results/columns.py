@@ -235,6 +235,7 @@ CLAIMS = {
     "reason": Column("text", "the decision in words, in the report's language"),
     "quantity": Column("text", "what was measured, as the rule writes it"),
     "unit": Column("text", "how `reason` prints the values: `%`, `pp`, `s` or `ms`; empty for what has no unit"),
+    "met_by_guess": Column("text", "`yes` where a constant guess meets the rule too; empty otherwise"),
 }
 
 PER_CLASS = {

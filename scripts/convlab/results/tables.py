@@ -177,6 +177,7 @@ def claim_row(result: ClaimResult, p_adjusted: float | None) -> dict[str, Any]:
         "reason": claim_sentence(result, over_study, p_adjusted),
         "quantity": link.quantity,
         "unit": link.unit,
+        "met_by_guess": "yes" if result.guess and over_study != "contradicted" else "",
     }
 
 
