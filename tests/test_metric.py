@@ -3,6 +3,7 @@
 import json
 import re
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +16,8 @@ from convlab.common import i18n
 from convlab.common.table_files import write_table
 from convlab.errors import UserError
 from convlab.evaluation.metrics import classification_metrics
+from convlab.figures import accuracy
+from convlab.figures.series import Series
 from convlab.findings.collect import interpret
 from convlab.findings.contrasts import headline
 from convlab.language.captions import table_caption
@@ -201,6 +204,29 @@ def test_the_page_is_about_the_metric(tmp_path, metric, language):
         assert re.search(rf"\+(0[.,]1000|10[.,]00) {unit}", words)
         assert ("± 0.005 nats" in words or "± 0,005 nats" in words) == (metric == "loss")
         assert not re.search("(Differences|Diferencias) (of|de) (test accuracy|exactitud de prueba)", words)
+
+
+@pytest.mark.parametrize(("metric", "label"), [("loss", "Test loss, nats"), ("auroc", "AUROC, %")])
+def test_figures_show_the_metric_in_its_unit(metric, label):
+    results = results_with(values_of(0.3, 0.4), config=config_with(metric))
+    variants, shown = results.variants, METRICS[metric]
+    series = [Series(name, name, index) for index, name in enumerate(variants["variant"])]
+    seeds = [{1: 0.3, 2: 0.4, 3: 0.5}] * len(series)
+    factor = 1 if metric == "loss" else 100
+    for figure in (
+        accuracy.every_seed(series, seeds, [(0.2, 0.6)] * len(series), "", shown),
+        accuracy.against_costs(variants, series, shown),
+    ):
+        assert figure.axes[0].get_ylabel() == label
+        low, high = figure.axes[0].get_ylim()
+        assert low < 0.4 * factor < high < factor
+        plt.close(figure)
+    forest = accuracy.forest(results.comparisons, series[:2], 0.005, shown)
+    long_unit = "nats" if metric == "loss" else "percentage points"
+    assert forest.axes[0].get_xlabel() == f"Difference of {NAMES[metric]}, {long_unit}"
+    drawn = [float(line.get_xdata()[0]) for line in forest.axes[0].lines]
+    assert max(drawn) == pytest.approx(0.1 * factor)
+    plt.close(forest)
 
 
 def test_the_first_screen_names_supported_claims_that_a_constant_guess_meets(tmp_path):
