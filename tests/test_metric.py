@@ -173,6 +173,11 @@ def test_a_metric_that_is_not_defined_on_the_test_images_says_so_and_calls_no_ru
         "test image."
     )
     assert (row["n_diverged_variant"], row["n_diverged_reference"]) == (0, 1)
+    results = results_with(values_of(0.8, 0.9), config=config_with(metric))
+    results.variants[f"{METRICS[metric].column}_mean"] = np.nan
+    text = " ".join(finding.text for topic in interpret(results, "digits") for finding in topic.findings)
+    assert f"No verdict on digits: {NAMES[metric]} is not defined where a class has no test image." in text
+    assert "no finished run" not in text.lower()
 
 
 @pytest.mark.parametrize("metric", ["loss", "auroc"])
