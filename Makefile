@@ -40,7 +40,7 @@ INSTALL := requirements/install.sh
 # Python of .venv is started as it is, whatever the shell says; scripts see to it themselves when they are run by hand.
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONHOME PYTHONINSPECT
 
-.PHONY: help run demo quick plan diff usage export serve deploy deploy-plan teardown test test-fast test-slurm test-kills lint format lock schema \
+.PHONY: help run demo quick plan register diff usage export serve deploy deploy-plan teardown test test-fast test-slurm test-kills lint format lock schema \
   docs messages example bench install clean clean-runs
 
 help:  ## list the targets
@@ -79,6 +79,9 @@ quick: install  ## a first look at a study: fewer images and epochs, two seeds
 
 plan: install  ## check a study and print its variants, costs and number of runs, before anything runs
 	@$(BIN)/python scripts/plan.py $(call quoted,$(STUDY_FILE)) --cores $(CORES)
+
+register: install  ## fix what is confirmatory before any run, and print its hash; later compare (HASH=published)
+	@$(BIN)/python scripts/register.py $(call quoted,$(STUDY_FILE)) $(if $(value HASH),--verify $(call quoted,$(value HASH)))
 
 diff: install  ## what changed between two studies or states (A=, B=); without them since STUDY's last state
 	@$(BIN)/python scripts/diff.py $(call quoted,$(if $(value A),$(value A),$(STUDY_FILE))) $(if $(value B),$(call quoted,$(value B)))

@@ -87,11 +87,11 @@ def speed(folder: Path, cores: int) -> dict:
 def comparisons() -> dict:
     """Time the statistics of a report: six levels with ten seeds, cold, and two models on 10,000 images."""
     generator = np.random.default_rng(0)
-    groups = {str(level): generator.normal(0.9, 0.005, 10) for level in range(6)}
+    runs = pd.DataFrame({str(level): generator.normal(0.9, 0.005, 10) for level in range(6)})
     right, other = generator.random((2, 10, 10_000)) < 0.9
     seconds = {}
     for name, compute in {
-        "dunnett": lambda: compare_to_reference(groups, "0"),
+        "dunnett": lambda: compare_to_reference(runs, "0"),
         "crossed": lambda: crossed_difference(right, other),
     }.items():
         begin = time.perf_counter()

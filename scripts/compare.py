@@ -37,15 +37,17 @@ from convlab.paper.macros import numbers_tex
 from convlab.paper.printed import printed
 from convlab.probes import registry as probe_registry
 from convlab.probes import tables as probe_tables
-from convlab.results import tables
+from convlab.results import looks, tables
+from convlab.results.asked import family_by_registration
 from convlab.results.choice import chosen_variant
 from convlab.results.family import confirmatory_family
 from convlab.results.loading import RunRecords, load_correct, load_manifests, load_runs, variants_with_details
 from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
-from convlab.study import layout
+from convlab.study import layout, registration_files
 from convlab.study.load import load_study
 from convlab.study.metrics import ACCURACY, BY_COLUMN
+from convlab.study.registration import Standings
 from convlab.study.schema import Study
 
 log = logging.getLogger("compare")
@@ -55,6 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", required=True, type=json.loads, help="the config as JSON, texts may be missing")
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
+    parser.add_argument("--registration-dir", type=Path, help="its registration; in --results-dir if absent")
     parser.add_argument("--processes", type=int, default=1, help="figures that are written at the same time")
     arguments = parser.parse_args(argv)
     output = layout.compared(arguments.results_dir)
@@ -72,7 +75,12 @@ def compare(arguments: argparse.Namespace) -> None:
     test_images = {dataset: sum(manifest["counts"]["test"].values()) for dataset, manifest in manifests.items()}
     guesses = {dataset: ConstantGuess.of(manifest["counts"]["test"]) for dataset, manifest in manifests.items()}
 
-    named = study_tables(study, folder, records, classes, guesses)
+    registered_in = arguments.registration_dir or layout.registered(folder)
+    registration = registration_files.read(registered_in)
+    data = {dataset: looks.data_digest(manifest) for dataset, manifest in manifests.items()}
+    standings = registration_files.standings(study, registration, len(records.runs), data)
+
+    named = study_tables(study, folder, records, classes, guesses, standings)
     variants = named["variants"]
     chosen = {dataset: chosen_variant(variants[variants["probe"] == ""], dataset) for dataset in study.datasets}
 
@@ -119,8 +127,12 @@ def compare(arguments: argparse.Namespace) -> None:
         "provenance": made_from(study, records, manifests),
     }
     write_json(output / "summary.json", summary)
+    commit = provenance.commit(Path(__file__).resolve().parent.parent)
+    look = looks.look(study, records, registration.registrations, data, commit)
+    seen = registration_files.add_look(registered_in, look)
     history.snapshot(output)
-    log.info("%d runs, %d comparisons, %d figures", len(named["runs"]), len(named["comparisons"]), len(figures))
+    counts = (len(named["runs"]), len(named["comparisons"]), len(figures), len(seen))
+    log.info("%d runs, %d comparisons, %d figures; look %d at the test images", *counts)
 
 
 def study_tables(
@@ -129,19 +141,24 @@ def study_tables(
     records: RunRecords,
     classes: Mapping[str, list[str]],
     guesses: Mapping[str, ConstantGuess | None],
+    standings: Standings,
 ) -> dict[str, pd.DataFrame]:
-    """Every table of a study, by the name of its file."""
+    """Every table of a study, by the name of its file; six parameters, each read once and used by other files too."""
     plan, rope, runs = study.plan, study.statistics.rope, tables.runs_table(records.rows, guesses)
-    family = confirmatory_family(runs, plan, rope, guesses)
-    comparisons = tables.comparisons_table(runs, plan, rope, family)
+    family = family_by_registration(lambda asked: confirmatory_family(runs, plan, rope, guesses, asked), standings)
     # Answers that are right or wrong give intervals for new images of accuracy, and of no other metric.
     correct = load_correct(study, folder, records) if plan.metric == ACCURACY else {}
+    comparisons = tables.with_new_images(tables.comparisons_table(runs, plan, rope, family), correct)
     measured = probe_tables.load_measured(study, folder)
     return {
         "runs": runs,
         "variants": tables.variants_table(runs, plan, guesses),
-        "comparisons": tables.with_new_images(comparisons, correct),
-        "claims": tables.claims_table(runs, plan, rope, family),
+        "comparisons": tables.with_registration(
+            comparisons, lambda row: standings.question(row.dataset, row.experiment)
+        ),
+        "claims": tables.with_registration(
+            tables.claims_table(runs, plan, rope, family), lambda row: standings.claim(row.dataset, row.claim)
+        ),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),
         "per_class": tables.per_class_table(records.evaluations, classes),

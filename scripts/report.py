@@ -15,8 +15,7 @@ environment.start()
 import argparse
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup
@@ -32,7 +31,7 @@ from convlab.findings.collect import claims_count, claims_met_by_guess, interpre
 from convlab.findings.conditions import conditions_limitation, unequal_texts
 from convlab.findings.left_out import left_out, test_origin
 from convlab.findings.limitations import characters_missing_in_fonts, limitations
-from convlab.findings.registration import claims_registration, looks
+from convlab.findings.registration import claims_registration, looks, registration_notices
 from convlab.findings.study_results import Finding
 from convlab.language import numbers as say
 from convlab.page.card import model_card
@@ -60,12 +59,14 @@ from convlab.page.verdicts import chosen, claim_cards, question_card
 from convlab.page.views import ProbeView
 from convlab.probes import registry as probe_registry
 from convlab.probes.all_findings import all_findings, by_assumption
-from convlab.states import history
+from convlab.results.looks import data_digest
 from convlab.statistics.describe import MIN_SEEDS
-from convlab.study import layout
+from convlab.study import layout, registration_files
 from convlab.study.idle_values import same_variants
 from convlab.study.load import load_study
 from convlab.study.metrics import ACCURACY
+from convlab.study.registration import Standings
+from convlab.study.registration_files import Records
 from convlab.study.schema import Study
 
 log = logging.getLogger("report")
@@ -75,6 +76,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, type=json.loads, help="the whole config as JSON")
     parser.add_argument("--results-dir", required=True, type=Path, help="the study's folder under results/")
+    parser.add_argument("--registration-dir", type=Path, help="its registration; in --results-dir if absent")
     parser.add_argument("--config-file", nargs="*", default=[], help="config files, for the command to run again")
     parser.add_argument(
         "--config-values", default={}, type=json.loads, help="what was set beside them, as JSON, for that command too"
@@ -90,7 +92,9 @@ def write_report(arguments: argparse.Namespace) -> None:
     study, folder = load_study(arguments.config, for_readers=True), arguments.results_dir
 
     data = load_report_data(study, folder)
-    view = build_view(study, data, folder, arguments.config_file, arguments.config_values)
+    records = registration_files.read(arguments.registration_dir or layout.registered(folder))
+    view = build_view(study, data, folder, records)
+    view["provenance"] = provenance_view(study, data, records, arguments.config_file, arguments.config_values)
     view["commit"] = provenance.commit(Path(__file__).resolve().parent.parent)
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     view["script"], view["script_hash"] = Markup(script), script_hash(script)
@@ -101,23 +105,21 @@ def write_report(arguments: argparse.Namespace) -> None:
     log.info("index.html has %.1f MB, report.md %.0f kB", len(page.encode()) / 1e6, len(text.encode()) / 1e3)
 
 
-def build_view(
-    study: Study, data: ReportData, folder: Path, config_files: Sequence[str], config_values: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Context of the templates."""
-    started = datetime.fromisoformat(data.summary["training"]["first_started"])
-    settled = history.settled(layout.compared(folder), study.model_dump(mode="json"), started)
+def build_view(study: Study, data: ReportData, folder: Path, records: Records) -> dict[str, Any]:
+    """Context of the templates, without provenance."""
+    digests = {dataset: data_digest(manifest) for dataset, manifest in data.manifests.items()}
+    standings = registration_files.standings(study, records, len(data.trained), digests)
     figures = load_figures(study, data, folder)
     runs = data.results.runs
     return {
         **head(study, data),
-        **verdicts_and_claims(study, data, settled),
+        **verdicts_and_claims(study, data),
+        **registration_view(data, standings, records),
         **findings_and_probes(study, data, figures),
         **details(study, data),
-        "limitations": all_limitations(study, data, settled),
+        "limitations": all_limitations(study, data, records),
         "deployments": [view for dataset in study.datasets if (view := deployment(folder, dataset, runs))],
         "figures": figures,
-        "provenance": provenance_view(study, data, config_files, config_values),
     }
 
 
@@ -157,7 +159,18 @@ def head(study: Study, data: ReportData) -> dict[str, Any]:
     }
 
 
-def verdicts_and_claims(study: Study, data: ReportData, settled: history.Settled) -> dict[str, Any]:
+def registration_view(data: ReportData, standings: Standings, records: Records) -> dict[str, Any]:
+    """Number of the look, and what is said about the registration."""
+    results = data.results
+    return {
+        "look": records.looks[-1].look if records.looks else None,
+        "registration_notices": registration_notices(results, standings, records),
+        "registered": bool(records.registrations) and not records.registrations[0].runs_known,
+        "claims_registration": claims_registration(results.claims),
+    }
+
+
+def verdicts_and_claims(study: Study, data: ReportData) -> dict[str, Any]:
     """Verdict of each question and claim, the chosen model, the main table."""
     results, plan, datasets = data.results, study.plan, list(study.datasets)
     question_cards = {
@@ -167,8 +180,7 @@ def verdicts_and_claims(study: Study, data: ReportData, settled: history.Settled
     return {
         "question_cards": question_cards,
         "across": {question.name: across_datasets(results, question, datasets) for question in plan.questions.values()},
-        "claims": claim_cards(results, len(datasets) > 1, {name for kind, name in settled.after if kind == "claim"}),
-        "claims_registration": claims_registration(list(plan.claims), settled),
+        "claims": claim_cards(results, len(datasets) > 1),
         "claims_count": claims_count(results),
         "claims_met_by_guess": claims_met_by_guess(results),
         "chosen": {dataset: chosen(results, dataset) for dataset in datasets},
@@ -207,7 +219,7 @@ def findings_and_probes(study: Study, data: ReportData, figures: Mapping[str, An
     }
 
 
-def all_limitations(study: Study, data: ReportData, settled: history.Settled) -> list[Finding]:
+def all_limitations(study: Study, data: ReportData, records: Records) -> list[Finding]:
     """The sentences of the limitations, in the report's order."""
     results = data.results
     resumed = sum(entry["resumed_after_epoch"] > 0 for entry in data.trained.values())
@@ -215,7 +227,7 @@ def all_limitations(study: Study, data: ReportData, settled: history.Settled) ->
         *(Finding(text) for text in same_variants(study)),
         *conditions_limitation(data.trained, results),
         *limitations(results, study.seeds, data.explored, resumed),
-        *looks(settled),
+        *looks(records.looks),
         *characters_missing_in_fonts(data.summary["not_drawn"]),
     ]
 

@@ -18,11 +18,12 @@ from convlab.common import table_files
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
 from convlab.language.claims import problem_text
-from convlab.results import tables
+from convlab.results import columns, tables
 from convlab.results.family import confirmatory_family
 from convlab.results.tables import claim_row
 from convlab.statistics.claims import ConstantGuess, limits
 from convlab.statistics.claims import decide as decide_claim
+from convlab.statistics.comparisons import compare_to_reference
 from convlab.study import rules as claims
 from convlab.study.load import load_study
 from convlab.study.rules import FLIPPED, MAX_DEPTH, MAX_LENGTH, TIMES, RuleError, evaluate, parse, unit
@@ -584,7 +585,7 @@ def test_a_claim_is_decided_on_each_dataset_unless_it_names_one():
 # Multiplicity, and the error rate
 
 
-RULES = {"wins": "test_accuracy(cnn) > test_accuracy(dense)", "size": f"parameters(cnn) == {CNN}"}
+RULES = {"wins": "test_accuracy(cnn) - test_accuracy(dense) > 4 pp", "size": f"parameters(cnn) == {CNN}"}
 
 
 def test_measured_claims_join_the_family_and_exact_ones_do_not():
@@ -595,7 +596,7 @@ def test_measured_claims_join_the_family_and_exact_ones_do_not():
 
     alone, none = p_adjusted()
     exact, table = p_adjusted(size=RULES["size"])
-    assert none.empty and list(none.columns) == tables.CLAIM_COLUMNS
+    assert none.empty and list(none.columns) == [*tables.CLAIM_COLUMNS, *columns.REGISTRATION]
     assert exact["convolution"] == alone["convolution"]
     assert table["p_adjusted"].isna().all()
     joined, table = p_adjusted(**RULES)
@@ -603,6 +604,43 @@ def test_measured_claims_join_the_family_and_exact_ones_do_not():
     assert joined["convolution"] == pytest.approx(3 * smallest)
     row = table.set_index("claim").loc["wins"]
     assert row["p_value"] < row["p_adjusted"] == pytest.approx(2 * row["p_value"])
+
+
+@pytest.mark.parametrize("rule", [
+    "test_accuracy(cnn) > test_accuracy(dense)", "test_accuracy(cnn) - test_accuracy(dense) >= 0",
+    "test_accuracy(dense) < test_accuracy(cnn)", "0 > test_accuracy(dense) - test_accuracy(cnn)",
+])  # fmt: skip
+def test_a_claim_that_repeats_a_contrast_counts_once_and_has_its_test(rule):
+    config = {"claims": [{"id": "it", "text": "t", "rule": rule}]}
+    values = make_accuracies(**{CNN_5X5: [0.951, 0.9502, 0.9533]})
+    alone, results = results_with(values), results_with(values, config=config)
+    contrast = results.comparisons.set_index("experiment").loc["convolution"]
+    assert contrast["p_adjusted"] == alone.comparisons.set_index("experiment").loc["convolution"]["p_adjusted"]
+    claim = results.claims.iloc[0]
+    assert claim["verdict"] == "supported"
+    assert (claim["p_value"], claim["p_adjusted"]) == (contrast["p_value"], contrast["p_adjusted"])
+    interval = sorted(abs(claim[name]) for name in ("ci_low", "ci_high"))
+    assert interval == pytest.approx([contrast["ci_low"], contrast["ci_high"]])
+
+
+def test_a_claim_about_the_size_of_a_contrast_has_its_model_and_counts_for_itself():
+    """Of an experiment with three levels the residual variance is pooled, for the claim as for the contrast."""
+    config = {
+        "experiments": {"kernel": {"base": "cnn", "factor": "kernel_size", "levels": [3, 5, 7]}},
+        "claims": [{"id": "it", "text": "t", "rule": "test_accuracy(cnn-kernel_size-5x5) - test_accuracy(cnn) < 1 pp"}],
+    }
+    values = {"dense": [0.9, 0.901, 0.902], "cnn": [0.95, 0.951, 0.953], CNN_5X5: [0.951, 0.9502, 0.9533],
+              "cnn-kernel_size-7x7": [0.9501, 0.9522, 0.9523]}  # fmt: skip
+    results = results_with(values, config=config)
+    claim = results.claims.iloc[0]
+    table = pd.DataFrame(values)[["cnn", CNN_5X5, "cnn-kernel_size-7x7"]]
+    contrast = compare_to_reference(table, "cnn")[CNN_5X5]
+    assert contrast.df == 4
+    assert claim["measured"] == pytest.approx(contrast.difference)
+    assert claim["p_value"] == pytest.approx(stats.t.cdf((contrast.difference - 0.01) / contrast.se, 4))
+    p_values = results.comparisons[["experiment", "p_value", "p_adjusted"]].set_index("experiment")
+    smallest = p_values["p_value"].idxmin()
+    assert p_values["p_adjusted"][smallest] == pytest.approx(3 * p_values["p_value"][smallest])
 
 
 @pytest.mark.parametrize(("relation", "verdict"), [(">", "supported"), ("<", "contradicted")])

@@ -137,20 +137,20 @@ def test_a_flipped_verdict_comes_first(tmp_path):
 
 
 def test_runs_of_one_spec_with_other_predictions_are_named(tmp_path):
-    other = CNN_WINS | {"cnn": [0.949, 0.950, 0.9515]}
+    other = CNN_WINS | {"cnn": [0.950, 0.951, 0.9495]}
     differences = told(write_state(tmp_path / "a"), write_state(tmp_path / "b", accuracies=other))
     assert not differences.config and differences.runs.common == 9 and differences.runs.same == 8
     change = differences.runs.others[0]
-    assert (change.where, change.before, change.after) == ("cnn, seed 3 on digits", "95.10 %", "95.15 %")
+    assert (change.where, change.before, change.after) == ("cnn, seed 3 on digits", "94.90 %", "94.95 %")
     assert change.difference == "+0.05 pp"
     assert "1 of them gave other predictions, though spec and seed are the same." in differences.headlines
 
 
 def test_a_diverged_run_is_told_as_such(tmp_path):
     differences = told(
-        write_state(tmp_path / "a"), write_state(tmp_path / "b", accuracies=CNN_WINS | {"cnn": [0.949, 0.95, None]})
+        write_state(tmp_path / "a"), write_state(tmp_path / "b", accuracies=CNN_WINS | {"cnn": [0.95, 0.951, None]})
     )
-    assert [(change.before, change.after) for change in differences.runs.others] == [("95.10 %", "diverged")]
+    assert [(change.before, change.after) for change in differences.runs.others] == [("94.90 %", "diverged")]
 
 
 def test_runs_that_do_not_say_what_they_predicted_are_not_called_equal(tmp_path):

@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from scipy import integrate, special, stats
 from convlab import statistics
 from convlab.language.contrasts import comparison_sentence
 from convlab.language.numbers import format_p
+from convlab.statistics.blocks import Blocks
 from convlab.statistics.comparisons import Contrast, compare_to_reference, verdict
 from convlab.statistics.describe import SHARE, summarise
 from convlab.statistics.dunnett import dunnett_critical, dunnett_p_value
@@ -61,6 +63,15 @@ def runs(n, *, mean=0.9, sd=0.004, seed=0):
     return mean + sd * x
 
 
+def by_seed(groups):
+    """Values of each variant as the table of one row for each seed; shorter groups lack the last seeds."""
+    return pd.DataFrame({name: pd.Series(list(group), dtype=float) for name, group in groups.items()})
+
+
+def against(groups, reference, **options):
+    return compare_to_reference(by_seed(groups), reference, **options)
+
+
 def contrast(**changes):
     """The contrast of the protocol's example sentence."""
     base = Contrast(
@@ -74,11 +85,12 @@ def contrast(**changes):
         ci90_low=0.0001,
         ci90_high=0.0083,
         p_value=0.11,
-        method="Dunnett",
-        sd_pooled=0.003,
-        df=12.0,
+        method="Dunnett, seeds as blocks",
+        se=0.0019,
+        df=8.0,
         detectable=0.0084,
         seeds_to_settle=19,
+        n_seeds=5,
     )
     return replace(base, **changes)
 
@@ -90,7 +102,7 @@ LABELS = {"variant_label": "5×5", "reference_label": "3×3"}
 
 
 @pytest.mark.parametrize(
-    "module", ["describe", "dunnett", "power", "comparisons", "factors", "images", "mcnemar", "multiplicity"]
+    "module", ["blocks", "describe", "dunnett", "power", "factors", "images", "mcnemar", "multiplicity"]
 )
 def test_a_module_of_formulas_imports_nothing_beyond_numpy_scipy_and_the_standard_library(module):
     tree = ast.parse((Path(statistics.__file__).parent / f"{module}.py").read_text(encoding="utf-8"))
@@ -149,17 +161,31 @@ def test_the_interval_of_shares_stays_among_shares(values):
 # --- Dunnett ---------------------------------------------------------------------------------------------------------
 
 
+def unpaired(groups, reference):
+    """Dunnett's test of independent groups: p value, difference and half width of the interval of each variant."""
+    names = [name for name in groups if name != reference]
+    sizes, n_reference = tuple(len(groups[name]) for name in names), len(groups[reference])
+    df = sum(sizes) + n_reference - len(groups)
+    pooled = math.sqrt(sum((len(group) - 1) * np.var(group, ddof=1) for group in groups.values()) / df)
+    results = {}
+    for name, n in zip(names, sizes, strict=True):
+        difference, se = np.mean(groups[name]) - np.mean(groups[reference]), pooled * math.sqrt(1 / n + 1 / n_reference)
+        half = {level: dunnett_critical(sizes, n_reference, df, level) * se for level in (0.95, 0.9)}
+        results[name] = dunnett_p_value(difference / se, sizes, n_reference, df), difference, half
+    return results
+
+
 @pytest.mark.parametrize(
     ("groups", "reference", "published"),
     [(BLOOD_COUNTS, "control", R_BLOOD_COUNTS), (BREAKING_STRENGTH, "standard", R_BREAKING_STRENGTH)],
 )
 def test_dunnetts_own_examples_give_the_published_p_values_and_intervals(groups, reference, published):
-    contrasts = compare_to_reference(groups, reference)
-    assert list(contrasts) == list(published)
+    results = unpaired(groups, reference)
+    assert list(results) == list(published)
     for name, (p_value, low, high) in published.items():
-        assert contrasts[name].method == "Dunnett"
-        assert contrasts[name].p_value == pytest.approx(p_value, abs=2e-6 if len(published) == 2 else 3e-4)
-        assert (contrasts[name].ci_low, contrasts[name].ci_high) == pytest.approx((low, high), abs=2e-3)
+        own_p, difference, half = results[name]
+        assert own_p == pytest.approx(p_value, abs=2e-6 if len(published) == 2 else 3e-4)
+        assert (difference - half[0.95], difference + half[0.95]) == pytest.approx((low, high), abs=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -182,16 +208,14 @@ def test_p_values_and_intervals_agree_with_scipys_dunnett(sizes):
     rng = np.random.default_rng(len(sizes))
     groups = {f"v{i}": rng.normal(0.90 + 0.004 * i, 0.005, n) for i, n in enumerate(n_variants)}
     groups["reference"] = rng.normal(0.90, 0.005, n_reference)
-    contrasts = compare_to_reference(groups, "reference", sd_ratio_limit=math.inf)
-    samples = [groups[name] for name in contrasts]
+    results = unpaired(groups, "reference")
+    samples = [groups[name] for name in results]
     expected = stats.dunnett(*samples, control=groups["reference"], rng=np.random.default_rng(0))
-    interval, interval90 = expected.confidence_interval(0.95), expected.confidence_interval(0.90)
-    ours = list(contrasts.values())
-    assert [c.p_value for c in ours] == pytest.approx(expected.pvalue, abs=1e-3)
-    half = [c.ci_high - c.difference for c in ours]
-    assert half == pytest.approx((interval.high - interval.low) / 2, rel=5e-3)
-    half90 = [c.ci90_high - c.difference for c in ours]
-    assert half90 == pytest.approx((interval90.high - interval90.low) / 2, rel=5e-3)
+    p_values, _, halves = zip(*results.values(), strict=True)
+    assert p_values == pytest.approx(expected.pvalue, abs=1e-3)
+    for level in (0.95, 0.9):
+        interval = expected.confidence_interval(level)
+        assert [half[level] for half in halves] == pytest.approx((interval.high - interval.low) / 2, rel=5e-3)
 
 
 def test_a_dunnett_p_value_is_exact_to_six_digits():
@@ -201,15 +225,57 @@ def test_a_dunnett_p_value_is_exact_to_six_digits():
     assert dunnett_p_value(3.09073, (3, 3, 3), 3, 8) == pytest.approx(1 - inside, abs=1e-6)
 
 
-def test_one_contrast_is_students_t_test():
-    groups = {"a": runs(5, mean=0.90), "b": runs(4, mean=0.907, seed=1)}
-    c = compare_to_reference(groups, "a")["b"]
-    student = stats.ttest_ind(groups["b"], groups["a"])
+def test_one_contrast_is_students_paired_t_test():
+    groups = {"a": runs(5, mean=0.90), "b": runs(5, mean=0.907, seed=1)}
+    c = against(groups, "a")["b"]
+    student = stats.ttest_rel(groups["b"], groups["a"])
     interval = student.confidence_interval(0.95)
-    assert c.method == "Dunnett"
-    assert c.df == 7
+    assert (c.method, c.df, c.n_seeds) == ("paired t", 4, 5)
     assert c.p_value == pytest.approx(student.pvalue, rel=1e-9)
     assert (c.ci_low, c.ci_high) == pytest.approx((interval.low, interval.high), rel=1e-9)
+
+
+def test_seeds_are_blocks_what_they_share_changes_no_difference_interval_or_p_value():
+    groups = {str(i): runs(5, mean=0.9 + 0.002 * i, seed=i) for i in range(4)}
+    shared = np.array([0.01, -0.02, 0.03, 0.0, -0.01])
+    for plain, shifted in zip(
+        against(groups, "0").values(),
+        against({name: group + shared for name, group in groups.items()}, "0").values(),
+        strict=True,
+    ):
+        assert shifted.method == plain.method
+        for name, value in asdict(plain).items():
+            if isinstance(value, float):
+                assert getattr(shifted, name) == pytest.approx(value, rel=1e-9), name
+
+
+def test_the_residual_variance_is_that_of_the_two_way_layout():
+    """Of R: summary(lm(value ~ variant + factor(seed)))."""
+    table = by_seed({"a": [1, 2, 4], "b": [2, 4, 5], "c": [5, 5, 9]})
+    contrasts = compare_to_reference(table, "a")
+    assert {c.df for c in contrasts.values()} == {4}
+    centred = table.to_numpy() - table.to_numpy().mean(axis=1, keepdims=True)
+    mean_square = ((centred - centred.mean(axis=0)) ** 2).sum() / 4
+    assert contrasts["b"].se == pytest.approx(math.sqrt(2 * mean_square / 3))
+    assert contrasts["c"].p_value == pytest.approx(dunnett_p_value((19 - 7) / 3 / contrasts["c"].se, (3, 3), 3, 4))
+
+
+def test_missing_runs_are_fitted_by_least_squares():
+    table = by_seed({"a": runs(6), "b": runs(6, mean=0.91, seed=1), "c": runs(6, mean=0.905, seed=2)})
+    table.loc[0, "b"] = table.loc[3, "c"] = table.loc[4, "a"] = math.nan
+    contrasts = compare_to_reference(table, "a")
+    cells = [(seed, name) for seed in table.index for name in "abc" if not math.isnan(table.loc[seed, name])]
+    design = np.array([[s == seed for s in table.index] + [v == name for v in "bc"] for seed, name in cells], float)
+    values = np.array([table.loc[cell] for cell in cells])
+    effects, residual = np.linalg.lstsq(design, values)[:2]
+    df = len(cells) - 8
+    errors = np.sqrt(np.diag(np.linalg.inv(design.T @ design)) * residual[0] / df)
+    for index, name in ((6, "b"), (7, "c")):
+        c = contrasts[name]
+        assert (c.difference, c.se, c.df) == pytest.approx((effects[index], errors[index], df))
+        single = 2 * stats.t.sf(abs(c.difference) / c.se, df)
+        assert c.p_value == pytest.approx(1 - (1 - single) ** 2, rel=1e-9), "Sidak's bound for two contrasts"
+    assert (contrasts["b"].n_seeds, contrasts["b"].n_variant, contrasts["b"].n_missing_reference) == (4, 5, 1)
 
 
 def test_the_interval_excludes_zero_exactly_when_p_is_below_the_level():
@@ -217,10 +283,11 @@ def test_the_interval_excludes_zero_exactly_when_p_is_below_the_level():
     seen = set()
     for _ in range(200):
         groups = {str(i): rng.normal(0.9, 0.005, 5) + 0.003 * i for i in range(4)}
-        for c in compare_to_reference(groups, "0", sd_ratio_limit=math.inf).values():
-            seen.add(c.p_value < 0.05)
-            assert (c.p_value < 0.05) == (c.ci_low > 0 or c.ci_high < 0)
-    assert seen == {True, False}
+        for c in against(groups, "0").values():
+            outside = c.ci_low > 0 or c.ci_high < 0
+            seen.add((c.method, outside))
+            assert (c.p_value < 0.05) == outside or (c.method == "paired t with Holm" and not outside)
+    assert len(seen) == 4
 
 
 def test_a_dunnett_p_value_lies_between_students_and_bonferronis():
@@ -232,93 +299,112 @@ def test_a_dunnett_p_value_lies_between_students_and_bonferronis():
 
 def test_results_are_the_same_bytes_on_every_call():
     groups = {str(i): runs(5, mean=0.9 + 0.001 * i, seed=i) for i in range(4)}
-    first = compare_to_reference(groups, "0")
-    assert compare_to_reference(groups, "0") == first
+    first = against(groups, "0")
+    assert against(groups, "0") == first
     values = {name: group.tolist() for name, group in groups.items()}
-    elsewhere = f"from {compare_to_reference.__module__} import compare_to_reference; import numpy as np\n"
-    elsewhere += f"print(compare_to_reference({{k: np.array(v) for k, v in {values!r}.items()}}, '0'))"
+    elsewhere = f"from {compare_to_reference.__module__} import compare_to_reference; import pandas as pd\n"
+    elsewhere += f"print(compare_to_reference(pd.DataFrame({values!r}), '0'))"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     result = subprocess.run([sys.executable, "-c", elsewhere], env=environment, capture_output=True, text=True)
     assert result.stdout == f"{first}\n", "also in a process that has computed nothing before"
 
 
-# --- Welch -----------------------------------------------------------------------------------------------------------
+# --- differences that vary unequally ---------------------------------------------------------------------------------
 
 
-def test_variances_are_pooled_up_to_a_ratio_of_three_and_not_beyond():
-    for ratio, method in ((2.99, "Dunnett"), (3.01, "Welch with Holm")):
-        groups = {"a": runs(5, sd=0.002), "b": runs(5, sd=0.003, seed=1), "c": runs(5, sd=0.002 * ratio, seed=2)}
-        assert {c.method for c in compare_to_reference(groups, "a").values()} == {method}
-
-
-def test_unequal_variances_give_welchs_t_holms_p_and_bonferroni_intervals():
-    groups = {
-        "a": runs(5, sd=0.001),
-        "b": runs(6, mean=0.902, sd=0.002, seed=1),
-        "c": runs(4, mean=0.915, sd=0.008, seed=2),
+def unequal(n):
+    """Three variants of which the last varies much more than the others."""
+    return {
+        "a": runs(n, sd=0.001),
+        "b": runs(n, mean=0.902, sd=0.001, seed=1),
+        "c": runs(n, mean=0.915, sd=0.02, seed=2),
     }
-    contrasts = compare_to_reference(groups, "a")
-    welch = {name: stats.ttest_ind(groups[name], groups["a"], equal_var=False) for name in "bc"}
-    adjusted = dict(zip("bc", holm([welch[name].pvalue for name in "bc"]), strict=True))
+
+
+def test_a_difference_that_varies_more_than_the_pooled_residuals_is_not_pooled():
+    equal = {str(i): runs(6, sd=0.002, seed=i) for i in range(3)}
+    assert {c.method for c in against(equal, "0").values()} == {"Dunnett, seeds as blocks"}
+    assert {c.method for c in against(unequal(6), "a").values()} == {"paired t with Holm"}
+
+
+def test_the_screen_for_unequal_variances_trips_at_its_level_where_they_are_equal():
+    rng = np.random.default_rng(2)
+    reps = 4000
+    for variants, seeds in ((3, 3), (3, 10), (6, 5)):
+        values = rng.normal(0, 1, (reps, seeds, 1)) + rng.normal(0, 1, (reps, seeds, variants))
+        low = np.mean([Blocks(table).p_larger_variance() < 0.05 for table in values])
+        assert 0.03 < low <= 0.05 + 3.3 * math.sqrt(0.05 * 0.95 / reps)
+
+
+def test_differences_that_are_not_pooled_have_paired_t_tests_holms_p_and_bonferroni_intervals():
+    groups = unequal(6)
+    contrasts = against(groups, "a")
+    paired = {name: stats.ttest_rel(groups[name], groups["a"]) for name in "bc"}
+    adjusted = dict(zip("bc", holm([paired[name].pvalue for name in "bc"]), strict=True))
     for name in "bc":
-        c, expected = contrasts[name], welch[name].confidence_interval(1 - 0.05 / 2)
-        expected90 = welch[name].confidence_interval(1 - 0.10 / 2)
+        c, expected = contrasts[name], paired[name].confidence_interval(1 - 0.05 / 2)
+        expected90 = paired[name].confidence_interval(1 - 0.10 / 2)
         assert c.p_value == pytest.approx(adjusted[name], rel=1e-9)
         assert (c.ci_low, c.ci_high) == pytest.approx((expected.low, expected.high), rel=1e-9)
         assert (c.ci90_low, c.ci90_high) == pytest.approx((expected90.low, expected90.high), rel=1e-9)
-        assert c.df == pytest.approx(welch[name].df)
-        assert c.sd_pooled == pytest.approx(math.sqrt((0.001**2 + {"b": 0.002, "c": 0.008}[name] ** 2) / 2))
-        assert "Bonferroni" in c.note
+        assert (c.df, c.se) == (5, pytest.approx(stats.sem(groups[name] - groups["a"])))
 
 
 # --- degenerate data -------------------------------------------------------------------------------------------------
 
 
 def test_runs_that_do_not_vary_support_no_inference():
-    c = compare_to_reference({"a": [1.0] * 5, "b": [0.9, 0.8 + 0.1, 0.9]}, "a")["b"]
+    c = against({"a": [1.0] * 3, "b": [0.9, 0.8 + 0.1, 0.9]}, "a")["b"]
     assert c.difference == pytest.approx(-0.1)
     assert (c.method, c.ci_low, c.ci90_low, c.p_value, c.detectable, c.seeds_to_settle) == ("none", *[None] * 5)
-    assert "do not vary" in c.note
     assert verdict(c, c.p_value) == "inconclusive"
+
+
+def test_runs_that_differ_by_the_same_in_every_seed_support_no_inference():
+    """Their seeds vary, their difference does not: identical pairs give no estimate of its variance."""
+    values = runs(5)
+    assert against({"a": values, "b": values + 0.01}, "a")["b"].method == "none"
 
 
 def test_a_pair_that_does_not_vary_is_left_out_while_a_varying_third_group_is_tested():
     groups = {"a": [0.5] * 4, "b": [0.75] * 4, "c": runs(4, mean=0.505)}
-    contrasts = compare_to_reference(groups, "a")
+    contrasts = against(groups, "a")
     assert contrasts["b"].method == "none"
-    assert contrasts["c"].method == "Welch with Holm"
-    # One testable contrast, nothing to adjust for: Welch against a constant is the one-sample t test.
+    assert contrasts["c"].method == "paired t with Holm"
+    # One testable contrast, nothing to adjust for: the pairs with a constant are a single sample.
     assert contrasts["c"].p_value == pytest.approx(stats.ttest_1samp(groups["c"], 0.5).pvalue)
 
 
 def test_two_runs_are_a_smoke_test_that_shows_the_difference_and_infers_nothing():
-    c = compare_to_reference({"a": [0.90, 0.91], "b": [0.99, 0.995, 0.993]}, "a")["b"]
-    assert c.difference == pytest.approx(0.0876667, abs=1e-6)
-    assert (c.method, c.p_value, c.ci_low) == ("none", None, None)
-    assert c.note == "n = 2 is a smoke test"
+    c = against({"a": [0.90, 0.91], "b": [0.99, 0.995, 0.993]}, "a")["b"]
+    assert c.difference == pytest.approx(0.0875), "of the two seeds that both have"
+    assert (c.method, c.p_value, c.ci_low, c.n_seeds) == ("none", None, None, 2)
     assert verdict(c, 0.0001) == "inconclusive"
 
 
-def test_diverged_runs_are_dropped_counted_and_mentioned():
-    full = {"a": runs(5), "b": runs(4, mean=0.91, seed=1)}
-    with_missing = {"a": [*full["a"], math.nan], "b": [math.nan, *full["b"], math.inf]}
-    expected, c = (compare_to_reference(groups, "a")["b"] for groups in (full, with_missing))
-    assert (c.difference, c.p_value, c.ci_low) == (expected.difference, expected.p_value, expected.ci_low)
-    assert (c.n_variant, c.n_missing_variant, c.n_missing_reference) == (4, 2, 1)
-    assert c.note == "2 of 6 runs of b had no finite value; 1 of 6 runs of a had no finite value"
+def test_diverged_runs_are_dropped_and_counted():
+    full = {"a": runs(5), "b": runs(5, mean=0.91, seed=1)}
+    with_missing = {"a": [*full["a"], 0.9, math.nan], "b": [*full["b"], math.inf, 0.91]}
+    expected, c = (against(groups, "a")["b"] for groups in (full, with_missing))
+    assert (c.difference, c.p_value) == pytest.approx((expected.difference, expected.p_value))
+    assert (c.n_seeds, c.n_variant, c.n_missing_variant, c.n_missing_reference) == (5, 6, 1, 1)
 
 
 def test_a_group_too_small_to_infer_from_does_not_weaken_the_other_contrasts():
     groups = {"a": runs(5), "b": runs(5, mean=0.91, seed=1), "c": [0.5, 0.99]}
-    contrasts = compare_to_reference(groups, "a")
-    assert contrasts["b"] == compare_to_reference({"a": groups["a"], "b": groups["b"]}, "a")["b"]
+    contrasts = against(groups, "a")
+    assert contrasts["b"] == against({"a": groups["a"], "b": groups["b"]}, "a")["b"]
     assert contrasts["c"].method == "none"
 
 
 def test_a_variant_without_any_finished_run_has_no_difference():
-    c = compare_to_reference({"a": runs(3), "b": [math.nan] * 3}, "a")["b"]
-    assert (c.n_variant, c.difference, c.method) == (0, None, "none")
-    assert c.note == "no finite value of b; 3 of 3 runs of b had no finite value"
+    c = against({"a": runs(3), "b": [math.nan] * 3}, "a")["b"]
+    assert (c.n_variant, c.n_missing_variant, c.difference, c.method) == (0, 3, None, "none")
+
+
+def test_sides_that_share_no_seed_have_the_difference_of_their_means_and_nothing_else():
+    c = against({"a": [0.9, 0.91, 0.92, *[math.nan] * 3], "b": [*[math.nan] * 3, 0.93, 0.94, 0.95]}, "a")["b"]
+    assert (c.difference, c.n_seeds, c.method) == (pytest.approx(0.03), 0, "none")
 
 
 @pytest.mark.parametrize(
@@ -326,39 +412,56 @@ def test_a_variant_without_any_finished_run_has_no_difference():
 )
 def test_impossible_options_are_refused(options):
     with pytest.raises(ValueError, match=r"reference|confidence|power|rope"):
-        compare_to_reference({"a": runs(3), "b": runs(3)}, **{"reference": "a", **options})
+        against({"a": runs(3), "b": runs(3)}, **{"reference": "a", **options})
 
 
 # --- planning --------------------------------------------------------------------------------------------------------
+
+
+def residual_table(variants, seeds, sd, differences=()):
+    """Values whose residual SD in the model of seeds and variants is exactly ``sd``, and whose differences vary alike.
+
+    Args:
+        differences: of the variants to the first one, 0 where there are fewer.
+    """
+    rng = np.random.default_rng(variants * seeds)
+    while True:
+        noise = rng.normal(size=(seeds, variants))
+        noise = noise - noise.mean(axis=0) - noise.mean(axis=1, keepdims=True) + noise.mean()
+        if Blocks(noise + 0.9).p_larger_variance() > 0.5:
+            break
+    noise *= sd / math.sqrt((noise**2).sum() / ((seeds - 1) * (variants - 1)))
+    means = np.full(variants, 0.9)
+    means[1 : 1 + len(differences)] += differences
+    return {str(i): column for i, column in enumerate((noise + means).T)}
 
 
 @pytest.mark.parametrize("sd", [0.0005, 0.002, 0.005])
 @pytest.mark.parametrize(("k", "n", "family"), [(1, 3, 1), (1, 10, 12), (3, 5, 7)])
 def test_the_detectable_difference_is_called_better_with_power_080(k, n, family, sd):
     """Every p against 5 % / family, and the estimate outside of the ROPE: the verdict itself."""
-    groups = {str(i): runs(n, sd=sd, seed=i) for i in range(k + 1)}
-    c = compare_to_reference(groups, "0", family=family)["1"]
+    c = against(residual_table(k + 1, n, sd), "0", family=family)["1"]
     reps = 20_000
-    y = np.random.default_rng(k * n).normal(0.9, sd, (reps, k + 1, n))
+    y = np.random.default_rng(k * n).normal(0.9, sd, (reps, k + 1, n)) + np.random.default_rng(1).normal(0, 0.01, n)
     y[:, 1] += c.detectable
-    pooled = np.sqrt(y.var(axis=2, ddof=1).mean(axis=1))
+    centred = y - y.mean(axis=1, keepdims=True)
+    residual = np.sqrt(((centred - centred.mean(axis=2, keepdims=True)) ** 2).sum(axis=(1, 2)) / (k * (n - 1)))
     difference = y[:, 1].mean(axis=1) - y[:, 0].mean(axis=1)
-    critical = dunnett_critical((n,) * k, n, (k + 1) * (n - 1), 1 - 0.05 / family)
-    power = np.mean((difference / (pooled * math.sqrt(2 / n)) > critical) & (difference > c.rope))
+    critical = dunnett_critical((n,) * k, n, k * (n - 1), 1 - 0.05 / family)
+    power = np.mean((difference / (residual * math.sqrt(2 / n)) > critical) & (difference > c.rope))
     assert power == pytest.approx(0.8, abs=3.3 * math.sqrt(0.8 * 0.2 / reps))
 
 
 @pytest.mark.parametrize("family", [1, 7])
 def test_the_detectable_difference_solves_scipys_noncentral_t(family):
-    c = compare_to_reference({"a": runs(4), "b": runs(6, seed=1)}, "a", power=0.9, rope=0.0, family=family)["b"]
-    delta = c.detectable / (c.sd_pooled * math.sqrt(1 / 4 + 1 / 6))
-    critical = stats.t.isf(0.025 / family, 8)
-    assert stats.nct.sf(critical, 8, delta) == pytest.approx(0.9, abs=1e-6)
+    c = against({"a": runs(5), "b": runs(5, seed=1)}, "a", power=0.9, rope=0.0, family=family)["b"]
+    critical = stats.t.isf(0.025 / family, 4)
+    assert stats.nct.sf(critical, 4, c.detectable / c.se) == pytest.approx(0.9, abs=1e-6)
 
 
 def test_a_larger_family_makes_everything_harder_to_find():
-    groups = {str(i): runs(5, mean=0.9 + 0.004 * i, sd=0.003, seed=i) for i in range(3)}
-    by_family_size = [compare_to_reference(groups, "0", family=size)["2"] for size in (1, 2, 7, 40)]
+    groups = residual_table(3, 5, 0.003, (0.004, 0.008))
+    by_family_size = [against(groups, "0", family=size)["2"] for size in (1, 2, 7, 7.5, 40)]
     for low, high in itertools.pairwise(by_family_size):
         assert low.detectable < high.detectable
         assert low.seeds_to_settle <= high.seeds_to_settle
@@ -370,12 +473,10 @@ def test_a_larger_family_makes_everything_harder_to_find():
 @pytest.mark.parametrize("difference", [0.0015, 0.003, 0.008, 0.014])
 def test_seeds_to_settle_is_the_smallest_n_with_the_power_of_the_noncentral_t(difference, k):
     """With a ROPE of zero, only a significant difference of the right sign settles the matter."""
-    groups = {str(i): runs(5, sd=0.004, seed=i) for i in range(k + 1)}
-    groups["1"] = runs(5, mean=0.9 + difference, sd=0.004, seed=1)
-    c = compare_to_reference(groups, "0", rope=0.0)["1"]
+    c = against(residual_table(k + 1, 5, 0.004, (difference,)), "0", rope=0.0)["1"]
 
     def power(n):
-        df = (k + 1) * (n - 1)
+        df = k * (n - 1)
         return stats.nct.sf(dunnett_critical((n,) * k, n, df), df, difference / (0.004 * math.sqrt(2 / n)))
 
     enough = [n for n in range(3, 201) if power(n) >= 0.8]
@@ -385,11 +486,10 @@ def test_seeds_to_settle_is_the_smallest_n_with_the_power_of_the_noncentral_t(di
 @pytest.mark.parametrize("difference", [0.0, 0.001, -0.003])
 def test_seeds_to_settle_an_equivalence_is_the_smallest_n_with_the_power_of_two_one_sided_tests(difference):
     """Power of the two one-sided t tests at 5 % (Schuirmann 1987), integrated over the SD by scipy.integrate."""
-    groups = {"a": runs(5, sd=0.004), "b": runs(5, mean=0.9 + difference, sd=0.004, seed=1)}
     rope = 0.005
 
     def power(n):
-        df, se = 2 * n - 2, 0.004 * math.sqrt(2 / n)
+        df, se = n - 1, 0.004 * math.sqrt(2 / n)
         critical = stats.t.isf(0.05, df)
 
         def inside(chi):
@@ -399,34 +499,32 @@ def test_seeds_to_settle_an_equivalence_is_the_smallest_n_with_the_power_of_two_
 
         return integrate.quad(inside, 0, math.sqrt(df) + 10, points=[math.sqrt(df)])[0]
 
-    n = compare_to_reference(groups, "a", rope=rope)["b"].seeds_to_settle
+    n = against(residual_table(2, 5, 0.004, (difference,)), "0", rope=rope)["1"].seeds_to_settle
     assert power(n - 1) < 0.8 <= power(n)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("difference", "right"), [(0.001, "equivalent"), (0.009, "better"), (-0.009, "worse")])
 def test_with_seeds_to_settle_seeds_four_studies_in_five_reach_the_right_verdict(difference, right):
-    groups = {str(i): runs(3, sd=0.004, seed=i) for i in range(3)}
-    groups["1"] = runs(3, mean=0.9 + difference, sd=0.004, seed=1)
-    n = compare_to_reference(groups, "0")["1"].seeds_to_settle
+    n = against(residual_table(3, 4, 0.004, (difference,)), "0")["1"].seeds_to_settle
     rng = np.random.default_rng(8)
     reps, share = 800, {}
     for seeds in (n, max(3, round(0.6 * n))):
         reached = 0
         for _ in range(reps):
-            y = rng.normal(0.9, 0.004, (3, seeds))
-            y[1] += difference
-            c = compare_to_reference(dict(zip("012", y, strict=True)), "0", sd_ratio_limit=math.inf)["1"]
+            y = rng.normal(0.9, 0.004, (seeds, 3)) + rng.normal(0, 0.01, (seeds, 1))
+            y[:, 1] += difference
+            c = compare_to_reference(pd.DataFrame(y, columns=list("012")), "0")["1"]
             reached += verdict(c, c.p_value, c.p_equivalence) == right
         share[seeds] = reached / reps
-    assert 0.8 - 3.3 * math.sqrt(0.16 / reps) < share[n] < 0.93
+    # The screen for unequal variances, at its level, leaves some studies to the weaker separate tests.
+    assert 0.76 < share[n] < 0.93
     assert min(share.values()) < 0.75
 
 
 def test_seeds_to_settle_grows_towards_the_edge_of_the_rope_and_ends_in_none():
     def seeds(difference):
-        groups = {"a": runs(5, sd=0.004), "b": runs(5, mean=0.9 + difference, sd=0.004, seed=1)}
-        return compare_to_reference(groups, "a")["b"].seeds_to_settle
+        return against(residual_table(2, 5, 0.004, (difference,)), "0")["1"].seeds_to_settle
 
     inside = [seeds(d) for d in (0.0, 0.001, 0.002, 0.003)]
     outside = [seeds(d) for d in (0.012, 0.009, 0.007, 0.0065)]
@@ -796,14 +894,14 @@ CLEAR = {"difference": 0.0120, "ci_low": 0.0060, "ci_high": 0.0180, "ci90_low": 
         (CLEAR, None, "inconclusive"),
         (CLEAR | {"difference": 0.0045, "ci_low": 0.001}, 0.01, "inconclusive"),
         (CLEAR | {"ci_low": -0.0001}, 0.01, "inconclusive"),
-        (CLEAR | {"n_variant": 2}, 0.01, "inconclusive"),
+        (CLEAR | {"n_seeds": 2}, 0.01, "inconclusive"),
         ({"difference": 0.001, "ci90_low": -0.0049, "ci90_high": 0.0049}, 0.5, "equivalent"),
         ({"difference": 0.003, "ci_low": 0.001, "ci90_low": 0.002, "ci90_high": 0.004}, 0.001, "equivalent"),
         ({"difference": 0.001, "ci90_low": -0.0051, "ci90_high": 0.0049}, 0.5, "inconclusive"),
         (CLEAR | {"n_missing_reference": 1}, 0.01, "better"),
         (CLEAR | {"n_missing_variant": 1, "n_missing_reference": 1}, 0.01, "better"),
         (CLEAR | {"n_missing_variant": 1}, 0.01, "inconclusive"),
-        (CLEAR | {"n_variant": 3, "n_missing_variant": 7, "n_reference": 10}, 0.01, "inconclusive"),
+        (CLEAR | {"n_variant": 3, "n_missing_variant": 7, "n_reference": 10, "n_seeds": 3}, 0.01, "inconclusive"),
         ({"difference": 0.001, "ci90_low": -0.004, "ci90_high": 0.004, "n_missing_variant": 1}, 0.5, "inconclusive"),
         ({"difference": 0.001, "ci90_low": -0.004, "ci90_high": 0.004, "n_missing_reference": 1}, 0.5, "inconclusive"),
     ],
@@ -824,14 +922,14 @@ def test_equivalence_within_a_question_is_that_of_its_interval():
     for n, k, sds in itertools.product((3, 5), (1, 3), ([0.002] * 4, [0.002, 0.0004, 0.0021, 0.0019])):
         for _ in range(40):
             groups = {str(i): rng.normal(0.9 + 0.001 * i, sds[i], n) for i in range(k + 1)}
-            for c in compare_to_reference(groups, "0").values():
+            for c in against(groups, "0").values():
                 inside = -c.rope < c.ci90_low and c.ci90_high < c.rope
-                if c.method == "Dunnett":
+                if c.method != "paired t with Holm":
                     assert inside == (c.p_equivalence < 0.05)
                 else:  # Holm's p values are never above those of the Bonferroni intervals
                     assert not inside or c.p_equivalence < 0.05
                 seen.add((c.method, inside))
-    assert len(seen) == 4
+    assert len(seen) == 6
 
 
 def test_equivalences_are_adjusted_by_the_number_of_questions_and_claims():
@@ -854,14 +952,17 @@ def test_verdicts_follow_the_data_and_nothing_else(groups, order, family):
 
     def verdicts(groups, rope=0.0047, order=range(4)):
         named = {names[i]: groups[i] for i in order if i < len(groups)}
-        rows = compare_to_reference(named, "0", rope=rope, family=family)
+        rows = against(named, "0", rope=rope, family=family)
         return {name: verdict(rows[name], rows[name].p_value, rows[name].p_equivalence) for name in names[1:]}
 
     plain = verdicts(groups)
     assert verdicts(groups, order=order) == plain
-    assert verdicts([group[::-1] for group in groups]) == plain
+    most = max(len(group) for group in groups)
+    padded = [[*group, *[math.nan] * (most - len(group))] for group in groups]
+    assert verdicts([group[::-1] for group in padded]) == plain
     assert verdicts([[8 * value for value in group] for group in groups], rope=8 * 0.0047) == plain
-    finished = [[value for value in group if not math.isnan(value)] for group in groups]
+    shortest = min(len(group) for group in groups)
+    finished = [[500 / 1024 if math.isnan(value) else value for value in group[:shortest]] for group in groups]
     swap = {"better": "worse", "worse": "better"}
     assert verdicts([[1 - value for value in group] for group in finished]) == {
         name: swap.get(rows, rows) for name, rows in verdicts(finished).items()
@@ -883,9 +984,9 @@ def test_the_rope_of_the_contrast_bounds_both_verdicts():
 
 def test_the_sentence_of_the_protocol():
     assert comparison_sentence(contrast(), 0.11, "inconclusive", **LABELS) == (
-        "5×5 vs 3×3 changed test accuracy by +0.42 pp (95 % CI −0.10 to +0.94; n = 5 seeds each; Dunnett p = .11): "
-        "inconclusive; this design could detect 0.9 pp or more (80 % power, adjusted over the study); if the true "
-        "difference is the observed one, about 19 seeds each would settle it (80 % power)."
+        "5×5 vs 3×3 changed test accuracy by +0.42 pp (95 % CI −0.10 to +0.94; n = 5 seeds each; Dunnett, paired "
+        "p = .11): inconclusive; this design could detect 0.9 pp or more (80 % power, adjusted over the study); if the "
+        "true difference is the observed one, about 19 seeds each would settle it (80 % power)."
     )
 
 
@@ -893,16 +994,16 @@ def test_the_sentence_of_a_better_variant_shows_the_p_over_the_study():
     c = contrast(**CLEAR, p_value=0.0004)
     assert comparison_sentence(c, 0.0012, "better", **LABELS) == (
         "5×5 vs 3×3 changed test accuracy by +1.20 pp (95 % CI +0.60 to +1.80; n = 5 seeds each; "
-        "Dunnett p < .001, over the study p = .001): better."
+        "Dunnett, paired p < .001, over the study p = .001): better."
     )
 
 
 def test_the_sentence_of_an_equivalent_variant_names_the_region():
-    c = contrast(difference=-0.00001, ci_low=-0.0031, ci_high=0.0031, p_value=0.996, method="Welch with Holm")
+    c = contrast(difference=-0.00001, ci_low=-0.0031, ci_high=0.0031, p_value=0.996, method="paired t with Holm")
     c = replace(c, p_equivalence=0.004)
     assert comparison_sentence(c, 0.996, "equivalent", **LABELS, p_equivalence_adjusted=0.028) == (
-        "5×5 vs 3×3 changed test accuracy by 0.00 pp (95 % CI −0.31 to +0.31; n = 5 seeds each; Welch–Holm p > .99): "
-        "equivalent within ± 0.5 pp (two one-sided tests p = .004, over the study p = .028)."
+        "5×5 vs 3×3 changed test accuracy by 0.00 pp (95 % CI −0.31 to +0.31; n = 5 seeds each; paired t, Holm "
+        "p > .99): equivalent within ± 0.5 pp (two one-sided tests p = .004, over the study p = .028)."
     )
 
 
@@ -910,8 +1011,8 @@ def test_the_sentence_says_where_diverged_runs_take_the_verdict_away_or_are_left
     c = contrast(**CLEAR, p_value=0.0004, n_variant=3, n_missing_variant=7, n_reference=10)
     assert comparison_sentence(c, 0.0012, verdict(c, 0.0012), **LABELS) == (
         "5×5 vs 3×3 changed test accuracy by +1.20 pp (95 % CI +0.60 to +1.80; n = 3 seeds of 5×5 and 10 of 3×3; 7 "
-        "runs of 5×5 left out as diverged; Dunnett p < .001, over the study p = .001): inconclusive; 7 of 10 runs "
-        "diverged against 0 of 10 of the reference, so the runs that finished decide nothing."
+        "runs of 5×5 left out as diverged; Dunnett, paired p < .001, over the study p = .001): inconclusive; 7 of 10 "
+        "runs diverged against 0 of 10 of the reference, so the runs that finished decide nothing."
     )
     c = contrast(**CLEAR, p_value=0.0004, n_reference=4, n_missing_reference=1)
     assert comparison_sentence(c, 0.0012, verdict(c, 0.0012), **LABELS).endswith("better, of the runs that finished.")
@@ -921,9 +1022,9 @@ def test_the_sentence_tells_unequal_numbers_of_seeds_and_diverged_runs():
     c = contrast(n_variant=4, n_missing_variant=1, seeds_to_settle=None)
     assert comparison_sentence(c, None, "inconclusive", **LABELS) == (
         "5×5 vs 3×3 changed test accuracy by +0.42 pp (95 % CI −0.10 to +0.94; n = 4 seeds of 5×5 and 5 of 3×3; "
-        "1 run of 5×5 left out as diverged; Dunnett p = .11): inconclusive; this design could detect 0.9 pp or more "
-        "(80 % power, adjusted over the study); if the true difference is the observed one, more than 200 seeds each "
-        "would be needed to settle it."
+        "1 run of 5×5 left out as diverged; Dunnett, paired p = .11): inconclusive; this design could detect 0.9 pp or "
+        "more (80 % power, adjusted over the study); if the true difference is the observed one, more than 200 seeds "
+        "each would be needed to settle it."
     )
 
 
@@ -943,17 +1044,17 @@ def test_the_sentence_says_why_an_interval_that_excludes_zero_is_inconclusive(ch
 
 
 def test_the_sentences_of_comparisons_that_infer_nothing():
-    two = compare_to_reference({"3": [0.90, 0.91], "5": [0.91, 0.93]}, "3")["5"]
+    two = against({"3": [0.90, 0.91], "5": [0.91, 0.93]}, "3")["5"]
     assert comparison_sentence(two, None, verdict(two, None), **LABELS) == (
         "5×5 vs 3×3 changed test accuracy by +1.50 pp (n = 2 seeds each): inconclusive; n = 2 is a smoke test, "
         "at least 3 seeds each are needed to infer anything."
     )
-    constant = compare_to_reference({"3": [0.9] * 3, "5": [0.9] * 3}, "3")["5"]
+    constant = against({"3": [0.9] * 3, "5": [0.9] * 3}, "3")["5"]
     assert comparison_sentence(constant, None, verdict(constant, None)) == (
         "5 vs 3 changed test accuracy by 0.00 pp (n = 3 seeds each): inconclusive; "
         "the runs do not vary, so their variance cannot be estimated."
     )
-    nothing = compare_to_reference({"3": [0.9] * 3, "5": [math.nan] * 3}, "3")["5"]
+    nothing = against({"3": [0.9] * 3, "5": [math.nan] * 3}, "3")["5"]
     assert comparison_sentence(nothing, None, verdict(nothing, None)) == (
         "5 vs 3: inconclusive; test accuracy cannot be compared, no run of 5 has a value "
         "(n = 0 seeds of 5 and 3 of 3; 3 runs of 5 left out as diverged)."
@@ -965,7 +1066,7 @@ def test_no_sentence_claims_no_effect_and_every_inconclusive_one_states_what_cou
     seen = set()
     for _ in range(100):
         groups = {str(i): rng.normal(0.9, 0.003, 4) + 0.003 * i for i in range(4)}
-        for c in compare_to_reference(groups, "0").values():
+        for c in against(groups, "0").values():
             v = verdict(c, c.p_value, c.p_equivalence)
             text = comparison_sentence(c, c.p_value, v)
             seen.add(v)

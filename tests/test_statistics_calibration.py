@@ -12,11 +12,11 @@ Bounds are binomial at 99.9 %, seeds are fixed: a failure is a change of behavio
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from convlab.statistics.comparisons import SD_RATIO_LIMIT, Contrast, compare_to_reference, verdict
-from convlab.statistics.dunnett import dunnett_critical
+from convlab.statistics.comparisons import Contrast, compare_to_reference, verdict
 from convlab.statistics.images import crossed_difference
 from convlab.statistics.multiplicity import adjust_equivalences, adjust_family
 
@@ -43,6 +43,11 @@ def accuracies(rng, groups, seeds, sd_seed, shift=0.0):
     return rng.binomial(IMAGES // STRATA, np.clip(p + effect[..., None] * weight, 0, 1)).sum(axis=-1) / IMAGES
 
 
+def compared(values):
+    """The contrasts of groups of runs, shape (groups, seeds), with the first group."""
+    return list(compare_to_reference(pd.DataFrame(np.transpose(values)).rename(columns=str), "0").values())
+
+
 @pytest.mark.parametrize("sd_seed", [0.0, 0.9 * POINTS])
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 @pytest.mark.parametrize(("contrasts", "reps"), [(1, 3000), (2, 1500)])
@@ -51,7 +56,7 @@ def test_the_comparison_errs_in_five_percent_of_experiments_under_the_null(contr
     errors = covered = 0
     for _ in range(reps):
         values = accuracies(rng, contrasts + 1, seeds, sd_seed)
-        results = compare_to_reference({str(g): row for g, row in enumerate(values)}, "0").values()
+        results = compared(values)
         errors += min(c.p_value for c in results) < LEVEL
         covered += all(c.ci_low <= 0 <= c.ci_high for c in results)
     low, high = bounds(reps)
@@ -67,24 +72,30 @@ def test_simultaneous_intervals_cover_real_differences(seeds):
     truth = {str(g): 0.5 * POINTS * g for g in range(4)}
     for _ in range(reps):
         values = accuracies(rng, 4, seeds, 0.9 * POINTS, shift=0.5 * POINTS)
-        results = compare_to_reference({str(g): row for g, row in enumerate(values)}, "0").values()
+        results = compared(values)
         covered += all(c.ci_low <= truth[c.variant] <= c.ci_high for c in results)
     assert covered / reps >= 0.93
 
 
 @pytest.mark.parametrize("contrasts", [2, 5])
 @pytest.mark.parametrize("seeds", [3, 5])
-def test_the_switch_to_welch_never_inflates_the_error_rate(seeds, contrasts):
-    """With few seeds, equal SDs often look 3 x different by chance; the switch must then err on the safe side."""
-    rng = np.random.default_rng(seeds * contrasts)
-    reps, errors, welch = 800, 0, 0
+@pytest.mark.parametrize("correlation", [0.0, 0.8])
+def test_the_switch_to_separate_tests_never_inflates_the_error_rate(correlation, seeds, contrasts):
+    """Differences that vary alike often look different by chance; the switch must then err on the safe side."""
+    rng = np.random.default_rng([seeds, contrasts, int(10 * correlation)])
+    reps, errors, separate = 800, 0, 0
     for _ in range(reps):
-        groups = {str(g): row for g, row in enumerate(rng.normal(0.9, 0.005, (contrasts + 1, seeds)))}
-        results = compare_to_reference(groups, "0").values()
+        results = compared(correlated(rng, contrasts + 1, seeds, correlation))
         errors += min(c.p_value for c in results) < LEVEL
-        welch += next(iter(results)).method == "Welch with Holm"
-    assert welch > 0
+        separate += results[0].method == "paired t with Holm"
+    assert separate > 0
     assert errors / reps <= bounds(reps)[1]
+
+
+def correlated(rng, groups, seeds, correlation):
+    """Accuracies with an SD of half a point, correlated between groups over seeds; shape (groups, seeds)."""
+    shared = math.sqrt(correlation) * rng.normal(0, 1, seeds)
+    return 0.9 + 0.005 * (shared + math.sqrt(1 - correlation) * rng.normal(0, 1, (groups, seeds)))
 
 
 def correct(rng, p, sd_seed, seeds):
@@ -152,19 +163,16 @@ def test_the_family_wise_error_rate_holds_when_every_question_has_one_real_effec
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Verdicts over a study. Questions of one contrast each, so that Dunnett's test is Student's and can be vectorised.
+# Verdicts over a study. Questions of one contrast each, so that the test is Student's paired one and can be vectorised.
 
 ROPE = 0.005
 
 
 def student(rng, reps, truths, seeds, sd):
     """Differences and their p values, two-sided and of equivalence; shape (reps, questions) each."""
-    questions = len(truths)
-    runs = rng.normal(0.9, sd, (reps, questions, 2, seeds))
-    runs[:, :, 1] += np.asarray(truths)[:, None]
-    difference = runs[:, :, 1].mean(axis=-1) - runs[:, :, 0].mean(axis=-1)
-    se = np.sqrt(runs.var(axis=-1, ddof=1).mean(axis=-1) * 2 / seeds)
-    df = 2 * seeds - 2
+    pairs = rng.normal(0, math.sqrt(2) * sd, (reps, len(truths), seeds)) + np.asarray(truths)[:, None]
+    difference, se = pairs.mean(axis=-1), pairs.std(axis=-1, ddof=1) / math.sqrt(seeds)
+    df = seeds - 1
     return difference, 2 * stats.t.sf(np.abs(difference) / se, df), stats.t.sf((ROPE - np.abs(difference)) / se, df)
 
 
@@ -180,7 +188,7 @@ def verdicts(differences, p_values, p_equivalences):
         contrast = Contrast(
             "a", "b", 3, 3, difference,
             ci_low=difference if p_values[i] < LEVEL else -1.0, ci_high=difference if p_values[i] < LEVEL else 1.0,
-            ci90_low=0.0 if inside else -1.0, ci90_high=0.0 if inside else 1.0, method="Dunnett", rope=ROPE,
+            ci90_low=0.0 if inside else -1.0, ci90_high=0.0 if inside else 1.0, method="paired t", n_seeds=3, rope=ROPE,
         )  # fmt: skip
         decided.append(verdict(contrast, adjusted[str(i)][""], equivalence[str(i)][""]))
     return decided
@@ -191,9 +199,10 @@ def verdicts(differences, p_values, p_equivalences):
 @pytest.mark.parametrize("sd", [0.002, 0.005])
 def test_a_difference_of_the_detectable_size_gets_its_verdict_in_four_studies_of_five(questions, seeds, sd):
     """All other questions are true nulls, so that none of them passes its share on. Tolerance: 3.3 standard errors."""
-    values = np.random.default_rng(0).normal(size=(2, seeds))
-    values = 0.9 + sd * (values - values.mean(axis=1, keepdims=True)) / values.std(axis=1, ddof=1, keepdims=True)
-    stated = compare_to_reference({"b": values[0], "a": values[1]}, "b", rope=ROPE, family=questions)["a"].detectable
+    pairs = np.random.default_rng(0).normal(size=seeds)
+    pairs = math.sqrt(2) * sd * (pairs - pairs.mean()) / pairs.std(ddof=1)
+    table = pd.DataFrame({"reference": np.full(seeds, 0.9), "variant": 0.9 + pairs})
+    stated = compare_to_reference(table, "reference", rope=ROPE, family=questions)["variant"].detectable
     reps = 700
     drawn = student(np.random.default_rng([questions, seeds]), reps, [stated] + [0.0] * (questions - 1), seeds, sd)
     reached = sum(verdicts(*study)[0] == "better" for study in zip(*drawn, strict=True)) / reps
@@ -218,23 +227,31 @@ def test_at_most_five_percent_of_studies_hold_a_wrong_verdict_of_any_kind(edges,
 
 
 @pytest.mark.parametrize(
-    ("ratio", "seeds", "most"), [(2.0, 5, 0.08), (2.0, 10, 0.11), (2.0, 20, 0.13), (2.5, 10, 0.09)]
+    ("variants", "ratio", "seeds", "stated"),
+    [(5, 2.0, 5, 0.065), (5, 2.5, 3, 0.09), (5, 2.5, 5, 0.065), (2, 2.5, 3, 0.07)],
 )
-def test_a_noisier_reference_errs_more_often_but_no_more_than_the_methods_say(ratio, seeds, most):
-    """Five variants without effect, the reference's true SD ``ratio`` times theirs: pooling errs a little too often."""
-    rng = np.random.default_rng([int(10 * ratio), seeds])
-    reps, k = 4000, 5
-    runs = rng.normal(0, 1, (reps, k + 1, seeds)) * np.array([ratio] + [1.0] * k)[:, None]
-    means, variances = runs.mean(axis=-1), runs.var(axis=-1, ddof=1)
-    differences = np.abs(means[:, 1:] - means[:, :1])
-    pooled = differences / np.sqrt(variances.mean(axis=1, keepdims=True) * 2 / seeds)
-    dunnett = pooled.max(axis=1) > dunnett_critical((seeds,) * k, seeds, (k + 1) * (seeds - 1))
-    pair = (variances[:, 1:] + variances[:, :1]) / seeds
-    df = pair**2 / ((variances[:, 1:] ** 2 + variances[:, :1] ** 2) / seeds**2 / (seeds - 1))
-    welch = (2 * stats.t.sf(differences / np.sqrt(pair), df)).min(axis=1) < LEVEL / k
-    apart = np.sqrt(variances.max(axis=1) / variances.min(axis=1)) > SD_RATIO_LIMIT
-    errs = np.where(apart, welch, dunnett)
-    for study, wrong in zip(runs[:30], errs[:30], strict=True):  # it is what the comparison does
-        contrasts = compare_to_reference({str(g): row for g, row in enumerate(study)}, "0").values()
-        assert (min(c.p_value for c in contrasts) < LEVEL) == wrong
-    assert 0.055 < errs.mean() < most
+@pytest.mark.parametrize("correlation", [0.0, 0.8])
+def test_a_noisier_reference_errs_more_often_but_no_more_than_the_methods_say(
+    correlation, variants, ratio, seeds, stated
+):
+    """Variants without effect, what the reference has of its own ``ratio`` times as noisy as theirs."""
+    rng = np.random.default_rng([int(10 * ratio), seeds, variants, int(10 * correlation)])
+    reps = 1000
+    values = correlated(rng, reps * (variants + 1), seeds, 0.0).reshape(reps, variants + 1, seeds) - 0.9
+    values[:, 0] *= ratio
+    values = math.sqrt(1 - correlation) * values + math.sqrt(correlation) * 0.005 * rng.normal(0, 1, (reps, 1, seeds))
+    errors = sum(min(c.p_value for c in compared(0.9 + study)) < LEVEL for study in values)
+    assert errors / reps <= bounds(reps, stated)[1]
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.4, 0.8])
+def test_a_single_contrast_errs_at_its_level_whatever_the_correlation_and_the_sds(correlation):
+    rng = np.random.default_rng(int(10 * correlation))
+    reps = 2000
+    errors = 0
+    for _ in range(reps):
+        values = correlated(rng, 2, 3, correlation)
+        values[1] = 0.9 + 2.5 * (values[1] - 0.9)
+        errors += compared(values)[0].p_value < LEVEL
+    low, high = bounds(reps)
+    assert low <= errors / reps <= high

@@ -1,7 +1,7 @@
 # Where and how jobs run, not what they compute: the claim on a study, and memory, time and GPUs for schedulers.
 import math
 
-from convlab.common import checksums
+from convlab.common import checksums, provenance
 from convlab.common.atomic import tidy
 from convlab.training.run_store import prune
 from convlab.datasets.image_counts import assumed_images
@@ -28,9 +28,18 @@ def start_study():
         tidy(on_disk(RESULTS))
         checksums.set_aside_folders(on_disk(RESULTS), tell)
         checksums.keep_damaged(checksums.find_damaged(on_disk(RESULTS), SEEN), tell)
+        register_study()
     except UserError as error:
         raise WorkflowError(str(error)) from None
     os.environ.update(CONVLAB_RETRAIN=os.pathsep.join(forced_runs()))
+
+
+def register_study():
+    """Fix what is confirmatory before the first run, and note what has changed since; prints what was written."""
+    results, commit = on_disk(str(layout.RESULTS)), provenance.commit(ROOT)
+    _, text = registration_files.fix(study, registration_folder(), results, Path(STORE), commit)
+    if text:
+        tell(text)
 
 
 def refuse_unwritable(folder):

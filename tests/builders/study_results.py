@@ -9,6 +9,7 @@ from convlab.results import tables
 from convlab.results.choice import chosen_variant
 from convlab.study.load import load_study
 from convlab.study.metrics import ACCURACY
+from convlab.study.registration import Standing
 from convlab.study.schema import Study
 
 MADE_UP_STUDY = {
@@ -30,7 +31,9 @@ CLEAR_SPREAD, CLOSE_SPREAD = (-0.001, 0.0, 0.001), (-0.0002, 0.0, 0.0002)
 
 
 def seeds_around(mean: float, offsets=CLEAR_SPREAD) -> list[float]:
-    return [mean + offset for offset in offsets]
+    """Accuracies with this mean; those of other means have their offsets in another order, so that differences vary."""
+    order = np.random.default_rng(round(10_000 * mean)).permutation(offsets)
+    return [mean + float(offset) for offset in order]
 
 
 def runs_with(study: Study, accuracies: dict[str, list[float | None]]) -> pd.DataFrame:
@@ -106,8 +109,10 @@ def results_with(
         rope=study.statistics.rope,
         runs=runs,
         variants=variants,
-        comparisons=tables.comparisons_table(runs, plan, study.statistics.rope),
-        claims=tables.claims_table(runs, plan, study.statistics.rope),
+        comparisons=tables.with_registration(
+            tables.comparisons_table(runs, plan, study.statistics.rope), lambda row: Standing()
+        ),
+        claims=tables.with_registration(tables.claims_table(runs, plan, study.statistics.rope), lambda row: Standing()),
         trends=tables.trends_table(runs, plan),
         factorials=tables.factorial_table(runs, plan),
         per_class=pd.DataFrame(per_class, columns=["dataset", "variant", "class", "support", "recall", *measures]),

@@ -8,7 +8,7 @@ from convlab.common import i18n
 from convlab.common.redaction import fingerprint, masked
 from convlab.common.code_digests import code_digest, content_of
 from convlab.models.registry import modules
-from convlab.study import layout
+from convlab.study import layout, registration_files
 from convlab.study.load import load_study, read_yaml
 from convlab.errors import UserError
 from convlab.datasets.content_digest import content_digest
@@ -49,6 +49,7 @@ VARIANT = str(layout.trained(FOLDER, "{dataset}") / "{variant}")
 TRAIN = str(layout.run(FOLDER, "{dataset}", "{variant}", "{seed}"))
 EVALUATE = str(layout.evaluated(FOLDER, "{dataset}", "{variant}"))
 PROBE = str(layout.probed(FOLDER, "{probe}", "{dataset}"))
+REGISTRATION = str(layout.registered(FOLDER))
 COMPARE = str(layout.compared(FOLDER))
 REPORT = str(layout.reported(FOLDER))
 EXPORT = str(layout.exported(FOLDER, "{dataset}"))
@@ -116,6 +117,24 @@ def folder(path):
         return layout.before_results(str(output[0]), FOLDER) + path.format(**dict(wildcards))
 
     return results_folder
+
+
+def registration_folder():
+    """Folder of the registration on the disk. With results in a storage it lies where Snakemake runs, since it is no
+    job's output that would be stored."""
+    stored = workflow.storage_settings.default_storage_provider
+    return Path(REGISTRATION) if stored else on_disk(REGISTRATION)
+
+
+def registration(wildcards, output):
+    """Parameter of a rule: the registration's folder. A change of it reruns nothing, as of `folder`."""
+    return str(registration_folder())
+
+
+@cache
+def altered_registration():
+    """Names of the registration's files that are not as they were written: a parameter of what names them."""
+    return list(registration_files.read(registration_folder()).altered)
 
 
 def read_text(path):

@@ -63,11 +63,13 @@ rule compare:
         messages=messages(),
         settings=lambda wildcards: json_argument(study.settings),
         made_from=made_from("compare"),
+        altered=lambda wildcards: altered_registration(),
+        registration=registration,
         results=folder(RESULTS),
         folder=folder(COMPARE),
     message:
         "Compare all runs"
     shell:
-        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/compare.py" --settings {params.settings:q} --results-dir {params.results:q}'
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/compare.py" --settings {params.settings:q} --results-dir {params.results:q} --registration-dir {params.registration:q}'
         " --processes {threads} > {log:q} 2>&1 && "
         "echo {params.made_from} > {params.folder:q}/.made_from"

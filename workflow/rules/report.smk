@@ -45,11 +45,13 @@ rule report:
         files=lambda wildcards: config_files(),
         values=lambda wildcards: json_argument(config_values()),
         made_from=made_from("report"),
+        altered=lambda wildcards: altered_registration(),
+        registration=registration,
         results=folder(RESULTS),
         folder=folder(REPORT),
     message:
         "Write the report"
     shell:
         'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/report.py" --config {params.config:q} --config-file {params.files:q} --config-values {params.values:q}'
-        " --results-dir {params.results:q} > {log:q} 2>&1 && "
+        " --results-dir {params.results:q} --registration-dir {params.registration:q} > {log:q} 2>&1 && "
         "echo {params.made_from} > {params.folder:q}/.made_from"

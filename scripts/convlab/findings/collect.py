@@ -6,6 +6,8 @@ only a possible reason is marked as such (``Finding.kind``), so that the page ca
 
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
+
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing, ngettext
 from convlab.findings.assumptions import assumptions, limits_of_convolution
@@ -14,6 +16,8 @@ from convlab.findings.factor import factor
 from convlab.findings.study_results import Finding, StudyResults, Topic
 from convlab.findings.training import calibration, errors, fit, noise
 from convlab.language.numbers import count
+
+CLAIM_VERDICTS = ("supported", "contradicted", "inconclusive", "described")
 
 
 def interpret(
@@ -58,25 +62,36 @@ def _metric_not_defined(results: StudyResults, dataset: str) -> Topic | None:
 
 
 def claims_count(results: StudyResults) -> Finding | None:
-    """How many claims were supported, contradicted, inconclusive and described; None without claims."""
+    """How many claims were supported, contradicted, inconclusive and described; None without claims.
+
+    Exploratory claims are counted apart, after those that were registered before any run.
+    """
     claims = results.claims
     if claims.empty:
         return None
-    verdicts = ("supported", "contradicted", "inconclusive", "described")
-    counts = {verdict: int((claims["verdict"] == verdict).sum()) for verdict in verdicts}
-    total = len(claims)
+    registered = claims["registration"] == "registered"
+    texts = []
+    if registered.any():
+        texts.append(_counted(claims[registered]))
+    if not registered.all():
+        texts.append(_("Exploratory: {counts}", counts=_counted(claims[~registered])))
+    numbers = {verdict: int((claims["verdict"] == verdict).sum()) for verdict in CLAIM_VERDICTS}
+    return Finding(" ".join(texts), {**numbers, "claims": len(claims), "exploratory": int((~registered).sum())})
+
+
+def _counted(claims: pd.DataFrame) -> str:
+    """Counts of the verdicts of some claims, in a sentence."""
+    counts = {verdict: int((claims["verdict"] == verdict).sum()) for verdict in CLAIM_VERDICTS}
     sayings = {
         "supported": lambda n: ngettext("{n} is supported", "{n} are supported", n),
         "contradicted": lambda n: ngettext("{n} is contradicted", "{n} are contradicted", n),
         "inconclusive": lambda n: ngettext("{n} is inconclusive", "{n} are inconclusive", n),
         "described": lambda n: ngettext("{n} is about times and described", "{n} are about times and described", n),
     }
-    parts = listing(sayings[verdict](n) for verdict, n in counts.items() if n)
+    total, parts = len(claims), listing(sayings[verdict](n) for verdict, n in counts.items() if n)
     if claims["claim"].nunique() == total:
-        text = ngettext("Of {n} claim, {parts}.", "Of {n} claims, {parts}.", total, parts=parts)
-    else:
-        text = _("Of {n} claims, each dataset counted, {parts}.", n=count(total), parts=parts)
-    return Finding(text, {**counts, "claims": total})
+        return ngettext("Of {n} claim, {parts}.", "Of {n} claims, {parts}.", total, parts=parts)
+    return _("Of {n} claims, each dataset counted, {parts}.", n=count(total), parts=parts)
 
 
 def claims_met_by_guess(results: StudyResults) -> Finding | None:

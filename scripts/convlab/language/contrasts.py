@@ -62,6 +62,12 @@ def constant_guess_text(label: str, share: str) -> str:
     return _("The baseline, {guess}, is right for {share} of the test images.", guess=guess, share=share)
 
 
+TESTS = {
+    "Dunnett, seeds as blocks": N_("Dunnett, paired"), "paired t": N_("paired t"),
+    "paired t with Holm": N_("paired t, Holm"),
+}  # fmt: skip
+"""Short name of each test before its p value, before translation."""
+
 INCONCLUSIVE_SENTENCE = N_("{variant} vs {reference} changed {metric} by {change} ({details}): {verdict}; {reasons}.")
 
 
@@ -107,7 +113,7 @@ class _Comparison:
     def details(self) -> str:
         """Interval, runs and p value of a contrast that was tested."""
         contrast = self.contrast
-        test = {"Dunnett": "Dunnett", "Welch with Holm": "Welch–Holm"}[contrast.method]
+        test = _(TESTS[contrast.method])
         p_text = p_over_study(f"{test} {format_p(contrast.p_value)}", contrast.p_value, self.p_adjusted)
         level, limits = number(contrast.confidence * 100, "g"), (contrast.ci_low, contrast.ci_high)
         interval = _("{level} % CI {interval}", level=level, interval=change_interval(*limits, self.metric))

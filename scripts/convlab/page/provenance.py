@@ -10,19 +10,25 @@ from typing import Any
 from convlab.common import i18n
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import ngettext
+from convlab.findings.registration import look_text
 from convlab.language import numbers as say
 from convlab.page.format import duration
 from convlab.page.loading import ReportData
 from convlab.page.measures import STATES
 from convlab.page.views import Table
 from convlab.study.load import to_yaml
+from convlab.study.registration_files import Records
 from convlab.study.schema import Study
 
 
 def provenance_view(
-    study: Study, data: ReportData, config_files: Sequence[str], config_values: Mapping[str, Any]
+    study: Study,
+    data: ReportData,
+    records: Records,
+    config_files: Sequence[str],
+    config_values: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Provenance of the results: versions, machines, inputs, and the command that makes them again."""
+    """Provenance of the results: registration, versions, machines, inputs, and the command that makes them again."""
     training, runs = data.summary["training"], data.results.runs
     rows = [
         (
@@ -54,6 +60,12 @@ def provenance_view(
         "spec_hash",
     )  # fmt: skip
     return {
+        "registration": (
+            (i18n.instant(datetime.fromisoformat(records.registrations[0].time)), records.registrations[0].sha256)
+            if records.registrations
+            else None
+        ),
+        "looks": "; ".join(look_text(look) for look in records.looks),
         "runs": Table("runs", columns, rows),
         "resumed": resumed,
         "versions": [sorted(entry.items()) for entry in training["versions"]],

@@ -1,11 +1,12 @@
 """Cards of questions and claims with their verdicts, for the first screen and the sections of questions and claims."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
 from convlab.common.i18n import gettext as _
 from convlab.findings.contrasts import headline, verdict_or_gap, verdict_text
+from convlab.findings.registration import exploratory, registered_when
 from convlab.findings.study_results import StudyResults
 from convlab.language import numbers as say
 from convlab.language.contrasts import contrast_labels, guessing
@@ -50,6 +51,7 @@ def question_card(results: StudyResults, dataset: str, question: Question) -> Qu
                 row["sentence"],
                 bar(row, results.rope, reach),
                 0.0 if say.missing(row["difference"]) else abs(row["difference"]),
+                registered_when(row) if exploratory(row) else "",
             )
         )
     names = [question.reference, *question.variants]
@@ -99,12 +101,11 @@ def bar(row: Mapping[str, Any], rope: float, reach: float) -> Bar | None:
     return Bar(*(percent_position(v) for v in (row["ci_low"], row["ci_high"], row["difference"], 0, -rope, rope)))
 
 
-def claim_cards(results: StudyResults, several: bool, later: Collection[str] = ()) -> list[ClaimCard]:
+def claim_cards(results: StudyResults, several: bool) -> list[ClaimCard]:
     """Card of every claim, in the order of the config.
 
     Args:
         several: whether the study has several datasets, so that each card names its own.
-        later: claims that were added or changed after a look.
     """
     cards = []
     for row in results.claims.to_dict("records"):
@@ -126,7 +127,8 @@ def claim_cards(results: StudyResults, several: bool, later: Collection[str] = (
                 "" if say.missing(row["ci_low"]) else say.interval(row["ci_low"], row["ci_high"], unit),
                 row["verdict"],
                 row["reason"],
-                row["claim"] in later,
+                registered_when(row),
+                exploratory(row),
             )
         )
     return cards

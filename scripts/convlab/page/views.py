@@ -98,6 +98,8 @@ class ContrastView:
     sentence: str
     bar: Bar | None
     size: float
+    exploratory: str
+    """When it was changed or added, of one that was not registered before any run; else empty."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,10 @@ class ClaimCard:
     interval: str
     verdict: str
     reason: str
-    later: bool = False
-    """Whether it was added or changed after results had been compared."""
+    registered: str
+    """When it was registered."""
+    exploratory: bool
+    """Whether that was not before any run."""
 
 
 @dataclass(frozen=True)

@@ -151,13 +151,15 @@ COMPARISONS = {
     "ci_low": Column("number", "lower end of its 95 % interval, simultaneous over the experiment", METRIC_UNIT),
     "ci_high": Column("number", "upper end of it", METRIC_UNIT),
     "p_value": Column(
-        "number", "of no difference, two-sided, adjusted within the experiment (Dunnett, or Holm over Welch's)"
+        "number", "of no difference, two-sided, adjusted within the experiment (Dunnett with seeds as blocks, or Holm)"
     ),
     "p_adjusted": P_ADJUSTED,
     "verdict": Column("text", "`better`, `worse`, `equivalent` or `inconclusive`"),
     "ci90_low": Column("number", "lower end of the 90 % interval, which decides on equivalence", METRIC_UNIT),
     "ci90_high": Column("number", "upper end of it", METRIC_UNIT),
-    "method": Column("text", "`Dunnett`, `Welch with Holm`, or `none` where nothing is inferred"),
+    "method": Column(
+        "text", "`Dunnett, seeds as blocks`, `paired t`, `paired t with Holm`, or `none` where nothing is inferred"
+    ),
     "detectable": Column(
         "number", "smallest true difference that this design calls better or worse in 80 % of studies", METRIC_UNIT
     ),
@@ -182,6 +184,17 @@ NEW_IMAGES = {
     ),
     "new_images_ci_high": Column("number", "upper end of it", FRACTION),
 }
+
+REGISTRATION = {
+    "registration": Column(
+        "text",
+        "`registered` before any run; `changed` or `added` when runs were known, and so exploratory",
+    ),
+    "n_runs_known": Column(
+        "integer", "runs that were known when it was changed or added: those that the last look saw"
+    ),
+}
+"""Last columns of what a study registers: contrasts and claims."""
 
 TRENDS = {
     "dataset": DATASET,
@@ -309,6 +322,18 @@ ANSWERS = {
     "latency_ms": Column("number", "from sending the request to having read the answer", "ms"),
 }
 
+LOOKS = {
+    "look": Column("integer", "its number, from 1"),
+    "time": Column("text", "when it was, UTC"),
+    "commit": Column("text", "of convlab's checkout, with `+` where it was changed; empty if not known"),
+    "registration": Column("text", "SHA-256 of the study's registration, or of its last amendment; empty without one"),
+    "runs": Column("integer", "runs that it saw"),
+    "seeds": Column("text", "finished runs of a variant, `3` or `3-9`"),
+    "data": Column("text", "`<dataset>=<digest of its arrays>`, separated by spaces"),
+    "results": Column("text", "digest of the predictions of all runs"),
+    "chain": Column("text", "digest of this row and of the chain of the row before"),
+}
+
 CLASS_DISTRIBUTION = {
     "class": Column("text", "name of the class"),
     "train": Column("integer", "training images, validation images included"),
@@ -372,15 +397,16 @@ TABLES = (
     Table(
         "compare/comparisons.csv",
         "a contrast: a variant against the reference of its question, on a dataset",
-        COMPARISONS | NEW_IMAGES,
+        COMPARISONS | NEW_IMAGES | REGISTRATION,
     ),
-    Table("compare/claims.csv", "a claim on a dataset", CLAIMS),
+    Table("compare/claims.csv", "a claim on a dataset", CLAIMS | REGISTRATION),
     Table("compare/trends.csv", "an experiment whose three or more levels have an order, on a dataset", TRENDS),
     Table("compare/factorials.csv", "an effect of an experiment of two factors, on a dataset", FACTORIALS),
     Table("compare/per_class.csv", "a class and variant, on a dataset", PER_CLASS),
     Table("compare/probe_curves.csv", "a point of a probe's curve", PROBE_CURVES),
     Table("compare/probe_contrasts.csv", "a difference that a probe measured", PROBE_CONTRASTS),
     Table("train/<dataset>/<variant>/seed-<seed>/history.csv", "an epoch", HISTORY),
+    Table("registration/looks.csv", "an analysis that saw other test results than the one before", LOOKS),
     Table("deploy/<dataset>/answers.csv", "a test image that the endpoint was sent", ANSWERS),
     Table("explore/<dataset>/class_distribution.csv", "a class", CLASS_DISTRIBUTION),
     Table("explore/<dataset>/dimensions.csv", "a number of pixels", DIMENSIONS),

@@ -1,11 +1,12 @@
 """The confirmatory family of a study: all contrasts and claims that are tested, with p values adjusted together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from convlab.statistics.claims import ClaimResult, ConstantGuess, decide
+from convlab.results.asked import ALL, Asked
+from convlab.statistics.claims import ClaimResult, ConstantGuess, contrasts_by_variants, decide
 from convlab.statistics.comparisons import Contrast, compare_to_reference, is_tested
 from convlab.statistics.multiplicity import adjust_equivalences, adjust_family
 from convlab.study.metrics import Metric
@@ -34,33 +35,45 @@ def confirmatory_family(
     plan: Plan,
     rope: float,
     guesses: Mapping[str, ConstantGuess | None] | None = None,
+    asked: Asked = ALL,
 ) -> Family:
     """Test every question and every claim on every dataset, and adjust their p values over the study.
 
-    Claims that are decided by exact numbers test nothing and do not count, nor do those that are only described.
+    Claims that are decided by exact numbers test nothing and do not count, nor do those that are only described. A
+    claim that repeats a contrast counts once, with it.
 
     Args:
         guesses: the constant guess of each dataset, that claims are held against.
+        asked: which questions and claims belong to the family.
     """
+    tables = {}
+    for dataset in sorted(runs["dataset"].unique()):
+        for question in plan.questions.values():
+            if not asked.holds("question", dataset, question.name):
+                continue
+            variants = [question.reference, *question.variants]
+            tables[dataset, question.name] = question.reference, runs_by_seed(runs, dataset, variants, plan.metric)
+
+    def contrasts_of_family(size: int) -> dict[tuple[str, str], dict[str, Contrast]]:
+        return {
+            key: compare_to_reference(values, reference, rope=rope, family=size)
+            for key, (reference, values) in tables.items()
+        }
+
+    lookup = contrasts_by_variants(contrasts_of_family(1), plan.metric.column)
     claims = {
-        (dataset, claim.id): decide(claim, dataset, runs, plan.costs, guesses)
+        (dataset, claim.id): decide(claim, dataset, runs, plan.costs, guesses, lookup)
         for claim in plan.claims.values()
         for dataset in claim.datasets
+        if asked.holds("claim", dataset, claim.id)
     }
-    groups = {}
-    for dataset, group in runs.groupby("dataset", sort=True):
-        values = {
-            name: part.sort_values("seed")[plan.metric.column].to_numpy() for name, part in group.groupby("variant")
-        }
-        for question in plan.questions.values():
-            names = (question.reference, *question.variants)
-            groups[dataset, question.name] = question.reference, {name: values[name] for name in names}
-    tested = sum(is_tested(values, reference) for reference, values in groups.values())
-    size = max(1, tested + sum(claim.p_value is not None for claim in claims.values()))
-    contrasts = {}
-    for key, (reference, values) in groups.items():
-        of_question = compare_to_reference(values, reference, rope=rope, family=size)
-        contrasts[key] = {variant: _within_possible(contrast, plan.metric) for variant, contrast in of_question.items()}
+    own = {key: claim for key, claim in claims.items() if claim.repeats is None}
+    tested = sum(is_tested(values, reference) for reference, values in tables.values())
+    size = max(1, asked.dropped + tested + sum(claim.p_value is not None for claim in own.values()))
+    contrasts = {
+        key: {variant: _within_possible(contrast, plan.metric) for variant, contrast in of_question.items()}
+        for key, of_question in contrasts_of_family(size).items()
+    }
 
     def p_values(name: str) -> dict[tuple[str, ...], dict[str, float | None]]:
         return {
@@ -68,13 +81,19 @@ def confirmatory_family(
             for key, of_question in contrasts.items()
         }
 
-    p_claims = {("claim", *key): {"": claim.p_value} for key, claim in claims.items()}
-    return Family(
-        contrasts,
-        claims,
-        adjust_family(p_values("p_value") | p_claims),
-        adjust_equivalences(p_values("p_equivalence"), size),
-    )
+    p_claims = {("claim", *key): {"": claim.p_value} for key, claim in own.items()}
+    adjusted = adjust_family(p_values("p_value") | p_claims | asked.dropped_p_values)
+    for key, claim in claims.items():
+        if same := claim.repeats:
+            adjusted["claim", *key] = {"": adjusted[same.dataset, same.question][same.contrast.variant]}
+    return Family(contrasts, claims, adjusted, adjust_equivalences(p_values("p_equivalence"), size))
+
+
+def runs_by_seed(runs: pd.DataFrame, dataset: str, variants: Sequence[str], metric: Metric) -> pd.DataFrame:
+    """The metric of these variants by seed, of the seeds that all of them were run with; NaN for a diverged run."""
+    rows = runs[(runs["dataset"] == dataset) & runs["variant"].isin(variants)]
+    wide = rows.pivot(index="seed", columns="variant", values=metric.column)[list(variants)]
+    return wide.loc[(rows.groupby("seed").size() == len(variants)).reindex(wide.index)]
 
 
 def _within_possible(contrast: Contrast, metric: Metric) -> Contrast:

@@ -1,6 +1,6 @@
 """Tables over all runs: one row per run, per variant, per comparison, per trend, per class. Frames in, frames out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -19,6 +19,7 @@ from convlab.statistics.describe import as_float, summarise
 from convlab.statistics.factors import Factorial, factorial, trend
 from convlab.statistics.images import crossed_difference
 from convlab.study.metrics import ACCURACY, BY_COLUMN, Metric
+from convlab.study.registration import Standing
 from convlab.study.variants import Plan
 
 RUN_COLUMNS = list(columns.RUNS)
@@ -215,7 +216,7 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                     "variant": variant,
                     "reference": question.reference,
                     "metric": plan.metric.column,
-                    "n_seeds": min(contrast.n_variant, contrast.n_reference),
+                    "n_seeds": contrast.n_seeds,
                     "difference": contrast.difference,
                     "ci_low": contrast.ci_low,
                     "ci_high": contrast.ci_high,
@@ -278,6 +279,18 @@ def with_new_images(comparisons: pd.DataFrame, correct: Mapping[tuple[str, str, 
         rows.append({"new_images_ci_low": low, "new_images_ci_high": high})
     intervals = pd.DataFrame(rows, columns=list(columns.NEW_IMAGES), index=comparisons.index)
     return pd.concat([comparisons, intervals], axis=1)
+
+
+def with_registration(table: pd.DataFrame, standing_of: Callable[[Any], Standing]) -> pd.DataFrame:
+    """A table of contrasts or claims with when each was registered.
+
+    Args:
+        standing_of: standing of a row, which is given as a named tuple.
+    """
+    standings = [standing_of(row) for row in table.itertuples()]
+    rows = [{"registration": standing.status, "n_runs_known": standing.n_runs_known} for standing in standings]
+    registered = pd.DataFrame(rows, columns=list(columns.REGISTRATION), index=table.index)
+    return pd.concat([table, registered], axis=1)
 
 
 def trends_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:

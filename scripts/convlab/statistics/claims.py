@@ -2,10 +2,16 @@
 
 Exact rules (parameters, MACs, receptive field) are decided by exact arithmetic. Every other comparison is decided on
 one number per seed: its measured side, or left minus right where both sides are measured, computed within each seed.
-Runs with the same seed share their split and order of images, so differences of variants are paired, and the mean over
-seeds has Student's t interval with n - 1 degrees of freedom (Student 1908, The probable error of a mean, Biometrika 6).
-That holds for any expression, ratios and products included, whatever the correlation between variants, without an
-approximation of its variance. What is estimated is the mean over seeds of the expression.
+Runs with the same seed share their split and order of images, so the seed is a block, as in a comparison
+(:mod:`convlab.statistics.comparisons`), and the mean over seeds has Student's t interval with n - 1 degrees of freedom
+(Student 1908, The probable error of a mean, Biometrika 6). That holds for any expression, ratios and products included,
+whatever the correlation between variants, without an approximation of its variance. What is estimated is the mean over
+seeds of the expression.
+
+- A difference of two variants that a question compares has the estimate, standard error and degrees of freedom of that
+  contrast: one model for both.
+- A claim that only asks for the sign of such a difference repeats the contrast: it has the contrast's interval and p
+  value, and the two count once in the family.
 
 - ``supported``: the whole 95 % interval satisfies the relation; ``contradicted``: the whole interval violates it.
 - ``a < b < c`` is supported if all of its links are, contradicted if any is.
@@ -38,7 +44,8 @@ import pandas as pd
 from scipy import special
 
 from convlab.models.cost import Cost
-from convlab.statistics.describe import MIN_SEEDS, NO_SPREAD, RANGES, Summary, as_float, summarise
+from convlab.statistics.comparisons import Contrast
+from convlab.statistics.describe import MIN_SEEDS, NO_SPREAD, RANGES, Summary, as_float, summarise, t_critical
 from convlab.study.rules import (
     FLIPPED,
     TIMES,
@@ -62,6 +69,38 @@ Costs = Mapping[tuple[str, str], Cost]
 
 LEVEL = 0.05
 """Significance level of p over the study; intervals have coverage 1 - LEVEL."""
+
+
+@dataclass(frozen=True)
+class QuestionContrast:
+    """A contrast of the study's metric that a question tests on a dataset.
+
+    Attributes:
+        metric: the claims' quantity that it compares.
+        sign: 1, or -1 where a claim has the two sides the other way round.
+    """
+
+    dataset: str
+    question: str
+    metric: str
+    contrast: Contrast
+    sign: int = 1
+
+
+Contrasts = Mapping[tuple[str, str, str, str], QuestionContrast]
+"""Contrasts by dataset, metric and the two variants, in both directions."""
+
+
+def contrasts_by_variants(contrasts: Mapping[tuple[str, str], Mapping[str, Contrast]], metric: str) -> Contrasts:
+    """Tested contrasts, by (dataset, question) and variant, as :func:`decide` looks for them; the first of equals."""
+    lookup: dict[tuple[str, str, str, str], QuestionContrast] = {}
+    for (dataset, question), of_question in contrasts.items():
+        for contrast in of_question.values():
+            if contrast.se is not None:
+                entry = QuestionContrast(dataset, question, metric, contrast)
+                lookup.setdefault((dataset, metric, contrast.variant, contrast.reference), entry)
+                lookup.setdefault((dataset, metric, contrast.reference, contrast.variant), replace(entry, sign=-1))
+    return lookup
 
 
 @dataclass(frozen=True)
@@ -91,6 +130,7 @@ class LinkResult:
         sd: over seeds, of what is only described.
         p_support, p_contradict: one-sided, of this link alone; None where nothing was tested.
         problem: why nothing can be inferred, if so.
+        repeats: the contrast of a question that asks the same, whose test this is.
     """
 
     relation: Relation
@@ -108,6 +148,7 @@ class LinkResult:
     p_contradict: float | None = None
     sd: float | None = None
     problem: Problem | None = None
+    repeats: QuestionContrast | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +204,11 @@ class ClaimResult:
     p_value: float | None = None
     guess: ConstantGuess | None = None
 
+    @property
+    def repeats(self) -> QuestionContrast | None:
+        """The contrast of a question of which this claim is the same hypothesis; None for rules of several links."""
+        return self.link.repeats if len(self.claim.rule.links) == 1 else None
+
 
 def decide(
     claim: PlannedClaim,
@@ -170,6 +216,7 @@ def decide(
     runs: pd.DataFrame,
     costs: Costs,
     guesses: Mapping[str, ConstantGuess | None] | None = None,
+    contrasts: Contrasts | None = None,
 ) -> ClaimResult:
     """Test one claim on its runs; quantities that name no dataset are those of ``dataset``.
 
@@ -177,8 +224,10 @@ def decide(
         runs: runs.csv as a frame. Runs that are not finished count as missing.
         costs: of every dataset and variant.
         guesses: the constant guess of each dataset.
+        contrasts: what the study's questions test, from :func:`contrasts_by_variants`.
     """
-    result = _over_links(claim, dataset, [_link_result(link, dataset, runs, costs) for link in claim.rule.links])
+    links = [_link_result(link, dataset, runs, costs, contrasts or {}) for link in claim.rule.links]
+    result = _over_links(claim, dataset, links)
     owners = {quantity.dataset or dataset for quantity in claim.rule.quantities}
     guess = (guesses or {}).get(next(iter(owners))) if len(owners) == 1 else None
     return replace(result, guess=guess) if guess and _guess_meets(claim, guess) else result
@@ -244,13 +293,30 @@ def _over_links(claim: PlannedClaim, dataset: str, links: list[LinkResult]) -> C
 # One link of a rule
 
 
-def _link_result(link: Link, dataset: str, runs: pd.DataFrame, costs: Costs) -> LinkResult:
+def _link_result(link: Link, dataset: str, runs: pd.DataFrame, costs: Costs, contrasts: Contrasts) -> LinkResult:
     """One link as a value against a bound."""
 
     def exact(quantity: Quantity) -> Fraction:
         return Fraction(getattr(costs[quantity.dataset or dataset, quantity.variant], quantity.name))
 
-    return _exact_result(link, exact) if link.exact else _measured_result(link, dataset, runs, exact)
+    if link.exact:
+        return _exact_result(link, exact)
+    return _measured_result(link, dataset, runs, exact, _contrast_of(link, dataset, contrasts))
+
+
+def _contrast_of(link: Link, dataset: str, contrasts: Contrasts) -> QuestionContrast | None:
+    """The contrast of which a link's number is the difference; None where no question tests it."""
+    tree = link.right if is_exact(link.left) else link.left
+    if is_exact(link.left) or is_exact(link.right):
+        if not (isinstance(tree, Operation) and tree.operator == "-"):
+            return None
+        first, second = tree.left, tree.right
+    else:
+        first, second = link.left, link.right
+    if not (isinstance(first, Quantity) and isinstance(second, Quantity) and first.name == second.name):
+        return None
+    where = {quantity.dataset or dataset for quantity in (first, second)}
+    return contrasts.get((where.pop(), first.name, first.variant, second.variant)) if len(where) == 1 else None
 
 
 def _exact_result(link: Link, exact: Callable[[Quantity], Fraction]) -> LinkResult:
@@ -263,7 +329,13 @@ def _exact_result(link: Link, exact: Callable[[Quantity], Fraction]) -> LinkResu
     return LinkResult(relation, sides[0][1], "", value, bound, link.tolerance, verdict)
 
 
-def _measured_result(link: Link, dataset: str, runs: pd.DataFrame, exact: Callable[[Quantity], Fraction]) -> LinkResult:
+def _measured_result(
+    link: Link,
+    dataset: str,
+    runs: pd.DataFrame,
+    exact: Callable[[Quantity], Fraction],
+    of_question: QuestionContrast | None,
+) -> LinkResult:
     """A link with a measured side: the mean over seeds of that side, or of left minus right, against a bound."""
     sides, relation = [(link.left, link.left_text), (link.right, link.right_text)], link.relation
     if is_exact(link.left):
@@ -304,7 +376,11 @@ def _measured_result(link: Link, dataset: str, runs: pd.DataFrame, exact: Callab
     if any(quantity.name in TIMES for quantity in measured):
         return _described(replace(result, n_missing=len(failed)), summarise(values))
     scale = float(finished.abs().max(axis=None)) if len(finished) else 0.0
-    inferred = _inferred(replace(result, n_missing=len(failed)), summarise(values, limits=span), scale)
+    result, summary = replace(result, n_missing=len(failed)), summarise(values, limits=span)
+    if of_question is None:
+        inferred = _inferred(result, summary, scale)
+    else:
+        inferred = _inferred_with_question(result, summary.n, span, of_question)
     worst = pd.DataFrame({i: failed[i].replace(DIVERGED, WORST[quantity.name]) for quantity, i in position.items()})
     speaks = {_judge(relation, float(v), float(v), bound, link.tolerance) for v in values_of(worst)}
     if inferred.verdict == "inconclusive" or speaks <= {inferred.verdict}:
@@ -317,6 +393,17 @@ def _described(result: LinkResult, summary: Summary) -> LinkResult:
     return replace(result, verdict="described", value=summary.mean, sd=summary.sd, n_seeds=summary.n)
 
 
+@dataclass(frozen=True)
+class _Estimate:
+    """A mean over seeds with its standard error, degrees of freedom and interval."""
+
+    value: float
+    se: float
+    df: float
+    ci_low: float
+    ci_high: float
+
+
 def _inferred(result: LinkResult, summary: Summary, scale: float) -> LinkResult:
     """The t interval and the tests of one value per seed; ``scale`` is the largest value that was measured."""
     result = replace(result, value=summary.mean, n_seeds=summary.n)
@@ -327,14 +414,41 @@ def _inferred(result: LinkResult, summary: Summary, scale: float) -> LinkResult:
     # A difference of equal values varies by rounding of what it was computed from.
     if not summary.sd or summary.sd <= NO_SPREAD * scale:
         return replace(result, problem=Problem("no variation"))
-    bound, df = as_float(result.bound), summary.n - 1
+    return _tested(result, _Estimate(summary.mean, summary.se, summary.n - 1, summary.ci_low, summary.ci_high))
+
+
+def _inferred_with_question(
+    result: LinkResult, n_seeds: int, span: tuple[float, float], of_question: QuestionContrast
+) -> LinkResult:
+    """Interval and tests of a difference by the model of the question that compares the two variants."""
+    contrast, sign = of_question.contrast, of_question.sign
+    value = sign * contrast.difference
+    result = replace(result, value=value, n_seeds=n_seeds)
+    repeats = result.bound == 0 and result.relation in (">", ">=", "<", "<=")
+    if repeats:
+        ends = sorted((sign * contrast.ci_low, sign * contrast.ci_high))
+    else:
+        half_width = t_critical(contrast.df, 1 - LEVEL) * contrast.se
+        ends = [value - half_width, value + half_width]
+    low, high = (min(max(limit, span[0]), span[1]) for limit in ends)
+    tested = _tested(result, _Estimate(value, contrast.se, contrast.df, low, high))
+    if not repeats:
+        return tested
+    speaks_for = (value > 0) == (result.relation in (">", ">="))
+    p_values = (contrast.p_value, 1.0) if speaks_for else (1.0, contrast.p_value)
+    return replace(tested, p_support=p_values[0], p_contradict=p_values[1], repeats=of_question)
+
+
+def _tested(result: LinkResult, estimate: _Estimate) -> LinkResult:
+    """Verdict and one-sided p values of an estimate against the link's bound."""
+    bound = as_float(result.bound)
 
     def above(limit: float) -> float:
         """One-sided p value of the alternative that the mean is above ``limit``."""
-        return float(special.stdtr(df, (limit - summary.mean) / summary.se))
+        return float(special.stdtr(estimate.df, (limit - estimate.value) / estimate.se))
 
     def below(limit: float) -> float:
-        return float(special.stdtr(df, (summary.mean - limit) / summary.se))
+        return float(special.stdtr(estimate.df, (estimate.value - limit) / estimate.se))
 
     if result.relation == "~":
         low, high = (as_float(result.bound + sign * result.tolerance) for sign in (-1, 1))
@@ -345,9 +459,9 @@ def _inferred(result: LinkResult, summary: Summary, scale: float) -> LinkResult:
             p_support, p_contradict = p_contradict, p_support
     return replace(
         result,
-        verdict=_judge(result.relation, summary.ci_low, summary.ci_high, result.bound, result.tolerance),
-        ci_low=summary.ci_low,
-        ci_high=summary.ci_high,
+        verdict=_judge(result.relation, estimate.ci_low, estimate.ci_high, result.bound, result.tolerance),
+        ci_low=estimate.ci_low,
+        ci_high=estimate.ci_high,
         p_support=p_support,
         p_contradict=p_contradict,
     )

@@ -105,9 +105,14 @@ def as_float(value: Fraction | float) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-def standard_deviation(values: NDArray) -> float:
-    """SD with ddof = 1; exactly 0 where the values differ by rounding only (their computed SD is some 1e-17)."""
-    if np.ptp(values) <= NO_SPREAD * np.abs(values).max():
+def standard_deviation(values: NDArray, scale: float | None = None) -> float:
+    """SD with ddof = 1; exactly 0 where the values differ by rounding only (their computed SD is some 1e-17).
+
+    Args:
+        scale: size of the numbers that the values were computed from, by which rounding is judged; the largest value by
+            default.
+    """
+    if np.ptp(values) <= NO_SPREAD * (np.abs(values).max() if scale is None else scale):
         return 0.0
     return float(np.std(values, ddof=1))
 

@@ -54,6 +54,11 @@ def probed(folder: Path, probe: str, dataset: str) -> Path:
     return folder / "probe" / probe / dataset
 
 
+def registered(folder: Path) -> Path:
+    """Folder of what was fixed before the runs, and of the ledger of looks; no job's results."""
+    return folder / "registration"
+
+
 def compared(folder: Path) -> Path:
     """Folder of the study's tables and figures."""
     return folder / "compare"
