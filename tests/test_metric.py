@@ -29,6 +29,7 @@ from convlab.results.family import confirmatory_family
 from convlab.statistics.claims import ConstantGuess
 from convlab.study.load import load_study
 from convlab.study.metrics import BY_COLUMN, METRICS
+from convlab.study.registration import Standing
 
 NAMES = {
     "balanced_accuracy": "balanced test accuracy", "macro_f1": "macro-F1", "loss": "test loss", "auroc": "AUROC",
@@ -244,7 +245,8 @@ def test_the_first_screen_names_supported_claims_that_a_constant_guess_meets(tmp
     runs, guesses = runs_with(study, values_of(0.6, 0.8)), {"digits": ConstantGuess.of({"a": 90, "b": 10})}
     decided = tables.claims_table(runs, study.plan, 0.005, confirmatory_family(runs, study.plan, 0.005, guesses))
     assert decided.set_index("claim")["met_by_guess"].to_dict() == {"high": "yes", "wins": "", "low": ""}
-    write_table(decided, folder / "compare" / "claims", "claims")
+    registered = tables.with_registration(decided, lambda row: Standing())
+    write_table(registered, folder / "compare" / "claims", "claims")
     notice = "Supported, but met by a constant guess too, which looks at no image: the claim high."
     for shown in write_reports(folder, config):
         assert notice in shown
