@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 from convlab.statistics.comparisons import Contrast, compare_to_reference, verdict
@@ -120,10 +120,8 @@ def paired_seeds(variants: int, effect: float) -> float:
 
     def missing(n: float) -> float:
         df = variants * (n - 1)
-        if variants == 1:
-            critical = float(stats.t.isf(LEVEL / 2, df))
-        else:  # the correlation of contrasts with equal numbers of seeds is one half, whatever the number
-            critical = dunnett_critical((10,) * variants, 10, df)
+        # The correlation of contrasts with equal numbers of seeds is one half, whatever the number.
+        critical = dunnett_critical((10,) * variants, 10, df)
         return power(effect * math.sqrt(n), critical, df) - POWER
 
     return optimize.brentq(missing, 1.5, 60)

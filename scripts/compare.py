@@ -16,6 +16,7 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -41,7 +42,16 @@ from convlab.results import looks, tables
 from convlab.results.asked import family_by_registration
 from convlab.results.choice import chosen_variant
 from convlab.results.family import confirmatory_family
-from convlab.results.loading import RunRecords, load_correct, load_manifests, load_runs, variants_with_details
+from convlab.results.loading import (
+    RunRecords,
+    load_correct,
+    load_manifests,
+    load_near_duplicates,
+    load_runs,
+    variants_with_details,
+)
+from convlab.results.new_images import with_new_images
+from convlab.results.robustness import robustness_table
 from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
 from convlab.study import layout, registration_files
@@ -82,7 +92,8 @@ def compare(arguments: argparse.Namespace) -> None:
 
     named = study_tables(study, folder, records, classes, guesses, standings)
     variants = named["variants"]
-    chosen = {dataset: chosen_variant(variants[variants["probe"] == ""], dataset) for dataset in study.datasets}
+    candidates = variants[variants["variant"].isin(study.plan.servable or study.plan.compared)]
+    chosen = {dataset: chosen_variant(candidates, dataset) for dataset in study.datasets}
 
     use_style()
     labels = [variant.label for variant in study.plan.variants.values()]
@@ -145,16 +156,20 @@ def study_tables(
 ) -> dict[str, pd.DataFrame]:
     """Every table of a study, by the name of its file; six parameters, each read once and used by other files too."""
     plan, rope, runs = study.plan, study.statistics.rope, tables.runs_table(records.rows, guesses)
-    family = family_by_registration(lambda asked: confirmatory_family(runs, plan, rope, guesses, asked), standings)
+    by_registration = partial(family_by_registration, standings=standings)
+    family = by_registration(lambda asked: confirmatory_family(runs, plan, rope, guesses, asked))
     # Answers that are right or wrong give intervals for new images of accuracy, and of no other metric.
     correct = load_correct(study, folder, records) if plan.metric == ACCURACY else {}
-    comparisons = tables.with_new_images(tables.comparisons_table(runs, plan, rope, family), correct)
+    comparisons = with_new_images(tables.comparisons_table(runs, plan, rope, family), correct, plan, rope)
     measured = probe_tables.load_measured(study, folder)
     return {
         "runs": runs,
         "variants": tables.variants_table(runs, plan, guesses),
         "comparisons": tables.with_registration(
             comparisons, lambda row: standings.question(row.dataset, row.experiment)
+        ),
+        "robustness": robustness_table(
+            runs, plan, rope, family, correct, load_near_duplicates(study, folder), by_registration
         ),
         "claims": tables.with_registration(
             tables.claims_table(runs, plan, rope, family), lambda row: standings.claim(row.dataset, row.claim)

@@ -91,6 +91,11 @@ def explore(arguments: argparse.Namespace) -> None:
             "height": np.bincount(heights, minlength=max(data.x_train.shape[1:3]) + 1),
             "width": np.bincount(widths, minlength=max(data.x_train.shape[1:3]) + 1),
         },
+        "near_duplicates": {
+            "test_index": [pair.test for pair in duplicates.nearest],
+            "train_index": [pair.train for pair in duplicates.nearest],
+            "rms": [pair.rms for pair in duplicates.nearest],
+        },
         "intensities": {"value": np.arange(256)} | {f"channel {i + 1}": row for i, row in enumerate(histogram)},
     }
     for name, columns in numbers.items():

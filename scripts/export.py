@@ -156,6 +156,10 @@ def description(
             "seeds": len(choice["seeds"]),
             "finished": len(scores),
             "val_accuracy_mean": float(np.mean(scores)),
+            "chosen_by_val_accuracy": [
+                *(["variant"] if len(choice["candidates"]) > 1 else []),
+                *(["epoch"] if trained["spec"]["training"]["select"] == "best" else []),
+            ],
         },
         "input": {"name": artifacts.INPUT, "shape": trained["input_shape"], "dtype": "float32", "range": [0, 255]},
         "output": {"name": artifacts.OUTPUT, "shape": [classes], "dtype": "float32"},

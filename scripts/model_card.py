@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 from scipy.stats import binomtest
 
@@ -29,11 +30,13 @@ from convlab.common.i18n import ngettext
 from convlab.common.outputs import job_results
 from convlab.common.table_files import read_table
 from convlab.evaluation.records import read_measures
+from convlab.findings.choice import optimism, told_apart
 from convlab.findings.left_out import not_used, test_origin
 from convlab.language import numbers as say
 from convlab.models.registry import family_of
 from convlab.page.design import fields_of
 from convlab.page.templates import environment, tidy_markdown
+from convlab.results.choice_margin import choice_margin
 from convlab.study import layout
 from convlab.study.labels import level_label
 from convlab.study.load import load_study
@@ -81,7 +84,8 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
     seed = exported["seed"]
     trained = read_json(layout.run(folder, dataset, exported["variant"], seed) / "run.json")
     measured = read_measures(layout.evaluated(folder, dataset, exported["variant"]), [seed])[seed]
-    variants = read_table(layout.compared(folder) / "variants.csv")
+    compared = {name: read_table(layout.compared(folder) / f"{name}.csv") for name in ("runs", "variants")}
+    variants = compared["variants"]
     row = variants[(variants["dataset"] == dataset) & (variants["variant"] == exported["variant"])].iloc[0]
     variant = study.plan.variants[exported["variant"]]
     height, width, channels = exported["input"]["shape"]
@@ -100,7 +104,7 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
         "family": family_of(variant.model).title,
         "parameters": say.count(exported["parameters"]),
         "macs": say.count(study.plan.costs[dataset, variant.name].macs),
-        "chosen": chosen(study, exported),
+        "chosen": chosen(study, dataset, exported, compared["runs"]),
         "named": study.deploy.variant is not None,
         "probed": bool(study.plan.probes),
         "data": data_facts(manifest, trained),
@@ -122,23 +126,40 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def chosen(study: Study, exported: Mapping[str, Any]) -> str:
-    """Sentence about the choice of variant and seed."""
+def chosen(study: Study, dataset: str, exported: Mapping[str, Any], runs: pd.DataFrame) -> str:
+    """Sentences about the choice of variant and seed, what validation data tell apart, and the optimism of the score.
+
+    Args:
+        runs: the study's runs.csv.
+    """
     rule = exported["chosen"]
     accuracy, mean = say.percent(exported["val_accuracy"]), say.percent(rule["val_accuracy_mean"])
-    runs = ngettext("its {n} run", "its {n} runs", rule["finished"])
+    n_runs = ngettext("its {n} run", "its {n} runs", rule["finished"])
     diverged = ""
     if rule["finished"] < rule["seeds"]:
-        runs = ngettext("its {n} finished run", "its {n} finished runs", rule["finished"])
+        n_runs = ngettext("its {n} finished run", "its {n} finished runs", rule["finished"])
         diverged = f"Of its {rule['seeds']} runs {rule['seeds'] - rule['finished']} diverged. "
-    seed = f"Of {runs} it is the one whose validation accuracy, {accuracy}, is nearest to their mean, {mean}."
+    seed = f"Of {n_runs} it is the one whose validation accuracy, {accuracy}, is nearest to their mean, {mean}."
+    plan = study.plan
+    own = runs[(runs["dataset"] == dataset) & runs["variant"].isin(plan.candidates)]
+    margin = choice_margin(own, exported["variant"], {name: plan.costs[dataset, name].macs for name in plan.candidates})
+    score_text = optimism(margin, plan.variants[exported["variant"]].training.select)
     if study.deploy.variant is not None:
-        return f"The config names this variant. {diverged}{seed}"
+        return " ".join(filter(None, (f"The config names this variant. {diverged}{seed}", score_text)))
+    labels = {name: variant.label for name, variant in plan.variants.items()}
     variants = ngettext("{n} variant", "{n} variants", rule["candidates"])
-    return (
-        f"Of {variants} it has the best mean validation accuracy among those of which most runs finished (of equals, "
-        f"fewer multiplications would have decided). {diverged}{seed} Since the variant was chosen for that mean, it "
-        "may be somewhat too high; test images had no part in the choice."
+    return " ".join(
+        filter(
+            None,
+            (
+                f"Of {variants} it has the highest mean validation accuracy among those of which the largest share of "
+                "runs finished (of exact ties, fewer multiply-accumulates would have decided).",
+                f"{diverged}{seed}",
+                told_apart(margin, exported["variant"], labels),
+                score_text,
+                "Test images had no part in the choice.",
+            ),
+        )
     )
 
 

@@ -16,6 +16,7 @@ from convlab.common.table_files import csv_text, write_table
 from convlab.page.loading import read_table
 from convlab.results import tables
 from convlab.results.choice import chosen_variant
+from convlab.results.new_images import with_new_images
 from convlab.statistics.describe import summarise
 from convlab.statistics.images import crossed_difference
 from convlab.study.load import load_study
@@ -116,13 +117,13 @@ def test_an_interval_for_new_images_takes_images_and_the_seeds_that_both_variant
         for seed in (1, 2, 3, 4)
         if (variant, seed) != ("dense", 4)
     }
-    row = tables.with_new_images(table, correct).set_index("experiment").loc["convolution"]
+    row = with_new_images(table, correct, PLAN, 0.005).set_index("experiment").loc["convolution"]
     sides = [np.stack([correct["digits", name, seed] for seed in (1, 2, 3)]) for name in ("cnn", "dense")]
     expected = crossed_difference(*sides)
     assert (row["new_images_ci_low"], row["new_images_ci_high"]) == (expected.ci_low, expected.ci_high)
     per_seed = summarise((sides[0].mean(axis=1) - sides[1].mean(axis=1)).tolist())
     assert expected.se > per_seed.se, "images are a source of variation too"
-    assert tables.with_new_images(table, {})["new_images_ci_low"].isna().all()
+    assert with_new_images(table, {}, PLAN, 0.005)["new_images_ci_low"].isna().all()
 
 
 def test_trends_need_three_ordered_levels():

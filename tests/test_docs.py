@@ -94,3 +94,19 @@ def test_links_between_pages_lead_to_files_and_headings():
                 headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
                 slugs = {re.sub(r"[^\w -]", "", text).strip().lower().replace(" ", "-") for text in headings}
                 assert heading in slugs, f"{page}: {target}"
+
+
+def paragraphs(page: str) -> list[str]:
+    """What a page promises: its paragraphs, tables and points of lists below the first heading of the second level."""
+    blocks = re.split(r"\n\n|\n(?=- )", page[page.index("\n## ") :])
+    return [block.strip() for block in blocks if block.strip() and not block.strip().startswith("#")]
+
+
+def test_every_paragraph_about_verdicts_names_tests_that_exist():
+    *promises, last = paragraphs((DOCS / "verdicts.md").read_text(encoding="utf-8"))
+    assert last.startswith("How often all this errs") and len(promises) > 12
+    for text in promises:
+        names = re.findall(r"(tests/\w+\.py)::(\w+)", text)
+        assert names, text
+        for file, name in names:
+            assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), (file, name)

@@ -324,7 +324,9 @@ def test_the_cards_sentences_hold_for_odd_studies(exported):
     assert "which asked: *Is it so.* It is" in card_of(exported, question="Is it so")
     assert "a controlled experiment. It is for images" in card_of(exported, question=None)
     assert "what its probes found" in card_of(exported, probes={"translation": {"shift": 1}})
+    assert "The variant was chosen for its validation accuracy, which is therefore optimistic" in usual
     named = card_of(exported, deploy={"variant": description["variant"]})
+    assert "The variant was chosen" not in named and "The config names this variant." in named
     assert "who may have seen test results" in named and "or of the variant" not in named
     for card in (usual, named):
         assert not re.search(r"(?<![.…])\.\.(?!\.)|\s[.,;](?!\.)|None|\bnan\b|\{\{|unk__", card)

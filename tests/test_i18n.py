@@ -267,7 +267,8 @@ def test_tables_keep_identifiers_and_numbers_and_only_say_sentences_in_another_l
     english = results_with(values, config=config)
     with i18n.in_language("es"):
         spanish = results_with(values, config=config)
-    for name, prose in (("comparisons", ["sentence"]), ("claims", ["reason"]), ("runs", []), ("per_class", [])):
+    of_comparisons = ["sentence", *(f"new_images_{part}" for part in ("sentence", "narrowing", "scatter"))]
+    for name, prose in (("comparisons", of_comparisons), ("claims", ["reason"]), ("runs", []), ("per_class", [])):
         first, second = getattr(english, name), getattr(spanish, name)
         pd.testing.assert_frame_equal(first.drop(columns=prose), second.drop(columns=prose))
         for column in prose:

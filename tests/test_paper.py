@@ -178,7 +178,7 @@ def test_macros_say_what_the_tables_say():
 def test_every_number_of_every_row_has_a_macro():
     study, tables = study_and_tables_with(config_of_every_table())
     defined = numbers(study, tables)
-    per_row = {"variants": 31, "comparisons": 12, "claims": 7, "trends": 4, "factorials": 7, "probe_curves": 4,
+    per_row = {"variants": 31, "comparisons": 14, "claims": 7, "trends": 4, "factorials": 7, "probe_curves": 4,
                "probe_contrasts": 3}  # fmt: skip
     rows = sum(len(tables[name]) * count for name, count in per_row.items())
     assert len(defined) == rows + 6 + 3 * len(study.datasets)

@@ -65,7 +65,7 @@ def write_study_with(
     classes = classes or [str(i) for i in range(10)]
     if classes:
         results.per_class["class"] = [classes[int(name)] for name in results.per_class["class"]]
-    for name in ("runs", "variants", "comparisons", "claims", "trends", "factorials", "per_class"):
+    for name in ("runs", "variants", "comparisons", "claims", "trends", "factorials", "per_class", "robustness"):
         write_table(getattr(results, name), folder / "compare" / name, name)
     curves, contrasts = probed or (pd.DataFrame(columns=CURVE_COLUMNS), pd.DataFrame(columns=CONTRAST_COLUMNS))
     write_table(curves, folder / "compare" / "probe_curves", "curves")

@@ -7,6 +7,9 @@ from convlab.findings.study_results import StudyResults
 from convlab.findings.training import fits_table
 from convlab.results import tables
 from convlab.results.choice import chosen_variant
+from convlab.results.family import confirmatory_family
+from convlab.results.new_images import with_new_images
+from convlab.results.robustness import robustness_table
 from convlab.study.load import load_study
 from convlab.study.metrics import ACCURACY
 from convlab.study.registration import Standing
@@ -34,6 +37,19 @@ def seeds_around(mean: float, offsets=CLEAR_SPREAD) -> list[float]:
     """Accuracies with this mean; those of other means have their offsets in another order, so that differences vary."""
     order = np.random.default_rng(round(10_000 * mean)).permutation(offsets)
     return [mean + float(offset) for offset in order]
+
+
+def correct_answers(runs: pd.DataFrame, images: int = 1000) -> dict[tuple[str, str, int], np.ndarray]:
+    """Whether each of so many made-up test images is classified rightly, bool (images,) for every finished run: as many
+    as its accuracy says, the easier ones with a higher probability."""
+    generator, correct = np.random.default_rng(0), {}
+    difficulty = generator.normal(0, 2, images)
+    for row in runs[runs["test_accuracy"].notna()].itertuples():
+        order = np.argsort(difficulty + generator.normal(0, 1, images))
+        correct[row.dataset, row.variant, row.seed] = np.isin(
+            np.arange(images), order[: round(images * row.test_accuracy)]
+        )
+    return correct
 
 
 def runs_with(study: Study, accuracies: dict[str, list[float | None]]) -> pd.DataFrame:
@@ -104,15 +120,19 @@ def results_with(
         for n in finished
         for c, r in zip(classes[d], recall, strict=True)
     ]
+    correct, rope = correct_answers(runs), study.statistics.rope
+    family = confirmatory_family(runs, plan, rope)
     return StudyResults(
         plan=plan,
         rope=study.statistics.rope,
         runs=runs,
         variants=variants,
         comparisons=tables.with_registration(
-            tables.comparisons_table(runs, plan, study.statistics.rope), lambda row: Standing()
+            with_new_images(tables.comparisons_table(runs, plan, rope, family), correct, plan, rope),
+            lambda row: Standing(),
         ),
-        claims=tables.with_registration(tables.claims_table(runs, plan, study.statistics.rope), lambda row: Standing()),
+        robustness=robustness_table(runs, plan, rope, family, correct, {}),
+        claims=tables.with_registration(tables.claims_table(runs, plan, rope), lambda row: Standing()),
         trends=tables.trends_table(runs, plan),
         factorials=tables.factorial_table(runs, plan),
         per_class=pd.DataFrame(per_class, columns=["dataset", "variant", "class", "support", "recall", *measures]),

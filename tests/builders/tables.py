@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 
 from builders.project import tiny_with
-from builders.study_results import runs_with
+from builders.study_results import correct_answers, runs_with
 from convlab.probes.tables import all_contrasts, all_curves
 from convlab.results import tables
 from convlab.results.family import confirmatory_family
+from convlab.results.new_images import with_new_images
+from convlab.results.robustness import robustness_table
 from convlab.study.load import load_study
 from convlab.study.schema import Study
 
@@ -46,7 +48,8 @@ def study_and_tables_with(
     return study, {
         "runs": runs,
         "variants": tables.variants_table(runs, plan),
-        "comparisons": tables.with_new_images(comparisons, {}),
+        "comparisons": with_new_images(comparisons, correct_answers(runs), plan, 0.005),
+        "robustness": robustness_table(runs, plan, 0.005, family, correct_answers(runs), {}),
         "claims": tables.claims_table(runs, plan, 0.005, family),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),

@@ -4,6 +4,7 @@ COMPARE_TABLES = [
     "runs",
     "variants",
     "comparisons",
+    "robustness",
     "claims",
     "trends",
     "factorials",
@@ -37,6 +38,7 @@ rule compare:
         metrics=of_all(f"{EVALUATE}/metrics.json"),
         predictions=of_all(f"{EVALUATE}/predictions.npz"),
         features=of_all(f"{EVALUATE}/features.npz"),
+        near_duplicates=of_all(f"{EXPLORE}/near_duplicates.csv"),
         probed=probe_tables(),
     output:
         tables=COMPARE_FILES,

@@ -35,7 +35,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """What the search found: pairs within the threshold, the test images in them, and the closest pairs of all."""
+    """What the search found: pairs within the threshold, the test images in them, and the closest pairs of all.
+
+    ``nearest`` has every test image with a near duplicate, by its index, with the closest training image.
+    """
 
     exact_pairs: int
     exact_images: int
@@ -44,6 +47,7 @@ class Duplicates:
     disagreeing_pairs: int
     disagreeing: list[Pair]
     closest: list[Pair]
+    nearest: list[Pair]
 
 
 def find_near_duplicates(
@@ -73,10 +77,10 @@ def find_near_duplicates(
         disagreeing += [Pair(int(i[k]), int(j[k]), float(rms[k])) for k in differ]
         disagreeing = sorted(disagreeing, key=_closeness)[:closest]
         _keep_nearest(nearest, neighbour, i, j, rms)
-    near_images = int(np.isfinite(nearest).sum())
+    within = [Pair(int(i), int(neighbour[i]), float(nearest[i])) for i in np.flatnonzero(np.isfinite(nearest))]
 
     wanted = min(closest, len(test))
-    if near_images < wanted:  # none or few within the threshold: show how far apart the closest are
+    if len(within) < wanted:  # none or few within the threshold: show how far apart the closest are
         for i, j, rms in search.within(search.bound(wanted)):
             _keep_nearest(nearest, neighbour, i, j, rms)
     order = np.argsort(nearest, kind="stable")[:wanted]
@@ -84,10 +88,11 @@ def find_near_duplicates(
         exact_pairs=exact_pairs,
         exact_images=int(exact_images.sum()),
         near_pairs=near_pairs,
-        near_images=near_images,
+        near_images=len(within),
         disagreeing_pairs=disagreeing_pairs,
         disagreeing=disagreeing,
         closest=[Pair(int(i), int(neighbour[i]), float(nearest[i])) for i in order],
+        nearest=within,
     )
 
 

@@ -35,6 +35,11 @@ def verdict_text(row: Mapping[str, Any]) -> str:
     return contrasts.verdict_text(kind, diverged(row))
 
 
+def new_images_verdict_text(row: Mapping[str, Any]) -> str:
+    """Text of the badge of a comparison's verdict on new test images."""
+    return contrasts.verdict_text(row["new_images_verdict"], diverged(row))
+
+
 def metric_of(row: Mapping[str, Any]) -> Metric:
     """The metric that a comparison is about."""
     return BY_COLUMN[row["metric"]]

@@ -32,7 +32,8 @@ def factor(results: StudyResults, dataset: str, question: Question) -> Topic:
     for row in results.over_levels(dataset, question.name):
         quoted = ("slope", "f_statistic", "contrast", "ci_low", "ci_high", "p_value")
         kept = {name: row[name] for name in quoted if not missing(row.get(name))}
-        findings.append(Finding(row["sentence"], kept))
+        inferred = {"p_value", "ci_low"} & kept.keys()
+        findings.append(Finding(row["sentence"], kept, "exploratory" if inferred else "measured"))
     if question.reference not in best:
         findings += costs(results, dataset, best[0], question.reference)
     findings += _moves_along(question, rows)

@@ -99,7 +99,7 @@ def _one_test_set(facts: StudyFacts) -> Iterator[Finding]:
     yield Finding(
         _(
             "All runs share one test set and one division into training and test images: intervals over seeds speak of "
-            "other seeds, not of other images."
+            "other seeds, not of other images. Verdicts for new test images speak of images from the same source."
         )
     )
 

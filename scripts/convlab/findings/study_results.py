@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import pandas as pd
@@ -58,6 +59,7 @@ class StudyResults:
     constant_guess: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
     """By dataset, the most frequent class of the test images (``class``), its ``share``, and what a constant guess
     scores by the column of each metric (``metrics``)."""
+    robustness: pd.DataFrame = field(default_factory=pd.DataFrame)
     machines: int = 1
     """Number of different machines that trained the runs."""
 
@@ -70,6 +72,18 @@ class StudyResults:
         """The rows of one question's comparisons."""
         rows = self.comparisons
         return rows[(rows["dataset"] == dataset) & (rows["experiment"] == question)].to_dict("records")
+
+    def other_analyses(self, dataset: str, question: str, variant: str) -> list[dict[str, Any]]:
+        """The rows of one comparison by other analyses than the registered one."""
+        return self._robustness_rows.get((dataset, question, variant), [])
+
+    @cached_property
+    def _robustness_rows(self) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
+        """Rows of ``robustness`` by dataset, question and variant."""
+        rows: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+        for row in self.robustness.to_dict("records"):
+            rows.setdefault((row["dataset"], row["experiment"], row["variant"]), []).append(row)
+        return rows
 
     def over_levels(self, dataset: str, question: str) -> list[dict[str, Any]]:
         """Rows about an experiment as a whole: the trend over ordered levels, or the effects of two factors."""

@@ -9,6 +9,7 @@ import pandas as pd
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.evaluation.metrics import CALIBRATION_BINS
+from convlab.findings.new_images import verdicts_on_new_images
 from convlab.findings.study_results import Finding, StudyResults, Topic
 from convlab.language.numbers import count, interval, number, percent, plus_minus, points, spread, unsigned_points
 from convlab.statistics.describe import MIN_SEEDS
@@ -26,7 +27,8 @@ IMAGES_PER_BIN = 100
 
 def noise(results: StudyResults, dataset: str) -> Topic:
     """Seed-to-seed variation compared with the differences between variants."""
-    return Topic("noise", (*_scatter_of_seeds(results, dataset), *_another_test_set(results, dataset)))
+    rules = (_scatter_of_seeds, _another_test_set, verdicts_on_new_images)
+    return Topic("noise", tuple(finding for rule in rules for finding in rule(results, dataset)))
 
 
 def _scatter_of_seeds(results: StudyResults, dataset: str) -> Iterator[Finding]:

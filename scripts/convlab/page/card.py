@@ -8,6 +8,7 @@ from typing import Any
 
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing
+from convlab.findings.choice import choice_text
 from convlab.findings.study_results import StudyResults
 from convlab.language import numbers as say
 from convlab.statistics.describe import MIN_SEEDS
@@ -37,14 +38,7 @@ def model_card(results: StudyResults, dataset: str, manifest: Mapping[str, Any])
         ),
         ("input", _("{size} pixels, raw values from 0 to 255; it scales them itself", size=size)),
         ("output", _("probabilities of {n} classes", n=say.count(len(results.classes[dataset])))),
-        (
-            "choice",
-            _(
-                "the best mean validation accuracy, {accuracy}, among the variants of which most runs finished; of "
-                "equals the one with fewer multiply-accumulates. Test images had no part in it.",
-                accuracy=say.percent(row["val_accuracy_mean"]),
-            ),
-        ),
+        ("choice", choice_text(results, dataset, name)),
         (
             "use",
             _(

@@ -33,7 +33,7 @@ def load_report_data(study: Study, folder: Path) -> ReportData:
     summary = read_json(layout.compared(folder) / "summary.json")
     tables = {
         name: read_table(layout.compared(folder) / f"{name}.csv")
-        for name in ("runs", "variants", "comparisons", "claims", "trends", "factorials", "per_class")
+        for name in ("runs", "variants", "comparisons", "claims", "trends", "factorials", "per_class", "robustness")
     }
     # Variants that only a probe trained are shown in the section of probes alone.
     plan = replace(study.plan, variants=study.plan.compared)

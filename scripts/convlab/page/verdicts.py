@@ -5,27 +5,32 @@ from fractions import Fraction
 from typing import Any
 
 from convlab.common.i18n import gettext as _
-from convlab.findings.contrasts import headline, verdict_or_gap, verdict_text
+from convlab.findings.choice import margin_of, optimism, told_apart
+from convlab.findings.contrasts import headline, new_images_verdict_text, verdict_or_gap, verdict_text
 from convlab.findings.registration import exploratory, registered_when
 from convlab.findings.study_results import StudyResults
 from convlab.language import numbers as say
 from convlab.language.contrasts import contrast_labels, guessing
 from convlab.page.format import mean_and_sd, pixels
-from convlab.page.views import Bar, ClaimCard, ContrastView, QuestionCard, Table
+from convlab.page.robustness import marks_and_flips
+from convlab.page.views import Bar, ClaimCard, ContrastView, NewImagesView, QuestionCard, Table
 from convlab.study.metrics import ACCURACY
 from convlab.study.variants import Question
 
 
 def chosen(results: StudyResults, dataset: str) -> dict[str, str] | None:
-    """The chosen variant with its validation and test accuracy; None without a finished run."""
+    """The chosen variant with its mean accuracies and what they are; None without a finished run."""
     name = results.chosen.get(dataset)
     if name is None:
         return None
-    row = results.variant(dataset, name)
+    row, margin = results.variant(dataset, name), margin_of(results, dataset, name)
+    labels = {variant: results.label(variant) for variant in results.plan.variants}
+    score_text = optimism(margin, results.plan.variants[name].training.select)
     return {
         "label": row["label"],
         "validation": say.percent(row["val_accuracy_mean"]),
         "test": say.percent(row["test_accuracy_mean"]),
+        "note": " ".join(filter(None, (told_apart(margin, name, labels), score_text))),
     }
 
 
@@ -52,6 +57,8 @@ def question_card(results: StudyResults, dataset: str, question: Question) -> Qu
                 bar(row, results.rope, reach),
                 0.0 if say.missing(row["difference"]) else abs(row["difference"]),
                 registered_when(row) if exploratory(row) else "",
+                new_images_view(row),
+                *marks_and_flips(results, row),
             )
         )
     names = [question.reference, *question.variants]
@@ -87,6 +94,18 @@ def _beside_constant_guess(results: StudyResults, row: Mapping[str, Any], text: 
         headline=text,
         guess=guessing(guess["class"]),
         share=say.percent(guess["share"]),
+    )
+
+
+def new_images_view(row: Mapping[str, Any]) -> NewImagesView | None:
+    """The verdict of a comparison on new test images; None where nothing is inferred."""
+    if say.missing(row["new_images_ci_low"]):
+        return None
+    return NewImagesView(
+        row["new_images_verdict"],
+        new_images_verdict_text(row),
+        say.interval(row["new_images_ci_low"], row["new_images_ci_high"]),
+        [row[f"new_images_{part}"] for part in ("sentence", "narrowing", "scatter")],
     )
 
 
@@ -151,8 +170,9 @@ def levels_table(results: StudyResults, dataset: str, question: Question) -> Tab
                 mean_and_sd(variant, metric),
                 _("reference") if row is None else say.change(row["difference"], metric),
                 "" if row is None else say.change_interval(row["ci_low"], row["ci_high"], metric),
-                "" if row is None else say.interval(row.get("new_images_ci_low"), row.get("new_images_ci_high")),
                 "" if row is None else verdict_text(row),
+                "" if row is None else say.interval(row["new_images_ci_low"], row["new_images_ci_high"]),
+                "" if row is None or say.missing(row["new_images_ci_low"]) else new_images_verdict_text(row),
                 say.count(variant["parameters"]),
                 say.count(variant["macs"]),
                 pixels(variant["receptive_field"]),
@@ -161,6 +181,6 @@ def levels_table(results: StudyResults, dataset: str, question: Question) -> Tab
         )
     columns = (
         "level" if question.levels else "label", "n_seeds", metric.column, "difference", "difference_ci",
-        "new_images_ci", "verdict", "parameters", "macs", "receptive_field", "seconds_per_epoch",
+        "verdict", "new_images_ci", "new_images_verdict", "parameters", "macs", "receptive_field", "seconds_per_epoch",
     )  # fmt: skip
     return Table("levels", columns, cells, {"question": question.text, "dataset": dataset}, list(names))

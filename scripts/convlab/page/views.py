@@ -83,6 +83,25 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class NewImagesView:
+    """The verdict of a comparison on new test images: ``badge`` is its text, ``sentences`` say it in full."""
+
+    verdict: str
+    badge: str
+    interval: str
+    sentences: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Whether another analysis gives the same verdict: ``state`` is same, flip or unknown, ``text`` says so."""
+
+    label: str
+    state: str
+    text: str
+
+
+@dataclass(frozen=True)
 class ContrastView:
     """One comparison in a question's card; ``badge`` is the text of its ``verdict``."""
 
@@ -100,6 +119,9 @@ class ContrastView:
     size: float
     exploratory: str
     """When it was changed or added, of one that was not registered before any run; else empty."""
+    new_images: NewImagesView | None = None
+    marks: Sequence[Mark] = ()
+    flips: str = ""
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,11 @@ def measured_text(value: float | None, unit: str) -> str:
     return quantity_text(Fraction(value) if isinstance(value, int) else value, unit)
 
 
+def new_images_verdict(row: Mapping[str, Any]) -> str:
+    """A comparison's verdict on new test images, with a remark if diverged runs are left out."""
+    return verdict_text(row["new_images_verdict"], row["n_diverged_variant"] + row["n_diverged_reference"])
+
+
 def comparison_verdict(row: Mapping[str, Any]) -> str:
     """A comparison's verdict, with a remark if diverged runs are left out."""
     return verdict_text(row["verdict"], row["n_diverged_variant"] + row["n_diverged_reference"])

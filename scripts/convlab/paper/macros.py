@@ -19,6 +19,7 @@ from convlab.paper.cells import (
     comparison_verdict,
     level,
     measured_text,
+    new_images_verdict,
     percent,
     points,
     published_text,
@@ -52,6 +53,9 @@ class Number:
     dataset: str = ""
 
 
+EXPLORATORY = ("trends", "factorials", "probe_contrasts")
+"""Tables whose p values and intervals are outside of the study's family."""
+
 DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 
 HEAD = r"""% The numbers of the study {study}, one macro each, rounded for print: \input{{numbers.tex}} in the preamble.
@@ -63,9 +67,9 @@ HEAD = r"""% The numbers of the study {study}, one macro each, rounded for print
 % Shares (accuracies, F1, AUROC) are in %, their differences in percentage points, losses in nats (claims say their
 % unit). Difference, Trend, Effect and Rope are in the unit of \convlabMetric. Low and High are limits of 95 %
 % intervals; an en dash stands for what this study cannot give, e.g. an interval below three seeds.
-% P is adjusted within its experiment, PAdjusted and PEquivalence over the study; P of trends and effects is
-% exploratory, adjusted for nothing, as are the intervals of probes. Two studies in one document: rename the macros of
-% one, e.g. sed 's/\\convlab/\\second/' numbers.tex > second.tex
+% P is adjusted within its experiment, PAdjusted and PEquivalence over the study; ExploratoryP (trends, effects of two
+% factors) is adjusted for nothing, as are the intervals of these and of probes. Two studies in one document: rename the
+% macros of one, e.g. sed 's/\\convlab/\\second/' numbers.tex > second.tex
 """
 
 
@@ -126,7 +130,7 @@ def numbers(
     for row in tables["trends"].to_dict("records"):
         names = {"Slope": "slope", "Low": "ci_low", "High": "ci_high"}
         values = {name: change(row[column], metric) for name, column in names.items()}
-        yield from _of(row, "trends", "Trend", (row["experiment"],), values | {"P": _p(row["p_value"])})
+        yield from _of(row, "trends", "Trend", (row["experiment"],), values | {"ExploratoryP": _p(row["p_value"])})
     for row in tables["factorials"].to_dict("records"):
         values = {
             "F": number(row["f_statistic"], 2),
@@ -134,7 +138,9 @@ def numbers(
             "DfResidual": count(row["df_residual"]),
         }
         names = {"Contrast": "contrast", "Low": "ci_low", "High": "ci_high"}
-        values |= {"P": _p(row["p_value"])} | {name: change(row[column], metric) for name, column in names.items()}
+        values |= {"ExploratoryP": _p(row["p_value"])} | {
+            name: change(row[column], metric) for name, column in names.items()
+        }
         yield from _of(row, "factorials", "Effect", (row["experiment"], row["effect"]), values)
     for row in tables["probe_curves"].to_dict("records"):
         form = percent if measure_of(row["probe"], row["measure"]).is_share else number
@@ -152,7 +158,8 @@ def _of(
     row: Mapping[str, Any], table: str, kind: str, subject: tuple[str, ...], values: Mapping[str, str]
 ) -> Iterator[Number]:
     """The numbers of one row, by measure."""
-    source = f"{table}.csv, {', '.join((row['dataset'], *subject))}"
+    exploratory = ("exploratory",) if table in EXPLORATORY else ()
+    source = f"{table}.csv, {', '.join((row['dataset'], *subject, *exploratory))}"
     for measure, text in values.items():
         yield Number(kind, subject, measure, text, source, row["dataset"])
 
@@ -199,6 +206,8 @@ def _of_comparison(row: Mapping[str, Any], metric: Metric) -> Iterator[Number]:
         "SeedsToSettle": count(row["seeds_to_settle"]),
         "NewImagesLow": points(row["new_images_ci_low"]),
         "NewImagesHigh": points(row["new_images_ci_high"]),
+        "NewImagesPAdjusted": _p(row["new_images_p_adjusted"]),
+        "NewImagesVerdict": new_images_verdict(row),
     }
     yield from _of(row, "comparisons", "Difference", (row["experiment"], row["variant"]), values)
 

@@ -11,6 +11,7 @@ from convlab.common.i18n import gettext as _
 from convlab.common.table_files import Printed
 from convlab.language.contrasts import VERDICTS, contrast_labels
 from convlab.language.numbers import MISSING, change_interval, count, format_p, interval, missing, number
+from convlab.language.robustness import analysis_text
 from convlab.paper.cells import (
     change,
     claim_unit,
@@ -61,6 +62,7 @@ def printed(tables: Tables, study: Study) -> dict[str, Printed]:
         "runs": _runs,
         "variants": _variants,
         "comparisons": _comparisons,
+        "robustness": _robustness,
         "claims": _claims,
         "trends": _trends,
         "factorials": _factorials,
@@ -181,6 +183,23 @@ def _comparisons(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     }
 
 
+def _robustness(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
+    variant, reference = contrast_labels(plan, plan.questions[row["experiment"]], row["variant"])
+    form = number if row["analysis"] == "loss" else points
+    unit = "" if row["analysis"] == "loss" else "pp"
+    return {
+        N_("Dataset"): row["dataset"],
+        N_("Question"): row["experiment"].replace("_", " "),
+        N_("Variant"): variant,
+        N_("Reference"): reference,
+        N_("Analysis"): analysis_text(row["analysis"]),
+        N_("Difference"): form(row["difference"]),
+        N_("95 % CI"): interval(row["ci_low"], row["ci_high"], unit),
+        N_("Verdict"): _(VERDICTS[row["verdict"]]),
+        N_("Changes"): _("yes") if row["flips"] else "",
+    }
+
+
 def _claims(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     unit = claim_unit(row)
     return {
@@ -204,7 +223,7 @@ def _trends(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         _of_difference(N_("Slope (pp)"), N_("Slope (nats)"), plan.metric): change(row["slope"], plan.metric),
         N_("95 % CI"): change_interval(row["ci_low"], row["ci_high"], plan.metric),
         N_("Per"): "" if missing(row["slope_per"]) else _(PER[row["slope_per"]]),
-        N_("p"): p_value(row["p_value"]),
+        N_("Exploratory p"): p_value(row["p_value"]),
     }
 
 
@@ -216,7 +235,7 @@ def _factorials(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("n"): str(row["n_blocks"]),
         N_("Degrees of freedom"): MISSING if missing(row["df"]) else f"{row['df']:.0f}, {row['df_residual']:.0f}",
         N_("F"): number(row["f_statistic"], 2),
-        N_("p"): p_value(row["p_value"]),
+        N_("Exploratory p"): p_value(row["p_value"]),
         _of_difference(N_("Contrast (pp)"), N_("Contrast (nats)"), plan.metric): change(row["contrast"], plan.metric),
         N_("95 % CI"): change_interval(row["ci_low"], row["ci_high"], plan.metric),
     }

@@ -183,6 +183,45 @@ NEW_IMAGES = {
         "number", "lower end of an interval that also covers the choice of test images; of accuracy only", FRACTION
     ),
     "new_images_ci_high": Column("number", "upper end of it", FRACTION),
+    "new_images_p": Column("number", "of no difference for new seeds and new images, two-sided"),
+    "new_images_p_adjusted": Column("number", "`new_images_p` adjusted over all contrasts of the study (Holm)"),
+    "new_images_p_equivalence_adjusted": Column(
+        "number", "of two one-sided tests for new images, adjusted over all contrasts of the study (Bonferroni)"
+    ),
+    "new_images_verdict": Column("text", "the verdict for new test images, by the rule of `verdict`"),
+    "new_images_sentence": Column("text", "the result for new test images in words"),
+    "new_images_narrowing": Column("text", "whether more seeds or more test images would narrow that interval"),
+    "new_images_scatter": Column("text", "the split of `sd_seeds` in words"),
+    "new_images_half_width_seeds": Column(
+        "number", "half width of that interval with infinitely many seeds and as many images, estimated", FRACTION
+    ),
+    "new_images_half_width_images": Column(
+        "number", "half width of that interval with infinitely many images and as many seeds, estimated", FRACTION
+    ),
+    "sd_seeds": Column("number", "standard deviation over seeds of the difference within a seed", FRACTION),
+    "sd_seeds_these_images": Column(
+        "number", "the part of `sd_seeds` that a finite number of test images causes", FRACTION
+    ),
+    "sd_seeds_any_images": Column(
+        "number", "the part that would remain on infinitely many images; the squares of both add up", FRACTION
+    ),
+}
+
+ROBUSTNESS = {
+    "dataset": DATASET,
+    "experiment": EXPERIMENT,
+    "variant": VARIANT,
+    "analysis": Column(
+        "text",
+        "`paired`, `unpaired` and `welch` tests; `rope_half` and `rope_double`; `no_near_duplicates`, without test "
+        "images that have one in the training data; `without_seed_<n>`; `loss` instead of accuracy; `last_epoch` "
+        "instead of the kept one, where they are the same",
+    ),
+    "difference": Column("number", "of the means of accuracy by this analysis, of `loss` in nats", "fraction"),
+    "ci_low": Column("number", "lower end of its 95 % interval, simultaneous over the experiment", "fraction"),
+    "ci_high": Column("number", "upper end of it", "fraction"),
+    "verdict": Column("text", "`better`, `worse`, `equivalent` or `inconclusive`; `loss` cannot be equivalent"),
+    "flips": Column("text", "`True` where the verdict is not that of comparisons.csv, else `False`"),
 }
 
 REGISTRATION = {
@@ -202,7 +241,7 @@ TRENDS = {
     "factor": Column("text", "field that is varied"),
     "n_levels": Column("integer", "levels of the factor"),
     "n_blocks": Column("integer", "seeds of which every level has a finished run"),
-    "p_value": Column("number", "of Page's trend test, two-sided, not adjusted over the study"),
+    "p_value": Column("number", "exploratory: of Page's trend test, two-sided, not adjusted over the study"),
     "slope": Column("number", "change of the metric per `slope_per`, mean over seeds", METRIC_UNIT),
     "ci_low": Column("number", "lower end of the slope's 95 % t interval", METRIC_UNIT),
     "ci_high": Column("number", "upper end of it", METRIC_UNIT),
@@ -219,7 +258,7 @@ FACTORIALS = {
     "df": Column("integer", "degrees of freedom of the effect"),
     "df_residual": Column("integer", "degrees of freedom of the residual"),
     "f_statistic": Column("number", "F of the effect, with seeds as blocks"),
-    "p_value": Column("number", "of no effect, not adjusted over the study"),
+    "p_value": Column("number", "exploratory: of no effect, not adjusted over the study"),
     "contrast": Column(
         "number",
         "of 2 × 2 levels: by how much the second factor's effect differs between the first one's levels",
@@ -291,7 +330,7 @@ PROBE_CONTRASTS = {
     "measure": Column("text", "which difference, see below; of a probe that trains with its level"),
     "n_seeds": Column("integer", "seeds of which both sides have a finished run"),
     "difference": Column("number", "mean over seeds of the difference within a seed", FRACTION),
-    "ci_low": Column("number", "lower end of its 95 % t interval, not adjusted", FRACTION),
+    "ci_low": Column("number", "lower end of its 95 % t interval, exploratory: not adjusted", FRACTION),
     "ci_high": Column("number", "upper end of it", FRACTION),
     "n_diverged": Column("integer", "seeds left out, for one of their runs diverged"),
 }
@@ -351,6 +390,12 @@ INTENSITIES = {
     "<channel>": Column("integer", "pixels of the training images with this value, a column for each channel"),
 }
 
+NEAR_DUPLICATES = {
+    "test_index": Column("integer", "position among the test images, from 0"),
+    "train_index": Column("integer", "position of the closest training image, from 0"),
+    "rms": Column("number", "root mean square difference of their pixels", "grey levels"),
+}
+
 CALIBRATION = {
     "confidence": Column("number", "mean confidence of the bin", FRACTION),
     "accuracy": Column("number", "accuracy in the bin", FRACTION),
@@ -399,6 +444,7 @@ TABLES = (
         "a contrast: a variant against the reference of its question, on a dataset",
         COMPARISONS | NEW_IMAGES | REGISTRATION,
     ),
+    Table("compare/robustness.csv", "a contrast that was tested, by another analysis of the same runs", ROBUSTNESS),
     Table("compare/claims.csv", "a claim on a dataset", CLAIMS | REGISTRATION),
     Table("compare/trends.csv", "an experiment whose three or more levels have an order, on a dataset", TRENDS),
     Table("compare/factorials.csv", "an effect of an experiment of two factors, on a dataset", FACTORIALS),
@@ -411,6 +457,11 @@ TABLES = (
     Table("explore/<dataset>/class_distribution.csv", "a class", CLASS_DISTRIBUTION),
     Table("explore/<dataset>/dimensions.csv", "a number of pixels", DIMENSIONS),
     Table("explore/<dataset>/intensities.csv", "a value", INTENSITIES),
+    Table(
+        "explore/<dataset>/near_duplicates.csv",
+        "a test image that has a near duplicate among the training images",
+        NEAR_DUPLICATES,
+    ),
 )
 """Every table but those of probes, which their folders describe, and of figures."""
 

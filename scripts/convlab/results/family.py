@@ -8,7 +8,7 @@ import pandas as pd
 from convlab.results.asked import ALL, Asked
 from convlab.statistics.claims import ClaimResult, ConstantGuess, contrasts_by_variants, decide
 from convlab.statistics.comparisons import Contrast, compare_to_reference, is_tested
-from convlab.statistics.multiplicity import adjust_equivalences, adjust_family
+from convlab.statistics.multiplicity import adjust_equivalences, adjust_family, family_size
 from convlab.study.metrics import Metric
 from convlab.study.variants import Plan
 
@@ -75,18 +75,37 @@ def confirmatory_family(
         for key, of_question in contrasts_of_family(size).items()
     }
 
+    return adjusted_family(contrasts, claims, asked)
+
+
+def adjusted_family(
+    contrasts: Mapping[tuple[str, str], Mapping[str, Contrast]],
+    claims: Mapping[tuple[str, str], ClaimResult],
+    asked: Asked = ALL,
+) -> Family:
+    """The family of those contrasts and claims that are asked, with p values adjusted over all of them.
+
+    Args:
+        contrasts: by (dataset, question), then by variant.
+        claims: by (dataset, id).
+    """
+    contrasts = {key: of_question for key, of_question in contrasts.items() if asked.holds("question", *key)}
+    claims = {key: claim for key, claim in claims.items() if asked.holds("claim", *key)}
+
     def p_values(name: str) -> dict[tuple[str, ...], dict[str, float | None]]:
         return {
             key: {variant: getattr(contrast, name) for variant, contrast in of_question.items()}
             for key, of_question in contrasts.items()
         }
 
-    p_claims = {("claim", *key): {"": claim.p_value} for key, claim in own.items()}
-    adjusted = adjust_family(p_values("p_value") | p_claims | asked.dropped_p_values)
+    own = {("claim", *key): {"": claim.p_value} for key, claim in claims.items() if claim.repeats is None}
+    tested = p_values("p_value") | own | asked.dropped_p_values
+    adjusted = adjust_family(tested)
     for key, claim in claims.items():
         if same := claim.repeats:
             adjusted["claim", *key] = {"": adjusted[same.dataset, same.question][same.contrast.variant]}
-    return Family(contrasts, claims, adjusted, adjust_equivalences(p_values("p_equivalence"), size))
+    equivalence = adjust_equivalences(p_values("p_equivalence"), max(1, family_size(tested)))
+    return Family(contrasts, claims, adjusted, equivalence)
 
 
 def runs_by_seed(runs: pd.DataFrame, dataset: str, variants: Sequence[str], metric: Metric) -> pd.DataFrame:

@@ -119,6 +119,14 @@ def load_correct(study: Study, folder: Path, records: RunRecords) -> dict[tuple[
     return correct
 
 
+def load_near_duplicates(study: Study, folder: Path) -> dict[str, np.ndarray]:
+    """By dataset, indices of the test images that have a near duplicate among the training images, int (n,)."""
+    tables = {
+        dataset: read_table(layout.explored(folder, dataset) / "near_duplicates.csv") for dataset in study.datasets
+    }
+    return {dataset: table["test_index"].to_numpy(dtype=int) for dataset, table in tables.items()}
+
+
 def load_histories(
     study: Study, folder: Path, records: RunRecords, dataset: str, names: Sequence[str], most: int
 ) -> pd.DataFrame:

@@ -17,8 +17,7 @@ from convlab.statistics.claims import ClaimResult, ConstantGuess, verdict_over_s
 from convlab.statistics.comparisons import verdict, verdict_of_finished_runs
 from convlab.statistics.describe import as_float, summarise
 from convlab.statistics.factors import Factorial, factorial, trend
-from convlab.statistics.images import crossed_difference
-from convlab.study.metrics import ACCURACY, BY_COLUMN, Metric
+from convlab.study.metrics import BY_COLUMN, Metric
 from convlab.study.registration import Standing
 from convlab.study.variants import Plan
 
@@ -253,32 +252,6 @@ def _undefined(runs: pd.DataFrame, metric: Metric) -> dict[str, dict[str, int]]:
         if finished.any() and group.loc[finished, metric.column].isna().all():
             undefined[dataset] = (~finished).groupby(group["variant"]).sum().to_dict()
     return undefined
-
-
-def with_new_images(comparisons: pd.DataFrame, correct: Mapping[tuple[str, str, int], np.ndarray]) -> pd.DataFrame:
-    """The comparisons with an interval that also covers the choice of test images: new_images_ci_low and _high.
-
-    Args:
-        correct: (dataset, variant, seed) -> bool (images,), whether each test image is classified rightly; finished
-            runs only. Seeds that one of the two variants lacks are left out.
-    """
-    rows = []
-    for row in comparisons.itertuples():
-        seeds = [
-            seed
-            for dataset, variant, seed in correct
-            if (dataset, variant) == (row.dataset, row.variant) and (dataset, row.reference, seed) in correct
-        ]
-        low = high = None
-        if seeds:
-            sides = [
-                np.stack([correct[row.dataset, name, seed] for seed in seeds]) for name in (row.variant, row.reference)
-            ]
-            crossed = crossed_difference(*sides)
-            low, high = ACCURACY.within_difference(crossed.ci_low), ACCURACY.within_difference(crossed.ci_high)
-        rows.append({"new_images_ci_low": low, "new_images_ci_high": high})
-    intervals = pd.DataFrame(rows, columns=list(columns.NEW_IMAGES), index=comparisons.index)
-    return pd.concat([comparisons, intervals], axis=1)
 
 
 def with_registration(table: pd.DataFrame, standing_of: Callable[[Any], Standing]) -> pd.DataFrame:

@@ -27,7 +27,7 @@ from convlab.statistics.power import detectable_difference, seeds_to_settle
 SCREEN_LEVEL = 0.2
 """Level of the screen for a difference that varies more than the others, above which nothing is pooled."""
 
-Method = Literal["Dunnett, seeds as blocks", "paired t", "paired t with Holm", "none"]
+Method = Literal["Dunnett, seeds as blocks", "paired t", "paired t with Holm", "seeds crossed with images", "none"]
 Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
 
 
@@ -266,12 +266,17 @@ def _sidak_test(n_contrasts: int, df: float) -> _Test:
     return _Test(p_value, lambda confidence: t_critical(df, confidence ** (1 / n_contrasts)))
 
 
-def _tests(blocks: Blocks, options: _Options) -> list[dict]:
-    """Keyword arguments of Contrast for each contrast of a fitted table."""
+def is_pooled(blocks: Blocks) -> bool:
+    """Whether the variance of an experiment's differences is pooled: see :func:`compare_to_reference`."""
     scale = float(np.nanmax(np.abs(blocks.values)))
     constant = any(standard_deviation(blocks.paired(index), scale) == 0 for index in range(blocks.n_contrasts))
-    if constant or blocks.p_larger_variance() < SCREEN_LEVEL:
-        return _separate_tests(blocks, scale, options)
+    return not constant and blocks.p_larger_variance() >= SCREEN_LEVEL
+
+
+def _tests(blocks: Blocks, options: _Options) -> list[dict]:
+    """Keyword arguments of Contrast for each contrast of a fitted table."""
+    if not is_pooled(blocks):
+        return _separate_tests(blocks, float(np.nanmax(np.abs(blocks.values))), options)
     k, df = blocks.n_contrasts, blocks.df
     test = _dunnett_test(blocks.n_seeds, k, df) if blocks.complete else _sidak_test(k, df)
 

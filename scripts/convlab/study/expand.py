@@ -4,6 +4,7 @@ The Snakefile imports it: pydantic and the standard library only.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -76,16 +77,16 @@ def expand(study: Study) -> Plan:
     costs = _check_architectures(forms, variants, questions)
     _check_images(study, forms, variants, questions, probes)
     claims = _claims(study, aliases, costs)
-    candidates, metric = _candidates(study, variants, aliases), METRICS[study.statistics.metric]
-    return Plan(variants, questions, costs, aliases, probes, claims, candidates, metric)
+    plan = Plan(variants, questions, costs, aliases, probes, claims, metric=METRICS[study.statistics.metric])
+    return replace(plan, candidates=_candidates(study, plan))
 
 
-def _candidates(study: Study, variants: Mapping[str, Variant], aliases: Mapping[str, str]) -> tuple[str, ...]:
+def _candidates(study: Study, plan: Plan) -> tuple[str, ...]:
     """Candidates for export: the variant that `deploy` names, else all that can be served.
 
-    Left out are variants trained on permuted pixels, since requests have the usual order, and variants that only a
-    probe trains. Raises UserError for an unknown name in `deploy`.
+    Raises UserError for an unknown name in `deploy`.
     """
+    variants, aliases = plan.variants, plan.aliases
     named, dataset = study.deploy.variant, study.deploy.dataset
     if dataset is not None and dataset not in study.datasets:
         raise UserError(
@@ -93,11 +94,7 @@ def _candidates(study: Study, variants: Mapping[str, Variant], aliases: Mapping[
             f"there are {listing(study.datasets)}"
         )
     if named is None:
-        return tuple(
-            name
-            for name, variant in variants.items()
-            if not variant.probe and variant.training.pixel_permutation is None
-        )
+        return plan.servable
     if named not in aliases:
         raise UserError(
             f"deploy.variant is {named!r}, which is no variant{nearest(named, aliases)}; there are {listing(aliases)}"

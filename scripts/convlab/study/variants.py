@@ -112,6 +112,11 @@ class Plan:
         return {name: variant for name, variant in self.variants.items() if not variant.probe}
 
     @property
+    def servable(self) -> tuple[str, ...]:
+        """The variants that a server could use: compared, and trained on pixels in the order that requests have."""
+        return tuple(name for name, variant in self.compared.items() if variant.training.pixel_permutation is None)
+
+    @property
     def duels(self) -> list[tuple[str, str]]:
         """(convolutional, dense) base models that a comparison sets against each other, else the first of each."""
         family = {name: variant.model.family for name, variant in self.variants.items() if name == variant.base}
