@@ -214,12 +214,14 @@ ROBUSTNESS = {
     "analysis": Column(
         "text",
         "`paired`, `unpaired` and `welch` tests; `rope_half` and `rope_double`; `no_near_duplicates`, without test "
-        "images that have one in the training data; `without_seed_<n>`; `loss` instead of accuracy; `last_epoch` "
+        "images that have one in the training data; `without_seed_<n>`; `loss` instead of the metric; `last_epoch` "
         "instead of the kept one, where they are the same",
     ),
-    "difference": Column("number", "of the means of accuracy by this analysis, of `loss` in nats", "fraction"),
-    "ci_low": Column("number", "lower end of its 95 % interval, simultaneous over the experiment", "fraction"),
-    "ci_high": Column("number", "upper end of it", "fraction"),
+    "difference": Column("number", "of the means of the metric by this analysis, of `loss` in nats", METRIC_UNIT),
+    "ci_low": Column(
+        "number", "exploratory: lower end of its 95 % interval, simultaneous over the experiment", METRIC_UNIT
+    ),
+    "ci_high": Column("number", "upper end of it", METRIC_UNIT),
     "verdict": Column("text", "`better`, `worse`, `equivalent` or `inconclusive`; `loss` cannot be equivalent"),
     "flips": Column("text", "`True` where the verdict is not that of comparisons.csv, else `False`"),
 }
