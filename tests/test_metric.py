@@ -21,11 +21,13 @@ from convlab.figures.series import Series
 from convlab.findings.collect import interpret
 from convlab.findings.contrasts import headline
 from convlab.language.captions import table_caption
+from convlab.language.robustness import analysis_text
 from convlab.page.verdicts import question_card
 from convlab.paper.macros import numbers_tex
 from convlab.paper.printed import printed
 from convlab.results import tables
 from convlab.results.family import confirmatory_family
+from convlab.results.robustness import robustness_table
 from convlab.statistics.claims import ConstantGuess
 from convlab.study.load import load_study
 from convlab.study.metrics import BY_COLUMN, METRICS
@@ -57,6 +59,18 @@ def test_a_higher_value_is_better_but_of_a_loss(metric):
     assert set(results.comparisons["finished_verdict"]) == {expected}
     assert set(results.comparisons["metric"]) == {METRICS[metric].column}
     assert results.comparisons["difference"].tolist() == pytest.approx([0.03, 0.1])
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_other_analyses_judge_by_the_direction_of_the_metric(metric):
+    study = load_study(config_with(metric))
+    runs = runs_with(study, values_of(0.3, 0.4))
+    family = confirmatory_family(runs, study.plan, 0.005)
+    rows = robustness_table(runs, study.plan, 0.005, family, {}, {})
+    same_measure = rows[rows["analysis"] != "loss"]
+    expected = "worse" if metric == "loss" else "better"
+    assert set(same_measure["verdict"]) == {expected} and not same_measure["flips"].any()
+    assert {"paired", "unpaired", "welch", "rope_half", "rope_double"} <= set(rows["analysis"])
 
 
 def test_a_metric_that_there_is_not_is_refused_with_those_that_there_are():
@@ -188,6 +202,8 @@ def test_captions_and_numbers_for_papers_are_in_the_unit_of_the_metric(metric):
     assert f"Diff. ({unit})" in printed(named, study)["comparisons"].cells
     assert f"Slope ({unit})" in printed(named, study)["trends"].cells
     assert f"Contrast ({unit})" in printed(named, study)["factorials"].cells
+    assert all(text.endswith(unit) for text in _differences(printed(named, study), "unpaired"))
+    assert all(text.endswith("nats") for text in _differences(printed(named, study), "loss"))
     for name in ("comparisons", "trends", "factorials"):
         assert NAMES[metric] in table_caption(name, {"digits": None}, study.plan.metric)
     values = macros_of(numbers_tex(named, study, {"digits": 100}, {"digits": "cnn"}, {}))
@@ -195,6 +211,14 @@ def test_captions_and_numbers_for_papers_are_in_the_unit_of_the_metric(metric):
     difference = named["comparisons"].set_index(["experiment", "variant"])["difference"]["convolution", "cnn"]
     shown = f"{difference:+.4f}" if metric == "loss" else f"{100 * difference:+.2f}"
     assert shown in values["convlabDifferenceConvolutionCnn"]
+
+
+def _differences(tables_for_print, analysis: str) -> list[str]:
+    """Differences of the printed table of other analyses, by one of them."""
+    cells = tables_for_print["robustness"].cells
+    differences = list(cells.loc[cells["Analysis"] == analysis_text(analysis), "Difference"])
+    assert differences or analysis == "loss"
+    return differences
 
 
 @pytest.mark.parametrize(("metric", "language"), [("loss", "en"), ("loss", "es"), ("macro_f1", "es"), ("auroc", "en")])

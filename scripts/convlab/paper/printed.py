@@ -9,6 +9,7 @@ import pandas as pd
 from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
 from convlab.common.table_files import Printed
+from convlab.language import numbers
 from convlab.language.contrasts import VERDICTS, contrast_labels
 from convlab.language.numbers import MISSING, change_interval, count, format_p, interval, missing, number
 from convlab.language.robustness import analysis_text
@@ -185,16 +186,15 @@ def _comparisons(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
 
 def _robustness(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     variant, reference = contrast_labels(plan, plan.questions[row["experiment"]], row["variant"])
-    form = number if row["analysis"] == "loss" else points
-    unit = "" if row["analysis"] == "loss" else "pp"
+    metric = LOSS if row["analysis"] == "loss" else plan.metric
     return {
         N_("Dataset"): row["dataset"],
         N_("Question"): row["experiment"].replace("_", " "),
         N_("Variant"): variant,
         N_("Reference"): reference,
         N_("Analysis"): analysis_text(row["analysis"]),
-        N_("Difference"): form(row["difference"]),
-        N_("95 % CI"): interval(row["ci_low"], row["ci_high"], unit),
+        N_("Difference"): numbers.change(row["difference"], metric),
+        N_("95 % CI"): change_interval(row["ci_low"], row["ci_high"], metric),
         N_("Verdict"): _(VERDICTS[row["verdict"]]),
         N_("Changes"): _("yes") if row["flips"] else "",
     }
