@@ -40,7 +40,7 @@ INSTALL := requirements/install.sh
 # Python of .venv is started as it is, whatever the shell says; scripts see to it themselves when they are run by hand.
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONHOME PYTHONINSPECT
 
-.PHONY: help run demo quick plan register diff usage export serve deploy deploy-plan teardown test test-fast test-slurm test-kills lint format lock schema \
+.PHONY: help run demo quick plan register diff timing usage export serve deploy deploy-plan teardown test test-fast test-slurm test-kills lint format lock schema \
   docs messages example bench install clean clean-runs
 
 help:  ## list the targets
@@ -85,6 +85,13 @@ register: install  ## fix what is confirmatory before any run, and print its has
 
 diff: install  ## what changed between two studies or states (A=, B=); without them since STUDY's last state
 	@$(BIN)/python scripts/diff.py $(call quoted,$(if $(value A),$(value A),$(STUDY_FILE))) $(if $(value B),$(call quoted,$(value B)))
+
+timing: install  ## time a study's variants side by side, alone on this machine (VARIANTS="a b", ROUNDS=5, BUSY=1)
+	@$(CHECK) $(call quoted,$(STUDY_FILE))
+	$(SNAKEMAKE) --until prepare --configfile $(call quoted,$(STUDY_FILE)) $(ARGS)
+	@$(BIN)/python scripts/timing.py $(call quoted,$(STUDY_FILE)) $(if $(ROUNDS),--rounds $(call quoted,$(ROUNDS))) \
+	  $(if $(BUSY),--busy) $(if $(VARIANTS),--variants $(VARIANTS))
+	@echo "make run STUDY=... writes them into the report; it trains nothing for that"
 
 usage: install  ## what the jobs of a study that has run took: time and memory, for a cluster's limits
 	@$(BIN)/python scripts/resource_usage.py $(call quoted,$(STUDY_FILE))

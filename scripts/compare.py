@@ -41,6 +41,7 @@ from convlab.probes import tables as probe_tables
 from convlab.results import looks, tables
 from convlab.results.asked import family_by_registration
 from convlab.results.choice import chosen_variant
+from convlab.results.conditions import with_claim_conditions, with_contrast_conditions
 from convlab.results.family import confirmatory_family
 from convlab.results.loading import (
     RunRecords,
@@ -52,6 +53,7 @@ from convlab.results.loading import (
 )
 from convlab.results.new_images import with_new_images
 from convlab.results.robustness import robustness_table
+from convlab.results.timings import load_timings, read_record
 from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
 from convlab.study import layout, registration_files
@@ -135,6 +137,7 @@ def compare(arguments: argparse.Namespace) -> None:
         "figures": figures,
         "not_drawn": lacking,
         "training": records.training_summary(),
+        "timing": read_record(folder),
         "provenance": made_from(study, records, manifests),
     }
     write_json(output / "summary.json", summary)
@@ -157,26 +160,27 @@ def study_tables(
     """Every table of a study, by the name of its file; six parameters, each read once and used by other files too."""
     plan, rope, runs = study.plan, study.statistics.rope, tables.runs_table(records.rows, guesses)
     by_registration = partial(family_by_registration, standings=standings)
-    family = by_registration(lambda asked: confirmatory_family(runs, plan, rope, guesses, asked))
+    timings = load_timings(study, folder, records.runs)
+    family = by_registration(lambda asked: confirmatory_family(runs, plan, rope, guesses, asked, timings))
     # Answers that are right or wrong give intervals for new images of accuracy, and of no other metric.
     correct = load_correct(study, folder, records) if plan.metric == ACCURACY else {}
     comparisons = with_new_images(tables.comparisons_table(runs, plan, rope, family), correct, plan, rope)
+    comparisons = tables.with_registration(comparisons, lambda row: standings.question(row.dataset, row.experiment))
+    claims = tables.claims_table(runs, plan, rope, family)
+    claims = tables.with_registration(claims, lambda row: standings.claim(row.dataset, row.claim))
     measured = probe_tables.load_measured(study, folder)
     return {
         "runs": runs,
         "variants": tables.variants_table(runs, plan, guesses),
-        "comparisons": tables.with_registration(
-            comparisons, lambda row: standings.question(row.dataset, row.experiment)
-        ),
+        "comparisons": with_contrast_conditions(comparisons, records.runs, plan),
         "robustness": robustness_table(
             runs, plan, rope, family, correct, load_near_duplicates(study, folder), by_registration
         ),
-        "claims": tables.with_registration(
-            tables.claims_table(runs, plan, rope, family), lambda row: standings.claim(row.dataset, row.claim)
-        ),
+        "claims": with_claim_conditions(claims, records.runs, plan),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),
         "per_class": tables.per_class_table(records.evaluations, classes),
+        "timings": timings.table,
         "probe_curves": probe_tables.all_curves(runs, plan, measured),
         "probe_contrasts": probe_tables.all_contrasts(runs, plan, measured),
     }

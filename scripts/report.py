@@ -28,7 +28,7 @@ from convlab.common.outputs import job_results
 from convlab.figures.palette import COLOURS
 from convlab.findings.across_datasets import across_datasets
 from convlab.findings.collect import claims_count, claims_met_by_guess, interpret
-from convlab.findings.conditions import conditions_limitation, unequal_texts
+from convlab.findings.conditions import conditions_limitation, conditions_notice, unequal_claims, unequal_texts
 from convlab.findings.left_out import left_out, test_origin
 from convlab.findings.limitations import characters_missing_in_fonts, limitations
 from convlab.findings.registration import claims_registration, looks, registration_notices
@@ -180,7 +180,7 @@ def verdicts_and_claims(study: Study, data: ReportData) -> dict[str, Any]:
     return {
         "question_cards": question_cards,
         "across": {question.name: across_datasets(results, question, datasets) for question in plan.questions.values()},
-        "claims": claim_cards(results, len(datasets) > 1),
+        "claims": claim_cards(results, len(datasets) > 1, unequal_claims(data.trained, results)),
         "claims_count": claims_count(results),
         "claims_met_by_guess": claims_met_by_guess(results),
         "chosen": {dataset: chosen(results, dataset) for dataset in datasets},
@@ -226,7 +226,7 @@ def all_limitations(study: Study, data: ReportData, records: Records) -> list[Fi
     return [
         *(Finding(text) for text in same_variants(study)),
         *conditions_limitation(data.trained, results),
-        *limitations(results, study.seeds, data.explored, resumed),
+        *limitations(results, study.seeds, data.explored, resumed, data.summary["timing"]),
         *looks(records.looks),
         *characters_missing_in_fonts(data.summary["not_drawn"]),
     ]
@@ -237,6 +237,7 @@ def details(study: Study, data: ReportData) -> dict[str, Any]:
     results, plan, datasets = data.results, study.plan, list(study.datasets)
     return {
         "unequal": unequal_texts(data.trained, results),
+        "conditions_notice": conditions_notice(data.trained, results),
         "looked_at": {
             dataset: [(name, plan.variants[name].label) for name in chosen_first(results, dataset)]
             for dataset in datasets

@@ -25,7 +25,13 @@ from builders.study_results import MADE_UP_STUDY
 from convlab.common import environment, provenance
 from convlab.common.code_digests import code_inputs
 from convlab.errors import UserError
-from convlab.findings.conditions import conditions_limitation, unequal_conditions, unequal_text
+from convlab.findings.conditions import conditions_limitation, conditions_text, unequal_text
+from convlab.results.conditions import (
+    unequal_conditions,
+    unequal_settings,
+    with_claim_conditions,
+    with_contrast_conditions,
+)
 from convlab.runtime import devices
 from convlab.study import precision_cost
 from convlab.study.load import load_study
@@ -340,9 +346,12 @@ def test_another_choice_trains_again_and_another_home_does_not(finished, tmp_pat
     assert "Train cnn on digits, seed 1" in result.stdout + result.stderr
 
 
+NO_RESULTS = SimpleNamespace(comparisons=pd.DataFrame(), claims=pd.DataFrame())
+
 DIFFERENT = {
     "software versions": {"versions": {"keras": "3.14.0"}},
-    "processor": {"hardware": {"processor": "A chip", "instructions": "avx2 avx512f"}},
+    "operating system": {"hardware": RUN_CONDITIONS["hardware"] | {"system": "Darwin arm64"}},
+    "processor": {"hardware": RUN_CONDITIONS["hardware"] | {"instructions": "avx2 avx512f"}},
     "device": {"device": "GPU"},
     "number of threads": {"threads": 2},
     "environment variables": {"environment": {"TF_ENABLE_ONEDNN_OPTS": "0"}},
@@ -360,9 +369,9 @@ def runs_of(variants, seeds=(1, 2, 3), **changes) -> dict:
 @pytest.mark.parametrize("condition", DIFFERENT)
 def test_a_condition_in_which_two_sides_differ_is_counted_by_seeds(condition):
     runs = runs_of(["a", "b", "c"], a_2=DIFFERENT[condition], c_1=DIFFERENT[condition], b_1=DIFFERENT[condition])
-    assert unequal_conditions(runs, "d", "a", "b") == {condition: 2}
-    assert unequal_conditions(runs, "d", "b", "c") == {}  # a pair that shares its condition is a fair one
-    assert f"{condition} (2 seeds)" in unequal_text(runs, "d", "a", "b")
+    assert unequal_conditions(runs, ("d", "a"), ("d", "b")) == {condition: 2}
+    assert unequal_conditions(runs, ("d", "b"), ("d", "c")) == {}  # a pair that shares its condition is a fair one
+    assert f"{condition} (2 seeds)" in conditions_text(unequal_conditions(runs, ("d", "a"), ("d", "b")))
 
 
 CONV, DENSE = (f"convlab/models/families/{name}.py" for name in ("conv", "dense"))
@@ -372,25 +381,86 @@ CONDITIONS_OF = {family: {"code": RUN_CONDITIONS["code"] | {family: "12"}} for f
 def test_sides_of_two_families_are_not_of_other_training_code():
     runs = runs_of(["cnn", "dense"], **{f"cnn_{seed}": CONDITIONS_OF[CONV] for seed in (1, 2, 3)},
                    **{f"dense_{seed}": CONDITIONS_OF[DENSE] for seed in (1, 2, 3)})  # fmt: skip
-    assert unequal_conditions(runs, "d", "cnn", "dense") == {}
-    assert conditions_limitation(runs, SimpleNamespace(comparisons=pd.DataFrame())) == []
+    assert unequal_conditions(runs, ("d", "cnn"), ("d", "dense")) == {}
+    assert conditions_limitation(runs, NO_RESULTS) == []
 
 
 def test_sides_of_one_family_in_two_versions_are_of_other_training_code():
     edited = {"code": RUN_CONDITIONS["code"] | {CONV: "34"}}
     runs = runs_of(["a", "b"], a_1=CONDITIONS_OF[CONV], b_1=edited, a_2=edited, b_2=edited)
-    assert unequal_conditions(runs, "d", "a", "b") == {"training code": 1}
-    (limitation,) = conditions_limitation(runs, SimpleNamespace(comparisons=pd.DataFrame()))
+    assert unequal_conditions(runs, ("d", "a"), ("d", "b")) == {"training code": 1}
+    (limitation,) = conditions_limitation(runs, NO_RESULTS)
     assert limitation.text.endswith("they differ in: training code.")
+
+
+COMPARED = load_study(
+    {
+        **MADE_UP_STUDY,
+        "experiments": {
+            "precision": {"base": "cnn", "factor": "precision", "levels": ["float32", "mixed_bfloat16"]},
+            "two": {"base": "cnn", "factors": {"epochs": [4, 5], "kernel_size": [3, 5]}},
+        },
+        "comparisons": {
+            "convolution": {"variant": "cnn", "reference": "dense"},
+            "halved": {"variant": "cnn-precision-mixed-bfloat16", "reference": "dense"},
+        },
+        "claims": [
+            {"id": "wins", "text": "A.", "rule": "test_accuracy(cnn) > test_accuracy(dense)"},
+            {"id": "high", "text": "B.", "rule": "test_accuracy(cnn) > 0.5"},
+            {"id": "small", "text": "C.", "rule": "parameters(cnn) < parameters(dense)"},
+        ],
+    }
+).plan
+
+
+def rows_of(*columns: tuple[str, ...], names: tuple[str, ...]) -> pd.DataFrame:
+    return pd.DataFrame([{"dataset": "d", **dict(zip(names, row, strict=True))} for row in columns])
+
+
+def test_comparisons_name_in_their_last_column_what_else_differs():
+    runs = runs_of(COMPARED.variants, **{f"cnn_{seed}": DIFFERENT["software versions"] for seed in (1, 2)})
+    table = rows_of(
+        *(("convolution", "cnn", "dense"), ("halved", "cnn-precision-mixed-bfloat16", "dense")),
+        ("precision", "cnn-precision-mixed-bfloat16", "cnn"),
+        *(("two", name, "cnn") for name in COMPARED.questions["two"].variants),
+        names=("experiment", "variant", "reference"),
+    )
+    named = with_contrast_conditions(table, runs, COMPARED)["conditions"]
+    assert list(named) == ["software versions", "precision", *["software versions"] * 4]
+
+
+def test_what_an_experiment_varies_is_no_warning_and_what_a_comparison_varies_besides_is_named():
+    halved = "cnn-precision-mixed-bfloat16"
+    assert unequal_settings(COMPARED, "precision", halved, "cnn") == []
+    assert unequal_settings(COMPARED, "convolution", "cnn", "dense") == []
+    assert unequal_settings(COMPARED, "halved", halved, "dense") == ["precision"]
+    for name in COMPARED.questions["two"].variants:
+        assert unequal_settings(COMPARED, "two", name, "cnn") == []
+    row = {"dataset": "d", "experiment": "halved", "variant": halved, "reference": "dense"}
+    results = SimpleNamespace(plan=COMPARED)
+    text = unequal_text(runs_of(COMPARED.variants), results, row)
+    assert text == "The config also trains the two sides differently: precision."
+
+
+def test_claims_name_the_conditions_in_which_their_runs_differ():
+    runs = runs_of(COMPARED.variants, dense_3=DIFFERENT["processor"])
+    table = rows_of(
+        *(("wins", "seeds"), ("high", "seeds"), ("small", None), ("wins", "rounds")), names=("claim", "replicates")
+    )
+    assert list(with_claim_conditions(table, runs, COMPARED)["conditions"]) == ["processor", "", "", ""]
 
 
 def test_versions_of_what_only_draws_make_no_difference():
     changed = {"versions": RUN_CONDITIONS["versions"] | {"matplotlib": "4.0", "snakemake": "9.30"}}
-    assert unequal_conditions(runs_of(["a", "b"], a_1=changed), "d", "a", "b") == {}
+    assert unequal_conditions(runs_of(["a", "b"], a_1=changed), ("d", "a"), ("d", "b")) == {}
 
 
 def test_the_report_warns_where_sides_were_made_under_different_conditions(tmp_path):
-    config, texts = write_study_with(tmp_path, MADE_UP_STUDY, CNN_WINS), []
+    claims = [
+        {"id": "wins", "text": "It wins.", "rule": "test_accuracy(cnn) > test_accuracy(dense)"},
+        {"id": "high", "text": "It is high.", "rule": "test_accuracy(cnn) > 0.9"},
+    ]
+    config, texts = write_study_with(tmp_path, {**MADE_UP_STUDY, "claims": claims}, CNN_WINS), []
     for changes in ({}, DIFFERENT["software versions"]):
         for path in (tmp_path / "train").glob("*/cnn/seed-*/run.json"):
             path.write_text(json.dumps(json.loads(path.read_text()) | changes))
@@ -400,6 +470,9 @@ def test_the_report_warns_where_sides_were_made_under_different_conditions(tmp_p
         warning = "made under different conditions: software versions"
         assert warning not in before and "Not all runs were made" not in before
         assert warning in after and "they differ in: software versions." in after
+        notice = "in 2 comparisons and 1 claim the runs were made under different conditions (software versions)"
+        assert notice not in before and after.index(notice) < after.index(warning), "on the first screen"
+        assert after.count(warning) == 3 and "In 1 claim the runs that it compares differ in this." in after
         assert "TF_ENABLE_ONEDNN_OPTS=1" in before.replace("\\", "")
 
 

@@ -304,6 +304,7 @@ WITHOUT_DIRECTION = {
     "conditions": "which conditions differ",
     "left_out": "counts of images and runs",
     "limitations": "limits of the design",
+    "new_images": "counts of verdicts that change",
     "registration": "when something was written",
     "study_results": "no sentence",
 }

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from builders.project import ROOT
+from convlab.statistics.comparisons import compare_to_reference
 
 KEYS = ["table", "design", "variant"]
 
@@ -25,6 +26,16 @@ def test_p_values_and_intervals_are_those_of_multcomp(both, design, column):
     rows = both[both["design"] == design]
     difference = (rows[column] - rows[f"{column}_r"]).abs().max()
     assert difference < (1e-3 if column == "p_value" else 1e-5), rows
+
+
+@pytest.mark.parametrize("table", ["digits_filters", "fashion_kernels"])
+def test_a_study_compares_like_this_where_it_pools_the_variance(table):
+    accuracies = multcomp.accuracies(table)
+    expected = multcomp.paired(accuracies).set_index("variant")
+    for variant, contrast in compare_to_reference(accuracies, multcomp.REFERENCE).items():
+        assert contrast.method == "Dunnett, seeds as blocks"
+        numbers = (contrast.difference, contrast.ci_low, contrast.ci_high, contrast.p_value)
+        assert numbers == pytest.approx(expected.loc[variant, ["difference", "ci_low", "ci_high", "p_value"]].tolist())
 
 
 def test_the_documentation_shows_these_numbers():

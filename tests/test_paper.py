@@ -22,6 +22,7 @@ from convlab.language.numbers import format_p
 from convlab.paper import printed as paper
 from convlab.paper.macros import numbers as macro_numbers
 from convlab.paper.macros import numbers_tex
+from convlab.study.registration import Standing
 from convlab.study.schema import Study
 
 
@@ -173,6 +174,15 @@ def test_macros_say_what_the_tables_say():
     contrasts = tables["probe_contrasts"].set_index(["measure", "variant"])["difference"]
     lost = contrasts["accuracy lost, pixels shuffled", "dense"]
     assert values["convlabProbePixelPermutationAccuracyLostPixelsShuffledDense"] == f"{100 * lost:+.2f}"
+
+
+@pytest.mark.parametrize(("standing", "remark"), [(Standing(), ""), (Standing("added", 9), ", exploratory")])
+def test_a_verdict_that_was_not_registered_cannot_be_cited_without_its_remark(standing, remark):
+    study, made = study_and_tables_with(tiny_with(claims=CLAIMS_WITH_HOSTILE_TEXT), standing=standing)
+    assert numbers(study, made)["convlabClaimWinsVerdict"] == f"supported{remark}"
+    for name in ("comparisons", "claims"):
+        verdicts = set(paper.printed(made, study)[name].cells["Verdict"])
+        assert {verdict.endswith(", exploratory") for verdict in verdicts} == {bool(remark)}
 
 
 def test_every_number_of_every_row_has_a_macro():

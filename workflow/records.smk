@@ -20,7 +20,7 @@ MADE_FROM = {
     "explore": lambda wildcards: [script_digest("explore"), messages(), study.report.language],
     "evaluate": lambda wildcards: [script_digest("evaluate"), study.seeds, choices],
     "probe": lambda wildcards: [probe_code(wildcards), probe_settings(wildcards), study.seeds, choices],
-    "compare": lambda wildcards: [compare_code(), messages(), study.settings],
+    "compare": lambda wildcards: [compare_code(), messages(), study.settings, timings()],
     "report": lambda wildcards: [
         *(report_code(), messages(), templates()),
         *(study.validated_config, deployments(), config_files(), config_values()),

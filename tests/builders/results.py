@@ -17,7 +17,7 @@ from convlab.study.load import load_study
 
 RUN_CONDITIONS = {
     "versions": {"python": "3.11.7", "keras": "3.15.1"},
-    "hardware": {"processor": "A chip", "instructions": "avx2"},
+    "hardware": {"processor": "A chip", "instructions": "avx2", "system": "Linux x86_64"},
     "device": "CPU, 1 thread(s)",
     "threads": 1,
     "environment": {"TF_ENABLE_ONEDNN_OPTS": "1"},
@@ -56,7 +56,7 @@ CNN_WINS = {"dense": seeds_around(0.90), "cnn": seeds_around(0.95), CNN_5X5: see
 
 
 def write_study_with(
-    folder: Path, config: dict, accuracies, *, classes=None, resumed=0, probed=None, **options
+    folder: Path, config: dict, accuracies, *, classes=None, resumed=0, probed=None, timing=None, **options
 ) -> dict:
     """A results folder as the other stages leave it, with made-up numbers; returns the config."""
     study = load_study(config)
@@ -65,7 +65,17 @@ def write_study_with(
     classes = classes or [str(i) for i in range(10)]
     if classes:
         results.per_class["class"] = [classes[int(name)] for name in results.per_class["class"]]
-    for name in ("runs", "variants", "comparisons", "claims", "trends", "factorials", "per_class", "robustness"):
+    for name in (
+        "runs",
+        "variants",
+        "comparisons",
+        "claims",
+        "trends",
+        "factorials",
+        "per_class",
+        "robustness",
+        "timings",
+    ):
         write_table(getattr(results, name), folder / "compare" / name, name)
     curves, contrasts = probed or (pd.DataFrame(columns=CURVE_COLUMNS), pd.DataFrame(columns=CONTRAST_COLUMNS))
     write_table(curves, folder / "compare" / "probe_curves", "curves")
@@ -113,6 +123,7 @@ def write_study_with(
             "confusions": results.confusions,
             "figures": figures,
             "not_drawn": "",
+            "timing": timing or {},
             "training": {
                 "runs": len(runs),
                 "train_seconds": 4000.0,

@@ -14,7 +14,10 @@ from convlab.results.family import confirmatory_family
 from convlab.results.new_images import with_new_images
 from convlab.results.robustness import robustness_table
 from convlab.study.load import load_study
+from convlab.study.registration import Standing
 from convlab.study.schema import Study
+
+REGISTERED = Standing()
 
 HOSTILE_LABEL = "50 % & $x_1$ #\\input{/etc/passwd} ~^ {[*] -- ?` \"'' <b>\n\\end{table}"
 
@@ -28,9 +31,9 @@ CLAIMS_WITH_HOSTILE_TEXT = [
 
 
 def study_and_tables_with(
-    config: dict, accuracies: dict[str, list[float | None]] | None = None
+    config: dict, accuracies: dict[str, list[float | None]] | None = None, standing: Standing = REGISTERED
 ) -> tuple[Study, dict[str, pd.DataFrame]]:
-    """A study with its tables, from made-up accuracies."""
+    """A study with its tables, from made-up accuracies; everything in it has the same standing."""
     study = load_study(config)
     plan, generator = study.plan, np.random.default_rng(0)
     means = {name: 0.6 if name == "dense" else 0.8 + 0.02 * number for number, name in enumerate(plan.variants)}
@@ -48,9 +51,11 @@ def study_and_tables_with(
     return study, {
         "runs": runs,
         "variants": tables.variants_table(runs, plan),
-        "comparisons": with_new_images(comparisons, correct_answers(runs), plan, 0.005),
+        "comparisons": tables.with_registration(
+            with_new_images(comparisons, correct_answers(runs), plan, 0.005), lambda row: standing
+        ),
         "robustness": robustness_table(runs, plan, 0.005, family, correct_answers(runs), {}),
-        "claims": tables.claims_table(runs, plan, 0.005, family),
+        "claims": tables.with_registration(tables.claims_table(runs, plan, 0.005, family), lambda row: standing),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),
         "per_class": pd.DataFrame(per_class),

@@ -36,7 +36,7 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-OWN_RECORDS = Path(".snakemake/convlab")  # beside Snakemake's
+OWN_RECORDS = layout.RECORDS
 
 # Paths of results. As text in rules too, not as rules.<name>.output, which a module's prefix would change twice.
 FOLDER = layout.study_folder(study.study)
@@ -53,6 +53,7 @@ REGISTRATION = str(layout.registered(FOLDER))
 COMPARE = str(layout.compared(FOLDER))
 REPORT = str(layout.reported(FOLDER))
 EXPORT = str(layout.exported(FOLDER, "{dataset}"))
+TIMING = str(layout.timed(FOLDER))
 DEPLOY = str(layout.deployed(FOLDER, "{dataset}"))
 
 
@@ -313,6 +314,13 @@ def deployments():
         if path.is_file():
             digests[dataset] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     return digests
+
+
+def timings():
+    """Digest of the times that `make timing` measured, empty without any. An input would have Snakemake look for a rule
+    that measures them; a parameter only reruns the comparison."""
+    record = on_disk(f"{TIMING}/timing.json.checksums")
+    return hashlib.sha256(record.read_bytes()).hexdigest()[:16] if record.is_file() else ""
 
 
 def training_cost(wildcards):

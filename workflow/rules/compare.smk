@@ -9,6 +9,7 @@ COMPARE_TABLES = [
     "trends",
     "factorials",
     "per_class",
+    "timings",
     "probe_curves",
     "probe_contrasts",
 ]
@@ -64,6 +65,7 @@ rule compare:
         code=compare_code(),
         messages=messages(),
         settings=lambda wildcards: json_argument(study.settings),
+        timings=lambda wildcards: timings(),
         made_from=made_from("compare"),
         altered=lambda wildcards: altered_registration(),
         registration=registration,

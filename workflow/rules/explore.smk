@@ -8,7 +8,9 @@ EXPLORE_FIGURES = {
     "near_duplicates": "Test images nearest to a training image",
 }
 EXPLORE_TILES = [f"{EXPLORE}/{figure}.tiles.png" for figure in ("samples", "mean_images", "near_duplicates")]
-EXPLORE_NUMBERS = [f"{EXPLORE}/{figure}.csv" for figure in ("class_distribution", "dimensions", "intensities", "near_duplicates")]
+EXPLORE_NUMBERS = [
+    f"{EXPLORE}/{figure}.csv" for figure in ("class_distribution", "dimensions", "intensities", "near_duplicates")
+]
 EXPLORE_PRINTS = [f"{EXPLORE}/{figure}.{suffix}" for figure in EXPLORE_FIGURES for suffix in ("png", "pdf")]
 
 

@@ -1,59 +1,29 @@
 """Runs of one study made under different conditions: software, processor, device, threads, environment, code."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import combinations
-from typing import Any
 
-from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
+from convlab.common.i18n import listing, ngettext
 from convlab.findings.study_results import Finding, StudyResults
-from convlab.models.registry import PACKAGE
-
-Runs = Mapping[tuple[str, str, int], Mapping[str, Any]]
-"""Records of all runs (run.json) by dataset, variant and seed."""
-
-COMPUTING_PACKAGES = ("python", "tensorflow", "tensorflow-cpu", "keras", "jax", "torch", "numpy")
-"""Packages whose version can change what a training computes; the others only draw and write."""
-
-CODE = N_("training code")
-
-CONDITIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
-    N_("software versions"): lambda run: {name: run["versions"].get(name) for name in COMPUTING_PACKAGES},
-    N_("processor"): lambda run: [run["hardware"]["processor"], run["hardware"]["instructions"]],
-    N_("device"): lambda run: run["device"].split(",")[0],
-    N_("number of threads"): lambda run: run["threads"],
-    N_("environment variables"): lambda run: run["environment"],
-    CODE: lambda run: run["code"],
-}
-"""Conditions that compared runs should share beside data and settings, and how to read them from a run's record."""
-
-FAMILY_FILES = f"{PACKAGE.replace('.', '/')}/"
-"""Prefix of the modules of model families in a run's code digests; a run has its own family only."""
+from convlab.results.conditions import (
+    CONDITIONS,
+    Runs,
+    are_unequal,
+    claim_conditions,
+    unequal_conditions,
+    unequal_settings,
+)
+from convlab.study.labels import field_label
 
 
-def are_unequal(condition: str, first: Any, second: Any) -> bool:
-    """Whether two runs' values of a condition differ. The code of the families of their models is not compared."""
-    if condition != CODE:
-        return first != second
-    names = {name for name in first.keys() | second.keys() if first.get(name) != second.get(name)}
-    return any((name in first and name in second) or not name.startswith(FAMILY_FILES) for name in names)
+def conditions_text(counts: Mapping[str, int]) -> str:
+    """Warning about a contrast or claim whose runs were made under different conditions; empty if there is none.
 
-
-def unequal_conditions(runs: Runs, dataset: str, variant: str, reference: str) -> dict[str, int]:
-    """Conditions in which the two sides of a contrast differ, with the number of seeds in which they do."""
-    counts = dict.fromkeys(CONDITIONS, 0)
-    for name, seed in [(name, seed) for where, name, seed in runs if where == dataset]:
-        if name == variant and (dataset, reference, seed) in runs:
-            first, second = runs[dataset, variant, seed], runs[dataset, reference, seed]
-            for condition, value in CONDITIONS.items():
-                counts[condition] += are_unequal(condition, value(first), value(second))
-    return {condition: count for condition, count in counts.items() if count}
-
-
-def unequal_text(runs: Runs, dataset: str, variant: str, reference: str) -> str:
-    """Warning about a contrast whose runs were made under different conditions; empty if there is none."""
-    counts = unequal_conditions(runs, dataset, variant, reference)
+    Args:
+        counts: by condition, the number of seeds in which the runs differ.
+    """
     if not counts:
         return ""
     return _(
@@ -66,19 +36,73 @@ def unequal_text(runs: Runs, dataset: str, variant: str, reference: str) -> str:
     )
 
 
+def settings_text(settings: list[str]) -> str:
+    """Remark on a comparison whose sides the config trains with different settings; empty if there are none."""
+    if not settings:
+        return ""
+    return _(
+        "The config also trains the two sides differently: {settings}.",
+        settings=listing(field_label(name) for name in settings),
+    )
+
+
+def unequal_text(runs: Runs, results: StudyResults, row: Mapping[str, str]) -> str:
+    """Warning about a contrast, a row of comparisons.csv, whose sides differ in more than what is compared."""
+    sides = [(row["dataset"], row[side]) for side in ("variant", "reference")]
+    settings = unequal_settings(results.plan, row["experiment"], row["variant"], row["reference"])
+    texts = (conditions_text(unequal_conditions(runs, *sides)), settings_text(settings))
+    return " ".join(filter(None, texts))
+
+
 def unequal_texts(runs: Runs, results: StudyResults) -> dict[tuple[str, str, str], str]:
     """The warnings of all contrasts that need one, by dataset, question and variant."""
     texts = {
-        (row["dataset"], row["experiment"], row["variant"]): unequal_text(
-            runs, row["dataset"], row["variant"], row["reference"]
-        )
+        (row["dataset"], row["experiment"], row["variant"]): unequal_text(runs, results, row)
         for row in results.comparisons.to_dict("records")
     }
     return {key: text for key, text in texts.items() if text}
 
 
+def unequal_claims(runs: Runs, results: StudyResults) -> dict[tuple[str, str], str]:
+    """The warnings of all claims whose runs were made under different conditions, by id and dataset."""
+    texts = {
+        (row["claim"], row["dataset"]): conditions_text(claim_conditions(runs, results.plan, row))
+        for row in results.claims.to_dict("records")
+    }
+    return {key: text for key, text in texts.items() if text}
+
+
+def conditions_notice(runs: Runs, results: StudyResults) -> str:
+    """Notice for the first screen: in how many comparisons and claims runs differ, and in what; empty if in none."""
+    affected = list(_unequal_parts(runs, results))
+    if not affected:
+        return ""
+    conditions = [condition for condition in CONDITIONS if any(condition in counts for _kind, counts in affected)]
+    numbers = {kind: sum(kind == name for name, _counts in affected) for kind in ("comparison", "claim")}
+    parts = [
+        ngettext("{n} comparison", "{n} comparisons", numbers["comparison"]) if numbers["comparison"] else "",
+        ngettext("{n} claim", "{n} claims", numbers["claim"]) if numbers["claim"] else "",
+    ]
+    return _(
+        "Not like with like: in {parts} the runs were made under different conditions ({conditions}), from which a "
+        "difference may come.",
+        parts=listing(filter(None, parts)),
+        conditions=listing(_(condition) for condition in conditions),
+    )
+
+
+def _unequal_parts(runs: Runs, results: StudyResults) -> Iterator[tuple[str, Mapping[str, int]]]:
+    """Each contrast and claim whose runs differ: its kind, and the conditions with the number of seeds."""
+    for row in results.comparisons.to_dict("records"):
+        if counts := unequal_conditions(runs, *((row["dataset"], row[side]) for side in ("variant", "reference"))):
+            yield "comparison", counts
+    for row in results.claims.to_dict("records"):
+        if counts := claim_conditions(runs, results.plan, row):
+            yield "claim", counts
+
+
 def conditions_limitation(runs: Runs, results: StudyResults) -> list[Finding]:
-    """Limitation of a study whose compared runs were made under different conditions."""
+    """Limitation of a study whose runs were made under different conditions."""
     different = []
     for condition, value in CONDITIONS.items():
         values = {json.dumps(value(run), sort_keys=True): value(run) for run in runs.values()}
@@ -86,17 +110,24 @@ def conditions_limitation(runs: Runs, results: StudyResults) -> list[Finding]:
             different.append(condition)
     if not different:
         return []
-    affected = len(unequal_texts(runs, results))
+    kinds = [kind for kind, _counts in _unequal_parts(runs, results)]
+    contrasts, claims = kinds.count("comparison"), kinds.count("claim")
     text = _(
         "Not all runs were made under the same conditions; they differ in: {conditions}.",
         conditions=listing(_(condition) for condition in different),
     )
-    if affected:
+    if contrasts:
         text += " " + ngettext(
-            "In {n} comparison the two sides differ in this, and claims may be affected too. To run all of them again "
-            "under the same conditions: snakemake --forcerun train.",
-            "In {n} comparisons the two sides differ in this, and claims may be affected too. To run all of them again "
-            "under the same conditions: snakemake --forcerun train.",
-            affected,
+            "In {n} comparison the two sides differ in this.",
+            "In {n} comparisons the two sides differ in this.",
+            contrasts,
         )
-    return [Finding(text, {"comparisons": affected})]
+    if claims:
+        text += " " + ngettext(
+            "In {n} claim the runs that it compares differ in this.",
+            "In {n} claims the runs that they compare differ in this.",
+            claims,
+        )
+    if contrasts or claims:
+        text += " " + _("To run all of them again under the same conditions: snakemake --forcerun train.")
+    return [Finding(text, {"comparisons": contrasts, "claims": claims})]

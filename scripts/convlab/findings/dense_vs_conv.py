@@ -17,6 +17,8 @@ from convlab.findings.contrasts import (
 from convlab.findings.study_results import Finding, StudyResults, Topic, VerdictOrGap
 from convlab.findings.training import CLOSE_ACCURACY, fits_of, still_falling
 from convlab.language.numbers import count, missing, multiple, number, percent, points, region
+from convlab.results.timings import time_ratio
+from convlab.statistics.describe import MIN_SEEDS, summarise
 
 PARAMETER_RATIO_ALIKE = 1.25
 """Parameter counts within this ratio of each other count as alike."""
@@ -272,7 +274,20 @@ def costs(results: StudyResults, dataset: str, variant: str, reference: str) -> 
             ratio = multiple(values[0] / values[1])
             parts.append(_(other, variant=count(values[0]), reference=count(values[1]), ratio=ratio))
     seconds = [row["seconds_per_epoch"] for row in rows]
-    if results.machines > 1:
+    ratios = time_ratio(results.timings, dataset, variant, reference, "seconds_per_epoch")
+    if len(ratios) >= MIN_SEEDS:
+        summary = summarise(ratios)
+        numbers |= {"seconds_ratio": summary.mean, "rounds": summary.n}
+        parts.append(
+            _(
+                "{ratio} as long for an epoch (95 % CI {low} to {high}; n = {n} rounds of “make timing”)",
+                ratio=multiple(summary.mean),
+                low=number(summary.ci_low, 2),
+                high=number(summary.ci_high, 2),
+                n=summary.n,
+            )
+        )
+    elif results.machines > 1:
         parts.append(_("times are not compared, since these runs come from {n} different machines", n=results.machines))
     elif not any(missing(value) or value <= 0 for value in seconds):
         numbers |= {"seconds_variant": seconds[0], "seconds_reference": seconds[1]}

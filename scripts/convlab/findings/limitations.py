@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing, ngettext
 from convlab.findings.study_results import Finding, StudyResults
-from convlab.language.numbers import count, missing, multiple, unsigned_points
+from convlab.language.numbers import count, missing, multiple, number, unsigned_points
 from convlab.statistics.describe import MIN_SEEDS
 
 FEW_TEST_IMAGES = 2000
@@ -31,24 +32,31 @@ class StudyFacts:
         seeds: of the study.
         explored: summary.json of explore, by dataset.
         resumed: runs that were interrupted and resumed.
+        timing: how ``make timing`` measured times (timing.json); empty if it did not.
     """
 
     results: StudyResults
     seeds: Sequence[int]
     explored: Mapping[str, Mapping[str, Any]]
     resumed: int
+    timing: Mapping[str, Any]
 
 
 def limitations(
-    results: StudyResults, seeds: Sequence[int], explored: Mapping[str, Mapping[str, Any]], resumed: int
+    results: StudyResults,
+    seeds: Sequence[int],
+    explored: Mapping[str, Mapping[str, Any]],
+    resumed: int,
+    timing: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[Finding]:
     """Limitations of a study, from its design and data.
 
     Args:
         explored: summary.json of explore, by dataset.
         resumed: runs that were interrupted and resumed.
+        timing: how ``make timing`` measured times (timing.json); empty if it did not.
     """
-    facts = StudyFacts(results, seeds, explored, resumed)
+    facts = StudyFacts(results, seeds, explored, resumed, timing)
     return [finding for rule in RULES for finding in rule(facts)]
 
 
@@ -174,7 +182,42 @@ def _untuned_variants(facts: StudyFacts) -> Iterator[Finding]:
 
 
 def _times(facts: StudyFacts) -> Iterator[Finding]:
-    yield Finding(_("Times and latencies hold for the machine named under provenance, with other runs beside them."))
+    yield Finding(
+        _("Times and latencies of runs hold for the machine named under provenance, with other runs beside them.")
+    )
+
+
+def _timing(facts: StudyFacts) -> Iterator[Finding]:
+    """What times of ``make timing`` hold for, and which of them decide nothing."""
+    timing = facts.timing
+    if not timing:
+        return
+    if timing["busy"]:
+        text = _(
+            "The times of “make timing” decide nothing: other processes kept {load} cores of the machine busy.",
+            load=number(timing["other_load"], 1),
+        )
+        yield Finding(text, {"other_load": timing["other_load"]})
+        return
+    text = _(
+        "Claims about time are decided by {n} rounds of “make timing” on one machine ({processor}): epochs of a few "
+        "thousand images, scaled to whole ones, each variant once in a round and nothing beside it.",
+        n=timing["rounds"],
+        processor=timing["hardware"]["processor"],
+    )
+    table = facts.results.timings
+    outdated = table[table["excluded"] != ""].drop_duplicates(["dataset", "variant"])
+    if len(outdated):
+        differences = sorted({name for names in outdated["excluded"] for name in names.split("; ")})
+        text += " " + ngettext(
+            "The times of {n} variant decide nothing, since it was timed with other {differences} than its runs have; "
+            "“make timing” measures them again.",
+            "The times of {n} variants decide nothing, since they were timed with other {differences} than their runs "
+            "have; “make timing” measures them again.",
+            len(outdated),
+            differences=listing(_(name) for name in differences),
+        )
+    yield Finding(text, {"rounds": timing["rounds"], "outdated": len(outdated)})
 
 
 def _resumed_runs(facts: StudyFacts) -> Iterator[Finding]:
@@ -196,6 +239,7 @@ RULES: tuple[Callable[[StudyFacts], Iterator[Finding]], ...] = (
     _data,
     _untuned_variants,
     _times,
+    _timing,
     _resumed_runs,
 )
 """Limitations in the order of the report; each rule yields what holds for the study."""

@@ -155,7 +155,7 @@ def looks(ledger: Sequence[Look]) -> list[Finding]:
     dates = [look_text(look) for look in ledger[-MAX_LISTED_LOOKS:]]
     text = _(
         "This is look {look} at the test results of this study ({dates}). Every look is another occasion to find "
-        "something by chance; what was registered before the first one is protected, anything else is not.",
+        "something by chance, and no p value counts one that was not planned.",
         look=ledger[-1].look,
         dates=listing(dates),
     )

@@ -7,7 +7,7 @@ from convlab.language.numbers import ci_text, constant_text, format_p, p_over_st
 from convlab.statistics.claims import LEVEL, ClaimResult, ClaimVerdict, LinkResult, Problem
 from convlab.statistics.describe import MIN_SEEDS
 from convlab.study.metrics import AUROC, LOSS
-from convlab.study.rules import difference
+from convlab.study.rules import difference, measures_only_times
 
 
 def claim_sentence(result: ClaimResult, verdict: ClaimVerdict, p_adjusted: float | None) -> str:
@@ -66,6 +66,8 @@ def _exact_sentence(link: LinkResult) -> str:
 def _measured_sentence(result: ClaimResult, verdict: ClaimVerdict, p_adjusted: float | None) -> str:
     link = result.link
     where = problem_text(link.problem) if link.problem else _interval_against_bound(link)
+    if link.verdict == "described" and measures_only_times(result.claim.rule):
+        where = _("{where}; “make timing” measures times that decide it", where=where)
     if not link.problem and verdict != result.verdict:
         level = number(100 * LEVEL, "g")
         where = _("{where}, but p over the study does not reach {level} %", where=where, level=level)
@@ -87,7 +89,9 @@ def _details(result: ClaimResult, p_adjusted: float | None) -> list[str]:
         details.append(ci_text(link.ci_low, link.ci_high, link.unit))
     if link.sd is not None:
         details.append(_("SD {sd}", sd=quantity_text(link.sd, link.unit)))
-    if link.n_seeds:
+    if link.n_seeds and link.replicates == "rounds":
+        details.append(ngettext("n = {n} round of “make timing”", "n = {n} rounds of “make timing”", link.n_seeds))
+    elif link.n_seeds:
         details.append(ngettext("n = {n} seed", "n = {n} seeds", link.n_seeds))
     if link.n_missing:
         details.append(

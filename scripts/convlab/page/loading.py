@@ -33,8 +33,19 @@ def load_report_data(study: Study, folder: Path) -> ReportData:
     summary = read_json(layout.compared(folder) / "summary.json")
     tables = {
         name: read_table(layout.compared(folder) / f"{name}.csv")
-        for name in ("runs", "variants", "comparisons", "claims", "trends", "factorials", "per_class", "robustness")
+        for name in (
+            "runs",
+            "variants",
+            "comparisons",
+            "claims",
+            "trends",
+            "factorials",
+            "per_class",
+            "robustness",
+            "timings",
+        )
     }
+    tables["timings"] = tables["timings"].fillna({"excluded": ""})
     # Variants that only a probe trained are shown in the section of probes alone.
     plan = replace(study.plan, variants=study.plan.compared)
     for name in ("runs", "variants", "per_class"):

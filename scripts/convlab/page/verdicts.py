@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 from convlab.common.i18n import gettext as _
@@ -120,11 +121,14 @@ def bar(row: Mapping[str, Any], rope: float, reach: float) -> Bar | None:
     return Bar(*(percent_position(v) for v in (row["ci_low"], row["ci_high"], row["difference"], 0, -rope, rope)))
 
 
-def claim_cards(results: StudyResults, several: bool) -> list[ClaimCard]:
+def claim_cards(
+    results: StudyResults, several: bool, unequal: Mapping[tuple[str, str], str] = MappingProxyType({})
+) -> list[ClaimCard]:
     """Card of every claim, in the order of the config.
 
     Args:
         several: whether the study has several datasets, so that each card names its own.
+        unequal: warnings of claims whose runs were made under different conditions, by id and dataset.
     """
     cards = []
     for row in results.claims.to_dict("records"):
@@ -145,7 +149,7 @@ def claim_cards(results: StudyResults, several: bool) -> list[ClaimCard]:
                 say.MISSING if say.missing(measured) else say.quantity_text(measured, unit),
                 "" if say.missing(row["ci_low"]) else say.interval(row["ci_low"], row["ci_high"], unit),
                 row["verdict"],
-                row["reason"],
+                " ".join(filter(None, (row["reason"], unequal.get((row["claim"], row["dataset"]))))),
                 registered_when(row),
                 exploratory(row),
             )

@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from convlab.common.i18n import gettext as _
+from convlab.findings.registration import exploratory
 from convlab.language import numbers
-from convlab.language.contrasts import verdict_text
+from convlab.language.contrasts import VERDICTS, verdict_text
 from convlab.language.numbers import MISSING, constant_text, missing, quantity_text
 
 percent = partial(numbers.percent, unit="")
@@ -49,5 +51,15 @@ def new_images_verdict(row: Mapping[str, Any]) -> str:
 
 
 def comparison_verdict(row: Mapping[str, Any]) -> str:
-    """A comparison's verdict, with a remark if diverged runs are left out."""
-    return verdict_text(row["verdict"], row["n_diverged_variant"] + row["n_diverged_reference"])
+    """A comparison's verdict, with a remark if diverged runs are left out, and one if it is exploratory."""
+    text = verdict_text(row["verdict"], row["n_diverged_variant"] + row["n_diverged_reference"])
+    return _with_registration(text, row)
+
+
+def claim_verdict(row: Mapping[str, Any]) -> str:
+    """A claim's verdict, with a remark if it is exploratory."""
+    return _with_registration(_(VERDICTS[row["verdict"]]), row)
+
+
+def _with_registration(text: str, row: Mapping[str, Any]) -> str:
+    return _("{verdict}, exploratory", verdict=text) if exploratory(row) else text

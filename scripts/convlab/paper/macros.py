@@ -11,11 +11,11 @@ from typing import Any
 from convlab.common import i18n
 from convlab.common.i18n import gettext as _
 from convlab.common.table_files import escaped
-from convlab.language.contrasts import VERDICTS
 from convlab.language.numbers import MISSING, count, format_p, missing, number
 from convlab.paper.cells import (
     change,
     claim_unit,
+    claim_verdict,
     comparison_verdict,
     level,
     measured_text,
@@ -221,7 +221,7 @@ def _of_claim(row: Mapping[str, Any], plan: Plan) -> Iterator[Number]:
         "High": measured_text(row["ci_high"], unit),
         "P": _p(row["p_value"]),
         "PAdjusted": _p(row["p_adjusted"]),
-        "Verdict": _(VERDICTS[row["verdict"]]),
+        "Verdict": claim_verdict(row),
     }
     yield from _of(row, "claims", "Claim", (row["claim"],), values)
 

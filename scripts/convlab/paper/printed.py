@@ -16,6 +16,7 @@ from convlab.language.robustness import analysis_text
 from convlab.paper.cells import (
     change,
     claim_unit,
+    claim_verdict,
     comparison_verdict,
     level,
     measured_text,
@@ -68,6 +69,7 @@ def printed(tables: Tables, study: Study) -> dict[str, Printed]:
         "trends": _trends,
         "factorials": _factorials,
         "per_class": _per_class,
+        "timings": _timings,
         "probe_curves": _probe_curves,
         "probe_contrasts": _probe_contrasts,
     }
@@ -209,7 +211,7 @@ def _claims(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("Measured"): measured_text(row["measured"], unit),
         N_("95 % CI"): interval(row["ci_low"], row["ci_high"], unit),
         N_("p"): p_value(row["p_adjusted"]),
-        N_("Verdict"): _(VERDICTS[row["verdict"]]),
+        N_("Verdict"): claim_verdict(row),
     }
 
 
@@ -250,6 +252,18 @@ def _per_class(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("Precision (%)"): percent(row["precision"]),
         N_("Recall (%)"): with_sd(row["recall"], row["recall_sd"]),
         N_("F1 (%)"): percent(row["f1"]),
+    }
+
+
+def _timings(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
+    return {
+        N_("Dataset"): row["dataset"],
+        N_("Variant"): plan.variants[row["variant"]].label,
+        N_("Round"): str(row["round"]),
+        N_("Epoch (s)"): number(row["seconds_per_epoch"], 2),
+        N_("Images/s"): count(row["images_per_second"]),
+        N_("Latency (ms)"): number(row["latency_ms"], 3),
+        N_("Other load"): number(row["other_load"], 2),
     }
 
 

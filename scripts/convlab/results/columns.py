@@ -237,6 +237,14 @@ REGISTRATION = {
 }
 """Last columns of what a study registers: contrasts and claims."""
 
+CONDITIONS = {
+    "conditions": Column(
+        "text",
+        "what else differs between the runs that are compared: conditions under which they were made and, of a "
+        "comparison, settings of `training`; separated by `;`",
+    ),
+}
+
 TRENDS = {
     "dataset": DATASET,
     "experiment": EXPERIMENT,
@@ -283,13 +291,16 @@ CLAIMS = {
     "dataset": DATASET,
     "text": Column("text", "the claim in words"),
     "rule": Column("text", "its rule"),
-    "n_seeds": Column("integer", "seeds that it was decided with; empty for exact quantities"),
+    "n_seeds": Column("integer", "`replicates` that it was decided with; empty for exact quantities"),
     "p_value": Column("number", "one-sided, of the opposite of the verdict; empty for exact quantities"),
     "p_adjusted": P_ADJUSTED,
     "reason": Column("text", "the decision in words, in the report's language"),
     "quantity": Column("text", "what was measured, as the rule writes it"),
     "unit": Column("text", "how `reason` prints the values: `%`, `pp`, `s` or `ms`; empty for what has no unit"),
     "met_by_guess": Column("text", "`yes` where a constant guess meets the rule too; empty otherwise"),
+    "replicates": Column(
+        "text", "what `n_seeds` counts: `seeds`, or for times `rounds` of `make timing`; empty for exact quantities"
+    ),
 }
 
 PER_CLASS = {
@@ -305,6 +316,25 @@ PER_CLASS = {
     "recall_sd": Column("number", "standard deviation of recall over runs", FRACTION),
     "n_seeds": Column("integer", "runs in which recall is defined"),
     "precision_seeds": Column("integer", "runs in which precision is defined"),
+}
+
+TIMED = {
+    "dataset": DATASET,
+    "variant": VARIANT,
+    "round": Column("integer", "round, from 1; each times every variant once"),
+    "position": Column("integer", "place of the variant in the round's random order, from 1"),
+    "seconds_per_epoch": Column("number", "time of a whole epoch, validation included, from `timed_images`", "s"),
+    "images_per_second": Column("number", "training images per second of it", "1/s"),
+    "latency_ms": Column("number", "median time of one prediction for one image by the Keras model", "ms"),
+    "timed_images": Column("integer", "training images in each epoch that was timed; the rest of an epoch is scaled"),
+    "other_load": Column("number", "processor cores that were busy with something else meanwhile"),
+}
+"""Columns of what ``make timing`` measures."""
+
+TIMINGS = TIMED | {
+    "excluded": Column(
+        "text", "why these times decide no claim: what differs from the runs, or `busy machine`; empty if they do"
+    ),
 }
 
 PROBE_CURVES = {
@@ -444,17 +474,19 @@ TABLES = (
     Table(
         "compare/comparisons.csv",
         "a contrast: a variant against the reference of its question, on a dataset",
-        COMPARISONS | NEW_IMAGES | REGISTRATION,
+        COMPARISONS | NEW_IMAGES | REGISTRATION | CONDITIONS,
     ),
     Table("compare/robustness.csv", "a contrast that was tested, by another analysis of the same runs", ROBUSTNESS),
-    Table("compare/claims.csv", "a claim on a dataset", CLAIMS | REGISTRATION),
+    Table("compare/claims.csv", "a claim on a dataset", CLAIMS | REGISTRATION | CONDITIONS),
     Table("compare/trends.csv", "an experiment whose three or more levels have an order, on a dataset", TRENDS),
     Table("compare/factorials.csv", "an effect of an experiment of two factors, on a dataset", FACTORIALS),
     Table("compare/per_class.csv", "a class and variant, on a dataset", PER_CLASS),
+    Table("compare/timings.csv", "a process of `make timing`: a variant on a dataset, in a round", TIMINGS),
     Table("compare/probe_curves.csv", "a point of a probe's curve", PROBE_CURVES),
     Table("compare/probe_contrasts.csv", "a difference that a probe measured", PROBE_CONTRASTS),
     Table("train/<dataset>/<variant>/seed-<seed>/history.csv", "an epoch", HISTORY),
     Table("registration/looks.csv", "an analysis that saw other test results than the one before", LOOKS),
+    Table("timing/timings.csv", "a process of `make timing`: a variant on a dataset, in a round", TIMED),
     Table("deploy/<dataset>/answers.csv", "a test image that the endpoint was sent", ANSWERS),
     Table("explore/<dataset>/class_distribution.csv", "a class", CLASS_DISTRIBUTION),
     Table("explore/<dataset>/dimensions.csv", "a number of pixels", DIMENSIONS),

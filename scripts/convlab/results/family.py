@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from convlab.results.asked import ALL, Asked
+from convlab.results.timings import Timings
 from convlab.statistics.claims import ClaimResult, ConstantGuess, contrasts_by_variants, decide
 from convlab.statistics.comparisons import Contrast, compare_to_reference, is_tested
 from convlab.statistics.multiplicity import adjust_equivalences, adjust_family, family_size
@@ -36,6 +37,7 @@ def confirmatory_family(
     rope: float,
     guesses: Mapping[str, ConstantGuess | None] | None = None,
     asked: Asked = ALL,
+    timings: Timings | None = None,
 ) -> Family:
     """Test every question and every claim on every dataset, and adjust their p values over the study.
 
@@ -45,7 +47,9 @@ def confirmatory_family(
     Args:
         guesses: the constant guess of each dataset, that claims are held against.
         asked: which questions and claims belong to the family.
+        timings: times that were measured in rounds, which decide claims about time.
     """
+    timings = timings or Timings()
     tables = {}
     for dataset in sorted(runs["dataset"].unique()):
         for question in plan.questions.values():
@@ -62,7 +66,9 @@ def confirmatory_family(
 
     lookup = contrasts_by_variants(contrasts_of_family(1), plan.metric.column)
     claims = {
-        (dataset, claim.id): decide(claim, dataset, runs, plan.costs, guesses, lookup)
+        (dataset, claim.id): decide(
+            claim, dataset, timings.for_claim(claim, dataset, plan, runs), plan.costs, guesses, lookup
+        )
         for claim in plan.claims.values()
         for dataset in claim.datasets
         if asked.holds("claim", dataset, claim.id)

@@ -178,6 +178,7 @@ def claim_row(result: ClaimResult, p_adjusted: float | None) -> dict[str, Any]:
         "quantity": link.quantity,
         "unit": link.unit,
         "met_by_guess": "yes" if result.guess and over_study != "contradicted" else "",
+        "replicates": link.replicates,
     }
 
 

@@ -23,7 +23,8 @@ seeds of the expression.
 - A seed with a diverged run is left out of the interval, and counts with the worst value there is (accuracy 0, loss
   infinite): where it then speaks against the verdict of the others, the claim is inconclusive.
 - Times are ``described``, by mean and SD. Runs of different seeds follow each other on one machine, beside other runs,
-  so what varies between variants is the machine's state as well, and seeds are no replicates of it.
+  so what varies between variants is the machine's state as well, and seeds are no replicates of it. Times are tested
+  only if they were measured in rounds, each of which times every variant once. A round is then what a seed is.
 
 p values are one-sided. Of a claim and its negation exactly one is true, so only one verdict can be an error: support is
 tested against the negation, contradiction against the claim, and the p value is that of the side on which the estimate
@@ -65,6 +66,7 @@ from convlab.study.rules import (
 from convlab.study.variants import PlannedClaim
 
 ClaimVerdict = Literal["supported", "contradicted", "inconclusive", "described"]
+Replicates = Literal["seeds", "rounds"]
 Costs = Mapping[tuple[str, str], Cost]
 
 LEVEL = 0.05
@@ -128,6 +130,7 @@ class LinkResult:
         value: exact (a Fraction), or the mean over seeds; None without any.
         n_seeds: complete seeds; None for an exact link. In ``n_missing`` others a run diverged.
         sd: over seeds, of what is only described.
+        replicates: what ``n_seeds`` counts: seeds, or rounds in which times were measured.
         p_support, p_contradict: one-sided, of this link alone; None where nothing was tested.
         problem: why nothing can be inferred, if so.
         repeats: the contrast of a question that asks the same, whose test this is.
@@ -149,6 +152,7 @@ class LinkResult:
     sd: float | None = None
     problem: Problem | None = None
     repeats: QuestionContrast | None = None
+    replicates: Replicates | None = None
 
 
 @dataclass(frozen=True)
@@ -221,7 +225,8 @@ def decide(
     """Test one claim on its runs; quantities that name no dataset are those of ``dataset``.
 
     Args:
-        runs: runs.csv as a frame. Runs that are not finished count as missing.
+        runs: runs.csv as a frame. Runs that are not finished count as missing. Or times that were measured in rounds:
+            then it has a column ``round``, and rounds are its seeds.
         costs: of every dataset and variant.
         guesses: the constant guess of each dataset.
         contrasts: what the study's questions test, from :func:`contrasts_by_variants`.
@@ -348,7 +353,10 @@ def _measured_result(
         text = f"{text} − ({other_text})" if is_sum else f"{text} − {other_text}"
         bound, span = Fraction(0), _difference_of(limits(tree), limits(other))
         shown_unit = difference(unit(tree)) if unit(tree) == unit(other) else ""
-    result = LinkResult(relation, text, shown_unit, None, bound, link.tolerance, "inconclusive", n_seeds=0)
+    replicates = "rounds" if "round" in runs else "seeds"
+    result = LinkResult(
+        *(relation, text, shown_unit, None, bound, link.tolerance, "inconclusive"), n_seeds=0, replicates=replicates
+    )
 
     measured = [quantity for quantity in dict.fromkeys(link.quantities) if quantity.name in _MEASURES]
     columns = [_by_seed(quantity, dataset, runs) for quantity in measured]
@@ -373,7 +381,7 @@ def _measured_result(
     diverged = (table == DIVERGED).any(axis=1)
     finished, failed = table[~diverged], table[diverged]
     values = values_of(finished)
-    if any(quantity.name in TIMES for quantity in measured):
+    if replicates == "seeds" and any(quantity.name in TIMES for quantity in measured):
         return _described(replace(result, n_missing=len(failed)), summarise(values))
     scale = float(finished.abs().max(axis=None)) if len(finished) else 0.0
     result, summary = replace(result, n_missing=len(failed)), summarise(values, limits=span)
@@ -381,7 +389,9 @@ def _measured_result(
         inferred = _inferred(result, summary, scale)
     else:
         inferred = _inferred_with_question(result, summary.n, span, of_question)
-    worst = pd.DataFrame({i: failed[i].replace(DIVERGED, WORST[quantity.name]) for quantity, i in position.items()})
+    worst = pd.DataFrame(
+        {i: failed[i].replace(DIVERGED, WORST.get(quantity.name, math.inf)) for quantity, i in position.items()}
+    )
     speaks = {_judge(relation, float(v), float(v), bound, link.tolerance) for v in values_of(worst)}
     if inferred.verdict == "inconclusive" or speaks <= {inferred.verdict}:
         return inferred
@@ -501,7 +511,8 @@ WORST = {
     "test_accuracy": 0.0, "val_accuracy": 0.0, "balanced_accuracy": 0.0, "macro_f1": 0.0, "auroc": 0.0,
     "test_loss": math.inf, "ece": 1.0, "brier": 2.0, "best_epoch": math.nan,
 }  # fmt: skip
-"""Worst possible value of each quantity, which a diverged run counts as; NaN contradicts every verdict."""
+"""Worst possible value of each quantity, which a diverged run counts as; NaN contradicts every verdict. Of a time it is
+infinity."""
 
 
 def limits(tree: Tree) -> tuple[float, float]:

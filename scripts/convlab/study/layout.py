@@ -11,6 +11,9 @@ from pathlib import Path
 RESULTS = Path("results")
 """Folder of all studies' results, below the one in which Snakemake runs."""
 
+RECORDS = Path(".snakemake/convlab")
+"""Folder of convlab's own records beside Snakemake's: locks of studies, finished runs."""
+
 SEED_PREFIX = "seed-"
 
 
@@ -57,6 +60,11 @@ def probed(folder: Path, probe: str, dataset: str) -> Path:
 def registered(folder: Path) -> Path:
     """Folder of what was fixed before the runs, and of the ledger of looks; no job's results."""
     return folder / "registration"
+
+
+def timed(folder: Path) -> Path:
+    """Folder of the times that ``make timing`` measured."""
+    return folder / "timing"
 
 
 def compared(folder: Path) -> Path:

@@ -32,7 +32,8 @@ MEASURED = (
 """Quantities that every run measures."""
 
 TIMES = ("train_seconds", "seconds_per_epoch", "latency_ms")
-"""Measured quantities that are described and decide no claim: another seed does not repeat the state of the machine."""
+"""Measured quantities of which runs decide no claim, since another seed does not repeat the state of the machine; times
+that `make timing` measures side by side do."""
 
 UNITS = {
     "test_accuracy": "%",
@@ -149,6 +150,12 @@ def quantities(tree: Tree) -> Iterator[Quantity]:
     elif isinstance(tree, Operation):
         yield from quantities(tree.left)
         yield from quantities(tree.right)
+
+
+def measures_only_times(rule: Rule) -> bool:
+    """Whether all that a rule measures are times, which `make timing` can measure side by side."""
+    measured = [quantity.name for quantity in rule.quantities if quantity.name in MEASURED]
+    return bool(measured) and set(measured) <= set(TIMES)
 
 
 def is_exact(tree: Tree) -> bool:
