@@ -59,6 +59,7 @@ from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
 from convlab.study import layout, registration_files
 from convlab.study.load import load_study
+from convlab.study.metrics import ACCURACY, BY_COLUMN
 from convlab.study.registration import Standings
 from convlab.study.schema import Study
 from convlab.study.seeds import Schedule
@@ -96,7 +97,7 @@ def compare(arguments: argparse.Namespace) -> None:
     standings = registration_files.standings(study, registration, len(records.runs), data)
 
     timings = load_timings(study, folder, records.runs)
-    family = family_over_looks(tables.runs_table(records.rows), study, guesses, standings, timings)
+    family = family_over_looks(tables.runs_table(records.rows, guesses), study, guesses, standings, timings)
     named = study_tables(study, folder, records, classes, guesses, (family, standings, timings))
     variants = named["variants"]
     candidates = variants[variants["variant"].isin(study.plan.servable or study.plan.compared)]
@@ -116,14 +117,20 @@ def compare(arguments: argparse.Namespace) -> None:
             figures += [file.save(figures_folder, writer) for file in dataset_figures(results, probe_figures)]
         # The tables are written while the last figures are.
         for name, as_printed in printed(named, study).items():
-            write_table(named[name], output / name, table_caption(name, guesses), as_printed)
+            write_table(named[name], output / name, table_caption(name, guesses, study.plan.metric), as_printed)
         write_text(output / "numbers.tex", numbers_tex(named, study, test_images, chosen, guesses))
     summary = {
         "format": 1,
         "classes": classes,
         "test_images": test_images,
         "constant_guess": {
-            dataset: guess and {"class": guess.label, "share": float(guess.share)} for dataset, guess in guesses.items()
+            dataset: guess
+            and {
+                "class": guess.label,
+                "share": float(guess.share),
+                "metrics": {column: float(guess.value(column)) for column in BY_COLUMN},
+            }
+            for dataset, guess in guesses.items()
         },
         "chosen": chosen,
         "confusions": {
@@ -162,10 +169,11 @@ def study_tables(
     Args:
         decided: the family over all looks, the standing of what is registered, and times that were measured in rounds.
     """
-    plan, rope, runs = study.plan, study.statistics.rope, tables.runs_table(records.rows)
+    plan, rope, runs = study.plan, study.statistics.rope, tables.runs_table(records.rows, guesses)
     family, standings, timings = decided
     by_registration = partial(family_by_registration, standings=standings)
-    correct = load_correct(study, folder, records)
+    # Answers that are right or wrong give intervals for new images of accuracy, and of no other metric.
+    correct = load_correct(study, folder, records) if plan.metric == ACCURACY else {}
     comparisons = with_new_images(tables.comparisons_table(runs, plan, rope, family), correct, plan, rope)
     comparisons = tables.with_registration(comparisons, lambda row: standings.question(row.dataset, row.experiment))
     comparisons = tables.with_looks(comparisons, family, "sentence", contrast_key)

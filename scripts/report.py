@@ -27,7 +27,7 @@ from convlab.common.i18n import gettext as _
 from convlab.common.outputs import job_results
 from convlab.figures.palette import COLOURS
 from convlab.findings.across_datasets import across_datasets
-from convlab.findings.collect import claims_count, interpret
+from convlab.findings.collect import claims_count, claims_met_by_guess, interpret
 from convlab.findings.conditions import conditions_limitation, conditions_notice, unequal_claims, unequal_texts
 from convlab.findings.left_out import left_out, test_origin
 from convlab.findings.limitations import characters_missing_in_fonts, limitations
@@ -66,6 +66,7 @@ from convlab.statistics.sequential import looks_of
 from convlab.study import layout, registration_files
 from convlab.study.idle_values import same_variants
 from convlab.study.load import load_study
+from convlab.study.metrics import ACCURACY
 from convlab.study.registration import Standings
 from convlab.study.registration_files import Records
 from convlab.study.schema import Study
@@ -139,7 +140,10 @@ def head(study: Study, data: ReportData) -> dict[str, Any]:
         "lead": study.question if study.question != title else "",
         "datasets": datasets,
         "language": i18n.language(),
-        "rope": i18n.with_unit(i18n.number(100 * study.statistics.rope, "g"), "pp"),
+        "rope": say.region(study.statistics.rope, plan.metric.difference_unit),
+        "metric": _(plan.metric.name),
+        "by_accuracy": plan.metric == ACCURACY,
+        "difference_unit": plan.metric.difference_unit,
         "seeds": [str(seed) for seed in study.seeds[: study.seed_counts[-1]]],
         "looks": looks_line(study, data.summary.get("looks")),
         "smoke": study.seed_counts[0] < MIN_SEEDS,
@@ -203,6 +207,7 @@ def verdicts_and_claims(study: Study, data: ReportData) -> dict[str, Any]:
         "across": {question.name: across_datasets(results, question, datasets) for question in plan.questions.values()},
         "claims": claim_cards(results, len(datasets) > 1, unequal_claims(data.trained, results)),
         "claims_count": claims_count(results),
+        "claims_met_by_guess": claims_met_by_guess(results),
         "chosen": {dataset: chosen(results, dataset) for dataset in datasets},
         "cards": {dataset: model_card(results, dataset, data.manifests[dataset]) for dataset in datasets},
         "baselines": {dataset: constant_guess_text(results, dataset) for dataset in datasets},

@@ -522,6 +522,11 @@ def test_a_mean_over_classes_is_not_defined_where_a_class_has_no_test_image():
         ("balanced_accuracy(cnn) > 0.6", False),
         ("macro_f1(cnn) > 0.48", True),  # 2 × 0.95 / 1.95 / 2
         ("macro_f1(cnn) > 0.49", False),
+        ("auroc(cnn) >= 0.5", True),
+        ("auroc(cnn) > 0.51", False),
+        ("test_loss(cnn) < 0.2", True),  # the entropy of 95 : 5 is 0.1985
+        ("test_loss(cnn) < 0.198", False),
+        ("test_loss(cnn) > 0.1", False),  # nothing that a guess could boast of
         ("test_accuracy(cnn) < 0.99", False),  # nothing that a guess could boast of
         ("test_accuracy(cnn) - test_accuracy(dense) > -0.5", False),
         ("val_accuracy(cnn) > 0.1", False),
@@ -531,10 +536,13 @@ def test_a_mean_over_classes_is_not_defined_where_a_class_has_no_test_image():
 def test_a_claim_that_a_constant_guess_meets_says_so(rule, met):
     runs = runs_with(load_study(MADE_UP_STUDY), {name: [0.96, 0.961, 0.962] for name in make_accuracies()})
     runs["balanced_accuracy"], runs["macro_f1"] = 0.7 + 0.01 * runs["seed"], 0.65 + 0.01 * runs["seed"]
+    runs["auroc"], runs["test_loss"] = 0.8 + 0.01 * runs["seed"], 0.12 + 0.01 * runs["seed"]
     plan = planned(rule)
     guesses = {"digits": ConstantGuess.of({"healthy": 95, "ill": 5})}
     reason = tables.claims_table(runs, plan, 0.005, confirmatory_family(runs, plan, 0.005, guesses)).iloc[0]["reason"]
     text = "It is met by always answering “healthy” too, which is right for 95.00 % of the test images."
+    if rule.startswith(("auroc", "test_loss")):
+        text = "It is met too by giving every image the shares of the classes as probabilities: a loss of 0.1985 nats, "
     assert (text in reason) == met
 
 

@@ -8,6 +8,7 @@ from sklearn.metrics import log_loss
 from convlab.common.files import read_json
 from convlab.errors import UserError
 from convlab.evaluation.metrics import (
+    auroc,
     classification_metrics,
     confident_mistakes,
     disputed,
@@ -53,6 +54,31 @@ def test_measures_by_class_are_those_of_scikit_learn(sample):
         np.testing.assert_allclose(measures["per_class"][name], expected)
 
 
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_auroc_is_scikit_learns_also_with_equal_scores(classes):
+    generator = np.random.default_rng(classes)
+    labels = np.arange(400) % classes
+    scores = generator.normal(size=(400, classes))
+    scores[np.arange(400), labels] += 1
+    probabilities = np.round(np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True), 1) + 0.1
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    assert len(np.unique(probabilities[:, 0])) < 200, "many scores are equal"
+    if classes == 2:
+        expected = sklearn.metrics.roc_auc_score(labels, probabilities[:, 1])
+    else:
+        expected = sklearn.metrics.roc_auc_score(labels, probabilities, multi_class="ovr")
+    assert auroc(probabilities, labels) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.filterwarnings("error")
+def test_auroc_of_a_constant_guess_is_one_half_and_not_defined_without_a_class():
+    guess = np.tile([0.7, 0.2, 0.1], (30, 1))
+    assert auroc(guess, np.arange(30) % 3) == 0.5
+    assert np.isnan(auroc(guess, np.arange(30) % 2)), "class 2 has no image"
+    assert np.isnan(auroc(guess[:, :2], np.zeros(30, int))), "there is one class only"
+    assert np.isnan(auroc(np.full((30, 3), np.nan), np.arange(30) % 3))
+
+
 def test_a_ratio_without_a_denominator_is_not_defined_and_never_zero(tmp_path):
     """Class 1 is never predicted, class 2 never occurs, class 3 neither."""
     probabilities = np.array([[0.9, 0.1, 0, 0], [0.8, 0.2, 0, 0], [0, 0.1, 0.9, 0]])
@@ -67,7 +93,7 @@ def test_a_ratio_without_a_denominator_is_not_defined_and_never_zero(tmp_path):
 @pytest.mark.filterwarnings("error")
 def test_without_images_no_measure_is_defined():
     measures = classification_metrics(np.zeros((0, 3)), np.zeros(0, int))
-    assert all(np.isnan(measures[name]) for name in ("accuracy", "loss", "brier", "ece"))
+    assert all(np.isnan(measures[name]) for name in ("accuracy", "loss", "brier", "ece", "auroc"))
     assert all(np.isnan(measures["per_class"][name]).all() for name in ("precision", "recall", "f1"))
     assert reliability(np.zeros((0, 3)), np.zeros(0, int)).shape == (0, 3)
 

@@ -15,6 +15,7 @@ from convlab.paper.macros import numbers_tex
 from convlab.probes.all_findings import all_findings
 from convlab.results import columns
 from convlab.study.load import load_study
+from convlab.study.metrics import ACCURACY
 
 WORD = re.compile("exploratory|exploratori[oa]", re.IGNORECASE)
 UNPAIRED_MEANS = {"variants", "probe_curves"}
@@ -57,7 +58,7 @@ def test_captions_say_so(study_and_tables, language):
     with i18n.in_language(language):
         for name in TABLE_CAPTIONS:
             expected = name in exploratory_tables(tables) | SAME_CONTRASTS
-            assert bool(WORD.search(table_caption(name, {}))) == expected, name
+            assert bool(WORD.search(table_caption(name, {}, ACCURACY))) == expected, name
 
 
 @pytest.mark.parametrize("language", i18n.LANGUAGES)

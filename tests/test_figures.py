@@ -189,7 +189,7 @@ RELIABILITY = [(variant, np.array([[0.9, 0.95, 10], [1.0, 1.0, 10]])) for varian
 
 WITH_LEGENDS = {
     "curves": lambda: accuracy.learning_curves([(variant, epochs(3)) for variant in ALL]),
-    "costs": lambda: accuracy.accuracy_against_costs(measured(), ALL),
+    "costs": lambda: accuracy.against_costs(measured(), ALL),
     "recall": lambda: errors.recall_by_class(recalls(["a", "b"]), ALL, ["a", "b"]),
     "recall of many": lambda: errors.recall_by_class(recalls(MANY), ALL, MANY),
     "calibration": lambda: errors.calibration(RELIABILITY),
@@ -230,7 +230,7 @@ def test_a_run_of_one_epoch_has_an_axis_of_epochs():
 
 
 def test_seconds_below_one_are_seconds():
-    figure = accuracy.accuracy_against_costs(measured(), ALL)
+    figure = accuracy.against_costs(measured(), ALL)
     figure.canvas.draw()
     texts = [tick.get_text() for tick in figure.axes[2].get_xticklabels()]
     assert texts and not [text for text in texts if "m" in text]

@@ -276,7 +276,7 @@ def test_tables_keep_identifiers_and_numbers_and_only_say_sentences_in_another_l
     assert set(spanish.comparisons["verdict"]) <= set(VERDICTS)
     sentence = spanish.comparisons.set_index("experiment").loc["convolution", "sentence"]
     assert sentence.startswith(
-        "CNN frente a Dense cambió la exactitud de prueba en +4,99\u00a0pp (IC del 95\u00a0%: +4,"
+        "CNN frente a Dense tuvo un cambio de +4,99\u00a0pp en exactitud de prueba (IC del 95\u00a0%: +4,"
     )
     assert sentence.endswith("mejor.")
     reasons = dict(zip(spanish.claims["claim"], spanish.claims["reason"], strict=True))
@@ -510,7 +510,7 @@ def drawn() -> list[str]:
         accuracy.forest(rows, [replace(cnn, label="CNN − Dense")], 0.005),
         accuracy.combinations(means, means / 100, ("a", "b"), (("1", "2"), ("3", "4")), (0, 0)),
         accuracy.learning_curves([(cnn, history)]),
-        accuracy.accuracy_against_costs(variants, [cnn]),
+        accuracy.against_costs(variants, [cnn]),
         errors.confusion(np.eye(3), ["a", "b", "c"]),
         errors.calibration([(cnn, np.array([[0.5, 0.52, 10.0]]))]),
         errors.recall_by_class(recalls, [cnn], ["a", "b"]),

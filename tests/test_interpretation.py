@@ -34,7 +34,7 @@ def test_a_clear_win_of_the_cnn_is_said_with_its_numbers():
     text = text_of(baseline(results, "digits"))
     assert text.startswith("Yes: CNN beat Dense.")
     assert "+5.00 pp" in text
-    assert "Even the low end of the interval lies beyond the ± 0.5 pp" in text
+    assert "Even the near end of the interval lies beyond the ± 0.5 pp" in text
     assert "9,258 parameters against 4,810 (1.92 times)" in text
     assert "No:" not in text
     assert "not settled" not in text.lower()
@@ -51,7 +51,7 @@ def test_a_clear_loss_of_the_cnn_is_said_plainly_and_why_it_may_be_is_marked_as_
     assert reasons
     assert all("may" in reason.text or "does not test" in reason.text for reason in reasons)
     limits = text_of(limits_of_convolution(results, "digits"))
-    assert "digits is such a case: CNN was 5.00 pp less accurate than Dense" in limits
+    assert "digits is such a case: CNN was worse than Dense (−5.00 pp of test accuracy)" in limits
     assert "rewarded" not in limits
 
 
@@ -343,7 +343,7 @@ def test_numbers_read_alike_everywhere():
     assert say.interval(-0.0087, 0.035) == "−0.87 to +3.50"
     assert say.multiple(1.9252) == "1.93 times"
     assert say.multiple(18.45) == "18.4 times"
-    assert say.rounded_up_points(0.02912) == "3.0 pp"
+    assert say.rounded_up(0.02912) == "3.0 pp"
 
 
 @pytest.mark.parametrize("nothing", [None, float("nan"), np.float64("nan"), float("inf")])

@@ -33,6 +33,7 @@ def test_what_is_changed_is_computed_again_without_snakemakes_records(copied):
     for changes, planned in [
         ({"claims": [CLAIM]}, LAST_JOBS),
         ({"statistics": {"rope": 0.01}}, LAST_JOBS),
+        ({"statistics": {"metric": "loss"}}, LAST_JOBS),
         ({"comparisons": turned_round()}, LAST_JOBS),
         ({"seeds": [1, 2]}, jobs_of_runs("dense", "cnn", CNN_5X5, seeds=()) | LAST_JOBS),
         ({"question": "Another question?"}, {"Write the report"}),

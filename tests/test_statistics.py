@@ -1083,7 +1083,7 @@ def test_the_detectable_difference_is_rounded_up():
 
 def test_a_detectable_difference_beyond_100_points_is_said_to_be_none():
     text = comparison_sentence(contrast(detectable=2.693), 0.11, "inconclusive")
-    assert "could detect no difference that accuracies can have" in text and "269" not in text
+    assert "could detect no difference that there can be" in text and "269" not in text
 
 
 @pytest.mark.parametrize(

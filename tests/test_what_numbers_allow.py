@@ -48,7 +48,7 @@ def test_whatever_the_table_the_sentences_hold(values, seeds):
     if seeds < 3:
         for inferred in (
             "pays in test accuracy",
-            "more accurate than",
+            "was better than",
             "more than twice",
             "Equivalent to",
             "equivalent",

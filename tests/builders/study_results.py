@@ -11,6 +11,7 @@ from convlab.results.family import confirmatory_family
 from convlab.results.new_images import with_new_images
 from convlab.results.robustness import robustness_table
 from convlab.study.load import load_study
+from convlab.study.metrics import ACCURACY
 from convlab.study.registration import Standing
 from convlab.study.schema import Study
 
@@ -52,12 +53,17 @@ def correct_answers(runs: pd.DataFrame, images: int = 1000) -> dict[tuple[str, s
 
 
 def runs_with(study: Study, accuracies: dict[str, list[float | None]]) -> pd.DataFrame:
-    """runs.csv with the test accuracies given by variant, one for each seed; None is a diverged run."""
-    rows = []
+    """runs.csv with the test accuracies given by variant, one for each seed; None is a diverged run.
+
+    Of a study whose verdicts are about another metric they are values of that, and accuracy is 0.9 in every run.
+    """
+    rows, metric = [], study.plan.metric
     for dataset in study.datasets:
         for name, variant in study.plan.variants.items():
             for seed, accuracy in zip(study.seeds, accuracies[name], strict=True):
-                finished = accuracy is not None
+                finished, value = accuracy is not None, accuracy
+                if finished and metric != ACCURACY:
+                    accuracy = 0.9
                 rows.append(
                     tables.run_row(
                         dataset,
@@ -78,6 +84,7 @@ def runs_with(study: Study, accuracies: dict[str, list[float | None]]) -> pd.Dat
                         {"latency_ms": {"p50": 0.3}}
                         | ({"accuracy": accuracy, "loss": 0.2, "ece": 0.03, "brier": 0.06} if finished else {}),
                     )
+                    | ({} if metric == ACCURACY else {metric.column: value})
                 )
     return tables.runs_table(rows)
 

@@ -9,7 +9,7 @@ import pandas as pd
 from builders.project import tiny_with
 from builders.study_results import correct_answers, runs_with
 from convlab.probes.tables import all_contrasts, all_curves
-from convlab.results import tables
+from convlab.results import columns, tables
 from convlab.results.family import confirmatory_family
 from convlab.results.new_images import with_new_images
 from convlab.results.robustness import robustness_table
@@ -56,6 +56,7 @@ def study_and_tables_with(
         ),
         "robustness": robustness_table(runs, plan, 0.005, family, correct_answers(runs), {}),
         "claims": tables.with_registration(tables.claims_table(runs, plan, 0.005, family), lambda row: standing),
+        "timings": pd.DataFrame(columns=list(columns.TIMINGS)),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),
         "per_class": pd.DataFrame(per_class),

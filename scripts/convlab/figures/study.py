@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from convlab.common.files import write_text
 from convlab.common.i18n import gettext as _
-from convlab.common.i18n import ngettext, number
+from convlab.common.i18n import ngettext
 from convlab.common.table_files import csv_text
 from convlab.datasets import prepared
 from convlab.evaluation import metrics
@@ -26,11 +26,14 @@ from convlab.figures.series import MAX_SERIES, Series
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import caption_text
 from convlab.language.contrasts import contrast_labels
+from convlab.language.numbers import region
+from convlab.results import columns
 from convlab.results.loading import RunRecords, load_histories, variants_with_details
 from convlab.results.tables import summed_confusion
 from convlab.statistics.describe import MIN_SEEDS
 from convlab.study import layout
 from convlab.study.labels import field_label
+from convlab.study.metrics import ACCURACY, Metric
 from convlab.study.schema import Study
 from convlab.study.variants import Question
 
@@ -102,6 +105,11 @@ class DatasetResults:
         rows = self.tables["variants"]
         return rows[(rows["dataset"] == self.dataset) & (rows["probe"] == "")]
 
+    @property
+    def metric(self) -> Metric:
+        """What verdicts of the study are about."""
+        return self.study.plan.metric
+
     @cached_property
     def runs(self) -> pd.DataFrame:
         rows = self.tables["runs"]
@@ -148,7 +156,8 @@ def dataset_figures(
 ) -> Iterator[FigureFile]:
     """Every figure of one dataset; ``probe_figures`` draws those of the probes."""
     everything = every_seed(results, list(results.series.values()))
-    yield results.figure("overview", "accuracy", _("Test accuracy of every variant"), **everything)
+    title = _("{metric} of every variant", metric=_(results.metric.title))
+    yield results.figure("overview", "accuracy", title, **everything)
     for question in results.study.plan.questions.values():
         yield from question_figures(results, question)
     yield from learning_curves(results)
@@ -171,39 +180,34 @@ def dataset_figures(
 
 
 def every_seed(results: DatasetResults, shown: Sequence[Series], xlabel: str = "") -> dict[str, Any]:
-    """Test accuracy of some variants, every seed a point: caption, figure and numbers of a FigureFile."""
-    names = [series.name for series in shown]
+    """The metric of some variants, every seed a point: caption, figure and numbers of a FigureFile."""
+    names, metric = [series.name for series in shown], results.metric
+    low, high = (f"{metric.column}_ci_{end}" for end in ("low", "high"))
     # With fewer than three runs only points are shown: nothing is inferred.
     intervals = [
-        (row.test_accuracy_ci_low, row.test_accuracy_ci_high)
-        if row.n_seeds >= MIN_SEEDS and not pd.isna(row.test_accuracy_ci_low)
-        else (None, None)
-        for row in results.variants.set_index("variant").loc[names].itertuples()
+        (row[low], row[high]) if row["n_seeds"] >= MIN_SEEDS and not pd.isna(row[low]) else (None, None)
+        for row in results.variants.set_index("variant").loc[names].to_dict("records")
     ]
     runs = results.runs[results.runs["variant"].isin(names)].sort_values(["variant", "seed"])
     measured = {
-        variant: dict(zip(group["seed"], group["test_accuracy"], strict=True))
+        variant: dict(zip(group["seed"], group[metric.column], strict=True))
         for variant, group in runs.groupby("variant")
     }
     return {
         "caption": _("Each point is one seed, the bar the mean, the line its 95 % t interval."),
-        "figure": accuracy.every_seed(shown, [measured[variant] for variant in names], intervals, xlabel),
-        "numbers": runs[["variant", "seed", "val_accuracy", "test_accuracy", "test_loss", "status"]],
+        "figure": accuracy.every_seed(shown, [measured[variant] for variant in names], intervals, xlabel, metric),
+        "numbers": runs[list(columns.SEEDS_SHOWN)],
     }
 
 
 def costs(results: DatasetResults, names: Sequence[str]) -> dict[str, Any]:
-    """Accuracy of some variants against parameters, MACs and time: title, caption, figure, numbers of a FigureFile."""
-    rows = results.variants[results.variants["variant"].isin(names)]
-    columns = [
-        "variant", "label", "parameters", "macs", "receptive_field", "seconds_per_epoch", "n_seeds",
-        "test_accuracy_mean", "test_accuracy_sd",
-    ]  # fmt: skip
+    """The metric of some variants against parameters, MACs and time: a FigureFile's title, caption, figure, numbers."""
+    rows, metric = results.variants[results.variants["variant"].isin(names)], results.metric
     return {
-        "title": _("Accuracy against cost"),
-        "caption": _("Mean test accuracy with the SD over seeds against what a variant costs."),
-        "figure": accuracy.accuracy_against_costs(rows, [results.series[variant] for variant in rows["variant"]]),
-        "numbers": rows[columns],
+        "title": _("Accuracy against cost") if metric == ACCURACY else _("Performance against cost"),
+        "caption": _("Mean {metric} with the SD over seeds against what a variant costs.", metric=_(metric.name)),
+        "figure": accuracy.against_costs(rows, [results.series[variant] for variant in rows["variant"]], metric),
+        "numbers": rows[list(columns.COSTS_SHOWN)],
     }
 
 
@@ -240,16 +244,16 @@ def question_figures(results: DatasetResults, question: Question) -> Iterator[Fi
     if question.grid:
         yield results.figure(
             "question", f"{question.name}-combinations", _("All combinations"),
-            _("Mean test accuracy and SD over seeds of every combination of both factors; the reference is "
-              "framed."),
-            combinations(question, results.variants), subject=subject,
+            _("Mean {metric} and SD over seeds of every combination of both factors; the reference is framed.",
+              metric=_(results.metric.name)),
+            combinations(question, results.variants, results.metric), subject=subject,
         )  # fmt: skip
     yield results.figure("question", f"{question.name}-costs", **costs(results, names), subject=subject)
 
 
 def differences(results: DatasetResults, question: Question, subject: Mapping[str, str]) -> FigureFile:
     """Differences to the reference with simultaneous intervals."""
-    rows, rope = results.tables["comparisons"], results.study.statistics.rope
+    rows, rope, metric = results.tables["comparisons"], results.study.statistics.rope, results.metric
     rows = rows[(rows["dataset"] == results.dataset) & (rows["experiment"] == question.name)]
     sides = [contrast_labels(results.study.plan, question, name) for name in rows["variant"]]
     pairs = [
@@ -258,25 +262,25 @@ def differences(results: DatasetResults, question: Question, subject: Mapping[st
     ]
     return results.figure(
         "question", f"{question.name}-differences", _("Differences to the reference"),
-        _("Points are differences of mean test accuracy, lines simultaneous 95 % intervals; the shaded band is the "
-          "region of practical equivalence, ± {rope} percentage points.", rope=number(100 * rope, "g")),
-        accuracy.forest(rows, pairs, rope),
-        numbers=rows[["variant", "reference", "n_seeds", "difference", "ci_low", "ci_high", "p_adjusted", "verdict"]],
+        _("Points are differences of mean {metric}, lines simultaneous 95 % intervals; the shaded band is the region "
+          "of practical equivalence, {region}.", metric=_(metric.name), region=region(rope, metric.difference_unit)),
+        accuracy.forest(rows, pairs, rope, metric),
+        numbers=rows[list(columns.DIFFERENCES_SHOWN)],
         subject=subject,
     )  # fmt: skip
 
 
-def combinations(question: Question, variants: pd.DataFrame) -> Figure:
+def combinations(question: Question, variants: pd.DataFrame, metric: Metric) -> Figure:
     """The heat map of an experiment of two factors."""
     measured = variants.set_index("variant")
     cells = [list(row) for row in question.grid.cells]
     means, spreads = (
         np.array([measured.loc[row, column].to_numpy(dtype=float) for row in cells])
-        for column in ("test_accuracy_mean", "test_accuracy_sd")
+        for column in (f"{metric.column}_mean", f"{metric.column}_sd")
     )
     reference = next((i, row.index(question.reference)) for i, row in enumerate(cells) if question.reference in row)
     return accuracy.combinations(
-        means, spreads, tuple(map(field_label, question.grid.factors)), question.grid.labels, reference
+        means, spreads, tuple(map(field_label, question.grid.factors)), question.grid.labels, reference, metric
     )
 
 

@@ -5,7 +5,7 @@ from convlab.common.i18n import gettext as _
 from convlab.findings.contrasts import diverged, verdict_or_gap
 from convlab.findings.study_results import Finding, StudyResults
 from convlab.language.contrasts import contrast_labels
-from convlab.language.numbers import missing, points
+from convlab.language.numbers import change, missing
 from convlab.study.variants import Question
 
 SETTLED_VERDICTS = ("better", "worse", "equivalent")
@@ -33,7 +33,7 @@ def across_datasets(results: StudyResults, question: Question, datasets: list[st
         verdicts = {dataset: verdict_or_gap(row) for dataset, row in rows.items()}
         measured = {dataset: row["difference"] for dataset, row in rows.items() if not missing(row["difference"])}
         named = {
-            dataset: f"{dataset} ({points(measured[dataset])})" if dataset in measured else dataset
+            dataset: f"{dataset} ({change(measured[dataset], results.plan.metric)})" if dataset in measured else dataset
             for dataset in datasets
         }
         label, reference = contrast_labels(results.plan, question, variant)

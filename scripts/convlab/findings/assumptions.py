@@ -8,7 +8,7 @@ from convlab.common.i18n import N_, listing
 from convlab.common.i18n import gettext as _
 from convlab.findings.dense_vs_conv import duels
 from convlab.findings.study_results import Finding, StudyResults, Topic
-from convlab.language.numbers import count, multiple, points, square, unsigned_points
+from convlab.language.numbers import change, count, multiple, square
 from convlab.models.specs import ModelSpec
 
 
@@ -118,35 +118,36 @@ def limits_of_convolution(results: StudyResults, dataset: str) -> Topic:
         ),
         kind="assumed",
     )
-    comparisons = duels(results, dataset)
+    comparisons, metric = duels(results, dataset), results.plan.metric
     findings = []
     for duel in comparisons:
         conv, dense, row = results.label(duel.conv), results.label(duel.dense), duel.row
         macs = [results.variant(dataset, name)["macs"] for name in (duel.conv, duel.dense)]
         numbers = {"macs_ratio": macs[0] / macs[1]}
         parts = {"dataset": dataset, "conv": conv, "dense": dense, "ratio": multiple(macs[0] / macs[1])}
+        parts["metric"] = _(metric.name)
         if duel.verdict == "better":
             dearer = N_(
-                "On {dataset} {conv} was more accurate than {dense} ({difference}). It would still not be the choice "
-                "where {ratio} the MACs of {dense} are not worth that much."
+                "On {dataset} {conv} was better than {dense} ({difference} of {metric}). It would still not be the "
+                "choice where {ratio} the MACs of {dense} are not worth that much."
             )
             cheaper = N_(
-                "On {dataset} {conv} was more accurate than {dense} ({difference}), and without more MACs ({ratio} "
-                "those of {dense})."
+                "On {dataset} {conv} was better than {dense} ({difference} of {metric}), and without more MACs "
+                "({ratio} those of {dense})."
             )
-            text = _(dearer if macs[0] > macs[1] else cheaper, **parts, difference=points(row["difference"]))
+            text = _(dearer if macs[0] > macs[1] else cheaper, **parts, difference=change(row["difference"], metric))
             numbers["difference"] = row["difference"]
         elif duel.verdict == "worse":
             text = _(
-                "For these two models and settings {dataset} is such a case: {conv} was {difference} less accurate "
-                "than {dense}, at {ratio} its MACs.",
+                "For these two models and settings {dataset} is such a case: {conv} was worse than {dense} "
+                "({difference} of {metric}), at {ratio} its MACs.",
                 **parts,
-                difference=unsigned_points(abs(row["difference"])),
+                difference=change(row["difference"], metric),
             )
             numbers["difference"] = row["difference"]
         elif duel.verdict == "equivalent":
             text = _(
-                "On {dataset} {conv} and {dense} are equivalent in test accuracy, and {conv} needs {ratio} the MACs of "
+                "On {dataset} {conv} and {dense} are equivalent in {metric}, and {conv} needs {ratio} the MACs of "
                 "{dense}.",
                 **parts,
             )

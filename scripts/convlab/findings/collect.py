@@ -29,10 +29,16 @@ def interpret(
         measured: findings of probes by assumption (``locality``, ``weight_sharing``, ``translation``); an assumption
             without one is marked as not measured.
     """
+    if missing_metric := _metric_not_defined(results, dataset):
+        by_metric = [missing_metric]
+    else:
+        by_metric = [
+            baseline(results, dataset),
+            *(factor(results, dataset, question) for question in results.plan.questions.values() if question.levels),
+            noise(results, dataset),
+        ]
     topics = [
-        baseline(results, dataset),
-        *(factor(results, dataset, question) for question in results.plan.questions.values() if question.levels),
-        noise(results, dataset),
+        *by_metric,
         fit(results, dataset),
         errors(results, dataset),
         calibration(results, dataset),
@@ -40,6 +46,19 @@ def interpret(
         limits_of_convolution(results, dataset),
     ]
     return [topic for topic in topics if topic.findings]
+
+
+def _metric_not_defined(results: StudyResults, dataset: str) -> Topic | None:
+    """Finding in the place of verdicts where runs have finished and the metric is defined for none of them."""
+    metric, rows = results.plan.metric, results.variants[results.variants["dataset"] == dataset]
+    if not rows["n_seeds"].any() or rows[f"{metric.column}_mean"].notna().any():
+        return None
+    text = _(
+        "No verdict on {dataset}: {metric} is not defined where a class has no test image.",
+        dataset=dataset,
+        metric=_(metric.name),
+    )
+    return Topic("noise", (Finding(text),))
 
 
 def claims_count(results: StudyResults) -> Finding | None:
@@ -73,3 +92,22 @@ def _counted(claims: pd.DataFrame) -> str:
     if claims["claim"].nunique() == total:
         return ngettext("Of {n} claim, {parts}.", "Of {n} claims, {parts}.", total, parts=parts)
     return _("Of {n} claims, each dataset counted, {parts}.", n=count(total), parts=parts)
+
+
+def claims_met_by_guess(results: StudyResults) -> Finding | None:
+    """Which supported claims a constant guess meets too, so that their support says little; None without one."""
+    claims = results.claims
+    if claims.empty:
+        return None
+    names = list(
+        dict.fromkeys(claims.loc[(claims["met_by_guess"] == "yes") & (claims["verdict"] == "supported"), "claim"])
+    )
+    if not names:
+        return None
+    text = ngettext(
+        "Supported, but met by a constant guess too, which looks at no image: the claim {claims}.",
+        "Supported, but met by a constant guess too, which looks at no image: the claims {claims}.",
+        len(names),
+        claims=listing(names),
+    )
+    return Finding(text, {"claims": len(names)})

@@ -7,8 +7,9 @@ from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.study_results import VerdictOrGap
 from convlab.language import contrasts
-from convlab.language.numbers import ci_text, count, format_p, missing, points, region
+from convlab.language.numbers import change, change_ci_text, count, format_p, missing, region
 from convlab.statistics.describe import MIN_SEEDS
+from convlab.study.metrics import ACCURACY, BY_COLUMN, Metric
 
 
 def verdict_or_gap(row: Mapping[str, Any]) -> VerdictOrGap:
@@ -39,8 +40,14 @@ def new_images_verdict_text(row: Mapping[str, Any]) -> str:
     return contrasts.verdict_text(row["new_images_verdict"], diverged(row))
 
 
+def metric_of(row: Mapping[str, Any]) -> Metric:
+    """The metric that a comparison is about."""
+    return BY_COLUMN[row["metric"]]
+
+
 def headline(row: Mapping[str, Any], variant: str, reference: str, rope: float) -> str:
-    """One-line headline of a comparison; diverged runs are counted."""
+    """One-line headline of a comparison; diverged runs are counted, and a metric other than accuracy is named."""
+    metric = metric_of(row)
     text = _(
         {
             "better": N_("{variant} is better than {reference}"),
@@ -52,8 +59,10 @@ def headline(row: Mapping[str, Any], variant: str, reference: str, rope: float) 
         }[verdict_or_gap(row)],
         variant=variant,
         reference=reference,
-        region=region(rope),
+        region=region(rope, metric.difference_unit),
     )
+    if metric != ACCURACY:
+        text = _("{headline}, by {metric}", headline=text, metric=_(metric.name))
     if row.get("n_looks", 1) > 1 and not missing(row["look"]):
         text = _("{headline} (look {look} of {n})", headline=text, look=int(row["look"]), n=int(row["n_looks"]))
     if not diverged(row):
@@ -70,13 +79,13 @@ def headline(row: Mapping[str, Any], variant: str, reference: str, rope: float) 
 
 def contrast_text(row: Mapping[str, Any]) -> str:
     """The numbers of a comparison: ``+1.31 pp (95 % CI −0.87 to +3.50; n = 3 seeds each; p over the study = .34)``."""
-    parts = []
+    parts, metric = [], metric_of(row)
     if not missing(row["ci_low"]):
-        parts.append(ci_text(row["ci_low"], row["ci_high"]))
+        parts.append(change_ci_text(row["ci_low"], row["ci_high"], metric))
     parts.append(_seeds_text(row))
     if not missing(row["p_adjusted"]):
         parts.append(_("{p} over the study", p=format_p(row["p_adjusted"])))
-    return f"{points(row['difference'])} ({'; '.join(parts)})"
+    return f"{change(row['difference'], metric)} ({'; '.join(parts)})"
 
 
 def quoted_numbers(row: Mapping[str, Any]) -> dict[str, float]:
@@ -99,7 +108,7 @@ def why_inconclusive(row: Mapping[str, Any]) -> str:
     else:
         reasons = [_("the interval leaves room for either to be ahead")]
     if not missing(row["detectable"]):
-        reasons.append(contrasts.detectable_reason(row["detectable"]))
+        reasons.append(contrasts.detectable_reason(row["detectable"], metric=metric_of(row)))
     if row.get("n_looks", 1) > 1:  # the plan says when to look, whatever number of seeds would settle it
         return "; ".join(reasons)
     if missing(row["seeds_to_settle"]):

@@ -37,7 +37,7 @@ COSTS = {
 
 @dataclass(frozen=True)
 class Duel:
-    """A comparison of a convolutional with a dense variant; positive differences mean that convolution is ahead."""
+    """A comparison of a convolutional with a dense variant; differences are convolutional minus dense."""
 
     conv: str
     dense: str
@@ -71,25 +71,26 @@ def baseline(results: StudyResults, dataset: str) -> Topic:
 
 MAIN_SENTENCES = {
     "smoke": N_(
-        "Nothing is inferred about {conv} against {dense}: the observed difference is {difference}, a smoke test."
+        "Nothing is inferred about {conv} against {dense}: the observed difference of {metric} is {difference}, a "
+        "smoke test."
     ),
     "better beyond the region": N_(
-        "Yes: {conv} beat {dense}. Its test accuracy differs by {difference}. "
-        "Even the low end of the interval lies beyond the {region} that count as none in practice."
+        "Yes: {conv} beat {dense}. Its {metric} differs by {difference}. "
+        "Even the near end of the interval lies beyond the {region} that count as none in practice."
     ),
     "better": N_(
-        "Yes: {conv} beat {dense}. Its test accuracy differs by {difference}. "
-        "The interval excludes 0, but its low end is within {region}: "
+        "Yes: {conv} beat {dense}. Its {metric} differs by {difference}. "
+        "The interval excludes 0, but its near end is within {region}: "
         "that there is an advantage is shown, that it matters in practice is not."
     ),
-    "worse": N_("No: {conv} did worse than {dense}. Its test accuracy differs by {difference}."),
+    "worse": N_("No: {conv} did worse than {dense}. Its {metric} differs by {difference}."),
     "equivalent": N_(
-        "No, and it did not lose either: {conv} and {dense} are equivalent within {region} of test accuracy. "
+        "No, and it did not lose either: {conv} and {dense} are equivalent within {region} of {metric}. "
         "The difference is {difference}."
     ),
     "inconclusive": N_(
         "Not settled: whether {conv} beats {dense} cannot be told from this study. "
-        "The observed difference is {difference}; {reasons}."
+        "The observed difference of {metric} is {difference}; {reasons}."
     ),
 }
 """Main sentence about a duel, by its verdict."""
@@ -103,15 +104,17 @@ def _duel(results: StudyResults, dataset: str, duel: Duel) -> list[Finding]:
         one_of_them = N_("{conv} and {dense} cannot be compared: one of them has no finished run.")
         neither = N_("{conv} and {dense} cannot be compared: neither of them has a finished run.")
         return [Finding(_(one_of_them if any(finished) else neither, conv=conv, dense=dense))]
-    kind = duel.verdict
-    if kind == "better" and duel.row["ci_low"] > results.rope:
+    kind, metric = duel.verdict, results.plan.metric
+    ends = (duel.row["ci_low"], duel.row["ci_high"])
+    if kind == "better" and min(map(abs, ends)) > results.rope:  # the interval excludes 0
         kind = "better beyond the region"
     main = _(
         MAIN_SENTENCES[kind],
         conv=conv,
         dense=dense,
         difference=contrast_text(duel.row),
-        region=region(results.rope),
+        metric=_(metric.name),
+        region=region(results.rope, metric.difference_unit),
         reasons=why_inconclusive(duel.row) if kind == "inconclusive" else "",
     )
     findings = [Finding(main, quoted_numbers(duel.row))]

@@ -10,7 +10,8 @@ from convlab.common.i18n import gettext as _
 from convlab.findings.contrasts import contrast_text, quoted_numbers, verdict_or_gap, why_inconclusive
 from convlab.findings.dense_vs_conv import costs
 from convlab.findings.study_results import Finding, StudyResults, Topic
-from convlab.language.numbers import count, missing, percent, points, region
+from convlab.language.numbers import change, count, level, missing, region
+from convlab.study.metrics import Metric
 from convlab.study.variants import Question
 
 
@@ -18,17 +19,19 @@ def factor(results: StudyResults, dataset: str, question: Question) -> Topic:
     """Findings about a factor: best level, verdicts against the reference, trend, cost, what varies along with it."""
     levels = {level.variant: level.label for level in question.levels}
     rows = {name: results.variant(dataset, name) for name in levels}
-    means = {name: row["test_accuracy_mean"] for name, row in rows.items() if not missing(row["test_accuracy_mean"])}
+    metric = results.plan.metric
+    measured = {name: row[f"{metric.column}_mean"] for name, row in rows.items()}
+    means = {name: mean for name, mean in measured.items() if not missing(mean)}
     if not means:
         return Topic("factor", (Finding(_("No level has a finished run, so nothing is known.")),), question.name)
-    top = max(means.values())
+    top = max(means.values()) if metric.higher_is_better else min(means.values())
     best = [name for name in means if math.isclose(means[name], top, rel_tol=0, abs_tol=1e-12)]
-    findings = [_best_level(question, levels, means, best)]
+    findings = [_best_level(question, metric, levels, means, best)]
     findings += _against_reference(results, dataset, question, levels)
     findings += _left_out(levels, rows)
     for row in results.over_levels(dataset, question.name):
-        measured = ("slope", "f_statistic", "contrast", "ci_low", "ci_high", "p_value")
-        kept = {name: row[name] for name in measured if not missing(row.get(name))}
+        quoted = ("slope", "f_statistic", "contrast", "ci_low", "ci_high", "p_value")
+        kept = {name: row[name] for name in quoted if not missing(row.get(name))}
         inferred = {"p_value", "ci_low"} & kept.keys()
         findings.append(Finding(row["sentence"], kept, "exploratory" if inferred else "measured"))
     if question.reference not in best:
@@ -38,21 +41,22 @@ def factor(results: StudyResults, dataset: str, question: Question) -> Topic:
 
 
 def _best_level(
-    question: Question, levels: Mapping[str, str], means: Mapping[str, float], best: Sequence[str]
+    question: Question, metric: Metric, levels: Mapping[str, str], means: Mapping[str, float], best: Sequence[str]
 ) -> Finding:
+    """The levels with the best mean of the metric, beside the reference."""
+    extreme = N_("highest mean {metric}") if metric.higher_is_better else N_("lowest mean {metric}")
     parts = {
+        "extreme": _(extreme, metric=_(metric.name)),
         "factor": question.subject,
         "levels": listing(levels[name] for name in best),
-        "accuracy": percent(means[best[0]]),
+        "value": level(means[best[0]], metric),
         "reference": levels[question.reference],
     }
     numbers = {"best": means[best[0]]}
     if question.reference in best:
         text = ngettext(
-            "Of {all} levels of {factor}, {levels} has the highest mean test accuracy, {accuracy}; that is the "
-            "reference level.",
-            "Of {all} levels of {factor}, {levels} share the highest mean test accuracy, {accuracy}; the reference "
-            "level is among them.",
+            "Of {all} levels of {factor}, {levels} has the {extreme}, {value}; that is the reference level.",
+            "Of {all} levels of {factor}, {levels} share the {extreme}, {value}; the reference level is among them.",
             len(best),
             all=len(levels),
             **parts,
@@ -60,20 +64,20 @@ def _best_level(
     elif question.reference in means:
         numbers["reference"] = means[question.reference]
         text = ngettext(
-            "Of {all} levels of {factor}, {levels} has the highest mean test accuracy, {accuracy}; the reference "
-            "{reference} has {reference_accuracy}.",
-            "Of {all} levels of {factor}, {levels} share the highest mean test accuracy, {accuracy}; the reference "
-            "{reference} has {reference_accuracy}.",
+            "Of {all} levels of {factor}, {levels} has the {extreme}, {value}; the reference "
+            "{reference} has {reference_value}.",
+            "Of {all} levels of {factor}, {levels} share the {extreme}, {value}; the reference "
+            "{reference} has {reference_value}.",
             len(best),
             all=len(levels),
             **parts,
-            reference_accuracy=percent(means[question.reference]),
+            reference_value=level(means[question.reference], metric),
         )
     else:
         text = ngettext(
-            "Of {all} levels of {factor}, {levels} has the highest mean test accuracy, {accuracy}; the reference "
+            "Of {all} levels of {factor}, {levels} has the {extreme}, {value}; the reference "
             "{reference} has no finished run.",
-            "Of {all} levels of {factor}, {levels} share the highest mean test accuracy, {accuracy}; the reference "
+            "Of {all} levels of {factor}, {levels} share the {extreme}, {value}; the reference "
             "{reference} has no finished run.",
             len(best),
             all=len(levels),
@@ -98,12 +102,18 @@ class LevelGroups:
     rows: Mapping[str, Sequence[Mapping[str, Any]]]
 
     @property
+    def metric(self) -> Metric:
+        return self.results.plan.metric
+
+    @property
     def reference(self) -> str:
         return self.levels[self.question.reference]
 
     def named(self, verdict: str) -> str:
         """Levels with one verdict and their differences, as text."""
-        return listing(f"{self.levels[row['variant']]} ({points(row['difference'])})" for row in self.rows[verdict])
+        return listing(
+            f"{self.levels[row['variant']]} ({change(row['difference'], self.metric)})" for row in self.rows[verdict]
+        )
 
     def numbers(self, verdict: str) -> dict[str, float]:
         return {f"difference {self.levels[row['variant']]}": row["difference"] for row in self.rows[verdict]}
@@ -119,16 +129,21 @@ def _against_reference(
     groups = LevelGroups(results, dataset, question, levels, rows)
     findings = [rule(groups) for kind, rule in RULES if kind in rows]
     if rows and set(rows) <= {"worse", "equivalent"}:
-        text = _("It does not pay in test accuracy: no level is better than {reference}.", reference=groups.reference)
+        text = _(
+            "It does not pay in {metric}: no level is better than {reference}.",
+            metric=_(groups.metric.name),
+            reference=groups.reference,
+        )
         findings.insert(0, Finding(text))
     return findings
 
 
 def _better(groups: LevelGroups) -> Finding:
     text = ngettext(
-        "It pays in test accuracy: better than {reference} is {levels}.",
-        "It pays in test accuracy: better than {reference} are {levels}.",
+        "It pays in {metric}: better than {reference} is {levels}.",
+        "It pays in {metric}: better than {reference} are {levels}.",
         len(groups.rows["better"]),
+        metric=_(groups.metric.name),
         reference=groups.reference,
         levels=groups.named("better"),
     )
@@ -152,7 +167,7 @@ def _equivalent(groups: LevelGroups) -> Finding:
         "Equivalent to {reference} within {region} are {levels}.",
         len(groups.rows["equivalent"]),
         reference=groups.reference,
-        region=region(groups.results.rope),
+        region=region(groups.results.rope, groups.metric.difference_unit),
         levels=groups.named("equivalent"),
     )
     return Finding(text, groups.numbers("equivalent"))

@@ -58,8 +58,8 @@ class StudyResults:
     chosen: Mapping[str, str | None]
     claims: pd.DataFrame = field(default_factory=pd.DataFrame)
     constant_guess: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
-    """By dataset, the most frequent class of the test images (``class``) and its ``share``: the accuracy of a constant
-    guess."""
+    """By dataset, the most frequent class of the test images (``class``), its ``share``, and what a constant guess
+    scores by the column of each metric (``metrics``)."""
     robustness: pd.DataFrame = field(default_factory=pd.DataFrame)
     timings: pd.DataFrame = field(default_factory=lambda: Timings().table)
     """Times that ``make timing`` measured, a row for each process."""

@@ -11,8 +11,9 @@ from convlab.common.i18n import gettext as _
 from convlab.evaluation.metrics import CALIBRATION_BINS
 from convlab.findings.new_images import verdicts_on_new_images
 from convlab.findings.study_results import Finding, StudyResults, Topic
-from convlab.language.numbers import count, interval, number, percent, plus_minus, points, unsigned_points
+from convlab.language.numbers import count, interval, number, percent, plus_minus, points, spread, unsigned_points
 from convlab.statistics.describe import MIN_SEEDS
+from convlab.study.metrics import Metric
 
 CLOSE_ACCURACY = 0.01
 """Gaps between training and validation, or confidence and accuracy, up to this fraction count as close."""
@@ -31,52 +32,56 @@ def noise(results: StudyResults, dataset: str) -> Topic:
 
 
 def _scatter_of_seeds(results: StudyResults, dataset: str) -> Iterator[Finding]:
-    """Pooled SD over seeds, and the lead of the most accurate variant over the second."""
-    rows = results.variants[results.variants["dataset"] == dataset]
-    repeated = rows[rows["test_accuracy_sd"].notna() & (rows["n_seeds"] > 1)]
-    means = rows["test_accuracy_mean"].dropna()
+    """Pooled SD of the metric over seeds, and the lead of the best variant over the second."""
+    rows, metric = results.variants[results.variants["dataset"] == dataset], results.plan.metric
+    sds, means = rows[f"{metric.column}_sd"], rows[f"{metric.column}_mean"].dropna()
+    repeated = rows[sds.notna() & (rows["n_seeds"] > 1)]
     if repeated.empty:
         yield Finding(_("No variant has two finished runs, so how far seeds scatter is not known from this study."))
         return
     freedom = repeated["n_seeds"] - 1
-    pooled = float(np.sqrt((freedom * repeated["test_accuracy_sd"] ** 2).sum() / freedom.sum()))
+    pooled = float(np.sqrt((freedom * sds[repeated.index] ** 2).sum() / freedom.sum()))
     if len(means) < 2:
         text = ngettext(
-            "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variant.",
-            "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variants.",
+            "From seed to seed a variant's {metric} has an SD of {sd}, pooled over {n} variant.",
+            "From seed to seed a variant's {metric} has an SD of {sd}, pooled over {n} variants.",
             len(repeated),
-            sd=unsigned_points(pooled),
+            metric=_(metric.name),
+            sd=spread(pooled, metric),
         )
         yield Finding(text, {"sd": pooled})
         return
     reach = float(means.max() - means.min())
     text = ngettext(
-        "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variant; the means of "
+        "From seed to seed a variant's {metric} has an SD of {sd}, pooled over {n} variant; the means of "
         "all variants lie {range} apart from lowest to highest.",
-        "From seed to seed a variant's test accuracy has an SD of {sd}, pooled over {n} variants; the means of "
+        "From seed to seed a variant's {metric} has an SD of {sd}, pooled over {n} variants; the means of "
         "all variants lie {range} apart from lowest to highest.",
         len(repeated),
-        sd=unsigned_points(pooled),
-        range=unsigned_points(reach),
+        metric=_(metric.name),
+        sd=spread(pooled, metric),
+        range=spread(reach, metric),
     )
-    leads, numbers = _lead(rows, pooled)
+    leads, numbers = _lead(rows, pooled, metric)
     yield Finding(f"{text} {leads}", {"sd": pooled, "range": reach, **numbers})
 
 
-def _lead(rows: pd.DataFrame, pooled: float) -> tuple[str, dict[str, float]]:
+def _lead(rows: pd.DataFrame, pooled: float, metric: Metric) -> tuple[str, dict[str, float]]:
     """The first two variants by their means, and the standard error of their difference from the ``pooled`` SD."""
-    ordered = rows.dropna(subset="test_accuracy_mean").sort_values("test_accuracy_mean", ascending=False)
+    mean = f"{metric.column}_mean"
+    ordered = rows.dropna(subset=mean).sort_values(mean, ascending=not metric.higher_is_better)
     first, second = ordered.iloc[0], ordered.iloc[1]
-    lead = float(first["test_accuracy_mean"] - second["test_accuracy_mean"])
+    lead = abs(float(first[mean] - second[mean]))
     error = pooled * math.sqrt(1 / first["n_seeds"] + 1 / second["n_seeds"])
-    highest = ordered[np.isclose(ordered["test_accuracy_mean"], first["test_accuracy_mean"], 0, 1e-12)]
+    equal = ordered[np.isclose(ordered[mean], first[mean], 0, 1e-12)]
     text = _(
         _first_and_second(lead, error, int(min(first["n_seeds"], second["n_seeds"]))),
+        extreme=_(N_("highest") if metric.higher_is_better else N_("lowest")),
         first=first["label"],
         second=second["label"],
-        variants=listing(highest["label"]),
-        lead=unsigned_points(lead),
-        error=unsigned_points(error),
+        variants=listing(equal["label"]),
+        lead=spread(lead, metric),
+        error=spread(error, metric),
     )
     return text, {"lead": lead, "se": error}
 
@@ -100,9 +105,9 @@ def _another_test_set(results: StudyResults, dataset: str) -> Iterator[Finding]:
 
 
 def _first_and_second(lead: float, error: float, seeds: int) -> str:
-    """Finding about the two highest means, described and not tested: they were selected for being highest."""
+    """Finding about the two best means, described and not tested: they were selected for being the best."""
     if math.isclose(lead, 0, abs_tol=1e-12):
-        return N_("{variants} share the highest mean.")
+        return N_("{variants} share the {extreme} mean.")
     if seeds < MIN_SEEDS or not error:
         return N_("{first} leads {second} by {lead}; whether other seeds would turn that cannot be told from these.")
     if lead < 2 * error:

@@ -7,12 +7,13 @@ from convlab.common.i18n import gettext as _
 from convlab.language.contrasts import constant_guess_text
 from convlab.language.numbers import quantity_text
 from convlab.statistics.claims import ConstantGuess
+from convlab.study.metrics import Metric
 
 TABLE_CAPTIONS = {
     "runs": N_("Every run of the study{where}."),
     "variants": N_("Every variant{where}: mean over n seeds with SD and 95 % t interval of the mean."),
     "comparisons": N_(
-        "Differences of test accuracy to the reference{where}, with simultaneous 95 % intervals over seeds; "
+        "Differences of {metric} to the reference{where}, with simultaneous 95 % intervals over seeds; "
         "p is adjusted over the study (Holm), that of equivalence too (Bonferroni)."
     ),
     "robustness": N_(
@@ -21,12 +22,12 @@ TABLE_CAPTIONS = {
     ),
     "claims": N_("Claims of the config, and what this study found{where}; p is adjusted over the study (Holm)."),
     "trends": N_(
-        "Trends of test accuracy over ordered factors{where}: slope with 95 % interval, Page's trend test. "
+        "Trends of {metric} over ordered factors{where}: slope with 95 % interval, Page's trend test. "
         "Exploratory: these p values are not adjusted over the study."
     ),
     "factorials": N_(
-        "Two factors in all combinations{where}: main effects and interactions, seeds as blocks. Exploratory: these p "
-        "values are not adjusted over the study."
+        "Two factors in all combinations{where}: effects on {metric} and interactions, seeds as blocks. Exploratory: "
+        "these p values are not adjusted over the study."
     ),
     "per_class": N_("Precision, recall (± SD) and F1 by class{where}, means over seeds."),
     "timings": N_("Times of “make timing”{where}: in each round every variant once, in a process of its own."),
@@ -42,14 +43,15 @@ WITH_BASELINE = ("runs", "variants", "probe_curves")
 """Tables of accuracies, whose captions name the accuracy of a constant guess."""
 
 
-def table_caption(name: str, guesses: Mapping[str, ConstantGuess | None]) -> str:
+def table_caption(name: str, guesses: Mapping[str, ConstantGuess | None], metric: Metric) -> str:
     """Caption of a table of compare, in the language in use.
 
     Args:
         guesses: the constant guess of each dataset of the study; None without test images.
+        metric: what verdicts of the study are about.
     """
     where = _(" on {dataset}", dataset=next(iter(guesses))) if len(guesses) == 1 else ""
-    caption = _(TABLE_CAPTIONS[name], where=where)
+    caption = _(TABLE_CAPTIONS[name], where=where, metric=_(metric.name))
     if name in WITH_BASELINE:
         for dataset, guess in guesses.items():
             if guess:

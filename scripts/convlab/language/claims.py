@@ -6,6 +6,7 @@ from convlab.language.contrasts import guessing
 from convlab.language.numbers import ci_text, constant_text, format_p, p_over_study, quantity_text
 from convlab.statistics.claims import LEVEL, ClaimResult, ClaimVerdict, LinkResult, Problem
 from convlab.statistics.describe import MIN_SEEDS
+from convlab.study.metrics import AUROC, LOSS
 from convlab.study.rules import difference, measures_only_times
 
 
@@ -22,12 +23,7 @@ def claim_sentence(result: ClaimResult, verdict: ClaimVerdict, p_adjusted: float
     exact, links = result.link.n_seeds is None, len(result.claim.rule.links)
     sentence = _exact_sentence(result.link) if exact else _measured_sentence(result, verdict, p_adjusted)
     if result.guess and result.verdict != "contradicted":
-        guessed = _(
-            "It is met by {guess} too, which is right for {share} of the test images.",
-            guess=guessing(result.guess.label),
-            share=quantity_text(result.guess.share, "%"),
-        )
-        sentence = f"{sentence} {guessed}"
+        sentence = f"{sentence} {_met_by_guess(result)}"
     if links == 1:
         return sentence
     which = {
@@ -37,6 +33,23 @@ def claim_sentence(result: ClaimResult, verdict: ClaimVerdict, p_adjusted: float
         "described": N_("Of {n} comparisons one about times: {statement}"),
     }
     return _(which[result.verdict], n=links, statement=sentence)
+
+
+def _met_by_guess(result: ClaimResult) -> str:
+    """Sentence about a constant guess that meets a claim's rule too."""
+    guess = result.guess
+    if {quantity.name for quantity in result.claim.rule.quantities} & {LOSS.column, AUROC.column}:
+        return _(
+            "It is met too by giving every image the shares of the classes as probabilities: a loss of {loss} nats, an "
+            "AUROC of {auroc}.",
+            loss=quantity_text(guess.entropy, ""),
+            auroc=quantity_text(guess.value(AUROC.column), "%"),
+        )
+    return _(
+        "It is met by {guess} too, which is right for {share} of the test images.",
+        guess=guessing(guess.label),
+        share=quantity_text(guess.share, "%"),
+    )
 
 
 def _exact_sentence(link: LinkResult) -> str:
@@ -113,7 +126,7 @@ def problem_text(problem: Problem) -> str:
             _("{quantity} of {variant}", quantity=q.name, variant=q.variant) for q in problem.quantities
         )
         text = _("no finished run gives {quantities}", quantities=", ".join(wanted))
-        if all(quantity.name in ("balanced_accuracy", "macro_f1") for quantity in problem.quantities):
+        if all(quantity.name in ("balanced_accuracy", "macro_f1", "auroc") for quantity in problem.quantities):
             return _("{problem}, which is not defined where a class has no test image", problem=text)
         return text
     if problem.kind == "not finite":

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from convlab.common.i18n import N_, ngettext, number
 from convlab.common.i18n import gettext as _
-from convlab.language.numbers import format_p, p_over_study, points, region, rounded_up_points, signed
+from convlab.language.numbers import change, change_interval, format_p, p_over_study, region, rounded_up
 from convlab.statistics.comparisons import (
     Contrast,
     Verdict,
@@ -15,6 +15,7 @@ from convlab.statistics.comparisons import (
 from convlab.statistics.describe import MIN_SEEDS
 from convlab.statistics.power import MAX_SEEDS
 from convlab.statistics.sequential import Look
+from convlab.study.metrics import ACCURACY, Metric
 from convlab.study.variants import Plan, Question
 
 VERDICTS = {
@@ -37,22 +38,21 @@ def guessing(label: str) -> str:
     return _("always answering “{label}”", label=label) if label else _("always answering with the same class")
 
 
-def detectable_reason(difference: float, power: str = "80") -> str:
-    """Clause about the smallest detectable difference; empty if accuracies cannot differ by that much.
+def detectable_reason(difference: float, power: str = "80", metric: Metric = ACCURACY) -> str:
+    """Clause about the smallest detectable difference, also where no two values can differ by that much.
 
     Args:
-        difference: the smallest detectable difference of accuracies, as a share.
+        difference: the smallest detectable difference of the metric.
         power: in percent.
     """
-    if difference > 1:
+    if difference > metric.difference_limits[1]:
         return _(
-            "this design could detect no difference that accuracies can have ({power} % power, adjusted over the "
-            "study)",
+            "this design could detect no difference that there can be ({power} % power, adjusted over the study)",
             power=power,
         )
     return _(
         "this design could detect {detectable} or more ({power} % power, adjusted over the study)",
-        detectable=rounded_up_points(difference),
+        detectable=rounded_up(difference, metric.difference_unit),
         power=power,
     )
 
@@ -89,6 +89,7 @@ class _Comparison:
     p_equivalence_adjusted: float | None
     variant: str
     reference: str
+    metric: Metric
 
     @property
     def parts(self) -> dict[str, str]:
@@ -96,8 +97,8 @@ class _Comparison:
         return {
             "variant": self.variant,
             "reference": self.reference,
-            "metric": _("test accuracy"),
-            "change": points(self.contrast.difference),
+            "metric": _(self.metric.name),
+            "change": change(self.contrast.difference, self.metric),
             "verdict": self.word,
         }
 
@@ -115,9 +116,9 @@ class _Comparison:
         contrast = self.contrast
         test = _(TESTS[contrast.method])
         p_text = p_over_study(f"{test} {format_p(contrast.p_value)}", contrast.p_value, self.p_adjusted)
-        low, high = (signed(100 * limit, 2) for limit in (contrast.ci_low, contrast.ci_high))
-        level = number(contrast.confidence * 100, "g")
-        return f"{_('{level} % CI {low} to {high}', level=level, low=low, high=high)}; {self.counts}; {p_text}"
+        level, limits = number(contrast.confidence * 100, "g"), (contrast.ci_low, contrast.ci_high)
+        interval = _("{level} % CI {interval}", level=level, interval=change_interval(*limits, self.metric))
+        return f"{interval}; {self.counts}; {p_text}"
 
 
 def comparison_sentence(
@@ -127,20 +128,20 @@ def comparison_sentence(
     variant_label: str | None = None,
     reference_label: str | None = None,
     p_equivalence_adjusted: float | None = None,
+    metric: Metric = ACCURACY,
     planned: Look | None = None,
 ) -> str:
     """Sentence of a contrast: difference, uncertainty, verdict, and the detectable difference.
-
-    Takes seven parameters, since a verdict is a matter of contrast, level and plan, and names are the caller's.
 
     An example: "5×5 vs 3×3 changed test accuracy by +0.42 pp (95 % CI −0.10 to +0.94; n = 5 seeds each; Dunnett
     p = .11): inconclusive; this design could detect 0.9 pp or more (80 % power, adjusted over the study); if the true
     difference is the observed one, about 19 seeds each would settle it (80 % power)."
 
-    p values follow the APA's style. The p value over the study is added where it reads differently.
+    p values follow the APA's style. The p value over the study is added where it reads differently. Eight parameters:
+    those of the verdict, and names.
 
     Args:
-        contrast: of test accuracies (:func:`convlab.statistics.comparisons.compare_to_reference`).
+        contrast: of values of ``metric`` (:func:`convlab.statistics.comparisons.compare_to_reference`).
         p_adjusted: adjusted over the study, or None.
         verdict: from :func:`convlab.statistics.comparisons.verdict`.
         variant_label, reference_label: names for the reader; the contrast's keys by default.
@@ -150,7 +151,7 @@ def comparison_sentence(
     """
     variant = contrast.variant if variant_label is None else variant_label
     reference = contrast.reference if reference_label is None else reference_label
-    comparison = _Comparison(contrast, verdict, p_adjusted, p_equivalence_adjusted, variant, reference)
+    comparison = _Comparison(contrast, verdict, p_adjusted, p_equivalence_adjusted, variant, reference, metric)
     if contrast.difference is None:
         return _without_value(comparison)
     if contrast.method == "none":
@@ -167,14 +168,24 @@ def comparison_sentence(
 
 
 def _without_value(comparison: _Comparison) -> str:
-    """Sentence of a contrast of which one side has no finished run."""
+    """Sentence of a contrast of which one side has no finished run, or of a metric that is not defined."""
+    contrast = comparison.contrast
+    if 0 in (contrast.n_variant + contrast.n_missing_variant, contrast.n_reference + contrast.n_missing_reference):
+        return _(
+            "{variant} vs {reference}: {verdict}; {metric} cannot be compared, for it is not defined where a class has "
+            "no test image.",
+            variant=comparison.variant,
+            reference=comparison.reference,
+            verdict=comparison.word,
+            metric=_(comparison.metric.name),
+        )
     return _(
         "{variant} vs {reference}: {verdict}; {metric} cannot be compared, no run of {empty} has a value ({counts}).",
         variant=comparison.variant,
         reference=comparison.reference,
         verdict=comparison.word,
-        metric=_("test accuracy"),
-        empty=comparison.variant if comparison.contrast.n_variant == 0 else comparison.reference,
+        metric=_(comparison.metric.name),
+        empty=comparison.variant if contrast.n_variant == 0 else comparison.reference,
         counts=comparison.counts,
     )
 
@@ -199,15 +210,17 @@ def _equivalent(comparison: _Comparison) -> str:
         "one-sided tests {p}).",
         **comparison.parts,
         details=comparison.details,
-        region=region(contrast.rope),
+        region=region(contrast.rope, comparison.metric.difference_unit),
         p=p_text,
     )
 
 
 def _inconclusive(comparison: _Comparison, planned: Look | None) -> str:
     """Sentence of an inconclusive contrast: reason, detectable difference, seeds that would settle it."""
-    contrast = comparison.contrast
-    of_finished = verdict_of_finished_runs(contrast, comparison.p_adjusted, comparison.p_equivalence_adjusted)
+    contrast, metric = comparison.contrast, comparison.metric
+    of_finished = verdict_of_finished_runs(
+        contrast, comparison.p_adjusted, comparison.p_equivalence_adjusted, metric.higher_is_better
+    )
     if diverged_runs_forbid(contrast, of_finished):
         reason = diverged_reason(
             (contrast.n_missing_variant, contrast.n_variant), (contrast.n_missing_reference, contrast.n_reference)
@@ -216,12 +229,13 @@ def _inconclusive(comparison: _Comparison, planned: Look | None) -> str:
     reasons = []
     if excludes_zero(contrast):
         if abs(contrast.difference) <= contrast.rope:
-            text = _("the interval excludes 0 but the estimate lies within {region}", region=region(contrast.rope))
+            within = region(contrast.rope, metric.difference_unit)
+            text = _("the interval excludes 0 but the estimate lies within {region}", region=within)
         else:
             text = _("the interval excludes 0 but p over the study does not reach the level")
         reasons.append(text)
     power = number(contrast.power * 100, "g")
-    reasons.append(detectable_reason(contrast.detectable, power))
+    reasons.append(detectable_reason(contrast.detectable, power, metric))
     if planned is not None:
         return _(INCONCLUSIVE_SENTENCE, **comparison.parts, details=comparison.details, reasons="; ".join(reasons))
     if contrast.seeds_to_settle is None:

@@ -2,14 +2,17 @@
 
 from convlab.common.i18n import N_, ngettext, number
 from convlab.common.i18n import gettext as _
-from convlab.language.numbers import ci_text, format_p, points
+from convlab.language.numbers import change, change_ci_text, format_p
 from convlab.statistics.factors import Effect, Factorial, Trend
 from convlab.study.labels import field_label
+from convlab.study.metrics import ACCURACY, Metric
 from convlab.study.variants import Question
 
 
-def factorial_sentence(question: Question, name: str, effect: Effect | None, effects: Factorial) -> str:
-    """Sentence of an effect of two crossed factors, with its numbers.
+def factorial_sentence(
+    question: Question, name: str, effect: Effect | None, effects: Factorial, metric: Metric = ACCURACY
+) -> str:
+    """Sentence of an effect of two crossed factors on a metric, with its numbers.
 
     Args:
         name: a factor of the question, or ``interaction``.
@@ -21,6 +24,8 @@ def factorial_sentence(question: Question, name: str, effect: Effect | None, eff
         subject = _("Interaction of {first} and {second}", first=first, second=second)
     else:
         subject = _("Main effect of {factor}", factor=field_label(name))
+    if metric != ACCURACY:
+        subject = _("{effect}, on {metric}", effect=subject, metric=_(metric.name))
     if effect is None:
         return _(
             "{subject}: not tested, with n = {n} complete seeds{left_out}.",
@@ -40,7 +45,7 @@ def factorial_sentence(question: Question, name: str, effect: Effect | None, eff
     if effects.contrast is None:
         return _("{subject}: {statistic}, {p}, n = {n} seeds{left_out}.", **parts)
     (low, high), (before, after) = question.grid.labels
-    gain = points(effects.contrast)
+    gain = change(effects.contrast, metric)
     parts |= {"first": first, "low": low, "high": high, "second": second, "before": before, "after": after}
     if effects.ci_low is None:
         return _(
@@ -54,7 +59,7 @@ def factorial_sentence(question: Question, name: str, effect: Effect | None, eff
         "{gain} more at {first} {high} than at {low} ({interval}).",
         **parts,
         gain=gain,
-        interval=ci_text(effects.ci_low, effects.ci_high),
+        interval=change_ci_text(effects.ci_low, effects.ci_high, metric),
     )
 
 
@@ -63,8 +68,8 @@ def _exploratory(p_value: float) -> str:
     return _("exploratory {p}", p=format_p(p_value))
 
 
-def trend_sentence(question: Question, trend: Trend) -> str:
-    """Sentence of a trend over ordered levels, with its numbers."""
+def trend_sentence(question: Question, trend: Trend, metric: Metric = ACCURACY) -> str:
+    """Sentence of a trend of a metric over ordered levels, with its numbers."""
     factor = question.subject
     if trend.slope is None:
         return _(
@@ -73,23 +78,25 @@ def trend_sentence(question: Question, trend: Trend) -> str:
             levels=trend.n_levels,
             blocks=trend.n_blocks,
         )
-    slope = points(trend.slope)
+    slope = change(trend.slope, metric)
     doubling, unit = N_("{slope} per doubling of {factor}"), N_("{slope} per unit of {factor}")
-    change = _(doubling if trend.slope_per == "doubling" else unit, slope=slope, factor=factor)
+    per_step = _(doubling if trend.slope_per == "doubling" else unit, slope=slope, factor=factor)
     if trend.ci_low is not None:
-        change = f"{change} ({ci_text(trend.ci_low, trend.ci_high)})"
+        per_step = f"{per_step} ({change_ci_text(trend.ci_low, trend.ci_high, metric)})"
     left_out = _incomplete_seeds(trend.n_incomplete)
     if trend.p_value is None:
         return ngettext(
-            "Test accuracy changes by {change}, n = {n} seed{left_out}: a smoke test, nothing is inferred.",
-            "Test accuracy changes by {change}, n = {n} seeds{left_out}: a smoke test, nothing is inferred.",
+            "{metric} changes by {change}, n = {n} seed{left_out}: a smoke test, nothing is inferred.",
+            "{metric} changes by {change}, n = {n} seeds{left_out}: a smoke test, nothing is inferred.",
             trend.n_blocks,
-            change=change,
+            metric=_(metric.title),
+            change=per_step,
             left_out=left_out,
         )
     return _(
-        "Test accuracy changes by {change}, n = {n} seeds{left_out}; Page's trend test, {p}.",
-        change=change,
+        "{metric} changes by {change}, n = {n} seeds{left_out}; Page's trend test, {p}.",
+        metric=_(metric.title),
+        change=per_step,
         n=trend.n_blocks,
         left_out=left_out,
         p=_exploratory(trend.p_value),

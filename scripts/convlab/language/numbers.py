@@ -13,6 +13,7 @@ from convlab.common import i18n
 from convlab.common.i18n import below_one, with_unit
 from convlab.common.i18n import gettext as _
 from convlab.statistics.describe import as_float
+from convlab.study.metrics import Metric
 
 MISSING = "–"
 
@@ -62,17 +63,60 @@ def plus_minus(value: float, decimals: int) -> str:
     return f"± {with_unit(number(100 * value, decimals), 'pp')}"
 
 
-def region(rope: float) -> str:
+def region(rope: float, unit: str = "pp") -> str:
     """The region of practical equivalence: 0.005 is ``± 0.5 pp``."""
-    return f"± {with_unit(i18n.number(100 * rope, 'g'), 'pp')}"
+    return f"± {with_unit(i18n.number(_scale(unit) * rope, 'g'), unit)}"
 
 
-def rounded_up_points(value: float) -> str:
-    """A detectable difference, rounded up so that "or more" stays true: 0.0291 is ``3.0 pp``; small values keep one
-    significant digit."""
-    value *= 100
-    decimals = max(1, -math.floor(math.log10(value))) if value > 0 else 1
-    return with_unit(number(math.ceil(round(value * 10**decimals, 6)) / 10**decimals, decimals), "pp")
+def rounded_up(value: float, unit: str = "pp") -> str:
+    """A detectable difference, rounded up so that "or more" stays true: 0.0291 is ``3.0 pp``, or ``0.030 nats``; small
+    values keep one significant digit."""
+    value *= _scale(unit)
+    least = 1 if unit == "pp" else 3
+    decimals = max(least, -math.floor(math.log10(value))) if value > 0 else least
+    return with_unit(number(math.ceil(round(value * 10**decimals, 6)) / 10**decimals, decimals), unit)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Values of a metric and their differences, in its units
+
+
+def level(value: float | None, metric: Metric, with_a_unit: bool = True) -> str:
+    """A value of a metric: ``95.59 %``, ``0.2848 nats``; without the unit where a heading names it."""
+    if metric.is_share:
+        return percent(value, unit=metric.unit if with_a_unit else "")
+    return MISSING if missing(value) else with_unit(number(value), metric.unit if with_a_unit else "")
+
+
+def level_and_sd(mean: float | None, sd: float | None, metric: Metric) -> str:
+    """A mean of a metric with its SD: ``95.59 ± 1.27 %``; the mean alone where there is one run."""
+    if missing(mean) or missing(sd):
+        return level(mean, metric)
+    return f"{level(mean, metric, with_a_unit=False)} ± {level(sd, metric)}"
+
+
+def change(value: float | None, metric: Metric, with_a_unit: bool = True) -> str:
+    """A difference of two values of a metric, with its sign: ``+1.31 pp``, ``−0.0131 nats``."""
+    if metric.is_share:
+        return points(value, unit=metric.difference_unit if with_a_unit else "")
+    return MISSING if missing(value) else with_unit(signed(value, 4), metric.difference_unit if with_a_unit else "")
+
+
+def spread(value: float, metric: Metric) -> str:
+    """The size of a difference or an SD of a metric: ``0.81 pp``, ``0.0131 nats``."""
+    return unsigned_points(value) if metric.is_share else with_unit(number(abs(value)), metric.difference_unit)
+
+
+def change_interval(low: float | None, high: float | None, metric: Metric) -> str:
+    """The limits of an interval of a difference, without their unit: ``−0.87 to +3.50``."""
+    if missing(low) or missing(high):
+        return MISSING
+    return _("{low} to {high}", low=change(low, metric, False), high=change(high, metric, False))
+
+
+def change_ci_text(low: float, high: float, metric: Metric) -> str:
+    """A 95 % interval of a difference: ``95 % CI +2.31 to +3.25``."""
+    return _("95 % CI {interval}", interval=change_interval(low, high, metric))
 
 
 def mean_and_sd(mean: float | None, sd: float | None) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from convlab.common.i18n import N_, listing
 from convlab.common.i18n import gettext as _
+from convlab.study.metrics import ACCURACY, LOSS, Metric
 
 ANALYSES = {
     "paired": N_("paired t tests"),
@@ -46,8 +47,12 @@ def unchanged_text() -> str:
     return _("same verdict")
 
 
-def not_known_reason(analysis: str, least_seeds: int) -> str:
-    """Why an analysis says nothing about a contrast."""
+def not_known_reason(analysis: str, least_seeds: int, metric: Metric) -> str:
+    """Why an analysis says nothing about a contrast of a metric."""
+    if analysis == "no_near_duplicates" and metric != ACCURACY:
+        return _("not applicable, it is made for accuracy only")
+    if analysis == "loss" and metric == LOSS:
+        return _("not applicable, the verdict is about the loss")
     return {
         "no_near_duplicates": _("not applicable, no test image has a near duplicate in the training data"),
         "seeds": _("not applicable, that needs at least {n} seeds", n=least_seeds),

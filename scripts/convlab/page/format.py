@@ -6,18 +6,19 @@ from typing import Any
 from convlab.common.i18n import gettext as _
 from convlab.language import numbers as say
 from convlab.statistics.describe import MIN_SEEDS
+from convlab.study.metrics import ACCURACY, Metric
 
 
-def mean_and_sd(row: Mapping[str, Any]) -> str:
-    """``95.59 ± 1.27 %``, or only the mean where there is one run."""
-    return say.mean_and_sd(row["test_accuracy_mean"], row["test_accuracy_sd"])
+def mean_and_sd(row: Mapping[str, Any], metric: Metric = ACCURACY) -> str:
+    """A variant's mean of a metric, ``95.59 ± 1.27 %``, or only the mean where there is one run."""
+    return say.level_and_sd(row[f"{metric.column}_mean"], row[f"{metric.column}_sd"], metric)
 
 
-def mean_interval(row: Mapping[str, Any]) -> str:
+def mean_interval(row: Mapping[str, Any], metric: Metric = ACCURACY) -> str:
     """The t interval of a variant's mean; a dash with too few seeds."""
     if row["n_seeds"] < MIN_SEEDS:
         return say.MISSING
-    return say.interval(row["test_accuracy_ci_low"], row["test_accuracy_ci_high"], unit="%")
+    return say.interval(row[f"{metric.column}_ci_low"], row[f"{metric.column}_ci_high"], metric.unit)
 
 
 def seeds_text(counts: Sequence[int]) -> str:

@@ -15,23 +15,29 @@ from convlab.page.format import mean_and_sd, mean_interval, pixels
 from convlab.page.views import Table, VariantRow
 from convlab.probes.curves import measure_of
 from convlab.probes.registry import level_label
+from convlab.study.metrics import AUROC, BALANCED_ACCURACY, MACRO_F1
 
 MAX_TABLE_ROWS = 20
 """Rows of a table that are shown; the others are folded."""
 
 MAIN_COLUMNS = (
     "label", "parameters", "macs", "receptive_field", "test_accuracy", "ci", "n_seeds", "difference", "test_loss",
-    "ece", "brier", "seconds_per_epoch", "latency_ms",
+    "ece", "brier", "seconds_per_epoch", "latency_ms", "balanced_accuracy", "macro_f1", "auroc",
 )  # fmt: skip
+
+LAST_METRICS = (BALANCED_ACCURACY, MACRO_F1, AUROC)
+"""Metrics in the last columns of the main table."""
 
 STATES = {"finished": N_("finished"), "diverged": N_("diverged")}
 """Text of a run's status, before translation."""
 
 
 def main_table(results: StudyResults, dataset: str) -> list[VariantRow]:
-    """Every variant with its measures and seeds. Featured are base models, the chosen and the most accurate ones."""
+    """Every variant with its measures and seeds. Featured are base models, the chosen and the best ones."""
     rows = results.variants[results.variants["dataset"] == dataset]
-    best = set(rows.sort_values("test_accuracy_mean", ascending=False)["variant"][: MAX_TABLE_ROWS // 2])
+    metric = results.plan.metric
+    ranked = rows.sort_values(f"{metric.column}_mean", ascending=not metric.higher_is_better)
+    best = set(ranked["variant"][: MAX_TABLE_ROWS // 2])
     best |= {results.chosen.get(dataset)}
     groups = results.runs[results.runs["dataset"] == dataset].groupby("variant")
     runs = {str(name): group for name, group in groups}
@@ -55,6 +61,7 @@ def main_table(results: StudyResults, dataset: str) -> list[VariantRow]:
             say.number(row["brier_mean"]),
             say.number(row["seconds_per_epoch"], 2),
             say.number(row["latency_ms"], 2),
+            *(mean_and_sd(row, metric) for metric in LAST_METRICS),
         )
         seeds = [seed_cells(entry) for entry in runs[row["variant"]].sort_values("seed").to_dict("records")]
         table.append(VariantRow(row["variant"], cells, seeds, row["variant"] in best or row["variant"] == row["model"]))
@@ -113,6 +120,7 @@ def seed_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         say.number(row["brier"]),
         say.number(row["train_seconds"] / epochs if epochs else None, 2),
         say.number(row["latency_ms"], 2),
+        *(say.level(row[metric.column], metric) for metric in LAST_METRICS),
     )
 
 
@@ -122,9 +130,10 @@ def differences_by_variant(results: StudyResults, dataset: str) -> dict[str, str
     for question in results.plan.questions.values():
         for row in results.contrasts(dataset, question.name):
             reference = contrast_labels(results.plan, question, row["variant"])[1]
-            difference = say.points(row["difference"])
+            difference = say.change(row["difference"], results.plan.metric)
             if not say.missing(row["ci_low"]):
-                limits = say.interval(row["ci_low"], row["ci_high"]).replace(" ", NO_BREAK_SPACE)
+                limits = say.change_interval(row["ci_low"], row["ci_high"], results.plan.metric)
+                limits = limits.replace(" ", NO_BREAK_SPACE)
                 difference = f"{difference} ({limits})"
             text = _("{difference} to {reference}", difference=difference, reference=reference)
             texts.setdefault(row["variant"], []).append(text)

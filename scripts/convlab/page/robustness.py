@@ -31,7 +31,7 @@ def marks_and_flips(results: StudyResults, row: dict[str, Any]) -> tuple[list[Ma
         of_analysis = [entry for entry in rows if _group(entry["analysis"]) == name]
         flips = [entry for entry in of_analysis if entry["flips"]]
         if not of_analysis:
-            marks.append(Mark(_(label), "unknown", not_known_reason(name, MIN_SEEDS + 1)))
+            marks.append(Mark(_(label), "unknown", not_known_reason(name, MIN_SEEDS + 1, results.plan.metric)))
         elif not flips:
             marks.append(Mark(_(label), "same", unchanged_text()))
         else:

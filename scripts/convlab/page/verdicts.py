@@ -15,6 +15,7 @@ from convlab.language.contrasts import contrast_labels, guessing
 from convlab.page.format import mean_and_sd, pixels, seeds_text
 from convlab.page.robustness import marks_and_flips
 from convlab.page.views import Bar, ClaimCard, ContrastView, NewImagesView, QuestionCard, Table
+from convlab.study.metrics import ACCURACY
 from convlab.study.variants import Question
 
 
@@ -37,7 +38,7 @@ def chosen(results: StudyResults, dataset: str) -> dict[str, str] | None:
 def question_card(results: StudyResults, dataset: str, question: Question) -> QuestionCard:
     """Card of one question on one dataset."""
     rows = results.contrasts(dataset, question.name)
-    contrasts = []
+    contrasts, metric = [], results.plan.metric
     limits = [row[name] for row in rows for name in ("ci_low", "ci_high", "difference") if not say.missing(row[name])]
     reach = 1.08 * max([abs(limit) for limit in limits] + [2 * results.rope, 1e-4])
     for row in rows:
@@ -50,8 +51,8 @@ def question_card(results: StudyResults, dataset: str, question: Question) -> Qu
                 verdict_or_gap(row),
                 verdict_text(row),
                 _beside_constant_guess(results, row, headline(row, variant, reference, results.rope)),
-                say.points(row["difference"]),
-                say.interval(row["ci_low"], row["ci_high"]),
+                say.change(row["difference"], metric),
+                say.change_interval(row["ci_low"], row["ci_high"], metric),
                 say.MISSING if say.missing(row["p_adjusted"]) else say.format_p(row["p_adjusted"]),
                 row["sentence"],
                 bar(row, results.rope, reach),
@@ -75,12 +76,20 @@ def question_card(results: StudyResults, dataset: str, question: Question) -> Qu
 
 
 def _beside_constant_guess(results: StudyResults, row: Mapping[str, Any], text: str) -> str:
-    """A headline, with a remark if neither side is more accurate than a constant guess."""
-    guess = results.constant_guess.get(row["dataset"])
-    means = [results.variant(row["dataset"], row[side])["test_accuracy_mean"] for side in ("variant", "reference")]
-    means = [mean for mean in means if not say.missing(mean)]
-    if not guess or not means or max(means) > guess["share"]:
+    """A headline, with a remark if by the metric of verdicts neither side is better than a constant guess."""
+    guess, metric = results.constant_guess.get(row["dataset"]), results.plan.metric
+    guessed = guess["metrics"].get(metric.column) if guess else None
+    sides = [results.variant(row["dataset"], row[side]) for side in ("variant", "reference")]
+    means = [side[f"{metric.column}_mean"] for side in sides if not say.missing(side[f"{metric.column}_mean"])]
+    if guessed is None or not means or any(metric.better(mean, guessed) for mean in means):
         return text
+    if metric != ACCURACY:
+        return _(
+            "{headline}; neither is better than a constant guess ({metric} {value})",
+            headline=text,
+            metric=_(metric.name),
+            value=say.level(guessed, metric),
+        )
     return _(
         "{headline}; neither is right more often than {guess} ({share})",
         headline=text,
@@ -150,7 +159,7 @@ def claim_cards(
 
 def levels_table(results: StudyResults, dataset: str, question: Question) -> Table:
     """Levels of an experiment, or the two sides of a comparison, with measures, costs and verdicts."""
-    rows = {row["variant"]: row for row in results.contrasts(dataset, question.name)}
+    rows, metric = {row["variant"]: row for row in results.contrasts(dataset, question.name)}, results.plan.metric
     if question.levels:
         names = {level.variant: level.label for level in question.levels}
     else:
@@ -162,9 +171,9 @@ def levels_table(results: StudyResults, dataset: str, question: Question) -> Tab
             (
                 label,
                 str(variant["n_seeds"]),
-                mean_and_sd(variant),
-                _("reference") if row is None else say.points(row["difference"]),
-                "" if row is None else say.interval(row["ci_low"], row["ci_high"]),
+                mean_and_sd(variant, metric),
+                _("reference") if row is None else say.change(row["difference"], metric),
+                "" if row is None else say.change_interval(row["ci_low"], row["ci_high"], metric),
                 "" if row is None else verdict_text(row),
                 "" if row is None else say.interval(row["new_images_ci_low"], row["new_images_ci_high"]),
                 "" if row is None or say.missing(row["new_images_ci_low"]) else new_images_verdict_text(row),
@@ -175,7 +184,7 @@ def levels_table(results: StudyResults, dataset: str, question: Question) -> Tab
             )
         )
     columns = (
-        "level" if question.levels else "label", "n_seeds", "test_accuracy", "difference", "difference_ci",
+        "level" if question.levels else "label", "n_seeds", metric.column, "difference", "difference_ci",
         "verdict", "new_images_ci", "new_images_verdict", "parameters", "macs", "receptive_field", "seconds_per_epoch",
     )  # fmt: skip
     return Table("levels", columns, cells, {"question": question.text, "dataset": dataset}, list(names))

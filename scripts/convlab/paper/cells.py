@@ -16,6 +16,12 @@ from convlab.language.numbers import MISSING, constant_text, missing, quantity_t
 percent = partial(numbers.percent, unit="")
 """A fraction in %: 0.9559 is ``95.59``."""
 
+change = partial(numbers.change, with_a_unit=False)
+"""A difference of two values of a metric, signed: ``+1.31`` (percentage points), ``−0.0131`` (nats)."""
+
+level = partial(numbers.level, with_a_unit=False)
+"""A value of a metric: ``95.59`` (%), ``0.2848`` (nats)."""
+
 points = partial(numbers.points, unit="")
 """A difference of fractions in percentage points, signed: 0.0131 is ``+1.31``."""
 

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from convlab.common import i18n
+from convlab.common.i18n import gettext as _
 from convlab.common.table_files import escaped
 from convlab.language.numbers import MISSING, count, format_p, missing, number
 from convlab.paper.cells import (
+    change,
     claim_unit,
     claim_verdict,
     comparison_verdict,
+    level,
     measured_text,
     new_images_verdict,
     percent,
@@ -24,6 +27,7 @@ from convlab.paper.cells import (
 from convlab.paper.printed import Tables
 from convlab.probes.curves import measure_of
 from convlab.statistics.claims import ConstantGuess
+from convlab.study.metrics import AUROC, BALANCED_ACCURACY, LOSS, MACRO_F1, Metric
 from convlab.study.schema import Study
 from convlab.study.variants import Plan
 
@@ -60,8 +64,9 @@ HEAD = r"""% The numbers of the study {study}, one macro each, rounded for print
 %   \convlabDifferenceKernelCnnLarge, the same with Low, High, P, Verdict ...
 % TeX's names have letters only: kernel_size-5x5 is KernelSizeFivexFive.{datasets}
 % Names that would read the same all get letters from a checksum, so that no macro changes its meaning unseen.
-% Accuracies are in %, differences of accuracy in percentage points (claims say their unit); Low and High are limits
-% of 95 % intervals; an en dash stands for what this study cannot give, e.g. an interval below three seeds.
+% Shares (accuracies, F1, AUROC) are in %, their differences in percentage points, losses in nats (claims say their
+% unit). Difference, Trend, Effect and Rope are in the unit of \convlabMetric. Low and High are limits of 95 %
+% intervals; an en dash stands for what this study cannot give, e.g. an interval below three seeds.
 % P is adjusted within its experiment, PAdjusted and PEquivalence over the study; ExploratoryP (trends, effects of two
 % factors) is adjusted for nothing, as are the intervals of these and of probes. Two studies in one document: rename the
 % macros of one, e.g. sed 's/\\convlab/\\second/' numbers.tex > second.tex
@@ -106,7 +111,10 @@ def numbers(
     yield Number("Seeds", (), "", f"{fewest}–{more[-1]}" if more else str(fewest), "the config, and its looks so far")
     yield Number("Variants", (), "", str(compared), "the config; those that only a probe trains are left out")
     yield Number("Runs", (), "", count(len(tables["runs"])), "runs.csv")
-    yield Number("Rope", (), "", i18n.number(100 * study.statistics.rope, "g"), "the config: statistics.rope, pp")
+    metric, rope = plan.metric, study.statistics.rope
+    rope_text = i18n.number(100 * rope if metric.is_share else rope, "g")
+    yield Number("Rope", (), "", rope_text, f"the config: statistics.rope, {metric.difference_unit}")
+    yield Number("Metric", (), "", _(metric.name), "the config: statistics.metric")
     for dataset in study.datasets:
         label = MISSING if chosen[dataset] is None else plan.variants[chosen[dataset]].label
         yield Number("TestImages", (), "", count(test_images[dataset]), "summary.json", dataset)
@@ -117,11 +125,12 @@ def numbers(
     for row in tables["variants"].to_dict("records"):
         yield from _of_variant(row)
     for row in tables["comparisons"].to_dict("records"):
-        yield from _of_comparison(row)
+        yield from _of_comparison(row, metric)
     for row in tables["claims"].to_dict("records"):
         yield from _of_claim(row, plan)
     for row in tables["trends"].to_dict("records"):
-        values = {"Slope": points(row["slope"]), "Low": points(row["ci_low"]), "High": points(row["ci_high"])}
+        names = {"Slope": "slope", "Low": "ci_low", "High": "ci_high"}
+        values = {name: change(row[column], metric) for name, column in names.items()}
         yield from _of(row, "trends", "Trend", (row["experiment"],), values | {"ExploratoryP": _p(row["p_value"])})
     for row in tables["factorials"].to_dict("records"):
         values = {
@@ -129,8 +138,10 @@ def numbers(
             "Df": count(row["df"]),
             "DfResidual": count(row["df_residual"]),
         }
-        values |= {"ExploratoryP": _p(row["p_value"]), "Contrast": points(row["contrast"])}
-        values |= {"Low": points(row["ci_low"]), "High": points(row["ci_high"])}
+        names = {"Contrast": "contrast", "Low": "ci_low", "High": "ci_high"}
+        values |= {"ExploratoryP": _p(row["p_value"])} | {
+            name: change(row[column], metric) for name, column in names.items()
+        }
         yield from _of(row, "factorials", "Effect", (row["experiment"], row["effect"]), values)
     for row in tables["probe_curves"].to_dict("records"):
         form = percent if measure_of(row["probe"], row["measure"]).is_share else number
@@ -164,11 +175,8 @@ def _of_variant(row: Mapping[str, Any]) -> Iterator[Number]:
             "High": percent(row["test_accuracy_ci_high"]),
         },
         "ValidationAccuracy": {"Mean": percent(row["val_accuracy_mean"])},
-        "TestLoss": {"Mean": number(row["test_loss_mean"], 4), "Sd": number(row["test_loss_sd"], 4)},
         "Brier": {"Mean": number(row["brier_mean"], 4)},
         "Ece": {"Mean": number(row["ece_mean"], 4)},
-        "BalancedAccuracy": {"Mean": percent(row["balanced_accuracy_mean"])},
-        "MacroFOne": {"Mean": percent(row["macro_f1_mean"])},
         "Seeds": {"": str(row["n_seeds"])},
         "Diverged": {"": str(row["n_diverged"])},
         "Parameters": {"": count(row["parameters"])},
@@ -177,21 +185,25 @@ def _of_variant(row: Mapping[str, Any]) -> Iterator[Number]:
         "SecondsPerEpoch": {"": number(row["seconds_per_epoch"], 2)},
         "LatencyMs": {"": number(row["latency_ms"], 2)},
     }
+    parts = {"Mean": "mean", "Sd": "sd", "Low": "ci_low", "High": "ci_high"}
+    others = {"TestLoss": LOSS, "BalancedAccuracy": BALANCED_ACCURACY, "MacroFOne": MACRO_F1, "Auroc": AUROC}
+    for kind, metric in others.items():
+        kinds[kind] = {name: level(row[f"{metric.column}_{part}"], metric) for name, part in parts.items()}
     for kind, values in kinds.items():
         yield from _of(row, "variants", kind, (row["variant"],), values)
 
 
-def _of_comparison(row: Mapping[str, Any]) -> Iterator[Number]:
+def _of_comparison(row: Mapping[str, Any], metric: Metric) -> Iterator[Number]:
     values = {
-        "": points(row["difference"]),
-        "Low": points(row["ci_low"]),
-        "High": points(row["ci_high"]),
+        "": change(row["difference"], metric),
+        "Low": change(row["ci_low"], metric),
+        "High": change(row["ci_high"], metric),
         "P": _p(row["p_value"]),
         "PAdjusted": _p(row["p_adjusted"]),
         "PEquivalence": _p(row["p_equivalence_adjusted"]),
         "Verdict": comparison_verdict(row),
         "Seeds": str(row["n_seeds"]),
-        "Detectable": percent(row["detectable"]),
+        "Detectable": level(row["detectable"], metric),
         "SeedsToSettle": count(row["seeds_to_settle"]),
         "NewImagesLow": points(row["new_images_ci_low"]),
         "NewImagesHigh": points(row["new_images_ci_high"]),

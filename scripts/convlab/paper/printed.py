@@ -1,6 +1,7 @@
 """Tables for a paper: those of compare with fewer columns, rounded values and readable headings."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -8,13 +9,16 @@ import pandas as pd
 from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
 from convlab.common.table_files import Printed
+from convlab.language import numbers
 from convlab.language.contrasts import VERDICTS, contrast_labels
-from convlab.language.numbers import MISSING, count, format_p, interval, missing, number
+from convlab.language.numbers import MISSING, change_interval, count, format_p, interval, missing, number
 from convlab.language.robustness import analysis_text
 from convlab.paper.cells import (
+    change,
     claim_unit,
     claim_verdict,
     comparison_verdict,
+    level,
     measured_text,
     percent,
     points,
@@ -23,6 +27,7 @@ from convlab.paper.cells import (
 from convlab.probes import registry as probes
 from convlab.probes.curves import contrast_label, measure_of
 from convlab.study.labels import field_label
+from convlab.study.metrics import LOSS, Metric
 from convlab.study.schema import Study
 from convlab.study.variants import Plan
 
@@ -130,6 +135,7 @@ def _runs(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
 
 
 def _variants(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
+    tested = _metric_with_interval(row, plan.metric)
     return {
         N_("Dataset"): row["dataset"],
         N_("Variant"): row["label"],
@@ -137,10 +143,32 @@ def _variants(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("MACs (M)"): number(row["macs"] / MILLION, 2),
         N_("n"): str(row["n_seeds"]),
         N_("Test acc. (%)"): with_sd(row["test_accuracy_mean"], row["test_accuracy_sd"]),
-        N_("95 % CI"): interval(row["test_accuracy_ci_low"], row["test_accuracy_ci_high"], "%"),
+        **(tested if plan.metric != LOSS else {}),
         N_("Test loss"): number(row["test_loss_mean"], 4),
+        **(tested if plan.metric == LOSS else {}),
         N_("ECE"): number(row["ece_mean"], 4),
     }
+
+
+METRIC_HEADINGS = {
+    "accuracy": N_("Test acc. (%)"), "balanced_accuracy": N_("Balanced acc. (%)"), "macro_f1": N_("Macro-F1 (%)"),
+    "loss": N_("Test loss"), "auroc": N_("AUROC (%)"),
+}  # fmt: skip
+"""Heading of each metric's values, by its key in the config."""
+
+
+def _metric_with_interval(row: Mapping[str, Any], metric: Metric) -> dict[str, str]:
+    """Mean, SD and interval of the metric that verdicts are about."""
+    mean, sd, low, high = (row[f"{metric.column}_{name}"] for name in ("mean", "sd", "ci_low", "ci_high"))
+    return {
+        METRIC_HEADINGS[metric.key]: with_sd(mean, sd, partial(level, metric=metric)),
+        N_("95 % CI"): interval(low, high, metric.unit),
+    }
+
+
+def _of_difference(share: str, nats: str, metric: Metric) -> str:
+    """The heading of a column of differences, by the unit of the metric."""
+    return share if metric.is_share else nats
 
 
 def _comparisons(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
@@ -151,8 +179,8 @@ def _comparisons(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("Variant"): variant,
         N_("Reference"): reference,
         N_("n"): str(row["n_seeds"]),
-        N_("Diff. (pp)"): points(row["difference"]),
-        N_("95 % CI"): interval(row["ci_low"], row["ci_high"]),
+        _of_difference(N_("Diff. (pp)"), N_("Diff. (nats)"), plan.metric): change(row["difference"], plan.metric),
+        N_("95 % CI"): change_interval(row["ci_low"], row["ci_high"], plan.metric),
         N_("p"): p_value(row["p_adjusted"]),
         N_("Verdict"): comparison_verdict(row),
     }
@@ -160,16 +188,15 @@ def _comparisons(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
 
 def _robustness(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     variant, reference = contrast_labels(plan, plan.questions[row["experiment"]], row["variant"])
-    form = number if row["analysis"] == "loss" else points
-    unit = "" if row["analysis"] == "loss" else "pp"
+    metric = LOSS if row["analysis"] == "loss" else plan.metric
     return {
         N_("Dataset"): row["dataset"],
         N_("Question"): row["experiment"].replace("_", " "),
         N_("Variant"): variant,
         N_("Reference"): reference,
         N_("Analysis"): analysis_text(row["analysis"]),
-        N_("Difference"): form(row["difference"]),
-        N_("95 % CI"): interval(row["ci_low"], row["ci_high"], unit),
+        N_("Difference"): numbers.change(row["difference"], metric),
+        N_("95 % CI"): change_interval(row["ci_low"], row["ci_high"], metric),
         N_("Verdict"): _(VERDICTS[row["verdict"]]),
         N_("Changes"): _("yes") if row["flips"] else "",
     }
@@ -195,8 +222,8 @@ def _trends(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("Factor"): " × ".join(map(field_label, row["factor"].split(" × "))),
         N_("Levels"): str(row["n_levels"]),
         N_("n"): str(row["n_blocks"]),
-        N_("Slope (pp)"): points(row["slope"]),
-        N_("95 % CI"): interval(row["ci_low"], row["ci_high"]),
+        _of_difference(N_("Slope (pp)"), N_("Slope (nats)"), plan.metric): change(row["slope"], plan.metric),
+        N_("95 % CI"): change_interval(row["ci_low"], row["ci_high"], plan.metric),
         N_("Per"): "" if missing(row["slope_per"]) else _(PER[row["slope_per"]]),
         N_("Exploratory p"): p_value(row["p_value"]),
     }
@@ -211,8 +238,8 @@ def _factorials(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("Degrees of freedom"): MISSING if missing(row["df"]) else f"{row['df']:.0f}, {row['df_residual']:.0f}",
         N_("F"): number(row["f_statistic"], 2),
         N_("Exploratory p"): p_value(row["p_value"]),
-        N_("Contrast (pp)"): points(row["contrast"]),
-        N_("95 % CI"): interval(row["ci_low"], row["ci_high"]),
+        _of_difference(N_("Contrast (pp)"), N_("Contrast (nats)"), plan.metric): change(row["contrast"], plan.metric),
+        N_("95 % CI"): change_interval(row["ci_low"], row["ci_high"], plan.metric),
     }
 
 

@@ -37,6 +37,7 @@ class Table(NamedTuple):
 
 
 FRACTION = "fraction"
+METRIC_UNIT = "fraction, or nats of loss"
 
 DATASET = Column("text", "name of the dataset in the config")
 VARIANT = Column("text", "name of the variant")
@@ -55,7 +56,9 @@ TEST_ACCURACY = Column("number", "accuracy on the test images; empty for a diver
 TEST_LOSS = Column("number", "cross-entropy on the test images", "nats")
 ECE = Column("number", "expected calibration error: mean distance of accuracy from confidence over bins", FRACTION)
 BRIER = Column("number", "Brier score: squared distance of the probabilities from the truth, summed over the classes")
+MAJORITY_SHARE = Column("number", "accuracy of always answering with the most frequent class", FRACTION)
 STATUS = Column("text", "`finished` or `diverged`")
+METRIC = Column("text", "what is compared (`statistics.metric`), by its column in runs.csv")
 P_ADJUSTED = Column("number", "`p_value` adjusted over the whole study (Holm)")
 SENTENCE = Column("text", "the result in words, in the report's language")
 
@@ -85,6 +88,13 @@ RUNS = {
     "predictions_sha256": Column("text", "SHA-256 of the run's class probabilities on the test images"),
     "balanced_accuracy": Column("number", "mean recall of the classes; empty where one has no test image", FRACTION),
     "macro_f1": Column("number", "mean F1 of the classes; empty where one has no test image", FRACTION),
+    "auroc": Column(
+        "number",
+        "area under the ROC curve: mean over the classes, each against the rest (of two classes that of the second); "
+        "empty where a class has no test image",
+        FRACTION,
+    ),
+    "majority_share": MAJORITY_SHARE,
 }
 
 VARIANTS = {
@@ -115,7 +125,19 @@ VARIANTS = {
     "latency_ms_sd": Column("number", "standard deviation over the runs", "ms"),
     "balanced_accuracy_mean": Column("number", "mean balanced accuracy", FRACTION),
     "macro_f1_mean": Column("number", "mean macro F1", FRACTION),
-    "majority_share": Column("number", "accuracy of always answering with the most frequent class", FRACTION),
+    "majority_share": MAJORITY_SHARE,
+    "test_loss_ci_low": Column("number", "lower end of the mean loss's 95 % t interval", "nats"),
+    "test_loss_ci_high": Column("number", "upper end of it", "nats"),
+    "balanced_accuracy_sd": Column("number", "standard deviation over the runs", FRACTION),
+    "balanced_accuracy_ci_low": Column("number", "lower end of the mean's 95 % t interval", FRACTION),
+    "balanced_accuracy_ci_high": Column("number", "upper end of it", FRACTION),
+    "macro_f1_sd": Column("number", "standard deviation over the runs", FRACTION),
+    "macro_f1_ci_low": Column("number", "lower end of the mean's 95 % t interval", FRACTION),
+    "macro_f1_ci_high": Column("number", "upper end of it", FRACTION),
+    "auroc_mean": Column("number", "mean area under the ROC curve", FRACTION),
+    "auroc_sd": Column("number", "standard deviation over the runs", FRACTION),
+    "auroc_ci_low": Column("number", "lower end of the mean's 95 % t interval", FRACTION),
+    "auroc_ci_high": Column("number", "upper end of it", FRACTION),
 }
 
 COMPARISONS = {
@@ -123,23 +145,23 @@ COMPARISONS = {
     "experiment": EXPERIMENT,
     "variant": VARIANT,
     "reference": REFERENCE,
-    "metric": Column("text", "what is compared: `test_accuracy`"),
+    "metric": METRIC,
     "n_seeds": Column("integer", "runs of the side that has fewer"),
-    "difference": Column("number", "mean of the variant minus mean of the reference", FRACTION),
-    "ci_low": Column("number", "lower end of its 95 % interval, simultaneous over the experiment", FRACTION),
-    "ci_high": Column("number", "upper end of it", FRACTION),
+    "difference": Column("number", "mean of the variant minus mean of the reference", METRIC_UNIT),
+    "ci_low": Column("number", "lower end of its 95 % interval, simultaneous over the experiment", METRIC_UNIT),
+    "ci_high": Column("number", "upper end of it", METRIC_UNIT),
     "p_value": Column(
         "number", "of no difference, two-sided, adjusted within the experiment (Dunnett with seeds as blocks, or Holm)"
     ),
     "p_adjusted": P_ADJUSTED,
     "verdict": Column("text", "`better`, `worse`, `equivalent` or `inconclusive`"),
-    "ci90_low": Column("number", "lower end of the 90 % interval, which decides on equivalence", FRACTION),
-    "ci90_high": Column("number", "upper end of it", FRACTION),
+    "ci90_low": Column("number", "lower end of the 90 % interval, which decides on equivalence", METRIC_UNIT),
+    "ci90_high": Column("number", "upper end of it", METRIC_UNIT),
     "method": Column(
         "text", "`Dunnett, seeds as blocks`, `paired t`, `paired t with Holm`, or `none` where nothing is inferred"
     ),
     "detectable": Column(
-        "number", "smallest true difference that this design calls better or worse in 80 % of studies", FRACTION
+        "number", "smallest true difference that this design calls better or worse in 80 % of studies", METRIC_UNIT
     ),
     "seeds_to_settle": Column(
         "integer",
@@ -159,7 +181,7 @@ COMPARISONS = {
 
 NEW_IMAGES = {
     "new_images_ci_low": Column(
-        "number", "lower end of an interval that also covers the choice of test images", FRACTION
+        "number", "lower end of an interval that also covers the choice of test images; of accuracy only", FRACTION
     ),
     "new_images_ci_high": Column("number", "upper end of it", FRACTION),
     "new_images_p": Column("number", "of no difference for new seeds and new images, two-sided"),
@@ -193,12 +215,14 @@ ROBUSTNESS = {
     "analysis": Column(
         "text",
         "`paired`, `unpaired` and `welch` tests; `rope_half` and `rope_double`; `no_near_duplicates`, without test "
-        "images that have one in the training data; `without_seed_<n>`; `loss` instead of accuracy; `last_epoch` "
+        "images that have one in the training data; `without_seed_<n>`; `loss` instead of the metric; `last_epoch` "
         "instead of the kept one, where they are the same",
     ),
-    "difference": Column("number", "of the means of accuracy by this analysis, of `loss` in nats", "fraction"),
-    "ci_low": Column("number", "lower end of its 95 % interval, simultaneous over the experiment", "fraction"),
-    "ci_high": Column("number", "upper end of it", "fraction"),
+    "difference": Column("number", "of the means of the metric by this analysis, of `loss` in nats", METRIC_UNIT),
+    "ci_low": Column(
+        "number", "exploratory: lower end of its 95 % interval, simultaneous over the experiment", METRIC_UNIT
+    ),
+    "ci_high": Column("number", "upper end of it", METRIC_UNIT),
     "verdict": Column("text", "`better`, `worse`, `equivalent` or `inconclusive`; `loss` cannot be equivalent"),
     "flips": Column("text", "`True` where the verdict is not that of comparisons.csv, else `False`"),
 }
@@ -235,11 +259,12 @@ TRENDS = {
     "n_levels": Column("integer", "levels of the factor"),
     "n_blocks": Column("integer", "seeds of which every level has a finished run"),
     "p_value": Column("number", "exploratory: of Page's trend test, two-sided, not adjusted over the study"),
-    "slope": Column("number", "change of test accuracy per `slope_per`, mean over seeds", FRACTION),
-    "ci_low": Column("number", "lower end of the slope's 95 % t interval", FRACTION),
-    "ci_high": Column("number", "upper end of it", FRACTION),
+    "slope": Column("number", "change of the metric per `slope_per`, mean over seeds", METRIC_UNIT),
+    "ci_low": Column("number", "lower end of the slope's 95 % t interval", METRIC_UNIT),
+    "ci_high": Column("number", "upper end of it", METRIC_UNIT),
     "slope_per": Column("text", "`doubling` or `unit` of the factor"),
     "sentence": SENTENCE,
+    "metric": METRIC,
 }
 
 FACTORIALS = {
@@ -254,11 +279,12 @@ FACTORIALS = {
     "contrast": Column(
         "number",
         "of 2 × 2 levels: by how much the second factor's effect differs between the first one's levels",
-        FRACTION,
+        METRIC_UNIT,
     ),
-    "ci_low": Column("number", "lower end of its 95 % t interval", FRACTION),
-    "ci_high": Column("number", "upper end of it", FRACTION),
+    "ci_low": Column("number", "lower end of its 95 % t interval", METRIC_UNIT),
+    "ci_high": Column("number", "upper end of it", METRIC_UNIT),
     "sentence": SENTENCE,
+    "metric": METRIC,
 }
 
 CLAIMS = {
@@ -278,6 +304,7 @@ CLAIMS = {
     "reason": Column("text", "the decision in words, in the report's language"),
     "quantity": Column("text", "what was measured, as the rule writes it"),
     "unit": Column("text", "how `reason` prints the values: `%`, `pp`, `s` or `ms`; empty for what has no unit"),
+    "met_by_guess": Column("text", "`yes` where a constant guess meets the rule too; empty otherwise"),
     "replicates": Column(
         "text", "what `n_seeds` counts: `seeds`, or for times `rounds` of `make timing`; empty for exact quantities"
     ),
@@ -425,16 +452,21 @@ def _some(columns: Mapping[str, Column], *names: str) -> dict[str, Column]:
     return {name: columns[name] for name in names}
 
 
-SEEDS_SHOWN = _some(RUNS, "variant", "seed", "val_accuracy", "test_accuracy", "test_loss", "status")
+SEEDS_SHOWN = _some(
+    RUNS,
+    *("variant", "seed", "val_accuracy", "test_accuracy", "test_loss", "status"),
+    *("balanced_accuracy", "macro_f1", "auroc"),
+)
 
 DIFFERENCES_SHOWN = _some(
-    COMPARISONS, "variant", "reference", "n_seeds", "difference", "ci_low", "ci_high", "p_adjusted", "verdict"
+    COMPARISONS, "variant", "reference", "n_seeds", "difference", "ci_low", "ci_high", "p_adjusted", "verdict", "metric"
 )
 
 COSTS_SHOWN = _some(
     VARIANTS,
     *("variant", "label", "parameters", "macs", "receptive_field", "seconds_per_epoch", "n_seeds"),
-    *("test_accuracy_mean", "test_accuracy_sd"),
+    *("test_accuracy_mean", "test_accuracy_sd", "test_loss_mean", "test_loss_sd"),
+    *("balanced_accuracy_mean", "balanced_accuracy_sd", "macro_f1_mean", "macro_f1_sd", "auroc_mean", "auroc_sd"),
 )
 
 HISTORIES_SHOWN = {

@@ -10,7 +10,6 @@ from convlab.results.by_seed import by_seed
 from convlab.results.timings import Timings
 from convlab.statistics.claims import ClaimResult, ConstantGuess, contrasts_by_variants, decide
 from convlab.statistics.comparisons import Contrast, compare_to_reference, is_tested
-from convlab.statistics.describe import DIFFERENCE
 from convlab.statistics.multiplicity import family_size
 from convlab.statistics.sequential import (
     ONLY_LOOK,
@@ -20,10 +19,8 @@ from convlab.statistics.sequential import (
     adjust_at_look,
     adjust_equivalences_at_look,
 )
+from convlab.study.metrics import Metric
 from convlab.study.variants import Plan
-
-METRIC = "test_accuracy"
-"""The measure that comparisons test; all others are described only."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ def confirmatory_family(
             if not asked.holds("question", dataset, question.name):
                 continue
             variants = [question.reference, *question.variants]
-            tables[dataset, question.name] = question.reference, by_seed(of_dataset, variants, METRIC)
+            tables[dataset, question.name] = question.reference, by_seed(of_dataset, variants, plan.metric.column)
 
     def contrasts_of_family(size: float) -> dict[tuple[str, str], dict[str, Contrast]]:
         return {
@@ -88,7 +85,7 @@ def confirmatory_family(
             for key, (reference, values) in tables.items()
         }
 
-    lookup = contrasts_by_variants(contrasts_of_family(1), METRIC)
+    lookup = contrasts_by_variants(contrasts_of_family(1), plan.metric.column)
     claims = {
         (dataset, claim.id): decide(
             claim, dataset, timings.for_claim(claim, dataset, plan, runs), plan.costs, guesses, lookup
@@ -101,7 +98,7 @@ def confirmatory_family(
     tested = sum(is_tested(values, reference) for reference, values in tables.values())
     size = max(1, asked.dropped + tested + sum(claim.p_value is not None for claim in own.values()))
     contrasts = {
-        key: {variant: _within_possible(contrast) for variant, contrast in of_question.items()}
+        key: {variant: _within_possible(contrast, plan.metric) for variant, contrast in of_question.items()}
         for key, of_question in contrasts_of_family(size / look.share).items()
     }
 
@@ -142,12 +139,7 @@ def adjusted_family(
     return Family(contrasts, claims, adjusted, adjust_equivalences_at_look(p_values("p_equivalence"), size, look.share))
 
 
-def _within_possible(contrast: Contrast) -> Contrast:
-    """The contrast with its intervals clipped to ±1, the largest difference of two accuracies."""
+def _within_possible(contrast: Contrast, metric: Metric) -> Contrast:
+    """The contrast with its intervals clipped to the range of a difference of two values of the metric."""
     limits = {name: getattr(contrast, name) for name in ("ci_low", "ci_high", "ci90_low", "ci90_high")}
-    return replace(contrast, **{name: within_difference(limit) for name, limit in limits.items()})
-
-
-def within_difference(limit: float | None) -> float | None:
-    """A limit of an interval, clipped to the range of a difference of two accuracies."""
-    return None if limit is None else min(max(limit, DIFFERENCE[0]), DIFFERENCE[1])
+    return replace(contrast, **{name: metric.within_difference(limit) for name, limit in limits.items()})

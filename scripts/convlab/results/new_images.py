@@ -9,10 +9,10 @@ import pandas as pd
 from convlab.language.contrasts import contrast_labels
 from convlab.language.new_images import narrowing_sentence, new_images_sentence, scatter_sentence
 from convlab.results import columns
-from convlab.results.family import within_difference
 from convlab.statistics.comparisons import Contrast, verdict
 from convlab.statistics.images import CrossedDifference, crossed_difference
 from convlab.statistics.multiplicity import holm
+from convlab.study.metrics import ACCURACY
 from convlab.study.variants import Plan
 
 NOT_TESTED = {"new_images_verdict": "inconclusive"} | dict.fromkeys(
@@ -74,7 +74,10 @@ def _columns(
         int(row["n_variant"]),
         int(row["n_reference"]),
         crossed.difference,
-        *(within_difference(limit) for limit in (crossed.ci_low, crossed.ci_high, crossed.ci90_low, crossed.ci90_high)),
+        *(
+            ACCURACY.within_difference(limit)
+            for limit in (crossed.ci_low, crossed.ci_high, crossed.ci90_low, crossed.ci90_high)
+        ),
         p_value=crossed.p_value,
         p_equivalence=crossed.p_equivalence,
         method="none" if crossed.p_value is None else "seeds crossed with images",

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from convlab.language.robustness import WITHOUT_SEED
 from convlab.results import columns
 from convlab.results.asked import ALL, Asked
-from convlab.results.family import METRIC, Family, adjusted_family, within_difference
+from convlab.results.family import Family, adjusted_family
 from convlab.statistics import robustness
 from convlab.statistics.comparisons import Contrast, Verdict, verdict
 from convlab.statistics.sequential import ONLY_LOOK
+from convlab.study.metrics import ACCURACY, LOSS, Metric
 from convlab.study.variants import Plan
 
 Key = tuple[str, str]
@@ -53,7 +54,7 @@ def robustness_table(
     them. Seven parameters: what was run, what was asked of it, what was decided, and what is adjusted together.
 
     Args:
-        rope: half width of the region of practical equivalence, a fraction.
+        rope: half width of the region of practical equivalence, in the unit of the metric.
         family: the registered analysis.
         correct: (dataset, variant, seed) -> bool (images,), whether each test image is classified rightly; finished
             runs only.
@@ -62,7 +63,12 @@ def robustness_table(
     """
     registered = {
         key: {
-            variant: verdict(contrast, family.adjusted[key][variant], family.equivalence[key][variant])
+            variant: verdict(
+                contrast,
+                family.adjusted[key][variant],
+                family.equivalence[key][variant],
+                higher_is_better=plan.metric.higher_is_better,
+            )
             for variant, contrast in contrasts.items()
         }
         for key, contrasts in family.contrasts.items()
@@ -70,12 +76,12 @@ def robustness_table(
     rows, look = [], family.looks.look if family.looks else ONLY_LOOK
     for analysis in _analyses(runs, plan, rope, correct, near_duplicates):
         contrasts = {
-            key: _contrasts(family.contrasts[key], analysis, values) for key, values in analysis.values.items()
+            key: _contrasts(family.contrasts[key], analysis, values, plan.metric)
+            for key, values in analysis.values.items()
         }
         reanalysed = {**family.contrasts, **contrasts}
-        look = family.looks.look if family.looks else ONLY_LOOK
         other = by_registration(
-            lambda asked, tested=reanalysed, look=look: adjusted_family(tested, family.claims, asked, look=look)
+            lambda asked, tested=reanalysed: adjusted_family(tested, family.claims, asked, look=look)
         )
         for key, of_question in contrasts.items():
             for variant, contrast in of_question.items():
@@ -118,19 +124,22 @@ def _analyses(
     near_duplicates: Mapping[str, NDArray],
 ) -> Iterator[_Analysis]:
     """The analyses in the order in which the report shows them."""
-    values, seeds = _values(runs, plan, METRIC)
-    as_decided = robustness.seeds_as_blocks
-    yield _Analysis("paired", values, robustness.paired, rope)
-    yield _Analysis("unpaired", values, robustness.unpaired, rope)
-    yield _Analysis("welch", values, robustness.welch, rope)
-    yield _Analysis("rope_half", values, as_decided, rope / 2)
-    yield _Analysis("rope_double", values, as_decided, 2 * rope)
-    distinct = _without_near_duplicates(runs, correct, near_duplicates)
-    yield _Analysis("no_near_duplicates", _values(distinct, plan, METRIC)[0], as_decided, rope)
+    metric = plan.metric
+    values, seeds = _values(runs, plan, metric.column)
+    as_decided, higher = robustness.seeds_as_blocks, metric.higher_is_better
+    yield _Analysis("paired", values, robustness.paired, rope, higher)
+    yield _Analysis("unpaired", values, robustness.unpaired, rope, higher)
+    yield _Analysis("welch", values, robustness.welch, rope, higher)
+    yield _Analysis("rope_half", values, as_decided, rope / 2, higher)
+    yield _Analysis("rope_double", values, as_decided, 2 * rope, higher)
+    if metric == ACCURACY:  # the one that follows from right and wrong answers
+        distinct = _without_near_duplicates(runs, correct, near_duplicates)
+        yield _Analysis("no_near_duplicates", _values(distinct, plan, metric.column)[0], as_decided, rope)
     for seed in sorted(set().union(*seeds.values())):
         kept = {key: rows[seeds[key] != seed] for key, rows in values.items() if seed in seeds[key]}
-        yield _Analysis(f"{WITHOUT_SEED}{seed}", kept, as_decided, rope)
-    yield _Analysis("loss", _values(runs, plan, "test_loss")[0], as_decided, None, higher_is_better=False)
+        yield _Analysis(f"{WITHOUT_SEED}{seed}", kept, as_decided, rope, higher)
+    if metric != LOSS:
+        yield _Analysis("loss", _values(runs, plan, LOSS.column)[0], as_decided, None, LOSS.higher_is_better)
 
 
 def _values(runs: pd.DataFrame, plan: Plan, measure: str) -> tuple[dict[Key, NDArray], dict[Key, NDArray]]:
@@ -163,10 +172,12 @@ def _without_near_duplicates(
         np.mean(correct[key][kept[key[0]]]) if key in correct else np.nan
         for key in zip(rows["dataset"], rows["variant"], rows["seed"], strict=True)
     ]
-    return rows.assign(**{METRIC: np.array(accuracies, dtype=float)})
+    return rows.assign(**{ACCURACY.column: np.array(accuracies, dtype=float)})
 
 
-def _contrasts(registered: Mapping[str, Contrast], analysis: _Analysis, values: NDArray) -> dict[str, Contrast]:
+def _contrasts(
+    registered: Mapping[str, Contrast], analysis: _Analysis, values: NDArray, metric: Metric
+) -> dict[str, Contrast]:
     """The contrasts of a question by another analysis, with the numbers of runs of the registered one."""
     rope = analysis.rope or 0.0
     contrasts = {}
@@ -179,7 +190,7 @@ def _contrasts(registered: Mapping[str, Contrast], analysis: _Analysis, values: 
             numbers["p_equivalence"] = None
         else:
             limits = ("ci_low", "ci_high", "ci90_low", "ci90_high")
-            numbers |= {name: within_difference(numbers[name]) for name in limits}
+            numbers |= {name: metric.within_difference(numbers[name]) for name in limits}
         contrasts[variant] = replace(contrast, **numbers, rope=rope, method="paired t")
     return contrasts
 

@@ -1,6 +1,7 @@
 """Tables over all runs: one row per run, per variant, per comparison, per trend, per class. Frames in, frames out."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -13,12 +14,13 @@ from convlab.language.factors import factorial_sentence, trend_sentence
 from convlab.language.looks import look_text, with_look
 from convlab.results import columns
 from convlab.results.by_seed import by_seed
-from convlab.results.family import METRIC, Family, confirmatory_family
+from convlab.results.family import Family, confirmatory_family
 from convlab.statistics.claims import ClaimResult, ConstantGuess, verdict_over_study
 from convlab.statistics.comparisons import verdict, verdict_of_finished_runs
-from convlab.statistics.describe import SHARE, as_float, summarise
+from convlab.statistics.describe import as_float, summarise
 from convlab.statistics.factors import Factorial, factorial, trend
 from convlab.statistics.sequential import Hypothesis, Look
+from convlab.study.metrics import BY_COLUMN, Metric
 from convlab.study.registration import Standing
 from convlab.study.variants import Plan
 
@@ -27,6 +29,7 @@ COMPARISON_COLUMNS = list(columns.COMPARISONS)
 TREND_COLUMNS = list(columns.TRENDS)
 FACTORIAL_COLUMNS = list(columns.FACTORIALS)
 CLAIM_COLUMNS = list(columns.CLAIMS)
+METRIC_COLUMNS = list(BY_COLUMN)
 
 
 def run_row(dataset: str, variant: Any, seed: int, cost: Any, run: Mapping, metrics: Mapping) -> dict[str, Any]:
@@ -58,6 +61,7 @@ def run_row(dataset: str, variant: Any, seed: int, cost: Any, run: Mapping, metr
         "predictions_sha256": metrics.get("predictions_sha256"),
         "balanced_accuracy": _mean_over_classes(metrics, "recall"),
         "macro_f1": _mean_over_classes(metrics, "f1"),
+        "auroc": metrics.get("auroc"),
     }
 
 
@@ -69,31 +73,34 @@ def _mean_over_classes(metrics: Mapping, measure: str) -> float | None:
     return float(np.mean(per_class[measure]))
 
 
-def runs_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """All runs; measures are floats, NaN where a run has none."""
+def runs_table(rows: list[dict[str, Any]], guesses: Mapping[str, ConstantGuess | None] | None = None) -> pd.DataFrame:
+    """All runs; measures are floats, NaN where a run has none. ``guesses``: the constant guess of each dataset."""
     table = pd.DataFrame(rows, columns=RUN_COLUMNS)
-    measures = [
-        "images_per_second", "val_accuracy", "test_accuracy", "test_loss", "ece", "brier", "balanced_accuracy",
-        "macro_f1",
-    ]  # fmt: skip
+    table["majority_share"] = table["dataset"].map(_majority_shares(guesses))
+    measures = ["images_per_second", "val_accuracy", "ece", "brier", *BY_COLUMN, "majority_share"]
     return table.astype(dict.fromkeys(measures, float))
+
+
+def _majority_shares(guesses: Mapping[str, ConstantGuess | None] | None) -> dict[str, float]:
+    """Share of the most frequent class among the test images, by dataset."""
+    return {dataset: float(guess.share) for dataset, guess in (guesses or {}).items() if guess}
 
 
 def variants_table(
     runs: pd.DataFrame, plan: Plan, guesses: Mapping[str, ConstantGuess | None] | None = None
 ) -> pd.DataFrame:
-    """One row per dataset and variant: n, mean, SD, SE and 95 % interval of test accuracy; means of the rest.
+    """One row per dataset and variant: n; mean, SD and 95 % interval of every metric; means of the rest.
 
     Ordered by dataset, then models by their parameters, then variants as the plan lists them.
 
     Args:
         guesses: the constant guess of each dataset, whose accuracy stands beside those of the variants.
     """
-    rows = []
+    rows, majority_shares = [], _majority_shares(guesses)
     for (dataset, name), group in runs.groupby(["dataset", "variant"], sort=False):
-        accuracy = summarise(group[METRIC], limits=SHARE)
+        accuracy, *others = (summarise(group[column], limits=BY_COLUMN[column].limits) for column in METRIC_COLUMNS)
         seconds = group["train_seconds"] / group["epochs_run"].where(group["epochs_run"] > 0)
-        first, guess = group.iloc[0], (guesses or {}).get(dataset)
+        first = group.iloc[0]
         rows.append(
             {
                 "dataset": dataset,
@@ -111,8 +118,6 @@ def variants_table(
                 "test_accuracy_se": accuracy.se,
                 "test_accuracy_ci_low": accuracy.ci_low,
                 "test_accuracy_ci_high": accuracy.ci_high,
-                "test_loss_mean": group["test_loss"].mean(),
-                "test_loss_sd": group["test_loss"].std(ddof=1),
                 "brier_mean": group["brier"].mean(),
                 "ece_mean": group["ece"].mean(),
                 "val_accuracy_mean": group["val_accuracy"].mean(),
@@ -121,12 +126,15 @@ def variants_table(
                 "latency_ms": group["latency_ms"].mean(),
                 "seconds_per_epoch_sd": seconds.std(ddof=1),
                 "latency_ms_sd": group["latency_ms"].std(ddof=1),
-                "balanced_accuracy_mean": group["balanced_accuracy"].mean(),
-                "macro_f1_mean": group["macro_f1"].mean(),
-                "majority_share": None if guess is None else float(guess.share),
+                "majority_share": majority_shares.get(dataset),
+                **{
+                    f"{column}_{name}": getattr(summary, name)
+                    for column, summary in zip(METRIC_COLUMNS[1:], others, strict=True)
+                    for name in ("mean", "sd", "ci_low", "ci_high")
+                },
             }
         )
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=list(columns.VARIANTS))
     size = {name: min(group["parameters"]) for name, group in table.groupby("model")}
     position = {name: number for number, name in enumerate(plan.variants)}
     keys = pd.DataFrame(
@@ -172,6 +180,7 @@ def claim_row(result: ClaimResult, p_adjusted: float | None) -> dict[str, Any]:
         "reason": claim_sentence(result, over_study, p_adjusted),
         "quantity": link.quantity,
         "unit": link.unit,
+        "met_by_guess": "yes" if result.guess and over_study != "contradicted" else "",
         "replicates": link.replicates,
     }
 
@@ -189,13 +198,19 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
     ``family``: the result of :func:`confirmatory_family`, if it is known already.
     """
     family = family or confirmatory_family(runs, plan, rope)
-    rows, planned = [], planned_looks(family)
+    rows, undefined, planned = [], _undefined(runs, plan.metric), planned_looks(family)
     for (dataset, name), contrasts in family.contrasts.items():
         question = plan.questions[name]
         for variant, contrast in contrasts.items():
+            if dataset in undefined:  # runs without a value have not diverged
+                diverged = {side: undefined[dataset].get(side, 0) for side in (variant, question.reference)}
+                missing = {"n_missing_variant": diverged[variant], "n_missing_reference": diverged[question.reference]}
+                contrast = replace(contrast, **missing)
             p_adjusted = family.adjusted[dataset, name][variant]
             p_equivalence_adjusted = family.equivalence[dataset, name][variant]
-            reached = verdict(contrast, p_adjusted, p_equivalence_adjusted)
+            reached = verdict(
+                contrast, p_adjusted, p_equivalence_adjusted, higher_is_better=plan.metric.higher_is_better
+            )
             labels = contrast_labels(plan, question, variant)
             rows.append(
                 {
@@ -203,7 +218,7 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                     "experiment": name,
                     "variant": variant,
                     "reference": question.reference,
-                    "metric": METRIC,
+                    "metric": plan.metric.column,
                     "n_seeds": contrast.n_seeds,
                     "difference": contrast.difference,
                     "ci_low": contrast.ci_low,
@@ -217,7 +232,7 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                     "detectable": contrast.detectable,
                     "seeds_to_settle": None if planned else contrast.seeds_to_settle,
                     "sentence": comparison_sentence(
-                        contrast, p_adjusted, reached, *labels, p_equivalence_adjusted, planned
+                        contrast, p_adjusted, reached, *labels, p_equivalence_adjusted, plan.metric, planned
                     ),
                     "p_equivalence": contrast.p_equivalence,
                     "p_equivalence_adjusted": p_equivalence_adjusted,
@@ -225,7 +240,9 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, rope: float, family: Famil
                     "n_reference": contrast.n_reference,
                     "n_diverged_variant": contrast.n_missing_variant,
                     "n_diverged_reference": contrast.n_missing_reference,
-                    "finished_verdict": verdict_of_finished_runs(contrast, p_adjusted, p_equivalence_adjusted),
+                    "finished_verdict": verdict_of_finished_runs(
+                        contrast, p_adjusted, p_equivalence_adjusted, plan.metric.higher_is_better
+                    ),
                 }
             )
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
@@ -254,6 +271,16 @@ def with_looks(table: pd.DataFrame, family: Family, text: str, key_of: Callable[
     return pd.concat([table.assign(**{text: sentences}), looked], axis=1)
 
 
+def _undefined(runs: pd.DataFrame, metric: Metric) -> dict[str, dict[str, int]]:
+    """Datasets on which no finished run has a value of the metric, with the number of diverged runs by variant."""
+    undefined = {}
+    for dataset, group in runs.groupby("dataset"):
+        finished = group["status"] == "finished"
+        if finished.any() and group.loc[finished, metric.column].isna().all():
+            undefined[dataset] = (~finished).groupby(group["variant"]).sum().to_dict()
+    return undefined
+
+
 def with_registration(table: pd.DataFrame, standing_of: Callable[[Any], Standing]) -> pd.DataFrame:
     """A table of contrasts or claims with when each was registered.
 
@@ -275,7 +302,7 @@ def trends_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
             if len(orders) < 3 or None in orders:
                 continue
             levels = sorted(question.levels, key=lambda level: level.order)
-            values = by_seed(group, [level.variant for level in levels], METRIC)
+            values = by_seed(group, [level.variant for level in levels], plan.metric.column)
             measured = trend([level.order for level in levels], values.to_numpy())
             rows.append(
                 {
@@ -289,7 +316,8 @@ def trends_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
                     "ci_low": measured.ci_low,
                     "ci_high": measured.ci_high,
                     "slope_per": measured.slope_per,
-                    "sentence": trend_sentence(question, measured),
+                    "sentence": trend_sentence(question, measured, plan.metric),
+                    "metric": plan.metric.column,
                 }
             )
     return pd.DataFrame(rows, columns=TREND_COLUMNS)
@@ -303,7 +331,7 @@ def factorial_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
             if question.grid is None:
                 continue
             cells = [list(row) for row in question.grid.cells]
-            wide = by_seed(group, [name for row in cells for name in row], METRIC)
+            wide = by_seed(group, [name for row in cells for name in row], plan.metric.column)
             measured = factorial(np.stack([wide[row].to_numpy() for row in cells], axis=1))
             effects = {
                 question.grid.factors[0]: measured.first,
@@ -325,7 +353,8 @@ def factorial_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
                         "contrast": contrast.contrast,
                         "ci_low": contrast.ci_low,
                         "ci_high": contrast.ci_high,
-                        "sentence": factorial_sentence(question, name, effect, contrast),
+                        "sentence": factorial_sentence(question, name, effect, contrast, plan.metric),
+                        "metric": plan.metric.column,
                     }
                 )
     return pd.DataFrame(rows, columns=FACTORIAL_COLUMNS)

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from convlab.common.text import listing
-from convlab.language.numbers import MISSING, interval, mean_and_sd, percent, points
+from convlab.language.numbers import MISSING, change, change_interval, mean_and_sd, percent, points
 from convlab.states.find import State
+from convlab.study.metrics import BY_COLUMN
 
 SHORT_DIGEST_CHARS = 12
 """Characters of a checksum or commit that are shown."""
@@ -347,8 +348,9 @@ def comparison_changes(before: State, after: State) -> list[VerdictChange]:
     def measured(row: Mapping[str, Any]) -> str:
         if pd.isna(row["difference"]):
             return MISSING
-        limits = "" if pd.isna(row["ci_low"]) else f" ({interval(row['ci_low'], row['ci_high'])})"
-        return f"{points(row['difference'])}{limits}"
+        metric = BY_COLUMN[row["metric"]]
+        limits = "" if pd.isna(row["ci_low"]) else f" ({change_interval(row['ci_low'], row['ci_high'], metric)})"
+        return f"{change(row['difference'], metric)}{limits}"
 
     def what(row: Mapping[str, Any], state: State) -> str:
         labels = _labels(state, row["dataset"])

@@ -157,16 +157,20 @@ class LinkResult:
 
 @dataclass(frozen=True)
 class ConstantGuess:
-    """The baseline of every accuracy: always answering with the most frequent class of the test images.
+    """The baseline of every metric: the same probabilities for every image, the shares of the classes.
+
+    Its answer is the most frequent class of the test images.
 
     Attributes:
         label: that class, empty where several are equally frequent; ``share`` of the test images are of it.
         classes: how many there are.
+        entropy: of the shares of the classes, in nats: the loss of the guess, the least that a constant guess has.
     """
 
     label: str
     share: Fraction
     classes: int
+    entropy: float
 
     @classmethod
     def of(cls, counts: Mapping[str, int]) -> "ConstantGuess | None":
@@ -176,7 +180,8 @@ class ConstantGuess:
             return None
         most = max(counts.values())
         labels = [label for label, count in counts.items() if count == most]
-        return cls(labels[0] if len(labels) == 1 else "", Fraction(int(most), int(total)), len(counts))
+        entropy = -sum(count / total * math.log(count / total) for count in counts.values() if count)
+        return cls(labels[0] if len(labels) == 1 else "", Fraction(int(most), int(total)), len(counts), entropy)
 
     def value(self, quantity: str) -> Fraction | None:
         """Value of a claim's quantity for this guess; None where it is undefined."""
@@ -184,6 +189,8 @@ class ConstantGuess:
             "test_accuracy": self.share,
             "balanced_accuracy": Fraction(1, self.classes),
             "macro_f1": 2 * self.share / (1 + self.share) / self.classes,
+            "test_loss": Fraction(self.entropy),
+            "auroc": Fraction(1, 2),
         }.get(quantity)
 
 
@@ -242,11 +249,13 @@ def verdict_over_study(result: ClaimResult, p_adjusted: float | None) -> ClaimVe
 
 
 def _guess_meets(claim: PlannedClaim, guess: ConstantGuess) -> bool:
-    """Whether a constant guess also meets a rule that sets a lower bound for one variant's accuracy."""
+    """Whether a constant guess also meets a rule that sets a lower bound for one variant's accuracy, F1 or AUROC, or an
+    upper bound for its loss."""
     if len({quantity.variant for quantity in claim.rule.quantities}) != 1:
         return False
     at_least = [link.relation if is_exact(link.right) else FLIPPED[link.relation] for link in claim.rule.links]
-    if not {">", ">=", "~"} & set(at_least):
+    only_loss = all(quantity.name == "test_loss" for quantity in claim.rule.quantities)
+    if not ({"<", "<=", "~"} if only_loss else {">", ">=", "~"}) & set(at_least):
         return False
     for link in claim.rule.links:
         values = {quantity: guess.value(quantity.name) for quantity in link.quantities}
@@ -491,7 +500,7 @@ _MEASURES = {
     "test_accuracy": "test_accuracy", "test_loss": "test_loss", "val_accuracy": "val_accuracy", "ece": "ece",
     "brier": "brier", "train_seconds": "train_seconds", "seconds_per_epoch": "train_seconds",
     "latency_ms": "latency_ms", "best_epoch": "best_epoch", "balanced_accuracy": "balanced_accuracy",
-    "macro_f1": "macro_f1",
+    "macro_f1": "macro_f1", "auroc": "auroc",
 }  # fmt: skip
 """The column of runs.csv that each measured quantity comes from."""
 
@@ -499,8 +508,8 @@ DIVERGED = math.inf
 """Marks a diverged run in values by seed."""
 
 WORST = {
-    "test_accuracy": 0.0, "val_accuracy": 0.0, "balanced_accuracy": 0.0, "macro_f1": 0.0, "test_loss": math.inf,
-    "ece": 1.0, "brier": 2.0, "best_epoch": math.nan,
+    "test_accuracy": 0.0, "val_accuracy": 0.0, "balanced_accuracy": 0.0, "macro_f1": 0.0, "auroc": 0.0,
+    "test_loss": math.inf, "ece": 1.0, "brier": 2.0, "best_epoch": math.nan,
 }  # fmt: skip
 """Worst possible value of each quantity, which a diverged run counts as; NaN contradicts every verdict. Of a time it is
 infinity."""

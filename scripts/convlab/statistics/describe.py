@@ -30,7 +30,7 @@ SHARE = (0.0, 1.0)  # range of an accuracy, a recall or an agreement
 DIFFERENCE = (-1.0, 1.0)  # range of a difference of two of them
 RANGES = {
     "accuracy": SHARE, "test_accuracy": SHARE, "val_accuracy": SHARE, "balanced_accuracy": SHARE, "macro_f1": SHARE,
-    "ece": SHARE, "brier": (0.0, 2.0), "test_loss": (0.0, math.inf),
+    "auroc": SHARE, "ece": SHARE, "brier": (0.0, 2.0), "test_loss": (0.0, math.inf),
     "best_epoch": (1.0, math.inf),
 }  # fmt: skip
 """Smallest and largest possible value of each measure of a run."""

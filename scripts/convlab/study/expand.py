@@ -18,6 +18,7 @@ from convlab.errors import UserError
 from convlab.models.cost import Cost, ShapeError, cost
 from convlab.models.specs import ModelSpec
 from convlab.study.experiments import AddVariant, expand_experiment, variant_identity
+from convlab.study.metrics import METRICS
 from convlab.study.rules import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact, parse, renamed
 from convlab.study.schema import SLUG, Probes, Study
 from convlab.study.variants import Plan, PlannedClaim, Probe, Question, Variant
@@ -76,7 +77,7 @@ def expand(study: Study) -> Plan:
     costs = _check_architectures(forms, variants, questions)
     _check_images(study, forms, variants, questions, probes)
     claims = _claims(study, aliases, costs)
-    plan = Plan(variants, questions, costs, aliases, probes, claims)
+    plan = Plan(variants, questions, costs, aliases, probes, claims, metric=METRICS[study.statistics.metric])
     return replace(plan, candidates=_candidates(study, plan))
 
 

@@ -27,7 +27,7 @@ EXACT = ("parameters", "macs", "receptive_field")
 
 MEASURED = (
     "test_accuracy", "test_loss", "val_accuracy", "ece", "brier", "train_seconds", "seconds_per_epoch", "latency_ms",
-    "best_epoch", "balanced_accuracy", "macro_f1",
+    "best_epoch", "balanced_accuracy", "macro_f1", "auroc",
 )  # fmt: skip
 """Quantities that every run measures."""
 
@@ -40,11 +40,12 @@ UNITS = {
     "val_accuracy": "%",
     "balanced_accuracy": "%",
     "macro_f1": "%",
+    "auroc": "%",
     "train_seconds": "s",
     "seconds_per_epoch": "s",
     "latency_ms": "ms",
 }
-SHARES = ("test_accuracy", "val_accuracy", "ece", "balanced_accuracy", "macro_f1")
+SHARES = ("test_accuracy", "val_accuracy", "ece", "balanced_accuracy", "macro_f1", "auroc")
 """Quantities that a tolerance in percent can belong to."""
 
 MAX_LENGTH = 500  # characters of a rule

@@ -35,6 +35,7 @@ from convlab.common.specs import (
 from convlab.datasets.registry import any_dataset
 from convlab.models.registry import any_model
 from convlab.probes import registry as probes
+from convlab.study.metrics import METRICS
 from convlab.study.sagemaker import SageMaker
 from convlab.study.seeds import PlannedSeeds, Schedule
 from convlab.study.variants import Plan
@@ -160,7 +161,15 @@ class Statistics(Spec):
     """How differences are judged."""
 
     rope: Annotated[Real, Field(ge=0, lt=1)] = Field(
-        0.005, description="Differences of accuracy within ± this count as none in practice."
+        0.005,
+        description="Differences within ± this count as none in practice, in the unit of the metric: 0.005 is half a "
+        "percentage point of accuracy, balanced accuracy, macro F1 or AUROC, and 0.005 nats of loss.",
+    )
+    metric: Literal[tuple(METRICS)] = Field(
+        "accuracy",
+        description="What verdicts are about, on the test images: accuracy; balanced_accuracy, the mean recall of the "
+        "classes; macro_f1, their mean F1; loss, the cross-entropy in nats, of which less is better; auroc, the mean "
+        "area under the ROC curve of each class against the rest. Every table has all of them.",
     )
 
 

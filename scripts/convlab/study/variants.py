@@ -7,6 +7,7 @@ from convlab.models.cost import Cost
 from convlab.models.specs import ModelSpec
 from convlab.probes.specs import ProbeSettings
 from convlab.study.labels import field_label
+from convlab.study.metrics import ACCURACY, Metric
 from convlab.study.rules import Rule
 from convlab.training.recipe import Training
 
@@ -102,6 +103,8 @@ class Plan:
     claims: dict[str, PlannedClaim] = field(default_factory=dict)
     candidates: tuple[str, ...] = ()
     """The variants from which the exported one is chosen: one that the config names, else all that can be served."""
+    metric: Metric = ACCURACY
+    """What verdicts about the questions are about."""
 
     @property
     def compared(self) -> dict[str, Variant]:
