@@ -258,7 +258,7 @@ CASES = {
     "limits of convolution": Case(
         "assumptions",
         lambda a: texts(limits_of_convolution(models(a), "digits").findings),
-        "CNN was more accurate than Dense",
+        "CNN was better than Dense",
         "CNN was .* less accurate than Dense",
     ),
     "factor": Case("factor", of_factor, "It pays .* better than 3×3 is 5×5", "Worse than 3×3 is 5×5"),

@@ -110,7 +110,8 @@ def test_every_table_is_printed_rounded_under_readable_headings():
     printed = paper.printed(tables, study)
     assert set(printed) == set(tables)
     for name, table in printed.items():
-        assert len(table.cells) and problems(table_files.latex(table, name)) == [], name
+        assert (len(table.cells) > 0) == (name != "timings"), "this study was not timed"
+        assert problems(table_files.latex(table, name)) == [], name
         assert not any("_" in heading for heading in table.cells), name
         assert not re.search(r"\d\.\d{5}", table.cells.to_string()), name
     row = printed["comparisons"].cells.iloc[0]
