@@ -195,9 +195,10 @@ def test_a_look_is_not_reached_before_all_that_is_unsettled_has_its_runs():
 
 def test_a_study_of_fixed_seeds_is_one_look_with_all_of_the_level():
     study = load_study({**MADE_UP_STUDY, "seeds": 9})
-    family = family_over_looks(runs_with(study, accuracies(0.97)), study)
-    alone = tables.comparisons_table(runs_with(study, accuracies(0.97)), study.plan, 0.005)
-    table = tables.comparisons_table(None, study.plan, 0.005, family)
+    runs = runs_with(study, accuracies(0.97))
+    family = family_over_looks(runs, study)
+    alone = tables.comparisons_table(runs, study.plan, 0.005)
+    table = tables.comparisons_table(runs, study.plan, 0.005, family)
     assert list(table["p_adjusted"]) == list(alone["p_adjusted"]) and proposal(study, family.looks) is None
     assert list(table["sentence"]) == list(alone["sentence"])
 
