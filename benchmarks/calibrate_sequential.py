@@ -6,7 +6,7 @@ contrast is a question of its own, tested by the paired t test of its seeds, and
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,13 @@ from scipy import special
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 from convlab.statistics import sequential
-from convlab.statistics.sequential import Look, Replay, adjust_at_look, adjust_equivalences_at_look, looks_of, replay
+from convlab.statistics.sequential import Look, adjust_at_look, adjust_equivalences_at_look, looks_of, replay
 
 LEVEL = 0.05
 COUNTS = (3, 6, 9, 12, 15)
+
+Settled = Mapping[int, tuple[str, int]]
+"""The verdict of each contrast that a study settled, and the seeds that it had then."""
 
 
 @dataclass(frozen=True)
@@ -47,24 +50,27 @@ class Measured:
     p_equivalence: np.ndarray
 
 
-def measure(design: Design, looks: Sequence[Look], studies: int, rng: np.random.Generator) -> Measured:
-    """Simulate the runs of all seeds, and test every contrast at every look."""
-    k, most = len(design.differences), looks[-1].n_seeds
+def draw(design: Design, most: int, studies: int, rng: np.random.Generator) -> np.ndarray:
+    """Simulate runs; shape (studies, the reference and then each contrast's variant, ``most`` seeds)."""
+    k = len(design.differences)
     shared = rng.standard_normal((studies, 1, most)) * np.sqrt(design.correlation)
     own = rng.standard_normal((studies, k + 1, most)) * np.sqrt(1 - design.correlation)
-    runs = (shared + own) * np.array([1.0, *[design.sd] * k])[:, None]
-    paired = runs[:, 1:] - runs[:, :1] + np.array(design.differences)[:, None]
-    results = []
+    return (shared + own) * np.array([1.0, *[design.sd] * k])[:, None] + np.array([0.0, *design.differences])[:, None]
+
+
+def measure(runs: np.ndarray, looks: Sequence[Look], rope: float) -> Measured:
+    """Test every contrast at every look; runs as from :func:`draw`."""
+    paired, results = runs[:, 1:] - runs[:, :1], []
     for look in looks:
         seen = paired[:, :, : look.n_seeds]
         mean, se, df = seen.mean(axis=2), seen.std(axis=2, ddof=1) / np.sqrt(look.n_seeds), look.n_seeds - 1
         p_value = 2 * special.stdtr(df, -np.abs(mean / se))
-        inside = special.stdtr(df, (np.abs(mean) - design.rope) / se) if design.rope else np.ones_like(mean)
+        inside = special.stdtr(df, (np.abs(mean) - rope) / se) if rope else np.ones_like(mean)
         results.append((mean, p_value, inside))
     return Measured(*(np.stack(part, axis=2) for part in zip(*results, strict=True)))
 
 
-def verdicts_of(measured: Measured, study: int, looks: Sequence[Look], rope: float) -> Replay:
+def verdicts_of(measured: Measured, study: int, looks: Sequence[Look], rope: float) -> Settled:
     """What the looks of one study decide, by the functions that decide real ones."""
     questions = [(str(number),) for number in range(measured.p_value.shape[1])]
 
@@ -83,7 +89,8 @@ def verdicts_of(measured: Measured, study: int, looks: Sequence[Look], rope: flo
                 verdicts[key, ""] = "equivalent" if same[key][""] < LEVEL else "inconclusive"
         return verdicts
 
-    return replay(looks, analyse, lambda look, hypothesis: True)
+    settled = replay(looks, analyse, lambda look, hypothesis: True).settled
+    return {int(key[0]): (verdict, look.n_seeds) for (key, _), (verdict, look) in settled.items()}
 
 
 @dataclass(frozen=True)
@@ -99,17 +106,21 @@ class Rates:
 def simulate(design: Design, studies: int, seed: int, counts: Sequence[int] = COUNTS) -> Rates:
     """Error rate over all looks, power and seeds of ``studies`` simulated studies."""
     looks = looks_of(counts)
-    measured = measure(design, looks, studies, np.random.default_rng(seed))
+    measured = measure(draw(design, counts[-1], studies, np.random.default_rng(seed)), looks, design.rope)
+    return rates(design, [verdicts_of(measured, study, looks, design.rope) for study in range(studies)], counts[-1])
+
+
+def rates(design: Design, results: Sequence[Settled], most: int) -> Rates:
+    """Error rate, power and seeds of studies; what is unsettled has the ``most`` seeds."""
+    contrasts = range(len(design.differences))
+    true = [n for n in contrasts if design.differences[n]]
     false, right, seeds = 0, 0, 0.0
-    true = [n for n, difference in enumerate(design.differences) if difference]
-    for study in range(studies):
-        result = verdicts_of(measured, study, looks, design.rope)
-        settled = {int(key[0]): verdict for (key, _), verdict in result.settled.items()}
-        false += any(is_false(verdict[0], design.differences[n], design.rope) for n, verdict in settled.items())
-        right += sum(n in settled and not is_false(settled[n][0], design.differences[n], design.rope) for n in true)
-        seeds += np.mean(
-            [settled[n][1].n_seeds if n in settled else counts[-1] for n in range(len(design.differences))]
-        )
+    for settled in results:
+        wrong = {n for n, (verdict, _) in settled.items() if is_false(verdict, design.differences[n], design.rope)}
+        false += bool(wrong)
+        right += sum(n in settled and n not in wrong for n in true)
+        seeds += np.mean([settled[n][1] if n in settled else most for n in contrasts])
+    studies = len(results)
     return Rates(false / studies, right / (studies * len(true)) if true else float("nan"), seeds / studies)
 
 
