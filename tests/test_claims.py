@@ -21,7 +21,8 @@ from convlab.language.claims import problem_text
 from convlab.results import columns, tables
 from convlab.results.family import confirmatory_family
 from convlab.results.tables import claim_row
-from convlab.statistics.claims import ConstantGuess, limits
+from convlab.statistics.claim_links import limits
+from convlab.statistics.claims import ConstantGuess
 from convlab.statistics.claims import decide as decide_claim
 from convlab.statistics.comparisons import compare_to_reference
 from convlab.study import rules as claims

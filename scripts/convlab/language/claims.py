@@ -4,7 +4,8 @@ from convlab.common.i18n import N_, ngettext, number
 from convlab.common.i18n import gettext as _
 from convlab.language.contrasts import guessing
 from convlab.language.numbers import ci_text, constant_text, format_p, p_over_study, quantity_text
-from convlab.statistics.claims import LEVEL, ClaimResult, ClaimVerdict, LinkResult, Problem
+from convlab.statistics.claim_links import LEVEL, ClaimVerdict, LinkResult, Problem
+from convlab.statistics.claims import ClaimResult
 from convlab.statistics.describe import MIN_SEEDS
 from convlab.study.metrics import AUROC, LOSS
 from convlab.study.rules import difference, measures_only_times
