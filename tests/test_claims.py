@@ -620,6 +620,7 @@ def test_a_claim_that_repeats_a_contrast_counts_once_and_has_its_test(rule):
     claim = results.claims.iloc[0]
     assert claim["verdict"] == "supported"
     assert (claim["p_value"], claim["p_adjusted"]) == (contrast["p_value"], contrast["p_adjusted"])
+    assert "paired t p " in claim["reason"] and "one-sided" not in claim["reason"], "a contrast's test is two-sided"
     interval = sorted(abs(claim[name]) for name in ("ci_low", "ci_high"))
     assert interval == pytest.approx([contrast["ci_low"], contrast["ci_high"]])
 
