@@ -301,7 +301,8 @@ CLAIMS = {
     "n_seeds": Column("integer", "`replicates` that it was decided with; empty for exact quantities"),
     "p_value": Column(
         "number",
-        "one-sided, of the opposite of the verdict, or that of the contrast which the claim repeats; empty for exact quantities",
+        "one-sided, of the opposite of the verdict, or that of the contrast that the claim repeats; empty for exact "
+        "quantities",
     ),
     "p_adjusted": P_ADJUSTED,
     "reason": Column("text", "the decision in words, in the report's language"),
