@@ -43,7 +43,7 @@ INSTALL := requirements/install.sh
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONHOME PYTHONINSPECT
 
 .PHONY: help run settle demo quick plan register diff timing usage export serve deploy deploy-plan teardown test test-fast test-slurm test-kills lint format lock schema \
-  docs messages example bench install clean clean-runs
+  docs messages example bench calibrate install clean clean-runs
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -167,6 +167,13 @@ example: demo  ## write docs/example/: the demo's report as Markdown with its pi
 
 bench: $(VENV)/.installed-dev  ## the suite against a notebook-like script, on this machine
 	$(BIN)/python benchmarks/bench.py
+
+calibrate: $(VENV)/.installed-dev  ## simulate how often the statistics err, for docs/calibration.md (an hour or two)
+	$(BIN)/python benchmarks/calibrate_pairing.py
+	$(BIN)/python benchmarks/calibrate_sequential.py
+	$(BIN)/python benchmarks/calibrate_images.py
+	$(BIN)/python benchmarks/choice_simulation.py
+	$(BIN)/python benchmarks/multcomp.py
 
 clean-runs:  ## forget finished runs that are kept for other studies and for going back to earlier settings
 	@! test -d .snakemake/convlab/runs || find .snakemake/convlab/runs -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +

@@ -10,17 +10,13 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
-import os
-
-INHERITED = dict(os.environ)
-"""Environment that the command is given: the scripts prepare theirs by themselves."""
-
 from convlab.common import environment
 
 environment.start()
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 from typing import Any
@@ -50,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     study = load_study(read_yaml(arguments.config))
     if study.seeds.looks is None or any(one_time(argument) for argument in command):
-        os.execvpe(command[0], command, INHERITED)
+        os.execvpe(command[0], command, environment.inherited())
     sys.exit(run_looks(study, command, arguments.may_pause and study.seeds.looks.pause))
 
 
@@ -93,7 +89,7 @@ def read_proposal(folder: Path) -> dict[str, Any] | None:
 
 def wait_for(command: list[str]) -> int:
     """Run a command to its end; signals that ask this process to end go to the command, which decides."""
-    process = subprocess.Popen(command, env={**INHERITED, "CONVLAB_LOOKS": "1"})
+    process = subprocess.Popen(command, env={**environment.inherited(), "CONVLAB_LOOKS": "1"})
     # Ctrl-C reaches the command by itself, as it is in the same group.
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))

@@ -356,5 +356,8 @@ def test_models_and_datasets_called_like_numbers_keep_their_probes(tmp_path, dat
     measured = load_measured(study, tmp_path)
     shifts = measured["translation"]
     assert set(shifts["dataset"]) == {dataset} and set(shifts["variant"]) == {dense, cnn}
-    assert set(all_curves(pd.DataFrame(), study.plan, measured)["variant"]) == {dense, cnn}
-    assert all_contrasts(pd.DataFrame(), study.plan, measured)["dataset"].tolist() == [dataset]
+    runs = pd.DataFrame(
+        [(dataset, name, seed) for name in (dense, cnn) for seed in study.seeds], columns=["dataset", "variant", "seed"]
+    )
+    assert set(all_curves(runs, study.plan, measured)["variant"]) == {dense, cnn}
+    assert all_contrasts(runs, study.plan, measured)["dataset"].tolist() == [dataset]

@@ -21,7 +21,8 @@ from convlab.language.claims import problem_text
 from convlab.results import columns, tables
 from convlab.results.family import confirmatory_family
 from convlab.results.tables import claim_row
-from convlab.statistics.claims import ConstantGuess, limits
+from convlab.statistics.claim_links import limits
+from convlab.statistics.claims import ConstantGuess
 from convlab.statistics.claims import decide as decide_claim
 from convlab.statistics.comparisons import compare_to_reference
 from convlab.study import rules as claims
@@ -619,6 +620,7 @@ def test_a_claim_that_repeats_a_contrast_counts_once_and_has_its_test(rule):
     claim = results.claims.iloc[0]
     assert claim["verdict"] == "supported"
     assert (claim["p_value"], claim["p_adjusted"]) == (contrast["p_value"], contrast["p_adjusted"])
+    assert "paired t p " in claim["reason"] and "one-sided" not in claim["reason"], "a contrast's test is two-sided"
     interval = sorted(abs(claim[name]) for name in ("ci_low", "ci_high"))
     assert interval == pytest.approx([contrast["ci_low"], contrast["ci_high"]])
 

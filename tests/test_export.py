@@ -155,7 +155,8 @@ def write_runs(folder: Path, accuracies: dict[str, list[float | None]]) -> None:
 
 
 def choose(folder: Path, macs: dict[str, int], seeds=(1, 2, 3)) -> tuple[str, int]:
-    return export.choose_run({"candidates": macs, "seeds": list(seeds), "named": False}, "d", folder)[:2]
+    choice = {"candidates": macs, "seeds": {name: list(seeds) for name in macs}, "named": False}
+    return export.choose_run(choice, "d", folder)[:2]
 
 
 def test_the_best_mean_validation_accuracy_and_of_its_seeds_the_one_nearest_to_it(tmp_path):

@@ -183,6 +183,9 @@ def removed_message(names: list[str]) -> str:
 _removed_names: list[str] = []
 """Names of the variables that ``start`` removed in this process."""
 
+_inherited: dict[str, str] = {}
+"""The environment that ``start`` was called in."""
+
 
 def apply(environment: MutableMapping[str, str] | None = None) -> list[str]:
     """Prepare ``environment`` (by default this process') in place; returns removed names that are worth a message."""
@@ -202,6 +205,7 @@ def start() -> None:
     matter, the script is started again in a prepared environment, under the same process number.
     """
     before = dict(os.environ)
+    _inherited.update(before)
     try:
         _removed_names.extend(apply())
     except UserError as error:
@@ -213,6 +217,11 @@ def start() -> None:
             print(removed_message(_removed_names), file=sys.stderr, flush=True)
         os.execve(sys.executable, [sys.executable, *sys.argv], dict(os.environ))
     _import_matplotlib_elsewhere()
+
+
+def inherited() -> dict[str, str]:
+    """The environment before ``start`` prepared it, for a program that prepares its own, such as Snakemake."""
+    return dict(_inherited)
 
 
 def removed_at_start() -> list[str]:

@@ -2,9 +2,10 @@
 
 from convlab.common.i18n import N_, ngettext, number
 from convlab.common.i18n import gettext as _
-from convlab.language.contrasts import guessing
+from convlab.language.contrasts import TESTS, guessing
 from convlab.language.numbers import ci_text, constant_text, format_p, p_over_study, quantity_text
-from convlab.statistics.claims import LEVEL, ClaimResult, ClaimVerdict, LinkResult, Problem
+from convlab.statistics.claim_links import LEVEL, ClaimVerdict, LinkResult, Problem
+from convlab.statistics.claims import ClaimResult
 from convlab.statistics.describe import MIN_SEEDS
 from convlab.study.metrics import AUROC, LOSS
 from convlab.study.rules import difference, measures_only_times
@@ -98,7 +99,10 @@ def _details(result: ClaimResult, p_adjusted: float | None) -> list[str]:
             ngettext("{n} seed with a diverged run left out", "{n} seeds with a diverged run left out", link.n_missing)
         )
     if result.p_value is not None and link.p_support is not None:  # the p value may be of another link
-        p_text = _("one-sided {p}", p=format_p(result.p_value))
+        if result.repeats:
+            p_text = f"{_(TESTS[result.repeats.contrast.method])} {format_p(result.p_value)}"
+        else:
+            p_text = _("one-sided {p}", p=format_p(result.p_value))
         details.append(p_over_study(p_text, result.p_value, p_adjusted))
     return details
 

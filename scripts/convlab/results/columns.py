@@ -299,7 +299,11 @@ CLAIMS = {
     "text": Column("text", "the claim in words"),
     "rule": Column("text", "its rule"),
     "n_seeds": Column("integer", "`replicates` that it was decided with; empty for exact quantities"),
-    "p_value": Column("number", "one-sided, of the opposite of the verdict; empty for exact quantities"),
+    "p_value": Column(
+        "number",
+        "one-sided, of the opposite of the verdict, or that of the contrast that the claim repeats; empty for exact "
+        "quantities",
+    ),
     "p_adjusted": P_ADJUSTED,
     "reason": Column("text", "the decision in words, in the report's language"),
     "quantity": Column("text", "what was measured, as the rule writes it"),

@@ -8,7 +8,8 @@ import pandas as pd
 from convlab.results.asked import ALL, Asked
 from convlab.results.by_seed import by_seed
 from convlab.results.timings import Timings
-from convlab.statistics.claims import ClaimResult, ConstantGuess, contrasts_by_variants, decide
+from convlab.statistics.claim_links import contrasts_by_variants
+from convlab.statistics.claims import ClaimResult, ConstantGuess, decide
 from convlab.statistics.comparisons import Contrast, compare_to_reference, is_tested
 from convlab.statistics.multiplicity import family_size
 from convlab.statistics.sequential import (

@@ -8,7 +8,8 @@ import pandas as pd
 from convlab.results.asked import ALL, Asked, family_by_registration
 from convlab.results.family import Family, confirmatory_family
 from convlab.results.timings import Timings
-from convlab.statistics.claims import LEVEL, ConstantGuess, verdict_over_study
+from convlab.statistics.claim_links import LEVEL
+from convlab.statistics.claims import ConstantGuess, verdict_over_study
 from convlab.statistics.comparisons import verdict
 from convlab.statistics.sequential import Hypothesis, Look, Replay, looks_of, replay
 from convlab.study.hypotheses import variants_of_claim, variants_of_question
