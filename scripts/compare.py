@@ -174,7 +174,8 @@ def study_tables(
     by_registration = partial(family_by_registration, standings=standings)
     # Answers that are right or wrong give intervals for new images of accuracy, and of no other metric.
     correct = load_correct(study, folder, records) if plan.metric == ACCURACY else {}
-    comparisons = with_new_images(tables.comparisons_table(runs, plan, rope, family), correct, plan, rope)
+    share = family.looks.look.share if family.looks else 1.0
+    comparisons = with_new_images(tables.comparisons_table(runs, plan, rope, family), correct, plan, rope, share)
     comparisons = tables.with_registration(comparisons, lambda row: standings.question(row.dataset, row.experiment))
     comparisons = tables.with_looks(comparisons, family, "sentence", contrast_key)
     claims = tables.claims_table(runs, plan, rope, family)

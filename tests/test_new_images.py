@@ -41,8 +41,8 @@ def answers(shares: dict[str, float], images: int, noise: float = 0.3, seed: int
     return correct
 
 
-def comparisons(correct: dict, config: dict | None = None, diverged: tuple = ()) -> pd.DataFrame:
-    """comparisons.csv by question, from the correctness of every run."""
+def comparisons(correct: dict, config: dict | None = None, diverged: tuple = (), share: float = 1.0) -> pd.DataFrame:
+    """comparisons.csv by question, from the correctness of every run, at a look with this share of the level."""
     study = load_study({**STUDY, **(config or {})})
     accuracies = {
         name: [None if (name, run) in diverged else float(correct["digits", name, run].mean())
@@ -51,7 +51,7 @@ def comparisons(correct: dict, config: dict | None = None, diverged: tuple = ())
     }  # fmt: skip
     correct = {key: right for key, right in correct.items() if key[1:] not in diverged}
     table = tables.comparisons_table(runs_with(study, accuracies), study.plan, ROPE)
-    return with_new_images(table, correct, study.plan, ROPE).set_index("experiment")
+    return with_new_images(table, correct, study.plan, ROPE, share).set_index("experiment")
 
 
 def test_a_large_difference_on_many_images_is_one_for_new_images_and_its_opposite_the_opposite():
@@ -94,6 +94,16 @@ def test_p_values_for_new_images_are_adjusted_over_all_comparisons_of_the_study(
     assert table["new_images_p_equivalence_adjusted"].tolist() == pytest.approx(
         [min(1.0, 2 * result.p_equivalence) for result in alone]
     )
+
+
+def test_at_a_planned_look_verdicts_for_new_images_are_held_at_its_share_of_the_level():
+    correct = answers({"one": 0.7, "two": 0.8, "three": 0.75}, 5000)
+    alone, looked = comparisons(correct).loc["second"], comparisons(correct, share=0.04).loc["second"]
+    assert looked["new_images_p"] == alone["new_images_p"]
+    for name in ("new_images_p_adjusted", "new_images_p_equivalence_adjusted"):
+        assert looked[name] == pytest.approx(min(1.0, alone[name] / 0.04))
+    barely = comparisons(correct, share=alone["new_images_p_adjusted"] / 0.051).loc["second"]
+    assert (alone["new_images_verdict"], barely["new_images_verdict"]) == ("better", "inconclusive")
 
 
 def test_the_adjusted_p_value_decides_and_not_the_interval_alone():

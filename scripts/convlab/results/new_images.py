@@ -22,7 +22,11 @@ NOT_TESTED = {"new_images_verdict": "inconclusive"} | dict.fromkeys(
 
 
 def with_new_images(
-    comparisons: pd.DataFrame, correct: Mapping[tuple[str, str, int], np.ndarray], plan: Plan, rope: float
+    comparisons: pd.DataFrame,
+    correct: Mapping[tuple[str, str, int], np.ndarray],
+    plan: Plan,
+    rope: float,
+    share: float = 1.0,
 ) -> pd.DataFrame:
     """The comparisons with a verdict that also holds for new test images: columns ``new_images_*`` and ``sd_seeds_*``.
 
@@ -34,13 +38,16 @@ def with_new_images(
         correct: (dataset, variant, seed) -> bool (images,), whether each test image is classified rightly; finished
             runs only. Seeds that one of the two variants lacks are left out.
         rope: half width of the region of practical equivalence, a fraction.
+        share: of the level that the present look has; p values are divided by it, so that over all planned looks the
+            error rate is that of the whole level (:mod:`convlab.statistics.sequential`).
     """
     rows = comparisons.to_dict("records")
     crossed = [_crossed(row, correct, rope) for row in rows]
-    p_adjusted = holm([result and result.p_value for result in crossed])
-    tested = sum(p is not None for p in p_adjusted)
+    over_contrasts = holm([result and result.p_value for result in crossed])
+    p_adjusted = [None if p is None else min(1.0, p / share) for p in over_contrasts]
+    bonferroni = sum(p is not None for p in p_adjusted) / share
     added = [
-        NOT_TESTED if result is None else _columns(row, result, p, tested, plan, rope)
+        NOT_TESTED if result is None else _columns(row, result, p, bonferroni, plan, rope)
         for row, result, p in zip(rows, crossed, p_adjusted, strict=True)
     ]
     table = pd.DataFrame(added, columns=list(columns.NEW_IMAGES), index=comparisons.index)
@@ -65,9 +72,14 @@ def _crossed(
 
 
 def _columns(
-    row: Mapping[str, Any], crossed: CrossedDifference, p_adjusted: float | None, tested: int, plan: Plan, rope: float
+    row: Mapping[str, Any],
+    crossed: CrossedDifference,
+    p_adjusted: float | None,
+    bonferroni: float,
+    plan: Plan,
+    rope: float,
 ) -> dict[str, Any]:
-    """The columns of one comparison. ``tested``: contrasts of the study that have a p value on new images."""
+    """The columns of one comparison. ``bonferroni``: what the p value of equivalence is multiplied by."""
     contrast = Contrast(
         row["variant"],
         row["reference"],
@@ -86,7 +98,7 @@ def _columns(
         n_missing_reference=int(row["n_diverged_reference"]),
         rope=rope,
     )
-    p_equivalence = None if crossed.p_equivalence is None else min(1.0, tested * crossed.p_equivalence)
+    p_equivalence = None if crossed.p_equivalence is None else min(1.0, bonferroni * crossed.p_equivalence)
     reached = verdict(contrast, p_adjusted, p_equivalence)
     labels = contrast_labels(plan, plan.questions[row["experiment"]], row["variant"])
     scatter = crossed.scatter
