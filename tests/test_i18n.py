@@ -282,7 +282,7 @@ def test_tables_keep_identifiers_and_numbers_and_only_say_sentences_in_another_l
     reasons = dict(zip(spanish.claims["claim"], spanish.claims["reason"], strict=True))
     assert reasons["size"] == "parameters(cnn) es 9258, exactamente."
     assert reasons["small"] == "parameters(cnn) es 9258, no menor que 1000 (diferencia: +8258)."
-    assert "unilateral, p < 0,001" in reasons["wins"]
+    assert "t emparejada p < 0,001" in reasons["wins"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from convlab.study.variants import Question
 
 def factor(results: StudyResults, dataset: str, question: Question) -> Topic:
     """Findings about a factor: best level, verdicts against the reference, trend, cost, what varies along with it."""
-    levels = {level.variant: level.label for level in question.levels}
+    levels = question.level_labels
     rows = {name: results.variant(dataset, name) for name in levels}
     metric = results.plan.metric
     measured = {name: row[f"{metric.column}_mean"] for name, row in rows.items()}

@@ -74,8 +74,7 @@ INCONCLUSIVE_SENTENCE = N_("{variant} vs {reference} changed {metric} by {change
 
 def contrast_labels(plan: Plan, question: Question, variant: str) -> tuple[str, str]:
     """Labels of a contrast's two sides: those of an experiment's levels, else those of the variants."""
-    levels = {level.variant: level.label for level in question.levels}
-    names = {name: levels.get(name, plan.variants[name].label) for name in (variant, question.reference)}
+    names = {name: question.level_labels.get(name, plan.variants[name].label) for name in (variant, question.reference)}
     return names[variant], names[question.reference]
 
 

@@ -161,7 +161,7 @@ def levels_table(results: StudyResults, dataset: str, question: Question) -> Tab
     """Levels of an experiment, or the two sides of a comparison, with measures, costs and verdicts."""
     rows, metric = {row["variant"]: row for row in results.contrasts(dataset, question.name)}, results.plan.metric
     if question.levels:
-        names = {level.variant: level.label for level in question.levels}
+        names = question.level_labels
     else:
         names = {name: results.label(name) for name in (question.reference, *question.variants)}
     cells = []

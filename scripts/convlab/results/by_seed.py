@@ -20,4 +20,5 @@ def by_seed(runs: pd.DataFrame, names: Sequence[str], measure: str = "test_accur
 
 def common_seeds(runs: pd.DataFrame, names: Sequence[str]) -> list[int]:
     """The seeds with which every one of these variants was trained on one dataset."""
-    return sorted(set.intersection(*(set(runs.loc[runs["variant"] == name, "seed"]) for name in names)))
+    trained = runs[runs["variant"].isin(names)].groupby("variant")["seed"]
+    return sorted(set.intersection(*({name: set() for name in names} | trained.agg(set).to_dict()).values()))

@@ -1,6 +1,7 @@
 """The plan of a study: variants, questions, probes and claims."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from convlab.models.cost import Cost
@@ -65,6 +66,11 @@ class Question:
     def subject(self) -> str:
         """Label of the factors in the current language; empty for a comparison."""
         return " × ".join(map(field_label, self.factor.split(" × "))) if self.factor else ""
+
+    @cached_property
+    def level_labels(self) -> dict[str, str]:
+        """Labels of an experiment's levels by variant."""
+        return {level.variant: level.label for level in self.levels}
 
 
 @dataclass(frozen=True)
