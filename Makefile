@@ -168,8 +168,9 @@ example: demo  ## write docs/example/: the demo's report as Markdown with its pi
 bench: $(VENV)/.installed-dev  ## the suite against a notebook-like script, on this machine
 	$(BIN)/python benchmarks/bench.py
 
-calibrate: $(VENV)/.installed-dev  ## simulate how often the statistics err, for docs/calibration.md (an hour or two)
+calibrate: $(VENV)/.installed-dev  ## simulate how often the statistics err, for docs/calibration.md (long)
 	$(BIN)/python benchmarks/calibrate_pairing.py
+	$(BIN)/python benchmarks/pairing_bound.py
 	$(BIN)/python benchmarks/calibrate_sequential.py
 	$(BIN)/python benchmarks/calibrate_images.py
 	$(BIN)/python benchmarks/choice_simulation.py

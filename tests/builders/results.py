@@ -12,6 +12,7 @@ from builders.study_results import history_with, results_with, seeds_around
 from convlab.common.files import write_json, write_text
 from convlab.common.table_files import write_table
 from convlab.page import gallery
+from convlab.page.loading import RESULT_TABLES
 from convlab.probes.curves import CONTRAST_COLUMNS, CURVE_COLUMNS
 from convlab.study.load import load_study
 
@@ -65,17 +66,7 @@ def write_study_with(
     classes = classes or [str(i) for i in range(10)]
     if classes:
         results.per_class["class"] = [classes[int(name)] for name in results.per_class["class"]]
-    for name in (
-        "runs",
-        "variants",
-        "comparisons",
-        "claims",
-        "trends",
-        "factorials",
-        "per_class",
-        "robustness",
-        "timings",
-    ):
+    for name in RESULT_TABLES:
         write_table(getattr(results, name), folder / "compare" / name, name)
     curves, contrasts = probed or (pd.DataFrame(columns=CURVE_COLUMNS), pd.DataFrame(columns=CONTRAST_COLUMNS))
     write_table(curves, folder / "compare" / "probe_curves", "curves")

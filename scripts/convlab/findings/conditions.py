@@ -37,7 +37,7 @@ def conditions_text(counts: Mapping[str, int]) -> str:
 
 
 def settings_text(settings: list[str]) -> str:
-    """Remark on a comparison whose sides the config trains with different settings; empty if there are none."""
+    """Remark on a comparison whose sides the config trains with different settings; empty where they agree."""
     if not settings:
         return ""
     return _(
