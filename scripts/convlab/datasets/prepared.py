@@ -26,13 +26,18 @@ SEED_PURPOSES = ("initialisation", "shuffling", "dropout", "augmentation", "spli
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images (uint8, NHWC), labels (int64, indices into ``classes``) and the classes' names."""
+    """Images (uint8, NHWC), labels (int64, indices into ``classes``) and the classes' names.
+
+    ``x_validation`` and ``y_validation`` are a validation split that the data bring, or None.
+    """
 
     x_train: np.ndarray
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
     classes: tuple[str, ...]
+    x_validation: np.ndarray | None = None
+    y_validation: np.ndarray | None = None
 
 
 def load(directory: Path) -> Dataset:
