@@ -11,13 +11,22 @@ from convlab.models.specs import ModelSpec
 
 
 class ShapeError(ValueError):
-    """A layer's input is smaller than its kernel or pooling window; the message names the layer."""
+    """A layer cannot take its input; the message names the layer.
+
+    Args:
+        advice: what would fit, an imperative clause; None where a window is larger than its input.
+    """
+
+    def __init__(self, message: str, advice: str | None = None) -> None:
+        super().__init__(message)
+        self.advice = advice
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer. ``output_shape`` is (height, width, channels) or (units,); ``receptive_field`` in input pixels;
-    ``window`` is the side of its kernel or pooling window, 0 without one. The first word of ``name`` is its kind."""
+    """One layer. ``output_shape`` is (height, width, channels), (tokens, channels) or (units,); ``receptive_field`` in
+    input pixels; ``window`` is the side of its kernel, pooling window or patch, 0 without one. The first word of
+    ``name`` is its kind."""
 
     name: str
     output_shape: tuple[int, ...]
@@ -29,7 +38,8 @@ class Layer:
 
 @dataclass(frozen=True)
 class Cost:
-    """A model's layers and totals. MACs are per image and forward pass: convolutions and dense layers, no biases."""
+    """A model's layers and totals. MACs are per image and forward pass: those of convolutions, dense layers and
+    attention (the products of queries with keys and of weights with values included), no biases, no normalisation."""
 
     layers: tuple[Layer, ...]
 
@@ -49,8 +59,8 @@ class Cost:
 
     @property
     def feature_map(self) -> tuple[int, ...]:
-        """Shape of the last feature map, before the head."""
-        return [layer for layer in self.layers if len(layer.output_shape) == 3][-1].output_shape
+        """Shape of the last feature map or sequence of tokens, before the head."""
+        return [layer for layer in self.layers if len(layer.output_shape) > 1][-1].output_shape
 
     @property
     def has_windows(self) -> bool:
@@ -66,13 +76,15 @@ class LayerCosts:
 
     Attributes:
         layers: those so far, without the input.
-        shape: (height, width, channels) of the feature map so far.
+        shape: (height, width, channels) of the feature map so far, or (tokens, channels) of the sequence.
+        whole_image: receptive field of what depends on all pixels: the larger side of the image.
         features: number of values of the vector; 0 until ``flatten`` or ``global_pooling`` has made one.
     """
 
     def __init__(self, input_shape: tuple[int, int, int]) -> None:
         self.layers: list[Layer] = []
-        self.shape = input_shape
+        self.shape: tuple[int, ...] = input_shape
+        self.whole_image = max(input_shape[:2])
         self.features = 0
         self._field, self._jump = 1, 1
 
@@ -105,7 +117,37 @@ class LayerCosts:
 
     def global_pooling(self) -> None:
         """One value for each channel becomes the vector."""
-        self.features = self.shape[2]
+        self.features = self.shape[-1]
+
+    def patch_grid(self, name: str, patch_size: int) -> tuple[int, int]:
+        """Rows and columns of the patches into which a layer cuts the feature map.
+
+        Raises:
+            ShapeError: they do not fill it; it names the sizes that would.
+        """
+        height, width, _ = self.shape
+        if height % patch_size or width % patch_size:
+            side = math.gcd(height, width)
+            fitting = [str(size) for size in range(1, side + 1) if not side % size]
+            raise ShapeError(
+                f"layer {name} cuts patches of {patch_size}×{patch_size} pixels, which do not fill it",
+                f"set patch_size to {' or '.join(filter(None, (', '.join(fitting[:-1]), fitting[-1])))}",
+            )
+        return height // patch_size, width // patch_size
+
+    def layer(
+        self,
+        name: str,
+        output_shape: tuple[int, ...],
+        parameters: int,
+        macs: int,
+        window: int = 0,
+        receptive_field: int | None = None,
+    ) -> None:
+        """Any layer, by what it makes of one image: all its MACs, and the receptive field where it is another."""
+        self._field = self._field if receptive_field is None else receptive_field
+        self.shape = output_shape
+        self.layers.append(Layer(name, output_shape, parameters, macs, self._field, window))
 
     def dense(self, name: str, units: int) -> None:
         """A dense layer with biases; its units become the vector."""

@@ -174,7 +174,7 @@ def _check_architectures(
                 padding = ", padding: same," if "padding" in type(variant.model).model_fields else ""
                 raise UserError(
                     f"{_origin(name, variants, questions)}: on {dataset} ({shape[0]}×{shape[1]} pixels) {error}; "
-                    f"use a smaller window{padding} or fewer layers"
+                    f"{error.advice or f'use a smaller window{padding} or fewer layers'}"
                 ) from None
     return costs
 
