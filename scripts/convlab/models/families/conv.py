@@ -105,18 +105,14 @@ def features(model: Conv, x: Any, keras: Any) -> Any:
 
 
 def feature_costs(model: Conv, costs: Any) -> None:
-    """The costs of these layers; batch normalisation counts with its convolution."""
+    """The costs of these layers."""
     blocks = zip(model.filters, model.kernel_size, model.strides, model.pooling, strict=True)
     for block, (filters, kernel_size, block_strides, pooling) in enumerate(blocks, start=1):
         for number in range(1, model.convolutions_per_block + 1):
-            costs.convolution(
-                f"conv_{model.convolution_name(block, number)}",
-                filters,
-                kernel_size,
-                stride=block_strides if number == 1 else 1,
-                padding=model.padding,
-                batch_norm=model.batch_norm,
-            )
+            name, stride = model.convolution_name(block, number), block_strides if number == 1 else 1
+            costs.convolution(f"conv_{name}", filters, kernel_size, stride, model.padding)
+            if model.batch_norm:
+                costs.normalisation(f"norm_{name}", "batch")
         if pooling != "none":
             costs.pooling(f"pool_{block}", model.pool_size)
     if model.head == "flatten":

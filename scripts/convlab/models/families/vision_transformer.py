@@ -118,7 +118,7 @@ def _block(model: VisionTransformer, x: Any, block: int, layers: Any) -> Any:
 
 
 def feature_costs(model: VisionTransformer, costs: Any) -> None:
-    """The costs of these layers; a layer normalisation counts with the layer that it feeds.
+    """The costs of these layers.
 
     For T tokens of length E a block has 4 T E² multiplications of queries, keys, values and output, T² E of queries
     with keys and as many of weights with values (Vaswani et al.: Attention Is All You Need, 2017, table 1), and
@@ -127,27 +127,22 @@ def feature_costs(model: VisionTransformer, costs: Any) -> None:
     rows, columns = costs.patch_grid("patch_embedding", model.patch_size)
     tokens = rows * columns + (model.head == "class_token")
     width, hidden, pixels = model.embed_dim, model.mlp_units, model.patch_size**2 * costs.shape[-1]
-    norm, shape = 2 * width, (tokens, width)
+    shape = (tokens, width)
     biases = width if model.position == "none" else tokens * width
-    costs.layer(
-        "patch_embedding",
-        shape,
-        pixels * width + biases,
-        tokens * pixels * width,
-        window=model.patch_size,
-        receptive_field=model.patch_size,
-    )
+    weights, side = pixels * width, model.patch_size
+    costs.layer("patch_embedding", shape, weights + biases, tokens * weights, window=side, receptive_field=side)
     for block in range(1, model.depth + 1):
-        costs.layer(
-            f"attention_{block}",
-            shape,
-            norm + 4 * (width + 1) * width,
-            4 * tokens * width**2 + 2 * tokens**2 * width,
-            receptive_field=costs.whole_image,
-        )
-        costs.layer(f"mlp_{block}_expand", (tokens, hidden), norm + (width + 1) * hidden, tokens * width * hidden)
+        start = costs.end
+        costs.normalisation(f"norm_{block}_attention", "layer")
+        macs = 4 * tokens * width**2 + 2 * tokens**2 * width
+        costs.layer(f"attention_{block}", shape, 4 * (width + 1) * width, macs, receptive_field=costs.whole_image)
+        costs.add(f"add_{block}_attention", start)
+        start = costs.end
+        costs.normalisation(f"norm_{block}_mlp", "layer")
+        costs.layer(f"mlp_{block}_expand", (tokens, hidden), (width + 1) * hidden, tokens * width * hidden)
         costs.layer(f"mlp_{block}_project", shape, (hidden + 1) * width, tokens * hidden * width)
-    costs.layer("norm", shape, norm, 0)
+        costs.add(f"add_{block}_mlp", start)
+    costs.normalisation("norm", "layer")
     costs.global_pooling()
 
 
