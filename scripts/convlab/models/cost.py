@@ -222,21 +222,9 @@ class LayerCosts:
         """One value for each channel becomes the vector."""
         self.features = self.shape[-1]
 
-    def patch_grid(self, name: str, patch_size: int) -> tuple[int, int]:
-        """Rows and columns of the patches into which a layer cuts the feature map.
-
-        Raises:
-            ShapeError: they do not fill it; it names the sizes that would.
-        """
-        height, width, _ = self.shape
-        if height % patch_size or width % patch_size:
-            side = math.gcd(height, width)
-            fitting = [str(size) for size in range(1, side + 1) if not side % size]
-            raise ShapeError(
-                f"layer {name} cuts patches of {patch_size}×{patch_size} pixels, which do not fill it",
-                f"set patch_size to {' or '.join(filter(None, (', '.join(fitting[:-1]), fitting[-1])))}",
-            )
-        return height // patch_size, width // patch_size
+    def refuse(self, message: str, remedy: str) -> None:
+        """Raise ShapeError: a layer that ``message`` names does not fit its input; ``remedy`` is what to change."""
+        raise ShapeError(message, remedy)
 
     def layer(
         self,

@@ -124,23 +124,28 @@ def feature_costs(model: VisionTransformer, costs: Any) -> None:
     with keys and as many of weights with values (Vaswani et al.: Attention Is All You Need, 2017, table 1), and
     2 T E H in a perceptron with H hidden units. After the first attention each token depends on all pixels.
     """
-    rows, columns = costs.patch_grid("patch_embedding", model.patch_size)
-    tokens = rows * columns + (model.head == "class_token")
-    width, hidden, pixels = model.embed_dim, model.mlp_units, model.patch_size**2 * costs.shape[-1]
-    shape = (tokens, width)
-    biases = width if model.position == "none" else tokens * width
-    weights, side = pixels * width, model.patch_size
+    (height, width, channels), side = costs.shape, model.patch_size
+    if height % side or width % side:
+        fitting = [str(size) for size in range(1, min(height, width) + 1) if not height % size and not width % size]
+        costs.refuse(
+            f"layer patch_embedding cuts patches of {side}×{side} pixels, which do not fill the image",
+            f"set patch_size to {' or '.join(filter(None, (', '.join(fitting[:-1]), fitting[-1])))}",
+        )
+    tokens = (height // side) * (width // side) + (model.head == "class_token")
+    length, hidden = model.embed_dim, model.mlp_units
+    shape, weights = (tokens, length), side**2 * channels * length
+    biases = length if model.position == "none" else tokens * length
     costs.layer("patch_embedding", shape, weights + biases, tokens * weights, window=side, receptive_field=side)
     for block in range(1, model.depth + 1):
         start = costs.end
         costs.normalisation(f"norm_{block}_attention", "layer")
-        macs = 4 * tokens * width**2 + 2 * tokens**2 * width
-        costs.layer(f"attention_{block}", shape, 4 * (width + 1) * width, macs, receptive_field=costs.whole_image)
+        macs = 4 * tokens * length**2 + 2 * tokens**2 * length
+        costs.layer(f"attention_{block}", shape, 4 * (length + 1) * length, macs, receptive_field=costs.whole_image)
         costs.add(f"add_{block}_attention", start)
         start = costs.end
         costs.normalisation(f"norm_{block}_mlp", "layer")
-        costs.layer(f"mlp_{block}_expand", (tokens, hidden), (width + 1) * hidden, tokens * width * hidden)
-        costs.layer(f"mlp_{block}_project", shape, (hidden + 1) * width, tokens * hidden * width)
+        costs.layer(f"mlp_{block}_expand", (tokens, hidden), (length + 1) * hidden, tokens * length * hidden)
+        costs.layer(f"mlp_{block}_project", shape, (hidden + 1) * length, tokens * hidden * length)
         costs.add(f"add_{block}_mlp", start)
     costs.normalisation("norm", "layer")
     costs.global_pooling()
