@@ -81,8 +81,7 @@ class _Layers:
         before = self.model.pre_activation
         start, x = x, self.activated(x, f"{name}_1") if before else x
         if self.model.residual and start.shape[1:] != self.shape_after(x, filters, stride):
-            start = self.convolution(x, name, filters, 1, stride, "shortcut")
-            start = start if before else self.normalised(start, f"shortcut_{name}")
+            start = self.projected(x, name, filters, stride)
         x = self.convolution(x, f"{name}_1", filters, stride=stride)
         x = self.activated(x, f"{name}_2" if before else f"{name}_1")
         x = self.convolution(x, f"{name}_2", filters)
@@ -90,6 +89,17 @@ class _Layers:
         if self.model.residual:
             x = self.layers.Add(name=f"add_{name}")([x, start])
         return x if before else self.activation(x, f"{name}_2")
+
+    def projected(self, x: Any, name: str, filters: int, stride: int) -> Any:
+        """A block's input by a 1×1 convolution that gives it the shape of the block's output.
+
+        The pixels between the strides are left out first: the same as a stride of the convolution itself, whose
+        gradient oneDNN (in TensorFlow 2.21) writes beyond its memory for maps of 64×64 pixels with few channels.
+        """
+        if stride > 1:
+            x = self.layers.AveragePooling2D(1, stride, padding="same", name=f"subsample_{name}")(x)
+        x = self.convolution(x, name, filters, 1, kind="shortcut")
+        return x if self.model.pre_activation else self.normalised(x, f"shortcut_{name}")
 
     def shape_after(self, x: Any, filters: int, stride: int) -> tuple[int, int, int]:
         """(height, width, channels) of a block's output."""
