@@ -147,6 +147,7 @@ def describe(name: str, spec: DatasetSpec, kind: Kind, dataset: Dataset, reading
         "homepage": kind.homepage,
         "licence": kind.licence,
         "citation": kind.citation,
+        **kind.details(spec),
         "train_images": spec.train_images,
         "test_images": spec.test_images,
         "options": spec.model_dump(mode="json", exclude={"kind", "path", "train_images", "test_images"}),
