@@ -13,9 +13,7 @@ ARCHITECTURES = {
     "plain": Conv(family="conv", filters=[4, 8], dense_units=[6]),
     "valid strided": Conv(family="conv", filters=[4, 8], kernel_size=[5, 3], strides=[2, 1], padding="valid"),
     "same strided": Conv(family="conv", filters=[4, 8, 8], strides=[1, 3, 2], pooling=["none", "none", "average"]),
-    "batch norm blocks": Conv(
-        family="conv", filters=[4, 8], batch_norm=True, convolutions_per_block=2, dense_units=[5]
-    ),
+    "batch norm blocks": Conv(family="conv", filters=[4, 8], norm="batch", convolutions_per_block=2, dense_units=[5]),
     "global average": Conv(family="conv", filters=[4], kernel_size=7, head="global_average", dense_units=[3, 3]),
     "global max, pool 3": Conv(family="conv", filters=[4, 4], pool_size=3, head="global_max"),
     "no pooling": Conv(family="conv", filters=8, depth=3, pooling="none"),
@@ -130,9 +128,12 @@ def test_an_addition_sees_what_the_larger_branch_sees_and_names_both():
 @pytest.mark.parametrize(
     ("count", "message"),
     [
-        (lambda costs: costs.convolution("conv_2", 4, 3, groups=3), "conv_2 has 3 groups, which do not divide its 4 filters"),
+        (lambda costs: costs.convolution("conv_2", 4, 3, groups=3), "conv_2 has 3 groups, .* divide its 4 filters"),
         (lambda costs: costs.convolution("conv_2", 6, 3, groups=4), "conv_2 has 4 groups, .* the 6 channels that it"),
-        (lambda costs: costs.normalisation("norm_2", "group", 4), "norm_2 normalises 6 channels in 4 groups, which"),
+        (
+            lambda costs: costs.normalisation("norm_2", "group", 4),
+            "norm_2 has 4 groups, .* the 6 channels that it",
+        ),
         (
             lambda costs: costs.convolution("conv_2", 4, 3, padding="valid", dilation=4),
             "conv_2 lays a 3×3 kernel, dilated to 9×9, on a feature map of only 8 pixels",

@@ -137,7 +137,8 @@ class LayerCosts:
         both channels and filters.
         """
         channels = self.shape[2]
-        for number, what in ((channels, f"the {channels} channels that it takes"), (filters, f"its {filters} filters")):
+        for number, what in ((channels, f"the {_count(channels, 'channel')} that it takes"),
+                             (filters, f"its {_count(filters, 'filter')}")):  # fmt: skip
             if number % groups:
                 message = f"layer {name} has {groups} groups, which do not divide {what}"
                 raise ShapeError(message, "choose groups that divide both, or 1 for this block")
@@ -203,8 +204,9 @@ class LayerCosts:
         """
         channels = self.shape[-1]
         if kind == "group" and channels % groups:
-            message = f"layer {name} normalises {channels} channels in {groups} groups, which do not divide them"
-            raise ShapeError(message, "choose norm_groups that divide the filters of every block")
+            taken = _count(channels, "channel")
+            message = f"layer {name} has {groups} groups, which do not divide the {taken} that it takes"
+            raise ShapeError(message, "choose norm_groups that divide them, or another norm")
         self._append(name, channels, {"batch": 4, "layer": 2, "group": 2}[kind] * channels, 0, 0)
 
     def add(self, name: str, branch: FeatureMap) -> None:
@@ -213,6 +215,10 @@ class LayerCosts:
         inputs = tuple(dict.fromkeys((branch.layer, self.end.layer)))
         self.end = replace(self.end, receptive_field=field, layer=name)
         self.layers.append(Layer(name, self.shape, 0, 0, field, 0, inputs))
+
+    def activation(self, name: str) -> None:
+        """An activation that is a layer; it costs nothing that is counted."""
+        self._append(name, self.shape[2], 0, 0, 0)
 
     def flatten(self) -> None:
         """All values of the feature map become the vector."""
@@ -258,8 +264,8 @@ class LayerCosts:
             size = height if span > height else width
             dilated = f", dilated to {span}×{span}," if span > window else ""
             raise ShapeError(
-                f"layer {name} lays a {window}×{window} {window_name}{dilated} on a feature map of only {size} "
-                f"pixel{'s' * (size > 1)}"
+                f"layer {name} lays a {window}×{window} {window_name}{dilated} on a feature map of only "
+                f"{_count(size, 'pixel')}"
             )
         covered = 1 if padding == "same" else span
         height, width = (math.ceil((size - covered + 1) / stride) for size in (height, width))
@@ -273,6 +279,10 @@ class LayerCosts:
         self.end = replace(self.end, layer=name, shape=(*positions, channels))
         macs *= math.prod(positions)
         self.layers.append(Layer(name, self.shape, parameters, macs, self.end.receptive_field, window, inputs))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def cost(model: ModelSpec, input_shape: tuple[int, int, int], classes: int) -> Cost:
