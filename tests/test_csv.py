@@ -197,13 +197,11 @@ def test_the_config_can_say_which_file_is_which(tmp_path):
     folder = csv_folder(tmp_path / "tables")
     (folder / "test.csv").rename(folder / "other.csv")
     (folder / "train.csv").rename(folder / "one.csv")
-    with pytest.raises(UserError, match="has one.csv and other.csv for train; write"):
+    with pytest.raises(UserError, match=r"has one\.csv and other\.csv for train; write"):
         planned("csv", folder)
     data, _ = prepared("csv", folder, tmp_path / "out", splits={"train": "one.csv", "test": "other.csv"})
     assert len(data.x_train) == 30 and len(data.x_test) == 9
-    with pytest.raises(
-        UserError, match=r"splits\.test is 'no\.csv', but datasets\.mine\.path holds one\.csv, other\.csv"
-    ):
+    with pytest.raises(UserError, match=r"splits\.test is 'no\.csv', but .* holds one\.csv, other\.csv"):
         planned("csv", folder, splits={"train": "one.csv", "test": "no.csv"})
 
 
