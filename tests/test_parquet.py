@@ -57,7 +57,7 @@ def test_the_same_images_in_every_form_give_the_same_arrays(tmp_path):
 def test_shape_classes_and_counts_are_known_before_any_job_runs(tmp_path):
     spec = load_study(study("parquet", parquet_folder(tmp_path / "hub"))).datasets["mine"]
     assert planned("parquet", tmp_path / "hub") == ((6, 6, 1), 3)
-    assert image_counts(spec, 3) == (Count.of(10, 10, 10), Count.of(3, 3, 3))
+    assert image_counts(spec, 3) == (Count.of(10, 10, 10), Count.of(3, 3, 3), None)
 
 
 @pytest.mark.parametrize(
