@@ -185,6 +185,7 @@ def describe(name: str, spec: DatasetSpec, kind: Kind, dataset: Dataset, reading
         "homepage": kind.homepage,
         "licence": kind.licence,
         "citation": kind.citation,
+        **kind.details(spec),
         "train_images": spec.train_images,
         "test_images": spec.test_images,
         "options": {

@@ -22,7 +22,7 @@ of these two only; NumPy, and whatever needs it, is imported inside the reader. 
 
 import functools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -60,6 +60,11 @@ def nothing_unused(name: str, spec: Any) -> Sequence[str]:
     return ()
 
 
+def no_details(spec: Any) -> Mapping[str, str]:
+    """None: all that is said of the images holds for every spec of the kind."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of dataset. Functions get the dataset's name in the config, for messages, and its validated spec.
@@ -78,6 +83,7 @@ class Kind:
         licence: under what licence.
         homepage: address of a page on the images.
         citation: how their authors ask to be cited.
+        details: those of ``source``, ``licence``, ``homepage`` and ``citation`` that depend on the spec, by name.
         unused: what of the files would not be used, a few words for each; called for the user's own files only.
         threads: largest useful number of threads of ``read``.
         order: position in lists of kinds; those without one follow, by name.
@@ -91,6 +97,7 @@ class Kind:
     licence: str
     homepage: str | None = None
     citation: str | None = None
+    details: Callable[[Any], Mapping[str, str]] = no_details
     unused: Callable[[str, Any], Sequence[str]] = nothing_unused
     threads: int = 1
     order: int = 100
