@@ -23,7 +23,8 @@ class Run(Spec):
     @property
     def identity(self) -> dict[str, Any]:
         """The canonical form as plain JSON types, without what only explains (``why``, ``label``) or locates."""
-        return self.model_dump(mode="json", exclude={"model": {"why", "label"}, "dataset": {"path"}})
+        fields = self.model_dump(mode="json", exclude={"model": {"why", "label"}, "dataset": True})
+        return {"dataset": self.dataset.identity, **fields}
 
     @property
     def spec_hash(self) -> str:
