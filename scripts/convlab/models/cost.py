@@ -14,6 +14,10 @@ class ShapeError(ValueError):
     """A layer's input is smaller than its kernel or pooling window; the message names the layer."""
 
 
+class UnknownCost(ValueError):
+    """A model of a family without closed forms; ``built_cost`` counts it once it is built."""
+
+
 @dataclass(frozen=True)
 class Layer:
     """One layer. ``output_shape`` is (height, width, channels) or (units,); ``receptive_field`` in input pixels;
@@ -32,6 +36,8 @@ class Cost:
     """A model's layers and totals. MACs are per image and forward pass: convolutions and dense layers, no biases."""
 
     layers: tuple[Layer, ...]
+    uncounted: tuple[str, ...] = ()
+    """Kinds of layers whose MACs or receptive field are not known, and not counted."""
 
     @property
     def parameters(self) -> int:
@@ -142,8 +148,11 @@ def cost(model: ModelSpec, input_shape: tuple[int, int, int], classes: int) -> C
 
     Raises:
         ShapeError: a kernel or window is larger than its input.
+        UnknownCost: the model's layers are known only once it is built.
     """
     family, costs = family_of(model), LayerCosts(input_shape)
+    if family.feature_costs is None:
+        raise UnknownCost(f"the layers of a {model.family} model are known once it is built")
     family.feature_costs(model, costs)
     # Without windows all pixels go into each unit; with some the input is where the receptive field begins, one pixel.
     field = 1 if any(layer.window for layer in costs.layers) else max(input_shape[:2])

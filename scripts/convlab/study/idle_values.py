@@ -10,12 +10,12 @@ from typing import Any
 from convlab.common.i18n import gettext as _
 from convlab.common.specs import canonical_json
 from convlab.models.registry import family_of
-from convlab.models.specs import ModelSpec
+from convlab.models.specs import BaseModelSpec
 from convlab.study.schema import Study
 from convlab.training.recipe import Training
 
 
-def without_effect(model: ModelSpec, training: Training) -> dict[str, str]:
+def without_effect(model: BaseModelSpec, training: Training) -> dict[str, str]:
     """Fields whose value has no effect on how ``model`` is trained, each with the reason."""
     reasons = {}
     if training.optimizer not in ("sgd", "rmsprop"):
@@ -32,7 +32,7 @@ def without_effect(model: ModelSpec, training: Training) -> dict[str, str]:
     return reasons | {field.name: _(field.reason) for field in idle}
 
 
-def effective(model: ModelSpec, training: Training) -> list[dict[str, Any]]:
+def effective(model: BaseModelSpec, training: Training) -> list[dict[str, Any]]:
     """Model and training as plain values, without names and reasons; fields that have no effect have their default."""
     idle = without_effect(model, training)
     return [
@@ -44,7 +44,7 @@ def effective(model: ModelSpec, training: Training) -> list[dict[str, Any]]:
     ]
 
 
-def same_trainings(trainings: Mapping[str, tuple[ModelSpec, Training]]) -> list[tuple[str, str, str]]:
+def same_trainings(trainings: Mapping[str, tuple[BaseModelSpec, Training]]) -> list[tuple[str, str, str]]:
     """Pairs of names whose trainings differ only in fields that have no effect, and why they have none."""
     names: dict[str, str] = {}
     pairs = []
