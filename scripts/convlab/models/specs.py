@@ -8,6 +8,18 @@ from pydantic import Field, PrivateAttr, model_validator
 from convlab.common.specs import Fraction, Notes, Spec, canonical_value, short_value
 
 Activation = Literal["relu", "gelu", "elu", "selu", "silu", "leaky_relu", "tanh", "sigmoid", "linear"]
+Initializer = Literal[
+    "glorot_uniform",
+    "glorot_normal",
+    "he_normal",
+    "he_uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "orthogonal",
+    "truncated_normal",
+    "random_normal",
+]
+"""Keras' initializers by their names there, each with Keras' own defaults."""
 
 
 class BaseModelSpec(Spec):
@@ -96,3 +108,8 @@ class ModelSpec(BaseModelSpec):
 
     dropout: Fraction = Field(0.0, description="Dropout rate after each hidden dense layer.")
     activation: Activation = Field("relu", description="Activation of every hidden layer.")
+    kernel_initializer: Initializer = Field(
+        "glorot_uniform",
+        description="Distribution of the initial weights of every hidden layer, as Keras names it; biases start at 0 "
+        "and the output layer with glorot_uniform.",
+    )
