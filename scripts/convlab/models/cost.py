@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, replace
 
 from convlab.models.registry import family_of
-from convlab.models.specs import ModelSpec
+from convlab.models.specs import BaseModelSpec
 
 
 class ShapeError(ValueError):
@@ -20,6 +20,10 @@ class ShapeError(ValueError):
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
         self.remedy = remedy
+
+
+class UnknownCost(ValueError):
+    """A model of a family without closed forms; ``built_cost`` counts it once it is built."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Cost:
     are small beside them."""
 
     layers: tuple[Layer, ...]
+    uncounted: tuple[str, ...] = ()
+    """Kinds of layers whose MACs or receptive field are not known, and not counted."""
 
     @property
     def parameters(self) -> int:
@@ -285,7 +291,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def cost(model: ModelSpec, input_shape: tuple[int, int, int], classes: int) -> Cost:
+def cost(model: BaseModelSpec, input_shape: tuple[int, int, int], classes: int) -> Cost:
     """Layers and totals of ``model`` as ``training.network.build`` builds it.
 
     Args:
@@ -294,8 +300,11 @@ def cost(model: ModelSpec, input_shape: tuple[int, int, int], classes: int) -> C
 
     Raises:
         ShapeError: a layer does not fit its input.
+        UnknownCost: the model's layers are known only once it is built.
     """
     family, costs = family_of(model), LayerCosts(input_shape)
+    if family.feature_costs is None:
+        raise UnknownCost(f"the layers of a {model.family} model are known once it is built")
     family.feature_costs(model, costs)
     # Without windows all pixels go into each unit; with some the input is where the receptive field begins, one pixel.
     field = 1 if any(layer.window for layer in costs.layers) else max(input_shape[:2])
