@@ -38,6 +38,7 @@ from convlab.page.templates import environment, tidy_markdown
 from convlab.results.choice_margin import choice_margin
 from convlab.results.descriptions import with_described_costs
 from convlab.study import layout
+from convlab.study.data_texts import reason, with_own_texts
 from convlab.study.labels import level_label
 from convlab.study.load import load_study
 from convlab.study.schema import Study
@@ -81,6 +82,7 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
     artifacts = layout.exported(folder, dataset)
     exported, parity = read_json(artifacts / "export.json"), read_json(artifacts / "parity.json")
     manifest = read_json(layout.prepared(folder, dataset) / "manifest.json")
+    manifest = with_own_texts(manifest, study.datasets[dataset])
     validation_images = given_validation({dataset: manifest}).get(dataset)
     seed = exported["seed"]
     trained = read_json(layout.run(folder, dataset, exported["variant"], seed) / "run.json")
@@ -110,7 +112,7 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
         "entry": getattr(variant.model, "file", "").rpartition("/")[2].removesuffix(".py"),
         "named": study.deploy.variant is not None,
         "probed": bool(study.plan.probes),
-        "data": data_facts(manifest, trained),
+        "data": data_facts(manifest, trained, reason(study.datasets[dataset])),
         "metrics": metrics_rows(measured, row),
         "per_class": per_class_rows(manifest["classes"], measured),
         "weakest": weakest(manifest["classes"], measured),
@@ -170,12 +172,13 @@ def chosen(
     )
 
 
-def data_facts(manifest: Mapping[str, Any], trained: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Facts about the training and test data."""
+def data_facts(manifest: Mapping[str, Any], trained: Mapping[str, Any], why: str = "") -> list[tuple[str, str]]:
+    """Facts about the training and test data; ``why`` is the config's reason for their choice."""
     test = sum(manifest["counts"]["test"].values())
     images, _ = not_used(manifest)
     facts = [
         ("Source", manifest["source"]),
+        ("Why these data", why),
         ("Licence", manifest["licence"]),
         ("Citation", manifest["citation"]),
         ("Homepage", link(manifest["homepage"])),

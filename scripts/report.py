@@ -65,6 +65,7 @@ from convlab.results.looks import data_digest
 from convlab.statistics.describe import MIN_SEEDS
 from convlab.statistics.sequential import looks_of
 from convlab.study import layout, registration_files
+from convlab.study.data_texts import reason
 from convlab.study.idle_values import same_variants
 from convlab.study.load import load_study
 from convlab.study.metrics import ACCURACY
@@ -276,7 +277,11 @@ def details(study: Study, data: ReportData) -> dict[str, Any]:
             for dataset in datasets
         },
         "calibration": {dataset: calibration_table(results, dataset) for dataset in datasets},
-        "data": {dataset: data_tables(data.explored[dataset], data.manifests[dataset]) for dataset in datasets},
+        "data": {
+            dataset: data_tables(data.explored[dataset], data.manifests[dataset], spec)
+            for dataset, spec in study.datasets.items()
+        },
+        "reasons": {dataset: reason(spec) for dataset, spec in study.datasets.items()},
         "most_confused": {
             dataset: {name: most_confused(results, dataset, name) for name in results.variants_with_details(dataset)}
             for dataset in datasets

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from snakemake.io import IOFile
 
 from convlab.common.code_digests import code_parts
+from convlab.datasets.specs import DATASET_TEXTS
 
 
 def seeds_of_job(wildcards):
@@ -21,7 +22,7 @@ MADE_FROM = {
     "prepare": lambda wildcards: [
         CODE_OF_PREPARE[wildcards.dataset],
         images_digest(wildcards.dataset),
-        study.datasets[wildcards.dataset].model_dump(mode="json"),
+        study.datasets[wildcards.dataset].model_dump(mode="json", exclude=DATASET_TEXTS),
     ],
     "describe": lambda wildcards: [
         code_of_description(wildcards),

@@ -32,6 +32,7 @@ from convlab.common.specs import (
     off_as_none,
 )
 from convlab.datasets.registry import any_dataset
+from convlab.datasets.specs import DATASET_TEXTS
 from convlab.models.registry import any_model
 from convlab.models.specs import BaseModelSpec
 from convlab.probes import registry as probes
@@ -49,7 +50,7 @@ MAX_NAME = 100
 PERIODIC = re.compile(r"(.+?)\1{19,}$")
 """A name whose end repeats twenty times, which Snakemake takes for an endless recursion."""
 
-TEXTS = {"question", "description", "why", "report"}
+TEXTS = {"question", "description", "report", *DATASET_TEXTS}
 """Keys with explanations: only the report depends on them (the figures depend on the report's language)."""
 
 

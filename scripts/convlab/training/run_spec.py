@@ -32,8 +32,8 @@ class Run(Spec):
     @property
     def identity(self) -> dict[str, Any]:
         """The canonical form as plain JSON types, without what only explains (``why``, ``label``) or locates."""
-        rest = self.model_dump(mode="json", exclude={"model": True, "dataset": {"path"}})
-        return {**rest, "model": self.model.identity}
+        fields = self.model_dump(mode="json", exclude={"model": True, "dataset": True})
+        return {"dataset": self.dataset.identity, "model": self.model.identity, **fields}
 
     @property
     def spec_hash(self) -> str:
