@@ -1,9 +1,11 @@
 """Models of a user's own Keras code: checked before anything runs, known by content, described before training."""
 
 import argparse
+import hashlib
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import describe
 import train
 from builders.project import tiny_with
+from convlab.cloud.training_job import pack_source
 from convlab.common.files import array_sha256, read_json, write_arrays, write_json
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
@@ -21,6 +24,7 @@ from convlab.models.families.conv import Conv
 from convlab.models.families.dense import Dense
 from convlab.models.registry import family
 from convlab.models.user_code import UserCode
+from convlab.page.design import design
 from convlab.results.descriptions import with_described_costs
 from convlab.study import estimate, layout
 from convlab.study.load import load_study
@@ -329,6 +333,31 @@ def test_costs_are_not_known_before_the_description_and_are_known_after(files, t
     write_json(path, {"built_by": {**built_by, "precision": "mixed_bfloat16"}, **as_json(counted)})
     with pytest.raises(UserError, match="describes another model than the config's mine; delete it"):
         with_described_costs(study_with(claims=claims), tmp_path)
+
+
+def test_the_report_shows_file_arguments_reasons_and_what_is_not_counted(files, tmp_path):
+    study = study_with({**MINE, "arguments": {"width": 6}, "why": {"width": "Fits."}})
+    path = layout.described(tmp_path, "digits") / "mine.json"
+    path.parent.mkdir(parents=True)
+    counted = replace(cost(Dense(family="dense", units=[3]), (8, 8, 1), 10), uncounted=("Raw",))
+    write_json(path, {"built_by": study.plan.variants["mine"].built_by, **as_json(counted)})
+    _, mine = design(with_described_costs(study, tmp_path))["models"]
+    rows = {row[0]: row[1:3] for row in mine["fields"].rows}
+    checksum = hashlib.sha256((files / "resnet.py").read_bytes()).hexdigest()
+    assert rows["width"] == ("6", "Fits.") and rows["file"][0] == "models/resnet.py" and rows["depth"][0] == "2"
+    assert f"resnet.py {checksum}" in rows["code"][0]
+    assert mine["layers_note"].endswith("leave out what these layers do by themselves: Raw.")
+    assert mine["diagrams"] == [] and len(mine["layers"][0].rows) == len(counted.layers) + 1
+
+
+def test_a_training_on_sagemaker_brings_the_code_along(files, tmp_path):
+    run = study_with().run("digits", "mine", 1)
+    folder = pack_source(tmp_path / "source", run.identity, UserCode.read(files / "resnet.py").texts)
+    assert (folder / "convlab/models/user_code.py").is_file()
+    assert train.with_code(run, folder / "described.json").model.sources["resnet.py"] == RESNET
+    assert not (
+        pack_source(tmp_path / "dense", study_with().run("digits", "dense", 1).identity) / "described.json"
+    ).exists()
 
 
 def test_variants_that_differ_in_training_alone_share_a_description(files):
