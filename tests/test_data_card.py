@@ -90,6 +90,8 @@ def test_a_validation_split_is_a_record_set_of_its_own_and_excluded_images_are_a
     x, y = np.zeros((5, 8, 8, 1), np.uint8), np.arange(5)
     for name, array in (("x_validation", x), ("y_validation", y)):
         manifest["arrays"][name] = {"sha256": array_sha256(array), "shape": array.shape, "dtype": str(array.dtype)}
+    manifest["counts"]["validation"] = {name: int(name) < 5 for name in manifest["classes"]}
+    manifest["validation_from"] = {"from": "data"}
     manifest["excluded"] = [{"count": 3, "image": True}, {"count": 9, "image": False}]
     write_arrays(study / "data.npz", x_validation=x, y_validation=y)
     stated = {"licence": "own words", "citation": None, "why": "It is small."}
@@ -98,6 +100,7 @@ def test_a_validation_split_is_a_record_set_of_its_own_and_excluded_images_are_a
     dataset = mlcroissant.Dataset(study / "croissant.json")
     ids = [record_set.id for record_set in dataset.metadata.record_sets]
     assert ids == ["splits", "classes", "train", "validation", "test"]
+    assert "Validation images are those that the data bring." in card["rai:dataPreprocessingProtocol"][0]
     assert card["license"] == "own words" and card["description"].endswith("It is small.")
     assert card["rai:dataLimitations"] == ["3 images of the source could not be read and are left out."]
 
