@@ -172,9 +172,10 @@ def _check_architectures(
                 costs[dataset, name] = cost(variant.model, shape, classes)
             except ShapeError as error:
                 padding = ", padding: same," if "padding" in type(variant.model).model_fields else ""
+                remedy = error.remedy or f"use a smaller window{padding} or fewer layers"
                 raise UserError(
                     f"{_origin(name, variants, questions)}: on {dataset} ({shape[0]}×{shape[1]} pixels) {error}; "
-                    f"use a smaller window{padding} or fewer layers"
+                    f"{remedy}"
                 ) from None
     return costs
 
