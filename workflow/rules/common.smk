@@ -384,4 +384,5 @@ def images_digest(dataset):
     spec = study.datasets[dataset]
     if not spec.users_own or not workflow.is_main_process:
         return ""
-    return content_digest(Path(spec.path).expanduser(), OWN_RECORDS / f"{study.study}-{dataset}.json", tell)
+    index = OWN_RECORDS / f"{study.study}-{dataset}.json"
+    return content_digest(Path(spec.path).expanduser(), index, tell, kind_of(spec).files)
