@@ -148,7 +148,7 @@ def count_tables(checked: Checked) -> Counts:
     parts = {
         split: Count.of(*(labels.get(value, 0) for value in checked.values)) for split, labels in checked.labels.items()
     }
-    return parts["train"], parts.get("test")
+    return parts["train"], parts.get("test"), parts.get("validation")
 
 
 def read_checked(name: str, spec: EncodedTables, tables: Tables, checked: Checked, threads: int) -> Reading:
