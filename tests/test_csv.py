@@ -46,7 +46,7 @@ def test_a_folder_with_a_training_and_a_test_file_is_read_as_it_is(tmp_path, com
 def test_shape_classes_and_counts_are_known_before_any_job_runs(tmp_path):
     spec = load_study(study("csv", csv_folder(tmp_path / "tables"))).datasets["mine"]
     assert dataset_form("mine", spec) == ((6, 6, 1), 3)
-    assert image_counts(spec, 3) == (Count.of(10, 10, 10), Count.of(3, 3, 3))
+    assert image_counts(spec, 3) == (Count.of(10, 10, 10), Count.of(3, 3, 3), None)
     assert data_notes({"mine": spec}) == []
 
 
@@ -197,13 +197,11 @@ def test_the_config_can_say_which_file_is_which(tmp_path):
     folder = csv_folder(tmp_path / "tables")
     (folder / "test.csv").rename(folder / "other.csv")
     (folder / "train.csv").rename(folder / "one.csv")
-    with pytest.raises(UserError, match="has one.csv and other.csv for train; write"):
+    with pytest.raises(UserError, match=r"has one\.csv and other\.csv for train; write"):
         planned("csv", folder)
     data, _ = prepared("csv", folder, tmp_path / "out", splits={"train": "one.csv", "test": "other.csv"})
     assert len(data.x_train) == 30 and len(data.x_test) == 9
-    with pytest.raises(
-        UserError, match=r"splits\.test is 'no\.csv', but datasets\.mine\.path holds one\.csv, other\.csv"
-    ):
+    with pytest.raises(UserError, match=r"splits\.test is 'no\.csv', but .* holds one\.csv, other\.csv"):
         planned("csv", folder, splits={"train": "one.csv", "test": "no.csv"})
 
 
@@ -217,3 +215,12 @@ def test_where_the_files_are_not_to_be_seen_the_config_can_say_what_they_hold(tm
     with pytest.raises(UserError, match=r"there is no .*nowhere\.csv here; .*input_shape and classes"):
         planned("csv", tmp_path / "nowhere.csv")
     assert planned("csv", tmp_path / "nowhere.csv", classes=["a", "b"], input_shape=[8, 8, 1]) == ((8, 8, 1), 2)
+
+
+def test_a_validation_file_is_used_as_it_is(tmp_path):
+    folder = csv_folder(tmp_path / "tables")
+    (folder / "valid.csv").write_text(csv_text(IMAGES[:6], LABELS[:6]))
+    data, _ = prepared("csv", folder, tmp_path / "out")
+    assert np.array_equal(data.x_validation, IMAGES[:6]) and data.y_validation.tolist() == LABELS[:6].tolist()
+    spec = load_study(study("csv", folder)).datasets["mine"]
+    assert image_counts(spec, 3).validation == Count.of(2, 2, 2)

@@ -58,7 +58,7 @@ def csv_text(
     header: Sequence[str] | None = None,
     delimiter: str = ",",
 ) -> str:
-    """Rows of a label, if any, and pixels; the header of Kaggle's files unless another one, or none (empty), is given."""
+    """Rows of a label, if any, and pixels, under the header of Kaggle's files or another one (empty for none)."""
     rows = images.reshape(len(images), -1).tolist()
     if header is None:
         header = [*(["label"] if labels is not None else []), *(f"pixel{index}" for index in range(len(rows[0])))]

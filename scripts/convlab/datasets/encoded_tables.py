@@ -109,7 +109,7 @@ def check_tables(name: str, spec: EncodedTables, tables: Tables) -> Checked:
     file_of = {split: printable_name(files[0].name) for split, files in tables.files.items() if files}
     values = labels_in_order(labels, columns.names, file_of, key)
     names = class_names(values, spec.classes, file_of["train"], key)
-    check_enough(values, labels["train"], None if "test" in labels else spec.test_fraction, key)
+    check_enough(values, labels, spec.test_fraction, key)
     height, width, channels = facts["form"]
     if columns.encoded:
         height, width = spec.image_size or (height, width)

@@ -106,6 +106,7 @@ def class_names(values: Sequence[str], named: Sequence[str] | None, file: str, k
     return names
 
 
-def check_enough(values: Sequence[str], train: Labels, held_out: float | None, key: str) -> None:
-    """Raise UserError for classes of too few images; ``held_out`` is the share to test with, None for none."""
-    check_counts(key, {printable_name(value): train.get(value, 0) for value in values}, held_out)
+def check_enough(values: Sequence[str], labels: Mapping[str, Labels], test_fraction: float, key: str) -> None:
+    """Raise UserError for classes of too few images; without a test split ``test_fraction`` of them is held out."""
+    train = {printable_name(value): labels["train"].get(value, 0) for value in values}
+    check_counts(key, train, None if "test" in labels else test_fraction, "validation" in labels)

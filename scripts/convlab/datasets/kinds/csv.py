@@ -85,7 +85,7 @@ def _tables(name: str, spec: Csv, path: Path) -> _Tables:
     train = files["train"][0]
     values = labels_in_order(labels, None, {split: file.name for split, (file, _) in files.items()}, key)
     names = class_names(values, spec.classes, train.name, key)
-    check_enough(values, labels["train"], None if "test" in files else spec.test_fraction, key)
+    check_enough(values, labels, spec.test_fraction, key)
 
     def refuse(problem: str) -> NoReturn:
         raise UserError(f"{key}.path: {train.name} {problem}")
@@ -123,7 +123,7 @@ def counts(spec: Csv) -> Counts | None:
         split: Count.of(*(dict(table.labels).get(value, 0) for value in tables.values))
         for split, (_, table) in tables.files.items()
     }
-    return parts["train"], parts.get("test")
+    return parts["train"], parts.get("test"), parts.get("validation")
 
 
 def unused(name: str, spec: Csv) -> list[str]:
