@@ -172,7 +172,7 @@ def _content(name: str, spec: Croissant) -> _Content:
     order = known if set(known) == set(labels["train"]) else None
     values = labels_in_order(labels, order, file_of, key)
     names = class_names(values, spec.classes or _named(values, records.names), file_of["train"], key)
-    check_enough(values, labels["train"], None if "test" in labels else spec.test_fraction, key)
+    check_enough(values, labels, spec.test_fraction, key)
     return _Content(key, spec, metadata, records, values, names, shape, labels)
 
 
