@@ -85,6 +85,16 @@ def test_what_nobody_has_stated_is_left_out_and_named(study, capsys):
     assert "drawn by seed 0, 20% of every class" in preprocessing
 
 
+def test_licence_citation_and_reason_of_the_config_are_stated(study):
+    config = json.loads(Path("study.yaml").read_text())
+    config["datasets"]["own"] |= {"licence": "MIT", "citation": "Me, 2026.", "why": "They are small."}
+    Path("study.yaml").write_text(json.dumps(config))
+    data_card.main(["study.yaml", "own"])
+    card = card_of("own")
+    assert card["license"] == "https://spdx.org/licenses/MIT.html" and card["citeAs"] == "Me, 2026."
+    assert card["description"].endswith("They are small.")
+
+
 def test_a_validation_split_is_a_record_set_of_its_own_and_excluded_images_are_a_limitation(study):
     manifest = read_json(FOLDER / "digits/manifest.json")
     x, y = np.zeros((5, 8, 8, 1), np.uint8), np.arange(5)
