@@ -68,7 +68,7 @@ DAMAGE = [
     (edited("features.json", "image_feature.Image", "tensor_feature.Tensor"), "has no feature Image; its features are"),
     (edited("features.json", "ClassLabel", "Scalar"), "has no feature ClassLabel"),
     (edited("features.json", '"3"', '"4"'), "has 4 classes and label.labels.txt 3 names"),
-    (edited("dataset_info.json", "tfrecord", "array_record"), "its files are array_record, and only TFRecord"),
+    (edited("dataset_info.json", "tfrecord", "array_record"), "its files are array_record; only TFRecord files"),
     (lambda folder: (folder / "features.json").write_text("{"), "features.json is damaged"),
     (lambda folder: (folder / "features.json").unlink(), "features.json cannot be read"),
     (lambda folder: (folder / FIRST).unlink(), "has 1 of the 2 files of its split train; copy the others too"),
