@@ -1,7 +1,7 @@
 """Time and memory of preparing 60,000 images from tables, and whether they are the images that went in.
 
 `python benchmarks/prepare_tables.py --cifar10 DIR` writes Fashion-MNIST as CSV files and as Parquet files of PNG
-images, and CIFAR-10 from a folder `train/<class>/*.jpg` and `test/<class>/*.jpg` as Parquet files of these images, in the
+images, and CIFAR-10 from a folder `train/<class>/*.jpg` and `test/<class>/*.jpg` as Parquet files of them, in the
 form of Hugging Face's hub, and runs `prepare.py` on each. Fashion-MNIST comes from where its kind finds it. The figures
 are in docs/scaling.md. The bar: 30 seconds and 1 GB.
 """
