@@ -25,6 +25,13 @@ from convlab.study.schema import SLUG, Probes, Study
 from convlab.study.variants import Plan, PlannedClaim, Probe, Question, Variant
 from convlab.training.recipe import Training
 
+TOO_LARGE = {
+    "shift": "moves {images} out of sight",
+    "crop": "is more than {images} have to mirror at their border",
+    "cutout": "covers {images} altogether",
+}
+"""What an augmentation by as many pixels as the shorter side of an image does to it."""
+
 
 def expand(study: Study) -> Plan:
     """The plan of a study. Raises UserError, which names the key, for what cannot be."""
@@ -36,10 +43,10 @@ def expand(study: Study) -> Plan:
         name: str, base: str, label: str, model: BaseModelSpec, training: Training, where: str, probe: str = ""
     ) -> str:
         """As ``AddVariant``."""
-        if training.pixel_permutation and training.augmentation and training.augmentation.changes:
+        if training.pixel_permutation and training.augmentation and training.augmentation.changes_single_images:
             raise UserError(
-                f"{where} shuffles the pixels of images that training.augmentation would flip or shift afterwards, "
-                "which is no augmentation of the images as they were; switch one of the two off"
+                f"{where} shuffles the pixels of images that training.augmentation would flip, shift, turn or cover "
+                "afterwards, which is no augmentation of the images as they were; switch one of the two off"
             )
         identity = variant_identity(model, training)
         if identity in identities:
@@ -219,11 +226,14 @@ def _check_images(
                     f"{where}: pixel_permutation {block} leaves no two blocks in images of {dataset} "
                     f"({height}×{width} pixels); choose at most {max(side // 2, min(max(height, width) // 2, side))}"
                 )
-            if training.augmentation is not None and training.augmentation.shift >= side:
-                raise UserError(
-                    f"{where}: augmentation.shift is {training.augmentation.shift}, which moves images of {dataset} "
-                    f"({height}×{width} pixels) out of sight; choose at most {side - 1}"
-                )
+            for field, effect in TOO_LARGE.items():
+                pixels = getattr(training.augmentation, field, 0)
+                if pixels >= side:
+                    images = f"images of {dataset} ({height}×{width} pixels)"
+                    raise UserError(
+                        f"{where}: augmentation.{field} is {pixels}, which {effect.format(images=images)}; choose at "
+                        f"most {side - 1}"
+                    )
             if counts is None or training.train_size is None:
                 continue
             fraction = training.validation_fraction
