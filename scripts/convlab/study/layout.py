@@ -16,6 +16,9 @@ RECORDS = Path(".snakemake/convlab")
 
 SEED_PREFIX = "seed-"
 
+DATA_CARD = "croissant.json"
+"""Name of a prepared dataset's Croissant metadata, beside its arrays."""
+
 
 def study_folder(study: str, results: Path = RESULTS) -> Path:
     """Folder of one study's results."""
@@ -30,6 +33,11 @@ def prepared(folder: Path, dataset: str) -> Path:
 def explored(folder: Path, dataset: str) -> Path:
     """Folder of a dataset's figures and their numbers."""
     return folder / "explore" / dataset
+
+
+def described(folder: Path, dataset: str) -> Path:
+    """Folder of the descriptions of models whose layers are known once they are built, a file for each variant."""
+    return folder / "describe" / dataset
 
 
 def trained(folder: Path, dataset: str) -> Path:
@@ -100,7 +108,7 @@ def benchmarks(folder: Path) -> Path:
 
 def before_results(path: str, folder: Path) -> str:
     """What precedes a study's folder in a path of one of its results: a prefix, a storage's local folder or nothing."""
-    stages = "prepare|explore|train|evaluate|probe|compare|report|export|deploy"
+    stages = "prepare|explore|describe|train|evaluate|probe|compare|report|export|deploy"
     match = re.match(rf"(.*){re.escape(folder.as_posix())}/({stages})/", path)
     if match is None:
         raise ValueError(f"{path} is no result of {folder}")
