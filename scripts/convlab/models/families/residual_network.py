@@ -115,6 +115,7 @@ class _Layers:
             strides=stride,
             padding="same",
             use_bias=self.model.norm == "none",
+            kernel_initializer=self.model.kernel_initializer,
             name=f"{kind}_{name}",
         )(x)
 
