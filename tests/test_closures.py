@@ -36,7 +36,7 @@ MAY_REACH = {
     | {"common/registry", "common/specs"}
     | {f"datasets/{m}" for m in ("reading", "registry", "specs")},
     "train": SCRIPT | KERAS | SPECS | ARRAYS | FIT | {"training/run_store"},
-    "evaluate": SCRIPT | PREDICT | PATHS | {"evaluation/metrics", "evaluation/records"},
+    "evaluate": SCRIPT | PREDICT | PATHS | {"evaluation/metrics", "evaluation/records", "evaluation/trials"},
     "probe": SCRIPT | PREDICT | PATHS | {"common/registry"},
     "export": SCRIPT
     | PREDICT

@@ -49,6 +49,7 @@ EXPLORE = str(layout.explored(FOLDER, "{dataset}"))
 VARIANT = str(layout.trained(FOLDER, "{dataset}") / "{variant}")
 TRAIN = str(layout.run(FOLDER, "{dataset}", "{variant}", "{seed}"))
 EVALUATE = str(layout.evaluated(FOLDER, "{dataset}", "{variant}"))
+TUNED = str(layout.tuned(FOLDER, "{dataset}", "{variant}"))
 PROBE = str(layout.probed(FOLDER, "{probe}", "{dataset}"))
 REGISTRATION = str(layout.registered(FOLDER))
 COMPARE = str(layout.compared(FOLDER))
@@ -87,8 +88,8 @@ def script_digest(script, *loaded):
 
 @cache
 def families(*variants):
-    """Modules of the families of these variants, of all where none is named: what jobs about them load by name."""
-    return modules(study.plan.variants[name].model.family for name in variants or study.plan.variants)
+    """Modules of the families of these variants or trials, of all where none is named: what jobs about them load."""
+    return modules(study.plan.owner(name).model.family for name in variants or study.plan.variants)
 
 
 def code_of_run(wildcards):
@@ -217,6 +218,23 @@ def of_runs(path, datasets=None, variants=None):
 def of_all_seeds(path, wildcards):
     """The files of every seed of one variant."""
     return of_runs(path, [wildcards.dataset], [wildcards.variant])
+
+
+def of_all_trials(path, wildcards):
+    """The files of every trial of one variant, of every seed."""
+    return of_runs(path, [wildcards.dataset], [trial.name for trial in study.plan.trials_of(wildcards.variant)])
+
+
+def of_tuned(path):
+    """The files of every variant that is tuned."""
+    return of_all(path, variant=list(dict.fromkeys(trial.variant for trial in study.plan.trials.values())))
+
+
+def trial_folders(wildcards, output):
+    """Parameter of a rule: the folders of one variant's trials, by their number. A change reruns nothing, as of `folder`."""
+    before = layout.before_results(str(output[0]), FOLDER)
+    trials = [trial.name for trial in study.plan.trials_of(wildcards.variant)]
+    return [before + VARIANT.format(dataset=wildcards.dataset, variant=name) for name in trials]
 
 
 def seeds_argument(wildcards):
@@ -362,8 +380,8 @@ def timings():
 
 def training_cost(wildcards):
     """Priority of a run: long runs first, so that cores are not idle at the end."""
-    training = study.plan.variants[wildcards.variant].training
-    return 1 + study.plan.costs[wildcards.dataset, wildcards.variant].macs * training.epochs // 10**6
+    owner = study.plan.owner(wildcards.variant)
+    return 1 + study.plan.costs[wildcards.dataset, owner.name].macs * owner.training.epochs // 10**6
 
 
 def run_spec(wildcards):
