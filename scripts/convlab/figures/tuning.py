@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from convlab.common.i18n import gettext as _
+from convlab.common.i18n import number
 from convlab.figures.labels import legend, within_percent
 from convlab.figures.marks import mark
 from convlab.figures.palette import PAPER
@@ -16,6 +18,9 @@ from convlab.study.labels import field_label, level_label
 
 MAX_PANELS = 3
 """Settings with a panel, the first ones; the numbers beside the figure have all."""
+
+MAX_TICKS = 6
+"""Powers of ten with a label, each of them and three times it."""
 
 
 def validation_of_trials(trials: pd.DataFrame, settings: Sequence[str], series: Sequence[Series]) -> Figure:
@@ -47,6 +52,9 @@ def validation_of_trials(trials: pd.DataFrame, settings: Sequence[str], series: 
                 mark(dots, variant.name, [_note(variant, name, row) for row in part.to_dict("records")])
             entries[variant.name] = (dots, variant.label)
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=MAX_TICKS))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _position: number(value, "g")))
+        axis.minorticks_off()
         axis.set_xlabel(field_label(name).capitalize())
     axes[0, 0].set_ylabel(_("Validation accuracy, %"))
     for axis in axes[0]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
+from scipy.stats import binom
 
 from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
@@ -15,6 +16,9 @@ from convlab.language.robustness import TUNED
 from convlab.results.tuning import drawn_settings
 from convlab.study.labels import field_label, level_label
 from convlab.study.variants import Question
+
+CHANCE_LEVEL = 0.05
+"""Probability below which a count is not put down to chance."""
 
 OPPOSITE = {"better": "worse", "worse": "better"}
 
@@ -81,15 +85,17 @@ def order_when_tuned(results: StudyResults, dataset: str, question: Question) ->
 
 
 def ends_of_ranges(results: StudyResults, dataset: str) -> Iterator[Finding]:
-    """Variants whose best trial of most seeds is the one nearest to an end of a range, where better values may lie."""
+    """Variants whose best draw is the lowest, or the highest, in more seeds than chance explains (5 %, each by itself),
+    so that better values may lie beyond the range."""
     table = results.tuning[results.tuning["dataset"] == dataset]
     for name in drawn_settings(table):
         for variant, trials in table.groupby("variant", sort=False):
             chosen = trials[trials["chosen"] == "yes"].set_index("seed")[name]
             draws = trials.groupby("seed")[name].agg(["min", "max"]).loc[chosen.index]
+            chance = 1 / trials["trial"].max()
             for end in ("min", "max"):
                 count = int((chosen == draws[end]).sum())
-                if 2 * count > len(chosen):
+                if binom.sf(count - 1, len(chosen), chance) < CHANCE_LEVEL:
                     yield _at_the_end(results.label(variant), name, end, trials[name], (count, len(chosen)))
 
 

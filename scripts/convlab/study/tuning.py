@@ -13,7 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from convlab.common.specs import Name, PositiveReal, PositiveWhole, Spec, as_number
+from convlab.common.specs import Name, PositiveReal, Spec, Whole, as_number
 from convlab.common.text import listing, nearest
 from convlab.training.recipe import Training
 
@@ -63,7 +63,7 @@ Range = Annotated[tuple[PositiveReal, PositiveReal], BeforeValidator(_two_number
 class Tuning(Spec):
     """Train every compared variant with other settings too, the same draws for all, and compare them at their best."""
 
-    trials: Annotated[PositiveWhole, Field(ge=2, le=MAX_TRIALS)] = Field(
+    trials: Annotated[Whole, Field(ge=2, le=MAX_TRIALS)] = Field(
         5,
         description="Draws for each variant and seed; of these runs the one with the best validation accuracy counts.",
     )
