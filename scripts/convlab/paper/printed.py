@@ -207,7 +207,7 @@ def _robustness(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
 
 
 def _tuning(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
-    drawn = {field_label(name): f"{row[name]:g}" for name in row if name not in FIXED_COLUMNS}
+    drawn = {field_label(name): numbers.two_digits(row[name]) for name in row if name not in FIXED_COLUMNS}
     return {
         N_("Dataset"): row["dataset"],
         N_("Variant"): plan.variants[row["variant"]].label,
