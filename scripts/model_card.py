@@ -31,7 +31,7 @@ from convlab.common.outputs import job_results
 from convlab.common.table_files import read_table
 from convlab.evaluation.records import read_measures
 from convlab.findings.choice import optimism, told_apart
-from convlab.findings.left_out import not_used, test_origin
+from convlab.findings.left_out import GIVEN_VALIDATION, given_validation, not_used, test_origin
 from convlab.language import numbers as say
 from convlab.models.registry import family_of
 from convlab.page.design import fields_of
@@ -81,6 +81,7 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
     artifacts = layout.exported(folder, dataset)
     exported, parity = read_json(artifacts / "export.json"), read_json(artifacts / "parity.json")
     manifest = read_json(layout.prepared(folder, dataset) / "manifest.json")
+    validation_images = given_validation({dataset: manifest}).get(dataset)
     seed = exported["seed"]
     trained = read_json(layout.run(folder, dataset, exported["variant"], seed) / "run.json")
     measured = read_measures(layout.evaluated(folder, dataset, exported["variant"]), [seed])[seed]
@@ -104,7 +105,7 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
         "family": family_of(variant.model).title,
         "parameters": say.count(exported["parameters"]),
         "macs": say.count(study.plan.costs[dataset, variant.name].macs),
-        "chosen": chosen(study, dataset, exported, compared["runs"]),
+        "chosen": chosen(study, dataset, exported, compared["runs"], validation_images),
         "named": study.deploy.variant is not None,
         "probed": bool(study.plan.probes),
         "data": data_facts(manifest, trained),
@@ -126,11 +127,14 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def chosen(study: Study, dataset: str, exported: Mapping[str, Any], runs: pd.DataFrame) -> str:
+def chosen(
+    study: Study, dataset: str, exported: Mapping[str, Any], runs: pd.DataFrame, validation_images: int | None = None
+) -> str:
     """Sentences about the choice of variant and seed, what validation data tell apart, and the optimism of the score.
 
     Args:
         runs: the study's runs.csv.
+        validation_images: how many the data bring, the same for all seeds; None where each seed draws its own.
     """
     rule = exported["chosen"]
     accuracy, mean = say.percent(exported["val_accuracy"]), say.percent(rule["val_accuracy_mean"])
@@ -142,7 +146,8 @@ def chosen(study: Study, dataset: str, exported: Mapping[str, Any], runs: pd.Dat
     seed = f"Of {n_runs} it is the one whose validation accuracy, {accuracy}, is nearest to their mean, {mean}."
     plan = study.plan
     own = runs[(runs["dataset"] == dataset) & runs["variant"].isin(plan.candidates)]
-    margin = choice_margin(own, exported["variant"], {name: plan.costs[dataset, name].macs for name in plan.candidates})
+    macs = {name: plan.costs[dataset, name].macs for name in plan.candidates}
+    margin = choice_margin(own, exported["variant"], macs, validation_images)
     score_text = optimism(margin, plan.variants[exported["variant"]].training.select)
     if study.deploy.variant is not None:
         return " ".join(filter(None, (f"The config names this variant. {diverged}{seed}", score_text)))
@@ -176,6 +181,7 @@ def data_facts(manifest: Mapping[str, Any], trained: Mapping[str, Any]) -> list[
         ("Images for validation", say.count(trained["validation_images"])),
         ("Test images", say.count(test)),
         ("Where they come from", test_origin({manifest["dataset"]: manifest})),
+        ("Validation images", GIVEN_VALIDATION if "validation_from" in manifest else None),
         ("Images not used", say.count(images) if images else None),
     ]
     return [(name, value) for name, value in facts if value]

@@ -20,7 +20,7 @@ from typing import Any
 from convlab.common.cli import run
 from convlab.common.files import write_text
 from convlab.common.scaling import scaled
-from convlab.datasets.image_counts import after_validation, image_counts, limited
+from convlab.datasets.image_counts import image_counts, images_to_train_on
 from convlab.datasets.shapes import dataset_form
 from convlab.study.load import load_study, read_yaml, to_yaml
 from convlab.study.schema import MAX_NAME, Study
@@ -82,8 +82,8 @@ def _images_to_train_on(study: Study, name: str, entry: Mapping[str, Any]) -> in
     if counts is None:
         return entry.get("train_images") or TRAIN_IMAGES
     fractions = {variant.training.validation_fraction for variant in study.plan.variants.values()}
-    train = limited(counts[0], entry.get("train_images"))
-    return min(after_validation(train, fraction, classes).least for fraction in fractions)
+    limit = entry.get("train_images")
+    return min(images_to_train_on(counts, limit, fraction, classes).least for fraction in fractions)
 
 
 def _reduce_probes(study: Study, less: dict[str, Any], available: int) -> None:

@@ -29,7 +29,7 @@ from convlab.figures.palette import COLOURS
 from convlab.findings.across_datasets import across_datasets
 from convlab.findings.collect import claims_count, claims_met_by_guess, interpret
 from convlab.findings.conditions import conditions_limitation, conditions_notice, unequal_claims, unequal_texts
-from convlab.findings.left_out import left_out, test_origin
+from convlab.findings.left_out import left_out, test_origin, validation_origin
 from convlab.findings.limitations import characters_missing_in_fonts, limitations
 from convlab.findings.registration import claims_registration, looks, registration_notices
 from convlab.findings.study_results import Finding
@@ -234,7 +234,9 @@ def findings_and_probes(study: Study, data: ReportData, figures: Mapping[str, An
                 ProbeView(
                     name,
                     _(probe_registry.part(name, "findings").TITLE),
-                    probe_registry.part(name, "findings").introduction(study.training),
+                    probe_registry.part(name, "findings").introduction(
+                        study.training, dataset in results.given_validation
+                    ),
                     findings,
                     [figure for figure in figures[dataset]["probes"] if figure.probe == name],
                     probe_table(data.probed["curves"], dataset, name, labels),
@@ -282,6 +284,8 @@ def details(study: Study, data: ReportData) -> dict[str, Any]:
         },
         "left_out": left_out(data.manifests, data.explored),
         "test_origin": test_origin(data.manifests),
+        "validation_origin": validation_origin(data.manifests, study.training.validation_fraction),
+        "drawn_validation": set(datasets) - set(results.given_validation),
         "matrices": {dataset: matrices(results, dataset) for dataset in datasets},
     }
 

@@ -191,12 +191,19 @@ def train_run(job: Job, writer: Writer) -> None:
 
 
 def load_data(job: Job, seeds: Mapping[str, int]) -> "Data":
-    """The images and labels that a run is trained on and validated with, drawn by its seeds."""
+    """The images and labels that a run is trained on and validated with, drawn by its seeds.
+
+    A validation split that the data bring is the same for every seed, and all training images are trained on.
+    """
     from convlab.training.loop import Data
 
     training = job.spec.training
     images, labels = prepared.load_train(job.data_dir)
     images = prepared.permute_pixels(images, training.pixel_permutation)
+    if given := prepared.load_validation(job.data_dir):
+        train = prepared.nested_subset(labels, training.train_size, seeds["subset"])
+        validation_images = prepared.permute_pixels(given[0], training.pixel_permutation)
+        return Data((images[train], labels[train]), (validation_images, given[1]))
     train, validation = prepared.split(labels, training.validation_fraction, seeds["split"])
     train = train[prepared.nested_subset(labels[train], training.train_size, seeds["subset"])]
     return Data((images[train], labels[train]), (images[validation], labels[validation]))

@@ -26,7 +26,7 @@ OTHERS = [
     )
     for name in ("jax", "torch")
 ]
-MODEL = {"family": "conv", "filters": [8], "batch_norm": True, "dense_units": [16], "dropout": 0.1}
+MODEL = {"family": "conv", "filters": [8], "norm": "batch", "dense_units": [16], "dropout": 0.1}
 SEEDS = (1, 2, 3)
 
 

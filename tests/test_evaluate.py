@@ -176,10 +176,10 @@ def test_feature_maps_are_taken_after_normalisation_and_activation():
 
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8)
     for spec in (
-        Conv(family="conv", filters=[6], batch_norm=True),
+        Conv(family="conv", filters=[6], norm="batch"),
         Conv(family="conv", filters=[6]),
         Conv(family="conv", filters=[6], pooling="average"),
-        Conv(family="conv", filters=[6], batch_norm=True, pooling="none", convolutions_per_block=2),
+        Conv(family="conv", filters=[6], norm="batch", pooling="none", convolutions_per_block=2),
     ):
         maps = feature_maps(build(spec, (8, 8, 1), 3), images)
         assert maps.shape == (2, 8, 8, 6)

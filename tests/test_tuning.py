@@ -186,7 +186,7 @@ def test_the_plan_counts_and_prices_the_trials():
     study = load_study(TUNED_TINY)
     assert "(3 variants + 9 trials) × 3 seeds = 36 runs, 0 of them done" in summary(study, Earlier(), 1)
     rates = {("tensorflow", "float32"): [(1000, 0.001)]}
-    sizes = {canonical_json(study.run("digits", "cnn", 1).identity["dataset"]): 300}
+    sizes = {canonical_json(study.run("digits", "cnn", 1).identity["dataset"]): (0, 300)}
     assert "about" in summary(study, Earlier(rates=rates, sizes=sizes), 1)
 
 

@@ -194,6 +194,6 @@ def results_with(
 
 
 TWO_FACTORS = {
-    "experiments": {"both": {"base": "cnn", "factors": {"kernel_size": [3, 5], "batch_norm": [False, True]}}},
+    "experiments": {"both": {"base": "cnn", "factors": {"kernel_size": [3, 5], "norm": ["none", "batch"]}}},
     "comparisons": {},
 }

@@ -59,7 +59,7 @@ def train(
     """Train the exported run on SageMaker, and check the returned model.
 
     Args:
-        prepared: folder of the dataset; its training images go to S3, its test images do not.
+        prepared: folder of the dataset; its training and validation images go to S3, its test images do not.
         exported: ``export.json`` of the run.
         output: where model.keras, history.csv and run.json go, in ``trained``.
         facts: filled step by step with the description of the job for the evidence.
@@ -86,9 +86,12 @@ def train(
 
 
 def upload_data(clients: Clients, state: State, prepared: Path, temporary: Path) -> str:
-    """Upload the training arrays and the manifest to S3; returns their URI."""
+    """Upload the training arrays, a given validation split and the manifest to S3; returns their URI."""
     images, labels = data.load_train(prepared)
-    write_arrays(temporary / "data.npz", x_train=images, y_train=labels)
+    arrays = {"x_train": images, "y_train": labels}
+    if given := data.load_validation(prepared):
+        arrays |= {"x_validation": given[0], "y_validation": given[1]}
+    write_arrays(temporary / "data.npz", **arrays)
     shutil.copyfile(prepared / "manifest.json", temporary / "manifest.json")
     for name in ("data.npz", "manifest.json"):
         with (temporary / name).open("rb") as stream:

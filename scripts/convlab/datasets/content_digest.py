@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from convlab.common.atomic import write_text
-from convlab.datasets.folder_listing import entries, is_folder, may_be_image, part_folders
+from convlab.datasets.folder_listing import PART_NAMES, entries, is_folder, may_be_image, part_folders
 
 _BLOCK = 2**20
 
@@ -60,7 +60,7 @@ def _files(path: Path) -> Iterator[tuple[str, Path | os.DirEntry]]:
         yield "", path
         return
     folders = part_folders(path)
-    for part in (name for kind in ("train", "test") for name in folders.get(kind, ())):
+    for part in (name for kind in PART_NAMES for name in folders.get(kind, ())):
         if (path / part).is_dir():
             for folder in entries(path / part):
                 if is_folder(folder):

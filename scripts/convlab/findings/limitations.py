@@ -114,6 +114,19 @@ def _one_test_set(facts: StudyFacts) -> Iterator[Finding]:
     )
 
 
+def _given_validation(facts: StudyFacts) -> Iterator[Finding]:
+    """What seeds do not vary where the data bring the validation images."""
+    if given := facts.results.given_validation:
+        yield Finding(
+            _(
+                "The validation images of {datasets} are given and the same for all seeds: the scatter over seeds does "
+                "not hold what other validation images would have chosen.",
+                datasets=listing(given),
+            ),
+            dict(given),
+        )
+
+
 def _data(facts: StudyFacts) -> Iterator[Finding]:
     """Limitations of each dataset."""
     for name, summary in facts.explored.items():
@@ -247,6 +260,7 @@ RULES: tuple[Callable[[StudyFacts], Iterator[Finding]], ...] = (
     _one_dataset,
     _few_test_images,
     _one_test_set,
+    _given_validation,
     _data,
     _untuned_variants,
     _times,

@@ -59,6 +59,8 @@ class StudyResults:
     chosen: Mapping[str, str | None]
     claims: pd.DataFrame = field(default_factory=pd.DataFrame)
     constant_guess: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    given_validation: Mapping[str, int] = field(default_factory=dict)
+    """Number of validation images of each dataset that brings them; of others each seed sets its own aside."""
     """By dataset, the most frequent class of the test images (``class``), its ``share``, and what a constant guess
     scores by the column of each metric (``metrics``)."""
     robustness: pd.DataFrame = field(default_factory=pd.DataFrame)

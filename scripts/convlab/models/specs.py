@@ -7,6 +7,18 @@ from pydantic import Field, PrivateAttr, model_validator
 from convlab.common.specs import Fraction, Notes, Spec, short_value
 
 Activation = Literal["relu", "gelu", "elu", "selu", "silu", "leaky_relu", "tanh", "sigmoid", "linear"]
+Initializer = Literal[
+    "glorot_uniform",
+    "glorot_normal",
+    "he_normal",
+    "he_uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "orthogonal",
+    "truncated_normal",
+    "random_normal",
+]
+"""Keras' initializers by their names there, each with Keras' own defaults."""
 
 
 class ModelSpec(Spec):
@@ -17,6 +29,11 @@ class ModelSpec(Spec):
 
     dropout: Fraction = Field(0.0, description="Dropout rate after each hidden dense layer.")
     activation: Activation = Field("relu", description="Activation of every hidden layer.")
+    kernel_initializer: Initializer = Field(
+        "glorot_uniform",
+        description="Distribution of the initial weights of every hidden layer, as Keras names it; biases start at 0 "
+        "and the output layer with glorot_uniform.",
+    )
     label: str | None = Field(None, description="Name to show in tables and figures; the key when absent.")
     why: Notes = Field({}, description="Reason for each choice, by field name; the report prints it.")
 

@@ -50,7 +50,6 @@ def design(study: Study) -> dict[str, Any]:
         "others_left_out": max(0, len(others) - MAX_LAYER_TABLES),
         "training": Table("training", ("field", "value", "meaning"), settings(study.training)),
         "experiments": Table("experiments", ("name", "base", "factor", "levels", "reference"), experiments),
-        "validation": say.percent(study.training.validation_fraction, 0),
         "select": level_label("select", study.training.select),
         "kept": study.training.select,
     }

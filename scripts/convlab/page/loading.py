@@ -10,6 +10,7 @@ import pandas as pd
 from convlab.common.files import read_json
 from convlab.common.table_files import read_table
 from convlab.evaluation.records import read_measures
+from convlab.findings.left_out import given_validation
 from convlab.findings.study_results import StudyResults
 from convlab.findings.training import fits_table
 from convlab.study import layout
@@ -66,6 +67,7 @@ def load_report_data(study: Study, folder: Path) -> ReportData:
                             "accuracy": measured["accuracy"],
                         }
                     )
+    manifests = {dataset: read_json(layout.prepared(folder, dataset) / "manifest.json") for dataset in study.datasets}
     results = StudyResults(
         plan=plan,
         rope=study.statistics.rope,
@@ -81,13 +83,14 @@ def load_report_data(study: Study, folder: Path) -> ReportData:
         test_images=summary["test_images"],
         chosen=summary["chosen"],
         constant_guess=summary["constant_guess"],
+        given_validation=given_validation(manifests),
         machines=max(1, len(summary["training"]["hardware"])),
     )
     return ReportData(
         results,
         summary,
         {dataset: read_json(layout.explored(folder, dataset) / "summary.json") for dataset in study.datasets},
-        {dataset: read_json(layout.prepared(folder, dataset) / "manifest.json") for dataset in study.datasets},
+        manifests,
         trained,
         probed,
     )

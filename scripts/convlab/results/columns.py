@@ -438,8 +438,9 @@ LOOKS = {
 
 CLASS_DISTRIBUTION = {
     "class": Column("text", "name of the class"),
-    "train": Column("integer", "training images, validation images included"),
+    "train": Column("integer", "training images, those included that each seed sets aside for validation"),
     "test": Column("integer", "test images"),
+    "validation": Column("integer", "validation images; no such column where the data bring none"),
 }
 
 DIMENSIONS = {

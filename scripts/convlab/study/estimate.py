@@ -18,11 +18,12 @@ from convlab.training.run_spec import Run
 @dataclass(frozen=True)
 class Earlier:
     """Data from earlier runs: ``done`` runs of this study, ``rates`` by backend and precision as (MACs, seconds per
-    image), and ``sizes``, the number of training images of each dataset (by its spec), validation included."""
+    image), and ``sizes``, the numbers of images of each dataset (by its spec) that are always trained on, and that are
+    divided into training and validation: one of the two is 0, as the data bring a validation split or not."""
 
     done: set[tuple[str, str, int]] = field(default_factory=set)
     rates: dict[tuple[str, str], list[tuple[int, float]]] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def earlier_runs(results: Path, study: Study) -> Earlier:
@@ -44,8 +45,9 @@ def earlier_runs(results: Path, study: Study) -> Earlier:
         if record["images_per_second"]:
             earlier.rates.setdefault(arithmetic(run.training), []).append((macs, 1 / record["images_per_second"]))
         if run.training.train_size is None:
-            images = record["train_images"] + record["validation_images"]
-            earlier.sizes[canonical_json(run.identity["dataset"])] = images
+            train, validation = record["train_images"], record["validation_images"]
+            sizes = (train, 0) if "x_validation" in record["data_sha256"] else (0, train + validation)
+            earlier.sizes[canonical_json(run.identity["dataset"])] = sizes
         study_name, *key = layout.run_of_record(path)
         if study_name == study.study and wanted.get(tuple(key)) == record["spec_hash"]:
             earlier.done.add(tuple(key))
@@ -80,7 +82,8 @@ def run_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> f
     training = owner.training
     rate = seconds_per_image(study.plan.costs[dataset, owner.name].macs, earlier.rates.get(arithmetic(training), []))
     identity = study.run(dataset, owner.name, study.seeds[0]).identity["dataset"]
-    size = training.train_size or earlier.sizes.get(canonical_json(identity), 0) * (1 - training.validation_fraction)
+    trained_on, divided = earlier.sizes.get(canonical_json(identity), (0, 0))
+    size = training.train_size or trained_on + divided * (1 - training.validation_fraction)
     if training.steps:
         images = math.ceil(training.steps / training.epochs) * training.batch_size * training.epochs
     else:

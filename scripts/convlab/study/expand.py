@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from convlab.common.i18n import SOURCE, in_language
 from convlab.common.i18n import gettext as _
 from convlab.common.text import listing, nearest
-from convlab.datasets.image_counts import Count, after_validation, image_counts, limited
+from convlab.datasets.image_counts import Count, image_counts, images_to_train_on
 from convlab.datasets.shapes import Form, dataset_form
 from convlab.errors import UserError
 from convlab.models.cost import Cost, ShapeError, cost
@@ -149,12 +149,12 @@ def _candidates(study: Study, plan: Plan) -> tuple[str, ...]:
 
 def _images_to_train_on(study: Study, forms: Mapping[str, Form]) -> int | None:
     """Largest training size that all datasets allow beside their validation images; None if none is known."""
+    fraction = study.training.validation_fraction
     known = []
     for name, spec in study.datasets.items():
         counts = image_counts(spec, forms[name][1])
         if counts is not None:
-            train, fraction = limited(counts[0], spec.train_images), study.training.validation_fraction
-            known.append(after_validation(train, fraction, forms[name][1]).most)
+            known.append(images_to_train_on(counts, spec.train_images, fraction, forms[name][1]).most)
     return min(known, default=None)
 
 
@@ -212,9 +212,10 @@ def _check_architectures(
                 costs[dataset, name] = cost(variant.model, shape, classes)
             except ShapeError as error:
                 padding = ", padding: same," if "padding" in type(variant.model).model_fields else ""
+                remedy = error.remedy or f"use a smaller window{padding} or fewer layers"
                 raise UserError(
                     f"{_origin(name, variants, questions)}: on {dataset} ({shape[0]}×{shape[1]} pixels) {error}; "
-                    f"use a smaller window{padding} or fewer layers"
+                    f"{remedy}"
                 ) from None
     return costs
 
@@ -232,11 +233,12 @@ def _check_images(
         if classes < 2:
             raise UserError(f"datasets.{dataset}.classes is {classes}, and there is nothing to tell apart; give two")
         counts = image_counts(spec, classes) if _asks_for_counts(study, spec, variants) else None
-        if counts is not None and not counts[1].most:
+        if counts is not None and not counts.test.most:
             raise UserError(f"datasets.{dataset} has no test images; every run is evaluated on some, so add some")
         if counts is not None:
-            for part, count in zip(("train", "test"), counts, strict=True):
-                _check_limit(f"datasets.{dataset}.{part}_images", getattr(spec, f"{part}_images"), count, classes)
+            key, with_validation = f"datasets.{dataset}", classes + (counts.validation is None)
+            _check_limit(f"{key}.train_images", spec.train_images, counts.train, with_validation, classes)
+            _check_limit(f"{key}.test_images", spec.test_images, counts.test, classes, classes)
         side = min(height, width)
         for probe in probes.values():
             probe.settings.check_images(dataset, height, width)
@@ -260,7 +262,7 @@ def _check_images(
                 continue
             fraction = training.validation_fraction
             if fraction not in sizes:
-                sizes[fraction] = after_validation(limited(counts[0], spec.train_images), fraction, classes).most
+                sizes[fraction] = images_to_train_on(counts, spec.train_images, fraction, classes).most
             if training.train_size > sizes[fraction]:
                 most = sizes[fraction]
                 advice = f"choose at most {most:,}, or null for all"
@@ -280,13 +282,12 @@ def _asks_for_counts(study: Study, spec: Any, variants: Mapping[str, Variant]) -
     return any(limit is not None for limit in limits)
 
 
-def _check_limit(key: str, limit: int | None, count: Count, classes: int) -> None:
-    """Raise UserError for a limit above the number of images, or below one for each class."""
+def _check_limit(key: str, limit: int | None, count: Count, least: int, classes: int) -> None:
+    """Raise UserError for a limit above the number of images, or below the ``least`` that ``classes`` need."""
     if limit is None:
         return
     if limit > count.most:
         raise UserError(f"{key} is {limit:,}, but there are {count.most:,}; choose at most that, or null for all")
-    least = classes + key.endswith("train_images")  # one for each class, and one for validation
     if limit < least:
         raise UserError(
             f"{key} is {limit:,}, too few for {classes:,} classes; choose at least {least:,}, or null for all"

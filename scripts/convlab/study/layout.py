@@ -16,6 +16,9 @@ RECORDS = Path(".snakemake/convlab")
 
 SEED_PREFIX = "seed-"
 
+DATA_CARD = "croissant.json"
+"""Name of a prepared dataset's Croissant metadata, beside its arrays."""
+
 
 def study_folder(study: str, results: Path = RESULTS) -> Path:
     """Folder of one study's results."""

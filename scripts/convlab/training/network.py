@@ -40,7 +40,9 @@ def build(
     family = family_of(spec)
     x = family.features(spec, x, keras)
     for number, width in enumerate(family.hidden_units(spec), start=1):
-        x = layers.Dense(width, activation=spec.activation, name=f"dense_{number}")(x)
+        x = layers.Dense(
+            width, activation=spec.activation, kernel_initializer=spec.kernel_initializer, name=f"dense_{number}"
+        )(x)
         if spec.dropout:
             x = layers.Dropout(spec.dropout, name=f"dropout_{number}")(x)
     outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="dense_output")(x)
