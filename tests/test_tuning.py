@@ -19,7 +19,7 @@ from convlab.errors import UserError
 from convlab.evaluation.records import read_measures
 from convlab.evaluation.trials import best_trial
 from convlab.findings.registration import registration_notices
-from convlab.findings.tuning import conclusion, ends_of_ranges, order_when_tuned
+from convlab.findings.tuning import conclusion, diverged_trials, ends_of_ranges, order_when_tuned
 from convlab.results.family import confirmatory_family
 from convlab.results.loading import load_runs
 from convlab.results.robustness import robustness_table
@@ -386,6 +386,10 @@ def test_a_side_whose_tuned_runs_diverge_more_often_is_not_called_better():
     )
     (row,) = [r for r in results.other_analyses("digits", "convolution", "cnn") if r["analysis"] == "tuned"]
     assert row["difference"] > 0.05 and row["verdict"] == "inconclusive"
+    (finding,) = diverged_trials(results, "digits")
+    assert finding.text == (
+        "3 of 24 trials diverged. Of 1 variant and seed all of them did, so that it has no tuned run."
+    )
 
 
 def test_where_nothing_can_be_compared_the_order_cannot_be_told():

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from scipy.stats import binom
 
-from convlab.common.i18n import N_
+from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.contrasts import metric_of, verdict_or_gap
 from convlab.findings.study_results import Finding, StudyResults
@@ -82,6 +82,25 @@ def order_when_tuned(results: StudyResults, dataset: str, question: Question) ->
                 interval=change_interval(tuned["ci_low"], tuned["ci_high"], metric),
             )
         yield Finding(text, {name: value for name, value in numbers.items() if not missing(value)}, "exploratory")
+
+
+def diverged_trials(results: StudyResults, dataset: str) -> Iterator[Finding]:
+    """How many trials diverged, and of how many variants and seeds all did; nothing where none did."""
+    table = results.tuning[results.tuning["dataset"] == dataset]
+    diverged = table["status"] == "diverged"
+    if not diverged.any():
+        return
+    lost = int(diverged.groupby([table["variant"], table["seed"]]).all().sum())
+    text = ngettext(
+        "{n} of {all} trials diverged.", "{n} of {all} trials diverged.", int(diverged.sum()), all=len(table)
+    )
+    if lost:
+        text += " " + ngettext(
+            "Of {n} variant and seed all of them did, so that it has no tuned run.",
+            "Of {n} variants and seeds all of them did, so that they have no tuned run.",
+            lost,
+        )
+    yield Finding(text, {"diverged": int(diverged.sum()), "trials": len(table), "without_a_tuned_run": lost}, "note")
 
 
 def ends_of_ranges(results: StudyResults, dataset: str) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from convlab.common.i18n import gettext as _
 from convlab.findings.contrasts import verdict_text
 from convlab.findings.study_results import StudyResults
-from convlab.findings.tuning import ends_of_ranges, order_when_tuned, tuned_contrast
+from convlab.findings.tuning import diverged_trials, ends_of_ranges, order_when_tuned, tuned_contrast
 from convlab.language import numbers as say
 from convlab.language.contrasts import VERDICTS, contrast_labels
 from convlab.page.views import Table, TuningView
@@ -18,7 +18,7 @@ def tuning_view(results: StudyResults, dataset: str) -> TuningView | None:
     questions = results.plan.questions.values()
     findings = [finding for question in questions for finding in order_when_tuned(results, dataset, question)]
     return TuningView(
-        [*findings, *ends_of_ranges(results, dataset)],
+        [*findings, *ends_of_ranges(results, dataset), *diverged_trials(results, dataset)],
         verdicts_table(results, dataset),
         chosen_table(results, dataset),
     )
