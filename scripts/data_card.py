@@ -15,8 +15,10 @@ from convlab.common.cli import run
 from convlab.common.files import missing, read_json, write_json
 from convlab.common.text import listing
 from convlab.datasets.data_card import data_card, left_out
+from convlab.datasets.specs import DatasetSpec
 from convlab.errors import UserError
 from convlab.study import layout
+from convlab.study.data_texts import with_own_texts
 from convlab.study.load import load_study, read_yaml
 
 
@@ -33,17 +35,18 @@ def main(argv: list[str] | None = None) -> None:
         )
     for name in study.datasets if arguments.dataset is None else (arguments.dataset,):
         folder = layout.prepared(layout.study_folder(study.study), name)
-        write_card(folder, name, study.datasets[name].users_own)
+        write_card(folder, name, study.datasets[name])
 
 
-def write_card(folder: Path, name: str, users_own: bool) -> None:
+def write_card(folder: Path, name: str, spec: DatasetSpec) -> None:
     """Write ``croissant.json`` beside a dataset's arrays, and print where it is and what it lacks."""
     data = folder / "data.npz"
     if not data.is_file():
         raise missing(data)
     checksums.verify(data)
     manifest = read_json(folder / "manifest.json")
-    stated = {"licence": None if users_own else manifest["licence"], "citation": manifest["citation"]}
+    described = with_own_texts(manifest, spec)
+    stated = {"licence": spec.licence if spec.users_own else manifest["licence"], "citation": described["citation"]}
     card = data_card(manifest, checksums.sha256(data), data.stat().st_size, stated)
     write_json(folder / layout.DATA_CARD, card)
     print(f"{name}: {folder / layout.DATA_CARD}")

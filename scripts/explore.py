@@ -39,7 +39,7 @@ from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import save, use_style
 
 PARTS = ("train", "test", "validation")
-"""Columns of class_distribution.csv, the last one where the data bring a validation split."""
+"""Columns of class_distribution.csv; the last one is empty where the data bring no validation split."""
 
 log = logging.getLogger("explore")
 
@@ -92,7 +92,7 @@ def explore(arguments: argparse.Namespace) -> None:
         name: write_sprite(groups, arguments.output_dir / f"{name}.tiles.png") for name, groups in strips.items()
     }
     numbers = {
-        "class_distribution": {"class": data.classes} | {part: counts[part] for part in PARTS if part in counts},
+        "class_distribution": {"class": data.classes} | {part: counts.get(part) for part in PARTS},
         "dimensions": {
             "pixels": np.arange(max(data.x_train.shape[1:3]) + 1),
             "height": np.bincount(heights, minlength=max(data.x_train.shape[1:3]) + 1),

@@ -188,7 +188,9 @@ def describe(name: str, spec: DatasetSpec, kind: Kind, dataset: Dataset, reading
         **kind.details(spec),
         "train_images": spec.train_images,
         "test_images": spec.test_images,
-        "options": spec.model_dump(mode="json", exclude={"kind", "path", "train_images", "test_images"}),
+        "options": {
+            key: value for key, value in spec.identity.items() if key not in ("kind", "train_images", "test_images")
+        },
         "classes": dataset.classes,
         "counts": {
             part: dict(zip(dataset.classes, np.bincount(labels, minlength=len(dataset.classes)), strict=True))

@@ -1,12 +1,14 @@
 """A validation split that the data bring is used as it is, by every seed, and every sentence knows it."""
 
 import shutil
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import explore
 import prepare
@@ -32,10 +34,16 @@ from convlab.study.estimate import Earlier, earlier_runs, run_seconds
 from convlab.study.idle_values import idle_values
 from convlab.study.load import load_study
 from convlab.training.recipe import Training
-from test_image_folder import put
 
 IMAGES = {"train": 5, "valid": 3, "test": 2}
 """Images of each of two classes, by folder."""
+
+
+def put(path: Path) -> None:
+    """An image of noise, different for each name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    seed = zlib.crc32(path.relative_to(path.parents[2]).as_posix().encode())
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)).save(path)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +52,7 @@ def photos(tmp_path_factory) -> Path:
     for part, images in IMAGES.items():
         for label in ("cat", "dog"):
             for number in range(images):
-                put(root, f"{part}/{label}/{number}.png")
+                put(root / part / label / f"{number}.png")
     shutil.copy(root / "train/cat/0.png", root / "valid/cat/0.png")
     return root
 
@@ -159,8 +167,8 @@ def test_variants_that_differ_in_the_validation_fraction_only_are_told_to_be_the
 def test_times_are_estimated_from_all_training_images(photos, tmp_path):
     study = study_of(photos)
     run = study.run("photos", "dense", 1)
-    record = {"spec": run.identity, "spec_hash": run.spec_hash, "images_per_second": 10.0,
-              "input_shape": [8, 8, 3], "classes": 2, "train_images": 10, "validation_images": 6, "data_sha256": {"x_validation": ""}}  # fmt: skip
+    record = {"spec": run.identity, "spec_hash": run.spec_hash, "images_per_second": 10.0, "input_shape": [8, 8, 3]}
+    record |= {"classes": 2, "train_images": 10, "validation_images": 6, "data_sha256": {"x_validation": ""}}
     path = tmp_path / "tiny/train/photos/dense/seed-1/run.json"
     path.parent.mkdir(parents=True)
     write_json(path, record)
@@ -232,9 +240,9 @@ def test_what_a_choice_says_holds_for_other_seeds_only_where_they_share_the_vali
 
 
 def test_the_limitations_say_that_seeds_vary_no_validation_images():
-    for given, said in (({}, False), ({"digits": 400}, True)):
+    for given, named in (({}, False), ({"digits": 400}, True)):
         texts = [finding.text for finding in limitations(of(given), (1, 2, 3), {}, 0)]
-        assert any("validation images of digits are given and the same for all seeds" in text for text in texts) == said
+        assert any("validation images of digits are given and the same for all seeds" in text for text in texts) == named
 
 
 def test_the_subsets_of_images_name_where_the_validation_images_are_from():

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from snakemake.io import IOFile
 
 from convlab.common.code_digests import code_parts
+from convlab.datasets.specs import DATASET_TEXTS
 
 
 def seeds_of_job(wildcards):
@@ -26,7 +27,11 @@ MADE_FROM = {
     "prepare": lambda wildcards: [
         CODE_OF_PREPARE[wildcards.dataset],
         images_digest(wildcards.dataset),
-        study.datasets[wildcards.dataset].model_dump(mode="json"),
+        study.datasets[wildcards.dataset].model_dump(mode="json", exclude=DATASET_TEXTS),
+    ],
+    "describe": lambda wildcards: [
+        code_of_description(wildcards),
+        study.plan.variants[wildcards.variant].built_by,
     ],
     "explore": lambda wildcards: [script_digest("explore"), messages(), study.report.language],
     "evaluate": lambda wildcards: [script_digest("evaluate"), seeds_of_job(wildcards), choices],
@@ -51,6 +56,7 @@ MADE_FROM = {
 }
 STAMPS = {
     "prepare": (f"{PREPARE}/.made_from", f"{PREPARE}/manifest.json"),
+    "describe": (f"{DESCRIBE}/.{{variant}}.made_from", f"{DESCRIBE}/{{variant}}.json"),
     "explore": (f"{EXPLORE}/.made_from", f"{EXPLORE}/summary.json"),
     "evaluate": (f"{EVALUATE}/.made_from", f"{EVALUATE}/metrics.json"),
     "evaluate_tuned": (f"{TUNED}/.made_from", f"{TUNED}/metrics.json"),

@@ -8,20 +8,25 @@ import numpy as np
 
 from convlab.common import checksums
 from convlab.common.files import missing
+from convlab.models.user_code import UserCode
 from convlab.runtime.keras_runtime import BACKEND, keras, tf
 
 BATCH_SIZE = 250
 """Batch size for inference."""
 
 
-def load(path: Path):
+def load(path: Path, code: UserCode | None = None):
     """Load a ``.keras`` file; safe mode refuses files that carry code.
 
-    A file that is missing, damaged, or not what training wrote, is a UserError that names it.
+    ``code`` is the user's file by which the model was built, if it was: its layer classes are registered by importing
+    it. A file that is missing, damaged, or not what training wrote, is a UserError that names it.
     """
     checksums.verify(path)
     if not path.exists():
         raise missing(path)
+    if code is not None:
+        with code.importing():
+            pass
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except MemoryError:

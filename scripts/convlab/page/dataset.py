@@ -6,20 +6,23 @@ from typing import Any
 from convlab.common import i18n
 from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
+from convlab.datasets.specs import DatasetSpec
 from convlab.findings.left_out import GIVEN_VALIDATION, limited, not_used, test_origin
 from convlab.language import numbers as say
 from convlab.page.views import Table
+from convlab.study.data_texts import other_reasons
 
 MAX_LISTED_FILES = 8
 """Excluded files that are named for each class and reason."""
 
 
-def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Table]:
+def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any], spec: DatasetSpec) -> dict[str, Table]:
     """Tables about a dataset by name.
 
     Args:
         explored: explore's summary.json.
-        manifest: prepare's manifest.json.
+        manifest: prepare's manifest.json, with the config's own texts.
+        spec: the dataset's entry in the config.
     """
     dataset = explored["dataset"]
     by_part = explored["counts"]
@@ -41,6 +44,7 @@ def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any]) -> dic
     source = [(fact, value) for fact, value in source if value]
     facts = dataset_facts(explored, excluded_images)
     return {
+        "reasons": Table("data_reasons", ("field", "value", "why"), other_reasons(spec), {"dataset": dataset}),
         "facts": Table("data_facts", ("fact", "value"), facts, {"dataset": dataset}),
         "counts": Table("class_counts", class_columns, counts, {"dataset": dataset}),
         "files": Table("arrays", ("array", "shape", "sha256"), files, {"dataset": dataset}),

@@ -14,6 +14,7 @@ from convlab.findings.left_out import given_validation
 from convlab.findings.study_results import StudyResults
 from convlab.findings.training import fits_table
 from convlab.study import layout
+from convlab.study.data_texts import with_own_texts
 from convlab.study.schema import Study
 
 
@@ -67,7 +68,10 @@ def load_report_data(study: Study, folder: Path) -> ReportData:
                             "accuracy": measured["accuracy"],
                         }
                     )
-    manifests = {dataset: read_json(layout.prepared(folder, dataset) / "manifest.json") for dataset in study.datasets}
+    manifests = {
+        dataset: with_own_texts(read_json(layout.prepared(folder, dataset) / "manifest.json"), spec)
+        for dataset, spec in study.datasets.items()
+    }
     results = StudyResults(
         plan=plan,
         rope=study.statistics.rope,

@@ -440,7 +440,7 @@ CLASS_DISTRIBUTION = {
     "class": Column("text", "name of the class"),
     "train": Column("integer", "training images, those included that each seed sets aside for validation"),
     "test": Column("integer", "test images"),
-    "validation": Column("integer", "validation images; no such column where the data bring none"),
+    "validation": Column("integer", "validation images that the data bring; empty where they bring none"),
 }
 
 DIMENSIONS = {

@@ -18,7 +18,8 @@ from convlab.datasets.image_counts import Count, image_counts, images_to_train_o
 from convlab.datasets.shapes import Form, dataset_form
 from convlab.errors import UserError
 from convlab.models.cost import Cost, ShapeError, cost
-from convlab.models.specs import ModelSpec
+from convlab.models.registry import family_of
+from convlab.models.specs import BaseModelSpec
 from convlab.study.config_errors import error_message
 from convlab.study.experiments import AddVariant, expand_experiment, variant_identity
 from convlab.study.idle_values import without_effect
@@ -35,7 +36,9 @@ def expand(study: Study) -> Plan:
     identities: dict[str, str] = {}
     aliases: dict[str, str] = {}
 
-    def add(name: str, base: str, label: str, model: ModelSpec, training: Training, where: str, probe: str = "") -> str:
+    def add(
+        name: str, base: str, label: str, model: BaseModelSpec, training: Training, where: str, probe: str = ""
+    ) -> str:
         """As ``AddVariant``."""
         if training.pixel_permutation and training.augmentation and training.augmentation.changes:
             raise UserError(
@@ -205,9 +208,12 @@ def _origin(name: str, variants: Mapping[str, Variant], questions: Mapping[str, 
 def _check_architectures(
     forms: Mapping[str, Form], variants: Mapping[str, Variant], questions: Mapping[str, Question]
 ) -> dict[tuple[str, str], Cost]:
+    """Costs of all variants whose layers are known before they are built. Raises UserError for what does not fit."""
     costs = {}
     for dataset, (shape, classes) in forms.items():
         for name, variant in variants.items():
+            if family_of(variant.model).feature_costs is None:
+                continue
             try:
                 costs[dataset, name] = cost(variant.model, shape, classes)
             except ShapeError as error:
@@ -352,6 +358,8 @@ def _check_meaning(rule: Rule, datasets: Iterable[str], costs: Mapping[tuple[str
             )
         for dataset in datasets:
             for side in filter(is_exact, (link.left, link.right)):
+                if any((q.dataset or dataset, q.variant) not in costs for q in link.quantities):
+                    continue  # a model that is described once it is built
                 try:
                     evaluate(side, lambda q: Fraction(getattr(costs[q.dataset or dataset, q.variant], q.name)))  # noqa: B023
                 except ZeroDivisionError:

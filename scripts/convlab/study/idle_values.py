@@ -11,12 +11,12 @@ from convlab.common.i18n import gettext as _
 from convlab.common.specs import canonical_json
 from convlab.datasets.image_counts import brings_validation
 from convlab.models.registry import family_of
-from convlab.models.specs import ModelSpec
+from convlab.models.specs import BaseModelSpec
 from convlab.study.schema import Study
 from convlab.training.recipe import Training
 
 
-def without_effect(model: ModelSpec, training: Training, given_validation: bool = False) -> dict[str, str]:
+def without_effect(model: BaseModelSpec, training: Training, given_validation: bool = False) -> dict[str, str]:
     """Fields whose value has no effect on how ``model`` is trained, each with the reason.
 
     ``given_validation`` is true where the data of all runs bring a validation split.
@@ -38,7 +38,7 @@ def without_effect(model: ModelSpec, training: Training, given_validation: bool 
     return reasons | {field.name: _(field.reason) for field in idle}
 
 
-def effective(model: ModelSpec, training: Training, given_validation: bool = False) -> list[dict[str, Any]]:
+def effective(model: BaseModelSpec, training: Training, given_validation: bool = False) -> list[dict[str, Any]]:
     """Model and training as plain values, without names and reasons; fields that have no effect have their default."""
     idle = without_effect(model, training, given_validation)
     return [
@@ -51,7 +51,7 @@ def effective(model: ModelSpec, training: Training, given_validation: bool = Fal
 
 
 def same_trainings(
-    trainings: Mapping[str, tuple[ModelSpec, Training]], given_validation: bool = False
+    trainings: Mapping[str, tuple[BaseModelSpec, Training]], given_validation: bool = False
 ) -> list[tuple[str, str, str]]:
     """Pairs of names whose trainings differ only in fields that have no effect, and why they have none."""
     names: dict[str, str] = {}

@@ -137,7 +137,7 @@ class _Names:
         }
         # As in a run's identity a path only locates, unless it is all that tells two datasets apart.
         alike: dict[str, list[str]] = {}
-        specs = {name: spec.model_dump(mode="json", exclude={"path"}) for name, spec in study.datasets.items()}
+        specs = {name: spec.identity for name, spec in study.datasets.items()}
         for name, spec in specs.items():
             alike.setdefault(canonical_json(spec), []).append(name)
         self.dataset_content = {
@@ -149,8 +149,7 @@ class _Names:
 
     def variant_content(self, name: str) -> dict[str, Any]:
         variant = self.study.plan.variants[name]
-        model = variant.model.model_dump(mode="json", exclude={"why", "label"})
-        return {"model": model, "training": variant.training.model_dump(mode="json")}
+        return {"model": variant.model.identity, "training": variant.training.model_dump(mode="json")}
 
 
 def _claims(study: Study, names: _Names) -> Iterator[Entry]:
