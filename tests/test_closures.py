@@ -43,7 +43,7 @@ MAY_REACH = {
     | ARRAYS
     | OWN_CODE
     | {"common/specs", "models/built_cost", "models/cost", "training/network", "training/recipe"},
-    "evaluate": SCRIPT | PREDICT | PATHS | {"evaluation/metrics", "evaluation/records"},
+    "evaluate": SCRIPT | PREDICT | PATHS | {"evaluation/metrics", "evaluation/records", "evaluation/trials"},
     "probe": SCRIPT | PREDICT | PATHS | {"common/registry"},
     "export": SCRIPT
     | PREDICT
