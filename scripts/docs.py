@@ -266,7 +266,8 @@ def type_name(schema: Mapping[str, Any], plural: str = "") -> str:
             return f"list of {len(schema['prefixItems'])} {type_name(schema['prefixItems'][0], 's')}"
         return f"list of {type_name(schema['items'], 's')}"
     if kind == "object":
-        return f"{type_name(schema['additionalProperties'], 's')} by name"
+        values = schema["additionalProperties"]
+        return f"{type_name({} if values is True else values, 's')} by name"
     words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true`, `false`"}
     return f"{words.get(kind, kind)}{plural if kind != 'boolean' else ''}{bounds(schema)}"
 

@@ -26,7 +26,10 @@ OTHERS = [
     )
     for name in ("jax", "torch")
 ]
-MODEL = {"family": "conv", "filters": [8], "norm": "batch", "dense_units": [16], "dropout": 0.1}
+MODEL = {
+    "family": "conv", "filters": [8], "norm": "batch", "residual": True, "conv_dropout": 0.1, "dense_units": [16],
+    "dropout": 0.1,
+}  # fmt: skip
 SEEDS = (1, 2, 3)
 
 

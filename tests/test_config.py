@@ -313,6 +313,34 @@ def test_a_wrong_combination_is_explained(change, message):
         load_study({**TINY, "comparisons": {}, "experiments": {"both": {**GRID, **change}}})
 
 
+@pytest.mark.parametrize(
+    ("factor", "levels", "message"),
+    [
+        (
+            "groups",
+            [1, 4],
+            "experiments.e, level 4: on digits (8×8 pixels) layer conv_1 has 4 groups, which do not divide the 1 channel "
+            "that it takes; choose groups that divide both, or 1 for this block",
+        ),
+        (
+            "norm",
+            ["none", "group"],
+            "layer norm_1 has 8 groups, which do not divide the 4 channels that it takes; choose",
+        ),
+        (
+            "residual",
+            [False, True],
+            "experiments.e.levels[1]: residual True is not possible for cnn: block 1 is residual",
+        ),
+    ],
+)
+def test_a_level_that_makes_no_network_says_what_to_change(factor, levels, message):
+    cnn = {"family": "conv", "filters": [4], "padding": "valid"}
+    experiments = {"e": {"base": "cnn", "factor": factor, "levels": levels}}
+    with pytest.raises(UserError, match=re.escape(message)):
+        load_study({**TINY, "models": {"cnn": cnn}, "comparisons": {}, "experiments": experiments})
+
+
 def test_names_of_variants_do_not_depend_on_the_order_of_keys():
     experiments = {
         "width": {"base": "cnn", "factor": "filters", "levels": [[16], [16, 16]]},

@@ -24,7 +24,7 @@ from convlab.training.pipeline import epoch_order, training_batches
 from convlab.training.recipe import EarlyStopping
 from convlab.training.run_spec import Run
 
-CNN = {"family": "conv", "filters": [4], "dense_units": [8], "dropout": 0.2}
+CNN = {"family": "conv", "filters": [4], "dense_units": [8], "dropout": 0.2, "conv_dropout": 0.1}
 
 
 @pytest.fixture(scope="module")
