@@ -103,9 +103,9 @@ class StudyResults:
     def label(self, name: str) -> str:
         return self.plan.variants[name].label
 
-    def family(self, name: str) -> str:
-        """Name of the family of a variant's model."""
-        return self.plan.variants[name].model.family
+    def side(self, name: str) -> str:
+        """Side of a variant where convolution is held against dense networks: ``conv``, ``dense``, "" for neither."""
+        return self.plan.variants[name].side
 
     def variants_with_details(self, dataset: str) -> list[str]:
         """Variants with a confusion matrix; those without a finished run have none."""

@@ -28,6 +28,13 @@ class Variant:
     """The probe for which alone this variant is trained."""
 
     @property
+    def side(self) -> str:
+        """Side of the model where convolution is held against dense networks: ``conv``, ``dense``, "" for neither."""
+        if family_of(self.model).convolutional:
+            return "conv"
+        return "dense" if self.model.family == "dense" else ""
+
+    @property
     def built_by(self) -> dict[str, Any]:
         """What decides which layers the model has, as plain JSON types: architecture, backend and precision."""
         training = self.training
@@ -181,13 +188,13 @@ class Plan:
     @property
     def duels(self) -> list[tuple[str, str]]:
         """(convolutional, dense) base models that a comparison sets against each other, else the first of each."""
-        family = {name: variant.model.family for name, variant in self.variants.items() if name == variant.base}
+        sides = {name: variant.side for name, variant in self.variants.items() if name == variant.base}
         pairs = [
-            tuple(sorted((variant, question.reference), key=lambda name: family[name] != "conv"))
+            tuple(sorted((variant, question.reference), key=lambda name: sides[name] != "conv"))
             for question in self.questions.values()
             for variant in question.variants
-            if {family.get(variant), family.get(question.reference)} == {"conv", "dense"}
+            if {sides.get(variant), sides.get(question.reference)} == {"conv", "dense"}
         ]
-        if not pairs and {"conv", "dense"} <= set(family.values()):
-            pairs = [tuple(next(name for name in family if family[name] == kind) for kind in ("conv", "dense"))]
+        if not pairs and {"conv", "dense"} <= set(sides.values()):
+            pairs = [tuple(next(name for name in sides if sides[name] == side) for side in ("conv", "dense"))]
         return list(dict.fromkeys(pairs))
