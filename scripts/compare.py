@@ -42,6 +42,7 @@ from convlab.results import looks, tables
 from convlab.results.asked import family_by_registration
 from convlab.results.choice import chosen_variant
 from convlab.results.conditions import with_claim_conditions, with_contrast_conditions
+from convlab.results.distinct_images import with_distinct_images
 from convlab.results.family import Family
 from convlab.results.loading import (
     RunRecords,
@@ -173,7 +174,8 @@ def study_tables(
     family, standings, timings = decided
     by_registration = partial(family_by_registration, standings=standings)
     # Answers that are right or wrong give intervals for new images of accuracy, and of no other metric.
-    correct = load_correct(study, folder, records) if plan.metric == ACCURACY else {}
+    answers, near_duplicates = load_correct(study, folder, records), load_near_duplicates(study, folder)
+    correct = answers if plan.metric == ACCURACY else {}
     share = family.looks.look.share if family.looks else 1.0
     comparisons = with_new_images(tables.comparisons_table(runs, plan, rope, family), correct, plan, rope, share)
     comparisons = tables.with_registration(comparisons, lambda row: standings.question(row.dataset, row.experiment))
@@ -184,11 +186,9 @@ def study_tables(
     measured = probe_tables.load_measured(study, folder)
     return {
         "runs": runs,
-        "variants": tables.variants_table(runs, plan, guesses),
+        "variants": with_distinct_images(tables.variants_table(runs, plan, guesses), runs, answers, near_duplicates),
         "comparisons": with_contrast_conditions(comparisons, records.runs, plan),
-        "robustness": robustness_table(
-            runs, plan, rope, family, correct, load_near_duplicates(study, folder), by_registration
-        ),
+        "robustness": robustness_table(runs, plan, rope, family, correct, near_duplicates, by_registration),
         "claims": with_claim_conditions(claims, records.runs, plan),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),

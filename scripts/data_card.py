@@ -18,7 +18,7 @@ from convlab.datasets.data_card import data_card, left_out
 from convlab.datasets.specs import DatasetSpec
 from convlab.errors import UserError
 from convlab.study import layout
-from convlab.study.data_texts import with_own_texts
+from convlab.study.data_texts import reason, with_own_texts
 from convlab.study.load import load_study, read_yaml
 
 
@@ -46,7 +46,8 @@ def write_card(folder: Path, name: str, spec: DatasetSpec) -> None:
     checksums.verify(data)
     manifest = read_json(folder / "manifest.json")
     described = with_own_texts(manifest, spec)
-    stated = {"licence": spec.licence if spec.users_own else manifest["licence"], "citation": described["citation"]}
+    licence = spec.licence if spec.users_own else manifest["licence"]
+    stated = {"licence": licence, "citation": described["citation"], "why": reason(spec) or None}
     card = data_card(manifest, checksums.sha256(data), data.stat().st_size, stated)
     write_json(folder / layout.DATA_CARD, card)
     print(f"{name}: {folder / layout.DATA_CARD}")
