@@ -42,6 +42,7 @@ from convlab.results import looks, tables
 from convlab.results.asked import family_by_registration
 from convlab.results.choice import chosen_variant
 from convlab.results.conditions import with_claim_conditions, with_contrast_conditions
+from convlab.results.descriptions import with_described_costs
 from convlab.results.distinct_images import with_distinct_images
 from convlab.results.family import Family
 from convlab.results.loading import (
@@ -84,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
 def compare(arguments: argparse.Namespace) -> None:
     """Read all runs, and write tables, figures and summary."""
     study, folder = load_study(arguments.settings, for_readers=True), arguments.results_dir
-    study = study.with_schedule(Schedule.of(arguments.schedule, study.seeds))
+    study = with_described_costs(study.with_schedule(Schedule.of(arguments.schedule, study.seeds)), folder)
     output = layout.compared(folder)
 
     records, manifests = load_runs(study, folder), load_manifests(study, folder)

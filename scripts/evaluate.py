@@ -26,6 +26,7 @@ from convlab.common.outputs import job_results
 from convlab.datasets import prepared
 from convlab.evaluation import metrics
 from convlab.evaluation.records import write_evaluation
+from convlab.models.user_code import UserCode
 from convlab.runtime import backend
 from convlab.study import layout
 
@@ -69,7 +70,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
     measured, predictions, features = {}, [], {"filters": [], "feature_maps": []}
     for seed, trained in records.items():
-        model = inference.load(folders[seed] / "model.keras")
+        model = inference.load(folders[seed] / "model.keras", UserCode.of_run(trained))
         probabilities = inference.predictor(model)(images)
         measured[seed] = measures(trained, probabilities, labels) | {
             "latency_ms": inference.latency_ms(model, images),

@@ -34,9 +34,9 @@ from convlab.findings.choice import optimism, told_apart
 from convlab.findings.left_out import GIVEN_VALIDATION, given_validation, not_used, test_origin
 from convlab.language import numbers as say
 from convlab.models.registry import family_of
-from convlab.page.design import fields_of
 from convlab.page.templates import environment, tidy_markdown
 from convlab.results.choice_margin import choice_margin
+from convlab.results.descriptions import with_described_costs
 from convlab.study import layout
 from convlab.study.data_texts import reason, with_own_texts
 from convlab.study.labels import level_label
@@ -67,8 +67,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def write_card(arguments: argparse.Namespace) -> None:
     """Render the card and write it."""
-    study, folder = load_study(arguments.config), arguments.results_dir
-
+    folder = arguments.results_dir
+    study = with_described_costs(load_study(arguments.config), folder)
     view = build_view(study, arguments.dataset, folder)
     view["commit"] = provenance.commit(Path(__file__).resolve().parent.parent)
     card = environment("markdown").get_template("MODEL_CARD.md.j2").render(view)
@@ -101,13 +101,15 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
         "shape": f"[n, {height}, {width}, {channels}]",
         "classes": manifest["classes"],
         "architecture": [
-            (name.replace("_", " "), level_label(name, getattr(variant.model, name)))
-            for name in fields_of(variant.model)
+            (name.replace("_", " "), level_label(name, value))
+            for name, (value, _meaning) in variant.model.explained_fields.items()
         ],
         "family": family_of(variant.model).title,
         "parameters": say.count(exported["parameters"]),
         "macs": say.count(study.plan.costs[dataset, variant.name].macs),
         "chosen": chosen(study, dataset, exported, compared["runs"], validation_images),
+        "own_code": sorted(exported.get("sources", {})),
+        "entry": getattr(variant.model, "file", "").rpartition("/")[2].removesuffix(".py"),
         "named": study.deploy.variant is not None,
         "probed": bool(study.plan.probes),
         "data": data_facts(manifest, trained, reason(study.datasets[dataset])),

@@ -61,6 +61,7 @@ from convlab.page.verdicts import chosen, claim_cards, question_card
 from convlab.page.views import ProbeView
 from convlab.probes import registry as probe_registry
 from convlab.probes.all_findings import all_findings, by_assumption
+from convlab.results.descriptions import with_described_costs
 from convlab.results.looks import data_digest
 from convlab.statistics.describe import MIN_SEEDS
 from convlab.statistics.sequential import looks_of
@@ -96,7 +97,7 @@ def main(argv: list[str] | None = None) -> None:
 def write_report(arguments: argparse.Namespace) -> None:
     """Read the other stages' results, and write the report as HTML and Markdown."""
     study, folder = load_study(arguments.config, for_readers=True), arguments.results_dir
-    study = study.with_schedule(Schedule.of(arguments.schedule, study.seeds))
+    study = with_described_costs(study.with_schedule(Schedule.of(arguments.schedule, study.seeds)), folder)
 
     data = load_report_data(study, folder)
     records = registration_files.read(arguments.registration_dir or layout.registered(folder))

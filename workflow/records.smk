@@ -24,6 +24,10 @@ MADE_FROM = {
         images_digest(wildcards.dataset),
         study.datasets[wildcards.dataset].model_dump(mode="json", exclude=DATASET_TEXTS),
     ],
+    "describe": lambda wildcards: [
+        code_of_description(wildcards),
+        study.plan.variants[wildcards.variant].built_by,
+    ],
     "explore": lambda wildcards: [script_digest("explore"), messages(), study.report.language],
     "evaluate": lambda wildcards: [script_digest("evaluate"), seeds_of_job(wildcards), choices],
     "probe": lambda wildcards: [probe_code(wildcards), probe_settings(wildcards), seeds_of_job(wildcards), choices],
@@ -44,6 +48,7 @@ MADE_FROM = {
 }
 STAMPS = {
     "prepare": (f"{PREPARE}/.made_from", f"{PREPARE}/manifest.json"),
+    "describe": (f"{DESCRIBE}/.{{variant}}.made_from", f"{DESCRIBE}/{{variant}}.json"),
     "explore": (f"{EXPLORE}/.made_from", f"{EXPLORE}/summary.json"),
     "evaluate": (f"{EVALUATE}/.made_from", f"{EVALUATE}/metrics.json"),
     "probe": (f"{PROBE}/.{{variant}}.made_from", f"{PROBE}/{{variant}}.csv"),

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 
 from convlab.findings.study_results import StudyResults
-from convlab.findings.training import fits_table
 from convlab.results import tables
 from convlab.results.choice import chosen_variant
 from convlab.results.family import confirmatory_family
+from convlab.results.fits import fits_table
 from convlab.results.new_images import with_new_images
 from convlab.results.robustness import robustness_table
 from convlab.study.load import load_study

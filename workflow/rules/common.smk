@@ -46,6 +46,7 @@ LOGS = str(layout.logs(FOLDER))
 BENCHMARKS = str(layout.benchmarks(FOLDER))
 PREPARE = str(layout.prepared(FOLDER, "{dataset}"))
 EXPLORE = str(layout.explored(FOLDER, "{dataset}"))
+DESCRIBE = str(layout.described(FOLDER, "{dataset}"))
 VARIANT = str(layout.trained(FOLDER, "{dataset}") / "{variant}")
 TRAIN = str(layout.run(FOLDER, "{dataset}", "{variant}", "{seed}"))
 EVALUATE = str(layout.evaluated(FOLDER, "{dataset}", "{variant}"))
@@ -94,6 +95,11 @@ def families(*variants):
 def code_of_run(wildcards):
     """Digest of the code that trains one run: of the families, that of its model alone."""
     return script_digest("train", *families(wildcards.variant))
+
+
+def code_of_description(wildcards):
+    """Digest of the code that describes one model, that of its family included."""
+    return script_digest("describe", *families(wildcards.variant))
 
 
 # Code of `prepare` for each dataset, with the module of its kind, which is loaded by name. No later stage depends on it:
@@ -222,6 +228,30 @@ def of_all_seeds(path, wildcards):
 def seeds_argument(wildcards):
     """Parameter of a rule: the seeds of one variant's runs."""
     return " ".join(map(str, study.seeds_of(wildcards.dataset, wildcards.variant)))
+
+
+def description_of(dataset, variant):
+    """The description of a variant's model, and so its code, as a list of files; empty for one of known layers."""
+    described = study.plan.described.get(variant)
+    return [f"{DESCRIBE}/{{variant}}.json".format(dataset=dataset, variant=described)] if described else []
+
+
+def descriptions(datasets=None, variants=None):
+    """The descriptions of these variants' models, of all where none are named."""
+    return sorted(
+        {
+            file
+            for dataset in datasets or study.datasets
+            for variant in variants or study.plan.variants
+            for file in description_of(dataset, variant)
+        }
+    )
+
+
+def model_file(wildcards, output):
+    """Parameter of a rule: where the user's own Python file lies. It is known by content: a change of the path reruns
+    nothing, as of `folder`."""
+    return getattr(study.plan.variants[wildcards.variant].model, "file", "")
 
 
 def of_candidates(path, wildcards):
@@ -363,7 +393,7 @@ def timings():
 def training_cost(wildcards):
     """Priority of a run: long runs first, so that cores are not idle at the end."""
     training = study.plan.variants[wildcards.variant].training
-    return 1 + study.plan.costs[wildcards.dataset, wildcards.variant].macs * training.epochs // 10**6
+    return 1 + study.plan.macs(wildcards.dataset, wildcards.variant) * training.epochs // 10**6
 
 
 def run_spec(wildcards):
@@ -384,4 +414,5 @@ def images_digest(dataset):
     spec = study.datasets[dataset]
     if not spec.users_own or not workflow.is_main_process:
         return ""
-    return content_digest(Path(spec.path).expanduser(), OWN_RECORDS / f"{study.study}-{dataset}.json", tell)
+    index = OWN_RECORDS / f"{study.study}-{dataset}.json"
+    return content_digest(Path(spec.path).expanduser(), index, tell, kind_of(spec).files)

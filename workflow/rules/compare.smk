@@ -34,6 +34,7 @@ rule compare:
         checked=verified("compare"),
         data=ancient(of_all(f"{PREPARE}/data.npz")),
         manifests=of_all(f"{PREPARE}/manifest.json"),
+        described=descriptions(),
         runs=lambda wildcards: of_runs(f"{TRAIN}/run.json"),
         histories=lambda wildcards: of_runs(f"{TRAIN}/history.csv"),
         metrics=of_all(f"{EVALUATE}/metrics.json"),

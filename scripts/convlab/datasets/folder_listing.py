@@ -67,9 +67,11 @@ DANGLING = "a link that leads nowhere"
 DENIED = "may not be read"
 PIXEL_TYPE = "pixels of a type that is not read"
 ARRAY = "array that is not read"
+NO_SPLIT = "table of no split"
+NO_LABELS = "table without labels"
 REASONS = (
     *(HIDDEN, SYSTEM, OTHER, FORMAT, NOT_A_FILE, INNER_FOLDER, OUTSIDE, OTHER_FOLDER, EMPTY, NO_IMAGE),
-    *(DISGUISED, DAMAGED, TOO_LARGE, DANGLING, DENIED, PIXEL_TYPE, ARRAY),
+    *(DISGUISED, DAMAGED, TOO_LARGE, DANGLING, DENIED, PIXEL_TYPE, ARRAY, NO_SPLIT, NO_LABELS),
 )
 """Reasons for which files are not used, as in the manifest; the report translates them."""
 

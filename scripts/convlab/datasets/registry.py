@@ -22,8 +22,9 @@ of these two only; NumPy, and whatever needs it, is imported inside the reader. 
 
 import functools
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -85,6 +86,9 @@ class Kind:
         citation: how their authors ask to be cited.
         details: those of ``source``, ``licence``, ``homepage`` and ``citation`` that depend on the spec, by name.
         unused: what of the files would not be used, a few words for each; called for the user's own files only.
+        files: of the user's own data, the files below a folder that are read, each with its name relative to the folder
+            and a path or directory entry; their content is part of a run's identity. None for those of an image
+            folder.
         threads: largest useful number of threads of ``read``.
         order: position in lists of kinds; those without one follow, by name.
     """
@@ -99,6 +103,7 @@ class Kind:
     citation: str | None = None
     details: Callable[[Any], Mapping[str, str]] = no_details
     unused: Callable[[str, Any], Sequence[str]] = nothing_unused
+    files: Callable[[Path], Iterable[tuple[str, Any]]] | None = None
     threads: int = 1
     order: int = 100
 

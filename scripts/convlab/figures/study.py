@@ -219,9 +219,14 @@ def learning_curves(results: DatasetResults) -> Iterator[FigureFile]:
         return
     grouped = dict(list(histories.groupby("variant")))
     curves = [(results.series[name], grouped[name].drop(columns="variant")) for name in order if name in grouped]
+    caption = _("Marked lines: validation, mean over seeds with the range of the seeds shaded; thin lines: training.")
+    variants = results.study.plan.variants
+    if any(variants[name].training.alters_examples for name in order if name in grouped):
+        caption += " " + _(
+            "Training is on images and labels as the recipe changes them: where it does, the two are not on one scale."
+        )
     yield results.figure(
-        "curves", "curves", _("Learning curves"),
-        _("Marked lines: validation, mean over seeds with the range of the seeds shaded; thin lines: training."),
+        "curves", "curves", _("Learning curves"), caption,
         accuracy.learning_curves(curves), numbers=histories,
     )  # fmt: skip
 

@@ -28,6 +28,8 @@ REASONS = (
     N_("may not be read"),
     N_("pixels of a type that is not read"),
     N_("array that is not read"),
+    N_("table of no split"),
+    N_("table without labels"),
 )
 """Reasons of exclusion in manifests (``folders.REASONS``), for translation."""
 

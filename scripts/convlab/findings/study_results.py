@@ -39,7 +39,7 @@ class Topic:
 @dataclass(frozen=True)
 class StudyResults:
     """Everything that a finding may quote. Frames have the columns of the tables in compare/; ``fits`` is
-    :func:`convlab.findings.training.fits_table`; ``confidence`` has mean confidence and accuracy of each run;
+    :func:`convlab.results.fits.fits_table`; ``confidence`` has mean confidence and accuracy of each run;
     ``confusions`` are counts (true class, predicted class) by dataset and variant, summed over seeds."""
 
     plan: Plan

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, replace
 
 from convlab.models.registry import family_of
-from convlab.models.specs import ModelSpec
+from convlab.models.specs import BaseModelSpec
 
 
 class ShapeError(ValueError):
@@ -22,11 +22,16 @@ class ShapeError(ValueError):
         self.remedy = remedy
 
 
+class UnknownCost(ValueError):
+    """A model of a family without closed forms; ``built_cost`` counts it once it is built."""
+
+
 @dataclass(frozen=True)
 class Layer:
-    """One layer. ``output_shape`` is (height, width, channels) or (units,); ``receptive_field`` in input pixels;
-    ``window`` is the side of its kernel or pooling window, 0 without one; ``inputs`` are the names of the layers that
-    it takes, of which an addition has several. The first word of ``name`` is its kind."""
+    """One layer. ``output_shape`` is (height, width, channels), (tokens, channels) or (units,); ``receptive_field`` in
+    input pixels; ``window`` is the side of its kernel, pooling window or patch, 0 without one; ``inputs`` are the names
+    of the layers that it takes: several of an addition, empty for the one before it alone. The first word of ``name``
+    is its kind."""
 
     name: str
     output_shape: tuple[int, ...]
@@ -39,10 +44,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Cost:
-    """A model's layers and totals. MACs are per image and forward pass: convolutions and dense layers, without biases,
-    normalisation and additions, which are small beside them."""
+    """A model's layers and totals. MACs are per image and forward pass: convolutions, dense layers and attention (its
+    products of queries with keys and of weights with values too), without biases, normalisation and additions, which
+    are small beside them."""
 
     layers: tuple[Layer, ...]
+    uncounted: tuple[str, ...] = ()
+    """Kinds of layers whose MACs or receptive field are not known, and not counted."""
 
     @property
     def parameters(self) -> int:
@@ -60,8 +68,8 @@ class Cost:
 
     @property
     def feature_map(self) -> tuple[int, ...]:
-        """Shape of the last feature map, before the head."""
-        return [layer for layer in self.layers if len(layer.output_shape) == 3][-1].output_shape
+        """Shape of the last feature map or sequence of tokens, before the head."""
+        return [layer for layer in self.layers if len(layer.output_shape) > 1][-1].output_shape
 
     @property
     def has_windows(self) -> bool:
@@ -75,12 +83,12 @@ class FeatureMap:
 
     Attributes:
         layer: name of the layer whose output it is.
-        shape: (height, width, channels).
+        shape: (height, width, channels), or (tokens, channels) of a sequence.
         receptive_field, jump: both in input pixels, as in ``LayerCosts``.
     """
 
     layer: str
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     receptive_field: int = 1
     jump: int = 1
 
@@ -103,18 +111,20 @@ class LayerCosts:
 
     Attributes:
         layers: those so far, without the input.
-        end: the last feature map so far.
+        end: the last feature map or sequence of tokens so far.
+        whole_image: receptive field of what depends on all pixels: the larger side of the image.
         features: number of values of the vector; 0 until ``flatten`` or ``global_pooling`` has made one.
     """
 
     def __init__(self, input_shape: tuple[int, int, int]) -> None:
         self.layers: list[Layer] = []
         self.end = FeatureMap("input", input_shape)
+        self.whole_image = max(input_shape[:2])
         self.features = 0
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of the last feature map so far."""
+    def shape(self) -> tuple[int, ...]:
+        """(height, width, channels) of the last feature map so far, or (tokens, channels) of the sequence."""
         return self.end.shape
 
     def convolution(
@@ -199,7 +209,7 @@ class LayerCosts:
         Raises:
             ShapeError: ``groups`` does not divide the channels.
         """
-        channels = self.shape[2]
+        channels = self.shape[-1]
         if kind == "group" and channels % groups:
             taken = _count(channels, "channel")
             message = f"layer {name} has {groups} groups, which do not divide the {taken} that it takes"
@@ -209,7 +219,7 @@ class LayerCosts:
     def add(self, name: str, branch: FeatureMap) -> None:
         """The sum of the last feature map and another of the same shape; the larger receptive field is that of both."""
         field = max(self.end.receptive_field, branch.receptive_field)
-        inputs = tuple(dict.fromkeys((branch.layer, self.end.layer)))
+        inputs = (branch.layer, self.end.layer)
         self.end = replace(self.end, receptive_field=field, layer=name)
         self.layers.append(Layer(name, self.shape, 0, 0, field, 0, inputs))
 
@@ -223,7 +233,26 @@ class LayerCosts:
 
     def global_pooling(self) -> None:
         """One value for each channel becomes the vector."""
-        self.features = self.shape[2]
+        self.features = self.shape[-1]
+
+    def refuse(self, message: str, remedy: str) -> None:
+        """Raise ShapeError: a layer that ``message`` names does not fit its input; ``remedy`` is what to change."""
+        raise ShapeError(message, remedy)
+
+    def layer(
+        self,
+        name: str,
+        output_shape: tuple[int, ...],
+        parameters: int,
+        macs: int,
+        window: int = 0,
+        receptive_field: int | None = None,
+    ) -> None:
+        """Any layer, by what it makes of one image: all its MACs, and the receptive field where that changes."""
+        inputs = (self.end.layer,)
+        field = self.end.receptive_field if receptive_field is None else receptive_field
+        self.end = replace(self.end, layer=name, shape=output_shape, receptive_field=field)
+        self.layers.append(Layer(name, output_shape, parameters, macs, field, window, inputs))
 
     def dense(self, name: str, units: int) -> None:
         """A dense layer with biases; its units become the vector."""
@@ -251,11 +280,11 @@ class LayerCosts:
         self.end = FeatureMap(self.end.layer, (height, width, channels), field, jump)
 
     def _append(self, name: str, channels: int, parameters: int, macs: int, window: int) -> None:
-        """Append a layer with the current height and width; ``macs`` are per position."""
-        height, width, _ = self.shape
+        """Append a layer at the current positions, rows and columns or tokens; ``macs`` are for each of these."""
+        *positions, _ = self.shape
         inputs = (self.end.layer,)
-        self.end = replace(self.end, layer=name, shape=(height, width, channels))
-        macs *= height * width
+        self.end = replace(self.end, layer=name, shape=(*positions, channels))
+        macs *= math.prod(positions)
         self.layers.append(Layer(name, self.shape, parameters, macs, self.end.receptive_field, window, inputs))
 
 
@@ -263,7 +292,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def cost(model: ModelSpec, input_shape: tuple[int, int, int], classes: int) -> Cost:
+def cost(model: BaseModelSpec, input_shape: tuple[int, int, int], classes: int) -> Cost:
     """Layers and totals of ``model`` as ``training.network.build`` builds it.
 
     Args:
@@ -272,8 +301,11 @@ def cost(model: ModelSpec, input_shape: tuple[int, int, int], classes: int) -> C
 
     Raises:
         ShapeError: a layer does not fit its input.
+        UnknownCost: the model's layers are known only once it is built.
     """
     family, costs = family_of(model), LayerCosts(input_shape)
+    if family.feature_costs is None:
+        raise UnknownCost(f"the layers of a {model.family} model are known once it is built")
     family.feature_costs(model, costs)
     # Without windows all pixels go into each unit; with some the input is where the receptive field begins, one pixel.
     field = 1 if any(layer.window for layer in costs.layers) else max(input_shape[:2])

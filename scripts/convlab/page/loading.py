@@ -12,7 +12,7 @@ from convlab.common.table_files import read_table
 from convlab.evaluation.records import read_measures
 from convlab.findings.left_out import given_validation
 from convlab.findings.study_results import StudyResults
-from convlab.findings.training import fits_table
+from convlab.results.fits import fits_table
 from convlab.study import layout
 from convlab.study.data_texts import with_own_texts
 from convlab.study.schema import Study

@@ -385,7 +385,10 @@ PROBE_CONTRASTS = {
 HISTORY = {
     "epoch": Column("integer", "from 1"),
     "loss": Column(
-        "number", "cross-entropy on the training images, mean over the epoch while the weights change", "nats"
+        "number",
+        "cross-entropy on the training images, labels smoothed, mixed and weighed as the recipe says, mean over the "
+        "epoch while the weights change",
+        "nats",
     ),
     "accuracy": Column(
         "number", "accuracy on the training images, mean over the epoch while the weights change", FRACTION
@@ -393,6 +396,7 @@ HISTORY = {
     "val_loss": Column("number", "cross-entropy on the validation images after the epoch", "nats"),
     "val_accuracy": Column("number", "accuracy on the validation images after the epoch", FRACTION),
     "seconds": Column("number", "time of the epoch, validation included", "s"),
+    "learning_rate": Column("number", "size of the update in the epoch's last step"),
 }
 
 MEASURED_RUN = {"dataset": DATASET, "variant": VARIANT, "seed": SEED}

@@ -2,12 +2,13 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from convlab.common.specs import canonical_json
-from convlab.models.cost import cost
+from convlab.models.cost import UnknownCost, cost
 from convlab.study import layout
 from convlab.study.hypotheses import tested
 from convlab.study.schema import Study
@@ -35,14 +36,20 @@ def earlier_runs(results: Path, study: Study) -> Earlier:
         for variant in study.plan.variants
         for seed in study.seeds
     }
+    known = {
+        canonical_json(variant.model.identity): study.plan.costs[dataset, name].macs
+        for dataset in study.datasets
+        for name, variant in study.plan.variants.items()
+        if (dataset, name) in study.plan.costs
+    }
     for path in sorted(layout.run_records(results)):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             run = Run.model_validate(record["spec"])
-            macs = cost(run.model, tuple(record["input_shape"]), record["classes"]).macs
+            macs = macs_of(run, record, known)
         except (ValueError, KeyError, TypeError, OSError):
             continue  # written by another version: no help for an estimate
-        if record["images_per_second"]:
+        if record["images_per_second"] and macs is not None:
             earlier.rates.setdefault(arithmetic(run.training), []).append((macs, 1 / record["images_per_second"]))
         if run.training.train_size is None:
             train, validation = record["train_images"], record["validation_images"]
@@ -52,6 +59,18 @@ def earlier_runs(results: Path, study: Study) -> Earlier:
         if study_name == study.study and wanted.get(tuple(key)) == record["spec_hash"]:
             earlier.done.add(tuple(key))
     return earlier
+
+
+def macs_of(run: Run, record: Mapping[str, Any], known: Mapping[str, int]) -> int | None:
+    """MACs of an earlier run's model: in closed form, else as it is described in this study, else None.
+
+    Args:
+        known: MACs of this study's models, by their identity.
+    """
+    try:
+        return cost(run.model, tuple(record["input_shape"]), record["classes"]).macs
+    except UnknownCost:
+        return known.get(canonical_json(run.model.identity))
 
 
 def arithmetic(training: Training) -> tuple[str, str]:
@@ -78,6 +97,8 @@ def seconds_per_image(macs: int, known: Sequence[tuple[int, float]]) -> float | 
 def run_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> float | None:
     """Estimated seconds of one run's epochs; None without earlier runs in its arithmetic or on its dataset."""
     training = study.plan.variants[variant].training
+    if (dataset, variant) not in study.plan.costs:
+        return None
     rate = seconds_per_image(study.plan.costs[dataset, variant].macs, earlier.rates.get(arithmetic(training), []))
     identity = study.run(dataset, variant, study.seeds[0]).identity["dataset"]
     trained_on, divided = earlier.sizes.get(canonical_json(identity), (0, 0))
@@ -95,6 +116,9 @@ def table(study: Study, earlier: Earlier) -> str:
     for dataset in study.datasets:
         rows = [("variant", "last map", "parameters", "MACs", "receptive field", "s a run")]
         for name in study.plan.variants:
+            if (dataset, name) not in study.plan.costs:
+                rows.append((name, "", "known after the describe job", "", "", "?"))
+                continue
             entry, seconds = study.plan.costs[dataset, name], run_seconds(study, dataset, name, earlier)
             rows.append(
                 (

@@ -16,13 +16,21 @@ from convlab.datasets.image_counts import Count, image_counts, images_to_train_o
 from convlab.datasets.shapes import Form, dataset_form
 from convlab.errors import UserError
 from convlab.models.cost import Cost, ShapeError, cost
-from convlab.models.specs import ModelSpec
+from convlab.models.registry import family_of
+from convlab.models.specs import BaseModelSpec
 from convlab.study.experiments import AddVariant, expand_experiment, variant_identity
 from convlab.study.metrics import METRICS
 from convlab.study.rules import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact, parse, renamed
 from convlab.study.schema import SLUG, Probes, Study
 from convlab.study.variants import Plan, PlannedClaim, Probe, Question, Variant
 from convlab.training.recipe import Training
+
+TOO_LARGE = {
+    "shift": "moves {images} out of sight",
+    "crop": "is more than {images} have to mirror at their border",
+    "cutout": "covers {images} altogether",
+}
+"""What an augmentation by as many pixels as the shorter side of an image does to it."""
 
 
 def expand(study: Study) -> Plan:
@@ -31,12 +39,14 @@ def expand(study: Study) -> Plan:
     identities: dict[str, str] = {}
     aliases: dict[str, str] = {}
 
-    def add(name: str, base: str, label: str, model: ModelSpec, training: Training, where: str, probe: str = "") -> str:
+    def add(
+        name: str, base: str, label: str, model: BaseModelSpec, training: Training, where: str, probe: str = ""
+    ) -> str:
         """As ``AddVariant``."""
-        if training.pixel_permutation and training.augmentation and training.augmentation.changes:
+        if training.pixel_permutation and training.augmentation and training.augmentation.changes_single_images:
             raise UserError(
-                f"{where} shuffles the pixels of images that training.augmentation would flip or shift afterwards, "
-                "which is no augmentation of the images as they were; switch one of the two off"
+                f"{where} shuffles the pixels of images that training.augmentation would flip, shift, turn or cover "
+                "afterwards, which is no augmentation of the images as they were; switch one of the two off"
             )
         identity = variant_identity(model, training)
         if identity in identities:
@@ -165,9 +175,12 @@ def _origin(name: str, variants: Mapping[str, Variant], questions: Mapping[str, 
 def _check_architectures(
     forms: Mapping[str, Form], variants: Mapping[str, Variant], questions: Mapping[str, Question]
 ) -> dict[tuple[str, str], Cost]:
+    """Costs of all variants whose layers are known before they are built. Raises UserError for what does not fit."""
     costs = {}
     for dataset, (shape, classes) in forms.items():
         for name, variant in variants.items():
+            if family_of(variant.model).feature_costs is None:
+                continue
             try:
                 costs[dataset, name] = cost(variant.model, shape, classes)
             except ShapeError as error:
@@ -213,11 +226,14 @@ def _check_images(
                     f"{where}: pixel_permutation {block} leaves no two blocks in images of {dataset} "
                     f"({height}×{width} pixels); choose at most {max(side // 2, min(max(height, width) // 2, side))}"
                 )
-            if training.augmentation is not None and training.augmentation.shift >= side:
-                raise UserError(
-                    f"{where}: augmentation.shift is {training.augmentation.shift}, which moves images of {dataset} "
-                    f"({height}×{width} pixels) out of sight; choose at most {side - 1}"
-                )
+            for field, effect in TOO_LARGE.items():
+                pixels = getattr(training.augmentation, field, 0)
+                if pixels >= side:
+                    images = f"images of {dataset} ({height}×{width} pixels)"
+                    raise UserError(
+                        f"{where}: augmentation.{field} is {pixels}, which {effect.format(images=images)}; choose at "
+                        f"most {side - 1}"
+                    )
             if counts is None or training.train_size is None:
                 continue
             fraction = training.validation_fraction
@@ -312,6 +328,8 @@ def _check_meaning(rule: Rule, datasets: Iterable[str], costs: Mapping[tuple[str
             )
         for dataset in datasets:
             for side in filter(is_exact, (link.left, link.right)):
+                if any((q.dataset or dataset, q.variant) not in costs for q in link.quantities):
+                    continue  # a model that is described once it is built
                 try:
                     evaluate(side, lambda q: Fraction(getattr(costs[q.dataset or dataset, q.variant], q.name)))  # noqa: B023
                 except ZeroDivisionError:

@@ -11,12 +11,12 @@ from convlab.common.i18n import gettext as _
 from convlab.common.specs import canonical_json
 from convlab.datasets.image_counts import brings_validation
 from convlab.models.registry import family_of
-from convlab.models.specs import ModelSpec
+from convlab.models.specs import BaseModelSpec
 from convlab.study.schema import Study
-from convlab.training.recipe import Training
+from convlab.training.recipe import ONE_CYCLE_WARMUP, Training
 
 
-def without_effect(model: ModelSpec, training: Training, given_validation: bool = False) -> dict[str, str]:
+def without_effect(model: BaseModelSpec, training: Training, given_validation: bool = False) -> dict[str, str]:
     """Fields whose value has no effect on how ``model`` is trained, each with the reason.
 
     ``given_validation`` is true where the data of all runs bring a validation split.
@@ -28,8 +28,13 @@ def without_effect(model: ModelSpec, training: Training, given_validation: bool 
         reasons["momentum"] = _(
             "{optimizer} has no such momentum, only sgd and rmsprop have", optimizer=training.optimizer
         )
+    if training.schedule != "piecewise":
+        for field in ("schedule_boundaries", "schedule_factors"):
+            reasons[field] = _("only the schedule piecewise has them")
+    if training.warmup == (ONE_CYCLE_WARMUP if training.schedule == "one_cycle" else 0):
+        reasons["warmup"] = _("the schedule {schedule} has that share without it", schedule=training.schedule)
     if training.augmentation is not None and not training.augmentation.changes:
-        reasons["augmentation"] = _("it neither flips nor shifts")
+        reasons["augmentation"] = _("it changes no image")
     if training.epochs == 1:
         reasons["select"] = _("of one epoch the best is the last")
     if training.early_stopping is not None and training.early_stopping.patience >= training.epochs - 1:
@@ -38,7 +43,7 @@ def without_effect(model: ModelSpec, training: Training, given_validation: bool 
     return reasons | {field.name: _(field.reason) for field in idle}
 
 
-def effective(model: ModelSpec, training: Training, given_validation: bool = False) -> list[dict[str, Any]]:
+def effective(model: BaseModelSpec, training: Training, given_validation: bool = False) -> list[dict[str, Any]]:
     """Model and training as plain values, without names and reasons; fields that have no effect have their default."""
     idle = without_effect(model, training, given_validation)
     return [
@@ -51,7 +56,7 @@ def effective(model: ModelSpec, training: Training, given_validation: bool = Fal
 
 
 def same_trainings(
-    trainings: Mapping[str, tuple[ModelSpec, Training]], given_validation: bool = False
+    trainings: Mapping[str, tuple[BaseModelSpec, Training]], given_validation: bool = False
 ) -> list[tuple[str, str, str]]:
     """Pairs of names whose trainings differ only in fields that have no effect, and why they have none."""
     names: dict[str, str] = {}

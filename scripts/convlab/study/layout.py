@@ -35,6 +35,11 @@ def explored(folder: Path, dataset: str) -> Path:
     return folder / "explore" / dataset
 
 
+def described(folder: Path, dataset: str) -> Path:
+    """Folder of the descriptions of models whose layers are known once they are built, a file for each variant."""
+    return folder / "describe" / dataset
+
+
 def trained(folder: Path, dataset: str) -> Path:
     """Folder of a dataset's runs, one folder for each variant, and in it one for each seed (:func:`seed_folder`)."""
     return folder / "train" / dataset
@@ -103,7 +108,7 @@ def benchmarks(folder: Path) -> Path:
 
 def before_results(path: str, folder: Path) -> str:
     """What precedes a study's folder in a path of one of its results: a prefix, a storage's local folder or nothing."""
-    stages = "prepare|explore|train|evaluate|probe|compare|report|export|deploy"
+    stages = "prepare|explore|describe|train|evaluate|probe|compare|report|export|deploy"
     match = re.match(rf"(.*){re.escape(folder.as_posix())}/({stages})/", path)
     if match is None:
         raise ValueError(f"{path} is no result of {folder}")

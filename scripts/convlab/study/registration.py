@@ -147,8 +147,7 @@ class _Names:
 
     def variant_content(self, name: str) -> dict[str, Any]:
         variant = self.study.plan.variants[name]
-        model = variant.model.model_dump(mode="json", exclude={"why", "label"})
-        return {"model": model, "training": variant.training.model_dump(mode="json")}
+        return {"model": variant.model.identity, "training": variant.training.model_dump(mode="json")}
 
 
 def _claims(study: Study, names: _Names) -> Iterator[Entry]:

@@ -13,7 +13,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     PrivateAttr,
-    ValidationError,
     create_model,
     field_validator,
     model_validator,
@@ -35,6 +34,7 @@ from convlab.common.specs import (
 from convlab.datasets.registry import any_dataset
 from convlab.datasets.specs import DATASET_TEXTS
 from convlab.models.registry import any_model
+from convlab.models.specs import BaseModelSpec
 from convlab.probes import registry as probes
 from convlab.study.metrics import METRICS
 from convlab.study.sagemaker import SageMaker
@@ -103,14 +103,15 @@ class Experiment(Spec):
                 )
         return self
 
-    def as_written(self, base: type[Spec]) -> dict[str, Any]:
+    def as_written(self, base: BaseModelSpec) -> dict[str, Any]:
         """Levels and reference in canonical form; values that the base model cannot have are left as they are."""
 
         def canonical(factor: str | None, value: Any) -> Any:
-            spec = base if factor in base.model_fields else Training
             try:
-                return canonical_value(spec, factor, value) if factor in spec.model_fields else value
-            except ValidationError:
+                if factor is not None and base.has_factor(factor):
+                    return base.canonical_level(factor, value)
+                return canonical_value(Training, factor, value) if factor in Training.model_fields else value
+            except ValueError:  # pydantic's ValidationError is such
                 return value
 
         if self.factors is None:
@@ -347,10 +348,18 @@ class Study(Spec):
         return Run(dataset=self.datasets[dataset], model=chosen.model, training=chosen.training, seed=seed)
 
     def choice(self, dataset: str) -> dict[str, Any]:
-        """Input to the choice of the exported model: MACs and seeds of each candidate, whether the config names one."""
-        candidates = {name: self.plan.costs[dataset, name].macs for name in self.plan.candidates}
+        """Input to the choice of the exported model: MACs and seeds of each candidate, whether the config names one.
+
+        MACs are None for a model that is known once it is built; ``described`` has the variant of its description.
+        """
+        costs = self.plan.costs
+        candidates = {
+            name: costs[dataset, name].macs if (dataset, name) in costs else None for name in self.plan.candidates
+        }
         seeds = {name: list(self.seeds_of(dataset, name)) for name in self.plan.candidates}
-        return {"candidates": candidates, "seeds": seeds, "named": self.deploy.variant is not None}
+        described = {name: self.plan.described[name] for name in self.plan.candidates if name in self.plan.described}
+        named = self.deploy.variant is not None
+        return {"candidates": candidates, "seeds": seeds, "named": named, "described": described}
 
     @cached_property
     def validated_config(self) -> dict[str, Any]:
@@ -385,8 +394,7 @@ class Study(Spec):
             written["models"][name] = {"family": model.family, **model.as_written(defaults)}
         for name, experiment in self.experiments.items():
             if experiment.base in self.models:
-                base = type(self.models[experiment.base])
-                written["experiments"][name] |= experiment.as_written(base)
+                written["experiments"][name] |= experiment.as_written(self.models[experiment.base])
         return normalised(written)
 
     @property

@@ -6,11 +6,11 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from convlab.common.specs import PositiveWhole, as_list, off_as_none
+from convlab.common.specs import PositiveWhole, off_as_none
 from convlab.datasets.file_content import file_kind, is_readable_kind  # fmt: skip
 from convlab.datasets.folder_listing import (
     DISGUISED,
@@ -34,26 +34,17 @@ from convlab.datasets.own_images import check_counts
 from convlab.datasets.reading import Reading, check_memory
 from convlab.datasets.registry import Count, Counts, Form, Kind, translatable
 from convlab.datasets.specs import OwnImages
+from convlab.datasets.table_specs import sides
 from convlab.errors import UserError
 
 log = logging.getLogger(__name__)
-
-
-def _sides(value: Any) -> Any:
-    """One number is the side of a square."""
-    sides = as_list(value)
-    if len(sides) == 1 and not isinstance(value, list | tuple):
-        sides = sides * 2
-    if len(sides) != 2:
-        raise ValueError("should be one number of pixels or [height, width]")
-    return sides
 
 
 class ImageFolder(OwnImages):
     """``train/<class>/*`` and, if there, ``validation/`` and ``test/``: PNG, JPEG, WebP, BMP, GIF and TIFF files."""
 
     kind: Literal["image_folder"]
-    image_size: Annotated[tuple[PositiveWhole, PositiveWhole], BeforeValidator(_sides)] = Field(
+    image_size: Annotated[tuple[PositiveWhole, PositiveWhole], BeforeValidator(sides)] = Field(
         description="Side of the square images in pixels, or [height, width]; other sizes are cropped and resized."
     )
     colour: Literal["rgb", "grey"] = Field("rgb", description="Three channels or one.")
