@@ -155,7 +155,7 @@ def fits_summary(results: StudyResults, dataset: str) -> Table:
             _("{n} of {all}", n=row["kept_epoch"], all=row["epochs"]),
             say.percent(row["train_accuracy"]),
             say.percent(row["val_accuracy"]),
-            say.points(row["gap"]),
+            say.MISSING if results.plan.variants[row["variant"]].training.mixes_images else say.points(row["gap"]),
             _("{loss} (epoch {epoch})", loss=say.number(row["lowest_val_loss"]), epoch=row["lowest_epoch"]),
             say.number(row["last_val_loss"]),
         )

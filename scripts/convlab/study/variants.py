@@ -42,6 +42,15 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """A variant trained with settings that are drawn by seed: its ``number``-th draw, from 1."""
+
+    name: str
+    variant: str
+    number: int
+
+
+@dataclass(frozen=True)
 class Level:
     """One level of an experiment. ``order`` is its value where levels have an order (for the trend), else None."""
 
@@ -134,6 +143,21 @@ class Plan:
     """The variants from which the exported one is chosen: one that the config names, else all that can be served."""
     metric: Metric = ACCURACY
     """What verdicts about the questions are about."""
+    trials: dict[str, Trial] = field(default_factory=dict)
+    """What tuning trains beside the variants, by name; empty for a study without tuning."""
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Names under which runs are trained: the variants, then the trials."""
+        return (*self.variants, *self.trials)
+
+    def owner(self, name: str) -> Variant:
+        """The variant that a run's name belongs to: of a trial the one that it tunes."""
+        return self.variants[self.trials[name].variant if name in self.trials else name]
+
+    def trials_of(self, variant: str) -> list[Trial]:
+        """The trials of a variant by their number."""
+        return [trial for trial in self.trials.values() if trial.variant == variant]
 
     @property
     def compared(self) -> dict[str, Variant]:
@@ -152,8 +176,8 @@ class Plan:
         }
 
     def macs(self, dataset: str, variant: str) -> int:
-        """MACs of a variant for each image; ``ASSUMED_MACS`` while they are not known."""
-        cost = self.costs.get((dataset, variant))
+        """MACs of a variant or a trial for each image; ``ASSUMED_MACS`` while they are not known."""
+        cost = self.costs.get((dataset, self.owner(variant).name))
         return ASSUMED_MACS if cost is None else cost.macs
 
     @property
