@@ -42,6 +42,7 @@ from convlab.results import looks, tables
 from convlab.results.asked import family_by_registration
 from convlab.results.choice import chosen_variant
 from convlab.results.conditions import with_claim_conditions, with_contrast_conditions
+from convlab.results.descriptions import with_described_costs
 from convlab.results.family import Family
 from convlab.results.loading import (
     RunRecords,
@@ -55,6 +56,7 @@ from convlab.results.new_images import with_new_images
 from convlab.results.robustness import robustness_table
 from convlab.results.sequential import claim_key, contrast_key, family_over_looks, proposal
 from convlab.results.timings import Timings, load_timings, read_record
+from convlab.results.tuning import tuning_table
 from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
 from convlab.study import layout, registration_files
@@ -83,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
 def compare(arguments: argparse.Namespace) -> None:
     """Read all runs, and write tables, figures and summary."""
     study, folder = load_study(arguments.settings, for_readers=True), arguments.results_dir
-    study = study.with_schedule(Schedule.of(arguments.schedule, study.seeds))
+    study = with_described_costs(study.with_schedule(Schedule.of(arguments.schedule, study.seeds)), folder)
     output = layout.compared(folder)
 
     records, manifests = load_runs(study, folder), load_manifests(study, folder)
@@ -182,13 +184,15 @@ def study_tables(
     claims = tables.with_registration(claims, lambda row: standings.claim(row.dataset, row.claim))
     claims = tables.with_looks(claims, family, "reason", claim_key)
     measured = probe_tables.load_measured(study, folder)
+    tuned = tables.runs_table(records.tuned_rows, guesses) if study.tuning else None
     return {
         "runs": runs,
         "variants": tables.variants_table(runs, plan, guesses),
         "comparisons": with_contrast_conditions(comparisons, records.runs, plan),
         "robustness": robustness_table(
-            runs, plan, rope, family, correct, load_near_duplicates(study, folder), by_registration
+            runs, plan, rope, family, correct, load_near_duplicates(study, folder), by_registration, tuned
         ),
+        "tuning": tuning_table(study, records),
         "claims": with_claim_conditions(claims, records.runs, plan),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),

@@ -24,18 +24,22 @@ from convlab.common.files import read_json, write_json, write_text
 from convlab.common.i18n import gettext as _
 from convlab.common.outputs import files_below, job_results
 from convlab.common.table_files import csv_text
-from convlab.datasets.description import class_means, content_extents, describe, intensity_histogram
+from convlab.datasets.description import class_counts, class_means, content_extents, describe, intensity_histogram
 from convlab.datasets.near_duplicates import (
     NEAR_DUPLICATE_RMS,
     Duplicates,
     find_near_duplicates,
     training_duplicates,
+    validation_duplicates,
 )
 from convlab.datasets.prepared import Dataset, load
 from convlab.figures import dataset as draw
 from convlab.figures.labels import shortened, warn_of_missing_characters
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import save, use_style
+
+PARTS = ("train", "test", "validation")
+"""Columns of class_distribution.csv; the last one is empty where the data bring no validation split."""
 
 log = logging.getLogger("explore")
 
@@ -61,15 +65,18 @@ def explore(arguments: argparse.Namespace) -> None:
     heights, widths = content_extents(data.x_train)
     duplicates = find_near_duplicates(data.x_test, data.x_train, data.y_test, data.y_train)
     summary = describe(data, manifest["dataset"], histogram, heights, widths, duplicates)
-    summary["training_duplicates"] = training_duplicates(data.x_train, data.y_train)
+    if data.x_validation is None:
+        summary["training_duplicates"] = training_duplicates(data.x_train, data.y_train)
+    else:
+        summary["validation_duplicates"] = validation_duplicates(data)
 
     use_style()
     warn_of_missing_characters(log, data.classes)
-    counts = [np.bincount(labels, minlength=len(data.classes)) for labels in (data.y_train, data.y_test)]
-    images = len(data.x_train) + len(data.x_test)
+    counts = class_counts(data)
+    images = sum(int(values.sum()) for values in counts.values())
     closest = [(data.x_test[pair.test], data.x_train[pair.train]) for pair in duplicates.closest]
     figures = {
-        "class_distribution": draw.class_distribution(data.classes, *counts),
+        "class_distribution": draw.class_distribution(data.classes, **counts),
         "samples": draw.samples(data.x_train, data.y_train, data.classes),
         "dimensions": draw.dimensions(data.x_train[0], images, heights, widths),
         "intensities": draw.intensities(histogram),
@@ -85,7 +92,7 @@ def explore(arguments: argparse.Namespace) -> None:
         name: write_sprite(groups, arguments.output_dir / f"{name}.tiles.png") for name, groups in strips.items()
     }
     numbers = {
-        "class_distribution": {"class": data.classes, "train": counts[0], "test": counts[1]},
+        "class_distribution": {"class": data.classes} | {part: counts.get(part) for part in PARTS},
         "dimensions": {
             "pixels": np.arange(max(data.x_train.shape[1:3]) + 1),
             "height": np.bincount(heights, minlength=max(data.x_train.shape[1:3]) + 1),

@@ -27,13 +27,14 @@ import pandas as pd
 from convlab.common import provenance
 from convlab.common.checksums import sha256
 from convlab.common.cli import run
-from convlab.common.files import atomic, read_json, write_json
+from convlab.common.files import atomic, read_json, write_json, write_text
 from convlab.common.outputs import files_below, job_results
 from convlab.datasets import prepared
 from convlab.errors import UserError
 from convlab.evaluation import inference
 from convlab.evaluation.agreement import parity
 from convlab.evaluation.latency import latency_ms
+from convlab.models.user_code import UserCode
 from convlab.results.choice import chosen_run
 from convlab.runtime.keras_runtime import use_threads
 from convlab.serving import artifacts
@@ -58,6 +59,9 @@ EXPORTED_FILES = (
     "saved_model/1/variables/variables.data-00000-of-00001",
 )
 """Files whose checksums are in ``export.json``: all that decide a prediction."""
+
+OWN_CODE = "model_code"
+"""Folder of the user's own files that built the model, which ``model.keras`` is loaded with."""
 
 PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
 """Packages that no other stage needs."""
@@ -90,20 +94,21 @@ def export(arguments: argparse.Namespace) -> None:
             "pip install --require-hashes -r requirements/deploy.txt"
         )
     use_threads(arguments.threads)
+    choice = with_described_macs(choice, layout.described(folder, dataset))
     variant, seed, trained, scores = choose_run(choice, dataset, runs)
     source = layout.seed_folder(runs / variant, seed) / "model.keras"
     log.info("chosen: %s, seed %d, validation accuracy %.4f", variant, seed, trained["val_accuracy"])
     labels = list(read_json(layout.prepared(folder, dataset) / "manifest.json")["classes"])
 
-    model = inference.load(source)
-    served = artifacts.inference_model(
-        model, Run.model_validate(trained["spec"]), tuple(trained["input_shape"]), len(labels)
-    )
+    model = inference.load(source, UserCode.of_run(trained))
+    served = artifacts.inference_model(model, Run.of_record(trained), tuple(trained["input_shape"]), len(labels))
     with atomic(output / "model.keras") as temporary:
         shutil.copyfile(source, temporary)
     onnx = artifacts.write_artifact(served, output, labels)
     files = {name: sha256(output / name) for name in EXPORTED_FILES}
     identity = {"dataset": dataset, "variant": variant, "seed": seed, "files_sha256": files, "onnx": onnx}
+    for name, text in trained.get("sources", {}).items():
+        write_text(output / OWN_CODE / name, text)
     write_json(output / "export.json", identity | description(trained, variant, choice, scores, len(labels)))
 
     images, truth = prepared.load_test(layout.prepared(folder, dataset))
@@ -115,6 +120,16 @@ def export(arguments: argparse.Namespace) -> None:
     pack(output, output / "model.tar.gz", "onnx")
     largest = agreement["saved_model_against_onnx"]["largest_difference"]
     log.info("exported to %s; largest difference %.1e", output, largest)
+
+
+def with_described_macs(choice: Mapping[str, Any], descriptions: Path) -> dict[str, Any]:
+    """The choice with the MACs of models that are known once they are built, from their descriptions."""
+    described = choice["described"]
+    candidates = {
+        name: read_json(descriptions / f"{described[name]}.json")["macs"] if macs is None else macs
+        for name, macs in choice["candidates"].items()
+    }
+    return {**choice, "candidates": candidates}
 
 
 def choose_run(
@@ -147,6 +162,7 @@ def description(
     return {
         "format": 1,
         **{name: trained[name] for name in copied},
+        **({"sources": trained["sources"]} if "sources" in trained else {}),
         "chosen": {
             "variant_by": "deploy.variant"
             if choice["named"]

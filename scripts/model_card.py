@@ -31,13 +31,14 @@ from convlab.common.outputs import job_results
 from convlab.common.table_files import read_table
 from convlab.evaluation.records import read_measures
 from convlab.findings.choice import optimism, told_apart
-from convlab.findings.left_out import not_used, test_origin
+from convlab.findings.left_out import GIVEN_VALIDATION, given_validation, not_used, test_origin
 from convlab.language import numbers as say
 from convlab.models.registry import family_of
-from convlab.page.design import fields_of
 from convlab.page.templates import environment, tidy_markdown
 from convlab.results.choice_margin import choice_margin
+from convlab.results.descriptions import with_described_costs
 from convlab.study import layout
+from convlab.study.data_texts import reason, with_own_texts
 from convlab.study.labels import level_label
 from convlab.study.load import load_study
 from convlab.study.schema import Study
@@ -66,8 +67,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def write_card(arguments: argparse.Namespace) -> None:
     """Render the card and write it."""
-    study, folder = load_study(arguments.config), arguments.results_dir
-
+    folder = arguments.results_dir
+    study = with_described_costs(load_study(arguments.config), folder)
     view = build_view(study, arguments.dataset, folder)
     view["commit"] = provenance.commit(Path(__file__).resolve().parent.parent)
     card = environment("markdown").get_template("MODEL_CARD.md.j2").render(view)
@@ -81,6 +82,8 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
     artifacts = layout.exported(folder, dataset)
     exported, parity = read_json(artifacts / "export.json"), read_json(artifacts / "parity.json")
     manifest = read_json(layout.prepared(folder, dataset) / "manifest.json")
+    manifest = with_own_texts(manifest, study.datasets[dataset])
+    validation_images = given_validation({dataset: manifest}).get(dataset)
     seed = exported["seed"]
     trained = read_json(layout.run(folder, dataset, exported["variant"], seed) / "run.json")
     measured = read_measures(layout.evaluated(folder, dataset, exported["variant"]), [seed])[seed]
@@ -98,16 +101,18 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
         "shape": f"[n, {height}, {width}, {channels}]",
         "classes": manifest["classes"],
         "architecture": [
-            (name.replace("_", " "), level_label(name, getattr(variant.model, name)))
-            for name in fields_of(variant.model)
+            (name.replace("_", " "), level_label(name, value))
+            for name, (value, _meaning) in variant.model.explained_fields.items()
         ],
         "family": family_of(variant.model).title,
         "parameters": say.count(exported["parameters"]),
         "macs": say.count(study.plan.costs[dataset, variant.name].macs),
-        "chosen": chosen(study, dataset, exported, compared["runs"]),
+        "chosen": chosen(study, dataset, exported, compared["runs"], validation_images),
+        "own_code": sorted(exported.get("sources", {})),
+        "entry": getattr(variant.model, "file", "").rpartition("/")[2].removesuffix(".py"),
         "named": study.deploy.variant is not None,
         "probed": bool(study.plan.probes),
-        "data": data_facts(manifest, trained),
+        "data": data_facts(manifest, trained, reason(study.datasets[dataset])),
         "metrics": metrics_rows(measured, row),
         "per_class": per_class_rows(manifest["classes"], measured),
         "weakest": weakest(manifest["classes"], measured),
@@ -126,11 +131,14 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def chosen(study: Study, dataset: str, exported: Mapping[str, Any], runs: pd.DataFrame) -> str:
+def chosen(
+    study: Study, dataset: str, exported: Mapping[str, Any], runs: pd.DataFrame, validation_images: int | None = None
+) -> str:
     """Sentences about the choice of variant and seed, what validation data tell apart, and the optimism of the score.
 
     Args:
         runs: the study's runs.csv.
+        validation_images: how many the data bring, the same for all seeds; None where each seed draws its own.
     """
     rule = exported["chosen"]
     accuracy, mean = say.percent(exported["val_accuracy"]), say.percent(rule["val_accuracy_mean"])
@@ -142,7 +150,8 @@ def chosen(study: Study, dataset: str, exported: Mapping[str, Any], runs: pd.Dat
     seed = f"Of {n_runs} it is the one whose validation accuracy, {accuracy}, is nearest to their mean, {mean}."
     plan = study.plan
     own = runs[(runs["dataset"] == dataset) & runs["variant"].isin(plan.candidates)]
-    margin = choice_margin(own, exported["variant"], {name: plan.costs[dataset, name].macs for name in plan.candidates})
+    macs = {name: plan.costs[dataset, name].macs for name in plan.candidates}
+    margin = choice_margin(own, exported["variant"], macs, validation_images)
     score_text = optimism(margin, plan.variants[exported["variant"]].training.select)
     if study.deploy.variant is not None:
         return " ".join(filter(None, (f"The config names this variant. {diverged}{seed}", score_text)))
@@ -163,12 +172,13 @@ def chosen(study: Study, dataset: str, exported: Mapping[str, Any], runs: pd.Dat
     )
 
 
-def data_facts(manifest: Mapping[str, Any], trained: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Facts about the training and test data."""
+def data_facts(manifest: Mapping[str, Any], trained: Mapping[str, Any], why: str = "") -> list[tuple[str, str]]:
+    """Facts about the training and test data; ``why`` is the config's reason for their choice."""
     test = sum(manifest["counts"]["test"].values())
     images, _ = not_used(manifest)
     facts = [
         ("Source", manifest["source"]),
+        ("Why these data", why),
         ("Licence", manifest["licence"]),
         ("Citation", manifest["citation"]),
         ("Homepage", link(manifest["homepage"])),
@@ -176,6 +186,7 @@ def data_facts(manifest: Mapping[str, Any], trained: Mapping[str, Any]) -> list[
         ("Images for validation", say.count(trained["validation_images"])),
         ("Test images", say.count(test)),
         ("Where they come from", test_origin({manifest["dataset"]: manifest})),
+        ("Validation images", GIVEN_VALIDATION if "validation_from" in manifest else None),
         ("Images not used", say.count(images) if images else None),
     ]
     return [(name, value) for name, value in facts if value]

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 from convlab.common.cli import run
 from convlab.datasets.shapes import data_notes
+from convlab.results.descriptions import with_described_costs
 from convlab.study import estimate, layout, precision_cost
 from convlab.study.ema_length import long_averages
 from convlab.study.hypotheses import tested
@@ -38,6 +39,8 @@ def main(argv: list[str] | None = None) -> None:
     study = load_study(read_yaml(arguments.config))
     registered = layout.registered(layout.study_folder(study.study, arguments.results))
     study = study.with_schedule(read_schedule(registered, study.seeds))
+    folder = layout.study_folder(study.study, arguments.results)
+    study = with_described_costs(study, folder, partial=True)
     earlier = estimate.earlier_runs(arguments.results, study)
     if not arguments.brief:
         print(estimate.table(study, earlier))

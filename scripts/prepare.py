@@ -1,7 +1,8 @@
 """Fetch or read a dataset, check it, and write it as arrays for all later stages.
 
-Writes ``data.npz`` (x_train, y_train, x_test, y_test: uint8 images NHWC, int64 labels) and then ``manifest.json``,
-which describes it. Equal data give equal bytes: neither file holds a time or a path of this machine.
+Writes ``data.npz`` (x_train, y_train, x_test, y_test and, where the data bring a validation split, x_validation,
+y_validation: uint8 images NHWC, int64 labels) and then ``manifest.json``, which describes it. Equal data give equal
+bytes: neither file holds a time or a path of this machine.
 """
 
 import sys
@@ -62,9 +63,10 @@ def prepare(arguments: argparse.Namespace) -> None:
     write_arrays(output / "data.npz", **arrays(dataset))
     write_json(manifest, describe(name, spec, kind, dataset, reading))
     log.info(
-        "%s: %d training and %d test images of %s in %d classes%s; %s, %.1f MB",
+        "%s: %d training, %sand %d test images of %s in %d classes%s; %s, %.1f MB",
         name,
         len(dataset.x_train),
+        "" if dataset.x_validation is None else f"{len(dataset.x_validation)} validation ",
         len(dataset.x_test),
         "×".join(str(size) for size in dataset.x_train.shape[1:]),
         len(dataset.classes),
@@ -107,20 +109,50 @@ def take_first(name: str, dataset: Dataset, train_images: int | None, test_image
 
 
 def check_classes(name: str, dataset: Dataset) -> None:
-    """Raise UserError if there are too few classes, or none with two training images, to train and validate."""
+    """Raise UserError if a part has no images, or too few of a class to train and validate."""
     if not len(dataset.y_test):
         raise UserError(f"datasets.{name} has no test images; every run is evaluated on some, so add some")
+    given = dataset.y_validation is not None
+    if given and not len(dataset.y_validation):
+        raise UserError(
+            f"datasets.{name} has a validation split without images; fill it, or leave it out to have a share of the "
+            "training images set aside"
+        )
     counts = np.bincount(dataset.y_train, minlength=len(dataset.classes))
     if not counts.all():
         raise UserError(
             f"datasets.{name} has no training image of class {dataset.classes[counts.argmin()]!r} left; take more "
             f"(datasets.{name}.train_images) or leave the class out"
         )
-    if counts.max() < 2:
+    if given:
+        check_validation(name, dataset)
+    elif counts.max() < 2:
         raise UserError(
             f"datasets.{name} has one training image of each class, and none to set aside for validation; add images, "
             f"or take more of them for training"
         )
+
+
+def check_validation(name: str, dataset: Dataset) -> None:
+    """Raise UserError where a given validation split has other images or labels than the training images.
+
+    A class that it lacks is only named: validation chooses epochs, and says nothing of single classes.
+    """
+    if dataset.x_validation.shape[1:] != dataset.x_train.shape[1:]:
+        shapes = ["×".join(map(str, images.shape[1:])) for images in (dataset.x_validation, dataset.x_train)]
+        raise UserError(
+            f"datasets.{name}: the validation images are {shapes[0]} and the training images {shapes[1]}; they should "
+            "be of one shape"
+        )
+    labels = np.unique(dataset.y_validation)
+    if labels[0] < 0 or labels[-1] >= len(dataset.classes):
+        raise UserError(
+            f"datasets.{name}: the validation labels go from {labels[0]} to {labels[-1]}, but there are "
+            f"{len(dataset.classes)} classes; they should be 0 to {len(dataset.classes) - 1}"
+        )
+    lacking = [dataset.classes[label] for label in sorted(set(range(len(dataset.classes))) - set(labels.tolist()))]
+    if lacking:
+        log.warning("datasets.%s: no validation image of %s", name, ", ".join(map(repr, lacking)))
 
 
 def not_used(reading: Reading) -> str:
@@ -133,12 +165,18 @@ def not_used(reading: Reading) -> str:
 
 
 def arrays(dataset: Dataset) -> dict[str, np.ndarray]:
-    """The four arrays by the names they have in ``data.npz``."""
-    return {name: getattr(dataset, name) for name in ("x_train", "y_train", "x_test", "y_test")}
+    """The arrays by the names they have in ``data.npz``: of training and test, and of a given validation split."""
+    parts = ("train", "test") if dataset.x_validation is None else ("train", "validation", "test")
+    return {name: getattr(dataset, name) for part in parts for name in (f"x_{part}", f"y_{part}")}
 
 
 def describe(name: str, spec: DatasetSpec, kind: Kind, dataset: Dataset, reading: Reading) -> dict[str, Any]:
-    """The manifest. Later stages depend on it, so it describes the data and not how they were obtained."""
+    """The manifest. Later stages depend on it, so it describes the data and not how they were obtained.
+
+    What concerns a given validation split is in it only where the data bring one.
+    """
+    given = dataset.x_validation is not None
+    validation = {"validation": dataset.y_validation} if given else {}
     return {
         "format": MANIFEST_FORMAT,
         "dataset": name,
@@ -147,22 +185,27 @@ def describe(name: str, spec: DatasetSpec, kind: Kind, dataset: Dataset, reading
         "homepage": kind.homepage,
         "licence": kind.licence,
         "citation": kind.citation,
+        **kind.details(spec),
         "train_images": spec.train_images,
         "test_images": spec.test_images,
-        "options": spec.model_dump(mode="json", exclude={"kind", "path", "train_images", "test_images"}),
+        "options": {
+            key: value for key, value in spec.identity.items() if key not in ("kind", "train_images", "test_images")
+        },
         "classes": dataset.classes,
         "counts": {
             part: dict(zip(dataset.classes, np.bincount(labels, minlength=len(dataset.classes)), strict=True))
-            for part, labels in (("train", dataset.y_train), ("test", dataset.y_test))
+            for part, labels in {"train": dataset.y_train, **validation, "test": dataset.y_test}.items()
         },
         "input_shape": dataset.x_train.shape[1:],
         "arrays": {
             key: {"sha256": array_sha256(array), "shape": array.shape, "dtype": str(array.dtype)}
             for key, array in arrays(dataset).items()
         },
-        "available": {"train": len(reading.dataset.x_train), "test": len(reading.dataset.x_test)},
+        "available": {"train": len(reading.dataset.x_train), "test": len(reading.dataset.x_test)}
+        | {part: len(labels) for part, labels in validation.items()},
         "excluded": reading.excluded,
         "test_from": reading.test_images,
+        **({"validation_from": {"from": "data"}} if given else {}),
         **reading.notes,
     }
 

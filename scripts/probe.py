@@ -19,6 +19,7 @@ from convlab.common.cli import run
 from convlab.common.files import read_json, write_text
 from convlab.common.outputs import job_results
 from convlab.datasets import prepared as data
+from convlab.models.user_code import UserCode
 from convlab.runtime import backend
 from convlab.study import layout
 
@@ -58,7 +59,7 @@ def measure(arguments: argparse.Namespace) -> None:
             log.info("seed %d is left out: %s", seed, trained["status"])
             continue
         prepared = data.permute_pixels(images, trained["spec"]["training"]["pixel_permutation"])
-        predict = inference.predictor(inference.load(folder / "model.keras"))
+        predict = inference.predictor(inference.load(folder / "model.keras", UserCode.of_run(trained)))
         measured = probe.measure(predict, prepared, labels, arguments.settings)
         rows += [{"dataset": arguments.dataset, "variant": arguments.variant, "seed": seed, **row} for row in measured]
         log.info("seed %d: %d rows", seed, len(measured))

@@ -29,7 +29,7 @@ from convlab.figures.palette import COLOURS
 from convlab.findings.across_datasets import across_datasets
 from convlab.findings.collect import claims_count, claims_met_by_guess, interpret
 from convlab.findings.conditions import conditions_limitation, conditions_notice, unequal_claims, unequal_texts
-from convlab.findings.left_out import left_out, test_origin
+from convlab.findings.left_out import left_out, test_origin, validation_origin
 from convlab.findings.limitations import characters_missing_in_fonts, limitations
 from convlab.findings.registration import claims_registration, looks, registration_notices
 from convlab.findings.study_results import Finding
@@ -56,14 +56,17 @@ from convlab.page.measures import (
 )
 from convlab.page.provenance import provenance_view
 from convlab.page.templates import TEMPLATES, environment, script_hash, tidy_markdown
+from convlab.page.tuning import tuning_view
 from convlab.page.verdicts import chosen, claim_cards, question_card
 from convlab.page.views import ProbeView
 from convlab.probes import registry as probe_registry
 from convlab.probes.all_findings import all_findings, by_assumption
+from convlab.results.descriptions import with_described_costs
 from convlab.results.looks import data_digest
 from convlab.statistics.describe import MIN_SEEDS
 from convlab.statistics.sequential import looks_of
 from convlab.study import layout, registration_files
+from convlab.study.data_texts import reason
 from convlab.study.idle_values import same_variants
 from convlab.study.load import load_study
 from convlab.study.metrics import ACCURACY
@@ -94,7 +97,7 @@ def main(argv: list[str] | None = None) -> None:
 def write_report(arguments: argparse.Namespace) -> None:
     """Read the other stages' results, and write the report as HTML and Markdown."""
     study, folder = load_study(arguments.config, for_readers=True), arguments.results_dir
-    study = study.with_schedule(Schedule.of(arguments.schedule, study.seeds))
+    study = with_described_costs(study.with_schedule(Schedule.of(arguments.schedule, study.seeds)), folder)
 
     data = load_report_data(study, folder)
     records = registration_files.read(arguments.registration_dir or layout.registered(folder))
@@ -148,7 +151,7 @@ def head(study: Study, data: ReportData) -> dict[str, Any]:
         "looks": looks_line(study, data.summary.get("looks")),
         "smoke": study.seed_counts[0] < MIN_SEEDS,
         "facts": {
-            "runs": say.count(len(data.trained)),
+            "runs": say.count(data.summary["training"]["runs"]),
             "variants": say.count(len(plan.variants)),
             "seeds": seeds_text(study.seed_counts),
             "test_images": i18n.listing(say.count(results.test_images[dataset]) for dataset in datasets),
@@ -211,6 +214,7 @@ def verdicts_and_claims(study: Study, data: ReportData) -> dict[str, Any]:
         "chosen": {dataset: chosen(results, dataset) for dataset in datasets},
         "cards": {dataset: model_card(results, dataset, data.manifests[dataset]) for dataset in datasets},
         "baselines": {dataset: constant_guess_text(results, dataset) for dataset in datasets},
+        "tuning": {dataset: tuning_view(results, dataset) for dataset in datasets},
         "main": {dataset: main_table(results, dataset) for dataset in datasets},
         "main_columns": MAIN_COLUMNS,
         "max_rows": MAX_TABLE_ROWS,
@@ -232,7 +236,9 @@ def findings_and_probes(study: Study, data: ReportData, figures: Mapping[str, An
                 ProbeView(
                     name,
                     _(probe_registry.part(name, "findings").TITLE),
-                    probe_registry.part(name, "findings").introduction(study.training),
+                    probe_registry.part(name, "findings").introduction(
+                        study.training, dataset in results.given_validation
+                    ),
                     findings,
                     [figure for figure in figures[dataset]["probes"] if figure.probe == name],
                     probe_table(data.probed["curves"], dataset, name, labels),
@@ -273,13 +279,19 @@ def details(study: Study, data: ReportData) -> dict[str, Any]:
             for dataset in datasets
         },
         "calibration": {dataset: calibration_table(results, dataset) for dataset in datasets},
-        "data": {dataset: data_tables(data.explored[dataset], data.manifests[dataset]) for dataset in datasets},
+        "data": {
+            dataset: data_tables(data.explored[dataset], data.manifests[dataset], spec)
+            for dataset, spec in study.datasets.items()
+        },
+        "reasons": {dataset: reason(spec) for dataset, spec in study.datasets.items()},
         "most_confused": {
             dataset: {name: most_confused(results, dataset, name) for name in results.variants_with_details(dataset)}
             for dataset in datasets
         },
         "left_out": left_out(data.manifests, data.explored),
         "test_origin": test_origin(data.manifests),
+        "validation_origin": validation_origin(data.manifests, study.training.validation_fraction),
+        "drawn_validation": set(datasets) - set(results.given_validation),
         "matrices": {dataset: matrices(results, dataset) for dataset in datasets},
     }
 

@@ -46,16 +46,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data-dir", required=True, type=Path, help="folder that prepare wrote")
     parser.add_argument("--output", required=True, type=Path, help="file to write, JSON")
     parser.add_argument("--threads", type=int, default=1, help="threads of TensorFlow")
+    parser.add_argument("--described", type=Path, help="description of the model, with the user's own code")
     arguments = parser.parse_args(argv)
+    spec = train.with_code(arguments.spec, arguments.described)
     with tempfile.TemporaryDirectory(prefix="convlab-timing-") as work:
         job = train.Job(
-            spec=arguments.spec,
+            spec=spec,
             manifest=read_json(arguments.data_dir / "manifest.json"),
             data_dir=arguments.data_dir,
             output=Path(work),
             threads=arguments.threads,
             choices=environment.choices(),
-            code=train.code_of(arguments.spec),
+            code=train.code_of(spec),
         )
         write_json(arguments.output, measured(job))
 

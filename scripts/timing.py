@@ -167,6 +167,7 @@ def orders(variants: Sequence[str], rounds: int, seed: int) -> list[list[str]]:
 def time_variant(study: Study, dataset: str, name: str, folder: Path, threads: int) -> Mapping[str, Any]:
     """Times of one variant, from a fresh process. Raises UserError, which names the log, if it fails."""
     spec = canonical_json(study.run(dataset, name, study.seeds[0]).identity)
+    described = study.plan.described.get(name)
     log_file = layout.logs(folder) / "timing.log"
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="convlab-timing-") as work, log_file.open("a") as stream:
@@ -175,6 +176,7 @@ def time_variant(study: Study, dataset: str, name: str, folder: Path, threads: i
             *(sys.executable, str(Path(__file__).resolve().parent / "time_training.py"), "--spec", spec),
             *("--data-dir", str(layout.prepared(folder, dataset)), "--output", str(output)),
             *("--threads", str(threads)),
+            *(["--described", str(layout.described(folder, dataset) / f"{described}.json")] if described else []),
         ]
         if subprocess.run(command, stdout=stream, stderr=stream, env=os.environ).returncode:
             raise UserError(f"{name} on {dataset} could not be timed; see the end of {log_file}")

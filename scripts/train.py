@@ -53,10 +53,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output-dir", required=True, type=Path, help="folder for model.keras, history.csv, run.json")
     parser.add_argument("--threads", type=int, default=1, help="threads of TensorFlow; results depend on their number")
     parser.add_argument("--store", type=Path, help="folder of finished runs, from which an equal one is taken")
+    parser.add_argument("--described", type=Path, nargs="?", help="description of the model, with the user's own code")
     arguments = parser.parse_args(argv)
     output, store = arguments.output_dir, arguments.store
     job = Job(
-        spec=arguments.spec,
+        spec=with_code(arguments.spec, arguments.described),
         manifest=read_json(arguments.data_dir / "manifest.json"),
         data_dir=arguments.data_dir,
         output=output,
@@ -111,6 +112,16 @@ class Job:
         return self.output / f"unfinished-{self.identity}"
 
 
+def with_code(spec: Run, described: Path | None) -> Run:
+    """The spec with the user's own code from a description, if the model is built by such.
+
+    Raises UserError if it is other code than the spec names.
+    """
+    if described is None:
+        return spec
+    return spec.model_copy(update={"model": spec.model.with_sources(read_json(described)["sources"])})
+
+
 def code_of(spec: Run) -> dict[str, str]:
     """Checksums of the code that trains a run, by file: this script's, and that of its model's family."""
     return code_parts(Path(__file__).resolve(), modules([spec.model.family]))
@@ -160,7 +171,10 @@ def train_run(job: Job, writer: Writer) -> None:
     begin = time.perf_counter()
     logs = output / "tensorboard" if training.tensorboard else None
     hooks = Hooks(lambda row: log_epoch(row, training.epochs), writer.check, logs)
-    outcome = fit(model, training, data, seeds, job.work, hooks)
+    try:
+        outcome = fit(model, training, data, seeds, job.work, hooks)
+    except Exception as error:
+        raise spec.model.explained(error) from None
     fit_seconds = time.perf_counter() - begin
     record = {
         "format": 1,
@@ -185,18 +199,26 @@ def train_run(job: Job, writer: Writer) -> None:
         "hardware": provenance.hardware(),
         "environment": job.choices,
         "code": job.code,
+        **({"sources": dict(spec.model.sources)} if spec.model.sources else {}),
     }
     write_results(output, record, model, outcome.history, writer)
     log.info("%s after %d epochs; kept epoch %d", outcome.status, len(outcome.history), outcome.best_epoch)
 
 
 def load_data(job: Job, seeds: Mapping[str, int]) -> "Data":
-    """The images and labels that a run is trained on and validated with, drawn by its seeds."""
+    """The images and labels that a run is trained on and validated with, drawn by its seeds.
+
+    A validation split that the data bring is the same for every seed, and all training images are trained on.
+    """
     from convlab.training.loop import Data
 
     training = job.spec.training
     images, labels = prepared.load_train(job.data_dir)
     images = prepared.permute_pixels(images, training.pixel_permutation)
+    if given := prepared.load_validation(job.data_dir):
+        train = prepared.nested_subset(labels, training.train_size, seeds["subset"])
+        validation_images = prepared.permute_pixels(given[0], training.pixel_permutation)
+        return Data((images[train], labels[train]), (validation_images, given[1]))
     train, validation = prepared.split(labels, training.validation_fraction, seeds["split"])
     train = train[prepared.nested_subset(labels[train], training.train_size, seeds["subset"])]
     return Data((images[train], labels[train]), (images[validation], labels[validation]))

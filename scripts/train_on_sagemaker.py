@@ -24,7 +24,9 @@ def main() -> None:
     parser.add_argument("--threads", default=os.environ.get("SM_NUM_CPUS", "1"), help="threads of TensorFlow")
     arguments, _others = parser.parse_known_args()
     folders = ["--data-dir", os.environ["SM_CHANNEL_TRAINING"], "--output-dir", os.environ["SM_MODEL_DIR"]]
-    train.main(["--spec", arguments.spec, "--threads", arguments.threads, *folders])
+    described = Path(__file__).resolve().parent / "described.json"  # cloud.training_job packs it
+    own_code = ["--described", str(described)] if described.exists() else []
+    train.main(["--spec", arguments.spec, "--threads", arguments.threads, *own_code, *folders])
 
 
 if __name__ == "__main__":

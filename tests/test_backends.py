@@ -26,7 +26,10 @@ OTHERS = [
     )
     for name in ("jax", "torch")
 ]
-MODEL = {"family": "conv", "filters": [8], "batch_norm": True, "dense_units": [16], "dropout": 0.1}
+MODEL = {
+    "family": "conv", "filters": [8], "norm": "batch", "residual": True, "conv_dropout": 0.1, "dense_units": [16],
+    "dropout": 0.1,
+}  # fmt: skip
 RECIPE = {
     "schedule": "one_cycle", "gradient_clip": 1, "ema": 0.9, "label_smoothing": 0.1, "class_weights": "balanced",
     "augmentation": {"crop": 1, "rotation": 10, "cutout": 2, "mixup": 0.2},

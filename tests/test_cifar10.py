@@ -1,25 +1,25 @@
 """CIFAR-10's binary version: fetched or given, packed or not, it is read whole or not at all."""
 
 import hashlib
-import http.server
 import io
 import tarfile
-import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from builders.served_folder import served
 from convlab.datasets import cifar_batches
-from convlab.datasets.cifar_batches import CLASS_NAMES_FILE, RECORD_BYTES, Batches, read_batches
+from convlab.datasets.cifar_batches import Batches, read_batches
 from convlab.datasets.kinds.cifar10 import BATCHES
 from convlab.errors import UserError
 
 IMAGES = 20
+RECORD_BYTES, CLASS_NAMES_FILE = BATCHES.record_bytes, BATCHES.names_file
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 GENERATOR = np.random.default_rng(0)
-RECORDS = {name: GENERATOR.integers(0, 256, (IMAGES, RECORD_BYTES), np.uint8) for name in BATCHES.md5}
+RECORDS = {name: GENERATOR.integers(0, 256, (IMAGES, RECORD_BYTES), np.uint8) for name in BATCHES.images}
 for records in RECORDS.values():
     records[:, 0] = np.arange(IMAGES) % 10
 FILES = {
@@ -41,10 +41,10 @@ def packed(files: dict[str, bytes], change=lambda member: member) -> bytes:
 def source(content: bytes, mirror: str = "http://127.0.0.1:1/", images: int = IMAGES) -> Batches:
     """The publisher's archive, but with this content and its checksums."""
     archive = replace(
-        BATCHES.archive, sha256={BATCHES.packed_name: hashlib.sha256(content).hexdigest()}, mirrors=(mirror,)
+        BATCHES.archive, checksums={BATCHES.packed_name: hashlib.sha256(content).hexdigest()}, mirrors=(mirror,)
     )
-    md5 = {name: hashlib.md5(FILES[name], usedforsecurity=False).hexdigest() for name in BATCHES.md5}
-    return replace(BATCHES, archive=archive, md5=md5, images=images)
+    sums = {name: hashlib.md5(FILES[name], usedforsecurity=False).hexdigest() for name in BATCHES.images}
+    return replace(BATCHES, archive=archive, checksums=sums, images=dict.fromkeys(BATCHES.images, images))
 
 
 PACKED = packed(FILES)
@@ -57,23 +57,13 @@ def serve(tmp_path, monkeypatch):
     folder = tmp_path / "served"
     folder.mkdir()
 
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments):
-            super().__init__(*arguments, directory=str(folder))
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    with served(folder) as address:
 
         def start(content: bytes) -> str:
             (folder / BATCHES.packed_name).write_bytes(content)
-            return f"http://127.0.0.1:{server.server_port}/"
+            return address
 
         yield start
-        server.shutdown()
 
 
 def check(data) -> None:
@@ -167,4 +157,5 @@ def test_an_archive_with_other_content_is_refused_even_if_its_checksum_were_righ
 
 def test_nothing_is_unpickled():
     assert "pickle" not in {name.split(".")[0] for name in vars(cifar_batches)}
-    assert BATCHES.images * RECORD_BYTES == 30_730_000  # the size that the publisher's page gives
+    sizes = {images * RECORD_BYTES for images in BATCHES.images.values()}
+    assert sizes == {30_730_000}  # as the publisher's page gives it

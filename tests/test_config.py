@@ -233,11 +233,15 @@ def test_depth_repeats_one_filter_count_or_keeps_the_first_blocks():
 
 
 def test_every_field_can_be_a_factor():
-    base = {"family": "conv", "filters": [4, 8], "dense_units": [8]}
+    base = {"family": "conv", "filters": [8, 16], "dense_units": [8]}
     levels = {
-        "filters": [[4, 8], 8], "depth": [2, 1], "kernel_size": [3, 5], "strides": [1, 2], "padding": ["same", "valid"],
-        "pooling": ["max", "average", "none"], "pool_size": [2, 3], "batch_norm": [False, True],
+        "filters": [[8, 16], 16], "depth": [2, 1], "kernel_size": [3, 5], "strides": [1, 2], "padding": ["same", "valid"],
+        "pooling": ["max", "average", "none"], "pool_size": [2, 3], "norm": ["none", "batch", "layer", "group"],
         "convolutions_per_block": [1, 2], "head": ["flatten", "global_average", "global_max"],
+        "convolution": ["standard", "separable", ["standard", "depthwise_separable"]], "dilation": [1, [1, 2]],
+        "groups": [1, [1, 2]], "norm_groups": [8, 4], "residual": [False, True, [False, True]],
+        "activation_after": ["convolution", "pooling"], "conv_dropout": [0, 0.2, [0, 0.2]],
+        "kernel_initializer": ["glorot_uniform", "he_normal", "orthogonal"],
         "dense_units": [[8], [], [16, 8]], "dropout": [0, 0.3], "activation": ["relu", "gelu"],
         "epochs": [1, 2], "batch_size": [16, 32], "optimizer": ["adam", "sgd"], "learning_rate": ["1e-3", 0.01],
         "momentum": [0, 0.9], "weight_decay": [0, 0.01], "precision": ["float32", "mixed_bfloat16"],
@@ -259,22 +263,22 @@ def test_every_field_can_be_a_factor():
     )
 
 
-GRID = {"base": "cnn", "factors": {"kernel_size": [3, 5], "batch_norm": [False, True]}}
+GRID = {"base": "cnn", "factors": {"kernel_size": [3, 5], "norm": ["none", "batch"]}}
 
 
 def test_two_factors_are_varied_in_all_combinations():
     study = load_study({**TINY, "comparisons": {}, "experiments": {"both": GRID}})
     question = study.plan.questions["both"]
-    assert question.grid.factors == ("kernel_size", "batch_norm")
-    assert question.grid.labels == (("3×3", "5×5"), ("off", "on"))
+    assert question.grid.factors == ("kernel_size", "norm")
+    assert question.grid.labels == (("3×3", "5×5"), ("none", "batch"))
     assert [level.label for level in question.levels] == [
-        "kernel size 3×3, batch norm off", "kernel size 3×3, batch norm on",
-        "kernel size 5×5, batch norm off", "kernel size 5×5, batch norm on",
+        "kernel size 3×3, norm none", "kernel size 3×3, norm batch",
+        "kernel size 5×5, norm none", "kernel size 5×5, norm batch",
     ]  # fmt: skip
     assert question.reference == question.grid.cells[0][0] == "cnn", "the model itself is trained once"
     made = study.plan.variants[question.grid.cells[1][1]].model
-    assert (made.kernel_size, made.batch_norm) == ((5,), True)
-    named = {**GRID, "reference": {"batch_norm": True, "kernel_size": 3}}
+    assert (made.kernel_size, made.norm) == ((5,), "batch")
+    named = {**GRID, "reference": {"norm": "batch", "kernel_size": 3}}
     question = load_study({**TINY, "comparisons": {}, "experiments": {"both": named}}).plan.questions["both"]
     assert question.reference == question.grid.cells[0][1]
 
@@ -304,13 +308,41 @@ def test_a_combination_shares_its_run_with_an_experiment_of_one_factor():
             {"factors": {"kernel_size": [3, 5], "padding": ["same", "mirror"]}},
             "experiments.both.factors: kernel_size 3 with padding 'mirror' is not possible for cnn",
         ),
-        ({"reference": 3}, "experiments.both.reference is 3; it should give a level of kernel_size and batch_norm"),
-        ({"reference": {"kernel_size": 7, "batch_norm": True}}, "is not one of the levels"),
+        ({"reference": 3}, "experiments.both.reference is 3; it should give a level of kernel_size and norm"),
+        ({"reference": {"kernel_size": 7, "norm": "batch"}}, "is not one of the levels"),
     ],
 )
 def test_a_wrong_combination_is_explained(change, message):
     with pytest.raises(UserError, match=re.escape(message)):
         load_study({**TINY, "comparisons": {}, "experiments": {"both": {**GRID, **change}}})
+
+
+@pytest.mark.parametrize(
+    ("factor", "levels", "message"),
+    [
+        (
+            "groups",
+            [1, 4],
+            "experiments.e, level 4: on digits (8×8 pixels) layer conv_1 has 4 groups, which do not divide the 1 channel "
+            "that it takes; choose groups that divide both, or 1 for this block",
+        ),
+        (
+            "norm",
+            ["none", "group"],
+            "layer norm_1 has 8 groups, which do not divide the 4 channels that it takes; choose",
+        ),
+        (
+            "residual",
+            [False, True],
+            "experiments.e.levels[1]: residual True is not possible for cnn: block 1 is residual",
+        ),
+    ],
+)
+def test_a_level_that_makes_no_network_says_what_to_change(factor, levels, message):
+    cnn = {"family": "conv", "filters": [4], "padding": "valid"}
+    experiments = {"e": {"base": "cnn", "factor": factor, "levels": levels}}
+    with pytest.raises(UserError, match=re.escape(message)):
+        load_study({**TINY, "models": {"cnn": cnn}, "comparisons": {}, "experiments": experiments})
 
 
 def test_names_of_variants_do_not_depend_on_the_order_of_keys():

@@ -322,7 +322,7 @@ def test_a_large_number_is_not_named_like_a_small_one():
 
 
 def test_names_of_two_factors_do_not_depend_on_the_order_of_keys():
-    factors = {"kernel_size": [3, 5], "batch_norm": [False, True]}
+    factors = {"kernel_size": [3, 5], "norm": ["none", "batch"]}
     first, second = (
         load_study({**TINY, "comparisons": {}, "experiments": {"e": {"base": "cnn", "factors": dict(order)}}})
         for order in (factors.items(), reversed(factors.items()))

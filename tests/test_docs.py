@@ -4,12 +4,15 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 import deploy
 import docs
 from builders.project import ROOT
 from convlab.common import registry
 from convlab.common.table_files import read_table
+from convlab.datasets.registry import kinds
+from convlab.datasets.specs import as_dataset
 from convlab.probes.registry import PACKAGE, has, names, part
 from convlab.results import columns
 from convlab.study.load import schema
@@ -94,6 +97,20 @@ def test_links_between_pages_lead_to_files_and_headings():
                 headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
                 slugs = {re.sub(r"[^\w -]", "", text).strip().lower().replace(" ", "-") for text in headings}
                 assert heading in slugs, f"{page}: {target}"
+
+
+@pytest.mark.parametrize(
+    "block", re.findall(r"```yaml\n(.*?)```", (DOCS / "data.md").read_text(encoding="utf-8"), re.DOTALL)
+)
+def test_datasets_on_the_page_about_data_are_valid(block):
+    for name, spec in yaml.safe_load(block)["datasets"].items():
+        assert as_dataset({"kind": name, **spec}).kind  # raises ValidationError; files need not be there
+
+
+def test_every_kind_has_a_row_on_the_page_about_data():
+    table = (DOCS / "data.md").read_text(encoding="utf-8").split("## Kinds")[1].split("##")[0]
+    rows = {kind for row in re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE) for kind in row.strip("`").split("`, `")}
+    assert rows == set(kinds())
 
 
 def paragraphs(page: str) -> list[str]:

@@ -224,7 +224,7 @@ def test_a_language_that_there_is_not_is_refused():
 def test_variants_have_the_same_names_in_every_language_and_labels_in_their_own():
     config = copy.deepcopy(MADE_UP_STUDY)
     config["experiments"] |= {
-        "norm": {"base": "cnn", "factor": "batch_norm", "levels": [False, True]},
+        "norm": {"base": "cnn", "factor": "norm", "levels": ["none", "batch"]},
         "pool": {"base": "cnn", "factor": "pooling", "levels": ["max", "none"]},
         "rate": {"base": "cnn", "factor": "learning_rate", "levels": [0.001, 0.01]},
         "more": {"base": "cnn", "factor": "augmentation", "levels": [None, {"flip": "horizontal", "shift": 2}]},
@@ -236,7 +236,7 @@ def test_variants_have_the_same_names_in_every_language_and_labels_in_their_own(
     assert english.aliases == spanish.aliases
     labels = {name: variant.label for name, variant in spanish.variants.items()}
     assert labels[CNN_5X5] == "CNN, tamaño del núcleo 5×5"
-    assert labels["cnn-batch_norm-on"] == "CNN, normalización por lotes activada"
+    assert labels["cnn-norm-batch"] == "CNN, normalización batch"
     assert labels["cnn-learning_rate-0.01"] == "CNN, tasa de aprendizaje 0,01"
     assert labels["cnn-shuffled-1"] == "CNN, píxeles permutados"
     assert spanish.questions["convolution"].text == "¿Supera CNN a Dense?"

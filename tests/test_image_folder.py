@@ -155,7 +155,8 @@ def test_hidden_files_litter_and_documents_are_no_loss_and_counted_by_class_and_
         ("train", "cat", "hidden file"): 1, ("train", "cat", "system file"): 4,
         ("train", "cat", "not an image by its name"): 3, ("train", "cat", "in a folder inside a class"): 0,
         ("train", None, "hidden file"): 2, ("train", None, "system file"): 4,
-        (None, None, "not an image by its name"): 1, (None, None, "in a folder that is neither train nor test"): 1,
+        (None, None, "not an image by its name"): 1,
+        (None, None, "in a folder that is neither train, validation nor test"): 1,
     }  # fmt: skip
     assert not any(entry["image"] for entry in manifest(folder)["excluded"])
     assert "not used: train/cat/README: is text" in caplog.text and "not used: hidden file (3), " in caplog.text
@@ -482,7 +483,7 @@ def test_where_the_folder_is_not_to_be_seen_the_config_can_say_how_many_classes(
         ({"kind": "imagefolder"}, "datasets.photos.kind is 'imagefolder', which convlab does not know, did you mean"),
         ({"kind": "photos"}, "datasets.photos is no dataset that convlab knows; there are fashion_mnist, mnist, "
          "cifar10, digits, image_folder"),
-        ({"kind": "photos"}, "; images of your own need 'kind: image_folder' or 'kind: npz'"),
+        ({"kind": "photos"}, "; images of your own need 'kind: image_folder', 'kind: npz'"),
         ({"kind": "digits"}, "unknown key 'path' in datasets.photos; it can have train_images, test_images and kind"),
     ],
 )  # fmt: skip

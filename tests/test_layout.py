@@ -43,7 +43,7 @@ def test_what_precedes_the_results_is_told_from_any_of_them(before, dataset, var
         assert layout.before_results(f"{before}{path}", FOLDER) == before
 
 
-STAGE = "prepare|explore|train|evaluate|probe|compare|report|export|deploy"
+STAGE = "prepare|explore|describe|train|evaluate|probe|compare|report|export|deploy"
 OWN_PATHS = re.compile(
     rf"""seed-[{{*]|results/\{{|\$\(dirname|\{{RESULTS\}}/({STAGE})"""
     # The checkout's folder of templates is called report, too.

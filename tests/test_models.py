@@ -5,15 +5,16 @@ import pytest
 
 from convlab.models.families.conv import Conv
 from convlab.models.families.dense import Dense
+from convlab.models.registry import family_of
 from convlab.runtime.keras_runtime import keras, tf
 from convlab.training.network import build
 from convlab.training.optimizer import optimizer
 from convlab.training.recipe import Augmentation, Training
 
 
-def convolution(images, kernel, bias, stride: int, padding: str):
+def convolution(images, kernel, bias, stride: int, padding: str, dilation: int = 1):
     """Cross-correlation of (n, h, w, c_in) with a (k, k, c_in, c_out) kernel: slide, multiply, add up."""
-    size = kernel.shape[0]
+    size = (kernel.shape[0] - 1) * dilation + 1
     if padding == "same":
         images = pad_same(images, size, stride)
     height = (images.shape[1] - size) // stride + 1
@@ -22,7 +23,7 @@ def convolution(images, kernel, bias, stride: int, padding: str):
     for row in range(height):
         for column in range(width):
             top, left = row * stride, column * stride
-            window = images[:, top : top + size, left : left + size, :]
+            window = images[:, top : top + size : dilation, left : left + size : dilation, :]
             output[:, row, column, :] = np.tensordot(window, kernel, axes=3) + bias
     return output
 
@@ -49,35 +50,83 @@ def softmax(scores):
     return powers / powers.sum(axis=1, keepdims=True)
 
 
+def grouped(images, kernel, bias, stride: int, padding: str, dilation: int = 1, groups: int = 1):
+    """Convolutions of equal parts of the channels, each with its part of the filters, side by side.
+
+    The kernel is (k, k, c/groups, filters).
+    """
+    channels, filters = np.split(images, groups, axis=-1), np.split(kernel, groups, axis=-1)
+    parts = zip(channels, filters, np.split(bias, groups), strict=True)
+    return np.concatenate([convolution(*part, stride, padding, dilation) for part in parts], axis=-1)
+
+
+def depthwise(images, kernel, bias, stride: int, padding: str, dilation: int = 1):
+    """One kernel for each channel: as many groups as channels. ``kernel`` is (k, k, c, 1)."""
+    kernel = np.swapaxes(kernel, 2, 3)
+    return grouped(images, kernel, bias, stride, padding, dilation, groups=images.shape[-1])
+
+
 def normalisation(x, layer):
-    """Batch normalisation with the moving statistics that inference uses."""
-    gamma, beta, mean, variance = (np.asarray(weight, np.float64) for weight in layer.weights)
-    return gamma * (x - mean) / np.sqrt(variance + layer.epsilon) + beta
+    """Batch normalisation with moving statistics; layer normalisation of each pixel; group of each image's groups."""
+    gamma, beta, *moving = weights_of(layer)
+    if moving:
+        return gamma * (x - moving[0]) / np.sqrt(moving[1] + layer.epsilon) + beta
+    in_groups = isinstance(layer, keras.layers.GroupNormalization)
+    axes = (1, 2, 3) if in_groups else 3
+    parts = np.split(x, layer.groups if in_groups else 1, axis=-1)
+    scaled = [(p - p.mean(axes, keepdims=True)) / np.sqrt(p.var(axes, keepdims=True) + layer.epsilon) for p in parts]
+    return gamma * np.concatenate(scaled, axis=-1) + beta
+
+
+def weights_of(layer):
+    return [np.asarray(weight, np.float64) for weight in layer.weights]
+
+
+def conv_block(model, spec, block, x):
+    """One block of the conv family in NumPy, with ReLU."""
+    start, convolutions = x, spec.convolutions(block)
+    for name, stride in convolutions:
+        window = (stride, spec.padding, block.dilation)
+        if block.convolution == "depthwise_separable":
+            x = depthwise(x, *weights_of(model.get_layer(f"depthwise_{name}")), *window)
+            x = np.maximum(normalised(model, spec, f"depthwise_{name}", x), 0)
+            x = convolution(x, *weights_of(model.get_layer(f"pointwise_{name}")), 1, "same")
+        elif block.convolution == "separable":
+            each, across, bias = weights_of(model.get_layer(f"separable_{name}"))
+            x = convolution(depthwise(x, each, np.zeros(x.shape[-1]), *window), across, bias, 1, "same")
+        else:
+            x = grouped(x, *weights_of(model.get_layer(f"conv_{name}")), *window, block.groups)
+        x = normalised(model, spec, name, x)
+        x = x if name == convolutions[-1][0] else np.maximum(x, 0)
+    if block.residual:
+        if start.shape != x.shape:
+            name = f"shortcut_{block.number}"
+            start = convolution(start, *weights_of(model.get_layer(name)), block.strides, "same")
+            start = normalised(model, spec, name, start)
+        x = x + start
+    x = np.maximum(x, 0)
+    if block.pooling != "none":
+        x = pooling(x, spec.pool_size, {"max": np.max, "average": np.mean}[block.pooling])
+    return x
+
+
+def normalised(model, spec, name: str, x):
+    return x if spec.norm == "none" else normalisation(x, model.get_layer(f"norm_{name}"))
 
 
 def forward(model, spec, images):
     """The whole network in NumPy, with the Keras model's weights."""
     x = images / 255
     if isinstance(spec, Conv):
-        for block in range(1, spec.depth + 1):
-            for number in range(1, spec.convolutions_per_block + 1):
-                suffix = f"{block}" if spec.convolutions_per_block == 1 else f"{block}_{number}"
-                kernel, bias = (np.asarray(w, np.float64) for w in model.get_layer(f"conv_{suffix}").weights)
-                stride = spec.strides[block - 1] if number == 1 else 1
-                x = convolution(x, kernel, bias, stride, spec.padding)
-                if spec.batch_norm:
-                    x = normalisation(x, model.get_layer(f"norm_{suffix}"))
-                x = np.maximum(x, 0)
-            kind = spec.pooling[block - 1]
-            if kind != "none":
-                x = pooling(x, spec.pool_size, {"max": np.max, "average": np.mean}[kind])
+        for block in spec.blocks():
+            x = conv_block(model, spec, block, x)
         x = {"flatten": lambda x: x.reshape(len(x), -1), "global_average": lambda x: x.mean(axis=(1, 2)),
              "global_max": lambda x: x.max(axis=(1, 2))}[spec.head](x)  # fmt: skip
         hidden = len(spec.dense_units)
     else:
         x, hidden = x.reshape(len(x), -1), len(spec.units)
     for name in [*(f"dense_{number}" for number in range(1, hidden + 1)), "dense_output"]:
-        kernel, bias = (np.asarray(w, np.float64) for w in model.get_layer(name).weights)
+        kernel, bias = weights_of(model.get_layer(name))
         x = x @ kernel + bias
         x = softmax(x) if name == "dense_output" else np.maximum(x, 0)
     return x
@@ -90,9 +139,30 @@ def forward(model, spec, images):
         Conv(family="conv", filters=[4, 6], dense_units=[8]),
         Conv(family="conv", filters=[3, 5], kernel_size=[5, 3], strides=[2, 1], padding="valid", pooling="average"),
         Conv(family="conv", filters=[4, 4], kernel_size=[2, 4], strides=[3, 2], pooling="none", head="global_max"),
-        Conv(family="conv", filters=[4], batch_norm=True, convolutions_per_block=2, head="global_average"),
+        Conv(family="conv", filters=[4], norm="batch", convolutions_per_block=2, head="global_average"),
+        Conv(family="conv", filters=[4, 4], strides=[2, 1], residual=True, norm="batch", convolutions_per_block=2),
+        Conv(family="conv", filters=[3, 4], convolution="separable", residual=[False, True], norm="layer"),
+        Conv(
+            family="conv",
+            filters=[4, 6],
+            convolution=["standard", "depthwise_separable"],
+            strides=2,
+            norm="group",
+            norm_groups=2,
+        ),
+        Conv(family="conv", filters=[4, 6], dilation=[1, 2], groups=[1, 2], pooling="average", padding="valid"),
     ],
-    ids=["dense", "plain", "valid strided average", "even kernels", "batch norm"],
+    ids=[
+        "dense",
+        "plain",
+        "valid strided average",
+        "even kernels",
+        "batch norm",
+        "residual",
+        "separable",
+        "depthwise separable",
+        "dilated and grouped",
+    ],
 )
 @pytest.mark.parametrize("channels", [1, 3])
 def test_keras_computes_what_the_definition_says(spec, channels):
@@ -104,25 +174,41 @@ def test_keras_computes_what_the_definition_says(spec, channels):
     np.testing.assert_allclose(model(images, training=False), forward(model, spec, images), rtol=2e-4, atol=2e-6)
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_exchanging_relu_and_max_pooling_changes_no_bit_of_outputs_and_gradients(batch_norm):
-    """The spec says activation, then pooling; the model pools first. Build the spec's order by hand and compare."""
-    spec = Conv(family="conv", filters=[4], batch_norm=batch_norm)
-    model = build(spec, (8, 8, 1), 3)
-    assert [layer.name for layer in model.layers][-4:-1] == ["pool_1", "activation_1", "flatten"]
-    x = model.get_layer("conv_1")(model.get_layer("rescale")(model.inputs[0]))
-    x = model.get_layer("norm_1")(x) if batch_norm else x
-    x = keras.layers.Flatten()(keras.layers.MaxPooling2D()(keras.layers.ReLU()(x)))
-    literal = keras.Model(model.inputs[0], model.get_layer("dense_output")(x))
-    images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), dtype=np.uint8)
+ORDERS = {
+    "relu": {"activation": "relu"},
+    "relu and batch norm": {"activation": "relu", "norm": "batch"},
+    "relu after an addition": {"activation": "relu", "residual": True, "convolutions_per_block": 2},
+    "linear, averaged": {"activation": "linear", "pooling": "average"},
+    "sigmoid": {"activation": "sigmoid"},
+    "relu, averaged": {"activation": "relu", "pooling": "average"},
+}
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_the_order_of_activation_and_pooling_is_the_configs_and_idle_only_where_no_bit_differs(name):
+    """Images of two values, so that windows are full of ties; sigmoid rounds different large values to one."""
+    specs = [
+        Conv(family="conv", filters=[4], activation_after=order, **ORDERS[name]) for order in ("convolution", "pooling")
+    ]
+    models = [build(spec, (8, 8, 1), 3) for spec in specs]
+    generator = np.random.default_rng(0)
+    weights = [generator.choice([-2, 0, 2, 2.2], weight.shape) for weight in models[0].get_weights()]
+    weights[-2:] = models[0].get_weights()[-2:]
+    images = generator.choice([0, 255], (16, 8, 8, 1)).astype(np.uint8)
     results = []
-    for candidate in (model, literal):
+    for model in models:
+        model.set_weights(weights)
         with tf.GradientTape() as tape:
-            outputs = candidate(images, training=False)
+            outputs = model(images, training=False)
             loss = tf.reduce_sum(outputs[:, 0])
         results.append([outputs, *tape.gradient(loss, model.trainable_variables)])
-    for ours, theirs in zip(*results, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    same = all(np.array_equal(ours, theirs) for ours, theirs in zip(*results, strict=True))
+    assert same == (name not in ("sigmoid", "relu, averaged"))
+    for spec, model in zip(specs, models, strict=True):
+        idle = {field.name for field in family_of(spec).idle_fields if field.is_idle(spec)}
+        assert ("activation_after" in idle) == same
+        last = {"convolution": "pool", "pooling": "activation"}[spec.activation_after]
+        assert model.layers[-3].name.split("_")[0] == last
 
 
 def test_augmentation_changes_what_is_trained_on_and_nothing_that_is_predicted():

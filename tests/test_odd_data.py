@@ -185,7 +185,7 @@ FILES = {
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.dictionaries(st.sampled_from(["train/cat", "train", "train/dog", "test/cat", "", "val"]),
+@given(st.dictionaries(st.sampled_from(["train/cat", "train", "train/dog", "test/cat", "", "extra"]),
                        st.sets(st.sampled_from(sorted(FILES)))))  # fmt: skip
 def test_every_file_is_used_or_counted_with_its_reason(tmp_path, placed):
     shutil.rmtree(tmp_path / "p", ignore_errors=True)
@@ -207,7 +207,7 @@ def test_every_file_is_used_or_counted_with_its_reason(tmp_path, placed):
                 path.write_bytes(content)
     manifest = run(root, unreadable="exclude")
     used = sum(entry["shape"][0] for key, entry in manifest["arrays"].items() if key.startswith("x_"))
-    in_folders = {"val/", "inner/"}
+    in_folders = {"extra/", "inner/"}
     litter = sum(  # files of folders that are not read are counted without it
         1 for path in root.rglob("*") for name in (path.name,)
         if {f"{part}/" for part in path.relative_to(root).parts[:-1]} & in_folders
@@ -278,15 +278,22 @@ def test_train_and_test_may_be_written_in_any_case(folder, name, other):
     assert after["arrays"] == before["arrays"] and after["test_from"] == {"from": "data"}
 
 
-@pytest.mark.parametrize("name", ["val", "valid", "Validation", "VAL", "dev"])
-def test_a_validation_folder_is_counted_beside_a_test_folder_and_asked_about_without_one(folder, name):
-    put(folder, f"{name}/cat/1.png")
+def test_a_folder_of_another_name_is_counted_and_named(folder):
+    put(folder, "extra/cat/1.png")
     manifest = run(folder)
-    assert reasons(manifest) == {"in a validation folder": 1}
+    assert reasons(manifest) == {"in a folder that is neither train, validation nor test": 1}
     (finding,) = left_out.left_out({"photos": manifest}, {})
-    assert f"1 file in {name}/ was not used: images are read from train and test" in finding.text
+    assert "1 file in extra/ was not used: images are read from train, validation and test." in finding.text
     (note,) = shapes.data_notes(load_study(config(folder)).datasets)
-    assert note == "photos: not used: in a validation folder (1)."
+    assert note == "photos: not used: in a folder that is neither train, validation nor test (1)."
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "Validation", "VAL", "dev"])
+def test_a_validation_folder_is_used_beside_a_test_folder_and_asked_about_without_one(folder, name):
+    for label in ("cat", "dog"):
+        put(folder, f"{name}/{label}/1.png")
+    manifest = run(folder)
+    assert manifest["counts"]["validation"] == {"cat": 1, "dog": 1} and manifest["excluded"] == []
     shutil.rmtree(folder / "test")
     assert f"has {name} and no test; rename it to test if its images are to test with" in planned(folder)
 
@@ -476,8 +483,12 @@ def test_a_class_without_test_images_is_named(tmp_path):
         (("x_train",), {"train_x": ARRAYS["x_train"]}, "has an array train_x and no x_train"),
         (("x_train",), {"train_images": ARRAYS["x_train"]}, "has an array train_images and no x_train"),
         ((), {"x_train": ARRAYS["x_train"] / 255}, "x_train is float64; save it as uint8, 0 to 255, such as (255 *"),
-        ((), {"y_train": np.eye(3)[ARRAYS["y_train"]]}, "as one-hot labels have; save y_train.argmax(axis=1)"),
-        ((), {"y_train": np.array(list("abcabcabcabc"))}, "y_train is <U1, text; save the labels as whole numbers"),
+        ((), {"x_train": ARRAYS["x_train"] / 255}, "write datasets.photos.scale: unit for values from 0 to 1, or byte"),
+        ((), {"y_train": np.full((12, 3), 0.3)}, "row 1 is not all zeros but one; save one label for each image"),
+        ((), {"y_train": np.array(list("abcabcabcabc"))}, "y_test has labels that y_train has not (such as 0)"),
+        (("x_train", "y_train"), {"train_images": ARRAYS["x_train"], "train_labels": ARRAYS["y_train"]},
+         "write datasets.photos.arrays: {x_train: train_images, y_train: train_labels}"),
+        ((), {"x_train": np.zeros((12, 3, 8, 8), np.uint8)}, "or write datasets.photos.channels: first"),
         ((), {"y_train": np.array(list("abc" * 4), object)}, "y_train holds Python objects, which are never unpickled"),
         ((), {"x_train": np.zeros((12, 3, 8, 8), np.uint8)}, "move its channels to the end (x_train.transpose(0, 2,"),
         ((), {"x_train": np.zeros((12, 64), np.uint8)}, "a row for each image; reshape it to (images, height, width)"),

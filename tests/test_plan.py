@@ -72,12 +72,13 @@ def test_earlier_runs_count_as_done_only_with_the_configs_spec_and_give_the_spee
         run_folder.mkdir(parents=True)
         record = {"spec": run.identity, "spec_hash": spec_hash or run.spec_hash, "images_per_second": 1000.0}
         record |= {"train_images": 270, "validation_images": 30, "input_shape": [8, 8, 1], "classes": 10}
+        record |= {"data_sha256": {"x_train": "", "x_test": ""}}
         (run_folder / "run.json").write_text(json.dumps(record))
     (tmp_path / "tiny/train/digits/dense/seed-1").mkdir(parents=True)
     (tmp_path / "tiny/train/digits/dense/seed-1/run.json").write_text("{")
     earlier = earlier_runs(tmp_path, study)
     assert earlier.done == {("digits", "cnn", 1)}
-    assert len(earlier.rates["tensorflow", "float32"]) == 3 and list(earlier.sizes.values()) == [300]
+    assert len(earlier.rates["tensorflow", "float32"]) == 3 and list(earlier.sizes.values()) == [(0, 300)]
     assert run_seconds(study, "digits", "cnn", earlier) == pytest.approx(0.27)
     assert "9 runs, 1 of them done; about 0 minutes" in summary(study, earlier, 2)
     assert "?" not in table(study, earlier)

@@ -374,8 +374,8 @@ def test_the_message_names_the_config_key_for_the_users_folder(tmp_path):
 
 
 def test_mnist_comes_in_the_same_four_files_as_fashion_mnist_and_from_its_mirrors_only():
-    assert list(mnist.ARCHIVE.sha256) == list(fashion_mnist.ARCHIVE.sha256)
-    assert not set(mnist.ARCHIVE.sha256.values()) & set(fashion_mnist.ARCHIVE.sha256.values())
+    assert list(mnist.ARCHIVE.checksums) == list(fashion_mnist.ARCHIVE.checksums)
+    assert not set(mnist.ARCHIVE.checksums.values()) & set(fashion_mnist.ARCHIVE.checksums.values())
     assert mnist.ARCHIVE.folder != fashion_mnist.ARCHIVE.folder
     assert mnist.ARCHIVE.debian_package is None and all(mirror.endswith("/") for mirror in mnist.ARCHIVE.mirrors)
 

@@ -28,7 +28,7 @@ WHOLE_RECIPE = {
     "optimizer": "adamw", "schedule": "one_cycle", "gradient_clip": 1, "ema": 0.9, "label_smoothing": 0.1,
     "class_weights": "balanced", "augmentation": {"crop": 1, "rotation": 10, "cutout": 2, "mixup": 0.2},
 }  # fmt: skip
-CNN = {"family": "conv", "filters": [4], "dense_units": [8], "dropout": 0.2}
+CNN = {"family": "conv", "filters": [4], "dense_units": [8], "dropout": 0.2, "conv_dropout": 0.1}
 
 
 @pytest.fixture(scope="module")

@@ -117,7 +117,7 @@ def time_limit(passes):
     """
 
     def runtime(wildcards, attempt):
-        macs = study.plan.costs[wildcards.dataset, wildcards.variant].macs
+        macs = study.plan.macs(wildcards.dataset, wildcards.variant)
         seconds = passes(wildcards) * data_size(wildcards.dataset)[0] * (2e-5 + macs / 3.6e10)
         return (10 + math.ceil(4 * seconds / 60)) * attempt
 
@@ -126,7 +126,7 @@ def time_limit(passes):
 
 def training_passes(wildcards):
     """Training, in forward passes over the images."""
-    training = study.plan.variants[wildcards.variant].training
+    training = study.plan.owner(wildcards.variant).training
     if training.steps:
         return 3 * training.steps * training.batch_size / data_size(wildcards.dataset)[0]
     return 3 * training.epochs

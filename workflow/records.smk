@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from snakemake.io import IOFile
 
 from convlab.common.code_digests import code_parts
+from convlab.datasets.specs import DATASET_TEXTS
 
 
 def seeds_of_job(wildcards):
@@ -16,15 +17,27 @@ def seeds_of_job(wildcards):
     return study.seeds_of(wildcards.dataset, wildcards.variant)
 
 
+def trials_of_job(wildcards):
+    """The trials of the variant that a job is about."""
+    return [trial.name for trial in study.plan.trials_of(wildcards.variant)]
+
+
 # What results depend on beside their input files, by rule, and a file that each job writes.
 MADE_FROM = {
     "prepare": lambda wildcards: [
         CODE_OF_PREPARE[wildcards.dataset],
         images_digest(wildcards.dataset),
-        study.datasets[wildcards.dataset].model_dump(mode="json"),
+        study.datasets[wildcards.dataset].model_dump(mode="json", exclude=DATASET_TEXTS),
+    ],
+    "describe": lambda wildcards: [
+        code_of_description(wildcards),
+        study.plan.variants[wildcards.variant].built_by,
     ],
     "explore": lambda wildcards: [script_digest("explore"), messages(), study.report.language],
     "evaluate": lambda wildcards: [script_digest("evaluate"), seeds_of_job(wildcards), choices],
+    "evaluate_tuned": lambda wildcards: [
+        *(script_digest("evaluate"), seeds_of_job(wildcards), choices, trials_of_job(wildcards)),
+    ],
     "probe": lambda wildcards: [probe_code(wildcards), probe_settings(wildcards), seeds_of_job(wildcards), choices],
     "compare": lambda wildcards: [compare_code(), messages(), study.settings, timings(), schedule_argument(wildcards)],
     "report": lambda wildcards: [
@@ -43,8 +56,10 @@ MADE_FROM = {
 }
 STAMPS = {
     "prepare": (f"{PREPARE}/.made_from", f"{PREPARE}/manifest.json"),
+    "describe": (f"{DESCRIBE}/.{{variant}}.made_from", f"{DESCRIBE}/{{variant}}.json"),
     "explore": (f"{EXPLORE}/.made_from", f"{EXPLORE}/summary.json"),
     "evaluate": (f"{EVALUATE}/.made_from", f"{EVALUATE}/metrics.json"),
+    "evaluate_tuned": (f"{TUNED}/.made_from", f"{TUNED}/metrics.json"),
     "probe": (f"{PROBE}/.{{variant}}.made_from", f"{PROBE}/{{variant}}.csv"),
     "compare": (f"{COMPARE}/.made_from", f"{COMPARE}/summary.json"),
     "report": (f"{REPORT}/.made_from", f"{REPORT}/index.html"),

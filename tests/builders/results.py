@@ -83,6 +83,8 @@ def write_study_with(
 
     for dataset in study.datasets:
         figure(dataset, "accuracy", "overview", "Test accuracy of every variant")
+        if study.tuning:
+            figure(dataset, "tuning", "tuning", "Validation accuracy of the trials")
         for question in plan.questions:
             figure(dataset, f"{question}-seeds", "question", "Every seed", question=question)
             figure(dataset, f"{question}-differences", "question", "Differences", question=question)

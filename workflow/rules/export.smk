@@ -6,6 +6,7 @@ rule export_model:
         checked=verified("export_model"),
         data=ancient(f"{PREPARE}/data.npz"),
         manifest=f"{PREPARE}/manifest.json",
+        described=lambda wildcards: descriptions([wildcards.dataset], study.plan.candidates),
         runs=lambda wildcards: runs_of_candidates(f"{TRAIN}/run.json", wildcards),
         models=lambda wildcards: runs_of_candidates(f"{TRAIN}/model.keras", wildcards),
     output:
@@ -48,6 +49,7 @@ rule model_card:
         exported=f"{EXPORT}/export.json",
         parity=f"{EXPORT}/parity.json",
         manifest=f"{PREPARE}/manifest.json",
+        described=lambda wildcards: descriptions([wildcards.dataset], study.plan.candidates),
         runs=lambda wildcards: runs_of_candidates(f"{TRAIN}/run.json", wildcards),
         metrics=lambda wildcards: of_candidates(f"{EVALUATE}/metrics.json", wildcards),
         tables=COMPARE_FILES,

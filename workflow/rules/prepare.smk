@@ -22,7 +22,7 @@ rule prepare:
     params:
         code=lambda wildcards: CODE_OF_PREPARE[wildcards.dataset],
         content=lambda wildcards: images_digest(wildcards.dataset),
-        spec=lambda wildcards: canonical_json(study.datasets[wildcards.dataset].model_dump()),
+        spec=lambda wildcards: canonical_json(study.datasets[wildcards.dataset].model_dump(exclude=DATASET_TEXTS)),
         made_from=made_from("prepare"),
         folder=folder(PREPARE),
     message:

@@ -18,6 +18,7 @@ rule report:
             for file in of_all(pattern)
         ],
         manifests=of_all(f"{PREPARE}/manifest.json"),
+        described=descriptions(),
         runs=lambda wildcards: of_runs(f"{TRAIN}/run.json"),
         histories=lambda wildcards: of_runs(f"{TRAIN}/history.csv"),
         metrics=of_all(f"{EVALUATE}/metrics.json"),

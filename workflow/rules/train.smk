@@ -3,6 +3,8 @@ rule train:
     input:
         data=ancient(f"{PREPARE}/data.npz"),
         manifest=manifest_of_run,
+        # The user's own code, if the model is made by it: the spec has its checksums, so its time does not count.
+        described=lambda wildcards: ancient(description_of(wildcards.dataset, wildcards.variant)),
     output:
         model=f"{TRAIN}/model.keras",
         history=f"{TRAIN}/history.csv",
@@ -11,6 +13,8 @@ rule train:
         f"{TRAIN.replace(RESULTS, LOGS, 1)}.log",
     benchmark:
         f"{TRAIN.replace(RESULTS, BENCHMARKS, 1)}.tsv"
+    wildcard_constraints:
+        variant=alternation(study.plan.trained),
     priority: training_cost
     conda:
         "../../envs/tensorflow.yaml"
@@ -30,4 +34,4 @@ rule train:
         "Train {wildcards.variant} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
         'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/train.py" --spec {params.spec:q} --data-dir {params.data:q}'
-        " --output-dir {params.folder:q} --store {params.store:q} --threads {threads} > {log:q} 2>&1"
+        " --described {input.described:q} --output-dir {params.folder:q} --store {params.store:q} --threads {threads} > {log:q} 2>&1"

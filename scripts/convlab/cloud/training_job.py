@@ -1,6 +1,5 @@
 """Training a run in a SageMaker training job, by the same train.py, and checking the returned model."""
 
-import json
 import logging
 import shutil
 import tarfile
@@ -26,6 +25,7 @@ from convlab.datasets import prepared as data
 from convlab.datasets.specs import kind_module
 from convlab.errors import UserError
 from convlab.models.registry import modules
+from convlab.models.user_code import UserCode
 from convlab.study.sagemaker import SageMaker
 from convlab.training.run_spec import Run
 
@@ -39,6 +39,9 @@ PINNED_PACKAGES = ("keras", "pydantic")
 
 MAX_ARCHIVE_BYTES = 2 * 2**30
 """Bytes of a job's archive at most, packed and unpacked; a run has some MB."""
+
+DESCRIBED = "described.json"
+"""File beside the entry point with the user's own code, as ``train.py --described`` takes it; only if there is such."""
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 
@@ -59,7 +62,7 @@ def train(
     """Train the exported run on SageMaker, and check the returned model.
 
     Args:
-        prepared: folder of the dataset; its training images go to S3, its test images do not.
+        prepared: folder of the dataset; its training and validation images go to S3, its test images do not.
         exported: ``export.json`` of the run.
         output: where model.keras, history.csv and run.json go, in ``trained``.
         facts: filled step by step with the description of the job for the evidence.
@@ -71,7 +74,7 @@ def train(
     with tempfile.TemporaryDirectory() as temporary:
         with deployment.pending("object"):
             uri = upload_data(clients, deployment.state, prepared, Path(temporary))
-        source = pack_source(Path(temporary) / "source", exported["spec"])
+        source = pack_source(Path(temporary) / "source", exported["spec"], exported.get("sources", {}))
         log.info("starting a training job on %s", settings.training.instance_type)
         hyperparameters = {"spec": canonical_json(exported["spec"])}
         with deployment.pending("training_job"):
@@ -86,9 +89,12 @@ def train(
 
 
 def upload_data(clients: Clients, state: State, prepared: Path, temporary: Path) -> str:
-    """Upload the training arrays and the manifest to S3; returns their URI."""
+    """Upload the training arrays, a given validation split and the manifest to S3; returns their URI."""
     images, labels = data.load_train(prepared)
-    write_arrays(temporary / "data.npz", x_train=images, y_train=labels)
+    arrays = {"x_train": images, "y_train": labels}
+    if given := data.load_validation(prepared):
+        arrays |= {"x_validation": given[0], "y_validation": given[1]}
+    write_arrays(temporary / "data.npz", **arrays)
     shutil.copyfile(prepared / "manifest.json", temporary / "manifest.json")
     for name in ("data.npz", "manifest.json"):
         with (temporary / name).open("rb") as stream:
@@ -96,13 +102,18 @@ def upload_data(clients: Clients, state: State, prepared: Path, temporary: Path)
     return f"s3://{state.bucket}/{state.prefix}data/"
 
 
-def pack_source(folder: Path, spec: Mapping[str, Any]) -> Path:
-    """Copy train.py and the modules that it needs for a run, dataset kind and model family of ``spec`` included."""
+def pack_source(folder: Path, spec: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> Path:
+    """Copy train.py and the modules that it needs for a run, dataset kind and model family of ``spec`` included.
+
+    ``sources`` are the user's own files that build the model, if any.
+    """
     loaded = (kind_module(spec["dataset"]["kind"]), *modules([spec["model"]["family"]]))
     for path in [SCRIPTS / ENTRY, *code_inputs(SCRIPTS / "train.py", loaded)]:
         target = folder / path.relative_to(SCRIPTS)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
+    if sources:
+        write_json(folder / DESCRIBED, {"sources": dict(sources)})
     pins = "".join(f"{package}=={version(package)}\n" for package in PINNED_PACKAGES)
     (folder / "requirements.txt").write_text(pins)
     return folder
@@ -200,8 +211,8 @@ def evaluate(folder: Path, prepared: Path, facts: dict[str, Any]) -> np.ndarray:
     from convlab.evaluation import inference  # TensorFlow
 
     images, labels = data.load_test(prepared)
-    probabilities = inference.predictor(inference.load(folder / "model.keras"))(images)
     run = read_json(folder / "run.json")
+    probabilities = inference.predictor(inference.load(folder / "model.keras", UserCode.of_run(run)))(images)
     facts["run"] = {
         name: run[name] for name in ("spec_hash", "val_accuracy", "epochs_run", "train_seconds", "versions")
     }
@@ -217,8 +228,8 @@ def write_served_model(trained: Trained, model_dir: Path, folder: Path) -> Path:
     exported, labels = read_json(model_dir / "export.json"), read_json(model_dir / "labels.json")
     run = read_json(trained.folder / "run.json")
     shape = tuple(exported["input"]["shape"])
-    model = inference.load(trained.folder / "model.keras")
-    served = artifacts.inference_model(model, Run.model_validate_json(json.dumps(run["spec"])), shape, len(labels))
+    model = inference.load(trained.folder / "model.keras", UserCode.of_run(run))
+    served = artifacts.inference_model(model, Run.of_record(run), shape, len(labels))
     artifacts.write_saved_model(served, folder / "saved_model")
     write_json(folder / "export.json", exported)
     write_json(folder / "labels.json", labels)

@@ -9,19 +9,27 @@ changed are read again. Standard library only.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from convlab.common.atomic import write_text
-from convlab.datasets.folder_listing import entries, is_folder, may_be_image, part_folders
+from convlab.datasets.folder_listing import PART_NAMES, entries, is_folder, may_be_image, part_folders
 
 _BLOCK = 2**20
 
 
-def content_digest(path: Path, index: Path, say: Callable[[str], None] = lambda text: None) -> str:
-    """Hexadecimal SHA-256 of the names and contents of a file, or of all files in an image folder that may be images.
+Files = Callable[[Path], Iterable[tuple[str, Any]]]
+"""Lists the files at a path: their names relative to it, each with an object that has ``stat``."""
 
+
+def content_digest(
+    path: Path, index: Path, say: Callable[[str], None] = lambda text: None, files_of: Files | None = None
+) -> str:
+    """Hexadecimal SHA-256 of the names and contents of a file, or of all files in a folder that its kind may read.
+
+    ``files_of`` lists them (``registry.Kind.files``); by default they are those of an image folder that may be images.
     ``index`` is the cache file, written if anything has changed; ``say`` is called with a line before files are read.
     If ``path`` does not exist on this machine the cached digest is returned, or an empty one: no change is known.
     """
@@ -29,7 +37,7 @@ def content_digest(path: Path, index: Path, say: Callable[[str], None] = lambda 
     if not path.exists():
         return known["digest"]
     files, unread = {}, []
-    for name, entry in _files(path):
+    for name, entry in (files_of or image_files)(path):
         try:
             status = entry.stat()
         except OSError:  # a dangling link, or a file that was just deleted: prepare reports it
@@ -40,11 +48,12 @@ def content_digest(path: Path, index: Path, say: Callable[[str], None] = lambda 
         if old and old[:3] == stamp:
             files[name] = old
         else:
-            unread.append((name, stamp))
+            unread.append((name, entry, stamp))
     if unread:
-        say(f"reading {len(unread):,} new or changed files of {path} ({sum(s[0] for _, s in unread) / 1e6:,.1f} MB)")
-    for name, stamp in unread:
-        files[name] = [*stamp, _sha256(path / name)]
+        size = sum(stamp[0] for _, _, stamp in unread)
+        say(f"reading {len(unread):,} new or changed files of {path} ({size / 1e6:,.1f} MB)")
+    for name, entry, stamp in unread:
+        files[name] = [*stamp, _sha256(Path(entry))]
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(os.fsencode(name) + b"\0" + files[name][3].encode() + b"\n")
@@ -54,13 +63,13 @@ def content_digest(path: Path, index: Path, say: Callable[[str], None] = lambda 
     return result["digest"]
 
 
-def _files(path: Path) -> Iterator[tuple[str, Path | os.DirEntry]]:
-    """Names relative to ``path``, with an object that has ``stat``."""
+def image_files(path: Path) -> Iterator[tuple[str, Path | os.DirEntry]]:
+    """Files of an image folder that may be images, by their names relative to ``path``."""
     if path.is_file():
         yield "", path
         return
     folders = part_folders(path)
-    for part in (name for kind in ("train", "test") for name in folders.get(kind, ())):
+    for part in (name for kind in PART_NAMES for name in folders.get(kind, ())):
         if (path / part).is_dir():
             for folder in entries(path / part):
                 if is_folder(folder):

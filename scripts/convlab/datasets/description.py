@@ -52,6 +52,14 @@ def class_means(data: Dataset) -> np.ndarray:
     return means
 
 
+def class_counts(data: Dataset) -> dict[str, np.ndarray]:
+    """Images of each class, int (classes,), by part: ``train``, ``validation`` where the data bring it, ``test``."""
+    parts = {"train": data.y_train, "validation": data.y_validation, "test": data.y_test}
+    return {
+        part: np.bincount(labels, minlength=len(data.classes)) for part, labels in parts.items() if labels is not None
+    }
+
+
 def describe(
     data: Dataset,
     name: str,
@@ -61,10 +69,7 @@ def describe(
     duplicates: Duplicates,
 ) -> dict[str, Any]:
     """The contents of ``summary.json``, in JSON's types."""
-    counts = {
-        part: np.bincount(labels, minlength=len(data.classes))
-        for part, labels in (("train", data.y_train), ("test", data.y_test))
-    }
+    counts = class_counts(data)
     present = counts["train"][counts["train"] > 0]
     mean, deviation = moments(histogram.sum(axis=0))
     channels = [moments(channel) for channel in histogram]

@@ -9,21 +9,19 @@ import hashlib
 import io
 import logging
 import os
-import queue
 import shutil
 import sys
 import tempfile
-import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from convlab.datasets.watched_process import DOWNLOAD_SECONDS, STALL_SECONDS, run_watched
+from convlab.datasets.mirrors import LimitedFile, probe_mirrors, short_reason
+from convlab.datasets.watched_process import STALL_SECONDS, run_watched
 from convlab.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -35,41 +33,51 @@ PROBE_SECONDS = 3.0
 """Seconds of the above for probing the mirrors, in parallel."""
 
 MAX_FILE_BYTES = 256 * 2**20
-"""Bytes of an unpacked file at most; more means a damaged or hostile file."""
+"""Bytes of an unpacked file at most, where its archive has no ``max_bytes``; more means a damaged or hostile file."""
+
+ALGORITHMS = {32: "MD5", 64: "sha256"}
+"""Algorithm of a checksum by its number of hexadecimal digits."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A published set of files: the sha256 of each *unpacked* file, and where the files are found.
+    """A published set of files: the checksum of each, SHA-256 or MD5 by its length, and where the files are found.
 
-    The sums are of the unpacked content since distributors pack again. ``mirrors`` are addresses that end in a slash
-    and hold ``<name>.gz`` for every name. Where ``packed`` is false, files are found, checked and kept as they are.
+    The sums are of the *unpacked* content since distributors pack again. ``mirrors`` are addresses that end in a slash
+    and hold ``<name>.gz`` for every name. Where ``packed`` is false, files are found, checked and kept as they are, and
+    ``fetch_files`` gives their paths. ``max_bytes`` bounds a file's size instead of ``MAX_FILE_BYTES``.
     """
 
     title: str
     folder: str
-    sha256: Mapping[str, str]
+    checksums: Mapping[str, str]
     mirrors: tuple[str, ...] = ()
     debian_package: str | None = None
     debian_folder: Path | None = None
     packed: bool = True
+    max_bytes: int | None = None
 
     def published(self, name: str) -> str:
         """The name under which mirrors hold a file."""
         return f"{name}.gz" if self.packed else name
 
+    @property
+    def limit_bytes(self) -> int:
+        """Bytes of a file at most."""
+        return self.max_bytes or MAX_FILE_BYTES
+
 
 @dataclass
 class _Fetch:
-    """State of one fetch: files so far, and failed sources with reasons."""
+    """State of one fetch: files so far, unpacked or else by path, and failed sources with reasons."""
 
     archive: Archive
-    files: dict[str, bytes] = field(default_factory=dict)
+    files: dict[str, bytes | Path] = field(default_factory=dict)
     tried: list[str] = field(default_factory=list)
 
     @property
     def missing(self) -> list[str]:
-        return [name for name in self.archive.sha256 if name not in self.files]
+        return [name for name in self.archive.checksums if name not in self.files]
 
     def failed(self, source: str, reason: str) -> None:
         log.info("%s: %s: %s", self.archive.title, source, reason)
@@ -79,16 +87,16 @@ class _Fetch:
         """Read missing files from ``folder``; returns whether all files are there now."""
         names = self.missing
         for name in names:
-            content = read_checked(folder, name, self.archive.sha256[name], damaged, self.archive.packed)
+            content = read_checked(folder, name, self.archive, damaged)
             if content is not None:
                 self.files[name] = content
         taken = len(names) - len(self.missing)
         if taken:
-            log.info("%s: %d of %d files from %s", self.archive.title, taken, len(self.archive.sha256), source)
+            log.info("%s: %d of %d files from %s", self.archive.title, taken, len(self.archive.checksums), source)
         if self.missing:
             there = folder.is_dir() and any(folder.iterdir())
             none = "has none of the files" if there else "empty"
-            self.failed(source, f"lacks {len(self.missing)} of {len(self.archive.sha256)} files" if taken else none)
+            self.failed(source, f"lacks {len(self.missing)} of {len(self.archive.checksums)} files" if taken else none)
         return not self.missing
 
 
@@ -99,8 +107,8 @@ def fetch(
     path: str | Path | None = None,
     cache: Path | None = None,
     patience: float = NETWORK_SECONDS,
-) -> dict[str, bytes]:
-    """The unpacked files of ``archive`` by name, each with the right sha256.
+) -> dict[str, bytes | Path]:
+    """The unpacked files of ``archive`` by name, each with the right checksum.
 
     With ``path`` they come from that folder or not at all. Otherwise the sources are, in this order: the cache, the
     installed Debian package, the publisher's mirrors, the Debian package downloaded and unpacked without installing it.
@@ -109,6 +117,13 @@ def fetch(
     Raises UserError, which names the config's ``key`` for the folder, when no source has them. A network that shows no
     sign of life within ``patience`` seconds is given up on.
     """
+    return _collect(archive, key, path, cache, patience)
+
+
+def _collect(
+    archive: Archive, key: str, path: str | Path | None, cache: Path | None, patience: float
+) -> dict[str, bytes | Path]:
+    """The files of ``archive``, unpacked or, of one that is not ``packed``, by path."""
     state = _Fetch(archive)
     if path is not None:
         return _from_folder(state, Path(path).expanduser(), key)
@@ -128,12 +143,50 @@ def fetch(
         if keep:
             _keep(staging, cache, state)
     if state.missing:
-        names = ", ".join(map(archive.published, archive.sha256))
+        names = ", ".join(map(archive.published, archive.checksums))
         raise UserError(
             f"cannot get {archive.title} ({'; '.join(state.tried)}); "
             f"put its files ({names}) in a folder and set {key} to that folder"
         )
     return state.files
+
+
+def fetch_files(
+    archive: Archive, *, key: str, path: str | Path | None = None, cache: Path | None = None
+) -> dict[str, Path]:
+    """Paths of the files of an archive that is kept as it is published, each with the right checksum.
+
+    Sources and errors are those of ``fetch``. Where the archive has one file, ``path`` may also be that file, under any
+    name. Files are read in parts: they may be larger than memory.
+    """
+    location = None if path is None else Path(path).expanduser()
+    if location is not None and location.is_file() and len(archive.checksums) == 1:
+        ((name, checksum),) = archive.checksums.items()
+        if location.stat().st_size > archive.limit_bytes or digest(location, checksum) != checksum:
+            raise UserError(
+                f"{key}: {location} has the wrong {algorithm(checksum)}, so it is not {archive.title}'s {name} "
+                f"or was cut short; get it again or remove {key}"
+            )
+        log.info("%s: read from %s", archive.title, location)
+        return {name: location}
+    return _collect(archive, key, location, cache, NETWORK_SECONDS)
+
+
+def algorithm(checksum: str) -> str:
+    """Name of the algorithm of a hexadecimal checksum: MD5 or sha256."""
+    return ALGORITHMS[len(checksum)]
+
+
+def digest(content: bytes | Path, checksum: str) -> str:
+    """The checksum of bytes or of a file, by the algorithm of the ``checksum`` that it is compared with."""
+    summed = hashlib.new(algorithm(checksum).lower(), usedforsecurity=False)
+    if isinstance(content, bytes):
+        summed.update(content)
+    else:
+        with content.open("rb") as stream:
+            while part := stream.read(2**20):
+                summed.update(part)
+    return summed.hexdigest()
 
 
 def cache_folder() -> Path:
@@ -152,33 +205,36 @@ def cache_folder() -> Path:
 
 
 def read_checked(
-    folder: Path, name: str, sha256: str, damaged: Callable[[Path, str], None], packed: bool = True
-) -> bytes | None:
-    """The unpacked content of ``name``.gz or ``name`` in ``folder``, if one of them has this sha256, else None.
+    folder: Path, name: str, archive: Archive, damaged: Callable[[Path, str], None]
+) -> bytes | Path | None:
+    """The unpacked content of ``name``.gz or ``name`` in ``folder``, if one of them has the right checksum, else None.
 
-    ``damaged`` is called with the path and the reason for a file that is there and is not good. Without ``packed`` only
-    ``name`` is looked for, and nothing is unpacked. Other spellings: ``spellings``.
+    ``damaged`` is called with the path and the reason for a file that is there and is not good. Of an archive that is
+    not ``packed`` only ``name`` is looked for, and its path is given. Other spellings: ``spellings``.
     """
-    for path in spellings(folder, name) if packed else (folder / name,):
+    checksum = archive.checksums[name]
+    for path in spellings(folder, name) if archive.packed else (folder / name,):
         try:
             if path.exists() and not path.is_file():
                 damaged(path, "is no file")
                 continue
-            if path.exists() and path.stat().st_size > MAX_FILE_BYTES:
-                damaged(path, f"is larger than {MAX_FILE_BYTES // 2**20} MiB")
+            if path.exists() and path.stat().st_size > archive.limit_bytes:
+                damaged(path, f"is larger than {archive.limit_bytes // 2**20} MiB")
                 continue
-            content = path.read_bytes()
-            if packed and content[:2] == b"\x1f\x8b":  # by content: a server may unpack on the way and keep the name
-                with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
-                    content = stream.read(MAX_FILE_BYTES)
+            content = path
+            if archive.packed:
+                content = path.read_bytes()
+                if content[:2] == b"\x1f\x8b":  # by content: a server may unpack on the way and keep the name
+                    with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+                        content = stream.read(archive.limit_bytes)
+            if digest(content, checksum) == checksum:
+                return content
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, EOFError, zlib.error) as error:
             damaged(path, f"cannot be read ({error})")
             continue
-        if hashlib.sha256(content).hexdigest() == sha256:
-            return content
-        damaged(path, "has the wrong sha256")
+        damaged(path, f"has the wrong {algorithm(checksum)}")
     return None
 
 
@@ -193,7 +249,7 @@ def spellings(folder: Path, name: str) -> list[Path]:
     return paths
 
 
-def _from_folder(state: _Fetch, folder: Path, key: str) -> dict[str, bytes]:
+def _from_folder(state: _Fetch, folder: Path, key: str) -> dict[str, bytes | Path]:
     """Read from the user's own folder: a problem with it is an error, never a reason to try other sources."""
 
     def refuse(path: Path, reason: str) -> None:
@@ -225,12 +281,19 @@ def _staging(cache: Path):
     """Temporary folder, inside the cache if that is writable, and whether its files can be moved to the cache."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        folder, keep = tempfile.TemporaryDirectory(prefix=".incoming-", dir=cache), True
+        folder = tempfile.TemporaryDirectory(prefix=".incoming-", dir=cache)
     except OSError as error:
         log.warning("the cache %s cannot be written (%s): what is downloaded is not kept", cache, error.strerror)
-        folder, keep = tempfile.TemporaryDirectory(prefix="convlab-"), False
-    with folder as name:
-        yield Path(name), keep
+        folder = tempfile.TemporaryDirectory(prefix="convlab-")
+        _until_exit.append(folder)
+        yield Path(folder.name), False
+    else:
+        with folder as name:
+            yield Path(name), True
+
+
+_until_exit: list[tempfile.TemporaryDirectory] = []
+"""Folders of downloads that are not kept; they go when the process ends, since files in them may be read until then."""
 
 
 def _keep(staging: Path, cache: Path, state: _Fetch) -> None:
@@ -240,6 +303,8 @@ def _keep(staging: Path, cache: Path, state: _Fetch) -> None:
         for suffix in ("", ".gz"):
             if (staging / (name + suffix)).is_file():
                 (staging / (name + suffix)).replace(cache / (name + suffix))
+        if not state.archive.packed:
+            state.files[name] = cache / name
     if good:
         log.info("%s: %d files kept in %s", state.archive.title, len(good), cache)
 
@@ -268,7 +333,7 @@ def _from_mirrors(state: _Fetch, staging: Path, probe_seconds: float) -> None:
 
     def downloader(address: str, output_file: str, downloading: pooch.Pooch) -> None:
         with Path(output_file).open("w+b") as stream:
-            inner(address, _LimitedFile(stream), downloading)
+            inner(address, LimitedFile(stream, archive.limit_bytes), downloading)
 
     for name in state.missing:
         file_name = archive.published(name)
@@ -280,91 +345,17 @@ def _from_mirrors(state: _Fetch, staging: Path, probe_seconds: float) -> None:
             except (requests.RequestException, OSError, ValueError) as error:
                 if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
                     raise
-                reason = f"{file_name}: {_short(error)}"
+                reason = f"{file_name}: {short_reason(error)}"
             else:
-                content = read_checked(staging, name, archive.sha256[name], _drop_damaged, archive.packed)
+                content = read_checked(staging, name, archive, _drop_damaged)
                 if content is not None:
                     state.files[name] = content
-                    log.info("%s: %s (%.1f MB)", archive.title, address, len(content) / 1e6)
+                    size = len(content) if isinstance(content, bytes) else content.stat().st_size
+                    log.info("%s: %s (%.1f MB)", archive.title, address, size / 1e6)
                     break
                 reason = f"{file_name} is damaged"
             usable.remove(mirror)
             state.failed(urlsplit(mirror).netloc, reason)
-
-
-class _EndlessDownloadError(ValueError):
-    """A download that is larger, or takes longer, than any file of ours; the message says which."""
-
-
-class _LimitedFile:
-    """A file to which no more than ``MAX_FILE_BYTES`` bytes can be written, for ``DOWNLOAD_SECONDS``."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream, self._written, self._end_at = stream, 0, time.monotonic() + DOWNLOAD_SECONDS
-
-    def write(self, data: bytes) -> int:
-        self._written += len(data)
-        if self._written > MAX_FILE_BYTES:
-            raise _EndlessDownloadError(f"sends more than {MAX_FILE_BYTES // 2**20} MiB")
-        if time.monotonic() > self._end_at:
-            raise _EndlessDownloadError(f"takes more than {DOWNLOAD_SECONDS:.0f} s")
-        return self._stream.write(data)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-
-def probe_mirrors(mirrors: Iterable[str], file_name: str, seconds: float) -> dict[str, str | None]:
-    """Request the start of ``file_name`` from all mirrors in parallel; for each None if it is good, else the reason.
-
-    Daemon threads, since nothing else can bound a name look-up that hangs; ``requests`` honours the proxy settings.
-    The content counts, not only the status: a hotel's log-in page answers everything with 200.
-    """
-    import requests
-
-    def ask(mirror: str) -> None:
-        try:
-            with requests.get(mirror + file_name, stream=True, timeout=(seconds, seconds)) as response:
-                if response.status_code != requests.codes.ok:
-                    reason = f"HTTP {response.status_code}"
-                else:
-                    start = next(response.iter_content(4), b"")
-                    reason = None if start[:2] in (b"\x1f\x8b", b"\x00\x00") else "does not serve the file"
-        except (requests.RequestException, OSError, ValueError) as error:
-            reason = _short(error)
-        answers.put((mirror, reason))
-
-    answers: queue.Queue[tuple[str, str | None]] = queue.Queue()
-    result: dict[str, str | None] = dict.fromkeys(mirrors, "no answer")
-    for mirror in result:
-        threading.Thread(target=ask, args=(mirror,), daemon=True).start()
-    give_up_at = time.monotonic() + seconds
-    for _ in range(len(result)):
-        try:
-            mirror, reason = answers.get(timeout=max(0.0, give_up_at - time.monotonic()))
-        except queue.Empty:
-            break
-        result[mirror] = reason
-    return result
-
-
-def _short(error: Exception) -> str:
-    """Short message for an error of ``requests``, whose own text is a paragraph of nested exceptions."""
-    import requests
-
-    if isinstance(error, _EndlessDownloadError):
-        return str(error)
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"HTTP {error.response.status_code}"
-    if isinstance(error, requests.Timeout):
-        return "no answer"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy refuses"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "its certificate is not trusted"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection"
-    return type(error).__name__
 
 
 # ---------------------------------------------------------------------------------------------------------------------

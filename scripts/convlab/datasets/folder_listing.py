@@ -1,4 +1,4 @@
-"""Listing of an image folder, by names alone: ``train/<class>/*`` and, if present, ``test/<class>/*``.
+"""Listing of an image folder, by names alone: ``train/<class>/*`` and, if there, ``validation/`` and ``test/`` alike.
 
 Every file and folder ends in one of two lists: what is read, and what is not, each with its reason (``Skipped``).
 Standard library only, since the config is checked with it wherever it is read.
@@ -39,8 +39,8 @@ DOCUMENT_SUFFIXES = (
 
 PART_NAMES = {
     "train": ("train", "training"),
-    "test": ("test", "testing"),
     "validation": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
 }
 """Names of the folders of each part, in any case."""
 
@@ -57,8 +57,7 @@ FORMAT = "in a format that is not read"
 NOT_A_FILE = "not a regular file"
 INNER_FOLDER = "in a folder inside a class"
 OUTSIDE = "outside of the class folders"
-VALIDATION = "in a validation folder"
-OTHER_FOLDER = "in a folder that is neither train nor test"
+OTHER_FOLDER = "in a folder that is neither train, validation nor test"
 EMPTY = "empty file"
 NO_IMAGE = "no image, whatever its name says"
 DISGUISED = "an image, but not by its name"
@@ -68,9 +67,11 @@ DANGLING = "a link that leads nowhere"
 DENIED = "may not be read"
 PIXEL_TYPE = "pixels of a type that is not read"
 ARRAY = "array that is not read"
+NO_SPLIT = "table of no split"
+NO_LABELS = "table without labels"
 REASONS = (
-    *(HIDDEN, SYSTEM, OTHER, FORMAT, NOT_A_FILE, INNER_FOLDER, OUTSIDE, VALIDATION, OTHER_FOLDER, EMPTY, NO_IMAGE),
-    *(DISGUISED, DAMAGED, TOO_LARGE, DANGLING, DENIED, PIXEL_TYPE, ARRAY),
+    *(HIDDEN, SYSTEM, OTHER, FORMAT, NOT_A_FILE, INNER_FOLDER, OUTSIDE, OTHER_FOLDER, EMPTY, NO_IMAGE),
+    *(DISGUISED, DAMAGED, TOO_LARGE, DANGLING, DENIED, PIXEL_TYPE, ARRAY, NO_SPLIT, NO_LABELS),
 )
 """Reasons for which files are not used, as in the manifest; the report translates them."""
 
@@ -110,7 +111,7 @@ class ClassFolder:
 
 @dataclass(frozen=True)
 class Part:
-    """``train`` or ``test``: the folder's name on this disk, and its classes in the order of their names."""
+    """``train``, ``validation`` or ``test``: its folder's name on this disk, and its classes, sorted by name."""
 
     name: str
     folder: str
@@ -181,7 +182,7 @@ def list_images(root: Path, key: str, count_skipped: bool = False) -> Contents:
     """List an image folder, by names alone.
 
     Raises UserError, which names the config's ``key``, for anything but ``train/<class>/<images>``: a part that is
-    missing or exists twice, classes without images or that train and test do not share, links that lead out of the
+    missing or exists twice, classes without images or that the parts do not share, links that lead out of the
     folder or nowhere, undecodable names, and folders without read permission. With ``count_skipped`` the files in
     folders that are not read are counted.
     """
@@ -195,17 +196,18 @@ def list_images(root: Path, key: str, count_skipped: bool = False) -> Contents:
 def _list_images(root: Path, key: str, count_skipped: bool) -> Contents:
     folders, skipped = _parts(root, key, count_skipped)
     listing = _Listing(root, key, skipped)
-    parts = {part: _list_part(listing, part, folders[part]) for part in ("train", "test") if part in folders}
+    parts = {part: _list_part(listing, part, folders[part]) for part in PART_NAMES if part in folders}
     if len(parts["train"].classes) < 2:
         raise UserError(
             f"{key}: {printable_name(str(root / folders['train']))} holds one class only"
             f" ({parts['train'].classes[0].name!r}), and there is nothing to tell apart; add more"
         )
-    if "test" in parts:
-        names = {part: {folder.name for folder in parts[part].classes} for part in parts}
-        if odd := sorted(names["train"] ^ names["test"]):
+    names = {part: {folder.name for folder in parts[part].classes} for part in parts}
+    for part in names:
+        if odd := sorted(names["train"] ^ names[part]):
             raise UserError(
-                f"{key}: train and test hold different classes ({odd[0]!r} is in one of them only); make them equal"
+                f"{key}: {folders['train']} and {folders[part]} hold different classes ({odd[0]!r} is in one of them "
+                "only); make them equal"
             )
     return Contents(parts, skipped)
 
@@ -263,10 +265,6 @@ def _parts(root: Path, key: str, count_skipped: bool) -> tuple[dict[str, str], l
                 f"{key}: {printable_name(str(root))} has {printable_name(like_test[0])} and no test; rename it to "
                 "test if its images are to test with, or move it elsewhere, so that a share of train is held out"
             )
-    if "validation" in chosen:
-        folder = chosen["validation"]
-        files = _count(root / folder) if count_skipped else 1
-        skipped.append(Skipped(f"{printable_name(folder)}/", VALIDATION, part="validation", count=files))
     return chosen, skipped
 
 

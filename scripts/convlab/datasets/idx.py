@@ -1,5 +1,9 @@
 """Reading IDX files, the format of MNIST."""
 
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
 from convlab.datasets.fetching import Archive, fetch
@@ -17,6 +21,24 @@ def read_idx_archive(archive: Archive, classes: tuple[str, ...], name: str, path
         x_test=arrays["t10k-images-idx3-ubyte"][..., np.newaxis],
         y_test=arrays["t10k-labels-idx1-ubyte"].astype(np.int64),
         classes=classes,
+    )
+
+
+def read_packed_idx(files: Sequence[Path | bytes], names: Sequence[str], classes: tuple[str, ...]) -> Dataset:
+    """Read four checked ``.gz`` files, by path or content: images and labels for training, then for testing.
+
+    ``names`` are the files' names, for messages.
+    """
+    arrays = []
+    for file, name in zip(files, names, strict=True):
+        content = file.read_bytes() if isinstance(file, Path) else file
+        try:
+            arrays.append(parse_idx(gzip.decompress(content), name))
+        except (OSError, EOFError) as error:
+            raise UserError(f"{name} cannot be unpacked ({error}); get it again") from None
+    x_train, y_train, x_test, y_test = arrays
+    return Dataset(
+        x_train[..., np.newaxis], y_train.astype(np.int64), x_test[..., np.newaxis], y_test.astype(np.int64), classes
     )
 
 

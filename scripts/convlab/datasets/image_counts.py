@@ -5,6 +5,7 @@ With bounds only what is certainly impossible is refused.
 
 import math
 from collections import Counter
+from typing import NamedTuple
 
 from convlab.datasets.own_images import held_out
 from convlab.datasets.registry import Count, kind_of
@@ -15,20 +16,36 @@ ASSUMED_IMAGES = 100_000
 """Assumed size of a user's own dataset in estimates of memory and time: counting the files is slow."""
 
 
-def image_counts(spec: DatasetSpec, classes: int) -> tuple[Count, Count] | None:
-    """Training and test images as they come, before any limit of the config; None where that cannot be seen here."""
+class ImageCounts(NamedTuple):
+    """Numbers of images of each part; ``validation`` is None where the data bring no validation split."""
+
+    train: Count
+    test: Count
+    validation: Count | None = None
+
+
+def image_counts(spec: DatasetSpec, classes: int) -> ImageCounts | None:
+    """Images of each part as they come, before any limit of the config; None where that cannot be seen here."""
     try:
         counts = kind_of(spec).counts(spec)
     except (OSError, UserError):
         return None  # dataset_form and prepare report what is wrong with the files
     if counts is None:
         return None
-    train, test = counts
-    return (train, test) if test is not None else _split(train, spec.test_fraction, classes)
+    train, test, *validation = counts
+    if test is None:
+        train, test = _split(train, spec.test_fraction, classes)
+    return ImageCounts(train, test, *validation)
+
+
+def brings_validation(spec: DatasetSpec) -> bool:
+    """Whether the data bring a validation split, as far as can be seen here."""
+    counts = image_counts(spec, 1)
+    return counts is not None and counts.validation is not None
 
 
 def assumed_images(spec: DatasetSpec) -> int:
-    """Training and test images together, before any limit of the config, without a look at the user's files."""
+    """Images of all parts together, before any limit of the config, without a look at the user's files."""
     counts = None if spec.users_own else kind_of(spec).counts(spec)
     return ASSUMED_IMAGES if counts is None else sum(count.most for count in counts if count is not None)
 
@@ -44,6 +61,13 @@ def limited(count: Count, images: int | None) -> Count:
             taken = Counter(label for _, _, label in order[:images])
             return Count.of(*(taken[label] for label in range(len(count.by_class))))
     return Count(min(images, count.least), images)
+
+
+def images_to_train_on(counts: ImageCounts, limit: int | None, fraction: float, classes: int) -> Count:
+    """The images to train on, of those that ``limit`` takes: all beside a given validation split, else those that are
+    left where a share of every class is set aside for validation."""
+    train = limited(counts.train, limit)
+    return train if counts.validation is not None else after_validation(train, fraction, classes)
 
 
 def after_validation(train: Count, fraction: float, classes: int) -> Count:

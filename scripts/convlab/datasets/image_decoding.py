@@ -19,12 +19,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from convlab.datasets.file_content import file_kind, is_readable_kind  # fmt: skip
+from convlab.datasets.file_content import HEADER_BYTES, content_kind, file_kind, is_readable_kind
 from convlab.datasets.folder_listing import DAMAGED, DANGLING, DENIED, EMPTY, NO_IMAGE, PIXEL_TYPE, READABLE, TOO_LARGE
 
 MAX_PIXELS = 64_000_000
@@ -105,17 +106,18 @@ def read_images(root: Path, files: Sequence[str], size: tuple[int, int], channel
             for index, fact, value in facts:
                 if fact == "several":
                     several += 1
-                else:
+                elif fact == "deep":
                     deep[index] = value
     return Images(images, problems, several, deep)
 
 
 Facts = tuple[int, str, int]
-"""Index of a file, what is to be noted of it (``several`` pictures, ``deep`` pixels), and a number."""
+"""Index of a file, what is to be noted of it, and a number: ``several`` pictures, ``deep`` pixels, ``resized``, or
+other ``channels`` than wanted."""
 
 
 def read_image(
-    path: str | Path,
+    path: str | Path | bytes,
     size: tuple[int, int],
     channels: int,
     bits: int = 16,
@@ -123,15 +125,16 @@ def read_image(
 ) -> np.ndarray:
     """One image as (height, width, channels), uint8, by the rules above; raises Unreadable.
 
-    ``bits`` is how many of 16 a 16-bit grey image uses; ``note`` is called for multi-frame files and 16-bit values.
+    ``path`` is a file or the bytes of one. ``bits`` is how many of 16 a 16-bit grey image uses; ``note`` is called for
+    multi-frame files, 16-bit values, and images of another size or number of channels.
     """
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(BytesIO(path) if isinstance(path, bytes) else path, formats=_FORMATS) as image:
             return _pixels(image, size, channels, bits, note)
     except Unreadable:
         raise
     except UnidentifiedImageError:
-        kind = file_kind(path)
+        kind = content_kind(path[:HEADER_BYTES]) if isinstance(path, bytes) else file_kind(path)
         if kind == "empty":
             raise Unreadable(EMPTY, "is empty") from None
         if kind is None or is_readable_kind(kind):
@@ -148,6 +151,21 @@ def read_image(
         raise Unreadable(reason, error.strerror or str(error)) from None
     except Exception as error:  # decoders raise a dozen types for a damaged file
         raise Unreadable(DAMAGED, f"is damaged ({error})") from None
+
+
+def image_form(data: bytes) -> tuple[int, int, int]:
+    """Height, width and channels (1 for grey, 3 for any other) of an image file, from its header; raises Unreadable."""
+    try:
+        with Image.open(BytesIO(data), formats=_FORMATS) as image:
+            height, width = image.size[::-1] if _orientation(image) < 5 else image.size
+            return height, width, _channels(image)
+    except Exception as error:  # decoders raise a dozen types for a damaged file
+        detail = f"is {content_kind(data[:HEADER_BYTES])}, and no {READABLE} image"
+        raise Unreadable(NO_IMAGE, detail if isinstance(error, UnidentifiedImageError) else str(error)) from None
+
+
+def _channels(image: Image.Image) -> int:
+    return 1 if image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I;16") else 3
 
 
 def _pixels(
@@ -172,10 +190,13 @@ def _pixels(
         image.load()
         orientation = _orientation(image)  # after loading, since a PNG's metadata may stand behind its pixels
         height, width = size[::-1] if orientation in (5, 6, 7, 8) else size
+        if _channels(image) != channels:
+            note("channels", _channels(image))
         image = _eight_bit(image, bits, note)
         if colour_of_16_bits:  # Pillow has kept the high byte already
             note("deep", -(int(np.asarray(image).max()) * 256 + 255))
         if image.size != (width, height):
+            note("resized", 1)
             image = _crop(image, width, height).resize((width, height), Image.Resampling.BILINEAR)
     if orientation in _TRANSPOSITIONS:
         image = image.transpose(_TRANSPOSITIONS[orientation])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from convlab.datasets.prepared import proportional_order
+from convlab.datasets.prepared import Dataset, proportional_order
 
 NEAR_DUPLICATE_RMS = 10.0
 """Root mean square difference over all pixels and channels, in grey levels of 255, up to which a test image counts as a
@@ -116,6 +116,19 @@ def training_duplicates(
         "near_images": int(near.sum()),
         "exact_images": int(exact.sum()),
         "label_disagreeing_images": int(disagreeing.sum()),
+        "threshold_rms": threshold,
+    }
+
+
+def validation_duplicates(data: Dataset, threshold: float = NEAR_DUPLICATE_RMS) -> dict[str, Any]:
+    """How many images of a given validation split have a near duplicate among the training images."""
+    duplicates = find_near_duplicates(
+        *(data.x_validation, data.x_train, data.y_validation, data.y_train), threshold, closest=0
+    )
+    return {
+        "looked_at": len(data.x_validation),
+        "near_images": duplicates.near_images,
+        "exact_images": duplicates.exact_images,
         "threshold_rms": threshold,
     }
 

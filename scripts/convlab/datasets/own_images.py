@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from convlab.errors import UserError
 
 
-def check_counts(key: str, counts: Mapping[str, int], test_fraction: float | None) -> None:
-    """Raise UserError for classes of too few images to train on, to validate with and, unless ``test_fraction`` is None
-    because the data bring test images, to test with."""
+def check_counts(
+    key: str, counts: Mapping[str, int], test_fraction: float | None, given_validation: bool = False
+) -> None:
+    """Raise UserError for classes of too few images to train on, to validate with unless the data bring validation
+    images, and, unless ``test_fraction`` is None because they bring test images, to test with."""
     smallest = min(counts, key=lambda name: counts[name])
     left = dict(counts)
     if test_fraction is not None:
@@ -17,7 +19,7 @@ def check_counts(key: str, counts: Mapping[str, int], test_fraction: float | Non
                 "images, remove the class, or bring test images"
             )
         left = {name: n - held_out(n, test_fraction) for name, n in counts.items()}
-    if max(left.values()) < 2:
+    if not given_validation and max(left.values()) < 2:
         raise UserError(
             f"{key} has one training image of each of its {len(counts):,} classes, and none to set aside for "
             "validation; add images"

@@ -45,19 +45,25 @@ def load(directory: Path) -> Dataset:
 
     Raises UserError where ``data.npz`` is missing, damaged, or not what ``manifest.json`` describes.
     """
-    arrays, classes = _read(directory, ("x_train", "y_train", "x_test", "y_test"))
+    arrays, classes = _read(directory, ("train", "validation", "test"))
     return Dataset(**arrays, classes=classes)
 
 
 def load_train(directory: Path) -> tuple[np.ndarray, np.ndarray]:
     """Training images and labels. The test arrays are not read, so that training cannot use them."""
-    arrays, _ = _read(directory, ("x_train", "y_train"))
+    arrays, _ = _read(directory, ("train",))
     return arrays["x_train"], arrays["y_train"]
+
+
+def load_validation(directory: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Images and labels of the validation split that the data bring; None where they bring none."""
+    arrays, _ = _read(directory, ("validation",))
+    return (arrays["x_validation"], arrays["y_validation"]) if arrays else None
 
 
 def load_test(directory: Path) -> tuple[np.ndarray, np.ndarray]:
     """Test images and labels."""
-    arrays, _ = _read(directory, ("x_test", "y_test"))
+    arrays, _ = _read(directory, ("test",))
     return arrays["x_test"], arrays["y_test"]
 
 
@@ -127,12 +133,17 @@ def _first(order: np.ndarray, size: int) -> np.ndarray:
     return order[:size]
 
 
-def _read(directory: Path, names: Iterable[str]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """The named arrays of ``data.npz``, checked against the manifest, and the classes."""
+def _read(directory: Path, parts: Iterable[str]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Images and labels of each part in ``data.npz``, checked against the manifest, and the classes.
+
+    A ``validation`` part that the manifest does not have is left out.
+    """
     path = directory / "data.npz"
     manifest = read_json(directory / "manifest.json")
     if not isinstance(manifest, dict) or manifest.get("format") != MANIFEST_FORMAT:
         raise checksums.damaged(directory / "manifest.json", f"it is not a manifest of format {MANIFEST_FORMAT}")
+    parts = [part for part in parts if part != "validation" or "x_validation" in manifest["arrays"]]
+    names = [f"{axis}_{part}" for part in parts for axis in "xy"]
     try:
         with np.load(path, allow_pickle=False) as archive:  # reads an array when it is asked for, not before
             arrays = {name: archive[name] for name in names}

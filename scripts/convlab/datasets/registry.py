@@ -22,8 +22,9 @@ of these two only; NumPy, and whatever needs it, is imported inside the reader. 
 
 import functools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -50,14 +51,19 @@ class Count:
         return cls(sum(by_class), sum(by_class), by_class)
 
 
-Counts = tuple[Count, Count | None]
-"""Numbers of training and test images, before any limit. The latter is None for a user's own data without test images:
-the ``test_fraction`` of every class is held out."""
+Counts = tuple[Count, Count | None] | tuple[Count, Count | None, Count | None]
+"""Numbers of training and test images, and of a validation split where the data bring one, before any limit. That of
+test images is None for a user's own data without them: the ``test_fraction`` of every class is held out."""
 
 
 def nothing_unused(name: str, spec: Any) -> Sequence[str]:
     """Nothing: all of a published dataset is used."""
     return ()
+
+
+def no_details(spec: Any) -> Mapping[str, str]:
+    """None: all that is said of the images holds for every spec of the kind."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -68,16 +74,21 @@ class Kind:
         spec: the pydantic model of the dataset's entry in the config.
         form: shape of the images and number of classes, before any job runs. It raises UserError, which names the key
             (``datasets.<name>.path``), for files that are not what they should be.
-        counts: training and test images before any limit of the config, exactly or as bounds, from the spec alone; None
-            where that cannot be seen from here. UserError or OSError, for files that cannot be read, counts as None.
-        read: the data themselves, from name, spec and a number of threads, which must not change the result. It raises
-            UserError for data that cannot be used.
+        counts: training and test images, and those of a given validation split, before any limit of the config, exactly
+            or as bounds, from the spec alone; None where that cannot be seen from here. UserError or OSError, for files
+            that cannot be read, counts as None.
+        read: the data themselves, from name, spec and a number of threads, which must not change the result; a
+            validation split as ``x_validation`` and ``y_validation``. It raises UserError for data that cannot be used.
         source: who published the images, or what they are. Texts of ours are marked ``translatable``, here and in
             ``licence``.
         licence: under what licence.
         homepage: address of a page on the images.
         citation: how their authors ask to be cited.
+        details: those of ``source``, ``licence``, ``homepage`` and ``citation`` that depend on the spec, by name.
         unused: what of the files would not be used, a few words for each; called for the user's own files only.
+        files: of the user's own data, the files below a folder that are read, each with its name relative to the folder
+            and a path or directory entry; their content is part of a run's identity. None for those of an image
+            folder.
         threads: largest useful number of threads of ``read``.
         order: position in lists of kinds; those without one follow, by name.
     """
@@ -90,7 +101,9 @@ class Kind:
     licence: str
     homepage: str | None = None
     citation: str | None = None
+    details: Callable[[Any], Mapping[str, str]] = no_details
     unused: Callable[[str, Any], Sequence[str]] = nothing_unused
+    files: Callable[[Path], Iterable[tuple[str, Any]]] | None = None
     threads: int = 1
     order: int = 100
 

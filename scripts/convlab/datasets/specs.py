@@ -6,20 +6,36 @@ Training imports this module, so an edit here retrains everything: keep it small
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from convlab.common import registry
-from convlab.common.specs import Limit, Location, Real, Seed, Spec
+from convlab.common.specs import Limit, Location, Notes, Real, Seed, Spec
 
 KINDS = "convlab.datasets.kinds"
 """The package with a module for each kind; see ``registry.Kind``."""
 
 
+DATASET_TEXTS = frozenset({"why", "licence", "citation"})
+"""Fields that only explain a dataset; the report and model cards print them."""
+
+
+def _reasons(value: Any) -> Any:
+    """One text is the reason for the choice of the data."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+Reasons = Annotated[
+    Notes,
+    BeforeValidator(_reasons),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}]}),
+]
+
+
 class DatasetSpec(Spec):
     """Which images: what all kinds share. Each adds ``kind: Literal["its_name"]``.
 
-    Every field but ``path`` is part of a run's identity.
+    Every field but ``path`` and those of ``DATASET_TEXTS`` is part of a run's identity.
     """
 
     users_own: ClassVar[bool] = False
@@ -27,6 +43,21 @@ class DatasetSpec(Spec):
 
     train_images: Limit = Field(None, description="Take only this many training images.")
     test_images: Limit = Field(None, description="Take only this many test images.")
+    why: Reasons = Field(
+        {}, description="Why these data: a text, or a text for each choice by field name; the report prints it."
+    )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The fields as plain JSON types, without those that only explain or locate."""
+        return self.model_dump(mode="json", exclude={"path", *DATASET_TEXTS})
+
+    @model_validator(mode="after")
+    def _reasons_name_fields(self) -> "DatasetSpec":
+        for name in self.why:
+            if name not in type(self).model_fields or name in DATASET_TEXTS:
+                raise ValueError(f"why.{name} explains a field that such a dataset does not have")
+        return self
 
 
 class Published(DatasetSpec):
@@ -46,6 +77,8 @@ class OwnImages(DatasetSpec):
         0.2, description="Share of every class held out for testing, where the data bring no test images."
     )
     split_seed: Seed = Field(0, description="Seed of that split, the same for all runs.")
+    licence: str | None = Field(None, description="Under what licence the images are, for the report and model cards.")
+    citation: str | None = Field(None, description="How to cite the images, for the report and model cards.")
 
 
 def kind_module(kind: str) -> str:

@@ -20,7 +20,7 @@ from convlab.figures.palette import COLOURS, FAINT, INK
 from convlab.figures.sheet import Sheet, raster, show
 from convlab.figures.style import WIDTH
 
-TRAIN, TEST, WARNING = COLOURS[0], COLOURS[4], COLOURS[1]
+TRAIN, VALIDATION, TEST, WARNING = COLOURS[0], COLOURS[2], COLOURS[4], COLOURS[1]
 
 CHANNEL_COLOURS = {1: (COLOURS[0],), 3: (COLOURS[1], COLOURS[2], COLOURS[0])}
 """One line per channel; red, green and blue in the palette's own shades."""
@@ -38,21 +38,27 @@ DIFFERENCE_GAIN = 4
 """Amplification of the difference image of two near duplicates, which would else look black."""
 
 
-def class_distribution(classes: Sequence[str], train: np.ndarray, test: np.ndarray) -> Figure:
-    """Images per class, training and test side by side; ``train`` and ``test`` hold one count per class."""
+def class_distribution(
+    classes: Sequence[str], train: np.ndarray, test: np.ndarray, validation: np.ndarray | None = None
+) -> Figure:
+    """Images per class, the parts side by side; each part has one count per class, ``validation`` only if given."""
+    parts = [(train, TRAIN, _("training")), (test, TEST, _("test"))]
+    if validation is not None:
+        parts.insert(1, (validation, VALIDATION, _("validation")))
     if len(classes) > MAX_NAMED_CLASSES:
-        return _counts_in_order(classes, train, test)
+        return _counts_in_order(classes, parts)
+    offsets, thickness = ((-0.2, 0.2), 0.38) if len(parts) == 2 else ((-0.28, 0, 0.28), 0.26)
     blocks = np.array_split(np.arange(len(classes)), -(-len(classes) // 34))
     rows = len(blocks[0])
     pitch = 0.34 if rows <= 12 else 0.22
     figure, axes = plt.subplots(
         1, len(blocks), figsize=(WIDTH, 0.75 + pitch * max(rows, 3)), squeeze=False, sharex=True
     )
-    largest = max(train.max(), test.max(), 1)
+    largest = max(*(counts.max() for counts, *_rest in parts), 1)
     for axis, block in zip(axes[0], blocks, strict=True):
         position = np.arange(len(block))
-        for counts, offset, colour, label in ((train, -0.2, TRAIN, _("training")), (test, 0.2, TEST, _("test"))):
-            axis.barh(position + offset, counts[block], height=0.38, color=colour, label=label, linewidth=0)
+        for (counts, colour, label), offset in zip(parts, offsets, strict=True):
+            axis.barh(position + offset, counts[block], height=thickness, color=colour, label=label, linewidth=0)
             if len(blocks) == 1:
                 for y, count in zip(position + offset, counts[block], strict=True):
                     axis.text(count + largest * 0.008, y, number(count, ","), va="center", fontsize=7, color=FAINT)
@@ -67,26 +73,27 @@ def class_distribution(classes: Sequence[str], train: np.ndarray, test: np.ndarr
             axis.spines[side].set_visible(False)
     figure.supxlabel(_("images"), fontsize=9)
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=9)
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(parts), frameon=False, fontsize=9)
     return figure
 
 
-def _counts_in_order(classes: Sequence[str], train: np.ndarray, test: np.ndarray) -> Figure:
-    """Counts of many classes as steps over the classes in order, some of them labelled."""
+def _counts_in_order(classes: Sequence[str], parts: Sequence[tuple[np.ndarray, str, str]]) -> Figure:
+    """Counts of many classes as steps over the classes in order, some of them labelled; ``parts`` have counts, colour
+    and label."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
     edges, step = np.arange(len(classes) + 1) - 0.5, -(-len(classes) // 24)
-    for counts, colour, label in ((train, TRAIN, _("training")), (test, TEST, _("test"))):
+    for counts, colour, label in parts:
         axis.stairs(counts, edges, color=colour, fill=True, alpha=0.8, linewidth=0, label=label)
     names = [shortened(name, 24) for name in classes[::step]]
     positions = range(0, len(classes), step)
     axis.set_xticks(positions, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
     axis.set_xlim(-1, len(classes))
-    axis.set_ylim(0, max(train.max(), test.max(), 1) * 1.05)
+    axis.set_ylim(0, max(*(counts.max() for counts, *_rest in parts), 1) * 1.05)
     axis.set_xlabel(_("{what} ({n} in order, one of {step} named)", what=_("Classes"), n=len(classes), step=step))
     axis.set_ylabel(_("images"))
     axis.yaxis.set_major_formatter(lambda value, position: number(value, ",.0f"))
     axis.grid(axis="x", visible=False)
-    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=9)
+    figure.legend(loc="outside upper center", ncols=len(parts), frameon=False, fontsize=9)
     return figure
 
 

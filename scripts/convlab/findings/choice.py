@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from convlab.common.i18n import gettext as _
-from convlab.common.i18n import listing
+from convlab.common.i18n import listing, ngettext
 from convlab.findings.study_results import StudyResults
 from convlab.language.numbers import percent, unsigned_points
 from convlab.results.choice import chosen_run
@@ -16,7 +16,8 @@ def margin_of(results: StudyResults, dataset: str, chosen: str) -> ChoiceMargin:
     plan, runs = results.plan, results.runs
     candidates = {*plan.servable, chosen}
     runs = runs[(runs["dataset"] == dataset) & runs["variant"].isin(candidates)]
-    return choice_margin(runs, chosen, {name: plan.costs[dataset, name].macs for name in candidates})
+    macs = {name: plan.costs[dataset, name].macs for name in candidates}
+    return choice_margin(runs, chosen, macs, results.given_validation.get(dataset))
 
 
 def told_apart(margin: ChoiceMargin, chosen: str, labels: Mapping[str, str]) -> str:
@@ -26,6 +27,14 @@ def told_apart(margin: ChoiceMargin, chosen: str, labels: Mapping[str, str]) -> 
         return ""
     if margin.n_seeds < MIN_SEEDS:
         return _("With fewer than three seeds, validation data tell no candidates apart.")
+    if not margin.equals and margin.validation_images:
+        return ngettext(
+            "On the {n} validation image that the data bring it is told apart from every other candidate (95 %, "
+            "paired by seed, adjusted): with other seeds, not on other images.",
+            "On the {n} validation images that the data bring it is told apart from every other candidate (95 %, "
+            "paired by seed, adjusted): with other seeds, not on other images.",
+            margin.validation_images,
+        )
     if not margin.equals:
         return _("On validation data it is told apart from every other candidate (95 %, paired by seed, adjusted).")
     text = _(
@@ -61,6 +70,8 @@ def optimism(margin: ChoiceMargin, select: str) -> str:
                 optimism=unsigned_points(margin.optimism),
             )
         )
+        if margin.validation_images:
+            sentences.append(_("That counts that the validation images are one sample, the same for every seed."))
     if select == "best":
         sentences.append(
             _("The epoch of each run was chosen by its validation accuracy too, which adds to that and is not counted.")

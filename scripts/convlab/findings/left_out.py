@@ -6,7 +6,7 @@ from typing import Any
 
 from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.datasets.folder_listing import ARRAY, OTHER_FOLDER, VALIDATION
+from convlab.datasets.folder_listing import ARRAY, OTHER_FOLDER
 from convlab.findings.study_results import Finding
 from convlab.language.numbers import count, percent
 
@@ -18,8 +18,7 @@ REASONS = (
     N_("not a regular file"),
     N_("in a folder inside a class"),
     N_("outside of the class folders"),
-    N_("in a validation folder"),
-    N_("in a folder that is neither train nor test"),
+    N_("in a folder that is neither train, validation nor test"),
     N_("empty file"),
     N_("no image, whatever its name says"),
     N_("an image, but not by its name"),
@@ -29,10 +28,18 @@ REASONS = (
     N_("may not be read"),
     N_("pixels of a type that is not read"),
     N_("array that is not read"),
+    N_("table of no split"),
+    N_("table without labels"),
 )
 """Reasons of exclusion in manifests (``folders.REASONS``), for translation."""
 
-OF_IMAGES = {"train": N_("{n} of {all} training images"), "test": N_("{n} of {all} test images")}
+OF_IMAGES = {
+    "train": N_("{n} of {all} training images"),
+    "validation": N_("{n} of {all} validation images"),
+    "test": N_("{n} of {all} test images"),
+}
+
+GIVEN_VALIDATION = N_("The validation images are those that the data bring, the same for all runs.")
 
 
 def left_out(manifests: Mapping[str, Mapping[str, Any]], explored: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
@@ -60,7 +67,7 @@ def left_out(manifests: Mapping[str, Mapping[str, Any]], explored: Mapping[str, 
                 classes=listing(empty),
             )
             findings.append(Finding(text, {"classes": len(empty)}))
-        if twice := _twice(name, summary):
+        if twice := _twice(name, summary) or _in_validation(name, summary):
             findings.append(twice)
     return findings
 
@@ -106,16 +113,14 @@ def _images(name: str, manifest: Mapping[str, Any]) -> Finding | None:
 
 
 def _folders(name: str, manifest: Mapping[str, Any]) -> Finding | None:
-    """Finding about folders that are neither train nor test."""
-    entries = [entry for entry in manifest["excluded"] if entry["reason"] in (VALIDATION, OTHER_FOLDER)]
+    """Finding about folders that are neither train, validation nor test."""
+    entries = [entry for entry in manifest["excluded"] if entry["reason"] == OTHER_FOLDER]
     files = sum(entry["count"] for entry in entries)
     if not files:
         return None
     text = ngettext(
-        "{dataset}: {n} file in {folders} was not used: images are read from train and test, and validation images are "
-        "set aside from train, anew for each seed.",
-        "{dataset}: {n} files in {folders} were not used: images are read from train and test, and validation images "
-        "are set aside from train, anew for each seed.",
+        "{dataset}: {n} file in {folders} was not used: images are read from train, validation and test.",
+        "{dataset}: {n} files in {folders} were not used: images are read from train, validation and test.",
         files,
         dataset=name,
         folders=listing([file["file"] for entry in entries for file in entry["files"]]),
@@ -199,6 +204,55 @@ def _twice(name: str, summary: Mapping[str, Any]) -> Finding | None:
     return Finding(text, {"near": twice["near_images"], "looked_at": twice["looked_at"]})
 
 
+def _in_validation(name: str, summary: Mapping[str, Any]) -> Finding | None:
+    """Finding about images of a given validation split that are near duplicates of training images."""
+    duplicates = summary.get("validation_duplicates")
+    if not duplicates or not duplicates["near_images"]:
+        return None
+    text = ngettext(
+        "{dataset}: of {all} validation images {n} ({share}) is a near duplicate of a training image ({exact} "
+        "identical), so that the validation accuracy, which chooses epochs and variants, is not one of new images.",
+        "{dataset}: of {all} validation images {n} ({share}) are near duplicates of a training image ({exact} "
+        "identical), so that the validation accuracy, which chooses epochs and variants, is not one of new images.",
+        duplicates["near_images"],
+        dataset=name,
+        all=count(duplicates["looked_at"]),
+        share=percent(duplicates["near_images"] / duplicates["looked_at"], 1),
+        exact=count(duplicates["exact_images"]),
+    )
+    return Finding(text, {"near": duplicates["near_images"], "looked_at": duplicates["looked_at"]})
+
+
+def given_validation(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Number of validation images of each dataset that brings a validation split."""
+    return {
+        dataset: sum(manifest["counts"]["validation"].values())
+        for dataset, manifest in manifests.items()
+        if "validation" in manifest["counts"]
+    }
+
+
+def validation_origin(manifests: Mapping[str, Mapping[str, Any]], fraction: float) -> str:
+    """Where the validation images come from, as a sentence: of each dataset, where they differ.
+
+    Args:
+        fraction: share of the training images that is set aside where the data bring no validation split.
+    """
+    drawn = N_("Of the training images {share} are set aside for validation, of each class alike, anew for each seed.")
+    texts = {
+        name: _(GIVEN_VALIDATION) if "validation_from" in manifest else _(drawn, share=percent(fraction, 0))
+        for name, manifest in manifests.items()
+    }
+    return _of_each(texts)
+
+
+def _of_each(texts: Mapping[str, str]) -> str:
+    """One text where all datasets have the same, else each behind the name of its dataset."""
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return " ".join(f"{name}: {text}" for name, text in texts.items())
+
+
 def test_origin(manifests: Mapping[str, Mapping[str, Any]]) -> str:
     """Where the test images come from, as one or more sentences: of each dataset, where they differ."""
     sayings = {
@@ -214,6 +268,4 @@ def test_origin(manifests: Mapping[str, Mapping[str, Any]]) -> str:
         origin = manifest["test_from"]
         share = percent(origin["fraction"], 0) if "fraction" in origin else ""
         texts[name] = _(sayings[origin["from"]], share=share, seed=origin.get("seed", ""))
-    if len(set(texts.values())) == 1:
-        return next(iter(texts.values()))
-    return " ".join(f"{name}: {text}" for name, text in texts.items())
+    return _of_each(texts)

@@ -9,7 +9,9 @@ from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing, ngettext
 from convlab.findings.study_results import Finding, StudyResults
 from convlab.language.numbers import count, missing, multiple, number, unsigned_points
+from convlab.results.tuning import drawn_settings
 from convlab.statistics.describe import MIN_SEEDS
+from convlab.study.labels import field_label
 
 FEW_TEST_IMAGES = 2000
 """With fewer test images the report states the weight of a single one."""
@@ -112,6 +114,19 @@ def _one_test_set(facts: StudyFacts) -> Iterator[Finding]:
     )
 
 
+def _given_validation(facts: StudyFacts) -> Iterator[Finding]:
+    """What seeds do not vary where the data bring the validation images."""
+    if given := facts.results.given_validation:
+        yield Finding(
+            _(
+                "The validation images of {datasets} are given and the same for all seeds: the scatter over seeds does "
+                "not hold what other validation images would have chosen.",
+                datasets=listing(given),
+            ),
+            dict(given),
+        )
+
+
 def _data(facts: StudyFacts) -> Iterator[Finding]:
     """Limitations of each dataset."""
     for name, summary in facts.explored.items():
@@ -172,7 +187,16 @@ def _empty_classes(dataset: str, summary: Mapping[str, Any]) -> Iterator[Finding
 
 
 def _untuned_variants(facts: StudyFacts) -> Iterator[Finding]:
-    if len(facts.results.plan.variants) > 1:
+    if facts.results.plan.trials:
+        trials = facts.results.tuning["trial"].max()
+        text = _(
+            "Verdicts and claims are about the settings of the config. Tuning varies {settings} alone, within the "
+            "ranges of the config and by {n} draws for each variant and seed; what lies beyond is not known.",
+            settings=listing(map(field_label, drawn_settings(facts.results.tuning))),
+            n=trials,
+        )
+        yield Finding(text, {"trials": int(trials)})
+    elif len(facts.results.plan.variants) > 1:
         yield Finding(
             _(
                 "This study tunes no hyperparameters for single variants: all share the training settings, except "
@@ -236,6 +260,7 @@ RULES: tuple[Callable[[StudyFacts], Iterator[Finding]], ...] = (
     _one_dataset,
     _few_test_images,
     _one_test_set,
+    _given_validation,
     _data,
     _untuned_variants,
     _times,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from convlab.results.timings import Timings
+from convlab.results.tuning import empty_tuning_table
 from convlab.study.variants import Plan
 
 Kind = Literal["measured", "exploratory", "assumed", "conjecture", "note"]
@@ -58,9 +59,12 @@ class StudyResults:
     chosen: Mapping[str, str | None]
     claims: pd.DataFrame = field(default_factory=pd.DataFrame)
     constant_guess: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    given_validation: Mapping[str, int] = field(default_factory=dict)
+    """Number of validation images of each dataset that brings them; of others each seed sets its own aside."""
     """By dataset, the most frequent class of the test images (``class``), its ``share``, and what a constant guess
     scores by the column of each metric (``metrics``)."""
     robustness: pd.DataFrame = field(default_factory=pd.DataFrame)
+    tuning: pd.DataFrame = field(default_factory=empty_tuning_table)
     timings: pd.DataFrame = field(default_factory=lambda: Timings().table)
     """Times that ``make timing`` measured, a row for each process."""
     machines: int = 1

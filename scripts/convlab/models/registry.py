@@ -11,6 +11,9 @@ takes ``family: <name>``, and every field of the family's spec can be a factor o
    ``training/network.py`` and counted by ``models/cost.py``, alike for all families;
 5. fields that change nothing beside certain values of others: ``idle_fields``.
 
+A family whose layers are known only once they are built gives ``model`` instead of 2 to 4: the whole model, from raw
+pixels to probabilities. The stage ``describe`` builds it before it is trained and counts what it costs.
+
 Runs of a family depend on its module, so an edit of it trains that family again and no other. Therefore families import
 neither each other nor Keras, NumPy or translations; Keras and the costs are passed in.
 ``tests/test_families.py`` holds every family to this contract, costs against Keras included.
@@ -25,7 +28,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from convlab.common import registry
-from convlab.models.specs import ModelSpec
+from convlab.models.specs import BaseModelSpec
 
 PACKAGE = "convlab.models.families"
 
@@ -53,15 +56,18 @@ class Family:
             width, channels). Layers only, no model inside of the model: their random numbers are seeded by layer.
         feature_costs: (spec, costs) adds the same layers, each under the name that the Keras layer has, to a
             ``models.cost.LayerCosts``, and calls ``flatten`` or ``global_pooling``.
+        model: instead of both, (spec, input_shape, classes, keras) -> Keras model that takes float32 pixels (batch,
+            height, width, channels) from 0 to 255 and gives probabilities (batch, classes).
         hidden_units: (spec) -> units of each hidden dense layer between the vector and the output layer.
         idle_fields: fields that have no effect beside certain values of others.
         order: position in lists of families; those without one follow, by name.
     """
 
-    spec: type[ModelSpec]
+    spec: type[BaseModelSpec]
     title: str
-    features: Callable[[Any, Any, Any], Any]
-    feature_costs: Callable[[Any, Any], None]
+    features: Callable[[Any, Any, Any], Any] | None = None
+    feature_costs: Callable[[Any, Any], None] | None = None
+    model: Callable[[Any, tuple[int, int, int], int, Any], Any] | None = None
     hidden_units: Callable[[Any], tuple[int, ...]] = lambda model: ()
     idle_fields: tuple[IdleField, ...] = ()
     order: int = 100
@@ -72,7 +78,7 @@ def family(name: str) -> Family:
     return registry.load(PACKAGE, name).FAMILY
 
 
-def family_of(model: ModelSpec) -> Family:
+def family_of(model: BaseModelSpec) -> Family:
     """The family of a model."""
     return family(model.family)
 

@@ -4,28 +4,30 @@ from collections.abc import Mapping
 from typing import Any
 
 from convlab.common import i18n
+from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
-from convlab.common.i18n import ngettext
-from convlab.findings.left_out import limited, not_used, test_origin
+from convlab.datasets.specs import DatasetSpec
+from convlab.findings.left_out import GIVEN_VALIDATION, limited, not_used, test_origin
 from convlab.language import numbers as say
 from convlab.page.views import Table
+from convlab.study.data_texts import other_reasons
 
 MAX_LISTED_FILES = 8
 """Excluded files that are named for each class and reason."""
 
 
-def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Table]:
+def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any], spec: DatasetSpec) -> dict[str, Table]:
     """Tables about a dataset by name.
 
     Args:
         explored: explore's summary.json.
-        manifest: prepare's manifest.json.
+        manifest: prepare's manifest.json, with the config's own texts.
+        spec: the dataset's entry in the config.
     """
     dataset = explored["dataset"]
-    counts = [
-        (name, say.count(explored["counts"]["train"][name]), say.count(explored["counts"]["test"][name]))
-        for name in explored["classes"]
-    ]
+    by_part = explored["counts"]
+    counts = [(name, *(say.count(by_part[part][name]) for part in by_part)) for name in explored["classes"]]
+    class_columns = ("class", *(f"{part}_images" for part in by_part))
     files = [(name, "×".join(map(str, entry["shape"])), entry["sha256"]) for name, entry in manifest["arrays"].items()]
     excluded_images, excluded_files = not_used(manifest)
     source = [
@@ -34,6 +36,7 @@ def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any]) -> dic
         ("citation", manifest["citation"]),
         ("homepage", manifest["homepage"]),
         ("test_from", test_origin({dataset: manifest})),
+        ("validation_from", _(GIVEN_VALIDATION) if "validation_from" in manifest else ""),
         ("taken", limited(manifest) or _("all images")),
         ("excluded", say.count(excluded_images)),
         ("excluded_files", say.count(excluded_files)),
@@ -41,8 +44,9 @@ def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any]) -> dic
     source = [(fact, value) for fact, value in source if value]
     facts = dataset_facts(explored, excluded_images)
     return {
+        "reasons": Table("data_reasons", ("field", "value", "why"), other_reasons(spec), {"dataset": dataset}),
         "facts": Table("data_facts", ("fact", "value"), facts, {"dataset": dataset}),
-        "counts": Table("class_counts", ("class", "train_images", "test_images"), counts, {"dataset": dataset}),
+        "counts": Table("class_counts", class_columns, counts, {"dataset": dataset}),
         "files": Table("arrays", ("array", "shape", "sha256"), files, {"dataset": dataset}),
         "source": Table("source", ("fact", "value"), source, {"dataset": dataset}),
         "excluded": excluded_table(dataset, manifest),
@@ -53,13 +57,15 @@ def dataset_facts(explored: Mapping[str, Any], excluded_images: int) -> list[tup
     """Key and text of each fact that explore measured: sizes, pixel values, balance of classes, duplicates."""
     image, pixel, duplicates = explored["image"], explored["pixels"], explored["duplicates"]
     content, raw, normalised = explored["content"], pixel["raw"], pixel["normalised"]
-    parts = {"train": say.count(explored["images"]["train"]), "test": say.count(explored["images"]["test"])}
+    parts = {part: say.count(images) for part, images in explored["images"].items()}
+    given = N_("{train} training, {validation} validation, {test} test")
+    images = _(given if "validation" in parts else N_("{train} training, {test} test"), **parts)
     share = say.percent(duplicates["near_share_of_test"], 1)
     values = _("{n} values", n=say.count(image["values"]))
     size = f"{i18n.number(content['median_height'], 'g')}×{i18n.number(content['median_width'], 'g')}"
     scale = _("{low} to {high}", low=pixel["minimum"], high=pixel["maximum"])
     return [
-        ("images", _("{train} training, {test} test", **parts)),
+        ("images", images),
         ("classes", say.count(len(explored["classes"]))),
         (
             "imbalance",

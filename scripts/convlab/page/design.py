@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from convlab.common import i18n
 from convlab.common.i18n import gettext as _
+from convlab.common.specs import Spec
 from convlab.language import numbers as say
 from convlab.page.diagrams import diagram
 from convlab.page.format import pixels
@@ -39,6 +40,7 @@ def design(study: Study) -> dict[str, Any]:
                 "family": level_label("family", model.family),
                 "fields": fields_table(model, model.label or name),
                 "layers": layers_tables(study, name),
+                "layers_note": layers_note(study, name),
                 "diagrams": diagrams(study, name),
             }
             for name, model in study.models.items()
@@ -50,7 +52,6 @@ def design(study: Study) -> dict[str, Any]:
         "others_left_out": max(0, len(others) - MAX_LAYER_TABLES),
         "training": Table("training", ("field", "value", "meaning"), settings(study.training)),
         "experiments": Table("experiments", ("name", "base", "factor", "levels", "reference"), experiments),
-        "validation": say.percent(study.training.validation_fraction, 0),
         "select": level_label("select", study.training.select),
         "kept": study.training.select,
     }
@@ -59,24 +60,19 @@ def design(study: Study) -> dict[str, Any]:
 def fields_table(model: Any, label: str) -> Table:
     """Every choice of an architecture with its reason, explained ones first."""
     rows = [
-        (name, value, model.why.get(key, say.MISSING), meaning)
-        for key, (name, value, meaning) in zip(fields_of(model), settings(model), strict=True)
+        (field_label(name), level_label(name, value), model.why.get(name, say.MISSING), _(meaning or say.MISSING))
+        for name, (value, meaning) in model.explained_fields.items()
     ]
     rows.sort(key=lambda row: row[2] == say.MISSING)
     return Table("fields", ("field", "value", "why", "meaning"), rows, {"label": label})
 
 
-def fields_of(spec: Any) -> list[str]:
-    return [name for name in type(spec).model_fields if name not in ("family", "label", "why")]
-
-
-def settings(spec: Any) -> list[tuple[str, str, str]]:
+def settings(spec: Spec) -> list[tuple[str, str, str]]:
     """Name, value and meaning of every field of a spec."""
-    rows = []
-    for name in fields_of(spec):
-        meaning = _(type(spec).model_fields[name].description or say.MISSING)
-        rows.append((field_label(name), level_label(name, getattr(spec, name)), meaning))
-    return rows
+    return [
+        (field_label(name), level_label(name, getattr(spec, name)), _(field.description or say.MISSING))
+        for name, field in type(spec).model_fields.items()
+    ]
 
 
 def layers_tables(study: Study, variant: str) -> list[Table]:
@@ -103,8 +99,25 @@ def layers_tables(study: Study, variant: str) -> list[Table]:
     return tables
 
 
+def layers_note(study: Study, variant: str) -> str:
+    """What the table of layers of a built model leaves out; empty for a model whose layers are known in advance."""
+    if variant not in study.plan.described:
+        return ""
+    kinds = sorted({kind for dataset in study.datasets for kind in study.plan.costs[dataset, variant].uncounted})
+    order = _("The layers are in the order in which they are called; how they are connected is in the file.")
+    if not kinds:
+        return order
+    uncounted = _(
+        "Multiply-accumulates and receptive field leave out what these layers do by themselves: {kinds}.",
+        kinds=i18n.listing(kinds),
+    )
+    return f"{order} {uncounted}"
+
+
 def diagrams(study: Study, variant: str) -> list[Markup]:
-    """A drawing of a variant for each input shape among the datasets."""
+    """A drawing of a variant for each input shape among the datasets; none of a model that is described once built."""
+    if variant in study.plan.described:
+        return []
     label = study.plan.variants[variant].label
     costs = dict.fromkeys(study.plan.costs[dataset, variant] for dataset in study.datasets)
     return [

@@ -28,8 +28,9 @@ it the name that it has in ``config.yaml``, and change it. Then run ``make messa
     Optional. ``TITLE``, ``caption(probe, plan)``, and ``draw(curves, labels, looks)``, which returns a Matplotlib
     figure of one dataset's curves; ``labels`` and ``looks`` give each variant's name and its number in the palette.
 ``findings.py``
-    ``TITLE`` and ``introduction(training)``, the section's heading and first lines. ``findings(curves, contrasts,
-    labels, rope)``, which returns findings about one dataset. Optionally ``ASSUMPTION``, the assumption of
+    ``TITLE`` and ``introduction(training, given_validation)``, the section's heading and first lines about a dataset
+    that brings its validation images, or does not. ``findings(curves, contrasts, labels, rope)``, which returns
+    findings about one dataset. Optionally ``ASSUMPTION``, the assumption of
     convolution that the probe tests: ``locality``, ``weight_sharing`` or ``translation``.
 
 Constant texts are marked with ``N_`` and translated where they are shown. A job depends on the files that it loads:

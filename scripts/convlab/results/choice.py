@@ -24,7 +24,7 @@ def chosen_run(runs: pd.DataFrame) -> tuple[str, int] | None:
     """The run that is exported: (variant, seed).
 
     Of the chosen variant's finished runs it is the one whose validation accuracy is nearest to their mean, of equals
-    the lowest seed: a typical run. Each seed has validation images of its own, so the highest score is luck of the
+    the lowest seed: a typical run. Where each seed has validation images of its own, the highest score is luck of the
     split more often than the best model, and would be quoted too high.
 
     Args:

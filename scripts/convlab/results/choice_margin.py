@@ -31,6 +31,7 @@ class ChoiceMargin:
             several.
         optimism: by how much the chosen variant's mean validation accuracy is too high, on average and at most, because
             it was chosen for it (a fraction); None below ``MIN_SEEDS``, 0 with a single candidate.
+        validation_images: how many the data bring, the same for all seeds; None where each seed draws its own.
     """
 
     n_candidates: int
@@ -38,9 +39,12 @@ class ChoiceMargin:
     equals: tuple[str, ...]
     fewest_macs: str
     optimism: float | None
+    validation_images: int | None = None
 
 
-def choice_margin(runs: pd.DataFrame, chosen: str, macs: Mapping[str, int]) -> ChoiceMargin:
+def choice_margin(
+    runs: pd.DataFrame, chosen: str, macs: Mapping[str, int], validation_images: int | None = None
+) -> ChoiceMargin:
     """Compare the chosen variant with the other candidates on validation data.
 
     Runs of one seed share their validation images, so that variants are paired by seed. A candidate is told apart if
@@ -51,12 +55,15 @@ def choice_margin(runs: pd.DataFrame, chosen: str, macs: Mapping[str, int]) -> C
     Optimism: of k candidates that are equally good, the highest of their means exceeds the true one by the expected
     maximum of k standard normal deviates times the standard error of a mean, if their errors are independent. That is
     the most: errors that candidates share, and candidates that are worse, make it less. The SD of a run is pooled over
-    the candidates. The epoch, chosen on the same images, adds to it and is not counted.
+    the candidates. The epoch, chosen on the same images, adds to it and is not counted. Where the data bring the
+    validation images, they are one sample for all seeds, whose error no number of seeds makes smaller: the binomial
+    variance of an accuracy over that many images is then added to that of the mean.
 
     Args:
         runs: variant, seed, val_accuracy and status of all runs of the candidates on one dataset.
         chosen: the variant that :func:`convlab.results.choice.chosen_variant` gave.
         macs: MACs by variant.
+        validation_images: how many the data bring, the same for all seeds; None where each seed draws its own.
     """
     wide = runs.assign(score=runs["val_accuracy"].where(runs["status"] == "finished").astype(float))
     wide = wide.pivot(index="seed", columns="variant", values="score")
@@ -70,8 +77,8 @@ def choice_margin(runs: pd.DataFrame, chosen: str, macs: Mapping[str, int]) -> C
     )
     cheapest = min((chosen, *equals), key=lambda name: macs[name])
     n_seeds = int(np.isfinite(scores[chosen]).sum())
-    optimism = _optimism([scores[name] for name in candidates], n_seeds)
-    return ChoiceMargin(len(candidates), n_seeds, equals, cheapest, optimism)
+    optimism = _optimism([scores[name] for name in candidates], n_seeds, validation_images)
+    return ChoiceMargin(len(candidates), n_seeds, equals, cheapest, optimism, validation_images)
 
 
 def _told_apart(differences: NDArray, n_pairs: int) -> bool:
@@ -86,12 +93,13 @@ def _told_apart(differences: NDArray, n_pairs: int) -> bool:
     return bool(abs(differences.mean()) > t_critical(n - 1, 1 - 0.05 / n_pairs) * error)
 
 
-def _optimism(scores: Sequence[NDArray], n_seeds: int) -> float | None:
+def _optimism(scores: Sequence[NDArray], n_seeds: int, validation_images: int | None) -> float | None:
     """Expected excess of the highest of the candidates' means over the true one, were all equally good.
 
     Args:
         scores: validation accuracies of each candidate's runs, NaN where one diverged.
         n_seeds: runs behind a mean.
+        validation_images: how many all runs share, or None.
     """
     if len(scores) == 1:
         return 0.0
@@ -100,7 +108,11 @@ def _optimism(scores: Sequence[NDArray], n_seeds: int) -> float | None:
     if n_seeds < MIN_SEEDS or not df:
         return None
     squares = sum(float(((values - values.mean()) ** 2).sum()) for values in finished if len(values))
-    return expected_maximum(len(scores)) * math.sqrt(squares / df / n_seeds)
+    variance = squares / df / n_seeds
+    if validation_images:
+        means = [float(values.mean()) for values in finished if len(values)]
+        variance += sum(mean * (1 - mean) for mean in means) / len(means) / validation_images
+    return expected_maximum(len(scores)) * math.sqrt(variance)
 
 
 @lru_cache(maxsize=256)

@@ -2,12 +2,13 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from convlab.common.specs import canonical_json
-from convlab.models.cost import cost
+from convlab.models.cost import UnknownCost, cost
 from convlab.study import layout
 from convlab.study.hypotheses import tested
 from convlab.study.schema import Study
@@ -18,11 +19,12 @@ from convlab.training.run_spec import Run
 @dataclass(frozen=True)
 class Earlier:
     """Data from earlier runs: ``done`` runs of this study, ``rates`` by backend and precision as (MACs, seconds per
-    image), and ``sizes``, the number of training images of each dataset (by its spec), validation included."""
+    image), and ``sizes``, the numbers of images of each dataset (by its spec) that are always trained on, and that are
+    divided into training and validation: one of the two is 0, as the data bring a validation split or not."""
 
     done: set[tuple[str, str, int]] = field(default_factory=set)
     rates: dict[tuple[str, str], list[tuple[int, float]]] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def earlier_runs(results: Path, study: Study) -> Earlier:
@@ -31,25 +33,44 @@ def earlier_runs(results: Path, study: Study) -> Earlier:
     wanted = {
         (dataset, variant, seed): study.run(dataset, variant, seed).spec_hash
         for dataset in study.datasets
-        for variant in study.plan.variants
+        for variant in study.plan.trained
         for seed in study.seeds
+    }
+    known = {
+        canonical_json(variant.model.identity): study.plan.costs[dataset, name].macs
+        for dataset in study.datasets
+        for name, variant in study.plan.variants.items()
+        if (dataset, name) in study.plan.costs
     }
     for path in sorted(layout.run_records(results)):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             run = Run.model_validate(record["spec"])
-            macs = cost(run.model, tuple(record["input_shape"]), record["classes"]).macs
+            macs = macs_of(run, record, known)
         except (ValueError, KeyError, TypeError, OSError):
             continue  # written by another version: no help for an estimate
-        if record["images_per_second"]:
+        if record["images_per_second"] and macs is not None:
             earlier.rates.setdefault(arithmetic(run.training), []).append((macs, 1 / record["images_per_second"]))
         if run.training.train_size is None:
-            images = record["train_images"] + record["validation_images"]
-            earlier.sizes[canonical_json(run.identity["dataset"])] = images
+            train, validation = record["train_images"], record["validation_images"]
+            sizes = (train, 0) if "x_validation" in record["data_sha256"] else (0, train + validation)
+            earlier.sizes[canonical_json(run.identity["dataset"])] = sizes
         study_name, *key = layout.run_of_record(path)
         if study_name == study.study and wanted.get(tuple(key)) == record["spec_hash"]:
             earlier.done.add(tuple(key))
     return earlier
+
+
+def macs_of(run: Run, record: Mapping[str, Any], known: Mapping[str, int]) -> int | None:
+    """MACs of an earlier run's model: in closed form, else as it is described in this study, else None.
+
+    Args:
+        known: MACs of this study's models, by their identity.
+    """
+    try:
+        return cost(run.model, tuple(record["input_shape"]), record["classes"]).macs
+    except UnknownCost:
+        return known.get(canonical_json(run.model.identity))
 
 
 def arithmetic(training: Training) -> tuple[str, str]:
@@ -74,11 +95,16 @@ def seconds_per_image(macs: int, known: Sequence[tuple[int, float]]) -> float | 
 
 
 def run_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> float | None:
-    """Estimated seconds of one run's epochs; None without earlier runs in its arithmetic or on its dataset."""
-    training = study.plan.variants[variant].training
-    rate = seconds_per_image(study.plan.costs[dataset, variant].macs, earlier.rates.get(arithmetic(training), []))
-    identity = study.run(dataset, variant, study.seeds[0]).identity["dataset"]
-    size = training.train_size or earlier.sizes.get(canonical_json(identity), 0) * (1 - training.validation_fraction)
+    """Estimated seconds of one run's epochs, of a variant or a trial; None without earlier runs in its arithmetic or on
+    its dataset."""
+    owner = study.plan.owner(variant)
+    training = owner.training
+    if (dataset, owner.name) not in study.plan.costs:
+        return None
+    rate = seconds_per_image(study.plan.costs[dataset, owner.name].macs, earlier.rates.get(arithmetic(training), []))
+    identity = study.run(dataset, owner.name, study.seeds[0]).identity["dataset"]
+    trained_on, divided = earlier.sizes.get(canonical_json(identity), (0, 0))
+    size = training.train_size or trained_on + divided * (1 - training.validation_fraction)
     if training.steps:
         images = math.ceil(training.steps / training.epochs) * training.batch_size * training.epochs
     else:
@@ -92,6 +118,9 @@ def table(study: Study, earlier: Earlier) -> str:
     for dataset in study.datasets:
         rows = [("variant", "last map", "parameters", "MACs", "receptive field", "s a run")]
         for name in study.plan.variants:
+            if (dataset, name) not in study.plan.costs:
+                rows.append((name, "", "known after the describe job", "", "", "?"))
+                continue
             entry, seconds = study.plan.costs[dataset, name], run_seconds(study, dataset, name, earlier)
             rows.append(
                 (
@@ -120,12 +149,12 @@ def aligned(rows: Iterable[Sequence[str]]) -> str:
 
 
 def planned_runs(study: Study, seeds_of: Callable[[str, str], Sequence[int]]) -> set[tuple[str, str, int]]:
-    """Every run as (dataset, variant, seed), with the seeds that ``seeds_of`` gives a variant on a dataset."""
+    """Every run as (dataset, variant or trial, seed), with the seeds that ``seeds_of`` gives it on a dataset."""
     return {
-        (dataset, variant, seed)
+        (dataset, name, seed)
         for dataset in study.datasets
-        for variant in study.plan.variants
-        for seed in seeds_of(dataset, variant)
+        for name in study.plan.trained
+        for seed in seeds_of(dataset, name)
     }
 
 
@@ -135,7 +164,10 @@ def summary(study: Study, earlier: Earlier, cores: int) -> str:
     wanted = planned_runs(study, study.seeds_of)
     done = earlier.done & set(wanted)
     seeds = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
-    text = f"{study.study}: {len(plan.variants)} variants × {seeds}"
+    names = f"{len(plan.variants)} variants"
+    if plan.trials:
+        names = f"({names} + {len(plan.trials)} trials)"
+    text = f"{study.study}: {names} × {seeds}"
     if len(study.datasets) > 1:
         text += f" × {len(study.datasets)} datasets"
     text += f" = {len(wanted):,} runs, {len(done):,} of them done"
@@ -164,7 +196,11 @@ def cost_of_looks(study: Study, earlier: Earlier, cores: int, most: int) -> str:
     Variants that nothing tests, such as those that a probe trains, keep the seeds of the first look.
     """
     sides, first = set().union(*tested(study)), study.seeds.counts[0]
-    runs = planned_runs(study, lambda dataset, name: study.seeds[: most if (dataset, name) in sides else first])
+
+    def seeds_of(dataset: str, name: str) -> Sequence[int]:
+        return study.seeds[: most if (dataset, study.plan.owner(name).name) in sides else first]
+
+    runs = planned_runs(study, seeds_of)
     seconds = [run_seconds(study, dataset, variant, earlier) for dataset, variant, _ in runs]
     text = f"{len(runs):,} runs"
     return text if None in seconds else f"{text}, {_minutes(seconds, cores)} on {_cores(cores)}"

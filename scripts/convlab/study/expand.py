@@ -9,19 +9,24 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
+from pydantic import ValidationError
+
 from convlab.common.i18n import SOURCE, in_language
 from convlab.common.i18n import gettext as _
 from convlab.common.text import listing, nearest
-from convlab.datasets.image_counts import Count, after_validation, image_counts, limited
+from convlab.datasets.image_counts import Count, image_counts, images_to_train_on
 from convlab.datasets.shapes import Form, dataset_form
 from convlab.errors import UserError
 from convlab.models.cost import Cost, ShapeError, cost
-from convlab.models.specs import ModelSpec
+from convlab.models.registry import family_of
+from convlab.models.specs import BaseModelSpec
+from convlab.study.config_errors import error_message
 from convlab.study.experiments import AddVariant, expand_experiment, variant_identity
+from convlab.study.idle_values import without_effect
 from convlab.study.metrics import METRICS
 from convlab.study.rules import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact, parse, renamed
 from convlab.study.schema import SLUG, Probes, Study
-from convlab.study.variants import Plan, PlannedClaim, Probe, Question, Variant
+from convlab.study.variants import Plan, PlannedClaim, Probe, Question, Trial, Variant
 from convlab.training.recipe import Training
 
 TOO_LARGE = {
@@ -38,7 +43,9 @@ def expand(study: Study) -> Plan:
     identities: dict[str, str] = {}
     aliases: dict[str, str] = {}
 
-    def add(name: str, base: str, label: str, model: ModelSpec, training: Training, where: str, probe: str = "") -> str:
+    def add(
+        name: str, base: str, label: str, model: BaseModelSpec, training: Training, where: str, probe: str = ""
+    ) -> str:
         """As ``AddVariant``."""
         if training.pixel_permutation and training.augmentation and training.augmentation.changes_single_images:
             raise UserError(
@@ -85,7 +92,43 @@ def expand(study: Study) -> Plan:
     _check_images(study, forms, variants, questions, probes)
     claims = _claims(study, aliases, costs)
     plan = Plan(variants, questions, costs, aliases, probes, claims, metric=METRICS[study.statistics.metric])
-    return replace(plan, candidates=_candidates(study, plan))
+    return replace(plan, candidates=_candidates(study, plan), trials=_trials(study, plan))
+
+
+def _trials(study: Study, plan: Plan) -> dict[str, Trial]:
+    """The trials of every compared variant, by name; none without tuning.
+
+    Raises UserError for a setting that an experiment varies, that a variant cannot have or that none is trained by, and
+    for a variant with the name of a trial.
+    """
+    tuning, trials = study.tuning, {}
+    if tuning is None:
+        return trials
+    for name, experiment in study.experiments.items():
+        for factor in experiment.factors or [experiment.factor]:
+            if factor in tuning.over:
+                raise UserError(
+                    f"tuning.over names {factor}, which experiments.{name} varies: the draws would take the place of "
+                    "its levels; remove it from one of the two"
+                )
+    compared = plan.compared.values()
+    for field, ends in tuning.over.items():
+        idle = [without_effect(variant.model, variant.training).get(field) for variant in compared]
+        if all(idle):
+            raise UserError(f"tuning.over names {field}, which has no effect in this study: {idle[0]}; remove it")
+        for variant, end in ((variant, end) for variant in compared for end in ends):
+            try:
+                Training.model_validate({**variant.training.model_dump(), field: end})
+            except ValidationError as error:
+                reason = error_message(error.errors()[0])
+                raise UserError(f"tuning.over.{field}: {end:g} is not possible for {variant.name}: {reason}") from None
+    for variant in compared:
+        for number in range(1, tuning.trials + 1):
+            name = f"{variant.name}-trial-{number}"
+            if name in plan.variants:
+                raise UserError(f"{name} is the name of a variant and of a trial of {variant.name}; rename the model")
+            trials[name] = Trial(name, variant.name, number)
+    return trials
 
 
 def _candidates(study: Study, plan: Plan) -> tuple[str, ...]:
@@ -116,12 +159,12 @@ def _candidates(study: Study, plan: Plan) -> tuple[str, ...]:
 
 def _images_to_train_on(study: Study, forms: Mapping[str, Form]) -> int | None:
     """Largest training size that all datasets allow beside their validation images; None if none is known."""
+    fraction = study.training.validation_fraction
     known = []
     for name, spec in study.datasets.items():
         counts = image_counts(spec, forms[name][1])
         if counts is not None:
-            train, fraction = limited(counts[0], spec.train_images), study.training.validation_fraction
-            known.append(after_validation(train, fraction, forms[name][1]).most)
+            known.append(images_to_train_on(counts, spec.train_images, fraction, forms[name][1]).most)
     return min(known, default=None)
 
 
@@ -172,16 +215,20 @@ def _origin(name: str, variants: Mapping[str, Variant], questions: Mapping[str, 
 def _check_architectures(
     forms: Mapping[str, Form], variants: Mapping[str, Variant], questions: Mapping[str, Question]
 ) -> dict[tuple[str, str], Cost]:
+    """Costs of all variants whose layers are known before they are built. Raises UserError for what does not fit."""
     costs = {}
     for dataset, (shape, classes) in forms.items():
         for name, variant in variants.items():
+            if family_of(variant.model).feature_costs is None:
+                continue
             try:
                 costs[dataset, name] = cost(variant.model, shape, classes)
             except ShapeError as error:
                 padding = ", padding: same," if "padding" in type(variant.model).model_fields else ""
+                remedy = error.remedy or f"use a smaller window{padding} or fewer layers"
                 raise UserError(
                     f"{_origin(name, variants, questions)}: on {dataset} ({shape[0]}×{shape[1]} pixels) {error}; "
-                    f"use a smaller window{padding} or fewer layers"
+                    f"{remedy}"
                 ) from None
     return costs
 
@@ -199,11 +246,12 @@ def _check_images(
         if classes < 2:
             raise UserError(f"datasets.{dataset}.classes is {classes}, and there is nothing to tell apart; give two")
         counts = image_counts(spec, classes) if _asks_for_counts(study, spec, variants) else None
-        if counts is not None and not counts[1].most:
+        if counts is not None and not counts.test.most:
             raise UserError(f"datasets.{dataset} has no test images; every run is evaluated on some, so add some")
         if counts is not None:
-            for part, count in zip(("train", "test"), counts, strict=True):
-                _check_limit(f"datasets.{dataset}.{part}_images", getattr(spec, f"{part}_images"), count, classes)
+            key, with_validation = f"datasets.{dataset}", classes + (counts.validation is None)
+            _check_limit(f"{key}.train_images", spec.train_images, counts.train, with_validation, classes)
+            _check_limit(f"{key}.test_images", spec.test_images, counts.test, classes, classes)
         side = min(height, width)
         for probe in probes.values():
             probe.settings.check_images(dataset, height, width)
@@ -230,7 +278,7 @@ def _check_images(
                 continue
             fraction = training.validation_fraction
             if fraction not in sizes:
-                sizes[fraction] = after_validation(limited(counts[0], spec.train_images), fraction, classes).most
+                sizes[fraction] = images_to_train_on(counts, spec.train_images, fraction, classes).most
             if training.train_size > sizes[fraction]:
                 most = sizes[fraction]
                 advice = f"choose at most {most:,}, or null for all"
@@ -250,13 +298,12 @@ def _asks_for_counts(study: Study, spec: Any, variants: Mapping[str, Variant]) -
     return any(limit is not None for limit in limits)
 
 
-def _check_limit(key: str, limit: int | None, count: Count, classes: int) -> None:
-    """Raise UserError for a limit above the number of images, or below one for each class."""
+def _check_limit(key: str, limit: int | None, count: Count, least: int, classes: int) -> None:
+    """Raise UserError for a limit above the number of images, or below the ``least`` that ``classes`` need."""
     if limit is None:
         return
     if limit > count.most:
         raise UserError(f"{key} is {limit:,}, but there are {count.most:,}; choose at most that, or null for all")
-    least = classes + key.endswith("train_images")  # one for each class, and one for validation
     if limit < least:
         raise UserError(
             f"{key} is {limit:,}, too few for {classes:,} classes; choose at least {least:,}, or null for all"
@@ -321,6 +368,8 @@ def _check_meaning(rule: Rule, datasets: Iterable[str], costs: Mapping[tuple[str
             )
         for dataset in datasets:
             for side in filter(is_exact, (link.left, link.right)):
+                if any((q.dataset or dataset, q.variant) not in costs for q in link.quantities):
+                    continue  # a model that is described once it is built
                 try:
                     evaluate(side, lambda q: Fraction(getattr(costs[q.dataset or dataset, q.variant], q.name)))  # noqa: B023
                 except ZeroDivisionError:

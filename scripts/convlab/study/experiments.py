@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import product
 from typing import Any, Protocol
 
@@ -15,7 +14,7 @@ from convlab.common.i18n import gettext as _
 from convlab.common.specs import canonical_json, normalised
 from convlab.common.text import listing, nearest
 from convlab.errors import UserError
-from convlab.models.specs import ModelSpec
+from convlab.models.specs import BaseModelSpec
 from convlab.study.config_errors import error_message
 from convlab.study.labels import field_label, labels_side_by_side, level_label
 from convlab.study.schema import PERIODIC, Experiment, Study
@@ -33,13 +32,13 @@ class AddVariant(Protocol):
     """
 
     def __call__(
-        self, name: str, base: str, label: str, model: ModelSpec, training: Training, where: str, probe: str = ""
+        self, name: str, base: str, label: str, model: BaseModelSpec, training: Training, where: str, probe: str = ""
     ) -> str: ...
 
 
-def variant_identity(model: ModelSpec, training: Training) -> str:
+def variant_identity(model: BaseModelSpec, training: Training) -> str:
     """Canonical JSON of what a variant trains; equal for equal variants, whatever their names."""
-    return canonical_json([model.model_dump(exclude={"why", "label"}), training.model_dump()])
+    return canonical_json([model.identity, training.model_dump()])
 
 
 @dataclass(frozen=True)
@@ -70,33 +69,32 @@ class _Design:
         self.base = study.models[experiment.base]
         self.factors: dict[str, list[Any]] = experiment.factors or {experiment.factor: experiment.levels}
         for factor in self.factors:
-            if factor not in self.model_fields and factor not in Training.model_fields:
-                known = sorted(self.model_fields | set(Training.model_fields))
+            if not self.of_model(factor) and factor not in Training.model_fields:
+                known = sorted(self.base.factors | set(Training.model_fields))
                 naming = "factors names" if experiment.factors else "factor is"
                 raise UserError(
                     f"{self.where}.{naming} {factor!r}, which is no field of the {self.base.family} model "
                     f"{experiment.base} or of training{nearest(factor, known)}; it can be {listing(known)}"
                 )
 
-    @cached_property
-    def model_fields(self) -> set[str]:
-        """Fields of the base model that can be factors; the other factors are fields of the training."""
-        return set(type(self.base).model_fields) - {"family", "label", "why"}
+    def of_model(self, factor: str) -> bool:
+        """Whether a factor is the base model's; the other factors are fields of the training."""
+        return self.base.has_factor(factor)
 
     @property
     def base_label(self) -> str:
         return self.base.label or self.experiment.base
 
-    def build(self, values: Sequence[Any], key: str) -> tuple[ModelSpec, Training]:
+    def build(self, values: Sequence[Any], key: str) -> tuple[BaseModelSpec, Training]:
         """Model and training with these values of the factors; ``key`` is their key in the experiment, for errors.
 
         Raises UserError for values that the base model or the training cannot have.
         """
         changes = dict(zip(self.factors, values, strict=True))
-        of_model = {factor: value for factor, value in changes.items() if factor in self.model_fields}
-        of_training = {factor: value for factor, value in changes.items() if factor not in self.model_fields}
+        of_model = {factor: value for factor, value in changes.items() if self.of_model(factor)}
+        of_training = {factor: value for factor, value in changes.items() if not self.of_model(factor)}
         try:
-            model = type(self.base).model_validate({**self.base.unexpanded, **of_model}) if of_model else self.base
+            model = self.base.varied(of_model) if of_model else self.base
             return model, Training.model_validate({**self.study.training.model_dump(), **of_training})
         except ValidationError as error:
             reason = error_message(error.errors()[0])
@@ -104,9 +102,9 @@ class _Design:
             base = self.experiment.base
             raise UserError(f"{self.where}.{key}: {given} is not possible for {base}: {reason}") from None
 
-    def owner(self, factor: str, model: ModelSpec, training: Training) -> ModelSpec | Training:
-        """Which of the two has the field ``factor``."""
-        return model if factor in self.model_fields else training
+    def value(self, factor: str, model: BaseModelSpec, training: Training) -> Any:
+        """The value of a factor, of the model or of the training."""
+        return model.factor_value(factor) if self.of_model(factor) else getattr(training, factor)
 
     def cells(self, add: AddVariant) -> _Cells:
         """Register a variant for each combination of levels. Raises UserError where two of them are equal."""
@@ -118,7 +116,7 @@ class _Design:
             if identity in cells.values:
                 shown, equal = (listing(map(repr, values)) for values in (given, cells.values[identity]))
                 raise UserError(f"{levels_key} names {shown} twice (equal to {equal}); remove one")
-            values = [getattr(self.owner(factor, model, training), factor) for factor in self.factors]
+            values = [self.value(factor, model, training) for factor in self.factors]
             values = [list(value) if isinstance(value, tuple) else value for value in values]
             cells.values[identity] = values
             levels = dict(zip(self.factors, values, strict=True))
@@ -131,7 +129,7 @@ class _Design:
     def slug(self, factor: str, value: Any) -> str:
         """A level as part of a variant's name."""
         # One value stands for all blocks only where there are as many as in the base model.
-        base_value = getattr(self.owner(factor, self.base, self.study.training), factor)
+        base_value = self.value(factor, self.base, self.study.training)
         same_length = not isinstance(base_value, tuple) or len(base_value) == len(value)
         with in_language(SOURCE):  # folders are called the same in every language
             return _level_slug(level_label(factor, value, short=same_length), value)

@@ -9,15 +9,21 @@ from typing import Any
 
 from convlab.common.i18n import gettext as _
 from convlab.common.specs import canonical_json
+from convlab.datasets.image_counts import brings_validation
 from convlab.models.registry import family_of
-from convlab.models.specs import ModelSpec
+from convlab.models.specs import BaseModelSpec
 from convlab.study.schema import Study
 from convlab.training.recipe import ONE_CYCLE_WARMUP, Training
 
 
-def without_effect(model: ModelSpec, training: Training) -> dict[str, str]:
-    """Fields whose value has no effect on how ``model`` is trained, each with the reason."""
+def without_effect(model: BaseModelSpec, training: Training, given_validation: bool = False) -> dict[str, str]:
+    """Fields whose value has no effect on how ``model`` is trained, each with the reason.
+
+    ``given_validation`` is true where the data of all runs bring a validation split.
+    """
     reasons = {}
+    if given_validation:
+        reasons["validation_fraction"] = _("the data bring their validation images")
     if training.optimizer not in ("sgd", "rmsprop"):
         reasons["momentum"] = _(
             "{optimizer} has no such momentum, only sgd and rmsprop have", optimizer=training.optimizer
@@ -37,9 +43,9 @@ def without_effect(model: ModelSpec, training: Training) -> dict[str, str]:
     return reasons | {field.name: _(field.reason) for field in idle}
 
 
-def effective(model: ModelSpec, training: Training) -> list[dict[str, Any]]:
+def effective(model: BaseModelSpec, training: Training, given_validation: bool = False) -> list[dict[str, Any]]:
     """Model and training as plain values, without names and reasons; fields that have no effect have their default."""
-    idle = without_effect(model, training)
+    idle = without_effect(model, training, given_validation)
     return [
         {
             name: type(spec).model_fields[name].default if name in idle else value
@@ -49,19 +55,32 @@ def effective(model: ModelSpec, training: Training) -> list[dict[str, Any]]:
     ]
 
 
-def same_trainings(trainings: Mapping[str, tuple[ModelSpec, Training]]) -> list[tuple[str, str, str]]:
+def same_trainings(
+    trainings: Mapping[str, tuple[BaseModelSpec, Training]], given_validation: bool = False
+) -> list[tuple[str, str, str]]:
     """Pairs of names whose trainings differ only in fields that have no effect, and why they have none."""
     names: dict[str, str] = {}
     pairs = []
     for name, (model, training) in trainings.items():
-        other = names.setdefault(canonical_json(effective(model, training)), name)
+        other = names.setdefault(canonical_json(effective(model, training, given_validation)), name)
         if other == name:
             continue
-        reasons = {**without_effect(*trainings[other]), **without_effect(model, training)}
+        reasons = {
+            **without_effect(*trainings[other], given_validation),
+            **without_effect(model, training, given_validation),
+        }
         first, second = ({**dict(spec), **dict(how)} for spec, how in (trainings[other], (model, training)))
         why = [f"{field}: {reason}" for field, reason in reasons.items() if first[field] != second[field]]
         pairs.append((other, name, "; ".join(why)))
     return pairs
+
+
+def _given_validation(study: Study) -> bool:
+    """Whether all data bring a validation split; looked up only where ``validation_fraction`` is not its default."""
+    default = Training().validation_fraction
+    if all(variant.training.validation_fraction == default for variant in study.plan.variants.values()):
+        return False
+    return all(brings_validation(spec) for spec in study.datasets.values())
 
 
 def same_variants(study: Study) -> list[str]:
@@ -76,14 +95,14 @@ def same_variants(study: Study) -> list[str]:
             why=why,
         )
         for first, second, why in same_trainings(
-            {name: (variant.model, variant.training) for name, variant in variants.items()}
+            {name: (variant.model, variant.training) for name, variant in variants.items()}, _given_validation(study)
         )
     ]
 
 
 def idle_values(study: Study) -> list[str]:
     """A sentence for each written value that has no effect, and for variants that differ in nothing else."""
-    variants = list(study.plan.compared.values())
+    variants, given_validation = list(study.plan.compared.values()), _given_validation(study)
     owners = [("training", study.training, variants)]
     owners += [
         (f"models.{name}", model, [variant for variant in variants if variant.base == name])
@@ -91,7 +110,7 @@ def idle_values(study: Study) -> list[str]:
     ]
     notes = []
     for owner, spec, affected in owners:
-        reasons = [without_effect(variant.model, variant.training) for variant in affected]
+        reasons = [without_effect(variant.model, variant.training, given_validation) for variant in affected]
         for field in sorted(spec.model_fields_set & {name for given in reasons for name in given}):
             default = type(spec).model_fields[field].default
             if getattr(spec, field) != default and all(field in given for given in reasons):

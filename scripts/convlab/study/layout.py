@@ -16,6 +16,9 @@ RECORDS = Path(".snakemake/convlab")
 
 SEED_PREFIX = "seed-"
 
+DATA_CARD = "croissant.json"
+"""Name of a prepared dataset's Croissant metadata, beside its arrays."""
+
 
 def study_folder(study: str, results: Path = RESULTS) -> Path:
     """Folder of one study's results."""
@@ -30,6 +33,11 @@ def prepared(folder: Path, dataset: str) -> Path:
 def explored(folder: Path, dataset: str) -> Path:
     """Folder of a dataset's figures and their numbers."""
     return folder / "explore" / dataset
+
+
+def described(folder: Path, dataset: str) -> Path:
+    """Folder of the descriptions of models whose layers are known once they are built, a file for each variant."""
+    return folder / "describe" / dataset
 
 
 def trained(folder: Path, dataset: str) -> Path:
@@ -50,6 +58,11 @@ def run(folder: Path, dataset: str, variant: str, seed: int | str) -> Path:
 def evaluated(folder: Path, dataset: str, variant: str) -> Path:
     """Folder of a variant's metrics and predictions on the test images."""
     return folder / "evaluate" / dataset / variant
+
+
+def tuned(folder: Path, dataset: str, variant: str) -> Path:
+    """Folder of the same of a variant's chosen trials, and of what they were chosen by."""
+    return evaluated(folder, dataset, variant) / "tuned"
 
 
 def probed(folder: Path, probe: str, dataset: str) -> Path:
@@ -100,7 +113,7 @@ def benchmarks(folder: Path) -> Path:
 
 def before_results(path: str, folder: Path) -> str:
     """What precedes a study's folder in a path of one of its results: a prefix, a storage's local folder or nothing."""
-    stages = "prepare|explore|train|evaluate|probe|compare|report|export|deploy"
+    stages = "prepare|explore|describe|train|evaluate|probe|compare|report|export|deploy"
     match = re.match(rf"(.*){re.escape(folder.as_posix())}/({stages})/", path)
     if match is None:
         raise ValueError(f"{path} is no result of {folder}")

@@ -13,7 +13,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     PrivateAttr,
-    ValidationError,
     create_model,
     field_validator,
     model_validator,
@@ -33,11 +32,14 @@ from convlab.common.specs import (
     off_as_none,
 )
 from convlab.datasets.registry import any_dataset
+from convlab.datasets.specs import DATASET_TEXTS
 from convlab.models.registry import any_model
+from convlab.models.specs import BaseModelSpec
 from convlab.probes import registry as probes
 from convlab.study.metrics import METRICS
 from convlab.study.sagemaker import SageMaker
 from convlab.study.seeds import PlannedSeeds, Schedule
+from convlab.study.tuning import Tuning
 from convlab.study.variants import Plan
 from convlab.training.recipe import Training
 from convlab.training.run_spec import Run
@@ -49,7 +51,7 @@ MAX_NAME = 100
 PERIODIC = re.compile(r"(.+?)\1{19,}$")
 """A name whose end repeats twenty times, which Snakemake takes for an endless recursion."""
 
-TEXTS = {"question", "description", "why", "report"}
+TEXTS = {"question", "description", "report", *DATASET_TEXTS}
 """Keys with explanations: only the report depends on them (the figures depend on the report's language)."""
 
 
@@ -102,14 +104,15 @@ class Experiment(Spec):
                 )
         return self
 
-    def as_written(self, base: type[Spec]) -> dict[str, Any]:
+    def as_written(self, base: BaseModelSpec) -> dict[str, Any]:
         """Levels and reference in canonical form; values that the base model cannot have are left as they are."""
 
         def canonical(factor: str | None, value: Any) -> Any:
-            spec = base if factor in base.model_fields else Training
             try:
-                return canonical_value(spec, factor, value) if factor in spec.model_fields else value
-            except ValidationError:
+                if factor is not None and base.has_factor(factor):
+                    return base.canonical_level(factor, value)
+                return canonical_value(Training, factor, value) if factor in Training.model_fields else value
+            except ValueError:  # pydantic's ValidationError is such
                 return value
 
         if self.factors is None:
@@ -248,6 +251,9 @@ class Study(Spec):
     claims: tuple[Claim, ...] = Field((), description="Statements with rules, decided by what the study finds.")
     probes: Probes = Probes()
     statistics: Statistics = Statistics()
+    tuning: Annotated[Tuning | None, BeforeValidator(off_as_none)] = Field(
+        None, description="A search over training settings, the same for all variants; none when absent."
+    )
     report: ReportOptions = ReportOptions()
     deploy: Deploy = Deploy()
 
@@ -331,9 +337,9 @@ class Study(Spec):
         return self
 
     def seeds_of(self, dataset: str, variant: str) -> tuple[int, ...]:
-        """The seeds of a variant's runs on a dataset: all, or with planned looks those of the looks so far."""
-        first = self.seeds.counts[0]
-        return self.seeds[: self._schedule.counts.get(dataset, {}).get(variant, first)]
+        """The seeds of a variant's runs on a dataset, or of a trial's: all, or those of the planned looks so far."""
+        first, owner = self.seeds.counts[0], self.plan.owner(variant).name
+        return self.seeds[: self._schedule.counts.get(dataset, {}).get(owner, first)]
 
     @property
     def seed_counts(self) -> tuple[int, ...]:
@@ -341,15 +347,24 @@ class Study(Spec):
         return tuple(sorted({len(self.seeds_of(name, v)) for name in self.datasets for v in self.plan.compared}))
 
     def run(self, dataset: str, variant: str, seed: int) -> Run:
-        """The spec of one run."""
-        chosen = self.plan.variants[variant]
-        return Run(dataset=self.datasets[dataset], model=chosen.model, training=chosen.training, seed=seed)
+        """The spec of one run, of a variant or of a trial."""
+        chosen, trial = self.plan.owner(variant), self.plan.trials.get(variant)
+        training = self.tuning.of_trial(chosen.training, trial.number, seed) if trial else chosen.training
+        return Run(dataset=self.datasets[dataset], model=chosen.model, training=training, seed=seed)
 
     def choice(self, dataset: str) -> dict[str, Any]:
-        """Input to the choice of the exported model: MACs and seeds of each candidate, whether the config names one."""
-        candidates = {name: self.plan.costs[dataset, name].macs for name in self.plan.candidates}
+        """Input to the choice of the exported model: MACs and seeds of each candidate, whether the config names one.
+
+        MACs are None for a model that is known once it is built; ``described`` has the variant of its description.
+        """
+        costs = self.plan.costs
+        candidates = {
+            name: costs[dataset, name].macs if (dataset, name) in costs else None for name in self.plan.candidates
+        }
         seeds = {name: list(self.seeds_of(dataset, name)) for name in self.plan.candidates}
-        return {"candidates": candidates, "seeds": seeds, "named": self.deploy.variant is not None}
+        described = {name: self.plan.described[name] for name in self.plan.candidates if name in self.plan.described}
+        named = self.deploy.variant is not None
+        return {"candidates": candidates, "seeds": seeds, "named": named, "described": described}
 
     @cached_property
     def validated_config(self) -> dict[str, Any]:
@@ -384,8 +399,7 @@ class Study(Spec):
             written["models"][name] = {"family": model.family, **model.as_written(defaults)}
         for name, experiment in self.experiments.items():
             if experiment.base in self.models:
-                base = type(self.models[experiment.base])
-                written["experiments"][name] |= experiment.as_written(base)
+                written["experiments"][name] |= experiment.as_written(self.models[experiment.base])
         return normalised(written)
 
     @property

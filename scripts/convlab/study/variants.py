@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from convlab.common.specs import canonical_json
 from convlab.models.cost import Cost
-from convlab.models.specs import ModelSpec
+from convlab.models.registry import family_of
+from convlab.models.specs import BaseModelSpec
 from convlab.probes.specs import ProbeSettings
 from convlab.study.labels import field_label
 from convlab.study.metrics import ACCURACY, Metric
@@ -20,10 +22,25 @@ class Variant:
     name: str
     base: str
     label: str
-    model: ModelSpec
+    model: BaseModelSpec
     training: Training
     probe: str = ""
     """The probe for which alone this variant is trained."""
+
+    @property
+    def built_by(self) -> dict[str, Any]:
+        """What decides which layers the model has, as plain JSON types: architecture, backend and precision."""
+        training = self.training
+        return {"model": self.model.identity, "backend": training.backend, "precision": training.precision}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A variant trained with settings that are drawn by seed: its ``number``-th draw, from 1."""
+
+    name: str
+    variant: str
+    number: int
 
 
 @dataclass(frozen=True)
@@ -97,9 +114,17 @@ class PlannedClaim:
     datasets: tuple[str, ...]
 
 
+ASSUMED_MACS = 50 * 10**6
+"""MACs for each image that priorities and time limits take for a model whose cost is not known before it is built."""
+
+
 @dataclass(frozen=True)
 class Plan:
-    """The expanded study. ``aliases`` maps every name of a variant to the one it is trained under."""
+    """The expanded study. ``aliases`` maps every name of a variant to the one it is trained under.
+
+    ``costs`` has every dataset and variant, except models that are described once they are built (``described``): their
+    costs are added by ``results.descriptions``.
+    """
 
     variants: dict[str, Variant]
     questions: dict[str, Question]
@@ -111,11 +136,42 @@ class Plan:
     """The variants from which the exported one is chosen: one that the config names, else all that can be served."""
     metric: Metric = ACCURACY
     """What verdicts about the questions are about."""
+    trials: dict[str, Trial] = field(default_factory=dict)
+    """What tuning trains beside the variants, by name; empty for a study without tuning."""
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Names under which runs are trained: the variants, then the trials."""
+        return (*self.variants, *self.trials)
+
+    def owner(self, name: str) -> Variant:
+        """The variant that a run's name belongs to: of a trial the one that it tunes."""
+        return self.variants[self.trials[name].variant if name in self.trials else name]
+
+    def trials_of(self, variant: str) -> list[Trial]:
+        """The trials of a variant by their number."""
+        return [trial for trial in self.trials.values() if trial.variant == variant]
 
     @property
     def compared(self) -> dict[str, Variant]:
         """All variants except those that only a probe trains."""
         return {name: variant for name, variant in self.variants.items() if not variant.probe}
+
+    @cached_property
+    def described(self) -> dict[str, str]:
+        """The variants whose layers are known only once they are built, each with the variant that stands for it: the
+        first of the same model, backend and precision. One description serves all of them."""
+        first: dict[str, str] = {}
+        return {
+            name: first.setdefault(canonical_json(variant.built_by), name)
+            for name, variant in self.variants.items()
+            if family_of(variant.model).feature_costs is None
+        }
+
+    def macs(self, dataset: str, variant: str) -> int:
+        """MACs of a variant or a trial for each image; ``ASSUMED_MACS`` while they are not known."""
+        cost = self.costs.get((dataset, self.owner(variant).name))
+        return ASSUMED_MACS if cost is None else cost.macs
 
     @property
     def servable(self) -> tuple[str, ...]:

@@ -78,7 +78,8 @@ class AveragedWeights(keras.callbacks.Callback):
 class Randomness(keras.callbacks.Callback):
     """Reseeds dropout and augmentation at the start of each epoch, from the seed and the epoch's number.
 
-    A backup of the weights lacks the generators' state; reseeded, a resumed epoch draws the same numbers.
+    A backup of the weights lacks the generators' state; reseeded, a resumed epoch draws the same numbers. Generators
+    inside of layers, such as that of attention, are known by their order there, since Keras names them by a counter.
     """
 
     def __init__(self, seeds: Mapping[str, int]) -> None:
@@ -87,12 +88,19 @@ class Randomness(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         for layer in self.model.layers:
-            generator = getattr(layer, "seed_generator", None) or getattr(layer, "generator", None)
-            if generator is not None:
-                purpose = "dropout" if isinstance(layer, keras.layers.Dropout) else "augmentation"
-                name = zlib.crc32(layer.name.encode())
-                state = np.random.SeedSequence([self.seeds[purpose], epoch, name]).generate_state(2)
-                generator.state.assign(state.astype(generator.state.dtype))
+            purpose = "augmentation" if hasattr(layer, "generator") else "dropout"
+            for number, state in enumerate(_generator_states(layer)):
+                name = zlib.crc32(f"{layer.name}/{number}".encode() if number else layer.name.encode())
+                drawn = np.random.SeedSequence([self.seeds[purpose], epoch, name]).generate_state(2)
+                state.assign(drawn.astype(state.dtype))
+
+
+def _generator_states(layer) -> list:
+    """State of each random generator of a layer and of the layers inside of it, in the order in which they were made.
+
+    ``variables`` is all that Keras documents of them: a layer's weights and the states of its generators.
+    """
+    return [variable for variable in layer.variables if variable.name == "seed_generator_state"]
 
 
 class TorchRandomness(keras.callbacks.Callback):

@@ -1,7 +1,7 @@
 """From a model spec to a Keras model. Preprocessing is inside: raw pixels (0 to 255) in, probabilities out."""
 
 from convlab.models.registry import family_of
-from convlab.models.specs import ModelSpec
+from convlab.models.specs import BaseModelSpec
 from convlab.runtime.keras_runtime import keras
 from convlab.training.recipe import Augmentation
 
@@ -10,9 +10,12 @@ layers = keras.layers
 INPUT = "pixels"
 """Name of the input."""
 
+OWN_MODEL = "own_model"
+"""Name of a model inside of the model: that of a user's own code."""
+
 
 def build(
-    spec: ModelSpec,
+    spec: BaseModelSpec,
     input_shape: tuple[int, int, int],
     classes: int,
     precision: str = "float32",
@@ -34,13 +37,21 @@ def build(
     """
     keras.config.set_dtype_policy(precision)
     inputs = keras.Input(input_shape, dtype=pixels, name=INPUT)
-    x = layers.Rescaling(1 / 255, dtype="float32", name="rescale")(inputs)
+    family = family_of(spec)
+    scale = 1 if family.model else 1 / 255  # a whole model takes the pixels as they are
+    x = layers.Rescaling(scale, dtype="float32", name="rescale")(inputs)
     if augmentation:
         x = _augmentation(x, augmentation, input_shape)
-    family = family_of(spec)
+    if family.model is not None:
+        own = family.model(spec, input_shape, classes, keras)
+        own.name = OWN_MODEL
+        outputs = layers.Activation("linear", dtype="float32", name="probabilities")(own(x))
+        return keras.Model(inputs, outputs, name=spec.family)
     x = family.features(spec, x, keras)
     for number, width in enumerate(family.hidden_units(spec), start=1):
-        x = layers.Dense(width, activation=spec.activation, name=f"dense_{number}")(x)
+        x = layers.Dense(
+            width, activation=spec.activation, kernel_initializer=spec.kernel_initializer, name=f"dense_{number}"
+        )(x)
         if spec.dropout:
             x = layers.Dropout(spec.dropout, name=f"dropout_{number}")(x)
     outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="dense_output")(x)

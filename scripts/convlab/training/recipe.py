@@ -124,7 +124,9 @@ class Training(Spec):
         "float32", description="Arithmetic: mixed_bfloat16 is faster where the processor has it."
     )
     validation_fraction: Annotated[Real, Field(gt=0, lt=1)] = Field(
-        0.1, description="Share of the training images held out to choose the epoch, drawn by seed."
+        0.1,
+        description="Share of the training images held out to choose the epoch, drawn by seed; without "
+        "effect where the data bring a validation split.",
     )
     train_size: Limit = Field(
         None, description="Number of images to train on, drawn by seed from what validation leaves; all when absent."

@@ -8,18 +8,20 @@ from convlab.datasets.reading import Reading
 from convlab.datasets.registry import Count, Counts, Form, Kind, translatable
 from convlab.datasets.specs import Published
 
+FILES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
+
 BATCHES = Batches(
     archive=Archive(
         title="CIFAR-10",
         folder="cifar-10",
         # MD5 c32a1d4ab5d03f1284b67883e8d87530, as its home page gives it
-        sha256={"cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
+        checksums={"cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
         mirrors=("https://www.cs.toronto.edu/~kriz/",),
         packed=False,
     ),
     folder="cifar-10-batches-bin",
-    images=10_000,
-    md5={
+    images=dict.fromkeys(FILES, 10_000),
+    checksums={
         "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
         "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
         "data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421",
@@ -27,6 +29,9 @@ BATCHES = Batches(
         "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
         "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
     },
+    names_file="batches.meta.txt",
+    classes=10,
+    pickled=("data_batch_1", "cifar-10-batches-py"),
 )
 
 

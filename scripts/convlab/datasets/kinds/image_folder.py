@@ -6,11 +6,11 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from convlab.common.specs import PositiveWhole, as_list, off_as_none
+from convlab.common.specs import PositiveWhole, off_as_none
 from convlab.datasets.file_content import file_kind, is_readable_kind  # fmt: skip
 from convlab.datasets.folder_listing import (
     DISGUISED,
@@ -24,6 +24,7 @@ from convlab.datasets.folder_listing import (
     is_image,
     list_images,
     normalised_name,
+    part_folders,
     printable_name,
     refuse_lost_images,
     suffix,
@@ -33,26 +34,17 @@ from convlab.datasets.own_images import check_counts
 from convlab.datasets.reading import Reading, check_memory
 from convlab.datasets.registry import Count, Counts, Form, Kind, translatable
 from convlab.datasets.specs import OwnImages
+from convlab.datasets.table_specs import sides
 from convlab.errors import UserError
 
 log = logging.getLogger(__name__)
 
 
-def _sides(value: Any) -> Any:
-    """One number is the side of a square."""
-    sides = as_list(value)
-    if len(sides) == 1 and not isinstance(value, list | tuple):
-        sides = sides * 2
-    if len(sides) != 2:
-        raise ValueError("should be one number of pixels or [height, width]")
-    return sides
-
-
 class ImageFolder(OwnImages):
-    """``train/<class>/*`` and, if there, ``test/<class>/*``: PNG, JPEG, WebP, BMP, GIF and TIFF files of any size."""
+    """``train/<class>/*`` and, if there, ``validation/`` and ``test/``: PNG, JPEG, WebP, BMP, GIF and TIFF files."""
 
     kind: Literal["image_folder"]
-    image_size: Annotated[tuple[PositiveWhole, PositiveWhole], BeforeValidator(_sides)] = Field(
+    image_size: Annotated[tuple[PositiveWhole, PositiveWhole], BeforeValidator(sides)] = Field(
         description="Side of the square images in pixels, or [height, width]; other sizes are cropped and resized."
     )
     colour: Literal["rgb", "grey"] = Field("rgb", description="Three channels or one.")
@@ -85,23 +77,25 @@ def form(name: str, spec: ImageFolder) -> Form:
         refuse_lost_images(contents.skipped, key)
     train = contents.parts["train"].classes
     images = {folder.name: len(folder.images) + len(folder.doubtful) for folder in train}
-    check_counts(key, images, None if "test" in contents.parts else spec.test_fraction)
+    test_fraction = None if "test" in contents.parts else spec.test_fraction
+    check_counts(key, images, test_fraction, "validation" in contents.parts)
     return shape, len(train)
 
 
 def counts(spec: ImageFolder) -> Counts | None:
     """Bounds: files with the suffix of an image, and all files."""
-    train, test = (_files(Path(spec.path).expanduser(), part) for part in ("train", "test"))
-    return None if train is None else (train, test)
+    root = Path(spec.path).expanduser()
+    folders = part_folders(root)
+    train, test, validation = (
+        _files(root / folders[part][0]) if part in folders else None for part in ("train", "test", "validation")
+    )
+    return None if train is None else (train, test, validation)
 
 
-def _files(root: Path, part: str) -> Count | None:
-    """Image files and files of any kind in the class folders of a part; None where the folder has no such part."""
+def _files(part: Path) -> Count:
+    """Image files and files of any kind in the class folders of a part."""
     images = others = 0
-    folders = [entry for entry in os.scandir(root) if entry.name.lower() == part and entry.is_dir()]
-    if not folders:
-        return None
-    for folder in os.scandir(folders[0]):
+    for folder in os.scandir(part):
         if not folder.name.startswith(".") and folder.is_dir():
             for entry in os.scandir(folder):
                 images += is_image(entry.name)
@@ -118,7 +112,7 @@ def unused(name: str, spec: ImageFolder) -> list[str]:
 
 
 def read(name: str, spec: ImageFolder, threads: int) -> Reading:
-    """``train/<class>/*`` and ``test/<class>/*``, or without ``test`` a stratified split.
+    """``train/<class>/*``, ``validation/<class>/*`` if it is there, and ``test/<class>/*`` or else a stratified split.
 
     Classes and the files of a class are sorted by name. The split is of all files: excluding one moves no other.
     Raises UserError for a folder that is not what it should be and, unless they are excluded, for images that cannot be
@@ -140,7 +134,7 @@ def read(name: str, spec: ImageFolder, threads: int) -> Reading:
         log.info("%s: brings its own test images", name)
         origin = {"from": "data"}
     else:
-        listed = _hold_out(name, spec, listed["train"], classes)
+        listed |= _hold_out(name, spec, listed["train"], classes)
         origin = {"from": "seed", "seed": spec.split_seed, "fraction": spec.test_fraction}
 
     total = sum(len(files) for files, _ in listed.values())
@@ -170,7 +164,8 @@ def read(name: str, spec: ImageFolder, threads: int) -> Reading:
         if not per_class.all():
             smallest = classes[per_class.argmin()]
             raise UserError(f"{key}.path: no {part} image of class {smallest!r} is readable; add some")
-    dataset = Dataset(*arrays["train"], *arrays["test"], classes=tuple(classes))
+    given = arrays.get("validation", (None, None))
+    dataset = Dataset(*arrays["train"], *arrays["test"], tuple(classes), *given)
     notes = {"several_pictures": several, "bits": bits if any(images.deep for images in decoded.values()) else 8}
     return Reading(dataset, summary(skipped), origin, notes)
 

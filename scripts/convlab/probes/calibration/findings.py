@@ -13,7 +13,7 @@ from convlab.training.recipe import Training
 TITLE = N_("Calibration of every variant")
 
 
-def introduction(training: Training) -> str:
+def introduction(training: Training, given_validation: bool) -> str:
     return _("Whether confidence can be trusted, beside accuracy.")
 
 

@@ -24,7 +24,7 @@ TITLE = N_("Shuffled pixels: is it the neighbourhood?")
 ASSUMPTION = "locality"
 
 
-def introduction(training: Training) -> str:
+def introduction(training: Training, given_validation: bool) -> str:
     return _(
         "All pixels of all images stand in another, fixed order, the same for training, validation and test. A dense "
         "network cannot tell the difference; a convolution loses its neighbours."

@@ -16,7 +16,7 @@ from convlab.training.recipe import Training
 TITLE = N_("Receptive field: is it what a layer sees?")
 
 
-def introduction(training: Training) -> str:
+def introduction(training: Training, given_validation: bool) -> str:
     return _("Larger kernels also see further; this holds accuracy against what is seen.")
 
 

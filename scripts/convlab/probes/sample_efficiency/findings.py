@@ -14,11 +14,17 @@ from convlab.training.recipe import Training
 TITLE = N_("Fewer images: who learns from less?")
 
 
-def introduction(training: Training) -> str:
+def introduction(training: Training, given_validation: bool) -> str:
     if training.select != "best":
         return _(
             "Nested subsets of the training images, drawn by seed, trained for the same number of steps; the last "
             "epoch is kept."
+        )
+    if given_validation:
+        return _(
+            "Nested subsets of the training images, drawn by seed, trained for the same number of steps. Only the "
+            "images to train on become fewer: the epoch that is kept is still chosen on all validation images that the "
+            "data bring, so that the fewest are not all the labels that are used."
         )
     return _(
         "Nested subsets of the training images, drawn by seed, trained for the same number of steps. Only the images "

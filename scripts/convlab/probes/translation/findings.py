@@ -17,7 +17,7 @@ TITLE = N_("Shifted images: does place matter?")
 ASSUMPTION = "translation"
 
 
-def introduction(training: Training) -> str:
+def introduction(training: Training, given_validation: bool) -> str:
     return _(
         "The test images are moved by whole pixels; nothing is trained again. What moves in is black, so that on "
         "images whose background is not black this also measures what a model makes of a black edge."

@@ -1,0 +1,64 @@
+"""Write Croissant 1.1 metadata of a study's prepared datasets, for `make data-card`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab.common import environment
+
+environment.start()
+
+import argparse
+
+from convlab.common import checksums
+from convlab.common.cli import run
+from convlab.common.files import missing, read_json, write_json
+from convlab.common.text import listing
+from convlab.datasets.data_card import data_card, left_out
+from convlab.datasets.registry import kind_of
+from convlab.datasets.specs import DatasetSpec
+from convlab.errors import UserError
+from convlab.study import layout
+from convlab.study.data_texts import reason, with_own_texts
+from convlab.study.load import load_study, read_yaml
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="the study's config file")
+    parser.add_argument("dataset", nargs="?", help="which dataset; all of the study without it")
+    arguments = parser.parse_args(argv)
+    study = load_study(read_yaml(arguments.config))
+    if arguments.dataset not in (None, *study.datasets):
+        raise UserError(
+            f"{arguments.dataset!r} is no dataset of {study.study}; name {listing(study.datasets, 'or')}: "
+            f"make data-card DATASET={next(iter(study.datasets))}"
+        )
+    for name in study.datasets if arguments.dataset is None else (arguments.dataset,):
+        folder = layout.prepared(layout.study_folder(study.study), name)
+        write_card(folder, name, study.datasets[name])
+
+
+def write_card(folder: Path, name: str, spec: DatasetSpec) -> None:
+    """Write ``croissant.json`` beside a dataset's arrays, and print where it is and what it lacks."""
+    data = folder / "data.npz"
+    if not data.is_file():
+        raise missing(data)
+    checksums.verify(data)
+    manifest = with_own_texts(read_json(folder / "manifest.json"), spec)
+    unknown = spec.users_own and manifest["licence"] == kind_of(spec).licence  # which says: as of the images
+    stated = {
+        "licence": None if unknown else manifest["licence"],
+        "citation": manifest["citation"],
+        "why": reason(spec),
+    }
+    card = data_card(manifest, checksums.sha256(data), data.stat().st_size, stated)
+    write_json(folder / layout.DATA_CARD, card)
+    print(f"{name}: {folder / layout.DATA_CARD}")
+    lacking = left_out(card)
+    if lacking:
+        print(f"  not known here, so left out: {listing(lacking)}; add them before you publish the card")
+
+
+if __name__ == "__main__":
+    run(main)
