@@ -5,8 +5,9 @@ import zipfile
 
 import numpy as np
 import pytest
+import yaml
 
-from builders.project import TINY
+from builders.project import ROOT, TINY
 from convlab.datasets.prepared import seed_streams
 from convlab.errors import UserError
 from convlab.models.families.dense import Dense
@@ -284,6 +285,12 @@ def test_an_average_that_is_longer_than_the_training_is_told():
     (note,) = notes(ema=0.99, epochs=2, batch_size=100)
     assert "has 6" in note
     assert notes(ema=0.9, epochs=4, steps=40) == notes(epochs=1) == []
+
+
+def test_the_study_of_the_recipes_page_is_planned():
+    (study,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/recipes/better-recipe.md").read_text(), re.DOTALL)
+    plan = load_study(yaml.safe_load(study)).plan
+    assert [len(question.levels) for question in plan.questions.values()] == [3, 2]
 
 
 def test_off_words_mean_none():
