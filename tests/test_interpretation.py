@@ -264,6 +264,32 @@ def test_overfitting_is_claimed_only_beyond_what_the_validation_images_resolve()
     assert "It overfits" in many
 
 
+def test_training_accuracy_of_blended_images_is_compared_with_nothing():
+    values = {"dense": seeds_around(0.95), "cnn": seeds_around(0.9), CNN_5X5: seeds_around(0.9)}
+    wide = {"cnn": history_with(train=(0.6, 0.9, 0.99, 1.0), validation=(0.5, 0.7, 0.85, 0.8))}
+    config = {"training": {"augmentation": {"mixup": 0.2}}}
+    results = results_with(values, histories=wide, config=config)
+    text = text_of(fit(results, "digits"))
+    assert "CNN: at the kept epoch validation accuracy is 85.00 % (3 seeds); training accuracy is of blended" in text
+    assert "overfit" not in text and "gap of" not in text and "99.00 %" not in text
+    assert "With augmentation it is of the changed images" in text
+    assert "may overfit more" not in text_of(baseline(results, "digits"))
+    assert "may overfit more" in text_of(baseline(results_with(values, histories=wide), "digits"))
+
+
+def test_a_loss_that_is_lowest_where_a_schedule_ends_calls_for_no_more_epochs():
+    values = {"dense": seeds_around(0.95), "cnn": seeds_around(0.9), CNN_5X5: seeds_around(0.9)}
+    falling = {"cnn": history_with(loss=(2.0, 1.0, 0.6, 0.5))}
+    constant, cosine = (
+        results_with(values, histories=falling, config={"training": {"schedule": schedule}})
+        for schedule in ("constant", "cosine")
+    )
+    assert "more epochs may make it better" in text_of(fit(constant, "digits"))
+    text = text_of(fit(cosine, "digits"))
+    assert "with which the schedule of the learning rate ends" in text and "may make it better" not in text
+    assert "trained too briefly" not in text_of(baseline(cosine, "digits"))
+
+
 def test_the_most_confused_pair_counts_both_ways():
     matrix = np.eye(10, dtype=int) * 90
     matrix[4, 9], matrix[9, 4], matrix[2, 3] = 7, 5, 9
