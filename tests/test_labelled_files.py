@@ -203,6 +203,24 @@ def test_a_table_outside_of_the_folder_is_refused(folder):
     assert "labels.csv is a link that leaves" in refused(folder)
 
 
+@pytest.mark.parametrize("labels", ["../labels.csv", "/labels.csv"])
+def test_the_table_is_named_as_it_lies_in_the_folder(folder, labels):
+    assert "give a table in datasets.pets.path by its name there" in refused(folder, labels=labels)
+
+
+def test_columns_without_a_table_are_refused(folder):
+    assert "which are of a table; write labels: its name" in refused(folder, labels=None, file_column="id")
+
+
+@pytest.mark.parametrize("name", ["images", "train"])
+def test_a_flat_folder_is_refused_with_the_table_that_may_hold_its_labels(folder, name):
+    (folder / "images").rename(folder / name)
+    sentence = "; or, if labels.csv has their labels, write datasets.pets.labels: labels.csv"
+    assert refused(folder, labels=None).endswith(sentence)
+    (folder / "labels.csv").unlink()
+    assert "labels" not in refused(folder, labels=None)
+
+
 def test_an_edit_of_the_table_or_of_an_image_changes_the_digest(folder, tmp_path):
     def digest() -> str:
         return content_digest(folder, tmp_path / "index.json", files_of=files_of_a_folder)

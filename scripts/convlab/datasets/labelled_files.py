@@ -28,10 +28,13 @@ from convlab.datasets.folder_listing import (
     Contents,
     Part,
     Skipped,
+    entries,
+    is_folder,
     is_image,
     litter,
     may_be_image,
     normalised_name,
+    part_folders,
     printable_name,
     refuse_outside,
     suffix,
@@ -84,6 +87,8 @@ def list_labelled(root: Path, table: str, columns: Columns, key: str) -> Content
     """
     if not root.is_dir():
         raise UserError(f"{key}.path: {printable_name(str(root))} is not a folder; give the folder with the images")
+    if Path(table).is_absolute() or ".." in Path(table).parts:
+        raise UserError(f"{key}.labels is {table!r}; give a table in {key}.path by its name there")
     path = root / table
     refuse_outside(root, path, f"{key}.labels")
     rows = _rows(path, columns, f"{key}.labels")
@@ -232,6 +237,8 @@ def _rows(path: Path, columns: Columns, key: str) -> list[_Row]:
 def _text(path: Path, refuse: Refusal) -> str:
     try:
         content = path.read_bytes()
+    except IsADirectoryError:
+        refuse("is a folder; give the file with the labels")
     except FileNotFoundError:
         refuse(f"is not in {printable_name(str(path.parent))}; correct the name of the table")
     except OSError as error:
@@ -289,6 +296,15 @@ def _classes(files: Mapping[str, Mapping[str, Sequence[str]]], path: Path, key: 
                 "in one of them only); make them equal"
             )
     return classes
+
+
+def hint_at_table(root: Path, key: str) -> str:
+    """Half a sentence on a table that may hold the labels of a folder without class folders; else empty."""
+    train = part_folders(root).get("train", [])
+    if any(is_folder(entry) for name in train for entry in entries(root / name)):
+        return ""
+    tables = sorted(entry.name for entry in entries(root) if entry.name.lower().endswith(TABLE_SUFFIXES))
+    return f"; or, if {printable_name(tables[0])} has their labels, write {key}.labels: {tables[0]}" if tables else ""
 
 
 def files_of_a_folder(path: Path) -> Iterator[tuple[str, Path | os.DirEntry]]:

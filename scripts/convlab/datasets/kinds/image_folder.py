@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from convlab.common.specs import Location, Name, PositiveWhole, off_as_none
 from convlab.datasets.file_content import file_kind, is_readable_kind  # fmt: skip
@@ -32,7 +32,7 @@ from convlab.datasets.folder_listing import (
     suffix,
     summary,
 )
-from convlab.datasets.labelled_files import Columns, files_of_a_folder, list_labelled
+from convlab.datasets.labelled_files import Columns, files_of_a_folder, hint_at_table, list_labelled
 from convlab.datasets.own_images import check_counts
 from convlab.datasets.reading import Reading, check_memory
 from convlab.datasets.registry import Count, Counts, Form, Kind, translatable
@@ -67,6 +67,12 @@ class ImageFolder(OwnImages):
         "fail", description="Whether an image that cannot be used ends the preparation, or is left out and named."
     )
 
+    @model_validator(mode="after")
+    def _columns_are_of_a_table(self) -> "ImageFolder":
+        if self.labels is None and (self.file_column or self.label_column):
+            raise ValueError("has file_column or label_column, which are of a table; write labels: its name")
+        return self
+
     @property
     def channels(self) -> int:
         return 3 if self.colour == "rgb" else 1
@@ -98,7 +104,10 @@ def _listing(name: str, spec: ImageFolder, count_skipped: bool = False) -> Conte
     """What the folder holds, by its class folders or by its table of labels."""
     key, root = f"datasets.{name}", Path(spec.path).expanduser()
     if spec.labels is None:
-        return list_images(root, f"{key}.path", count_skipped)
+        try:
+            return list_images(root, f"{key}.path", count_skipped)
+        except UserError as error:
+            raise UserError(f"{error}{hint_at_table(root, key) if root.is_dir() else ''}") from None
     return list_labelled(root, spec.labels, Columns(spec.file_column, spec.label_column), key)
 
 
