@@ -300,10 +300,13 @@ def _classes(files: Mapping[str, Mapping[str, Sequence[str]]], path: Path, key: 
 
 def hint_at_table(root: Path, key: str) -> str:
     """Half a sentence on a table that may hold the labels of a folder without class folders; else empty."""
-    train = part_folders(root).get("train", [])
-    if any(is_folder(entry) for name in train for entry in entries(root / name)):
+    try:
+        train = part_folders(root).get("train", [])
+        if any(is_folder(entry) for name in train for entry in entries(root / name)):
+            return ""
+        tables = sorted(entry.name for entry in entries(root) if entry.name.lower().endswith(TABLE_SUFFIXES))
+    except OSError:  # no folder, or none that may be read: the sentence before says so
         return ""
-    tables = sorted(entry.name for entry in entries(root) if entry.name.lower().endswith(TABLE_SUFFIXES))
     return f"; or, if {printable_name(tables[0])} has their labels, write {key}.labels: {tables[0]}" if tables else ""
 
 

@@ -107,7 +107,7 @@ def _listing(name: str, spec: ImageFolder, count_skipped: bool = False) -> Conte
         try:
             return list_images(root, f"{key}.path", count_skipped)
         except UserError as error:
-            raise UserError(f"{error}{hint_at_table(root, key) if root.is_dir() else ''}") from None
+            raise UserError(f"{error}{hint_at_table(root, key)}") from None
     return list_labelled(root, spec.labels, Columns(spec.file_column, spec.label_column), key)
 
 
