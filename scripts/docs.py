@@ -267,7 +267,7 @@ def type_name(schema: Mapping[str, Any], plural: str = "") -> str:
         return f"list of {type_name(schema['items'], 's')}"
     if kind == "object":
         values = schema["additionalProperties"]
-        return f"{type_name({} if values is True else values, 's')} by name"
+        return f"{type_name(values if isinstance(values, dict) else {}, 's')} by name"
     words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true`, `false`"}
     return f"{words.get(kind, kind)}{plural if kind != 'boolean' else ''}{bounds(schema)}"
 

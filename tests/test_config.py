@@ -247,7 +247,11 @@ def test_every_field_can_be_a_factor():
         "momentum": [0, 0.9], "weight_decay": [0, 0.01], "precision": ["float32", "mixed_bfloat16"],
         "validation_fraction": [0.1, 0.2], "train_size": [None, 100], "select": ["best", "last"],
         "early_stopping": [None, {"patience": 2}], "steps": [None, 100], "pixel_permutation": [None, 1, 7],
-        "augmentation": [None, {"flip": "horizontal"}, {"shift": 2}], "backend": ["tensorflow", "jax"], "jit_compile": [False, True], "tensorboard": [False, True],
+        "schedule": ["constant", "cosine", "one_cycle", "piecewise"], "warmup": [None, 0.1],
+        "schedule_boundaries": [[0.5, 0.75], [0.6, 0.8]], "schedule_factors": [[0.1, 0.01], [0.3, 0.1]],
+        "gradient_clip": [None, 1], "ema": [None, 0.99], "label_smoothing": [0, 0.1],
+        "class_weights": ["none", "balanced"],
+        "augmentation": [None, {"flip": "horizontal"}, {"shift": 2}, {"crop": 2}, {"mixup": 0.2}], "backend": ["tensorflow", "jax"], "jit_compile": [False, True], "tensorboard": [False, True],
     }  # fmt: skip
     assert set(levels) == (set(Conv.model_fields) | set(Training.model_fields)) - {"family", "label", "why"}
     experiments = {factor: {"base": "cnn", "factor": factor, "levels": values} for factor, values in levels.items()}

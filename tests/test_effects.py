@@ -38,7 +38,14 @@ def notes(training=None, models=None, **experiment):
             "activation_after: this activation and this pooling give",
         ),
         ("pixels", "dilation", [1, 2], "dilation: kernels of one pixel cannot be dilated"),
-        ("cnn", "augmentation", ["none", {"shift": 0}], "augmentation: it neither flips nor shifts"),
+        ("cnn", "augmentation", ["none", {"shift": 0}], "augmentation: it changes no image"),
+        ("cnn", "warmup", ["none", 0], "warmup: the schedule constant has that share without it"),
+        (
+            "cnn",
+            "schedule_factors",
+            [[0.1, 0.01], [0.2, 0.1]],
+            "schedule_factors: only the schedule piecewise has them",
+        ),
         (
             "cnn",
             "early_stopping",
@@ -68,6 +75,9 @@ def test_a_value_that_has_no_effect_on_any_variant_is_told():
     ("training", "base", "factor", "levels"),
     [
         ({"optimizer": "sgd"}, "cnn", "momentum", [0, 0.9]),
+        ({"schedule": "one_cycle"}, "cnn", "warmup", ["none", 0]),
+        ({"schedule": "piecewise"}, "cnn", "schedule_factors", [[0.1, 0.01], [0.2, 0.1]]),
+        ({}, "cnn", "augmentation", ["none", {"mixup": 0.2}]),
         ({"momentum": 0.9}, "cnn", "optimizer", ["adam", "sgd"]),
         ({}, "deep", "dropout", [0, 0.5]),
         ({"epochs": 5}, "cnn", "early_stopping", ["none", {"patience": 3}]),

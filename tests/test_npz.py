@@ -84,7 +84,10 @@ BAD = [
     (without(x_train=IMAGES.astype("<i4")), "x_train is int32; save it as uint8"),
     (without(x_train=objects(IMAGES)), "x_train holds Python objects, which are never unpickled"),
     (without(y_train=objects("a" * 30)), "y_train holds Python objects"),
-    (without(y_train=ARRAYS["y_train"].astype("U1")), "y_train is <U1, text; save .*numpy.unique"),
+    (without(y_train=ARRAYS["y_train"].astype("U1")), r"y_test has labels that y_train has not \(such as 0\)"),
+    (without(y_train=np.array(["a", ""] * 15), y_test=np.array(["a"] * 9)), "images with an empty label"),
+    (without(y_train=np.ones((30, 3))), r"y_train has shape \(30, 3\), and row 1 is not all zeros but one"),
+    (without("x_train", "y_train", arr_0=IMAGES), r"arrays without names \(arr_0 \(30, 5, 6\) uint8\); write datas"),
     (without(y_train=ARRAYS["y_train"] / 1), "y_train is float64; save the labels as whole numbers"),
     (without(y_train=ARRAYS["y_train"] > 0), "y_train is bool; save the labels"),
     (without(x_train=IMAGES.reshape(30, -1)), r"x_train has shape \(30, 30\)"),
@@ -182,3 +185,100 @@ def test_the_architectures_are_checked_against_the_files_shape_and_classes(tmp_p
     np.savez(tmp_path / "mine.npz", **ARRAYS)
     cost = load_study(study(tmp_path / "mine.npz")).plan.costs["mine", "dense"]
     assert cost.parameters == (30 + 1) * 4 + (4 + 1) * 3
+
+
+COLOUR = np.stack([ARRAYS["x_train"]] * 3, axis=-1) // np.array([1, 2, 3], np.uint8)
+ONE_HOT = np.eye(3)[ARRAYS["y_train"]]
+
+
+def same(images: np.ndarray) -> dict:
+    """The same images to train, validate and test with."""
+    return {f"x_{part}": images for part in ("train", "validation", "test")}
+
+
+LAYOUTS = {
+    "floats": (same(ARRAYS["x_train"] / 255), {"scale": "unit"}),
+    "floats of 32 bits": (same((ARRAYS["x_train"] / 255).astype("f4")), {"scale": "unit"}),
+    "whole numbers": (same(ARRAYS["x_train"].astype("i8")), {"scale": "byte"}),
+    "rows": (same(ARRAYS["x_train"].reshape(30, 30)), {"input_shape": [5, 6, 1]}),
+    "one channel first": (same(ARRAYS["x_train"][:, None]), {"channels": "first"}),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_another_layout_of_the_images_is_read_as_the_config_tells(tmp_path, layout):
+    images, options = LAYOUTS[layout]
+    labels = {f"y_{part}": ARRAYS["y_train"] for part in ("train", "validation", "test")}
+    data = run(tmp_path, images | labels, **options)
+    for array in (data.x_train, data.x_validation, data.x_test):
+        assert array.dtype == np.uint8 and np.array_equal(array[..., 0], ARRAYS["x_train"])
+
+
+def test_channels_that_come_first_are_moved_to_the_end(tmp_path):
+    arrays = {"x_train": COLOUR.transpose(0, 3, 1, 2), "y_train": ARRAYS["y_train"]}
+    data = run(tmp_path, arrays | {"x_test": arrays["x_train"], "y_test": arrays["y_train"]}, channels="first")
+    assert np.array_equal(data.x_train, COLOUR)
+    assert json.loads((tmp_path / "out/manifest.json").read_text())["read_as"] == {"channels": "first"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "labels_as"),
+    [
+        (ONE_HOT, ("0", "1", "2"), "one-hot"),
+        (np.asfortranarray(ONE_HOT), ("0", "1", "2"), "one-hot"),
+        (ONE_HOT.astype(">f4"), ("0", "1", "2"), "one-hot"),
+        (ONE_HOT.astype(bool), ("0", "1", "2"), "one-hot"),
+        (ONE_HOT.astype("i2"), ("0", "1", "2"), "one-hot"),
+        (np.array(["ape", "bee", "cät"])[ARRAYS["y_train"]], ("ape", "bee", "cät"), "text"),
+        (np.array(["ape", "bee", "cat"])[ARRAYS["y_train"]].astype("S"), ("ape", "bee", "cat"), "text"),
+        (np.array(["1", "2", "10"])[ARRAYS["y_train"]][:, None].astype(">U5"), ("1", "2", "10"), "text"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_one_hot_labels_and_labels_of_text_are_classes(tmp_path, labels, classes, labels_as, save):
+    data = run(tmp_path, without(y_train=labels, y_test=labels[:9]), save=save)
+    assert data.y_train.tolist() == ARRAYS["y_train"].tolist() and data.classes == classes
+    assert json.loads((tmp_path / "out/manifest.json").read_text())["read_as"] == {"labels": labels_as}
+
+
+def test_names_that_would_change_what_text_labels_mean_are_refused(tmp_path):
+    text = np.array(["ape", "bee", "cat"])
+    arrays = without(y_train=text[ARRAYS["y_train"]], y_test=text[ARRAYS["y_test"]])
+    with pytest.raises(UserError, match=r"classes has 'bee' where mine.npz has the label 'ape'; give the names"):
+        run(tmp_path, arrays, classes=["bee", "ape", "cat"])
+    assert run(tmp_path, arrays, classes=["Affe", "Biene", "Katze"]).classes == ("Affe", "Biene", "Katze")
+
+
+def test_arrays_of_other_names_are_read_as_the_config_tells(tmp_path):
+    arrays = {
+        "train_images": ARRAYS["x_train"], "train_labels": ARRAYS["y_train"], "val_images": ARRAYS["x_train"][:6],
+        "val_labels": ARRAYS["y_train"][:6], "arr_0": ARRAYS["x_test"], "arr_1": ARRAYS["y_test"],
+    }  # fmt: skip
+    told = {
+        "x_train": "train_images", "y_train": "train_labels", "x_validation": "val_images",
+        "y_validation": "val_labels", "x_test": "arr_0", "y_test": "arr_1",
+    }  # fmt: skip
+    np.savez(tmp_path / "mine.npz", **arrays)
+    spec = load_study(study(tmp_path / "mine.npz", arrays=told)).datasets["mine"]
+    prepare.main(["--dataset", "mine", "--spec", spec.model_dump_json(), "--output-dir", str(tmp_path / "out")])
+    data = load(tmp_path / "out")
+    assert np.array_equal(data.x_train[..., 0], ARRAYS["x_train"]) and len(data.x_validation) == 6
+    assert np.array_equal(data.x_test[..., 0], ARRAYS["x_test"])
+    with pytest.raises(UserError, match=r"arrays\.x_train is 'images', but mine\.npz has arr_0, arr_1, train_images"):
+        load_study(study(tmp_path / "mine.npz", arrays=told | {"x_train": "images"}))
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "message"),
+    [
+        (IMAGES * 1.0, {"scale": "unit"}, "x_train has the pixel value 25[0-9]; values should lie from 0 to 1"),
+        (IMAGES / 255, {"scale": "byte"}, "not a whole number from 0 to 255; write scale: unit"),
+        (IMAGES // 128, {"scale": "byte"}, "no pixel value above 1; write scale: unit"),
+        (IMAGES.astype("i4") * 2, {"scale": "byte"}, "values should lie from 0 to 255"),
+        (np.where(IMAGES > 9, np.nan, IMAGES / 255), {"scale": "unit"}, "pixels that are NaN or infinite"),
+    ],
+)
+def test_values_outside_of_what_the_config_tells_are_refused(tmp_path, images, options, message):
+    with pytest.raises(UserError, match=message) as caught:
+        run(tmp_path, {"x_train": images, "y_train": ARRAYS["y_train"]}, **options)
+    assert str(caught.value).startswith("datasets.mine.path: mine.npz: x_train ")

@@ -23,6 +23,7 @@ from builders.image_tables import (
     parquet_folder,
     planned,
     prepared,
+    saved_to_disk,
     study,
 )
 from convlab.datasets.content_digest import content_digest
@@ -45,13 +46,14 @@ def test_the_same_images_in_every_form_give_the_same_arrays(tmp_path):
     forms = {
         "csv": (csv_folder(tmp_path / "csv"), {"classes": names}),
         "parquet": (parquet_folder(tmp_path / "hub"), {}),
+        "huggingface": (saved_to_disk(tmp_path / "saved"), {}),
         "npz": (tmp_path / "mine.npz", {"classes": names}),
     }
     arrays = {
         kind: prepared(kind, path, tmp_path / f"out-{kind}", **options)[1]["arrays"]
         for kind, (path, options) in forms.items()
     }
-    assert arrays["csv"] == arrays["parquet"] == arrays["npz"]
+    assert arrays["csv"] == arrays["parquet"] == arrays["huggingface"] == arrays["npz"]
 
 
 def test_shape_classes_and_counts_are_known_before_any_job_runs(tmp_path):

@@ -124,3 +124,103 @@ def parquet_folder(folder: Path) -> Path:
     parquet_file(folder / "data/train-00001-of-00002.parquet", table.slice(17))
     parquet_file(folder / "data/test-00000-of-00001.parquet", image_table(TEST_IMAGES, TEST_LABELS))
     return folder
+
+
+SPLITS = {"train": (IMAGES, LABELS), "test": (TEST_IMAGES, TEST_LABELS)}
+
+
+def saved_to_disk(folder: Path, shards: int = 2) -> Path:
+    """A DatasetDict as ``save_to_disk`` of Hugging Face's ``datasets`` writes it: Arrow streams and JSON."""
+    for split, (images, labels) in SPLITS.items():
+        (folder / split).mkdir(parents=True)
+        table, names = image_table(images, labels), []
+        for shard, indices in enumerate(np.array_split(np.arange(len(images)), shards)):
+            names.append(f"data-{shard:05d}-of-{shards:05d}.arrow")
+            with (
+                pa.OSFile(str(folder / split / names[-1]), "wb") as sink,
+                pa.ipc.new_stream(sink, table.schema) as file,
+            ):
+                file.write_table(table.slice(indices[0], len(indices)), max_chunksize=4)
+        state = {"_data_files": [{"filename": name} for name in names], "_fingerprint": "0", "_split": split}
+        (folder / split / "state.json").write_text(json.dumps(state))
+        (folder / split / "dataset_info.json").write_text(json.dumps({"features": FEATURES}))
+    (folder / "dataset_dict.json").write_text(json.dumps({"splits": list(SPLITS)}))
+    return folder
+
+
+CARD = """---
+license: mit
+dataset_info:
+  features:
+  - name: image
+    dtype: image
+  - name: label
+    dtype:
+      class_label:
+        names:
+          '0': low
+          '1': mid
+          '2': high
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: shards/part-*
+  - split: test
+    path: shards/held-out*
+---
+# A dataset
+"""
+
+
+def repository(folder: Path) -> Path:
+    """A clone of a repository whose card tells files and classes, which the files themselves do not."""
+    for name, (images, labels) in {"part-0": SPLITS["train"], "held-out": SPLITS["test"]}.items():
+        parquet_file(folder / f"shards/{name}.parquet", image_table(images, labels, features=None))
+    (folder / "README.md").write_text(CARD)
+    return folder
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# TensorFlow Datasets
+
+
+def tfds_folder(folder: Path, splits: dict = SPLITS, shape: Sequence = (6, 6, 1), shards: int = 2) -> Path:
+    """A version's folder of TensorFlow Datasets, its records written by TensorFlow."""
+    import tensorflow as tf
+
+    folder.mkdir(parents=True)
+    listed = []
+    for split, (images, labels) in splits.items():
+        parts = np.array_split(np.arange(len(images)), shards)
+        for shard, indices in enumerate(parts):
+            name = folder / f"mine-{split}.tfrecord-{shard:05d}-of-{shards:05d}"
+            with tf.io.TFRecordWriter(str(name)) as writer:
+                for index in indices:
+                    feature = {
+                        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded(images[index])])),
+                        "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[int(labels[index])])),
+                        "weight": tf.train.Feature(float_list=tf.train.FloatList(value=[0.5, -1.0])),
+                        "id": tf.train.Feature(int64_list=tf.train.Int64List(value=[-(2**40), 300])),
+                    }
+                    writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+        listed.append({"name": split, "shardLengths": [str(len(part)) for part in parts], "numBytes": "1"})
+    (folder / "dataset_info.json").write_text(
+        json.dumps({"name": "mine", "version": "1.0.0", "fileFormat": "tfrecord", "splits": listed})
+    )
+    core = "tensorflow_datasets.core.features"
+    features = {
+        "image": {
+            "pythonClassName": f"{core}.image_feature.Image",
+            "image": {"shape": {"dimensions": list(map(str, shape))}, "dtype": "uint8", "encodingFormat": "png"},
+        },
+        "label": {
+            "pythonClassName": f"{core}.class_label_feature.ClassLabel",
+            "classLabel": {"numClasses": str(len(NAMES))},
+        },
+    }
+    (folder / "features.json").write_text(
+        json.dumps({"pythonClassName": f"{core}.features_dict.FeaturesDict", "featuresDict": {"features": features}})
+    )
+    (folder / "label.labels.txt").write_text("\n".join(NAMES))
+    return folder

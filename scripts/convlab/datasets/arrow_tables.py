@@ -10,11 +10,13 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from convlab.datasets.file_content import file_kind
 from convlab.datasets.folder_listing import printable_name, refuse_outside
+from convlab.datasets.image_rows import Options, decode_into
 from convlab.datasets.label_classes import label_text, named_label
 from convlab.errors import UserError
 
@@ -247,7 +249,7 @@ def _labels(column: "pa.Array", columns: Columns, file: Path, key: str) -> list[
 # Images
 
 
-def first_form(files: Sequence[Path], columns: Columns, options: "Options", key: str) -> Form:
+def first_form(files: Sequence[Path], columns: Columns, options: Options, key: str) -> Form:
     """Height, width and channels of the first image, by its header or by the lengths of its lists."""
     from convlab.datasets.image_decoding import Unreadable, image_form
 
@@ -264,25 +266,6 @@ def first_form(files: Sequence[Path], columns: Columns, options: "Options", key:
             except Unreadable as error:
                 raise _refusal(file, key, f"row 1: the image {error}; mend or remove it") from None
     raise _refusal(files[0], key, "has no rows; give a table with images")
-
-
-@dataclass(frozen=True)
-class Options:
-    """How images are read.
-
-    Args:
-        root: folder in which the paths of images that are not in the table itself are looked for; None for none.
-        size: height and width that all images are brought to; None where they have one size.
-        channels: order of the numbers of colour images that are lists, ``first`` or ``last``.
-        colour: whether ``rgb`` or ``grey`` was asked for; None where all images are of one of them.
-        threads: number of threads that decode, which does not change the result.
-    """
-
-    root: Path | None
-    size: tuple[int, int] | None
-    channels: str | None
-    colour: str | None
-    threads: int = 1
 
 
 def read_tables(
@@ -304,7 +287,8 @@ def read_tables(
                 raise _refusal(file, key, "has changed since it was checked; run again")
             first = filled - before
             if columns.encoded:
-                decode_into(there, _encoded(batch.column(0), options.root, file, key, first), options, first, file, key)
+                data = _encoded(batch.column(0), options.root, file, key, first)
+                decode_into(there, data, options, partial(_refuse_row, file, key, first), key)
             elif len(batch):
                 values, shape = _numbers(batch.column(0), options, file, key)
                 if shape != form:
@@ -320,6 +304,10 @@ def read_tables(
     if filled != rows:
         raise _refusal(files[-1], key, "has changed since it was checked; run again")
     return images, labels
+
+
+def _refuse_row(file: Path, key: str, first: int, index: int, problem: str) -> NoReturn:
+    raise _refusal(file, key, f"row {first + index + 1:,}: {problem}")
 
 
 def _encoded(column: "pa.Array", root: Path | None, file: Path, key: str, first: int) -> list[bytes]:
@@ -360,48 +348,6 @@ def _linked(root: Path, beside: Path, path: str, row: int, file: Path, key: str)
             except (OSError, ValueError) as error:
                 raise _refusal(file, key, f"row {row:,}: {printable_name(path)} cannot be read ({error})") from None
     raise _refusal(file, key, f"row {row:,}: there is no image {printable_name(path)}; add it, or correct the path")
-
-
-def decode_into(
-    images: "np.ndarray", data: Sequence[bytes], options: Options, first: int, file: Path, key: str
-) -> None:
-    """Decode image files into the rows of ``images`` (n, height, width, channels); ``first`` is the first row's index.
-
-    Raises UserError as ``read_tables``.
-    """
-    from concurrent.futures import ThreadPoolExecutor
-
-    from convlab.datasets.image_decoding import Unreadable, read_image
-
-    size, channels = images.shape[1:3], images.shape[3]
-
-    def problem_of(fact: str, value: int) -> str | None:
-        if fact == "resized" and options.size is None:
-            return f"is not of {size[0]}×{size[1]} as the first; write {key}.image_size: what size to bring all to"
-        if fact == "channels" and options.colour is None:
-            kinds = {1: "grey", 3: "in colour"}
-            return f"is {kinds[value]} and the first is {kinds[channels]}; write {key}.colour: rgb or grey"
-        if fact == "deep" and abs(value) < _NEARLY_BLACK:
-            return "is of 16 bits of which the highest are not used; save it with 8 bits"
-        return None
-
-    def decode(start: int) -> None:
-        for index in range(start, min(start + _BATCH_IMAGES, len(data))):
-            facts: list[tuple[str, int]] = []
-            try:
-                images[index] = read_image(data[index], size, channels, 16, lambda *fact, to=facts: to.append(fact))
-                problem = next(filter(None, (problem_of(*fact) for fact in facts)), None)
-            except Unreadable as error:
-                problem = f"{error}; mend or remove it"
-            if problem is not None:
-                raise _refusal(file, key, f"row {first + index + 1:,}: the image {problem}")
-
-    with ThreadPoolExecutor(max(options.threads, 1)) as pool:
-        list(pool.map(decode, range(0, len(data), _BATCH_IMAGES)))
-
-
-_BATCH_IMAGES = 64
-_NEARLY_BLACK = 2**14
 
 
 def _numbers(column: "pa.Array", options: Options, file: Path, key: str) -> tuple["np.ndarray", Form]:

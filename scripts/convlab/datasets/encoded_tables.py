@@ -9,6 +9,7 @@ from typing import Any
 from convlab.datasets import arrow_tables
 from convlab.datasets.arrow_tables import pyarrow_is_installed
 from convlab.datasets.folder_listing import NO_LABELS, Skipped, printable_name
+from convlab.datasets.image_rows import Options
 from convlab.datasets.kept_facts import kept_facts
 from convlab.datasets.label_classes import check_enough, class_names, labels_in_order
 from convlab.datasets.reading import Reading, check_memory
@@ -26,12 +27,14 @@ class Tables:
 
     Args:
         files: of each split; other splits than train, validation and test are not among them.
+        names: of each split, as the config would name it in ``splits``.
         root: the folder; None where a single file was given.
         features: Hugging Face's description of the columns, where it stands beside the files.
         skipped: what is not read.
     """
 
     files: Mapping[str, Sequence[Path]]
+    names: Mapping[str, str]
     root: Path | None
     features: Mapping[str, Any]
     skipped: Sequence[Skipped] = ()
@@ -57,8 +60,8 @@ class Checked:
     skipped: list[Skipped]
 
 
-def _options(tables: Tables, spec: EncodedTables, threads: int = 1) -> arrow_tables.Options:
-    return arrow_tables.Options(tables.root, spec.image_size, spec.channels, spec.colour, threads)
+def _options(tables: Tables, spec: EncodedTables, threads: int = 1) -> Options:
+    return Options(tables.root, spec.image_size, spec.channels, spec.colour, threads)
 
 
 def told_form(name: str, spec: EncodedTables) -> tuple[arrow_tables.Form, int] | None:
@@ -105,7 +108,7 @@ def check_tables(name: str, spec: EncodedTables, tables: Tables) -> Checked:
         else:
             labels[split] = counts
     if not spec.splits:
-        require_test(labels, key, lambda split: tables.files[split][0].name)
+        require_test(labels, key, tables.names.__getitem__)
     file_of = {split: printable_name(files[0].name) for split, files in tables.files.items() if files}
     values = labels_in_order(labels, columns.names, file_of, key)
     names = class_names(values, spec.classes, file_of["train"], key)

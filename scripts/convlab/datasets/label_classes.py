@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from convlab.datasets.folder_listing import printable_name
@@ -67,14 +67,14 @@ def labels_in_order(
                 "each one or remove these rows"
             )
     train = {label for label in labels["train"] if label is not None}
-    values = tuple(order) if order is not None else _sorted(train)
+    values = tuple(order) if order is not None else sorted_labels(train)
     if absent := [value for value in values if value not in train]:
         raise UserError(
             f"{key}.path: {file_of['train']} has no training image of class {printable_name(absent[0])!r}; add some, "
             "or leave the class out"
         )
     for split in labels.keys() - {"train"}:
-        if alone := _sorted({label for label in labels[split] if label is not None} - train):
+        if alone := sorted_labels({label for label in labels[split] if label is not None} - train):
             raise UserError(
                 f"{key}.path: {file_of[split]} has labels that {file_of['train']} has not (such as "
                 f"{printable_name(alone[0])!r}); they should be the same"
@@ -86,7 +86,8 @@ def labels_in_order(
     return values
 
 
-def _sorted(labels: set[str]) -> tuple[str, ...]:
+def sorted_labels(labels: Collection[str]) -> tuple[str, ...]:
+    """Labels by number where all are whole numbers, else by name."""
     if all(re.fullmatch(r"-?\d+", label) for label in labels):
         return tuple(sorted(labels, key=int))
     return tuple(sorted(labels))
@@ -100,6 +101,12 @@ def class_names(values: Sequence[str], named: Sequence[str] | None, file: str, k
             f"{key}.classes has {len(named):,} names, but {file} has {len(values):,} different labels ({listed}); give "
             "each a name"
         )
+    for value, name in zip(values, named or (), strict=False):
+        if value != name and name in values and not re.fullmatch(r"-?\d+", value):
+            raise UserError(
+                f"{key}.classes has {name!r} where {file} has the label {printable_name(value)!r}; give the names in "
+                f"the order {', '.join(map(printable_name, values))}"
+            )
     names = tuple(named) if named is not None else tuple(map(printable_name, values))
     if twice := sorted(name for name, times in Counter(names).items() if times > 1):
         raise UserError(f"{key}.classes has the name {twice[0]!r} twice; give each class a name of its own")

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import takewhile
 from pathlib import Path
 
 from convlab.datasets.folder_listing import (
@@ -100,7 +101,7 @@ def split_files(
             if split := split_of(name):
                 splits.setdefault(split, []).append(name)
         splits = splits or {"train": names}
-        require_test(splits, key, lambda split: splits[split][0])
+        require_test(splits, key, lambda split: pattern_of(splits[split]))
     used = [name for matching in splits.values() for name in matching]
     if twice := sorted({name for name in used if used.count(name) > 1}):
         raise UserError(f"{key}.splits: {printable_name(twice[0])} is of two splits; an image belongs into one")
@@ -110,6 +111,12 @@ def split_files(
         )
     skipped = [Skipped(printable_name(name), NO_SPLIT) for name in names if name not in used]
     return SplitFiles(path, splits, skipped)
+
+
+def pattern_of(names: Sequence[str]) -> str:
+    """A pattern that names match: of several their beginning and a star."""
+    same = takewhile(lambda signs: len(set(signs)) == 1, zip(*names, strict=False))
+    return names[0] if len(names) == 1 else "".join(signs[0] for signs in same) + "*"
 
 
 def require_test(splits: Mapping[str, object], key: str, name_of: Callable[[str], str]) -> None:

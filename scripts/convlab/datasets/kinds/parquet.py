@@ -6,7 +6,7 @@ from typing import Literal
 from convlab.datasets.encoded_tables import Tables, check_tables, count_tables, read_checked, told_form
 from convlab.datasets.reading import Reading
 from convlab.datasets.registry import Counts, Form, Kind, translatable
-from convlab.datasets.table_files import every_file, split_files
+from convlab.datasets.table_files import every_file, pattern_of, split_files
 from convlab.datasets.table_specs import EncodedTables
 
 
@@ -21,7 +21,8 @@ def _tables(name: str, spec: Parquet, path: Path) -> Tables:
         path, spec.splits, lambda file: file.lower().endswith(".parquet"), "Parquet", f"datasets.{name}"
     )
     files = {split: listed.paths(split) for split in listed.splits}
-    return Tables(files, path if path.is_dir() else None, {}, listed.skipped)
+    names = {split: pattern_of(names) for split, names in listed.splits.items()}
+    return Tables(files, names, path if path.is_dir() else None, {}, listed.skipped)
 
 
 def form(name: str, spec: Parquet) -> Form:
