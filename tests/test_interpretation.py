@@ -215,11 +215,11 @@ def test_two_factors_that_help_only_together_interact():
     assert [name for row in cells for name in row] == [name for name in results.plan.variants if name != "dense"]
     row = results.factorials.set_index("effect").loc["interaction"]
     assert row["contrast"] == pytest.approx(0.04)
-    assert row["sentence"].startswith("Interaction of kernel size and batch norm: F(1, 6) = ")
-    assert "going from batch norm off to on gains +4.00 pp more at kernel size 5×5 than at 3×3" in row["sentence"]
+    assert row["sentence"].startswith("Interaction of kernel size and norm: F(1, 6) = ")
+    assert "going from norm none to batch gains +4.00 pp more at kernel size 5×5 than at 3×3" in row["sentence"]
     text = text_of(factor(results, "digits", results.plan.questions["both"]))
     assert row["sentence"] in text
-    assert "Of 4 levels of kernel size × batch norm" in text
+    assert "Of 4 levels of kernel size × norm" in text
 
 
 # ---------------------------------------------------------------------------------------------------------------------
