@@ -16,7 +16,7 @@ from convlab.datasets.specs import as_dataset
 from convlab.models.registry import families
 from convlab.probes.registry import PACKAGE, has, names, part
 from convlab.results import columns
-from convlab.study.load import schema
+from convlab.study.load import load_study, schema
 from convlab.training.history import HISTORY_COLUMNS
 
 DOCS = ROOT / "docs"
