@@ -43,6 +43,7 @@ from convlab.results.asked import family_by_registration
 from convlab.results.choice import chosen_variant
 from convlab.results.conditions import with_claim_conditions, with_contrast_conditions
 from convlab.results.descriptions import with_described_costs
+from convlab.results.distinct_images import with_distinct_images
 from convlab.results.family import Family
 from convlab.results.loading import (
     RunRecords,
@@ -175,7 +176,8 @@ def study_tables(
     family, standings, timings = decided
     by_registration = partial(family_by_registration, standings=standings)
     # Answers that are right or wrong give intervals for new images of accuracy, and of no other metric.
-    correct = load_correct(study, folder, records) if plan.metric == ACCURACY else {}
+    answers, near_duplicates = load_correct(study, folder, records), load_near_duplicates(study, folder)
+    correct = answers if plan.metric == ACCURACY else {}
     share = family.looks.look.share if family.looks else 1.0
     comparisons = with_new_images(tables.comparisons_table(runs, plan, rope, family), correct, plan, rope, share)
     comparisons = tables.with_registration(comparisons, lambda row: standings.question(row.dataset, row.experiment))
@@ -187,11 +189,9 @@ def study_tables(
     tuned = tables.runs_table(records.tuned_rows, guesses) if study.tuning else None
     return {
         "runs": runs,
-        "variants": tables.variants_table(runs, plan, guesses),
+        "variants": with_distinct_images(tables.variants_table(runs, plan, guesses), runs, answers, near_duplicates),
         "comparisons": with_contrast_conditions(comparisons, records.runs, plan),
-        "robustness": robustness_table(
-            runs, plan, rope, family, correct, load_near_duplicates(study, folder), by_registration, tuned
-        ),
+        "robustness": robustness_table(runs, plan, rope, family, correct, near_duplicates, by_registration, tuned),
         "tuning": tuning_table(study, records),
         "claims": with_claim_conditions(claims, records.runs, plan),
         "trends": tables.trends_table(runs, plan),

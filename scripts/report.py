@@ -49,6 +49,7 @@ from convlab.page.measures import (
     calibration_table,
     chosen_first,
     constant_guess_text,
+    distinct_table,
     fits_summary,
     main_table,
     per_class,
@@ -283,6 +284,7 @@ def details(study: Study, data: ReportData) -> dict[str, Any]:
             dataset: data_tables(data.explored[dataset], data.manifests[dataset], spec)
             for dataset, spec in study.datasets.items()
         },
+        "distinct": {dataset: distinct_table(results, dataset) for dataset in datasets},
         "reasons": {dataset: reason(spec) for dataset, spec in study.datasets.items()},
         "most_confused": {
             dataset: {name: most_confused(results, dataset, name) for name in results.variants_with_details(dataset)}

@@ -185,6 +185,9 @@ def exploration_of(dataset: str, classes: list[str]) -> dict:
             "near_share_of_test": 3 / 355,
             "exact_test_images": 1,
             "label_disagreeing_pairs": 0,
+            "threshold_rms": 14.0,
+            "copied_images": 400,
+            "recall": {"shifted": 0.0, "recompressed": 0.98, "brightened": 0.9},
         },
         "empty_classes": [],
         "tiles": {

@@ -7,6 +7,7 @@ from typing import Any
 
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing, ngettext
+from convlab.findings.left_out import copies_text
 from convlab.findings.study_results import Finding, StudyResults
 from convlab.language.numbers import count, missing, multiple, number, unsigned_points
 from convlab.results.tuning import drawn_settings
@@ -21,6 +22,8 @@ FEW_SEEDS = 5
 
 NEAR_DUPLICATE_SHARE = 0.05
 """Share of near duplicates among test images from which accuracies are not taken to hold for new images."""
+
+HALF = 0.5
 
 IMBALANCE_RATIO = 1.5
 """Ratio of the largest to the smallest class from which accuracy alone misleads."""
@@ -157,6 +160,20 @@ def _near_duplicates(dataset: str, summary: Mapping[str, Any]) -> Iterator[Findi
     yield Finding(text, {"near": near, "exact": exact})
 
 
+def _unseen_copies(dataset: str, summary: Mapping[str, Any]) -> Iterator[Finding]:
+    """Limitation of the search for near duplicates: kinds of copies of which it misses more than half."""
+    recall = summary["duplicates"]["recall"]
+    missed = {kind: share for kind, share in recall.items() if share < HALF}
+    if missed:
+        text = _(
+            "{dataset}: near duplicates are looked for by the difference of pixels, which misses most copies of some "
+            "kinds: of training images copied to try it, it finds {kinds}. There may be more than were counted.",
+            dataset=dataset,
+            kinds=listing(copies_text(kind, share) for kind, share in missed.items()),
+        )
+        yield Finding(text, missed)
+
+
 def _disagreeing_labels(dataset: str, summary: Mapping[str, Any]) -> Iterator[Finding]:
     if pairs := summary["duplicates"]["label_disagreeing_pairs"]:
         text = ngettext(
@@ -271,6 +288,7 @@ RULES: tuple[Callable[[StudyFacts], Iterator[Finding]], ...] = (
 
 DATA_RULES: tuple[Callable[[str, Mapping[str, Any]], Iterator[Finding]], ...] = (
     _near_duplicates,
+    _unseen_copies,
     _disagreeing_labels,
     _imbalance,
     _empty_classes,

@@ -138,6 +138,10 @@ VARIANTS = {
     "auroc_sd": Column("number", "standard deviation over the runs", FRACTION),
     "auroc_ci_low": Column("number", "lower end of the mean's 95 % t interval", FRACTION),
     "auroc_ci_high": Column("number", "upper end of it", FRACTION),
+    "distinct_test_images": Column(
+        "integer", "test images without a near duplicate among the training images; empty where all are, or none is"
+    ),
+    "test_accuracy_distinct_mean": Column("number", "mean accuracy on these over the runs; exploratory", FRACTION),
 }
 
 COMPARISONS = {

@@ -144,12 +144,11 @@ def _refuse_other_data(read_from: Path, trained: Mapping[str, Any], data: Path, 
 
 
 def load_correct(study: Study, folder: Path, records: RunRecords) -> dict[tuple[str, str, int], np.ndarray]:
-    """Correctness of each test image, bool (images,), for every finished run of a question's variants."""
-    asked = {name for question in study.plan.questions.values() for name in (question.reference, *question.variants)}
+    """Correctness of each test image, bool (images,), for every finished run of the variants that are compared."""
     correct = {}
     for dataset in study.datasets:
         _, truth = prepared.load_test(layout.prepared(folder, dataset))
-        for name in [name for name in study.plan.variants if name in asked]:
+        for name in study.plan.compared:
             seeds = records.finished(dataset, name)
             probabilities = read_probabilities(layout.evaluated(folder, dataset, name), seeds)
             for seed, predicted in zip(seeds, probabilities.argmax(axis=-1), strict=True):

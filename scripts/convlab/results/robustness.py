@@ -137,7 +137,7 @@ def _analyses(
     yield _Analysis("rope_half", values, as_decided, rope / 2, higher)
     yield _Analysis("rope_double", values, as_decided, 2 * rope, higher)
     if metric == ACCURACY:  # the one that follows from right and wrong answers
-        distinct = _without_near_duplicates(runs, correct, near_duplicates)
+        distinct = without_near_duplicates(runs, correct, near_duplicates)
         yield _Analysis("no_near_duplicates", _values(distinct, plan, metric.column)[0], as_decided, rope)
     for seed in sorted(set().union(*seeds.values())):
         kept = {key: rows[seeds[key] != seed] for key, rows in values.items() if seed in seeds[key]}
@@ -169,7 +169,7 @@ def _values(runs: pd.DataFrame, plan: Plan, measure: str) -> tuple[dict[Key, NDA
     return values, seeds
 
 
-def _without_near_duplicates(
+def without_near_duplicates(
     runs: pd.DataFrame, correct: Mapping[tuple[str, str, int], NDArray], near_duplicates: Mapping[str, NDArray]
 ) -> pd.DataFrame:
     """The runs of datasets with near duplicates, with the accuracy on the other test images; if any are left."""
