@@ -193,6 +193,15 @@ def test_labels_and_splits_of_image_files_may_stand_in_a_table(tmp_path, joined)
     if joined:
         with pytest.raises(UserError, match=r"gives 1 of 12 images no label \(such as train/cat/0\.png\)"):
             read(path)
+    put(tmp_path, "labels.csv", table([*rows, rows[0] | {"class": "dog"}]))
+    if joined:
+        with pytest.raises(
+            UserError, match=r"has 'train/cat/0\.png' twice in table, with 'cat' and 'dog' as pets/label"
+        ):
+            read(path)
+    put(tmp_path, "labels.csv", table(rows).replace("split,class", "class,class"))
+    with pytest.raises(UserError, match=r"names the column 'class', which labels\.csv has twice"):
+        read(path)
 
 
 def put_parquet(folder: Path, part: str) -> Path:

@@ -296,6 +296,14 @@ def test_a_folder_without_the_files_is_told_which_are_missing(tmp_path, kind):
         read(kind, put(tmp_path / "empty", {}), **options)
 
 
+@pytest.mark.parametrize("kind", ["kmnist", "emnist"])
+def test_unpacked_files_without_a_public_checksum_are_refused_with_what_to_give(tmp_path, kind):
+    name = next(iter(MADE["kmnist"])) if kind == "kmnist" else emnist.split_files("balanced")[0]
+    put(tmp_path, {name.removesuffix(".gz"): b"unpacked"})
+    with pytest.raises(UserError, match=rf"ubyte is unpacked, and only .* give {re.escape(name)}"):
+        read(kind, tmp_path)
+
+
 def test_a_file_of_another_size_or_cut_short_is_refused(tmp_path):
     path = put(tmp_path, {"mine.npz": medmnist_file(medmnist.SETS["bloodmnist"])}) / "mine.npz"
     with pytest.raises(UserError, match=r"mine\.npz has the wrong MD5, so it is not BloodMNIST's bloodmnist\.npz or"):
