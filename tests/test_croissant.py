@@ -404,6 +404,16 @@ def test_the_data_are_known_by_the_content_of_the_metadata_and_of_all_files_that
     assert digest_of(path) not in (first, second)
 
 
+@pytest.mark.parametrize("linked", ["train/cat/0.png", "train/cat"])
+def test_links_that_leave_the_folder_are_refused(tmp_path, linked):
+    put_images(tmp_path / "pets")
+    path = put(tmp_path, "pets/croissant.json", image_files())
+    (tmp_path / "pets" / linked).rename(tmp_path / "elsewhere")
+    (tmp_path / "pets" / linked).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=rf"{linked} is a link that leaves"):
+        read(path)
+
+
 def test_prefixes_of_keys_do_not_matter(tmp_path):
     put_images(tmp_path)
     text = json.dumps(image_files())
