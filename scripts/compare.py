@@ -57,6 +57,7 @@ from convlab.results.new_images import with_new_images
 from convlab.results.robustness import robustness_table
 from convlab.results.sequential import claim_key, contrast_key, family_over_looks, proposal
 from convlab.results.timings import Timings, load_timings, read_record
+from convlab.results.tuning import tuning_table
 from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
 from convlab.study import layout, registration_files
@@ -185,11 +186,13 @@ def study_tables(
     claims = tables.with_registration(claims, lambda row: standings.claim(row.dataset, row.claim))
     claims = tables.with_looks(claims, family, "reason", claim_key)
     measured = probe_tables.load_measured(study, folder)
+    tuned = tables.runs_table(records.tuned_rows, guesses) if study.tuning else None
     return {
         "runs": runs,
         "variants": with_distinct_images(tables.variants_table(runs, plan, guesses), runs, answers, near_duplicates),
         "comparisons": with_contrast_conditions(comparisons, records.runs, plan),
-        "robustness": robustness_table(runs, plan, rope, family, correct, near_duplicates, by_registration),
+        "robustness": robustness_table(runs, plan, rope, family, correct, near_duplicates, by_registration, tuned),
+        "tuning": tuning_table(study, records),
         "claims": with_claim_conditions(claims, records.runs, plan),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),

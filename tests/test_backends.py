@@ -103,11 +103,8 @@ def test_accuracy_is_tensorflows_within_seed_noise(name, digits, tmp_path):
 @pytest.mark.parametrize(
     "options",
     [{"epochs": 40}, {"epochs": 15, "augmentation": {"flip": "horizontal", "shift": 1}}, {"epochs": 40, **RECIPE}],
-    ids=[
-        "dropout",
-        "dropout and augmentation",
-        "a whole recipe",
-    ],  # with shifts JAX does not compile the step: few, slow epochs
+    # with shifts JAX does not compile the step: few, slow epochs
+    ids=["dropout", "dropout and augmentation", "a whole recipe"],
 )
 def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(name, options, digits, tmp_path):
     options = {"train_size": 500, **options}

@@ -25,7 +25,8 @@ KERAS = {"runtime/backend", "runtime/devices", "runtime/keras_runtime"}
 MODELS = {"common/registry", "models/registry", "models/specs"}
 SPECS = MODELS | {"common/specs", "datasets/specs", "training/recipe", "training/run_spec"}
 ARRAYS = {"datasets/prepared"}
-FIT = {f"training/{name}" for name in ("backup", "callbacks", "history", "loop", "network", "optimizer", "pipeline")}
+RECIPE = {f"training/{name}" for name in ("augmentation", "optimizer", "schedule")}
+FIT = RECIPE | {f"training/{name}" for name in ("backup", "callbacks", "history", "loop", "network", "pipeline")}
 PATHS = {"study/layout"}
 OWN_CODE = {"models/user_code"}
 PREDICT = ARRAYS | KERAS | OWN_CODE | {"evaluation/inference"}
@@ -43,7 +44,7 @@ MAY_REACH = {
     | ARRAYS
     | OWN_CODE
     | {"common/specs", "models/built_cost", "models/cost", "training/network", "training/recipe"},
-    "evaluate": SCRIPT | PREDICT | PATHS | {"evaluation/metrics", "evaluation/records"},
+    "evaluate": SCRIPT | PREDICT | PATHS | {"evaluation/metrics", "evaluation/records", "evaluation/trials"},
     "probe": SCRIPT | PREDICT | PATHS | {"common/registry"},
     "export": SCRIPT
     | PREDICT

@@ -9,6 +9,7 @@ MODELS = {
     "dense": {"family": "dense", "units": [8]},
     "cnn": {"family": "conv", "filters": [4]},
     "deep": {"family": "conv", "filters": [4], "dense_units": [8], "pooling": "none"},
+    "pixels": {"family": "conv", "filters": [4, 8], "kernel_size": 1, "dilation": 1},
 }
 
 
@@ -29,6 +30,14 @@ def notes(training=None, models=None, **experiment):
         ("cnn", "momentum", [0, 0.9], "momentum: adam has no such momentum"),
         ("cnn", "dropout", [0, 0.5], "dropout: it follows hidden dense layers, and dense_units names none"),
         ("deep", "pool_size", [2, 3], "pool_size: pooling is none"),
+        ("cnn", "norm_groups", [8, 4], "norm_groups: only group normalisation has groups"),
+        (
+            "cnn",
+            "activation_after",
+            ["convolution", "pooling"],
+            "activation_after: this activation and this pooling give",
+        ),
+        ("pixels", "dilation", [1, 2], "dilation: kernels of one pixel cannot be dilated"),
         ("cnn", "augmentation", ["none", {"shift": 0}], "augmentation: it changes no image"),
         ("cnn", "warmup", ["none", 0], "warmup: the schedule constant has that share without it"),
         (

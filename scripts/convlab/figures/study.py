@@ -25,11 +25,13 @@ from convlab.figures.saving import FigureWriter
 from convlab.figures.series import MAX_SERIES, Series
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import caption_text
+from convlab.figures.tuning import validation_of_trials
 from convlab.language.contrasts import contrast_labels
 from convlab.language.numbers import region
 from convlab.results import columns
 from convlab.results.loading import RunRecords, load_histories, variants_with_details
 from convlab.results.tables import summed_confusion
+from convlab.results.tuning import drawn_settings
 from convlab.statistics.describe import MIN_SEEDS
 from convlab.study import layout
 from convlab.study.labels import field_label
@@ -160,6 +162,7 @@ def dataset_figures(
     yield results.figure("overview", "accuracy", title, **everything)
     for question in results.study.plan.questions.values():
         yield from question_figures(results, question)
+    yield from search_by_trials(results)
     yield from learning_curves(results)
     yield results.figure("costs", "costs", **costs(results, list(results.series)))
     yield from probe_figures(results)
@@ -209,6 +212,20 @@ def costs(results: DatasetResults, names: Sequence[str]) -> dict[str, Any]:
         "figure": accuracy.against_costs(rows, [results.series[variant] for variant in rows["variant"]], metric),
         "numbers": rows[list(columns.COSTS_SHOWN)],
     }
+
+
+def search_by_trials(results: DatasetResults) -> Iterator[FigureFile]:
+    """Validation accuracy of every trial over the settings that were drawn; nothing without tuning."""
+    table = results.tables["tuning"]
+    trials, settings = table[table["dataset"] == results.dataset], drawn_settings(table)
+    if len(trials):
+        yield results.figure(
+            "tuning", "tuning", _("Validation accuracy of the trials"),
+            _("Each point is a trial with its own seed and settings; filled are those with the best validation "
+              "accuracy of their variant and seed."),
+            validation_of_trials(trials, settings, list(results.series.values())),
+            numbers=trials[[*(name for name in columns.TUNING_SHOWN if name in trials), *settings]],
+        )  # fmt: skip
 
 
 def learning_curves(results: DatasetResults) -> Iterator[FigureFile]:

@@ -51,9 +51,9 @@ def duels(results: StudyResults, dataset: str) -> list[Duel]:
     for question in results.plan.questions.values():
         for row in results.contrasts(dataset, question.name):
             variant, reference = row["variant"], row["reference"]
-            if {results.family(variant), results.family(reference)} != {"conv", "dense"}:
+            if {results.side(variant), results.side(reference)} != {"conv", "dense"}:
                 continue
-            if results.family(reference) == "conv":
+            if results.side(reference) == "conv":
                 row, variant, reference = swapped(row), reference, variant
             duels_of_study.append(Duel(variant, reference, row, verdict_or_gap(row)))
     return duels_of_study
@@ -229,7 +229,7 @@ REASONS_TO_LOSE = (_trained_too_briefly, _overfits_more, _too_small, _aligned_im
 def _no_duel(results: StudyResults, dataset: str) -> list[Finding]:
     """Why the study has no comparison of a convolutional with a dense variant."""
     names = list(results.plan.variants)
-    families = {family: [name for name in names if results.family(name) == family] for family in ("conv", "dense")}
+    families = {side: [name for name in names if results.side(name) == side] for side in ("conv", "dense")}
     lacking = {
         "dense": N_(
             "This study trains no dense model, so it says nothing about whether convolution beats a dense network."

@@ -10,7 +10,9 @@ from convlab.common.i18n import listing, ngettext
 from convlab.findings.left_out import copies_text
 from convlab.findings.study_results import Finding, StudyResults
 from convlab.language.numbers import count, missing, multiple, number, unsigned_points
+from convlab.results.tuning import drawn_settings
 from convlab.statistics.describe import MIN_SEEDS
+from convlab.study.labels import field_label
 
 FEW_TEST_IMAGES = 2000
 """With fewer test images the report states the weight of a single one."""
@@ -202,7 +204,16 @@ def _empty_classes(dataset: str, summary: Mapping[str, Any]) -> Iterator[Finding
 
 
 def _untuned_variants(facts: StudyFacts) -> Iterator[Finding]:
-    if len(facts.results.plan.variants) > 1:
+    if facts.results.plan.trials:
+        trials = facts.results.tuning["trial"].max()
+        text = _(
+            "Verdicts and claims are about the settings of the config. Tuning varies {settings} alone, within the "
+            "ranges of the config and by {n} draws for each variant and seed; what lies beyond is not known.",
+            settings=listing(map(field_label, drawn_settings(facts.results.tuning))),
+            n=trials,
+        )
+        yield Finding(text, {"trials": int(trials)})
+    elif len(facts.results.plan.variants) > 1:
         yield Finding(
             _(
                 "This study tunes no hyperparameters for single variants: all share the training settings, except "

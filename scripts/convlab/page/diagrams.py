@@ -23,6 +23,9 @@ MARGIN, TEXT, ARC = 10, 58, 22
 COLUMN = 86
 """Minimum width in pixels of a layer with its text."""
 
+LETTER = 6
+"""Width in pixels that a letter of a layer's name takes, with the space around the name."""
+
 NARROW = 24
 """Width in pixels of a layer without text: normalisation, addition or activation, which keep the map's shape."""
 
@@ -49,7 +52,7 @@ def diagram(layers: Sequence[Layer], name: str, title: str) -> Markup:
     flows, slabs = [], []
     edges: dict[str, tuple[float, float]] = {}
     for layer in layers:
-        column = NARROW if _kind(layer) in TEXTLESS else COLUMN
+        column = NARROW if _kind(layer) in TEXTLESS else max(COLUMN, LETTER * len(_title(layer)))
         centre = left + column / 2
         width, height = _size(layer, tallest)
         edges[layer.name] = centre - width / 2, centre + width / 2
@@ -59,7 +62,7 @@ def diagram(layers: Sequence[Layer], name: str, title: str) -> Markup:
             else:
                 flows.append(_arc(edges[source], edges[layer.name], top))
         slabs.append(_slab(layer, centre, middle, (width, height)))
-        if column == COLUMN:
+        if column != NARROW:
             slabs.append(_lines(layer, centre, top))
         left += column
     width, height = left + MARGIN, top + MAP_HEIGHT + MARGIN + TEXT
@@ -81,7 +84,8 @@ def _size(layer: Layer, tallest: int) -> tuple[float, float]:
     if len(shape) == 1:
         return 9, min(MAP_HEIGHT, 10 + 9 * math.log2(1 + shape[0]))
     width = 9 if _kind(layer) in TEXTLESS else 6 + 5 * math.log2(1 + shape[-1])
-    return width, max(MAP_HEIGHT * shape[0] / tallest, 4)
+    rows = shape[0] if len(shape) == 3 else math.sqrt(shape[0])  # tokens are patches of the image, row by row
+    return width, max(MAP_HEIGHT * rows / tallest, 4)
 
 
 def _slab(layer: Layer, centre: float, middle: float, size: tuple[float, float]) -> str:
@@ -109,9 +113,8 @@ def _arc(source: tuple[float, float], target: tuple[float, float], top: float) -
 
 def _lines(layer: Layer, centre: float, top: float) -> str:
     """Name and window, output shape, and number of parameters below a layer."""
-    window = f", {layer.window}×{layer.window}" if layer.window else ""
     lines = (
-        (f"{layer.name.replace('_', ' ')}{window}", "kind"),
+        (_title(layer), "kind"),
         ("×".join(map(str, layer.output_shape)), "size"),
         (number(layer.parameters, ",") if layer.parameters else "", "count"),
     )
@@ -120,6 +123,11 @@ def _lines(layer: Layer, centre: float, top: float) -> str:
         at = f'x="{centre:.1f}" y="{top + MARGIN + MAP_HEIGHT + 14 * row:.0f}"'
         texts.append(f'<text class="{style}" {at} font-size="11px" text-anchor="middle">{escape(text)}</text>')
     return "".join(texts)
+
+
+def _title(layer: Layer) -> str:
+    window = f", {layer.window}×{layer.window}" if layer.window else ""
+    return f"{layer.name.replace('_', ' ')}{window}"
 
 
 def _sentence(layer: Layer) -> str:

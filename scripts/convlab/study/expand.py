@@ -9,6 +9,8 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
+from pydantic import ValidationError
+
 from convlab.common.i18n import SOURCE, in_language
 from convlab.common.i18n import gettext as _
 from convlab.common.text import listing, nearest
@@ -18,11 +20,13 @@ from convlab.errors import UserError
 from convlab.models.cost import Cost, ShapeError, cost
 from convlab.models.registry import family_of
 from convlab.models.specs import BaseModelSpec
+from convlab.study.config_errors import error_message
 from convlab.study.experiments import AddVariant, expand_experiment, variant_identity
+from convlab.study.idle_values import without_effect
 from convlab.study.metrics import METRICS
 from convlab.study.rules import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact, parse, renamed
 from convlab.study.schema import SLUG, Probes, Study
-from convlab.study.variants import Plan, PlannedClaim, Probe, Question, Variant
+from convlab.study.variants import Plan, PlannedClaim, Probe, Question, Trial, Variant
 from convlab.training.recipe import Training
 
 TOO_LARGE = {
@@ -88,7 +92,43 @@ def expand(study: Study) -> Plan:
     _check_images(study, forms, variants, questions, probes)
     claims = _claims(study, aliases, costs)
     plan = Plan(variants, questions, costs, aliases, probes, claims, metric=METRICS[study.statistics.metric])
-    return replace(plan, candidates=_candidates(study, plan))
+    return replace(plan, candidates=_candidates(study, plan), trials=_trials(study, plan))
+
+
+def _trials(study: Study, plan: Plan) -> dict[str, Trial]:
+    """The trials of every compared variant, by name; none without tuning.
+
+    Raises UserError for a setting that an experiment varies, that a variant cannot have or that none is trained by, and
+    for a variant with the name of a trial.
+    """
+    tuning, trials = study.tuning, {}
+    if tuning is None:
+        return trials
+    for name, experiment in study.experiments.items():
+        for factor in experiment.factors or [experiment.factor]:
+            if factor in tuning.over:
+                raise UserError(
+                    f"tuning.over names {factor}, which experiments.{name} varies: the draws would take the place of "
+                    "its levels; remove it from one of the two"
+                )
+    compared = plan.compared.values()
+    for field, ends in tuning.over.items():
+        idle = [without_effect(variant.model, variant.training).get(field) for variant in compared]
+        if all(idle):
+            raise UserError(f"tuning.over names {field}, which has no effect in this study: {idle[0]}; remove it")
+        for variant, end in ((variant, end) for variant in compared for end in ends):
+            try:
+                Training.model_validate({**variant.training.model_dump(), field: end})
+            except ValidationError as error:
+                reason = error_message(error.errors()[0])
+                raise UserError(f"tuning.over.{field}: {end:g} is not possible for {variant.name}: {reason}") from None
+    for variant in compared:
+        for number in range(1, tuning.trials + 1):
+            name = f"{variant.name}-trial-{number}"
+            if name in plan.variants:
+                raise UserError(f"{name} is the name of a variant and of a trial of {variant.name}; rename the model")
+            trials[name] = Trial(name, variant.name, number)
+    return trials
 
 
 def _candidates(study: Study, plan: Plan) -> tuple[str, ...]:

@@ -111,8 +111,9 @@ def idle_values(study: Study) -> list[str]:
     notes = []
     for owner, spec, affected in owners:
         reasons = [without_effect(variant.model, variant.training, given_validation) for variant in affected]
+        values = spec.unexpanded if isinstance(spec, BaseModelSpec) else dict(spec)
         for field in sorted(spec.model_fields_set & {name for given in reasons for name in given}):
             default = type(spec).model_fields[field].default
-            if getattr(spec, field) != default and all(field in given for given in reasons):
+            if values[field] != default and all(field in given for given in reasons):
                 notes.append(f"{owner}.{field} has no effect: {reasons[0][field]}")
     return [*notes, *same_variants(study)]

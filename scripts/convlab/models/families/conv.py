@@ -342,5 +342,6 @@ FAMILY = Family(
         IdleField("dilation", lambda model: set(model.kernel_size) == {1}, "kernels of one pixel cannot be dilated"),
         IdleField("activation_after", _order_is_idle, "this activation and this pooling give the same in either order"),
     ),
+    convolutional=True,
     order=2,
 )
