@@ -12,6 +12,7 @@ from builders.project import ROOT
 from convlab.common import registry
 from convlab.common.table_files import read_table
 from convlab.datasets.registry import kinds
+from convlab.datasets.specs import as_dataset
 from convlab.probes.registry import PACKAGE, has, names, part
 from convlab.results import columns
 from convlab.study.load import load_study, schema
@@ -104,6 +105,12 @@ def test_links_between_pages_lead_to_files_and_headings():
 def test_datasets_on_the_page_about_data_are_valid(block):
     study = {"study": "documented", "models": {"d": {"family": "dense", "units": [2]}}, **yaml.safe_load(block)}
     assert load_study(study).datasets
+
+
+def test_datasets_of_files_that_only_a_reader_has_are_valid_settings():
+    (block,) = re.findall(r"```yml\n(.*?)```", (DOCS / "data.md").read_text(encoding="utf-8"), re.DOTALL)
+    specs = [as_dataset(spec) for spec in yaml.safe_load(block)["datasets"].values()]
+    assert {"csv", "parquet", "huggingface", "tfds", "npz"} <= {spec.kind for spec in specs}
 
 
 def test_every_kind_has_a_row_on_the_page_about_data():
