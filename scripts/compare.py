@@ -43,6 +43,7 @@ from convlab.results.asked import family_by_registration
 from convlab.results.choice import chosen_variant
 from convlab.results.conditions import with_claim_conditions, with_contrast_conditions
 from convlab.results.descriptions import with_described_costs
+from convlab.results.distinct_images import with_distinct_images
 from convlab.results.family import Family
 from convlab.results.loading import (
     RunRecords,
@@ -56,6 +57,7 @@ from convlab.results.new_images import with_new_images
 from convlab.results.robustness import robustness_table
 from convlab.results.sequential import claim_key, contrast_key, family_over_looks, proposal
 from convlab.results.timings import Timings, load_timings, read_record
+from convlab.results.tuning import tuning_table
 from convlab.states import history
 from convlab.statistics.claims import ConstantGuess
 from convlab.study import layout, registration_files
@@ -174,7 +176,8 @@ def study_tables(
     family, standings, timings = decided
     by_registration = partial(family_by_registration, standings=standings)
     # Answers that are right or wrong give intervals for new images of accuracy, and of no other metric.
-    correct = load_correct(study, folder, records) if plan.metric == ACCURACY else {}
+    answers, near_duplicates = load_correct(study, folder, records), load_near_duplicates(study, folder)
+    correct = answers if plan.metric == ACCURACY else {}
     share = family.looks.look.share if family.looks else 1.0
     comparisons = with_new_images(tables.comparisons_table(runs, plan, rope, family), correct, plan, rope, share)
     comparisons = tables.with_registration(comparisons, lambda row: standings.question(row.dataset, row.experiment))
@@ -183,13 +186,13 @@ def study_tables(
     claims = tables.with_registration(claims, lambda row: standings.claim(row.dataset, row.claim))
     claims = tables.with_looks(claims, family, "reason", claim_key)
     measured = probe_tables.load_measured(study, folder)
+    tuned = tables.runs_table(records.tuned_rows, guesses) if study.tuning else None
     return {
         "runs": runs,
-        "variants": tables.variants_table(runs, plan, guesses),
+        "variants": with_distinct_images(tables.variants_table(runs, plan, guesses), runs, answers, near_duplicates),
         "comparisons": with_contrast_conditions(comparisons, records.runs, plan),
-        "robustness": robustness_table(
-            runs, plan, rope, family, correct, load_near_duplicates(study, folder), by_registration
-        ),
+        "robustness": robustness_table(runs, plan, rope, family, correct, near_duplicates, by_registration, tuned),
+        "tuning": tuning_table(study, records),
         "claims": with_claim_conditions(claims, records.runs, plan),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),

@@ -15,10 +15,11 @@ from convlab.common.cli import run
 from convlab.common.files import missing, read_json, write_json
 from convlab.common.text import listing
 from convlab.datasets.data_card import data_card, left_out
+from convlab.datasets.registry import kind_of
 from convlab.datasets.specs import DatasetSpec
 from convlab.errors import UserError
 from convlab.study import layout
-from convlab.study.data_texts import with_own_texts
+from convlab.study.data_texts import reason, with_own_texts
 from convlab.study.load import load_study, read_yaml
 
 
@@ -44,9 +45,13 @@ def write_card(folder: Path, name: str, spec: DatasetSpec) -> None:
     if not data.is_file():
         raise missing(data)
     checksums.verify(data)
-    manifest = read_json(folder / "manifest.json")
-    described = with_own_texts(manifest, spec)
-    stated = {"licence": spec.licence if spec.users_own else manifest["licence"], "citation": described["citation"]}
+    manifest = with_own_texts(read_json(folder / "manifest.json"), spec)
+    unknown = spec.users_own and manifest["licence"] == kind_of(spec).licence  # which says: as of the images
+    stated = {
+        "licence": None if unknown else manifest["licence"],
+        "citation": manifest["citation"],
+        "why": reason(spec),
+    }
     card = data_card(manifest, checksums.sha256(data), data.stat().st_size, stated)
     write_json(folder / layout.DATA_CARD, card)
     print(f"{name}: {folder / layout.DATA_CARD}")

@@ -153,7 +153,8 @@ def keys_of(section: str, sections: Set[str]) -> str:
 
 
 def alternatives(specs: list[type[Spec]]) -> str:
-    """The keys that all of several specs share, then those of each one by itself."""
+    """The keys that all of several specs share, then those of each one by itself: its own, and shared ones that have
+    another meaning or default there."""
     first, *others = specs
     shared = [name for name in first.model_fields if all(name in spec.model_fields for spec in others)]
     shared = [name for name in shared if name not in DISCRIMINATORS]
@@ -161,10 +162,16 @@ def alternatives(specs: list[type[Spec]]) -> str:
     for spec in specs:
         chooser = next(name for name in DISCRIMINATORS if name in spec.model_fields)
         values = ", ".join(f"`{chooser}: {value}`" for value in get_args(spec.model_fields[chooser].annotation))
-        own = [name for name in spec.model_fields if name not in (*shared, chooser)]
+        alike = [name for name in shared if described(spec, name) == described(first, name)]
+        own = [name for name in spec.model_fields if name not in (*alike, chooser)]
         table = f"\n{keys_table(spec, own)}" if own else "\nNo further keys.\n"
         parts.append(f"{values}: {summary(spec)}\n{table}")
     return "\n".join(parts)
+
+
+def described(spec: type[Spec], name: str) -> tuple[Any, str | None]:
+    """Default and meaning of a field."""
+    return spec.model_fields[name].default, spec.model_fields[name].description
 
 
 def keys_table(spec: type[Spec], names: Iterable[str], path: str = "", sections: Set[str] = frozenset()) -> str:

@@ -1,4 +1,4 @@
-"""Evaluate all runs of one variant on the test images: the only place where they are used.
+"""Evaluate all runs of one variant on the test images, or the best of its trials: the only place where they are used.
 
 One process for all seeds, since importing TensorFlow takes longer than any of them.
 convlab.evaluation.records describes what it writes.
@@ -14,7 +14,7 @@ environment.start()
 
 import argparse
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from convlab.common.outputs import job_results
 from convlab.datasets import prepared
 from convlab.evaluation import metrics
 from convlab.evaluation.records import write_evaluation
+from convlab.evaluation.trials import best_trial
 from convlab.models.user_code import UserCode
 from convlab.runtime import backend
 from convlab.study import layout
@@ -41,7 +42,11 @@ log = logging.getLogger("evaluate")
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train-dir", required=True, type=Path, help="folder with the variant's runs, seed-<n>")
+    folders = parser.add_mutually_exclusive_group(required=True)
+    folders.add_argument("--train-dir", type=Path, help="folder with the variant's runs, seed-<n>")
+    folders.add_argument(
+        "--trial-dirs", type=Path, nargs="+", help="folders of its trials by number: of each seed the best is evaluated"
+    )
     parser.add_argument("--seeds", required=True, type=int, nargs="+", help="the runs to evaluate")
     parser.add_argument("--data-dir", required=True, type=Path, help="folder that prepare wrote")
     parser.add_argument("--output-dir", required=True, type=Path, help="folder for predictions, metrics and features")
@@ -56,7 +61,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Predict the test images with every run's model; write metrics, predictions and features."""
     code = code_parts(Path(__file__).resolve())  # before the modules are imported that are read here
     choices = environment.choices()
-    folders = {seed: layout.seed_folder(arguments.train_dir, seed) for seed in arguments.seeds}
+    trials = chosen_trials(arguments.trial_dirs, arguments.seeds) if arguments.trial_dirs else {}
+    variant_folders = arguments.trial_dirs or [arguments.train_dir]
+    folders = {seed: layout.seed_folder(variant_folders[trials.get(seed, 1) - 1], seed) for seed in arguments.seeds}
     records = {seed: read_json(folder / "run.json") for seed, folder in folders.items()}
     training = records[arguments.seeds[0]]["spec"]["training"]  # the same for all seeds of a variant
     backend.configure(training["backend"], arguments.threads)  # before these import Keras
@@ -72,12 +79,16 @@ def evaluate(arguments: argparse.Namespace) -> None:
     for seed, trained in records.items():
         model = inference.load(folders[seed] / "model.keras", UserCode.of_run(trained))
         probabilities = inference.predictor(model)(images)
-        measured[seed] = measures(trained, probabilities, labels) | {
-            "latency_ms": inference.latency_ms(model, images),
-            "predictions_sha256": array_sha256(probabilities),
-            "environment": choices,
-            "code": code,
-        }
+        measured[seed] = (
+            measures(trained, probabilities, labels)
+            | {
+                "latency_ms": inference.latency_ms(model, images),
+                "predictions_sha256": array_sha256(probabilities),
+                "environment": choices,
+                "code": code,
+            }
+            | ({"trial": trials[seed]} if trials else {})
+        )
         predictions.append(probabilities)
         kernels, maps = inference.filters(model), inference.feature_maps(model, images[fixed])
         if kernels is not None:
@@ -87,6 +98,16 @@ def evaluate(arguments: argparse.Namespace) -> None:
         log.info("seed %d: test accuracy %s", seed, "-" if accuracy is None else f"{accuracy:.4f}")
     write_evaluation(arguments.output_dir, measured, predictions, features, fixed)
     log.info("%d runs on %d test images", len(measured), len(labels))
+
+
+def chosen_trials(folders: Sequence[Path], seeds: Sequence[int]) -> dict[int, int]:
+    """The number, from 1, of the best trial of each seed, by validation accuracy; each trial has a folder."""
+    chosen = {}
+    for seed in seeds:
+        records = [read_json(layout.seed_folder(folder, seed) / "run.json") for folder in folders]
+        chosen[seed] = best_trial(records) + 1
+        log.info("seed %d: trial %d of %d", seed, chosen[seed], len(folders))
+    return chosen
 
 
 def measures(trained: Mapping[str, Any], probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

@@ -25,8 +25,8 @@ from convlab.common.i18n import gettext as _
 from convlab.common.outputs import files_below, job_results
 from convlab.common.table_files import csv_text
 from convlab.datasets.description import class_counts, class_means, content_extents, describe, intensity_histogram
+from convlab.datasets.duplicate_threshold import calibrated_threshold
 from convlab.datasets.near_duplicates import (
-    NEAR_DUPLICATE_RMS,
     Duplicates,
     find_near_duplicates,
     training_duplicates,
@@ -63,12 +63,13 @@ def explore(arguments: argparse.Namespace) -> None:
     manifest = read_json(arguments.data_dir / "manifest.json")
     histogram = intensity_histogram(data.x_train)
     heights, widths = content_extents(data.x_train)
-    duplicates = find_near_duplicates(data.x_test, data.x_train, data.y_test, data.y_train)
-    summary = describe(data, manifest["dataset"], histogram, heights, widths, duplicates)
+    threshold = calibrated_threshold(data.x_train, data.y_train)
+    duplicates = find_near_duplicates(data.x_test, data.x_train, data.y_test, data.y_train, threshold.rms)
+    summary = describe(data, manifest["dataset"], histogram, (heights, widths), duplicates, threshold)
     if data.x_validation is None:
-        summary["training_duplicates"] = training_duplicates(data.x_train, data.y_train)
+        summary["training_duplicates"] = training_duplicates(data.x_train, data.y_train, threshold.rms)
     else:
-        summary["validation_duplicates"] = validation_duplicates(data)
+        summary["validation_duplicates"] = validation_duplicates(data, threshold.rms)
 
     use_style()
     warn_of_missing_characters(log, data.classes)
@@ -81,7 +82,7 @@ def explore(arguments: argparse.Namespace) -> None:
         "dimensions": draw.dimensions(data.x_train[0], images, heights, widths),
         "intensities": draw.intensities(histogram),
         "mean_images": draw.mean_images(class_means(data), data.classes),
-        "near_duplicates": draw.near_duplicates(closest, pair_titles(data, duplicates), NEAR_DUPLICATE_RMS),
+        "near_duplicates": draw.near_duplicates(closest, pair_titles(data, duplicates), threshold.rms),
     }
     strips = {
         "samples": sample_groups(data),

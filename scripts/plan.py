@@ -18,6 +18,7 @@ from convlab.common.cli import run
 from convlab.datasets.shapes import data_notes
 from convlab.results.descriptions import with_described_costs
 from convlab.study import estimate, layout, precision_cost
+from convlab.study.ema_length import long_averages
 from convlab.study.hypotheses import tested
 from convlab.study.idle_values import idle_values
 from convlab.study.load import load_study, read_yaml
@@ -47,7 +48,8 @@ def main(argv: list[str] | None = None) -> None:
     print(estimate.summary(study, earlier, arguments.cores))
     if not arguments.brief and study.seeds.looks:
         print("\n".join(looks_text(study, earlier, arguments.cores)))
-    for note in [*data_notes(study.datasets), *idle_values(study), *precision_cost.precision_costs(study)]:
+    notes = [*data_notes(study.datasets), *idle_values(study), *long_averages(study)]
+    for note in [*notes, *precision_cost.precision_costs(study)]:
         print(note)
 
 

@@ -1,4 +1,4 @@
-"""Write a reduced copy of a study, for a first look: fewer images, fewer epochs, two seeds.
+"""Write a reduced copy of a study, for a first look: fewer images, fewer epochs, two seeds, two trials of tuning.
 
 It keeps every model, experiment, probe and claim, is called <study>_quick, and infers nothing: two seeds are a smoke
 test. `make quick STUDY=...` writes and runs it.
@@ -25,7 +25,7 @@ from convlab.datasets.shapes import dataset_form
 from convlab.study.load import load_study, read_yaml, to_yaml
 from convlab.study.schema import MAX_NAME, Study
 
-TRAIN_IMAGES, TEST_IMAGES, EPOCHS, SEEDS, STEPS = 3000, 1000, 2, 2, 60
+TRAIN_IMAGES, TEST_IMAGES, EPOCHS, SEEDS, STEPS, TRIALS = 3000, 1000, 2, 2, 60, 2
 """Upper limits of a reduced study; smaller values stay."""
 
 SUFFIX = "_quick"
@@ -52,6 +52,8 @@ def reduced(config: Mapping[str, Any]) -> dict[str, Any]:
     less["datasets"] = {name: _less_data(study, name) for name in study.datasets}
     available = min((_images_to_train_on(study, name, less["datasets"][name]) for name in study.datasets), default=0)
     less["training"] = {**less.get("training", {}), "epochs": study.training.epochs}
+    if study.tuning:
+        less["tuning"] = {**less["tuning"], "trials": TRIALS}
     _reduce_probes(study, less, available)
     for field, most in (("train_size", available), ("epochs", EPOCHS), ("steps", STEPS)):
         _reduce_field(less, field, most)

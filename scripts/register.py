@@ -120,6 +120,7 @@ def print_entries(study: Study) -> None:
         "choice": f"the variant {study.deploy.variant}"
         if study.deploy.variant
         else "the best mean validation accuracy of all variants",
+        "tuning": study.tuning and pairs({"trials": study.tuning.trials, **study.tuning.over}),
     }
     texts = {"claim": rules, "question": sides}
     lines = [

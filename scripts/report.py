@@ -49,6 +49,7 @@ from convlab.page.measures import (
     calibration_table,
     chosen_first,
     constant_guess_text,
+    distinct_table,
     fits_summary,
     main_table,
     per_class,
@@ -56,6 +57,7 @@ from convlab.page.measures import (
 )
 from convlab.page.provenance import provenance_view
 from convlab.page.templates import TEMPLATES, environment, script_hash, tidy_markdown
+from convlab.page.tuning import tuning_view
 from convlab.page.verdicts import chosen, claim_cards, question_card
 from convlab.page.views import ProbeView
 from convlab.probes import registry as probe_registry
@@ -150,7 +152,7 @@ def head(study: Study, data: ReportData) -> dict[str, Any]:
         "looks": looks_line(study, data.summary.get("looks")),
         "smoke": study.seed_counts[0] < MIN_SEEDS,
         "facts": {
-            "runs": say.count(len(data.trained)),
+            "runs": say.count(data.summary["training"]["runs"]),
             "variants": say.count(len(plan.variants)),
             "seeds": seeds_text(study.seed_counts),
             "test_images": i18n.listing(say.count(results.test_images[dataset]) for dataset in datasets),
@@ -213,6 +215,7 @@ def verdicts_and_claims(study: Study, data: ReportData) -> dict[str, Any]:
         "chosen": {dataset: chosen(results, dataset) for dataset in datasets},
         "cards": {dataset: model_card(results, dataset, data.manifests[dataset]) for dataset in datasets},
         "baselines": {dataset: constant_guess_text(results, dataset) for dataset in datasets},
+        "tuning": {dataset: tuning_view(results, dataset) for dataset in datasets},
         "main": {dataset: main_table(results, dataset) for dataset in datasets},
         "main_columns": MAIN_COLUMNS,
         "max_rows": MAX_TABLE_ROWS,
@@ -281,6 +284,7 @@ def details(study: Study, data: ReportData) -> dict[str, Any]:
             dataset: data_tables(data.explored[dataset], data.manifests[dataset], spec)
             for dataset, spec in study.datasets.items()
         },
+        "distinct": {dataset: distinct_table(results, dataset) for dataset in datasets},
         "reasons": {dataset: reason(spec) for dataset, spec in study.datasets.items()},
         "most_confused": {
             dataset: {name: most_confused(results, dataset, name) for name in results.variants_with_details(dataset)}

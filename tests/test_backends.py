@@ -26,7 +26,14 @@ OTHERS = [
     )
     for name in ("jax", "torch")
 ]
-MODEL = {"family": "conv", "filters": [8], "norm": "batch", "dense_units": [16], "dropout": 0.1}
+MODEL = {
+    "family": "conv", "filters": [8], "norm": "batch", "residual": True, "conv_dropout": 0.1, "dense_units": [16],
+    "dropout": 0.1,
+}  # fmt: skip
+RECIPE = {
+    "schedule": "one_cycle", "gradient_clip": 1, "ema": 0.9, "label_smoothing": 0.1, "class_weights": "balanced",
+    "augmentation": {"crop": 1, "rotation": 10, "cutout": 2, "mixup": 0.2},
+}  # fmt: skip
 SEEDS = (1, 2, 3)
 
 
@@ -95,8 +102,9 @@ def test_accuracy_is_tensorflows_within_seed_noise(name, digits, tmp_path):
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize(
     "options",
-    [{"epochs": 40}, {"epochs": 15, "augmentation": {"flip": "horizontal", "shift": 1}}],
-    ids=["dropout", "dropout and augmentation"],  # with shifts JAX does not compile the step: few, slow epochs
+    [{"epochs": 40}, {"epochs": 15, "augmentation": {"flip": "horizontal", "shift": 1}}, {"epochs": 40, **RECIPE}],
+    # with shifts JAX does not compile the step: few, slow epochs
+    ids=["dropout", "dropout and augmentation", "a whole recipe"],
 )
 def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(name, options, digits, tmp_path):
     options = {"train_size": 500, **options}

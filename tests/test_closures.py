@@ -25,9 +25,11 @@ KERAS = {"runtime/backend", "runtime/devices", "runtime/keras_runtime"}
 MODELS = {"common/registry", "models/registry", "models/specs"}
 SPECS = MODELS | {"common/specs", "datasets/specs", "training/recipe", "training/run_spec"}
 ARRAYS = {"datasets/prepared"}
-FIT = {f"training/{name}" for name in ("backup", "callbacks", "history", "loop", "network", "optimizer", "pipeline")}
+RECIPE = {f"training/{name}" for name in ("augmentation", "optimizer", "schedule")}
+FIT = RECIPE | {f"training/{name}" for name in ("backup", "callbacks", "history", "loop", "network", "pipeline")}
 PATHS = {"study/layout"}
-PREDICT = ARRAYS | KERAS | {"evaluation/inference"}
+OWN_CODE = {"models/user_code"}
+PREDICT = ARRAYS | KERAS | OWN_CODE | {"evaluation/inference"}
 AGREE = {"evaluation/agreement", "evaluation/latency", "statistics/mcnemar"}
 
 MAY_REACH = {
@@ -36,7 +38,13 @@ MAY_REACH = {
     | {"common/registry", "common/specs"}
     | {f"datasets/{m}" for m in ("reading", "registry", "specs")},
     "train": SCRIPT | KERAS | SPECS | ARRAYS | FIT | {"training/run_store"},
-    "evaluate": SCRIPT | PREDICT | PATHS | {"evaluation/metrics", "evaluation/records"},
+    "describe": SCRIPT
+    | KERAS
+    | MODELS
+    | ARRAYS
+    | OWN_CODE
+    | {"common/specs", "models/built_cost", "models/cost", "training/network", "training/recipe"},
+    "evaluate": SCRIPT | PREDICT | PATHS | {"evaluation/metrics", "evaluation/records", "evaluation/trials"},
     "probe": SCRIPT | PREDICT | PATHS | {"common/registry"},
     "export": SCRIPT
     | PREDICT
@@ -70,10 +78,15 @@ def test_an_expensive_stage_depends_on_nothing_that_it_does_not_need(script):
     assert reached(script) - MAY_REACH[script] == set()
 
 
+WITH_FAMILY = {"python": {"models/user_code", "common/text"}}
+"""What a family's module needs beside what all families do."""
+
+
 @pytest.mark.parametrize("family", registry.names(FAMILIES))
 @pytest.mark.parametrize("script", ["train", "export"])
 def test_what_builds_a_model_depends_on_its_own_family_and_on_nothing_more(script, family):
-    assert reached(script, *modules([family])) - reached(script) == {f"models/families/{family}"}
+    added = {f"models/families/{family}", *WITH_FAMILY.get(family, ())} - reached(script)
+    assert reached(script, *modules([family])) - reached(script) == added
 
 
 @pytest.mark.parametrize("edited", registry.names(FAMILIES))

@@ -247,7 +247,11 @@ def test_every_field_can_be_a_factor():
         "momentum": [0, 0.9], "weight_decay": [0, 0.01], "precision": ["float32", "mixed_bfloat16"],
         "validation_fraction": [0.1, 0.2], "train_size": [None, 100], "select": ["best", "last"],
         "early_stopping": [None, {"patience": 2}], "steps": [None, 100], "pixel_permutation": [None, 1, 7],
-        "augmentation": [None, {"flip": "horizontal"}, {"shift": 2}], "backend": ["tensorflow", "jax"], "jit_compile": [False, True], "tensorboard": [False, True],
+        "schedule": ["constant", "cosine", "one_cycle", "piecewise"], "warmup": [None, 0.1],
+        "schedule_boundaries": [[0.5, 0.75], [0.6, 0.8]], "schedule_factors": [[0.1, 0.01], [0.3, 0.1]],
+        "gradient_clip": [None, 1], "ema": [None, 0.99], "label_smoothing": [0, 0.1],
+        "class_weights": ["none", "balanced"],
+        "augmentation": [None, {"flip": "horizontal"}, {"shift": 2}, {"crop": 2}, {"mixup": 0.2}], "backend": ["tensorflow", "jax"], "jit_compile": [False, True], "tensorboard": [False, True],
     }  # fmt: skip
     assert set(levels) == (set(Conv.model_fields) | set(Training.model_fields)) - {"family", "label", "why"}
     experiments = {factor: {"base": "cnn", "factor": factor, "levels": values} for factor, values in levels.items()}
@@ -311,6 +315,34 @@ def test_a_combination_shares_its_run_with_an_experiment_of_one_factor():
 def test_a_wrong_combination_is_explained(change, message):
     with pytest.raises(UserError, match=re.escape(message)):
         load_study({**TINY, "comparisons": {}, "experiments": {"both": {**GRID, **change}}})
+
+
+@pytest.mark.parametrize(
+    ("factor", "levels", "message"),
+    [
+        (
+            "groups",
+            [1, 4],
+            "experiments.e, level 4: on digits (8×8 pixels) layer conv_1 has 4 groups, which do not divide the 1 channel "
+            "that it takes; choose groups that divide both, or 1 for this block",
+        ),
+        (
+            "norm",
+            ["none", "group"],
+            "layer norm_1 has 8 groups, which do not divide the 4 channels that it takes; choose",
+        ),
+        (
+            "residual",
+            [False, True],
+            "experiments.e.levels[1]: residual True is not possible for cnn: block 1 is residual",
+        ),
+    ],
+)
+def test_a_level_that_makes_no_network_says_what_to_change(factor, levels, message):
+    cnn = {"family": "conv", "filters": [4], "padding": "valid"}
+    experiments = {"e": {"base": "cnn", "factor": factor, "levels": levels}}
+    with pytest.raises(UserError, match=re.escape(message)):
+        load_study({**TINY, "models": {"cnn": cnn}, "comparisons": {}, "experiments": experiments})
 
 
 def test_names_of_variants_do_not_depend_on_the_order_of_keys():

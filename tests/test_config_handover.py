@@ -164,6 +164,9 @@ def configs(draw) -> dict:
             ),
         ),
         "statistics": st.one_of(st.none(), section(rope=number_of(0, 0.01))),
+        "tuning": st.sampled_from(
+            [None, "off", {"over": {"weight_decay": ["1e-4", 0.01]}}, {"trials": "3", "over": {"learning_rate": (1e-4, 1)}}]
+        ),
         "report": st.one_of(st.none(), section(title=st.one_of(st.none(), TEXTS), language=st.sampled_from(["en", "es"]))),
         "deploy": st.one_of(
             st.none(),

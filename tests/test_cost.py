@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from builders.project import ROOT
 from convlab.models.cost import LayerCosts, ShapeError, cost
@@ -17,20 +20,44 @@ ARCHITECTURES = {
     "global average": Conv(family="conv", filters=[4], kernel_size=7, head="global_average", dense_units=[3, 3]),
     "global max, pool 3": Conv(family="conv", filters=[4, 4], pool_size=3, head="global_max"),
     "no pooling": Conv(family="conv", filters=8, depth=3, pooling="none"),
+    "residual": Conv(
+        family="conv", filters=[4, 4, 8], residual=[True, True, True], strides=[2, 1, 2], convolutions_per_block=2,
+        norm="batch", pooling=["max", "none", "none"],
+    ),
+    "residual, pooled first": Conv(
+        family="conv", filters=[4, 8], residual=[False, True], activation_after="pooling", kernel_size=[2, 5],
+        pooling=["average", "max"],
+    ),
+    "separable": Conv(
+        family="conv", filters=[4, 8], convolution="separable", strides=[2, 1], norm="layer", padding="valid"
+    ),
+    "depthwise separable": Conv(
+        family="conv", filters=[4, 8, 8], convolution=["standard", "depthwise_separable", "depthwise_separable"],
+        norm="group", norm_groups=2, convolutions_per_block=2, residual=[False, True, False], conv_dropout=0.2,
+    ),
+    "dilated and grouped": Conv(
+        family="conv", filters=[4, 8], dilation=[1, 3], groups=[1, 2], head="global_average", kernel_size=[5, 3]
+    ),
     "dense": Dense(family="dense", units=[9, 7], dropout=0.5),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("shape", [(28, 28, 1), (31, 29, 3)])
 def test_closed_forms_equal_keras(name, shape):
+    spec = ARCHITECTURES[name]
+    assert_equal_to_keras(cost(spec, shape, 10), spec, shape)
+
+
+def assert_equal_to_keras(closed, spec, shape):
     from convlab.training.network import build
 
-    spec = ARCHITECTURES[name]
-    model, closed = build(spec, shape, 10), cost(spec, shape, 10)
+    model = build(spec, shape, 10)
     assert closed.parameters == model.count_params()
     for layer in closed.layers[1:]:
         assert model.get_layer(layer.name).output.shape[1:] == layer.output_shape
+    uncounted = {layer.name for layer in model.layers if layer.count_params()} - {layer.name for layer in closed.layers}
+    assert uncounted == set()
     assert closed.macs == sum(macs_of(layer, layer.output.shape) for layer in model.layers)
 
 
@@ -41,30 +68,63 @@ def macs_of(layer, output_shape) -> int:
     return positions * sum(int(np.prod(kernel.shape)) for kernel in kernels)
 
 
+def per_block(values):
+    return st.one_of(values, st.lists(values, min_size=2, max_size=2))
+
+
+SPECS = st.fixed_dictionaries(
+    {"filters": per_block(st.sampled_from([4, 8]))},
+    optional={
+        "kernel_size": per_block(st.integers(1, 5)),
+        "strides": per_block(st.integers(1, 3)),
+        "dilation": per_block(st.integers(1, 2)),
+        "groups": per_block(st.integers(1, 2)),
+        "padding": st.sampled_from(["same", "valid"]),
+        "pooling": per_block(st.sampled_from(["max", "average", "none"])),
+        "pool_size": st.integers(1, 3),
+        "convolutions_per_block": st.integers(1, 2),
+        "convolution": per_block(st.sampled_from(["standard", "separable", "depthwise_separable"])),
+        "norm": st.sampled_from(["none", "batch", "layer", "group"]),
+        "norm_groups": st.integers(1, 2),
+        "residual": per_block(st.booleans()),
+        "activation_after": st.sampled_from(["convolution", "pooling"]),
+        "conv_dropout": per_block(st.sampled_from([0, 0.5])),
+        "head": st.sampled_from(["flatten", "global_max"]),
+    },
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much])
+@given(fields=SPECS, shape=st.tuples(st.integers(9, 17), st.integers(9, 17), st.sampled_from([2, 4])))
+def test_closed_forms_of_any_config_equal_keras(fields, shape):
+    try:
+        spec = Conv(family="conv", depth=2, **fields)
+        closed = cost(spec, shape, 10)
+    except (ValidationError, ShapeError):
+        reject()
+    assert_equal_to_keras(closed, spec, shape)
+
+
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "dense"])
 def test_receptive_field_is_the_square_of_pixels_that_moves_one_unit(name):
     """Gradient of one unit of the last feature map with respect to the image, ones for weights: what is not zero."""
     from convlab.runtime.keras_runtime import keras, tf
     from convlab.training.network import build
 
-    spec, shape = ARCHITECTURES[name].model_copy(update={"activation": "linear"}), (64, 64, 1)
+    # Group normalisation looks at whole maps, and the others may cancel; what is counted are kernels and windows.
+    spec, shape = ARCHITECTURES[name].model_copy(update={"activation": "linear", "norm": "none"}), (64, 64, 1)
     model, closed = build(spec, shape, 10), cost(spec, shape, 10)
     last = [layer for layer in closed.layers if len(layer.output_shape) == 3][-1]
-    for layer in model.layers:
-        if hasattr(layer, "kernel"):
-            layer.kernel.assign(tf.ones_like(layer.kernel))
     # Max pooling passes a gradient to one pixel only; average pooling passes it to all that the window sees.
     averaged = keras.models.clone_model(
         keras.Model(model.inputs[0], model.get_layer(last.name).output),
         clone_function=lambda layer: (
-            keras.layers.AveragePooling2D(layer.pool_size, name=layer.name)
+            keras.layers.AveragePooling2D(layer.pool_size, layer.strides, name=layer.name)
             if isinstance(layer, keras.layers.MaxPooling2D)
             else layer.__class__.from_config(layer.get_config())
         ),
     )
-    for layer in averaged.layers:
-        if hasattr(layer, "kernel"):
-            layer.kernel.assign(tf.ones_like(layer.kernel))
+    averaged.set_weights([np.ones_like(weight) for weight in averaged.get_weights()])
     features = keras.Model(averaged.get_layer("rescale").output, averaged.outputs[0])
     image = tf.Variable(tf.ones((1, *shape)))
     with tf.GradientTape() as tape:

@@ -85,11 +85,23 @@ def test_what_nobody_has_stated_is_left_out_and_named(study, capsys):
     assert "drawn by seed 0, 20% of every class" in preprocessing
 
 
+def test_licence_citation_and_reason_of_the_config_are_stated(study):
+    config = json.loads(Path("study.yaml").read_text())
+    config["datasets"]["own"] |= {"licence": "MIT", "citation": "Me, 2026.", "why": "They are small."}
+    Path("study.yaml").write_text(json.dumps(config))
+    data_card.main(["study.yaml", "own"])
+    card = card_of("own")
+    assert card["license"] == "https://spdx.org/licenses/MIT.html" and card["citeAs"] == "Me, 2026."
+    assert card["description"].endswith("They are small.")
+
+
 def test_a_validation_split_is_a_record_set_of_its_own_and_excluded_images_are_a_limitation(study):
     manifest = read_json(FOLDER / "digits/manifest.json")
     x, y = np.zeros((5, 8, 8, 1), np.uint8), np.arange(5)
     for name, array in (("x_validation", x), ("y_validation", y)):
         manifest["arrays"][name] = {"sha256": array_sha256(array), "shape": array.shape, "dtype": str(array.dtype)}
+    manifest["counts"]["validation"] = {name: int(name) < 5 for name in manifest["classes"]}
+    manifest["validation_from"] = {"from": "data"}
     manifest["excluded"] = [{"count": 3, "image": True}, {"count": 9, "image": False}]
     write_arrays(study / "data.npz", x_validation=x, y_validation=y)
     stated = {"licence": "own words", "citation": None, "why": "It is small."}
@@ -98,6 +110,7 @@ def test_a_validation_split_is_a_record_set_of_its_own_and_excluded_images_are_a
     dataset = mlcroissant.Dataset(study / "croissant.json")
     ids = [record_set.id for record_set in dataset.metadata.record_sets]
     assert ids == ["splits", "classes", "train", "validation", "test"]
+    assert "Validation images are those that the data bring." in card["rai:dataPreprocessingProtocol"][0]
     assert card["license"] == "own words" and card["description"].endswith("It is small.")
     assert card["rai:dataLimitations"] == ["3 images of the source could not be read and are left out."]
 

@@ -46,7 +46,7 @@ def test_a_reason_for_a_field_that_the_data_do_not_have_is_refused(name):
 
 
 def test_published_data_have_the_licence_of_their_publisher():
-    with pytest.raises(UserError, match="unknown key 'licence' in datasets.digits"):
+    with pytest.raises(UserError, match=r"unknown key 'licence' in datasets\.digits"):
         load_study({**TINY, "datasets": {"digits": {"licence": "mine"}}})
 
 

@@ -9,6 +9,7 @@ MODELS = {
     "dense": {"family": "dense", "units": [8]},
     "cnn": {"family": "conv", "filters": [4]},
     "deep": {"family": "conv", "filters": [4], "dense_units": [8], "pooling": "none"},
+    "pixels": {"family": "conv", "filters": [4, 8], "kernel_size": 1, "dilation": 1},
 }
 
 
@@ -29,7 +30,22 @@ def notes(training=None, models=None, **experiment):
         ("cnn", "momentum", [0, 0.9], "momentum: adam has no such momentum"),
         ("cnn", "dropout", [0, 0.5], "dropout: it follows hidden dense layers, and dense_units names none"),
         ("deep", "pool_size", [2, 3], "pool_size: pooling is none"),
-        ("cnn", "augmentation", ["none", {"shift": 0}], "augmentation: it neither flips nor shifts"),
+        ("cnn", "norm_groups", [8, 4], "norm_groups: only group normalisation has groups"),
+        (
+            "cnn",
+            "activation_after",
+            ["convolution", "pooling"],
+            "activation_after: this activation and this pooling give",
+        ),
+        ("pixels", "dilation", [1, 2], "dilation: kernels of one pixel cannot be dilated"),
+        ("cnn", "augmentation", ["none", {"shift": 0}], "augmentation: it changes no image"),
+        ("cnn", "warmup", ["none", 0], "warmup: the schedule constant has that share without it"),
+        (
+            "cnn",
+            "schedule_factors",
+            [[0.1, 0.01], [0.2, 0.1]],
+            "schedule_factors: only the schedule piecewise has them",
+        ),
         (
             "cnn",
             "early_stopping",
@@ -59,6 +75,9 @@ def test_a_value_that_has_no_effect_on_any_variant_is_told():
     ("training", "base", "factor", "levels"),
     [
         ({"optimizer": "sgd"}, "cnn", "momentum", [0, 0.9]),
+        ({"schedule": "one_cycle"}, "cnn", "warmup", ["none", 0]),
+        ({"schedule": "piecewise"}, "cnn", "schedule_factors", [[0.1, 0.01], [0.2, 0.1]]),
+        ({}, "cnn", "augmentation", ["none", {"mixup": 0.2}]),
         ({"momentum": 0.9}, "cnn", "optimizer", ["adam", "sgd"]),
         ({}, "deep", "dropout", [0, 0.5]),
         ({"epochs": 5}, "cnn", "early_stopping", ["none", {"patience": 3}]),

@@ -179,8 +179,39 @@ def test_feature_maps_are_taken_after_normalisation_and_activation():
         Conv(family="conv", filters=[6], norm="batch"),
         Conv(family="conv", filters=[6]),
         Conv(family="conv", filters=[6], pooling="average"),
-        Conv(family="conv", filters=[6], norm="batch", pooling="none", convolutions_per_block=2),
+        Conv(family="conv", filters=[6], norm="group", norm_groups=2, pooling="none", convolutions_per_block=2),
+        Conv(family="conv", filters=[6], convolution="separable", norm="layer", activation_after="pooling"),
+        Conv(family="conv", filters=[6], residual=True, convolutions_per_block=2),
     ):
         maps = feature_maps(build(spec, (8, 8, 1), 3), images)
         assert maps.shape == (2, 8, 8, 6)
         assert maps.min() == 0 and maps.max() > 0
+
+
+def test_filters_of_depthwise_and_separable_convolutions_are_what_these_compute():
+    from convlab.evaluation.inference import feature_maps, filters
+    from convlab.models.families.conv import Conv
+    from convlab.training.network import build
+
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    fields = {"family": "conv", "filters": [5], "padding": "valid", "activation": "linear", "pooling": "none"}
+    separable = build(Conv(convolution="separable", **fields), (8, 8, 3), 3)
+    kernels = filters(separable)
+    assert kernels.shape == (3, 3, 3, 5)
+    first_pixel = np.tensordot(images[0, :3, :3] / 255, kernels, axes=3)
+    np.testing.assert_allclose(feature_maps(separable, images)[0, 0, 0], first_pixel, rtol=1e-4, atol=1e-6)
+    depthwise = build(Conv(convolution="depthwise_separable", **fields), (8, 8, 3), 3)
+    kernels = filters(depthwise)
+    assert kernels.shape == (3, 3, 1, 3)
+    first_pixel = np.einsum("hwc,hwc->c", images[0, :3, :3] / 255, kernels[:, :, 0])
+    np.testing.assert_allclose(feature_maps(depthwise, images)[0, 0, 0], first_pixel, rtol=1e-4, atol=1e-6)
+
+
+def test_maps_of_a_residual_block_are_its_convolutions_before_the_addition():
+    from convlab.evaluation.inference import feature_maps
+    from convlab.models.families.conv import Conv
+    from convlab.training.network import build
+
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8)
+    maps = feature_maps(build(Conv(family="conv", filters=[6], residual=True), (8, 8, 1), 3), images)
+    assert maps.shape == (2, 8, 8, 6) and maps.min() < 0

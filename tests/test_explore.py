@@ -18,6 +18,9 @@ from convlab.figures.style import save, use_style
 from convlab.findings.left_out import left_out
 
 SCRIPTS = Path(explore.__file__).parent
+RMS = 10.0
+"""A threshold of near duplicates."""
+
 FIGURES = ("class_distribution", "samples", "dimensions", "intensities", "mean_images", "near_duplicates")
 
 
@@ -61,7 +64,7 @@ def test_planted_duplicates_are_counted_and_their_labels_compared():
     test[4], test[9] = train[50], train[51] ^ 1  # one exact, one that differs by one level everywhere
     y_train, y_test = np.zeros(60, np.int64), np.zeros(30, np.int64)
     y_test[9] = 1
-    duplicates = near_duplicates.find_near_duplicates(test, train, y_test, y_train)
+    duplicates = near_duplicates.find_near_duplicates(test, train, y_test, y_train, RMS)
     assert (duplicates.exact_images, duplicates.near_images, duplicates.near_pairs) == (1, 2, 2)
     assert [(pair.test, pair.train, pair.rms) for pair in duplicates.closest[:2]] == [(4, 50, 0.0), (9, 51, 1.0)]
     assert [(pair.test, pair.train) for pair in duplicates.disagreeing] == [(9, 51)]
@@ -71,7 +74,7 @@ def test_the_closest_pairs_are_found_where_nothing_is_a_duplicate():
     generator = np.random.default_rng(3)
     train, test = smooth_images(generator, 200, 12, 12, 1), smooth_images(generator, 50, 12, 12, 1)
     labels = np.zeros(200, np.int64)
-    duplicates = near_duplicates.find_near_duplicates(test, train, labels[:50], labels, closest=4)
+    duplicates = near_duplicates.find_near_duplicates(test, train, labels[:50], labels, RMS, closest=4)
     assert duplicates.near_images == 0
     assert [pair.rms for pair in duplicates.closest] == pytest.approx(np.sort(brute_force(test, train).min(axis=1))[:4])
 
@@ -166,11 +169,11 @@ def test_training_images_that_are_there_twice_are_counted_and_no_image_is_its_ow
     images, labels = smooth_images(generator, 300, 9, 13, 1), np.arange(300) % 3
     images[3:6] = images[0:3]  # identical, with the same labels
     images[10] = np.clip(images[20].astype(int) + 2, 0, 255)  # near, labels 1 and 2
-    twice = near_duplicates.training_duplicates(images, labels, sample=sample)
+    twice = near_duplicates.training_duplicates(images, labels, RMS, sample)
     chosen = np.sort(data.proportional_order(labels, np.random.default_rng(0))[:sample])
     exact = brute_force(images, images)
     np.fill_diagonal(exact, np.inf)
-    near = exact[chosen].min(axis=1) <= near_duplicates.NEAR_DUPLICATE_RMS
+    near = exact[chosen].min(axis=1) <= RMS
     assert twice["looked_at"] == min(sample, 300) and twice["near_images"] == near.sum()
     assert twice["exact_images"] == (exact[chosen].min(axis=1) == 0).sum()
     if sample > 300:

@@ -49,6 +49,12 @@ MODELS = {
     ),
     "global max": Conv(family="conv", filters=[4], norm="batch", head="global_max", activation="leaky_relu"),
     "deep": Conv(family="conv", filters=[4, 4], convolutions_per_block=2, norm="batch", activation="selu"),
+    "shortcuts": Conv(
+        family="conv", filters=[4, 4, 6], convolution=["standard", "separable", "depthwise_separable"], residual=True,
+        strides=[1, 2, 1], norm="group", norm_groups=2, conv_dropout=0.2, activation_after="pooling",
+        pooling=["max", "average", "none"],
+    ),
+    "groups": Conv(family="conv", filters=[6, 6], groups=3, dilation=[1, 2], norm="layer"),
 } | {
     activation: Conv(family="conv", filters=[4], dense_units=[6], activation=activation)
     for activation in get_args(Activation)

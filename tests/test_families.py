@@ -15,7 +15,7 @@ from convlab.models.cost import LayerCosts, cost
 from convlab.models.families.conv import Conv
 from convlab.models.families.dense import Dense
 from convlab.models.registry import PACKAGE, as_model, families, family_of, modules
-from convlab.models.specs import ModelSpec
+from convlab.models.specs import BaseModelSpec, Initializer
 from convlab.training.recipe import Training
 from convlab.training.run_spec import Run
 
@@ -33,13 +33,15 @@ def imported(name: str) -> set[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_familys_name_in_configs_is_the_name_of_its_file(name):
     spec = families()[name].spec
-    assert issubclass(spec, ModelSpec)
+    assert issubclass(spec, BaseModelSpec)
     assert get_args(spec.model_fields["family"].annotation) == (name,)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_family_imports_only_what_a_run_of_it_may_depend_on(name):
     allowed = {"convlab.common.specs", "convlab.models.registry", "convlab.models.specs"}
+    if name == "python":  # reads and imports the user's file
+        allowed |= {"convlab.common.text", "convlab.errors", "convlab.models.user_code"}
     others = {module for module in imported(name) if module.split(".")[0] not in {*sys.stdlib_module_names, "pydantic"}}
     assert others - allowed == set()
 
@@ -113,3 +115,48 @@ def test_only_models_with_windows_have_a_receptive_field_of_their_own():
     conv = cost(Conv(family="conv", filters=[4], pooling="none"), (8, 6, 1), 3)
     assert (dense.has_windows, dense.receptive_field) == (False, 8)
     assert (conv.has_windows, conv.receptive_field) == (True, 3)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        Dense(family="dense", units=[4], kernel_initializer="he_normal"),
+        Conv(
+            family="conv", filters=[4, 4, 4], convolution=["standard", "separable", "depthwise_separable"],
+            residual=True, dense_units=[4], kernel_initializer="he_normal",
+        ),
+    ],
+    ids=["dense", "conv"],
+)  # fmt: skip
+def test_all_hidden_kernels_begin_as_the_config_says_and_the_output_layer_as_keras_does(spec):
+    from convlab.training.network import build
+
+    initializers = {
+        (layer.name == "dense_output", value["class_name"])
+        for layer in build(spec, (8, 8, 1), 3).layers
+        for field, value in layer.get_config().items()
+        if field in ("kernel_initializer", "depthwise_initializer", "pointwise_initializer") and value
+    }
+    assert initializers == {(False, "HeNormal"), (True, "GlorotUniform")}
+
+
+@pytest.mark.parametrize("name", get_args(Initializer))
+def test_each_initializer_is_one_of_keras(name):
+    from convlab.runtime.keras_runtime import keras
+
+    assert np.std(keras.initializers.get(name)((3, 3, 4, 8))) > 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"strides": 2, "dilation": [1, 2]}, "block 2 has strides of 2 and a dilation of 2, .*; set one of them to 1"),
+        ({"groups": 2, "convolution": "separable"}, "block 1 has 2 groups and a separable convolution, which already"),
+        ({"residual": [False, True], "padding": "valid"}, "block 2 is residual and padding is valid, .* padding: same"),
+        ({"residual": [True, True, False]}, "residual has 3 values for 2 blocks"),
+        ({"norm": "instance"}, "Input should be 'none', 'batch', 'layer' or 'group'"),
+    ],
+)
+def test_a_block_that_makes_no_network_is_refused_with_its_number(fields, message):
+    with pytest.raises(ValidationError, match=message):
+        Conv(family="conv", filters=[4, 8], **fields)

@@ -20,6 +20,9 @@ from convlab.figures.saving import FigureWriter
 from convlab.figures.series import Series
 from convlab.figures.sheet import Sheet
 from convlab.figures.style import caption_text, save, use_style
+from convlab.models.cost import cost
+from convlab.models.families.conv import Conv
+from convlab.page.diagrams import diagram
 from convlab.probes import registry as probes
 from convlab.probes.curves import point
 
@@ -275,3 +278,13 @@ def test_characters_that_the_fonts_lack_are_known(caplog):
 ])  # fmt: skip
 def test_names_are_shortened_where_they_do_not_fit(name, width, expected):
     assert labels.shortened(name, width) == expected
+
+
+def test_a_diagram_draws_shortcuts_as_arcs_and_names_every_layer():
+    spec = Conv(family="conv", filters=[4, 4], residual=[False, True], convolutions_per_block=2, norm="batch")
+    layers = cost(spec, (8, 8, 1), 3).layers
+    drawn = diagram(layers, "d", "Residual")
+    assert drawn.count("<rect") == len(layers)
+    assert drawn.count("<line") == len(layers) - 1 and drawn.count("<path") == 1
+    assert "<path" not in diagram(cost(Conv(family="conv", filters=[4]), (8, 8, 1), 3).layers, "d", "Plain")
+    assert "add 2: 4×4×4; activation 2 2: 4×4×4" in drawn

@@ -22,6 +22,7 @@ from convlab.findings import across_datasets as across
 from convlab.findings import choice, contrasts, dense_vs_conv, training
 from convlab.findings.assumptions import limits_of_convolution
 from convlab.findings.factor import factor
+from convlab.findings.tuning import order_when_tuned
 from convlab.probes.all_findings import all_findings
 from convlab.probes.tables import all_contrasts, all_curves
 from convlab.study.load import load_study
@@ -220,6 +221,18 @@ def of_receptive_fields(advantage: float) -> str:
     return texts(all_findings(curves, differences, labels, "digits", 0.005)["receptive_field"])
 
 
+def of_tuning(advantage: float) -> str:
+    """The CNN is behind by ``advantage`` with the config's settings, and ahead by it when both are tuned."""
+    tuning = {"trials": 2, "over": {"learning_rate": [1e-3, 1e-2]}}
+    sides = ("dense", "cnn")
+    values, tuned = (
+        {name: around(0.8 + sign * side * advantage / 2, name) for name, side in zip(sides, (-1, 1), strict=True)}
+        for sign in (-1, 1)
+    )
+    results = results_with(values, tuned=tuned, config=TWO_MODELS | {"tuning": tuning})
+    return texts(order_when_tuned(results, "digits", results.plan.questions["convolution"]))
+
+
 def of_calibration_probe(advantage: float) -> str:
     return of_probe("calibration", {}, {"ece dense": 0.05 + advantage / 10, "ece cnn": 0.05})
 
@@ -293,6 +306,9 @@ CASES = {
     "receptive field": Case(
         "receptive_field", of_receptive_fields, "has cnn, kernel size 7×7.*accuracy is 1.00",
         "has cnn, which.*accuracy is −1.00"
+    ),
+    "tuning": Case(
+        "tuning", of_tuning, "order turns, worse .* and better when both", "order turns, better .* and worse when both"
     ),
     "calibration error": Case(
         "calibration", of_calibration_probe, "lowest for CNN.*highest for Dense", "lowest for Dense.*highest for CNN"

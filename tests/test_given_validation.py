@@ -242,7 +242,8 @@ def test_what_a_choice_says_holds_for_other_seeds_only_where_they_share_the_vali
 def test_the_limitations_say_that_seeds_vary_no_validation_images():
     for given, named in (({}, False), ({"digits": 400}, True)):
         texts = [finding.text for finding in limitations(of(given), (1, 2, 3), {}, 0)]
-        assert any("validation images of digits are given and the same for all seeds" in text for text in texts) == named
+        sentence = "validation images of digits are given and the same for all seeds"
+        assert any(sentence in text for text in texts) == named
 
 
 def test_the_subsets_of_images_name_where_the_validation_images_are_from():

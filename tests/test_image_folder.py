@@ -483,7 +483,7 @@ def test_where_the_folder_is_not_to_be_seen_the_config_can_say_how_many_classes(
         ({"kind": "imagefolder"}, "datasets.photos.kind is 'imagefolder', which convlab does not know, did you mean"),
         ({"kind": "photos"}, "datasets.photos is no dataset that convlab knows; there are fashion_mnist, mnist, "
          "cifar10, digits, image_folder"),
-        ({"kind": "photos"}, "; images of your own need 'kind: image_folder' or 'kind: npz'"),
+        ({"kind": "photos"}, "; images of your own need 'kind: image_folder', 'kind: npz'"),
         ({"kind": "digits"}, "unknown key 'path' in datasets.photos; it can have train_images, test_images and kind"),
     ],
 )  # fmt: skip

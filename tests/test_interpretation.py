@@ -309,7 +309,7 @@ def test_limitations_follow_from_the_study():
     results = results_with({"dense": seeds_around(0.9), "cnn": seeds_around(0.95), CNN_5X5: seeds_around(0.9)})
     explored = {
         "images": {"train": 1000, "test": 355},
-        "duplicates": {"near_test_images": 0, "exact_test_images": 0, "label_disagreeing_pairs": 0},
+        "duplicates": {"near_test_images": 0, "exact_test_images": 0, "label_disagreeing_pairs": 0, "recall": {}},
         "imbalance_ratio": 1.0,
         "empty_classes": [],
     }
@@ -318,7 +318,7 @@ def test_limitations_follow_from_the_study():
     assert "One dataset (digits)" in clean
     for word in ("near duplicate", "diverged", "resumed", "as many training images"):
         assert word not in clean
-    explored["duplicates"] = {"near_test_images": 7, "exact_test_images": 2, "label_disagreeing_pairs": 1}
+    explored["duplicates"] |= {"near_test_images": 7, "exact_test_images": 2, "label_disagreeing_pairs": 1}
     explored["imbalance_ratio"] = 4.0
     dirty = " ".join(s.text for s in limitations(results, range(10), {"digits": explored, "more": explored}, 2))
     assert "7 test images of 355 are near duplicates of a training image (2 identical)" in dirty

@@ -253,7 +253,7 @@ def test_input_is_raw_pixels_and_output_is_float32_probabilities_in_every_precis
     ],
 )
 def test_optimizers_take_their_settings(name, options):
-    made = optimizer(Training(optimizer=name, learning_rate=0.02, **options))
+    made = optimizer(Training(optimizer=name, learning_rate=0.02, **options), 0.02)
     assert made.__class__.__name__.lower() == name
     assert float(made.learning_rate) == pytest.approx(0.02)
     assert getattr(made, "momentum", 0.0) == options.get("momentum", 0.0)

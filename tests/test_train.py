@@ -24,7 +24,11 @@ from convlab.training.pipeline import epoch_order, training_batches
 from convlab.training.recipe import EarlyStopping
 from convlab.training.run_spec import Run
 
-CNN = {"family": "conv", "filters": [4], "dense_units": [8], "dropout": 0.2}
+WHOLE_RECIPE = {
+    "optimizer": "adamw", "schedule": "one_cycle", "gradient_clip": 1, "ema": 0.9, "label_smoothing": 0.1,
+    "class_weights": "balanced", "augmentation": {"crop": 1, "rotation": 10, "cutout": 2, "mixup": 0.2},
+}  # fmt: skip
+CNN = {"family": "conv", "filters": [4], "dense_units": [8], "dropout": 0.2, "conv_dropout": 0.1}
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +81,8 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(digits, tmp_
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [{}, {"optimizer": "sgd", "momentum": 0.9, "augmentation": {"flip": "both", "shift": 1}}],
-    ids=["adam with dropout", "sgd with dropout and augmentation"],
+    [{}, {"optimizer": "sgd", "momentum": 0.9, "augmentation": {"flip": "both", "shift": 1}}, WHOLE_RECIPE],
+    ids=["adam with dropout", "sgd with dropout and augmentation", "a whole recipe"],
 )
 def test_a_killed_run_goes_on_from_its_last_finished_epoch_and_ends_with_the_same_bytes(digits, tmp_path, options):
     text = spec(epochs=40, **options)
@@ -158,7 +162,8 @@ def unfinished(work: Path, epochs: int = 3, rows: int = 3) -> Path:
     accuracies = [0.1 * (1 + epoch) for epoch in range(rows)]
     names = HISTORY_COLUMNS
     write_history(
-        work / "history.csv", [dict(zip(names, (i + 1, 1, a, 1, a, 1), strict=True)) for i, a in enumerate(accuracies)]
+        work / "history.csv",
+        [dict(zip(names, (i + 1, 1, a, 1, a, 1, 0.001), strict=True)) for i, a in enumerate(accuracies)],
     )
     content = backup.backup_checksums(work, epoch_folder, epochs)
     (epoch_folder / backup.CHECKSUMS).write_text(json.dumps(content))

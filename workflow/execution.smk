@@ -126,7 +126,7 @@ def time_limit(passes):
 
 def training_passes(wildcards):
     """Training, in forward passes over the images."""
-    training = study.plan.variants[wildcards.variant].training
+    training = study.plan.owner(wildcards.variant).training
     if training.steps:
         return 3 * training.steps * training.batch_size / data_size(wildcards.dataset)[0]
     return 3 * training.epochs

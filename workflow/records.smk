@@ -17,6 +17,11 @@ def seeds_of_job(wildcards):
     return study.seeds_of(wildcards.dataset, wildcards.variant)
 
 
+def trials_of_job(wildcards):
+    """The trials of the variant that a job is about."""
+    return [trial.name for trial in study.plan.trials_of(wildcards.variant)]
+
+
 # What results depend on beside their input files, by rule, and a file that each job writes.
 MADE_FROM = {
     "prepare": lambda wildcards: [
@@ -30,6 +35,9 @@ MADE_FROM = {
     ],
     "explore": lambda wildcards: [script_digest("explore"), messages(), study.report.language],
     "evaluate": lambda wildcards: [script_digest("evaluate"), seeds_of_job(wildcards), choices],
+    "evaluate_tuned": lambda wildcards: [
+        *(script_digest("evaluate"), seeds_of_job(wildcards), choices, trials_of_job(wildcards)),
+    ],
     "probe": lambda wildcards: [probe_code(wildcards), probe_settings(wildcards), seeds_of_job(wildcards), choices],
     "compare": lambda wildcards: [compare_code(), messages(), study.settings, timings(), schedule_argument(wildcards)],
     "report": lambda wildcards: [
@@ -51,6 +59,7 @@ STAMPS = {
     "describe": (f"{DESCRIBE}/.{{variant}}.made_from", f"{DESCRIBE}/{{variant}}.json"),
     "explore": (f"{EXPLORE}/.made_from", f"{EXPLORE}/summary.json"),
     "evaluate": (f"{EVALUATE}/.made_from", f"{EVALUATE}/metrics.json"),
+    "evaluate_tuned": (f"{TUNED}/.made_from", f"{TUNED}/metrics.json"),
     "probe": (f"{PROBE}/.{{variant}}.made_from", f"{PROBE}/{{variant}}.csv"),
     "compare": (f"{COMPARE}/.made_from", f"{COMPARE}/summary.json"),
     "report": (f"{REPORT}/.made_from", f"{REPORT}/index.html"),

@@ -83,6 +83,8 @@ def write_study_with(
 
     for dataset in study.datasets:
         figure(dataset, "accuracy", "overview", "Test accuracy of every variant")
+        if study.tuning:
+            figure(dataset, "tuning", "tuning", "Validation accuracy of the trials")
         for question in plan.questions:
             figure(dataset, f"{question}-seeds", "question", "Every seed", question=question)
             figure(dataset, f"{question}-differences", "question", "Differences", question=question)
@@ -92,7 +94,7 @@ def write_study_with(
             label = plan.variants[name].label
             figure(dataset, f"{name}-confusion", "errors", f"Confusion of {label}", variant=name)
             figure(dataset, f"{name}-mistakes", "errors", f"Confident mistakes of {label}", variant=name, grid=True)
-            if results.family(name) == "conv":
+            if results.side(name) == "conv":
                 figure(dataset, f"{name}-filters", "features", f"Filters of {label}", variant=name, grid=True)
         figure(dataset, "calibration", "calibration", "Calibration")
     stems = [folder / "compare" / "figures" / entry["file"] for entry in figures]
@@ -183,6 +185,9 @@ def exploration_of(dataset: str, classes: list[str]) -> dict:
             "near_share_of_test": 3 / 355,
             "exact_test_images": 1,
             "label_disagreeing_pairs": 0,
+            "threshold_rms": 14.0,
+            "copied_images": 400,
+            "recall": {"shifted": 0.0, "recompressed": 0.98, "brightened": 0.9},
         },
         "empty_classes": [],
         "tiles": {

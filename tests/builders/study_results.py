@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 
 from convlab.findings.study_results import StudyResults
-from convlab.findings.training import fits_table
 from convlab.results import tables
 from convlab.results.choice import chosen_variant
 from convlab.results.family import confirmatory_family
+from convlab.results.fits import fits_table
+from convlab.results.loading import RunRecords
 from convlab.results.new_images import with_new_images
 from convlab.results.robustness import robustness_table
+from convlab.results.tuning import empty_tuning_table, tuning_table
 from convlab.study.load import load_study
 from convlab.study.metrics import ACCURACY
 from convlab.study.registration import Standing
@@ -96,10 +98,46 @@ def history_with(
     return pd.DataFrame({"epoch": epochs, "accuracy": train, "val_accuracy": validation, "val_loss": loss})
 
 
+def tuning_with(
+    study: Study, tuned: dict[str, list[float | None]], chosen: int = 1
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """runs.csv of the chosen trials and tuning.csv, from the test accuracies of the tuned variants.
+
+    Args:
+        chosen: number of the trial that each variant and seed is best with.
+    """
+    runs = runs_with(study, {name: tuned.get(name, [0.5] * len(study.seeds)) for name in study.plan.variants})
+    runs = runs[runs["variant"].isin(study.plan.compared)]
+    records = RunRecords({}, tuned_rows=runs.to_dict("records"))
+    for row in records.tuned_rows:
+        records.tuned[row["dataset"], row["variant"], row["seed"]] = {"trial": chosen}
+        for trial in study.plan.trials_of(row["variant"]):
+            is_chosen, finished = trial.number == chosen, row["status"] == "finished"
+            records.trials[row["dataset"], trial.name, row["seed"]] = {
+                "status": row["status"],
+                "val_accuracy": row["val_accuracy"] - (0.0 if is_chosen else 0.1) if finished else None,
+                "val_loss": 0.5 if finished else None,
+                "spec_hash": study.run(row["dataset"], trial.name, row["seed"]).spec_hash,
+            }
+    return runs, tuning_table(study, records)
+
+
 def results_with(
-    accuracies, *, config=None, histories=None, kept=3, confusion=None, validation_images=145, confidence=0.01
+    accuracies,
+    *,
+    config=None,
+    histories=None,
+    kept=3,
+    confusion=None,
+    validation_images=145,
+    confidence=0.01,
+    tuned=None,
 ):
-    """Results of a study from test accuracies; the rest is alike for all variants unless it is given."""
+    """Results of a study from test accuracies; the rest is alike for all variants unless it is given.
+
+    Eight parameters: the parts of a study's results. ``tuned``: test accuracies of the tuned variants, of a study with
+    tuning; those of the untuned ones if they are not given.
+    """
     study = load_study({**MADE_UP_STUDY, **(config or {})})
     plan, datasets = study.plan, list(study.datasets)
     if not isinstance(accuracies, dict):
@@ -122,6 +160,7 @@ def results_with(
     ]
     correct, rope = correct_answers(runs), study.statistics.rope
     family = confirmatory_family(runs, plan, rope)
+    tuned_runs, tuning = tuning_with(study, tuned or accuracies) if study.tuning else (None, empty_tuning_table())
     return StudyResults(
         plan=plan,
         rope=study.statistics.rope,
@@ -131,7 +170,8 @@ def results_with(
             with_new_images(tables.comparisons_table(runs, plan, rope, family), correct, plan, rope),
             lambda row: Standing(),
         ),
-        robustness=robustness_table(runs, plan, rope, family, correct, {}),
+        robustness=robustness_table(runs, plan, rope, family, correct, {}, tuned=tuned_runs),
+        tuning=tuning,
         claims=tables.with_registration(tables.claims_table(runs, plan, rope), lambda row: Standing()),
         trends=tables.trends_table(runs, plan),
         factorials=tables.factorial_table(runs, plan),

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 
 from builders.project import tiny_with
-from builders.study_results import correct_answers, runs_with
+from builders.study_results import correct_answers, runs_with, tuning_with
 from convlab.probes.tables import all_contrasts, all_curves
 from convlab.results import columns, tables
 from convlab.results.family import confirmatory_family
 from convlab.results.new_images import with_new_images
 from convlab.results.robustness import robustness_table
+from convlab.results.tuning import empty_tuning_table
 from convlab.study.load import load_study
 from convlab.study.registration import Standing
 from convlab.study.schema import Study
@@ -55,6 +56,7 @@ def study_and_tables_with(
             with_new_images(comparisons, correct_answers(runs), plan, 0.005), lambda row: standing
         ),
         "robustness": robustness_table(runs, plan, 0.005, family, correct_answers(runs), {}),
+        "tuning": tuning_with(study, drawn)[1] if study.tuning else empty_tuning_table(),
         "claims": tables.with_registration(tables.claims_table(runs, plan, 0.005, family), lambda row: standing),
         "timings": pd.DataFrame(columns=list(columns.TIMINGS)),
         "trends": tables.trends_table(runs, plan),
@@ -68,7 +70,9 @@ def study_and_tables_with(
 def config_of_every_table() -> dict:
     """Every kind of table has rows, and labels are hostile."""
     config = tiny_with(
-        claims=CLAIMS_WITH_HOSTILE_TEXT, probes=["pixel_permutation", "translation", "calibration", "receptive_field"]
+        claims=CLAIMS_WITH_HOSTILE_TEXT,
+        probes=["pixel_permutation", "translation", "calibration", "receptive_field"],
+        tuning={"trials": 2, "over": {"learning_rate": [1e-3, 1e-2], "weight_decay": [1e-4, 1e-2]}},
     )
     config["models"]["cnn"]["label"] = HOSTILE_LABEL
     config["experiments"] = {

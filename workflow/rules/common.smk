@@ -50,6 +50,7 @@ DESCRIBE = str(layout.described(FOLDER, "{dataset}"))
 VARIANT = str(layout.trained(FOLDER, "{dataset}") / "{variant}")
 TRAIN = str(layout.run(FOLDER, "{dataset}", "{variant}", "{seed}"))
 EVALUATE = str(layout.evaluated(FOLDER, "{dataset}", "{variant}"))
+TUNED = str(layout.tuned(FOLDER, "{dataset}", "{variant}"))
 PROBE = str(layout.probed(FOLDER, "{probe}", "{dataset}"))
 REGISTRATION = str(layout.registered(FOLDER))
 COMPARE = str(layout.compared(FOLDER))
@@ -88,8 +89,8 @@ def script_digest(script, *loaded):
 
 @cache
 def families(*variants):
-    """Modules of the families of these variants, of all where none is named: what jobs about them load by name."""
-    return modules(study.plan.variants[name].model.family for name in variants or study.plan.variants)
+    """Modules of the families of these variants or trials, of all where none is named: what jobs about them load."""
+    return modules(study.plan.owner(name).model.family for name in variants or study.plan.variants)
 
 
 def code_of_run(wildcards):
@@ -225,14 +226,32 @@ def of_all_seeds(path, wildcards):
     return of_runs(path, [wildcards.dataset], [wildcards.variant])
 
 
+def of_all_trials(path, wildcards):
+    """The files of every trial of one variant, of every seed."""
+    return of_runs(path, [wildcards.dataset], [trial.name for trial in study.plan.trials_of(wildcards.variant)])
+
+
+def of_tuned(path):
+    """The files of every variant that is tuned."""
+    return of_all(path, variant=list(dict.fromkeys(trial.variant for trial in study.plan.trials.values())))
+
+
+def trial_folders(wildcards, output):
+    """Parameter of a rule: the folders of one variant's trials, by their number. A change reruns nothing, as of `folder`."""
+    before = layout.before_results(str(output[0]), FOLDER)
+    trials = [trial.name for trial in study.plan.trials_of(wildcards.variant)]
+    return [before + VARIANT.format(dataset=wildcards.dataset, variant=name) for name in trials]
+
+
 def seeds_argument(wildcards):
     """Parameter of a rule: the seeds of one variant's runs."""
     return " ".join(map(str, study.seeds_of(wildcards.dataset, wildcards.variant)))
 
 
 def description_of(dataset, variant):
-    """The description of a variant's model, and so its code, as a list of files; empty for one of known layers."""
-    described = study.plan.described.get(variant)
+    """The description of the model of a variant or trial, and so its code, as a list of files; empty for one of known
+    layers."""
+    described = study.plan.described.get(study.plan.owner(variant).name)
     return [f"{DESCRIBE}/{{variant}}.json".format(dataset=dataset, variant=described)] if described else []
 
 
@@ -392,7 +411,7 @@ def timings():
 
 def training_cost(wildcards):
     """Priority of a run: long runs first, so that cores are not idle at the end."""
-    training = study.plan.variants[wildcards.variant].training
+    training = study.plan.owner(wildcards.variant).training
     return 1 + study.plan.macs(wildcards.dataset, wildcards.variant) * training.epochs // 10**6
 
 

@@ -13,6 +13,8 @@ rule train:
         f"{TRAIN.replace(RESULTS, LOGS, 1)}.log",
     benchmark:
         f"{TRAIN.replace(RESULTS, BENCHMARKS, 1)}.tsv"
+    wildcard_constraints:
+        variant=alternation(study.plan.trained),
     priority: training_cost
     conda:
         "../../envs/tensorflow.yaml"

@@ -102,7 +102,7 @@ def upload_data(clients: Clients, state: State, prepared: Path, temporary: Path)
     return f"s3://{state.bucket}/{state.prefix}data/"
 
 
-def pack_source(folder: Path, spec: Mapping[str, Any], sources: Mapping[str, str]) -> Path:
+def pack_source(folder: Path, spec: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> Path:
     """Copy train.py and the modules that it needs for a run, dataset kind and model family of ``spec`` included.
 
     ``sources`` are the user's own files that build the model, if any.

@@ -21,6 +21,8 @@ DECIMALS = {
     "ece": 4,
     "brier": 4,
     "p": 4,
+    "rate": 6,
+    "decay": 6,
 }
 """Decimals by the word that a column's name holds; 2 for other numbers."""
 
@@ -29,7 +31,7 @@ TEXT_COLUMNS = (
     "precision_type", "spec_hash", "sentence", "smallest", "metric", "source", "licence", "claim", "text", "published",
     "rule", "reason", "quantity", "unit", "probe", "level", "measure", "predictions_sha256", "factor", "effect",
     "finished_verdict", "registration", "new_images_verdict", "new_images_sentence", "new_images_narrowing",
-    "new_images_scatter", "analysis", "replicates", "conditions", "excluded",
+    "new_images_scatter", "analysis", "replicates", "conditions", "excluded", "chosen",
 )  # fmt: skip
 """Columns that hold text, whatever it looks like: a name may be ``32``, ``NA``, ``null``, ``True`` or ``1e5``."""
 

@@ -48,11 +48,12 @@ def content_digest(
         if old and old[:3] == stamp:
             files[name] = old
         else:
-            unread.append((name, stamp))
+            unread.append((name, entry, stamp))
     if unread:
-        say(f"reading {len(unread):,} new or changed files of {path} ({sum(s[0] for _, s in unread) / 1e6:,.1f} MB)")
-    for name, stamp in unread:
-        files[name] = [*stamp, _sha256(path / name)]
+        size = sum(stamp[0] for _, _, stamp in unread)
+        say(f"reading {len(unread):,} new or changed files of {path} ({size / 1e6:,.1f} MB)")
+    for name, entry, stamp in unread:
+        files[name] = [*stamp, _sha256(Path(entry))]
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(os.fsencode(name) + b"\0" + files[name][3].encode() + b"\n")

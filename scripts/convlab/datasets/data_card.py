@@ -110,6 +110,7 @@ def _preprocessing(manifest: Mapping[str, Any]) -> str:
         f"Read by convlab's kind {manifest['kind']}{f' with {options}' if options else ''} into arrays of unsigned "
         "bytes (images, height, width, channels).",
         test,
+        *(["Validation images are those that the data bring."] if "validation_from" in manifest else []),
         *(
             f"The first {number:,} {part} images of the classes, in proportion, were taken."
             for part, number in taken.items()
@@ -167,8 +168,6 @@ def _splits(parts: Sequence[str]) -> dict[str, Any]:
 
 
 def _classes(manifest: Mapping[str, Any], parts: Sequence[str]) -> dict[str, Any]:
-    counts = {part: manifest["counts"].get(part) for part in parts}
-    counted = [part for part in parts if counts[part] is not None]
     return {
         "@type": "cr:RecordSet",
         "@id": "classes",
@@ -179,13 +178,13 @@ def _classes(manifest: Mapping[str, Any], parts: Sequence[str]) -> dict[str, Any
         "field": [
             _field("classes", "label", "sc:Integer"),
             _field("classes", "name", "sc:Text"),
-            *(_field("classes", f"{part}_images", "sc:Integer") for part in counted),
+            *(_field("classes", f"{part}_images", "sc:Integer") for part in parts),
         ],
         "data": [
             {
                 "classes/label": label,
                 "classes/name": name,
-                **{f"classes/{part}_images": counts[part][name] for part in counted},
+                **{f"classes/{part}_images": manifest["counts"][part][name] for part in parts},
             }
             for label, name in enumerate(manifest["classes"])
         ],

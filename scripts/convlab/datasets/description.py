@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from convlab.datasets.near_duplicates import NEAR_DUPLICATE_RMS, Duplicates, Pair
+from convlab.datasets.duplicate_threshold import Threshold
+from convlab.datasets.near_duplicates import Duplicates, Pair
 from convlab.datasets.prepared import Dataset
 
 
@@ -64,11 +65,15 @@ def describe(
     data: Dataset,
     name: str,
     histogram: np.ndarray,
-    heights: np.ndarray,
-    widths: np.ndarray,
+    extents: tuple[np.ndarray, np.ndarray],
     duplicates: Duplicates,
+    threshold: Threshold,
 ) -> dict[str, Any]:
-    """The contents of ``summary.json``, in JSON's types."""
+    """The contents of ``summary.json``, in JSON's types.
+
+    Args:
+        extents: heights and widths of the training images' content, in pixels.
+    """
     counts = class_counts(data)
     present = counts["train"][counts["train"] > 0]
     mean, deviation = moments(histogram.sum(axis=0))
@@ -85,8 +90,8 @@ def describe(
         "image": {"height": height, "width": width, "channels": depth, "values": height * width * depth},
         "content": {
             "rule": "extent of the pixels that differ from the image's top left pixel, training images",
-            "median_height": float(np.median(heights)),
-            "median_width": float(np.median(widths)),
+            "median_height": float(np.median(extents[0])),
+            "median_width": float(np.median(extents[1])),
         },
         "pixels": {
             "raw": {"mean": mean, "sd": deviation},
@@ -96,12 +101,12 @@ def describe(
             "maximum": int(np.flatnonzero(histogram.sum(axis=0))[-1]),
             "zero_share": float(histogram[:, 0].sum() / histogram.sum()),
         },
-        "duplicates": describe_duplicates(data, duplicates),
+        "duplicates": describe_duplicates(data, duplicates, threshold),
     }
 
 
-def describe_duplicates(data: Dataset, duplicates: Duplicates) -> dict[str, Any]:
-    """Result of the search for near duplicates, in JSON's types."""
+def describe_duplicates(data: Dataset, duplicates: Duplicates, threshold: Threshold) -> dict[str, Any]:
+    """Result of the search for near duplicates, in JSON's types, with how far the threshold can be trusted."""
 
     def described(pairs: list[Pair]) -> list[dict[str, Any]]:
         return [
@@ -116,10 +121,12 @@ def describe_duplicates(data: Dataset, duplicates: Duplicates) -> dict[str, Any]
         ]
 
     return {
-        "threshold_rms": NEAR_DUPLICATE_RMS,
+        "threshold_rms": threshold.rms,
+        "copied_images": threshold.images,
+        "recall": dict(threshold.recall),
         "rule": "a test image is a near duplicate of a training image when the root mean square difference of "
-        f"their pixels is at most {NEAR_DUPLICATE_RMS:g} of 255 grey levels; an exact one differs in no pixel; "
-        "a copy that was moved, recoloured or encoded again can lie above that",
+        f"their pixels is at most {threshold.rms:g} of 255 grey levels; an exact one differs in no pixel; recall is "
+        "the share of planted copies of training images that are within it",
         "exact_test_images": duplicates.exact_images,
         "exact_pairs": duplicates.exact_pairs,
         "near_test_images": duplicates.near_images,

@@ -8,12 +8,6 @@ import numpy as np
 
 from convlab.datasets.prepared import Dataset, proportional_order
 
-NEAR_DUPLICATE_RMS = 10.0
-"""Root mean square difference over all pixels and channels, in grey levels of 255, up to which a test image counts as a
-near duplicate of a training image. Looked at in Fashion-MNIST: nearly all pairs below it show one photograph or one
-garment twice (of a few trousers one cannot tell); from about 15 on ordinary look-alikes come in, trousers first, and up
-to 20 there are pairs whose labels disagree."""
-
 MAX_SHOWN_PAIRS = 8
 """Pairs in the figure and in summary.json: the closest ones, each test image once."""
 
@@ -55,7 +49,7 @@ def find_near_duplicates(
     train: np.ndarray,
     test_labels: np.ndarray,
     train_labels: np.ndarray,
-    threshold: float = NEAR_DUPLICATE_RMS,
+    threshold: float,
     closest: int = MAX_SHOWN_PAIRS,
 ) -> Duplicates:
     """All pairs of a test and a training image that differ by at most ``threshold`` (RMS, grey levels): exact.
@@ -97,7 +91,7 @@ def find_near_duplicates(
 
 
 def training_duplicates(
-    images: np.ndarray, labels: np.ndarray, sample: int = TRAINING_SAMPLE_IMAGES, threshold: float = NEAR_DUPLICATE_RMS
+    images: np.ndarray, labels: np.ndarray, threshold: float, sample: int = TRAINING_SAMPLE_IMAGES
 ) -> dict[str, Any]:
     """How many of at most ``sample`` training images, of all classes alike, have a near duplicate among the others.
 
@@ -120,7 +114,7 @@ def training_duplicates(
     }
 
 
-def validation_duplicates(data: Dataset, threshold: float = NEAR_DUPLICATE_RMS) -> dict[str, Any]:
+def validation_duplicates(data: Dataset, threshold: float) -> dict[str, Any]:
     """How many images of a given validation split have a near duplicate among the training images."""
     duplicates = find_near_duplicates(
         *(data.x_validation, data.x_train, data.y_validation, data.y_train), threshold, closest=0

@@ -87,7 +87,7 @@ class Kind:
         details: those of ``source``, ``licence``, ``homepage`` and ``citation`` that depend on the spec, by name.
         unused: what of the files would not be used, a few words for each; called for the user's own files only.
         files: of the user's own data, the files below a folder that are read, each with its name relative to the folder
-            and an object that has ``stat``; their content is part of a run's identity. None for those of an image
+            and a path or directory entry; their content is part of a run's identity. None for those of an image
             folder.
         threads: largest useful number of threads of ``read``.
         order: position in lists of kinds; those without one follow, by name.

@@ -25,11 +25,13 @@ from convlab.figures.saving import FigureWriter
 from convlab.figures.series import MAX_SERIES, Series
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import caption_text
+from convlab.figures.tuning import validation_of_trials
 from convlab.language.contrasts import contrast_labels
 from convlab.language.numbers import region
 from convlab.results import columns
 from convlab.results.loading import RunRecords, load_histories, variants_with_details
 from convlab.results.tables import summed_confusion
+from convlab.results.tuning import drawn_settings
 from convlab.statistics.describe import MIN_SEEDS
 from convlab.study import layout
 from convlab.study.labels import field_label
@@ -160,6 +162,7 @@ def dataset_figures(
     yield results.figure("overview", "accuracy", title, **everything)
     for question in results.study.plan.questions.values():
         yield from question_figures(results, question)
+    yield from search_by_trials(results)
     yield from learning_curves(results)
     yield results.figure("costs", "costs", **costs(results, list(results.series)))
     yield from probe_figures(results)
@@ -211,6 +214,20 @@ def costs(results: DatasetResults, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def search_by_trials(results: DatasetResults) -> Iterator[FigureFile]:
+    """Validation accuracy of every trial over the settings that were drawn; nothing without tuning."""
+    table = results.tables["tuning"]
+    trials, settings = table[table["dataset"] == results.dataset], drawn_settings(table)
+    if len(trials):
+        yield results.figure(
+            "tuning", "tuning", _("Validation accuracy of the trials"),
+            _("Each point is a trial with its own seed and settings; filled are those with the best validation "
+              "accuracy of their variant and seed."),
+            validation_of_trials(trials, settings, list(results.series.values())),
+            numbers=trials[[*(name for name in columns.TUNING_SHOWN if name in trials), *settings]],
+        )  # fmt: skip
+
+
 def learning_curves(results: DatasetResults) -> Iterator[FigureFile]:
     """Losses and accuracies by epoch; nothing where no run began."""
     order = list(results.series)
@@ -219,9 +236,14 @@ def learning_curves(results: DatasetResults) -> Iterator[FigureFile]:
         return
     grouped = dict(list(histories.groupby("variant")))
     curves = [(results.series[name], grouped[name].drop(columns="variant")) for name in order if name in grouped]
+    caption = _("Marked lines: validation, mean over seeds with the range of the seeds shaded; thin lines: training.")
+    variants = results.study.plan.variants
+    if any(variants[name].training.alters_examples for name in order if name in grouped):
+        caption += " " + _(
+            "Training is on images and labels as the recipe changes them: where it does, the two are not on one scale."
+        )
     yield results.figure(
-        "curves", "curves", _("Learning curves"),
-        _("Marked lines: validation, mean over seeds with the range of the seeds shaded; thin lines: training."),
+        "curves", "curves", _("Learning curves"), caption,
         accuracy.learning_curves(curves), numbers=histories,
     )  # fmt: skip
 

@@ -15,19 +15,19 @@ from convlab.models.specs import ModelSpec
 def assumptions(results: StudyResults, dataset: str, measured: Mapping[str, Sequence[Finding]]) -> Topic:
     """Assumptions of the study's convolutional models, with their numbers and the findings of probes that test them."""
     name = _main_conv(results, dataset)
+    if name is None and {results.family(variant) for variant in results.plan.variants} != {"dense"}:
+        return Topic("assumptions", ())  # what a family of another kind assumes is not known here
     if name is None:
-        return Topic(
-            "assumptions",
-            (
-                Finding(
-                    _(
-                        "No model of this study convolves. A dense network assumes nothing about which pixels are "
-                        "neighbours: permuting all pixels alike would not change what it can learn."
-                    ),
-                    kind="assumed",
-                ),
-            ),
+        dense = N_(
+            "No model of this study convolves. A dense network assumes nothing about which pixels are "
+            "neighbours: permuting all pixels alike would not change what it can learn."
         )
+        other = N_(
+            "No model of this study is of a convolutional family, so nothing is said here of what its models assume "
+            "about images."
+        )
+        only_dense = all(results.side(variant) == "dense" for variant in results.plan.variants)
+        return Topic("assumptions", (Finding(_(dense if only_dense else other), kind="assumed"),))
     findings = []
     for key, finding in _texts(results, dataset, name).items():
         measured_findings = measured.get(key, ())
@@ -86,7 +86,7 @@ def _texts(results: StudyResults, dataset: str, name: str) -> dict[str, Finding]
 
 def _main_conv(results: StudyResults, dataset: str) -> str | None:
     """The convolutional variant that examples are about: the chosen one, else the first."""
-    names = [name for name in results.plan.variants if results.family(name) == "conv"]
+    names = [name for name in results.plan.variants if results.side(name) == "conv"]
     if results.chosen.get(dataset) in names:
         return results.chosen[dataset]
     return next(iter(names), None)

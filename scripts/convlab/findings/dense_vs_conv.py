@@ -51,9 +51,9 @@ def duels(results: StudyResults, dataset: str) -> list[Duel]:
     for question in results.plan.questions.values():
         for row in results.contrasts(dataset, question.name):
             variant, reference = row["variant"], row["reference"]
-            if {results.family(variant), results.family(reference)} != {"conv", "dense"}:
+            if {results.side(variant), results.side(reference)} != {"conv", "dense"}:
                 continue
-            if results.family(reference) == "conv":
+            if results.side(reference) == "conv":
                 row, variant, reference = swapped(row), reference, variant
             duels_of_study.append(Duel(variant, reference, row, verdict_or_gap(row)))
     return duels_of_study
@@ -170,7 +170,8 @@ def _left_out(results: StudyResults, dataset: str, duel: Duel) -> list[Finding]:
 def _trained_too_briefly(results: StudyResults, dataset: str, duel: Duel) -> Iterator[Finding]:
     fits = fits_of(results, dataset, duel.conv)
     falling, seeds = still_falling(fits), len(fits)
-    if seeds and falling > seeds / 2:
+    constant = results.plan.variants[duel.conv].training.schedule == "constant"  # else the last epoch's rate is lowest
+    if constant and seeds and falling > seeds / 2:
         text = ngettext(
             "{conv} may have been trained too briefly: its validation loss was lowest at the last epoch in "
             "{falling} of {n} seed.",
@@ -184,6 +185,8 @@ def _trained_too_briefly(results: StudyResults, dataset: str, duel: Duel) -> Ite
 
 
 def _overfits_more(results: StudyResults, dataset: str, duel: Duel) -> Iterator[Finding]:
+    if any(results.plan.variants[name].training.mixes_images for name in (duel.conv, duel.dense)):
+        return  # training accuracy is of blended images
     gap, other = (fits_of(results, dataset, name)["gap"].mean() for name in (duel.conv, duel.dense))
     if gap > max(CLOSE_ACCURACY, other + CLOSE_ACCURACY):
         text = _(
@@ -226,7 +229,7 @@ REASONS_TO_LOSE = (_trained_too_briefly, _overfits_more, _too_small, _aligned_im
 def _no_duel(results: StudyResults, dataset: str) -> list[Finding]:
     """Why the study has no comparison of a convolutional with a dense variant."""
     names = list(results.plan.variants)
-    families = {family: [name for name in names if results.family(name) == family] for family in ("conv", "dense")}
+    families = {side: [name for name in names if results.side(name) == side] for side in ("conv", "dense")}
     lacking = {
         "dense": N_(
             "This study trains no dense model, so it says nothing about whether convolution beats a dense network."

@@ -204,6 +204,19 @@ def _twice(name: str, summary: Mapping[str, Any]) -> Finding | None:
     return Finding(text, {"near": twice["near_images"], "looked_at": twice["looked_at"]})
 
 
+COPIES = {
+    "shifted": N_("{share} of those shifted by a pixel"),
+    "recompressed": N_("{share} of those compressed again as JPEG"),
+    "brightened": N_("{share} of those brightened by a tenth"),
+}
+"""How often planted copies are found, by ``duplicate_threshold.COPIES``."""
+
+
+def copies_text(kind: str, share: float) -> str:
+    """``0 % of those shifted by a pixel``: the share of planted copies of a kind that is found."""
+    return _(COPIES[kind], share=percent(share, 0))
+
+
 def _in_validation(name: str, summary: Mapping[str, Any]) -> Finding | None:
     """Finding about images of a given validation split that are near duplicates of training images."""
     duplicates = summary.get("validation_duplicates")

@@ -7,9 +7,12 @@ from typing import Any
 
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing, ngettext
+from convlab.findings.left_out import copies_text
 from convlab.findings.study_results import Finding, StudyResults
 from convlab.language.numbers import count, missing, multiple, number, unsigned_points
+from convlab.results.tuning import drawn_settings
 from convlab.statistics.describe import MIN_SEEDS
+from convlab.study.labels import field_label
 
 FEW_TEST_IMAGES = 2000
 """With fewer test images the report states the weight of a single one."""
@@ -19,6 +22,8 @@ FEW_SEEDS = 5
 
 NEAR_DUPLICATE_SHARE = 0.05
 """Share of near duplicates among test images from which accuracies are not taken to hold for new images."""
+
+HALF = 0.5
 
 IMBALANCE_RATIO = 1.5
 """Ratio of the largest to the smallest class from which accuracy alone misleads."""
@@ -155,6 +160,20 @@ def _near_duplicates(dataset: str, summary: Mapping[str, Any]) -> Iterator[Findi
     yield Finding(text, {"near": near, "exact": exact})
 
 
+def _unseen_copies(dataset: str, summary: Mapping[str, Any]) -> Iterator[Finding]:
+    """Limitation of the search for near duplicates: kinds of copies of which it misses more than half."""
+    recall = summary["duplicates"]["recall"]
+    missed = {kind: share for kind, share in recall.items() if share < HALF}
+    if missed:
+        text = _(
+            "{dataset}: near duplicates are looked for by the difference of pixels, which misses most copies of some "
+            "kinds: of training images copied to try it, it finds {kinds}. There may be more than were counted.",
+            dataset=dataset,
+            kinds=listing(copies_text(kind, share) for kind, share in missed.items()),
+        )
+        yield Finding(text, missed)
+
+
 def _disagreeing_labels(dataset: str, summary: Mapping[str, Any]) -> Iterator[Finding]:
     if pairs := summary["duplicates"]["label_disagreeing_pairs"]:
         text = ngettext(
@@ -185,7 +204,16 @@ def _empty_classes(dataset: str, summary: Mapping[str, Any]) -> Iterator[Finding
 
 
 def _untuned_variants(facts: StudyFacts) -> Iterator[Finding]:
-    if len(facts.results.plan.variants) > 1:
+    if facts.results.plan.trials:
+        trials = facts.results.tuning["trial"].max()
+        text = _(
+            "Verdicts and claims are about the settings of the config. Tuning varies {settings} alone, within the "
+            "ranges of the config and by {n} draws for each variant and seed; what lies beyond is not known.",
+            settings=listing(map(field_label, drawn_settings(facts.results.tuning))),
+            n=trials,
+        )
+        yield Finding(text, {"trials": int(trials)})
+    elif len(facts.results.plan.variants) > 1:
         yield Finding(
             _(
                 "This study tunes no hyperparameters for single variants: all share the training settings, except "
@@ -260,6 +288,7 @@ RULES: tuple[Callable[[StudyFacts], Iterator[Finding]], ...] = (
 
 DATA_RULES: tuple[Callable[[str, Mapping[str, Any]], Iterator[Finding]], ...] = (
     _near_duplicates,
+    _unseen_copies,
     _disagreeing_labels,
     _imbalance,
     _empty_classes,

@@ -37,6 +37,10 @@ SETTINGS = {
         "changed": N_("The rule that chooses the exported model was changed after runs were known (n = {n})."),
         "added": N_("The rule that chooses the exported model was registered after runs were known (n = {n})."),
     },
+    "tuning": {
+        "changed": N_("Which settings tuning draws was changed after runs were known (n = {n})."),
+        "added": N_("Which settings tuning draws was registered after runs were known (n = {n})."),
+    },
 }
 
 
@@ -82,7 +86,7 @@ def registration_notices(results: StudyResults, standings: Standings, records: R
     return [
         *_altered(records.altered),
         *_verdicts(results, records),
-        *_settings(standings, ("seeds", "statistics", "choice")),
+        *_settings(standings, ("seeds", "statistics", "choice", *(["tuning"] if results.plan.trials else []))),
         *_removed(standings),
     ]
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from convlab.results.timings import Timings
+from convlab.results.tuning import empty_tuning_table
 from convlab.study.variants import Plan
 
 Kind = Literal["measured", "exploratory", "assumed", "conjecture", "note"]
@@ -39,7 +40,7 @@ class Topic:
 @dataclass(frozen=True)
 class StudyResults:
     """Everything that a finding may quote. Frames have the columns of the tables in compare/; ``fits`` is
-    :func:`convlab.findings.training.fits_table`; ``confidence`` has mean confidence and accuracy of each run;
+    :func:`convlab.results.fits.fits_table`; ``confidence`` has mean confidence and accuracy of each run;
     ``confusions`` are counts (true class, predicted class) by dataset and variant, summed over seeds."""
 
     plan: Plan
@@ -63,6 +64,7 @@ class StudyResults:
     """By dataset, the most frequent class of the test images (``class``), its ``share``, and what a constant guess
     scores by the column of each metric (``metrics``)."""
     robustness: pd.DataFrame = field(default_factory=pd.DataFrame)
+    tuning: pd.DataFrame = field(default_factory=empty_tuning_table)
     timings: pd.DataFrame = field(default_factory=lambda: Timings().table)
     """Times that ``make timing`` measured, a row for each process."""
     machines: int = 1
@@ -101,9 +103,9 @@ class StudyResults:
     def label(self, name: str) -> str:
         return self.plan.variants[name].label
 
-    def family(self, name: str) -> str:
-        """Name of the family of a variant's model."""
-        return self.plan.variants[name].model.family
+    def side(self, name: str) -> str:
+        """Side of a variant where convolution is held against dense networks: ``conv``, ``dense``, "" for neither."""
+        return self.plan.variants[name].side
 
     def variants_with_details(self, dataset: str) -> list[str]:
         """Variants with a confusion matrix; those without a finished run have none."""

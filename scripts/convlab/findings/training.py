@@ -1,7 +1,7 @@
 """Findings about training: noise of seeds, over- and underfitting, errors, calibration."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from convlab.findings.study_results import Finding, StudyResults, Topic
 from convlab.language.numbers import count, interval, number, percent, plus_minus, points, spread, unsigned_points
 from convlab.statistics.describe import MIN_SEEDS
 from convlab.study.metrics import Metric
+from convlab.training.recipe import Training
 
 CLOSE_ACCURACY = 0.01
 """Gaps between training and validation, or confidence and accuracy, up to this fraction count as close."""
@@ -121,45 +122,6 @@ def _first_and_second(lead: float, error: float, seeds: int) -> str:
     )
 
 
-def fits_table(
-    histories: Mapping[tuple[str, str, int], pd.DataFrame], kept: Mapping[tuple[str, str, int], int],
-    validation_images: Mapping[tuple[str, str, int], int],
-) -> pd.DataFrame:  # fmt: skip
-    """One row for each run: training and validation accuracy at the kept epoch, and the course of validation loss.
-
-    Args:
-        histories: by (dataset, variant, seed); rows with epoch, accuracy, val_accuracy, val_loss.
-        kept: the epoch whose weights were kept, from 1; runs with 0 (none) are left out.
-        validation_images: images that the validation accuracy is a mean over.
-    """
-    rows = []
-    for key, history in histories.items():
-        chosen = history[history["epoch"] == kept[key]]
-        if chosen.empty:
-            continue
-        row, last = chosen.iloc[0], history.iloc[-1]
-        lowest = history.loc[history["val_loss"].idxmin()]
-        rows.append(
-            {
-                **dict(zip(("dataset", "variant", "seed"), key, strict=True)),
-                "kept_epoch": int(row["epoch"]),
-                "epochs": int(last["epoch"]),
-                "train_accuracy": row["accuracy"],
-                "val_accuracy": row["val_accuracy"],
-                "gap": row["accuracy"] - row["val_accuracy"],
-                "lowest_epoch": int(lowest["epoch"]),
-                "lowest_val_loss": lowest["val_loss"],
-                "last_val_loss": last["val_loss"],
-                "validation_images": validation_images[key],
-            }
-        )
-    columns = [
-        "dataset", "variant", "seed", "kept_epoch", "epochs", "train_accuracy", "val_accuracy", "gap", "lowest_epoch",
-        "lowest_val_loss", "last_val_loss", "validation_images",
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)
-
-
 def fits_of(results: StudyResults, dataset: str, variant: str) -> pd.DataFrame:
     rows = results.fits
     return rows[(rows["dataset"] == dataset) & (rows["variant"] == variant)]
@@ -176,21 +138,37 @@ def fit(results: StudyResults, dataset: str) -> Topic:
     for name in results.variants_with_details(dataset):
         fits = fits_of(results, dataset, name)
         if not fits.empty:
-            findings.append(_fit(results.label(name), fits))
+            training = results.plan.variants[name].training
+            fitted = _fit_to_blends if training.mixes_images else _fit
+            findings.append(fitted(results.label(name), fits, training))
     if findings:
-        findings.append(
-            Finding(
-                _(
-                    "Training accuracy is Keras' running mean over an epoch, with dropout active, while the weights "
-                    "still improve: it understates what the kept weights reach, so a small or negative gap says little."
-                ),
-                kind="note",
-            )
+        text = _(
+            "Training accuracy is Keras' running mean over an epoch, with dropout active, while the weights "
+            "still improve: it understates what the kept weights reach, so a small or negative gap says little."
         )
+        shown = [results.plan.variants[name].training for name in results.variants_with_details(dataset)]
+        if any(training.augmentation for training in shown):
+            text += " " + _("With augmentation it is of the changed images, which are harder.")
+        findings.append(Finding(text, kind="note"))
     return Topic("fit", tuple(findings))
 
 
-def _fit(label: str, fits: pd.DataFrame) -> Finding:
+def _fit_to_blends(label: str, fits: pd.DataFrame, training: Training) -> Finding:
+    """Validation accuracy of a variant trained on blends of images, and the course of validation loss."""
+    validation, (course, numbers) = fits["val_accuracy"].mean(), _course(fits, training)
+    text = ngettext(
+        "{label}: at the kept epoch validation accuracy is {validation} ({n} seed); training accuracy is of blended "
+        "images (mixup) and not comparable with it.",
+        "{label}: at the kept epoch validation accuracy is {validation} ({n} seeds); training accuracy is of blended "
+        "images (mixup) and not comparable with it.",
+        len(fits),
+        label=label,
+        validation=percent(validation),
+    )
+    return Finding(" ".join([text, *course]), {"validation": validation, **numbers})
+
+
+def _fit(label: str, fits: pd.DataFrame, training: Training) -> Finding:
     """Training against validation accuracy at the kept epoch, and the course of validation loss after its minimum."""
     gap, train, validation = fits["gap"].mean(), fits["train_accuracy"].mean(), fits["val_accuracy"].mean()
     images = int(fits["validation_images"].min())
@@ -209,25 +187,47 @@ def _fit(label: str, fits: pd.DataFrame) -> Finding:
         range=interval(fits["gap"].min(), fits["gap"].max()),
     )
     numbers = {"gap": gap, "train": train, "validation": validation, "band": band, "validation_images": images}
+    course, more_numbers = _course(fits, training)
+    texts = [text, _gap_text(fits["gap"], band, images, _rise(fits) is not None), *course]
+    return Finding(" ".join(texts), numbers | more_numbers)
+
+
+def _rise(fits: pd.DataFrame) -> float | None:
+    """Mean relative rise of validation loss from its lowest point to the last epoch; None unless most runs have one."""
     rises = (fits["last_val_loss"] / fits["lowest_val_loss"] - 1).where(fits["lowest_val_loss"] > 0)
-    risen = int((rises > OVERFITTING_LOSS_RISE).sum()) > len(fits) / 2
-    texts = [text, _gap_text(fits["gap"], band, images, risen)]
-    falling, runs = still_falling(fits), len(fits)
+    return rises.mean() if int((rises > OVERFITTING_LOSS_RISE).sum()) > len(fits) / 2 else None
+
+
+def _course(fits: pd.DataFrame, training: Training) -> tuple[list[str], dict[str, float]]:
+    """Sentence about the course of validation loss in most runs, if there is one, with its numbers."""
+    falling, runs, rise = still_falling(fits), len(fits), _rise(fits)
     if falling > runs / 2:
-        text = ngettext(
-            "Validation loss was lowest at the last epoch in {falling} of {n} seed: more epochs may make it better.",
-            "Validation loss was lowest at the last epoch in {falling} of {n} seeds: more epochs may make it better.",
-            runs,
-            falling=falling,
-        )
-        return Finding(" ".join([*texts, text]), numbers | {"falling": falling})
-    if risen:
-        text = _(
-            "After its lowest point validation loss rose by {rise} until the last epoch, on average over seeds.",
-            rise=percent(rises.mean(), 0),
-        )
-        return Finding(" ".join([*texts, text]), numbers | {"rise": rises.mean()})
-    return Finding(" ".join(texts), numbers)
+        if training.schedule == "constant":
+            text = ngettext(
+                "Validation loss was lowest at the last epoch in {falling} of {n} seed: more epochs may make it "
+                "better.",
+                "Validation loss was lowest at the last epoch in {falling} of {n} seeds: more epochs may make it "
+                "better.",
+                runs,
+                falling=falling,
+            )
+        else:
+            text = ngettext(
+                "Validation loss was lowest at the last epoch in {falling} of {n} seed, with which the schedule "
+                "of the learning rate ends: whether more epochs would help cannot be told from that.",
+                "Validation loss was lowest at the last epoch in {falling} of {n} seeds, with which the schedule "
+                "of the learning rate ends: whether more epochs would help cannot be told from that.",
+                runs,
+                falling=falling,
+            )
+        return [text], {"falling": falling}
+    if rise is None:
+        return [], {}
+    text = _(
+        "After its lowest point validation loss rose by {rise} until the last epoch, on average over seeds.",
+        rise=percent(rise, 0),
+    )
+    return [text], {"rise": rise}
 
 
 def _gap_text(gaps: pd.Series, band: float, images: int, risen: bool) -> str:

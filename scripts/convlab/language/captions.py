@@ -17,9 +17,10 @@ TABLE_CAPTIONS = {
         "p is adjusted over the study (Holm), that of equivalence too (Bonferroni)."
     ),
     "robustness": N_(
-        "Verdicts of the comparisons by other analyses of the same runs{where}, with simultaneous 95 % intervals. "
+        "Verdicts of the comparisons by other analyses{where}, with simultaneous 95 % intervals. "
         "Exploratory: the registered analysis decides."
     ),
+    "tuning": N_("What tuning chose{where}, of the trials of each variant and seed, by validation accuracy."),
     "claims": N_("Claims of the config, and what this study found{where}; p is adjusted over the study (Holm)."),
     "trends": N_(
         "Trends of {metric} over ordered factors{where}: slope with 95 % interval, Page's trend test. "

@@ -39,6 +39,11 @@ def signed(value: float, decimals: int) -> str:
     return i18n.number(value, f"+{form}") if float(format(value, form)) else i18n.number(0, form)
 
 
+def two_digits(value: float) -> str:
+    """A setting with two significant digits: ``0.0046``, ``2.3e-04``."""
+    return i18n.number(value, ".2g" if abs(value) >= 1e-3 else ".1e")
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Fractions and their differences
 

@@ -6,6 +6,9 @@ from convlab.common.i18n import N_, listing
 from convlab.common.i18n import gettext as _
 from convlab.study.metrics import ACCURACY, LOSS, Metric
 
+TUNED = "tuned"
+"""Name of the analysis of the runs that tuning chose; only studies with tuning have it."""
+
 ANALYSES = {
     "paired": N_("paired t tests"),
     "unpaired": N_("unpaired"),
@@ -16,6 +19,7 @@ ANALYSES = {
     "seeds": N_("each seed left out"),
     "loss": N_("loss"),
     "last_epoch": N_("last epoch"),
+    TUNED: N_("tuned"),
 }
 """Short name of each analysis, before translation; ``seeds`` stands for all that leave one seed out."""
 
@@ -57,6 +61,7 @@ def not_known_reason(analysis: str, least_seeds: int, metric: Metric) -> str:
         "no_near_duplicates": _("not applicable, no test image has a near duplicate in the training data"),
         "seeds": _("not applicable, that needs at least {n} seeds", n=least_seeds),
         "last_epoch": _("not known, only the kept epoch was evaluated"),
+        TUNED: _("not known, too few tuned runs finished or they do not vary"),
     }.get(analysis, _("not applicable"))
 
 

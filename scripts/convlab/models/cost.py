@@ -30,7 +30,8 @@ class UnknownCost(ValueError):
 class Layer:
     """One layer. ``output_shape`` is (height, width, channels), (tokens, channels) or (units,); ``receptive_field`` in
     input pixels; ``window`` is the side of its kernel, pooling window or patch, 0 without one; ``inputs`` are the names
-    of the layers that it takes, of which an addition has several. The first word of ``name`` is its kind."""
+    of the layers that it takes: several of an addition, empty for the one before it alone. The first word of ``name``
+    is its kind."""
 
     name: str
     output_shape: tuple[int, ...]
@@ -218,7 +219,7 @@ class LayerCosts:
     def add(self, name: str, branch: FeatureMap) -> None:
         """The sum of the last feature map and another of the same shape; the larger receptive field is that of both."""
         field = max(self.end.receptive_field, branch.receptive_field)
-        inputs = tuple(dict.fromkeys((branch.layer, self.end.layer)))
+        inputs = (branch.layer, self.end.layer)
         self.end = replace(self.end, receptive_field=field, layer=name)
         self.layers.append(Layer(name, self.shape, 0, 0, field, 0, inputs))
 

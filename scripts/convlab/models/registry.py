@@ -60,6 +60,9 @@ class Family:
             height, width, channels) from 0 to 255 and gives probabilities (batch, classes).
         hidden_units: (spec) -> units of each hidden dense layer between the vector and the output layer.
         idle_fields: fields that have no effect beside certain values of others.
+        convolutional: whether what is said of convolution is said of its models: locality, weights that all positions
+            share, equivariance to shifts. Their specs have ``padding``, ``strides``, ``pooling``, ``pool_size`` and
+            ``head`` as fields or properties, from which texts read what limits these.
         order: position in lists of families; those without one follow, by name.
     """
 
@@ -70,6 +73,7 @@ class Family:
     model: Callable[[Any, tuple[int, int, int], int, Any], Any] | None = None
     hidden_units: Callable[[Any], tuple[int, ...]] = lambda model: ()
     idle_fields: tuple[IdleField, ...] = ()
+    convolutional: bool = False
     order: int = 100
 
 

@@ -7,7 +7,7 @@ from convlab.common import i18n
 from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.datasets.specs import DatasetSpec
-from convlab.findings.left_out import GIVEN_VALIDATION, limited, not_used, test_origin
+from convlab.findings.left_out import GIVEN_VALIDATION, copies_text, limited, not_used, test_origin
 from convlab.language import numbers as say
 from convlab.page.views import Table
 from convlab.study.data_texts import other_reasons
@@ -90,9 +90,24 @@ def dataset_facts(explored: Mapping[str, Any], excluded_images: int) -> list[tup
                 share=share,
             ),
         ),
+        ("threshold", threshold_text(duplicates)),
         ("disagreeing", say.count(duplicates["label_disagreeing_pairs"])),
         ("excluded", say.count(excluded_images)),
     ]
+
+
+def threshold_text(duplicates: Mapping[str, Any]) -> str:
+    """From which difference on two images are no near duplicates, and which planted copies are within it."""
+    text = _("RMS ≤ {rms} of 255", rms=i18n.number(duplicates["threshold_rms"], "g"))
+    if not duplicates["recall"]:
+        return text
+    kinds = i18n.listing(copies_text(kind, share) for kind, share in duplicates["recall"].items())
+    return _(
+        "{threshold}; of copies of {n} training images it finds {kinds}",
+        threshold=text,
+        n=say.count(duplicates["copied_images"]),
+        kinds=kinds,
+    )
 
 
 def excluded_table(dataset: str, manifest: Mapping[str, Any]) -> Table:

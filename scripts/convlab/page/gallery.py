@@ -20,7 +20,9 @@ from convlab.study.schema import Study
 MAX_EMBEDDED_FIGURES = 100
 """Maximum figures embedded in the page, the most important ones first; the others are named with their file."""
 
-FIGURE_ORDER = ("overview", "question", "probes", "curves", "costs", "calibration", "data", "errors", "features")
+FIGURE_ORDER = (
+    *("overview", "question", "tuning", "probes", "curves", "costs", "calibration", "data", "errors", "features"),
+)
 """Sections in the order in which their figures are embedded."""
 
 DATA_FIGURES = ("class_distribution", "samples", "dimensions", "intensities", "mean_images", "near_duplicates")

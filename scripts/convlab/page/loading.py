@@ -12,7 +12,7 @@ from convlab.common.table_files import read_table
 from convlab.evaluation.records import read_measures
 from convlab.findings.left_out import given_validation
 from convlab.findings.study_results import StudyResults
-from convlab.findings.training import fits_table
+from convlab.results.fits import fits_table
 from convlab.study import layout
 from convlab.study.data_texts import with_own_texts
 from convlab.study.schema import Study
@@ -31,7 +31,7 @@ class ReportData:
 
 
 RESULT_TABLES = (
-    "runs", "variants", "comparisons", "claims", "trends", "factorials", "per_class", "robustness", "timings",
+    "runs", "variants", "comparisons", "claims", "trends", "factorials", "per_class", "robustness", "tuning", "timings",
 )  # fmt: skip
 """Tables of compare that the report reads beside those of probes."""
 
@@ -40,6 +40,7 @@ def load_report_data(study: Study, folder: Path) -> ReportData:
     """Load the tables, summaries, histories and run records of a study from its folder."""
     summary = read_json(layout.compared(folder) / "summary.json")
     tables = {name: read_table(layout.compared(folder) / f"{name}.csv") for name in RESULT_TABLES}
+    tables["tuning"] = tables["tuning"].fillna({"chosen": ""})
     tables["timings"] = tables["timings"].fillna({"excluded": ""})
     # Variants that only a probe trained are shown in the section of probes alone.
     plan = replace(study.plan, variants=study.plan.compared)

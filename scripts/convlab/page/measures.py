@@ -68,6 +68,28 @@ def main_table(results: StudyResults, dataset: str) -> list[VariantRow]:
     return table
 
 
+def distinct_table(results: StudyResults, dataset: str) -> Table:
+    """Mean accuracy of each variant with and without the test images that have a near duplicate in the training images.
+
+    Without rows where no test image has one.
+    """
+    rows = results.variants[results.variants["dataset"] == dataset]
+    rows = rows[rows["test_accuracy_distinct_mean"].notna()].to_dict("records")
+    cells = [
+        (
+            row["label"],
+            say.percent(row["test_accuracy_mean"]),
+            say.percent(row["test_accuracy_distinct_mean"]),
+            say.points(row["test_accuracy_distinct_mean"] - row["test_accuracy_mean"]),
+        )
+        for row in rows
+    ]
+    left = say.count(rows[0]["distinct_test_images"]) if rows else ""
+    about = {"dataset": dataset, "left": left, "all": say.count(results.test_images[dataset])}
+    names = [row["variant"] for row in rows]
+    return Table("distinct", ("label", "all_images", "distinct_images", "change"), cells, about, names)
+
+
 def constant_guess_text(results: StudyResults, dataset: str) -> str:
     """Accuracy of the constant guess on a dataset, as a sentence for captions of tables."""
     guess = results.constant_guess.get(dataset)
@@ -155,7 +177,7 @@ def fits_summary(results: StudyResults, dataset: str) -> Table:
             _("{n} of {all}", n=row["kept_epoch"], all=row["epochs"]),
             say.percent(row["train_accuracy"]),
             say.percent(row["val_accuracy"]),
-            say.points(row["gap"]),
+            say.MISSING if results.plan.variants[row["variant"]].training.mixes_images else say.points(row["gap"]),
             _("{loss} (epoch {epoch})", loss=say.number(row["lowest_val_loss"]), epoch=row["lowest_epoch"]),
             say.number(row["last_val_loss"]),
         )

@@ -1,4 +1,4 @@
-"""Marks of a verdict: whether other analyses of the same runs give the same one."""
+"""Marks of a verdict: whether other analyses of the same runs, and tuned runs, give the same one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +8,7 @@ from convlab.findings.study_results import StudyResults
 from convlab.language.contrasts import VERDICTS
 from convlab.language.robustness import (
     ANALYSES,
+    TUNED,
     WITHOUT_SEED,
     flips_sentence,
     not_known_reason,
@@ -28,6 +29,8 @@ def marks_and_flips(results: StudyResults, row: dict[str, Any]) -> tuple[list[Ma
         return [], ""
     marks, changes = [], []
     for name, label in ANALYSES.items():
+        if name == TUNED and not results.plan.trials:
+            continue
         of_analysis = [entry for entry in rows if _group(entry["analysis"]) == name]
         flips = [entry for entry in of_analysis if entry["flips"]]
         if not of_analysis:

@@ -71,6 +71,15 @@ class ProbeView:
 
 
 @dataclass(frozen=True)
+class TuningView:
+    """Tuning on one dataset: findings, verdicts untuned and tuned side by side, what was chosen for each variant."""
+
+    findings: Sequence[Finding]
+    verdicts: Table
+    chosen: Table
+
+
+@dataclass(frozen=True)
 class Bar:
     """An interval drawn to scale: positions in percent of the width."""
 

@@ -26,6 +26,7 @@ from convlab.paper.cells import (
 )
 from convlab.probes import registry as probes
 from convlab.probes.curves import contrast_label, measure_of
+from convlab.results.tuning import FIXED_COLUMNS
 from convlab.study.labels import field_label
 from convlab.study.metrics import LOSS, Metric
 from convlab.study.schema import Study
@@ -65,6 +66,7 @@ def printed(tables: Tables, study: Study) -> dict[str, Printed]:
         "variants": _variants,
         "comparisons": _comparisons,
         "robustness": _robustness,
+        "tuning": _tuning,
         "claims": _claims,
         "trends": _trends,
         "factorials": _factorials,
@@ -78,6 +80,8 @@ def printed(tables: Tables, study: Study) -> dict[str, Printed]:
         rows = [make(row, plan) for row in tables[name].to_dict("records")]
         if name == "variants":  # variants that only a probe trained are in the probe's table
             rows = [row for row, probe in zip(rows, tables[name]["probe"], strict=True) if probe == ""]
+        if name == "tuning":
+            rows = [row for row, chosen in zip(rows, tables[name]["chosen"], strict=True) if chosen == "yes"]
         tables_by_name[name] = _layout(rows, f"{study.study}-{name}", several=len(study.datasets) > 1)
     return tables_by_name
 
@@ -199,6 +203,19 @@ def _robustness(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("95 % CI"): change_interval(row["ci_low"], row["ci_high"], metric),
         N_("Verdict"): _(VERDICTS[row["verdict"]]),
         N_("Changes"): _("yes") if row["flips"] else "",
+    }
+
+
+def _tuning(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
+    drawn = {field_label(name): numbers.two_digits(row[name]) for name in row if name not in FIXED_COLUMNS}
+    return {
+        N_("Dataset"): row["dataset"],
+        N_("Variant"): plan.variants[row["variant"]].label,
+        N_("Seed"): str(row["seed"]),
+        N_("Trial"): str(row["trial"]),
+        **drawn,
+        N_("Validation (%)"): percent(row["val_accuracy"]),
+        N_("Test (%)"): percent(row["test_accuracy"]),
     }
 
 

@@ -138,6 +138,10 @@ VARIANTS = {
     "auroc_sd": Column("number", "standard deviation over the runs", FRACTION),
     "auroc_ci_low": Column("number", "lower end of the mean's 95 % t interval", FRACTION),
     "auroc_ci_high": Column("number", "upper end of it", FRACTION),
+    "distinct_test_images": Column(
+        "integer", "test images without a near duplicate among the training images; empty where all are, or none is"
+    ),
+    "test_accuracy_distinct_mean": Column("number", "mean accuracy on these over the runs; exploratory", FRACTION),
 }
 
 COMPARISONS = {
@@ -216,7 +220,7 @@ ROBUSTNESS = {
         "text",
         "`paired`, `unpaired` and `welch` tests; `rope_half` and `rope_double`; `no_near_duplicates`, without test "
         "images that have one in the training data; `without_seed_<n>`; `loss` instead of the metric; `last_epoch` "
-        "instead of the kept one, where they are the same",
+        "instead of the kept one, where they are the same; `tuned`, of the runs that tuning chose",
     ),
     "difference": Column("number", "of the means of the metric by this analysis, of `loss` in nats", METRIC_UNIT),
     "ci_low": Column(
@@ -225,6 +229,26 @@ ROBUSTNESS = {
     "ci_high": Column("number", "upper end of it", METRIC_UNIT),
     "verdict": Column("text", "`better`, `worse`, `equivalent` or `inconclusive`; `loss` cannot be equivalent"),
     "flips": Column("text", "`True` where the verdict is not that of comparisons.csv, else `False`"),
+}
+
+TUNING = {
+    "dataset": DATASET,
+    "variant": VARIANT,
+    "seed": SEED,
+    "trial": Column("integer", "number of the draw, from 1; with a seed the same settings for every variant"),
+    "chosen": Column(
+        "text", "`yes` for the trial with the best validation accuracy of its variant and seed, else empty"
+    ),
+    "status": STATUS,
+    "val_accuracy": VAL_ACCURACY,
+    "val_loss": Column("number", "cross-entropy on the validation images, in the epoch that was kept", "nats"),
+    "test_accuracy": Column("number", "accuracy on the test images, which only chosen trials have seen", FRACTION),
+    "test_loss": TEST_LOSS,
+    "balanced_accuracy": RUNS["balanced_accuracy"],
+    "macro_f1": RUNS["macro_f1"],
+    "auroc": RUNS["auroc"],
+    "spec_hash": RUNS["spec_hash"],
+    "<setting>": Column("number", "value of a drawn setting, a column for each one of `tuning.over`"),
 }
 
 REGISTRATION = {
@@ -381,7 +405,10 @@ PROBE_CONTRASTS = {
 HISTORY = {
     "epoch": Column("integer", "from 1"),
     "loss": Column(
-        "number", "cross-entropy on the training images, mean over the epoch while the weights change", "nats"
+        "number",
+        "cross-entropy on the training images, labels smoothed, mixed and weighed as the recipe says, mean over the "
+        "epoch while the weights change",
+        "nats",
     ),
     "accuracy": Column(
         "number", "accuracy on the training images, mean over the epoch while the weights change", FRACTION
@@ -389,6 +416,7 @@ HISTORY = {
     "val_loss": Column("number", "cross-entropy on the validation images after the epoch", "nats"),
     "val_accuracy": Column("number", "accuracy on the validation images after the epoch", FRACTION),
     "seconds": Column("number", "time of the epoch, validation included", "s"),
+    "learning_rate": Column("number", "size of the update in the epoch's last step"),
 }
 
 MEASURED_RUN = {"dataset": DATASET, "variant": VARIANT, "seed": SEED}
@@ -478,6 +506,8 @@ HISTORIES_SHOWN = {
     "variant": VARIANT, "seed": SEED, **_some(HISTORY, "epoch", "loss", "accuracy", "val_loss", "val_accuracy"),
 }  # fmt: skip
 
+TUNING_SHOWN = _some(TUNING, "variant", "seed", "trial", "chosen", "val_accuracy", "<setting>")
+
 RECALL_SHOWN = _some(PER_CLASS, "variant", "class", "support", "recall", "recall_sd")
 
 TABLES = (
@@ -488,7 +518,8 @@ TABLES = (
         "a contrast: a variant against the reference of its question, on a dataset",
         COMPARISONS | NEW_IMAGES | REGISTRATION | SETTLED | CONDITIONS,
     ),
-    Table("compare/robustness.csv", "a contrast that was tested, by another analysis of the same runs", ROBUSTNESS),
+    Table("compare/robustness.csv", "a contrast that was tested, by another analysis", ROBUSTNESS),
+    Table("compare/tuning.csv", "a trial of tuning: a variant on a dataset, with a seed and a draw", TUNING),
     Table("compare/claims.csv", "a claim on a dataset", CLAIMS | REGISTRATION | SETTLED | CONDITIONS),
     Table("compare/trends.csv", "an experiment whose three or more levels have an order, on a dataset", TRENDS),
     Table("compare/factorials.csv", "an effect of an experiment of two factors, on a dataset", FACTORIALS),
@@ -517,6 +548,7 @@ FIGURES = (
     Table("compare/figures/<dataset>-<question>-differences.csv", "a contrast", DIFFERENCES_SHOWN),
     Table("compare/figures/<dataset>-<question>-costs.csv", "a variant", COSTS_SHOWN),
     Table("compare/figures/<dataset>-costs.csv", "a variant", COSTS_SHOWN),
+    Table("compare/figures/<dataset>-tuning.csv", "a trial of tuning", TUNING_SHOWN),
     Table("compare/figures/<dataset>-curves.csv", "an epoch of a run", HISTORIES_SHOWN),
     Table("compare/figures/<dataset>-probe-<probe>.csv", "a point of the probe's curve", PROBE_CURVES),
     Table("compare/figures/<dataset>-<variant>-confusion.csv", "a true class", CONFUSION),

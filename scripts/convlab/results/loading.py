@@ -31,6 +31,12 @@ class RunRecords:
     rows: list[dict[str, Any]] = field(default_factory=list)
     runs: dict[tuple[str, str, int], Mapping] = field(default_factory=dict)
     evaluations: dict[tuple[str, str, int], Mapping] = field(default_factory=dict)
+    trials: dict[tuple[str, str, int], Mapping] = field(default_factory=dict)
+    """What train recorded of every trial of tuning, by (dataset, trial, seed)."""
+    tuned: dict[tuple[str, str, int], Mapping] = field(default_factory=dict)
+    """What evaluate recorded of the chosen trials, by (dataset, variant, seed)."""
+    tuned_rows: list[dict[str, Any]] = field(default_factory=list)
+    """The chosen trials as rows of runs.csv, each under the name of its variant."""
 
     def finished(self, dataset: str, variant: str) -> list[int]:
         """Seeds of a variant's runs that did not diverge."""
@@ -39,8 +45,8 @@ class RunRecords:
         ]
 
     def training_summary(self) -> dict[str, Any]:
-        """Machine, versions and times over all runs, for the report's provenance."""
-        runs = list(self.runs.values())
+        """Machine, versions and times over all runs, trials included, for the report's provenance."""
+        runs = [*self.runs.values(), *self.trials.values()]
         return {
             "runs": len(runs),
             "train_seconds": sum(entry["train_seconds"] for entry in runs),
@@ -90,31 +96,59 @@ def load_runs(study: Study, folder: Path) -> RunRecords:
                 trained_in = layout.run(folder, dataset, variant.name, seed)
                 trained = read_json(trained_in / "run.json")
                 expected = study.run(dataset, variant.name, seed).spec_hash
-                for read_from, record in ((trained_in, trained), (evaluated_in, evaluated)):
-                    if record["spec_hash"] != expected:
-                        raise UserError(
-                            f"{read_from} holds a run of seed {seed} with spec hash {record['spec_hash']}, but the "
-                            f"config asks for {expected}; delete that folder and run snakemake again"
-                        )
-                if trained["data_sha256"] != checksums:
-                    raise UserError(
-                        f"{trained_in} was trained on other data than {layout.prepared(folder, dataset)} holds; delete "
-                        "that folder and run snakemake again"
-                    )
+                _refuse_other_spec(evaluated_in, seed, evaluated, expected)
+                _refuse_other_spec(trained_in, seed, trained, expected)
+                _refuse_other_data(trained_in, trained, layout.prepared(folder, dataset), checksums)
                 key = (dataset, variant.name, seed)
                 records.runs[key], records.evaluations[key] = trained, evaluated
                 cost = study.plan.costs[dataset, variant.name]
                 records.rows.append(run_row(dataset, variant, seed, cost, trained, evaluated))
+        _load_trials(study, folder, dataset, checksums, records)
     return records
 
 
+def _load_trials(study: Study, folder: Path, dataset: str, checksums: Mapping[str, str], records: RunRecords) -> None:
+    """Add the trials of tuning on a dataset to ``records``, and the chosen ones with their measures."""
+    for name in study.plan.trials:
+        for seed in study.seeds_of(dataset, name):
+            trained_in = layout.run(folder, dataset, name, seed)
+            trained = read_json(trained_in / "run.json")
+            _refuse_other_spec(trained_in, seed, trained, study.run(dataset, name, seed).spec_hash)
+            _refuse_other_data(trained_in, trained, layout.prepared(folder, dataset), checksums)
+            records.trials[dataset, name, seed] = trained
+    for name in dict.fromkeys(trial.variant for trial in study.plan.trials.values()):
+        trials, tuned_in = study.plan.trials_of(name), layout.tuned(folder, dataset, name)
+        for seed, evaluated in read_measures(tuned_in, study.seeds_of(dataset, name)).items():
+            trained = records.trials[dataset, trials[evaluated["trial"] - 1].name, seed]
+            _refuse_other_spec(tuned_in, seed, evaluated, trained["spec_hash"])
+            records.tuned[dataset, name, seed] = evaluated
+            variant, cost = study.plan.variants[name], study.plan.costs[dataset, name]
+            records.tuned_rows.append(run_row(dataset, variant, seed, cost, trained, evaluated))
+
+
+def _refuse_other_spec(read_from: Path, seed: int, record: Mapping[str, Any], expected: str) -> None:
+    """Raise UserError for the record of a run with another spec than the config's."""
+    if record["spec_hash"] != expected:
+        raise UserError(
+            f"{read_from} holds a run of seed {seed} with spec hash {record['spec_hash']}, but the config asks for "
+            f"{expected}; delete that folder and run snakemake again"
+        )
+
+
+def _refuse_other_data(read_from: Path, trained: Mapping[str, Any], data: Path, checksums: Mapping[str, str]) -> None:
+    """Raise UserError for a run that was trained on other arrays than those in ``data``, which have ``checksums``."""
+    if trained["data_sha256"] != checksums:
+        raise UserError(
+            f"{read_from} was trained on other data than {data} holds; delete that folder and run snakemake again"
+        )
+
+
 def load_correct(study: Study, folder: Path, records: RunRecords) -> dict[tuple[str, str, int], np.ndarray]:
-    """Correctness of each test image, bool (images,), for every finished run of a question's variants."""
-    asked = {name for question in study.plan.questions.values() for name in (question.reference, *question.variants)}
+    """Correctness of each test image, bool (images,), for every finished run of the variants that are compared."""
     correct = {}
     for dataset in study.datasets:
         _, truth = prepared.load_test(layout.prepared(folder, dataset))
-        for name in [name for name in study.plan.variants if name in asked]:
+        for name in study.plan.compared:
             seeds = records.finished(dataset, name)
             probabilities = read_probabilities(layout.evaluated(folder, dataset, name), seeds)
             for seed, predicted in zip(seeds, probabilities.argmax(axis=-1), strict=True):

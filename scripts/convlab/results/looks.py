@@ -35,13 +35,16 @@ def look(
     predictions = [
         [dataset, records.runs[dataset, variant, seed]["spec_hash"], entry.get("predictions_sha256"), seed]
         for (dataset, variant, seed), entry in sorted(records.evaluations.items())
+    ] + [
+        [dataset, entry["spec_hash"], entry.get("predictions_sha256"), seed]
+        for (dataset, _, seed), entry in sorted(records.tuned.items())
     ]
     return Look(
         look=0,
         time=now(),
         commit=commit["commit"] + ("+" if commit["modified"] else "") if commit else "",
         registration=registrations[-1].sha256 if registrations else "",
-        runs=len(records.runs),
+        runs=len(records.runs) + len(records.tuned),
         seeds=str(low) if low == high else f"{low}-{high}",
         data=" ".join(f"{dataset}={digest}" for dataset, digest in sorted(data.items())),
         results=sha256(predictions)[:DIGEST_CHARS],

@@ -1,4 +1,4 @@
-"""Whether verdicts survive other analyses of the same runs: table robustness.csv, from saved predictions."""
+"""Whether verdicts survive other analyses, of the same runs and of tuned ones: table robustness.csv."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from convlab.language.robustness import WITHOUT_SEED
+from convlab.language.robustness import TUNED, WITHOUT_SEED
 from convlab.results import columns
 from convlab.results.asked import ALL, Asked
 from convlab.results.family import Family, adjusted_family
@@ -47,11 +47,12 @@ def robustness_table(
     correct: Mapping[tuple[str, str, int], NDArray],
     near_duplicates: Mapping[str, NDArray],
     by_registration: Callable[[Callable[[Asked], Family]], Family] = lambda family_of: family_of(ALL),
+    tuned: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Every contrast that was tested by every other analysis that applies to it, and whether its verdict changes.
 
     p values are adjusted over the study as those of the registered analysis are, with the claims' own p values beside
-    them. Seven parameters: what was run, what was asked of it, what was decided, and what is adjusted together.
+    them. Eight parameters: what was run, what was asked of it, what was decided, and what is adjusted together.
 
     Args:
         rope: half width of the region of practical equivalence, in the unit of the metric.
@@ -60,6 +61,7 @@ def robustness_table(
             runs only.
         near_duplicates: by dataset, indices of the test images that have a near duplicate in the training images.
         by_registration: adjusts a family by what was registered (:func:`convlab.results.asked.family_by_registration`).
+        tuned: the runs that tuning chose, as ``runs`` are; None without tuning.
     """
     registered = {
         key: {
@@ -74,7 +76,8 @@ def robustness_table(
         for key, contrasts in family.contrasts.items()
     }
     rows, look = [], family.looks.look if family.looks else ONLY_LOOK
-    for analysis in _analyses(runs, plan, rope, correct, near_duplicates):
+    analyses = [*_analyses(runs, plan, rope, correct, near_duplicates), *_of_tuned_runs(tuned, plan, rope)]
+    for analysis in analyses:
         contrasts = {
             key: _contrasts(family.contrasts[key], analysis, values, plan.metric)
             for key, values in analysis.values.items()
@@ -85,7 +88,8 @@ def robustness_table(
         )
         for key, of_question in contrasts.items():
             for variant, contrast in of_question.items():
-                if contrast.method == "none" or family.contrasts[key][variant].method == "none":
+                untested = family.contrasts[key][variant].method == "none" and analysis.name != TUNED
+                if contrast.method == "none" or untested:
                     continue
                 reached = verdict(
                     contrast,
@@ -133,13 +137,20 @@ def _analyses(
     yield _Analysis("rope_half", values, as_decided, rope / 2, higher)
     yield _Analysis("rope_double", values, as_decided, 2 * rope, higher)
     if metric == ACCURACY:  # the one that follows from right and wrong answers
-        distinct = _without_near_duplicates(runs, correct, near_duplicates)
+        distinct = without_near_duplicates(runs, correct, near_duplicates)
         yield _Analysis("no_near_duplicates", _values(distinct, plan, metric.column)[0], as_decided, rope)
     for seed in sorted(set().union(*seeds.values())):
         kept = {key: rows[seeds[key] != seed] for key, rows in values.items() if seed in seeds[key]}
         yield _Analysis(f"{WITHOUT_SEED}{seed}", kept, as_decided, rope, higher)
     if metric != LOSS:
         yield _Analysis("loss", _values(runs, plan, LOSS.column)[0], as_decided, None, LOSS.higher_is_better)
+
+
+def _of_tuned_runs(tuned: pd.DataFrame | None, plan: Plan, rope: float) -> Iterator[_Analysis]:
+    """The analysis that decides, of the runs that tuning chose."""
+    if tuned is not None:
+        values, metric = _values(tuned, plan, plan.metric.column)[0], plan.metric
+        yield _Analysis(TUNED, values, robustness.seeds_as_blocks, rope, metric.higher_is_better)
 
 
 def _values(runs: pd.DataFrame, plan: Plan, measure: str) -> tuple[dict[Key, NDArray], dict[Key, NDArray]]:
@@ -158,7 +169,7 @@ def _values(runs: pd.DataFrame, plan: Plan, measure: str) -> tuple[dict[Key, NDA
     return values, seeds
 
 
-def _without_near_duplicates(
+def without_near_duplicates(
     runs: pd.DataFrame, correct: Mapping[tuple[str, str, int], NDArray], near_duplicates: Mapping[str, NDArray]
 ) -> pd.DataFrame:
     """The runs of datasets with near duplicates, with the accuracy on the other test images; if any are left."""
@@ -181,10 +192,13 @@ def _contrasts(
     """The contrasts of a question by another analysis, with the numbers of runs of the registered one."""
     rope = analysis.rope or 0.0
     contrasts = {}
-    for (variant, contrast), tested in zip(registered.items(), analysis.test(values, rope), strict=True):
+    results = zip(registered.items(), analysis.test(values, rope), strict=True)
+    for position, ((variant, contrast), tested) in enumerate(results, start=1):
         if tested is None:
             contrasts[variant] = replace(contrast, method="none", p_value=None, p_equivalence=None)
             continue
+        if analysis.name == TUNED:  # other runs, of which others may have diverged
+            contrast = replace(contrast, **_counts(values, position))
         numbers = tested._asdict()
         if analysis.rope is None:
             numbers["p_equivalence"] = None
@@ -193,6 +207,15 @@ def _contrasts(
             numbers |= {name: metric.within_difference(numbers[name]) for name in limits}
         contrasts[variant] = replace(contrast, **numbers, rope=rope, method="paired t")
     return contrasts
+
+
+def _counts(values: NDArray, position: int) -> dict[str, int]:
+    """Finished and diverged runs of the variant in a column and of the reference, as a contrast counts them."""
+    finished = np.isfinite(values).sum(axis=0)
+    counts = {}
+    for side, column in (("variant", position), ("reference", 0)):
+        counts |= {f"n_{side}": int(finished[column]), f"n_missing_{side}": len(values) - int(finished[column])}
+    return counts
 
 
 def _flips(registered: Verdict, reached: Verdict, with_rope: bool) -> bool:

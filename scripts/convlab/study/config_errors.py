@@ -13,6 +13,7 @@ from convlab.datasets.registry import kinds
 from convlab.models.registry import families
 from convlab.study.schema import Claim, Comparison, Deploy, Experiment, Probes, ReportOptions, Statistics, Study
 from convlab.study.seeds import FORMS, SeedPlan
+from convlab.study.tuning import Tuning
 from convlab.training.recipe import Training
 
 KINDS = {name: kind.spec for name, kind in kinds().items()}
@@ -128,7 +129,11 @@ def _place(error: Mapping[str, Any]) -> str:
 PLACEHOLDER_WORDS = ("true", "false", "yes", "no", "on", "off", "none", "null", "all", "default", "auto", "")
 """Words that users write in place of a value."""
 
-EXAMPLES = {"augmentation": "{flip: horizontal, shift: 2}, or none", "early_stopping": "{patience: 3}, or none"}
+EXAMPLES = {
+    "augmentation": "{flip: horizontal, shift: 2}, or none",
+    "early_stopping": "{patience: 3}, or none",
+    "tuning": "{trials: 5, over: {learning_rate: [3e-4, 3e-3]}}, or none",
+}
 
 
 def _alternative(error: Mapping[str, Any]) -> str:
@@ -183,6 +188,7 @@ def _fields_at(location: Iterable[Any]) -> list[str]:
         "seeds": SeedPlan,
         "training": Training,
         "statistics": Statistics,
+        "tuning": Tuning,
         "report": ReportOptions,
         "deploy": Deploy,
         "experiments": Experiment,

@@ -33,7 +33,7 @@ def earlier_runs(results: Path, study: Study) -> Earlier:
     wanted = {
         (dataset, variant, seed): study.run(dataset, variant, seed).spec_hash
         for dataset in study.datasets
-        for variant in study.plan.variants
+        for variant in study.plan.trained
         for seed in study.seeds
     }
     known = {
@@ -95,12 +95,14 @@ def seconds_per_image(macs: int, known: Sequence[tuple[int, float]]) -> float | 
 
 
 def run_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> float | None:
-    """Estimated seconds of one run's epochs; None without earlier runs in its arithmetic or on its dataset."""
-    training = study.plan.variants[variant].training
-    if (dataset, variant) not in study.plan.costs:
+    """Estimated seconds of one run's epochs, of a variant or a trial; None without earlier runs in its arithmetic or on
+    its dataset."""
+    owner = study.plan.owner(variant)
+    training = owner.training
+    if (dataset, owner.name) not in study.plan.costs:
         return None
-    rate = seconds_per_image(study.plan.costs[dataset, variant].macs, earlier.rates.get(arithmetic(training), []))
-    identity = study.run(dataset, variant, study.seeds[0]).identity["dataset"]
+    rate = seconds_per_image(study.plan.costs[dataset, owner.name].macs, earlier.rates.get(arithmetic(training), []))
+    identity = study.run(dataset, owner.name, study.seeds[0]).identity["dataset"]
     trained_on, divided = earlier.sizes.get(canonical_json(identity), (0, 0))
     size = training.train_size or trained_on + divided * (1 - training.validation_fraction)
     if training.steps:
@@ -147,12 +149,12 @@ def aligned(rows: Iterable[Sequence[str]]) -> str:
 
 
 def planned_runs(study: Study, seeds_of: Callable[[str, str], Sequence[int]]) -> set[tuple[str, str, int]]:
-    """Every run as (dataset, variant, seed), with the seeds that ``seeds_of`` gives a variant on a dataset."""
+    """Every run as (dataset, variant or trial, seed), with the seeds that ``seeds_of`` gives it on a dataset."""
     return {
-        (dataset, variant, seed)
+        (dataset, name, seed)
         for dataset in study.datasets
-        for variant in study.plan.variants
-        for seed in seeds_of(dataset, variant)
+        for name in study.plan.trained
+        for seed in seeds_of(dataset, name)
     }
 
 
@@ -162,7 +164,10 @@ def summary(study: Study, earlier: Earlier, cores: int) -> str:
     wanted = planned_runs(study, study.seeds_of)
     done = earlier.done & set(wanted)
     seeds = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
-    text = f"{study.study}: {len(plan.variants)} variants × {seeds}"
+    names = f"{len(plan.variants)} variants"
+    if plan.trials:
+        names = f"({names} + {len(plan.trials)} trials)"
+    text = f"{study.study}: {names} × {seeds}"
     if len(study.datasets) > 1:
         text += f" × {len(study.datasets)} datasets"
     text += f" = {len(wanted):,} runs, {len(done):,} of them done"
@@ -191,7 +196,11 @@ def cost_of_looks(study: Study, earlier: Earlier, cores: int, most: int) -> str:
     Variants that nothing tests, such as those that a probe trains, keep the seeds of the first look.
     """
     sides, first = set().union(*tested(study)), study.seeds.counts[0]
-    runs = planned_runs(study, lambda dataset, name: study.seeds[: most if (dataset, name) in sides else first])
+
+    def seeds_of(dataset: str, name: str) -> Sequence[int]:
+        return study.seeds[: most if (dataset, study.plan.owner(name).name) in sides else first]
+
+    runs = planned_runs(study, seeds_of)
     seconds = [run_seconds(study, dataset, variant, earlier) for dataset, variant, _ in runs]
     text = f"{len(runs):,} runs"
     return text if None in seconds else f"{text}, {_minutes(seconds, cores)} on {_cores(cores)}"

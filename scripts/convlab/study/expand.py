@@ -9,6 +9,8 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
+from pydantic import ValidationError
+
 from convlab.common.i18n import SOURCE, in_language
 from convlab.common.i18n import gettext as _
 from convlab.common.text import listing, nearest
@@ -18,12 +20,21 @@ from convlab.errors import UserError
 from convlab.models.cost import Cost, ShapeError, cost
 from convlab.models.registry import family_of
 from convlab.models.specs import BaseModelSpec
+from convlab.study.config_errors import error_message
 from convlab.study.experiments import AddVariant, expand_experiment, variant_identity
+from convlab.study.idle_values import without_effect
 from convlab.study.metrics import METRICS
 from convlab.study.rules import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact, parse, renamed
 from convlab.study.schema import SLUG, Probes, Study
-from convlab.study.variants import Plan, PlannedClaim, Probe, Question, Variant
+from convlab.study.variants import Plan, PlannedClaim, Probe, Question, Trial, Variant
 from convlab.training.recipe import Training
+
+TOO_LARGE = {
+    "shift": "moves {images} out of sight",
+    "crop": "is more than {images} have to mirror at their border",
+    "cutout": "covers {images} altogether",
+}
+"""What an augmentation by as many pixels as the shorter side of an image does to it."""
 
 
 def expand(study: Study) -> Plan:
@@ -36,10 +47,10 @@ def expand(study: Study) -> Plan:
         name: str, base: str, label: str, model: BaseModelSpec, training: Training, where: str, probe: str = ""
     ) -> str:
         """As ``AddVariant``."""
-        if training.pixel_permutation and training.augmentation and training.augmentation.changes:
+        if training.pixel_permutation and training.augmentation and training.augmentation.changes_single_images:
             raise UserError(
-                f"{where} shuffles the pixels of images that training.augmentation would flip or shift afterwards, "
-                "which is no augmentation of the images as they were; switch one of the two off"
+                f"{where} shuffles the pixels of images that training.augmentation would flip, shift, turn or cover "
+                "afterwards, which is no augmentation of the images as they were; switch one of the two off"
             )
         identity = variant_identity(model, training)
         if identity in identities:
@@ -81,7 +92,43 @@ def expand(study: Study) -> Plan:
     _check_images(study, forms, variants, questions, probes)
     claims = _claims(study, aliases, costs)
     plan = Plan(variants, questions, costs, aliases, probes, claims, metric=METRICS[study.statistics.metric])
-    return replace(plan, candidates=_candidates(study, plan))
+    return replace(plan, candidates=_candidates(study, plan), trials=_trials(study, plan))
+
+
+def _trials(study: Study, plan: Plan) -> dict[str, Trial]:
+    """The trials of every compared variant, by name; none without tuning.
+
+    Raises UserError for a setting that an experiment varies, that a variant cannot have or that none is trained by, and
+    for a variant with the name of a trial.
+    """
+    tuning, trials = study.tuning, {}
+    if tuning is None:
+        return trials
+    for name, experiment in study.experiments.items():
+        for factor in experiment.factors or [experiment.factor]:
+            if factor in tuning.over:
+                raise UserError(
+                    f"tuning.over names {factor}, which experiments.{name} varies: the draws would take the place of "
+                    "its levels; remove it from one of the two"
+                )
+    compared = plan.compared.values()
+    for field, ends in tuning.over.items():
+        idle = [without_effect(variant.model, variant.training).get(field) for variant in compared]
+        if all(idle):
+            raise UserError(f"tuning.over names {field}, which has no effect in this study: {idle[0]}; remove it")
+        for variant, end in ((variant, end) for variant in compared for end in ends):
+            try:
+                Training.model_validate({**variant.training.model_dump(), field: end})
+            except ValidationError as error:
+                reason = error_message(error.errors()[0])
+                raise UserError(f"tuning.over.{field}: {end:g} is not possible for {variant.name}: {reason}") from None
+    for variant in compared:
+        for number in range(1, tuning.trials + 1):
+            name = f"{variant.name}-trial-{number}"
+            if name in plan.variants:
+                raise UserError(f"{name} is the name of a variant and of a trial of {variant.name}; rename the model")
+            trials[name] = Trial(name, variant.name, number)
+    return trials
 
 
 def _candidates(study: Study, plan: Plan) -> tuple[str, ...]:
@@ -219,11 +266,14 @@ def _check_images(
                     f"{where}: pixel_permutation {block} leaves no two blocks in images of {dataset} "
                     f"({height}×{width} pixels); choose at most {max(side // 2, min(max(height, width) // 2, side))}"
                 )
-            if training.augmentation is not None and training.augmentation.shift >= side:
-                raise UserError(
-                    f"{where}: augmentation.shift is {training.augmentation.shift}, which moves images of {dataset} "
-                    f"({height}×{width} pixels) out of sight; choose at most {side - 1}"
-                )
+            for field, effect in TOO_LARGE.items():
+                pixels = getattr(training.augmentation, field, 0)
+                if pixels >= side:
+                    images = f"images of {dataset} ({height}×{width} pixels)"
+                    raise UserError(
+                        f"{where}: augmentation.{field} is {pixels}, which {effect.format(images=images)}; choose at "
+                        f"most {side - 1}"
+                    )
             if counts is None or training.train_size is None:
                 continue
             fraction = training.validation_fraction

@@ -13,7 +13,7 @@ from convlab.datasets.image_counts import brings_validation
 from convlab.models.registry import family_of
 from convlab.models.specs import BaseModelSpec
 from convlab.study.schema import Study
-from convlab.training.recipe import Training
+from convlab.training.recipe import ONE_CYCLE_WARMUP, Training
 
 
 def without_effect(model: BaseModelSpec, training: Training, given_validation: bool = False) -> dict[str, str]:
@@ -28,8 +28,13 @@ def without_effect(model: BaseModelSpec, training: Training, given_validation: b
         reasons["momentum"] = _(
             "{optimizer} has no such momentum, only sgd and rmsprop have", optimizer=training.optimizer
         )
+    if training.schedule != "piecewise":
+        for field in ("schedule_boundaries", "schedule_factors"):
+            reasons[field] = _("only the schedule piecewise has them")
+    if training.warmup == (ONE_CYCLE_WARMUP if training.schedule == "one_cycle" else 0):
+        reasons["warmup"] = _("the schedule {schedule} has that share without it", schedule=training.schedule)
     if training.augmentation is not None and not training.augmentation.changes:
-        reasons["augmentation"] = _("it neither flips nor shifts")
+        reasons["augmentation"] = _("it changes no image")
     if training.epochs == 1:
         reasons["select"] = _("of one epoch the best is the last")
     if training.early_stopping is not None and training.early_stopping.patience >= training.epochs - 1:
@@ -106,8 +111,9 @@ def idle_values(study: Study) -> list[str]:
     notes = []
     for owner, spec, affected in owners:
         reasons = [without_effect(variant.model, variant.training, given_validation) for variant in affected]
+        values = spec.unexpanded if isinstance(spec, BaseModelSpec) else dict(spec)
         for field in sorted(spec.model_fields_set & {name for given in reasons for name in given}):
             default = type(spec).model_fields[field].default
-            if getattr(spec, field) != default and all(field in given for given in reasons):
+            if values[field] != default and all(field in given for given in reasons):
                 notes.append(f"{owner}.{field} has no effect: {reasons[0][field]}")
     return [*notes, *same_variants(study)]

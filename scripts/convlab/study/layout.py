@@ -60,6 +60,11 @@ def evaluated(folder: Path, dataset: str, variant: str) -> Path:
     return folder / "evaluate" / dataset / variant
 
 
+def tuned(folder: Path, dataset: str, variant: str) -> Path:
+    """Folder of the same of a variant's chosen trials, and of what they were chosen by."""
+    return evaluated(folder, dataset, variant) / "tuned"
+
+
 def probed(folder: Path, probe: str, dataset: str) -> Path:
     """Folder of a probe's measurements, a table for each variant."""
     return folder / "probe" / probe / dataset

@@ -1,9 +1,10 @@
 """Registration: what is confirmatory in a study, fixed before its first run, in a form that renaming does not change.
 
 Entries are claims (a rule on its datasets), questions (a reference and its variants, on a dataset), seeds, statistics
-(ROPE, metric) and the rule by which the exported model is chosen. Variants and datasets stand in them as digests of
-what they train and of which images they take, so that names, labels, texts and the order of keys change nothing, while
-another number of epochs changes every entry that it affects. The Snakefile imports it: standard library only.
+(ROPE, metric), the rule by which the exported model is chosen, and the search of tuning. Variants and datasets stand in
+them as digests of what they train and of which images they take, so that names, labels, texts and the order of keys
+change nothing, while another number of epochs changes every entry that it affects. The Snakefile imports it: standard
+library only.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from convlab.study.schema import Study
 FORMAT = 1
 """Version of the canonical form; a registration of another one cannot be compared with a study."""
 
-Kind = Literal["claim", "question", "seeds", "statistics", "choice"]
+Kind = Literal["claim", "question", "seeds", "statistics", "choice", "tuning"]
 Status = Literal["registered", "changed", "added"]
 
 OF_ALL_VERDICTS = ("seeds", "statistics")
@@ -118,6 +119,7 @@ def content(study: Study) -> dict[str, Any]:
             "claims": of_kind("claim"),
             "questions": of_kind("question"),
             **{kind: of_kind(kind)[0] for kind in ("seeds", "statistics", "choice")},
+            **({"tuning": of_kind("tuning")[0]} if study.tuning else {}),
             "datasets": {names.datasets[name]: names.dataset_content[name] for name in sorted(study.datasets)},
             "variants": {names.variants[name]: names.variant_content(name) for name in sorted(used)},
         }
@@ -189,12 +191,14 @@ def _questions(study: Study, names: _Names) -> Iterator[Entry]:
 
 
 def _settings(study: Study, names: _Names) -> Iterator[Entry]:
-    """Seeds, statistics and the rule of choice: one entry each."""
+    """Seeds, statistics, the rule of choice and, if there is any, the search of tuning: one entry each."""
     candidates = sorted(names.variants[name] for name in study.plan.candidates)
     choice = {"named": candidates[0]} if study.deploy.variant else {"best_validation_accuracy_of": candidates}
     yield Entry("seeds", "", "", _seeds_content(study))
     yield Entry("statistics", "", "", study.statistics.model_dump(mode="json"))
     yield Entry("choice", "", "", choice)
+    if study.tuning:  # no verdict of a question or claim depends on it
+        yield Entry("tuning", "", "", study.tuning.model_dump(mode="json"))
 
 
 def _seeds_content(study: Study) -> Any:

@@ -39,6 +39,7 @@ from convlab.probes import registry as probes
 from convlab.study.metrics import METRICS
 from convlab.study.sagemaker import SageMaker
 from convlab.study.seeds import PlannedSeeds, Schedule
+from convlab.study.tuning import Tuning
 from convlab.study.variants import Plan
 from convlab.training.recipe import Training
 from convlab.training.run_spec import Run
@@ -250,6 +251,9 @@ class Study(Spec):
     claims: tuple[Claim, ...] = Field((), description="Statements with rules, decided by what the study finds.")
     probes: Probes = Probes()
     statistics: Statistics = Statistics()
+    tuning: Annotated[Tuning | None, BeforeValidator(off_as_none)] = Field(
+        None, description="A search over training settings, the same for all variants; none when absent."
+    )
     report: ReportOptions = ReportOptions()
     deploy: Deploy = Deploy()
 
@@ -333,9 +337,9 @@ class Study(Spec):
         return self
 
     def seeds_of(self, dataset: str, variant: str) -> tuple[int, ...]:
-        """The seeds of a variant's runs on a dataset: all, or with planned looks those of the looks so far."""
-        first = self.seeds.counts[0]
-        return self.seeds[: self._schedule.counts.get(dataset, {}).get(variant, first)]
+        """The seeds of a variant's runs on a dataset, or of a trial's: all, or those of the planned looks so far."""
+        first, owner = self.seeds.counts[0], self.plan.owner(variant).name
+        return self.seeds[: self._schedule.counts.get(dataset, {}).get(owner, first)]
 
     @property
     def seed_counts(self) -> tuple[int, ...]:
@@ -343,9 +347,10 @@ class Study(Spec):
         return tuple(sorted({len(self.seeds_of(name, v)) for name in self.datasets for v in self.plan.compared}))
 
     def run(self, dataset: str, variant: str, seed: int) -> Run:
-        """The spec of one run."""
-        chosen = self.plan.variants[variant]
-        return Run(dataset=self.datasets[dataset], model=chosen.model, training=chosen.training, seed=seed)
+        """The spec of one run, of a variant or of a trial."""
+        chosen, trial = self.plan.owner(variant), self.plan.trials.get(variant)
+        training = self.tuning.of_trial(chosen.training, trial.number, seed) if trial else chosen.training
+        return Run(dataset=self.datasets[dataset], model=chosen.model, training=training, seed=seed)
 
     def choice(self, dataset: str) -> dict[str, Any]:
         """Input to the choice of the exported model: MACs and seeds of each candidate, whether the config names one.

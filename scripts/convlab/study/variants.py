@@ -28,10 +28,26 @@ class Variant:
     """The probe for which alone this variant is trained."""
 
     @property
+    def side(self) -> str:
+        """Side of the model where convolution is held against dense networks: ``conv``, ``dense``, "" for neither."""
+        if family_of(self.model).convolutional:
+            return "conv"
+        return "dense" if self.model.family == "dense" else ""
+
+    @property
     def built_by(self) -> dict[str, Any]:
         """What decides which layers the model has, as plain JSON types: architecture, backend and precision."""
         training = self.training
         return {"model": self.model.identity, "backend": training.backend, "precision": training.precision}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A variant trained with settings that are drawn by seed: its ``number``-th draw, from 1."""
+
+    name: str
+    variant: str
+    number: int
 
 
 @dataclass(frozen=True)
@@ -127,6 +143,21 @@ class Plan:
     """The variants from which the exported one is chosen: one that the config names, else all that can be served."""
     metric: Metric = ACCURACY
     """What verdicts about the questions are about."""
+    trials: dict[str, Trial] = field(default_factory=dict)
+    """What tuning trains beside the variants, by name; empty for a study without tuning."""
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Names under which runs are trained: the variants, then the trials."""
+        return (*self.variants, *self.trials)
+
+    def owner(self, name: str) -> Variant:
+        """The variant that a run's name belongs to: of a trial the one that it tunes."""
+        return self.variants[self.trials[name].variant if name in self.trials else name]
+
+    def trials_of(self, variant: str) -> list[Trial]:
+        """The trials of a variant by their number."""
+        return [trial for trial in self.trials.values() if trial.variant == variant]
 
     @property
     def compared(self) -> dict[str, Variant]:
@@ -145,8 +176,8 @@ class Plan:
         }
 
     def macs(self, dataset: str, variant: str) -> int:
-        """MACs of a variant for each image; ``ASSUMED_MACS`` while they are not known."""
-        cost = self.costs.get((dataset, variant))
+        """MACs of a variant or a trial for each image; ``ASSUMED_MACS`` while they are not known."""
+        cost = self.costs.get((dataset, self.owner(variant).name))
         return ASSUMED_MACS if cost is None else cost.macs
 
     @property
@@ -157,13 +188,13 @@ class Plan:
     @property
     def duels(self) -> list[tuple[str, str]]:
         """(convolutional, dense) base models that a comparison sets against each other, else the first of each."""
-        family = {name: variant.model.family for name, variant in self.variants.items() if name == variant.base}
+        sides = {name: variant.side for name, variant in self.variants.items() if name == variant.base}
         pairs = [
-            tuple(sorted((variant, question.reference), key=lambda name: family[name] != "conv"))
+            tuple(sorted((variant, question.reference), key=lambda name: sides[name] != "conv"))
             for question in self.questions.values()
             for variant in question.variants
-            if {family.get(variant), family.get(question.reference)} == {"conv", "dense"}
+            if {sides.get(variant), sides.get(question.reference)} == {"conv", "dense"}
         ]
-        if not pairs and {"conv", "dense"} <= set(family.values()):
-            pairs = [tuple(next(name for name in family if family[name] == kind) for kind in ("conv", "dense"))]
+        if not pairs and {"conv", "dense"} <= set(sides.values()):
+            pairs = [tuple(next(name for name in sides if sides[name] == side) for side in ("conv", "dense"))]
         return list(dict.fromkeys(pairs))

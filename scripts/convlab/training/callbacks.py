@@ -14,6 +14,7 @@ from convlab.common.files import atomic, require_space
 from convlab.runtime.keras_runtime import keras
 from convlab.training.backup import BEST_WEIGHTS, CHECKSUMS, LATEST_WEIGHTS, backup_checksums, epoch_folder, hdf5_size
 from convlab.training.history import HISTORY_COLUMNS, best_epoch, exhausted, read_history, write_history
+from convlab.training.optimizer import averaged
 from convlab.training.recipe import EarlyStopping
 
 
@@ -29,10 +30,16 @@ class Check(keras.callbacks.Callback):
 
 
 class Journal(keras.callbacks.Callback):
-    """Writes ``history.csv`` and the best weights after each epoch, before the backup that a resume starts from."""
+    """Writes ``history.csv`` and the best weights after each epoch, before the backup that a resume starts from.
 
-    def __init__(self, work: Path, first_epoch: int, select: str, report: Callable) -> None:
+    ``rate`` gives the learning rate of the last step of an epoch, counted from 0.
+    """
+
+    def __init__(
+        self, work: Path, first_epoch: int, select: str, report: Callable, rate: Callable[[int], float]
+    ) -> None:
         super().__init__()
+        self.rate = rate
         self.path, self.weights = work / "history.csv", work / BEST_WEIGHTS
         self.rows = read_history(self.path)[:first_epoch] if self.path.exists() else []
         self.select, self.report, self.diverged = select, report, False
@@ -47,15 +54,25 @@ class Journal(keras.callbacks.Callback):
             self.model.stop_training = True
             return
         seconds = time.perf_counter() - self.started
-        self.rows.append(
-            {"epoch": epoch + 1, **{name: logs[name] for name in HISTORY_COLUMNS[1:-1]}, "seconds": seconds}
-        )
+        measured = {name: logs[name] for name in HISTORY_COLUMNS[1:-2]}
+        self.rows.append({"epoch": epoch + 1, **measured, "seconds": seconds, "learning_rate": self.rate(epoch)})
         write_history(self.path, self.rows)
         self.report(self.rows[-1])
         if best_epoch(self.rows, self.select) == epoch + 1:
             require_space(self.weights.parent, hdf5_size(self.model.variables))
-            with atomic(self.weights, durable=False) as temporary:
+            with averaged(self.model), atomic(self.weights, durable=False) as temporary:
                 self.model.save_weights(temporary)
+
+
+class AveragedWeights(keras.callbacks.Callback):
+    """Validates with the moving average of the weights, where the optimizer keeps one."""
+
+    def on_test_begin(self, logs=None):
+        self.block = averaged(self.model)
+        self.block.__enter__()
+
+    def on_test_end(self, logs=None):
+        self.block.__exit__(None, None, None)
 
 
 class Randomness(keras.callbacks.Callback):

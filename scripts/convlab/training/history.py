@@ -8,8 +8,8 @@ from pathlib import Path
 from convlab.common.files import atomic
 from convlab.training.recipe import EarlyStopping
 
-HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
-"""Columns of history.csv; ``seconds`` are of the whole epoch, validation included."""
+HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds", "learning_rate")
+"""Columns of history.csv; ``seconds`` are of the whole epoch with validation, ``learning_rate`` of its last step."""
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, float]], durable: bool = False) -> None:

@@ -9,11 +9,20 @@ import numpy as np
 
 from convlab.runtime.keras_runtime import BACKEND, keras
 from convlab.training.backup import LATEST_WEIGHTS, epoch_folder, finished_epochs
-from convlab.training.callbacks import Backup, Check, Journal, Randomness, StopEarly, TorchRandomness
+from convlab.training.callbacks import (
+    AveragedWeights,
+    Backup,
+    Check,
+    Journal,
+    Randomness,
+    StopEarly,
+    TorchRandomness,
+)
 from convlab.training.history import best_epoch, exhausted
-from convlab.training.optimizer import optimizer
-from convlab.training.pipeline import batches_in_order, images_per_epoch, training_batches
+from convlab.training.optimizer import inner, optimizer
+from convlab.training.pipeline import batches_in_order, images_per_epoch, recipe_batches, training_batches
 from convlab.training.recipe import Training
+from convlab.training.schedule import Schedule, rate_at, rates
 
 
 @dataclass(frozen=True)
@@ -60,11 +69,17 @@ def fit(model, training: Training, data: Data, seeds: Mapping[str, int], work: P
     """
     backup = work / "backup"
     first_epoch = finished_epochs(backup)
-    journal = Journal(work, first_epoch, training.select, hooks.report)
+    steps = math.ceil(images_per_epoch(training, len(data.train[0])) / training.batch_size)
+    rate = rates(training, steps * training.epochs)
+    journal = Journal(
+        work, first_epoch, training.select, hooks.report, lambda epoch: rate_at(rate, (epoch + 1) * steps - 1)
+    )
     callbacks: list[keras.callbacks.Callback] = [Check(hooks.check), journal, Randomness(seeds)]
     if BACKEND == "torch":
         callbacks.append(TorchRandomness(seeds["dropout"]))
     epochs = training.epochs
+    if training.ema is not None:
+        callbacks.append(AveragedWeights())
     if training.early_stopping:
         callbacks.append(StopEarly(journal, training.early_stopping))
         epochs = first_epoch if exhausted(journal.rows, training.early_stopping) else epochs
@@ -72,29 +87,40 @@ def fit(model, training: Training, data: Data, seeds: Mapping[str, int], work: P
         callbacks.append(keras.callbacks.TensorBoard(hooks.tensorboard, profile_batch=0))
     callbacks.append(Backup(backup, journal))
     model.compile(
-        optimizer(training),
-        loss="sparse_categorical_crossentropy",
+        optimizer(training, rate),
+        loss="categorical_crossentropy" if training.has_soft_labels else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
         jit_compile=training.jit_compile or BACKEND == "jax",  # without it JAX runs operation by operation
     )
-    images, labels = data.train
-    length = images_per_epoch(training, len(images))
     if first_epoch:
         model.optimizer.build(model.trainable_variables)  # weights are kept together with its state
         model.load_weights(epoch_folder(backup, first_epoch) / LATEST_WEIGHTS)
     if first_epoch < epochs:  # not where a run was killed after its last epoch
-        model.fit(
-            training_batches(
-                images, labels, training.batch_size, range(first_epoch, epochs), seeds["shuffling"], length
-            ),
-            steps_per_epoch=math.ceil(length / training.batch_size),
-            initial_epoch=first_epoch,
-            epochs=epochs,
-            validation_data=batches_in_order(*data.validation),
-            callbacks=callbacks,
-            shuffle=False,  # the dataset already is
-            verbose=0,
-        )
+        _fit(model, training, data, seeds, range(first_epoch, epochs), callbacks)
     if journal.rows:
         model.load_weights(journal.weights)
+    if isinstance(rate, Schedule):  # Keras alone can then load the file; it has no schedule that is constant
+        inner(model).learning_rate = keras.optimizers.schedules.ExponentialDecay(training.learning_rate, 1, 1.0)
     return Fit("diverged" if journal.diverged else "finished", journal.rows, best_epoch(journal.rows, training.select))
+
+
+def _fit(model, training: Training, data: Data, seeds: Mapping[str, int], epochs: range, callbacks: list) -> None:
+    """Keras' ``fit`` over ``epochs``, numbered from 0. Labels of validation images are never smoothed."""
+    images, labels = data.train
+    validation_images, validation_labels = data.validation
+    classes = model.output_shape[-1]
+    length = images_per_epoch(training, len(images))
+    steps = math.ceil(length / training.batch_size)
+    batches = training_batches(images, labels, training.batch_size, epochs, seeds["shuffling"], length)
+    if training.has_soft_labels:
+        validation_labels = np.eye(classes, dtype=np.int32)[validation_labels]
+    model.fit(
+        recipe_batches(batches, training, labels, classes, seeds["augmentation"], epochs.start * steps),
+        steps_per_epoch=steps,
+        initial_epoch=epochs.start,
+        epochs=epochs.stop,
+        validation_data=batches_in_order(validation_images, validation_labels),
+        callbacks=callbacks,
+        shuffle=False,  # the dataset already is
+        verbose=0,
+    )

@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from convlab.runtime.keras_runtime import tf
-from convlab.training.recipe import Training
+from convlab.training.augmentation import augmented
+from convlab.training.recipe import Augmentation, Training
 
 EVALUATION_BATCH_SIZE = 250
 """Images per step where nothing is learned. With 1,000 the default study's CNN takes 100 MB more, and more time."""
@@ -59,6 +60,48 @@ def training_batches(
 
     shuffled = tf.data.Dataset.from_generator(orders, output_signature=tf.TensorSpec(length, tf.int32))
     return shuffled.flat_map(batches).map(gather).prefetch(2).with_options(pipeline_options())
+
+
+def recipe_batches(batches, training: Training, labels: np.ndarray, classes: int, seed: int, first_step: int):
+    """Batches of :func:`training_batches` as the recipe changes them: weights, augmentation, smoothed labels.
+
+    Without any of these they are returned as they are; else they are (images, labels) or, with class weights, (images,
+    labels, weights), and soft labels are float32 (n, classes).
+
+    Args:
+        labels: of all training images, (n,) integers: what classes are weighed by.
+        seed: of the run's stream for augmentation.
+        first_step: the number of the first batch in the run, from 0.
+    """
+    augmentation = training.augmentation or Augmentation()
+    smoothing, soft = training.label_smoothing, training.has_soft_labels
+    weights = tf.constant(class_weights(labels, classes)) if training.class_weights == "balanced" else None
+    in_pipeline = any((augmentation.crop, augmentation.rotation, augmentation.cutout, augmentation.mixup))
+    if not in_pipeline and not soft and weights is None:
+        return batches
+
+    def with_targets(images, numbers):
+        targets = tf.one_hot(numbers, classes) if soft else numbers
+        return (images, targets) if weights is None else (images, targets, tf.gather(weights, numbers))
+
+    def smoothed(images, targets, *weight):
+        return (images, targets * (1 - smoothing) + smoothing / classes, *weight)
+
+    batches = batches.map(with_targets)
+    if in_pipeline:
+        batches = augmented(batches, augmentation, seed, first_step)
+    if smoothing:
+        batches = batches.map(smoothed)
+    return batches.prefetch(2)
+
+
+def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Weight of an image of each class, float32 (classes,): inversely proportional to the class's images, mean 1.
+
+    The mean is over the images; classes without any have weight 0. scikit-learn's ``balanced``.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    return np.where(counts > 0, len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)), 0).astype(np.float32)
 
 
 def batches_in_order(images: np.ndarray, labels: np.ndarray):

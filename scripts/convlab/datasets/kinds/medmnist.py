@@ -279,9 +279,9 @@ def form(name: str, spec: Medmnist) -> Form:
 
 
 def counts(spec: Medmnist) -> Counts:
-    """Numbers of training and test images."""
-    train, _, test = SETS[spec.set].images
-    return Count(train, train), Count(test, test)
+    """Numbers of training, test and validation images."""
+    train, validation, test = (Count(number, number) for number in SETS[spec.set].images)
+    return train, test, validation
 
 
 def read(name: str, spec: Medmnist, threads: int) -> Reading:

@@ -212,6 +212,8 @@ class _Blocks:
                 **self.fused(activated),
             )
         else:
+            if block.kernel_size == 1:
+                x, window["strides"] = self.every(stride, name, x), 1
             convolution = self.layers.Conv2D(
                 block.filters,
                 block.kernel_size,
@@ -247,10 +249,17 @@ class _Blocks:
         if start.shape == shape:
             return start
         name = f"shortcut_{block.number}"
-        projection = self.layers.Conv2D(
-            block.filters, 1, strides=block.strides, kernel_initializer=self.model.kernel_initializer, name=name
-        )
-        return self.normalised(name, projection(start), activated=False)
+        x = self.every(block.strides, name, start)
+        projection = self.layers.Conv2D(block.filters, 1, kernel_initializer=self.model.kernel_initializer, name=name)
+        return self.normalised(name, projection(x), activated=False)
+
+    def every(self, stride: int, name: str, x: Any) -> Any:
+        """Every ``stride``-th row and column, which is all that a strided 1×1 convolution takes.
+
+        A layer of its own: the gradient of oneDNN's strided 1×1 convolution writes beyond its memory where there are
+        few channels (TensorFlow 2.21, AVX-512).
+        """
+        return self.layers.MaxPooling2D(1, strides=stride, name=f"every_{name}")(x) if stride > 1 else x
 
 
 def feature_costs(model: Conv, costs: Any) -> None:
@@ -333,5 +342,6 @@ FAMILY = Family(
         IdleField("dilation", lambda model: set(model.kernel_size) == {1}, "kernels of one pixel cannot be dilated"),
         IdleField("activation_after", _order_is_idle, "this activation and this pooling give the same in either order"),
     ),
+    convolutional=True,
     order=2,
 )

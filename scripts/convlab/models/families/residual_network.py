@@ -1,7 +1,7 @@
 """Residual networks (ResNet) for small images: a stem, stages of blocks with shortcuts, and a global average."""
 
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -37,6 +37,10 @@ class ResidualNetwork(ModelSpec):
     )
     dropout: Fraction = Field(0.0, description="Dropout rate of the averaged features, before the output layer.")
 
+    padding: ClassVar[str] = "same"
+    pooling: ClassVar[tuple[str, ...]] = ("none",)
+    head: ClassVar[str] = "global_average"
+
     @model_validator(mode="after")
     def _one_value_per_stage(self) -> "ResidualNetwork":
         if not self._unexpanded:  # pydantic comes here again with the same model when a run is made of it
@@ -46,6 +50,11 @@ class ResidualNetwork(ModelSpec):
             raise ValueError(f"blocks_per_stage has {len(blocks)} values, and filters names {stages} stages")
         self._set(blocks_per_stage=blocks * stages if len(blocks) == 1 else blocks)
         return self
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Step of each block's first convolution, pixels."""
+        return tuple(stride for _name, _filters, stride in self.blocks())
 
     def blocks(self) -> list[tuple[str, int, int]]:
         """Suffix of the layers' names (stage and block), filters and stride of each block."""
@@ -115,6 +124,7 @@ class _Layers:
             strides=stride,
             padding="same",
             use_bias=self.model.norm == "none",
+            kernel_initializer=self.model.kernel_initializer,
             name=f"{kind}_{name}",
         )(x)
 
@@ -176,5 +186,6 @@ FAMILY = Family(
     features=features,
     feature_costs=feature_costs,
     idle_fields=(IdleField("norm_groups", lambda model: model.norm != "group", "only group normalisation has groups"),),
+    convolutional=True,
     order=3,
 )

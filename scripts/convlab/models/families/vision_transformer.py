@@ -93,6 +93,7 @@ def _embedding(model: VisionTransformer, x: Any, keras: Any) -> Any:
         "bti,ie->bte",
         output_shape=(x.shape[1], model.embed_dim),
         bias_axes="e" if model.position == "none" else "te",
+        kernel_initializer=model.kernel_initializer,
         bias_initializer=keras.initializers.RandomNormal(stddev=POSITION_DEVIATION),
         name="patch_embedding",
     )(x)
@@ -102,19 +103,21 @@ def _embedding(model: VisionTransformer, x: Any, keras: Any) -> Any:
 def _block(model: VisionTransformer, x: Any, block: int, layers: Any) -> Any:
     """Attention between all tokens, then a perceptron for each; both after normalisation and beside a shortcut."""
 
+    weights = {"kernel_initializer": model.kernel_initializer}
+
     def dropped(values: Any, name: str) -> Any:
         return layers.Dropout(model.dropout, name=f"{name}_dropout")(values) if model.dropout else values
 
     attention, expand, project = f"attention_{block}", f"mlp_{block}_expand", f"mlp_{block}_project"
     normal = layers.LayerNormalization(epsilon=EPSILON, name=f"norm_{block}_attention")(x)
     attended = layers.MultiHeadAttention(
-        model.num_heads, model.embed_dim // model.num_heads, dropout=model.attention_dropout, name=attention
+        model.num_heads, model.embed_dim // model.num_heads, dropout=model.attention_dropout, name=attention, **weights
     )(normal, normal)
     x = layers.Add(name=f"add_{block}_attention")([x, dropped(attended, attention)])
     normal = layers.LayerNormalization(epsilon=EPSILON, name=f"norm_{block}_mlp")(x)
-    hidden = dropped(layers.Dense(model.mlp_units, activation=model.activation, name=expand)(normal), expand)
-    update = dropped(layers.Dense(model.embed_dim, name=project)(hidden), project)
-    return layers.Add(name=f"add_{block}_mlp")([x, update])
+    hidden = layers.Dense(model.mlp_units, activation=model.activation, name=expand, **weights)(normal)
+    update = layers.Dense(model.embed_dim, name=project, **weights)(dropped(hidden, expand))
+    return layers.Add(name=f"add_{block}_mlp")([x, dropped(update, project)])
 
 
 def feature_costs(model: VisionTransformer, costs: Any) -> None:

@@ -12,7 +12,7 @@ def curves(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: pd.DataFrame)
     """Test accuracy of the convolutional variants that the study compares, by their receptive field."""
     rows = []
     for (dataset, variant), group in runs[runs["variant"].isin(plan.compared)].groupby(["dataset", "variant"]):
-        if plan.variants[variant].model.family == "conv":
+        if plan.variants[variant].side == "conv":
             field = int(group["receptive_field"].iloc[0])
             rows.append(point(dataset, probe.name, variant, "accuracy", f"{field} px", field, group["test_accuracy"]))
     return pd.DataFrame(rows, columns=CURVE_COLUMNS)

@@ -19,7 +19,8 @@ TITLE = N_("Shifted test images")
 def caption(probe: Probe, plan: Plan) -> str:
     """Caption of the figure, with the models that were trained on shifted images."""
     probed = [plan.variants[name] for name in probe.models]
-    used = [v.label for v in probed if v.training.augmentation and v.training.augmentation.shift]
+    augmented = [(v.label, v.training.augmentation) for v in probed if v.training.augmentation]
+    used = [label for label, augmentation in augmented if augmentation.shift or augmentation.crop]
     how = _("Means over both axes and directions; black moves in.")
     if not used:
         return with_intervals(f"{how} {_('No model was trained on shifted images.')}")
