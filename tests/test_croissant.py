@@ -158,7 +158,7 @@ def test_images_are_resized_only_if_the_config_says_to_what(tmp_path):
     put_images(tmp_path)
     put(tmp_path, "train/cat/0.png", png(np.zeros((9, 9, 1), np.uint8)))
     path = put(tmp_path, "croissant.json", image_files())
-    with pytest.raises(UserError, match=r"train/cat/1\.png is .*write datasets\.pets\.(image_size|colour)"):
+    with pytest.raises(UserError, match=r"train/cat/1\.png: the image is .*write datasets\.pets\.(image_size|colour)"):
         read(path)
     assert read(path, image_size=4, colour="grey").x_train.shape == (8, 4, 4, 1)
 

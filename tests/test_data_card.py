@@ -1,9 +1,11 @@
 """Croissant metadata of a prepared dataset: valid, and no more than is known."""
 
+import importlib
 import json
+import os
 from pathlib import Path
+from unittest import mock
 
-import mlcroissant
 import numpy as np
 import pytest
 
@@ -17,6 +19,13 @@ from convlab.errors import UserError
 from convlab.study import layout
 
 FOLDER = Path("results/cards/prepare")
+
+
+@pytest.fixture(scope="module")
+def mlcroissant():
+    """The format's own library. Importing it sets a variable that programs which other tests start should not see."""
+    with mock.patch.dict(os.environ):
+        return importlib.import_module("mlcroissant")
 
 
 @pytest.fixture
@@ -39,7 +48,7 @@ def card_of(name: str) -> dict:
     return read_json(FOLDER / name / "croissant.json")
 
 
-def test_cards_of_all_datasets_are_valid_croissant_of_the_present_version(study, capsys):
+def test_cards_of_all_datasets_are_valid_croissant_of_the_present_version(study, capsys, mlcroissant):
     data_card.main(["study.yaml"])
     for name in ("digits", "own"):
         card = card_of(name)
@@ -95,7 +104,7 @@ def test_licence_citation_and_reason_of_the_config_are_stated(study):
     assert card["description"].endswith("They are small.")
 
 
-def test_a_validation_split_is_a_record_set_of_its_own_and_excluded_images_are_a_limitation(study):
+def test_a_validation_split_is_a_record_set_of_its_own_and_excluded_images_are_a_limitation(study, mlcroissant):
     manifest = read_json(FOLDER / "digits/manifest.json")
     x, y = np.zeros((5, 8, 8, 1), np.uint8), np.arange(5)
     for name, array in (("x_validation", x), ("y_validation", y)):

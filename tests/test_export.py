@@ -26,6 +26,8 @@ from convlab.errors import UserError
 from convlab.evaluation.records import read_measures, read_probabilities
 from convlab.models.families.conv import Conv
 from convlab.models.families.dense import Dense
+from convlab.models.families.residual_network import ResidualNetwork
+from convlab.models.families.vision_transformer import VisionTransformer
 from convlab.models.specs import Activation
 from convlab.page.templates import environment, markdown_text, tidy_markdown
 from convlab.results.choice import chosen_run, chosen_variant
@@ -53,6 +55,12 @@ MODELS = {
         family="conv", filters=[4, 4, 6], convolution=["standard", "separable", "depthwise_separable"], residual=True,
         strides=[1, 2, 1], norm="group", norm_groups=2, conv_dropout=0.2, activation_after="pooling",
         pooling=["max", "average", "none"],
+    ),
+    "residual network": ResidualNetwork(
+        family="residual_network", filters=[4, 6], blocks_per_stage=1, norm="layer", pre_activation=True, dropout=0.1
+    ),
+    "transformer": VisionTransformer(
+        family="vision_transformer", patch_size=4, embed_dim=8, depth=1, num_heads=2, dropout=0.1, attention_dropout=0.1
     ),
     "groups": Conv(family="conv", filters=[6, 6], groups=3, dilation=[1, 2], norm="layer"),
 } | {

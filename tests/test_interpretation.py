@@ -215,11 +215,11 @@ def test_two_factors_that_help_only_together_interact():
     assert [name for row in cells for name in row] == [name for name in results.plan.variants if name != "dense"]
     row = results.factorials.set_index("effect").loc["interaction"]
     assert row["contrast"] == pytest.approx(0.04)
-    assert row["sentence"].startswith("Interaction of kernel size and batch norm: F(1, 6) = ")
-    assert "going from batch norm off to on gains +4.00 pp more at kernel size 5×5 than at 3×3" in row["sentence"]
+    assert row["sentence"].startswith("Interaction of kernel size and norm: F(1, 6) = ")
+    assert "going from norm none to batch gains +4.00 pp more at kernel size 5×5 than at 3×3" in row["sentence"]
     text = text_of(factor(results, "digits", results.plan.questions["both"]))
     assert row["sentence"] in text
-    assert "Of 4 levels of kernel size × batch norm" in text
+    assert "Of 4 levels of kernel size × norm" in text
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -262,6 +262,32 @@ def test_overfitting_is_claimed_only_beyond_what_the_validation_images_resolve()
     assert "It overfits" not in text_of(fit(results_with(values, histories=narrow), "digits"))
     many = text_of(fit(results_with(values, histories=narrow, validation_images=100_000), "digits"))
     assert "It overfits" in many
+
+
+def test_training_accuracy_of_blended_images_is_compared_with_nothing():
+    values = {"dense": seeds_around(0.95), "cnn": seeds_around(0.9), CNN_5X5: seeds_around(0.9)}
+    wide = {"cnn": history_with(train=(0.6, 0.9, 0.99, 1.0), validation=(0.5, 0.7, 0.85, 0.8))}
+    config = {"training": {"augmentation": {"mixup": 0.2}}}
+    results = results_with(values, histories=wide, config=config)
+    text = text_of(fit(results, "digits"))
+    assert "CNN: at the kept epoch validation accuracy is 85.00 % (3 seeds); training accuracy is of blended" in text
+    assert "overfit" not in text and "gap of" not in text and "99.00 %" not in text
+    assert "With augmentation it is of the changed images" in text
+    assert "may overfit more" not in text_of(baseline(results, "digits"))
+    assert "may overfit more" in text_of(baseline(results_with(values, histories=wide), "digits"))
+
+
+def test_a_loss_that_is_lowest_where_a_schedule_ends_calls_for_no_more_epochs():
+    values = {"dense": seeds_around(0.95), "cnn": seeds_around(0.9), CNN_5X5: seeds_around(0.9)}
+    falling = {"cnn": history_with(loss=(2.0, 1.0, 0.6, 0.5))}
+    constant, cosine = (
+        results_with(values, histories=falling, config={"training": {"schedule": schedule}})
+        for schedule in ("constant", "cosine")
+    )
+    assert "more epochs may make it better" in text_of(fit(constant, "digits"))
+    text = text_of(fit(cosine, "digits"))
+    assert "with which the schedule of the learning rate ends" in text and "may make it better" not in text
+    assert "trained too briefly" not in text_of(baseline(cosine, "digits"))
 
 
 def test_the_most_confused_pair_counts_both_ways():

@@ -127,7 +127,7 @@ def test_the_kinds_of_files_that_people_take_for_images_are_told_apart():
     ("image", "message"),
     [
         (Image.fromarray(np.full((8, 8), 0.5, np.float32)), "has pixels of type F"),
-        (Image.fromarray(np.full((8, 8), 70_000, np.int32)), "has pixels of type I,"),
+        (Image.fromarray(np.full((8, 8), 70_000, np.int32)), "has pixels of type I, which is not read"),
     ],
 )
 def test_pixels_that_are_no_bytes_are_told(tmp_path, image, message):

@@ -5,8 +5,9 @@ import zipfile
 
 import numpy as np
 import pytest
+import yaml
 
-from builders.project import TINY
+from builders.project import ROOT, TINY
 from convlab.datasets.prepared import seed_streams
 from convlab.errors import UserError
 from convlab.models.families.dense import Dense
@@ -218,15 +219,16 @@ def test_a_whole_recipe_is_validated_with_hard_labels_and_averaged_weights_and_k
 
 
 def test_training_goes_on_from_its_own_weights_and_not_from_their_average(tmp_path):
-    """With select last: the weights that are kept are an average of all steps, computed again from SGD by hand."""
-    options = {"optimizer": "sgd", "learning_rate": 0.1, "epochs": 2, "batch_size": 64, "select": "last"}
+    """With select last: the weights that are kept are the average over the steps, computed again from runs without."""
+    options = {"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 64, "select": "last"}
     weights = []
-    for epochs in (1, 2):
-        model, *_ = fitted(tmp_path / f"plain-{epochs}", **{**options, "epochs": epochs})
+    for epochs in (1, 2, 3):
+        model, *_ = fitted(tmp_path / f"plain-{epochs}", **options, epochs=epochs)
         weights.append([np.asarray(weight) for weight in model.trainable_variables])
-    averaged, *_ = fitted(tmp_path / "averaged", **options, ema=0.75)
-    for after_one, after_two, average in zip(*weights, averaged.trainable_variables, strict=True):
-        np.testing.assert_allclose(average, 0.75 * after_one + 0.25 * after_two, rtol=1e-5, atol=1e-7)
+    averaged, *_ = fitted(tmp_path / "averaged", **options, epochs=3, ema=0.75)
+    for first, second, third, average in zip(*weights, averaged.trainable_variables, strict=True):
+        expected = 0.75 * (0.75 * first + 0.25 * second) + 0.25 * third
+        np.testing.assert_allclose(average, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_balanced_weights_change_the_training_loss_only(tmp_path):
@@ -284,6 +286,12 @@ def test_an_average_that_is_longer_than_the_training_is_told():
     (note,) = notes(ema=0.99, epochs=2, batch_size=100)
     assert "has 6" in note
     assert notes(ema=0.9, epochs=4, steps=40) == notes(epochs=1) == []
+
+
+def test_the_study_of_the_recipes_page_is_planned():
+    (study,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/recipes/better-recipe.md").read_text(), re.DOTALL)
+    plan = load_study(yaml.safe_load(study)).plan
+    assert [len(question.levels) for question in plan.questions.values()] == [3, 2]
 
 
 def test_off_words_mean_none():

@@ -69,9 +69,13 @@ PIXEL_TYPE = "pixels of a type that is not read"
 ARRAY = "array that is not read"
 NO_SPLIT = "table of no split"
 NO_LABELS = "table without labels"
+UNLABELLED = "without a label in the table"
+NOT_THERE = "not there, though the table names it"
+TWICE = "in two rows of the table"
 REASONS = (
     *(HIDDEN, SYSTEM, OTHER, FORMAT, NOT_A_FILE, INNER_FOLDER, OUTSIDE, OTHER_FOLDER, EMPTY, NO_IMAGE),
     *(DISGUISED, DAMAGED, TOO_LARGE, DANGLING, DENIED, PIXEL_TYPE, ARRAY, NO_SPLIT, NO_LABELS),
+    *(UNLABELLED, NOT_THERE, TWICE),
 )
 """Reasons for which files are not used, as in the manifest; the report translates them."""
 

@@ -178,7 +178,9 @@ def _pixels(
     if image.format in _MULTI_FRAME_FORMATS and getattr(image, "is_animated", False):
         note("several", 1)
     if image.mode not in _MODES and not image.mode.startswith("I;16"):
-        raise Unreadable(PIXEL_TYPE, f"has pixels of type {image.mode}, not bytes; save it with 8 bits for each colour")
+        raise Unreadable(
+            PIXEL_TYPE, f"has pixels of type {image.mode}, which is not read; save it as grey or RGB of 8 bits"
+        )
     colour_of_16_bits = any("RGB" in str(tile[-1]) and "16" in str(tile[-1]) for tile in image.tile)
     if image.format in ("JPEG", "MPO"):
         scale = min(image.size) // (2 * max(size))

@@ -36,9 +36,13 @@ class Options:
 
 
 def decode_into(
-    images: "np.ndarray", data: Sequence[bytes], options: Options, refuse: Callable[[int, str], NoReturn], key: str
+    images: "np.ndarray",
+    data: Sequence[bytes | Path],
+    options: Options,
+    refuse: Callable[[int, str], NoReturn],
+    key: str,
 ) -> None:
-    """Decode image files into the rows of ``images`` (n, height, width, channels).
+    """Decode image files, by their bytes or paths, into the rows of ``images`` (n, height, width, channels).
 
     ``refuse`` gets the index of a row and what is wrong with its image: it cannot be read, or has another size or
     colour than the others and the config does not tell which is wanted. ``key`` is the dataset's, for messages.

@@ -15,7 +15,7 @@ from convlab.models.specs import ModelSpec
 def assumptions(results: StudyResults, dataset: str, measured: Mapping[str, Sequence[Finding]]) -> Topic:
     """Assumptions of the study's convolutional models, with their numbers and the findings of probes that test them."""
     name = _main_conv(results, dataset)
-    if name is None and {results.family(variant) for variant in results.plan.variants} != {"dense"}:
+    if name is None and {results.side(variant) for variant in results.plan.variants} != {"dense"}:
         return Topic("assumptions", ())  # what a family of another kind assumes is not known here
     if name is None:
         dense = N_(

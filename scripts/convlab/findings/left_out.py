@@ -30,6 +30,9 @@ REASONS = (
     N_("array that is not read"),
     N_("table of no split"),
     N_("table without labels"),
+    N_("without a label in the table"),
+    N_("not there, though the table names it"),
+    N_("in two rows of the table"),
 )
 """Reasons of exclusion in manifests (``folders.REASONS``), for translation."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from convlab.common.files import atomic, write_json
-from convlab.runtime.keras_runtime import tf
+from convlab.runtime.keras_runtime import keras, tf
 from convlab.training.network import build
 from convlab.training.run_spec import Run
 
@@ -73,7 +73,7 @@ def write_onnx(model, path: Path, labels: Sequence[str]) -> dict[str, int]:
     import tf2onnx
 
     _teach_erfc()
-    function = _function(model)
+    function = _function(_convertible(model))
     proto, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
     onnx.helper.set_model_props(proto, {"labels": json.dumps(list(labels), ensure_ascii=False), "pixels": "0 to 255"})
     used = {node.domain for node in [*proto.graph.node, *(node for f in proto.functions for node in f.node)]}
@@ -87,6 +87,29 @@ def write_onnx(model, path: Path, labels: Sequence[str]) -> dict[str, int]:
         onnx.save(proto, temporary)
     (opset,) = [opset.version for opset in kept if opset.domain == ""]
     return {"opset": opset, "ir_version": proto.ir_version}
+
+
+def _convertible(model):
+    """The model with grouped convolutions as TensorFlow's plain operation, which tf2onnx converts.
+
+    Keras compiles them with XLA, without which TensorFlow cannot train them on processors; tf2onnx knows no such calls.
+    """
+
+    class Grouped(keras.layers.Conv2D):
+        def convolution_op(self, inputs, kernel):
+            return tf.nn.conv2d(inputs, kernel, self.strides, self.padding.upper(), dilations=self.dilation_rate)
+
+    def is_grouped(layer) -> bool:
+        return isinstance(layer, keras.layers.Conv2D) and layer.groups > 1
+
+    if not any(map(is_grouped, model.layers)):
+        return model
+    twin = keras.models.clone_model(
+        model,
+        clone_function=lambda layer: (Grouped if is_grouped(layer) else type(layer)).from_config(layer.get_config()),
+    )
+    twin.set_weights(model.get_weights())
+    return twin
 
 
 @cache

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from pydantic import Field
 
@@ -147,7 +147,8 @@ def _content(name: str, spec: Croissant) -> _Content:
     if records.layout == "parquet":
         image, label = records.columns["train" if "train" in records.columns else next(iter(records.columns))]
         spec = spec.model_copy(update={"image": image, "label": label})
-        tables = Tables(records.files, metadata.folder, {})
+        names = {split: split for split in records.files}
+        tables = Tables(records.files, names, metadata.folder, {})
         checked = check_tables(name, spec, tables)
         if spec.classes is None and checked.columns.names is None:
             checked = replace(checked, names=_named(checked.values, records.names) or checked.names)
@@ -269,37 +270,17 @@ def _arrays(records: Records, split: str, key: str) -> "tuple[np.ndarray, list[s
 
 def _decoded(metadata: Metadata, images: Sequence[Path], content: _Content, threads: int) -> "np.ndarray":
     """Images (n, height, width, channels) of bytes. Raises UserError, with the file, for one that cannot be used."""
-    from concurrent.futures import ThreadPoolExecutor
-
     import numpy as np
 
-    from convlab.datasets.image_decoding import Unreadable, read_image
+    from convlab.datasets.image_rows import Options, decode_into
 
-    spec, key, (height, width, channels) = content.spec, content.key, content.form
-    decoded = np.zeros((len(images), height, width, channels), np.uint8)
+    def refuse(index: int, problem: str) -> NoReturn:
+        raise UserError(f"{content.key}.path: {printable_name(relative(metadata, images[index]))}: {problem}")
 
-    def problem_of(fact: str, value: int) -> str | None:
-        if fact == "resized" and spec.image_size is None:
-            return f"is not of {height}×{width} as the first; write {key}.image_size: what size to bring all to"
-        if fact == "channels" and spec.colour is None:
-            kinds = {1: "grey", 3: "in colour"}
-            return f"is {kinds[value]} and the first is {kinds[channels]}; write {key}.colour: rgb or grey"
-        return None
-
-    def decode(index: int) -> None:
-        facts: list[tuple[str, int]] = []
-        try:
-            decoded[index] = read_image(
-                *(images[index], (height, width), channels, 16, lambda *fact: facts.append(fact))
-            )
-            problem = next(filter(None, (problem_of(*fact) for fact in facts)), None)
-        except Unreadable as error:
-            problem = f"{error}; mend or remove it"
-        if problem is not None:
-            raise UserError(f"{key}.path: {printable_name(relative(metadata, images[index]))} {problem}")
-
-    with ThreadPoolExecutor(max(threads, 1)) as pool:
-        list(pool.map(decode, range(len(images))))
+    spec = content.spec
+    decoded = np.zeros((len(images), *content.form), np.uint8)
+    options = Options(metadata.folder, spec.image_size, spec.channels, spec.colour, threads)
+    decode_into(decoded, images, options, refuse, content.key)
     return decoded
 
 

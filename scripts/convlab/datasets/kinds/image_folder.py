@@ -8,17 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from convlab.common.specs import PositiveWhole, off_as_none
+from convlab.common.specs import Location, Name, PositiveWhole, off_as_none
 from convlab.datasets.file_content import file_kind, is_readable_kind  # fmt: skip
 from convlab.datasets.folder_listing import (
     DISGUISED,
     FORMAT,
     INNER_FOLDER,
     NOT_A_FILE,
+    NOT_THERE,
     OTHER,
     OUTSIDE,
+    Contents,
     Part,
     Skipped,
     is_image,
@@ -30,6 +32,7 @@ from convlab.datasets.folder_listing import (
     suffix,
     summary,
 )
+from convlab.datasets.labelled_files import Columns, files_of_a_folder, hint_at_table, list_labelled
 from convlab.datasets.own_images import check_counts
 from convlab.datasets.reading import Reading, check_memory
 from convlab.datasets.registry import Count, Counts, Form, Kind, translatable
@@ -48,12 +51,27 @@ class ImageFolder(OwnImages):
         description="Side of the square images in pixels, or [height, width]; other sizes are cropped and resized."
     )
     colour: Literal["rgb", "grey"] = Field("rgb", description="Three channels or one.")
+    labels: Annotated[Location | None, BeforeValidator(off_as_none)] = Field(
+        None, description="Table in that folder with the label of each image (CSV), where they lie in no class folders."
+    )
+    file_column: Annotated[Name | None, BeforeValidator(off_as_none)] = Field(
+        None, description="Its column of files; known by its name (file, image, id, ...) when absent."
+    )
+    label_column: Annotated[Name | None, BeforeValidator(off_as_none)] = Field(
+        None, description="Its column of labels; known by its name (label, class, ...) when absent."
+    )
     classes: Annotated[PositiveWhole | None, BeforeValidator(off_as_none)] = Field(
         None, description="How many; counted in the folder when absent."
     )
     unreadable: Literal["fail", "exclude"] = Field(
         "fail", description="Whether an image that cannot be used ends the preparation, or is left out and named."
     )
+
+    @model_validator(mode="after")
+    def _columns_are_of_a_table(self) -> "ImageFolder":
+        if self.labels is None and (self.file_column or self.label_column):
+            raise ValueError("has file_column or label_column, which are of a table; write labels: its name")
+        return self
 
     @property
     def channels(self) -> int:
@@ -72,7 +90,7 @@ def form(name: str, spec: ImageFolder) -> Form:
             f"{key}.path: there is no {printable_name(str(root))} here; correct it, or write {key}.classes, how "
             "many there are, where only other machines can see the images"
         )
-    contents = list_images(root, f"{key}.path")
+    contents = _listing(name, spec)
     if spec.unreadable == "fail":
         refuse_lost_images(contents.skipped, key)
     train = contents.parts["train"].classes
@@ -82,9 +100,27 @@ def form(name: str, spec: ImageFolder) -> Form:
     return shape, len(train)
 
 
+def _listing(name: str, spec: ImageFolder, count_skipped: bool = False) -> Contents:
+    """What the folder holds, by its class folders or by its table of labels."""
+    key, root = f"datasets.{name}", Path(spec.path).expanduser()
+    if spec.labels is None:
+        try:
+            return list_images(root, f"{key}.path", count_skipped)
+        except UserError as error:
+            raise UserError(f"{error}{hint_at_table(root, key)}") from None
+    return list_labelled(root, spec.labels, Columns(spec.file_column, spec.label_column), key)
+
+
 def counts(spec: ImageFolder) -> Counts | None:
     """Bounds: files with the suffix of an image, and all files."""
     root = Path(spec.path).expanduser()
+    if spec.labels is not None:
+        parts = _listing("", spec).parts
+        by_part = (
+            Count.of(*(len(folder.images) for folder in parts[part].classes)) if part in parts else None
+            for part in ("train", "test", "validation")
+        )
+        return tuple(by_part)
     folders = part_folders(root)
     train, test, validation = (
         _files(root / folders[part][0]) if part in folders else None for part in ("train", "test", "validation")
@@ -106,7 +142,7 @@ def _files(part: Path) -> Count:
 def unused(name: str, spec: ImageFolder) -> list[str]:
     """Each reason for which files would not be used, and how many."""
     files: Counter[str] = Counter()
-    for skipped in list_images(Path(spec.path).expanduser(), f"datasets.{name}", count_skipped=True).skipped:
+    for skipped in _listing(name, spec, count_skipped=True).skipped:
         files[skipped.reason] += skipped.count
     return [f"{reason} ({count:,})" for reason, count in sorted(files.items())]
 
@@ -124,12 +160,15 @@ def read(name: str, spec: ImageFolder, threads: int) -> Reading:
     from convlab.datasets.prepared import Dataset
 
     key, root = f"datasets.{name}", Path(spec.path).expanduser()
-    contents = list_images(root, f"{key}.path", count_skipped=True)
+    contents = _listing(name, spec, count_skipped=True)
     skipped = list(contents.skipped)
     listed = {part.name: _sift(root, part, skipped) for part in contents.parts.values()}
     classes = [folder.name for folder in contents.parts["train"].classes]
     if spec.classes not in (None, len(classes)):
-        raise UserError(f"{key}.classes is {spec.classes}, but {root / 'train'} holds {len(classes)} class folders")
+        there = f"{root / 'train'} holds {len(classes)} class folders"
+        if spec.labels is not None:
+            there = f"{spec.labels} has {len(classes)} different labels"
+        raise UserError(f"{key}.classes is {spec.classes}, but {there}")
     if "test" in listed:
         log.info("%s: brings its own test images", name)
         origin = {"from": "data"}
@@ -191,7 +230,7 @@ def _hold_out(name: str, spec: ImageFolder, listed: Listed, classes: list[str]) 
     }
 
 
-_BY_NAME = (FORMAT, NOT_A_FILE, INNER_FOLDER, OUTSIDE, DISGUISED)
+_BY_NAME = (FORMAT, NOT_A_FILE, NOT_THERE, INNER_FOLDER, OUTSIDE, DISGUISED)
 """Reasons for leaving an image out by its name."""
 
 
@@ -214,7 +253,7 @@ def _sift(root: Path, part: Part, skipped: list[Skipped]) -> Listed:
             skipped.append(Skipped(printable_name(name), reason, reason == DISGUISED, part.name, folder.name, detail))
         if folder.doubtful:
             images.sort(key=lambda name: (normalised_name(name), name))
-        files += [f"{part.folder}/{folder.folder}/{name}" for name in images]
+        files += ["/".join(filter(None, (part.folder, folder.folder, name))) for name in images]
         labels += [label] * len(images)
     return files, labels
 
@@ -257,6 +296,7 @@ KIND = Kind(
     counts=counts,
     read=read,
     unused=unused,
+    files=files_of_a_folder,
     source=translatable("a folder of images"),
     licence=translatable("as of the images"),
     threads=8,
