@@ -264,7 +264,10 @@ def random_specs() -> list:
             )
         )
     specs += [Conv(family="conv", filters=[4, 4], dilation=[1, 2], groups=[1, 2], padding="same", norm_groups=1)]
-    ready = {"residual_network": {}, "vision_transformer": {"patch_size": 8}}
+    ready = {
+        "residual_network": {"filters": [4, 8]},
+        "vision_transformer": {"patch_size": 8, "embed_dim": 8, "depth": 2, "num_heads": 2},
+    }
     return [*specs, *(family(name).spec(family=name, **fields) for name, fields in ready.items())]
 
 
@@ -386,6 +389,14 @@ def built_by(**mine) -> dict:
     return study_with({**MINE, **mine}).plan.variants["mine"].built_by
 
 
+@pytest.fixture
+def threads_as_they_are(monkeypatch):
+    """A script that a test calls in this process leaves TensorFlow's threads, which are set once."""
+    from convlab.runtime import keras_runtime
+
+    monkeypatch.setattr(keras_runtime, "use_threads", lambda count: None)
+
+
 def description(data: Path, **mine) -> dict:
     arguments = argparse.Namespace(
         built_by=built_by(**mine), file=Path(MINE["file"]), data_dir=data, output=Path("mine.json"), threads=1
@@ -393,6 +404,7 @@ def description(data: Path, **mine) -> dict:
     return describe.description(arguments)
 
 
+@pytest.mark.usefixtures("threads_as_they_are")
 def test_a_description_counts_the_model_and_keeps_its_code(files, data):
     described = description(data, arguments={"depth": 1})
     assert described["parameters"] == (9 * 4 + 4) + 2 * (9 * 16 + 4) + (4 * 3 + 3)
@@ -401,6 +413,7 @@ def test_a_description_counts_the_model_and_keeps_its_code(files, data):
     assert described["sources"] == {"parts/blocks.py": BLOCKS, "resnet.py": RESNET}
 
 
+@pytest.mark.usefixtures("threads_as_they_are")
 def test_code_that_was_edited_after_the_plan_is_not_imported(files, data):
     planned = built_by()
     (files / "resnet.py").write_text("raise SystemExit\n" + RESNET)
@@ -430,6 +443,7 @@ class Scale(layers.Layer):
 """
 
 
+@pytest.mark.usefixtures("threads_as_they_are")
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -456,6 +470,7 @@ def test_a_model_that_cannot_be_used_says_why_before_it_is_trained(files, data, 
     assert "site-packages" not in str(error.value)
 
 
+@pytest.mark.usefixtures("threads_as_they_are")
 def test_a_run_keeps_its_code_and_is_loaded_with_it_alone(files, data, tmp_path):
     from convlab.evaluation import inference
     from convlab.runtime.keras_runtime import keras
