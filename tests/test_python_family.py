@@ -13,7 +13,7 @@ import pytest
 
 import describe
 import train
-from builders.project import tiny_with
+from builders.project import ROOT, tiny_with
 from convlab.cloud.training_job import pack_source
 from convlab.common.files import array_sha256, read_json, write_arrays, write_json
 from convlab.common.specs import canonical_json
@@ -377,7 +377,7 @@ def data(tmp_path_factory) -> Path:
     folder, generator = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     arrays = {
         **{f"x_{part}": generator.integers(0, 256, (40, 8, 8, 1), dtype=np.uint8) for part in ("train", "test")},
-        **{f"y_{part}": np.arange(40) % 3 for part in ("train", "test")},
+        **{f"y_{part}": np.arange(40, dtype=np.int64) % 3 for part in ("train", "test")},
     }
     write_arrays(folder / "data.npz", **arrays)
     sums = {name: {"sha256": array_sha256(array)} for name, array in arrays.items()}
@@ -398,8 +398,9 @@ def threads_as_they_are(monkeypatch):
 
 
 def description(data: Path, **mine) -> dict:
+    mine = {**MINE, **mine}
     arguments = argparse.Namespace(
-        built_by=built_by(**mine), file=Path(MINE["file"]), data_dir=data, output=Path("mine.json"), threads=1
+        built_by=built_by(**mine), file=Path(mine["file"]), data_dir=data, output=Path("mine.json"), threads=1
     )
     return describe.description(arguments)
 
@@ -411,6 +412,14 @@ def test_a_description_counts_the_model_and_keeps_its_code(files, data):
     assert described["macs"] == 64 * (9 * 4 + 2 * 9 * 16) + 12
     assert (described["receptive_field"], described["uncounted"]) == (7, [])
     assert described["sources"] == {"parts/blocks.py": BLOCKS, "resnet.py": RESNET}
+
+
+@pytest.mark.usefixtures("threads_as_they_are")
+def test_the_worked_example_is_described_though_its_normalisation_has_moving_averages(files, data):
+    example = ROOT / "studies/models/convmixer.py"
+    Path("convmixer.py").write_bytes(example.read_bytes())
+    described = description(data, file="convmixer.py", arguments={"width": 4, "depth": 1})
+    assert (described["uncounted"], described["sources"]) == ([], {"convmixer.py": example.read_text()})
 
 
 @pytest.mark.usefixtures("threads_as_they_are")
