@@ -503,7 +503,8 @@ COSTS_SHOWN = _some(
 )
 
 HISTORIES_SHOWN = {
-    "variant": VARIANT, "seed": SEED, **_some(HISTORY, "epoch", "loss", "accuracy", "val_loss", "val_accuracy"),
+    "variant": VARIANT, "seed": SEED,
+    **_some(HISTORY, "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"),
 }  # fmt: skip
 
 TUNING_SHOWN = _some(TUNING, "variant", "seed", "trial", "chosen", "val_accuracy", "<setting>")

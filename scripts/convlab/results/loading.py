@@ -167,7 +167,7 @@ def load_near_duplicates(study: Study, folder: Path) -> dict[str, np.ndarray]:
 def load_histories(
     study: Study, folder: Path, records: RunRecords, dataset: str, names: Sequence[str], most: int
 ) -> pd.DataFrame:
-    """Histories of the first ``most`` variants that have any: variant, seed, epoch, losses, accuracies."""
+    """Histories of the first ``most`` variants that have any: seed, epoch, losses, accuracies, learning rate."""
     begun = {
         name: [seed for seed in records.seeds[dataset, name] if records.runs[dataset, name, seed]["epochs_run"]]
         for name in names
@@ -177,7 +177,7 @@ def load_histories(
         for name in [name for name, seeds in begun.items() if seeds][:most]
         for seed in begun[name]
     ]
-    columns = ["variant", "seed", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    columns = ["variant", "seed", "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"]
     return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
 
 
