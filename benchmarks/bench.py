@@ -265,7 +265,7 @@ def synthetic(results: Path, study, test_images: int) -> None:
             measures = metrics.classification_metrics(probabilities, arrays["y_test"])
             train = results / "train/digits" / variant / f"seed-{seed}"
             history = pd.DataFrame({"epoch": range(1, 6), "seconds": 1.0})
-            for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+            for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):
                 history[name] = generator.random(5)
             write_text(train / "history.csv", history.to_csv(index=False))
             write_json(

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import zlib
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import combinations
 
@@ -174,9 +175,11 @@ def measured(**columns) -> pd.DataFrame:
     return pd.DataFrame({**rows, **columns})
 
 
-def epochs(n: int) -> pd.DataFrame:
+def epochs(n: int, rates: Sequence[float] = (0.001,)) -> pd.DataFrame:
+    """Histories of two seeds; ``rates``: the learning rates of the epochs, over and over."""
+    measured = {"loss": 0.5, "accuracy": 1.0, "val_loss": 0.6, "val_accuracy": 0.99}
     rows = [
-        {"seed": seed, "epoch": epoch + 1, "loss": 0.5, "accuracy": 1.0, "val_loss": 0.6, "val_accuracy": 0.99}
+        {"seed": seed, "epoch": epoch + 1, **measured, "learning_rate": rates[epoch % len(rates)]}
         for seed in (1, 2)
         for epoch in range(n)
     ]
@@ -230,6 +233,17 @@ def test_a_run_of_one_epoch_has_an_axis_of_epochs():
     assert [axis.get_xlim() for axis in figure.axes] == [(0.5, 1.5)] * 2
     assert [tick for tick in figure.axes[0].get_xticks() if 0.5 <= tick <= 1.5] == [1]
     plt.close(figure)
+
+
+def test_a_learning_rate_that_varies_within_a_run_is_drawn():
+    assert len(accuracy.learning_curves([(variant, epochs(3)) for variant in ALL]).axes) == 2
+    apart = [(ALL[0], epochs(3)), (ALL[1], epochs(3, [0.002]))]
+    assert len(accuracy.learning_curves(apart).axes) == 2, "constant, though another in each variant"
+    figure = accuracy.learning_curves([(ALL[0], epochs(3)), (ALL[1], epochs(3, [0.003, 0.002, 0.001]))])
+    constant, falling = figure.axes[2].lines
+    assert list(constant.get_ydata()) == [0.001] * 3
+    assert list(falling.get_ydata()) == [0.003, 0.002, 0.001]
+    plt.close("all")
 
 
 def test_seconds_below_one_are_seconds():

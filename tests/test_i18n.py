@@ -324,7 +324,7 @@ class Visible(HTMLParser):
 
 NAMES = """
     digits dense cnn conv Dense CNN Keras kernel_size flatten adam same valid relu float keras python scikit learn chip
-    Linux MIT Zalando small wins size best kernel convolution both other min input pool output
+    Linux MIT Zalando small wins size best kernel convolution both other min input pool norm output
 """
 """Names in the made-up studies, of Keras, of layers and of units, which stay as they are in every language."""
 
@@ -499,7 +499,8 @@ def drawn() -> list[str]:
         "test_accuracy_sd": 0.0125,
     }])  # fmt: skip
     history = pd.DataFrame({"seed": 1, "epoch": [1, 2], "loss": [0.9, 0.42], "accuracy": [0.5, 0.71],
-                            "val_loss": [0.95, 0.5], "val_accuracy": [0.52, 0.69]})  # fmt: skip
+                            "val_loss": [0.95, 0.5], "val_accuracy": [0.52, 0.69],
+                            "learning_rate": [0.012, 0.0015]})  # fmt: skip
     recalls = pd.DataFrame({"variant": "cnn", "class": ["a", "b"], "recall": [0.912, 0.5], "recall_sd": [0.01, 0.02]})
     cnn = Series("cnn", "CNN", 0)
     means = np.array([[0.9512, 0.93], [0.94, np.nan]])

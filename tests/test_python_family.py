@@ -245,8 +245,8 @@ def test_a_level_that_the_function_does_not_take_is_one_sentence(files):
 def random_specs() -> list:
     """Models of the families with closed forms, drawn by seed."""
     generator, specs = np.random.default_rng(0), [Dense(family="dense", units=[5, 3])]
-    for _ in range(8):
-        depth = int(generator.integers(1, 4))
+    for _ in range(6):
+        depth = int(generator.integers(1, 3))
         specs.append(
             Conv(
                 family="conv",
@@ -264,7 +264,10 @@ def random_specs() -> list:
             )
         )
     specs += [Conv(family="conv", filters=[4, 4], dilation=[1, 2], groups=[1, 2], padding="same", norm_groups=1)]
-    ready = {"residual_network": {}, "vision_transformer": {"patch_size": 8}}
+    ready = {
+        "residual_network": {"filters": [4, 8]},
+        "vision_transformer": {"patch_size": 8, "embed_dim": 8, "depth": 2, "num_heads": 2},
+    }
     return [*specs, *(family(name).spec(family=name, **fields) for name, fields in ready.items())]
 
 
@@ -277,7 +280,7 @@ def test_the_count_of_a_built_model_is_the_closed_form_of_our_families():
         closed, built = cost(spec, shape, 7), built_cost(build(spec, shape, 7), shape, keras)
         totals = [(entry.parameters, entry.macs, entry.receptive_field) for entry in (closed, built)]
         assert totals[0] == totals[1], spec
-        assert built.uncounted == () and built.has_windows == closed.has_windows, spec
+        assert built.uncounted == (), spec
         assert cost_of(json.loads(json.dumps(as_json(built)))) == built
 
 
@@ -378,12 +381,20 @@ def data(tmp_path_factory) -> Path:
     }
     write_arrays(folder / "data.npz", **arrays)
     sums = {name: {"sha256": array_sha256(array)} for name, array in arrays.items()}
-    write_json(folder / "manifest.json", {"classes": ["a", "b", "c"], "arrays": sums})
+    write_json(folder / "manifest.json", {"format": 1, "classes": ["a", "b", "c"], "arrays": sums})
     return folder
 
 
 def built_by(**mine) -> dict:
     return study_with({**MINE, **mine}).plan.variants["mine"].built_by
+
+
+@pytest.fixture
+def threads_as_they_are(monkeypatch):
+    """A script that a test calls in this process leaves TensorFlow's threads, which are set once."""
+    from convlab.runtime import keras_runtime
+
+    monkeypatch.setattr(keras_runtime, "use_threads", lambda count: None)
 
 
 def description(data: Path, **mine) -> dict:
@@ -393,6 +404,7 @@ def description(data: Path, **mine) -> dict:
     return describe.description(arguments)
 
 
+@pytest.mark.usefixtures("threads_as_they_are")
 def test_a_description_counts_the_model_and_keeps_its_code(files, data):
     described = description(data, arguments={"depth": 1})
     assert described["parameters"] == (9 * 4 + 4) + 2 * (9 * 16 + 4) + (4 * 3 + 3)
@@ -401,6 +413,7 @@ def test_a_description_counts_the_model_and_keeps_its_code(files, data):
     assert described["sources"] == {"parts/blocks.py": BLOCKS, "resnet.py": RESNET}
 
 
+@pytest.mark.usefixtures("threads_as_they_are")
 def test_code_that_was_edited_after_the_plan_is_not_imported(files, data):
     planned = built_by()
     (files / "resnet.py").write_text("raise SystemExit\n" + RESNET)
@@ -430,6 +443,7 @@ class Scale(layers.Layer):
 """
 
 
+@pytest.mark.usefixtures("threads_as_they_are")
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -456,6 +470,7 @@ def test_a_model_that_cannot_be_used_says_why_before_it_is_trained(files, data, 
     assert "site-packages" not in str(error.value)
 
 
+@pytest.mark.usefixtures("threads_as_they_are")
 def test_a_run_keeps_its_code_and_is_loaded_with_it_alone(files, data, tmp_path):
     from convlab.evaluation import inference
     from convlab.runtime.keras_runtime import keras

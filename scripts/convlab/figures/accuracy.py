@@ -257,15 +257,21 @@ def combinations(
 def learning_curves(histories: Sequence[tuple[Series, pd.DataFrame]]) -> Figure:
     """Loss and accuracy by epoch of all variants on one plot: validation in bold, training thin; mean over seeds.
 
+    A third plot has the learning rate of each epoch's last step, if it varies within any run.
+
     Args:
         histories: of each variant one row per finished run and epoch: seed, epoch, loss, accuracy, val_loss,
-            val_accuracy.
+            val_accuracy, learning_rate.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
+    shown = histories[:MAX_SERIES]
+    scheduled = any((runs.groupby("seed")["learning_rate"].nunique() > 1).any() for _series, runs in shown)
+    figure, axes = plt.subplots(1, 3 if scheduled else 2, figsize=(WIDTH, 3.2))
     entries, last = [], 1
-    for variant, runs in histories[:MAX_SERIES]:
+    for variant, runs in shown:
         style, by_epoch = look(variant.index), runs.groupby("epoch")
         mean = by_epoch.mean()
+        if scheduled:
+            mark(axes[2].plot(mean.index, mean["learning_rate"], linewidth=1.2, **style), variant.name)
         for axis, measure, scale in ((axes[0], "loss", 1), (axes[1], "accuracy", 100)):
             curve = mean[f"val_{measure}"] * scale
             (line,) = axis.plot(curve.index, curve, linewidth=1.6, markersize=4, **style)
@@ -286,7 +292,8 @@ def learning_curves(histories: Sequence[tuple[Series, pd.DataFrame]]) -> Figure:
                 mark(band, variant.name)
         entries.append((line, variant.label))
         last = max(last, int(runs["epoch"].max()))
-    for axis, title in zip(axes, (_("Loss"), _("Accuracy, %")), strict=True):
+    titles = (_("Loss"), _("Accuracy, %"), _("Learning rate"))[: len(axes)]
+    for axis, title in zip(axes, titles, strict=True):
         axis.set_title(title)
         axis.set_xlabel(_("Epoch"))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))

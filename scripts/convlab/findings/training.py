@@ -147,7 +147,7 @@ def fit(results: StudyResults, dataset: str) -> Topic:
             "still improve: it understates what the kept weights reach, so a small or negative gap says little."
         )
         shown = [results.plan.variants[name].training for name in results.variants_with_details(dataset)]
-        if any(training.augmentation for training in shown):
+        if any(training.augmentation and training.augmentation.changes for training in shown):
             text += " " + _("With augmentation it is of the changed images, which are harder.")
         findings.append(Finding(text, kind="note"))
     return Topic("fit", tuple(findings))
