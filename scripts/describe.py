@@ -106,8 +106,8 @@ def check(model: Any, images: np.ndarray, classes: int, built_by: Mapping[str, A
     from convlab.runtime.keras_runtime import keras
 
     try:
+        numbers(model(images, training=True))  # first, since it moves the averages of batch normalisation
         probabilities = numbers(model(images, training=False))
-        numbers(model(images, training=True))
     except Exception as error:
         raise UserError(f"{source(spec)} returns a model that fails on images: {brief(error, spec)}") from None
     expected = (len(images), classes)

@@ -193,6 +193,15 @@ def test_labels_and_splits_of_image_files_may_stand_in_a_table(tmp_path, joined)
     if joined:
         with pytest.raises(UserError, match=r"gives 1 of 12 images no label \(such as train/cat/0\.png\)"):
             read(path)
+    put(tmp_path, "labels.csv", table([*rows, rows[0] | {"class": "dog"}]))
+    if joined:
+        with pytest.raises(
+            UserError, match=r"has 'train/cat/0\.png' twice in table, with 'cat' and 'dog' as pets/label"
+        ):
+            read(path)
+    put(tmp_path, "labels.csv", table(rows).replace("split,class", "class,class"))
+    with pytest.raises(UserError, match=r"names the column 'class', which labels\.csv has twice"):
+        read(path)
 
 
 def put_parquet(folder: Path, part: str) -> Path:
@@ -393,6 +402,16 @@ def test_the_data_are_known_by_the_content_of_the_metadata_and_of_all_files_that
     assert second != first
     put(tmp_path, "pets/croissant.json", image_files(split=None))
     assert digest_of(path) not in (first, second)
+
+
+@pytest.mark.parametrize("linked", ["train/cat/0.png", "train/cat"])
+def test_links_that_leave_the_folder_are_refused(tmp_path, linked):
+    put_images(tmp_path / "pets")
+    path = put(tmp_path, "pets/croissant.json", image_files())
+    (tmp_path / "pets" / linked).rename(tmp_path / "elsewhere")
+    (tmp_path / "pets" / linked).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=rf"{linked} is a link that leaves"):
+        read(path)
 
 
 def test_prefixes_of_keys_do_not_matter(tmp_path):

@@ -324,7 +324,7 @@ class Visible(HTMLParser):
 
 NAMES = """
     digits dense cnn conv Dense CNN Keras kernel_size flatten adam same valid relu float keras python scikit learn chip
-    Linux MIT Zalando small wins size best kernel convolution both other min input pool output
+    Linux MIT Zalando small wins size best kernel convolution both other min input pool norm output
 """
 """Names in the made-up studies, of Keras, of layers and of units, which stay as they are in every language."""
 

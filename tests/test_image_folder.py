@@ -484,7 +484,7 @@ def test_where_the_folder_is_not_to_be_seen_the_config_can_say_how_many_classes(
         ({"kind": "photos"}, "datasets.photos is no dataset that convlab knows; there are fashion_mnist, mnist, "
          "cifar10, digits, image_folder"),
         ({"kind": "photos"}, "; images of your own need 'kind: image_folder', 'kind: npz'"),
-        ({"kind": "digits"}, "unknown key 'path' in datasets.photos; it can have train_images, test_images and kind"),
+        ({"kind": "digits"}, "unknown key 'path' in datasets.photos; it can have train_images, test_images, why and"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_config_is_told_in_one_sentence_that_names_its_place(folder, options, message):
@@ -513,4 +513,5 @@ def test_a_runs_identity_holds_what_decides_about_its_images_and_nothing_of_othe
     assert by_kind["image_folder"] == {
         **limits, "kind": "image_folder", "image_size": [8, 8], "colour": "rgb", "classes": None,
         "test_fraction": 0.2, "split_seed": 0, "unreadable": "fail",
+            "labels": None, "file_column": None, "label_column": None,
     }  # fmt: skip

@@ -282,3 +282,9 @@ def test_values_outside_of_what_the_config_tells_are_refused(tmp_path, images, o
     with pytest.raises(UserError, match=message) as caught:
         run(tmp_path, {"x_train": images, "y_train": ARRAYS["y_train"]}, **options)
     assert str(caught.value).startswith("datasets.mine.path: mine.npz: x_train ")
+
+
+def test_one_hot_labels_in_fortrans_order_are_read_by_rows(tmp_path):
+    labels = np.arange(30) // 10
+    data = run(tmp_path, without(y_train=np.asfortranarray(np.eye(3)[labels])))
+    assert data.y_train.tolist() == labels.tolist()

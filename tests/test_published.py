@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from scipy.io import savemat
 
 import plan
 from builders.served_folder import served
@@ -167,6 +166,10 @@ def test_cifar100_has_fine_and_coarse_labels(tmp_path, monkeypatch, labels, clas
 
 
 def matlab(x: np.ndarray, y: np.ndarray) -> bytes:
+    from scipy.io import (
+        savemat,
+    )  # imported while tests are collected, it would leave a variable to the programs they start
+
     content = io.BytesIO()
     savemat(content, {"X": x, "y": y}, do_compression=True)
     return content.getvalue()
@@ -293,6 +296,14 @@ def test_a_folder_without_the_files_is_told_which_are_missing(tmp_path, kind):
         read(kind, put(tmp_path / "empty", {}), **options)
 
 
+@pytest.mark.parametrize("kind", ["kmnist", "emnist"])
+def test_unpacked_files_without_a_public_checksum_are_refused_with_what_to_give(tmp_path, kind):
+    name = next(iter(MADE["kmnist"])) if kind == "kmnist" else emnist.split_files("balanced")[0]
+    put(tmp_path, {name.removesuffix(".gz"): b"unpacked"})
+    with pytest.raises(UserError, match=rf"ubyte is unpacked, and only .* give {re.escape(name)}"):
+        read(kind, tmp_path)
+
+
 def test_a_file_of_another_size_or_cut_short_is_refused(tmp_path):
     path = put(tmp_path, {"mine.npz": medmnist_file(medmnist.SETS["bloodmnist"])}) / "mine.npz"
     with pytest.raises(UserError, match=r"mine\.npz has the wrong MD5, so it is not BloodMNIST's bloodmnist\.npz or"):
@@ -321,14 +332,14 @@ def test_an_npz_file_of_another_form_is_refused_even_if_its_checksum_were_right(
     ("content", "message"),
     [
         (b"MATLAB 5.0 MAT-file, cut short", "is no MATLAB file with X and y"),
-        (matlab(images(2, 32, 32, 3), np.array([[1], [2]], np.uint8)), "images of 32×32 pixels with labels 1 to 10"),
-        (matlab(images(32, 32, 3, 2), np.array([[1], [11]], np.uint8)), "images of 32×32 pixels with labels 1 to 10"),
+        ((images(2, 32, 32, 3), np.array([[1], [2]], np.uint8)), "images of 32×32 pixels with labels 1 to 10"),
+        ((images(32, 32, 3, 2), np.array([[1], [11]], np.uint8)), "images of 32×32 pixels with labels 1 to 10"),
     ],
 )
 def test_a_matlab_file_of_another_form_is_refused_even_if_its_checksum_were_right(
     tmp_path, monkeypatch, content, message
 ):
-    files = dict.fromkeys((svhn.TRAIN, svhn.TEST), content)
+    files = dict.fromkeys((svhn.TRAIN, svhn.TEST), content if isinstance(content, bytes) else matlab(*content))
     monkeypatch.setattr(svhn, "ARCHIVE", known(svhn.ARCHIVE, files))
     with pytest.raises(UserError, match=message):
         read("svhn", put(tmp_path, files))

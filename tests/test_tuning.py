@@ -155,6 +155,13 @@ def test_trials_differ_from_their_variant_in_the_drawn_settings_alone_and_leave_
         assert trial == run
 
 
+def test_settings_that_are_absent_by_default_can_be_drawn():
+    study = load_study(tiny_with(tuning={"over": {"gradient_clip": [0.5, 5], "label_smoothing": [0.01, 0.1]}}))
+    training = study.run("digits", "cnn-trial-1", 1).training
+    assert 0.5 <= training.gradient_clip <= 5 and 0.01 <= training.label_smoothing <= 0.1
+    assert study.run("digits", "cnn", 1).training.gradient_clip is None
+
+
 def test_draws_are_log_uniform_over_each_range():
     over = {"learning_rate": [1e-4, 1e-2], "weight_decay": [1e-6, 1e-2]}
     tuning = load_study(tiny_with(tuning={"trials": 100, "over": over})).tuning
@@ -237,6 +244,7 @@ def record(accuracy: float | None, loss: float | None = 0.5) -> dict:
         ([record(0.9, 0.5), record(0.9, 0.4)], 1),
         ([record(0.9), record(0.9)], 0),
         ([record(None), record(0.1)], 1),
+        ([record(None), record(0.0, float("inf"))], 1),
         ([record(None), record(None)], 0),
         ([record(0.9, float("inf")), record(0.9, 9.0)], 1),
     ],
@@ -252,10 +260,10 @@ PLANTED = {
     "study": "planted",
     "datasets": {"digits": {"train_images": 300, "test_images": 100}},
     "seeds": 3,
-    "training": {"epochs": 2, "batch_size": 32, "learning_rate": 0.1},
-    "models": {"small": {"family": "dense", "units": [16]}, "large": {"family": "dense", "units": [256, 256, 256]}},
+    "training": {"epochs": 4, "batch_size": 32, "learning_rate": 0.1},
+    "models": {"small": {"family": "dense", "units": [24]}, "large": {"family": "dense", "units": [128] * 4}},
     "comparisons": {"size": {"variant": "large", "reference": "small"}},
-    "tuning": {"trials": 2, "over": {"learning_rate": [0.002, 0.01]}},
+    "tuning": {"trials": 2, "over": {"learning_rate": [0.0006, 0.0015]}},
 }
 """With the learning rate of the config the large network learns next to nothing; with a lower one it is far ahead."""
 
@@ -313,7 +321,7 @@ def test_only_the_chosen_trials_see_the_test_images(searched):
 
 @pytest.mark.slow
 def test_trials_of_other_settings_than_the_configs_are_refused(searched):
-    study = load_study(PLANTED | {"tuning": {"trials": 2, "over": {"learning_rate": [0.002, 0.02]}}})
+    study = load_study(PLANTED | {"tuning": {"trials": 2, "over": {"learning_rate": [0.0006, 0.002]}}})
     with pytest.raises(UserError, match="trial-1/seed-1 holds a run of seed 1 with spec hash"):
         load_runs(study, searched)
 

@@ -306,7 +306,14 @@ class _Reader:
         if not source.column:
             raise self.refuse(f"does not say how {printable_name(field.id)} is read from its source")
         column, path = self._join(source.resource, image.source.resource)
-        values = {key: value for value, key in self._rows(source, column)}
+        values: dict[str | None, str | None] = {}
+        for value, name in self._rows(source, column):
+            if values.setdefault(name, value) != value:
+                raise self.refuse(
+                    f"has {printable_name(name or '')!r} twice in {printable_name(source.resource)}, with "
+                    f"{printable_name(values[name] or 'nothing')!r} and {printable_name(value or 'nothing')!r} as "
+                    f"{printable_name(field.id)}; keep one row"
+                )
         return [values.get(label_text(self._path_value(path, name))) for name in names]
 
     def _join(self, table: str, images: str) -> tuple[Source, Source]:
@@ -354,6 +361,12 @@ class _Reader:
             try:
                 with file.open(encoding="utf-8-sig", newline="") as stream:
                     table = csv.DictReader(stream, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
+                    twice = [source.column for source in sources if (table.fieldnames or []).count(source.column) > 1]
+                    if twice:
+                        raise self.refuse(
+                            f"names the column {printable_name(twice[0])!r}, which {printable_name(file.name)} has "
+                            "twice; rename one"
+                        )
                     lacking = [source.column for source in sources if source.column not in (table.fieldnames or ())]
                     if lacking:
                         raise self.refuse(

@@ -109,7 +109,7 @@ def nearest_two(images: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.
     queries = images[chosen].reshape(len(chosen), -1).astype(np.float32)
     rows = np.arange(len(chosen))
     values, indices = [], []
-    step = max(1, _CHUNK_BYTES // (4 * queries.shape[1]))
+    step = max(1, _CHUNK_BYTES // (4 * max(queries.shape)))  # rows of images, and of distances
     for start in range(0, len(images), step):
         part = images[start : start + step].reshape(-1, queries.shape[1]).astype(np.float32)
         squared = queries @ (-2 * part.T)

@@ -42,6 +42,17 @@ def read_packed_idx(files: Sequence[Path | bytes], names: Sequence[str], classes
     )
 
 
+def refuse_unpacked(folder: Path | None, names: Sequence[str], key: str) -> None:
+    """Raise UserError for a folder that has unpacked files in place of the ``.gz`` files ``names``."""
+    for name in names if folder is not None else ():
+        unpacked = folder / name.removesuffix(".gz")
+        if unpacked.is_file() and not (folder / name).exists():
+            raise UserError(
+                f"{key}: {unpacked} is unpacked, and only of the packed files a checksum is public; give {name} and "
+                f"the others as published, or remove {key}"
+            )
+
+
 def parse_idx(content: bytes, name: str) -> np.ndarray:
     """The uint8 array of an unpacked IDX file: two zero bytes, the type 8, the rank, then each dimension in 32 bits.
 

@@ -18,16 +18,18 @@ def assumptions(results: StudyResults, dataset: str, measured: Mapping[str, Sequ
     if name is None and {results.side(variant) for variant in results.plan.variants} != {"dense"}:
         return Topic("assumptions", ())  # what a family of another kind assumes is not known here
     if name is None:
-        dense = N_(
-            "No model of this study convolves. A dense network assumes nothing about which pixels are "
-            "neighbours: permuting all pixels alike would not change what it can learn."
+        return Topic(
+            "assumptions",
+            (
+                Finding(
+                    _(
+                        "No model of this study convolves. A dense network assumes nothing about which pixels are "
+                        "neighbours: permuting all pixels alike would not change what it can learn."
+                    ),
+                    kind="assumed",
+                ),
+            ),
         )
-        other = N_(
-            "No model of this study is of a convolutional family, so nothing is said here of what its models assume "
-            "about images."
-        )
-        only_dense = all(results.side(variant) == "dense" for variant in results.plan.variants)
-        return Topic("assumptions", (Finding(_(dense if only_dense else other), kind="assumed"),))
     findings = []
     for key, finding in _texts(results, dataset, name).items():
         measured_findings = measured.get(key, ())

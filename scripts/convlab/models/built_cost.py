@@ -201,7 +201,7 @@ class _Trace:
             outputs = [tensor for tensor in outputs if id(tensor) not in self._fields]
             after = self.all_pixels if outputs and all(tensor.ndim <= 2 for tensor in outputs) else after
         else:
-            after = self._after(layer, kind, before, outputs)
+            after = self._after(layer, kind, before, inputs, outputs)
             if isinstance(layer, self.keras.Layer):
                 named = dict(zip(("query", "value", "key"), arguments, strict=False)) | keywords
                 attended = [named[name] for name in ("query", "value", "key") if named.get(name) is not None]
@@ -246,10 +246,12 @@ class _Trace:
             field = after.side if len(shape) > 1 else 0
             self.layers.append(Layer(layer.name, shape, parameters, macs, field, window))
 
-    def _after(self, layer: Any, kind: str, before: _Field, outputs: Sequence[Any]) -> _Field:
+    def _after(self, layer: Any, kind: str, before: _Field, inputs: Sequence[Any], outputs: Sequence[Any]) -> _Field:
         """Receptive field of what a layer gives."""
         if before.sees_all or all(tensor.ndim <= 2 for tensor in outputs) or kind in SEES_ALL:
             return self.all_pixels
+        if kind in ("Reshape", "Permute", "Transpose") and outputs[0].shape[-1] != inputs[0].shape[-1]:
+            return self.all_pixels  # positions become features, and units have no one position any more
         if kind in WINDOWS:
             return _through_window(layer, kind, before)
         if kind in OWN_MACS | POINTWISE | POINTWISE_OPERATIONS:

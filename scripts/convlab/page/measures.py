@@ -85,9 +85,9 @@ def distinct_table(results: StudyResults, dataset: str) -> Table:
         for row in rows
     ]
     left = say.count(rows[0]["distinct_test_images"]) if rows else ""
-    about = {"dataset": dataset, "left": left, "all": say.count(results.test_images[dataset])}
+    caption_values = {"dataset": dataset, "left": left, "all": say.count(results.test_images[dataset])}
     names = [row["variant"] for row in rows]
-    return Table("distinct", ("label", "all_images", "distinct_images", "change"), cells, about, names)
+    return Table("distinct", ("label", "all_images", "distinct_images", "change"), cells, caption_values, names)
 
 
 def constant_guess_text(results: StudyResults, dataset: str) -> str:

@@ -3,6 +3,7 @@
 import string
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -147,12 +148,15 @@ def split_files(split: str) -> list[str]:
 
 def _packed(key: str, spec: Emnist, names: list[str]) -> list[Path | bytes]:
     """The split's checked files, from a folder into which the zip was unpacked, or else from the zip."""
+    from convlab.datasets.idx import refuse_unpacked
+
     location = None if spec.path is None else Path(spec.path).expanduser()
     for folder in () if location is None else (location, location / "gzip"):
         if any((folder / file).exists() for file in names):
-            unzipped = Archive("EMNIST", ARCHIVE.folder, dict(zip(names, MD5[spec.split], strict=True)), packed=False)
+            unzipped = replace(ARCHIVE, checksums=dict(zip(names, MD5[spec.split], strict=True)))
             files = fetch_files(unzipped, key=key, path=folder)
             return [files[file] for file in names]
+    refuse_unpacked(location, names, key)
     archive = fetch_files(ARCHIVE, key=key, path=location)[ZIP]
     try:
         with zipfile.ZipFile(archive) as opened:

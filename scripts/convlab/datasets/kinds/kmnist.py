@@ -1,5 +1,6 @@
 """Kuzushiji-MNIST: cursive Japanese characters of old books, in the four files of MNIST's form."""
 
+from pathlib import Path
 from typing import Literal
 
 from convlab.datasets.fetching import Archive, fetch_files
@@ -43,10 +44,11 @@ def counts(spec: Kmnist) -> Counts:
 
 def read(name: str, spec: Kmnist, threads: int) -> Reading:
     """Kuzushiji-MNIST: 60,000 + 10,000 images, 28×28×1."""
-    from convlab.datasets.idx import read_packed_idx
+    from convlab.datasets.idx import read_packed_idx, refuse_unpacked
 
-    files = fetch_files(ARCHIVE, key=f"datasets.{name}.path", path=spec.path)
-    names = tuple(ARCHIVE.checksums)
+    key, names = f"datasets.{name}.path", tuple(ARCHIVE.checksums)
+    refuse_unpacked(None if spec.path is None else Path(spec.path).expanduser(), names, key)
+    files = fetch_files(ARCHIVE, key=key, path=spec.path)
     return Reading(read_packed_idx([files[file] for file in names], names, CLASSES))
 
 
