@@ -374,14 +374,18 @@ def test_a_condition_in_which_two_sides_differ_is_counted_by_seeds(condition):
     assert f"{condition} (2 seeds)" in conditions_text(unequal_conditions(runs, ("d", "a"), ("d", "b")))
 
 
-CONV, DENSE = (f"convlab/models/families/{name}.py" for name in ("conv", "dense"))
-CONDITIONS_OF = {family: {"code": RUN_CONDITIONS["code"] | {family: "12"}} for family in (CONV, DENSE)}
+CONV, DENSE, OWN = (f"convlab/models/families/{name}.py" for name in ("conv", "dense", "python"))
+MODULES = {CONV: [CONV], DENSE: [DENSE], OWN: [OWN, "convlab/models/user_code.py"]}
+CONDITIONS_OF = {
+    family: {"code": RUN_CONDITIONS["code"] | dict.fromkeys(modules, "12")} for family, modules in MODULES.items()
+}
 
 
-def test_sides_of_two_families_are_not_of_other_training_code():
-    runs = runs_of(["cnn", "dense"], **{f"cnn_{seed}": CONDITIONS_OF[CONV] for seed in (1, 2, 3)},
-                   **{f"dense_{seed}": CONDITIONS_OF[DENSE] for seed in (1, 2, 3)})  # fmt: skip
-    assert unequal_conditions(runs, ("d", "cnn"), ("d", "dense")) == {}
+@pytest.mark.parametrize("other", [DENSE, OWN], ids=["dense", "own code, with a module that it alone needs"])
+def test_sides_of_two_families_are_not_of_other_training_code(other):
+    runs = runs_of(["cnn", "other"], **{f"cnn_{seed}": CONDITIONS_OF[CONV] for seed in (1, 2, 3)},
+                   **{f"other_{seed}": CONDITIONS_OF[other] for seed in (1, 2, 3)})  # fmt: skip
+    assert unequal_conditions(runs, ("d", "cnn"), ("d", "other")) == {}
     assert conditions_limitation(runs, NO_RESULTS) == []
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from convlab.common.i18n import N_
-from convlab.models.registry import PACKAGE
 from convlab.results import columns
 from convlab.study.rules import MEASURED
 from convlab.study.variants import Plan, PlannedClaim
@@ -32,16 +31,15 @@ CONDITIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
 }
 """Conditions that compared runs should share beside data and settings, and how to read them from a run's record."""
 
-FAMILY_FILES = f"{PACKAGE.replace('.', '/')}/"
-"""Prefix of the modules of model families in a run's code digests; a run has its own family only."""
-
 
 def are_unequal(condition: str, first: Any, second: Any) -> bool:
-    """Whether two runs' values of a condition differ. The code of the families of their models is not compared."""
+    """Whether two runs' values of a condition differ. Of their code the files that both have are compared.
+
+    A file that one run alone has comes with the family of its model, or with an edit of a file that both have.
+    """
     if condition != CODE:
         return first != second
-    names = {name for name in first.keys() | second.keys() if first.get(name) != second.get(name)}
-    return any((name in first and name in second) or not name.startswith(FAMILY_FILES) for name in names)
+    return any(first[name] != second[name] for name in first.keys() & second.keys())
 
 
 def unequal_conditions(runs: Runs, *sides: tuple[str, str]) -> dict[str, int]:
