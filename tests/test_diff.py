@@ -194,7 +194,9 @@ def test_settings_are_compared_by_key_and_by_what_they_mean(tmp_path):
     assert [(change.where, change.kind) for change in changed_settings] == [
         ("claims", "changed"), ("models.wide", "added"), ("training.epochs", "changed"),
     ]  # fmt: skip
-    assert changed_settings[1].after == "activation: relu, family: dense, units: [256]"
+    assert (
+        changed_settings[1].after == "activation: relu, family: dense, kernel_initializer: glorot_uniform, units: [256]"
+    )
 
 
 def test_claims_are_compared_by_their_id():

@@ -11,7 +11,7 @@ import pytest
 import evaluate
 import prepare
 import train
-from builders.project import ROOT, TINY_SEEDS, tiny_with
+from builders.project import ROOT, TINY_SEEDS, threads_as_they_are, tiny_with
 from builders.results import write_reports, write_study_with
 from builders.study_results import MADE_UP_STUDY, results_with, seeds_around
 from convlab.common.specs import canonical_json
@@ -279,13 +279,15 @@ def searched(tmp_path_factory) -> Path:
         for seed in study.seeds:
             identity = canonical_json(study.run("digits", name, seed).identity)
             output = layout.run(folder, "digits", name, seed)
-            train.main(["--spec", identity, "--data-dir", str(data), "--output-dir", str(output)])
+            with threads_as_they_are():
+                train.main(["--spec", identity, "--data-dir", str(data), "--output-dir", str(output)])
     for name in study.plan.variants:
         trained = layout.trained(folder, "digits")
         trials = [str(trained / trial.name) for trial in study.plan.trials_of(name)]
         others = ["--seeds", *map(str, study.seeds), "--data-dir", str(data), "--output-dir"]
-        evaluate.main(["--train-dir", str(trained / name), *others, str(layout.evaluated(folder, "digits", name))])
-        evaluate.main(["--trial-dirs", *trials, *others, str(layout.tuned(folder, "digits", name))])
+        with threads_as_they_are():
+            evaluate.main(["--train-dir", str(trained / name), *others, str(layout.evaluated(folder, "digits", name))])
+            evaluate.main(["--trial-dirs", *trials, *others, str(layout.tuned(folder, "digits", name))])
     return folder
 
 

@@ -6,10 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import pytest
 import yaml
 
 from builders.fork_server import ForkServer
@@ -37,6 +40,16 @@ TINY = {
 @cache
 def fork_server() -> ForkServer:
     return ForkServer()
+
+
+@contextmanager
+def threads_as_they_are() -> Iterator[None]:
+    """Scripts that a test calls in its own process leave TensorFlow's threads, which can be set once."""
+    from convlab.runtime import keras_runtime
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras_runtime, "use_threads", lambda count: None)
+        yield
 
 
 @dataclass(frozen=True)

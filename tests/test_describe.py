@@ -13,7 +13,7 @@ import pytest
 
 import describe
 import train
-from builders.project import ROOT, tiny_with
+from builders.project import ROOT, threads_as_they_are, tiny_with
 from convlab.cloud.training_job import pack_source
 from convlab.common.files import array_sha256, read_json, write_arrays, write_json
 from convlab.common.specs import canonical_json
@@ -390,11 +390,9 @@ def built_by(**mine) -> dict:
 
 
 @pytest.fixture
-def threads_as_they_are(monkeypatch):
-    """A script that a test calls in this process leaves TensorFlow's threads, which are set once."""
-    from convlab.runtime import keras_runtime
-
-    monkeypatch.setattr(keras_runtime, "use_threads", lambda count: None)
+def same_threads():
+    with threads_as_they_are():
+        yield
 
 
 def description(data: Path, **mine) -> dict:
@@ -405,7 +403,7 @@ def description(data: Path, **mine) -> dict:
     return describe.description(arguments)
 
 
-@pytest.mark.usefixtures("threads_as_they_are")
+@pytest.mark.usefixtures("same_threads")
 def test_a_description_counts_the_model_and_keeps_its_code(files, data):
     described = description(data, arguments={"depth": 1})
     assert described["parameters"] == (9 * 4 + 4) + 2 * (9 * 16 + 4) + (4 * 3 + 3)
@@ -414,7 +412,7 @@ def test_a_description_counts_the_model_and_keeps_its_code(files, data):
     assert described["sources"] == {"parts/blocks.py": BLOCKS, "resnet.py": RESNET}
 
 
-@pytest.mark.usefixtures("threads_as_they_are")
+@pytest.mark.usefixtures("same_threads")
 def test_the_worked_example_is_described_though_its_normalisation_has_moving_averages(files, data):
     example = ROOT / "studies/models/convmixer.py"
     Path("convmixer.py").write_bytes(example.read_bytes())
@@ -422,7 +420,7 @@ def test_the_worked_example_is_described_though_its_normalisation_has_moving_ave
     assert (described["uncounted"], described["sources"]) == ([], {"convmixer.py": example.read_text()})
 
 
-@pytest.mark.usefixtures("threads_as_they_are")
+@pytest.mark.usefixtures("same_threads")
 def test_code_that_was_edited_after_the_plan_is_not_imported(files, data):
     planned = built_by()
     (files / "resnet.py").write_text("raise SystemExit\n" + RESNET)
@@ -452,7 +450,7 @@ class Scale(layers.Layer):
 """
 
 
-@pytest.mark.usefixtures("threads_as_they_are")
+@pytest.mark.usefixtures("same_threads")
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -479,7 +477,7 @@ def test_a_model_that_cannot_be_used_says_why_before_it_is_trained(files, data, 
     assert "site-packages" not in str(error.value)
 
 
-@pytest.mark.usefixtures("threads_as_they_are")
+@pytest.mark.usefixtures("same_threads")
 def test_a_run_keeps_its_code_and_is_loaded_with_it_alone(files, data, tmp_path):
     from convlab.evaluation import inference
     from convlab.runtime.keras_runtime import keras
