@@ -102,6 +102,8 @@ def study_with(mine: dict = MINE, **changes):
     ("mine", "sentence"),
     [
         ({"file": "models/none.py"}, "names the file models/none.py, which is not in "),
+        ({"file": "/no/such.py"}, "names the file /no/such.py, which does not exist; correct the path"),
+        ({"file": "models/mine.ipynb"}, "which is a notebook; copy its function into a .py file"),
         ({"file": "models"}, "names the file models, which cannot be read: Is a directory"),
         (
             {"function": "biuld"},

@@ -257,10 +257,13 @@ class _Finder(MetaPathFinder, Loader):
 
 def _text(path: Path) -> str:
     """Text of a Python file. Raises ValueError, a clause that names it."""
+    if path.suffix == ".ipynb":
+        raise ValueError(f"names the file {path}, which is a notebook; copy its function into a .py file")
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise ValueError(f"names the file {path}, which is not in {Path.cwd()}; correct the path") from None
+        where = "does not exist" if path.is_absolute() else f"is not in {Path.cwd()}"
+        raise ValueError(f"names the file {path}, which {where}; correct the path") from None
     except UnicodeDecodeError:
         raise ValueError(f"names the file {path}, which is not in UTF-8; save it as UTF-8") from None
     except OSError as error:
