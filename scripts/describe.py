@@ -31,6 +31,9 @@ from convlab.models.specs import BaseModelSpec
 from convlab.models.user_code import UserCode
 from convlab.runtime import backend
 
+SEEDS = (0, 1)
+"""With each of which the model is built once."""
+
 BATCH = 8
 """Training images on which the model is tried."""
 
@@ -67,8 +70,12 @@ def description(arguments: argparse.Namespace) -> dict[str, Any]:
     use_threads(arguments.threads)
     manifest, (images, _) = read_json(arguments.data_dir / "manifest.json"), prepared.load_train(arguments.data_dir)
     shape, classes = images.shape[1:], len(manifest["classes"])
-    keras.utils.set_random_seed(0)
-    model = built(spec, shape, classes, built_by["precision"])
+    models = []
+    for seed in SEEDS:
+        keras.utils.set_random_seed(seed)
+        models.append(built(spec, shape, classes, built_by["precision"]))
+    model = models[0]
+    check_seeds(*models, spec)
     check(model, images[:BATCH], classes, built_by, spec)
     cost = built_cost(model, shape, keras)
     log.info(
@@ -106,8 +113,15 @@ def check(model: Any, images: np.ndarray, classes: int, built_by: Mapping[str, A
     from convlab.runtime.keras_runtime import keras
 
     try:
-        numbers(model(images, training=True))  # first, since it moves the averages of batch normalisation
+        output = model(images, training=True)  # first, since it moves the averages of batch normalisation
+        if isinstance(output, dict | list | tuple):
+            raise UserError(
+                f"{source(spec)} returns a model whose output is a {type(output).__name__} of {len(output)}; it should "
+                "be one tensor, a probability for each class"
+            )
         probabilities = numbers(model(images, training=False))
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(f"{source(spec)} returns a model that fails on images: {brief(error, spec)}") from None
     expected = (len(images), classes)
@@ -143,6 +157,27 @@ def check(model: Any, images: np.ndarray, classes: int, built_by: Mapping[str, A
         raise UserError(
             f"{source(spec)} returns a model that predicts something else after it was saved and loaded; create all "
             "weights in the layers' __init__ or build, and name all arguments in get_config"
+        )
+
+
+def check_seeds(model: Any, again: Any, spec: Any) -> None:
+    """Raise UserError for a function that returns another network with another seed, or the same initial weights."""
+    first, second = ([tuple(weight.shape) for weight in one.weights] for one in (model, again))
+    if first != second:
+        raise UserError(
+            f"{source(spec)} returns another network each time, of {model.count_params():,} and then "
+            f"{again.count_params():,} parameters; take what it draws at random as an argument"
+        )
+    drawn = [
+        pair
+        for weights in zip(model.trainable_weights, again.trainable_weights, strict=True)
+        if np.ptp((pair := [numbers(weight) for weight in weights])[0]) > 0
+    ]
+    seeded = any("seed" in text for text in spec.sources.values())  # else they are read from a file
+    if seeded and drawn and all(np.array_equal(*pair) for pair in drawn):
+        raise UserError(
+            f"{source(spec)} returns the same initial weights with every seed, since it sets one of its own; remove "
+            "that, since repetitions with other seeds would not be independent"
         )
 
 

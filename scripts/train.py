@@ -64,6 +64,7 @@ def main(argv: list[str] | None = None) -> None:
         threads=arguments.threads,
         choices=environment.choices(),
         code=code_of(arguments.spec),  # before the modules are imported that are read here
+        parameters=None if arguments.described is None else read_json(arguments.described).get("parameters"),
     )
     keeps = store is not None and not job.spec.training.tensorboard  # TensorBoard's logs are not kept
     lock = store / f"{job.identity}.lock" if keeps else output / f".{job.identity}.lock"
@@ -92,6 +93,7 @@ class Job:
         manifest: what ``prepare`` recorded of the dataset in ``data_dir``.
         choices: environment variables of the user's that can change numbers.
         code: checksums, by file, of the code at the start of this process.
+        parameters: of the model, where it was described before.
     """
 
     spec: Run
@@ -101,6 +103,7 @@ class Job:
     threads: int
     choices: dict[str, str]
     code: dict[str, str]
+    parameters: int | None = None
 
     @cached_property
     def identity(self) -> str:
@@ -161,6 +164,12 @@ def train_run(job: Job, writer: Writer) -> None:
     input_shape = data.train[0].shape[1:]
     model = build(spec.model, input_shape, len(job.manifest["classes"]), training.precision, training.augmentation)
 
+    if job.parameters not in (None, model.count_params()):
+        raise UserError(
+            f"{spec.model.function} in {spec.model.file} returns a model of {model.count_params():,} parameters, but "
+            f"one of {job.parameters:,} when it was described: it depends on random numbers, or on a file that has "
+            "changed since; make what decides its size an argument"
+        )
     remove_other_runs(job)
     resumed = resumable_epochs(job.work, training.select)
     where = "GPU" if device() == "GPU" else f"CPU, {threads} thread(s)"

@@ -102,6 +102,8 @@ def study_with(mine: dict = MINE, **changes):
     ("mine", "sentence"),
     [
         ({"file": "models/none.py"}, "names the file models/none.py, which is not in "),
+        ({"file": "/no/such.py"}, "names the file /no/such.py, which does not exist; correct the path"),
+        ({"file": "models/mine.ipynb"}, "which is a notebook; copy its function into a .py file"),
         ({"file": "models"}, "names the file models, which cannot be read: Is a directory"),
         (
             {"function": "biuld"},
@@ -441,6 +443,18 @@ def dense_model(output: str, before: str = "") -> str:
 
 SOFTMAX = "layers.Dense(classes, activation='softmax')"
 
+ARGUMENTS = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--width", required=True)
+width = parser.parse_args().width
+def build(s, c): ...
+"""
+
+SIZES = "import builtins\nsizes = builtins.__dict__.setdefault('sizes_of_a_test', iter(range(3, 99)))"
+
+POLICY = "keras.mixed_precision.set_global_policy('mixed_bfloat16')"
+
 OWN_LAYER = """
 class Scale(layers.Layer):
     def build(self, shape):
@@ -466,6 +480,16 @@ class Scale(layers.Layer):
         ("import keras\nimport no_such_package\ndef build(s, c): ...", "install no_such_package, or put the module"),
         ("import keras\ndef build(s, c):\n    return keras.layers.Dense(-1)", "models/resnet.py, line 3, in build"),
         ("import parts.blocks as b\ndef build(s, c):\n    return b.Block()", "models/resnet.py, line 3, in build"),
+        ("import sys\ndef build(s, c):\n    sys.exit()", "ended with SystemExit; put what ends the program"),
+        (ARGUMENTS, "ended with SystemExit: 2; put what ends the program, such as the reading of a command line"),
+        ("from ..up import x\ndef build(s, c): ...", "only what is beside the file and below can be imported"),
+        (dense_model("layers.Dense(3, activation=keras.datasets.mnist.load_data())"), "; nothing is fetched while"),
+        (dense_model(f"return keras.Model(i, [{SOFTMAX}(x), {SOFTMAX}(x)])"), "returns a model with 2 outputs"),
+        (dense_model(f"return keras.Model(i, {{'a': {SOFTMAX}(x)}})"), "whose output is a dict of 1; it should be one"),
+        (dense_model(f"return keras.Model(i, {SOFTMAX}(layers.Dense(next(sizes))(x)))", SIZES), "another network each"),
+        (dense_model(f"keras.utils.set_random_seed(1); return keras.Model(i, {SOFTMAX}(x))"), "same initial weights"),
+        (dense_model(f"return keras.Model(i, {SOFTMAX}(x))", "keras.config.set_floatx('float16')"), "floatx to"),
+        (dense_model(f"return keras.Model(i, {SOFTMAX}(x))", POLICY), "remove that and write training.precision"),
     ],
 )  # fmt: skip
 def test_a_model_that_cannot_be_used_says_why_before_it_is_trained(files, data, text, sentence):
@@ -508,6 +532,33 @@ def test_a_run_keeps_its_code_and_is_loaded_with_it_alone(files, data, tmp_path)
     np.testing.assert_allclose(served(images.astype(np.float32)), inference.predictor(models[0])(images), atol=1e-5)
     with pytest.raises(UserError, match="was edited"):
         UserCode.of_run({**first, "sources": {**first["sources"], "resnet.py": ""}})
+
+
+@pytest.mark.usefixtures("threads_as_they_are")
+def test_a_seed_that_the_file_sets_while_it_is_imported_has_no_effect(files, data):
+    (files / "resnet.py").write_text("import keras\nkeras.utils.set_random_seed(42)\n" + RESNET)
+    assert description(data)["parameters"]
+
+
+@pytest.mark.usefixtures("threads_as_they_are")
+def test_a_run_is_of_the_model_that_was_described(files, data, tmp_path):
+    described = {"sources": UserCode.read(files / "resnet.py").texts, "parameters": 7}
+    write_json(tmp_path / "mine.json", described)
+    run = study_with().run("digits", "mine", 1)
+    spec = ["--spec", canonical_json(run.identity), "--described", str(tmp_path / "mine.json")]
+    with pytest.raises(UserError, match=r"of \d+ parameters, but one of 7 when it was described: it depends on"):
+        train.main([*spec, "--data-dir", str(data), "--output-dir", str(tmp_path / "run")])
+
+
+def test_relative_imports_of_the_file_and_names_of_installed_modules_are_of_what_is_beside_it(files):
+    (files / "parts" / "__init__.py").write_text("from ..more import x as y\n")
+    (files / "more.py").write_text("import sys\nx = sys.argv\n")
+    (files / "json.py").write_text("from more import x as z\n")
+    (files / "resnet.py").write_text("from . import more\nfrom .more import x\nfrom .parts import y\nimport json\n")
+    before = dict(sys.modules), list(sys.argv)
+    with UserCode.read(files / "resnet.py").importing() as module:
+        assert module.more.x == module.x == module.y == module.json.z == [str(files / "resnet.py")]
+    assert (dict(sys.modules), sys.argv) == before and sys.modules["json"] is json
 
 
 def test_modules_of_the_users_do_not_stay_importable(files):

@@ -38,6 +38,8 @@ def notes(training=None, models=None, **experiment):
             "activation_after: this activation and this pooling give",
         ),
         ("pixels", "dilation", [1, 2], "dilation: kernels of one pixel cannot be dilated"),
+        ("pixels", "padding", ["same", "valid"], "padding: kernels of one pixel need none"),
+        ("cnn", "optimizer", ["adam", "adamw"], "optimizer: adamw is adam with decoupled weight decay"),
         ("cnn", "augmentation", ["none", {"shift": 0}], "augmentation: it changes no image"),
         ("cnn", "warmup", ["none", 0], "warmup: the schedule constant has that share without it"),
         (
@@ -57,6 +59,12 @@ def notes(training=None, models=None, **experiment):
 def test_levels_that_train_the_same_network_are_told_with_the_reason(base, factor, levels, reason):
     (note,) = notes(base=base, factor=factor, levels=levels)
     assert "train the same network, so no difference between them can show" in note and reason in note
+
+
+def test_steps_that_the_epochs_do_not_divide_are_told_as_they_are_taken():
+    rounded, same = notes({"epochs": 5}, base="cnn", factor="steps", levels=[8, 10])
+    assert rounded == "training.steps 8 becomes 10: each of 5 epochs takes 2"
+    assert "train the same network" in same and "steps: every epoch has the same whole number of them" in same
 
 
 def test_models_and_combinations_that_train_the_same_network_are_told():

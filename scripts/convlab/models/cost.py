@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from convlab.models.registry import family_of
 from convlab.models.specs import BaseModelSpec
 
+POOLING = "pooling window"
+"""What messages call the window of a pooling layer, which has no padding to choose."""
+
 
 class ShapeError(ValueError):
     """A layer that does not fit what it is given; the message names the layer.
@@ -194,7 +197,7 @@ class LayerCosts:
 
     def pooling(self, name: str, size: int) -> None:
         """Pooling with a square window and equal stride; rows and columns that do not fill a window are dropped."""
-        self._move(name, "pooling window", size, size, "valid")
+        self._move(name, POOLING, size, size, "valid")
         self._append(name, self.shape[2], 0, 0, size)
 
     def normalisation(self, name: str, kind: str, groups: int = 1) -> None:
@@ -272,7 +275,8 @@ class LayerCosts:
             dilated = f", dilated to {span}×{span}," if span > window else ""
             raise ShapeError(
                 f"layer {name} lays a {window}×{window} {window_name}{dilated} on a feature map of only "
-                f"{_count(size, 'pixel')}"
+                f"{_count(size, 'pixel')}",
+                "choose less pooling or fewer layers" if window_name == POOLING else "",
             )
         covered = 1 if padding == "same" else span
         height, width = (math.ceil((size - covered + 1) / stride) for size in (height, width))

@@ -8,6 +8,8 @@ Standard library only, and no code of the user's is run to parse a config.
 import ast
 import hashlib
 import linecache
+import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -24,6 +26,15 @@ from convlab.errors import UserError
 
 MODULE = "convlab_user_model"
 """Name under which the user's file is imported: no file beside it has that name by chance."""
+
+PACKAGE = "convlab_user_files"
+"""Package that the user's file belongs to, so that ``from .blocks import x`` finds what is beside it."""
+
+NO_FILES_OF_KERAS = os.devnull
+"""Beginning of the paths below which Keras would keep what it fetches (``KERAS_HOME``)."""
+
+BOLD = re.compile(r"\x1b\[[0-9;]*m")
+"""What makes letters bold or coloured in a terminal, as Keras' messages have it."""
 
 MAX_BYTES = 10**6
 """Bytes of the file and what it imports beside it at most: every run keeps them."""
@@ -135,32 +146,44 @@ class UserCode:
         """Import the file; while the block lasts, what is beside it can be imported too, and comes before all else.
 
         Afterwards none of these modules is in ``sys.modules``. What the user's code raises, here or in the block, ends
-        as a UserError with the frames of its own files.
+        as a UserError with the frames of its own files. It sees no arguments of convlab's command line.
         """
-        before = dict(sys.modules)
+        before, command_line = dict(sys.modules), sys.argv
         finder = _Finder(self)
         sys.meta_path.insert(0, finder)
+        for name in before:
+            if name.partition(".")[0] in self._hidden:
+                del sys.modules[name]
+        sys.argv = [self.shown(self.file)]
         try:
             yield finder.load(MODULE, self.file)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self.explained(error) from None
         finally:
+            sys.argv = command_line
             sys.meta_path.remove(finder)
             for name in finder.loaded:
                 sys.modules.pop(name, None)
-                if name in before:
-                    sys.modules[name] = before[name]
+            sys.modules.update({name: before[name] for name in before.keys() - sys.modules.keys()})
 
-    def frames(self, error: Exception) -> list[traceback.FrameSummary]:
+    @property
+    def _hidden(self) -> set[str]:
+        """Names of modules beside the file that come before installed ones, which may have been imported already.
+
+        A file ``keras.py`` that imports keras means the installed one.
+        """
+        return {name.partition("/")[0].removesuffix(".py") for name in self.texts} - {self.file.removesuffix(".py")}
+
+    def frames(self, error: BaseException) -> list[traceback.FrameSummary]:
         """The frames of an exception's traceback that are in the user's files."""
         own = {self.shown(name) for name in self.texts}
         return [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in own]
 
-    def explained(self, error: Exception) -> UserError:
+    def explained(self, error: BaseException) -> UserError:
         """An exception of the user's code as an error for people: what it says, and the frames of the user's files."""
         if isinstance(error, UserError):
             return error
-        message = str(error).strip()
+        message = BOLD.sub("", str(error)).strip()
         if len(message) > MAX_MESSAGE_CHARS:
             message = f"{message[:MAX_MESSAGE_CHARS]}..."
         lines = [
@@ -171,9 +194,20 @@ class UserCode:
             lines.append(f"  {error.filename}, line {error.lineno}\n    {(error.text or '').strip()}")
             message = error.msg
         hint = ""
-        if isinstance(error, ModuleNotFoundError) and error.name:
+        if isinstance(error, SystemExit):
+            hint = (
+                "; put what ends the program, such as the reading of a command line, below if __name__ == '__main__':"
+            )
+        elif isinstance(error, ModuleNotFoundError) and error.name:
             hint = f"; install {error.name.split('.')[0]}, or put the module beside the file"
-        headline = f"{self.shown(self.file)} ended with {type(error).__name__}: {message}{hint}"
+        elif isinstance(error, ImportError) and "beyond top-level package" in message:
+            hint = "; only what is beside the file and below can be imported, so put the module there"
+        elif isinstance(error, OSError) and NO_FILES_OF_KERAS in message:
+            hint = (
+                "; nothing is fetched while a model is built, so fetch the file beforehand and name its path "
+                "(weights='/path/to/weights.h5')"
+            )
+        headline = f"{self.shown(self.file)} ended with {type(error).__name__}{message and f': {message}'}{hint}"
         return UserError("\n".join([headline, *lines]))
 
 
@@ -188,7 +222,9 @@ class _Finder(MetaPathFinder, Loader):
         self.code, self.loaded = code, []
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        stem = fullname.replace(".", "/")
+        if fullname == PACKAGE:
+            return ModuleSpec(fullname, self, is_package=True)
+        stem = fullname.removeprefix(f"{PACKAGE}.").replace(".", "/")
         for name, is_package in ((f"{stem}/__init__.py", True), (f"{stem}.py", False)):
             if name in self.code.texts:
                 return ModuleSpec(fullname, self, origin=name, is_package=is_package)
@@ -204,6 +240,7 @@ class _Finder(MetaPathFinder, Loader):
     def load(self, module_name: str, file: str) -> ModuleType:
         """A module of one of the files under another name."""
         module = ModuleType(module_name)
+        module.__package__ = PACKAGE
         self.loaded.append(module_name)
         sys.modules[module_name] = module
         self.run(module, file)
@@ -220,10 +257,13 @@ class _Finder(MetaPathFinder, Loader):
 
 def _text(path: Path) -> str:
     """Text of a Python file. Raises ValueError, a clause that names it."""
+    if path.suffix == ".ipynb":
+        raise ValueError(f"names the file {path}, which is a notebook; copy its function into a .py file")
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise ValueError(f"names the file {path}, which is not in {Path.cwd()}; correct the path") from None
+        where = "does not exist" if path.is_absolute() else f"is not in {Path.cwd()}"
+        raise ValueError(f"names the file {path}, which {where}; correct the path") from None
     except UnicodeDecodeError:
         raise ValueError(f"names the file {path}, which is not in UTF-8; save it as UTF-8") from None
     except OSError as error:

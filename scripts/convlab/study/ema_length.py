@@ -10,8 +10,8 @@ from convlab.training.recipe import Training
 
 def total_steps(study: Study, dataset: str, training: Training) -> int | None:
     """Optimizer steps of a run at most; None where a user's own images would have to be counted for that."""
-    if training.steps is not None:
-        return math.ceil(training.steps / training.epochs) * training.epochs
+    if training.whole_steps is not None:
+        return training.whole_steps
     spec, images = study.datasets[dataset], training.train_size
     if images is None and not spec.users_own:
         classes = dataset_form(dataset, spec)[1]

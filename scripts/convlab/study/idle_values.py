@@ -4,7 +4,7 @@ Two variants that differ only in such fields train one network twice, and their 
 seed. Both are reported before anything runs, and the latter in the report's limitations.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convlab.common.i18n import gettext as _
@@ -13,6 +13,7 @@ from convlab.datasets.image_counts import brings_validation
 from convlab.models.registry import family_of
 from convlab.models.specs import BaseModelSpec
 from convlab.study.schema import Study
+from convlab.study.variants import Variant
 from convlab.training.recipe import ONE_CYCLE_WARMUP, Training
 
 
@@ -46,6 +47,8 @@ def without_effect(model: BaseModelSpec, training: Training, given_validation: b
 def effective(model: BaseModelSpec, training: Training, given_validation: bool = False) -> list[dict[str, Any]]:
     """Model and training as plain values, without names and reasons; fields that have no effect have their default."""
     idle = without_effect(model, training, given_validation)
+    optimizer = "adam" if training.optimizer == "adamw" else training.optimizer  # the decay of both is decoupled
+    training = training.model_copy(update={"steps": training.whole_steps, "optimizer": optimizer})
     return [
         {
             name: type(spec).model_fields[name].default if name in idle else value
@@ -69,6 +72,10 @@ def same_trainings(
             **without_effect(*trainings[other], given_validation),
             **without_effect(model, training, given_validation),
         }
+        if trainings[other][1].steps != training.steps:
+            reasons["steps"] = _("every epoch has the same whole number of them")
+        if trainings[other][1].optimizer != training.optimizer:
+            reasons["optimizer"] = _("adamw is adam with decoupled weight decay, which adam has here too")
         first, second = ({**dict(spec), **dict(how)} for spec, how in (trainings[other], (model, training)))
         why = [f"{field}: {reason}" for field, reason in reasons.items() if first[field] != second[field]]
         pairs.append((other, name, "; ".join(why)))
@@ -116,4 +123,14 @@ def idle_values(study: Study) -> list[str]:
             default = type(spec).model_fields[field].default
             if values[field] != default and all(field in given for given in reasons):
                 notes.append(f"{owner}.{field} has no effect: {reasons[0][field]}")
-    return [*notes, *same_variants(study)]
+    return [*notes, *_rounded_steps(variants), *same_variants(study)]
+
+
+def _rounded_steps(variants: Sequence[Variant]) -> list[str]:
+    """A sentence for each number of steps that the epochs do not divide, so that a run takes more."""
+    trainings = [variant.training for variant in variants]
+    asked = {(how.steps, how.epochs, how.whole_steps) for how in trainings if how.steps != how.whole_steps}
+    return [
+        f"training.steps {steps:,} becomes {whole:,}: each of {epochs:,} epochs takes {whole // epochs:,}"
+        for steps, epochs, whole in sorted(asked)
+    ]

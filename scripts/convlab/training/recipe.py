@@ -132,7 +132,9 @@ class Training(Spec):
         None, description="Number of images to train on, drawn by seed from what validation leaves; all when absent."
     )
     steps: Annotated[PositiveWhole | None, BeforeValidator(off_as_none)] = Field(
-        None, description="Optimizer steps in all, in `epochs` equal parts: equal effort for unequal training sizes."
+        None,
+        description="Optimizer steps in all, in `epochs` equal parts, rounded up to whole steps: equal effort for "
+        "unequal training sizes.",
     )
     augmentation: Annotated[Augmentation | None, BeforeValidator(off_as_none)] = Field(
         None, description="E.g. {flip: horizontal, shift: 2}; none when absent."
@@ -148,6 +150,11 @@ class Training(Spec):
     )
     jit_compile: bool = Field(False, description="XLA: slower on CPUs, often faster on GPUs.")
     tensorboard: bool = Field(False, description="Write TensorBoard logs beside each model.")
+
+    @property
+    def whole_steps(self) -> int | None:
+        """``steps`` as they are taken: as many in each epoch."""
+        return None if self.steps is None else -(-self.steps // self.epochs) * self.epochs
 
     @property
     def has_constant_rate(self) -> bool:

@@ -340,6 +340,7 @@ FAMILY = Family(
         IdleField("pool_size", lambda model: set(model.pooling) == {"none"}, "pooling is none"),
         IdleField("norm_groups", lambda model: model.norm != "group", "only group normalisation has groups"),
         IdleField("dilation", lambda model: set(model.kernel_size) == {1}, "kernels of one pixel cannot be dilated"),
+        IdleField("padding", lambda model: set(model.kernel_size) == {1}, "kernels of one pixel need none"),
         IdleField("activation_after", _order_is_idle, "this activation and this pooling give the same in either order"),
     ),
     convolutional=True,

@@ -4,7 +4,9 @@ The file runs as the user's own code, with all that this user may do. What it im
 """
 
 import math
-from collections.abc import Mapping
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -195,14 +197,43 @@ def model(spec: Python, input_shape: tuple[int, int, int], classes: int, keras: 
     Raises:
         UserError: the code fails, or what it returns is no model of one input that can be saved and loaded.
     """
-    code = spec.user_code
-    with code.importing() as module:
+    code, seed = spec.user_code, random.getrandbits(32)
+    with _settings_kept(spec, keras), code.importing() as module:
         function = getattr(module, spec.function, None)
         if not callable(function):
             raise UserError(f"{code.shown(code.file)} has no function {spec.function}")
+        keras.utils.set_random_seed(seed)  # also where the file sets one of its own while it is imported
         built = function(input_shape, classes, **spec.arguments)
     _check_model(built, spec, input_shape, keras)
     return built
+
+
+@contextmanager
+def _settings_kept(spec: Python, keras: Any) -> Iterator[None]:
+    """Raise UserError if Keras' settings have changed in the block, and put them back."""
+    before = _settings(keras)
+    yield
+    after = _settings(keras)
+    keras.config.set_dtype_policy(before["dtype policy"])
+    keras.config.set_floatx(before["floatx"])
+    keras.config.set_image_data_format(before["image data format"])
+    for name in before:
+        if after[name] != before[name]:
+            hint = " and write training.precision" if name == "dtype policy" else ""
+            raise UserError(
+                f"{spec.user_code.shown(spec.user_code.file)} sets Keras' {name} to {after[name]} for all models, "
+                f"but the study's is {before[name]}; remove that{hint}"
+            )
+
+
+def _settings(keras: Any) -> dict[str, str]:
+    """Settings of Keras that hold for all models, and which a user's file may not change."""
+    config = keras.config
+    return {
+        "dtype policy": config.dtype_policy().name,
+        "floatx": config.floatx(),
+        "image data format": config.image_data_format(),
+    }
 
 
 def _check_model(built: Any, spec: Python, input_shape: tuple[int, int, int], keras: Any) -> None:
@@ -223,6 +254,11 @@ def _check_model(built: Any, spec: Python, input_shape: tuple[int, int, int], ke
             raise UserError(
                 f"{source} returns a model of inputs {taken}, but the images are {tuple(input_shape)}; use input_shape"
             )
+    outputs = getattr(built, "outputs", None)
+    if outputs is not None and len(outputs) != 1:
+        raise UserError(
+            f"{source} returns a model with {len(outputs)} outputs; it should give one, a probability for each class"
+        )
     for layer in _layers(built, keras):
         if isinstance(layer, keras.layers.Lambda):
             raise UserError(

@@ -52,7 +52,8 @@ class VisionTransformer(ModelSpec):
             )
         if not self.mlp_units:
             raise ValueError(
-                f"mlp_ratio is {self.mlp_ratio:g}, which leaves no hidden unit of embed_dim, {self.embed_dim}"
+                f"mlp_ratio is {self.mlp_ratio:g}, which leaves no hidden unit of embed_dim, {self.embed_dim}; write "
+                f"1/{self.embed_dim} or more, as a decimal number"
             )
         return self
 
