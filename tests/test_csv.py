@@ -245,3 +245,8 @@ def test_all_pixels_in_one_field_are_refused_with_what_to_do_unless_the_column_i
         planned("csv", path, label="emotion", ignore=["Usage"])
     with pytest.raises(UserError, match="has no columns of pixels beside its labels"):
         planned("csv", path, label="emotion", ignore=["Usage", "pixels"])
+
+
+def test_the_column_of_labels_cannot_be_left_out(tmp_path):
+    with pytest.raises(UserError, match=r"datasets\.mine\.ignore: 'label' is the column of the labels of mine\.csv"):
+        planned("csv", csv_file(tmp_path, PLAIN), ignore=["label"])

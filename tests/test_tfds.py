@@ -71,6 +71,7 @@ DAMAGE = [
     (edited("features.json", '"3"', '"4"'), "has 4 classes and label.labels.txt 3 names"),
     (edited("dataset_info.json", "tfrecord", "array_record"), "its files are array_record; only TFRecord files"),
     (lambda folder: (folder / "features.json").write_text("{"), "features.json is damaged"),
+    (lambda folder: ((folder / "features.json").unlink(), os.mkfifo(folder / "features.json")), "is neither a file"),
     (lambda folder: (folder / "features.json").unlink(), "features.json cannot be read"),
     (
         edited("features.json", '"3"', '"three"'),

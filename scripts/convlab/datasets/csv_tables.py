@@ -247,6 +247,9 @@ def pixel_columns(table: CsvTable, ignored: Sequence[str], path: Path, key: str)
     """
     if unknown := [name for name in ignored if name not in table.columns]:
         raise UserError(f"{key}.ignore: {path.name} has no column {printable_name(unknown[0])!r}; remove it")
+    if table.label is not None and table.columns[table.label] in ignored:
+        label = printable_name(table.columns[table.label])
+        raise UserError(f"{key}.ignore: {label!r} is the column of the labels of {path.name}; remove it")
     pixels = [name for name in table.pixels if name not in ignored]
     if packed := [name for name in pixels if name in table.packed]:
         raise _refusal(

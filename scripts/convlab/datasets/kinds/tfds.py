@@ -69,8 +69,9 @@ def _described(name: str, spec: Tfds, path: Path) -> _Folder:
 
     if not (path / "dataset_info.json").is_file():
         inner = sorted(file.parent.relative_to(path).as_posix() for file in path.glob("*/**/dataset_info.json"))
-        hint = f"; give one of {', '.join(map(printable_name, inner[:3]))} in it" if inner else ""
+        hint = f"; give one of {', '.join(map(printable_name, inner[:3]))} in it" if inner else "; give such a folder"
         refuse(f"{printable_name(str(path))} has no dataset_info.json, as a version's folder has{hint}")
+    refuse_devices([path / "dataset_info.json", path / "features.json"], f"{key}.path")
     info, features = (_json(path / file, refuse) for file in ("dataset_info.json", "features.json"))
     if info.get("fileFormat", "tfrecord") != "tfrecord":
         refuse(
