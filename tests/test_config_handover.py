@@ -17,6 +17,7 @@ from convlab.datasets.kinds import digits, mnist
 from convlab.datasets.prepared import first_images, split
 from convlab.datasets.registry import Count
 from convlab.errors import UserError
+from convlab.probes.sample_efficiency.settings import SETTINGS
 from convlab.study.load import load_study, read_yaml, to_yaml
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -368,8 +369,14 @@ def test_default_sizes_are_those_that_the_images_allow():
         datasets = {"digits": {"train_images": limit}}
         plan = load_study({**TINY, "datasets": datasets, "probes": ["sample_efficiency"]}).plan
         assert [name for name in plan.variants if "cnn-images" in name] == [f"cnn-images-{size}" for size in expected]
-    with pytest.raises(UserError, match="sizes begins with 100, more images than there are"):
+    with pytest.raises(UserError, match="sizes begins with 100, and there are no more images to train on"):
         load_study({**TINY, "datasets": {"digits": {"train_images": 90}}, "probes": ["sample_efficiency"]})
+
+
+def test_a_default_size_of_all_images_is_not_trained_twice():
+    for images, expected in ((299, ["100", "all"]), (300, ["100", "all"]), (301, ["100", "300", "all"])):
+        levels = SETTINGS().levels(lambda images=images: images)
+        assert [level.slug for level in levels] == [f"images-{size}" for size in expected]
 
 
 def test_what_the_images_just_allow_is_accepted():

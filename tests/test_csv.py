@@ -1,6 +1,7 @@
 """CSV files with a label and pixels in each row, as on Kaggle, are read as they are or refused in one sentence."""
 
 import gzip
+import os
 
 import numpy as np
 import pytest
@@ -135,6 +136,9 @@ BAD = [
     (PLAIN.encode("utf-16"), "is UTF-16 or binary; save it as UTF-8"),
     (b"\x89PNG\r\n\x1a\n" + PLAIN.encode(), "is a PNG image, and no CSV file"),
     (b"<!doctype html><p>no,data</p>", "is an HTML page, and no CSV file"),
+    (PLAIN.replace("\n", "\r"), "has carriage returns without line feeds"),
+    (PLAIN.replace("label", '"' + "x" * 140_000 + '"'), "has a field that cannot be read"),
+    (b"label,pixel\xe9\n1,1\n", "is not UTF-8 text; save it as UTF-8"),
     (gzip.compress(PLAIN.encode())[:-60], "is cut short"),
 ]  # fmt: skip
 
@@ -160,9 +164,10 @@ def replaced(value: str) -> str:
         (replaced("-1"), "row 3, column pixel0 has the value -1; pixels go from 0 to 255"),
         (replaced("cat"), "row 3, column pixel0 has 'cat', no number"),
         (replaced(""), "row 3 has no value in column pixel0"),
-        (replaced("300.0"), "has the pixel value 300; values should lie from 0 to 255"),
+        (replaced("300.0"), "row 3, column pixel0 has the pixel value 300; values should lie from 0 to 255"),
         (replaced("nan"), "pixel0"),
-        (replaced("0.5"), "has the pixel value 0.5, not a whole number"),
+        (replaced("1e999"), "row 3, column pixel0 has pixels that are NaN or infinite"),
+        (replaced("0.5"), "row 3, column pixel0 has the pixel value 0.5, not a whole number"),
         (csv_text(IMAGES / 255), "not a whole number from 0 to 255; write scale: unit"),
         (csv_text(IMAGES // 128), "has no pixel value above 1; write scale: unit"),
     ],
@@ -224,3 +229,24 @@ def test_a_validation_file_is_used_as_it_is(tmp_path):
     assert np.array_equal(data.x_validation, IMAGES[:6]) and data.y_validation.tolist() == LABELS[:6].tolist()
     spec = load_study(study("csv", folder)).datasets["mine"]
     assert image_counts(spec, 3).validation == Count.of(2, 2, 2)
+
+
+def test_a_named_pipe_is_refused_and_nothing_waits_for_it(tmp_path):
+    os.mkfifo(tmp_path / "train.csv")
+    for path in (tmp_path, tmp_path / "train.csv"):
+        with pytest.raises(UserError, match=r"train\.csv is neither a file nor a folder; correct the path"):
+            planned("csv", path)
+
+
+def test_all_pixels_in_one_field_are_refused_with_what_to_do_unless_the_column_is_left_out(tmp_path):
+    rows = [f"{label},{' '.join(map(str, image.flat))},Training" for image, label in zip(IMAGES, LABELS, strict=True)]
+    path = csv_file(tmp_path, "\n".join(["emotion,pixels,Usage", *rows]))
+    with pytest.raises(UserError, match="all pixels of an image in one field of column pixels; give each a column"):
+        planned("csv", path, label="emotion", ignore=["Usage"])
+    with pytest.raises(UserError, match="has no columns of pixels beside its labels"):
+        planned("csv", path, label="emotion", ignore=["Usage", "pixels"])
+
+
+def test_the_column_of_labels_cannot_be_left_out(tmp_path):
+    with pytest.raises(UserError, match=r"datasets\.mine\.ignore: 'label' is the column of the labels of mine\.csv"):
+        planned("csv", csv_file(tmp_path, PLAIN), ignore=["label"])

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from builders.image_tables import (
+    CARD,
     IMAGES,
     LABELS,
     NAMES,
@@ -87,6 +88,9 @@ DAMAGE = [
     (lambda folder: (folder / "train/state.json").unlink(), "there is no .*state.json; save the dataset again"),
     (lambda folder: (folder / "dataset_dict.json").write_text("{"), "dataset_dict.json is damaged"),
     (lambda folder: (folder / "train/data-00001-of-00002.arrow").unlink(), "which state.json names; copy it too"),
+    (lambda folder: (folder / "dataset_dict.json").write_text('{"splits": 5}'), "lists no splits; save the dataset"),
+    (lambda folder: (folder / "dataset_dict.json").write_text("[" * 100_000), "dataset_dict.json is damaged"),
+    (lambda folder: (folder / "test/dataset_info.json").write_text('{"features": "x"}'), "describes no columns"),
     (indexed, "selection of rows .* call flatten_indices"),
     (cut, "data-00000-of-00002.arrow is damaged, or no Arrow file"),
     (lambda folder: (folder / "train/data-00000-of-00002.arrow").write_bytes(b""), "is empty; fetch it again"),
@@ -109,3 +113,26 @@ def test_other_folders_and_files_are_refused_with_the_kind_that_reads_them(tmp_p
         planned("huggingface", tmp_path / "photos")
     with pytest.raises(UserError, match=r"is no folder; .* or write kind: parquet for a single file"):
         planned("huggingface", parquet_file(tmp_path / "mine.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        ("{2: high, 0: low, 1: mid}", NAMES),
+        ("{'2': high, '0': low, '1': mid}", NAMES),
+        ("{0: low, 1: mid, 5: high}", ("0", "1", "2")),
+    ],
+)
+def test_the_cards_names_of_classes_are_those_of_their_labels_in_any_order(tmp_path, names, classes):
+    folder = repository(tmp_path / "mine")
+    start, rest = CARD.split("names:")
+    (folder / "README.md").write_text(f"{start}names: {names}\nconfigs:{rest.split('configs:')[1]}")
+    assert prepared("huggingface", folder, tmp_path / "out")[0].classes == classes
+
+
+def test_a_file_of_another_split_is_not_trained_on(tmp_path):
+    folder = parquet_folder(tmp_path / "mine")
+    parquet_file(folder / "data/unsupervised-00000-of-00001.parquet", image_table(labels=[-1] * 30))
+    data, manifest = prepared("huggingface", folder, tmp_path / "out")
+    assert np.array_equal(data.x_train, IMAGES)
+    assert [entry["files"][0]["file"] for entry in manifest["excluded"]] == ["unsupervised"]

@@ -1,5 +1,6 @@
 """A flat folder of images with a table of labels, as competitions have it, is read like one of class folders."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,7 @@ def test_a_name_that_fits_two_files_is_refused(folder):
         (b"", "labels.csv is empty"),
         (b"id,label\n", "has no rows below its header"),
         (b"id,label\n0,cat,9\n", "has 3 fields in row 2 and 2 in its header"),
+        (b"id,label\n0,cat\n" + b"x" * 140_000 + b",cat\n", "has a field that cannot be read in row 3"),
         (b"id,label\n,cat\n", "names no file in row 2"),
         (b"id,label\n0,cat\n1,cat\n", "has one class only ('cat')"),
         (b"id,label,label\n0,cat,a\n", "has two columns 'label'"),
@@ -232,3 +234,14 @@ def test_an_edit_of_the_table_or_of_an_image_changes_the_digest(folder, tmp_path
     second = digest()
     put(folder / "images/3.png", 77)
     assert len({first, second, digest()}) == 3
+
+
+def test_a_named_pipe_is_no_table_and_nothing_waits_for_it(folder):
+    (folder / "labels.csv").unlink()
+    os.mkfifo(folder / "labels.csv")
+    assert "labels.csv is not a regular file; give a file with the labels" in refused(folder)
+
+
+def test_one_column_for_files_and_labels_is_refused(folder):
+    table(folder, "a,b", *(f"{number},{number % 3}" for number in range(10)))
+    assert "in one column, 'a'; correct label_column" in refused(folder, file_column="a", label_column="a")

@@ -565,3 +565,7 @@ def test_labels_are_counted_once_and_not_inflated_each_time_that_jobs_are_planne
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert "one class only" in planned(npz(tmp_path, y_train=np.zeros(12, int), y_test=np.zeros(3, int)), "npz")
+
+
+def test_a_path_that_is_the_folder_train_itself_is_told_the_folder_above(folder):
+    assert "give the folder above it" in planned(folder / "train")

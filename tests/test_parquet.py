@@ -1,6 +1,7 @@
 """Parquet files of images, as Hugging Face stores them, are read as they are or refused in one sentence."""
 
 import json
+import os
 import sys
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from builders.image_tables import (
     COLOUR_IMAGES,
+    FEATURES,
     IMAGES,
     LABELS,
     NAMES,
@@ -144,6 +146,10 @@ BAD = [
     (image_table(labels=[float("nan"), *LABELS[1:].tolist()], features=None), "1 of 30 rows without a label"),
     (image_table(labels=[0, 1] * 15), "has no training image of class 'high'"),
     (image_table().slice(0, 0), "has no rows"),
+    (pa.table({"image": [{"bytes": "text"}] * 30, "label": LABELS}), "has no column of images"),
+    (pa.table({"image": [{"bytes": 5}] * 30, "label": LABELS}), "has no column of images"),
+    (image_table(features=FEATURES | {"label": {"names": 7, "_type": "ClassLabel"}}), "are no list of texts"),
+    (image_table(features=FEATURES | {"label": {"names": "abc", "_type": "ClassLabel"}}), "are no list of texts"),
     (pa.table({"image": [b"no image"] * 30, "label": LABELS}), "row 1: the image is text, and no .* image"),
     (pa.table({"image": pa.array([[1, 2], *[[1]] * 29]), "label": LABELS}), "2 pixels in a row, which is no square"),
     (list_table(IMAGES.reshape(30, -1)[:, :35], pa.list_(pa.uint8())), "35 pixels in a row, which is no square"),
@@ -209,3 +215,49 @@ def test_metadata_that_are_not_hugging_faces_are_passed_over(tmp_path):
     table = image_table().replace_schema_metadata({"huggingface": json.dumps([1])})
     assert planned("parquet", parquet_file(tmp_path / "mine.parquet", table)) == ((6, 6, 1), 3)
     assert "datasets" not in sys.modules
+
+
+@pytest.mark.parametrize(("image", "label"), [(pa.binary_view(), pa.string_view()), (None, pa.large_string())])
+def test_the_types_that_other_libraries_write_are_read(tmp_path, image, label):
+    files = [encoded(picture).ljust(400, b"\0") for picture in IMAGES]
+    images = pa.array(files, pa.binary(400)) if image is None else pa.array(files).cast(image)
+    labels = pa.array([NAMES[number] for number in LABELS]).cast(label)
+    path = parquet_file(tmp_path / "mine.parquet", pa.table({"image": images, "label": labels}))
+    assert prepared("parquet", path, tmp_path / "out")[0].classes == ("high", "low", "mid")
+
+
+def test_a_test_table_without_a_column_of_labels_is_named_and_not_used(tmp_path):
+    folder = parquet_folder(tmp_path / "hub")
+    parquet_file(
+        folder / "data/test-00000-of-00001.parquet", image_table(TEST_IMAGES, TEST_LABELS).drop_columns("label")
+    )
+    data, manifest = prepared("parquet", folder, tmp_path / "out")
+    assert len(data.x_train) == 24 and manifest["excluded"][0]["reason"] == "table without labels"
+
+
+def test_a_missing_shard_is_told_and_not_passed_over(tmp_path):
+    folder = parquet_folder(tmp_path / "hub")
+    (folder / "data/train-00001-of-00002.parquet").unlink()
+    for kind in ("parquet", "huggingface"):
+        with pytest.raises(
+            UserError, match=r"holds 1 of the 2 files data/train-\*-of-00002.parquet; copy the others too"
+        ):
+            planned(kind, folder)
+    splits = {"train": "data/train-00000-of-00002.parquet"}
+    assert planned("parquet", folder, splits=splits) == ((6, 6, 1), 3)
+
+
+def test_lists_of_pixels_from_0_to_1_are_refused_without_a_key_that_is_not_there(tmp_path):
+    path = parquet_file(tmp_path / "mine.parquet", list_table(IMAGES[..., 0] / 255, pa.list_(pa.list_(pa.float64()))))
+    with pytest.raises(UserError, match="not a whole number from 0 to 255; save whole numbers from 0 to 255"):
+        prepared("parquet", path, tmp_path / "out")
+    parquet_file(path, list_table(IMAGES[..., 0] // 128, pa.list_(pa.list_(pa.uint8()))))
+    with pytest.raises(UserError, match="no pixel value above 1; save whole numbers from 0 to 255 if 1 is white"):
+        prepared("parquet", path, tmp_path / "out")
+
+
+def test_a_named_pipe_is_refused_and_nothing_waits_for_it(tmp_path):
+    os.mkfifo(tmp_path / "train.parquet")
+    for kind in ("parquet", "huggingface"):
+        with pytest.raises(UserError, match=r"train\.parquet is neither a file nor a folder"):
+            planned(kind, tmp_path)

@@ -1,6 +1,7 @@
 """Folders of TensorFlow Datasets that lie on the disk are read without TensorFlow or refused in one sentence."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,15 @@ DAMAGE = [
     (edited("features.json", '"3"', '"4"'), "has 4 classes and label.labels.txt 3 names"),
     (edited("dataset_info.json", "tfrecord", "array_record"), "its files are array_record; only TFRecord files"),
     (lambda folder: (folder / "features.json").write_text("{"), "features.json is damaged"),
+    (lambda folder: ((folder / "features.json").unlink(), os.mkfifo(folder / "features.json")), "is neither a file"),
     (lambda folder: (folder / "features.json").unlink(), "features.json cannot be read"),
+    (
+        edited("features.json", '"3"', '"three"'),
+        "are not in the form of .*prepare the dataset again",
+    ),
+    (edited("dataset_info.json", '["15", "15"]', "null"), "are not in the form of TensorFlow Datasets"),
+    (lambda folder: (folder / "label.labels.txt").write_bytes(b"\xff"), "are not in the form of TensorFlow Datasets"),
+    (lambda folder: ((folder / FIRST).unlink(), os.mkfifo(folder / FIRST)), "is neither a file nor a folder"),
     (lambda folder: (folder / FIRST).unlink(), "has 1 of the 2 files of its split train; copy the others too"),
     (lambda folder: (folder / "dataset_info.json").unlink(), "has no dataset_info.json, as a version's folder has"),
 ]
@@ -83,7 +92,7 @@ def test_other_folders_are_refused_before_any_job_runs(tmp_path):
         with pytest.raises(UserError, match=message) as caught:
             planned("tfds", folder)
         assert str(caught.value).startswith("datasets.mine.path: ") and "\n" not in str(caught.value)
-    with pytest.raises(UserError, match=r"has no dataset_info.json, .*; give one of 0, 1, 2 in it"):
+    with pytest.raises(UserError, match=r"has no dataset_info.json, .*; give one of 0, 1, 10 in it"):
         planned("tfds", tmp_path)
 
 

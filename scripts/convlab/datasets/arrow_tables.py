@@ -94,8 +94,19 @@ def columns_of(file: Path, image: str | None, label: str | None, features: Mappi
         label = _only(labels, "labels", "label", file, key)
     if not _may_be_labels(types[label]):
         raise _refusal(file, key, f"column {printable_name(label)} holds {types[label]}; labels are numbers or text")
-    names = features.get(label, {}).get("names") if _type_of(features, label) == "ClassLabel" else None
+    names = features[label].get("names") if _type_of(features, label) == "ClassLabel" else None
+    if names and not (isinstance(names, list) and all(isinstance(name, str | int) for name in names)):
+        raise _refusal(
+            file,
+            key,
+            f"has metadata whose names of the classes of {printable_name(label)} are no list of texts; mend them",
+        )
     return Columns(image, not _is_list(types[image]), label, tuple(map(str, names)) if names else None)
+
+
+def has_column(file: Path, name: str, key: str) -> bool:
+    """Whether a file has a column of that name."""
+    return name in _schema(file, key).names
 
 
 def _only(names: Sequence[str], what: str, setting: str, file: Path, key: str) -> str:
@@ -109,7 +120,7 @@ def _features(schema: "pa.Schema") -> dict[str, Any]:
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return features if isinstance(features, dict) else {}
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         return {}
 
 
@@ -128,13 +139,21 @@ def _is_list(kind: "pa.DataType") -> bool:
     return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
 
 
+def _is_binary(kind: "pa.DataType") -> bool:
+    from pyarrow import types
+
+    tests = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
+    return any(test(kind) for test in tests)
+
+
 def _may_be_images(kind: "pa.DataType") -> bool:
     from pyarrow import types
 
-    if types.is_binary(kind) or types.is_large_binary(kind):
+    if _is_binary(kind):
         return True
     if types.is_struct(kind):
-        return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
+        fields = (kind.field(i) for i in range(kind.num_fields))
+        return any(field.name == "bytes" and (_is_binary(field.type) or types.is_null(field.type)) for field in fields)
     while _is_list(kind):
         kind = kind.value_type
         if types.is_integer(kind) or types.is_floating(kind):
@@ -147,10 +166,8 @@ def _may_be_labels(kind: "pa.DataType") -> bool:
 
     if types.is_dictionary(kind):
         kind = kind.value_type
-    return any(
-        test(kind)
-        for test in (types.is_integer, types.is_floating, types.is_boolean, types.is_string, types.is_large_string)
-    )
+    texts = (types.is_string, types.is_large_string, types.is_string_view)
+    return any(test(kind) for test in (types.is_integer, types.is_floating, types.is_boolean, *texts))
 
 
 def _listed(names: Sequence[str] | Mapping[str, Any]) -> str:
@@ -278,6 +295,8 @@ def read_tables(
     """
     import numpy as np
 
+    from convlab.datasets.pixel_values import refuse_black
+
     images, labels, filled = np.zeros((rows, *form), np.uint8), [], 0
     for file in files:
         before = filled
@@ -303,7 +322,17 @@ def read_tables(
             filled += len(batch)
     if filled != rows:
         raise _refusal(files[-1], key, "has changed since it was checked; run again")
+    if not columns.encoded:
+        refuse_black(int(images.max()), partial(_refuse_file, files[0], key), _WHOLE_NUMBERS)
     return images, labels
+
+
+_WHOLE_NUMBERS = "save whole numbers from 0 to 255"
+"""What to do about pixels from 0 to 1; tables of this kind have no scale in the config."""
+
+
+def _refuse_file(file: Path, key: str, problem: str) -> NoReturn:
+    raise _refusal(file, key, problem)
 
 
 def _refuse_row(file: Path, key: str, first: int, index: int, problem: str) -> NoReturn:
@@ -371,7 +400,7 @@ def _numbers(column: "pa.Array", options: Options, file: Path, key: str) -> tupl
         column = column.flatten()
     if column.null_count:
         refuse("has pixels without a value; give every pixel one")
-    values = as_bytes(column.to_numpy(zero_copy_only=False), "byte", refuse).reshape(count, *shape)
+    values = as_bytes(column.to_numpy(zero_copy_only=False), "byte", refuse, _WHOLE_NUMBERS).reshape(count, *shape)
     if len(shape) == 1:
         form = flat_shape(shape[0], options.size, options.channels, refuse, f"{key}.image_size")
     elif len(shape) > 3:

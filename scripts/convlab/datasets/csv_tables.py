@@ -34,7 +34,11 @@ DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 BLOCK_BYTES = 2**23
 """Bytes of a file that are read at once."""
 
+_PACKED = re.compile(r"\s*\d+(\s+\d+){3,}\s*").fullmatch
+"""Whether a field holds several numbers, with spaces between them."""
+
 _GZIP = b"\x1f\x8b"
+_ENCODING = "is not UTF-8 text; save it as UTF-8"
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -48,6 +52,7 @@ class CsvTable:
         label: index of the column of labels, or None.
         rows: number of rows below the header.
         labels: how often each label occurs, as pairs; None for missing ones.
+        packed: columns with several numbers in a field of the first row, as ``pixels`` of fer2013.csv.
     """
 
     columns: list[str]
@@ -55,6 +60,7 @@ class CsvTable:
     label: int | None
     rows: int
     labels: list[tuple[str | None, int]]
+    packed: Sequence[str] = ()
 
     @property
     def pixels(self) -> list[str]:
@@ -102,14 +108,18 @@ def _scan(path: Path, delimiter: str, label: str | None, key: str) -> CsvTable:
             columns = [column or "(without a name)" for column in columns]
         index = _label_index(columns, header, label, refuse)
         labels: Counter[str | None] = Counter()
-        rows = 0
+        rows, packed = 0, []
         for number, line in _rows(stream, first, header):
+            if not rows:
+                packed = [
+                    name for name, field in zip(columns, _fields(line, sign, refuse), strict=False) if _PACKED(field)
+                ]
             fields = _label_of(line, sign, len(columns), index, refuse, number)
             labels[label_text(fields)] += 1
             rows += 1
     if not rows:
         refuse("has no rows below its header" if header else "is empty")
-    return CsvTable(columns, header, index, rows, list(labels.items()) if index is not None else [])
+    return CsvTable(columns, header, index, rows, list(labels.items()) if index is not None else [], packed)
 
 
 def _refuse_other_files(path: Path, refuse) -> None:
@@ -128,7 +138,7 @@ def _refuse_other_files(path: Path, refuse) -> None:
             beginning.decode("utf-8")
         except UnicodeDecodeError as error:
             if error.start < len(beginning) - 4:
-                refuse(f"is {kind}, and no CSV file of UTF-8" if kind != "something unknown" else "is not UTF-8 text")
+                refuse(f"is {kind}, and no CSV file of UTF-8" if kind != "something unknown" else _ENCODING)
         else:
             refuse(f"is {kind}, and no CSV file")
 
@@ -144,8 +154,13 @@ def _fields(line: bytes, sign: str, refuse) -> list[str]:
     try:
         text = line.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:
-        refuse("is not UTF-8 text; save it as UTF-8")
-    return next(csv.reader([text], delimiter=sign), [])
+        refuse(_ENCODING)
+    if "\r" in text:
+        refuse("has carriage returns without line feeds between its rows; save it with line feeds")
+    try:
+        return next(csv.reader([text], delimiter=sign), [])
+    except csv.Error as error:
+        refuse(f"has a field that cannot be read ({error}); mend it, and give each pixel a column of its own")
 
 
 def _check_delimiter(first: bytes, names: Sequence[str], delimiter: str, refuse) -> None:
@@ -232,7 +247,19 @@ def pixel_columns(table: CsvTable, ignored: Sequence[str], path: Path, key: str)
     """
     if unknown := [name for name in ignored if name not in table.columns]:
         raise UserError(f"{key}.ignore: {path.name} has no column {printable_name(unknown[0])!r}; remove it")
+    if table.label is not None and table.columns[table.label] in ignored:
+        label = printable_name(table.columns[table.label])
+        raise UserError(f"{key}.ignore: {label!r} is the column of the labels of {path.name}; remove it")
     pixels = [name for name in table.pixels if name not in ignored]
+    if packed := [name for name in pixels if name in table.packed]:
+        raise _refusal(
+            path,
+            key,
+            f"has all pixels of an image in one field of column {printable_name(packed[0])}; give each a column of "
+            "its own",
+        )
+    if not pixels:
+        raise _refusal(path, key, "has no columns of pixels beside its labels and what ignore leaves out; add them")
     stems = Counter(re.sub(r"\d+$", "", name) for name in pixels)
     if table.header and stems and len(stems) > 1:
         usual, times = stems.most_common(1)[0]
@@ -281,7 +308,7 @@ def _pixel_rows(  # all of what tells how the text is to be read
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    from convlab.datasets.pixel_values import as_bytes
+    from convlab.datasets.pixel_values import as_bytes, wrong_value
 
     def refuse(problem: str) -> NoReturn:
         raise _refusal(path, key, problem)
@@ -315,7 +342,12 @@ def _pixel_rows(  # all of what tells how the text is to be read
                         row = filled + column.is_null().to_pylist().index(True) + 1 + table.header
                         refuse(f"row {row:,} has no value in column {pixels[index]}; give every pixel one")
                     values[:, index] = column.to_numpy()
-                images[filled : filled + len(values)] = as_bytes(values, scale, refuse)
+
+                def refuse_value(problem: str, values: "np.ndarray" = values, first: int = filled) -> NoReturn:
+                    row, column = wrong_value(values, scale)
+                    refuse(f"row {first + row + 1 + table.header:,}, column {printable_name(pixels[column])} {problem}")
+
+                images[filled : filled + len(values)] = as_bytes(values, scale, refuse_value)
                 if label is not None:
                     labels += map(label_text, block.column(len(pixels)).to_pylist())
                 filled += len(values)

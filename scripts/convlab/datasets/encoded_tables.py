@@ -123,11 +123,17 @@ def check_tables(name: str, spec: EncodedTables, tables: Tables) -> Checked:
 
 
 def _facts(key: str, spec: EncodedTables, tables: Tables) -> dict[str, Any]:
+    columns = arrow_tables.columns_of(tables.files["train"][0], spec.image, spec.label, tables.features, key)
+    unlabelled = {
+        split
+        for split, files in tables.files.items()
+        if split != "train" and not any(arrow_tables.has_column(file, columns.label, key) for file in files)
+    }
     of_split = {
         split: [arrow_tables.columns_of(file, spec.image, spec.label, tables.features, key) for file in files]
         for split, files in tables.files.items()
+        if split not in unlabelled
     }
-    columns = of_split["train"][0]
     for split, others in of_split.items():
         for other, file in zip(others, tables.files[split], strict=True):
             if other != columns:
@@ -136,7 +142,8 @@ def _facts(key: str, spec: EncodedTables, tables: Tables) -> dict[str, Any]:
                     f"{printable_name(tables.files['train'][0].name)}; make them equal"
                 )
     labels = {
-        split: list(arrow_tables.label_counts(files, columns, key).items()) for split, files in tables.files.items()
+        split: list(arrow_tables.label_counts(files, columns, key).items()) if split in of_split else [(None, 1)]
+        for split, files in tables.files.items()
     }
     form = arrow_tables.first_form(tables.files["train"], columns, _options(tables, spec), key)
     return {

@@ -257,6 +257,8 @@ def _parts(root: Path, key: str, count_skipped: bool) -> tuple[dict[str, str], l
                 skipped.append(Skipped(printable_name(entry.name), reason))
     if "train" not in chosen:
         there = f" (it has {', '.join(sorted(others)[:5])})" if others else ""
+        if root.name.lower() in PART_NAMES["train"] and others:
+            raise UserError(f"{key}: {printable_name(str(root))} has no folder train{there}; give the folder above it")
         raise UserError(
             f"{key}: {printable_name(str(root))} has no folder train{there}; put the images of each class into "
             f"{printable_name(str(root / 'train'))}/<class>/"

@@ -10,6 +10,7 @@ https://huggingface.co/docs/hub/datasets-manual-configuration describe them. Scr
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from convlab.datasets.folder_listing import is_image, printable_name
-from convlab.datasets.table_files import every_file, split_of
+from convlab.datasets.table_files import every_file, refuse_devices, refuse_missing_shards, split_of
 from convlab.errors import UserError
 
 _SUFFIXES = (".parquet", ".arrow")
@@ -44,6 +45,8 @@ def list_folder(path: Path, config: str | None, key: str) -> HubFolder:
     try:
         if (path / "dataset_dict.json").is_file():
             names = _json(path / "dataset_dict.json", key).get("splits", [])
+            if not isinstance(names, list):
+                raise UserError(f"{key}.path: {path / 'dataset_dict.json'} lists no splits; save the dataset again")
             return _saved({str(name): path / str(name) for name in names}, key)
         if (path / "state.json").is_file():
             return _saved({"train": path}, key)
@@ -58,7 +61,7 @@ def _json(file: Path, key: str) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{key}.path: there is no {printable_name(str(file))}; save the dataset again") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise UserError(f"{key}.path: {printable_name(str(file))} is damaged; save the dataset again")
@@ -82,8 +85,7 @@ def _saved(folders: Mapping[str, Path], key: str) -> HubFolder:
         if missing := [name for name in names if not (folder / name).is_file()]:
             raise UserError(f"{key}.path: there is no {folder / missing[0]}, which state.json names; copy it too")
         splits[split] = [folder / name for name in names]
-        if (folder / "dataset_info.json").is_file():
-            features = _json(folder / "dataset_info.json", key).get("features") or features
+        features = _features_beside(folder, key) or features
     return HubFolder({split: files for split, files in splits.items() if files}, features)
 
 
@@ -91,9 +93,12 @@ def _repository(path: Path, config: str | None, key: str) -> HubFolder:
     """A clone of a repository, or a folder of the cache."""
     every = [name for name, _ in every_file(path)]
     names = [name for name in every if name.lower().endswith(_SUFFIXES)]
+    refuse_devices([path / name for name in names], f"{key}.path")
     if not names:
         hint = "; write kind: image_folder for images in folders" if any(map(is_image, every)) else ""
-        raise UserError(f"{key}.path: {printable_name(str(path))} holds no Parquet or Arrow files{hint}")
+        raise UserError(
+            f"{key}.path: {printable_name(str(path))} holds no Parquet or Arrow files{hint or '; correct it'}"
+        )
     card = _front_matter(path / "README.md")
     configs = {str(entry.get("config_name", "default")): entry for entry in _dicts(card.get("configs"))}
     described = {str(entry.get("config_name", "default")): entry for entry in _dicts(card.get("dataset_info"))}
@@ -112,14 +117,29 @@ def _repository(path: Path, config: str | None, key: str) -> HubFolder:
         choices = default
     chosen = config or (choices[0] if choices else "default")
     features = _features(described.get(chosen, {}))
-    if not features and (path / "dataset_info.json").is_file():
-        features = _json(path / "dataset_info.json", key).get("features") or {}
+    features = features or _features_beside(path, key)
     splits = _by_pattern(path, names, configs[chosen]) if chosen in configs else {}
     if not splits:
         inside = [name for name in names if name.startswith(f"{chosen}/")] or names
+        refuse_missing_shards(inside, f"{key}.path")
+        told = any(map(split_of, inside))
         for name in inside:
-            splits.setdefault(split_of(name) or "train", []).append(path / name)
+            splits.setdefault(split_of(name) or (_stem(name) if told else "train"), []).append(path / name)
     return HubFolder(splits, features)
+
+
+def _stem(name: str) -> str:
+    """A file's name without its folder, number and suffix: the split of ``unsupervised-00000-of-00001.parquet``."""
+    return re.sub(r"(-\d{5}-of-\d{5})?\.\w+$", "", name.rsplit("/", 1)[-1])
+
+
+def _features_beside(folder: Path, key: str) -> dict[str, Any]:
+    """The columns as ``dataset_info.json`` in a folder describes them; empty where there is none."""
+    file = folder / "dataset_info.json"
+    features = _json(file, key).get("features") if file.is_file() else {}
+    if not isinstance(features, dict | None):
+        raise UserError(f"{key}.path: {printable_name(str(file))} describes no columns; save the dataset again")
+    return features or {}
 
 
 def _by_pattern(path: Path, names: Sequence[str], config: Mapping[str, Any]) -> dict[str, list[Path]]:
@@ -173,7 +193,14 @@ def _features(info: Mapping[str, Any]) -> dict[str, Any]:
             features[str(column.get("name"))] = {"_type": "Image"}
         elif isinstance(kind, dict) and isinstance(kind.get("class_label"), dict):
             names = kind["class_label"].get("names")
-            listed = list(names.values()) if isinstance(names, dict) else names
+            listed = _numbered(names) if isinstance(names, dict) else names
             if isinstance(listed, list):
                 features[str(column.get("name"))] = {"_type": "ClassLabel", "names": list(map(str, listed))}
     return features
+
+
+def _numbered(names: Mapping[Any, Any]) -> list | None:
+    """Names by the labels that they are of, in the labels' order; None where these are not 0, 1, 2 and so on."""
+    by_label = {str(label): name for label, name in names.items()}
+    labels = [str(label) for label in range(len(by_label))]
+    return [by_label[label] for label in labels] if set(by_label) == set(labels) else None

@@ -133,7 +133,7 @@ def _take(
     earlier = taken.get(file)
     if earlier is not None:
         if (earlier.label, earlier.split) != (row.label, row.split):
-            first, second = (printable_name(str(entry.label)) for entry in (earlier, row))
+            first, second = (printable_name(entry.label or "none") for entry in (earlier, row))
             raise UserError(
                 f"{key}.labels: {path.name} has {printable_name(file)} in rows {earlier.number:,} and {row.number:,} "
                 f"with different labels or splits ({first!r} and {second!r}); keep one of them"
@@ -210,7 +210,7 @@ def _rows(path: Path, columns: Columns, key: str) -> list[_Row]:
     first = text.split("\n", 1)[0]
     delimiter = max((",", ";", "\t"), key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    header = [name.strip() for name in next(reader, [])]
+    header = [name.strip() for name in next(_fields(reader, refuse), (1, []))[1]]
     file, label = (
         _column(header, given, names, what, refuse)
         for given, names, what in (
@@ -219,8 +219,10 @@ def _rows(path: Path, columns: Columns, key: str) -> list[_Row]:
         )
     )
     split = next((index for index, name in enumerate(header) if name.lower() in SPLIT_COLUMNS), None)
+    if file == label:
+        refuse(f"has its files and its labels in one column, {printable_name(header[file])!r}; correct label_column")
     rows = []
-    for number, fields in enumerate(reader, 2):
+    for number, fields in _fields(reader, refuse):
         if not any(map(str.strip, fields)):
             continue
         if len(fields) != len(header):
@@ -234,7 +236,20 @@ def _rows(path: Path, columns: Columns, key: str) -> list[_Row]:
     return rows
 
 
+def _fields(reader: Iterator[list[str]], refuse: Refusal) -> Iterator[tuple[int, list[str]]]:
+    """The rows that a reader of CSV has left, with their numbers."""
+    number = 0 if reader.line_num == 0 else 1
+    try:
+        for fields in reader:
+            number += 1
+            yield number, fields
+    except csv.Error as error:
+        refuse(f"has a field that cannot be read in row {number + 1:,} ({error}); mend that row")
+
+
 def _text(path: Path, refuse: Refusal) -> str:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        refuse("is not a regular file; give a file with the labels")  # whoever opens a named pipe waits for ever
     try:
         content = path.read_bytes()
     except IsADirectoryError:

@@ -92,8 +92,14 @@ def read_headers(path: Path, key: str) -> dict[str, Header]:
             f"{key}: {path} is a ZIP archive that holds {inside}, and no .npz file; write one with {SAVE_COMMAND}"
         ) from None
     except Exception as error:  # zipfile and the parser raise a dozen types for a damaged archive
-        raise UserError(f"{key}: {path} is not a whole .npz file ({error}); write it again with numpy.savez") from None
+        raise _not_whole(path, key, error) from None
     return headers
+
+
+def _not_whole(path: Path, key: str, error: Exception) -> UserError:
+    """A damaged archive; of zipfile's message the beginning, since it may hold all of a file."""
+    said = printable_name(str(error)[:80])
+    return UserError(f"{key}: {path} is not a whole .npz file ({said}); write it again with numpy.savez")
 
 
 class _NotArraysError(Exception):
@@ -189,7 +195,9 @@ def _image_shape(x: Header, part: str, layout: Layout, key: str, refuse: Callabl
         absent = f"fill it, or leave x_{part} and y_{part} out"
         what = {"train": "fill it", "test": f"{absent} to have images held out"}.get(part, absent)
         refuse(f"{name} has no images (shape {x.shape}); {what}")
-    if x.dtype != "uint8" and (layout.scale is None or not x.dtype.startswith(("uint", "int", "float"))):
+    if not x.dtype.startswith(("uint", "int", "float")):
+        refuse(f"{name} is {x.dtype}; save it as uint8, 0 to 255, such as (255 * {name}).astype('uint8') for 0 and 1")
+    if x.dtype != "uint8" and layout.scale is None:
         how = f", such as (255 * {name}).round().astype('uint8') where they go from 0 to 1" * x.dtype.startswith(
             "float"
         )
@@ -235,7 +243,7 @@ def is_text(header: Header) -> bool:
 
 def is_one_hot(header: Header) -> bool:
     """Whether labels have the shape of one-hot vectors, a column for each class."""
-    return len(header.shape) == 2 and header.shape[1] > 1 and header.dtype.startswith(("int", "uint", "float", "bool"))
+    return len(header.shape) == 2 and header.shape[1] > 1 and header.descr[-2:] in _TYPECODES
 
 
 CLASS_NAMES = "classes"
@@ -353,7 +361,7 @@ def count_labels(path: Path, name: str, header: Header, key: str) -> dict[Label,
             "label for each image"
         ) from None
     except Exception as error:
-        raise UserError(f"{key}: {path} is not a whole .npz file ({error}); write it again with numpy.savez") from None
+        raise _not_whole(path, key, error) from None
     if len(counts) > _MAX_CLASSES:
         raise UserError(f"{key}: {path.name}: {name} has more than {_MAX_CLASSES:,} different labels; are they labels?")
     if _COUNTS.parent.is_dir():

@@ -61,10 +61,17 @@ def channels_last(images: "np.ndarray", shape: tuple[int, int, int], channels: s
     return images.reshape(-1, *shape)
 
 
-def as_bytes(values: "np.ndarray", scale: str, refuse: Callable[[str], NoReturn]) -> "np.ndarray":
+SCALE_KEY = "write scale: unit"
+"""What to do about values from 0 to 1, for kinds that have this key."""
+
+
+def as_bytes(
+    values: "np.ndarray", scale: str, refuse: Callable[[str], NoReturn], remedy: str = SCALE_KEY
+) -> "np.ndarray":
     """Pixel values as uint8: whole numbers from 0 to 255 (``byte``), or 0 to 1 times 255, rounded (``unit``).
 
-    ``refuse`` gets a sentence for any other value.
+    ``refuse`` gets a sentence for any other value, about the one at ``wrong_value``; ``remedy`` is what to do where
+    values go from 0 to 1.
     """
     import numpy as np
 
@@ -79,20 +86,35 @@ def as_bytes(values: "np.ndarray", scale: str, refuse: Callable[[str], NoReturn]
         refuse("has pixels that are NaN or infinite; they should be numbers")
     top = 1 if scale == "unit" else 255
     if least < 0 or most > top:
-        wrong = least if least < 0 else most
-        refuse(f"has the pixel value {_number(wrong)}; values should lie from 0 to {top} (scale: {scale})")
+        wrong = values[wrong_value(values, scale)]
+        said = f" (scale: {scale})" if remedy == SCALE_KEY else ""
+        refuse(f"has the pixel value {_number(wrong)}; values should lie from 0 to {top}{said}")
     if scale == "unit":
         return np.rint(values * 255.0).astype(np.uint8)
     if values.dtype.kind == "f" and (fractions := values != np.floor(values)).any():
-        hint = "; write scale: unit" if most <= 1 else ""
+        hint = f"; {remedy}" if most <= 1 else ""
         refuse(f"has the pixel value {_number(values[fractions][0])}, not a whole number from 0 to 255{hint}")
     return values.astype(np.uint8)
 
 
-def refuse_black(largest: int, refuse: Callable[[str], NoReturn]) -> None:
+def wrong_value(values: "np.ndarray", scale: str) -> tuple[int, ...]:
+    """Index of the value that ``as_bytes`` refuses: infinite, NaN, else least or most, or a fraction."""
+    import numpy as np
+
+    top = 1 if scale == "unit" else 255
+    if (wrong := ~np.isfinite(values)).any():
+        place = wrong.argmax()
+    elif values.min() < 0 or values.max() > top:
+        place = values.argmin() if values.min() < 0 else values.argmax()
+    else:
+        place = (values != np.floor(values)).argmax()
+    return tuple(map(int, np.unravel_index(place, values.shape)))
+
+
+def refuse_black(largest: int, refuse: Callable[[str], NoReturn], remedy: str = SCALE_KEY) -> None:
     """Refuse images without any value above 1: from 0 to 255 they would be black."""
     if largest <= 1:
-        refuse("has no pixel value above 1; write scale: unit if 1 is white")
+        refuse(f"has no pixel value above 1; {remedy} if 1 is white")
 
 
 def _number(value: Any) -> str:

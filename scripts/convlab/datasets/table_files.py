@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import takewhile
@@ -20,6 +20,9 @@ from convlab.datasets.folder_listing import (
 from convlab.errors import UserError
 
 _PARTS = {word: part for part, words in PART_NAMES.items() for word in words}
+_SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})(.*)")
+"""One of several files of a split, as Hugging Face and TensorFlow name them."""
+
 _MAX_DEPTH = 8
 """Folders within folders that are searched, at most: links may form a circle."""
 
@@ -38,6 +41,27 @@ def every_file(path: Path, depth: int = 0, prefix: str = "") -> Iterator[tuple[s
             yield from every_file(Path(entry.path), depth + 1, f"{prefix}{entry.name}/")
         else:
             yield prefix + entry.name, entry
+
+
+def refuse_devices(paths: Iterable[Path], key: str) -> None:
+    """Raise UserError for what is neither a file nor a folder: whoever opens a named pipe waits for ever."""
+    for path in paths:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise UserError(f"{key}: {printable_name(str(path))} is neither a file nor a folder; correct the path")
+
+
+def refuse_missing_shards(names: Iterable[str], key: str) -> None:
+    """Raise UserError where of ``train-00000-of-00002.parquet`` and its kin not all are among the names."""
+    shards: dict[tuple[str, ...], set[int]] = {}
+    for name in names:
+        if match := _SHARD.fullmatch(name):
+            shards.setdefault((match[1], match[3], match[4]), set()).add(int(match[2]))
+    for (stem, total, end), numbers in shards.items():
+        if len(numbers) < int(total):
+            raise UserError(
+                f"{key} holds {len(numbers):,} of the {int(total):,} files {printable_name(stem)}-*-of-{total}{end}; "
+                "copy the others too"
+            )
 
 
 def split_of(name: str) -> str | None:
@@ -76,15 +100,17 @@ def split_files(
                 f"{key}.splits names files, but {key}.path is a file itself; give the folder that holds them"
             )
         return SplitFiles(path.parent, {"train": [path.name]})
+    refuse_devices([path], f"{key}.path")
     try:
         names = [name for name, _ in every_file(path) if is_table(name)]
+        refuse_devices([path / name for name in names], f"{key}.path")
         for name in names:
             if (path / name).is_symlink():
                 refuse_outside(path, path / name, f"{key}.path")
     except OSError as error:
         raise UserError(
             f"{key}.path: {printable_name(str(error.filename or path))} cannot be listed ({error.strerror}); change "
-            "its permissions"
+            "its permissions, or correct the path"
         ) from None
     if not names:
         raise UserError(f"{key}.path: {printable_name(str(path))} holds no {what} files; correct the path")
@@ -101,6 +127,7 @@ def split_files(
             if split := split_of(name):
                 splits.setdefault(split, []).append(name)
         splits = splits or {"train": names}
+        refuse_missing_shards([name for matching in splits.values() for name in matching], f"{key}.path")
         require_test(splits, key, lambda split: pattern_of(splits[split]))
     used = [name for matching in splits.values() for name in matching]
     if twice := sorted({name for name in used if used.count(name) > 1}):

@@ -154,8 +154,8 @@ def _images(values: "np.ndarray", array: str, file: _File, spec: Npz, key: str) 
 
     if spec.scale is not None:
         values = as_bytes(values, spec.scale, refuse)
-        if spec.scale == "byte":
-            refuse_black(int(values.max()), refuse)
+    if spec.scale == "byte" or (spec.scale is None and array == "x_train" and values.max() == 1):
+        refuse_black(int(values.max()), refuse)
     return np.ascontiguousarray(channels_last(values, file.shape, spec.channels))
 
 

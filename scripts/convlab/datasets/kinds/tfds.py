@@ -15,7 +15,7 @@ from convlab.datasets.label_classes import check_enough, class_names, label_text
 from convlab.datasets.named_splits import assign_splits
 from convlab.datasets.reading import Reading, check_memory
 from convlab.datasets.registry import Count, Counts, Form, Kind, translatable
-from convlab.datasets.table_files import every_file
+from convlab.datasets.table_files import every_file, refuse_devices
 from convlab.datasets.table_specs import SPLITS, EncodedTables, own_path
 from convlab.datasets.tfrecords import example, records
 from convlab.errors import UserError
@@ -52,6 +52,16 @@ class _Folder:
 
 def _folder(name: str, spec: Tfds, path: Path) -> _Folder:
     """The descriptions in a folder, checked against its files and the config."""
+    try:
+        return _described(name, spec, path)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise UserError(
+            f"datasets.{name}.path: the descriptions in {printable_name(str(path))} are not in the form of TensorFlow "
+            f"Datasets ({printable_name(str(error)[:80])}); prepare the dataset again"
+        ) from None
+
+
+def _described(name: str, spec: Tfds, path: Path) -> _Folder:
     key = f"datasets.{name}"
 
     def refuse(problem: str) -> NoReturn:
@@ -59,14 +69,15 @@ def _folder(name: str, spec: Tfds, path: Path) -> _Folder:
 
     if not (path / "dataset_info.json").is_file():
         inner = sorted(file.parent.relative_to(path).as_posix() for file in path.glob("*/**/dataset_info.json"))
-        hint = f"; give one of {', '.join(map(printable_name, inner[:3]))} in it" if inner else ""
+        hint = f"; give one of {', '.join(map(printable_name, inner[:3]))} in it" if inner else "; give such a folder"
         refuse(f"{printable_name(str(path))} has no dataset_info.json, as a version's folder has{hint}")
+    refuse_devices([path / "dataset_info.json", path / "features.json"], f"{key}.path")
     info, features = (_json(path / file, refuse) for file in ("dataset_info.json", "features.json"))
     if info.get("fileFormat", "tfrecord") != "tfrecord":
         refuse(
             f"its files are {info['fileFormat']}; only TFRecord files are read, so prepare it with file_format tfrecord"
         )
-    there = {str(split.get("name")): _split(path, split, refuse) for split in info.get("splits", [])}
+    there = {str(split.get("name")): _split(path, split, key, refuse) for split in info.get("splits", [])}
     splits, _, skipped = assign_splits(there, spec.splits, key)
     for split, content in splits.items():
         if not content.examples:
@@ -110,11 +121,12 @@ def _json(file: Path, refuse) -> dict[str, Any]:
     return content
 
 
-def _split(path: Path, split: Mapping[str, Any], refuse) -> _Split:
+def _split(path: Path, split: Mapping[str, Any], key: str, refuse) -> _Split:
     """Files of a split, which must all be there."""
     name, lengths = str(split.get("name")), [int(length) for length in split.get("shardLengths", [])]
     pattern = f"*-{name}.tfrecord-*-of-{len(lengths):05d}"
     files = sorted(file for file in path.iterdir() if fnmatchcase(file.name, pattern))
+    refuse_devices(files, f"{key}.path")
     if len(files) != len(lengths):
         refuse(
             f"{printable_name(str(path))} has {len(files):,} of the {len(lengths):,} files of its split {name}; copy "

@@ -41,14 +41,16 @@ class SampleEfficiency(ProbeSettings):
         ]
 
     def _possible_sizes(self, images_to_train_on: Callable[[], int | None]) -> list[int | None]:
-        """The sizes as written; the default ones as far as every dataset has so many images."""
+        """The sizes as written; the default ones as far as every dataset has more images: as many are all of them."""
         sizes = sorted(set(self.sizes), key=lambda size: size or math.inf)
         if self.sizes != type(self).model_fields["sizes"].default:
             return sizes
         most = images_to_train_on()
-        possible = [size for size in sizes if size is None or most is None or size <= most]
+        possible = [size for size in sizes if size is None or most is None or size < most]
         if len(possible) < 2:
-            raise UserError("probes.sample_efficiency.sizes begins with 100, more images than there are; write others")
+            raise UserError(
+                "probes.sample_efficiency.sizes begins with 100, and there are no more images to train on; write others"
+            )
         return possible
 
     def train_size_advice(self, most: int) -> str:
