@@ -340,6 +340,15 @@ def test_costs_are_not_known_before_the_description_and_are_known_after(files, t
         with_described_costs(study_with(claims=claims), tmp_path)
 
 
+def test_the_time_of_what_is_known_is_told_beside_what_is_not(files, monkeypatch):
+    study = study_with(seeds=1)
+    monkeypatch.setattr(estimate, "run_seconds", lambda study, dataset, name, earlier: {"dense": 60.0}.get(name))
+    assert estimate.summary(study, estimate.Earlier(), 1).endswith(
+        "2 variants × 1 seed = 2 runs, 0 of them done; about 1 minute of training is left on 1 core, and the time of 1 "
+        "run more, which cannot be estimated yet."
+    )
+
+
 def test_the_report_shows_file_arguments_reasons_and_what_is_not_counted(files, tmp_path):
     study = study_with({**MINE, "arguments": {"width": 6}, "why": {"width": "Fits."}})
     path = layout.described(tmp_path, "digits") / "mine.json"

@@ -14,6 +14,7 @@ from convlab.language.contrasts import VERDICTS, contrast_labels
 from convlab.language.numbers import change, change_interval, missing
 from convlab.language.robustness import TUNED
 from convlab.results.tuning import drawn_settings
+from convlab.statistics.describe import MIN_SEEDS
 from convlab.study.labels import field_label, level_label
 from convlab.study.variants import Question
 
@@ -40,14 +41,18 @@ CONCLUSIONS = {
         "{variant} against {reference}: whether the order depends on the settings cannot be told, since too few tuned "
         "runs finished or they do not vary."
     ),
+    "few": N_(
+        "{variant} against {reference}: whether the order depends on the settings cannot be told from fewer than "
+        "{least} seeds."
+    ),
 }
 """Sentence for each relation of the two verdicts."""
 
 
-def conclusion(untuned: str, tuned: str | None) -> str:
+def conclusion(untuned: str, tuned: str | None, n_seeds: int = MIN_SEEDS) -> str:
     """Key of ``CONCLUSIONS`` for the verdict with the config's settings and the one when both are tuned, if any."""
     if tuned is None:
-        return "unknown"
+        return "unknown" if n_seeds >= MIN_SEEDS else "few"
     if untuned == tuned:
         return "open" if tuned == "inconclusive" else "stays"
     return "turns" if OPPOSITE.get(untuned) == tuned else "depends"
@@ -65,7 +70,8 @@ def order_when_tuned(results: StudyResults, dataset: str, question: Question) ->
         tuned, untuned = tuned_contrast(results, row), row["verdict"]
         variant, reference = contrast_labels(results.plan, question, row["variant"])
         text = _(
-            CONCLUSIONS[conclusion(untuned, tuned and tuned["verdict"])],
+            CONCLUSIONS[conclusion(untuned, tuned and tuned["verdict"], int(row["n_seeds"]))],
+            least=MIN_SEEDS,
             variant=variant,
             reference=reference,
             verdict=_(VERDICTS[untuned]),

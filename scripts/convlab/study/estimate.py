@@ -163,21 +163,31 @@ def summary(study: Study, earlier: Earlier, cores: int) -> str:
     plan, counts = study.plan, study.seed_counts
     wanted = planned_runs(study, study.seeds_of)
     done = earlier.done & set(wanted)
-    seeds = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
-    names = f"{len(plan.variants)} variants"
+    seeds = _number(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+    names = _number(len(plan.variants), "variant")
     if plan.trials:
         names = f"({names} + {len(plan.trials)} trials)"
     text = f"{study.study}: {names} × {seeds}"
     if len(study.datasets) > 1:
         text += f" × {len(study.datasets)} datasets"
-    text += f" = {len(wanted):,} runs, {len(done):,} of them done"
+    text += f" = {_number(len(wanted), 'run')}, {len(done):,} of them done"
     left = [run_seconds(study, dataset, variant, earlier) for dataset, variant, seed in wanted - done]
     if not left:
         return text + "."
-    if None in left:
+    known = [seconds for seconds in left if seconds is not None]
+    if not known:
         return text + "; no earlier runs to estimate the time from."
-    time = _minutes(left, cores)
-    return text + f"; about {time} {'is' if time.startswith('1 ') else 'are'} left on {_cores(cores)}."
+    time, others = _minutes(known, cores), len(left) - len(known)
+    text += f"; about {time} {'is' if time.startswith('1 ') else 'are'} left on {_cores(cores)}"
+    return (
+        f"{text}, and the time of {_number(others, 'run')} more, which cannot be estimated yet."
+        if others
+        else f"{text}."
+    )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _minutes(seconds: Iterable[float], cores: int) -> str:

@@ -17,7 +17,10 @@ TITLE = N_("Receptive field: is it what a layer sees?")
 
 
 def introduction(training: Training, given_validation: bool) -> str:
-    return _("Larger kernels also see further; this holds accuracy against what is seen.")
+    return _(
+        "Larger kernels also see further; this holds accuracy against what is seen. A unit that sees "
+        "more pixels across than the image has sees all of it; the rest is padding."
+    )
 
 
 def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Finding]:
