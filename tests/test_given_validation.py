@@ -28,6 +28,7 @@ from convlab.errors import UserError
 from convlab.findings.choice import margin_of, optimism, told_apart
 from convlab.findings.left_out import left_out, validation_origin
 from convlab.findings.limitations import limitations
+from convlab.page.dataset import class_counts
 from convlab.probes.sample_efficiency.findings import introduction
 from convlab.results.choice_margin import expected_maximum
 from convlab.study.estimate import Earlier, earlier_runs, run_seconds
@@ -273,3 +274,9 @@ def test_the_report_says_that_seeds_divide_the_images_only_where_they_do(tmp_pat
         assert ("dropout and the division into training and validation images" in text) != given
         assert ("anew for each seed" in text) != given
         assert ("The validation images are those that the data bring, the same for all runs." in text) == given
+
+
+@pytest.mark.parametrize("parts", [["train", "test"], ["train", "validation", "test"]])
+def test_images_per_class_have_a_column_for_each_part_in_the_order_of_their_use(parts):
+    explored = {"dataset": "digits", "classes": ["a"], "counts": {part: {"a": 3} for part in sorted(parts)}}
+    assert class_counts(explored).columns == ("class", *(f"{part}_images" for part in parts))

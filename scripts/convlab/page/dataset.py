@@ -12,6 +12,9 @@ from convlab.language import numbers as say
 from convlab.page.views import Table
 from convlab.study.data_texts import other_reasons
 
+PARTS = ("train", "validation", "test")
+"""Parts of a dataset in the order of columns; JSON's keys are sorted by name."""
+
 MAX_LISTED_FILES = 8
 """Excluded files that are named for each class and reason."""
 
@@ -25,9 +28,6 @@ def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any], spec: 
         spec: the dataset's entry in the config.
     """
     dataset = explored["dataset"]
-    by_part = explored["counts"]
-    counts = [(name, *(say.count(by_part[part][name]) for part in by_part)) for name in explored["classes"]]
-    class_columns = ("class", *(f"{part}_images" for part in by_part))
     files = [(name, "×".join(map(str, entry["shape"])), entry["sha256"]) for name, entry in manifest["arrays"].items()]
     excluded_images, excluded_files = not_used(manifest)
     source = [
@@ -46,11 +46,19 @@ def data_tables(explored: Mapping[str, Any], manifest: Mapping[str, Any], spec: 
     return {
         "reasons": Table("data_reasons", ("field", "value", "why"), other_reasons(spec), {"dataset": dataset}),
         "facts": Table("data_facts", ("fact", "value"), facts, {"dataset": dataset}),
-        "counts": Table("class_counts", class_columns, counts, {"dataset": dataset}),
+        "counts": class_counts(explored),
         "files": Table("arrays", ("array", "shape", "sha256"), files, {"dataset": dataset}),
         "source": Table("source", ("fact", "value"), source, {"dataset": dataset}),
         "excluded": excluded_table(dataset, manifest),
     }
+
+
+def class_counts(explored: Mapping[str, Any]) -> Table:
+    """Table of the images of each class, a column for each part of the dataset."""
+    by_part = {part: explored["counts"][part] for part in PARTS if part in explored["counts"]}
+    rows = [(name, *(say.count(by_part[part][name]) for part in by_part)) for name in explored["classes"]]
+    columns = ("class", *(f"{part}_images" for part in by_part))
+    return Table("class_counts", columns, rows, {"dataset": explored["dataset"]})
 
 
 def dataset_facts(explored: Mapping[str, Any], excluded_images: int) -> list[tuple[str, str]]:
