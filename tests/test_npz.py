@@ -243,6 +243,12 @@ def test_one_hot_labels_and_labels_of_text_are_classes(tmp_path, labels, classes
     assert json.loads((tmp_path / "out/manifest.json").read_text())["read_as"] == {"labels": labels_as}
 
 
+def test_a_class_of_one_hot_labels_without_images_is_not_dropped_in_silence(tmp_path):
+    labels = np.pad(ONE_HOT, ((0, 0), (0, 1)))
+    with pytest.raises(UserError, match="y_train has 4 columns, a class each, and no image of the last 1; add some"):
+        run(tmp_path, without(y_train=labels, y_test=labels[:9]))
+
+
 def test_names_that_would_change_what_text_labels_mean_are_refused(tmp_path):
     text = np.array(["ape", "bee", "cat"])
     arrays = without(y_train=text[ARRAYS["y_train"]], y_test=text[ARRAYS["y_test"]])

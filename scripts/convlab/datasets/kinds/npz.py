@@ -94,6 +94,12 @@ def _file(name: str, spec: Npz, path: Path) -> _File:
     }
     named = None if spec.classes is None else len(spec.classes)
     values = check_labels(labels, named, path, f"{key}.path")
+    columns = headers["y_train"].shape[1] if is_one_hot(headers["y_train"]) else len(values)
+    if columns != len(values):  # without images of the last classes; a gap between others is refused above
+        raise UserError(
+            f"{key}.path: {path.name}: y_train has {columns:,} columns, a class each, and no image of the last "
+            f"{columns - len(values):,}; add some, or leave these columns out"
+        )
     texts = tuple(map(str, values))
     if is_text(headers["y_train"]):
         names = class_names(texts, spec.classes, path.name, key)
