@@ -105,6 +105,7 @@ def test_an_added_level_is_a_setting_a_variant_and_a_comparison(tmp_path):
         "kernel: CNN, kernel size 7×7 against CNN"
     ]
     assert (differences.runs.common, differences.runs.same, differences.runs.others) == (9, 9, [])
+    assert "No verdict changed; 1 verdict only before or only after." in differences.headlines
     assert "9 runs in both, of 9 before and 12 after." in differences.headlines
     assert "All of them gave the same predictions, byte for byte." in differences.headlines
 

@@ -125,7 +125,8 @@ class Differences:
             if flipped:
                 yield f"{plural(len(flipped), kind)} changed: {shown}{more}."
             elif any(item.verdict_before and item.verdict_after for item in verdicts):
-                yield f"No {kind} changed."
+                alone = sum(not (item.verdict_before and item.verdict_after) for item in verdicts)
+                yield f"No {kind} changed{f'; {plural(alone, kind)} only before or only after' if alone else ''}."
 
     def _run_headlines(self) -> Iterator[str]:
         runs = self.runs
