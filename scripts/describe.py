@@ -162,7 +162,7 @@ def check(model: Any, images: np.ndarray, classes: int, built_by: Mapping[str, A
 
 def check_seeds(model: Any, again: Any, spec: Any) -> None:
     """Raise UserError for a function that returns another network with another seed, or the same initial weights."""
-    first, second = ([tuple(weight.shape) for weight in one.weights] for one in (model, again))
+    first, second = ([tuple(weight.shape) for weight in network.weights] for network in (model, again))
     if first != second:
         raise UserError(
             f"{source(spec)} returns another network each time, of {model.count_params():,} and then "

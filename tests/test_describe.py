@@ -543,13 +543,13 @@ def test_a_run_keeps_its_code_and_is_loaded_with_it_alone(files, data, tmp_path)
         UserCode.of_run({**first, "sources": {**first["sources"], "resnet.py": ""}})
 
 
-@pytest.mark.usefixtures("threads_as_they_are")
+@pytest.mark.usefixtures("same_threads")
 def test_a_seed_that_the_file_sets_while_it_is_imported_has_no_effect(files, data):
     (files / "resnet.py").write_text("import keras\nkeras.utils.set_random_seed(42)\n" + RESNET)
     assert description(data)["parameters"]
 
 
-@pytest.mark.usefixtures("threads_as_they_are")
+@pytest.mark.usefixtures("same_threads")
 def test_a_run_is_of_the_model_that_was_described(files, data, tmp_path):
     described = {"sources": UserCode.read(files / "resnet.py").texts, "parameters": 7}
     write_json(tmp_path / "mine.json", described)

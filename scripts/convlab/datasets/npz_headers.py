@@ -98,8 +98,8 @@ def read_headers(path: Path, key: str) -> dict[str, Header]:
 
 def _not_whole(path: Path, key: str, error: Exception) -> UserError:
     """A damaged archive; of zipfile's message the beginning, since it may hold all of a file."""
-    said = printable_name(str(error)[:80])
-    return UserError(f"{key}: {path} is not a whole .npz file ({said}); write it again with numpy.savez")
+    reason = printable_name(str(error)[:80])
+    return UserError(f"{key}: {path} is not a whole .npz file ({reason}); write it again with numpy.savez")
 
 
 class _NotArraysError(Exception):

@@ -87,8 +87,8 @@ def as_bytes(
     top = 1 if scale == "unit" else 255
     if least < 0 or most > top:
         wrong = values[wrong_value(values, scale)]
-        said = f" (scale: {scale})" if remedy == SCALE_KEY else ""
-        refuse(f"has the pixel value {_number(wrong)}; values should lie from 0 to {top}{said}")
+        told_scale = f" (scale: {scale})" if remedy == SCALE_KEY else ""
+        refuse(f"has the pixel value {_number(wrong)}; values should lie from 0 to {top}{told_scale}")
     if scale == "unit":
         return np.rint(values * 255.0).astype(np.uint8)
     if values.dtype.kind == "f" and (fractions := values != np.floor(values)).any():
@@ -103,12 +103,12 @@ def wrong_value(values: "np.ndarray", scale: str) -> tuple[int, ...]:
 
     top = 1 if scale == "unit" else 255
     if (wrong := ~np.isfinite(values)).any():
-        place = wrong.argmax()
+        position = wrong.argmax()
     elif values.min() < 0 or values.max() > top:
-        place = values.argmin() if values.min() < 0 else values.argmax()
+        position = values.argmin() if values.min() < 0 else values.argmax()
     else:
-        place = (values != np.floor(values)).argmax()
-    return tuple(map(int, np.unravel_index(place, values.shape)))
+        position = (values != np.floor(values)).argmax()
+    return tuple(map(int, np.unravel_index(position, values.shape)))
 
 
 def refuse_black(largest: int, refuse: Callable[[str], NoReturn], remedy: str = SCALE_KEY) -> None:
