@@ -116,7 +116,7 @@ def _only(names: Sequence[str], what: str, setting: str, file: Path, key: str) -
 
 
 def _features(schema: "pa.Schema") -> dict[str, Any]:
-    """Hugging Face's features in the schema's metadata; empty where there are none."""
+    """Hugging Face's features in the schema's metadata; empty without any."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return features if isinstance(features, dict) else {}

@@ -144,7 +144,7 @@ def read_metadata(path: Path, key: str) -> Metadata:
 
 
 def files_of(metadata: Metadata, resource: Resource, key: str) -> list[Path]:
-    """Paths of a resource's files, sorted, all inside the metadata's folder. Raises UserError where there are none."""
+    """Paths of a resource's files, sorted, all inside the metadata's folder. Raises UserError if no file matches."""
     folder, shown = metadata.folder, printable_name(metadata.path.name)
     if resource.url is not None:
         files = [_below(folder, _local_name(resource.url), key)]

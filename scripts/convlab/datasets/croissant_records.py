@@ -5,16 +5,16 @@ Standard library only.
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from convlab.datasets.croissant_files import PATH_PROPERTIES, Field, Metadata, RecordSet, Source, files_of, relative
 from convlab.datasets.croissant_files import value_of as taken_by
+from convlab.datasets.files_by_split import split_of
 from convlab.datasets.folder_listing import PART_NAMES, printable_name, refuse_outside
 from convlab.datasets.label_classes import label_text
-from convlab.datasets.table_files import split_of
 from convlab.errors import UserError
 
 LABEL_NAMES = ("label", "labels", "class", "category", "target")
@@ -126,23 +126,22 @@ class _Reader:
         ]
 
     def _images(self, record_set: RecordSet) -> list[Field]:
-        usable = [
-            field for field in record_set.fields if field.source and field.source.resource in self.metadata.resources
-        ]
-        if self.spec.image is not None:
-            return [field for field in usable if self.spec.image in (field.id, field.name)]
-        return [field for field in usable if "ImageObject" in field.types] or [
-            field for field in usable if field.name.lower() in IMAGE_NAMES
-        ]
+        return self._fields(record_set, self.spec.image, "ImageObject", IMAGE_NAMES)
 
     def _labels(self, record_set: RecordSet) -> list[Field]:
+        return self._fields(record_set, self.spec.label, "Label", LABEL_NAMES)
+
+    def _fields(
+        self, record_set: RecordSet, name: str | None, data_type: str, usual_names: Collection[str]
+    ) -> list[Field]:
+        """Fields with a source: those with the config's name, else those of a type, else those with a usual name."""
         usable = [
             field for field in record_set.fields if field.source and field.source.resource in self.metadata.resources
         ]
-        if self.spec.label is not None:
-            return [field for field in usable if self.spec.label in (field.id, field.name)]
-        return [field for field in usable if "Label" in field.types] or [
-            field for field in usable if field.name.lower() in LABEL_NAMES
+        if name is not None:
+            return [field for field in usable if name in (field.id, field.name)]
+        return [field for field in usable if data_type in field.types] or [
+            field for field in usable if field.name.lower() in usual_names
         ]
 
     def _only(self, fields: list[Field], what: str) -> Field:

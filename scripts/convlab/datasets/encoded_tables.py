@@ -8,13 +8,13 @@ from typing import Any
 
 from convlab.datasets import arrow_tables
 from convlab.datasets.arrow_tables import pyarrow_is_installed
+from convlab.datasets.files_by_split import require_test
 from convlab.datasets.folder_listing import NO_LABELS, Skipped, printable_name
 from convlab.datasets.image_rows import Options
 from convlab.datasets.kept_facts import kept_facts
 from convlab.datasets.label_classes import check_enough, class_names, labels_in_order
 from convlab.datasets.reading import Reading, check_memory
 from convlab.datasets.registry import Count, Counts
-from convlab.datasets.table_files import require_test
 from convlab.datasets.table_specs import SPLITS, EncodedTables, own_path
 from convlab.errors import UserError
 

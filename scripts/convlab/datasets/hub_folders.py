@@ -17,8 +17,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from convlab.datasets.files_by_split import every_file, refuse_devices, refuse_missing_shards, split_of
 from convlab.datasets.folder_listing import is_image, printable_name
-from convlab.datasets.table_files import every_file, refuse_devices, refuse_missing_shards, split_of
 from convlab.errors import UserError
 
 _SUFFIXES = (".parquet", ".arrow")

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
+from convlab.datasets.files_by_split import require_test, split_of
 from convlab.datasets.folder_listing import NO_SPLIT, Skipped, printable_name
-from convlab.datasets.table_files import require_test, split_of
 from convlab.errors import UserError
 
 T = TypeVar("T")

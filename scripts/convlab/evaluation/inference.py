@@ -115,7 +115,7 @@ def feature_maps(model, images: np.ndarray) -> np.ndarray | None:
 
 
 def _next_layer(model, layer):
-    """The only layer that takes the output of ``layer``; None where there are none or several."""
+    """The only layer that takes the output of ``layer``; None if no layer or more than one does."""
     following = [other for other in model.layers if any(taken is layer.output for taken in _inputs(other))]
     return following[0] if len(following) == 1 else None
 

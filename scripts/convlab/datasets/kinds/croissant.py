@@ -13,12 +13,12 @@ from convlab.datasets.croissant_files import Metadata, files_of, metadata_file, 
 from convlab.datasets.croissant_records import Records, read_records
 from convlab.datasets.encoded_tables import Checked, Tables, check_tables, count_tables, read_checked, told_form
 from convlab.datasets.fetching import algorithm, digest
+from convlab.datasets.files_by_split import require_test
 from convlab.datasets.folder_listing import printable_name
 from convlab.datasets.label_classes import Labels, check_enough, class_names, label_text, labels_in_order
 from convlab.datasets.npz_headers import read_headers
 from convlab.datasets.reading import Reading, check_memory
 from convlab.datasets.registry import Count, Counts, Form, Kind, translatable
-from convlab.datasets.table_files import require_test
 from convlab.datasets.table_specs import SPLITS, ColumnName, EncodedTables
 from convlab.errors import UserError
 

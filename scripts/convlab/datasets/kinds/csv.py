@@ -9,12 +9,12 @@ from pydantic import BeforeValidator, Field
 
 from convlab.common.specs import Name, PositiveWhole, off_as_none
 from convlab.datasets.csv_tables import CsvTable, is_csv, pixel_columns, pixel_rows, scan
+from convlab.datasets.files_by_split import every_file, require_test, split_files
 from convlab.datasets.folder_listing import NO_LABELS, Skipped, printable_name
 from convlab.datasets.label_classes import check_enough, class_names, labels_in_order
 from convlab.datasets.pixel_values import channels_last, flat_shape, refuse_black
 from convlab.datasets.reading import Reading, check_memory
 from convlab.datasets.registry import Count, Counts, Form, Kind, translatable
-from convlab.datasets.table_files import every_file, require_test, split_files
 from convlab.datasets.table_specs import SPLITS, OwnTables, own_path
 from convlab.errors import UserError
 

@@ -7,11 +7,11 @@ from pydantic import BeforeValidator, Field
 
 from convlab.common.specs import Name, off_as_none
 from convlab.datasets.encoded_tables import Tables, check_tables, count_tables, read_checked, told_form
+from convlab.datasets.files_by_split import every_file
 from convlab.datasets.hub_folders import list_folder
 from convlab.datasets.named_splits import assign_splits
 from convlab.datasets.reading import Reading
 from convlab.datasets.registry import Counts, Form, Kind, translatable
-from convlab.datasets.table_files import every_file
 from convlab.datasets.table_specs import EncodedTables
 
 

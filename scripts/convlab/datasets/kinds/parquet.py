@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Literal
 
 from convlab.datasets.encoded_tables import Tables, check_tables, count_tables, read_checked, told_form
+from convlab.datasets.files_by_split import every_file, pattern_of, split_files
 from convlab.datasets.reading import Reading
 from convlab.datasets.registry import Counts, Form, Kind, translatable
-from convlab.datasets.table_files import every_file, pattern_of, split_files
 from convlab.datasets.table_specs import EncodedTables
 
 

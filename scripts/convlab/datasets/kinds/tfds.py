@@ -9,13 +9,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from convlab.datasets.files_by_split import every_file, refuse_devices
 from convlab.datasets.folder_listing import Skipped, printable_name
 from convlab.datasets.image_rows import Options, decode_into
 from convlab.datasets.label_classes import check_enough, class_names, label_text, labels_in_order, named_label
 from convlab.datasets.named_splits import assign_splits
 from convlab.datasets.reading import Reading, check_memory
 from convlab.datasets.registry import Count, Counts, Form, Kind, translatable
-from convlab.datasets.table_files import every_file, refuse_devices
 from convlab.datasets.table_specs import SPLITS, EncodedTables, own_path
 from convlab.datasets.tfrecords import example, records
 from convlab.errors import UserError
