@@ -56,6 +56,7 @@ from convlab.page.measures import (
     probe_table,
 )
 from convlab.page.provenance import provenance_view
+from convlab.page.rubric import rubric_view
 from convlab.page.templates import TEMPLATES, environment, script_hash, tidy_markdown
 from convlab.page.tuning import tuning_view
 from convlab.page.verdicts import chosen, claim_cards, question_card
@@ -129,6 +130,7 @@ def build_view(study: Study, data: ReportData, folder: Path, records: Records) -
         "limitations": all_limitations(study, data, records),
         "deployments": [view for dataset in study.datasets if (view := deployment(folder, dataset, runs))],
         "figures": figures,
+        "rubric": rubric_view(study, data.results, figures),
     }
 
 

@@ -8,7 +8,7 @@ from convlab.common import i18n
 from convlab.common.redaction import fingerprint, masked
 from convlab.common.code_digests import code_digest, content_of
 from convlab.models.registry import modules
-from convlab.study import layout, registration_files
+from convlab.study import checklist, layout, registration_files
 from convlab.study.load import load_study, read_yaml
 from convlab.study.seeds import read_schedule
 from convlab.errors import UserError
@@ -314,8 +314,9 @@ def compare_code():
 
 
 def report_code():
-    """Code that the report depends on."""
-    return code_with_probes("report", *probes.REPORT_PARTS)
+    """Code that the report depends on: of the rubrics, the one that it shows."""
+    loaded = probes.modules(study.plan.probes, *probes.REPORT_PARTS)
+    return script_digest("report", *families(), *loaded, *checklist.modules(study))
 
 
 def model_card_code():
