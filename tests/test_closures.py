@@ -30,6 +30,7 @@ FIT = RECIPE | {f"training/{name}" for name in ("backup", "callbacks", "history"
 PATHS = {"study/layout"}
 OWN_CODE = {"models/user_code"}
 PREDICT = ARRAYS | KERAS | OWN_CODE | {"evaluation/inference"}
+INSIDE = {"evaluation/gradients", "evaluation/networks"}
 AGREE = {"evaluation/agreement", "evaluation/latency", "statistics/mcnemar"}
 
 MAY_REACH = {
@@ -45,7 +46,7 @@ MAY_REACH = {
     | OWN_CODE
     | {"common/specs", "models/built_cost", "models/cost", "training/network", "training/recipe"},
     "evaluate": SCRIPT | PREDICT | PATHS | {"evaluation/metrics", "evaluation/records", "evaluation/trials"},
-    "probe": SCRIPT | PREDICT | PATHS | {"common/registry"},
+    "probe": SCRIPT | PREDICT | INSIDE | PATHS | {"common/registry"},
     "export": SCRIPT
     | PREDICT
     | PATHS
