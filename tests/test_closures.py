@@ -44,7 +44,10 @@ MAY_REACH = {
     | ARRAYS
     | OWN_CODE
     | {"common/specs", "models/built_cost", "models/cost", "training/network", "training/recipe"},
-    "evaluate": SCRIPT | PREDICT | PATHS | {"evaluation/metrics", "evaluation/records", "evaluation/trials"},
+    "evaluate": SCRIPT
+    | PREDICT
+    | PATHS
+    | {f"evaluation/{name}" for name in ("features", "layers", "metrics", "records", "trials")},
     "probe": SCRIPT | PREDICT | PATHS | {"common/registry"},
     "export": SCRIPT
     | PREDICT
