@@ -92,6 +92,9 @@ register: install  ## fix what is confirmatory before any run, and print its has
 diff: install  ## what changed between two studies or states (A=, B=); without them since STUDY's last state
 	@$(BIN)/python scripts/diff.py $(call quoted,$(if $(value A),$(value A),$(STUDY_FILE))) $(if $(value B),$(call quoted,$(value B)))
 
+peek: install  ## a study while it runs: its runs so far on validation images, and no verdicts
+	@$(BIN)/python scripts/peek.py $(call quoted,$(STUDY_FILE)) --cores $(CORES)
+
 index: install  ## the page that lists all studies of results/ with their verdicts: results/index.html
 	@$(BIN)/python scripts/index.py
 

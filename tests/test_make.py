@@ -17,7 +17,20 @@ NAMES = [
 OF_AN_OUTER_MAKE = {"STUDY", "VENV", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}
 """Variables that `make test VENV=...` hands on to its tests."""
 
-TARGETS = ("run", "quick", "plan", "register", "diff", "timing", "usage", "export", "serve", "deploy", "deploy-plan")
+TARGETS = (
+    "run",
+    "quick",
+    "plan",
+    "register",
+    "diff",
+    "peek",
+    "timing",
+    "usage",
+    "export",
+    "serve",
+    "deploy",
+    "deploy-plan",
+)
 
 STUB = r"""#!/bin/sh
 printf '%s\0' "$@" >> calls; printf '\n\0' >> calls

@@ -336,7 +336,7 @@ MODEL_CARD = "MODEL_CARD.md.j2"
 def templates():
     """Digest of the report's templates."""
     files = [path for path in (ROOT / "report").rglob("*") if path.is_file() and path.name != MODEL_CARD]
-    others = {ROOT / "report/diff", ROOT / "report/locale", ROOT / "report/studies"}
+    others = {ROOT / "report/diff", ROOT / "report/locale", ROOT / "report/studies", ROOT / "report/peek"}
     return files_digest(sorted(path for path in files if others.isdisjoint(path.parents)))
 
 
