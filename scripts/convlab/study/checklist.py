@@ -181,8 +181,11 @@ def _missing_figures(requirement: Requirement, finished: Finished) -> list[str]:
 
 
 def _listed(texts: list[str]) -> str:
-    shown = texts if len(texts) <= MAX_LACKING else [*texts[: MAX_LACKING - 1], f"+ {len(texts) - MAX_LACKING + 1}"]
-    return "; ".join(shown)
+    """Some texts, of many the first ones and how many more there are."""
+    if len(texts) <= MAX_LACKING:
+        return "; ".join(texts)
+    shown = texts[: MAX_LACKING - 1]
+    return "; ".join([*shown, _("{n} more", n=len(texts) - len(shown))])
 
 
 def lines(checked: Checklist) -> Iterable[str]:
