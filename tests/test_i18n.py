@@ -453,8 +453,10 @@ def test_a_template_that_forgets_to_translate_is_found(tmp_path, monkeypatch):
     wrong = report.environment
 
     def english_template(kind):
-        made = wrong(kind)
-        made.globals["_"] = lambda message, **values: message.format(**values) if values else message
+        made = wrong(kind)  # the same for all reports
+        monkeypatch.setitem(
+            made.globals, "_", lambda message, **values: message.format(**values) if values else message
+        )
         return made
 
     monkeypatch.setattr(report, "environment", english_template)

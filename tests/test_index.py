@@ -76,15 +76,21 @@ def test_what_cannot_be_read_is_named_in_one_line_and_the_rest_is_listed(tmp_pat
     foreign = write_study(tmp_path, "foreign_version")
     tables = layout.compared(foreign) / "comparisons.csv"
     tables.write_text(re.sub("metric", "measure", tables.read_text()))
+    for name, content in (
+        ("number", "3"),
+        ("empty", '{"provenance": {}}'),
+        ("text", '{"provenance": "x", "training": []}'),
+    ):
+        (layout.compared(write_study(tmp_path, name)) / "summary.json").write_text(content)
     (tmp_path / "holiday pictures").mkdir()
     (tmp_path / "quick").mkdir()
     (tmp_path / "notes.txt").write_text("a file")
     html = page(tmp_path)
     lines = re.findall(r"<li>(.*?)</li>", html.split('id="unreadable"')[1])
-    assert len(lines) == 3
     assert lines[0].startswith("damaged cannot be read: ") and "summary.json" in lines[0]
-    assert lines[1].startswith("foreign_version was written by another version of convlab")
-    assert lines[2] == "holiday pictures is no study of convlab."
+    another_version = "was written by another version of convlab and cannot be read; run it again."
+    assert lines[1:-1] == [f"{name} {another_version}" for name in ("empty", "foreign_version", "number", "text")]
+    assert lines[-1] == "holiday pictures is no study of convlab."
     assert html.count("<article") == 1
 
 

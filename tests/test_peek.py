@@ -12,7 +12,7 @@ import peek
 from builders.project import CNN_5X5
 from builders.results import CNN_WINS, write_study_with
 from builders.study_results import MADE_UP_STUDY, history_with
-from convlab.common.checksums import write_record
+from convlab.common.checksums import JOB_VARIABLE, write_record
 from convlab.study import layout
 from convlab.study.load import load_study
 
@@ -107,7 +107,8 @@ def test_nothing_that_models_answered_on_test_images_is_read(results):
     assert page() == before
 
 
-def test_nothing_is_written_but_the_page(results):
+def test_nothing_is_written_but_the_page(results, monkeypatch):
+    monkeypatch.setenv(JOB_VARIABLE, "1")
     folder = results / "made_up"
     write_study_with(folder, STUDY, CNN_WINS)
     damaged = write_run(results, "cnn", 1) / "run.json"
@@ -117,11 +118,12 @@ def test_nothing_is_written_but_the_page(results):
     def state() -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in results.parent.rglob("*") if path.is_file()}
 
-    peek_at(results)
     before = state()
     peek_at(results)
-    assert {path for path, content in state().items() if before.get(path) != content} <= {folder / "peek/index.html"}
-    assert list((folder / "peek").iterdir()) == [folder / "peek/index.html"]
+    after = state()
+    written = {results.parent / "study.yaml", folder / "peek/index.html"}
+    assert after.keys() - before.keys() == written and before.keys() <= after.keys()
+    assert all(after[path] == content for path, content in before.items())
 
 
 def test_a_diverged_run_is_named_and_left_out_of_means(results):
