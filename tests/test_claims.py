@@ -25,9 +25,9 @@ from convlab.statistics.claim_links import limits
 from convlab.statistics.claims import ConstantGuess
 from convlab.statistics.claims import decide as decide_claim
 from convlab.statistics.comparisons import compare_to_reference
-from convlab.study import rules as claims
 from convlab.study.load import load_study
-from convlab.study.rules import FLIPPED, MAX_DEPTH, MAX_LENGTH, TIMES, RuleError, evaluate, parse, unit
+from convlab.study.rule_parser import MAX_DEPTH, MAX_LENGTH, RuleError, parse
+from convlab.study.rules import FLIPPED, TIMES, evaluate, unit
 
 DENSE, CNN = 4810, 9258  # parameters
 

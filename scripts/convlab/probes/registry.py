@@ -8,7 +8,8 @@ it the name that it has in ``config.yaml``, and change it. Then run ``make messa
     One line that says what is measured.
 ``settings.py``
     ``SETTINGS``, a subclass of ``probes.specs.ProbeSettings``: its docstring and fields are the config's section, its
-    ``order`` the position in tables and report, ``label`` and ``level_label`` how the probe and its levels read. A
+    ``order`` the position in tables and report, ``label`` and ``level_label`` how the probe and its levels read,
+    ``claim_measures`` and ``measured_for_claim`` what claims may ask for. A
     probe that trains overrides ``levels``; one that measures overrides ``passes``. The Snakefile imports it: pydantic
     and the standard library only.
 ``measure.py``
@@ -62,6 +63,14 @@ def names() -> tuple[str, ...]:
 def settings(probe: str) -> type[ProbeSettings]:
     """The class of a probe's settings."""
     return registry.load(PACKAGE, f"{probe}.settings").SETTINGS
+
+
+@cache
+def claim_measures() -> dict[str, tuple[str, str]]:
+    """Quantities that probes offer to the rules of claims: name -> (probe, how it is written before its variant)."""
+    return {
+        name: (probe, usage) for probe in names() for name, usage in settings(probe).claim_measures.items()
+    }
 
 
 def level_label(probe: str, order: float) -> str:
