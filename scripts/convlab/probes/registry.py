@@ -76,9 +76,7 @@ def settings(probe: str) -> type[ProbeSettings]:
 @cache
 def claim_measures() -> dict[str, tuple[str, str]]:
     """Quantities that probes offer to the rules of claims: name -> (probe, how it is written before its variant)."""
-    return {
-        name: (probe, usage) for probe in names() for name, usage in settings(probe).claim_measures.items()
-    }
+    return {name: (probe, usage) for probe in names() for name, usage in settings(probe).claim_measures.items()}
 
 
 def level_label(probe: str, order: float) -> str:

@@ -52,6 +52,11 @@ class ProbeSettings(Spec):
         """How a level of the curves reads, in the language in use."""
         return f"{order:g} px"
 
+    @staticmethod
+    def level_order(level: str) -> float:
+        """The order of a level by its name in contrasts, for a probe that does not train."""
+        raise KeyError(level)
+
     def levels(self, images_to_train_on: Callable[[], int | None]) -> list[TrainedLevel]:
         """The levels at which models are trained, in the order of the tables; none for a probe that does not train.
 

@@ -220,9 +220,7 @@ def _measured_result(
         inferred = _inferred(result, summary, scale)
     else:
         inferred = _inferred_with_question(result, summary.n, span, of_question)
-    worst = pd.DataFrame(
-        {i: failed[i].replace(DIVERGED, worst_value(quantity)) for quantity, i in position.items()}
-    )
+    worst = pd.DataFrame({i: failed[i].replace(DIVERGED, worst_value(quantity)) for quantity, i in position.items()})
     speaks = {judge(relation, float(v), float(v), bound, link.tolerance) for v in values_of(worst)}
     if inferred.verdict == "inconclusive" or speaks <= {inferred.verdict}:
         return inferred

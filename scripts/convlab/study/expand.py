@@ -262,8 +262,9 @@ def _check_images(
         side = min(height, width)
         for probe in probes.values():
             probe.settings.check_images(dataset, height, width)
-            needed, available = probe.settings.test_images_needed, counts and min(
-                counts.test.most, spec.test_images or counts.test.most
+            needed, available = (
+                probe.settings.test_images_needed,
+                counts and min(counts.test.most, spec.test_images or counts.test.most),
             )
             if needed and available is not None and needed > available:
                 raise UserError(

@@ -10,9 +10,9 @@
     quantity   =  name ["(" argument {"," argument} ")"] "(" variant ["," dataset] ")"
 
 ``~`` is also written ≈, and ``±`` also ``+-`` or ``+/-``. Names of variants hold ``-``, ``.`` and digits, so that
-between a quantity's parentheses everything up to a comma or the end is a name. Quantities with arguments are what probes
-measure, such as ``accuracy_under(noise, 3)(cnn)``; all of them are shares of the test images. ``90 %`` is 0.9, ``0.5 pp`` is 0.005.
-Numbers are fractions: nothing is rounded before a comparison.
+between a quantity's parentheses everything up to a comma or the end is a name. Quantities with arguments are what
+probes measure, such as ``accuracy_under(noise, 3)(cnn)``; all of them are shares of the test images. ``90 %`` is 0.9,
+``0.5 pp`` is 0.005. Numbers are fractions: nothing is rounded before a comparison.
 
 Imported by the config, and so by the Snakefile: standard library only.
 """

@@ -4,7 +4,7 @@ Numbers are fractions: nothing is rounded before a comparison. ``study.rule_pars
 config, and so by the Snakefile: standard library only. ``convlab.language.claims`` decides claims.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal

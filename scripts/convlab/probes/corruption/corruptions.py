@@ -4,10 +4,11 @@ What an image becomes depends on the image, the kind and the severity alone: ran
 from a generator that its own bytes and the kind seed, so that neither the other images nor their order matter.
 Severity 0 is the image itself.
 
-Severities 1 to 5 have the parameters of CIFAR-10-C (Hendrycks & Dietterich 2019, Benchmarking neural network robustness
-to common corruptions and perturbations, ICLR; ``make_cifar_c.py`` in github.com/hendrycks/robustness), those of rotation
-and shear are from MNIST-C (Mu & Gilmer 2019, MNIST-C: a robustness benchmark for computer vision; ``corruptions.py`` in
-github.com/google-research/mnist-c), which Fashion-MNIST-C follows. Inversion and flips have one severity.
+Severities 1 to 5 have the parameters of CIFAR-10-C (Hendrycks & Dietterich 2019, Benchmarking neural network
+robustness to common corruptions and perturbations, ICLR; ``make_cifar_c.py`` in github.com/hendrycks/robustness), those
+of rotation and shear are from MNIST-C (Mu & Gilmer 2019, MNIST-C: a robustness benchmark for computer vision;
+``corruptions.py`` in github.com/google-research/mnist-c). Inversion and flips have one severity. Lengths are in pixels
+whatever the size of the images, which have 32×32 pixels in CIFAR-10-C and 28×28 in MNIST-C.
 """
 
 import hashlib
@@ -135,9 +136,9 @@ def rotation(images: np.ndarray, angle: float, fill: str) -> np.ndarray:
 
 
 def shear(images: np.ndarray, angle: float, fill: str) -> np.ndarray:
-    """Rows displaced by sin(angle) for each pixel from the centre and stretched by 1 / cos(angle), one way or the other.
+    """Rows displaced by sin(angle) for each pixel from the centre, columns stretched by 1 / cos(angle), either way.
 
-    It is the affine map of scikit-image in MNIST-C; the angle is in radians.
+    It is scikit-image's map, with which MNIST-C was made; the angle is in radians.
     """
     cosine, sine = np.cos(angle), np.sin(angle)
     return _either_way(images, "shear", [[[1, -s], [0, cosine]] for s in (sine, -sine)], fill)

@@ -11,6 +11,7 @@ from convlab.common.specs import PositiveWhole, Whole, as_list
 from convlab.common.text import listing, nearest
 from convlab.errors import UserError
 from convlab.probes.specs import Models, ProbeSettings
+from convlab.training.recipe import Training
 
 SEVERITIES = 5
 
@@ -55,6 +56,16 @@ def kind_and_severity(order: float) -> tuple[str, int]:
     return list(KINDS)[position - 1], severity
 
 
+def seen_in_training(training: Training) -> list[str]:
+    """Kinds whose like is among the changes that augmentation makes of the training images."""
+    augmentation = training.augmentation
+    if augmentation is None:
+        return []
+    flips = {"horizontal": ["horizontal_flip"], "vertical": ["vertical_flip"]}
+    flips["both"] = flips["horizontal"] + flips["vertical"]
+    return [*(["rotation"] if augmentation.rotation else []), *flips.get(augmentation.flip, [])]
+
+
 def _once_in_order(values: tuple) -> tuple:
     """Each value once, kinds in the order of ``KINDS`` and severities ascending, so that spellings are equal."""
     return tuple(sorted(set(values), key=lambda value: order_of(value) if value in KINDS else value))
@@ -70,7 +81,8 @@ class Corruption(ProbeSettings):
 
     order = 6
     label = N_("corruption")
-    looks_inside = True
+    looks_inside = True  # for its example images
+    compares_levels = True
     claim_measures: ClassVar[Mapping[str, str]] = {"accuracy_under": "accuracy_under(kind, severity)"}
 
     kinds: Annotated[tuple[KindName, ...], *Several] = Field(tuple(KINDS), description="Kinds of corruption.")
@@ -98,6 +110,10 @@ class Corruption(ProbeSettings):
         if not severity or kind in WITHOUT_DEGREES:
             return _(KINDS[kind])
         return _("{kind}, severity {severity}", kind=_(KINDS[kind]), severity=number(severity, "d"))
+
+    @staticmethod
+    def level_order(level: str) -> float:
+        return order_of(level)
 
     def check_images(self, dataset: str, height: int, width: int) -> None:
         if min(height, width) < SMALLEST_SIDE_PIXELS:
@@ -137,7 +153,8 @@ class Corruption(ProbeSettings):
             raise ValueError(
                 f"probes.corruption measures {kind} at severity {listing(map(str, severities))}, not {rest[0]}"
             )
-        return {"kinds": list(kinds), "severity": int(rest[0]), "images": self.images, "fill": self.fill}
+        filled = {"fill": self.fill} if {"rotation", "shear"} & set(kinds) else {}
+        return {"kinds": list(kinds), "severity": int(rest[0]), "images": self.images, **filled}
 
     def reduced(self, orders: Sequence[float], images: int, steps: int, named: Callable[[str], bool]) -> dict[str, Any]:
         return {"images": IMAGES}
