@@ -340,4 +340,4 @@ def test_equal_accuracies_are_told_as_equal_and_a_ratio_with_its_interval():
     text = next(f.text for f in findings if "CNN minus that of Dense" in f.text)
     assert "On these corrupted images they are equally accurate within ± 0.5 pp." in text
     ratio = next(f for f in findings if "(mCE) of CNN, with that of Dense as 100 %" in f.text)
-    assert "is 100.0 % (95 % CI 99." in ratio.text and ratio.kind == "exploratory"
+    assert "is 100.00 % (95 % CI 99." in ratio.text and ratio.kind == "exploratory"

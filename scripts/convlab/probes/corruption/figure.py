@@ -63,7 +63,10 @@ def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measure
         ),
         numbers=None,
         suffix="images",
-        images=[Group(np.concatenate([examples["clean"], examples[kind]]), _(KINDS[kind])) for kind in severities],
+        images=[
+            Group(np.concatenate([examples["clean"], examples[kind]]), _capitalised(_(KINDS[kind])))
+            for kind in severities
+        ],
         reading=_(
             "Each group begins with the clean image. Where people would not recognise it either, a loss of accuracy "
             "says little about a model."
@@ -114,7 +117,7 @@ def draw(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, in
         chosen = curves[curves["order"].isin({CLEAN_ORDER, *orders})]
         severities = {CLEAN_ORDER: 0} | {order: kind_and_severity(order)[1] or 1 for order in orders}
         entries = lines(axis, chosen, labels, looks, position=severities.__getitem__)
-        axis.set_title(_(KINDS[kind]), fontsize=8.5)
+        axis.set_title(_capitalised(_(KINDS[kind])), fontsize=8.5)
         axis.set_xticks(sorted(severities.values()))
         if severities.keys() == {CLEAN_ORDER, order_of(kind)}:
             axis.set_xticks([0, 1], [_("clean"), _("changed")])
@@ -142,10 +145,15 @@ def sheet_of(examples: Mapping[str, np.ndarray], severities: Mapping[str, list[i
     sheet = Sheet(rows * 2 * width, 2 * width, above_each=0.26, aspect=height / across)
     for index, (kind, of_kind) in enumerate(severities.items()):
         first = index // 2 * 2 * width + index % 2 * width
-        titles = [f"{_(KINDS[kind])}\n{_('clean')}", *(number(severity, "d") for severity in of_kind)]
+        titles = [f"{_capitalised(_(KINDS[kind]))}\n{_('clean')}", *(number(severity, "d") for severity in of_kind)]
         if kind in WITHOUT_DEGREES:
             titles[1] = _("changed")
         for position, image in enumerate([examples["clean"][0], *examples[kind]]):
             sheet.show(first + position, raster(image))
             sheet.title(first + position, titles[position], fontsize=6)
     return sheet.figure
+
+
+def _capitalised(text: str) -> str:
+    """A text that begins a line."""
+    return text[:1].upper() + text[1:]

@@ -140,8 +140,8 @@ def _errors(rows: Mapping[str, tuple], values: Mapping[str, str]) -> Finding:
     )
     if relative is not None and not missing(relative.difference):
         more = _(
-            "The relative one, of the errors that corruption adds on those kinds that cost {reference} accuracy in "
-            "every seed, is {error}.",
+            "The relative one, of the errors that corruption adds on those kinds that cost {reference} at least one "
+            "point in every seed, is {error}.",
             error=_ratio_text(relative),
             **values,
         )
@@ -150,8 +150,8 @@ def _errors(rows: Mapping[str, tuple], values: Mapping[str, str]) -> Finding:
 
 
 def _ratio_text(row) -> str:
-    """A ratio to the reference's errors with its interval: ``85.0 % (95 % CI 80.1 to 89.9)``."""
-    ratio = percent(1 + row.difference, 1)
+    """A ratio to the reference's errors with its interval: ``85.02 % (95 % CI 80.11 to 89.93)``."""
+    ratio = percent(1 + row.difference)
     if missing(row.ci_low):
         return ratio
     return f"{ratio} ({ci_text(1 + row.ci_low, 1 + row.ci_high, '%')})"

@@ -22,7 +22,7 @@ KINDS = {
     "gaussian_blur": N_("Gaussian blur"),
     "contrast": N_("contrast"),
     "brightness": N_("brightness"),
-    "jpeg_compression": N_("JPEG compression"),
+    "jpeg_compression": N_("JPEG"),
     "rotation": N_("rotation"),
     "shear": N_("shear"),
     "inversion": N_("inversion"),

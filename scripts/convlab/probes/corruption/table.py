@@ -40,6 +40,9 @@ CONTRASTS = {
 
 BY_KIND = ("accuracy", "corruption error")
 
+LEAST_LOST = 0.01
+"""Accuracy that a kind costs the reference in every seed if its relative error counts: less makes ratios of noise."""
+
 RATIO = (-1.0, math.inf)
 """Limits of a ratio minus 1."""
 
@@ -121,7 +124,8 @@ def contrasts(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: Measured) 
 def _differences(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[tuple[str, pd.Series, tuple[float, float]]]:
     """Measure, value of every seed, and limits.
 
-    A ratio of errors is left out for a kind where a seed of the reference makes no error, or loses nothing.
+    A ratio of errors is left out for a kind where a seed of the reference makes no error, or loses less than
+    ``LEAST_LOST``.
     """
     clean = [("clean", 0)]
     by_kind: dict[str, dict[str, pd.Series]] = {measure: {} for measure in CONTRASTS}
@@ -134,7 +138,7 @@ def _differences(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[tuple[st
         by_kind["accuracy lost"][kind] = own_lost - others_lost
         if (1 - others.dropna() > 0).all():
             by_kind["corruption error"][kind] = (1 - own) / (1 - others) - 1
-        if (others_lost.dropna() > 0).all():
+        if (others_lost.dropna() >= LEAST_LOST).all():
             by_kind["relative corruption error"][kind] = own_lost / others_lost - 1
     for measure, values in by_kind.items():
         limits = {"corruption error": RATIO, "relative corruption error": (-math.inf, math.inf)}.get(
