@@ -80,7 +80,7 @@ def write_study_with(
         entry = {"file": f"{dataset}-{name}", "section": section, "dataset": dataset, "title": title}
         shown = {
             "caption": "A rule.",
-            "reading": "Look here.",
+            "reading": "A rule.",
             "numbers": True,
             "tiles": tiles(classes[0]) if grid else None,
         }

@@ -63,12 +63,13 @@ FILTERS = N_(
 
 FEATURE_MAPS = N_(
     "The first tile is the image, each other one the output of one filter, bright where it responds. Compare what is "
-    "kept (edges, surfaces) and what vanishes; a map that is dark for every image is a filter that these do not use."
+    "kept (edges, surfaces) and what vanishes; a map that is dark for every image belongs to a filter that none of "
+    "them activates."
 )
 
 RECALL = N_(
     "Further right is better. A class that lies far left for every variant is hard for all of them; where the lines of "
-    "two variants overlap, their seeds scatter as much as they differ."
+    "two variants overlap, they differ by no more than their seeds scatter together."
 )
 
 CALIBRATION = N_(
