@@ -270,6 +270,69 @@ def test_markdown_figures_are_files_of_the_study(tmp_path):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# The table of findings
+
+
+def table_of_findings(html: str) -> list[tuple[str, str, str, list[str]]]:
+    """Rows: finding, what came out, how surely, targets of all links."""
+    table = re.search(r'<table class="findings-table">.*?</table>', html, re.DOTALL)[0]
+    rows = []
+    for row in re.findall(r"<tr>\s*<th scope=\"row\">.*?</tr>", table, re.DOTALL):
+        cells = [Page(cell).words for cell in re.findall(r"<t[hd]\b.*?</t[hd]>", row, re.DOTALL)]
+        rows.append((*cells[:3], re.findall(r'href="#([^"]+)"', row)))
+    return rows
+
+
+def test_every_finding_has_a_row_that_leads_to_its_text_and_to_its_numbers(reports):
+    rows, ids = table_of_findings(reports[0]), {attributes.get("id") for _, attributes in Page(reports[0]).tags}
+    articles = re.findall(r'<article class="finding" id="([^"]+)">', reports[0])
+    assert [targets[0] for *_, targets in rows] == articles and len(articles) > 6
+    assert all(len(targets) > 1 and set(targets) <= ids for *_, targets in rows)
+    statements = re.findall(r'<p class="statement[^"]*"([^>]*)>', reports[0][reports[0].index(articles[0]) :])
+    assert statements and all(re.fullmatch(r' id="finding-[^"]+-\d+"', attributes) for attributes in statements)
+    interpretation = reports[1].split("\n## Interpretation\n")[1]
+    assert interpretation.index("| Finding | What came out | How surely |") < interpretation.index("\n### ")
+
+
+def test_a_row_says_verdict_and_interval_and_how_sure_it_is(reports):
+    rows = {finding: (result, basis) for finding, result, basis, _ in table_of_findings(reports[0])}
+    assert rows["Did convolution beat the dense baseline?"] == (
+        "better CNN − Dense: +5.00 pp (+4.75 to +5.25)", "tested as planned",
+    )  # fmt: skip
+    assert rows["Does it pay to change kernel size?"] == ("inconclusive 5×5 − 3×3: 0.00 pp", "tested as planned")
+    assert rows["Calibration"][1] == "measured, not tested"
+    assert rows["What convolution assumes"] == ("3 assumptions are not measured by this study", "not measured here")
+
+
+def test_a_dense_variant_against_a_cnn_is_told_from_the_side_of_the_cnn(tmp_path):
+    config = copy.deepcopy(MADE_UP_STUDY)
+    config["comparisons"] = {"turned": {"variant": "dense", "reference": "cnn"}}
+    html, _ = write_reports(tmp_path, write_study_with(tmp_path, config, CNN_WINS))
+    assert table_of_findings(html)[0][1].startswith("better CNN − Dense: +5.00 pp")
+    accuracies = {name: values[:2] for name, values in CNN_WINS.items()}
+    html, _ = write_reports(tmp_path, write_study_with(tmp_path, {**config, "seeds": 2}, accuracies))
+    assert table_of_findings(html)[0][1] == "smoke test CNN − Dense: +5.00 pp"
+
+
+def test_details_begin_with_the_chosen_variant_which_is_marked_wherever_it_stands(reports):
+    panels = re.findall(r'<details class="panel" data-variant="([^"]+)"[^>]*><summary>(.*?)</summary>', reports[0])
+    assert panels[0][0] == "cnn" and {"dense", "cnn"} <= {name for name, _ in panels}
+    assert {name for name, summary in panels if "chosen-mark" in summary} == {"cnn"}
+    marked = re.findall(
+        r'<tbody data-variant="([^"]+)">\s*<tr>\s*<th[^>]*>(?:(?!</th>).)*chosen-mark', reports[0], re.DOTALL
+    )
+    assert marked == ["cnn"]
+
+
+def test_every_figure_says_how_to_read_it_and_has_its_numbers(reports):
+    figures = re.findall(r"<figure id=.*?</figure>", reports[0], re.DOTALL)
+    assert len(figures) > 15
+    for figure in figures:
+        assert "<summary>How to read this</summary>" in figure
+        assert "<template>" in figure
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Claims
 
 
