@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
@@ -30,6 +31,7 @@ from builders.study_results import MADE_UP_STUDY, seeds_around
 from convlab.common.files import array_sha256, write_arrays, write_json
 from convlab.errors import UserError
 from convlab.page import format, gallery, loading, templates, views
+from convlab.probes.curves import CONTRAST_COLUMNS, CURVE_COLUMNS
 from convlab.study.load import load_study
 
 NOT_A_NUMBER = re.compile(r"\b(nan|NaN|None|inf)\b")
@@ -312,6 +314,24 @@ def test_a_dense_variant_against_a_cnn_is_told_from_the_side_of_the_cnn(tmp_path
     accuracies = {name: values[:2] for name, values in CNN_WINS.items()}
     html, _ = write_reports(tmp_path, write_study_with(tmp_path, {**config, "seeds": 2}, accuracies))
     assert table_of_findings(html)[0][1] == "smoke test CNN − Dense: +5.00 pp"
+
+
+def test_a_probe_has_a_row_with_its_differences_and_their_intervals(tmp_path):
+    config = {**MADE_UP_STUDY, "probes": {"translation": {"shift": 1}}}
+    shared = {"dataset": "digits", "probe": "translation", "n_seeds": 3, "n_diverged": 0}
+    point = {**shared, "sd": 0.01, "ci_low": None, "ci_high": None}
+    curves = pd.DataFrame(
+        {**point, "measure": measure, "variant": name, "level": f"{shift} px", "order": shift, "mean": 1 - shift / 10}
+        for measure in ("accuracy", "consistency")
+        for name in ("cnn", "dense")
+        for shift in (0, 1)
+    )[CURVE_COLUMNS]
+    difference = {"variant": "cnn", "reference": "dense", "measure": "consistency", "difference": 0.04}
+    contrasts = pd.DataFrame([{**shared, **difference, "ci_low": -0.01, "ci_high": 0.09}])[CONTRAST_COLUMNS]
+    html, _ = write_reports(tmp_path, write_study_with(tmp_path, config, CNN_WINS, probed=(curves, contrasts)))
+    row = next(row for row in table_of_findings(html) if row[0].startswith("Shifted images"))
+    assert row[1:3] == ("CNN − Dense, consistency: +4.00 pp (−1.00 to +9.00)", "exploratory")
+    assert row[3] == ["probe-digits-translation"] * 2
 
 
 def test_details_begin_with_the_chosen_variant_which_is_marked_wherever_it_stands(reports):
