@@ -91,6 +91,11 @@ def reported(folder: Path) -> Path:
     return folder / "report"
 
 
+def ejected(folder: Path, dataset: str) -> Path:
+    """Folder of the notebook that repeats a study's runs on a dataset, and of the data that it reads."""
+    return folder / "notebook" / dataset
+
+
 def exported(folder: Path, dataset: str) -> Path:
     """Folder of a dataset's exported model."""
     return folder / "export" / dataset

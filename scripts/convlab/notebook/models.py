@@ -1,0 +1,172 @@
+"""A study's models and questions as sections of a notebook: the code that builds each variant, and where it is trained."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from convlab.common.i18n import N_, listing
+from convlab.common.i18n import gettext as _
+from convlab.language import numbers as say
+from convlab.notebook.builders import Builder, builders, calls_of
+from convlab.notebook.recipes import Recipe
+from convlab.study.labels import field_label, level_label
+from convlab.study.schema import Study
+from convlab.study.variants import Question, Variant
+
+
+@dataclass(frozen=True)
+class Training:
+    """A variant to train: its name, code of the function that builds it, and code of further arguments."""
+
+    name: str
+    build: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A model: heading, the choices that were made with their reasons, code, and how it is trained."""
+
+    heading: str
+    rows: Sequence[tuple[str, str, str]]
+    parameters: str
+    code: str
+    training: Training
+
+
+@dataclass(frozen=True)
+class QuestionSection:
+    """An experiment or a comparison: what changes, the functions and trainings that it adds, and what the study says."""
+
+    text: str
+    factor: str
+    levels: str
+    base: str
+    names: Sequence[str]
+    functions: Sequence[str]
+    trained: Sequence[Training]
+    sentences: Sequence[str] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class Written:
+    """All variants of a study as code, for one dataset.
+
+    Attributes:
+        builders: the functions of each model, by its name.
+        draws: whether a layer of any variant draws random numbers while it trains.
+        filtered: the variants whose first convolution has filters that can be drawn, a plain ``Conv2D``.
+    """
+
+    builders: Mapping[str, Sequence[Builder]]
+    draws: bool
+    filtered: Sequence[str]
+
+    @property
+    def calls(self) -> dict[str, str]:
+        """Code of what builds each variant."""
+        return {name: text for group in self.builders.values() for entry in group for name, text in entry.calls.items()}
+
+
+def written(study: Study, input_shape: Sequence[int], classes: int, keras: Any) -> Written:
+    """Write the compared variants of a study as code. Raises UserError for a model that cannot be written."""
+    compared = study.plan.compared
+    made = {name: calls_of(variant, input_shape, classes, keras) for name, variant in compared.items()}
+    calls = {name: entry[0] for name, entry in made.items()}
+    filtered = [
+        name
+        for name, entry in calls.items()
+        if "layers.Conv2D" in [c.callee for c in entry if "Conv2D" in c.callee][:1]
+    ]
+    by_model = {}
+    for model in baselines_first(study):
+        others = [variant for variant in compared.values() if variant.base == model and variant.name != model]
+        by_model[model] = builders(compared[model], others, calls)
+    return Written(by_model, any(draws for _calls, draws in made.values()), filtered)
+
+
+def baselines_first(study: Study) -> list[str]:
+    """Names of the models: dense ones, then the others, both in the order of the plan."""
+    return sorted(study.models, key=lambda name: study.plan.compared[name].side != "dense")
+
+
+def model_sections(study: Study, dataset: str, code: Written, trainings: Mapping[str, Training]) -> list[Section]:
+    """A section for each model, in the order of the config."""
+    return [
+        Section(
+            _heading(study.plan.variants[name]),
+            choices(study.plan.variants[name]),
+            say.count(study.plan.costs[dataset, name].parameters),
+            functions[0].code,
+            trainings[name],
+        )
+        for name, functions in code.builders.items()
+    ]
+
+
+def _heading(variant: Variant) -> str:
+    """What a model is, and its label."""
+    return _(N_("Baseline: {label}") if variant.side == "dense" else N_("Model: {label}"), label=variant.label)
+
+
+def choices(variant: Variant) -> list[tuple[str, str, str]]:
+    """Field, value and reason of what was chosen: all that has a reason, or is not a default."""
+    model, explained = variant.model, variant.model.explained_fields
+    chosen = {*model.why, *model.as_written(defaults=False)}
+    rows = [
+        (field_label(name), level_label(name, value), model.why.get(name, say.MISSING))
+        for name, (value, _meaning) in explained.items()
+        if name in chosen
+    ]
+    rows.sort(key=lambda row: row[2] == say.MISSING)
+    return [(field_label("family"), level_label("family", model.family), model.why.get("family", say.MISSING)), *rows]
+
+
+def trainings_of(study: Study, seeds: Mapping[str, Sequence[int]], code: Written, recipes: Sequence[Recipe]) -> dict:
+    """How each variant is trained, by name; with the number of its seeds where that is not the most."""
+    arguments = {name: text for recipe in recipes for name, text in recipe.arguments.items()}
+    most = max(map(len, seeds.values()))
+    trainings = {}
+    for name, build in code.calls.items():
+        fewer = f", seeds=SEEDS[:{len(seeds[name])}]" if len(seeds[name]) < most else ""
+        trainings[name] = Training(name, build, f"{arguments[name]}{fewer}")
+    return trainings
+
+
+def question_sections(
+    study: Study, code: Written, trainings: Mapping[str, Training], sentences: Mapping[str, Sequence[str]]
+) -> list[QuestionSection]:
+    """A section for each question; each variant is built and trained in the first that asks for it."""
+    functions = {entry.variant: entry for group in code.builders.values() for entry in group[1:]}
+    trained, sections = set(code.builders), []
+    for question in study.plan.questions.values():
+        names = list(dict.fromkeys([question.reference, *question.level_labels, *question.variants]))
+        new = [name for name in names if name not in trained]
+        trained.update(new)
+        sections.append(_question_section(study, question, names, new, functions, trainings, sentences[question.name]))
+    return sections
+
+
+def _question_section(
+    study: Study,
+    question: Question,
+    names: Sequence[str],
+    new: Sequence[str],
+    functions: Mapping[str, Builder],
+    trainings: Mapping[str, Training],
+    sentences: Sequence[str],
+) -> QuestionSection:
+    """A question's section; seven parameters, what the sections share among them."""
+    variants, levels = study.plan.variants, [level.label for level in question.levels]
+    base = study.plan.aliases.get(question.base, question.base) if question.levels else question.reference
+    others = levels or [variants[name].label for name in question.variants]
+    return QuestionSection(
+        question.text,
+        question.subject,
+        listing(others),
+        variants[base].label,
+        names,
+        [functions[name].code for name in new if name in functions],
+        [trainings[name] for name in new],
+        sentences,
+    )
