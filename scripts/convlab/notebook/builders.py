@@ -1,8 +1,8 @@
 """Functions that build a study's models with Keras, as code: one for each model, with the factors as parameters.
 
 The levels of an experiment differ from its base in some arguments of some layers. Where these follow from the factor's
-value, one function has it as a parameter (``build_cnn(kernel_size=5)``); a level with other layers, such as another depth,
-has a function of its own.
+value, one function has it as a parameter (``build_cnn(kernel_size=5)``). A level with other layers, such as another
+depth, has another function.
 """
 
 import re
@@ -40,9 +40,8 @@ def calls_of(variant: Variant, input_shape: Sequence[int], classes: int, keras: 
     Raises UserError for what cannot be written as code.
     """
     if family_of(variant.model).model is not None:
-        raise UserError(
-            f"models.{variant.base}.family is {variant.model.family}, whose models cannot be written into a notebook yet"
-        )
+        kind = variant.model.family
+        raise UserError(f"models.{variant.base}.family is {kind}, whose models cannot be written into a notebook yet")
     double, training = KerasDouble(keras), variant.training
     keras.config.set_dtype_policy(training.precision)
     model = assembled(variant.model, tuple(input_shape), classes, double, training.augmentation)
@@ -167,17 +166,13 @@ def function_code(name: str, parameters: Mapping[str, Any], slots: Mapping[Slot,
     names = _variables(calls)
     lines = [f"def {name}({', '.join(f'{key}={literal(value)}' for key, value in parameters.items())}):"]
     for position, call in enumerate(calls):
-        arguments = [
-            Argument(a.name, a.by_position, Code(slots[position, number]), a.default)
-            if (position, number) in slots
-            else a
-            for number, a in enumerate(call.arguments)
-        ]
-        if call.callee == "keras.Model":
-            arguments = [
-                Argument(a.name, True, Code(_renamed(a.value.text, names))) if a.name != "name" else a
-                for a in arguments
-            ]
+        arguments = []
+        for number, argument in enumerate(call.arguments):
+            text = slots.get((position, number))
+            value = argument.value if text is None else Code(text)
+            if call.callee == "keras.Model":
+                value = Code(_renamed(value.text, names))
+            arguments.append(Argument(argument.name, argument.by_position, value, argument.default))
         written = [argument_code(a) for a in arguments if a.by_position or not a.is_default]
         before = "return" if call.callee == "keras.Model" else f"{names[call.result]} ="
         after = "" if call.inputs is None else f"({_renamed(call.inputs.text, names)})"

@@ -1,8 +1,8 @@
 """A double of Keras that builds a model and writes down which calls built it, so that they can be written as code.
 
 Families get Keras handed in (``models/registry.py``); given this double they say, call by call, what a notebook writes
-out. So every family has a form in a notebook, and that form makes the same layers in the same order: Keras draws initial
-weights in the order in which layers are made.
+out. So every family of layers has a form in a notebook, and that makes the same layers in the same order: Keras draws
+initial weights in the order in which layers are made.
 """
 
 import inspect

@@ -1,4 +1,4 @@
-"""A study's models and questions as sections of a notebook: the code that builds each variant, and where it is trained."""
+"""A study's models and questions as sections of a notebook: what builds each variant, and where it is trained."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ class Section:
 
 @dataclass(frozen=True)
 class QuestionSection:
-    """An experiment or a comparison: what changes, the functions and trainings that it adds, and what the study says."""
+    """An experiment or a comparison: what changes, functions and trainings that it adds, and what the study says."""
 
     text: str
     factor: str
@@ -73,11 +73,8 @@ def written(study: Study, input_shape: Sequence[int], classes: int, keras: Any) 
     compared = study.plan.compared
     made = {name: calls_of(variant, input_shape, classes, keras) for name, variant in compared.items()}
     calls = {name: entry[0] for name, entry in made.items()}
-    filtered = [
-        name
-        for name, entry in calls.items()
-        if "layers.Conv2D" in [c.callee for c in entry if "Conv2D" in c.callee][:1]
-    ]
+    first = {name: next((c.callee for c in entry if "Conv2D" in c.callee), "") for name, entry in calls.items()}
+    filtered = [name for name in calls if first[name] == "layers.Conv2D"]
     by_model = {}
     for model in baselines_first(study):
         others = [variant for variant in compared.values() if variant.base == model and variant.name != model]

@@ -1,4 +1,4 @@
-"""How a study trains, as functions of a notebook: one for all variants, as far as their training differs in numbers only."""
+"""How a study trains, as functions of a notebook: one for all variants whose training differs in numbers only."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +45,11 @@ class Recipe:
         return "".join(f", {setting}={self.default(setting)}" for setting in self.parameters)
 
     @property
+    def schedule_name(self) -> str:
+        """Name of the class of the learning rate's schedule."""
+        return "Schedule" if self.name == "train" else f"Schedule{self.name.removeprefix('train')}"
+
+    @property
     def warmup(self) -> float:
         """Share of the steps that warm up."""
         share = ONE_CYCLE_WARMUP if self.training.schedule == "one_cycle" else 0.0
@@ -70,7 +75,7 @@ def recipes(variants: Sequence[Variant], study: Training) -> list[Recipe]:
     """The functions that train these variants. Raises UserError for a setting that has no form in a notebook."""
     groups: dict[str, list[Variant]] = {}
     for variant in variants:
-        _refuse(variant, study)
+        _refuse(variant)
         groups.setdefault(_structure(variant.training), []).append(variant)
     made = []
     for number, group in enumerate(groups.values(), start=1):
@@ -97,7 +102,7 @@ def _structure(training: Training) -> str:
     return f"{fixed} {switches}"
 
 
-def _refuse(variant: Variant, study: Training) -> None:
+def _refuse(variant: Variant) -> None:
     """Raise UserError for the first setting of a variant's training that has no form in a notebook."""
     training = variant.training
     augmentation = training.augmentation or Augmentation()
@@ -110,7 +115,7 @@ def _refuse(variant: Variant, study: Training) -> None:
     }
     for key, value in unwritten.items():
         if value is not None:
-            whose = "training" if getattr(study, key, None) == value or "." in key else f"of {variant.name}, training"
             raise UserError(
-                f"{whose}.{key} is {value}, which cannot be written into a notebook yet; remove it for that"
+                f"training.{key} of {variant.name} is {value}, which cannot be written into a notebook yet; a study "
+                "without it can be"
             )

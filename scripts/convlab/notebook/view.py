@@ -246,8 +246,6 @@ def _left_out(study: Study) -> list[str]:
     if len(study.datasets) > 1:
         sentences.append(_("The other datasets of the study; each has a notebook of its own."))
     sentences.append(
-        _(
-            "Intervals and p values, which are adjusted over the whole study; the sentences above and the report have them."
-        )
+        _("Intervals and p values, adjusted over the whole study; the sentences above and the report have them.")
     )
     return sentences
