@@ -17,6 +17,14 @@ PARAMETERS = (*CONSTANTS, "train_size", "momentum", "label_smoothing")
 
 CLASSES_OF_OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"}
 
+CLASSES_OF_SCHEDULES = {
+    "constant": "WarmUp",
+    "cosine": "Cosine",
+    "one_cycle": "OneCycle",
+    "piecewise": "Piecewise",
+}
+"""Names of the classes that a notebook has for the schedules of the learning rate."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -28,6 +36,8 @@ class Recipe:
     study: Training
     parameters: tuple[str, ...] = ()
     arguments: Mapping[str, str] = field(default_factory=dict)
+    schedule_name: str = ""
+    """Name of the class of its learning rate's schedule; empty where the rate is constant."""
 
     def value(self, setting: str) -> str:
         """Code of a setting's value: a parameter, a constant of the notebook, or the number."""
@@ -45,9 +55,10 @@ class Recipe:
         return "".join(f", {setting}={self.default(setting)}" for setting in self.parameters)
 
     @property
-    def schedule_name(self) -> str:
-        """Name of the class of the learning rate's schedule."""
-        return "Schedule" if self.name == "train" else f"Schedule{self.name.removeprefix('train')}"
+    def schedule(self) -> tuple[Any, ...]:
+        """What decides the code of the schedule; equal for recipes that share a class."""
+        training = self.training
+        return training.schedule, self.warmup, training.schedule_boundaries, training.schedule_factors
 
     @property
     def warmup(self) -> float:
@@ -77,15 +88,25 @@ def recipes(variants: Sequence[Variant], study: Training) -> list[Recipe]:
     for variant in variants:
         _refuse(variant)
         groups.setdefault(_structure(variant.training), []).append(variant)
-    made = []
+    made: list[Recipe] = []
     for number, group in enumerate(groups.values(), start=1):
         name = "train" if number == 1 else f"train_{number}"
         first = group[0].training
         differing = tuple(s for s in PARAMETERS if len({getattr(v.training, s) for v in group}) > 1)
         recipe = Recipe(name, first, study, differing)
         arguments = {v.name: ("" if name == "train" else f", train={name}") + _given(v.training, recipe) for v in group}
-        made.append(Recipe(name, first, study, differing, arguments))
+        made.append(Recipe(name, first, study, differing, arguments, _schedule_name(recipe, made)))
     return made
+
+
+def _schedule_name(recipe: Recipe, others: Sequence[Recipe]) -> str:
+    """Name of the class of a recipe's schedule: that of an equal one, or a new one."""
+    if recipe.training.has_constant_rate:
+        return ""
+    equal = [other.schedule_name for other in others if other.schedule == recipe.schedule]
+    named = len({other.schedule_name for other in others if other.training.schedule == recipe.training.schedule})
+    name = CLASSES_OF_SCHEDULES[recipe.training.schedule]
+    return equal[0] if equal else f"{name}{named + 1}" if named else name
 
 
 def _given(training: Training, recipe: Recipe) -> str:

@@ -14,7 +14,14 @@ from convlab.findings.collect import interpret
 from convlab.language import numbers as say
 from convlab.notebook.cells import Cells
 from convlab.notebook.keras_double import Code, literal
-from convlab.notebook.models import baselines_first, model_sections, question_sections, trainings_of, written
+from convlab.notebook.models import (
+    Written,
+    baselines_first,
+    model_sections,
+    question_sections,
+    trainings_of,
+    written,
+)
 from convlab.notebook.recipes import Recipe, recipes
 from convlab.page.dataset import data_tables
 from convlab.page.format import duration
@@ -61,30 +68,36 @@ def render(study: Study, dataset: str, data: ReportData, folder: Path, keras: An
     detailed = [name for name in data.results.variants_with_details(dataset) if name in compared]
     filtered = [name for name in detailed if name in code.filtered]
     view = {
-        "markdown": cells.markdown,
-        "code": cells.code,
-        "py": lambda value: Markup(literal(_plain(value))),
-        "py_list": lambda values: Markup(f"[{', '.join(literal(_plain(value)) for value in values)}]"),
-        "raw": Markup,
-        "code_text": code_text,
-        "formatted": formatted,
-        "schedule_text": schedule_text,
+        **template_functions(cells),
         **_words(study, data, dataset),
         **_data_view(study, data, dataset),
         **_runs_view(study, data, dataset, seeds, folder),
         "recipes": how,
         "recipe_text": recipe_text(study),
-        "needs": _needs(study, data, dataset, how, code),
+        "needs": needs(study, how, code, any(entry["status"] != "finished" for entry in data.trained.values())),
         "models": model_sections(study, dataset, code, trainings),
         "questions": question_sections(study, code, trainings, sentences),
         "detailed": detailed,
-        "shown_model": (filtered or detailed)[-1],
+        "shown_model": next(reversed(filtered or detailed), None),
         "convolutional": code.filtered[:MAX_DRAWN_VARIANTS],
         "topics": _topics(study, data, dataset),
         "left_out": _left_out(study),
     }
     environment("markdown").get_template("notebook/notebook.j2").render(view)
     return cells
+
+
+def template_functions(cells: Cells) -> dict[str, Any]:
+    """Functions of the templates: what adds a cell, and what prints values, code and texts into code."""
+    return {
+        "markdown": cells.markdown,
+        "code": cells.code,
+        "py": lambda value: Markup(literal(_plain(value))),
+        "raw": Markup,
+        "code_text": code_text,
+        "formatted": formatted,
+        "schedule_text": schedule_text,
+    }
 
 
 def _in_order(study: Study) -> list[str]:
@@ -210,11 +223,10 @@ def schedule_text(recipe: Recipe) -> str:
     return schedules[recipe.training.schedule]
 
 
-def _needs(study: Study, data: ReportData, dataset: str, how: Sequence[Recipe], code: Any) -> dict[str, bool]:
-    """Which helpers the code of the notebook uses."""
+def needs(study: Study, how: Sequence[Recipe], code: Written, diverged: bool) -> dict[str, bool]:
+    """Which helpers the code of the notebook uses; ``diverged`` is whether a run has."""
     trainings = [recipe.training for recipe in how]
     augmented = [v.training.augmentation for v in study.plan.compared.values() if v.training.augmentation is not None]
-    by_status = (record["status"] for key, record in data.trained.items() if key[0] == dataset)
     return {
         "math": any(training.steps is not None or not training.has_constant_rate for training in trainings),
         "zlib": code.draws,
@@ -224,7 +236,7 @@ def _needs(study: Study, data: ReportData, dataset: str, how: Sequence[Recipe], 
         "class_weights": any(training.class_weights == "balanced" for training in trainings),
         "augmentation": any(entry.flip != "none" or entry.shift for entry in augmented),
         "precision": any(training.precision != "float32" for training in trainings),
-        "divergence": any(status != "finished" for status in by_status),
+        "divergence": diverged,
     }
 
 
