@@ -6,9 +6,11 @@ from typing import Any
 
 from convlab.common.i18n import N_, listing
 from convlab.common.i18n import gettext as _
+from convlab.findings.study_results import Finding
 from convlab.language import numbers as say
 from convlab.notebook.builders import Builder, builders, calls_of
 from convlab.notebook.recipes import Recipe
+from convlab.probes import registry as probe_registry
 from convlab.study.labels import field_label, level_label
 from convlab.study.schema import Study
 from convlab.study.variants import Question, Variant
@@ -49,6 +51,17 @@ class QuestionSection:
 
 
 @dataclass(frozen=True)
+class ProbeSection:
+    """A probe that trains variants: heading, what it does, the variants, trainings that it adds, and what was found."""
+
+    heading: str
+    introduction: str
+    names: Sequence[str]
+    trained: Sequence[Training]
+    findings: Sequence[Finding]
+
+
+@dataclass(frozen=True)
 class Written:
     """All variants of a study as code, for one dataset.
 
@@ -69,22 +82,22 @@ class Written:
 
 
 def written(study: Study, input_shape: Sequence[int], classes: int, keras: Any) -> Written:
-    """Write the compared variants of a study as code. Raises UserError for a model that cannot be written."""
-    compared = study.plan.compared
-    made = {name: calls_of(variant, input_shape, classes, keras) for name, variant in compared.items()}
+    """Write all variants of a study as code. Raises UserError for a model that cannot be written."""
+    variants = study.plan.variants
+    made = {name: calls_of(variant, input_shape, classes, keras) for name, variant in variants.items()}
     calls = {name: entry[0] for name, entry in made.items()}
     first = {name: next((c.callee for c in entry if "Conv2D" in c.callee), "") for name, entry in calls.items()}
     filtered = [name for name in calls if first[name] == "layers.Conv2D"]
     by_model = {}
     for model in baselines_first(study):
-        others = [variant for variant in compared.values() if variant.base == model and variant.name != model]
-        by_model[model] = builders(compared[model], others, calls)
+        others = [variant for variant in variants.values() if variant.base == model and variant.name != model]
+        by_model[model] = builders(variants[model], others, calls)
     return Written(by_model, any(draws for _calls, draws in made.values()), filtered)
 
 
 def baselines_first(study: Study) -> list[str]:
     """Names of the models: dense ones, then the others, both in the order of the plan."""
-    return sorted(study.models, key=lambda name: study.plan.compared[name].side != "dense")
+    return sorted(study.models, key=lambda name: study.plan.variants[name].side != "dense")
 
 
 def model_sections(study: Study, dataset: str, code: Written, trainings: Mapping[str, Training]) -> list[Section]:
@@ -128,6 +141,31 @@ def trainings_of(study: Study, seeds: Mapping[str, Sequence[int]], code: Written
         fewer = f", seeds=SEEDS[:{len(seeds[name])}]" if len(seeds[name]) < most else ""
         trainings[name] = Training(name, build, f"{arguments[name]}{fewer}")
     return trainings
+
+
+def probe_sections(
+    study: Study, trainings: Mapping[str, Training], findings: Mapping[str, Sequence[Finding]], given_validation: bool
+) -> list[ProbeSection]:
+    """A section for each probe that trains variants, as far as it measured something."""
+    trained = set(study.plan.compared)
+    sections = []
+    for name, probe in study.plan.probes.items():
+        names = [variant for levels in probe.levels.values() for _label, _order, variant in levels]
+        if name not in findings or not names:
+            continue
+        new = [variant for variant in dict.fromkeys(names) if variant not in trained]
+        trained.update(new)
+        words = probe_registry.part(name, "findings")
+        sections.append(
+            ProbeSection(
+                _(words.TITLE),
+                words.introduction(study.training, given_validation),
+                list(dict.fromkeys(names)),
+                [trainings[variant] for variant in new],
+                findings[name],
+            )
+        )
+    return sections
 
 
 def question_sections(

@@ -12,7 +12,7 @@ from convlab.training.recipe import ONE_CYCLE_WARMUP, Augmentation, Training
 CONSTANTS = ("epochs", "batch_size", "learning_rate")
 """Settings that a notebook has as constants, at its beginning."""
 
-PARAMETERS = (*CONSTANTS, "train_size", "momentum", "label_smoothing")
+PARAMETERS = (*CONSTANTS, "train_size", "momentum", "label_smoothing", "pixel_permutation")
 """Settings in which variants may differ and yet share a function, which then has them as parameters."""
 
 CLASSES_OF_OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"}
@@ -131,7 +131,6 @@ def _refuse(variant: Variant) -> None:
     unwritten: dict[str, Any] = {
         "backend": training.backend if training.backend != "tensorflow" else None,
         "ema": training.ema,
-        "pixel_permutation": training.pixel_permutation,
         **{f"augmentation.{name}": getattr(augmentation, name) for name in in_pipeline},
     }
     for key, value in unwritten.items():

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing
+from convlab.datasets.prepared import PERMUTATION_SEED
 from convlab.evaluation.records import read_measures
 from convlab.findings.collect import interpret
 from convlab.language import numbers as say
@@ -18,6 +19,7 @@ from convlab.notebook.models import (
     Written,
     baselines_first,
     model_sections,
+    probe_sections,
     question_sections,
     trainings_of,
     written,
@@ -58,14 +60,16 @@ def render(study: Study, dataset: str, data: ReportData, folder: Path, keras: An
     """
     cells = Cells()
     manifest = data.manifests[dataset]
-    compared = {name: study.plan.compared[name] for name in _in_order(study)}
-    how = recipes(list(compared.values()), study.training)
+    variants = {name: study.plan.variants[name] for name in _in_order(study)}
+    how = recipes(list(variants.values()), study.training)
     code = written(study, manifest["input_shape"], len(manifest["classes"]), keras)
-    seeds = {name: study.seeds_of(dataset, name) for name in compared}
+    seeds = {name: study.seeds_of(dataset, name) for name in variants}
     trainings = trainings_of(study, seeds, code, how)
     cards = {name: question_card(data.results, dataset, q) for name, q in study.plan.questions.items()}
     sentences = {name: [*(c.sentence for c in card.contrasts), *card.trends] for name, card in cards.items()}
-    detailed = [name for name in data.results.variants_with_details(dataset) if name in compared]
+    detailed = data.results.variants_with_details(dataset)
+    labels = {name: variant.label for name, variant in study.plan.variants.items()}
+    probed = all_findings(**data.probed, labels=labels, dataset=dataset, rope=data.results.rope)
     filtered = [name for name in detailed if name in code.filtered]
     view = {
         **template_functions(cells),
@@ -79,8 +83,9 @@ def render(study: Study, dataset: str, data: ReportData, folder: Path, keras: An
         "questions": question_sections(study, code, trainings, sentences),
         "detailed": detailed,
         "shown_model": next(reversed(filtered or detailed), None),
-        "convolutional": code.filtered[:MAX_DRAWN_VARIANTS],
-        "topics": _topics(study, data, dataset),
+        "convolutional": [name for name in code.filtered if name in study.plan.compared][:MAX_DRAWN_VARIANTS],
+        "probes": probe_sections(study, trainings, probed, "x_validation" in manifest["arrays"]),
+        "topics": interpret(data.results, dataset, by_assumption(probed)),
         "left_out": _left_out(study),
     }
     environment("markdown").get_template("notebook/notebook.j2").render(view)
@@ -97,13 +102,14 @@ def template_functions(cells: Cells) -> dict[str, Any]:
         "code_text": code_text,
         "formatted": formatted,
         "schedule_text": schedule_text,
+        "permutation_seed": PERMUTATION_SEED,
     }
 
 
 def _in_order(study: Study) -> list[str]:
-    """Names of the compared variants: of each model in turn, baselines first."""
+    """Names of all variants: of each model in turn, baselines first."""
     order = {name: position for position, name in enumerate(baselines_first(study))}
-    return sorted(study.plan.compared, key=lambda name: order[study.plan.compared[name].base])
+    return sorted(study.plan.variants, key=lambda name: order[study.plan.variants[name].base])
 
 
 def _plain(value: Any) -> Any:
@@ -226,7 +232,7 @@ def schedule_text(recipe: Recipe) -> str:
 def needs(study: Study, how: Sequence[Recipe], code: Written, diverged: bool) -> dict[str, bool]:
     """Which helpers the code of the notebook uses; ``diverged`` is whether a run has."""
     trainings = [recipe.training for recipe in how]
-    augmented = [v.training.augmentation for v in study.plan.compared.values() if v.training.augmentation is not None]
+    augmented = [v.training.augmentation for v in study.plan.variants.values() if v.training.augmentation is not None]
     return {
         "math": any(training.steps is not None or not training.has_constant_rate for training in trainings),
         "zlib": code.draws,
@@ -236,20 +242,15 @@ def needs(study: Study, how: Sequence[Recipe], code: Written, diverged: bool) ->
         "class_weights": any(training.class_weights == "balanced" for training in trainings),
         "augmentation": any(entry.flip != "none" or entry.shift for entry in augmented),
         "precision": any(training.precision != "float32" for training in trainings),
+        "permutation": any(v.training.pixel_permutation is not None for v in study.plan.variants.values()),
         "divergence": diverged,
     }
 
 
-def _topics(study: Study, data: ReportData, dataset: str) -> list[Any]:
-    """The topics of the report's interpretation with their findings."""
-    labels = {name: variant.label for name, variant in study.plan.variants.items()}
-    probed = all_findings(**data.probed, labels=labels, dataset=dataset, rope=data.results.rope)
-    return interpret(data.results, dataset, by_assumption(probed))
-
-
 def _left_out(study: Study) -> list[str]:
     """What the study does and the notebook does not."""
-    titles = [_(probe_registry.part(name, "findings").TITLE) for name in study.plan.probes]
+    probes = study.plan.probes
+    titles = [_(probe_registry.part(name, "findings").TITLE) for name in probes if not probes[name].levels]
     sentences = []
     if titles:
         sentences.append(_("Probes: {names}; what they measured is in the report.", names=listing(titles, len(titles))))
