@@ -7,7 +7,7 @@ depth, has another function.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from convlab.errors import UserError
@@ -54,7 +54,7 @@ def _tidied(call: Call, plain: bool) -> Call:
     """A call with its layer's name last, and without float32 where all is ``plain`` float32."""
     kept = [a for a in call.arguments if not (plain and a.name == "dtype" and a.value == "float32")]
     kept.sort(key=lambda argument: argument.name == "name")
-    return Call(call.result, call.callee, tuple(kept), call.inputs)
+    return replace(call, arguments=tuple(kept))
 
 
 def builders(base: Variant, others: Sequence[Variant], calls: Mapping[str, tuple[Call, ...]]) -> list[Builder]:
@@ -157,7 +157,7 @@ def _filled(calls: tuple[Call, ...], slots: Mapping[Slot, str], values: Mapping[
                 factor, _, index = text.partition("[")
                 value = values[factor][int(index[:-1])] if index else values[factor]
                 arguments[number] = Argument(argument.name, argument.by_position, value, argument.default)
-        filled.append(Call(call.result, call.callee, tuple(arguments), call.inputs))
+        filled.append(replace(call, arguments=tuple(arguments)))
     return tuple(filled)
 
 
@@ -176,6 +176,9 @@ def function_code(name: str, parameters: Mapping[str, Any], slots: Mapping[Slot,
         written = [argument_code(a) for a in arguments if a.by_position or not a.is_default]
         before = "return" if call.callee == "keras.Model" else f"{names[call.result]} ="
         after = "" if call.inputs is None else f"({_renamed(call.inputs.text, names)})"
+        if call.is_made:
+            lines.append(f"    {before} {call.callee}{after}")
+            continue
         lines += _statement(f"    {before} {call.callee}", written, after)
     return "\n".join(lines)
 
@@ -185,7 +188,7 @@ def _variables(calls: Sequence[Call]) -> dict[str, str]:
     names: dict[str, str] = {}
     for position, call in enumerate(calls):
         later = [other for other in calls[position + 2 :] if call.result in _results_in(other)]
-        own = call.callee == "keras.Input" or later
+        own = call.inputs is None or later
         names[call.result] = call.result if own else "x"
     return names
 
@@ -193,6 +196,7 @@ def _variables(calls: Sequence[Call]) -> dict[str, str]:
 def _results_in(call: Call) -> set[str]:
     """Results of earlier calls that a call takes."""
     texts = [call.inputs.text] if call.inputs else []
+    texts += [call.callee] if call.is_made else []
     texts += [argument.value.text for argument in call.arguments if isinstance(argument.value, Code)]
     return set(re.findall(r"\w+", " ".join(texts)))
 

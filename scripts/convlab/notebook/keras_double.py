@@ -44,17 +44,21 @@ class Argument:
 
 @dataclass(frozen=True)
 class Call:
-    """A statement ``result = callee(arguments)(inputs)``; without ``inputs`` it is ``result = callee(arguments)``."""
+    """A statement ``result = callee(arguments)(inputs)``; without ``inputs`` it is ``result = callee(arguments)``.
+
+    ``is_made``: the callee is a layer that an earlier statement made, and the statement is ``result = callee(inputs)``.
+    """
 
     result: str
     callee: str
     arguments: tuple[Argument, ...]
     inputs: Code | None = None
+    is_made: bool = False
 
     @property
     def shape(self) -> tuple[Any, ...]:
         """All of it but the values of its arguments: equal for calls that differ in values only."""
-        return self.result, self.callee, tuple(a.name for a in self.arguments), self.inputs
+        return self.result, self.callee, tuple(a.name for a in self.arguments), self.inputs, self.is_made
 
 
 @dataclass
@@ -148,7 +152,9 @@ class _Namespace:
             made, values = real(*arguments, **options), self.double.arguments(real, arguments, options)
             callee = f"{self.path}.{name}"
             if self.path == "layers":
-                return _Layer(self.double, made, callee, values)
+                layer = _Layer(self.double, made, callee, values, len(self.double.calls))
+                self.double.calls.append(Call(f"{self.double.result(made.name)}_layer", callee, values))
+                return layer
             written = ", ".join(argument_code(argument) for argument in values if not argument.is_default)
             return self.double.remember(made, Code(f"{callee}({written})"))
 
@@ -157,17 +163,27 @@ class _Namespace:
 
 @dataclass
 class _Layer:
-    """A layer that has been made; calling it writes down the statement."""
+    """A layer that has been made, at a position of the calls; calling it writes down the statement.
+
+    Layers that were made before it is called drew their seeds after it did, so that it stays a statement by itself.
+    """
 
     double: KerasDouble
     layer: Any
     callee: str
     values: tuple[Argument, ...]
+    position: int
 
     def __call__(self, *inputs: Any) -> Any:
-        written = Code(", ".join(literal(self.double.code(value)) for value in inputs))
-        tensor, name = self.layer(*inputs), self.double.result(self.layer.name)
-        self.double.calls.append(Call(name, self.callee, self.values, written))
+        calls, written = self.double.calls, Code(", ".join(literal(self.double.code(value)) for value in inputs))
+        tensor = self.layer(*inputs)
+        if self.position == len(calls) - 1 and not calls[-1].inputs:
+            calls.pop()
+            name = self.double.result(self.layer.name)
+            calls.append(Call(name, self.callee, self.values, written))
+        else:
+            name = self.double.result(self.layer.name)
+            calls.append(Call(name, calls[self.position].result, (), written, is_made=True))
         return self.double.remember(tensor, Code(name))
 
 
