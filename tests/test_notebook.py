@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 
 import nbformat
 import numpy as np
@@ -182,6 +184,61 @@ def test_the_code_of_a_model_builds_the_same_layers_with_the_same_initial_weight
         assert [(type(layer), layer.name) for layer in built.layers] == [(type(e), e.name) for e in expected.layers]
         both = zip(variables(built), variables(expected), strict=True)  # with the states of random generators
         assert all(np.array_equal(*pair) for pair in both)
+
+
+OWN_FILE = """
+import keras
+
+keras.utils.set_random_seed(1)
+
+
+def branch(x, units):
+    return keras.layers.Dense(units, activation="relu")(x)
+
+
+def mine(input_shape, classes, units=8):
+    pixels = keras.Input(input_shape)
+    x = keras.layers.Dropout(0.2)(branch(keras.layers.Flatten()(pixels), units))
+    return keras.Model(pixels, keras.layers.Dense(classes, activation="softmax")(x))
+"""
+
+
+def test_own_code_is_a_cell_and_its_function_is_called(tmp_path):
+    from convlab.notebook.builders import builders, calls_of
+    from convlab.runtime.keras_runtime import keras
+    from convlab.training.network import build
+
+    (tmp_path / "own.py").write_text(OWN_FILE)
+    own = {"family": "python", "file": str(tmp_path / "own.py"), "function": "mine"}
+    experiment = {"base": "own", "factor": "units", "levels": [8, 4]}
+    study = load_study(tiny_with(models={"own": own}, experiments={"x": experiment}, comparisons={}))
+    variants = [
+        replace(variant, model=variant.model.with_sources({"own.py": OWN_FILE}))
+        for variant in study.plan.variants.values()
+    ]
+    calls = {variant.name: calls_of(variant, (8, 8, 1), 10, keras)[0] for variant in variants}
+    (written,) = builders(variants[0], variants[1:], calls)
+    namespace = executed(f"import random\n{OWN_FILE}\n{written.code}")
+    for variant in variants:
+        keras.utils.set_random_seed(3)
+        expected = build(variant.model, (8, 8, 1), 10)
+        keras.utils.set_random_seed(3)
+        built = eval(f"{written.calls[variant.name]}()", namespace)  # noqa: S307 - code of ours
+        assert [layer.name for layer in built.layers] == [layer.name for layer in expected.layers]
+        assert all(np.array_equal(*pair) for pair in zip(variables(built), variables(expected), strict=True))
+
+
+@pytest.mark.parametrize("own, message", [
+    ("def train(): pass", "your own file defines train, and so does another cell of the notebook"),
+    ("import numpy as np\ndef mine(): pass", None),
+])  # fmt: skip
+def test_own_code_that_would_replace_a_function_of_the_notebook_is_refused(own, message):
+    from convlab.notebook.cells import Cells
+    from convlab.notebook.own_code import refuse_clashes
+
+    cells = Cells([("code", "import numpy as np\n\n\ndef train():\n    pass"), ("code", own)])
+    with pytest.raises(UserError, match=re.escape(message)) if message else nullcontext():
+        refuse_clashes(cells, {own})
 
 
 def variables(model) -> list[np.ndarray]:

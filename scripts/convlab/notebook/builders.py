@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from convlab.errors import UserError
 from convlab.models.registry import family_of
 from convlab.notebook.keras_double import Argument, Call, Code, KerasDouble, argument_code, literal
+from convlab.notebook.own_code import calls_of_own_code
 from convlab.study.variants import Variant
 from convlab.training.network import assembled
 
@@ -39,15 +39,18 @@ def calls_of(variant: Variant, input_shape: Sequence[int], classes: int, keras: 
 
     Raises UserError for what cannot be written as code.
     """
-    if family_of(variant.model).model is not None:
-        kind = variant.model.family
-        raise UserError(f"models.{variant.base}.family is {kind}, whose models cannot be written into a notebook yet")
-    double, training = KerasDouble(keras), variant.training
-    keras.config.set_dtype_policy(training.precision)
-    model = assembled(variant.model, tuple(input_shape), classes, double, training.augmentation)
+    precision, augmentation = variant.training.precision, variant.training.augmentation
+    keras.config.set_dtype_policy(precision)
+    double, family = KerasDouble(keras), family_of(variant.model)
+    if family.model is None:
+        model = assembled(variant.model, tuple(input_shape), classes, double, augmentation)
+        calls = double.calls
+    else:
+        calls = calls_of_own_code(variant, tuple(input_shape), classes)
+        model = assembled(variant.model, tuple(input_shape), classes, keras, augmentation)
     variables = [variable for layer in model.layers for variable in layer.variables]
     draws = any(variable.name == "seed_generator_state" for variable in variables)
-    return tuple(_tidied(call, training.precision == "float32") for call in double.calls), draws
+    return tuple(_tidied(call, precision == "float32") for call in calls), draws
 
 
 def _tidied(call: Call, plain: bool) -> Call:
@@ -174,12 +177,13 @@ def function_code(name: str, parameters: Mapping[str, Any], slots: Mapping[Slot,
                 value = Code(_renamed(value.text, names))
             arguments.append(Argument(argument.name, argument.by_position, value, argument.default))
         written = [argument_code(a) for a in arguments if a.by_position or not a.is_default]
-        before = "return" if call.callee == "keras.Model" else f"{names[call.result]} ="
+        before = "return" if call.callee == "keras.Model" else f"{names[call.result]} =" if call.result else ""
         after = "" if call.inputs is None else f"({_renamed(call.inputs.text, names)})"
-        if call.is_made:
-            lines.append(f"    {before} {call.callee}{after}")
-            continue
-        lines += _statement(f"    {before} {call.callee}", written, after)
+        start = f"    {before} {call.callee}" if before else f"    {call.callee}"
+        if call.is_made or (not arguments and "=" in before and call.inputs is None):
+            lines.append(f"{start}{after}")
+        else:
+            lines += _statement(start, written, after)
     return "\n".join(lines)
 
 

@@ -27,13 +27,17 @@ class Training:
 
 @dataclass(frozen=True)
 class Section:
-    """A model: heading, the choices that were made with their reasons, code, and how it is trained."""
+    """A model: heading, the choices that were made with their reasons, code, and how it is trained.
+
+    ``source`` is the text of the user's own file that has the model's function, if it has one and is not shown before.
+    """
 
     heading: str
     rows: Sequence[tuple[str, str, str]]
     parameters: str
     code: str
     training: Training
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,17 +105,19 @@ def baselines_first(study: Study) -> list[str]:
 
 
 def model_sections(study: Study, dataset: str, code: Written, trainings: Mapping[str, Training]) -> list[Section]:
-    """A section for each model, in the order of the config."""
-    return [
-        Section(
-            _heading(study.plan.variants[name]),
-            choices(study.plan.variants[name]),
-            say.count(study.plan.costs[dataset, name].parameters),
-            functions[0].code,
-            trainings[name],
+    """A section for each model, baselines first."""
+    shown: set[str] = set()
+    sections = []
+    for name, functions in code.builders.items():
+        variant = study.plan.variants[name]
+        sources = [text for text in variant.model.sources.values() if text not in shown]
+        shown.update(sources)
+        parameters = say.count(study.plan.costs[dataset, name].parameters)
+        source = "".join(sources)
+        sections.append(
+            Section(_heading(variant), choices(variant), parameters, functions[0].code, trainings[name], source)
         )
-        for name, functions in code.builders.items()
-    ]
+    return sections
 
 
 def _heading(variant: Variant) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from convlab.notebook.models import (
     trainings_of,
     written,
 )
+from convlab.notebook.own_code import refuse_clashes
 from convlab.notebook.recipes import Recipe, recipes
 from convlab.page.dataset import data_tables
 from convlab.page.format import duration
@@ -58,7 +60,7 @@ def render(study: Study, dataset: str, data: ReportData, folder: Path, keras: An
     Raises:
         UserError: a model or a setting cannot be written into a notebook.
     """
-    cells = Cells()
+    study, cells = _with_own_code(study, dataset, data), Cells()
     manifest = data.manifests[dataset]
     variants = {name: study.plan.variants[name] for name in _in_order(study)}
     how = recipes(list(variants.values()), study.training)
@@ -89,7 +91,17 @@ def render(study: Study, dataset: str, data: ReportData, folder: Path, keras: An
         "left_out": _left_out(study),
     }
     environment("markdown").get_template("notebook/notebook.j2").render(view)
+    refuse_clashes(cells, {text for variant in variants.values() for text in variant.model.sources.values()})
     return cells
+
+
+def _with_own_code(study: Study, dataset: str, data: ReportData) -> Study:
+    """The study with the user's own code in its models, as the runs recorded it."""
+    plan, variants = study.plan, {}
+    for name, variant in plan.variants.items():
+        record = data.trained[dataset, name, study.seeds_of(dataset, name)[0]]
+        variants[name] = replace(variant, model=variant.model.with_sources(record.get("sources", {})))
+    return study.with_plan(replace(plan, variants=variants))
 
 
 def template_functions(cells: Cells) -> dict[str, Any]:
@@ -243,6 +255,7 @@ def needs(study: Study, how: Sequence[Recipe], code: Written, diverged: bool) ->
         "augmentation": any(entry.flip != "none" or entry.shift for entry in augmented),
         "precision": any(training.precision != "float32" for training in trainings),
         "permutation": any(v.training.pixel_permutation is not None for v in study.plan.variants.values()),
+        "random": any(variant.model.sources for variant in study.plan.variants.values()),
         "divergence": diverged,
     }
 
