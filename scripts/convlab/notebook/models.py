@@ -135,7 +135,7 @@ def choices(variant: Variant) -> list[tuple[str, str, str]]:
         if name in chosen
     ]
     rows.sort(key=lambda row: row[2] == say.MISSING)
-    return [(field_label("family"), level_label("family", model.family), model.why.get("family", say.MISSING)), *rows]
+    return [(_("family"), level_label("family", model.family), model.why.get("family", say.MISSING)), *rows]
 
 
 def trainings_of(study: Study, seeds: Mapping[str, Sequence[int]], code: Written, recipes: Sequence[Recipe]) -> dict:
