@@ -186,6 +186,19 @@ def test_the_code_of_a_model_builds_the_same_layers_with_the_same_initial_weight
         assert all(np.array_equal(*pair) for pair in both)
 
 
+def test_the_code_of_a_model_in_mixed_precision_keeps_the_ends_in_float32():
+    from convlab.runtime.keras_runtime import keras
+
+    _, code = written_by(tiny_with(training={"precision": "mixed_bfloat16"}, experiments={}, comparisons={}))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        built = executed(code.builders["cnn"][0].code)["build_cnn"]()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    dtypes = {layer.name: layer.compute_dtype for layer in built.layers}
+    assert (dtypes["rescale"], dtypes["conv_1"], dtypes["dense_output"]) == ("float32", "bfloat16", "float32")
+
+
 OWN_FILE = """
 import keras
 
@@ -279,7 +292,7 @@ UNUSUAL = {
 }  # fmt: skip
 
 
-def trained_by(settings: dict) -> dict:
+def trained_by(settings: dict, given_validation: bool = False) -> dict:
     """Namespace of a notebook's code that trains a small dense model like this; it has no images."""
     from convlab.notebook.cells import Cells
     from convlab.notebook.recipes import recipes
@@ -288,7 +301,7 @@ def trained_by(settings: dict) -> dict:
 
     study, code = written_by(tiny_with(models={"net": NET}, training=settings, experiments={}, comparisons={}))
     how, cells = recipes(list(study.plan.variants.values()), study.training), Cells()
-    view = {"study": study, "given_validation": False, "recipe_text": "", "recipes": how}
+    view = {"study": study, "given_validation": given_validation, "recipe_text": "", "recipes": how}
     used = needs(study, how, code, diverged=False)
     environment("markdown").get_template("notebook/training.j2").render(view | template_functions(cells), needs=used)
     lines = ["import hashlib, math, time, zlib", "import numpy as np", "import matplotlib.pyplot as plt"]
@@ -297,12 +310,12 @@ def trained_by(settings: dict) -> dict:
     return executed("\n".join([*lines, *(text for kind, text in cells.cells if kind == "code")]))
 
 
-@pytest.mark.parametrize("settings", [
-    UNUSUAL,
-    {"epochs": 6, "batch_size": 32, "learning_rate": 0.05, "optimizer": "sgd", "momentum": 0.9, "steps": 40,
-     "early_stopping": {"patience": 1, "min_delta": 0.01}},
+@pytest.mark.parametrize("settings, given_validation", [
+    (UNUSUAL, False),
+    ({"epochs": 6, "batch_size": 32, "learning_rate": 0.05, "optimizer": "sgd", "momentum": 0.9, "steps": 40,
+      "early_stopping": {"patience": 1, "min_delta": 0.01}, "pixel_permutation": 2}, True),
 ], ids=["augmented", "stopped"])  # fmt: skip
-def test_the_code_of_a_recipe_trains_the_same_weights(settings, tmp_path):
+def test_the_code_of_a_recipe_trains_the_same_weights(settings, given_validation, tmp_path):
     from convlab.runtime.keras_runtime import keras
     from convlab.training.loop import Data, Hooks, fit
     from convlab.training.network import build
@@ -312,14 +325,17 @@ def test_the_code_of_a_recipe_trains_the_same_weights(settings, tmp_path):
     labels = np.sort(generator.integers(0, 10, 200))
     training, seeds = Training(**settings), prepared.seed_streams(5)
     train, held_out = prepared.split(labels, training.validation_fraction, seeds["split"])
+    given = {"x_train": images[train], "y_train": labels[train], "x_validation": images[held_out]}
+    given |= {"y_validation": labels[held_out]} if given_validation else {"x_train": images, "y_train": labels}
     train = train[prepared.nested_subset(labels[train], training.train_size, seeds["subset"])]
     keras.utils.set_random_seed(seeds["initialisation"])
     expected = build(as_model(NET), (8, 8, 1), 10, augmentation=training.augmentation)
+    images = prepared.permute_pixels(images, training.pixel_permutation)
     data = Data((images[train], labels[train]), (images[held_out], labels[held_out]))
     outcome = fit(expected, training, data, seeds, tmp_path, Hooks())
 
-    namespace = trained_by(settings)
-    namespace |= {"x_train": images, "y_train": labels}
+    namespace = trained_by(settings, given_validation)
+    namespace.update(given)
     trained, history = namespace["train"](namespace["build_net"], 5)
     assert [row["val_loss"] for row in history] == [row["val_loss"] for row in outcome.history]
     assert all(np.array_equal(*pair) for pair in zip(trained.get_weights(), expected.get_weights(), strict=True))
