@@ -46,8 +46,8 @@ SHOWN_CLASSES = 10
 MAX_DRAWN_VARIANTS = 8
 """Variants whose filters and feature maps are drawn, the first ones."""
 
-NAMED_VERSIONS = {"keras": "keras", "tensorflow": "tensorflow-cpu", "numpy": "numpy"}
-"""Packages whose versions the last cell compares: the name to import, and the name that is installed."""
+COMPUTING_PACKAGES = {"keras": ("keras",), "tensorflow": ("tensorflow", "tensorflow-cpu"), "numpy": ("numpy",)}
+"""Packages whose versions the last cell compares: the name to import, and the names that may be installed."""
 
 
 def render(study: Study, dataset: str, data: ReportData, folder: Path, keras: Any) -> Cells:
@@ -200,9 +200,9 @@ def _runs_view(
     for name, counted in seeds.items():
         measures = read_measures(layout.evaluated(folder, dataset, name), counted)
         recorded[name] = {seed: measures[seed]["predictions_sha256"] for seed in counted}
-    versions = {name: first["versions"].get(package) for name, package in NAMED_VERSIONS.items()}
-    versions["tensorflow"] = versions["tensorflow"] or first["versions"].get("tensorflow")
-    known = {name: version for name, version in versions.items() if version}
+    installed = first["versions"]
+    packages = {name: next((p for p in names if p in installed), "") for name, names in COMPUTING_PACKAGES.items()}
+    known = {name: installed[package] for name, package in packages.items() if package}
     return {
         "seeds": list(max(seeds.values(), key=len)),
         "labels": {name: study.plan.variants[name].label for name in seeds},
@@ -213,6 +213,7 @@ def _runs_view(
         "on_cpu": not first["device"].startswith("GPU"),
         "recorded": recorded,
         "processor": first["hardware"]["processor"],
+        "packages": " ".join([*(f"{p}=={installed[p]}" for p in packages.values() if p), "matplotlib", "notebook"]),
         "versions_text": listing(f"{name} {version}" for name, version in known.items()),
         "versions_code": f"{{{', '.join(f'{literal(name)}: {literal(v)}' for name, v in known.items())}}}",
     }
