@@ -28,7 +28,8 @@ it the name that it has in ``config.yaml``, and change it. Then run ``make messa
     ``results.columns.Column`` for each of its ``COLUMNS``, from which docs/tables.md is written. Optionally
     ``CONTRASTS`` and ``contrasts(probe, runs, plan, measured)``, for differences paired by seed: rows of
     ``probes.curves.CONTRAST_COLUMNS``, whose ``measure`` is a key of ``CONTRASTS`` (how each reads, before
-    translation), alone or followed by a comma and the level of a probe that trains.
+    translation), alone or followed by a comma and the level of a probe that trains, or the name of a layer. They are
+    differences of shares, unless ``CONTRAST_UNITS`` has another unit for them, empty for plain numbers.
 ``figure.py``
     Optional. ``figures(probe, results, curves, measured)``, which yields the figures of one dataset, made by
     ``probes.charts.probe_figure``: a Matplotlib figure each, with title, caption, numbers and how to read it.

@@ -7,7 +7,7 @@ the field is a share of what all pixels could move; squared ones would count the
 of the closed form is where the gradient may be other than zero; most of it usually lies far inside of it.
 
 A map with an even number of rows or columns has two or four central units. Each has its own field, and sides are
-averaged over them; the stored field is their mean.
+averaged over them; the stored field is that of the first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ def inspect(
         for name, model in (("trained", network.in_float32), ("untrained", untrained)):
             of_units = fields_of_central_units(model, chosen)
             rows += [{"seed": network.seed, "network": name, **row} for row in sides(of_units)]
-            fields[name].append(normalised(of_units.mean(axis=0)))
+            fields[name].append(normalised(of_units[0]))
     return rows, {name: np.mean(of_runs, axis=0, dtype=np.float32) for name, of_runs in fields.items()}
 
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from convlab.common.i18n import N_
+from convlab.common.i18n import N_, number, with_unit
 from convlab.common.specs import PositiveWhole
 from convlab.probes.specs import Models, ProbeSettings
 
@@ -10,7 +10,7 @@ from convlab.probes.specs import Models, ProbeSettings
 class EffectiveReceptiveField(ProbeSettings):
     """Which pixels the last feature map depends on, by its gradient, trained and untrained; beside the closed form."""
 
-    order = 5
+    order = 7
     label = N_("effective receptive field")
     looks_inside = True
     compares_levels = True
@@ -20,9 +20,7 @@ class EffectiveReceptiveField(ProbeSettings):
 
     @staticmethod
     def level_label(order: float) -> str:
-        from convlab.language.numbers import percent
-
-        return percent(order, 0)
+        return with_unit(number(100 * order, ".0f"), "%")
 
 
 SETTINGS = EffectiveReceptiveField
