@@ -95,32 +95,33 @@ def field_of(label: str, arrays: Mapping[str, np.ndarray], rows: pd.DataFrame) -
 
 
 def framed(image: np.ndarray, field: np.ndarray, side: int) -> np.ndarray:
-    """An image (height, width, 3) with the edges of a square of ``side`` pixels where the field's support lies.
+    """An image (height, width, 3) with a frame around the square of ``side`` pixels in which the field lies.
 
-    Edges outside of the image are not drawn: the square is larger there.
+    Edges outside of the image are not drawn: the square reaches to the image's edge there, or beyond.
     """
     result, spans, edges = image.copy(), [], []
     for axis in (0, 1):
         used = np.flatnonzero(field.any(axis=1 - axis))
         if not used.size:
             return result
-        first, last = (used[0], used[0] + side - 1) if used[0] > 0 else (used[-1] - side + 1, used[-1])
-        spans.append(slice(max(first, 0), last + 1))
-        edges.append([edge for edge in (first, last) if 0 <= edge < field.shape[axis]])
+        first = used[0] if used[0] > 0 else used[-1] - side + 1
+        before, after = first - 1, first + side
+        spans.append(slice(max(before, 0), after + 1))
+        edges.append([edge for edge in (before, after) if 0 <= edge < field.shape[axis]])
     result[edges[0], spans[1]] = FRAME
     result[spans[0], edges[1]] = FRAME
     return result
 
 
 def heat_maps(fields: list[Field]) -> Figure:
-    """Pairs of images, trained and untrained, three variants in a row."""
+    """Pairs of images, trained and untrained, two variants in a row."""
     height, width = fields[0].images.shape[1:3]
-    pairs = min(len(fields), 3)
+    pairs = min(len(fields), 2)
     sheet = Sheet(2 * len(fields), 2 * pairs, above_each=0.3, aspect=height / width)
     for number_of_field, field in enumerate(fields):
         for position, (image, name) in enumerate(zip(field.images, (_("trained"), _("untrained")), strict=True)):
             sheet.show(2 * number_of_field + position, image)
-            label = shortened(field.title, 2 * TICK_CHARS // 3) if position == 0 else ""
+            label = shortened(field.title, TICK_CHARS) if position == 0 else ""
             sheet.title(2 * number_of_field + position, f"{label}\n{name}", fontsize=7)
     return sheet.figure
 

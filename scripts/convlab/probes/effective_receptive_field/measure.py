@@ -121,9 +121,10 @@ def side(field: np.ndarray, share: float) -> float:
     held = largest_shares(field)
     if np.isnan(held[-1]):
         return float("nan")
-    last = int(np.argmax(held >= min(share, 1 - 1e-12)))  # rounding of the sums must not ask for one pixel more
+    held[held > 1 - 1e-12] = 1  # rounding of the sums must not ask for a larger square
+    last = int(np.argmax(held >= share))
     before, after = held[last - 1], held[last]
-    return last - 1 + min((share - before) / (after - before), 1.0)
+    return float(last - 1 + (share - before) / (after - before))
 
 
 def largest_shares(field: np.ndarray) -> np.ndarray:
