@@ -1,18 +1,16 @@
 """Effective receptive fields against closed forms, and what is said of them."""
 
-from itertools import product
-
 import numpy as np
 import pandas as pd
 import pytest
 
+from builders.measured import fields_with
 from builders.project import CNN_5X5, TINY
 from convlab.models.cost import cost
 from convlab.models.families.conv import Conv
 from convlab.models.families.dense import Dense
 from convlab.models.families.residual_network import ResidualNetwork
 from convlab.probes.effective_receptive_field import figure, findings, table
-from convlab.probes.measured import Measured
 from convlab.study.load import load_study
 
 PLAN = load_study({**TINY, "probes": ["effective_receptive_field"]}).plan
@@ -119,67 +117,41 @@ def test_a_field_without_gradient_and_one_beyond_a_narrow_image():
 # Tables, figures and findings
 
 
-def measured(tmp_path, sides: dict[str, float], seeds=(1, 2, 3)) -> tuple[pd.DataFrame, Measured]:
-    """Runs and measurements in which 90 % lie in squares of these sides, scattered a little; dense has none."""
-    rows, runs, files = [], [], {}
-    for number, (variant, side) in enumerate(sides.items()):
-        for seed in seeds:
-            field = 3 + 2 * number
-            runs.append({"dataset": "digits", "variant": variant, "seed": seed, "test_accuracy": 0.9,
-                         "receptive_field": field})  # fmt: skip
-            for (name, more), share in product((("trained", 0), ("untrained", 1)), (0.5, 0.9, 0.99, 1)):
-                scatter = 0.01 * seed * (1 + number) + 0.01 * more * seed % 2
-                rows.append({"dataset": "digits", "variant": variant, "seed": seed, "network": name, "share": share,
-                             "side": side * (0.1 + share) + more + scatter, "units": 1})  # fmt: skip
-        field = np.zeros((8, 8), np.float32)
-        field[2:5, 2:5] = 1 / 9
-        files["digits", variant] = tmp_path / f"{variant}.npz"
-        np.savez(files["digits", variant], trained=field, untrained=field)
-    runs += [{"dataset": "digits", "variant": "dense", "seed": seed, "test_accuracy": 0.8, "receptive_field": 8}
-             for seed in seeds]  # fmt: skip
-    return pd.DataFrame(runs), Measured(pd.DataFrame(rows), files)
+CLOSED_FORMS = {"cnn": 4, CNN_5X5: 6, "dense": 8}
 
 
-def texts_and_tables(tmp_path, sides, seeds=(1, 2, 3)):
-    runs, of_probe = measured(tmp_path, sides, seeds)
-    curves, contrasts = (make(PROBE, runs, PLAN, of_probe) for make in (table.curves, table.contrasts))
-    return findings.findings(curves, contrasts, LABELS, 0.005), curves, contrasts
+def texts_and_tables(sides, seeds=(1, 2, 3)):
+    runs, measured = fields_with(sides, CLOSED_FORMS, seeds)
+    curves, contrasts = (make(PROBE, runs, PLAN, measured) for make in (table.curves, table.contrasts))
+    texts = [finding.text for finding in findings.findings(curves, contrasts, LABELS, 0.005)]
+    return " ".join(texts), curves, contrasts
 
 
-def test_levels_are_compared_by_seed_in_pixels(tmp_path):
-    _findings, curves, contrasts = texts_and_tables(tmp_path, {"cnn": 3.0, CNN_5X5: 5.0})
+def test_levels_are_compared_by_seed_in_pixels():
+    _text, curves, contrasts = texts_and_tables({"cnn": 3.0, CNN_5X5: 5.0})
     row = contrasts[contrasts["measure"] == "side 90 %"].iloc[0]
     assert (row["variant"], row["reference"], row["n_seeds"]) == (CNN_5X5, "cnn", 3)
     assert row["difference"] == pytest.approx(2.02)
     assert row["ci_high"] - row["difference"] == pytest.approx(4.302653 * 0.01 / np.sqrt(3), rel=1e-4)
     assert "dense" not in set(contrasts["variant"])
     closed = curves[curves["measure"] == "closed form"].set_index("variant")["mean"]
-    assert closed.to_dict() == {"cnn": 3, CNN_5X5: 5}
+    assert closed.to_dict() == {"cnn": 4, CNN_5X5: 6}
 
 
-@pytest.mark.parametrize(
-    ("sides", "meaning"),
-    [((3.0, 5.0), "from further away"), ((5.0, 3.0), "from less far away"), ((4.0, 4.0), "cannot")],
-)
-def test_findings_follow_the_sign_of_the_difference(tmp_path, sides, meaning):
-    by_meaning, _curves, contrasts = texts_and_tables(tmp_path, dict(zip(("cnn", CNN_5X5), sides, strict=True)))
-    if sides[0] == sides[1]:
-        contrasts = contrasts.assign(ci_low=-0.2, ci_high=0.2)
-        by_meaning = findings.findings(_curves, contrasts, LABELS, 0.005)
-    of_levels = by_meaning[-1]
-    assert meaning in of_levels.text and of_levels.kind == "exploratory"
-    assert "The closed form differs by +2 px." in of_levels.text
-    text = " ".join(finding.text for finding in by_meaning)
-    assert ("Training narrows the field" in text) == (sides[0] != sides[1]) and "Training widens" not in text
+def test_findings_have_the_sides_the_closed_form_and_what_training_changes():
+    text, _curves, _contrasts = texts_and_tables({"cnn": 3.0, CNN_5X5: 5.0})
+    assert "In cnn half of the gradient of a central unit lies in a square of 1.8 px, 90 % in one of 3.0 px" in text
+    assert "The closed form gives 6 px; the square with 90 % is 71 % of that area." in text
+    assert "Training narrows the field." in text and "Training widens" not in text
+    assert "The closed form differs by +2 px." in text
     assert "dense has no feature map behind convolutions" in text
 
 
-def test_two_seeds_give_sides_and_infer_nothing(tmp_path):
-    found, curves, contrasts = texts_and_tables(tmp_path, {"cnn": 3.0, CNN_5X5: 5.0}, seeds=(1, 2))
+def test_two_seeds_give_sides_and_infer_nothing():
+    text, curves, contrasts = texts_and_tables({"cnn": 3.0, CNN_5X5: 5.0}, seeds=(1, 2))
     assert contrasts["ci_low"].isna().all() and curves["ci_low"].isna().all()
-    text = " ".join(finding.text for finding in found)
     assert "nothing inferred" in text
-    assert "further away" not in text and "Training narrows" not in text
+    assert "from a larger" not in text and "Training narrows" not in text
 
 
 def test_the_square_of_the_closed_form_is_framed_where_the_field_lies():

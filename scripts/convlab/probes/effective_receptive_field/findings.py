@@ -18,15 +18,15 @@ def introduction(training: Training, given_validation: bool) -> str:
     return _(
         "The closed form says which pixels a unit of the last feature map can depend on; its gradient says on which it "
         "does. Measured is the absolute gradient of the central units, summed over channels and averaged over test "
-        "images, and the side of the smallest square that holds 50, 90 and 99 % of it. (The probe of the receptive "
-        "field holds accuracy against the closed form.)"
+        "images, and the side of the smallest square that holds 50, 90 and 99 % of it. (The probe receptive_field sets "
+        "accuracy against the closed form.)"
     )
 
 
 LEVELS = {
-    "up": N_("Units of {variant} use pixels from further away."),
-    "down": N_("Units of {variant} use pixels from less far away."),
-    "open": N_("Whether its units use pixels from further away cannot be told from these seeds."),
+    "up": N_("Units of {variant} use pixels from a larger square."),
+    "down": N_("Units of {variant} use pixels from a smaller square."),
+    "open": N_("Whether its units use pixels from a larger square cannot be told from these seeds."),
     "none": "",
     "smoke": "",
 }
@@ -98,14 +98,13 @@ def _training(rows: pd.DataFrame, label: str) -> Iterator[Finding]:
         if missing(row.difference):
             continue
         text = _(
-            "The square with 90 % of {model} is, trained minus untrained, different by {difference}.",
+            "In {model} the side of the square with 90 %, trained minus untrained, is {difference}.",
             model=label,
             difference=difference_text(row),
         )
-        yield exploratory(
-            joined(text, _(TRAINING[direction(row, 0)])) if TRAINING[direction(row, 0)] else text,
-            quoted_numbers(row, "trained_minus_untrained"),
-        )
+        meaning = TRAINING[direction(row, 0)]
+        text = joined(text, _(meaning) if meaning else "")
+        yield exploratory(text, quoted_numbers(row, "trained_minus_untrained"))
 
 
 def _levels(rows: pd.DataFrame, closed: Mapping[str, float], labels: Mapping[str, str]) -> Iterator[Finding]:
@@ -115,7 +114,7 @@ def _levels(rows: pd.DataFrame, closed: Mapping[str, float], labels: Mapping[str
             continue
         names = {"variant": labels[row.variant], "reference": labels[row.reference]}
         text = _(
-            "The square with 90 % of {variant} minus that of {reference} is {difference}.",
+            "The side of the square with 90 % in {variant} minus that in {reference} is {difference}.",
             difference=difference_text(row),
             **names,
         )

@@ -1,4 +1,4 @@
-"""Figures of the similarity probe: levels beside seeds layer by layer, all variants, and the layers of each."""
+"""Figures of the similarity probe: variants beside seeds layer by layer, all variants, and the layers of each."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -28,7 +28,7 @@ PROBE = "similarity"
 LAST = "last_hidden"
 
 MAX_ROWS = 36
-"""Most rows of a chart of levels; of more layers, evenly spaced ones are shown."""
+"""Most rows of a chart of a question; of more layers, evenly spaced ones are shown."""
 
 MAX_VARIANTS = 16
 """Most variants of a heat map."""
@@ -39,8 +39,8 @@ MAX_PANELS = 9
 MAX_NUMBERED = 8
 """Most rows of a heat map whose cells are written out."""
 
-PLACES = {"between levels": "o", "between seeds": "|", "untrained, between seeds": "x"}
-"""Similarities in the chart of levels, each with its marker."""
+PLACES = {"between variants": "o", "between seeds": "|", "untrained, between seeds": "x"}
+"""Similarities in the chart of a question, each with its marker."""
 
 
 def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measured: Measured) -> Iterator[FigureFile]:
@@ -48,7 +48,7 @@ def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measure
     layers = {variant: layers_of(measured, results.dataset, variant) for variant in probe.models}
     known = {variant: of_variant for variant, of_variant in layers.items() if of_variant is not None}
     for question in results.study.plan.questions.values():
-        rows = beside_levels(question, known, results.runs, curves)
+        rows = beside_reference(question, known, results.runs, curves)
         if len(rows):
             yield question_figure(probe, results, question, rows)
     last = {variant: of_variant for variant, of_variant in known.items() if LAST in of_variant.orders}
@@ -60,10 +60,10 @@ def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measure
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Levels beside seeds
+# Variants beside seeds
 
 
-def beside_levels(
+def beside_reference(
     question: Question, known: Mapping[str, Layers], runs: pd.DataFrame, curves: pd.DataFrame
 ) -> pd.DataFrame:
     """Rows of variant, reference, layer, order, measure, mean and interval: what the chart of a question shows."""
@@ -81,7 +81,7 @@ def beside_levels(
             between = summarise(pseudo_values(pairs), limits=CKA)
             common = {"variant": variant, "reference": question.reference, "layer": layer, "order": first.orders[layer]}
             rows.append(
-                {**common, "measure": "between levels", "mean": between.mean, "ci_low": between.ci_low,
+                {**common, "measure": "between variants", "mean": between.mean, "ci_low": between.ci_low,
                  "ci_high": between.ci_high}
             )  # fmt: skip
             for measure in ("between seeds", "untrained, between seeds"):
@@ -92,21 +92,21 @@ def beside_levels(
 
 def question_figure(probe: Probe, results: DatasetResults, question: Question, rows: pd.DataFrame) -> FigureFile:
     """The chart of one question."""
-    title = _("Levels beside seeds: {question}", question=question.subject.capitalize() or question.name)
+    title = _("Variants beside seeds: {question}", question=question.subject.capitalize() or question.name)
     return probe_figure(
-        results, probe, levels_beside_seeds(rows, results.labels, results.looks), title,
-        _("CKA of the same layer in two networks: of a level and {reference}, with different seeds (points, lines: "
-          "95 % jackknife t intervals over seeds); of two seeds of one level, mean of both levels (bars); of two "
-          "untrained networks with the same layers, likewise (crosses).",
+        results, probe, variants_beside_seeds(rows, results.labels, results.looks), title,
+        _("CKA of the same layer in two networks: of a variant and {reference}, with different seeds (points, lines: "
+          "95 % jackknife t intervals over seeds); of two seeds of one variant, mean of both (bars); of two untrained "
+          "networks with the same layers, likewise (crosses).",
           reference=results.labels[question.reference]),
         numbers=rows, suffix=f"question-{question.name}",
-        reading=_("A point left of its bar: the two levels are less alike than two seeds of one level; the sentences "
+        reading=_("A point left of its bar: the two variants are less alike than two seeds of one; the sentences "
                   "above have the difference with its own interval. A cross as far right as the bar: that similarity "
                   "comes with the architecture and need not have been learned."),
     )  # fmt: skip
 
 
-def levels_beside_seeds(rows: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:
+def variants_beside_seeds(rows: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:
     """Similarities by variant and layer: a row each."""
     shown = _rows_shown(rows)
     figure, axis = plt.subplots(figsize=(WIDTH, 1.2 + 0.26 * len(shown)))
@@ -119,9 +119,9 @@ def levels_beside_seeds(rows: pd.DataFrame, labels: Mapping[str, str], looks: Ma
         texts.append(f"{shortened(label, TICK_CHARS)}: {name}" if first else name)
         for row in by_row.loc[[(variant, layer)]].itertuples():
             note = f"{label}, {name}, {_place(row.measure)}: {number(row.mean, 3)}"
-            if row.measure == "between levels" and not missing(row.ci_low):
+            if row.measure == "between variants" and not missing(row.ci_low):
                 mark(axis.hlines(position, row.ci_low, row.ci_high, color=style["color"]), variant, [note])
-            colour = style["color"] if row.measure == "between levels" else FAINT
+            colour = style["color"] if row.measure == "between variants" else FAINT
             size = 11 if row.measure == "between seeds" else 6
             drawn = axis.plot(row.mean, position, marker=PLACES[row.measure], color=colour, markersize=size,
                               markeredgewidth=2, linestyle="none")  # fmt: skip
@@ -141,8 +141,8 @@ def levels_beside_seeds(rows: pd.DataFrame, labels: Mapping[str, str], looks: Ma
 
 def _place(measure: str) -> str:
     return {
-        "between levels": _("level and reference"),
-        "between seeds": _("two seeds of one level"),
+        "between variants": _("variant and reference"),
+        "between seeds": _("two seeds of one variant"),
         "untrained, between seeds": _("two untrained networks"),
     }[measure]
 

@@ -1,10 +1,10 @@
-"""Findings of the similarity probe: how alike seeds are, and whether levels are less alike than seeds of one level."""
+"""Findings of the similarity probe: how alike seeds are, and whether variants are less alike than seeds."""
 
 from collections.abc import Mapping
 
 import pandas as pd
 
-from convlab.common.i18n import N_, listing, ngettext
+from convlab.common.i18n import N_, listing
 from convlab.common.i18n import gettext as _
 from convlab.findings.study_results import Finding
 from convlab.language.numbers import missing, number
@@ -21,12 +21,12 @@ def introduction(training: Training, given_validation: bool) -> str:
     return _(
         "Linear centred kernel alignment (CKA) of what layers make of the same test images: 1 where they tell images "
         "apart alike up to rotation and scale, 0 on average where they have nothing in common (unbiased estimate). "
-        "Training begins at random, so two seeds of one variant are not alike either: two levels represent images "
-        "differently only where they are less alike than two seeds of one level."
+        "Training begins at random, so two seeds of one variant differ too: two variants represent images differently "
+        "only where they are less alike than two seeds of one of them."
     )
 
 
-LEVELS = {
+VARIANTS = {
     "up": "",
     "down": N_("They represent the images differently, beyond what the seed does."),
     "open": N_(
@@ -35,14 +35,14 @@ LEVELS = {
     "none": "",
     "smoke": "",
 }
-"""Meaning of the difference between levels and seeds, by its direction; it cannot be above zero but by chance."""
+"""Meaning of the difference between variants and seeds, by its direction; it cannot be above zero but by chance."""
 
 
 def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Finding]:
-    """Similarity between the seeds of each variant, then between levels beside it."""
+    """Similarity between the seeds of each variant, then between variants beside it."""
     findings = [_between_seeds(rows, labels[variant]) for variant, rows in curves.groupby("variant", sort=False)]
     for (variant, reference), rows in contrasts.groupby(["variant", "reference"], sort=False):
-        findings += _between_levels(rows, {"variant": labels[variant], "reference": labels[reference]})
+        findings += _between_variants(rows, {"variant": labels[variant], "reference": labels[reference]})
     return findings
 
 
@@ -75,8 +75,8 @@ def _between_seeds(rows: pd.DataFrame, label: str) -> Finding:
     return exploratory(text, numbers | {"ci_low": row["ci_low"], "ci_high": row["ci_high"]})
 
 
-def _between_levels(rows: pd.DataFrame, names: Mapping[str, str]) -> list[Finding]:
-    """Whether two levels are less alike than two seeds of one level: the last hidden layer, then the convolutions."""
+def _between_variants(rows: pd.DataFrame, names: Mapping[str, str]) -> list[Finding]:
+    """Whether two variants are less alike than two seeds: the last hidden layer, then the convolutions."""
     findings = []
     for row in rows[rows["measure"] == LAST].itertuples():
         if missing(row.difference):
@@ -87,7 +87,7 @@ def _between_levels(rows: pd.DataFrame, names: Mapping[str, str]) -> list[Findin
             difference=difference_text(row),
             **names,
         )
-        meaning = LEVELS[direction(row, 0)]
+        meaning = VARIANTS[direction(row, 0)]
         if direction(row, 0) == "open":
             bound = _("If they do, the CKA is lower by {bound} at most.", bound=number(max(-row.ci_low, 0), 3))
             text = joined(text, _(meaning), bound)
@@ -99,20 +99,19 @@ def _between_levels(rows: pd.DataFrame, names: Mapping[str, str]) -> list[Findin
         return findings
     less = convolutions[convolutions["ci_high"] < 0]
     layers = [measure.partition(", ")[2] for measure in less["measure"]]
-    total = len(convolutions)
+    names = {**names, "total": len(convolutions), "layers": listing(layers) if layers else ""}
     if layers:
-        text = ngettext(
-            "Of {total} compared convolutions of {variant} and {reference}, {n} is less alike than between seeds, by "
-            "an interval that lies below zero: {layers}.",
-            "Of {total} compared convolutions of {variant} and {reference}, {n} are less alike than between seeds, by "
-            "intervals that lie below zero: {layers}.",
-            len(layers), total=total, layers=listing(layers), **names,
-        )  # fmt: skip
+        text = _(
+            "Convolutions of {variant} and {reference} that are less alike than between seeds, by an interval that "
+            "lies below zero: {layers} (of {total} compared).",
+            **names,
+        )
     else:
         text = _(
-            "Of {total} compared convolutions of {variant} and {reference}, none is less alike than between seeds by "
-            "an interval that lies below zero.", total=total, **names,
-        )  # fmt: skip
+            "No convolution of {variant} and {reference} is less alike than between seeds by an interval that lies "
+            "below zero ({total} compared).",
+            **names,
+        )
     numbers = {f"{row.measure.partition(', ')[2]}_ci_high": row.ci_high for row in convolutions.itertuples()}
     findings.append(exploratory(text, numbers))
     return findings

@@ -1,4 +1,4 @@
-"""Tables of the similarity probe: CKA between seeds, to untrained networks, and between levels beside seeds."""
+"""Tables of the similarity probe: CKA between seeds, to untrained networks, and between variants beside seeds."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ MEASURED = {
     "features": Column("integer", "its outputs for an image, after the activation"),
 }
 
-CONTRASTS = {"similarity": N_("CKA between levels − between seeds")}
+CONTRASTS = {"similarity": N_("CKA between variants − between seeds")}
 
 CONTRAST_UNITS = {"similarity": ""}
 
@@ -75,11 +75,11 @@ def cka(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def beside_seeds(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """CKA of two levels minus that of two seeds of one level, for each pair of different seeds: (seeds, seeds).
+    """CKA of two variants minus that of two seeds of one of them, for each pair of different seeds: (seeds, seeds).
 
-    In expectation it is zero where both levels represent the images alike, and else minus half of the squared distance
-    of their mean vectors, since CKA is a dot product. Only different seeds are compared, within and between levels:
-    the same seed gives both levels the same order of images, which two seeds of one level do not share.
+    In expectation it is zero where both represent the images alike, and else minus half of the squared distance
+    of their mean vectors, since CKA is a dot product. Only different seeds are compared, within and between variants:
+    the same seed gives both the same order of images and some of the first weights, which two seeds do not share.
     """
     return cka(first, second) - (cka(first, first) + cka(second, second)) / 2
 
@@ -116,7 +116,7 @@ def _points(probe: Probe, runs: pd.DataFrame, measured: Measured) -> Iterator[di
 
 
 def contrasts(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: Measured) -> pd.DataFrame:
-    """How much less alike two levels are than two seeds of one level, for each layer that both have by its name."""
+    """How much less alike two variants are than two seeds of one, for each layer that both have by its name."""
     return pd.DataFrame(_differences(probe, runs, plan, measured), columns=CONTRAST_COLUMNS)
 
 
