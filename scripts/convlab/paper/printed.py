@@ -119,8 +119,11 @@ def _contrast(row: Mapping[str, Any], plan: Plan) -> str:
     """Label of a probe's contrast: ``lead lost, pixels shuffled``."""
     name, _comma, level = row["measure"].partition(", ")
     known = {name: order for levels in plan.probes[row["probe"]].levels.values() for name, order, _variant in levels}
-    levels = [probes.level_label(row["probe"], known[level]) if level in known else level] if level else []
-    return ", ".join([_(contrast_label(row["probe"], name)), *levels])
+    if not level:
+        return _(contrast_label(row["probe"], name))
+    order = known.get(level, probes.settings(row["probe"]).level_order(level))
+    level = level if order is None else probes.level_label(row["probe"], order)
+    return f"{_(contrast_label(row['probe'], name))}, {level}"
 
 
 def _runs(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
