@@ -15,7 +15,7 @@ from convlab.figures.sprites import Group, diverging
 from convlab.figures.study import DatasetResults, FigureFile
 from convlab.language.numbers import missing, number, percent
 from convlab.probes.attributions.settings import METHODS, Attributions
-from convlab.probes.attributions.table import CHECKS, HIT, SIMILAR, by_method, verdicts
+from convlab.probes.attributions.table import CHECKS, HIT, SIMILAR, by_method, only_strengths_fail, verdicts
 from convlab.probes.charts import probe_figure
 from convlab.probes.measured import Measured
 from convlab.study import layout
@@ -67,7 +67,8 @@ def groups_of(arrays: Mapping[str, np.ndarray], method: str, names: list[str]) -
     ]
     if "planted_images" in arrays:
         pairs = zip(arrays["planted_images"], arrays[f"{method}_planted"], strict=True)
-        tiles = [tile for image, values in pairs for tile in (_colour(image), _map(values))]
+        square = _colour(255 * arrays["planted_region"][..., np.newaxis].astype(np.uint8))
+        tiles = [tile for image, values in pairs for tile in (_colour(image), square, _map(values))]
         groups.append(Group(np.stack(tiles), _("planted data")))
     return groups
 
@@ -110,8 +111,8 @@ def reading(seeds: list[int], with_planted: bool) -> str:
         "untrained map shows too was not learned; what one run's map alone shows is chance."
     )
     planted = _(
-        "Last, images of noise in which one square alone tells the class, and their maps by a network that was trained "
-        "on such images: they should be strong in the square."
+        "Last, images of noise in which one square alone tells the class, where that square is, and their maps by a "
+        "network that was trained on such images: they should be strong there."
     )
     return " ".join([order, colours, planted] if with_planted else [order, colours])
 
@@ -165,6 +166,11 @@ CHECK_TEXTS = {
         "FAILS a check: it is like the map of the untrained network (rank correlation {value}, of strengths alone "
         "{strength}; both have to be below {limit}), so much of it shows the image and nothing that was learned."
     ),
+    ("randomised", "strengths"): N_(
+        "FAILS a check: where it is strong is where the map of the untrained network is (rank correlation of strengths "
+        "{strength}; less than {limit} is asked for), so its outlines show the image; its colours alone depend on what "
+        "was learned ({value})."
+    ),
     ("randomised", "undecided"): N_(
         "UNDECIDED whether it depends on what was learned: its rank correlation with the map of the untrained network "
         "is {value}, that of strengths alone {strength}; both have to be below {limit}."
@@ -208,6 +214,8 @@ CHECK_TEXTS = {
 def check_text(check: str, rows: Mapping[str, Mapping[str, Any]], shared: Mapping[str, Mapping[str, Any]]) -> str:
     """A sentence that says whether a check is passed and by which number; ``shared``: rows about all methods."""
     verdict = verdicts(rows)[check]
+    if check == "randomised" and only_strengths_fail(rows):
+        verdict = "strengths"
     values = {"limit": percent(HIT, 0) if check == "planted" else number(SIMILAR, 1)}
     if check == "planted":
         values |= {

@@ -28,7 +28,7 @@ PLANTED_IMAGES = 16
 MAX_SHOWN_RUNS = 3
 """Runs whose maps are kept for the figures, the first ones."""
 
-MAX_SHOWN_PLANTED = 3
+MAX_SHOWN_PLANTED = 2
 """Planted images that are kept for the figures."""
 
 GREY = 127.5
@@ -48,10 +48,11 @@ def inspect(
         Rows of ``COLUMNS`` with their seed. Arrays for the figures: ``index`` (images shown,) into the test images and
         ``images`` themselves; for each method ``<method>`` int8 (runs, images, height, width) and
         ``<method>_untrained`` (images, height, width) of the first run, each map from -127 to 127 by its own largest
-        absolute value; ``planted_images`` and ``<method>_planted`` where the first run's network learned its task. A
-        network whose layers cannot be copied has one row, without a score, and no arrays.
+        absolute value; ``planted_images``, ``planted_region`` (the square) and ``<method>_planted`` where the first
+        run's network learned its task. A network whose layers cannot be copied has one row, without a score, and no
+        arrays.
     """
-    index = np.sort(np.unique(labels, return_index=True)[1][: settings["images"]])
+    index = np.unique(labels, return_index=True)[1][: settings["images"]]
     shown, classes = images[index], labels[index]
     try:
         copies = [(network.seed, network.in_float32, network.untrained(network.seed)) for network in networks]
@@ -75,7 +76,7 @@ def inspect(
         if not of_runs:
             arrays |= {f"{name}_untrained": _shown(values) for name, (values, _missing) in random.items()}
             if hits:
-                arrays["planted_images"] = planted.images[:MAX_SHOWN_PLANTED]
+                arrays |= {"planted_images": planted.images[:MAX_SHOWN_PLANTED], "planted_region": planted.region}
                 arrays |= {f"{name}_planted": _shown(values[:MAX_SHOWN_PLANTED]) for name, (values, _) in hits.items()}
         of_runs.append({name: values for name, (values, _missing) in trained.items()})
     for name in of_runs[0]:

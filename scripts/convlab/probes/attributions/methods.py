@@ -59,7 +59,7 @@ def scorer(model: Any) -> Scorer:
         def head(hidden):
             return centred(keras.ops.add(keras.ops.matmul(hidden, last.kernel), last.bias))
 
-        return Scorer(keras.Model(model.inputs, last.input), head)
+        return Scorer(keras.Model(model.inputs[0], last.input), head)
     return Scorer(model, lambda given: centred(keras.ops.log(keras.ops.maximum(given, LEAST_PROBABILITY))))
 
 
@@ -182,22 +182,25 @@ def last_feature_map(score: Scorer) -> FeatureMap | None:
 
 def _cut(model: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]] | None:
     """A model as two functions, up to its last feature map and from there on; None without one."""
-    for layer in reversed(model.layers):
-        try:
-            taken, given = layer.input, layer.output
-            rank = len(given.shape)
-        except (AttributeError, ValueError):  # called twice, never called by itself, or with several tensors
-            continue
-        if isinstance(layer, keras.Model):
-            inner = _cut(layer)
-            before, after = _between(model.inputs, taken), _between(given, model.outputs)
-            if inner is not None and after is not None:
-                return partial(_in_turn, before, inner[0]), partial(_in_turn, inner[1], after)
-        elif rank == 4 and not isinstance(layer, NO_FINER_LAYERS):
-            before, after = _between(model.inputs, given), _between(given, model.outputs)
+    for number, layer in reversed(list(enumerate(model.layers))):
+        if isinstance(layer, keras.Model):  # in a chain, as a user's own model is; its tensors are those inside of it
+            inner = _cut(layer) if hasattr(layer, "output") else None
+            if inner is None or not number:
+                return None
+            before = _between(model.inputs[0], model.layers[number - 1].output)
+            last = number + 1 == len(model.layers)
+            after = None if last else _between(model.layers[number + 1].input, model.outputs[0])
+            return partial(_in_turn, before, inner[0]), partial(_in_turn, inner[1], after or _unchanged)
+        if len(getattr(getattr(layer, "output", None), "shape", ())) == 4 and not isinstance(layer, NO_FINER_LAYERS):
+            before = _between(model.inputs[0], layer.output)
+            after = _between(layer.output, model.outputs[0])
             if after is not None and any(isinstance(part, layers.CONVOLUTIONS) for part in before.layers):
                 return partial(before, training=False), partial(after, training=False)
     return None
+
+
+def _unchanged(given: Any) -> Any:
+    return given
 
 
 def _between(start: Any, end: Any) -> Any:

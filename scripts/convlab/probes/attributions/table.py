@@ -107,6 +107,11 @@ def verdicts(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Verdict]:
     return {check: sides[check] for check in CHECKS}
 
 
+def only_strengths_fail(rows: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the strengths of a map are those of the untrained network, and its values are not."""
+    return verdicts(rows)["randomised"] == "failed" and _side(rows["randomised"], SIMILAR) == "failed"
+
+
 _REVERSED: dict[Verdict, Verdict] = {
     "passed": "failed", "failed": "passed", "undecided": "undecided", "not_made": "not_made",
 }  # fmt: skip
