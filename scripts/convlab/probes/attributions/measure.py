@@ -22,7 +22,7 @@ untrained network, and that of the absolute values), ``agreement`` (with the map
 Without a method: ``planted_chance``, the square's share of the image, and ``planted_accuracy``, that of the network
 that was trained on planted data. Scores are means over the images."""
 
-PLANTED_IMAGES = 16
+PLANTED_IMAGES = 8
 """Planted images on which each method is scored."""
 
 MAX_SHOWN_RUNS = 3

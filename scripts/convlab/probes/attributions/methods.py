@@ -69,9 +69,9 @@ def centred(logits: Any) -> Any:
     return logits - keras.ops.mean(logits, axis=-1, keepdims=True)
 
 
-def batches(images: np.ndarray) -> Iterator[slice]:
-    """Parts of ``images`` that pass through a network at once."""
-    size = max(1, BATCH_PIXELS // (images.shape[1] * images.shape[2]))
+def batches(images: np.ndarray, copies: int = 1) -> Iterator[slice]:
+    """Parts of ``images`` that pass through a network at once, each image so many times."""
+    size = max(1, BATCH_PIXELS // (copies * images.shape[1] * images.shape[2]))
     return (slice(start, start + size) for start in range(0, len(images), size))
 
 
@@ -109,10 +109,12 @@ def integrated_gradients(
     images = images.astype(np.float32)
     baseline = np.broadcast_to(baseline, images.shape).astype(np.float32)
     shares = (np.arange(steps, dtype=np.float32) + 0.5) / steps
-    points = baseline[:, None] + shares[:, None, None, None] * (images - baseline)[:, None]
-    gradients = _gradients(score, points.reshape(-1, *images.shape[1:]), np.repeat(labels, steps))
-    mean = gradients.reshape(points.shape).mean(axis=1)
-    maps = np.sum((images - baseline) * mean, axis=-1)
+    maps = np.empty(images.shape[:3], np.float32)
+    for part in batches(images, steps):
+        difference = images[part] - baseline[part]
+        points = baseline[part][:, None] + shares[:, None, None, None] * difference[:, None]
+        gradients = _gradients(score, points.reshape(-1, *images.shape[1:]), np.repeat(labels[part], steps))
+        maps[part] = np.sum(difference * gradients.reshape(points.shape).mean(axis=1), axis=-1)
     change = score.of_classes(images, labels) - score.of_classes(baseline, labels)
     with np.errstate(divide="ignore", invalid="ignore"):
         missing = np.abs(maps.sum(axis=(1, 2)) - change) / np.abs(change)
