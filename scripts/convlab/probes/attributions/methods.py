@@ -82,7 +82,7 @@ def _gradients(scores: Callable[[Any], Any], inputs: np.ndarray, labels: np.ndar
         chosen = np.eye(int(labels.max()) + 1, dtype=np.float32)[labels[part]]
 
         def total(tensor, chosen=chosen):
-            return keras.ops.sum(scores(tensor)[:, : chosen.shape[1]] * chosen)
+            return keras.ops.sum(keras.ops.multiply(scores(tensor)[:, : chosen.shape[1]], chosen))
 
         parts.append(gradient(total, inputs[part]))
     return np.concatenate(parts)
