@@ -42,6 +42,7 @@ from convlab.results import looks, tables
 from convlab.results.asked import family_by_registration
 from convlab.results.choice import chosen_variant
 from convlab.results.conditions import with_claim_conditions, with_contrast_conditions
+from convlab.results.convolutions import convolutions_table
 from convlab.results.descriptions import with_described_costs
 from convlab.results.distinct_images import with_distinct_images
 from convlab.results.family import Family
@@ -197,6 +198,7 @@ def study_tables(
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),
         "per_class": tables.per_class_table(records.evaluations, classes),
+        "convolutions": convolutions_table(records.evaluations, plan),
         "timings": timings.table,
         "probe_curves": probe_tables.all_curves(runs, plan, measured),
         "probe_contrasts": probe_tables.all_contrasts(runs, plan, measured),

@@ -372,6 +372,30 @@ TIMINGS = TIMED | {
     ),
 }
 
+CONVOLUTIONS = {
+    "dataset": DATASET,
+    "experiment": EXPERIMENT,
+    "layer": Column("text", "name of the convolution in the Keras model; levels are matched by it"),
+    "variant": VARIANT,
+    "reference": REFERENCE,
+    "filters": Column("integer", "filters of the convolution"),
+    "measure": Column(
+        "text",
+        "`dead_filters`, share of the filters whose output is zero on all images that were looked at; `zero_outputs`, "
+        "share of the outputs that are zero (APoZ), both only where the activation clips at zero; `smoothness`, "
+        "correlation of neighbouring weights about zero, mean over the filters; `effective_maps`, number of feature maps "
+        "that vary independently (participation ratio of their covariance)",
+    ),
+    "n_seeds": N_SEEDS,
+    "mean": Column("number", "mean over the runs", "that of the measure"),
+    "sd": Column("number", "standard deviation over the runs", "that of the measure"),
+    "n_pairs": Column("integer", "seeds with a value of both sides; 0 for the reference itself"),
+    "difference": Column("number", "mean over seeds of the difference within a seed", "that of the measure"),
+    "ci_low": Column("number", "lower end of its 95 % t interval, exploratory: not adjusted", "that of the measure"),
+    "ci_high": Column("number", "upper end of it", "that of the measure"),
+    "n_diverged": Column("integer", "seeds left out, for a run of either side diverged"),
+}
+
 PROBE_CURVES = {
     "dataset": DATASET,
     "probe": Column("text", "name of the probe"),
@@ -526,6 +550,7 @@ TABLES = (
     Table("compare/factorials.csv", "an effect of an experiment of two factors, on a dataset", FACTORIALS),
     Table("compare/per_class.csv", "a class and variant, on a dataset", PER_CLASS),
     Table("compare/timings.csv", "a process of `make timing`: a variant on a dataset, in a round", TIMINGS),
+    Table("compare/convolutions.csv", "a measure of a convolution of a variant, in a question", CONVOLUTIONS),
     Table("compare/probe_curves.csv", "a point of a probe's curve", PROBE_CURVES),
     Table("compare/probe_contrasts.csv", "a difference that a probe measured", PROBE_CONTRASTS),
     Table("train/<dataset>/<variant>/seed-<seed>/history.csv", "an epoch", HISTORY),
