@@ -30,6 +30,7 @@ FIT = RECIPE | {f"training/{name}" for name in ("backup", "callbacks", "history"
 PATHS = {"study/layout"}
 OWN_CODE = {"models/user_code"}
 PREDICT = ARRAYS | KERAS | OWN_CODE | {"evaluation/inference"}
+INSIDE = {"evaluation/gradients", "evaluation/layers", "evaluation/networks"}
 AGREE = {"evaluation/agreement", "evaluation/latency", "statistics/mcnemar"}
 
 MAY_REACH = {
@@ -48,7 +49,7 @@ MAY_REACH = {
     | PREDICT
     | PATHS
     | {f"evaluation/{name}" for name in ("features", "layers", "metrics", "records", "trials")},
-    "probe": SCRIPT | PREDICT | PATHS | {"common/registry"},
+    "probe": SCRIPT | PREDICT | INSIDE | PATHS | {"common/registry"},
     "export": SCRIPT
     | PREDICT
     | PATHS

@@ -24,6 +24,7 @@ from convlab.findings.assumptions import limits_of_convolution
 from convlab.findings.factor import factor
 from convlab.findings.tuning import order_when_tuned
 from convlab.probes.all_findings import all_findings
+from convlab.probes.measured import Measured
 from convlab.probes.tables import all_contrasts, all_curves
 from convlab.study.load import load_study
 
@@ -196,7 +197,7 @@ def of_shifts(advantage: float) -> str:
         for variant in ("cnn", "dense") for seed in (1, 2, 3) for axis in ("h", "v") for shift in (-1, 0, 1)
     ]  # fmt: skip
     table = pd.DataFrame(rows)
-    curves, differences = (make(table, plan, {"translation": table}) for make in (all_curves, all_contrasts))
+    curves, differences = (make(table, plan, {"translation": Measured(table)}) for make in (all_curves, all_contrasts))
     return texts(all_findings(curves, differences, LABELS, "digits", 0.005)["translation"][-1:])
 
 

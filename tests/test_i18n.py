@@ -40,6 +40,7 @@ from convlab.figures.style import localise, use_style
 from convlab.language import numbers
 from convlab.language.contrasts import VERDICTS
 from convlab.probes import registry as probes
+from convlab.probes.measured import Measured
 from convlab.probes.tables import all_contrasts, all_curves
 from convlab.study.load import load_study
 
@@ -380,7 +381,7 @@ def measured_probes(config: dict, accuracies: list) -> tuple[pd.DataFrame, pd.Da
         for seed, axis, shift in product((1, 2, 3), ("horizontal", "vertical"), range(-2, 3)):
             kept = 1 - fall * abs(shift) - 0.01 * seed * bool(shift)
             rows.append(("digits", variant, seed, axis, shift, 0.9 - 0.1 * abs(shift), kept))
-    measured = {"translation": pd.DataFrame(rows, columns=columns)}
+    measured = {"translation": Measured(pd.DataFrame(rows, columns=columns))}
     return all_curves(runs, made.plan, measured), all_contrasts(runs, made.plan, measured)
 
 

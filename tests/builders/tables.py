@@ -8,6 +8,7 @@ import pandas as pd
 
 from builders.project import tiny_with
 from builders.study_results import correct_answers, runs_with, tuning_with
+from convlab.probes.measured import Measured
 from convlab.probes.tables import all_contrasts, all_curves
 from convlab.results import columns, tables
 from convlab.results.family import confirmatory_family
@@ -48,7 +49,7 @@ def study_and_tables_with(
     shifts = [{"dataset": d, "variant": v, "seed": s, "axis": a, "shift": x, "accuracy": 0.8, "consistency": 0.9}
               for d, v, s, a, x in product(study.datasets, ("dense", "cnn"), study.seeds, ("x", "y"), (-1, 0, 1))
               if "translation" in plan.probes]  # fmt: skip
-    measured = {"translation": pd.DataFrame(shifts)}
+    measured = {"translation": Measured(pd.DataFrame(shifts))}
     return study, {
         "runs": runs,
         "variants": tables.variants_table(runs, plan),

@@ -66,18 +66,17 @@ def tell(text):
 
 
 def alternation(names):
-    """Regular expression of a wildcard that is one of the names; of any name if there are very many.
+    """Regular expression of a wildcard that is one of the names; of any name if there are very many, of none if empty.
 
     Snakemake writes the pattern into every file name of a rule and goes through it for each job.
     """
     pattern = "|".join(map(re.escape, names))
-    return pattern if len(pattern) < 5000 else "[^/]+"
+    return pattern or "(?!)" if len(pattern) < 5000 else "[^/]+"
 
 
 wildcard_constraints:
     dataset=alternation(study.datasets),
     variant=alternation(study.plan.variants),
-    probe=alternation(probe for probe in probes.names() if probes.has(probe, "measure")),
     seed=r"\d+",
 
 
@@ -283,13 +282,20 @@ def runs_of_candidates(path, wildcards):
     return of_runs(path, [wildcards.dataset], study.plan.candidates)
 
 
+def measuring_probes(looks_inside):
+    """Names of the probes that measure trained models: those that look inside of the networks, or the others."""
+    measuring = [name for name in probes.names() if probes.has(name, "measure")]
+    return [name for name in measuring if probes.settings(name).looks_inside == looks_inside]
+
+
 def probe_tables():
-    """Tables of the probes that are on and measure trained models."""
+    """What the probes that are on have measured on trained models: tables, and arrays of those that look inside."""
     return [
-        table
+        file
         for name, probe in study.plan.probes.items()
         if probes.has(name, "measure")
-        for table in of_all(f"{PROBE}/{{variant}}.csv", probe=name, variant=probe.models)
+        for ending in (["csv", "npz"] if probe.settings.looks_inside else ["csv"])
+        for file in of_all(f"{PROBE}/{{variant}}.{ending}", probe=name, variant=probe.models)
     ]
 
 

@@ -51,6 +51,7 @@ class FigureFile:
         numbers: the data that it shows, written as CSV beside it.
         images: its images for the page, where it is a grid of images.
         subject: further fields of its entry in summary.json: the question, probe or variant that it is about.
+        reading: how to read it, in one or two sentences.
     """
 
     dataset: str
@@ -62,6 +63,7 @@ class FigureFile:
     numbers: pd.DataFrame | None = None
     images: Sequence[Group] = ()
     subject: Mapping[str, Any] = field(default_factory=dict)
+    reading: str = ""
 
     def save(self, folder: Path, writer: FigureWriter) -> dict[str, Any]:
         """Write the figure's files and return its entry in summary.json."""
@@ -76,6 +78,7 @@ class FigureFile:
             "dataset": self.dataset,
             "title": self.title,
             "caption": self.caption,
+            "reading": self.reading,
             "numbers": self.numbers is not None,
             "tiles": write_sprite(self.images, folder / f"{file}.tiles.png") if self.images else None,
             **self.subject,

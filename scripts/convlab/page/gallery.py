@@ -72,6 +72,7 @@ def load_figures(study: Study, data: ReportData, folder: Path) -> dict[str, dict
                 variant=entry.get("variant"),
                 question=entry.get("question"),
                 probe=entry.get("probe"),
+                reading=entry.get("reading", ""),
                 **shown,
             )
         )

@@ -29,7 +29,7 @@ class Table:
 class Figure:
     """A figure: drawn inline (``svg``), as a grid of images (``sprite``), or only named by its ``path``.
 
-    ``numbers`` is the CSV of what it shows.
+    ``numbers`` is the CSV of what it shows, ``reading`` how to read it.
     """
 
     section: str
@@ -41,6 +41,7 @@ class Figure:
     svg: Markup | None = None
     sprite: Sprite | None = None
     numbers: str = ""
+    reading: str = ""
     variant: str | None = None
     question: str | None = None
     probe: str | None = None

@@ -37,6 +37,10 @@ class ProbeSettings(Spec):
     """Position among the probes, in tables and in the report; those without one follow, by name."""
     label: ClassVar[str]
     """How the probe's name reads in printed tables, before translation."""
+    looks_inside: ClassVar[bool] = False
+    """Whether its ``measure.py`` defines ``inspect``, which is given the networks of a variant, and not ``measure``."""
+    compares_levels: ClassVar[bool] = False
+    """Whether it is about every variant that the study compares, levels of experiments too, and not about models."""
 
     @staticmethod
     def level_label(order: float) -> str:

@@ -176,12 +176,15 @@ def _probes(study: Study, forms: Mapping[str, Form], plan: Plan, add: AddVariant
         options = getattr(study.probes, name)
         if options is None:
             continue
-        models = getattr(options, "models", None) or tuple(compared or study.models)
+        choices = plan.compared if options.compares_levels else study.models
+        default = plan.compared if options.compares_levels else compared or study.models
+        models = tuple(getattr(options, "models", None) or default)
         for model in models:
-            if model not in study.models:
+            if model not in choices:
                 raise UserError(
-                    f"probes.{name}.models names {model!r}, which is no model{nearest(model, study.models)}; "
-                    f"there are {listing(study.models)}"
+                    f"probes.{name}.models names {model!r}, which is no "
+                    f"{'variant' if options.compares_levels else 'model'}{nearest(model, choices)}; "
+                    f"there are {listing(choices)}"
                 )
         changes = options.levels(partial(_images_to_train_on, study, forms))
         levels = {}

@@ -1,20 +1,27 @@
 """Figure of the receptive-field probe."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from convlab.common.i18n import N_, number, with_unit
 from convlab.common.i18n import gettext as _
+from convlab.common.i18n import number, with_unit
 from convlab.figures.labels import legend, within_percent
 from convlab.figures.marks import mark
+from convlab.figures.study import DatasetResults, FigureFile
 from convlab.figures.style import WIDTH, look
+from convlab.probes.charts import probe_figure
+from convlab.probes.measured import Measured
 from convlab.study.variants import Plan, Probe
 
-TITLE = N_("Receptive field")
+
+def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measured: Measured) -> Iterator[FigureFile]:
+    """The chart of the probe's curves."""
+    chart = draw(curves, results.labels, results.looks)
+    yield probe_figure(results, probe, chart, _("Receptive field"), caption(probe, results.study.plan), numbers=curves)
 
 
 def caption(probe: Probe, plan: Plan) -> str:

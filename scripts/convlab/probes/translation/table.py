@@ -12,6 +12,7 @@ from convlab.probes.curves import (
     pairs,
     point,
 )
+from convlab.probes.measured import Measured
 from convlab.results.by_seed import common_seeds
 from convlab.results.columns import FRACTION, Column
 from convlab.study.variants import Plan, Probe
@@ -30,10 +31,10 @@ MEASURED = {
 CONTRASTS = {"consistency": N_("consistency")}
 
 
-def curves(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: pd.DataFrame) -> pd.DataFrame:
+def curves(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: Measured) -> pd.DataFrame:
     """Accuracy and consistency by the distance of the shift, the mean over both axes and directions per run first."""
     per_run = (
-        measured.assign(distance=measured["shift"].abs())
+        measured.table.assign(distance=measured.table["shift"].abs())
         .groupby(["dataset", "variant", "seed", "distance"])[["accuracy", "consistency"]]
         .mean()
         .reset_index()
@@ -45,10 +46,10 @@ def curves(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: pd.DataFrame)
     return pd.DataFrame(rows, columns=CURVE_COLUMNS)
 
 
-def contrasts(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: pd.DataFrame) -> pd.DataFrame:
+def contrasts(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: Measured) -> pd.DataFrame:
     """Differences in consistency between models, mean over all shifts."""
     rows = []
-    moved = measured[measured["shift"] != 0]
+    moved = measured.table[measured.table["shift"] != 0]
     for dataset, group in moved.groupby("dataset"):
         wide = group.groupby(["seed", "variant"])["consistency"].mean().unstack()
         for first, second in pairs(probe, plan):
