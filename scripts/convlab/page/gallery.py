@@ -9,7 +9,7 @@ from convlab.common import i18n
 from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
 from convlab.findings.study_results import StudyResults
-from convlab.page.figures import inline_svg, sprite
+from convlab.page.figures import Sprite, inline_svg, sprite
 from convlab.page.figures import numbers as numbers_of
 from convlab.page.format import mean_and_sd
 from convlab.page.loading import ReportData
@@ -19,6 +19,9 @@ from convlab.study.schema import Study
 
 MAX_EMBEDDED_FIGURES = 100
 """Maximum figures embedded in the page, the most important ones first; the others are named with their file."""
+
+MAX_EMBEDDED_CHARS = 4_000_000
+"""Size of all embedded figures at most, with their numbers, so that a page stays within 5 MB."""
 
 FIGURE_ORDER = (
     *("overview", "question", "tuning", "probes", "curves", "costs", "calibration", "data", "errors", "features"),
@@ -49,18 +52,16 @@ def load_figures(study: Study, data: ReportData, folder: Path) -> dict[str, dict
             tiles, numbers = explored["tiles"].get(name), name in DATA_NUMBERS
             entry = {"section": "data", "dataset": dataset, "title": name, "caption": "", "file": name}
             entries.append((entry | {"tiles": tiles, "numbers": numbers}, layout.explored(Path(), dataset) / name))
-    ranked = sorted(entries, key=lambda pair: FIGURE_ORDER.index(pair[0]["section"]))
-    embedded = {id(pair[0]) for pair in ranked[:MAX_EMBEDDED_FIGURES]}
+    ranked = sorted(enumerate(entries), key=lambda pair: FIGURE_ORDER.index(pair[1][0]["section"]))
+    embedded, left = {}, MAX_EMBEDDED_CHARS
+    for number, (entry, stem) in ranked[:MAX_EMBEDDED_FIGURES]:
+        parts = embedded_parts(entry, folder / stem, f"f{number}", alt_text(entry, data.results))
+        size = sum(len(part.source if isinstance(part, Sprite) else part) for part in parts.values())
+        if size <= left:
+            embedded[number], left = parts, left - size
     figures = {dataset: {section: [] for section in FIGURE_ORDER} for dataset in study.datasets}
     for number, (entry, stem) in enumerate(entries):
-        shown: dict[str, Any] = {}
-        description = alt_text(entry, data.results)
-        if id(entry) in embedded and entry.get("tiles"):
-            shown["sprite"] = sprite(folder / f"{stem}.tiles.png", entry["tiles"])
-        elif id(entry) in embedded:
-            shown["svg"] = inline_svg(folder / f"{stem}.svg", f"f{number}", figure_title(entry), description)
-        if shown and entry.get("numbers"):
-            shown["numbers"] = numbers_of(folder / f"{stem}.csv")
+        shown, description = embedded.get(number, {}), alt_text(entry, data.results)
         figures[entry["dataset"]][entry["section"]].append(
             Figure(
                 entry["section"],
@@ -72,11 +73,27 @@ def load_figures(study: Study, data: ReportData, folder: Path) -> dict[str, dict
                 variant=entry.get("variant"),
                 question=entry.get("question"),
                 probe=entry.get("probe"),
+                layer=entry.get("layer"),
                 reading=entry.get("reading", ""),
                 **shown,
             )
         )
     return figures
+
+
+def embedded_parts(entry: Mapping[str, Any], stem: Path, name: str, description: str) -> dict[str, Any]:
+    """What of a figure is written into the page: a chart or a grid of images, and its numbers; by field of Figure.
+
+    Args:
+        stem: path of its files without suffix.
+        name: unique in the page.
+    """
+    if entry.get("tiles"):
+        parts = {"sprite": sprite(stem.with_name(f"{stem.name}.tiles.png"), entry["tiles"])}
+    else:
+        svg = stem.with_name(f"{stem.name}.svg")
+        parts = {"svg": inline_svg(svg, name, figure_title(entry), description)}
+    return parts | ({"numbers": numbers_of(stem.with_name(f"{stem.name}.csv"))} if entry.get("numbers") else {})
 
 
 def figure_title(entry: Mapping[str, Any]) -> str:

@@ -279,7 +279,7 @@ def _convolutions(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     form, change_form = (
         (percent, points) if measure.is_share else (partial(number, decimals=2), partial(signed, decimals=2))
     )
-    unit = " (%)" if measure.is_share else ""
+    unit = " (%, pp)" if measure.is_share else ""
     limits = [MISSING if missing(row[end]) else change_form(row[end]) for end in ("ci_low", "ci_high")]
     return {
         N_("Dataset"): row["dataset"],

@@ -381,10 +381,10 @@ CONVOLUTIONS = {
     "filters": Column("integer", "filters of the convolution"),
     "measure": Column(
         "text",
-        "`dead_filters`, share of the filters whose output is zero on all images that were looked at; `zero_outputs`, "
-        "share of the outputs that are zero (APoZ), both only where the activation clips at zero; `smoothness`, "
-        "correlation of neighbouring weights about zero, mean over the filters; `effective_maps`, number of feature maps "
-        "that vary independently (participation ratio of their covariance)",
+        "`dead_filters`, share of the filters whose output is zero on all images that were looked at, and "
+        "`zero_outputs`, share of the outputs that are zero (APoZ), both only where the activation clips at zero; "
+        "`smoothness`, correlation of neighbouring weights about zero, mean over the filters; `effective_maps`, number "
+        "of feature maps that vary independently (participation ratio of their covariance)",
     ),
     "n_seeds": N_SEEDS,
     "mean": Column("number", "mean over the runs", "that of the measure"),
@@ -531,6 +531,19 @@ HISTORIES_SHOWN = {
     **_some(HISTORY, "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"),
 }  # fmt: skip
 
+CONVOLUTION_RUNS = {
+    "variant": VARIANT,
+    "seed": SEED,
+    "layer": CONVOLUTIONS["layer"],
+    "filters": CONVOLUTIONS["filters"],
+    "dead_filters": Column(
+        "number", "share of the filters whose output is zero on all images that were looked at", FRACTION
+    ),
+    "zero_outputs": Column("number", "share of the outputs that are zero (APoZ)", FRACTION),
+    "smoothness": Column("number", "correlation of neighbouring weights about zero, mean over the filters"),
+    "effective_maps": Column("number", "feature maps that vary independently: participation ratio of their covariance"),
+}
+
 TUNING_SHOWN = _some(TUNING, "variant", "seed", "trial", "chosen", "val_accuracy", "<setting>")
 
 RECALL_SHOWN = _some(PER_CLASS, "variant", "class", "support", "recall", "recall_sd")
@@ -578,6 +591,10 @@ FIGURES = (
     Table("compare/figures/<dataset>-curves.csv", "an epoch of a run", HISTORIES_SHOWN),
     Table("compare/figures/<dataset>-probe-<probe>.csv", "a point of the probe's curve", PROBE_CURVES),
     Table("compare/figures/<dataset>-<variant>-confusion.csv", "a true class", CONFUSION),
+    Table("compare/figures/<dataset>-<question>-levels-<n>-filters.csv", "a run", CONVOLUTION_RUNS),
+    Table("compare/figures/<dataset>-<question>-levels-<n>-maps.csv", "a run", CONVOLUTION_RUNS),
+    Table("compare/figures/<dataset>-<variant>-layer-<n>-filters.csv", "a run", CONVOLUTION_RUNS),
+    Table("compare/figures/<dataset>-<variant>-layer-<n>-maps.csv", "a run", CONVOLUTION_RUNS),
     Table("compare/figures/<dataset>-recall.csv", "a class and variant", RECALL_SHOWN),
     Table("compare/figures/<dataset>-calibration.csv", "a bin of equally many images, of a variant", CALIBRATION),
 )

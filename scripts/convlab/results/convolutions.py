@@ -1,4 +1,4 @@
-"""Measures of convolutions by level of a question: means over seeds, and differences to the reference paired by seed."""
+"""Measures of convolutions by level of a question: means over seeds, differences to the reference paired by seed."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -58,7 +58,8 @@ def convolutions_table(evaluations: Mapping[tuple[str, str, int], Mapping[str, A
         for question in plan.questions.values()
         for row in _question_rows(dataset, question, {name: runs.get((dataset, name), {}) for name in _sides(question)})
     ]
-    return pd.DataFrame(rows, columns=list(columns.CONVOLUTIONS))
+    numbers = ("mean", "sd", "difference", "ci_low", "ci_high")
+    return pd.DataFrame(rows, columns=list(columns.CONVOLUTIONS)).astype(dict.fromkeys(numbers, float))
 
 
 def _sides(question: Question) -> list[str]:
