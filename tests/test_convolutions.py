@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from builders.project import CNN_5X5, TINY
+from builders.project import CNN_5X5, TINY, tiny_with
 from builders.study_results import results_with, seeds_around
 from convlab.findings.feature_maps import feature_maps
+from convlab.page.features import not_looked_into
+from convlab.page.views import Figure
 from convlab.results import columns
 from convlab.results.convolutions import MEASURES, convolutions_table
 from convlab.study.load import load_study
@@ -118,3 +120,16 @@ def test_deep_networks_get_sentences_for_the_first_convolutions_only():
 
 def test_without_convolutions_there_is_no_topic():
     assert findings(convolutions_table({}, PLAN)) == ()
+
+
+def test_own_code_without_a_visible_convolution_is_named(tmp_path):
+    (tmp_path / "own.py").write_text("def model(input_shape, classes):\n    raise NotImplementedError\n")
+    own = {"family": "python", "file": str(tmp_path / "own.py"), "function": "model", "label": "Mine"}
+    plan = load_study(tiny_with(models={**TINY["models"], "own": own})).plan
+    values = {"dense": seeds_around(0.9), "cnn": seeds_around(0.95), CNN_5X5: seeds_around(0.95)}
+    results = replace(results_with(values), plan=plan)
+    assert not_looked_into(results, []) == "Mine"
+    seen = convolutions_table({("digits", "own", 1): {"convolutions": [measured()]}}, plan)
+    assert seen.empty, "it is in no question"
+    figure = Figure("features", "f", "F", "", "", "", variant="own", layer="conv_1")
+    assert not_looked_into(results, [figure]) == ""

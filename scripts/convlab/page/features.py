@@ -38,10 +38,12 @@ def by_layer(figures: Sequence[Figure]) -> dict[str, list[Figure]]:
     return layers
 
 
-def measures_table(results: StudyResults, dataset: str, question: Question) -> Table:
-    """Measures of every convolution of a question, a row for each variant: mean ± SD over seeds."""
+def measures_table(results: StudyResults, dataset: str, question: Question) -> Table | None:
+    """Measures of every convolution of a question, a row for each variant: mean ± SD over seeds; None without rows."""
     rows = results.convolutions
     rows = rows[(rows["dataset"] == dataset) & (rows["experiment"] == question.name)]
+    if rows.empty:
+        return None
     cells, variants = [], []
     for (layer, variant), group in rows.groupby(["layer", "variant"], sort=False):
         measured = group.set_index("measure").to_dict("index")
