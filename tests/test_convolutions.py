@@ -88,11 +88,12 @@ def test_a_finding_names_what_is_told_apart_with_its_interval_and_what_is_not():
     runs = evaluations(cnn=[0.1, 0.5, 0.8], larger=larger)
     for seed, zeros in enumerate((0.2, 0.9, 0.4), 1):
         runs["digits", CNN_5X5, seed]["convolutions"][0]["zero_outputs"] = zeros
-    (finding,) = findings(convolutions_table(runs, PLAN))
+    finding, chance = findings(convolutions_table(runs, PLAN))
+    assert chance.text == "Intervals that exclude zero: 1 of 2; by chance alone about one in 20 would."
     assert finding.kind == "exploratory"
     assert finding.text == (
-        "Convolution conv_1 against 3×3 (n = 3 seeds): smoothness of the filters higher with 5×5 (+0.21, 95 % CI +0.18 "
-        "to +0.24). Not told apart at any level: share of zero outputs."
+        "Convolution conv_1 against kernel size 3×3 (n = 3 seeds): smoothness of the filters higher with 5×5 (+0.207, "
+        "95 % CI +0.178 to +0.235). Not told apart at any level: share of zero outputs."
     )
     assert set(finding.numbers) == {"smoothness 5×5", "smoothness 5×5 ci_low", "smoothness 5×5 ci_high"}
 
@@ -104,7 +105,7 @@ def test_nothing_is_inferred_below_three_seeds():
 
 def test_a_diverged_seed_is_mentioned():
     runs = evaluations(cnn=[0.1, 0.5, 0.8, 0.3], larger=[0.3, 0.72, 1.0, None])
-    (finding,) = findings(convolutions_table(runs, PLAN))
+    finding, _chance = findings(convolutions_table(runs, PLAN))
     assert "(n = 3 seeds, 1 seed with a diverged run left out)" in finding.text
 
 
@@ -114,7 +115,7 @@ def test_deep_networks_get_sentences_for_the_first_convolutions_only():
         for seed in (1, 2, 3):
             layers = [measured(f"conv_{n}", smoothness=generator.random()) for n in range(9)]
             runs["digits", variant, seed] = {"convolutions": layers}
-    *sentences, note = findings(convolutions_table(runs, PLAN))
+    *sentences, note, _chance = findings(convolutions_table(runs, PLAN))
     assert len(sentences) == 4 and note.kind == "note" and note.text.startswith("5 more convolutions")
 
 

@@ -116,7 +116,7 @@ def filters_figure(results: DatasetResults, name: str, what: str, rows: Sequence
         for row in rows
     ]
     if rows[0].convolution.is_norm:
-        how = _("The norm of each filter's weights over all input channels, black for zero.")
+        how = _("The norm of each filter's weights over all input channels, black the smallest, white the largest.")
     elif rows[0].convolution.filters.shape[-1] == 3:
         how = _("Each filter's weights for red, green and blue as a colour, grey for zero.")
     else:
@@ -126,6 +126,8 @@ def filters_figure(results: DatasetResults, name: str, what: str, rows: Sequence
         "A tile is a filter, a row a variant; all are drawn at the size that they have on their input. Filters have no "
         "order: the first one of a row is no counterpart of the first one of another row."
     )
+    if len(rows) > 1:
+        reading = f"{reading} {_('The reference comes first.')}"
     return results.figure(
         "features", name, _("Filters of {what}", what=what), f"{how} {scale}",
         strips(groups), images=groups, reading=reading, **shared,
@@ -189,8 +191,8 @@ def kernel_images(convolution: Convolution) -> np.ndarray:
     bound = float(np.abs(filters).max()) or 1.0
     if filters.shape[-1] == 3:
         return np.rint(127.5 + 127.5 * filters / bound).astype(np.uint8)
-    if convolution.is_norm:
-        return np.repeat(grey(filters[..., 0], 0.0, bound), 3, axis=-1)
+    if convolution.is_norm:  # they are far from zero and alike
+        return np.repeat(grey(filters[..., 0], float(filters.min()), bound), 3, axis=-1)
     return diverging(filters[..., 0], bound)
 
 

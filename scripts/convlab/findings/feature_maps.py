@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing, ngettext
 from convlab.findings.study_results import Finding, StudyResults, Topic
@@ -35,7 +37,18 @@ def feature_maps(results: StudyResults, dataset: str, question: Question) -> Top
             left,
         )
         shown.append(Finding(text, {"convolutions": left}, "note"))
+    shown.append(_by_chance(rows))
     return Topic("feature_maps", tuple(shown), question.name)
+
+
+def _by_chance(rows: pd.DataFrame) -> Finding:
+    """How many of the intervals exclude zero, and how many would by chance; nothing is adjusted for their number."""
+    intervals = rows[rows["ci_low"].notna()]
+    apart = int(((intervals["ci_low"] > 0) | (intervals["ci_high"] < 0)).sum())
+    text = _(
+        "Intervals that exclude zero: {n} of {all}; by chance alone about one in 20 would.", n=apart, all=len(intervals)
+    )
+    return Finding(text, {"intervals": len(intervals), "told_apart": apart}, "note")
 
 
 def _of_layer(question: Question, layer: str, rows: Sequence[dict[str, Any]]) -> Finding | None:
@@ -59,7 +72,7 @@ def _of_layer(question: Question, layer: str, rows: Sequence[dict[str, Any]]) ->
     if not clauses and not open_measures:
         return None
     seeds = min(row["n_pairs"] for row in rows if not missing(row["ci_low"]))
-    parts = {"layer": layer, "reference": question.level_labels[question.reference]}
+    parts = {"layer": layer, "reference": f"{question.subject} {question.level_labels[question.reference]}"}
     of_seeds = ngettext("n = {n} seed", "n = {n} seeds", seeds)
     if diverged := max(row["n_diverged"] for row in rows):
         left_out = ngettext("{n} seed with a diverged run left out", "{n} seeds with a diverged run left out", diverged)
@@ -80,10 +93,11 @@ def _of_layer(question: Question, layer: str, rows: Sequence[dict[str, Any]]) ->
 
 
 def _difference(question: Question, row: dict[str, Any]) -> str:
-    """A level with its difference and interval: ``5×5 (+0.12, 95 % CI +0.08 to +0.16)``."""
+    """A level with its difference and interval: ``5×5 (+0.121, 95 % CI +0.083 to +0.159)``."""
     label = question.level_labels[row["variant"]]
-    if MEASURES[row["measure"]].is_share:
-        return f"{label} ({points(row['difference'], 1)}, {ci_text(row['ci_low'], row['ci_high'])})"
-    low, high = signed(row["ci_low"], 2), signed(row["ci_high"], 2)
+    measure = MEASURES[row["measure"]]
+    if measure.is_share:
+        return f"{label} ({points(row['difference'], measure.decimals)}, {ci_text(row['ci_low'], row['ci_high'])})"
+    difference, low, high = (signed(row[name], measure.decimals) for name in ("difference", "ci_low", "ci_high"))
     limits = _("95 % CI {interval}", interval=_("{low} to {high}", low=low, high=high))
-    return f"{label} ({signed(row['difference'], 2)}, {limits})"
+    return f"{label} ({difference}, {limits})"

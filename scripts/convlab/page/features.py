@@ -55,13 +55,13 @@ def measures_table(results: StudyResults, dataset: str, question: Question) -> T
 
 
 def mean_and_sd(measure: str, row: Mapping[str, float]) -> str:
-    """``12.3 ± 1.4 %`` or ``0.41 ± 0.02``; a dash where the measure is not defined."""
-    scale, decimals, unit = (100, 1, "%") if MEASURES[measure].is_share else (1, 2, "")
-    if say.missing(row["mean"]):
-        return say.MISSING
-    text = say.number(scale * row["mean"], decimals)
-    if not say.missing(row["sd"]):
-        text += f" ± {say.number(scale * row['sd'], decimals)}"
+    """``12.3 ± 1.4 %`` or ``0.412 ± 0.021``; a dash where the measure is not defined."""
+    scale, unit = (100, "%") if MEASURES[measure].is_share else (1, "")
+    mean, sd = (say.MISSING if say.missing(row[name]) else say.number(scale * row[name], MEASURES[measure].decimals)
+                for name in ("mean", "sd"))  # fmt: skip
+    if mean == say.MISSING:
+        return mean
+    text = mean if sd == say.MISSING else f"{mean} ± {sd}"
     return i18n.with_unit(text, unit) if unit else text
 
 

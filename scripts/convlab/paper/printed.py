@@ -277,7 +277,9 @@ def _per_class(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
 def _convolutions(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     measure = MEASURES[row["measure"]]
     form, change_form = (
-        (percent, points) if measure.is_share else (partial(number, decimals=2), partial(signed, decimals=2))
+        (percent, points)
+        if measure.is_share
+        else (partial(number, decimals=measure.decimals), partial(signed, decimals=measure.decimals))
     )
     unit = " (%, pp)" if measure.is_share else ""
     limits = [MISSING if missing(row[end]) else change_form(row[end]) for end in ("ci_low", "ci_high")]

@@ -15,11 +15,13 @@ from convlab.study.variants import Plan, Question
 
 @dataclass(frozen=True)
 class Measure:
-    """How a measure reads in sentences, before translation; the values that it can have, and its differences."""
+    """How a measure reads in sentences, before translation; the values that it and its differences can have; decimals
+    that are printed, of a share in percent."""
 
     label: str
     limits: tuple[float, float] = SHARE
     differences: tuple[float, float] = DIFFERENCE
+    decimals: int = 1
 
     @property
     def is_share(self) -> bool:
@@ -30,8 +32,8 @@ class Measure:
 MEASURES = {
     "dead_filters": Measure(N_("share of dead filters")),
     "zero_outputs": Measure(N_("share of zero outputs")),
-    "smoothness": Measure(N_("smoothness of the filters"), (-1.0, 1.0), (-2.0, 2.0)),
-    "effective_maps": Measure(N_("number of effective maps"), (1.0, math.inf), (-math.inf, math.inf)),
+    "smoothness": Measure(N_("smoothness of the filters"), (-1.0, 1.0), (-2.0, 2.0), 3),
+    "effective_maps": Measure(N_("number of effective maps"), (1.0, math.inf), (-math.inf, math.inf), 2),
 }
 """What `evaluate` measures of every convolution, see ``evaluation.features``."""
 
