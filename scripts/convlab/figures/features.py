@@ -93,7 +93,8 @@ def feature_figures(results: DatasetResults) -> Iterator[FigureFile]:
 def levels_shown(results: DatasetResults, question: Question) -> dict[str, str]:
     """Labels of a question's variants by name, the reference first."""
     names = list(dict.fromkeys([question.reference, *question.variants]))[:MAX_LEVELS]
-    return {name: question.level_labels.get(name, results.labels[name]) for name in names}
+    levels = {name: f"{question.subject} {label}" for name, label in question.level_labels.items()}
+    return {name: levels.get(name, results.labels[name]) for name in names}
 
 
 def spaced(layers: Mapping[str, None]) -> list[tuple[int, str]]:
