@@ -103,7 +103,9 @@ def compare(arguments: argparse.Namespace) -> None:
     standings = registration_files.standings(study, registration, len(records.runs), data)
 
     timings = load_timings(study, folder, records.runs)
-    family = family_over_looks(tables.runs_table(records.rows, guesses), study, guesses, standings, timings)
+    runs = tables.runs_table(records.rows, guesses)
+    runs = probe_tables.with_claim_values(runs, study.plan, load_measured(study, folder))
+    family = family_over_looks(runs, study, guesses, standings, timings)
     named = study_tables(study, folder, records, classes, guesses, (family, standings, timings))
     variants = named["variants"]
     candidates = variants[variants["variant"].isin(study.plan.servable or study.plan.compared)]

@@ -73,9 +73,11 @@ def test_a_detector_of_presence_survives_shifts_and_a_detector_of_place_does_not
         bright = x[:, 4, 4, 0] > 0
         return np.stack([~bright, bright], axis=1).astype(float)
 
-    rows = pd.DataFrame(measure.measure(somewhere, images, labels, {"shift": 4}))
+    rows = pd.DataFrame(measure.measure(somewhere, images, labels, {"shift": 4, "fill": "black"}))
     assert len(rows) == 18 and (rows["accuracy"] == 1).all() and (rows["consistency"] == 1).all()
-    rows = pd.DataFrame(measure.measure(in_the_middle, images, labels, {"shift": 4})).set_index(["axis", "shift"])
+    rows = pd.DataFrame(measure.measure(in_the_middle, images, labels, {"shift": 4, "fill": "black"})).set_index(
+        ["axis", "shift"]
+    )
     assert rows.loc[("vertical", 0), "accuracy"] == 1
     assert (rows.drop(index=[("vertical", 0), ("horizontal", 0)])["consistency"] == 0.5).all()
 
@@ -167,7 +169,7 @@ def test_the_script_measures_every_seed_of_a_variant(finished_study, tmp_path):
         "--variant",
         "cnn",
         "--settings",
-        '{"shift": 2}',
+        '{"shift": 2, "fill": "black"}',
         "--seeds",
         "1",
         "2",

@@ -33,6 +33,10 @@ CLAIMS_WITH_HOSTILE_TEXT = [
 ]  # fmt: skip
 
 
+CORRUPTED = (("clean", 0), ("shot_noise", 1), ("shot_noise", 3), ("inversion", 1))
+"""Kinds and severities that the probe of corruptions has measured."""
+
+
 def study_and_tables_with(
     config: dict, accuracies: dict[str, list[float | None]] | None = None, standing: Standing = REGISTERED
 ) -> tuple[Study, dict[str, pd.DataFrame]]:
@@ -50,7 +54,11 @@ def study_and_tables_with(
     shifts = [{"dataset": d, "variant": v, "seed": s, "axis": a, "shift": x, "accuracy": 0.8, "consistency": 0.9}
               for d, v, s, a, x in product(study.datasets, ("dense", "cnn"), study.seeds, ("x", "y"), (-1, 0, 1))
               if "translation" in plan.probes]  # fmt: skip
-    measured = {"translation": Measured(pd.DataFrame(shifts))}
+    corruptions = [{"dataset": d, "variant": v, "seed": s, "kind": k, "severity": n, "images": 100,
+                    "accuracy": means[v] - 0.1 * n + 0.01 * generator.random()}
+                   for d, v, s, (k, n) in product(study.datasets, plan.compared, study.seeds, CORRUPTED)
+                   if "corruption" in plan.probes]  # fmt: skip
+    measured = {"translation": Measured(pd.DataFrame(shifts)), "corruption": Measured(pd.DataFrame(corruptions))}
     return study, {
         "runs": runs,
         "variants": tables.variants_table(runs, plan),
@@ -89,7 +97,7 @@ def config_of_every_table() -> dict:
     """Every kind of table has rows, and labels are hostile."""
     config = tiny_with(
         claims=CLAIMS_WITH_HOSTILE_TEXT,
-        probes=["pixel_permutation", "translation", "calibration", "receptive_field"],
+        probes=["pixel_permutation", "translation", "calibration", "receptive_field", "corruption"],
         tuning={"trials": 2, "over": {"learning_rate": [1e-3, 1e-2], "weight_decay": [1e-4, 1e-2]}},
     )
     config["models"]["cnn"]["label"] = HOSTILE_LABEL

@@ -16,7 +16,7 @@ def probe_figure(
     title: str,
     caption: str,
     *,
-    numbers: pd.DataFrame,
+    numbers: pd.DataFrame | None = None,
     suffix: str = "",
     **more: Any,
 ) -> FigureFile:
@@ -24,7 +24,7 @@ def probe_figure(
 
     Args:
         title, caption: translated.
-        numbers: the data that it shows.
+        numbers: the data that it shows; none of a grid of images.
         suffix: end of the file's name, for probes with several figures; a slug.
         more: further fields of FigureFile, such as ``reading`` and ``images``.
     """

@@ -8,10 +8,11 @@ it the name that it has in ``config.yaml``, and change it. Then run ``make messa
     One line that says what is measured.
 ``settings.py``
     ``SETTINGS``, a subclass of ``probes.specs.ProbeSettings``: its docstring and fields are the config's section, its
-    ``order`` the position in tables and report, ``label`` and ``level_label`` how the probe and its levels read. A
-    probe that trains overrides ``levels``; one that measures overrides ``passes``. ``looks_inside`` says that its
-    ``measure.py`` is given networks, ``compares_levels`` that it is about all variants, levels of experiments too. The
-    Snakefile imports it: pydantic and the standard library only.
+    ``order`` the position in tables and report, ``label`` and ``level_label`` how the probe and its levels read,
+    ``claim_measures`` and ``measured_for_claim`` what claims may ask for. A probe that trains overrides ``levels``; one
+    that measures overrides ``passes``. ``looks_inside`` says that its ``measure.py`` is given networks,
+    ``compares_levels`` that it is about all variants, levels of experiments too. The Snakefile imports it: pydantic and
+    the standard library only.
 ``measure.py``
     Only for a probe that measures trained models. ``COLUMNS``, and ``measure(predict, images, labels, settings)``,
     which returns rows of these columns for one trained model. ``predict`` maps uint8 images (n, height, width,
@@ -28,7 +29,8 @@ it the name that it has in ``config.yaml``, and change it. Then run ``make messa
     ``results.columns.Column`` for each of its ``COLUMNS``, from which docs/tables.md is written. Optionally
     ``CONTRASTS`` and ``contrasts(probe, runs, plan, measured)``, for differences paired by seed: rows of
     ``probes.curves.CONTRAST_COLUMNS``, whose ``measure`` is a key of ``CONTRASTS`` (how each reads, before
-    translation), alone or followed by a comma and the level of a probe that trains.
+    translation), alone or followed by a comma and the level. With ``claim_measures`` also
+    ``claim_values(name, measured_with, measured)``, a frame of dataset, variant, seed and value.
 ``figure.py``
     Optional. ``figures(probe, results, curves, measured)``, which yields the figures of one dataset, made by
     ``probes.charts.probe_figure``: a Matplotlib figure each, with title, caption, numbers and how to read it.
@@ -69,6 +71,12 @@ def names() -> tuple[str, ...]:
 def settings(probe: str) -> type[ProbeSettings]:
     """The class of a probe's settings."""
     return registry.load(PACKAGE, f"{probe}.settings").SETTINGS
+
+
+@cache
+def claim_measures() -> dict[str, tuple[str, str]]:
+    """Quantities that probes offer to the rules of claims: name -> (probe, how it is written before its variant)."""
+    return {name: (probe, usage) for probe in names() for name, usage in settings(probe).claim_measures.items()}
 
 
 def level_label(probe: str, order: float) -> str:

@@ -30,7 +30,13 @@ def caption(probe: Probe, plan: Plan) -> str:
     probed = [plan.variants[name] for name in probe.models]
     augmented = [(v.label, v.training.augmentation) for v in probed if v.training.augmentation]
     used = [label for label, augmentation in augmented if augmentation.shift or augmentation.crop]
-    how = _("Means over both axes and directions; black moves in.")
+    how = {
+        "black": _("Means over both axes and directions; black moves in."),
+        "edge": _(
+            "Means over both axes and directions; the pixels of the edge are repeated where an image moves away."
+        ),
+        "wrap": _("Means over both axes and directions; what leaves on one side comes in on the other."),
+    }[probe.settings.fill]
     if not used:
         return with_intervals(f"{how} {_('No model was trained on shifted images.')}")
     return with_intervals(f"{how} {_('Trained on shifted images too (augmentation): {models}.', models=listing(used))}")

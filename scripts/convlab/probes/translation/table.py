@@ -1,5 +1,8 @@
 """Tables of the translation probe: accuracy and consistency by distance of the shift, differences between models."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from convlab.common.i18n import N_
@@ -28,7 +31,18 @@ MEASURED = {
     ),
 }
 
+BLACK = "black"
+"""What enters a shifted image unless the levels of the curves name something else behind a comma."""
+
 CONTRASTS = {"consistency": N_("consistency")}
+
+
+def claim_values(name: str, measured_with: Mapping[str, Any], measured: Measured) -> pd.DataFrame:
+    """``accuracy_shifted``: the mean accuracy over both axes and directions at a distance, of every finished run."""
+    table = measured.table
+    chosen = table[table["shift"].abs() == measured_with["shift"]]
+    values = chosen.groupby(["dataset", "variant", "seed"])["accuracy"].mean()
+    return values.rename("value").reset_index()
 
 
 def curves(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: Measured) -> pd.DataFrame:
@@ -39,10 +53,12 @@ def curves(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: Measured) -> 
         .mean()
         .reset_index()
     )
+    filled = "" if probe.settings.fill == BLACK else f", {probe.settings.fill}"
     rows = []
     for (dataset, variant, distance), group in per_run.groupby(["dataset", "variant", "distance"]):
         for name in MEASURES:
-            rows.append(point(dataset, probe.name, variant, name, f"{distance} px", distance, group[name]))
+            level = f"{distance} px{filled}"
+            rows.append(point(dataset, probe.name, variant, name, level, distance, group[name]))
     return pd.DataFrame(rows, columns=CURVE_COLUMNS)
 
 
@@ -51,7 +67,7 @@ def contrasts(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: Measured) 
     rows = []
     moved = measured.table[measured.table["shift"] != 0]
     for dataset, group in moved.groupby("dataset"):
-        wide = group.groupby(["seed", "variant"])["consistency"].mean().unstack()
+        wide = group.groupby(["seed", "variant"])["consistency"].mean().unstack().reindex(columns=probe.models)
         for first, second in pairs(probe, plan):
             seeds = common_seeds(runs[runs["dataset"] == dataset], [first, second])
             difference = wide[first] - wide[second]
