@@ -486,10 +486,10 @@ def test_one_convolution_is_chosen_at_a_time_without_a_script(reports):
     assert [(name, bool(checked)) for name, _id, checked in buttons] == [
         ("convolutions-digits-kernel", True), ("convolutions-digits-kernel", False)
     ]  # fmt: skip
-    labels = re.findall(r'<label for="([^"]*)">([^<]*)</label>\s*<div class="chosen">\s*<figure', section)
+    labels = re.findall(r'<label for="([^"]*)">([^<]*)</label>\s*<div class="convolution">\s*<figure', section)
     assert labels == [(buttons[0][1], "conv_1"), (buttons[1][1], "conv_2")]
-    assert ".choice input:checked + label + .chosen { display: block; }" in html
-    assert re.search(r"@media print \{.*\.chosen \{ display: block; \}", html, re.DOTALL)
+    assert ".choice input:checked + label + .convolution { display: block; }" in html
+    assert re.search(r"@media print \{.*\.convolution \{ display: block; \}", html, re.DOTALL)
     assert "digits-kernel-levels-2-filters.png" in markdown
 
 
@@ -497,7 +497,7 @@ def test_figures_are_embedded_as_far_as_they_fit_the_most_important_ones_first(t
     write_study_with(tmp_path, MADE_UP_STUDY, CNN_WINS)
     monkeypatch.setattr(gallery, "MAX_EMBEDDED_CHARS", 5_000)
     html, _ = write_reports(tmp_path, MADE_UP_STUDY)
-    embedded = re.findall(r'<figure data-name="([^"]*)">\s*<div', html)
+    embedded = re.findall(r'<figure id="[^"]*" data-name="([^"]*)"[^>]*>\s*<div', html)
     assert "digits-accuracy" in embedded and "digits-cnn-layer-1-filters" not in embedded
     assert "page small: <code>compare/figures/digits-cnn-layer-1-filters.png</code>" in html
 
