@@ -401,7 +401,7 @@ def spanish_report(folder, name: str) -> tuple[str, str]:
     summary = read_json(folder / "compare/summary.json")
     compared = load_study(config, for_readers=True).plan.compared  # as compare does, which looks at these only
     summary["figures"] = [
-        {**figure, "title": "Figura", "caption": "Regla."}
+        {**figure, "title": "Figura", "caption": "Regla.", "reading": "Modo."}
         for figure in summary["figures"]
         if figure.get("variant", "cnn") in {*compared, "cnn"}
     ]
@@ -453,8 +453,10 @@ def test_a_template_that_forgets_to_translate_is_found(tmp_path, monkeypatch):
     wrong = report.environment
 
     def english_template(kind):
-        made = wrong(kind)
-        made.globals["_"] = lambda message, **values: message.format(**values) if values else message
+        made = wrong(kind)  # the same for all reports
+        monkeypatch.setitem(
+            made.globals, "_", lambda message, **values: message.format(**values) if values else message
+        )
         return made
 
     monkeypatch.setattr(report, "environment", english_template)
