@@ -183,6 +183,7 @@ def results_of(errors: dict[str, float], scatter: float = 0.002, diverged: tuple
 def test_the_corruption_error_is_the_ratio_of_summed_errors_within_a_seed():
     runs, measured = results_of({"cnn": 0.2, "dense": 0.4, "cnn-kernel_size-5x5": 0.3}, scatter=0)
     rows = all_contrasts(runs, study_with().plan, measured).set_index(["variant", "reference", "measure"])["difference"]
+    assert [", " in measure for _variant, _reference, measure in rows.index] == [False] * 8 + [True] * 16
     assert rows["cnn", "dense", "corruption error"] == pytest.approx(0.2 / 0.4 - 1)
     assert rows["cnn", "dense", "relative corruption error"] == pytest.approx(0.18 / 0.36 - 1)
     assert rows["cnn", "dense", "accuracy"] == pytest.approx(0.2)
