@@ -210,6 +210,7 @@ def _probe(results: StudyResults, dataset: str, probe: ProbeView, probed: Mappin
         for table in (probed["curves"], probed["contrasts"])
     )
     levels, rows = level_labels(curves), contrasts[contrasts["difference"].notna()].to_dict("records")
+    rows.sort(key=lambda row: "," in row["measure"])  # what is about all levels first
     short = [_probe_contrast(results, row, levels) for row in rows[:MAX_SHORT_RESULTS]]
     if more := len(rows) - len(short):
         short.append(ShortResult(ngettext("{n} more comparison", "{n} more comparisons", more)))
