@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
+from markupsafe import Markup
 
 import report
 from builders.project import CNN_5X5
@@ -344,8 +345,22 @@ def test_details_begin_with_the_chosen_variant_which_is_marked_wherever_it_stand
     assert marked == ["cnn"]
 
 
+@pytest.mark.parametrize(("panels", "across"), [
+    ([2, 2, 3], [False, False, True]),
+    ([2], [True]),
+    ([12, 2, 2, 2, 12], [True, False, False, True, True]),
+    ([], []),
+])  # fmt: skip
+def test_a_figure_of_many_panels_and_one_without_a_partner_take_a_row(panels, across):
+    shown = [
+        views.Figure("probes", f"figure-{n}", "x", "X", "Y.", "", "x.png", svg=Markup('<g id="f-axes_1"></g>' * count))
+        for n, count in enumerate(panels)
+    ]
+    assert [is_across for _figure, is_across in views.in_rows(shown)] == across
+
+
 def test_every_figure_says_how_to_read_it_and_has_its_numbers(reports):
-    figures = re.findall(r"<figure id=.*?</figure>", reports[0], re.DOTALL)
+    figures = re.findall(r"<figure\b.*?</figure>", reports[0], re.DOTALL)
     assert len(figures) > 15
     for figure in figures:
         assert "<summary>How to read this</summary>" in figure

@@ -61,6 +61,7 @@ def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measure
             "One test image, clean and at each severity that was measured. Severities 1 to 5 of noise, blur, contrast, "
             "brightness and JPEG are those of CIFAR-10-C, of rotation and shear those of MNIST-C."
         ),
+        numbers=curves,
         suffix="images",
         images=list(tiles(examples, list(severities))),
         reading=_(
