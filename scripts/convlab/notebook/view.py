@@ -213,7 +213,9 @@ def _runs_view(
         "on_cpu": not first["device"].startswith("GPU"),
         "recorded": recorded,
         "processor": first["hardware"]["processor"],
-        "packages": " ".join([*(f"{p}=={installed[p]}" for p in packages.values() if p), "matplotlib", "notebook"]),
+        "install_command": " ".join(
+            ["pip install", *(f"{p}=={installed[p]}" for p in packages.values() if p), "matplotlib", "notebook"]
+        ),
         "versions_text": listing(f"{name} {version}" for name, version in known.items()),
         "versions_code": f"{{{', '.join(f'{literal(name)}: {literal(v)}' for name, v in known.items())}}}",
     }
