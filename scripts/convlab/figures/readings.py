@@ -10,6 +10,11 @@ EVERY_SEED = N_(
     "differ is not decided by whether their intervals overlap, but by the interval of their difference."
 )
 
+SO_FAR = N_(
+    "See how far the points of one variant lie apart: the order of the variants may still change with every run that "
+    "comes. These are validation images, and no verdict rests on them."
+)
+
 DIFFERENCES = N_(
     "Right of 0 the variant has the higher value, left of 0 its reference. A line beyond the shaded band speaks for a "
     "difference that counts, one inside the band for none that does; the verdict under the name also takes into "

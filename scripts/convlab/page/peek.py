@@ -22,7 +22,7 @@ from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.common.table_files import csv_text
 from convlab.errors import UserError
-from convlab.figures import accuracy
+from convlab.figures import accuracy, readings
 from convlab.figures.palette import COLOURS
 from convlab.figures.series import Series
 from convlab.figures.style import save_svg
@@ -260,8 +260,8 @@ def _figures(
     return figures
 
 
-def _drawings(study: Study, progress: Progress, dataset: str) -> Iterator[tuple[str, str, Drawing, str]]:
-    """Title, caption, drawing and numbers of each figure of the runs so far."""
+def _drawings(study: Study, progress: Progress, dataset: str) -> Iterator[tuple[str, str, str, Drawing, str]]:
+    """Title, caption, how to read it, drawing and numbers of each figure of the runs so far."""
     series = [Series(name, variant.label, n) for n, (name, variant) in enumerate(study.plan.compared.items())]
     values = {
         entry.name: {seed: run.val_accuracy for seed, run in progress.finished(dataset, entry.name).items()}
@@ -274,7 +274,8 @@ def _drawings(study: Study, progress: Progress, dataset: str) -> Iterator[tuple[
         )
         rows = [(name, seed, value) for name, by_seed in values.items() for seed, value in by_seed.items()]
         numbers = csv_text(pd.DataFrame(rows, columns=["variant", "seed", "val_accuracy"]))
-        yield _("Validation accuracy so far"), _("Each point is a finished run, the bar the mean."), drawing, numbers
+        caption = _("Each point is a finished run, the bar the mean.")
+        yield _("Validation accuracy so far"), caption, _(readings.SO_FAR), drawing, numbers
     histories = [(entry, progress.histories(dataset, entry.name)) for entry in series]
     begun = [(entry, rows) for entry, rows in histories if len(rows)]
     if begun:
@@ -283,14 +284,17 @@ def _drawings(study: Study, progress: Progress, dataset: str) -> Iterator[tuple[
             "runs have reached an epoch, the mean is over fewer."
         )
         numbers = csv_text(pd.concat([rows.assign(variant=entry.name) for entry, rows in begun]))
-        yield _("Learning curves so far"), caption, accuracy.learning_curves(begun), numbers
+        yield _("Learning curves so far"), caption, _(readings.CURVES), accuracy.learning_curves(begun), numbers
 
 
-def _inline(dataset: str, number: int, title: str, caption: str, drawing: Drawing, numbers: str) -> Figure:
-    """A drawing as a figure of the page."""
+def _inline(
+    dataset: str, number: int, title: str, caption: str, reading: str, drawing: Drawing, numbers: str
+) -> Figure:
+    """A drawing as a figure of the page; its parameters are what ``_drawings`` yields of it."""
     with TemporaryDirectory() as temporary:
         path = Path(temporary) / "figure.svg"
         save_svg(drawing, path)
         plt.close(drawing)
         svg = inline_svg(path, f"so-far-{dataset}-{number}", title, f"{title}, {dataset}. {caption}")
-    return Figure("curves", f"so-far-{number}", title, caption, caption, "", svg=svg, numbers=numbers)
+    name = f"so-far-{dataset}-{number}"
+    return Figure("curves", name, name, title, caption, caption, "", svg=svg, reading=reading, numbers=numbers)
