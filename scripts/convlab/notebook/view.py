@@ -186,7 +186,7 @@ def _data_view(study: Study, data: ReportData, dataset: str) -> dict[str, Any]:
         "classes": classes,
         "shown_classes": min(len(classes), SHOWN_CLASSES),
         "long_names": max(map(len, classes)) > 3,
-        "matrix_side": 4 if len(classes) <= 10 else 7,
+        "matrix_side": 5 if len(classes) <= 10 else 8,
     }
 
 
