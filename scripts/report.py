@@ -32,7 +32,7 @@ from convlab.findings.conditions import conditions_limitation, conditions_notice
 from convlab.findings.left_out import left_out, test_origin, validation_origin
 from convlab.findings.limitations import characters_missing_in_fonts, limitations
 from convlab.findings.registration import claims_registration, looks, registration_notices
-from convlab.findings.study_results import Finding
+from convlab.findings.study_results import Finding, StudyResults
 from convlab.language import numbers as say
 from convlab.language.looks import progress_text
 from convlab.page.card import model_card
@@ -40,6 +40,8 @@ from convlab.page.confusions import matrices, most_confused
 from convlab.page.dataset import data_tables
 from convlab.page.deployment import deployment
 from convlab.page.design import design
+from convlab.page.features import features_of_questions, features_of_variants, not_looked_into
+from convlab.page.findings_table import findings_table, topic_anchor
 from convlab.page.format import duration, seeds_text
 from convlab.page.gallery import load_figures
 from convlab.page.loading import ReportData, load_report_data
@@ -47,7 +49,6 @@ from convlab.page.measures import (
     MAIN_COLUMNS,
     MAX_TABLE_ROWS,
     calibration_table,
-    chosen_first,
     constant_guess_text,
     distinct_table,
     fits_summary,
@@ -56,6 +57,7 @@ from convlab.page.measures import (
     probe_table,
 )
 from convlab.page.provenance import provenance_view
+from convlab.page.rubric import rubric_view
 from convlab.page.templates import TEMPLATES, environment, script_hash, tidy_markdown
 from convlab.page.tuning import tuning_view
 from convlab.page.verdicts import chosen, claim_cards, question_card
@@ -126,9 +128,11 @@ def build_view(study: Study, data: ReportData, folder: Path, records: Records) -
         **registration_view(data, standings, records),
         **findings_and_probes(study, data, figures),
         **details(study, data),
+        **features(data, figures),
         "limitations": all_limitations(study, data, records),
         "deployments": [view for dataset in study.datasets if (view := deployment(folder, dataset, runs))],
         "figures": figures,
+        "rubric": rubric_view(study, data.results, figures),
     }
 
 
@@ -230,25 +234,51 @@ def findings_and_probes(study: Study, data: ReportData, figures: Mapping[str, An
         dataset: all_findings(**data.probed, labels=labels, dataset=dataset, rope=results.rope)
         for dataset in study.datasets
     }
+    topics = {dataset: interpret(results, dataset, by_assumption(probes[dataset])) for dataset in datasets}
+    views = {
+        dataset: [
+            ProbeView(
+                name,
+                _(probe_registry.part(name, "findings").TITLE),
+                probe_registry.part(name, "findings").introduction(study.training, dataset in results.given_validation),
+                findings,
+                [figure for figure in figures[dataset]["probes"] if figure.probe == name],
+                probe_table(data.probed["curves"], dataset, name, labels),
+            )
+            for name, findings in probes[dataset].items()
+        ]
+        for dataset in datasets
+    }
     return {
-        "topics": {dataset: interpret(results, dataset, by_assumption(probes[dataset])) for dataset in datasets},
-        "probes": {
-            dataset: [
-                ProbeView(
-                    name,
-                    _(probe_registry.part(name, "findings").TITLE),
-                    probe_registry.part(name, "findings").introduction(
-                        study.training, dataset in results.given_validation
-                    ),
-                    findings,
-                    [figure for figure in figures[dataset]["probes"] if figure.probe == name],
-                    probe_table(data.probed["curves"], dataset, name, labels),
-                )
-                for name, findings in probes[dataset].items()
-            ]
+        "topics": {
+            dataset: [(topic_anchor(dataset, topic), topic) for topic in topics[dataset]] for dataset in datasets
+        },
+        "findings_table": {
+            dataset: findings_table(results, dataset, topics[dataset], views[dataset], data.probed)
             for dataset in datasets
         },
+        "probes": views,
     }
+
+
+def features(data: ReportData, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Filters and feature maps of each dataset, and whose model cannot be looked into."""
+    results = data.results
+    shown = {dataset: sections["features"] for dataset, sections in figures.items()}
+    return {
+        "features_of_questions": {
+            dataset: features_of_questions(results, dataset, figures) for dataset, figures in shown.items()
+        },
+        "features_of_variants": {
+            dataset: features_of_variants(looked_at(results, dataset), figures) for dataset, figures in shown.items()
+        },
+        "not_looked_into": {dataset: not_looked_into(results, figures) for dataset, figures in shown.items()},
+    }
+
+
+def looked_at(results: StudyResults, dataset: str) -> list[tuple[str, str]]:
+    """Names and labels of the variants with details, the chosen one first."""
+    return [(name, results.label(name)) for name in results.variants_with_details(dataset)]
 
 
 def all_limitations(study: Study, data: ReportData, records: Records) -> list[Finding]:
@@ -266,14 +296,11 @@ def all_limitations(study: Study, data: ReportData, records: Records) -> list[Fi
 
 def details(study: Study, data: ReportData) -> dict[str, Any]:
     """Tables and notes of each dataset, its images and its runs."""
-    results, plan, datasets = data.results, study.plan, list(study.datasets)
+    results, datasets = data.results, list(study.datasets)
     return {
         "unequal": unequal_texts(data.trained, results),
         "conditions_notice": conditions_notice(data.trained, results),
-        "looked_at": {
-            dataset: [(name, plan.variants[name].label) for name in chosen_first(results, dataset)]
-            for dataset in datasets
-        },
+        "looked_at": {dataset: looked_at(results, dataset) for dataset in datasets},
         "fits": {dataset: fits_summary(results, dataset) for dataset in datasets},
         "per_class": {
             dataset: {name: per_class(results, dataset, name) for name in results.variants_with_details(dataset)}

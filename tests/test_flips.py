@@ -7,7 +7,7 @@ without an advantage neither of them may be said.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +23,12 @@ from convlab.findings import across_datasets as across
 from convlab.findings import choice, contrasts, dense_vs_conv, training
 from convlab.findings.assumptions import limits_of_convolution
 from convlab.findings.factor import factor
+from convlab.findings.feature_maps import feature_maps
 from convlab.findings.tuning import order_when_tuned
 from convlab.probes.all_findings import all_findings
 from convlab.probes.measured import Measured
 from convlab.probes.tables import all_contrasts, all_curves
+from convlab.results.convolutions import convolutions_table
 from convlab.study.load import load_study
 
 LIBRARY = Path(__file__).resolve().parent.parent / "scripts" / "convlab"
@@ -147,6 +149,19 @@ def of_errors(advantage: float) -> str:
     for true, other in ((0, 1), (1, 0)):
         matrix[true, true], matrix[true, other] = 1000 - wrong[true], wrong[true]
     return texts(training.errors(models(0.05, confusion=matrix), "digits").findings)
+
+
+def of_filters(advantage: float) -> str:
+    """Filters of 5×5 are smoother than those of 3×3 by ``advantage``."""
+    evaluations = {
+        ("digits", variant, seed): {
+            "convolutions": [{"layer": "conv_1", "filters": 4, "smoothness": 0.5 + ahead + SCATTER[variant][seed - 1]}]
+        }
+        for variant, ahead in (("cnn", 0.0), (CNN_5X5, advantage)) for seed in (1, 2, 3)
+    }  # fmt: skip
+    results = levels(0.0)
+    results = replace(results, convolutions=convolutions_table(evaluations, results.plan))
+    return texts(feature_maps(results, "digits", results.plan.questions["kernel"]).findings)
 
 
 LABELS = {"cnn": "CNN", "dense": "Dense"}
@@ -343,6 +358,9 @@ CASES = {
     "effective receptive field": Case(
         "effective_receptive_field", of_effective_fields, "Units of .*5×5 use pixels from a larger",
         "Units of .*5×5 use pixels from a smaller"
+    ),
+    "feature maps": Case(
+        "feature_maps", of_filters, "filters higher with 5×5", "filters lower with 5×5"
     ),
     "tuning": Case(
         "tuning", of_tuning, "order turns, worse .* and better when both", "order turns, better .* and worse when both"

@@ -78,7 +78,12 @@ def write_study_with(
 
     def figure(dataset: str, name: str, section: str, title: str, grid: bool = False, **more) -> None:
         entry = {"file": f"{dataset}-{name}", "section": section, "dataset": dataset, "title": title}
-        shown = {"caption": "A rule.", "numbers": not grid, "tiles": tiles(classes[0]) if grid else None}
+        shown = {
+            "caption": "A rule.",
+            "reading": "A rule.",
+            "numbers": True,
+            "tiles": tiles(classes[0]) if grid else None,
+        }
         figures.append(entry | shown | more)
 
     for dataset in study.datasets:
@@ -95,10 +100,16 @@ def write_study_with(
             figure(dataset, f"{name}-confusion", "errors", f"Confusion of {label}", variant=name)
             figure(dataset, f"{name}-mistakes", "errors", f"Confident mistakes of {label}", variant=name, grid=True)
             if results.side(name) == "conv":
-                figure(dataset, f"{name}-filters", "features", f"Filters of {label}", variant=name, grid=True)
+                more = {"variant": name, "layer": "conv_1", "grid": True}
+                figure(dataset, f"{name}-layer-1-filters", "features", f"Filters of conv_1, {label}", **more)
+        for question in plan.questions.values():
+            for number in (1, 2) if question.levels else ():
+                more = {"question": question.name, "layer": f"conv_{number}", "grid": True}
+                figure(dataset, f"{question.name}-levels-{number}-filters", "features", "Filters", **more)
         figure(dataset, "calibration", "calibration", "Calibration")
     stems = [folder / "compare" / "figures" / entry["file"] for entry in figures]
-    stems += [folder / "explore" / dataset / name for dataset in study.datasets for name in gallery.DATA_FIGURES]
+    explored = dict.fromkeys([*gallery.DATA_FIGURES, *gallery.DATA_NUMBERS.values()])
+    stems += [folder / "explore" / dataset / name for dataset in study.datasets for name in explored]
     for stem in stems:
         write_text(stem.with_name(stem.name + ".svg"), SVG)
         write_text(stem.with_name(stem.name + ".csv"), "variant,seed\ncnn,1\n")

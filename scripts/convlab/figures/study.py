@@ -1,4 +1,5 @@
-"""The figures of a study: one function per section, each of which yields figures with title, caption and numbers.
+"""The figures of a study, those of ``figures.features`` apart: one function per section, each of which yields figures
+with title, caption and numbers.
 
 Figures are yielded in the order of ``summary.json``, which is the order of the report.
 """
@@ -19,8 +20,8 @@ from convlab.common.i18n import ngettext
 from convlab.common.table_files import csv_text
 from convlab.datasets import prepared
 from convlab.evaluation import metrics
-from convlab.evaluation.records import read_features, read_probabilities
-from convlab.figures import accuracy, errors, examples
+from convlab.evaluation.records import read_probabilities
+from convlab.figures import accuracy, errors, examples, readings, shown_numbers
 from convlab.figures.saving import FigureWriter
 from convlab.figures.series import MAX_SERIES, Series
 from convlab.figures.sprites import Group, write_sprite
@@ -140,20 +141,17 @@ class DatasetResults:
 
 @dataclass(frozen=True)
 class VariantDetails:
-    """Predictions of one variant's finished runs on the test images, and features of its first finished run.
+    """Predictions of one variant's finished runs on the test images.
 
     Attributes:
         probabilities: (runs, images, classes).
         images, truth: the test images, uint8 NHWC, and their labels.
-        seed: of the run whose ``features`` these are.
     """
 
     series: Series
     probabilities: np.ndarray
     images: np.ndarray
     truth: np.ndarray
-    seed: int
-    features: Mapping[str, np.ndarray]
 
 
 def dataset_figures(
@@ -174,7 +172,6 @@ def dataset_figures(
         curves = [metrics.reliability(one_run, details.truth) for one_run in details.probabilities]
         reliability.append((details.series, np.mean(curves, axis=0)))
         yield from error_figures(results, details)
-        yield from feature_figures(results, details)
     if len(reliability) > 1:
         yield recall_of_classes(results, [series for series, _curve in reliability])
     if reliability:
@@ -202,6 +199,7 @@ def every_seed(results: DatasetResults, shown: Sequence[Series], xlabel: str = "
     return {
         "caption": _("Each point is one seed, the bar the mean, the line its 95 % t interval."),
         "figure": accuracy.every_seed(shown, [measured[variant] for variant in names], intervals, xlabel, metric),
+        "reading": _(readings.EVERY_SEED),
         "numbers": runs[list(columns.SEEDS_SHOWN)],
     }
 
@@ -213,6 +211,7 @@ def costs(results: DatasetResults, names: Sequence[str]) -> dict[str, Any]:
         "title": _("Accuracy against cost") if metric == ACCURACY else _("Performance against cost"),
         "caption": _("Mean {metric} with the SD over seeds against what a variant costs.", metric=_(metric.name)),
         "figure": accuracy.against_costs(rows, [results.series[variant] for variant in rows["variant"]], metric),
+        "reading": _(readings.COSTS),
         "numbers": rows[list(columns.COSTS_SHOWN)],
     }
 
@@ -228,6 +227,7 @@ def search_by_trials(results: DatasetResults) -> Iterator[FigureFile]:
               "accuracy of their variant and seed."),
             validation_of_trials(trials, settings, list(results.series.values())),
             numbers=trials[[*(name for name in columns.TUNING_SHOWN if name in trials), *settings]],
+            reading=_(readings.TUNING),
         )  # fmt: skip
 
 
@@ -247,7 +247,7 @@ def learning_curves(results: DatasetResults) -> Iterator[FigureFile]:
         )
     yield results.figure(
         "curves", "curves", _("Learning curves"), caption,
-        accuracy.learning_curves(curves), numbers=histories,
+        accuracy.learning_curves(curves), numbers=histories, reading=_(readings.CURVES),
     )  # fmt: skip
 
 
@@ -272,6 +272,8 @@ def question_figures(results: DatasetResults, question: Question) -> Iterator[Fi
             _("Mean {metric} and SD over seeds of every combination of both factors; the reference is framed.",
               metric=_(results.metric.name)),
             combinations(question, results.variants, results.metric), subject=subject,
+            numbers=results.variants.loc[results.variants["variant"].isin(names), list(columns.COSTS_SHOWN)],
+            reading=_(readings.COMBINATIONS),
         )  # fmt: skip
     yield results.figure("question", f"{question.name}-costs", **costs(results, names), subject=subject)
 
@@ -292,6 +294,7 @@ def differences(results: DatasetResults, question: Question, subject: Mapping[st
         accuracy.forest(rows, pairs, rope, metric),
         numbers=rows[list(columns.DIFFERENCES_SHOWN)],
         subject=subject,
+        reading=_(readings.DIFFERENCES),
     )  # fmt: skip
 
 
@@ -310,18 +313,17 @@ def combinations(question: Question, variants: pd.DataFrame, metric: Metric) -> 
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Errors, calibration and features of the variants with details
+# Errors and calibration of the variants with details
 
 
 def load_details(results: DatasetResults) -> Iterator[VariantDetails]:
-    """Predictions and features of the variants with details, one after another: they may be large."""
+    """Predictions of the variants with details, one after another: they may be large."""
     images, truth = prepared.load_test(layout.prepared(results.folder, results.dataset))
     for name in variants_with_details(results.study, results.chosen):
         if seeds := results.records.finished(results.dataset, name):
             evaluated = layout.evaluated(results.folder, results.dataset, name)
             probabilities = read_probabilities(evaluated, seeds)
-            features = read_features(evaluated, seeds[0])
-            yield VariantDetails(results.series[name], probabilities, images, truth, seeds[0], features)
+            yield VariantDetails(results.series[name], probabilities, images, truth)
 
 
 def error_figures(results: DatasetResults, details: VariantDetails) -> Iterator[FigureFile]:
@@ -338,27 +340,31 @@ def error_figures(results: DatasetResults, details: VariantDetails) -> Iterator[
             matrix, index=pd.Index(results.classes, name="true class"), columns=results.classes
         ).reset_index(),
         subject={"variant": variant},
+        reading=_(readings.CONFUSION),
     )  # fmt: skip
     kinds = {
         "predictions": (
             _("Predictions of {label}", label=label),
             _("The first test image of every class; green where most seeds are right."),
+            readings.PREDICTIONS,
             np.unique(truth, return_index=True)[1][:MAX_EXAMPLES],
         ),
         "mistakes": (
             _("Confident mistakes of {label}", label=label),
             _("Test images that every seed gets wrong, the surest (mean over seeds) first."),
+            readings.MISTAKES,
             metrics.confident_mistakes(details.probabilities, truth, MAX_EXAMPLES),
         ),
         "disputed": (
             _("Disputed images of {label}", label=label),
             _("Test images that some seeds get right and others wrong, the most even splits first."),
+            readings.DISPUTED,
             metrics.disputed(details.probabilities, truth, MAX_EXAMPLES),
         ),
     }  # fmt: skip
     mean = details.probabilities.mean(axis=0)
     right = (details.probabilities.argmax(axis=2) == truth).sum(axis=0)
-    for kind, (title, rule, chosen) in kinds.items():
+    for kind, (title, rule, reading, chosen) in kinds.items():
         titles = examples.prediction_titles(truth[chosen], mean[chosen], results.classes, right[chosen], count)
         tones = ["right" if 2 * n > count else "wrong" for n in right[chosen]]
         yield results.figure(
@@ -369,34 +375,8 @@ def error_figures(results: DatasetResults, details: VariantDetails) -> Iterator[
                 for index, lines, tone in zip(chosen, (text.split("\n") for text in titles), tones, strict=True)
             ],
             subject={"variant": variant, "grid": True, "test_images": chosen.tolist()},
-        )  # fmt: skip
-
-
-def feature_figures(results: DatasetResults, details: VariantDetails) -> Iterator[FigureFile]:
-    """Learned filters and feature maps of one variant's first finished seed; nothing for a dense model."""
-    variant, label, seed, features = details.series.name, details.series.label, details.seed, details.features
-    subject = {"variant": variant, "grid": True}
-    if "filters" in features:
-        yield results.figure(
-            "features", f"{variant}-filters", _("Learned filters of {label}", label=label),
-            _("Kernels of the first convolution, seed {seed}, on one scale: red positive, blue negative.", seed=seed),
-            examples.filters(features["filters"]),
-            images=[Group(kernel[np.newaxis]) for kernel in examples.kernel_images(features["filters"])],
-            subject=subject,
-        )  # fmt: skip
-    if "feature_maps" in features:
-        inputs, maps = details.images[features["images"]], features["feature_maps"].astype(np.float32)
-        labels = details.truth[features["images"]]
-        yield results.figure(
-            "features", f"{variant}-maps", _("Feature maps of {label}", label=label),
-            _("What the first convolution makes of fixed test images (the first of each class), seed {seed}; one "
-              "scale.", seed=seed),
-            examples.feature_maps(inputs, maps),
-            images=[
-                Group(tiles, results.classes[label_of_image])
-                for tiles, label_of_image in zip(examples.map_images(inputs, maps), labels, strict=True)
-            ],
-            subject=subject,
+            numbers=shown_numbers.predictions(chosen, truth, mean, right, results.classes),
+            reading=_(reading),
         )  # fmt: skip
 
 
@@ -408,6 +388,7 @@ def recall_of_classes(results: DatasetResults, shown: Sequence[Series]) -> Figur
         "errors", "recall", _("Recall of every class"), _("Share of the test images of each class that are found."),
         errors.recall_by_class(rows, shown, results.classes),
         numbers=rows[["variant", "class", "support", "recall", "recall_sd"]],
+        reading=_(readings.RECALL),
     )  # fmt: skip
 
 
@@ -422,4 +403,5 @@ def calibration(results: DatasetResults, reliability: Sequence[tuple[Series, np.
             pd.DataFrame(rows, columns=["confidence", "accuracy", "images"]).assign(variant=series.name)
             for series, rows in reliability
         ),
+        reading=_(readings.CALIBRATION),
     )  # fmt: skip

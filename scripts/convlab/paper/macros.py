@@ -81,7 +81,8 @@ def numbers_tex(
     chosen: Mapping[str, str | None],
     guesses: Mapping[str, ConstantGuess | None],
 ) -> str:
-    """The file ``numbers.tex``: a ``\\newcommand`` for every number of the study but those of single runs and classes.
+    """The file ``numbers.tex``: a ``\\newcommand`` for every number of the study but those of single runs, classes and
+    convolutions.
 
     Args:
         test_images: how many each dataset has.

@@ -11,7 +11,7 @@ from convlab.common.i18n import gettext as _
 from convlab.common.table_files import Printed
 from convlab.language import numbers
 from convlab.language.contrasts import VERDICTS, contrast_labels
-from convlab.language.numbers import MISSING, change_interval, count, format_p, interval, missing, number
+from convlab.language.numbers import MISSING, change_interval, count, format_p, interval, missing, number, signed
 from convlab.language.robustness import analysis_text
 from convlab.paper.cells import (
     change,
@@ -26,6 +26,7 @@ from convlab.paper.cells import (
 )
 from convlab.probes import registry as probes
 from convlab.probes.curves import contrast_label, contrast_unit, measure_of
+from convlab.results.convolutions import MEASURES
 from convlab.results.tuning import FIXED_COLUMNS
 from convlab.study.labels import field_label
 from convlab.study.metrics import LOSS, Metric
@@ -71,6 +72,7 @@ def printed(tables: Tables, study: Study) -> dict[str, Printed]:
         "trends": _trends,
         "factorials": _factorials,
         "per_class": _per_class,
+        "convolutions": _convolutions,
         "timings": _timings,
         "probe_curves": _probe_curves,
         "probe_contrasts": _probe_contrasts,
@@ -272,6 +274,28 @@ def _per_class(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("Precision (%)"): percent(row["precision"]),
         N_("Recall (%)"): with_sd(row["recall"], row["recall_sd"]),
         N_("F1 (%)"): percent(row["f1"]),
+    }
+
+
+def _convolutions(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
+    measure = MEASURES[row["measure"]]
+    form, change_form = (
+        (percent, points)
+        if measure.is_share
+        else (partial(number, decimals=measure.decimals), partial(signed, decimals=measure.decimals))
+    )
+    unit = " (%, pp)" if measure.is_share else ""
+    limits = [MISSING if missing(row[end]) else change_form(row[end]) for end in ("ci_low", "ci_high")]
+    return {
+        N_("Dataset"): row["dataset"],
+        N_("Question"): row["experiment"].replace("_", " "),
+        N_("Convolution"): row["layer"],
+        N_("Measure"): _(measure.label) + unit,
+        N_("Variant"): plan.variants[row["variant"]].label,
+        N_("n"): str(row["n_seeds"]),
+        N_("Mean"): with_sd(row["mean"], row["sd"], form),
+        N_("Difference"): MISSING if missing(row["difference"]) else change_form(row["difference"]),
+        N_("95 % CI"): MISSING if MISSING in limits else _("{low} to {high}", low=limits[0], high=limits[1]),
     }
 
 
