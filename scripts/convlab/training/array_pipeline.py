@@ -74,8 +74,8 @@ class ChangedBatches(keras.utils.PyDataset):
 
     def __getitem__(self, number: int) -> tuple:
         images, labels = self.batches[number]
-        drawn_numbers = {name: ops.convert_to_tensor(values) for name, values in self.numbers(number, images.shape).items()}
-        return self.change(images, labels, drawn_numbers)
+        numbers = self.numbers(number, images.shape)
+        return self.change(images, labels, {name: ops.convert_to_tensor(array) for name, array in numbers.items()})
 
 
 def training_batches(

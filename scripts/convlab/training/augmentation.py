@@ -76,7 +76,7 @@ def cropped(images, border: int, corners):
 
 
 def _mirrored(positions, length: int):
-    """Positions in an image of so many pixels, those outside mirrored at the first or last pixel, which is not doubled."""
+    """Positions in an image of ``length`` pixels; those outside are mirrored at its first or last pixel."""
     return (length - 1) - ops.abs((length - 1) - ops.abs(positions))
 
 

@@ -27,7 +27,9 @@ def drawn(augmentation: Augmentation, draws: "TensorFlowDraws | NumpyDraws", sid
     if augmentation.crop:
         numbers["crop"] = draws.whole("crop", 2, 2 * augmentation.crop + 1)
     if augmentation.cutout:
-        rows, columns = (draws.whole(f"cutout {name}", 1, side) for name, side in zip(("height", "width"), sides))
+        rows, columns = (
+            draws.whole(f"cutout {name}", 1, side) for name, side in zip(("height", "width"), sides, strict=True)
+        )
         numbers["cutout"] = draws.side_by_side(rows, columns)
     if augmentation.mixup:
         numbers["mixup"] = draws.beta("mixup", augmentation.mixup)
@@ -75,7 +77,10 @@ class TensorFlowDraws:
 
 
 class NumpyDraws:
-    """Random numbers of one batch as arrays, an independent stream for each purpose; arguments as of TensorFlowDraws."""
+    """Random numbers of one batch as arrays, an independent stream for each purpose.
+
+    Arguments are those of ``TensorFlowDraws``.
+    """
 
     def __init__(self, seed: int, step: int, count: int) -> None:
         self.seed, self.step, self.count = seed, step, count
