@@ -44,7 +44,7 @@ PEAK_SIDE, PEAK_PRODUCTS = 8192, 20
 SMALL = {"epochs": 1, "train_size": 1000}
 """What of the training is changed on a machine without a GPU."""
 
-SMALL_PEAK_SIDE = 1024
+SMALL_PEAK_SIDE, SMALL_TEST_IMAGES, SMALL_FUSED_IMAGES = 1024, 500, 256
 
 
 def main() -> None:
@@ -54,8 +54,10 @@ def main() -> None:
     parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="float32")
     parser.add_argument("--jit", action="store_true", help="XLA or torch.compile; JAX always compiles")
     parser.add_argument("--side-by-side", type=int, default=len(os.sched_getaffinity(0)), help="runs at once")
+    parser.add_argument("--variants", nargs="+", help="of the default study; all those of its questions when absent")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
-    parser.add_argument("--repeat", type=int, default=1, help="train all of it so many times")
+    parser.add_argument("--epochs", type=int, help="instead of the study's")
+    parser.add_argument("--repeat", type=int, default=2, help="train all of it so many times, to the same bytes or not")
     parser.add_argument("--fused", action="store_true", help="also train a variant's seeds as one program (JAX)")
     parser.add_argument("--reference", type=Path, help="compare/runs.csv of the study on another machine")
     parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
@@ -74,10 +76,15 @@ def main() -> None:
 def planned_runs(arguments: argparse.Namespace) -> dict[tuple[str, int], Run]:
     """The runs of the default study's questions, by variant and seed, changed as the command line says."""
     study = load_study(read_yaml(ROOT / "config.yaml"))
-    variants = dict.fromkeys(name for question in study.plan.questions.values() for name in question.variants)
+    questions = study.plan.questions.values()
+    variants = arguments.variants or dict.fromkeys(
+        name for question in questions for name in (question.reference, *question.variants)
+    )
     changes = {"backend": arguments.backend, "precision": arguments.precision, "jit_compile": arguments.jit}
     if not devices.visible_gpus():
         changes |= SMALL
+    if arguments.epochs:
+        changes["epochs"] = arguments.epochs
     runs = {(name, seed): study.run(DATASET, name, seed) for name in variants for seed in arguments.seeds}
     return {
         key: run.model_copy(update={"training": run.training.model_copy(update=changes)}) for key, run in runs.items()
@@ -106,22 +113,17 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
         "peak_flops": in_a_process(arguments, "peak"),
         "rounds": [],
     }
+    print_peak(figures["peak_flops"])
     with tempfile.TemporaryDirectory() as temporary:
-        for number in range(arguments.repeat):
-            folder = Path(temporary) / f"round-{number + 1}"
+        for number in range(1, arguments.repeat + 1):
+            folder = Path(temporary) / f"round-{number}"
             begin = time.perf_counter()
             train_all(runs, arguments, folder)
             figures["rounds"].append(described_round(runs, macs, folder, time.perf_counter() - begin))
-        again = Path(temporary) / "again"
-        first_of_each = {key: run for key, run in runs.items() if key[1] == arguments.seeds[0]}
-        train_all(first_of_each, arguments, again)
-        folders = [*(Path(temporary) / f"round-{number + 1}" for number in range(arguments.repeat)), again]
-        tested = [in_a_process(arguments, "evaluate", folder) for folder in folders]
-    figures["tested"] = tested[0]
-    figures["same_bytes"] = {
-        key: all(other[key]["sha256"] == tested[0][key]["sha256"] for other in tested[1:] if key in other)
-        for key in tested[-1]
-    }
+            print_round(number, figures["rounds"][-1], figures["peak_flops"])
+        tested = in_a_process(arguments, "evaluate", Path(temporary))
+    figures["tested"] = {key: entry["accuracy"] for key, entry in tested.items()}
+    figures["same_bytes"] = {key: len(set(entry["sha256"])) == 1 for key, entry in tested.items()}
     if arguments.reference:
         figures["reference"] = reference_accuracies(arguments.reference, runs)
     if arguments.fused:
@@ -196,27 +198,35 @@ def reference_accuracies(path: Path, runs: Iterable[tuple[str, int]]) -> dict[st
     return {key: float(rows[key]["test_accuracy"]) for key in wanted if key in rows}
 
 
-def print_figures(figures: Mapping[str, Any]) -> None:
-    """The figures as a person reads them."""
-    peak = figures["peak_flops"]
-    print(f"peak of matrix products: {', '.join(f'{name} {value / 1e12:.2f} TFLOP/s' for name, value in peak.items())}")
-    for number, entry in enumerate(figures["rounds"], start=1):
-        rate = entry["flops"] / entry["seconds"]
-        shares = ", ".join(f"{rate / value:.2%} of {name}" for name, value in peak.items())
+def print_peak(peak: Mapping[str, float]) -> None:
+    """The device's peak, as measured."""
+    rates = ", ".join(f"{name} {value / 1e12:.3g} TFLOP/s" for name, value in peak.items())
+    print(f"peak of matrix products: {rates}", flush=True)
+
+
+def print_round(number: int, entry: Mapping[str, Any], peak: Mapping[str, float]) -> None:
+    """Wall time, rate and share of the peak of one round of trainings, and each run's own times."""
+    rate = entry["flops"] / entry["seconds"]
+    shares = ", ".join(f"{rate / value:.2%} of {name}" for name, value in peak.items())
+    print(
+        f"round {number}: {len(entry['runs'])} trainings in {entry['seconds']:.1f} s wall; "
+        f"{entry['images'] / entry['seconds']:,.0f} images/s, {rate / 1e12:.3g} TFLOP/s: {shares}"
+    )
+    for name, run in entry["runs"].items():
+        first, *later = run["epoch_seconds"]
+        median = statistics.median(later or [first])
         print(
-            f"round {number}: {len(entry['runs'])} trainings in {entry['seconds']:.1f} s wall; "
-            f"{entry['images'] / entry['seconds']:,.0f} images/s, {rate / 1e12:.3f} TFLOP/s: {shares}"
+            f"  {name}: fit {run['fit_seconds']:.1f} s, first epoch {first:.1f} s, later ones {median:.2f} s "
+            f"({run['images_per_epoch'] / median:,.0f} images/s)",
+            flush=True,
         )
-        for name, run in entry["runs"].items():
-            first, *later = run["epoch_seconds"]
-            median = statistics.median(later or [first])
-            print(
-                f"  {name}: fit {run['fit_seconds']:.1f} s, first epoch {first:.1f} s, later ones {median:.2f} s "
-                f"({run['images_per_epoch'] / median:,.0f} images/s)"
-            )
+
+
+def print_figures(figures: Mapping[str, Any]) -> None:
+    """Accuracies, equal bytes and fused seeds, as a person reads them."""
     print("test accuracy by seed, and on the reference machine:")
     for variant, seeds in by_variant(figures["tested"]).items():
-        here = [figures["tested"][run_name(variant, seed)]["accuracy"] for seed in seeds]
+        here = [figures["tested"][run_name(variant, seed)] for seed in seeds]
         text = f"  {variant}: {', '.join(f'{value:.4f}' for value in here)}"
         there = [figures.get("reference", {}).get(run_name(variant, seed)) for seed in seeds]
         if None not in there:
@@ -224,10 +234,11 @@ def print_figures(figures: Mapping[str, Any]) -> None:
             text += f"; reference {', '.join(f'{value:.4f}' for value in there)}; mean difference {difference:+.4f}"
         print(text)
     equal = figures["same_bytes"]
-    print(f"same seed, same weights to the byte: {sum(equal.values())} of {len(equal)}")
+    if len(figures["rounds"]) > 1:
+        print(f"same seed, same weights to the byte in all rounds: {sum(equal.values())} of {len(equal)}")
     for name, fused in figures.get("fused", {}).items():
         print(
-            f"seeds fused, {name}: {fused['fused_seconds']:.2f} s an epoch of {fused['seeds']} seeds, one after another "
+            f"an epoch of {fused['seeds']} seeds, {name}: fused {fused['fused_seconds']:.2f} s, one after another "
             f"{fused['apart_seconds']:.2f} s; compiling {fused['fused_compile']:.1f} and {fused['apart_compile']:.1f} s"
         )
 
@@ -274,33 +285,38 @@ def peak_flops() -> dict[str, float]:
     for dtype in ("float32", "bfloat16") if on_gpu else ("float32",):
         numbers = np.random.default_rng(0).standard_normal((2, side, side), np.float32)
         first, second = (ops.cast(ops.convert_to_tensor(matrix), dtype) for matrix in numbers)
-        seconds = []
-        for _ in range(products):
+        for count in (1, products):  # the first one compiles
             begin = time.perf_counter()
-            # Reading one number of the product waits until the device has computed it.
-            float(ops.convert_to_numpy(ops.cast(product(first, second)[0, 0], "float32")))
-            seconds.append(time.perf_counter() - begin)
-        rates[dtype] = 2 * side**3 / min(seconds)
+            for _ in range(count):
+                result = product(first, second)
+            # Reading one number of the last product waits until the device has computed them all.
+            float(ops.convert_to_numpy(ops.cast(result[0, 0], "float32")))
+            seconds = time.perf_counter() - begin
+        rates[dtype] = 2 * side**3 * products / seconds
     return rates
 
 
 def evaluated(folder: Path, data_dir: Path) -> dict[str, dict[str, Any]]:
-    """Test accuracy and SHA-256 of the weights of every run in a folder."""
+    """Of every run its test accuracy in the first round, and the SHA-256 of its weights in each."""
     import numpy as np
 
     from convlab.datasets import prepared
     from convlab.evaluation import inference
 
     images, labels = prepared.load_test(data_dir)
-    results = {}
-    for path in sorted(folder.glob("*/seed-*/model.keras")):
+    if not devices.visible_gpus():
+        images, labels = images[:SMALL_TEST_IMAGES], labels[:SMALL_TEST_IMAGES]
+    results: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.glob("round-*/*/seed-*/model.keras")):
         model = inference.load(path)
         digest = hashlib.sha256()
         for weight in model.get_weights():
             digest.update(np.ascontiguousarray(weight).tobytes())
-        accuracy = float((inference.predictor(model)(images).argmax(axis=1) == labels).mean())
         key = run_name(path.parent.parent.name, int(path.parent.name.removeprefix("seed-")))
-        results[key] = {"accuracy": accuracy, "sha256": digest.hexdigest()}
+        if key not in results:
+            accuracy = float((inference.predictor(model)(images).argmax(axis=1) == labels).mean())
+            results[key] = {"accuracy": accuracy, "sha256": []}
+        results[key]["sha256"].append(digest.hexdigest())
     return results
 
 
@@ -321,7 +337,7 @@ def fused_seeds(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     runs = {seed: run for (variant, seed), run in planned_runs(arguments).items() if variant == name}
     training = next(iter(runs.values())).training
     images, labels = prepared.load_train(arguments.data_dir)
-    count = training.train_size or round(len(images) * (1 - training.validation_fraction))
+    count = round(len(images) * (1 - training.validation_fraction)) if devices.visible_gpus() else SMALL_FUSED_IMAGES
     images, labels = jax.device_put(images[:count]), jax.device_put(labels[:count].astype(np.int32))
     states, orders = [], []
     for seed, run in runs.items():
