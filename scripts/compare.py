@@ -25,7 +25,6 @@ from convlab.common import provenance
 from convlab.common.cli import run
 from convlab.common.code_digests import code_parts
 from convlab.common.files import write_json, write_text
-from convlab.common.i18n import gettext as _
 from convlab.common.outputs import files_below, job_results
 from convlab.common.table_files import write_table
 from convlab.figures.labels import warn_of_missing_characters
@@ -38,6 +37,7 @@ from convlab.paper.macros import numbers_tex
 from convlab.paper.printed import printed
 from convlab.probes import registry as probe_registry
 from convlab.probes import tables as probe_tables
+from convlab.probes.measured import Measured, load_measured
 from convlab.results import looks, tables
 from convlab.results.asked import family_by_registration
 from convlab.results.choice import chosen_variant
@@ -100,7 +100,9 @@ def compare(arguments: argparse.Namespace) -> None:
     standings = registration_files.standings(study, registration, len(records.runs), data)
 
     timings = load_timings(study, folder, records.runs)
-    family = family_over_looks(tables.runs_table(records.rows, guesses), study, guesses, standings, timings)
+    runs = tables.runs_table(records.rows, guesses)
+    runs = probe_tables.with_claim_values(runs, study.plan, load_measured(study, folder))
+    family = family_over_looks(runs, study, guesses, standings, timings)
     named = study_tables(study, folder, records, classes, guesses, (family, standings, timings))
     variants = named["variants"]
     candidates = variants[variants["variant"].isin(study.plan.servable or study.plan.compared)]
@@ -185,7 +187,7 @@ def study_tables(
     claims = tables.claims_table(runs, plan, rope, family)
     claims = tables.with_registration(claims, lambda row: standings.claim(row.dataset, row.claim))
     claims = tables.with_looks(claims, family, "reason", claim_key)
-    measured = probe_tables.load_measured(study, folder)
+    measured = load_measured(study, folder)
     tuned = tables.runs_table(records.tuned_rows, guesses) if study.tuning else None
     return {
         "runs": runs,
@@ -232,17 +234,14 @@ def made_from(study: Study, records: RunRecords, manifests: Mapping[str, Mapping
 
 
 def probe_figures(results: DatasetResults) -> Iterator[FigureFile]:
-    """A figure of each probe that has one and measured something on the dataset."""
+    """The figures of each probe that has some and measured something on the dataset."""
     plan, curves = results.study.plan, results.tables["probe_curves"]
+    measured = load_measured(results.study, results.folder)
     for name, probe in plan.probes.items():
         rows = curves[(curves["probe"] == name) & (curves["dataset"] == results.dataset)]
         if probe_registry.has(name, "figure") and len(rows):
-            chart = probe_registry.part(name, "figure")
-            figure = chart.draw(rows, results.labels, results.looks)
-            title, caption = _(chart.TITLE), chart.caption(probe, plan)
-            yield results.figure(
-                "probes", f"probe-{name}", title, caption, figure, numbers=rows, subject={"probe": name}
-            )
+            figure = probe_registry.part(name, "figure")
+            yield from figure.figures(probe, results, rows, measured.get(name, Measured()))
 
 
 if __name__ == "__main__":

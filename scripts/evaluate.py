@@ -68,6 +68,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     training = records[arguments.seeds[0]]["spec"]["training"]  # the same for all seeds of a variant
     backend.configure(training["backend"], arguments.threads)  # before these import Keras
     from convlab.evaluation import inference
+    from convlab.evaluation.features import feature_maps, filters
     from convlab.runtime.keras_runtime import use_threads
 
     use_threads(arguments.threads)
@@ -90,7 +91,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
             | ({"trial": trials[seed]} if trials else {})
         )
         predictions.append(probabilities)
-        kernels, maps = inference.filters(model), inference.feature_maps(model, images[fixed])
+        kernels, maps = filters(model), feature_maps(model, images[fixed])
         if kernels is not None:
             features["filters"].append(kernels[..., :FEATURE_FILTERS])
             features["feature_maps"].append(maps[..., :FEATURE_FILTERS].astype(np.float16))

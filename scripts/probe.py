@@ -16,7 +16,7 @@ import pandas as pd
 
 from convlab.common import registry
 from convlab.common.cli import run
-from convlab.common.files import read_json, write_text
+from convlab.common.files import read_json, write_arrays, write_text
 from convlab.common.outputs import job_results
 from convlab.datasets import prepared as data
 from convlab.models.user_code import UserCode
@@ -36,9 +36,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--train-dir", required=True, type=Path, help="folder with the variant's runs, seed-<n>")
     parser.add_argument("--data-dir", required=True, type=Path, help="folder that prepare wrote")
     parser.add_argument("--output", required=True, type=Path, help="CSV file to write")
+    parser.add_argument("--arrays", type=Path, help="npz file to write, by a probe that looks inside of networks")
     parser.add_argument("--threads", type=int, default=1, help="threads of TensorFlow")
     arguments = parser.parse_args(argv)
-    with job_results(arguments.output):
+    with job_results(arguments.output, lambda: [arguments.arrays] if arguments.arrays else []):
         measure(arguments)
 
 
@@ -48,22 +49,32 @@ def measure(arguments: argparse.Namespace) -> None:
     records = [read_json(folder / "run.json") for _, folder in runs]
     backend.configure(records[0]["spec"]["training"]["backend"], arguments.threads)  # before these import Keras
     from convlab.evaluation import inference
+    from convlab.evaluation.networks import Network
     from convlab.runtime.keras_runtime import use_threads
 
     use_threads(arguments.threads)
     probe = registry.load("convlab.probes", f"{arguments.probe}.measure")
     images, labels = data.load_test(arguments.data_dir)
-    rows = []
+    images = data.permute_pixels(images, records[0]["spec"]["training"]["pixel_permutation"])  # as all seeds do
+    rows, networks = [], []
     for (seed, folder), trained in zip(runs, records, strict=True):
         if trained["status"] != "finished":
             log.info("seed %d is left out: %s", seed, trained["status"])
             continue
-        prepared = data.permute_pixels(images, trained["spec"]["training"]["pixel_permutation"])
-        predict = inference.predictor(inference.load(folder / "model.keras", UserCode.of_run(trained)))
-        measured = probe.measure(predict, prepared, labels, arguments.settings)
-        rows += [{"dataset": arguments.dataset, "variant": arguments.variant, "seed": seed, **row} for row in measured]
+        model = inference.load(folder / "model.keras", UserCode.of_run(trained))
+        network = Network(seed, model, inference.predictor(model))
+        if arguments.arrays is not None:
+            networks.append(network)
+            continue
+        measured = probe.measure(network.predict, images, labels, arguments.settings)
+        rows += [{"seed": seed, **row} for row in measured]
         log.info("seed %d: %d rows", seed, len(measured))
-    table = pd.DataFrame(rows, columns=["dataset", "variant", "seed", *probe.COLUMNS])
+    if arguments.arrays is not None:
+        rows, arrays = probe.inspect(networks, images, labels, arguments.settings) if networks else ([], {})
+        log.info("%d networks: %d rows, arrays %s", len(networks), len(rows), ", ".join(arrays) or "-")
+        write_arrays(arguments.arrays, **arrays)
+    names = {"dataset": arguments.dataset, "variant": arguments.variant}
+    table = pd.DataFrame([names | row for row in rows], columns=["dataset", "variant", "seed", *probe.COLUMNS])
     write_text(arguments.output, table.to_csv(index=False, lineterminator="\n"))
 
 

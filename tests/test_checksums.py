@@ -22,7 +22,8 @@ from convlab.common.outputs import files_below, job_results
 from convlab.common.table_files import read_table, write_table
 from convlab.errors import UserError
 from convlab.page import figures
-from convlab.probes.tables import all_contrasts, all_curves, load_measured
+from convlab.probes.measured import load_measured
+from convlab.probes.tables import all_contrasts, all_curves
 from convlab.probes.translation.measure import COLUMNS
 from convlab.study.load import load_study
 

@@ -31,6 +31,7 @@ FIT = RECIPE | PIPELINE | {f"training/{name}" for name in ("backup", "callbacks"
 PATHS = {"study/layout"}
 OWN_CODE = {"models/user_code"}
 PREDICT = ARRAYS | KERAS | OWN_CODE | {"evaluation/inference"}
+INSIDE = {"evaluation/gradients", "evaluation/layers", "evaluation/networks"}
 AGREE = {"evaluation/agreement", "evaluation/latency", "statistics/mcnemar"}
 
 MAY_REACH = {
@@ -45,8 +46,11 @@ MAY_REACH = {
     | ARRAYS
     | OWN_CODE
     | {"common/specs", "models/built_cost", "models/cost", "training/network", "training/recipe"},
-    "evaluate": SCRIPT | PREDICT | PATHS | {"evaluation/metrics", "evaluation/records", "evaluation/trials"},
-    "probe": SCRIPT | PREDICT | PATHS | {"common/registry"},
+    "evaluate": SCRIPT
+    | PREDICT
+    | PATHS
+    | {f"evaluation/{name}" for name in ("features", "layers", "metrics", "records", "trials")},
+    "probe": SCRIPT | PREDICT | INSIDE | PATHS | {"common/registry"},
     "export": SCRIPT
     | PREDICT
     | PATHS

@@ -170,7 +170,7 @@ def test_evaluation_writes_what_the_model_gives(finished_study):
 
 
 def test_feature_maps_are_taken_after_normalisation_and_activation():
-    from convlab.evaluation.inference import feature_maps
+    from convlab.evaluation.features import feature_maps
     from convlab.models.families.conv import Conv
     from convlab.training.network import build
 
@@ -189,7 +189,7 @@ def test_feature_maps_are_taken_after_normalisation_and_activation():
 
 
 def test_filters_of_depthwise_and_separable_convolutions_are_what_these_compute():
-    from convlab.evaluation.inference import feature_maps, filters
+    from convlab.evaluation.features import feature_maps, filters
     from convlab.models.families.conv import Conv
     from convlab.training.network import build
 
@@ -208,7 +208,7 @@ def test_filters_of_depthwise_and_separable_convolutions_are_what_these_compute(
 
 
 def test_maps_of_a_residual_block_are_its_convolutions_before_the_addition():
-    from convlab.evaluation.inference import feature_maps
+    from convlab.evaluation.features import feature_maps
     from convlab.models.families.conv import Conv
     from convlab.training.network import build
 

@@ -24,6 +24,7 @@ from convlab.findings.assumptions import limits_of_convolution
 from convlab.findings.factor import factor
 from convlab.findings.tuning import order_when_tuned
 from convlab.probes.all_findings import all_findings
+from convlab.probes.measured import Measured
 from convlab.probes.tables import all_contrasts, all_curves
 from convlab.study.load import load_study
 
@@ -196,8 +197,25 @@ def of_shifts(advantage: float) -> str:
         for variant in ("cnn", "dense") for seed in (1, 2, 3) for axis in ("h", "v") for shift in (-1, 0, 1)
     ]  # fmt: skip
     table = pd.DataFrame(rows)
-    curves, differences = (make(table, plan, {"translation": table}) for make in (all_curves, all_contrasts))
+    curves, differences = (make(table, plan, {"translation": Measured(table)}) for make in (all_curves, all_contrasts))
     return texts(all_findings(curves, differences, LABELS, "digits", 0.005)["translation"][-1:])
+
+
+def of_corruption(advantage: float) -> str:
+    """The CNN is more accurate on corrupted images by ``advantage``; both are as accurate on clean ones."""
+    plan = load_study({**TINY, "probes": {"corruption": {"models": ["cnn", "dense"]}}}).plan
+    table = pd.DataFrame(
+        [
+            {"dataset": "digits", "variant": variant, "seed": seed, "kind": kind, "severity": severity, "images": 100,
+             "accuracy": (0.6 + SCATTER[variant][seed - 1] if severity else 0.9)
+             + (advantage if severity and variant == "cnn" else 0)}
+            for variant in ("cnn", "dense") for seed in (1, 2, 3)
+            for kind, severity in (("clean", 0), ("shot_noise", 3), ("contrast", 3))
+        ]
+    )  # fmt: skip
+    measured = {"corruption": Measured(table)}
+    curves, differences = (make(table, plan, measured) for make in (all_curves, all_contrasts))
+    return texts(all_findings(curves, differences, LABELS, "digits", 0.005)["corruption"][2:])
 
 
 def of_receptive_fields(advantage: float) -> str:
@@ -302,6 +320,10 @@ CASES = {
     ),
     "shifts": Case(
         "translation", of_shifts, "^(?!.*Dense keeps).*CNN keeps its predictions", "Dense keeps its predictions"
+    ),
+    "corruption": Case(
+        "corruption", of_corruption, "CNN is more accurate.*loses less.*CNN is ahead on.*Dense as 100 %, is [5-9]",
+        "CNN is less accurate.*loses more.*CNN is behind on.*Dense as 100 %, is 1"
     ),
     "receptive field": Case(
         "receptive_field", of_receptive_fields, "has cnn, kernel size 7×7.*accuracy is 1.00",

@@ -15,6 +15,7 @@ from convlab.evaluation.records import read_measures
 from convlab.probes import registry
 from convlab.probes.all_findings import all_findings
 from convlab.probes.curves import point
+from convlab.probes.measured import Measured
 from convlab.probes.specs import ProbeSettings
 from convlab.probes.tables import all_contrasts, all_curves
 from convlab.probes.translation import figure, measure
@@ -35,10 +36,11 @@ def test_the_folder_of_a_probe_defines_what_the_registry_asks_for(probe):
     assert getattr(words, "ASSUMPTION", "locality") in ("locality", "weight_sharing", "translation")
     if registry.has(probe, "figure"):
         chart = registry.part(probe, "figure")
-        assert chart.TITLE and callable(chart.caption) and callable(chart.draw)
+        assert callable(chart.figures)
     if registry.has(probe, "measure"):
         measured = registry.part(probe, "measure")
-        assert callable(measured.measure) and {"dataset", "variant", "seed"}.isdisjoint(measured.COLUMNS)
+        assert callable(measured.inspect if settings.looks_inside else measured.measure)
+        assert {"dataset", "variant", "seed"}.isdisjoint(measured.COLUMNS)
         assert list(table.MEASURED) == measured.COLUMNS, "docs/tables.md describes every column"
 
 
@@ -71,9 +73,11 @@ def test_a_detector_of_presence_survives_shifts_and_a_detector_of_place_does_not
         bright = x[:, 4, 4, 0] > 0
         return np.stack([~bright, bright], axis=1).astype(float)
 
-    rows = pd.DataFrame(measure.measure(somewhere, images, labels, {"shift": 4}))
+    rows = pd.DataFrame(measure.measure(somewhere, images, labels, {"shift": 4, "fill": "black"}))
     assert len(rows) == 18 and (rows["accuracy"] == 1).all() and (rows["consistency"] == 1).all()
-    rows = pd.DataFrame(measure.measure(in_the_middle, images, labels, {"shift": 4})).set_index(["axis", "shift"])
+    rows = pd.DataFrame(measure.measure(in_the_middle, images, labels, {"shift": 4, "fill": "black"})).set_index(
+        ["axis", "shift"]
+    )
     assert rows.loc[("vertical", 0), "accuracy"] == 1
     assert (rows.drop(index=[("vertical", 0), ("horizontal", 0)])["consistency"] == 0.5).all()
 
@@ -116,7 +120,7 @@ def test_translation_curves_average_axes_and_directions_within_a_run_first():
         for seed, lift in ((1, 0.0), (2, 0.1), (3, 0.2))
         for axis, shift, a in (("h", -1, 0.2 + lift), ("h", 1, 0.4 + lift), ("v", -1, 0.2 + lift), ("v", 1, 0.4 + lift))
     ]
-    curve = all_curves(pd.DataFrame(), TRANSLATION_ONLY, {"translation": pd.DataFrame(rows)})
+    curve = all_curves(pd.DataFrame(), TRANSLATION_ONLY, {"translation": Measured(pd.DataFrame(rows))})
     assert list(curve["level"]) == ["1 px", "1 px"]
     assert curve["mean"].tolist() == pytest.approx([0.4, 0.4])
     assert curve["sd"].tolist() == pytest.approx([0.1, 0.1]), "over runs, not over shifts"
@@ -165,7 +169,7 @@ def test_the_script_measures_every_seed_of_a_variant(finished_study, tmp_path):
         "--variant",
         "cnn",
         "--settings",
-        '{"shift": 2}',
+        '{"shift": 2, "fill": "black"}',
         "--seeds",
         "1",
         "2",
@@ -338,7 +342,7 @@ def test_translation_is_told_in_either_direction(lift, expected):
         for variant in ("cnn", "dense") for seed in (1, 2, 3) for axis in ("h", "v") for shift in (-1, 0, 1)
     ]  # fmt: skip
     table = pd.DataFrame(rows)
-    measured = {"translation": table}
+    measured = {"translation": Measured(table)}
     curves, contrasts = (make(table, TRANSLATION_ONLY, measured) for make in (all_curves, all_contrasts))
     text = all_findings(curves, contrasts, LABELS, "d", 0.005)["translation"][-1].text
     assert expected in text

@@ -39,6 +39,7 @@ MADE_FROM = {
         *(script_digest("evaluate"), seeds_of_job(wildcards), choices, trials_of_job(wildcards)),
     ],
     "probe": lambda wildcards: [probe_code(wildcards), probe_settings(wildcards), seeds_of_job(wildcards), choices],
+    "probe_inside": lambda wildcards: MADE_FROM["probe"](wildcards),
     "compare": lambda wildcards: [compare_code(), messages(), study.settings, timings(), schedule_argument(wildcards)],
     "report": lambda wildcards: [
         *(report_code(), messages(), templates()),
@@ -61,6 +62,7 @@ STAMPS = {
     "evaluate": (f"{EVALUATE}/.made_from", f"{EVALUATE}/metrics.json"),
     "evaluate_tuned": (f"{TUNED}/.made_from", f"{TUNED}/metrics.json"),
     "probe": (f"{PROBE}/.{{variant}}.made_from", f"{PROBE}/{{variant}}.csv"),
+    "probe_inside": (f"{PROBE}/.{{variant}}.made_from", f"{PROBE}/{{variant}}.csv"),
     "compare": (f"{COMPARE}/.made_from", f"{COMPARE}/summary.json"),
     "report": (f"{REPORT}/.made_from", f"{REPORT}/index.html"),
     "export_model": (f"{EXPORT}/.made_from", f"{EXPORT}/export.json"),

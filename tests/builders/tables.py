@@ -8,6 +8,7 @@ import pandas as pd
 
 from builders.project import tiny_with
 from builders.study_results import correct_answers, runs_with, tuning_with
+from convlab.probes.measured import Measured
 from convlab.probes.tables import all_contrasts, all_curves
 from convlab.results import columns, tables
 from convlab.results.family import confirmatory_family
@@ -31,6 +32,10 @@ CLAIMS_WITH_HOSTILE_TEXT = [
 ]  # fmt: skip
 
 
+CORRUPTED = (("clean", 0), ("shot_noise", 1), ("shot_noise", 3), ("inversion", 1))
+"""Kinds and severities that the probe of corruptions has measured."""
+
+
 def study_and_tables_with(
     config: dict, accuracies: dict[str, list[float | None]] | None = None, standing: Standing = REGISTERED
 ) -> tuple[Study, dict[str, pd.DataFrame]]:
@@ -48,7 +53,11 @@ def study_and_tables_with(
     shifts = [{"dataset": d, "variant": v, "seed": s, "axis": a, "shift": x, "accuracy": 0.8, "consistency": 0.9}
               for d, v, s, a, x in product(study.datasets, ("dense", "cnn"), study.seeds, ("x", "y"), (-1, 0, 1))
               if "translation" in plan.probes]  # fmt: skip
-    measured = {"translation": pd.DataFrame(shifts)}
+    corruptions = [{"dataset": d, "variant": v, "seed": s, "kind": k, "severity": n, "images": 100,
+                    "accuracy": means[v] - 0.1 * n + 0.01 * generator.random()}
+                   for d, v, s, (k, n) in product(study.datasets, plan.compared, study.seeds, CORRUPTED)
+                   if "corruption" in plan.probes]  # fmt: skip
+    measured = {"translation": Measured(pd.DataFrame(shifts)), "corruption": Measured(pd.DataFrame(corruptions))}
     return study, {
         "runs": runs,
         "variants": tables.variants_table(runs, plan),
@@ -71,7 +80,7 @@ def config_of_every_table() -> dict:
     """Every kind of table has rows, and labels are hostile."""
     config = tiny_with(
         claims=CLAIMS_WITH_HOSTILE_TEXT,
-        probes=["pixel_permutation", "translation", "calibration", "receptive_field"],
+        probes=["pixel_permutation", "translation", "calibration", "receptive_field", "corruption"],
         tuning={"trials": 2, "over": {"learning_rate": [1e-3, 1e-2], "weight_decay": [1e-4, 1e-2]}},
     )
     config["models"]["cnn"]["label"] = HOSTILE_LABEL

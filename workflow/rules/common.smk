@@ -8,7 +8,7 @@ from convlab.common import i18n
 from convlab.common.redaction import fingerprint, masked
 from convlab.common.code_digests import code_digest, content_of
 from convlab.models.registry import modules
-from convlab.study import layout, registration_files
+from convlab.study import checklist, layout, registration_files
 from convlab.study.load import load_study, read_yaml
 from convlab.study.seeds import read_schedule
 from convlab.errors import UserError
@@ -66,18 +66,17 @@ def tell(text):
 
 
 def alternation(names):
-    """Regular expression of a wildcard that is one of the names; of any name if there are very many.
+    """Regular expression of a wildcard that is one of the names; of any name if there are very many, of none if empty.
 
     Snakemake writes the pattern into every file name of a rule and goes through it for each job.
     """
     pattern = "|".join(map(re.escape, names))
-    return pattern if len(pattern) < 5000 else "[^/]+"
+    return pattern or "(?!)" if len(pattern) < 5000 else "[^/]+"
 
 
 wildcard_constraints:
     dataset=alternation(study.datasets),
     variant=alternation(study.plan.variants),
-    probe=alternation(probe for probe in probes.names() if probes.has(probe, "measure")),
     seed=r"\d+",
 
 
@@ -283,13 +282,20 @@ def runs_of_candidates(path, wildcards):
     return of_runs(path, [wildcards.dataset], study.plan.candidates)
 
 
+def measuring_probes(looks_inside):
+    """Names of the probes that measure trained models: those that look inside of the networks, or the others."""
+    measuring = [name for name in probes.names() if probes.has(name, "measure")]
+    return [name for name in measuring if probes.settings(name).looks_inside == looks_inside]
+
+
 def probe_tables():
-    """Tables of the probes that are on and measure trained models."""
+    """What the probes that are on have measured on trained models: tables, and arrays of those that look inside."""
     return [
-        table
+        file
         for name, probe in study.plan.probes.items()
         if probes.has(name, "measure")
-        for table in of_all(f"{PROBE}/{{variant}}.csv", probe=name, variant=probe.models)
+        for ending in (["csv", "npz"] if probe.settings.looks_inside else ["csv"])
+        for file in of_all(f"{PROBE}/{{variant}}.{ending}", probe=name, variant=probe.models)
     ]
 
 
@@ -314,8 +320,9 @@ def compare_code():
 
 
 def report_code():
-    """Code that the report depends on."""
-    return code_with_probes("report", *probes.REPORT_PARTS)
+    """Code that the report depends on: of the rubrics, the one that it shows."""
+    loaded = probes.modules(study.plan.probes, *probes.REPORT_PARTS)
+    return script_digest("report", *families(), *loaded, *checklist.modules(study))
 
 
 def model_card_code():
@@ -329,7 +336,7 @@ MODEL_CARD = "MODEL_CARD.md.j2"
 def templates():
     """Digest of the report's templates."""
     files = [path for path in (ROOT / "report").rglob("*") if path.is_file() and path.name != MODEL_CARD]
-    others = {ROOT / "report/diff", ROOT / "report/locale"}
+    others = {ROOT / "report/diff", ROOT / "report/locale", ROOT / "report/studies", ROOT / "report/peek"}
     return files_digest(sorted(path for path in files if others.isdisjoint(path.parents)))
 
 

@@ -127,7 +127,7 @@ def problem_text(problem: Problem) -> str:
     """Why a link of a rule cannot be tested, as a clause."""
     if problem.kind == "no value":
         wanted = dict.fromkeys(
-            _("{quantity} of {variant}", quantity=q.name, variant=q.variant) for q in problem.quantities
+            _("{quantity} of {variant}", quantity=q.spelling, variant=q.variant) for q in problem.quantities
         )
         text = _("no finished run gives {quantities}", quantities=", ".join(wanted))
         if all(quantity.name in ("balanced_accuracy", "macro_f1", "auroc") for quantity in problem.quantities):

@@ -119,7 +119,8 @@ def _contrast(row: Mapping[str, Any], plan: Plan) -> str:
     """Label of a probe's contrast: ``lead lost, pixels shuffled``."""
     name, _comma, level = row["measure"].partition(", ")
     known = {name: order for levels in plan.probes[row["probe"]].levels.values() for name, order, _variant in levels}
-    levels = [probes.level_label(row["probe"], known[level])] if level else []
+    order = known[level] if level in known else level and probes.settings(row["probe"]).level_order(level)
+    levels = [probes.level_label(row["probe"], order)] if level else []
     return ", ".join([_(contrast_label(row["probe"], name)), *levels])
 
 

@@ -8,25 +8,34 @@ it the name that it has in ``config.yaml``, and change it. Then run ``make messa
     One line that says what is measured.
 ``settings.py``
     ``SETTINGS``, a subclass of ``probes.specs.ProbeSettings``: its docstring and fields are the config's section, its
-    ``order`` the position in tables and report, ``label`` and ``level_label`` how the probe and its levels read. A
-    probe that trains overrides ``levels``; one that measures overrides ``passes``. The Snakefile imports it: pydantic
-    and the standard library only.
+    ``order`` the position in tables and report, ``label`` and ``level_label`` how the probe and its levels read,
+    ``claim_measures`` and ``measured_for_claim`` what claims may ask for. A probe that trains overrides ``levels``; one
+    that measures overrides ``passes``. ``looks_inside`` says that its ``measure.py`` is given networks,
+    ``compares_levels`` that it is about all variants, levels of experiments too. The Snakefile imports it: pydantic and
+    the standard library only.
 ``measure.py``
     Only for a probe that measures trained models. ``COLUMNS``, and ``measure(predict, images, labels, settings)``,
     which returns rows of these columns for one trained model. ``predict`` maps uint8 images (n, height, width,
     channels) to class probabilities (n, classes); ``labels`` is (n,); ``settings`` holds the fields of ``SETTINGS``, as
-    JSON gives them. An edit measures this probe again, so the file imports what it computes with and no more.
+    JSON gives them. A probe that looks inside defines ``inspect(networks, images, labels, settings)`` instead, which is
+    called once for all finished runs of a variant, a sequence of ``evaluation.networks.Network``, and returns rows,
+    each with its ``seed`` beside these columns, and named arrays, which stay small: figures and tables are made of
+    them. An edit measures this probe again, so the file imports what it computes with and no more.
 ``table.py``
     ``MEASURES``, a ``probes.curves.Measure`` for each measure of the curves. ``curves(probe, runs, plan, measured)``,
     which returns rows of ``probes.curves.CURVE_COLUMNS``. ``probe`` is ``plan.probes[<name>]``, ``runs`` compare's
-    table of runs, ``measured`` the rows of ``measure.py`` behind the columns dataset, variant and seed (empty without
-    one). With a ``measure.py`` also ``MEASURED``, a ``results.columns.Column`` for each of its ``COLUMNS``, from which
-    docs/tables.md is written. Optionally ``CONTRASTS`` and ``contrasts(probe, runs, plan, measured)``, for differences
-    paired by seed: rows of ``probes.curves.CONTRAST_COLUMNS``, whose ``measure`` is a key of ``CONTRASTS`` (how each
-    reads, before translation), alone or followed by a comma and the level of a probe that trains.
+    table of runs, ``measured`` a ``probes.measured.Measured``: the rows of ``measure.py`` behind the columns dataset,
+    variant and seed, and the arrays (both empty without one). With a ``measure.py`` also ``MEASURED``, a
+    ``results.columns.Column`` for each of its ``COLUMNS``, from which docs/tables.md is written. Optionally
+    ``CONTRASTS`` and ``contrasts(probe, runs, plan, measured)``, for differences paired by seed: rows of
+    ``probes.curves.CONTRAST_COLUMNS``, whose ``measure`` is a key of ``CONTRASTS`` (how each reads, before
+    translation), alone or followed by a comma and the level. With ``claim_measures`` also
+    ``claim_values(name, measured_with, measured)``, a frame of dataset, variant, seed and value.
 ``figure.py``
-    Optional. ``TITLE``, ``caption(probe, plan)``, and ``draw(curves, labels, looks)``, which returns a Matplotlib
-    figure of one dataset's curves; ``labels`` and ``looks`` give each variant's name and its number in the palette.
+    Optional. ``figures(probe, results, curves, measured)``, which yields the figures of one dataset, made by
+    ``probes.charts.probe_figure``: a Matplotlib figure each, with title, caption, numbers and how to read it.
+    ``results`` is a ``figures.study.DatasetResults``, with each variant's label and its number in the palette;
+    ``curves`` are the dataset's rows.
 ``findings.py``
     ``TITLE`` and ``introduction(training, given_validation)``, the section's heading and first lines about a dataset
     that brings its validation images, or does not. ``findings(curves, contrasts, labels, rope)``, which returns
@@ -62,6 +71,12 @@ def names() -> tuple[str, ...]:
 def settings(probe: str) -> type[ProbeSettings]:
     """The class of a probe's settings."""
     return registry.load(PACKAGE, f"{probe}.settings").SETTINGS
+
+
+@cache
+def claim_measures() -> dict[str, tuple[str, str]]:
+    """Quantities that probes offer to the rules of claims: name -> (probe, how it is written before its variant)."""
+    return {name: (probe, usage) for probe in names() for name, usage in settings(probe).claim_measures.items()}
 
 
 def level_label(probe: str, order: float) -> str:

@@ -1,6 +1,6 @@
 """Base class of the probes' settings. The Snakefile imports it: pydantic and the standard library only."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -37,11 +37,25 @@ class ProbeSettings(Spec):
     """Position among the probes, in tables and in the report; those without one follow, by name."""
     label: ClassVar[str]
     """How the probe's name reads in printed tables, before translation."""
+    looks_inside: ClassVar[bool] = False
+    """Whether its ``measure.py`` defines ``inspect``, which is given the networks of a variant, and not ``measure``."""
+    compares_levels: ClassVar[bool] = False
+    """Whether it is about every variant that the study compares, levels of experiments too, and not about models."""
+
+    claim_measures: ClassVar[Mapping[str, str]] = {}
+    """Quantities that rules of claims may ask for, by name, and how each is written before its variant:
+    ``{"accuracy_under": "accuracy_under(kind, severity)"}``. Each has arguments and is a share of the test images of
+    which more is better; ``table.claim_values`` gives its value of every run."""
 
     @staticmethod
     def level_label(order: float) -> str:
         """How a level of the curves reads, in the language in use."""
         return f"{order:g} px"
+
+    @staticmethod
+    def level_order(level: str) -> float:
+        """The order of a level by its name in contrasts, for a probe that does not train."""
+        raise KeyError(level)
 
     def levels(self, images_to_train_on: Callable[[], int | None]) -> list[TrainedLevel]:
         """The levels at which models are trained, in the order of the tables; none for a probe that does not train.
@@ -57,6 +71,22 @@ class ProbeSettings(Spec):
 
     def check_images(self, dataset: str, height: int, width: int) -> None:
         """Raise UserError where a dataset's images, of that many pixels, do not allow these settings."""
+
+    @property
+    def test_images_needed(self) -> int | None:
+        """The number of test images that ``images`` asks for; None where any number will do."""
+        return None
+
+    def measured_for_claim(self, name: str, arguments: Sequence[str]) -> dict[str, Any]:
+        """What of these settings a quantity of a claim depends on, plain JSON types; it is registered with the claim.
+
+        Args:
+            name: a key of ``claim_measures``; ``arguments`` are as the rule has them.
+
+        Raises:
+            ValueError: these settings do not measure it; the message completes "character 7 of its rule: ...".
+        """
+        raise NotImplementedError
 
     def train_size_advice(self, most: int) -> str:
         """What to write where a level asks for more than the ``most`` images that there are; empty for the usual."""

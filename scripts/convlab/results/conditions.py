@@ -8,7 +8,6 @@ import pandas as pd
 
 from convlab.common.i18n import N_
 from convlab.results import columns
-from convlab.study.rules import MEASURED
 from convlab.study.variants import Plan, PlannedClaim
 
 Runs = Mapping[tuple[str, str, int], Mapping[str, Any]]
@@ -69,7 +68,7 @@ def unequal_settings(plan: Plan, question: str, variant: str, reference: str) ->
 
 def claim_sides(claim: PlannedClaim, dataset: str) -> list[tuple[str, str]]:
     """Dataset and variant of every side of a claim that is measured, each once."""
-    measured = [quantity for quantity in claim.rule.quantities if quantity.name in MEASURED]
+    measured = [quantity for quantity in claim.rule.quantities if quantity.measured]
     return list(dict.fromkeys((quantity.dataset or dataset, quantity.variant) for quantity in measured))
 
 

@@ -16,7 +16,7 @@ from scipy import special
 
 from convlab.models.cost import Cost
 from convlab.statistics.comparisons import Contrast
-from convlab.statistics.describe import MIN_SEEDS, NO_SPREAD, RANGES, Summary, as_float, summarise, t_critical
+from convlab.statistics.describe import MIN_SEEDS, NO_SPREAD, RANGES, SHARE, Summary, as_float, summarise, t_critical
 from convlab.study.rules import (
     FLIPPED,
     TIMES,
@@ -189,7 +189,7 @@ def _measured_result(
         *(relation, text, shown_unit, None, bound, link.tolerance, "inconclusive"), n_seeds=0, replicates=replicates
     )
 
-    measured = [quantity for quantity in dict.fromkeys(link.quantities) if quantity.name in _MEASURES]
+    measured = [quantity for quantity in dict.fromkeys(link.quantities) if quantity.measured]
     columns = [_by_seed(quantity, dataset, runs) for quantity in measured]
     if missing := tuple(q for q, values in zip(measured, columns, strict=True) if not np.isfinite(values).any()):
         return replace(result, problem=Problem("no value", missing))
@@ -220,9 +220,7 @@ def _measured_result(
         inferred = _inferred(result, summary, scale)
     else:
         inferred = _inferred_with_question(result, summary.n, span, of_question)
-    worst = pd.DataFrame(
-        {i: failed[i].replace(DIVERGED, WORST.get(quantity.name, math.inf)) for quantity, i in position.items()}
-    )
+    worst = pd.DataFrame({i: failed[i].replace(DIVERGED, worst_value(quantity)) for quantity, i in position.items()})
     speaks = {judge(relation, float(v), float(v), bound, link.tolerance) for v in values_of(worst)}
     if inferred.verdict == "inconclusive" or speaks <= {inferred.verdict}:
         return inferred
@@ -333,7 +331,7 @@ _MEASURES = {
     "latency_ms": "latency_ms", "best_epoch": "best_epoch", "balanced_accuracy": "balanced_accuracy",
     "macro_f1": "macro_f1", "auroc": "auroc",
 }  # fmt: skip
-"""The column of runs.csv that each measured quantity comes from."""
+"""The column of runs.csv that each quantity of a run comes from; what a probe measures has a column of its spelling."""
 
 DIVERGED = math.inf
 """Marks a diverged run in values by seed."""
@@ -346,12 +344,17 @@ WORST = {
 infinity."""
 
 
+def worst_value(quantity: Quantity) -> float:
+    """What a diverged run counts as; 0 for a share that a probe measures."""
+    return 0.0 if quantity.arguments else WORST.get(quantity.name, math.inf)
+
+
 def limits(tree: Tree) -> tuple[float, float]:
     """Smallest and largest possible value of a rule's side; infinite for products and ratios."""
     if isinstance(tree, Number):
         return (as_float(tree.value),) * 2
     if isinstance(tree, Quantity):
-        return RANGES.get(tree.name, (-math.inf, math.inf))
+        return SHARE if tree.arguments else RANGES.get(tree.name, (-math.inf, math.inf))
     if isinstance(tree, Negative):
         return _difference_of((0.0, 0.0), limits(tree.operand))
     if tree.operator == "-":
@@ -369,7 +372,8 @@ def _difference_of(left: tuple[float, float], right: tuple[float, float]) -> tup
 def _by_seed(quantity: Quantity, dataset: str, runs: pd.DataFrame) -> pd.Series:
     """Values of a quantity's runs, by seed; DIVERGED for a run that did not finish, NaN for a finished one without."""
     rows = runs[(runs["dataset"] == (quantity.dataset or dataset)) & (runs["variant"] == quantity.variant)]
-    values = rows[_MEASURES[quantity.name]].astype(float)
+    column = quantity.spelling if quantity.arguments else _MEASURES[quantity.name]
+    values = rows[column].astype(float)
     if quantity.name == "seconds_per_epoch":
         values = values / rows["epochs_run"].where(rows["epochs_run"] > 0)
     values = values.where(np.isfinite(values)).where(rows["status"] == "finished", DIVERGED)

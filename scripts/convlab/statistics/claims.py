@@ -129,8 +129,9 @@ def decide(
     """Test one claim on its runs; quantities that name no dataset are those of ``dataset``.
 
     Args:
-        runs: runs.csv as a frame. Runs that are not finished count as missing. Or times that were measured in rounds:
-            then it has a column ``round``, and rounds are its seeds.
+        runs: runs.csv as a frame, with a column of its spelling for each quantity that a probe measured. Runs that are
+            not finished count as missing. Or times that were measured in rounds: then it has a column ``round``, and
+            rounds are its seeds.
         costs: of every dataset and variant.
         guesses: the constant guess of each dataset.
         contrasts: what the study's questions test, from :func:`contrasts_by_variants`.

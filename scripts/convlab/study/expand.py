@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from convlab.common.i18n import SOURCE, in_language
 from convlab.common.i18n import gettext as _
+from convlab.common.specs import canonical_json
 from convlab.common.text import listing, nearest
 from convlab.datasets.image_counts import Count, image_counts, images_to_train_on
 from convlab.datasets.shapes import Form, dataset_form
@@ -20,11 +21,13 @@ from convlab.errors import UserError
 from convlab.models.cost import Cost, ShapeError, cost
 from convlab.models.registry import family_of
 from convlab.models.specs import BaseModelSpec
+from convlab.probes import registry as probe_registry
 from convlab.study.config_errors import error_message
 from convlab.study.experiments import AddVariant, expand_experiment, variant_identity
 from convlab.study.idle_values import without_effect
 from convlab.study.metrics import METRICS
-from convlab.study.rules import EXACT, MEASURED, Rule, RuleError, evaluate, is_exact, parse, renamed
+from convlab.study.rule_parser import RuleError, parse
+from convlab.study.rules import EXACT, MEASURED, Quantity, Rule, evaluate, is_exact, replaced
 from convlab.study.schema import SLUG, Probes, Study
 from convlab.study.variants import Plan, PlannedClaim, Probe, Question, Trial, Variant
 from convlab.training.recipe import Training
@@ -90,7 +93,7 @@ def expand(study: Study) -> Plan:
     probes = _probes(study, forms, Plan(variants, questions, {}), add)
     costs = _check_architectures(forms, variants, questions)
     _check_images(study, forms, variants, questions, probes)
-    claims = _claims(study, aliases, costs)
+    claims = _claims(study, aliases, costs, probes)
     plan = Plan(variants, questions, costs, aliases, probes, claims, metric=METRICS[study.statistics.metric])
     return replace(plan, candidates=_candidates(study, plan), trials=_trials(study, plan))
 
@@ -176,12 +179,15 @@ def _probes(study: Study, forms: Mapping[str, Form], plan: Plan, add: AddVariant
         options = getattr(study.probes, name)
         if options is None:
             continue
-        models = getattr(options, "models", None) or tuple(compared or study.models)
+        choices = plan.compared if options.compares_levels else study.models
+        default = plan.compared if options.compares_levels else compared or study.models
+        models = tuple(getattr(options, "models", None) or default)
         for model in models:
-            if model not in study.models:
+            if model not in choices:
                 raise UserError(
-                    f"probes.{name}.models names {model!r}, which is no model{nearest(model, study.models)}; "
-                    f"there are {listing(study.models)}"
+                    f"probes.{name}.models names {model!r}, which is no "
+                    f"{'variant' if options.compares_levels else 'model'}{nearest(model, choices)}; "
+                    f"there are {listing(choices)}"
                 )
         changes = options.levels(partial(_images_to_train_on, study, forms))
         levels = {}
@@ -245,7 +251,8 @@ def _check_images(
         (height, width, _channels), classes = forms[dataset]
         if classes < 2:
             raise UserError(f"datasets.{dataset}.classes is {classes}, and there is nothing to tell apart; give two")
-        counts = image_counts(spec, classes) if _asks_for_counts(study, spec, variants) else None
+        asked = [probe.settings.test_images_needed for probe in probes.values()]
+        counts = image_counts(spec, classes) if any(asked) or _asks_for_counts(study, spec, variants) else None
         if counts is not None and not counts.test.most:
             raise UserError(f"datasets.{dataset} has no test images; every run is evaluated on some, so add some")
         if counts is not None:
@@ -255,6 +262,15 @@ def _check_images(
         side = min(height, width)
         for probe in probes.values():
             probe.settings.check_images(dataset, height, width)
+            needed, available = (
+                probe.settings.test_images_needed,
+                counts and min(counts.test.most, spec.test_images or counts.test.most),
+            )
+            if needed and available is not None and needed > available:
+                raise UserError(
+                    f"probes.{probe.name}.images is {needed:,}, but {dataset} has {available:,} test images; choose at "
+                    "most that, or leave it out"
+                )
         sizes: dict[float, int | None] = {}
         for name, variant in variants.items():
             training = variant.training
@@ -310,7 +326,12 @@ def _check_limit(key: str, limit: int | None, count: Count, least: int, classes:
         )
 
 
-def _claims(study: Study, aliases: Mapping[str, str], costs: Mapping[tuple[str, str], Cost]) -> dict[str, PlannedClaim]:
+def _claims(
+    study: Study,
+    aliases: Mapping[str, str],
+    costs: Mapping[tuple[str, str], Cost],
+    probes: Mapping[str, Probe],
+) -> dict[str, PlannedClaim]:
     """All claims, rules parsed and names resolved. Raises UserError with the position of an error in a rule."""
     claims: dict[str, PlannedClaim] = {}
     for number, claim in enumerate(study.claims):
@@ -329,7 +350,7 @@ def _claims(study: Study, aliases: Mapping[str, str], costs: Mapping[tuple[str, 
         try:
             rule = parse(claim.rule)
             named = _check_names(study, rule, aliases)
-            rule = renamed(rule, aliases)
+            rule = replaced(rule, lambda quantity: _resolved(quantity, aliases, probes))
             datasets = (claim.dataset,) if claim.dataset else tuple(study.datasets)
             if None not in named:
                 datasets = (", ".join(sorted(named)),)
@@ -344,7 +365,7 @@ def _check_names(study: Study, rule: Rule, aliases: Mapping[str, str]) -> set[st
     """The datasets that a rule's quantities name. Raises RuleError for an unknown name."""
     for quantity in rule.quantities:
         for kind, name, known in (
-            ("quantity", quantity.name, (*EXACT, *MEASURED)),
+            ("quantity", quantity.name, (*EXACT, *MEASURED, *probe_registry.claim_measures())),
             ("variant", quantity.variant, aliases),
             ("dataset of this study", quantity.dataset, study.datasets),
         ):
@@ -353,6 +374,40 @@ def _check_names(study: Study, rule: Rule, aliases: Mapping[str, str]) -> set[st
                     quantity.position, f"{name!r} is no {kind}{nearest(name, known)}; there are {listing(known)}"
                 )
     return {quantity.dataset for quantity in rule.quantities}
+
+
+def _resolved(quantity: Quantity, aliases: Mapping[str, str], probes: Mapping[str, Probe]) -> Quantity:
+    """A quantity under the variant's own name, with the probe that measures it, if one does.
+
+    Args:
+        probes: those that are on.
+
+    Raises:
+        RuleError: no probe measures it, or not of this variant.
+    """
+    name, variant = quantity.name, aliases[quantity.variant]
+    offered = probe_registry.claim_measures()
+    if name not in offered:
+        if quantity.arguments:
+            raise RuleError(quantity.position, f"{name} takes no arguments; write {name}({quantity.variant})")
+        return replace(quantity, variant=variant)
+    owner, usage = offered[name]
+    if not quantity.arguments:
+        raise RuleError(quantity.position, f"{name} lacks its arguments; write {usage}({quantity.variant})")
+    if owner not in probes:
+        raise RuleError(quantity.position, f"{name} is measured by the probe {owner}, which is off; add it to probes")
+    probe = probes[owner]
+    if variant not in probe.models:
+        raise RuleError(
+            quantity.position,
+            f"the probe {owner} measures {listing(probe.models)}, not {quantity.variant!r}; write one of those, or add "
+            f"a model to probes.{owner}.models",
+        )
+    try:
+        measured_with = probe.settings.measured_for_claim(name, quantity.arguments)
+    except ValueError as error:
+        raise RuleError(quantity.position, str(error)) from None
+    return replace(quantity, variant=variant, probe=owner, measured_with=canonical_json(measured_with))
 
 
 def _check_meaning(rule: Rule, datasets: Iterable[str], costs: Mapping[tuple[str, str], Cost]) -> None:

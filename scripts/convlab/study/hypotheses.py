@@ -1,6 +1,6 @@
 """Questions and measured claims of a study, and the variants whose runs decide each. Standard library only."""
 
-from convlab.study.rules import MEASURED, TIMES
+from convlab.study.rules import TIMES
 from convlab.study.schema import Study
 from convlab.study.variants import Plan
 
@@ -16,9 +16,9 @@ def variants_of_question(plan: Plan, dataset: str, name: str) -> Sides:
 
 def variants_of_claim(plan: Plan, dataset: str, name: str) -> Sides:
     """The variants of which a claim measures something that seeds vary: none for an exact claim, or one about times."""
-    by_seeds = set(MEASURED) - set(TIMES)
-    measured = (quantity for quantity in plan.claims[name].rule.quantities if quantity.name in by_seeds)
-    return {(quantity.dataset or dataset, quantity.variant) for quantity in measured}
+    quantities = plan.claims[name].rule.quantities
+    by_seeds = (quantity for quantity in quantities if quantity.measured and quantity.name not in TIMES)
+    return {(quantity.dataset or dataset, quantity.variant) for quantity in by_seeds}
 
 
 def tested(study: Study) -> list[Sides]:

@@ -8,6 +8,7 @@ library only.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +16,7 @@ from typing import Any, Literal
 
 from convlab.common.specs import canonical_json, normalised
 from convlab.study.experiments import variant_identity
-from convlab.study.rules import EXACT, FLIPPED, TIMES, Link, Negative, Number, Quantity, Rule, Tree
+from convlab.study.rules import FLIPPED, TIMES, Link, Negative, Number, Quantity, Rule, Tree
 from convlab.study.schema import Study
 
 FORMAT = 1
@@ -154,7 +155,7 @@ class _Names:
 
 def _claims(study: Study, names: _Names) -> Iterator[Entry]:
     for claim in study.plan.claims.values():
-        measured = {quantity.name for quantity in claim.rule.quantities} - set(EXACT)
+        measured = {quantity.name for quantity in claim.rule.quantities if quantity.measured}
         for dataset in claim.datasets:
             # A claim whose quantities all name their dataset is decided once, and none of them needs this one.
             own = study.datasets.keys() & {dataset}
@@ -219,7 +220,10 @@ def _rule_content(rule: Rule, names: _Names) -> list[Any]:
             return str(node.value)
         if isinstance(node, Quantity):
             dataset = None if node.dataset is None else names.datasets[node.dataset]
-            return {"quantity": node.name, "variant": names.variants[node.variant], "dataset": dataset}
+            quantity = {"quantity": node.name, "variant": names.variants[node.variant], "dataset": dataset}
+            if not node.probe:
+                return quantity
+            return quantity | {"probe": node.probe, "measured_with": json.loads(node.measured_with)}
         if isinstance(node, Negative):
             return {"negative": tree(node.operand)}
         return {"operator": node.operator, "left": tree(node.left), "right": tree(node.right)}

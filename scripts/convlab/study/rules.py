@@ -1,26 +1,13 @@
-"""Grammar and parser of claims' rules. Nothing of a config is ever executed as code.
+"""Claims' rules as trees: quantities, what is exact and what is measured, units, values.
 
-::
-
-    rule       =  sum relation sum {relation sum}   |   sum "~" sum "±" sum
-    relation   =  "<"  |  "<="  |  "=="  |  ">="  |  ">"            also written ≤ and ≥
-    sum        =  product {("+" | "-") product}                     also −
-    product    =  factor {("*" | "/") factor}                       also × · ÷
-    factor     =  "-" factor  |  number ["%" | "pp"]  |  quantity  |  "(" sum ")"
-    quantity   =  name "(" variant ["," dataset] ")"
-
-``~`` is also written ≈, and ``±`` also ``+-`` or ``+/-``. Names of variants hold ``-``, ``.`` and digits, so that
-between a quantity's parentheses everything up to a comma or the end is a name. ``90 %`` is 0.9, ``0.5 pp`` is 0.005.
-Numbers are fractions: nothing is rounded before a comparison.
-
-Imported by the config, and so by the Snakefile: standard library only. ``convlab.language.claims`` decides claims.
+Numbers are fractions: nothing is rounded before a comparison. ``study.rule_parser`` reads a rule. Imported by the
+config, and so by the Snakefile: standard library only. ``convlab.language.claims`` decides claims.
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 EXACT = ("parameters", "macs", "receptive_field")
 """Quantities that follow from the architecture: whole numbers, known before anything is trained."""
@@ -46,29 +33,14 @@ UNITS = {
     "latency_ms": "ms",
 }
 SHARES = ("test_accuracy", "val_accuracy", "ece", "balanced_accuracy", "macro_f1", "auroc")
-"""Quantities that a tolerance in percent can belong to."""
-
-MAX_LENGTH = 500  # characters of a rule
-MAX_DEPTH = 20  # parentheses and signs within each other
-MAX_OPERATIONS = 60  # of a whole rule, which bounds the depth of its tree
-MAX_DIGITS = 20  # of a number
-MAX_EXPONENT = 30  # of a number: 10 to the power of a hostile exponent would fill the memory
+"""Quantities of every run that a tolerance in percent can belong to; those of probes are shares too."""
 
 Relation = Literal["<", "<=", "==", ">=", ">", "~"]
 FLIPPED: dict[str, Relation] = {"<": ">", "<=": ">=", "==": "==", ">=": "<=", ">": "<", "~": "~"}
 """``a < b`` is ``b > a``."""
 
 
-class RuleError(ValueError):
-    """Invalid rule; ``position`` counts characters from 1. The message completes "character 7: ..."."""
-
-    def __init__(self, position: int, message: str) -> None:
-        super().__init__(message)
-        self.position = position
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The tree. Positions and spellings are no part of what a rule means, so they do not count when trees are compared.
+# Positions and spellings are no part of what a rule means, so they do not count when trees are compared.
 
 
 @dataclass(frozen=True)
@@ -80,12 +52,42 @@ class Number:
 
 @dataclass(frozen=True)
 class Quantity:
-    """A property or metric of a variant; ``dataset`` is None for the claim's own dataset."""
+    """A property or metric of a variant.
+
+    Attributes:
+        dataset: None for the claim's own dataset.
+        arguments: of what a probe measures, as they are written; empty for what every run has.
+        probe: the probe that measures it, and ``measured_with`` what of its settings it depends on, as canonical JSON;
+            both are empty until ``study.expand`` has looked them up.
+    """
 
     name: str
     variant: str
     dataset: str | None = None
     position: int = field(default=0, compare=False)
+    arguments: tuple[str, ...] = ()
+    probe: str = ""
+    measured_with: str = ""
+
+    @property
+    def spelling(self) -> str:
+        """Name and arguments, without the variant: ``accuracy_under(noise, 3)``."""
+        return f"{self.name}({', '.join(self.arguments)})" if self.arguments else self.name
+
+    @property
+    def measured(self) -> bool:
+        """Whether it is measured, not exact."""
+        return self.name not in EXACT
+
+    @property
+    def unit(self) -> str:
+        """Unit of its values, empty for a number without one; ``%`` for a share."""
+        return "%" if self.arguments else UNITS.get(self.name, "")
+
+    @property
+    def is_share(self) -> bool:
+        """Whether its values are fractions between 0 and 1."""
+        return bool(self.arguments) or self.name in SHARES
 
 
 @dataclass(frozen=True)
@@ -154,13 +156,13 @@ def quantities(tree: Tree) -> Iterator[Quantity]:
 
 def measures_only_times(rule: Rule) -> bool:
     """Whether all that a rule measures are times, which `make timing` can measure side by side."""
-    measured = [quantity.name for quantity in rule.quantities if quantity.name in MEASURED]
+    measured = [quantity.name for quantity in rule.quantities if quantity.measured]
     return bool(measured) and set(measured) <= set(TIMES)
 
 
 def is_exact(tree: Tree) -> bool:
     """Whether a tree has no measured quantities."""
-    return all(quantity.name in EXACT for quantity in quantities(tree))
+    return not any(quantity.measured for quantity in quantities(tree))
 
 
 def evaluate(tree: Tree, value_of: Callable[[Quantity], Any], number: Callable[[Fraction], Any] = Fraction) -> Any:
@@ -187,12 +189,12 @@ def evaluate(tree: Tree, value_of: Callable[[Quantity], Any], number: Callable[[
     return left * right if tree.operator == "*" else left / right
 
 
-def renamed(rule: Rule, names: Mapping[str, str]) -> Rule:
-    """The rule with its variants renamed by ``names``."""
+def replaced(rule: Rule, replacement: Callable[[Quantity], Quantity]) -> Rule:
+    """The rule with every quantity replaced."""
 
     def change(tree: Tree) -> Tree:
         if isinstance(tree, Quantity):
-            return replace(tree, variant=names[tree.variant])
+            return replacement(tree)
         if isinstance(tree, Negative):
             return Negative(change(tree.operand))
         if isinstance(tree, Operation):
@@ -215,7 +217,7 @@ def _unit(tree: Tree) -> str | None:
     if isinstance(tree, Number):
         return None
     if isinstance(tree, Quantity):
-        return UNITS.get(tree.name, "")
+        return tree.unit
     if isinstance(tree, Negative):
         return difference(_unit(tree.operand))
     left, right = _unit(tree.left), _unit(tree.right)
@@ -232,222 +234,3 @@ def _unit(tree: Tree) -> str | None:
 def difference(unit: str | None) -> str | None:
     """The unit of a difference of two values."""
     return "pp" if unit == "%" else unit
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The parser
-
-
-class _Token(NamedTuple):
-    kind: Literal["number", "quantity", "word", "symbol", "end"]
-    text: str
-    start: int
-    end: int
-
-
-_TOKEN = re.compile(
-    r"""(?P<number> (?: [0-9]+ \.? [0-9]* | \.[0-9]+ ) (?: [eE] [+-]? [0-9]+ )? )
-      | (?P<quantity> [A-Za-z_] [A-Za-z0-9_]* \s* \( [^()]* \) )
-      | (?P<word> [A-Za-z_] [A-Za-z0-9_]* )
-      | (?P<symbol> <= | >= | == | \+/- | \+- | [-+*/()<>~%±×·÷−≤≥≈] )""",
-    re.VERBOSE,
-)
-_SPELLINGS = {"−": "-", "×": "*", "·": "*", "÷": "/", "≤": "<=", "≥": ">=", "≈": "~", "+-": "±", "+/-": "±"}
-_RELATIONS = ("<", "<=", "==", ">=", ">")
-_HINTS = {
-    "=": "; equality is written ==",
-    "!": "; a rule says what holds: use <, <=, ==, >=, > or ~",
-    "≠": "; a rule says what holds: use <, <=, ==, >=, > or ~",
-    ",": "; numbers are written without separators: 220234",
-    "^": "; there are no powers",
-}
-
-
-def parse(text: str) -> Rule:
-    """A rule as a tree. Names of quantities, variants and datasets are left to the caller, who knows them.
-
-    Raises:
-        RuleError: invalid rule, with the position and what was expected.
-    """
-    if len(text) > MAX_LENGTH:
-        raise RuleError(MAX_LENGTH + 1, f"a rule has {MAX_LENGTH} characters at most, this one has {len(text)}")
-    return _Parser(text).rule()
-
-
-def _tokens(text: str) -> list[_Token]:
-    tokens, position = [], 0
-    while True:
-        while position < len(text) and text[position].isspace():
-            position += 1
-        if position == len(text):
-            return [*tokens, _Token("end", "", position, position)]
-        match = _TOKEN.match(text, position)
-        if not match:
-            character = text[position]
-            raise RuleError(position + 1, f"{character!r} has no meaning in a rule{_HINTS.get(character, '')}")
-        tokens.append(_Token(match.lastgroup, match[0], match.start(), match.end()))
-        position = match.end()
-
-
-class _Parser:
-    """Recursive descent: one method for each line of the grammar."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.tokens = _tokens(text)
-        self.place = 0
-        self.depth = 0
-        self.operations = 0
-
-    @property
-    def next(self) -> _Token:
-        return self.tokens[self.place]
-
-    def symbol(self) -> str | None:
-        """The next symbol in its plain spelling, or None."""
-        token = self.next
-        return _SPELLINGS.get(token.text, token.text) if token.kind == "symbol" else None
-
-    def take(self) -> _Token:
-        self.place += 1
-        return self.tokens[self.place - 1]
-
-    def fail(self, expected: str) -> RuleError:
-        token = self.next
-        actual = "the rule ends" if token.kind == "end" else f"found {_shortened(token.text)}"
-        hint = "; with a space, + -, it adds a negative number" if token.text == "+-" else ""
-        return RuleError(token.start + 1, f"expected {expected}, but {actual}{hint}")
-
-    def count(self) -> None:
-        self.operations += 1
-        if self.operations > MAX_OPERATIONS:
-            raise RuleError(self.next.start + 1, f"a rule has {MAX_OPERATIONS} operations and comparisons at most")
-
-    def rule(self) -> Rule:
-        left, left_text = self.side()
-        position = self.next.start + 1
-        if self.symbol() == "~":
-            self.take()
-            right, right_text = self.side()
-            limited = [*quantities(left), *quantities(right)]
-            links = [Link("~", left, right, self.tolerance(limited), left_text, right_text, position)]
-            if self.symbol() in (*_RELATIONS, "~"):
-                raise RuleError(self.next.start + 1, "an approximate value (~) stands alone; make a second claim")
-        else:
-            links = []
-            while self.symbol() in _RELATIONS:
-                position, relation = self.next.start + 1, self.symbol()
-                self.count()
-                self.take()
-                right, right_text = self.side()
-                links.append(Link(relation, left, right, None, left_text, right_text, position))
-                left, left_text = right, right_text
-            if self.symbol() == "~":
-                raise RuleError(self.next.start + 1, "an approximate value (~) stands alone; make a second claim")
-            if not links:
-                raise self.fail("a comparison (<, <=, ==, >=, > or ~) or an operation")
-        if self.next.kind != "end":
-            raise self.fail("an operation or the end of the rule")
-        return Rule(" ".join(self.text.split()), tuple(links))
-
-    def tolerance(self, limited: list[Quantity]) -> Fraction:
-        """The tolerance after ``±``; ``limited`` are the quantities that it applies to."""
-        if self.symbol() != "±":
-            raise self.fail("± and a tolerance")
-        self.take()
-        first, position = self.place, self.next.start + 1
-        tree, _ = self.side()
-        if any(quantities(tree)):
-            raise RuleError(position, "the tolerance should be a number, without quantities")
-        value = evaluate(tree, Fraction)
-        if value <= 0:
-            raise RuleError(position, "the tolerance should be more than 0")
-        # "94000 ± 5 %" would mean ± 0.05 parameters, which nobody means.
-        in_percent = any(token.text in ("%", "pp") for token in self.tokens[first : self.place])
-        for quantity in limited:
-            if in_percent and quantity.name not in SHARES:
-                raise RuleError(position, f"a tolerance of {quantity.name} cannot be in %; write the number itself")
-        return value
-
-    def side(self) -> tuple[Tree, str]:
-        """A sum, and its text."""
-        start = self.next.start
-        tree = self.sum()
-        return tree, " ".join(self.text[start : self.tokens[self.place - 1].end].split())
-
-    def sum(self) -> Tree:
-        tree = self.product()
-        while self.symbol() in ("+", "-"):
-            operator = self.symbol()
-            self.count()
-            self.take()
-            tree = Operation(operator, tree, self.product())
-        return tree
-
-    def product(self) -> Tree:
-        tree = self.factor()
-        while self.symbol() in ("*", "/"):
-            operator, position = self.symbol(), self.next.start + 1
-            self.count()
-            self.take()
-            right = self.factor()
-            if operator == "/" and not any(quantities(right)) and evaluate(right, Fraction) == 0:
-                raise RuleError(position, "divides by zero")
-            tree = Operation(operator, tree, right)
-        return tree
-
-    def factor(self) -> Tree:
-        token = self.next
-        if token.kind == "number":
-            return self.number()
-        if token.kind == "quantity":
-            return self.quantity()
-        if token.kind == "word":
-            if self.tokens[self.place + 1].text == "(":
-                raise RuleError(token.start + 1, f"expected ')' after {_shortened(token.text)} and its variant")
-            raise self.fail("a number or a quantity of a variant such as test_accuracy(cnn)")
-        if self.symbol() not in ("-", "("):
-            raise self.fail("a number, a quantity such as test_accuracy(cnn), or '('")
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise RuleError(token.start + 1, f"parentheses and signs are nested {MAX_DEPTH} deep at most")
-        if self.symbol() == "-":
-            self.take()
-            tree = Negative(self.factor())
-        else:
-            self.take()
-            tree = self.sum()
-            if self.symbol() != ")":
-                raise self.fail("')' or an operation")
-            self.take()
-        self.depth -= 1
-        return tree
-
-    def number(self) -> Number:
-        token = self.take()
-        digits, _, exponent = token.text.lower().partition("e")
-        if len(digits) > MAX_DIGITS or (exponent and (len(exponent) > 4 or abs(int(exponent)) > MAX_EXPONENT)):
-            raise RuleError(
-                token.start + 1,
-                f"a number has {MAX_DIGITS} digits and an exponent within ±{MAX_EXPONENT} at most",
-            )
-        value = Fraction(token.text)
-        if self.next.text in ("%", "pp"):
-            self.take()
-            return Number(value / 100)
-        return Number(value)
-
-    def quantity(self) -> Quantity:
-        token = self.take()
-        name, _, inside = token.text[:-1].partition("(")
-        name = name.strip()
-        names = [part.strip() for part in inside.split(",")]
-        if not names[0]:
-            raise RuleError(token.start + 1, f"{name} of what? Write a variant between the parentheses")
-        if len(names) > 2 or not names[-1]:
-            raise RuleError(token.start + 1, f"expected {name}(variant) or {name}(variant, dataset)")
-        return Quantity(name, names[0], names[1] if len(names) == 2 else None, token.start + 1)
-
-
-def _shortened(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")

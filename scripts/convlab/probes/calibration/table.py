@@ -4,6 +4,7 @@ import pandas as pd
 
 from convlab.common.i18n import N_
 from convlab.probes.curves import CURVE_COLUMNS, Measure, point
+from convlab.probes.measured import Measured
 from convlab.statistics.describe import RANGES
 from convlab.study.variants import Plan, Probe
 
@@ -14,7 +15,7 @@ MEASURES = {
 }
 
 
-def curves(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: pd.DataFrame) -> pd.DataFrame:
+def curves(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: Measured) -> pd.DataFrame:
     """The three measures of each variant that the study compares."""
     rows = []
     for (dataset, variant), group in runs[runs["variant"].isin(plan.compared)].groupby(["dataset", "variant"]):

@@ -6,6 +6,7 @@ import pandas as pd
 
 from convlab.common.i18n import N_
 from convlab.probes.curves import ACCURACY, CONTRAST_COLUMNS, level_curves, paired_contrast, pairs
+from convlab.probes.measured import Measured
 from convlab.results.by_seed import by_seed
 from convlab.study.variants import Plan, Probe
 
@@ -19,12 +20,12 @@ CONTRASTS = {
 }
 
 
-def curves(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: pd.DataFrame) -> pd.DataFrame:
+def curves(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: Measured) -> pd.DataFrame:
     """Test accuracy of each model on intact and on shuffled images."""
     return level_curves(probe, runs)
 
 
-def contrasts(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: pd.DataFrame) -> pd.DataFrame:
+def contrasts(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: Measured) -> pd.DataFrame:
     """What shuffling pixels costs each model, and how much of the lead of convolution it takes away.
 
     Returns:

@@ -3,12 +3,13 @@
 import pandas as pd
 
 from convlab.probes.curves import ACCURACY, CURVE_COLUMNS, point
+from convlab.probes.measured import Measured
 from convlab.study.variants import Plan, Probe
 
 MEASURES = {"accuracy": ACCURACY}
 
 
-def curves(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: pd.DataFrame) -> pd.DataFrame:
+def curves(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: Measured) -> pd.DataFrame:
     """Test accuracy of the convolutional variants that the study compares, by their receptive field."""
     rows = []
     for (dataset, variant), group in runs[runs["variant"].isin(plan.compared)].groupby(["dataset", "variant"]):

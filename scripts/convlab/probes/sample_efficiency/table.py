@@ -4,6 +4,7 @@ import pandas as pd
 
 from convlab.common.i18n import N_
 from convlab.probes.curves import ACCURACY, CONTRAST_COLUMNS, level_curves, paired_contrast, pairs
+from convlab.probes.measured import Measured
 from convlab.results.by_seed import by_seed
 from convlab.study.variants import Plan, Probe
 
@@ -12,12 +13,12 @@ MEASURES = {"accuracy": ACCURACY}
 CONTRASTS = {"lead": N_("lead")}
 
 
-def curves(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: pd.DataFrame) -> pd.DataFrame:
+def curves(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: Measured) -> pd.DataFrame:
     """Test accuracy of each model by number of training images."""
     return level_curves(probe, runs)
 
 
-def contrasts(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: pd.DataFrame) -> pd.DataFrame:
+def contrasts(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: Measured) -> pd.DataFrame:
     """The lead of convolution, conv - dense, at every number of training images; paired by seed."""
     rows = []
     for dataset, group in runs.groupby("dataset"):

@@ -1,6 +1,6 @@
 """Figure of the translation probe."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -9,11 +9,32 @@ from matplotlib.figure import Figure
 from convlab.common.i18n import N_, listing
 from convlab.common.i18n import gettext as _
 from convlab.figures.labels import legend, within_percent
+from convlab.figures.study import DatasetResults, FigureFile
 from convlab.figures.style import WIDTH
+from convlab.probes.charts import probe_figure
 from convlab.probes.lines import lines, with_intervals
+from convlab.probes.measured import Measured
 from convlab.study.variants import Plan, Probe
 
-TITLE = N_("Shifted test images")
+READING = N_(
+    "A line that stays high belongs to a model whose predictions do not depend on where the object is. On the right a "
+    "prediction counts as kept even if it is wrong, so a model that is often wrong can still be consistent."
+)
+"""How to read the chart."""
+
+
+def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measured: Measured) -> Iterator[FigureFile]:
+    """The chart of the probe's curves."""
+    chart = draw(curves, results.labels, results.looks)
+    yield probe_figure(
+        results,
+        probe,
+        chart,
+        _("Shifted test images"),
+        caption(probe, results.study.plan),
+        numbers=curves,
+        reading=_(READING),
+    )
 
 
 def caption(probe: Probe, plan: Plan) -> str:
@@ -21,7 +42,13 @@ def caption(probe: Probe, plan: Plan) -> str:
     probed = [plan.variants[name] for name in probe.models]
     augmented = [(v.label, v.training.augmentation) for v in probed if v.training.augmentation]
     used = [label for label, augmentation in augmented if augmentation.shift or augmentation.crop]
-    how = _("Means over both axes and directions; black moves in.")
+    how = {
+        "black": _("Means over both axes and directions; black moves in."),
+        "edge": _(
+            "Means over both axes and directions; the pixels of the edge are repeated where an image moves away."
+        ),
+        "wrap": _("Means over both axes and directions; what leaves on one side comes in on the other."),
+    }[probe.settings.fill]
     if not used:
         return with_intervals(f"{how} {_('No model was trained on shifted images.')}")
     return with_intervals(f"{how} {_('Trained on shifted images too (augmentation): {models}.', models=listing(used))}")

@@ -18,10 +18,24 @@ ASSUMPTION = "translation"
 
 
 def introduction(training: Training, given_validation: bool) -> str:
-    return _(
-        "The test images are moved by whole pixels; nothing is trained again. What moves in is black, so that on "
-        "images whose background is not black this also measures what a model makes of a black edge."
+    text = _(
+        "The test images are moved by whole pixels; nothing is trained again. What stands where an image has moved "
+        "away (see the figure) is part of what is measured: black on images whose background is not black makes an "
+        "edge."
     )
+    augmentation = training.augmentation
+    if augmentation is None or not (augmentation.shift or augmentation.crop):
+        return text
+    trained = _("With the study's augmentation the models were trained on shifted images: this is what they practised.")
+    return joined(text, trained)
+
+
+MOVED_IN = {
+    "black": N_("with black where an image has moved away"),
+    "edge": N_("with the pixels of the edge repeated where an image has moved away"),
+    "wrap": N_("with what leaves on one side coming in on the other"),
+}
+"""What was done where an image has moved away."""
 
 
 SURVIVAL = {
@@ -40,6 +54,7 @@ SURVIVAL = {
 def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Finding]:
     """Consistency of each model's predictions under shifts, and the differences between models."""
     findings = []
+    fill = next((level.partition(", ")[2] for level in curves["level"]), "") or "black"
     consistency = curves[curves["measure"] == "consistency"]
     accuracy = curves[curves["measure"] == "accuracy"].set_index(["variant", "order"])["mean"]
     for variant, group in consistency.groupby("variant", sort=False):
@@ -80,8 +95,9 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
         meaning = SURVIVAL[direction(row, rope)]
         if meaning:
             caveat = _(
-                "They differ in more than convolution (size, layers, head), so this is about these two models, with "
-                "black where an image has moved away."
+                "They differ in more than convolution (size, layers, head), so this is about these two models, "
+                "{moved_in}.",
+                moved_in=_(MOVED_IN[fill]),
             )
             text = joined(text, _(meaning, **values), caveat)
         findings.append(exploratory(text, quoted_numbers(row, "consistency_difference")))

@@ -10,8 +10,20 @@ COLUMNS = ["axis", "shift", "accuracy", "consistency"]
 prediction is that of the unshifted image."""
 
 
-def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Images (n, height, width, channels) moved by whole pixels; what leaves is lost, what enters is 0 (black)."""
+def shifted(images: np.ndarray, down: int, right: int, fill: str = "black") -> np.ndarray:
+    """Images (n, height, width, channels) moved by whole pixels.
+
+    Args:
+        fill: what enters: ``black`` (0), ``edge`` (the nearest pixel), or ``wrap`` (what has left on the other side).
+    """
+    if fill == "wrap":
+        return np.roll(images, (down, right), axis=(1, 2))
+    if fill == "edge":
+        rows, columns = (
+            np.clip(np.arange(side) - by, 0, side - 1)
+            for side, by in zip(images.shape[1:3], (down, right), strict=True)
+        )
+        return images[:, rows][:, :, columns]
     result = np.zeros_like(images)
     height, width = images.shape[1:3]
     rows, columns = max(height - abs(down), 0), max(width - abs(right), 0)
@@ -31,7 +43,7 @@ def measure(
     Args:
         predict: images -> probabilities (n, classes).
         images: uint8 (n, height, width, channels); labels: (n,).
-        settings: ``shift``, the farthest.
+        settings: ``shift``, the farthest, and ``fill``.
 
     Returns:
         Rows with axis (``horizontal``, ``vertical``), shift, accuracy, consistency; shift 0 once per axis.
@@ -41,7 +53,8 @@ def measure(
     rows = []
     for axis in ("horizontal", "vertical"):
         for shift in range(-farthest, farthest + 1):
-            moved = shifted(images, shift if axis == "vertical" else 0, shift if axis == "horizontal" else 0)
+            down, right = (shift, 0) if axis == "vertical" else (0, shift)
+            moved = shifted(images, down, right, settings["fill"])
             predicted = unmoved if shift == 0 else predict(moved).argmax(axis=1)
             rows.append(
                 {
