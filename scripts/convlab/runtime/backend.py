@@ -19,9 +19,10 @@ def configure(backend: str, threads: int) -> None:
     if "keras" in sys.modules and os.environ.get("KERAS_BACKEND", "tensorflow") != backend:
         raise RuntimeError(f"Keras was imported before its backend was chosen to be {backend}")
     if importlib.util.find_spec(backend) is None:
+        requirements = "cpu" if backend == "tensorflow" else backend
         raise UserError(
             f"training.backend is {backend}, which is not installed; install it with 'make install BACKEND={backend}' "
-            f"or 'pip install --require-hashes -r requirements/{backend}.txt'"
+            f"or 'pip install --require-hashes -r requirements/{requirements}.txt'"
         )
     os.environ["KERAS_BACKEND"] = backend
     if devices.use_one_gpu() is not None:
