@@ -61,17 +61,6 @@ DISPUTED = N_(
     "little about the architecture."
 )
 
-FILTERS = N_(
-    "Each tile is one kernel. Opposite signs side by side make it respond to an edge between them, one sign throughout "
-    "to brightness. Their order means nothing, and another seed learns others."
-)
-
-FEATURE_MAPS = N_(
-    "The first tile is the image, each other one the output of one filter, bright where it responds. Compare what is "
-    "kept (edges, surfaces) and what vanishes; a map that is dark for every image belongs to a filter that none of "
-    "them activates."
-)
-
 RECALL = N_(
     "Further right is better. A class that lies far left for every variant is hard for all of them; where the lines of "
     "two variants overlap, they differ by no more than their seeds scatter together."
