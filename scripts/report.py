@@ -40,6 +40,7 @@ from convlab.page.confusions import matrices, most_confused
 from convlab.page.dataset import data_tables
 from convlab.page.deployment import deployment
 from convlab.page.design import design
+from convlab.page.findings_table import findings_table, topic_anchor
 from convlab.page.format import duration, seeds_text
 from convlab.page.gallery import load_figures
 from convlab.page.loading import ReportData, load_report_data
@@ -47,7 +48,6 @@ from convlab.page.measures import (
     MAIN_COLUMNS,
     MAX_TABLE_ROWS,
     calibration_table,
-    chosen_first,
     constant_guess_text,
     distinct_table,
     fits_summary,
@@ -232,24 +232,30 @@ def findings_and_probes(study: Study, data: ReportData, figures: Mapping[str, An
         dataset: all_findings(**data.probed, labels=labels, dataset=dataset, rope=results.rope)
         for dataset in study.datasets
     }
+    topics = {dataset: interpret(results, dataset, by_assumption(probes[dataset])) for dataset in datasets}
+    views = {
+        dataset: [
+            ProbeView(
+                name,
+                _(probe_registry.part(name, "findings").TITLE),
+                probe_registry.part(name, "findings").introduction(study.training, dataset in results.given_validation),
+                findings,
+                [figure for figure in figures[dataset]["probes"] if figure.probe == name],
+                probe_table(data.probed["curves"], dataset, name, labels),
+            )
+            for name, findings in probes[dataset].items()
+        ]
+        for dataset in datasets
+    }
     return {
-        "topics": {dataset: interpret(results, dataset, by_assumption(probes[dataset])) for dataset in datasets},
-        "probes": {
-            dataset: [
-                ProbeView(
-                    name,
-                    _(probe_registry.part(name, "findings").TITLE),
-                    probe_registry.part(name, "findings").introduction(
-                        study.training, dataset in results.given_validation
-                    ),
-                    findings,
-                    [figure for figure in figures[dataset]["probes"] if figure.probe == name],
-                    probe_table(data.probed["curves"], dataset, name, labels),
-                )
-                for name, findings in probes[dataset].items()
-            ]
+        "topics": {
+            dataset: [(topic_anchor(dataset, topic), topic) for topic in topics[dataset]] for dataset in datasets
+        },
+        "findings_table": {
+            dataset: findings_table(results, dataset, topics[dataset], views[dataset], data.probed)
             for dataset in datasets
         },
+        "probes": views,
     }
 
 
@@ -273,7 +279,7 @@ def details(study: Study, data: ReportData) -> dict[str, Any]:
         "unequal": unequal_texts(data.trained, results),
         "conditions_notice": conditions_notice(data.trained, results),
         "looked_at": {
-            dataset: [(name, plan.variants[name].label) for name in chosen_first(results, dataset)]
+            dataset: [(name, plan.variants[name].label) for name in results.variants_with_details(dataset)]
             for dataset in datasets
         },
         "fits": {dataset: fits_summary(results, dataset) for dataset in datasets},

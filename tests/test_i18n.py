@@ -401,7 +401,7 @@ def spanish_report(folder, name: str) -> tuple[str, str]:
     summary = read_json(folder / "compare/summary.json")
     compared = load_study(config, for_readers=True).plan.compared  # as compare does, which looks at these only
     summary["figures"] = [
-        {**figure, "title": "Figura", "caption": "Regla."}
+        {**figure, "title": "Figura", "caption": "Regla.", "reading": "Modo."}
         for figure in summary["figures"]
         if figure.get("variant", "cnn") in {*compared, "cnn"}
     ]

@@ -28,8 +28,8 @@ FIGURE_ORDER = (
 DATA_FIGURES = ("class_distribution", "samples", "dimensions", "intensities", "mean_images", "near_duplicates")
 """Figures of explore in the order of the page."""
 
-DATA_NUMBERS = ("class_distribution", "dimensions", "intensities")
-"""Figures of explore that have their numbers in a CSV."""
+DATA_NUMBERS = {name: name for name in DATA_FIGURES} | {"near_duplicates": "closest_pairs"}
+"""CSV file of what a figure of explore shows. That of all near duplicates is long, so the figure has one of its own."""
 
 DATA_TITLES = {
     "class_distribution": N_("class distribution"),
@@ -46,9 +46,9 @@ def load_figures(study: Study, data: ReportData, folder: Path) -> dict[str, dict
     entries = [(entry, layout.compared(Path()) / "figures" / entry["file"]) for entry in data.summary["figures"]]
     for dataset, explored in data.explored.items():
         for name in DATA_FIGURES:
-            tiles, numbers = explored["tiles"].get(name), name in DATA_NUMBERS
             entry = {"section": "data", "dataset": dataset, "title": name, "caption": "", "file": name}
-            entries.append((entry | {"tiles": tiles, "numbers": numbers}, layout.explored(Path(), dataset) / name))
+            entry |= {"tiles": explored["tiles"].get(name), "numbers": True}
+            entries.append((entry, layout.explored(Path(), dataset) / name))
     ranked = sorted(entries, key=lambda pair: FIGURE_ORDER.index(pair[0]["section"]))
     embedded = {id(pair[0]) for pair in ranked[:MAX_EMBEDDED_FIGURES]}
     figures = {dataset: {section: [] for section in FIGURE_ORDER} for dataset in study.datasets}
@@ -60,10 +60,13 @@ def load_figures(study: Study, data: ReportData, folder: Path) -> dict[str, dict
         elif id(entry) in embedded:
             shown["svg"] = inline_svg(folder / f"{stem}.svg", f"f{number}", figure_title(entry), description)
         if shown and entry.get("numbers"):
-            shown["numbers"] = numbers_of(folder / f"{stem}.csv")
+            table = stem.with_name(f"{DATA_NUMBERS[entry['file']] if in_explore(entry) else entry['file']}.csv")
+            shown["numbers"] = numbers_of(folder / table)
+            shown["numbers_path"] = "" if shown["numbers"] else table.as_posix()
         figures[entry["dataset"]][entry["section"]].append(
             Figure(
                 entry["section"],
+                f"figure-data-{entry['dataset']}-{entry['file']}" if in_explore(entry) else f"figure-{entry['file']}",
                 entry["file"],
                 entry["title"],
                 entry["caption"],
@@ -79,9 +82,14 @@ def load_figures(study: Study, data: ReportData, folder: Path) -> dict[str, dict
     return figures
 
 
+def in_explore(entry: Mapping[str, Any]) -> bool:
+    """Whether a figure is one of explore's, whose words are in report/text and whose file names have no dataset."""
+    return entry["section"] == "data"
+
+
 def figure_title(entry: Mapping[str, Any]) -> str:
     """A figure's title; those of explore's figures are translated from their name."""
-    return _(DATA_TITLES[entry["title"]]) if entry["section"] == "data" else entry["title"]
+    return _(DATA_TITLES[entry["title"]]) if in_explore(entry) else entry["title"]
 
 
 def alt_text(entry: Mapping[str, Any], results: StudyResults) -> str:
