@@ -21,7 +21,7 @@ from convlab.common.files import read_json
 from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.common.table_files import csv_text
-from convlab.figures import accuracy
+from convlab.figures import accuracy, readings
 from convlab.figures.palette import COLOURS
 from convlab.figures.series import Series
 from convlab.figures.style import save_svg
@@ -57,6 +57,10 @@ STATUSES = {
 """Text of a run's status, before translation."""
 
 
+MAX_NUMBERS_CHARS = 40_000
+"""Characters of the numbers of a figure that the page holds; larger ones are left out."""
+
+
 @dataclass(frozen=True)
 class ContrastSoFar:
     """A comparison on validation images: ``difference`` is empty until both sides have a run of one seed."""
@@ -74,6 +78,17 @@ class QuestionSoFar:
     text: str
     dataset: str
     contrasts: tuple[ContrastSoFar, ...]
+
+
+@dataclass(frozen=True)
+class DrawingSoFar:
+    """A figure of the runs so far; ``reading`` says how to read it, before translation, ``numbers`` is its CSV."""
+
+    title: str
+    caption: str
+    reading: str
+    figure: Drawing
+    numbers: str
 
 
 def peek_view(study: Study, folder: Path, progress: Progress, left: str) -> dict[str, Any]:
@@ -260,13 +275,13 @@ def _figures(
     for dataset in study.datasets:
         drawn = list(_drawings(study, progress, dataset))
         figures.setdefault(dataset, {"data": []})["curves"] = [
-            _inline(dataset, number, *drawing) for number, drawing in enumerate(drawn)
+            _inline(dataset, number, drawing) for number, drawing in enumerate(drawn)
         ]
     return figures
 
 
-def _drawings(study: Study, progress: Progress, dataset: str) -> Iterator[tuple[str, str, Drawing, str]]:
-    """Title, caption, drawing and numbers of each figure of the runs so far."""
+def _drawings(study: Study, progress: Progress, dataset: str) -> Iterator[DrawingSoFar]:
+    """Each figure of the runs so far."""
     series = [Series(name, variant.label, n) for n, (name, variant) in enumerate(study.plan.compared.items())]
     values = {
         entry.name: {seed: run.val_accuracy for seed, run in progress.finished(dataset, entry.name).items()}
@@ -279,7 +294,8 @@ def _drawings(study: Study, progress: Progress, dataset: str) -> Iterator[tuple[
         )
         rows = [(name, seed, value) for name, by_seed in values.items() for seed, value in by_seed.items()]
         numbers = csv_text(pd.DataFrame(rows, columns=["variant", "seed", "val_accuracy"]))
-        yield _("Validation accuracy so far"), _("Each point is a finished run, the bar the mean."), drawing, numbers
+        caption = _("Each point is a finished run, the bar the mean.")
+        yield DrawingSoFar(_("Validation accuracy so far"), caption, readings.EVERY_SEED, drawing, numbers)
     histories = [(entry, progress.histories(dataset, entry.name)) for entry in series]
     begun = [(entry, rows) for entry, rows in histories if len(rows)]
     if begun:
@@ -288,14 +304,27 @@ def _drawings(study: Study, progress: Progress, dataset: str) -> Iterator[tuple[
             "runs have reached an epoch, the mean is over fewer."
         )
         numbers = csv_text(pd.concat([rows.assign(variant=entry.name) for entry, rows in begun]))
-        yield _("Learning curves so far"), caption, accuracy.learning_curves(begun), numbers
+        drawing = accuracy.learning_curves(begun)
+        yield DrawingSoFar(_("Learning curves so far"), caption, readings.CURVES, drawing, numbers)
 
 
-def _inline(dataset: str, number: int, title: str, caption: str, drawing: Drawing, numbers: str) -> Figure:
+def _inline(dataset: str, number: int, drawing: DrawingSoFar) -> Figure:
     """A drawing as a figure of the page."""
+    anchor = f"so-far-{dataset}-{number}"
     with TemporaryDirectory() as temporary:
         path = Path(temporary) / "figure.svg"
-        save_svg(drawing, path)
-        plt.close(drawing)
-        svg = inline_svg(path, f"so-far-{dataset}-{number}", title, f"{title}, {dataset}. {caption}")
-    return Figure("curves", f"so-far-{number}", title, caption, caption, "", svg=svg, numbers=numbers)
+        save_svg(drawing.figure, path)
+        plt.close(drawing.figure)
+        svg = inline_svg(path, anchor, drawing.title, f"{drawing.title}, {dataset}. {drawing.caption}")
+    return Figure(
+        "curves",
+        f"figure-{anchor}",
+        anchor,
+        drawing.title,
+        drawing.caption,
+        drawing.caption,
+        path="",
+        svg=svg,
+        reading=_(drawing.reading),
+        numbers=drawing.numbers if len(drawing.numbers) <= MAX_NUMBERS_CHARS else "",
+    )
