@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from convlab.common import provenance
 from convlab.common.files import array_sha256, write_arrays, write_json, write_text
 from convlab.evaluation import metrics
-from convlab.evaluation.records import write_evaluation
+from convlab.evaluation.records import Features, write_evaluation
 from convlab.statistics.comparisons import compare_to_reference
 from convlab.statistics.images import crossed_difference
 from convlab.study.load import load_study, read_yaml
@@ -285,7 +285,7 @@ def synthetic(results: Path, study, test_images: int) -> None:
             head = {"spec_hash": run.spec_hash, "status": "finished", "test_images": test_images}
             entries[seed] = {**head, **measures, "reliability": rows, "latency_ms": latency}
             predictions.append(probabilities)
-        write_evaluation(results / "evaluate/digits" / variant, entries, predictions, {}, np.arange(3))
+        write_evaluation(results / "evaluate/digits" / variant, entries, predictions, Features(None, np.arange(3)))
 
 
 def measured(command: list, folder: Path) -> tuple[float, float]:

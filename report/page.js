@@ -58,7 +58,10 @@
     try { anchor = decodeURIComponent(fragment().anchor); } catch { /* a stray % in the address names no section */ }
     const target = document.getElementById(anchor);
     if (!target) return;
-    for (let up = target; up; up = up.parentElement) if (up.tagName === "DETAILS") up.open = true;
+    for (let up = target; up; up = up.parentElement) {
+      if (up.tagName === "DETAILS") up.open = true;
+      if (up.classList.contains("layer")) up.previousElementSibling.previousElementSibling.checked = true;
+    }
     if (location.hash.includes("?")) target.scrollIntoView({ behavior: "instant" });
   }
 

@@ -17,6 +17,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -27,6 +28,7 @@ from convlab.common.code_digests import code_parts
 from convlab.common.files import write_json, write_text
 from convlab.common.outputs import files_below, job_results
 from convlab.common.table_files import write_table
+from convlab.figures.features import feature_figures
 from convlab.figures.labels import warn_of_missing_characters
 from convlab.figures.saving import FigureWriter
 from convlab.figures.study import DatasetResults, FigureFile, dataset_figures
@@ -42,6 +44,7 @@ from convlab.results import looks, tables
 from convlab.results.asked import family_by_registration
 from convlab.results.choice import chosen_variant
 from convlab.results.conditions import with_claim_conditions, with_contrast_conditions
+from convlab.results.convolutions import convolutions_table
 from convlab.results.descriptions import with_described_costs
 from convlab.results.distinct_images import with_distinct_images
 from convlab.results.family import Family
@@ -119,7 +122,8 @@ def compare(arguments: argparse.Namespace) -> None:
     with FigureWriter(arguments.processes) as writer:
         for dataset in study.datasets:
             results = DatasetResults(study, dataset, named, records, folder, classes[dataset], chosen[dataset])
-            figures += [file.save(figures_folder, writer) for file in dataset_figures(results, probe_figures)]
+            files = chain(dataset_figures(results, probe_figures), feature_figures(results))
+            figures += [file.save(figures_folder, writer) for file in files]
         # The tables are written while the last figures are.
         for name, as_printed in printed(named, study).items():
             write_table(named[name], output / name, table_caption(name, guesses, study.plan.metric), as_printed)
@@ -199,6 +203,7 @@ def study_tables(
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),
         "per_class": tables.per_class_table(records.evaluations, classes),
+        "convolutions": convolutions_table(records.evaluations, plan),
         "timings": timings.table,
         "probe_curves": probe_tables.all_curves(runs, plan, measured),
         "probe_contrasts": probe_tables.all_contrasts(runs, plan, measured),

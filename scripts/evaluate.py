@@ -25,7 +25,7 @@ from convlab.common.files import array_sha256, read_json
 from convlab.common.outputs import job_results
 from convlab.datasets import prepared
 from convlab.evaluation import metrics
-from convlab.evaluation.records import write_evaluation
+from convlab.evaluation.records import Features, write_evaluation
 from convlab.evaluation.trials import best_trial
 from convlab.models.user_code import UserCode
 from convlab.runtime import backend
@@ -34,8 +34,8 @@ from convlab.study import layout
 FEATURE_IMAGES = 3
 """Test images with stored feature maps: the first of each of the first classes."""
 
-FEATURE_FILTERS = 32
-"""Stored filters and feature maps of a convolution at most, the first ones."""
+MEASURED_IMAGES = 256
+"""Test images, evenly spaced, on which feature maps are measured."""
 
 log = logging.getLogger("evaluate")
 
@@ -68,15 +68,15 @@ def evaluate(arguments: argparse.Namespace) -> None:
     training = records[arguments.seeds[0]]["spec"]["training"]  # the same for all seeds of a variant
     backend.configure(training["backend"], arguments.threads)  # before these import Keras
     from convlab.evaluation import inference
-    from convlab.evaluation.features import feature_maps, filters
+    from convlab.evaluation.features import convolution_features, convolution_measures
     from convlab.runtime.keras_runtime import use_threads
 
     use_threads(arguments.threads)
     images, labels = prepared.load_test(arguments.data_dir)
     images = prepared.permute_pixels(images, training["pixel_permutation"])
-    fixed = first_of_each_class(labels)[:FEATURE_IMAGES]
+    fixed, spaced = first_of_each_class(labels)[:FEATURE_IMAGES], evenly_spaced(len(images), MEASURED_IMAGES)
 
-    measured, predictions, features = {}, [], {"filters": [], "feature_maps": []}
+    measured, predictions, features = {}, [], Features(None, fixed)
     for seed, trained in records.items():
         model = inference.load(folders[seed] / "model.keras", UserCode.of_run(trained))
         probabilities = inference.predictor(model)(images)
@@ -91,13 +91,13 @@ def evaluate(arguments: argparse.Namespace) -> None:
             | ({"trial": trials[seed]} if trials else {})
         )
         predictions.append(probabilities)
-        kernels, maps = filters(model), feature_maps(model, images[fixed])
-        if kernels is not None:
-            features["filters"].append(kernels[..., :FEATURE_FILTERS])
-            features["feature_maps"].append(maps[..., :FEATURE_FILTERS].astype(np.float16))
+        if trained["status"] == "finished":
+            measured[seed]["convolutions"] = convolution_measures(model, images[spaced])
+            if features.seed is None:
+                features = Features(seed, fixed, convolution_features(model, images[fixed]))
         accuracy = measured[seed].get("accuracy")
         log.info("seed %d: test accuracy %s", seed, "-" if accuracy is None else f"{accuracy:.4f}")
-    write_evaluation(arguments.output_dir, measured, predictions, features, fixed)
+    write_evaluation(arguments.output_dir, measured, predictions, features)
     log.info("%d runs on %d test images", len(measured), len(labels))
 
 
@@ -123,6 +123,11 @@ def measures(trained: Mapping[str, Any], probabilities: np.ndarray, labels: np.n
 def first_of_each_class(labels: np.ndarray) -> np.ndarray:
     """Index of the first image of every class that occurs, in the classes' order."""
     return np.unique(labels, return_index=True)[1]
+
+
+def evenly_spaced(n: int, most: int) -> np.ndarray:
+    """At most ``most`` of n indices, from the first to the last at equal distances; images may be sorted by class."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
 
 
 if __name__ == "__main__":

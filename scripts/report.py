@@ -32,7 +32,7 @@ from convlab.findings.conditions import conditions_limitation, conditions_notice
 from convlab.findings.left_out import left_out, test_origin, validation_origin
 from convlab.findings.limitations import characters_missing_in_fonts, limitations
 from convlab.findings.registration import claims_registration, looks, registration_notices
-from convlab.findings.study_results import Finding
+from convlab.findings.study_results import Finding, StudyResults
 from convlab.language import numbers as say
 from convlab.language.looks import progress_text
 from convlab.page.card import model_card
@@ -40,6 +40,7 @@ from convlab.page.confusions import matrices, most_confused
 from convlab.page.dataset import data_tables
 from convlab.page.deployment import deployment
 from convlab.page.design import design
+from convlab.page.features import features_of_questions, features_of_variants, not_looked_into
 from convlab.page.findings_table import findings_table, topic_anchor
 from convlab.page.format import duration, seeds_text
 from convlab.page.gallery import load_figures
@@ -127,6 +128,7 @@ def build_view(study: Study, data: ReportData, folder: Path, records: Records) -
         **registration_view(data, standings, records),
         **findings_and_probes(study, data, figures),
         **details(study, data),
+        **features(data, figures),
         "limitations": all_limitations(study, data, records),
         "deployments": [view for dataset in study.datasets if (view := deployment(folder, dataset, runs))],
         "figures": figures,
@@ -259,6 +261,26 @@ def findings_and_probes(study: Study, data: ReportData, figures: Mapping[str, An
     }
 
 
+def features(data: ReportData, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Filters and feature maps of each dataset, and whose model cannot be looked into."""
+    results = data.results
+    shown = {dataset: sections["features"] for dataset, sections in figures.items()}
+    return {
+        "features_of_questions": {
+            dataset: features_of_questions(results, dataset, figures) for dataset, figures in shown.items()
+        },
+        "features_of_variants": {
+            dataset: features_of_variants(looked_at(results, dataset), figures) for dataset, figures in shown.items()
+        },
+        "not_looked_into": {dataset: not_looked_into(results, figures) for dataset, figures in shown.items()},
+    }
+
+
+def looked_at(results: StudyResults, dataset: str) -> list[tuple[str, str]]:
+    """Names and labels of the variants with details, the chosen one first."""
+    return [(name, results.label(name)) for name in results.variants_with_details(dataset)]
+
+
 def all_limitations(study: Study, data: ReportData, records: Records) -> list[Finding]:
     """The sentences of the limitations, in the report's order."""
     results = data.results
@@ -274,14 +296,11 @@ def all_limitations(study: Study, data: ReportData, records: Records) -> list[Fi
 
 def details(study: Study, data: ReportData) -> dict[str, Any]:
     """Tables and notes of each dataset, its images and its runs."""
-    results, plan, datasets = data.results, study.plan, list(study.datasets)
+    results, datasets = data.results, list(study.datasets)
     return {
         "unequal": unequal_texts(data.trained, results),
         "conditions_notice": conditions_notice(data.trained, results),
-        "looked_at": {
-            dataset: [(name, plan.variants[name].label) for name in results.variants_with_details(dataset)]
-            for dataset in datasets
-        },
+        "looked_at": {dataset: looked_at(results, dataset) for dataset in datasets},
         "fits": {dataset: fits_summary(results, dataset) for dataset in datasets},
         "per_class": {
             dataset: {name: per_class(results, dataset, name) for name in results.variants_with_details(dataset)}

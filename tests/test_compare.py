@@ -198,10 +198,11 @@ def test_a_finished_study_has_its_tables_and_figures(finished_study):
     assert runs["test_accuracy"].between(0, 1).all()
     names = {path.stem for path in (folder / "figures").glob("*.svg")}
     assert {"digits-accuracy", "digits-curves", "digits-costs", "digits-kernel-seeds"} <= names
-    assert {"digits-convolution-differences", "digits-cnn-filters", "digits-cnn-maps"} <= names
+    assert {"digits-convolution-differences", "digits-cnn-layer-1-filters", "digits-cnn-layer-1-maps"} <= names
+    assert {"digits-kernel-levels-1-filters", "digits-kernel-levels-1-maps"} <= names
     assert {"digits-cnn-disputed", "digits-cnn-mistakes", "digits-dense-confusion", "digits-calibration"} <= names
     grids = {path.name.removesuffix(".tiles.png") for path in (folder / "figures").glob("*.tiles.png")}
-    assert "digits-cnn-filters" in grids and grids < names
+    assert "digits-kernel-levels-1-maps" in grids and grids < names
     assert names == {path.stem for path in (folder / "figures").glob("*.png") if not path.stem.endswith(".tiles")}
 
 

@@ -49,7 +49,7 @@ def exploratory_tables(tables) -> set[str]:
 
 def test_the_tables_outside_of_the_family_are_these(study_and_tables):
     _study, tables = study_and_tables
-    assert exploratory_tables(tables) == {"trends", "factorials", "probe_contrasts"}
+    assert exploratory_tables(tables) == {"trends", "factorials", "probe_contrasts", "convolutions"}
 
 
 @pytest.mark.parametrize("language", i18n.LANGUAGES)

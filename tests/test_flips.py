@@ -7,7 +7,7 @@ without an advantage neither of them may be said.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +16,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders.measured import fields_with
 from builders.project import CNN_5X5, TINY
 from builders.study_results import MADE_UP_STUDY, TWO_FACTORS, history_with, results_with
 from convlab.findings import across_datasets as across
 from convlab.findings import choice, contrasts, dense_vs_conv, training
 from convlab.findings.assumptions import limits_of_convolution
 from convlab.findings.factor import factor
+from convlab.findings.feature_maps import feature_maps
 from convlab.findings.tuning import order_when_tuned
 from convlab.probes.all_findings import all_findings
 from convlab.probes.measured import Measured
 from convlab.probes.tables import all_contrasts, all_curves
+from convlab.results.convolutions import convolutions_table
 from convlab.study.load import load_study
 
 LIBRARY = Path(__file__).resolve().parent.parent / "scripts" / "convlab"
@@ -148,6 +151,19 @@ def of_errors(advantage: float) -> str:
     return texts(training.errors(models(0.05, confusion=matrix), "digits").findings)
 
 
+def of_filters(advantage: float) -> str:
+    """Filters of 5×5 are smoother than those of 3×3 by ``advantage``."""
+    evaluations = {
+        ("digits", variant, seed): {
+            "convolutions": [{"layer": "conv_1", "filters": 4, "smoothness": 0.5 + ahead + SCATTER[variant][seed - 1]}]
+        }
+        for variant, ahead in (("cnn", 0.0), (CNN_5X5, advantage)) for seed in (1, 2, 3)
+    }  # fmt: skip
+    results = levels(0.0)
+    results = replace(results, convolutions=convolutions_table(evaluations, results.plan))
+    return texts(feature_maps(results, "digits", results.plan.questions["kernel"]).findings)
+
+
 LABELS = {"cnn": "CNN", "dense": "Dense"}
 
 
@@ -237,6 +253,16 @@ def of_receptive_fields(advantage: float) -> str:
     curves, differences = (make(table, plan, {}) for make in (all_curves, all_contrasts))
     labels = {name: variant.label for name, variant in plan.variants.items()}
     return texts(all_findings(curves, differences, labels, "digits", 0.005)["receptive_field"])
+
+
+def of_effective_fields(advantage: float) -> str:
+    """The kernel of 5×5 uses pixels from a larger square than 3×3, by 100 px times ``advantage``."""
+    plan = load_study({**TINY, "probes": ["effective_receptive_field"]}).plan
+    table, fields = fields_with({"cnn": 9 - 50 * advantage, CNN_5X5: 9 + 50 * advantage}, {"cnn": 12, CNN_5X5: 14})
+    measured = {"effective_receptive_field": fields}
+    curves, differences = (make(table, plan, measured) for make in (all_curves, all_contrasts))
+    labels = {name: variant.label for name, variant in plan.variants.items()}
+    return texts(all_findings(curves, differences, labels, "digits", 0.005)["effective_receptive_field"])
 
 
 def of_tuning(advantage: float) -> str:
@@ -329,6 +355,13 @@ CASES = {
         "receptive_field", of_receptive_fields, "has cnn, kernel size 7×7.*accuracy is 1.00",
         "has cnn, which.*accuracy is −1.00"
     ),
+    "effective receptive field": Case(
+        "effective_receptive_field", of_effective_fields, "Units of .*5×5 use pixels from a larger",
+        "Units of .*5×5 use pixels from a smaller"
+    ),
+    "feature maps": Case(
+        "feature_maps", of_filters, "filters higher with 5×5", "filters lower with 5×5"
+    ),
     "tuning": Case(
         "tuning", of_tuning, "order turns, worse .* and better when both", "order turns, better .* and worse when both"
     ),
@@ -344,6 +377,7 @@ WITHOUT_DIRECTION = {
     "limitations": "limits of the design",
     "new_images": "counts of verdicts that change",
     "registration": "when something was written",
+    "similarity": "one side only: variants are less alike than seeds, or not told apart",
     "study_results": "no sentence",
 }
 """Modules of findings whose sentences have no two sides."""

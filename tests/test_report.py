@@ -40,7 +40,7 @@ NOT_A_NUMBER = re.compile(r"\b(nan|NaN|None|inf)\b")
 class Page(HTMLParser):
     """Tags in order, text by tag, and whether every tag is closed where it should be."""
 
-    VOID = ("meta", "link", "img", "br", "hr")
+    VOID = ("meta", "link", "img", "br", "hr", "input")
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ def test_charts_are_part_of_the_page_and_follow_its_colours_and_font(reports):
 
 def test_grids_of_images_are_sprites_with_their_titles_as_text(reports):
     grids = re.findall(r'<div class="tiles.*?</figure>', reports[0], re.DOTALL)
-    assert len(grids) == len(TILED_FIGURES) + 5  # mistakes of three variants, filters of two
+    assert len(grids) == len(TILED_FIGURES) + 7  # mistakes of three variants, filters of two and of the kernel's levels
     assert f"--sprite: url(data:image/png;base64,{base64.b64encode(PNG).decode()})" in grids[0]
     # Two tiles of 8 pixels, each with a gap of 1: the second begins after 9 of the 18 - 8 pixels that can move.
     assert "--size: 225% 112.5%; --ratio: 8 / 8" in grids[0]
@@ -477,6 +477,29 @@ def test_several_datasets_are_told_apart(tmp_path):
         assert f"{dataset} · n = 3 seeds" in words
         assert f"Dataset {dataset}" in markdown
     assert "One dataset" not in words
+
+
+def test_one_convolution_is_chosen_at_a_time_without_a_script(reports):
+    html, markdown = reports
+    (section,) = re.findall('<section class="learned" id="features-digits-kernel".*?</section>', html, re.DOTALL)
+    buttons = re.findall(r'<input type="radio" name="([^"]*)" id="([^"]*)"( checked)?>', section)
+    assert [(name, bool(checked)) for name, _id, checked in buttons] == [
+        ("convolutions-digits-kernel", True), ("convolutions-digits-kernel", False)
+    ]  # fmt: skip
+    labels = re.findall(r'<label for="([^"]*)">([^<]*)</label>\s*<div class="chosen">\s*<figure', section)
+    assert labels == [(buttons[0][1], "conv_1"), (buttons[1][1], "conv_2")]
+    assert ".choice input:checked + label + .chosen { display: block; }" in html
+    assert re.search(r"@media print \{.*\.chosen \{ display: block; \}", html, re.DOTALL)
+    assert "digits-kernel-levels-2-filters.png" in markdown
+
+
+def test_figures_are_embedded_as_far_as_they_fit_the_most_important_ones_first(tmp_path, monkeypatch):
+    write_study_with(tmp_path, MADE_UP_STUDY, CNN_WINS)
+    monkeypatch.setattr(gallery, "MAX_EMBEDDED_CHARS", 5_000)
+    html, _ = write_reports(tmp_path, MADE_UP_STUDY)
+    embedded = re.findall(r'<figure data-name="([^"]*)">\s*<div', html)
+    assert "digits-accuracy" in embedded and "digits-cnn-layer-1-filters" not in embedded
+    assert "page small: <code>compare/figures/digits-cnn-layer-1-filters.png</code>" in html
 
 
 def test_a_large_study_stays_small_and_folds_what_is_long(tmp_path):

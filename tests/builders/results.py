@@ -100,7 +100,12 @@ def write_study_with(
             figure(dataset, f"{name}-confusion", "errors", f"Confusion of {label}", variant=name)
             figure(dataset, f"{name}-mistakes", "errors", f"Confident mistakes of {label}", variant=name, grid=True)
             if results.side(name) == "conv":
-                figure(dataset, f"{name}-filters", "features", f"Filters of {label}", variant=name, grid=True)
+                more = {"variant": name, "layer": "conv_1", "grid": True}
+                figure(dataset, f"{name}-layer-1-filters", "features", f"Filters of conv_1, {label}", **more)
+        for question in plan.questions.values():
+            for number in (1, 2) if question.levels else ():
+                more = {"question": question.name, "layer": f"conv_{number}", "grid": True}
+                figure(dataset, f"{question.name}-levels-{number}-filters", "features", "Filters", **more)
         figure(dataset, "calibration", "calibration", "Calibration")
     stems = [folder / "compare" / "figures" / entry["file"] for entry in figures]
     explored = dict.fromkeys([*gallery.DATA_FIGURES, *gallery.DATA_NUMBERS.values()])

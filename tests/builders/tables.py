@@ -11,6 +11,7 @@ from builders.study_results import correct_answers, runs_with, tuning_with
 from convlab.probes.measured import Measured
 from convlab.probes.tables import all_contrasts, all_curves
 from convlab.results import columns, tables
+from convlab.results.convolutions import MEASURES, convolutions_table
 from convlab.results.family import confirmatory_family
 from convlab.results.new_images import with_new_images
 from convlab.results.robustness import robustness_table
@@ -67,12 +68,28 @@ def study_and_tables_with(
         "robustness": robustness_table(runs, plan, 0.005, family, correct_answers(runs), {}),
         "tuning": tuning_with(study, drawn)[1] if study.tuning else empty_tuning_table(),
         "claims": tables.with_registration(tables.claims_table(runs, plan, 0.005, family), lambda row: standing),
+        "convolutions": convolutions_table(convolutions_of_runs(study), plan),
         "timings": pd.DataFrame(columns=list(columns.TIMINGS)),
         "trends": tables.trends_table(runs, plan),
         "factorials": tables.factorial_table(runs, plan),
         "per_class": pd.DataFrame(per_class),
         "probe_curves": all_curves(runs, plan, measured),
         "probe_contrasts": all_contrasts(runs, plan, measured),
+    }
+
+
+def convolutions_of_runs(study: Study) -> dict[tuple[str, str, int], dict]:
+    """What evaluate measures of the convolutions of a study's runs, made up: every CNN has one."""
+    generator = np.random.default_rng(1)
+    return {
+        (dataset, name, seed): {
+            "convolutions": [{"layer": "conv_1", "filters": 4, **dict(zip(MEASURES, generator.random(4), strict=True))}]
+            if variant.side == "conv"
+            else []
+        }
+        for dataset in study.datasets
+        for name, variant in study.plan.compared.items()
+        for seed in study.seeds
     }
 
 

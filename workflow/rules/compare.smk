@@ -10,6 +10,7 @@ COMPARE_TABLES = [
     "trends",
     "factorials",
     "per_class",
+    "convolutions",
     "timings",
     "probe_curves",
     "probe_contrasts",

@@ -10,6 +10,11 @@ EVERY_SEED = N_(
     "differ is not decided by whether their intervals overlap, but by the interval of their difference."
 )
 
+SO_FAR = N_(
+    "See how far the points of one variant lie apart: the order of the variants may still change with every run that "
+    "comes. These are validation images, and no verdict rests on them."
+)
+
 DIFFERENCES = N_(
     "Right of 0 the variant has the higher value, left of 0 its reference. A line beyond the shaded band speaks for a "
     "difference that counts, one inside the band for none that does; the verdict under the name also takes into "
@@ -54,17 +59,6 @@ MISTAKES = N_(
 DISPUTED = N_(
     "The same model with another seed answers differently here, so a single run's answer for such an image says "
     "little about the architecture."
-)
-
-FILTERS = N_(
-    "Each tile is one kernel. Opposite signs side by side make it respond to an edge between them, one sign throughout "
-    "to brightness. Their order means nothing, and another seed learns others."
-)
-
-FEATURE_MAPS = N_(
-    "The first tile is the image, each other one the output of one filter, bright where it responds. Compare what is "
-    "kept (edges, surfaces) and what vanishes; a map that is dark for every image belongs to a filter that none of "
-    "them activates."
 )
 
 RECALL = N_(

@@ -58,9 +58,10 @@ class Sheet:
         return show(self._axis, image, extent=(left, left + width, top + height, top), aspect="auto", **options)
 
     def title(self, index: int, text: str, **options) -> None:
-        """Write above a tile."""
+        """Write above a tile, in its middle unless the options say ``ha="left"``."""
         left, top = self._corner(index)
-        self._axis.text(left + self.tile_width / 2, top - 0.035, text, ha="center", va="bottom", **options)
+        options = {"ha": "center", "va": "bottom", **options}
+        self._axis.text(left + (options["ha"] == "center") * self.tile_width / 2, top - 0.035, text, **options)
 
 
 def show(axis: Axes, image: np.ndarray, **options) -> AxesImage:

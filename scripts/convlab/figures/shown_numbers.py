@@ -31,28 +31,3 @@ def predictions(
         right_runs[chosen],
     )
     return pd.DataFrame(dict(zip(columns.PREDICTIONS_SHOWN, values, strict=True)))
-
-
-def weights(kernels: np.ndarray) -> pd.DataFrame:
-    """One row for each filter of ``kernels`` (height, width, channels, filters): its weights in four numbers."""
-    flat = kernels.reshape(-1, kernels.shape[-1]).astype(np.float64)
-    values = (np.arange(1, flat.shape[1] + 1), flat.mean(axis=0), flat.std(axis=0), flat.min(axis=0), flat.max(axis=0))
-    return pd.DataFrame(dict(zip(columns.FILTERS_SHOWN, values, strict=True)))
-
-
-def activations(maps: np.ndarray, images: np.ndarray, labels: Sequence[str]) -> pd.DataFrame:
-    """One row for each image and filter of ``maps`` (images, height, width, filters).
-
-    Args:
-        images: positions of the images among the test images.
-        labels: name of each image's class.
-    """
-    n, count = len(maps), maps.shape[-1]
-    values = (
-        np.repeat(images, count),
-        np.repeat(labels, count),
-        np.tile(np.arange(1, count + 1), n),
-        maps.mean(axis=(1, 2)).ravel(),
-        maps.max(axis=(1, 2)).ravel(),
-    )
-    return pd.DataFrame(dict(zip(columns.MAPS_SHOWN, values, strict=True)))

@@ -1,4 +1,5 @@
-"""The figures of a study: one function per section, each of which yields figures with title, caption and numbers.
+"""The figures of a study, those of ``figures.features`` apart: one function per section, each of which yields figures
+with title, caption and numbers.
 
 Figures are yielded in the order of ``summary.json``, which is the order of the report.
 """
@@ -19,7 +20,7 @@ from convlab.common.i18n import ngettext
 from convlab.common.table_files import csv_text
 from convlab.datasets import prepared
 from convlab.evaluation import metrics
-from convlab.evaluation.records import read_features, read_probabilities
+from convlab.evaluation.records import read_probabilities
 from convlab.figures import accuracy, errors, examples, readings, shown_numbers
 from convlab.figures.saving import FigureWriter
 from convlab.figures.series import MAX_SERIES, Series
@@ -140,20 +141,17 @@ class DatasetResults:
 
 @dataclass(frozen=True)
 class VariantDetails:
-    """Predictions of one variant's finished runs on the test images, and features of its first finished run.
+    """Predictions of one variant's finished runs on the test images.
 
     Attributes:
         probabilities: (runs, images, classes).
         images, truth: the test images, uint8 NHWC, and their labels.
-        seed: of the run whose ``features`` these are.
     """
 
     series: Series
     probabilities: np.ndarray
     images: np.ndarray
     truth: np.ndarray
-    seed: int
-    features: Mapping[str, np.ndarray]
 
 
 def dataset_figures(
@@ -174,7 +172,6 @@ def dataset_figures(
         curves = [metrics.reliability(one_run, details.truth) for one_run in details.probabilities]
         reliability.append((details.series, np.mean(curves, axis=0)))
         yield from error_figures(results, details)
-        yield from feature_figures(results, details)
     if len(reliability) > 1:
         yield recall_of_classes(results, [series for series, _curve in reliability])
     if reliability:
@@ -316,18 +313,17 @@ def combinations(question: Question, variants: pd.DataFrame, metric: Metric) -> 
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Errors, calibration and features of the variants with details
+# Errors and calibration of the variants with details
 
 
 def load_details(results: DatasetResults) -> Iterator[VariantDetails]:
-    """Predictions and features of the variants with details, one after another: they may be large."""
+    """Predictions of the variants with details, one after another: they may be large."""
     images, truth = prepared.load_test(layout.prepared(results.folder, results.dataset))
     for name in variants_with_details(results.study, results.chosen):
         if seeds := results.records.finished(results.dataset, name):
             evaluated = layout.evaluated(results.folder, results.dataset, name)
             probabilities = read_probabilities(evaluated, seeds)
-            features = read_features(evaluated, seeds[0])
-            yield VariantDetails(results.series[name], probabilities, images, truth, seeds[0], features)
+            yield VariantDetails(results.series[name], probabilities, images, truth)
 
 
 def error_figures(results: DatasetResults, details: VariantDetails) -> Iterator[FigureFile]:
@@ -381,37 +377,6 @@ def error_figures(results: DatasetResults, details: VariantDetails) -> Iterator[
             subject={"variant": variant, "grid": True, "test_images": chosen.tolist()},
             numbers=shown_numbers.predictions(chosen, truth, mean, right, results.classes),
             reading=_(reading),
-        )  # fmt: skip
-
-
-def feature_figures(results: DatasetResults, details: VariantDetails) -> Iterator[FigureFile]:
-    """Learned filters and feature maps of one variant's first finished seed; nothing for a dense model."""
-    variant, label, seed, features = details.series.name, details.series.label, details.seed, details.features
-    subject = {"variant": variant, "grid": True}
-    if "filters" in features:
-        yield results.figure(
-            "features", f"{variant}-filters", _("Learned filters of {label}", label=label),
-            _("Kernels of the first convolution, seed {seed}, on one scale: red positive, blue negative.", seed=seed),
-            examples.filters(features["filters"]),
-            images=[Group(kernel[np.newaxis]) for kernel in examples.kernel_images(features["filters"])],
-            subject=subject, numbers=shown_numbers.weights(features["filters"]), reading=_(readings.FILTERS),
-        )  # fmt: skip
-    if "feature_maps" in features:
-        inputs, maps = details.images[features["images"]], features["feature_maps"].astype(np.float32)
-        labels = details.truth[features["images"]]
-        yield results.figure(
-            "features", f"{variant}-maps", _("Feature maps of {label}", label=label),
-            _("What the first convolution makes of fixed test images (the first of each class), seed {seed}; one "
-              "scale.", seed=seed),
-            examples.feature_maps(inputs, maps),
-            images=[
-                Group(tiles, results.classes[label_of_image])
-                for tiles, label_of_image in zip(examples.map_images(inputs, maps), labels, strict=True)
-            ],
-            subject=subject, reading=_(readings.FEATURE_MAPS),
-            numbers=shown_numbers.activations(
-                maps[..., : examples.MAX_FEATURE_MAPS], features["images"], [results.classes[n] for n in labels]
-            ),
         )  # fmt: skip
 
 

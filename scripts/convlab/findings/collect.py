@@ -13,6 +13,7 @@ from convlab.common.i18n import listing, ngettext
 from convlab.findings.assumptions import assumptions, limits_of_convolution
 from convlab.findings.dense_vs_conv import baseline
 from convlab.findings.factor import factor
+from convlab.findings.feature_maps import feature_maps
 from convlab.findings.study_results import Finding, StudyResults, Topic
 from convlab.findings.training import calibration, errors, fit, noise
 from convlab.language.numbers import count
@@ -29,16 +30,18 @@ def interpret(
         measured: findings of probes by assumption (``locality``, ``weight_sharing``, ``translation``); an assumption
             without one is marked as not measured.
     """
+    questions = [question for question in results.plan.questions.values() if question.levels]
     if missing_metric := _metric_not_defined(results, dataset):
         by_metric = [missing_metric]
     else:
         by_metric = [
             baseline(results, dataset),
-            *(factor(results, dataset, question) for question in results.plan.questions.values() if question.levels),
+            *(factor(results, dataset, question) for question in questions),
             noise(results, dataset),
         ]
     topics = [
         *by_metric,
+        *(feature_maps(results, dataset, question) for question in questions),
         fit(results, dataset),
         errors(results, dataset),
         calibration(results, dataset),

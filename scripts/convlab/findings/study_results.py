@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from convlab.results import columns
 from convlab.results.timings import Timings
 from convlab.results.tuning import empty_tuning_table
 from convlab.study.variants import Plan
@@ -67,6 +68,7 @@ class StudyResults:
     tuning: pd.DataFrame = field(default_factory=empty_tuning_table)
     timings: pd.DataFrame = field(default_factory=lambda: Timings().table)
     """Times that ``make timing`` measured, a row for each process."""
+    convolutions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(columns.CONVOLUTIONS)))
     machines: int = 1
     """Number of different machines that trained the runs."""
 

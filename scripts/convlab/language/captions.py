@@ -31,6 +31,10 @@ TABLE_CAPTIONS = {
         "these p values are not adjusted over the study."
     ),
     "per_class": N_("Precision, recall (± SD) and F1 by class{where}, means over seeds."),
+    "convolutions": N_(
+        "Measures of filters and feature maps{where}: mean ± SD over n seeds; differences to the reference are paired "
+        "by seed, with 95 % t interval. Exploratory: not adjusted over the study."
+    ),
     "timings": N_("Times of “make timing”{where}: in each round every variant once, in a process of its own."),
     "probe_curves": N_("What the probes measured{where}: mean ± SD over n seeds with 95 % t interval."),
     "probe_contrasts": N_(

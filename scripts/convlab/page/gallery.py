@@ -9,7 +9,7 @@ from convlab.common import i18n
 from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
 from convlab.findings.study_results import StudyResults
-from convlab.page.figures import inline_svg, sprite
+from convlab.page.figures import Sprite, inline_svg, sprite
 from convlab.page.figures import numbers as numbers_of
 from convlab.page.format import mean_and_sd
 from convlab.page.loading import ReportData
@@ -19,6 +19,9 @@ from convlab.study.schema import Study
 
 MAX_EMBEDDED_FIGURES = 100
 """Maximum figures embedded in the page, the most important ones first; the others are named with their file."""
+
+MAX_EMBEDDED_CHARS = 4_000_000
+"""Size of all embedded figures at most, with their numbers, so that a page stays within 5 MB."""
 
 FIGURE_ORDER = (
     *("overview", "question", "tuning", "probes", "curves", "costs", "calibration", "data", "errors", "features"),
@@ -49,20 +52,16 @@ def load_figures(study: Study, data: ReportData, folder: Path) -> dict[str, dict
             entry = {"section": "data", "dataset": dataset, "title": name, "caption": "", "file": name}
             entry |= {"tiles": explored["tiles"].get(name), "numbers": True}
             entries.append((entry, layout.explored(Path(), dataset) / name))
-    ranked = sorted(entries, key=lambda pair: FIGURE_ORDER.index(pair[0]["section"]))
-    embedded = {id(pair[0]) for pair in ranked[:MAX_EMBEDDED_FIGURES]}
+    ranked = sorted(enumerate(entries), key=lambda pair: FIGURE_ORDER.index(pair[1][0]["section"]))
+    embedded, left = {}, MAX_EMBEDDED_CHARS
+    for number, (entry, stem) in ranked[:MAX_EMBEDDED_FIGURES]:
+        parts = embedded_parts(entry, folder, stem, f"f{number}", alt_text(entry, data.results))
+        size = sum(len(part.source if isinstance(part, Sprite) else part) for part in parts.values())
+        if size <= left:
+            embedded[number], left = parts, left - size
     figures = {dataset: {section: [] for section in FIGURE_ORDER} for dataset in study.datasets}
     for number, (entry, stem) in enumerate(entries):
-        shown: dict[str, Any] = {}
-        description = alt_text(entry, data.results)
-        if id(entry) in embedded and entry.get("tiles"):
-            shown["sprite"] = sprite(folder / f"{stem}.tiles.png", entry["tiles"])
-        elif id(entry) in embedded:
-            shown["svg"] = inline_svg(folder / f"{stem}.svg", f"f{number}", figure_title(entry), description)
-        if shown and entry.get("numbers"):
-            table = stem.with_name(f"{DATA_NUMBERS[entry['file']] if in_explore(entry) else entry['file']}.csv")
-            shown["numbers"] = numbers_of(folder / table)
-            shown["numbers_path"] = "" if shown["numbers"] else table.as_posix()
+        shown, description = embedded.get(number, {}), alt_text(entry, data.results)
         figures[entry["dataset"]][entry["section"]].append(
             Figure(
                 entry["section"],
@@ -75,6 +74,7 @@ def load_figures(study: Study, data: ReportData, folder: Path) -> dict[str, dict
                 variant=entry.get("variant"),
                 question=entry.get("question"),
                 probe=entry.get("probe"),
+                layer=entry.get("layer"),
                 reading=entry.get("reading", ""),
                 **shown,
             )
@@ -85,6 +85,25 @@ def load_figures(study: Study, data: ReportData, folder: Path) -> dict[str, dict
 def in_explore(entry: Mapping[str, Any]) -> bool:
     """Whether a figure is one of explore's, whose words are in report/text and whose file names have no dataset."""
     return entry["section"] == "data"
+
+
+def embedded_parts(entry: Mapping[str, Any], folder: Path, stem: Path, name: str, description: str) -> dict[str, Any]:
+    """What of a figure is written into the page: a chart or a grid of images, and its numbers; by field of Figure.
+
+    Args:
+        folder: the study's folder under results/.
+        stem: path of the figure's files below it, without suffix.
+        name: unique in the page.
+    """
+    if entry.get("tiles"):
+        parts = {"sprite": sprite(folder / f"{stem}.tiles.png", entry["tiles"])}
+    else:
+        parts = {"svg": inline_svg(folder / f"{stem}.svg", name, figure_title(entry), description)}
+    if entry.get("numbers"):
+        table = stem.with_name(f"{DATA_NUMBERS[entry['file']] if in_explore(entry) else entry['file']}.csv")
+        parts["numbers"] = numbers_of(folder / table)
+        parts["numbers_path"] = "" if parts["numbers"] else table.as_posix()
+    return parts
 
 
 def figure_title(entry: Mapping[str, Any]) -> str:

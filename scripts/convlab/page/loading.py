@@ -32,6 +32,7 @@ class ReportData:
 
 RESULT_TABLES = (
     "runs", "variants", "comparisons", "claims", "trends", "factorials", "per_class", "robustness", "tuning", "timings",
+    "convolutions",
 )  # fmt: skip
 """Tables of compare that the report reads beside those of probes."""
 

@@ -295,7 +295,7 @@ def _drawings(study: Study, progress: Progress, dataset: str) -> Iterator[Drawin
         rows = [(name, seed, value) for name, by_seed in values.items() for seed, value in by_seed.items()]
         numbers = csv_text(pd.DataFrame(rows, columns=["variant", "seed", "val_accuracy"]))
         caption = _("Each point is a finished run, the bar the mean.")
-        yield DrawingSoFar(_("Validation accuracy so far"), caption, readings.EVERY_SEED, drawing, numbers)
+        yield DrawingSoFar(_("Validation accuracy so far"), caption, readings.SO_FAR, drawing, numbers)
     histories = [(entry, progress.histories(dataset, entry.name)) for entry in series]
     begun = [(entry, rows) for entry, rows in histories if len(rows)]
     if begun:

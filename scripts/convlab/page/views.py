@@ -48,6 +48,18 @@ class Figure:
     variant: str | None = None
     question: str | None = None
     probe: str | None = None
+    layer: str | None = None
+    """The convolution that it shows, of figures of filters and feature maps."""
+
+
+@dataclass(frozen=True)
+class FeaturesView:
+    """Filters and feature maps of a question or a variant: its figures by convolution, and measures of a question."""
+
+    name: str
+    title: str
+    layers: Mapping[str, Sequence[Figure]]
+    table: Table | None = None
 
 
 @dataclass(frozen=True)

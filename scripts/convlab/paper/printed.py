@@ -11,7 +11,7 @@ from convlab.common.i18n import gettext as _
 from convlab.common.table_files import Printed
 from convlab.language import numbers
 from convlab.language.contrasts import VERDICTS, contrast_labels
-from convlab.language.numbers import MISSING, change_interval, count, format_p, interval, missing, number
+from convlab.language.numbers import MISSING, change_interval, count, format_p, interval, missing, number, signed
 from convlab.language.robustness import analysis_text
 from convlab.paper.cells import (
     change,
@@ -25,7 +25,8 @@ from convlab.paper.cells import (
     published_text,
 )
 from convlab.probes import registry as probes
-from convlab.probes.curves import contrast_label, measure_of
+from convlab.probes.curves import contrast_label, contrast_unit, measure_of
+from convlab.results.convolutions import MEASURES
 from convlab.results.tuning import FIXED_COLUMNS
 from convlab.study.labels import field_label
 from convlab.study.metrics import LOSS, Metric
@@ -71,6 +72,7 @@ def printed(tables: Tables, study: Study) -> dict[str, Printed]:
         "trends": _trends,
         "factorials": _factorials,
         "per_class": _per_class,
+        "convolutions": _convolutions,
         "timings": _timings,
         "probe_curves": _probe_curves,
         "probe_contrasts": _probe_contrasts,
@@ -119,9 +121,11 @@ def _contrast(row: Mapping[str, Any], plan: Plan) -> str:
     """Label of a probe's contrast: ``lead lost, pixels shuffled``."""
     name, _comma, level = row["measure"].partition(", ")
     known = {name: order for levels in plan.probes[row["probe"]].levels.values() for name, order, _variant in levels}
-    order = known[level] if level in known else level and probes.settings(row["probe"]).level_order(level)
-    levels = [probes.level_label(row["probe"], order)] if level else []
-    return ", ".join([_(contrast_label(row["probe"], name)), *levels])
+    if not level:
+        return _(contrast_label(row["probe"], name))
+    order = known.get(level, probes.settings(row["probe"]).level_order(level))
+    level = level if order is None else probes.level_label(row["probe"], order)
+    return f"{_(contrast_label(row['probe'], name))}, {level}"
 
 
 def _runs(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
@@ -273,6 +277,28 @@ def _per_class(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     }
 
 
+def _convolutions(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
+    measure = MEASURES[row["measure"]]
+    form, change_form = (
+        (percent, points)
+        if measure.is_share
+        else (partial(number, decimals=measure.decimals), partial(signed, decimals=measure.decimals))
+    )
+    unit = " (%, pp)" if measure.is_share else ""
+    limits = [MISSING if missing(row[end]) else change_form(row[end]) for end in ("ci_low", "ci_high")]
+    return {
+        N_("Dataset"): row["dataset"],
+        N_("Question"): row["experiment"].replace("_", " "),
+        N_("Convolution"): row["layer"],
+        N_("Measure"): _(measure.label) + unit,
+        N_("Variant"): plan.variants[row["variant"]].label,
+        N_("n"): str(row["n_seeds"]),
+        N_("Mean"): with_sd(row["mean"], row["sd"], form),
+        N_("Difference"): MISSING if missing(row["difference"]) else change_form(row["difference"]),
+        N_("95 % CI"): MISSING if MISSING in limits else _("{low} to {high}", low=limits[0], high=limits[1]),
+    }
+
+
 def _timings(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
     return {
         N_("Dataset"): row["dataset"],
@@ -302,6 +328,7 @@ def _probe_curves(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
 
 
 def _probe_contrasts(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
+    unit = contrast_unit(row["probe"], row["measure"])
     return {
         N_("Dataset"): row["dataset"],
         N_("Probe"): _(probes.settings(row["probe"]).label),
@@ -309,6 +336,7 @@ def _probe_contrasts(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("Variant"): plan.variants[row["variant"]].label,
         N_("Reference"): plan.variants[row["reference"]].label if row["reference"] else "",
         N_("n"): str(row["n_seeds"]),
-        N_("Diff. (pp)"): points(row["difference"]),
-        N_("95 % CI"): interval(row["ci_low"], row["ci_high"]),
+        N_("Diff. (pp)"): points(row["difference"]) if unit is None else "",
+        N_("Diff."): "" if unit is None else numbers.difference(row["difference"], unit),
+        N_("95 % CI"): numbers.difference_interval(row["ci_low"], row["ci_high"], unit),
     }

@@ -372,6 +372,30 @@ TIMINGS = TIMED | {
     ),
 }
 
+CONVOLUTIONS = {
+    "dataset": DATASET,
+    "experiment": EXPERIMENT,
+    "layer": Column("text", "name of the convolution in the Keras model; levels are matched by it"),
+    "variant": VARIANT,
+    "reference": REFERENCE,
+    "filters": Column("integer", "filters of the convolution"),
+    "measure": Column(
+        "text",
+        "`dead_filters`, share of the filters whose output is zero on all images that were looked at, and "
+        "`zero_outputs`, share of the outputs that are zero (APoZ), both only where the activation clips at zero; "
+        "`smoothness`, correlation of neighbouring weights about zero, mean over the filters; `effective_maps`, number "
+        "of feature maps that vary independently (participation ratio of their covariance)",
+    ),
+    "n_seeds": N_SEEDS,
+    "mean": Column("number", "mean over the runs", "that of the measure"),
+    "sd": Column("number", "standard deviation over the runs", "that of the measure"),
+    "n_pairs": Column("integer", "seeds with a value of both sides; 0 for the reference itself"),
+    "difference": Column("number", "mean over seeds of the difference within a seed", "that of the measure"),
+    "ci_low": Column("number", "lower end of its 95 % t interval, exploratory: not adjusted", "that of the measure"),
+    "ci_high": Column("number", "upper end of it", "that of the measure"),
+    "n_diverged": Column("integer", "seeds left out, for a run of either side diverged"),
+}
+
 PROBE_CURVES = {
     "dataset": DATASET,
     "probe": Column("text", "name of the probe"),
@@ -529,6 +553,19 @@ HISTORIES_SHOWN = {
     **_some(HISTORY, "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"),
 }  # fmt: skip
 
+CONVOLUTION_RUNS = {
+    "variant": VARIANT,
+    "seed": SEED,
+    "layer": CONVOLUTIONS["layer"],
+    "filters": CONVOLUTIONS["filters"],
+    "dead_filters": Column(
+        "number", "share of the filters whose output is zero on all images that were looked at", FRACTION
+    ),
+    "zero_outputs": Column("number", "share of the outputs that are zero (APoZ)", FRACTION),
+    "smoothness": Column("number", "correlation of neighbouring weights about zero, mean over the filters"),
+    "effective_maps": Column("number", "feature maps that vary independently: participation ratio of their covariance"),
+}
+
 TUNING_SHOWN = _some(TUNING, "variant", "seed", "trial", "chosen", "val_accuracy", "<setting>")
 
 PREDICTIONS_SHOWN = {
@@ -537,22 +574,6 @@ PREDICTIONS_SHOWN = {
     "preferred class": Column("text", "name of the class with the highest mean probability"),
     "mean_probability": Column("number", "its probability, mean over the finished runs", FRACTION),
     "runs_right": Column("integer", "finished runs that predict the true class"),
-}
-
-FILTERS_SHOWN = {
-    "filter": Column("integer", "its position, from 1, as in the figure"),
-    "mean": Column("number", "mean of its weights, over all input channels"),
-    "sd": Column("number", "standard deviation of its weights"),
-    "min": Column("number", "its smallest weight"),
-    "max": Column("number", "its largest weight"),
-}
-
-MAPS_SHOWN = {
-    "test_index": Column("integer", "position of the image among the test images, from 0"),
-    "true class": Column("text", "name of the class that the image belongs to"),
-    "filter": Column("integer", "its position, from 1, as in the figure"),
-    "mean": Column("number", "mean activation over the map"),
-    "max": Column("number", "largest activation"),
 }
 
 RECALL_SHOWN = _some(PER_CLASS, "variant", "class", "support", "recall", "recall_sd")
@@ -572,6 +593,7 @@ TABLES = (
     Table("compare/factorials.csv", "an effect of an experiment of two factors, on a dataset", FACTORIALS),
     Table("compare/per_class.csv", "a class and variant, on a dataset", PER_CLASS),
     Table("compare/timings.csv", "a process of `make timing`: a variant on a dataset, in a round", TIMINGS),
+    Table("compare/convolutions.csv", "a measure of a convolution of a variant, in a question", CONVOLUTIONS),
     Table("compare/probe_curves.csv", "a point of a probe's curve", PROBE_CURVES),
     Table("compare/probe_contrasts.csv", "a difference that a probe measured", PROBE_CONTRASTS),
     Table("train/<dataset>/<variant>/seed-<seed>/history.csv", "an epoch", HISTORY),
@@ -606,8 +628,10 @@ FIGURES = (
     Table("compare/figures/<dataset>-<variant>-predictions.csv", "an image", PREDICTIONS_SHOWN),
     Table("compare/figures/<dataset>-<variant>-mistakes.csv", "an image", PREDICTIONS_SHOWN),
     Table("compare/figures/<dataset>-<variant>-disputed.csv", "an image", PREDICTIONS_SHOWN),
-    Table("compare/figures/<dataset>-<variant>-filters.csv", "a filter of the first convolution", FILTERS_SHOWN),
-    Table("compare/figures/<dataset>-<variant>-maps.csv", "an image and filter", MAPS_SHOWN),
+    Table("compare/figures/<dataset>-<question>-levels-<n>-filters.csv", "a run", CONVOLUTION_RUNS),
+    Table("compare/figures/<dataset>-<question>-levels-<n>-maps.csv", "a run", CONVOLUTION_RUNS),
+    Table("compare/figures/<dataset>-<variant>-layer-<n>-filters.csv", "a run", CONVOLUTION_RUNS),
+    Table("compare/figures/<dataset>-<variant>-layer-<n>-maps.csv", "a run", CONVOLUTION_RUNS),
     Table("compare/figures/<dataset>-recall.csv", "a class and variant", RECALL_SHOWN),
     Table("compare/figures/<dataset>-calibration.csv", "a bin of equally many images, of a variant", CALIBRATION),
 )

@@ -94,6 +94,11 @@ def reported(folder: Path) -> Path:
     return folder / "report"
 
 
+def ejected(folder: Path, dataset: str) -> Path:
+    """Folder of the notebook that repeats a study's runs on a dataset, and of the data that it reads."""
+    return folder / "notebook" / dataset
+
+
 def peeked(folder: Path) -> Path:
     """Folder of the report of what is finished so far, which ``make peek`` writes; no job's results."""
     return folder / "peek"
