@@ -42,7 +42,7 @@ INSTALL := requirements/install.sh
 # Python of .venv is started as it is, whatever the shell says; scripts see to it themselves when they are run by hand.
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONHOME PYTHONINSPECT
 
-.PHONY: help run settle demo quick plan register diff timing usage data-card export serve deploy deploy-plan teardown test test-fast test-slurm test-kills lint format lock schema \
+.PHONY: help run settle demo quick plan register diff index peek timing usage data-card notebook export serve deploy deploy-plan teardown test test-fast test-slurm test-kills lint format lock schema \
   docs messages example bench calibrate install clean clean-runs
 
 help:  ## list the targets
@@ -92,6 +92,12 @@ register: install  ## fix what is confirmatory before any run, and print its has
 diff: install  ## what changed between two studies or states (A=, B=); without them since STUDY's last state
 	@$(BIN)/python scripts/diff.py $(call quoted,$(if $(value A),$(value A),$(STUDY_FILE))) $(if $(value B),$(call quoted,$(value B)))
 
+peek: install  ## a study while it runs: its runs so far on validation images, and no verdicts
+	@$(BIN)/python scripts/peek.py $(call quoted,$(STUDY_FILE)) --cores $(CORES)
+
+index: install  ## the page that lists all studies of results/ with their verdicts: results/index.html
+	@$(BIN)/python scripts/index.py
+
 timing: install  ## time a study's variants side by side, alone on this machine (VARIANTS="a b", ROUNDS=5, BUSY=1)
 	@$(CHECK) $(call quoted,$(STUDY_FILE))
 	$(SNAKEMAKE) --until prepare --configfile $(call quoted,$(STUDY_FILE)) $(ARGS)
@@ -110,6 +116,9 @@ data-card: install  ## Croissant metadata of a study's prepared datasets, beside
 	@$(CHECK) $(call quoted,$(STUDY_FILE))
 	$(SNAKEMAKE) --until prepare --configfile $(call quoted,$(STUDY_FILE)) $(ARGS)
 	@$(BIN)/python scripts/data_card.py $(call quoted,$(STUDY_FILE)) $(if $(value DATASET),$(call quoted,$(value DATASET)))
+
+notebook: install  ## a finished study as one Jupyter notebook without convlab, with its data (DATASET=name)
+	@$(BIN)/python scripts/notebook.py $(call quoted,$(STUDY_FILE)) $(if $(value DATASET),$(call quoted,$(value DATASET)))
 
 export: $(VENV)/.installed-deploy  ## the chosen model as Keras, SavedModel and ONNX files, with a model card
 	@$(CHECK) $(call quoted,$(STUDY_FILE))

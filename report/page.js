@@ -58,9 +58,9 @@
     try { anchor = decodeURIComponent(fragment().anchor); } catch { /* a stray % in the address names no section */ }
     const target = document.getElementById(anchor);
     if (!target) return;
-    for (let up = target.parentElement; up; up = up.parentElement) {
+    for (let up = target; up; up = up.parentElement) {
       if (up.tagName === "DETAILS") up.open = true;
-      if (up.classList.contains("chosen")) up.previousElementSibling.previousElementSibling.checked = true;
+      if (up.classList.contains("layer")) up.previousElementSibling.previousElementSibling.checked = true;
     }
     if (location.hash.includes("?")) target.scrollIntoView({ behavior: "instant" });
   }
@@ -120,7 +120,7 @@
   function plain(cell) {
     if (!cell) return "";
     const copied = cell.cloneNode(true);
-    for (const part of all(".hidden", copied)) part.remove();
+    for (const part of all(".hidden, .chosen-mark", copied)) part.remove();
     if (cell.closest(".matrix")) for (const part of all("small", copied)) part.remove(); // the count below the share
     for (const part of all("span, small, code", copied)) part.prepend(" ");
     return copied.textContent.replace(/[\u2068\u2069]/g, "").replace(/\s+/g, " ").trim();
@@ -305,7 +305,7 @@
   for (const figure of all("figure")) {
     const tools = make("div", { className: "tools" });
     const { name } = figure.dataset;
-    const title = plain(figure.querySelector("figcaption strong")).replace(/\.$/, "");
+    const title = plain(figure.querySelector("figcaption > strong")).replace(/\.$/, "");
     const numbers = figure.querySelector("template");
     const svg = figure.querySelector("svg.chart");
     const grid = figure.querySelector(".tiles");
@@ -330,7 +330,9 @@
       tools.append(button("PNG", () => make("a", { href: source, download: `${name}.png` }).click(),
         { ariaLabel: `${words.download} PNG: ${title}` }));
     }
-    if (tools.childNodes.length) figure.querySelector("figcaption").after(tools);
+    if (tools.childNodes.length) figure.querySelector("figcaption").append(tools);
+    const reading = figure.querySelector(".reading");
+    if (reading && getComputedStyle(figure).display === "grid") reading.open = true; // there is room beside the figure
   }
 
   for (const plate of all(".plate")) if (plate.scrollWidth > plate.clientWidth) plate.tabIndex = 0;

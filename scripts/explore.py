@@ -104,6 +104,9 @@ def explore(arguments: argparse.Namespace) -> None:
             "train_index": [pair.train for pair in duplicates.nearest],
             "rms": [pair.rms for pair in duplicates.nearest],
         },
+        "closest_pairs": closest_pairs(data, duplicates),
+        "samples": sample_numbers(data),
+        "mean_images": mean_numbers(data),
         "intensities": {"value": np.arange(256)} | {f"channel {i + 1}": row for i, row in enumerate(histogram)},
     }
     for name, columns in numbers.items():
@@ -132,10 +135,47 @@ def pair_titles(data: Dataset, duplicates: Duplicates) -> list[tuple[str, str, b
     return titles
 
 
+def closest_pairs(data: Dataset, duplicates: Duplicates) -> dict[str, list]:
+    """Columns of closest_pairs.csv."""
+    pairs = duplicates.closest
+    return {
+        "test_index": [pair.test for pair in pairs],
+        "test_class": [data.classes[data.y_test[pair.test]] for pair in pairs],
+        "train_index": [pair.train for pair in pairs],
+        "train_class": [data.classes[data.y_train[pair.train]] for pair in pairs],
+        "rms": [pair.rms for pair in pairs],
+    }
+
+
+def first_images(data: Dataset) -> list[np.ndarray]:
+    """Positions of the first training images of every class, as many as the figure shows."""
+    _, per_class = draw.sample_layout(len(data.classes))
+    return [np.flatnonzero(data.y_train == label)[:per_class] for label in range(len(data.classes))]
+
+
+def sample_numbers(data: Dataset) -> dict[str, np.ndarray]:
+    """Columns of samples.csv."""
+    first = first_images(data)
+    shown = np.concatenate(first)
+    pixels = data.x_train[shown].reshape(len(shown), -1)
+    return {
+        "class": np.repeat(data.classes, [len(chosen) for chosen in first]),
+        "train_index": shown,
+        "mean": pixels.mean(axis=1),
+        "sd": pixels.std(axis=1),
+    }
+
+
+def mean_numbers(data: Dataset) -> dict[str, np.ndarray]:
+    """Columns of mean_images.csv."""
+    means = class_means(data).reshape(len(data.classes), -1)
+    counts = np.bincount(data.y_train, minlength=len(data.classes))
+    return {"class": data.classes, "images": counts, "mean": means.mean(axis=1), "sd": means.std(axis=1)}
+
+
 def sample_groups(data: Dataset) -> list[Group]:
     """The first training images of every class, as many as the figure shows."""
-    _, per_class = draw.sample_layout(len(data.classes))
-    first = [np.flatnonzero(data.y_train == label)[:per_class] for label in range(len(data.classes))]
+    first = first_images(data)
     return [Group(data.x_train[chosen], name) for chosen, name in zip(first, data.classes, strict=True) if len(chosen)]
 
 

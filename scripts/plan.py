@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from convlab.common.cli import run
 from convlab.datasets.shapes import data_notes
 from convlab.results.descriptions import with_described_costs
-from convlab.study import estimate, layout, precision_cost
+from convlab.study import checklist, estimate, layout, precision_cost
 from convlab.study.ema_length import long_averages
 from convlab.study.hypotheses import tested
 from convlab.study.idle_values import idle_values
@@ -51,6 +51,9 @@ def main(argv: list[str] | None = None) -> None:
     notes = [*data_notes(study.datasets), *idle_values(study), *long_averages(study)]
     for note in [*notes, *precision_cost.precision_costs(study)]:
         print(note)
+    checked = None if arguments.brief else checklist.checklist(study)
+    if checked:
+        print("\n".join(["", *checklist.lines(checked)]))
 
 
 def looks_text(study: Study, earlier: estimate.Earlier, cores: int) -> Iterator[str]:

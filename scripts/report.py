@@ -41,6 +41,7 @@ from convlab.page.dataset import data_tables
 from convlab.page.deployment import deployment
 from convlab.page.design import design
 from convlab.page.features import features_of_questions, features_of_variants, not_looked_into
+from convlab.page.findings_table import findings_table, topic_anchor
 from convlab.page.format import duration, seeds_text
 from convlab.page.gallery import load_figures
 from convlab.page.loading import ReportData, load_report_data
@@ -48,7 +49,6 @@ from convlab.page.measures import (
     MAIN_COLUMNS,
     MAX_TABLE_ROWS,
     calibration_table,
-    chosen_first,
     constant_guess_text,
     distinct_table,
     fits_summary,
@@ -57,6 +57,7 @@ from convlab.page.measures import (
     probe_table,
 )
 from convlab.page.provenance import provenance_view
+from convlab.page.rubric import rubric_view
 from convlab.page.templates import TEMPLATES, environment, script_hash, tidy_markdown
 from convlab.page.tuning import tuning_view
 from convlab.page.verdicts import chosen, claim_cards, question_card
@@ -131,6 +132,7 @@ def build_view(study: Study, data: ReportData, folder: Path, records: Records) -
         "limitations": all_limitations(study, data, records),
         "deployments": [view for dataset in study.datasets if (view := deployment(folder, dataset, runs))],
         "figures": figures,
+        "rubric": rubric_view(study, data.results, figures),
     }
 
 
@@ -232,24 +234,30 @@ def findings_and_probes(study: Study, data: ReportData, figures: Mapping[str, An
         dataset: all_findings(**data.probed, labels=labels, dataset=dataset, rope=results.rope)
         for dataset in study.datasets
     }
+    topics = {dataset: interpret(results, dataset, by_assumption(probes[dataset])) for dataset in datasets}
+    views = {
+        dataset: [
+            ProbeView(
+                name,
+                _(probe_registry.part(name, "findings").TITLE),
+                probe_registry.part(name, "findings").introduction(study.training, dataset in results.given_validation),
+                findings,
+                [figure for figure in figures[dataset]["probes"] if figure.probe == name],
+                probe_table(data.probed["curves"], dataset, name, labels),
+            )
+            for name, findings in probes[dataset].items()
+        ]
+        for dataset in datasets
+    }
     return {
-        "topics": {dataset: interpret(results, dataset, by_assumption(probes[dataset])) for dataset in datasets},
-        "probes": {
-            dataset: [
-                ProbeView(
-                    name,
-                    _(probe_registry.part(name, "findings").TITLE),
-                    probe_registry.part(name, "findings").introduction(
-                        study.training, dataset in results.given_validation
-                    ),
-                    findings,
-                    [figure for figure in figures[dataset]["probes"] if figure.probe == name],
-                    probe_table(data.probed["curves"], dataset, name, labels),
-                )
-                for name, findings in probes[dataset].items()
-            ]
+        "topics": {
+            dataset: [(topic_anchor(dataset, topic), topic) for topic in topics[dataset]] for dataset in datasets
+        },
+        "findings_table": {
+            dataset: findings_table(results, dataset, topics[dataset], views[dataset], data.probed)
             for dataset in datasets
         },
+        "probes": views,
     }
 
 
@@ -270,7 +278,7 @@ def features(data: ReportData, figures: Mapping[str, Any]) -> dict[str, Any]:
 
 def looked_at(results: StudyResults, dataset: str) -> list[tuple[str, str]]:
     """Names and labels of the variants with details, the chosen one first."""
-    return [(name, results.label(name)) for name in chosen_first(results, dataset)]
+    return [(name, results.label(name)) for name in results.variants_with_details(dataset)]
 
 
 def all_limitations(study: Study, data: ReportData, records: Records) -> list[Finding]:

@@ -269,7 +269,7 @@ def test_a_diverged_run_counts_with_the_worst_accuracy_in_a_claim():
     ],
 )
 def test_a_claim_about_what_is_not_measured_is_refused_before_anything_runs(rule, options, sentence):
-    with pytest.raises(UserError, match="^claims.c0, character 1 of its rule: ") as caught:
+    with pytest.raises(UserError, match=r"^claims\.c0, character 1 of its rule: ") as caught:
         study_with(rule, **options).plan  # noqa: B018
     assert sentence in str(caught.value)
 

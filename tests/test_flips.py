@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders.measured import fields_with
 from builders.project import CNN_5X5, TINY
 from builders.study_results import MADE_UP_STUDY, TWO_FACTORS, history_with, results_with
 from convlab.findings import across_datasets as across
@@ -254,6 +255,16 @@ def of_receptive_fields(advantage: float) -> str:
     return texts(all_findings(curves, differences, labels, "digits", 0.005)["receptive_field"])
 
 
+def of_effective_fields(advantage: float) -> str:
+    """The kernel of 5×5 uses pixels from a larger square than 3×3, by 100 px times ``advantage``."""
+    plan = load_study({**TINY, "probes": ["effective_receptive_field"]}).plan
+    table, fields = fields_with({"cnn": 9 - 50 * advantage, CNN_5X5: 9 + 50 * advantage}, {"cnn": 12, CNN_5X5: 14})
+    measured = {"effective_receptive_field": fields}
+    curves, differences = (make(table, plan, measured) for make in (all_curves, all_contrasts))
+    labels = {name: variant.label for name, variant in plan.variants.items()}
+    return texts(all_findings(curves, differences, labels, "digits", 0.005)["effective_receptive_field"])
+
+
 def of_tuning(advantage: float) -> str:
     """The CNN is behind by ``advantage`` with the config's settings, and ahead by it when both are tuned."""
     tuning = {"trials": 2, "over": {"learning_rate": [1e-3, 1e-2]}}
@@ -344,6 +355,10 @@ CASES = {
         "receptive_field", of_receptive_fields, "has cnn, kernel size 7×7.*accuracy is 1.00",
         "has cnn, which.*accuracy is −1.00"
     ),
+    "effective receptive field": Case(
+        "effective_receptive_field", of_effective_fields, "Units of .*5×5 use pixels from a larger",
+        "Units of .*5×5 use pixels from a smaller"
+    ),
     "feature maps": Case(
         "feature_maps", of_filters, "filters higher with 5×5", "filters lower with 5×5"
     ),
@@ -362,6 +377,7 @@ WITHOUT_DIRECTION = {
     "limitations": "limits of the design",
     "new_images": "counts of verdicts that change",
     "registration": "when something was written",
+    "similarity": "one side only: variants are less alike than seeds, or not told apart",
     "study_results": "no sentence",
 }
 """Modules of findings whose sentences have no two sides."""

@@ -117,11 +117,16 @@ def test_fields_of_models_and_training_need_no_mark(sources):
     }
 
 
+CODE_CELL = re.compile(r"{% call code\(\) %}.*?{% endcall %}", re.DOTALL)
+"""Code of a notebook; tests/test_notebook.py looks for texts in it."""
+
+
 def test_templates_hold_no_prose_of_their_own():
-    """Those of the report; model cards and `make diff` speak English."""
+    """Those of the report and of notebooks; model cards and `make diff` speak English."""
     english = {ROOT / "report/MODEL_CARD.md.j2", *(ROOT / "report/diff").iterdir()}
     for path in sorted({*(ROOT / "report").rglob("*.j2")} - english):
-        tokens = jinja2.Environment().lex(path.read_text(encoding="utf-8"))
+        source = re.sub(CODE_CELL, "", path.read_text(encoding="utf-8"))
+        tokens = jinja2.Environment().lex(source)
         prose = "".join(value for _, kind, value in tokens if kind == "data")
         prose = re.sub(r"<!--.*?-->|<style>.*?</style>", "", prose, flags=re.DOTALL)
         plain = re.sub(r"<[^>]*>|<[^>]*$|^[^<>]*>|[a-z-]+=\"", " ", prose)
@@ -401,7 +406,7 @@ def spanish_report(folder, name: str) -> tuple[str, str]:
     summary = read_json(folder / "compare/summary.json")
     compared = load_study(config, for_readers=True).plan.compared  # as compare does, which looks at these only
     summary["figures"] = [
-        {**figure, "title": "Figura", "caption": "Regla."}
+        {**figure, "title": "Figura", "caption": "Regla.", "reading": "Modo."}
         for figure in summary["figures"]
         if figure.get("variant", "cnn") in {*compared, "cnn"}
     ]
@@ -453,8 +458,10 @@ def test_a_template_that_forgets_to_translate_is_found(tmp_path, monkeypatch):
     wrong = report.environment
 
     def english_template(kind):
-        made = wrong(kind)
-        made.globals["_"] = lambda message, **values: message.format(**values) if values else message
+        made = wrong(kind)  # the same for all reports
+        monkeypatch.setitem(
+            made.globals, "_", lambda message, **values: message.format(**values) if values else message
+        )
         return made
 
     monkeypatch.setattr(report, "environment", english_template)

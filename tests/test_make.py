@@ -17,7 +17,20 @@ NAMES = [
 OF_AN_OUTER_MAKE = {"STUDY", "VENV", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}
 """Variables that `make test VENV=...` hands on to its tests."""
 
-TARGETS = ("run", "quick", "plan", "register", "diff", "timing", "usage", "export", "serve", "deploy", "deploy-plan")
+TARGETS = (
+    "run",
+    "quick",
+    "plan",
+    "register",
+    "diff",
+    "peek",
+    "timing",
+    "usage",
+    "export",
+    "serve",
+    "deploy",
+    "deploy-plan",
+)
 
 STUB = r"""#!/bin/sh
 printf '%s\0' "$@" >> calls; printf '\n\0' >> calls
@@ -54,7 +67,7 @@ def test_a_studys_file_name_reaches_every_program_of_every_target_whole(project,
     whole = f"./{name}" if name.startswith("-") else name
     quick = f"results/quick/{name.rpartition('/')[2]}"
     made = calls(project, *TARGETS, f"STUDY={name}")
-    assert len(made) == 19 and any(quick in call for call in made)
+    assert len(made) == 20 and any(quick in call for call in made)
     for call in made:
         assert whole in call or quick in call or call[0] == "scripts/serve.py", call
 

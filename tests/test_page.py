@@ -78,6 +78,40 @@ def test_nothing_is_loaded_nothing_complains_and_axe_finds_nothing(open_page, ad
     assert page.complaints == []
 
 
+def test_every_figure_of_a_finished_study_has_its_numbers_and_says_how_to_read_it(open_page, address):
+    page = open_page(address)
+    lacking = page.evaluate(
+        """() => [...document.querySelectorAll("figure[id]")].filter((figure) =>
+            !figure.querySelector("details.reading p") || !figure.querySelector("template, .file")).map((f) => f.id)"""
+    )
+    assert lacking == []
+    assert page.locator("figure[id]").count() > 20
+
+
+def test_a_figure_alone_in_its_row_takes_the_row_with_its_words_beside_it(open_page, address):
+    """Half of a wide page was empty beside single figures."""
+    page = open_page(address)
+    alone = page.evaluate(
+        """() => [...document.querySelectorAll("main > section .figures")].filter((row) =>
+            row.offsetWidth && row.children.length % 2).map((row) => {
+                const figure = row.lastElementChild, box = figure.getBoundingClientRect();
+                const [picture, words] = figure.children;
+                return [box.width / row.offsetWidth, words.getBoundingClientRect().left >=
+                    picture.getBoundingClientRect().right, figure.querySelector(".reading").open];
+            })"""
+    )
+    assert len(alone) > 3
+    assert all(share > 0.99 and beside and is_open for share, beside, is_open in alone)
+
+
+def test_a_link_to_numbers_that_are_folded_opens_them(open_page, address):
+    page = open_page(address)
+    folded = page.locator("details[id^='fits-']")
+    assert not folded.evaluate("(part) => part.open")
+    page.locator(".findings-table a[href^='#fits-']").click()
+    expect(folded).to_have_attribute("open", "")
+
+
 def test_without_javascript_everything_is_readable(open_page, address):
     page = open_page(address, java_script_enabled=False)
     expect(page.locator("h1")).to_be_visible()

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
@@ -30,6 +31,7 @@ from builders.study_results import MADE_UP_STUDY, seeds_around
 from convlab.common.files import array_sha256, write_arrays, write_json
 from convlab.errors import UserError
 from convlab.page import format, gallery, loading, templates, views
+from convlab.probes.curves import CONTRAST_COLUMNS, CURVE_COLUMNS
 from convlab.study.load import load_study
 
 NOT_A_NUMBER = re.compile(r"\b(nan|NaN|None|inf)\b")
@@ -267,6 +269,87 @@ def test_markdown_figures_are_files_of_the_study(tmp_path):
     assert len(paths) > 10
     for path in paths:
         assert (tmp_path / "report" / path).is_file()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The table of findings
+
+
+def table_of_findings(html: str) -> list[tuple[str, str, str, list[str]]]:
+    """Rows: finding, what came out, how surely, targets of all links."""
+    table = re.search(r'<table class="findings-table">.*?</table>', html, re.DOTALL)[0]
+    rows = []
+    for row in re.findall(r"<tr>\s*<th scope=\"row\">.*?</tr>", table, re.DOTALL):
+        cells = [Page(cell).words for cell in re.findall(r"<t[hd]\b.*?</t[hd]>", row, re.DOTALL)]
+        rows.append((*cells[:3], re.findall(r'href="#([^"]+)"', row)))
+    return rows
+
+
+def test_every_finding_has_a_row_that_leads_to_its_text_and_to_its_numbers(reports):
+    rows, ids = table_of_findings(reports[0]), {attributes.get("id") for _, attributes in Page(reports[0]).tags}
+    articles = re.findall(r'<article class="finding" id="([^"]+)">', reports[0])
+    assert [targets[0] for *_, targets in rows] == articles and len(articles) > 6
+    assert all(len(targets) > 1 and set(targets) <= ids for *_, targets in rows)
+    statements = re.findall(r'<p class="statement[^"]*"([^>]*)>', reports[0][reports[0].index(articles[0]) :])
+    assert statements and all(re.fullmatch(r' id="finding-[^"]+-\d+"', attributes) for attributes in statements)
+    interpretation = reports[1].split("\n## Interpretation\n")[1]
+    assert interpretation.index("| Finding | What came out | How surely |") < interpretation.index("\n### ")
+
+
+def test_a_row_says_verdict_and_interval_and_how_sure_it_is(reports):
+    rows = {finding: (result, basis) for finding, result, basis, _ in table_of_findings(reports[0])}
+    assert rows["Did convolution beat the dense baseline?"] == (
+        "better CNN − Dense: +5.00 pp (+4.75 to +5.25)", "tested as planned",
+    )  # fmt: skip
+    assert rows["Does it pay to change kernel size?"] == ("inconclusive 5×5 − 3×3: 0.00 pp", "tested as planned")
+    assert rows["Calibration"][1] == "measured, not tested"
+    assert rows["What convolution assumes"] == ("3 assumptions are not measured by this study", "not measured here")
+
+
+def test_a_dense_variant_against_a_cnn_is_told_from_the_side_of_the_cnn(tmp_path):
+    config = copy.deepcopy(MADE_UP_STUDY)
+    config["comparisons"] = {"turned": {"variant": "dense", "reference": "cnn"}}
+    html, _ = write_reports(tmp_path, write_study_with(tmp_path, config, CNN_WINS))
+    assert table_of_findings(html)[0][1].startswith("better CNN − Dense: +5.00 pp")
+    accuracies = {name: values[:2] for name, values in CNN_WINS.items()}
+    html, _ = write_reports(tmp_path, write_study_with(tmp_path, {**config, "seeds": 2}, accuracies))
+    assert table_of_findings(html)[0][1] == "smoke test CNN − Dense: +5.00 pp"
+
+
+def test_a_probe_has_a_row_with_its_differences_and_their_intervals(tmp_path):
+    config = {**MADE_UP_STUDY, "probes": {"translation": {"shift": 1}}}
+    shared = {"dataset": "digits", "probe": "translation", "n_seeds": 3, "n_diverged": 0}
+    point = {**shared, "sd": 0.01, "ci_low": None, "ci_high": None}
+    curves = pd.DataFrame(
+        {**point, "measure": measure, "variant": name, "level": f"{shift} px", "order": shift, "mean": 1 - shift / 10}
+        for measure in ("accuracy", "consistency")
+        for name in ("cnn", "dense")
+        for shift in (0, 1)
+    )[CURVE_COLUMNS]
+    difference = {"variant": "cnn", "reference": "dense", "measure": "consistency", "difference": 0.04}
+    contrasts = pd.DataFrame([{**shared, **difference, "ci_low": -0.01, "ci_high": 0.09}])[CONTRAST_COLUMNS]
+    html, _ = write_reports(tmp_path, write_study_with(tmp_path, config, CNN_WINS, probed=(curves, contrasts)))
+    row = next(row for row in table_of_findings(html) if row[0].startswith("Shifted images"))
+    assert row[1:3] == ("CNN − Dense, consistency: +4.00 pp (−1.00 to +9.00)", "exploratory")
+    assert row[3] == ["probe-digits-translation"] * 2
+
+
+def test_details_begin_with_the_chosen_variant_which_is_marked_wherever_it_stands(reports):
+    panels = re.findall(r'<details class="panel" data-variant="([^"]+)"[^>]*><summary>(.*?)</summary>', reports[0])
+    assert panels[0][0] == "cnn" and {"dense", "cnn"} <= {name for name, _ in panels}
+    assert {name for name, summary in panels if "chosen-mark" in summary} == {"cnn"}
+    marked = re.findall(
+        r'<tbody data-variant="([^"]+)">\s*<tr>\s*<th[^>]*>(?:(?!</th>).)*chosen-mark', reports[0], re.DOTALL
+    )
+    assert marked == ["cnn"]
+
+
+def test_every_figure_says_how_to_read_it_and_has_its_numbers(reports):
+    figures = re.findall(r"<figure id=.*?</figure>", reports[0], re.DOTALL)
+    assert len(figures) > 15
+    for figure in figures:
+        assert "<summary>How to read this</summary>" in figure
+        assert "<template>" in figure
 
 
 # ---------------------------------------------------------------------------------------------------------------------

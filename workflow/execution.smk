@@ -1,5 +1,6 @@
 # Where and how jobs run, not what they compute: the claim on a study, and memory, time and GPUs for schedulers.
 import math
+import subprocess
 
 from convlab.common import checksums, provenance
 from convlab.common.atomic import tidy
@@ -63,6 +64,11 @@ def forced_runs():
     return [str(Path(name).resolve().parent) for name in asked if "/" in name]
 
 
+def planned_rules():
+    """Names of the rules that have planned jobs."""
+    return {job.rule.name for job in workflow.dag.jobs}
+
+
 def ready():
     """Lines about finished results: those of planned rules whose files exist."""
     files = {
@@ -72,10 +78,16 @@ def ready():
             ("The endpoint's answers", file) for file in of_all(f"{DEPLOY}/endpoint.json", dataset=study.exported)
         ],
     }
-    planned = {job.rule.name for job in workflow.dag.jobs}
     for name, lines in files.items():
-        if name in planned:
+        if name in planned_rules():
             yield from (f"{text}: {on_disk(path)}" for text, path in lines if on_disk(path).exists())
+
+
+def write_index():
+    """Write the page that lists all studies, after a report: no job's result, and a failure is no failure of the study."""
+    if "report" in planned_rules():
+        command = [sys.executable, str(SCRIPTS / "index.py"), "--results", str(on_disk(str(layout.RESULTS)))]
+        subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
 
 
 def looks_so_far():

@@ -78,7 +78,12 @@ def write_study_with(
 
     def figure(dataset: str, name: str, section: str, title: str, grid: bool = False, **more) -> None:
         entry = {"file": f"{dataset}-{name}", "section": section, "dataset": dataset, "title": title}
-        shown = {"caption": "A rule.", "numbers": not grid, "tiles": tiles(classes[0]) if grid else None}
+        shown = {
+            "caption": "A rule.",
+            "reading": "A rule.",
+            "numbers": True,
+            "tiles": tiles(classes[0]) if grid else None,
+        }
         figures.append(entry | shown | more)
 
     for dataset in study.datasets:
@@ -103,7 +108,8 @@ def write_study_with(
                 figure(dataset, f"{question.name}-levels-{number}-filters", "features", "Filters", **more)
         figure(dataset, "calibration", "calibration", "Calibration")
     stems = [folder / "compare" / "figures" / entry["file"] for entry in figures]
-    stems += [folder / "explore" / dataset / name for dataset in study.datasets for name in gallery.DATA_FIGURES]
+    explored = dict.fromkeys([*gallery.DATA_FIGURES, *gallery.DATA_NUMBERS.values()])
+    stems += [folder / "explore" / dataset / name for dataset in study.datasets for name in explored]
     for stem in stems:
         write_text(stem.with_name(stem.name + ".svg"), SVG)
         write_text(stem.with_name(stem.name + ".csv"), "variant,seed\ncnn,1\n")

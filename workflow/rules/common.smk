@@ -8,7 +8,7 @@ from convlab.common import i18n
 from convlab.common.redaction import fingerprint, masked
 from convlab.common.code_digests import code_digest, content_of
 from convlab.models.registry import modules
-from convlab.study import layout, registration_files
+from convlab.study import checklist, layout, registration_files
 from convlab.study.load import load_study, read_yaml
 from convlab.study.seeds import read_schedule
 from convlab.errors import UserError
@@ -320,8 +320,9 @@ def compare_code():
 
 
 def report_code():
-    """Code that the report depends on."""
-    return code_with_probes("report", *probes.REPORT_PARTS)
+    """Code that the report depends on: of the rubrics, the one that it shows."""
+    loaded = probes.modules(study.plan.probes, *probes.REPORT_PARTS)
+    return script_digest("report", *families(), *loaded, *checklist.modules(study))
 
 
 def model_card_code():
@@ -335,7 +336,7 @@ MODEL_CARD = "MODEL_CARD.md.j2"
 def templates():
     """Digest of the report's templates."""
     files = [path for path in (ROOT / "report").rglob("*") if path.is_file() and path.name != MODEL_CARD]
-    others = {ROOT / "report/diff", ROOT / "report/locale"}
+    others = {ROOT / "report/diff", ROOT / "report/locale", ROOT / "report/studies", ROOT / "report/peek"}
     return files_digest(sorted(path for path in files if others.isdisjoint(path.parents)))
 
 

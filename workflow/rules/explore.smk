@@ -8,9 +8,7 @@ EXPLORE_FIGURES = {
     "near_duplicates": "Test images nearest to a training image",
 }
 EXPLORE_TILES = [f"{EXPLORE}/{figure}.tiles.png" for figure in ("samples", "mean_images", "near_duplicates")]
-EXPLORE_NUMBERS = [
-    f"{EXPLORE}/{figure}.csv" for figure in ("class_distribution", "dimensions", "intensities", "near_duplicates")
-]
+EXPLORE_NUMBERS = [f"{EXPLORE}/{name}.csv" for name in [*EXPLORE_FIGURES, "closest_pairs"]]
 EXPLORE_PRINTS = [f"{EXPLORE}/{figure}.{suffix}" for figure in EXPLORE_FIGURES for suffix in ("png", "pdf")]
 
 

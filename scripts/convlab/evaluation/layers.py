@@ -42,15 +42,16 @@ def activated_output(model, layer):
     An activation that comes after pooling is applied to the map before pooling; one that comes after an addition is
     left out, since there it is no map of this convolution alone.
     """
-    last, activation = layer, None
-    following = _next_layer(model, layer)
+    last, following = layer, _next_layer(model, layer)
     if isinstance(following, NORMALISATIONS):
         last, following = following, _next_layer(model, following)
+    if isinstance(following, keras.layers.Activation):
+        return following.output
     if isinstance(following, POOLINGS):
         following = _next_layer(model, following)
-    if isinstance(following, keras.layers.Activation):
-        activation = following.activation
-    return keras.layers.Activation(activation)(last.output) if activation else last.output
+        if isinstance(following, keras.layers.Activation):
+            return keras.layers.Activation(following.activation, name=f"{layer.name}_activated")(last.output)
+    return last.output
 
 
 def last_feature_map(model):
@@ -66,6 +67,12 @@ def last_feature_map(model):
         return None
     maps = [layer.output for layer in layers if _is_map(layer)]
     return maps[-1] if maps else None
+
+
+def last_hidden(model):
+    """What the last dense layer takes, the output layer of a classifier: a Keras tensor; None without such a layer."""
+    dense = [layer for layer in graph(model) if isinstance(layer, keras.layers.Dense)]
+    return dense[-1].input if dense else None
 
 
 def outputs(model, tensors: Sequence):

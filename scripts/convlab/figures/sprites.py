@@ -60,7 +60,8 @@ def sprite_of(groups: Sequence[Group]) -> tuple[bytes, dict[str, Any]]:
     canvas = np.full((rows * (height + GAP), columns * (width + GAP), channels), 255, np.uint8)
     for index, tile in enumerate(tiles):
         top, left = index // columns * (height + GAP), index % columns * (width + GAP)
-        canvas[top : top + height, left : left + width] = tile
+        # The gap has the tile's own edge: where a browser rounds a position, no white line shows.
+        canvas[top : top + height + GAP, left : left + width + GAP] = np.pad(tile, ((0, GAP), (0, GAP), (0, 0)), "edge")
     png = io.BytesIO()
     Image.fromarray(canvas if colour else canvas[..., 0]).save(png, format="PNG", optimize=True)
     return png.getvalue(), {

@@ -21,7 +21,7 @@ from convlab.common.table_files import csv_text
 from convlab.datasets import prepared
 from convlab.evaluation import metrics
 from convlab.evaluation.records import read_probabilities
-from convlab.figures import accuracy, errors, examples
+from convlab.figures import accuracy, errors, examples, readings, shown_numbers
 from convlab.figures.saving import FigureWriter
 from convlab.figures.series import MAX_SERIES, Series
 from convlab.figures.sprites import Group, write_sprite
@@ -199,6 +199,7 @@ def every_seed(results: DatasetResults, shown: Sequence[Series], xlabel: str = "
     return {
         "caption": _("Each point is one seed, the bar the mean, the line its 95 % t interval."),
         "figure": accuracy.every_seed(shown, [measured[variant] for variant in names], intervals, xlabel, metric),
+        "reading": _(readings.EVERY_SEED),
         "numbers": runs[list(columns.SEEDS_SHOWN)],
     }
 
@@ -210,6 +211,7 @@ def costs(results: DatasetResults, names: Sequence[str]) -> dict[str, Any]:
         "title": _("Accuracy against cost") if metric == ACCURACY else _("Performance against cost"),
         "caption": _("Mean {metric} with the SD over seeds against what a variant costs.", metric=_(metric.name)),
         "figure": accuracy.against_costs(rows, [results.series[variant] for variant in rows["variant"]], metric),
+        "reading": _(readings.COSTS),
         "numbers": rows[list(columns.COSTS_SHOWN)],
     }
 
@@ -225,6 +227,7 @@ def search_by_trials(results: DatasetResults) -> Iterator[FigureFile]:
               "accuracy of their variant and seed."),
             validation_of_trials(trials, settings, list(results.series.values())),
             numbers=trials[[*(name for name in columns.TUNING_SHOWN if name in trials), *settings]],
+            reading=_(readings.TUNING),
         )  # fmt: skip
 
 
@@ -244,7 +247,7 @@ def learning_curves(results: DatasetResults) -> Iterator[FigureFile]:
         )
     yield results.figure(
         "curves", "curves", _("Learning curves"), caption,
-        accuracy.learning_curves(curves), numbers=histories,
+        accuracy.learning_curves(curves), numbers=histories, reading=_(readings.CURVES),
     )  # fmt: skip
 
 
@@ -269,6 +272,8 @@ def question_figures(results: DatasetResults, question: Question) -> Iterator[Fi
             _("Mean {metric} and SD over seeds of every combination of both factors; the reference is framed.",
               metric=_(results.metric.name)),
             combinations(question, results.variants, results.metric), subject=subject,
+            numbers=results.variants.loc[results.variants["variant"].isin(names), list(columns.COSTS_SHOWN)],
+            reading=_(readings.COMBINATIONS),
         )  # fmt: skip
     yield results.figure("question", f"{question.name}-costs", **costs(results, names), subject=subject)
 
@@ -289,6 +294,7 @@ def differences(results: DatasetResults, question: Question, subject: Mapping[st
         accuracy.forest(rows, pairs, rope, metric),
         numbers=rows[list(columns.DIFFERENCES_SHOWN)],
         subject=subject,
+        reading=_(readings.DIFFERENCES),
     )  # fmt: skip
 
 
@@ -334,27 +340,31 @@ def error_figures(results: DatasetResults, details: VariantDetails) -> Iterator[
             matrix, index=pd.Index(results.classes, name="true class"), columns=results.classes
         ).reset_index(),
         subject={"variant": variant},
+        reading=_(readings.CONFUSION),
     )  # fmt: skip
     kinds = {
         "predictions": (
             _("Predictions of {label}", label=label),
             _("The first test image of every class; green where most seeds are right."),
+            readings.PREDICTIONS,
             np.unique(truth, return_index=True)[1][:MAX_EXAMPLES],
         ),
         "mistakes": (
             _("Confident mistakes of {label}", label=label),
             _("Test images that every seed gets wrong, the surest (mean over seeds) first."),
+            readings.MISTAKES,
             metrics.confident_mistakes(details.probabilities, truth, MAX_EXAMPLES),
         ),
         "disputed": (
             _("Disputed images of {label}", label=label),
             _("Test images that some seeds get right and others wrong, the most even splits first."),
+            readings.DISPUTED,
             metrics.disputed(details.probabilities, truth, MAX_EXAMPLES),
         ),
     }  # fmt: skip
     mean = details.probabilities.mean(axis=0)
     right = (details.probabilities.argmax(axis=2) == truth).sum(axis=0)
-    for kind, (title, rule, chosen) in kinds.items():
+    for kind, (title, rule, reading, chosen) in kinds.items():
         titles = examples.prediction_titles(truth[chosen], mean[chosen], results.classes, right[chosen], count)
         tones = ["right" if 2 * n > count else "wrong" for n in right[chosen]]
         yield results.figure(
@@ -365,6 +375,8 @@ def error_figures(results: DatasetResults, details: VariantDetails) -> Iterator[
                 for index, lines, tone in zip(chosen, (text.split("\n") for text in titles), tones, strict=True)
             ],
             subject={"variant": variant, "grid": True, "test_images": chosen.tolist()},
+            numbers=shown_numbers.predictions(chosen, truth, mean, right, results.classes),
+            reading=_(reading),
         )  # fmt: skip
 
 
@@ -376,6 +388,7 @@ def recall_of_classes(results: DatasetResults, shown: Sequence[Series]) -> Figur
         "errors", "recall", _("Recall of every class"), _("Share of the test images of each class that are found."),
         errors.recall_by_class(rows, shown, results.classes),
         numbers=rows[["variant", "class", "support", "recall", "recall_sd"]],
+        reading=_(readings.RECALL),
     )  # fmt: skip
 
 
@@ -390,4 +403,5 @@ def calibration(results: DatasetResults, reliability: Sequence[tuple[Series, np.
             pd.DataFrame(rows, columns=["confidence", "accuracy", "images"]).assign(variant=series.name)
             for series, rows in reliability
         ),
+        reading=_(readings.CALIBRATION),
     )  # fmt: skip

@@ -77,15 +77,20 @@ METADATA = {
 
 def save(figure: Figure, stem: Path) -> None:
     """Write ``stem``.svg, .png and .pdf, byte-equal for equal figures, and close the figure."""
-    localise(figure)
-    drawing = StringIO()
-    figure.savefig(drawing, format="svg", metadata=METADATA[".svg"])
-    write_text(stem.with_name(stem.name + ".svg"), annotated(drawing.getvalue(), figure), durable=False)
+    save_svg(figure, stem.with_name(stem.name + ".svg"))
     for suffix in (".png", ".pdf"):
         with atomic(stem.with_name(stem.name + suffix), durable=False) as temporary:
             figure.savefig(temporary, metadata=METADATA[suffix])
         figure.set_layout_engine("none")  # laid out already; laying out again costs as much as drawing
     plt.close(figure)
+
+
+def save_svg(figure: Figure, path: Path) -> None:
+    """Write a figure as SVG; byte-equal for equal figures."""
+    localise(figure)
+    drawing = StringIO()
+    figure.savefig(drawing, format="svg", metadata=METADATA[".svg"])
+    write_text(path, annotated(drawing.getvalue(), figure), durable=False)
 
 
 class _Ticks(ScalarFormatter):

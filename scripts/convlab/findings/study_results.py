@@ -110,5 +110,6 @@ class StudyResults:
         return self.plan.variants[name].side
 
     def variants_with_details(self, dataset: str) -> list[str]:
-        """Variants with a confusion matrix; those without a finished run have none."""
-        return [name for name, matrix in self.confusions.get(dataset, {}).items() if len(matrix)]
+        """Variants with a confusion matrix, the chosen one first; those without a finished run have none."""
+        names = [name for name, matrix in self.confusions.get(dataset, {}).items() if len(matrix)]
+        return sorted(names, key=lambda name: name != self.chosen.get(dataset))

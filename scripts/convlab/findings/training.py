@@ -281,8 +281,7 @@ def _gap_text(gaps: pd.Series, band: float, images: int, risen: bool) -> str:
 
 def errors(results: StudyResults, dataset: str) -> Topic:
     """Most confused classes and hardest class; described, not tested."""
-    names = sorted(results.variants_with_details(dataset), key=lambda name: name != results.chosen.get(dataset))
-    findings = [_errors(results, dataset, name) for name in names]
+    findings = [_errors(results, dataset, name) for name in results.variants_with_details(dataset)]
     if findings:
         findings.append(
             Finding(

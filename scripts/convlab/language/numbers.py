@@ -68,6 +68,26 @@ def plus_minus(value: float, decimals: int) -> str:
     return f"± {with_unit(number(100 * value, decimals), 'pp')}"
 
 
+def difference(value: float | None, unit: str | None) -> str:
+    """A difference in its unit, with its sign: ``+1.31 pp`` of fractions (``unit`` None), ``−2.50 px``, ``−0.012``."""
+    if unit is None or missing(value):
+        return points(value)
+    return with_unit(signed(value, decimals_of_difference(unit)), unit)
+
+
+def decimals_of_difference(unit: str) -> int:
+    """Decimals of a difference with a unit, such as pixels, or without one."""
+    return 2 if unit else 3
+
+
+def difference_interval(low: float | None, high: float | None, unit: str | None) -> str:
+    """The limits of a difference's interval, without their unit; see ``difference``."""
+    if unit is None or missing(low) or missing(high):
+        return interval(low, high)
+    decimals = decimals_of_difference(unit)
+    return _("{low} to {high}", low=signed(low, decimals), high=signed(high, decimals))
+
+
 def region(rope: float, unit: str = "pp") -> str:
     """The region of practical equivalence: 0.005 is ``± 0.5 pp``."""
     return f"± {with_unit(i18n.number(_scale(unit) * rope, 'g'), unit)}"

@@ -58,6 +58,8 @@ class Family:
             ``models.cost.LayerCosts``, and calls ``flatten`` or ``global_pooling``.
         model: instead of both, (spec, input_shape, classes, keras) -> Keras model that takes float32 pixels (batch,
             height, width, channels) from 0 to 255 and gives probabilities (batch, classes).
+        own_function: beside ``model``, (spec) -> name and arguments of the function in the user's own file that gives
+            the model; a notebook holds the file and calls ``name(input_shape, classes, **arguments)``.
         hidden_units: (spec) -> units of each hidden dense layer between the vector and the output layer.
         idle_fields: fields that have no effect beside certain values of others.
         convolutional: whether what is said of convolution is said of its models: locality, weights that all positions
@@ -71,6 +73,7 @@ class Family:
     features: Callable[[Any, Any, Any], Any] | None = None
     feature_costs: Callable[[Any, Any], None] | None = None
     model: Callable[[Any, tuple[int, int, int], int, Any], Any] | None = None
+    own_function: Callable[[Any], tuple[str, Mapping[str, Any]]] | None = None
     hidden_units: Callable[[Any], tuple[int, ...]] = lambda model: ()
     idle_fields: tuple[IdleField, ...] = ()
     convolutional: bool = False

@@ -31,8 +31,8 @@ FIGURE_ORDER = (
 DATA_FIGURES = ("class_distribution", "samples", "dimensions", "intensities", "mean_images", "near_duplicates")
 """Figures of explore in the order of the page."""
 
-DATA_NUMBERS = ("class_distribution", "dimensions", "intensities")
-"""Figures of explore that have their numbers in a CSV."""
+DATA_NUMBERS = {name: name for name in DATA_FIGURES} | {"near_duplicates": "closest_pairs"}
+"""CSV file of what a figure of explore shows. That of all near duplicates is long, so the figure has one of its own."""
 
 DATA_TITLES = {
     "class_distribution": N_("class distribution"),
@@ -49,13 +49,13 @@ def load_figures(study: Study, data: ReportData, folder: Path) -> dict[str, dict
     entries = [(entry, layout.compared(Path()) / "figures" / entry["file"]) for entry in data.summary["figures"]]
     for dataset, explored in data.explored.items():
         for name in DATA_FIGURES:
-            tiles, numbers = explored["tiles"].get(name), name in DATA_NUMBERS
             entry = {"section": "data", "dataset": dataset, "title": name, "caption": "", "file": name}
-            entries.append((entry | {"tiles": tiles, "numbers": numbers}, layout.explored(Path(), dataset) / name))
+            entry |= {"tiles": explored["tiles"].get(name), "numbers": True}
+            entries.append((entry, layout.explored(Path(), dataset) / name))
     ranked = sorted(enumerate(entries), key=lambda pair: FIGURE_ORDER.index(pair[1][0]["section"]))
     embedded, left = {}, MAX_EMBEDDED_CHARS
     for number, (entry, stem) in ranked[:MAX_EMBEDDED_FIGURES]:
-        parts = embedded_parts(entry, folder / stem, f"f{number}", alt_text(entry, data.results))
+        parts = embedded_parts(entry, folder, stem, f"f{number}", alt_text(entry, data.results))
         size = sum(len(part.source if isinstance(part, Sprite) else part) for part in parts.values())
         if size <= left:
             embedded[number], left = parts, left - size
@@ -65,6 +65,7 @@ def load_figures(study: Study, data: ReportData, folder: Path) -> dict[str, dict
         figures[entry["dataset"]][entry["section"]].append(
             Figure(
                 entry["section"],
+                f"figure-data-{entry['dataset']}-{entry['file']}" if in_explore(entry) else f"figure-{entry['file']}",
                 entry["file"],
                 entry["title"],
                 entry["caption"],
@@ -81,24 +82,33 @@ def load_figures(study: Study, data: ReportData, folder: Path) -> dict[str, dict
     return figures
 
 
-def embedded_parts(entry: Mapping[str, Any], stem: Path, name: str, description: str) -> dict[str, Any]:
+def in_explore(entry: Mapping[str, Any]) -> bool:
+    """Whether a figure is one of explore's, whose words are in report/text and whose file names have no dataset."""
+    return entry["section"] == "data"
+
+
+def embedded_parts(entry: Mapping[str, Any], folder: Path, stem: Path, name: str, description: str) -> dict[str, Any]:
     """What of a figure is written into the page: a chart or a grid of images, and its numbers; by field of Figure.
 
     Args:
-        stem: path of its files without suffix.
+        folder: the study's folder under results/.
+        stem: path of the figure's files below it, without suffix.
         name: unique in the page.
     """
     if entry.get("tiles"):
-        parts = {"sprite": sprite(stem.with_name(f"{stem.name}.tiles.png"), entry["tiles"])}
+        parts = {"sprite": sprite(folder / f"{stem}.tiles.png", entry["tiles"])}
     else:
-        svg = stem.with_name(f"{stem.name}.svg")
-        parts = {"svg": inline_svg(svg, name, figure_title(entry), description)}
-    return parts | ({"numbers": numbers_of(stem.with_name(f"{stem.name}.csv"))} if entry.get("numbers") else {})
+        parts = {"svg": inline_svg(folder / f"{stem}.svg", name, figure_title(entry), description)}
+    if entry.get("numbers"):
+        table = stem.with_name(f"{DATA_NUMBERS[entry['file']] if in_explore(entry) else entry['file']}.csv")
+        parts["numbers"] = numbers_of(folder / table)
+        parts["numbers_path"] = "" if parts["numbers"] else table.as_posix()
+    return parts
 
 
 def figure_title(entry: Mapping[str, Any]) -> str:
     """A figure's title; those of explore's figures are translated from their name."""
-    return _(DATA_TITLES[entry["title"]]) if entry["section"] == "data" else entry["title"]
+    return _(DATA_TITLES[entry["title"]]) if in_explore(entry) else entry["title"]
 
 
 def alt_text(entry: Mapping[str, Any], results: StudyResults) -> str:

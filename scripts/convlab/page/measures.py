@@ -162,14 +162,10 @@ def differences_by_variant(results: StudyResults, dataset: str) -> dict[str, str
     return {name: "; ".join(parts) for name, parts in texts.items()}
 
 
-def chosen_first(results: StudyResults, dataset: str) -> list[str]:
-    """Variants with details, the chosen one first."""
-    return sorted(results.variants_with_details(dataset), key=lambda name: name != results.chosen.get(dataset))
-
-
 def fits_summary(results: StudyResults, dataset: str) -> Table:
-    """Training against validation at the kept epoch, every run of the variants with details."""
+    """Training against validation at the kept epoch, every run of the variants with details, the chosen one first."""
     rows = results.fits[results.fits["dataset"] == dataset].to_dict("records")
+    rows.sort(key=lambda row: row["variant"] != results.chosen.get(dataset))
     cells = [
         (
             results.label(row["variant"]),
@@ -221,7 +217,8 @@ def _over(mean: str, seeds: int, runs: int) -> str:
 def calibration_table(results: StudyResults, dataset: str) -> Table:
     """Confidence against accuracy of the variants with details."""
     cells = []
-    for name in chosen_first(results, dataset):
+    names = results.variants_with_details(dataset)
+    for name in names:
         rows, variant = results.confidence, results.variant(dataset, name)
         rows = rows[(rows["dataset"] == dataset) & (rows["variant"] == name)]
         cells.append(
@@ -236,4 +233,4 @@ def calibration_table(results: StudyResults, dataset: str) -> Table:
             )
         )
     columns = ("label", "confidence", "accuracy", "excess", "ece", "brier", "test_loss")
-    return Table("calibration", columns, cells, {"dataset": dataset}, chosen_first(results, dataset))
+    return Table("calibration", columns, cells, {"dataset": dataset}, names)

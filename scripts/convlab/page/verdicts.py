@@ -28,6 +28,7 @@ def chosen(results: StudyResults, dataset: str) -> dict[str, str] | None:
     labels = {variant: results.label(variant) for variant in results.plan.variants}
     score_text = optimism(margin, results.plan.variants[name].training.select)
     return {
+        "variant": name,
         "label": row["label"],
         "validation": say.percent(row["val_accuracy_mean"]),
         "test": say.percent(row["test_accuracy_mean"]),

@@ -29,10 +29,12 @@ class Table:
 class Figure:
     """A figure: drawn inline (``svg``), as a grid of images (``sprite``), or only named by its ``path``.
 
-    ``numbers`` is the CSV of what it shows, ``reading`` how to read it.
+    ``anchor`` is its id on the page, ``reading`` says how to read it, ``numbers`` is the CSV of what it shows; where
+    that is too large for the page, ``numbers_path`` names its file.
     """
 
     section: str
+    anchor: str
     name: str
     title: str
     caption: str
@@ -40,8 +42,9 @@ class Figure:
     path: str
     svg: Markup | None = None
     sprite: Sprite | None = None
-    numbers: str = ""
     reading: str = ""
+    numbers: str = ""
+    numbers_path: str = ""
     variant: str | None = None
     question: str | None = None
     probe: str | None = None
@@ -81,6 +84,45 @@ class ProbeView:
     findings: Sequence[Finding]
     figures: Sequence[Figure]
     table: Table
+
+
+@dataclass(frozen=True)
+class ShortResult:
+    """What came out in a few words, with a comparison's verdict and the text of its badge where there is one."""
+
+    text: str
+    verdict: str = ""
+    badge: str = ""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link inside the page: its target's id, and the section whose title is its text, or the text itself."""
+
+    anchor: str
+    section: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class FindingsRow:
+    """A row of the table of findings.
+
+    Attributes:
+        anchor: id of what says it in full.
+        topic: key of its heading in report/text; empty where ``title`` is the heading.
+        question: the experiment that the topic is about, if it is about one.
+        basis: how surely: registered, exploratory, described, assumed.
+        numbers: links to what holds its numbers.
+    """
+
+    anchor: str
+    topic: str
+    question: str | None
+    title: str
+    basis: str
+    results: Sequence[ShortResult]
+    numbers: Sequence[Link]
 
 
 @dataclass(frozen=True)

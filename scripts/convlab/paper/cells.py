@@ -26,6 +26,13 @@ points = partial(numbers.points, unit="")
 """A difference of fractions in percentage points, signed: 0.0131 is ``+1.31``."""
 
 
+def difference(value: float | None, unit: str | None) -> str:
+    """A probe's difference: percentage points of fractions (``unit`` None), else a number of that unit; signed."""
+    if unit is None or missing(value):
+        return points(value)
+    return numbers.signed(value, numbers.decimals_of_difference(unit))
+
+
 def claim_unit(row: Mapping[str, Any]) -> str:
     """Unit of a claim's measured quantity; empty for dimensionless ones."""
     return "" if missing(row["unit"]) else row["unit"]

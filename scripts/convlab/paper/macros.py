@@ -17,6 +17,7 @@ from convlab.paper.cells import (
     claim_unit,
     claim_verdict,
     comparison_verdict,
+    difference,
     level,
     measured_text,
     new_images_verdict,
@@ -25,7 +26,7 @@ from convlab.paper.cells import (
     published_text,
 )
 from convlab.paper.printed import Tables
-from convlab.probes.curves import measure_of
+from convlab.probes.curves import contrast_unit, measure_of
 from convlab.statistics.claims import ConstantGuess
 from convlab.study.metrics import AUROC, BALANCED_ACCURACY, LOSS, MACRO_F1, Metric
 from convlab.study.schema import Study
@@ -152,7 +153,11 @@ def numbers(
         yield from _of(row, "probe_curves", "Curve", subject, values)
     for row in tables["probe_contrasts"].to_dict("records"):
         subject = (row["probe"], row["measure"], row["variant"], *([row["reference"]] if row["reference"] else []))
-        values = {"": points(row["difference"]), "Low": points(row["ci_low"]), "High": points(row["ci_high"])}
+        names, unit = (
+            {"": "difference", "Low": "ci_low", "High": "ci_high"},
+            contrast_unit(row["probe"], row["measure"]),
+        )
+        values = {name: difference(row[column], unit) for name, column in names.items()}
         yield from _of(row, "probe_contrasts", "Probe", subject, values)
 
 

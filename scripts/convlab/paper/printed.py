@@ -25,7 +25,7 @@ from convlab.paper.cells import (
     published_text,
 )
 from convlab.probes import registry as probes
-from convlab.probes.curves import contrast_label, measure_of
+from convlab.probes.curves import contrast_label, contrast_unit, measure_of
 from convlab.results.convolutions import MEASURES
 from convlab.results.tuning import FIXED_COLUMNS
 from convlab.study.labels import field_label
@@ -121,9 +121,11 @@ def _contrast(row: Mapping[str, Any], plan: Plan) -> str:
     """Label of a probe's contrast: ``lead lost, pixels shuffled``."""
     name, _comma, level = row["measure"].partition(", ")
     known = {name: order for levels in plan.probes[row["probe"]].levels.values() for name, order, _variant in levels}
-    order = known[level] if level in known else level and probes.settings(row["probe"]).level_order(level)
-    levels = [probes.level_label(row["probe"], order)] if level else []
-    return ", ".join([_(contrast_label(row["probe"], name)), *levels])
+    if not level:
+        return _(contrast_label(row["probe"], name))
+    order = known.get(level, probes.settings(row["probe"]).level_order(level))
+    level = level if order is None else probes.level_label(row["probe"], order)
+    return f"{_(contrast_label(row['probe'], name))}, {level}"
 
 
 def _runs(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
@@ -326,6 +328,7 @@ def _probe_curves(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
 
 
 def _probe_contrasts(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
+    unit = contrast_unit(row["probe"], row["measure"])
     return {
         N_("Dataset"): row["dataset"],
         N_("Probe"): _(probes.settings(row["probe"]).label),
@@ -333,6 +336,7 @@ def _probe_contrasts(row: Mapping[str, Any], plan: Plan) -> dict[str, str]:
         N_("Variant"): plan.variants[row["variant"]].label,
         N_("Reference"): plan.variants[row["reference"]].label if row["reference"] else "",
         N_("n"): str(row["n_seeds"]),
-        N_("Diff. (pp)"): points(row["difference"]),
-        N_("95 % CI"): interval(row["ci_low"], row["ci_high"]),
+        N_("Diff. (pp)"): points(row["difference"]) if unit is None else "",
+        N_("Diff."): "" if unit is None else numbers.difference(row["difference"], unit),
+        N_("95 % CI"): numbers.difference_interval(row["ci_low"], row["ci_high"], unit),
     }

@@ -47,6 +47,17 @@ def contrast_label(probe: str, name: str) -> str:
     return registry.part(probe, "table").CONTRASTS[name]
 
 
+def contrast_unit(probe: str, name: str) -> str | None:
+    """Unit of a probe's statistic that is no difference of shares, empty for a plain number; None for one that is."""
+    return getattr(registry.part(probe, "table"), "CONTRAST_UNITS", {}).get(name.partition(", ")[0])
+
+
+def level_pairs(probe: Probe, plan: Plan) -> list[tuple[str, str]]:
+    """Pairs (variant, reference) of the study's questions of which a probe measures both sides."""
+    pairs = [(variant, question.reference) for question in plan.questions.values() for variant in question.variants]
+    return [pair for pair in dict.fromkeys(pairs) if set(pair) <= set(probe.models)]
+
+
 def pairs(probe: Probe, plan: Plan) -> list[tuple[str, str]]:
     """Pairs (convolutional model, dense model) that a probe compares."""
     return [pair for pair in plan.duels if set(pair) <= set(probe.models)]

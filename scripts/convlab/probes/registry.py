@@ -29,7 +29,8 @@ it the name that it has in ``config.yaml``, and change it. Then run ``make messa
     ``results.columns.Column`` for each of its ``COLUMNS``, from which docs/tables.md is written. Optionally
     ``CONTRASTS`` and ``contrasts(probe, runs, plan, measured)``, for differences paired by seed: rows of
     ``probes.curves.CONTRAST_COLUMNS``, whose ``measure`` is a key of ``CONTRASTS`` (how each reads, before
-    translation), alone or followed by a comma and the level. With ``claim_measures`` also
+    translation), alone or followed by a comma and the level, or the name of a layer. They are differences of shares,
+    unless ``CONTRAST_UNITS`` has another unit for them, empty for plain numbers. With ``claim_measures`` also
     ``claim_values(name, measured_with, measured)``, a frame of dataset, variant, seed and value.
 ``figure.py``
     Optional. ``figures(probe, results, curves, measured)``, which yields the figures of one dataset, made by

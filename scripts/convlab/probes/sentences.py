@@ -12,7 +12,8 @@ import pandas as pd
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import ngettext
 from convlab.findings.study_results import Finding
-from convlab.language.numbers import ci_text, missing, points
+from convlab.language.numbers import difference, difference_interval, missing
+from convlab.probes.curves import contrast_unit
 from convlab.probes.registry import level_label
 
 Direction = Literal["up", "down", "none", "open", "smoke"]
@@ -31,18 +32,19 @@ def direction(row, rope: float) -> Direction:
 
 
 def difference_text(row) -> str:
-    """``+2.91 pp (95 % CI +2.63 to +3.20; n = 3 seeds)``."""
+    """A contrast in its unit with its interval: ``+2.91 pp (95 % CI +2.63 to +3.20; n = 3 seeds)``."""
     seeds = ngettext("n = {n} seed", "n = {n} seeds", row.n_seeds)
     if row.n_diverged:
         left_out = ngettext(
             "{n} seed with a diverged run left out", "{n} seeds with a diverged run left out", row.n_diverged
         )
         seeds = f"{seeds}, {left_out}"
-    difference = points(row.difference)
+    unit = contrast_unit(row.probe, row.measure)
+    value = difference(row.difference, unit)
     if missing(row.ci_low):
-        return _("{difference} ({seeds}: points only, nothing inferred)", difference=difference, seeds=seeds)
-    limits = ci_text(row.ci_low, row.ci_high)
-    return f"{difference} ({limits}; {seeds})"
+        return _("{difference} ({seeds}: points only, nothing inferred)", difference=value, seeds=seeds)
+    limits = _("95 % CI {interval}", interval=difference_interval(row.ci_low, row.ci_high, unit))
+    return f"{value} ({limits}; {seeds})"
 
 
 def quoted_numbers(row, name: str) -> dict[str, float]:

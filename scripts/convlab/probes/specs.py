@@ -53,9 +53,10 @@ class ProbeSettings(Spec):
         return f"{order:g} px"
 
     @staticmethod
-    def level_order(level: str) -> float:
-        """The order of a level by its name in contrasts, for a probe that does not train."""
-        raise KeyError(level)
+    def level_order(level: str) -> float | None:
+        """The order of a level by its name in contrasts, for a probe that does not train; None for one that is printed
+        by its name, such as a layer."""
+        return None
 
     def levels(self, images_to_train_on: Callable[[], int | None]) -> list[TrainedLevel]:
         """The levels at which models are trained, in the order of the tables; none for a probe that does not train.

@@ -492,6 +492,28 @@ NEAR_DUPLICATES = {
     "rms": Column("number", "root mean square difference of their pixels", "grey levels"),
 }
 
+CLOSEST_PAIRS = {
+    "test_index": Column("integer", "position among the test images, from 0"),
+    "test_class": Column("text", "name of its class"),
+    "train_index": Column("integer", "position of the closest training image, from 0"),
+    "train_class": Column("text", "name of its class"),
+    "rms": Column("number", "root mean square difference of their pixels", "grey levels"),
+}
+
+SAMPLES = {
+    "class": Column("text", "name of the class"),
+    "train_index": Column("integer", "position among the training images, from 0"),
+    "mean": Column("number", "mean of the image's pixels", "grey levels"),
+    "sd": Column("number", "standard deviation of them", "grey levels"),
+}
+
+MEAN_IMAGES = {
+    "class": Column("text", "name of the class"),
+    "images": Column("integer", "training images of the class"),
+    "mean": Column("number", "mean of the mean image's pixels", "grey levels"),
+    "sd": Column("number", "standard deviation of them", "grey levels"),
+}
+
 CALIBRATION = {
     "confidence": Column("number", "mean confidence of the bin", FRACTION),
     "accuracy": Column("number", "accuracy in the bin", FRACTION),
@@ -546,6 +568,14 @@ CONVOLUTION_RUNS = {
 
 TUNING_SHOWN = _some(TUNING, "variant", "seed", "trial", "chosen", "val_accuracy", "<setting>")
 
+PREDICTIONS_SHOWN = {
+    "test_index": Column("integer", "position among the test images, from 0"),
+    "true class": Column("text", "name of the class that the image belongs to"),
+    "preferred class": Column("text", "name of the class with the highest mean probability"),
+    "mean_probability": Column("number", "its probability, mean over the finished runs", FRACTION),
+    "runs_right": Column("integer", "finished runs that predict the true class"),
+}
+
 RECALL_SHOWN = _some(PER_CLASS, "variant", "class", "support", "recall", "recall_sd")
 
 TABLES = (
@@ -578,6 +608,9 @@ TABLES = (
         "a test image that has a near duplicate among the training images",
         NEAR_DUPLICATES,
     ),
+    Table("explore/<dataset>/closest_pairs.csv", "a pair of the figure of near duplicates", CLOSEST_PAIRS),
+    Table("explore/<dataset>/samples.csv", "a training image of the figure of samples", SAMPLES),
+    Table("explore/<dataset>/mean_images.csv", "a class", MEAN_IMAGES),
 )
 """Every table but those of probes, which their folders describe, and of figures."""
 
@@ -591,6 +624,10 @@ FIGURES = (
     Table("compare/figures/<dataset>-curves.csv", "an epoch of a run", HISTORIES_SHOWN),
     Table("compare/figures/<dataset>-probe-<probe>.csv", "a point of the probe's curve", PROBE_CURVES),
     Table("compare/figures/<dataset>-<variant>-confusion.csv", "a true class", CONFUSION),
+    Table("compare/figures/<dataset>-<question>-combinations.csv", "a variant", COSTS_SHOWN),
+    Table("compare/figures/<dataset>-<variant>-predictions.csv", "an image", PREDICTIONS_SHOWN),
+    Table("compare/figures/<dataset>-<variant>-mistakes.csv", "an image", PREDICTIONS_SHOWN),
+    Table("compare/figures/<dataset>-<variant>-disputed.csv", "an image", PREDICTIONS_SHOWN),
     Table("compare/figures/<dataset>-<question>-levels-<n>-filters.csv", "a run", CONVOLUTION_RUNS),
     Table("compare/figures/<dataset>-<question>-levels-<n>-maps.csv", "a run", CONVOLUTION_RUNS),
     Table("compare/figures/<dataset>-<variant>-layer-<n>-filters.csv", "a run", CONVOLUTION_RUNS),

@@ -182,7 +182,7 @@ def load_histories(
 
 
 def variants_with_details(study: Study, chosen: str | None) -> list[str]:
-    """Variants whose errors and features are shown: the base models, then the chosen variant."""
-    bases = [name for name in study.plan.variants if name in study.models]
-    extra = [chosen] if chosen and chosen not in bases else []
-    return bases[: MAX_DETAILED_VARIANTS - len(extra)] + extra
+    """Variants whose errors and features are shown: the chosen variant, then the base models."""
+    first = [chosen] if chosen else []
+    bases = [name for name in study.plan.variants if name in study.models and name != chosen]
+    return [*first, *bases][:MAX_DETAILED_VARIANTS]

@@ -16,6 +16,9 @@ RECORDS = Path(".snakemake/convlab")
 
 SEED_PREFIX = "seed-"
 
+STAGES = ("prepare", "explore", "describe", "train", "evaluate", "probe", "compare", "report", "export", "deploy")
+"""The stages, each with a folder of its name in a study's results."""
+
 DATA_CARD = "croissant.json"
 """Name of a prepared dataset's Croissant metadata, beside its arrays."""
 
@@ -91,6 +94,16 @@ def reported(folder: Path) -> Path:
     return folder / "report"
 
 
+def ejected(folder: Path, dataset: str) -> Path:
+    """Folder of the notebook that repeats a study's runs on a dataset, and of the data that it reads."""
+    return folder / "notebook" / dataset
+
+
+def peeked(folder: Path) -> Path:
+    """Folder of the report of what is finished so far, which ``make peek`` writes; no job's results."""
+    return folder / "peek"
+
+
 def exported(folder: Path, dataset: str) -> Path:
     """Folder of a dataset's exported model."""
     return folder / "export" / dataset
@@ -113,11 +126,20 @@ def benchmarks(folder: Path) -> Path:
 
 def before_results(path: str, folder: Path) -> str:
     """What precedes a study's folder in a path of one of its results: a prefix, a storage's local folder or nothing."""
-    stages = "prepare|explore|describe|train|evaluate|probe|compare|report|export|deploy"
-    match = re.match(rf"(.*){re.escape(folder.as_posix())}/({stages})/", path)
+    match = re.match(rf"(.*){re.escape(folder.as_posix())}/({'|'.join(STAGES)})/", path)
     if match is None:
         raise ValueError(f"{path} is no result of {folder}")
     return match[1]
+
+
+def holds_study(folder: Path) -> bool:
+    """Whether a folder holds results of any stage."""
+    return any((folder / stage).is_dir() for stage in STAGES)
+
+
+def studies_index(results: Path = RESULTS) -> Path:
+    """The page that lists all studies of a results folder."""
+    return results / "index.html"
 
 
 def run_records(results: Path = RESULTS) -> Iterator[Path]:

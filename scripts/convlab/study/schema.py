@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from convlab.common import registry
 from convlab.common.i18n import LANGUAGES, SOURCE
 from convlab.common.redaction import masked
 from convlab.common.specs import (
@@ -50,6 +51,9 @@ MAX_NAME = 100
 
 PERIODIC = re.compile(r"(.+?)\1{19,}$")
 """A name whose end repeats twenty times, which Snakemake takes for an endless recursion."""
+
+RUBRICS = "convlab.study.rubrics"
+"""Package of the grading rubrics, a module each."""
 
 TEXTS = {"question", "description", "report", *DATASET_TEXTS}
 """Keys with explanations: only the report depends on them (the figures depend on the report's language)."""
@@ -191,6 +195,11 @@ class ReportOptions(Spec):
     title: str | None = Field(None, description="Heading of the report; the question or the study's name when absent.")
     author: str | None = Field(None, description="Who made it, for the report's head.")
     language: Literal[LANGUAGES] = Field(SOURCE, description="Language of the report, its figures and its sentences.")
+    rubric: Literal[registry.names(RUBRICS)] | None = Field(
+        None,
+        description="Grading rubric whose checklist `make plan` and the report show: what is there, what is missing, "
+        "and which key adds it. It gives no points.",
+    )
 
 
 class Deploy(Spec):

@@ -1,11 +1,11 @@
 """From a model spec to a Keras model. Preprocessing is inside: raw pixels (0 to 255) in, probabilities out."""
 
+from typing import Any
+
 from convlab.models.registry import family_of
 from convlab.models.specs import BaseModelSpec
 from convlab.runtime.keras_runtime import keras
 from convlab.training.recipe import Augmentation
-
-layers = keras.layers
 
 INPUT = "pixels"
 """Name of the input."""
@@ -36,12 +36,26 @@ def build(
         keras.Model: (batch, height, width, channels) in, probabilities (batch, classes) out.
     """
     keras.config.set_dtype_policy(precision)
+    return assembled(spec, input_shape, classes, keras, augmentation, pixels)
+
+
+def assembled(
+    spec: BaseModelSpec,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    keras: Any,
+    augmentation: Augmentation | None = None,
+    pixels: str = "uint8",
+):
+    """The model of :func:`build` by a ``keras`` that is handed in, as families' layers are: Keras, or a double of it
+    that writes down which layers are made."""
+    layers = keras.layers
     inputs = keras.Input(input_shape, dtype=pixels, name=INPUT)
     family = family_of(spec)
     scale = 1 if family.model else 1 / 255  # a whole model takes the pixels as they are
     x = layers.Rescaling(scale, dtype="float32", name="rescale")(inputs)
     if augmentation:
-        x = _augmentation(x, augmentation, input_shape)
+        x = _augmentation(x, augmentation, input_shape, layers)
     if family.model is not None:
         own = family.model(spec, input_shape, classes, keras)
         own.name = OWN_MODEL
@@ -58,7 +72,7 @@ def build(
     return keras.Model(inputs, outputs, name=spec.family)
 
 
-def _augmentation(x, augmentation: Augmentation, input_shape: tuple[int, int, int]):
+def _augmentation(x, augmentation: Augmentation, input_shape: tuple[int, int, int], layers: Any):
     """Layers that change images while training only."""
     if augmentation.flip != "none":
         mode = "horizontal_and_vertical" if augmentation.flip == "both" else augmentation.flip

@@ -273,4 +273,8 @@ def _layers(model: Any, keras: Any) -> list[Any]:
     return [*model.layers, *(layer for inner in nested for layer in _layers(inner, keras))]
 
 
-FAMILY = Family(spec=Python, title="own Keras code", model=model, order=200)
+def own_function(spec: Python) -> tuple[str, Mapping[str, Any]]:
+    return spec.function, spec.arguments
+
+
+FAMILY = Family(spec=Python, title="own Keras code", model=model, own_function=own_function, order=200)

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
 from convlab.figures.labels import legend, within_percent
 from convlab.figures.study import DatasetResults, FigureFile
@@ -16,11 +17,25 @@ from convlab.probes.measured import Measured
 from convlab.probes.pixel_permutation.settings import SETTINGS
 from convlab.study.variants import Plan, Probe
 
+READING = N_(
+    "Compare slopes, not heights: a model that relies on which pixels are neighbours falls when they are shuffled, and "
+    "a dense network should stay level. Where the intervals of two models overlap widely, their order is not settled."
+)
+"""How to read the chart."""
+
 
 def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measured: Measured) -> Iterator[FigureFile]:
     """The chart of the probe's curves."""
     chart = draw(curves, results.labels, results.looks)
-    yield probe_figure(results, probe, chart, _("Pixels shuffled"), caption(probe, results.study.plan), numbers=curves)
+    yield probe_figure(
+        results,
+        probe,
+        chart,
+        _("Pixels shuffled"),
+        caption(probe, results.study.plan),
+        numbers=curves,
+        reading=_(READING),
+    )
 
 
 def caption(probe: Probe, plan: Plan) -> str:

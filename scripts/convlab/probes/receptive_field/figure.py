@@ -7,8 +7,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from convlab.common.i18n import N_, number, with_unit
 from convlab.common.i18n import gettext as _
-from convlab.common.i18n import number, with_unit
 from convlab.figures.labels import legend, within_percent
 from convlab.figures.marks import mark
 from convlab.figures.study import DatasetResults, FigureFile
@@ -17,11 +17,25 @@ from convlab.probes.charts import probe_figure
 from convlab.probes.measured import Measured
 from convlab.study.variants import Plan, Probe
 
+READING = N_(
+    "Further right a unit sees more of the image. Points that rise with it say that these variants do better with a "
+    "wider view, but other things (parameters, kernel size, depth) change along with it."
+)
+"""How to read the chart."""
+
 
 def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measured: Measured) -> Iterator[FigureFile]:
     """The chart of the probe's curves."""
     chart = draw(curves, results.labels, results.looks)
-    yield probe_figure(results, probe, chart, _("Receptive field"), caption(probe, results.study.plan), numbers=curves)
+    yield probe_figure(
+        results,
+        probe,
+        chart,
+        _("Receptive field"),
+        caption(probe, results.study.plan),
+        numbers=curves,
+        reading=_(READING),
+    )
 
 
 def caption(probe: Probe, plan: Plan) -> str:

@@ -7,8 +7,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from convlab.common.i18n import N_, number
 from convlab.common.i18n import gettext as _
-from convlab.common.i18n import number
 from convlab.figures.labels import legend, within_percent
 from convlab.figures.study import DatasetResults, FigureFile
 from convlab.figures.style import WIDTH
@@ -17,12 +17,24 @@ from convlab.probes.lines import lines, with_intervals
 from convlab.probes.measured import Measured
 from convlab.study.variants import Plan, Probe
 
+READING = N_(
+    "The height between two lines is the lead at that number of images. If it grows to the left, the upper model needs "
+    "fewer images for the same accuracy; where the intervals overlap, the lead itself is not settled."
+)
+"""How to read the chart."""
+
 
 def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measured: Measured) -> Iterator[FigureFile]:
     """The chart of the probe's curves."""
     chart = draw(curves, results.labels, results.looks)
     yield probe_figure(
-        results, probe, chart, _("Fewer training images"), caption(probe, results.study.plan), numbers=curves
+        results,
+        probe,
+        chart,
+        _("Fewer training images"),
+        caption(probe, results.study.plan),
+        numbers=curves,
+        reading=_(READING),
     )
 
 

@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from convlab.common.i18n import N_, listing
 from convlab.common.i18n import gettext as _
-from convlab.common.i18n import listing
 from convlab.figures.labels import legend, within_percent
 from convlab.figures.study import DatasetResults, FigureFile
 from convlab.figures.style import WIDTH
@@ -16,12 +16,24 @@ from convlab.probes.lines import lines, with_intervals
 from convlab.probes.measured import Measured
 from convlab.study.variants import Plan, Probe
 
+READING = N_(
+    "A line that stays high belongs to a model whose predictions do not depend on where the object is. On the right a "
+    "prediction counts as kept even if it is wrong, so a model that is often wrong can still be consistent."
+)
+"""How to read the chart."""
+
 
 def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measured: Measured) -> Iterator[FigureFile]:
     """The chart of the probe's curves."""
     chart = draw(curves, results.labels, results.looks)
     yield probe_figure(
-        results, probe, chart, _("Shifted test images"), caption(probe, results.study.plan), numbers=curves
+        results,
+        probe,
+        chart,
+        _("Shifted test images"),
+        caption(probe, results.study.plan),
+        numbers=curves,
+        reading=_(READING),
     )
 
 

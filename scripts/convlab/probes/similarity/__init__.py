@@ -1,0 +1,1 @@
+"""Similarity of what networks represent (CKA): between seeds, between layers, and between levels of an experiment."""

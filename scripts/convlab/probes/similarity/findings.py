@@ -1,0 +1,117 @@
+"""Findings of the similarity probe: how alike seeds are, and whether variants are less alike than seeds."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from convlab.common.i18n import N_, listing
+from convlab.common.i18n import gettext as _
+from convlab.findings.study_results import Finding
+from convlab.language.numbers import missing, number
+from convlab.probes.sentences import difference_text, direction, exploratory, joined, quoted_numbers
+from convlab.training.recipe import Training
+
+TITLE = N_("Similarity: do they learn the same?")
+
+LAST = "similarity, last_hidden"
+"""The contrast of the last hidden layer."""
+
+
+def introduction(training: Training, given_validation: bool) -> str:
+    return _(
+        "Linear centred kernel alignment (CKA) of what layers make of the same test images: 1 where they tell images "
+        "apart alike up to rotation and scale, 0 on average where they have nothing in common (unbiased estimate). "
+        "Training begins at random, so two seeds of one variant differ too: two variants represent images differently "
+        "only where they are less alike than two seeds of one of them."
+    )
+
+
+VARIANTS = {
+    "up": "",
+    "down": N_("They represent the images differently, beyond what the seed does."),
+    "open": N_(
+        "Whether they represent the images differently, beyond what the seed does, cannot be told from these seeds."
+    ),
+    "none": "",
+    "smoke": "",
+}
+"""Meaning of the difference between variants and seeds, by its direction; it cannot be above zero but by chance."""
+
+
+def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Finding]:
+    """Similarity between the seeds of each variant, then between variants beside it."""
+    findings = [_between_seeds(rows, labels[variant]) for variant, rows in curves.groupby("variant", sort=False)]
+    for (variant, reference), rows in contrasts.groupby(["variant", "reference"], sort=False):
+        findings += _between_variants(rows, {"variant": labels[variant], "reference": labels[reference]})
+    return findings
+
+
+def _between_seeds(rows: pd.DataFrame, label: str) -> Finding:
+    """How alike the last hidden layers of a variant's seeds are, and whether untrained ones are as much."""
+    seeds = rows[rows["measure"] == "between seeds"].set_index("order")
+    if 0 not in seeds.index:
+        if seeds["n_diverged"].sum() and seeds["level"].fillna("").eq("").all():
+            return Finding(_("{model} has no finished run to look into.", model=label))
+        return Finding(_("The last hidden layer of {model} is not known, so it is not compared.", model=label))
+    row = seeds.loc[0]
+    if missing(row["mean"]):
+        return Finding(_("{model} has too few finished runs to compare two seeds.", model=label))
+    text = _(
+        "The last hidden layers of two seeds of {model} have a CKA of {similarity}", model=label,
+        similarity=number(row["mean"], 3),
+    )  # fmt: skip
+    untrained = rows[(rows["measure"] == "untrained, between seeds") & (rows["order"] == 0)]["mean"].iloc[0]
+    numbers = {"between_seeds": row["mean"], "untrained": untrained}
+    if missing(row["ci_low"]):
+        return Finding(_("{text}; too few seeds for an interval.", text=text), numbers)
+    limits = _("{low} to {high}", low=number(row["ci_low"], 3), high=number(row["ci_high"], 3))
+    text = _("{text} (95 % CI {limits}; n = {n} seeds).", text=text, limits=limits, n=row["n_seeds"])
+    if not missing(untrained):
+        similarity = number(untrained, 3)
+        beside = _("Of two untrained networks with the same layers it is {similarity}.", similarity=similarity)
+        if untrained >= row["ci_low"]:
+            beside = joined(beside, _("So this similarity need not have been learned."))
+        text = joined(text, beside)
+    return exploratory(text, numbers | {"ci_low": row["ci_low"], "ci_high": row["ci_high"]})
+
+
+def _between_variants(rows: pd.DataFrame, names: Mapping[str, str]) -> list[Finding]:
+    """Whether two variants are less alike than two seeds: the last hidden layer, then the convolutions."""
+    findings = []
+    for row in rows[rows["measure"] == LAST].itertuples():
+        if missing(row.difference):
+            continue
+        text = _(
+            "Between {variant} and {reference}, the CKA of the last hidden layers minus that of two seeds of one of "
+            "them is {difference}.",
+            difference=difference_text(row),
+            **names,
+        )
+        meaning = VARIANTS[direction(row, 0)]
+        if direction(row, 0) == "open":
+            bound = _("If they do, the CKA is lower by {bound} at most.", bound=number(max(-row.ci_low, 0), 3))
+            text = joined(text, _(meaning), bound)
+        else:
+            text = joined(text, _(meaning) if meaning else "")
+        findings.append(exploratory(text, quoted_numbers(row, "similarity_difference")))
+    convolutions = rows[(rows["measure"] != LAST) & rows["ci_low"].notna()]
+    if not len(convolutions):
+        return findings
+    less = convolutions[convolutions["ci_high"] < 0]
+    layers = [measure.partition(", ")[2] for measure in less["measure"]]
+    names = {**names, "total": len(convolutions), "layers": listing(layers) if layers else ""}
+    if layers:
+        text = _(
+            "Convolutions of {variant} and {reference} that are less alike than between seeds, by an interval that "
+            "lies below zero: {layers} (of {total} compared).",
+            **names,
+        )
+    else:
+        text = _(
+            "No convolution of {variant} and {reference} is less alike than between seeds by an interval that lies "
+            "below zero ({total} compared).",
+            **names,
+        )
+    numbers = {f"{row.measure.partition(', ')[2]}_ci_high": row.ci_high for row in convolutions.itertuples()}
+    findings.append(exploratory(text, numbers))
+    return findings

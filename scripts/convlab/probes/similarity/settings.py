@@ -1,0 +1,40 @@
+"""Settings of the similarity probe. The Snakefile imports it: pydantic and the standard library only."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from convlab.common.i18n import N_
+from convlab.common.i18n import gettext as _
+from convlab.common.specs import PositiveWhole, Whole
+from convlab.probes.specs import Models, ProbeSettings
+
+LAST = 0.0
+"""Order of the last hidden layer, which all networks have; convolutions are counted from 1."""
+
+MIN_IMAGES = 8
+"""Fewest images of which similarities are computed; the estimate needs four."""
+
+
+class Similarity(ProbeSettings):
+    """Do networks of several seeds, and of several levels, represent the images alike? Linear CKA of their layers."""
+
+    order = 8
+    label = N_("similarity")
+    looks_inside = True
+    compares_levels = True
+
+    images: Annotated[Whole, Field(ge=MIN_IMAGES)] = Field(
+        256, description="Test images on which layers are compared, evenly spaced."
+    )
+    layers: PositiveWhole = Field(
+        12, description="Most convolutions of a network that are compared; of more, evenly spaced ones."
+    )
+    models: Models = None
+
+    @staticmethod
+    def level_label(order: float) -> str:
+        return _("last hidden layer") if order == LAST else _("convolution {number}", number=f"{order:.0f}")
+
+
+SETTINGS = Similarity
