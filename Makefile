@@ -19,7 +19,8 @@ PORT ?= 8080
 DATASET ?=
 # Several small runs side by side on each GPU.
 RUNS_PER_GPU ?= 1
-# What Keras computes with beside TensorFlow, for studies that say so: make install BACKEND=jax, or torch.
+# What Keras computes with instead of TensorFlow, which is not installed then: make run BACKEND=jax, or torch, for studies
+# that say so. One that compares backends needs each of them: make install, then make install BACKEND=jax.
 BACKEND ?=
 # `make deploy` installs AWS' SDK only for studies that go there.
 ON_AWS = $(shell grep -Esqz 'target.?:[[:space:]]*.?sagemaker' $(call quoted,$(STUDY_FILE)) && echo yes)
@@ -64,11 +65,15 @@ $(VENV)/.installed-dev: $(VENV)/.installed-$(BUILD) $(VENV)/.installed-deploy re
 	$(INSTALL) $(VENV) $(PYTHON) requirements/dev.txt
 	@touch $@
 
-$(addprefix $(VENV)/.installed-,jax torch cluster): $(VENV)/.installed-%: requirements/%.txt $(VENV)/.installed-$(BUILD)
+$(VENV)/.installed-cluster: requirements/cluster.txt $(VENV)/.installed-$(BUILD)
+	$(INSTALL) $(VENV) $(PYTHON) requirements/cluster.txt
+	@touch $@
+
+$(addprefix $(VENV)/.installed-,jax torch): $(VENV)/.installed-%: requirements/%.txt
 	$(INSTALL) $(VENV) $(PYTHON) $<
 	@touch $@
 
-install: $(VENV)/.installed-$(BUILD) $(if $(BACKEND),$(VENV)/.installed-$(BACKEND))  ## make .venv with the pinned dependencies (GPU=1 for CUDA)
+install: $(VENV)/.installed-$(or $(filter-out tensorflow,$(BACKEND)),$(BUILD))  ## make .venv with the pinned dependencies (GPU=1 for CUDA, BACKEND=jax or torch)
 
 run: install  ## run a study to its report (STUDY=studies/x.yaml, CORES=n, GPU=1)
 	@$(CHECK) $(call quoted,$(STUDY_FILE))

@@ -60,7 +60,7 @@
     if (!target) return;
     for (let up = target; up; up = up.parentElement) {
       if (up.tagName === "DETAILS") up.open = true;
-      if (up.classList.contains("layer")) up.previousElementSibling.previousElementSibling.checked = true;
+      if (up.classList.contains("convolution")) up.previousElementSibling.previousElementSibling.checked = true;
     }
     if (location.hash.includes("?")) target.scrollIntoView({ behavior: "instant" });
   }

@@ -25,8 +25,8 @@ LOCKS = {
     "sagemaker": "sagemaker.in -c cpu.txt -c deploy.txt",
     "dev": "dev.in -c cpu.txt -c deploy.txt -c sagemaker.txt",
     "cluster": "cluster.in -c cpu.txt",
-    "jax": "jax.in -c cpu.txt",
-    "torch": "torch.in -c cpu.txt",
+    "jax": "base.in jax.in -c cpu.txt",
+    "torch": "base.in torch.in -c cpu.txt",
 }
 """Each lock file, in the order of resolving: what it asks for, and the pins that it keeps (-c).
 

@@ -12,8 +12,15 @@ from convlab.common import environment
 
 environment.start()
 
-import argparse
 import importlib.util
+
+if importlib.util.find_spec("tensorflow") is None:
+    sys.exit(
+        "error: exporting needs TensorFlow, which is not installed here; `make export` installs it, or run: "
+        "pip install --require-hashes -r requirements/cpu.txt"
+    )
+
+import argparse
 import json
 import logging
 import shutil

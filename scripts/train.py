@@ -10,6 +10,7 @@ environment.start()
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import logging
 import os
@@ -149,6 +150,11 @@ def train_run(job: Job, writer: Writer) -> None:
     """
     spec, output, threads = job.spec, job.output, job.threads
     training, started = spec.training, datetime.now(UTC)
+    if training.tensorboard and importlib.util.find_spec("tensorflow") is None:
+        raise UserError(
+            "training.tensorboard needs TensorFlow, which is not installed here; remove it, or run: "
+            "pip install --require-hashes -r requirements/cpu.txt"
+        )
     backend.configure(training.backend, threads)  # before these import Keras
     from convlab.runtime.keras_runtime import device, keras, use_threads
     from convlab.training.backup import resumable_epochs

@@ -134,6 +134,62 @@ def test_a_run_that_ended_after_its_last_epoch_is_finished_as_if_it_had_not(name
     assert resumed.tobytes() == undisturbed.tobytes()
 
 
+WITHOUT_TENSORFLOW = """
+import importlib.machinery, os, runpy, sys
+class Others(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] == "tensorflow" else super().find_spec(name, path, target)
+sys.meta_path = [Others if finder is importlib.machinery.PathFinder else finder for finder in sys.meta_path]
+sys.argv = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""A program that runs a script as if TensorFlow were not installed."""
+
+
+def without_tensorflow(*arguments: str | Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_run_needs_no_tensorflow_and_is_the_same_without(name, digits, tmp_path):
+    options = {"epochs": 2, "train_size": 200, **RECIPE}
+    _, _, expected = trained(name, digits, tmp_path / "with", **options)
+    output = tmp_path / "without"
+    evaluate = [ROOT / "scripts/evaluate.py", "--train-dir", output, "--seeds", "1"]
+    for step in (
+        command(name, digits, output / "seed-1", **options)[1:],
+        [*evaluate, "--data-dir", digits, "--output-dir", output / "evaluated"],
+    ):
+        result = without_tensorflow(*step)
+        assert result.returncode == 0, result.stderr
+    (probabilities,) = read_probabilities(output / "evaluated", [1])
+    assert probabilities.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["scripts/export.py"], "error: exporting needs TensorFlow, which is not installed here; `make export`"),
+        (["scripts/train.py", "tensorboard"], "error: training.tensorboard needs TensorFlow, which is not installed"),
+        (["scripts/train.py", "tensorflow"], "error: training.backend is tensorflow, which is not installed"),
+    ],
+    ids=["export", "tensorboard", "training"],
+)
+def test_what_needs_tensorflow_says_so_where_it_is_not_installed(arguments, message, digits, tmp_path):
+    script, *what = arguments
+    if what:
+        training = {"tensorboard": True} if what == ["tensorboard"] else {}
+        arguments = command("tensorflow", digits, tmp_path / "run", **training)[2:]
+    else:
+        arguments = []
+    result = without_tensorflow(ROOT / script, *arguments)
+    assert result.returncode == 1 and message in result.stderr.splitlines()[-1], result.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_the_backend_can_be_a_studys_factor(name, project):

@@ -132,5 +132,5 @@ def test_own_code_without_a_visible_convolution_is_named(tmp_path):
     assert not_looked_into(results, []) == "Mine"
     seen = convolutions_table({("digits", "own", 1): {"convolutions": [measured()]}}, plan)
     assert seen.empty, "it is in no question"
-    figure = Figure("features", "f", "F", "", "", "", variant="own", layer="conv_1")
+    figure = Figure("features", "figure-f", "f", "F", "", "", "", variant="own", layer="conv_1")
     assert not_looked_into(results, [figure]) == ""

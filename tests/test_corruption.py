@@ -1,5 +1,6 @@
 """The corruption probe: images made by image, kind and severity alone; errors relative to a reference; claims."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -159,11 +160,11 @@ def study_with(*rules: str, **options):
     return load_study({**TINY, "probes": {"corruption": {**OPTIONS, **options}}, "claims": claims})
 
 
-def results_of(errors: dict[str, float], scatter: float = 0.002, diverged: tuple[str, int] | None = None):
+def results_of(errors: dict[str, float], scatter: float = 0.002, diverged: tuple[str, int] | None = None, n: int = 3):
     """Runs, and what the probe measured: the error of each variant under corruption, a tenth of it on clean images."""
     runs, rows = [], []
     for variant, error in errors.items():
-        for seed in (1, 2, 3):
+        for seed in range(1, n + 1):
             finished = (variant, seed) != diverged
             run = {"dataset": "digits", "variant": variant, "seed": seed}
             status = "finished" if finished else "diverged"
@@ -182,6 +183,7 @@ def results_of(errors: dict[str, float], scatter: float = 0.002, diverged: tuple
 def test_the_corruption_error_is_the_ratio_of_summed_errors_within_a_seed():
     runs, measured = results_of({"cnn": 0.2, "dense": 0.4, "cnn-kernel_size-5x5": 0.3}, scatter=0)
     rows = all_contrasts(runs, study_with().plan, measured).set_index(["variant", "reference", "measure"])["difference"]
+    assert [", " in measure for _variant, _reference, measure in rows.index] == [False] * 8 + [True] * 16
     assert rows["cnn", "dense", "corruption error"] == pytest.approx(0.2 / 0.4 - 1)
     assert rows["cnn", "dense", "relative corruption error"] == pytest.approx(0.18 / 0.36 - 1)
     assert rows["cnn", "dense", "accuracy"] == pytest.approx(0.2)
@@ -241,12 +243,12 @@ def test_a_claim_is_decided_by_what_the_probe_measured_seed_by_seed():
 
 
 def test_a_diverged_run_counts_with_the_worst_accuracy_in_a_claim():
-    study = study_with("accuracy_under(noise, 3)(cnn) - accuracy_under(noise, 3)(dense) > 0")
-    runs, measured = results_of({"cnn": 0.2, "dense": 0.4, "cnn-kernel_size-5x5": 0.3}, diverged=("cnn", 2))
-    result = confirmatory_family(with_claim_values(runs, study.plan, measured), study.plan, 0.005).claims[
-        "digits", "c0"
-    ]
-    assert result.verdict == "inconclusive"
+    plan = study_with("accuracy_under(noise, 3)(cnn) - accuracy_under(noise, 3)(dense) > 0").plan
+    for diverged, verdict in ((("cnn", 2), "inconclusive"), (("dense", 2), "supported")):
+        errors = {"cnn": 0.2, "dense": 0.4, "cnn-kernel_size-5x5": 0.3}
+        runs, measured = results_of(errors, diverged=diverged, n=4)
+        result = confirmatory_family(with_claim_values(runs, plan, measured), plan, 0.005).claims["digits", "c0"]
+        assert (result.verdict, result.link.n_seeds, result.link.n_missing) == (verdict, 3, 1)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +304,7 @@ def test_what_a_claim_rests_on_is_registered_with_it():
     (link,) = entry.content["rule"]
     assert link["left"]["probe"] == "corruption" and entry.tested
     kinds = ["gaussian_noise", "shot_noise", "impulse_noise"]
-    assert link["left"]["measured_with"] == {"kinds": kinds, "severity": 3, "images": 1000}
+    assert link["left"]["measured_with"] == {"kinds": kinds, "severity": 3, "images": 500}
     same = content(study_with("accuracy_under( noise ,3 )( cnn ) > 0.5", severities=[3], fill="edge"))
     assert same == content(study_with(rule)), "what the claim does not rest on may change"
     assert content(study_with(rule, images=50)) != same
@@ -341,3 +343,26 @@ def test_equal_accuracies_are_told_as_equal_and_a_ratio_with_its_interval():
     assert "On these corrupted images they are equally accurate within ± 0.5 pp." in text
     ratio = next(f for f in findings if "(mCE) of CNN, with that of Dense as 100 %" in f.text)
     assert "is 100.00 % (95 % CI 99." in ratio.text and ratio.kind == "exploratory"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_figures_show_every_kind_that_was_measured_at_its_severities(channels):
+    images = images_of((8, 12, 8, channels))
+    options = {**OPTIONS, "images": 8, "fill": "black"}
+    _rows, examples = measure.inspect([a_network(1, 128)], images, np.arange(8) % 2, options)
+    severities = {kind: [1] if kind == "inversion" else [1, 3] for kind in OPTIONS["kinds"]}
+    sheet = figure.sheet_of(examples, severities)
+    texts = [text.get_text() for text in sheet.axes[0].texts]
+    assert texts.count("3") == 3 and "Shot noise\nclean" in texts and texts[-1] == "changed"
+    groups = list(figure.tiles(examples, OPTIONS["kinds"]))
+    assert [(group.title, len(group.images)) for group in groups] == [
+        ("Gaussian noise", 3), ("Shot noise", 3), ("Impulse noise", 3), ("Inversion", 2)
+    ]  # fmt: skip
+    runs, measured = results_of({"cnn": 0.2, "dense": 0.4, "cnn-kernel_size-5x5": 0.3})
+    curves = all_curves(runs, study_with().plan, measured)
+    chart = figure.draw(curves, LABELS, {name: number for number, name in enumerate(LABELS)})
+    drawn = {axis.get_title(): [int(x) for x in axis.get_xticks()] for axis in chart.axes if axis.get_title()}
+    assert drawn == {name: [0, 1, 3] for name in ("Gaussian noise", "Shot noise", "Impulse noise")} | {
+        "Inversion": [0, 1]
+    }
+    plt.close("all")

@@ -9,7 +9,7 @@ import pytest
 
 from builders.project import ROOT
 from convlab.errors import UserError
-from convlab.runtime import devices
+from convlab.runtime import backend, devices
 
 PROCESS = """
 import sys
@@ -114,7 +114,7 @@ def test_somebody_elses_folder_is_refused(tmp_path):
 def test_memory_grows_on_a_gpu_and_nothing_changes_on_a_cpu(tmp_path):
     code = "import sys, os; sys.path.insert(0, 'scripts')\nfrom convlab.runtime import backend\n"
     code += "backend.configure('tensorflow', 1)\n"
-    code += "print({k: v for k, v in os.environ.items() if k.startswith(('TF_', 'XLA', 'CUDA', 'NPROC'))})"
+    code += "print({k: v for k, v in os.environ.items() if k.startswith(('TF_', 'XLA', 'CUDA', 'CUBLAS', 'NPROC'))})"
 
     def devices_with(more: dict[str, str]) -> dict:
         environment = {"PATH": str(tmp_path), "TMPDIR": str(tmp_path), **more}
@@ -123,8 +123,24 @@ def test_memory_grows_on_a_gpu_and_nothing_changes_on_a_cpu(tmp_path):
     assert devices_with({}) == {}
     gpu = devices_with({"CUDA_VISIBLE_DEVICES": "1"})
     assert gpu["TF_FORCE_GPU_ALLOW_GROWTH"] == "true" and gpu["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
-    assert gpu["CUDA_VISIBLE_DEVICES"] == "1"
+    assert gpu["CUDA_VISIBLE_DEVICES"] == "1" and gpu["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     assert devices_with({"CUDA_VISIBLE_DEVICES": "1", "TF_DETERMINISTIC_OPS": "0"})["TF_DETERMINISTIC_OPS"] == "0"
+
+
+def test_jax_computes_the_same_bytes_on_a_gpu_unless_the_user_says_otherwise(monkeypatch, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+
+    def flags(gpu: str | None, chosen: str) -> list[str]:
+        monkeypatch.setattr(devices, "use_one_gpu", lambda: gpu)
+        monkeypatch.setattr(os, "environ", {"XLA_FLAGS": chosen})
+        backend.configure("jax", 1)
+        return os.environ["XLA_FLAGS"].split()
+
+    assert flags(None, "") == ["--xla_cpu_multi_thread_eigen=false"]
+    assert flags("0", "") == ["--xla_gpu_deterministic_ops=true", "--xla_cpu_multi_thread_eigen=false"]
+    chosen = "--xla_gpu_deterministic_ops=false"
+    assert flags("0", chosen) == [chosen, "--xla_cpu_multi_thread_eigen=false"]
 
 
 def eval_dict(result: subprocess.CompletedProcess) -> dict[str, str]:

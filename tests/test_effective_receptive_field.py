@@ -6,6 +6,7 @@ import pytest
 
 from builders.measured import fields_with
 from builders.project import CNN_5X5, TINY
+from convlab.errors import UserError
 from convlab.models.cost import cost
 from convlab.models.families.conv import Conv
 from convlab.models.families.dense import Dense
@@ -102,6 +103,13 @@ def test_networks_without_convolutions_have_no_field():
 
     network = Network(1, built(Dense(family="dense", units=[4]), (8, 8, 1)), None)
     assert measure.inspect([network], images((8, 8, 1)), None, {"images": 4}) == ([], {})
+
+
+def test_a_study_without_convolutions_is_refused_before_anything_runs():
+    models = {"dense": TINY["models"]["dense"]}
+    config = {**TINY, "models": models, "experiments": {}, "comparisons": {}, "probes": ["effective_receptive_field"]}
+    with pytest.raises(UserError, match=r"no model that it probes has any \(dense\); add one with family: conv"):
+        load_study(config).plan  # noqa: B018
 
 
 def test_a_field_without_gradient_and_one_beyond_a_narrow_image():

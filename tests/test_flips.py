@@ -377,6 +377,7 @@ WITHOUT_DIRECTION = {
     "limitations": "limits of the design",
     "new_images": "counts of verdicts that change",
     "registration": "when something was written",
+    "attributions": "which methods pass which checks, of each variant alone",
     "similarity": "one side only: variants are less alike than seeds, or not told apart",
     "study_results": "no sentence",
 }

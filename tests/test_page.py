@@ -88,20 +88,23 @@ def test_every_figure_of_a_finished_study_has_its_numbers_and_says_how_to_read_i
     assert page.locator("figure[id]").count() > 20
 
 
-def test_a_figure_alone_in_its_row_takes_the_row_with_its_words_beside_it(open_page, address):
+def test_no_row_of_figures_is_half_empty_and_words_stand_beside_a_figure_that_has_a_row(open_page, address):
     """Half of a wide page was empty beside single figures."""
     page = open_page(address)
-    alone = page.evaluate(
-        """() => [...document.querySelectorAll("main > section .figures")].filter((row) =>
-            row.offsetWidth && row.children.length % 2).map((row) => {
-                const figure = row.lastElementChild, box = figure.getBoundingClientRect();
-                const [picture, words] = figure.children;
-                return [box.width / row.offsetWidth, words.getBoundingClientRect().left >=
-                    picture.getBoundingClientRect().right, figure.querySelector(".reading").open];
-            })"""
+    filled = page.evaluate(
+        """() => [...document.querySelectorAll("main .figures")].filter((row) => row.offsetWidth).flatMap((row) => {
+            const widths = new Map();
+            for (const f of row.children) widths.set(f.offsetTop, (widths.get(f.offsetTop) || 0) + f.offsetWidth);
+            return [...widths.values()].map((width) => width / row.offsetWidth);
+        })"""
     )
-    assert len(alone) > 3
-    assert all(share > 0.99 and beside and is_open for share, beside, is_open in alone)
+    assert len(filled) > 8 and min(filled) > 0.95
+    beside = page.evaluate(
+        """() => [...document.querySelectorAll("figure.across")].filter((f) => f.offsetWidth).map((f) =>
+            f.querySelector("figcaption").getBoundingClientRect().left >=
+            f.firstElementChild.getBoundingClientRect().right && f.querySelector(".reading").open)"""
+    )
+    assert len(beside) > 3 and all(beside)
 
 
 def test_a_link_to_numbers_that_are_folded_opens_them(open_page, address):

@@ -215,6 +215,13 @@ def test_the_page_is_one_file_whose_links_lead_somewhere_and_whose_texts_are_tex
     assert html.startswith("<!doctype html>") and "default-src 'none'" in html
 
 
+def test_data_that_another_version_explored_are_left_out(results):
+    folder = results / "made_up"
+    write_study_with(folder, STUDY, CNN_WINS)
+    (layout.explored(folder, "digits") / "summary.json").write_text('{"dataset": "digits", "tiles": {}}')
+    assert 'id="data"' not in peek_at(results)
+
+
 def test_an_earlier_report_is_linked(results):
     write_study_with(results / "made_up", STUDY, CNN_WINS)
     assert "../report/index.html" not in peek_at(results)

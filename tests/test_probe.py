@@ -17,8 +17,9 @@ from convlab.probes.all_findings import all_findings
 from convlab.probes.curves import point
 from convlab.probes.measured import Measured
 from convlab.probes.specs import ProbeSettings
-from convlab.probes.tables import all_contrasts, all_curves
+from convlab.probes.tables import all_contrasts, all_curves, with_claim_values
 from convlab.probes.translation import figure, measure
+from convlab.probes.translation import findings as translation_words
 from convlab.study.load import load_study
 
 LARGE = {**TINY, "datasets": {"digits": {"kind": "mnist"}}}  # images enough for every default size
@@ -57,6 +58,14 @@ def test_a_shift_moves_every_pixel_and_brings_in_black():
     np.testing.assert_array_equal(moved, [[0, 0, 0, 0], [3, 4, 0, 0], [7, 8, 0, 0]])
     np.testing.assert_array_equal(measure.shifted(images, 0, 0), images)
     assert not measure.shifted(images, 3, 0).any() and not measure.shifted(images, 0, -9).any()
+
+
+def test_what_enters_a_shifted_image_is_black_the_edge_or_what_has_left():
+    images = np.arange(1, 13, dtype=np.uint8).reshape(1, 3, 4, 1)
+    edge, around = (measure.shifted(images, 1, -2, fill)[0, ..., 0] for fill in ("edge", "wrap"))
+    np.testing.assert_array_equal(edge, [[3, 4, 4, 4], [3, 4, 4, 4], [7, 8, 8, 8]])
+    np.testing.assert_array_equal(around, [[11, 12, 9, 10], [3, 4, 1, 2], [7, 8, 5, 6]])
+    assert measure.shifted(images, 1, 0).tobytes() == measure.shifted(images, 1, 0, "black").tobytes()
 
 
 def test_a_detector_of_presence_survives_shifts_and_a_detector_of_place_does_not():
@@ -324,6 +333,57 @@ def test_the_lead_on_intact_images_is_in_the_table():
     assert list(table["measure"]).count("lead, intact") == 1
 
 
+def shifts_measured(lift: float) -> pd.DataFrame:
+    """What the translation probe measured of the tiny study's models: the CNN is more consistent by ``lift``."""
+
+    def consistency(variant: str, seed: int) -> float:
+        return 0.6 + (lift + 0.01 * (seed - 2) if variant == "cnn" else 0)
+
+    return pd.DataFrame(
+        [
+            {"dataset": "digits", "variant": variant, "seed": seed, "axis": axis, "shift": shift,
+             "accuracy": 0.5 + 0.1 * (variant == "cnn") + 0.001 * seed if shift else 0.9,
+             "consistency": consistency(variant, seed) if shift else 1.0}
+            for variant in ("cnn", "dense") for seed in (1, 2, 3) for axis in ("h", "v") for shift in (-1, 0, 1)
+        ]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fill", "expected"),
+    [
+        ("black", ("black moves in", "with black where an image has moved away")),
+        ("edge", ("the pixels of the edge are repeated", "with the pixels of the edge repeated")),
+        ("wrap", ("what leaves on one side comes in on the other", "with what leaves on one side coming in")),
+    ],
+)
+def test_caption_and_findings_say_what_moved_in(fill, expected):
+    plan = load_study({**TINY, "probes": {"translation": {"shift": 1, "fill": fill}}}).plan
+    table = shifts_measured(0.2)
+    curves, contrasts = (make(table, plan, {"translation": Measured(table)}) for make in (all_curves, all_contrasts))
+    assert expected[0] in figure.caption(plan.probes["translation"], plan)
+    assert expected[1] in all_findings(curves, contrasts, LABELS, "digits", 0.005)["translation"][-1].text
+
+
+def test_a_claim_about_shifted_images_takes_the_mean_over_axes_and_directions_at_its_distance():
+    claims = [{"id": "a", "text": "t", "rule": "accuracy_shifted(1)(cnn) - accuracy_shifted(1)(dense) > 0"}]
+    config = {**TINY, "probes": {"translation": {"shift": 1}}, "claims": claims}
+    table, plan = shifts_measured(0.2), load_study(config).plan
+    values = with_claim_values(table.drop_duplicates(["variant", "seed"]), plan, {"translation": Measured(table)})
+    values = values.set_index(["variant", "seed"])["accuracy_shifted(1)"]
+    assert values["cnn", 2] == pytest.approx(0.602) and values["dense", 3] == pytest.approx(0.503)
+    for asked in ("2", "0", "x"):
+        config["claims"] = [{**claims[0], "rule": f"accuracy_shifted({asked})(cnn) > 0"}]
+        with pytest.raises(UserError, match=f"measures shifts of up to 1 px, not {asked}"):
+            load_study(config).plan  # noqa: B018
+
+
+@pytest.mark.parametrize(("shift", "told"), [(0, False), (2, True)])
+def test_the_introduction_of_shifted_images_knows_the_augmentation(shift, told):
+    training = load_study({**TINY, "training": {**TINY["training"], "augmentation": {"shift": shift}}}).training
+    assert ("trained on shifted images" in translation_words.introduction(training, False)) == told
+
+
 @pytest.mark.parametrize(
     ("lift", "expected"),
     [
@@ -333,18 +393,10 @@ def test_the_lead_on_intact_images_is_in_the_table():
     ],
 )
 def test_translation_is_told_in_either_direction(lift, expected):
-    def consistency(variant: str, seed: int) -> float:
-        return 0.6 + (lift + 0.01 * (seed - 2) if variant == "cnn" else 0)
-
-    rows = [
-        {"dataset": "d", "variant": variant, "seed": seed, "axis": axis, "shift": shift,
-         "accuracy": 0.5 if shift else 0.9, "consistency": consistency(variant, seed) if shift else 1.0}
-        for variant in ("cnn", "dense") for seed in (1, 2, 3) for axis in ("h", "v") for shift in (-1, 0, 1)
-    ]  # fmt: skip
-    table = pd.DataFrame(rows)
+    table = shifts_measured(lift)
     measured = {"translation": Measured(table)}
     curves, contrasts = (make(table, TRANSLATION_ONLY, measured) for make in (all_curves, all_contrasts))
-    text = all_findings(curves, contrasts, LABELS, "d", 0.005)["translation"][-1].text
+    text = all_findings(curves, contrasts, LABELS, "digits", 0.005)["translation"][-1].text
     assert expected in text
     assert "so this is about these two models, with black where an image has moved away" in text
 

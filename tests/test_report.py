@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
+from markupsafe import Markup
 
 import report
 from builders.project import CNN_5X5
@@ -344,8 +345,22 @@ def test_details_begin_with_the_chosen_variant_which_is_marked_wherever_it_stand
     assert marked == ["cnn"]
 
 
+@pytest.mark.parametrize(("panels", "across"), [
+    ([2, 2, 3], [False, False, True]),
+    ([2], [True]),
+    ([12, 2, 2, 2, 12], [True, False, False, True, True]),
+    ([], []),
+])  # fmt: skip
+def test_a_figure_of_many_panels_and_one_without_a_partner_take_a_row(panels, across):
+    shown = [
+        views.Figure("probes", f"figure-{n}", "x", "X", "Y.", "", "x.png", svg=Markup('<g id="f-axes_1"></g>' * count))
+        for n, count in enumerate(panels)
+    ]
+    assert [is_across for _figure, is_across in views.in_rows(shown)] == across
+
+
 def test_every_figure_says_how_to_read_it_and_has_its_numbers(reports):
-    figures = re.findall(r"<figure id=.*?</figure>", reports[0], re.DOTALL)
+    figures = re.findall(r"<figure\b.*?</figure>", reports[0], re.DOTALL)
     assert len(figures) > 15
     for figure in figures:
         assert "<summary>How to read this</summary>" in figure
@@ -486,10 +501,10 @@ def test_one_convolution_is_chosen_at_a_time_without_a_script(reports):
     assert [(name, bool(checked)) for name, _id, checked in buttons] == [
         ("convolutions-digits-kernel", True), ("convolutions-digits-kernel", False)
     ]  # fmt: skip
-    labels = re.findall(r'<label for="([^"]*)">([^<]*)</label>\s*<div class="chosen">\s*<figure', section)
+    labels = re.findall(r'<label for="([^"]*)">([^<]*)</label>\s*<div class="convolution">\s*<figure', section)
     assert labels == [(buttons[0][1], "conv_1"), (buttons[1][1], "conv_2")]
-    assert ".choice input:checked + label + .chosen { display: block; }" in html
-    assert re.search(r"@media print \{.*\.chosen \{ display: block; \}", html, re.DOTALL)
+    assert ".choice input:checked + label + .convolution { display: block; }" in html
+    assert re.search(r"@media print \{.*\.convolution \{ display: block; \}", html, re.DOTALL)
     assert "digits-kernel-levels-2-filters.png" in markdown
 
 
@@ -497,7 +512,7 @@ def test_figures_are_embedded_as_far_as_they_fit_the_most_important_ones_first(t
     write_study_with(tmp_path, MADE_UP_STUDY, CNN_WINS)
     monkeypatch.setattr(gallery, "MAX_EMBEDDED_CHARS", 5_000)
     html, _ = write_reports(tmp_path, MADE_UP_STUDY)
-    embedded = re.findall(r'<figure data-name="([^"]*)">\s*<div', html)
+    embedded = re.findall(r'<figure id="[^"]*" data-name="([^"]*)"[^>]*>\s*<div', html)
     assert "digits-accuracy" in embedded and "digits-cnn-layer-1-filters" not in embedded
     assert "page small: <code>compare/figures/digits-cnn-layer-1-filters.png</code>" in html
 

@@ -129,7 +129,7 @@ def graded(tmp_path_factory) -> tuple[str, str]:
 def test_both_reports_show_the_checklist_with_links_to_their_sections(graded):
     page, text = graded
     assert '<h2 id="rubric-title">Rubric</h2>' in page and "\n## Rubric\n" in text
-    assert '<a href="#data">Images per class</a>' in page
+    assert '<a href="#figure-data-digits-class_distribution">Images per class</a>' in page
     assert "**there** Images per class (Data)" in text
     ids, links = set(re.findall(r'\bid="([^"]+)"', page)), set(re.findall(r'href="#([^"]+)"', page))
     assert links <= ids
@@ -149,9 +149,10 @@ def test_a_report_without_a_rubric_does_not_speak_of_one(tmp_path):
 def test_figures_are_asked_for_on_every_dataset():
     item = Requirement("x", "data", lambda study: (), ("data/*samples",))
     study = load_study(MADE_UP_STUDY)
-    both = Finished({"a": {"data/a-samples"}, "b": {"data/b-curves"}})
+    both = Finished({"a": {"data/a-samples": "x"}, "b": {"data/b-curves": "y"}})
     assert checklist._missing_figures(item, both) == ["figure data/*samples of b"]
-    assert checklist._checked(item, study, Finished({"a": {"data/a-samples"}})).state == "there"
+    checked = checklist._checked(item, study, Finished({"a": {"data/a-samples": "x"}}))
+    assert (checked.state, checked.anchor) == ("there", "x")
 
 
 def test_a_rubric_is_a_file(tmp_path, monkeypatch):

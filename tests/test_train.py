@@ -17,10 +17,10 @@ from convlab.common import checksums
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures
-from convlab.training import backup, run_store
+from convlab.training import array_pipeline, backup, run_store, tensorflow_pipeline
 from convlab.training.backup import finished_epochs, resumable_epochs
 from convlab.training.history import HISTORY_COLUMNS, best_epoch, exhausted, read_history, write_history
-from convlab.training.pipeline import epoch_order, training_batches
+from convlab.training.pipeline import epoch_order
 from convlab.training.recipe import EarlyStopping
 from convlab.training.run_spec import Run
 
@@ -295,11 +295,13 @@ def test_early_stopping_waits_for_its_patience():
     assert not exhausted([*falling, {"val_loss": 0.7}], rule)
 
 
-def test_batches_cover_every_image_once_an_epoch_in_an_order_of_seed_and_epoch():
+@pytest.mark.parametrize("pipeline", [tensorflow_pipeline, array_pipeline])
+def test_batches_cover_every_image_once_an_epoch_in_an_order_of_seed_and_epoch(pipeline):
     images = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
 
     def orders(epochs: range, seed: int = 3) -> list[list[int]]:
-        parts = [labels.numpy().tolist() for _, labels in training_batches(images, np.arange(10), 4, epochs, seed)]
+        batches = pipeline.training_batches(images, np.arange(10), 4, epochs, seed)
+        parts = [np.asarray(labels).tolist() for _, labels in batches]
         assert [len(part) for part in parts] == [4, 4, 2] * len(epochs)
         flat = [label for part in parts for label in part]
         return [flat[start : start + 10] for start in range(0, len(flat), 10)]

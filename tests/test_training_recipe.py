@@ -14,11 +14,13 @@ from convlab.models.families.dense import Dense
 from convlab.runtime.keras_runtime import keras, tf
 from convlab.study.ema_length import long_averages
 from convlab.study.load import load_study
-from convlab.training.augmentation import Draws, cropped, cut_out, mixed, rotated
+from convlab.training import array_pipeline, loop, tensorflow_pipeline
+from convlab.training.augmentation import cropped, cut_out, mixed, rotated
+from convlab.training.draws import NumpyDraws, TensorFlowDraws
 from convlab.training.loop import Data, Hooks, fit
 from convlab.training.network import build
 from convlab.training.optimizer import inner, optimizer
-from convlab.training.pipeline import class_weights, recipe_batches, training_batches
+from convlab.training.pipeline import class_weights
 from convlab.training.recipe import Augmentation, Training
 from convlab.training.schedule import rate_at, rates
 
@@ -112,17 +114,30 @@ def test_mixup_blends_images_and_labels_by_the_same_share():
     np.testing.assert_allclose(mixed(tf.constant(values), shares), [[0.25, 2.25], [0, 1], [0, 2]])
 
 
-def test_shares_of_mixup_are_those_of_the_beta_distribution():
+DRAWS = [TensorFlowDraws, NumpyDraws]
+
+
+@pytest.mark.parametrize("draws", DRAWS)
+def test_shares_of_mixup_are_those_of_the_beta_distribution(draws):
     for alpha in (0.2, 1.0, 0.001):
-        shares = Draws(7, 3, 4000).beta("mixup", alpha).numpy()
+        shares = np.asarray(draws(7, 3, 4000).beta("mixup", alpha))
         assert shares.min() >= 0 and shares.max() <= 1
         assert abs(shares.mean() - 0.5) < 0.03
         assert abs(shares.var() - 1 / (4 * (2 * alpha + 1))) < 0.01
 
 
-def test_random_numbers_follow_from_seed_step_and_purpose_alone():
+@pytest.mark.parametrize("draws", DRAWS)
+def test_angles_and_corners_have_the_whole_range(draws):
+    angles = np.asarray(draws(7, 3, 4000).uniform("rotation", 0.5))
+    assert -0.5 <= angles.min() < -0.49 and 0.49 < angles.max() <= 0.5 and angles.dtype == np.float32
+    corners = np.asarray(draws(7, 3, 4000).whole("crop", 2, 5))
+    assert corners.shape == (4000, 2) and set(corners.ravel().tolist()) == set(range(5))
+
+
+@pytest.mark.parametrize("draws", DRAWS)
+def test_random_numbers_follow_from_seed_step_and_purpose_alone(draws):
     def numbers(seed: int, step: int, purpose: str) -> list[int]:
-        return Draws(seed, step, 20).whole(purpose, 1, 1000).numpy().ravel().tolist()
+        return np.asarray(draws(seed, step, 20).whole(purpose, 1, 1000)).ravel().tolist()
 
     largest_seed = 2**32 - 1
     base = numbers(largest_seed, 5, "crop")
@@ -133,48 +148,72 @@ def test_random_numbers_follow_from_seed_step_and_purpose_alone():
 EVERYTHING = {"crop": 1, "rotation": 20, "cutout": 2, "mixup": 0.4}
 
 
-def batches(training: Training, epochs: range) -> list[list[np.ndarray]]:
-    plain = training_batches(IMAGES, LABELS, 16, epochs, 3)
-    return [
-        [part.numpy() for part in batch]
-        for batch in recipe_batches(plain, training, LABELS, CLASSES, 9, epochs.start * 4)
-    ]
+@pytest.fixture(params=[tensorflow_pipeline, array_pipeline], ids=["tf.data", "arrays"])
+def pipeline(request):
+    """The input pipeline of TensorFlow, and the one of JAX and PyTorch, here computed by TensorFlow."""
+    return request.param
+
+
+def batches(pipeline, training: Training, epochs: range) -> list[list[np.ndarray]]:
+    plain = pipeline.training_batches(IMAGES, LABELS, 16, epochs, 3)
+    changed = pipeline.recipe_batches(plain, training, LABELS, CLASSES, 9, epochs.start * 4)
+    return [[keras.ops.convert_to_numpy(part) for part in batch] for batch in changed]
 
 
 @pytest.mark.parametrize("field", EVERYTHING)
-def test_an_epoch_of_a_resumed_run_is_augmented_as_it_would_have_been(field):
+def test_an_epoch_of_a_resumed_run_is_augmented_as_it_would_have_been(pipeline, field):
     training = Training(augmentation={field: EVERYTHING[field]})
-    whole, resumed = batches(training, range(3)), batches(training, range(2, 3))
+    whole, resumed = batches(pipeline, training, range(3)), batches(pipeline, training, range(2, 3))
     assert all(
         (a == b).all()
         for batch, again in zip(whole[8:], resumed, strict=True)
         for a, b in zip(batch, again, strict=True)
     )
-    plain = batches(Training(class_weights="balanced"), range(3))
+    plain = batches(pipeline, Training(class_weights="balanced"), range(3))
     assert any((changed[0] != kept[0]).any() for changed, kept in zip(whole, plain, strict=True))
     assert all(batch[0].dtype == np.uint8 and batch[0].shape == (16, 8, 8, 1) for batch in whole)
 
 
-def test_a_recipe_that_changes_no_example_leaves_the_batches_as_they_are():
-    plain = training_batches(IMAGES, LABELS, 16, range(1), 3)
+def test_a_recipe_that_changes_no_example_leaves_the_batches_as_they_are(pipeline):
+    plain = pipeline.training_batches(IMAGES, LABELS, 16, range(1), 3)
     training = Training(augmentation={"flip": "both", "shift": 1}, schedule="cosine", ema=0.9, gradient_clip=1)
-    assert recipe_batches(plain, training, LABELS, CLASSES, 9, 0) is plain
+    assert pipeline.recipe_batches(plain, training, LABELS, CLASSES, 9, 0) is plain
 
 
-def test_smoothed_labels_give_a_share_to_every_class():
-    plain = [labels.numpy() for _, labels in training_batches(IMAGES, LABELS, 16, range(1), 3)]
-    for (_images, soft), labels in zip(batches(Training(label_smoothing=0.2), range(1)), plain, strict=True):
+def test_without_randomness_both_pipelines_have_the_same_batches():
+    """Epochs that are no whole pass, and whose last batch is smaller."""
+    recipe = Training(label_smoothing=0.2, class_weights="balanced")
+    ours, theirs = (
+        [
+            [keras.ops.convert_to_numpy(part) for part in batch]
+            for batch in module.recipe_batches(
+                module.training_batches(IMAGES, LABELS, 15, range(1, 3), 3, 40), recipe, LABELS, CLASSES, 9, 3
+            )
+        ]
+        for module in (array_pipeline, tensorflow_pipeline)
+    )
+    assert [len(images) for images, *_ in ours] == [15, 15, 10] * 2
+    for batch, other in zip(ours, theirs, strict=True):
+        for part, expected in zip(batch, other, strict=True):
+            np.testing.assert_array_equal(part, expected, strict=True)
+
+
+def test_smoothed_labels_give_a_share_to_every_class(pipeline):
+    plain = [
+        keras.ops.convert_to_numpy(labels) for _, labels in pipeline.training_batches(IMAGES, LABELS, 16, range(1), 3)
+    ]
+    for (_images, soft), labels in zip(batches(pipeline, Training(label_smoothing=0.2), range(1)), plain, strict=True):
         np.testing.assert_allclose(soft, 0.8 * np.eye(CLASSES)[labels] + 0.05, rtol=1e-6)
 
 
-def test_balanced_weights_give_every_class_the_same_sum_and_are_blended_with_the_labels():
+def test_balanced_weights_give_every_class_the_same_sum_and_are_blended_with_the_labels(pipeline):
     weights = class_weights(LABELS, CLASSES + 1)
     np.testing.assert_allclose(weights, [64 / (4 * count) for count in (40, 16, 4, 4)] + [0])
     np.testing.assert_allclose(weights[LABELS].mean(), 1)
-    for _images, labels, weight in batches(Training(class_weights="balanced"), range(1)):
+    for _images, labels, weight in batches(pipeline, Training(class_weights="balanced"), range(1)):
         np.testing.assert_array_equal(weight, weights[labels])
     blended = Training(class_weights="balanced", augmentation={"mixup": 1})
-    for _images, soft, weight in batches(blended, range(1)):
+    for _images, soft, weight in batches(pipeline, blended, range(1)):
         np.testing.assert_allclose(soft @ weights[:CLASSES], weight, rtol=1e-5)
 
 
@@ -229,6 +268,17 @@ def test_training_goes_on_from_its_own_weights_and_not_from_their_average(tmp_pa
     for first, second, third, average in zip(*weights, averaged.trainable_variables, strict=True):
         expected = 0.75 * (0.75 * first + 0.25 * second) + 0.25 * third
         np.testing.assert_allclose(average, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 15, "label_smoothing": 0.1}], ids=str)
+def test_a_run_on_arrays_is_the_run_on_tf_data(options, tmp_path, monkeypatch):
+    expected, theirs, _ = fitted(tmp_path / "tf.data", epochs=2, **options)
+    for name in ("training_batches", "recipe_batches", "batches_in_order"):
+        monkeypatch.setattr(loop, name, getattr(array_pipeline, name))
+    model, ours, _ = fitted(tmp_path / "arrays", epochs=2, **options)
+    for weight, other in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, other)
+    assert [row["val_loss"] for row in ours.history] == [row["val_loss"] for row in theirs.history]
 
 
 def test_balanced_weights_change_the_training_loss_only(tmp_path):

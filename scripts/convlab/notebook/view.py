@@ -186,7 +186,7 @@ def _data_view(study: Study, data: ReportData, dataset: str) -> dict[str, Any]:
         "classes": classes,
         "shown_classes": min(len(classes), SHOWN_CLASSES),
         "long_names": max(map(len, classes)) > 3,
-        "matrix_side": 4 if len(classes) <= 10 else 7,
+        "matrix_side": 5 if len(classes) <= 10 else 8,
     }
 
 
@@ -213,7 +213,9 @@ def _runs_view(
         "on_cpu": not first["device"].startswith("GPU"),
         "recorded": recorded,
         "processor": first["hardware"]["processor"],
-        "packages": " ".join([*(f"{p}=={installed[p]}" for p in packages.values() if p), "matplotlib", "notebook"]),
+        "install_command": " ".join(
+            ["pip install", *(f"{p}=={installed[p]}" for p in packages.values() if p), "matplotlib", "notebook"]
+        ),
         "versions_text": listing(f"{name} {version}" for name, version in known.items()),
         "versions_code": f"{{{', '.join(f'{literal(name)}: {literal(v)}' for name, v in known.items())}}}",
     }

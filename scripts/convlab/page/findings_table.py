@@ -14,7 +14,7 @@ from convlab.findings.study_results import StudyResults, Topic
 from convlab.language import numbers as say
 from convlab.language.contrasts import contrast_labels
 from convlab.page.views import FindingsRow, Link, ProbeView, ShortResult
-from convlab.probes.curves import contrast_label
+from convlab.probes.curves import contrast_label, contrast_unit
 from convlab.probes.sentences import level_labels
 
 MAX_SHORT_RESULTS = 4
@@ -210,6 +210,7 @@ def _probe(results: StudyResults, dataset: str, probe: ProbeView, probed: Mappin
         for table in (probed["curves"], probed["contrasts"])
     )
     levels, rows = level_labels(curves), contrasts[contrasts["difference"].notna()].to_dict("records")
+    rows.sort(key=lambda row: "," in row["measure"])  # what is about all levels first
     short = [_probe_contrast(results, row, levels) for row in rows[:MAX_SHORT_RESULTS]]
     if more := len(rows) - len(short):
         short.append(ShortResult(ngettext("{n} more comparison", "{n} more comparisons", more)))
@@ -224,9 +225,10 @@ def _probe_contrast(results: StudyResults, row: Mapping[str, Any], levels: Mappi
     name, _comma, level = row["measure"].partition(", ")
     label = ", ".join(filter(None, (_(contrast_label(row["probe"], name)), levels.get(level, level))))
     sides = [results.label(row[side]) for side in ("variant", "reference") if not say.missing(row[side])]
-    difference = say.points(row["difference"])
+    unit = contrast_unit(row["probe"], row["measure"])
+    difference = say.difference(row["difference"], unit)
     if not say.missing(row["ci_low"]):
-        difference = f"{difference} ({say.interval(row['ci_low'], row['ci_high'])})"
+        difference = f"{difference} ({say.difference_interval(row['ci_low'], row['ci_high'], unit)})"
     return ShortResult(f"{' − '.join(sides)}, {label}: {difference}")
 
 

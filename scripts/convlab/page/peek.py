@@ -21,7 +21,6 @@ from convlab.common.files import read_json
 from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.common.table_files import csv_text
-from convlab.errors import UserError
 from convlab.figures import accuracy, readings
 from convlab.figures.palette import COLOURS
 from convlab.figures.series import Series
@@ -37,11 +36,12 @@ from convlab.page.gallery import load_figures
 from convlab.page.loading import ReportData
 from convlab.page.measures import MAX_TABLE_ROWS
 from convlab.page.views import Figure, Table
-from convlab.results.progress import Progress, RunProgress
+from convlab.results.progress import READING_ERRORS, Progress, RunProgress
 from convlab.study import layout
 from convlab.study.data_texts import reason, with_own_texts
 from convlab.study.metrics import Metric
 from convlab.study.schema import Study
+from convlab.study.variants import Question
 
 VALIDATION_ACCURACY = Metric(
     "val_accuracy", "val_accuracy", N_("validation accuracy"), N_("Validation accuracy")
@@ -55,6 +55,10 @@ STATUSES = {
     "unreadable": N_("cannot be read"),
 }
 """Text of a run's status, before translation."""
+
+
+MAX_NUMBERS_CHARS = 40_000
+"""Characters of the numbers of a figure that the page holds; larger ones are left out."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,17 @@ class QuestionSoFar:
     contrasts: tuple[ContrastSoFar, ...]
 
 
+@dataclass(frozen=True)
+class DrawingSoFar:
+    """A figure of the runs so far; ``reading`` says how to read it, before translation, ``numbers`` is its CSV."""
+
+    title: str
+    caption: str
+    reading: str
+    figure: Drawing
+    numbers: str
+
+
 def peek_view(study: Study, folder: Path, progress: Progress, left: str) -> dict[str, Any]:
     """Context of the template.
 
@@ -84,7 +99,7 @@ def peek_view(study: Study, folder: Path, progress: Progress, left: str) -> dict
         left: the estimated time that is left, as text; empty where there is no estimate.
     """
     plan, datasets = study.plan, list(study.datasets)
-    explored, manifests = _prepared(study, folder)
+    explored, manifests, tables = _prepared(study, folder)
     whole = all((dataset, name) in plan.costs for dataset in datasets for name in plan.variants)
     title = study.report.title or study.question or study.study
     return {
@@ -111,7 +126,7 @@ def peek_view(study: Study, folder: Path, progress: Progress, left: str) -> dict
         "runs": {dataset: list(_run_rows(study, progress, dataset)) for dataset in datasets},
         "figures": _figures(study, folder, progress, explored, manifests),
         "explored": list(explored),
-        "data": {name: data_tables(explored[name], manifests[name], study.datasets[name]) for name in explored},
+        "data": tables,
         "distinct": {name: Table("distinct", (), []) for name in explored},
         "reasons": {name: reason(study.datasets[name]) for name in explored},
         "design": design(study) if whole else {"select": study.training.select},
@@ -160,7 +175,7 @@ def _questions(study: Study, progress: Progress) -> Iterator[QuestionSoFar]:
             )
 
 
-def _contrast(study: Study, progress: Progress, dataset: str, question: Any, variant: str) -> ContrastSoFar:
+def _contrast(study: Study, progress: Progress, dataset: str, question: Question, variant: str) -> ContrastSoFar:
     """One comparison, paired by seed, over the seeds that have finished on both sides."""
     sides = (progress.finished(dataset, variant), progress.finished(dataset, question.reference))
     seeds = sorted(sides[0].keys() & sides[1].keys())
@@ -226,17 +241,22 @@ def _run_rows(study: Study, progress: Progress, dataset: str) -> Iterator[tuple[
             )
 
 
-def _prepared(study: Study, folder: Path) -> tuple[dict[str, Mapping[str, Any]], dict[str, Mapping[str, Any]]]:
-    """What explore and prepare say of the datasets that both have finished with, by dataset."""
-    explored, manifests = {}, {}
+Prepared = tuple[dict[str, Mapping[str, Any]], dict[str, Mapping[str, Any]], dict[str, dict[str, Table]]]
+"""What explore says, what prepare says, and tables about the data, each by dataset."""
+
+
+def _prepared(study: Study, folder: Path) -> Prepared:
+    """What explore and prepare say of the datasets that both have finished with, and tables of it, by dataset."""
+    explored, manifests, tables = {}, {}, {}
     for dataset, spec in study.datasets.items():
         try:
             summary = read_json(layout.explored(folder, dataset) / "summary.json")
-            manifest = read_json(layout.prepared(folder, dataset) / "manifest.json")
-        except UserError:
+            manifest = with_own_texts(read_json(layout.prepared(folder, dataset) / "manifest.json"), spec)
+            tables[dataset] = data_tables(summary, manifest, spec)
+        except READING_ERRORS:
             continue
-        explored[dataset], manifests[dataset] = summary, with_own_texts(manifest, spec)
-    return explored, manifests
+        explored[dataset], manifests[dataset] = summary, manifest
+    return explored, manifests, tables
 
 
 def _figures(
@@ -250,18 +270,18 @@ def _figures(
     data = ReportData(None, {"figures": []}, explored, manifests, {}, None)  # no results: nothing is compared
     try:
         figures = load_figures(study, data, folder)
-    except UserError:  # a figure is being drawn again
+    except READING_ERRORS:  # a figure is being drawn again
         figures = {}
     for dataset in study.datasets:
         drawn = list(_drawings(study, progress, dataset))
         figures.setdefault(dataset, {"data": []})["curves"] = [
-            _inline(dataset, number, *drawing) for number, drawing in enumerate(drawn)
+            _inline(dataset, number, drawing) for number, drawing in enumerate(drawn)
         ]
     return figures
 
 
-def _drawings(study: Study, progress: Progress, dataset: str) -> Iterator[tuple[str, str, str, Drawing, str]]:
-    """Title, caption, how to read it, drawing and numbers of each figure of the runs so far."""
+def _drawings(study: Study, progress: Progress, dataset: str) -> Iterator[DrawingSoFar]:
+    """Each figure of the runs so far."""
     series = [Series(name, variant.label, n) for n, (name, variant) in enumerate(study.plan.compared.items())]
     values = {
         entry.name: {seed: run.val_accuracy for seed, run in progress.finished(dataset, entry.name).items()}
@@ -275,7 +295,7 @@ def _drawings(study: Study, progress: Progress, dataset: str) -> Iterator[tuple[
         rows = [(name, seed, value) for name, by_seed in values.items() for seed, value in by_seed.items()]
         numbers = csv_text(pd.DataFrame(rows, columns=["variant", "seed", "val_accuracy"]))
         caption = _("Each point is a finished run, the bar the mean.")
-        yield _("Validation accuracy so far"), caption, _(readings.SO_FAR), drawing, numbers
+        yield DrawingSoFar(_("Validation accuracy so far"), caption, readings.SO_FAR, drawing, numbers)
     histories = [(entry, progress.histories(dataset, entry.name)) for entry in series]
     begun = [(entry, rows) for entry, rows in histories if len(rows)]
     if begun:
@@ -284,17 +304,27 @@ def _drawings(study: Study, progress: Progress, dataset: str) -> Iterator[tuple[
             "runs have reached an epoch, the mean is over fewer."
         )
         numbers = csv_text(pd.concat([rows.assign(variant=entry.name) for entry, rows in begun]))
-        yield _("Learning curves so far"), caption, _(readings.CURVES), accuracy.learning_curves(begun), numbers
+        drawing = accuracy.learning_curves(begun)
+        yield DrawingSoFar(_("Learning curves so far"), caption, readings.CURVES, drawing, numbers)
 
 
-def _inline(
-    dataset: str, number: int, title: str, caption: str, reading: str, drawing: Drawing, numbers: str
-) -> Figure:
-    """A drawing as a figure of the page; its parameters are what ``_drawings`` yields of it."""
+def _inline(dataset: str, number: int, drawing: DrawingSoFar) -> Figure:
+    """A drawing as a figure of the page."""
+    anchor = f"so-far-{dataset}-{number}"
     with TemporaryDirectory() as temporary:
         path = Path(temporary) / "figure.svg"
-        save_svg(drawing, path)
-        plt.close(drawing)
-        svg = inline_svg(path, f"so-far-{dataset}-{number}", title, f"{title}, {dataset}. {caption}")
-    name = f"so-far-{dataset}-{number}"
-    return Figure("curves", name, name, title, caption, caption, "", svg=svg, reading=reading, numbers=numbers)
+        save_svg(drawing.figure, path)
+        plt.close(drawing.figure)
+        svg = inline_svg(path, anchor, drawing.title, f"{drawing.title}, {dataset}. {drawing.caption}")
+    return Figure(
+        "curves",
+        f"figure-{anchor}",
+        anchor,
+        drawing.title,
+        drawing.caption,
+        drawing.caption,
+        path="",
+        svg=svg,
+        reading=_(drawing.reading),
+        numbers=drawing.numbers if len(drawing.numbers) <= MAX_NUMBERS_CHARS else "",
+    )

@@ -17,7 +17,9 @@ def rubric_view(
         figures: of the report, by dataset and section.
     """
     names = {
-        dataset: {f"{section}/{figure.name}" for section, shown in figures[dataset].items() for figure in shown}
+        dataset: {
+            f"{section}/{figure.name}": figure.anchor for section, shown in figures[dataset].items() for figure in shown
+        }
         for dataset in study.datasets
     }
     seeds = {(row["dataset"], row["variant"]): row["n_seeds"] for row in results.variants.to_dict("records")}

@@ -15,6 +15,7 @@ from convlab.common.i18n import NO_BREAK_SPACE, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.figures.palette import COLOURS, ON_DARK
 from convlab.page.figures import VARIABLES, WIDTH_STEP
+from convlab.page.views import in_rows
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "report"
 
@@ -45,6 +46,7 @@ def environment(kind: str) -> Environment:
     made.globals["palette"] = {"light": COLOURS, "dark": ON_DARK, "variables": VARIABLES, "step": WIDTH_STEP}
     made.filters["fenced"] = fenced
     made.filters["tight"] = tight
+    made.filters["in_rows"] = in_rows
     return made
 
 

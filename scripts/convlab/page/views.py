@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from markupsafe import Markup
 
@@ -11,6 +12,10 @@ from convlab.study.variants import Question
 
 MAX_CARD_CONTRASTS = 4
 """Comparisons on a question's card; the others are in the question's section."""
+
+
+MAX_PANELS_BESIDE = 4
+"""Panels of a chart up to which it can be read at half of the page's width."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,22 @@ class FeaturesView:
     title: str
     layers: Mapping[str, Sequence[Figure]]
     table: Table | None = None
+
+    @property
+    def has_many_panels(self) -> bool:
+        """Whether it is a chart of so many panels that their text needs the width of the page."""
+        return self.svg is not None and self.svg.count("-axes_") > MAX_PANELS_BESIDE
+
+
+def in_rows(figures: Sequence[Figure]) -> list[tuple[Figure, bool]]:
+    """Each figure, and whether it takes a row of a wide page: one of many panels does, and one without a partner."""
+    rows, partner = [], False
+    for figure, following in zip_longest(figures, figures[1:]):
+        alone = not partner and (following is None or following.has_many_panels)
+        across = figure.has_many_panels or alone
+        partner = not across and not partner
+        rows.append((figure, across))
+    return rows
 
 
 @dataclass(frozen=True)

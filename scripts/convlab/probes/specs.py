@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from convlab.common.specs import Name, Spec
+from convlab.models.specs import BaseModelSpec
 
 Models = Annotated[tuple[Name, ...] | None, Field(description="Models to probe; those of the comparisons when absent.")]
 """Type of the field ``models``, for probes that are about some models only."""
@@ -69,6 +70,9 @@ class ProbeSettings(Spec):
             UserError: these settings are not possible.
         """
         return []
+
+    def check_models(self, models: Mapping[str, BaseModelSpec]) -> None:
+        """Raise UserError where none of the models that are probed, by variant, can be measured."""
 
     def check_images(self, dataset: str, height: int, width: int) -> None:
         """Raise UserError where a dataset's images, of that many pixels, do not allow these settings."""

@@ -19,9 +19,10 @@ def configure(backend: str, threads: int) -> None:
     if "keras" in sys.modules and os.environ.get("KERAS_BACKEND", "tensorflow") != backend:
         raise RuntimeError(f"Keras was imported before its backend was chosen to be {backend}")
     if importlib.util.find_spec(backend) is None:
+        requirements = "cpu" if backend == "tensorflow" else backend
         raise UserError(
             f"training.backend is {backend}, which is not installed; install it with 'make install BACKEND={backend}' "
-            f"or 'pip install --require-hashes -r requirements/{backend}.txt'"
+            f"or 'pip install --require-hashes -r requirements/{requirements}.txt'"
         )
     os.environ["KERAS_BACKEND"] = backend
     if devices.use_one_gpu() is not None:
@@ -29,7 +30,16 @@ def configure(backend: str, threads: int) -> None:
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what PyTorch asks for; see keras_runtime
+        if backend == "jax":
+            _add_xla_flag("xla_gpu_deterministic_ops", "true")
     if backend == "jax":
         os.environ["NPROC"] = str(threads)  # the size of XLA's thread pools on a CPU
-        flags = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}"
-        os.environ["XLA_FLAGS"] = " ".join(filter(None, [os.environ.get("XLA_FLAGS"), flags]))
+        _add_xla_flag("xla_cpu_multi_thread_eigen", "true" if threads > 1 else "false")
+
+
+def _add_xla_flag(name: str, value: str) -> None:
+    """Set a flag of XLA unless the user has chosen its value."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if f"--{name}" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --{name}={value}".strip()

@@ -1,12 +1,13 @@
-"""Fast import of Keras and TensorFlow, with the backend that ``convlab.runtime.backend`` configured.
+"""Fast import of Keras and of the backend that ``convlab.runtime.backend`` configured.
 
-TensorFlow is imported for every backend: the input pipeline is its ``tf.data``, which feeds all of them.
+With JAX or PyTorch TensorFlow is not imported and need not be installed; ``tf`` is None then.
 """
 
 import gc
 import logging
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ _OPTIONAL = ("matplotlib", "pandas", "scipy", "sklearn", "jax") if BACKEND == "t
 
 
 def _import_all() -> None:
-    """Import Keras and TensorFlow without the optional packages, or with them if a version needs one after all.
+    """Import Keras and its backend without the optional packages, or with them if a version needs one after all.
 
     Keras, which is pure Python, is then imported afresh; of TensorFlow, which ends the process when it is initialised
     twice, what had been imported stays.
@@ -30,14 +31,14 @@ def _import_all() -> None:
     sys.modules.update(dict.fromkeys(hidden))
     try:
         import_module("keras")
-        import_module("tensorflow")
+        import_module(BACKEND)
     except ImportError as error:
         log.info("importing Keras again, this time with %s: %s", ", ".join(hidden), error)
         _unhide(hidden)
         for name in [name for name in sys.modules if name.partition(".")[0] == "keras"]:
             del sys.modules[name]
         import_module("keras")
-        import_module("tensorflow")
+        import_module(BACKEND)
     finally:
         _unhide(hidden)
 
@@ -53,7 +54,8 @@ gc.disable()  # imports create no garbage; collecting costs a sixth to a third o
 _import_all()
 
 import keras
-import tensorflow as tf
+
+tf = sys.modules["tensorflow"] if BACKEND == "tensorflow" else None
 
 gc.enable()
 gc.freeze()  # exclude these objects from later collections
@@ -65,16 +67,19 @@ keras.config.set_image_data_format("channels_last")
 keras.config.set_max_epochs(None)
 keras.config.set_max_steps_per_epoch(None)
 keras.config.set_dtype_policy("float32")
-tf.get_logger().setLevel("ERROR")
-if BACKEND != "tensorflow":
-    tf.config.set_visible_devices([], "GPU")  # it only feeds the backend that computes
+if BACKEND == "tensorflow":
+    tf.get_logger().setLevel("ERROR")
+elif BACKEND == "torch" and sys.modules["torch"].cuda.is_available():
+    # The same seed gives the same bytes; what cannot be computed so is named in a warning.
+    sys.modules["torch"].use_deterministic_algorithms(True, warn_only=True)
 
 
 def use_threads(count: int) -> None:
     """Set the number of threads, before the first operation. Results are byte-equal for equal counts only."""
-    tf.config.threading.set_intra_op_parallelism_threads(count)
-    tf.config.threading.set_inter_op_parallelism_threads(count)
-    if BACKEND == "torch":
+    if BACKEND == "tensorflow":
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+        tf.config.threading.set_inter_op_parallelism_threads(count)
+    elif BACKEND == "torch":
         import torch
 
         torch.set_num_threads(count)
@@ -93,4 +98,13 @@ def device() -> str:
     return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
 
 
-__all__ = ["BACKEND", "device", "keras", "tf", "use_threads"]
+def compiled(function: Callable) -> Callable:
+    """A function of tensors, compiled with JAX, which otherwise runs it operation by operation; else as it is."""
+    if BACKEND != "jax":
+        return function
+    import jax
+
+    return jax.jit(function)
+
+
+__all__ = ["BACKEND", "compiled", "device", "keras", "tf", "use_threads"]

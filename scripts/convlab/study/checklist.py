@@ -5,7 +5,7 @@ against its plan before anything runs, and in the report also against what its r
 whether a text convinces, a grader decides.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -33,12 +33,12 @@ class Finished:
     """What the report of a study has.
 
     Attributes:
-        figures: by dataset, ``<section>/<name>`` of every figure.
+        figures: by dataset, the id on the page of every figure by its ``<section>/<name>``.
         seeds: number of runs that finished, by dataset and variant.
         verdicts: by dataset, question and variant.
     """
 
-    figures: Mapping[str, Collection[str]] = field(default_factory=dict)
+    figures: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     seeds: Mapping[tuple[str, str], int] = field(default_factory=dict)
     verdicts: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
 
@@ -82,11 +82,13 @@ class Rubric:
 
 @dataclass(frozen=True)
 class Checked:
-    """A requirement held against a study; ``missing`` says what to add, or what the report lacks."""
+    """A requirement held against a study; ``missing`` says what to add, or what the report lacks, ``anchor`` is the id
+    of the figure or section in which it is."""
 
     requirement: Requirement
     state: State
     missing: str = ""
+    anchor: str = ""
 
     @property
     def word(self) -> str:
@@ -159,7 +161,7 @@ def checklist(study: Study, finished: Finished | None = None) -> Checklist | Non
 def _checked(requirement: Requirement, study: Study, finished: Finished | None) -> Checked:
     """A requirement held against the plan first: what the config lacks, the report cannot have."""
     if requirement.lacking is None:
-        return Checked(requirement, "unchecked")
+        return Checked(requirement, "unchecked", anchor=requirement.section)
     keys = list(requirement.lacking(study))
     if keys:
         return Checked(requirement, "missing", _("add {keys}", keys=_listed(keys)))
@@ -167,7 +169,14 @@ def _checked(requirement: Requirement, study: Study, finished: Finished | None) 
         reasons = [*_missing_figures(requirement, finished), *requirement.unfinished(study, finished)]
         if reasons:
             return Checked(requirement, "missing", _("not in this report: {what}", what=_listed(reasons)))
-    return Checked(requirement, "there")
+    return Checked(requirement, "there", anchor=_anchor(requirement, finished))
+
+
+def _anchor(requirement: Requirement, finished: Finished | None) -> str:
+    """The id of the first figure of a requirement, else of its section."""
+    shown = {} if finished is None else next(iter(finished.figures.values()), {})
+    anchors = (shown[name] for pattern in requirement.figures for name in shown if fnmatchcase(name, pattern))
+    return next(anchors, requirement.section)
 
 
 def _missing_figures(requirement: Requirement, finished: Finished) -> list[str]:

@@ -189,6 +189,7 @@ def _probes(study: Study, forms: Mapping[str, Form], plan: Plan, add: AddVariant
                     f"{'variant' if options.compares_levels else 'model'}{nearest(model, choices)}; "
                     f"there are {listing(choices)}"
                 )
+        options.check_models({model: plan.variants[model].model for model in models})
         changes = options.levels(partial(_images_to_train_on, study, forms))
         levels = {}
         for model in models if changes else ():

@@ -20,9 +20,14 @@ from convlab.training.callbacks import (
 )
 from convlab.training.history import best_epoch, exhausted
 from convlab.training.optimizer import inner, optimizer
-from convlab.training.pipeline import batches_in_order, images_per_epoch, recipe_batches, training_batches
+from convlab.training.pipeline import images_per_epoch
 from convlab.training.recipe import Training
 from convlab.training.schedule import Schedule, rate_at, rates
+
+if BACKEND == "tensorflow":
+    from convlab.training.tensorflow_pipeline import batches_in_order, recipe_batches, training_batches
+else:
+    from convlab.training.array_pipeline import batches_in_order, recipe_batches, training_batches
 
 
 @dataclass(frozen=True)

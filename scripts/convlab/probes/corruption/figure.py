@@ -61,12 +61,9 @@ def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measure
             "One test image, clean and at each severity that was measured. Severities 1 to 5 of noise, blur, contrast, "
             "brightness and JPEG are those of CIFAR-10-C, of rotation and shear those of MNIST-C."
         ),
-        numbers=None,
+        numbers=curves,
         suffix="images",
-        images=[
-            Group(np.concatenate([examples["clean"], examples[kind]]), _capitalised(_(KINDS[kind])))
-            for kind in severities
-        ],
+        images=list(tiles(examples, list(severities))),
         reading=_(
             "Each group begins with the clean image. Where people would not recognise it either, a loss of accuracy "
             "says little about a model."
@@ -130,6 +127,17 @@ def draw(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, in
     within_percent(axes[0, 0], "y")
     legend(figure, entries, fontsize=8, loc="outside upper center", ncols=min(4, max(1, len(entries))))
     return figure
+
+
+def tiles(examples: Mapping[str, np.ndarray], kinds: list[str]) -> Iterator[Group]:
+    """The clean image and what each severity makes of it: a group for each kind, one for all that have no degrees."""
+    clean = examples["clean"]
+    for kind in kinds:
+        if kind not in WITHOUT_DEGREES:
+            yield Group(np.concatenate([clean, examples[kind]]), _capitalised(_(KINDS[kind])))
+    if others := [kind for kind in kinds if kind in WITHOUT_DEGREES]:
+        title = _capitalised(listing(_(KINDS[kind]) for kind in others))
+        yield Group(np.concatenate([clean, *(examples[kind] for kind in others)]), title)
 
 
 def sheet_of(examples: Mapping[str, np.ndarray], severities: Mapping[str, list[int]]) -> Figure:

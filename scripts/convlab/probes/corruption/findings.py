@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from convlab.common.i18n import N_, listing
+from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.study_results import Finding
 from convlab.language.numbers import ci_text, missing, percent, region
@@ -18,7 +18,8 @@ TITLE = N_("Corrupted images: what accuracy is left?")
 def introduction(training: Training, given_validation: bool) -> str:
     text = _(
         "The test images are corrupted by kind and severity; nothing is trained again. What an image becomes follows "
-        "from the image, the kind and the severity alone, so that all models see the same images."
+        "from the image, the kind and the severity alone, so that all models see the same images. Accuracies are "
+        "described; differences between variants are exploratory."
     )
     seen = [_(KINDS[kind]) for kind in seen_in_training(training)]
     if not seen:
@@ -59,7 +60,6 @@ BY_KIND = {
     "up": N_("{variant} is ahead on {kinds}."),
     "down": N_("{variant} is behind on {kinds}."),
     "none": N_("They are alike within {region} on {kinds}."),
-    "open": N_("Not told apart on {kinds}."),
 }
 """Sentences about single kinds, by the direction of the difference in accuracy."""
 
@@ -83,7 +83,7 @@ def _of_variant(curves: pd.DataFrame, label: str) -> Finding:
     worst = min(of_kinds, key=of_kinds.get)
     text = _(
         "{model} has an accuracy of {clean} on the clean images and of {corrupted} on average over all kinds and "
-        "severities; of the kinds, {kind} leaves least, {least}. This is described, not tested.",
+        "severities; of the kinds, {kind} leaves least, {least}.",
         model=label,
         clean=percent(means[CLEAN_ORDER], 1),
         corrupted=percent(means[ALL_ORDER], 1),
@@ -125,6 +125,10 @@ def _single_kinds(rows: Mapping[str, tuple], values: Mapping[str, str], rope: fl
         for name, sentence in BY_KIND.items()
         if name in by_direction
     ]
+    if open_kinds := len(by_direction.get("open", [])):
+        told.append(
+            ngettext("On {n} kind they are not told apart.", "On {n} kinds they are not told apart.", open_kinds)
+        )
     if not told or sum(map(len, by_direction.values())) < 2:
         return ""
     return joined(_("Kind by kind, each by its own interval:"), *told)

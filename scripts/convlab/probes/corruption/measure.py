@@ -12,9 +12,6 @@ COLUMNS = ["kind", "severity", "images", "accuracy"]
 
 CLEAN = "clean"
 
-IMAGES = 1000
-"""Test images that are corrupted where the settings name no number; all, where there are fewer."""
-
 DRAW_SEED = 20260101
 """Seed of the draw, the same for every study."""
 
@@ -44,13 +41,13 @@ def inspect(
     Args:
         networks: ``evaluation.networks.Network`` of each run, of which ``seed`` and ``predict`` are used.
         images: uint8 (n, height, width, channels), all test images; labels: (n,).
-        settings: ``kinds``, ``severities``, ``images``, ``fill``.
+        settings: ``kinds``, ``severities``, ``images`` (at most), ``fill``.
 
     Returns:
         Rows with seed, kind, severity, images (how many), accuracy. And by kind the first image that was drawn, uint8
         (severities, height, width, channels), as each severity has it; ``clean`` is that image alone.
     """
-    taken = drawn(labels, settings["images"] or IMAGES)
+    taken = drawn(labels, settings["images"])
     images, labels = images[taken], labels[taken]
     rows, examples = [], {CLEAN: images[:1]}
 

@@ -118,6 +118,7 @@ def contrasts(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: Measured) 
                     {"dataset": dataset, "probe": probe.name, "variant": variant, "reference": reference,
                      "measure": measure, **paired_contrast(values, limits)}
                 )  # fmt: skip
+    rows.sort(key=lambda row: (row["dataset"], ", " in row["measure"]))  # those over all kinds first
     return pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
 
 

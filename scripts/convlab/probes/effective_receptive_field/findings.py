@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from convlab.common.i18n import N_
+from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.study_results import Finding
 from convlab.language.numbers import missing, number, percent, signed
@@ -43,27 +43,36 @@ TRAINING = {
 
 
 def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Finding]:
-    """The field of each variant, what training makes of it, and the differences between levels."""
-    of_training = contrasts[contrasts["measure"] == "trained − untrained"].set_index("variant")
-    findings = []
+    """The field of each variant and what training makes of it, then the differences between levels."""
+    of_training = {row.variant: row for row in contrasts[contrasts["measure"] == "trained − untrained"].itertuples()}
+    findings, without, unfinished = [], [], []
     for variant, rows in curves.groupby("variant", sort=False):
-        findings.append(_field(rows, labels[variant]))
-        if variant in of_training.index:
-            findings += _training(of_training.loc[[variant]].reset_index(), labels[variant])
+        trained = rows[rows["measure"] == "side"]
+        if trained["level"].fillna("").eq("").all():
+            (unfinished if trained["n_diverged"].sum() else without).append(labels[variant])
+        else:
+            findings.append(_field(rows, of_training.get(variant), labels[variant]))
     closed = curves[curves["measure"] == "closed form"].set_index("variant")["mean"]
-    levels = contrasts[contrasts["measure"] == "side 90 %"]
-    return findings + list(_levels(levels, closed, labels))
+    findings += _levels(contrasts[contrasts["measure"] == "side 90 %"], closed, labels)
+    if without:
+        text = ngettext(
+            "{models} has no feature map behind convolutions, so there is no field to measure.",
+            "{models} have no feature map behind convolutions, so there is no field to measure.",
+            len(without), models=listing(without),
+        )  # fmt: skip
+        findings.append(Finding(text))
+    if unfinished:
+        text = ngettext(
+            "{models} has no finished run to look into.", "{models} have no finished run to look into.",
+            len(unfinished), models=listing(unfinished),
+        )  # fmt: skip
+        findings.append(Finding(text))
+    return findings
 
 
-def _field(rows: pd.DataFrame, label: str) -> Finding:
-    """How wide the field of one variant is, beside the closed form."""
-    trained = rows[rows["measure"] == "side"]
-    if trained["level"].fillna("").eq("").all():
-        if trained["n_diverged"].sum():
-            return Finding(_("{model} has no finished run to look into.", model=label))
-        text = _("{model} has no feature map behind convolutions, so there is no field to measure.", model=label)
-        return Finding(text)
-    sides = trained.set_index("order")["mean"]
+def _field(rows: pd.DataFrame, of_training, label: str) -> Finding:
+    """How wide the field of one variant is, beside the closed form and, by a row of contrasts, untrained networks."""
+    sides = rows[rows["measure"] == "side"].set_index("order")["mean"]
     if missing(sides[0.9]):
         return Finding(_("Central units of {model} do not respond to any pixel of these images.", model=label))
     text = _(
@@ -77,34 +86,31 @@ def _field(rows: pd.DataFrame, label: str) -> Finding:
     closed = rows.set_index("measure")["mean"]
     field, inside = closed.get("closed form"), closed.get("closed form in the image")
     numbers = {"side_50": sides[0.5], "side_90": sides[0.9], "side_99": sides[0.99]}
-    if missing(field):
+    if not missing(field):
+        share = (sides[0.9] / inside) ** 2
+        numbers |= {"closed_form": field, "area_share": share}
+        text = joined(text, _closed_form_text(field, inside, share))
+    if of_training is None or missing(of_training.difference):
         return Finding(text, numbers)
-    share = (sides[0.9] / inside) ** 2
+    change = _(
+        "Trained minus untrained, the side of the square with 90 % is {difference}.",
+        difference=difference_text(of_training),
+    )
+    meaning = TRAINING[direction(of_training, 0)]
+    text = joined(text, change, _(meaning) if meaning else "")
+    return exploratory(text, numbers | quoted_numbers(of_training, "trained_minus_untrained"))
+
+
+def _closed_form_text(field: float, inside: float, share: float) -> str:
+    """The receptive field of the closed form, and the share of it that the square with 90 % covers."""
     values = {"field": number(field, 0), "image": number(inside, 0), "share": percent(share, 0)}
     if field > inside:
-        limit = _(
+        return _(
             "The closed form gives {field} px, more than the {image} px of the image; the square with 90 % is {share} "
             "of the image's area.",
             **values,
         )
-    else:
-        limit = _("The closed form gives {field} px; the square with 90 % is {share} of that area.", **values)
-    return Finding(joined(text, limit), numbers | {"closed_form": field, "area_share": share})
-
-
-def _training(rows: pd.DataFrame, label: str) -> Iterator[Finding]:
-    """The difference between the trained networks of a variant and untrained ones."""
-    for row in rows.itertuples():
-        if missing(row.difference):
-            continue
-        text = _(
-            "In {model} the side of the square with 90 %, trained minus untrained, is {difference}.",
-            model=label,
-            difference=difference_text(row),
-        )
-        meaning = TRAINING[direction(row, 0)]
-        text = joined(text, _(meaning) if meaning else "")
-        yield exploratory(text, quoted_numbers(row, "trained_minus_untrained"))
+    return _("The closed form gives {field} px; the square with 90 % is {share} of that area.", **values)
 
 
 def _levels(rows: pd.DataFrame, closed: Mapping[str, float], labels: Mapping[str, str]) -> Iterator[Finding]:

@@ -1,9 +1,15 @@
 """Settings of the effective receptive field. The Snakefile imports it: pydantic and the standard library only."""
 
+from collections.abc import Mapping
+
 from pydantic import Field
 
 from convlab.common.i18n import N_, number, with_unit
 from convlab.common.specs import PositiveWhole
+from convlab.common.text import listing
+from convlab.errors import UserError
+from convlab.models.registry import family_of
+from convlab.models.specs import BaseModelSpec
 from convlab.probes.specs import Models, ProbeSettings
 
 
@@ -17,6 +23,14 @@ class EffectiveReceptiveField(ProbeSettings):
 
     images: PositiveWhole = Field(64, description="Test images over which the gradient is averaged, evenly spaced.")
     models: Models = None
+
+    def check_models(self, models: Mapping[str, BaseModelSpec]) -> None:
+        families = [family_of(model) for model in models.values()]
+        if not any(family.convolutional or family.model for family in families):  # layers of own code are not known yet
+            raise UserError(
+                "probes.effective_receptive_field measures feature maps of convolutions, and no model that it probes "
+                f"has any ({listing(models)}); add one with family: conv, or switch the probe off"
+            )
 
     @staticmethod
     def level_label(order: float) -> str:

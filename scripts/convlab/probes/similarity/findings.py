@@ -76,42 +76,44 @@ def _between_seeds(rows: pd.DataFrame, label: str) -> Finding:
 
 
 def _between_variants(rows: pd.DataFrame, names: Mapping[str, str]) -> list[Finding]:
-    """Whether two variants are less alike than two seeds: the last hidden layer, then the convolutions."""
-    findings = []
-    for row in rows[rows["measure"] == LAST].itertuples():
-        if missing(row.difference):
-            continue
-        text = _(
-            "Between {variant} and {reference}, the CKA of the last hidden layers minus that of two seeds of one of "
-            "them is {difference}.",
-            difference=difference_text(row),
-            **names,
+    """Whether two variants are less alike than two seeds: the last hidden layer, then the convolutions; or nothing."""
+    texts, numbers = [], {}
+    for row in rows[(rows["measure"] == LAST) & rows["difference"].notna()].itertuples():
+        side = direction(row, 0)
+        texts.append(
+            _(
+                "Between {variant} and {reference}, the CKA of the last hidden layers minus that of two seeds of one "
+                "of them is {difference}.",
+                difference=difference_text(row),
+                **names,
+            )
         )
-        meaning = VARIANTS[direction(row, 0)]
-        if direction(row, 0) == "open":
-            bound = _("If they do, the CKA is lower by {bound} at most.", bound=number(max(-row.ci_low, 0), 3))
-            text = joined(text, _(meaning), bound)
-        else:
-            text = joined(text, _(meaning) if meaning else "")
-        findings.append(exploratory(text, quoted_numbers(row, "similarity_difference")))
+        texts.append(_(VARIANTS[side]) if VARIANTS[side] else "")
+        if side == "open":
+            bound = number(max(-row.ci_low, 0), 3)
+            texts.append(_("If they do, the CKA is lower by {bound} at most.", bound=bound))
+        numbers |= quoted_numbers(row, "similarity_difference")
     convolutions = rows[(rows["measure"] != LAST) & rows["ci_low"].notna()]
-    if not len(convolutions):
-        return findings
-    less = convolutions[convolutions["ci_high"] < 0]
-    layers = [measure.partition(", ")[2] for measure in less["measure"]]
-    names = {**names, "total": len(convolutions), "layers": listing(layers) if layers else ""}
-    if layers:
-        text = _(
-            "Convolutions of {variant} and {reference} that are less alike than between seeds, by an interval that "
-            "lies below zero: {layers} (of {total} compared).",
-            **names,
+    less = [row.measure.partition(", ")[2] for row in convolutions.itertuples() if row.ci_high < 0]
+    numbers |= {f"{row.measure.partition(', ')[2]}_ci_high": row.ci_high for row in convolutions.itertuples()}
+    total = len(convolutions)
+    if less:
+        texts.append(
+            _(
+                "Convolutions of {variant} and {reference} that are less alike than between seeds, by an interval that "
+                "lies below zero: {layers} (of {total} compared).",
+                layers=listing(less),
+                total=total,
+                **names,
+            )
         )
-    else:
-        text = _(
-            "No convolution of {variant} and {reference} is less alike than between seeds by an interval that lies "
-            "below zero ({total} compared).",
-            **names,
+    elif total:
+        texts.append(
+            _(
+                "No convolution of {variant} and {reference} is less alike than between seeds by an interval that lies "
+                "below zero ({total} compared).",
+                total=total,
+                **names,
+            )
         )
-    numbers = {f"{row.measure.partition(', ')[2]}_ci_high": row.ci_high for row in convolutions.itertuples()}
-    findings.append(exploratory(text, numbers))
-    return findings
+    return [exploratory(joined(*texts), numbers)] if texts else []

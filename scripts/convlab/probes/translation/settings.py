@@ -38,7 +38,7 @@ class Translation(ProbeSettings):
         (pixels, *more), distances = arguments, range(1, self.shift + 1)
         if more or pixels not in map(str, distances):
             raise ValueError(
-                f"probes.translation measures shifts of 1 to {self.shift} pixels, not {', '.join(arguments)}; write "
+                f"probes.translation measures shifts of up to {self.shift} px, not {', '.join(arguments)}; write "
                 f"accuracy_shifted({self.shift})(variant), or raise probes.translation.shift"
             )
         return {"shift": int(pixels), "fill": self.fill}

@@ -1,0 +1,54 @@
+"""benchmarks/gpu.py: without a GPU it trains a small part, by the workflow's own script, and says what came of it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from builders.project import ROOT
+from convlab.common.files import array_sha256, write_arrays, write_json
+
+IMAGES = {"train": 1200, "test": 600}
+
+
+@pytest.fixture
+def fashion(tmp_path):
+    """A folder as prepare writes it, with images of Fashion-MNIST's shape whose class is the brightest row."""
+    generator, arrays = np.random.default_rng(0), {}
+    for part, count in IMAGES.items():
+        labels = np.arange(count) % 10
+        images = generator.integers(0, 100, (count, 28, 28, 1), dtype=np.uint8)
+        images[np.arange(count), 2 * labels] = 255
+        arrays |= {f"x_{part}": images, f"y_{part}": labels}
+    write_arrays(tmp_path / "data/data.npz", **arrays)
+    manifest = {
+        "format": 1, "dataset": "fashion_mnist", "classes": [str(number) for number in range(10)],
+        "arrays": {
+            name: {"sha256": array_sha256(array), "shape": array.shape, "dtype": str(array.dtype)}
+            for name, array in arrays.items()
+        },
+    }  # fmt: skip
+    write_json(tmp_path / "data/manifest.json", manifest)
+    return tmp_path / "data"
+
+
+@pytest.mark.slow
+def test_without_a_gpu_a_small_part_is_trained_twice_to_the_same_bytes(fashion, tmp_path):
+    reference = tmp_path / "runs.csv"
+    reference.write_text("variant,seed,test_accuracy\ndense,1,0.5\ncnn,1,0.9\n")
+    arguments = ["--data-dir", fashion, "--backend", "tensorflow", "--variants", "dense", "--seeds", "1"]
+    arguments += ["--side-by-side", "2", "--reference", reference, "--output", tmp_path / "figures.json"]
+    command = [sys.executable, ROOT / "benchmarks/gpu.py", *arguments]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    (accuracy,) = figures["tested"].values()
+    assert accuracy > 0.3 and figures["reference"] == {"dense 1": 0.5}
+    assert figures["same_bytes"] == {"dense 1": True}
+    first = figures["rounds"][0]
+    assert len(figures["rounds"]) == 2 and first["images"] == 1000
+    assert first["flops"] == 6 * (784 * 128 + 128 * 64 + 64 * 10) * 1000
+    assert f"mean difference {accuracy - 0.5:+.4f}" in result.stdout
+    assert "same seed, same weights to the byte in all rounds: 1 of 1" in result.stdout
