@@ -496,7 +496,7 @@ def test_several_datasets_are_told_apart(tmp_path):
 
 def test_one_convolution_is_chosen_at_a_time_without_a_script(reports):
     html, markdown = reports
-    (section,) = re.findall('<section class="learned" id="features-digits-kernel".*?</section>', html, re.DOTALL)
+    (section,) = re.findall('<div class="learned" id="features-digits-kernel">.*?</fieldset>', html, re.DOTALL)
     buttons = re.findall(r'<input type="radio" name="([^"]*)" id="([^"]*)"( checked)?>', section)
     assert [(name, bool(checked)) for name, _id, checked in buttons] == [
         ("convolutions-digits-kernel", True), ("convolutions-digits-kernel", False)
