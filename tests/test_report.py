@@ -512,7 +512,7 @@ def test_figures_are_embedded_as_far_as_they_fit_the_most_important_ones_first(t
     write_study_with(tmp_path, MADE_UP_STUDY, CNN_WINS)
     monkeypatch.setattr(gallery, "MAX_EMBEDDED_CHARS", 5_000)
     html, _ = write_reports(tmp_path, MADE_UP_STUDY)
-    embedded = re.findall(r'<figure id="[^"]*" data-name="([^"]*)"[^>]*>\s*<div', html)
+    embedded = re.findall(r'<figure\b[^>]* data-name="([^"]*)"[^>]*>\s*<div', html)
     assert "digits-accuracy" in embedded and "digits-cnn-layer-1-filters" not in embedded
     assert "page small: <code>compare/figures/digits-cnn-layer-1-filters.png</code>" in html
 
