@@ -496,7 +496,7 @@ def test_several_datasets_are_told_apart(tmp_path):
 
 def test_one_convolution_is_chosen_at_a_time_without_a_script(reports):
     html, markdown = reports
-    (section,) = re.findall('<section class="learned" id="features-digits-kernel".*?</section>', html, re.DOTALL)
+    (section,) = re.findall('<div class="learned" id="features-digits-kernel">.*?</fieldset>', html, re.DOTALL)
     buttons = re.findall(r'<input type="radio" name="([^"]*)" id="([^"]*)"( checked)?>', section)
     assert [(name, bool(checked)) for name, _id, checked in buttons] == [
         ("convolutions-digits-kernel", True), ("convolutions-digits-kernel", False)
@@ -512,7 +512,7 @@ def test_figures_are_embedded_as_far_as_they_fit_the_most_important_ones_first(t
     write_study_with(tmp_path, MADE_UP_STUDY, CNN_WINS)
     monkeypatch.setattr(gallery, "MAX_EMBEDDED_CHARS", 5_000)
     html, _ = write_reports(tmp_path, MADE_UP_STUDY)
-    embedded = re.findall(r'<figure id="[^"]*" data-name="([^"]*)"[^>]*>\s*<div', html)
+    embedded = re.findall(r'<figure\b[^>]* data-name="([^"]*)"[^>]*>\s*<div', html)
     assert "digits-accuracy" in embedded and "digits-cnn-layer-1-filters" not in embedded
     assert "page small: <code>compare/figures/digits-cnn-layer-1-filters.png</code>" in html
 

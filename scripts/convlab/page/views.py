@@ -56,6 +56,11 @@ class Figure:
     layer: str | None = None
     """The convolution that it shows, of figures of filters and feature maps."""
 
+    @property
+    def has_many_panels(self) -> bool:
+        """Whether it is a chart of so many panels that their text needs the width of the page."""
+        return self.svg is not None and self.svg.count("-axes_") > MAX_PANELS_BESIDE
+
 
 @dataclass(frozen=True)
 class FeaturesView:
@@ -65,11 +70,6 @@ class FeaturesView:
     title: str
     layers: Mapping[str, Sequence[Figure]]
     table: Table | None = None
-
-    @property
-    def has_many_panels(self) -> bool:
-        """Whether it is a chart of so many panels that their text needs the width of the page."""
-        return self.svg is not None and self.svg.count("-axes_") > MAX_PANELS_BESIDE
 
 
 def in_rows(figures: Sequence[Figure]) -> list[tuple[Figure, bool]]:

@@ -92,7 +92,7 @@ def fields_of_central_units(model, images: np.ndarray) -> np.ndarray:
         weights = np.repeat(masks, len(batch), axis=1).reshape(-1, *masks.shape[2:])
 
         def total(pixels, weights=weights):
-            return keras.ops.sum(to_map(pixels, training=False) * weights)
+            return keras.ops.sum(keras.ops.multiply(to_map(pixels, training=False), weights))
 
         slopes = np.abs(gradient(total, np.concatenate([batch] * len(units)))).sum(axis=-1, dtype=np.float64)
         fields += slopes.reshape(len(units), len(batch), *images.shape[1:3]).sum(axis=1)
