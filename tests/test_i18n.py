@@ -347,8 +347,8 @@ def english_words() -> set[str]:
 
 
 def words(text: str) -> set[str]:
-    """Words in lower case; identifiers (with an underscore), quantities of rules and addresses are none."""
-    text = re.sub(r"\{\w+\}|\S*_\S*|https?:\S+|\w+\([\w-]+\)", " ", text)
+    """Words in lower case; code in backticks, identifiers with an underscore, quantities and addresses are none."""
+    text = re.sub(r"`[^`]*`|\{\w+\}|\S*_\S*|https?:\S+|\w+\([\w-]+\)", " ", text)
     return {word.lower() for word in re.findall(r"\b[^\W\d_]{2,}\b", text)}
 
 
