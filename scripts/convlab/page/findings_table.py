@@ -1,6 +1,7 @@
 """The table at the top of the interpretation: of each finding what came out, how surely, and where its numbers are."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import pandas as pd
@@ -59,10 +60,14 @@ def _first_finding(results: StudyResults, dataset: str, topic: Topic) -> Finding
     """A topic that has no verdict and no number to quote: its first finding as it is."""
     kinds: Mapping[str, Basis] = {"exploratory": "exploratory", "assumed": "assumed", "conjecture": "assumed"}
     first = topic.findings[0]
-    anchor = topic_anchor(dataset, topic)
-    return _row(
-        dataset, topic, kinds.get(first.kind, "described"), [ShortResult(first.text)], Link(anchor, "interpretation")
-    )
+    numbers = Link(topic_anchor(dataset, topic), "interpretation")
+    return _row(dataset, topic, kinds.get(first.kind, "described"), [ShortResult(first.text)], numbers)
+
+
+def _feature_maps(results: StudyResults, dataset: str, topic: Topic) -> FindingsRow:
+    """The first finding about a question's feature maps, with the section that shows and measures them."""
+    row = _first_finding(results, dataset, topic)
+    return replace(row, numbers=(Link(f"features-{dataset}-{topic.question}", "features"),))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -245,6 +250,7 @@ SUMMARIES: Mapping[str, Callable[[StudyResults, str, Topic], FindingsRow | None]
     "baseline": _baseline,
     "factor": _factor,
     "noise": _noise,
+    "feature_maps": _feature_maps,
     "fit": _fit,
     "errors": _errors,
     "calibration": _calibration,
