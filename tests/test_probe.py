@@ -167,6 +167,12 @@ def test_a_mistake_in_the_probes_is_told_in_one_sentence(options, sentence):
     assert sentence in str(caught.value)
 
 
+@pytest.mark.parametrize("probe", ["similarity", "effective_receptive_field"])
+def test_more_test_images_than_there_are_cannot_be_looked_at(probe):
+    with pytest.raises(UserError, match=rf"probes\.{probe}\.images is 101, but digits has 100 test images"):
+        load_study({**TINY, "probes": {probe: {"images": 101}}}).plan  # noqa: B018
+
+
 @pytest.mark.slow
 def test_the_script_measures_every_seed_of_a_variant(finished_study, tmp_path):
     results = finished_study.folder / "results/tiny"
@@ -440,7 +446,9 @@ def test_an_augmentation_that_does_nothing_may_stand_beside_shuffled_pixels():
     assert "cnn-shuffled-1" in load_study(config).plan.variants
 
 
-@pytest.mark.parametrize(("shift", "told"), [(0, "No model was trained on"), (2, "Trained on shifted images too")])
+@pytest.mark.parametrize(
+    ("shift", "told"), [(0, "No model has an augmentation that shifts"), (2, "Trained on shifted images too")]
+)
 def test_the_caption_of_shifted_images_knows_the_augmentation(shift, told):
     config = {**TINY, "probes": ["translation"], "training": {**TINY["training"], "augmentation": {"shift": shift}}}
     plan = load_study(config).plan

@@ -161,7 +161,7 @@ class Corruption(ProbeSettings):
         return {"kinds": list(kinds), "severity": int(rest[0]), "images": self.images, **filled}
 
     def reduced(self, orders: Sequence[float], images: int, steps: int, named: Callable[[str], bool]) -> dict[str, Any]:
-        return {"images": IMAGES}
+        return {"images": min(self.images, IMAGES)}
 
 
 SETTINGS = Corruption

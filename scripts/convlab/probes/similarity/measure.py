@@ -57,6 +57,7 @@ def inspect(
         of the number of pairs. Neither where no layer is known.
     """
     chosen = images[np.linspace(0, len(images) - 1, min(settings["images"], len(images))).astype(int)]
+    chosen = networks[0].arranged(chosen)
     compared = compared_layers(networks[0].model, settings["layers"])
     rows = [
         {"seed": network.seed, "layer": name, "order": order, "features": features}
