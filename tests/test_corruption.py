@@ -201,6 +201,19 @@ def test_a_reference_that_makes_no_error_gives_no_ratio():
     assert "accuracy" in measures and not any("error" in name for name in measures)
 
 
+def test_kinds_on_which_the_reference_makes_no_error_are_named_as_left_out():
+    runs, measured = results_of({"cnn": 0.2, "dense": 0.4, "cnn-kernel_size-5x5": 0.3})
+    rows = measured["corruption"].table
+    perfect = rows["variant"].eq("dense") & rows["kind"].eq("inversion") & rows["seed"].eq(2)
+    measured = {"corruption": Measured(rows.assign(accuracy=rows["accuracy"].where(~perfect, 1.0)))}
+    plan = study_with().plan
+    for given, left_out in ((measured, True), ({"corruption": Measured(rows)}, False)):
+        curves, contrasts = (make(runs, plan, given) for make in (all_curves, all_contrasts))
+        results = all_findings(curves, contrasts, LABELS, "digits", 0.005)["corruption"]
+        (text,) = [finding.text for finding in results if "mCE) of CNN, with that of Dense" in finding.text]
+        assert ("1 kind is left out of it, since Dense makes no error there in some seed." in text) == left_out
+
+
 def test_curves_have_clean_images_every_severity_each_kind_and_all_kinds():
     runs, measured = results_of({"cnn": 0.2, "dense": 0.4, "cnn-kernel_size-5x5": 0.3})
     rows = all_curves(runs, study_with().plan, measured)

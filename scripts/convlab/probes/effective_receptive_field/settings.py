@@ -11,7 +11,7 @@ from convlab.common.text import listing
 from convlab.errors import UserError
 from convlab.models.registry import family_of
 from convlab.models.specs import BaseModelSpec
-from convlab.probes.specs import Models, ProbeSettings
+from convlab.probes.specs import ProbeSettings, Variants
 
 IMAGES = 64
 """The default."""
@@ -30,7 +30,7 @@ class EffectiveReceptiveField(ProbeSettings):
         description="Test images over which the gradient is averaged, evenly spaced; with the default all, where there "
         "are fewer.",
     )
-    models: Models = None
+    models: Variants = None
 
     def check_models(self, models: Mapping[str, BaseModelSpec]) -> None:
         families = [family_of(model) for model in models.values()]

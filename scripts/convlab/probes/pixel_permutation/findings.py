@@ -26,8 +26,8 @@ ASSUMPTION = "locality"
 
 def introduction(training: Training, given_validation: bool) -> str:
     return _(
-        "All pixels of all images stand in another, fixed order, the same for training, validation and test. A dense "
-        "network cannot tell the difference; a convolution loses its neighbours."
+        "The pixels of all images, or blocks of them that stay whole, stand in another, fixed order, the same for "
+        "training, validation and test. A dense network cannot tell the difference; a convolution loses neighbours."
     )
 
 

@@ -29,7 +29,18 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
     if not len(known):
         return []
     best = known[known["mean"] == known["mean"].max()]
-    fields = sorted(known["order"].unique())
+    fields = sorted(curves["order"].unique())
+    unfinished = [labels[variant] for variant in curves.loc[curves["mean"].isna(), "variant"]]
+    without = (
+        ngettext(
+            "{models} has no finished run, and so no accuracy to set beside it.",
+            "{models} have no finished run, and so no accuracy to set beside it.",
+            len(unfinished),
+            models=listing(unfinished),
+        )
+        if unfinished
+        else ""
+    )
     values = {
         "least": i18n.number(fields[0], "g"),
         "most": i18n.number(fields[-1], "g"),
@@ -41,10 +52,10 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
             "One unit of the last feature map sees {least} pixels across in the only convolutional variant.",
             "One unit of the last feature map sees {least} pixels across in all {n} convolutional variants, so that "
             "nothing can be said of what it sees.",
-            len(known),
+            len(curves),
             **values,
         )
-        return [Finding(text, {"best_field": fields[0]})]
+        return [Finding(joined(text, without), {"best_field": fields[0]})]
     text = ngettext(
         "One unit of the last feature map sees {least} to {most} pixels across. The highest mean test accuracy, "
         "{accuracy}, has {best}, which sees {field}.",
@@ -55,7 +66,7 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
         **values,
     )
     numbers = {"best_field": best["order"].iloc[0]}
-    if len(fields) >= 3 and known["mean"].nunique() >= 3:
+    if known["order"].nunique() >= 3 and known["mean"].nunique() >= 3:
         rho = float(stats.spearmanr(known["order"], known["mean"]).statistic)
         correlation = _(
             "Over the variants' means, the rank correlation of receptive field and accuracy is {rho} (description, not "
@@ -64,4 +75,4 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
         )
         text = joined(text, correlation)
         numbers["spearman"] = rho
-    return [Finding(text, numbers)]
+    return [Finding(joined(text, without), numbers)]

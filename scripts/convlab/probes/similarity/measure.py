@@ -40,6 +40,9 @@ MAX_VALUES = 50_000_000
 
 BATCH_SIZE = 64
 
+LEAST_IMAGES = 4
+"""U-centred, the Gram matrix of three images or fewer is zero whatever they are."""
+
 
 def inspect(
     networks: Sequence[Network], images: np.ndarray, labels: np.ndarray, settings: Mapping[str, Any]
@@ -139,9 +142,11 @@ def block_means(maps: np.ndarray) -> np.ndarray:
 def u_centred(features: np.ndarray) -> np.ndarray:
     """The upper half of the U-centred Gram matrix of features (n, d), scaled to mean square 1: float16 (n (n-1)/2,).
 
-    NaN where all images are alike, so that nothing can be compared.
+    NaN where all images are alike, or fewer than ``LEAST_IMAGES``, so that nothing can be compared.
     """
     n = len(features)
+    if n < LEAST_IMAGES:
+        return np.full(n * (n - 1) // 2, np.nan, np.float16)
     features = features - features.mean(axis=0)
     scale = np.abs(features).max()
     features = features / scale if scale else features  # which CKA does not depend on, but its precision does

@@ -8,7 +8,7 @@ from pydantic import Field
 from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
 from convlab.common.specs import PositiveWhole, Whole
-from convlab.probes.specs import Models, ProbeSettings
+from convlab.probes.specs import ProbeSettings, Variants
 
 LAST = 0.0
 """Order of the last hidden layer, which all networks have; convolutions are counted from 1."""
@@ -37,7 +37,7 @@ class Similarity(ProbeSettings):
     layers: PositiveWhole = Field(
         12, description="Most convolutions of a network that are compared; of more, evenly spaced ones."
     )
-    models: Models = None
+    models: Variants = None
 
     @property
     def test_images_needed(self) -> int | None:
