@@ -459,7 +459,30 @@ def test_receptive_fields_name_the_variants_without_a_finished_run():
     text = all_findings(all_curves(table, plan, {}), none, labels, "digits", 0.005)
     (finding,) = text["receptive_field"]
     assert "sees 10 to 16 pixels across" in finding.text
-    assert finding.text.endswith("CNN 5×5 has no finished run, and so no accuracy to set beside it.")
+    assert finding.text.endswith("CNN 5×5 has no finished run to measure.")
+
+
+def test_what_has_no_finished_run_is_named_by_every_probe_that_trains_or_describes():
+    plan = load_study({**TINY, "comparisons": {}, "models": {"cnn": TINY["models"]["cnn"]}, "experiments": {},
+                       "probes": ["pixel_permutation"]}).plan  # fmt: skip
+    table = runs(cnn=[0.9, 0.91, 0.9], cnn_shuffled_1=[np.nan] * 3)
+    table.loc[table["test_accuracy"].isna(), ["test_loss", "brier", "ece"]] = np.nan
+    curves, contrasts = (make(table, plan, {}) for make in (all_curves, all_contrasts))
+    text = all_findings(curves, contrasts, LABELS, "digits", 0.005)
+    (finding,) = text["pixel_permutation"]
+    assert finding.text == "With pixels shuffled, no seed of CNN has finished runs, intact and shuffled, to compare."
+
+    probes = {"sample_efficiency": {"sizes": [10, 50]}, "calibration": {}}
+    plan = load_study({**TINY, "probes": probes}).plan
+    table = runs(cnn=[0.9, 0.91, 0.9], dense=[np.nan] * 3, cnn_images_10=[0.5] * 3, dense_images_10=[np.nan] * 3,
+                 cnn_images_50=[0.5] * 3, dense_images_50=[0.4, 0.41, 0.42])  # fmt: skip
+    table.loc[table["test_accuracy"].isna(), ["test_loss", "brier", "ece"]] = np.nan
+    curves, contrasts = (make(table, plan, {}) for make in (all_curves, all_contrasts))
+    text = all_findings(curves, contrasts, LABELS, "digits", 0.005)
+    (finding,) = text["sample_efficiency"]
+    assert "CNN and Dense cannot be compared with 10 images: no seed has finished runs of both." in finding.text
+    (finding,) = text["calibration"]
+    assert finding.text == "Dense has no finished run to measure."
 
 
 def test_sample_efficiency_names_the_size_with_the_widest_lead():

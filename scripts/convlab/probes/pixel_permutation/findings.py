@@ -136,6 +136,10 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
     if not findings:
         for row in contrasts.itertuples():
             level = level_names[row.measure.partition(", ")[2]]
+            if missing(row.difference):
+                no_seed = N_("With {level}, no seed of {model} has finished runs, intact and shuffled, to compare.")
+                findings.append(Finding(_(no_seed, level=level, model=labels[row.variant])))
+                continue
             text = _(
                 "With {level}, {model} loses {lost} of test accuracy.",
                 level=level,

@@ -10,7 +10,7 @@ from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.study_results import Finding
 from convlab.language.numbers import number, percent
-from convlab.probes.sentences import joined
+from convlab.probes.sentences import joined, without_finished_run
 from convlab.training.recipe import Training
 
 TITLE = N_("Receptive field: is it what a layer sees?")
@@ -26,21 +26,11 @@ def introduction(training: Training, given_validation: bool) -> str:
 def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Finding]:
     """The receptive fields of the convolutional variants, the most accurate, and the rank correlation over means."""
     known = curves.dropna(subset=["mean"])
+    without = without_finished_run([labels[variant] for variant in curves.loc[curves["mean"].isna(), "variant"]])
     if not len(known):
-        return []
+        return [Finding(without)]
     best = known[known["mean"] == known["mean"].max()]
     fields = sorted(curves["order"].unique())
-    unfinished = [labels[variant] for variant in curves.loc[curves["mean"].isna(), "variant"]]
-    without = (
-        ngettext(
-            "{models} has no finished run, and so no accuracy to set beside it.",
-            "{models} have no finished run, and so no accuracy to set beside it.",
-            len(unfinished),
-            models=listing(unfinished),
-        )
-        if unfinished
-        else ""
-    )
     values = {
         "least": i18n.number(fields[0], "g"),
         "most": i18n.number(fields[-1], "g"),
