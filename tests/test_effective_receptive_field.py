@@ -161,6 +161,17 @@ def test_findings_have_the_sides_the_closed_form_and_what_training_changes():
     assert "dense has no feature map behind convolutions" in text
 
 
+def test_a_finished_run_without_any_gradient_is_not_said_to_have_diverged():
+    runs, measured = fields_with({"cnn": 3.0, CNN_5X5: 5.0}, CLOSED_FORMS, (1, 2, 3, 4))
+    dead = (
+        (measured.table["variant"] == "cnn") & (measured.table["seed"] == 4) & (measured.table["network"] == "trained")
+    )
+    measured.table.loc[dead, "side"] = np.nan
+    curves, contrasts = (make(PROBE, runs, PLAN, measured) for make in (table.curves, table.contrasts))
+    (text,) = [f.text for f in findings.findings(curves, contrasts, LABELS, 0.005) if f.text.startswith("In cnn half")]
+    assert "n = 3 seeds, 1 seed left out, where a run diverged or has nothing to measure" in text
+
+
 def test_two_seeds_give_sides_and_infer_nothing():
     text, curves, contrasts = texts_and_tables({"cnn": 3.0, CNN_5X5: 5.0}, seeds=(1, 2))
     assert contrasts["ci_low"].isna().all() and curves["ci_low"].isna().all()

@@ -36,7 +36,9 @@ def difference_text(row) -> str:
     seeds = ngettext("n = {n} seed", "n = {n} seeds", row.n_seeds)
     if row.n_diverged:
         left_out = ngettext(
-            "{n} seed with a diverged run left out", "{n} seeds with a diverged run left out", row.n_diverged
+            "{n} seed left out, where a run diverged or has nothing to measure",
+            "{n} seeds left out, where a run diverged or has nothing to measure",
+            row.n_diverged,
         )
         seeds = f"{seeds}, {left_out}"
     unit = contrast_unit(row.probe, row.measure)
