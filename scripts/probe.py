@@ -11,6 +11,7 @@ environment.start()
 import argparse
 import json
 import logging
+from functools import partial
 
 import pandas as pd
 
@@ -55,14 +56,15 @@ def measure(arguments: argparse.Namespace) -> None:
     use_threads(arguments.threads)
     probe = registry.load("convlab.probes", f"{arguments.probe}.measure")
     images, labels = data.load_test(arguments.data_dir)
-    images = data.permute_pixels(images, records[0]["spec"]["training"]["pixel_permutation"])  # as all seeds do
+    block = records[0]["spec"]["training"]["pixel_permutation"]  # the same for all seeds of a variant
+    arranged = partial(data.permute_pixels, block=block)  # after a probe has changed an image, not before
     rows, networks = [], []
     for (seed, folder), trained in zip(runs, records, strict=True):
         if trained["status"] != "finished":
             log.info("seed %d is left out: %s", seed, trained["status"])
             continue
         model = inference.load(folder / "model.keras", UserCode.of_run(trained))
-        network = Network(seed, model, inference.predictor(model))
+        network = Network(seed, model, inference.predictor(model), arranged)
         if arguments.arrays is not None:
             networks.append(network)
             continue

@@ -1,11 +1,14 @@
 """The corruption probe: images made by image, kind and severity alone; errors relative to a reference; claims."""
 
+from functools import partial
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from builders.project import TINY
+from convlab.datasets.prepared import permute_pixels
 from convlab.errors import UserError
 from convlab.evaluation.networks import Network
 from convlab.probes.all_findings import all_findings
@@ -198,6 +201,19 @@ def test_a_reference_that_makes_no_error_gives_no_ratio():
     assert "accuracy" in measures and not any("error" in name for name in measures)
 
 
+def test_kinds_on_which_the_reference_makes_no_error_are_named_as_left_out():
+    runs, measured = results_of({"cnn": 0.2, "dense": 0.4, "cnn-kernel_size-5x5": 0.3})
+    rows = measured["corruption"].table
+    perfect = rows["variant"].eq("dense") & rows["kind"].eq("inversion") & rows["seed"].eq(2)
+    measured = {"corruption": Measured(rows.assign(accuracy=rows["accuracy"].where(~perfect, 1.0)))}
+    plan = study_with().plan
+    for given, left_out in ((measured, True), ({"corruption": Measured(rows)}, False)):
+        curves, contrasts = (make(runs, plan, given) for make in (all_curves, all_contrasts))
+        results = all_findings(curves, contrasts, LABELS, "digits", 0.005)["corruption"]
+        (text,) = [finding.text for finding in results if "mCE) of CNN, with that of Dense" in finding.text]
+        assert ("1 kind is left out of it, since Dense makes no error there in some seed." in text) == left_out
+
+
 def test_curves_have_clean_images_every_severity_each_kind_and_all_kinds():
     runs, measured = results_of({"cnn": 0.2, "dense": 0.4, "cnn-kernel_size-5x5": 0.3})
     rows = all_curves(runs, study_with().plan, measured)
@@ -313,14 +329,36 @@ def test_what_a_claim_rests_on_is_registered_with_it():
 def test_a_model_that_was_trained_on_flips_is_said_to_have_been():
     training = {**TINY["training"], "augmentation": {"flip": "both", "rotation": 10}}
     plan = load_study({**TINY, "training": training, "probes": ["corruption"]}).plan
-    text = figure.caption(plan.probes["corruption"], plan, 100)
+    text = figure.caption(plan.probes["corruption"], plan, 100, 100)
+    assert text.startswith("Accuracy on all 100 test images, corrupted by")
     for kind in ("rotation", "horizontal flip", "vertical flip"):
         assert f"Trained on images with {kind} too (augmentation): " in text
-    assert "No variant was trained" not in text
+    assert "No variant has" not in text
     plan = study_with().plan
-    assert "No variant was trained on images that were corrupted" in figure.caption(
-        plan.probes["corruption"], plan, 100
-    )
+    text = figure.caption(plan.probes["corruption"], plan, 60, 100)
+    assert text.startswith("Accuracy on 60 test images, a fixed draw in the classes' proportions, corrupted by")
+    assert "No variant has an augmentation that corrupts images in these ways." in text
+    assert "shuffled" not in text
+
+
+def test_images_of_a_variant_with_shuffled_pixels_are_corrupted_before_their_pixels_are_shuffled():
+    images, seen = images_of((6, 8, 8, 1)), []
+
+    def probabilities(given: np.ndarray) -> np.ndarray:
+        seen.append(given)
+        return np.eye(2)[np.zeros(len(given), int)]
+
+    network = Network(1, None, probabilities, partial(permute_pixels, block=1))
+    options = {"kinds": ["gaussian_blur"], "severities": [5], "images": 6, "fill": "black"}
+    _rows, examples = measure.inspect([network], images, np.arange(6) % 2, options)
+    clean, blurred = seen
+    assert (clean == permute_pixels(images, 1)).all()
+    assert (blurred == permute_pixels(corrupted(images, "gaussian_blur", 5), 1)).all()
+    assert (examples["clean"] == images[:1]).all(), "shown as people see them"
+    experiment = {"base": "cnn", "factor": "pixel_permutation", "levels": [None, 1]}
+    plan = load_study({**TINY, "experiments": {"pixels": experiment}, "probes": ["corruption"]}).plan
+    text = figure.caption(plan.probes["corruption"], plan, 60, 100)
+    assert "Pixels are shuffled after that, as they were in training, for " in text and "3×3" not in text
 
 
 def test_fewer_than_three_seeds_infer_nothing():

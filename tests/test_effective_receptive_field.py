@@ -146,13 +146,30 @@ def test_levels_are_compared_by_seed_in_pixels():
     assert closed.to_dict() == {"cnn": 4, CNN_5X5: 6}
 
 
+def test_areas_are_those_inside_of_images_that_are_not_square():
+    assert table.area_share(5.0, 10.0, (20, 40)) == pytest.approx(0.25)
+    assert table.area_share(20.0, 60.0, (20, 40)) == pytest.approx(0.5), "the square holds half of the image"
+    assert table.area_share(10.0, 30.0, (20, 40)) == pytest.approx(10 / 20 * 10 / 30)
+
+
 def test_findings_have_the_sides_the_closed_form_and_what_training_changes():
     text, _curves, _contrasts = texts_and_tables({"cnn": 3.0, CNN_5X5: 5.0})
     assert "In cnn half of the gradient of a central unit lies in a square of 1.8 px, 90 % in one of 3.0 px" in text
-    assert "The closed form gives 6 px; the square with 90 % is 71 % of that area." in text
+    assert "The closed form gives 6 px; the square with 90 % is 71 % of that area in the image." in text
     assert "Training narrows the field." in text and "Training widens" not in text
     assert "The closed form differs by +2 px." in text
     assert "dense has no feature map behind convolutions" in text
+
+
+def test_a_finished_run_without_any_gradient_is_not_said_to_have_diverged():
+    runs, measured = fields_with({"cnn": 3.0, CNN_5X5: 5.0}, CLOSED_FORMS, (1, 2, 3, 4))
+    dead = (
+        (measured.table["variant"] == "cnn") & (measured.table["seed"] == 4) & (measured.table["network"] == "trained")
+    )
+    measured.table.loc[dead, "side"] = np.nan
+    curves, contrasts = (make(PROBE, runs, PLAN, measured) for make in (table.curves, table.contrasts))
+    (text,) = [f.text for f in findings.findings(curves, contrasts, LABELS, 0.005) if f.text.startswith("In cnn half")]
+    assert "n = 3 seeds, 1 seed left out, where a run diverged or has nothing to measure" in text
 
 
 def test_two_seeds_give_sides_and_infer_nothing():

@@ -8,14 +8,16 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from builders.project import ROOT, TINY
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures
 from convlab.probes import registry
 from convlab.probes.all_findings import all_findings
-from convlab.probes.curves import point
+from convlab.probes.curves import CONTRAST_COLUMNS, point
 from convlab.probes.measured import Measured
+from convlab.probes.pixel_permutation import figure as permutation_figure
 from convlab.probes.specs import ProbeSettings
 from convlab.probes.tables import all_contrasts, all_curves, with_claim_values
 from convlab.probes.translation import figure, measure
@@ -159,12 +161,21 @@ def test_without_comparisons_the_probes_take_every_model():
         ({"translation": {"shft": 2}}, "unknown key 'shft' in probes.translation, did you mean 'shift'?"),
         ({"translation": {"models": ["cn"]}}, "probes.translation.models names 'cn', which is no model, did you mean"),
         ({"pixel_permutation": {"blocks": []}}, "probes.pixel_permutation.blocks is empty"),
+        ({"translation": {"models": []}}, "probes.translation.models is empty"),
+        ({"corruption": {"models": []}}, "probes.corruption.models is empty"),
+        ({"sample_efficiency": {"sizes": [50, 50]}}, "sizes needs two different sizes (it is [50, 50])"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_probes_is_told_in_one_sentence(options, sentence):
     with pytest.raises(UserError) as caught:
         load_study({**TINY, "probes": options})
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("probe", ["similarity", "effective_receptive_field"])
+def test_more_test_images_than_there_are_cannot_be_looked_at(probe):
+    with pytest.raises(UserError, match=rf"probes\.{probe}\.images is 101, but digits has 100 test images"):
+        load_study({**TINY, "probes": {probe: {"images": 101}}}).plan  # noqa: B018
 
 
 @pytest.mark.slow
@@ -387,7 +398,7 @@ def test_the_introduction_of_shifted_images_knows_the_augmentation(shift, told):
 @pytest.mark.parametrize(
     ("lift", "expected"),
     [
-        (0.2, "CNN keeps its predictions under shifts better than Dense, though not all of them."),
+        (0.2, "CNN keeps its predictions under shifts better than Dense."),
         (-0.2, "Dense keeps its predictions under shifts better than CNN."),
         (0, "cannot"),
     ],
@@ -399,6 +410,79 @@ def test_translation_is_told_in_either_direction(lift, expected):
     text = all_findings(curves, contrasts, LABELS, "digits", 0.005)["translation"][-1].text
     assert expected in text
     assert "so this is about these two models, with black where an image has moved away" in text
+
+
+@pytest.mark.parametrize("probe", ["translation", "corruption", "similarity", "sample_efficiency"])
+def test_a_model_that_is_named_twice_is_measured_once(probe):
+    plan = load_study({**TINY, "probes": {probe: {"models": ["cnn", "dense", "cnn"]}}, "datasets": {"digits": {}}}).plan
+    assert plan.probes[probe].models == ("cnn", "dense")
+
+
+def test_a_claim_is_told_to_add_a_model_where_the_probe_can_measure_it():
+    claims = [{"id": "c", "text": "x", "rule": "accuracy_shifted(2)(dense) > 0.5"}]
+    probes = {"translation": {"models": ["cnn"]}}
+    with pytest.raises(UserError, match=r"one of those, or add dense to probes\.translation\.models"):
+        load_study({**TINY, "probes": probes, "claims": claims}).plan  # noqa: B018
+    claims[0]["rule"] = "accuracy_shifted(2)(cnn-kernel_size-5x5) > 0.5"
+    with pytest.raises(UserError, match=r"not 'cnn-kernel_size-5x5'; write one of those$"):
+        load_study({**TINY, "probes": probes, "claims": claims}).plan  # noqa: B018
+
+
+def test_sizes_beyond_the_images_are_refused_with_sizes_that_are_possible():
+    with pytest.raises(UserError) as caught:
+        load_study({**TINY, "probes": {"sample_efficiency": {"sizes": [5000, None]}}}).plan  # noqa: B018
+    sizes = yaml.safe_load(str(caught.value).partition("write sizes: ")[2])
+    load_study({**TINY, "probes": {"sample_efficiency": {"sizes": sizes}}}).plan  # noqa: B018
+
+
+def test_runs_on_fewer_images_take_all_their_steps():
+    training = {**TINY["training"], "early_stopping": {"patience": 1}}
+    plan = load_study({**TINY, "training": training, "probes": {"sample_efficiency": {"sizes": [10, 50]}}}).plan
+    assert plan.variants["cnn"].training.early_stopping and not plan.variants["cnn-images-10"].training.early_stopping
+
+
+@pytest.mark.parametrize(
+    ("blocks", "told"),
+    [([1], "whose pixels all stand"), ([2], "whose blocks of pixels stand"), ([1, 2], "whose pixels, or blocks of")],
+)
+def test_the_caption_of_shuffled_pixels_says_what_was_shuffled(blocks, told):
+    plan = load_study({**TINY, "probes": {"pixel_permutation": {"blocks": blocks}}}).plan
+    assert told in permutation_figure.caption(plan.probes["pixel_permutation"], plan)
+
+
+def test_receptive_fields_name_the_variants_without_a_finished_run():
+    plan = load_study({**TINY, "probes": ["receptive_field"]}).plan
+    table = runs(cnn=[0.9, 0.91, 0.9], dense=[0.8] * 3, larger=[np.nan] * 3)
+    table = table.replace({"variant": {"larger": "cnn-kernel_size-5x5"}})
+    table = table.assign(receptive_field=table["variant"].map({"cnn": 10, "dense": 28, "cnn-kernel_size-5x5": 16}))
+    labels, none = {**LABELS, "cnn-kernel_size-5x5": "CNN 5×5"}, pd.DataFrame(columns=CONTRAST_COLUMNS)
+    text = all_findings(all_curves(table, plan, {}), none, labels, "digits", 0.005)
+    (finding,) = text["receptive_field"]
+    assert "sees 10 to 16 pixels across" in finding.text
+    assert finding.text.endswith("CNN 5×5 has no finished run to measure.")
+
+
+def test_what_has_no_finished_run_is_named_by_every_probe_that_trains_or_describes():
+    plan = load_study({**TINY, "comparisons": {}, "models": {"cnn": TINY["models"]["cnn"]}, "experiments": {},
+                       "probes": ["pixel_permutation"]}).plan  # fmt: skip
+    table = runs(cnn=[0.9, 0.91, 0.9], cnn_shuffled_1=[np.nan] * 3)
+    table.loc[table["test_accuracy"].isna(), ["test_loss", "brier", "ece"]] = np.nan
+    curves, contrasts = (make(table, plan, {}) for make in (all_curves, all_contrasts))
+    text = all_findings(curves, contrasts, LABELS, "digits", 0.005)
+    (finding,) = text["pixel_permutation"]
+    assert finding.text == "With pixels shuffled, no seed of CNN has finished runs, intact and shuffled, to compare."
+
+    probes = {"sample_efficiency": {"sizes": [10, 50]}, "calibration": {}}
+    plan = load_study({**TINY, "probes": probes}).plan
+    table = runs(cnn=[0.9, 0.91, 0.9], dense=[np.nan] * 3, cnn_images_10=[0.5] * 3, dense_images_10=[np.nan] * 3,
+                 cnn_images_50=[0.5] * 3, dense_images_50=[0.4, 0.41, 0.42])  # fmt: skip
+    table.loc[table["test_accuracy"].isna(), ["test_loss", "brier", "ece"]] = np.nan
+    curves, contrasts = (make(table, plan, {}) for make in (all_curves, all_contrasts))
+    text = all_findings(curves, contrasts, LABELS, "digits", 0.005)
+    (finding,) = text["sample_efficiency"]
+    assert "CNN and Dense cannot be compared with 10 images: no seed has finished runs of both." in finding.text
+    (finding,) = text["calibration"]
+    assert finding.text == "Dense has no finished run to measure."
 
 
 def test_sample_efficiency_names_the_size_with_the_widest_lead():
@@ -440,7 +524,9 @@ def test_an_augmentation_that_does_nothing_may_stand_beside_shuffled_pixels():
     assert "cnn-shuffled-1" in load_study(config).plan.variants
 
 
-@pytest.mark.parametrize(("shift", "told"), [(0, "No model was trained on"), (2, "Trained on shifted images too")])
+@pytest.mark.parametrize(
+    ("shift", "told"), [(0, "No model has an augmentation that shifts"), (2, "Trained on shifted images too")]
+)
 def test_the_caption_of_shifted_images_knows_the_augmentation(shift, told):
     config = {**TINY, "probes": ["translation"], "training": {**TINY["training"], "augmentation": {"shift": shift}}}
     plan = load_study(config).plan

@@ -74,6 +74,15 @@ def test_images_that_a_layer_does_not_tell_apart_have_no_similarity():
     assert np.isnan(vector(np.ones((N_IMAGES, 4)))).all()
 
 
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_too_few_images_have_no_similarity(generator, n):
+    assert np.isnan(vector(generator.normal(size=(n, 5)))).all()
+    curves, contrasts = tables(0.0)
+    curves = curves.assign(mean=np.nan, ci_low=np.nan, ci_high=np.nan)
+    texts = [finding.text for finding in findings.findings(curves, contrasts.iloc[:0], LABELS, 0.005)]
+    assert all("fewer than two finished runs whose last hidden layers can be compared" in text for text in texts)
+
+
 def test_large_maps_are_averaged_over_blocks():
     from convlab.probes.similarity.measure import block_means
 

@@ -17,12 +17,20 @@ class Network:
     Attributes:
         seed: of the run.
         model: the Keras model as it was trained, from uint8 images to class probabilities.
-        predict: uint8 images (n, height, width, channels) -> float32 class probabilities (n, classes).
+        probabilities: uint8 images (n, height, width, channels) in the model's order of pixels -> float32 class
+            probabilities (n, classes).
+        arranged: images as the dataset has them -> the same with their pixels in the order in which the model was
+            trained on them (``pixel_permutation``).
     """
 
     seed: int
     model: Any
-    predict: Callable[[np.ndarray], np.ndarray]
+    probabilities: Callable[[np.ndarray], np.ndarray]
+    arranged: Callable[[np.ndarray], np.ndarray] = lambda images: images
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Class probabilities (n, classes) of images as the dataset has them, or as a probe has changed them."""
+        return self.probabilities(self.arranged(images))
 
     @cached_property
     def in_float32(self) -> Any:

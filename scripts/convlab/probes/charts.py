@@ -5,8 +5,26 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from convlab.common.files import read_json
+from convlab.common.i18n import gettext as _
+from convlab.common.i18n import listing
 from convlab.figures.study import DatasetResults, FigureFile
-from convlab.study.variants import Probe
+from convlab.study import layout
+from convlab.study.variants import Plan, Probe
+
+
+def test_images(results: DatasetResults) -> int:
+    """How many test images a dataset has, of which a probe may take fewer."""
+    manifest = read_json(layout.prepared(results.folder, results.dataset) / "manifest.json")
+    return sum(manifest["counts"]["test"].values())
+
+
+def shuffled_afterwards(probe: Probe, plan: Plan) -> str:
+    """Which of the models see the changed images with their pixels shuffled, as in training; empty without any."""
+    labels = [plan.variants[name].label for name in probe.models if plan.variants[name].training.pixel_permutation]
+    if not labels:
+        return ""
+    return _("Pixels are shuffled after that, as they were in training, for {models}.", models=listing(labels))
 
 
 def probe_figure(

@@ -17,10 +17,12 @@ it the name that it has in ``config.yaml``, and change it. Then run ``make messa
     Only for a probe that measures trained models. ``COLUMNS``, and ``measure(predict, images, labels, settings)``,
     which returns rows of these columns for one trained model. ``predict`` maps uint8 images (n, height, width,
     channels) to class probabilities (n, classes); ``labels`` is (n,); ``settings`` holds the fields of ``SETTINGS``, as
-    JSON gives them. A probe that looks inside defines ``inspect(networks, images, labels, settings)`` instead, which is
-    called once for all finished runs of a variant, a sequence of ``evaluation.networks.Network``, and returns rows,
-    each with its ``seed`` beside these columns, and named arrays, which stay small: figures and tables are made of
-    them. An edit measures this probe again, so the file imports what it computes with and no more.
+    JSON gives them. Images are as the dataset has them: of a model that was trained with ``pixel_permutation``,
+    ``predict`` shuffles what it is given, and what is handed to ``network.model`` goes through ``network.arranged``. A
+    probe that looks inside defines ``inspect(networks, images, labels, settings)`` instead, which is called once for
+    all finished runs of a variant, a sequence of ``evaluation.networks.Network``, and returns rows, each with its
+    ``seed`` beside these columns, and named arrays, which stay small: figures and tables are made of them. An edit
+    measures this probe again, so the file imports what it computes with and no more.
 ``table.py``
     ``MEASURES``, a ``probes.curves.Measure`` for each measure of the curves. ``curves(probe, runs, plan, measured)``,
     which returns rows of ``probes.curves.CURVE_COLUMNS``. ``probe`` is ``plan.probes[<name>]``, ``runs`` compare's

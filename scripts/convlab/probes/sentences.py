@@ -4,13 +4,13 @@ Probes are exploratory: their intervals are t intervals over seeds, paired by se
 sentence that rests on one is marked as exploratory, speaks of this study only, and infers nothing below three seeds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import pandas as pd
 
 from convlab.common.i18n import gettext as _
-from convlab.common.i18n import ngettext
+from convlab.common.i18n import listing, ngettext
 from convlab.findings.study_results import Finding
 from convlab.language.numbers import difference, difference_interval, missing
 from convlab.probes.curves import contrast_unit
@@ -36,7 +36,9 @@ def difference_text(row) -> str:
     seeds = ngettext("n = {n} seed", "n = {n} seeds", row.n_seeds)
     if row.n_diverged:
         left_out = ngettext(
-            "{n} seed with a diverged run left out", "{n} seeds with a diverged run left out", row.n_diverged
+            "{n} seed left out, where a run diverged or has nothing to measure",
+            "{n} seeds left out, where a run diverged or has nothing to measure",
+            row.n_diverged,
         )
         seeds = f"{seeds}, {left_out}"
     unit = contrast_unit(row.probe, row.measure)
@@ -60,6 +62,18 @@ def level_labels(curves: pd.DataFrame) -> dict[str, str]:
 def joined(*sentences: str) -> str:
     """Sentences joined by spaces, empty ones left out."""
     return " ".join(filter(None, sentences))
+
+
+def without_finished_run(models: Sequence[str]) -> str:
+    """A sentence that names the models, by their labels, of which nothing could be measured; empty without any."""
+    if not models:
+        return ""
+    return ngettext(
+        "{models} has no finished run to measure.",
+        "{models} have no finished run to measure.",
+        len(models),
+        models=listing(models),
+    )
 
 
 def exploratory(text: str, numbers: Mapping[str, float]) -> Finding:

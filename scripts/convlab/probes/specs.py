@@ -4,13 +4,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from convlab.common.specs import Name, Spec
 from convlab.models.specs import BaseModelSpec
 
-Models = Annotated[tuple[Name, ...] | None, Field(description="Models to probe; those of the comparisons when absent.")]
+Names = Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(lambda names: tuple(dict.fromkeys(names)))]
+"""Names of models or variants, each once: what is measured twice would count twice."""
+
+Models = Annotated[Names | None, Field(description="Models to probe; those of the comparisons when absent.")]
 """Type of the field ``models``, for probes that are about some models only."""
+
+Variants = Annotated[
+    Names | None,
+    Field(description="Variants to probe, levels of experiments too; all that the study compares when absent."),
+]
+"""Type of the field ``models``, for probes that compare levels."""
 
 
 @dataclass(frozen=True)

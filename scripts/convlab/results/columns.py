@@ -410,7 +410,7 @@ PROBE_CURVES = {
     "sd": Column("number", "standard deviation over the runs", "that of the measure"),
     "ci_low": Column("number", "lower end of the mean's 95 % t interval", "that of the measure"),
     "ci_high": Column("number", "upper end of it", "that of the measure"),
-    "n_diverged": N_DIVERGED,
+    "n_diverged": Column("integer", "runs without a value: they diverged, or have nothing to measure"),
 }
 
 PROBE_CONTRASTS = {
@@ -423,7 +423,7 @@ PROBE_CONTRASTS = {
     "difference": Column("number", "mean over seeds of the difference within a seed", FRACTION),
     "ci_low": Column("number", "lower end of its 95 % t interval, exploratory: not adjusted", FRACTION),
     "ci_high": Column("number", "upper end of it", FRACTION),
-    "n_diverged": Column("integer", "seeds left out, for one of their runs diverged"),
+    "n_diverged": Column("integer", "seeds left out, for one of their runs diverged or has nothing to measure"),
 }
 
 HISTORY = {

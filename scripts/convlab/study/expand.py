@@ -93,7 +93,7 @@ def expand(study: Study) -> Plan:
     probes = _probes(study, forms, Plan(variants, questions, {}), add)
     costs = _check_architectures(forms, variants, questions)
     _check_images(study, forms, variants, questions, probes)
-    claims = _claims(study, aliases, costs, probes)
+    claims = _claims(study, variants, aliases, costs, probes)
     plan = Plan(variants, questions, costs, aliases, probes, claims, metric=METRICS[study.statistics.metric])
     return replace(plan, candidates=_candidates(study, plan), trials=_trials(study, plan))
 
@@ -329,6 +329,7 @@ def _check_limit(key: str, limit: int | None, count: Count, least: int, classes:
 
 def _claims(
     study: Study,
+    variants: Mapping[str, Variant],
     aliases: Mapping[str, str],
     costs: Mapping[tuple[str, str], Cost],
     probes: Mapping[str, Probe],
@@ -351,7 +352,7 @@ def _claims(
         try:
             rule = parse(claim.rule)
             named = _check_names(study, rule, aliases)
-            rule = replaced(rule, lambda quantity: _resolved(quantity, aliases, probes))
+            rule = replaced(rule, lambda quantity: _resolved(quantity, aliases, probes, variants))
             datasets = (claim.dataset,) if claim.dataset else tuple(study.datasets)
             if None not in named:
                 datasets = (", ".join(sorted(named)),)
@@ -377,11 +378,14 @@ def _check_names(study: Study, rule: Rule, aliases: Mapping[str, str]) -> set[st
     return {quantity.dataset for quantity in rule.quantities}
 
 
-def _resolved(quantity: Quantity, aliases: Mapping[str, str], probes: Mapping[str, Probe]) -> Quantity:
+def _resolved(
+    quantity: Quantity, aliases: Mapping[str, str], probes: Mapping[str, Probe], variants: Mapping[str, Variant]
+) -> Quantity:
     """A quantity under the variant's own name, with the probe that measures it, if one does.
 
     Args:
         probes: those that are on.
+        variants: all of the study.
 
     Raises:
         RuleError: no probe measures it, or not of this variant.
@@ -399,10 +403,12 @@ def _resolved(quantity: Quantity, aliases: Mapping[str, str], probes: Mapping[st
         raise RuleError(quantity.position, f"{name} is measured by the probe {owner}, which is off; add it to probes")
     probe = probes[owner]
     if variant not in probe.models:
+        found = variants[variant]
+        possible = not found.probe if probe.settings.compares_levels else variant == found.base
+        more = f", or add {variant} to probes.{owner}.models" if possible else ""
         raise RuleError(
             quantity.position,
-            f"the probe {owner} measures {listing(probe.models)}, not {quantity.variant!r}; write one of those, or add "
-            f"a model to probes.{owner}.models",
+            f"the probe {owner} measures {listing(probe.models)}, not {quantity.variant!r}; write one of those{more}",
         )
     try:
         measured_with = probe.settings.measured_for_claim(name, quantity.arguments)

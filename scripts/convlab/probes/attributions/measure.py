@@ -46,14 +46,14 @@ def inspect(
 
     Returns:
         Rows of ``COLUMNS`` with their seed. Arrays for the figures: ``index`` (images shown,) into the test images and
-        ``images`` themselves; for each method ``<method>`` int8 (runs, images, height, width) and
-        ``<method>_untrained`` (images, height, width) of the first run, each map from -127 to 127 by its own largest
-        absolute value; ``planted_images``, ``planted_region`` (the square) and ``<method>_planted`` where the first
-        run's network learned its task. A network whose layers cannot be copied has one row, without a score, and no
-        arrays.
+        ``images`` themselves, as the model takes them; for each method ``<method>`` int8 (runs, images, height, width)
+        and ``<method>_untrained`` (images, height, width) of the first run, each map from -127 to 127 by its own
+        largest absolute value; ``planted_images``, ``planted_region`` (the square) and ``<method>_planted`` where the
+        first run's network learned its task. A network whose layers cannot be copied has one row, without a score, and
+        no arrays.
     """
     index = np.unique(labels, return_index=True)[1][: settings["images"]]
-    shown, classes = images[index], labels[index]
+    shown, classes = networks[0].arranged(images[index]), labels[index]
     try:
         copies = [
             (network.seed, network.in_float32, network.untrained(other_seed(network.seed))) for network in networks

@@ -14,7 +14,7 @@ from convlab.figures.sheet import Sheet, raster
 from convlab.figures.sprites import Group
 from convlab.figures.study import DatasetResults, FigureFile
 from convlab.figures.style import WIDTH
-from convlab.probes.charts import probe_figure
+from convlab.probes.charts import probe_figure, shuffled_afterwards, test_images
 from convlab.probes.corruption.settings import (
     CLEAN_ORDER,
     KINDS,
@@ -25,6 +25,7 @@ from convlab.probes.corruption.settings import (
 )
 from convlab.probes.lines import lines, with_intervals
 from convlab.probes.measured import Measured
+from convlab.probes.sentences import joined
 from convlab.study.variants import Plan, Probe
 
 PANELS_IN_A_ROW = 4
@@ -42,7 +43,7 @@ def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measure
         probe,
         draw(curves, results.labels, results.looks),
         _("Corrupted test images"),
-        caption(probe, results.study.plan, int(of_dataset["images"].iloc[0])),
+        caption(probe, results.study.plan, int(of_dataset["images"].iloc[0]), test_images(results)),
         numbers=curves,
         reading=_(
             "Each panel is a kind of corruption, from clean images (0) to the strongest (5); inversion and flips have "
@@ -71,19 +72,25 @@ def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measure
     )
 
 
-def caption(probe: Probe, plan: Plan, images: int) -> str:
-    """Caption of the chart: how many images, what fills corners, and which variants saw such images in training."""
+def caption(probe: Probe, plan: Plan, images: int, available: int) -> str:
+    """Caption of the chart: how many images, of how many that are ``available``, what fills corners, and which variants
+    saw such images in training."""
     variants = [plan.variants[name] for name in probe.models]
-    how = ngettext(
+    some = ngettext(
         "Accuracy on {n} test image, corrupted by kind and severity.",
         "Accuracy on {n} test images, a fixed draw in the classes' proportions, corrupted by kind and severity.",
+        images,
+    )
+    every = ngettext(
+        "Accuracy on the only test image, corrupted by kind and severity.",
+        "Accuracy on all {n} test images, corrupted by kind and severity.",
         images,
     )
     fill = {
         "black": _("Rotation and shear leave black corners."),
         "edge": _("Rotation and shear fill the corners with the nearest pixel."),
     }
-    parts = [how]
+    parts = [some if images < available else every]
     if {"rotation", "shear"} & set(probe.settings.kinds):
         parts.append(fill[probe.settings.fill])
     seen = {
@@ -94,8 +101,9 @@ def caption(probe: Probe, plan: Plan, images: int) -> str:
         _("Trained on images with {kind} too (augmentation): {models}.", kind=_(KINDS[kind]), models=listing(labels))
         for kind, labels in seen.items()
         if labels
-    ] or [_("No variant was trained on images that were corrupted in these ways.")]
-    return with_intervals(" ".join(parts))
+    ] or [_("No variant has an augmentation that corrupts images in these ways.")]
+    parts.insert(1, shuffled_afterwards(probe, plan))
+    return with_intervals(joined(*parts))
 
 
 def draw(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:

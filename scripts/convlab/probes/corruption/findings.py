@@ -142,6 +142,17 @@ def _errors(rows: Mapping[str, tuple], values: Mapping[str, str]) -> Finding:
         error=_ratio_text(row),
         **values,
     )
+    kinds, with_errors = (
+        sum(measure.startswith(f"{name}, ") for measure in rows) for name in ("accuracy", "corruption error")
+    )
+    if kinds > with_errors:
+        left_out = ngettext(
+            "{n} kind is left out of it, since {reference} makes no error there in some seed.",
+            "{n} kinds are left out of it, since {reference} makes no error there in some seed.",
+            kinds - with_errors,
+            **values,
+        )
+        text = joined(text, left_out)
     if relative is not None and not missing(relative.difference):
         more = _(
             "The relative one, of the errors that corruption adds on those kinds that cost {reference} at least one "

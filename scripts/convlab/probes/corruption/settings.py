@@ -7,10 +7,10 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from convlab.common.i18n import N_, number
 from convlab.common.i18n import gettext as _
-from convlab.common.specs import Name, PositiveWhole, Whole, as_list
+from convlab.common.specs import PositiveWhole, Whole, as_list
 from convlab.common.text import listing, nearest
 from convlab.errors import UserError
-from convlab.probes.specs import ProbeSettings
+from convlab.probes.specs import ProbeSettings, Variants
 from convlab.training.recipe import Training
 
 SEVERITIES = 5
@@ -100,9 +100,7 @@ class Corruption(ProbeSettings):
     fill: Literal["black", "edge"] = Field(
         "black", description="What rotation and shear leave empty: black, or the nearest pixel of the edge."
     )
-    models: tuple[Name, ...] | None = Field(
-        None, description="Variants to probe, levels of experiments too; all that the study compares when absent."
-    )
+    models: Variants = None
 
     @staticmethod
     def level_label(order: float) -> str:
@@ -161,7 +159,7 @@ class Corruption(ProbeSettings):
         return {"kinds": list(kinds), "severity": int(rest[0]), "images": self.images, **filled}
 
     def reduced(self, orders: Sequence[float], images: int, steps: int, named: Callable[[str], bool]) -> dict[str, Any]:
-        return {"images": IMAGES}
+        return {"images": min(self.images, IMAGES)}
 
 
 SETTINGS = Corruption

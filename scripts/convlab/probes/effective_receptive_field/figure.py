@@ -17,7 +17,7 @@ from convlab.figures.sprites import Group, grey
 from convlab.figures.study import DatasetResults, FigureFile
 from convlab.figures.style import WIDTH, look
 from convlab.language.numbers import missing, number
-from convlab.probes.charts import probe_figure
+from convlab.probes.charts import probe_figure, test_images
 from convlab.probes.lines import with_intervals
 from convlab.probes.measured import Measured
 from convlab.probes.registry import level_label
@@ -62,7 +62,7 @@ def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measure
         _("Absolute gradient of a central unit of the last feature map with respect to the pixels, mean over {n} test "
           "images and over the seeds: left the trained networks, right untrained ones of the same layers. Brightness "
           "is the square root of the gradient; the frame is where the closed form allows one.",
-          n=probe.settings.images),
+          n=min(probe.settings.images, test_images(results))),
         numbers=shown, suffix="fields", images=[Group(field.images, field.title, field.lines) for field in fields],
         reading=_("A small bright spot inside a large frame: the unit hardly uses what it could see. A field that "
                   "fills its frame uses all of it."),

@@ -87,7 +87,7 @@ def _field(rows: pd.DataFrame, of_training, label: str) -> Finding:
     field, inside = closed.get("closed form"), closed.get("closed form in the image")
     numbers = {"side_50": sides[0.5], "side_90": sides[0.9], "side_99": sides[0.99]}
     if not missing(field):
-        share = (sides[0.9] / inside) ** 2
+        share = closed["area share"]
         numbers |= {"closed_form": field, "area_share": share}
         text = joined(text, _closed_form_text(field, inside, share))
     if of_training is None or missing(of_training.difference):
@@ -106,11 +106,11 @@ def _closed_form_text(field: float, inside: float, share: float) -> str:
     values = {"field": number(field, 0), "image": number(inside, 0), "share": percent(share, 0)}
     if field > inside:
         return _(
-            "The closed form gives {field} px, more than the {image} px of the image; the square with 90 % is {share} "
-            "of the image's area.",
+            "The closed form gives {field} px, more than the {image} px of the image; the square with 90 % covers "
+            "{share} of the image.",
             **values,
         )
-    return _("The closed form gives {field} px; the square with 90 % is {share} of that area.", **values)
+    return _("The closed form gives {field} px; the square with 90 % is {share} of that area in the image.", **values)
 
 
 def _levels(rows: pd.DataFrame, closed: Mapping[str, float], labels: Mapping[str, str]) -> Iterator[Finding]:

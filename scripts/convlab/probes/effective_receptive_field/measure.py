@@ -47,7 +47,7 @@ def inspect(
         Rows of COLUMNS with the seed, and the fields, mean over the runs: ``trained`` and ``untrained``, float32
         (height, width) with sum 1. Neither for networks without a feature map, such as dense ones.
     """
-    chosen = images[evenly_spaced(len(images), settings["images"])]
+    chosen = networks[0].arranged(images[evenly_spaced(len(images), settings["images"])])
     rows, fields = [], {"trained": [], "untrained": []}
     for network in networks:
         if layers.last_feature_map(network.model) is None:

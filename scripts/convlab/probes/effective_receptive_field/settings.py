@@ -1,6 +1,7 @@
 """Settings of the effective receptive field. The Snakefile imports it: pydantic and the standard library only."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from pydantic import Field
 
@@ -10,7 +11,10 @@ from convlab.common.text import listing
 from convlab.errors import UserError
 from convlab.models.registry import family_of
 from convlab.models.specs import BaseModelSpec
-from convlab.probes.specs import Models, ProbeSettings
+from convlab.probes.specs import ProbeSettings, Variants
+
+IMAGES = 64
+"""The default."""
 
 
 class EffectiveReceptiveField(ProbeSettings):
@@ -21,8 +25,12 @@ class EffectiveReceptiveField(ProbeSettings):
     looks_inside = True
     compares_levels = True
 
-    images: PositiveWhole = Field(64, description="Test images over which the gradient is averaged, evenly spaced.")
-    models: Models = None
+    images: PositiveWhole = Field(
+        IMAGES,
+        description="Test images over which the gradient is averaged, evenly spaced; with the default all, where there "
+        "are fewer.",
+    )
+    models: Variants = None
 
     def check_models(self, models: Mapping[str, BaseModelSpec]) -> None:
         families = [family_of(model) for model in models.values()]
@@ -32,9 +40,16 @@ class EffectiveReceptiveField(ProbeSettings):
                 f"has any ({listing(models)}); add one with family: conv, or switch the probe off"
             )
 
+    @property
+    def test_images_needed(self) -> int | None:
+        return None if self.images == IMAGES else self.images
+
     @staticmethod
     def level_label(order: float) -> str:
         return with_unit(number(100 * order, ".0f"), "%")
+
+    def reduced(self, orders: Sequence[float], images: int, steps: int, named: Callable[[str], bool]) -> dict[str, Any]:
+        return {"images": min(self.images, IMAGES)}
 
 
 SETTINGS = EffectiveReceptiveField

@@ -18,6 +18,9 @@ PIXELS = (0.0, math.inf)
 CHANGES = (-math.inf, math.inf)
 """Smallest and largest difference of sides."""
 
+AREA_SHARE = 0.9
+"""Share of the gradient whose square is set against the area of the closed form."""
+
 COMPARED_SHARES = (0.5, 0.9, 0.99)
 """Shares of the gradient by which levels are compared."""
 
@@ -26,6 +29,7 @@ MEASURES = {
     "untrained side": Measure(N_("side of the square, untrained, px"), PIXELS, is_share=False),
     "closed form": Measure(N_("receptive field by the closed form, px"), PIXELS, is_share=False),
     "closed form in the image": Measure(N_("the same, within the image, px"), PIXELS, is_share=False),
+    "area share": Measure(N_("square's share of the closed form's area in the image")),
 }
 
 MEASURED = {
@@ -65,9 +69,13 @@ def _points(probe: Probe, runs: pd.DataFrame, measured: Measured) -> Iterator[di
             values = group.set_index("seed")["side"].reindex(trained)
             yield point(dataset, probe.name, variant, name, share_text(share), share, values)
         field = of_variant["receptive_field"].iloc[0]
-        longer = max(measured.arrays(dataset, variant)["trained"].shape)
-        for name, value in (("closed form", field), ("closed form in the image", min(field, longer))):
+        image = measured.arrays(dataset, variant)["trained"].shape
+        for name, value in (("closed form", field), ("closed form in the image", min(field, max(image)))):
             yield point(dataset, probe.name, variant, name, "", 0.0, [value] * len(trained))
+        most = rows[(rows["network"] == "trained") & (rows["share"] == AREA_SHARE)]
+        sides_of_runs = most.set_index("seed")["side"].reindex(trained)
+        areas = [area_share(side, field, image) for side in sides_of_runs]
+        yield point(dataset, probe.name, variant, "area share", share_text(AREA_SHARE), AREA_SHARE, areas)
 
 
 def contrasts(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: Measured) -> pd.DataFrame:
@@ -92,6 +100,11 @@ def _differences(probe: Probe, runs: pd.DataFrame, plan: Plan, measured: Measure
                 values = difference.reindex(common_seeds(of_dataset, [variant, reference]))
                 yield {"dataset": dataset, "probe": probe.name, "variant": variant, "reference": reference,
                        "measure": f"side {share_text(share)}", **paired_contrast(values, CHANGES)}  # fmt: skip
+
+
+def area_share(side: float, field: float, image: tuple[int, int]) -> float:
+    """A square's area as a share of the closed form's, both as far as they are in an image (height, width)."""
+    return math.prod(min(side, length) / min(field, length) for length in image)
 
 
 def share_text(share: float) -> str:

@@ -39,9 +39,20 @@ def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measure
 
 
 def caption(probe: Probe, plan: Plan) -> str:
-    return with_intervals(
-        _("Test accuracy of models trained and tested on images whose pixels all stand in another, fixed order.")
-    )
+    pixels, blocks = 1 in probe.settings.blocks, set(probe.settings.blocks) != {1}
+    text = {
+        (True, False): N_(
+            "Test accuracy of models trained and tested on images whose pixels all stand in another, fixed order."
+        ),
+        (False, True): N_(
+            "Test accuracy of models trained and tested on images whose blocks of pixels stand in another, fixed order."
+        ),
+        (True, True): N_(
+            "Test accuracy of models trained and tested on images whose pixels, or blocks of pixels, stand in another, "
+            "fixed order."
+        ),
+    }
+    return with_intervals(_(text[pixels, blocks]))
 
 
 def draw(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:

@@ -26,8 +26,8 @@ ASSUMPTION = "locality"
 
 def introduction(training: Training, given_validation: bool) -> str:
     return _(
-        "All pixels of all images stand in another, fixed order, the same for training, validation and test. A dense "
-        "network cannot tell the difference; a convolution loses its neighbours."
+        "The pixels of all images, or blocks of them that stay whole, stand in another, fixed order, the same for "
+        "training, validation and test. A dense network cannot tell the difference; a convolution loses neighbours."
     )
 
 
@@ -136,6 +136,10 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
     if not findings:
         for row in contrasts.itertuples():
             level = level_names[row.measure.partition(", ")[2]]
+            if missing(row.difference):
+                no_seed = N_("With {level}, no seed of {model} has finished runs, intact and shuffled, to compare.")
+                findings.append(Finding(_(no_seed, level=level, model=labels[row.variant])))
+                continue
             text = _(
                 "With {level}, {model} loses {lost} of test accuracy.",
                 level=level,

@@ -10,7 +10,7 @@ from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.study_results import Finding
 from convlab.language.numbers import number, percent
-from convlab.probes.sentences import joined
+from convlab.probes.sentences import joined, without_finished_run
 from convlab.training.recipe import Training
 
 TITLE = N_("Receptive field: is it what a layer sees?")
@@ -26,10 +26,11 @@ def introduction(training: Training, given_validation: bool) -> str:
 def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str, str], rope: float) -> list[Finding]:
     """The receptive fields of the convolutional variants, the most accurate, and the rank correlation over means."""
     known = curves.dropna(subset=["mean"])
+    without = without_finished_run([labels[variant] for variant in curves.loc[curves["mean"].isna(), "variant"]])
     if not len(known):
-        return []
+        return [Finding(without)]
     best = known[known["mean"] == known["mean"].max()]
-    fields = sorted(known["order"].unique())
+    fields = sorted(curves["order"].unique())
     values = {
         "least": i18n.number(fields[0], "g"),
         "most": i18n.number(fields[-1], "g"),
@@ -41,10 +42,10 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
             "One unit of the last feature map sees {least} pixels across in the only convolutional variant.",
             "One unit of the last feature map sees {least} pixels across in all {n} convolutional variants, so that "
             "nothing can be said of what it sees.",
-            len(known),
+            len(curves),
             **values,
         )
-        return [Finding(text, {"best_field": fields[0]})]
+        return [Finding(joined(text, without), {"best_field": fields[0]})]
     text = ngettext(
         "One unit of the last feature map sees {least} to {most} pixels across. The highest mean test accuracy, "
         "{accuracy}, has {best}, which sees {field}.",
@@ -55,7 +56,7 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
         **values,
     )
     numbers = {"best_field": best["order"].iloc[0]}
-    if len(fields) >= 3 and known["mean"].nunique() >= 3:
+    if known["order"].nunique() >= 3 and known["mean"].nunique() >= 3:
         rho = float(stats.spearmanr(known["order"], known["mean"]).statistic)
         correlation = _(
             "Over the variants' means, the rank correlation of receptive field and accuracy is {rho} (description, not "
@@ -64,4 +65,4 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
         )
         text = joined(text, correlation)
         numbers["spearman"] = rho
-    return [Finding(text, numbers)]
+    return [Finding(joined(text, without), numbers)]

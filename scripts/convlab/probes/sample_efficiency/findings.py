@@ -39,9 +39,22 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
     findings, level_names = [], level_labels(curves)
     for (variant, reference), group in contrasts.groupby(["variant", "reference"], sort=False):
         rows = [row for row in group.itertuples() if not missing(row.difference)]
-        if not rows:
-            continue
+        absent = [
+            level_names[row.measure.removeprefix("lead, ")] for row in group.itertuples() if missing(row.difference)
+        ]
         values = {"model": labels[variant], "reference": labels[reference]}
+        without = (
+            _(
+                "{model} and {reference} cannot be compared with {levels}: no seed has finished runs of both.",
+                levels=listing(absent),
+                **values,
+            )
+            if absent
+            else ""
+        )
+        if not rows:
+            findings.append(Finding(without))
+            continue
         widest = max(row.difference for row in rows)
         at = listing(level_names[row.measure.removeprefix("lead, ")] for row in rows if row.difference == widest)
         differences = [f"{level_names[row.measure.removeprefix('lead, ')]}: {difference_text(row)}" for row in rows]
@@ -53,5 +66,5 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
         leads = N_("Described, not tested: as observed its lead is widest at {widest}.")
         behind = N_("Described, not tested: as observed it leads at none of them.")
         picked = _(leads if widest > 0 else behind, widest=at)
-        findings.append(exploratory(joined(text, picked), {"widest_lead": widest}))
+        findings.append(exploratory(joined(text, picked, without), {"widest_lead": widest}))
     return findings

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from convlab.common import i18n
 from convlab.common.i18n import N_
@@ -27,8 +27,15 @@ class SampleEfficiency(ProbeSettings):
     sizes: tuple[Limit, ...] = Field(
         (100, 300, 1000, 3000, 10000, None), min_length=2, description="Numbers of training images; null for all."
     )
-    steps: PositiveWhole = Field(2000, description="Optimizer steps of every run, whatever its size.")
+    steps: PositiveWhole = Field(2000, description="Optimizer steps of every run, whatever its size; none stops early.")
     models: Models = None
+
+    @field_validator("sizes")
+    @classmethod
+    def _different(cls, sizes: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        if len(set(sizes)) < 2:
+            raise ValueError(f"needs two different sizes (it is {list(sizes)})")
+        return sizes
 
     @staticmethod
     def level_label(order: float) -> str:
@@ -36,7 +43,11 @@ class SampleEfficiency(ProbeSettings):
 
     def levels(self, images_to_train_on: Callable[[], int | None]) -> list[TrainedLevel]:
         return [
-            TrainedLevel(f"images-{size or 'all'}", size or math.inf, {"train_size": size, "steps": self.steps})
+            TrainedLevel(
+                f"images-{size or 'all'}",
+                size or math.inf,
+                {"train_size": size, "steps": self.steps, "early_stopping": None},
+            )
             for size in self._possible_sizes(images_to_train_on)
         ]
 
@@ -54,7 +65,7 @@ class SampleEfficiency(ProbeSettings):
         return possible
 
     def train_size_advice(self, most: int) -> str:
-        possible = [size for size in self.sizes if size and size <= most]
+        possible = [size for size in self.sizes if size and size <= most] or [max(1, most // 2)]
         return f"write sizes: [{', '.join(map(str, [*possible, 'null']))}]"
 
     def reduced(self, orders: Sequence[float], images: int, steps: int, named: Callable[[str], bool]) -> dict[str, Any]:

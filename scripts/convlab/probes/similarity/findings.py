@@ -55,7 +55,11 @@ def _between_seeds(rows: pd.DataFrame, label: str) -> Finding:
         return Finding(_("The last hidden layer of {model} is not known, so it is not compared.", model=label))
     row = seeds.loc[0]
     if missing(row["mean"]):
-        return Finding(_("{model} has too few finished runs to compare two seeds.", model=label))
+        text = _(
+            "{model} has fewer than two finished runs whose last hidden layers can be compared on these test images.",
+            model=label,
+        )
+        return Finding(text)
     text = _(
         "The last hidden layers of two seeds of {model} have a CKA of {similarity}", model=label,
         similarity=number(row["mean"], 3),

@@ -40,6 +40,9 @@ MAX_VALUES = 50_000_000
 
 BATCH_SIZE = 64
 
+LEAST_IMAGES = 4
+"""U-centred, the Gram matrix of three images or fewer is zero whatever they are."""
+
 
 def inspect(
     networks: Sequence[Network], images: np.ndarray, labels: np.ndarray, settings: Mapping[str, Any]
@@ -57,6 +60,7 @@ def inspect(
         of the number of pairs. Neither where no layer is known.
     """
     chosen = images[np.linspace(0, len(images) - 1, min(settings["images"], len(images))).astype(int)]
+    chosen = networks[0].arranged(chosen)
     compared = compared_layers(networks[0].model, settings["layers"])
     rows = [
         {"seed": network.seed, "layer": name, "order": order, "features": features}
@@ -138,9 +142,11 @@ def block_means(maps: np.ndarray) -> np.ndarray:
 def u_centred(features: np.ndarray) -> np.ndarray:
     """The upper half of the U-centred Gram matrix of features (n, d), scaled to mean square 1: float16 (n (n-1)/2,).
 
-    NaN where all images are alike, so that nothing can be compared.
+    NaN where all images are alike, or fewer than ``LEAST_IMAGES``, so that nothing can be compared.
     """
     n = len(features)
+    if n < LEAST_IMAGES:
+        return np.full(n * (n - 1) // 2, np.nan, np.float16)
     features = features - features.mean(axis=0)
     scale = np.abs(features).max()
     features = features / scale if scale else features  # which CKA does not depend on, but its precision does

@@ -11,9 +11,10 @@ from convlab.common.i18n import gettext as _
 from convlab.figures.labels import legend, within_percent
 from convlab.figures.study import DatasetResults, FigureFile
 from convlab.figures.style import WIDTH
-from convlab.probes.charts import probe_figure
+from convlab.probes.charts import probe_figure, shuffled_afterwards
 from convlab.probes.lines import lines, with_intervals
 from convlab.probes.measured import Measured
+from convlab.probes.sentences import joined
 from convlab.study.variants import Plan, Probe
 
 READING = N_(
@@ -49,9 +50,10 @@ def caption(probe: Probe, plan: Plan) -> str:
         ),
         "wrap": _("Means over both axes and directions; what leaves on one side comes in on the other."),
     }[probe.settings.fill]
-    if not used:
-        return with_intervals(f"{how} {_('No model was trained on shifted images.')}")
-    return with_intervals(f"{how} {_('Trained on shifted images too (augmentation): {models}.', models=listing(used))}")
+    seen = _("No model has an augmentation that shifts images.")
+    if used:
+        seen = _("Trained on shifted images too (augmentation): {models}.", models=listing(used))
+    return with_intervals(joined(how, shuffled_afterwards(probe, plan), seen))
 
 
 def draw(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:

@@ -39,7 +39,7 @@ MOVED_IN = {
 
 
 SURVIVAL = {
-    "up": N_("{conv} keeps its predictions under shifts better than {dense}, though not all of them."),
+    "up": N_("{conv} keeps its predictions under shifts better than {dense}."),
     "down": N_("{dense} keeps its predictions under shifts better than {conv}."),
     "open": N_(
         "Whether one of them keeps its predictions under shifts better, by an amount that counts, cannot be told from "

@@ -45,7 +45,7 @@ class Translation(ProbeSettings):
 
     @property
     def passes(self) -> int:
-        return (2 * self.shift + 1) ** 2
+        return 4 * self.shift + 1
 
 
 SETTINGS = Translation
