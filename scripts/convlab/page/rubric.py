@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from convlab.findings.registration import exploratory, registered_when
 from convlab.findings.study_results import StudyResults
 from convlab.page.views import Figure
 from convlab.study.checklist import Checklist, Finished, checklist
@@ -27,4 +28,5 @@ def rubric_view(
         (row["dataset"], row["experiment"], row["variant"]): row["verdict"]
         for row in results.comparisons.to_dict("records")
     }
-    return checklist(study, Finished(names, seeds, verdicts))
+    late = {row["claim"]: registered_when(row) for row in results.claims.to_dict("records") if exploratory(row)}
+    return checklist(study, Finished(names, seeds, verdicts, late))
