@@ -129,6 +129,13 @@ def test_what_cannot_be_written_is_told_in_a_sentence(study_results, tmp_path, c
         notebook.main([str(tmp_path / "config.json"), *arguments, "--results", str(study_results / "results")])
 
 
+def test_a_study_of_another_backend_is_told_that_and_not_that_tensorflow_is_missing(study_results, monkeypatch):
+    monkeypatch.setattr(notebook.backend, "configure", lambda *settings, **options: pytest.fail("asks for TensorFlow"))
+    study = load_study(tiny_with(training={"backend": "jax"}))
+    with pytest.raises(UserError, match="is jax, which cannot be written into a notebook yet"):
+        notebook.write_notebook(study, "digits", study_results / "results/tiny")
+
+
 def test_no_comment_and_no_docstring_of_the_templates_escapes_translation():
     for path in (ROOT / "report/notebook").iterdir():
         for line in path.read_text(encoding="utf-8").splitlines():
