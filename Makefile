@@ -12,16 +12,21 @@ quoted = '$(subst ','\'',$(1))'
 override STUDY := $(value STUDY)
 # A name that begins with a dash is no option.
 STUDY_FILE := $(if $(filter -%,$(firstword $(STUDY))),./)$(STUDY)
-# `make run GPU=1` installs TensorFlow with CUDA instead of the CPU build.
-BUILD := $(if $(GPU),gpu,cpu)
+# What Keras computes with instead of TensorFlow, which is not installed then: make run BACKEND=jax, or torch, for studies
+# that say so. One that compares backends needs each of them: make install BACKEND=tensorflow, make install BACKEND=jax.
+BACKEND ?=
+# `make run GPU=1` installs TensorFlow with CUDA instead of the CPU build. The two overwrite each other's files, so
+# that an environment with CUDA keeps it; without GPU=1 no GPU is used all the same.
+FOUND := $(patsubst $(VENV)/.installed-%,%,$(wildcard $(addprefix $(VENV)/.installed-,cpu gpu jax torch)))
+BUILD := $(if $(GPU)$(filter gpu,$(FOUND)),gpu,cpu)
+ifeq ($(GPU)$(BACKEND)$(BUILD),gpu)
+export CUDA_VISIBLE_DEVICES ?= -1
+endif
 # Where `make serve` listens, and which model it serves if the study has several datasets.
 PORT ?= 8080
 DATASET ?=
 # Several small runs side by side on each GPU.
 RUNS_PER_GPU ?= 1
-# What Keras computes with instead of TensorFlow, which is not installed then: make run BACKEND=jax, or torch, for studies
-# that say so. One that compares backends needs each of them: make install, then make install BACKEND=jax.
-BACKEND ?=
 # `make deploy` installs AWS' SDK only for studies that go there.
 ON_AWS = $(shell grep -Esqz 'target.?:[[:space:]]*.?sagemaker' $(call quoted,$(STUDY_FILE)) && echo yes)
 # More for Snakemake, e.g. make run ARGS="--forcerun report".
@@ -73,7 +78,8 @@ $(addprefix $(VENV)/.installed-,jax torch): $(VENV)/.installed-%: requirements/%
 	$(INSTALL) $(VENV) $(PYTHON) $<
 	@touch $@
 
-install: $(VENV)/.installed-$(or $(filter-out tensorflow,$(BACKEND)),$(BUILD))  ## make .venv with the pinned dependencies (GPU=1 for CUDA, BACKEND=jax or torch)
+# Commands that name neither keep up to date what is there, and install TensorFlow where nothing is.
+install: $(addprefix $(VENV)/.installed-,$(or $(filter-out tensorflow,$(BACKEND)),$(if $(BACKEND)$(GPU),$(BUILD)),$(if $(filter gpu,$(FOUND)),$(filter-out cpu,$(FOUND)),$(FOUND)),$(BUILD)))  ## make .venv with the pinned dependencies (GPU=1 for CUDA, BACKEND=jax or torch)
 
 run: install  ## run a study to its report (STUDY=studies/x.yaml, CORES=n, GPU=1)
 	@$(CHECK) $(call quoted,$(STUDY_FILE))

@@ -19,6 +19,7 @@ from convlab.common.cli import run
 from convlab.common.files import atomic, missing, write_text
 from convlab.common.text import listing
 from convlab.errors import UserError
+from convlab.notebook.recipes import recipes
 from convlab.page.loading import load_report_data
 from convlab.results.descriptions import with_described_costs
 from convlab.results.loading import load_runs
@@ -57,6 +58,7 @@ def write_notebook(study: Study, dataset: str, folder: Path) -> None:
 
     Raises UserError where the results are of another config, and for what cannot be written into a notebook.
     """
+    recipes(list(study.plan.variants.values()), study.training)  # which refuses what no notebook can train, such as JAX
     backend.configure("tensorflow", threads=1)  # before these import Keras
     from convlab.notebook.view import render
     from convlab.runtime.keras_runtime import keras

@@ -10,6 +10,7 @@ from builders.project import CNN_5X5, TINY, tiny_with
 from builders.study_results import results_with, seeds_around
 from convlab.findings.feature_maps import feature_maps
 from convlab.page.features import not_looked_into
+from convlab.page.findings_table import findings_table
 from convlab.page.views import Figure
 from convlab.results import columns
 from convlab.results.convolutions import MEASURES, convolutions_table
@@ -107,6 +108,17 @@ def test_a_diverged_seed_is_mentioned():
     runs = evaluations(cnn=[0.1, 0.5, 0.8, 0.3], larger=[0.3, 0.72, 1.0, None])
     finding, _chance = findings(convolutions_table(runs, PLAN))
     assert "(n = 3 seeds, 1 seed with a diverged run left out)" in finding.text
+
+
+def test_the_table_of_findings_holds_every_sentence_and_leads_to_the_section():
+    values = {"dense": seeds_around(0.9), "cnn": seeds_around(0.9), CNN_5X5: seeds_around(0.9)}
+    table = convolutions_table(evaluations(cnn=[0.1, 0.5, 0.9], larger=[0.2, 0.61, 0.99]), PLAN)
+    results = replace(results_with(values), convolutions=table)
+    topic = feature_maps(results, "digits", results.plan.questions["kernel"])
+    (row,) = findings_table(results, "digits", [topic], [], {})
+    assert [short.text for short in row.results] == [finding.text for finding in topic.findings]
+    assert len(row.results) > 1 and row.basis == "exploratory"
+    assert [link.anchor for link in row.numbers] == ["features"]
 
 
 def test_deep_networks_get_sentences_for_the_first_convolutions_only():

@@ -1,6 +1,7 @@
 """The Makefile hands on any file name whole, as the user wrote it: no shell reads it."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -78,3 +79,47 @@ def test_other_names_reach_the_program_whole_too(project):
     assert serve[0][-1] == "a b" and serve[1] == [
         "scripts/serve.py", "folder of a model", "--port", "8080", "--runtime", "o'x",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("found, arguments, installed", [
+    ([], ["peek"], ["cpu"]),
+    ([], ["peek", "GPU=1"], ["gpu"]),
+    (["cpu"], ["run"], []),
+    (["gpu"], ["peek"], []),
+    (["gpu"], ["run"], []),
+    (["cpu", "gpu"], ["run"], []),
+    (["gpu"], ["export"], ["deploy"]),
+    (["jax"], ["peek"], []),
+    (["jax"], ["run"], []),
+    (["jax"], ["run", "BACKEND=torch"], ["torch"]),
+    (["jax"], ["install", "BACKEND=tensorflow"], ["cpu"]),
+    (["cpu"], ["run", "GPU=1"], ["gpu"]),
+])  # fmt: skip
+def test_no_command_installs_another_build_or_backend_beside_what_is_there_unless_it_is_told_to(
+    tmp_path, found, arguments, installed
+):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    (tmp_path / ".venv").mkdir()
+    for name in found:
+        (tmp_path / f".venv/.installed-{name}").touch()
+    environment = {name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE}
+    command = ["make", "--dry-run", *arguments]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert re.findall(r"^requirements/install\.sh .*/(\w+)\.txt$", result.stdout, re.MULTILINE) == installed
+
+
+@pytest.mark.parametrize("found, arguments, devices", [
+    ("gpu", [], "-1"), ("gpu", ["GPU=1"], ""), ("cpu", [], ""), ("gpu", ["BACKEND=jax"], ""),
+])  # fmt: skip
+def test_no_gpu_is_used_unless_it_is_asked_for_though_the_build_could(tmp_path, found, arguments, devices):
+    text = (ROOT / "Makefile").read_text() + '\nshow:\n\t@echo "devices:$${CUDA_VISIBLE_DEVICES:-}"\n'
+    (tmp_path / "Makefile").write_text(text)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / f".venv/.installed-{found}").touch()
+    unset = {*OF_AN_OUTER_MAKE, "CUDA_VISIBLE_DEVICES"}
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    command = ["make", "show", *arguments]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert result.stdout == f"devices:{devices}\n"

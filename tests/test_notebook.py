@@ -129,6 +129,13 @@ def test_what_cannot_be_written_is_told_in_a_sentence(study_results, tmp_path, c
         notebook.main([str(tmp_path / "config.json"), *arguments, "--results", str(study_results / "results")])
 
 
+def test_a_study_of_another_backend_is_told_that_and_not_that_tensorflow_is_missing(study_results, monkeypatch):
+    monkeypatch.setattr(notebook.backend, "configure", lambda *settings, **options: pytest.fail("asks for TensorFlow"))
+    study = load_study(tiny_with(training={"backend": "jax"}))
+    with pytest.raises(UserError, match="is jax, which cannot be written into a notebook yet"):
+        notebook.write_notebook(study, "digits", study_results / "results/tiny")
+
+
 def test_no_comment_and_no_docstring_of_the_templates_escapes_translation():
     for path in (ROOT / "report/notebook").iterdir():
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -217,7 +224,7 @@ def mine(input_shape, classes, units=8):
 
 
 def test_own_code_is_a_cell_and_its_function_is_called(tmp_path):
-    from convlab.notebook.builders import builders, calls_of
+    from convlab.notebook.builders import builders, calls_of, function_names
     from convlab.runtime.keras_runtime import keras
     from convlab.training.network import build
 
@@ -230,7 +237,7 @@ def test_own_code_is_a_cell_and_its_function_is_called(tmp_path):
         for variant in study.plan.variants.values()
     ]
     calls = {variant.name: calls_of(variant, (8, 8, 1), 10, keras)[0] for variant in variants}
-    (written,) = builders(variants[0], variants[1:], calls)
+    (written,) = builders(variants[0], variants[1:], calls, function_names(calls))
     namespace = executed(f"import random\n{OWN_FILE}\n{written.code}")
     for variant in variants:
         keras.utils.set_random_seed(3)
@@ -241,17 +248,60 @@ def test_own_code_is_a_cell_and_its_function_is_called(tmp_path):
         assert all(np.array_equal(*pair) for pair in zip(variables(built), variables(expected), strict=True))
 
 
+NOTEBOOK_CELL = "import time\nimport numpy as np\nfrom keras import layers\n\n\ndef train():\n    sum([1])"
+
+
 @pytest.mark.parametrize("own, message", [
     ("def train(): pass", "your own file defines train, and so does another cell of the notebook"),
     ("import numpy as np\ndef mine(): pass", None),
+    ("from time import time", "your own file defines time, and so"),
+    ("from sklearn.model_selection import cross_validate as train", "your own file defines train, and so"),
+    ("layers = [8, 4]", "your own file defines layers, and so"),
+    ("if True:\n    def sum(values): pass", "your own file defines sum, and so"),
+    ("import tensorflow as tf\nlayers = tf.keras.layers", None),
+    ("try:\n    from tensorflow.keras import layers\nexcept ImportError:\n    from keras import layers", None),
+    ("def mine(time): return [sum for sum in time]", None),
+    ("from math import *", "your own file imports * from math"),
+    ("from keras.layers import *", None),
 ])  # fmt: skip
-def test_own_code_that_would_replace_a_function_of_the_notebook_is_refused(own, message):
+def test_own_code_that_would_replace_a_name_of_the_notebook_is_refused(own, message):
     from convlab.notebook.cells import Cells
     from convlab.notebook.own_code import refuse_clashes
 
-    cells = Cells([("code", "import numpy as np\n\n\ndef train():\n    pass"), ("code", own)])
+    cells = Cells([("code", NOTEBOOK_CELL), ("code", own)])
     with pytest.raises(UserError, match=re.escape(message)) if message else nullcontext():
         refuse_clashes(cells, {own})
+
+
+def test_what_a_file_does_as_a_program_is_left_out_since_a_notebook_is_one():
+    from convlab.notebook.own_code import as_cells
+
+    program = 'def mine():\n    pass\n\n\nif __name__ == "__main__":\n    print(__file__)\n    mine()\n'
+    assert as_cells({"own.py": program}) == ["def mine():\n    pass\n\n\n"]
+    assert as_cells({"own.py": OWN_FILE}) == [OWN_FILE]
+    for text, message in (
+        ("HERE = __file__\n", "own.py uses __file__, which a notebook does not have"),
+        ("if '__main__' == __name__:\n    pass\nelse:\n    pass\n", "own.py has an else to if __name__"),
+    ):
+        with pytest.raises(UserError, match=re.escape(message)):
+            as_cells({"own.py": text})
+
+
+def test_code_is_printed_as_it_is_also_in_arabic():
+    from convlab.notebook.cells import Cells
+    from convlab.notebook.view import template_functions
+    from convlab.page.templates import environment
+
+    template = environment("markdown").from_string("{% call code() %}\n{{ raw(text) }}\n{{ py(text) }}\n{% endcall %}")
+    cells, text = Cells(), "قطة = 'כלב'"
+    template.render(template_functions(cells), text=text)
+    assert cells.cells == [("code", f'{text}\n"{text}"')]
+
+
+def test_models_of_almost_one_name_have_functions_of_two_names():
+    models = {name: {"family": "dense", "units": [size]} for name, size in (("a-b", 4), ("a_b", 5), ("a_b_2", 6))}
+    _, code = written_by(tiny_with(models=models, experiments={}, comparisons={}))
+    assert code.calls == {"a-b": "build_a_b", "a_b": "build_a_b_2", "a_b_2": "build_a_b_2_2"}
 
 
 def variables(model) -> list[np.ndarray]:

@@ -126,6 +126,26 @@ def test_nothing_is_written_but_the_page(results, monkeypatch):
     assert all(after[path] == content for path, content in before.items())
 
 
+@pytest.mark.parametrize("file, content", [
+    ("history.csv", None), ("history.csv", "epoch,loss\n1,\n"), ("run.json", "[]"), ("run.json", "{}"),
+])  # fmt: skip
+def test_what_cannot_be_read_is_named_with_its_file(results, file, content):
+    run = write_run(results, "cnn", 1)
+    (run / file).unlink() if content is None else (run / file).write_text(content)
+    text = words(peek_at(results))
+    assert "CNN, seed 1 cannot be read" in text
+    assert re.search(rf"{re.escape(str(run / file))} is (missing|damaged)", text)
+
+
+def test_a_history_that_was_cut_off_is_not_drawn(results):
+    run = write_run(results, "cnn", 1)
+    write_record(run / "run.json", [run / "history.csv"])
+    whole = (run / "history.csv").read_text().splitlines(keepends=True)
+    (run / "history.csv").write_text("".join(whole[:-1]))
+    text = words(peek_at(results))
+    assert "CNN, seed 1 cannot be read" in text and "history.csv is damaged" in text
+
+
 def test_a_diverged_run_is_named_and_left_out_of_means(results):
     write_run(results, "cnn", 1, val_accuracy=0.95)
     write_run(results, "cnn", 2, status="diverged", val_accuracy=None, val_loss=None, epochs_run=1)

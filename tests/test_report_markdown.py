@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from builders.project import CNN_5X5
 from builders.results import CNN_WINS, write_reports, write_study_with
 from builders.study_results import MADE_UP_STUDY, seeds_around
 from convlab.study.load import load_study
@@ -84,3 +85,20 @@ def test_what_is_folded_is_markdown_again(text):
     """A table inside of <details> is a table only after an empty line."""
     assert not re.search(r"<summary>[^\n]*</summary>\n(?!\n)", text[0])
     assert not re.search(r"[^\n]\n</details>", text[0])
+
+
+def test_tables_stand_after_a_blank_line(tmp_path):
+    """What GitHub does not need, other renderers of Markdown do."""
+    text = write_reports(tmp_path, write_study_with(tmp_path, MADE_UP_STUDY, CNN_WINS))[1]
+    lines = text.splitlines()
+    starts = [n for n, line in enumerate(lines) if line.startswith("|") and not lines[n - 1].startswith("|")]
+    assert len(starts) > 6
+    assert [lines[n - 1] for n in starts if lines[n - 1]] == []
+
+
+def test_results_in_a_cell_are_told_apart(tmp_path):
+    questions = {"a": {"variant": "cnn", "reference": "dense"}, "b": {"variant": CNN_5X5, "reference": "dense"}}
+    config = {**MADE_UP_STUDY, "comparisons": questions}
+    text = write_reports(tmp_path, write_study_with(tmp_path, config, CNN_WINS))[1]
+    row = next(line for line in text.splitlines() if line.startswith("| Did convolution beat"))
+    assert "; **better**" in row and "| a, b |" in row

@@ -11,8 +11,9 @@ from builders.project import ROOT
 from builders.results import CNN_WINS, write_reports, write_study_with
 from builders.study_results import MADE_UP_STUDY
 from convlab.common import i18n, registry
+from convlab.common.table_files import read_table
 from convlab.errors import UserError
-from convlab.study import checklist
+from convlab.study import checklist, layout
 from convlab.study.checklist import Checklist, Finished, Requirement, Rubric
 from convlab.study.load import load_study, read_yaml
 from convlab.study.schema import RUBRICS
@@ -47,6 +48,7 @@ def test_the_points_are_those_of_the_course():
         ({"datasets": {"digits": {}}}, "datasets.digits.why"),
         ({"models": {"cnn": MADE_UP_STUDY["models"]["cnn"]}, "comparisons": {}, "claims": []}, "models: family dense"),
         ({"comparisons": {}}, "comparisons: variant and reference"),
+        ({"comparisons": {}, "experiments": {}}, "experiments or comparisons"),
         ({"experiments": {}}, "experiments"),
         ({"seeds": 2}, "seeds: 3"),
         ({"question": ""}, "question"),
@@ -57,6 +59,13 @@ def test_the_points_are_those_of_the_course():
 )
 def test_what_a_config_lacks_is_named_by_the_key_that_adds_it(changes, key):
     assert any(text.startswith(f"add {key}") for text in missing_in(**changes).values()), missing_in(**changes)
+
+
+def test_what_is_about_both_models_is_missing_without_either():
+    models = MADE_UP_STUDY["models"]
+    for name, key in (("dense", "models: family conv"), ("cnn", "models: family dense")):
+        texts = missing_in(models={name: models[name]}, experiments={}, comparisons={}, claims=[])
+        assert texts["Learning curves of both"] == f"add {key}"
 
 
 def test_every_choice_without_a_reason_is_missing_unless_it_has_no_effect():
@@ -144,6 +153,28 @@ def test_the_report_misses_what_its_runs_did_not_give(graded):
 def test_a_report_without_a_rubric_does_not_speak_of_one(tmp_path):
     page, text = write_reports(tmp_path, write_study_with(tmp_path, MADE_UP_STUDY, CNN_WINS))
     assert "Rubric" not in page + text
+
+
+def test_claims_that_were_added_when_runs_were_known_are_no_expectations(tmp_path):
+    claim = {"id": "cnn_wins", "text": "It wins.", "rule": "test_accuracy(cnn) > test_accuracy(dense)"}
+    study = write_study_with(tmp_path, {**GRADED, "claims": [claim]}, CNN_WINS)
+    expected = "**there** Expectations written down before the runs"
+    assert expected in write_reports(tmp_path, study)[1]
+    claims = layout.compared(tmp_path) / "claims.csv"
+    table = read_table(claims)
+    table["registration"], table["n_runs_known"] = "added", 9
+    claims.write_text(table.to_csv(index=False))
+    text = write_reports(tmp_path, study)[1]
+    assert expected not in text and "claim cnn\\_wins: added after 9 runs were known" in text
+
+
+def test_a_comparison_with_the_baseline_without_a_verdict_answers_nothing():
+    study = load_study(GRADED)
+    (question,) = [q for q in study.plan.questions.values() if q.reference == "dense"]
+    finished = Finished(verdicts={("digits", question.name, question.variants[0]): "diverged"})
+    texts = missing(checklist.checklist(study, finished))
+    asked = next(text for requirement, text in texts.items() if requirement.startswith("Did convolution"))
+    assert asked == f"not in this report: a verdict about {question.variants[0]} in {question.name} on digits"
 
 
 def test_figures_are_asked_for_on_every_dataset():

@@ -60,11 +60,17 @@ def _tidied(call: Call, plain: bool) -> Call:
     return replace(call, arguments=tuple(kept))
 
 
-def builders(base: Variant, others: Sequence[Variant], calls: Mapping[str, tuple[Call, ...]]) -> list[Builder]:
+def builders(
+    base: Variant,
+    others: Sequence[Variant],
+    calls: Mapping[str, tuple[Call, ...]],
+    functions: Mapping[str, str],
+) -> list[Builder]:
     """The functions of a model and of its variants, the model's own first.
 
     Args:
         calls: of each variant by its name, from :func:`calls_of`.
+        functions: their names by variant, from :func:`function_names`.
     """
     overrides = {variant.name: _overrides(base, variant) for variant in others}
     parameters: dict[str, Any] = {}
@@ -76,32 +82,38 @@ def builders(base: Variant, others: Sequence[Variant], calls: Mapping[str, tuple
         if expressed is not None and not set(expressed) & set(slots):
             parameters[factor] = _short(values[base.name], values.values())
             slots |= expressed
-    named = {base.name: _function_name(base.name)}
-    shared, own = {base.name: named[base.name]}, []
+    of_base = functions[base.name]
+    shared, own = {base.name: of_base}, []
     for variant in others:
         levels = {factor: variant.model.factor_value(factor) for factor in overrides[variant.name]}
         given = {factor: _shortened(levels[factor], parameters[factor]) for factor in levels if factor in parameters}
         if len(given) == len(levels) and _filled(calls[base.name], slots, parameters | given) == calls[variant.name]:
             arguments = "".join(f", {factor}={literal(value)}" for factor, value in given.items())
-            shared[variant.name] = f"partial({named[base.name]}{arguments})" if arguments else named[base.name]
+            shared[variant.name] = f"partial({of_base}{arguments})" if arguments else of_base
         else:
             own.append(variant)
     used = {factor for name in shared for factor in overrides.get(name, ())}
     kept = {slot: text for slot, text in slots.items() if text.partition("[")[0] in used}
     parameters = {factor: value for factor, value in parameters.items() if factor in used}
-    code = function_code(named[base.name], parameters, kept, calls[base.name])
-    functions = [Builder(named[base.name], base.name, code, shared)]
+    code = function_code(of_base, parameters, kept, calls[base.name])
+    made = [Builder(of_base, base.name, code, shared)]
     for variant in own:
-        name = _function_name(variant.name)
-        functions.append(
-            Builder(name, variant.name, function_code(name, {}, {}, calls[variant.name]), {variant.name: name})
-        )
-    return functions
+        name = functions[variant.name]
+        made.append(Builder(name, variant.name, function_code(name, {}, {}, calls[variant.name]), {variant.name: name}))
+    return made
 
 
-def _function_name(variant: str) -> str:
-    """``build_cnn``: the name of the function that builds a variant."""
-    return f"build_{re.sub(r'[^0-9A-Za-z]+', '_', variant)}"
+def function_names(variants: Iterable[str]) -> dict[str, str]:
+    """``build_cnn``: names of the functions that build variants; of ``a-b`` and ``a_b`` the second is numbered."""
+    names: dict[str, str] = {}
+    for variant in variants:
+        name = start = f"build_{re.sub(r'[^0-9A-Za-z]+', '_', variant)}"
+        number = 1
+        while name in names.values():
+            number += 1
+            name = f"{start}_{number}"
+        names[variant] = name
+    return names
 
 
 def _overrides(base: Variant, variant: Variant) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from convlab.common.i18n import N_, listing
 from convlab.common.i18n import gettext as _
 from convlab.findings.study_results import Finding
 from convlab.language import numbers as say
-from convlab.notebook.builders import Builder, builders, calls_of
+from convlab.notebook.builders import Builder, builders, calls_of, function_names
+from convlab.notebook.own_code import as_cells
 from convlab.notebook.recipes import Recipe
 from convlab.probes import registry as probe_registry
 from convlab.study.labels import field_label, level_label
@@ -92,10 +93,10 @@ def written(study: Study, input_shape: Sequence[int], classes: int, keras: Any) 
     calls = {name: entry[0] for name, entry in made.items()}
     first = {name: next((c.callee for c in entry if "Conv2D" in c.callee), "") for name, entry in calls.items()}
     filtered = [name for name in calls if first[name] == "layers.Conv2D"]
-    by_model = {}
+    by_model, functions = {}, function_names(variants)
     for model in baselines_first(study):
         others = [variant for variant in variants.values() if variant.base == model and variant.name != model]
-        by_model[model] = builders(variants[model], others, calls)
+        by_model[model] = builders(variants[model], others, calls, functions)
     return Written(by_model, any(draws for _calls, draws in made.values()), filtered)
 
 
@@ -110,7 +111,7 @@ def model_sections(study: Study, dataset: str, code: Written, trainings: Mapping
     sections = []
     for name, functions in code.builders.items():
         variant = study.plan.variants[name]
-        sources = [text for text in variant.model.sources.values() if text not in shown]
+        sources = [text for text in as_cells(variant.model.sources) if text not in shown]
         shown.update(sources)
         parameters = say.count(study.plan.costs[dataset, name].parameters)
         source = "".join(sources)

@@ -25,12 +25,12 @@ from convlab.notebook.models import (
     trainings_of,
     written,
 )
-from convlab.notebook.own_code import refuse_clashes
+from convlab.notebook.own_code import as_cells, refuse_clashes
 from convlab.notebook.recipes import Recipe, recipes
 from convlab.page.dataset import data_tables
 from convlab.page.format import duration
 from convlab.page.loading import ReportData
-from convlab.page.templates import environment, markdown_text
+from convlab.page.templates import Verbatim, environment, markdown_text
 from convlab.page.verdicts import claim_cards, question_card
 from convlab.probes import registry as probe_registry
 from convlab.probes.all_findings import all_findings, by_assumption
@@ -91,7 +91,7 @@ def render(study: Study, dataset: str, data: ReportData, folder: Path, keras: An
         "left_out": _left_out(study),
     }
     environment("markdown").get_template("notebook/notebook.j2").render(view)
-    refuse_clashes(cells, {text for variant in variants.values() for text in variant.model.sources.values()})
+    refuse_clashes(cells, {text for variant in variants.values() for text in as_cells(variant.model.sources)})
     return cells
 
 
@@ -109,8 +109,8 @@ def template_functions(cells: Cells) -> dict[str, Any]:
     return {
         "markdown": cells.markdown,
         "code": cells.code,
-        "py": lambda value: Markup(literal(_plain(value))),
-        "raw": Markup,
+        "py": lambda value: Verbatim(literal(_plain(value))),
+        "raw": Verbatim,
         "code_text": code_text,
         "formatted": formatted,
         "schedule_text": schedule_text,
@@ -185,6 +185,7 @@ def _data_view(study: Study, data: ReportData, dataset: str) -> dict[str, Any]:
         "given_validation": "x_validation" in manifest["arrays"],
         "classes": classes,
         "shown_classes": min(len(classes), SHOWN_CLASSES),
+        "has_dollars": any("$" in text for text in (*classes, *(v.label for v in study.plan.variants.values()))),
         "long_names": max(map(len, classes)) > 3,
         "matrix_side": 5 if len(classes) <= 10 else 8,
     }

@@ -99,7 +99,11 @@ def _question_link(name: str) -> Link:
 
 
 def _basis(rows: Sequence[Mapping[str, Any]]) -> Basis:
-    return "exploratory" if any(map(exploratory, rows)) else "registered"
+    """How surely comparisons are answered; without a verdict, as with two seeds, nothing was tested."""
+    tested = [row for row in rows if verdict_or_gap(row) not in ("smoke", "missing")]
+    if not tested:
+        return "described"
+    return "exploratory" if any(map(exploratory, tested)) else "registered"
 
 
 def _baseline(results: StudyResults, dataset: str, topic: Topic) -> FindingsRow:
@@ -203,6 +207,13 @@ def _calibration(results: StudyResults, dataset: str, topic: Topic) -> FindingsR
     return _row(dataset, topic, "described", [ShortResult(text)], Link(f"calibration-{dataset}", "calibration"))
 
 
+def _feature_maps(results: StudyResults, dataset: str, topic: Topic) -> FindingsRow:
+    """What changes in each convolution, and by how many intervals that is said."""
+    shown = [ShortResult(finding.text) for finding in topic.findings]
+    basis: Basis = "exploratory" if any(finding.kind == "exploratory" for finding in topic.findings) else "described"
+    return _row(dataset, topic, basis, shown, Link("features", "features"))
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Probes and assumptions
 
@@ -249,6 +260,7 @@ def _assumptions(results: StudyResults, dataset: str, topic: Topic) -> FindingsR
 SUMMARIES: Mapping[str, Callable[[StudyResults, str, Topic], FindingsRow | None]] = {
     "baseline": _baseline,
     "factor": _factor,
+    "feature_maps": _feature_maps,
     "noise": _noise,
     "feature_maps": _feature_maps,
     "fit": _fit,

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from convlab.findings.contrasts import verdict_or_gap
+from convlab.findings.registration import exploratory, registered_when
 from convlab.findings.study_results import StudyResults
 from convlab.page.views import Figure
 from convlab.study.checklist import Checklist, Finished, checklist
@@ -24,7 +26,8 @@ def rubric_view(
     }
     seeds = {(row["dataset"], row["variant"]): row["n_seeds"] for row in results.variants.to_dict("records")}
     verdicts = {
-        (row["dataset"], row["experiment"], row["variant"]): row["verdict"]
+        (row["dataset"], row["experiment"], row["variant"]): verdict_or_gap(row)
         for row in results.comparisons.to_dict("records")
     }
-    return checklist(study, Finished(names, seeds, verdicts))
+    late = {row["claim"]: registered_when(row) for row in results.claims.to_dict("records") if exploratory(row)}
+    return checklist(study, Finished(names, seeds, verdicts, late))

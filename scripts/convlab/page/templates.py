@@ -19,9 +19,15 @@ from convlab.page.views import in_rows
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "report"
 
+
+class Verbatim(Markup):
+    """Text that a template prints as it is, to the last character, such as code."""
+
+
 MARKDOWN_SPECIAL = re.compile(r"[\\`*_\[\]<>|~#&$]")
 
-MARKDOWN_ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+MARKDOWN_ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "\\": "&#92;"}
+"""Characters that are written by their number or name. Two backslashes before a bracket begin a formula in Jupyter."""
 
 LINE_START = re.compile(r"^(?:([-+=])(?=[\s=+-]|$)|(\d{1,9})([.)])(?=\s|$))")
 
@@ -62,7 +68,7 @@ def isolated(value: Any) -> Any:
     The characters do in attributes and in SVG what ``<bdi>`` does in HTML only. Controls of direction in names are left
     out.
     """
-    if not isinstance(value, str) or value.isascii():
+    if not isinstance(value, str) or value.isascii() or isinstance(value, Verbatim):
         return value
     text = _RUN.sub(lambda run: f"{FIRST_STRONG_ISOLATE}{run[0]}{POP_ISOLATE}", str.translate(value, _CONTROLS))
     return Markup(text) if isinstance(value, Markup) else text

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from convlab.common.files import read_json
+from convlab.common import checksums
+from convlab.common.files import missing, read_json
 from convlab.errors import UserError
 from convlab.study import layout
 from convlab.study.schema import Study
@@ -103,20 +104,34 @@ def _run(study: Study, key: tuple[str, str, int], run_folder: Path) -> tuple[Run
         try:
             record = read_json(run_folder / "run.json")
             if record["spec_hash"] == expected.spec_hash:
-                history = tuple(read_history(run_folder / "history.csv"))
+                history = _history_of_finished(run_folder / "history.csv")
                 values = (record[name] for name in ("val_accuracy", "val_loss"))
                 accuracy, loss = (math.nan if value is None else float(value) for value in values)
                 done = (int(record["epochs_run"]), accuracy, loss, float(record["train_seconds"]))
                 return RunProgress(*key, record["status"], planned, *done, history), False, ""
             is_other = True
-        except READING_ERRORS as error:
+        except UserError as error:
             return RunProgress(*key, "unreadable", planned), False, str(error)
+        except READING_ERRORS as error:
+            reason = str(checksums.damaged(run_folder / "run.json", f"{type(error).__name__}: {error}"))
+            return RunProgress(*key, "unreadable", planned), False, reason
     history = _unfinished(run_folder)
     if not history:
         return RunProgress(*key, "waiting" if history is None else "training", planned), is_other, ""
     kept = history[best_epoch(history, expected.training.select) - 1]
     done = (len(history), kept["val_accuracy"], kept["val_loss"], sum(row["seconds"] for row in history))
     return RunProgress(*key, "training", planned, *done, history), is_other, ""
+
+
+def _history_of_finished(path: Path) -> tuple[dict[str, float], ...]:
+    """Rows of a finished run's history. Raises UserError, which names the file, if it is not what the run wrote."""
+    checksums.verify(path)
+    try:
+        return tuple(read_history(path))
+    except FileNotFoundError:
+        raise missing(path) from None
+    except (OSError, ValueError, TypeError) as error:
+        raise checksums.damaged(path, str(error)) from None
 
 
 def _unfinished(run_folder: Path) -> tuple[dict[str, float], ...] | None:

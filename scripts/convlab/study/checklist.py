@@ -36,11 +36,13 @@ class Finished:
         figures: by dataset, the id on the page of every figure by its ``<section>/<name>``.
         seeds: number of runs that finished, by dataset and variant.
         verdicts: by dataset, question and variant.
+        late_claims: claims that were not registered before the first run, with when they were, in words.
     """
 
     figures: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     seeds: Mapping[tuple[str, str], int] = field(default_factory=dict)
     verdicts: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+    late_claims: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

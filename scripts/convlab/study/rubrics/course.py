@@ -4,6 +4,7 @@ The points are those of the course: 15, 15, 25, 25, 20, and a bonus for filters 
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
@@ -39,6 +40,11 @@ def convolutional_model(study: Study) -> tuple[str, ...]:
     return () if any(variant.side == "conv" for variant in study.plan.compared.values()) else ("models: family conv",)
 
 
+def dense_and_convolutional_model(study: Study) -> tuple[str, ...]:
+    """Keys for a dense model and for a convolutional network, those of them that a study lacks."""
+    return (*dense_model(study), *convolutional_model(study))
+
+
 def comparison_with_baseline(study: Study) -> tuple[str, ...]:
     """A key for a comparison of both; nothing where the study asks one."""
     variants = study.plan.variants
@@ -69,6 +75,13 @@ def experiment(study: Study) -> tuple[str, ...]:
 def enough_seeds(study: Study) -> tuple[str, ...]:
     """The key of the seeds where there are fewer than three at the first look."""
     return () if study.seeds.counts[0] >= MIN_SEEDS else (f"seeds: {MIN_SEEDS}",)
+
+
+def question_with_seeds(study: Study) -> Iterator[str]:
+    """Keys for something that is compared, and for the seeds that a verdict needs."""
+    if not study.plan.questions:
+        yield "experiments or comparisons"
+    yield from enough_seeds(study)
 
 
 def reason_for_question(study: Study) -> tuple[str, ...]:
@@ -104,6 +117,23 @@ def undecided(study: Study, finished: Finished) -> Iterator[str]:
             )
 
 
+def undecided_with_baseline(study: Study, finished: Finished) -> Iterator[str]:
+    """Contrasts of a convolutional network with a dense model that have no verdict."""
+    variants, questions = study.plan.variants, study.plan.questions
+    verdicts = {
+        (dataset, question, variant): verdict
+        for (dataset, question, variant), verdict in finished.verdicts.items()
+        if {variants[variant].side, variants[questions[question].reference].side} == {"conv", "dense"}
+    }
+    return undecided(study, replace(finished, verdicts=verdicts))
+
+
+def late_claims(study: Study, finished: Finished) -> Iterator[str]:
+    """Claims that were not registered as they are before the first run."""
+    for claim, when in finished.late_claims.items():
+        yield _("claim {claim}: {when}", claim=claim, when=when)
+
+
 def too_few_finished(study: Study, finished: Finished) -> Iterator[str]:
     """Variants of which fewer than three runs finished."""
     for (dataset, variant), n in finished.seeds.items():
@@ -136,7 +166,9 @@ RUBRIC = Rubric(
                     N_("Both compared on the same test images"), "questions", comparison_with_baseline,
                     unfinished=undecided,
                 ),
-                Requirement(N_("Learning curves of both"), "curves", dense_model, ("curves/*curves",)),
+                Requirement(
+                    N_("Learning curves of both"), "curves", dense_and_convolutional_model, ("curves/*curves",)
+                ),
             ),
         ),
         Criterion(
@@ -154,14 +186,16 @@ RUBRIC = Rubric(
             (
                 Requirement(N_("Controlled: one factor varied, everything else fixed"), "questions", experiment),
                 Requirement(
-                    N_("Quantitative: differences with intervals and a verdict"), "questions", enough_seeds,
+                    N_("Quantitative: differences with intervals and a verdict"), "questions", question_with_seeds,
                     unfinished=undecided,
                 ),
                 Requirement(
                     N_("Repeated: at least three seeds of every variant"), "variants", enough_seeds,
                     unfinished=too_few_finished,
                 ),
-                Requirement(N_("Expectations written down before the runs"), "claims", claims),
+                Requirement(
+                    N_("Expectations written down before the runs"), "claims", claims, unfinished=late_claims
+                ),
             ),
         ),
         Criterion(
@@ -171,7 +205,7 @@ RUBRIC = Rubric(
                 Requirement(N_("The question that the study answers"), "answer", reason_for_question),
                 Requirement(
                     N_("Did convolution beat the dense baseline, by how much, how surely?"), "interpretation",
-                    comparison_with_baseline,
+                    comparison_with_baseline, unfinished=undecided_with_baseline,
                 ),
                 Requirement(
                     N_("Locality, and when convolution is not appropriate, measured on shuffled pixels"), "probes",
