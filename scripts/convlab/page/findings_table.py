@@ -1,7 +1,6 @@
 """The table at the top of the interpretation: of each finding what came out, how surely, and where its numbers are."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import pandas as pd
@@ -62,12 +61,6 @@ def _first_finding(results: StudyResults, dataset: str, topic: Topic) -> Finding
     first = topic.findings[0]
     numbers = Link(topic_anchor(dataset, topic), "interpretation")
     return _row(dataset, topic, kinds.get(first.kind, "described"), [ShortResult(first.text)], numbers)
-
-
-def _feature_maps(results: StudyResults, dataset: str, topic: Topic) -> FindingsRow:
-    """The first finding about a question's feature maps, with the section that shows and measures them."""
-    row = _first_finding(results, dataset, topic)
-    return replace(row, numbers=(Link(f"features-{dataset}-{topic.question}", "features"),))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -211,7 +204,7 @@ def _feature_maps(results: StudyResults, dataset: str, topic: Topic) -> Findings
     """What changes in each convolution, and by how many intervals that is said."""
     shown = [ShortResult(finding.text) for finding in topic.findings]
     basis: Basis = "exploratory" if any(finding.kind == "exploratory" for finding in topic.findings) else "described"
-    return _row(dataset, topic, basis, shown, Link("features", "features"))
+    return _row(dataset, topic, basis, shown, Link(f"features-{dataset}-{topic.question}", "features"))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -262,7 +255,6 @@ SUMMARIES: Mapping[str, Callable[[StudyResults, str, Topic], FindingsRow | None]
     "factor": _factor,
     "feature_maps": _feature_maps,
     "noise": _noise,
-    "feature_maps": _feature_maps,
     "fit": _fit,
     "errors": _errors,
     "calibration": _calibration,
