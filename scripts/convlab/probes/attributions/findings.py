@@ -67,7 +67,8 @@ def of_variant(model: str, rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) 
         texts += checked(model, {method: verdicts(rows[method]) for method in methods}, alone)
     if "grad_cam" not in rows:
         without = N_(
-            "There is no Grad-CAM of {model}: no feature map of a convolution has every path to the output behind it."
+            "There is no Grad-CAM of {model}: no feature map of a convolution that can be looked into has every path "
+            "to the output behind it."
         )
         texts.append(_(without, model=model))
     return exploratory(joined(*texts), numbers) if decides else Finding(joined(*texts), numbers)
