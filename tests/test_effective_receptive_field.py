@@ -158,7 +158,7 @@ def test_findings_have_the_sides_the_closed_form_and_what_training_changes():
     assert "The closed form gives 6 px; the square with 90 % is 71 % of that area in the image." in text
     assert "Training narrows the field." in text and "Training widens" not in text
     assert "The closed form differs by +2 px." in text
-    assert "dense has no feature map behind convolutions" in text
+    assert "dense has no feature map of a convolution that can be looked into" in text
 
 
 def test_a_finished_run_without_any_gradient_is_not_said_to_have_diverged():

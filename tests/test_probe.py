@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,12 @@ import yaml
 from builders.project import ROOT, TINY
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures
+from convlab.findings.study_results import Finding
+from convlab.page import findings_table
+from convlab.page.views import ProbeView
 from convlab.probes import registry
 from convlab.probes.all_findings import all_findings
-from convlab.probes.curves import CONTRAST_COLUMNS, point
+from convlab.probes.curves import CONTRAST_COLUMNS, CURVE_COLUMNS, point
 from convlab.probes.measured import Measured
 from convlab.probes.pixel_permutation import figure as permutation_figure
 from convlab.probes.specs import ProbeSettings
@@ -483,6 +487,16 @@ def test_what_has_no_finished_run_is_named_by_every_probe_that_trains_or_describ
     assert "CNN and Dense cannot be compared with 10 images: no seed has finished runs of both." in finding.text
     (finding,) = text["calibration"]
     assert finding.text == "Dense has no finished run to measure."
+
+
+def test_the_table_of_findings_counts_what_it_does_not_show_of_a_probe_that_compares_nothing():
+    none = {"curves": pd.DataFrame(columns=CURVE_COLUMNS), "contrasts": pd.DataFrame(columns=CONTRAST_COLUMNS)}
+    results = SimpleNamespace(label=str)
+    for kind, basis in (("exploratory", "exploratory"), ("measured", "described")):
+        found = [Finding("One.", {}, kind), Finding("Two."), Finding("Three.")]
+        probe = ProbeView("attributions", "Attributions", "", found, [], None)
+        row = findings_table._probe(results, "digits", probe, none)
+        assert [short.text for short in row.results] == ["One.", "2 more findings"] and row.basis == basis
 
 
 def test_sample_efficiency_names_the_size_with_the_widest_lead():

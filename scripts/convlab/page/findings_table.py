@@ -212,7 +212,7 @@ def _feature_maps(results: StudyResults, dataset: str, topic: Topic) -> Findings
 
 
 def _probe(results: StudyResults, dataset: str, probe: ProbeView, probed: Mapping[str, pd.DataFrame]) -> FindingsRow:
-    """A probe's differences with their intervals; of one that compares nothing its first finding."""
+    """A probe's differences with their intervals; of one that compares nothing its first finding, others counted."""
     anchor = f"probe-{dataset}-{probe.name}"
     curves, contrasts = (
         table[(table["probe"] == probe.name) & (table["dataset"] == dataset)]
@@ -223,10 +223,14 @@ def _probe(results: StudyResults, dataset: str, probe: ProbeView, probed: Mappin
     short = [_probe_contrast(results, row, levels) for row in rows[:MAX_SHORT_RESULTS]]
     if more := len(rows) - len(short):
         short.append(ShortResult(ngettext("{n} more comparison", "{n} more comparisons", more)))
-    basis: Basis = "exploratory" if any(not say.missing(row["ci_low"]) for row in rows) else "described"
-    return FindingsRow(
-        anchor, "", None, probe.title, basis, short or [ShortResult(probe.findings[0].text)], [Link(anchor, "probes")]
-    )
+    intervals = any(not say.missing(row["ci_low"]) for row in rows)
+    if not short:
+        first, *others = probe.findings
+        short, intervals = [ShortResult(first.text)], first.kind == "exploratory"
+        if others:
+            short.append(ShortResult(ngettext("{n} more finding", "{n} more findings", len(others))))
+    basis: Basis = "exploratory" if intervals else "described"
+    return FindingsRow(anchor, "", None, probe.title, basis, short, [Link(anchor, "probes")])
 
 
 def _probe_contrast(results: StudyResults, row: Mapping[str, Any], levels: Mapping[str, str]) -> ShortResult:

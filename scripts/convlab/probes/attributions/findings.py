@@ -59,17 +59,19 @@ def of_variant(model: str, rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) 
             row = rows[method].get(check)
             if row is not None and not missing(row["mean"]):
                 numbers[f"{method}_{check}"] = row["mean"]
-    if max(row["n_seeds"] for row in rows[methods[0]].values()) < MIN_SEEDS:
+    decides = max(row["n_seeds"] for row in rows[methods[0]].values()) >= MIN_SEEDS
+    if not decides:
         texts.append(_("With fewer than three seeds no check of the maps of {model} is decided.", model=model))
     else:
         alone = {method for method in methods if only_strengths_fail(rows[method])}
         texts += checked(model, {method: verdicts(rows[method]) for method in methods}, alone)
     if "grad_cam" not in rows:
         without = N_(
-            "There is no Grad-CAM of {model}: no feature map of a convolution has every path to the output behind it."
+            "There is no Grad-CAM of {model}: no feature map of a convolution that can be looked into has every path "
+            "to the output behind it."
         )
         texts.append(_(without, model=model))
-    return exploratory(joined(*texts), numbers)
+    return exploratory(joined(*texts), numbers) if decides else Finding(joined(*texts), numbers)
 
 
 def checked(model: str, of_methods: Mapping[str, Mapping[str, str]], strengths_fail: Collection[str]) -> list[str]:

@@ -56,8 +56,8 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
     findings += _levels(contrasts[contrasts["measure"] == "side 90 %"], closed, labels)
     if without:
         text = ngettext(
-            "{models} has no feature map behind convolutions, so there is no field to measure.",
-            "{models} have no feature map behind convolutions, so there is no field to measure.",
+            "{models} has no feature map of a convolution that can be looked into, so there is no field to measure.",
+            "{models} have no feature map of a convolution that can be looked into, so there is no field to measure.",
             len(without), models=listing(without),
         )  # fmt: skip
         findings.append(Finding(text))

@@ -52,8 +52,10 @@ def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measure
         if len(rows):
             yield question_figure(probe, results, question, rows)
     last = {variant: of_variant for variant, of_variant in known.items() if LAST in of_variant.orders}
-    if last:
-        yield variants_figure(probe, results, dict(list(last.items())[:MAX_VARIANTS]))
+    shown = dict(list(last.items())[:MAX_VARIANTS])
+    values = np.array([[_mean_of_pairs(shown[row], shown[column]) for column in shown] for row in shown])
+    if np.isfinite(values).any():  # with one seed there are no pairs
+        yield variants_figure(probe, results, list(shown), values)
     several = {variant: of_variant for variant, of_variant in known.items() if len(of_variant.orders) > 1}
     if several:
         yield layers_figure(probe, results, dict(list(several.items())[:MAX_PANELS]))
@@ -163,10 +165,8 @@ def _rows_shown(rows: pd.DataFrame) -> list[tuple[str, str]]:
 # Heat maps
 
 
-def variants_figure(probe: Probe, results: DatasetResults, layers: Mapping[str, Layers]) -> FigureFile:
-    """The last hidden layers of all variants against each other."""
-    names = list(layers)
-    values = np.array([[_mean_of_pairs(layers[row], layers[column]) for column in names] for row in names])
+def variants_figure(probe: Probe, results: DatasetResults, names: Sequence[str], values: np.ndarray) -> FigureFile:
+    """The last hidden layers of variants against each other: CKA by row and column, mean over pairs of seeds."""
     numbers = pd.DataFrame(
         [(row, column, values[i, j]) for i, row in enumerate(names) for j, column in enumerate(names)],
         columns=["variant", "other", "cka"],
