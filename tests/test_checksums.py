@@ -355,7 +355,7 @@ def test_models_and_datasets_called_like_numbers_keep_their_probes(tmp_path, dat
                 for shift in range(-2, 3)
             )
     measured = load_measured(study, tmp_path)
-    shifts = measured["translation"]
+    shifts = measured["translation"].table
     assert set(shifts["dataset"]) == {dataset} and set(shifts["variant"]) == {dense, cnn}
     runs = pd.DataFrame(
         [(dataset, name, seed) for name in (dense, cnn) for seed in study.seeds], columns=["dataset", "variant", "seed"]
