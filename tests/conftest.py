@@ -8,6 +8,8 @@ import pytest
 from builders.project import TINY, Project, copy_project
 from convlab.common import i18n, locks
 
+os.environ["KERAS_HOME"] = os.devnull  # as scripts set it: Keras reads it when a test of this process first imports it
+
 LONGEST_FIRST = (
     "test_nothing_lost", "test_sagemaker", "test_end_to_end", "test_train", "test_records", "test_export",
     "test_reruns", "test_claims", "test_page", "test_statistics_calibration", "test_environment", "test_i18n",
