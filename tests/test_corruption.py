@@ -201,6 +201,16 @@ def test_a_reference_that_makes_no_error_gives_no_ratio():
     assert "accuracy" in measures and not any("error" in name for name in measures)
 
 
+def test_of_one_kind_none_is_said_to_leave_least():
+    runs, measured = results_of({"cnn": 0.2, "dense": 0.4, "cnn-kernel_size-5x5": 0.3})
+    rows = measured["corruption"].table
+    measured = {"corruption": Measured(rows[rows["kind"].isin(["clean", "shot_noise"])])}
+    plan = study_with().plan
+    curves, contrasts = (make(runs, plan, measured) for make in (all_curves, all_contrasts))
+    text = all_findings(curves, contrasts, LABELS, "digits", 0.005)["corruption"][0].text
+    assert text.endswith("on average under shot noise.")
+
+
 def test_kinds_on_which_the_reference_makes_no_error_are_named_as_left_out():
     runs, measured = results_of({"cnn": 0.2, "dense": 0.4, "cnn-kernel_size-5x5": 0.3})
     rows = measured["corruption"].table

@@ -8,7 +8,7 @@ from convlab.common.i18n import N_, listing, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.findings.study_results import Finding
 from convlab.language.numbers import ci_text, missing, percent, region
-from convlab.probes.corruption.settings import ALL_ORDER, CLEAN_ORDER, KINDS, kind_and_severity, seen_in_training
+from convlab.probes.corruption.settings import ALL_ORDER, CLEAN_ORDER, KINDS, kind_and_severity
 from convlab.probes.sentences import difference_text, direction, exploratory, joined, quoted_numbers
 from convlab.training.recipe import Training
 
@@ -16,20 +16,11 @@ TITLE = N_("Corrupted images: what accuracy is left?")
 
 
 def introduction(training: Training, given_validation: bool) -> str:
-    text = _(
+    return _(
         "The test images are corrupted by kind and severity; nothing is trained again. What an image becomes follows "
         "from the image, the kind and the severity alone, so that all models see the same images. Accuracies are "
         "described; differences between variants are exploratory."
     )
-    seen = [_(KINDS[kind]) for kind in seen_in_training(training)]
-    if not seen:
-        return text
-    known = _(
-        "With the study's augmentation, models were trained on images with {kinds} as well, so that these are nothing "
-        "new to them.",
-        kinds=listing(seen),
-    )
-    return joined(text, known)
 
 
 ACCURACY = {
@@ -81,9 +72,13 @@ def _of_variant(curves: pd.DataFrame, label: str) -> Finding:
         return Finding(_("{model} has no finished run to show corrupted images to.", model=label))
     of_kinds = {order: mean for order, mean in means.items() if order > 0 and not kind_and_severity(order)[1]}
     worst = min(of_kinds, key=of_kinds.get)
-    text = _(
+    one_kind = N_("{model} has an accuracy of {clean} on the clean images and of {corrupted} on average under {kind}.")
+    several = N_(
         "{model} has an accuracy of {clean} on the clean images and of {corrupted} on average over all kinds and "
-        "severities; of the kinds, {kind} leaves least, {least}.",
+        "severities; of the kinds, {kind} leaves least, {least}."
+    )
+    text = _(
+        one_kind if len(of_kinds) == 1 else several,
         model=label,
         clean=percent(means[CLEAN_ORDER], 1),
         corrupted=percent(means[ALL_ORDER], 1),
