@@ -1,15 +1,17 @@
 """Similarity of representations: CKA by its properties and a second formula, seeds as units, what is said of it."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from builders.measured import MeasuredInMemory
 from builders.project import CNN_5X5, TINY
+from convlab.figures.study import DatasetResults
 from convlab.models.families.conv import Conv
 from convlab.models.families.dense import Dense
 from convlab.probes.measured import Measured
-from convlab.probes.similarity import findings, table
+from convlab.probes.similarity import figure, findings, table
 from convlab.statistics.describe import summarise
 from convlab.statistics.pairs import pseudo_values
 from convlab.study.load import load_study
@@ -219,3 +221,21 @@ def test_seeds_without_a_finished_run_are_left_out_and_counted():
     runs.loc[len(runs)] = {"dataset": "digits", "variant": CNN_5X5, "seed": 4, "test_accuracy": 0.9}
     row = table.contrasts(PROBE, runs, PLAN, measured).set_index(["variant", "measure"]).loc[CNN_5X5]
     assert (row["n_seeds"] == 3).all() and (row["n_diverged"] == 1).all()
+
+
+@pytest.mark.parametrize(("most", "sentences"), [(2, ["1 more variant is not drawn."]), (3, [])])
+def test_variants_that_have_no_place_in_a_figure_are_counted_in_its_caption(monkeypatch, tmp_path, most, sentences):
+    monkeypatch.setattr(figure, "MAX_VARIANTS", most)
+    runs, measured = layers_with(1.0)
+    runs["probe"] = ""
+    variants = pd.DataFrame(
+        [{"dataset": "digits", "variant": name, "label": LABELS[name], "probe": ""} for name in LABELS]
+    )
+    study = load_study({**TINY, "probes": ["similarity"]})
+    results = DatasetResults(study, "digits", {"runs": runs, "variants": variants}, None, tmp_path, [], "cnn")
+    drawn = list(figure.figures(PROBE, results, table.curves(PROBE, runs, PLAN, measured), measured))
+    (of_variants,) = [file for file in drawn if file.name == "probe-similarity-variants"]
+    assert [sentence for sentence in sentences if sentence in of_variants.caption] == sentences
+    assert ("not drawn" in of_variants.caption) == bool(sentences)
+    for file in drawn:
+        plt.close(file.figure)

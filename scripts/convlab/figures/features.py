@@ -1,7 +1,7 @@
 """Filters and feature maps of every convolution: the levels of a question side by side, and single variants."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from convlab.evaluation.records import Convolution, Features, read_features
 from convlab.figures.examples import strips
 from convlab.figures.sprites import Group, diverging, fitted, grey
 from convlab.figures.study import DatasetResults, FigureFile
+from convlab.language.captions import with_not_drawn
 from convlab.results import columns
 from convlab.results.loading import variants_with_details
 from convlab.study import layout
@@ -84,15 +85,22 @@ def feature_figures(results: DatasetResults) -> Iterator[FigureFile]:
     for question in results.study.plan.questions.values():
         labels = levels_shown(results, question)
         what = question.subject or listing(labels.values())
-        yield from figures(f"{question.name}-levels", what, labels, {"question": question.name})
+        not_drawn = len(variants_of(question)) - len(labels)
+        for file in figures(f"{question.name}-levels", what, labels, {"question": question.name}):
+            yield replace(file, caption=with_not_drawn(file.caption, not_drawn))
     for name in variants_with_details(results.study, results.chosen):
         label = results.labels[name]
         yield from figures(f"{name}-layer", label, {name: label}, {"variant": name})
 
 
+def variants_of(question: Question) -> list[str]:
+    """A question's variants, the reference first."""
+    return list(dict.fromkeys([question.reference, *question.variants]))
+
+
 def levels_shown(results: DatasetResults, question: Question) -> dict[str, str]:
     """Labels of a question's variants by name, the reference first."""
-    names = list(dict.fromkeys([question.reference, *question.variants]))[:MAX_LEVELS]
+    names = variants_of(question)[:MAX_LEVELS]
     levels = {name: f"{question.subject} {label}" for name, label in question.level_labels.items()}
     return {name: levels.get(name, results.labels[name]) for name in names}
 

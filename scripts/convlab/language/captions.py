@@ -1,8 +1,8 @@
-"""Captions of the tables of a study."""
+"""Captions of the tables of a study, and what captions of figures say of variants that are not drawn."""
 
 from collections.abc import Mapping
 
-from convlab.common.i18n import N_
+from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.language.contrasts import constant_guess_text
 from convlab.language.numbers import quantity_text
@@ -63,3 +63,10 @@ def table_caption(name: str, guesses: Mapping[str, ConstantGuess | None], metric
                 baseline = constant_guess_text(guess.label, quantity_text(guess.share, "%"))
                 caption += f" {dataset}: {baseline}" if len(guesses) > 1 else f" {baseline}"
     return caption
+
+
+def with_not_drawn(caption: str, count: int) -> str:
+    """A figure's caption, with how many variants have no place in it; as it is where all are drawn."""
+    if not count:
+        return caption
+    return f"{caption} {ngettext('{n} more variant is not drawn.', '{n} more variants are not drawn.', count)}"

@@ -9,6 +9,7 @@ from convlab.common.files import read_json
 from convlab.common.i18n import gettext as _
 from convlab.common.i18n import listing
 from convlab.figures.study import DatasetResults, FigureFile
+from convlab.language.captions import with_not_drawn
 from convlab.study import layout
 from convlab.study.variants import Plan, Probe
 
@@ -36,6 +37,7 @@ def probe_figure(
     *,
     numbers: pd.DataFrame | None = None,
     suffix: str = "",
+    not_drawn: int = 0,
     **more: Any,
 ) -> FigureFile:
     """A figure of a probe on one dataset.
@@ -44,8 +46,10 @@ def probe_figure(
         title, caption: translated.
         numbers: the data that it shows; none of a grid of images.
         suffix: end of the file's name, for probes with several figures; a slug.
+        not_drawn: how many variants have no place in it; the caption says so.
         more: further fields of FigureFile, such as ``reading`` and ``images``.
     """
     name = f"probe-{probe.name}" + (f"-{suffix}" if suffix else "")
     subject = {"probe": probe.name}
+    caption = with_not_drawn(caption, not_drawn)
     return results.figure("probes", name, title, caption, figure, numbers=numbers, subject=subject, **more)

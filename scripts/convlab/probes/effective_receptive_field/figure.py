@@ -54,16 +54,18 @@ def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measure
     fields = [
         field_of(results.labels[variant], measured.arrays(results.dataset, variant), rows)
         for variant, rows in curves[curves["variant"].isin(shown["variant"])].groupby("variant", sort=False)
-    ][:MAX_FIELDS]
-    if not fields:
+    ]
+    drawn, not_drawn = fields[:MAX_FIELDS], len(fields[MAX_FIELDS:])
+    if not drawn:
         return
     yield probe_figure(
-        results, probe, heat_maps(fields), _("Effective receptive fields"),
+        results, probe, heat_maps(drawn), _("Effective receptive fields"),
         _("Absolute gradient of a central unit of the last feature map with respect to the pixels, mean over {n} test "
           "images and over the seeds: left the trained networks, right untrained ones of the same layers. Brightness "
           "is the square root of the gradient; the frame is where the closed form allows one.",
           n=min(probe.settings.images, test_images(results))),
-        numbers=shown, suffix="fields", images=[Group(field.images, field.title, field.lines) for field in fields],
+        numbers=shown, suffix="fields", images=[Group(field.images, field.title, field.lines) for field in drawn],
+        not_drawn=not_drawn,
         reading=_("A small bright spot inside a large frame: the unit hardly uses what it could see. A field that "
                   "fills its frame uses all of it."),
     )  # fmt: skip

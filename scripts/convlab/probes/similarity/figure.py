@@ -55,10 +55,11 @@ def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measure
     shown = dict(list(last.items())[:MAX_VARIANTS])
     values = np.array([[_mean_of_pairs(shown[row], shown[column]) for column in shown] for row in shown])
     if np.isfinite(values).any():  # with one seed there are no pairs
-        yield variants_figure(probe, results, list(shown), values)
+        yield variants_figure(probe, results, list(shown), values, len(last) - len(shown))
     several = {variant: of_variant for variant, of_variant in known.items() if len(of_variant.orders) > 1}
     if several:
-        yield layers_figure(probe, results, dict(list(several.items())[:MAX_PANELS]))
+        drawn = dict(list(several.items())[:MAX_PANELS])
+        yield layers_figure(probe, results, drawn, len(several) - len(drawn))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -165,7 +166,9 @@ def _rows_shown(rows: pd.DataFrame) -> list[tuple[str, str]]:
 # Heat maps
 
 
-def variants_figure(probe: Probe, results: DatasetResults, names: Sequence[str], values: np.ndarray) -> FigureFile:
+def variants_figure(
+    probe: Probe, results: DatasetResults, names: Sequence[str], values: np.ndarray, not_drawn: int
+) -> FigureFile:
     """The last hidden layers of variants against each other: CKA by row and column, mean over pairs of seeds."""
     numbers = pd.DataFrame(
         [(row, column, values[i, j]) for i, row in enumerate(names) for j, column in enumerate(names)],
@@ -178,7 +181,7 @@ def variants_figure(probe: Probe, results: DatasetResults, names: Sequence[str],
         results, probe, figure, _("Similarity of the variants' last hidden layers"),
         _("CKA of the last hidden layers of two networks with different seeds, mean over pairs; on the diagonal two "
           "seeds of one variant."),
-        numbers=numbers, suffix="variants",
+        numbers=numbers, suffix="variants", not_drawn=not_drawn,
         reading=_("A cell as bright as the diagonal of its row and column: the two variants are as alike as two seeds "
                   "of one of them."),
     )  # fmt: skip
@@ -191,7 +194,7 @@ def _mean_of_pairs(first: Layers, second: Layers) -> float:
     return float(pairs[different].mean()) if different.any() else float("nan")
 
 
-def layers_figure(probe: Probe, results: DatasetResults, layers: Mapping[str, Layers]) -> FigureFile:
+def layers_figure(probe: Probe, results: DatasetResults, layers: Mapping[str, Layers], not_drawn: int) -> FigureFile:
     """The layers of each variant against each other, within a run."""
     columns = min(len(layers), 3)
     rows = -(-len(layers) // columns)
@@ -214,6 +217,7 @@ def layers_figure(probe: Probe, results: DatasetResults, layers: Mapping[str, La
         _("CKA of two layers of one run, mean over the runs. Numbers are those of the convolutions, h is the last "
           "hidden layer."),
         numbers=pd.DataFrame(numbers, columns=["variant", "layer", "other", "cka"]), suffix="layers",
+        not_drawn=not_drawn,
         reading=_("Bright blocks: neighbouring layers that represent the images alike. A dark last row: the hidden "
                   "layer tells images apart otherwise than the convolutions before it."),
     )  # fmt: skip
