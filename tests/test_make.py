@@ -81,7 +81,7 @@ def test_other_names_reach_the_program_whole_too(project):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("found, arguments, installed", [
+@pytest.mark.parametrize("present, arguments, installed", [
     ([], ["peek"], ["cpu"]),
     ([], ["peek", "GPU=1"], ["gpu"]),
     (["cpu"], ["run"], []),
@@ -96,12 +96,12 @@ def test_other_names_reach_the_program_whole_too(project):
     (["cpu"], ["run", "GPU=1"], ["gpu"]),
 ])  # fmt: skip
 def test_no_command_installs_another_build_or_backend_beside_what_is_there_unless_it_is_told_to(
-    tmp_path, found, arguments, installed
+    tmp_path, present, arguments, installed
 ):
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
     (tmp_path / ".venv").mkdir()
-    for name in found:
+    for name in present:
         (tmp_path / f".venv/.installed-{name}").touch()
     environment = {name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE}
     command = ["make", "--dry-run", *arguments]
@@ -110,14 +110,14 @@ def test_no_command_installs_another_build_or_backend_beside_what_is_there_unles
     assert re.findall(r"^requirements/install\.sh .*/(\w+)\.txt$", result.stdout, re.MULTILINE) == installed
 
 
-@pytest.mark.parametrize("found, arguments, devices", [
+@pytest.mark.parametrize("present, arguments, devices", [
     ("gpu", [], "-1"), ("gpu", ["GPU=1"], ""), ("cpu", [], ""), ("gpu", ["BACKEND=jax"], ""),
 ])  # fmt: skip
-def test_no_gpu_is_used_unless_it_is_asked_for_though_the_build_could(tmp_path, found, arguments, devices):
+def test_no_gpu_is_used_unless_it_is_asked_for_though_the_build_could(tmp_path, present, arguments, devices):
     text = (ROOT / "Makefile").read_text() + '\nshow:\n\t@echo "devices:$${CUDA_VISIBLE_DEVICES:-}"\n'
     (tmp_path / "Makefile").write_text(text)
     (tmp_path / ".venv").mkdir()
-    (tmp_path / f".venv/.installed-{found}").touch()
+    (tmp_path / f".venv/.installed-{present}").touch()
     unset = {*OF_AN_OUTER_MAKE, "CUDA_VISIBLE_DEVICES"}
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     command = ["make", "show", *arguments]

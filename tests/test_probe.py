@@ -493,8 +493,8 @@ def test_the_table_of_findings_counts_what_it_does_not_show_of_a_probe_that_comp
     none = {"curves": pd.DataFrame(columns=CURVE_COLUMNS), "contrasts": pd.DataFrame(columns=CONTRAST_COLUMNS)}
     results = SimpleNamespace(label=str)
     for kind, basis in (("exploratory", "exploratory"), ("measured", "described")):
-        found = [Finding("One.", {}, kind), Finding("Two."), Finding("Three.")]
-        probe = ProbeView("attributions", "Attributions", "", found, [], None)
+        of_probe = [Finding("One.", {}, kind), Finding("Two."), Finding("Three.")]
+        probe = ProbeView("attributions", "Attributions", "", of_probe, [], None)
         row = findings_table._probe(results, "digits", probe, none)
         assert [short.text for short in row.results] == ["One.", "2 more findings"] and row.basis == basis
 

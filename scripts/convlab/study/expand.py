@@ -403,8 +403,8 @@ def _resolved(
         raise RuleError(quantity.position, f"{name} is measured by the probe {owner}, which is off; add it to probes")
     probe = probes[owner]
     if variant not in probe.models:
-        found = variants[variant]
-        possible = not found.probe if probe.settings.compares_levels else variant == found.base
+        named = variants[variant]
+        possible = not named.probe if probe.settings.compares_levels else variant == named.base
         more = f", or add {variant} to probes.{owner}.models" if possible else ""
         raise RuleError(
             quantity.position,
