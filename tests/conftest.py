@@ -19,7 +19,13 @@ LONGEST_FIRST = (
 """xdist hands files out in this order (``--no-loadscope-reorder``), so that no long one begins at the end."""
 
 
+BEFORE_COLLECTION = frozenset(os.environ)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for name in os.environ.keys() - BEFORE_COLLECTION:  # KERAS_BACKEND, by test files that import Keras
+        if not name.startswith("PYTEST"):
+            del os.environ[name]
     order = {name: number for number, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 

@@ -118,7 +118,7 @@ def test_the_table_of_findings_holds_every_sentence_and_leads_to_the_section():
     (row,) = findings_table(results, "digits", [topic], [], {})
     assert [short.text for short in row.results] == [finding.text for finding in topic.findings]
     assert len(row.results) > 1 and row.basis == "exploratory"
-    assert [link.anchor for link in row.numbers] == ["features"]
+    assert [link.anchor for link in row.numbers] == ["features-digits-kernel"]
 
 
 def test_deep_networks_get_sentences_for_the_first_convolutions_only():
