@@ -6,6 +6,7 @@ import pytest
 
 from builders.measured import fields_with
 from builders.project import CNN_5X5, TINY
+from convlab.common.specs import MAX_SEED
 from convlab.errors import UserError
 from convlab.models.cost import cost
 from convlab.models.families.conv import Conv
@@ -95,6 +96,18 @@ def test_all_of_the_gradient_lies_in_the_square_of_the_closed_form(spec):
         assert (np.diff(sides[name]) > 0).all() and arrays[name].sum() == pytest.approx(1, rel=1e-5)
     again, _arrays = measure.inspect([network], images(shape, 12), None, {"images": 8})
     assert again == rows, "untrained weights are drawn by the run's seed"
+
+
+def test_a_run_of_any_seed_has_an_untrained_network_with_other_weights_than_those_it_started_from():
+    from convlab.evaluation.networks import Network
+    from convlab.runtime.keras_runtime import keras
+
+    for seed in (0, MAX_SEED):  # Keras' own seeds have 32 bits
+        keras.utils.set_random_seed(seed % 2**32)
+        network = Network(seed, built(Dense(family="dense", units=[4]), (8, 8, 1)), None)
+        start, drawn = (model.get_weights()[0] for model in (network.model, network.untrained()))
+        assert not np.allclose(start, drawn)
+        np.testing.assert_array_equal(network.untrained().get_weights()[0], drawn)
 
 
 def test_networks_without_convolutions_have_no_field():

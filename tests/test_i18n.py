@@ -347,7 +347,7 @@ def english_words() -> set[str]:
 
 
 def words(text: str) -> set[str]:
-    """Words in lower case; code in backticks, identifiers with an underscore, quantities and addresses are none."""
+    """Words in lower case; code in backticks, identifiers with an underscore, quantities and addresses are left out."""
     text = re.sub(r"`[^`]*`|\{\w+\}|\S*_\S*|https?:\S+|\w+\([\w-]+\)", " ", text)
     return {word.lower() for word in re.findall(r"\b[^\W\d_]{2,}\b", text)}
 

@@ -44,16 +44,16 @@ class Network:
         twin.set_weights(self.model.get_weights())
         return twin
 
-    def untrained(self, seed: int) -> Any:
+    def untrained(self) -> Any:
         """A model of the same layers with newly drawn weights, in float32 from float32 pixels.
 
-        Args:
-            seed: of all of Keras' random numbers from here on, as ``keras.utils.set_random_seed`` sets it.
+        They are drawn by a seed that follows from the run's and is another: with the run's own they could be the
+        weights that the run started from. All of Keras' random numbers follow from that seed afterwards.
 
         Raises:
             NotImplementedError: the user's own layers cannot be built from their configuration.
         """
-        keras.utils.set_random_seed(seed)
+        keras.utils.set_random_seed(int(np.random.default_rng([self.seed, 3]).integers(2**31)))  # Keras takes 32 bits
         return _copied(self.model)
 
 

@@ -146,7 +146,7 @@ def _language(state: State) -> str:
 
 
 def _cannot_read(name: str, error: Exception) -> str:
-    """A sentence about a folder that cannot be read; an error that is none of ours comes from another version."""
+    """A sentence about a folder that cannot be read; other errors come from files of another version."""
     if isinstance(error, UserError | OSError):
         return _("{name} cannot be read: {reason}.", name=name, reason=str(error)[:MAX_REASON_CHARS])
     return _("{name} was written by another version of convlab and cannot be read; run it again.", name=name)

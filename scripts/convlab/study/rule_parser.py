@@ -95,13 +95,13 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.tokens = _tokens(text)
-        self.place = 0
+        self.index = 0
         self.depth = 0
         self.operations = 0
 
     @property
     def next(self) -> _Token:
-        return self.tokens[self.place]
+        return self.tokens[self.index]
 
     def symbol(self) -> str | None:
         """The next symbol in its plain spelling, or None."""
@@ -109,8 +109,8 @@ class _Parser:
         return _SPELLINGS.get(token.text, token.text) if token.kind == "symbol" else None
 
     def take(self) -> _Token:
-        self.place += 1
-        return self.tokens[self.place - 1]
+        self.index += 1
+        return self.tokens[self.index - 1]
 
     def fail(self, expected: str) -> RuleError:
         token = self.next
@@ -155,7 +155,7 @@ class _Parser:
         if self.symbol() != "±":
             raise self.fail("± and a tolerance")
         self.take()
-        first, position = self.place, self.next.start + 1
+        first, position = self.index, self.next.start + 1
         tree, _ = self.side()
         if any(quantities(tree)):
             raise RuleError(position, "the tolerance should be a number, without quantities")
@@ -163,7 +163,7 @@ class _Parser:
         if value <= 0:
             raise RuleError(position, "the tolerance should be more than 0")
         # "94000 ± 5 %" would mean ± 0.05 parameters, which nobody means.
-        in_percent = any(token.text in ("%", "pp") for token in self.tokens[first : self.place])
+        in_percent = any(token.text in ("%", "pp") for token in self.tokens[first : self.index])
         for quantity in limited:
             if in_percent and not quantity.is_share:
                 raise RuleError(position, f"a tolerance of {quantity.name} cannot be in %; write the number itself")
@@ -173,7 +173,7 @@ class _Parser:
         """A sum, and its text."""
         start = self.next.start
         tree = self.sum()
-        return tree, " ".join(self.text[start : self.tokens[self.place - 1].end].split())
+        return tree, " ".join(self.text[start : self.tokens[self.index - 1].end].split())
 
     def sum(self) -> Tree:
         tree = self.product()
@@ -203,7 +203,7 @@ class _Parser:
         if token.kind == "quantity":
             return self.quantity()
         if token.kind == "word":
-            if self.tokens[self.place + 1].text == "(":
+            if self.tokens[self.index + 1].text == "(":
                 raise RuleError(token.start + 1, f"expected ')' after {_shortened(token.text)} and its variant")
             raise self.fail("a number or a quantity of a variant such as test_accuracy(cnn)")
         if self.symbol() not in ("-", "("):

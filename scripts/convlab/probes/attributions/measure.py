@@ -55,9 +55,7 @@ def inspect(
     index = np.unique(labels, return_index=True)[1][: settings["images"]]
     shown, classes = networks[0].arranged(images[index]), labels[index]
     try:
-        copies = [
-            (network.seed, network.in_float32, network.untrained(other_seed(network.seed))) for network in networks
-        ]
+        copies = [(network.seed, network.in_float32, network.untrained()) for network in networks]
     except NotImplementedError:
         return [_row(network.seed, "", "planted_accuracy", float("nan")) for network in networks], {}
     untrained = copies[0][2]  # one network for all weights, so that it is compiled once
@@ -85,11 +83,6 @@ def inspect(
         arrays[name] = np.stack([_shown(run[name]) for run in of_runs[:MAX_SHOWN_RUNS]])
         rows += _agreement(name, [seed for seed, _model, _fresh in copies], [run[name] for run in of_runs])
     return rows, arrays
-
-
-def other_seed(seed: int) -> int:
-    """Seed of a run's untrained network: with the run's own it could have the weights that the run started from."""
-    return int(np.random.default_rng([seed, 3]).integers(2**31))
 
 
 def maps(

@@ -29,9 +29,6 @@ SHARES = (0.5, 0.9, 0.99, 1.0)
 BATCH_SIZE = 64
 """Images that are differentiated at once."""
 
-UNTRAINED_SEED = 1_000_003
-"""Added to a run's seed for the untrained network, so that it does not begin with the weights of any run."""
-
 
 def inspect(
     networks: Sequence[Network], images: np.ndarray, labels: np.ndarray, settings: Mapping[str, Any]
@@ -52,7 +49,7 @@ def inspect(
     for network in networks:
         if layers.last_feature_map(network.model) is None:
             return [], {}
-        untrained = network.untrained(UNTRAINED_SEED + network.seed)
+        untrained = network.untrained()
         for name, model in (("trained", network.in_float32), ("untrained", untrained)):
             of_units = fields_of_central_units(model, chosen)
             rows += [{"seed": network.seed, "network": name, **row} for row in sides(of_units)]

@@ -29,9 +29,6 @@ LAST = "last_hidden"
 UNTRAINED_NETWORKS = 3
 """Untrained networks of each variant."""
 
-UNTRAINED_SEED = 1_000_003
-"""Added to a run's seed for an untrained network, so that it does not begin with the weights of any run."""
-
 MAX_SIDE = 32
 """Feature maps with more rows or columns are averaged over blocks, which keeps memory bounded."""
 
@@ -69,7 +66,7 @@ def inspect(
     ]
     if not compared:
         return [], {}
-    untrained = [network.untrained(UNTRAINED_SEED + network.seed) for network in networks[:UNTRAINED_NETWORKS]]
+    untrained = [network.untrained() for network in networks[:UNTRAINED_NETWORKS]]
     stored = {
         "trained": [similarity_vectors(network.model, chosen, list(compared)) for network in networks],
         "untrained": [similarity_vectors(model, chosen, list(compared)) for model in untrained],
