@@ -98,8 +98,10 @@ def test_large_maps_are_averaged_over_blocks():
 def test_the_layers_of_a_network_are_its_convolutions_and_the_last_hidden_one():
     from convlab.evaluation.networks import Network
     from convlab.probes.similarity import measure
+    from convlab.runtime.keras_runtime import keras
     from convlab.training.network import build
 
+    keras.utils.set_random_seed(1)  # else the five hidden units may all be dead
     spec = Conv(family="conv", filters=[4, 4, 6], norm="batch", dense_units=[5])
     networks = [Network(seed, build(spec, (8, 8, 1), 3), None) for seed in (1, 2, 3, 4)]
     images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
