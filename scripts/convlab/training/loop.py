@@ -97,8 +97,8 @@ def fit(model, training: Training, data: Data, seeds: Mapping[str, int], work: P
         metrics=["accuracy"],
         jit_compile=training.jit_compile or BACKEND == "jax",  # without it JAX runs operation by operation
     )
+    _create_variables(model, training, data.train[1][:1])
     if first_epoch:
-        model.optimizer.build(model.trainable_variables)  # weights are kept together with its state
         model.load_weights(epoch_folder(backup, first_epoch) / LATEST_WEIGHTS)
     if first_epoch < epochs:  # not where a run was killed after its last epoch
         _fit(model, training, data, seeds, range(first_epoch, epochs), callbacks)
@@ -107,6 +107,22 @@ def fit(model, training: Training, data: Data, seeds: Mapping[str, int], work: P
     if isinstance(rate, Schedule):  # Keras alone can then load the file; it has no schedule that is constant
         inner(model).learning_rate = keras.optimizers.schedules.ExponentialDecay(training.learning_rate, 1, 1.0)
     return Fit("diverged" if journal.diverged else "finished", journal.rows, best_epoch(journal.rows, training.select))
+
+
+def _create_variables(model, training: Training, label: np.ndarray) -> None:
+    """Create the variables of optimizer and metrics before ``fit`` does.
+
+    TensorFlow traces a function again that has created variables while it was traced, a third of a second of every run.
+    And weights of a resumed run are kept together with the optimizer's state.
+
+    Args:
+        label: one label, (1,): metrics adapt to its shape and to that of the probabilities.
+    """
+    model.optimizer.build(model.trainable_variables)
+    classes = model.output_shape[-1]
+    shown = np.eye(classes, dtype=np.int32)[label] if training.has_soft_labels else label
+    model.compute_metrics(None, shown, np.zeros((1, classes), np.float32))
+    model.reset_metrics()
 
 
 def _fit(model, training: Training, data: Data, seeds: Mapping[str, int], epochs: range, callbacks: list) -> None:
