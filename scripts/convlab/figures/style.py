@@ -10,14 +10,18 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, ScalarFormatter
 
 from convlab.common import i18n
 from convlab.common.files import atomic, write_text
+from convlab.common.hidden_packages import hidden
 from convlab.figures.marks import annotated
 from convlab.figures.palette import COLOURS, DASHES, FAINT, GRID, INK, MARKERS, PAPER
+
+# Seaborn imports these where they are there, for densities and dendrograms, which no figure has: half a second of CPU.
+with hidden("scipy.stats", "scipy.cluster"):
+    import seaborn as sns
 
 FONT = "DejaVu Sans"
 """Font of all figures: Matplotlib brings it along, and the page lays its text out as wide."""
