@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import combinations
+from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -20,7 +21,7 @@ from matplotlib import font_manager
 from matplotlib.transforms import Bbox
 
 from convlab.figures import accuracy, dataset, errors, labels, saving
-from convlab.figures.fonts import use_fonts_without_layout_tables
+from convlab.figures.fonts import use_fonts_without_layout_tables, without_layout_tables
 from convlab.figures.saving import FigureWriter
 from convlab.figures.series import Series
 from convlab.figures.sheet import Sheet
@@ -104,6 +105,15 @@ def test_figures_look_the_same_without_the_fonts_layout_tables_or_keep_them(tmp_
     for suffix in ("svg", "png"):
         assert (tmp_path / f"with_tables.{suffix}").read_bytes() == (tmp_path / f"drawn.{suffix}").read_bytes(), suffix
     assert font_types((tmp_path / "drawn.pdf").read_bytes()) == {"Type0", "CIDFontType2"}
+
+
+def test_a_font_without_layout_tables_has_the_same_bytes_at_any_time(tmp_path, monkeypatch):
+    font = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans-Bold.ttf"
+    copies = []
+    for moment in ("1000000000", "1100000000"):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", moment)
+        copies.append(without_layout_tables(font, tmp_path / moment).read_bytes())
+    assert copies[0] == copies[1]
 
 
 def written(text: str):

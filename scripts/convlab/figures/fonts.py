@@ -50,7 +50,7 @@ def needs_layout_tables(text: str) -> bool:
 
 def without_layout_tables(font: Path, copy: Path) -> Path:
     """Write a copy of a TrueType font without the layout tables; the other tables keep their bytes."""
-    with TTFont(font, lazy=True) as tables:
+    with TTFont(font, lazy=True, recalcTimestamp=False) as tables:  # no time of day in PDFs
         for table in LAYOUT_TABLES:
             if table in tables:
                 del tables[table]
