@@ -68,7 +68,7 @@ def test_a_studys_file_name_reaches_every_program_of_every_target_whole(project,
     whole = f"./{name}" if name.startswith("-") else name
     quick = f"results/quick/{name.rpartition('/')[2]}"
     made = calls(project, *TARGETS, f"STUDY={name}")
-    assert len(made) == 20 and any(quick in call for call in made)
+    assert len(made) == 21 and any(quick in call for call in made)
     for call in made:
         assert whole in call or quick in call or call[0] == "scripts/serve.py", call
 
