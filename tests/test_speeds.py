@@ -203,6 +203,15 @@ def test_float32_is_measured_beside_a_mixed_precision():
     assert sorted(precisions) == ["float32"] + ["mixed_float16"] * 3
 
 
+@pytest.mark.slow
+def test_warnings_that_make_has_printed_are_not_printed_again_by_snakemake(project, monkeypatch):
+    project.configure(tiny_with(momentum=0.5))
+    warning = "training.momentum has no effect"
+    assert warning in project.snakemake("-n").stderr
+    monkeypatch.setenv("CONVLAB_NOTES", "printed")
+    assert warning not in project.snakemake("-n").stderr
+
+
 def test_more_runs_than_processors_are_named(monkeypatch):
     monkeypatch.setattr(machine_load, "usable_processors", lambda: 2)
     assert machine_load.load_notes(load_study(TINY), 2) == []

@@ -177,9 +177,9 @@ def seconds_per_image(macs: int, known: Sequence[tuple[int, float]]) -> float | 
 
 
 def architecture_key(study: Study, dataset: str, variant: str) -> str:
-    """The ``speeds.key`` of a variant on a dataset; empty for a model that is known once it is built."""
-    described = speeds.architecture(study, dataset, variant)
-    return "" if described is None else speeds.key(described)
+    """The ``speeds.key`` of a variant or a trial on a dataset."""
+    owner, (shape, classes) = study.plan.owner(variant), dataset_form(dataset, study.datasets[dataset])
+    return speeds.key(speeds.as_architecture(owner.model, owner.training, shape, classes))
 
 
 def images_of(study: Study, dataset: str, variant: str, earlier: Earlier) -> tuple[float, float] | None:

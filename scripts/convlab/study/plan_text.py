@@ -126,7 +126,7 @@ def _rounded(value: float) -> int:
 
 def _time(seconds: float) -> str:
     """``40 seconds``, ``7 minutes``, ``3.5 hours``."""
-    if seconds < 90:
+    if seconds < 180:
         return f"{max(10, 10 * round(seconds / 10))} seconds"
     if seconds < 90 * 60:
         return f"{seconds / 60:,.0f} minutes"
