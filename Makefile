@@ -37,10 +37,11 @@ GPUS = $(shell nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null | 
 # Progress bars in a terminal, lines elsewhere.
 PROFILE := $(shell test -t 2 && echo default || echo log)
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile profiles/$(PROFILE) --cores $(CORES) $(if $(GPU),--resources gpu=$$(($(GPUS) * $(RUNS_PER_GPU))))
+GPU_RUNS = $(if $(GPU), --gpu-runs $$(($(GPUS) * $(RUNS_PER_GPU))))
 # Whole files, in the order of tests/conftest.py.
 PYTEST = $(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 # What is wrong with a config in one sentence, or what it asks for in one line, before Snakemake starts.
-CHECK = $(BIN)/python scripts/plan.py --brief --cores $(CORES)
+CHECK = $(BIN)/python scripts/plan.py --brief --cores $(CORES)$(GPU_RUNS)
 # It measures this machine's speed where that is not known, unless Snakemake is told what to do instead of a study.
 MEASURE = $(if $(value ARGS),,--measure)
 # Snakemake again for each planned look of a study, once for a study with fixed seeds.
@@ -101,7 +102,7 @@ quick: install  ## a first look at a study: fewer images and epochs, two seeds
 	  $(SNAKEMAKE) --configfile "$$quick" $(ARGS)
 
 plan: install  ## check a study and print its variants, costs and number of runs, before anything runs
-	@$(BIN)/python scripts/plan.py $(call quoted,$(STUDY_FILE)) --cores $(CORES) --measure
+	@$(BIN)/python scripts/plan.py $(call quoted,$(STUDY_FILE)) --cores $(CORES)$(GPU_RUNS) --measure
 
 register: install  ## fix what is confirmatory before any run, and print its hash; later compare (HASH=published)
 	@$(BIN)/python scripts/register.py $(call quoted,$(STUDY_FILE)) $(if $(value HASH),--verify $(call quoted,$(value HASH)))

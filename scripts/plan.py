@@ -35,6 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("config", type=Path, nargs="?", default=Path("config.yaml"), help="the study's config file")
     parser.add_argument("--results", type=Path, default=layout.RESULTS, help="folder with the results of earlier runs")
     parser.add_argument("--cores", type=int, default=1, help="runs side by side")
+    parser.add_argument("--gpu-runs", type=int, help="runs side by side on GPUs, where these are used")
     parser.add_argument("--brief", action="store_true", help="one line instead of the table")
     parser.add_argument("--measure", action="store_true", help="measure what is not known of this machine's speed")
     arguments = parser.parse_args(argv)
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     study = with_described_costs(study, folder, partial=True)
     earlier = estimate.earlier_runs(arguments.results, study)
     earlier, problems = with_speeds(study, earlier, arguments.measure)
-    parallel = machine_load.full_speed_runs(arguments.cores)
+    parallel = machine_load.full_speed_runs(arguments.cores, arguments.gpu_runs)
     if not arguments.brief:
         print(plan_text.table(study, earlier))
         print()
@@ -63,22 +64,22 @@ def main(argv: list[str] | None = None) -> None:
 
 def with_speeds(study: Study, earlier: estimate.Earlier, measure: bool) -> tuple[estimate.Earlier, list[str]]:
     """The speeds of this machine for the runs that are left, and what could not be measured of them."""
-    entries = estimate.architectures_to_measure(study, earlier)
+    entries = estimate.architectures_left(study, earlier)
     if not entries:
         return earlier, []
-    here = speeds.machine()
-    known, problems = speeds.known_speeds(entries, here), []
-    unknown = {name: entry for name, entry in entries.items() if name not in known}
+    here, problems = speeds.machine(), []
+    earlier = earlier.with_speeds(speeds.known_speeds(entries, here), entries)
+    unknown = estimate.architectures_to_measure(study, earlier, entries)
     if measure and unknown:
         number = min(len(unknown), speeds.MAX_MEASURED)
         print(
-            f"Measuring how fast this machine trains {number} architecture{'s' * (number > 1)} ...",
+            f"Measuring once how fast this machine trains {number} architecture{'s' * (number > 1)} ...",
             file=sys.stderr,
             flush=True,
         )
         measured, problems = speeds.measure_speeds(unknown, here)
-        known |= measured
-    return earlier.with_speeds(known, entries), problems
+        earlier = earlier.with_speeds(measured, entries)
+    return earlier, problems
 
 
 def looks_text(study: Study, earlier: estimate.Earlier, cores: int) -> Iterator[str]:

@@ -66,7 +66,7 @@ def test_time_grows_with_macs_and_is_never_below_the_fastest_run():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(42, "40 seconds"), (125, "2 minutes"), (7 * 3600, "7.0 hours"), (72 * 3600, "3.0 days")]
+    ("seconds", "text"), [(42, "40 seconds"), (425, "7 minutes"), (7 * 3600, "7.0 hours"), (72 * 3600, "3.0 days")]
 )
 def test_the_time_until_the_report_is_told_in_one_line(monkeypatch, seconds, text):
     study = load_study(TINY)

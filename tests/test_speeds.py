@@ -16,6 +16,7 @@ from convlab.study.durations import Job, makespan, study_duration
 from convlab.study.estimate import (
     Earlier,
     Images,
+    architectures_left,
     architectures_to_measure,
     earlier_runs,
     job_seconds,
@@ -70,7 +71,7 @@ def test_a_cache_that_cannot_be_written_ends_nothing(own_cache):
 
 def test_what_fails_while_speeds_are_measured_is_told_in_a_sentence_and_the_rest_is_kept(tmp_path, monkeypatch):
     study = load_study(TINY)
-    entries = architectures_to_measure(study, Earlier())
+    entries = architectures_left(study, Earlier())
     script = tmp_path / "time_steps.py"
     line = {"images_per_second": 5, "forward_images_per_second": 9, "compile_seconds": 1, "device": "CPU"}
     script.write_text(
@@ -94,7 +95,7 @@ def test_of_many_architectures_some_of_each_size_are_measured():
 
 def known(study, **changes) -> Earlier:
     """What is known of a study with 300 images to divide and 100 test images, each architecture equally fast."""
-    entries = architectures_to_measure(study, Earlier())
+    entries = architectures_left(study, Earlier())
     sizes = {canonical_json(study.datasets["digits"].identity): Images(0, 300, 100)}
     return Earlier(sizes=sizes).with_speeds(dict.fromkeys(entries, replace(SPEED, **changes)), entries)
 
@@ -156,7 +157,16 @@ def test_a_study_takes_less_on_more_cores_and_more_with_probes_and_trials():
 def test_a_study_whose_runs_are_all_there_has_nothing_measured():
     study = load_study(TINY)
     runs = {("digits", variant, seed) for variant in study.plan.trained for seed in study.seeds}
-    assert architectures_to_measure(study, Earlier(done=runs)) == {}
+    assert architectures_left(study, Earlier(done=runs)) == {}
+
+
+def test_only_what_is_not_known_is_measured():
+    study = load_study(TINY)
+    entries, earlier = architectures_left(study, Earlier()), known(study)
+    assert architectures_to_measure(study, Earlier(), entries) == entries
+    assert architectures_to_measure(study, earlier, entries) == {}
+    ran = Earlier(equal={key_of(TINY): [0.1]})
+    assert architectures_to_measure(study, ran, entries).keys() == entries.keys() - {key_of(TINY)}
 
 
 def test_the_line_names_the_speed_of_each_architecture_once():
@@ -199,7 +209,7 @@ def test_a_precision_is_judged_by_what_was_measured_and_not_by_flags(slower, tol
 
 def test_float32_is_measured_beside_a_mixed_precision():
     study = load_study(tiny_with(precision="mixed_float16"))
-    precisions = [entry["training"]["precision"] for entry in architectures_to_measure(study, Earlier()).values()]
+    precisions = [entry["training"]["precision"] for entry in architectures_left(study, Earlier()).values()]
     assert sorted(precisions) == ["float32"] + ["mixed_float16"] * 3
 
 

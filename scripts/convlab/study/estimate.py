@@ -264,15 +264,26 @@ def left_to_train(study: Study, earlier: Earlier) -> set[RunKey]:
     return planned_runs(study, study.seeds_of) - earlier.done
 
 
-def architectures_to_measure(study: Study, earlier: Earlier) -> dict[str, dict[str, Any]]:
-    """The architectures of the runs that are left of which no equal run was trained on this machine, by key; of runs in
-    mixed precision also the largest in float32, beside which it is held."""
+def architectures_left(study: Study, earlier: Earlier) -> dict[str, dict[str, Any]]:
+    """The architectures of the runs that are left, by key, as far as they are known before they are built; with runs in
+    mixed precision also the largest of them in float32, beside which it is held."""
     left = {(dataset, study.plan.owner(name).name) for dataset, name, _ in left_to_train(study, earlier)}
-    entries = {}
-    for dataset, owner in sorted(left):
-        described = speeds.architecture(study, dataset, owner)
-        if described is not None and speeds.key(described) not in earlier.equal:
-            entries[speeds.key(described)] = described
-    for pair in precision_pairs(study).values() if left else ():
-        entries |= {speeds.key(described): described for described in (pair.mixed, pair.full)}
-    return entries
+    described = [speeds.architecture(study, dataset, owner) for dataset, owner in sorted(left)]
+    if left:
+        described += [entry for pair in precision_pairs(study).values() for entry in (pair.mixed, pair.full)]
+    return {speeds.key(entry): entry for entry in described if entry is not None}
+
+
+def architectures_to_measure(
+    study: Study, earlier: Earlier, entries: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """Those of ``entries`` whose speed is not known: no equal run was trained on this machine, nor were they measured.
+
+    Precisions are held against each other by measured speeds alone, since runs had others beside them.
+    """
+    compared = {speeds.key(entry) for pair in precision_pairs(study).values() for entry in (pair.mixed, pair.full)}
+    return {
+        name: entry
+        for name, entry in entries.items()
+        if name not in earlier.speeds and (name in compared or name not in earlier.equal)
+    }

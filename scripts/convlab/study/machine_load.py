@@ -38,9 +38,10 @@ def physical_cores() -> int | None:
     return len(siblings)
 
 
-def full_speed_runs(cores: int) -> int:
-    """Runs of so many side by side that a core computes alone, as a measured speed supposes."""
-    return max(1, min(cores, usable_processors(), physical_cores() or cores))
+def full_speed_runs(cores: int, gpu_runs: int | None = None) -> int:
+    """Runs of so many side by side that a core computes alone, as a measured speed supposes, or that have a GPU."""
+    limits = [usable_processors(), physical_cores(), gpu_runs if speeds.computes_on_gpu() else None]
+    return max(1, min(cores, *(limit for limit in limits if limit)))
 
 
 def load_notes(study: Study, cores: int) -> list[str]:

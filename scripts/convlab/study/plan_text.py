@@ -115,7 +115,7 @@ def _processor_and_speeds(study: Study, earlier: Earlier, left: set[RunKey]) -> 
     joined = (" to " if len(rates) > MAX_LISTED_SPEEDS else ", ").join(
         f"{name} {_rounded(per_second):,}" for name, per_second in slowest_first
     )
-    where = f" of {provenance.hardware()['processor']}" if not speeds.computes_on_gpu() else ""
+    where = " with GPU" if speeds.computes_on_gpu() else f" of {provenance.hardware()['processor']}"
     return f"{where} ({joined} images/s each)" if joined else where
 
 

@@ -29,7 +29,8 @@ from convlab.training.recipe import Training
 SCRIPT = Path(__file__).resolve().parents[2] / "time_steps.py"
 
 MAX_MEASURED = 8
-"""Architectures that are measured at once at most, at two seconds each; the time of others follows from their MACs."""
+"""Architectures of a precision that are measured at once at most, in two seconds each; the time of the others follows
+from their MACs."""
 
 START_LIMIT_SECONDS, LIMIT_SECONDS = 60, 20
 """Time after which measuring is given up: for the start of the process, and for each architecture."""
@@ -122,24 +123,35 @@ def known_speeds(keys: Iterable[str], here: Mapping[str, Any]) -> dict[str, Spee
 def measure_speeds(
     unknown: Mapping[str, Mapping[str, Any]], here: Mapping[str, Any]
 ) -> tuple[dict[str, Speed], list[str]]:
-    """Measure architectures, by key, at most ``MAX_MEASURED`` for each backend, and keep their speeds.
+    """Measure architectures, by key, and keep their speeds: at most ``MAX_MEASURED`` of each backend and precision.
 
     Returns what was measured and, as sentences, what went wrong: that never ends a run.
     """
     speeds: dict[str, Speed] = {}
     problems = []
     for backend in sorted({described["training"]["backend"] for described in unknown.values()}):
-        wanted = {name: entry for name, entry in unknown.items() if entry["training"]["backend"] == backend}
-        chosen = spread(sorted(wanted, key=lambda name: wanted[name]["macs"]), MAX_MEASURED)
-        lines, problem = _measured(backend, [wanted[name] for name in chosen])
-        if problem:
-            problems.append(
-                f"the speed of {len(chosen) - max(len(lines) - 1, 0)} architectures is not known: {problem}"
-            )
+        chosen = chosen_of(backend, unknown)
+        lines, problem = _measured(backend, [unknown[name] for name in chosen])
+        start = lines[0]["start_seconds"] if lines else 0.0
         for name, line in zip(chosen, lines[1:], strict=False):
-            speeds[name] = Speed(**line, start_seconds=lines[0]["start_seconds"])
-            _keep(name, wanted[name], here, speeds[name])
+            if "problem" in line:
+                problem = f"measuring failed ({line['problem']})"
+                continue
+            speeds[name] = Speed(**line, start_seconds=start)
+            _keep(name, unknown[name], here, speeds[name])
+        missing = len([name for name in chosen if name not in speeds])
+        if missing:
+            problems.append(f"the speed of {missing} architecture{'s' * (missing != 1)} is not known: {problem}")
     return speeds, problems
+
+
+def chosen_of(backend: str, unknown: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The architectures of a backend that are measured, by key, of each precision from the smallest to the largest."""
+    by_precision: dict[str, list[str]] = {}
+    for name, entry in sorted(unknown.items(), key=lambda item: item[1]["macs"]):
+        if entry["training"]["backend"] == backend:
+            by_precision.setdefault(entry["training"]["precision"], []).append(name)
+    return [name for names in by_precision.values() for name in spread(names, MAX_MEASURED)]
 
 
 def spread(names: list[str], most: int) -> list[str]:
