@@ -173,7 +173,7 @@ def test_the_line_names_the_speed_of_each_architecture_once():
     study = load_study({**TINY, "probes": ["pixel_permutation"]})
     printed = plan_text.summary(study, known(study, images_per_second=1234.0), 2)
     assert "cnn 1,200" in printed and "dense 1,200" in printed and "shuffled" not in printed
-    assert "images/s each)" in printed
+    assert "(images/s of a run: " in printed
 
 
 @pytest.mark.slow

@@ -103,7 +103,7 @@ def _unknown(study: Study, earlier: Earlier, left: set[RunKey]) -> str:
 
 
 def _processor_and_speeds(study: Study, earlier: Earlier, left: set[RunKey]) -> str:
-    """`` of <processor> (dense 61,000 images/s, cnn 3,500)``: what the estimate is about and made of."""
+    """`` of <processor> (images/s of a run: cnn 3,500; dense 61,000)``: what the estimate is about and made of."""
     rates: dict[str, tuple[str, float]] = {}
     for dataset, name in dict.fromkeys((dataset, study.plan.owner(name).name) for dataset, name, _ in sorted(left)):
         per_second = images_per_second(study, dataset, name, earlier)
@@ -112,11 +112,11 @@ def _processor_and_speeds(study: Study, earlier: Earlier, left: set[RunKey]) -> 
     slowest_first = sorted(rates.values(), key=lambda entry: entry[1])
     if len(slowest_first) > MAX_LISTED_SPEEDS:
         slowest_first = [slowest_first[0], slowest_first[-1]]
-    joined = (" to " if len(rates) > MAX_LISTED_SPEEDS else ", ").join(
+    joined = (" to " if len(rates) > MAX_LISTED_SPEEDS else "; ").join(
         f"{name} {_rounded(per_second):,}" for name, per_second in slowest_first
     )
     where = " with GPU" if speeds.computes_on_gpu() else f" of {provenance.hardware()['processor']}"
-    return f"{where} ({joined} images/s each)" if joined else where
+    return f"{where} (images/s of a run: {joined})" if joined else where
 
 
 def _rounded(value: float) -> int:
