@@ -52,6 +52,7 @@ class Earlier:
         sizes: images of each dataset, by its spec as JSON.
         equal: seconds per training image, validation included, of earlier runs by ``speeds.key``.
         speeds: measured ones, by the same key.
+        keys: that key by dataset and variant, as far as it was asked for.
     """
 
     done: set[RunKey] = field(default_factory=set)
@@ -59,6 +60,7 @@ class Earlier:
     sizes: dict[str, Images] = field(default_factory=dict)
     equal: dict[str, list[float]] = field(default_factory=dict)
     speeds: dict[str, Speed] = field(default_factory=dict)
+    keys: dict[tuple[str, str], str] = field(default_factory=dict, compare=False)
 
     @property
     def start_seconds(self) -> float:
@@ -176,10 +178,14 @@ def seconds_per_image(macs: int, known: Sequence[tuple[int, float]]) -> float | 
     return max(mean_y + slope * (macs - mean_x), min(y for _, y in known))
 
 
-def architecture_key(study: Study, dataset: str, variant: str) -> str:
-    """The ``speeds.key`` of a variant or a trial on a dataset."""
-    owner, (shape, classes) = study.plan.owner(variant), dataset_form(dataset, study.datasets[dataset])
-    return speeds.key(speeds.as_architecture(owner.model, owner.training, shape, classes))
+def architecture_key(study: Study, dataset: str, variant: str, earlier: Earlier) -> str:
+    """The ``speeds.key`` of a variant or a trial on a dataset; made once, since a study may have thousands."""
+    owner = study.plan.owner(variant)
+    if (dataset, owner.name) not in earlier.keys:
+        shape, classes = dataset_form(dataset, study.datasets[dataset])
+        described = speeds.as_architecture(owner.model, owner.training, shape, classes)
+        earlier.keys[dataset, owner.name] = speeds.key(described)
+    return earlier.keys[dataset, owner.name]
 
 
 def images_of(study: Study, dataset: str, variant: str, earlier: Earlier) -> tuple[float, float] | None:
@@ -205,7 +211,7 @@ def run_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> f
     if images is None or (dataset, owner.name) not in study.plan.costs:
         return None
     (trained, validated), epochs = images, owner.training.epochs
-    name = architecture_key(study, dataset, owner.name)
+    name = architecture_key(study, dataset, owner.name, earlier)
     if name in earlier.equal:
         return epochs * trained * statistics.fmean(earlier.equal[name])
     if name in earlier.speeds:
@@ -219,7 +225,7 @@ def run_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> f
 
 def images_per_second(study: Study, dataset: str, variant: str, earlier: Earlier) -> float | None:
     """Training images per second of one run, of a variant: by equal runs or by what was measured; None without."""
-    name = architecture_key(study, dataset, variant)
+    name = architecture_key(study, dataset, variant, earlier)
     if name in earlier.equal:
         return 1 / statistics.fmean(earlier.equal[name])
     return earlier.speeds[name].images_per_second if name in earlier.speeds else None
@@ -230,7 +236,7 @@ def job_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> f
     epochs = run_seconds(study, dataset, variant, earlier)
     if epochs is None:
         return None
-    speed = earlier.speeds.get(architecture_key(study, dataset, variant))
+    speed = earlier.speeds.get(architecture_key(study, dataset, variant, earlier))
     start = earlier.start_seconds
     return start + (COMPILING * start if speed is None else speed.compile_seconds) + epochs
 
@@ -240,7 +246,7 @@ def test_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> 
     images = earlier.sizes.get(canonical_json(study.datasets[dataset].identity))
     if images is None:
         return 0.0
-    speed = earlier.speeds.get(architecture_key(study, dataset, variant))
+    speed = earlier.speeds.get(architecture_key(study, dataset, variant, earlier))
     if speed is not None:
         return images.test / speed.forward_images_per_second
     training, trained = run_seconds(study, dataset, variant, earlier), images_of(study, dataset, variant, earlier)

@@ -108,7 +108,7 @@ def _processor_and_speeds(study: Study, earlier: Earlier, left: set[RunKey]) -> 
     for dataset, name in dict.fromkeys((dataset, study.plan.owner(name).name) for dataset, name, _ in sorted(left)):
         per_second = images_per_second(study, dataset, name, earlier)
         if per_second is not None:
-            rates.setdefault(architecture_key(study, dataset, name), (name, per_second))
+            rates.setdefault(architecture_key(study, dataset, name, earlier), (name, per_second))
     slowest_first = sorted(rates.values(), key=lambda entry: entry[1])
     if len(slowest_first) > MAX_LISTED_SPEEDS:
         slowest_first = [slowest_first[0], slowest_first[-1]]
