@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
         print()
     print(plan_text.summary(study, earlier, arguments.cores, parallel))
     if not arguments.brief and study.seeds.looks:
-        print("\n".join(looks_text(study, earlier, arguments.cores)))
+        print("\n".join(looks_text(study, earlier, parallel)))
     notes = [*data_notes(study.datasets), *idle_values(study), *long_averages(study), *problems]
     notes += precision_cost.precision_costs(study, earlier.speeds)
     for note in [*notes, *machine_load.load_notes(study, arguments.cores)]:
