@@ -84,6 +84,18 @@ def test_what_fails_while_speeds_are_measured_is_told_in_a_sentence_and_the_rest
     assert problems == ["the speed of 2 architectures is not known: measuring failed (no room)"]
 
 
+def test_one_architecture_that_cannot_be_measured_leaves_the_others_measured(tmp_path, monkeypatch):
+    entries = architectures_left(load_study(TINY), Earlier())
+    script = tmp_path / "time_steps.py"
+    line = {"images_per_second": 5, "forward_images_per_second": 9, "compile_seconds": 1, "device": "CPU"}
+    lines = [{"start_seconds": 2}, line, {"problem": "too large"}, line]
+    script.write_text("\n".join(f"print({json.dumps(line)!r})" for line in lines))
+    monkeypatch.setattr(speeds, "SCRIPT", script)
+    measured, problems = speeds.measure_speeds(entries, HERE)
+    assert len(measured) == 2
+    assert problems == ["the speed of 1 architecture is not known: measuring failed (too large)"]
+
+
 def test_of_many_architectures_some_of_each_size_are_measured():
     names = list("abcdefghijklmnop")
     assert speeds.spread(names, 3) == ["a", "i", "p"] and speeds.spread(names[:3], 3) == ["a", "b", "c"]
@@ -131,8 +143,8 @@ def test_runs_of_another_machine_are_done_and_tell_nothing_of_this_one(tmp_path)
     path.parent.mkdir(parents=True)
     record = {"spec": run.identity, "spec_hash": run.spec_hash, "images_per_second": 1000.0, "classes": 10}
     record |= {"input_shape": [8, 8, 1], "device": "CPU", "environment": environment.choices()}
-    for hardware, equal in ((provenance.hardware(), 1), ({"processor": "another", "instructions": ""}, 0)):
-        path.write_text(json.dumps(record | {"hardware": hardware}))
+    for change, equal in (({}, 1), ({"processor": "another"}, 0), ({"instructions": "another"}, 0)):
+        path.write_text(json.dumps(record | {"hardware": provenance.hardware() | change}))
         earlier = earlier_runs(tmp_path, study)
         assert earlier.done == {("digits", "cnn", 1)} and len(earlier.equal) == len(earlier.rates) == equal
 
