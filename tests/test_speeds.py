@@ -169,7 +169,9 @@ def test_a_study_takes_less_on_more_cores_and_more_with_probes_and_trials():
 def test_a_study_whose_runs_are_all_there_has_nothing_measured():
     study = load_study(TINY)
     runs = {("digits", variant, seed) for variant in study.plan.trained for seed in study.seeds}
-    assert architectures_left(study, Earlier(done=runs)) == {}
+    earlier = Earlier(done=runs)
+    assert architectures_left(study, earlier) == {}
+    assert plan_text.summary(study, earlier, 2).endswith("9 runs, 9 of them done; nothing is left to train.")
 
 
 def test_only_what_is_not_known_is_measured():
@@ -200,6 +202,25 @@ def test_the_speed_of_this_machine_is_measured_once_by_the_code_that_trains(tmp_
     assert "the report in about" in first.stdout and first.stdout == second.stdout
     kept = [json.loads(path.read_text())["speed"] for path in own_cache.rglob("*.json")]
     assert len(kept) == 3 and all(speed["images_per_second"] > 0 and speed["device"] == "CPU" for speed in kept)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("macs", "images"), [(100, 16), (2 * 10**9, 8), (10**12, 1)])
+def test_a_step_that_would_take_too_long_is_measured_with_fewer_images(monkeypatch, macs, images):
+    from convlab.training import step_times
+
+    study, sizes = load_study(tiny_with(batch_size=16)), []
+    variant, fit_epochs = study.plan.variants["dense"], step_times.fit_epochs
+
+    def noted(model, training, *others):
+        sizes.append(training.batch_size)
+        fit_epochs(model, training, *others)
+
+    monkeypatch.setattr(step_times, "fit_epochs", noted)
+    architecture = step_times.Architecture(variant.model, variant.training, (8, 8, 1), 10, macs)
+    measured = step_times.step_times(architecture, seconds=0)
+    assert sizes == [images]
+    assert all(measured[name] > 0 for name in ("images_per_second", "forward_images_per_second", "compile_seconds"))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
