@@ -71,7 +71,7 @@ def with_speeds(study: Study, earlier: estimate.Earlier, measure: bool) -> tuple
     earlier = earlier.with_speeds(speeds.known_speeds(entries, here), entries)
     unknown = estimate.architectures_to_measure(study, earlier, entries)
     if measure and unknown:
-        number = min(len(unknown), speeds.MAX_MEASURED)
+        number = sum(map(len, speeds.chosen_by_backend(unknown).values()))
         print(
             f"Measuring once how fast this machine trains {number} architecture{'s' * (number > 1)} ...",
             file=sys.stderr,

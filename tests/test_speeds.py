@@ -98,6 +98,9 @@ def test_one_architecture_that_cannot_be_measured_leaves_the_others_measured(tmp
 
 def test_of_many_architectures_some_of_each_size_are_measured():
     names = list("abcdefghijklmnop")
+    entries = {name: {"macs": 1, "training": {"backend": "jax", "precision": name < "c"}} for name in names}
+    assert sorted(speeds.chosen_by_backend(entries)["jax"])[:3] == ["a", "b", "c"]
+    assert len(speeds.chosen_by_backend(entries)["jax"]) == 2 + speeds.MAX_MEASURED
     assert speeds.spread(names, 3) == ["a", "i", "p"] and speeds.spread(names[:3], 3) == ["a", "b", "c"]
 
 

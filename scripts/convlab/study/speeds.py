@@ -129,8 +129,7 @@ def measure_speeds(
     """
     speeds: dict[str, Speed] = {}
     problems = []
-    for backend in sorted({described["training"]["backend"] for described in unknown.values()}):
-        chosen = chosen_of(backend, unknown)
+    for backend, chosen in chosen_by_backend(unknown).items():
         lines, problem = _measured(backend, [unknown[name] for name in chosen])
         start = lines[0]["start_seconds"] if lines else 0.0
         for name, line in zip(chosen, lines[1:], strict=False):
@@ -145,13 +144,15 @@ def measure_speeds(
     return speeds, problems
 
 
-def chosen_of(backend: str, unknown: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The architectures of a backend that are measured, by key, of each precision from the smallest to the largest."""
-    by_precision: dict[str, list[str]] = {}
-    for name, entry in sorted(unknown.items(), key=lambda item: item[1]["macs"]):
-        if entry["training"]["backend"] == backend:
-            by_precision.setdefault(entry["training"]["precision"], []).append(name)
-    return [name for names in by_precision.values() for name in spread(names, MAX_MEASURED)]
+def chosen_by_backend(unknown: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The architectures that are measured, by key, of each precision from the smallest to the largest."""
+    of_precision: dict[tuple[str, str], list[str]] = {}
+    for name, entry in sorted(unknown.items(), key=lambda item: (item[1]["macs"], item[0])):
+        of_precision.setdefault((entry["training"]["backend"], entry["training"]["precision"]), []).append(name)
+    chosen: dict[str, list[str]] = {}
+    for (backend, _), names in sorted(of_precision.items()):
+        chosen.setdefault(backend, []).extend(spread(names, MAX_MEASURED))
+    return chosen
 
 
 def spread(names: list[str], most: int) -> list[str]:
