@@ -91,22 +91,31 @@ def fit(model, training: Training, data: Data, seeds: Mapping[str, int], work: P
     if hooks.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(hooks.tensorboard, profile_batch=0))
     callbacks.append(Backup(backup, journal))
+    compile_model(model, training, rate, data.train[1][:1])
+    if first_epoch:
+        model.load_weights(epoch_folder(backup, first_epoch) / LATEST_WEIGHTS)
+    if first_epoch < epochs:  # not where a run was killed after its last epoch
+        fit_epochs(model, training, data, seeds, range(first_epoch, epochs), callbacks)
+    if journal.rows:
+        model.load_weights(journal.weights)
+    if isinstance(rate, Schedule):  # Keras alone can then load the file; it has no schedule that is constant
+        inner(model).learning_rate = keras.optimizers.schedules.ExponentialDecay(training.learning_rate, 1, 1.0)
+    return Fit("diverged" if journal.diverged else "finished", journal.rows, best_epoch(journal.rows, training.select))
+
+
+def compile_model(model, training: Training, rate: float | Schedule, label: np.ndarray) -> None:
+    """Compile a model with the loss, the metrics and the optimizer of a recipe, at a learning rate or its schedule.
+
+    Args:
+        label: one label, (1,), as ``_create_variables`` takes it.
+    """
     model.compile(
         optimizer(training, rate),
         loss="categorical_crossentropy" if training.has_soft_labels else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
         jit_compile=training.jit_compile or BACKEND == "jax",  # without it JAX runs operation by operation
     )
-    _create_variables(model, training, data.train[1][:1])
-    if first_epoch:
-        model.load_weights(epoch_folder(backup, first_epoch) / LATEST_WEIGHTS)
-    if first_epoch < epochs:  # not where a run was killed after its last epoch
-        _fit(model, training, data, seeds, range(first_epoch, epochs), callbacks)
-    if journal.rows:
-        model.load_weights(journal.weights)
-    if isinstance(rate, Schedule):  # Keras alone can then load the file; it has no schedule that is constant
-        inner(model).learning_rate = keras.optimizers.schedules.ExponentialDecay(training.learning_rate, 1, 1.0)
-    return Fit("diverged" if journal.diverged else "finished", journal.rows, best_epoch(journal.rows, training.select))
+    _create_variables(model, training, label)
 
 
 def _create_variables(model, training: Training, label: np.ndarray) -> None:
@@ -125,7 +134,7 @@ def _create_variables(model, training: Training, label: np.ndarray) -> None:
     model.reset_metrics()
 
 
-def _fit(model, training: Training, data: Data, seeds: Mapping[str, int], epochs: range, callbacks: list) -> None:
+def fit_epochs(model, training: Training, data: Data, seeds: Mapping[str, int], epochs: range, callbacks: list) -> None:
     """Keras' ``fit`` over ``epochs``, numbered from 0. Labels of validation images are never smoothed."""
     images, labels = data.train
     validation_images, validation_labels = data.validation
