@@ -126,7 +126,7 @@ class Measurement:
         if figures["rounds"]:
             self._try("accuracy and equal bytes", lambda: self._tested(folder))
         if self.arguments.reference:
-            figures["reference"] = reference_accuracies(self.arguments.reference, self.runs)
+            self._try("reference", self._reference)
         if self.arguments.fused:
             self._try("fused seeds", self._fused)
 
@@ -152,6 +152,9 @@ class Measurement:
         tested = self._in_a_process("evaluate", folder)
         self.figures["tested"] = {key: entry["accuracy"] for key, entry in tested.items()}
         self.figures["same_bytes"] = {key: len(set(entry["sha256"])) == 1 for key, entry in tested.items()}
+
+    def _reference(self) -> None:
+        self.figures["reference"] = reference_accuracies(self.arguments.reference, self.runs)
 
     def _fused(self) -> None:
         if self.arguments.backend != "jax":

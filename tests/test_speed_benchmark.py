@@ -225,7 +225,7 @@ def test_what_was_measured_is_kept_when_a_contender_fails(tmp_path, monkeypatch)
 
 def test_a_command_that_is_stopped_takes_its_processes_along(tmp_path):
     started = tmp_path / "started"
-    code = "import pathlib, subprocess, sys\nchild = subprocess.Popen(['sleep', '60'])\n"
+    code = "import pathlib, subprocess, sys\nchild = subprocess.Popen(['sleep', '600'])\n"
     code += "pathlib.Path(sys.argv[1]).write_text(f'{child.pid} ')\nchild.wait()"
 
     def interrupt():
@@ -233,9 +233,14 @@ def test_a_command_that_is_stopped_takes_its_processes_along(tmp_path):
             time.sleep(0.02)
         os.kill(os.getpid(), signal.SIGINT)
 
+    # In the background of a shell SIGINT is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
-        usage([sys.executable, "-c", code, started], tmp_path)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            usage([sys.executable, "-c", code, started], tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
     status = Path(f"/proc/{started.read_text().strip()}/status")
     assert not status.exists() or "Z (zombie)" in status.read_text()
 
