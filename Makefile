@@ -29,7 +29,7 @@ DATASET ?=
 RUNS_PER_GPU ?= 1
 # `make deploy` installs AWS' SDK only for studies that go there.
 ON_AWS = $(shell grep -Esqz 'target.?:[[:space:]]*.?sagemaker' $(call quoted,$(STUDY_FILE)) && echo yes)
-# More for Snakemake, e.g. make run ARGS="--forcerun report".
+# More for Snakemake, e.g. make run ARGS="--forcerun report", or for make bench.
 ARGS ?=
 
 BIN := $(VENV)/bin
@@ -190,8 +190,8 @@ messages: install  ## find the report's messages in the source and bring report/
 example: demo  ## write docs/example/: the demo's report as Markdown with its pictures
 	$(BIN)/python scripts/example.py
 
-bench: $(VENV)/.installed-dev  ## the suite against a notebook-like script, on this machine
-	$(BIN)/python benchmarks/bench.py
+bench: $(VENV)/.installed-dev  ## the suite against notebooks on this machine, whatever it is (ARGS="--only speed --rounds 3")
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 calibrate: $(VENV)/.installed-dev  ## simulate how often the statistics err, for docs/calibration.md (long)
 	$(BIN)/python benchmarks/calibrate_pairing.py

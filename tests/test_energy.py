@@ -35,7 +35,9 @@ def zone(folder: Path, name: str, value: int = 0) -> Path:
 
 
 def count(folder: Path, value: int) -> None:
-    (folder / "energy_uj").write_text(f"{value}\n")
+    """Set a counter, at once as Linux does: no reader sees an empty file."""
+    (folder / "next").write_text(f"{value}\n")
+    (folder / "next").replace(folder / "energy_uj")
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def powercap(tmp_path) -> Path:
         zone(package / f"intel-rapl:{number}:0", "core", 50)
         zone(package / f"intel-rapl:{number}:1", "dram", 10)
     zone(root / "intel-rapl:2", "psys", 500)
-    zone(root / "intel-rapl-mmio:0", "package-0", 100)
+    (zone(root / "intel-rapl-mmio:0", "package-0") / "energy_uj").unlink()
     (root / "intel-rapl").mkdir()
     return root
 
@@ -203,6 +205,12 @@ def test_readings_of_the_same_counters_are_added():
         "rapl": {"package-0": 22.0},
         "nvml": {"joules": 33.0, "processes": 2},
     }
+
+
+@pytest.mark.parametrize("counter", [{"rapl": {"package-0": 2.0}}, {"nvml": {"joules": 3.0, "processes": 1}}])
+def test_a_counter_that_part_of_a_run_lacked_is_left_out_of_the_sum(counter):
+    with_counter, without = {"cpu_seconds": 1.0, **counter}, {"cpu_seconds": 2.0}
+    assert energy.added(with_counter, without) == energy.added(without, with_counter) == {"cpu_seconds": 3.0}
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", "{}"])
