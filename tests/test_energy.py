@@ -35,7 +35,9 @@ def zone(folder: Path, name: str, value: int = 0) -> Path:
 
 
 def count(folder: Path, value: int) -> None:
-    (folder / "energy_uj").write_text(f"{value}\n")
+    """Set a counter, at once as Linux does: no reader sees an empty file."""
+    (folder / "next").write_text(f"{value}\n")
+    (folder / "next").replace(folder / "energy_uj")
 
 
 @pytest.fixture
