@@ -80,6 +80,7 @@ wildcard_constraints:
     seed=r"\d+",
 
 
+@cache
 def script_digest(script, *loaded):
     """Digest of a script, of what it imports and of modules that it loads by name, fixed when jobs are planned: an edit
     reruns what it affects, no more."""
@@ -213,10 +214,10 @@ def schedule_argument(wildcards):
 def of_runs(path, datasets=None, variants=None):
     """The files of the runs of these datasets and variants, of all where none are named."""
     return [
-        file
+        path.format(dataset=dataset, variant=variant, seed=seed)
         for dataset in datasets or study.datasets
         for variant in variants or study.plan.variants
-        for file in expand(path, dataset=dataset, variant=variant, seed=study.seeds_of(dataset, variant))
+        for seed in study.seeds_of(dataset, variant)
     ]
 
 
@@ -427,11 +428,6 @@ def run_spec(wildcards):
     if sentence := foreign(wildcards.dataset, wildcards.variant, wildcards.seed):
         raise WorkflowError(sentence)
     return canonical_json(study.run(wildcards.dataset, wildcards.variant, int(wildcards.seed)).identity)
-
-
-def environment_choices(wildcards):
-    """The user's choices in the environment that can change numbers; another choice reruns."""
-    return canonical_json(choices)
 
 
 @cache
