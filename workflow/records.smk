@@ -138,8 +138,8 @@ def manifest_of_run(wildcards):
 @cache
 def run_is_known(dataset, variant, seed):
     """Whether a run without a record is of this config, code and data."""
-    path = on_disk(f"{TRAIN}/run.json".format(dataset=dataset, variant=variant, seed=seed))
-    if not needs_check(path, "train", run_wildcards(dataset, variant, seed)):
+    path = unrecorded_run(dataset, variant, seed)
+    if path is None:
         return False
     trained = read_json(path)
     if trained.get("spec_hash") != study.run(dataset, variant, int(seed)).spec_hash:
@@ -160,8 +160,8 @@ def foreign(dataset, variant, seed):
 
     Called by `run_spec`, since Snakemake takes an error in an input function for a file that no rule makes.
     """
-    path = on_disk(f"{TRAIN}/run.json".format(dataset=dataset, variant=variant, seed=seed))
-    if not needs_check(path, "train", run_wildcards(dataset, variant, seed)):
+    path = unrecorded_run(dataset, variant, seed)
+    if path is None:
         return ""
     expected, spec_hash = study.run(dataset, variant, int(seed)).spec_hash, read_json(path).get("spec_hash")
     if spec_hash == expected:
@@ -172,13 +172,14 @@ def foreign(dataset, variant, seed):
     )
 
 
-def needs_check(path, rule, wildcards):
-    """Whether a result must be checked by its own digest: it exists, is intact, and Snakemake has no record of its job."""
-    return PLANS and path.is_file() and path not in damaged_results() and not recorded(rule, wildcards)
-
-
-def run_wildcards(dataset, variant, seed):
-    return ("dataset", dataset), ("variant", variant), ("seed", seed)
+@cache
+def unrecorded_run(dataset, variant, seed):
+    """The record of a run that must be checked by what it says: it exists, is intact, and Snakemake has no record of its
+    job. None for others."""
+    path = on_disk(f"{TRAIN}/run.json".format(dataset=dataset, variant=variant, seed=seed))
+    checked = PLANS and path.is_file() and path not in damaged_results()
+    wildcards = ("dataset", dataset), ("variant", variant), ("seed", seed)
+    return path if checked and not recorded("train", wildcards) else None
 
 
 @cache

@@ -113,9 +113,15 @@ def files_digest(paths):
     return content_of([(path.relative_to(ROOT).as_posix(), path.read_bytes()) for path in paths])
 
 
+@cache
+def results_prefix():
+    """What precedes all results' paths if this workflow is used as a module with a prefix; else empty."""
+    return str(rules.compare.output.summary).removesuffix(f"{COMPARE}/summary.json")
+
+
 def on_disk(path):
     """Path of a result on the disk: below the prefix, if this workflow is used as a module with one."""
-    return Path(str(rules.compare.output.summary).removesuffix(f"{COMPARE}/summary.json") + path)
+    return Path(results_prefix() + path)
 
 
 def folder(path):
@@ -253,6 +259,11 @@ def description_of(dataset, variant):
     layers."""
     described = study.plan.described.get(study.plan.owner(variant).name)
     return [f"{DESCRIBE}/{{variant}}.json".format(dataset=dataset, variant=described)] if described else []
+
+
+def described_run(wildcards):
+    """Input function of `train`: the description of its model."""
+    return ancient(description_of(wildcards.dataset, wildcards.variant))
 
 
 def descriptions(datasets=None, variants=None):
