@@ -9,7 +9,18 @@ from types import SimpleNamespace
 from snakemake.io import IOFile
 
 from convlab.common.code_digests import code_parts
+from convlab.datasets.content_digest import content_digest
 from convlab.datasets.specs import DATASET_TEXTS
+
+
+@cache
+def images_digest(dataset):
+    """Digest of a user's own images; empty for others. Only the main process compares and records parameters."""
+    spec = study.datasets[dataset]
+    if not spec.users_own or not workflow.is_main_process:
+        return ""
+    index = OWN_RECORDS / f"{study.study}-{dataset}.json"
+    return content_digest(Path(spec.path).expanduser(), index, tell, kind_of(spec).files)
 
 
 def seeds_of_job(wildcards):
@@ -124,6 +135,7 @@ def up_to_date(rule, wildcards):
     return False
 
 
+@called_for_each_job
 def manifest_of_run(wildcards):
     """Input function of `train`: the data's manifest, after a check of runs without a record.
 

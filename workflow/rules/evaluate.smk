@@ -28,13 +28,14 @@ rule evaluate:
         seeds=seeds_argument,
         environment=choices,
         made_from=made_from("evaluate"),
+        data=folder(PREPARE),
         runs=folder(VARIANT),
         folder=folder(EVALUATE),
     message:
         "Evaluate {wildcards.variant} on {wildcards.dataset}"
     shell:
         'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/evaluate.py" --train-dir {params.runs:q} --seeds {params.seeds}'
-        ' --data-dir "$(dirname {input.manifest:q})" --output-dir {params.folder:q} --threads {threads}'
+        " --data-dir {params.data:q} --output-dir {params.folder:q} --threads {threads}"
         " > {log:q} 2>&1 && echo {params.made_from} > {params.folder:q}/.made_from"
 
 
@@ -68,11 +69,12 @@ rule evaluate_tuned:
         trials=trials_of_job,
         environment=choices,
         made_from=made_from("evaluate_tuned"),
+        data=folder(PREPARE),
         runs=trial_folders,
         folder=folder(TUNED),
     message:
         "Evaluate tuned {wildcards.variant} on {wildcards.dataset}"
     shell:
         'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/evaluate.py" --trial-dirs {params.runs:q} --seeds {params.seeds}'
-        ' --data-dir "$(dirname {input.manifest:q})" --output-dir {params.folder:q} --threads {threads}'
+        " --data-dir {params.data:q} --output-dir {params.folder:q} --threads {threads}"
         " > {log:q} 2>&1 && echo {params.made_from} > {params.folder:q}/.made_from"

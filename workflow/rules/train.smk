@@ -28,8 +28,10 @@ rule train:
         spec=run_spec,
         environment=choices,
         store=STORE,
+        data=folder(PREPARE),
+        folder=folder(TRAIN),
     message:
         "Train {wildcards.variant} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
-        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/train.py" --spec {params.spec:q} --data-dir "$(dirname {input.manifest:q})"'
-        ' --described {input.described:q} --output-dir "$(dirname {output.run:q})" --store {params.store:q} --threads {threads} > {log:q} 2>&1'
+        'CONVLAB_CODE={params.code} python "$CONVLAB_SCRIPTS/train.py" --spec {params.spec:q} --data-dir {params.data:q}'
+        " --described {input.described:q} --output-dir {params.folder:q} --store {params.store:q} --threads {threads} > {log:q} 2>&1"
