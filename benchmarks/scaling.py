@@ -17,11 +17,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import yaml
-from bench import ROOT, timed
+from processes import ROOT, timed, usage
 
 from convlab.common import provenance
 from convlab.common.files import write_json, write_text
@@ -80,21 +79,6 @@ def bare(folder: Path, config: dict) -> list:
     return [*command, "--workflow-profile", "none", "--configfile", folder / "bare.yaml"]
 
 
-def resources(command: list, folder: Path) -> tuple[float, float, float]:
-    """Wall seconds, seconds of the processor and peak memory (MB) of a command that prints its jobs' statistics."""
-    code = "import resource, subprocess, sys\nstatus = subprocess.run(sys.argv[1:]).returncode\n"
-    code += "usage = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
-    code += "sys.exit(status) if status else print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6)"
-    begin = time.perf_counter()
-    arguments = [sys.executable, "-c", code, *map(str, command)]
-    result = subprocess.run(arguments, capture_output=True, text=True, cwd=folder)
-    seconds = time.perf_counter() - begin
-    if result.returncode:
-        sys.exit(f"{command[1]} failed:\n{result.stderr[-3000:]}")
-    processor_seconds, megabytes = map(float, result.stdout.split()[-2:])
-    return seconds, processor_seconds, megabytes
-
-
 def dry_run(folder: Path, runs: int, rounds: int = 3) -> dict:
     """Time and memory of planning so many runs before anything has run, beside a bare Snakefile's, and of `make plan`.
 
@@ -107,17 +91,22 @@ def dry_run(folder: Path, runs: int, rounds: int = 3) -> dict:
     folder.mkdir()
     config, options = many(runs), ["--dry-run", "--quiet", "--cores", "16"]
     commands = {"ours": snakemake(folder, config, *options), "bare": [*bare(folder, config), *options]}
-    rows = [{name: resources(command, folder) for name, command in commands.items()} for _ in range(rounds)]
-    medians = {name: [statistics.median(row[name][column] for row in rows) for column in range(3)] for name in commands}
-    ratios = sorted(row["ours"][1] / row["bare"][1] for row in rows)
+    rounds_used = [{name: usage(command, folder) for name, command in commands.items()} for _ in range(rounds)]
+    medians = {
+        name: {
+            measure: statistics.median(getattr(used[name], measure) for used in rounds_used)
+            for measure in ("wall", "cpu_seconds", "memory_mb")
+        }
+        for name in commands
+    }
+    ratios = sorted(used["ours"].cpu_seconds / used["bare"].cpu_seconds for used in rounds_used)
     plan = [sys.executable, ROOT / "scripts/plan.py", folder / "config.yaml", "--brief"]
     plan_seconds = statistics.median(timed(plan, folder) for _ in range(rounds))
     print(f"dry run of {runs:,} runs:")
-    for name, (seconds, processor_seconds, megabytes) in medians.items():
-        print(f"  {name}: {seconds:.1f} s, {processor_seconds:.1f} s of the processor, {megabytes:,.0f} MB")
-    print(
-        f"  ours to bare: {', '.join(f'{ratio:.2f}' for ratio in ratios)}; make plan: {plan_seconds:.1f} s", flush=True
-    )
+    for name, row in medians.items():
+        print(f"  {name}: {row['wall']:.1f} s, {row['cpu_seconds']:.1f} s of the processor, {row['memory_mb']:,.0f} MB")
+    shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    print(f"  ours to bare: {shown}; make plan: {plan_seconds:.1f} s", flush=True)
     return {"runs": runs, "medians": medians, "ratios_to_bare": ratios, "plan_seconds": plan_seconds}
 
 
