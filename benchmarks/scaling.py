@@ -76,7 +76,7 @@ def bare(folder: Path, config: dict) -> list:
     levels = config["experiments"]["rate"]["levels"]
     write_text(folder / "bare.yaml", yaml.safe_dump({"rates": levels}))
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "benchmarks/bare.smk", "--directory", folder]
-    return [*command, "--workflow-profile", "none", "--configfile", folder / "bare.yaml"]
+    return [*command, "--workflow-profile", ROOT / "profiles/default", "--configfile", folder / "bare.yaml"]
 
 
 def dry_run(folder: Path, runs: int, rounds: int = 3) -> dict:
@@ -90,8 +90,13 @@ def dry_run(folder: Path, runs: int, rounds: int = 3) -> dict:
     """
     folder.mkdir()
     config, options = many(runs), ["--dry-run", "--quiet", "--cores", "16"]
-    commands = {"ours": snakemake(folder, config, *options), "bare": [*bare(folder, config), *options]}
-    rounds_used = [{name: usage(command, folder) for name, command in commands.items()} for _ in range(rounds)]
+    commands = {
+        "ours": snakemake(folder, config, *options, profile="default"),
+        "bare": [*bare(folder, config), *options],
+    }
+    rounds_used = [
+        {name: usage([*command, *options], folder) for name, command in commands.items()} for _ in range(rounds)
+    ]
     medians = {
         name: {
             measure: statistics.median(getattr(used[name], measure) for used in rounds_used)
