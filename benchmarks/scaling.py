@@ -89,14 +89,11 @@ def dry_run(folder: Path, runs: int, rounds: int = 3) -> dict:
         Medians over the rounds, and the ratios of ours to bare in seconds of the processor, in ascending order.
     """
     folder.mkdir()
-    config, options = many(runs), ["--dry-run", "--quiet", "--cores", "16"]
-    commands = {
-        "ours": snakemake(folder, config, *options, profile="default"),
-        "bare": [*bare(folder, config), *options],
-    }
-    rounds_used = [
-        {name: usage([*command, *options], folder) for name, command in commands.items()} for _ in range(rounds)
-    ]
+    config = many(runs)
+    commands = {"ours": snakemake(folder, config, profile="default"), "bare": bare(folder, config)}
+    for command in commands.values():
+        command += ["--dry-run", "--quiet", "--cores", "16"]
+    rounds_used = [{name: usage(command, folder) for name, command in commands.items()} for _ in range(rounds)]
     medians = {
         name: {
             measure: statistics.median(getattr(used[name], measure) for used in rounds_used)
