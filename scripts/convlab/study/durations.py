@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from convlab.study.estimate import Earlier, RunKey, job_seconds, left_to_train, test_seconds
 from convlab.study.schema import Study
 
-# Times as multiples of the start of a process, from the CPU times of the jobs of the default study and the demo on an
+# Times as multiples of the start of a process, from the times of the jobs of the default study and the demo on an
 # Intel Xeon (AVX-512), 26 November 2026.
 LOAD_STARTS = 0.75
 """A process that loads trained models."""
@@ -19,10 +19,10 @@ LOAD_STARTS = 0.75
 INSPECT_STARTS = 0.4
 """What a probe that looks inside of networks takes for each."""
 
-PREPARE_STARTS, EXPLORE_STARTS = 2.2, 2.2
+PREPARE_STARTS, EXPLORE_STARTS = 1.7, 1.7
 """Snakemake, its plan and ``prepare``; ``explore``."""
 
-COMPARE_STARTS, PROBE_SHOWN_STARTS, REPORT_STARTS = 2.3, 0.45, 1.0
+COMPARE_STARTS, PROBE_SHOWN_STARTS, REPORT_STARTS = 1.7, 0.35, 1.8
 """``compare`` without probes, and for each of them; ``report`` with its index."""
 
 
