@@ -11,11 +11,23 @@ from dataclasses import dataclass
 from convlab.study.estimate import Earlier, RunKey, job_seconds, left_to_train, test_seconds
 from convlab.study.schema import Study
 
-# Multiples of the start of a process, from the CPU times of the jobs of the default study and the demo on an Intel Xeon
-# (AVX-512), 26 November 2026.
-LOADED, NETWORK_INSIDE = 0.75, 0.4  # a process that loads models; what looks inside of one network
-BEFORE, EXPLORE, COMPARE, PROBE_SHOWN, REPORT = 2.2, 2.2, 2.3, 0.45, 1.0
-"""Snakemake, its plan and ``prepare``; ``explore``; ``compare`` without probes and for each; ``report``, its index."""
+# Times as multiples of the start of a process, from the times of the jobs of the default study and the demo on an
+# Intel Xeon (AVX-512), 26 November 2026.
+LOAD_STARTS = 0.75
+"""A process that loads trained models."""
+
+INSPECT_STARTS = 0.4
+"""What a probe that looks inside of networks takes for each."""
+
+PREPARE_STARTS, EXPLORE_STARTS = 1.7, 1.7
+"""Snakemake, its plan and ``prepare``; ``explore``."""
+
+COMPARE_STARTS, PROBE_SHOWN_STARTS, REPORT_STARTS = 1.7, 0.35, 1.8
+"""``compare`` without probes, and for each of them; ``report`` with its index."""
+
+
+PROBE_PRIORITY = 1e9
+"""Above any training's, as in ``rules/probe.smk``; the priority of a training is its length."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +91,8 @@ def study_duration(study: Study, earlier: Earlier, cores: int) -> Duration | Non
         return None
     unknown = len(runs) - len(jobs)
     jobs |= _after_training(study, earlier, runs & jobs.keys(), start)
-    jobs |= {("explore", dataset): Job(EXPLORE * start) for dataset in study.datasets}
-    once = BEFORE + COMPARE + PROBE_SHOWN * len(study.plan.probes) + REPORT
+    jobs |= {("explore", dataset): Job(EXPLORE_STARTS * start) for dataset in study.datasets}
+    once = PREPARE_STARTS + COMPARE_STARTS + PROBE_SHOWN_STARTS * len(study.plan.probes) + REPORT_STARTS
     return Duration(makespan(jobs, cores) + once * start, unknown)
 
 
@@ -93,11 +105,13 @@ def _after_training(study: Study, earlier: Earlier, runs: set[RunKey], start: fl
     for (dataset, variant), own in owned.items():
         networks = len(study.seeds_of(dataset, variant))
         once = networks * test_seconds(study, dataset, variant, earlier)
-        jobs["evaluate", dataset, variant] = Job(LOADED * start + once, 0.5, frozenset(own))
+        jobs["evaluate", dataset, variant] = Job(LOAD_STARTS * start + once, after=frozenset(own))
         for probe in study.plan.probes.values():
             if probe.levels or variant not in probe.models:
                 continue
             inside = probe.settings.looks_inside
-            measured = networks * NETWORK_INSIDE * start if inside else probe.settings.passes * once
-            jobs["probe", probe.name, dataset, variant] = Job(LOADED * start + measured, 1e9, frozenset(own))
+            measured = networks * INSPECT_STARTS * start if inside else probe.settings.passes * once
+            jobs["probe", probe.name, dataset, variant] = Job(
+                LOAD_STARTS * start + measured, PROBE_PRIORITY, frozenset(own)
+            )
     return jobs

@@ -25,7 +25,7 @@ RunKey = tuple[str, str, int]
 START_SECONDS = 2.7
 """Time in which a process is ready to compute, where it was not measured: that of an Intel Xeon with AVX-512."""
 
-COMPILING = 0.4
+COMPILE_STARTS = 0.4
 """Time in which a model is built and compiled, where it was not measured, as a multiple of the start of a process."""
 
 FORWARD_PASSES = 3
@@ -238,7 +238,7 @@ def job_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> f
         return None
     speed = earlier.speeds.get(architecture_key(study, dataset, variant, earlier))
     start = earlier.start_seconds
-    return start + (COMPILING * start if speed is None else speed.compile_seconds) + epochs
+    return start + (COMPILE_STARTS * start if speed is None else speed.compile_seconds) + epochs
 
 
 def test_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> float:
