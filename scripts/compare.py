@@ -29,6 +29,7 @@ from convlab.common.files import write_json, write_text
 from convlab.common.outputs import files_below, job_results
 from convlab.common.table_files import write_table
 from convlab.figures.features import feature_figures
+from convlab.figures.fonts import use_fonts_without_layout_tables
 from convlab.figures.labels import warn_of_missing_characters
 from convlab.figures.saving import FigureWriter
 from convlab.figures.study import DatasetResults, FigureFile, dataset_figures
@@ -115,6 +116,7 @@ def compare(arguments: argparse.Namespace) -> None:
     labels = [variant.label for variant in study.plan.variants.values()]
     class_names = [name for names in classes.values() for name in names]
     lacking = warn_of_missing_characters(log, [*labels, *class_names])
+    use_fonts_without_layout_tables([study.model_dump_json(), *class_names])
     figures_folder = output / "figures"
     shutil.rmtree(figures_folder, ignore_errors=True)
     figures_folder.mkdir(parents=True)

@@ -34,6 +34,7 @@ from convlab.datasets.near_duplicates import (
 )
 from convlab.datasets.prepared import Dataset, load
 from convlab.figures import dataset as draw
+from convlab.figures.fonts import use_fonts_without_layout_tables
 from convlab.figures.labels import shortened, warn_of_missing_characters
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import save, use_style
@@ -73,6 +74,7 @@ def explore(arguments: argparse.Namespace) -> None:
 
     use_style()
     warn_of_missing_characters(log, data.classes)
+    use_fonts_without_layout_tables([manifest["dataset"], *data.classes])
     counts = class_counts(data)
     images = sum(int(values.sum()) for values in counts.values())
     closest = [(data.x_test[pair.test], data.x_train[pair.train]) for pair in duplicates.closest]

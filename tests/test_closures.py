@@ -21,7 +21,7 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
 FILES = {"errors", *(f"common/{name}" for name in ("atomic", "checksums", "files", "locks"))}
 SCRIPT = FILES | {f"common/{name}" for name in ("cli", "code_digests", "environment", "outputs", "provenance")}
-KERAS = {"runtime/backend", "runtime/devices", "runtime/keras_runtime"}
+KERAS = {"common/hidden_packages", "runtime/backend", "runtime/devices", "runtime/keras_runtime"}
 MODELS = {"common/registry", "models/registry", "models/specs"}
 SPECS = MODELS | {"common/specs", "datasets/specs", "training/recipe", "training/run_spec"}
 ARRAYS = {"datasets/prepared"}

@@ -8,19 +8,24 @@ import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import combinations
+from pathlib import Path
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from docutils.core import publish_parts
+from fontTools.ttLib import TTFont
+from matplotlib import font_manager
 from matplotlib.transforms import Bbox
 
 from convlab.figures import accuracy, dataset, errors, labels, saving
+from convlab.figures.fonts import use_fonts_without_layout_tables, without_layout_tables
 from convlab.figures.saving import FigureWriter
 from convlab.figures.series import Series
 from convlab.figures.sheet import Sheet
-from convlab.figures.style import caption_text, save, use_style
+from convlab.figures.style import FONT, caption_text, save, use_style
 from convlab.models.cost import cost
 from convlab.models.families.conv import Conv
 from convlab.page.diagrams import diagram
@@ -73,6 +78,51 @@ def test_a_pdf_has_no_type_3_fonts(tmp_path):
     with plt.rc_context({"pdf.fonttype": 3}):
         drawn.savefig(tmp_path / "other.pdf")
     assert font_types((tmp_path / "other.pdf").read_bytes()) == {"Type3"}, "they would be seen"
+
+
+@pytest.mark.parametrize(
+    ("text", "needed"),
+    [
+        ("Größe 5×5 → −3.5 ± 0.2, ακρίβεια, точность, AV To Wave", False),
+        ("x\u0302 with a combining circumflex", True),
+        ("قميص", True),
+        ("חולצה", True),
+    ],
+)
+def test_figures_look_the_same_without_the_fonts_layout_tables_or_keep_them(tmp_path, monkeypatch, text, needed):
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", list(font_manager.fontManager.ttflist))
+    save(written(text), tmp_path / "with_tables")
+    try:
+        assert use_fonts_without_layout_tables(["Coat", text]) is not needed
+        used = font_manager.findfont(FONT)
+        save(written(text), tmp_path / "drawn")
+    finally:
+        font_manager.fontManager.addfont(
+            matplotlib.get_data_path() + "/fonts/ttf/DejaVuSans.ttf"
+        )  # forgets what it found
+    with TTFont(used) as font:
+        assert ("GSUB" in font, "kern" in font, "glyf" in font) == (needed, True, True)
+    for suffix in ("svg", "png"):
+        assert (tmp_path / f"with_tables.{suffix}").read_bytes() == (tmp_path / f"drawn.{suffix}").read_bytes(), suffix
+    assert font_types((tmp_path / "drawn.pdf").read_bytes()) == {"Type0", "CIDFontType2"}
+
+
+def test_a_font_without_layout_tables_has_the_same_bytes_at_any_time(tmp_path, monkeypatch):
+    font = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans-Bold.ttf"
+    copies = []
+    for moment in ("1000000000", "1100000000"):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", moment)
+        copies.append(without_layout_tables(font, tmp_path / moment).read_bytes())
+    assert copies[0] == copies[1]
+
+
+def written(text: str):
+    """A figure of a text, in both weights that figures have."""
+    use_style()
+    made = plt.figure(figsize=(4, 1))
+    made.text(0.05, 0.6, text)
+    made.text(0.05, 0.1, text, fontweight="bold")
+    return made
 
 
 def test_many_variants_fit_one_figure_that_is_drawn_at_once():

@@ -27,6 +27,7 @@ from convlab.probes.tables import all_contrasts, all_curves, with_claim_values
 from convlab.probes.translation import figure, measure
 from convlab.probes.translation import findings as translation_words
 from convlab.study.load import load_study
+from probe import as_csv
 
 LARGE = {**TINY, "datasets": {"digits": {"kind": "mnist"}}}  # images enough for every default size
 PLAN = load_study({**LARGE, "probes": ["pixel_permutation", "translation", "sample_efficiency"]}).plan
@@ -213,6 +214,17 @@ def test_the_script_measures_every_seed_of_a_variant(finished_study, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_probes_table_is_written_as_pandas_writes_it():
+    columns = ["name", "seed", "share", "units", "score"]
+    rows = [
+        {"name": "a, b", "seed": 1, "share": 0.1 + 0.2, "units": np.int64(3), "score": np.float64(1 / 3)},
+        {"name": 'said "x"', "seed": 2, "share": float("nan"), "units": np.int64(4), "score": None},
+        {"name": "", "seed": 3, "share": np.float64("nan"), "units": 5, "score": np.float32(0.1)},
+    ]
+    written = pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n")
+    assert as_csv(columns, rows) == written
+
+
 def test_switching_a_probe_on_trains_only_its_own_variants(finished):
     finished.configure({**TINY, "probes": ["pixel_permutation", "translation"]})
     planned = finished.planned()

@@ -347,3 +347,12 @@ def test_the_study_of_the_recipes_page_is_planned():
 def test_off_words_mean_none():
     off = Training(gradient_clip="none", ema=False, warmup="off", class_weights=False)
     assert off == Training()
+
+
+@pytest.mark.parametrize("options", [{}, RECIPE, {"optimizer": "sgd", "momentum": 0.9}], ids=("adam", "recipe", "sgd"))
+def test_a_training_step_is_traced_once_since_nothing_creates_variables_while_it_is(tmp_path, monkeypatch, options):
+    traced = []
+    step = keras.Model.train_step
+    monkeypatch.setattr(keras.Model, "train_step", lambda model, data: traced.append(model) or step(model, data))
+    fitted(tmp_path, **options)
+    assert len(traced) == 1

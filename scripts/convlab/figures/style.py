@@ -10,14 +10,21 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, ScalarFormatter
 
 from convlab.common import i18n
 from convlab.common.files import atomic, write_text
+from convlab.common.hidden_packages import hidden
 from convlab.figures.marks import annotated
 from convlab.figures.palette import COLOURS, DASHES, FAINT, GRID, INK, MARKERS, PAPER
+
+# Seaborn imports these where they are there, for densities and dendrograms, which no figure has: half a second of CPU.
+with hidden("scipy.stats", "scipy.cluster"):
+    import seaborn as sns
+
+FONT = "DejaVu Sans"
+"""Font of all figures: Matplotlib brings it along, and the page lays its text out as wide."""
 
 WIDTH = 7.2
 """Width of a full-width figure, inches."""
@@ -36,9 +43,8 @@ def use_style() -> None:
             "figure.dpi": 110,
             "savefig.dpi": 160,
             "font.size": 9,
-            # Matplotlib brings it along; the page lays its text out as wide. Arial, which Seaborn asks for first, is
-            # on some machines only.
-            "font.sans-serif": ["DejaVu Sans"],
+            # Arial, which Seaborn asks for first, is on some machines only.
+            "font.sans-serif": [FONT],
             "axes.titlesize": 10,
             "axes.titleweight": "bold",
             "axes.edgecolor": FAINT,
@@ -78,10 +84,10 @@ METADATA = {
 def save(figure: Figure, stem: Path) -> None:
     """Write ``stem``.svg, .png and .pdf, byte-equal for equal figures, and close the figure."""
     save_svg(figure, stem.with_name(stem.name + ".svg"))
+    figure.set_layout_engine("none")  # laid out already; laying out again costs as much as drawing
     for suffix in (".png", ".pdf"):
         with atomic(stem.with_name(stem.name + suffix), durable=False) as temporary:
             figure.savefig(temporary, metadata=METADATA[suffix])
-        figure.set_layout_engine("none")  # laid out already; laying out again costs as much as drawing
     plt.close(figure)
 
 

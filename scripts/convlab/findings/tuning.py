@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
-from scipy.stats import binom
 
 from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
@@ -112,6 +111,8 @@ def diverged_trials(results: StudyResults, dataset: str) -> Iterator[Finding]:
 def ends_of_ranges(results: StudyResults, dataset: str) -> Iterator[Finding]:
     """Variants whose best draw is the lowest, or the highest, in more seeds than chance explains (5 %, each by itself),
     so that better values may lie beyond the range."""
+    from scipy.stats import binom  # takes a third of a second, and most processes need none of it
+
     table = results.tuning[results.tuning["dataset"] == dataset]
     for name in drawn_settings(table):
         for variant, trials in table.groupby("variant", sort=False):

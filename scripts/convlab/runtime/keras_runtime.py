@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
+from convlab.common.hidden_packages import hidden
+
 log = logging.getLogger(__name__)
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -27,27 +29,16 @@ def _import_all() -> None:
     Keras, which is pure Python, is then imported afresh; of TensorFlow, which ends the process when it is initialised
     twice, what had been imported stays.
     """
-    hidden = [name for name in _OPTIONAL if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))
     try:
-        import_module("keras")
-        import_module(BACKEND)
+        with hidden(*_OPTIONAL) as absent:
+            import_module("keras")
+            import_module(BACKEND)
     except ImportError as error:
-        log.info("importing Keras again, this time with %s: %s", ", ".join(hidden), error)
-        _unhide(hidden)
+        log.info("importing Keras again, this time with %s: %s", ", ".join(absent), error)
         for name in [name for name in sys.modules if name.partition(".")[0] == "keras"]:
             del sys.modules[name]
         import_module("keras")
         import_module(BACKEND)
-    finally:
-        _unhide(hidden)
-
-
-def _unhide(names: list[str]) -> None:
-    """Make ``names`` importable again."""
-    for name in names:
-        if sys.modules.get(name, ...) is None:
-            del sys.modules[name]
 
 
 gc.disable()  # imports create no garbage; collecting costs a sixth to a third of the CPU

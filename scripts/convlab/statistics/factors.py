@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from convlab.statistics.describe import MIN_SEEDS, check_fraction, summarise
 
@@ -103,6 +102,8 @@ def trend(
         note = f"n = {n_blocks} is a smoke test"
         return Trend(n_levels, n_blocks, n_incomplete, slope=slopes.mean, slope_per=slope_per, note=note)
 
+    from scipy import stats  # takes a third of a second, and most processes need none of it
+
     rising = stats.page_trend_test(y)
     falling = stats.page_trend_test(y, predicted_ranks=np.arange(n_levels, 0, -1))
     p_value = {
@@ -182,6 +183,8 @@ def factorial(outcomes: ArrayLike, confidence: float = 0.95) -> Factorial:
     rows, columns = cells.mean(axis=1, keepdims=True), cells.mean(axis=0, keepdims=True)
     df_residual = (a * b - 1) * (n - 1)
     residual = y - cells - y.mean(axis=(1, 2), keepdims=True) + mean
+    from scipy import stats
+
     mean_square = float((residual**2).sum()) / df_residual
     # Equal values differ by rounding, which is no variance.
     scatters = mean_square > (1e-12 * max(abs(mean), 1e-300)) ** 2

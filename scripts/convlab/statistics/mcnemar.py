@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 
 def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
@@ -21,6 +20,8 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
     Raises:
         ValueError: the shapes differ or are not one-dimensional.
     """
+    from scipy import stats  # takes a third of a second, and most processes need none of it
+
     a, b = np.asarray(correct_a).astype(bool), np.asarray(correct_b).astype(bool)
     if a.shape != b.shape or a.ndim != 1:
         raise ValueError(f"correct_a and correct_b must share the shape (images,), not {a.shape} and {b.shape}")

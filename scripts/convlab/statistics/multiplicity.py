@@ -8,8 +8,6 @@ Holm (1979), A simple sequentially rejective multiple test procedure, Scand. J. 
 
 from collections.abc import Mapping, Sequence
 
-from scipy import stats
-
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Holm-adjusted p values (Holm 1979): with the m p values in ascending order, max over j <= i of (m - j + 1) p_(j).
@@ -111,6 +109,8 @@ def false_discovery(p_values: Sequence[float | None]) -> list[float | None]:
     Among the rows called discoveries at 5 %, on average no more than 5 % are false: weaker than the family-wise error
     rate, so these belong to exploration. None passes through and does not count. Order is kept.
     """
+    from scipy import stats  # takes a third of a second, and most processes need none of it
+
     tested = [index for index, p in enumerate(p_values) if p is not None]
     adjusted: list[float | None] = [None] * len(p_values)
     if tested:

@@ -24,8 +24,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from scipy import stats
-
 from convlab.statistics.multiplicity import adjust_equivalences, adjust_family
 
 POWER = 2.0
@@ -63,6 +61,8 @@ def usual_look(looks: Sequence[Look], family: int, effect: float, level: float =
         family: questions and claims that are tested together.
         effect: the difference in standard deviations of a paired difference.
     """
+    from scipy import stats  # takes a third of a second, and most processes need none of it
+
     for look in looks:
         df, shift = look.n_seeds - 1, effect * math.sqrt(look.n_seeds)
         critical = stats.t.isf(level * look.share / (2 * family), df)

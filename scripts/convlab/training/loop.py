@@ -91,9 +91,8 @@ def fit(model, training: Training, data: Data, seeds: Mapping[str, int], work: P
     if hooks.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(hooks.tensorboard, profile_batch=0))
     callbacks.append(Backup(backup, journal))
-    compile_model(model, training, rate)
+    compile_model(model, training, rate, data.train[1][:1])
     if first_epoch:
-        model.optimizer.build(model.trainable_variables)  # weights are kept together with its state
         model.load_weights(epoch_folder(backup, first_epoch) / LATEST_WEIGHTS)
     if first_epoch < epochs:  # not where a run was killed after its last epoch
         fit_epochs(model, training, data, seeds, range(first_epoch, epochs), callbacks)
@@ -104,14 +103,35 @@ def fit(model, training: Training, data: Data, seeds: Mapping[str, int], work: P
     return Fit("diverged" if journal.diverged else "finished", journal.rows, best_epoch(journal.rows, training.select))
 
 
-def compile_model(model, training: Training, rate: float | Schedule) -> None:
-    """Compile a model with the loss, the metrics and the optimizer of a recipe, at a learning rate or its schedule."""
+def compile_model(model, training: Training, rate: float | Schedule, label: np.ndarray) -> None:
+    """Compile a model with the loss, the metrics and the optimizer of a recipe, at a learning rate or its schedule.
+
+    Args:
+        label: one label, (1,), as ``_create_variables`` takes it.
+    """
     model.compile(
         optimizer(training, rate),
         loss="categorical_crossentropy" if training.has_soft_labels else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
         jit_compile=training.jit_compile or BACKEND == "jax",  # without it JAX runs operation by operation
     )
+    _create_variables(model, training, label)
+
+
+def _create_variables(model, training: Training, label: np.ndarray) -> None:
+    """Create the variables of optimizer and metrics before ``fit`` does.
+
+    TensorFlow traces a function again that has created variables while it was traced, a third of a second of every run.
+    And weights of a resumed run are kept together with the optimizer's state.
+
+    Args:
+        label: one label, (1,): metrics adapt to its shape and to that of the probabilities.
+    """
+    model.optimizer.build(model.trainable_variables)
+    classes = model.output_shape[-1]
+    shown = np.eye(classes, dtype=np.int32)[label] if training.has_soft_labels else label
+    model.compute_metrics(None, shown, np.zeros((1, classes), np.float32))
+    model.reset_metrics()
 
 
 def fit_epochs(model, training: Training, data: Data, seeds: Mapping[str, int], epochs: range, callbacks: list) -> None:

@@ -107,7 +107,7 @@ def step_times(architecture: Architecture, seconds: float = STEPS_SECONDS) -> di
     started, watch = Moment.now(), Stopwatch(seconds)
     shape, classes = architecture.shape, architecture.classes
     model = build(architecture.model, shape, classes, training.precision, training.augmentation)
-    compile_model(model, training, rates(training, MAX_STEPS))
+    compile_model(model, training, rates(training, MAX_STEPS), data.train[1][:1])
     fit_epochs(model, training, data, prepared.seed_streams(0), range(1), [watch])
     first, last = watch.steps[0], watch.steps[-1]
     step = last.since(first) / max(last.batch - first.batch, 1) if len(watch.steps) > 1 else first.since(started)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import pandas as pd
-from scipy import stats
 
 from convlab.common import i18n
 from convlab.common.i18n import N_, listing, ngettext
@@ -57,6 +56,8 @@ def findings(curves: pd.DataFrame, contrasts: pd.DataFrame, labels: Mapping[str,
     )
     numbers = {"best_field": best["order"].iloc[0]}
     if known["order"].nunique() >= 3 and known["mean"].nunique() >= 3:
+        from scipy import stats  # takes a third of a second, and most processes need none of it
+
         rho = float(stats.spearmanr(known["order"], known["mean"]).statistic)
         correlation = _(
             "Over the variants' means, the rank correlation of receptive field and accuracy is {rho} (description, not "
