@@ -34,7 +34,7 @@ IMPORTS = {
 """What each of the two processes imports; of convlab it forgets it again."""
 
 FORKED = {
-    **dict.fromkeys(("train", "evaluate", "probe"), "computing"),
+    **dict.fromkeys(("train", "evaluate", "probe", "export"), "computing"),
     **dict.fromkeys(("prepare", "explore", "compare", "report"), "drawing"),
 }
 """Scripts that are run in forks; the others are too rare or too light to pay."""
@@ -65,12 +65,13 @@ class JobForks:
         from convlab.common import environment
 
         self.folder = Path(tempfile.mkdtemp(prefix="jobs-"))
-        self.python = self.folder / "bin/python"
-        self.python.parent.mkdir()
+        program = self.folder / "bin/python"
+        program.parent.mkdir()
         client = self.folder / "client.py"
         client.write_text(CLIENT.format(python=sys.executable, servers=FORKED, folder=str(self.folder)))
-        self.python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -IS {shlex.quote(str(client))} "$@"\n')
-        self.python.chmod(0o755)
+        program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -IS {shlex.quote(str(client))} "$@"\n')
+        program.chmod(0o755)
+        self.python = str(program)
         self.servers = [
             subprocess.Popen(
                 [sys.executable, str(Path(__file__).resolve()), kind, str(self.folder / kind)],

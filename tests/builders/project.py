@@ -58,6 +58,16 @@ def threads_as_they_are() -> Iterator[None]:
         yield
 
 
+SNAKEMAKE_WITH_PYTHON = """
+import sys
+sys.executable = sys.argv.pop(1)
+sys.path[0] = ""
+from snakemake.cli import main
+main(sys.argv[1:])
+"""
+"""Snakemake, which has its jobs started by the Python that its first argument names."""
+
+
 @dataclass(frozen=True)
 class Project:
     """A copy of the project in its own folder."""
@@ -80,10 +90,16 @@ class Project:
         arguments = ["--cores", "2", "--workflow-profile", "none", *arguments]
         environment = {**os.environ, "CONVLAB_CACHE": str(self.folder / "cache")} | (env or {})
         if env is None:
-            python = sys.executable if "-n" in arguments else str(job_forks().python)
+            python = sys.executable if "-n" in arguments else job_forks().python
             return fork_server().snakemake(arguments, self.folder, environment, python)
         command = [sys.executable, "-m", "snakemake", *arguments]
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment)
+
+    def command(self, *arguments: str, real: bool = True) -> list[str]:
+        """A command that starts Snakemake with the default profile; its jobs are started really, or are forks."""
+        start = ["-m", "snakemake"] if real else ["-c", SNAKEMAKE_WITH_PYTHON, job_forks().python]
+        profile = str(self.folder / "profiles/default")
+        return [sys.executable, *start, "--cores", "2", "--workflow-profile", profile, *arguments]
 
     def planned(self, *arguments: str) -> set[str]:
         """Messages of the jobs that a dry run names, `all` left out: what would be done."""
