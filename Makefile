@@ -29,7 +29,7 @@ DATASET ?=
 RUNS_PER_GPU ?= 1
 # `make deploy` installs AWS' SDK only for studies that go there.
 ON_AWS = $(shell grep -Esqz 'target.?:[[:space:]]*.?sagemaker' $(call quoted,$(STUDY_FILE)) && echo yes)
-# More for Snakemake, e.g. make run ARGS="--forcerun report".
+# More for Snakemake, e.g. make run ARGS="--forcerun report", or for make bench.
 ARGS ?=
 
 BIN := $(VENV)/bin
@@ -37,10 +37,13 @@ GPUS = $(shell nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null | 
 # Progress bars in a terminal, lines elsewhere.
 PROFILE := $(shell test -t 2 && echo default || echo log)
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile profiles/$(PROFILE) --cores $(CORES) $(if $(GPU),--resources gpu=$$(($(GPUS) * $(RUNS_PER_GPU))))
+GPU_RUNS = $(if $(GPU), --gpu-runs $$(($(GPUS) * $(RUNS_PER_GPU))))
 # Whole files, in the order of tests/conftest.py.
 PYTEST = $(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 # What is wrong with a config in one sentence, or what it asks for in one line, before Snakemake starts.
-CHECK = $(BIN)/python scripts/plan.py --brief --cores $(CORES)
+CHECK = $(BIN)/python scripts/plan.py --brief --cores $(CORES)$(GPU_RUNS)
+# It measures this machine's speed where that is not known, unless Snakemake is told what to do instead of a study.
+MEASURE = $(if $(value ARGS),,--measure)
 # Snakemake again for each planned look of a study, once for a study with fixed seeds.
 LOOKS = $(BIN)/python scripts/settle.py
 INSTALL := requirements/install.sh
@@ -81,21 +84,25 @@ $(addprefix $(VENV)/.installed-,jax torch): $(VENV)/.installed-%: requirements/%
 # Commands that name neither keep up to date what is there, and install TensorFlow where nothing is.
 install: $(addprefix $(VENV)/.installed-,$(or $(filter-out tensorflow,$(BACKEND)),$(if $(BACKEND)$(GPU),$(BUILD)),$(if $(filter gpu,$(FOUND)),$(filter-out cpu,$(FOUND)),$(FOUND)),$(BUILD)))  ## make .venv with the pinned dependencies (GPU=1 for CUDA, BACKEND=jax or torch)
 
+# What these have printed before Snakemake starts it does not print again.
+run settle quick demo timing data-card export deploy: export CONVLAB_NOTES := printed
+
 run: install  ## run a study to its report (STUDY=studies/x.yaml, CORES=n, GPU=1)
-	@$(CHECK) $(call quoted,$(STUDY_FILE))
+	@$(CHECK) $(MEASURE) $(call quoted,$(STUDY_FILE))
 	$(LOOKS) --may-pause $(call quoted,$(STUDY_FILE)) -- $(SNAKEMAKE) --configfile $(call quoted,$(STUDY_FILE)) $(ARGS)
 
 settle: install  ## go on with a study's planned looks until everything is settled or the plan ends
-	@$(CHECK) $(call quoted,$(STUDY_FILE))
+	@$(CHECK) $(MEASURE) $(call quoted,$(STUDY_FILE))
 	$(LOOKS) $(call quoted,$(STUDY_FILE)) -- $(SNAKEMAKE) --configfile $(call quoted,$(STUDY_FILE)) $(ARGS)
 
 quick: install  ## a first look at a study: fewer images and epochs, two seeds
 	@study=$(call quoted,$(STUDY_FILE)); quick="results/quick/$${study##*/}"; \
 	  $(BIN)/python scripts/quick.py "$$study" --output "$$quick"; \
+	  $(CHECK) $(MEASURE) "$$quick"; \
 	  $(SNAKEMAKE) --configfile "$$quick" $(ARGS)
 
 plan: install  ## check a study and print its variants, costs and number of runs, before anything runs
-	@$(BIN)/python scripts/plan.py $(call quoted,$(STUDY_FILE)) --cores $(CORES)
+	@$(BIN)/python scripts/plan.py $(call quoted,$(STUDY_FILE)) --cores $(CORES)$(GPU_RUNS) --measure
 
 register: install  ## fix what is confirmatory before any run, and print its hash; later compare (HASH=published)
 	@$(BIN)/python scripts/register.py $(call quoted,$(STUDY_FILE)) $(if $(value HASH),--verify $(call quoted,$(value HASH)))
@@ -120,7 +127,7 @@ usage: install  ## what the jobs of a study that has run took: time and memory, 
 	@$(BIN)/python scripts/resource_usage.py $(call quoted,$(STUDY_FILE))
 
 demo: install  ## the whole suite on scikit-learn's digits, offline
-	@$(CHECK) studies/demo.yaml
+	@$(CHECK) $(MEASURE) studies/demo.yaml
 	$(SNAKEMAKE) --configfile studies/demo.yaml $(ARGS)
 
 data-card: install  ## Croissant metadata of a study's prepared datasets, beside their arrays (DATASET=name)
@@ -190,8 +197,8 @@ messages: install  ## find the report's messages in the source and bring report/
 example: demo  ## write docs/example/: the demo's report as Markdown with its pictures
 	$(BIN)/python scripts/example.py
 
-bench: $(VENV)/.installed-dev  ## the suite against a notebook-like script, on this machine
-	$(BIN)/python benchmarks/bench.py
+bench: $(VENV)/.installed-dev  ## the suite against notebooks on this machine, whatever it is (ARGS="--only speed --rounds 3")
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 calibrate: $(VENV)/.installed-dev  ## simulate how often the statistics err, for docs/calibration.md (long)
 	$(BIN)/python benchmarks/calibrate_pairing.py

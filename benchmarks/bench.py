@@ -1,35 +1,38 @@
-"""Benchmarks: the suite against a notebook-like script on this machine, and a study of 1,000 runs.
+"""Benchmarks: the suite against notebooks on this machine, whatever it is, and a study of 1,000 runs.
 
-`make bench` runs all. Wall times are of whole processes, in turn, and nothing else should run meanwhile; compare the
-ratios, since absolute times drift with the machine.
+`make bench` runs all; ARGS takes these options. Times are of whole processes, in turn, and nothing else should run
+meanwhile; compare the ratios, since absolute times drift with the machine.
 """
 
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
+from processes import ROOT, measured
+from processor import described, measured_processor
+from ratios import summary, table
+from speed import CONTENDERS, left_out, prepare, python_with_torch, race_of, run_rounds
 
 from convlab.common import provenance
-from convlab.common.files import array_sha256, write_arrays, write_json, write_text
+from convlab.common.files import array_sha256, read_json, write_arrays, write_json, write_text
+from convlab.errors import UserError
 from convlab.evaluation import metrics
 from convlab.evaluation.records import Features, write_evaluation
 from convlab.statistics.comparisons import compare_to_reference
 from convlab.statistics.images import crossed_difference
 from convlab.study.load import load_study, read_yaml
-
-NAMES = {"dense": "dense", "cnn": "cnn 3x3", "cnn-kernel_size-5x5-3x3": "cnn 5x5", "cnn-kernel_size-7x7-3x3": "cnn 7x7"}
-"""Our variants of the default study, by the notebook's names."""
 
 
 def main() -> None:
@@ -38,50 +41,91 @@ def main() -> None:
         "--only", choices=["speed", "statistics", "noop", "scale", "endpoint"], help="run one benchmark instead of all"
     )
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="cores that Snakemake may use")
-    parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
+    parser.add_argument("--output", type=Path, help="also write the figures to this JSON file, after each step")
+    parser.add_argument(
+        "--table", type=Path, metavar="JSON", help="only print the Markdown table of a file of --output"
+    )
+    of_speed = parser.add_argument_group("speed")
+    of_speed.add_argument("--study", type=Path, default=ROOT / "config.yaml", help="config of one published dataset")
+    of_speed.add_argument("--rounds", type=int, default=3, help="how often all are run in turn")
+    of_speed.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=[*CONTENDERS], help="those to run")
+    of_speed.add_argument("--torch-python", type=Path, help="a Python with PyTorch; this one if it has it")
+    of_speed.add_argument(
+        "--imitate-avx2", action="store_true", help="libraries use no instructions beyond AVX2, TensorFlow no oneDNN"
+    )
     arguments = parser.parse_args()
+    if arguments.table:
+        read = read_json(arguments.table)
+        print(table(read["speed"]))
+        print("\n".join(summary_of(read)))
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was measured so far is kept and summed up
     machine = provenance.hardware()
     print(f"machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}")
-    figures = {"machine": machine, "versions": provenance.versions()}
-    with tempfile.TemporaryDirectory() as temporary:
-        if arguments.only in (None, "speed"):
-            figures["speed"] = speed(Path(temporary) / "speed", arguments.cores)
-        if arguments.only in (None, "statistics"):
-            figures["statistics"] = comparisons()
-        if arguments.only in (None, "noop"):
-            figures["noop"] = noop(Path(temporary) / "noop")
-        if arguments.only in (None, "scale"):
-            figures["scale"] = scale(Path(temporary) / "scale", arguments.cores)
-        if arguments.only in (None, "endpoint"):
-            figures["endpoint"] = endpoint(Path(temporary) / "endpoint")
-    if arguments.output:
-        write_json(arguments.output, figures)
+    figures: dict[str, Any] = {"machine": machine, "versions": provenance.versions(), "command": sys.argv[1:]}
+
+    def write() -> None:
+        if arguments.output:
+            write_json(arguments.output, figures)
+
+    with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
+        folder = Path(temporary)
+        parts: dict[str, Callable[[], Any]] = {
+            "speed": lambda: speed(arguments, folder / "speed", figures, write),
+            "statistics": comparisons,
+            "noop": lambda: noop(folder / "noop"),
+            "scale": lambda: scale(folder / "scale", arguments.cores),
+            "endpoint": lambda: endpoint(folder / "endpoint"),
+        }
+        try:
+            for name in parts if arguments.only is None else [arguments.only]:
+                result = parts[name]()
+                figures |= {} if result is None else {name: result}
+                write()
+        except UserError as error:
+            sys.exit(f"error: {error}")
+        except KeyboardInterrupt:
+            where = f" and in {arguments.output}" if arguments.output else ""
+            sys.exit(f"stopped; what was measured so far stands above{where}")
 
 
-def speed(folder: Path, cores: int) -> dict:
-    """Notebook, then the workflow in float32, then with mixed_bfloat16 where the processor computes in it."""
-    data = folder / "data"
-    spec = json.dumps({"kind": "fashion_mnist", "path": None, "train_images": None, "test_images": None})
-    prepare = [sys.executable, ROOT / "scripts/prepare.py", "--dataset", "fashion_mnist", "--spec", spec]
-    subprocess.run([*prepare, "--output-dir", data], check=True, capture_output=True)  # fills the cache for all
+def speed(arguments: argparse.Namespace, folder: Path, figures: dict[str, Any], write: Callable[[], None]) -> None:
+    """Add the processor, and the workflow against notebooks in turn, to the figures; ``write`` after each contender."""
+    race = race_of(read_yaml(arguments.study), folder, arguments.cores)
+    torch_python = python_with_torch(arguments.torch_python)
+    print("measuring the processor ...", flush=True)
+    figures["processor"] = measured_processor(arguments.imitate_avx2)
+    print(described(figures["processor"]), flush=True)
+    race = replace(race, processor=figures["processor"], torch_python=torch_python)
+    reasons = left_out(race, arguments.contenders)
+    for name, reason in reasons.items():
+        print(f"left out: {CONTENDERS[name]}: {reason}", flush=True)
+    measured = figures["speed"] = {
+        "study": race.config["study"],
+        "training": race.config.get("training"),
+        "runs": len(race.runs),
+        "cores": race.cores,
+        "shown_variant": max(race.macs, key=lambda name: (name in race.config["models"], race.macs[name])),
+        "left_out": reasons,
+        "rounds": [],
+    }
 
-    print("\n(a) notebook: one process, Keras fit on float32 arrays ...", flush=True)
-    output = folder / "notebook.json"
-    wall = timed([sys.executable, ROOT / "benchmarks/notebook.py", data / "data.npz", output], folder)
-    runs = pd.DataFrame(json.loads(output.read_text()))
-    notebook = {"wall": wall, "images_per_second": runs["images"].sum() / wall, "accuracy": mean_by(runs, "accuracy")}
-    show("notebook", notebook)
+    def keep(rounds: list[dict]) -> None:
+        measured["rounds"] = rounds
+        write()
 
-    measured = {"notebook": notebook}
-    precisions = ["float32", *(["mixed_bfloat16"] if has_bfloat16() else [])]
-    for letter, precision in zip("bc", precisions, strict=False):
-        print(f"\n({letter}) workflow, {precision}, all stages from prepare to report ...", flush=True)
-        measured[precision] = workflow(folder / precision, precision, cores)
-        measured[precision]["ratio"] = notebook["wall"] / measured[precision]["wall"]
-        show(precision, measured[precision])
-    if len(precisions) == 1:
-        print("\nmixed_bfloat16 left out: this processor has no bfloat16 arithmetic")
-    return measured
+    write()
+    prepare(race)
+    try:
+        run_rounds(race, arguments.rounds, reasons, keep)
+    finally:  # also what is there when it is stopped
+        print("\n".join(summary_of(figures)), flush=True)
+
+
+def summary_of(figures: dict[str, Any]) -> list[str]:
+    """Ratios and goals of measured figures, as lines for people."""
+    onednn, measured = figures["processor"]["onednn"], figures["speed"]
+    return summary(measured["rounds"], measured["cores"], onednn["as_installed"])
 
 
 def comparisons() -> dict:
@@ -100,26 +144,6 @@ def comparisons() -> dict:
     print(f"\nDunnett's test of six levels with ten seeds: {seconds['dunnett']:.2f} s (first call, cold)")
     print(f"two models with ten seeds on 10,000 images: {seconds['crossed']:.2f} s")
     return seconds
-
-
-def workflow(folder: Path, precision: str, cores: int) -> dict:
-    """The default study from nothing to its report in an empty folder."""
-    config = read_yaml(ROOT / "config.yaml")
-    config["training"]["precision"] = precision
-    config.pop("probes", None)  # the notebook has none
-    write_text(folder / "config.yaml", yaml.safe_dump(config))
-    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
-    profile = ["--workflow-profile", ROOT / "profiles/default", "--configfile", folder / "config.yaml"]
-    wall = timed([*snakemake, *profile, "--cores", str(cores)], folder)
-    runs = pd.read_csv(folder / "results" / config["study"] / "compare/runs.csv")
-    runs["variant"] = runs["variant"].map(NAMES)
-    return {
-        "wall": wall,
-        "images_per_second": (runs["train_images"] * runs["epochs_run"]).sum() / wall,
-        "accuracy": mean_by(runs, "test_accuracy"),
-        "not_training": 1 - runs["train_seconds"].sum() / cores / wall,
-        "peak_memory_mb": runs["peak_memory_mb"].max(),
-    }
 
 
 def thousand() -> dict:
@@ -288,18 +312,6 @@ def synthetic(results: Path, study, test_images: int) -> None:
         write_evaluation(results / "evaluate/digits" / variant, entries, predictions, Features(None, np.arange(3)))
 
 
-def measured(command: list, folder: Path) -> tuple[float, float]:
-    """Wall seconds and peak memory (MB) of a command."""
-    code = "import resource, subprocess, sys\nstatus = subprocess.run(sys.argv[1:]).returncode\n"
-    code += "sys.exit(status) if status else print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6)"
-    begin = time.perf_counter()
-    arguments = [sys.executable, "-c", code, *map(str, command)]
-    result = subprocess.run(arguments, capture_output=True, text=True, cwd=folder)
-    if result.returncode:
-        sys.exit(f"{command[1]} failed:\n{result.stderr[-3000:]}")
-    return time.perf_counter() - begin, float(result.stdout.split()[-1])
-
-
 def finished(folder: Path, study) -> None:
     """Placeholder files for the results of every job; Snakemake reads only run.json."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
@@ -316,44 +328,6 @@ def finished(folder: Path, study) -> None:
         for seed in study.seeds:
             record = folder / f"results/thousand/train/digits/{variant}/seed-{seed}/run.json"
             record.write_text(json.dumps({"spec_hash": study.run("digits", variant, seed).spec_hash}))
-
-
-def timed(command: list, folder: Path, environment: dict[str, str] | None = None) -> float:
-    """Wall seconds of a command; its output goes to a log, whose end is shown if it fails."""
-    folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "log.txt"
-    begin = time.perf_counter()
-    with log.open("w") as stream:
-        arguments = [str(part) for part in command]
-        status = subprocess.run(arguments, stdout=stream, stderr=subprocess.STDOUT, env=environment).returncode
-    seconds = time.perf_counter() - begin
-    if status:
-        sys.exit(f"{command[1]} failed:\n{log.read_text()[-3000:]}")
-    return seconds
-
-
-def mean_by(runs: pd.DataFrame, column: str) -> dict[str, str]:
-    """Mean ± SD of a measure by variant, in %."""
-    groups = 100 * runs.groupby("variant")[column].agg(["mean", "std"])
-    return {name: f"{row['mean']:.2f} ± {row['std']:.2f}" for name, row in groups.iterrows()}
-
-
-def has_bfloat16() -> bool:
-    """Whether this processor has bfloat16 arithmetic; without it mixed_bfloat16 is many times slower, not faster."""
-    try:
-        return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-
-
-def show(name: str, row: dict) -> None:
-    print(f"{name}: wall {row['wall']:.0f} s, {row['images_per_second']:,.0f} images/s over all of it")
-    print("  test accuracy, %: " + "; ".join(f"{variant} {value}" for variant, value in row["accuracy"].items()))
-    if "ratio" in row:
-        print(
-            f"  {row['ratio']:.2f} times as fast as the notebook; {100 * row['not_training']:.1f} % of the wall "
-            f"time is not training; a training process takes at most {row['peak_memory_mb']:,.0f} MB"
-        )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from bench import ROOT
+from processes import ROOT
 
 from convlab.common import provenance
 from convlab.common.files import read_json, write_json

@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 import yaml
-from bench import ROOT, measured, timed
+from processes import ROOT, measured, timed
 
 from convlab.common import provenance
 from convlab.common.files import write_json, write_text

@@ -33,10 +33,12 @@ from convlab.evaluation.records import read_measures
 from convlab.findings.choice import optimism, told_apart
 from convlab.findings.left_out import GIVEN_VALIDATION, given_validation, not_used, test_origin
 from convlab.language import numbers as say
+from convlab.language.energy import energy_text
 from convlab.models.registry import family_of
 from convlab.page.templates import environment, tidy_markdown
 from convlab.results.choice_margin import choice_margin
 from convlab.results.descriptions import with_described_costs
+from convlab.results.energy import energy_summary
 from convlab.study import layout
 from convlab.study.data_texts import reason, with_own_texts
 from convlab.study.labels import level_label
@@ -124,6 +126,7 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
         "files": file_rows(parity),
         "parity": parity_sentence(parity),
         "trained": trained,
+        "energy": energy_text(energy_summary([trained])),
         "spec_hash": exported["spec_hash"],
         "checksums": sorted(exported["files_sha256"].items()),
         "versions": sorted(trained["versions"].items()),

@@ -20,8 +20,8 @@ import statistics
 from convlab.common.cli import run
 from convlab.errors import UserError
 from convlab.study import layout
-from convlab.study.estimate import aligned
 from convlab.study.load import load_study, read_yaml
+from convlab.study.plan_text import aligned
 
 COLUMNS = ("rule", "jobs", "median s", "longest s", "median MB", "most MB", "CPU %")
 

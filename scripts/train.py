@@ -31,7 +31,7 @@ from convlab.datasets import prepared
 from convlab.errors import UserError
 from convlab.models.registry import modules
 from convlab.runtime import backend, devices
-from convlab.training import run_store
+from convlab.training import energy, run_store
 from convlab.training.recipe import Training
 from convlab.training.run_spec import Run
 
@@ -177,6 +177,7 @@ def train_run(job: Job, writer: Writer) -> None:
             "changed since; make what decides its size an argument"
         )
     remove_other_runs(job)
+    used = energy.kept_reading(job.work)  # before what is damaged is deleted
     resumed = resumable_epochs(job.work, training.select)
     where = "GPU" if device() == "GPU" else f"CPU, {threads} thread(s)"
     train_images, validation_images = len(data.train[0]), len(data.validation[0])
@@ -185,12 +186,17 @@ def train_run(job: Job, writer: Writer) -> None:
         log.info("taking up again after epoch %d", resumed)
     begin = time.perf_counter()
     logs = output / "tensorboard" if training.tensorboard else None
-    hooks = Hooks(lambda row: log_epoch(row, training.epochs), writer.check, logs)
-    try:
-        outcome = fit(model, training, data, seeds, job.work, hooks)
-    except Exception as error:
-        raise spec.model.explained(error) from None
-    fit_seconds = time.perf_counter() - begin
+    with energy.metered(device() == "GPU", used) as meter:
+
+        def report(row: Mapping[str, float]) -> None:
+            log_epoch(row, training.epochs)
+            energy.write_reading(job.work, meter.reading())
+
+        try:
+            outcome = fit(model, training, data, seeds, job.work, Hooks(report, writer.check, logs))
+        except Exception as error:
+            raise spec.model.explained(error) from None
+        fit_seconds, consumed = time.perf_counter() - begin, meter.reading()
     record = {
         "format": 1,
         "spec": spec.identity,
@@ -204,6 +210,7 @@ def train_run(job: Job, writer: Writer) -> None:
         "validation_images": validation_images,
         **describe_fit(outcome, training, train_images),
         "fit_seconds": fit_seconds,
+        "energy": consumed if used or not resumed else None,  # unknown where a killed process's part is
         "resumed_after_epoch": resumed,
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

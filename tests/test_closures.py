@@ -39,7 +39,7 @@ MAY_REACH = {
     | ARRAYS
     | {"common/registry", "common/specs"}
     | {f"datasets/{m}" for m in ("reading", "registry", "specs")},
-    "train": SCRIPT | KERAS | SPECS | ARRAYS | FIT | {"training/run_store"},
+    "train": SCRIPT | KERAS | SPECS | ARRAYS | FIT | {"training/energy", "training/run_store"},
     "describe": SCRIPT
     | KERAS
     | MODELS

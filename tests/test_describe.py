@@ -26,7 +26,8 @@ from convlab.models.registry import family
 from convlab.models.user_code import UserCode
 from convlab.page.design import design
 from convlab.results.descriptions import with_described_costs
-from convlab.study import estimate, layout
+from convlab.study import durations, layout, plan_text
+from convlab.study.estimate import Earlier
 from convlab.study.load import load_study
 from convlab.study.variants import ASSUMED_MACS
 from convlab.training.run_spec import Run
@@ -325,7 +326,7 @@ def test_costs_are_not_known_before_the_description_and_are_known_after(files, t
     study = study_with(claims=claims)
     assert ("digits", "mine") not in study.plan.costs and ("digits", "dense") in study.plan.costs
     assert study.plan.macs("digits", "mine") == ASSUMED_MACS
-    assert "known after the describe job" in estimate.table(study, estimate.Earlier())
+    assert "known after the describe job" in plan_text.table(study, Earlier())
     assert study.choice("digits")["candidates"]["mine"] is None
     counted = cost(Dense(family="dense", units=[3]), (8, 8, 1), 10)
     path = layout.described(tmp_path, "digits") / "mine.json"
@@ -342,11 +343,10 @@ def test_costs_are_not_known_before_the_description_and_are_known_after(files, t
 
 def test_the_time_of_what_is_known_is_told_beside_what_is_not(files, monkeypatch):
     study = study_with(seeds=1)
-    monkeypatch.setattr(estimate, "run_seconds", lambda study, dataset, name, earlier: {"dense": 60.0}.get(name))
-    assert estimate.summary(study, estimate.Earlier(), 1).endswith(
-        "2 variants × 1 seed = 2 runs, 0 of them done; about 1 minute of training is left on 1 core, and the time of 1 "
-        "run more, which cannot be estimated yet."
-    )
+    monkeypatch.setattr(durations, "job_seconds", lambda study, dataset, name, earlier: {"dense": 600.0}.get(name))
+    printed = plan_text.summary(study, Earlier(), 1)
+    assert "2 runs, 0 of them done; the report in about 10 minutes on 1 core" in printed
+    assert printed.endswith(", and the time of 1 run more, which cannot be estimated yet.")
 
 
 def test_the_report_shows_file_arguments_reasons_and_what_is_not_counted(files, tmp_path):

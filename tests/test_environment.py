@@ -32,8 +32,7 @@ from convlab.results.conditions import (
     with_claim_conditions,
     with_contrast_conditions,
 )
-from convlab.runtime import devices
-from convlab.study import precision_cost
+from convlab.study import precision_cost, speeds
 from convlab.study.load import load_study
 from convlab.training.run_spec import Run
 from hostile import MATPLOTLIBRC, hostile_environment
@@ -494,18 +493,18 @@ def test_the_report_warns_where_sides_were_made_under_different_conditions(tmp_p
     ],
 )
 def test_an_emulated_precision_is_told_with_its_cost(precision, instructions, emulated, monkeypatch):
-    monkeypatch.setattr(devices, "visible_gpus", lambda: [])
+    monkeypatch.setattr(speeds, "computes_on_gpu", lambda: False)
     levels = {"base": "cnn", "factor": "precision", "levels": ["float32", precision]}
     config = TINY if precision == "float32" else TINY | {"experiments": {"precision": levels}}
-    costs = precision_cost.precision_costs(load_study(config), instructions)
+    costs = precision_cost.precision_costs(load_study(config), {}, instructions)
     assert len(costs) == emulated
     assert not emulated or (precision in costs[0] and "1 of 3 variants" in costs[0] and "fifteenth" in costs[0])
 
 
 def test_on_a_gpu_no_precision_is_emulated(monkeypatch):
-    monkeypatch.setattr(devices, "visible_gpus", lambda: ["0"])
+    monkeypatch.setattr(speeds, "computes_on_gpu", lambda: True)
     config = TINY | {"training": {**TINY["training"], "precision": "mixed_bfloat16"}}
-    assert precision_cost.precision_costs(load_study(config), "avx2") == []
+    assert precision_cost.precision_costs(load_study(config), {}, "avx2") == []
 
 
 def test_the_documentation_lists_every_choice():

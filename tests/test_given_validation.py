@@ -17,6 +17,7 @@ from builders.project import TINY
 from builders.results import CNN_WINS, manifest_of, write_reports, write_study_with
 from builders.study_results import results_with, seeds_around
 from convlab.cloud import training_job
+from convlab.common import environment, provenance
 from convlab.common.files import read_json, write_json
 from convlab.common.table_files import read_table
 from convlab.datasets import prepared
@@ -169,7 +170,7 @@ def test_times_are_estimated_from_all_training_images(photos, tmp_path):
     study = study_of(photos)
     run = study.run("photos", "dense", 1)
     record = {"spec": run.identity, "spec_hash": run.spec_hash, "images_per_second": 10.0, "input_shape": [8, 8, 3]}
-    record |= {"classes": 2, "train_images": 10, "validation_images": 6, "data_sha256": {"x_validation": ""}}
+    record |= {"classes": 2, "device": "CPU", "hardware": provenance.hardware(), "environment": environment.choices()}
     path = tmp_path / "tiny/train/photos/dense/seed-1/run.json"
     path.parent.mkdir(parents=True)
     write_json(path, record)

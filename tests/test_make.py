@@ -68,9 +68,18 @@ def test_a_studys_file_name_reaches_every_program_of_every_target_whole(project,
     whole = f"./{name}" if name.startswith("-") else name
     quick = f"results/quick/{name.rpartition('/')[2]}"
     made = calls(project, *TARGETS, f"STUDY={name}")
-    assert len(made) == 20 and any(quick in call for call in made)
+    assert len(made) == 21 and any(quick in call for call in made)
     for call in made:
         assert whole in call or quick in call or call[0] == "scripts/serve.py", call
+
+
+@pytest.mark.parametrize(("arguments", "measures"), [([], True), (["ARGS=-n"], False)])
+def test_speeds_are_measured_before_a_study_runs_and_not_for_other_uses_of_snakemake(project, arguments, measures):
+    for target in ("run", "settle", "quick", "demo"):
+        (checked,) = (call for call in calls(project, target, *arguments) if call[0] == "scripts/plan.py")
+        assert ("--measure" in checked) == measures
+    assert "--measure" in calls(project, "plan")[-1]
+    assert "--measure" not in calls(project, "export")[0]
 
 
 def test_other_names_reach_the_program_whole_too(project):

@@ -18,6 +18,7 @@ from convlab.errors import UserError
 from convlab.evaluation.records import read_measures
 from convlab.training import array_pipeline, backup, run_store, tensorflow_pipeline
 from convlab.training.backup import finished_epochs, resumable_epochs
+from convlab.training.energy import kept_reading, write_reading
 from convlab.training.history import HISTORY_COLUMNS, best_epoch, exhausted, read_history, write_history
 from convlab.training.pipeline import epoch_order
 from convlab.training.recipe import EarlyStopping
@@ -96,9 +97,13 @@ def test_a_killed_run_goes_on_from_its_last_finished_epoch_and_ends_with_the_sam
     process.kill()
     process.wait()
     assert not (tmp_path / "killed/run.json").exists(), "the run ended before it could be killed"
+    (work,) = (tmp_path / "killed").glob("unfinished-*")
+    assert kept_reading(work)["cpu_seconds"] > 0
+    write_reading(work, {"cpu_seconds": 1e6})
     run = train(text, digits, tmp_path / "killed")
     assert run["resumed_after_epoch"] >= 3
     assert run["epochs_run"] == 40
+    assert run["energy"]["cpu_seconds"] > 1e6, "what the killed process had used counts too"
     assert without_seconds(tmp_path / "killed") == without_seconds(tmp_path / "undisturbed")
     assert predictions(digits, tmp_path / "killed").tobytes() == predictions(digits, tmp_path / "undisturbed").tobytes()
     assert not list((tmp_path / "killed").glob("unfinished-*"))
@@ -261,6 +266,7 @@ def test_run_json_says_what_was_run_and_the_best_epoch_is_kept(digits, tmp_path)
     )
     assert run["parameters"] == 10 * 4 + (4 * 4 * 4 + 1) * 8 + 9 * 10
     assert run["versions"]["keras"] and run["hardware"]["cores"]
+    assert run["energy"]["cpu_seconds"] > 0
     assert list((tmp_path / "run/tensorboard").rglob("events*"))
 
 

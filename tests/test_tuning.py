@@ -27,8 +27,9 @@ from convlab.results.tables import runs_table
 from convlab.results.tuning import tuning_table
 from convlab.statistics.comparisons import verdict
 from convlab.study import layout, registration
-from convlab.study.estimate import Earlier, cost_of_looks, summary
+from convlab.study.estimate import Earlier, Images
 from convlab.study.load import load_study
+from convlab.study.plan_text import cost_of_looks, summary
 from convlab.study.registration_files import Records
 from convlab.study.seeds import Schedule
 
@@ -193,7 +194,7 @@ def test_the_plan_counts_and_prices_the_trials():
     study = load_study(TUNED_TINY)
     assert "(3 variants + 9 trials) × 3 seeds = 36 runs, 0 of them done" in summary(study, Earlier(), 1)
     rates = {("tensorflow", "float32"): [(1000, 0.001)]}
-    sizes = {canonical_json(study.run("digits", "cnn", 1).identity["dataset"]): (0, 300)}
+    sizes = {canonical_json(study.datasets["digits"].identity): Images(0, 300)}
     assert "about" in summary(study, Earlier(rates=rates, sizes=sizes), 1)
 
 

@@ -139,6 +139,10 @@ def write_study_with(
                 "versions": [{"python": "3.11.7", "keras": "3.15.1"}],
                 "environment": [{"TF_ENABLE_ONEDNN_OPTS": "1"}],
                 "resumed": resumed,
+                "energy": {
+                    "watts_per_core": 12.0,
+                    "sources": [{"source": "estimate", "runs": len(runs), "joules": 3600.0, "cpu_seconds": 300.0}],
+                },
             },
         },
     )

@@ -82,6 +82,8 @@ def runs_with(study: Study, accuracies: dict[str, list[float | None]]) -> pd.Dat
                             "spec_hash": study.run(dataset, name, seed).spec_hash,
                             "train_images": 1297,
                             "peak_memory_mb": 500.0,
+                            "device": "CPU, 1 thread(s)",
+                            "energy": {"cpu_seconds": 10.0},
                         },
                         {"latency_ms": {"p50": 0.3}}
                         | ({"accuracy": accuracy, "loss": 0.2, "ece": 0.03, "brier": 0.06} if finished else {}),

@@ -12,6 +12,7 @@ from convlab.common.i18n import gettext as _
 from convlab.common.i18n import ngettext
 from convlab.findings.registration import look_text
 from convlab.language import numbers as say
+from convlab.language.energy import energy_text
 from convlab.page.format import duration
 from convlab.page.loading import ReportData
 from convlab.page.measures import STATES
@@ -39,6 +40,7 @@ def provenance_view(
             say.number(row["train_seconds"], 1),
             say.count(row["images_per_second"]),
             say.count(row["peak_memory_mb"]),
+            say.count(row["energy_joules"]),
             _("yes") if data.trained[row["dataset"], row["variant"], row["seed"]]["resumed_after_epoch"] else _("no"),
             row["spec_hash"],
         )
@@ -56,8 +58,8 @@ def provenance_view(
         if entry["resumed_after_epoch"]
     ]
     columns = (
-        "run", "dataset", "status", "kept_epoch", "train_seconds", "images_per_second", "peak_memory_mb", "resumed",
-        "spec_hash",
+        "run", "dataset", "status", "kept_epoch", "train_seconds", "images_per_second", "peak_memory_mb", "energy",
+        "resumed", "spec_hash",
     )  # fmt: skip
     return {
         "registration": (
@@ -76,6 +78,7 @@ def provenance_view(
         "finished": i18n.instant(datetime.fromisoformat(training["last_finished"])),
         "train_time": duration(training["train_seconds"]),
         "peak_memory": f"{say.count(training['peak_memory_mb'])} MB",
+        "energy": energy_text(training["energy"]),
         "config_file": ", ".join(config_files),
         "command": command(study, training["hardware"], config_files, config_values),
         "config": to_yaml(study.validated_config),

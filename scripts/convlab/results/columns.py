@@ -95,6 +95,12 @@ RUNS = {
         FRACTION,
     ),
     "majority_share": MAJORITY_SHARE,
+    "energy_joules": Column("number", "energy of the training; empty where it is unknown", "J"),
+    "energy_source": Column(
+        "text",
+        "how it is known: `estimate` (from CPU time), `rapl` (counters of the processors), `nvml+rapl` and "
+        "`nvml+estimate` (counter of the GPU, and the processors by either); empty where it is unknown",
+    ),
 }
 
 VARIANTS = {

@@ -14,6 +14,7 @@ from convlab.common.table_files import read_table
 from convlab.datasets import prepared
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures, read_probabilities
+from convlab.results.energy import energy_summary
 from convlab.results.tables import run_row
 from convlab.study import layout
 from convlab.study.schema import Study
@@ -58,6 +59,7 @@ class RunRecords:
             "versions": distinct(entry["versions"] for entry in runs),
             "environment": distinct(entry["environment"] for entry in runs),
             "resumed": sum(entry["resumed_after_epoch"] > 0 for entry in runs),
+            "energy": energy_summary(runs),
         }
 
     def code(self) -> dict[str, list[Mapping]]:

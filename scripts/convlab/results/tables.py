@@ -14,6 +14,7 @@ from convlab.language.factors import factorial_sentence, trend_sentence
 from convlab.language.looks import look_text, with_look
 from convlab.results import columns
 from convlab.results.by_seed import by_seed
+from convlab.results.energy import run_energy
 from convlab.results.family import Family, confirmatory_family
 from convlab.statistics.claims import ClaimResult, ConstantGuess, verdict_over_study
 from convlab.statistics.comparisons import verdict, verdict_of_finished_runs
@@ -34,7 +35,7 @@ METRIC_COLUMNS = list(BY_COLUMN)
 
 def run_row(dataset: str, variant: Any, seed: int, cost: Any, run: Mapping, metrics: Mapping) -> dict[str, Any]:
     """One row of ``runs.csv`` from what train and evaluate wrote; a diverged run has no test measures."""
-    finished = run["status"] == "finished"
+    finished, energy = run["status"] == "finished", run_energy(run)
     return {
         "dataset": dataset,
         "model": variant.base,
@@ -62,6 +63,8 @@ def run_row(dataset: str, variant: Any, seed: int, cost: Any, run: Mapping, metr
         "balanced_accuracy": _mean_over_classes(metrics, "recall"),
         "macro_f1": _mean_over_classes(metrics, "f1"),
         "auroc": metrics.get("auroc"),
+        "energy_joules": energy.joules,
+        "energy_source": energy.source,
     }
 
 
@@ -77,7 +80,7 @@ def runs_table(rows: list[dict[str, Any]], guesses: Mapping[str, ConstantGuess |
     """All runs; measures are floats, NaN where a run has none. ``guesses``: the constant guess of each dataset."""
     table = pd.DataFrame(rows, columns=RUN_COLUMNS)
     table["majority_share"] = table["dataset"].map(_majority_shares(guesses))
-    measures = ["images_per_second", "val_accuracy", "ece", "brier", *BY_COLUMN, "majority_share"]
+    measures = ["images_per_second", "val_accuracy", "ece", "brier", *BY_COLUMN, "majority_share", "energy_joules"]
     return table.astype(dict.fromkeys(measures, float))
 
 

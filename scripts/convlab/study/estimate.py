@@ -1,35 +1,86 @@
-"""Table of a study's variants, number of runs, and training time estimated from earlier runs."""
+"""How long a run takes on this machine: by equal runs on it, by what was measured of it, else by MACs."""
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from convlab.common.specs import canonical_json
+from convlab.datasets.image_counts import image_counts, limited
+from convlab.datasets.shapes import dataset_form
 from convlab.models.cost import UnknownCost, cost
-from convlab.study import layout
-from convlab.study.hypotheses import tested
+from convlab.study import layout, speeds
+from convlab.study.precision_cost import precision_pairs
 from convlab.study.schema import Study
+from convlab.study.speeds import Speed
 from convlab.training.recipe import Training
 from convlab.training.run_spec import Run
+
+RunKey = tuple[str, str, int]
+"""Dataset, variant or trial, and seed of a run."""
+
+START_SECONDS = 2.7
+"""Time in which a process is ready to compute, where it was not measured: that of an Intel Xeon with AVX-512."""
+
+COMPILING = 0.4
+"""Time in which a model is built and compiled, where it was not measured, as a multiple of the start of a process."""
+
+FORWARD_PASSES = 3
+"""Forward passes that a training step is taken to be, where validation was not measured."""
+
+
+class Images(NamedTuple):
+    """Numbers of images of a dataset: trained on by every run, or divided into training and validation (one of the two
+    is 0, as the data bring a validation split or not), the test images, and those of that split."""
+
+    trained_on: int
+    divided: int
+    test: int = 0
+    validation: int = 0
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """Data from earlier runs: ``done`` runs of this study, ``rates`` by backend and precision as (MACs, seconds per
-    image), and ``sizes``, the numbers of images of each dataset (by its spec) that are always trained on, and that are
-    divided into training and validation: one of the two is 0, as the data bring a validation split or not."""
+    """What is known of this machine and of the data.
 
-    done: set[tuple[str, str, int]] = field(default_factory=set)
+    Attributes:
+        done: finished runs of this study.
+        rates: by backend and precision (MACs, seconds per image) of runs of any study and of measured speeds.
+        sizes: images of each dataset, by its spec as JSON.
+        equal: seconds per training image, validation included, of earlier runs by ``speeds.key``.
+        speeds: measured ones, by the same key.
+        keys: that key by dataset and variant, as far as it was asked for.
+    """
+
+    done: set[RunKey] = field(default_factory=set)
     rates: dict[tuple[str, str], list[tuple[int, float]]] = field(default_factory=dict)
-    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    sizes: dict[str, Images] = field(default_factory=dict)
+    equal: dict[str, list[float]] = field(default_factory=dict)
+    speeds: dict[str, Speed] = field(default_factory=dict)
+    keys: dict[tuple[str, str], str] = field(default_factory=dict, compare=False)
+
+    @property
+    def start_seconds(self) -> float:
+        """Time in which a process of this machine is ready to compute."""
+        return statistics.median([speed.start_seconds for speed in self.speeds.values()] or [START_SECONDS])
+
+    def with_speeds(self, measured: Mapping[str, Speed], entries: Mapping[str, Mapping[str, Any]]) -> "Earlier":
+        """This with measured speeds of architectures, by key; ``entries`` describe them."""
+        rates = {arithmetic: list(known) for arithmetic, known in self.rates.items()}
+        for name, speed in measured.items():
+            training = entries[name]["training"]
+            known = rates.setdefault((training["backend"], training["precision"]), [])
+            known.append((entries[name]["macs"], 1 / speed.images_per_second))
+        return replace(self, rates=rates, speeds={**self.speeds, **measured})
 
 
 def earlier_runs(results: Path, study: Study) -> Earlier:
-    """Read every ``run.json`` under ``results``; those of other versions of convlab are skipped."""
-    earlier = Earlier()
+    """Read every ``run.json`` under ``results``; those of other versions of convlab are skipped, and of other machines
+    it counts only that they are done."""
+    earlier, here = Earlier(sizes=_sizes(results, study)), speeds.machine()
     wanted = {
         (dataset, variant, seed): study.run(dataset, variant, seed).spec_hash
         for dataset in study.datasets
@@ -47,18 +98,51 @@ def earlier_runs(results: Path, study: Study) -> Earlier:
             record = json.loads(path.read_text(encoding="utf-8"))
             run = Run.model_validate(record["spec"])
             macs = macs_of(run, record, known)
+            is_here, shape = speeds.is_of(record, here), tuple(record["input_shape"])
         except (ValueError, KeyError, TypeError, OSError):
             continue  # written by another version: no help for an estimate
-        if record["images_per_second"] and macs is not None:
-            earlier.rates.setdefault(arithmetic(run.training), []).append((macs, 1 / record["images_per_second"]))
-        if run.training.train_size is None:
-            train, validation = record["train_images"], record["validation_images"]
-            sizes = (train, 0) if "x_validation" in record["data_sha256"] else (0, train + validation)
-            earlier.sizes[canonical_json(run.identity["dataset"])] = sizes
+        if record["images_per_second"] and is_here:
+            seconds = 1 / record["images_per_second"]
+            name = speeds.key(speeds.as_architecture(run.model, run.training, shape, record["classes"]))
+            earlier.equal.setdefault(name, []).append(seconds)
+            if macs is not None:
+                earlier.rates.setdefault(arithmetic(run.training), []).append((macs, seconds))
         study_name, *key = layout.run_of_record(path)
         if study_name == study.study and wanted.get(tuple(key)) == record["spec_hash"]:
             earlier.done.add(tuple(key))
     return earlier
+
+
+def _sizes(results: Path, study: Study) -> dict[str, Images]:
+    """Images of each dataset, by its spec: as prepared, else as published or counted; without what is not known yet."""
+    sizes = {}
+    for dataset, spec in study.datasets.items():
+        images = _prepared_images(results, study, dataset)
+        if images is None:
+            counts = image_counts(spec, dataset_form(dataset, spec)[1])
+            if counts is None:
+                continue
+            train, test = limited(counts.train, spec.train_images).most, limited(counts.test, spec.test_images).most
+            given = counts.validation
+            images = Images(0, train, test) if given is None else Images(train, 0, test, given.most)
+        sizes[canonical_json(spec.identity)] = images
+    return sizes
+
+
+def _prepared_images(results: Path, study: Study, dataset: str) -> Images | None:
+    """Images of a dataset by its manifest; None without one, or of one that was prepared with other settings."""
+    folder = layout.prepared(layout.study_folder(study.study, results), dataset)
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        arrays = {name: entry["shape"][0] for name, entry in manifest["arrays"].items()}
+        train, test = arrays["x_train"], arrays["x_test"]
+        given = arrays.get("x_validation")
+        spec = study.datasets[dataset]
+        if (spec.train_images or train) < train or (spec.test_images or test) < test:
+            return None
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+    return Images(0, train, test) if given is None else Images(train, 0, test, given)
 
 
 def macs_of(run: Run, record: Mapping[str, Any], known: Mapping[str, int]) -> int | None:
@@ -94,61 +178,84 @@ def seconds_per_image(macs: int, known: Sequence[tuple[int, float]]) -> float | 
     return max(mean_y + slope * (macs - mean_x), min(y for _, y in known))
 
 
-def run_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> float | None:
-    """Estimated seconds of one run's epochs, of a variant or a trial; None without earlier runs in its arithmetic or on
-    its dataset."""
+def architecture_key(study: Study, dataset: str, variant: str, earlier: Earlier) -> str:
+    """The ``speeds.key`` of a variant or a trial on a dataset; made once, since a study may have thousands."""
     owner = study.plan.owner(variant)
-    training = owner.training
-    if (dataset, owner.name) not in study.plan.costs:
+    if (dataset, owner.name) not in earlier.keys:
+        shape, classes = dataset_form(dataset, study.datasets[dataset])
+        described = speeds.as_architecture(owner.model, owner.training, shape, classes)
+        earlier.keys[dataset, owner.name] = speeds.key(described)
+    return earlier.keys[dataset, owner.name]
+
+
+def images_of(study: Study, dataset: str, variant: str, earlier: Earlier) -> tuple[float, float] | None:
+    """Images that an epoch trains on and that it validates with; None while the size of the data is not known."""
+    training = study.plan.owner(variant).training
+    images = earlier.sizes.get(canonical_json(study.datasets[dataset].identity))
+    if images is None:
         return None
-    rate = seconds_per_image(study.plan.costs[dataset, owner.name].macs, earlier.rates.get(arithmetic(training), []))
-    identity = study.run(dataset, owner.name, study.seeds[0]).identity["dataset"]
-    trained_on, divided = earlier.sizes.get(canonical_json(identity), (0, 0))
+    trained_on, divided, _, validation, *_ = (*images, 0, 0)
     size = training.train_size or trained_on + divided * (1 - training.validation_fraction)
     if training.steps:
-        images = math.ceil(training.steps / training.epochs) * training.batch_size * training.epochs
-    else:
-        images = size * training.epochs
-    return rate * images if rate and images else None
+        size = math.ceil(training.steps / training.epochs) * training.batch_size
+    return size, validation or divided * training.validation_fraction
 
 
-def table(study: Study, earlier: Earlier) -> str:
-    """One line per dataset and variant: last map, parameters, MACs, receptive field, estimated seconds of a run."""
-    blocks = []
-    for dataset in study.datasets:
-        rows = [("variant", "last map", "parameters", "MACs", "receptive field", "s a run")]
-        for name in study.plan.variants:
-            if (dataset, name) not in study.plan.costs:
-                rows.append((name, "", "known after the describe job", "", "", "?"))
-                continue
-            entry, seconds = study.plan.costs[dataset, name], run_seconds(study, dataset, name, earlier)
-            rows.append(
-                (
-                    name,
-                    "×".join(map(str, entry.feature_map)),
-                    f"{entry.parameters:,}",
-                    f"{entry.macs:,}",
-                    f"{entry.receptive_field} px",
-                    "?" if seconds is None else f"{seconds:,.0f}",
-                )
-            )
-        blocks.append(f"{dataset}\n" + aligned(rows))
-    return "\n\n".join(blocks)
+def run_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> float | None:
+    """Estimated seconds of one run's epochs, of a variant or a trial; None where its size or the machine's speed is not
+    known.
+
+    Runs that were trained on this machine know best, since others ran beside them as they will again.
+    """
+    owner, images = study.plan.owner(variant), images_of(study, dataset, variant, earlier)
+    if images is None or (dataset, owner.name) not in study.plan.costs:
+        return None
+    (trained, validated), epochs = images, owner.training.epochs
+    name = architecture_key(study, dataset, owner.name, earlier)
+    if name in earlier.equal:
+        return epochs * trained * statistics.fmean(earlier.equal[name])
+    if name in earlier.speeds:
+        speed = earlier.speeds[name]
+        return epochs * (trained / speed.images_per_second + validated / speed.forward_images_per_second)
+    rate = seconds_per_image(
+        study.plan.costs[dataset, owner.name].macs, earlier.rates.get(arithmetic(owner.training), [])
+    )
+    return epochs * trained * rate if rate and trained else None
 
 
-def aligned(rows: Iterable[Sequence[str]]) -> str:
-    """Rows as text, the first column to the left, the others to the right."""
-    rows = list(rows)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-
-    def line(row: Sequence[str]) -> str:
-        first, *others = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        return "  ".join(["", first, *(cell.strip().rjust(len(cell)) for cell in others)])
-
-    return "\n".join(map(line, rows))
+def images_per_second(study: Study, dataset: str, variant: str, earlier: Earlier) -> float | None:
+    """Training images per second of one run, of a variant: by equal runs or by what was measured; None without."""
+    name = architecture_key(study, dataset, variant, earlier)
+    if name in earlier.equal:
+        return 1 / statistics.fmean(earlier.equal[name])
+    return earlier.speeds[name].images_per_second if name in earlier.speeds else None
 
 
-def planned_runs(study: Study, seeds_of: Callable[[str, str], Sequence[int]]) -> set[tuple[str, str, int]]:
+def job_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> float | None:
+    """Estimated seconds of the process that trains a run: from its start to its end."""
+    epochs = run_seconds(study, dataset, variant, earlier)
+    if epochs is None:
+        return None
+    speed = earlier.speeds.get(architecture_key(study, dataset, variant, earlier))
+    start = earlier.start_seconds
+    return start + (COMPILING * start if speed is None else speed.compile_seconds) + epochs
+
+
+def test_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> float:
+    """Estimated seconds of one pass of the test images through a variant; 0 where that is not known."""
+    images = earlier.sizes.get(canonical_json(study.datasets[dataset].identity))
+    if images is None:
+        return 0.0
+    speed = earlier.speeds.get(architecture_key(study, dataset, variant, earlier))
+    if speed is not None:
+        return images.test / speed.forward_images_per_second
+    training, trained = run_seconds(study, dataset, variant, earlier), images_of(study, dataset, variant, earlier)
+    if training is None or not trained[0]:
+        return 0.0
+    return images.test * training / (trained[0] * study.plan.owner(variant).training.epochs * FORWARD_PASSES)
+
+
+def planned_runs(study: Study, seeds_of: Callable[[str, str], Sequence[int]]) -> set[RunKey]:
     """Every run as (dataset, variant or trial, seed), with the seeds that ``seeds_of`` gives it on a dataset."""
     return {
         (dataset, name, seed)
@@ -158,59 +265,31 @@ def planned_runs(study: Study, seeds_of: Callable[[str, str], Sequence[int]]) ->
     }
 
 
-def summary(study: Study, earlier: Earlier, cores: int) -> str:
-    """One line: runs in all, runs done, and the estimated time of the others; up to the present look."""
-    plan, counts = study.plan, study.seed_counts
-    wanted = planned_runs(study, study.seeds_of)
-    done = earlier.done & set(wanted)
-    seeds = _number(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
-    names = _number(len(plan.variants), "variant")
-    if plan.trials:
-        names = f"({names} + {len(plan.trials)} trials)"
-    text = f"{study.study}: {names} × {seeds}"
-    if len(study.datasets) > 1:
-        text += f" × {len(study.datasets)} datasets"
-    text += f" = {_number(len(wanted), 'run')}, {len(done):,} of them done"
-    left = [run_seconds(study, dataset, variant, earlier) for dataset, variant, seed in wanted - done]
-    if not left:
-        return text + "."
-    known = [seconds for seconds in left if seconds is not None]
-    if not known:
-        return text + "; no earlier runs to estimate the time from."
-    time, others = _minutes(known, cores), len(left) - len(known)
-    text += f"; about {time} {'is' if time.startswith('1 ') else 'are'} left on {_cores(cores)}"
-    return (
-        f"{text}, and the time of {_number(others, 'run')} more, which cannot be estimated yet."
-        if others
-        else f"{text}."
-    )
+def left_to_train(study: Study, earlier: Earlier) -> set[RunKey]:
+    """The runs of the present look that are not finished."""
+    return planned_runs(study, study.seeds_of) - earlier.done
 
 
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"
+def architectures_left(study: Study, earlier: Earlier) -> dict[str, dict[str, Any]]:
+    """The architectures of the runs that are left, by key, as far as they are known before they are built; with runs in
+    mixed precision also the largest of them in float32, beside which it is held."""
+    left = {(dataset, study.plan.owner(name).name) for dataset, name, _ in left_to_train(study, earlier)}
+    described = [speeds.architecture(study, dataset, owner) for dataset, owner in sorted(left)]
+    if left:
+        described += [entry for pair in precision_pairs(study).values() for entry in (pair.mixed, pair.full)]
+    return {speeds.key(entry): entry for entry in described if entry is not None}
 
 
-def _minutes(seconds: Iterable[float], cores: int) -> str:
-    """``1 minute of training``, ``2 minutes of training``."""
-    minutes = f"{sum(seconds) / cores / 60:,.0f}"
-    return f"{minutes} minute{'s' * (minutes != '1')} of training"
+def architectures_to_measure(
+    study: Study, earlier: Earlier, entries: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """Those of ``entries`` whose speed is not known: no equal run was trained on this machine, nor were they measured.
 
-
-def _cores(cores: int) -> str:
-    return f"{cores} core{'s' * (cores > 1)}"
-
-
-def cost_of_looks(study: Study, earlier: Earlier, cores: int, most: int) -> str:
-    """``78 runs, 10 minutes of training on 2 cores``: what a plan costs if all that it tests needs ``most`` seeds.
-
-    Variants that nothing tests, such as those that a probe trains, keep the seeds of the first look.
+    Precisions are held against each other by measured speeds alone, since runs had others beside them.
     """
-    sides, first = set().union(*tested(study)), study.seeds.counts[0]
-
-    def seeds_of(dataset: str, name: str) -> Sequence[int]:
-        return study.seeds[: most if (dataset, study.plan.owner(name).name) in sides else first]
-
-    runs = planned_runs(study, seeds_of)
-    seconds = [run_seconds(study, dataset, variant, earlier) for dataset, variant, _ in runs]
-    text = f"{len(runs):,} runs"
-    return text if None in seconds else f"{text}, {_minutes(seconds, cores)} on {_cores(cores)}"
+    compared = {speeds.key(entry) for pair in precision_pairs(study).values() for entry in (pair.mixed, pair.full)}
+    return {
+        name: entry
+        for name, entry in entries.items()
+        if name not in earlier.speeds and (name in compared or name not in earlier.equal)
+    }

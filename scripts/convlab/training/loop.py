@@ -91,17 +91,12 @@ def fit(model, training: Training, data: Data, seeds: Mapping[str, int], work: P
     if hooks.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(hooks.tensorboard, profile_batch=0))
     callbacks.append(Backup(backup, journal))
-    model.compile(
-        optimizer(training, rate),
-        loss="categorical_crossentropy" if training.has_soft_labels else "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        jit_compile=training.jit_compile or BACKEND == "jax",  # without it JAX runs operation by operation
-    )
+    compile_model(model, training, rate)
     if first_epoch:
         model.optimizer.build(model.trainable_variables)  # weights are kept together with its state
         model.load_weights(epoch_folder(backup, first_epoch) / LATEST_WEIGHTS)
     if first_epoch < epochs:  # not where a run was killed after its last epoch
-        _fit(model, training, data, seeds, range(first_epoch, epochs), callbacks)
+        fit_epochs(model, training, data, seeds, range(first_epoch, epochs), callbacks)
     if journal.rows:
         model.load_weights(journal.weights)
     if isinstance(rate, Schedule):  # Keras alone can then load the file; it has no schedule that is constant
@@ -109,7 +104,17 @@ def fit(model, training: Training, data: Data, seeds: Mapping[str, int], work: P
     return Fit("diverged" if journal.diverged else "finished", journal.rows, best_epoch(journal.rows, training.select))
 
 
-def _fit(model, training: Training, data: Data, seeds: Mapping[str, int], epochs: range, callbacks: list) -> None:
+def compile_model(model, training: Training, rate: float | Schedule) -> None:
+    """Compile a model with the loss, the metrics and the optimizer of a recipe, at a learning rate or its schedule."""
+    model.compile(
+        optimizer(training, rate),
+        loss="categorical_crossentropy" if training.has_soft_labels else "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=training.jit_compile or BACKEND == "jax",  # without it JAX runs operation by operation
+    )
+
+
+def fit_epochs(model, training: Training, data: Data, seeds: Mapping[str, int], epochs: range, callbacks: list) -> None:
     """Keras' ``fit`` over ``epochs``, numbered from 0. Labels of validation images are never smoothed."""
     images, labels = data.train
     validation_images, validation_labels = data.validation
