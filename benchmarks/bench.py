@@ -59,7 +59,9 @@ def main() -> None:
         print(table(read["speed"]))
         print("\n".join(summary_of(read)))
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was measured so far is kept and summed up
+    # What was measured so far is kept and summed up; shells let what they start in the background ignore SIGINT.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     machine = provenance.hardware()
     print(f"machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}")
     figures: dict[str, Any] = {"machine": machine, "versions": provenance.versions(), "command": sys.argv[1:]}

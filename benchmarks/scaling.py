@@ -1,4 +1,5 @@
-"""Benchmarks of scale: dry runs up to 10,000 runs, runs side by side, overhead of each job by executor.
+"""Benchmarks of scale: dry runs up to 10,000 runs beside a bare Snakefile's, runs side by side, overhead of each job by
+executor.
 
 `python benchmarks/scaling.py` does all; the figures are in docs/scaling.md. Nothing else should run meanwhile. The
 executors need requirements/cluster.txt, and SLURM the packages that `tests/slurm_cluster.sh install` installs; what is
@@ -19,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 import yaml
-from processes import ROOT, measured, timed
+from processes import ROOT, timed, usage
 
 from convlab.common import provenance
 from convlab.common.files import write_json, write_text
@@ -30,6 +31,7 @@ SIZES = (1_000, 3_000, 10_000)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=["dryrun", "concurrency", "executors"], help="one benchmark instead of all")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of runs to plan")
     parser.add_argument("--concurrent", type=int, nargs="+", default=[1, 2, 3], help="runs side by side to try")
     parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
     arguments = parser.parse_args()
@@ -39,7 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="scaling-") as temporary:
         folder = Path(temporary)
         if arguments.only in (None, "dryrun"):
-            figures["dryrun"] = [dry_run(folder / f"dryrun-{runs}", runs) for runs in SIZES]
+            figures["dryrun"] = [dry_run(folder / f"dryrun-{runs}", runs) for runs in arguments.sizes]
         if arguments.only in (None, "concurrency"):
             figures["concurrency"] = concurrency(folder, arguments.concurrent)
         if arguments.only in (None, "executors"):
@@ -69,23 +71,45 @@ def many(runs: int) -> dict:
     }
 
 
-def dry_run(folder: Path, runs: int) -> dict:
-    """Seconds and memory of `snakemake -n` before anything has run, and of `make plan`: medians of three."""
-    command = snakemake(folder, many(runs), "--dry-run", "--quiet", "all", "--cores", "16")
-    tries = [measured(command, folder) for _ in range(3)]
-    plan = [sys.executable, ROOT / "scripts/plan.py", folder / "config.yaml", "--brief"]
-    figures = {
-        "runs": runs,
-        "seconds": statistics.median(seconds for seconds, _ in tries),
-        "memory_mb": statistics.median(memory for _, memory in tries),
-        "plan_seconds": statistics.median(timed(plan, folder) for _ in range(3)),
+def bare(folder: Path, config: dict) -> list:
+    """Command that plans as many jobs and files as a study of `many` runs without convlab."""
+    levels = config["experiments"]["rate"]["levels"]
+    write_text(folder / "bare.yaml", yaml.safe_dump({"rates": levels}))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "benchmarks/bare.smk", "--directory", folder]
+    return [*command, "--workflow-profile", ROOT / "profiles/default", "--configfile", folder / "bare.yaml"]
+
+
+def dry_run(folder: Path, runs: int, rounds: int = 3) -> dict:
+    """Time and memory of planning so many runs before anything has run, beside a bare Snakefile's, and of `make plan`.
+
+    `--quiet` without a value is what Snakemake's help advises for large workflows: it prints the statistics of the jobs
+    and formats none of them.
+
+    Returns:
+        Medians over the rounds, and the ratios of ours to bare in seconds of the processor, in ascending order.
+    """
+    folder.mkdir()
+    config = many(runs)
+    commands = {"ours": snakemake(folder, config, profile="default"), "bare": bare(folder, config)}
+    for command in commands.values():
+        command += ["--dry-run", "--quiet", "--cores", "16"]
+    rounds_used = [{name: usage(command, folder) for name, command in commands.items()} for _ in range(rounds)]
+    medians = {
+        name: {
+            measure: statistics.median(getattr(used[name], measure) for used in rounds_used)
+            for measure in ("wall", "cpu_seconds", "memory_mb")
+        }
+        for name in commands
     }
-    print(
-        f"dry run of {runs:,} runs: {figures['seconds']:.1f} s, {figures['memory_mb']:,.0f} MB; make plan: "
-        f"{figures['plan_seconds']:.1f} s",
-        flush=True,
-    )
-    return figures
+    ratios = sorted(used["ours"].cpu_seconds / used["bare"].cpu_seconds for used in rounds_used)
+    plan = [sys.executable, ROOT / "scripts/plan.py", folder / "config.yaml", "--brief"]
+    plan_seconds = statistics.median(timed(plan, folder) for _ in range(rounds))
+    print(f"dry run of {runs:,} runs:")
+    for name, row in medians.items():
+        print(f"  {name}: {row['wall']:.1f} s, {row['cpu_seconds']:.1f} s of the processor, {row['memory_mb']:,.0f} MB")
+    shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    print(f"  ours to bare: {shown}; make plan: {plan_seconds:.1f} s", flush=True)
+    return {"runs": runs, "medians": medians, "ratios_to_bare": ratios, "plan_seconds": plan_seconds}
 
 
 def trainings(folder: Path, study: str) -> list[dict[str, float]]:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+from gpu import FLOPS_PER_MAC
 from processes import ROOT, Usage, plain_environment, usage
 from processor import IMITATED_AVX2, bfloat16_gain, installed_environment, peak_of_all_cores
 
@@ -41,9 +42,6 @@ CONTENDERS = {
 """What is timed, in the order of each round."""
 
 WORKFLOWS = ("float32", "mixed_bfloat16")
-
-FLOPS_PER_MAC = 6
-"""Of a training step: a multiplication and an addition, forward and twice as many backward."""
 
 SMALLEST_BFLOAT16_GAIN = 0.25
 """Below this share of float32's rate of matrix products bfloat16 is taken to be emulated, and training in it takes too

@@ -23,6 +23,7 @@ from convlab.study.ema_length import long_averages
 from convlab.study.hypotheses import tested
 from convlab.study.idle_values import idle_values
 from convlab.study.load import load_study, read_yaml
+from convlab.study.missing_backends import missing_backends
 from convlab.study.schema import Study
 from convlab.study.seeds import read_schedule
 
@@ -56,6 +57,8 @@ def main(argv: list[str] | None = None) -> None:
     notes = [*data_notes(study.datasets), *idle_values(study), *long_averages(study), *problems]
     notes += precision_cost.precision_costs(study, earlier.speeds)
     for note in [*notes, *machine_load.load_notes(study, arguments.cores)]:
+        print(note)
+    for note in missing_backends(study, folder):
         print(note)
     checked = None if arguments.brief else checklist.checklist(study)
     if checked:

@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 
 from builders.project import ROOT, TINY, job_forks
+from convlab.common.files import write_json
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures, read_probabilities
 from convlab.runtime import backend
+from convlab.study import layout
+from convlab.study.load import load_study
+from convlab.study.missing_backends import missing_backends
 from convlab.training.run_spec import Run
 
 OTHERS = [
@@ -213,6 +217,21 @@ def test_a_backend_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.delitem(sys.modules, "keras", raising=False)
     with pytest.raises(UserError, match=r"training.backend is jax, which is not installed; .*requirements/jax.txt"):
         backend.configure("jax", 1)
+
+
+def test_a_backend_that_runs_still_need_is_called_missing_before_anything_runs(monkeypatch, tmp_path):
+    experiments = {"backend": {"base": "cnn", "factor": "backend", "levels": ["tensorflow", "jax"]}}
+    study = load_study({**TINY, "experiments": experiments})
+    installed = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "jax" else installed("json"))
+    (note,) = missing_backends(study, tmp_path)
+    assert note.startswith(
+        "training.backend is jax, which is not installed; install it with 'make install BACKEND=jax'"
+    )
+    assert note.endswith("; 3 runs still to be trained, here or elsewhere, need it")
+    for seed in study.seeds:
+        write_json(layout.run(tmp_path, "digits", "cnn-backend-jax", seed) / "run.json", {})
+    assert missing_backends(study, tmp_path) == []
 
 
 def test_a_backend_is_not_changed_behind_keras_back(monkeypatch):

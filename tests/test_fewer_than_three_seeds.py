@@ -2,15 +2,18 @@
 
 import re
 
+import matplotlib.pyplot as plt
 import pytest
 
 from builders.project import CNN_5X5
 from builders.results import write_reports, write_study_with
 from builders.study_results import MADE_UP_STUDY
 from builders.tables import config_of_every_table, macros_of, study_and_tables_with
+from convlab.figures.study import DatasetResults, every_seed, question_figures
 from convlab.language.numbers import MISSING
 from convlab.paper import printed as paper
 from convlab.paper.macros import numbers_tex
+from convlab.probes.lines import with_intervals
 from convlab.statistics.describe import MIN_SEEDS
 
 INFERRED = ("p_value", "p_adjusted", "p_equivalence", "p_equivalence_adjusted", "ci_low", "ci_high", "ci90_low",
@@ -67,6 +70,28 @@ def test_no_page_infers_anything(tmp_path, seeds, language):
     for shown in (page, text):
         assert not A_P_VALUE.search(shown)
         assert not AN_INTERVAL.search(re.sub("<[^>]*>", " ", shown))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "told"), [(1, "Single runs"), (2, "without intervals"), (3, "95 %")], ids=["one", "two", "three"]
+)
+def test_captions_of_figures_speak_of_intervals_and_means_only_where_there_are_any(seeds, told, tmp_path):
+    study, tables = study_and_tables_with(few(seeds))
+    results = DatasetResults(study, "digits", tables, None, tmp_path, [], "cnn")
+    every_run = every_seed(results, list(results.series.values()))
+    plt.close(every_run["figure"])
+    captions = {"every seed": every_run["caption"]}
+    for file in (file for question in study.plan.questions.values() for file in question_figures(results, question)):
+        captions[file.name] = file.caption
+        plt.close(file.figure)
+    curves = tables["probe_curves"]
+    captions["probe"] = with_intervals("A curve.", curves)
+    assert any(name.endswith("-combinations") for name in captions), captions
+    assert told in captions["every seed"] and told in captions["probe"]
+    for name, caption in captions.items():
+        assert ("95 %" in caption) == (seeds == 3 and not name.endswith(("-costs", "-combinations"))), (name, caption)
+        assert ("Single runs" in caption) <= (seeds == 1), (name, caption)
+        assert ("SD over seeds" in caption) <= (seeds > 1), (name, caption)
 
 
 def test_from_three_seeds_on_there_is_something_to_infer():

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import gpu
 import numpy as np
 import pytest
 
@@ -40,6 +41,7 @@ def test_without_a_gpu_a_small_part_is_trained_twice_to_the_same_bytes(fashion, 
     reference.write_text("variant,seed,test_accuracy\ndense,1,0.5\ncnn,1,0.9\n")
     arguments = ["--data-dir", fashion, "--backend", "tensorflow", "--variants", "dense", "--seeds", "1"]
     arguments += ["--side-by-side", "2", "--reference", reference, "--output", tmp_path / "figures.json"]
+    arguments += ["--fused"]
     command = [sys.executable, ROOT / "benchmarks/gpu.py", *arguments]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
@@ -51,4 +53,23 @@ def test_without_a_gpu_a_small_part_is_trained_twice_to_the_same_bytes(fashion, 
     assert len(figures["rounds"]) == 2 and first["images"] == 1000
     assert first["flops"] == 6 * (784 * 128 + 128 * 64 + 64 * 10) * 1000
     assert f"mean difference {accuracy - 0.5:+.4f}" in result.stdout
+    assert list(figures["left_out"]) == ["fused seeds"]
+    assert "left out: fused seeds: seeds become one program by JAX' vmap, which tensorflow lacks" in result.stdout
     assert "same seed, same weights to the byte in all rounds: 1 of 1" in result.stdout
+
+
+def test_what_the_limit_leaves_no_time_for_is_named(tmp_path):
+    arguments = ["--data-dir", tmp_path, "--backend", "tensorflow", "--limit", "0", "--repeat", "1"]
+    command = [sys.executable, ROOT / "benchmarks/gpu.py", *arguments, "--output", tmp_path / "figures.json"]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    left_out = json.loads((tmp_path / "figures.json").read_text())["left_out"]
+    assert left_out == dict.fromkeys(["the peak in float32", "the peak in bfloat16", "round 1"], "not done after 0 s")
+
+
+def test_a_training_that_fails_is_named_with_the_end_of_its_log(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gpu.Measurement, "_in_a_process", lambda self, name, folder=None: {})
+    arguments = ["--data-dir", tmp_path / "missing", "--backend", "tensorflow", "--variants", "dense", "--seeds", "1"]
+    gpu.print_figures(gpu.Measurement(gpu.command_line().parse_args(list(map(str, arguments)))).figures)
+    printed = capsys.readouterr().out
+    assert "left out: round 1: dense, seed 1: " in printed and "manifest.json" in printed

@@ -1,6 +1,7 @@
 """The interpretation follows the numbers in both directions, says what is open, and invents nothing."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -302,6 +303,12 @@ def test_the_most_confused_pair_counts_both_ways():
     assert finding.text.startswith("CNN (chosen by validation accuracy): 27 of")
     assert "Most confused are 4 and 9: 12 times (“4” taken for “9” 7, “9” for “4” 5)" in finding.text
     assert "The hardest class is 3: recall 76.9 %" in finding.text
+
+
+@pytest.mark.parametrize(("images", "told"), [(30, "With about 2 test images in each of 15 bins"), (9, "With fewer")])
+def test_calibration_of_few_test_images_is_called_biased_and_of_fewer_than_bins_next_to_nothing(images, told):
+    results = replace(results_with([[0.9, 0.91, 0.92]] * 3), test_images={"digits": images})
+    assert told in text_of(calibration(results, "digits"))
 
 
 def test_calibration_names_the_direction():

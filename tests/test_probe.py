@@ -451,7 +451,7 @@ def test_runs_on_fewer_images_take_all_their_steps():
 )
 def test_the_caption_of_shuffled_pixels_says_what_was_shuffled(blocks, told):
     plan = load_study({**TINY, "probes": {"pixel_permutation": {"blocks": blocks}}}).plan
-    assert told in permutation_figure.caption(plan.probes["pixel_permutation"], plan)
+    assert told in permutation_figure.caption(plan.probes["pixel_permutation"])
 
 
 def test_receptive_fields_name_the_variants_without_a_finished_run():

@@ -1,5 +1,7 @@
 """Similarity of representations: CKA by its properties and a second formula, seeds as units, what is said of it."""
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -151,17 +153,17 @@ def test_variants_that_differ_by_no_more_than_seeds_are_rarely_told_apart(genera
 # Tables and findings
 
 
-def layers_with(apart: float, seeds=(1, 2, 3)) -> tuple[pd.DataFrame, Measured]:
+def layers_with(apart: float, seeds=(1, 2, 3), images: int = 40) -> tuple[pd.DataFrame, Measured]:
     """Runs and stored layers: each network is what all share, a part of its seed, and ``apart`` times its variant's."""
     generator = np.random.default_rng(3)
-    shared = {name: generator.normal(size=(40, 8)) for name in ("conv_1", "last_hidden")}
+    shared = {name: generator.normal(size=(images, 8)) for name in ("conv_1", "last_hidden")}
     rows, runs, held = [], [], {}
     for variant, names in (("dense", ["last_hidden"]), ("cnn", ["conv_1", "last_hidden"]),
                            (CNN_5X5, ["conv_1", "last_hidden"])):  # fmt: skip
-        own = {name: generator.normal(size=(40, 8)) for name in names}
+        own = {name: generator.normal(size=(images, 8)) for name in names}
         networks = {
             kind: np.array([
-                [vector(shared[name] + apart * own[name] + 0.2 * generator.normal(size=(40, 8))) for name in names]
+                [vector(shared[name] + apart * own[name] + 0.2 * generator.normal(size=(images, 8))) for name in names]
                 for _seed in seeds
             ])
             for kind in ("trained", "untrained")
@@ -225,16 +227,32 @@ def test_seeds_without_a_finished_run_are_left_out_and_counted():
     assert (row["n_seeds"] == 3).all() and (row["n_diverged"] == 1).all()
 
 
+@pytest.mark.parametrize(("images", "drawn"), [(40, True), (3, False)])
+def test_layers_without_a_similarity_are_not_drawn(tmp_path, images, drawn):
+    runs, measured = layers_with(1.0, images=images)
+    results = DatasetResults(
+        load_study({**TINY, "probes": ["similarity"]}),
+        *("digits", {"runs": runs.assign(probe=""), "variants": variants_table()}, None, tmp_path, [], "cnn"),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        files = list(figure.figures(PROBE, results, table.curves(PROBE, runs, PLAN, measured), measured))
+    assert ("probe-similarity-layers" in [file.name for file in files]) == drawn
+    for file in files:
+        plt.close(file.figure)
+
+
+def variants_table() -> pd.DataFrame:
+    return pd.DataFrame([{"dataset": "digits", "variant": name, "label": LABELS[name], "probe": ""} for name in LABELS])
+
+
 @pytest.mark.parametrize(("most", "sentences"), [(2, ["1 more variant is not drawn."]), (3, [])])
 def test_variants_that_have_no_place_in_a_figure_are_counted_in_its_caption(monkeypatch, tmp_path, most, sentences):
     monkeypatch.setattr(figure, "MAX_VARIANTS", most)
     runs, measured = layers_with(1.0)
     runs["probe"] = ""
-    variants = pd.DataFrame(
-        [{"dataset": "digits", "variant": name, "label": LABELS[name], "probe": ""} for name in LABELS]
-    )
     study = load_study({**TINY, "probes": ["similarity"]})
-    results = DatasetResults(study, "digits", {"runs": runs, "variants": variants}, None, tmp_path, [], "cnn")
+    results = DatasetResults(study, "digits", {"runs": runs, "variants": variants_table()}, None, tmp_path, [], "cnn")
     drawn = list(figure.figures(PROBE, results, table.curves(PROBE, runs, PLAN, measured), measured))
     (of_variants,) = [file for file in drawn if file.name == "probe-similarity-variants"]
     assert [sentence for sentence in sentences if sentence in of_variants.caption] == sentences

@@ -1,7 +1,13 @@
 """benchmarks/bench.py, speed: same data and recipe for all, ratios round by round, goals with their arithmetic."""
 
 import json
+import os
+import signal
+import sys
+import threading
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import bench
 import numpy as np
@@ -9,7 +15,7 @@ import processor
 import pytest
 import ratios
 import speed
-from processes import Usage
+from processes import Usage, usage
 
 from builders.project import TINY
 from convlab.common.files import read_json, write_json
@@ -215,3 +221,32 @@ def test_what_was_measured_is_kept_when_a_contender_fails(tmp_path, monkeypatch)
     kept, reasons = [], dict.fromkeys(("notebook_onednn", "torch", "mixed_bfloat16"), "not asked for")
     speed.run_rounds(race(tmp_path), 2, reasons, lambda rounds: kept.append(len(rounds)))
     assert kept == [1, 2] and reasons["float32"] == "it failed in round 1"
+
+
+def test_a_command_that_is_stopped_takes_its_processes_along(tmp_path):
+    started = tmp_path / "started"
+    code = "import pathlib, subprocess, sys\nchild = subprocess.Popen(['sleep', '600'])\n"
+    code += "pathlib.Path(sys.argv[1]).write_text(f'{child.pid} ')\nchild.wait()"
+
+    def interrupt():
+        while not (started.exists() and started.read_text().endswith(" ")):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    # In the background of a shell SIGINT is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=interrupt, daemon=True).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            usage([sys.executable, "-c", code, started], tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    status = Path(f"/proc/{started.read_text().strip()}/status")
+    assert not status.exists() or "Z (zombie)" in status.read_text()
+
+
+def test_usage_is_that_of_the_command_and_a_failure_shows_its_log(tmp_path):
+    used = usage([sys.executable, "-c", "print(sum(range(1_000_000)))"], tmp_path)
+    assert used.wall > 0 and used.cpu_seconds > 0 and used.memory_mb > 1
+    with pytest.raises(SystemExit, match="no such thing"):
+        usage([sys.executable, "-c", "raise SystemExit('no such thing')"], tmp_path)

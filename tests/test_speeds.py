@@ -58,10 +58,22 @@ def test_a_measured_speed_is_kept_for_this_machine_alone(own_cache):
     assert speeds.known_speeds([name], HERE) == {}
     speeds._keep(name, entry, HERE, SPEED)
     assert speeds.known_speeds([name], HERE) == {name: SPEED}
-    for change in ({"processor": "b"}, {"instructions": "avx512f"}, {"gpu": True}, {"versions": {"keras": "4"}}):
+    for change in (
+        {"processor": "b"},
+        {"instructions": "avx512f"},
+        {"gpu": True},
+        {"versions": {"keras": "4"}},
+        {"code": {}},
+    ):
         assert speeds.known_speeds([name], HERE | change) == {}
     next(own_cache.rglob("*.json")).write_text("{")
     assert speeds.known_speeds([name], HERE) == {}
+
+
+def test_speeds_belong_to_the_code_that_trains_and_to_no_other():
+    code = speeds.machine()["code"]
+    assert {"convlab/training/loop.py", "convlab/runtime/keras_runtime.py"} <= code.keys()
+    assert not any(name.startswith(("convlab/study", "time_steps")) for name in code)
 
 
 def test_a_cache_that_cannot_be_written_ends_nothing(own_cache):

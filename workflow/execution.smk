@@ -136,6 +136,13 @@ def time_limit(passes):
     return runtime
 
 
+@called_for_each_job
+def training_cost(wildcards):
+    """Priority of a run: long runs first, so that cores are not idle at the end."""
+    training = study.plan.owner(wildcards.variant).training
+    return 1 + study.plan.macs(wildcards.dataset, wildcards.variant) * training.epochs // 10**6
+
+
 def training_passes(wildcards):
     """Training, in forward passes over the images."""
     training = study.plan.owner(wildcards.variant).training

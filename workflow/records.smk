@@ -9,7 +9,18 @@ from types import SimpleNamespace
 from snakemake.io import IOFile
 
 from convlab.common.code_digests import code_parts
+from convlab.datasets.content_digest import content_digest
 from convlab.datasets.specs import DATASET_TEXTS
+
+
+@cache
+def images_digest(dataset):
+    """Digest of a user's own images; empty for others. Only the main process compares and records parameters."""
+    spec = study.datasets[dataset]
+    if not spec.users_own or not workflow.is_main_process:
+        return ""
+    index = OWN_RECORDS / f"{study.study}-{dataset}.json"
+    return content_digest(Path(spec.path).expanduser(), index, tell, kind_of(spec).files)
 
 
 def seeds_of_job(wildcards):
@@ -124,6 +135,7 @@ def up_to_date(rule, wildcards):
     return False
 
 
+@called_for_each_job
 def manifest_of_run(wildcards):
     """Input function of `train`: the data's manifest, after a check of runs without a record.
 
@@ -138,8 +150,8 @@ def manifest_of_run(wildcards):
 @cache
 def run_is_known(dataset, variant, seed):
     """Whether a run without a record is of this config, code and data."""
-    path = on_disk(f"{TRAIN}/run.json".format(dataset=dataset, variant=variant, seed=seed))
-    if not needs_check(path, "train", run_wildcards(dataset, variant, seed)):
+    path = unrecorded_run(dataset, variant, seed)
+    if path is None:
         return False
     trained = read_json(path)
     if trained.get("spec_hash") != study.run(dataset, variant, int(seed)).spec_hash:
@@ -160,8 +172,8 @@ def foreign(dataset, variant, seed):
 
     Called by `run_spec`, since Snakemake takes an error in an input function for a file that no rule makes.
     """
-    path = on_disk(f"{TRAIN}/run.json".format(dataset=dataset, variant=variant, seed=seed))
-    if not needs_check(path, "train", run_wildcards(dataset, variant, seed)):
+    path = unrecorded_run(dataset, variant, seed)
+    if path is None:
         return ""
     expected, spec_hash = study.run(dataset, variant, int(seed)).spec_hash, read_json(path).get("spec_hash")
     if spec_hash == expected:
@@ -172,13 +184,14 @@ def foreign(dataset, variant, seed):
     )
 
 
-def needs_check(path, rule, wildcards):
-    """Whether a result must be checked by its own digest: it exists, is intact, and Snakemake has no record of its job."""
-    return PLANS and path.is_file() and path not in damaged_results() and not recorded(rule, wildcards)
-
-
-def run_wildcards(dataset, variant, seed):
-    return ("dataset", dataset), ("variant", variant), ("seed", seed)
+@cache
+def unrecorded_run(dataset, variant, seed):
+    """The record of a run that must be checked by what it says: it exists, is intact, and Snakemake has no record of its
+    job. None for others."""
+    path = on_disk(f"{TRAIN}/run.json".format(dataset=dataset, variant=variant, seed=seed))
+    checked = PLANS and path.is_file() and path not in damaged_results()
+    wildcards = ("dataset", dataset), ("variant", variant), ("seed", seed)
+    return path if checked and not recorded("train", wildcards) else None
 
 
 @cache

@@ -1,5 +1,6 @@
 # The checked study and what the rules share. Nothing here imports NumPy, pandas or TensorFlow: every job parses it.
 import hashlib
+import inspect
 import json
 import re
 from functools import cache
@@ -12,7 +13,6 @@ from convlab.study import checklist, layout, registration_files
 from convlab.study.load import load_study, read_yaml
 from convlab.study.seeds import read_schedule
 from convlab.errors import UserError
-from convlab.datasets.content_digest import content_digest
 from convlab.common.specs import canonical_json
 from convlab.datasets.registry import kind_of
 from convlab.datasets.specs import kind_module
@@ -80,6 +80,14 @@ wildcard_constraints:
     seed=r"\d+",
 
 
+def called_for_each_job(function):
+    """Decorator of a function that Snakemake calls for each job: its signature, for which Snakemake asks three times for
+    each, is kept and not worked out again."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
+@cache
 def script_digest(script, *loaded):
     """Digest of a script, of what it imports and of modules that it loads by name, fixed when jobs are planned: an edit
     reruns what it affects, no more."""
@@ -92,6 +100,7 @@ def families(*variants):
     return modules(study.plan.owner(name).model.family for name in variants or study.plan.variants)
 
 
+@called_for_each_job
 def code_of_run(wildcards):
     """Digest of the code that trains one run: of the families, that of its model alone."""
     return script_digest("train", *families(wildcards.variant))
@@ -112,15 +121,22 @@ def files_digest(paths):
     return content_of([(path.relative_to(ROOT).as_posix(), path.read_bytes()) for path in paths])
 
 
+@cache
+def results_prefix():
+    """What precedes all results' paths if this workflow is used as a module with a prefix; else empty."""
+    return str(rules.compare.output.summary).removesuffix(f"{COMPARE}/summary.json")
+
+
 def on_disk(path):
     """Path of a result on the disk: below the prefix, if this workflow is used as a module with one."""
-    return Path(str(rules.compare.output.summary).removesuffix(f"{COMPARE}/summary.json") + path)
+    return Path(results_prefix() + path)
 
 
 def folder(path):
     """Parameter of a rule: a folder of results, with a module's prefix or a storage's local folder. A change of it
     reruns nothing, since Snakemake derives it from the output."""
 
+    @called_for_each_job
     def results_folder(wildcards, output):
         return layout.before_results(str(output[0]), FOLDER) + path.format(**dict(wildcards))
 
@@ -213,10 +229,10 @@ def schedule_argument(wildcards):
 def of_runs(path, datasets=None, variants=None):
     """The files of the runs of these datasets and variants, of all where none are named."""
     return [
-        file
+        path.format(dataset=dataset, variant=variant, seed=seed)
         for dataset in datasets or study.datasets
         for variant in variants or study.plan.variants
-        for file in expand(path, dataset=dataset, variant=variant, seed=study.seeds_of(dataset, variant))
+        for seed in study.seeds_of(dataset, variant)
     ]
 
 
@@ -252,6 +268,12 @@ def description_of(dataset, variant):
     layers."""
     described = study.plan.described.get(study.plan.owner(variant).name)
     return [f"{DESCRIBE}/{{variant}}.json".format(dataset=dataset, variant=described)] if described else []
+
+
+@called_for_each_job
+def described_run(wildcards):
+    """Input function of `train`: the description of its model."""
+    return ancient(description_of(wildcards.dataset, wildcards.variant))
 
 
 def descriptions(datasets=None, variants=None):
@@ -416,29 +438,9 @@ def timings():
     return hashlib.sha256(record.read_bytes()).hexdigest()[:16] if record.is_file() else ""
 
 
-def training_cost(wildcards):
-    """Priority of a run: long runs first, so that cores are not idle at the end."""
-    training = study.plan.owner(wildcards.variant).training
-    return 1 + study.plan.macs(wildcards.dataset, wildcards.variant) * training.epochs // 10**6
-
-
+@called_for_each_job
 def run_spec(wildcards):
     """The run's spec as canonical JSON. Raises WorkflowError if another run, without a record, is in its place."""
     if sentence := foreign(wildcards.dataset, wildcards.variant, wildcards.seed):
         raise WorkflowError(sentence)
     return canonical_json(study.run(wildcards.dataset, wildcards.variant, int(wildcards.seed)).identity)
-
-
-def environment_choices(wildcards):
-    """The user's choices in the environment that can change numbers; another choice reruns."""
-    return canonical_json(choices)
-
-
-@cache
-def images_digest(dataset):
-    """Digest of a user's own images; empty for others. Only the main process compares and records parameters."""
-    spec = study.datasets[dataset]
-    if not spec.users_own or not workflow.is_main_process:
-        return ""
-    index = OWN_RECORDS / f"{study.study}-{dataset}.json"
-    return content_digest(Path(spec.path).expanduser(), index, tell, kind_of(spec).files)

@@ -26,7 +26,7 @@ rule evaluate:
     params:
         code=script_digest("evaluate"),
         seeds=seeds_argument,
-        environment=environment_choices,
+        environment=choices,
         made_from=made_from("evaluate"),
         data=folder(PREPARE),
         runs=folder(VARIANT),
@@ -67,7 +67,7 @@ rule evaluate_tuned:
         code=script_digest("evaluate"),
         seeds=seeds_argument,
         trials=trials_of_job,
-        environment=environment_choices,
+        environment=choices,
         made_from=made_from("evaluate_tuned"),
         data=folder(PREPARE),
         runs=trial_folders,

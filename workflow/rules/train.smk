@@ -4,7 +4,7 @@ rule train:
         data=ancient(f"{PREPARE}/data.npz"),
         manifest=manifest_of_run,
         # The user's own code, if the model is made by it: the spec has its checksums, so its time does not count.
-        described=lambda wildcards: ancient(description_of(wildcards.dataset, wildcards.variant)),
+        described=described_run if study.plan.described else [],
     output:
         model=f"{TRAIN}/model.keras",
         history=f"{TRAIN}/history.csv",
@@ -26,7 +26,7 @@ rule train:
     params:
         code=code_of_run,
         spec=run_spec,
-        environment=environment_choices,
+        environment=choices,
         store=STORE,
         data=folder(PREPARE),
         folder=folder(TRAIN),

@@ -27,8 +27,8 @@ from convlab.figures.series import MAX_SERIES, Series
 from convlab.figures.sprites import Group, write_sprite
 from convlab.figures.style import caption_text
 from convlab.figures.tuning import validation_of_trials
+from convlab.language import captions
 from convlab.language.contrasts import contrast_labels
-from convlab.language.numbers import region
 from convlab.results import columns
 from convlab.results.loading import RunRecords, load_histories, variants_with_details
 from convlab.results.tables import summed_confusion
@@ -121,6 +121,10 @@ class DatasetResults:
         rows = self.tables["runs"]
         return rows[rows["dataset"] == self.dataset]
 
+    def most_seeds(self, names: Sequence[str]) -> int:
+        """The largest number of runs with a value that one of some variants has."""
+        return int(self.variants.set_index("variant").loc[names, "n_seeds"].max())
+
     @cached_property
     def labels(self) -> dict[str, str]:
         return dict(zip(self.variants["variant"], self.variants["label"], strict=True))
@@ -197,7 +201,7 @@ def every_seed(results: DatasetResults, shown: Sequence[Series], xlabel: str = "
         for variant, group in runs.groupby("variant")
     }
     return {
-        "caption": _("Each point is one seed, the bar the mean, the line its 95 % t interval."),
+        "caption": captions.every_seed(results.most_seeds(names), any(None not in pair for pair in intervals)),
         "figure": accuracy.every_seed(shown, [measured[variant] for variant in names], intervals, xlabel, metric),
         "reading": _(readings.EVERY_SEED),
         "numbers": runs[list(columns.SEEDS_SHOWN)],
@@ -209,7 +213,7 @@ def costs(results: DatasetResults, names: Sequence[str]) -> dict[str, Any]:
     rows, metric = results.variants[results.variants["variant"].isin(names)], results.metric
     return {
         "title": _("Accuracy against cost") if metric == ACCURACY else _("Performance against cost"),
-        "caption": _("Mean {metric} with the SD over seeds against what a variant costs.", metric=_(metric.name)),
+        "caption": captions.costs(metric, results.most_seeds(names)),
         "figure": accuracy.against_costs(rows, [results.series[variant] for variant in rows["variant"]], metric),
         "reading": _(readings.COSTS),
         "numbers": rows[list(columns.COSTS_SHOWN)],
@@ -239,7 +243,7 @@ def learning_curves(results: DatasetResults) -> Iterator[FigureFile]:
         return
     grouped = dict(list(histories.groupby("variant")))
     curves = [(results.series[name], grouped[name].drop(columns="variant")) for name in order if name in grouped]
-    caption = _("Marked lines: validation, mean over seeds with the range of the seeds shaded; thin lines: training.")
+    caption = captions.learning_curves(int(histories.groupby("variant")["seed"].nunique().max()))
     variants = results.study.plan.variants
     if any(variants[name].training.alters_examples for name in order if name in grouped):
         caption += " " + _(
@@ -269,8 +273,7 @@ def question_figures(results: DatasetResults, question: Question) -> Iterator[Fi
     if question.grid:
         yield results.figure(
             "question", f"{question.name}-combinations", _("All combinations"),
-            _("Mean {metric} and SD over seeds of every combination of both factors; the reference is framed.",
-              metric=_(results.metric.name)),
+            captions.combinations(results.metric, results.most_seeds(names)),
             combinations(question, results.variants, results.metric), subject=subject,
             numbers=results.variants.loc[results.variants["variant"].isin(names), list(columns.COSTS_SHOWN)],
             reading=_(readings.COMBINATIONS),
@@ -289,8 +292,7 @@ def differences(results: DatasetResults, question: Question, subject: Mapping[st
     ]
     return results.figure(
         "question", f"{question.name}-differences", _("Differences to the reference"),
-        _("Points are differences of mean {metric}, lines simultaneous 95 % intervals; the shaded band is the region "
-          "of practical equivalence, {region}.", metric=_(metric.name), region=region(rope, metric.difference_unit)),
+        captions.differences(metric, rope, bool(rows["ci_low"].notna().any())),
         accuracy.forest(rows, pairs, rope, metric),
         numbers=rows[list(columns.DIFFERENCES_SHOWN)],
         subject=subject,

@@ -406,10 +406,14 @@ def calibration(results: StudyResults, dataset: str) -> Topic:
         findings.append(Finding(text, {"confidence": confidence, "accuracy": accuracy, **quality}))
     per_bin = results.test_images[dataset] / CALIBRATION_BINS
     if findings and per_bin < IMAGES_PER_BIN:
-        text = _(
-            "With about {n} test images in each of 15 bins the calibration error is biased upwards; compare it between "
-            "variants rather than with zero.",
-            n=count(per_bin),
+        text = (
+            _(
+                "With about {n} test images in each of 15 bins the calibration error is biased upwards; compare it "
+                "between variants rather than with zero.",
+                n=count(per_bin),
+            )
+            if per_bin >= 1
+            else _("With fewer test images than the 15 bins of the calibration error it says next to nothing.")
         )
         findings.append(Finding(text, {"images_per_bin": per_bin}))
     return Topic("calibration", tuple(findings))

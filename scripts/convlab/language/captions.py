@@ -1,11 +1,11 @@
-"""Captions of the tables of a study, and what captions of figures say of variants that are not drawn."""
+"""Captions of tables and of figures: what points and lines are, by how many seeds there are, and what is not drawn."""
 
 from collections.abc import Mapping
 
 from convlab.common.i18n import N_, ngettext
 from convlab.common.i18n import gettext as _
 from convlab.language.contrasts import constant_guess_text
-from convlab.language.numbers import quantity_text
+from convlab.language.numbers import quantity_text, region
 from convlab.statistics.claims import ConstantGuess
 from convlab.study.metrics import Metric
 
@@ -70,3 +70,58 @@ def with_not_drawn(caption: str, count: int) -> str:
     if not count:
         return caption
     return f"{caption} {ngettext('{n} more variant is not drawn.', '{n} more variants are not drawn.', count)}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Figures of variants. ``most_seeds``: the largest number of runs with a value that one of the variants has.
+
+
+def every_seed(most_seeds: int, with_intervals: bool) -> str:
+    """Of a metric of some variants, every run a point."""
+    if with_intervals:
+        return _("Each point is one seed, the bar the mean, the line its 95 % t interval.")
+    if most_seeds > 1:
+        return _("Each point is one seed, the bar the mean; without intervals.")
+    return _("Single runs, without intervals.")
+
+
+def costs(metric: Metric, most_seeds: int) -> str:
+    """Of a metric against what a variant costs."""
+    if most_seeds > 1:
+        return _("Mean {metric} with the SD over seeds against what a variant costs.", metric=_(metric.name))
+    return _("Single runs: {metric} against what a variant costs.", metric=_(metric.name))
+
+
+def differences(metric: Metric, rope: float, with_intervals: bool) -> str:
+    """Of differences to the reference, over the region of practical equivalence ± ``rope``."""
+    values = {"metric": _(metric.name), "region": region(rope, metric.difference_unit)}
+    if with_intervals:
+        return _(
+            "Points are differences of mean {metric}, lines simultaneous 95 % intervals; the shaded band is the region "
+            "of practical equivalence, {region}.",
+            **values,
+        )
+    return _(
+        "Points are differences of mean {metric}, without intervals; the shaded band is the region of practical "
+        "equivalence, {region}.",
+        **values,
+    )
+
+
+def combinations(metric: Metric, most_seeds: int) -> str:
+    """Of the heat map of two factors."""
+    if most_seeds > 1:
+        return _(
+            "Mean {metric} and SD over seeds of every combination of both factors; the reference is framed.",
+            metric=_(metric.name),
+        )
+    return _(
+        "Single runs: {metric} of every combination of both factors; the reference is framed.", metric=_(metric.name)
+    )
+
+
+def learning_curves(most_seeds: int) -> str:
+    """Of losses and accuracies by epoch."""
+    if most_seeds > 1:
+        return _("Marked lines: validation, mean over seeds with the range of the seeds shaded; thin lines: training.")
+    return _("Single runs. Marked lines: validation; thin lines: training.")

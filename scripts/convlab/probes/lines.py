@@ -11,9 +11,19 @@ from convlab.figures.style import look
 from convlab.probes.registry import level_label
 
 
-def with_intervals(caption: str) -> str:
-    """Caption of a figure of ``lines``, which ends in what its vertical lines are."""
-    return " ".join([caption, _("Lines: 95 % t intervals over seeds.")])
+def with_intervals(caption: str, curves: pd.DataFrame) -> str:
+    """Caption of a figure, which ends in what its vertical lines are, or in what it shows without them.
+
+    Args:
+        curves: rows that are drawn.
+    """
+    if curves["ci_low"].notna().any():
+        shown = _("Lines: 95 % t intervals over seeds.")
+    elif curves["n_seeds"].max() > 1:
+        shown = _("Means over seeds, without intervals.")
+    else:
+        shown = _("Single runs, without intervals.")
+    return f"{caption} {shown}"
 
 
 def lines(

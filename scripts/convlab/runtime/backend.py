@@ -18,12 +18,8 @@ def configure(backend: str, threads: int) -> None:
     """
     if "keras" in sys.modules and os.environ.get("KERAS_BACKEND", "tensorflow") != backend:
         raise RuntimeError(f"Keras was imported before its backend was chosen to be {backend}")
-    if importlib.util.find_spec(backend) is None:
-        requirements = "cpu" if backend == "tensorflow" else backend
-        raise UserError(
-            f"training.backend is {backend}, which is not installed; install it with 'make install BACKEND={backend}' "
-            f"or 'pip install --require-hashes -r requirements/{requirements}.txt'"
-        )
+    if problem := not_installed(backend):
+        raise UserError(problem)
     os.environ["KERAS_BACKEND"] = backend
     if devices.use_one_gpu() is not None:
         # Take memory as it is needed, so that several runs share a device, and compute the same bytes each time.
@@ -36,6 +32,17 @@ def configure(backend: str, threads: int) -> None:
     if backend == "jax":
         os.environ["NPROC"] = str(threads)  # the size of XLA's thread pools on a CPU
         _add_xla_flag("xla_cpu_multi_thread_eigen", "true" if threads > 1 else "false")
+
+
+def not_installed(backend: str) -> str:
+    """What to do about a backend that is not installed; empty for one that is."""
+    if importlib.util.find_spec(backend) is not None:
+        return ""
+    requirements = "cpu" if backend == "tensorflow" else backend
+    return (
+        f"training.backend is {backend}, which is not installed; install it with 'make install BACKEND={backend}' "
+        f"or 'pip install --require-hashes -r requirements/{requirements}.txt'"
+    )
 
 
 def _add_xla_flag(name: str, value: str) -> None:

@@ -6,6 +6,7 @@ wildcards, ``"{dataset}"``. Standard library only.
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 RESULTS = Path("results")
@@ -124,9 +125,15 @@ def benchmarks(folder: Path) -> Path:
     return folder / "benchmarks"
 
 
+@cache
+def _in_study(folder: Path) -> re.Pattern:
+    """Pattern of a path of a study's results; its first group is what precedes the study's folder."""
+    return re.compile(rf"(.*){re.escape(folder.as_posix())}/({'|'.join(STAGES)})/")
+
+
 def before_results(path: str, folder: Path) -> str:
     """What precedes a study's folder in a path of one of its results: a prefix, a storage's local folder or nothing."""
-    match = re.match(rf"(.*){re.escape(folder.as_posix())}/({'|'.join(STAGES)})/", path)
+    match = _in_study(folder).match(path)
     if match is None:
         raise ValueError(f"{path} is no result of {folder}")
     return match[1]

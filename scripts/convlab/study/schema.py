@@ -5,6 +5,7 @@ The Snakefile imports it: pydantic and the standard library only.
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -282,9 +283,8 @@ class Study(Spec):
     @classmethod
     def _names_differ(cls, entries: Any) -> Any:
         if isinstance(entries, Mapping):
-            names = [str(name) for name in entries]
-            for name in names:
-                if names.count(name) > 1:
+            for name, count in Counter(map(str, entries)).items():
+                if count > 1:
                     raise ValueError(f"has two entries called {name}; rename or remove one")
         return entries
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from convlab.common import environment, provenance
 from convlab.common.atomic import write_text
+from convlab.common.code_digests import code_parts
 from convlab.common.specs import canonical_json
 from convlab.datasets.fetching import cache_folder
 from convlab.datasets.shapes import dataset_form
@@ -27,6 +28,9 @@ from convlab.study.schema import Study
 from convlab.training.recipe import Training
 
 SCRIPT = Path(__file__).resolve().parents[2] / "time_steps.py"
+
+TRAINING_CODE = ("convlab/runtime/", "convlab/training/")
+"""Folders with the code on whose changes speeds are measured again."""
 
 MAX_MEASURED = 8
 """Architectures of a precision that are measured at once at most, in two seconds each; the time of the others follows
@@ -80,14 +84,16 @@ def key(described: Mapping[str, Any]) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What the speed of all architectures depends on: processor, GPUs, versions, the user's choices for libraries."""
-    hardware = provenance.hardware()
+    """What the speed of all architectures depends on: processor, GPUs, versions, the user's choices for libraries, and
+    the code that trains."""
+    hardware, code = provenance.hardware(), code_parts(SCRIPT)
     return {
         "processor": hardware["processor"],
         "instructions": hardware["instructions"],
         "gpu": computes_on_gpu(),
         "versions": provenance.versions(),
         "environment": environment.choices(),
+        "code": {name: digest for name, digest in code.items() if name.startswith(TRAINING_CODE)},
     }
 
 

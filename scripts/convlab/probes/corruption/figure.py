@@ -43,7 +43,9 @@ def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measure
         probe,
         draw(curves, results.labels, results.looks),
         _("Corrupted test images"),
-        caption(probe, results.study.plan, int(of_dataset["images"].iloc[0]), test_images(results)),
+        with_intervals(
+            caption(probe, results.study.plan, int(of_dataset["images"].iloc[0]), test_images(results)), curves
+        ),
         numbers=curves,
         reading=_(
             "Each panel is a kind of corruption, from clean images (0) to the strongest (5); inversion and flips have "
@@ -103,7 +105,7 @@ def caption(probe: Probe, plan: Plan, images: int, available: int) -> str:
         if labels
     ] or [_("No variant has an augmentation that corrupts images in these ways.")]
     parts.insert(1, shuffled_afterwards(probe, plan))
-    return with_intervals(joined(*parts))
+    return joined(*parts)
 
 
 def draw(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:

@@ -75,7 +75,8 @@ def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measure
     )
     chart = sides(curves[curves["variant"].isin(shown["variant"])], results.labels, results.looks)
     yield probe_figure(
-        results, probe, chart, _("Sides of the effective receptive fields"), with_intervals(caption), numbers=shown,
+        results, probe, chart, _("Sides of the effective receptive fields"), with_intervals(caption, shown),
+        numbers=shown,
         reading=_("Marks further right: the unit uses pixels from a larger square. The distance from 99 % to the bar "
                   "is what the closed form allows and the network leaves unused."),
     )  # fmt: skip

@@ -15,7 +15,7 @@ from convlab.probes.charts import probe_figure
 from convlab.probes.lines import lines, with_intervals
 from convlab.probes.measured import Measured
 from convlab.probes.pixel_permutation.settings import SETTINGS
-from convlab.study.variants import Plan, Probe
+from convlab.study.variants import Probe
 
 READING = N_(
     "Compare slopes, not heights: a model that relies on which pixels are neighbours falls when they are shuffled, and "
@@ -32,13 +32,14 @@ def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measure
         probe,
         chart,
         _("Pixels shuffled"),
-        caption(probe, results.study.plan),
+        with_intervals(caption(probe), curves),
         numbers=curves,
         reading=_(READING),
     )
 
 
-def caption(probe: Probe, plan: Plan) -> str:
+def caption(probe: Probe) -> str:
+    """What the models were trained and tested on."""
     pixels, blocks = 1 in probe.settings.blocks, set(probe.settings.blocks) != {1}
     text = {
         (True, False): N_(
@@ -52,7 +53,7 @@ def caption(probe: Probe, plan: Plan) -> str:
             "fixed order."
         ),
     }
-    return with_intervals(_(text[pixels, blocks]))
+    return _(text[pixels, blocks])
 
 
 def draw(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:

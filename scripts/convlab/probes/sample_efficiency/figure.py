@@ -15,7 +15,7 @@ from convlab.figures.style import WIDTH
 from convlab.probes.charts import probe_figure
 from convlab.probes.lines import lines, with_intervals
 from convlab.probes.measured import Measured
-from convlab.study.variants import Plan, Probe
+from convlab.study.variants import Probe
 
 READING = N_(
     "The height between two lines is the lead at that number of images. If it grows to the left, the upper model needs "
@@ -32,14 +32,10 @@ def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measure
         probe,
         chart,
         _("Fewer training images"),
-        caption(probe, results.study.plan),
+        with_intervals(_("Test accuracy of models trained on nested subsets for the same number of steps."), curves),
         numbers=curves,
         reading=_(READING),
     )
-
-
-def caption(probe: Probe, plan: Plan) -> str:
-    return with_intervals(_("Test accuracy of models trained on nested subsets for the same number of steps."))
 
 
 def draw(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from convlab.common.i18n import N_
 from convlab.common.i18n import gettext as _
 from convlab.figures.labels import TICK_CHARS, legend, shortened
 from convlab.figures.marks import mark
@@ -56,7 +57,7 @@ def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measure
     values = np.array([[_mean_of_pairs(shown[row], shown[column]) for column in shown] for row in shown])
     if np.isfinite(values).any():  # with one seed there are no pairs
         yield variants_figure(probe, results, list(shown), values, len(last) - len(shown))
-    several = {variant: of_variant for variant, of_variant in known.items() if len(of_variant.orders) > 1}
+    several = {variant: of_variant for variant, of_variant in known.items() if _several_layers(of_variant)}
     if several:
         drawn = dict(list(several.items())[:MAX_PANELS])
         yield layers_figure(probe, results, drawn, len(several) - len(drawn))
@@ -96,12 +97,22 @@ def beside_reference(
 def question_figure(probe: Probe, results: DatasetResults, question: Question, rows: pd.DataFrame) -> FigureFile:
     """The chart of one question."""
     title = _("Variants beside seeds: {question}", question=question.subject.capitalize() or question.name)
+    texts = {
+        True: N_(
+            "CKA of the same layer in two networks: of a variant and {reference}, with different seeds (points, "
+            "lines: 95 % jackknife t intervals over seeds); of two seeds of one variant, mean of both (bars); of two "
+            "untrained networks with the same layers, likewise (crosses)."
+        ),
+        False: N_(
+            "CKA of the same layer in two networks: of a variant and {reference}, with different seeds (points, "
+            "without intervals); of two seeds of one variant, mean of both (bars); of two untrained networks with the "
+            "same layers, likewise (crosses)."
+        ),
+    }
+    with_intervals = bool(rows["ci_low"].notna().any())
     return probe_figure(
         results, probe, variants_beside_seeds(rows, results.labels, results.looks), title,
-        _("CKA of the same layer in two networks: of a variant and {reference}, with different seeds (points, lines: "
-          "95 % jackknife t intervals over seeds); of two seeds of one variant, mean of both (bars); of two untrained "
-          "networks with the same layers, likewise (crosses).",
-          reference=results.labels[question.reference]),
+        _(texts[with_intervals], reference=results.labels[question.reference]),
         numbers=rows, suffix=f"question-{question.name}",
         reading=_("A point left of its bar: the two variants are less alike than two seeds of one; the sentences "
                   "above have the difference with its own interval. A cross as far right as the bar: that similarity "
@@ -221,6 +232,11 @@ def layers_figure(probe: Probe, results: DatasetResults, layers: Mapping[str, La
         reading=_("Bright blocks: neighbouring layers that represent the images alike. A dark last row: the hidden "
                   "layer tells images apart otherwise than the convolutions before it."),
     )  # fmt: skip
+
+
+def _several_layers(layers: Layers) -> bool:
+    """Whether a variant has several layers with similarities, for which four images are the fewest."""
+    return len(layers.orders) > 1 and any(np.isfinite(layers.of(name)).any() for name in layers.orders)
 
 
 def _within_runs(first: np.ndarray, second: np.ndarray) -> float:

@@ -32,7 +32,7 @@ def figures(probe: Probe, results: DatasetResults, curves: pd.DataFrame, measure
         probe,
         chart,
         _("Shifted test images"),
-        caption(probe, results.study.plan),
+        with_intervals(caption(probe, results.study.plan), curves),
         numbers=curves,
         reading=_(READING),
     )
@@ -53,7 +53,7 @@ def caption(probe: Probe, plan: Plan) -> str:
     seen = _("No model has an augmentation that shifts images.")
     if used:
         seen = _("Trained on shifted images too (augmentation): {models}.", models=listing(used))
-    return with_intervals(joined(how, shuffled_afterwards(probe, plan), seen))
+    return joined(how, shuffled_afterwards(probe, plan), seen)
 
 
 def draw(curves: pd.DataFrame, labels: Mapping[str, str], looks: Mapping[str, int]) -> Figure:
