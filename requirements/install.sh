@@ -21,4 +21,6 @@ if [ ! -x "$venv/bin/pip" ] && ! "$python" -m venv "$venv"; then
     exit 1
 fi
 echo "Installing $requirements into $venv (a minute or two) ..." >&2
-"$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$requirements"
+"$venv/bin/pip" install --quiet --disable-pip-version-check --no-compile --require-hashes -r "$requirements"
+# pip would compile on one core. Some packages have files that are templates, or for other versions of Python.
+"$venv/bin/python" -m compileall -q -j 0 "$venv"/lib/python3.*/site-packages > /dev/null || true

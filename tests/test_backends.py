@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builders.project import ROOT, TINY
+from builders.project import ROOT, TINY, job_forks
 from convlab.common.files import write_json
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
@@ -53,7 +53,12 @@ def command(name: str, data: Path, output: Path, seed: int = 1, **training) -> l
     settings = {"backend": name, "epochs": 6, "batch_size": 32, "learning_rate": 0.003, **training}
     run = Run.model_validate({"dataset": {"kind": "digits"}, "model": MODEL, "training": settings, "seed": seed})
     arguments = ["--spec", canonical_json(run.identity), "--data-dir", str(data), "--output-dir", str(output)]
-    return [sys.executable, str(ROOT / "scripts/train.py"), *arguments]
+    return [python(name), str(ROOT / "scripts/train.py"), *arguments]
+
+
+def python(name: str) -> str:
+    """The Python to run a job of this backend by: forks for TensorFlow, which most other tests import as well."""
+    return job_forks().python if name == "tensorflow" else sys.executable
 
 
 def without_writing_the_model(arguments: list[str]) -> list[str]:
@@ -75,7 +80,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 def trained(name: str, data: Path, output: Path, seed: int = 1, **training) -> tuple[dict, dict, np.ndarray]:
     """run.json, the measures and the test images' probabilities of a run with its evaluation."""
     run_folder = output / f"seed-{seed}"
-    evaluate = [sys.executable, ROOT / "scripts/evaluate.py", "--train-dir", output, "--seeds", str(seed)]
+    evaluate = [python(name), ROOT / "scripts/evaluate.py", "--train-dir", output, "--seeds", str(seed)]
     for step in (
         command(name, data, run_folder, seed, **training),
         [*evaluate, "--data-dir", data, "--output-dir", output / "evaluated"],
@@ -200,7 +205,7 @@ def test_the_backend_can_be_a_studys_factor(name, project):
     experiments = {"backend": {"base": "cnn", "factor": "backend", "levels": ["tensorflow", name]}}
     probes = {"translation": {"shift": 1, "models": ["cnn"]}}
     project.configure({**TINY, "experiments": experiments, "probes": probes})
-    result = project.snakemake()
+    result = project.snakemake(env={})  # of jobs that import each its own backend
     assert result.returncode == 0, result.stdout + result.stderr
     spec = json.loads((project.folder / f"results/tiny/train/digits/cnn-backend-{name}/seed-1/run.json").read_text())
     assert spec["spec"]["training"]["backend"] == name

@@ -77,9 +77,8 @@ def test_a_failing_run_shows_the_end_of_its_log_and_the_others_go_on(project):
     pulled = '    assert spec.seed != 2 or "CABLE" not in __import__("os").environ, "the cable was pulled"\n'
     assert line in script.read_text()
     script.write_text(script.read_text().replace(line, line + pulled))
-    profile = ["--workflow-profile", str(project.folder / "profiles/default")]
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *profile]
     environment = {**os.environ, "CABLE": "pulled"}
+    command = project.command(real=False)
     result = subprocess.run(command, cwd=project.folder, capture_output=True, text=True, env=environment)
     output = result.stdout + result.stderr
     assert result.returncode != 0

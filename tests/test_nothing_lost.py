@@ -70,14 +70,10 @@ def audit(project: Project) -> list[list[str]]:
     return [line.split(" ", 1) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def command(project: Project, *arguments: str) -> list[str]:
-    profile = str(project.folder / "profiles/default")
-    return [sys.executable, "-m", "snakemake", "--cores", "2", "--workflow-profile", profile, *arguments]
-
-
-def begin(project: Project, *arguments: str) -> psutil.Popen:
+def begin(project: Project, *arguments: str, real: bool = False) -> psutil.Popen:
     log = (project.folder / "snakemake.log").open("a")
-    return psutil.Popen(command(project, *arguments), cwd=project.folder, stdout=log, stderr=subprocess.STDOUT)
+    command = project.command(*arguments, real=real)
+    return psutil.Popen(command, cwd=project.folder, stdout=log, stderr=subprocess.STDOUT)
 
 
 def jobs(project: Project) -> list[psutil.Process]:
@@ -122,11 +118,11 @@ def test_kills_at_random_moments_lose_nothing(request, tmp_path):
     while deaths:
         rounds += 1
         project = audited(tmp_path / f"round-{rounds}", config)
-        process = begin(project)
+        process = begin(project, real=True)
         try:
             while (status := process.poll()) != 0:
                 if status is not None:
-                    process = begin(project)
+                    process = begin(project, real=True)
                 time.sleep(dice.uniform(0.5, 6))
                 running = jobs(project)
                 if deaths and process.poll() is None and (running or deaths[-1] == "Snakemake"):
@@ -170,7 +166,8 @@ def test_jobs_that_outlive_their_snakemake_are_not_done_again(undisturbed, tmp_p
     assert orphans
     with locks.locked_if_free(lock) as ours:
         assert ours, "no job holds on to the claim"
-    result = subprocess.run(command(project, "compare"), cwd=project.folder, capture_output=True, text=True)
+    command = project.command("compare", real=False)
+    result = subprocess.run(command, cwd=project.folder, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert Counter(kind for kind, _ in audit(project)) == {"epoch": 4, "finished": 2}
     both = steady_runs(undisturbed)
@@ -257,7 +254,7 @@ def mounted(options: str, project: Project, script: str) -> subprocess.Completed
 def test_a_full_disk_is_named_and_what_is_there_stays_whole(undisturbed, project):
     project.configure(SLIM)
     keep = "cp -a results ../kept"
-    result = mounted("size=400k", project, f"{' '.join(command(project))}; status=$?; {keep}; exit $status")
+    result = mounted("size=400k", project, f"{' '.join(project.command())}; status=$?; {keep}; exit $status")
     output = " ".join((result.stdout + result.stderr).split())  # Snakemake wraps the lines of a log that it shows
     assert result.returncode == 1
     assert re.search(r"error: cannot write.*No space left on device", output), output
@@ -287,7 +284,7 @@ def test_a_read_only_results_folder_is_told_in_one_sentence(project):
         (project.folder / "results").mkdir(mode=0o555)
         result = project.snakemake()
     else:
-        result = mounted("ro", project, " ".join(command(project)))
+        result = mounted("ro", project, " ".join(project.command()))
     output = " ".join((result.stdout + result.stderr).split())
     assert result.returncode != 0
     assert re.search(r"results cannot be written; make it writable, or run in another folder", output), output

@@ -28,6 +28,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
 from botocore.stub import Stubber
 
+import builders.aws_descriptions  # noqa: F401
 from builders.project import ROOT, TINY, copy_project
 from builders.served_model import write_deployable_study
 
@@ -778,7 +779,7 @@ def hurried(arguments: list[str], environment: dict[str, str]) -> None:
 def processes():
     """Makes processes that have imported all of this already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_sagemaker"])
+    context.set_forkserver_preload(["test_sagemaker"])  # and so builders.aws_descriptions
     with pytest.MonkeyPatch.context() as patch:  # Python 3.11 does not tell the server where the modules are
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests")]))
         multiprocessing.forkserver.ensure_running()

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from convlab.statistics import comparisons
 from convlab.statistics.comparisons import Contrast, compare_to_reference, verdict
 from convlab.statistics.images import crossed_difference
 from convlab.statistics.multiplicity import adjust_equivalences, adjust_family
@@ -43,15 +44,24 @@ def accuracies(rng, groups, seeds, sd_seed, shift=0.0):
     return rng.binomial(IMAGES // STRATA, np.clip(p + effect[..., None] * weight, 0, 1)).sum(axis=-1) / IMAGES
 
 
+@pytest.fixture
+def tests_only(monkeypatch):
+    """What a comparison says of further seeds takes a quarter of its time, and no error rate depends on it."""
+    for name in ("detectable_difference", "seeds_to_settle"):
+        monkeypatch.setattr(comparisons, name, lambda *_: None)
+
+
 def compared(values):
     """The contrasts of groups of runs, shape (groups, seeds), with the first group."""
-    return list(compare_to_reference(pd.DataFrame(np.transpose(values)).rename(columns=str), "0").values())
+    names = pd.Index([str(group) for group in range(len(values))], dtype=object)  # a quarter faster than pandas' own
+    return list(compare_to_reference(pd.DataFrame(np.transpose(values), columns=names), "0").values())
 
 
 @pytest.mark.parametrize("sd_seed", [0.0, 0.9 * POINTS])
 @pytest.mark.parametrize("seeds", [3, 5, 10])
-@pytest.mark.parametrize(("contrasts", "reps"), [(1, 3000), (2, 1500)])
-def test_the_comparison_errs_in_five_percent_of_experiments_under_the_null(contrasts, reps, seeds, sd_seed):
+@pytest.mark.parametrize(("contrasts", "reps"), [(1, 1500), (2, 1000)])
+def test_the_comparison_errs_in_five_percent_of_experiments_under_the_null(tests_only, contrasts, reps, seeds, sd_seed):
+    """Each case finds an error rate of 9 % with a probability of 0.998 (one contrast) and 0.96 (two)."""
     rng = np.random.default_rng([contrasts, seeds, int(sd_seed * 1e4)])
     errors = covered = 0
     for _ in range(reps):
@@ -65,7 +75,7 @@ def test_the_comparison_errs_in_five_percent_of_experiments_under_the_null(contr
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_simultaneous_intervals_cover_real_differences(seeds):
+def test_simultaneous_intervals_cover_real_differences(tests_only, seeds):
     """Three variants that are truly 0.5, 1.0 and 1.5 points better: all three intervals must hold their difference."""
     rng = np.random.default_rng(seeds)
     reps, covered = 1200, 0
@@ -80,7 +90,7 @@ def test_simultaneous_intervals_cover_real_differences(seeds):
 @pytest.mark.parametrize("contrasts", [2, 5])
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize("correlation", [0.0, 0.8])
-def test_the_switch_to_separate_tests_never_inflates_the_error_rate(correlation, seeds, contrasts):
+def test_the_switch_to_separate_tests_never_inflates_the_error_rate(tests_only, correlation, seeds, contrasts):
     """Differences that vary alike often look different by chance; the switch must then err on the safe side."""
     rng = np.random.default_rng([seeds, contrasts, int(10 * correlation)])
     reps, errors, separate = 800, 0, 0
@@ -232,7 +242,7 @@ def test_at_most_five_percent_of_studies_hold_a_wrong_verdict_of_any_kind(edges,
 )
 @pytest.mark.parametrize("correlation", [0.0, 0.8])
 def test_a_noisier_reference_errs_more_often_but_no_more_than_the_methods_say(
-    correlation, variants, ratio, seeds, stated
+    tests_only, correlation, variants, ratio, seeds, stated
 ):
     """Variants without effect, what the reference has of its own ``ratio`` times as noisy as theirs."""
     rng = np.random.default_rng([int(10 * ratio), seeds, variants, int(10 * correlation)])
@@ -245,7 +255,7 @@ def test_a_noisier_reference_errs_more_often_but_no_more_than_the_methods_say(
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.4, 0.8])
-def test_a_single_contrast_errs_at_its_level_whatever_the_correlation_and_the_sds(correlation):
+def test_a_single_contrast_errs_at_its_level_whatever_the_correlation_and_the_sds(tests_only, correlation):
     rng = np.random.default_rng(int(10 * correlation))
     reps = 2000
     errors = 0

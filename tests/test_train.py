@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 from builders.damage import DAMAGES
-from builders.project import ROOT
+from builders.project import ROOT, job_forks
 from convlab.common import checksums
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
@@ -37,7 +36,7 @@ def digits(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("digits")
     spec = json.dumps({"kind": "digits", "train_images": 400, "test_images": 100})
     arguments = ["--dataset", "digits", "--spec", spec, "--output-dir", folder]
-    subprocess.run([sys.executable, ROOT / "scripts/prepare.py", *arguments], check=True, capture_output=True)
+    subprocess.run([job_forks().python, ROOT / "scripts/prepare.py", *arguments], check=True, capture_output=True)
     return folder
 
 
@@ -49,7 +48,7 @@ def spec(seed: int = 1, model: dict = CNN, **training) -> str:
 
 def command(text: str, data: Path, output: Path) -> list[str]:
     script = str(ROOT / "scripts/train.py")
-    return [sys.executable, script, "--spec", text, "--data-dir", str(data), "--output-dir", str(output)]
+    return [job_forks().python, script, "--spec", text, "--data-dir", str(data), "--output-dir", str(output)]
 
 
 def train(text: str, data: Path, output: Path) -> dict:
@@ -249,7 +248,7 @@ def test_a_loss_that_stops_being_a_number_is_a_result(digits, tmp_path):
     assert (run_folder / "model.keras").exists()
     evaluated = tmp_path / "evaluated"
     arguments = ["--train-dir", tmp_path, "--seeds", "1", "--data-dir", digits, "--output-dir", evaluated]
-    subprocess.run([sys.executable, ROOT / "scripts/evaluate.py", *arguments], check=True, capture_output=True)
+    subprocess.run([job_forks().python, ROOT / "scripts/evaluate.py", *arguments], check=True, capture_output=True)
     measures = read_measures(evaluated, [1])[1]
     assert measures["status"] == "diverged" and "accuracy" not in measures
 

@@ -83,7 +83,7 @@ def test_as_a_module_with_a_prefix_and_a_config_of_its_own_from_a_read_only_clon
     assert files(checkout) == before, "nothing is written into the clone"
     assert outer.planned() == set()
     assert (outer.folder / ".snakemake/convlab/small.lock").is_file(), "the study was claimed by the outer `onstart`"
-    result = outer.snakemake(f"{PREFIX}/{RUN}/run.json", "--forcerun", "convlab_train")
+    result = outer.snakemake(f"{PREFIX}/{RUN}/run.json", "--forcerun", "convlab_train", env={})
     assert result.returncode == 0, result.stdout + result.stderr
     assert "epoch 1/1" in (results / "logs/train/digits/dense/seed-1.log").read_text(), (
         "forced, so not taken from the kept"

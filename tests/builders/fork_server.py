@@ -1,4 +1,4 @@
-"""Snakemake's command line in a fork of a process that has imported it: a dry run without a second of imports.
+"""Snakemake's command line in a fork of a process that has imported it: a run without a second of imports.
 
 What is run is what ``python -m snakemake`` runs, in a process of its own with its own folder, environment and
 ``sys.modules``: of the project nothing has been imported before. Only what a test says about starting Python, or about
@@ -28,10 +28,17 @@ class ForkServer:
         self.process.wait()
         self.process.stdout.close()
 
-    def snakemake(self, arguments: list[str], folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess:
-        """``python -m snakemake`` with these arguments in this folder, with exactly this environment."""
+    def snakemake(
+        self, arguments: list[str], folder: Path, env: dict[str, str], python: str = sys.executable
+    ) -> subprocess.CompletedProcess:
+        """``python -m snakemake`` with these arguments in this folder, with exactly this environment.
+
+        ``python``: the one that Snakemake takes for its own, and has its jobs started by.
+        """
         with tempfile.TemporaryDirectory() as outputs:
-            request = {"arguments": arguments, "folder": str(folder), "env": env, "outputs": outputs}
+            request = {
+                "arguments": arguments, "folder": str(folder), "env": env, "outputs": outputs, "python": python
+            }  # fmt: skip
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
             status = int(self.process.stdout.readline())
@@ -49,6 +56,7 @@ def become(request: dict) -> None:
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(Path(request["outputs"], name), os.O_WRONLY | os.O_CREAT), number)
     sys.argv = ["snakemake", *request["arguments"]]
+    sys.executable = request["python"]
     sys.path[0] = request["folder"]
 
 

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from builders.fork_server import ForkServer
+from builders.job_forks import JobForks
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -42,6 +43,11 @@ def fork_server() -> ForkServer:
     return ForkServer()
 
 
+@cache
+def job_forks() -> JobForks:
+    return JobForks()
+
+
 @contextmanager
 def threads_as_they_are() -> Iterator[None]:
     """Scripts that a test calls in its own process leave TensorFlow's threads, which can be set once."""
@@ -50,6 +56,16 @@ def threads_as_they_are() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras_runtime, "use_threads", lambda count: None)
         yield
+
+
+SNAKEMAKE_WITH_PYTHON = """
+import sys
+sys.executable = sys.argv.pop(1)
+sys.path[0] = ""
+from snakemake.cli import main
+main(sys.argv[1:])
+"""
+"""Snakemake, which has its jobs started by the Python that its first argument names."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +82,24 @@ class Project:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     def snakemake(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
-        """Run Snakemake here; plain logging, since its text is read. A dry run is a fork, unless it has an ``env``."""
+        """Run Snakemake here; plain logging, since its text is read.
+
+        It and its jobs are forks of processes that have imported what they import, unless there is an ``env``, be it
+        empty: then each of them is started as users start it.
+        """
         arguments = ["--cores", "2", "--workflow-profile", "none", *arguments]
         environment = {**os.environ, "CONVLAB_CACHE": str(self.folder / "cache")} | (env or {})
-        if "-n" in arguments and env is None:
-            return fork_server().snakemake(arguments, self.folder, environment)
+        if env is None:
+            python = sys.executable if "-n" in arguments else job_forks().python
+            return fork_server().snakemake(arguments, self.folder, environment, python)
         command = [sys.executable, "-m", "snakemake", *arguments]
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment)
+
+    def command(self, *arguments: str, real: bool = True) -> list[str]:
+        """A command that starts Snakemake with the default profile; its jobs are started really, or are forks."""
+        start = ["-m", "snakemake"] if real else ["-c", SNAKEMAKE_WITH_PYTHON, job_forks().python]
+        profile = str(self.folder / "profiles/default")
+        return [sys.executable, *start, "--cores", "2", "--workflow-profile", profile, *arguments]
 
     def planned(self, *arguments: str) -> set[str]:
         """Messages of the jobs that a dry run names, `all` left out: what would be done."""
