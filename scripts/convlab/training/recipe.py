@@ -121,7 +121,9 @@ class Training(Spec):
         "none", description="balanced weighs training images so that each class has the same weight in the loss."
     )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
-        "float32", description="Arithmetic: mixed_bfloat16 is faster where the processor has it."
+        "float32",
+        description="Arithmetic: mixed_bfloat16 is faster on some processors and slower on others; make plan "
+        "measures it.",
     )
     validation_fraction: Annotated[Real, Field(gt=0, lt=1)] = Field(
         0.1,
