@@ -290,6 +290,8 @@ def test_energy_that_nothing_could_read_is_called_unknown():
 
 
 def test_energy_is_given_in_the_unit_that_keeps_it_short():
+    assert joules_text(796.8, 2) == "800 J (0.22 Wh)"
+    assert joules_text(0.0, 2) == "0 J (0 Wh)"
     assert joules_text(18.0, 2) == "18 J (0.0050 Wh)"
     assert joules_text(999.6) == "1.00 kJ (0.278 Wh)"
     assert joules_text(7.2e6) == "7.20 MJ (2.00 kWh)"

@@ -1,5 +1,6 @@
 """Energy of trainings in words: how much, how it is known, and what it leaves out."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,7 +35,9 @@ def _with_prefix(value: float, unit: str, digits: int) -> str:
     prefixes = ["", "k", "M", "G"]
     while float(f"{value:.{digits}g}") >= 1000 and len(prefixes) > 1:
         value, prefixes = value / 1000, prefixes[1:]
-    return with_unit(i18n.localised(f"{value:#.{digits}g}".rstrip(".")), prefixes[0] + unit)
+    rounded = float(f"{value:.{digits}g}")
+    decimals = max(0, digits - 1 - math.floor(math.log10(rounded))) if rounded else 0
+    return with_unit(say.number(rounded, decimals), prefixes[0] + unit)
 
 
 def energy_text(summary: Mapping[str, Any]) -> str:
