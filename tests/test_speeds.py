@@ -213,7 +213,7 @@ def test_the_speed_of_this_machine_is_measured_once_by_the_code_that_trains(tmp_
     first, second = (
         subprocess.run([*command, *options], capture_output=True, text=True) for options in (["--measure"], [])
     )
-    assert "Measuring how fast this machine trains" in first.stderr and second.stderr == ""
+    assert "Measuring once how fast this machine trains 3" in first.stderr and second.stderr == ""
     assert "the report in about" in first.stdout and first.stdout == second.stdout
     kept = [json.loads(path.read_text())["speed"] for path in own_cache.rglob("*.json")]
     assert len(kept) == 3 and all(speed["images_per_second"] > 0 and speed["device"] == "CPU" for speed in kept)
