@@ -107,6 +107,18 @@ def test_figures_look_the_same_without_the_fonts_layout_tables_or_keep_them(tmp_
     assert font_types((tmp_path / "drawn.pdf").read_bytes()) == {"Type0", "CIDFontType2"}
 
 
+def test_fonts_without_layout_tables_keep_their_names_and_can_be_asked_for_again(monkeypatch):
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", list(font_manager.fontManager.ttflist))
+    originals = font_manager.findfont(FONT)
+    try:
+        for texts, plain in [(["Coat"], True), (["قميص"], False), (["Coat"], True)]:
+            assert use_fonts_without_layout_tables(texts) is plain
+            used = font_manager.findfont(FONT)
+            assert (used == originals) is not plain and Path(used).name == Path(originals).name
+    finally:
+        font_manager.fontManager.addfont(originals)
+
+
 def test_a_font_without_layout_tables_has_the_same_bytes_at_any_time(tmp_path, monkeypatch):
     font = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans-Bold.ttf"
     copies = []

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import unicodedata
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import matplotlib
@@ -22,22 +23,35 @@ LAYOUT_TABLES = ("GSUB", "GPOS", "GDEF")
 
 
 def use_fonts_without_layout_tables(texts: Iterable[str]) -> bool:
-    """Draw with copies of the font that lack the layout tables, until this process ends; returns whether it does.
+    """Draw with copies of the font that lack the layout tables; returns whether figures are drawn so.
 
     Args:
-        texts: all that the figures may show of a user's; where one needs the layout tables nothing is changed.
+        texts: all that the figures may show of a user's; where one needs the layout tables the fonts stay as they are.
     """
-    if any(needs_layout_tables(text) for text in texts):
-        return False
+    originals = _font_files()  # before the list is changed below
+    plain = not any(needs_layout_tables(text) for text in texts)
     manager = font_manager.fontManager
+    manager.ttflist = [font for font in manager.ttflist if font.name != FONT]
+    for file in _copies() if plain else originals:
+        manager.addfont(file)
+    return plain
+
+
+@cache
+def _font_files() -> list[Path]:
+    """The files of the font that Matplotlib brings along, by name: its list has another order in another home."""
     brought_along = Path(matplotlib.get_data_path())
-    ours = [font for font in manager.ttflist if font.name == FONT and Path(font.fname).is_relative_to(brought_along)]
+    files = {Path(font.fname) for font in font_manager.fontManager.ttflist if font.name == FONT}
+    return sorted(file for file in files if file.is_relative_to(brought_along))
+
+
+@cache
+def _copies() -> list[Path]:
+    """Copies without layout tables, of the same names, since PDFs hold fonts in the order of their names; until this
+    process ends."""
     folder = Path(tempfile.mkdtemp(prefix="convlab-fonts-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    manager.ttflist = [font for font in manager.ttflist if font.name != FONT]
-    for number, font in enumerate(ours):
-        manager.addfont(without_layout_tables(Path(font.fname), folder / f"{number}.ttf"))
-    return True
+    return [without_layout_tables(file, folder / file.name) for file in _font_files()]
 
 
 def needs_layout_tables(text: str) -> bool:
