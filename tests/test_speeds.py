@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from builders.history import write_epochs
 from builders.project import ROOT, TINY
 from convlab.common import environment, provenance
 from convlab.common.specs import canonical_json
@@ -140,15 +141,33 @@ def test_earlier_runs_of_this_machine_know_better_than_what_was_measured():
     study = load_study(tiny_with(epochs=1))
     earlier = known(study)
     earlier.equal[key_of(TINY)] = [0.1, 0.3]
-    assert run_seconds(study, "digits", "cnn", earlier) == pytest.approx(270 * 0.2)
+    assert run_seconds(study, "digits", "cnn", earlier) == pytest.approx((270 + 30 / 3) * 0.2)
     assert run_seconds(study, "digits", "dense", earlier) == pytest.approx(270 / 1000 + 30 / 4000)
+
+
+def test_a_short_run_of_a_few_images_tells_how_long_a_long_one_takes(tmp_path):
+    quick = load_study({**tiny_with(epochs=2), "study": "tiny_quick"})
+    run = quick.run("digits", "cnn", 1)
+    path = tmp_path / "tiny_quick/train/digits/cnn/seed-1/run.json"
+    path.parent.mkdir(parents=True)
+    record = {"spec": run.identity, "spec_hash": run.spec_hash, "images_per_second": 8.0, "classes": 10}
+    record |= {"input_shape": [8, 8, 1], "device": "CPU", "environment": environment.choices()}
+    record |= {"images_per_epoch": 24, "validation_images": 3, "epochs_run": 2, "hardware": provenance.hardware()}
+    path.write_text(json.dumps(record))
+    write_epochs(path.with_name("history.csv"), 5.0, 0.5)
+    study = load_study(tiny_with(epochs=20))
+    assert run_seconds(study, "digits", "cnn", earlier_runs(tmp_path, study)) == pytest.approx(20 * 0.5 * 280 / 25)
+    path.write_text(json.dumps(record | {"epochs_run": 1}))
+    assert earlier_runs(tmp_path, study).equal == {}
+    path.with_name("history.csv").unlink()
+    assert earlier_runs(tmp_path, study).rates == {} and earlier_runs(tmp_path, quick).done == {("digits", "cnn", 1)}
 
 
 def test_what_was_not_measured_follows_from_macs():
     study = load_study(tiny_with(epochs=1))
     earlier = known(study)
     del earlier.speeds[key_of(TINY)]
-    assert run_seconds(study, "digits", "cnn", earlier) == pytest.approx(270 / 1000)
+    assert run_seconds(study, "digits", "cnn", earlier) == pytest.approx((270 + 30 / 3) / 1000)
 
 
 def test_runs_of_another_machine_are_done_and_tell_nothing_of_this_one(tmp_path):
@@ -158,6 +177,8 @@ def test_runs_of_another_machine_are_done_and_tell_nothing_of_this_one(tmp_path)
     path.parent.mkdir(parents=True)
     record = {"spec": run.identity, "spec_hash": run.spec_hash, "images_per_second": 1000.0, "classes": 10}
     record |= {"input_shape": [8, 8, 1], "device": "CPU", "environment": environment.choices()}
+    record |= {"images_per_epoch": 270, "validation_images": 30, "epochs_run": 2}
+    write_epochs(path.with_name("history.csv"), 1.0, 1.0)
     for change, equal in (({}, 1), ({"processor": "another"}, 0), ({"instructions": "another"}, 0)):
         path.write_text(json.dumps(record | {"hardware": provenance.hardware() | change}))
         earlier = earlier_runs(tmp_path, study)

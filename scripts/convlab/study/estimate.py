@@ -16,6 +16,7 @@ from convlab.study import layout, speeds
 from convlab.study.precision_cost import precision_pairs
 from convlab.study.schema import Study
 from convlab.study.speeds import Speed
+from convlab.training.history import read_history
 from convlab.training.recipe import Training
 from convlab.training.run_spec import Run
 
@@ -29,7 +30,8 @@ COMPILE_STARTS = 0.4
 """Time in which a model is built and compiled, where it was not measured, as a multiple of the start of a process."""
 
 FORWARD_PASSES = 3
-"""Forward passes that a training step is taken to be, where validation was not measured."""
+"""Forward passes that a training step is taken to be, where validation was not measured: so many validation images
+count as one to train on."""
 
 
 class Images(NamedTuple):
@@ -48,9 +50,9 @@ class Earlier:
 
     Attributes:
         done: finished runs of this study.
-        rates: by backend and precision (MACs, seconds per image) of runs of any study and of measured speeds.
+        rates: by backend and precision (MACs, seconds per training image) of runs of any study and of measured speeds.
         sizes: images of each dataset, by its spec as JSON.
-        equal: seconds per training image, validation included, of earlier runs by ``speeds.key``.
+        equal: seconds per training image of earlier runs of several epochs, by ``speeds.key``.
         speeds: measured ones, by the same key.
         keys: that key by dataset and variant, as far as it was asked for.
     """
@@ -98,19 +100,34 @@ def earlier_runs(results: Path, study: Study) -> Earlier:
             record = json.loads(path.read_text(encoding="utf-8"))
             run = Run.model_validate(record["spec"])
             macs = macs_of(run, record, known)
-            is_here, shape = speeds.is_of(record, here), tuple(record["input_shape"])
+            seconds = image_seconds(record, path.with_name("history.csv")) if speeds.is_of(record, here) else None
+            shape, classes = tuple(record["input_shape"]), record["classes"]
         except (ValueError, KeyError, TypeError, OSError):
             continue  # written by another version: no help for an estimate
-        if record["images_per_second"] and is_here:
-            seconds = 1 / record["images_per_second"]
-            name = speeds.key(speeds.as_architecture(run.model, run.training, shape, record["classes"]))
-            earlier.equal.setdefault(name, []).append(seconds)
+        if seconds is not None:
+            if record.get("epochs_run", 0) > 1:
+                name = speeds.key(speeds.as_architecture(run.model, run.training, shape, classes))
+                earlier.equal.setdefault(name, []).append(seconds)
             if macs is not None:
                 earlier.rates.setdefault(arithmetic(run.training), []).append((macs, seconds))
         study_name, *key = layout.run_of_record(path)
         if study_name == study.study and wanted.get(tuple(key)) == record["spec_hash"]:
             earlier.done.add(tuple(key))
     return earlier
+
+
+def image_seconds(record: Mapping[str, Any], history: Path) -> float | None:
+    """Seconds that an earlier run took for each image to train on, of its epochs after the first if it has more.
+
+    The model is compiled in the first, which can take longer than all the rest of a short run: those of ``make quick``
+    would make a study seem to take many times as long as it does.
+    """
+    try:
+        rows = read_history(history)
+        images = record["images_per_epoch"] + record["validation_images"] / FORWARD_PASSES
+        return statistics.fmean(row["seconds"] for row in rows[1:] or rows) / images
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):  # StatisticsError is a ValueError
+        return None
 
 
 def _sizes(results: Path, study: Study) -> dict[str, Images]:
@@ -212,15 +229,16 @@ def run_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> f
         return None
     (trained, validated), epochs = images, owner.training.epochs
     name = architecture_key(study, dataset, owner.name, earlier)
+    counted = trained + validated / FORWARD_PASSES
     if name in earlier.equal:
-        return epochs * trained * statistics.fmean(earlier.equal[name])
+        return epochs * counted * statistics.fmean(earlier.equal[name])
     if name in earlier.speeds:
         speed = earlier.speeds[name]
         return epochs * (trained / speed.images_per_second + validated / speed.forward_images_per_second)
     rate = seconds_per_image(
         study.plan.costs[dataset, owner.name].macs, earlier.rates.get(arithmetic(owner.training), [])
     )
-    return epochs * trained * rate if rate and trained else None
+    return epochs * counted * rate if rate and trained else None
 
 
 def images_per_second(study: Study, dataset: str, variant: str, earlier: Earlier) -> float | None:
@@ -252,7 +270,8 @@ def test_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> 
     training, trained = run_seconds(study, dataset, variant, earlier), images_of(study, dataset, variant, earlier)
     if training is None or not trained[0]:
         return 0.0
-    return images.test * training / (trained[0] * study.plan.owner(variant).training.epochs * FORWARD_PASSES)
+    counted = (trained[0] + trained[1] / FORWARD_PASSES) * study.plan.owner(variant).training.epochs
+    return images.test * training / (counted * FORWARD_PASSES)
 
 
 def planned_runs(study: Study, seeds_of: Callable[[str, str], Sequence[int]]) -> set[RunKey]:
