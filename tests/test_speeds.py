@@ -22,6 +22,7 @@ from convlab.study.estimate import (
     earlier_runs,
     job_seconds,
     run_seconds,
+    were_side_by_side,
 )
 from convlab.study.load import load_study
 from convlab.study.speeds import Speed
@@ -224,6 +225,22 @@ def test_the_line_names_the_speed_of_each_architecture_once():
     printed = plan_text.summary(study, known(study, images_per_second=1234.0), 2)
     assert "cnn 1,200" in printed and "dense 1,200" in printed and "shuffled" not in printed
     assert "(images/s of a run: " in printed
+    slow = plan_text.summary(study, known(study, images_per_second=0.123), 2)
+    assert "cnn 0.12" in slow
+
+
+def test_the_line_names_the_dataset_of_a_speed_where_there_are_several():
+    one_model = {"models": {"cnn": TINY["models"]["cnn"]}, "experiments": {}, "comparisons": {}}
+    study = load_study({**TINY, **one_model, "datasets": {**TINY["datasets"], "fashion_mnist": {}}})
+    printed = plan_text.summary(study, known(study), 2)
+    assert "(images/s of a run: cnn on digits 1,000; cnn on fashion_mnist 1,000)" in printed
+
+
+def test_a_speed_that_could_not_be_measured_is_not_offered_to_be_measured():
+    study = load_study(TINY)
+    earlier = replace(known(study), speeds={}, rates={})
+    assert plan_text.summary(study, earlier, 2).endswith("has not been measured (`make plan` does that).")
+    assert plan_text.summary(study, earlier, 2, tried=True).endswith("could not be measured.")
 
 
 @pytest.mark.slow
@@ -319,6 +336,15 @@ def test_two_threads_of_a_core_are_one_run_at_full_speed(tmp_path, monkeypatch):
     assert (
         machine_load.full_speed_runs(4) == machine_load.full_speed_runs(3) == 2 and machine_load.full_speed_runs(1) == 1
     )
+    assert machine_load.full_speed_runs(4, were_side_by_side=True) == 4
+
+
+def test_earlier_runs_shared_cores_already():
+    study = load_study(TINY)
+    equal = {name: [0.1] for name in architectures_left(study, Earlier())}
+    assert were_side_by_side(study, Earlier(equal=equal))
+    equal.pop(key_of(TINY))
+    assert not were_side_by_side(study, Earlier(equal=equal))
 
 
 def test_a_gpu_that_no_run_would_use_is_named(tmp_path, monkeypatch):

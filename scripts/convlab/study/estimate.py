@@ -312,3 +312,9 @@ def architectures_to_measure(
         for name, entry in entries.items()
         if name not in earlier.speeds and (name in compared or name not in earlier.equal)
     }
+
+
+def were_side_by_side(study: Study, earlier: Earlier) -> bool:
+    """Whether all runs that are left have equal earlier ones, whose times are those of runs that had others beside."""
+    left = {(dataset, study.plan.owner(name).name) for dataset, name, _ in left_to_train(study, earlier)}
+    return all(architecture_key(study, dataset, owner, earlier) in earlier.equal for dataset, owner in left)

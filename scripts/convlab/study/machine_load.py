@@ -38,9 +38,18 @@ def physical_cores() -> int | None:
     return len(siblings)
 
 
-def full_speed_runs(cores: int, gpu_runs: int | None = None) -> int:
-    """Runs of so many side by side that a core computes alone, as a measured speed supposes, or that have a GPU."""
-    limits = [usable_processors(), physical_cores(), gpu_runs if speeds.computes_on_gpu() else None]
+def full_speed_runs(cores: int, gpu_runs: int | None = None, were_side_by_side: bool = False) -> int:
+    """Runs of so many side by side that a core computes alone, as a measured speed supposes, or that have a GPU.
+
+    Args:
+        gpu_runs: runs for which there are GPUs.
+        were_side_by_side: the times are those of runs that already shared cores, two threads of one included.
+    """
+    limits = [
+        usable_processors(),
+        None if were_side_by_side else physical_cores(),
+        gpu_runs if speeds.computes_on_gpu() else None,
+    ]
     return max(1, min(cores, *(limit for limit in limits if limit)))
 
 
@@ -49,8 +58,9 @@ def load_notes(study: Study, cores: int) -> list[str]:
     notes, processors = [], usable_processors()
     if cores > processors:
         notes.append(
-            f"{cores} runs side by side are asked for, but only {processors} processors may be used here, so that each "
-            f"takes longer and none ends sooner; CORES={processors} is as fast and needs less memory"
+            f"{cores} runs side by side are asked for, but only {processors} processor{'s' * (processors > 1)} may be "
+            f"used here, so that each takes longer and none ends sooner; CORES={processors} is as fast and needs less "
+            "memory"
         )
     gpus = idle_gpus(study)
     if gpus:
