@@ -12,7 +12,7 @@ from builders.history import write_epochs
 from builders.project import ROOT, TINY
 from convlab.common import environment, provenance
 from convlab.common.specs import canonical_json
-from convlab.study import machine_load, plan_text, precision_cost, speeds
+from convlab.study import machine_load, plan_text, precision_cost, schema, speeds
 from convlab.study.durations import Job, makespan, study_duration
 from convlab.study.estimate import (
     Earlier,
@@ -52,6 +52,16 @@ def test_an_architecture_is_known_whatever_does_not_change_the_time_of_a_step():
     for other in ({"batch_size": 7}, {"precision": "mixed_bfloat16"}, {"optimizer": "sgd"}, {"backend": "jax"}):
         assert key_of(tiny_with(**other)) != key_of(TINY)
     assert key_of(TINY, "dense") != key_of(TINY)
+
+
+def test_a_users_files_are_listed_once_however_many_variants_there_are(monkeypatch):
+    listed = []
+    form = schema.dataset_form
+    monkeypatch.setattr(schema, "dataset_form", lambda *arguments: (listed.append(1), form(*arguments))[1])
+    study = load_study(TINY)
+    architectures_left(study, Earlier())
+    plan_text.summary(study, known(study), 2)
+    assert listed == [1]
 
 
 def test_a_measured_speed_is_kept_for_this_machine_alone(own_cache):

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from convlab.common.specs import canonical_json
 from convlab.datasets.image_counts import image_counts, limited
-from convlab.datasets.shapes import dataset_form
 from convlab.models.cost import UnknownCost, cost
 from convlab.study import layout, speeds
 from convlab.study.precision_cost import precision_pairs
@@ -136,7 +135,7 @@ def _sizes(results: Path, study: Study) -> dict[str, Images]:
     for dataset, spec in study.datasets.items():
         images = _prepared_images(results, study, dataset)
         if images is None:
-            counts = image_counts(spec, dataset_form(dataset, spec)[1])
+            counts = image_counts(spec, study.form(dataset)[1])
             if counts is None:
                 continue
             train, test = limited(counts.train, spec.train_images).most, limited(counts.test, spec.test_images).most
@@ -199,7 +198,7 @@ def architecture_key(study: Study, dataset: str, variant: str, earlier: Earlier)
     """The ``speeds.key`` of a variant or a trial on a dataset; made once, since a study may have thousands."""
     owner = study.plan.owner(variant)
     if (dataset, owner.name) not in earlier.keys:
-        shape, classes = dataset_form(dataset, study.datasets[dataset])
+        shape, classes = study.form(dataset)
         described = speeds.as_architecture(owner.model, owner.training, shape, classes)
         earlier.keys[dataset, owner.name] = speeds.key(described)
     return earlier.keys[dataset, owner.name]

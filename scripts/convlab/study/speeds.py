@@ -19,7 +19,6 @@ from convlab.common.atomic import write_text
 from convlab.common.code_digests import code_parts
 from convlab.common.specs import canonical_json
 from convlab.datasets.fetching import cache_folder
-from convlab.datasets.shapes import dataset_form
 from convlab.errors import UserError
 from convlab.models.registry import family_of
 from convlab.models.specs import BaseModelSpec
@@ -65,7 +64,7 @@ def architecture(study: Study, dataset: str, variant: str) -> dict[str, Any] | N
     owner = study.plan.owner(variant)
     if family_of(owner.model).feature_costs is None:
         return None
-    shape, classes = dataset_form(dataset, study.datasets[dataset])
+    shape, classes = study.form(dataset)
     described = as_architecture(owner.model, owner.training, shape, classes)
     return {**described, "macs": study.plan.costs[dataset, owner.name].macs}
 
