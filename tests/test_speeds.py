@@ -357,6 +357,25 @@ def test_earlier_runs_shared_cores_already():
     assert not were_side_by_side(study, Earlier(equal=equal))
 
 
+@pytest.mark.parametrize(
+    ("installed", "plugin", "computes"),
+    [
+        (["tensorflow"], False, True),
+        (["tensorflow-cpu"], False, False),
+        (["torch"], False, True),
+        (["jax"], False, False),
+        (["jax"], True, True),
+    ],
+)
+def test_a_gpu_is_used_by_libraries_that_were_built_for_it(monkeypatch, installed, plugin, computes):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(provenance, "versions", lambda: dict.fromkeys(installed, "1"))
+    monkeypatch.setattr(speeds.importlib.util, "find_spec", lambda name: plugin or None)
+    assert speeds.computes_on_gpu() == computes
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert not speeds.computes_on_gpu()
+
+
 def test_a_gpu_that_no_run_would_use_is_named(tmp_path, monkeypatch):
     driver = tmp_path / "nvidia-smi"
     driver.write_text("#!/bin/sh\necho 0\n")

@@ -6,7 +6,6 @@ Standard library only.
 import os
 from pathlib import Path
 
-from convlab.runtime import devices
 from convlab.study import speeds
 from convlab.study.schema import Study
 
@@ -73,7 +72,7 @@ def load_notes(study: Study, cores: int) -> list[str]:
 
 def idle_gpus(study: Study) -> int:
     """GPUs that the driver lists and that no run will use."""
-    listed = len(devices.visible_gpus({"PATH": os.environ.get("PATH", os.defpath)}))
+    listed = len(speeds.listed_gpus(None, os.environ.get("PATH", os.defpath)))
     backends = {variant.training.backend for variant in study.plan.variants.values()}
     if not listed or backends != {"tensorflow"}:
         return 0

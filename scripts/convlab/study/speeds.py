@@ -5,12 +5,15 @@ with another processor, or another version of a library, is measured anew. Stand
 """
 
 import hashlib
+import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +100,24 @@ def machine() -> dict[str, Any]:
 
 
 def computes_on_gpu() -> bool:
-    """Whether runs use a GPU: one is there and not hidden from CUDA, and TensorFlow is not the build for processors."""
+    """Whether runs use a GPU: a library that was built for GPUs is installed, and one is there and not hidden from CUDA.
+
+    Beside TensorFlow's build for processors it is none; JAX comes without CUDA, which is a plugin.
+    """
     installed = provenance.versions()
-    return bool(devices.visible_gpus()) and ("tensorflow" in installed or "tensorflow-cpu" not in installed)
+    if "tensorflow" not in installed:
+        with_cuda = "torch" in installed or importlib.util.find_spec("jax_plugins") is not None
+        if "tensorflow-cpu" in installed or not with_cuda:
+            return False
+    return bool(listed_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("PATH", os.defpath)))
+
+
+@cache
+def listed_gpus(chosen: str | None, path: str) -> tuple[str, ...]:
+    """The GPUs that are visible with a value of CUDA_VISIBLE_DEVICES. Asked once: on some machines nvidia-smi takes
+    seconds."""
+    environment = {"PATH": path} if chosen is None else {"PATH": path, "CUDA_VISIBLE_DEVICES": chosen}
+    return tuple(devices.visible_gpus(environment))
 
 
 def is_of(record: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
