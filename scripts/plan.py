@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from convlab.common.cli import run
 from convlab.datasets.shapes import data_notes
 from convlab.results.descriptions import with_described_costs
+from convlab.runtime.backend import not_installed
 from convlab.study import checklist, estimate, layout, machine_load, plan_text, precision_cost, speeds
 from convlab.study.ema_length import long_averages
 from convlab.study.hypotheses import tested
@@ -73,7 +74,11 @@ def with_speeds(study: Study, earlier: estimate.Earlier, measure: bool) -> tuple
         return earlier, []
     here, problems = speeds.machine(), []
     earlier = earlier.with_speeds(speeds.known_speeds(entries, here), entries)
-    unknown = estimate.architectures_to_measure(study, earlier, entries)
+    unknown = {
+        name: entry
+        for name, entry in estimate.architectures_to_measure(study, earlier, entries).items()
+        if not not_installed(entry["training"]["backend"])  # a note of its own says so
+    }
     if measure and unknown:
         number = sum(map(len, speeds.chosen_by_backend(unknown).values()))
         print(

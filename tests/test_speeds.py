@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import plan
 from builders.history import write_epochs
 from builders.project import ROOT, TINY
 from convlab.common import environment, provenance
@@ -90,7 +91,8 @@ def test_speeds_belong_to_the_code_that_trains_and_to_no_other():
 
 def test_a_cache_that_cannot_be_written_ends_nothing(own_cache):
     own_cache.write_text("a file where a folder should be")
-    speeds._keep("{}", {}, HERE, SPEED)
+    said = speeds._keep("{}", {}, HERE, SPEED)
+    assert said.startswith(f"speeds cannot be kept in {own_cache}/speeds (") and "set CONVLAB_CACHE" in said
 
 
 def test_what_fails_while_speeds_are_measured_is_told_in_a_sentence_and_the_rest_is_kept(tmp_path, monkeypatch):
@@ -106,6 +108,20 @@ def test_what_fails_while_speeds_are_measured_is_told_in_a_sentence_and_the_rest
     smallest = min(entries, key=lambda name: entries[name]["macs"])
     assert measured == speeds.known_speeds(entries, HERE) == {smallest: Speed(5, 9, 1, 2, "CPU")}
     assert problems == ["the speed of 2 architectures is not known: measuring failed (no room)"]
+
+
+def test_what_libraries_print_in_other_encodings_ends_nothing(tmp_path, monkeypatch):
+    script = tmp_path / "time_steps.py"
+    script.write_text("import os, sys\nos.write(2, bytes([255, 10]))\nsys.exit(3)\n")
+    monkeypatch.setattr(speeds, "SCRIPT", script)
+    _, problems = speeds.measure_speeds(architectures_left(load_study(TINY), Earlier()), HERE)
+    assert problems[0].startswith("the speed of 3 architectures is not known: measuring failed (")
+
+
+def test_a_backend_that_is_not_installed_is_not_measured_with(monkeypatch):
+    monkeypatch.setattr(plan, "not_installed", lambda backend: "none")
+    monkeypatch.setattr(speeds, "measure_speeds", lambda *_: pytest.fail("measured"))
+    assert plan.with_speeds(load_study(TINY), Earlier(), measure=True) == (Earlier(), [])
 
 
 def test_one_architecture_that_cannot_be_measured_leaves_the_others_measured(tmp_path, monkeypatch):
