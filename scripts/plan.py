@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     if not arguments.brief and study.seeds.looks:
         print("\n".join(looks_text(study, earlier, arguments.cores, parallel)))
     notes = [*data_notes(study.datasets), *idle_values(study), *long_averages(study), *problems]
-    notes += precision_cost.precision_costs(study, earlier.speeds)
+    notes += precision_cost.precision_costs(study, earlier.speeds or None)
     for note in [*notes, *machine_load.load_notes(study, arguments.cores)]:
         print(note)
     for note in missing_backends(study, folder):

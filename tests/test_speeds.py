@@ -234,7 +234,9 @@ def test_a_study_whose_runs_are_all_there_has_nothing_measured():
     runs = {("digits", variant, seed) for variant in study.plan.trained for seed in study.seeds}
     earlier = Earlier(done=runs)
     assert architectures_left(study, earlier) == {}
-    assert plan_text.summary(study, earlier, 2).endswith("9 runs, 9 of them done; nothing is left to train.")
+    assert plan_text.summary(study, earlier, 2).endswith(
+        "9 runs, 9 of them done; nothing is left to train, unless data or code have changed."
+    )
 
 
 def test_only_what_is_not_known_is_measured():

@@ -80,7 +80,7 @@ def summary(study: Study, earlier: Earlier, cores: int, parallel: int | None = N
     text += f" = {_number(len(wanted), 'run')}, {len(done):,} of them done"
     left = left_to_train(study, earlier)
     if not left:
-        return f"{text}; nothing is left to train."
+        return f"{text}; nothing is left to train, unless data or code have changed."
     duration = study_duration(study, earlier, parallel or cores)
     if duration is None:
         return f"{text}; {_unknown(study, earlier, left, tried)}."
