@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pooch
 import pytest
 
 import plan
@@ -93,6 +94,16 @@ def test_a_cache_that_cannot_be_written_ends_nothing(own_cache):
     own_cache.write_text("a file where a folder should be")
     said = speeds._keep("{}", {}, HERE, SPEED)
     assert said.startswith(f"speeds cannot be kept in {own_cache}/speeds (") and "set CONVLAB_CACHE" in said
+
+
+def test_a_user_without_a_home_folder_can_plan(monkeypatch):
+    def no_home(name: str) -> str:
+        raise RuntimeError("could not determine the home directory for '~/.cache'")
+
+    monkeypatch.delenv("CONVLAB_CACHE")
+    monkeypatch.setattr(pooch, "os_cache", no_home)
+    assert speeds.known_speeds(["{}"], HERE) == {}
+    assert "set CONVLAB_CACHE to a folder" in speeds._keep("{}", {}, HERE, SPEED)
 
 
 def test_what_fails_while_speeds_are_measured_is_told_in_a_sentence_and_the_rest_is_kept(tmp_path, monkeypatch):
