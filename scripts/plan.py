@@ -58,7 +58,9 @@ def main(argv: list[str] | None = None) -> None:
         print("\n".join(looks_text(study, earlier, arguments.cores, parallel)))
     notes = [*data_notes(study.datasets), *idle_values(study), *long_averages(study), *problems]
     notes += precision_cost.precision_costs(study, earlier.speeds or None)
-    for note in [*notes, *machine_load.load_notes(study, arguments.cores)]:
+    if estimate.left_to_train(study, earlier):
+        notes += machine_load.load_notes(study, arguments.cores)
+    for note in notes:
         print(note)
     for note in missing_backends(study, folder):
         print(note)
