@@ -250,11 +250,14 @@ def test_a_study_whose_runs_are_all_there_has_nothing_measured():
     )
 
 
-def test_only_what_is_not_known_is_measured():
+def test_only_what_is_not_known_is_measured(monkeypatch):
     study = load_study(TINY)
     entries, earlier = architectures_left(study, Earlier()), known(study)
     assert architectures_to_measure(study, Earlier(), entries) == entries
     assert architectures_to_measure(study, earlier, entries) == {}
+    monkeypatch.setattr(speeds, "MAX_MEASURED", 2)
+    some = replace(earlier, speeds=dict(list(earlier.speeds.items())[:2]))
+    assert architectures_to_measure(study, some, entries) == {}
     ran = Earlier(equal={key_of(TINY): [0.1]})
     assert architectures_to_measure(study, ran, entries).keys() == entries.keys() - {key_of(TINY)}
 

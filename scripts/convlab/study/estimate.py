@@ -3,6 +3,7 @@
 import json
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -72,8 +73,7 @@ class Earlier:
         """This with measured speeds of architectures, by key; ``entries`` describe them."""
         rates = {arithmetic: list(known) for arithmetic, known in self.rates.items()}
         for name, speed in measured.items():
-            training = entries[name]["training"]
-            known = rates.setdefault((training["backend"], training["precision"]), [])
+            known = rates.setdefault(group_of(entries[name]), [])
             known.append((entries[name]["macs"], 1 / speed.images_per_second))
         return replace(self, rates=rates, speeds={**self.speeds, **measured})
 
@@ -301,16 +301,24 @@ def architectures_left(study: Study, earlier: Earlier) -> dict[str, dict[str, An
 def architectures_to_measure(
     study: Study, earlier: Earlier, entries: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Mapping[str, Any]]:
-    """Those of ``entries`` whose speed is not known: no equal run was trained on this machine, nor were they measured.
+    """Those of ``entries`` whose speed is not known: no equal run was trained on this machine, nor were they measured,
+    nor as many of their backend and precision as are measured at most (``speeds.MAX_MEASURED``).
 
     Precisions are held against each other by measured speeds alone, since runs had others beside them.
     """
+    known = Counter(group_of(entry) for name, entry in entries.items() if name in earlier.speeds)
     compared = {speeds.key(entry) for pair in precision_pairs(study).values() for entry in (pair.mixed, pair.full)}
     return {
         name: entry
         for name, entry in entries.items()
-        if name not in earlier.speeds and (name in compared or name not in earlier.equal)
+        if name not in earlier.speeds
+        and (name in compared or (name not in earlier.equal and known[group_of(entry)] < speeds.MAX_MEASURED))
     }
+
+
+def group_of(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """Backend and precision of an architecture."""
+    return entry["training"]["backend"], entry["training"]["precision"]
 
 
 def were_side_by_side(study: Study, earlier: Earlier) -> bool:
