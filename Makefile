@@ -42,7 +42,7 @@ GPU_RUNS = $(if $(GPU), --gpu-runs $$(($(GPUS) * $(RUNS_PER_GPU))))
 PYTEST = $(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 # What is wrong with a config in one sentence, or what it asks for in one line, before Snakemake starts.
 CHECK = $(BIN)/python scripts/plan.py --brief --cores $(CORES)$(GPU_RUNS)
-# It measures this machine's speed where that is not known, unless Snakemake is told what to do instead of a study.
+# This machine's speed is measured where it is not known; not with ARGS, which may ask Snakemake for something else than a study.
 MEASURE = $(if $(value ARGS),,--measure)
 # Snakemake again for each planned look of a study, once for a study with fixed seeds.
 LOOKS = $(BIN)/python scripts/settle.py
@@ -84,7 +84,7 @@ $(addprefix $(VENV)/.installed-,jax torch): $(VENV)/.installed-%: requirements/%
 # Commands that name neither keep up to date what is there, and install TensorFlow where nothing is.
 install: $(addprefix $(VENV)/.installed-,$(or $(filter-out tensorflow,$(BACKEND)),$(if $(BACKEND)$(GPU),$(BUILD)),$(if $(filter gpu,$(FOUND)),$(filter-out cpu,$(FOUND)),$(FOUND)),$(BUILD)))  ## make .venv with the pinned dependencies (GPU=1 for CUDA, BACKEND=jax or torch)
 
-# What these have printed before Snakemake starts it does not print again.
+# CHECK prints notes about the study; Snakemake then leaves them out.
 run settle quick demo timing data-card export deploy: export CONVLAB_NOTES := printed
 
 run: install  ## run a study to its report (STUDY=studies/x.yaml, CORES=n, GPU=1)

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from convlab.common.cli import run
 from convlab.datasets.shapes import data_notes
 from convlab.results.descriptions import with_described_costs
+from convlab.runtime.backend import not_installed
 from convlab.study import checklist, estimate, layout, machine_load, plan_text, precision_cost, speeds
 from convlab.study.ema_length import long_averages
 from convlab.study.hypotheses import tested
@@ -47,16 +48,19 @@ def main(argv: list[str] | None = None) -> None:
     study = with_described_costs(study, folder, partial=True)
     earlier = estimate.earlier_runs(arguments.results, study)
     earlier, problems = with_speeds(study, earlier, arguments.measure)
-    parallel = machine_load.full_speed_runs(arguments.cores, arguments.gpu_runs)
+    side_by_side = estimate.were_side_by_side(study, earlier)
+    parallel = machine_load.full_speed_runs(arguments.cores, arguments.gpu_runs, side_by_side)
     if not arguments.brief:
         print(plan_text.table(study, earlier))
         print()
-    print(plan_text.summary(study, earlier, arguments.cores, parallel))
+    print(plan_text.summary(study, earlier, arguments.cores, parallel, arguments.measure))
     if not arguments.brief and study.seeds.looks:
-        print("\n".join(looks_text(study, earlier, parallel)))
+        print("\n".join(looks_text(study, earlier, arguments.cores, parallel)))
     notes = [*data_notes(study.datasets), *idle_values(study), *long_averages(study), *problems]
-    notes += precision_cost.precision_costs(study, earlier.speeds)
-    for note in [*notes, *machine_load.load_notes(study, arguments.cores)]:
+    notes += precision_cost.precision_costs(study, earlier.speeds or None)
+    if estimate.left_to_train(study, earlier):
+        notes += machine_load.load_notes(study, arguments.cores)
+    for note in notes:
         print(note)
     for note in missing_backends(study, folder):
         print(note)
@@ -72,7 +76,11 @@ def with_speeds(study: Study, earlier: estimate.Earlier, measure: bool) -> tuple
         return earlier, []
     here, problems = speeds.machine(), []
     earlier = earlier.with_speeds(speeds.known_speeds(entries, here), entries)
-    unknown = estimate.architectures_to_measure(study, earlier, entries)
+    unknown = {
+        name: entry
+        for name, entry in estimate.architectures_to_measure(study, earlier, entries).items()
+        if not not_installed(entry["training"]["backend"])  # a note of its own says so
+    }
     if measure and unknown:
         number = sum(map(len, speeds.chosen_by_backend(unknown).values()))
         print(
@@ -85,19 +93,19 @@ def with_speeds(study: Study, earlier: estimate.Earlier, measure: bool) -> tuple
     return earlier, problems
 
 
-def looks_text(study: Study, earlier: estimate.Earlier, cores: int) -> Iterator[str]:
+def looks_text(study: Study, earlier: estimate.Earlier, cores: int, parallel: int) -> Iterator[str]:
     """Lines about planned looks: their levels, what they can cost at most, and what is to be expected."""
     from convlab.statistics.sequential import looks_of, usual_look  # SciPy is imported for these lines alone
 
     looks, family = looks_of(study.seeds.counts), len(tested(study))
     levels = ", ".join(f"{look.n_seeds} ({100 * look.share:.2g} %)" for look in looks)
     yield f"Planned looks, by seeds, with their shares of the level of 5 %: {levels}."
-    most = plan_text.cost_of_looks(study, earlier, cores, looks[-1].n_seeds)
-    yield f"  at most, if nothing is settled before the last look: {most}"
+    costs = {look: plan_text.cost_of_looks(study, earlier, cores, look.n_seeds, parallel) for look in looks}
+    yield f"  at most, if nothing is settled before the last look: {costs[looks[-1]]}"
     for effect in EFFECTS:
         look = usual_look(looks, family, effect)
         after = "not by the last look" if look is None else f"by look {look.number}, with {look.n_seeds} seeds"
-        cost = "" if look is None else f"; if all are: {plan_text.cost_of_looks(study, earlier, cores, look.n_seeds)}"
+        cost = "" if look is None else f"; if all are: {costs[look]}"
         yield f"  a difference of {effect} SD (of paired differences) is settled in half of the studies {after}{cost}"
     yield "  what is truly equal is called so where its interval fits into the ROPE, else it goes on to the last look"
 

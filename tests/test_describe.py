@@ -27,7 +27,7 @@ from convlab.models.user_code import UserCode
 from convlab.page.design import design
 from convlab.results.descriptions import with_described_costs
 from convlab.study import durations, layout, plan_text
-from convlab.study.estimate import Earlier
+from convlab.study.estimate import Earlier, Images
 from convlab.study.load import load_study
 from convlab.study.variants import ASSUMED_MACS
 from convlab.training.run_spec import Run
@@ -347,6 +347,15 @@ def test_the_time_of_what_is_known_is_told_beside_what_is_not(files, monkeypatch
     printed = plan_text.summary(study, Earlier(), 1)
     assert "2 runs, 0 of them done; the report in about 10 minutes on 1 core" in printed
     assert printed.endswith(", and the time of 1 run more, which cannot be estimated yet.")
+
+
+def test_make_plan_is_not_said_to_measure_what_it_does_not(files):
+    study = load_study(tiny_with(models={"mine": MINE}, experiments={}, comparisons={}))
+    counted = cost(Dense(family="dense", units=[3]), (8, 8, 1), 10)
+    study = study.with_plan(replace(study.plan, costs={("digits", "mine"): counted}))
+    sizes = {canonical_json(study.datasets["digits"].identity): Images(0, 300)}
+    printed = plan_text.summary(study, Earlier(sizes=sizes), 1)
+    assert printed.endswith("once such models have been trained here; only convlab's own are measured.")
 
 
 def test_the_report_shows_file_arguments_reasons_and_what_is_not_counted(files, tmp_path):

@@ -13,6 +13,7 @@ from PIL import Image
 import explore
 import prepare
 import train
+from builders.history import write_epochs
 from builders.project import TINY
 from builders.results import CNN_WINS, manifest_of, write_reports, write_study_with
 from builders.study_results import results_with, seeds_around
@@ -173,7 +174,8 @@ def test_times_are_estimated_from_all_training_images(photos, tmp_path):
     record |= {"classes": 2, "device": "CPU", "hardware": provenance.hardware(), "environment": environment.choices()}
     path = tmp_path / "tiny/train/photos/dense/seed-1/run.json"
     path.parent.mkdir(parents=True)
-    write_json(path, record)
+    write_json(path, record | {"images_per_epoch": 10, "validation_images": 6, "epochs_run": 2})
+    write_epochs(path.with_name("history.csv"), 1.0, 1.0)
     epochs = study.training.epochs
     assert run_seconds(study, "photos", "dense", earlier_runs(tmp_path, study)) == pytest.approx(epochs * 10 / 10)
     assert run_seconds(study, "photos", "dense", Earlier()) is None

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from builders.history import write_epochs
 from builders.project import ROOT, TINY
 from convlab.common import environment, provenance
 from convlab.study import plan_text
@@ -85,8 +86,10 @@ def test_earlier_runs_count_as_done_only_with_the_configs_spec_and_give_the_spee
         run_folder = tmp_path / name / "train/digits/cnn" / f"seed-{seed}"
         run_folder.mkdir(parents=True)
         record = {"spec": run.identity, "spec_hash": spec_hash or run.spec_hash, "images_per_second": 1000.0}
-        record |= {"train_images": 270, "validation_images": 30, "input_shape": [8, 8, 1], "classes": 10}
+        record |= {"images_per_epoch": 270, "validation_images": 30, "input_shape": [8, 8, 1], "classes": 10}
+        write_epochs(run_folder / "history.csv", 9.0, 0.27)  # the model is compiled in the first
         record |= {
+            "epochs_run": 2,
             "device": "CPU, 1 thread(s)",
             "hardware": provenance.hardware(),
             "environment": environment.choices(),

@@ -6,12 +6,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pooch
 import pytest
 
+import plan
+from builders.history import write_epochs
 from builders.project import ROOT, TINY
 from convlab.common import environment, provenance
 from convlab.common.specs import canonical_json
-from convlab.study import machine_load, plan_text, precision_cost, speeds
+from convlab.study import machine_load, plan_text, precision_cost, schema, speeds
 from convlab.study.durations import Job, makespan, study_duration
 from convlab.study.estimate import (
     Earlier,
@@ -21,6 +24,7 @@ from convlab.study.estimate import (
     earlier_runs,
     job_seconds,
     run_seconds,
+    were_side_by_side,
 )
 from convlab.study.load import load_study
 from convlab.study.speeds import Speed
@@ -52,6 +56,16 @@ def test_an_architecture_is_known_whatever_does_not_change_the_time_of_a_step():
     assert key_of(TINY, "dense") != key_of(TINY)
 
 
+def test_a_users_files_are_listed_once_however_many_variants_there_are(monkeypatch):
+    listed = []
+    form = schema.dataset_form
+    monkeypatch.setattr(schema, "dataset_form", lambda *arguments: (listed.append(1), form(*arguments))[1])
+    study = load_study(TINY)
+    architectures_left(study, Earlier())
+    plan_text.summary(study, known(study), 2)
+    assert listed == [1]
+
+
 def test_a_measured_speed_is_kept_for_this_machine_alone(own_cache):
     entry = speeds.architecture(load_study(TINY), "digits", "cnn")
     name = speeds.key(entry)
@@ -78,7 +92,18 @@ def test_speeds_belong_to_the_code_that_trains_and_to_no_other():
 
 def test_a_cache_that_cannot_be_written_ends_nothing(own_cache):
     own_cache.write_text("a file where a folder should be")
-    speeds._keep("{}", {}, HERE, SPEED)
+    said = speeds._keep("{}", {}, HERE, SPEED)
+    assert said.startswith(f"speeds cannot be kept in {own_cache}/speeds (") and "set CONVLAB_CACHE" in said
+
+
+def test_a_user_without_a_home_folder_can_plan(monkeypatch):
+    def no_home(name: str) -> str:
+        raise RuntimeError("could not determine the home directory for '~/.cache'")
+
+    monkeypatch.delenv("CONVLAB_CACHE")
+    monkeypatch.setattr(pooch, "os_cache", no_home)
+    assert speeds.known_speeds(["{}"], HERE) == {}
+    assert "set CONVLAB_CACHE to a folder" in speeds._keep("{}", {}, HERE, SPEED)
 
 
 def test_what_fails_while_speeds_are_measured_is_told_in_a_sentence_and_the_rest_is_kept(tmp_path, monkeypatch):
@@ -94,6 +119,20 @@ def test_what_fails_while_speeds_are_measured_is_told_in_a_sentence_and_the_rest
     smallest = min(entries, key=lambda name: entries[name]["macs"])
     assert measured == speeds.known_speeds(entries, HERE) == {smallest: Speed(5, 9, 1, 2, "CPU")}
     assert problems == ["the speed of 2 architectures is not known: measuring failed (no room)"]
+
+
+def test_what_libraries_print_in_other_encodings_ends_nothing(tmp_path, monkeypatch):
+    script = tmp_path / "time_steps.py"
+    script.write_text("import os, sys\nos.write(2, bytes([255, 10]))\nsys.exit(3)\n")
+    monkeypatch.setattr(speeds, "SCRIPT", script)
+    _, problems = speeds.measure_speeds(architectures_left(load_study(TINY), Earlier()), HERE)
+    assert problems[0].startswith("the speed of 3 architectures is not known: measuring failed (")
+
+
+def test_a_backend_that_is_not_installed_is_not_measured_with(monkeypatch):
+    monkeypatch.setattr(plan, "not_installed", lambda backend: "none")
+    monkeypatch.setattr(speeds, "measure_speeds", lambda *_: pytest.fail("measured"))
+    assert plan.with_speeds(load_study(TINY), Earlier(), measure=True) == (Earlier(), [])
 
 
 def test_one_architecture_that_cannot_be_measured_leaves_the_others_measured(tmp_path, monkeypatch):
@@ -140,15 +179,33 @@ def test_earlier_runs_of_this_machine_know_better_than_what_was_measured():
     study = load_study(tiny_with(epochs=1))
     earlier = known(study)
     earlier.equal[key_of(TINY)] = [0.1, 0.3]
-    assert run_seconds(study, "digits", "cnn", earlier) == pytest.approx(270 * 0.2)
+    assert run_seconds(study, "digits", "cnn", earlier) == pytest.approx((270 + 30 / 3) * 0.2)
     assert run_seconds(study, "digits", "dense", earlier) == pytest.approx(270 / 1000 + 30 / 4000)
+
+
+def test_a_short_run_of_a_few_images_tells_how_long_a_long_one_takes(tmp_path):
+    quick = load_study({**tiny_with(epochs=2), "study": "tiny_quick"})
+    run = quick.run("digits", "cnn", 1)
+    path = tmp_path / "tiny_quick/train/digits/cnn/seed-1/run.json"
+    path.parent.mkdir(parents=True)
+    record = {"spec": run.identity, "spec_hash": run.spec_hash, "images_per_second": 8.0, "classes": 10}
+    record |= {"input_shape": [8, 8, 1], "device": "CPU", "environment": environment.choices()}
+    record |= {"images_per_epoch": 24, "validation_images": 3, "epochs_run": 2, "hardware": provenance.hardware()}
+    path.write_text(json.dumps(record))
+    write_epochs(path.with_name("history.csv"), 5.0, 0.5)
+    study = load_study(tiny_with(epochs=20))
+    assert run_seconds(study, "digits", "cnn", earlier_runs(tmp_path, study)) == pytest.approx(20 * 0.5 * 280 / 25)
+    path.write_text(json.dumps(record | {"epochs_run": 1}))
+    assert earlier_runs(tmp_path, study).equal == {}
+    path.with_name("history.csv").unlink()
+    assert earlier_runs(tmp_path, study).rates == {} and earlier_runs(tmp_path, quick).done == {("digits", "cnn", 1)}
 
 
 def test_what_was_not_measured_follows_from_macs():
     study = load_study(tiny_with(epochs=1))
     earlier = known(study)
     del earlier.speeds[key_of(TINY)]
-    assert run_seconds(study, "digits", "cnn", earlier) == pytest.approx(270 / 1000)
+    assert run_seconds(study, "digits", "cnn", earlier) == pytest.approx((270 + 30 / 3) / 1000)
 
 
 def test_runs_of_another_machine_are_done_and_tell_nothing_of_this_one(tmp_path):
@@ -158,6 +215,8 @@ def test_runs_of_another_machine_are_done_and_tell_nothing_of_this_one(tmp_path)
     path.parent.mkdir(parents=True)
     record = {"spec": run.identity, "spec_hash": run.spec_hash, "images_per_second": 1000.0, "classes": 10}
     record |= {"input_shape": [8, 8, 1], "device": "CPU", "environment": environment.choices()}
+    record |= {"images_per_epoch": 270, "validation_images": 30, "epochs_run": 2}
+    write_epochs(path.with_name("history.csv"), 1.0, 1.0)
     for change, equal in (({}, 1), ({"processor": "another"}, 0), ({"instructions": "another"}, 0)):
         path.write_text(json.dumps(record | {"hardware": provenance.hardware() | change}))
         earlier = earlier_runs(tmp_path, study)
@@ -186,14 +245,19 @@ def test_a_study_whose_runs_are_all_there_has_nothing_measured():
     runs = {("digits", variant, seed) for variant in study.plan.trained for seed in study.seeds}
     earlier = Earlier(done=runs)
     assert architectures_left(study, earlier) == {}
-    assert plan_text.summary(study, earlier, 2).endswith("9 runs, 9 of them done; nothing is left to train.")
+    assert plan_text.summary(study, earlier, 2).endswith(
+        "9 runs, 9 of them done; nothing is left to train, unless data or code have changed."
+    )
 
 
-def test_only_what_is_not_known_is_measured():
+def test_only_what_is_not_known_is_measured(monkeypatch):
     study = load_study(TINY)
     entries, earlier = architectures_left(study, Earlier()), known(study)
     assert architectures_to_measure(study, Earlier(), entries) == entries
     assert architectures_to_measure(study, earlier, entries) == {}
+    monkeypatch.setattr(speeds, "MAX_MEASURED", 2)
+    some = replace(earlier, speeds=dict(list(earlier.speeds.items())[:2]))
+    assert architectures_to_measure(study, some, entries) == {}
     ran = Earlier(equal={key_of(TINY): [0.1]})
     assert architectures_to_measure(study, ran, entries).keys() == entries.keys() - {key_of(TINY)}
 
@@ -203,6 +267,22 @@ def test_the_line_names_the_speed_of_each_architecture_once():
     printed = plan_text.summary(study, known(study, images_per_second=1234.0), 2)
     assert "cnn 1,200" in printed and "dense 1,200" in printed and "shuffled" not in printed
     assert "(images/s of a run: " in printed
+    slow = plan_text.summary(study, known(study, images_per_second=0.123), 2)
+    assert "cnn 0.12" in slow
+
+
+def test_the_line_names_the_dataset_of_a_speed_where_there_are_several():
+    one_model = {"models": {"cnn": TINY["models"]["cnn"]}, "experiments": {}, "comparisons": {}}
+    study = load_study({**TINY, **one_model, "datasets": {**TINY["datasets"], "fashion_mnist": {}}})
+    printed = plan_text.summary(study, known(study), 2)
+    assert "(images/s of a run: cnn on digits 1,000; cnn on fashion_mnist 1,000)" in printed
+
+
+def test_a_speed_that_could_not_be_measured_is_not_offered_to_be_measured():
+    study = load_study(TINY)
+    earlier = replace(known(study), speeds={}, rates={})
+    assert plan_text.summary(study, earlier, 2).endswith("has not been measured (`make plan` does that).")
+    assert plan_text.summary(study, earlier, 2, tried=True).endswith("could not be measured.")
 
 
 @pytest.mark.slow
@@ -298,6 +378,34 @@ def test_two_threads_of_a_core_are_one_run_at_full_speed(tmp_path, monkeypatch):
     assert (
         machine_load.full_speed_runs(4) == machine_load.full_speed_runs(3) == 2 and machine_load.full_speed_runs(1) == 1
     )
+    assert machine_load.full_speed_runs(4, were_side_by_side=True) == 4
+
+
+def test_earlier_runs_shared_cores_already():
+    study = load_study(TINY)
+    equal = {name: [0.1] for name in architectures_left(study, Earlier())}
+    assert were_side_by_side(study, Earlier(equal=equal))
+    equal.pop(key_of(TINY))
+    assert not were_side_by_side(study, Earlier(equal=equal))
+
+
+@pytest.mark.parametrize(
+    ("installed", "plugin", "computes"),
+    [
+        (["tensorflow"], False, True),
+        (["tensorflow-cpu"], False, False),
+        (["torch"], False, True),
+        (["jax"], False, False),
+        (["jax"], True, True),
+    ],
+)
+def test_a_gpu_is_used_by_libraries_that_were_built_for_it(monkeypatch, installed, plugin, computes):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(provenance, "versions", lambda: dict.fromkeys(installed, "1"))
+    monkeypatch.setattr(speeds.importlib.util, "find_spec", lambda name: plugin or None)
+    assert speeds.computes_on_gpu() == computes
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert not speeds.computes_on_gpu()
 
 
 def test_a_gpu_that_no_run_would_use_is_named(tmp_path, monkeypatch):

@@ -190,7 +190,10 @@ def digest(content: bytes | Path, checksum: str) -> str:
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: ``$CONVLAB_CACHE``, or convlab's folder in the user's cache."""
+    """Where downloads are kept: ``$CONVLAB_CACHE``, or convlab's folder in the user's cache.
+
+    Raises UserError for a user without a home folder, as in a container that is run with an unknown user's number.
+    """
     if os.environ.get("CONVLAB_CACHE"):
         try:
             return Path(os.environ["CONVLAB_CACHE"]).expanduser()
@@ -201,7 +204,10 @@ def cache_folder() -> Path:
             ) from None
     import pooch  # slow to import, and not needed by the other kinds
 
-    return Path(pooch.os_cache("convlab"))
+    try:
+        return Path(pooch.os_cache("convlab"))
+    except RuntimeError:
+        raise UserError("this user has no home folder for what is kept; set CONVLAB_CACHE to a folder") from None
 
 
 def read_checked(

@@ -3,6 +3,7 @@
 import json
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import Any, NamedTuple
 
 from convlab.common.specs import canonical_json
 from convlab.datasets.image_counts import image_counts, limited
-from convlab.datasets.shapes import dataset_form
 from convlab.models.cost import UnknownCost, cost
 from convlab.study import layout, speeds
 from convlab.study.precision_cost import precision_pairs
 from convlab.study.schema import Study
 from convlab.study.speeds import Speed
+from convlab.training.history import read_history
 from convlab.training.recipe import Training
 from convlab.training.run_spec import Run
 
@@ -29,7 +30,8 @@ COMPILE_STARTS = 0.4
 """Time in which a model is built and compiled, where it was not measured, as a multiple of the start of a process."""
 
 FORWARD_PASSES = 3
-"""Forward passes that a training step is taken to be, where validation was not measured."""
+"""Forward passes that a training step is taken to be, where validation was not measured: so many validation images
+count as one to train on."""
 
 
 class Images(NamedTuple):
@@ -48,9 +50,9 @@ class Earlier:
 
     Attributes:
         done: finished runs of this study.
-        rates: by backend and precision (MACs, seconds per image) of runs of any study and of measured speeds.
+        rates: by backend and precision (MACs, seconds per training image) of runs of any study and of measured speeds.
         sizes: images of each dataset, by its spec as JSON.
-        equal: seconds per training image, validation included, of earlier runs by ``speeds.key``.
+        equal: seconds per training image of earlier runs of several epochs, by ``speeds.key``.
         speeds: measured ones, by the same key.
         keys: that key by dataset and variant, as far as it was asked for.
     """
@@ -71,8 +73,7 @@ class Earlier:
         """This with measured speeds of architectures, by key; ``entries`` describe them."""
         rates = {arithmetic: list(known) for arithmetic, known in self.rates.items()}
         for name, speed in measured.items():
-            training = entries[name]["training"]
-            known = rates.setdefault((training["backend"], training["precision"]), [])
+            known = rates.setdefault(group_of(entries[name]), [])
             known.append((entries[name]["macs"], 1 / speed.images_per_second))
         return replace(self, rates=rates, speeds={**self.speeds, **measured})
 
@@ -98,13 +99,14 @@ def earlier_runs(results: Path, study: Study) -> Earlier:
             record = json.loads(path.read_text(encoding="utf-8"))
             run = Run.model_validate(record["spec"])
             macs = macs_of(run, record, known)
-            is_here, shape = speeds.is_of(record, here), tuple(record["input_shape"])
+            seconds = image_seconds(record, path.with_name("history.csv")) if speeds.is_of(record, here) else None
+            shape, classes = tuple(record["input_shape"]), record["classes"]
         except (ValueError, KeyError, TypeError, OSError):
             continue  # written by another version: no help for an estimate
-        if record["images_per_second"] and is_here:
-            seconds = 1 / record["images_per_second"]
-            name = speeds.key(speeds.as_architecture(run.model, run.training, shape, record["classes"]))
-            earlier.equal.setdefault(name, []).append(seconds)
+        if seconds is not None:
+            if record.get("epochs_run", 0) > 1:
+                name = speeds.key(speeds.as_architecture(run.model, run.training, shape, classes))
+                earlier.equal.setdefault(name, []).append(seconds)
             if macs is not None:
                 earlier.rates.setdefault(arithmetic(run.training), []).append((macs, seconds))
         study_name, *key = layout.run_of_record(path)
@@ -113,13 +115,27 @@ def earlier_runs(results: Path, study: Study) -> Earlier:
     return earlier
 
 
+def image_seconds(record: Mapping[str, Any], history: Path) -> float | None:
+    """Seconds that an earlier run took for each image to train on, of its epochs after the first if it has more.
+
+    The model is compiled in the first, which can take longer than all the rest of a short run: those of ``make quick``
+    would make a study seem to take many times as long as it does.
+    """
+    try:
+        rows = read_history(history)
+        images = record["images_per_epoch"] + record["validation_images"] / FORWARD_PASSES
+        return statistics.fmean(row["seconds"] for row in rows[1:] or rows) / images
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):  # StatisticsError is a ValueError
+        return None
+
+
 def _sizes(results: Path, study: Study) -> dict[str, Images]:
     """Images of each dataset, by its spec: as prepared, else as published or counted; without what is not known yet."""
     sizes = {}
     for dataset, spec in study.datasets.items():
         images = _prepared_images(results, study, dataset)
         if images is None:
-            counts = image_counts(spec, dataset_form(dataset, spec)[1])
+            counts = image_counts(spec, study.form(dataset)[1])
             if counts is None:
                 continue
             train, test = limited(counts.train, spec.train_images).most, limited(counts.test, spec.test_images).most
@@ -182,7 +198,7 @@ def architecture_key(study: Study, dataset: str, variant: str, earlier: Earlier)
     """The ``speeds.key`` of a variant or a trial on a dataset; made once, since a study may have thousands."""
     owner = study.plan.owner(variant)
     if (dataset, owner.name) not in earlier.keys:
-        shape, classes = dataset_form(dataset, study.datasets[dataset])
+        shape, classes = study.form(dataset)
         described = speeds.as_architecture(owner.model, owner.training, shape, classes)
         earlier.keys[dataset, owner.name] = speeds.key(described)
     return earlier.keys[dataset, owner.name]
@@ -212,15 +228,16 @@ def run_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> f
         return None
     (trained, validated), epochs = images, owner.training.epochs
     name = architecture_key(study, dataset, owner.name, earlier)
+    counted = trained + validated / FORWARD_PASSES
     if name in earlier.equal:
-        return epochs * trained * statistics.fmean(earlier.equal[name])
+        return epochs * counted * statistics.fmean(earlier.equal[name])
     if name in earlier.speeds:
         speed = earlier.speeds[name]
         return epochs * (trained / speed.images_per_second + validated / speed.forward_images_per_second)
     rate = seconds_per_image(
         study.plan.costs[dataset, owner.name].macs, earlier.rates.get(arithmetic(owner.training), [])
     )
-    return epochs * trained * rate if rate and trained else None
+    return epochs * counted * rate if rate and trained else None
 
 
 def images_per_second(study: Study, dataset: str, variant: str, earlier: Earlier) -> float | None:
@@ -252,7 +269,8 @@ def test_seconds(study: Study, dataset: str, variant: str, earlier: Earlier) -> 
     training, trained = run_seconds(study, dataset, variant, earlier), images_of(study, dataset, variant, earlier)
     if training is None or not trained[0]:
         return 0.0
-    return images.test * training / (trained[0] * study.plan.owner(variant).training.epochs * FORWARD_PASSES)
+    counted = (trained[0] + trained[1] / FORWARD_PASSES) * study.plan.owner(variant).training.epochs
+    return images.test * training / (counted * FORWARD_PASSES)
 
 
 def planned_runs(study: Study, seeds_of: Callable[[str, str], Sequence[int]]) -> set[RunKey]:
@@ -283,13 +301,27 @@ def architectures_left(study: Study, earlier: Earlier) -> dict[str, dict[str, An
 def architectures_to_measure(
     study: Study, earlier: Earlier, entries: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Mapping[str, Any]]:
-    """Those of ``entries`` whose speed is not known: no equal run was trained on this machine, nor were they measured.
+    """Those of ``entries`` whose speed is not known: no equal run was trained on this machine, nor were they measured,
+    nor as many of their backend and precision as are measured at most (``speeds.MAX_MEASURED``).
 
     Precisions are held against each other by measured speeds alone, since runs had others beside them.
     """
+    known = Counter(group_of(entry) for name, entry in entries.items() if name in earlier.speeds)
     compared = {speeds.key(entry) for pair in precision_pairs(study).values() for entry in (pair.mixed, pair.full)}
     return {
         name: entry
         for name, entry in entries.items()
-        if name not in earlier.speeds and (name in compared or name not in earlier.equal)
+        if name not in earlier.speeds
+        and (name in compared or (name not in earlier.equal and known[group_of(entry)] < speeds.MAX_MEASURED))
     }
+
+
+def group_of(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """Backend and precision of an architecture."""
+    return entry["training"]["backend"], entry["training"]["precision"]
+
+
+def were_side_by_side(study: Study, earlier: Earlier) -> bool:
+    """Whether all runs that are left have equal earlier ones, whose times are those of runs that had others beside."""
+    left = {(dataset, study.plan.owner(name).name) for dataset, name, _ in left_to_train(study, earlier)}
+    return all(architecture_key(study, dataset, owner, earlier) in earlier.equal for dataset, owner in left)

@@ -16,7 +16,7 @@ from convlab.common.i18n import gettext as _
 from convlab.common.specs import canonical_json
 from convlab.common.text import listing, nearest
 from convlab.datasets.image_counts import Count, image_counts, images_to_train_on
-from convlab.datasets.shapes import Form, dataset_form
+from convlab.datasets.shapes import Form
 from convlab.errors import UserError
 from convlab.models.cost import Cost, ShapeError, cost
 from convlab.models.registry import family_of
@@ -89,7 +89,7 @@ def expand(study: Study) -> Plan:
         text = comparison.question or _("Does {variant} beat {reference}?", **sides)
         questions[name] = Question(name, text, None, reference, reference, variants=(chosen,))
 
-    forms = {name: dataset_form(name, spec) for name, spec in study.datasets.items()}
+    forms = {name: study.form(name) for name in study.datasets}
     probes = _probes(study, forms, Plan(variants, questions, {}), add)
     costs = _check_architectures(forms, variants, questions)
     _check_images(study, forms, variants, questions, probes)

@@ -6,7 +6,6 @@ Standard library only.
 import os
 from pathlib import Path
 
-from convlab.runtime import devices
 from convlab.study import speeds
 from convlab.study.schema import Study
 
@@ -38,9 +37,18 @@ def physical_cores() -> int | None:
     return len(siblings)
 
 
-def full_speed_runs(cores: int, gpu_runs: int | None = None) -> int:
-    """Runs of so many side by side that a core computes alone, as a measured speed supposes, or that have a GPU."""
-    limits = [usable_processors(), physical_cores(), gpu_runs if speeds.computes_on_gpu() else None]
+def full_speed_runs(cores: int, gpu_runs: int | None = None, were_side_by_side: bool = False) -> int:
+    """Runs of so many side by side that a core computes alone, as a measured speed supposes, or that have a GPU.
+
+    Args:
+        gpu_runs: runs for which there are GPUs.
+        were_side_by_side: the times are those of runs that already shared cores, two threads of one included.
+    """
+    limits = [
+        usable_processors(),
+        None if were_side_by_side else physical_cores(),
+        gpu_runs if speeds.computes_on_gpu() else None,
+    ]
     return max(1, min(cores, *(limit for limit in limits if limit)))
 
 
@@ -49,8 +57,9 @@ def load_notes(study: Study, cores: int) -> list[str]:
     notes, processors = [], usable_processors()
     if cores > processors:
         notes.append(
-            f"{cores} runs side by side are asked for, but only {processors} processors may be used here, so that each "
-            f"takes longer and none ends sooner; CORES={processors} is as fast and needs less memory"
+            f"{cores} runs side by side are asked for, but only {processors} processor{'s' * (processors > 1)} may be "
+            f"used here, so that each takes longer and none ends sooner; CORES={processors} is as fast and needs less "
+            "memory"
         )
     gpus = idle_gpus(study)
     if gpus:
@@ -63,7 +72,7 @@ def load_notes(study: Study, cores: int) -> list[str]:
 
 def idle_gpus(study: Study) -> int:
     """GPUs that the driver lists and that no run will use."""
-    listed = len(devices.visible_gpus({"PATH": os.environ.get("PATH", os.defpath)}))
+    listed = len(speeds.listed_gpus(None, os.environ.get("PATH", os.defpath)))
     backends = {variant.training.backend for variant in study.plan.variants.values()}
     if not listed or backends != {"tensorflow"}:
         return 0

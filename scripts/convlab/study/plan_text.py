@@ -9,6 +9,7 @@ from convlab.study.estimate import (
     Earlier,
     RunKey,
     architecture_key,
+    architectures_left,
     images_of,
     images_per_second,
     job_seconds,
@@ -59,11 +60,12 @@ MAX_LISTED_SPEEDS = 4
 """Speeds that are listed at most; of more the slowest and the fastest are."""
 
 
-def summary(study: Study, earlier: Earlier, cores: int, parallel: int | None = None) -> str:
+def summary(study: Study, earlier: Earlier, cores: int, parallel: int | None = None, tried: bool = False) -> str:
     """One line: runs in all, runs done, and the estimated time until the report of the present look.
 
     Args:
         parallel: how many runs are side by side at full speed, where these are not as many as ``cores``.
+        tried: whether speeds that are not known were to be measured before.
     """
     plan, counts = study.plan, study.seed_counts
     wanted = planned_runs(study, study.seeds_of)
@@ -78,10 +80,10 @@ def summary(study: Study, earlier: Earlier, cores: int, parallel: int | None = N
     text += f" = {_number(len(wanted), 'run')}, {len(done):,} of them done"
     left = left_to_train(study, earlier)
     if not left:
-        return f"{text}; nothing is left to train."
+        return f"{text}; nothing is left to train, unless data or code have changed."
     duration = study_duration(study, earlier, parallel or cores)
     if duration is None:
-        return f"{text}; {_unknown(study, earlier, left)}."
+        return f"{text}; {_unknown(study, earlier, left, tried)}."
     stops = any(study.plan.owner(name).training.early_stopping for _, name, _ in left)
     text += f"; the report in {'at most ' * stops}about {_time(duration.seconds)} on {_cores(cores)}"
     text += _processor_and_speeds(study, earlier, left)
@@ -93,12 +95,18 @@ def summary(study: Study, earlier: Earlier, cores: int, parallel: int | None = N
     )
 
 
-def _unknown(study: Study, earlier: Earlier, left: set[RunKey]) -> str:
-    """Why no time can be estimated."""
+def _unknown(study: Study, earlier: Earlier, left: set[RunKey], tried: bool) -> str:
+    """Why no time can be estimated; ``tried`` is whether the speed was to be measured."""
     if all(images_of(study, dataset, name, earlier) is None for dataset, name, _ in left):
         return "the time can be estimated once the data are prepared and counted"
     if all((dataset, study.plan.owner(name).name) not in study.plan.costs for dataset, name, _ in left):
         return "the time can be estimated once the models are described"
+    if not architectures_left(study, earlier):
+        return (
+            "the time can be estimated once such models have been trained here, since only convlab's own are measured"
+        )
+    if tried:
+        return "the time is not known, since the speed of this machine could not be measured"
     return "the time is not known, since the speed of this machine has not been measured (`make plan` does that)"
 
 
@@ -108,20 +116,22 @@ def _processor_and_speeds(study: Study, earlier: Earlier, left: set[RunKey]) -> 
     for dataset, name in dict.fromkeys((dataset, study.plan.owner(name).name) for dataset, name, _ in sorted(left)):
         per_second = images_per_second(study, dataset, name, earlier)
         if per_second is not None:
-            rates.setdefault(architecture_key(study, dataset, name, earlier), (name, per_second))
+            label = name if len(study.datasets) == 1 else f"{name} on {dataset}"
+            rates.setdefault(architecture_key(study, dataset, name, earlier), (label, per_second))
     slowest_first = sorted(rates.values(), key=lambda entry: entry[1])
     if len(slowest_first) > MAX_LISTED_SPEEDS:
         slowest_first = [slowest_first[0], slowest_first[-1]]
     joined = (" to " if len(rates) > MAX_LISTED_SPEEDS else "; ").join(
-        f"{name} {_rounded(per_second):,}" for name, per_second in slowest_first
+        f"{name} {_rounded(per_second)}" for name, per_second in slowest_first
     )
     where = " with GPU" if speeds.computes_on_gpu() else f" of {provenance.hardware()['processor']}"
     return f"{where} (images/s of a run: {joined})" if joined else where
 
 
-def _rounded(value: float) -> int:
-    """To two significant digits."""
-    return int(float(f"{value:.2g}"))
+def _rounded(value: float) -> str:
+    """To two significant digits: ``3,500``, ``0.52``."""
+    rounded = float(f"{value:.2g}")
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"
 
 
 def _time(seconds: float) -> str:
@@ -137,9 +147,9 @@ def _number(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
-def _minutes(seconds: Iterable[float], cores: int) -> str:
+def _minutes(seconds: Iterable[float], parallel: int) -> str:
     """``1 minute of training``, ``2 minutes of training``."""
-    minutes = f"{sum(seconds) / cores / 60:,.0f}"
+    minutes = f"{sum(seconds) / parallel / 60:,.0f}"
     return f"{minutes} minute{'s' * (minutes != '1')} of training"
 
 
@@ -147,10 +157,13 @@ def _cores(cores: int) -> str:
     return f"{cores} core{'s' * (cores > 1)}"
 
 
-def cost_of_looks(study: Study, earlier: Earlier, cores: int, most: int) -> str:
+def cost_of_looks(study: Study, earlier: Earlier, cores: int, most: int, parallel: int | None = None) -> str:
     """``78 runs, 10 minutes of training on 2 cores``: what a plan costs if all that it tests needs ``most`` seeds.
 
     Variants that nothing tests, such as those that a probe trains, keep the seeds of the first look.
+
+    Args:
+        parallel: as in ``summary``.
     """
     sides, first = set().union(*tested(study)), study.seeds.counts[0]
 
@@ -162,4 +175,4 @@ def cost_of_looks(study: Study, earlier: Earlier, cores: int, most: int) -> str:
     seconds_of = {(dataset, name): job_seconds(study, dataset, name, earlier) for dataset, name in pairs}
     seconds = [seconds_of[dataset, name] for dataset, name, _ in runs]
     text = f"{len(runs):,} runs"
-    return text if None in seconds else f"{text}, {_minutes(seconds, cores)} on {_cores(cores)}"
+    return text if None in seconds else f"{text}, {_minutes(seconds, parallel or cores)} on {_cores(cores)}"

@@ -33,7 +33,8 @@ from convlab.common.specs import (
     normalised,
     off_as_none,
 )
-from convlab.datasets.registry import any_dataset
+from convlab.datasets.registry import Form, any_dataset
+from convlab.datasets.shapes import dataset_form
 from convlab.datasets.specs import DATASET_TEXTS
 from convlab.models.registry import any_model
 from convlab.models.specs import BaseModelSpec
@@ -244,6 +245,7 @@ class Study(Spec):
 
     _plan: Plan | None = PrivateAttr(None)
     _schedule: Schedule = PrivateAttr(Schedule())
+    _forms: dict[str, Form] = PrivateAttr(default_factory=dict)
 
     study: Name = Field(description="Name of the study and of its folder under results/.")
     question: str = Field("", description="What the study asks, in one sentence.")
@@ -344,6 +346,12 @@ class Study(Spec):
         """This study with the seeds that its variants have so far."""
         self._schedule = schedule
         return self
+
+    def form(self, dataset: str) -> Form:
+        """Image shape and class count of a dataset; a user's own files are listed for it once."""
+        if dataset not in self._forms:
+            self._forms[dataset] = dataset_form(dataset, self.datasets[dataset])
+        return self._forms[dataset]
 
     def seeds_of(self, dataset: str, variant: str) -> tuple[int, ...]:
         """The seeds of a variant's runs on a dataset, or of a trial's: all, or those of the planned looks so far."""

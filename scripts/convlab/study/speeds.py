@@ -5,12 +5,15 @@ with another processor, or another version of a library, is measured anew. Stand
 """
 
 import hashlib
+import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,6 @@ from convlab.common.atomic import write_text
 from convlab.common.code_digests import code_parts
 from convlab.common.specs import canonical_json
 from convlab.datasets.fetching import cache_folder
-from convlab.datasets.shapes import dataset_form
 from convlab.errors import UserError
 from convlab.models.registry import family_of
 from convlab.models.specs import BaseModelSpec
@@ -65,7 +67,7 @@ def architecture(study: Study, dataset: str, variant: str) -> dict[str, Any] | N
     owner = study.plan.owner(variant)
     if family_of(owner.model).feature_costs is None:
         return None
-    shape, classes = dataset_form(dataset, study.datasets[dataset])
+    shape, classes = study.form(dataset)
     described = as_architecture(owner.model, owner.training, shape, classes)
     return {**described, "macs": study.plan.costs[dataset, owner.name].macs}
 
@@ -98,9 +100,24 @@ def machine() -> dict[str, Any]:
 
 
 def computes_on_gpu() -> bool:
-    """Whether runs use a GPU: one is there and not hidden from CUDA, and TensorFlow is not the build for processors."""
+    """Whether runs use a GPU: one is there, not hidden from CUDA, and a library that was built for GPUs is installed.
+
+    Where TensorFlow's build for processors is installed, runs are taken to use none. JAX's CUDA is a plugin.
+    """
     installed = provenance.versions()
-    return bool(devices.visible_gpus()) and ("tensorflow" in installed or "tensorflow-cpu" not in installed)
+    if "tensorflow" not in installed:
+        with_cuda = "torch" in installed or importlib.util.find_spec("jax_plugins") is not None
+        if "tensorflow-cpu" in installed or not with_cuda:
+            return False
+    return bool(listed_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("PATH", os.defpath)))
+
+
+@cache
+def listed_gpus(chosen: str | None, path: str) -> tuple[str, ...]:
+    """The GPUs that are visible with a value of CUDA_VISIBLE_DEVICES. Asked once: on some machines nvidia-smi takes
+    seconds."""
+    environment = {"PATH": path} if chosen is None else {"PATH": path, "CUDA_VISIBLE_DEVICES": chosen}
+    return tuple(devices.visible_gpus(environment))
 
 
 def is_of(record: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
@@ -134,7 +151,7 @@ def measure_speeds(
     Returns what was measured and, as sentences, what went wrong: that never ends a run.
     """
     speeds: dict[str, Speed] = {}
-    problems = []
+    problems, unkept = [], ""
     for backend, chosen in chosen_by_backend(unknown).items():
         lines, problem = _measured(backend, [unknown[name] for name in chosen])
         start = lines[0]["start_seconds"] if lines else 0.0
@@ -143,11 +160,11 @@ def measure_speeds(
                 problem = f"measuring failed ({line['problem']})"
                 continue
             speeds[name] = Speed(**line, start_seconds=start)
-            _keep(name, unknown[name], here, speeds[name])
+            unkept = _keep(name, unknown[name], here, speeds[name]) or unkept
         missing = len([name for name in chosen if name not in speeds])
         if missing:
             problems.append(f"the speed of {missing} architecture{'s' * (missing != 1)} is not known: {problem}")
-    return speeds, problems
+    return speeds, [*problems, *([unkept] if unkept else [])]
 
 
 def chosen_by_backend(unknown: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -172,7 +189,8 @@ def _measured(backend: str, entries: list[Mapping[str, Any]]) -> tuple[list[dict
     """Lines that ``time_steps.py`` printed, the first about its start, and what went wrong, if anything."""
     request = json.dumps({"backend": backend, "architectures": entries})
     limit, problem = START_LIMIT_SECONDS + LIMIT_SECONDS * len(entries), ""
-    with tempfile.TemporaryFile("w+") as printed, tempfile.TemporaryFile("w+") as errors:
+    text = {"mode": "w+", "encoding": "utf-8", "errors": "replace"}  # libraries print what they like
+    with tempfile.TemporaryFile(**text) as printed, tempfile.TemporaryFile(**text) as errors:
         try:
             command, streams = [sys.executable, str(SCRIPT)], {"stdout": printed, "stderr": errors}
             status = subprocess.run(command, input=request, text=True, timeout=limit, check=False, **streams).returncode
@@ -188,14 +206,21 @@ def _measured(backend: str, entries: list[Mapping[str, Any]]) -> tuple[list[dict
         return [json.loads(line) for line in printed.read().splitlines() if line.endswith("}")], problem
 
 
-def _keep(name: str, entry: Mapping[str, Any], here: Mapping[str, Any], speed: Speed) -> None:
-    """Write a speed to the cache; one that cannot be written is measured again next time."""
+def _keep(name: str, entry: Mapping[str, Any], here: Mapping[str, Any], speed: Speed) -> str:
+    """Write a speed to the cache. Returns what to do if that is not possible, and it will be measured again; else an
+    empty text."""
     try:
         path = _file(name, here)
         kept = {"architecture": entry, "machine": here, "speed": asdict(speed)}
         write_text(path, json.dumps(kept, indent=1), durable=False)
-    except (OSError, UserError):
-        return
+    except OSError as error:
+        return (
+            f"speeds cannot be kept in {path.parent} ({error.strerror}), so that they are measured each time; "
+            "set CONVLAB_CACHE to a folder that can be written"
+        )
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _file(name: str, here: Mapping[str, Any]) -> Path:
