@@ -1,5 +1,6 @@
 """Energy of trainings: counters below a made-up powercap folder, attribution, the estimate, columns and sentences."""
 
+import os
 import sys
 import threading
 import time
@@ -111,6 +112,11 @@ def test_the_energy_between_two_readings_is_attributed_by_the_cpu_time_between_t
     assert processors.joules["package-1"] == 0
 
 
+def process(pid: int) -> types.SimpleNamespace:
+    """A process as NVML lists it."""
+    return types.SimpleNamespace(pid=pid)
+
+
 @pytest.fixture
 def nvml(monkeypatch) -> types.SimpleNamespace:
     """A stand-in for pynvml (nvidia-ml-py) with one device that two processes compute on."""
@@ -131,7 +137,7 @@ def nvml(monkeypatch) -> types.SimpleNamespace:
         nvmlDeviceGetTotalEnergyConsumption=lambda handle: library.millijoules,
         nvmlDeviceGetComputeRunningProcesses=lambda handle: library.processes,
         millijoules=5000,
-        processes=["a", "b"],
+        processes=[process(os.getpid()), process(1)],
     )
     monkeypatch.setitem(sys.modules, "pynvml", library)
     return library
@@ -142,10 +148,21 @@ def test_runs_on_the_same_gpu_have_equal_parts_of_its_energy(nvml, environment):
     gpu = energy.visible_gpu(environment)
     nvml.millijoules = 9000
     gpu.read()
-    nvml.millijoules, nvml.processes = 10_000, []  # a container does not show processes
+    nvml.millijoules, nvml.processes = 10_000, [process(os.getpid())]
     gpu.read()
     assert gpu.joules == pytest.approx(4.0 / 2 + 1.0)
     assert gpu.most_processes == 2
+
+
+@pytest.mark.parametrize("listed", [[], [1]])
+def test_where_this_process_is_not_listed_its_share_of_a_gpu_is_unknown(nvml, listed):
+    nvml.processes = [process(pid) for pid in listed]  # as in a container with process numbers of its own
+    meter = energy.Meter(None, energy.visible_gpu({}))
+    reading = meter.reading()
+    assert list(reading) == ["cpu_seconds"]
+    assert run_energy({"device": GPU, "energy": reading}) == (None, "")
+    nvml.processes = [process(os.getpid())]
+    assert list(meter.reading()) == ["cpu_seconds"], "a part of the run is unknown, and so is the whole"
 
 
 def test_a_gpu_without_counter_and_a_missing_library_have_no_energy(nvml, monkeypatch):
@@ -286,7 +303,7 @@ def test_the_report_says_how_energy_is_known_and_what_it_leaves_out(sources, tex
 
 
 def test_energy_that_nothing_could_read_is_called_unknown():
-    assert energy_text(summary_of(None, None)) == "unknown: no counter could be read"
+    assert energy_text(summary_of(None, None)) == "unknown: readings are missing, or are not of these runs alone"
 
 
 def test_energy_is_given_in_the_unit_that_keeps_it_short():

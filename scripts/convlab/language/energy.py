@@ -62,7 +62,7 @@ def energy_text(summary: Mapping[str, Any]) -> str:
         parts.append(runs if len(summary["sources"]) > 1 else text)
         joules += entry["joules"]
     if not known:
-        return _("unknown: no counter could be read")
+        return _("unknown: readings are missing, or are not of these runs alone")
     if unknown:
         parts.append(ngettext("unknown of {n} run", "unknown of {n} runs", unknown))
     if len(known) > 1:

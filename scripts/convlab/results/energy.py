@@ -22,7 +22,8 @@ class RunEnergy(NamedTuple):
 def run_energy(run: Mapping[str, Any]) -> RunEnergy:
     """Energy of the training that a run.json records.
 
-    It is unknown without readings, and of a GPU that has no counter: the processors' part alone would mislead.
+    It is unknown without readings, and of a GPU whose counter, or the run's share of it, could not be read: the
+    processors' part alone would mislead.
     """
     readings = run.get("energy")
     if not readings or (run["device"] == "GPU" and NVML not in readings):

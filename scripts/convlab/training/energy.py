@@ -109,7 +109,8 @@ def cpu_share(own: float, busy: float) -> float:
 class Gpu:
     """This process's share of the energy of an NVIDIA GPU: all of it, or an equal part where several compute on it.
 
-    Needs Volta or newer. A part of a device (MIG) has no counter.
+    Needs Volta or newer. A part of a device (MIG) has no counter. In a container with process numbers of its own NVML
+    commonly lists no processes: how many share the device is then unknown, and so is this process's share.
 
     Args:
         nvml: the module ``pynvml``, initialised.
@@ -126,11 +127,16 @@ class Gpu:
         self.last_mj = nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle)
 
     def read(self) -> None:
-        """Add what has been used since the last reading."""
+        """Add what has been used since the last reading.
+
+        Raises ValueError if this process, which computes on the device, is not among those that are listed.
+        """
         last, self.last_mj = self.last_mj, self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle)
-        processes = max(1, len(self.nvml.nvmlDeviceGetComputeRunningProcesses(self.handle)))
-        self.most_processes = max(self.most_processes, processes)
-        self.joules += (self.last_mj - last) / 1e3 / processes
+        listed = [process.pid for process in self.nvml.nvmlDeviceGetComputeRunningProcesses(self.handle)]
+        if os.getpid() not in listed:
+            raise ValueError(f"NVML does not list process {os.getpid()}, so it is unknown how many share the device")
+        self.most_processes = max(self.most_processes, len(listed))
+        self.joules += (self.last_mj - last) / 1e3 / len(listed)
 
 
 def visible_gpu(environment: Mapping[str, str] = os.environ) -> Gpu | None:
@@ -143,7 +149,7 @@ def visible_gpu(environment: Mapping[str, str] = os.environ) -> Gpu | None:
     try:
         pynvml.nvmlInit()
         return Gpu(pynvml, device)
-    except pynvml.NVMLError:
+    except Exception:  # NVMLError, and what older modules of this name raise
         return None
 
 
@@ -185,7 +191,7 @@ def _advanced(counter: Any) -> Any:
         return None
     try:
         counter.read()
-    except Exception:  # OSError and ValueError of files, NVMLError of a library that need not be there
+    except Exception:  # OSError and ValueError of what is read, NVMLError of a library that need not be there
         return None
     return counter
 
