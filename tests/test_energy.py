@@ -112,6 +112,12 @@ def test_the_energy_between_two_readings_is_attributed_by_the_cpu_time_between_t
     assert processors.joules["package-1"] == 0
 
 
+def test_cpu_times_of_a_container_are_not_held_against_counters_of_the_machine(powercap, tmp_path):
+    (tmp_path / "stat").symlink_to("/proc/stat")  # of another file system than its folder, as LXCFS mounts it
+    with pytest.raises(ValueError, match="of a container"):
+        energy.Processors(energy.rapl_zones(powercap), tmp_path / "stat")
+
+
 def process(pid: int) -> types.SimpleNamespace:
     """A process as NVML lists it."""
     return types.SimpleNamespace(pid=pid)

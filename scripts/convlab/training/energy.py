@@ -84,10 +84,13 @@ class Processors:
     Of what the packages took between two readings this process is given its share of the CPU time of all processes of
     the machine, so that the shares of all add up to the whole, idle cores included.
 
-    Raises OSError or ValueError where CPU times cannot be read.
+    Raises OSError or ValueError where CPU times cannot be read, or are those of a container: the counters are of the
+    whole machine.
     """
 
     def __init__(self, zones: Mapping[str, RaplZone], stat: Path = PROC_STAT) -> None:
+        if stat.stat().st_dev != stat.parent.stat().st_dev:  # LXCFS mounts a file of its own over the kernel's
+            raise ValueError(f"{stat} is not the kernel's: it has the CPU times of a container")
         self.zones, self.stat = zones, stat
         self.joules = dict.fromkeys(zones, 0.0)
         self.busy, self.own = busy_seconds(stat), time.process_time()
