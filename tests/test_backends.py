@@ -230,8 +230,11 @@ def test_a_backend_that_runs_still_need_is_called_missing_before_anything_runs(m
     )
     assert note.endswith("; 3 runs still to be trained, here or elsewhere, need it")
     for seed in study.seeds:
-        write_json(layout.run(tmp_path, "digits", "cnn-backend-jax", seed) / "run.json", {})
+        spec_hash = study.run("digits", "cnn-backend-jax", seed).spec_hash
+        write_json(layout.run(tmp_path, "digits", "cnn-backend-jax", seed) / "run.json", {"spec_hash": spec_hash})
     assert missing_backends(study, tmp_path) == []
+    changed = load_study({**TINY, "experiments": experiments, "training": {**TINY["training"], "learning_rate": 0.5}})
+    assert len(missing_backends(changed, tmp_path)) == 1, "runs of another config are trained again"
 
 
 def test_a_backend_is_not_changed_behind_keras_back(monkeypatch):

@@ -1,5 +1,6 @@
 """Notes about backends of Keras that runs still need and that are not installed here, before anything runs."""
 
+import json
 from pathlib import Path
 
 from convlab.runtime.backend import not_installed
@@ -28,10 +29,18 @@ def missing_backends(study: Study, folder: Path) -> list[str]:
 
 
 def _runs_left(study: Study, folder: Path, names: list[str]) -> int:
-    """Number of runs of some variants and trials without results."""
+    """Number of runs of some variants and trials without results of this config."""
     return sum(
-        not (layout.run(folder, dataset, name, seed) / "run.json").is_file()
+        _trained_spec(layout.run(folder, dataset, name, seed) / "run.json") != study.run(dataset, name, seed).spec_hash
         for dataset in study.datasets
         for name in names
         for seed in study.seeds_of(dataset, name)
     )
+
+
+def _trained_spec(record: Path) -> str | None:
+    """Spec hash of the run that a record is of; None where there is none, or a damaged one."""
+    try:
+        return json.loads(record.read_text(encoding="utf-8"))["spec_hash"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
