@@ -151,7 +151,7 @@ class Measurement:
     def _tested(self, folder: Path) -> None:
         tested = self._in_a_process("evaluate", folder)
         self.figures["tested"] = {key: entry["accuracy"] for key, entry in tested.items()}
-        self.figures["same_bytes"] = {key: len(set(entry["sha256"])) == 1 for key, entry in tested.items()}
+        self.figures["same_bytes"] = same_bytes({key: entry["sha256"] for key, entry in tested.items()})
 
     def _reference(self) -> None:
         self.figures["reference"] = reference_accuracies(self.arguments.reference, self.runs)
@@ -182,6 +182,11 @@ class Measurement:
 
 class NotPossible(Exception):
     """Why something was not measured."""
+
+
+def same_bytes(digests: Mapping[str, Sequence[str]]) -> dict[str, bool]:
+    """Whether all digests of a run's weights are equal, of each run that was trained more than once."""
+    return {key: len(set(of_run)) == 1 for key, of_run in digests.items() if len(of_run) > 1}
 
 
 def train_all(
@@ -287,8 +292,10 @@ def print_figures(figures: Mapping[str, Any]) -> None:
             text += f"; reference {', '.join(f'{value:.4f}' for value in there)}; mean difference {difference:+.4f}"
         print(text)
     equal = figures["same_bytes"]
-    if equal and len(figures["rounds"]) > 1:
-        print(f"same seed, same weights to the byte in all rounds: {sum(equal.values())} of {len(equal)}")
+    if equal:
+        print(
+            f"same seed, same weights to the byte each time: {sum(equal.values())} of {len(equal)} trained repeatedly"
+        )
     for name, fused in figures.get("fused", {}).items():
         print(
             f"an epoch of {fused['seeds']} seeds, {name}: fused {fused['fused_seconds']:.2f} s, one after another "

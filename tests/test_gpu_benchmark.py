@@ -55,7 +55,12 @@ def test_without_a_gpu_a_small_part_is_trained_twice_to_the_same_bytes(fashion, 
     assert f"mean difference {accuracy - 0.5:+.4f}" in result.stdout
     assert list(figures["left_out"]) == ["fused seeds"]
     assert "left out: fused seeds: seeds become one program by JAX' vmap, which tensorflow lacks" in result.stdout
-    assert "same seed, same weights to the byte in all rounds: 1 of 1" in result.stdout
+    assert "same seed, same weights to the byte each time: 1 of 1 trained repeatedly" in result.stdout
+
+
+def test_weights_of_a_run_that_was_trained_once_are_held_against_nothing():
+    digests = {"cnn 1": ["a"], "cnn 2": ["a", "a"], "cnn 3": ["a", "b"]}
+    assert gpu.same_bytes(digests) == {"cnn 2": True, "cnn 3": False}
 
 
 def test_what_the_limit_leaves_no_time_for_is_named(tmp_path):
