@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from speed import CONTENDERS, WORKFLOWS
+from speed import CONTENDERS, WORKFLOWS, accuracy_text
 
 Rounds = Sequence[Mapping[str, Mapping[str, Any]]]
 """Results by contender of each round; a round that was stopped lacks some."""
@@ -168,7 +168,7 @@ def table(figures: Mapping[str, Any]) -> str:
             spread(values_of(rounds, name, "images_per_second")).text(decimals=0),
             of_process,
             spread(values_of(rounds, name, "share_of_peak")).text(100, 1),
-            f"{accuracy['mean']:.2f} ± {accuracy['sd']:.2f}",
+            accuracy_text(accuracy),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -238,8 +238,13 @@ def show(number: int, label: str, result: Mapping[str, Any]) -> None:
         f"{100 * result['share_of_peak']:.1f} % of the float32 GEMM peak, CPU {result['cpu_seconds']:.0f} s, "
         f"at most {result['memory_mb']:,.0f} MB a process"
     )
-    accuracies = (f"{name} {row['mean']:.2f} ± {row['sd']:.2f}" for name, row in result["accuracy"].items())
+    accuracies = (f"{name} {accuracy_text(row)}" for name, row in result["accuracy"].items())
     print(f"  test accuracy, %: {'; '.join(accuracies)}", flush=True)
+
+
+def accuracy_text(row: Mapping[str, float | None]) -> str:
+    """Mean ± SD over seeds of a test accuracy, %; of one seed without SD."""
+    return f"{row['mean']:.2f}" if row["sd"] is None else f"{row['mean']:.2f} ± {row['sd']:.2f}"
 
 
 def notebook(race: Race, folder: Path, environment: Mapping[str, str], python: Path, script: str) -> dict[str, Any]:
@@ -306,7 +311,7 @@ def described(race: Race, used: Mapping[str, float], runs: pd.DataFrame) -> dict
         "process_images_per_second": runs["images"].sum() / runs["train_seconds"].sum(),
         "process_images_per_second_by_variant": (runs.groupby("variant")["images"].sum() / seconds).to_dict(),
         "accuracy": {
-            name: {"mean": row["mean"], "sd": 0.0 if np.isnan(row["std"]) else row["std"]}
+            name: {"mean": row["mean"], "sd": None if np.isnan(row["std"]) else row["std"]}
             for name, row in accuracy.iterrows()
         },
     }

@@ -103,6 +103,11 @@ def test_the_table_has_medians_and_a_row_for_each_contender_that_ran():
     assert bfloat16.endswith("| 50.0 | 90.00 ± 0.25 |")
 
 
+def test_one_seed_has_no_sd():
+    assert speed.accuracy_text({"mean": 90.0, "sd": 0.25}) == "90.00 ± 0.25"
+    assert speed.accuracy_text({"mean": 90.0, "sd": None}) == "90.00"
+
+
 def test_cores_are_accounted_for_by_rule():
     jobs = {"train": 120.0, "evaluate": 10.0, "report": 2.0}
     assert speed.core_seconds(jobs, 100.0, 150.0) == {
