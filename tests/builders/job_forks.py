@@ -150,6 +150,7 @@ def run(request: dict) -> None:
     main = types.ModuleType("__main__")
     main.__file__ = script
     sys.modules["__main__"] = main
+    sys.modules["numpy"].random.seed()  # by chance, as in a new process; all forks would draw the same numbers else
     exec(compile(Path(script).read_bytes(), script, "exec"), main.__dict__)  # noqa: S102  as Python does with a script
 
 
