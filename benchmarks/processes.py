@@ -37,9 +37,12 @@ class Usage:
 
 
 def plain_environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process' environment without variables that change how libraries compute, and with ``settings``."""
+    """This process' environment with ``settings``, without GPUs and variables that change how libraries compute.
+
+    What is measured so is the processor, whose peak the results are held against.
+    """
     kept = {name: value for name, value in os.environ.items() if not RELEVANT_VARIABLES.fullmatch(name)}
-    return {**kept, **(settings or {})}
+    return {**kept, "CUDA_VISIBLE_DEVICES": "-1", **(settings or {})}
 
 
 def usage(command: list, folder: Path, environment: Mapping[str, str] | None = None) -> Usage:
@@ -63,7 +66,8 @@ def usage(command: list, folder: Path, environment: Mapping[str, str] | None = N
     seconds = time.perf_counter() - begin
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit(f"{arguments[1]} failed:\n{log.read_text()[-3000:]}")
+        program = next(part for part in arguments[1:] if part != "-m")
+        sys.exit(f"{program} failed:\n{log.read_text()[-3000:]}")
     return Usage(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * MEGABYTES_PER_UNIT)
 
 
@@ -85,10 +89,10 @@ def _stop(process: subprocess.Popen) -> None:
 def measured(command: list, folder: Path) -> tuple[float, float]:
     """Wall seconds and peak memory (MB) of a command."""
     code = "import resource, subprocess, sys\nstatus = subprocess.run(sys.argv[1:]).returncode\n"
-    code += "sys.exit(status) if status else print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6)"
+    code += "sys.exit(status) if status else print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     begin = time.perf_counter()
     arguments = [sys.executable, "-c", code, *map(str, command)]
     result = subprocess.run(arguments, capture_output=True, text=True, cwd=folder)
     if result.returncode:
         sys.exit(f"{command[1]} failed:\n{result.stderr[-3000:]}")
-    return time.perf_counter() - begin, float(result.stdout.split()[-1])
+    return time.perf_counter() - begin, float(result.stdout.split()[-1]) * MEGABYTES_PER_UNIT

@@ -15,7 +15,7 @@ import processor
 import pytest
 import ratios
 import speed
-from processes import Usage, usage
+from processes import Usage, plain_environment, usage
 
 from builders.project import TINY
 from convlab.common.files import read_json, write_json
@@ -101,6 +101,14 @@ def test_the_table_has_medians_and_a_row_for_each_contender_that_ran():
     assert notebook.startswith("| notebook, TensorFlow as installed | 100 (100 to 200) | 1 |  |")
     assert float32.startswith("| workflow, float32 | 110 (80 to 140) | 0.75 (0.70 to 0.80) | 9.8 (7.1 to 12.5) |")
     assert bfloat16.endswith("| 50.0 | 90.00 ± 0.25 |")
+
+
+def test_the_processor_is_measured_without_gpus_and_without_settings_of_libraries(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    environment = plain_environment({"TF_ENABLE_ONEDNN_OPTS": "0"})
+    assert environment["CUDA_VISIBLE_DEVICES"] == "-1" and environment["TF_ENABLE_ONEDNN_OPTS"] == "0"
+    assert "OMP_NUM_THREADS" not in environment
 
 
 def test_one_seed_has_no_sd():
