@@ -55,7 +55,12 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     if arguments.table:
-        read = read_json(arguments.table)
+        try:
+            read = read_json(arguments.table)
+        except UserError as error:
+            sys.exit(f"error: {error}")
+        if not read.get("speed", {}).get("rounds"):
+            sys.exit(f"{arguments.table} has no rounds of the speed benchmark")
         print(table(read["speed"]))
         print("\n".join(summary_of(read)))
         return

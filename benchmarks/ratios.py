@@ -151,7 +151,7 @@ def table(figures: Mapping[str, Any]) -> str:
     lines = [
         f"| {figures['study']}, {figures['runs']} runs, {count} round{'s' if count > 1 else ''} "
         f"| wall, s | share of the notebook's | not training, % | images/s | images/s of one process "
-        f"| of the GEMM peak, % | accuracy of {variant}, % |",
+        f"| of the GEMM peak, % | accuracy of {variant} in the first round, % |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, label in CONTENDERS.items():
