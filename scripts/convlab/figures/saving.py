@@ -44,14 +44,16 @@ class FigureWriter:
         return self
 
     def __exit__(self, kind: type | None, *exception: object) -> None:
-        if kind is None:
-            for part in range(self._processes):
-                self._start(self._waiting[part :: self._processes])
-            while self._running:
-                self._collect()
-        for child in self._running.values():  # not empty after a failure only
-            child.kill()
-            child.join()
+        try:
+            if kind is None:
+                for part in range(self._processes):
+                    self._start(self._waiting[part :: self._processes])
+                while self._running:
+                    self._collect()
+        finally:
+            for child in self._running.values():  # not empty after a failure only
+                child.kill()
+                child.join()
 
     def save(self, figure: Figure, stem: Path) -> None:
         """Write ``stem``.svg, .png and .pdf, now or with others, and close the figure.
