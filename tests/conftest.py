@@ -35,6 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def own_environment():
     """A script that a test calls may set environment variables, such as Keras' backend; the next test has none."""
+    if "KERAS_BACKEND" not in BEFORE_COLLECTION:  # fixtures of whole files may have imported Keras, which sets it
+        os.environ.pop("KERAS_BACKEND", None)
     before = dict(os.environ)
     yield
     for name in os.environ.keys() - before.keys():

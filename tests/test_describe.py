@@ -355,7 +355,7 @@ def test_make_plan_is_not_said_to_measure_what_it_does_not(files):
     study = study.with_plan(replace(study.plan, costs={("digits", "mine"): counted}))
     sizes = {canonical_json(study.datasets["digits"].identity): Images(0, 300)}
     printed = plan_text.summary(study, Earlier(sizes=sizes), 1)
-    assert printed.endswith("once such models have been trained here; only convlab's own are measured.")
+    assert printed.endswith("once such models have been trained here, since only convlab's own are measured.")
 
 
 def test_the_report_shows_file_arguments_reasons_and_what_is_not_counted(files, tmp_path):

@@ -92,8 +92,8 @@ def test_speeds_belong_to_the_code_that_trains_and_to_no_other():
 
 def test_a_cache_that_cannot_be_written_ends_nothing(own_cache):
     own_cache.write_text("a file where a folder should be")
-    said = speeds._keep("{}", {}, HERE, SPEED)
-    assert said.startswith(f"speeds cannot be kept in {own_cache}/speeds (") and "set CONVLAB_CACHE" in said
+    note = speeds._keep("{}", {}, HERE, SPEED)
+    assert note.startswith(f"speeds cannot be kept in {own_cache}/speeds (") and "set CONVLAB_CACHE" in note
 
 
 def test_a_user_without_a_home_folder_can_plan(monkeypatch):
