@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from convlab.cloud import aws, sdk, training_job
+from convlab.cloud import aws, guard, sdk, training_job
 from convlab.cloud import state as states
 from convlab.cloud.aws import ClientError
 from convlab.cloud.logs import excerpt
 from convlab.cloud.state import State
 from convlab.cloud.teardown import teardown
-from convlab.cloud.time_limits import lifetime_minutes
+from convlab.cloud.time_limits import ENDPOINT_DELETIONS, TEARDOWN_MINUTES, lifetime_minutes
 from convlab.common.files import read_json
 from convlab.common.redaction import MASK, fingerprint
 from convlab.common.shutdown import ignore_signals
@@ -93,9 +93,10 @@ class SageMakerEndpoint:
             raise UserError(
                 f"an earlier deployment may have left something behind ({self.state_file}); run: make teardown"
             )
-        if MASK in settings.role_arn + settings.bucket:
+        if MASK in settings.role_arn + (settings.scheduler_role_arn or "") + settings.bucket:
             raise UserError(
-                "deploy.sagemaker.role_arn or bucket has its account number hidden, as in a report; write the number"
+                "deploy.sagemaker.role_arn, scheduler_role_arn or bucket has its account number hidden, as in a "
+                "report; write the number"
             )
         clients = aws.connect(settings.region)
         self._clients = clients
@@ -150,8 +151,10 @@ class SageMakerEndpoint:
     def _begin(self) -> None:
         self.state.save(self.state_file)
         model_dir = self.model_dir
+        deployment = sdk.Deployment(self._clients, self.state, self.state_file, self.settings, self._tags)
         if self.trains:
-            deployment = sdk.Deployment(self._clients, self.state, self.state_file, self.settings, self._tags)
+            if self.serves:  # a refusal is cheaper before the training
+                guard.arm(deployment, ENDPOINT_DELETIONS, lifetime_minutes(self.settings) - TEARDOWN_MINUTES)
             self.trained = training_job.train(deployment, self.prepared, self._exported(), self.output, self._training)
             model_dir = (
                 training_job.write_served_model(self.trained, self.model_dir, self.output / "served")
@@ -159,6 +162,9 @@ class SageMakerEndpoint:
                 else None
             )
         if self.serves:
+            minutes = self.settings.endpoint.max_minutes
+            self._ends = aws.clock() + SECONDS_PER_MINUTE * minutes
+            self._endpoint |= guard.arm(deployment, ENDPOINT_DELETIONS, minutes)
             self._create(self._upload(model_dir))
             self._wait()
 
@@ -193,7 +199,6 @@ class SageMakerEndpoint:
             "ModelDataUrl": model_uri,
             "Environment": {"SAGEMAKER_TFS_DEFAULT_MODEL_NAME": "saved_model"},
         }
-        self._ends = aws.clock() + SECONDS_PER_MINUTE * chosen.max_minutes
         with self.state.pending("model", self.state_file):
             sagemaker.create_model(
                 ModelName=name, ExecutionRoleArn=self.settings.role_arn, PrimaryContainer=container, Tags=tags
