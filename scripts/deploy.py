@@ -17,7 +17,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -124,7 +124,7 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
     endpoint = TARGETS[options["target"]](folder, dataset, options)
     try:
         with endpoint:
-            for answer in endpoint_test.ask(endpoint.invoke, images, chosen if asked else [], labels):
+            for answer in endpoint.answers(images, chosen if asked else [], labels):
                 evidence.answers.append(answer)
     finally:
         evidence.teardown = Teardown(**endpoint.teardown)
@@ -159,8 +159,8 @@ class Endpoint(AbstractContextManager, Protocol):
     teardown: dict[str, Any]
     """Remaining resources and details, also after a failed entry."""
 
-    def invoke(self, body: bytes, content_type: str) -> endpoint_test.Reply:
-        """Send one request."""
+    def answers(self, images: np.ndarray, indices: Sequence[int], labels: np.ndarray) -> Iterator[ImagePrediction]:
+        """Predictions for images (uint8, NHWC) at ``indices``, in order; ``labels``: the images' true classes."""
 
     def facts(self) -> dict[str, Any]:
         """Description of the endpoint for the evidence; a training job under ``training``."""

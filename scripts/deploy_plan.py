@@ -66,11 +66,11 @@ def resources(study: str, dataset: str, settings: SageMaker, region: str) -> lis
     lines += [f"  objects         below s3://{settings.bucket}/{settings.prefix}/, removed in the end"]
     if settings.keep_objects:
         lines[-1] = lines[-1].replace("removed in the end", "kept")
-    if settings.mode != "deploy":
+    if settings.trains:
         image = job.image or f"AWS' TensorFlow {job.image_version} training image"
         capacity = f", on spare capacity, {minutes(job.max_wait_minutes)} of waiting and running" if job.spot else ""
         lines += [f"  training job    {job.instance_type}, {minutes(job.max_minutes)} at most{capacity}; {image}"]
-    if settings.mode != "train":
+    if settings.serves:
         image = endpoint.image or f"AWS' TensorFlow {endpoint.image_version} inference image"
         kind = f"{endpoint.memory_mb} MB, {endpoint.max_concurrency} calls at once, serverless"
         lines += [

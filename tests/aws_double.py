@@ -64,7 +64,7 @@ class Endpoint:
 
 @dataclass
 class Job:
-    """A training job that runs."""
+    """A training or transform job that runs."""
 
     status: str = "InProgress"
     failure: str | None = None
@@ -89,6 +89,7 @@ class Double:
         self.folder = Path(tempfile.mkdtemp(prefix="aws-double-"))
         self.endpoints: dict[str, Endpoint] = {}
         self.jobs: dict[str, Job] = {}
+        self.transforms: dict[str, Job] = {}
         self.lock = threading.RLock()
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -111,10 +112,11 @@ class Double:
             setattr(self, name, value.default_factory() if name in ("faults", "calls") else value.default)
         self.endpoints.clear()
         self.jobs.clear()
+        self.transforms.clear()
 
     def left(self) -> list[str]:
         """Names of all remaining resources."""
-        jobs = [name for name, job in self.jobs.items() if job.status in ("InProgress", "Stopping")]
+        jobs = [name for name, job in (self.jobs | self.transforms).items() if job.status in ("InProgress", "Stopping")]
         return [
             *self.sagemaker.endpoints, *self.sagemaker.endpoint_configs, *self.sagemaker._models, *jobs, *self.keys("")
         ]  # fmt: skip
@@ -172,7 +174,10 @@ class Double:
         if known and (instead := self.progress(operation, sent["EndpointName"])):
             return instead
         if operation == "StopTrainingJob":
-            self.stop(sent["TrainingJobName"])
+            self.stop(self.jobs[sent["TrainingJobName"]])
+            return "200 OK", [], b"{}"
+        if operation == "StopTransformJob":
+            self.stop(self.transforms[sent["TransformJobName"]])
             return "200 OK", [], b"{}"
         response: dict[str, Any] = {}
 
@@ -213,6 +218,19 @@ class Double:
         elif operation == "ListTrainingJobs":
             for entry in reply.setdefault("TrainingJobSummaries", []):
                 entry["TrainingJobStatus"] = self.jobs[entry["TrainingJobName"]].status
+        elif operation == "CreateTransformJob":
+            job = self.transforms[sent["TransformJobName"]] = Job()
+            if not self.hold_jobs:
+                threading.Thread(target=self.transform, args=(sent, job), daemon=True).start()
+        elif operation == "DescribeTransformJob":
+            job = self.transforms[sent["TransformJobName"]]
+            reply |= {"TransformJobStatus": job.status}
+            reply |= {"FailureReason": job.failure} if job.failure else {}
+            if job.status == "InProgress":
+                reply.pop("TransformEndTime", None)
+        elif operation == "ListTransformJobs":
+            for entry in reply.setdefault("TransformJobSummaries", []):
+                entry["TransformJobStatus"] = self.transforms[entry["TransformJobName"]].status
         else:
             for key in ("EndpointConfigs", "Models"):
                 if operation == f"List{key}":
@@ -326,8 +344,7 @@ class Double:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def stop(self, name: str) -> None:
-        job = self.jobs[name]
+    def stop(self, job: Job) -> None:
         job.status = "Stopped"
         if job.process and job.process.poll() is None:
             with suppress(ProcessLookupError):

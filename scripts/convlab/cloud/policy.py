@@ -8,6 +8,9 @@ from convlab.study.sagemaker import SageMaker
 
 KINDS = ("endpoint", "endpoint-config", "model")
 
+LISTED = ("Endpoints", "EndpointConfigs", "Models", "TrainingJobs", "TransformJobs")
+"""What teardown lists, in any mode."""
+
 ECR = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<name>[^:@]+)"
 )
@@ -19,16 +22,17 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     partition = settings.role_arn.split(":")[1]
     base = f"arn:{partition}:sagemaker:{region}:{settings.account}"
     logs = f"arn:{partition}:logs:{region}:{settings.account}:log-group:/aws/sagemaker"
-    named = {kind: f"{base}:{kind}/{NAME_PREFIX}*" for kind in (*KINDS, "training-job")}
-    trains, serves = settings.mode != "deploy", settings.mode != "train"
+    named = {kind: f"{base}:{kind}/{NAME_PREFIX}*" for kind in (*KINDS, "training-job", "transform-job")}
+    trains, serves = settings.trains, settings.serves
     # Teardown lists all kinds of resources in any mode.
     actions = [f"sagemaker:Delete{kind}" for kind in ("Endpoint", "EndpointConfig", "Model")]
     statements = [
         statement("Delete", actions, [named[kind] for kind in KINDS]),
         statement("Stop", ["sagemaker:StopTrainingJob"], [named["training-job"]]),
+        statement("StopTransform", ["sagemaker:StopTransformJob"], [named["transform-job"]]),
         statement(
             "Look",  # listings know no resources
-            [f"sagemaker:List{kind}" for kind in ("Endpoints", "EndpointConfigs", "Models", "TrainingJobs")],
+            [f"sagemaker:List{kind}" for kind in LISTED],
             ["*"],
         ),
         statement(
@@ -54,7 +58,7 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
 def role_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     """Policy of the role that SageMaker assumes: data, models, logs, metrics, images; only jobs write objects."""
     partition = settings.role_arn.split(":")[1]
-    trains, serves = settings.mode != "deploy", settings.mode != "train"
+    trains, serves = settings.trains, settings.serves
     logs = f"arn:{partition}:logs:{region}:{settings.account}:log-group:/aws/sagemaker"
     groups = [f"{logs}/Endpoints/{NAME_PREFIX}*"] * serves + [f"{logs}/TrainingJobs", f"{logs}/TrainingJobs:*"] * trains
     actions = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"]
@@ -77,8 +81,8 @@ def role_policy(settings: SageMaker, region: str) -> dict[str, Any]:
 
 def repositories(settings: SageMaker, partition: str, region: str) -> list[str]:
     """The repositories of the images that the mode runs: the config's own, else AWS' for TensorFlow."""
-    used = {"training": settings.training.image} if settings.mode != "deploy" else {}
-    used |= {"inference": settings.endpoint.image} if settings.mode != "train" else {}
+    used = {"training": settings.training.image} if settings.trains else {}
+    used |= {"inference": settings.endpoint.image} if settings.serves else {}
     resources = []
     for scope, image in used.items():
         address = ECR.match(image) if image else None

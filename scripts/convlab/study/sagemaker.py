@@ -103,6 +103,16 @@ class SageMaker(Spec):
     prices: Prices = Prices()
 
     @property
+    def trains(self) -> bool:
+        """Whether a training job runs."""
+        return self.mode in ("train", "train_and_deploy")
+
+    @property
+    def serves(self) -> bool:
+        """Whether an endpoint is created."""
+        return self.mode in ("deploy", "train_and_deploy")
+
+    @property
     def account(self) -> str:
         """Number of the role's account."""
         return self.role_arn.split(":")[4]
