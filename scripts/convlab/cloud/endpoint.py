@@ -46,6 +46,15 @@ RETRYABLE_ERRORS = (
 BUSY_SECONDS = 120.0
 """Seconds for which one call is retried while the endpoint is busy; a serverless one has to start first."""
 
+KINDS = {
+    "deploy": "endpoint",
+    "train": "training job",
+    "train_and_deploy": "endpoint",
+    "batch": "transform job",
+    "train_and_batch": "transform job",
+}
+"""What the answers of each mode come from."""
+
 MAX_RESPONSE_BYTES = 16 * 2**20
 """Bytes that are read of one response at most."""
 
@@ -117,7 +126,7 @@ class SageMakerEndpoint:
         )
         self._images = {
             scope: sdk.image(settings, scope, clients.region)
-            for scope, needed in (("training", self.settings.trains), ("inference", self.settings.serves))
+            for scope, needed in (("training", self.settings.trains), ("inference", self.settings.predicts))
             if needed
         }
         try:
@@ -149,15 +158,18 @@ class SageMakerEndpoint:
             self.trained = training_job.train(deployment, self.prepared, self._exported(), self.output, self._training)
             model_dir = (
                 training_job.write_served_model(self.trained, self.model_dir, self.output / "served")
-                if self.settings.serves
+                if self.settings.predicts
                 else None
             )
-        if self.settings.serves:
-            model_uri = self._upload(model_dir)
-            self._ends = aws.clock() + SECONDS_PER_MINUTE * self.settings.endpoint.max_minutes
-            self._create_model(model_uri)
-            self._create_endpoint()
-            self._wait()
+        if self.settings.predicts:
+            self._serve(self._upload(model_dir))
+
+    def _serve(self, model_uri: str) -> None:
+        """Create what answers, from the archive at ``model_uri``."""
+        self._ends = aws.clock() + SECONDS_PER_MINUTE * self.settings.endpoint.max_minutes
+        self._create_model(model_uri)
+        self._create_endpoint()
+        self._wait()
 
     def _upload(self, model_dir: Path) -> str:
         """Upload the archive of the SavedModel to S3; returns its URI."""
@@ -175,6 +187,7 @@ class SageMakerEndpoint:
         return uri
 
     def _create_model(self, model_uri: str) -> None:
+        self._endpoint["image"] = self._images["inference"]
         container = {
             "Image": self._images["inference"],
             "ModelDataUrl": model_uri,
@@ -201,7 +214,7 @@ class SageMakerEndpoint:
             variant["ServerlessConfig"] = {
                 "MemorySizeInMB": chosen.memory_mb, "MaxConcurrency": chosen.max_concurrency
             }  # fmt: skip
-        self._endpoint |= {"name": name, "image": self._images["inference"], "variant": variant}
+        self._endpoint |= {"name": name, "variant": variant}
         with self.state.pending("endpoint_config", self.state_file):
             sagemaker.create_endpoint_config(
                 EndpointConfigName=name, ProductionVariants=[variant], Tags=self._tag_list()
@@ -281,7 +294,7 @@ class SageMakerEndpoint:
         if self._clients is None:
             return {}
         facts = {
-            "kind": "SageMaker endpoint" if self.settings.serves else "SageMaker training job",
+            "kind": f"SageMaker {KINDS[self.settings.mode]}",
             "where": self._clients.where,
         }
         facts |= {"on_aws": self._clients.endpoint_url is None, "mode": self.settings.mode}
@@ -301,8 +314,7 @@ class SageMakerEndpoint:
         if self.state is None or self._receipt is not None:
             return
         ignore_signals()
-        logs = [LOG_GROUP + self.state.name] if self.settings.serves else []
-        details = {"kept_logs": logs + ([training_job.LOG_GROUP] if self._training else [])}
+        details = {"kept_logs": self._log_groups() + ([training_job.LOG_GROUP] if self._training else [])}
         try:
             receipt = teardown(self._clients, self.state)
         except Exception as error:  # a defect of ours must not pass for an empty account
@@ -321,6 +333,10 @@ class SageMakerEndpoint:
             log.warning("%s: %s", self.state_file, details["state_file"])
         self._record_logs()
         self._lock.close()
+
+    def _log_groups(self) -> list[str]:
+        """Groups of logs of what answered, which AWS keeps."""
+        return [LOG_GROUP + self.state.name] if self.settings.serves else []
 
     def _record_logs(self) -> None:
         """Record the end of the endpoint's and the job's logs; errors are recorded too."""

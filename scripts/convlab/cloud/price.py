@@ -44,4 +44,9 @@ def items(settings: SageMaker, calls: int) -> list[Item]:
         seconds = calls * prices.seconds_per_call
         kind = f"serverless endpoint with {endpoint.memory_mb} MB, {calls} calls"
         items.append(Item(kind, seconds, "seconds, assumed", "serverless_second", prices.serverless_second))
+    if settings.transforms:
+        hours = (settings.batch.max_minutes + TEARDOWN_MINUTES) / 60
+        kind = f"transform job on {settings.batch.instance_type}"
+        unit = f"hours ({TEARDOWN_MINUTES} minutes of it to stop it), as long as the deploying process lives"
+        items.append(Item(kind, hours, unit, "batch_hour", prices.batch_hour))
     return items

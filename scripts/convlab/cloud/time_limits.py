@@ -19,4 +19,6 @@ def lifetime_minutes(settings: SageMaker) -> int:
         minutes += QUEUE_MINUTES + (max(job.max_minutes, job.max_wait_minutes) if job.spot else job.max_minutes)
     if settings.serves:
         minutes += settings.endpoint.max_minutes
+    if settings.transforms:
+        minutes += settings.batch.max_minutes
     return minutes
