@@ -281,7 +281,7 @@ def test_the_plan_shows_schedules_their_times_and_the_roles_policies(tmp_path, c
 
 def test_the_plan_of_what_is_unguarded_says_so(tmp_path, capsys):
     output = plan(tmp_path, capsys, endpoint=ON_INSTANCE, unguarded=True, prices={"endpoint_hour": 0.2})
-    assert "by `make teardown` alone; an instance costs until then" in output
+    assert "by `make teardown` alone: an instance costs until then" in output
     assert "as long as the deploying process lives" in output and "scheduler" not in output
 
 

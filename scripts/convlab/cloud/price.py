@@ -32,18 +32,23 @@ def items(settings: SageMaker, calls: int) -> list[Item]:
         calls: test images that are sent to the endpoint, one per call.
     """
     prices, job, endpoint = settings.prices, settings.training, settings.endpoint
+    bound = "at most, kept by AWS too" if settings.scheduler_role_arn else "as long as the deploying process lives"
     items = []
-    if settings.mode != "deploy":
+    if settings.trains:
         kind = f"training job on {job.instance_type}" + (" (spot: less)" if job.spot else "")
         items.append(Item(kind, job.max_minutes / 60, "hours at most", "training_hour", prices.training_hour))
-    if settings.mode != "train" and endpoint.instance_type:
+    if settings.serves and endpoint.instance_type:
         hours = (endpoint.max_minutes + TEARDOWN_MINUTES) / 60
         kind = f"endpoint on {endpoint.instance_type}"
-        bound = "at most, kept by AWS too" if settings.scheduler_role_arn else "as long as the deploying process lives"
         unit = f"hours ({TEARDOWN_MINUTES} minutes of it to take it down), {bound}"
         items.append(Item(kind, hours, unit, "endpoint_hour", prices.endpoint_hour))
-    elif settings.mode != "train":
+    elif settings.serves:
         seconds = calls * prices.seconds_per_call
         kind = f"serverless endpoint with {endpoint.memory_mb} MB, {calls} calls"
         items.append(Item(kind, seconds, "seconds, assumed", "serverless_second", prices.serverless_second))
+    if settings.transforms:
+        hours = (settings.batch.max_minutes + TEARDOWN_MINUTES) / 60
+        kind = f"transform job on {settings.batch.instance_type}"
+        unit = f"hours ({TEARDOWN_MINUTES} minutes of it to stop it), {bound}"
+        items.append(Item(kind, hours, unit, "batch_hour", prices.batch_hour))
     return items
