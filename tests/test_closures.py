@@ -70,6 +70,7 @@ MAY_REACH = {
             "aws",
             "batch_transform",
             "endpoint",
+            "guard",
             "logs",
             "sdk",
             "state",
