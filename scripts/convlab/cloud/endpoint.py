@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from convlab.cloud import aws, guard, sdk, training_job
+from convlab.cloud import aws, guard, sdk, time_limits, training_job
 from convlab.cloud import state as states
 from convlab.cloud.aws import ClientError
 from convlab.cloud.logs import excerpt
 from convlab.cloud.state import State
 from convlab.cloud.teardown import teardown
-from convlab.cloud.time_limits import ENDPOINT_DELETIONS, TEARDOWN_MINUTES, lifetime_minutes
+from convlab.cloud.time_limits import TEARDOWN_MINUTES, lifetime_minutes
 from convlab.common.files import read_json
 from convlab.common.redaction import MASK, fingerprint
 from convlab.common.shutdown import ignore_signals
@@ -72,7 +72,8 @@ class SageMakerEndpoint:
         deletions: what AWS does by itself when ``max_minutes`` are over, where a role for that is configured.
     """
 
-    deletions = ENDPOINT_DELETIONS
+    deletions = time_limits.ENDPOINT_DELETIONS
+    """What AWS deletes by itself when the time is over."""
 
     def __init__(self, folder: Path, dataset: str, options: Mapping[str, Any]) -> None:
         self.settings = SageMaker.model_validate(options["sagemaker"])
@@ -170,7 +171,9 @@ class SageMakerEndpoint:
                 else None
             )
         if self.settings.predicts:
-            self._endpoint |= guard.arm(deployment, self.deletions, self.max_minutes)
+            minutes = time_limits.prediction_minutes(self.settings)
+            self._ends = aws.clock() + SECONDS_PER_MINUTE * minutes
+            self._endpoint |= guard.arm(deployment, self.deletions, minutes)
             self._serve(self._upload(model_dir))
 
     @property
@@ -180,7 +183,6 @@ class SageMakerEndpoint:
 
     def _serve(self, model_uri: str) -> None:
         """Create what answers, from the archive at ``model_uri``."""
-        self._ends = aws.clock() + SECONDS_PER_MINUTE * self.max_minutes
         self._create_model(model_uri)
         self._create_endpoint()
         self._wait()

@@ -58,7 +58,7 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     groups = [f"{logs}/Endpoints/{NAME_PREFIX}*"] * serves + [f"{logs}/TrainingJobs:*"] * trains
     groups += [f"{logs}/TransformJobs:*"] * settings.transforms
     statements.append(statement("ReadLogs", ["logs:DescribeLogStreams", "logs:GetLogEvents"], groups))
-    return document(statements + (guard_statements(settings, region) if serves else []))
+    return document(statements + (guard_statements(settings, region) if settings.predicts else []))
 
 
 def guard_statements(settings: SageMaker, region: str) -> list[dict[str, Any]]:
@@ -67,7 +67,7 @@ def guard_statements(settings: SageMaker, region: str) -> list[dict[str, Any]]:
     if role is None:
         return []
     named = f"arn:{role.split(':')[1]}:scheduler:{region}:{settings.account}:schedule/default/{NAME_PREFIX}*"
-    moves = ["scheduler:UpdateSchedule"] * (settings.mode == "train_and_deploy")
+    moves = ["scheduler:UpdateSchedule"] * settings.trains
     return [
         statement("Guard", ["scheduler:CreateSchedule", *moves, "scheduler:DeleteSchedule"], [named]),
         statement("LookAtGuards", ["scheduler:ListSchedules"], ["*"]),  # which knows no resources
@@ -83,8 +83,11 @@ def guard_statements(settings: SageMaker, region: str) -> list[dict[str, Any]]:
 def scheduler_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     """Policy of the role that EventBridge Scheduler assumes: it deletes what a deployment made, and no more."""
     base = f"arn:{settings.role_arn.split(':')[1]}:sagemaker:{region}:{settings.account}"
-    actions = [f"sagemaker:Delete{kind}" for kind in ("Endpoint", "EndpointConfig", "Model")]
-    return document([statement("Delete", actions, [f"{base}:{kind}/{NAME_PREFIX}*" for kind in KINDS])])
+    if settings.transforms:
+        actions, kinds = ["sagemaker:StopTransformJob", "sagemaker:DeleteModel"], ("transform-job", "model")
+    else:
+        actions, kinds = [f"sagemaker:Delete{kind}" for kind in ("Endpoint", "EndpointConfig", "Model")], KINDS
+    return document([statement("Delete", actions, [f"{base}:{kind}/{NAME_PREFIX}*" for kind in kinds])])
 
 
 def scheduler_trust(settings: SageMaker, region: str) -> dict[str, Any]:
