@@ -67,9 +67,6 @@ class SageMakerEndpoint:
     """Context manager: creates the endpoint on entry (in mode train, trains the model), deletes everything on exit.
 
     Resources are recorded in ``state.json`` before they are created.
-
-    Attributes:
-        deletions: what AWS does by itself when ``max_minutes`` are over, where a role for that is configured.
     """
 
     deletions = time_limits.ENDPOINT_DELETIONS
@@ -175,11 +172,6 @@ class SageMakerEndpoint:
             self._ends = aws.clock() + SECONDS_PER_MINUTE * minutes
             self._endpoint |= guard.arm(deployment, self.deletions, minutes)
             self._serve(self._upload(model_dir))
-
-    @property
-    def max_minutes(self) -> int:
-        """Minutes from the first thing that costs until AWS takes it down."""
-        return self.settings.endpoint.max_minutes
 
     def _serve(self, model_uri: str) -> None:
         """Create what answers, from the archive at ``model_uri``."""
