@@ -17,6 +17,7 @@ rule export_model:
         onnx=f"{EXPORT}/model.onnx",
         saved_model=directory(f"{EXPORT}/saved_model"),
         handlers=f"{EXPORT}/code/inference.py",
+        forms=f"{EXPORT}/code/request_forms.py",
         requirements=f"{EXPORT}/code/requirements.txt",
         archive=f"{EXPORT}/model.tar.gz",
     log:

@@ -10,6 +10,7 @@ import numpy as np
 
 from convlab.common.files import atomic, write_json
 from convlab.runtime.keras_runtime import keras, tf
+from convlab.serving.pack import CODE
 from convlab.training.network import build
 from convlab.training.run_spec import Run
 
@@ -23,7 +24,7 @@ BATCH_DIMENSION = "n"
 """Name of the ONNX file's first dimension."""
 
 HANDLERS = Path(__file__).resolve().parent
-"""Folder of the files packed beside the model: ``inference.py`` and ``requirements.txt``."""
+"""Folder of the files packed beside the model: ``pack.CODE`` and ``requirements.txt``."""
 
 
 def inference_model(model, run: Run, input_shape: tuple[int, int, int], classes: int):
@@ -45,7 +46,7 @@ def write_artifact(model, folder: Path, labels: Sequence[str]) -> dict[str, int]
     write_saved_model(model, folder / "saved_model")
     versions = write_onnx(model, folder / "model.onnx", labels)
     write_json(folder / "labels.json", list(labels))
-    for name in ("inference.py", "requirements.txt"):
+    for name in (*CODE, "requirements.txt"):
         with atomic(folder / "code" / name) as temporary:
             shutil.copyfile(HANDLERS / name, temporary)
     return versions
