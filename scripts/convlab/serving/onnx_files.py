@@ -16,8 +16,8 @@ from convlab.runtime.keras_runtime import BACKEND, keras, tf
 INPUT, OUTPUT = "pixels", "probabilities"
 
 OPSETS = {"tensorflow": 17, "torch": 18}
-"""Version of ONNX' operators by the backend that writes them: torch.onnx writes none older than 18. 17 was tried with ONNX
-Runtime 1.15 (2023) and the pinned one, 18 with the pinned one."""
+"""Version of ONNX' operators by the backend that writes them: torch.onnx writes none older than 18. 17 was tried with
+ONNX Runtime 1.15 (2023) and the pinned one, 18 with the pinned one."""
 
 IR_VERSION = 8
 """Version of the file's format: that of opsets 17 and 18, which older runtimes read."""
@@ -67,7 +67,7 @@ def _by_tensorflow(model):
 
 
 def _by_torch(model):
-    """The model's ONNX protocol buffer, by torch.onnx, without the stack traces and paths that it notes of each node."""
+    """The model's ONNX protocol buffer, by torch.onnx, without the stack traces that it notes of each node."""
     import torch
 
     class Served(torch.nn.Module):
