@@ -83,10 +83,11 @@ OWN_CODE = "model_code"
 """Folder of the user's own files that built the model, which ``model.keras`` is loaded with."""
 
 PACKAGES = {
-    "tensorflow": {"deploy": ("onnx", "onnxruntime", "tf2onnx", "safetensors")},
-    "torch": {"deploy": ("onnx", "onnxruntime", "safetensors"), "torch": ("onnxscript",)},
+    "tensorflow": {"deploy": ("onnx", "onnxruntime", "tf2onnx")},
+    "torch": {"deploy": ("onnx", "onnxruntime"), "torch": ("onnxscript",)},
+    "safetensors": {"deploy": ("safetensors",)},
 }
-"""Packages that no other stage needs, by the backend that converts and the requirements file that has them."""
+"""Packages that no other stage needs, by the backend or format that does and the requirements file that has them."""
 
 log = logging.getLogger("export")
 
@@ -151,7 +152,8 @@ def refuse_what_is_missing(formats: Sequence[str]) -> None:
             "deploy.formats has saved_model, which TensorFlow writes, and it is not installed here; install it with "
             "pip install --require-hashes -r requirements/cpu.txt, or set deploy.formats: [keras, onnx]"
         )
-    for requirements, names in PACKAGES[CONVERTER].items():
+    needed = [*PACKAGES[CONVERTER].items(), *(PACKAGES["safetensors"].items() if "safetensors" in formats else [])]
+    for requirements, names in needed:
         if missing := [name for name in names if importlib.util.find_spec(name) is None]:
             raise UserError(
                 f"exporting needs {', '.join(missing)}; `make export` installs what it needs, or run: "

@@ -6,14 +6,14 @@ import numpy as np
 
 from convlab.common.files import atomic
 from convlab.errors import UserError
-from convlab.runtime.keras_runtime import keras
 
 
 def write_weights(model, path: Path) -> None:
     """Write every weight of a Keras model under its path, such as ``conv_1/kernel``, in Keras' layout (HWIO)."""
     from safetensors.numpy import save_file
 
-    weights = {variable.path: np.ascontiguousarray(keras.ops.convert_to_numpy(variable)) for variable in model.weights}
+    arrays = map(np.ascontiguousarray, model.get_weights())
+    weights = dict(zip((variable.path for variable in model.weights), arrays, strict=True))
     if len(weights) < len(model.weights):
         raise UserError(
             "two weights of this model have the same name, so that no safetensors file can hold them; give its layers "
