@@ -64,10 +64,26 @@ MAY_REACH = {
     | SPECS
     | AGREE
     | {"common/redaction", "common/shutdown", "evaluation/records", "study/sagemaker", "training/network"}
-    | {f"serving/{name}" for name in ("artifacts", "endpoint_test", "local", "onnx_files", "pack", "record", "weights")}
+    | {
+        f"serving/{name}"
+        for name in (
+            *("artifacts", "endpoint_test", "inference", "local", "onnx_files", "pack", "record", "request_forms"),
+            "weights",
+        )
+    }
     | {
         f"cloud/{name}"
-        for name in ("aws", "endpoint", "logs", "sdk", "state", "teardown", "time_limits", "training_job")
+        for name in (
+            "aws",
+            "batch_transform",
+            "endpoint",
+            "logs",
+            "sdk",
+            "state",
+            "teardown",
+            "time_limits",
+            "training_job",
+        )
     },
 }
 
