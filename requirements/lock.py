@@ -44,7 +44,7 @@ ENVIRONMENTS = {
 ARCHIVE = FOLDER.parent / "scripts" / "convlab" / "serving" / "requirements.txt"
 """What images that install an archive's requirements need to run it."""
 
-ARCHIVED = ("numpy", "onnxruntime")
+ARCHIVED = ("numpy", "onnxruntime", "pillow")
 
 
 def main() -> None:
