@@ -31,6 +31,8 @@ RUNS_PER_GPU ?= 1
 ON_AWS = $(shell grep -Esqz 'target.?:[[:space:]]*.?sagemaker' $(call quoted,$(STUDY_FILE)) && echo yes)
 # More for Snakemake, e.g. make run ARGS="--forcerun report", or for make bench.
 ARGS ?=
+# The image that those of containers/ begin with, if it is not Python's own; tests/base_image.sh makes one without a registry.
+BASE ?=
 
 BIN := $(VENV)/bin
 GPUS = $(shell nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null | grep -c .)
@@ -51,7 +53,7 @@ INSTALL := requirements/install.sh
 # Python of .venv is started as it is, whatever the shell says; scripts see to it themselves when they are run by hand.
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONHOME PYTHONINSPECT
 
-.PHONY: help run settle demo quick plan register diff index peek timing usage data-card notebook export serve deploy deploy-plan teardown test test-fast test-slurm test-kills lint format lock schema \
+.PHONY: help run settle demo quick plan register diff index peek timing usage data-card notebook export serve deploy deploy-plan teardown test test-fast test-slurm test-kills test-containers lint format lock schema \
   docs messages example bench calibrate install clean clean-runs
 
 help:  ## list the targets
@@ -170,6 +172,9 @@ test-slurm: $(VENV)/.installed-dev $(VENV)/.installed-cluster  ## on a real one-
 
 test-kills: $(VENV)/.installed-dev  ## the demo study, killed twenty times on its way
 	KILLS=20 $(BIN)/pytest -m kills
+
+test-containers: $(VENV)/.installed-dev  ## build the images of containers/ and run them, with Docker or Podman (BASE=image)
+	CONTAINERS=1 BASE=$(call quoted,$(value BASE)) $(BIN)/pytest -m containers -s
 
 lint: $(VENV)/.installed-dev  ## ruff, snakefmt, snakemake --lint
 	$(BIN)/ruff check .

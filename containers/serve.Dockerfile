@@ -25,6 +25,6 @@ COPY scripts/convlab/serving/__init__.py scripts/convlab/serving/server.py scrip
 # SageMaker starts an image with the one argument `serve`, and lets it listen where SAGEMAKER_BIND_TO_PORT says.
 LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true
 EXPOSE 8080
-RUN useradd --create-home convlab
+RUN useradd --no-create-home --home-dir /tmp convlab
 USER convlab
 CMD ["serve"]
