@@ -33,6 +33,8 @@ ON_AWS = $(shell grep -Esqz 'target.?:[[:space:]]*.?sagemaker' $(call quoted,$(S
 ARGS ?=
 # The image that those of containers/ begin with, if it is not Python's own; tests/base_image.sh makes one without a registry.
 BASE ?=
+# What builds images: docker, or podman where that alone is there.
+ENGINE ?= $(if $(shell command -v docker),docker,$(if $(shell command -v podman),podman,docker))
 
 BIN := $(VENV)/bin
 GPUS = $(shell nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null | grep -c .)
@@ -54,7 +56,7 @@ INSTALL := requirements/install.sh
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONHOME PYTHONINSPECT
 
 .PHONY: help run settle demo quick plan register diff index peek timing usage data-card notebook export serve deploy deploy-plan teardown test test-fast test-slurm test-kills test-containers lint format lock schema \
-  docs messages example bench calibrate install clean clean-runs
+  docs messages example bench calibrate image install clean clean-runs
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -201,6 +203,15 @@ messages: install  ## find the report's messages in the source and bring report/
 
 example: demo  ## write docs/example/: the demo's report as Markdown with its pictures
 	$(BIN)/python scripts/example.py
+
+image:  ## containers/convlab.sif for snakemake --sdm apptainer (GPU=1 for CUDA), with Apptainer and Docker or Podman
+	@for program in apptainer $(ENGINE); do command -v $$program >/dev/null || \
+	  { echo "error: make image needs Apptainer, and Docker or Podman; $$program is not installed" >&2; exit 1; }; done
+	$(ENGINE) build -f containers/Dockerfile -t convlab:$(BUILD) --build-arg BUILD=$(BUILD) \
+	  $(if $(value BASE),--build-arg BASE=$(call quoted,$(value BASE))) $(ARGS) .
+	archive=$$(mktemp -d)/image.tar; trap 'rm -rf "$${archive%/*}"' EXIT; \
+	  $(ENGINE) save -o "$$archive" convlab:$(BUILD); \
+	  apptainer build --force containers/convlab.sif "docker-archive:$$archive"
 
 bench: $(VENV)/.installed-dev  ## the suite against notebooks on this machine, whatever it is (ARGS="--only speed --rounds 3")
 	$(BIN)/python benchmarks/bench.py $(ARGS)

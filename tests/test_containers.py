@@ -135,7 +135,17 @@ def test_the_server_writes_nothing(engine, serving_image, model):
         wait_until_ready(engine, name, port)
         assert_answers(model, port)
         changed = {line.split()[1] for line in engine.run("diff", name).stdout.splitlines()}
-    mounts = {"/opt", "/opt/ml", "/opt/ml/model", "/etc", "/etc/mtab", "/etc/passwd", "/etc/group", "/run", "/run/secrets"}
+    mounts = {
+        "/opt",
+        "/opt/ml",
+        "/opt/ml/model",
+        "/etc",
+        "/etc/mtab",
+        "/etc/passwd",
+        "/etc/group",
+        "/run",
+        "/run/secrets",
+    }
     assert changed <= mounts, "what the engine itself adds is listed here"
 
 
