@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# CUDA, and the TensorFlow that computes with it, where this machine has an NVIDIA GPU. Snakemake runs this in the environment
-# that it has just made of tensorflow.yaml. CONVLAB_CUDA=1: without a GPU too, as on a cluster's login node; 0: not at all.
+# CUDA, and the TensorFlow that computes with it, where this machine has an NVIDIA GPU. Snakemake runs this in the
+# environment that it has just made of tensorflow.yaml. CONVLAB_CUDA=1: without a GPU too, as on a cluster's login node;
+# CONVLAB_CUDA=0: not at all.
 # Written by requirements/lock.py from the pins in requirements/: `make lock`.
 set -euo pipefail
 case "${CONVLAB_CUDA:-}" in

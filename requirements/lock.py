@@ -43,8 +43,8 @@ ENVIRONMENTS = {
 CUDA = ENVS / "tensorflow.post-deploy.sh"
 """What Snakemake runs in the environment that it has made of tensorflow.yaml: adds CUDA for machines with a GPU.
 
-A script, and no environment of its own for GPUs: an environment's files are a part of what Snakemake compares, so that choosing
-between two of them would run all trainings again that were made on a machine of the other kind.
+A script, and no second environment for GPUs: an environment's files are a part of what Snakemake compares, so that
+choosing between two of them would run again all trainings that were made on a machine of the other kind.
 """
 
 ARCHIVE = FOLDER.parent / "scripts" / "convlab" / "serving" / "requirements.txt"
@@ -96,8 +96,9 @@ def cuda() -> str:
     needed = " ".join(pin for pin in gpu if pin not in cpu)
     return f"""\
 #!/usr/bin/env bash
-# CUDA, and the TensorFlow that computes with it, where this machine has an NVIDIA GPU. Snakemake runs this in the environment
-# that it has just made of tensorflow.yaml. CONVLAB_CUDA=1: without a GPU too, as on a cluster's login node; 0: not at all.
+# CUDA, and the TensorFlow that computes with it, where this machine has an NVIDIA GPU. Snakemake runs this in the
+# environment that it has just made of tensorflow.yaml. CONVLAB_CUDA=1: without a GPU too, as on a cluster's login node;
+# CONVLAB_CUDA=0: not at all.
 # Written by requirements/lock.py from the pins in requirements/: `make lock`.
 set -euo pipefail
 case "${{CONVLAB_CUDA:-}}" in

@@ -42,8 +42,8 @@ UNDOCUMENTED = {
     "workflow.config_settings.config": "the values of --config, for the command in the report",
     "workflow.is_main_process": "a job's own Snakemake looks at no results and says nothing twice",
     "workflow.storage_settings.default_storage_provider": "results in a storage are not here to be looked at",
-    "workflow.deployment_settings.deployment_method": "an image is named with --sdm apptainer alone: Snakemake refuses one "
-    "with a space in its path also where it is not used, and would run jobs without one where it is missing",
+    "workflow.deployment_settings.deployment_method": "an image is named with --sdm apptainer alone: "
+    "Snakemake refuses a path with a space also where no image is used, and runs jobs without one where none is named",
     "workflow.global_resources": "a GPU slot is asked for only where Snakemake is told how many there are: SLURM and "
     "Kubernetes take the resource as a request for a device",
     "workflow.persistence.metadata": "results of which Snakemake has no record are held against config, code and data",

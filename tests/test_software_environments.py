@@ -1,6 +1,6 @@
-"""`--sdm conda` and `--sdm apptainer`: what is asked of Conda and Apptainer, by programs in their place, and what reruns.
+"""`--sdm conda` and `--sdm apptainer`: what is asked of Conda and Apptainer, and what reruns.
 
-The stand-ins do what the real ones do as far as Snakemake sees: they note how they are called, and run the job as it is.
+Programs in their place do what the real ones do as far as Snakemake sees, note how they are called, and run the job.
 """
 
 import os
@@ -93,9 +93,7 @@ def test_conda_gets_cuda_where_there_is_a_gpu_and_a_new_gpu_makes_nothing_run_ag
     result = project.snakemake(RUN, "--sdm", "conda", env=environment)
     assert result.returncode == 0, result.stdout + result.stderr
     created = stand_ins.noted("conda")
-    assert (
-        sum("env create" in line for line in created) == 2
-    )  # analysis.yaml for `prepare`, tensorflow.yaml for `train`
+    assert sum("env create" in line for line in created) == 2  # analysis.yaml and tensorflow.yaml
     assert stand_ins.noted("pip") == []
 
     stand_ins.write("bin/nvidia-smi", NVIDIA_SMI)

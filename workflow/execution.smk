@@ -35,10 +35,8 @@ def container_image():
         )
     cache = fetching.cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    for variable in ("APPTAINER_BIND", "SINGULARITY_BIND"):
-        bound = [*os.environ.get(variable, "").split(","), str(ROOT), str(cache.resolve())]
-        os.environ[variable] = ",".join(dict.fromkeys(filter(None, bound)))
-    os.environ["CONVLAB_CACHE"] = str(cache.resolve())
+    bound = [*os.environ.get("APPTAINER_BIND", "").split(","), str(ROOT), str(cache.resolve())]
+    os.environ.update(CONVLAB_CACHE=str(cache.resolve()), APPTAINER_BIND=",".join(dict.fromkeys(filter(None, bound))))
     return image
 
 
