@@ -176,7 +176,7 @@ test-kills: $(VENV)/.installed-dev  ## the demo study, killed twenty times on it
 	KILLS=20 $(BIN)/pytest -m kills
 
 test-containers: $(VENV)/.installed-dev  ## build the images of containers/ and run them, with Docker or Podman (BASE=image)
-	CONTAINERS=1 BASE=$(call quoted,$(value BASE)) $(BIN)/pytest -m containers -s
+	CONTAINERS=1 BASE=$(call quoted,$(value BASE)) $(BIN)/pytest tests/test_containers.py -s
 
 lint: $(VENV)/.installed-dev  ## ruff, snakefmt, snakemake --lint
 	$(BIN)/ruff check .

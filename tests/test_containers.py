@@ -3,6 +3,7 @@
 `make test-containers` runs these; they need Docker or Podman, packages for pip, and some minutes.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -23,7 +24,6 @@ from builders.served_model import MODEL_LABELS, MODEL_SHAPE, write_linear_model
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.containers,
     pytest.mark.skipif("CONTAINERS" not in os.environ, reason="make test-containers builds the images and runs them"),
 ]
 
@@ -147,6 +147,29 @@ def test_the_server_holds_its_memory_limit_under_requests_of_all_sizes(engine, s
         statuses = [ask(port, "/invocations", b" " * size)[0] for size in (0, limit, limit + 1, limit, limit - 1)]
         assert statuses == [400, 400, 413, 400, 400]
         assert_answers(model, port)
+        assert engine.run("inspect", name, "--format", "{{.State.OOMKilled}}").stdout.strip() == "false"
+
+
+HOSTILE_STARTS = (
+    b"",
+    b"POST /invocations HTTP/1.1\r\nHost: x\r\n",
+    b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 6291456\r\n\r\n[",
+    b"\x16\x03\x01" + bytes(range(256)) * 8,
+)
+"""How connections begin that send nothing more: silence, half of the headers, the first byte of a body, no HTTP."""
+
+
+def test_a_thousand_slow_connections_leave_the_server_answering_within_its_memory(engine, serving_image, model):
+    port = free_port()
+    with engine.started(serving_image, "serve", options=options(model, port, *HARDENED, "--memory", "256m")) as name:
+        wait_until_ready(engine, name, port)
+        with contextlib.ExitStack() as stack:
+            for number in range(1000):
+                connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+                with contextlib.suppress(ConnectionError):  # one too many is closed at once
+                    connection.sendall(HOSTILE_STARTS[number % len(HOSTILE_STARTS)])
+            print(f"\n1,000 slow connections: /ping answers after {wait_until_ready(engine, name, port):.1f} s")
+            assert_answers(model, port)
         assert engine.run("inspect", name, "--format", "{{.State.OOMKilled}}").stdout.strip() == "false"
 
 
