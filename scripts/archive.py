@@ -20,6 +20,7 @@ from convlab.archive.assembly import Contents, Options, assemble, naming_this_ma
 from convlab.archive.bag import write_bag
 from convlab.archive.citation import Deposit
 from convlab.archive.code import code_of
+from convlab.archive.content import archive_file
 from convlab.archive.freshness import jobs_left
 from convlab.archive.reading import opened
 from convlab.archive.verification import content_checksum, file_checksum, problems
@@ -58,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
     refuse_unfinished(study, arguments.config, folder)
     options = Options(arguments.data, not arguments.without_models, Deposit(arguments.licence, arguments.url))
     contents = assemble(study, arguments.config, folder, code_of(ROOT), options)
-    output = arguments.output or layout.archived(folder) / f"{study.study}.zip"
+    output = arguments.output or archive_file(folder)
     write(contents, study.study, output)
 
 

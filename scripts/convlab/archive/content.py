@@ -18,6 +18,11 @@ OTHER_FOLDERS = ("registration", "timing")
 """Folders of a study that no stage has made."""
 
 
+def archive_file(folder: Path) -> Path:
+    """The zip file of a study, in its folder. Not in ``layout``, on which evaluations and probes depend."""
+    return folder / "archive" / f"{folder.name}.zip"
+
+
 def results_of(study: Study, folder: Path, data: bool = False, models: bool = True) -> dict[str, Member]:
     """Results to archive, by path below ``folder``, the study's.
 

@@ -100,11 +100,6 @@ def ejected(folder: Path, dataset: str) -> Path:
     return folder / "notebook" / dataset
 
 
-def archived(folder: Path) -> Path:
-    """Folder of the zip file with all of a study, which ``make archive`` writes; no job's results."""
-    return folder / "archive"
-
-
 def peeked(folder: Path) -> Path:
     """Folder of the report of what is finished so far, which ``make peek`` writes; no job's results."""
     return folder / "peek"
