@@ -25,6 +25,7 @@ PROFILES = {
     WORKFLOW_CRATE: ("Workflow RO-Crate", "1.0"),
 }
 
+WORKFLOW_PROFILE = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
 FORMAL_PARAMETER = "https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"
 
 MEDIA_TYPES = {
@@ -81,9 +82,10 @@ def crate(
         "name": "convlab",
         "version": run.code,
         "programmingLanguage": {"@id": "#snakemake"},
-        "input": [{"@id": "#config"}],
-        "output": [{"@id": "#report"}],
-        "softwareRequirements": [{"@id": f"#{package}"} for package in sorted(run.versions)],
+        "conformsTo": {"@id": WORKFLOW_PROFILE},
+        "input": {"@id": "#config"},
+        "output": {"@id": "#report"},
+        "softwareRequirements": _references(_package(*item) for item in sorted(run.versions.items())),
     }
     described[run.config] |= {"exampleOfWork": {"@id": "#config"}}
     described[run.report] |= {"exampleOfWork": {"@id": "#report"}}
@@ -100,13 +102,14 @@ def crate(
         **({"identifier": deposit.url} if deposit.url else {}),
         "conformsTo": _references(PROFILES),
         "mainEntity": {"@id": _id(run.workflow)},
-        "mentions": [{"@id": "#run"}],
+        "mentions": {"@id": "#run"},
         "hasPart": _references(map(_id, described)),
     }
     action = {
         "@id": "#run",
         "@type": "CreateAction",
         "name": f"Run of the study: {run.title}",
+        "description": "Preparation of the data, training of every run, evaluation, comparison and report",
         "instrument": {"@id": _id(run.workflow)},
         "object": _references(map(_id, run.inputs)),
         "result": _references(map(_id, run.results)),
@@ -162,9 +165,14 @@ def _contextual(run: Run) -> list[dict[str, Any]]:
         "version": run.versions.get("snakemake", ""),
     }
     packages = [
-        {"@id": f"#{name}", "@type": "SoftwareApplication", "name": name, "softwareVersion": version}
+        {
+            "@id": _package(name, version),
+            "@type": "SoftwareApplication",
+            "name": name,
+            "softwareVersion": version,
+            "url": {"@id": _package(name, version)},
+        }
         for name, version in sorted(run.versions.items())
-        if name != "snakemake"
     ]
     profiles = [
         {"@id": address, "@type": "CreativeWork", "name": name, "version": version}
@@ -172,6 +180,13 @@ def _contextual(run: Run) -> list[dict[str, Any]]:
     ]
     author = [{"@id": "#author", "@type": "Person", "name": run.author}] if run.author else []
     return [*parameters, language, *packages, *profiles, *author]
+
+
+def _package(name: str, version: str) -> str:
+    """The address of a version of Python or of one of its packages."""
+    if name == "python":
+        return f"https://www.python.org/downloads/release/python-{version.replace('.', '')}/"
+    return f"https://pypi.org/project/{name}/{version}/"
 
 
 def _id(path: str) -> str:
