@@ -140,7 +140,7 @@ notebook: install  ## a finished study as one Jupyter notebook without convlab, 
 
 archive: install  ## a finished study as one zip to cite, check and run again (ARCHIVE=file, DATA=1, MODELS=0, LICENCE=CC-BY-4.0, URL=doi)
 	@$(BIN)/python scripts/archive.py $(call quoted,$(STUDY_FILE)) $(if $(value ARCHIVE),--output=$(call quoted,$(value ARCHIVE))) \
-	  $(if $(filter-out 0,$(DATA)),--data) $(if $(filter 0,$(MODELS)),--without-models) \
+	  $(if $(filter 1,$(DATA)),--data) $(if $(filter 0,$(MODELS)),--without-models) \
 	  $(if $(value LICENCE),--licence=$(call quoted,$(value LICENCE))) $(if $(value URL),--url=$(call quoted,$(value URL)))
 
 verify: $(if $(RERUN),install)  ## check an archive, zip or folder (ARCHIVE=, SHA256=published, AGAINST=results/study, RERUN=1)
