@@ -55,7 +55,7 @@ INSTALL := requirements/install.sh
 # Python of .venv is started as it is, whatever the shell says; scripts see to it themselves when they are run by hand.
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONHOME PYTHONINSPECT
 
-.PHONY: help run settle demo quick plan register diff index peek timing usage data-card notebook export serve deploy deploy-plan teardown test test-fast test-slurm test-kills test-containers lint format lock schema \
+.PHONY: help run settle demo quick plan register diff index peek timing usage data-card notebook archive verify export serve deploy deploy-plan teardown test test-fast test-slurm test-kills test-containers lint format lock schema \
   docs messages example bench calibrate image install clean clean-runs
 
 help:  ## list the targets
@@ -141,6 +141,16 @@ data-card: install  ## Croissant metadata of a study's prepared datasets, beside
 
 notebook: install  ## a finished study as one Jupyter notebook without convlab, with its data (DATASET=name)
 	@$(BIN)/python scripts/notebook.py $(call quoted,$(STUDY_FILE)) $(if $(value DATASET),$(call quoted,$(value DATASET)))
+
+archive: install  ## a finished study as one zip to cite, check and run again (ARCHIVE=file, DATA=1, MODELS=0, LICENCE=CC-BY-4.0, URL=doi)
+	@$(BIN)/python scripts/archive.py $(call quoted,$(STUDY_FILE)) $(if $(value ARCHIVE),--output=$(call quoted,$(value ARCHIVE))) \
+	  $(if $(filter 1,$(DATA)),--data) $(if $(filter 0,$(MODELS)),--without-models) \
+	  $(if $(value LICENCE),--licence=$(call quoted,$(value LICENCE))) $(if $(value URL),--url=$(call quoted,$(value URL)))
+
+verify: $(if $(RERUN),install)  ## check an archive, zip or folder (ARCHIVE=, SHA256=published, AGAINST=results/study, RERUN=1)
+	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) scripts/verify.py \
+	  $(if $(value SHA256),--sha256=$(call quoted,$(value SHA256))) $(if $(value AGAINST),--against=$(call quoted,$(value AGAINST))) \
+	  $(if $(RERUN),--rerun --cores $(CORES)) -- $(call quoted,$(or $(value ARCHIVE),$(error verify needs an archive: make verify ARCHIVE=study.zip)))
 
 export: $(VENV)/.installed-deploy  ## the chosen model as Keras, SavedModel and ONNX files, with a model card
 	@$(CHECK) $(call quoted,$(STUDY_FILE))
