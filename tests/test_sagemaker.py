@@ -45,7 +45,7 @@ from builders.deployments import (
     noted,
     outcome,
     state_file,
-)  # fmt: skip
+)
 from convlab.cloud import aws, batch_transform, endpoint, sdk, teardown, training_job
 from convlab.cloud import state as states
 from convlab.cloud.policy import caller_policy, role_policy
