@@ -69,6 +69,7 @@ class Clients:
     logs: Any
     cloudwatch: Any
     sts: Any
+    scheduler: Any
     session: Any
     region: str
     endpoint_url: str | None
@@ -110,6 +111,7 @@ def connect(region: str | None, endpoint_url: str | None = None) -> Clients:
                 ("logs", "logs", brief),
                 ("cloudwatch", "cloudwatch", brief),
                 ("sts", "sts", patient),
+                ("scheduler", "scheduler", patient),
             )
         }
     except (BotoCoreError, ValueError) as error:

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from convlab.cloud import aws, cold_starts, metrics, sdk, training_job
+from convlab.cloud import aws, cold_starts, guard, metrics, sdk, time_limits, training_job
 from convlab.cloud import state as states
 from convlab.cloud.aws import ClientError
 from convlab.cloud.logs import excerpt
 from convlab.cloud.state import State
 from convlab.cloud.teardown import teardown
-from convlab.cloud.time_limits import lifetime_minutes
+from convlab.cloud.time_limits import TEARDOWN_MINUTES, lifetime_minutes
 from convlab.common.files import read_json
 from convlab.common.redaction import MASK, fingerprint
 from convlab.common.shutdown import ignore_signals
@@ -69,6 +69,9 @@ class SageMakerEndpoint:
     Resources are recorded in ``state.json`` before they are created.
     """
 
+    deletions = time_limits.ENDPOINT_DELETIONS
+    """What AWS deletes by itself when the time is over."""
+
     def __init__(self, folder: Path, dataset: str, options: Mapping[str, Any]) -> None:
         self.settings = SageMaker.model_validate(options["sagemaker"])
         self.study, self.prepared = folder.name, layout.prepared(folder, dataset)
@@ -110,9 +113,10 @@ class SageMakerEndpoint:
             raise UserError(
                 f"an earlier deployment may have left something behind ({self.state_file}); run: make teardown"
             )
-        if MASK in settings.role_arn + settings.bucket:
+        if MASK in settings.role_arn + (settings.scheduler_role_arn or "") + settings.bucket:
             raise UserError(
-                "deploy.sagemaker.role_arn or bucket has its account number hidden, as in a report; write the number"
+                "deploy.sagemaker.role_arn, scheduler_role_arn or bucket has its account number hidden, as in a "
+                "report; write the number"
             )
         clients = aws.connect(settings.region)
         self._clients = clients
@@ -159,8 +163,10 @@ class SageMakerEndpoint:
     def _begin(self) -> None:
         self.state.save(self.state_file)
         model_dir = self.model_dir
+        deployment = sdk.Deployment(self._clients, self.state, self.state_file, self.settings, self._tags)
         if self.settings.trains:
-            deployment = sdk.Deployment(self._clients, self.state, self.state_file, self.settings, self._tags)
+            if self.settings.predicts:  # a refusal is cheaper before the training
+                guard.arm(deployment, self.deletions, lifetime_minutes(self.settings) - TEARDOWN_MINUTES)
             self.trained = training_job.train(deployment, self.prepared, self._exported(), self.output, self._training)
             model_dir = (
                 training_job.write_served_model(self.trained, self.model_dir, self.output / "served")
@@ -168,11 +174,13 @@ class SageMakerEndpoint:
                 else None
             )
         if self.settings.predicts:
+            minutes = time_limits.prediction_minutes(self.settings)
+            self._ends = aws.clock() + SECONDS_PER_MINUTE * minutes
+            self._endpoint |= guard.arm(deployment, self.deletions, minutes)
             self._serve(self._upload(model_dir))
 
     def _serve(self, model_uri: str) -> None:
         """Create what answers, from the archive at ``model_uri``."""
-        self._ends = aws.clock() + SECONDS_PER_MINUTE * self.settings.endpoint.max_minutes
         self._create_model(model_uri)
         self._create_endpoint()
         self._wait()
