@@ -132,7 +132,9 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
             facts = endpoint.facts()
         except Exception as error:  # it only informs
             facts = {"error": f"{type(error).__name__}: {error}"[:500]}
-        evidence.training, evidence.endpoint = facts.pop("training", None), facts
+        evidence.training = facts.pop("training", None)
+        evidence.cold_starts, evidence.server = facts.pop("cold_starts", None), facts.pop("server", None)
+        evidence.endpoint = facts
         if evidence.teardown.remaining:
             log.error("%s would not end; %s", ", ".join(evidence.teardown.remaining), CLEANUP_HINT[options["target"]])
     if evidence.teardown.remaining:

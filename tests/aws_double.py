@@ -62,6 +62,7 @@ class Endpoint:
     failure: str | None = None
     handlers: Any = None
     predict: Callable | None = None
+    called: bool = False
 
 
 @dataclass
@@ -84,6 +85,7 @@ class Double:
     after: Callable[[str], None] = lambda operation: None
     end_as: str = "InService"
     hold_jobs: bool = False
+    hidden_metrics: int = 0
     scheduler_tries_again: bool = True
     """Whether Scheduler repeats a call that its target refuses, as its RetryPolicy says; AWS documents no exception."""
     archive_changed: Callable[[Path], None] = lambda folder: None
@@ -114,7 +116,7 @@ class Double:
 
     def reset(self) -> None:
         """An empty account with one bucket."""
-        for name in ("sagemaker", "s3", "logs", "scheduler"):
+        for name in ("sagemaker", "s3", "logs", "scheduler", "cloudwatch"):
             get_backend(name).reset()
         self.s3.create_bucket(BUCKET, REGION)
         for name, value in Double.__dataclass_fields__.items():
@@ -190,6 +192,9 @@ class Double:
         if operation == "StopTransformJob":
             self.stop(self.transforms[sent["TransformJobName"]])
             return "200 OK", [], b"{}"
+        if operation == "GetMetricData" and self.hidden_metrics > 0:  # they come late
+            self.hidden_metrics -= 1
+            return "200 OK", [], json.dumps({"MetricDataResults": []}).encode()
         if operation in ("CreateSchedule", "UpdateSchedule") and (complaint := self.wrong_schedule(json.loads(body))):
             return error(Fault(operation, "ValidationException", complaint))
         response: dict[str, Any] = {}
@@ -350,6 +355,7 @@ class Double:
         endpoint = self.endpoints.get(name)
         if endpoint is None or endpoint.status != "InService":
             return error(Fault("InvokeEndpoint", "ValidationError", f"Endpoint {name} of account {ACCOUNT} not found."))
+        begin = time.perf_counter()
         try:
             answer, kind = handled(
                 endpoint.handlers, endpoint.predict, body, environ.get("CONTENT_TYPE"), environ.get("HTTP_ACCEPT")
@@ -358,8 +364,24 @@ class Double:
             text = json.dumps({"error": str(problem)})
             failure = {"OriginalStatusCode": 500, "OriginalMessage": text, "Message": f"Received server error: {text}"}
             return "424 Failed Dependency", [("x-amzn-ErrorType", "ModelError")], json.dumps(failure).encode()
+        self.publish(name, endpoint, time.perf_counter() - begin)
         headers = [("Content-Type", kind), ("x-amzn-RequestId", str(uuid.uuid4()))]
         return "200 OK", [*headers, ("x-Amzn-Invoked-Production-Variant", "AllTraffic")], answer.encode()
+
+    def publish(self, name: str, endpoint: Endpoint, seconds: float) -> None:
+        """CloudWatch's metrics of one answered call; a serverless endpoint's first one has started its container."""
+        config = self.sagemaker.endpoint_configs[self.sagemaker.endpoints[name].endpoint_config_name]
+        serverless = "ServerlessConfig" in config.production_variants[0]
+        values = {"Invocations": 1, "Invocation4XXErrors": 0, "Invocation5XXErrors": 0}
+        values |= {"ModelLatency": seconds * 1e6, "OverheadLatency": 1000.0}
+        if serverless and not endpoint.called:
+            values |= {"ModelSetupTime": 2e6}
+        endpoint.called = True
+        machine = {"MemoryUtilization": 12.5} | ({} if serverless else {"CPUUtilization": 50.0})
+        dimensions = [{"Name": "EndpointName", "Value": name}, {"Name": "VariantName", "Value": "AllTraffic"}]
+        for namespace, known in (("AWS/SageMaker", values), ("/aws/sagemaker/Endpoints", machine)):
+            data = [{"MetricName": key, "Value": value, "Dimensions": dimensions} for key, value in known.items()]
+            get_backend("cloudwatch")[ACCOUNT][REGION].put_metric_data(namespace, data)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Training jobs

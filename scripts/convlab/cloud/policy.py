@@ -57,6 +57,8 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
         statements.append(statement("Transform", [*actions, "sagemaker:AddTags"], resources))
     groups = [f"{logs}/Endpoints/{NAME_PREFIX}*"] * serves + [f"{logs}/TrainingJobs:*"] * trains
     groups += [f"{logs}/TransformJobs:*"] * settings.transforms
+    if serves:  # metrics know no resources
+        statements.append(statement("ReadMetrics", ["cloudwatch:GetMetricData"], ["*"]))
     statements.append(statement("ReadLogs", ["logs:DescribeLogStreams", "logs:GetLogEvents"], groups))
     return document(statements + (guard_statements(settings, region) if settings.predicts else []))
 

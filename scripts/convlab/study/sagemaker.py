@@ -72,8 +72,25 @@ class Endpoint(Spec):
         description="The endpoint is deleted after this time: by the process that deploys, and with scheduler_role_arn "
         "by AWS too.",
     )
+    cold_starts: Annotated[PositiveWhole, Field(le=20)] = Field(
+        1,
+        description="Serverless: how many cold starts to measure; the first answer is one, for each further one the "
+        "endpoint is deleted and created again.",
+    )
+    metrics_wait_seconds: Annotated[Whole, Field(ge=0, le=3600)] = Field(
+        180, description="How long CloudWatch's metrics are waited for at most, after everything was taken down."
+    )
     image_version: Version = Field("2.20", description="TensorFlow's version in AWS' inference image.")
     image: Image = None
+
+    @model_validator(mode="after")
+    def _cold_starts_are_serverless(self) -> "Endpoint":
+        if self.cold_starts > 1 and self.instance_type:
+            raise ValueError(
+                "has cold_starts and instance_type; an instance is started before its endpoint is in service, so leave "
+                "one of them out"
+            )
+        return self
 
 
 class Batch(Spec):
