@@ -388,6 +388,11 @@ def serving_requirements():
     return files_digest([SCRIPTS / "convlab/serving/requirements.txt"])
 
 
+def job_requirements():
+    """Digest of the requirements of training jobs on AWS."""
+    return files_digest([SCRIPTS / "convlab/cloud/requirements.txt"])
+
+
 def card_template():
     """Digest of the model card's template."""
     return files_digest([ROOT / "report" / MODEL_CARD])
@@ -414,7 +419,7 @@ def deploy_code():
     """Digests of the code that a deployment starts: the server here, the training on AWS."""
     candidates = families(*study.plan.candidates)
     on_aws = (
-        [script_digest("train_on_sagemaker"), script_digest("train", *candidates)]
+        [script_digest("train_on_sagemaker"), script_digest("train", *candidates), job_requirements()]
         if study.deploy.target == "sagemaker"
         else []
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from convlab.cloud import aws, sdk, training_job
+from convlab.cloud import aws, governance, packages, sdk, training_job
 from convlab.cloud import state as states
 from convlab.cloud.aws import ClientError
 from convlab.cloud.logs import excerpt
@@ -93,9 +93,9 @@ class SageMakerEndpoint:
             raise UserError(
                 f"an earlier deployment may have left something behind ({self.state_file}); run: make teardown"
             )
-        if MASK in settings.role_arn + settings.bucket:
+        if hidden := [key for key in ("role_arn", "bucket", "kms_key") if MASK in (getattr(settings, key) or "")]:
             raise UserError(
-                "deploy.sagemaker.role_arn or bucket has its account number hidden, as in a report; write the number"
+                f"deploy.sagemaker.{hidden[0]} has its account number hidden, as in a report; write the number"
             )
         clients = aws.connect(settings.region)
         self._clients = clients
@@ -118,6 +118,8 @@ class SageMakerEndpoint:
             for scope, needed in (("training", self.trains), ("inference", self.serves))
             if needed
         }
+        if self.trains:
+            packages.check(self._images["training"], settings.network_isolation)
         try:
             clients.s3.list_objects_v2(Bucket=state.bucket, Prefix=state.prefix, MaxKeys=1)
         except aws.FAILURES as error:
@@ -170,7 +172,9 @@ class SageMakerEndpoint:
             pack(model_dir, archive, "saved_model")
             content = archive.read_bytes()
         with self.state.pending("object", self.state_file):
-            self._clients.s3.put_object(Bucket=self.state.bucket, Key=key, Body=content)  # in one piece: no loose parts
+            self._clients.s3.put_object(  # in one piece: no loose parts
+                Bucket=self.state.bucket, Key=key, Body=content, **governance.upload(self.settings)
+            )
         uri = f"s3://{self.state.bucket}/{key}"
         self._endpoint["model"] = {
             "uri": uri, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()
@@ -196,10 +200,19 @@ class SageMakerEndpoint:
         self._ends = aws.clock() + SECONDS_PER_MINUTE * chosen.max_minutes
         with self.state.pending("model", self.state_file):
             sagemaker.create_model(
-                ModelName=name, ExecutionRoleArn=self.settings.role_arn, PrimaryContainer=container, Tags=tags
+                ModelName=name,
+                ExecutionRoleArn=self.settings.role_arn,
+                PrimaryContainer=container,
+                Tags=tags,
+                **governance.model(self.settings),
             )
         with self.state.pending("endpoint_config", self.state_file):
-            sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant], Tags=tags)
+            sagemaker.create_endpoint_config(
+                EndpointConfigName=name,
+                ProductionVariants=[variant],
+                Tags=tags,
+                **governance.endpoint_config(self.settings),
+            )
         with self.state.pending("endpoint", self.state_file):
             sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=tags)
 

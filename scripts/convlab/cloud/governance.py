@@ -1,0 +1,117 @@
+"""Network isolation, VPC and KMS key of a deployment: the parts that they add to requests and to IAM policies.
+
+Each function returns nothing to add where the config asks for nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from convlab.study.governed import ALIAS, KEY_ARN, has_instance_store
+from convlab.study.sagemaker import SageMaker
+
+SERVICE_OF_GRANTS = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+"""Grants are for disks that an AWS service makes, and for nobody else."""
+
+NETWORK_INTERFACES = (
+    *("ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission", "ec2:DeleteNetworkInterface"),
+    *("ec2:DeleteNetworkInterfacePermission", "ec2:DescribeNetworkInterfaces", "ec2:DescribeVpcs"),
+    *("ec2:DescribeDhcpOptions", "ec2:DescribeSubnets", "ec2:DescribeSecurityGroups"),
+)
+"""What AWS documents that SageMaker's role needs for jobs and models in a VPC; most know no resources."""
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Requests
+
+
+def upload(settings: SageMaker) -> dict[str, Any]:
+    """For PutObject: encryption of the object by the key."""
+    return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": settings.kms_key} if settings.kms_key else {}
+
+
+def model(settings: SageMaker) -> dict[str, Any]:
+    """For CreateModel, also of batch transform: isolation and VPC of its containers."""
+    return ({"EnableNetworkIsolation": True} if settings.network_isolation else {}) | (
+        {"VpcConfig": vpc(settings)} if settings.vpc else {}
+    )
+
+
+def endpoint_config(settings: SageMaker) -> dict[str, Any]:
+    """For CreateEndpointConfig: the key of the instance's disk, or of what a serverless endpoint keeps of the image."""
+    return {"KmsKeyId": settings.kms_key} if settings.kms_key else {}
+
+
+def transform_output(settings: SageMaker) -> dict[str, Any]:
+    """For the TransformOutput of CreateTransformJob: the key of the objects that it writes."""
+    return {"KmsKeyId": settings.kms_key} if settings.kms_key else {}
+
+
+def disk(settings: SageMaker, instance_type: str) -> dict[str, Any]:
+    """For the TransformResources or ResourceConfig of a job: the key of the disk, which is not one of the instance's
+    own."""
+    return {"VolumeKmsKeyId": settings.kms_key} if encrypts_disk(settings, instance_type) else {}
+
+
+def encrypts_disk(settings: SageMaker, instance_type: str) -> bool:
+    """Whether the key encrypts the disk of a job on such an instance; AWS refuses it for an instance's own disks."""
+    return settings.kms_key is not None and not has_instance_store(instance_type)
+
+
+def vpc(settings: SageMaker) -> dict[str, list[str]]:
+    return {"Subnets": list(settings.vpc.subnets), "SecurityGroupIds": list(settings.vpc.security_groups)}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Policies
+
+
+def key_resource(settings: SageMaker, partition: str, region: str) -> tuple[str, dict[str, Any]]:
+    """The key's ARN for a policy, and a condition: an alias is no resource, so any key that has it is meant."""
+    key = settings.kms_key
+    arn = KEY_ARN.fullmatch(key)
+    account = arn[3] if arn else settings.account
+    alias = arn[4] if arn else key
+    if ALIAS.fullmatch(alias):
+        any_key = f"arn:{partition}:kms:{region}:{account}:key/*"
+        return any_key, {"ForAnyValue:StringEquals": {"kms:ResourceAliases": alias}}
+    return (key if arn else f"arn:{partition}:kms:{region}:{account}:key/{key}"), {}
+
+
+def request_conditions(settings: SageMaker) -> Mapping[str, dict[str, Any]]:
+    """Conditions of the creating calls, by action: with them the policy allows no request without these settings.
+
+    A condition on keys compares ARNs, so there is none for a key that the config names in another way.
+    """
+    isolated = {"Bool": {"sagemaker:NetworkIsolation": "true"}} if settings.network_isolation else {}
+    inside: dict[str, Any] = {}
+    if settings.vpc:
+        ids = {
+            "sagemaker:VpcSubnets": list(settings.vpc.subnets),
+            "sagemaker:VpcSecurityGroupIds": list(settings.vpc.security_groups),
+        }
+        # ForAllValues is also true of a request that names none.
+        inside = {"ForAllValues:StringEquals": ids, "Null": dict.fromkeys(ids, "false")}
+    arn = KEY_ARN.fullmatch(settings.kms_key or "")
+    key = settings.kms_key if arn and arn[4].startswith("key/") else None
+    output = {"sagemaker:OutputKmsKey": key} if key else {}
+    volume = {"sagemaker:VolumeKmsKey": key} if key else {}
+    job_keys = output | (volume if key and encrypts_disk(settings, settings.training.instance_type) else {})
+    by_action = {
+        "sagemaker:CreateTrainingJob": merged(
+            isolated,
+            inside,
+            {"ArnEquals": job_keys} if job_keys else {},
+            {"Bool": {"sagemaker:InterContainerTrafficEncryption": "true"}} if settings.encrypt_traffic else {},
+        ),
+        "sagemaker:CreateModel": merged(isolated, inside),
+        "sagemaker:CreateEndpointConfig": {"ArnEquals": volume} if volume else {},
+    }
+    return {action: condition for action, condition in by_action.items() if condition}
+
+
+def merged(*conditions: dict[str, Any]) -> dict[str, Any]:
+    """One condition that holds where all of them do."""
+    together: dict[str, Any] = {}
+    for condition in conditions:
+        for operator, keys in condition.items():
+            together[operator] = together.get(operator, {}) | keys
+    return together
