@@ -9,7 +9,10 @@ from typing import Any
 from convlab.study.governed import ALIAS, KEY_ARN, has_instance_store
 from convlab.study.sagemaker import SageMaker
 
-SERVICE_OF_GRANTS = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+Permission = tuple[str, list[str], list[str], dict[str, Any]]
+"""Sid, actions, resources and condition of a policy's statement."""
+
+GRANTS_OF_SERVICES = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
 """Grants are for disks that an AWS service makes, and for nobody else."""
 
 NETWORK_INTERFACES = (
@@ -64,9 +67,9 @@ def vpc(settings: SageMaker) -> dict[str, list[str]]:
 # Policies
 
 
-def key_resource(settings: SageMaker, partition: str, region: str) -> tuple[str, dict[str, Any]]:
+def key_resource(settings: SageMaker, region: str) -> tuple[str, dict[str, Any]]:
     """The key's ARN for a policy, and a condition: an alias is no resource, so any key that has it is meant."""
-    key = settings.kms_key
+    partition, key = settings.role_arn.split(":")[1], settings.kms_key
     arn = KEY_ARN.fullmatch(key)
     account = arn[3] if arn else settings.account
     alias = arn[4] if arn else key
@@ -74,6 +77,31 @@ def key_resource(settings: SageMaker, partition: str, region: str) -> tuple[str,
         any_key = f"arn:{partition}:kms:{region}:{account}:key/*"
         return any_key, {"ForAnyValue:StringEquals": {"kms:ResourceAliases": alias}}
     return (key if arn else f"arn:{partition}:kms:{region}:{account}:key/{key}"), {}
+
+
+def caller_permissions(settings: SageMaker, region: str) -> list[Permission]:
+    """What whoever deploys may do with the key: encrypt and read objects through S3, and have disks encrypted."""
+    if not settings.kms_key:
+        return []
+    arn, if_alias = key_resource(settings, region)
+    through_s3 = {"StringEquals": {"kms:ViaService": f"s3.{region}.amazonaws.com"}}
+    # What a job wrote is read, and what is uploaded in several pieces is decrypted to be joined.
+    used = ["kms:GenerateDataKey", *["kms:Decrypt"] * (settings.mode != "deploy")]
+    return [
+        ("KeyOfObjects", used, [arn], merged(through_s3, if_alias)),
+        ("KeyOfDisks", ["kms:CreateGrant", "kms:DescribeKey"], [arn], merged(GRANTS_OF_SERVICES, if_alias)),
+    ]
+
+
+def role_permissions(settings: SageMaker, region: str) -> list[Permission]:
+    """What SageMaker's role may do in the VPC and with the key, as AWS documents its needs."""
+    permissions: list[Permission] = [("Network", list(NETWORK_INTERFACES), ["*"], {})] if settings.vpc else []
+    if settings.kms_key:
+        arn, if_alias = key_resource(settings, region)
+        writes = ["kms:Encrypt", "kms:GenerateDataKey"] if settings.mode != "deploy" else []
+        permissions.append(("Key", ["kms:Decrypt", "kms:DescribeKey", *writes], [arn], if_alias))
+        permissions.append(("KeyOfDisks", ["kms:CreateGrant"], [arn], merged(GRANTS_OF_SERVICES, if_alias)))
+    return permissions
 
 
 def request_conditions(settings: SageMaker) -> Mapping[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from convlab.cloud import governance
 from convlab.cloud.state import NAME_PREFIX
 from convlab.study.sagemaker import SageMaker
 
@@ -25,7 +26,7 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     actions = [f"sagemaker:Delete{kind}" for kind in ("Endpoint", "EndpointConfig", "Model")]
     statements = [
         statement("Delete", actions, [named[kind] for kind in KINDS]),
-        statement("Stop", ["sagemaker:StopTrainingJob"], [named["training-job"]]),
+        *[statement("Stop", ["sagemaker:StopTrainingJob"], [named["training-job"]])] * trains,
         statement(
             "Look",  # listings know no resources
             [f"sagemaker:List{kind}" for kind in ("Endpoints", "EndpointConfigs", "Models", "TrainingJobs")],
@@ -48,7 +49,18 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
         statements.append(statement("Train", actions, [named["training-job"]]))
     groups = [f"{logs}/Endpoints/{NAME_PREFIX}*"] * serves + [f"{logs}/TrainingJobs:*"] * trains
     statements.append(statement("ReadLogs", ["logs:DescribeLogStreams", "logs:GetLogEvents"], groups))
-    return document(statements)
+    statements += [statement(*parts) for parts in governance.caller_permissions(settings, region)]
+    return document(with_conditions(statements, settings))
+
+
+def with_conditions(statements: list[dict[str, Any]], settings: SageMaker) -> list[dict[str, Any]]:
+    """The statements, with those actions apart on whose requests the config's settings put conditions."""
+    conditions, parts = governance.request_conditions(settings), []
+    for each in statements:
+        apart = [action for action in each["Action"] if action in conditions]
+        parts += [{**each, "Action": [action for action in each["Action"] if action not in apart]}]
+        parts += [statement(action.split(":")[1], [action], each["Resource"], conditions[action]) for action in apart]
+    return [each for each in parts if each["Action"]]
 
 
 def role_policy(settings: SageMaker, region: str) -> dict[str, Any]:
@@ -71,6 +83,7 @@ def role_policy(settings: SageMaker, region: str) -> dict[str, Any]:
                 {"StringLike": {"cloudwatch:namespace": ["/aws/sagemaker/*"]}},
             ),
             statement("ImagesToken", ["ecr:GetAuthorizationToken"], ["*"]),
+            *(statement(*parts) for parts in governance.role_permissions(settings, region)),
         ]
     )
 
