@@ -358,7 +358,14 @@ def test_a_model_that_fails_on_an_image_is_told_with_the_images_own_words(known,
 
 
 GOING = ("StopTrainingJob", "DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel", "DeleteObjects")
-LISTINGS = ("ListTrainingJobs", "ListEndpoints", "ListEndpointConfigs", "ListModels", "ListObjectsV2")
+LISTINGS = (
+    "ListTrainingJobs",
+    "ListTransformJobs",
+    "ListEndpoints",
+    "ListEndpointConfigs",
+    "ListModels",
+    "ListObjectsV2",
+)
 
 
 @pytest.mark.parametrize("step", GOING[1:] + LISTINGS)
@@ -493,7 +500,8 @@ ODD = [
 ]  # fmt: skip
 DELETING = [
     ("sagemaker", "delete_endpoint"), ("sagemaker", "delete_endpoint_config"), ("sagemaker", "delete_model"),
-    ("sagemaker", "list_training_jobs"), ("sagemaker", "list_endpoints"), ("sagemaker", "list_models"),
+    ("sagemaker", "list_training_jobs"), ("sagemaker", "list_transform_jobs"),
+    ("sagemaker", "list_endpoints"), ("sagemaker", "list_models"),
     ("s3", "list_objects_v2"), ("s3", "delete_objects"),
 ]  # fmt: skip
 
@@ -1161,6 +1169,7 @@ def test_the_endpoint_goes_first_and_the_rest_when_it_is_gone(known, clients):
     stub.add_response("delete_endpoint", {}, {"EndpointName": name})
     stub.add_response("list_training_jobs", {"TrainingJobSummaries": jobs[:1]}, listed)
     stub.add_response("stop_training_job", {}, {"TrainingJobName": f"{name}-1"})
+    stub.add_response("list_transform_jobs", {"TransformJobSummaries": []}, listed)
     stub.add_client_error("delete_endpoint", **busy)
     stub.add_response("list_training_jobs", {"TrainingJobSummaries": jobs[1:]}, listed)
     stub.add_client_error("delete_endpoint", **missing)
@@ -1170,11 +1179,13 @@ def test_the_endpoint_goes_first_and_the_rest_when_it_is_gone(known, clients):
     for resource in teardown.RESOURCES:
         stub.add_response(resource.listing, {resource.response_key: []}, listed)
     stub.add_response("list_training_jobs", {"TrainingJobSummaries": jobs[1:]}, listed)
+    stub.add_response("list_transform_jobs", {"TransformJobSummaries": []}, listed)
     with stub:
         receipt = teardown.teardown(some, state)
         stub.assert_no_pending_responses()
     assert receipt.remaining == []
     assert [(step["resource"], step["outcome"]) for step in receipt.steps] == [
+        ("transform jobs", "none"),
         ("training jobs", f"{name}-1 Stopped"), ("endpoint", "deleted"), ("endpoint_config", "not there"),
         ("model", "deleted"), ("objects", "0 deleted"),
     ]  # fmt: skip
@@ -1324,7 +1335,7 @@ def test_the_policy_allows_what_is_called_and_hardly_more(known, results):
     deploy.main(arguments(results))
     assert needed(known.calls) <= granted()
     unused = granted() - needed(known.calls)
-    assert unused == {"iam:PassRole", "sagemaker:AddTags", "sagemaker:StopTrainingJob"}
+    assert unused == {"iam:PassRole", "sagemaker:AddTags", "sagemaker:StopTrainingJob", "sagemaker:StopTransformJob"}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

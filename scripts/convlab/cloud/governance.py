@@ -84,12 +84,13 @@ def caller_permissions(settings: SageMaker, region: str) -> list[Permission]:
     if not settings.kms_key:
         return []
     arn, if_alias = key_resource(settings, region)
-    through_s3 = {"StringEquals": {"kms:ViaService": f"s3.{region}.amazonaws.com"}}
+    through_s3 = {"StringLike": {"kms:ViaService": f"s3.{region}.amazonaws.com"}}
     # What a job wrote is read, and what is uploaded in several pieces is decrypted to be joined.
-    used = ["kms:GenerateDataKey", *["kms:Decrypt"] * (settings.mode != "deploy")]
+    used = ["kms:GenerateDataKey", *["kms:Decrypt"] * (settings.trains or settings.transforms)]
     return [
         ("KeyOfObjects", used, [arn], merged(through_s3, if_alias)),
-        ("KeyOfDisks", ["kms:CreateGrant", "kms:DescribeKey"], [arn], merged(GRANTS_OF_SERVICES, if_alias)),
+        ("KeyOfDisks", ["kms:CreateGrant"], [arn], merged(GRANTS_OF_SERVICES, if_alias)),
+        ("Key", ["kms:DescribeKey"], [arn], if_alias),
     ]
 
 
@@ -98,7 +99,7 @@ def role_permissions(settings: SageMaker, region: str) -> list[Permission]:
     permissions: list[Permission] = [("Network", list(NETWORK_INTERFACES), ["*"], {})] if settings.vpc else []
     if settings.kms_key:
         arn, if_alias = key_resource(settings, region)
-        writes = ["kms:Encrypt", "kms:GenerateDataKey"] if settings.mode != "deploy" else []
+        writes = ["kms:Encrypt", "kms:GenerateDataKey"] if settings.trains or settings.transforms else []
         permissions.append(("Key", ["kms:Decrypt", "kms:DescribeKey", *writes], [arn], if_alias))
         permissions.append(("KeyOfDisks", ["kms:CreateGrant"], [arn], merged(GRANTS_OF_SERVICES, if_alias)))
     return permissions
@@ -123,6 +124,7 @@ def request_conditions(settings: SageMaker) -> Mapping[str, dict[str, Any]]:
     output = {"sagemaker:OutputKmsKey": key} if key else {}
     volume = {"sagemaker:VolumeKmsKey": key} if key else {}
     job_keys = output | (volume if key and encrypts_disk(settings, settings.training.instance_type) else {})
+    batch_keys = output | (volume if key and encrypts_disk(settings, settings.batch.instance_type) else {})
     by_action = {
         "sagemaker:CreateTrainingJob": merged(
             isolated,
@@ -132,6 +134,7 @@ def request_conditions(settings: SageMaker) -> Mapping[str, dict[str, Any]]:
         ),
         "sagemaker:CreateModel": merged(isolated, inside),
         "sagemaker:CreateEndpointConfig": {"ArnEquals": volume} if volume else {},
+        "sagemaker:CreateTransformJob": {"ArnEquals": batch_keys} if batch_keys else {},
     }
     return {action: condition for action, condition in by_action.items() if condition}
 

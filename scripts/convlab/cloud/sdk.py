@@ -54,12 +54,12 @@ def image(settings: SageMaker, scope: Literal["training", "inference"], region: 
             region=region,
             version=version,
             image_scope=scope,
-            instance_type=chosen.instance_type or SERVERLESS_IMAGE,
+            instance_type=_instance(settings, scope),
         )
     except (ValueError, KeyError) as error:
         reason = masked(" ".join(str(error).split())).split(". ")[0][:160]
         raise UserError(
-            f"{sdk} knows no TensorFlow {version} {scope} image for {chosen.instance_type or 'a serverless endpoint'} "
+            f"{sdk} knows no TensorFlow {version} {scope} image for {_instance(settings, scope)} "
             f"in {region} ({reason}); choose another in deploy.sagemaker, or name an image in {key}.image"
         ) from None
 
@@ -74,11 +74,19 @@ def nearest_versions(wanted: str, versions: Sequence[str], count: int = 3) -> li
     target = numbers(wanted)
     if len(target) < 2:
         return short[-count:]
-    # A major version is further than any minor one.
-    distance = {
-        version: abs(1000 * (a - target[0]) + b - target[1]) for version in short for a, b in [numbers(version)]
-    }
-    return sorted(sorted(short, key=lambda version: (distance[version], numbers(version)))[:count], key=numbers)
+
+    def distance(version: str) -> int:
+        major, minor = numbers(version)
+        return abs(1000 * (major - target[0]) + minor - target[1])  # a major version is further than any minor one
+
+    return sorted(sorted(short, key=distance)[:count], key=numbers)
+
+
+def _instance(settings: SageMaker, scope: Literal["training", "inference"]) -> str:
+    """Type of the instance that runs the image."""
+    if scope == "training":
+        return settings.training.instance_type
+    return (settings.batch if settings.transforms else settings.endpoint).instance_type or SERVERLESS_IMAGE
 
 
 @dataclass(frozen=True)
