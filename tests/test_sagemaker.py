@@ -1129,7 +1129,7 @@ def test_images_are_those_of_the_versions_and_nothing_is_told_to_anyone():
     assert sdk.image(settings, "inference", REGION).endswith("/tensorflow-inference:2.20-cpu-py312")
     assert sdk.image(settings, "training", REGION).endswith("/tensorflow-training:2.21-cpu-py312")
     unknown = SageMaker.model_validate({"role_arn": ROLE, "bucket": BUCKET, "endpoint": {"image_version": "9.9"}})
-    with pytest.raises(UserError, match=r"deploy\.sagemaker\.endpoint\.image_version '9\.9': Unsupported"):
+    with pytest.raises(UserError, match=r"deploy\.sagemaker\.endpoint\.image_version '9\.9' .* nearest are 2\.18"):
         sdk.image(unknown, "inference", REGION)
     assert "TelemetryOptOut: true" in Path(os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"]).read_text()
 

@@ -306,7 +306,8 @@ class SageMakerEndpoint:
             "where": self._clients.where,
         }
         facts |= {"on_aws": self._clients.endpoint_url is None, "mode": self.settings.mode}
-        facts |= {"region": self._clients.region, "clients": versions(), **self._endpoint}
+        facts |= {"region": self._clients.region, "clients": versions(), **governance.facts(self.settings)}
+        facts |= self._endpoint
         return {**facts, "training": self._training} if self._training else facts
 
     def __exit__(self, *exception: object) -> None:

@@ -59,6 +59,14 @@ def encrypts_disk(settings: SageMaker, instance_type: str) -> bool:
     return settings.kms_key is not None and not has_instance_store(instance_type)
 
 
+def facts(settings: SageMaker) -> dict[str, Any]:
+    """What was asked for, for the evidence."""
+    asked = settings.model_dump(
+        mode="json", include={"network_isolation", "vpc", "kms_key", "encrypt_traffic"}, exclude_defaults=True
+    )
+    return {"controls": asked} if asked else {}
+
+
 def vpc(settings: SageMaker) -> dict[str, list[str]]:
     return {"Subnets": list(settings.vpc.subnets), "SecurityGroupIds": list(settings.vpc.security_groups)}
 

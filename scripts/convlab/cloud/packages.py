@@ -43,14 +43,19 @@ def pack(folder: Path, image: str, isolated: bool) -> None:
 
 
 def check(image: str, isolated: bool) -> None:
-    """Raise UserError if the job would not get the versions that are installed here, or its wheels cannot be had."""
+    """Raise UserError if the job's Keras would not be the one that is installed here, or its wheels cannot be had."""
+    check_keras()
+    if isolated:
+        wheels(image)
+
+
+def check_keras() -> None:
+    """Raise UserError if this environment's Keras is not the pinned one, whose models it need not be able to read."""
     if version("keras") != pins()["keras"]:
         raise UserError(
             f"a training job installs keras {pins()['keras']}, and here is {version('keras')}, which need not read its "
             "model; install what is pinned: pip install --require-hashes -r requirements/cpu.txt"
         )
-    if isolated:
-        wheels(image)
 
 
 def pins() -> dict[str, str]:
