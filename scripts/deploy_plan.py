@@ -15,10 +15,20 @@ import argparse
 import json
 import os
 
+from convlab.cloud.time_limits import ENDPOINT_DELETIONS
 from convlab.common.cli import run
 from convlab.errors import UserError
 from convlab.study.load import load_study, read_yaml
 from convlab.study.sagemaker import SageMaker
+
+POLICIES = {
+    "caller": "whoever deploys",
+    "role": "the role that SageMaker takes, role_arn",
+    "scheduler-role": "the role that EventBridge Scheduler takes, scheduler_role_arn",
+    "scheduler-trust": "who may take scheduler_role_arn, its trust policy",
+    "inventory": "whoever runs `make teardown ALL=1`, beside the first",
+}
+"""The policies by their name on the command line, and whose they are."""
 
 REGION_UNKNOWN = "*"
 """In a policy, where neither the config nor the environment names a region."""
@@ -27,9 +37,8 @@ REGION_UNKNOWN = "*"
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, help="the study's config file")
-    parser.add_argument(
-        "--policy", choices=["caller", "role"], help="only the policy of whoever deploys, or of the role"
-    )
+    meanings = "; ".join(f"{name}: {owner}" for name, owner in POLICIES.items())
+    parser.add_argument("--policy", choices=list(POLICIES), help=f"only the policy of one, as JSON ({meanings})")
     arguments = parser.parse_args(argv)
     study = load_study(read_yaml(arguments.config))
     settings = study.deploy.sagemaker
@@ -37,18 +46,25 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(
             f"{arguments.config} has no deploy.sagemaker; add it with role_arn and bucket, see docs/config.md"
         )
-    from convlab.cloud.policy import caller_policy, role_policy
+    from convlab.cloud import policy
 
     region = settings.region or os.environ.get("AWS_DEFAULT_REGION") or REGION_UNKNOWN
-    policies = {"caller": caller_policy(settings, region), "role": role_policy(settings, region)}
+    policies = {
+        "caller": policy.caller_policy(settings, region),
+        "role": policy.role_policy(settings, region),
+        "scheduler-role": policy.scheduler_policy(settings, region),
+        "scheduler-trust": policy.scheduler_trust(settings, region),
+        "inventory": policy.inventory_policy(settings, region),
+    }
     if arguments.policy:
         print(json.dumps(policies[arguments.policy], indent=2))
         return
     for dataset in study.exported:
         print("\n".join(resources(study.study, dataset, settings, region)))
     print("\n".join(costs(settings, study.deploy.test_images, len(study.exported))))
-    for title, name in (("Policy of whoever deploys", "caller"), ("Policy of the role", "role")):
-        print(f"\n{title} (alone: --policy {name}):\n{json.dumps(policies[name], indent=2)}")
+    for name in ("caller", "role", *("scheduler-role", "scheduler-trust") * bool(settings.scheduler_role_arn)):
+        owner = POLICIES[name]
+        print(f"\nPolicy of {owner} (alone: --policy {name}):\n{json.dumps(policies[name], indent=2)}")
 
 
 def minutes(count: int) -> str:
@@ -85,12 +101,22 @@ def resources(study: str, dataset: str, settings: SageMaker, region: str) -> lis
         lines += [
             "  configuration   one variant with all traffic",
             f"  endpoint        {endpoint.instance_type or kind}; after {minutes(endpoint.max_minutes)} at most taken",
-            "                  down by the process that deploys; where that is killed, by `make teardown` alone",
+            *end_of_endpoint(settings),
         ]
-        if endpoint.instance_type:
-            lines[-1] += "; an instance costs until then"
     tags = {"project": "convlab", "study": study, "deployment": "<name>", "expires": "<time>", **settings.tags}
     return [*lines, f"  tags            {', '.join(f'{key}={value}' for key, value in tags.items())}"]
+
+
+def end_of_endpoint(settings: SageMaker) -> list[str]:
+    """What deletes the endpoint if the deploying process does not, a line each; the first ends a sentence."""
+    if settings.scheduler_role_arn is None:
+        killed = "                  down by the process that deploys; where that is killed, by `make teardown` alone"
+        return [killed + ("; an instance costs until then" if settings.endpoint.instance_type else "")]
+    lines = ["                  down by the process that deploys; where that is gone, by AWS:"]
+    for deletion in ENDPOINT_DELETIONS:
+        due = minutes(settings.endpoint.max_minutes + deletion.delay_minutes)
+        lines.append(f"  schedule        <name>-{deletion.suffix}: {deletion.operation} after {due}")
+    return lines
 
 
 def costs(settings: SageMaker, calls: int, datasets: int) -> list[str]:

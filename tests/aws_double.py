@@ -1,8 +1,8 @@
-"""A double of AWS on loopback: moto's S3, SageMaker, logs and STS, and behind them what moto leaves out.
+"""A double of AWS on loopback: moto's S3, SageMaker, Scheduler, logs and STS, and behind them what moto leaves out.
 
 A training job really runs what was submitted, by the driver that SageMaker's SDK packs; an endpoint really unpacks the
-archive and answers with the archive's own inference.py. Endpoints take a while to come and to go, as on AWS. Any
-operation can be made to fail, to hang, or to call back.
+archive and answers with the archive's own inference.py. Endpoints take a while to come and to go, as on AWS. Schedules
+are carried out while a test lets the clock run (``advance``). Any operation can fail, hang, or call back.
 """
 
 import importlib.util
@@ -22,6 +22,7 @@ import venv
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +33,7 @@ import numpy as np
 from moto.backends import get_backend
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.test import EnvironBuilder
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -100,6 +102,8 @@ class Double:
     after: Callable[[str], None] = lambda operation: None
     end_as: str = "InService"
     hold_jobs: bool = False
+    scheduler_tries_again: bool = True
+    """Whether Scheduler repeats a call that its target refuses, as its RetryPolicy says; AWS documents no exception."""
     archive_changed: Callable[[Path], None] = lambda folder: None
 
     def __post_init__(self) -> None:
@@ -108,6 +112,7 @@ class Double:
         self.endpoints: dict[str, Endpoint] = {}
         self.jobs: dict[str, Job] = {}
         self.transforms: dict[str, Job] = {}
+        self.passed, self.attempts, self.scheduled = timedelta(), {}, []
         self.lock = threading.RLock()
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -118,12 +123,16 @@ class Double:
         return get_backend("sagemaker")[ACCOUNT][REGION]
 
     @property
+    def schedules(self) -> dict[str, Any]:
+        return get_backend("scheduler")[ACCOUNT][REGION].schedule_groups["default"].schedules
+
+    @property
     def s3(self):
         return get_backend("s3")[ACCOUNT]["aws"]
 
     def reset(self) -> None:
         """An empty account with one bucket."""
-        for name in ("sagemaker", "s3", "logs"):
+        for name in ("sagemaker", "s3", "logs", "scheduler"):
             get_backend(name).reset()
         self.s3.create_bucket(BUCKET, REGION)
         for name, value in Double.__dataclass_fields__.items():
@@ -131,12 +140,14 @@ class Double:
         self.endpoints.clear()
         self.jobs.clear()
         self.transforms.clear()
+        self.passed, self.attempts, self.scheduled = timedelta(), {}, []
 
     def left(self) -> list[str]:
         """Names of all remaining resources."""
         jobs = [name for name, job in (self.jobs | self.transforms).items() if job.status in ("InProgress", "Stopping")]
         return [
-            *self.sagemaker.endpoints, *self.sagemaker.endpoint_configs, *self.sagemaker._models, *jobs, *self.keys("")
+            *self.sagemaker.endpoints, *self.sagemaker.endpoint_configs, *self.sagemaker._models, *jobs, *self.keys(""),
+            *self.schedules,
         ]  # fmt: skip
 
     def keys(self, prefix: str) -> list[str]:
@@ -198,6 +209,8 @@ class Double:
         if operation == "StopTransformJob":
             self.stop(self.transforms[sent["TransformJobName"]])
             return "200 OK", [], b"{}"
+        if operation in ("CreateSchedule", "UpdateSchedule") and (complaint := self.wrong_schedule(json.loads(body))):
+            return error(Fault(operation, "ValidationException", complaint))
         response: dict[str, Any] = {}
 
         def note(status, headers, exc_info=None):
@@ -255,6 +268,59 @@ class Double:
                 if operation == f"List{key}":
                     reply.setdefault(key, [])
         return reply
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Schedules
+
+    @property
+    def now(self) -> datetime:
+        """The time on AWS: this machine's, and what was let pass."""
+        return datetime.now(UTC) + self.passed
+
+    def wrong_schedule(self, sent: dict) -> str | None:
+        """What EventBridge Scheduler refuses in a one-time schedule with a universal target."""
+        if due_of(sent["ScheduleExpression"]) <= self.now:
+            return "Invalid Schedule Expression: it is in the past."
+        if not re.fullmatch(r"arn:aws:scheduler:::aws-sdk:[a-z]+:[a-z]\w+", sent["Target"]["Arn"]):
+            return f"{sent['Target']['Arn']} is not a supported target."
+        if not sent["Target"]["RoleArn"].startswith(f"arn:aws:iam::{ACCOUNT}:role/"):
+            return "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
+        return None
+
+    def advance(self, minutes: int) -> None:
+        """Let the clock run, a minute at a time: endpoints go on coming or going, due schedules are carried out."""
+        for _ in range(minutes):
+            self.passed += timedelta(minutes=1)
+            for name in list(self.endpoints):
+                self.progress("DescribeEndpoint", name)
+            for name, schedule in list(self.schedules.items()):
+                if due_of(schedule.schedule_expression) <= self.now:
+                    self.carry_out(name, schedule)
+
+    def carry_out(self, name: str, schedule: Any) -> None:
+        """One attempt of a due schedule, which deletes itself when it is done or gives up; retries back off."""
+        first, tries = self.attempts.setdefault(name, (self.now, 0))
+        policy, passed = schedule.target["RetryPolicy"], self.now - first
+        over = passed.total_seconds() > policy["MaximumEventAgeInSeconds"]
+        if not over and passed >= timedelta(minutes=2**tries - 1):
+            self.attempts[name] = (first, tries + 1)
+            done = self.called_by_scheduler(schedule.target)
+            over = done or not self.scheduler_tries_again or tries >= policy["MaximumRetryAttempts"]
+        if over and schedule.action_after_completion == "DELETE":
+            del self.schedules[name]
+
+    def called_by_scheduler(self, target: dict) -> bool:
+        """Send a universal target's request to SageMaker; whether it was done."""
+        operation = target["Arn"].split(":")[-1]
+        operation = operation[0].upper() + operation[1:]
+        self.scheduled.append((operation, target["RoleArn"], json.loads(target["Input"])))
+        headers = {
+            "X-Amz-Target": f"SageMaker.{operation}",
+            "Authorization": f"AWS4-HMAC-SHA256 Credential=X/20260101/{REGION}/sagemaker/aws4_request, Signature=x",
+        }
+        body = target["Input"].encode()
+        environ = EnvironBuilder("/", method="POST", headers=headers, data=body).get_environ()
+        return self.answer(operation, environ, body)[0].startswith("200")
 
     # -----------------------------------------------------------------------------------------------------------------
     # Endpoints
@@ -444,7 +510,7 @@ def own_python(folder: Path) -> Path:
 
 @cache
 def without_network() -> list[str] | None:
-    """The command that runs another in an empty network namespace, where not even loopback answers; None without one."""
+    """The command that runs another in an empty network namespace, where not even loopback answers, or None."""
     for command in (["unshare", "--net"], ["unshare", "--map-root-user", "--net"]):
         if shutil.which("unshare") and subprocess.run([*command, "true"], capture_output=True).returncode == 0:
             return command
@@ -460,6 +526,10 @@ def named(environ: dict, body: bytes) -> str:
         return "InvokeEndpoint"
     if b"Action=" in body[:200]:
         return parse_qs(body.decode())["Action"][0]
+    if path == "/schedules":
+        return "ListSchedules"
+    if path.startswith("/schedules/"):
+        return {"POST": "CreateSchedule", "PUT": "UpdateSchedule"}.get(method, f"{method.capitalize()}Schedule")
     if path == "/":
         return "ListBuckets"
     if "list-type" in query:
@@ -467,6 +537,11 @@ def named(environ: dict, body: bytes) -> str:
     if "delete" in query:
         return "DeleteObjects"
     return f"{method.capitalize()}{'Object' if path.strip('/').count('/') else 'Bucket'}"
+
+
+def due_of(expression: str) -> datetime:
+    """Time of a one-time schedule, such as at(2026-11-26T20:15:00), in UTC."""
+    return datetime.strptime(expression, "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
 
 
 def error(fault: Fault) -> tuple[str, list, bytes]:

@@ -66,7 +66,7 @@ MAY_REACH = {
     | {f"serving/{name}" for name in ("artifacts", "endpoint_test", "local", "pack", "record")}
     | {
         f"cloud/{name}"
-        for name in ("aws", "endpoint", "logs", "sdk", "state", "teardown", "time_limits", "training_job")
+        for name in ("aws", "endpoint", "guard", "logs", "sdk", "state", "teardown", "time_limits", "training_job")
     },
 }
 

@@ -22,16 +22,17 @@ from convlab.errors import UserError
 from convlab.study.governed import has_instance_store
 from convlab.study.load import load_study
 from convlab.study.sagemaker import SageMaker
-from test_sagemaker import to_train, training_double  # noqa: F401
 
 pytest_plugins = ["builders.aws_account"]
 
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 VPC = {"subnets": ["subnet-0a1", "subnet-0b2"], "security_groups": ["sg-0c3"]}
 IN_VPC = {"Subnets": VPC["subnets"], "SecurityGroupIds": VPC["security_groups"]}
+GUARD_ROLE = f"arn:aws:iam::{ACCOUNT}:role/DeletesEndpoints"
 ON_INSTANCE = {**SETTINGS["endpoint"], "instance_type": "ml.m5.large"}
 GOVERNED = {
     "network_isolation": True, "vpc": VPC, "kms_key": KEY, "encrypt_traffic": True, "endpoint": ON_INSTANCE,
+    "unguarded": True,
 }  # fmt: skip
 
 needs_sdk = pytest.mark.skipif(
@@ -242,7 +243,7 @@ def test_a_job_without_a_network_cannot_install_what_was_not_packed_along(
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.setenv("PIP_RETRIES", "0")
     monkeypatch.setattr(packages, "check", lambda image, isolated: None)
-    with pytest.raises(UserError, match="ended as Failed: .*'pip', 'install'"):
+    with pytest.raises(UserError, match=r"ended as Failed: .*'pip', 'install'"):
         deploy.main(arguments(to_train, mode="train", **GOVERNED))
     (lines,) = evidence(to_train)["training"]["log"]["streams"].values()
     assert "No matching distribution found for convlab-proof==1.0" in "".join(lines)
@@ -335,8 +336,10 @@ def check_policy(double, mode: str, changes: dict) -> None:
     assert unused(policy, wanted) == set()
 
 
-CONTROLS = {"plain": {}, "on an instance": {"endpoint": ON_INSTANCE}, "governed": GOVERNED,
-            "with a key": {"kms_key": KEY}}  # fmt: skip
+CONTROLS = {
+    "plain": {}, "governed": GOVERNED, "with a key": {"kms_key": KEY},
+    "on an instance": {"endpoint": ON_INSTANCE, "scheduler_role_arn": GUARD_ROLE},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("controls", CONTROLS)

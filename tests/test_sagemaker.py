@@ -3,15 +3,11 @@
 import importlib.util
 import io
 import json
-import multiprocessing
-import multiprocessing.forkserver
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tarfile
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -20,7 +16,6 @@ from types import SimpleNamespace
 
 import boto3
 import numpy as np
-import onnx
 import pytest
 import yaml
 from botocore.config import Config
@@ -28,144 +23,38 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
 from botocore.stub import Stubber
 
-import builders.aws_descriptions  # noqa: F401
 from builders.project import ROOT, TINY, copy_project
-from builders.served_model import write_deployable_study
 
 pytest.importorskip("moto", reason="needs moto (pip install --require-hashes -r requirements/dev.txt)")
 
 import deploy
 import deploy_plan
 import teardown as teardown_script
-from aws_double import ACCOUNT, BUCKET, LINEAR, REGION, Fault, Server
+from aws_double import ACCOUNT, BUCKET, REGION, Fault
+from builders.deployments import (
+    CREDENTIALS,
+    OPTIONS,
+    ROLE,
+    RUN,
+    SETTINGS,
+    arguments,
+    evidence,
+    evidence_of,
+    interrupted,
+    noted,
+    outcome,
+    state_file,
+)  # fmt: skip
 from convlab.cloud import aws, endpoint, sdk, teardown, training_job
 from convlab.cloud import state as states
 from convlab.cloud.policy import caller_policy, role_policy
 from convlab.common import redaction
-from convlab.common.files import array_sha256, write_arrays, write_json
-from convlab.common.shutdown import SIGNALS
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
-from convlab.serving.record import Evidence
 from convlab.study.load import load_study
 from convlab.study.sagemaker import SageMaker
-from convlab.training.run_spec import Run
 
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/SageMakerRole"
-SETTINGS = {
-    "mode": "deploy", "role_arn": ROLE, "bucket": BUCKET, "prefix": "convlab", "region": REGION,
-    "endpoint": {"image": "tensorflow-inference:2.20"}, "training": {"image": "tensorflow-training:2.21"},
-}  # fmt: skip
-OPTIONS = {"target": "sagemaker", "runtime": "saved_model", "test_images": 6, "seed": 3, "sagemaker": SETTINGS}
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLEEXAMPLE12", "AWS_SECRET_ACCESS_KEY": "secretsecretsecret"}
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Server() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory) -> Path:
-    """A study's folder as far as deploying reads it, with a stand-in for the SavedModel. Copy it."""
-    folder = write_deployable_study(tmp_path_factory.mktemp("study") / "my_study")
-    model_dir = folder / "export/toys"
-    weights = onnx.numpy_helper.to_array(onnx.load(model_dir / "model.onnx").graph.initializer[0])
-    version = model_dir / "saved_model/1"
-    version.mkdir(parents=True)
-    (version / "saved_model.pb").write_bytes(b"in the place of a SavedModel")
-    np.save(version / LINEAR, weights, allow_pickle=False)
-    return folder
-
-
-@pytest.fixture
-def double(server, monkeypatch):
-    """An empty account, and this process signed in to it; no pause is long."""
-    server.double.reset()
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name, value in {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(aws, "FIRST_PAUSE", 0.002)
-    monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.01)
-    monkeypatch.setattr(aws, "ATTEMPTS", 2)
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0.002)
-    monkeypatch.setattr(teardown, "NOT_FOUND_GRACE_SECONDS", 0.2)
-    monkeypatch.setattr(teardown, "DELETION_SECONDS", 2.0)
-    monkeypatch.setattr(redaction, "SCRYPT_COST", 2**4)
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    yield server.double
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.fixture(scope="module")
-def clients(server):
-    """Clients of the double, made once: reading the services' descriptions takes longer than a whole deployment."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url, "AWS_CONFIG_FILE": "/dev/null"}.items():
-            patch.setenv(name, value)
-        patch.setattr(aws, "ATTEMPTS", 2)
-        return aws.connect(REGION)
-
-
-@pytest.fixture
-def known(double, clients, monkeypatch):
-    """The double, with the clients that are there already."""
-    monkeypatch.setattr(aws, "connect", lambda region, endpoint_url=None: clients)
-    return double
-
-
-@pytest.fixture
-def results(study, tmp_path) -> Path:
-    """A study's folder to deploy from; big files are links."""
-    target = tmp_path / "results" / study.name
-    for path in study.rglob("*"):
-        if path.is_file():
-            link = target / path.relative_to(study)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            os.link(path, link)
-    return target
-
-
-def arguments(folder: Path, **changes) -> list[str]:
-    options = {**OPTIONS, "sagemaker": {**SETTINGS, **changes}}
-    return ["--options", json.dumps(options), "--dataset", "toys", "--results-dir", str(folder)]
-
-
-def evidence(folder: Path) -> dict:
-    return evidence_of(folder / "deploy/toys/endpoint.json")
-
-
-def evidence_of(path: Path) -> dict:
-    text = path.read_text()
-    assert ACCOUNT not in text
-    record = json.loads(text)
-    Evidence.model_validate(record)
-    return record
-
-
-def noted(step: str, fault: str, outcome: str, left: list[str]) -> None:
-    """A row of the table of faults, where FAULTS names a file for it."""
-    if "FAULTS" in os.environ:
-        with Path(os.environ["FAULTS"]).open("a") as table:
-            table.write(f"| {step} | {fault} | {outcome} | {len(left)} |\n")
-
-
-def state_file(folder: Path) -> Path:
-    return folder / "deploy/toys/state.json"
-
-
-def outcome(folder: Path) -> str:
-    """How a deployment ended, for the table."""
-    record = evidence(folder)
-    return record["status"] + (f" ({record['error']['type']})" if record["error"] else "")
-
+pytest_plugins = ["builders.aws_account"]
 
 # ---------------------------------------------------------------------------------------------------------------------
 # When all goes well
@@ -215,7 +104,7 @@ def test_everything_is_tagged_and_named_alike(known, results):
 
 def test_an_instance_on_request(known, results):
     chosen = {**SETTINGS["endpoint"], "instance_type": "ml.m5.large"}
-    deploy.main(arguments(results, endpoint=chosen))
+    deploy.main(arguments(results, endpoint=chosen, unguarded=True))
     variant = evidence(results)["endpoint"]["variant"]
     assert variant["InstanceType"] == "ml.m5.large" and variant["InitialInstanceCount"] == 1
     assert "ServerlessConfig" not in variant
@@ -775,48 +664,6 @@ def test_nothing_of_others_is_touched(double, results):
 # Signals, sent to a process that deploys
 
 
-def hurried(arguments: list[str], environment: dict[str, str]) -> None:
-    """The script in a separate process with short pauses."""
-    os.environ.update(environment)
-    aws.FIRST_PAUSE, aws.LONGEST_PAUSE, teardown.NOT_FOUND_GRACE_SECONDS = 0.002, 0.05, 0.6
-    with Path(os.devnull).open("w") as sys.stderr:
-        deploy.main(arguments)
-
-
-@pytest.fixture(scope="module")
-def processes():
-    """Makes processes that have imported all of this already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_sagemaker"])  # and so builders.aws_descriptions
-    with pytest.MonkeyPatch.context() as patch:  # Python 3.11 does not tell the server where the modules are
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests")]))
-        multiprocessing.forkserver.ensure_running()
-    return context
-
-
-def interrupted(double, results, processes, number: signal.Signals, step: str, moment: str, **changes) -> int | None:
-    """Send a signal while ``step`` is asked for, before AWS does it or after; how the process ended."""
-    environment = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "SAGEMAKER_"))}
-    process = processes.Process(target=hurried, args=(arguments(results, **changes), environment))
-    seen = []
-
-    def strike(operation):
-        if operation == step:
-            seen.append(operation)
-            if len(seen) == 1:
-                os.kill(process.pid, number)
-                time.sleep(0.1)  # the process has been struck before the answer comes
-
-    setattr(double, moment, strike)
-    process.start()
-    process.join(30)
-    if process.exitcode is None:
-        process.kill()
-        pytest.fail("it hangs")
-    assert seen, f"it never came to {step}"
-    return process.exitcode
-
-
 MOMENTS = [(step, "before") for step in (*STEPS, *GOING[1:], "ListEndpoints")] + [(step, "after") for step in CREATING]
 
 
@@ -867,12 +714,6 @@ needs_sdk = pytest.mark.skipif(
     importlib.util.find_spec("sagemaker") is None,
     reason="needs SageMaker's SDK (pip install --require-hashes -r requirements/sagemaker.txt)",
 )
-RUN = Run.model_validate(
-    {
-        "dataset": {"kind": "digits"}, "seed": 2, "model": {"family": "dense", "units": [8], "dropout": 0.0},
-        "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
-    }
-)  # fmt: skip
 
 
 def test_what_is_sent_to_train_a_run_reads_its_spec_without_the_code_of_other_families_and_kinds(tmp_path):
@@ -885,37 +726,6 @@ def test_what_is_sent_to_train_a_run_reads_its_spec_without_the_code_of_other_fa
     command = [sys.executable, "-c", program, RUN.model_dump_json()]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert result.stdout.strip() == RUN.spec_hash, result.stderr
-
-
-@pytest.fixture
-def to_train(tmp_path, study) -> Path:
-    """A study's folder whose run can be trained: spots, to be told apart by where they are."""
-    folder = tmp_path / "results/my_study"
-    shutil.copytree(study, folder)
-    labels = np.arange(120) % 3
-    images = np.random.default_rng(4).integers(0, 60, (120, 4, 4, 1), dtype=np.uint8)
-    images[np.arange(120), labels] += 150
-    arrays = {"x_train": images[:90], "y_train": labels[:90], "x_test": images[90:], "y_test": labels[90:]}
-    write_arrays(folder / "prepare/toys/data.npz", **arrays)
-    checksums = {name: {"sha256": array_sha256(array)} for name, array in arrays.items()}
-    write_json(folder / "prepare/toys/manifest.json", {"format": 1, "arrays": checksums, "classes": list("abc")})
-    exported = json.loads((folder / "export/toys/export.json").read_text()) | {
-        "spec": RUN.identity, "spec_hash": RUN.spec_hash, "data_sha256": {n: c["sha256"] for n, c in checksums.items()},
-    }  # fmt: skip
-    write_json(folder / "export/toys/export.json", exported)
-    probabilities = np.full((1, 30, 3), 1 / 3, np.float32)
-    write_arrays(folder / "evaluate/toys/cnn/predictions.npz", seeds=np.array([2]), probabilities=probabilities)
-    return folder
-
-
-@pytest.fixture
-def training_double(double, monkeypatch):
-    """Training takes real seconds; the SDK is not to ask IAM about the role."""
-    monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
-    monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.2)
-    monkeypatch.setattr(aws, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(teardown, "DELETION_SECONDS", 20)
-    return double
 
 
 @needs_sdk
@@ -1236,7 +1046,8 @@ def test_a_price_deploys_nothing_again(tmp_path):
         ({"prices": {"serverless_second": 0.00004}}, ["200 calls: 200 seconds, assumed × 4e-05 = 0.0080 USD"]),
         ({"prices": {}}, ["no price (deploy.sagemaker.prices.serverless_second)", "no sum, since a price is missing"]),
         (
-            {"endpoint": {"instance_type": "ml.m5.large", "max_minutes": 90}, "prices": {"endpoint_hour": 0.2}},
+            {"endpoint": {"instance_type": "ml.m5.large", "max_minutes": 90}, "prices": {"endpoint_hour": 0.2},
+             "unguarded": True},
             ["endpoint on ml.m5.large: 1.75 hours (15 minutes of it to take it down), as long as the deploying process "
              "lives × 0.2 = 0.3500 USD", "an instance costs until then"],
         ),

@@ -42,7 +42,9 @@ def needs(requests: Iterable[Request], key: str | None = None) -> Iterator[Need]
     for request in requests:
         if request.operation in FREE | SDKS_OWN:
             continue
-        if "HTTP_X_AMZ_TARGET" not in request.environ and not request.path.endswith("/invocations"):
+        if request.path.startswith("/schedules"):
+            yield from _scheduler(request)
+        elif "HTTP_X_AMZ_TARGET" not in request.environ and not request.path.endswith("/invocations"):
             yield from _s3(request, key)
         elif request.environ.get("HTTP_X_AMZ_TARGET", "").startswith("Logs_"):
             yield from _logs(request)
@@ -68,6 +70,17 @@ def _s3(request: Request, key: str | None) -> Iterator[Need]:
         yield Need("s3:PutObject", objects + name)
         if used := request.environ.get("HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION_AWS_KMS_KEY_ID"):
             yield Need("kms:GenerateDataKey", used, through)
+
+
+def _scheduler(request: Request) -> Iterator[Need]:
+    action = f"scheduler:{request.operation}"
+    if request.operation == "ListSchedules":
+        yield Need(action, "*")
+        return
+    yield Need(action, f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/default/{request.path.split('/')[2]}")
+    if request.operation in ("CreateSchedule", "UpdateSchedule"):
+        role = request.sent["Target"]["RoleArn"]
+        yield Need("iam:PassRole", role, {"iam:PassedToService": "scheduler.amazonaws.com"})
 
 
 def _logs(request: Request) -> Iterator[Need]:

@@ -68,6 +68,7 @@ class Clients:
     s3: Any
     logs: Any
     sts: Any
+    scheduler: Any
     session: Any
     region: str
     endpoint_url: str | None
@@ -108,6 +109,7 @@ def connect(region: str | None, endpoint_url: str | None = None) -> Clients:
                 ("s3", "s3", upload),
                 ("logs", "logs", brief),
                 ("sts", "sts", patient),
+                ("scheduler", "scheduler", patient),
             )
         }
     except (BotoCoreError, ValueError) as error:

@@ -15,6 +15,7 @@ from convlab.cloud import aws, governance
 from convlab.cloud.endpoint import SECONDS_PER_MINUTE, SageMakerEndpoint, aws_errors_as_user_errors, now
 from convlab.cloud.logs import excerpt
 from convlab.cloud.teardown import RUNNING_STATUSES
+from convlab.cloud.time_limits import TRANSFORM_DELETIONS
 from convlab.errors import UserError
 from convlab.serving import endpoint_test
 from convlab.serving.inference import LINES, MAX_IMAGES
@@ -36,8 +37,14 @@ log = logging.getLogger("deploy")
 class BatchTransform(SageMakerEndpoint):
     """Context manager: uploads and creates the model on entry, runs the job in ``answers``, deletes everything on exit.
 
-    A transform job has no maximum runtime on AWS: ``batch.max_minutes`` is kept by this process.
+    A transform job has no maximum runtime on AWS: ``batch.max_minutes`` is kept by this process, and by schedules.
     """
+
+    DELETIONS = TRANSFORM_DELETIONS
+
+    @property
+    def _max_minutes(self) -> int:
+        return self.settings.batch.max_minutes
 
     def _serve(self, model_uri: str) -> None:
         self._create_model(model_uri)

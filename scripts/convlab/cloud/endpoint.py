@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from convlab.cloud import aws, governance, packages, sdk, training_job
+from convlab.cloud import aws, governance, guard, packages, sdk, training_job
 from convlab.cloud import state as states
 from convlab.cloud.aws import ClientError
 from convlab.cloud.logs import excerpt
 from convlab.cloud.state import State
 from convlab.cloud.teardown import teardown
-from convlab.cloud.time_limits import lifetime_minutes
+from convlab.cloud.time_limits import ENDPOINT_DELETIONS, TEARDOWN_MINUTES, lifetime_minutes
 from convlab.common.files import read_json
 from convlab.common.redaction import MASK, fingerprint
 from convlab.common.shutdown import ignore_signals
@@ -69,6 +69,9 @@ class SageMakerEndpoint:
     Resources are recorded in ``state.json`` before they are created.
     """
 
+    DELETIONS = ENDPOINT_DELETIONS
+    """What schedules on AWS delete if this process does not."""
+
     def __init__(self, folder: Path, dataset: str, options: Mapping[str, Any]) -> None:
         self.settings = SageMaker.model_validate(options["sagemaker"])
         self.study, self.prepared = folder.name, layout.prepared(folder, dataset)
@@ -104,7 +107,8 @@ class SageMakerEndpoint:
             raise UserError(
                 f"an earlier deployment may have left something behind ({self.state_file}); run: make teardown"
             )
-        if hidden := [key for key in ("role_arn", "bucket", "kms_key") if MASK in (getattr(settings, key) or "")]:
+        keys = ("role_arn", "scheduler_role_arn", "bucket", "kms_key")
+        if hidden := [key for key in keys if MASK in (getattr(settings, key) or "")]:
             raise UserError(
                 f"deploy.sagemaker.{hidden[0]} has its account number hidden, as in a report; write the number"
             )
@@ -155,8 +159,10 @@ class SageMakerEndpoint:
     def _begin(self) -> None:
         self.state.save(self.state_file)
         model_dir = self.model_dir
+        deployment = sdk.Deployment(self._clients, self.state, self.state_file, self.settings, self._tags)
         if self.settings.trains:
-            deployment = sdk.Deployment(self._clients, self.state, self.state_file, self.settings, self._tags)
+            if self.settings.predicts:  # a refusal is cheaper before the training
+                guard.arm(deployment, self.DELETIONS, lifetime_minutes(self.settings) - TEARDOWN_MINUTES)
             self.trained = training_job.train(deployment, self.prepared, self._exported(), self.output, self._training)
             model_dir = (
                 training_job.write_served_model(self.trained, self.model_dir, self.output / "served")
@@ -164,11 +170,17 @@ class SageMakerEndpoint:
                 else None
             )
         if self.settings.predicts:
+            self._ends = aws.clock() + SECONDS_PER_MINUTE * self._max_minutes
+            self._endpoint |= guard.arm(deployment, self.DELETIONS, self._max_minutes)
             self._serve(self._upload(model_dir))
+
+    @property
+    def _max_minutes(self) -> int:
+        """Minutes after which what answers is taken down."""
+        return self.settings.endpoint.max_minutes
 
     def _serve(self, model_uri: str) -> None:
         """Create what answers, from the archive at ``model_uri``."""
-        self._ends = aws.clock() + SECONDS_PER_MINUTE * self.settings.endpoint.max_minutes
         self._create_model(model_uri)
         self._create_endpoint()
         self._wait()

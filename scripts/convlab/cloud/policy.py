@@ -60,6 +60,7 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     groups += [f"{logs}/TransformJobs:*"] * settings.transforms
     statements.append(statement("ReadLogs", ["logs:DescribeLogStreams", "logs:GetLogEvents"], groups))
     statements += [statement(*parts) for parts in governance.caller_permissions(settings, region)]
+    statements += guard_statements(settings, region) if settings.predicts else []
     return document(with_conditions(statements, settings))
 
 
@@ -71,6 +72,55 @@ def with_conditions(statements: list[dict[str, Any]], settings: SageMaker) -> li
         parts += [{**each, "Action": [action for action in each["Action"] if action not in apart]}]
         parts += [statement(action.split(":")[1], [action], each["Resource"], conditions[action]) for action in apart]
     return [each for each in parts if each["Action"]]
+
+
+def guard_statements(settings: SageMaker, region: str) -> list[dict[str, Any]]:
+    """What the caller needs in addition to keep time limits on AWS' side; empty without a role for it."""
+    role = settings.scheduler_role_arn
+    if role is None:
+        return []
+    named = f"arn:{role.split(':')[1]}:scheduler:{region}:{settings.account}:schedule/default/{NAME_PREFIX}*"
+    moves = ["scheduler:UpdateSchedule"] * (settings.trains and settings.predicts)
+    return [
+        statement("Guard", ["scheduler:CreateSchedule", *moves, "scheduler:DeleteSchedule"], [named]),
+        statement("LookAtGuards", ["scheduler:ListSchedules"], ["*"]),  # which knows no resources
+        statement(
+            "PassGuardRole",
+            ["iam:PassRole"],
+            [role],
+            {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
+        ),
+    ]
+
+
+def scheduler_policy(settings: SageMaker, region: str) -> dict[str, Any]:
+    """Policy of the role that EventBridge Scheduler assumes: it deletes what a deployment made, and no more."""
+    base = f"arn:{settings.role_arn.split(':')[1]}:sagemaker:{region}:{settings.account}"
+    if settings.transforms:
+        stop = statement("Stop", ["sagemaker:StopTransformJob"], [f"{base}:transform-job/{NAME_PREFIX}*"])
+        return document([stop, statement("Delete", ["sagemaker:DeleteModel"], [f"{base}:model/{NAME_PREFIX}*"])])
+    actions = [f"sagemaker:Delete{kind}" for kind in ("Endpoint", "EndpointConfig", "Model")]
+    return document([statement("Delete", actions, [f"{base}:{kind}/{NAME_PREFIX}*" for kind in KINDS])])
+
+
+def scheduler_trust(settings: SageMaker, region: str) -> dict[str, Any]:
+    """Trust policy of that role: EventBridge Scheduler, for schedules of this account alone."""
+    trusting = {
+        "Sid": "Assume",
+        "Effect": "Allow",
+        "Principal": {"Service": "scheduler.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"aws:SourceAccount": settings.account}},
+    }
+    return document([trusting])
+
+
+def inventory_policy(settings: SageMaker, region: str) -> dict[str, Any]:
+    """What `make teardown ALL=1` needs beside the caller's policy: the tags of what it lists."""
+    base = f"arn:{settings.role_arn.split(':')[1]}:sagemaker:{region}:{settings.account}"
+    resources = [f"{base}:{kind}/{NAME_PREFIX}*" for kind in (*KINDS, "training-job")]
+    wide = statement("LookAtGuards", ["scheduler:ListSchedules"], ["*"])
+    return document([statement("ReadTags", ["sagemaker:ListTags"], resources), wide])
 
 
 def role_policy(settings: SageMaker, region: str) -> dict[str, Any]:

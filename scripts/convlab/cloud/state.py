@@ -21,7 +21,7 @@ NAME_PREFIX = "convlab-"
 
 STATE_FILE = "state.json"
 
-Kind = Literal["object", "training_job", "transform_job", "model", "endpoint_config", "endpoint"]
+Kind = Literal["object", "training_job", "transform_job", "model", "endpoint_config", "endpoint", "schedule"]
 
 
 class State(BaseModel):
@@ -39,6 +39,7 @@ class State(BaseModel):
     keep_objects: bool
     created: str
     asked: list[Kind] = Field([], description="Asked for; whether they were created is not known.")
+    schedules: dict[str, str] = Field({}, description="Times (UTC) of the schedules that delete the rest, by name.")
 
     _number: str | None = PrivateAttr(None)
 

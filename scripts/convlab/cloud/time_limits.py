@@ -3,6 +3,8 @@
 Separate from prices, on which a deployment must not depend: an edit there deploys nothing.
 """
 
+from dataclasses import dataclass
+
 from convlab.study.sagemaker import SageMaker
 
 QUEUE_MINUTES = 30
@@ -10,6 +12,36 @@ QUEUE_MINUTES = 30
 
 TEARDOWN_MINUTES = 15
 """Minutes that deleting an endpoint may take: it cannot be deleted while it is being created."""
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What AWS does by itself after a time limit (``cloud/guard``): one operation of SageMaker's API on one resource.
+
+    ``suffix`` is that of the schedule's name; ``key`` the request's key for the resource's name, the deployment's.
+    """
+
+    suffix: str
+    operation: str
+    key: str
+    delay_minutes: int = 0
+
+
+ENDPOINT_DELETIONS = (
+    Deletion("endpoint", "deleteEndpoint", "EndpointName"),
+    # While it is being created SageMaker refuses; whether EventBridge Scheduler then tries again is not documented.
+    Deletion("endpoint-again", "deleteEndpoint", "EndpointName", TEARDOWN_MINUTES),
+    # An endpoint without its configuration can hang.
+    Deletion("config", "deleteEndpointConfig", "EndpointConfigName", 2 * TEARDOWN_MINUTES),
+    Deletion("model", "deleteModel", "ModelName", 2 * TEARDOWN_MINUTES),
+)
+
+TRANSFORM_DELETIONS = (
+    Deletion("transform", "stopTransformJob", "TransformJobName"),
+    Deletion("transform-again", "stopTransformJob", "TransformJobName", TEARDOWN_MINUTES),
+    Deletion("model", "deleteModel", "ModelName", 2 * TEARDOWN_MINUTES),
+)
+"""Of a batch transform job, for which AWS has no maximum runtime."""
 
 
 def lifetime_minutes(settings: SageMaker) -> int:

@@ -77,7 +77,9 @@ class Endpoint(Spec):
         None, description="An instance of this type instead of a serverless endpoint; it costs as long as it is there."
     )
     max_minutes: Minutes = Field(
-        30, description="The process that deploys takes the endpoint down after this time; AWS keeps no such limit."
+        30,
+        description="The endpoint is deleted after this time: by the process that deploys, and with scheduler_role_arn "
+        "by AWS too.",
     )
     image_version: Version = Field("2.20", description="TensorFlow's version in AWS' inference image.")
     image: Image = None
@@ -126,6 +128,16 @@ class SageMaker(Spec):
         "train_and_deploy, with a batch transform job instead of an endpoint.",
     )
     role_arn: Role = Field(description="ARN of the role that SageMaker takes.")
+    scheduler_role_arn: Annotated[Role | None, BeforeValidator(off_as_none)] = Field(
+        None,
+        description="ARN of the role that EventBridge Scheduler takes to delete the endpoint after max_minutes, also "
+        "if the process that deploys is gone; `make deploy-plan` prints its policies.",
+    )
+    unguarded: bool = Field(
+        False,
+        description="Allow what costs by the hour without scheduler_role_arn: if the process that deploys is killed, "
+        "it costs until `make teardown`.",
+    )
     bucket: Bucket = Field(description="Bucket for data and models.")
     prefix: Prefix = Field("convlab", description="Where in the bucket; each deployment has a folder of its own below.")
     region: Region | None = Field(None, description="Region; AWS_DEFAULT_REGION or the profile's when absent.")
@@ -166,6 +178,21 @@ class SageMaker(Spec):
         )
         if problem:
             raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
+    def _guarded(self) -> "SageMaker":
+        """What costs by the hour needs an end that AWS keeps, or the user's word that it may lack one."""
+        if self.scheduler_role_arn and self.unguarded:
+            raise ValueError("has both scheduler_role_arn and unguarded: true; write one of them")
+        if self.scheduler_role_arn and self.scheduler_role_arn.split(":")[4] != self.account:
+            raise ValueError("has role_arn and scheduler_role_arn of two accounts; use roles of the same account")
+        if self.serves and self.endpoint.instance_type and not (self.scheduler_role_arn or self.unguarded):
+            raise ValueError(
+                "has an endpoint on an instance, which costs until it is deleted; name in scheduler_role_arn the role "
+                "with which AWS deletes it after max_minutes even if this machine is lost (`make deploy-plan` prints "
+                "its policies), or write unguarded: true"
+            )
         return self
 
     @property
