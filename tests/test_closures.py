@@ -62,11 +62,21 @@ MAY_REACH = {
     | PATHS
     | SPECS
     | AGREE
-    | {"common/redaction", "common/shutdown", "evaluation/records", "study/sagemaker", "training/network"}
-    | {f"serving/{name}" for name in ("artifacts", "endpoint_test", "local", "pack", "record")}
+    | {
+        "common/redaction",
+        "common/shutdown",
+        "evaluation/records",
+        "study/governed",
+        "study/sagemaker",
+        "training/network",
+    }
+    | {f"serving/{name}" for name in ("artifacts", "endpoint_test", "inference", "local", "pack", "record")}
     | {
         f"cloud/{name}"
-        for name in ("aws", "endpoint", "guard", "logs", "sdk", "state", "teardown", "time_limits", "training_job")
+        for name in (
+            *("aws", "batch_transform", "endpoint", "governance", "guard", "logs", "packages", "sdk", "state"),
+            *("teardown", "time_limits", "training_job"),
+        )
     },
 }
 

@@ -277,7 +277,7 @@ def test_a_version_that_the_sdk_does_not_know_is_refused_with_the_nearest(wanted
 @needs_sdk
 @pytest.mark.parametrize(("changes", "region", "sentence"), [
     ({"endpoint": {}}, "xx-nowhere-1", "knows no TensorFlow .* in xx-nowhere-1 .Unsupported region: xx-nowhere-1.;"),
-    ({"endpoint": {"instance_type": "ml.inf2.xlarge"}}, REGION, "image for ml.inf2.xlarge in eu-west-1 .Unsupported"),
+    ({"endpoint": {"instance_type": "ml.inf2.xlarge"}, "unguarded": True}, REGION, "ml.inf2.xlarge in eu-west-1 .Uns"),
 ])  # fmt: skip
 def test_an_image_that_a_region_or_an_instance_does_not_have_is_refused(changes, region, sentence):
     with pytest.raises(UserError, match=sentence):

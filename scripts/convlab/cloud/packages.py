@@ -11,7 +11,7 @@ import venv
 from importlib.metadata import version
 from pathlib import Path
 
-from convlab.datasets.fetching import cache_folder
+from convlab.datasets.cache import cache_folder
 from convlab.errors import UserError
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
