@@ -65,6 +65,7 @@ MAY_REACH = {
     | {
         "common/redaction",
         "common/shutdown",
+        "datasets/cache",
         "evaluation/records",
         "study/governed",
         "study/sagemaker",
