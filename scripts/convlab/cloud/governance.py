@@ -67,6 +67,40 @@ def facts(settings: SageMaker) -> dict[str, Any]:
     return {"controls": asked} if asked else {}
 
 
+def plan(settings: SageMaker) -> list[str]:
+    """What of it a deployment asks for, a line each as `make deploy-plan` prints them; else who might want it."""
+    lines = []
+    if settings.network_isolation:
+        packed = "; what the training installs is packed along" * settings.trains
+        lines.append(f"  isolation       containers reach no network{packed}")
+    if settings.vpc:
+        inside = ", ".join((*settings.vpc.subnets, *settings.vpc.security_groups))
+        lines.append(f"  network         of the VPC: {inside}")
+    if settings.kms_key:
+        own = [name for name, instance in instances(settings) if has_instance_store(instance)]
+        lines.append(f"  encryption      objects and disks, by {settings.kms_key}")
+        lines += [
+            f"                  not the disks of the {name}'s instance, which its hardware encrypts" for name in own
+        ]
+    if settings.encrypt_traffic and settings.trains:
+        lines.append("  traffic         encrypted between instances, of which a run has one")
+    if not lines:
+        lines = [
+            "  controls        none; accounts with rules may ask for network_isolation, vpc or kms_key, and AWS Config",
+            "                  reports a model without network_isolation",
+        ]
+    return lines
+
+
+def instances(settings: SageMaker) -> list[tuple[str, str]]:
+    """What runs on which type of instance."""
+    return [
+        *[("training job", settings.training.instance_type)] * settings.trains,
+        *[("transform job", settings.batch.instance_type)] * settings.transforms,
+        *[("endpoint", settings.endpoint.instance_type or "")] * settings.serves,
+    ]
+
+
 def vpc(settings: SageMaker) -> dict[str, list[str]]:
     return {"Subnets": list(settings.vpc.subnets), "SecurityGroupIds": list(settings.vpc.security_groups)}
 
