@@ -17,7 +17,7 @@ import json
 import os
 from typing import Literal
 
-from convlab.cloud.time_limits import ENDPOINT_DELETIONS
+from convlab.cloud.time_limits import ENDPOINT_DELETIONS, TRANSFORM_DELETIONS, prediction_minutes
 from convlab.common.cli import run
 from convlab.errors import UserError
 from convlab.study.load import load_study, read_yaml
@@ -98,13 +98,14 @@ def resources(study: str, dataset: str, settings: SageMaker, region: str) -> lis
         lines += [
             f"  transform job   {batch.instance_type}, {batch.strategy} of {batch.max_payload_mb} MB at most; stopped",
             f"                  after {minutes(batch.max_minutes)} at most by the process that deploys; where that is",
-            "                  killed, by `make teardown` alone: an instance costs until then",
+            *end_without_the_process(settings),
         ]
     if settings.serves:
         lines += [
             "  configuration   one variant with all traffic",
             f"  endpoint        {endpoint.instance_type or kind}; after {minutes(endpoint.max_minutes)} at most taken",
-            *end_of_endpoint(settings),
+            "                  down by the process that deploys; where that is",
+            *end_without_the_process(settings),
         ]
     lines += governance.plan(settings)
     tags = {"project": "convlab", "study": study, "deployment": "<name>", "expires": "<time>", **settings.tags}
@@ -126,14 +127,14 @@ def image_name(settings: SageMaker, scope: Literal["training", "inference"], reg
     return f"AWS' {sdk.image(settings, scope, region).split('/', 1)[1]}"
 
 
-def end_of_endpoint(settings: SageMaker) -> list[str]:
-    """What deletes the endpoint if the deploying process does not, a line each; the first ends a sentence."""
+def end_without_the_process(settings: SageMaker) -> list[str]:
+    """What ends an endpoint or a transform job if the deploying process is killed: lines that end a sentence."""
     if settings.scheduler_role_arn is None:
-        killed = "                  down by the process that deploys; where that is killed, by `make teardown` alone"
-        return [killed + ("; an instance costs until then" if settings.endpoint.instance_type else "")]
-    lines = ["                  down by the process that deploys; where that is gone, by AWS:"]
-    for deletion in ENDPOINT_DELETIONS:
-        due = minutes(settings.endpoint.max_minutes + deletion.delay_minutes)
+        costs = ": an instance costs until then" if settings.transforms or settings.endpoint.instance_type else ""
+        return [f"                  killed, by `make teardown` alone{costs}"]
+    lines = ["                  killed, by AWS:"]
+    for deletion in TRANSFORM_DELETIONS if settings.transforms else ENDPOINT_DELETIONS:
+        due = minutes(prediction_minutes(settings) + deletion.delay_minutes)
         lines.append(f"  schedule        <name>-{deletion.suffix}: {deletion.operation} after {due}")
     return lines
 

@@ -1,4 +1,4 @@
-"""Export the chosen model of one dataset: model.keras, a SavedModel and ONNX, checked against each other.
+"""Export the chosen model of one dataset: model.keras, ONNX and what else is asked for, checked against each other.
 
 The folder that it writes is what a server, a container or an endpoint takes: code/inference.py and all. model.tar.gz is
 the same, packed.
@@ -13,12 +13,19 @@ from convlab.common import environment
 environment.start()
 
 import importlib.util
+import os
 
-if importlib.util.find_spec("tensorflow") is None:
+CONVERTERS = ("tensorflow", "torch")
+"""Backends of Keras that ONNX files are written with: the first that is installed, whichever trained the model."""
+
+CONVERTER = next((name for name in CONVERTERS if importlib.util.find_spec(name) is not None), None)
+if CONVERTER is None:
     sys.exit(
-        "error: exporting needs TensorFlow, which is not installed here; `make export` installs it, or run: "
-        "pip install --require-hashes -r requirements/cpu.txt"
+        "error: exporting needs TensorFlow or PyTorch, which are not installed here; run: "
+        "pip install --require-hashes -r requirements/cpu.txt, or -r requirements/torch.txt"
     )
+os.environ["KERAS_BACKEND"] = CONVERTER
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # files are compared as processors compute them: GPUs round float32 to TF32
 
 import argparse
 import json
@@ -26,7 +33,7 @@ import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -41,12 +48,14 @@ from convlab.errors import UserError
 from convlab.evaluation import inference
 from convlab.evaluation.agreement import parity
 from convlab.evaluation.latency import latency_ms
+from convlab.evaluation.records import read_probabilities
 from convlab.models.user_code import UserCode
 from convlab.results.choice import chosen_run
 from convlab.runtime.keras_runtime import use_threads
-from convlab.serving import artifacts
+from convlab.serving import artifacts, onnx_files
 from convlab.serving import inference as handlers
 from convlab.serving.pack import pack
+from convlab.serving.weights import load_weights
 from convlab.study import layout
 from convlab.training.run_spec import Run
 
@@ -59,19 +68,26 @@ WARM_UP, CALLS = 20, 200
 TOLERANCE = {"float32": 1e-4, "mixed_bfloat16": 0.1, "mixed_float16": 0.02}
 """Largest difference of probabilities to the trained model that rounding explains, by training precision."""
 
-EXPORTED_FILES = (
-    "model.keras",
-    "model.onnx",
-    "saved_model/1/saved_model.pb",
-    "saved_model/1/variables/variables.data-00000-of-00001",
-)
-"""Files whose checksums are in ``export.json``: all that decide a prediction."""
+GPU_TOLERANCE = 0.02
+"""The same for a model whose probabilities a GPU computed: its TF32 has the mantissa of float16."""
+
+EXPORTED_FILES = {
+    "keras": ("model.keras",),
+    "onnx": ("model.onnx",),
+    "saved_model": ("saved_model/1/saved_model.pb", "saved_model/1/variables/variables.data-00000-of-00001"),
+    "safetensors": ("model.safetensors",),
+}
+"""Files of each format whose checksums are in ``export.json``: all that decide a prediction."""
 
 OWN_CODE = "model_code"
 """Folder of the user's own files that built the model, which ``model.keras`` is loaded with."""
 
-PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
-"""Packages that no other stage needs."""
+PACKAGES = {
+    "tensorflow": {"deploy": ("onnx", "onnxruntime", "tf2onnx")},
+    "torch": {"deploy": ("onnx", "onnxruntime"), "torch": ("onnxscript",)},
+    "safetensors": {"deploy": ("safetensors",)},
+}
+"""Packages that no other stage needs, by the backend or format that does and the requirements file that has them."""
 
 log = logging.getLogger("export")
 
@@ -95,11 +111,7 @@ def export(arguments: argparse.Namespace) -> None:
     folder, dataset, choice = arguments.results_dir, arguments.dataset, arguments.choice
     output, runs = layout.exported(folder, dataset), layout.trained(folder, dataset)
 
-    if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
-        raise UserError(
-            f"exporting needs {', '.join(missing)}; `make export` installs what it needs, or run: "
-            "pip install --require-hashes -r requirements/deploy.txt"
-        )
+    refuse_what_is_missing(choice["formats"])
     use_threads(arguments.threads)
     choice = with_described_macs(choice, layout.described(folder, dataset))
     variant, seed, trained, scores = choose_run(choice, dataset, runs)
@@ -111,8 +123,8 @@ def export(arguments: argparse.Namespace) -> None:
     served = artifacts.inference_model(model, Run.of_record(trained), tuple(trained["input_shape"]), len(labels))
     with atomic(output / "model.keras") as temporary:
         shutil.copyfile(source, temporary)
-    onnx = artifacts.write_artifact(served, output, labels)
-    files = {name: sha256(output / name) for name in EXPORTED_FILES}
+    onnx = artifacts.write_artifact(served, output, labels, choice["formats"])
+    files = {name: sha256(output / name) for kind in choice["formats"] for name in EXPORTED_FILES[kind]}
     identity = {"dataset": dataset, "variant": variant, "seed": seed, "files_sha256": files, "onnx": onnx}
     for name, text in trained.get("sources", {}).items():
         write_text(output / OWN_CODE / name, text)
@@ -120,13 +132,33 @@ def export(arguments: argparse.Namespace) -> None:
 
     images, truth = prepared.load_test(layout.prepared(folder, dataset))
     chosen = prepared.nested_subset(truth, min(PARITY_IMAGES, len(truth)), PARITY_SEED)
-    agreement = compare(model, output, images[chosen], truth[chosen], trained["spec"]["training"]["precision"])
+    evaluated = read_probabilities(layout.evaluated(folder, dataset, variant), [seed])[0]
+    sample = Sample(images[chosen], truth[chosen], evaluated[chosen])
+    formats = readers(model, lambda: build_untrained(trained, len(labels)), output, choice["formats"])
+    agreement = compare(formats, sample, trained)
     agreement["images"]["of"] = len(truth)
+    agreement["bytes"] = sizes(output, choice["formats"])
     write_json(output / "parity.json", agreement)
     check(agreement)
     pack(output, output / "model.tar.gz", "onnx")
-    largest = agreement["saved_model_against_onnx"]["largest_difference"]
-    log.info("exported to %s; largest difference %.1e", output, largest)
+    largest = agreement["onnx_against_keras"]["largest_difference"]
+    log.info("exported to %s by %s; largest difference %.1e", output, CONVERTER, largest)
+
+
+def refuse_what_is_missing(formats: Sequence[str]) -> None:
+    """Raise UserError for a format that cannot be written here, or a package that is not installed."""
+    if "saved_model" in formats and CONVERTER != "tensorflow":
+        raise UserError(
+            "deploy.formats has saved_model, which TensorFlow writes, and it is not installed here; install it with "
+            "pip install --require-hashes -r requirements/cpu.txt, or set deploy.formats: [keras, onnx]"
+        )
+    needed = [*PACKAGES[CONVERTER].items(), *(PACKAGES["safetensors"].items() if "safetensors" in formats else [])]
+    for requirements, names in needed:
+        if missing := [name for name in names if importlib.util.find_spec(name) is None]:
+            raise UserError(
+                f"exporting needs {', '.join(missing)}; `make export` installs what it needs, or run: "
+                f"pip install --require-hashes -r requirements/{requirements}.txt"
+            )
 
 
 def with_described_macs(choice: Mapping[str, Any], descriptions: Path) -> dict[str, Any]:
@@ -184,71 +216,123 @@ def description(
                 *(["epoch"] if trained["spec"]["training"]["select"] == "best" else []),
             ],
         },
-        "input": {"name": artifacts.INPUT, "shape": trained["input_shape"], "dtype": "float32", "range": [0, 255]},
-        "output": {"name": artifacts.OUTPUT, "shape": [classes], "dtype": "float32"},
+        "input": {"name": onnx_files.INPUT, "shape": trained["input_shape"], "dtype": "float32", "range": [0, 255]},
+        "output": {"name": onnx_files.OUTPUT, "shape": [classes], "dtype": "float32"},
         "signature": artifacts.SIGNATURE,
-        "precision": precision(trained["spec"]["training"]["precision"]),
+        "precision": precision(trained["spec"]["training"]["precision"], choice["formats"]),
         "versions": provenance.versions(),
     }
 
 
-def precision(training: str) -> dict[str, str]:
+def precision(training: str, formats: Sequence[str]) -> dict[str, str]:
     """The arithmetic of each format."""
-    return {"keras": training, "saved_model": "float32", "onnx": "float32"}
+    return {name: training if name == "keras" else "float32" for name in formats}
 
 
-def compare(model, folder: Path, images: np.ndarray, truth: np.ndarray, training: str) -> dict[str, Any]:
-    """Compare the three formats on the same images: differences of probabilities, sizes, latency of one image.
+class Sample(NamedTuple):
+    """Test images (uint8) on which the formats are compared, their classes, and the probabilities that ``evaluate``
+    stored of them, as the backend that trained the model computed them."""
 
-    SavedModel and ONNX are run by the handlers that serve them.
+    images: np.ndarray
+    truth: np.ndarray
+    evaluated: np.ndarray
+
+
+class Reader(NamedTuple):
+    """A format as it is read again: ``predict`` takes images of ``dtype``, ``single`` one image; both give
+    probabilities."""
+
+    dtype: type
+    predict: Callable[[np.ndarray], np.ndarray]
+    single: Callable[[np.ndarray], np.ndarray]
+
+
+def readers(model, untrained: Callable[[], Any], folder: Path, formats: Sequence[str]) -> dict[str, Reader]:
+    """Each format's file as others read it; SavedModel and ONNX by the handlers that serve them.
+
+    Args:
+        model: the trained model, as loaded from ``model.keras``.
+        untrained: makes a model of the same architecture, which weights from safetensors are loaded into.
     """
+    loaded = {"keras": Reader(np.uint8, inference.predictor(model), artifacts.single_image(model))}
     load = {"saved_model": handlers.load_saved_model, "onnx": handlers.load_onnx}
-    float_images = images.astype(np.float32)
-    probabilities = {"keras": inference.predictor(model)(images)}
-    single: dict[str, Callable[[np.ndarray], Any]] = {"keras": artifacts.single_image(model)}
-    timed: dict[str, Any] = {"keras": images}
-    for name, loader in load.items():
-        predict = loader(folder, 1)
-        parts = [
-            predict(float_images[i : i + inference.BATCH_SIZE]) for i in range(0, len(images), inference.BATCH_SIZE)
-        ]
-        probabilities[name] = np.concatenate(parts)
-        single[name], timed[name] = (lambda image, predict=predict: predict(image[None])), float_images
-    sizes = {
-        "keras": (folder / "model.keras").stat().st_size,
-        "saved_model": sum(path.stat().st_size for path in (folder / "saved_model").rglob("*") if path.is_file()),
-        "onnx": (folder / "model.onnx").stat().st_size,
+    for name in ("saved_model", "onnx"):
+        if name in formats:
+            run_batch = load[name](folder, 1)
+            loaded[name] = Reader(np.float32, in_batches(run_batch), lambda image, run=run_batch: run(image[None]))
+    if "safetensors" in formats:
+        other = untrained()
+        load_weights(other, folder / "model.safetensors")
+        loaded["safetensors"] = Reader(np.float32, inference.predictor(other), artifacts.single_image(other))
+    return loaded
+
+
+def in_batches(run_batch: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """``run_batch`` on any number of images, a batch at a time."""
+    size = inference.BATCH_SIZE
+    return lambda images: np.concatenate([run_batch(images[i : i + size]) for i in range(0, len(images), size)])
+
+
+def build_untrained(trained: Mapping[str, Any], classes: int):
+    """A model as ``artifacts.inference_model`` makes it, with weights that training never saw."""
+    return artifacts.untrained_model(Run.of_record(trained), tuple(trained["input_shape"]), classes)
+
+
+def sizes(folder: Path, formats: Sequence[str]) -> dict[str, int]:
+    """Bytes of each format's files."""
+    paths = {"keras": "model.keras", "onnx": "model.onnx", "safetensors": "model.safetensors"}
+    saved = sum(path.stat().st_size for path in (folder / "saved_model").rglob("*") if path.is_file())
+    return {name: (folder / paths[name]).stat().st_size if name in paths else saved for name in formats}
+
+
+def compare(loaded: Mapping[str, Reader], sample: Sample, trained: Mapping[str, Any]) -> dict[str, Any]:
+    """Compare the formats on the same images: differences of probabilities, latency of one image.
+
+    ``keras_against_evaluated`` compares backends: how the one that converts, and the one that trained the model,
+    compute the same weights.
+    """
+    training = Run.of_record(trained).training
+    probabilities = {name: reader.predict(sample.images.astype(reader.dtype)) for name, reader in loaded.items()}
+    keras = probabilities["keras"]
+    pairs = {f"{name}_against_keras": (rows, keras) for name, rows in probabilities.items() if name != "keras"}
+    if "saved_model" in probabilities:
+        pairs["saved_model_against_onnx"] = probabilities["saved_model"], probabilities["onnx"]
+    pairs["keras_against_evaluated"] = keras, sample.evaluated
+    tolerance = TOLERANCE[training.precision]
+    by_gpu = trained["device"].startswith("GPU")
+    calls = {
+        name: islice(cycle(sample.images.astype(reader.dtype)), WARM_UP + CALLS) for name, reader in loaded.items()
     }
     return {
         "format": 1,
         "images": {
-            "count": len(images),
+            "count": len(sample.images),
             "seed": PARITY_SEED,
             "rule": "test images in the classes' proportions, drawn by seed",
         },
-        "precision": precision(training),
-        "tolerance": TOLERANCE[training],
-        "accuracy": {name: float(np.mean(rows.argmax(axis=1) == truth)) for name, rows in probabilities.items()},
-        "saved_model_against_keras": parity(probabilities["saved_model"], probabilities["keras"], truth),
-        "onnx_against_keras": parity(probabilities["onnx"], probabilities["keras"], truth),
-        "saved_model_against_onnx": parity(probabilities["saved_model"], probabilities["onnx"], truth),
-        "bytes": sizes,
-        "latency_ms": {
-            name: latency_ms(call, islice(cycle(timed[name]), WARM_UP + CALLS), WARM_UP)
-            for name, call in single.items()
+        "precision": precision(training.precision, list(loaded)),
+        "tolerance": tolerance,
+        "evaluated": {
+            "backend": training.backend,
+            "device": "GPU" if by_gpu else "CPU",
+            "converted_by": CONVERTER,
+            "tolerance": max(tolerance, GPU_TOLERANCE) if by_gpu else tolerance,
         },
+        "accuracy": {name: float(np.mean(rows.argmax(axis=1) == sample.truth)) for name, rows in probabilities.items()},
+        **{name: parity(given, reference, sample.truth) for name, (given, reference) in pairs.items()},
+        "latency_ms": {name: latency_ms(reader.single, calls[name], WARM_UP) for name, reader in loaded.items()},
     }
 
 
 def check(agreement: Mapping[str, Any]) -> None:
-    """Raise UserError if a format's probabilities differ from the trained model's by more than the tolerance."""
+    """Raise UserError if a format's probabilities differ from the trained model's by more than the tolerance, or that
+    model's, as Keras computes them here, from those that ``evaluate`` stored."""
     limits = {
-        "saved_model_against_keras": agreement["tolerance"],
-        "onnx_against_keras": agreement["tolerance"],
         "saved_model_against_onnx": TOLERANCE["float32"],
+        "keras_against_evaluated": agreement["evaluated"]["tolerance"],
     }
-    for name, limit in limits.items():
-        largest = agreement[name]["largest_difference"]
+    for name in (name for name in agreement if "_against_" in name):
+        largest, limit = agreement[name]["largest_difference"], limits.get(name, agreement["tolerance"])
         if not largest <= limit:
             raise UserError(
                 f"{name.replace('_', ' ')}: probabilities differ by up to {largest:.2g}, more than rounding explains "

@@ -124,6 +124,7 @@ def build_view(study: Study, dataset: str, folder: Path) -> dict[str, Any]:
         "calibration": calibration(measured),
         "question": ended(study.question) if study.question else None,
         "files": file_rows(parity),
+        "formats": list(parity["bytes"]),
         "parity": parity_sentence(parity),
         "trained": trained,
         "energy": energy_text(energy_summary([trained])),
@@ -294,10 +295,12 @@ def calibration(measured: Mapping[str, Any]) -> str:
     )
 
 
-FILES = {"keras": "model.keras", "saved_model": "saved_model/1", "onnx": "model.onnx"}
+FILES = {
+    "keras": "model.keras", "saved_model": "saved_model/1", "onnx": "model.onnx", "safetensors": "model.safetensors",
+}  # fmt: skip
 
 
-PIXELS = {"keras": "uint8", "saved_model": "float32", "onnx": "float32"}
+PIXELS = {"keras": "uint8", "saved_model": "float32", "onnx": "float32", "safetensors": "float32"}
 """Input type of each file: the trained model takes bytes and truncates fractions."""
 
 
@@ -313,21 +316,42 @@ def file_rows(parity: Mapping[str, Any]) -> list[tuple[str, str, str, str, str, 
             f"{say.number(parity['latency_ms'][name]['p50'], 2)} ms",
         )
         for name, file in FILES.items()
+        if name in parity["bytes"]
     ]
+
+
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 
 
 def parity_sentence(parity: Mapping[str, Any]) -> str:
     """Sentence about the agreement of the exported files."""
     count = say.count(parity["images"]["count"])
     parts = []
-    for name, text in (("saved_model", "The SavedModel"), ("onnx", "The ONNX file")):
-        agreement = parity[f"{name}_against_keras"]
+    texts = {
+        "saved_model": "The SavedModel", "onnx": "The ONNX file", "safetensors": "A new model with model.safetensors",
+    }  # fmt: skip
+    written = [name for name in texts if name in parity["bytes"]]
+    for name in written:
+        text, agreement = texts[name], parity[f"{name}_against_keras"]
         share = f"gives {say.percent(agreement['agreement'])} of them the class that model.keras gives"
         p = f" (McNemar's exact test: p = {agreement['mcnemar_p']:.2g})" if agreement["mcnemar_p"] is not None else ""
         largest = agreement["largest_difference"]
         difference = f"probabilities differ by {largest:.1e} at most" if largest else "probabilities are the same"
         parts.append(f"{text} {share}{p}; {difference}.")
-    return f"{count} test images were given to all three files. {' '.join(parts)}"
+    files = {1: "both files", 2: "all three files", 3: "all four files"}[len(written)]
+    return f"{count} test images were given to {files}. {' '.join(parts)} {evaluated_sentence(parity)}"
+
+
+def evaluated_sentence(parity: Mapping[str, Any]) -> str:
+    """Sentence that holds model.keras, where it was exported, against the probabilities that evaluation stored."""
+    evaluated, agreement = parity["evaluated"], parity["keras_against_evaluated"]
+    trained, converter = BACKENDS[evaluated["backend"]], BACKENDS[evaluated["converted_by"]]
+    largest = agreement["largest_difference"]
+    difference = f"differ by {largest:.1e} at most" if largest else "are the same"
+    return (
+        f"The probabilities of model.keras in {converter}, which wrote these files, and those of the evaluation in "
+        f"{trained} on {'a GPU' if evaluated['device'] == 'GPU' else 'the processor'} {difference}."
+    )
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ MAX_BODY_MB = 1024
 def serve(arguments: argparse.Namespace) -> None:
     """Load the model and serve it until interrupted."""
     folder = arguments.model_dir
-    for name in ("export.json", "labels.json", "code/inference.py"):
+    for name in ("export.json", "labels.json", "code/inference.py", "code/request_forms.py"):
         if not (folder / name).is_file():
             raise UserError(f"{folder} holds no exported model: {name} is missing; make one with: make export")
     checksums.verify_all(folder / "export.json")

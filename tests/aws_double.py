@@ -111,8 +111,8 @@ class Double:
         self.folder = Path(tempfile.mkdtemp(prefix="aws-double-"))
         self.endpoints: dict[str, Endpoint] = {}
         self.jobs: dict[str, Job] = {}
-        self.transforms: dict[str, Job] = {}
         self.passed, self.attempts, self.scheduled = timedelta(), {}, []
+        self.transforms: dict[str, Job] = {}
         self.lock = threading.RLock()
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -139,8 +139,8 @@ class Double:
             setattr(self, name, value.default_factory() if name in ("faults", "calls", "requests") else value.default)
         self.endpoints.clear()
         self.jobs.clear()
-        self.transforms.clear()
         self.passed, self.attempts, self.scheduled = timedelta(), {}, []
+        self.transforms.clear()
 
     def left(self) -> list[str]:
         """Names of all remaining resources."""

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 
 from builders.project import ROOT, TINY, job_forks
-from convlab.common.files import write_json
+from convlab.common.files import read_json, write_json
 from convlab.common.specs import canonical_json
+from convlab.datasets import prepared
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures, read_probabilities
 from convlab.runtime import backend
+from convlab.serving.local import LocalEndpoint
 from convlab.study import layout
 from convlab.study.load import load_study
 from convlab.study.missing_backends import missing_backends
@@ -148,17 +151,18 @@ import importlib.machinery, os, runpy, sys
 class Others(importlib.machinery.PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        return None if name.partition(".")[0] == "tensorflow" else super().find_spec(name, path, target)
+        return None if name.partition(".")[0] in absent else super().find_spec(name, path, target)
 sys.meta_path = [Others if finder is importlib.machinery.PathFinder else finder for finder in sys.meta_path]
-sys.argv = sys.argv[1:]
+absent = sys.argv[1].split()
+sys.argv = sys.argv[2:]
 sys.path.insert(0, os.path.dirname(sys.argv[0]))
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-"""A program that runs a script as if TensorFlow were not installed."""
+"""A program that runs a script as if packages were not installed: TensorFlow, and others that are named."""
 
 
-def without_tensorflow(*arguments: str | Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, *map(str, arguments)]
+def without_tensorflow(*arguments: str | Path, also: str = "") -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, f"tensorflow {also}", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -182,7 +186,7 @@ def test_a_run_needs_no_tensorflow_and_is_the_same_without(name, digits, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["scripts/export.py"], "error: exporting needs TensorFlow, which is not installed here; `make export`"),
+        (["scripts/export.py"], "error: exporting needs TensorFlow or PyTorch, which are not installed here; run: pip"),
         (["scripts/train.py", "tensorboard"], "error: training.tensorboard needs TensorFlow, which is not installed"),
         (["scripts/train.py", "tensorflow"], "error: training.backend is tensorflow, which is not installed"),
     ],
@@ -195,8 +199,115 @@ def test_what_needs_tensorflow_says_so_where_it_is_not_installed(arguments, mess
         arguments = command("tensorflow", digits, tmp_path / "run", **training)[2:]
     else:
         arguments = []
-    result = without_tensorflow(ROOT / script, *arguments)
+    result = without_tensorflow(ROOT / script, *arguments, also="torch")
     assert result.returncode == 1 and message in result.stderr.splitlines()[-1], result.stderr
+
+
+def exported(folder: Path, formats: list[str], run) -> subprocess.CompletedProcess:
+    """Export the run of ``folder``, a study's results, in these formats."""
+    choice = {"candidates": {"cnn": 1}, "seeds": {"cnn": [1]}, "named": False, "described": {}, "formats": formats}
+    return run(
+        ROOT / "scripts/export.py", "--choice", json.dumps(choice), "--dataset", "digits", "--results-dir", folder
+    )
+
+
+def with_all_packages(*arguments: str | Path) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module", params=OTHERS)
+def other_study(request, digits, tmp_path_factory) -> tuple[str, Path, np.ndarray]:
+    """A backend, a study's results with one run of it, and the probabilities of its test images. Only export writes."""
+    folder = tmp_path_factory.mktemp("study")
+    shutil.copytree(digits, layout.prepared(folder, "digits"))
+    _, _, probabilities = trained(request.param, digits, layout.trained(folder, "digits") / "cnn", epochs=2)
+    evaluated = layout.evaluated(folder, "digits", "cnn")
+    evaluated.parent.mkdir(parents=True)
+    (layout.trained(folder, "digits") / "cnn/evaluated").rename(evaluated)
+    return request.param, folder, probabilities
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("converter", ["tensorflow", "torch"])
+def test_a_model_of_another_backend_is_exported_with_its_own_answers_and_served(converter, other_study):
+    name, folder, probabilities = other_study
+    formats = ["keras", "onnx", "safetensors", *(["saved_model"] if converter == "tensorflow" else [])]
+    if importlib.util.find_spec(converter) is None or importlib.util.find_spec("safetensors") is None:
+        pytest.skip(f"{converter} or safetensors is not installed")
+    result = exported(folder, formats, with_all_packages if converter == "tensorflow" else without_tensorflow)
+    assert result.returncode == 0, result.stderr
+    output = layout.exported(folder, "digits")
+    parity = read_json(output / "parity.json")
+    assert parity["evaluated"]["backend"] == name and parity["evaluated"]["converted_by"] == converter
+    compared = {pair: values["largest_difference"] for pair, values in parity.items() if "_against_" in pair}
+    assert compared.keys() >= {"onnx_against_keras", "safetensors_against_keras", "keras_against_evaluated"}
+    assert max(compared.values()) < 1e-5
+    assert set(parity["bytes"]) == set(formats)
+    images, _ = prepared.load_test(layout.prepared(folder, "digits"))
+    with LocalEndpoint(output, "onnx") as endpoint:
+        reply = endpoint.invoke(json.dumps({"instances": images[:5].tolist()}).encode(), "application/json")
+    answers = [answer["probabilities"] for answer in json.loads(reply.body)["predictions"]]
+    np.testing.assert_allclose(answers, probabilities[:5], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_format_that_cannot_be_written_here_is_told_before_anything_is(other_study):
+    _, folder, _ = other_study
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("PyTorch is not installed")
+    result = exported(folder, ["keras", "onnx", "saved_model"], without_tensorflow)
+    assert result.returncode == 1
+    assert "deploy.formats has saved_model, which TensorFlow writes, and it is not installed here" in result.stderr
+
+
+@pytest.mark.slow
+def test_pytorch_writes_every_kind_of_model_as_onnx(tmp_path):
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnxscript") is None:
+        pytest.skip("PyTorch or onnxscript is not installed: make install BACKEND=torch")
+    program = """
+import json, os, sys
+os.environ |= {"KERAS_BACKEND": "torch", "CUDA_VISIBLE_DEVICES": ""}
+sys.path.insert(0, "scripts")
+import numpy as np, onnx, onnxruntime
+from convlab.runtime.keras_runtime import keras
+from convlab.serving import artifacts, onnx_files
+from convlab.training.network import build
+from convlab.training.run_spec import Run
+images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+for model in json.loads(sys.argv[1]):
+    described = {"dataset": {"kind": "digits"}, "model": model, "training": {"backend": "torch"}, "seed": 1}
+    run = Run.model_validate(described)
+    keras.utils.set_random_seed(1)
+    trained = build(run.model, (8, 8, 3), 5, "float32", run.training.augmentation)
+    generator = np.random.default_rng(3)
+    trained.set_weights([w + np.abs(generator.normal(scale=0.1, size=w.shape)) for w in trained.get_weights()])
+    served = artifacts.inference_model(trained, run, (8, 8, 3), 5)
+    versions = onnx_files.write_onnx(served, onnx_files.Path(sys.argv[2]), list("abcde"))
+    text = onnx_files.Path(sys.argv[2]).read_bytes()
+    assert b".py" not in text and b"site-packages" not in text, "no paths of this machine"
+    assert {o.domain for o in onnx.load(sys.argv[2]).opset_import} == {""}
+    assert versions == {"opset": 18, "ir_version": 8}
+    session = onnxruntime.InferenceSession(sys.argv[2], providers=["CPUExecutionProvider"])
+    for count in (1, 7, 20):
+        given = session.run(["probabilities"], {"pixels": images[:count].astype(np.float32)})[0]
+        np.testing.assert_allclose(given, trained.predict_on_batch(images[:count]), atol=1e-5, err_msg=str(model))
+"""
+    models = [
+        {"family": "dense", "units": [8]},
+        {
+            "family": "conv", "filters": [4, 6], "norm": "batch", "pooling": ["average", "none"], "strides": [1, 2],
+            "padding": "valid", "head": "global_average", "dense_units": [8], "activation": "gelu", "dropout": 0.5,
+        },
+        {"family": "conv", "filters": [6, 6], "groups": 3, "dilation": [1, 2], "norm": "layer", "activation": "silu"},
+        {"family": "residual_network", "filters": [4, 6], "blocks_per_stage": 1, "norm": "layer", "dropout": 0.1},
+        {
+            "family": "vision_transformer", "patch_size": 4, "embed_dim": 8, "depth": 1, "num_heads": 2,
+            "attention_dropout": 0.1,
+        },
+    ]  # fmt: skip
+    command = [sys.executable, "-c", program, json.dumps(models), tmp_path / "model.onnx"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.slow

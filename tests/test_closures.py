@@ -56,22 +56,22 @@ MAY_REACH = {
     | PATHS
     | SPECS
     | AGREE
-    | {"results/choice", "training/network", "serving/artifacts", "serving/inference", "serving/pack"},
+    | {"results/choice", "training/network", "evaluation/records"}
+    | {f"serving/{name}" for name in ("artifacts", "inference", "onnx_files", "pack", "request_forms", "weights")},
     "deploy": SCRIPT
     | PREDICT
     | PATHS
     | SPECS
     | AGREE
+    | {"common/redaction", "common/shutdown", "datasets/cache", "evaluation/records", "study/governed"}
+    | {"study/sagemaker", "training/network"}
     | {
-        "common/redaction",
-        "common/shutdown",
-        "datasets/cache",
-        "evaluation/records",
-        "study/governed",
-        "study/sagemaker",
-        "training/network",
+        f"serving/{name}"
+        for name in (
+            *("artifacts", "endpoint_test", "inference", "local", "onnx_files", "pack", "record", "request_forms"),
+            "weights",
+        )
     }
-    | {f"serving/{name}" for name in ("artifacts", "endpoint_test", "inference", "local", "pack", "record")}
     | {
         f"cloud/{name}"
         for name in (

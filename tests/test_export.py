@@ -15,6 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from safetensors.numpy import load_file
 
 import export
 import model_card
@@ -32,7 +33,8 @@ from convlab.models.specs import Activation
 from convlab.page.templates import environment, markdown_text, tidy_markdown
 from convlab.results.choice import chosen_run, chosen_variant
 from convlab.runtime.keras_runtime import keras, tf
-from convlab.serving import artifacts, inference
+from convlab.serving import artifacts, inference, onnx_files, weights
+from convlab.serving.pack import CODE
 from convlab.study.load import load_study
 from convlab.training.network import build
 from convlab.training.recipe import Training
@@ -96,7 +98,7 @@ def test_every_file_gives_the_trained_models_answers(name, tmp_path):
     model, run = trained(MODELS[name], augmentation=augmentation)
     served = artifacts.inference_model(model, run, SHAPE, 5)
     artifacts.write_saved_model(served, tmp_path / "saved_model")
-    artifacts.write_onnx(served, tmp_path / "model.onnx", list("abcde"))
+    onnx_files.write_onnx(served, tmp_path / "model.onnx", list("abcde"))
     expected = predictions(model, IMAGES)
     saved = inference.load_saved_model(tmp_path, 1)(IMAGES.astype(np.float32))
     np.testing.assert_allclose(saved, expected, atol=1e-5)
@@ -118,7 +120,7 @@ def test_a_model_of_reduced_precision_is_served_in_float32(precision, tmp_path):
     model, run = trained(MODELS["everything"], precision=precision)
     served = artifacts.inference_model(model, run, SHAPE, 5)
     assert {layer.compute_dtype for layer in served.layers} == {"float32"}
-    artifacts.write_onnx(served, tmp_path / "model.onnx", list("abcde"))
+    onnx_files.write_onnx(served, tmp_path / "model.onnx", list("abcde"))
     expected = predictions(model, IMAGES)
     assert np.abs(onnx_predictions(tmp_path / "model.onnx", IMAGES) - expected).max() < export.TOLERANCE[precision]
     wide = build(run.model, SHAPE, 5)
@@ -147,14 +149,46 @@ def test_the_signature_has_names(tmp_path):
 @pytest.mark.slow
 def test_a_file_that_says_something_else_is_refused():
     same, other = {"largest_difference": 1e-6}, {"largest_difference": 0.3}
-    agreements = {"saved_model_against_keras": same, "onnx_against_keras": same, "saved_model_against_onnx": same}
-    export.check(agreements | {"tolerance": 1e-4})
+    names = ("saved_model_against_keras", "onnx_against_keras", "saved_model_against_onnx", "keras_against_evaluated")
+    agreements = dict.fromkeys(names, same) | {"tolerance": 1e-4, "evaluated": {"tolerance": 0.02}}
+    export.check(agreements)
+    export.check({"onnx_against_keras": same, "tolerance": 1e-4, "evaluated": {"tolerance": 0.02}})
     with pytest.raises(UserError, match=r"onnx against keras: probabilities differ by up to 0\.3"):
-        export.check(agreements | {"tolerance": 1e-4, "onnx_against_keras": other})
+        export.check(agreements | {"onnx_against_keras": other})
+    with pytest.raises(UserError, match=r"safetensors against keras: probabilities differ by up to 0\.3"):
+        export.check(agreements | {"safetensors_against_keras": other})
     with pytest.raises(UserError, match="saved model against onnx"):  # both compute in float32, whatever was trained
         export.check(agreements | {"tolerance": 0.5, "saved_model_against_onnx": other})
+    export.check(agreements | {"keras_against_evaluated": {"largest_difference": 0.01}})  # a GPU's TF32
+    with pytest.raises(UserError, match=r"keras against evaluated: .* than rounding explains \(0\.02\)"):
+        export.check(agreements | {"keras_against_evaluated": other})
     with pytest.raises(UserError):
-        export.check(agreements | {"tolerance": 1e-4, "onnx_against_keras": {"largest_difference": float("nan")}})
+        export.check(agreements | {"onnx_against_keras": {"largest_difference": float("nan")}})
+
+
+@pytest.mark.slow
+def test_weights_by_name_are_all_that_a_model_of_the_same_architecture_needs(tmp_path):
+    model, run = trained(MODELS["everything"])
+    served = artifacts.inference_model(model, run, SHAPE, 5)
+    weights.write_weights(served, tmp_path / "model.safetensors")
+    other = artifacts.untrained_model(run, SHAPE, 5)
+    images = IMAGES.astype(np.float32)
+    assert np.abs(predictions(other, images) - predictions(served, images)).max() > 0.01
+    weights.load_weights(other, tmp_path / "model.safetensors")
+    assert predictions(other, images).tobytes() == predictions(served, images).tobytes()
+    named = load_file(tmp_path / "model.safetensors")
+    assert named["conv_1/kernel"].shape == (3, 3, 3, 4) and all(array.dtype == np.float32 for array in named.values())
+
+
+@pytest.mark.slow
+def test_weights_of_the_same_name_are_not_written(tmp_path):
+    both = keras.layers.Layer()
+    both.first, both.second = (keras.layers.Dense(2, name="same") for _ in range(2))
+    for layer in (both.first, both.second):
+        layer.build((None, 2))
+    with pytest.raises(UserError, match="two weights of this model have the same name"):
+        weights.write_weights(both, tmp_path / "model.safetensors")
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -278,7 +312,12 @@ def test_what_an_export_holds(exported):
     evaluated = read_measures(evaluated_in, [seed])[seed]
     assert parity["accuracy"]["onnx"] == pytest.approx(evaluated["accuracy"])
     assert json.loads((folder / "labels.json").read_text()) == [str(digit) for digit in range(10)]
-    assert (folder / "code/inference.py").read_bytes() == (ROOT / "scripts/convlab/serving/inference.py").read_bytes()
+    for name in CODE:
+        assert (folder / "code" / name).read_bytes() == (ROOT / "scripts/convlab/serving" / name).read_bytes()
+    assert parity["keras_against_evaluated"]["largest_difference"] < 1e-5
+    assert parity["evaluated"] == {
+        "backend": "tensorflow", "device": "CPU", "converted_by": "tensorflow", "tolerance": 1e-4,
+    }  # fmt: skip
     assert (folder / "model.tar.gz").stat().st_size > 1000
     hidden = {path.name for path in folder.rglob(".*")}
     assert hidden <= {".snakemake_timestamp", ".made_from", ".card_made_from"}, "nothing unfinished is left"
@@ -385,6 +424,8 @@ def test_a_finished_export_is_not_made_again(again):
     ({"deploy": {"seed": 4}}, "all", {"Write the report"}),
     ({"deploy": {"variant": "dense"}}, "export", {EXPORT, CARD}),
     ({"deploy": {"variant": "dense"}}, "deploy", {EXPORT, DEPLOY}),
+    ({"deploy": {"formats": ["keras", "onnx", "safetensors"]}}, "export", {EXPORT, CARD}),
+    ({"deploy": {"formats": ["keras", "onnx"]}}, "all", {"Write the report"}),
     ({"question": "Another?"}, "export", {CARD}),
     ({"question": "Another?"}, "deploy", set()),
     ({"statistics": {"rope": 0.01}}, "export", {"Compare all runs", CARD}),
@@ -398,6 +439,7 @@ def test_an_edit_names_the_jobs_that_it_affects(again, change, target, planned):
 @pytest.mark.slow
 @pytest.mark.parametrize("file, target, planned", [
     ("scripts/convlab/serving/inference.py", "export", {EXPORT, CARD}),
+    ("scripts/convlab/serving/request_forms.py", "export", {EXPORT, CARD}),
     ("scripts/convlab/serving/server.py", "export", set()),
     ("scripts/convlab/serving/server.py", "deploy", {DEPLOY}),
     ("report/MODEL_CARD.md.j2", "export", {CARD}),

@@ -207,6 +207,23 @@ def test_after_a_kill_aws_deletes_it_all_when_its_time_is_over(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("step", "moment"), [("CreateTransformJob", "after"), ("DescribeTransformJob", "before")])
+def test_after_a_kill_aws_stops_a_transform_job_when_its_time_is_over(double, results, processes, step, moment, capsys):
+    double.hold_jobs = True
+    batch = {"mode": "batch", "scheduler_role_arn": GUARD_ROLE}
+    interrupted(double, results, processes, signal.SIGKILL, step, moment, **batch)
+    double.before = double.after = lambda operation: None
+    double.advance(59)
+    assert [job.status for job in double.transforms.values()] == ["InProgress"]
+    double.advance(4 * 60)
+    assert [job.status for job in double.transforms.values()] == ["Stopped"] and double.left() == double.keys("")
+    may = scheduler_policy(SageMaker.model_validate(SETTINGS | batch), REGION)["Statement"][0]["Action"]
+    assert {f"sagemaker:{operation}" for operation, _, _ in double.scheduled} == set(may)
+    teardown_script.main(["--results", str(results.parent)])
+    assert double.left() == [] and not state_file(results).exists()
+
+
+@pytest.mark.slow
 def test_a_script_that_is_killed_while_the_endpoint_serves_leaves_nothing_that_costs(double, results, clients):
     """The commands themselves; `make teardown`'s after the schedules have been carried out."""
     command = [sys.executable, ROOT / "scripts/deploy.py", *arguments(results, **GUARDED)]
@@ -281,7 +298,7 @@ def test_the_plan_shows_schedules_their_times_and_the_roles_policies(tmp_path, c
 
 def test_the_plan_of_what_is_unguarded_says_so(tmp_path, capsys):
     output = plan(tmp_path, capsys, endpoint=ON_INSTANCE, unguarded=True, prices={"endpoint_hour": 0.2})
-    assert "by `make teardown` alone; an instance costs until then" in output
+    assert "by `make teardown` alone: an instance costs until then" in output
     assert "as long as the deploying process lives" in output and "scheduler" not in output
 
 

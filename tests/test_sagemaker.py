@@ -45,7 +45,7 @@ from builders.deployments import (
     noted,
     outcome,
     state_file,
-)  # fmt: skip
+)
 from convlab.cloud import aws, batch_transform, endpoint, sdk, teardown, training_job
 from convlab.cloud import state as states
 from convlab.cloud.policy import role_policy
@@ -1025,7 +1025,7 @@ def test_the_plan_creates_nothing_and_asks_nobody(known, tmp_path, capsys, monke
     output = capsys.readouterr().out
     assert "digits: train_and_deploy in eu-west-1; names begin with convlab-tiny" in output
     assert "endpoint        2048 MB, 2 calls at once, serverless; after 30 minutes at most taken" in output
-    assert "down by the process that deploys; where that is killed, by `make teardown` alone" in output
+    assert "killed, by `make teardown` alone" in output and "costs until then" not in output
     assert "training job    ml.m5.large, 60 minutes at most" in output
     assert deploy_plan.minutes(1) == "1 minute"
     assert known.calls == []
@@ -1048,7 +1048,7 @@ def test_a_price_deploys_nothing_again(tmp_path):
             {"endpoint": {"instance_type": "ml.m5.large", "max_minutes": 90}, "prices": {"endpoint_hour": 0.2},
              "unguarded": True},
             ["endpoint on ml.m5.large: 1.75 hours (15 minutes of it to take it down), as long as the deploying process "
-             "lives × 0.2 = 0.3500 USD", "an instance costs until then"],
+             "lives × 0.2 = 0.3500 USD", "by `make teardown` alone: an instance costs until then"],
         ),
         (
             {"mode": "train", "training": {"spot": True, "max_minutes": 30}, "prices": {"training_hour": 0.1}},
@@ -1200,7 +1200,7 @@ def test_a_fault_at_any_step_of_a_transform_job_leaves_nothing(known, results, s
 
 def test_a_transform_job_that_does_not_end_is_stopped_after_its_minutes(known, results, monkeypatch):
     known.hold_jobs = True
-    monkeypatch.setattr(batch_transform, "SECONDS_PER_MINUTE", 0.005)
+    monkeypatch.setattr(endpoint, "SECONDS_PER_MINUTE", 0.005)
     with pytest.raises(UserError, match="did not end within 60 minutes; it was stopped"):
         deploy.main(batch_arguments(results))
     assert [job.status for job in known.transforms.values()] == ["Stopped"] and known.left() == []

@@ -1,6 +1,7 @@
 """Serving: every form of request gets its answer, every mistake a sentence, and the server survives all of them."""
 
 import asyncio
+import base64
 import contextlib
 import errno
 import gzip
@@ -11,11 +12,13 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tarfile
 import threading
 import time
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,15 +31,16 @@ import pytest
 import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import serve as serving_script
 from builders.project import ROOT
 from builders.served_model import MODEL_LABELS, MODEL_SHAPE, write_linear_model
 from convlab.common.code_digests import code_inputs
 from convlab.errors import UserError
-from convlab.serving import inference, limits, server
+from convlab.serving import inference, limits, request_forms, server
 from convlab.serving.local import LocalEndpoint
-from convlab.serving.pack import MEMBERS, pack
+from convlab.serving.pack import CODE, MEMBERS, pack
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +72,60 @@ def csv_lines(images: np.ndarray) -> bytes:
     return "".join(",".join(map(str, image.ravel())) + "\n" for image in images).encode()
 
 
+def base64_of(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def picture_file(pixels: np.ndarray, kind: str = "PNG", **options) -> bytes:
+    """A file of one image, pixels (height, width, 1 or 3)."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+FILES = [picture_file(image) for image in IMAGES]
+V2 = {"name": "pixels", "shape": [2, *MODEL_SHAPE], "datatype": "UINT8", "data": IMAGES.ravel().tolist()}
+
 FORMS = {
     "instances": (json.dumps({"instances": IMAGES.tolist()}).encode(), "application/json"),
     "with a signature": (
         json.dumps({"signature_name": "serving_default", "instances": IMAGES.tolist()}).encode(),
         "application/json; charset=utf-8",
     ),
+    "TensorFlow Serving's rows by name": (
+        json.dumps({"instances": [{"image": image.tolist()} for image in IMAGES]}).encode(),
+        "application/json",
+    ),
+    "TensorFlow Serving's columns": (json.dumps({"inputs": IMAGES.tolist()}).encode(), "application/json"),
+    "TensorFlow Serving's columns by name": (
+        json.dumps({"signature_name": "serving_default", "inputs": {"pixels": IMAGES.tolist()}}).encode(),
+        "application/json",
+    ),
+    "TensorFlow Serving's b64": (
+        json.dumps({"instances": [{"b64": base64_of(file)} for file in FILES]}).encode(),
+        "application/json",
+    ),
+    "TensorFlow Serving's b64 by name": (
+        json.dumps({"inputs": {"image": [{"b64": base64_of(file)} for file in FILES]}}).encode(),
+        "application/json",
+    ),
+    "data URLs": (
+        json.dumps({"instances": [f"data:image/png;base64,{base64_of(file)}" for file in FILES]}).encode(),
+        "application/json",
+    ),
+    "base64 alone": (json.dumps([base64_of(file) for file in FILES]).encode(), "application/json"),
+    "base64 a line": (
+        "\n".join(json.dumps({"b64": base64_of(file)}) for file in FILES).encode(),
+        "application/jsonlines",
+    ),
+    "the V2 protocol": (json.dumps({"id": "1", "inputs": [V2]}).encode(), "application/json"),
+    "the V2 protocol, nested": (json.dumps({"inputs": [V2 | {"data": IMAGES.tolist()}]}).encode(), "application/json"),
+    "gzip": (gzip.compress(json.dumps(IMAGES.tolist()).encode()), "application/json"),
+    "gzip in two members": (
+        b"".join(gzip.compress(part) for part in (csv_lines(IMAGES[:1]), csv_lines(IMAGES[1:]))),
+        "text/csv",
+    ),
+    "gzip of NumPy bytes": (gzip.compress(npy(IMAGES)), "application/x-npy"),
     "a bare list": (json.dumps(IMAGES.tolist()).encode(), "application/json"),
     "doubly encoded": (json.dumps(json.dumps({"instances": IMAGES.tolist()})).encode(), "application/json"),
     "doubly encoded list": (json.dumps(json.dumps(IMAGES.tolist())).encode(), "application/json"),
@@ -102,7 +154,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_request_gets_the_same_answer(model, form):
     body, content_type = FORMS[form]
-    prediction = inference.predict_fn(inference.input_fn(body, content_type), model)
+    prediction = inference.predict_fn(inference.read_images(body, content_type, MODEL_SHAPE), model)
     expected = inference.predict_fn(IMAGES.astype(np.float32), model)
     assert prediction == expected
     assert len(prediction.probabilities) == 2
@@ -138,6 +190,18 @@ GRADES = np.linspace(0, 1, 16, dtype=np.float32).reshape(1, *MODEL_SHAPE)
 JSON, CSV, NPY, LINES = "application/json", "text/csv", "application/x-npy", "application/jsonlines"
 
 
+GZIP = b"\x1f\x8b"
+BOMB = gzip.compress(bytes(40 * 2**20))
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG of a kilobyte that claims a size."""
+    content = io.BytesIO()
+    Image.new("L", (1, 1)).save(content, "PNG")
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return content.getvalue()[:12] + chunk + struct.pack(">I", zlib.crc32(chunk)) + content.getvalue()[33:]
+
+
 def instances(*items) -> bytes:
     return json.dumps({"instances": list(items)}).encode()
 
@@ -150,14 +214,81 @@ def one_is(value) -> bytes:
 MISTAKES = {
     "objects": (instances({"image": [1], "id": 3}), JSON, 400, 'instances[0] is an object with "image", "id"'),
     "an empty object": (instances({}), JSON, 400, "instances[0] is an empty object"),
-    "as TensorFlow's b64": (instances({"b64": "/9j/4AAQ"}), JSON, 400, 'instances[0] is an object with "b64"'),
-    "a JPEG in base64": (instances("/9j/4AAQSkZJRg=="), JSON, 400, "instances[0] is a JPEG picture in base64"),
-    "a PNG in a data address": (
-        instances("data:image/png;base64,iVBORw0KGgoAAA"),
+    "half a JPEG": (instances({"b64": "/9j/4AAQ"}), JSON, 400, "instances[0] is a damaged PNG or JPEG file"),
+    "half a JPEG as text": (instances("/9j/4AAQSkZJRg=="), JSON, 400, "instances[0] is a damaged PNG or JPEG file"),
+    "no base64": (instances("data:image/png;base64,iVBORw0KGgoAA!"), JSON, 400, "instances[0] is not base64"),
+    "b64 is a number": (instances({"b64": 3}), JSON, 400, "instances[0] is not base64"),
+    "b64 of pixels": (
+        instances({"b64": base64_of(bytes(16))}),
         JSON,
         400,
-        "is a PNG picture in base64",
+        "should be a PNG or JPEG file; it is something",
     ),
+    "b64 of nothing": (instances({"b64": ""}), JSON, 400, "it is empty"),
+    "b64 of a GIF": (
+        instances({"b64": "R0lGODlhAQ=="}),
+        JSON,
+        400,
+        "should be a PNG or JPEG file; it is a GIF picture",
+    ),
+    "a picture of another size": (
+        instances({"b64": base64_of(picture_file(np.zeros((5, 4, 1), np.uint8)))}),
+        JSON,
+        400,
+        "instances[0] has 5×4 pixels; this model takes 4×4 pixels, grey: resize it",
+    ),
+    "a picture in colour": (
+        picture_file(np.eye(4, dtype=np.uint8)[..., None] * np.uint8([1, 2, 3])),
+        "image/png",
+        400,
+        "the body is in colour",
+    ),
+    "a transparent picture": (
+        picture_file(np.zeros((4, 4, 4), np.uint8)),
+        "application/x-image",
+        400,
+        "has transparent pixels",
+    ),
+    "a picture of 16 bits": (
+        picture_file(np.full((4, 4, 1), 999, np.uint16)),
+        "image/png",
+        400,
+        "pixels of type 16 bits",
+    ),
+    "a palette in colour": (
+        instances({"b64": base64_of(picture_file(np.full((4, 4, 3), [9, 0, 0], np.uint8), "GIF"))}),
+        JSON,
+        400,
+        "it is a GIF picture",
+    ),
+    "another signature": (b'{"signature_name": "regress", "instances": []}', JSON, 400, 'signature_name is "regress"'),
+    "instances and inputs": (b'{"instances": [], "inputs": []}', JSON, 400, 'both "instances" and "inputs"'),
+    "two inputs by name": (b'{"inputs": {"image": [], "mask": []}}', JSON, 400, '"inputs" has "image", "mask"'),
+    "no input by name": (b'{"inputs": {}}', JSON, 400, '"inputs" has no input; this model takes one'),
+    "two tensors": (json.dumps({"inputs": [V2, V2]}).encode(), JSON, 400, '"inputs" has 2 tensors'),
+    "a tensor of text": (json.dumps({"inputs": [V2 | {"datatype": "BYTES"}]}).encode(), JSON, 400, 'is "BYTES"'),
+    "a tensor of another length": (
+        json.dumps({"inputs": [V2 | {"shape": [2, 4, 5, 1]}]}).encode(),
+        JSON,
+        400,
+        "which is 40 values; its data are 32",
+    ),
+    "a tensor of another depth": (
+        json.dumps({"inputs": [V2 | {"data": IMAGES[..., 0].tolist()}]}).encode(),
+        JSON,
+        400,
+        "its data have shape [2, 4, 4]",
+    ),
+    "a tensor of a negative shape": (json.dumps({"inputs": [V2 | {"shape": [-1, 16]}]}).encode(), JSON, 400, "from 1"),
+    "a tensor without data": (b'{"inputs": [{"datatype": "FP32", "shape": [1]}]}', JSON, 400, "data should be a list"),
+    "half of gzip": (gzip.compress(b"[[1, 2]]")[:-9], JSON, 400, "ends before its gzip data do"),
+    "damaged gzip": (GZIP + bytes(30), JSON, 400, "damaged gzip data"),
+    "gzip and then something": (gzip.compress(b"[]") + b"[]", JSON, 400, "damaged gzip data"),
+    "a gzip bomb": (BOMB, JSON, 413, "more than 6,291,456 bytes once gzip is undone"),
+    "a gzip bomb of many members": (gzip.compress(bytes(2**20)) * 9, NPY, 413, "once gzip is undone"),
+    "a bomb in a bomb": (gzip.compress(BOMB), JSON, 400, "not UTF-8 text"),
+    "a picture that claims 4 gigapixels": (png_header(65535, 65535), "image/png", 400, "the body is a damaged PNG"),
+    "a picture that claims 64 megapixels": (png_header(8000, 8000), "image/png", 400, "the body has 8000×8000 pixels"),
     "the second one is text": (instances([0] * 16, "x"), JSON, 400, "instances[1] is text; pixels should be numbers"),
     "a file's name": (instances("photos/cat.JPG"), JSON, 400, "instances[0] is a file's name"),
     "an address": (
@@ -172,21 +303,16 @@ MISTAKES = {
     "a number as text": (one_is("255"), JSON, 400, "instances[0][15] is text"),
     "an object for a pixel": (one_is({"r": 1}), JSON, 400, 'instances[0][15] is an object with "r"'),
     "instances is an object": (b'{"instances": {"a": 1}}', JSON, 400, 'they are an object with "a"'),
-    "instances is text": (b'{"instances": "/9j/4AAQ"}', JSON, 400, "they are a JPEG picture in base64"),
+    "instances is text": (b'{"instances": "cat"}', JSON, 400, "they are text"),
     "instances is true": (b'{"instances": true}', JSON, 400, "they are true"),
-    "another key": (b'{"inputs": [[1]], "x": 1}', JSON, 400, 'has no "instances" but "inputs", "x"; send {"instances"'),
+    "another key": (b'{"input": [[1]], "x": 1}', JSON, 400, 'has no "instances" but "input", "x"; send {"instances"'),
     "a body of text": (b'"aGVsbG8="', JSON, 400, "should be a list"),
-    "a JPEG that says JSON": (JPEG, JSON, 400, "the body is a JPEG picture; decode it and send its pixels"),
+    "a JPEG that says JSON": (JPEG, JSON, 400, "the body is a JPEG picture; say so with Content-Type: image/jpeg"),
     "a PNG that says CSV": (b"\x89PNG\r\n", CSV, 400, "the body is a PNG picture"),
-    "a JPEG that says NumPy": (JPEG, NPY, 400, "(it is a JPEG picture; decode it"),
+    "a JPEG that says NumPy": (JPEG, NPY, 400, "(it is a JPEG picture; say so"),
     "NumPy that says JSON": (npy(IMAGES), JSON, 400, "say so with Content-Type: application/x-npy"),
-    "gzip that says JSON": (
-        b"\x1f\x8b\x08\x00\xff\xff",
-        JSON,
-        400,
-        "the body is compressed with gzip; send it as it is",
-    ),
-    "a JPEG that says so": (JPEG, "image/jpeg", 415, "pictures are not decoded here"),
+    "half a JPEG that says so": (JPEG, "image/jpg; q=1", 400, "the body is a damaged PNG or JPEG file"),
+    "a WebP picture": (b"RIFF", "image/webp", 415, "of pictures PNG and JPEG are decoded"),
     "a form": (b"--x\r\n", "multipart/form-data; boundary=x", 415, "curl -F sends it, is not read"),
     "bytes of no kind": (b"x", "application/octet-stream", 415, "is not supported; send application/json"),
     "scaled pixels": (
@@ -248,7 +374,7 @@ MISTAKES = {
     "truth for pixels": (npy(IMAGES > 3), "application/x-npy", 400, "the array holds bool"),
     "NaN in an array": (npy(np.full((1, *MODEL_SHAPE), np.nan)), "application/x-npy", 400, "between 0 and 255"),
     "an array of no dimension": (npy(np.float32(3)), "application/x-npy", 400, "the images have shape []"),
-    "a picture": (b"\x89PNG", "image/png", 415, "content type image/png is not supported; send application/json"),
+    "half a head of a picture": (b"\x89PNG", "image/png", 400, "the body should be a PNG or JPEG file; it is a PNG"),
     "what curl -d says": (b"[]", "application/x-www-form-urlencoded", 415, "is not supported"),
 }
 
@@ -261,6 +387,8 @@ def test_a_mistake_gets_a_status_and_a_sentence(endpoint, mistake):
     assert reply.status == status, answer
     assert sentence in answer["message"]
     assert answer["code"] == "ValidationError"
+    assert answer["example"].startswith('application/json: {"instances": [[[[0], ...], ...], ...]}, raw values')
+    assert "[n, 4, 4, 1]" in answer["example"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -297,11 +425,11 @@ def test_the_other_pair_of_handlers_needs_the_standard_library_only(folder):
 
 def test_a_mistake_says_its_status_where_the_image_answers_500_whatever_it_is(monkeypatch):
     monkeypatch.setattr(inference, "_packed_with", lambda: {"input_shape": MODEL_SHAPE, "labels": MODEL_LABELS})
-    with pytest.raises(inference.BadRequest, match=r"^400: the images have shape"):
+    with pytest.raises(request_forms.BadRequest, match=r"^400: the images have shape"):
         inference.input_handler(io.BytesIO(WIDE), context())
-    with pytest.raises(inference.UnsupportedType, match=r"^415: content type image/png"):
-        inference.input_handler(io.BytesIO(b""), context("image/png"))
-    with pytest.raises(inference.TooLarge, match=r"^413: "):
+    with pytest.raises(request_forms.UnsupportedType, match=r"^415: content type image/gif"):
+        inference.input_handler(io.BytesIO(b""), context("image/gif"))
+    with pytest.raises(request_forms.TooLarge, match=r"^413: "):
         inference.input_handler(io.BytesIO(b"[" + b"[]," * 20_000 + b"[]]"), context())
 
 
@@ -362,11 +490,18 @@ def test_another_place_or_method_gets_a_sentence(endpoint, method, path, status)
     assert request(endpoint, "HEAD", "/")[:2] == (200, b"")
 
 
-def test_a_body_that_is_encoded_is_refused(endpoint):
+def test_a_body_that_is_compressed_is_read_if_by_gzip(endpoint):
     body, headers = reversed_headers("instances")
     encoded = {**headers, "Content-Encoding": "gzip"}
-    status, answer, _ = request(endpoint, "POST", "/invocations", gzip.compress(body), encoded)
-    assert status == 415 and "send it without Content-Encoding" in json.loads(answer)["message"]
+    plain = request(endpoint, "POST", "/invocations", body, headers)[1]
+    assert request(endpoint, "POST", "/invocations", gzip.compress(body), encoded)[:2] == (200, plain)
+    for coding in ("br", "deflate", "zstd", "gzip, gzip"):
+        answer = request(endpoint, "POST", "/invocations", b"x", {**headers, "Content-Encoding": coding})
+        assert (
+            answer[0] == 415 and "send it as it is, or with Content-Encoding: gzip" in json.loads(answer[1])["message"]
+        )
+    status, answer, _ = request(endpoint, "POST", "/invocations", body, encoded)
+    assert status == 400 and "the body is no gzip data" in json.loads(answer)["message"]
     assert request(endpoint, "POST", "/invocations", body, {**headers, "Content-Encoding": "identity"})[0] == 200
 
 
@@ -846,7 +981,7 @@ def test_an_archive_for_tensorflow_serving_has_its_model_where_that_looks(folder
     pack(folder, tmp_path / "model.tar.gz", "saved_model")
     with tarfile.open(tmp_path / "model.tar.gz") as archive:
         names = archive.getnames()
-    assert names == ["code/inference.py", "export.json", "labels.json", "saved_model/1/saved_model.pb"]
+    assert names == [*(f"code/{name}" for name in CODE), "export.json", "labels.json", "saved_model/1/saved_model.pb"]
 
 
 def test_the_container_has_every_module_that_the_server_imports():

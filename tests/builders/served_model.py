@@ -9,6 +9,7 @@ import onnx
 from builders.project import ROOT
 from convlab.common.files import array_sha256, write_arrays, write_json
 from convlab.serving import inference
+from convlab.serving.pack import CODE
 
 MODEL_SHAPE, MODEL_LABELS = (4, 4, 1), ["zero", "one", "two"]
 
@@ -36,7 +37,7 @@ def write_linear_model(folder: Path, shape=MODEL_SHAPE, labels=MODEL_LABELS, nam
     onnx.save(model, folder / "model.onnx")
     (folder / "labels.json").write_text(json.dumps(labels))
     (folder / "export.json").write_text(json.dumps({"input": {"shape": list(shape)}}))
-    for file in ("inference.py", "requirements.txt"):
+    for file in (*CODE, "requirements.txt"):
         (folder / "code" / file).write_bytes((SERVING / file).read_bytes())
     return folder
 

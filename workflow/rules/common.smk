@@ -56,6 +56,10 @@ REGISTRATION = str(layout.registered(FOLDER))
 COMPARE = str(layout.compared(FOLDER))
 REPORT = str(layout.reported(FOLDER))
 EXPORT = str(layout.exported(FOLDER, "{dataset}"))
+EXPORTED_FORMATS = [  # beside model.keras and model.onnx
+    *([directory(f"{EXPORT}/saved_model")] if "saved_model" in study.deploy.formats else []),
+    *([f"{EXPORT}/model.safetensors"] if "safetensors" in study.deploy.formats else []),
+]
 TIMING = str(layout.timed(FOLDER))
 DEPLOY = str(layout.deployed(FOLDER, "{dataset}"))
 

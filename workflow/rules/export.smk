@@ -9,14 +9,16 @@ rule export_model:
         described=lambda wildcards: descriptions([wildcards.dataset], study.plan.candidates),
         runs=lambda wildcards: runs_of_candidates(f"{TRAIN}/run.json", wildcards),
         models=lambda wildcards: runs_of_candidates(f"{TRAIN}/model.keras", wildcards),
+        predictions=lambda wildcards: of_candidates(f"{EVALUATE}/predictions.npz", wildcards),
     output:
         exported=f"{EXPORT}/export.json",
         labels=f"{EXPORT}/labels.json",
         parity=f"{EXPORT}/parity.json",
         keras=f"{EXPORT}/model.keras",
         onnx=f"{EXPORT}/model.onnx",
-        saved_model=directory(f"{EXPORT}/saved_model"),
+        formats=EXPORTED_FORMATS,
         handlers=f"{EXPORT}/code/inference.py",
+        forms=f"{EXPORT}/code/request_forms.py",
         requirements=f"{EXPORT}/code/requirements.txt",
         archive=f"{EXPORT}/model.tar.gz",
     log:

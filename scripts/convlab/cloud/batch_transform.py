@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from convlab.cloud import aws, governance
-from convlab.cloud.endpoint import SECONDS_PER_MINUTE, SageMakerEndpoint, aws_errors_as_user_errors, now
+from convlab.cloud.endpoint import SageMakerEndpoint, aws_errors_as_user_errors, now
 from convlab.cloud.logs import excerpt
 from convlab.cloud.teardown import RUNNING_STATUSES
 from convlab.cloud.time_limits import TRANSFORM_DELETIONS
@@ -37,14 +37,10 @@ log = logging.getLogger("deploy")
 class BatchTransform(SageMakerEndpoint):
     """Context manager: uploads and creates the model on entry, runs the job in ``answers``, deletes everything on exit.
 
-    A transform job has no maximum runtime on AWS: ``batch.max_minutes`` is kept by this process, and by schedules.
+    A transform job has no maximum runtime on AWS: ``batch.max_minutes`` is kept by this process and ``cloud/guard``.
     """
 
-    DELETIONS = TRANSFORM_DELETIONS
-
-    @property
-    def _max_minutes(self) -> int:
-        return self.settings.batch.max_minutes
+    deletions = TRANSFORM_DELETIONS
 
     def _serve(self, model_uri: str) -> None:
         self._create_model(model_uri)
@@ -109,7 +105,6 @@ class BatchTransform(SageMakerEndpoint):
             "strategy": batch.strategy,
             "max_payload_mb": batch.max_payload_mb,
         }
-        self._ends = aws.clock() + SECONDS_PER_MINUTE * batch.max_minutes
         with state.pending("transform_job", self.state_file):
             self._clients.sagemaker.create_transform_job(
                 TransformJobName=state.name,

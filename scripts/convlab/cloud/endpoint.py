@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from convlab.cloud import aws, governance, guard, packages, sdk, training_job
+from convlab.cloud import aws, governance, guard, packages, sdk, time_limits, training_job
 from convlab.cloud import state as states
 from convlab.cloud.aws import ClientError
 from convlab.cloud.logs import excerpt
 from convlab.cloud.state import State
 from convlab.cloud.teardown import teardown
-from convlab.cloud.time_limits import ENDPOINT_DELETIONS, TEARDOWN_MINUTES, lifetime_minutes
+from convlab.cloud.time_limits import TEARDOWN_MINUTES, lifetime_minutes
 from convlab.common.files import read_json
 from convlab.common.redaction import MASK, fingerprint
 from convlab.common.shutdown import ignore_signals
@@ -69,8 +69,8 @@ class SageMakerEndpoint:
     Resources are recorded in ``state.json`` before they are created.
     """
 
-    DELETIONS = ENDPOINT_DELETIONS
-    """What schedules on AWS delete if this process does not."""
+    deletions = time_limits.ENDPOINT_DELETIONS
+    """What AWS deletes by itself when the time is over."""
 
     def __init__(self, folder: Path, dataset: str, options: Mapping[str, Any]) -> None:
         self.settings = SageMaker.model_validate(options["sagemaker"])
@@ -162,7 +162,7 @@ class SageMakerEndpoint:
         deployment = sdk.Deployment(self._clients, self.state, self.state_file, self.settings, self._tags)
         if self.settings.trains:
             if self.settings.predicts:  # a refusal is cheaper before the training
-                guard.arm(deployment, self.DELETIONS, lifetime_minutes(self.settings) - TEARDOWN_MINUTES)
+                guard.arm(deployment, self.deletions, lifetime_minutes(self.settings) - TEARDOWN_MINUTES)
             self.trained = training_job.train(deployment, self.prepared, self._exported(), self.output, self._training)
             model_dir = (
                 training_job.write_served_model(self.trained, self.model_dir, self.output / "served")
@@ -170,14 +170,10 @@ class SageMakerEndpoint:
                 else None
             )
         if self.settings.predicts:
-            self._ends = aws.clock() + SECONDS_PER_MINUTE * self._max_minutes
-            self._endpoint |= guard.arm(deployment, self.DELETIONS, self._max_minutes)
+            minutes = time_limits.prediction_minutes(self.settings)
+            self._ends = aws.clock() + SECONDS_PER_MINUTE * minutes
+            self._endpoint |= guard.arm(deployment, self.deletions, minutes)
             self._serve(self._upload(model_dir))
-
-    @property
-    def _max_minutes(self) -> int:
-        """Minutes after which what answers is taken down."""
-        return self.settings.endpoint.max_minutes
 
     def _serve(self, model_uri: str) -> None:
         """Create what answers, from the archive at ``model_uri``."""

@@ -115,8 +115,8 @@ def listed(clients: Clients, prefix: str) -> list[str]:
 
 
 def times(state: State) -> str:
-    """When the schedules delete what is left, in words; empty without schedules."""
-    if not state.schedules:
-        return ""
-    due = datetime.fromisoformat(min(state.schedules.values()))
-    return f"AWS deletes it from {due:%Y-%m-%d %H:%M} UTC on"
+    """When the schedules delete what is left, in words; empty without schedules, whose times may be unknown."""
+    due = [time for time in state.schedules.values() if time]
+    if not due:
+        return "AWS deletes it when they are due" if state.schedules else ""
+    return f"AWS deletes it from {datetime.fromisoformat(min(due)):%Y-%m-%d %H:%M} UTC on"

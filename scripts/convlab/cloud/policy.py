@@ -80,7 +80,7 @@ def guard_statements(settings: SageMaker, region: str) -> list[dict[str, Any]]:
     if role is None:
         return []
     named = f"arn:{role.split(':')[1]}:scheduler:{region}:{settings.account}:schedule/default/{NAME_PREFIX}*"
-    moves = ["scheduler:UpdateSchedule"] * (settings.trains and settings.predicts)
+    moves = ["scheduler:UpdateSchedule"] * settings.trains
     return [
         statement("Guard", ["scheduler:CreateSchedule", *moves, "scheduler:DeleteSchedule"], [named]),
         statement("LookAtGuards", ["scheduler:ListSchedules"], ["*"]),  # which knows no resources
@@ -97,10 +97,10 @@ def scheduler_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     """Policy of the role that EventBridge Scheduler assumes: it deletes what a deployment made, and no more."""
     base = f"arn:{settings.role_arn.split(':')[1]}:sagemaker:{region}:{settings.account}"
     if settings.transforms:
-        stop = statement("Stop", ["sagemaker:StopTransformJob"], [f"{base}:transform-job/{NAME_PREFIX}*"])
-        return document([stop, statement("Delete", ["sagemaker:DeleteModel"], [f"{base}:model/{NAME_PREFIX}*"])])
-    actions = [f"sagemaker:Delete{kind}" for kind in ("Endpoint", "EndpointConfig", "Model")]
-    return document([statement("Delete", actions, [f"{base}:{kind}/{NAME_PREFIX}*" for kind in KINDS])])
+        actions, kinds = ["sagemaker:StopTransformJob", "sagemaker:DeleteModel"], ("transform-job", "model")
+    else:
+        actions, kinds = [f"sagemaker:Delete{kind}" for kind in ("Endpoint", "EndpointConfig", "Model")], KINDS
+    return document([statement("Delete", actions, [f"{base}:{kind}/{NAME_PREFIX}*" for kind in kinds])])
 
 
 def scheduler_trust(settings: SageMaker, region: str) -> dict[str, Any]:

@@ -116,7 +116,9 @@ def teardown(clients: Clients, state: State) -> Receipt:
             _until(receipt, deletion(resource))
         else:
             receipt.note(resource.kind, "left alone as long as the endpoint is there")
-    if state.keep_objects or not (gone and all(stopped)):
+    if not state.bucket:
+        receipt.note("objects", "not looked for: no bucket is named")
+    elif state.keep_objects or not (gone and all(stopped)):
         why_not = _note_objects(clients, state, listed)
         receipt.kept = [f"s3://{state.bucket}/{key}" for key in listed]
         kept = why_not or f"{len(listed)} kept, as deploy.sagemaker.keep_objects asks"

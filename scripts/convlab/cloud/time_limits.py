@@ -44,13 +44,16 @@ TRANSFORM_DELETIONS = (
 """Of a batch transform job, for which AWS has no maximum runtime."""
 
 
+def prediction_minutes(settings: SageMaker) -> int:
+    """The config's limit for the endpoint or the transform job, whichever the mode has; 0 for a mode without."""
+    if settings.transforms:
+        return settings.batch.max_minutes
+    return settings.endpoint.max_minutes if settings.serves else 0
+
+
 def lifetime_minutes(settings: SageMaker) -> int:
     """Minutes after which all resources of a deployment should be gone; the tag `expires` has the time."""
     job, minutes = settings.training, TEARDOWN_MINUTES
     if settings.trains:
         minutes += QUEUE_MINUTES + (max(job.max_minutes, job.max_wait_minutes) if job.spot else job.max_minutes)
-    if settings.serves:
-        minutes += settings.endpoint.max_minutes
-    if settings.transforms:
-        minutes += settings.batch.max_minutes
-    return minutes
+    return minutes + prediction_minutes(settings)

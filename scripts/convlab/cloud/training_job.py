@@ -25,6 +25,7 @@ from convlab.datasets.specs import kind_module
 from convlab.errors import UserError
 from convlab.models.registry import modules
 from convlab.models.user_code import UserCode
+from convlab.serving.pack import CODE
 from convlab.study.sagemaker import SageMaker
 from convlab.training.run_spec import Run
 
@@ -230,5 +231,6 @@ def write_served_model(trained: Trained, model_dir: Path, folder: Path) -> Path:
     write_json(folder / "export.json", exported)
     write_json(folder / "labels.json", labels)
     (folder / "code").mkdir(exist_ok=True)
-    shutil.copyfile(model_dir / "code" / "inference.py", folder / "code" / "inference.py")
+    for name in CODE:
+        shutil.copyfile(model_dir / "code" / name, folder / "code" / name)
     return folder

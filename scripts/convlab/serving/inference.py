@@ -1,7 +1,7 @@
-"""Inference handlers of an exported model: parsing requests, predicting, formatting responses.
+"""Inference handlers of an exported model: reading requests, predicting, formatting responses.
 
-This file is copied into every archive as ``code/inference.py``, which is why it is one module, however long, and
-imports nothing of convlab; the local endpoint runs it too. It implements both of SageMaker's handler contracts:
+This file is copied into every archive as ``code/inference.py``, with ``request_forms.py`` beside it, and the local
+endpoint runs that copy. It implements both of SageMaker's handler contracts:
 ``model_fn``, ``input_fn``, ``predict_fn``, ``output_fn`` (the local endpoint, our container, images with the inference
 toolkit), and ``input_handler``, ``output_handler`` (the TensorFlow Serving image). That image has neither NumPy nor
 TensorFlow in its Python, so only the standard library is imported here at the top.
@@ -9,6 +9,7 @@ TensorFlow in its Python, so only the standard library is imported here at the t
 An image is raw pixels, 0 to 255, without any preparation: the model scales them itself.
 """
 
+import importlib.util
 import json
 import math
 import os
@@ -19,45 +20,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-MAX_IMAGES = 256
-"""Images in one request at most."""
+if __package__:  # in the repository
+    from convlab.serving import request_forms as forms
+else:  # in an archive, of which model servers load this file by its path
+    _spec = importlib.util.spec_from_file_location("request_forms", Path(__file__).with_name("request_forms.py"))
+    forms = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(forms)
 
-JSON, LINES, CSV, NPY = "application/json", "application/jsonlines", "text/csv", "application/x-npy"
-
-TYPES = f"{JSON}, {LINES}, {CSV} or {NPY}"
-
-OTHER_TYPES = {
-    "application/x-www-form-urlencoded": "curl -d says so by itself: add -H 'Content-Type: application/json'",
-    "multipart/form-data": "a form, as curl -F sends it, is not read: send the images as the body, with --data-binary",
-    "application/octet-stream": "name what it is",
-    "image/": "pictures are not decoded here: send their pixels, resized to the shape that the model takes",
-}
-"""Hints for unsupported content types, by prefix."""
-
-SIGNATURES = {
-    b"\xff\xd8\xff": "a JPEG picture; decode it and send its pixels",
-    b"\x89PNG": "a PNG picture; decode it and send its pixels",
-    b"GIF8": "a GIF picture; decode it and send its pixels",
-    b"RIFF": "a WebP picture or another RIFF file; decode it and send its pixels",
-    b"BM": "a BMP picture; decode it and send its pixels",
-    b"II*\0": "a TIFF picture; decode it and send its pixels",
-    b"MM\0*": "a TIFF picture; decode it and send its pixels",
-    b"\x1f\x8b": "compressed with gzip; send it as it is",
-    b"PK\x03\x04": "a zip or .npz archive; send one array as numpy.save writes it",
-    b"\x89HDF": "an HDF5 file; send the images' pixels",
-    b"\x93NUMPY": f"an array in NumPy's format; say so with Content-Type: {NPY}",
-}
-"""Hints for unsupported bodies, by magic number."""
-
-BASE64 = {
-    "/9j/": "a JPEG picture",
-    "iVBORw0KGgo": "a PNG picture",
-    "R0lGOD": "a GIF picture",
-    "UklGR": "a WebP picture",
-}
-"""Kinds of pictures in base64, by their first characters."""
-
-PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+BadRequest, TooLarge = forms.BadRequest, forms.TooLarge
+JSON, LINES = forms.JSON, forms.LINES
 
 
 class Model(NamedTuple):
@@ -74,20 +45,6 @@ class Prediction(NamedTuple):
 
     probabilities: list[list[float]]
     labels: list[str]
-
-
-class BadRequest(ValueError):
-    """An error that the client can fix; the message says how. ``status`` is the HTTP status code."""
-
-    status = 400
-
-
-class TooLarge(BadRequest):
-    status = 413
-
-
-class UnsupportedType(BadRequest):
-    status = 415
 
 
 class NotAcceptable(BadRequest):
@@ -132,48 +89,23 @@ def input_fn(body: bytes | str, content_type: str | None = JSON) -> Any:
 
     Args:
         body: bytes (or text) of a request.
-        content_type: application/json, application/jsonlines (one image a line), text/csv or application/x-npy.
+        content_type: one of ``request_forms.TYPES``.
 
     Raises:
         BadRequest: the body is invalid, or the type is not supported.
     """
-    return _read(body, content_type, math.inf)
+    return forms.read(body, content_type, lambda: _packed_with()["input_shape"], forms.Limits())
 
 
-def read_images(body: bytes, content_type: str | None, input_shape: Sequence[int]) -> Any:
-    """As ``input_fn``, and TooLarge for far more values than MAX_IMAGES of this shape have, before any is made.
+def read_images(
+    body: bytes, content_type: str | None, input_shape: Sequence[int], max_bytes: int = forms.MAX_BODY_BYTES
+) -> Any:
+    """As ``input_fn``, and TooLarge for far more values than 256 images of this shape have, before any is made.
 
-    Nested lists take up to thirty times the memory of their text.
+    Nested lists take up to thirty times the memory of their text. A body that is compressed may have ``max_bytes``.
     """
-    return _read(body, content_type, 2 * MAX_IMAGES * math.prod(input_shape) + 10_000)
-
-
-def _read(body: bytes | str, content_type: str | None, most: float) -> Any:
-    """Images as a body of at most ``most`` values holds them."""
-    kind = (content_type or JSON).split(";")[0].strip().lower()
-    if kind == NPY:
-        return _from_npy(body)
-    read = {JSON: _from_json, LINES: _from_lines, CSV: _from_csv}.get(kind)
-    if read is None:
-        hint = next((hint for start, hint in OTHER_TYPES.items() if kind.startswith(start)), "")
-        raise UnsupportedType(
-            f"content type {kind[:100]} is not supported; send {TYPES}" + (f" ({hint})" if hint else "")
-        )
-    if not isinstance(body, str):
-        try:
-            body = bytes(body).decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise BadRequest(f"the body is {_signature(body) or 'not UTF-8 text'}") from None
-    if body.lstrip().startswith("[" * 64):
-        raise BadRequest("the body is not valid JSON: it is nested too deeply")
-    if any(body.count(mark) > most for mark in ',[{\n\r"'):
-        raise TooLarge(f"the body holds far more values than {MAX_IMAGES} images have; send fewer images at once")
-    return read(body)
-
-
-def _signature(body: bytes) -> str | None:
-    """Hint for a body by its magic number; None if that is unknown."""
-    return next((what for start, what in SIGNATURES.items() if bytes(body[:8]).startswith(start)), None)
+    most = 2 * forms.MAX_IMAGES * math.prod(input_shape) + 10_000
+    return forms.read(body, content_type, lambda: input_shape, forms.Limits(max_bytes, most))
 
 
 def predict_fn(images: Any, model: Model) -> Prediction:
@@ -241,11 +173,8 @@ def input_handler(data: Any, context: Any) -> str:
         _, pixels = flat_pixels(read_images(data.read(), context.request_content_type, input_shape), input_shape)
     except BadRequest as error:
         # That image responds 500 to any exception; only the message can tell whose error it was.
-        raise type(error)(f"{error.status}: {error}") from None
-    nested = list(pixels)
-    for size in reversed(input_shape):
-        nested = [nested[start : start + size] for start in range(0, len(nested), size)]
-    return json.dumps({"instances": nested})
+        raise type(error)(f"{error.status}: {error} (for example {forms.example(input_shape)})") from None
+    return json.dumps({"instances": forms.nested(pixels, input_shape)})
 
 
 def output_handler(response: Any, context: Any) -> tuple[str, str]:
@@ -273,108 +202,6 @@ def description(folder: Path) -> dict[str, Any]:
     return {"input_shape": exported["input"]["shape"], "labels": labels}
 
 
-def _from_json(text: str) -> list:
-    """``{"instances": images}``, the images alone, or either as text inside of JSON, as older clients send it."""
-    value = _json(text, "the body")
-    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{", '"'):
-        value = _json(value, "the text in the body")
-    if isinstance(value, dict):
-        if "instances" not in value:
-            keys = f" but {_listed(value)}" if value else ""
-            raise BadRequest(f'the body has no "instances"{keys}; send {{"instances": [image, ...]}}')
-        value = value["instances"]
-    if not isinstance(value, list):
-        raise BadRequest(f'the images should be a list: {{"instances": [image, ...]}}; they are {_kind(value)}')
-    return value
-
-
-def _from_lines(text: str) -> list:
-    """One image a line, each as JSON: a list of numbers, nested or not."""
-    lines = [line for line in text.replace("\r", "\n").split("\n") if line.strip()]
-    images = [_json(line, f"line {number}") for number, line in enumerate(lines, start=1)]
-    for number, image in enumerate(images, start=1):
-        if not isinstance(image, list):
-            raise BadRequest(f"line {number} is {_kind(image)}; send one image a line, as a list of its pixels")
-    return images
-
-
-def _json(text: str, what: str) -> Any:
-    """The value of JSON text; ``what`` is what the text is."""
-    if not text.strip():
-        raise BadRequest(f'{what} is empty, which is not valid JSON; send {{"instances": [image, ...]}}')
-    try:
-        return json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
-        raise BadRequest(f"{what} is not valid JSON: {reason}") from None
-
-
-def _kind(value: Any) -> str:
-    """Type of a JSON value, in words, for messages."""
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    if isinstance(value, dict):
-        return f"an object with {_listed(value)}" if value else "an empty object"
-    if isinstance(value, list):
-        return "a list" if value else "an empty list"
-    if not isinstance(value, str):
-        return "a number"
-    coded = value.split("base64,")[-1] if value.startswith("data:") else value
-    if picture := next((picture for start, picture in BASE64.items() if coded.startswith(start)), None):
-        return f"{picture} in base64"
-    if value.startswith(("http://", "https://", "s3://", "file://")):
-        return "an address, which is not fetched"
-    return "a file's name" if value.lower().endswith(PICTURES) else "text"
-
-
-def _listed(names: Any) -> str:
-    """The first names, quoted."""
-    shown = [json.dumps(str(name)[:40], ensure_ascii=False) for name in list(names)[:5]]
-    return ", ".join(shown) + (", ..." if len(names) > 5 else "")
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no pixel value")
-
-
-def _from_csv(text: str) -> list[list[float]]:
-    """One image a line, its pixels row by row, channels innermost."""
-    rows = []
-    for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            rows.append([float(value.replace("_", "?")) for value in line.split(",")])  # to Python 1_0 is ten
-        except ValueError:
-            raise BadRequest(f"line {number} is not numbers separated by commas; send pixels only, no header") from None
-    return rows
-
-
-def _from_npy(body: bytes) -> Any:
-    """An array in NumPy's format, read without unpickling or allocating more than the body holds."""
-    try:
-        import numpy as np
-    except ImportError:
-        raise UnsupportedType(f"{NPY} is not supported by this image; send {JSON} or {CSV}") from None
-    from io import BytesIO
-
-    stream = BytesIO(body)
-    try:
-        version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, in_columns, dtype = read(stream)
-        if dtype.hasobject or dtype.kind not in "uif":
-            raise BadRequest(f"the array holds {dtype}; send numbers, uint8 or float32")
-        values = np.frombuffer(body, dtype, offset=stream.tell())
-        return values.reshape(shape, order="F" if in_columns else "C")
-    except BadRequest:
-        raise
-    except Exception as error:  # NumPy raises a dozen types for a damaged header
-        what = _signature(body)
-        reason = f"it is {what}" if what and not what.startswith("an array") else str(error)[:200]
-        raise BadRequest(f"the body is not an array in NumPy's .npy format ({reason})") from None
-
-
 def flat_pixels(images: Any, input_shape: Sequence[int]) -> tuple[int, Any]:
     """How many images there are, and their pixels one after another, as a buffer of float32.
 
@@ -392,8 +219,8 @@ def flat_pixels(images: Any, input_shape: Sequence[int]) -> tuple[int, Any]:
     shape = _shape(images) if listed else tuple(images.shape)
     try:
         count = _count(shape, tuple(input_shape))
-        if count > MAX_IMAGES:
-            raise TooLarge(f"{count} images in one request are too many; send {MAX_IMAGES} at most")
+        if count > forms.MAX_IMAGES:
+            raise TooLarge(f"{count} images in one request are too many; send {forms.MAX_IMAGES} at most")
         values = _flatten(images, shape) if listed else images
     except TooLarge:
         raise
@@ -473,8 +300,8 @@ def _refuse_what_is_no_number(images: list, expected: tuple[int, ...]) -> None:
             pending += [(f"{path}[{index}]", item) for index, item in reversed(list(enumerate(value)))]
         elif type(value) not in (int, float):
             raise BadRequest(
-                f"{path} is {_kind(value)}; pixels should be numbers between 0 and 255: send decoded images as an "
-                f"array of shape {_wanted(expected)}"
+                f"{path} is {forms.kind_in_words(value)}; pixels should be numbers between 0 and 255: send images "
+                f'as an array of shape {_wanted(expected)}, or PNG or JPEG files as {{"b64": ...}}'
             )
 
 

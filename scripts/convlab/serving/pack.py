@@ -8,10 +8,15 @@ from typing import Literal
 from convlab.common.files import atomic
 from convlab.errors import UserError
 
+CODE = ("inference.py", "request_forms.py")
+"""Modules in an archive's ``code/``: the handlers and what they load from beside them."""
+
+DESCRIBED = ("export.json", "labels.json", *(f"code/{name}" for name in CODE))
+
 MEMBERS = {
-    "onnx": ("model.onnx", "export.json", "labels.json", "code/inference.py", "code/requirements.txt"),
+    "onnx": ("model.onnx", *DESCRIBED, "code/requirements.txt"),
     # No requirements: the TensorFlow Serving image would install them at every start, and needs none.
-    "saved_model": ("saved_model", "export.json", "labels.json", "code/inference.py"),
+    "saved_model": ("saved_model", *DESCRIBED),
 }
 """What an archive holds, by runtime: files and folders of an exported model, under the names they have there."""
 

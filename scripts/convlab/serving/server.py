@@ -3,7 +3,7 @@
 ``GET /ping`` and ``POST /invocations``, as a SageMaker container serves them; ``POST /endpoints/<name>/invocations``
 as the service does, so that an ordinary ``boto3`` client works with ``endpoint_url``; ``GET /`` describes the
 model. Responses are 2xx, or 4xx with a sentence; 503 if there are too many requests at once, 500 if the model fails.
- Nothing heavy is imported: no TensorFlow unless the SavedModel is asked for, no pandas, no pydantic.
+Nothing heavy is imported: no TensorFlow unless the SavedModel is asked for, no pandas, no pydantic.
 """
 
 import asyncio
@@ -23,6 +23,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from convlab.serving import limits
+
+CODINGS = ("gzip", "x-gzip")
+"""Content-Encodings that the handlers undo."""
 
 MAX_BODY_BYTES = 6 * 2**20
 """Bytes of a request's body at most."""
@@ -75,7 +78,7 @@ class _Served:
     def __init__(self, model: Any, handlers: Handlers, metadata: dict[str, Any], max_body: int) -> None:
         self.model, self.handlers, self.metadata, self.max_body = model, handlers, metadata, max_body
         self.computing = CapacityLimiter(limits.COMPUTING)
-        self.memory = limits.Memory(max(limits.HELD_BYTES, max_body))
+        self.memory = limits.Memory(max(limits.HELD_BYTES, 2 * max_body))
 
     async def root(self, request: Request) -> Response:
         """What is served, and the form of a request."""
@@ -86,24 +89,32 @@ class _Served:
             "pixels": [0, 255],
             "labels": self.model.labels,
             "runtime": self.model.runtime,
-            "content_types": [handlers.JSON, handlers.LINES, handlers.CSV, handlers.NPY],
+            "content_types": list(handlers.forms.TYPES),
+            "content_encodings": list(CODINGS[:1]),
+            "examples": handlers.forms.examples(self.model.input_shape),
             "answers": [handlers.JSON, handlers.LINES],
-            "max_images": handlers.MAX_IMAGES,
+            "max_images": handlers.forms.MAX_IMAGES,
             "max_body_bytes": self.max_body,
         }
         return Response(json.dumps(described, indent=1), media_type="application/json")
 
     async def invocations(self, request: Request) -> Response:
         """Predictions for the images in a request's body."""
-        headers = request.headers
+        headers, handlers = request.headers, self.handlers
         coding = headers.get("content-encoding", "").strip().lower()
+        size = limits.promised(headers, self.max_body) + (self.max_body if coding in CODINGS else 0)
         try:
-            async with self.memory.holding(limits.promised(headers, self.max_body), limits.WAITING_SECONDS):
+            async with self.memory.holding(size, limits.WAITING_SECONDS):
                 body = await within(limits.BODY_SECONDS, read(request, self.max_body))
                 if body is None:
-                    return refusal(413, f"the body has more than {self.max_body:,} bytes; send fewer images at once")
-                if coding not in ("identity", ""):
-                    return refusal(415, f"the body is encoded ({coding[:50]}); send it without Content-Encoding")
+                    return self.refused(
+                        413, f"the body has more than {self.max_body:,} bytes; send fewer images at once"
+                    )
+                if coding not in (*CODINGS, "identity", ""):
+                    way = "send it as it is, or with Content-Encoding: gzip"
+                    return self.refused(415, f"the body is encoded with {coding[:50]}, which is not undone; {way}")
+                if coding in CODINGS and not body.startswith(handlers.forms.GZIP):
+                    return self.refused(400, f"the body is no gzip data, as Content-Encoding: {coding} says")
                 # In a thread: the runtimes compute without the interpreter's lock, and /ping stays prompt.
                 wanted = headers.get("content-type"), headers.get("accept")
                 return await to_thread.run_sync(self.predict, body, *wanted, limiter=self.computing)
@@ -111,7 +122,7 @@ class _Served:
             return Response(status_code=400)  # the client has disconnected
         except BodyTimeout:
             message = f"the body did not come within {limits.BODY_SECONDS:g} s; send fewer images at once"
-            return refusal(408, message, CLOSE_HEADER)
+            return self.refused(408, message, CLOSE_HEADER)
         except TimeoutError:
             return refusal(503, "too many requests are at work; ask again later", {**CLOSE_HEADER, "Retry-After": "5"})
         except asyncio.CancelledError:
@@ -121,14 +132,20 @@ class _Served:
         """Read the images, run the model, write the predictions."""
         handlers = self.handlers
         try:
-            images = handlers.read_images(body, content_type, self.model.input_shape)
+            images = handlers.read_images(body, content_type, self.model.input_shape, self.max_body)
             text, kind = handlers.output_fn(handlers.predict_fn(images, self.model), accept)
-        except (handlers.BadRequest, handlers.NotFinite) as error:
+        except handlers.BadRequest as error:
+            return self.refused(error.status, str(error))
+        except handlers.NotFinite as error:
             return refusal(error.status, str(error))
         except Exception:
             log.exception("the model failed")
             return refusal(500, "the model failed on these images; what the server printed says why")
         return Response(text, media_type=kind)
+
+    def refused(self, status: int, message: str, headers: Any = None) -> Response:
+        """An error that the client can fix, with an example of a request that this model takes."""
+        return refusal(status, message, headers, self.handlers.forms.example(self.model.input_shape))
 
 
 async def ping(request: Request) -> Response:
@@ -176,7 +193,8 @@ async def read(request: Request, limit: int) -> bytes | None:
     return b"".join(parts) if size <= limit else None
 
 
-def refusal(status: int, message: str, headers: Any = None) -> Response:
+def refusal(status: int, message: str, headers: Any = None, example: str | None = None) -> Response:
     """An error as JSON; ``code`` and ``message`` are also where AWS clients look for them."""
     body = {"code": "ValidationError" if status < 500 else "InternalFailure", "message": message}
+    body |= {"example": example} if example else {}
     return Response(json.dumps(body), status, headers=headers, media_type="application/json")

@@ -99,7 +99,9 @@ class Batch(Spec):
 
     instance_type: Instance = Field("ml.m5.large", description="Type of the instance.")
     max_minutes: Minutes = Field(
-        60, description="The process that deploys stops the job after this time; AWS keeps no such limit."
+        60,
+        description="The job is stopped after this time: by the process that deploys, and with scheduler_role_arn by "
+        "AWS too.",
     )
     strategy: Literal["MultiRecord", "SingleRecord"] = Field(
         "MultiRecord", description="Images of one request: as many as max_payload_mb allows (256 at most), or one."
@@ -130,8 +132,8 @@ class SageMaker(Spec):
     role_arn: Role = Field(description="ARN of the role that SageMaker takes.")
     scheduler_role_arn: Annotated[Role | None, BeforeValidator(off_as_none)] = Field(
         None,
-        description="ARN of the role that EventBridge Scheduler takes to delete the endpoint after max_minutes, also "
-        "if the process that deploys is gone; `make deploy-plan` prints its policies.",
+        description="ARN of the role that EventBridge Scheduler takes to delete the endpoint or stop the transform job "
+        "after max_minutes, also if the process that deploys is gone; `make deploy-plan` prints its policies.",
     )
     unguarded: bool = Field(
         False,

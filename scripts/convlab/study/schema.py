@@ -216,10 +216,28 @@ class Deploy(Spec):
         description="Any variant; when absent, of those of which most runs finished the one with the best mean "
         "validation accuracy.",
     )
+    formats: tuple[Literal["keras", "onnx", "saved_model", "safetensors"], ...] = Field(
+        ("keras", "onnx", "saved_model"),
+        description="Files that export writes, each compared with the trained model: keras and onnx always; "
+        "saved_model needs TensorFlow, and target sagemaker needs it; safetensors are the weights by name.",
+    )
     runtime: Literal["onnx", "saved_model"] = Field("onnx", description="What computes: ONNX Runtime or TensorFlow.")
     test_images: PositiveWhole = Field(100, description="Test images that the endpoint is asked about, one at a time.")
     seed: Seed = Field(0, description="Seed that draws them.")
     sagemaker: SageMaker | None = Field(None, description="What target sagemaker needs to know.")
+
+    @model_validator(mode="after")
+    def _what_is_served_is_exported(self) -> "Deploy":
+        if missing := [name for name in ("keras", "onnx") if name not in self.formats]:
+            raise ValueError(f"has formats without {missing[0]}; keras and onnx are always exported")
+        if len(set(self.formats)) < len(self.formats):
+            raise ValueError("has formats that are named twice")
+        if "saved_model" not in self.formats:
+            if self.target == "sagemaker":
+                raise ValueError("has target sagemaker, which serves the SavedModel; add saved_model to its formats")
+            if self.runtime == "saved_model":
+                raise ValueError("has runtime saved_model, which is not among its formats; add it there")
+        return self
 
     @model_validator(mode="after")
     def _what_sagemaker_needs(self) -> "Deploy":
@@ -233,7 +251,12 @@ class Deploy(Spec):
     @property
     def options(self) -> dict[str, Any]:
         """The options that ``deploy.py`` takes."""
-        unused = {"dataset": True, "variant": True, "sagemaker": {"prices"}}  # which only the plan reads
+        unused = {
+            "dataset": True,
+            "variant": True,
+            "formats": True,
+            "sagemaker": {"prices"},
+        }  # which only the plan reads
         written = self.model_dump(exclude=unused, exclude_none=True)
         if self.target == "sagemaker":
             return {**written, "runtime": "saved_model"}
@@ -381,7 +404,8 @@ class Study(Spec):
         seeds = {name: list(self.seeds_of(dataset, name)) for name in self.plan.candidates}
         described = {name: self.plan.described[name] for name in self.plan.candidates if name in self.plan.described}
         named = self.deploy.variant is not None
-        return {"candidates": candidates, "seeds": seeds, "named": named, "described": described}
+        choice = {"candidates": candidates, "seeds": seeds, "named": named, "described": described}
+        return {**choice, "formats": list(self.deploy.formats)}
 
     @cached_property
     def validated_config(self) -> dict[str, Any]:
