@@ -12,12 +12,14 @@ pytest.importorskip("moto", reason="needs moto (pip install --require-hashes -r 
 import yaml
 
 import deploy
+import deploy_plan
 from aws_double import ACCOUNT, REGION, Fault, without_network
 from builders.deployments import SETTINGS, arguments, evidence
 from builders.permissions import Need, condition_keys, needs, refused, unused
 from builders.project import TINY
 from convlab.cloud import governance, packages, sdk
 from convlab.cloud.policy import caller_policy, role_policy
+from convlab.common import redaction
 from convlab.errors import UserError
 from convlab.study.governed import has_instance_store
 from convlab.study.load import load_study
@@ -401,3 +403,35 @@ def test_a_governed_policy_allows_no_request_without_the_settings(changed):
 ])  # fmt: skip
 def test_a_key_is_the_same_resource_however_it_is_named(key, resource, condition):
     assert governance.key_resource(settings(kms_key=key), REGION) == (resource, condition)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Account numbers, and the plan
+
+
+def test_numbers_of_every_account_in_the_options_are_masked_inside_words_too():
+    options = {"role": f"arn:aws:iam::{ACCOUNT}:role/x", "tags": [{"210987654321": "x"}], "seed": 3, "image": None}
+    numbers = redaction.account_numbers(options)
+    assert numbers == [ACCOUNT, "210987654321"]
+    assert redaction.masked(f"my{ACCOUNT}bucket of a210987654321b", numbers) == f"my{'*' * 12}bucket of a{'*' * 12}b"
+
+
+@pytest.mark.parametrize(("changes", "lines"), [
+    ({}, ["controls        none; accounts with rules may ask for network_isolation, vpc or kms_key, and AWS Config"]),
+    (
+        {**GOVERNED, "mode": "train_and_deploy", "training": {"instance_type": "ml.g5.xlarge"}},
+        ["isolation       containers reach no network; what the training installs is packed along",
+         "network         of the VPC: subnet-0a1, subnet-0b2, sg-0c3", f"encryption      objects and disks, by {KEY}",
+         "not the disks of the training job's instance, which its hardware encrypts", "traffic         encrypted between"],
+    ),
+])  # fmt: skip
+def test_the_plan_says_what_a_governed_account_is_given(changes, lines):
+    printed = "\n".join(deploy_plan.resources("tiny", "digits", settings(**changes), REGION))
+    assert all(line in printed for line in lines), printed
+
+
+@needs_sdk
+def test_the_plan_names_the_image_that_is_taken_without_aws_account():
+    chosen = settings(endpoint={}, training={})
+    assert deploy_plan.image_name(chosen, "inference", REGION) == "AWS' tensorflow-inference:2.20-cpu-py312"
+    assert deploy_plan.image_name(chosen, "inference", "*") == "AWS' TensorFlow 2.20 inference image"

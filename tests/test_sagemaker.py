@@ -1310,7 +1310,14 @@ def test_the_plan_of_a_transform_job_says_who_stops_it(tmp_path, capsys):
 @pytest.mark.slow
 def test_the_workflow_deploys_a_real_model_and_shows_it_and_no_account_number_anywhere(double, finished):
     double.s3.create_bucket(f"models-{ACCOUNT}", REGION)
-    settings = {**SETTINGS, "tags": {"team": "vision"}, "bucket": f"models-{ACCOUNT}"}
+    others = "998877665544"  # account of the key, and of the image
+    settings = {
+        **SETTINGS, "tags": {"team": "vision", "cost": f"of {ACCOUNT}"}, "bucket": f"models-{ACCOUNT}",
+        "endpoint": {"image": f"{others}.dkr.ecr.{REGION}.amazonaws.com/serve:1", "instance_type": "ml.m5.large"},
+        "kms_key": f"arn:aws:kms:{REGION}:{others}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        "scheduler_role_arn": f"arn:aws:iam::{ACCOUNT}:role/Scheduler", "network_isolation": True,
+        "vpc": {"subnets": ["subnet-0a1"], "security_groups": ["sg-0c3"]}, "encrypt_traffic": True,
+    }  # fmt: skip
     finished.configure({**TINY, "deploy": {"target": "sagemaker", "test_images": 12, "sagemaker": settings}})
     error_text = f"arn:aws:sts::{ACCOUNT}:assumed-role/x is not authorized"
     double.faults = [Fault("CreateModel", "AccessDeniedException", error_text, 403)]
@@ -1318,7 +1325,8 @@ def test_the_workflow_deploys_a_real_model_and_shows_it_and_no_account_number_an
     assert failed.returncode != 0 and "CreateModel: AccessDeniedException" in failed.stdout + failed.stderr
     result = finished.snakemake("deploy", "--printshellcmds", "--verbose")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert ACCOUNT not in failed.stdout + failed.stderr + result.stdout + result.stderr
+    printed = failed.stdout + failed.stderr + result.stdout + result.stderr
+    assert ACCOUNT not in printed and others not in printed
     assert "CONVLAB_DEPLOY" not in result.stdout + result.stderr
     assert double.left() == [] and not double.s3.get_bucket(f"models-{ACCOUNT}").keys
     folder = finished.folder / "results/tiny"
@@ -1332,10 +1340,11 @@ def test_the_workflow_deploys_a_real_model_and_shows_it_and_no_account_number_an
     assert "A stand-in for AWS answered, not AWS" in page and "arn:aws:iam::************:role" in page
     folders = [finished.folder / "results", finished.folder / ".snakemake"]
     written = [path for directory in folders for path in directory.rglob("*") if path.is_file()]
-    assert [path for path in written if ACCOUNT.encode() in path.read_bytes()] == [], "logs and Snakemake's records too"
+    for number in (ACCOUNT, others):  # in logs and Snakemake's records too
+        assert [path for path in written if number.encode() in path.read_bytes()] == []
     assert len([path for path in written if ".snakemake" in path.parts]) > 20
-    other = settings["role_arn"].replace(ACCOUNT, "210987654321")
-    configured = {**settings, "role_arn": other}
+    moved = {key: settings[key].replace(ACCOUNT, "210987654321") for key in ("role_arn", "scheduler_role_arn")}
+    configured = {**settings, **moved}
     finished.configure({**TINY, "deploy": {"target": "sagemaker", "test_images": 12, "sagemaker": configured}})
     assert finished.planned("deploy") == {"Deploy the model of digits and test its endpoint"}, "another account"
 
