@@ -422,7 +422,7 @@ def test_numbers_of_every_account_in_the_options_are_masked_inside_words_too():
         {**GOVERNED, "mode": "train_and_deploy", "training": {"instance_type": "ml.g5.xlarge"}},
         ["isolation       containers reach no network; what the training installs is packed along",
          "network         of the VPC: subnet-0a1, subnet-0b2, sg-0c3", f"encryption      objects and disks, by {KEY}",
-         "not the disks of the training job's instance, which its hardware encrypts", "traffic         encrypted between"],
+         "not the disks of the training job's instance, which its hardware encrypts", "traffic         encrypted"],
     ),
 ])  # fmt: skip
 def test_the_plan_says_what_a_governed_account_is_given(changes, lines):
