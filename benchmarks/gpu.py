@@ -230,6 +230,7 @@ def described_round(
                 "images_per_epoch": record["images_per_epoch"],
                 "val_accuracy": record["val_accuracy"],
                 "device": record["device"],
+                "energy": record["energy"],
             }
             for key, record in records.items()
         },
@@ -269,6 +270,9 @@ def print_round(number: int, entry: Mapping[str, Any], peak: Mapping[str, float]
         f"round {number}: {len(entry['runs'])} trainings in {entry['seconds']:.1f} s wall; "
         f"{entry['images'] / entry['seconds']:,.0f} images/s, {rate / 1e12:.3g} TFLOP/s: {shares}"
     )
+    read = [run["energy"]["nvml"]["joules"] for run in entry["runs"].values() if "nvml" in (run["energy"] or {})]
+    if read:
+        print(f"  energy of the GPU while {len(read)} of them were trained, by NVML: {sum(read):,.0f} J")
     for name, run in entry["runs"].items():
         first, *later = run["epoch_seconds"]
         median = statistics.median(later or [first])

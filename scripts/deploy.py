@@ -17,7 +17,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -124,7 +124,7 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
     endpoint = TARGETS[options["target"]](folder, dataset, options)
     try:
         with endpoint:
-            for answer in endpoint_test.ask(endpoint.invoke, images, chosen if asked else [], labels):
+            for answer in endpoint.answers(images, chosen if asked else [], labels):
                 evidence.answers.append(answer)
     finally:
         evidence.teardown = Teardown(**endpoint.teardown)
@@ -141,7 +141,8 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
         return
     reference = evaluated if endpoint.reference() is None else endpoint.reference()
     evidence.accuracy = endpoint_test.accuracy(evidence.answers)
-    evidence.latency_ms = endpoint_test.latency(evidence.answers)
+    if evidence.answers[0].latency_ms is not None:
+        evidence.latency_ms = endpoint_test.latency(evidence.answers)
     evidence.parity = endpoint_test.agreement(evidence.answers, reference)
     log.info("%s", summary(evidence))
     tolerance = read_json(model_dir / "parity.json")["tolerance"]
@@ -159,8 +160,8 @@ class Endpoint(AbstractContextManager, Protocol):
     teardown: dict[str, Any]
     """Remaining resources and details, also after a failed entry."""
 
-    def invoke(self, body: bytes, content_type: str) -> endpoint_test.Reply:
-        """Send one request."""
+    def answers(self, images: np.ndarray, indices: Sequence[int], labels: np.ndarray) -> Iterator[ImagePrediction]:
+        """Predictions for images (uint8, NHWC) at ``indices``, in order; ``labels``: the images' true classes."""
 
     def facts(self) -> dict[str, Any]:
         """Description of the endpoint for the evidence; a training job under ``training``."""
@@ -174,9 +175,11 @@ def local(folder: Path, dataset: str, options: Mapping[str, Any]) -> Endpoint:
 
 
 def sagemaker(folder: Path, dataset: str, options: Mapping[str, Any]) -> Endpoint:
-    from convlab.cloud.endpoint import SageMakerEndpoint  # boto3, which the other target does not need
+    from convlab.cloud.batch_transform import BatchTransform  # boto3, which the other target does not need
+    from convlab.cloud.endpoint import SageMakerEndpoint
 
-    return SageMakerEndpoint(folder, dataset, options)
+    batch = options["sagemaker"].get("mode") in ("batch", "train_and_batch")
+    return (BatchTransform if batch else SageMakerEndpoint)(folder, dataset, options)
 
 
 TARGETS: Mapping[str, Callable[[Path, str, Mapping[str, Any]], Endpoint]] = {"local": local, "sagemaker": sagemaker}
@@ -198,11 +201,14 @@ def account_numbers(options: Mapping[str, Any]) -> list[str]:
 def summary(evidence: Evidence) -> str:
     """Accuracy, agreement and latency in one line, for the log."""
     accuracy, latency = evidence.accuracy, evidence.latency_ms
-    p50 = f", then {latency.p50:.2f} ms (p50)" if latency.p50 is not None else ""
-    return (
+    text = (
         f"{accuracy.images} images, accuracy {accuracy.value:.4f}, largest difference to the evaluated model "
-        f"{evidence.parity.largest_difference:.1e}; first answer after {latency.first:.2f} ms{p50}"
+        f"{evidence.parity.largest_difference:.1e}"
     )
+    if latency is None:
+        return text
+    p50 = f", then {latency.p50:.2f} ms (p50)" if latency.p50 is not None else ""
+    return f"{text}; first answer after {latency.first:.2f} ms{p50}"
 
 
 def write_answers(path: Path, answers: list[ImagePrediction]) -> None:

@@ -66,15 +66,23 @@ def resources(study: str, dataset: str, settings: SageMaker, region: str) -> lis
     lines += [f"  objects         below s3://{settings.bucket}/{settings.prefix}/, removed in the end"]
     if settings.keep_objects:
         lines[-1] = lines[-1].replace("removed in the end", "kept")
-    if settings.mode != "deploy":
+    if settings.trains:
         image = job.image or f"AWS' TensorFlow {job.image_version} training image"
         capacity = f", on spare capacity, {minutes(job.max_wait_minutes)} of waiting and running" if job.spot else ""
         lines += [f"  training job    {job.instance_type}, {minutes(job.max_minutes)} at most{capacity}; {image}"]
-    if settings.mode != "train":
+    if settings.predicts:
         image = endpoint.image or f"AWS' TensorFlow {endpoint.image_version} inference image"
         kind = f"{endpoint.memory_mb} MB, {endpoint.max_concurrency} calls at once, serverless"
+        lines += [f"  model           {image}"]
+    if settings.transforms:
+        batch = settings.batch
         lines += [
-            f"  model           {image}",
+            f"  transform job   {batch.instance_type}, {batch.strategy} of {batch.max_payload_mb} MB at most; stopped",
+            f"                  after {minutes(batch.max_minutes)} at most by the process that deploys; where that is",
+            "                  killed, by `make teardown` alone: an instance costs until then",
+        ]
+    if settings.serves:
+        lines += [
             "  configuration   one variant with all traffic",
             f"  endpoint        {endpoint.instance_type or kind}; after {minutes(endpoint.max_minutes)} at most taken",
             "                  down by the process that deploys; where that is killed, by `make teardown` alone",

@@ -64,7 +64,7 @@ class Endpoint:
 
 @dataclass
 class Job:
-    """A training job that runs."""
+    """A training or transform job that runs."""
 
     status: str = "InProgress"
     failure: str | None = None
@@ -89,6 +89,7 @@ class Double:
         self.folder = Path(tempfile.mkdtemp(prefix="aws-double-"))
         self.endpoints: dict[str, Endpoint] = {}
         self.jobs: dict[str, Job] = {}
+        self.transforms: dict[str, Job] = {}
         self.lock = threading.RLock()
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -111,10 +112,11 @@ class Double:
             setattr(self, name, value.default_factory() if name in ("faults", "calls") else value.default)
         self.endpoints.clear()
         self.jobs.clear()
+        self.transforms.clear()
 
     def left(self) -> list[str]:
         """Names of all remaining resources."""
-        jobs = [name for name, job in self.jobs.items() if job.status in ("InProgress", "Stopping")]
+        jobs = [name for name, job in (self.jobs | self.transforms).items() if job.status in ("InProgress", "Stopping")]
         return [
             *self.sagemaker.endpoints, *self.sagemaker.endpoint_configs, *self.sagemaker._models, *jobs, *self.keys("")
         ]  # fmt: skip
@@ -172,7 +174,10 @@ class Double:
         if known and (instead := self.progress(operation, sent["EndpointName"])):
             return instead
         if operation == "StopTrainingJob":
-            self.stop(sent["TrainingJobName"])
+            self.stop(self.jobs[sent["TrainingJobName"]])
+            return "200 OK", [], b"{}"
+        if operation == "StopTransformJob":
+            self.stop(self.transforms[sent["TransformJobName"]])
             return "200 OK", [], b"{}"
         response: dict[str, Any] = {}
 
@@ -213,6 +218,19 @@ class Double:
         elif operation == "ListTrainingJobs":
             for entry in reply.setdefault("TrainingJobSummaries", []):
                 entry["TrainingJobStatus"] = self.jobs[entry["TrainingJobName"]].status
+        elif operation == "CreateTransformJob":
+            job = self.transforms[sent["TransformJobName"]] = Job()
+            if not self.hold_jobs:
+                threading.Thread(target=self.transform, args=(sent, job), daemon=True).start()
+        elif operation == "DescribeTransformJob":
+            job = self.transforms[sent["TransformJobName"]]
+            reply |= {"TransformJobStatus": job.status}
+            reply |= {"FailureReason": job.failure} if job.failure else {}
+            if job.status == "InProgress":
+                reply.pop("TransformEndTime", None)
+        elif operation == "ListTransformJobs":
+            for entry in reply.setdefault("TransformJobSummaries", []):
+                entry["TransformJobStatus"] = self.transforms[entry["TransformJobName"]].status
         else:
             for key in ("EndpointConfigs", "Models"):
                 if operation == f"List{key}":
@@ -227,15 +245,19 @@ class Double:
         config = self.sagemaker.endpoint_configs[self.sagemaker.endpoints[name].endpoint_config_name]
         container = self.sagemaker._models[config.production_variants[0]["ModelName"]].primary_container
         try:
-            folder = self.folder / name
-            bucket, key = container["ModelDataUrl"].removeprefix("s3://").split("/", 1)
-            with tarfile.open(fileobj=io.BytesIO(self.s3.get_object(bucket, key).value)) as tar:
-                tar.extractall(folder, filter="data")
-            endpoint.handlers = load(folder / "code" / "inference.py")
-            endpoint.predict = tensorflow_serving(folder / container["Environment"]["SAGEMAKER_TFS_DEFAULT_MODEL_NAME"])
+            endpoint.handlers, endpoint.predict = self.start_container(name, container)
             self.log(f"/aws/sagemaker/Endpoints/{name}", "AllTraffic/i-0", ["model loaded", "started"])
         except Exception as problem:
             endpoint.failure = repr(problem)
+
+    def start_container(self, name: str, container: dict) -> tuple[Any, Callable]:
+        """Unpack a model's archive; its handlers, and what TensorFlow Serving does with its model."""
+        folder = self.folder / name
+        bucket, key = container["ModelDataUrl"].removeprefix("s3://").split("/", 1)
+        with tarfile.open(fileobj=io.BytesIO(self.s3.get_object(bucket, key).value)) as tar:
+            tar.extractall(folder, filter="data")
+        model = folder / container["Environment"]["SAGEMAKER_TFS_DEFAULT_MODEL_NAME"]
+        return load(folder / "code" / "inference.py"), tensorflow_serving(model)
 
     def progress(self, operation: str, name: str) -> tuple[str, list, bytes] | None:
         """Advance an endpoint's status; returns a response that replaces moto's, or None."""
@@ -262,12 +284,10 @@ class Double:
         endpoint = self.endpoints.get(name)
         if endpoint is None or endpoint.status != "InService":
             return error(Fault("InvokeEndpoint", "ValidationError", f"Endpoint {name} of account {ACCOUNT} not found."))
-        context = SimpleNamespace(
-            request_content_type=environ.get("CONTENT_TYPE"), accept_header=environ.get("HTTP_ACCEPT")
-        )
         try:
-            request = endpoint.handlers.input_handler(io.BytesIO(body), context)
-            answer, kind = endpoint.handlers.output_handler(endpoint.predict(request), context)
+            answer, kind = handled(
+                endpoint.handlers, endpoint.predict, body, environ.get("CONTENT_TYPE"), environ.get("HTTP_ACCEPT")
+            )
         except Exception as problem:  # as AWS' image does
             text = json.dumps({"error": str(problem)})
             failure = {"OriginalStatusCode": 500, "OriginalMessage": text, "Message": f"Received server error: {text}"}
@@ -326,8 +346,40 @@ class Double:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def stop(self, name: str) -> None:
-        job = self.jobs[name]
+    # -----------------------------------------------------------------------------------------------------------------
+    # Transform jobs
+
+    def transform(self, sent: dict, job: Job) -> None:
+        """Run a transform job: every object's lines through the model's handlers, each joined with its input."""
+        name, source, target = sent["TransformJobName"], sent["TransformInput"], sent["TransformOutput"]
+        try:
+            handlers, predict = self.start_container(name, self.sagemaker._models[sent["ModelName"]].primary_container)
+            bucket, prefix = source["DataSource"]["S3DataSource"]["S3Uri"].removeprefix("s3://").split("/", 1)
+            requests, failed = 0, []
+            for key in self.keys(prefix):
+                lines = [line for line in self.s3.get_object(bucket, key).value.splitlines() if line.strip()]
+                records, output = [json.loads(line) for line in lines], []
+                try:
+                    for batch in mini_batches(records, sent):
+                        body = b"".join(line + b"\n" for line in batch)
+                        answer, _ = handled(handlers, predict, body, source["ContentType"], target["Accept"])
+                        output += answer.splitlines()
+                        requests += 1
+                    joined = join(records, output, sent["DataProcessing"])
+                except Exception as problem:  # of this object; the others go on
+                    failed.append(f"{key}: {problem}")
+                    continue
+                bucket_out, folder = target["S3OutputPath"].removeprefix("s3://").split("/", 1)
+                content = "".join(f"{json.dumps(line)}\n" for line in joined).encode()
+                self.s3.put_object(bucket_out, f"{folder}/{key.removeprefix(prefix)}.out", content)
+            self.log("/aws/sagemaker/TransformJobs", f"{name}/i-0", [f"{requests} requests", *failed])
+            if job.status == "InProgress":
+                job.status = "Failed" if failed else "Completed"
+                job.failure = f"ClientError: See job logs for more information; {failed[0]}" if failed else None
+        except Exception as problem:
+            job.status, job.failure = "Failed", f"InternalServerError: {problem!r}"
+
+    def stop(self, job: Job) -> None:
         job.status = "Stopped"
         if job.process and job.process.poll() is None:
             with suppress(ProcessLookupError):
@@ -397,6 +449,40 @@ def without_empty(value: Any) -> Any:
             key: without_empty(item) for key, item in value.items() if item is not None and item not in ({}, [None])
         }
     return [without_empty(item) for item in value] if isinstance(value, list) else value
+
+
+def handled(
+    handlers: Any, predict: Callable, body: bytes, content_type: str | None, accept: str | None
+) -> tuple[str, str]:
+    """Answer and content type of a request, by the archive's handlers, as TensorFlow's inference image calls them."""
+    context = SimpleNamespace(request_content_type=content_type, accept_header=accept)
+    request = handlers.input_handler(io.BytesIO(body), context)
+    return handlers.output_handler(predict(request), context)
+
+
+def mini_batches(records: list[dict], job: dict) -> list[list[bytes]]:
+    """Lines of each request of a transform job, after its input filter ($.name, all that is used here)."""
+    name = job["DataProcessing"]["InputFilter"].removeprefix("$.")
+    lines = [json.dumps(record[name]).encode() for record in records]
+    limit = job["MaxPayloadInMB"] * 2**20
+    batches: list[list[bytes]] = []
+    for line in lines:
+        if len(line) > limit:
+            raise ValueError("a record is larger than MaxPayloadInMB")
+        full = not batches or sum(map(len, batches[-1])) + len(line) > limit
+        if full or job["BatchStrategy"] == "SingleRecord":
+            batches.append([])
+        batches[-1].append(line)
+    return batches
+
+
+def join(records: list[dict], output: list[str], processing: dict) -> list[dict]:
+    """Each record with its line of output under SageMakerOutput, after the output filter ($['a','b'])."""
+    if len(output) != len(records):
+        raise ValueError(f"the model answered {len(output)} lines to {len(records)} records")
+    kept = re.findall(r"'([^']+)'", processing["OutputFilter"])
+    joined = [record | {"SageMakerOutput": json.loads(line)} for record, line in zip(records, output, strict=True)]
+    return [{key: record[key] for key in kept} for record in joined]
 
 
 def load(path: Path) -> Any:

@@ -63,10 +63,20 @@ MAY_REACH = {
     | SPECS
     | AGREE
     | {"common/redaction", "common/shutdown", "evaluation/records", "study/sagemaker", "training/network"}
-    | {f"serving/{name}" for name in ("artifacts", "endpoint_test", "local", "pack", "record")}
+    | {f"serving/{name}" for name in ("artifacts", "endpoint_test", "inference", "local", "pack", "record")}
     | {
         f"cloud/{name}"
-        for name in ("aws", "endpoint", "logs", "sdk", "state", "teardown", "time_limits", "training_job")
+        for name in (
+            "aws",
+            "batch_transform",
+            "endpoint",
+            "logs",
+            "sdk",
+            "state",
+            "teardown",
+            "time_limits",
+            "training_job",
+        )
     },
 }
 

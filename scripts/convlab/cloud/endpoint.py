@@ -6,7 +6,7 @@ import importlib.util
 import logging
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -26,8 +26,10 @@ from convlab.common.files import read_json
 from convlab.common.redaction import MASK, fingerprint
 from convlab.common.shutdown import ignore_signals
 from convlab.errors import UserError
+from convlab.serving import endpoint_test
 from convlab.serving.endpoint_test import Reply
 from convlab.serving.pack import pack
+from convlab.serving.record import ImagePrediction
 from convlab.study import layout
 from convlab.study.sagemaker import SageMaker
 
@@ -43,6 +45,15 @@ RETRYABLE_ERRORS = (
 
 BUSY_SECONDS = 120.0
 """Seconds for which one call is retried while the endpoint is busy; a serverless one has to start first."""
+
+KINDS = {
+    "deploy": "endpoint",
+    "train": "training job",
+    "train_and_deploy": "endpoint",
+    "batch": "transform job",
+    "train_and_batch": "transform job",
+}
+"""What the answers of each mode come from."""
 
 MAX_RESPONSE_BYTES = 16 * 2**20
 """Bytes that are read of one response at most."""
@@ -115,7 +126,7 @@ class SageMakerEndpoint:
         )
         self._images = {
             scope: sdk.image(settings, scope, clients.region)
-            for scope, needed in (("training", self.trains), ("inference", self.serves))
+            for scope, needed in (("training", self.settings.trains), ("inference", self.settings.predicts))
             if needed
         }
         try:
@@ -123,7 +134,7 @@ class SageMakerEndpoint:
         except aws.FAILURES as error:
             raise UserError(f"deploy.sagemaker.bucket cannot be used: {aws.error_message(error)}") from None
         if (
-            self.trains
+            self.settings.trains
             and (backend := self._exported()["spec"]["training"].get("backend", "tensorflow")) != "tensorflow"
         ):
             raise UserError(f"the chosen run needs {backend}, and AWS' image has TensorFlow only; use mode: deploy")
@@ -132,14 +143,6 @@ class SageMakerEndpoint:
         self._tags = {**tags, "expires": expires.isoformat(timespec="seconds"), **settings.tags}
         state.reveal(account)
         self.state = state
-
-    @property
-    def trains(self) -> bool:
-        return self.settings.mode != "deploy"
-
-    @property
-    def serves(self) -> bool:
-        return self.settings.mode != "train"
 
     def _exported(self) -> dict[str, Any]:
         return read_json(self.model_dir / "export.json")
@@ -150,17 +153,23 @@ class SageMakerEndpoint:
     def _begin(self) -> None:
         self.state.save(self.state_file)
         model_dir = self.model_dir
-        if self.trains:
+        if self.settings.trains:
             deployment = sdk.Deployment(self._clients, self.state, self.state_file, self.settings, self._tags)
             self.trained = training_job.train(deployment, self.prepared, self._exported(), self.output, self._training)
             model_dir = (
                 training_job.write_served_model(self.trained, self.model_dir, self.output / "served")
-                if self.serves
+                if self.settings.predicts
                 else None
             )
-        if self.serves:
-            self._create(self._upload(model_dir))
-            self._wait()
+        if self.settings.predicts:
+            self._serve(self._upload(model_dir))
+
+    def _serve(self, model_uri: str) -> None:
+        """Create what answers, from the archive at ``model_uri``."""
+        self._ends = aws.clock() + SECONDS_PER_MINUTE * self.settings.endpoint.max_minutes
+        self._create_model(model_uri)
+        self._create_endpoint()
+        self._wait()
 
     def _upload(self, model_dir: Path) -> str:
         """Upload the archive of the SavedModel to S3; returns its URI."""
@@ -177,9 +186,27 @@ class SageMakerEndpoint:
         }  # fmt: skip
         return uri
 
-    def _create(self, model_uri: str) -> None:
+    def _create_model(self, model_uri: str) -> None:
+        self._endpoint["image"] = self._images["inference"]
+        container = {
+            "Image": self._images["inference"],
+            "ModelDataUrl": model_uri,
+            "Environment": {"SAGEMAKER_TFS_DEFAULT_MODEL_NAME": "saved_model"},
+        }
+        with self.state.pending("model", self.state_file):
+            self._clients.sagemaker.create_model(
+                ModelName=self.state.name,
+                ExecutionRoleArn=self.settings.role_arn,
+                PrimaryContainer=container,
+                Tags=self._tag_list(),
+            )
+
+    def _tag_list(self) -> list[dict[str, str]]:
+        """Tags as AWS takes them."""
+        return [{"Key": key, "Value": value} for key, value in self._tags.items()]
+
+    def _create_endpoint(self) -> None:
         name, sagemaker, chosen = self.state.name, self._clients.sagemaker, self.settings.endpoint
-        tags = [{"Key": key, "Value": value} for key, value in self._tags.items()]
         variant: dict[str, Any] = {"VariantName": VARIANT, "ModelName": name}
         if chosen.instance_type:
             variant |= {"InstanceType": chosen.instance_type, "InitialInstanceCount": 1}
@@ -187,21 +214,13 @@ class SageMakerEndpoint:
             variant["ServerlessConfig"] = {
                 "MemorySizeInMB": chosen.memory_mb, "MaxConcurrency": chosen.max_concurrency
             }  # fmt: skip
-        self._endpoint |= {"name": name, "image": self._images["inference"], "variant": variant}
-        container = {
-            "Image": self._images["inference"],
-            "ModelDataUrl": model_uri,
-            "Environment": {"SAGEMAKER_TFS_DEFAULT_MODEL_NAME": "saved_model"},
-        }
-        self._ends = aws.clock() + SECONDS_PER_MINUTE * chosen.max_minutes
-        with self.state.pending("model", self.state_file):
-            sagemaker.create_model(
-                ModelName=name, ExecutionRoleArn=self.settings.role_arn, PrimaryContainer=container, Tags=tags
-            )
+        self._endpoint |= {"name": name, "variant": variant}
         with self.state.pending("endpoint_config", self.state_file):
-            sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant], Tags=tags)
+            sagemaker.create_endpoint_config(
+                EndpointConfigName=name, ProductionVariants=[variant], Tags=self._tag_list()
+            )
         with self.state.pending("endpoint", self.state_file):
-            sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=tags)
+            sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=self._tag_list())
 
     def _wait(self) -> None:
         """Poll until the endpoint is in service. Raises UserError if it fails or takes too long."""
@@ -225,6 +244,10 @@ class SageMakerEndpoint:
 
     # -----------------------------------------------------------------------------------------------------------------
     # Inference
+
+    def answers(self, images: np.ndarray, indices: Sequence[int], labels: np.ndarray) -> Iterator[ImagePrediction]:
+        """As :func:`endpoint_test.ask`."""
+        yield from endpoint_test.ask(self.invoke, images, indices, labels)
 
     def invoke(self, body: bytes, content_type: str) -> Reply:
         """Invoke the endpoint, with retries while it is busy; the reply's time is that of the successful call."""
@@ -271,7 +294,7 @@ class SageMakerEndpoint:
         if self._clients is None:
             return {}
         facts = {
-            "kind": "SageMaker endpoint" if self.serves else "SageMaker training job",
+            "kind": f"SageMaker {KINDS[self.settings.mode]}",
             "where": self._clients.where,
         }
         facts |= {"on_aws": self._clients.endpoint_url is None, "mode": self.settings.mode}
@@ -291,8 +314,7 @@ class SageMakerEndpoint:
         if self.state is None or self._receipt is not None:
             return
         ignore_signals()
-        logs = [LOG_GROUP + self.state.name] if self.serves else []
-        details = {"kept_logs": logs + ([training_job.LOG_GROUP] if self._training else [])}
+        details = {"kept_logs": self._log_groups() + ([training_job.LOG_GROUP] if self._training else [])}
         try:
             receipt = teardown(self._clients, self.state)
         except Exception as error:  # a defect of ours must not pass for an empty account
@@ -311,6 +333,10 @@ class SageMakerEndpoint:
             log.warning("%s: %s", self.state_file, details["state_file"])
         self._record_logs()
         self._lock.close()
+
+    def _log_groups(self) -> list[str]:
+        """Groups of logs of what answered, which AWS keeps."""
+        return [LOG_GROUP + self.state.name] if self.settings.serves else []
 
     def _record_logs(self) -> None:
         """Record the end of the endpoint's and the job's logs; errors are recorded too."""

@@ -8,6 +8,9 @@ from convlab.study.sagemaker import SageMaker
 
 KINDS = ("endpoint", "endpoint-config", "model")
 
+LISTED = ("Endpoints", "EndpointConfigs", "Models", "TrainingJobs", "TransformJobs")
+"""What teardown lists, in any mode."""
+
 ECR = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<name>[^:@]+)"
 )
@@ -19,16 +22,18 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     partition = settings.role_arn.split(":")[1]
     base = f"arn:{partition}:sagemaker:{region}:{settings.account}"
     logs = f"arn:{partition}:logs:{region}:{settings.account}:log-group:/aws/sagemaker"
-    named = {kind: f"{base}:{kind}/{NAME_PREFIX}*" for kind in (*KINDS, "training-job")}
-    trains, serves = settings.mode != "deploy", settings.mode != "train"
+    named = {kind: f"{base}:{kind}/{NAME_PREFIX}*" for kind in (*KINDS, "training-job", "transform-job")}
+    trains, serves = settings.trains, settings.serves
+    writes = trains or settings.transforms  # into the bucket, which is read
     # Teardown lists all kinds of resources in any mode.
     actions = [f"sagemaker:Delete{kind}" for kind in ("Endpoint", "EndpointConfig", "Model")]
     statements = [
         statement("Delete", actions, [named[kind] for kind in KINDS]),
         statement("Stop", ["sagemaker:StopTrainingJob"], [named["training-job"]]),
+        statement("StopTransform", ["sagemaker:StopTransformJob"], [named["transform-job"]]),
         statement(
             "Look",  # listings know no resources
-            [f"sagemaker:List{kind}" for kind in ("Endpoints", "EndpointConfigs", "Models", "TrainingJobs")],
+            [f"sagemaker:List{kind}" for kind in LISTED],
             ["*"],
         ),
         statement(
@@ -37,7 +42,7 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
             [settings.role_arn],
             {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
         ),
-        *bucket(settings, partition, *["s3:GetObject"] * trains, "s3:PutObject", "s3:DeleteObject"),
+        *bucket(settings, partition, *["s3:GetObject"] * writes, "s3:PutObject", "s3:DeleteObject"),
     ]
     if serves:
         actions = [f"sagemaker:Create{kind}" for kind in ("Endpoint", "EndpointConfig", "Model")]
@@ -46,7 +51,12 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     if trains:
         actions = ["sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:AddTags"]
         statements.append(statement("Train", actions, [named["training-job"]]))
+    if settings.transforms:
+        actions = ["sagemaker:CreateModel", "sagemaker:CreateTransformJob", "sagemaker:DescribeTransformJob"]
+        resources = [named["model"], named["transform-job"]]
+        statements.append(statement("Transform", [*actions, "sagemaker:AddTags"], resources))
     groups = [f"{logs}/Endpoints/{NAME_PREFIX}*"] * serves + [f"{logs}/TrainingJobs:*"] * trains
+    groups += [f"{logs}/TransformJobs:*"] * settings.transforms
     statements.append(statement("ReadLogs", ["logs:DescribeLogStreams", "logs:GetLogEvents"], groups))
     return document(statements)
 
@@ -54,14 +64,15 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
 def role_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     """Policy of the role that SageMaker assumes: data, models, logs, metrics, images; only jobs write objects."""
     partition = settings.role_arn.split(":")[1]
-    trains, serves = settings.mode != "deploy", settings.mode != "train"
+    trains, serves = settings.trains, settings.serves
     logs = f"arn:{partition}:logs:{region}:{settings.account}:log-group:/aws/sagemaker"
     groups = [f"{logs}/Endpoints/{NAME_PREFIX}*"] * serves + [f"{logs}/TrainingJobs", f"{logs}/TrainingJobs:*"] * trains
+    groups += [f"{logs}/TransformJobs", f"{logs}/TransformJobs:*"] * settings.transforms
     actions = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"]
     images = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     return document(
         [
-            *bucket(settings, partition, "s3:GetObject", *["s3:PutObject"] * trains),
+            *bucket(settings, partition, "s3:GetObject", *["s3:PutObject"] * (trains or settings.transforms)),
             statement("WriteLogs", actions, groups),
             statement("Images", images, repositories(settings, partition, region)),
             statement(
@@ -77,8 +88,8 @@ def role_policy(settings: SageMaker, region: str) -> dict[str, Any]:
 
 def repositories(settings: SageMaker, partition: str, region: str) -> list[str]:
     """The repositories of the images that the mode runs: the config's own, else AWS' for TensorFlow."""
-    used = {"training": settings.training.image} if settings.mode != "deploy" else {}
-    used |= {"inference": settings.endpoint.image} if settings.mode != "train" else {}
+    used = {"training": settings.training.image} if settings.trains else {}
+    used |= {"inference": settings.endpoint.image} if settings.predicts else {}
     resources = []
     for scope, image in used.items():
         address = ECR.match(image) if image else None

@@ -32,16 +32,21 @@ def items(settings: SageMaker, calls: int) -> list[Item]:
     """
     prices, job, endpoint = settings.prices, settings.training, settings.endpoint
     items = []
-    if settings.mode != "deploy":
+    if settings.trains:
         kind = f"training job on {job.instance_type}" + (" (spot: less)" if job.spot else "")
         items.append(Item(kind, job.max_minutes / 60, "hours at most", "training_hour", prices.training_hour))
-    if settings.mode != "train" and endpoint.instance_type:
+    if settings.serves and endpoint.instance_type:
         hours = (endpoint.max_minutes + TEARDOWN_MINUTES) / 60
         kind = f"endpoint on {endpoint.instance_type}"
         unit = f"hours ({TEARDOWN_MINUTES} minutes of it to take it down), as long as the deploying process lives"
         items.append(Item(kind, hours, unit, "endpoint_hour", prices.endpoint_hour))
-    elif settings.mode != "train":
+    elif settings.serves:
         seconds = calls * prices.seconds_per_call
         kind = f"serverless endpoint with {endpoint.memory_mb} MB, {calls} calls"
         items.append(Item(kind, seconds, "seconds, assumed", "serverless_second", prices.serverless_second))
+    if settings.transforms:
+        hours = (settings.batch.max_minutes + TEARDOWN_MINUTES) / 60
+        kind = f"transform job on {settings.batch.instance_type}"
+        unit = f"hours ({TEARDOWN_MINUTES} minutes of it to stop it), as long as the deploying process lives"
+        items.append(Item(kind, hours, unit, "batch_hour", prices.batch_hour))
     return items

@@ -39,13 +39,20 @@ def image(settings: SageMaker, scope: Literal["training", "inference"], region: 
             region=region,
             version=chosen.image_version,
             image_scope=scope,
-            instance_type=chosen.instance_type or SERVERLESS_IMAGE,
+            instance_type=_instance(settings, scope),
         )
     except (ValueError, KeyError) as error:
         raise UserError(
             f"deploy.sagemaker.{'training' if scope == 'training' else 'endpoint'}.image_version "
             f"{chosen.image_version!r}: {' '.join(str(error).split())[:300]}"
         ) from None
+
+
+def _instance(settings: SageMaker, scope: Literal["training", "inference"]) -> str:
+    """Type of the instance that runs the image."""
+    if scope == "training":
+        return settings.training.instance_type
+    return (settings.batch if settings.transforms else settings.endpoint).instance_type or SERVERLESS_IMAGE
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ NAME_PREFIX = "convlab-"
 
 STATE_FILE = "state.json"
 
-Kind = Literal["object", "training_job", "model", "endpoint_config", "endpoint"]
+Kind = Literal["object", "training_job", "transform_job", "model", "endpoint_config", "endpoint"]
 
 
 class State(BaseModel):

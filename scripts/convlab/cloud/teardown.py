@@ -24,7 +24,7 @@ NOT_FOUND_GRACE_SECONDS = 10.0
 """Grace period in seconds: AWS may answer "not found" for a resource whose create request got no response."""
 
 RUNNING_STATUSES = ("InProgress", "Stopping")
-"""Statuses of training jobs that cost money."""
+"""Statuses of jobs that cost money."""
 
 log = logging.getLogger("teardown")
 
@@ -49,6 +49,34 @@ RESOURCES = (
     Resource("model", "ModelName", "list_models", "Models"),
 )
 """In the order of deletion."""
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """SageMaker's names for one kind of job, by its word: training or transform. Jobs cannot be deleted."""
+
+    word: str
+
+    @property
+    def kind(self) -> str:
+        return f"{self.word}_job"
+
+    @property
+    def name_key(self) -> str:
+        return f"{self.word.capitalize()}JobName"
+
+    @property
+    def status_key(self) -> str:
+        return f"{self.word.capitalize()}JobStatus"
+
+    @property
+    def response_key(self) -> str:
+        return f"{self.word.capitalize()}JobSummaries"
+
+
+TRAINING, TRANSFORM = JobKind("training"), JobKind("transform")
+
+JOB_KINDS = (TRAINING, TRANSFORM)
 
 
 @dataclass
@@ -78,14 +106,16 @@ def teardown(clients: Clients, state: State) -> Receipt:
         return {resource.kind: lambda passed: _delete(clients, state, resource, deleted, passed)}
 
     endpoint, *others = RESOURCES
-    jobs = {"training jobs": lambda passed: _stop_jobs(clients, state, passed)}
-    gone, stopped = _until(receipt, deletion(endpoint) | jobs)
+    stops = {
+        f"{jobs.word} jobs": lambda passed, jobs=jobs: _stop_jobs(clients, state, jobs, passed) for jobs in JOB_KINDS
+    }
+    gone, *stopped = _until(receipt, deletion(endpoint) | stops)
     for resource in others:
         if gone:
             _until(receipt, deletion(resource))
         else:
             receipt.note(resource.kind, "left alone as long as the endpoint is there")
-    if state.keep_objects or not (gone and stopped):
+    if state.keep_objects or not (gone and all(stopped)):
         why_not = _note_objects(clients, state, listed)
         receipt.kept = [f"s3://{state.bucket}/{key}" for key in listed]
         kept = why_not or f"{len(listed)} kept, as deploy.sagemaker.keep_objects asks"
@@ -139,15 +169,15 @@ def _delete(clients: Clients, state: State, resource: Resource, deleted: set[str
     return None
 
 
-def _stop_jobs(clients: Clients, state: State, passed: float) -> str | None:
-    """One attempt to stop every training job of the deployment; done when none runs."""
-    jobs = dict(training_jobs(clients, state))
-    if not jobs and "training_job" in state.asked and passed < NOT_FOUND_GRACE_SECONDS:
+def _stop_jobs(clients: Clients, state: State, kind: JobKind, passed: float) -> str | None:
+    """One attempt to stop every job of this kind of the deployment; done when none runs."""
+    jobs = dict(list_jobs(clients, state, kind))
+    if not jobs and kind.kind in state.asked and passed < NOT_FOUND_GRACE_SECONDS:
         return None
     running = {name: status for name, status in jobs.items() if status in RUNNING_STATUSES}
     for name, status in running.items():
         if status == "InProgress":
-            clients.sagemaker.stop_training_job(TrainingJobName=name)
+            getattr(clients.sagemaker, f"stop_{kind.kind}")(**{kind.name_key: name})
     if running:
         return None
     return ", ".join(f"{name} {status}" for name, status in jobs.items()) or "none"
@@ -166,7 +196,7 @@ def _delete_objects(clients: Clients, state: State, listed: dict[str, Any], pass
         for failed in answer.get("Errors", []):
             raise ClientError({"Error": failed}, "DeleteObjects")
     listed.update((entry["Key"], _described(entry)) for entry in entries)
-    if {"object", "training_job"} & set(state.asked) and passed < NOT_FOUND_GRACE_SECONDS:
+    if {"object", "training_job", "transform_job"} & set(state.asked) and passed < NOT_FOUND_GRACE_SECONDS:
         return None
     return f"{len(listed)} deleted"
 
@@ -180,12 +210,12 @@ def _described(entry: Mapping[str, Any]) -> dict[str, Any]:
 # Listings
 
 
-def training_jobs(clients: Clients, state: State) -> Iterator[tuple[str, str]]:
-    """Name and status of each training job of the deployment; AWS adds a time to the name."""
-    for page in clients.sagemaker.get_paginator("list_training_jobs").paginate(NameContains=state.name):
-        for job in page["TrainingJobSummaries"]:
-            if job["TrainingJobName"].startswith(state.name):
-                yield job["TrainingJobName"], job["TrainingJobStatus"]
+def list_jobs(clients: Clients, state: State, kind: JobKind) -> Iterator[tuple[str, str]]:
+    """Name and status of each job of this kind of the deployment; the SDK adds a time to a training job's name."""
+    for page in clients.sagemaker.get_paginator(f"list_{kind.kind}s").paginate(NameContains=state.name):
+        for job in page[kind.response_key]:
+            if job[kind.name_key].startswith(state.name):
+                yield job[kind.name_key], job[kind.status_key]
 
 
 def objects(clients: Clients, state: State) -> list[dict[str, Any]]:
@@ -212,9 +242,11 @@ def remaining(clients: Clients, state: State) -> list[str]:
                 if entry[resource.key] == state.name
             ],
         )
-    left += _list_or_error(
-        "training job", lambda: [name for name, status in training_jobs(clients, state) if status in RUNNING_STATUSES]
-    )
+    for jobs in JOB_KINDS:
+        left += _list_or_error(
+            f"{jobs.word} job",
+            lambda jobs=jobs: [name for name, status in list_jobs(clients, state, jobs) if status in RUNNING_STATUSES],
+        )
     if not state.keep_objects:
         left += _list_or_error(
             "objects below", lambda: [f"s3://{state.bucket}/{state.prefix}"] * bool(objects(clients, state))

@@ -15,8 +15,10 @@ TEARDOWN_MINUTES = 15
 def lifetime_minutes(settings: SageMaker) -> int:
     """Minutes after which all resources of a deployment should be gone; the tag `expires` has the time."""
     job, minutes = settings.training, TEARDOWN_MINUTES
-    if settings.mode != "deploy":
+    if settings.trains:
         minutes += QUEUE_MINUTES + (max(job.max_minutes, job.max_wait_minutes) if job.spot else job.max_minutes)
-    if settings.mode != "train":
+    if settings.serves:
         minutes += settings.endpoint.max_minutes
+    if settings.transforms:
+        minutes += settings.batch.max_minutes
     return minutes

@@ -16,7 +16,7 @@ from convlab.cloud import aws, sdk
 from convlab.cloud.aws import Clients
 from convlab.cloud.sdk import Deployment
 from convlab.cloud.state import State
-from convlab.cloud.teardown import RUNNING_STATUSES, training_jobs
+from convlab.cloud.teardown import RUNNING_STATUSES, TRAINING, list_jobs
 from convlab.cloud.time_limits import QUEUE_MINUTES
 from convlab.common.code_digests import code_inputs
 from convlab.common.files import read_json, write_arrays, write_json
@@ -125,7 +125,7 @@ def wait(clients: Clients, state: State, settings: SageMaker, facts: dict[str, A
     limit = 60 * ((max(job.max_minutes, job.max_wait_minutes) if job.spot else job.max_minutes) + QUEUE_MINUTES)
     seen = None
     for passed in aws.poll_intervals(limit):
-        names = [name for name, _ in training_jobs(clients, state)]
+        names = [name for name, _ in list_jobs(clients, state, TRAINING)]
         if not names:
             continue
         description = clients.sagemaker.describe_training_job(TrainingJobName=names[0])

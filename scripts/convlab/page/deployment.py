@@ -121,6 +121,18 @@ def cloud_facts(endpoint: Mapping[str, Any], job: Mapping[str, Any]) -> list[tup
         rows.append(("job", ", ".join(part for part in parts if part)))
     if "test_accuracy" in job:
         rows.append(("job_accuracy", say.percent(job["test_accuracy"])))
+    if "transform" in endpoint:
+        transform = endpoint["transform"]
+        rows.append(
+            (
+                "transform",
+                f"{transform['name']}, {endpoint['region']}, {transform['instance_type']}, {endpoint['image']}",
+            )
+        )
+        if transform.get("seconds"):
+            seconds = i18n.with_unit(say.number(transform["seconds"], 1), "s")
+            rate = say.number(transform["images_per_second"], 1)
+            rows.append(("transform_time", _("{seconds}, {rate} images per second", seconds=seconds, rate=rate)))
     if "variant" in endpoint:
         serverless = endpoint["variant"].get("ServerlessConfig")
         size = f"serverless, {serverless['MemorySizeInMB']} MB" if serverless else endpoint["variant"]["InstanceType"]
@@ -157,7 +169,11 @@ def answered_images(given: Sequence[Mapping[str, Any]], prepared: Path) -> Sprit
             classes[reply["true_class"]],
             (
                 f"→ {reply['label']} {say.percent(max(reply['probabilities']), 1)}",
-                i18n.with_unit(say.number(reply["latency_ms"], 1), "ms"),
+                *(
+                    [i18n.with_unit(say.number(reply["latency_ms"], 1), "ms")]
+                    if reply["latency_ms"] is not None
+                    else []
+                ),
             ),
             "right" if reply["correct"] else "wrong",
         )

@@ -52,24 +52,40 @@ def ask(invoke: Invoke, images: np.ndarray, indices: Sequence[int], labels: np.n
             raise UserError(f"the endpoint answered {reply.status} to test image {index}: {text}")
         try:
             (prediction,) = json.loads(reply.body, parse_constant=_no_number)["predictions"]
-            probabilities = np.array(prediction["probabilities"], np.float64)
-            if probabilities.ndim != 1 or not np.isfinite(probabilities).all():
-                raise ValueError("its probabilities are not finite numbers")
-            answer = ImagePrediction(
-                index=index,
-                true_class=labels[index],
-                predicted_class=prediction["class"],
-                label=prediction["label"],
-                probabilities=prediction["probabilities"],
-                correct=bool(prediction["class"] == labels[index]),
-                latency_ms=seconds * 1e3,
-                payload_bytes=len(request),
-                about=reply.about,
-            )
         except Exception as error:  # any error here is the response's
             text = reply.body[:200].decode("utf-8", "replace")
             raise UserError(f"the endpoint's answer to test image {index} is no prediction ({error}): {text}") from None
-        yield answer
+        yield image_prediction(
+            prediction,
+            index,
+            labels[index],
+            payload_bytes=len(request),
+            latency_ms=seconds * 1e3,
+            about=reply.about,
+        )
+
+
+def image_prediction(prediction: Any, index: int, true_class: int, **details: Any) -> ImagePrediction:
+    """The record of one image's prediction, as ``output_fn`` of the handlers writes it: class, label, probabilities.
+
+    ``details`` are further fields of ImagePrediction. Raises UserError for anything else, which it quotes.
+    """
+    try:
+        probabilities = np.array(prediction["probabilities"], np.float64)
+        if probabilities.ndim != 1 or not np.isfinite(probabilities).all():
+            raise ValueError("its probabilities are not finite numbers")
+        return ImagePrediction(
+            index=index,
+            true_class=true_class,
+            predicted_class=prediction["class"],
+            label=prediction["label"],
+            probabilities=prediction["probabilities"],
+            correct=bool(prediction["class"] == true_class),
+            **details,
+        )
+    except Exception as error:  # any error here is the response's
+        text = json.dumps(prediction)[:200]
+        raise UserError(f"the endpoint's answer to test image {index} is no prediction ({error}): {text}") from None
 
 
 def _no_number(name: str) -> None:
@@ -102,6 +118,6 @@ def agreement(answers: Sequence[ImagePrediction], reference: np.ndarray) -> Pari
 
 def latency(answers: Sequence[ImagePrediction]) -> Latency:
     """Latency of the first call, and quantiles over the others, if any."""
-    times = [answer.latency_ms for answer in answers]
+    times = [answer.latency_ms for answer in answers if answer.latency_ms is not None]
     warm = quantiles_ms([time / 1e3 for time in times[1:]]) if len(times) > 1 else {"calls": 0}
     return Latency(first=times[0], max=max(times[1:], default=None), **warm)

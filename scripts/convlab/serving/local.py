@@ -6,14 +6,18 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
 from convlab.errors import UserError
+from convlab.serving import endpoint_test
 from convlab.serving.endpoint_test import Reply
+from convlab.serving.record import ImagePrediction
 
 SERVE = Path(__file__).resolve().parent.parent.parent / "serve.py"
 
@@ -88,6 +92,10 @@ class LocalEndpoint:
                     self._connection.close()
             time.sleep(0.005)
         raise UserError(f"the server did not answer within {START_SECONDS} s")
+
+    def answers(self, images: np.ndarray, indices: Sequence[int], labels: np.ndarray) -> Iterator[ImagePrediction]:
+        """As :func:`endpoint_test.ask`."""
+        return endpoint_test.ask(self.invoke, images, indices, labels)
 
     def invoke(self, body: bytes, content_type: str) -> Reply:
         """Send a request over a persistent connection. Raises UserError if the server does not respond."""

@@ -36,7 +36,9 @@ class ImagePrediction(Record):
     label: str = Field(description="Name of the predicted class.")
     probabilities: list[float]
     correct: bool
-    latency_ms: float = Field(description="From sending the request to having read the answer.")
+    latency_ms: float | None = Field(
+        None, description="From sending the request to having read the answer; null where a batch job answered."
+    )
     payload_bytes: int
     about: dict[str, Any] = Field({}, description="What a service adds, such as a request's id.")
 

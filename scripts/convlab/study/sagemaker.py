@@ -74,12 +74,26 @@ class Endpoint(Spec):
     image: Image = None
 
 
+class Batch(Spec):
+    """The transform job of `mode: batch` and `train_and_batch`; it runs the image of `endpoint`."""
+
+    instance_type: Instance = Field("ml.m5.large", description="Type of the instance.")
+    max_minutes: Minutes = Field(
+        60, description="The process that deploys stops the job after this time; AWS keeps no such limit."
+    )
+    strategy: Literal["MultiRecord", "SingleRecord"] = Field(
+        "MultiRecord", description="Images of one request: as many as max_payload_mb allows (256 at most), or one."
+    )
+    max_payload_mb: Annotated[PositiveWhole, Field(le=100)] = Field(6, description="The largest request, MB.")
+
+
 class Prices(Spec):
     """What AWS charges in the region, from its price list; only `make deploy-plan` reads them."""
 
     currency: str = Field("USD", description="What the prices are in.")
     training_hour: Price = Field(None, description="One hour of the training job's instance.")
     endpoint_hour: Price = Field(None, description="One hour of the endpoint's instance.")
+    batch_hour: Price = Field(None, description="One hour of the transform job's instance.")
     serverless_second: Price = Field(None, description="One second of computing of the serverless endpoint.")
     seconds_per_call: PositiveReal = Field(1.0, description="Assumed computing time of one serverless call, seconds.")
 
@@ -87,10 +101,11 @@ class Prices(Spec):
 class SageMaker(Spec):
     """How and where on AWS; role and bucket have to be there already."""
 
-    mode: Literal["deploy", "train", "train_and_deploy"] = Field(
+    mode: Literal["deploy", "train", "train_and_deploy", "batch", "train_and_batch"] = Field(
         "deploy",
         description="deploy: serve the model that was trained here; train: train the chosen run again in a training "
-        "job; train_and_deploy: train it there and serve what comes back.",
+        "job; train_and_deploy: train it there and serve what comes back; batch and train_and_batch: as deploy and "
+        "train_and_deploy, with a batch transform job instead of an endpoint.",
     )
     role_arn: Role = Field(description="ARN of the role that SageMaker takes.")
     bucket: Bucket = Field(description="Bucket for data and models.")
@@ -100,7 +115,28 @@ class SageMaker(Spec):
     tags: Notes = Field({}, description="Tags for all that is created.")
     training: TrainingJob = TrainingJob()
     endpoint: Endpoint = Endpoint()
+    batch: Batch = Batch()
     prices: Prices = Prices()
+
+    @property
+    def trains(self) -> bool:
+        """Whether a training job runs."""
+        return self.mode in ("train", "train_and_deploy", "train_and_batch")
+
+    @property
+    def serves(self) -> bool:
+        """Whether an endpoint is created."""
+        return self.mode in ("deploy", "train_and_deploy")
+
+    @property
+    def transforms(self) -> bool:
+        """Whether a batch transform job runs."""
+        return self.mode in ("batch", "train_and_batch")
+
+    @property
+    def predicts(self) -> bool:
+        """Whether a model is created there, behind an endpoint or in a transform job."""
+        return self.serves or self.transforms
 
     @property
     def account(self) -> str:
