@@ -18,8 +18,8 @@ from convlab.cloud.teardown import RUNNING_STATUSES
 from convlab.cloud.time_limits import TRANSFORM_DELETIONS
 from convlab.errors import UserError
 from convlab.serving import endpoint_test
-from convlab.serving.inference import LINES, MAX_IMAGES
 from convlab.serving.record import ImagePrediction
+from convlab.serving.request_forms import LINES, MAX_IMAGES
 
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 
