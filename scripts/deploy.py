@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
     options = arguments.options
     if arguments.identity and OPTIONS_VARIABLE in os.environ:
         options = json.loads(os.environ[OPTIONS_VARIABLE])
-    known = account_numbers(options)
+    known = redaction.account_numbers(options)
     redaction.KNOWN_ACCOUNTS[:] = known
 
     exit_on_signals()
@@ -192,12 +192,6 @@ CLEANUP_HINT = {"local": "end it by hand", "sagemaker": "run: make teardown"}
 
 EXIT_RESOURCES_REMAIN = 3
 """Exit status if resources remain."""
-
-
-def account_numbers(options: Mapping[str, Any]) -> list[str]:
-    """Numbers of AWS accounts in the options."""
-    role = (options.get("sagemaker") or {}).get("role_arn")
-    return [role.split(":")[4]] if role else []
 
 
 def summary(evidence: Evidence) -> str:

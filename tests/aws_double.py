@@ -18,10 +18,12 @@ import tempfile
 import threading
 import time
 import uuid
+import venv
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -54,6 +56,21 @@ class Fault:
 
 
 @dataclass
+class Request:
+    """A request as it came: its operation, path, WSGI environment (headers, query) and body."""
+
+    operation: str
+    path: str
+    environ: dict[str, Any]
+    body: bytes
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """The parameters of a request in JSON."""
+        return json.loads(self.body or b"{}")
+
+
+@dataclass
 class Endpoint:
     """An endpoint that is coming, there or going."""
 
@@ -81,6 +98,7 @@ class Double:
 
     faults: list[Fault] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     before: Callable[[str], None] = lambda operation: None
     after: Callable[[str], None] = lambda operation: None
     end_as: str = "InService"
@@ -120,7 +138,7 @@ class Double:
             get_backend(name).reset()
         self.s3.create_bucket(BUCKET, REGION)
         for name, value in Double.__dataclass_fields__.items():
-            setattr(self, name, value.default_factory() if name in ("faults", "calls") else value.default)
+            setattr(self, name, value.default_factory() if name in ("faults", "calls", "requests") else value.default)
         self.endpoints.clear()
         self.jobs.clear()
         self.passed, self.attempts, self.scheduled = timedelta(), {}, []
@@ -156,6 +174,7 @@ class Double:
         operation = named(environ, body)
         with self.lock:
             self.calls.append(operation)
+            self.requests.append(Request(operation, environ["PATH_INFO"], environ, body))
         self.before(operation)
         fault = self.fault(operation)
         if fault and not fault.after:
@@ -408,11 +427,18 @@ class Double:
             environment |= {"SM_MODEL_DIR": str(folder / "model"), "SM_ENTRY_SCRIPT": entry, "SM_NUM_CPUS": "1"}
             environment |= {"SM_HPS": json.dumps(parameters), "TRAINING_JOB_NAME": name}
             with (folder / "log").open("w") as log:
-                job.process = subprocess.Popen(
-                    [sys.executable, drivers / "distributed_drivers/basic_script_driver.py"],
-                    cwd=folder / "data" / "code", env=environment, stdout=log, stderr=log, start_new_session=True,
-                )  # fmt: skip
-                status = job.process.wait()
+                isolation = (without_network() or []) if description.enable_network_isolation else []
+                python = own_python(folder / "python")
+                steps = ([drivers / "scripts/install_requirements.py", "requirements.txt"],
+                         [drivers / "distributed_drivers/basic_script_driver.py"])  # fmt: skip
+                for step in steps:  # of the driver's train script
+                    job.process = subprocess.Popen(
+                        [*isolation, python, *step], cwd=folder / "data" / "code", env=environment, stdout=log,
+                        stderr=log, start_new_session=True,
+                    )  # fmt: skip
+                    status = job.process.wait()
+                    if status:
+                        break
             lines = [line for line in (folder / "log").read_text().splitlines() if line.strip()]
             self.log("/aws/sagemaker/TrainingJobs", f"{name}/algo-1-1", lines[-100:] or ["(nothing)"])
             if job.status != "InProgress":
@@ -492,6 +518,25 @@ class Server:
         self._server.shutdown()
         self._server.server_close()
         shutil.rmtree(self.double.folder, ignore_errors=True)
+
+
+def own_python(folder: Path) -> Path:
+    """A virtual environment for what a job installs, in which this one's packages are those of the image."""
+    venv.create(folder, with_pip=importlib.util.find_spec("pip") is None)
+    python = folder / "bin/python"
+    (own,) = folder.glob("lib/python3.*/site-packages")
+    # As PYTHONPATH brings them: another folder of packages may be in use too.
+    (own / "image.pth").write_text("\n".join(path for path in sys.path if path.endswith("-packages")))
+    return python
+
+
+@cache
+def without_network() -> list[str] | None:
+    """The command that runs another in an empty network namespace, where not even loopback answers, or None."""
+    for command in (["unshare", "--net"], ["unshare", "--map-root-user", "--net"]):
+        if shutil.which("unshare") and subprocess.run([*command, "true"], capture_output=True).returncode == 0:
+            return command
+    return None
 
 
 def named(environ: dict, body: bytes) -> str:

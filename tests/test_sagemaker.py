@@ -4,7 +4,6 @@ import importlib.util
 import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -36,6 +35,7 @@ from builders.deployments import (
     CREDENTIALS,
     OPTIONS,
     ROLE,
+    RUN,
     SETTINGS,
     arguments,
     evidence,
@@ -47,14 +47,12 @@ from builders.deployments import (
 )
 from convlab.cloud import aws, endpoint, sdk, teardown, training_job
 from convlab.cloud import state as states
-from convlab.cloud.policy import caller_policy, role_policy
+from convlab.cloud.policy import role_policy
 from convlab.common import redaction
-from convlab.common.files import array_sha256, write_arrays, write_json
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
 from convlab.study.load import load_study
 from convlab.study.sagemaker import SageMaker
-from convlab.training.run_spec import Run
 
 pytest_plugins = ["builders.aws_account"]
 
@@ -717,12 +715,6 @@ needs_sdk = pytest.mark.skipif(
     importlib.util.find_spec("sagemaker") is None,
     reason="needs SageMaker's SDK (pip install --require-hashes -r requirements/sagemaker.txt)",
 )
-RUN = Run.model_validate(
-    {
-        "dataset": {"kind": "digits"}, "seed": 2, "model": {"family": "dense", "units": [8], "dropout": 0.0},
-        "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
-    }
-)  # fmt: skip
 
 
 def test_what_is_sent_to_train_a_run_reads_its_spec_without_the_code_of_other_families_and_kinds(tmp_path):
@@ -737,37 +729,6 @@ def test_what_is_sent_to_train_a_run_reads_its_spec_without_the_code_of_other_fa
     assert result.stdout.strip() == RUN.spec_hash, result.stderr
 
 
-@pytest.fixture
-def to_train(tmp_path, study) -> Path:
-    """A study's folder whose run can be trained: spots, to be told apart by where they are."""
-    folder = tmp_path / "results/my_study"
-    shutil.copytree(study, folder)
-    labels = np.arange(120) % 3
-    images = np.random.default_rng(4).integers(0, 60, (120, 4, 4, 1), dtype=np.uint8)
-    images[np.arange(120), labels] += 150
-    arrays = {"x_train": images[:90], "y_train": labels[:90], "x_test": images[90:], "y_test": labels[90:]}
-    write_arrays(folder / "prepare/toys/data.npz", **arrays)
-    checksums = {name: {"sha256": array_sha256(array)} for name, array in arrays.items()}
-    write_json(folder / "prepare/toys/manifest.json", {"format": 1, "arrays": checksums, "classes": list("abc")})
-    exported = json.loads((folder / "export/toys/export.json").read_text()) | {
-        "spec": RUN.identity, "spec_hash": RUN.spec_hash, "data_sha256": {n: c["sha256"] for n, c in checksums.items()},
-    }  # fmt: skip
-    write_json(folder / "export/toys/export.json", exported)
-    probabilities = np.full((1, 30, 3), 1 / 3, np.float32)
-    write_arrays(folder / "evaluate/toys/cnn/predictions.npz", seeds=np.array([2]), probabilities=probabilities)
-    return folder
-
-
-@pytest.fixture
-def training_double(double, monkeypatch):
-    """Training takes real seconds; the SDK is not to ask IAM about the role."""
-    monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
-    monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.2)
-    monkeypatch.setattr(aws, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(teardown, "DELETION_SECONDS", 20)
-    return double
-
-
 @needs_sdk
 @pytest.mark.slow
 def test_a_run_is_trained_there_comes_back_and_is_served(training_double, to_train):
@@ -780,8 +741,6 @@ def test_a_run_is_trained_there_comes_back_and_is_served(training_double, to_tra
 
     training_double.before = look
     deploy.main(arguments(to_train, mode="train_and_deploy", tags={"team": "vision"}))
-    asked = [call for call in training_double.calls if call != "SimulatePrincipalPolicy"]  # the SDK goes on without it
-    assert needed(asked) <= granted(mode="train_and_deploy")
     record = evidence(to_train)
     assert record["status"] == "succeeded" and len(record["answers"]) == 6
     assert record["parity"]["largest_difference"] < 1e-5, "held against the model that came back"
@@ -979,7 +938,7 @@ def test_images_are_those_of_the_versions_and_nothing_is_told_to_anyone():
     assert sdk.image(settings, "inference", REGION).endswith("/tensorflow-inference:2.20-cpu-py312")
     assert sdk.image(settings, "training", REGION).endswith("/tensorflow-training:2.21-cpu-py312")
     unknown = SageMaker.model_validate({"role_arn": ROLE, "bucket": BUCKET, "endpoint": {"image_version": "9.9"}})
-    with pytest.raises(UserError, match=r"deploy\.sagemaker\.endpoint\.image_version '9\.9': Unsupported"):
+    with pytest.raises(UserError, match=r"deploy\.sagemaker\.endpoint\.image_version '9\.9' .* nearest are 2\.18"):
         sdk.image(unknown, "inference", REGION)
     assert "TelemetryOptOut: true" in Path(os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"]).read_text()
 
@@ -1167,49 +1126,14 @@ def test_a_study_that_goes_nowhere_is_told_what_to_add(tmp_path):
         deploy_plan.main([str(path)])
 
 
-def needed(calls: list[str]) -> set[str]:
-    """The permissions that these calls need on AWS."""
-    others = {
-        "ListObjectsV2": "s3:ListBucket", "PutObject": "s3:PutObject", "GetObject": "s3:GetObject",
-        "DeleteObjects": "s3:DeleteObject", "DescribeLogStreams": "logs:DescribeLogStreams",
-        "GetLogEvents": "logs:GetLogEvents", "GetMetricData": "cloudwatch:GetMetricData",
-    }  # fmt: skip
-    free = {"GetCallerIdentity"}
-    return {others.get(call, f"sagemaker:{call}") for call in calls if call not in free}
-
-
-def granted(**changes) -> set[str]:
-    policy = caller_policy(SageMaker.model_validate(SETTINGS | changes), REGION)
-    return {action for statement in policy["Statement"] for action in statement["Action"]}
-
-
-def test_the_policy_allows_what_is_called_and_hardly_more(known, results):
-    deploy.main(arguments(results))
-    assert needed(known.calls) <= granted()
-    unused = granted() - needed(known.calls)
-    assert unused == {"iam:PassRole", "sagemaker:AddTags", "sagemaker:StopTrainingJob", "sagemaker:StopTransformJob"}
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Batch transform
-
-
-def test_the_policy_of_batch_allows_what_is_called_and_hardly_more(known, results):
-    deploy.main(arguments(results, mode="batch", unguarded=True))
-    assert needed(known.calls) <= granted(mode="batch", unguarded=True)
-    unused = granted(mode="batch", unguarded=True) - needed(known.calls)
-    assert unused == {
-        "iam:PassRole",
-        *(f"sagemaker:{name}" for name in ("AddTags", "StopTrainingJob", "StopTransformJob")),
-    }
 
 
 @needs_sdk
 @pytest.mark.slow
 def test_a_run_is_trained_there_and_answers_in_a_transform_job(training_double, to_train):
     deploy.main(arguments(to_train, mode="train_and_batch", unguarded=True))
-    asked = [call for call in training_double.calls if call != "SimulatePrincipalPolicy"]  # the SDK goes on without it
-    assert needed(asked) <= granted(mode="train_and_batch", unguarded=True)
     record = evidence(to_train)
     assert record["status"] == "succeeded" and record["training"]["status"] == "Completed"
     assert record["parity"]["largest_difference"] < 1e-5, "held against the model that came back"
@@ -1234,7 +1158,14 @@ def test_the_plan_of_a_transform_job_says_who_stops_it(tmp_path, capsys):
 @pytest.mark.slow
 def test_the_workflow_deploys_a_real_model_and_shows_it_and_no_account_number_anywhere(double, finished):
     double.s3.create_bucket(f"models-{ACCOUNT}", REGION)
-    settings = {**SETTINGS, "tags": {"team": "vision"}, "bucket": f"models-{ACCOUNT}"}
+    others = "998877665544"  # account of the key, and of the image
+    settings = {
+        **SETTINGS, "tags": {"team": "vision", "cost": f"of {ACCOUNT}"}, "bucket": f"models-{ACCOUNT}",
+        "endpoint": {"image": f"{others}.dkr.ecr.{REGION}.amazonaws.com/serve:1", "instance_type": "ml.m5.large"},
+        "kms_key": f"arn:aws:kms:{REGION}:{others}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        "scheduler_role_arn": f"arn:aws:iam::{ACCOUNT}:role/Scheduler", "network_isolation": True,
+        "vpc": {"subnets": ["subnet-0a1"], "security_groups": ["sg-0c3"]}, "encrypt_traffic": True,
+    }  # fmt: skip
     finished.configure({**TINY, "deploy": {"target": "sagemaker", "test_images": 12, "sagemaker": settings}})
     error_text = f"arn:aws:sts::{ACCOUNT}:assumed-role/x is not authorized"
     double.faults = [Fault("CreateModel", "AccessDeniedException", error_text, 403)]
@@ -1242,7 +1173,8 @@ def test_the_workflow_deploys_a_real_model_and_shows_it_and_no_account_number_an
     assert failed.returncode != 0 and "CreateModel: AccessDeniedException" in failed.stdout + failed.stderr
     result = finished.snakemake("deploy", "--printshellcmds", "--verbose")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert ACCOUNT not in failed.stdout + failed.stderr + result.stdout + result.stderr
+    printed = failed.stdout + failed.stderr + result.stdout + result.stderr
+    assert ACCOUNT not in printed and others not in printed
     assert "CONVLAB_DEPLOY" not in result.stdout + result.stderr
     assert double.left() == [] and not double.s3.get_bucket(f"models-{ACCOUNT}").keys
     folder = finished.folder / "results/tiny"
@@ -1256,10 +1188,11 @@ def test_the_workflow_deploys_a_real_model_and_shows_it_and_no_account_number_an
     assert "A stand-in for AWS answered, not AWS" in page and "arn:aws:iam::************:role" in page
     folders = [finished.folder / "results", finished.folder / ".snakemake"]
     written = [path for directory in folders for path in directory.rglob("*") if path.is_file()]
-    assert [path for path in written if ACCOUNT.encode() in path.read_bytes()] == [], "logs and Snakemake's records too"
+    for number in (ACCOUNT, others):  # in logs and Snakemake's records too
+        assert [path for path in written if number.encode() in path.read_bytes()] == []
     assert len([path for path in written if ".snakemake" in path.parts]) > 20
-    other = settings["role_arn"].replace(ACCOUNT, "210987654321")
-    configured = {**settings, "role_arn": other}
+    moved = {key: settings[key].replace(ACCOUNT, "210987654321") for key in ("role_arn", "scheduler_role_arn")}
+    configured = {**settings, **moved}
     finished.configure({**TINY, "deploy": {"target": "sagemaker", "test_images": 12, "sagemaker": configured}})
     assert finished.planned("deploy") == {"Deploy the model of digits and test its endpoint"}, "another account"
 

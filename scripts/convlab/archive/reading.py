@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import stat
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -100,8 +101,12 @@ def sha256(archive: Archive, name: str) -> str:
 
 
 def unpack(archive: Archive, folder: Path, below: str = "") -> None:
-    """Write the files whose paths begin with ``below``, without that, into a folder that does not exist yet."""
+    """Write the files whose paths begin with ``below``, without that, into a folder that does not exist yet.
+
+    All get the same time, so that no result counts as older than what it was made from.
+    """
     folder.mkdir(parents=True)
+    now = time.time()
     for name in archive.names():
         if name.startswith(below):
             path = folder / name.removeprefix(below)
@@ -110,6 +115,7 @@ def unpack(archive: Archive, folder: Path, below: str = "") -> None:
                 shutil.copyfileobj(source, target)
             if archive.executable(name):
                 path.chmod(0o755)
+            os.utime(path, (now, now))
 
 
 def _bag_folder(path: Path) -> Path:

@@ -107,9 +107,6 @@ The last line says what differs, times left out.
 The runs were trained on {facts.processor}, with {facts.versions}.
 On the same kind of processor and with the pinned software weights, predictions and tables are the same to the byte;
 elsewhere they may differ by rounding, which training makes larger.
-
-To compute tables and report from the runs that are here, without training, copy `data/results` to `data/code/results`
-before `make run`.
 """
 
 
@@ -131,6 +128,17 @@ def rerun_notes(facts: Facts) -> list[str]:
         f"The images of `{name}` are not in the archive: put them at `{path}`, seen from `data/code`."
         for name, path in facts.own_images.items()
     ]
-    return notes + [
+    notes += [
         f"`{file}`, which builds a model, is not in the archive; its text is in `run.json`." for file in facts.outside
     ]
+    if facts.models:
+        arrays = (
+            ""
+            if facts.data
+            else f"`make run STUDY=../config/{facts.config} ARGS='--until prepare'` makes the arrays, and "
+        )
+        notes.append(
+            "Without training, from the runs that are here: `cp -a ../results .` first, with the times of the files; "
+            f"then {arrays}`make run` makes what is missing, such as a table that was deleted."
+        )
+    return notes

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from convlab.cloud import aws, cold_starts, guard, metrics, sdk, time_limits, training_job
+from convlab.cloud import aws, cold_starts, governance, guard, metrics, packages, sdk, time_limits, training_job
 from convlab.cloud import state as states
 from convlab.cloud.aws import ClientError
 from convlab.cloud.logs import excerpt
@@ -113,10 +113,10 @@ class SageMakerEndpoint:
             raise UserError(
                 f"an earlier deployment may have left something behind ({self.state_file}); run: make teardown"
             )
-        if MASK in settings.role_arn + (settings.scheduler_role_arn or "") + settings.bucket:
+        keys = ("role_arn", "scheduler_role_arn", "bucket", "kms_key")
+        if hidden := [key for key in keys if MASK in (getattr(settings, key) or "")]:
             raise UserError(
-                "deploy.sagemaker.role_arn, scheduler_role_arn or bucket has its account number hidden, as in a "
-                "report; write the number"
+                f"deploy.sagemaker.{hidden[0]} has its account number hidden, as in a report; write the number"
             )
         clients = aws.connect(settings.region)
         self._clients = clients
@@ -139,6 +139,8 @@ class SageMakerEndpoint:
             for scope, needed in (("training", self.settings.trains), ("inference", self.settings.predicts))
             if needed
         }
+        if settings.trains:
+            packages.check(self._images["training"], settings.network_isolation)
         try:
             clients.s3.list_objects_v2(Bucket=state.bucket, Prefix=state.prefix, MaxKeys=1)
         except aws.FAILURES as error:
@@ -193,7 +195,9 @@ class SageMakerEndpoint:
             pack(model_dir, archive, "saved_model")
             content = archive.read_bytes()
         with self.state.pending("object", self.state_file):
-            self._clients.s3.put_object(Bucket=self.state.bucket, Key=key, Body=content)  # in one piece: no loose parts
+            self._clients.s3.put_object(  # in one piece: no loose parts
+                Bucket=self.state.bucket, Key=key, Body=content, **governance.upload(self.settings)
+            )
         uri = f"s3://{self.state.bucket}/{key}"
         self._endpoint["model"] = {
             "uri": uri, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()
@@ -213,6 +217,7 @@ class SageMakerEndpoint:
                 ExecutionRoleArn=self.settings.role_arn,
                 PrimaryContainer=container,
                 Tags=self._tag_list(),
+                **governance.model(self.settings),
             )
 
     def _tag_list(self) -> list[dict[str, str]]:
@@ -231,7 +236,10 @@ class SageMakerEndpoint:
         self._endpoint |= {"name": name, "variant": variant}
         with self.state.pending("endpoint_config", self.state_file):
             sagemaker.create_endpoint_config(
-                EndpointConfigName=name, ProductionVariants=[variant], Tags=self._tag_list()
+                EndpointConfigName=name,
+                ProductionVariants=[variant],
+                Tags=self._tag_list(),
+                **governance.endpoint_config(self.settings),
             )
         with self.state.pending("endpoint", self.state_file):
             sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=self._tag_list())
@@ -341,7 +349,8 @@ class SageMakerEndpoint:
             "where": self._clients.where,
         }
         facts |= {"on_aws": self._clients.endpoint_url is None, "mode": self.settings.mode}
-        facts |= {"region": self._clients.region, "clients": versions(), **self._endpoint}
+        facts |= {"region": self._clients.region, "clients": versions(), **governance.facts(self.settings)}
+        facts |= self._endpoint
         facts |= {"training": self._training} if self._training else {}
         return facts | {"cold_starts": self.cold_starts, "server": self.server}
 
