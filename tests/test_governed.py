@@ -341,6 +341,7 @@ def check_policy(double, mode: str, changes: dict) -> None:
 CONTROLS = {
     "plain": {}, "governed": GOVERNED, "with a key": {"kms_key": KEY},
     "on an instance": {"endpoint": ON_INSTANCE, "scheduler_role_arn": GUARD_ROLE},
+    "started twice": {"endpoint": {**SETTINGS["endpoint"], "cold_starts": 2}},
 }  # fmt: skip
 
 
