@@ -79,16 +79,14 @@ MAY_REACH = {
                 "aws",
                 "batch_transform",
                 "cold_starts",
-                "metrics",
                 "endpoint",
                 "governance",
                 "guard",
                 "logs",
+                "metrics",
                 "packages",
-                "sdk",
-                "state",
             ),
-            *("teardown", "time_limits", "training_job"),
+            *("sdk", "state", "teardown", "time_limits", "training_job"),
         )
     },
 }
