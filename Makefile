@@ -31,6 +31,10 @@ RUNS_PER_GPU ?= 1
 ON_AWS = $(shell grep -Esqz 'target.?:[[:space:]]*.?sagemaker' $(call quoted,$(STUDY_FILE)) && echo yes)
 # More for Snakemake, e.g. make run ARGS="--forcerun report", or for make bench.
 ARGS ?=
+# The image that those of containers/ begin with, if it is not Python's own; tests/base_image.sh makes one without a registry.
+BASE ?=
+# What builds images: docker, or podman where that alone is there.
+ENGINE ?= $(if $(shell command -v docker),docker,$(if $(shell command -v podman),podman,docker))
 
 BIN := $(VENV)/bin
 GPUS = $(shell nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null | grep -c .)
@@ -51,8 +55,8 @@ INSTALL := requirements/install.sh
 # Python of .venv is started as it is, whatever the shell says; scripts see to it themselves when they are run by hand.
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONHOME PYTHONINSPECT
 
-.PHONY: help run settle demo quick plan register diff index peek timing usage data-card notebook export serve deploy deploy-plan teardown test test-fast test-slurm test-kills lint format lock schema \
-  docs messages example bench calibrate install clean clean-runs
+.PHONY: help run settle demo quick plan register diff index peek timing usage data-card notebook archive verify export serve deploy deploy-plan teardown test test-fast test-slurm test-kills test-containers lint format lock schema \
+  docs messages example bench calibrate image install clean clean-runs
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -138,6 +142,16 @@ data-card: install  ## Croissant metadata of a study's prepared datasets, beside
 notebook: install  ## a finished study as one Jupyter notebook without convlab, with its data (DATASET=name)
 	@$(BIN)/python scripts/notebook.py $(call quoted,$(STUDY_FILE)) $(if $(value DATASET),$(call quoted,$(value DATASET)))
 
+archive: install  ## a finished study as one zip to cite, check and run again (ARCHIVE=file, DATA=1, MODELS=0, LICENCE=CC-BY-4.0, URL=doi)
+	@$(BIN)/python scripts/archive.py $(call quoted,$(STUDY_FILE)) $(if $(value ARCHIVE),--output=$(call quoted,$(value ARCHIVE))) \
+	  $(if $(filter 1,$(DATA)),--data) $(if $(filter 0,$(MODELS)),--without-models) \
+	  $(if $(value LICENCE),--licence=$(call quoted,$(value LICENCE))) $(if $(value URL),--url=$(call quoted,$(value URL)))
+
+verify: $(if $(RERUN),install)  ## check an archive, zip or folder (ARCHIVE=, SHA256=published, AGAINST=results/study, RERUN=1)
+	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) scripts/verify.py \
+	  $(if $(value SHA256),--sha256=$(call quoted,$(value SHA256))) $(if $(value AGAINST),--against=$(call quoted,$(value AGAINST))) \
+	  $(if $(RERUN),--rerun --cores $(CORES)) -- $(call quoted,$(or $(value ARCHIVE),$(error verify needs an archive: make verify ARCHIVE=study.zip)))
+
 export: $(VENV)/.installed-deploy  ## the chosen model as Keras, SavedModel and ONNX files, with a model card
 	@$(CHECK) $(call quoted,$(STUDY_FILE))
 	$(SNAKEMAKE) export --configfile $(call quoted,$(STUDY_FILE)) $(ARGS)
@@ -155,8 +169,12 @@ deploy: $(VENV)/.installed-deploy $(if $(ON_AWS),$(VENV)/.installed-sagemaker)  
 deploy-plan: install  ## what deploying to AWS SageMaker would create, may do and can cost; creates nothing
 	@$(BIN)/python scripts/deploy_plan.py $(call quoted,$(STUDY_FILE))
 
-teardown: install  ## take down what an interrupted deployment to AWS may have left
-	@$(BIN)/python scripts/teardown.py
+# Only what the command line sets: a variable of the shell's that has such a name deletes nothing.
+asked = $(if $(and $(filter command,$(origin $(1))),$(value $(1))),$(2))
+
+teardown: install  ## take down what an interrupted deployment to AWS left; ALL=1 lists what the account holds, DELETE=1 deletes it
+	@$(BIN)/python scripts/teardown.py $(call asked,ALL,--all --config $(call quoted,$(STUDY_FILE))) $(call asked,DELETE,--delete) \
+	  $(call asked,UNEXPIRED,--unexpired) $(if $(call asked,REGIONS,yes),--regions $(foreach region,$(value REGIONS),$(call quoted,$(region))))
 
 test: $(VENV)/.installed-dev  ## all tests, the end-to-end part included
 	$(PYTEST)
@@ -170,6 +188,9 @@ test-slurm: $(VENV)/.installed-dev $(VENV)/.installed-cluster  ## on a real one-
 
 test-kills: $(VENV)/.installed-dev  ## the demo study, killed twenty times on its way
 	KILLS=20 $(BIN)/pytest -m kills
+
+test-containers: $(VENV)/.installed-dev  ## build the images of containers/ and run them, with Docker or Podman (BASE=image)
+	CONTAINERS=1 BASE=$(call quoted,$(value BASE)) $(BIN)/pytest tests/test_containers.py -s
 
 lint: $(VENV)/.installed-dev  ## ruff, snakefmt, snakemake --lint
 	$(BIN)/ruff check .
@@ -196,6 +217,15 @@ messages: install  ## find the report's messages in the source and bring report/
 
 example: demo  ## write docs/example/: the demo's report as Markdown with its pictures
 	$(BIN)/python scripts/example.py
+
+image:  ## containers/convlab.sif for snakemake --sdm apptainer (GPU=1 for CUDA), with Apptainer and Docker or Podman
+	@for program in apptainer $(ENGINE); do command -v $$program >/dev/null || \
+	  { echo "error: make image needs Apptainer, and Docker or Podman; $$program is not installed" >&2; exit 1; }; done
+	$(ENGINE) build -f containers/Dockerfile -t convlab:$(BUILD) --build-arg BUILD=$(BUILD) \
+	  $(if $(value BASE),--build-arg BASE=$(call quoted,$(value BASE))) $(ARGS) .
+	archive=$$(mktemp -d)/image.tar; trap 'rm -rf "$${archive%/*}"' EXIT; \
+	  $(ENGINE) save -o "$$archive" convlab:$(BUILD); \
+	  apptainer build --force containers/convlab.sif "docker-archive:$$archive"
 
 bench: $(VENV)/.installed-dev  ## the suite against notebooks on this machine, whatever it is (ARGS="--only speed --rounds 3")
 	$(BIN)/python benchmarks/bench.py $(ARGS)

@@ -35,16 +35,32 @@ The .in files hold requirements only, no options, because setuptools reads them 
 
 ENVIRONMENTS = {
     "analysis": "Data, figures, statistics, report: everything but TensorFlow.",
-    "tensorflow": "Training and evaluation on CPUs.",
+    "tensorflow": "Training and evaluation: on CPUs, and with what tensorflow.post-deploy.sh adds on NVIDIA GPUs.",
     "deploy": "Export and the local endpoint.",
     "sagemaker": "The same and AWS' SDK, for deploy.target: sagemaker.",
-    "tensorflow-gpu": "Training and evaluation on NVIDIA GPUs; name it in the rules' conda directive to use it.",
 }
+
+CUDA = ENVS / "tensorflow.post-deploy.sh"
+"""What Snakemake runs in the environment that it has made of tensorflow.yaml: adds CUDA for machines with a GPU.
+
+A script, and no second environment for GPUs: an environment's files are a part of what Snakemake compares, so that
+choosing between two of them would run again all trainings that were made on a machine of the other kind.
+"""
 
 ARCHIVE = FOLDER.parent / "scripts" / "convlab" / "serving" / "requirements.txt"
 """What images that install an archive's requirements need to run it."""
 
 ARCHIVED = ("numpy", "onnxruntime", "pillow")
+
+TRAINING_JOB = FOLDER.parent / "scripts" / "convlab" / "cloud" / "requirements.txt"
+"""What a training job on SageMaker installs, with hashes."""
+
+INSTALLED_BY_JOB = (
+    *("keras", "pydantic"),
+    *("annotated-types", "pydantic-core", "typing-extensions", "typing-inspection"),
+)
+"""This project's Keras, Pydantic and what Pydantic needs in certain versions. The image's TensorFlow brings all that
+Keras needs, in any version; a second version of NumPy could break it."""
 
 
 def main() -> None:
@@ -57,12 +73,14 @@ def main() -> None:
             subprocess.run([*command, "-o", f"{name}.txt"], cwd=FOLDER, check=True)
     for name in ENVIRONMENTS:
         (ENVS / f"{name}.yaml").write_text(environment(name))
+    CUDA.write_text(cuda())
     ARCHIVE.write_text(archive())
+    TRAINING_JOB.write_text(training_job())
 
 
 def environment(name: str) -> str:
     """The text of ``envs/<name>.yaml``."""
-    pins = pinned("gpu" if name.endswith("gpu") else "cpu")
+    pins = pinned("cpu")
     if name in ("deploy", "sagemaker"):
         pins = sorted({*pins, *pinned("deploy"), *(pinned("sagemaker") if name == "sagemaker" else ())})
     if name == "analysis":
@@ -82,12 +100,42 @@ def environment(name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def cuda() -> str:
+    """The text of ``envs/tensorflow.post-deploy.sh``."""
+    cpu, gpu = pinned("cpu"), pinned("gpu")
+    needless = " ".join(pin.split("==")[0] for pin in cpu if pin not in gpu)
+    needed = " ".join(pin for pin in gpu if pin not in cpu)
+    return f"""\
+#!/usr/bin/env bash
+# CUDA, and the TensorFlow that computes with it, where this machine has an NVIDIA GPU. Snakemake runs this in the
+# environment that it has just made of tensorflow.yaml. CONVLAB_CUDA=1: without a GPU too, as on a cluster's login node;
+# CONVLAB_CUDA=0: not at all.
+# Written by requirements/lock.py from the pins in requirements/: `make lock`.
+set -euo pipefail
+case "${{CONVLAB_CUDA:-}}" in
+  0) exit ;;
+  1) ;;
+  "") nvidia-smi --list-gpus 2>/dev/null | grep '^GPU' >/dev/null || exit 0 ;;
+  *) echo "error: CONVLAB_CUDA is $CONVLAB_CUDA; it should be 1, 0 or empty" >&2; exit 1 ;;
+esac
+python -m pip uninstall --quiet --yes {needless}
+python -m pip install --quiet --no-deps {needed}
+"""
+
+
 def archive() -> str:
     """The text of the archive's ``code/requirements.txt``: pins for all versions of Python."""
     lines = (FOLDER / "serve.txt").read_text().splitlines()
     pins = [line.rstrip(" \\") for line in lines if line and not line.startswith((" ", "#"))]
     kept = [pin for pin in pins if re.split(r"[=\[; ]", pin)[0] in ARCHIVED]
     return "\n".join(["# Written by requirements/lock.py from requirements/serve.txt: `make lock`.", *kept]) + "\n"
+
+
+def training_job() -> str:
+    """The text of what a training job installs: the blocks of cpu.txt with their hashes."""
+    blocks = re.split(r"\n(?=[^\s#])", (FOLDER / "cpu.txt").read_text().strip())
+    kept = [block for block in blocks if re.split(r"[=\[; ]", block)[0] in INSTALLED_BY_JOB]
+    return "\n".join(["# Written by requirements/lock.py from requirements/cpu.txt: `make lock`.", *kept]) + "\n"
 
 
 def pinned(lock: str) -> list[str]:

@@ -10,16 +10,14 @@ environment.start()
 
 import argparse
 
-from convlab.common import checksums
 from convlab.common.cli import run
-from convlab.common.files import missing, read_json, write_json
+from convlab.common.files import write_json
 from convlab.common.text import listing
-from convlab.datasets.data_card import data_card, left_out
-from convlab.datasets.registry import kind_of
+from convlab.datasets.data_card import left_out
 from convlab.datasets.specs import DatasetSpec
 from convlab.errors import UserError
+from convlab.results.data_cards import prepared_card
 from convlab.study import layout
-from convlab.study.data_texts import reason, with_own_texts
 from convlab.study.load import load_study, read_yaml
 
 
@@ -41,18 +39,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def write_card(folder: Path, name: str, spec: DatasetSpec) -> None:
     """Write ``croissant.json`` beside a dataset's arrays, and print where it is and what it lacks."""
-    data = folder / "data.npz"
-    if not data.is_file():
-        raise missing(data)
-    checksums.verify(data)
-    manifest = with_own_texts(read_json(folder / "manifest.json"), spec)
-    unknown = spec.users_own and manifest["licence"] == kind_of(spec).licence  # which says: as of the images
-    stated = {
-        "licence": None if unknown else manifest["licence"],
-        "citation": manifest["citation"],
-        "why": reason(spec),
-    }
-    card = data_card(manifest, checksums.sha256(data), data.stat().st_size, stated)
+    card = prepared_card(folder, spec)
     write_json(folder / layout.DATA_CARD, card)
     print(f"{name}: {folder / layout.DATA_CARD}")
     lacking = left_out(card)

@@ -3,6 +3,10 @@
 Reads results/<study>/deploy/<dataset>/state.json, which is written before anything is created and removed when a
 listing shows that nothing is left. What goes wrong with one deployment keeps none of the others up. Exit status 3 and
 the names where something would not go; 1 where one was not tried, as beside a running `make deploy`.
+
+--all needs no state file, as after the machine that deployed is lost: it lists what the account still holds of convlab
+in a region, and with --delete deletes it, except what a process of this machine is at work on and what has not expired
+yet. Exit status 0 where nothing remains, else 3.
 """
 
 import sys
@@ -15,12 +19,20 @@ environment.start()
 
 import argparse
 import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from convlab.common import redaction
 from convlab.common.cli import run
 from convlab.common.shutdown import ignore_signals
 from convlab.errors import UserError
 from convlab.study import layout
+from convlab.study.load import load_study, read_yaml
+from convlab.study.sagemaker import SageMaker
+
+if TYPE_CHECKING:  # boto3, which is not needed if there is nothing to do
+    from convlab.cloud.aws import Clients
+    from convlab.cloud.state import State
 
 EXIT_RESOURCES_REMAIN = 3
 """Exit status if resources remain."""
@@ -31,7 +43,17 @@ log = logging.getLogger("teardown")
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=layout.RESULTS, help="folder with the studies' results")
+    parser.add_argument("--all", action="store_true", help="list what the account holds of convlab, by name and tag")
+    parser.add_argument("--delete", action="store_true", help="with --all: delete what is listed")
+    parser.add_argument("--unexpired", action="store_true", help="with --delete: also what has not expired yet")
+    parser.add_argument("--regions", nargs="+", metavar="REGION", help="with --all: instead of the config's")
+    parser.add_argument("--config", type=Path, help="with --all: config with region and bucket")
     arguments = parser.parse_args(argv)
+    if arguments.all:
+        sweep(arguments)
+        return
+    if arguments.delete or arguments.unexpired or arguments.regions:
+        parser.error("--delete, --unexpired and --regions go with --all")
     recorded = sorted(layout.deployment_states(arguments.results))
     if not recorded:
         print(f"No deployment under {arguments.results}/ has left anything.")
@@ -84,6 +106,82 @@ def take_down(path: Path) -> tuple[list[str], list[str]]:
             return redaction.masked(receipt.remaining, [account]), told
         path.unlink(missing_ok=True)
         return [], [*told, f"{state.name}: nothing is left, by listing; {path} is removed."]
+
+
+def sweep(arguments: argparse.Namespace) -> None:
+    """List what the account holds of convlab in each region, and delete it where that is asked for."""
+    settings = None
+    if arguments.config:
+        settings = load_study(read_yaml(arguments.config)).deploy.sagemaker
+    results = [sweep_region(region, settings, arguments) for region in arguments.regions or [None]]
+    print("No other region was looked at.")
+    if not all(results):
+        sys.exit(EXIT_RESOURCES_REMAIN)
+
+
+def sweep_region(region: str | None, settings: SageMaker | None, arguments: argparse.Namespace) -> bool:
+    """One region of :func:`sweep`; whether nothing remains in it."""
+    from convlab.cloud import aws, inventory
+
+    clients = aws.connect(region or (settings and settings.region))
+    account = aws.account_of(clients)
+    if settings and account != settings.account:
+        raise UserError("deploy.sagemaker.role_arn is of another account than the credentials; sign in to that one")
+    redaction.KNOWN_ACCOUNTS[:] = [account]
+    bucket, prefix = (settings.bucket, settings.prefix) if settings else (None, None)
+    listed = inventory.inventory(clients, bucket, prefix)
+    at_work, idle = recorded_deployments(arguments.results)
+    print(f"Region {clients.region} ({clients.where}), names that begin with convlab-:")
+    if not settings:
+        print("  objects were not looked for, since no config with deploy.sagemaker names their bucket")
+    keep_objects = settings is not None and settings.keep_objects
+    remaining = []
+    for deployment in listed.deployments:
+        now = datetime.now(UTC)
+        reason = inventory.reason_to_keep(deployment, at_work, arguments.unexpired, now, keep_objects)
+        outcome = reason or "would be deleted (DELETE=1)"
+        if arguments.delete and not reason:
+            outcome = "deleted"
+            print(f"  deleting {deployment.name}", flush=True)
+            ignore_signals()
+            state = inventory.state_of(deployment, clients, None if keep_objects else bucket, prefix)
+            if left := delete(deployment.name, idle, clients, state):
+                outcome = f"would not go: {', '.join(left)}"
+        remaining += [] if outcome == "deleted" else [deployment]
+        print(*inventory.lines(deployment, outcome), sep="\n", flush=True)
+    for note in listed.notes:
+        print(f"  {note}")
+    print(inventory.totals(listed.deployments, remaining))
+    return listed.complete and all(deployment.only_objects and keep_objects for deployment in remaining)
+
+
+def recorded_deployments(results: Path) -> tuple[set[str], dict[str, Path]]:
+    """Deployments of state files: names of those at which a process is at work, and the file of each other one."""
+    from convlab.cloud import state as states
+
+    at_work, idle = set(), {}
+    for path in layout.deployment_states(results):
+        try:
+            name = states.load(path).name
+        except UserError:
+            continue  # `make teardown` tells what is wrong with it
+        try:
+            with states.lock(path):
+                idle[name] = path
+        except UserError:
+            at_work.add(name)
+    return at_work, idle
+
+
+def delete(name: str, idle: dict[str, Path], clients: "Clients", state: "State") -> list[str]:
+    """Delete one listed deployment, by its state file where this machine has it; returns what remains."""
+    from convlab.cloud.teardown import teardown
+
+    if name in idle:
+        remaining, sentences = take_down(idle[name])
+        print(*(f"  {sentence}" for sentence in sentences), sep="\n")
+        return remaining
+    return teardown(clients, state).remaining
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""A double of AWS on loopback: moto's S3, SageMaker, logs and STS, and behind them what moto leaves out.
+"""A double of AWS on loopback: moto's S3, SageMaker, Scheduler, logs and STS, and behind them what moto leaves out.
 
 A training job really runs what was submitted, by the driver that SageMaker's SDK packs; an endpoint really unpacks the
-archive and answers with the archive's own inference.py. Endpoints take a while to come and to go, as on AWS. Any
-operation can be made to fail, to hang, or to call back.
+archive and answers with the archive's own inference.py. Endpoints take a while to come and to go, as on AWS. Schedules
+are carried out while a test lets the clock run (``advance``). Any operation can fail, hang, or call back.
 """
 
 import importlib.util
@@ -18,9 +18,12 @@ import tempfile
 import threading
 import time
 import uuid
+import venv
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,6 +33,7 @@ import numpy as np
 from moto.backends import get_backend
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.test import EnvironBuilder
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -52,6 +56,21 @@ class Fault:
 
 
 @dataclass
+class Request:
+    """A request as it came: its operation, path, WSGI environment (headers, query) and body."""
+
+    operation: str
+    path: str
+    environ: dict[str, Any]
+    body: bytes
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """The parameters of a request in JSON."""
+        return json.loads(self.body or b"{}")
+
+
+@dataclass
 class Endpoint:
     """An endpoint that is coming, there or going."""
 
@@ -60,6 +79,7 @@ class Endpoint:
     failure: str | None = None
     handlers: Any = None
     predict: Callable | None = None
+    called: bool = False
 
 
 @dataclass
@@ -78,10 +98,14 @@ class Double:
 
     faults: list[Fault] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     before: Callable[[str], None] = lambda operation: None
     after: Callable[[str], None] = lambda operation: None
     end_as: str = "InService"
     hold_jobs: bool = False
+    hidden_metrics: int = 0
+    scheduler_tries_again: bool = True
+    """Whether Scheduler repeats a call that its target refuses, as its RetryPolicy says; AWS documents no exception."""
     archive_changed: Callable[[Path], None] = lambda folder: None
 
     def __post_init__(self) -> None:
@@ -89,6 +113,7 @@ class Double:
         self.folder = Path(tempfile.mkdtemp(prefix="aws-double-"))
         self.endpoints: dict[str, Endpoint] = {}
         self.jobs: dict[str, Job] = {}
+        self.passed, self.attempts, self.scheduled = timedelta(), {}, []
         self.transforms: dict[str, Job] = {}
         self.lock = threading.RLock()
 
@@ -100,25 +125,31 @@ class Double:
         return get_backend("sagemaker")[ACCOUNT][REGION]
 
     @property
+    def schedules(self) -> dict[str, Any]:
+        return get_backend("scheduler")[ACCOUNT][REGION].schedule_groups["default"].schedules
+
+    @property
     def s3(self):
         return get_backend("s3")[ACCOUNT]["aws"]
 
     def reset(self) -> None:
         """An empty account with one bucket."""
-        for name in ("sagemaker", "s3", "logs"):
+        for name in ("sagemaker", "s3", "logs", "scheduler", "cloudwatch"):
             get_backend(name).reset()
         self.s3.create_bucket(BUCKET, REGION)
         for name, value in Double.__dataclass_fields__.items():
-            setattr(self, name, value.default_factory() if name in ("faults", "calls") else value.default)
+            setattr(self, name, value.default_factory() if name in ("faults", "calls", "requests") else value.default)
         self.endpoints.clear()
         self.jobs.clear()
+        self.passed, self.attempts, self.scheduled = timedelta(), {}, []
         self.transforms.clear()
 
     def left(self) -> list[str]:
         """Names of all remaining resources."""
         jobs = [name for name, job in (self.jobs | self.transforms).items() if job.status in ("InProgress", "Stopping")]
         return [
-            *self.sagemaker.endpoints, *self.sagemaker.endpoint_configs, *self.sagemaker._models, *jobs, *self.keys("")
+            *self.sagemaker.endpoints, *self.sagemaker.endpoint_configs, *self.sagemaker._models, *jobs, *self.keys(""),
+            *self.schedules,
         ]  # fmt: skip
 
     def keys(self, prefix: str) -> list[str]:
@@ -143,6 +174,7 @@ class Double:
         operation = named(environ, body)
         with self.lock:
             self.calls.append(operation)
+            self.requests.append(Request(operation, environ["PATH_INFO"], environ, body))
         self.before(operation)
         fault = self.fault(operation)
         if fault and not fault.after:
@@ -179,6 +211,11 @@ class Double:
         if operation == "StopTransformJob":
             self.stop(self.transforms[sent["TransformJobName"]])
             return "200 OK", [], b"{}"
+        if operation == "GetMetricData" and self.hidden_metrics > 0:  # they come late
+            self.hidden_metrics -= 1
+            return "200 OK", [], json.dumps({"MetricDataResults": []}).encode()
+        if operation in ("CreateSchedule", "UpdateSchedule") and (complaint := self.wrong_schedule(json.loads(body))):
+            return error(Fault(operation, "ValidationException", complaint))
         response: dict[str, Any] = {}
 
         def note(status, headers, exc_info=None):
@@ -238,6 +275,59 @@ class Double:
         return reply
 
     # -----------------------------------------------------------------------------------------------------------------
+    # Schedules
+
+    @property
+    def now(self) -> datetime:
+        """The time on AWS: this machine's, and what was let pass."""
+        return datetime.now(UTC) + self.passed
+
+    def wrong_schedule(self, sent: dict) -> str | None:
+        """What EventBridge Scheduler refuses in a one-time schedule with a universal target."""
+        if due_of(sent["ScheduleExpression"]) <= self.now:
+            return "Invalid Schedule Expression: it is in the past."
+        if not re.fullmatch(r"arn:aws:scheduler:::aws-sdk:[a-z]+:[a-z]\w+", sent["Target"]["Arn"]):
+            return f"{sent['Target']['Arn']} is not a supported target."
+        if not sent["Target"]["RoleArn"].startswith(f"arn:aws:iam::{ACCOUNT}:role/"):
+            return "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
+        return None
+
+    def advance(self, minutes: int) -> None:
+        """Let the clock run, a minute at a time: endpoints go on coming or going, due schedules are carried out."""
+        for _ in range(minutes):
+            self.passed += timedelta(minutes=1)
+            for name in list(self.endpoints):
+                self.progress("DescribeEndpoint", name)
+            for name, schedule in list(self.schedules.items()):
+                if due_of(schedule.schedule_expression) <= self.now:
+                    self.carry_out(name, schedule)
+
+    def carry_out(self, name: str, schedule: Any) -> None:
+        """One attempt of a due schedule, which deletes itself when it is done or gives up; retries back off."""
+        first, tries = self.attempts.setdefault(name, (self.now, 0))
+        policy, passed = schedule.target["RetryPolicy"], self.now - first
+        over = passed.total_seconds() > policy["MaximumEventAgeInSeconds"]
+        if not over and passed >= timedelta(minutes=2**tries - 1):
+            self.attempts[name] = (first, tries + 1)
+            done = self.called_by_scheduler(schedule.target)
+            over = done or not self.scheduler_tries_again or tries >= policy["MaximumRetryAttempts"]
+        if over and schedule.action_after_completion == "DELETE":
+            del self.schedules[name]
+
+    def called_by_scheduler(self, target: dict) -> bool:
+        """Send a universal target's request to SageMaker; whether it was done."""
+        operation = target["Arn"].split(":")[-1]
+        operation = operation[0].upper() + operation[1:]
+        self.scheduled.append((operation, target["RoleArn"], json.loads(target["Input"])))
+        headers = {
+            "X-Amz-Target": f"SageMaker.{operation}",
+            "Authorization": f"AWS4-HMAC-SHA256 Credential=X/20260101/{REGION}/sagemaker/aws4_request, Signature=x",
+        }
+        body = target["Input"].encode()
+        environ = EnvironBuilder("/", method="POST", headers=headers, data=body).get_environ()
+        return self.answer(operation, environ, body)[0].startswith("200")
+
+    # -----------------------------------------------------------------------------------------------------------------
     # Endpoints
 
     def start_endpoint(self, name: str) -> None:
@@ -284,6 +374,7 @@ class Double:
         endpoint = self.endpoints.get(name)
         if endpoint is None or endpoint.status != "InService":
             return error(Fault("InvokeEndpoint", "ValidationError", f"Endpoint {name} of account {ACCOUNT} not found."))
+        begin = time.perf_counter()
         try:
             answer, kind = handled(
                 endpoint.handlers, endpoint.predict, body, environ.get("CONTENT_TYPE"), environ.get("HTTP_ACCEPT")
@@ -292,8 +383,24 @@ class Double:
             text = json.dumps({"error": str(problem)})
             failure = {"OriginalStatusCode": 500, "OriginalMessage": text, "Message": f"Received server error: {text}"}
             return "424 Failed Dependency", [("x-amzn-ErrorType", "ModelError")], json.dumps(failure).encode()
+        self.publish(name, endpoint, time.perf_counter() - begin)
         headers = [("Content-Type", kind), ("x-amzn-RequestId", str(uuid.uuid4()))]
         return "200 OK", [*headers, ("x-Amzn-Invoked-Production-Variant", "AllTraffic")], answer.encode()
+
+    def publish(self, name: str, endpoint: Endpoint, seconds: float) -> None:
+        """CloudWatch's metrics of one answered call; a serverless endpoint's first one has started its container."""
+        config = self.sagemaker.endpoint_configs[self.sagemaker.endpoints[name].endpoint_config_name]
+        serverless = "ServerlessConfig" in config.production_variants[0]
+        values = {"Invocations": 1, "Invocation4XXErrors": 0, "Invocation5XXErrors": 0}
+        values |= {"ModelLatency": seconds * 1e6, "OverheadLatency": 1000.0}
+        if serverless and not endpoint.called:
+            values |= {"ModelSetupTime": 2e6}
+        endpoint.called = True
+        machine = {"MemoryUtilization": 12.5} | ({} if serverless else {"CPUUtilization": 50.0})
+        dimensions = [{"Name": "EndpointName", "Value": name}, {"Name": "VariantName", "Value": "AllTraffic"}]
+        for namespace, known in (("AWS/SageMaker", values), ("/aws/sagemaker/Endpoints", machine)):
+            data = [{"MetricName": key, "Value": value, "Dimensions": dimensions} for key, value in known.items()]
+            get_backend("cloudwatch")[ACCOUNT][REGION].put_metric_data(namespace, data)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Training jobs
@@ -320,11 +427,18 @@ class Double:
             environment |= {"SM_MODEL_DIR": str(folder / "model"), "SM_ENTRY_SCRIPT": entry, "SM_NUM_CPUS": "1"}
             environment |= {"SM_HPS": json.dumps(parameters), "TRAINING_JOB_NAME": name}
             with (folder / "log").open("w") as log:
-                job.process = subprocess.Popen(
-                    [sys.executable, drivers / "distributed_drivers/basic_script_driver.py"],
-                    cwd=folder / "data" / "code", env=environment, stdout=log, stderr=log, start_new_session=True,
-                )  # fmt: skip
-                status = job.process.wait()
+                isolation = (without_network() or []) if description.enable_network_isolation else []
+                python = own_python(folder / "python")
+                steps = ([drivers / "scripts/install_requirements.py", "requirements.txt"],
+                         [drivers / "distributed_drivers/basic_script_driver.py"])  # fmt: skip
+                for step in steps:  # of the driver's train script
+                    job.process = subprocess.Popen(
+                        [*isolation, python, *step], cwd=folder / "data" / "code", env=environment, stdout=log,
+                        stderr=log, start_new_session=True,
+                    )  # fmt: skip
+                    status = job.process.wait()
+                    if status:
+                        break
             lines = [line for line in (folder / "log").read_text().splitlines() if line.strip()]
             self.log("/aws/sagemaker/TrainingJobs", f"{name}/algo-1-1", lines[-100:] or ["(nothing)"])
             if job.status != "InProgress":
@@ -406,6 +520,25 @@ class Server:
         shutil.rmtree(self.double.folder, ignore_errors=True)
 
 
+def own_python(folder: Path) -> Path:
+    """A virtual environment for what a job installs, in which this one's packages are those of the image."""
+    venv.create(folder, with_pip=importlib.util.find_spec("pip") is None)
+    python = folder / "bin/python"
+    (own,) = folder.glob("lib/python3.*/site-packages")
+    # As PYTHONPATH brings them: another folder of packages may be in use too.
+    (own / "image.pth").write_text("\n".join(path for path in sys.path if path.endswith("-packages")))
+    return python
+
+
+@cache
+def without_network() -> list[str] | None:
+    """The command that runs another in an empty network namespace, where not even loopback answers, or None."""
+    for command in (["unshare", "--net"], ["unshare", "--map-root-user", "--net"]):
+        if shutil.which("unshare") and subprocess.run([*command, "true"], capture_output=True).returncode == 0:
+            return command
+    return None
+
+
 def named(environ: dict, body: bytes) -> str:
     """Name of a request's operation."""
     if "HTTP_X_AMZ_TARGET" in environ:
@@ -415,6 +548,10 @@ def named(environ: dict, body: bytes) -> str:
         return "InvokeEndpoint"
     if b"Action=" in body[:200]:
         return parse_qs(body.decode())["Action"][0]
+    if path == "/schedules":
+        return "ListSchedules"
+    if path.startswith("/schedules/"):
+        return {"POST": "CreateSchedule", "PUT": "UpdateSchedule"}.get(method, f"{method.capitalize()}Schedule")
     if path == "/":
         return "ListBuckets"
     if "list-type" in query:
@@ -422,6 +559,11 @@ def named(environ: dict, body: bytes) -> str:
     if "delete" in query:
         return "DeleteObjects"
     return f"{method.capitalize()}{'Object' if path.strip('/').count('/') else 'Bucket'}"
+
+
+def due_of(expression: str) -> datetime:
+    """Time of a one-time schedule, such as at(2026-11-26T20:15:00), in UTC."""
+    return datetime.strptime(expression, "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
 
 
 def error(fault: Fault) -> tuple[str, list, bytes]:

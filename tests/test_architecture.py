@@ -11,7 +11,7 @@ LIBRARY = Path(__file__).resolve().parent.parent / "scripts" / "convlab"
 ORDER = (
     *("errors", "common", "runtime", "datasets", "models", "training", "probes: settings", "study", "statistics"),
     *("evaluation", "language", "results", "states", "findings", "serving", "cloud", "figures", "probes", "paper"),
-    *("page", "notebook"),
+    *("page", "notebook", "archive"),
 )
 """From the lowest level up: none imports one that comes later. A level is a package; ``probes`` has two: the config is
 parsed with the settings of a probe, while its table, figure and findings are made of what lies above the config."""

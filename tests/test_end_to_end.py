@@ -137,7 +137,20 @@ def test_every_stage_has_its_rule_script_and_test():
 
 @pytest.mark.parametrize(
     "stage",
-    ["prepare", "explore", "train", "evaluate", "compare", "report", "export", "model_card", "deploy", "serve"],
+    [
+        "prepare",
+        "explore",
+        "train",
+        "evaluate",
+        "compare",
+        "report",
+        "export",
+        "model_card",
+        "deploy",
+        "serve",
+        "archive",
+        "verify",
+    ],
 )
 def test_every_script_explains_itself(stage, capsys, monkeypatch):
     monkeypatch.chdir("/")

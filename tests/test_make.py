@@ -27,6 +27,7 @@ TARGETS = (
     "peek",
     "timing",
     "usage",
+    "archive",
     "export",
     "serve",
     "deploy",
@@ -68,7 +69,7 @@ def test_a_studys_file_name_reaches_every_program_of_every_target_whole(project,
     whole = f"./{name}" if name.startswith("-") else name
     quick = f"results/quick/{name.rpartition('/')[2]}"
     made = calls(project, *TARGETS, f"STUDY={name}")
-    assert len(made) == 21 and any(quick in call for call in made)
+    assert len(made) == 22 and any(quick in call for call in made)
     for call in made:
         assert whole in call or quick in call or call[0] == "scripts/serve.py", call
 
@@ -83,6 +84,16 @@ def test_speeds_are_measured_before_a_study_runs_and_not_for_other_uses_of_snake
 
 
 def test_other_names_reach_the_program_whole_too(project):
+    (verify,) = calls(project, "verify", "ARCHIVE=-a 'b'.zip", "AGAINST=results/$x", "SHA256=ab")
+    assert verify[1:] == ["--sha256=ab", "--against=results/$x", "--", "-a 'b'.zip"]
+    given = ("ARCHIVE=it's.zip", "DATA=1", "MODELS=0", "LICENCE=C C", "URL=$y")
+    assert calls(project, "archive", *given)[-1][2:] == [
+        "--output=it's.zip",
+        "--data",
+        "--without-models",
+        "--licence=C C",
+        "--url=$y",
+    ]
     assert calls(project, "diff", "A=x y", "B=$z")[-1][1:] == ["x y", "$z"]
     serve = calls(project, "serve", "DATASET=a b", "RUNTIME=o'x")[-2:]
     assert serve[0][-1] == "a b" and serve[1] == [

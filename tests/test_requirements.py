@@ -65,9 +65,20 @@ def test_an_archive_asks_for_the_same_pins():
     assert "onnxruntime==" in path.read_text() and "numpy==" in path.read_text()
 
 
-@pytest.mark.parametrize("name", ["analysis", "tensorflow", "tensorflow-gpu", "deploy", "sagemaker"])
+@pytest.mark.parametrize("name", ["analysis", "tensorflow", "deploy", "sagemaker"])
 def test_conda_environments_hold_the_same_pins(name):
     assert (ROOT / f"envs/{name}.yaml").read_text() == lock_module().environment(name), "run: make lock"
+
+
+def test_the_conda_environment_of_training_gets_the_pins_of_cuda_on_machines_with_gpus():
+    text = (ROOT / "envs/tensorflow.post-deploy.sh").read_text()
+    assert text == lock_module().cuda(), "run: make lock"
+    removed = re.search(r"uninstall .* --yes (.*)", text)[1].split()
+    added = re.search(r"install .* --no-deps (.*)", text)[1].split()
+    gpu = (FOLDER / "gpu.txt").read_text()
+    assert removed == ["tensorflow-cpu"]
+    assert any(pin.startswith("tensorflow==") for pin in added) and any(pin.startswith("nvidia-cudnn") for pin in added)
+    assert all(f"{pin} " in gpu for pin in added)
 
 
 def test_every_rule_that_runs_python_names_an_environment():

@@ -21,7 +21,14 @@ from snakemake.io import IOFile
 from snakemake.jobs import Job
 from snakemake.persistence import PersistenceBase
 from snakemake.rules import Rule
-from snakemake.settings.types import ConfigSettings, DAGSettings, RerunTrigger, StorageSettings
+from snakemake.settings.types import (
+    ConfigSettings,
+    DAGSettings,
+    DeploymentMethod,
+    DeploymentSettings,
+    RerunTrigger,
+    StorageSettings,
+)
 from snakemake.workflow import Workflow
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +42,8 @@ UNDOCUMENTED = {
     "workflow.config_settings.config": "the values of --config, for the command in the report",
     "workflow.is_main_process": "a job's own Snakemake looks at no results and says nothing twice",
     "workflow.storage_settings.default_storage_provider": "results in a storage are not here to be looked at",
+    "workflow.deployment_settings.deployment_method": "an image is named with --sdm apptainer alone: "
+    "Snakemake refuses a path with a space also where no image is used, and runs jobs without one where none is named",
     "workflow.global_resources": "a GPU slot is asked for only where Snakemake is told how many there are: SLURM and "
     "Kubernetes take the resource as a request for a device",
     "workflow.persistence.metadata": "results of which Snakemake has no record are held against config, code and data",
@@ -140,6 +149,7 @@ def test_what_their_parts_are_used_for_is_there():
         "dag_settings": DAGSettings,
         "config_settings": ConfigSettings,
         "storage_settings": StorageSettings,
+        "deployment_settings": DeploymentSettings,
         "persistence": PersistenceBase,
         "dag": DAG,
     }
@@ -150,7 +160,7 @@ def test_what_their_parts_are_used_for_is_there():
             assert attributes[0] in fields or has(parts[owner], attributes[0]), use
     assert "forcefiles" in inspect.getsource(DAG.update_needrun), "jobs are added to the planned ones by it"
     assert has(Job, "rule") and has(Rule, "name") and callable(IOFile)
-    assert RerunTrigger.PARAMS
+    assert RerunTrigger.PARAMS and DeploymentMethod.APPTAINER
 
 
 def test_no_function_of_ours_has_a_name_of_snakemakes():

@@ -6,6 +6,7 @@ from convlab.common import checksums, provenance
 from convlab.common.atomic import tidy
 from convlab.study.seeds import progress
 from convlab.training.run_store import prune
+from convlab.datasets import fetching
 from convlab.datasets.image_counts import assumed_images
 from convlab.datasets.shapes import dataset_form
 from convlab.common.locks import claim
@@ -15,6 +16,28 @@ SEEN = OWN_RECORDS / f"{study.study}.seen.json"  # sizes and times of results th
 
 # A GPU slot for each job that computes, where Snakemake is told how many there are (`--resources gpu=N`); else nothing.
 GPU = 1 if "gpu" in workflow.global_resources else None
+
+
+def container_image():
+    """Address of the image that jobs run in with ``--sdm apptainer``; empty without.
+
+    CONVLAB_IMAGE, or the file that ``make image`` writes: by its path from here, so that a project which was moved with its
+    results is not computed again. Tells Apptainer to show this checkout and the cache of downloads to the jobs.
+    Raises WorkflowError if the file is missing, where Snakemake would show what Apptainer says of it, job for job.
+    """
+    if "APPTAINER" not in {method.name for method in workflow.deployment_settings.deployment_method}:
+        return ""
+    image = os.environ.get("CONVLAB_IMAGE") or os.path.relpath(ROOT / "containers/convlab.sif")
+    if "://" not in image and not Path(image).exists():
+        raise WorkflowError(
+            f"there is no container image {image}; make it with make image, or name one that Apptainer can read: "
+            "CONVLAB_IMAGE=docker://..."
+        )
+    cache = fetching.cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    bound = [*os.environ.get("APPTAINER_BIND", "").split(","), str(ROOT), str(cache.resolve())]
+    os.environ.update(CONVLAB_CACHE=str(cache.resolve()), APPTAINER_BIND=",".join(dict.fromkeys(filter(None, bound))))
+    return image
 
 
 def start_study():

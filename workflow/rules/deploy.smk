@@ -18,6 +18,9 @@ rule deploy_model:
     localrule: True
     conda:
         "../../envs/deploy.yaml" if study.deploy.target == "local" else "../../envs/sagemaker.yaml"
+    # AWS' SDK and credentials are where Snakemake runs, and in no image.
+    container:
+        (IMAGE or None) if study.deploy.target == "local" else None
     params:
         code=script_digest("deploy"),
         also=deploy_code(),

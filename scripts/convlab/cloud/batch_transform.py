@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from convlab.cloud import aws
-from convlab.cloud.endpoint import SECONDS_PER_MINUTE, SageMakerEndpoint, aws_errors_as_user_errors, now
+from convlab.cloud import aws, governance
+from convlab.cloud.endpoint import SageMakerEndpoint, aws_errors_as_user_errors, now
 from convlab.cloud.logs import excerpt
 from convlab.cloud.teardown import RUNNING_STATUSES
+from convlab.cloud.time_limits import TRANSFORM_DELETIONS
 from convlab.errors import UserError
 from convlab.serving import endpoint_test
 from convlab.serving.record import ImagePrediction
@@ -36,8 +37,10 @@ log = logging.getLogger("deploy")
 class BatchTransform(SageMakerEndpoint):
     """Context manager: uploads and creates the model on entry, runs the job in ``answers``, deletes everything on exit.
 
-    A transform job has no maximum runtime on AWS: ``batch.max_minutes`` is kept by this process.
+    A transform job has no maximum runtime on AWS: ``batch.max_minutes`` is kept by this process and ``cloud/guard``.
     """
+
+    deletions = TRANSFORM_DELETIONS
 
     def _serve(self, model_uri: str) -> None:
         self._create_model(model_uri)
@@ -89,6 +92,7 @@ class BatchTransform(SageMakerEndpoint):
                     Bucket=self.state.bucket,
                     Key=f"{self.state.prefix}input/{names[-1]}",
                     Body=b"\n".join(encoded[start : start + MAX_IMAGES]) + b"\n",
+                    **governance.upload(self.settings),
                 )
         return sizes, names
 
@@ -101,7 +105,6 @@ class BatchTransform(SageMakerEndpoint):
             "strategy": batch.strategy,
             "max_payload_mb": batch.max_payload_mb,
         }
-        self._ends = aws.clock() + SECONDS_PER_MINUTE * batch.max_minutes
         with state.pending("transform_job", self.state_file):
             self._clients.sagemaker.create_transform_job(
                 TransformJobName=state.name,
@@ -123,8 +126,13 @@ class BatchTransform(SageMakerEndpoint):
                     "S3OutputPath": f"s3://{state.bucket}/{state.prefix}output",
                     "Accept": LINES,
                     "AssembleWith": "Line",
+                    **governance.transform_output(self.settings),
                 },
-                TransformResources={"InstanceType": batch.instance_type, "InstanceCount": 1},
+                TransformResources={
+                    "InstanceType": batch.instance_type,
+                    "InstanceCount": 1,
+                    **governance.disk(self.settings, batch.instance_type),
+                },
                 DataProcessing={
                     "InputFilter": f"$.{IMAGE}",
                     "JoinSource": "Input",

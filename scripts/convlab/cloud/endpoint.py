@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from convlab.cloud import aws, sdk, training_job
+from convlab.cloud import aws, cold_starts, governance, guard, metrics, packages, sdk, time_limits, training_job
 from convlab.cloud import state as states
 from convlab.cloud.aws import ClientError
 from convlab.cloud.logs import excerpt
 from convlab.cloud.state import State
 from convlab.cloud.teardown import teardown
-from convlab.cloud.time_limits import lifetime_minutes
+from convlab.cloud.time_limits import TEARDOWN_MINUTES, lifetime_minutes
 from convlab.common.files import read_json
 from convlab.common.redaction import MASK, fingerprint
 from convlab.common.shutdown import ignore_signals
@@ -29,7 +29,7 @@ from convlab.errors import UserError
 from convlab.serving import endpoint_test
 from convlab.serving.endpoint_test import Reply
 from convlab.serving.pack import pack
-from convlab.serving.record import ImagePrediction
+from convlab.serving.record import ColdStarts, ImagePrediction, ServerMetrics
 from convlab.study import layout
 from convlab.study.sagemaker import SageMaker
 
@@ -69,6 +69,9 @@ class SageMakerEndpoint:
     Resources are recorded in ``state.json`` before they are created.
     """
 
+    deletions = time_limits.ENDPOINT_DELETIONS
+    """What AWS deletes by itself when the time is over."""
+
     def __init__(self, folder: Path, dataset: str, options: Mapping[str, Any]) -> None:
         self.settings = SageMaker.model_validate(options["sagemaker"])
         self.study, self.prepared = folder.name, layout.prepared(folder, dataset)
@@ -81,6 +84,12 @@ class SageMakerEndpoint:
         self._training: dict[str, Any] = {}
         self._receipt: dict[str, Any] | None = None
         self._ends = float("inf")
+        self._created = datetime.now(UTC)
+        self._calls: list[float] = []  # seconds of each answered call, and from its first attempt
+        self._waits: list[float] = []
+        self._all_went_well = False
+        self.cold_starts: ColdStarts | None = None
+        self.server: ServerMetrics | None = None
         self._lock = contextlib.ExitStack()
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -104,9 +113,10 @@ class SageMakerEndpoint:
             raise UserError(
                 f"an earlier deployment may have left something behind ({self.state_file}); run: make teardown"
             )
-        if MASK in settings.role_arn + settings.bucket:
+        keys = ("role_arn", "scheduler_role_arn", "bucket", "kms_key")
+        if hidden := [key for key in keys if MASK in (getattr(settings, key) or "")]:
             raise UserError(
-                "deploy.sagemaker.role_arn or bucket has its account number hidden, as in a report; write the number"
+                f"deploy.sagemaker.{hidden[0]} has its account number hidden, as in a report; write the number"
             )
         clients = aws.connect(settings.region)
         self._clients = clients
@@ -129,6 +139,8 @@ class SageMakerEndpoint:
             for scope, needed in (("training", self.settings.trains), ("inference", self.settings.predicts))
             if needed
         }
+        if settings.trains:
+            packages.check(self._images["training"], settings.network_isolation)
         try:
             clients.s3.list_objects_v2(Bucket=state.bucket, Prefix=state.prefix, MaxKeys=1)
         except aws.FAILURES as error:
@@ -153,8 +165,10 @@ class SageMakerEndpoint:
     def _begin(self) -> None:
         self.state.save(self.state_file)
         model_dir = self.model_dir
+        deployment = sdk.Deployment(self._clients, self.state, self.state_file, self.settings, self._tags)
         if self.settings.trains:
-            deployment = sdk.Deployment(self._clients, self.state, self.state_file, self.settings, self._tags)
+            if self.settings.predicts:  # a refusal is cheaper before the training
+                guard.arm(deployment, self.deletions, lifetime_minutes(self.settings) - TEARDOWN_MINUTES)
             self.trained = training_job.train(deployment, self.prepared, self._exported(), self.output, self._training)
             model_dir = (
                 training_job.write_served_model(self.trained, self.model_dir, self.output / "served")
@@ -162,11 +176,13 @@ class SageMakerEndpoint:
                 else None
             )
         if self.settings.predicts:
+            minutes = time_limits.prediction_minutes(self.settings)
+            self._ends = aws.clock() + SECONDS_PER_MINUTE * minutes
+            self._endpoint |= guard.arm(deployment, self.deletions, minutes)
             self._serve(self._upload(model_dir))
 
     def _serve(self, model_uri: str) -> None:
         """Create what answers, from the archive at ``model_uri``."""
-        self._ends = aws.clock() + SECONDS_PER_MINUTE * self.settings.endpoint.max_minutes
         self._create_model(model_uri)
         self._create_endpoint()
         self._wait()
@@ -179,7 +195,9 @@ class SageMakerEndpoint:
             pack(model_dir, archive, "saved_model")
             content = archive.read_bytes()
         with self.state.pending("object", self.state_file):
-            self._clients.s3.put_object(Bucket=self.state.bucket, Key=key, Body=content)  # in one piece: no loose parts
+            self._clients.s3.put_object(  # in one piece: no loose parts
+                Bucket=self.state.bucket, Key=key, Body=content, **governance.upload(self.settings)
+            )
         uri = f"s3://{self.state.bucket}/{key}"
         self._endpoint["model"] = {
             "uri": uri, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()
@@ -199,6 +217,7 @@ class SageMakerEndpoint:
                 ExecutionRoleArn=self.settings.role_arn,
                 PrimaryContainer=container,
                 Tags=self._tag_list(),
+                **governance.model(self.settings),
             )
 
     def _tag_list(self) -> list[dict[str, str]]:
@@ -217,7 +236,10 @@ class SageMakerEndpoint:
         self._endpoint |= {"name": name, "variant": variant}
         with self.state.pending("endpoint_config", self.state_file):
             sagemaker.create_endpoint_config(
-                EndpointConfigName=name, ProductionVariants=[variant], Tags=self._tag_list()
+                EndpointConfigName=name,
+                ProductionVariants=[variant],
+                Tags=self._tag_list(),
+                **governance.endpoint_config(self.settings),
             )
         with self.state.pending("endpoint", self.state_file):
             sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=self._tag_list())
@@ -234,7 +256,8 @@ class SageMakerEndpoint:
                 seen.append({"status": status, "at": now()})
                 log.info("endpoint %s: %s after %.0f s", self.state.name, status, passed)
             if status == "InService":
-                self._endpoint |= {"arn": description.get("EndpointArn"), "seconds_to_service": passed}
+                self._endpoint.setdefault("arn", description.get("EndpointArn"))
+                self._endpoint.setdefault("seconds_to_service", passed)
                 return
             if status not in ("Creating", "Updating"):
                 raise UserError(
@@ -248,10 +271,35 @@ class SageMakerEndpoint:
     def answers(self, images: np.ndarray, indices: Sequence[int], labels: np.ndarray) -> Iterator[ImagePrediction]:
         """As :func:`endpoint_test.ask`."""
         yield from endpoint_test.ask(self.invoke, images, indices, labels)
+        if not self._waits or self.settings.endpoint.instance_type:
+            return
+
+        def call() -> float:
+            next(endpoint_test.ask(self.invoke, images, indices[:1], labels))
+            return self._waits[-1]
+
+        self.cold_starts = cold_starts.measure(
+            self.settings.endpoint.cold_starts, self._waits[0], self._start_anew, call
+        )
+
+    def _start_anew(self) -> None:
+        """Delete the endpoint and create it again from the same configuration."""
+        name, sagemaker = self.state.name, self._clients.sagemaker
+        sagemaker.delete_endpoint(EndpointName=name)
+        for _ in aws.poll_intervals(self._ends - aws.clock()):
+            try:
+                sagemaker.describe_endpoint(EndpointName=name)
+            except ClientError as error:
+                if not aws.is_missing(error):
+                    raise
+                break
+        with self.state.pending("endpoint", self.state_file):
+            sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=self._tag_list())
+        self._wait()
 
     def invoke(self, body: bytes, content_type: str) -> Reply:
         """Invoke the endpoint, with retries while it is busy; the reply's time is that of the successful call."""
-        why = ""
+        why, asked = "", time.perf_counter()
         for attempt, _ in enumerate(aws.poll_intervals(BUSY_SECONDS), start=1):
             if aws.clock() > self._ends:
                 raise UserError(
@@ -278,8 +326,11 @@ class SageMakerEndpoint:
                 raise UserError(
                     f"the endpoint's answer has more than {MAX_RESPONSE_BYTES:,} bytes, which is no prediction"
                 )
+            answered = time.perf_counter()
+            self._calls.append(answered - begin)
+            self._waits.append(answered - asked)
             request = {"request_id": response.get("ResponseMetadata", {}).get("RequestId"), "attempts": attempt}
-            return Reply(200, answer, request, seconds=time.perf_counter() - begin)
+            return Reply(200, answer, request, seconds=answered - begin)
         raise UserError(f"the endpoint was too busy for {BUSY_SECONDS:.0f} s: {why}")
 
     def reference(self) -> np.ndarray | None:
@@ -298,10 +349,13 @@ class SageMakerEndpoint:
             "where": self._clients.where,
         }
         facts |= {"on_aws": self._clients.endpoint_url is None, "mode": self.settings.mode}
-        facts |= {"region": self._clients.region, "clients": versions(), **self._endpoint}
-        return {**facts, "training": self._training} if self._training else facts
+        facts |= {"region": self._clients.region, "clients": versions(), **governance.facts(self.settings)}
+        facts |= self._endpoint
+        facts |= {"training": self._training} if self._training else {}
+        return facts | {"cold_starts": self.cold_starts, "server": self.server}
 
     def __exit__(self, *exception: object) -> None:
+        self._all_went_well = exception[0] is None
         self.close()
 
     def close(self) -> None:
@@ -333,6 +387,7 @@ class SageMakerEndpoint:
             log.warning("%s: %s", self.state_file, details["state_file"])
         self._record_logs()
         self._lock.close()
+        self._record_metrics()
 
     def _log_groups(self) -> list[str]:
         """Groups of logs of what answered, which AWS keeps."""
@@ -344,6 +399,13 @@ class SageMakerEndpoint:
             self._endpoint["log"] = excerpt(self._clients, LOG_GROUP + self.state.name)
         if name := self._training.get("name"):
             self._training["log"] = excerpt(self._clients, training_job.LOG_GROUP, name)
+
+    def _record_metrics(self) -> None:
+        """Read CloudWatch's metrics, for which only a deployment that went well waits."""
+        if self._calls:
+            seconds = self.settings.endpoint.metrics_wait_seconds if self._all_went_well else 0
+            variant = self._endpoint["variant"]
+            self.server = metrics.read(self._clients, self.state.name, variant, self._created, self._calls, seconds)
 
     @property
     def teardown(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from convlab.cloud import governance
 from convlab.cloud.state import NAME_PREFIX
 from convlab.study.sagemaker import SageMaker
 
@@ -29,8 +30,8 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     actions = [f"sagemaker:Delete{kind}" for kind in ("Endpoint", "EndpointConfig", "Model")]
     statements = [
         statement("Delete", actions, [named[kind] for kind in KINDS]),
-        statement("Stop", ["sagemaker:StopTrainingJob"], [named["training-job"]]),
-        statement("StopTransform", ["sagemaker:StopTransformJob"], [named["transform-job"]]),
+        *[statement("Stop", ["sagemaker:StopTrainingJob"], [named["training-job"]])] * trains,
+        *[statement("StopTransform", ["sagemaker:StopTransformJob"], [named["transform-job"]])] * settings.transforms,
         statement(
             "Look",  # listings know no resources
             [f"sagemaker:List{kind}" for kind in LISTED],
@@ -57,8 +58,71 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
         statements.append(statement("Transform", [*actions, "sagemaker:AddTags"], resources))
     groups = [f"{logs}/Endpoints/{NAME_PREFIX}*"] * serves + [f"{logs}/TrainingJobs:*"] * trains
     groups += [f"{logs}/TransformJobs:*"] * settings.transforms
+    if serves:  # metrics know no resources
+        statements.append(statement("ReadMetrics", ["cloudwatch:GetMetricData"], ["*"]))
     statements.append(statement("ReadLogs", ["logs:DescribeLogStreams", "logs:GetLogEvents"], groups))
-    return document(statements)
+    statements += [statement(*parts) for parts in governance.caller_permissions(settings, region)]
+    statements += guard_statements(settings, region) if settings.predicts else []
+    return document(with_conditions(statements, settings))
+
+
+def with_conditions(statements: list[dict[str, Any]], settings: SageMaker) -> list[dict[str, Any]]:
+    """The statements, with those actions apart on whose requests the config's settings put conditions."""
+    conditions, parts = governance.request_conditions(settings), []
+    for each in statements:
+        apart = [action for action in each["Action"] if action in conditions]
+        parts += [{**each, "Action": [action for action in each["Action"] if action not in apart]}]
+        parts += [statement(action.split(":")[1], [action], each["Resource"], conditions[action]) for action in apart]
+    return [each for each in parts if each["Action"]]
+
+
+def guard_statements(settings: SageMaker, region: str) -> list[dict[str, Any]]:
+    """What the caller needs in addition to keep time limits on AWS' side; empty without a role for it."""
+    role = settings.scheduler_role_arn
+    if role is None:
+        return []
+    named = f"arn:{role.split(':')[1]}:scheduler:{region}:{settings.account}:schedule/default/{NAME_PREFIX}*"
+    moves = ["scheduler:UpdateSchedule"] * settings.trains
+    return [
+        statement("Guard", ["scheduler:CreateSchedule", *moves, "scheduler:DeleteSchedule"], [named]),
+        statement("LookAtGuards", ["scheduler:ListSchedules"], ["*"]),  # which knows no resources
+        statement(
+            "PassGuardRole",
+            ["iam:PassRole"],
+            [role],
+            {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
+        ),
+    ]
+
+
+def scheduler_policy(settings: SageMaker, region: str) -> dict[str, Any]:
+    """Policy of the role that EventBridge Scheduler assumes: it deletes what a deployment made, and no more."""
+    base = f"arn:{settings.role_arn.split(':')[1]}:sagemaker:{region}:{settings.account}"
+    if settings.transforms:
+        actions, kinds = ["sagemaker:StopTransformJob", "sagemaker:DeleteModel"], ("transform-job", "model")
+    else:
+        actions, kinds = [f"sagemaker:Delete{kind}" for kind in ("Endpoint", "EndpointConfig", "Model")], KINDS
+    return document([statement("Delete", actions, [f"{base}:{kind}/{NAME_PREFIX}*" for kind in kinds])])
+
+
+def scheduler_trust(settings: SageMaker, region: str) -> dict[str, Any]:
+    """Trust policy of that role: EventBridge Scheduler, for schedules of this account alone."""
+    trusting = {
+        "Sid": "Assume",
+        "Effect": "Allow",
+        "Principal": {"Service": "scheduler.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"aws:SourceAccount": settings.account}},
+    }
+    return document([trusting])
+
+
+def inventory_policy(settings: SageMaker, region: str) -> dict[str, Any]:
+    """What `make teardown ALL=1` needs beside the caller's policy: the tags of what it lists."""
+    base = f"arn:{settings.role_arn.split(':')[1]}:sagemaker:{region}:{settings.account}"
+    resources = [f"{base}:{kind}/{NAME_PREFIX}*" for kind in (*KINDS, "training-job")]
+    wide = statement("LookAtGuards", ["scheduler:ListSchedules"], ["*"])
+    return document([statement("ReadTags", ["sagemaker:ListTags"], resources), wide])
 
 
 def role_policy(settings: SageMaker, region: str) -> dict[str, Any]:
@@ -82,6 +146,7 @@ def role_policy(settings: SageMaker, region: str) -> dict[str, Any]:
                 {"StringLike": {"cloudwatch:namespace": ["/aws/sagemaker/*"]}},
             ),
             statement("ImagesToken", ["ecr:GetAuthorizationToken"], ["*"]),
+            *(statement(*parts) for parts in governance.role_permissions(settings, region)),
         ]
     )
 

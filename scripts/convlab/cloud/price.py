@@ -1,6 +1,7 @@
 """Upper bound of a deployment's cost, from prices in the config: AWS' own change and differ by region.
 
-The deploying process enforces an endpoint's time limit: the amounts hold as long as it lives, or until `make teardown`.
+With deploy.sagemaker.scheduler_role_arn AWS keeps an endpoint's time limit too, whatever becomes of the deploying
+process; without, the amount holds as long as that process lives.
 """
 
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ def items(settings: SageMaker, calls: int) -> list[Item]:
         calls: test images that are sent to the endpoint, one per call.
     """
     prices, job, endpoint = settings.prices, settings.training, settings.endpoint
+    bound = "at most, kept by AWS too" if settings.scheduler_role_arn else "as long as the deploying process lives"
     items = []
     if settings.trains:
         kind = f"training job on {job.instance_type}" + (" (spot: less)" if job.spot else "")
@@ -38,7 +40,7 @@ def items(settings: SageMaker, calls: int) -> list[Item]:
     if settings.serves and endpoint.instance_type:
         hours = (endpoint.max_minutes + TEARDOWN_MINUTES) / 60
         kind = f"endpoint on {endpoint.instance_type}"
-        unit = f"hours ({TEARDOWN_MINUTES} minutes of it to take it down), as long as the deploying process lives"
+        unit = f"hours ({TEARDOWN_MINUTES} minutes of it to take it down), {bound}"
         items.append(Item(kind, hours, unit, "endpoint_hour", prices.endpoint_hour))
     elif settings.serves:
         seconds = calls * prices.seconds_per_call
@@ -47,6 +49,6 @@ def items(settings: SageMaker, calls: int) -> list[Item]:
     if settings.transforms:
         hours = (settings.batch.max_minutes + TEARDOWN_MINUTES) / 60
         kind = f"transform job on {settings.batch.instance_type}"
-        unit = f"hours ({TEARDOWN_MINUTES} minutes of it to stop it), as long as the deploying process lives"
+        unit = f"hours ({TEARDOWN_MINUTES} minutes of it to stop it), {bound}"
         items.append(Item(kind, hours, unit, "batch_hour", prices.batch_hour))
     return items

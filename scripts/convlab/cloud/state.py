@@ -21,7 +21,7 @@ NAME_PREFIX = "convlab-"
 
 STATE_FILE = "state.json"
 
-Kind = Literal["object", "training_job", "transform_job", "model", "endpoint_config", "endpoint"]
+Kind = Literal["object", "training_job", "transform_job", "model", "endpoint_config", "endpoint", "schedule"]
 
 
 class State(BaseModel):
@@ -39,6 +39,7 @@ class State(BaseModel):
     keep_objects: bool
     created: str
     asked: list[Kind] = Field([], description="Asked for; whether they were created is not known.")
+    schedules: dict[str, str] = Field({}, description="Times (UTC) of the schedules that delete the rest, by name.")
 
     _number: str | None = PrivateAttr(None)
 
@@ -96,3 +97,13 @@ def new_name(study: str) -> str:
     """A name for all resources of one deployment: lower-case, 48 characters at most (training jobs add a time)."""
     readable = re.sub(r"[^a-z0-9]+", "-", study.lower()).strip("-")[:14].strip("-") or "study"
     return f"{NAME_PREFIX}{readable}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+
+
+DEPLOYMENT = re.compile(rf"({NAME_PREFIX}[a-z0-9-]+-\d{{8}}-\d{{6}}-[0-9a-f]{{6}})(-.*)?")
+"""A deployment's name, as new_name gives it, and what jobs and schedules add to it."""
+
+
+def deployment_of(resource_name: str) -> str | None:
+    """Name of the deployment to which a resource of this name belongs; None for a name that convlab does not give."""
+    match = DEPLOYMENT.fullmatch(resource_name)
+    return match[1] if match else None

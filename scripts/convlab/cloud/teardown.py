@@ -1,8 +1,9 @@
 """Teardown: delete a deployment's resources by name until listings show that none remain.
 
 Order matters: an endpoint and jobs cost, so they go first and neither waits for the other; an endpoint whose
-configuration or model is gone can hang for an hour; the objects are what both of them read. An error of any type in
-one attempt is noted and the attempt repeated: only AWS' refusal or a timeout prevents the next deletion.
+configuration or model is gone can hang for an hour; the objects are what both of them read. Schedules that would delete
+the rest stay until a listing shows that the rest is gone. An error of any type in one attempt is noted and the attempt
+repeated: only AWS' refusal or a timeout prevents the next deletion.
 """
 
 import logging
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from convlab.cloud import aws
+from convlab.cloud import aws, guard
 from convlab.cloud.aws import ClientError, Clients
 from convlab.cloud.state import State
 from convlab.cloud.time_limits import TEARDOWN_MINUTES
@@ -115,7 +116,9 @@ def teardown(clients: Clients, state: State) -> Receipt:
             _until(receipt, deletion(resource))
         else:
             receipt.note(resource.kind, "left alone as long as the endpoint is there")
-    if state.keep_objects or not (gone and all(stopped)):
+    if not state.bucket:
+        receipt.note("objects", "not looked for: no bucket is named")
+    elif state.keep_objects or not (gone and all(stopped)):
         why_not = _note_objects(clients, state, listed)
         receipt.kept = [f"s3://{state.bucket}/{key}" for key in listed]
         kept = why_not or f"{len(listed)} kept, as deploy.sagemaker.keep_objects asks"
@@ -124,8 +127,24 @@ def teardown(clients: Clients, state: State) -> Receipt:
         _until(receipt, {"objects": lambda passed: _delete_objects(clients, state, listed, passed)})
     receipt.objects = list(listed.values())
     receipt.remaining = remaining(clients, state)
+    if state.schedules:
+        receipt.remaining += _remove_schedules(clients, state, receipt)
+    receipt.remaining += remaining_objects(clients, state)
     receipt.seconds = time.monotonic() - begin
     return receipt
+
+
+def _remove_schedules(clients: Clients, state: State, receipt: Receipt) -> list[str]:
+    """Delete the schedules if nothing remains that they are for; returns those that remain."""
+    if receipt.remaining:
+        receipt.note("schedules", f"kept, for what would not go: {guard.times(state)}")
+        return [f"the schedules {state.name}-* ({guard.times(state)})"]
+
+    def attempt(passed: float) -> str | None:
+        return guard.remove(clients, state, passed < NOT_FOUND_GRACE_SECONDS)
+
+    _until(receipt, {"schedules": attempt})
+    return _list_or_error("schedule", lambda: guard.listed(clients, state.name))
 
 
 def _until(receipt: Receipt, attempts: Mapping[str, Callable[[float], str | None]]) -> list[bool]:
@@ -230,7 +249,7 @@ def objects(clients: Clients, state: State) -> list[dict[str, Any]]:
 
 
 def remaining(clients: Clients, state: State) -> list[str]:
-    """Resources that listings still show; a failed listing counts as one, since it proves nothing."""
+    """Resources of SageMaker that listings still show; a failed listing counts as one, since it proves nothing."""
     left = []
     for resource in RESOURCES:
         left += _list_or_error(
@@ -247,11 +266,16 @@ def remaining(clients: Clients, state: State) -> list[str]:
             f"{jobs.word} job",
             lambda jobs=jobs: [name for name, status in list_jobs(clients, state, jobs) if status in RUNNING_STATUSES],
         )
-    if not state.keep_objects:
-        left += _list_or_error(
-            "objects below", lambda: [f"s3://{state.bucket}/{state.prefix}"] * bool(objects(clients, state))
-        )
     return left
+
+
+def remaining_objects(clients: Clients, state: State) -> list[str]:
+    """The folder of objects that should be gone, if the bucket's listing still shows any, or fails."""
+    if state.keep_objects:
+        return []
+    return _list_or_error(
+        "objects below", lambda: [f"s3://{state.bucket}/{state.prefix}"] * bool(objects(clients, state))
+    )
 
 
 def _list_or_error(kind: str, names: Callable[[], list[str]]) -> list[str]:

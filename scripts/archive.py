@@ -1,0 +1,113 @@
+"""Write a finished study as one zip file that can be cited, checked and run again.
+
+Report, tables, figures, predictions, runs, registration, config, code at its commit, data card, and exported models as
+folders for the Hugging Face Hub, tied by SHA-256 (BagIt, RFC 8493) and described as a Workflow Run RO-Crate. The same
+results give the same bytes. No result is changed; a study that is not finished or not up to date is refused.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
+from convlab.common import environment
+
+environment.start()
+
+import argparse
+import re
+
+from convlab.archive.assembly import Contents, Options, assemble, naming_this_machine
+from convlab.archive.bag import write_bag
+from convlab.archive.citation import Deposit
+from convlab.archive.code import code_of
+from convlab.archive.content import archive_file
+from convlab.archive.freshness import jobs_left
+from convlab.archive.reading import opened
+from convlab.archive.verification import content_checksum, file_checksum, problems
+from convlab.common.cli import run
+from convlab.common.files import atomic
+from convlab.common.text import listing
+from convlab.errors import UserError
+from convlab.study import layout
+from convlab.study.load import load_study, read_yaml
+from convlab.study.schema import Study
+from convlab.study.seeds import read_schedule
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SPDX_IDENTIFIER = re.compile(r"[A-Za-z0-9.+-]+")
+
+MAX_LISTED_JOBS = 3
+MAX_LISTED_FILES = 5
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, nargs="?", default=Path("config.yaml"), help="the study's config file")
+    parser.add_argument("--results", type=Path, default=layout.RESULTS, help="folder with the results of studies")
+    parser.add_argument("--output", type=Path, help="the zip file; results/<study>/archive/<study>.zip if absent")
+    parser.add_argument("--data", action="store_true", help="with the prepared images, whose licence must allow it")
+    parser.add_argument("--without-models", action="store_true", help="without the models of the runs")
+    parser.add_argument("--licence", help="licence of the results, as an SPDX identifier: CC-BY-4.0")
+    parser.add_argument("--url", help="where the archive will be found, such as a reserved DOI")
+    arguments = parser.parse_args(argv)
+    if arguments.licence and not SPDX_IDENTIFIER.fullmatch(arguments.licence):
+        raise UserError(f"{arguments.licence!r} is no SPDX identifier; write one such as CC-BY-4.0")
+    study = load_study(read_yaml(arguments.config))
+    folder = layout.study_folder(study.study, arguments.results)
+    study = study.with_schedule(read_schedule(layout.registered(folder), study.seeds))
+    refuse_unfinished(study, arguments.config, folder)
+    options = Options(arguments.data, not arguments.without_models, Deposit(arguments.licence, arguments.url))
+    contents = assemble(study, arguments.config, folder, code_of(ROOT), options)
+    output = arguments.output or archive_file(folder)
+    write(contents, study.study, output)
+
+
+def refuse_unfinished(study: Study, config: Path, folder: Path) -> None:
+    """Raise UserError for a study without a report, or with results that Snakemake would make again."""
+    report = layout.reported(folder) / "index.html"
+    if not report.is_file():
+        raise UserError(f"{study.study} has no report yet; run the study first: make run STUDY={config}")
+    cards = [layout.exported(folder, name) / "MODEL_CARD.md" for name in study.exported]
+    exported = [path for path in cards if path.is_file()]
+    parent = folder.parent.parent
+    targets = [path.relative_to(parent).as_posix() for path in (report, *exported)]
+    if jobs := jobs_left(ROOT, config, targets, parent):
+        shown = [
+            *jobs[:MAX_LISTED_JOBS],
+            *([f"{len(jobs) - MAX_LISTED_JOBS} more"] if len(jobs) > MAX_LISTED_JOBS else []),
+        ]
+        command = f"make run STUDY={config}" + (f" and make export STUDY={config}" if exported else "")
+        raise UserError(
+            f"{study.study} is not up to date with its config, code and data: {listing(shown)} would run; bring it "
+            f"up to date first: {command}"
+        )
+
+
+def write(contents: Contents, name: str, output: Path) -> None:
+    """Write the zip file, verify what was written, and print what it is known by."""
+    with atomic(output) as temporary:
+        write_bag(temporary, name, contents.payload, contents.tags, contents.time)
+        with opened(temporary) as archive:
+            if faults := problems(archive):  # a result was changed meanwhile
+                raise UserError(f"{faults[0]}; nothing was archived, run the same command again")
+            content = content_checksum(archive)
+    named = list(naming_this_machine(contents.payload, names_of_this_machine()))
+    for path, word in named[:MAX_LISTED_FILES]:
+        print(f"note: {path} has {word!r} in it; look at it before you publish the archive")
+    if len(named) > MAX_LISTED_FILES:
+        print(f"note: so have {len(named) - MAX_LISTED_FILES} other files")
+    size = output.stat().st_size / 1e6
+    print(f"{output}: {len(contents.payload) + len(contents.tags) + 1:,} files, {size:.1f} MB")
+    print(f"SHA-256 of the file:    {file_checksum(output)}")
+    print(f"SHA-256 of its content: {content}  (of tagmanifest-sha256.txt, the same however it is packed)")
+
+
+def names_of_this_machine() -> list[str]:
+    """The folders of this project and of the user, which results should not name."""
+    folders = {Path.cwd(), ROOT, Path.home()}
+    return sorted(f"{folder}/" for folder in folders if folder != Path("/"))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""A finished study as one zip file that can be cited, checked and run again."""

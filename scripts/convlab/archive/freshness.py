@@ -1,0 +1,39 @@
+"""Whether a study's results are those of its present config, code and data: what Snakemake would still do."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from convlab.common import environment
+from convlab.errors import UserError
+
+JOB = re.compile(r"^Job \d+: (.+)$", re.MULTILINE)
+"""A job of a dry run, with its rule's message."""
+
+
+def jobs_left(root: Path, config: Path, targets: Sequence[str], folder: Path) -> list[str]:
+    """Messages of the jobs that a dry run of Snakemake names; empty for results that are up to date.
+
+    Args:
+        root: the checkout.
+        config: the study's config file.
+        targets: files that should be up to date, below ``folder``.
+        folder: where Snakemake is run, the parent of results/.
+
+    Raises:
+        UserError: Snakemake refuses the study.
+    """
+    command = [
+        *(sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--snakefile", str(root / "Snakefile")),
+        *("--workflow-profile", str(root / "profiles/log"), "--directory", str(folder), *targets),
+        *("--configfile", str(config.resolve())),
+    ]
+    variables = {**environment.inherited(), "CONVLAB_NOTES": "printed"}
+    result = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
+    output = result.stdout + result.stderr
+    if result.returncode:
+        last = [line.strip() for line in output.splitlines() if line.strip()][-3:]
+        raise UserError(f"Snakemake refuses the study, so that nothing was archived: {' '.join(last)}")
+    return list(dict.fromkeys(JOB.findall(output)))

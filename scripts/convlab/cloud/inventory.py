@@ -1,0 +1,207 @@
+"""What an AWS account holds of convlab in one region, without any state file: by name, with tags for its time.
+
+Listings of SageMaker by name need no permission that a deployment does not have; the Resource Groups Tagging API would
+need another, does not know schedules, and goes on naming what was deleted. ``ListTags`` alone is in addition: the tag
+``expires`` tells whether a deployment may still be somebody's at work on another machine.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from convlab.cloud import aws, guard
+from convlab.cloud.aws import Clients
+from convlab.cloud.state import NAME_PREFIX, State, deployment_of
+from convlab.cloud.teardown import JOB_KINDS, RESOURCES, RUNNING_STATUSES
+
+
+@dataclass
+class Held:
+    """What is there of one deployment: kinds and statuses of resources, schedules, objects, tags."""
+
+    name: str
+    given_by_convlab: bool = True
+    resources: list[tuple[str, str]] = field(default_factory=list)
+    arns: list[str] = field(default_factory=list)
+    schedules: list[str] = field(default_factory=list)
+    objects: int = 0
+    object_bytes: int = 0
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def created(self) -> datetime | None:
+        """The time in its name; None for a name that convlab has not given."""
+        if not self.given_by_convlab:
+            return None
+        return datetime.strptime(self.name[-22:-7], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+
+    @property
+    def expires(self) -> datetime | None:
+        """The time in its tag; None where that cannot be read."""
+        try:
+            return datetime.fromisoformat(self.tags["expires"])
+        except (KeyError, ValueError):
+            return None
+
+    @property
+    def only_objects(self) -> bool:
+        """Whether nothing but objects in the bucket is there."""
+        return not (self.resources or self.schedules)
+
+    def contents(self) -> str:
+        """What is there, in words: the endpoint first."""
+        described = [f"{kind} ({status})" if status else kind for kind, status in self.resources]
+        described += [f"{len(self.schedules)} schedules"] * bool(self.schedules)
+        plural = "s" * (self.objects != 1)
+        described += [f"{self.objects} object{plural} ({self.object_bytes / 1e6:.1f} MB)"] * bool(self.objects)
+        return ", ".join(described)
+
+
+@dataclass
+class Inventory:
+    """What a region holds, by deployment; what could not be listed; ``complete``: nothing that costs is among that."""
+
+    deployments: list[Held]
+    notes: list[str]
+    complete: bool
+
+
+def inventory(clients: Clients, bucket: str | None = None, prefix: str | None = None) -> Inventory:
+    """List what the account holds of convlab in the clients' region, and its objects below ``prefix`` of ``bucket``."""
+    held: dict[str, Held] = {}
+    notes: list[str] = []
+
+    def of(resource_name: str) -> Held:
+        name = deployment_of(resource_name)
+        return held.setdefault(name or resource_name, Held(name or resource_name, given_by_convlab=name is not None))
+
+    def attempt(what: str, listing: Callable[[], None]) -> bool:
+        try:
+            listing()
+        except aws.FAILURES as error:
+            notes.append(f"{what} could not be listed: {aws.error_message(error)}")
+            return False
+        return True
+
+    def resources() -> None:
+        for kind, name, status, arn in _resources(clients):
+            of(name).resources.append((kind, status))
+            of(name).arns.append(arn)
+
+    def schedules() -> None:
+        for name in guard.listed(clients, NAME_PREFIX):
+            of(name).schedules.append(name)
+
+    def objects() -> None:
+        listing = clients.s3.get_paginator("list_objects_v2")
+        pages = listing.paginate(Bucket=bucket, Prefix=f"{prefix}/{NAME_PREFIX}")
+        for entry in (entry for page in pages for entry in page.get("Contents", [])):
+            folder = of(entry["Key"].removeprefix(f"{prefix}/").split("/")[0])
+            folder.objects += 1
+            folder.object_bytes += entry["Size"]
+
+    complete = attempt("endpoints, configurations, models and jobs", resources)
+    attempt("schedules", schedules)
+    if bucket:
+        attempt("objects", objects)
+    attempt("tags", lambda: _read_tags(clients, held.values()))
+    return Inventory(sorted(held.values(), key=lambda deployment: deployment.name), notes, complete)
+
+
+def _resources(clients: Clients) -> Iterator[tuple[str, str, str, str]]:
+    """Kind, name, status and ARN of each resource; of jobs those that run, since ended ones cost nothing and stay."""
+    for resource in RESOURCES:
+        for entry in _pages(clients, resource.listing, resource.response_key):
+            if entry[resource.key].startswith(NAME_PREFIX):
+                arn = entry[resource.key.removesuffix("Name") + "Arn"]
+                kind = resource.kind.replace("_", " ")
+                yield kind, entry[resource.key], entry.get("EndpointStatus", ""), arn
+    for jobs in JOB_KINDS:
+        for entry in _pages(clients, f"list_{jobs.kind}s", jobs.response_key):
+            name, status = entry[jobs.name_key], entry[jobs.status_key]
+            if name.startswith(NAME_PREFIX) and status in RUNNING_STATUSES:
+                yield f"{jobs.word} job", name, status, entry[jobs.name_key.removesuffix("Name") + "Arn"]
+
+
+def _pages(clients: Clients, listing: str, key: str) -> Iterator[dict[str, Any]]:
+    for page in clients.sagemaker.get_paginator(listing).paginate(NameContains=NAME_PREFIX):
+        yield from page[key]
+
+
+def _read_tags(clients: Clients, deployments: Iterable[Held]) -> None:
+    """Read the tags of one resource of each deployment; all of its resources have the same."""
+    for deployment in deployments:
+        if deployment.arns:
+            pages = clients.sagemaker.get_paginator("list_tags").paginate(ResourceArn=deployment.arns[0])
+            deployment.tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+
+
+def reason_to_keep(
+    deployment: Held, at_work: set[str], unexpired: bool, now: datetime, keep_objects: bool
+) -> str | None:
+    """Why a deployment is not deleted; None if it may be.
+
+    Args:
+        at_work: names of deployments on which a process of this machine is at work.
+        unexpired: whether those that have not expired may go, too.
+        keep_objects: the config's key.
+    """
+    if not deployment.given_by_convlab:
+        return "convlab gives no such name; look at it, and delete it by hand"
+    if deployment.name in at_work:
+        return "a process of this machine is at work on it"
+    if keep_objects and deployment.only_objects:
+        return "kept, as deploy.sagemaker.keep_objects asks"
+    if unexpired:
+        return None
+    if deployment.expires is None:
+        return "when it expires cannot be read; UNEXPIRED=1 deletes it all the same"
+    if deployment.expires > now:
+        return "it has not expired, so another machine may be at work on it; UNEXPIRED=1 deletes it all the same"
+    return None
+
+
+def state_of(deployment: Held, clients: Clients, bucket: str | None, prefix: str | None) -> State:
+    """The state that a teardown of this deployment takes; without a bucket, objects are left alone."""
+    return State(
+        name=deployment.name,
+        region=clients.region,
+        endpoint_url=clients.endpoint_url,
+        account="",
+        bucket=bucket or "",
+        prefix=f"{prefix}/{deployment.name}/" if bucket else "",
+        keep_objects=not bucket,
+        created="",
+        schedules=dict.fromkeys(deployment.schedules, ""),
+    )
+
+
+def lines(deployment: Held, outcome: str) -> list[str]:
+    """What is printed of one deployment."""
+    study = deployment.tags.get("study", "unknown")
+    times = (
+        f"{name} {_minute(time)}" for name, time in (("created", deployment.created), ("expires", deployment.expires))
+    )
+    return [
+        f"  {deployment.name}",
+        f"      study {study}, {', '.join(times)}",
+        f"      {deployment.contents()}",
+        f"      {outcome}",
+    ]
+
+
+def totals(deployments: list[Held], remaining: list[Held]) -> str:
+    """The last line: how many resources of each kind were listed, and how many deployments remain."""
+    if not deployments:
+        return "The account holds nothing of convlab there, by listing."
+    counts = Counter(kind for deployment in deployments for kind, _ in deployment.resources)
+    counts["schedule"] = sum(len(deployment.schedules) for deployment in deployments)
+    counts["object"] = sum(deployment.objects for deployment in deployments)
+    described = ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items() if count)
+    return f"{len(deployments)} deployment{'s' * (len(deployments) != 1)} listed ({described}); {len(remaining)} left."
+
+
+def _minute(time: datetime | None) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if time else "unknown"

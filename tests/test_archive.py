@@ -1,0 +1,379 @@
+"""An archive of a finished study: all that is promised, nothing else, the same bytes each time, and the study again."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import archive
+import verify
+from builders.project import CNN_5X5, LAST_JOBS, ROOT, TINY, Project, tiny_with
+from convlab.archive import assembly
+from convlab.archive.assembly import archive_time, config_text, own_code
+from convlab.archive.citation import Deposit, citation
+from convlab.archive.code import Code, code_of
+from convlab.archive.content import archive_file, results_of
+from convlab.archive.freshness import jobs_left
+from convlab.archive.hub import hub_folder
+from convlab.archive.reading import opened, unpack
+from convlab.archive.verification import CRATE
+from convlab.common import checksums
+from convlab.common.files import write_json
+from convlab.errors import UserError
+from convlab.study.load import load_study
+
+RESULTS = "data/results/tiny/"
+
+TIME = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): checksums.sha256(path) for path in files}
+
+
+@pytest.fixture(scope="module")
+def study(finished_study, tmp_path_factory) -> Project:
+    """The finished tiny study, Snakemake's records included."""
+    return finished_study.copy(tmp_path_factory.mktemp("archive") / "project")
+
+
+@pytest.fixture(scope="module")
+def packed(study) -> Path:
+    """Its archive."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(study.folder)
+        before = digests(study.folder / "results")
+        archive.main(["config.yaml"])
+        assert before.items() <= digests(study.folder / "results").items(), "no result is changed"
+    return archive_file(study.folder / "results/tiny")
+
+
+@pytest.fixture(scope="module")
+def unpacked(packed, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("unpacked") / "tiny"
+    with opened(packed) as content:
+        unpack(content, folder)
+    return folder
+
+
+def status(*arguments) -> int:
+    with pytest.raises(SystemExit) as ended:
+        verify.main([str(argument) for argument in arguments])
+    return ended.value.code
+
+
+@pytest.mark.slow
+def test_it_is_whole_and_has_all_that_its_readme_names(packed, unpacked):
+    assert status(packed, "--against", archive_file(packed.parent.parent).parent.parent) == 0
+    named = re.findall(r"^\| `(.+?)` \|", (unpacked / "README.md").read_text(), re.MULTILINE)
+    assert len(named) > 10
+    for path in named:
+        assert (unpacked / path).exists() or path == f"{RESULTS}probe/", path
+
+
+@pytest.mark.slow
+def test_the_same_results_give_the_same_bytes_in_another_folder(study, packed, tmp_path, monkeypatch):
+    copy = study.copy(tmp_path / "elsewhere/copy")
+    shutil.rmtree(copy.folder / "results/tiny/archive")
+    monkeypatch.chdir(copy.folder)
+    archive.main(["config.yaml", "--output", str(tmp_path / "again.zip")])
+    assert (tmp_path / "again.zip").read_bytes() == packed.read_bytes()
+
+
+@pytest.mark.slow
+def test_nothing_in_it_names_the_folders_of_this_machine(study, unpacked):
+    names = {str(study.folder).encode(), str(Path.home() / "w").encode(), str(ROOT).encode()}
+    for path in unpacked.rglob("*"):
+        if path.is_file():
+            assert not [name for name in names if name in path.read_bytes()], path
+
+
+@pytest.mark.slow
+def test_logs_arrays_and_results_of_removed_variants_are_left_out(study, tmp_path):
+    results, tiny = study.folder / "results/tiny", load_study(TINY)
+    names = results_of(tiny, results).keys()
+    assert {name.split("/")[0] for name in names} == {
+        *("prepare", "explore", "train", "evaluate", "compare", "report", "registration")
+    }
+    assert "train/digits/cnn/seed-1/model.keras" in names and "evaluate/digits/cnn/predictions.npz" in names
+    assert not [name for name in names if name.endswith((".lock", "data.npz")) or "/history/" in name]
+    smaller = results_of(load_study(tiny_with(experiments={}, seeds=[1, 2])), results, data=True, models=False).keys()
+    assert "prepare/digits/data.npz" in smaller and "train/digits/cnn/seed-2/run.json" in smaller
+    assert not [name for name in smaller if CNN_5X5 in name and name.startswith(("train", "evaluate"))]
+    assert not [name for name in smaller if "seed-3" in name or name.endswith("model.keras")]
+
+
+@pytest.mark.slow
+def test_the_crate_describes_every_file_its_workflow_and_its_run(unpacked):
+    graph = {entity["@id"]: entity for entity in json.loads((unpacked / CRATE).read_text())["@graph"]}
+    files = digests(unpacked / "data")
+    files.pop("ro-crate-metadata.json")
+    described = {name: entity["sha256"] for name, entity in graph.items() if "File" in entity["@type"]}
+    assert described == files
+    root, run = graph["./"], graph["#run"]
+    assert {part["@id"] for part in root["hasPart"]} == set(files)
+    assert "https://w3id.org/ro/wfrun/workflow/0.5" in {profile["@id"] for profile in root["conformsTo"]}
+    workflow = graph[root["mainEntity"]["@id"]]
+    assert "ComputationalWorkflow" in workflow["@type"] and run["instrument"]["@id"] == workflow["@id"]
+    record = json.loads((unpacked / f"{RESULTS}compare/summary.json").read_text())["training"]
+    assert (run["startTime"], run["endTime"]) == (record["first_started"], record["last_finished"])
+    referred = [item for entity in graph.values() for value in entity.values() for item in aslist(value)]
+    local = {item["@id"] for item in referred if isinstance(item, dict) and not item["@id"].startswith("http")}
+    assert local <= graph.keys()
+
+
+def aslist(value) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.slow
+def test_its_data_card_is_of_the_arrays_that_were_left_out(study, unpacked):
+    card = json.loads((unpacked / f"{RESULTS}prepare/digits/croissant.json").read_text())
+    (entry,) = (entry for entry in card["distribution"] if entry["name"] == "data.npz")
+    assert entry["sha256"] == checksums.sha256(study.folder / "results/tiny/prepare/digits/data.npz")
+
+
+@pytest.mark.slow
+def test_the_study_runs_again_from_it_to_the_same_bytes(packed, tmp_path):
+    with opened(packed) as content:
+        for part in ("code", "config"):
+            unpack(content, tmp_path / part, f"data/{part}/")
+    result = Project(tmp_path / "code").snakemake("--configfile", "../config/config.yaml")
+    assert result.returncode == 0, result.stdout + result.stderr
+    again = tmp_path / "code/results/tiny"
+    assert status(packed, "--against", again) == 0
+    predictions = again / "evaluate/digits/cnn/predictions.npz"
+    predictions.write_bytes(predictions.read_bytes()[:-1])
+    assert status(packed, "--against", again) == 1
+
+
+@pytest.mark.slow
+def test_tables_and_report_are_made_from_its_runs_without_training(study, unpacked, tmp_path):
+    shutil.copytree(unpacked / "data/code", tmp_path / "code")
+    shutil.copytree(unpacked / "data/results", tmp_path / "code/results")
+    shutil.copy(unpacked / "data/config/config.yaml", tmp_path / "code")
+    arrays = "results/tiny/prepare/digits/data.npz"
+    shutil.copy(study.folder / arrays, tmp_path / "code" / arrays)
+    shutil.rmtree(tmp_path / "code/results/tiny/compare")
+    assert Project(tmp_path / "code").planned() == LAST_JOBS
+
+
+@pytest.mark.slow
+def test_a_study_that_is_not_up_to_date_is_refused_with_what_would_run(finished, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    finished.configure(tiny_with(seeds=4))
+    with pytest.raises(UserError, match=r"tiny is not up to date .*Train .*, seed 4 .* more would run; bring it up to"):
+        archive.main(["config.yaml"])
+    shutil.rmtree("results/tiny/report")
+    with pytest.raises(UserError, match=r"tiny has no report yet; run the study first: make run STUDY=config.yaml"):
+        archive.main(["config.yaml"])
+    assert not Path("results/tiny/archive").exists()
+
+
+@pytest.mark.slow
+def test_a_damaged_result_is_refused(study, tmp_path):
+    copy = study.copy(tmp_path / "copy").folder / "results/tiny"
+    (copy / "compare/runs.csv").write_text("edited")
+    with pytest.raises(UserError, match=r"runs\.csv is damaged"):
+        results_of(load_study(TINY), copy)
+
+
+@pytest.mark.slow
+def test_what_snakemake_refuses_is_told(study, tmp_path):
+    (tmp_path / "broken.yaml").write_text("study: broken\n")
+    with pytest.raises(UserError, match=r"Snakemake refuses the study, so that nothing was archived: .*datasets"):
+        jobs_left(ROOT, tmp_path / "broken.yaml", [], tmp_path)
+
+
+@pytest.fixture
+def exported(study, tmp_path) -> Path:
+    """The tiny study's results with an exported model, as export and model_card leave it."""
+    results = study.copy(tmp_path / "project").folder / "results/tiny"
+    export = results / "export/digits"
+    export.mkdir(parents=True)
+    shutil.copy(results / "train/digits/cnn/seed-2/model.keras", export)
+    spec = json.loads((results / "train/digits/cnn/seed-2/run.json").read_text())["spec"]
+    write_json(export / "export.json", {"variant": "cnn", "seed": 2, "spec": spec})
+    (export / "MODEL_CARD.md").write_text("# Model card: CNN on digits\n\n---\n\nIts limits.\n")
+    (export / "labels.json").write_text("[]")
+    for name in ("model.tar.gz", ".made_from", "export.json.checksums", "code/inference.py"):
+        (export / name).parent.mkdir(exist_ok=True)
+        (export / name).write_text("{}")
+    return results
+
+
+@pytest.mark.slow
+def test_an_exported_model_is_a_folder_that_keras_loads_as_from_the_hub(exported, tmp_path):
+    from convlab.runtime.keras_runtime import keras
+
+    members = hub_folder(load_study(TINY), "digits", exported, Deposit())
+    unzipped = {"config.json", "metadata.json", "model.weights.h5"}
+    assert members.keys() == unzipped | {"README.md", "export.json", "labels.json", "model.keras"}
+    for name, member in members.items():
+        with member.open() as stream:
+            (tmp_path / name).write_bytes(stream.read())
+    images = np.random.default_rng(0).integers(0, 17, (4, 8, 8, 1)).astype(np.uint8)
+    model, trained = (keras.saving.load_model(path) for path in (tmp_path, tmp_path / "model.keras"))
+    assert np.array_equal(model.predict(images, verbose=0), trained.predict(images, verbose=0))
+
+
+@pytest.mark.slow
+def test_the_card_of_a_model_is_valid_for_the_hub_and_has_the_studys_test_results(exported):
+    huggingface_hub = pytest.importorskip("huggingface_hub", reason="the hub's library is not installed")
+    deposit = Deposit("CC-BY-4.0", "https://doi.org/10.5281/zenodo.1")
+    study = load_study(tiny_with(datasets={"digits": TINY["datasets"]["digits"]}))
+    text = hub_folder(study, "digits", exported, deposit)["README.md"].content.decode()
+    card = huggingface_hub.ModelCard(text)  # which parses the metadata and validates model-index
+    assert card.data.model_name == "tiny-digits-cnn-seed-2"
+    assert (card.data.library_name, card.data.pipeline_tag) == ("keras", "image-classification")
+    assert card.data.license == "cc-by-4.0"
+    runs = (exported / "compare/runs.csv").read_text().splitlines()
+    header, row = runs[0].split(","), next(line.split(",") for line in runs if ",cnn,2," in line)
+    measured = {result.metric_type: result.metric_value for result in card.data.eval_results}
+    assert measured["accuracy"] == float(row[header.index("test_accuracy")])
+    assert {result.dataset_split for result in card.data.eval_results} == {"test"}
+    assert {result.source_url for result in card.data.eval_results} == {deposit.url}
+    assert "Its limits." in card.content
+
+
+def test_a_study_without_an_exported_model_has_no_folder_for_the_hub(tmp_path):
+    assert hub_folder(load_study(TINY), "digits", tmp_path, Deposit()) == {}
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org", "-c", "init.defaultBranch=main")
+    return subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    """A repository with two committed files, a script and a file that git ignores."""
+    (tmp_path / "scripts").mkdir()
+    for name, text in (("Snakefile", "rule"), ("scripts/a.py", "a = 1\n"), (".gitignore", "results/\n")):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "scripts/run.sh").write_text("true")
+    (tmp_path / "scripts/run.sh").chmod(0o755)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/x.csv").write_text("1")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-qm", "first")
+    return tmp_path
+
+
+def test_code_is_what_git_tracks_with_its_commit(checkout):
+    code = code_of(checkout)
+    assert code.files.keys() == {".gitignore", "Snakefile", "scripts/a.py", "scripts/run.sh"}
+    assert code.commit == {"commit": git(checkout, "rev-parse", "HEAD").strip(), "modified": False}
+    assert code.changes == b""
+    assert [name for name, member in code.files.items() if member.executable] == ["scripts/run.sh"]
+
+
+def test_code_that_was_changed_comes_as_it_is_with_the_difference(checkout):
+    (checkout / "scripts/a.py").write_text("a = 2\n")
+    (checkout / "scripts/new.py").write_text("b = 1\n")
+    (checkout / "notes.txt").write_text("mine")
+    code = code_of(checkout)
+    assert code.commit["modified"] and b"-a = 1\n+a = 2\n" in code.changes
+    assert code.files["scripts/a.py"].sha256() == hashlib.sha256(b"a = 2\n").hexdigest()
+    assert "scripts/new.py" in code.files and "notes.txt" not in code.files
+
+
+def test_code_without_a_repository_is_what_belongs_to_convlab(checkout):
+    shutil.rmtree(checkout / ".git")
+    (checkout / "scripts/__pycache__").mkdir()
+    (checkout / "scripts/__pycache__/a.pyc").write_text("")
+    (checkout / "notes.txt").write_text("mine")
+    code = code_of(checkout)
+    assert code.files.keys() == {"Snakefile", "scripts/a.py", "scripts/run.sh"} and code.commit is None
+
+
+def test_the_code_of_this_checkout_can_verify_archives():
+    files = code_of(ROOT).files
+    assert {
+        "scripts/verify.py",
+        "scripts/convlab/archive/reading.py",
+        "requirements/cpu.txt",
+        "LICENSE",
+    } <= files.keys()
+    assert not [name for name in files if name.startswith(("results/", ".snakemake/", ".venv"))]
+
+
+def test_a_study_is_cited_by_its_question_with_the_software_that_made_it():
+    config = tiny_with(report={"author": "Ada Lovelace"}, description="Small.")
+    text = citation(load_study(config), code_of(ROOT), TIME, Deposit("CC-BY-4.0", "https://doi.org/10.1/x"))
+    content = yaml.safe_load(text)
+    assert content["title"] == "Is the machinery exact?" and content["type"] == "dataset"
+    assert content["authors"] == [{"name": "Ada Lovelace"}]
+    assert (content["license"], content["url"]) == ("CC-BY-4.0", "https://doi.org/10.1/x")
+    assert content["date-released"] == "2026-11-26" and content["abstract"] == "Small."
+    (software,) = content["references"]
+    assert software["type"] == "software" and software["title"].startswith("convlab")
+    assert "references" not in yaml.safe_load(citation(load_study(TINY), Code({}, None), TIME, Deposit()))
+
+
+def test_account_numbers_of_the_config_are_left_out(tmp_path):
+    account = "123456789012"
+    sagemaker = {"role_arn": f"arn:aws:iam::{account}:role/convlab", "bucket": f"b-{account}x"}
+    config = tiny_with(deploy={"target": "sagemaker", "sagemaker": sagemaker})
+    (tmp_path / "c.yaml").write_text(f"# mine\n{yaml.safe_dump(config)}")
+    text = config_text(load_study(config), tmp_path / "c.yaml")
+    assert account not in text and text.startswith("# mine\n")
+
+
+def test_files_that_name_folders_of_this_machine_are_told():
+    files = {
+        "data/results/a.json": assembly.Member(b'"/home/ada/photos"'),
+        "data/results/b.json": assembly.Member(b"/home/adam"),
+        "data/code/c.txt": assembly.Member(b"/home/ada/x"),
+    }
+    assert list(assembly.naming_this_machine(files, ["/home/ada/"])) == [("data/results/a.json", "/home/ada/")]
+
+
+def test_the_time_of_its_files_is_the_end_of_the_last_run_or_what_reproducible_builds_ask_for(monkeypatch):
+    summary = {"training": {"last_finished": "2026-01-02T04:04:05+00:00"}}
+    assert archive_time(summary).isoformat() == "2026-01-02T04:04:05+00:00"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    assert archive_time(summary).isoformat() == "1970-01-02T00:00:00+00:00"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(UserError, match="SOURCE_DATE_EPOCH is 'yesterday'; give seconds since 1970, or unset it"):
+        archive_time(summary)
+
+
+def test_a_licence_that_is_no_identifier_is_refused():
+    with pytest.raises(UserError, match=r"'CC BY 4' is no SPDX identifier; write one such as CC-BY-4.0"):
+        archive.main(["config.yaml", "--licence", "CC BY 4"])
+
+
+def test_own_model_code_comes_along_where_the_config_will_look_for_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    for path in ("mine/net.py", str(tmp_path / "outside.py")):
+        text = "from blocks import x\n" if path == "mine/net.py" else ""
+        Path(path).write_text(
+            f"{text}import keras\n\ndef build(input_shape, classes):\n    return keras.Sequential([])\n"
+        )
+    Path("mine/blocks.py").write_text("x = 1\n")
+    models = {
+        name: {"family": "python", "file": file, "function": "build"}
+        for name, file in (("a", "mine/net.py"), ("b", str(tmp_path / "outside.py")))
+    }
+    members, outside = own_code(load_study(tiny_with(models=models, experiments={}, comparisons={})))
+    assert members.keys() == {"mine/net.py", "mine/blocks.py"} and outside == ("outside.py",)
+
+
+def test_the_zip_file_has_one_folder_and_no_extra_entries(tmp_path):
+    contents = assembly.Contents({"data/a": assembly.Member(b"a")}, {"bagit.txt": b"x"}, TIME)
+    archive.write_bag(tmp_path / "x.zip", "tiny", contents.payload, contents.tags, contents.time)
+    with zipfile.ZipFile(tmp_path / "x.zip") as content:
+        assert content.namelist() == ["tiny/bagit.txt", "tiny/tagmanifest-sha256.txt", "tiny/data/a"]
+        assert {entry.date_time for entry in content.infolist()} == {(2026, 11, 26, 12, 0, 0)}
