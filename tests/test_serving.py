@@ -7,9 +7,11 @@ import errno
 import gzip
 import http.client
 import io
+import itertools
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import struct
@@ -440,6 +442,98 @@ def test_an_error_of_tensorflow_serving_is_passed_on():
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# The documented forms
+
+
+def documented_requests() -> list[tuple[dict[str, str], str]]:
+    """Headers and file of every request that docs/serving.md sends to /invocations with curl."""
+    requests = []
+    for line in re.findall(r"^curl \$URL .*", (ROOT / "docs/serving.md").read_text(encoding="utf-8"), re.MULTILINE):
+        words = shlex.split(line)
+        headers = dict(value.split(": ") for option, value in itertools.pairwise(words) if option == "-H")
+        requests.append((headers, words[-1].removeprefix("@")))
+    return requests
+
+
+JPEG_FILE = picture_file(IMAGES[0], "JPEG", quality=95)
+DOCUMENTED = {
+    "instances.json": FORMS["instances"][0],
+    "rows_by_name.json": FORMS["TensorFlow Serving's rows by name"][0],
+    "columns_by_name.json": FORMS["TensorFlow Serving's columns by name"][0],
+    "base64.json": FORMS["TensorFlow Serving's b64"][0],
+    "v2.json": FORMS["the V2 protocol"][0],
+    "images.jsonl": FORMS["JSON lines"][0],
+    "images.csv": FORMS["CSV"][0],
+    "images.npy": FORMS["NumPy bytes"][0],
+    "image.png": FILES[0],
+    "image.jpg": JPEG_FILE,
+    "instances.json.gz": gzip.compress(FORMS["instances"][0]),
+}
+"""Files of the names that docs/serving.md uses."""
+
+NEEDS_PACKAGES = {"base64.json": 415, "images.npy": 415, "image.png": 415, "image.jpg": 415}
+"""Status of what a Python without NumPy and Pillow refuses."""
+
+
+def expected_pixels(file: str) -> np.ndarray:
+    """The images that a documented file holds."""
+    if file == "image.jpg":
+        return np.asarray(Image.open(io.BytesIO(JPEG_FILE)))[None, ..., None]
+    return IMAGES[:1] if file == "image.png" else IMAGES
+
+
+def test_the_documented_files_are_all_that_curl_sends():
+    assert [file for _, file in documented_requests()] == list(DOCUMENTED)
+
+
+@pytest.mark.parametrize(("headers", "file"), documented_requests(), ids=list(DOCUMENTED))
+def test_every_documented_request_is_answered_by_the_server_and_by_the_archives_handlers(
+    headers, file, endpoint, folder, model
+):
+    expected = inference.predict_fn(expected_pixels(file), model).probabilities
+    status, answer, _ = request(endpoint, "POST", "/invocations", DOCUMENTED[file], headers)
+    assert status == 200
+    assert [row["probabilities"] for row in json.loads(answer)["predictions"]] == expected
+    handlers = server.load_handlers(folder)  # as images with the inference toolkit do
+    images = handlers.input_fn(DOCUMENTED[file], headers["Content-Type"])
+    assert handlers.predict_fn(images, handlers.model_fn(folder)).probabilities == expected
+
+
+def test_a_python_without_packages_reads_or_refuses_every_documented_request(folder):
+    """As the handlers run in SageMaker's TensorFlow Serving image."""
+    code = (
+        "import base64, io, json, sys; from types import SimpleNamespace as N\n"
+        "sys.path.insert(0, sys.argv[1]); import inference\n"
+        "for kind, body in json.load(sys.stdin):\n"
+        "    try: sent = inference.input_handler(io.BytesIO(base64.b64decode(body)), N(request_content_type=kind))\n"
+        "    except inference.BadRequest as error: sent = json.dumps(str(error))\n"
+        "    print(sent)"
+    )
+    sent = [(headers["Content-Type"], base64_of(DOCUMENTED[file])) for headers, file in documented_requests()]
+    command = [sys.executable, "-I", "-S", "-c", code, folder / "code"]
+    result = subprocess.run(command, input=json.dumps(sent).encode(), capture_output=True)
+    assert result.returncode == 0, result.stderr.decode()
+    for line, (_, file) in zip(result.stdout.splitlines(), documented_requests(), strict=True):
+        answer = json.loads(line)
+        if file in NEEDS_PACKAGES:
+            assert answer.startswith(f"{NEEDS_PACKAGES[file]}: ") and '{"instances": [[[[0], ...' in answer
+        else:
+            assert answer == {"instances": expected_pixels(file).tolist()}
+
+
+def test_the_root_shows_every_form_and_each_is_accepted_once_its_dots_are_filled_in(endpoint):
+    examples = json.loads(request(endpoint, "GET", "/")[1])["examples"]
+    assert list(examples) == list(request_forms.TYPES)
+    image = json.dumps(IMAGES[0].tolist())
+    for text in examples[JSON]:
+        filled = text.replace("[[[0], ...], ...]", image).replace(
+            "[0, 128, ...]", json.dumps(IMAGES[0].ravel().tolist())
+        )
+        filled = filled.replace("iVBORw0KGgo...", base64_of(FILES[0])).replace(", ...]", "]")
+        assert request(endpoint, "POST", "/invocations", filled.encode(), {"Content-Type": JSON})[0] == 200, filled
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Over HTTP
 
 
@@ -837,8 +931,8 @@ def test_a_thousand_hostile_connections_leave_it_answering_in_bounded_memory(fol
         watched, begin = psutil.Process(process.pid), peak_bytes(process.pid)
         descriptors = watched.num_fds()
         assert asyncio.run(besiege()) == [True] * 20
-        # Bodies; those that need no share of them; of each connection the 256 KiB that asyncio reads at once, twice while
-        # h11 copies them; of each request that is computed a decompressed body, twice while its parts are joined.
+        # Bodies; those that need no share of them; of each connection the 256 KiB that asyncio reads at once, twice
+        # while h11 copies them; of each request that is computed a decompressed body, twice while its parts are joined.
         bound = limits.HELD_BYTES + limits.CONNECTIONS * (limits.SMALL_BYTES + 2 * 2**18)
         bound += limits.COMPUTING * 2 * server.MAX_BODY_BYTES
         assert peak_bytes(process.pid) - begin < bound
