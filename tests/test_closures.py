@@ -75,7 +75,19 @@ MAY_REACH = {
     | {
         f"cloud/{name}"
         for name in (
-            *("aws", "batch_transform", "endpoint", "governance", "guard", "logs", "packages", "sdk", "state"),
+            *(
+                "aws",
+                "batch_transform",
+                "cold_starts",
+                "metrics",
+                "endpoint",
+                "governance",
+                "guard",
+                "logs",
+                "packages",
+                "sdk",
+                "state",
+            ),
             *("teardown", "time_limits", "training_job"),
         )
     },

@@ -48,6 +48,8 @@ def needs(requests: Iterable[Request], key: str | None = None) -> Iterator[Need]
             yield from _s3(request, key)
         elif request.environ.get("HTTP_X_AMZ_TARGET", "").startswith("Logs_"):
             yield from _logs(request)
+        elif request.operation == "GetMetricData":
+            yield Need("cloudwatch:GetMetricData", "*")
         else:
             yield from _sagemaker(request)
 
