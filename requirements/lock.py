@@ -52,6 +52,16 @@ ARCHIVE = FOLDER.parent / "scripts" / "convlab" / "serving" / "requirements.txt"
 
 ARCHIVED = ("numpy", "onnxruntime", "pillow")
 
+TRAINING_JOB = FOLDER.parent / "scripts" / "convlab" / "cloud" / "requirements.txt"
+"""What a training job on SageMaker installs, with hashes."""
+
+INSTALLED_BY_JOB = (
+    *("keras", "pydantic"),
+    *("annotated-types", "pydantic-core", "typing-extensions", "typing-inspection"),
+)
+"""This project's Keras, Pydantic and what Pydantic needs in certain versions. The image's TensorFlow brings all that
+Keras needs, in any version; a second version of NumPy could break it."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -65,6 +75,7 @@ def main() -> None:
         (ENVS / f"{name}.yaml").write_text(environment(name))
     CUDA.write_text(cuda())
     ARCHIVE.write_text(archive())
+    TRAINING_JOB.write_text(training_job())
 
 
 def environment(name: str) -> str:
@@ -118,6 +129,13 @@ def archive() -> str:
     pins = [line.rstrip(" \\") for line in lines if line and not line.startswith((" ", "#"))]
     kept = [pin for pin in pins if re.split(r"[=\[; ]", pin)[0] in ARCHIVED]
     return "\n".join(["# Written by requirements/lock.py from requirements/serve.txt: `make lock`.", *kept]) + "\n"
+
+
+def training_job() -> str:
+    """The text of what a training job installs: the blocks of cpu.txt with their hashes."""
+    blocks = re.split(r"\n(?=[^\s#])", (FOLDER / "cpu.txt").read_text().strip())
+    kept = [block for block in blocks if re.split(r"[=\[; ]", block)[0] in INSTALLED_BY_JOB]
+    return "\n".join(["# Written by requirements/lock.py from requirements/cpu.txt: `make lock`.", *kept]) + "\n"
 
 
 def pinned(lock: str) -> list[str]:

@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
     options = arguments.options
     if arguments.identity and OPTIONS_VARIABLE in os.environ:
         options = json.loads(os.environ[OPTIONS_VARIABLE])
-    known = account_numbers(options)
+    known = redaction.account_numbers(options)
     redaction.KNOWN_ACCOUNTS[:] = known
 
     exit_on_signals()
@@ -132,7 +132,9 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
             facts = endpoint.facts()
         except Exception as error:  # it only informs
             facts = {"error": f"{type(error).__name__}: {error}"[:500]}
-        evidence.training, evidence.endpoint = facts.pop("training", None), facts
+        evidence.training = facts.pop("training", None)
+        evidence.cold_starts, evidence.server = facts.pop("cold_starts", None), facts.pop("server", None)
+        evidence.endpoint = facts
         if evidence.teardown.remaining:
             log.error("%s would not end; %s", ", ".join(evidence.teardown.remaining), CLEANUP_HINT[options["target"]])
     if evidence.teardown.remaining:
@@ -190,12 +192,6 @@ CLEANUP_HINT = {"local": "end it by hand", "sagemaker": "run: make teardown"}
 
 EXIT_RESOURCES_REMAIN = 3
 """Exit status if resources remain."""
-
-
-def account_numbers(options: Mapping[str, Any]) -> list[str]:
-    """Numbers of AWS accounts in the options."""
-    role = (options.get("sagemaker") or {}).get("role_arn")
-    return [role.split(":")[4]] if role else []
 
 
 def summary(evidence: Evidence) -> str:

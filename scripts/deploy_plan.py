@@ -12,8 +12,10 @@ from convlab.common import environment
 environment.start()
 
 import argparse
+import importlib.util
 import json
 import os
+from typing import Literal
 
 from convlab.cloud.time_limits import ENDPOINT_DELETIONS, TRANSFORM_DELETIONS, prediction_minutes
 from convlab.common.cli import run
@@ -73,6 +75,7 @@ def minutes(count: int) -> str:
 
 def resources(study: str, dataset: str, settings: SageMaker, region: str) -> list[str]:
     """What would be created for one dataset, a line each."""
+    from convlab.cloud import governance
     from convlab.cloud.state import new_name
 
     name = new_name(study)
@@ -83,11 +86,11 @@ def resources(study: str, dataset: str, settings: SageMaker, region: str) -> lis
     if settings.keep_objects:
         lines[-1] = lines[-1].replace("removed in the end", "kept")
     if settings.trains:
-        image = job.image or f"AWS' TensorFlow {job.image_version} training image"
+        image = image_name(settings, "training", region)
         capacity = f", on spare capacity, {minutes(job.max_wait_minutes)} of waiting and running" if job.spot else ""
         lines += [f"  training job    {job.instance_type}, {minutes(job.max_minutes)} at most{capacity}; {image}"]
     if settings.predicts:
-        image = endpoint.image or f"AWS' TensorFlow {endpoint.image_version} inference image"
+        image = image_name(settings, "inference", region)
         kind = f"{endpoint.memory_mb} MB, {endpoint.max_concurrency} calls at once, serverless"
         lines += [f"  model           {image}"]
     if settings.transforms:
@@ -104,8 +107,24 @@ def resources(study: str, dataset: str, settings: SageMaker, region: str) -> lis
             "                  down by the process that deploys; where that is",
             *end_without_the_process(settings),
         ]
+    lines += governance.plan(settings)
     tags = {"project": "convlab", "study": study, "deployment": "<name>", "expires": "<time>", **settings.tags}
     return [*lines, f"  tags            {', '.join(f'{key}={value}' for key, value in tags.items())}"]
+
+
+def image_name(settings: SageMaker, scope: Literal["training", "inference"], region: str) -> str:
+    """The config's own image, or the name and tag that SageMaker's SDK has for the version; AWS' account left out.
+
+    Without the SDK, or without a region, the version alone.
+    """
+    chosen = settings.training if scope == "training" else settings.endpoint
+    if chosen.image:
+        return chosen.image
+    if region == REGION_UNKNOWN or importlib.util.find_spec("sagemaker") is None:
+        return f"AWS' TensorFlow {chosen.image_version} {scope} image"
+    from convlab.cloud import sdk
+
+    return f"AWS' {sdk.image(settings, scope, region).split('/', 1)[1]}"
 
 
 def end_without_the_process(settings: SageMaker) -> list[str]:

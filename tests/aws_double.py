@@ -18,10 +18,12 @@ import tempfile
 import threading
 import time
 import uuid
+import venv
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -54,6 +56,21 @@ class Fault:
 
 
 @dataclass
+class Request:
+    """A request as it came: its operation, path, WSGI environment (headers, query) and body."""
+
+    operation: str
+    path: str
+    environ: dict[str, Any]
+    body: bytes
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """The parameters of a request in JSON."""
+        return json.loads(self.body or b"{}")
+
+
+@dataclass
 class Endpoint:
     """An endpoint that is coming, there or going."""
 
@@ -62,6 +79,7 @@ class Endpoint:
     failure: str | None = None
     handlers: Any = None
     predict: Callable | None = None
+    called: bool = False
 
 
 @dataclass
@@ -80,10 +98,12 @@ class Double:
 
     faults: list[Fault] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     before: Callable[[str], None] = lambda operation: None
     after: Callable[[str], None] = lambda operation: None
     end_as: str = "InService"
     hold_jobs: bool = False
+    hidden_metrics: int = 0
     scheduler_tries_again: bool = True
     """Whether Scheduler repeats a call that its target refuses, as its RetryPolicy says; AWS documents no exception."""
     archive_changed: Callable[[Path], None] = lambda folder: None
@@ -114,11 +134,11 @@ class Double:
 
     def reset(self) -> None:
         """An empty account with one bucket."""
-        for name in ("sagemaker", "s3", "logs", "scheduler"):
+        for name in ("sagemaker", "s3", "logs", "scheduler", "cloudwatch"):
             get_backend(name).reset()
         self.s3.create_bucket(BUCKET, REGION)
         for name, value in Double.__dataclass_fields__.items():
-            setattr(self, name, value.default_factory() if name in ("faults", "calls") else value.default)
+            setattr(self, name, value.default_factory() if name in ("faults", "calls", "requests") else value.default)
         self.endpoints.clear()
         self.jobs.clear()
         self.passed, self.attempts, self.scheduled = timedelta(), {}, []
@@ -154,6 +174,7 @@ class Double:
         operation = named(environ, body)
         with self.lock:
             self.calls.append(operation)
+            self.requests.append(Request(operation, environ["PATH_INFO"], environ, body))
         self.before(operation)
         fault = self.fault(operation)
         if fault and not fault.after:
@@ -190,6 +211,9 @@ class Double:
         if operation == "StopTransformJob":
             self.stop(self.transforms[sent["TransformJobName"]])
             return "200 OK", [], b"{}"
+        if operation == "GetMetricData" and self.hidden_metrics > 0:  # they come late
+            self.hidden_metrics -= 1
+            return "200 OK", [], json.dumps({"MetricDataResults": []}).encode()
         if operation in ("CreateSchedule", "UpdateSchedule") and (complaint := self.wrong_schedule(json.loads(body))):
             return error(Fault(operation, "ValidationException", complaint))
         response: dict[str, Any] = {}
@@ -350,6 +374,7 @@ class Double:
         endpoint = self.endpoints.get(name)
         if endpoint is None or endpoint.status != "InService":
             return error(Fault("InvokeEndpoint", "ValidationError", f"Endpoint {name} of account {ACCOUNT} not found."))
+        begin = time.perf_counter()
         try:
             answer, kind = handled(
                 endpoint.handlers, endpoint.predict, body, environ.get("CONTENT_TYPE"), environ.get("HTTP_ACCEPT")
@@ -358,8 +383,24 @@ class Double:
             text = json.dumps({"error": str(problem)})
             failure = {"OriginalStatusCode": 500, "OriginalMessage": text, "Message": f"Received server error: {text}"}
             return "424 Failed Dependency", [("x-amzn-ErrorType", "ModelError")], json.dumps(failure).encode()
+        self.publish(name, endpoint, time.perf_counter() - begin)
         headers = [("Content-Type", kind), ("x-amzn-RequestId", str(uuid.uuid4()))]
         return "200 OK", [*headers, ("x-Amzn-Invoked-Production-Variant", "AllTraffic")], answer.encode()
+
+    def publish(self, name: str, endpoint: Endpoint, seconds: float) -> None:
+        """CloudWatch's metrics of one answered call; a serverless endpoint's first one has started its container."""
+        config = self.sagemaker.endpoint_configs[self.sagemaker.endpoints[name].endpoint_config_name]
+        serverless = "ServerlessConfig" in config.production_variants[0]
+        values = {"Invocations": 1, "Invocation4XXErrors": 0, "Invocation5XXErrors": 0}
+        values |= {"ModelLatency": seconds * 1e6, "OverheadLatency": 1000.0}
+        if serverless and not endpoint.called:
+            values |= {"ModelSetupTime": 2e6}
+        endpoint.called = True
+        machine = {"MemoryUtilization": 12.5} | ({} if serverless else {"CPUUtilization": 50.0})
+        dimensions = [{"Name": "EndpointName", "Value": name}, {"Name": "VariantName", "Value": "AllTraffic"}]
+        for namespace, known in (("AWS/SageMaker", values), ("/aws/sagemaker/Endpoints", machine)):
+            data = [{"MetricName": key, "Value": value, "Dimensions": dimensions} for key, value in known.items()]
+            get_backend("cloudwatch")[ACCOUNT][REGION].put_metric_data(namespace, data)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Training jobs
@@ -386,11 +427,18 @@ class Double:
             environment |= {"SM_MODEL_DIR": str(folder / "model"), "SM_ENTRY_SCRIPT": entry, "SM_NUM_CPUS": "1"}
             environment |= {"SM_HPS": json.dumps(parameters), "TRAINING_JOB_NAME": name}
             with (folder / "log").open("w") as log:
-                job.process = subprocess.Popen(
-                    [sys.executable, drivers / "distributed_drivers/basic_script_driver.py"],
-                    cwd=folder / "data" / "code", env=environment, stdout=log, stderr=log, start_new_session=True,
-                )  # fmt: skip
-                status = job.process.wait()
+                isolation = (without_network() or []) if description.enable_network_isolation else []
+                python = own_python(folder / "python")
+                steps = ([drivers / "scripts/install_requirements.py", "requirements.txt"],
+                         [drivers / "distributed_drivers/basic_script_driver.py"])  # fmt: skip
+                for step in steps:  # of the driver's train script
+                    job.process = subprocess.Popen(
+                        [*isolation, python, *step], cwd=folder / "data" / "code", env=environment, stdout=log,
+                        stderr=log, start_new_session=True,
+                    )  # fmt: skip
+                    status = job.process.wait()
+                    if status:
+                        break
             lines = [line for line in (folder / "log").read_text().splitlines() if line.strip()]
             self.log("/aws/sagemaker/TrainingJobs", f"{name}/algo-1-1", lines[-100:] or ["(nothing)"])
             if job.status != "InProgress":
@@ -470,6 +518,25 @@ class Server:
         self._server.shutdown()
         self._server.server_close()
         shutil.rmtree(self.double.folder, ignore_errors=True)
+
+
+def own_python(folder: Path) -> Path:
+    """A virtual environment for what a job installs, in which this one's packages are those of the image."""
+    venv.create(folder, with_pip=importlib.util.find_spec("pip") is None)
+    python = folder / "bin/python"
+    (own,) = folder.glob("lib/python3.*/site-packages")
+    # As PYTHONPATH brings them: another folder of packages may be in use too.
+    (own / "image.pth").write_text("\n".join(path for path in sys.path if path.endswith("-packages")))
+    return python
+
+
+@cache
+def without_network() -> list[str] | None:
+    """The command that runs another in an empty network namespace, where not even loopback answers, or None."""
+    for command in (["unshare", "--net"], ["unshare", "--map-root-user", "--net"]):
+        if shutil.which("unshare") and subprocess.run([*command, "true"], capture_output=True).returncode == 0:
+            return command
+    return None
 
 
 def named(environ: dict, body: bytes) -> str:

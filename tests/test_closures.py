@@ -63,7 +63,8 @@ MAY_REACH = {
     | PATHS
     | SPECS
     | AGREE
-    | {"common/redaction", "common/shutdown", "evaluation/records", "study/sagemaker", "training/network"}
+    | {"common/redaction", "common/shutdown", "datasets/cache", "evaluation/records", "study/governed"}
+    | {"study/sagemaker", "training/network"}
     | {
         f"serving/{name}"
         for name in (
@@ -74,16 +75,8 @@ MAY_REACH = {
     | {
         f"cloud/{name}"
         for name in (
-            "aws",
-            "batch_transform",
-            "endpoint",
-            "guard",
-            "logs",
-            "sdk",
-            "state",
-            "teardown",
-            "time_limits",
-            "training_job",
+            *("aws", "batch_transform", "endpoint", "governance", "guard", "logs", "packages", "sdk", "state"),
+            *("teardown", "time_limits", "training_job"),
         )
     },
 }

@@ -3,9 +3,11 @@
 A test file has them by ``pytest_plugins = ["builders.aws_account"]``; others need not import moto.
 """
 
+import json
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -15,11 +17,12 @@ import pytest
 
 import builders.aws_descriptions  # noqa: F401
 from aws_double import LINEAR, REGION, Server
-from builders.deployments import CREDENTIALS
+from builders.deployments import CREDENTIALS, RUN
 from builders.project import ROOT
 from builders.served_model import write_deployable_study
 from convlab.cloud import aws, teardown
 from convlab.common import redaction
+from convlab.common.files import array_sha256, write_arrays, write_json
 from convlab.common.shutdown import SIGNALS
 
 
@@ -94,6 +97,37 @@ def results(study, tmp_path) -> Path:
             link.parent.mkdir(parents=True, exist_ok=True)
             os.link(path, link)
     return target
+
+
+@pytest.fixture
+def to_train(tmp_path, study) -> Path:
+    """A study's folder whose run can be trained: spots, to be told apart by where they are."""
+    folder = tmp_path / "results/my_study"
+    shutil.copytree(study, folder)
+    labels = np.arange(120) % 3
+    images = np.random.default_rng(4).integers(0, 60, (120, 4, 4, 1), dtype=np.uint8)
+    images[np.arange(120), labels] += 150
+    arrays = {"x_train": images[:90], "y_train": labels[:90], "x_test": images[90:], "y_test": labels[90:]}
+    write_arrays(folder / "prepare/toys/data.npz", **arrays)
+    checksums = {name: {"sha256": array_sha256(array)} for name, array in arrays.items()}
+    write_json(folder / "prepare/toys/manifest.json", {"format": 1, "arrays": checksums, "classes": list("abc")})
+    exported = json.loads((folder / "export/toys/export.json").read_text()) | {
+        "spec": RUN.identity, "spec_hash": RUN.spec_hash, "data_sha256": {n: c["sha256"] for n, c in checksums.items()},
+    }  # fmt: skip
+    write_json(folder / "export/toys/export.json", exported)
+    probabilities = np.full((1, 30, 3), 1 / 3, np.float32)
+    write_arrays(folder / "evaluate/toys/cnn/predictions.npz", seeds=np.array([2]), probabilities=probabilities)
+    return folder
+
+
+@pytest.fixture
+def training_double(double, monkeypatch):
+    """Training takes real seconds; the SDK is not to ask IAM about the role."""
+    monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
+    monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(aws, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(teardown, "DELETION_SECONDS", 20)
+    return double
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 from botocore.loaders import JSONFileLoader
 
-SERVICES = ("sagemaker", "sagemaker-runtime", "s3", "logs", "sts", "scheduler")
+SERVICES = ("sagemaker", "sagemaker-runtime", "s3", "logs", "cloudwatch", "sts", "scheduler")
 
 _read = JSONFileLoader().load_file
 

@@ -13,6 +13,7 @@ import deploy
 from aws_double import ACCOUNT, BUCKET, REGION
 from convlab.cloud import aws, teardown
 from convlab.serving.record import Evidence
+from convlab.training.run_spec import Run
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/SageMakerRole"
 SETTINGS = {
@@ -21,6 +22,14 @@ SETTINGS = {
 }  # fmt: skip
 OPTIONS = {"target": "sagemaker", "runtime": "saved_model", "test_images": 6, "seed": 3, "sagemaker": SETTINGS}
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLEEXAMPLE12", "AWS_SECRET_ACCESS_KEY": "secretsecretsecret"}
+
+RUN = Run.model_validate(
+    {
+        "dataset": {"kind": "digits"}, "seed": 2, "model": {"family": "dense", "units": [8], "dropout": 0.0},
+        "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
+    }
+)  # fmt: skip
+"""A run that a training job can do in seconds."""
 
 
 def arguments(folder: Path, **changes) -> list[str]:

@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 from convlab.common import i18n
-from convlab.common.redaction import fingerprint, masked
+from convlab.common.redaction import account_numbers, fingerprint, masked
 from convlab.common.code_digests import code_digest, content_of
 from convlab.models.registry import modules
 from convlab.study import checklist, layout, registration_files
@@ -383,13 +383,18 @@ def config_files():
 
 def config_values():
     """What `--config` set on the command line, without account numbers."""
-    accounts = [study.deploy.sagemaker.account] if study.deploy.sagemaker else []
-    return masked(dict(workflow.config_settings.config), accounts)
+    written = dict(workflow.config_settings.config)
+    return masked(written, account_numbers([written, study.deploy.options]))
 
 
 def serving_requirements():
     """Digest of the requirements of the exported handlers."""
     return files_digest([SCRIPTS / "convlab/serving/requirements.txt"])
+
+
+def job_requirements():
+    """Digest of the requirements of training jobs on AWS."""
+    return files_digest([SCRIPTS / "convlab/cloud/requirements.txt"])
 
 
 def card_template():
@@ -405,7 +410,7 @@ if study.deploy.target == "sagemaker":
 
 def deploy_options():
     """The options as Snakemake may show them: without account numbers."""
-    return masked(study.deploy.options, [study.deploy.sagemaker.account] if study.deploy.sagemaker else [])
+    return masked(study.deploy.options, account_numbers(study.deploy.options))
 
 
 @cache
@@ -418,7 +423,7 @@ def deploy_code():
     """Digests of the code that a deployment starts: the server here, the training on AWS."""
     candidates = families(*study.plan.candidates)
     on_aws = (
-        [script_digest("train_on_sagemaker"), script_digest("train", *candidates)]
+        [script_digest("train_on_sagemaker"), script_digest("train", *candidates), job_requirements()]
         if study.deploy.target == "sagemaker"
         else []
     )

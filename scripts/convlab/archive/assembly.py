@@ -16,7 +16,7 @@ from convlab.archive.content import results_of
 from convlab.archive.hub import hub_folder
 from convlab.archive.readme import Facts, readme
 from convlab.common.files import read_json
-from convlab.common.redaction import masked
+from convlab.common.redaction import account_numbers, masked
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
 from convlab.models.user_code import UserCode
@@ -114,8 +114,8 @@ def archive_time(summary: Mapping[str, Any]) -> datetime:
 
 def config_text(study: Study, config: Path) -> str:
     """The config as the user wrote it, with stars instead of account numbers."""
-    accounts = [study.deploy.sagemaker.account] if study.deploy.sagemaker else []
-    return masked(config.read_text(encoding="utf-8"), accounts)
+    text = config.read_text(encoding="utf-8")
+    return masked(text, account_numbers(text))
 
 
 def own_code(study: Study) -> tuple[dict[str, Member], tuple[str, ...]]:

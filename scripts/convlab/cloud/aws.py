@@ -35,7 +35,7 @@ READ_SECONDS = 30
 """Read timeout; management requests are quick, and the teardown repeats them."""
 
 LOG_SECONDS = 5
-"""Read timeout of logs, which only inform; they are requested once."""
+"""Read timeout of logs and metrics, which only inform; a request of them is not repeated."""
 
 AWS_DOMAINS = ("amazonaws.com", "amazonaws.com.cn", "api.aws")
 
@@ -67,6 +67,7 @@ class Clients:
     runtime: Any
     s3: Any
     logs: Any
+    cloudwatch: Any
     sts: Any
     scheduler: Any
     session: Any
@@ -108,6 +109,7 @@ def connect(region: str | None, endpoint_url: str | None = None) -> Clients:
                 ("runtime", "sagemaker-runtime", once),
                 ("s3", "s3", upload),
                 ("logs", "logs", brief),
+                ("cloudwatch", "cloudwatch", brief),
                 ("sts", "sts", patient),
                 ("scheduler", "scheduler", patient),
             )

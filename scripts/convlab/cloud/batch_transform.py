@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from convlab.cloud import aws
+from convlab.cloud import aws, governance
 from convlab.cloud.endpoint import SageMakerEndpoint, aws_errors_as_user_errors, now
 from convlab.cloud.logs import excerpt
 from convlab.cloud.teardown import RUNNING_STATUSES
 from convlab.cloud.time_limits import TRANSFORM_DELETIONS
 from convlab.errors import UserError
 from convlab.serving import endpoint_test
-from convlab.serving.inference import LINES, MAX_IMAGES
 from convlab.serving.record import ImagePrediction
+from convlab.serving.request_forms import LINES, MAX_IMAGES
 
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 
@@ -92,6 +92,7 @@ class BatchTransform(SageMakerEndpoint):
                     Bucket=self.state.bucket,
                     Key=f"{self.state.prefix}input/{names[-1]}",
                     Body=b"\n".join(encoded[start : start + MAX_IMAGES]) + b"\n",
+                    **governance.upload(self.settings),
                 )
         return sizes, names
 
@@ -125,8 +126,13 @@ class BatchTransform(SageMakerEndpoint):
                     "S3OutputPath": f"s3://{state.bucket}/{state.prefix}output",
                     "Accept": LINES,
                     "AssembleWith": "Line",
+                    **governance.transform_output(self.settings),
                 },
-                TransformResources={"InstanceType": batch.instance_type, "InstanceCount": 1},
+                TransformResources={
+                    "InstanceType": batch.instance_type,
+                    "InstanceCount": 1,
+                    **governance.disk(self.settings, batch.instance_type),
+                },
                 DataProcessing={
                     "InputFilter": f"$.{IMAGE}",
                     "JoinSource": "Input",

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from convlab.cloud import aws, guard, sdk, time_limits, training_job
+from convlab.cloud import aws, cold_starts, governance, guard, metrics, packages, sdk, time_limits, training_job
 from convlab.cloud import state as states
 from convlab.cloud.aws import ClientError
 from convlab.cloud.logs import excerpt
@@ -29,7 +29,7 @@ from convlab.errors import UserError
 from convlab.serving import endpoint_test
 from convlab.serving.endpoint_test import Reply
 from convlab.serving.pack import pack
-from convlab.serving.record import ImagePrediction
+from convlab.serving.record import ColdStarts, ImagePrediction, ServerMetrics
 from convlab.study import layout
 from convlab.study.sagemaker import SageMaker
 
@@ -84,6 +84,12 @@ class SageMakerEndpoint:
         self._training: dict[str, Any] = {}
         self._receipt: dict[str, Any] | None = None
         self._ends = float("inf")
+        self._created = datetime.now(UTC)
+        self._calls: list[float] = []  # seconds of each answered call, and from its first attempt
+        self._waits: list[float] = []
+        self._all_went_well = False
+        self.cold_starts: ColdStarts | None = None
+        self.server: ServerMetrics | None = None
         self._lock = contextlib.ExitStack()
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -107,10 +113,10 @@ class SageMakerEndpoint:
             raise UserError(
                 f"an earlier deployment may have left something behind ({self.state_file}); run: make teardown"
             )
-        if MASK in settings.role_arn + (settings.scheduler_role_arn or "") + settings.bucket:
+        keys = ("role_arn", "scheduler_role_arn", "bucket", "kms_key")
+        if hidden := [key for key in keys if MASK in (getattr(settings, key) or "")]:
             raise UserError(
-                "deploy.sagemaker.role_arn, scheduler_role_arn or bucket has its account number hidden, as in a "
-                "report; write the number"
+                f"deploy.sagemaker.{hidden[0]} has its account number hidden, as in a report; write the number"
             )
         clients = aws.connect(settings.region)
         self._clients = clients
@@ -133,6 +139,8 @@ class SageMakerEndpoint:
             for scope, needed in (("training", self.settings.trains), ("inference", self.settings.predicts))
             if needed
         }
+        if settings.trains:
+            packages.check(self._images["training"], settings.network_isolation)
         try:
             clients.s3.list_objects_v2(Bucket=state.bucket, Prefix=state.prefix, MaxKeys=1)
         except aws.FAILURES as error:
@@ -187,7 +195,9 @@ class SageMakerEndpoint:
             pack(model_dir, archive, "saved_model")
             content = archive.read_bytes()
         with self.state.pending("object", self.state_file):
-            self._clients.s3.put_object(Bucket=self.state.bucket, Key=key, Body=content)  # in one piece: no loose parts
+            self._clients.s3.put_object(  # in one piece: no loose parts
+                Bucket=self.state.bucket, Key=key, Body=content, **governance.upload(self.settings)
+            )
         uri = f"s3://{self.state.bucket}/{key}"
         self._endpoint["model"] = {
             "uri": uri, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()
@@ -207,6 +217,7 @@ class SageMakerEndpoint:
                 ExecutionRoleArn=self.settings.role_arn,
                 PrimaryContainer=container,
                 Tags=self._tag_list(),
+                **governance.model(self.settings),
             )
 
     def _tag_list(self) -> list[dict[str, str]]:
@@ -225,7 +236,10 @@ class SageMakerEndpoint:
         self._endpoint |= {"name": name, "variant": variant}
         with self.state.pending("endpoint_config", self.state_file):
             sagemaker.create_endpoint_config(
-                EndpointConfigName=name, ProductionVariants=[variant], Tags=self._tag_list()
+                EndpointConfigName=name,
+                ProductionVariants=[variant],
+                Tags=self._tag_list(),
+                **governance.endpoint_config(self.settings),
             )
         with self.state.pending("endpoint", self.state_file):
             sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=self._tag_list())
@@ -242,7 +256,8 @@ class SageMakerEndpoint:
                 seen.append({"status": status, "at": now()})
                 log.info("endpoint %s: %s after %.0f s", self.state.name, status, passed)
             if status == "InService":
-                self._endpoint |= {"arn": description.get("EndpointArn"), "seconds_to_service": passed}
+                self._endpoint.setdefault("arn", description.get("EndpointArn"))
+                self._endpoint.setdefault("seconds_to_service", passed)
                 return
             if status not in ("Creating", "Updating"):
                 raise UserError(
@@ -256,10 +271,35 @@ class SageMakerEndpoint:
     def answers(self, images: np.ndarray, indices: Sequence[int], labels: np.ndarray) -> Iterator[ImagePrediction]:
         """As :func:`endpoint_test.ask`."""
         yield from endpoint_test.ask(self.invoke, images, indices, labels)
+        if not self._waits or self.settings.endpoint.instance_type:
+            return
+
+        def call() -> float:
+            next(endpoint_test.ask(self.invoke, images, indices[:1], labels))
+            return self._waits[-1]
+
+        self.cold_starts = cold_starts.measure(
+            self.settings.endpoint.cold_starts, self._waits[0], self._start_anew, call
+        )
+
+    def _start_anew(self) -> None:
+        """Delete the endpoint and create it again from the same configuration."""
+        name, sagemaker = self.state.name, self._clients.sagemaker
+        sagemaker.delete_endpoint(EndpointName=name)
+        for _ in aws.poll_intervals(self._ends - aws.clock()):
+            try:
+                sagemaker.describe_endpoint(EndpointName=name)
+            except ClientError as error:
+                if not aws.is_missing(error):
+                    raise
+                break
+        with self.state.pending("endpoint", self.state_file):
+            sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=self._tag_list())
+        self._wait()
 
     def invoke(self, body: bytes, content_type: str) -> Reply:
         """Invoke the endpoint, with retries while it is busy; the reply's time is that of the successful call."""
-        why = ""
+        why, asked = "", time.perf_counter()
         for attempt, _ in enumerate(aws.poll_intervals(BUSY_SECONDS), start=1):
             if aws.clock() > self._ends:
                 raise UserError(
@@ -286,8 +326,11 @@ class SageMakerEndpoint:
                 raise UserError(
                     f"the endpoint's answer has more than {MAX_RESPONSE_BYTES:,} bytes, which is no prediction"
                 )
+            answered = time.perf_counter()
+            self._calls.append(answered - begin)
+            self._waits.append(answered - asked)
             request = {"request_id": response.get("ResponseMetadata", {}).get("RequestId"), "attempts": attempt}
-            return Reply(200, answer, request, seconds=time.perf_counter() - begin)
+            return Reply(200, answer, request, seconds=answered - begin)
         raise UserError(f"the endpoint was too busy for {BUSY_SECONDS:.0f} s: {why}")
 
     def reference(self) -> np.ndarray | None:
@@ -306,10 +349,13 @@ class SageMakerEndpoint:
             "where": self._clients.where,
         }
         facts |= {"on_aws": self._clients.endpoint_url is None, "mode": self.settings.mode}
-        facts |= {"region": self._clients.region, "clients": versions(), **self._endpoint}
-        return {**facts, "training": self._training} if self._training else facts
+        facts |= {"region": self._clients.region, "clients": versions(), **governance.facts(self.settings)}
+        facts |= self._endpoint
+        facts |= {"training": self._training} if self._training else {}
+        return facts | {"cold_starts": self.cold_starts, "server": self.server}
 
     def __exit__(self, *exception: object) -> None:
+        self._all_went_well = exception[0] is None
         self.close()
 
     def close(self) -> None:
@@ -341,6 +387,7 @@ class SageMakerEndpoint:
             log.warning("%s: %s", self.state_file, details["state_file"])
         self._record_logs()
         self._lock.close()
+        self._record_metrics()
 
     def _log_groups(self) -> list[str]:
         """Groups of logs of what answered, which AWS keeps."""
@@ -352,6 +399,13 @@ class SageMakerEndpoint:
             self._endpoint["log"] = excerpt(self._clients, LOG_GROUP + self.state.name)
         if name := self._training.get("name"):
             self._training["log"] = excerpt(self._clients, training_job.LOG_GROUP, name)
+
+    def _record_metrics(self) -> None:
+        """Read CloudWatch's metrics, for which only a deployment that went well waits."""
+        if self._calls:
+            seconds = self.settings.endpoint.metrics_wait_seconds if self._all_went_well else 0
+            variant = self._endpoint["variant"]
+            self.server = metrics.read(self._clients, self.state.name, variant, self._created, self._calls, seconds)
 
     @property
     def teardown(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from convlab.cloud import governance
 from convlab.cloud.state import NAME_PREFIX
 from convlab.study.sagemaker import SageMaker
 
@@ -29,8 +30,8 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     actions = [f"sagemaker:Delete{kind}" for kind in ("Endpoint", "EndpointConfig", "Model")]
     statements = [
         statement("Delete", actions, [named[kind] for kind in KINDS]),
-        statement("Stop", ["sagemaker:StopTrainingJob"], [named["training-job"]]),
-        statement("StopTransform", ["sagemaker:StopTransformJob"], [named["transform-job"]]),
+        *[statement("Stop", ["sagemaker:StopTrainingJob"], [named["training-job"]])] * trains,
+        *[statement("StopTransform", ["sagemaker:StopTransformJob"], [named["transform-job"]])] * settings.transforms,
         statement(
             "Look",  # listings know no resources
             [f"sagemaker:List{kind}" for kind in LISTED],
@@ -57,8 +58,22 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
         statements.append(statement("Transform", [*actions, "sagemaker:AddTags"], resources))
     groups = [f"{logs}/Endpoints/{NAME_PREFIX}*"] * serves + [f"{logs}/TrainingJobs:*"] * trains
     groups += [f"{logs}/TransformJobs:*"] * settings.transforms
+    if serves:  # metrics know no resources
+        statements.append(statement("ReadMetrics", ["cloudwatch:GetMetricData"], ["*"]))
     statements.append(statement("ReadLogs", ["logs:DescribeLogStreams", "logs:GetLogEvents"], groups))
-    return document(statements + (guard_statements(settings, region) if settings.predicts else []))
+    statements += [statement(*parts) for parts in governance.caller_permissions(settings, region)]
+    statements += guard_statements(settings, region) if settings.predicts else []
+    return document(with_conditions(statements, settings))
+
+
+def with_conditions(statements: list[dict[str, Any]], settings: SageMaker) -> list[dict[str, Any]]:
+    """The statements, with those actions apart on whose requests the config's settings put conditions."""
+    conditions, parts = governance.request_conditions(settings), []
+    for each in statements:
+        apart = [action for action in each["Action"] if action in conditions]
+        parts += [{**each, "Action": [action for action in each["Action"] if action not in apart]}]
+        parts += [statement(action.split(":")[1], [action], each["Resource"], conditions[action]) for action in apart]
+    return [each for each in parts if each["Action"]]
 
 
 def guard_statements(settings: SageMaker, region: str) -> list[dict[str, Any]]:
@@ -131,6 +146,7 @@ def role_policy(settings: SageMaker, region: str) -> dict[str, Any]:
                 {"StringLike": {"cloudwatch:namespace": ["/aws/sagemaker/*"]}},
             ),
             statement("ImagesToken", ["ecr:GetAuthorizationToken"], ["*"]),
+            *(statement(*parts) for parts in governance.role_permissions(settings, region)),
         ]
     )
 

@@ -6,13 +6,12 @@ import tarfile
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from convlab.cloud import aws, sdk
+from convlab.cloud import aws, governance, packages, sdk
 from convlab.cloud.aws import Clients
 from convlab.cloud.sdk import Deployment
 from convlab.cloud.state import State
@@ -34,9 +33,6 @@ SCRIPTS = Path(__file__).resolve().parent.parent.parent
 ENTRY = "train_on_sagemaker.py"
 
 RETURNED_FILES = ("model.keras", "history.csv", "run.json")
-
-PINNED_PACKAGES = ("keras", "pydantic")
-"""Pinned to this machine's versions in the training image, which brings TensorFlow and NumPy."""
 
 MAX_ARCHIVE_BYTES = 2 * 2**30
 """Bytes of a job's archive at most, packed and unpacked; a run has some MB."""
@@ -74,8 +70,9 @@ def train(
     clients, settings = deployment.clients, deployment.settings
     with tempfile.TemporaryDirectory() as temporary:
         with deployment.pending("object"):
-            uri = upload_data(clients, deployment.state, prepared, Path(temporary))
+            uri = upload_data(deployment, prepared, Path(temporary))
         source = pack_source(Path(temporary) / "source", exported["spec"], exported.get("sources", {}))
+        packages.pack(source, sdk.image(settings, "training", clients.region), settings.network_isolation)
         log.info("starting a training job on %s", settings.training.instance_type)
         hyperparameters = {"spec": canonical_json(exported["spec"])}
         with deployment.pending("training_job"):
@@ -89,7 +86,7 @@ def train(
     return Trained(folder, evaluate(folder, prepared, facts))
 
 
-def upload_data(clients: Clients, state: State, prepared: Path, temporary: Path) -> str:
+def upload_data(deployment: Deployment, prepared: Path, temporary: Path) -> str:
     """Upload the training arrays, a given validation split and the manifest to S3; returns their URI."""
     images, labels = data.load_train(prepared)
     arrays = {"x_train": images, "y_train": labels}
@@ -97,9 +94,10 @@ def upload_data(clients: Clients, state: State, prepared: Path, temporary: Path)
         arrays |= {"x_validation": given[0], "y_validation": given[1]}
     write_arrays(temporary / "data.npz", **arrays)
     shutil.copyfile(prepared / "manifest.json", temporary / "manifest.json")
+    s3, state, encrypted = deployment.clients.s3, deployment.state, governance.upload(deployment.settings)
     for name in ("data.npz", "manifest.json"):
         with (temporary / name).open("rb") as stream:
-            clients.s3.put_object(Bucket=state.bucket, Key=f"{state.prefix}data/{name}", Body=stream)
+            s3.put_object(Bucket=state.bucket, Key=f"{state.prefix}data/{name}", Body=stream, **encrypted)
     return f"s3://{state.bucket}/{state.prefix}data/"
 
 
@@ -115,8 +113,6 @@ def pack_source(folder: Path, spec: Mapping[str, Any], sources: Mapping[str, str
         shutil.copyfile(path, target)
     if sources:
         write_json(folder / DESCRIBED, {"sources": dict(sources)})
-    pins = "".join(f"{package}=={version(package)}\n" for package in PINNED_PACKAGES)
-    (folder / "requirements.txt").write_text(pins)
     return folder
 
 

@@ -29,6 +29,15 @@ def masked(value: Any, known: Iterable[str] = ()) -> Any:
     return ACCOUNT_NUMBER.sub(MASK, value)
 
 
+def account_numbers(value: Any) -> list[str]:
+    """All account numbers in text, lists and mappings, to be masked inside words of other texts too."""
+    if isinstance(value, dict):
+        return account_numbers([*value.keys(), *value.values()])
+    if isinstance(value, list | tuple):
+        return sorted({number for item in value for number in account_numbers(item)})
+    return sorted(set(ACCOUNT_NUMBER.findall(value))) if isinstance(value, str) else []
+
+
 def fingerprint(secret: str, salt: str, cost: int | None = None) -> str:
     """Salted slow hash (scrypt, RFC 7914) of a secret with few possible values, prefixed by its cost.
 

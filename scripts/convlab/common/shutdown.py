@@ -27,14 +27,24 @@ def ignore_signals() -> None:
 
 
 @contextmanager
-def deferred_signals() -> Iterator[None]:
-    """Defer signals to the end of the block: for third-party code that would swallow what a handler raises."""
+def noted_signals() -> Iterator[list[int]]:
+    """Note the signals that arrive in the block, for code that looks by itself; handlers are restored afterwards."""
     arrived: list[int] = []
     handlers = {number: signal.signal(number, lambda number, frame: arrived.append(number)) for number in SIGNALS}
     try:
-        yield
+        yield arrived
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def deferred_signals() -> Iterator[None]:
+    """Defer signals to the end of the block: for third-party code that would swallow what a handler raises."""
+    arrived: list[int] = []
+    try:
+        with noted_signals() as arrived:
+            yield
+    finally:
         for number in arrived[:1]:
             signal.raise_signal(number)

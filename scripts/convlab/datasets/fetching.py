@@ -8,7 +8,6 @@ import gzip
 import hashlib
 import io
 import logging
-import os
 import shutil
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from convlab.datasets.cache import cache_folder
 from convlab.datasets.mirrors import LimitedFile, probe_mirrors, short_reason
 from convlab.datasets.watched_process import STALL_SECONDS, run_watched
 from convlab.errors import UserError
@@ -187,27 +187,6 @@ def digest(content: bytes | Path, checksum: str) -> str:
             while part := stream.read(2**20):
                 summed.update(part)
     return summed.hexdigest()
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: ``$CONVLAB_CACHE``, or convlab's folder in the user's cache.
-
-    Raises UserError for a user without a home folder, as in a container that is run with an unknown user's number.
-    """
-    if os.environ.get("CONVLAB_CACHE"):
-        try:
-            return Path(os.environ["CONVLAB_CACHE"]).expanduser()
-        except RuntimeError:
-            raise UserError(
-                f"CONVLAB_CACHE is {os.environ['CONVLAB_CACHE']!r}, in a home folder that is not known here; "
-                "write the whole path"
-            ) from None
-    import pooch  # slow to import, and not needed by the other kinds
-
-    try:
-        return Path(pooch.os_cache("convlab"))
-    except RuntimeError:
-        raise UserError("this user has no home folder for what is kept; set CONVLAB_CACHE to a folder") from None
 
 
 def read_checked(

@@ -103,6 +103,7 @@ def facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
         known = [(name, latency.get(name)) for name in ("p50", "p90", "p95", "p99")]
         texts = [f"{name} {i18n.with_unit(say.number(value, 2), 'ms')}" for name, value in known if value is not None]
         rows += [("latency", ", ".join(texts))] if texts else []
+    rows += server_facts(evidence.get("cold_starts") or {}, evidence.get("server") or {})
     if evidence["finished"]:
         begin, end = (i18n.instant(datetime.fromisoformat(evidence[name])) for name in ("started", "finished"))
         rows.append(("time", f"{begin} – {end}"))
@@ -143,6 +144,39 @@ def cloud_facts(endpoint: Mapping[str, Any], job: Mapping[str, Any]) -> list[tup
         sizes = i18n.with_unit(say.number(sum(entry["bytes"] for entry in endpoint["objects"]) / 1e6, 2), "MB")
         rows.append(("objects", f"{say.count(len(endpoint['objects']))} ({sizes})"))
     return rows
+
+
+def server_facts(cold: Mapping[str, Any], server: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and value of each fact about cold starts, and about what the service measured beside the client."""
+    rows = []
+    if len(cold.get("milliseconds", ())) > 1:
+        count = len(cold["milliseconds"])
+        text = _("median {median}, {low} to {high} (n = {n})", n=say.count(count), **_times(cold, "median"))
+        rows.append(("cold_starts", f"{text}; {cold['error']}" if cold["error"] else text))
+    if not server:
+        return rows
+    if server["invocations"] is None:
+        seconds = i18n.with_unit(say.number(server["waited_seconds"], 0), "s")
+        text = _("not there within {seconds}", seconds=seconds)
+        return [*rows, ("server", f"{text}: {server['error']}" if server["error"] else text)]
+    counts = {name: say.count(server[name] or 0) for name in ("invocations", "errors_4xx", "errors_5xx")}
+    text = _("{invocations}, of them {errors_4xx} answered 4xx and {errors_5xx} 5xx", **counts)
+    rows.append(("server", text if server["complete"] else f"{text}; {_('not all had been counted yet')}"))
+    for name in ("model_latency_ms", "overhead_latency_ms", "model_setup_ms", "client_latency_ms"):
+        if server[name]:
+            rows.append((name, _("mean {mean}, {low} to {high}", **_times(server[name], "mean"))))
+    if server["outside_ms"] is not None:
+        rows.append(("outside_ms", i18n.with_unit(say.number(server["outside_ms"], 2), "ms")))
+    for name in ("memory_percent", "cpu_percent"):
+        if server[name]:
+            rows.append((name, _("{value} at most", value=say.percent(server[name]["max"] / 100, 1))))
+    return rows
+
+
+def _times(spread: Mapping[str, Any], middle: str) -> dict[str, str]:
+    """Milliseconds of a spread as texts: its middle under that name, ``low`` and ``high``."""
+    values = {middle: spread[middle], "low": spread["min"], "high": spread["max"]}
+    return {name: i18n.with_unit(say.number(value, 2), "ms") for name, value in values.items()}
 
 
 def logs(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:

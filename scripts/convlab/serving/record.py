@@ -4,6 +4,7 @@ It is also written on failure; fields without a value are then null. A target ma
 (and to ``about`` of each prediction); all else is the same for every target.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -75,6 +76,51 @@ class Latency(Record):
     calls: int = Field(description="Calls that the quantiles are of.")
 
 
+class Spread(Record):
+    """Mean, extremes and count of several measurements."""
+
+    mean: float
+    min: float
+    max: float
+    count: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Of at least one value."""
+        return cls(mean=sum(values) / len(values), min=min(values), max=max(values), count=len(values))
+
+
+class ServerMetrics(Record):
+    """What the service measured (CloudWatch), beside the client's times of the same calls; null: it was not there."""
+
+    complete: bool = Field(description="Whether it counts all calls that were answered.")
+    waited_seconds: float = Field(description="How long the metrics were waited for, after the teardown.")
+    error: str | None = Field(None, description="Why they could not be read at last.")
+    invocations: int | None = None
+    errors_4xx: int | None = None
+    errors_5xx: int | None = None
+    model_latency_ms: Spread | None = Field(None, description="In the container, as the service saw it.")
+    overhead_latency_ms: Spread | None = Field(None, description="Of the service; a cold start is part of it.")
+    model_setup_ms: Spread | None = Field(None, description="Serverless: starting the container.")
+    memory_percent: Spread | None = Field(None, description="Of the memory that the endpoint has.")
+    cpu_percent: Spread | None = Field(None, description="Instances: the sum over the cores.")
+    client_latency_ms: Spread | None = Field(None, description="Of all calls, the first included.")
+    outside_ms: float | None = Field(
+        None, description="Mean of the client less both of the service: network, TLS and the client itself."
+    )
+
+
+class ColdStarts(Record):
+    """First answers of a serverless endpoint after it was created; milliseconds from the first attempt."""
+
+    asked: int
+    milliseconds: list[float] = Field(description="The first is the deployment's own first answer.")
+    median: float
+    min: float
+    max: float
+    error: str | None = Field(None, description="Why there are fewer than asked.")
+
+
 class Failure(Record):
     """The error that ended a deployment."""
 
@@ -110,6 +156,8 @@ class Evidence(Record):
     accuracy: Accuracy | None = None
     parity: Parity | None = None
     latency_ms: Latency | None = None
+    cold_starts: ColdStarts | None = Field(None, description="Of a serverless endpoint.")
+    server: ServerMetrics | None = Field(None, description="What the service measured of the same calls.")
     teardown: Teardown | None = None
     versions: dict[str, str] = {}
     hardware: dict[str, Any] = Field({}, description="The machine that asked.")

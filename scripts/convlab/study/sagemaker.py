@@ -9,12 +9,16 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from convlab.common.specs import Notes, PositiveReal, PositiveWhole, Real, Spec, Whole, off_as_none
+from convlab.study import governed
 
 ROLE = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|\*{12}):role/[\w+=,.@/-]+")
 BUCKET = re.compile(r"[a-z0-9*][a-z0-9.*-]{1,61}[a-z0-9*]")
 PREFIX = re.compile(r"[\w.*-]+(/[\w.*-]+)*")
 INSTANCE = re.compile(r"ml(\.[a-z0-9-]+){2}")
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+SUBNET = re.compile(r"subnet-[0-9a-z]{1,25}")
+SECURITY_GROUP = re.compile(r"sg-[0-9a-z]{1,29}")
+KEY = re.compile("|".join(pattern.pattern for pattern in (governed.KEY_ARN, governed.KEY_ID, governed.ALIAS)))
 """Names on AWS; stars stand for a hidden account number."""
 
 
@@ -41,6 +45,11 @@ Bucket = Annotated[str, _like(BUCKET, "{name} is no bucket's name; write it with
 Prefix = Annotated[str, _like(PREFIX, "{name} is no prefix; use letters, digits, - _ . and / between names")]
 Region = Annotated[str, _like(REGION, "should be a region's name, such as eu-west-1 (it is {name})")]
 Instance = Annotated[str, _like(INSTANCE, "should be a type of instance, such as ml.m5.large (it is {name})")]
+Subnet = Annotated[str, _like(SUBNET, "should be a subnet's id, such as subnet-0abc1234 (it is {name})")]
+SecurityGroup = Annotated[
+    str, _like(SECURITY_GROUP, "should be a security group's id, such as sg-0abc1234 (it is {name})")
+]
+Key = Annotated[str, _like(KEY, "should be the id, ARN or alias/... of a KMS key (it is {name})")]
 Version = Annotated[str, BeforeValidator(_version)]
 Image = Annotated[str | None, Field(description="Address of another image, instead of AWS' own for image_version.")]
 Minutes = Annotated[Whole, Field(gt=0, le=28 * 24 * 60)]
@@ -72,8 +81,34 @@ class Endpoint(Spec):
         description="The endpoint is deleted after this time: by the process that deploys, and with scheduler_role_arn "
         "by AWS too.",
     )
+    cold_starts: Annotated[PositiveWhole, Field(le=20)] = Field(
+        1,
+        description="Serverless: how many cold starts to measure; the first answer is one, for each further one the "
+        "endpoint is deleted and created again.",
+    )
+    metrics_wait_seconds: Annotated[Whole, Field(ge=0, le=3600)] = Field(
+        180, description="How long CloudWatch's metrics are waited for at most, after everything was taken down."
+    )
     image_version: Version = Field("2.20", description="TensorFlow's version in AWS' inference image.")
     image: Image = None
+
+    @model_validator(mode="after")
+    def _cold_starts_are_serverless(self) -> "Endpoint":
+        if self.cold_starts > 1 and self.instance_type:
+            raise ValueError(
+                "has cold_starts and instance_type; an instance is started before its endpoint is in service, so leave "
+                "one of them out"
+            )
+        return self
+
+
+class Vpc(Spec):
+    """The part of a VPC in which jobs and instances run: their network, with what it may reach."""
+
+    subnets: tuple[Subnet, ...] = Field(min_length=1, max_length=16, description="Ids of its subnets.")
+    security_groups: tuple[SecurityGroup, ...] = Field(
+        min_length=1, max_length=5, description="Ids of its security groups."
+    )
 
 
 class Batch(Spec):
@@ -127,10 +162,42 @@ class SageMaker(Spec):
     region: Region | None = Field(None, description="Region; AWS_DEFAULT_REGION or the profile's when absent.")
     keep_objects: bool = Field(False, description="Leave in the bucket what was uploaded and trained.")
     tags: Notes = Field({}, description="Tags for all that is created.")
+    network_isolation: bool = Field(
+        False,
+        description="Containers that train and serve reach no network; what the training installs is packed along. "
+        "Needs endpoint.instance_type to serve.",
+    )
+    vpc: Vpc | None = Field(
+        None, description="Jobs and instances run in this VPC. Needs endpoint.instance_type to serve."
+    )
+    kms_key: Annotated[Key | None, BeforeValidator(off_as_none)] = Field(
+        None,
+        description="Id, ARN or alias of the KMS key that encrypts objects in the bucket and disks; disks inside an "
+        "instance (such as g5 has) are encrypted by their hardware, without it.",
+    )
+    encrypt_traffic: bool = Field(
+        False,
+        description="Encrypt what the instances of a training job send each other. A run has one instance, which sends "
+        "nothing: for accounts that refuse jobs without it.",
+    )
     training: TrainingJob = TrainingJob()
     endpoint: Endpoint = Endpoint()
     batch: Batch = Batch()
     prices: Prices = Prices()
+
+    @model_validator(mode="after")
+    def _what_aws_refuses(self) -> "SageMaker":
+        problem = governed.refusal(
+            serverless=self.serves and not self.endpoint.instance_type,
+            trains=self.trains,
+            isolated=self.network_isolation,
+            in_vpc=self.vpc is not None,
+            kms_key=self.kms_key,
+            region=self.region,
+        )
+        if problem:
+            raise ValueError(problem)
+        return self
 
     @model_validator(mode="after")
     def _guarded(self) -> "SageMaker":

@@ -21,7 +21,7 @@ from pydantic import (
 
 from convlab.common import registry
 from convlab.common.i18n import LANGUAGES, SOURCE
-from convlab.common.redaction import masked
+from convlab.common.redaction import account_numbers, masked
 from convlab.common.specs import (
     Name,
     PositiveWhole,
@@ -415,7 +415,7 @@ class Study(Spec):
         """
         written = self._as_config(defaults=True)
         if self.deploy.sagemaker:
-            written["deploy"] = masked(written["deploy"], [self.deploy.sagemaker.account])
+            written["deploy"] = masked(written["deploy"], account_numbers(written["deploy"]))
         return written
 
     @property

@@ -21,7 +21,7 @@ from convlab.common import environment, provenance
 from convlab.common.atomic import write_text
 from convlab.common.code_digests import code_parts
 from convlab.common.specs import canonical_json
-from convlab.datasets.fetching import cache_folder
+from convlab.datasets.cache import cache_folder
 from convlab.errors import UserError
 from convlab.models.registry import family_of
 from convlab.models.specs import BaseModelSpec

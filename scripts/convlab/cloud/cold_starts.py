@@ -1,0 +1,40 @@
+"""Cold starts of a serverless endpoint: the first answer after it was created, as often as asked.
+
+An idle endpoint becomes cold after a time that AWS does not state, and UpdateEndpoint needs another configuration each
+time. So the endpoint is deleted and created again from the same one: nothing of it can be warm, and nothing has to be
+taken down beside what there was. It takes a minute or two each; a serverless endpoint costs nothing meanwhile.
+"""
+
+import logging
+from collections.abc import Callable
+from statistics import median
+
+from convlab.cloud import aws
+from convlab.errors import UserError
+from convlab.serving.record import ColdStarts
+
+log = logging.getLogger("deploy")
+
+
+def measure(asked: int, first: float, start_anew: Callable[[], None], call: Callable[[], float]) -> ColdStarts:
+    """Measure ``asked`` cold starts, of which ``first`` seconds are that of the deployment itself.
+
+    Args:
+        start_anew: deletes the endpoint, creates it again and waits until it is in service.
+        call: sends one image; returns the seconds from the first attempt to the answer.
+
+    An error ends the measurement and is recorded: what was asked of the endpoint is known by then.
+    """
+    seconds, why = [first], None
+    try:
+        while len(seconds) < asked:
+            start_anew()
+            seconds.append(call())
+            log.info("cold start %d of %d: %.2f s", len(seconds), asked, seconds[-1])
+    except (UserError, *aws.FAILURES) as error:
+        why = aws.error_message(error)
+        log.warning("%d of %d cold starts were measured: %s", len(seconds), asked, why)
+    times = [1000 * second for second in seconds]
+    return ColdStarts(
+        asked=asked, milliseconds=times, median=median(times), min=min(times), max=max(times), error=why
+    )  # fmt: skip
