@@ -163,7 +163,8 @@ def test_tables_and_report_are_made_from_its_runs_without_training(study, unpack
     shutil.copy(unpacked / "data/config/config.yaml", tmp_path / "code")
     arrays = "results/tiny/prepare/digits/data.npz"
     shutil.copy(study.folder / arrays, tmp_path / "code" / arrays)
-    shutil.rmtree(tmp_path / "code/results/tiny/compare")
+    for stage in ("compare", "report"):
+        shutil.rmtree(tmp_path / "code/results/tiny" / stage)
     assert Project(tmp_path / "code").planned() == LAST_JOBS
 
 

@@ -141,13 +141,10 @@ def rerun_notes(facts: Facts) -> list[str]:
             f"`mkdir -p {folder} && cp ../{folder}/schedule.json {folder}` before `make run`."
         )
     if facts.models:
-        arrays = (
-            ""
-            if facts.data
-            else f"`make run STUDY=../config/{facts.config} ARGS='--until prepare'` makes the arrays, and "
-        )
+        arrays = "" if facts.data else "once with `ARGS='--until prepare'`, which makes the arrays, then as above: "
         notes.append(
-            "Without training, from the runs that are here: `cp -a ../results .` first, with the times of the files; "
-            f"then {arrays}`make run` makes what is missing, such as a table that was deleted."
+            "Tables and report from the runs that are here, without training: `cp -a ../results .`, with the files' "
+            f"times; delete `compare` and `report` in `{facts.results}`; "
+            f"{arrays}`make run STUDY=../config/{facts.config}`."
         )
     return notes
