@@ -72,7 +72,7 @@ def report_comparison(archive: Archive, folder: Path) -> bool:
         print(printable(line))
     if comparison.left_out:
         print(f"not in the archive, so not compared: {', '.join(comparison.left_out)}")
-    same = ", ".join(f"{count} {kind}" for kind, count in comparison.same.items())
+    same = ", ".join(f"{kind} ({count})" for kind, count in comparison.same.items())
     print(f"the same to the byte, times left out: {same or 'nothing'}")
     print(f"{folder}: {f'{len(comparison.different)} results differ' if comparison.different else 'no result differs'}")
     return bool(comparison.same) and not comparison.different

@@ -283,7 +283,10 @@ def test_results_of_a_second_run_may_differ_in_times_alone(packed, tmp_path, cap
     )
     status, lines = verified(packed, "--against", again, capsys=capsys)
     assert status == 0 and lines[-1] == f"{again}: no result differs"
-    assert "1 weights, 1 histories, 1 records of runs, 1 predictions and features, 1 measures, 1 tables" in lines[-2]
+    assert (
+        "weights (1), histories (1), records of runs (1), predictions and features (1), measures (1), tables (1)"
+        in lines[-2]
+    )
 
 
 @pytest.mark.parametrize(
