@@ -34,11 +34,12 @@ from convlab.training.run_spec import Run
 pytest_plugins = ["builders.aws_account"]
 
 GUARD = {"scheduler_role_arn": f"arn:aws:iam::{ACCOUNT}:role/DeletesEndpoints"}
+AT_ONCE = {**SETTINGS["endpoint"], "metrics_wait_seconds": 0}
 MODES = {
-    "serverless": {"mode": "deploy"},
-    "instance": {"mode": "deploy", "endpoint": {**SETTINGS["endpoint"], "instance_type": "ml.m5.large"}, **GUARD},
+    "serverless": {"mode": "deploy", "endpoint": {**AT_ONCE, "cold_starts": 2}},
+    "instance": {"mode": "deploy", "endpoint": {**AT_ONCE, "instance_type": "ml.m5.large"}, **GUARD},
     "batch": {"mode": "batch", **GUARD},
-    "train_and_deploy": {"mode": "train_and_deploy", **GUARD},
+    "train_and_deploy": {"mode": "train_and_deploy", "endpoint": AT_ONCE, **GUARD},
 }
 """Modes by name, and what each changes in the settings; ``train`` makes no call that train_and_deploy does not make."""
 
