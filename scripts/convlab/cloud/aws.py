@@ -46,6 +46,9 @@ DENIED = (
 )
 """Error codes for which a retry is useless."""
 
+MISSING = ("could not find", "not found", "does not exist")
+"""What SageMaker's messages say of a resource that does not exist, in lower case."""
+
 HINTS = {
     "AccessDenied": "`make deploy-plan` prints the policy that allows it",
     "AccessDeniedException": "`make deploy-plan` prints the policy that allows it",
@@ -159,7 +162,7 @@ def is_missing(error: Exception) -> bool:
         return False
     message = str(_error_of(error).get("Message", "")).lower()
     return error_code(error) in ("ResourceNotFound", "ResourceNotFoundException", "NoSuchBucket") or (
-        error_code(error) == "ValidationException" and ("could not find" in message or "not found" in message)
+        error_code(error) == "ValidationException" and any(words in message for words in MISSING)
     )
 
 

@@ -15,7 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from convlab.cloud import aws, cold_starts, governance, guard, metrics, packages, sdk, time_limits, training_job
+from convlab.cloud import (
+    aws,
+    cold_starts,
+    governance,
+    guard,
+    metrics,
+    packages,
+    registration,
+    registry,
+    sdk,
+    time_limits,
+    training_job,
+)
 from convlab.cloud import state as states
 from convlab.cloud.aws import ClientError
 from convlab.cloud.logs import excerpt
@@ -29,7 +41,7 @@ from convlab.errors import UserError
 from convlab.serving import endpoint_test
 from convlab.serving.endpoint_test import Reply
 from convlab.serving.pack import pack
-from convlab.serving.record import ColdStarts, ImagePrediction, ServerMetrics
+from convlab.serving.record import ColdStarts, Evidence, ImagePrediction, Registration, ServerMetrics
 from convlab.study import layout
 from convlab.study.sagemaker import SageMaker
 
@@ -84,6 +96,7 @@ class SageMakerEndpoint:
         self._training: dict[str, Any] = {}
         self._receipt: dict[str, Any] | None = None
         self._ends = float("inf")
+        self._served = self.model_dir
         self._created = datetime.now(UTC)
         self._calls: list[float] = []  # seconds of each answered call, and from its first attempt
         self._waits: list[float] = []
@@ -165,7 +178,7 @@ class SageMakerEndpoint:
     def _begin(self) -> None:
         self.state.save(self.state_file)
         model_dir = self.model_dir
-        deployment = sdk.Deployment(self._clients, self.state, self.state_file, self.settings, self._tags)
+        deployment = self._deployment()
         if self.settings.trains:
             if self.settings.predicts:  # a refusal is cheaper before the training
                 guard.arm(deployment, self.deletions, lifetime_minutes(self.settings) - TEARDOWN_MINUTES)
@@ -179,7 +192,11 @@ class SageMakerEndpoint:
             minutes = time_limits.prediction_minutes(self.settings)
             self._ends = aws.clock() + SECONDS_PER_MINUTE * minutes
             self._endpoint |= guard.arm(deployment, self.deletions, minutes)
+            self._served = model_dir
             self._serve(self._upload(model_dir))
+
+    def _deployment(self) -> sdk.Deployment:
+        return sdk.Deployment(self._clients, self.state, self.state_file, self.settings, self._tags)
 
     def _serve(self, model_uri: str) -> None:
         """Create what answers, from the archive at ``model_uri``."""
@@ -336,6 +353,32 @@ class SageMakerEndpoint:
     def reference(self) -> np.ndarray | None:
         """Probabilities of the model that the job trained, for all test images; None without a job."""
         return self.trained.probabilities if self.trained else None
+
+    def register(self, evidence: Evidence, test_accuracy: float) -> Registration:
+        """Register the model that was tested, once nothing that costs is left; a failure is undone.
+
+        Raises UserError if it failed; what could not be undone is in ``teardown``.
+        """
+        prefix = f"{self.settings.prefix}/registry/{self.state.name}/"
+        group = registry.group_name(self.study, evidence.model.dataset)
+        self.state = self.state.model_copy(
+            update={"prefix": prefix, "keep_objects": False, "registry_group": group, "asked": [], "schedules": {}}
+        )
+        with states.lock(self.state_file), aws_errors_as_user_errors():
+            self.state.save(self.state_file)
+            try:
+                made = registration.register(
+                    self._deployment(), self._served, self._images["inference"], evidence, test_accuracy
+                )
+            except BaseException:
+                receipt = teardown(self._clients, self.state)
+                self._receipt["remaining"] = receipt.remaining
+                self._receipt["about"]["registration"] = receipt.steps
+                if not receipt.remaining:
+                    self.state_file.unlink(missing_ok=True)
+                raise
+            self.state_file.unlink(missing_ok=True)
+        return made
 
     # -----------------------------------------------------------------------------------------------------------------
     # Afterwards
