@@ -1,9 +1,12 @@
 """AWS clients, error messages, polling."""
 
+import importlib.util
 import ipaddress
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlparse
 
@@ -190,3 +193,17 @@ def poll_intervals(seconds: float) -> Iterator[float]:
         time.sleep(min(pause, max(seconds - passed, 0.001)))
         pause = min(pause * 1.5, LONGEST_PAUSE)
         yield time.monotonic() - begin
+
+
+@contextmanager
+def errors_as_user_errors() -> Iterator[None]:
+    """Convert AWS' errors to UserErrors."""
+    try:
+        yield
+    except FAILURES as error:
+        raise UserError(error_message(error)) from None
+
+
+def versions() -> dict[str, str]:
+    """Versions of AWS' packages that are installed."""
+    return {name: version(name) for name in ("boto3", "botocore", "sagemaker") if importlib.util.find_spec(name)}

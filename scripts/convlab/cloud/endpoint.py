@@ -2,14 +2,11 @@
 
 import contextlib
 import hashlib
-import importlib.util
 import logging
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +20,6 @@ from convlab.cloud import (
     metrics,
     packages,
     registration,
-    registry,
     sdk,
     time_limits,
     training_job,
@@ -111,7 +107,7 @@ class SageMakerEndpoint:
     def __enter__(self) -> "SageMakerEndpoint":
         try:
             self._check()
-            with aws_errors_as_user_errors():
+            with aws.errors_as_user_errors():
                 self._begin()
         except BaseException:
             self.close()
@@ -359,25 +355,14 @@ class SageMakerEndpoint:
 
         Raises UserError if it failed; what could not be undone is in ``teardown``.
         """
-        prefix = f"{self.settings.prefix}/registry/{self.state.name}/"
-        group = registry.group_name(self.study, evidence.model.dataset)
-        self.state = self.state.model_copy(
-            update={"prefix": prefix, "keep_objects": False, "registry_group": group, "asked": [], "schedules": {}}
+        made, receipt, failure = registration.register_or_undo(
+            self._deployment(), self._served, self._images["inference"], evidence, test_accuracy
         )
-        with states.lock(self.state_file), aws_errors_as_user_errors():
-            self.state.save(self.state_file)
-            try:
-                made = registration.register(
-                    self._deployment(), self._served, self._images["inference"], evidence, test_accuracy
-                )
-            except BaseException:
-                receipt = teardown(self._clients, self.state)
-                self._receipt["remaining"] = receipt.remaining
-                self._receipt["about"]["registration"] = receipt.steps
-                if not receipt.remaining:
-                    self.state_file.unlink(missing_ok=True)
-                raise
-            self.state_file.unlink(missing_ok=True)
+        if failure:
+            self._receipt["remaining"] = receipt.remaining
+            self._receipt["about"]["registration"] = receipt.steps
+            with aws.errors_as_user_errors():
+                raise failure
         return made
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -392,7 +377,7 @@ class SageMakerEndpoint:
             "where": self._clients.where,
         }
         facts |= {"on_aws": self._clients.endpoint_url is None, "mode": self.settings.mode}
-        facts |= {"region": self._clients.region, "clients": versions(), **governance.facts(self.settings)}
+        facts |= {"region": self._clients.region, "clients": aws.versions(), **governance.facts(self.settings)}
         facts |= self._endpoint
         facts |= {"training": self._training} if self._training else {}
         return facts | {"cold_starts": self.cold_starts, "server": self.server}
@@ -455,20 +440,6 @@ class SageMakerEndpoint:
         """Result of the teardown: remaining resources and details."""
         self.close()  # once more: a signal may have come in the very moment in which it was called
         return self._receipt or {"remaining": []}
-
-
-def versions() -> dict[str, str]:
-    """Versions of AWS' packages that are installed."""
-    return {name: version(name) for name in ("boto3", "botocore", "sagemaker") if importlib.util.find_spec(name)}
-
-
-@contextmanager
-def aws_errors_as_user_errors() -> Iterator[None]:
-    """Convert AWS' errors to UserErrors."""
-    try:
-        yield
-    except aws.FAILURES as error:
-        raise UserError(aws.error_message(error)) from None
 
 
 def now() -> str:

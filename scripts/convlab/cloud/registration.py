@@ -8,12 +8,16 @@ import hashlib
 import json
 import logging
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from convlab.cloud import aws, governance
+from convlab.cloud import state as states
 from convlab.cloud.aws import ClientError
+from convlab.cloud.registry import group_name
 from convlab.cloud.sdk import Deployment
+from convlab.cloud.teardown import Receipt, teardown
 from convlab.errors import UserError
 from convlab.serving.pack import pack
 from convlab.serving.record import Evidence, Registration
@@ -23,12 +27,38 @@ MAX_TEXT_CHARS = 1000
 
 CAVEATS = (
     "The accuracy is of one trained run; other seeds differ. Test images are of the same source as the training "
-    "images: images of another source, size, contrast or class are not covered. The model always names one of its classes."
+    "images: images of another source, size, contrast or class are not covered. The model always names one of its "
+    "classes."
 )
 
 CONTENT_TYPES = ["application/json", "application/jsonlines", "text/csv"]
 
 log = logging.getLogger("deploy")
+
+
+def register_or_undo(
+    deployment: Deployment, served: Path, image: str, evidence: Evidence, test_accuracy: float
+) -> tuple[Registration | None, Receipt | None, BaseException | None]:
+    """As ``register``, but a failure is undone: what was registered, or the undoing's receipt and the error.
+
+    The state file, written before each request, is removed at the end unless something remains. Its state is the
+    deployment's, which is taken down by now, with a prefix and a group of the registration.
+    """
+    prefix = f"{deployment.settings.prefix}/registry/{deployment.state.name}/"
+    group = group_name(evidence.study, evidence.model.dataset)
+    changes = {"prefix": prefix, "keep_objects": False, "registry_group": group, "asked": [], "schedules": {}}
+    state, state_file = deployment.state.model_copy(update=changes), deployment.state_file
+    deployment = replace(deployment, state=state)
+    with states.lock(state_file):
+        state.save(state_file)
+        made = receipt = failure = None
+        try:
+            made = register(deployment, served, image, evidence, test_accuracy)
+        except BaseException as error:
+            receipt, failure = teardown(deployment.clients, state), error
+        if receipt is None or not receipt.remaining:
+            state_file.unlink(missing_ok=True)
+    return made, receipt, failure
 
 
 def register(
