@@ -33,6 +33,8 @@ IMAGES = np.random.default_rng(3).integers(0, 256, (5, *MODEL_SHAPE))
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
+    if not (shutil.which("docker") or shutil.which("podman")):
+        pytest.skip("neither Docker nor Podman is installed")
     found_engine = find_engine(tmp_path_factory.mktemp("engine"))
     if found_engine is None:
         pytest.fail(
