@@ -77,7 +77,8 @@ def test_what_aws_refuses_is_refused_when_the_config_is_read(changes, sentence):
 
 
 @pytest.mark.parametrize("changes", [
-    GOVERNED, {"mode": "train", "network_isolation": True, "vpc": VPC}, {"mode": "batch", "network_isolation": True},
+    GOVERNED, {"mode": "train", "network_isolation": True, "vpc": VPC},
+    {"mode": "batch", "network_isolation": True, "unguarded": True},
     {"kms_key": "alias/models"}, {"kms_key": KEY.replace(ACCOUNT, "*" * 12)}, {"kms_key": None, "vpc": None},
     {"kms_key": "mrk-1234abcd12ab34cd56ef1234567890ab", "mode": "train"}, {"encrypt_traffic": True},
 ])  # fmt: skip
@@ -339,8 +340,9 @@ def check_policy(double, mode: str, changes: dict) -> None:
 
 
 CONTROLS = {
-    "plain": {}, "governed": GOVERNED, "with a key": {"kms_key": KEY},
+    "plain": {"unguarded": True}, "governed": GOVERNED, "with a key": {"kms_key": KEY, "unguarded": True},
     "on an instance": {"endpoint": ON_INSTANCE, "scheduler_role_arn": GUARD_ROLE},
+    "started twice": {"endpoint": {**SETTINGS["endpoint"], "cold_starts": 2}},
 }  # fmt: skip
 
 

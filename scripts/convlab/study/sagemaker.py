@@ -206,11 +206,13 @@ class SageMaker(Spec):
             raise ValueError("has both scheduler_role_arn and unguarded: true; write one of them")
         if self.scheduler_role_arn and self.scheduler_role_arn.split(":")[4] != self.account:
             raise ValueError("has role_arn and scheduler_role_arn of two accounts; use roles of the same account")
-        if self.serves and self.endpoint.instance_type and not (self.scheduler_role_arn or self.unguarded):
+        costly = "a transform job, which costs until it ends" * self.transforms
+        if self.serves and self.endpoint.instance_type:
+            costly = "an endpoint on an instance, which costs until it is deleted"
+        if costly and not (self.scheduler_role_arn or self.unguarded):
             raise ValueError(
-                "has an endpoint on an instance, which costs until it is deleted; name in scheduler_role_arn the role "
-                "with which AWS deletes it after max_minutes even if this machine is lost (`make deploy-plan` prints "
-                "its policies), or write unguarded: true"
+                f"has {costly}; name in scheduler_role_arn the role with which AWS ends it after max_minutes even if "
+                "this machine is lost (`make deploy-plan` prints its policies), or write unguarded: true"
             )
         return self
 
