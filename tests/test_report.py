@@ -670,6 +670,17 @@ def test_what_the_service_measured_stands_beside_the_clients_times_in_page_and_m
         )
 
 
+def test_what_was_registered_is_named_with_what_stays(tmp_path):
+    registration = {
+        "group": "convlab-x", "package": "arn:aws:sagemaker:eu-west-1:123456789012:model-package/convlab-x/3",
+        "approval": "PendingManualApproval", "card": "convlab-x-1", "card_status": "Draft",
+        "kept_objects": ["s3://bucket/convlab/registry/convlab-x-1/model.tar.gz"],
+    }  # fmt: skip
+    words = deployed(tmp_path, registration=registration).words
+    assert "model card convlab-x/3, PendingManualApproval, convlab-x-1 (Draft)" in words
+    assert "Kept for it in the bucket s3://bucket/convlab/registry/convlab-x-1/model.tar.gz" in words
+
+
 def test_metrics_that_did_not_come_are_said_to_be_missing(tmp_path):
     names = (*("invocations", "errors_4xx", "errors_5xx", "outside_ms", "client_latency_ms", "model_latency_ms"),
              *("overhead_latency_ms", "model_setup_ms", "memory_percent", "cpu_percent"))  # fmt: skip

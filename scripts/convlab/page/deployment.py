@@ -107,6 +107,11 @@ def facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
     if evidence["finished"]:
         begin, end = (i18n.instant(datetime.fromisoformat(evidence[name])) for name in ("started", "finished"))
         rows.append(("time", f"{begin} – {end}"))
+    if registered := evidence.get("registration"):
+        package = registered["package"].split(":model-package/")[-1]
+        parts = [package, registered["approval"], f"{registered['card']} ({registered['card_status']})"]
+        rows.append(("registered", ", ".join(parts)))
+        rows.append(("kept_objects", ", ".join(registered["kept_objects"])))
     if evidence["teardown"]:
         rows.append(("teardown", ", ".join(evidence["teardown"]["remaining"]) or _("nothing")))
     return rows
