@@ -86,6 +86,7 @@ def serve(arguments: argparse.Namespace) -> None:
     )
     if arguments.until_stdin_closes:
         threading.Thread(target=stop_with_stdin, args=(http,), daemon=True).start()
+    limits.allow_descriptors()
     print(f"Serving {folder} with {model.runtime} at {address} (Ctrl-C ends it)", flush=True)
     print(f"What it takes: curl {address}/", flush=True)
     http.run(sockets=[listening])

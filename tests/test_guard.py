@@ -40,6 +40,7 @@ GUARDED = {"endpoint": ON_INSTANCE, "scheduler_role_arn": GUARD_ROLE}
 
 @pytest.mark.parametrize(("changes", "sentence"), [
     ({"endpoint": ON_INSTANCE}, "name in scheduler_role_arn the role with which .* or write unguarded: true"),
+    ({"mode": "batch"}, "has a transform job, which costs until it ends; name in scheduler_role_arn the role"),
     ({"endpoint": ON_INSTANCE, "mode": "train_and_deploy"}, "costs until it is deleted"),
     ({"unguarded": True, "scheduler_role_arn": GUARD_ROLE}, "both scheduler_role_arn and unguarded: true"),
     ({"scheduler_role_arn": GUARD_ROLE.replace(ACCOUNT, "2" * 12)}, "of two accounts"),

@@ -631,6 +631,8 @@ def test_what_ran_on_a_double_of_aws_says_so_and_shows_job_endpoint_and_logs(tmp
         "on_aws": False, "name": "convlab-x", "region": "eu-west-1", "image": "inference:2.20",
         "seconds_to_service": 61.5, "variant": {"ServerlessConfig": {"MemorySizeInMB": 2048}},
         "objects": [{"key": "x", "bytes": 1_500_000}],
+        "controls": {"network_isolation": True, "vpc": {"subnets": ["subnet-1"], "security_groups": ["sg-2"]},
+                     "kms_key": "alias/models"},
     }  # fmt: skip
     steps = [{"resource": "endpoint", "outcome": "deleted", "at": "2026-01-02T03:04:05.678+00:00"}]
     teardown = {"remaining": [], "about": {"steps": steps}}
@@ -640,8 +642,61 @@ def test_what_ran_on_a_double_of_aws_says_so_and_shows_job_endpoint_and_logs(tmp
     assert "Accuracy of the model that was trained there, all test images 75.00 %" in words
     assert "Endpoint convlab-x, eu-west-1, serverless, 2048 MB, inference:2.20" in words
     assert "Time until it answered 61.5 s" in words and "Objects in the bucket while it ran 1 (1.50 MB)" in words
+    assert "Network and encryption kms_key (alias/models), network_isolation, vpc (sg-2, subnet-1)" in words
     assert "convlab-x-1/algo-1 epoch <1> epoch 2" in words
     assert "2026-01-02T03:04:05 endpoint: deleted" in words
+
+
+def test_what_the_service_measured_stands_beside_the_clients_times_in_page_and_markdown(tmp_path):
+    spread = {"mean": 2.5, "min": 1.5, "max": 9.25, "count": 5}
+    server = {
+        "complete": True, "waited_seconds": 60.0, "error": None, "invocations": 5, "errors_4xx": 0, "errors_5xx": 1,
+        "model_latency_ms": spread, "overhead_latency_ms": spread, "model_setup_ms": None, "client_latency_ms": spread,
+        "memory_percent": {**spread, "max": 12.5}, "cpu_percent": None, "outside_ms": 3.25,
+    }  # fmt: skip
+    cold = {"asked": 3, "milliseconds": [900, 800, 700], "median": 800, "min": 700, "max": 900, "error": None}
+    words = deployed(tmp_path, server=server, cold_starts=cold).words
+    markdown = next(tmp_path.rglob("report.md")).read_text()
+    for sentence in (
+        "Calls that CloudWatch counted{}5, of them 0 answered 4xx and 1 5xx",
+        "In the container, as CloudWatch has it{}mean 2.50 ms, 1.50 ms to 9.25 ms",
+        "Outside of SageMaker, on average: network and client{}3.25 ms",
+        "Memory of the endpoint{}12.5 % at most",
+        "Cold starts, each of an endpoint created anew{}median 800.00 ms, 700.00 ms to 900.00 ms (n = 3)",
+    ):
+        assert sentence.format(" ") in words, sentence
+        assert "- " + sentence.format(": ") in markdown.replace("\N{NO-BREAK SPACE}", " ").replace("\u202f", " "), (
+            sentence
+        )
+
+
+def test_what_was_registered_is_named_with_what_stays(tmp_path):
+    registration = {
+        "group": "convlab-x", "package": "arn:aws:sagemaker:eu-west-1:123456789012:model-package/convlab-x/3",
+        "approval": "PendingManualApproval", "card": "convlab-x-1", "card_status": "Draft",
+        "kept_objects": ["s3://bucket/convlab/registry/convlab-x-1/model.tar.gz"],
+    }  # fmt: skip
+    words = deployed(tmp_path, registration=registration).words
+    assert "model card convlab-x/3, PendingManualApproval, convlab-x-1 (Draft)" in words
+    assert "Kept for it in the bucket s3://bucket/convlab/registry/convlab-x-1/model.tar.gz" in words
+
+
+def test_metrics_that_did_not_come_are_said_to_be_missing(tmp_path):
+    names = (*("invocations", "errors_4xx", "errors_5xx", "outside_ms", "client_latency_ms", "model_latency_ms"),
+             *("overhead_latency_ms", "model_setup_ms", "memory_percent", "cpu_percent"))  # fmt: skip
+    server = {"complete": False, "waited_seconds": 180.0, "error": "GetMetricData: denied"} | dict.fromkeys(names)
+    words = deployed(tmp_path, server=server).words
+    assert "Calls that CloudWatch counted not there within 180 s: GetMetricData: denied" in words
+
+
+def test_a_transform_job_is_shown_with_its_time_and_images_per_second(tmp_path):
+    endpoint = {
+        "on_aws": False, "region": "eu-west-1", "image": "inference:2.20", "name": "convlab-x",
+        "transform": {"name": "convlab-x", "instance_type": "ml.m5.large", "seconds": 61.5, "images_per_second": 1.63},
+    }  # fmt: skip
+    words = deployed(tmp_path, target="sagemaker", endpoint=endpoint, latency_ms=None).words
+    assert "Transform job convlab-x, eu-west-1, ml.m5.large, inference:2.20" in words
+    assert "Its instance ran for 61.5 s, 1.6 images per second" in words
 
 
 def test_a_study_that_deployed_nothing_says_nothing_of_it(reports):

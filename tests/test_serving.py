@@ -7,9 +7,11 @@ import errno
 import gzip
 import http.client
 import io
+import itertools
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import struct
@@ -440,6 +442,98 @@ def test_an_error_of_tensorflow_serving_is_passed_on():
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# The documented forms
+
+
+def documented_requests() -> list[tuple[dict[str, str], str]]:
+    """Headers and file of every request that docs/serving.md sends to /invocations with curl."""
+    requests = []
+    for line in re.findall(r"^curl \$URL .*", (ROOT / "docs/serving.md").read_text(encoding="utf-8"), re.MULTILINE):
+        words = shlex.split(line)
+        headers = dict(value.split(": ") for option, value in itertools.pairwise(words) if option == "-H")
+        requests.append((headers, words[-1].removeprefix("@")))
+    return requests
+
+
+JPEG_FILE = picture_file(IMAGES[0], "JPEG", quality=95)
+DOCUMENTED = {
+    "instances.json": FORMS["instances"][0],
+    "rows_by_name.json": FORMS["TensorFlow Serving's rows by name"][0],
+    "columns_by_name.json": FORMS["TensorFlow Serving's columns by name"][0],
+    "base64.json": FORMS["TensorFlow Serving's b64"][0],
+    "v2.json": FORMS["the V2 protocol"][0],
+    "images.jsonl": FORMS["JSON lines"][0],
+    "images.csv": FORMS["CSV"][0],
+    "images.npy": FORMS["NumPy bytes"][0],
+    "image.png": FILES[0],
+    "image.jpg": JPEG_FILE,
+    "instances.json.gz": gzip.compress(FORMS["instances"][0]),
+}
+"""Files of the names that docs/serving.md uses."""
+
+NEEDS_PACKAGES = {"base64.json": 415, "images.npy": 415, "image.png": 415, "image.jpg": 415}
+"""Status of what a Python without NumPy and Pillow refuses."""
+
+
+def expected_pixels(file: str) -> np.ndarray:
+    """The images that a documented file holds."""
+    if file == "image.jpg":
+        return np.asarray(Image.open(io.BytesIO(JPEG_FILE)))[None, ..., None]
+    return IMAGES[:1] if file == "image.png" else IMAGES
+
+
+def test_the_documented_files_are_all_that_curl_sends():
+    assert [file for _, file in documented_requests()] == list(DOCUMENTED)
+
+
+@pytest.mark.parametrize(("headers", "file"), documented_requests(), ids=list(DOCUMENTED))
+def test_every_documented_request_is_answered_by_the_server_and_by_the_archives_handlers(
+    headers, file, endpoint, folder, model
+):
+    expected = inference.predict_fn(expected_pixels(file), model).probabilities
+    status, answer, _ = request(endpoint, "POST", "/invocations", DOCUMENTED[file], headers)
+    assert status == 200
+    assert [row["probabilities"] for row in json.loads(answer)["predictions"]] == expected
+    handlers = server.load_handlers(folder)  # as images with the inference toolkit do
+    images = handlers.input_fn(DOCUMENTED[file], headers["Content-Type"])
+    assert handlers.predict_fn(images, handlers.model_fn(folder)).probabilities == expected
+
+
+def test_a_python_without_packages_reads_or_refuses_every_documented_request(folder):
+    """As the handlers run in SageMaker's TensorFlow Serving image."""
+    code = (
+        "import base64, io, json, sys; from types import SimpleNamespace as N\n"
+        "sys.path.insert(0, sys.argv[1]); import inference\n"
+        "for kind, body in json.load(sys.stdin):\n"
+        "    try: sent = inference.input_handler(io.BytesIO(base64.b64decode(body)), N(request_content_type=kind))\n"
+        "    except inference.BadRequest as error: sent = json.dumps(str(error))\n"
+        "    print(sent)"
+    )
+    sent = [(headers["Content-Type"], base64_of(DOCUMENTED[file])) for headers, file in documented_requests()]
+    command = [sys.executable, "-I", "-S", "-c", code, folder / "code"]
+    result = subprocess.run(command, input=json.dumps(sent).encode(), capture_output=True)
+    assert result.returncode == 0, result.stderr.decode()
+    for line, (_, file) in zip(result.stdout.splitlines(), documented_requests(), strict=True):
+        answer = json.loads(line)
+        if file in NEEDS_PACKAGES:
+            assert answer.startswith(f"{NEEDS_PACKAGES[file]}: ") and '{"instances": [[[[0], ...' in answer
+        else:
+            assert answer == {"instances": expected_pixels(file).tolist()}
+
+
+def test_the_root_shows_every_form_and_each_is_accepted_once_its_dots_are_filled_in(endpoint):
+    examples = json.loads(request(endpoint, "GET", "/")[1])["examples"]
+    assert list(examples) == list(request_forms.TYPES)
+    image = json.dumps(IMAGES[0].tolist())
+    for text in examples[JSON]:
+        filled = text.replace("[[[0], ...], ...]", image).replace(
+            "[0, 128, ...]", json.dumps(IMAGES[0].ravel().tolist())
+        )
+        filled = filled.replace("iVBORw0KGgo...", base64_of(FILES[0])).replace(", ...]", "]")
+        assert request(endpoint, "POST", "/invocations", filled.encode(), {"Content-Type": JSON})[0] == 200, filled
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Over HTTP
 
 
@@ -757,7 +851,147 @@ def test_bodies_share_a_limited_memory(hurried, monkeypatch):
     assert request(hurried, "POST", "/invocations", *reversed_headers("instances"))[0] == 200
 
 
-def test_memory_is_given_back_whatever_happens():
+HOSTILE = {
+    "nothing": [b""],
+    "a slow head": [b"GET /ping HTTP/1.1\r\nHost: x\r\n", *([b"A: b\r\n"] * 50)],
+    "a slow body": [POST + b"Content-Length: 6000000\r\n\r\n", *([b"[" * 100] * 50)],
+    "slow chunks": [POST + b"Transfer-Encoding: chunked\r\n\r\n", *([b"1\r\n[\r\n"] * 50)],
+    "answers unread": [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 50],
+    "garbage": [bytes(range(256)) * 4],
+    "far too much": [POST + b"Content-Length: 1000000000000\r\n\r\n" + bytes(2**18)],
+    "a gzip bomb": [POST + f"Content-Encoding: gzip\r\nContent-Length: {len(BOMB)}\r\n\r\n".encode() + BOMB],
+}
+"""What hostile clients send, in parts, and then keep the connection open."""
+
+
+async def hostile_client(port: int, parts: list[bytes], connected: asyncio.Semaphore, end: asyncio.Event) -> None:
+    """Connect, send the parts slowly, read nothing, and stay; connect again whenever the server hangs up."""
+    while not end.is_set():
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            connected.release()
+            for part in parts:
+                writer.write(part)
+                await asyncio.sleep(0.1)
+                if end.is_set() or writer.is_closing():
+                    break
+            while not end.is_set() and not writer.is_closing():
+                await asyncio.sleep(0.2)
+            writer.transport.abort()
+        connected.release()
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process has had."""
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_a_thousand_hostile_connections_leave_it_answering_in_bounded_memory(folder, model):
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < 2048:
+        pytest.skip("needs 2,048 file descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2048, hard))
+    body, headers = reversed_headers("instances")
+    expected = inference.output_fn(inference.predict_fn(IMAGES, model))[0].encode()
+    command = [sys.executable, ROOT / "scripts/serve.py", folder, "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    url = process.stdout.readline().split(" at ")[1].split()[0]
+    served = SimpleNamespace(url=url)
+
+    def answered() -> bool:
+        """Whether a client that tries as often as HTTP clients do gets the right answer."""
+        for _ in range(3):
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                return request(served, "POST", "/invocations", body, headers)[:2] == (200, expected)
+        return False
+
+    async def besiege() -> list[bool]:
+        connected, end = asyncio.Semaphore(0), asyncio.Event()
+        port, kinds = int(url.rsplit(":", 1)[1]), list(HOSTILE.values())
+        clients = [
+            asyncio.create_task(hostile_client(port, kinds[number % len(kinds)], connected, end))
+            for number in range(1000)
+        ]
+        for _ in clients:
+            await connected.acquire()
+        answers = []
+        for _ in range(20):
+            await asyncio.sleep(0.2)
+            answers.append(await asyncio.to_thread(answered))
+        end.set()
+        await asyncio.gather(*clients)
+        return answers
+
+    try:
+        assert answered()
+        watched, begin = psutil.Process(process.pid), peak_bytes(process.pid)
+        descriptors = watched.num_fds()
+        assert asyncio.run(besiege()) == [True] * 20
+        # Bodies; those that need no share of them; of each connection the 256 KiB that asyncio reads at once, twice
+        # while h11 copies them; of each request that is computed a decompressed body, twice while its parts are joined.
+        bound = limits.HELD_BYTES + limits.CONNECTIONS * (limits.SMALL_BYTES + 2 * 2**18)
+        bound += limits.COMPUTING * 2 * server.MAX_BODY_BYTES
+        assert peak_bytes(process.pid) - begin < bound
+        deadline = time.monotonic() + 20
+        while watched.num_fds() > descriptors and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert watched.num_fds() <= descriptors and answered()
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def test_a_client_that_answers_promptly_is_served_where_all_connections_are_taken(model, monkeypatch):
+    monkeypatch.setattr(limits, "CONNECTIONS", 5)
+    with InThread(model) as started:  # with its usual patience
+        held = [started.connect(b"GET /ping HTTP/1.1\r\n") for _ in range(5)]
+        assert request(started, "POST", "/invocations", *reversed_headers("instances"))[0] == 200
+        assert ended(held[0]) == b"", "the one that it waited for longest"
+        held[1].sendall(b"Host: x\r\nConnection: close\r\n\r\n")
+        assert ended(held[1]).startswith(b"HTTP/1.1 200")
+        for connection in held[2:]:
+            connection.close()
+
+
+def test_slow_senders_of_large_bodies_hold_up_no_small_one(model):
+    with InThread(model) as started:
+        size = limits.HELD_BYTES // 8
+        slow = [started.connect(POST + f"Content-Length: {size}\r\n\r\n[".encode()) for _ in range(8)]
+        request(started, "GET", "/ping")
+        assert request(started, "POST", "/invocations", *reversed_headers("instances"))[0] == 200
+        for connection in slow:
+            connection.close()
+
+
+def test_a_model_that_hangs_is_told_and_fails_the_health_check_until_it_is_done(model, monkeypatch, caplog):
+    monkeypatch.setattr(limits, "COMPUTING_SECONDS", 0.2)
+    ended_now = threading.Event()
+
+    def predict(batch):
+        ended_now.wait(20)
+        return model.predict(batch)
+
+    with InThread(model._replace(predict=predict)) as started:
+        for _ in range(limits.COMPUTING):
+            assert request(started, "GET", "/ping")[0] == 200
+            status, answer, _ = request(started, "POST", "/invocations", *reversed_headers("instances"))
+            assert status == 503 and "the model did not answer within 0.2 s" in json.loads(answer)["message"]
+        assert request(started, "GET", "/ping")[0] == 503
+        status, answer, _ = request(started, "POST", "/invocations", *reversed_headers("instances"))
+        assert status == 503 and "too many requests" in json.loads(answer)["message"]
+        ended_now.set()
+        while request(started, "GET", "/ping")[0] == 503:
+            time.sleep(0.01)
+        monkeypatch.setattr(limits, "COMPUTING_SECONDS", 20)
+        assert request(started, "POST", "/invocations", *reversed_headers("instances"))[0] == 200
+    assert "restart the server if it hangs" in caplog.text
+
+
+def test_memory_is_given_back_whatever_happens(monkeypatch):
     async def use() -> None:
         memory = limits.Memory(10)
         with contextlib.suppress(ZeroDivisionError):
@@ -781,6 +1015,7 @@ def test_memory_is_given_back_whatever_happens():
         async with memory.holding(10, 1):
             pass
 
+    monkeypatch.setattr(limits, "SMALL_BYTES", 0)
     asyncio.run(use())
 
 

@@ -4,6 +4,7 @@ uvicorn has no timeout for receiving a request or sending a response; its keep-a
 """
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -24,13 +25,25 @@ WAITING_SECONDS = 30
 """Seconds for which a request waits for memory before the response is 503."""
 
 CONNECTIONS = 256
-"""Open connections at most; further ones are closed at once, before the process runs out of file descriptors."""
+"""Open connections at most, before the process runs out of file descriptors; beyond them the one is closed that has
+kept the server waiting longest."""
 
 COMPUTING = 2
 """Requests that are parsed and computed concurrently; more would only compete for memory."""
 
+COMPUTING_SECONDS = 60
+"""Seconds after which a request that is being computed is answered 503: SageMaker waits as long. Its thread, which
+nothing can end, goes on."""
+
 HELD_BYTES = 48 * 2**20
 """Bytes of all request bodies in memory; later requests wait, and their data stay in the connection's buffers."""
+
+SMALL_BYTES = 64 * 2**10
+"""Bodies up to this size need no share of ``HELD_BYTES``, so that slow senders of large ones hold up none of them; with
+as many as there may be connections they take 16 MiB."""
+
+DESCRIPTORS = 4096
+"""Open files that the process asks for: all connections that can be waiting when it accepts, before it closes some."""
 
 
 class BoundedProtocol(H11Protocol):
@@ -39,16 +52,25 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        if len(self.connections) > CONNECTIONS:
-            transport.abort()
-            return
+        self.waiting_since = self.loop.time()
         self._start("head", HEAD_SECONDS)
+        if len(self.connections) > CONNECTIONS:
+            waiting = [
+                other for other in self.connections if other.waits_for_client and not other.transport.is_closing()
+            ]
+            min(waiting, key=lambda other: other.waiting_since).transport.abort()
+
+    @property
+    def waits_for_client(self) -> bool:
+        """Whether the client has to act next: it owes headers, the rest of a body, or reading a response."""
+        return bool(self._timers) or self.conn.their_state is h11.SEND_BODY
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._watch_head()
 
     def on_response_complete(self) -> None:
+        self.waiting_since = self.loop.time()
         super().on_response_complete()
         self._watch_head()
 
@@ -89,6 +111,14 @@ class BoundedProtocol(H11Protocol):
             timer.cancel()
 
 
+def allow_descriptors() -> None:
+    """Raise the process's limit of open files to DESCRIPTORS, as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 class Memory:
     """A pool of bytes that requests share; a request waits until enough of them are released."""
 
@@ -97,7 +127,9 @@ class Memory:
 
     @asynccontextmanager
     async def holding(self, size: int, seconds: float) -> AsyncIterator[None]:
-        """Reserve ``size`` bytes for the block. Raises TimeoutError if they are not free within ``seconds``."""
+        """Reserve ``size`` bytes for the block, none of a small body. Raises TimeoutError if they are not free within
+        ``seconds``."""
+        size = size if size > SMALL_BYTES else 0
         async with asyncio.timeout(seconds):
             while self._free < size:
                 self._changed.clear()

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -61,7 +61,7 @@ def application(
     served = _Served(model, handlers, metadata or {}, max_body)
     app = Starlette(
         routes=[
-            Route("/ping", ping),
+            Route("/ping", served.ping),
             Route("/invocations", served.invocations, methods=["POST"]),
             Route("/endpoints/{name}/invocations", served.invocations, methods=["POST"]),
             Route("/", served.root),
@@ -77,7 +77,7 @@ class _Served:
 
     def __init__(self, model: Any, handlers: Handlers, metadata: dict[str, Any], max_body: int) -> None:
         self.model, self.handlers, self.metadata, self.max_body = model, handlers, metadata, max_body
-        self.computing = CapacityLimiter(limits.COMPUTING)
+        self.computing, self.overdue = asyncio.Semaphore(limits.COMPUTING), 0
         self.memory = limits.Memory(max(limits.HELD_BYTES, 2 * max_body))
 
     async def root(self, request: Request) -> Response:
@@ -115,18 +115,44 @@ class _Served:
                     return self.refused(415, f"the body is encoded with {coding[:50]}, which is not undone; {way}")
                 if coding in CODINGS and not body.startswith(handlers.forms.GZIP):
                     return self.refused(400, f"the body is no gzip data, as Content-Encoding: {coding} says")
-                # In a thread: the runtimes compute without the interpreter's lock, and /ping stays prompt.
-                wanted = headers.get("content-type"), headers.get("accept")
-                return await to_thread.run_sync(self.predict, body, *wanted, limiter=self.computing)
+                return await self.computed(body, headers.get("content-type"), headers.get("accept"))
         except ClientDisconnect:
             return Response(status_code=400)  # the client has disconnected
         except BodyTimeout:
             message = f"the body did not come within {limits.BODY_SECONDS:g} s; send fewer images at once"
             return self.refused(408, message, CLOSE_HEADER)
+        except ComputingTimeout:
+            return refusal(503, f"the model did not answer within {limits.COMPUTING_SECONDS:g} s", CLOSE_HEADER)
         except TimeoutError:
             return refusal(503, "too many requests are at work; ask again later", {**CLOSE_HEADER, "Retry-After": "5"})
         except asyncio.CancelledError:
             return refusal(503, "the server is ending", CLOSE_HEADER)
+
+    async def ping(self, request: Request) -> Response:
+        """The health check: 503 where every thread computes longer than it may, so that a supervisor restarts it."""
+        return Response(status_code=503 if self.overdue == limits.COMPUTING else 200)
+
+    async def computed(self, *request: Any) -> Response:
+        """``predict`` in a thread: the runtimes compute without the interpreter's lock, and /ping stays prompt.
+
+        Raises TimeoutError if no thread is free, ComputingTimeout if the model takes too long: its thread cannot be
+        ended, so it keeps its place among those that compute.
+        """
+        async with asyncio.timeout(0 if self.overdue == limits.COMPUTING else limits.WAITING_SECONDS):
+            await self.computing.acquire()
+        computing = asyncio.ensure_future(to_thread.run_sync(self.predict, *request, abandon_on_cancel=True))
+        computing.add_done_callback(lambda _: self.computing.release())
+        finished, _ = await asyncio.wait([computing], timeout=limits.COMPUTING_SECONDS)
+        if finished:
+            return computing.result()
+        self.overdue += 1
+        computing.add_done_callback(self.caught_up)
+        log.error("the model has computed for %g s; restart the server if it hangs", limits.COMPUTING_SECONDS)
+        raise ComputingTimeout
+
+    def caught_up(self, _: asyncio.Future) -> None:
+        """A request that took too long has been computed after all."""
+        self.overdue -= 1
 
     def predict(self, body: bytes, content_type: str | None, accept: str | None) -> Response:
         """Read the images, run the model, write the predictions."""
@@ -148,11 +174,6 @@ class _Served:
         return refusal(status, message, headers, self.handlers.forms.example(self.model.input_shape))
 
 
-async def ping(request: Request) -> Response:
-    """The health check."""
-    return Response(status_code=200)
-
-
 async def not_served(request: Request, error: HTTPException) -> Response:
     """The refusal of a path or method that there is no route for."""
     text = "GET /ping, POST /invocations and GET / are what there is"
@@ -170,6 +191,10 @@ CLOSE_HEADER = {"Connection": "close"}
 
 class BodyTimeout(Exception):
     """A body took too long."""
+
+
+class ComputingTimeout(Exception):
+    """The model took too long."""
 
 
 async def within(seconds: float, reading: Coroutine[Any, Any, bytes | None]) -> bytes | None:

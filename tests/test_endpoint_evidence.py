@@ -1,0 +1,144 @@
+"""What a service measured of an endpoint, and cold starts, against the double of AWS."""
+
+import os
+import signal
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("moto", reason="needs moto (pip install --require-hashes -r requirements/dev.txt)")
+
+from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.parsers import ResponseParserError
+from pydantic import ValidationError
+
+import deploy
+from aws_double import Fault
+from builders.deployments import SETTINGS, arguments, evidence, noted, outcome, state_file
+from convlab.cloud import aws
+from convlab.errors import UserError
+from convlab.study.sagemaker import SageMaker
+
+ODD = [
+    ResponseParserError("Unable to parse response (no element found), invalid XML received: <html>"),
+    KeyError("MetricDataResults"), OSError(5, "Input/output error"), MemoryError(), RecursionError(),
+    ReadTimeoutError(endpoint_url="https://monitoring"), ClientError({}, "GetMetricData"),
+]  # fmt: skip
+
+pytest_plugins = ["builders.aws_account"]
+
+
+def test_the_services_times_stand_beside_the_clients(known, results):
+    deploy.main(arguments(results))
+    record = evidence(results)
+    server, calls = record["server"], [answer["latency_ms"] for answer in record["answers"]]
+    assert server["complete"] and server["error"] is None
+    assert (server["invocations"], server["errors_4xx"], server["errors_5xx"]) == (6, 0, 0)
+    assert (
+        server["client_latency_ms"]["mean"] == pytest.approx(np.mean(calls))
+        and server["model_setup_ms"]["mean"] == 2000
+    )
+    assert server["overhead_latency_ms"] == {"mean": 1.0, "min": 1.0, "max": 1.0, "count": 6}
+    model, overhead = server["model_latency_ms"], server["overhead_latency_ms"]
+    assert 0 < model["min"] <= model["mean"] <= model["max"] and model["count"] == 6
+    assert server["outside_ms"] == pytest.approx(np.mean(calls) - model["mean"] - overhead["mean"])
+    assert server["memory_percent"]["mean"] == 12.5 and server["cpu_percent"] is None
+
+
+def test_an_instance_has_no_cold_start_and_says_how_busy_it_was(known, results):
+    deploy.main(arguments(results, endpoint={**SETTINGS["endpoint"], "instance_type": "ml.m5.large"}, unguarded=True))
+    record = evidence(results)
+    assert record["cold_starts"] is None and record["server"]["model_setup_ms"] is None
+    assert record["server"]["cpu_percent"]["mean"] == 50
+
+
+def test_metrics_that_come_late_are_waited_for_and_the_endpoint_is_gone_meanwhile(known, results):
+    known.hidden_metrics, left = 3, []
+    known.before = lambda operation: left.extend(known.left()) if operation == "GetMetricData" else None
+    deploy.main(arguments(results))
+    server = evidence(results)["server"]
+    assert server["complete"] and server["waited_seconds"] >= 0 and known.calls.count("GetMetricData") == 4
+    assert left == []
+
+
+def test_metrics_that_do_not_come_are_waited_for_no_longer_than_allowed(known, results):
+    known.hidden_metrics = 10**9
+    deploy.main(arguments(results, endpoint={**SETTINGS["endpoint"], "metrics_wait_seconds": 0}))
+    record = evidence(results)
+    assert record["status"] == "succeeded" and not record["server"]["complete"]
+    assert record["server"]["invocations"] is None and record["server"]["model_latency_ms"] is None
+    assert record["server"]["client_latency_ms"]["count"] == 6 and known.calls.count("GetMetricData") == 1
+
+
+@pytest.mark.parametrize("error", ODD, ids=lambda error: type(error).__name__)
+def test_metrics_prevent_nothing_whatever_reading_them_raises(known, clients, results, monkeypatch, error):
+    def fail(**_):
+        raise error
+
+    broken = SimpleNamespace(get_paginator=lambda name: SimpleNamespace(paginate=fail))
+    monkeypatch.setattr(aws, "connect", lambda region, endpoint_url=None: replace(clients, cloudwatch=broken))
+    deploy.main(arguments(results, endpoint={**SETTINGS["endpoint"], "metrics_wait_seconds": 0}))
+    record = evidence(results)
+    assert record["status"] == "succeeded" and record["server"]["error"] and known.left() == []
+    noted("GetMetricData", type(error).__name__, outcome(results), known.left())
+
+
+def test_metrics_that_are_denied_are_asked_for_once(known, results):
+    known.faults = [Fault("GetMetricData", "AccessDeniedException", times=99)]
+    deploy.main(arguments(results))
+    assert "GetMetricData: AccessDeniedException" in evidence(results)["server"]["error"]
+    assert known.calls.count("GetMetricData") == 1 and known.left() == []
+
+
+def test_a_deployment_that_fails_waits_for_no_metrics(known, results):
+    known.hidden_metrics = 10**9
+    known.faults = [Fault("InvokeEndpoint", "AccessDeniedException", skip=2)]
+    with pytest.raises(UserError):
+        deploy.main(arguments(results))
+    assert known.calls.count("GetMetricData") == 1 and known.left() == []
+
+
+def test_a_signal_ends_the_waiting_for_metrics_and_nothing_else(known, results):
+    known.hidden_metrics = 10**9
+
+    def strike(operation):
+        if operation == "GetMetricData":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    known.before = strike
+    deploy.main(arguments(results))
+    assert evidence(results)["status"] == "succeeded" and known.calls.count("GetMetricData") == 1
+
+
+def test_cold_starts_are_of_endpoints_that_were_created_anew(known, results):
+    deploy.main(arguments(results, endpoint={**SETTINGS["endpoint"], "cold_starts": 3}))
+    record = evidence(results)
+    cold = record["cold_starts"]
+    assert cold["asked"] == len(cold["milliseconds"]) == 3 and cold["error"] is None
+    assert cold["milliseconds"][0] >= record["answers"][0]["latency_ms"], "from the first attempt on"
+    assert cold["median"] == sorted(cold["milliseconds"])[1] and cold["max"] == max(cold["milliseconds"])
+    assert known.calls.count("CreateEndpoint") == 3 and known.calls.count("CreateEndpointConfig") == 1
+    assert record["server"]["model_setup_ms"]["count"] == 3 and record["server"]["invocations"] == 8
+    assert len(record["answers"]) == 6 and known.left() == [] and not state_file(results).exists()
+    noted("cold_starts: 3", "none", outcome(results), known.left())
+
+
+@pytest.mark.parametrize("step", ["DeleteEndpoint", "DescribeEndpoint", "CreateEndpoint", "InvokeEndpoint"])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_fault_at_a_further_cold_start_costs_that_cold_start_alone(known, results, step, after):
+    skip = {"CreateEndpoint": 1, "InvokeEndpoint": 6, "DescribeEndpoint": 2}.get(step, 0)
+    known.faults = [Fault(step, "InternalFailure", status=500, times=2, skip=skip, after=after)]
+    deploy.main(arguments(results, endpoint={**SETTINGS["endpoint"], "cold_starts": 2}))
+    record = evidence(results)
+    assert record["status"] == "succeeded" and len(record["cold_starts"]["milliseconds"]) == 1
+    assert "InternalFailure" in record["cold_starts"]["error"]
+    assert known.left() == [] and not state_file(results).exists()
+    noted(f"{step} (of a further cold start)", "InternalFailure", outcome(results), known.left())
+
+
+def test_cold_starts_of_an_instance_are_refused():
+    endpoint = {"cold_starts": 2, "instance_type": "ml.m5.large"}
+    with pytest.raises(ValidationError, match="an instance is started before its endpoint is in service"):
+        SageMaker.model_validate(SETTINGS | {"endpoint": endpoint})
