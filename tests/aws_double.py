@@ -38,6 +38,7 @@ from werkzeug.test import EnvironBuilder
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
 BUCKET = "my-bucket"
+GROUP = "ModelPackageGroupName"
 LINEAR = "linear.npy"
 """Beside saved_model.pb: weights of a linear classifier that NumPy computes, where loading TensorFlow would be slow."""
 
@@ -156,6 +157,24 @@ class Double:
             *self.schedules,
         ]  # fmt: skip
 
+    def registered(self) -> list[str]:
+        """Names of model package groups and model cards, ARNs of model packages: what is left on purpose."""
+        sagemaker = self.sagemaker
+        return [*sagemaker.model_package_groups, *sagemaker.model_packages, *sagemaker.model_cards]
+
+    def unregister(self, operation: str, sent: dict) -> tuple[str, list, bytes]:
+        """Delete a model package or an empty group, which moto does not."""
+        sagemaker, name = self.sagemaker, sent["ModelPackageName" if operation == "DeleteModelPackage" else GROUP]
+        held = sagemaker.model_packages if operation == "DeleteModelPackage" else sagemaker.model_package_groups
+        if name not in held:
+            return error(Fault(operation, "ValidationException", f"{operation[6:]} {name} does not exist."))
+        if operation == "DeleteModelPackageGroup" and any(
+            package.model_package_group_name == name for package in sagemaker.model_packages.values()
+        ):
+            return error(Fault(operation, "ConflictException", "Model Package Group cannot be deleted: not empty."))
+        del held[name]
+        return "200 OK", [], b"{}"
+
     def keys(self, prefix: str) -> list[str]:
         return [key for key in self.s3.get_bucket(BUCKET).keys if key.startswith(prefix)]
 
@@ -215,6 +234,8 @@ class Double:
         if operation == "StopTransformJob":
             self.stop(self.transforms[sent["TransformJobName"]])
             return "200 OK", [], b"{}"
+        if operation in ("DeleteModelPackage", "DeleteModelPackageGroup"):
+            return self.unregister(operation, sent)
         if operation == "GetMetricData" and self.hidden_metrics > 0:  # they come late
             self.hidden_metrics -= 1
             return "200 OK", [], json.dumps({"MetricDataResults": []}).encode()

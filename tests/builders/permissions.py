@@ -18,6 +18,9 @@ RESOURCES = {
     "Endpoint": ("endpoint", "EndpointName"), "EndpointConfig": ("endpoint-config", "EndpointConfigName"),
     "Model": ("model", "ModelName"), "TrainingJob": ("training-job", "TrainingJobName"),
     "TransformJob": ("transform-job", "TransformJobName"),
+    "ModelPackageGroup": ("model-package-group", "ModelPackageGroupName"),
+    "ModelPackages": ("model-package-group", "ModelPackageGroupName"),
+    "ModelPackage": ("model-package-group", "ModelPackageGroupName"), "ModelCard": ("model-card", "ModelCardName"),
 }  # fmt: skip
 """Resource type and parameter with the name, by what an operation's name ends with."""
 
@@ -104,6 +107,9 @@ def _sagemaker(request: Request) -> Iterator[Need]:
     sent, ending = request.sent, re.sub("^(Create|Describe|Delete|Stop|List)", "", request.operation)
     if ending not in RESOURCES:
         yield Need(action, "*")
+        return
+    if request.operation == "DeleteModelPackage":  # whose name is given as its ARN
+        yield Need(action, sent["ModelPackageName"])
         return
     kind, key = RESOURCES[ending]
     resource, context = f"{SAGEMAKER}:{kind}/{sent[key]}", {}
