@@ -45,7 +45,10 @@ LINEAR = "linear.npy"
 
 @dataclass
 class Fault:
-    """An error of this code for the next ``times`` calls of ``operation``, before it is done or ``after``."""
+    """An error of this code for the next ``times`` calls of ``operation``, before it is done or ``after``.
+
+    ``skip``: how many calls go through before; ``body``: what is answered instead of an error as AWS writes it.
+    """
 
     operation: str
     code: str
@@ -54,6 +57,7 @@ class Fault:
     times: int = 1
     after: bool = False
     skip: int = 0
+    body: bytes | None = None
 
 
 @dataclass
@@ -596,6 +600,9 @@ def error(fault: Fault) -> tuple[str, list, bytes]:
 def refused(environ: dict, start_response: Callable, fault: Fault) -> list[bytes]:
     """The fault as the service of the request writes its errors."""
     status, headers, answer = error(fault)
+    if fault.body is not None:
+        start_response(status, [("Content-Type", "text/html"), ("Content-Length", str(len(fault.body)))])
+        return [fault.body]
     if fault.operation in ("ListObjectsV2", "DeleteObjects", "PutObject", "GetObject"):
         answer = f"<Error><Code>{fault.code}</Code><Message>{fault.message}</Message></Error>".encode()
     if fault.operation == "GetCallerIdentity":

@@ -631,6 +631,8 @@ def test_what_ran_on_a_double_of_aws_says_so_and_shows_job_endpoint_and_logs(tmp
         "on_aws": False, "name": "convlab-x", "region": "eu-west-1", "image": "inference:2.20",
         "seconds_to_service": 61.5, "variant": {"ServerlessConfig": {"MemorySizeInMB": 2048}},
         "objects": [{"key": "x", "bytes": 1_500_000}],
+        "controls": {"network_isolation": True, "vpc": {"subnets": ["subnet-1"], "security_groups": ["sg-2"]},
+                     "kms_key": "alias/models"},
     }  # fmt: skip
     steps = [{"resource": "endpoint", "outcome": "deleted", "at": "2026-01-02T03:04:05.678+00:00"}]
     teardown = {"remaining": [], "about": {"steps": steps}}
@@ -640,6 +642,7 @@ def test_what_ran_on_a_double_of_aws_says_so_and_shows_job_endpoint_and_logs(tmp
     assert "Accuracy of the model that was trained there, all test images 75.00 %" in words
     assert "Endpoint convlab-x, eu-west-1, serverless, 2048 MB, inference:2.20" in words
     assert "Time until it answered 61.5 s" in words and "Objects in the bucket while it ran 1 (1.50 MB)" in words
+    assert "Network and encryption kms_key (alias/models), network_isolation, vpc (sg-2, subnet-1)" in words
     assert "convlab-x-1/algo-1 epoch <1> epoch 2" in words
     assert "2026-01-02T03:04:05 endpoint: deleted" in words
 

@@ -132,6 +132,8 @@ def account_of(clients: Clients) -> str:
         return clients.sts.get_caller_identity()["Account"]
     except FAILURES as error:
         raise UserError(f"AWS does not take the credentials: {error_message(error)}") from None
+    except KeyError:
+        raise UserError("what answers is not AWS; is there a proxy, or a network's sign-in page, in between?") from None
 
 
 def on_aws(url: str) -> bool:

@@ -122,8 +122,7 @@ class SageMakerEndpoint:
             raise UserError(
                 f"an earlier deployment may have left something behind ({self.state_file}); run: make teardown"
             )
-        keys = ("role_arn", "scheduler_role_arn", "bucket", "kms_key")
-        if hidden := [key for key in keys if MASK in (getattr(settings, key) or "")]:
+        if hidden := [key for key, value in settings.model_dump().items() if MASK in str(value)]:
             raise UserError(
                 f"deploy.sagemaker.{hidden[0]} has its account number hidden, as in a report; write the number"
             )

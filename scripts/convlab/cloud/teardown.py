@@ -243,10 +243,13 @@ def list_jobs(clients: Clients, state: State, kind: JobKind) -> Iterator[tuple[s
 
 
 def objects(clients: Clients, state: State) -> list[dict[str, Any]]:
-    """The deployment's objects, as S3 lists them; empty if the bucket does not exist."""
+    """The deployment's objects, as S3 lists them; empty if the bucket does not exist.
+
+    Raises KeyError for an answer that is not S3's, such as a proxy's page, which would pass for an empty bucket.
+    """
     try:
         pages = clients.s3.get_paginator("list_objects_v2").paginate(Bucket=state.bucket, Prefix=state.prefix)
-        return [entry for page in pages for entry in page.get("Contents", [])]
+        return [entry for page in pages if page["KeyCount"] for entry in page["Contents"]]
     except ClientError as error:
         if aws.is_missing(error):
             return []

@@ -145,10 +145,18 @@ def cloud_facts(endpoint: Mapping[str, Any], job: Mapping[str, Any]) -> list[tup
         rows.append(("endpoint", f"{endpoint['name']}, {endpoint['region']}, {size}, {endpoint['image']}"))
     if "seconds_to_service" in endpoint:
         rows.append(("start", i18n.with_unit(say.number(endpoint["seconds_to_service"], 1), "s")))
+    if controls := endpoint.get("controls"):
+        rows.append(("controls", ", ".join(_control(key, value) for key, value in controls.items())))
     if endpoint.get("objects"):
         sizes = i18n.with_unit(say.number(sum(entry["bytes"] for entry in endpoint["objects"]) / 1e6, 2), "MB")
         rows.append(("objects", f"{say.count(len(endpoint['objects']))} ({sizes})"))
     return rows
+
+
+def _control(key: str, value: Any) -> str:
+    """A setting of network or encryption as the config has it."""
+    values = [text for part in value.values() for text in part] if isinstance(value, Mapping) else [value]
+    return key if value is True else f"{key} ({', '.join(values)})"
 
 
 def server_facts(cold: Mapping[str, Any], server: Mapping[str, Any]) -> list[tuple[str, str]]:
