@@ -17,7 +17,7 @@ from pydantic import ValidationError
 import deploy
 from aws_double import Fault
 from builders.deployments import SETTINGS, arguments, evidence, noted, outcome, state_file
-from convlab.cloud import aws
+from convlab.cloud import aws, metrics
 from convlab.errors import UserError
 from convlab.study.sagemaker import SageMaker
 
@@ -61,6 +61,18 @@ def test_metrics_that_come_late_are_waited_for_and_the_endpoint_is_gone_meanwhil
     server = evidence(results)["server"]
     assert server["complete"] and server["waited_seconds"] >= 0 and known.calls.count("GetMetricData") == 4
     assert left == []
+
+
+def test_metrics_that_count_some_calls_only_are_read_again(known, results, monkeypatch):
+    fetch, answers = metrics.fetch, []
+
+    def some(*arguments):
+        answers.append(fetch(*arguments))
+        return {**answers[-1], "Invocations_Sum": [4.0]} if len(answers) < 3 else answers[-1]
+
+    monkeypatch.setattr(metrics, "fetch", some)
+    deploy.main(arguments(results))
+    assert len(answers) == 3 and evidence(results)["server"]["invocations"] == 6
 
 
 def test_metrics_that_do_not_come_are_waited_for_no_longer_than_allowed(known, results):

@@ -96,6 +96,16 @@ def test_a_group_of_others_is_not_deleted_with_a_failed_registration(known, clie
     assert known.registered() == [GROUP]
 
 
+def test_what_the_account_holds_names_what_was_registered_and_does_not_delete_it(known, results, capsys):
+    deploy.main(arguments(results, register=True))
+    before = [*known.registered(), *known.left()]
+    teardown_script.main(["--all", "--delete", "--unexpired", "--results", str(results.parent), "--regions", REGION])
+    output = capsys.readouterr().out
+    card = evidence(results)["registration"]["card"]
+    assert f"registered, and left on purpose: model package group {GROUP}, model card {card}" in output
+    assert [*known.registered(), *known.left()] == before
+
+
 def test_what_cannot_be_undone_is_named_and_goes_later(known, results):
     known.faults = [
         Fault("CreateModelCard", "AccessDeniedException", times=99),

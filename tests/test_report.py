@@ -662,7 +662,7 @@ def test_what_the_service_measured_stands_beside_the_clients_times_in_page_and_m
         "In the container, as CloudWatch has it{}mean 2.50 ms, 1.50 ms to 9.25 ms",
         "Outside of SageMaker, on average: network and client{}3.25 ms",
         "Memory of the endpoint{}12.5 % at most",
-        "Cold starts, each of an endpoint created anew{}median 800.00 ms, 700.00 ms to 900.00 ms (n = 3)",
+        "Cold starts, each of an endpoint created anew{}median 800 ms, 700 ms to 900 ms (n = 3)",
     ):
         assert sentence.format(" ") in words, sentence
         assert "- " + sentence.format(": ") in markdown.replace("\N{NO-BREAK SPACE}", " ").replace("\u202f", " "), (

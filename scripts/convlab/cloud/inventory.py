@@ -106,6 +106,7 @@ def inventory(clients: Clients, bucket: str | None = None, prefix: str | None = 
     attempt("schedules", schedules)
     if bucket:
         attempt("objects", objects)
+    attempt("registered models", lambda: notes.extend(_registered(clients)))
     attempt("tags", lambda: _read_tags(clients, held.values()))
     return Inventory(sorted(held.values(), key=lambda deployment: deployment.name), notes, complete)
 
@@ -123,6 +124,17 @@ def _resources(clients: Clients) -> Iterator[tuple[str, str, str, str]]:
             name, status = entry[jobs.name_key], entry[jobs.status_key]
             if name.startswith(NAME_PREFIX) and status in RUNNING_STATUSES:
                 yield f"{jobs.word} job", name, status, entry[jobs.name_key.removesuffix("Name") + "Arn"]
+
+
+def _registered(clients: Clients) -> Iterator[str]:
+    """A sentence for what was registered, which people delete, if anything was."""
+    groups = _pages(clients, "list_model_package_groups", "ModelPackageGroupSummaryList")
+    cards = _pages(clients, "list_model_cards", "ModelCardSummaries")
+    names = [f"model package group {entry['ModelPackageGroupName']}" for entry in groups]
+    names += [f"model card {entry['ModelCardName']}" for entry in cards]
+    names = [name for name in names if name.split()[-1].startswith(NAME_PREFIX)]
+    if names:
+        yield f"registered, and left on purpose: {', '.join(names)}"
 
 
 def _pages(clients: Clients, listing: str, key: str) -> Iterator[dict[str, Any]]:

@@ -138,7 +138,8 @@ def inventory_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     """What `make teardown ALL=1` needs beside the caller's policy: the tags of what it lists."""
     base = f"arn:{settings.role_arn.split(':')[1]}:sagemaker:{region}:{settings.account}"
     resources = [f"{base}:{kind}/{NAME_PREFIX}*" for kind in (*KINDS, "training-job")]
-    wide = statement("LookAtGuards", ["scheduler:ListSchedules"], ["*"])
+    listings = ["scheduler:ListSchedules", "sagemaker:ListModelPackageGroups", "sagemaker:ListModelCards"]
+    wide = statement("LookAtTheRest", listings, ["*"])
     return document([statement("ReadTags", ["sagemaker:ListTags"], resources), wide])
 
 

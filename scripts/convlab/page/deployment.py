@@ -189,7 +189,7 @@ def server_facts(cold: Mapping[str, Any], server: Mapping[str, Any]) -> list[tup
 def _times(spread: Mapping[str, Any], middle: str) -> dict[str, str]:
     """Milliseconds of a spread as texts: its middle under that name, ``low`` and ``high``."""
     values = {middle: spread[middle], "low": spread["min"], "high": spread["max"]}
-    return {name: i18n.with_unit(say.number(value, 2), "ms") for name, value in values.items()}
+    return {name: i18n.with_unit(say.number(value, 2 if value < 100 else 0), "ms") for name, value in values.items()}
 
 
 def logs(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
