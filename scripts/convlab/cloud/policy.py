@@ -76,7 +76,8 @@ def registry_statements(base: str) -> list[dict[str, Any]]:
     group_actions = [f"sagemaker:{verb}ModelPackageGroup" for verb in ("Describe", "Create", "Delete")]
     card_actions = ["sagemaker:CreateModelCard", "sagemaker:DeleteModelCard"]
     return [
-        statement("Group", [*group_actions, "sagemaker:ListModelPackages"], [group]),
+        statement("Group", group_actions, [group]),
+        statement("LookAtPackages", ["sagemaker:ListModelPackages"], ["*"]),  # AWS' own policies name no resource
         statement("Package", ["sagemaker:CreateModelPackage", "sagemaker:DeleteModelPackage"], [group, package]),
         statement("Card", card_actions, [card]),
         statement("TagRegistered", ["sagemaker:AddTags"], [group, card]),
