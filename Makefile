@@ -218,13 +218,14 @@ messages: install  ## find the report's messages in the source and bring report/
 example: demo  ## write docs/example/: the demo's report as Markdown with its pictures
 	$(BIN)/python scripts/example.py
 
+image: IMAGE = $(if $(GPU),gpu,cpu)
 image:  ## containers/convlab.sif for snakemake --sdm apptainer (GPU=1 for CUDA), with Apptainer and Docker or Podman
 	@for program in apptainer $(ENGINE); do command -v $$program >/dev/null || \
 	  { echo "error: make image needs Apptainer, and Docker or Podman; $$program is not installed" >&2; exit 1; }; done
-	$(ENGINE) build -f containers/Dockerfile -t convlab:$(BUILD) --build-arg BUILD=$(BUILD) \
+	$(ENGINE) build -f containers/Dockerfile -t convlab:$(IMAGE) --build-arg BUILD=$(IMAGE) \
 	  $(if $(value BASE),--build-arg BASE=$(call quoted,$(value BASE))) $(ARGS) .
 	archive=$$(mktemp -d)/image.tar; trap 'rm -rf "$${archive%/*}"' EXIT; \
-	  $(ENGINE) save -o "$$archive" convlab:$(BUILD); \
+	  $(ENGINE) save -o "$$archive" convlab:$(IMAGE); \
 	  apptainer build --force containers/convlab.sif "docker-archive:$$archive"
 
 bench: $(VENV)/.installed-dev  ## the suite against notebooks on this machine, whatever it is (ARGS="--only speed --rounds 3")

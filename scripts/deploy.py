@@ -35,7 +35,7 @@ from convlab.errors import UserError
 from convlab.evaluation.records import read_probabilities
 from convlab.serving import endpoint_test
 from convlab.serving.local import LocalEndpoint
-from convlab.serving.record import Deployed, Evidence, Failure, ImagePrediction, Teardown
+from convlab.serving.record import Deployed, Evidence, Failure, ImagePrediction, Registration, Teardown
 from convlab.study import layout
 
 OPTIONS_VARIABLE = "CONVLAB_DEPLOY"
@@ -154,6 +154,12 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
             f"{evidence.parity.largest_difference:.2g}, more than rounding explains ({tolerance:g}); export it again "
             "with --forcerun export_model"
         )
+    if (options.get("sagemaker") or {}).get("register"):
+        all_correct = reference.argmax(axis=1) == labels
+        try:
+            evidence.registration = endpoint.register(evidence, float(all_correct.mean()))
+        finally:
+            evidence.teardown = Teardown(**endpoint.teardown)
 
 
 class Endpoint(AbstractContextManager, Protocol):
@@ -164,6 +170,9 @@ class Endpoint(AbstractContextManager, Protocol):
 
     def answers(self, images: np.ndarray, indices: Sequence[int], labels: np.ndarray) -> Iterator[ImagePrediction]:
         """Predictions for images (uint8, NHWC) at ``indices``, in order; ``labels``: the images' true classes."""
+
+    def register(self, evidence: Evidence, test_accuracy: float) -> Registration:
+        """Register the tested model where the target has a registry; called only if the options ask for it."""
 
     def facts(self) -> dict[str, Any]:
         """Description of the endpoint for the evidence; a training job under ``training``."""

@@ -19,6 +19,7 @@ import tempfile
 from convlab.archive.comparison import compare
 from convlab.archive.reading import Archive, opened, unpack
 from convlab.archive.verification import content_checksum, file_checksum, problems, study_of
+from convlab.common.atomic import write_text
 from convlab.common.cli import run
 from convlab.errors import UserError, printable
 from convlab.study import layout
@@ -71,7 +72,7 @@ def report_comparison(archive: Archive, folder: Path) -> bool:
         print(printable(line))
     if comparison.left_out:
         print(f"not in the archive, so not compared: {', '.join(comparison.left_out)}")
-    same = ", ".join(f"{count} {kind}" for kind, count in comparison.same.items())
+    same = ", ".join(f"{kind} ({count})" for kind, count in comparison.same.items())
     print(f"the same to the byte, times left out: {same or 'nothing'}")
     print(f"{folder}: {f'{len(comparison.different)} results differ' if comparison.different else 'no result differs'}")
     return bool(comparison.same) and not comparison.different
@@ -79,19 +80,28 @@ def report_comparison(archive: Archive, folder: Path) -> bool:
 
 def rerun(archive: Archive, cores: str) -> bool:
     """Run the study of an archive with its code and this Python in a new folder; whether the results are the same."""
+    from convlab.study.seeds import SCHEDULE  # which needs more than Python
+
     study = study_of(archive)
     with tempfile.TemporaryDirectory(prefix="convlab-rerun-") as temporary:
         code, config = Path(temporary, "code"), Path(temporary, "config")
         unpack(archive, code, CODE)
         unpack(archive, config, CONFIG)
-        written = sorted(path for path in config.iterdir() if path.name != "validated.json")
+        written = sorted(config.iterdir())
+        if not written:
+            raise UserError(f"the archive has no config in {CONFIG}, so that its study cannot be run again")
+        results = layout.study_folder(study)
+        schedule = layout.registered(results) / SCHEDULE  # with which all looks that were taken are one
+        if f"data/{schedule.as_posix()}" in archive.names():
+            with archive.open(f"data/{schedule.as_posix()}") as stream:
+                write_text(code / schedule, stream.read().decode())
         command = [
             *(sys.executable, "-m", "snakemake", "--cores", cores, "--workflow-profile", "profiles/log"),
             *("--configfile", str(written[0])),
         ]
         if subprocess.run(command, cwd=code, env=environment.inherited(), check=False).returncode:
             raise UserError("the study of the archive could not be run again; what Snakemake printed says why")
-        return report_comparison(archive, code / layout.study_folder(study))
+        return report_comparison(archive, code / results)
 
 
 if __name__ == "__main__":

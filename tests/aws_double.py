@@ -38,13 +38,17 @@ from werkzeug.test import EnvironBuilder
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
 BUCKET = "my-bucket"
+GROUP = "ModelPackageGroupName"
 LINEAR = "linear.npy"
 """Beside saved_model.pb: weights of a linear classifier that NumPy computes, where loading TensorFlow would be slow."""
 
 
 @dataclass
 class Fault:
-    """An error of this code for the next ``times`` calls of ``operation``, before it is done or ``after``."""
+    """An error of this code for the next ``times`` calls of ``operation``, before it is done or ``after``.
+
+    ``skip``: how many calls go through before; ``body``: what is answered instead of an error as AWS writes it.
+    """
 
     operation: str
     code: str
@@ -53,6 +57,7 @@ class Fault:
     times: int = 1
     after: bool = False
     skip: int = 0
+    body: bytes | None = None
 
 
 @dataclass
@@ -152,6 +157,24 @@ class Double:
             *self.schedules,
         ]  # fmt: skip
 
+    def registered(self) -> list[str]:
+        """Names of model package groups and model cards, ARNs of model packages: what is left on purpose."""
+        sagemaker = self.sagemaker
+        return [*sagemaker.model_package_groups, *sagemaker.model_packages, *sagemaker.model_cards]
+
+    def unregister(self, operation: str, sent: dict) -> tuple[str, list, bytes]:
+        """Delete a model package or an empty group, which moto does not."""
+        sagemaker, name = self.sagemaker, sent["ModelPackageName" if operation == "DeleteModelPackage" else GROUP]
+        held = sagemaker.model_packages if operation == "DeleteModelPackage" else sagemaker.model_package_groups
+        if name not in held:
+            return error(Fault(operation, "ValidationException", f"{operation[6:]} {name} does not exist."))
+        if operation == "DeleteModelPackageGroup" and any(
+            package.model_package_group_name == name for package in sagemaker.model_packages.values()
+        ):
+            return error(Fault(operation, "ConflictException", "Model Package Group cannot be deleted: not empty."))
+        del held[name]
+        return "200 OK", [], b"{}"
+
     def keys(self, prefix: str) -> list[str]:
         return [key for key in self.s3.get_bucket(BUCKET).keys if key.startswith(prefix)]
 
@@ -211,6 +234,8 @@ class Double:
         if operation == "StopTransformJob":
             self.stop(self.transforms[sent["TransformJobName"]])
             return "200 OK", [], b"{}"
+        if operation in ("DeleteModelPackage", "DeleteModelPackageGroup"):
+            return self.unregister(operation, sent)
         if operation == "GetMetricData" and self.hidden_metrics > 0:  # they come late
             self.hidden_metrics -= 1
             return "200 OK", [], json.dumps({"MetricDataResults": []}).encode()
@@ -575,6 +600,9 @@ def error(fault: Fault) -> tuple[str, list, bytes]:
 def refused(environ: dict, start_response: Callable, fault: Fault) -> list[bytes]:
     """The fault as the service of the request writes its errors."""
     status, headers, answer = error(fault)
+    if fault.body is not None:
+        start_response(status, [("Content-Type", "text/html"), ("Content-Length", str(len(fault.body)))])
+        return [fault.body]
     if fault.operation in ("ListObjectsV2", "DeleteObjects", "PutObject", "GetObject"):
         answer = f"<Error><Code>{fault.code}</Code><Message>{fault.message}</Message></Error>".encode()
     if fault.operation == "GetCallerIdentity":

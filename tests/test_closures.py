@@ -75,20 +75,9 @@ MAY_REACH = {
     | {
         f"cloud/{name}"
         for name in (
-            *(
-                "aws",
-                "batch_transform",
-                "cold_starts",
-                "metrics",
-                "endpoint",
-                "governance",
-                "guard",
-                "logs",
-                "packages",
-                "sdk",
-                "state",
-            ),
-            *("teardown", "time_limits", "training_job"),
+            *("aws", "batch_transform", "cold_starts", "endpoint", "governance", "guard"),
+            *("logs", "metrics", "packages", "registration", "registry", "sdk"),
+            *("state", "teardown", "time_limits", "training_job"),
         )
     },
 }

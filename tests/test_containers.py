@@ -33,6 +33,8 @@ IMAGES = np.random.default_rng(3).integers(0, 256, (5, *MODEL_SHAPE))
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
+    if not (shutil.which("docker") or shutil.which("podman")):
+        pytest.skip("neither Docker nor Podman is installed")
     found_engine = find_engine(tmp_path_factory.mktemp("engine"))
     if found_engine is None:
         pytest.fail(
@@ -196,7 +198,7 @@ def test_every_package_of_the_images_has_what_it_needs(engine, serving_image, wo
 
 @pytest.fixture(scope="module")
 def demo(engine, workflow_image, tmp_path_factory):
-    """The demo and its export, run in the container by an unknown user id, without a network: the study's folder."""
+    """The demo, exported and deployed locally, in the container by an unknown user id without a network: its folder."""
     folder = tmp_path_factory.mktemp("demo")
     checkout, study = folder / "checkout", folder / "study"
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -212,7 +214,7 @@ def demo(engine, workflow_image, tmp_path_factory):
     start = time.perf_counter()
     engine.run(*command, timeout=1500)
     print(f"\ndemo in the container: {time.perf_counter() - start:.0f} s")
-    engine.run(*command, "export", timeout=600)
+    engine.run(*command, "deploy", timeout=600)
     return study, command
 
 
@@ -232,6 +234,12 @@ def test_a_second_container_finds_nothing_to_do(engine, demo):
     _, command = demo
     result = engine.run(*command, "--dry-run", timeout=120)
     assert "Nothing to be done" in result.stdout + result.stderr
+
+
+def test_an_endpoint_within_the_container_answers_as_the_model_did(demo):
+    study, _ = demo
+    evidence = json.loads((study / "results/demo/deploy/digits/endpoint.json").read_text())
+    assert evidence["status"] == "succeeded" and evidence["parity"]["agreement"] == 1, evidence
 
 
 def test_what_one_container_exports_the_other_serves(engine, serving_image, demo):

@@ -137,9 +137,13 @@ def test_no_key_is_asked_for_disks_of_the_instances_own():
     assert governance.disk(chosen, "ml.m5.large") == {"VolumeKmsKeyId": KEY}
 
 
-def test_a_hidden_account_number_in_the_key_is_no_key(known, results):
-    with pytest.raises(UserError, match=r"deploy\.sagemaker\.kms_key has its account number hidden"):
-        deploy.main(arguments(results, kms_key=KEY.replace(ACCOUNT, "*" * 12)))
+@pytest.mark.parametrize(("key", "value"), [
+    ("kms_key", KEY.replace(ACCOUNT, "*" * 12)), ("bucket", f"models-{'*' * 12}"),
+    ("endpoint", {"image": f"{'*' * 12}.dkr.ecr.{REGION}.amazonaws.com/serve:1"}),
+])  # fmt: skip
+def test_a_hidden_account_number_is_asked_for_and_not_sent_to_aws(known, results, key, value):
+    with pytest.raises(UserError, match=rf"deploy\.sagemaker\.{key} has its account number hidden"):
+        deploy.main(arguments(results, **{key: value}))
     assert not known.calls
 
 
@@ -342,6 +346,7 @@ def check_policy(double, mode: str, changes: dict) -> None:
 CONTROLS = {
     "plain": {"unguarded": True}, "governed": GOVERNED, "with a key": {"kms_key": KEY, "unguarded": True},
     "on an instance": {"endpoint": ON_INSTANCE, "scheduler_role_arn": GUARD_ROLE},
+    "started twice": {"endpoint": {**SETTINGS["endpoint"], "cold_starts": 2}, "unguarded": True},
 }  # fmt: skip
 
 

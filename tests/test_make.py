@@ -101,6 +101,23 @@ def test_other_names_reach_the_program_whole_too(project):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("arguments", "build"), [([], "cpu"), (["GPU=1"], "gpu")])
+def test_the_image_for_apptainer_is_made_of_what_the_engine_has_built(project, tmp_path, monkeypatch, arguments, build):
+    for name in ("podman", "apptainer"):
+        (tmp_path / name).write_text(STUB)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    built, saved, converted = calls(project, "image", "ENGINE=podman", "BASE=a b", *arguments)
+    assert built[:3] == ["build", "-f", "containers/Dockerfile"] and f"BUILD={build}" in built and "BASE=a b" in built
+    assert saved[:2] == ["save", "-o"] and saved[-1] == built[built.index("-t") + 1] == f"convlab:{build}"
+    assert converted[-2:] == ["containers/convlab.sif", f"docker-archive:{saved[2]}"]
+
+
+def test_without_apptainer_or_an_engine_no_image_is_begun(project):
+    made = subprocess.run(["make", "image", "ENGINE=no-engine"], cwd=project, capture_output=True, text=True)
+    assert made.returncode and "error: make image needs Apptainer, and Docker or Podman" in made.stderr
+
+
 @pytest.mark.parametrize("present, arguments, installed", [
     ([], ["peek"], ["cpu"]),
     ([], ["peek", "GPU=1"], ["gpu"]),

@@ -631,6 +631,8 @@ def test_what_ran_on_a_double_of_aws_says_so_and_shows_job_endpoint_and_logs(tmp
         "on_aws": False, "name": "convlab-x", "region": "eu-west-1", "image": "inference:2.20",
         "seconds_to_service": 61.5, "variant": {"ServerlessConfig": {"MemorySizeInMB": 2048}},
         "objects": [{"key": "x", "bytes": 1_500_000}],
+        "controls": {"network_isolation": True, "vpc": {"subnets": ["subnet-1"], "security_groups": ["sg-2"]},
+                     "kms_key": "alias/models"},
     }  # fmt: skip
     steps = [{"resource": "endpoint", "outcome": "deleted", "at": "2026-01-02T03:04:05.678+00:00"}]
     teardown = {"remaining": [], "about": {"steps": steps}}
@@ -640,6 +642,7 @@ def test_what_ran_on_a_double_of_aws_says_so_and_shows_job_endpoint_and_logs(tmp
     assert "Accuracy of the model that was trained there, all test images 75.00 %" in words
     assert "Endpoint convlab-x, eu-west-1, serverless, 2048 MB, inference:2.20" in words
     assert "Time until it answered 61.5 s" in words and "Objects in the bucket while it ran 1 (1.50 MB)" in words
+    assert "Network and encryption kms_key (alias/models), network_isolation, vpc (sg-2, subnet-1)" in words
     assert "convlab-x-1/algo-1 epoch <1> epoch 2" in words
     assert "2026-01-02T03:04:05 endpoint: deleted" in words
 
@@ -665,6 +668,17 @@ def test_what_the_service_measured_stands_beside_the_clients_times_in_page_and_m
         assert "- " + sentence.format(": ") in markdown.replace("\N{NO-BREAK SPACE}", " ").replace("\u202f", " "), (
             sentence
         )
+
+
+def test_what_was_registered_is_named_with_what_stays(tmp_path):
+    registration = {
+        "group": "convlab-x", "package": "arn:aws:sagemaker:eu-west-1:123456789012:model-package/convlab-x/3",
+        "approval": "PendingManualApproval", "card": "convlab-x-1", "card_status": "Draft",
+        "kept_objects": ["s3://bucket/convlab/registry/convlab-x-1/model.tar.gz"],
+    }  # fmt: skip
+    words = deployed(tmp_path, registration=registration).words
+    assert "model card convlab-x/3, PendingManualApproval, convlab-x-1 (Draft)" in words
+    assert "Kept for it in the bucket s3://bucket/convlab/registry/convlab-x-1/model.tar.gz" in words
 
 
 def test_metrics_that_did_not_come_are_said_to_be_missing(tmp_path):

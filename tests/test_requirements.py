@@ -2,9 +2,11 @@
 
 import importlib.util
 import re
+from importlib import metadata
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from builders.project import ROOT
 
@@ -63,6 +65,34 @@ def test_an_archive_asks_for_the_same_pins():
     path = ROOT / "scripts/convlab/serving/requirements.txt"
     assert path.read_text() == lock_module().archive(), "run: make lock"
     assert "onnxruntime==" in path.read_text() and "numpy==" in path.read_text()
+
+
+def required(package: str) -> list[Requirement]:
+    """What an installed package requires here, without extras."""
+    asked = [Requirement(text) for text in metadata.requires(package) or []]
+    return [each for each in asked if each.marker is None or each.marker.evaluate({"extra": ""})]
+
+
+def test_a_training_job_installs_all_that_an_image_with_tensorflow_may_lack():
+    text = (ROOT / "scripts/convlab/cloud/requirements.txt").read_text()
+    assert text == lock_module().training_job(), "run: make lock"
+    pins = dict(re.findall(r"^([\w-]+)==([^\s;\\]+)", text, re.MULTILINE))
+    assert {"keras", "pydantic"} < set(pins) and len(re.findall(r"--hash=sha256:[0-9a-f]{64}", text)) > len(pins)
+    installed = {canonicalize_name(each.name) for each in metadata.distributions()}
+    (tensorflow,) = installed & {"tensorflow", "tensorflow-cpu"}
+    brought, waiting = set(), ["keras", *[each.name for each in required(tensorflow)]]
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name not in brought:
+            brought.add(name)
+            waiting += [each.name for each in required(name)]
+    for package in pins:
+        for requirement in required(package):
+            name = canonicalize_name(requirement.name)
+            if name in pins:
+                assert pins[name] in requirement.specifier
+            else:
+                assert name in brought and not requirement.specifier, f"{package} needs {requirement}"
 
 
 @pytest.mark.parametrize("name", ["analysis", "tensorflow", "deploy", "sagemaker"])

@@ -283,7 +283,10 @@ def test_results_of_a_second_run_may_differ_in_times_alone(packed, tmp_path, cap
     )
     status, lines = verified(packed, "--against", again, capsys=capsys)
     assert status == 0 and lines[-1] == f"{again}: no result differs"
-    assert "1 weights, 1 histories, 1 records of runs, 1 predictions and features, 1 measures, 1 tables" in lines[-2]
+    assert (
+        "weights (1), histories (1), records of runs (1), predictions and features (1), measures (1), tables (1)"
+        in lines[-2]
+    )
 
 
 @pytest.mark.parametrize(
@@ -312,6 +315,48 @@ def test_runs_on_one_side_only_are_named(packed, tmp_path, capsys):
     _, lines = verified(packed, "--against", again, capsys=capsys)
     assert "train/digits/cnn/seed-1/model.keras is in the archive only" in lines
     assert "train/digits/cnn/seed-2/model.keras is not in the archive" in lines
+
+
+WRITES_RESULTS = """
+import sys
+from pathlib import Path
+assert Path(sys.argv[sys.argv.index("--configfile") + 1]).read_text() == "study: tiny"
+assert Path("results/tiny/registration/schedule.json").read_text() == "{{}}"
+for name, content in {results}.items():
+    Path("results/tiny", name).parent.mkdir(parents=True, exist_ok=True)
+    Path("results/tiny", name).write_bytes(content)
+sys.exit({status})
+"""
+"""In the place of Snakemake, in the archive's code: `python -m` looks in the working folder first."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "snakemake", "expected"),
+    [({}, 0, "no result differs"), ({"predictions": b"x"}, 0, "1 results differ"), ({}, 1, "could not be run again")],
+)
+def test_a_study_is_run_again_in_a_new_folder_with_the_code_config_and_looks_of_its_archive(
+    changes, snakemake, expected, tmp_path, capsys, monkeypatch
+):
+    script = WRITES_RESULTS.format(results=results(**changes), status=snakemake)
+    more = {
+        "data/code/snakemake.py": Member(script.encode()),
+        "data/config/mine.yaml": Member(b"study: tiny"),
+        "data/results/tiny/registration/schedule.json": Member(b"{}"),
+    }
+    path = write_archive(tmp_path / "tiny.zip", more=more)
+    monkeypatch.chdir(tmp_path)
+    if snakemake:
+        with pytest.raises(UserError, match=expected):
+            verify.main([str(path), "--rerun"])
+    else:
+        status, lines = verified(path, "--rerun", capsys=capsys)
+        assert lines[-1].endswith(expected) and status == (1 if changes else 0)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_archive_without_a_config_cannot_be_run_again(packed):
+    with pytest.raises(UserError, match="the archive has no config in data/config/, so that its study cannot be run"):
+        verify.main([str(packed), "--rerun"])
 
 
 def test_what_a_machine_measures_of_itself_is_known_by_its_unit():

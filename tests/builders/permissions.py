@@ -18,8 +18,14 @@ RESOURCES = {
     "Endpoint": ("endpoint", "EndpointName"), "EndpointConfig": ("endpoint-config", "EndpointConfigName"),
     "Model": ("model", "ModelName"), "TrainingJob": ("training-job", "TrainingJobName"),
     "TransformJob": ("transform-job", "TransformJobName"),
+    "ModelPackageGroup": ("model-package-group", "ModelPackageGroupName"),
+    "ModelPackages": ("model-package-group", "ModelPackageGroupName"),
+    "ModelPackage": ("model-package-group", "ModelPackageGroupName"), "ModelCard": ("model-card", "ModelCardName"),
 }  # fmt: skip
 """Resource type and parameter with the name, by what an operation's name ends with."""
+
+SERVICES = {"GraniteServiceVersion20100801": "cloudwatch"}
+"""IAM's names of services whose actions know no resources, by what their requests are addressed to."""
 
 FREE = {"GetCallerIdentity"}
 """Operations that need no permission."""
@@ -40,18 +46,19 @@ class Need:
 def needs(requests: Iterable[Request], key: str | None = None) -> Iterator[Need]:
     """The permissions that the requests need on AWS; ``key``, if any, has encrypted the objects that are read."""
     for request in requests:
+        target = request.environ.get("HTTP_X_AMZ_TARGET", "")
         if request.operation in FREE | SDKS_OWN:
             continue
         if request.path.startswith("/schedules"):
             yield from _scheduler(request)
-        elif "HTTP_X_AMZ_TARGET" not in request.environ and not request.path.endswith("/invocations"):
-            yield from _s3(request, key)
-        elif request.environ.get("HTTP_X_AMZ_TARGET", "").startswith("Logs_"):
-            yield from _logs(request)
-        elif request.operation == "GetMetricData":
-            yield Need("cloudwatch:GetMetricData", "*")
-        else:
+        elif target.startswith("SageMaker.") or request.path.endswith("/invocations"):
             yield from _sagemaker(request)
+        elif target.startswith("Logs_"):
+            yield from _logs(request)
+        elif target:
+            yield Need(f"{SERVICES[target.split('.')[0]]}:{request.operation}", "*")
+        else:
+            yield from _s3(request, key)
 
 
 def _s3(request: Request, key: str | None) -> Iterator[Need]:
@@ -100,6 +107,9 @@ def _sagemaker(request: Request) -> Iterator[Need]:
     sent, ending = request.sent, re.sub("^(Create|Describe|Delete|Stop|List)", "", request.operation)
     if ending not in RESOURCES:
         yield Need(action, "*")
+        return
+    if request.operation == "DeleteModelPackage":  # whose name is given as its ARN
+        yield Need(action, sent["ModelPackageName"])
         return
     kind, key = RESOURCES[ending]
     resource, context = f"{SAGEMAKER}:{kind}/{sent[key]}", {}

@@ -23,6 +23,7 @@ from convlab.models.user_code import UserCode
 from convlab.results.data_cards import prepared_card
 from convlab.study import layout
 from convlab.study.schema import Study
+from convlab.study.seeds import SCHEDULE
 
 TIME_VARIABLE = "SOURCE_DATE_EPOCH"
 """Environment variable with the time that reproducible builds write, in seconds of Unix."""
@@ -71,7 +72,7 @@ def assemble(study: Study, config: Path, folder: Path, code: Code, options: Opti
         **{f"code/{name}": member for name, member in sources.items()},
         **({"code.diff": Member(code.changes)} if code.changes else {}),
         f"config/{config.name}": Member(config_text(study, config).encode()),
-        "config/validated.json": Member(_json(json.loads(canonical_json(study.validated_config)))),
+        "validated-config.json": Member(_json(json.loads(canonical_json(study.validated_config)))),
         **{
             f"{below}/{name}": member
             for name, member in results_of(study, folder, options.data, options.models).items()
@@ -177,6 +178,7 @@ def facts_of(
         models=options.models,
         own_images={name: spec.path for name, spec in study.datasets.items() if spec.users_own},
         outside=outside,
+        looks=f"{layout.registered(layout.study_folder(study.study)).as_posix()}/{SCHEDULE}" in files,
         processor=", ".join(dict.fromkeys(machine["processor"] for machine in training["hardware"])),
         versions=", ".join(dict.fromkeys(versions)),
     )

@@ -18,6 +18,7 @@ class Facts:
         data, models: whether the prepared arrays, and the models of all runs, are in the archive.
         own_images: paths of the user's own images by dataset, as the config has them.
         outside: the user's own Python files that could not be put in.
+        looks: whether the study took planned looks after the first.
         processor: on which the runs were trained.
         versions: of the software, ``name version``.
     """
@@ -32,6 +33,7 @@ class Facts:
     models: bool
     own_images: dict[str, str]
     outside: tuple[str, ...]
+    looks: bool
     processor: str
     versions: str
 
@@ -53,7 +55,8 @@ def readme(facts: Facts) -> str:
         (f"{results}/evaluate/", "probabilities of every test image by every run, and measures of them"),
         (f"{results}/probe/", "what probes measured on trained models, if the study has any"),
         (f"{results}/prepare/", f"the data: manifest with checksums, Croissant metadata{of_data(facts)}"),
-        (f"data/config/{facts.config}", "the config as it was written; `validated.json` has all defaults too"),
+        (f"data/config/{facts.config}", "the config as it was written"),
+        ("data/validated-config.json", "the same with all defaults"),
         ("data/code/", f"the code, {facts.code}; pinned environments are in its `requirements/` and `envs/`"),
         *([("data/code.diff", "what differs in it from that commit")] if facts.changed else []),
         *((f"data/models/{name}/", "the exported model, a folder for the Hugging Face Hub") for name in models),
@@ -131,14 +134,17 @@ def rerun_notes(facts: Facts) -> list[str]:
     notes += [
         f"`{file}`, which builds a model, is not in the archive; its text is in `run.json`." for file in facts.outside
     ]
-    if facts.models:
-        arrays = (
-            ""
-            if facts.data
-            else f"`make run STUDY=../config/{facts.config} ARGS='--until prepare'` makes the arrays, and "
-        )
+    if facts.looks:
+        folder = f"{facts.results}/registration"
         notes.append(
-            "Without training, from the runs that are here: `cp -a ../results .` first, with the times of the files; "
-            f"then {arrays}`make run` makes what is missing, such as a table that was deleted."
+            "The study took planned looks. To take the same: "
+            f"`mkdir -p {folder} && cp ../{folder}/schedule.json {folder}` before `make run`."
+        )
+    if facts.models:
+        arrays = "" if facts.data else "once with `ARGS='--until prepare'`, which makes the arrays, then as above: "
+        notes.append(
+            "Tables and report from the runs that are here, without training: `cp -a ../results .`, with the files' "
+            f"times; delete `compare` and `report` in `{facts.results}`; "
+            f"{arrays}`make run STUDY=../config/{facts.config}`."
         )
     return notes

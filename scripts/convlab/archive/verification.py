@@ -18,6 +18,9 @@ from convlab.study import layout
 CRATE = f"{bag.PAYLOAD}ro-crate-metadata.json"
 RESULTS = f"{bag.PAYLOAD}{layout.RESULTS.as_posix()}/"
 
+MAX_TEXT_BYTES = 2**28
+"""Bytes of a manifest, crate or record that is read; a million files need no more."""
+
 SHOWN_CHARS = 12
 """Characters of a checksum that are shown."""
 
@@ -79,7 +82,8 @@ def _text(archive: Archive, name: str, actual: Mapping[str, str | None]) -> str 
         return None
     try:
         with archive.open(name) as stream:
-            return stream.read().decode("utf-8")
+            text = stream.read(MAX_TEXT_BYTES + 1)
+        return text.decode("utf-8") if len(text) <= MAX_TEXT_BYTES else None
     except ValueError:
         return None
 
@@ -135,7 +139,7 @@ def _disagreements_of_records(
         try:
             files = json.loads(_text(archive, record, actual) or "{}")
             recorded = {f"{folder}/{name}": entry["sha256"] for name, entry in files.items()}
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             yield f"{record} is no record of checksums"
             continue
         for name, checksum in sorted(recorded.items()):

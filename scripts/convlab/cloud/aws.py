@@ -1,9 +1,12 @@
 """AWS clients, error messages, polling."""
 
+import importlib.util
 import ipaddress
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlparse
 
@@ -45,6 +48,9 @@ DENIED = (
     *("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"),
 )
 """Error codes for which a retry is useless."""
+
+MISSING = ("could not find", "not found", "does not exist")
+"""What SageMaker's messages say of a resource that does not exist, in lower case."""
 
 HINTS = {
     "AccessDenied": "`make deploy-plan` prints the policy that allows it",
@@ -126,6 +132,8 @@ def account_of(clients: Clients) -> str:
         return clients.sts.get_caller_identity()["Account"]
     except FAILURES as error:
         raise UserError(f"AWS does not take the credentials: {error_message(error)}") from None
+    except KeyError:
+        raise UserError("what answers is not AWS; is there a proxy, or a network's sign-in page, in between?") from None
 
 
 def on_aws(url: str) -> bool:
@@ -159,7 +167,7 @@ def is_missing(error: Exception) -> bool:
         return False
     message = str(_error_of(error).get("Message", "")).lower()
     return error_code(error) in ("ResourceNotFound", "ResourceNotFoundException", "NoSuchBucket") or (
-        error_code(error) == "ValidationException" and ("could not find" in message or "not found" in message)
+        error_code(error) == "ValidationException" and any(words in message for words in MISSING)
     )
 
 
@@ -187,3 +195,17 @@ def poll_intervals(seconds: float) -> Iterator[float]:
         time.sleep(min(pause, max(seconds - passed, 0.001)))
         pause = min(pause * 1.5, LONGEST_PAUSE)
         yield time.monotonic() - begin
+
+
+@contextmanager
+def errors_as_user_errors() -> Iterator[None]:
+    """Convert AWS' errors to UserErrors."""
+    try:
+        yield
+    except FAILURES as error:
+        raise UserError(error_message(error)) from None
+
+
+def versions() -> dict[str, str]:
+    """Versions of AWS' packages that are installed."""
+    return {name: version(name) for name in ("boto3", "botocore", "sagemaker") if importlib.util.find_spec(name)}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from convlab.cloud import aws, governance
-from convlab.cloud.endpoint import SageMakerEndpoint, aws_errors_as_user_errors, now
+from convlab.cloud.endpoint import SageMakerEndpoint, now
 from convlab.cloud.logs import excerpt
 from convlab.cloud.teardown import RUNNING_STATUSES
 from convlab.cloud.time_limits import TRANSFORM_DELETIONS
@@ -52,7 +52,7 @@ class BatchTransform(SageMakerEndpoint):
         """
         if not len(indices):  # of mode train, in which nobody asks
             return
-        with aws_errors_as_user_errors():
+        with aws.errors_as_user_errors():
             sizes, inputs = self._upload_images(images, indices)
             self._start_job()
             self._wait_for_job(len(indices))

@@ -2,20 +2,28 @@
 
 import contextlib
 import hashlib
-import importlib.util
 import logging
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from convlab.cloud import aws, cold_starts, governance, guard, metrics, packages, sdk, time_limits, training_job
+from convlab.cloud import (
+    aws,
+    cold_starts,
+    governance,
+    guard,
+    metrics,
+    packages,
+    registration,
+    sdk,
+    time_limits,
+    training_job,
+)
 from convlab.cloud import state as states
 from convlab.cloud.aws import ClientError
 from convlab.cloud.logs import excerpt
@@ -29,7 +37,7 @@ from convlab.errors import UserError
 from convlab.serving import endpoint_test
 from convlab.serving.endpoint_test import Reply
 from convlab.serving.pack import pack
-from convlab.serving.record import ColdStarts, ImagePrediction, ServerMetrics
+from convlab.serving.record import ColdStarts, Evidence, ImagePrediction, Registration, ServerMetrics
 from convlab.study import layout
 from convlab.study.sagemaker import SageMaker
 
@@ -84,6 +92,7 @@ class SageMakerEndpoint:
         self._training: dict[str, Any] = {}
         self._receipt: dict[str, Any] | None = None
         self._ends = float("inf")
+        self._served = self.model_dir
         self._created = datetime.now(UTC)
         self._calls: list[float] = []  # seconds of each answered call, and from its first attempt
         self._waits: list[float] = []
@@ -98,7 +107,7 @@ class SageMakerEndpoint:
     def __enter__(self) -> "SageMakerEndpoint":
         try:
             self._check()
-            with aws_errors_as_user_errors():
+            with aws.errors_as_user_errors():
                 self._begin()
         except BaseException:
             self.close()
@@ -113,8 +122,7 @@ class SageMakerEndpoint:
             raise UserError(
                 f"an earlier deployment may have left something behind ({self.state_file}); run: make teardown"
             )
-        keys = ("role_arn", "scheduler_role_arn", "bucket", "kms_key")
-        if hidden := [key for key in keys if MASK in (getattr(settings, key) or "")]:
+        if hidden := [key for key, value in settings.model_dump().items() if MASK in str(value)]:
             raise UserError(
                 f"deploy.sagemaker.{hidden[0]} has its account number hidden, as in a report; write the number"
             )
@@ -165,7 +173,7 @@ class SageMakerEndpoint:
     def _begin(self) -> None:
         self.state.save(self.state_file)
         model_dir = self.model_dir
-        deployment = sdk.Deployment(self._clients, self.state, self.state_file, self.settings, self._tags)
+        deployment = self._deployment()
         if self.settings.trains:
             if self.settings.predicts:  # a refusal is cheaper before the training
                 guard.arm(deployment, self.deletions, lifetime_minutes(self.settings) - TEARDOWN_MINUTES)
@@ -179,7 +187,11 @@ class SageMakerEndpoint:
             minutes = time_limits.prediction_minutes(self.settings)
             self._ends = aws.clock() + SECONDS_PER_MINUTE * minutes
             self._endpoint |= guard.arm(deployment, self.deletions, minutes)
+            self._served = model_dir
             self._serve(self._upload(model_dir))
+
+    def _deployment(self) -> sdk.Deployment:
+        return sdk.Deployment(self._clients, self.state, self.state_file, self.settings, self._tags)
 
     def _serve(self, model_uri: str) -> None:
         """Create what answers, from the archive at ``model_uri``."""
@@ -337,6 +349,21 @@ class SageMakerEndpoint:
         """Probabilities of the model that the job trained, for all test images; None without a job."""
         return self.trained.probabilities if self.trained else None
 
+    def register(self, evidence: Evidence, test_accuracy: float) -> Registration:
+        """Register the model that was tested, once nothing that costs is left; a failure is undone.
+
+        Raises UserError if it failed; what could not be undone is in ``teardown``.
+        """
+        made, receipt, failure = registration.register_or_undo(
+            self._deployment(), self._served, self._images["inference"], evidence, test_accuracy
+        )
+        if failure:
+            self._receipt["remaining"] = receipt.remaining
+            self._receipt["about"]["registration"] = receipt.steps
+            with aws.errors_as_user_errors():
+                raise failure
+        return made
+
     # -----------------------------------------------------------------------------------------------------------------
     # Afterwards
 
@@ -349,7 +376,7 @@ class SageMakerEndpoint:
             "where": self._clients.where,
         }
         facts |= {"on_aws": self._clients.endpoint_url is None, "mode": self.settings.mode}
-        facts |= {"region": self._clients.region, "clients": versions(), **governance.facts(self.settings)}
+        facts |= {"region": self._clients.region, "clients": aws.versions(), **governance.facts(self.settings)}
         facts |= self._endpoint
         facts |= {"training": self._training} if self._training else {}
         return facts | {"cold_starts": self.cold_starts, "server": self.server}
@@ -412,20 +439,6 @@ class SageMakerEndpoint:
         """Result of the teardown: remaining resources and details."""
         self.close()  # once more: a signal may have come in the very moment in which it was called
         return self._receipt or {"remaining": []}
-
-
-def versions() -> dict[str, str]:
-    """Versions of AWS' packages that are installed."""
-    return {name: version(name) for name in ("boto3", "botocore", "sagemaker") if importlib.util.find_spec(name)}
-
-
-@contextmanager
-def aws_errors_as_user_errors() -> Iterator[None]:
-    """Convert AWS' errors to UserErrors."""
-    try:
-        yield
-    except aws.FAILURES as error:
-        raise UserError(aws.error_message(error)) from None
 
 
 def now() -> str:

@@ -49,7 +49,7 @@ def arm(deployment: Deployment, deletions: tuple[Deletion, ...], minutes: float)
         state.schedules[name] = due.isoformat()
         try:
             with deployment.pending("schedule"):
-                send(Name=name, **schedule)
+                made = send(Name=name, **schedule)
         except aws.FAILURES as error:
             if not exists and _was_refused(error):  # then there is nothing to remove, and perhaps no permission to
                 del state.schedules[name]
@@ -59,6 +59,8 @@ def arm(deployment: Deployment, deletions: tuple[Deletion, ...], minutes: float)
                 "the schedule that deletes what is left if this process is killed could not be made "
                 f"(deploy.sagemaker.scheduler_role_arn), so it is not deployed: {aws.error_message(error)}"
             ) from None
+        if "ScheduleArn" not in made:  # a proxy's page, of which nothing would be deleted
+            raise UserError(f"what answered the request for the schedule {name} is not AWS, so it is not deployed")
     return {"guard": {"role": settings.scheduler_role_arn, "schedules": dict(state.schedules)}}
 
 

@@ -56,6 +56,8 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
         actions = ["sagemaker:CreateModel", "sagemaker:CreateTransformJob", "sagemaker:DescribeTransformJob"]
         resources = [named["model"], named["transform-job"]]
         statements.append(statement("Transform", [*actions, "sagemaker:AddTags"], resources))
+    if settings.register:
+        statements += registry_statements(base)
     groups = [f"{logs}/Endpoints/{NAME_PREFIX}*"] * serves + [f"{logs}/TrainingJobs:*"] * trains
     groups += [f"{logs}/TransformJobs:*"] * settings.transforms
     if serves:  # metrics know no resources
@@ -64,6 +66,21 @@ def caller_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     statements += [statement(*parts) for parts in governance.caller_permissions(settings, region)]
     statements += guard_statements(settings, region) if settings.predicts else []
     return document(with_conditions(statements, settings))
+
+
+def registry_statements(base: str) -> list[dict[str, Any]]:
+    """What the caller needs to register a model, and to undo that where it fails half-way."""
+    group, package, card = (
+        f"{base}:{kind}/{NAME_PREFIX}*" for kind in ("model-package-group", "model-package", "model-card")
+    )
+    group_actions = [f"sagemaker:{verb}ModelPackageGroup" for verb in ("Describe", "Create", "Delete")]
+    card_actions = ["sagemaker:CreateModelCard", "sagemaker:DeleteModelCard"]
+    return [
+        statement("Group", [*group_actions, "sagemaker:ListModelPackages"], [group]),
+        statement("Package", ["sagemaker:CreateModelPackage", "sagemaker:DeleteModelPackage"], [group, package]),
+        statement("Card", card_actions, [card]),
+        statement("TagRegistered", ["sagemaker:AddTags"], [group, card]),
+    ]
 
 
 def with_conditions(statements: list[dict[str, Any]], settings: SageMaker) -> list[dict[str, Any]]:

@@ -21,7 +21,10 @@ NAME_PREFIX = "convlab-"
 
 STATE_FILE = "state.json"
 
-Kind = Literal["object", "training_job", "transform_job", "model", "endpoint_config", "endpoint", "schedule"]
+Kind = Literal[
+    *("object", "training_job", "transform_job", "model", "endpoint_config", "endpoint", "schedule"),
+    *("model_package_group", "model_package", "model_card"),
+]
 
 
 class State(BaseModel):
@@ -40,6 +43,9 @@ class State(BaseModel):
     created: str
     asked: list[Kind] = Field([], description="Asked for; whether they were created is not known.")
     schedules: dict[str, str] = Field({}, description="Times (UTC) of the schedules that delete the rest, by name.")
+
+    registry_group: str | None = Field(None, description="Model package group of an unfinished registration.")
+    new_registry_group: bool = Field(False, description="Whether that group is made by this registration.")
 
     _number: str | None = PrivateAttr(None)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from convlab.cloud import aws, guard
+from convlab.cloud import aws, guard, registry
 from convlab.cloud.aws import ClientError, Clients
 from convlab.cloud.state import State
 from convlab.cloud.time_limits import TEARDOWN_MINUTES
@@ -116,6 +116,9 @@ def teardown(clients: Clients, state: State) -> Receipt:
             _until(receipt, deletion(resource))
         else:
             receipt.note(resource.kind, "left alone as long as the endpoint is there")
+    if state.registry_group:
+        early = NOT_FOUND_GRACE_SECONDS
+        _until(receipt, {"registration": lambda passed: registry.undo(clients, state, passed < early)})
     if not state.bucket:
         receipt.note("objects", "not looked for: no bucket is named")
     elif state.keep_objects or not (gone and all(stopped)):
@@ -127,6 +130,8 @@ def teardown(clients: Clients, state: State) -> Receipt:
         _until(receipt, {"objects": lambda passed: _delete_objects(clients, state, listed, passed)})
     receipt.objects = list(listed.values())
     receipt.remaining = remaining(clients, state)
+    if state.registry_group:
+        receipt.remaining += _list_or_error("model package", lambda: registry.packages(clients, state))
     if state.schedules:
         receipt.remaining += _remove_schedules(clients, state, receipt)
     receipt.remaining += remaining_objects(clients, state)
@@ -238,10 +243,13 @@ def list_jobs(clients: Clients, state: State, kind: JobKind) -> Iterator[tuple[s
 
 
 def objects(clients: Clients, state: State) -> list[dict[str, Any]]:
-    """The deployment's objects, as S3 lists them; empty if the bucket does not exist."""
+    """The deployment's objects, as S3 lists them; empty if the bucket does not exist.
+
+    Raises KeyError for an answer that is not S3's, such as a proxy's page, which would pass for an empty bucket.
+    """
     try:
         pages = clients.s3.get_paginator("list_objects_v2").paginate(Bucket=state.bucket, Prefix=state.prefix)
-        return [entry for page in pages for entry in page.get("Contents", [])]
+        return [entry for page in pages if page["KeyCount"] for entry in page["Contents"]]
     except ClientError as error:
         if aws.is_missing(error):
             return []

@@ -107,6 +107,11 @@ def facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
     if evidence["finished"]:
         begin, end = (i18n.instant(datetime.fromisoformat(evidence[name])) for name in ("started", "finished"))
         rows.append(("time", f"{begin} – {end}"))
+    if registered := evidence.get("registration"):
+        package = registered["package"].split(":model-package/")[-1]
+        parts = [package, registered["approval"], f"{registered['card']} ({registered['card_status']})"]
+        rows.append(("registered", ", ".join(parts)))
+        rows.append(("kept_objects", ", ".join(registered["kept_objects"])))
     if evidence["teardown"]:
         rows.append(("teardown", ", ".join(evidence["teardown"]["remaining"]) or _("nothing")))
     return rows
@@ -140,10 +145,18 @@ def cloud_facts(endpoint: Mapping[str, Any], job: Mapping[str, Any]) -> list[tup
         rows.append(("endpoint", f"{endpoint['name']}, {endpoint['region']}, {size}, {endpoint['image']}"))
     if "seconds_to_service" in endpoint:
         rows.append(("start", i18n.with_unit(say.number(endpoint["seconds_to_service"], 1), "s")))
+    if controls := endpoint.get("controls"):
+        rows.append(("controls", ", ".join(_control(key, value) for key, value in controls.items())))
     if endpoint.get("objects"):
         sizes = i18n.with_unit(say.number(sum(entry["bytes"] for entry in endpoint["objects"]) / 1e6, 2), "MB")
         rows.append(("objects", f"{say.count(len(endpoint['objects']))} ({sizes})"))
     return rows
+
+
+def _control(key: str, value: Any) -> str:
+    """A setting of network or encryption as the config has it."""
+    values = [text for part in value.values() for text in part] if isinstance(value, Mapping) else [value]
+    return key if value is True else f"{key} ({', '.join(values)})"
 
 
 def server_facts(cold: Mapping[str, Any], server: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -121,6 +121,17 @@ class ColdStarts(Record):
     error: str | None = Field(None, description="Why there are fewer than asked.")
 
 
+class Registration(Record):
+    """What was registered and is left on purpose; people approve it or delete it."""
+
+    group: str = Field(description="Model package group, of which the package is a version.")
+    package: str
+    approval: str
+    card: str = Field(description="Name of the model card.")
+    card_status: str
+    kept_objects: list[str]
+
+
 class Failure(Record):
     """The error that ended a deployment."""
 
@@ -159,5 +170,6 @@ class Evidence(Record):
     cold_starts: ColdStarts | None = Field(None, description="Of a serverless endpoint.")
     server: ServerMetrics | None = Field(None, description="What the service measured of the same calls.")
     teardown: Teardown | None = None
+    registration: Registration | None = None
     versions: dict[str, str] = {}
     hardware: dict[str, Any] = Field({}, description="The machine that asked.")

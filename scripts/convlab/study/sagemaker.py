@@ -4,6 +4,7 @@ Separate from the study's schema, since deploying depends on it: an edit of the 
 """
 
 import re
+import warnings
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -137,6 +138,10 @@ class Prices(Spec):
     seconds_per_call: PositiveReal = Field(1.0, description="Assumed computing time of one serverless call, seconds.")
 
 
+# Pydantic takes it for a method: ABCMeta, the type of every model, has one of that name.
+warnings.filterwarnings("ignore", message='Field name "register" in "SageMaker" shadows')
+
+
 class SageMaker(Spec):
     """How and where on AWS; role and bucket have to be there already."""
 
@@ -160,6 +165,11 @@ class SageMaker(Spec):
     bucket: Bucket = Field(description="Bucket for data and models.")
     prefix: Prefix = Field("convlab", description="Where in the bucket; each deployment has a folder of its own below.")
     region: Region | None = Field(None, description="Region; AWS_DEFAULT_REGION or the profile's when absent.")
+    register: bool = Field(
+        False,
+        description="After a successful test, register the model: a model package that waits for approval, and a model "
+        "card; both stay there, with the objects that they name.",
+    )
     keep_objects: bool = Field(False, description="Leave in the bucket what was uploaded and trained.")
     tags: Notes = Field({}, description="Tags for all that is created.")
     network_isolation: bool = Field(
@@ -202,6 +212,8 @@ class SageMaker(Spec):
     @model_validator(mode="after")
     def _guarded(self) -> "SageMaker":
         """What costs by the hour needs an end that AWS keeps, or the user's word that it may lack one."""
+        if self.register and not self.predicts:
+            raise ValueError("has register: true and mode: train, which tests no model; use train_and_deploy")
         if self.scheduler_role_arn and self.unguarded:
             raise ValueError("has both scheduler_role_arn and unguarded: true; write one of them")
         if self.scheduler_role_arn and self.scheduler_role_arn.split(":")[4] != self.account:

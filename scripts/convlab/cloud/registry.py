@@ -1,0 +1,58 @@
+"""Deleting an unfinished registration: model package, model card, and the group if it was made for them.
+
+A finished one is left on purpose and deleted by people, in SageMaker's registry.
+"""
+
+import re
+
+from convlab.cloud import aws
+from convlab.cloud.aws import ClientError, Clients
+from convlab.cloud.state import NAME_PREFIX, State
+
+
+def group_name(study: str, dataset: str) -> str:
+    """Name of the model package group of a study's dataset, whose deployments become its versions."""
+    readable = re.sub(r"[^a-z0-9]+", "-", f"{study}-{dataset}".lower()).strip("-")[:54].strip("-")
+    return f"{NAME_PREFIX}{readable}"
+
+
+def packages(clients: Clients, state: State) -> list[str]:
+    """ARNs of the versions that this deployment has registered, by its name in their description."""
+    try:
+        pages = clients.sagemaker.get_paginator("list_model_packages").paginate(
+            ModelPackageGroupName=state.registry_group, ModelPackageType="Versioned"
+        )
+        return [
+            entry["ModelPackageArn"]
+            for page in pages
+            for entry in page["ModelPackageSummaryList"]
+            if state.name in entry.get("ModelPackageDescription", "")
+        ]
+    except ClientError as error:
+        if aws.is_missing(error):
+            return []
+        raise
+
+
+def undo(clients: Clients, state: State, early: bool) -> str | None:
+    """One attempt to delete what was registered; done when none of it is there any more.
+
+    Args:
+        early: "not found" may still be wrong for a request that had no response.
+    """
+    sagemaker, seen = clients.sagemaker, False
+    for arn in packages(clients, state):
+        sagemaker.delete_model_package(ModelPackageName=arn)
+        seen = True
+    deletions = [(sagemaker.delete_model_card, {"ModelCardName": state.name})]
+    if state.new_registry_group:
+        deletions += [(sagemaker.delete_model_package_group, {"ModelPackageGroupName": state.registry_group})]
+    for delete, named in deletions:
+        try:
+            delete(**named)
+            seen = True
+        except ClientError as error:
+            if not aws.is_missing(error):
+                raise
+    unsure = early and {"model_package", "model_card", "model_package_group"} & set(state.asked)
+    return None if seen or unsure else "deleted, or not there"
