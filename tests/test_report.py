@@ -670,6 +670,16 @@ def test_what_the_service_measured_stands_beside_the_clients_times_in_page_and_m
         )
 
 
+def test_what_the_service_did_not_count_is_not_counted_and_why_cold_starts_are_missing_is_told(tmp_path):
+    names = "errors_4xx errors_5xx model_latency_ms overhead_latency_ms model_setup_ms client_latency_ms outside_ms"
+    names = dict.fromkeys([*names.split(), "memory_percent", "cpu_percent"])
+    server = {"complete": True, "waited_seconds": 60.0, "error": None, "invocations": 5} | names
+    cold = {"asked": 5, "milliseconds": [900], "median": 900, "min": 900, "max": 900, "error": "CreateEndpoint: no"}
+    words = deployed(tmp_path, server=server, cold_starts=cold).words
+    assert "Calls that CloudWatch counted 5" in words and "4xx" not in words
+    assert "900.00 ms to 900.00 ms (n = 1); CreateEndpoint: no" in words
+
+
 def test_what_was_registered_is_named_with_what_stays(tmp_path):
     registration = {
         "group": "convlab-x", "package": "arn:aws:sagemaker:eu-west-1:123456789012:model-package/convlab-x/3",

@@ -137,7 +137,7 @@ def scheduler_trust(settings: SageMaker, region: str) -> dict[str, Any]:
 def inventory_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     """What `make teardown ALL=1` needs beside the caller's policy: the tags of what it lists."""
     base = f"arn:{settings.role_arn.split(':')[1]}:sagemaker:{region}:{settings.account}"
-    resources = [f"{base}:{kind}/{NAME_PREFIX}*" for kind in (*KINDS, "training-job")]
+    resources = [f"{base}:{kind}/{NAME_PREFIX}*" for kind in (*KINDS, "training-job", "transform-job")]
     wide = statement("LookAtGuards", ["scheduler:ListSchedules"], ["*"])
     return document([statement("ReadTags", ["sagemaker:ListTags"], resources), wide])
 
