@@ -27,8 +27,8 @@ class Deposit:
 
 
 def title_of(study: Study) -> str:
-    """The title under which a study is cited: that of its report."""
-    return study.report.title or study.question or study.study
+    """The title under which a study is cited: that of its report, in one line."""
+    return " ".join((study.report.title or study.question or study.study).split())
 
 
 def citation(study: Study, code: Code, time: datetime, deposit: Deposit) -> str:

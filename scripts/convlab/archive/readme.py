@@ -1,5 +1,6 @@
 """The README of an archive: what is what in it, how to check it and how to run the study again."""
 
+import shlex
 from dataclasses import dataclass
 
 from convlab.study import layout
@@ -41,6 +42,11 @@ class Facts:
     def results(self) -> str:
         """Path of the study's results, in the archive's content as in a working folder."""
         return layout.study_folder(self.study).as_posix()
+
+    @property
+    def config_argument(self) -> str:
+        """Path of the config seen from ``data/code``, quoted for a shell."""
+        return shlex.quote(f"../config/{self.config}")
 
 
 def readme(facts: Facts) -> str:
@@ -101,7 +107,7 @@ published elsewhere, such as in a paper.
 
 ```sh
 cd data/code
-make run STUDY=../config/{facts.config}
+make run STUDY={facts.config_argument}
 python3 scripts/verify.py ../.. --against {facts.results}
 ```
 
@@ -145,6 +151,6 @@ def rerun_notes(facts: Facts) -> list[str]:
         notes.append(
             "Tables and report from the runs that are here, without training: `cp -a ../results .`, with the files' "
             f"times; delete `compare` and `report` in `{facts.results}`; "
-            f"{arrays}`make run STUDY=../config/{facts.config}`."
+            f"{arrays}`make run STUDY={facts.config_argument}`."
         )
     return notes
