@@ -680,6 +680,13 @@ def test_what_the_service_did_not_count_is_not_counted_and_why_cold_starts_are_m
     assert "900.00 ms to 900.00 ms (n = 1); CreateEndpoint: no" in words
 
 
+def test_objects_that_are_kept_as_the_config_asks_are_named(tmp_path):
+    teardown = {"remaining": [], "about": {"kept_objects": ["s3://bucket/convlab/x/model.tar.gz"]}}
+    assert (
+        "Kept in the bucket, as asked s3://bucket/convlab/x/model.tar.gz" in deployed(tmp_path, teardown=teardown).words
+    )
+
+
 def test_what_was_registered_is_named_with_what_stays(tmp_path):
     registration = {
         "group": "convlab-x", "package": "arn:aws:sagemaker:eu-west-1:123456789012:model-package/convlab-x/3",
@@ -688,7 +695,7 @@ def test_what_was_registered_is_named_with_what_stays(tmp_path):
     }  # fmt: skip
     words = deployed(tmp_path, registration=registration).words
     assert "model card convlab-x/3, PendingManualApproval, convlab-x-1 (Draft)" in words
-    assert "Kept for it in the bucket s3://bucket/convlab/registry/convlab-x-1/model.tar.gz" in words
+    assert "Kept in the bucket, as asked s3://bucket/convlab/registry/convlab-x-1/model.tar.gz" in words
 
 
 def test_metrics_that_did_not_come_are_said_to_be_missing(tmp_path):

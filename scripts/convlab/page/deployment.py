@@ -107,11 +107,14 @@ def facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
     if evidence["finished"]:
         begin, end = (i18n.instant(datetime.fromisoformat(evidence[name])) for name in ("started", "finished"))
         rows.append(("time", f"{begin} – {end}"))
+    kept = list((evidence["teardown"] or {}).get("about", {}).get("kept_objects", ()))
     if registered := evidence.get("registration"):
         package = registered["package"].split(":model-package/")[-1]
         parts = [package, registered["approval"], f"{registered['card']} ({registered['card_status']})"]
         rows.append(("registered", ", ".join(parts)))
-        rows.append(("kept_objects", ", ".join(registered["kept_objects"])))
+        kept += registered["kept_objects"]
+    if kept:
+        rows.append(("kept_objects", ", ".join(kept)))
     if evidence["teardown"]:
         rows.append(("teardown", ", ".join(evidence["teardown"]["remaining"]) or _("nothing")))
     return rows
