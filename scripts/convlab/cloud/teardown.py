@@ -119,7 +119,7 @@ def teardown(clients: Clients, state: State) -> Receipt:
     undone = not state.registry_group or _undo_registration(clients, state, receipt)
     if not state.bucket:
         receipt.note("objects", "not looked for: no bucket is named")
-    elif state.keep_objects or not (gone and all(stopped)):
+    elif state.keep_objects or not (gone and undone and all(stopped)):
         why_not = _note_objects(clients, state, listed)
         receipt.kept = [f"s3://{state.bucket}/{key}" for key in listed]
         kept = why_not or f"{len(listed)} kept, as deploy.sagemaker.keep_objects asks"

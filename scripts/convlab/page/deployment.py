@@ -107,7 +107,9 @@ def facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
     if evidence["finished"]:
         begin, end = (i18n.instant(datetime.fromisoformat(evidence[name])) for name in ("started", "finished"))
         rows.append(("time", f"{begin} – {end}"))
-    kept = list((evidence["teardown"] or {}).get("about", {}).get("kept_objects", ()))
+    teardown = evidence["teardown"] or {}
+    # Beside what would not go, objects are left for that and not as asked.
+    kept = [] if teardown.get("remaining") else list(teardown.get("about", {}).get("kept_objects", ()))
     if registered := evidence.get("registration"):
         package = registered["package"].split(":model-package/")[-1]
         parts = [package, registered["approval"], f"{registered['card']} ({registered['card_status']})"]
