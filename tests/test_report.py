@@ -680,11 +680,13 @@ def test_what_the_service_did_not_count_is_not_counted_and_why_cold_starts_are_m
     assert "900.00 ms to 900.00 ms (n = 1); CreateEndpoint: no" in words
 
 
-def test_objects_that_are_kept_as_the_config_asks_are_named(tmp_path):
-    teardown = {"remaining": [], "about": {"kept_objects": ["s3://bucket/convlab/x/model.tar.gz"]}}
-    assert (
-        "Kept in the bucket, as asked s3://bucket/convlab/x/model.tar.gz" in deployed(tmp_path, teardown=teardown).words
-    )
+@pytest.mark.parametrize(("remaining", "named"), [([], True), (["endpoint convlab-x"], False)])
+def test_objects_are_named_as_kept_where_the_config_asks_for_it_and_not_beside_what_would_not_go(
+    tmp_path, remaining, named
+):
+    teardown = {"remaining": remaining, "about": {"kept_objects": ["s3://bucket/convlab/x/model.tar.gz"]}}
+    words = deployed(tmp_path, teardown=teardown).words
+    assert ("Kept in the bucket, as asked s3://bucket/convlab/x/model.tar.gz" in words) == named
 
 
 def test_what_was_registered_is_named_with_what_stays(tmp_path):
