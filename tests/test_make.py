@@ -111,6 +111,18 @@ def test_teardown_deletes_only_where_it_is_told_to(project, monkeypatch, given, 
     assert calls(project, "teardown", "STUDY=x.yaml", *given)[-1][1:] == handed_on
 
 
+def test_what_lists_an_account_is_installed_on_a_machine_that_never_deployed(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/.installed-cpu").touch()
+    environment = {name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE}
+    for given, installs in ((["ALL=1"], True), ([], False)):
+        command = ["make", "--dry-run", "teardown", *given]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+        assert ("requirements/sagemaker.txt" in result.stdout) == installs, result.stderr
+
+
 def test_another_value_than_yes_or_no_deletes_nothing(project):
     made = subprocess.run(["make", "teardown", "ALL=1", "DELETE=no"], cwd=project, capture_output=True, text=True)
     assert made.returncode and "DELETE should be 1 or 0" in made.stderr
