@@ -26,10 +26,9 @@ pytest.importorskip("moto", reason="needs moto (pip install --require-hashes -r 
 import deploy
 import teardown as teardown_script
 from aws_double import ACCOUNT, Fault
-from builders.deployments import SETTINGS, arguments, evidence, interrupted, state_file
+from builders.deployments import RUN, SETTINGS, arguments, evidence, interrupted, state_file
 from convlab.cloud import endpoint, teardown, training_job
 from convlab.errors import UserError
-from convlab.training.run_spec import Run
 
 pytest_plugins = ["builders.aws_account"]
 
@@ -45,13 +44,6 @@ MODES = {
 """Modes by name, and what each changes in the settings; ``train`` makes no call that train_and_deploy does not make."""
 
 HAS_SDK = importlib.util.find_spec("sagemaker") is not None
-
-RUN = Run.model_validate(
-    {
-        "dataset": {"kind": "digits"}, "seed": 2, "model": {"family": "dense", "units": [8], "dropout": 0.0},
-        "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
-    }
-)  # fmt: skip
 
 NONSENSE = b"<html><body>Sign in to the hotel's network</body></html>"
 

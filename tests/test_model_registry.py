@@ -121,6 +121,21 @@ def test_what_cannot_be_undone_is_named_and_goes_later(known, results):
     assert known.registered() == [] and known.left() == [] and not state_file(results).exists()
 
 
+@pytest.mark.parametrize("step", ["DeleteModelCard", "DeleteModelPackageGroup"])
+def test_a_card_or_group_that_would_not_go_is_named_and_goes_later(known, results, step):
+    known.faults = [
+        Fault("CreateModelCard", "InternalFailure", status=500, times=99, after=True),
+        Fault(step, "AccessDeniedException", times=99),
+    ]
+    with pytest.raises(SystemExit) as caught:
+        deploy.main(arguments(results, register=True))
+    assert caught.value.code == 3 and known.registered() and state_file(results).exists()
+    assert f"or its group {GROUP}" in str(evidence(results)["teardown"]["remaining"])
+    known.faults = []
+    teardown_script.main(["--results", str(results.parent)])
+    assert known.registered() == [] and known.left() == [] and not state_file(results).exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS[1:])
 def test_after_a_kill_teardown_deletes_the_unfinished_registration(double, results, processes, step):
@@ -167,3 +182,4 @@ def test_a_mode_that_tests_nothing_registers_nothing():
 def test_a_long_name_of_a_study_makes_a_name_that_aws_takes():
     name = registry.group_name("A study with a Very_Long name " * 4, "data.set")
     assert len(name) <= 63 and name.startswith("convlab-a-study") and not name.endswith("-")
+    assert name != registry.group_name("A study with a Very_Long name " * 4, "other"), "a group for each dataset"

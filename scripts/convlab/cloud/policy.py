@@ -138,7 +138,7 @@ def scheduler_trust(settings: SageMaker, region: str) -> dict[str, Any]:
 def inventory_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     """What `make teardown ALL=1` needs beside the caller's policy: the tags of what it lists."""
     base = f"arn:{settings.role_arn.split(':')[1]}:sagemaker:{region}:{settings.account}"
-    resources = [f"{base}:{kind}/{NAME_PREFIX}*" for kind in (*KINDS, "training-job")]
+    resources = [f"{base}:{kind}/{NAME_PREFIX}*" for kind in (*KINDS, "training-job", "transform-job")]
     listings = ["scheduler:ListSchedules", "sagemaker:ListModelPackageGroups", "sagemaker:ListModelCards"]
     wide = statement("LookAtTheRest", listings, ["*"])
     return document([statement("ReadTags", ["sagemaker:ListTags"], resources), wide])
