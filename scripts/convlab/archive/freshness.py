@@ -34,6 +34,9 @@ def jobs_left(root: Path, config: Path, targets: Sequence[str], folder: Path) ->
     result = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
     output = result.stdout + result.stderr
     if result.returncode:
-        last = [line.strip() for line in output.splitlines() if line.strip()][-3:]
-        raise UserError(f"Snakemake refuses the study, so that nothing was archived: {' '.join(last)}")
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        start = next((number for number, line in enumerate(lines) if "Error" in line), 0)
+        raise UserError(
+            f"Snakemake refuses the study, so that nothing was archived: {' '.join(lines[start : start + 2])}"
+        )
     return list(dict.fromkeys(JOB.findall(output)))
