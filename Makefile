@@ -171,12 +171,13 @@ deploy: $(VENV)/.installed-deploy $(if $(ON_AWS),$(VENV)/.installed-sagemaker)  
 deploy-plan: install  ## what deploying to AWS SageMaker would create, may do and can cost; creates nothing
 	@$(BIN)/python scripts/deploy_plan.py $(call quoted,$(STUDY_FILE))
 
-# Only what the command line sets: a variable of the shell's that has such a name deletes nothing.
-asked = $(if $(and $(filter command,$(origin $(1))),$(value $(1))),$(2))
+# Only what the command line sets: a variable of the shell's that has such a name deletes nothing, and 0 means no.
+set_here = $(filter command,$(origin $(1)))
+asked = $(if $(call set_here,$(1)),$(if $(filter 1,$(value $(1))),$(2),$(if $(filter-out 0,$(value $(1))),$(error $(1) should be 1 or 0))))
 
-teardown: install  ## take down what an interrupted deployment to AWS left; ALL=1 lists what the account holds, DELETE=1 deletes it
+teardown: install $(if $(and $(call set_here,ALL),$(filter 1,$(ALL))),$(VENV)/.installed-sagemaker)  ## take down what an interrupted deployment to AWS left; ALL=1 lists what the account holds, DELETE=1 deletes it
 	@$(BIN)/python scripts/teardown.py $(call asked,ALL,--all --config $(call quoted,$(STUDY_FILE))) $(call asked,DELETE,--delete) \
-	  $(call asked,UNEXPIRED,--unexpired) $(if $(call asked,REGIONS,yes),--regions $(foreach region,$(value REGIONS),$(call quoted,$(region))))
+	  $(call asked,UNEXPIRED,--unexpired) $(if $(and $(call set_here,REGIONS),$(value REGIONS)),--regions $(foreach region,$(value REGIONS),$(call quoted,$(region))))
 
 test: $(VENV)/.installed-dev  ## all tests, the end-to-end part included
 	$(PYTEST)

@@ -5,8 +5,8 @@ listing shows that nothing is left. What goes wrong with one deployment keeps no
 the names where something would not go; 1 where one was not tried, as beside a running `make deploy`.
 
 --all needs no state file, as after the machine that deployed is lost: it lists what the account still holds of convlab
-in a region, and with --delete deletes it, except what a process of this machine is at work on and what has not expired
-yet. Exit status 0 where nothing remains, else 3.
+in a region, and with --delete deletes it, except what a process is at work on whose state file lies under --results,
+and what has not expired yet. Exit status 0 where nothing remains, else 3.
 """
 
 import sys
@@ -66,6 +66,10 @@ def main(argv: list[str] | None = None) -> None:
         except UserError as error:
             problems.append(str(error))
             continue
+        except Exception as error:  # a defect, or a full disk: the others are taken down all the same
+            log.exception("%s", path)
+            problems.append(f"{path}: {type(error).__name__}: {error}")
+            continue
         left += remaining
         told += sentences
     try:
@@ -104,8 +108,16 @@ def take_down(path: Path) -> tuple[list[str], list[str]]:
         told = [redaction.masked(f"kept: {kept}", [account]) for kept in receipt.kept]
         if receipt.remaining:
             return redaction.masked(receipt.remaining, [account]), told
+        return [], [*told, f"{state.name}: nothing is left, by listing; {removed(path)}."]
+
+
+def removed(path: Path) -> str:
+    """Remove a state file that names nothing any more; in words whether it went."""
+    try:
         path.unlink(missing_ok=True)
-        return [], [*told, f"{state.name}: nothing is left, by listing; {path} is removed."]
+    except OSError as error:
+        return f"{path} could not be removed ({error.strerror}); delete it"
+    return f"{path} is removed"
 
 
 def sweep(arguments: argparse.Namespace) -> None:
@@ -113,10 +125,22 @@ def sweep(arguments: argparse.Namespace) -> None:
     settings = None
     if arguments.config:
         settings = load_study(read_yaml(arguments.config)).deploy.sagemaker
-    results = [sweep_region(region, settings, arguments) for region in arguments.regions or [None]]
+    if not arguments.regions:
+        empty = [sweep_region(None, settings, arguments)]
+    else:
+        empty = [sweep_or_say_why_not(region, settings, arguments) for region in arguments.regions]
     print("No other region was looked at.")
-    if not all(results):
+    if not all(empty):
         sys.exit(EXIT_RESOURCES_REMAIN)
+
+
+def sweep_or_say_why_not(region: str, settings: SageMaker | None, arguments: argparse.Namespace) -> bool:
+    """As :func:`sweep_region`; a region that cannot be looked at keeps none of the others from it."""
+    try:
+        return sweep_region(region, settings, arguments)
+    except UserError as error:
+        print(f"Region {region} could not be looked at: {error}", flush=True)
+        return False
 
 
 def sweep_region(region: str | None, settings: SageMaker | None, arguments: argparse.Namespace) -> bool:
@@ -145,13 +169,17 @@ def sweep_region(region: str | None, settings: SageMaker | None, arguments: argp
             print(f"  deleting {deployment.name}", flush=True)
             ignore_signals()
             state = inventory.state_of(deployment, clients, None if keep_objects else bucket, prefix)
-            if left := delete(deployment.name, idle, clients, state):
+            try:
+                left = delete(deployment.name, idle, clients, state)
+            except UserError as error:
+                left = [str(error)]
+            if left:
                 outcome = f"would not go: {', '.join(left)}"
         remaining += [] if outcome == "deleted" else [deployment]
         print(*inventory.lines(deployment, outcome), sep="\n", flush=True)
     for note in listed.notes:
         print(f"  {note}")
-    print(inventory.totals(listed.deployments, remaining))
+    print(inventory.totals(listed, remaining))
     return listed.complete and all(deployment.only_objects and keep_objects for deployment in remaining)
 
 

@@ -12,12 +12,12 @@ os.environ["KERAS_HOME"] = os.devnull  # as scripts set it: Keras reads it when 
 
 LONGEST_FIRST = (
     "test_nothing_lost", "test_sagemaker", "test_governed", "test_end_to_end", "test_statistics_calibration",
-    "test_page", "test_train", "test_timing", "test_export", "test_reruns", "test_claims", "test_i18n",
-    "test_environment",
-    "test_used_elsewhere", "test_tuning", "test_report", "test_deploy", "test_diff", "test_notebook", "test_records",
-    "test_snakemake_report", "test_metric", "test_registration", "test_serving", "test_index", "test_backends",
-    "test_statistics", "test_flips", "test_training_recipe", "test_choice", "test_probe", "test_gpu_benchmark",
-    "test_explore", "test_looks", "test_fingerprint", "test_figures", "test_report_markdown",
+    "test_page", "test_train", "test_archive", "test_timing", "test_export", "test_reruns", "test_claims",
+    "test_i18n", "test_environment", "test_used_elsewhere", "test_tuning", "test_report", "test_deploy", "test_diff",
+    "test_notebook", "test_records", "test_snakemake_report", "test_metric", "test_registration", "test_serving",
+    "test_index", "test_backends", "test_statistics", "test_flips", "test_training_recipe", "test_choice",
+    "test_probe", "test_gpu_benchmark", "test_explore", "test_looks", "test_fingerprint", "test_figures",
+    "test_report_markdown",
 )  # fmt: skip
 """xdist hands files out in this order (``--no-loadscope-reorder``), so that no long one begins at the end."""
 

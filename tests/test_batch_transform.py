@@ -12,7 +12,7 @@ import deploy
 import teardown as teardown_script
 from aws_double import BUCKET, Fault
 from builders.deployments import OPTIONS, SETTINGS, evidence, interrupted, noted, outcome, state_file
-from convlab.cloud import aws, batch_transform, endpoint, teardown
+from convlab.cloud import aws, batch_transform, teardown
 from convlab.errors import UserError
 
 pytest_plugins = ["builders.aws_account"]
@@ -92,8 +92,8 @@ def test_a_fault_at_any_step_of_a_transform_job_leaves_nothing(known, results, s
 
 
 def test_a_transform_job_that_does_not_end_is_stopped_after_its_minutes(known, results, monkeypatch):
-    known.hold_jobs = True
-    monkeypatch.setattr(endpoint, "SECONDS_PER_MINUTE", 0.005)
+    known.hold_jobs, began = True, aws.clock()
+    monkeypatch.setattr(aws, "clock", lambda: began + (3600 - 0.1) * ("CreateTransformJob" in known.calls))
     with pytest.raises(UserError, match="did not end within 60 minutes; it was stopped"):
         deploy.main(batch_arguments(results))
     assert [job.status for job in known.transforms.values()] == ["Stopped"] and known.left() == []
@@ -126,6 +126,7 @@ def test_a_transform_job_that_fails_says_why_with_its_log(known, results):
     (b'{"index": 0}', "is no prediction"),
     (b"[" * 100_000, "is no prediction"),
     (b'{"index": 10000, "SageMakerOutput": {}}', "lacks 6 of 6 images"),
+    (b'{"index": Infinity, "SageMakerOutput": {}}', "is no prediction"),
     (b"", "lacks 6 of 6 images; the first is"),
     (b"x" * 200, "more than 100 bytes, which are no predictions"),
 ])  # fmt: skip

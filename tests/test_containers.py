@@ -215,6 +215,7 @@ def demo(engine, workflow_image, tmp_path_factory):
     engine.run(*command, timeout=1500)
     print(f"\ndemo in the container: {time.perf_counter() - start:.0f} s")
     engine.run(*command, "deploy", timeout=600)
+    engine.run(*command, timeout=600)  # the report shows the endpoint
     return study, command
 
 

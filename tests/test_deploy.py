@@ -131,6 +131,18 @@ def test_a_reference_that_is_no_number_agrees_with_nothing(results, reference):
     assert evidence(results)["status"] == "failed" and evidence(results)["parity"] is None
 
 
+@pytest.mark.parametrize("lengths", [(3, 2), (2, 2)])
+def test_answers_of_other_classes_than_the_reference_are_told_whatever_their_lengths(lengths):
+    answers = [
+        endpoint_test.image_prediction(
+            {"class": 0, "label": "a", "probabilities": [1.0] * length}, index, 0, payload_bytes=1
+        )
+        for index, length in enumerate(lengths)
+    ]
+    with pytest.raises(UserError, match="of other classes than the endpoint's"):
+        endpoint_test.agreement(answers, np.full((2, 3), 1 / 3))
+
+
 def test_a_difference_that_is_no_number_is_no_small_one(results, monkeypatch):
     agreement = endpoint_test.agreement
     nowhere = {"largest_difference": float("nan")}

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 import deploy
 from aws_double import Fault
 from builders.deployments import SETTINGS, arguments, evidence, noted, outcome, state_file
-from convlab.cloud import aws
+from convlab.cloud import aws, cold_starts, metrics
 from convlab.errors import UserError
 from convlab.study.sagemaker import SageMaker
 
@@ -63,6 +63,18 @@ def test_metrics_that_come_late_are_waited_for_and_the_endpoint_is_gone_meanwhil
     assert left == []
 
 
+def test_metrics_that_count_some_calls_only_are_read_again(known, results, monkeypatch):
+    fetch, answers = metrics.fetch, []
+
+    def some(*arguments):
+        answers.append(fetch(*arguments))
+        return {**answers[-1], "Invocations_Sum": [4.0]} if len(answers) < 3 else answers[-1]
+
+    monkeypatch.setattr(metrics, "fetch", some)
+    deploy.main(arguments(results))
+    assert len(answers) == 3 and evidence(results)["server"]["invocations"] == 6
+
+
 def test_metrics_that_do_not_come_are_waited_for_no_longer_than_allowed(known, results):
     known.hidden_metrics = 10**9
     deploy.main(arguments(results, endpoint={**SETTINGS["endpoint"], "metrics_wait_seconds": 0}))
@@ -83,6 +95,16 @@ def test_metrics_prevent_nothing_whatever_reading_them_raises(known, clients, re
     record = evidence(results)
     assert record["status"] == "succeeded" and record["server"]["error"] and known.left() == []
     noted("GetMetricData", type(error).__name__, outcome(results), known.left())
+
+
+@pytest.mark.parametrize("values", [["many"], [None], ["NaN"], [1e308, 1e308], "many", 5])
+def test_metrics_that_are_no_numbers_prevent_nothing(known, clients, results, monkeypatch, values):
+    page = {"MetricDataResults": [{"Label": "Invocations_Sum", "Values": values}]}
+    broken = SimpleNamespace(get_paginator=lambda name: SimpleNamespace(paginate=lambda **_: [page]))
+    monkeypatch.setattr(aws, "connect", lambda region, endpoint_url=None: replace(clients, cloudwatch=broken))
+    deploy.main(arguments(results, endpoint={**SETTINGS["endpoint"], "metrics_wait_seconds": 0}))
+    server = evidence(results)["server"]
+    assert server["error"] and server["invocations"] is None and not server["complete"] and known.left() == []
 
 
 def test_metrics_that_are_denied_are_asked_for_once(known, results):
@@ -136,6 +158,17 @@ def test_a_fault_at_a_further_cold_start_costs_that_cold_start_alone(known, resu
     assert "InternalFailure" in record["cold_starts"]["error"]
     assert known.left() == [] and not state_file(results).exists()
     noted(f"{step} (of a further cold start)", "InternalFailure", outcome(results), known.left())
+
+
+def test_an_odd_error_at_a_further_cold_start_costs_that_cold_start_alone(known, results, monkeypatch):
+    def fail(*_):
+        raise KeyError("EndpointStatus")
+
+    monkeypatch.setattr(cold_starts, "wait_until_gone", fail)
+    deploy.main(arguments(results, endpoint={**SETTINGS["endpoint"], "cold_starts": 2}))
+    record = evidence(results)
+    assert record["status"] == "succeeded" and record["cold_starts"]["error"] == "KeyError: 'EndpointStatus'"
+    assert known.left() == []
 
 
 def test_cold_starts_of_an_instance_are_refused():

@@ -150,7 +150,11 @@ def test_schedules_stay_as_long_as_what_they_delete_and_it_is_said_when_they_are
     assert known.left() == [] and not state_file(results).exists()
 
 
-def test_when_training_comes_first_schedules_are_made_before_it_and_moved_afterwards(known, results, monkeypatch):
+@pytest.mark.parametrize("slept", [False, True])
+def test_when_training_comes_first_schedules_are_made_before_it_and_moved_afterwards(
+    known, results, monkeypatch, slept
+):
+    """Or made again, if this machine slept for so long that they have been carried out and deleted themselves."""
     moments = {}
     exported = results / "export/toys/export.json"
     content = json.loads(exported.read_text()) | {"spec": {"training": {}}}
@@ -159,6 +163,8 @@ def test_when_training_comes_first_schedules_are_made_before_it_and_moved_afterw
 
     def train(deployment, *arguments):
         moments["before"] = dict(deployment.state.schedules)
+        if slept:
+            known.schedules.clear()
         return "trained"
 
     monkeypatch.setattr(endpoint.training_job, "train", train)
@@ -171,7 +177,30 @@ def test_when_training_comes_first_schedules_are_made_before_it_and_moved_afterw
     assert all(abs(shift - timedelta(minutes=90)) < timedelta(minutes=1) for shift in moved), (
         "60 of training, 30 of queues"
     )
-    assert known.calls.count("CreateSchedule") == known.calls.count("UpdateSchedule") == 4 and known.left() == []
+    assert known.calls.count("UpdateSchedule") == 4 and known.calls.count("CreateSchedule") == (8 if slept else 4)
+    assert known.left() == []
+
+
+@pytest.mark.parametrize("skip", [0, 2])
+def test_a_schedule_whose_creation_got_no_answer_is_removed_whatever_its_repetition_is_answered(known, results, skip):
+    """The double knows no ClientToken, by which AWS recognises a repetition: it answers that there is one already."""
+    known.faults = [Fault("CreateSchedule", "InternalServerException", status=500, after=True, skip=skip)]
+    with pytest.raises(UserError, match="so it is not deployed: CreateSchedule: ConflictException"):
+        deploy.main(arguments(results, **GUARDED))
+    assert known.calls.count("CreateSchedule") == skip + 2 and "DeleteSchedule" in known.calls
+    assert known.left() == [] and not state_file(results).exists()
+
+
+@pytest.mark.parametrize(("last", "changes"), [
+    ("CreateEndpointConfig", GUARDED), ("PutObject", {"mode": "batch", "scheduler_role_arn": GUARD_ROLE}),
+])  # fmt: skip
+def test_nothing_that_costs_is_created_when_its_time_is_over(known, results, monkeypatch, last, changes):
+    """After a machine's sleep, when the schedules have been carried out and would delete it no more."""
+    began = aws.clock()
+    monkeypatch.setattr(aws, "clock", lambda: began + 8 * 3600 * (last in known.calls))
+    with pytest.raises(UserError, match=r"'s \d+ minutes were over before it could be created; deploy again"):
+        deploy.main(arguments(results, **changes))
+    assert not {"CreateEndpoint", "CreateTransformJob"} & set(known.calls) and known.left() == []
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -1,9 +1,11 @@
 """make teardown ALL=1: what an account holds of convlab, listed without a state file, and deleted on request."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 pytest.importorskip("moto", reason="needs moto (pip install --require-hashes -r requirements/dev.txt)")
 
@@ -12,9 +14,10 @@ import teardown
 from aws_double import ACCOUNT, BUCKET, REGION, Fault
 from builders.deployments import ROLE, SETTINGS, arguments, state_file
 from builders.project import TINY
+from convlab.cloud import aws
 from convlab.cloud import state as states
 from convlab.cloud import teardown as taking_down
-from convlab.cloud.inventory import Held
+from convlab.cloud.inventory import Held, lines
 from convlab.cloud.policy import caller_policy, inventory_policy
 from convlab.errors import UserError
 from convlab.study.sagemaker import SageMaker
@@ -115,14 +118,81 @@ def test_without_the_permission_to_read_tags_nothing_counts_as_expired(known, le
     known.faults = [Fault("ListTags", "AccessDeniedException", times=99)]
     status, output = swept(capsys, "--config", config, "--results", tmp_path / "elsewhere", "--delete")
     assert status == 3 and "when it expires cannot be read" in output and left_behind in known.sagemaker.endpoints
-    assert "tags could not be listed: ListTags: AccessDeniedException" in output
+    assert f"tags of {left_behind} could not be listed: ListTags: AccessDeniedException" in output
 
 
-@pytest.mark.parametrize(("step", "status"), [("ListEndpoints", 3), ("ListSchedules", 0)])
-def test_a_listing_that_fails_proves_nothing_of_what_costs(known, tmp_path, capsys, step, status):
-    known.faults = [Fault(step, "AccessDeniedException", times=99)]
-    ended, output = swept(capsys, "--results", tmp_path)
+@pytest.mark.parametrize(("step", "status"), [
+    ("ListEndpoints", 3), ("ListTransformJobs", 3), ("ListObjectsV2", 3), ("ListSchedules", 0),
+])  # fmt: skip
+@pytest.mark.parametrize("body", [None, b"{}"], ids=["denied", "no answer of AWS"])
+def test_a_listing_that_fails_proves_nothing_of_what_costs(known, tmp_path, config, capsys, step, status, body):
+    known.faults = [Fault(step, "AccessDeniedException", times=99, body=body, status=403 if body is None else 200)]
+    ended, output = swept(capsys, "--config", config, "--results", tmp_path)
     assert ended == status and "could not be listed: " in output
+    assert ("holds nothing of convlab" in output) == (status == 0)
+
+
+def test_a_listing_that_fails_hides_nothing_of_the_others(known, left_behind, tmp_path, config, capsys):
+    known.faults = [Fault("ListEndpoints", "AccessDeniedException", times=99)]
+    _, output = swept(capsys, "--config", config, "--results", tmp_path / "elsewhere")
+    assert "endpoints could not be listed" in output and "endpoint config, model, 4 schedules, 1 object" in output
+
+
+def test_a_region_that_cannot_be_looked_at_keeps_no_other_from_it(known, clients, tmp_path, capsys, monkeypatch):
+    def connect(region, endpoint_url=None):
+        if region != REGION:
+            raise UserError(f"{region} is not known")
+        return clients
+
+    monkeypatch.setattr(aws, "connect", connect)
+    status, output = swept(capsys, "--results", tmp_path, "--regions", "eu-wst-1", REGION)
+    assert status == 3 and "Region eu-wst-1 could not be looked at: eu-wst-1 is not known" in output
+    assert f"Region {REGION} (a double of AWS" in output
+
+
+def test_a_deployment_that_cannot_be_taken_down_keeps_no_other_up(
+    known, clients, left_behind, tmp_path, config, capsys
+):
+    expire(known, left_behind)
+    other = tmp_path / "elsewhere/other/deploy/toys/state.json"
+    other.parent.mkdir(parents=True)
+    name = "convlab-a-study-20261126-201010-abc123"  # before the other one in the alphabet
+    fields = {"region": REGION, "bucket": BUCKET, "prefix": f"convlab/{name}/", "keep_objects": False, "created": ""}
+    states.State(name=name, account="of another account", endpoint_url=None, **fields).save(other)
+    container = {"Image": "i", "ModelDataUrl": f"s3://{BUCKET}/x"}
+    clients.sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container)
+    options = ["--config", config, "--results", tmp_path / "elsewhere", "--delete", "--unexpired"]
+    status, output = swept(capsys, *options)
+    assert status == 3 and "would not go: the credentials are of another account than" in output
+    assert known.left() == [name] and "1 left." in output
+
+
+@pytest.mark.parametrize("error", [OSError(30, "Read-only file system"), KeyError("x")], ids=lambda e: type(e).__name__)
+def test_an_error_of_any_type_with_one_state_file_keeps_no_other_deployment_up(known, results, monkeypatch, error):
+    monkeypatch.setattr(taking_down, "DELETION_SECONDS", 0.1)
+    known.faults = [Fault("DeleteEndpoint", "AccessDeniedException", times=99)]
+    with pytest.raises(SystemExit):
+        deploy.main(arguments(results))
+    known.faults = []
+    broken = results.parent / "a_study/deploy/toys/state.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(state_file(results).read_bytes())
+    load = states.load
+
+    def fail(path):
+        if path == broken:
+            raise error
+        return load(path)
+
+    monkeypatch.setattr(states, "load", fail)
+    with pytest.raises(UserError, match=f"{broken}: {type(error).__name__}"):
+        teardown.main(["--results", str(results.parent)])
+    assert known.left() == [] and not state_file(results).exists()
+
+
+def test_a_state_file_that_cannot_be_read_is_told_in_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="cannot be read: Is a directory"):
+        states.load(tmp_path)
 
 
 def test_names_that_convlab_does_not_give_are_shown_and_left_alone(known, clients, tmp_path, capsys):
@@ -192,6 +262,14 @@ def test_times_are_those_of_name_and_tag():
     held = Held("convlab-my-study-20261126-201010-abc123", tags={"expires": "2026-11-26T20:55:00+00:00"})
     assert f"{held.created:%Y-%m-%d %H:%M} {held.expires:%H:%M}" == "2026-11-26 20:10 20:55"
     assert Held("convlab-theirs", given_by_convlab=False, tags={"expires": "soon"}).expires is None
+    odd = Held("convlab-x-99999999-999999-abc123", tags={"expires": "2026-11-26"})
+    assert odd.created is None and odd.expires == datetime(2026, 11, 26, tzinfo=UTC)
+    assert "created unknown, expires 2026-11-26 00:00 UTC" in lines(odd, "kept")[1]
+
+
+def test_a_users_tags_do_not_set_when_a_deployment_expires():
+    with pytest.raises(ValidationError, match="has the key expires, which each deployment gives its own time"):
+        SageMaker.model_validate(SETTINGS | {"tags": {"expires": "2030-01-01"}})
 
 
 def test_the_policies_allow_what_listing_and_deleting_ask_for(known, left_behind, tmp_path, config, capsys):

@@ -103,6 +103,33 @@ def test_other_names_reach_the_program_whole_too(project):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("given", "handed_on"), [
+    ([], []), (["ALL=1"], ["--all", "--config", "x.yaml"]), (["ALL=0"], []),
+    (["ALL=1", "DELETE=0", "UNEXPIRED="], ["--all", "--config", "x.yaml"]),
+    (["ALL=1", "DELETE=1", "REGIONS=a b"], ["--all", "--config", "x.yaml", "--delete", "--regions", "a", "b"]),
+])  # fmt: skip
+def test_teardown_deletes_only_where_it_is_told_to(project, monkeypatch, given, handed_on):
+    monkeypatch.setenv("DELETE", "1")  # of the shell's, for something else
+    assert calls(project, "teardown", "STUDY=x.yaml", *given)[-1][1:] == handed_on
+
+
+def test_what_lists_an_account_is_installed_on_a_machine_that_never_deployed(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/.installed-cpu").touch()
+    environment = {name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE}
+    for given, installs in ((["ALL=1"], True), ([], False)):
+        command = ["make", "--dry-run", "teardown", *given]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+        assert ("requirements/sagemaker.txt" in result.stdout) == installs, result.stderr
+
+
+def test_another_value_than_yes_or_no_deletes_nothing(project):
+    made = subprocess.run(["make", "teardown", "ALL=1", "DELETE=no"], cwd=project, capture_output=True, text=True)
+    assert made.returncode and "DELETE should be 1 or 0" in made.stderr
+
+
 @pytest.mark.parametrize(("arguments", "build"), [([], "cpu"), (["GPU=1"], "gpu")])
 def test_the_image_for_apptainer_is_made_of_what_the_engine_has_built(project, tmp_path, monkeypatch, arguments, build):
     for name in ("podman", "apptainer"):

@@ -96,6 +96,16 @@ def test_a_group_of_others_is_not_deleted_with_a_failed_registration(known, clie
     assert known.registered() == [GROUP]
 
 
+def test_what_the_account_holds_names_what_was_registered_and_does_not_delete_it(known, results, capsys):
+    deploy.main(arguments(results, register=True))
+    before = [*known.registered(), *known.left()]
+    teardown_script.main(["--all", "--delete", "--unexpired", "--results", str(results.parent), "--regions", REGION])
+    output = capsys.readouterr().out
+    card = evidence(results)["registration"]["card"]
+    assert f"registered, and left on purpose: model package group {GROUP}, model card {card}" in output
+    assert [*known.registered(), *known.left()] == before
+
+
 def test_what_cannot_be_undone_is_named_and_goes_later(known, results):
     known.faults = [
         Fault("CreateModelCard", "AccessDeniedException", times=99),
@@ -106,6 +116,21 @@ def test_what_cannot_be_undone_is_named_and_goes_later(known, results):
     assert caught.value.code == 3 and state_file(results).exists()
     assert any(GROUP in entry for entry in evidence(results)["teardown"]["remaining"])
     assert ACCOUNT not in state_file(results).read_text()
+    known.faults = []
+    teardown_script.main(["--results", str(results.parent)])
+    assert known.registered() == [] and known.left() == [] and not state_file(results).exists()
+
+
+@pytest.mark.parametrize("step", ["DeleteModelCard", "DeleteModelPackageGroup"])
+def test_a_card_or_group_that_would_not_go_is_named_and_goes_later(known, results, step):
+    known.faults = [
+        Fault("CreateModelCard", "InternalFailure", status=500, times=99, after=True),
+        Fault(step, "AccessDeniedException", times=99),
+    ]
+    with pytest.raises(SystemExit) as caught:
+        deploy.main(arguments(results, register=True))
+    assert caught.value.code == 3 and known.registered() and state_file(results).exists()
+    assert f"or its group {GROUP}" in str(evidence(results)["teardown"]["remaining"])
     known.faults = []
     teardown_script.main(["--results", str(results.parent)])
     assert known.registered() == [] and known.left() == [] and not state_file(results).exists()
@@ -157,3 +182,4 @@ def test_a_mode_that_tests_nothing_registers_nothing():
 def test_a_long_name_of_a_study_makes_a_name_that_aws_takes():
     name = registry.group_name("A study with a Very_Long name " * 4, "data.set")
     assert len(name) <= 63 and name.startswith("convlab-a-study") and not name.endswith("-")
+    assert name != registry.group_name("A study with a Very_Long name " * 4, "other"), "a group for each dataset"

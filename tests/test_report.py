@@ -662,12 +662,31 @@ def test_what_the_service_measured_stands_beside_the_clients_times_in_page_and_m
         "In the container, as CloudWatch has it{}mean 2.50 ms, 1.50 ms to 9.25 ms",
         "Outside of SageMaker, on average: network and client{}3.25 ms",
         "Memory of the endpoint{}12.5 % at most",
-        "Cold starts, each of an endpoint created anew{}median 800.00 ms, 700.00 ms to 900.00 ms (n = 3)",
+        "Cold starts, each of an endpoint created anew{}median 800 ms, 700 ms to 900 ms (n = 3)",
     ):
         assert sentence.format(" ") in words, sentence
         assert "- " + sentence.format(": ") in markdown.replace("\N{NO-BREAK SPACE}", " ").replace("\u202f", " "), (
             sentence
         )
+
+
+def test_what_the_service_did_not_count_is_not_counted_and_why_cold_starts_are_missing_is_told(tmp_path):
+    names = "errors_4xx errors_5xx model_latency_ms overhead_latency_ms model_setup_ms client_latency_ms outside_ms"
+    names = dict.fromkeys([*names.split(), "memory_percent", "cpu_percent"])
+    server = {"complete": True, "waited_seconds": 60.0, "error": None, "invocations": 5} | names
+    cold = {"asked": 5, "milliseconds": [900], "median": 900, "min": 900, "max": 900, "error": "CreateEndpoint: no"}
+    words = deployed(tmp_path, server=server, cold_starts=cold).words
+    assert "Calls that CloudWatch counted 5" in words and "4xx" not in words
+    assert "900.00 ms to 900.00 ms (n = 1); CreateEndpoint: no" in words
+
+
+@pytest.mark.parametrize(("remaining", "named"), [([], True), (["endpoint convlab-x"], False)])
+def test_objects_are_named_as_kept_where_the_config_asks_for_it_and_not_beside_what_would_not_go(
+    tmp_path, remaining, named
+):
+    teardown = {"remaining": remaining, "about": {"kept_objects": ["s3://bucket/convlab/x/model.tar.gz"]}}
+    words = deployed(tmp_path, teardown=teardown).words
+    assert ("Kept in the bucket, as asked s3://bucket/convlab/x/model.tar.gz" in words) == named
 
 
 def test_what_was_registered_is_named_with_what_stays(tmp_path):
@@ -678,7 +697,7 @@ def test_what_was_registered_is_named_with_what_stays(tmp_path):
     }  # fmt: skip
     words = deployed(tmp_path, registration=registration).words
     assert "model card convlab-x/3, PendingManualApproval, convlab-x-1 (Draft)" in words
-    assert "Kept for it in the bucket s3://bucket/convlab/registry/convlab-x-1/model.tar.gz" in words
+    assert "Kept in the bucket, as asked s3://bucket/convlab/registry/convlab-x-1/model.tar.gz" in words
 
 
 def test_metrics_that_did_not_come_are_said_to_be_missing(tmp_path):

@@ -919,6 +919,8 @@ async def hostile_client(port: int, parts: list[bytes], connected: asyncio.Semap
                 await asyncio.sleep(0.2)
             writer.transport.abort()
         connected.release()
+        with contextlib.suppress(TimeoutError):  # a pause, else a busy machine does nothing but connect
+            await asyncio.wait_for(end.wait(), 1)
 
 
 def peak_bytes(pid: int) -> int:
@@ -944,7 +946,7 @@ def test_a_thousand_hostile_connections_leave_it_answering_in_bounded_memory(fol
 
     def answered() -> bool:
         """Whether a client that tries as often as HTTP clients do gets the right answer."""
-        for _ in range(3):
+        for _ in range(5):
             with contextlib.suppress(OSError, http.client.HTTPException):
                 return request(served, "POST", "/invocations", body, headers)[:2] == (200, expected)
         return False

@@ -57,8 +57,9 @@ COMPARE = str(layout.compared(FOLDER))
 REPORT = str(layout.reported(FOLDER))
 EXPORT = str(layout.exported(FOLDER, "{dataset}"))
 EXPORTED_FORMATS = [  # beside model.keras and model.onnx
-    *([directory(f"{EXPORT}/saved_model")] if "saved_model" in study.deploy.formats else []),
-    *([f"{EXPORT}/model.safetensors"] if "safetensors" in study.deploy.formats else []),
+    f"{EXPORT}/{file}"
+    for name, file in {"saved_model": "saved_model", "safetensors": "model.safetensors"}.items()
+    if name in study.deploy.formats
 ]
 TIMING = str(layout.timed(FOLDER))
 DEPLOY = str(layout.deployed(FOLDER, "{dataset}"))

@@ -16,7 +16,7 @@ rule export_model:
         parity=f"{EXPORT}/parity.json",
         keras=f"{EXPORT}/model.keras",
         onnx=f"{EXPORT}/model.onnx",
-        formats=EXPORTED_FORMATS,
+        formats=[directory(path) if path.endswith("saved_model") else path for path in EXPORTED_FORMATS],
         handlers=f"{EXPORT}/code/inference.py",
         forms=f"{EXPORT}/code/request_forms.py",
         requirements=f"{EXPORT}/code/requirements.txt",
@@ -50,6 +50,7 @@ rule model_card:
         checked=verified("model_card"),
         exported=f"{EXPORT}/export.json",
         parity=f"{EXPORT}/parity.json",
+        formats=EXPORTED_FORMATS,  # Snakemake runs a job for a new output only where something takes it
         manifest=f"{PREPARE}/manifest.json",
         described=lambda wildcards: descriptions([wildcards.dataset], study.plan.candidates),
         runs=lambda wildcards: runs_of_candidates(f"{TRAIN}/run.json", wildcards),

@@ -105,6 +105,7 @@ class BatchTransform(SageMakerEndpoint):
             "strategy": batch.strategy,
             "max_payload_mb": batch.max_payload_mb,
         }
+        self._check_time()
         with state.pending("transform_job", self.state_file):
             self._clients.sagemaker.create_transform_job(
                 TransformJobName=state.name,
@@ -180,7 +181,7 @@ class BatchTransform(SageMakerEndpoint):
                 try:
                     joined = json.loads(line)
                     predictions[int(joined[INDEX])] = joined[PREDICTION]
-                except (ValueError, KeyError, TypeError, RecursionError):
+                except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
                     text = line[:200].decode("utf-8", "replace")
                     raise UserError(
                         f"line {number} of the transform job's {name}.out is no prediction: {text}"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from statistics import median
 
 from convlab.cloud import aws
-from convlab.errors import UserError
+from convlab.cloud.aws import ClientError, Clients
 from convlab.serving.record import ColdStarts
 
 log = logging.getLogger("deploy")
@@ -23,7 +23,7 @@ def measure(asked: int, first: float, start_anew: Callable[[], None], call: Call
         start_anew: deletes the endpoint, creates it again and waits until it is in service.
         call: sends one image; returns the seconds from the first attempt to the answer.
 
-    An error ends the measurement and is recorded: what was asked of the endpoint is known by then.
+    An error of any type ends the measurement and is recorded: what was asked of the endpoint is known by then.
     """
     seconds, why = [first], None
     try:
@@ -31,10 +31,21 @@ def measure(asked: int, first: float, start_anew: Callable[[], None], call: Call
             start_anew()
             seconds.append(call())
             log.info("cold start %d of %d: %.2f s", len(seconds), asked, seconds[-1])
-    except (UserError, *aws.FAILURES) as error:
+    except Exception as error:  # it only informs
         why = aws.error_message(error)
         log.warning("%d of %d cold starts were measured: %s", len(seconds), asked, why)
     times = [1000 * second for second in seconds]
     return ColdStarts(
         asked=asked, milliseconds=times, median=median(times), min=min(times), max=max(times), error=why
     )  # fmt: skip
+
+
+def wait_until_gone(clients: Clients, endpoint: str, seconds: float) -> None:
+    """Poll for ``seconds`` at most until SageMaker does not know the endpoint any more."""
+    for _ in aws.poll_intervals(seconds):
+        try:
+            clients.sagemaker.describe_endpoint(EndpointName=endpoint)
+        except ClientError as error:
+            if not aws.is_missing(error):
+                raise
+            return

@@ -253,8 +253,20 @@ class SageMakerEndpoint:
                 Tags=self._tag_list(),
                 **governance.endpoint_config(self.settings),
             )
+        self._request_endpoint()
+
+    def _request_endpoint(self) -> None:
+        """Create the endpoint from its configuration."""
+        self._check_time()
+        name = self.state.name
         with self.state.pending("endpoint", self.state_file):
-            sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=self._tag_list())
+            self._clients.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=self._tag_list())
+
+    def _check_time(self) -> None:
+        """Raise UserError if the time is over, as after a machine's sleep: no schedule would end what is made now."""
+        if aws.clock() > self._ends:
+            kind, minutes = KINDS[self.settings.mode], time_limits.prediction_minutes(self.settings)
+            raise UserError(f"the {kind}'s {minutes} minutes were over before it could be created; deploy again")
 
     def _wait(self) -> None:
         """Poll until the endpoint is in service. Raises UserError if it fails or takes too long."""
@@ -296,17 +308,10 @@ class SageMakerEndpoint:
 
     def _start_anew(self) -> None:
         """Delete the endpoint and create it again from the same configuration."""
-        name, sagemaker = self.state.name, self._clients.sagemaker
-        sagemaker.delete_endpoint(EndpointName=name)
-        for _ in aws.poll_intervals(self._ends - aws.clock()):
-            try:
-                sagemaker.describe_endpoint(EndpointName=name)
-            except ClientError as error:
-                if not aws.is_missing(error):
-                    raise
-                break
-        with self.state.pending("endpoint", self.state_file):
-            sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=self._tag_list())
+        name = self.state.name
+        self._clients.sagemaker.delete_endpoint(EndpointName=name)
+        cold_starts.wait_until_gone(self._clients, name, self._ends - aws.clock())
+        self._request_endpoint()
         self._wait()
 
     def invoke(self, body: bytes, content_type: str) -> Reply:

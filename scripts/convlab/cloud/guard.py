@@ -43,13 +43,12 @@ def arm(deployment: Deployment, deletions: tuple[Deletion, ...], minutes: float)
     end = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=minutes)
     for deletion in deletions:
         name, due = f"{state.name}-{deletion.suffix}", end + timedelta(minutes=deletion.delay_minutes)
-        schedule = _schedule(deletion, state.name, due, settings.scheduler_role_arn)
+        schedule = {"Name": name, **_schedule(deletion, state.name, due, settings.scheduler_role_arn)}
         exists = name in state.schedules
-        send = deployment.clients.scheduler.update_schedule if exists else deployment.clients.scheduler.create_schedule
         state.schedules[name] = due.isoformat()
         try:
             with deployment.pending("schedule"):
-                made = send(Name=name, **schedule)
+                made = _put(deployment.clients, schedule, exists)
         except aws.FAILURES as error:
             if not exists and _was_refused(error):  # then there is nothing to remove, and perhaps no permission to
                 del state.schedules[name]
@@ -62,6 +61,17 @@ def arm(deployment: Deployment, deletions: tuple[Deletion, ...], minutes: float)
         if "ScheduleArn" not in made:  # a proxy's page, of which nothing would be deleted
             raise UserError(f"what answered the request for the schedule {name} is not AWS, so it is not deployed")
     return {"guard": {"role": settings.scheduler_role_arn, "schedules": dict(state.schedules)}}
+
+
+def _put(clients: Clients, schedule: dict[str, Any], exists: bool) -> dict[str, Any]:
+    """Create or move a schedule; AWS' response. One whose time is over has deleted itself, as while a machine slept."""
+    if exists:
+        try:
+            return clients.scheduler.update_schedule(**schedule)
+        except ClientError as error:
+            if not aws.is_missing(error):
+                raise
+    return clients.scheduler.create_schedule(**schedule)
 
 
 def _schedule(deletion: Deletion, target_name: str, due: datetime, role: str) -> dict[str, Any]:
@@ -82,13 +92,11 @@ def _schedule(deletion: Deletion, target_name: str, due: datetime, role: str) ->
 
 
 def _was_refused(error: Exception) -> bool:
-    """Whether AWS certainly has not made what was asked for; a throttled request may repeat one without a response."""
+    """Whether AWS certainly has not made what was asked for: a repeated request may follow one without a response."""
     if isinstance(error, UNSENT):
         return True
-    if "Throttling" in aws.error_code(error) or "TooManyRequests" in aws.error_code(error):
-        return False
     metadata = error.response.get("ResponseMetadata", {}) if isinstance(error, ClientError) else {}
-    return 400 <= metadata.get("HTTPStatusCode", 500) < 500
+    return metadata.get("RetryAttempts") == 0 and 400 <= metadata.get("HTTPStatusCode", 500) < 500
 
 
 def remove(clients: Clients, state: State, early: bool) -> str | None:

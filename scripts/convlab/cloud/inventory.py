@@ -6,7 +6,7 @@ need another, does not know schedules, and goes on naming what was deleted. ``Li
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from convlab.cloud import aws, guard
 from convlab.cloud.aws import Clients
 from convlab.cloud.state import NAME_PREFIX, State, deployment_of
-from convlab.cloud.teardown import JOB_KINDS, RESOURCES, RUNNING_STATUSES
+from convlab.cloud.teardown import JOB_KINDS, RESOURCES, RUNNING_STATUSES, JobKind, Resource
 
 
 @dataclass
@@ -33,17 +33,19 @@ class Held:
     @property
     def created(self) -> datetime | None:
         """The time in its name; None for a name that convlab has not given."""
-        if not self.given_by_convlab:
+        try:
+            return datetime.strptime(self.name[-22:-7], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+        except ValueError:
             return None
-        return datetime.strptime(self.name[-22:-7], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
 
     @property
     def expires(self) -> datetime | None:
         """The time in its tag; None where that cannot be read."""
         try:
-            return datetime.fromisoformat(self.tags["expires"])
+            time = datetime.fromisoformat(self.tags["expires"])
         except (KeyError, ValueError):
             return None
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
 
     @property
     def only_objects(self) -> bool:
@@ -61,7 +63,8 @@ class Held:
 
 @dataclass
 class Inventory:
-    """What a region holds, by deployment; what could not be listed; ``complete``: nothing that costs is among that."""
+    """What a region holds, by deployment; what could not be listed; ``complete``: nothing that costs is among that,
+    and no objects."""
 
     deployments: list[Held]
     notes: list[str]
@@ -80,13 +83,13 @@ def inventory(clients: Clients, bucket: str | None = None, prefix: str | None = 
     def attempt(what: str, listing: Callable[[], None]) -> bool:
         try:
             listing()
-        except aws.FAILURES as error:
+        except Exception as error:  # also answers that are not from AWS
             notes.append(f"{what} could not be listed: {aws.error_message(error)}")
             return False
         return True
 
-    def resources() -> None:
-        for kind, name, status, arn in _resources(clients):
+    def add(entries: Iterator[tuple[str, str, str, str]]) -> None:
+        for kind, name, status, arn in entries:
             of(name).resources.append((kind, status))
             of(name).arns.append(arn)
 
@@ -97,32 +100,58 @@ def inventory(clients: Clients, bucket: str | None = None, prefix: str | None = 
     def objects() -> None:
         listing = clients.s3.get_paginator("list_objects_v2")
         pages = listing.paginate(Bucket=bucket, Prefix=f"{prefix}/{NAME_PREFIX}")
-        for entry in (entry for page in pages for entry in page.get("Contents", [])):
+        for entry in (entry for page in pages if page["KeyCount"] for entry in page["Contents"]):
             folder = of(entry["Key"].removeprefix(f"{prefix}/").split("/")[0])
             folder.objects += 1
             folder.object_bytes += entry["Size"]
 
-    complete = attempt("endpoints, configurations, models and jobs", resources)
+    listed = [
+        *(
+            attempt(f"{_words(resource.kind)}s", lambda each=resource: add(_resources(clients, each)))
+            for resource in RESOURCES
+        ),
+        *(attempt(f"{jobs.word} jobs", lambda each=jobs: add(_running_jobs(clients, each))) for jobs in JOB_KINDS),
+    ]
     attempt("schedules", schedules)
     if bucket:
-        attempt("objects", objects)
-    attempt("tags", lambda: _read_tags(clients, held.values()))
+        listed.append(attempt("objects", objects))
+    attempt("registered models", lambda: notes.extend(_registered(clients)))
+    for deployment in held.values():
+        if deployment.arns:
+            attempt(f"tags of {deployment.name}", lambda each=deployment: _read_tags(clients, each))
+    complete = all(listed)
     return Inventory(sorted(held.values(), key=lambda deployment: deployment.name), notes, complete)
 
 
-def _resources(clients: Clients) -> Iterator[tuple[str, str, str, str]]:
-    """Kind, name, status and ARN of each resource; of jobs those that run, since ended ones cost nothing and stay."""
-    for resource in RESOURCES:
-        for entry in _pages(clients, resource.listing, resource.response_key):
-            if entry[resource.key].startswith(NAME_PREFIX):
-                arn = entry[resource.key.removesuffix("Name") + "Arn"]
-                kind = resource.kind.replace("_", " ")
-                yield kind, entry[resource.key], entry.get("EndpointStatus", ""), arn
-    for jobs in JOB_KINDS:
-        for entry in _pages(clients, f"list_{jobs.kind}s", jobs.response_key):
-            name, status = entry[jobs.name_key], entry[jobs.status_key]
-            if name.startswith(NAME_PREFIX) and status in RUNNING_STATUSES:
-                yield f"{jobs.word} job", name, status, entry[jobs.name_key.removesuffix("Name") + "Arn"]
+def _resources(clients: Clients, resource: Resource) -> Iterator[tuple[str, str, str, str]]:
+    """Kind, name, status and ARN of each resource of a kind."""
+    for entry in _pages(clients, resource.listing, resource.response_key):
+        if entry[resource.key].startswith(NAME_PREFIX):
+            arn = entry[resource.key.removesuffix("Name") + "Arn"]
+            yield _words(resource.kind), entry[resource.key], entry.get("EndpointStatus", ""), arn
+
+
+def _running_jobs(clients: Clients, jobs: JobKind) -> Iterator[tuple[str, str, str, str]]:
+    """As _resources, of the jobs that run: ended ones cost nothing and stay."""
+    for entry in _pages(clients, f"list_{jobs.kind}s", jobs.response_key):
+        name, status = entry[jobs.name_key], entry[jobs.status_key]
+        if name.startswith(NAME_PREFIX) and status in RUNNING_STATUSES:
+            yield f"{jobs.word} job", name, status, entry[jobs.name_key.removesuffix("Name") + "Arn"]
+
+
+def _words(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
+def _registered(clients: Clients) -> Iterator[str]:
+    """A sentence for what was registered, which people delete, if anything was."""
+    groups = _pages(clients, "list_model_package_groups", "ModelPackageGroupSummaryList")
+    cards = _pages(clients, "list_model_cards", "ModelCardSummaries")
+    names = [f"model package group {entry['ModelPackageGroupName']}" for entry in groups]
+    names += [f"model card {entry['ModelCardName']}" for entry in cards]
+    names = [name for name in names if name.split()[-1].startswith(NAME_PREFIX)]
+    if names:
+        yield f"registered, and left on purpose: {', '.join(names)}"
 
 
 def _pages(clients: Clients, listing: str, key: str) -> Iterator[dict[str, Any]]:
@@ -130,12 +159,10 @@ def _pages(clients: Clients, listing: str, key: str) -> Iterator[dict[str, Any]]
         yield from page[key]
 
 
-def _read_tags(clients: Clients, deployments: Iterable[Held]) -> None:
-    """Read the tags of one resource of each deployment; all of its resources have the same."""
-    for deployment in deployments:
-        if deployment.arns:
-            pages = clients.sagemaker.get_paginator("list_tags").paginate(ResourceArn=deployment.arns[0])
-            deployment.tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+def _read_tags(clients: Clients, deployment: Held) -> None:
+    """Read the tags of one resource of a deployment; all of its resources have the same."""
+    pages = clients.sagemaker.get_paginator("list_tags").paginate(ResourceArn=deployment.arns[0])
+    deployment.tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
 
 
 def reason_to_keep(
@@ -192,8 +219,11 @@ def lines(deployment: Held, outcome: str) -> list[str]:
     ]
 
 
-def totals(deployments: list[Held], remaining: list[Held]) -> str:
+def totals(listed: Inventory, remaining: list[Held]) -> str:
     """The last line: how many resources of each kind were listed, and how many deployments remain."""
+    deployments = listed.deployments
+    if not deployments and not listed.complete:
+        return "Nothing of convlab was listed there; what could not be listed may be there."
     if not deployments:
         return "The account holds nothing of convlab there, by listing."
     counts = Counter(kind for deployment in deployments for kind, _ in deployment.resources)

@@ -3,6 +3,7 @@
 They come a minute late or more and outlive the endpoint, so they are read when it is gone. They only inform.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -58,7 +59,10 @@ def read(
                     break
             if arrived or (values and sum(values.get("Invocations_Sum", ())) >= len(calls)):
                 break
-    return summary(values, calls, round(waited, 1), why)
+    try:
+        return summary(values, calls, round(waited, 1), why)
+    except Exception as error:  # of numbers that nothing can be made of
+        return summary({}, calls, round(waited, 1), aws.error_message(error))
 
 
 def queries(endpoint: str, variant: str, serverless: bool) -> list[dict[str, Any]]:
@@ -83,13 +87,18 @@ def queries(endpoint: str, variant: str, serverless: bool) -> list[dict[str, Any
 
 
 def fetch(clients: Clients, asked: list[dict[str, Any]], begin: datetime) -> dict[str, list[float]]:
-    """Values a minute, by label; from the minute of ``begin`` to the one after now."""
+    """Values a minute, by label; from the minute of ``begin`` to the one after now.
+
+    Raises ValueError or another error for what is no finite number.
+    """
     now = datetime.now(UTC)
     window = {"StartTime": begin.replace(second=0, microsecond=0), "EndTime": now + timedelta(seconds=PERIOD_SECONDS)}
     values: dict[str, list[float]] = {}
     for page in clients.cloudwatch.get_paginator("get_metric_data").paginate(MetricDataQueries=asked, **window):
         for result in page["MetricDataResults"]:
-            values.setdefault(result["Label"], []).extend(result["Values"])
+            values.setdefault(result["Label"], []).extend(float(value) for value in result["Values"])
+    if not all(math.isfinite(value) for of_label in values.values() for value in of_label):
+        raise ValueError("CloudWatch's values are no finite numbers")
     return values
 
 

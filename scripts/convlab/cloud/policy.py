@@ -76,7 +76,8 @@ def registry_statements(base: str) -> list[dict[str, Any]]:
     group_actions = [f"sagemaker:{verb}ModelPackageGroup" for verb in ("Describe", "Create", "Delete")]
     card_actions = ["sagemaker:CreateModelCard", "sagemaker:DeleteModelCard"]
     return [
-        statement("Group", [*group_actions, "sagemaker:ListModelPackages"], [group]),
+        statement("Group", group_actions, [group]),
+        statement("LookAtPackages", ["sagemaker:ListModelPackages"], ["*"]),  # AWS' own policies name no resource
         statement("Package", ["sagemaker:CreateModelPackage", "sagemaker:DeleteModelPackage"], [group, package]),
         statement("Card", card_actions, [card]),
         statement("TagRegistered", ["sagemaker:AddTags"], [group, card]),
@@ -137,8 +138,9 @@ def scheduler_trust(settings: SageMaker, region: str) -> dict[str, Any]:
 def inventory_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     """What `make teardown ALL=1` needs beside the caller's policy: the tags of what it lists."""
     base = f"arn:{settings.role_arn.split(':')[1]}:sagemaker:{region}:{settings.account}"
-    resources = [f"{base}:{kind}/{NAME_PREFIX}*" for kind in (*KINDS, "training-job")]
-    wide = statement("LookAtGuards", ["scheduler:ListSchedules"], ["*"])
+    resources = [f"{base}:{kind}/{NAME_PREFIX}*" for kind in (*KINDS, "training-job", "transform-job")]
+    listings = ["scheduler:ListSchedules", "sagemaker:ListModelPackageGroups", "sagemaker:ListModelCards"]
+    wide = statement("LookAtTheRest", listings, ["*"])
     return document([statement("ReadTags", ["sagemaker:ListTags"], resources), wide])
 
 

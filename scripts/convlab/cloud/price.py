@@ -43,8 +43,9 @@ def items(settings: SageMaker, calls: int) -> list[Item]:
         unit = f"hours ({TEARDOWN_MINUTES} minutes of it to take it down), {bound}"
         items.append(Item(kind, hours, unit, "endpoint_hour", prices.endpoint_hour))
     elif settings.serves:
-        seconds = calls * prices.seconds_per_call
+        calls += endpoint.cold_starts - 1
         kind = f"serverless endpoint with {endpoint.memory_mb} MB, {calls} calls"
+        seconds = calls * prices.seconds_per_call
         items.append(Item(kind, seconds, "seconds, assumed", "serverless_second", prices.serverless_second))
     if settings.transforms:
         hours = (settings.batch.max_minutes + TEARDOWN_MINUTES) / 60

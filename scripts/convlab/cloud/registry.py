@@ -3,16 +3,23 @@
 A finished one is left on purpose and deleted by people, in SageMaker's registry.
 """
 
+import hashlib
 import re
 
 from convlab.cloud import aws
 from convlab.cloud.aws import ClientError, Clients
 from convlab.cloud.state import NAME_PREFIX, State
 
+MAX_READABLE_CHARS = 54
+"""Characters of a group's name after the prefix; AWS allows 63 in all."""
+
 
 def group_name(study: str, dataset: str) -> str:
     """Name of the model package group of a study's dataset, whose deployments become its versions."""
-    readable = re.sub(r"[^a-z0-9]+", "-", f"{study}-{dataset}".lower()).strip("-")[:54].strip("-")
+    readable = re.sub(r"[^a-z0-9]+", "-", f"{study}-{dataset}".lower()).strip("-")
+    if len(readable) > MAX_READABLE_CHARS:  # a digest tells apart what begins alike
+        digest = hashlib.sha256(f"{study}/{dataset}".encode()).hexdigest()[:8]
+        readable = f"{readable[: MAX_READABLE_CHARS - 9].strip('-')}-{digest}"
     return f"{NAME_PREFIX}{readable}"
 
 

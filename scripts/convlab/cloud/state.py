@@ -97,6 +97,8 @@ def load(path: Path) -> State:
         raise UserError(f"{path} does not say what was created ({reason}); {remedy}") from None
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}); {remedy}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}; mend that, then run it again") from None
 
 
 def new_name(study: str) -> str:

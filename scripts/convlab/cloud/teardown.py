@@ -116,12 +116,10 @@ def teardown(clients: Clients, state: State) -> Receipt:
             _until(receipt, deletion(resource))
         else:
             receipt.note(resource.kind, "left alone as long as the endpoint is there")
-    if state.registry_group:
-        early = NOT_FOUND_GRACE_SECONDS
-        _until(receipt, {"registration": lambda passed: registry.undo(clients, state, passed < early)})
+    undone = not state.registry_group or _undo_registration(clients, state, receipt)
     if not state.bucket:
         receipt.note("objects", "not looked for: no bucket is named")
-    elif state.keep_objects or not (gone and all(stopped)):
+    elif state.keep_objects or not (gone and undone and all(stopped)):
         why_not = _note_objects(clients, state, listed)
         receipt.kept = [f"s3://{state.bucket}/{key}" for key in listed]
         kept = why_not or f"{len(listed)} kept, as deploy.sagemaker.keep_objects asks"
@@ -132,11 +130,21 @@ def teardown(clients: Clients, state: State) -> Receipt:
     receipt.remaining = remaining(clients, state)
     if state.registry_group:
         receipt.remaining += _list_or_error("model package", lambda: registry.packages(clients, state))
+        receipt.remaining += [f"perhaps the model card {state.name} or its group {state.registry_group}"] * (not undone)
     if state.schedules:
         receipt.remaining += _remove_schedules(clients, state, receipt)
     receipt.remaining += remaining_objects(clients, state)
     receipt.seconds = time.monotonic() - begin
     return receipt
+
+
+def _undo_registration(clients: Clients, state: State, receipt: Receipt) -> bool:
+    """Delete what an unfinished registration made; whether it is gone."""
+
+    def attempt(passed: float) -> str | None:
+        return registry.undo(clients, state, passed < NOT_FOUND_GRACE_SECONDS)
+
+    return _until(receipt, {"registration": attempt})[0]
 
 
 def _remove_schedules(clients: Clients, state: State, receipt: Receipt) -> list[str]:

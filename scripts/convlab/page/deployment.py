@@ -107,11 +107,16 @@ def facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
     if evidence["finished"]:
         begin, end = (i18n.instant(datetime.fromisoformat(evidence[name])) for name in ("started", "finished"))
         rows.append(("time", f"{begin} – {end}"))
+    teardown = evidence["teardown"] or {}
+    # Beside what would not go, objects are left for that and not as asked.
+    kept = [] if teardown.get("remaining") else list(teardown.get("about", {}).get("kept_objects", ()))
     if registered := evidence.get("registration"):
         package = registered["package"].split(":model-package/")[-1]
         parts = [package, registered["approval"], f"{registered['card']} ({registered['card_status']})"]
         rows.append(("registered", ", ".join(parts)))
-        rows.append(("kept_objects", ", ".join(registered["kept_objects"])))
+        kept += registered["kept_objects"]
+    if kept:
+        rows.append(("kept_objects", ", ".join(kept)))
     if evidence["teardown"]:
         rows.append(("teardown", ", ".join(evidence["teardown"]["remaining"]) or _("nothing")))
     return rows
@@ -162,7 +167,7 @@ def _control(key: str, value: Any) -> str:
 def server_facts(cold: Mapping[str, Any], server: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Name and value of each fact about cold starts, and about what the service measured beside the client."""
     rows = []
-    if len(cold.get("milliseconds", ())) > 1:
+    if cold.get("asked", 1) > 1:
         count = len(cold["milliseconds"])
         text = _("median {median}, {low} to {high} (n = {n})", n=say.count(count), **_times(cold, "median"))
         rows.append(("cold_starts", f"{text}; {cold['error']}" if cold["error"] else text))
@@ -172,8 +177,11 @@ def server_facts(cold: Mapping[str, Any], server: Mapping[str, Any]) -> list[tup
         seconds = i18n.with_unit(say.number(server["waited_seconds"], 0), "s")
         text = _("not there within {seconds}", seconds=seconds)
         return [*rows, ("server", f"{text}: {server['error']}" if server["error"] else text)]
-    counts = {name: say.count(server[name] or 0) for name in ("invocations", "errors_4xx", "errors_5xx")}
-    text = _("{invocations}, of them {errors_4xx} answered 4xx and {errors_5xx} 5xx", **counts)
+    names = ("invocations", "errors_4xx", "errors_5xx")
+    counts = {name: say.count(server[name]) for name in names if server[name] is not None}
+    text = counts["invocations"]
+    if len(counts) == len(names):
+        text = _("{invocations}, of them {errors_4xx} answered 4xx and {errors_5xx} 5xx", **counts)
     rows.append(("server", text if server["complete"] else f"{text}; {_('not all had been counted yet')}"))
     for name in ("model_latency_ms", "overhead_latency_ms", "model_setup_ms", "client_latency_ms"):
         if server[name]:
@@ -189,7 +197,7 @@ def server_facts(cold: Mapping[str, Any], server: Mapping[str, Any]) -> list[tup
 def _times(spread: Mapping[str, Any], middle: str) -> dict[str, str]:
     """Milliseconds of a spread as texts: its middle under that name, ``low`` and ``high``."""
     values = {middle: spread[middle], "low": spread["min"], "high": spread["max"]}
-    return {name: i18n.with_unit(say.number(value, 2), "ms") for name, value in values.items()}
+    return {name: i18n.with_unit(say.number(value, 2 if value < 100 else 0), "ms") for name, value in values.items()}
 
 
 def logs(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:

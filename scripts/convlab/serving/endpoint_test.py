@@ -106,12 +106,13 @@ def agreement(answers: Sequence[ImagePrediction], reference: np.ndarray) -> Pari
     """
     indices = [answer.index for answer in answers]
     truth = np.array([answer.true_class for answer in answers])
-    given = np.array([answer.probabilities for answer in answers])
-    if given.shape != reference[indices].shape or not np.isfinite(reference[indices]).all():
+    lengths = {len(answer.probabilities) for answer in answers}
+    if lengths != {reference.shape[1]} or not np.isfinite(reference[indices]).all():
         raise UserError(
             "the evaluated model's probabilities are not finite or of other classes than the endpoint's; evaluate and "
             "export it again with --forcerun evaluate export_model"
         )
+    given = np.array([answer.probabilities for answer in answers])
     figures = parity(given, reference[indices], truth)
     return Parity(**{**figures, "differing": [indices[position] for position in figures["differing"]]})
 

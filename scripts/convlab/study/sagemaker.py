@@ -50,6 +50,16 @@ Subnet = Annotated[str, _like(SUBNET, "should be a subnet's id, such as subnet-0
 SecurityGroup = Annotated[
     str, _like(SECURITY_GROUP, "should be a security group's id, such as sg-0abc1234 (it is {name})")
 ]
+
+
+def _without_expires(tags: dict[str, str]) -> dict[str, str]:
+    """By the time in this tag `make teardown ALL=1` tells what may be at work on another machine."""
+    if "expires" in tags:
+        raise ValueError("has the key expires, which each deployment gives its own time; choose another key")
+    return tags
+
+
+Tags = Annotated[Notes, AfterValidator(_without_expires)]
 Key = Annotated[str, _like(KEY, "should be the id, ARN or alias/... of a KMS key (it is {name})")]
 Version = Annotated[str, BeforeValidator(_version)]
 Image = Annotated[str | None, Field(description="Address of another image, instead of AWS' own for image_version.")]
@@ -171,7 +181,7 @@ class SageMaker(Spec):
         "card; both stay there, with the objects that they name.",
     )
     keep_objects: bool = Field(False, description="Leave in the bucket what was uploaded and trained.")
-    tags: Notes = Field({}, description="Tags for all that is created.")
+    tags: Tags = Field({}, description="Tags for all that is created.")
     network_isolation: bool = Field(
         False,
         description="Containers that train and serve reach no network; what the training installs is packed along. "
@@ -224,7 +234,8 @@ class SageMaker(Spec):
         if costly and not (self.scheduler_role_arn or self.unguarded):
             raise ValueError(
                 f"has {costly}; name in scheduler_role_arn the role with which AWS ends it after max_minutes even if "
-                "this machine is lost (`make deploy-plan` prints its policies), or write unguarded: true"
+                "this machine is lost (write the ARN that it will have, and `make deploy-plan` prints its policies), "
+                "or write unguarded: true"
             )
         return self
 
