@@ -34,6 +34,7 @@ import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import serve as serving_script
 from builders.project import ROOT
@@ -204,6 +205,15 @@ def png_header(width: int, height: int) -> bytes:
     return content.getvalue()[:12] + chunk + struct.pack(">I", zlib.crc32(chunk)) + content.getvalue()[33:]
 
 
+def png_with_texts(count: int) -> bytes:
+    """A PNG of the model's size with compressed texts of a megabyte each, a kilobyte as they are sent."""
+    content, texts = io.BytesIO(), PngInfo()
+    for number in range(count):
+        texts.add_text(f"t{number}", "x" * 1_000_000, zip=True)
+    Image.fromarray(IMAGES[0, ..., 0]).save(content, "PNG", pnginfo=texts)
+    return content.getvalue()
+
+
 def instances(*items) -> bytes:
     return json.dumps({"instances": list(items)}).encode()
 
@@ -298,6 +308,13 @@ MISTAKES = {
     "a bomb in a bomb": (gzip.compress(BOMB), JSON, 400, "not UTF-8 text"),
     "a picture that claims 4 gigapixels": (png_header(65535, 65535), "image/png", 400, "the body is a damaged PNG"),
     "a picture that claims 64 megapixels": (png_header(8000, 8000), "image/png", 400, "the body has 8000×8000 pixels"),
+    "a picture with a bomb of texts": (
+        png_with_texts(2),
+        "image/png",
+        400,
+        "damaged PNG or JPEG file (Too much memory",
+    ),
+    "257 pictures": (instances(*[{"b64": base64_of(FILES[0])}] * 257), JSON, 413, "more than 256 files in one request"),
     "the second one is text": (instances([0] * 16, "x"), JSON, 400, "instances[1] is text; pixels should be numbers"),
     "a file's name": (instances("photos/cat.JPG"), JSON, 400, "instances[0] is a file's name"),
     "an address": (

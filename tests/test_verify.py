@@ -174,6 +174,9 @@ def test_manifests_that_were_made_again_are_told_by_the_crate_the_records_and_th
     record = Member(json.dumps({"run.json": {"sha256": "0"}}).encode())
     _, lines = verified(write_archive(tmp_path / "c.zip", more={f"{RUN}/run.json.checksums": record}), capsys=capsys)
     assert any(line.startswith(f"{RUN}/run.json has another SHA-256 in {RUN}/run.json.checksums") for line in lines)
+    record = Member(b"\xff")
+    _, lines = verified(write_archive(tmp_path / "e.zip", more={f"{RUN}/run.json.checksums": record}), capsys=capsys)
+    assert f"{RUN}/run.json.checksums is no record of checksums" in lines
     path = write_archive(tmp_path / "d.zip")
     status, lines = verified(path, "--sha256", "0" * 64, capsys=capsys)
     assert status == 1 and lines[0] == f"its SHA-256 is not the one that was given, {'0' * 64}"

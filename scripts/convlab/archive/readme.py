@@ -64,7 +64,7 @@ def readme(facts: Facts) -> str:
         (f"data/config/{facts.config}", "the config as it was written"),
         ("data/validated-config.json", "the same with all defaults"),
         ("data/code/", f"the code, {facts.code}; pinned environments are in its `requirements/` and `envs/`"),
-        *([("data/code.diff", "what differs in it from that commit")] if facts.changed else []),
+        *([("data/code.diff", "what differs from that commit in files that it has")] if facts.changed else []),
         *((f"data/models/{name}/", "the exported model, a folder for the Hugging Face Hub") for name in models),
         ("data/ro-crate-metadata.json", "the same in JSON-LD, as a Workflow Run RO-Crate"),
         ("CITATION.cff", "how to cite it"),

@@ -137,7 +137,7 @@ def _disagreements_of_records(
     for record in (name for name in expected if name.startswith(RESULTS) and name.endswith(RECORD_SUFFIX)):
         folder = record.rpartition("/")[0]
         try:
-            files = json.loads(_text(archive, record, actual) or "{}")
+            files = json.loads(_text(archive, record, actual) or "")
             recorded = {f"{folder}/{name}": entry["sha256"] for name, entry in files.items()}
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             yield f"{record} is no record of checksums"

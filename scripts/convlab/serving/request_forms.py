@@ -60,6 +60,9 @@ GZIP = b"\x1f\x8b"
 GZIP_PIECE_BYTES = 4096
 """Bytes that are decompressed at once: what follows a member of gzip data is copied for each member."""
 
+MAX_PNG_TEXT_BYTES = 2**20
+"""Bytes of all compressed texts in one PNG file, of which Pillow would keep 64 MiB."""
+
 MAX_SIZE = 2**31
 """Largest size of a dimension that is taken for one: whole numbers of JSON have thousands of digits."""
 
@@ -352,7 +355,8 @@ class _Pictures:
     """Decodes the PNG and JPEG files of one request, of exactly the model's size, where nothing is lost by it."""
 
     def __init__(self, input_shape: Callable[[], Shape], max_bytes: int) -> None:
-        self._input_shape, self._max_bytes, self._decoded_bytes = input_shape, max_bytes, 0
+        self._input_shape, self._max_bytes = input_shape, max_bytes
+        self._files, self._decoded_bytes = 0, 0
 
     @staticmethod
     def is_one(value: Any) -> bool:
@@ -380,15 +384,18 @@ class _Pictures:
             what = (_signature(content) or "something else").split(";")[0]
             raise BadRequest(f"{path} should be a PNG or JPEG file; it is {what if content else 'empty'}")
         shape = tuple(self._input_shape())
-        self._decoded_bytes += math.prod(shape)
+        self._files, self._decoded_bytes = self._files + 1, self._decoded_bytes + math.prod(shape)
+        if self._files > MAX_IMAGES:
+            raise TooLarge(f"there are more than {MAX_IMAGES} files in one request; send {MAX_IMAGES} at most")
         if self._decoded_bytes > self._max_bytes:
             raise TooLarge(f"the pixels of these files are more than {self._max_bytes:,} bytes; send fewer at once")
         try:
-            from PIL import Image, UnidentifiedImageError
+            from PIL import Image, PngImagePlugin, UnidentifiedImageError
         except ImportError:
             raise UnsupportedType(
                 f"{path} is a PNG or JPEG file, and this image has no Pillow to decode it; send its pixels"
             ) from None
+        PngImagePlugin.MAX_TEXT_MEMORY = MAX_PNG_TEXT_BYTES
         try:
             with Image.open(BytesIO(content), formats=("PNG", "JPEG")) as picture:
                 return list(_pixels(picture, shape, path))
