@@ -25,6 +25,8 @@ endif
 # Where `make serve` listens, and which model it serves if the study has several datasets.
 PORT ?= 8080
 DATASET ?=
+# What `make export` converts with: PyTorch where it is asked for, or is there without TensorFlow; else TensorFlow.
+CONVERTER := $(if $(filter torch,$(or $(BACKEND),$(if $(GPU)$(filter cpu gpu,$(FOUND)),,$(FOUND)))),torch,$(BUILD))
 # Several small runs side by side on each GPU.
 RUNS_PER_GPU ?= 1
 # `make deploy` installs AWS' SDK only for studies that go there.
@@ -65,7 +67,7 @@ $(VENV)/.installed-$(BUILD): requirements/$(BUILD).txt
 	$(INSTALL) $(VENV) $(PYTHON) requirements/$(BUILD).txt
 	@touch $@
 
-$(VENV)/.installed-deploy: $(VENV)/.installed-$(BUILD) requirements/deploy.txt
+$(VENV)/.installed-deploy: $(VENV)/.installed-$(CONVERTER) requirements/deploy.txt
 	$(INSTALL) $(VENV) $(PYTHON) requirements/deploy.txt
 	@touch $@
 
@@ -147,10 +149,10 @@ archive: install  ## a finished study as one zip to cite, check and run again (A
 	  $(if $(filter 1,$(DATA)),--data) $(if $(filter 0,$(MODELS)),--without-models) \
 	  $(if $(value LICENCE),--licence=$(call quoted,$(value LICENCE))) $(if $(value URL),--url=$(call quoted,$(value URL)))
 
-verify: $(if $(RERUN),install)  ## check an archive, zip or folder (ARCHIVE=, SHA256=published, AGAINST=results/study, RERUN=1)
+verify: $(if $(filter 1,$(RERUN)),install)  ## check an archive, zip or folder (ARCHIVE=, SHA256=published, AGAINST=results/study, RERUN=1)
 	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) scripts/verify.py \
 	  $(if $(value SHA256),--sha256=$(call quoted,$(value SHA256))) $(if $(value AGAINST),--against=$(call quoted,$(value AGAINST))) \
-	  $(if $(RERUN),--rerun --cores $(CORES)) -- $(call quoted,$(or $(value ARCHIVE),$(error verify needs an archive: make verify ARCHIVE=study.zip)))
+	  $(if $(filter 1,$(RERUN)),--rerun --cores $(CORES)) -- $(call quoted,$(or $(value ARCHIVE),$(error verify needs an archive: make verify ARCHIVE=study.zip)))
 
 export: $(VENV)/.installed-deploy  ## the chosen model as Keras, SavedModel and ONNX files, with a model card
 	@$(CHECK) $(call quoted,$(STUDY_FILE))

@@ -15,6 +15,7 @@ environment.start()
 
 import argparse
 import re
+import zipfile
 
 from convlab.archive.assembly import Contents, Options, assemble, naming_this_machine
 from convlab.archive.bag import write_bag
@@ -24,6 +25,7 @@ from convlab.archive.content import archive_file
 from convlab.archive.freshness import jobs_left
 from convlab.archive.reading import opened
 from convlab.archive.verification import content_checksum, file_checksum, problems
+from convlab.common.checksums import EXPORT_MAIN_RESULTS
 from convlab.common.cli import run
 from convlab.common.files import atomic
 from convlab.common.text import listing
@@ -37,6 +39,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 SPDX_IDENTIFIER = re.compile(r"[A-Za-z0-9.+-]+")
 
+DOI = re.compile(r"10\.\d{4,9}/\S+")
+
 MAX_LISTED_JOBS = 3
 MAX_LISTED_FILES = 5
 
@@ -49,18 +53,37 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", action="store_true", help="with the prepared images, whose licence must allow it")
     parser.add_argument("--without-models", action="store_true", help="without the models of the runs")
     parser.add_argument("--licence", help="licence of the results, as an SPDX identifier: CC-BY-4.0")
-    parser.add_argument("--url", help="where the archive will be found, such as a reserved DOI")
+    parser.add_argument("--url", help="where the archive will be found: a reserved DOI, or an address")
     arguments = parser.parse_args(argv)
     if arguments.licence and not SPDX_IDENTIFIER.fullmatch(arguments.licence):
         raise UserError(f"{arguments.licence!r} is no SPDX identifier; write one such as CC-BY-4.0")
+    deposit = Deposit(arguments.licence, arguments.url and address(arguments.url))
     study = load_study(read_yaml(arguments.config))
     folder = layout.study_folder(study.study, arguments.results)
+    output = arguments.output or archive_file(folder)
+    refuse_to_replace(output, study.study)
     study = study.with_schedule(read_schedule(layout.registered(folder), study.seeds))
     refuse_unfinished(study, arguments.config, folder)
-    options = Options(arguments.data, not arguments.without_models, Deposit(arguments.licence, arguments.url))
+    options = Options(arguments.data, not arguments.without_models, deposit)
     contents = assemble(study, arguments.config, folder, code_of(ROOT), options)
-    output = arguments.output or archive_file(folder)
     write(contents, study.study, output)
+
+
+def address(url: str) -> str:
+    """The address that was given; of a DOI alone, where it leads. Raises UserError for what is neither."""
+    if DOI.fullmatch(url):
+        return f"https://doi.org/{url}"
+    if not re.fullmatch(r"https?://[^\s<>\"]+", url):
+        raise UserError(f"{url!r} is no address; write a DOI such as 10.5281/zenodo.1, or what begins with https://")
+    return url
+
+
+def refuse_to_replace(output: Path, study: str) -> None:
+    """Raise UserError where ``output`` is a folder, or another file than a zip file: neither is replaced."""
+    if output.is_dir():
+        raise UserError(f"{output} is a folder; name a file, such as {output / study}.zip")
+    if output.exists() and not zipfile.is_zipfile(output):
+        raise UserError(f"{output} exists and is no zip file; name another file, or remove it")
 
 
 def refuse_unfinished(study: Study, config: Path, folder: Path) -> None:
@@ -68,8 +91,8 @@ def refuse_unfinished(study: Study, config: Path, folder: Path) -> None:
     report = layout.reported(folder) / "index.html"
     if not report.is_file():
         raise UserError(f"{study.study} has no report yet; run the study first: make run STUDY={config}")
-    cards = [layout.exported(folder, name) / "MODEL_CARD.md" for name in study.exported]
-    exported = [path for path in cards if path.is_file()]
+    made = [layout.exported(folder, name) / file for name in study.exported for file in EXPORT_MAIN_RESULTS]
+    exported = [path for path in made if path.is_file()]
     parent = folder.parent.parent
     targets = [path.relative_to(parent).as_posix() for path in (report, *exported)]
     if jobs := jobs_left(ROOT, config, targets, parent):

@@ -39,6 +39,7 @@ import numpy as np
 import pandas as pd
 
 from convlab.common import provenance
+from convlab.common.atomic import remove
 from convlab.common.checksums import sha256
 from convlab.common.cli import run
 from convlab.common.files import atomic, read_json, write_json, write_text
@@ -121,6 +122,7 @@ def export(arguments: argparse.Namespace) -> None:
 
     model = inference.load(source, UserCode.of_run(trained))
     served = artifacts.inference_model(model, Run.of_record(trained), tuple(trained["input_shape"]), len(labels))
+    remove_earlier(output, choice["formats"])
     with atomic(output / "model.keras") as temporary:
         shutil.copyfile(source, temporary)
     onnx = artifacts.write_artifact(served, output, labels, choice["formats"])
@@ -143,6 +145,13 @@ def export(arguments: argparse.Namespace) -> None:
     pack(output, output / "model.tar.gz", "onnx")
     largest = agreement["onnx_against_keras"]["largest_difference"]
     log.info("exported to %s by %s; largest difference %.1e", output, CONVERTER, largest)
+
+
+def remove_earlier(output: Path, formats: Sequence[str]) -> None:
+    """Delete what an earlier export wrote and this one does not: Snakemake knows nothing of it."""
+    paths = {"saved_model": "saved_model", "safetensors": "model.safetensors"}
+    for name in (OWN_CODE, *(path for kind, path in paths.items() if kind not in formats)):
+        remove(output / name)
 
 
 def refuse_what_is_missing(formats: Sequence[str]) -> None:

@@ -58,7 +58,7 @@ def report_problems(archive: Archive, path: Path, published: str | None) -> bool
         print(printable(line))
     for name, checksum in checksums.items():
         print(f"SHA-256 of the {name}: {checksum}")
-    verdict = f"{len(lines)} problems" if lines else "all as its manifests, its crate and the study's records say"
+    verdict = counted(len(lines), "problem") if lines else "all as its manifests, its crate and the study's records say"
     print(f"{path}: {len(archive.names()):,} files, {verdict}")
     return not lines
 
@@ -74,8 +74,15 @@ def report_comparison(archive: Archive, folder: Path) -> bool:
         print(f"not in the archive, so not compared: {', '.join(comparison.left_out)}")
     same = ", ".join(f"{kind} ({count})" for kind, count in comparison.same.items())
     print(f"the same to the byte, times left out: {same or 'nothing'}")
-    print(f"{folder}: {f'{len(comparison.different)} results differ' if comparison.different else 'no result differs'}")
+    number = len(comparison.different)
+    differ = f"{counted(number, 'result')} {'differs' if number == 1 else 'differ'}" if number else "no result differs"
+    print(f"{folder}: {differ}")
     return bool(comparison.same) and not comparison.different
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def rerun(archive: Archive, cores: str) -> bool:

@@ -5,7 +5,7 @@
 set -euo pipefail
 engine=${1:?usage: base_image.sh ENGINE NAME} name=${2:?usage: base_image.sh ENGINE NAME}
 root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
+trap 'rm -rf --one-file-system "$root"' EXIT
 debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates trixie "$root" >&2
 # As in Python's own images: `python` and `pip` in /usr/local, where nothing else keeps pip from installing.
 chroot "$root" python3 -m venv /usr/local

@@ -29,6 +29,7 @@ from convlab.archive.readme import Facts, readme
 from convlab.archive.verification import CRATE
 from convlab.common import checksums
 from convlab.common.files import write_json
+from convlab.common.redaction import account_numbers
 from convlab.errors import UserError
 from convlab.study.load import load_study
 
@@ -97,6 +98,9 @@ def test_nothing_in_it_names_the_folders_of_this_machine(study, unpacked):
     for path in unpacked.rglob("*"):
         if path.is_file() and not path.is_relative_to(unpacked / "data/code"):
             assert not [name for name in names if name in path.read_bytes()], path
+    profile = "profiles/aws-batch/profile.yaml"
+    assert account_numbers((ROOT / profile).read_text())
+    assert account_numbers((unpacked / "data/code" / profile).read_text()) == []
 
 
 @pytest.mark.slow
@@ -188,6 +192,73 @@ def test_a_damaged_result_is_refused(study, tmp_path):
     (copy / "compare/runs.csv").write_text("edited")
     with pytest.raises(UserError, match=r"runs\.csv is damaged"):
         results_of(load_study(TINY), copy)
+
+
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch) -> Path:
+    """A folder of the user's with a config, a file and a folder with a file."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/precious.txt").write_text("precious")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(TINY))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("output", "sentence"),
+    [
+        ("mine", "mine is a folder; name a file, such as mine/tiny.zip"),
+        ("mine/precious.txt", "mine/precious.txt exists and is no zip file; name another file, or remove it"),
+    ],
+)
+def test_nothing_of_the_users_is_replaced_by_an_archive(output, sentence, own_folder, monkeypatch):
+    monkeypatch.setattr(archive, "refuse_unfinished", lambda *arguments: pytest.fail("it is refused first"))
+    with pytest.raises(UserError, match=sentence):
+        archive.main(["config.yaml", "--output", output])
+    assert (own_folder / "mine/precious.txt").read_text() == "precious"
+
+
+def test_an_archive_is_replaced_by_a_newer_one(tmp_path):
+    with zipfile.ZipFile(tmp_path / "old.zip", "w") as old:
+        old.writestr("a", "a")
+    archive.refuse_to_replace(tmp_path / "old.zip", "tiny")
+    archive.refuse_to_replace(tmp_path / "new.zip", "tiny")
+
+
+def test_a_doi_is_an_address_and_nothing_that_is_none_is():
+    assert archive.address("10.5281/zenodo.1") == "https://doi.org/10.5281/zenodo.1"
+    assert archive.address("https://example.org/x") == "https://example.org/x"
+    for url in ("zenodo.1", "javascript:alert(1)", "https://a b", "https://"):
+        with pytest.raises(UserError, match=r"is no address; write a DOI such as 10\.5281/zenodo\.1, or what begins"):
+            archive.address(url)
+
+
+def test_an_export_is_asked_for_though_its_card_is_missing(own_folder, monkeypatch):
+    for name in ("report/index.html", "export/digits/export.json"):
+        (own_folder / "results/tiny" / name).parent.mkdir(parents=True)
+        (own_folder / "results/tiny" / name).touch()
+    asked = []
+    monkeypatch.setattr(archive, "jobs_left", lambda root, config, targets, folder: asked.extend(targets) or ["Job"])
+    with pytest.raises(UserError, match=r"Job would run; .* make run STUDY=config.yaml and make export"):
+        archive.refuse_unfinished(load_study(TINY), Path("config.yaml"), Path("results/tiny"))
+    assert asked == ["results/tiny/report/index.html", "results/tiny/export/digits/export.json"]
+
+
+def test_an_export_of_a_dataset_that_the_config_exports_no_more_is_left_out(tmp_path):
+    for name in ("export/digits/export.json", "export/other/export.json"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    config = tiny_with(datasets={**TINY["datasets"], "other": {"kind": "digits", **TINY["datasets"]["digits"]}})
+    assert results_of(load_study(config), tmp_path).keys() == {"export/digits/export.json", "export/other/export.json"}
+    config = {**config, "deploy": {"dataset": "digits"}}
+    assert results_of(load_study(config), tmp_path).keys() == {"export/digits/export.json"}
+
+
+def test_a_link_among_the_results_is_refused_and_not_passed_over(tmp_path):
+    (tmp_path / "study/train").mkdir(parents=True)
+    (tmp_path / "study/train/digits").symlink_to(tmp_path)
+    with pytest.raises(UserError, match=r"train/digits is a link, which no archive can hold; put what it leads to"):
+        results_of(load_study(TINY), tmp_path / "study")
 
 
 @pytest.mark.slow
@@ -346,6 +417,25 @@ def test_account_numbers_of_the_config_are_left_out(tmp_path):
     (tmp_path / "c.yaml").write_text(f"# mine\n{yaml.safe_dump(config)}")
     text = config_text(load_study(config), tmp_path / "c.yaml")
     assert account not in text and text.startswith("# mine\n")
+
+
+def test_a_config_without_account_numbers_is_read_as_it_was(tmp_path):
+    account = "123456789012"
+    text = f"a: arn:aws:iam::{account}:role/x\nb: {account}.dkr.ecr.eu-west-1.amazonaws.com/x:1\n"
+    (tmp_path / "c.yaml").write_text(text)
+    hidden = config_text(load_study(TINY), tmp_path / "c.yaml")
+    zeros = "0" * 12
+    assert yaml.safe_load(hidden) == yaml.safe_load(text.replace(account, zeros)) and account not in hidden
+
+
+def test_account_numbers_are_left_out_of_the_configs_among_the_code_and_of_what_was_changed():
+    account = "123456789012"
+    files = {"config.yaml": f"role: x:{account}:y", "scripts/a.py": f"n = {account}", "b.yml": "a: 1"}
+    members = {name: assembly.Member(text.encode(), executable=True) for name, text in files.items()}
+    hidden = assembly.without_accounts(members)
+    assert hidden == {**members, "config.yaml": assembly.Member(f"role: x:{'*' * 12}:y".encode(), executable=True)}
+    changes = assembly.changes_of(Code({}, None, f"-a{account}b\n+role: {account}\n\udcff".encode(errors="replace")))
+    assert account.encode() not in changes and changes.startswith(b"-a************b\n+role: ************\n")
 
 
 def test_files_that_name_folders_of_this_machine_are_told():

@@ -243,6 +243,7 @@ def test_a_model_of_another_backend_is_exported_with_its_own_answers_and_served(
     assert compared.keys() >= {"onnx_against_keras", "safetensors_against_keras", "keras_against_evaluated"}
     assert max(compared.values()) < 1e-5
     assert set(parity["bytes"]) == set(formats)
+    assert (output / "saved_model").exists() == ("saved_model" in formats)
     images, _ = prepared.load_test(layout.prepared(folder, "digits"))
     with LocalEndpoint(output, "onnx") as endpoint:
         reply = endpoint.invoke(json.dumps({"instances": images[:5].tolist()}).encode(), "application/json")

@@ -191,6 +191,16 @@ def test_weights_of_the_same_name_are_not_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_formats_of_an_earlier_export_are_deleted(tmp_path):
+    for name in ("saved_model/1/saved_model.pb", "model.safetensors", "model_code/mine.py", "model.onnx"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    export.remove_earlier(tmp_path, ["keras", "onnx", "saved_model"])
+    assert {path.name for path in tmp_path.iterdir()} == {"saved_model", "model.onnx"}
+    export.remove_earlier(tmp_path, ["keras", "onnx"])
+    assert {path.name for path in tmp_path.iterdir()} == {"model.onnx"}
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The choice
 

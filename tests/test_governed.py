@@ -86,6 +86,14 @@ def test_what_aws_takes_is_accepted(changes):
     settings(**changes)
 
 
+def test_a_key_whose_id_ends_in_twelve_digits_stays_valid_where_account_numbers_are_hidden():
+    for key in ("1234abcd-12ab-34cd-56ef-123456789012", KEY[:-12] + "123456789012"):
+        sagemaker = {**SETTINGS, "region": REGION, "unguarded": True, "endpoint": ON_INSTANCE, "kms_key": key}
+        study = load_study({**TINY, "deploy": {"target": "sagemaker", "sagemaker": sagemaker}})
+        hidden = load_study(study.validated_config).deploy.sagemaker.kms_key
+        assert hidden.endswith("-" + "*" * 12)
+
+
 def test_instances_with_disks_of_their_own_are_known():
     own = (
         "m5d.large g4dn.xlarge p3dn.24xlarge p4d.24xlarge p4de.24xlarge g5.xlarge g6e.xlarge p5en.48xlarge trn1.2xlarge"

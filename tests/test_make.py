@@ -86,6 +86,8 @@ def test_speeds_are_measured_before_a_study_runs_and_not_for_other_uses_of_snake
 def test_other_names_reach_the_program_whole_too(project):
     (verify,) = calls(project, "verify", "ARCHIVE=-a 'b'.zip", "AGAINST=results/$x", "SHA256=ab")
     assert verify[1:] == ["--sha256=ab", "--against=results/$x", "--", "-a 'b'.zip"]
+    assert "--rerun" in calls(project, "verify", "ARCHIVE=a", "RERUN=1")[-1]
+    assert "--rerun" not in calls(project, "verify", "ARCHIVE=a", "RERUN=0")[-1], "it runs code of others"
     given = ("ARCHIVE=it's.zip", "DATA=1", "MODELS=0", "LICENCE=C C", "URL=$y")
     assert calls(project, "archive", *given)[-1][2:] == [
         "--output=it's.zip",
@@ -153,6 +155,10 @@ def test_without_apptainer_or_an_engine_no_image_is_begun(project):
     (["gpu"], ["run"], []),
     (["cpu", "gpu"], ["run"], []),
     (["gpu"], ["export"], ["deploy"]),
+    ([], ["export", "BACKEND=torch"], ["torch", "deploy"]),
+    (["torch"], ["export"], ["deploy"]),
+    (["cpu", "torch"], ["export"], ["deploy"]),
+    (["jax"], ["export"], ["cpu", "deploy"]),
     (["jax"], ["peek"], []),
     (["jax"], ["run"], []),
     (["jax"], ["run", "BACKEND=torch"], ["torch"]),

@@ -282,6 +282,13 @@ MISTAKES = {
         "its data have shape [2, 4, 4]",
     ),
     "a tensor of a negative shape": (json.dumps({"inputs": [V2 | {"shape": [-1, 16]}]}).encode(), JSON, 400, "from 1"),
+    "a tensor of an endless size": (
+        json.dumps({"inputs": [V2 | {"shape": [10**4000, 10]}]}).encode(),
+        JSON,
+        400,
+        "one to four whole numbers",
+    ),
+    "a tensor of many sizes": (json.dumps({"inputs": [V2 | {"shape": [1] * 5}]}).encode(), JSON, 400, "one to four"),
     "a tensor without data": (b'{"inputs": [{"datatype": "FP32", "shape": [1]}]}', JSON, 400, "data should be a list"),
     "half of gzip": (gzip.compress(b"[[1, 2]]")[:-9], JSON, 400, "ends before its gzip data do"),
     "damaged gzip": (GZIP + bytes(30), JSON, 400, "damaged gzip data"),
@@ -439,6 +446,39 @@ def test_an_error_of_tensorflow_serving_is_passed_on():
     response = SimpleNamespace(status_code=400, content=b'{"error": "no such model"}')
     with pytest.raises(ValueError, match="no such model"):
         inference.output_handler(response, context())
+
+
+def test_a_body_of_many_gzip_members_is_not_copied_for_each_of_them(monkeypatch):
+    given, decompressor = [], zlib.decompressobj
+
+    class Noting:
+        def __init__(self, wbits: int):
+            self._real = decompressor(wbits=wbits)
+
+        def decompress(self, piece, most: int) -> bytes:
+            given.append(len(piece))
+            return self._real.decompress(piece, most)
+
+        def __getattr__(self, name: str):
+            return getattr(self._real, name)
+
+    monkeypatch.setattr(request_forms.zlib, "decompressobj", Noting)
+    body = gzip.compress(b"") * 2000 + gzip.compress(b"[1]")
+    assert request_forms.decompressed(body, 100) == b"[1]"
+    assert sum(given) < 2001 * len(body) / 4
+
+
+def test_the_limit_of_a_body_holds_for_the_pixels_of_its_files_too():
+    two = instances(*({"b64": base64_of(content)} for content in FILES[:1] * 2))
+    assert len(request_forms.read(two, JSON, lambda: MODEL_SHAPE, request_forms.Limits(32))) == 2
+    with pytest.raises(request_forms.TooLarge, match="the pixels of these files are more than 31 bytes"):
+        request_forms.read(two, JSON, lambda: MODEL_SHAPE, request_forms.Limits(31))
+
+
+def test_a_refusal_of_a_damaged_file_has_no_address_of_the_servers_memory():
+    with pytest.raises(request_forms.BadRequest) as refused:
+        request_forms.read(JPEG_FILE[:3] + b"x" * 20, "image/jpeg", lambda: MODEL_SHAPE, request_forms.Limits())
+    assert "is a damaged PNG or JPEG file" in str(refused.value) and " at 0x" not in str(refused.value)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from builders.project import ROOT, TINY, Project
+from convlab.archive.freshness import jobs_left
 
 SMALL = {**TINY, "study": "small", "seeds": [1], "experiments": {}, "comparisons": {}}
 SMALL["models"] = {"dense": TINY["models"]["dense"]}
@@ -95,6 +96,7 @@ def test_conda_gets_cuda_where_there_is_a_gpu_and_a_new_gpu_makes_nothing_run_ag
     created = stand_ins.noted("conda")
     assert sum("env create" in line for line in created) == 2  # analysis.yaml and tensorflow.yaml
     assert stand_ins.noted("pip") == []
+    assert jobs_left(ROOT, project.folder / "config.yaml", [RUN], project.folder) == [], "it can be archived"
 
     stand_ins.write("bin/nvidia-smi", NVIDIA_SMI)
     assert "Nothing to be done" in planned(project, "conda", environment)

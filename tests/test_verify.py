@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import verify
 from builders.project import ROOT
 from convlab.archive import bag, reading
 from convlab.archive.bag import Member, write_bag
-from convlab.archive.comparison import MEASURED_COLUMNS
+from convlab.archive.comparison import MEASURED_COLUMNS, weights
 from convlab.archive.reading import opened, unpack
 from convlab.archive.verification import CRATE, problems
 from convlab.errors import UserError
@@ -158,7 +159,7 @@ def test_what_differs_is_named_and_the_status_is_1(damage, unpacked, capsys):
     change, expected = DAMAGES[damage]
     change(unpacked)
     status, lines = verified(unpacked, capsys=capsys)
-    assert status == 1 and lines[-1].endswith("problems")
+    assert status == 1 and re.search(r", (1 problem|([2-9]|[1-9][0-9]) problems)$", lines[-1])
     for beginning in expected:
         assert any(line.startswith(beginning) for line in lines), (beginning, lines)
 
@@ -254,6 +255,46 @@ def test_a_damaged_entry_is_named_and_a_file_that_is_no_zip_refused(tmp_path, pa
         pass
 
 
+def test_a_name_in_no_encoding_and_a_version_of_the_future_are_refused_or_named(tmp_path, packed):
+    content = packed.read_bytes()
+    head, tail = content.split(b"PK\x01\x02", 1)
+    name, other = "é".encode(), b"\xff\xff"
+    for written, expected in (
+        (head + b"PK\x01\x02" + tail.replace(name, other), "is not a whole zip file"),
+        (head + b"PK\x01\x02" + tail[:2] + b"\xeb" + tail[3:], "is not a whole zip file .zip file version 23.5"),
+    ):
+        (tmp_path / "changed.zip").write_bytes(written)
+        with pytest.raises(UserError, match=expected), opened(tmp_path / "changed.zip"):
+            pass
+    (tmp_path / "changed.zip").write_bytes(head.replace(name, other) + b"PK\x01\x02" + tail)
+    with opened(tmp_path / "changed.zip") as archive:
+        assert "data/code/é %.py cannot be read: it is damaged" in problems(archive)
+
+
+def test_an_error_while_an_archive_is_open_is_not_taken_for_one_of_opening_it(packed):
+    with pytest.raises(FileNotFoundError), opened(packed):
+        raise FileNotFoundError("something else")
+
+
+def test_a_pipe_is_not_waited_for(unpacked):
+    os.mkfifo(unpacked / "data/pipe")
+    with (
+        pytest.raises(UserError, match="pipe is a pipe or a device, which no archive of a study has"),
+        opened(unpacked),
+    ):
+        pass
+    with pytest.raises(UserError, match="pipe is no file; name the zip file"), opened(unpacked / "data/pipe"):
+        pass
+
+
+def test_weights_that_would_grow_out_of_proportion_are_not_inflated():
+    with zipfile.ZipFile(stream := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(10**6))
+    with pytest.raises(ValueError, match="would become too large"):
+        weights(io.BytesIO(stream.getvalue()))
+    assert weights(io.BytesIO(keras_file(b"weights"))) == b"weights"
+
+
 def test_links_in_a_folder_are_not_followed(unpacked):
     (unpacked / "data/link").symlink_to("/etc")
     with pytest.raises(UserError, match="is a link, which no archive of a study has"), opened(unpacked):
@@ -299,12 +340,13 @@ def test_results_of_a_second_run_may_differ_in_times_alone(packed, tmp_path, cap
         ("predictions", b"other probabilities", "predictions and features"),
         ("metrics", b'{"runs": [{"accuracy": 0.8, "latency_ms": {"p50": 1.0}}]}', "measures"),
         ("runs", table(variant="cnn", test_accuracy=0.8, train_seconds=3.0, energy_joules=7), "tables"),
+        ("runs", b"variant\n" + b"x" * 200_000, "tables"),
     ],
 )
 def test_other_results_of_a_second_run_are_named(stem, content, kind, packed, tmp_path, capsys):
     again = written_results(tmp_path / "again", **{stem: content})
     status, lines = verified(packed, "--against", again, capsys=capsys)
-    assert status == 1 and lines[-1] == f"{again}: 1 results differ"
+    assert status == 1 and lines[-1] == f"{again}: 1 result differs"
     (line,) = (line for line in lines if line.endswith(f" differs ({kind})"))
     assert Path(line.split(" differs")[0]).stem == stem
 
@@ -332,7 +374,7 @@ sys.exit({status})
 
 @pytest.mark.parametrize(
     ("changes", "snakemake", "expected"),
-    [({}, 0, "no result differs"), ({"predictions": b"x"}, 0, "1 results differ"), ({}, 1, "could not be run again")],
+    [({}, 0, "no result differs"), ({"predictions": b"x"}, 0, "1 result differs"), ({}, 1, "could not be run again")],
 )
 def test_a_study_is_run_again_in_a_new_folder_with_the_code_config_and_looks_of_its_archive(
     changes, snakemake, expected, tmp_path, capsys, monkeypatch

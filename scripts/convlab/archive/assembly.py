@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import yaml
+
 from convlab.archive import bag, crate
 from convlab.archive.bag import Member
 from convlab.archive.citation import Deposit, citation, title_of
@@ -16,7 +18,7 @@ from convlab.archive.content import results_of
 from convlab.archive.hub import hub_folder
 from convlab.archive.readme import Facts, readme
 from convlab.common.files import read_json
-from convlab.common.redaction import account_numbers, masked
+from convlab.common.redaction import MASK, account_numbers, masked
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
 from convlab.models.user_code import UserCode
@@ -68,9 +70,9 @@ def assemble(study: Study, config: Path, folder: Path, code: Code, options: Opti
     sources, outside = own_code(study)
     below = layout.study_folder(study.study).as_posix()
     files: dict[str, Member] = {
-        **{f"code/{name}": member for name, member in code.files.items()},
+        **{f"code/{name}": member for name, member in without_accounts(code.files).items()},
         **{f"code/{name}": member for name, member in sources.items()},
-        **({"code.diff": Member(code.changes)} if code.changes else {}),
+        **({"code.diff": Member(changes_of(code))} if code.changes else {}),
         f"config/{config.name}": Member(config_text(study, config).encode()),
         "validated-config.json": Member(_json(json.loads(canonical_json(study.validated_config)))),
         **{
@@ -81,6 +83,7 @@ def assemble(study: Study, config: Path, folder: Path, code: Code, options: Opti
     for name, spec in study.datasets.items():
         card = layout.prepared(Path(below), name) / layout.DATA_CARD
         files.setdefault(card.as_posix(), Member(_json(prepared_card(layout.prepared(folder, name), spec))))
+    for name in study.exported:
         hub = hub_folder(study, name, folder, options.deposit)
         files |= {f"models/{name}/{file}": member for file, member in hub.items()}
     checksums = {path: member.sha256() for path, member in files.items()}
@@ -114,8 +117,37 @@ def archive_time(summary: Mapping[str, Any]) -> datetime:
 
 def config_text(study: Study, config: Path) -> str:
     """The config as the user wrote it, with stars instead of account numbers."""
-    text = config.read_text(encoding="utf-8")
-    return masked(text, account_numbers(text))
+    return masked_yaml(config.read_text(encoding="utf-8"))
+
+
+def masked_yaml(text: str) -> str:
+    """YAML with stars instead of account numbers; with zeros where an unquoted value would begin with stars, since
+    YAML takes that for an alias."""
+    starred = masked(text, account_numbers(text))
+    try:
+        for _ in yaml.parse(starred):
+            pass
+    except yaml.YAMLError:
+        return starred.replace(MASK, "0" * len(MASK))
+    return starred
+
+
+def without_accounts(files: Mapping[str, Member]) -> dict[str, Member]:
+    """The files of the code with stars instead of the account numbers in its YAML: configs lie there, and profiles."""
+    hidden = {}
+    for name, member in files.items():
+        if name.endswith((".yaml", ".yml")):
+            with member.open() as stream:
+                text = stream.read().decode(errors="surrogateescape")
+            if account_numbers(text):
+                hidden[name] = Member(masked_yaml(text).encode(errors="surrogateescape"), member.executable)
+    return {**files, **hidden}
+
+
+def changes_of(code: Code) -> bytes:
+    """What differs in the code from its commit, with stars instead of account numbers."""
+    text = code.changes.decode(errors="surrogateescape")
+    return masked(text, account_numbers(text)).encode(errors="surrogateescape")
 
 
 def own_code(study: Study) -> tuple[dict[str, Member], tuple[str, ...]]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from convlab.archive.reading import UNREADABLE, Archive, FolderArchive
+from convlab.archive.reading import MAX_EXPANSION, UNREADABLE, Archive, FolderArchive
 from convlab.archive.verification import RESULTS
 from convlab.results.columns import TABLES
 
@@ -34,7 +34,7 @@ REPEATED_OF_RUN = (
 )
 """Entries of ``run.json`` that a second run repeats."""
 
-UNREADABLE_RESULT = (OSError, ValueError, LookupError, TypeError, AttributeError, *UNREADABLE)
+UNREADABLE_RESULT = (OSError, LookupError, TypeError, AttributeError, csv.Error, *UNREADABLE)
 
 
 @dataclass
@@ -59,7 +59,10 @@ def whole(stream: BinaryIO) -> bytes:
 
 def weights(stream: BinaryIO) -> bytes:
     """The weights of a ``.keras`` file."""
-    with zipfile.ZipFile(io.BytesIO(stream.read())) as model:
+    packed = stream.read()
+    with zipfile.ZipFile(io.BytesIO(packed)) as model:
+        if model.getinfo(WEIGHTS).file_size > MAX_EXPANSION * len(packed):
+            raise ValueError(f"{WEIGHTS} would become too large")
         return model.read(WEIGHTS)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from convlab.archive.bag import Member
 from convlab.common import checksums
+from convlab.errors import UserError
 from convlab.study import layout
 from convlab.study.schema import Study
 from convlab.training.run_store import FILES as RUN_FILES
@@ -34,7 +35,7 @@ def results_of(study: Study, folder: Path, data: bool = False, models: bool = Tr
         data, models: whether with the prepared arrays, and with the models of all runs.
 
     Raises:
-        UserError: a result is not what its job recorded.
+        UserError: a result is not what its job recorded, or is a link.
     """
     members = {}
     for path in _files_below(folder):
@@ -51,7 +52,11 @@ def results_of(study: Study, folder: Path, data: bool = False, models: bool = Tr
 
 def _files_below(folder: Path) -> Iterator[Path]:
     for stage in (*layout.STAGES, *OTHER_FOLDERS):
-        yield from sorted(path for path in (folder / stage).rglob("*") if path.is_file() and not path.is_symlink())
+        for path in sorted((folder / stage).rglob("*")):
+            if path.is_symlink() and not path.name.startswith("."):
+                raise UserError(f"{path} is a link, which no archive can hold; put what it leads to in its place")
+            if path.is_file() and not path.is_symlink():
+                yield path
 
 
 def _is_of(study: Study, path: PurePosixPath) -> bool:
@@ -71,8 +76,10 @@ def _is_of(study: Study, path: PurePosixPath) -> bool:
             return dataset in study.datasets and variant in variants
         case ["probe", probe, dataset]:
             return probe in study.plan.probes and dataset in study.datasets and _variant_in(name) in variants
-        case ["prepare" | "explore" | "describe" | "export" | "deploy", dataset, *_]:
+        case ["prepare" | "explore" | "describe" | "deploy", dataset, *_]:
             return dataset in study.datasets and name != STATE
+        case ["export", dataset, *_]:
+            return dataset in study.exported
         case ["compare", *below]:
             return below[:1] != ["history"]
         case ["report" | "registration" | "timing", *_]:

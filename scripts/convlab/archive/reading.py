@@ -24,8 +24,8 @@ MAX_EXPANSION, ALWAYS_ALLOWED_BYTES = 100, 2**30
 
 READ_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
-UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-"""What zipfile raises for content that is damaged."""
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+"""What zipfile raises for content that is damaged; ValueError for names that are not in the encoding that they have."""
 
 
 class Archive(Protocol):
@@ -85,13 +85,18 @@ def opened(path: Path) -> Iterator[Archive]:
     if path.is_dir():
         yield FolderArchive(_bag_folder(path))
         return
+    if not path.exists():
+        raise UserError(f"{path} does not exist; name the zip file, or the folder that it was unpacked to")
+    if not path.is_file():
+        raise UserError(f"{path} is no file; name the zip file, or the folder that it was unpacked to")
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield ZipArchive(archive, _checked(archive, path))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; name the zip file, or the folder that it was unpacked to") from None
-    except zipfile.BadZipFile as error:
+        archive = zipfile.ZipFile(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    except UNREADABLE as error:
         raise UserError(f"{path} is not a whole zip file ({error}); get it again") from None
+    with archive:
+        yield ZipArchive(archive, _checked(archive, path))
 
 
 def sha256(archive: Archive, name: str) -> str:
@@ -135,6 +140,8 @@ def _files_of(folder: Path) -> Iterator[str]:
             path = Path(parent, name)
             if path.is_symlink():
                 raise UserError(f"{path} is a link, which no archive of a study has; remove it")
+            if name in files and path.exists() and not path.is_file():
+                raise UserError(f"{path} is a pipe or a device, which no archive of a study has; remove it")
         yield from (Path(parent, name).relative_to(folder).as_posix() for name in files)
 
 

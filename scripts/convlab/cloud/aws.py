@@ -3,7 +3,7 @@
 import importlib.util
 import ipaddress
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -122,8 +122,24 @@ def connect(region: str | None, endpoint_url: str | None = None) -> Clients:
         }
     except (BotoCoreError, ValueError) as error:
         raise UserError(f"cannot use AWS: {error_message(error)}") from None
+    for client in made.values():
+        client.meta.events.register("after-call", refuse_incomplete)
     used = made["sagemaker"].meta.endpoint_url
     return Clients(**made, session=session, region=session.region_name, endpoint_url=None if on_aws(used) else used)
+
+
+def refuse_incomplete(http_response: Any, parsed: Mapping[str, Any], model: Any, **unused: Any) -> None:
+    """Raise ResponseParserError for a success without the fields that the service always sends, as a proxy's page is.
+
+    A handler of boto3's event ``after-call``; ``model`` is the service's description of the operation.
+    """
+    if http_response.status_code >= 300 or model.output_shape is None:
+        return
+    lacking = [name for name in model.output_shape.required_members if name not in parsed]
+    if lacking:
+        raise ResponseParserError(
+            f"{model.name}: the answer has no {lacking[0]}; is there a proxy, or a network's sign-in page, in between?"
+        )
 
 
 def account_of(clients: Clients) -> str:
@@ -173,7 +189,7 @@ def is_missing(error: Exception) -> bool:
 
 def error_message(error: Exception) -> str:
     """AWS' error in one line, without account numbers, with a hint if there is one."""
-    if isinstance(error, BotoCoreError | Boto3Error | UserError):
+    if isinstance(error, BotoCoreError | Boto3Error | ResponseParserError | UserError):
         return masked(" ".join(str(error).split()))[:500]
     if not isinstance(error, ClientError):  # whose text alone may say nothing: KeyError('Endpoints')
         return masked(" ".join(f"{type(error).__name__}: {error}".split()))[:500]

@@ -173,7 +173,7 @@ def input_handler(data: Any, context: Any) -> str:
         _, pixels = flat_pixels(read_images(data.read(), context.request_content_type, input_shape), input_shape)
     except BadRequest as error:
         # That image responds 500 to any exception; only the message can tell whose error it was.
-        raise type(error)(f"{error.status}: {error} (for example {forms.example(input_shape)})") from None
+        raise type(error)(f"{error.status}: {error} (for example {example(input_shape)})") from None
     return json.dumps({"instances": forms.nested(pixels, input_shape)})
 
 
@@ -189,6 +189,36 @@ def output_handler(response: Any, context: Any) -> tuple[str, str]:
 def _packed_with() -> dict[str, Any]:
     """The description of the model in this file's archive."""
     return description(Path(__file__).resolve().parent.parent)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What a request looks like
+
+
+def examples(input_shape: Sequence[int]) -> dict[str, str | list[str]]:
+    """Forms of a request for images of this shape, by content type; ``...`` stands for what is repeated."""
+    image = f"[[[{', '.join(['0', '128', '255'][i % 3] for i in range(input_shape[2]))}], ...], ...]"
+    size = ", ".join(map(str, input_shape))
+    file = f"one file of {forms.shown_shape(input_shape)}"
+    return {
+        JSON: [
+            f'{{"instances": [{image}, ...]}}',
+            f'{{"instances": [{{"image": {image}}}, ...]}}',
+            f'{{"inputs": {{"image": [{image}, ...]}}}}',
+            '{"instances": [{"b64": "iVBORw0KGgo..."}, ...]}',
+            f'{{"inputs": [{{"name": "image", "shape": [1, {size}], "datatype": "UINT8", "data": [0, 128, ...]}}]}}',
+        ],
+        LINES: f"{image}, one image a line",
+        forms.CSV: f"0,128,..., one image of {math.prod(input_shape)} values a line",
+        forms.NPY: f"numpy.save of an array [n, {size}], uint8 or float32",
+        **dict.fromkeys((forms.PNG, forms.JPEG, forms.PICTURE), file),
+    }
+
+
+def example(input_shape: Sequence[int]) -> str:
+    """The accepted form in short, for refusals."""
+    body = examples(input_shape)[JSON][0]
+    return f"{JSON}: {body}, raw values from 0 to 255 in an array [n, {', '.join(map(str, input_shape))}]"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -57,6 +57,12 @@ SIGNATURES = {
 GZIP = b"\x1f\x8b"
 """Magic number of gzip."""
 
+GZIP_PIECE_BYTES = 4096
+"""Bytes that are decompressed at once: what follows a member of gzip data is copied for each member."""
+
+MAX_SIZE = 2**31
+"""Largest size of a dimension that is taken for one: whole numbers of JSON have thousands of digits."""
+
 BASE64 = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR")
 """First characters of JPEG, PNG, GIF and WebP files in base64."""
 
@@ -81,7 +87,7 @@ class UnsupportedType(BadRequest):
 
 
 class Limits(NamedTuple):
-    """What one request may hold: bytes once gzip is undone, and values of its text."""
+    """What one request may hold: bytes once gzip is undone, or of the pixels of its files, and values of its text."""
 
     max_bytes: int = MAX_BODY_BYTES
     max_values: float = math.inf
@@ -111,7 +117,7 @@ def read(body: bytes | str, content_type: str | None, input_shape: Callable[[], 
         body = decompressed(body, limits.max_bytes)
     if kind == NPY:
         return _from_npy(body)
-    pictures = _Pictures(input_shape)
+    pictures = _Pictures(input_shape, limits.max_bytes)
     if kind in (PNG, JPEG, PICTURE):
         return [pictures.decode(body, "the body")]
     if not isinstance(body, str):
@@ -130,19 +136,22 @@ def read(body: bytes | str, content_type: str | None, input_shape: Callable[[], 
 
 def decompressed(body: bytes, limit: int) -> bytes:
     """A gzip body, of several members or one; TooLarge beyond ``limit`` bytes, before they are made."""
-    rest, parts, size = bytes(body), [], 0
+    view, position, parts, size = memoryview(body), 0, [], 0
+    member = zlib.decompressobj(wbits=31)
     try:
-        while rest:
-            member = zlib.decompressobj(wbits=31)
-            parts.append(member.decompress(rest, limit + 1 - size))
+        while position < len(view):
+            if member.eof:
+                member = zlib.decompressobj(wbits=31)
+            piece = view[position : position + GZIP_PIECE_BYTES]
+            parts.append(member.decompress(piece, limit + 1 - size))
             size += len(parts[-1])
             if size > limit:
                 raise TooLarge(f"the body has more than {limit:,} bytes once gzip is undone; send fewer images at once")
-            if not member.eof:
-                raise BadRequest("the body ends before its gzip data do; send all of it")
-            rest = member.unused_data
+            position += len(piece) - len(member.unused_data)
     except zlib.error as error:
         raise BadRequest(f"the body is damaged gzip data ({error}); compress it again") from None
+    if not member.eof:
+        raise BadRequest("the body ends before its gzip data do; send all of it")
     return b"".join(parts)
 
 
@@ -150,32 +159,6 @@ def shown_shape(shape: Shape) -> str:
     """One image's height, width and colour, in words."""
     height, width, channels = shape
     return f"{height}×{width} pixels, {'grey' if channels == 1 else 'RGB' if channels == 3 else f'{channels} channels'}"
-
-
-def examples(shape: Shape) -> dict[str, str | list[str]]:
-    """Forms of a request for images of this shape, by content type; ``...`` stands for what is repeated."""
-    image = f"[[[{', '.join(['0', '128', '255'][i % 3] for i in range(shape[2]))}], ...], ...]"
-    size = ", ".join(map(str, shape))
-    file = f"one file of {shown_shape(shape)}"
-    return {
-        JSON: [
-            f'{{"instances": [{image}, ...]}}',
-            f'{{"instances": [{{"image": {image}}}, ...]}}',
-            f'{{"inputs": {{"image": [{image}, ...]}}}}',
-            '{"instances": [{"b64": "iVBORw0KGgo..."}, ...]}',
-            f'{{"inputs": [{{"name": "image", "shape": [1, {size}], "datatype": "UINT8", "data": [0, 128, ...]}}]}}',
-        ],
-        LINES: f"{image}, one image a line",
-        CSV: f"0,128,..., one image of {math.prod(shape)} values a line",
-        NPY: f"numpy.save of an array [n, {size}], uint8 or float32",
-        **dict.fromkeys((PNG, JPEG, PICTURE), file),
-    }
-
-
-def example(shape: Shape) -> str:
-    """The accepted form in short, for refusals."""
-    body = examples(shape)[JSON][0]
-    return f"{JSON}: {body}, raw values from 0 to 255 in an array [n, {', '.join(map(str, shape))}]"
 
 
 def _signature(body: bytes) -> str | None:
@@ -243,8 +226,9 @@ def _from_v2(tensors: list) -> list:
     kind, shape, data = (tensor.get(name) for name in ("datatype", "shape", "data"))
     if kind not in NUMBER_TYPES:
         raise BadRequest(f"inputs[0].datatype is {_quoted(kind)}; send pixels as UINT8 or FP32")
-    if not isinstance(shape, list) or not shape or not all(type(size) is int and size > 0 for size in shape):
-        raise BadRequest("inputs[0].shape should be whole numbers from 1, of which the first counts the images")
+    whole = isinstance(shape, list) and all(type(size) is int and 0 < size < MAX_SIZE for size in shape)
+    if not whole or not 0 < len(shape) <= 4:
+        raise BadRequest("inputs[0].shape should be one to four whole numbers from 1: how many images, and their sizes")
     if not isinstance(data, list):
         raise BadRequest(f"inputs[0].data should be a list of pixels; it is {kind_in_words(data)}")
     if data and isinstance(data[0], list):
@@ -253,12 +237,10 @@ def _from_v2(tensors: list) -> list:
             sizes.append(len(first))
             first = first[0]
         if sizes != shape:
-            raise BadRequest(f"inputs[0].shape is {shape[:8]}, but its data have shape {sizes[:8]}")
+            raise BadRequest(f"inputs[0].shape is {shape}, but its data have shape {sizes[:8]}")
         return data
     if math.prod(shape) != len(data):
-        raise BadRequest(
-            f"inputs[0].shape is {shape[:8]}, which is {math.prod(shape)} values; its data are {len(data)}"
-        )
+        raise BadRequest(f"inputs[0].shape is {shape}, which is {math.prod(shape)} values; its data are {len(data)}")
     return nested(data, shape[1:])
 
 
@@ -369,8 +351,8 @@ def _from_npy(body: bytes) -> Any:
 class _Pictures:
     """Decodes the PNG and JPEG files of one request, of exactly the model's size, where nothing is lost by it."""
 
-    def __init__(self, input_shape: Callable[[], Shape]) -> None:
-        self._input_shape, self._decoded_bytes = input_shape, 0
+    def __init__(self, input_shape: Callable[[], Shape], max_bytes: int) -> None:
+        self._input_shape, self._max_bytes, self._decoded_bytes = input_shape, max_bytes, 0
 
     @staticmethod
     def is_one(value: Any) -> bool:
@@ -399,10 +381,10 @@ class _Pictures:
             raise BadRequest(f"{path} should be a PNG or JPEG file; it is {what if content else 'empty'}")
         shape = tuple(self._input_shape())
         self._decoded_bytes += math.prod(shape)
-        if self._decoded_bytes > MAX_BODY_BYTES:
-            raise TooLarge(f"the pixels of these files are more than {MAX_BODY_BYTES:,} bytes; send fewer at once")
+        if self._decoded_bytes > self._max_bytes:
+            raise TooLarge(f"the pixels of these files are more than {self._max_bytes:,} bytes; send fewer at once")
         try:
-            from PIL import Image
+            from PIL import Image, UnidentifiedImageError
         except ImportError:
             raise UnsupportedType(
                 f"{path} is a PNG or JPEG file, and this image has no Pillow to decode it; send its pixels"
@@ -412,6 +394,8 @@ class _Pictures:
                 return list(_pixels(picture, shape, path))
         except BadRequest:
             raise
+        except UnidentifiedImageError:  # whose message has an address in memory
+            raise BadRequest(f"{path} is a damaged PNG or JPEG file (its head cannot be read)") from None
         except Exception as error:  # decoders raise a dozen types for a damaged file
             raise BadRequest(f"{path} is a damaged PNG or JPEG file ({str(error)[:100]})") from None
 

@@ -91,7 +91,7 @@ class _Served:
             "runtime": self.model.runtime,
             "content_types": list(handlers.forms.TYPES),
             "content_encodings": list(CODINGS[:1]),
-            "examples": handlers.forms.examples(self.model.input_shape),
+            "examples": handlers.examples(self.model.input_shape),
             "answers": [handlers.JSON, handlers.LINES],
             "max_images": handlers.forms.MAX_IMAGES,
             "max_body_bytes": self.max_body,
@@ -171,7 +171,7 @@ class _Served:
 
     def refused(self, status: int, message: str, headers: Any = None) -> Response:
         """An error that the client can fix, with an example of a request that this model takes."""
-        return refusal(status, message, headers, self.handlers.forms.example(self.model.input_shape))
+        return refusal(status, message, headers, self.handlers.example(self.model.input_shape))
 
 
 async def not_served(request: Request, error: HTTPException) -> Response:

@@ -2,12 +2,13 @@
 
 import re
 
-KEY_ARN = re.compile(r"arn:(aws[a-z-]*):kms:([a-z0-9-]+):(\d{12}|\*{12}):(key/[\w-]+|alias/[\w/-]+)")
+KEY_ARN = re.compile(r"arn:(aws[a-z-]*):kms:([a-z0-9-]+):(\d{12}|\*{12}):(key/[\w*-]+|alias/[\w*/-]+)")
 """Partition, region, account and resource of a key's or an alias' ARN; stars stand for a hidden account number."""
 
-KEY_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32}")
+KEY_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-([0-9a-f]{12}|\*{12})|mrk-[0-9a-f]{32}")
+"""The id of a key; twelve digits at its end are hidden as an account number is."""
 
-ALIAS = re.compile(r"alias/[\w/-]+")
+ALIAS = re.compile(r"alias/[\w*/-]+")
 
 INSTANCE_STORE = re.compile(r"ml\.([a-z]+\d+[a-z-]*d[a-z-]*|p5[a-z]*|p6[a-z0-9-]*|g5|g6e?|gr6|trn\d[a-z]*|i\d[a-z]*)\.")
 """Instance types with disks of their own (instance store): a d after the generation, as in m5d, g4dn and p4de, or one
