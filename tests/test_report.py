@@ -677,7 +677,7 @@ def test_what_the_service_did_not_count_is_not_counted_and_why_cold_starts_are_m
     cold = {"asked": 5, "milliseconds": [900], "median": 900, "min": 900, "max": 900, "error": "CreateEndpoint: no"}
     words = deployed(tmp_path, server=server, cold_starts=cold).words
     assert "Calls that CloudWatch counted 5" in words and "4xx" not in words
-    assert "900.00 ms to 900.00 ms (n = 1); CreateEndpoint: no" in words
+    assert "900 ms to 900 ms (n = 1); CreateEndpoint: no" in words
 
 
 @pytest.mark.parametrize(("remaining", "named"), [([], True), (["endpoint convlab-x"], False)])
