@@ -11,7 +11,7 @@ pytest.importorskip("moto", reason="needs moto (pip install --require-hashes -r 
 import deploy
 import teardown as teardown_script
 from aws_double import BUCKET, Fault
-from builders.deployments import OPTIONS, SETTINGS, evidence, interrupted, noted, outcome, state_file
+from builders.deployments import OPTIONS, SETTINGS, evidence, interrupted, state_file
 from convlab.cloud import aws, batch_transform, teardown
 from convlab.errors import UserError
 
@@ -52,7 +52,6 @@ def test_a_transform_job_answers_from_s3_and_is_compared_and_gone(known, results
         assert [row["latency_ms"] for row in csv.DictReader(stream)] == [""] * 6
     assert not any("Endpoint" in call for call in known.calls if call.startswith(("Create", "Invoke")))
     assert known.left() == [] and not state_file(results).exists()
-    noted("batch", "none", outcome(results), known.left())
 
 
 def test_no_request_has_more_images_than_the_handlers_take(known, results, monkeypatch):
@@ -88,7 +87,6 @@ def test_a_fault_at_any_step_of_a_transform_job_leaves_nothing(known, results, s
         deploy.main(batch_arguments(results))
     assert evidence(results)["status"] == "failed"
     assert known.left() == [] and not state_file(results).exists()
-    noted(step, f"{code} {'after it was done' * after}", outcome(results), known.left())
 
 
 def test_a_transform_job_that_does_not_end_is_stopped_after_its_minutes(known, results, monkeypatch):
@@ -97,7 +95,6 @@ def test_a_transform_job_that_does_not_end_is_stopped_after_its_minutes(known, r
     with pytest.raises(UserError, match="did not end within 60 minutes; it was stopped"):
         deploy.main(batch_arguments(results))
     assert [job.status for job in known.transforms.values()] == ["Stopped"] and known.left() == []
-    noted("transform job", "never ends", outcome(results), known.left())
 
 
 def test_the_minutes_of_a_transform_job_go_on_while_the_machine_sleeps(known, results, monkeypatch):
@@ -173,4 +170,3 @@ def test_a_transform_job_is_stopped_when_the_process_is(double, results, process
         assert ended == 128 + number and evidence(results)["teardown"]["remaining"] == []
     assert {job.status for job in double.transforms.values()} <= {"Stopped"}
     assert double.left() == [] and not state_file(results).exists()
-    noted(step, number.name, f"exit {ended}, job stopped", double.left())

@@ -14,7 +14,7 @@ import deploy
 import deploy_plan
 import teardown as teardown_script
 from aws_double import ACCOUNT, BUCKET, REGION, Fault
-from builders.deployments import SETTINGS, arguments, evidence, interrupted, noted, outcome, state_file
+from builders.deployments import SETTINGS, arguments, evidence, interrupted, state_file
 from builders.permissions import needs, refused
 from builders.project import TINY
 from convlab.cloud import registration, registry
@@ -85,7 +85,6 @@ def test_a_registration_that_fails_half_way_is_undone(known, results, step, code
     record = evidence(results)
     assert record["status"] == "failed" and record["accuracy"] and record["registration"] is None
     assert known.registered() == [] and known.left() == [] and not state_file(results).exists()
-    noted(step, f"{code} {'after it was done' * after}", outcome(results), known.left() + known.registered())
 
 
 def test_a_group_of_others_is_not_deleted_with_a_failed_registration(known, clients, results):

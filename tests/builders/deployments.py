@@ -49,21 +49,8 @@ def evidence_of(path: Path) -> dict:
     return record
 
 
-def noted(step: str, fault: str, outcome: str, left: list[str]) -> None:
-    """A row of the table of faults, where FAULTS names a file for it."""
-    if "FAULTS" in os.environ:
-        with Path(os.environ["FAULTS"]).open("a") as table:
-            table.write(f"| {step} | {fault} | {outcome} | {len(left)} |\n")
-
-
 def state_file(folder: Path) -> Path:
     return folder / "deploy/toys/state.json"
-
-
-def outcome(folder: Path) -> str:
-    """How a deployment ended, for the table."""
-    record = evidence(folder)
-    return record["status"] + (f" ({record['error']['type']})" if record["error"] else "")
 
 
 def hurried(arguments: list[str], environment: dict[str, str]) -> None:
