@@ -19,6 +19,7 @@ import yaml
 from snakemake.dag import DAG
 from snakemake.io import IOFile
 from snakemake.jobs import Job
+from snakemake.logging import DefaultFormatter
 from snakemake.persistence import PersistenceBase
 from snakemake.rules import Rule
 from snakemake.settings.types import (
@@ -161,6 +162,15 @@ def test_what_their_parts_are_used_for_is_there():
     assert "forcefiles" in inspect.getsource(DAG.update_needrun), "jobs are added to the planned ones by it"
     assert has(Job, "rule") and has(Rule, "name") and callable(IOFile)
     assert RerunTrigger.PARAMS and DeploymentMethod.APPTAINER
+
+
+def test_a_dry_run_names_every_job_in_the_line_that_archives_read():
+    """`make archive` refuses outdated results: a dry run names them, ``Job 3: train cnn``, which no page documents."""
+    assert "Job {msg['jobid']}: {msg['rule_msg']}" in inspect.getsource(DefaultFormatter.format_job_info)
+    for path in sorted((ROOT / "workflow/rules").glob("*.smk")):
+        text = path.read_text()
+        rules, messages = (re.findall(rf"^\s*{word}", text, re.MULTILINE) for word in ("rule ", "message:"))
+        assert len(rules) == len(messages), f"{path.name}: a rule without a message is left out"
 
 
 def test_no_function_of_ours_has_a_name_of_snakemakes():
