@@ -213,7 +213,7 @@ def test_an_endpoint_that_does_not_come_up_leaves_nothing(known, results, status
 
 def test_an_endpoint_that_never_comes_up_is_not_waited_for_longer_than_allowed(known, results, monkeypatch):
     known.end_as, began = "Creating", aws.clock()
-    monkeypatch.setattr(aws, "clock", lambda: began + (30 * 60 - 0.1) * ("DescribeEndpoint" in known.calls))
+    monkeypatch.setattr(aws, "clock", lambda: began + (30 * 60 - 0.1) * ("CreateEndpoint" in known.calls))
 
     def give_up(operation):
         known.end_as = "InService" if operation == "DeleteEndpoint" else known.end_as
