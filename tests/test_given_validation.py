@@ -36,6 +36,7 @@ from convlab.results.choice_margin import expected_maximum
 from convlab.study.estimate import Earlier, earlier_runs, run_seconds
 from convlab.study.idle_values import idle_values
 from convlab.study.load import load_study
+from convlab.study.sagemaker import SageMaker
 from convlab.training.recipe import Training
 
 IMAGES = {"train": 5, "valid": 3, "test": 2}
@@ -118,7 +119,9 @@ def test_a_training_job_in_the_cloud_gets_the_split(folder, tmp_path):
     clients = SimpleNamespace(
         s3=SimpleNamespace(put_object=lambda Bucket, Key, Body: sent.update({Key.split("/")[-1]: Body.read()}))
     )
-    training_job.upload_data(clients, SimpleNamespace(bucket="b", prefix="p/"), folder, tmp_path)
+    settings = SageMaker(role_arn="arn:aws:iam::123456789012:role/SageMakerRole", bucket="bucket")
+    state = SimpleNamespace(bucket="bucket", prefix="p/")
+    training_job.upload_data(SimpleNamespace(clients=clients, state=state, settings=settings), folder, tmp_path)
     arrived = tmp_path / "arrived"
     arrived.mkdir()
     for name, content in sent.items():

@@ -129,16 +129,17 @@ def connect(region: str | None, endpoint_url: str | None = None) -> Clients:
 
 
 def refuse_incomplete(http_response: Any, parsed: Mapping[str, Any], model: Any, **unused: Any) -> None:
-    """Raise ResponseParserError for a success without the fields that the service always sends, as a proxy's page is.
+    """Raise ResponseParserError for a success that has nothing of what the service always sends, as a proxy's page.
 
-    A handler of boto3's event ``after-call``; ``model`` is the service's description of the operation.
+    A handler of boto3's event ``after-call``; ``model`` is the service's description of the operation. That one field
+    alone is lacking is no reason to refuse what may never be read.
     """
     if http_response.status_code >= 300 or model.output_shape is None:
         return
-    lacking = [name for name in model.output_shape.required_members if name not in parsed]
-    if lacking:
+    promised = model.output_shape.required_members
+    if promised and not any(name in parsed for name in promised):
         raise ResponseParserError(
-            f"{model.name}: the answer has no {lacking[0]}; is there a proxy, or a network's sign-in page, in between?"
+            f"{model.name}: the answer has no {promised[0]}; is there a proxy, or a network's sign-in page, in between?"
         )
 
 
