@@ -11,7 +11,8 @@ from convlab.common import i18n, locks
 os.environ["KERAS_HOME"] = os.devnull  # as scripts set it: Keras reads it when a test of this process first imports it
 
 LONGEST_FIRST = (
-    "test_nothing_lost", "test_sagemaker", "test_governed", "test_end_to_end", "test_statistics_calibration",
+    "test_nothing_lost", "test_faults", "test_sagemaker", "test_end_to_end",
+    "test_statistics_calibration", "test_governed",
     "test_page", "test_train", "test_archive", "test_timing", "test_export", "test_reruns", "test_claims",
     "test_i18n", "test_environment", "test_used_elsewhere", "test_tuning", "test_report", "test_deploy", "test_diff",
     "test_notebook", "test_records", "test_snakemake_report", "test_metric", "test_registration", "test_serving",
