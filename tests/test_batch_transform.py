@@ -11,7 +11,7 @@ pytest.importorskip("moto", reason="needs moto (pip install --require-hashes -r 
 import deploy
 import teardown as teardown_script
 from aws_double import BUCKET, Fault
-from builders.deployments import OPTIONS, SETTINGS, evidence, interrupted, state_file
+from builders.deployments import OPTIONS, SETTINGS, break_handler, evidence, interrupted, state_file
 from convlab.cloud import aws, batch_transform, teardown
 from convlab.errors import UserError
 
@@ -106,13 +106,7 @@ def test_the_minutes_of_a_transform_job_go_on_while_the_machine_sleeps(known, re
 
 
 def test_a_transform_job_that_fails_says_why_with_its_log(known, results):
-    handlers = results / "export/toys/code/inference.py"
-    broken = handlers.read_text().replace(
-        "def input_handler(data: Any, context: Any) -> str:\n",
-        "def input_handler(data, context):\n    raise ValueError('no such thing')\n",
-    )
-    handlers.unlink()  # it is a link
-    handlers.write_text(broken)
+    break_handler(results)
     with pytest.raises(UserError, match=r"ended as Failed: ClientError: .*no such thing"):
         deploy.main(batch_arguments(results))
     assert "no such thing" in str(evidence(results)["endpoint"]["log"]["streams"]) and known.left() == []

@@ -322,7 +322,7 @@ def test_the_plan_shows_schedules_their_times_and_the_roles_policies(tmp_path, c
     output = plan(tmp_path, capsys, **GUARDED, prices={"endpoint_hour": 0.2})
     assert "<name>-endpoint: deleteEndpoint after 30 minutes" in output
     assert "<name>-config: deleteEndpointConfig after 60 minutes" in output
-    assert "0.75 hours (15 minutes of it to take it down), at most, kept by AWS too" in output
+    assert "0.75 hours (15 minutes of it to take it down), which AWS keeps too" in output
     assert '"Service": "scheduler.amazonaws.com"' in output and '"aws:SourceAccount"' in output
 
 

@@ -38,6 +38,7 @@ from builders.deployments import (
     RUN,
     SETTINGS,
     arguments,
+    break_handler,
     evidence,
     evidence_of,
     interrupted,
@@ -225,13 +226,7 @@ def test_an_endpoint_that_never_comes_up_is_not_waited_for_longer_than_allowed(k
 
 
 def test_a_model_that_fails_on_an_image_is_told_with_the_images_own_words(known, results):
-    handlers = results / "export/toys/code/inference.py"
-    broken = handlers.read_text().replace(
-        "def input_handler(data: Any, context: Any) -> str:\n",
-        "def input_handler(data, context):\n    raise ValueError('no such thing')\n",
-    )
-    handlers.unlink()  # it is a link
-    handlers.write_text(broken)
+    break_handler(results)
     with pytest.raises(UserError, match=r"answered 500 to test image .*no such thing"):
         deploy.main(arguments(results))
     assert known.left() == []

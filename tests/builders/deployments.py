@@ -49,6 +49,17 @@ def evidence_of(path: Path) -> dict:
     return record
 
 
+def break_handler(folder: Path) -> None:
+    """Make the exported model's handler of requests raise ValueError: no such thing."""
+    handlers = folder / "export/toys/code/inference.py"
+    broken = handlers.read_text().replace(
+        "def input_handler(data: Any, context: Any) -> str:\n",
+        "def input_handler(data, context):\n    raise ValueError('no such thing')\n",
+    )
+    handlers.unlink()  # it is a link
+    handlers.write_text(broken)
+
+
 def state_file(folder: Path) -> Path:
     return folder / "deploy/toys/state.json"
 

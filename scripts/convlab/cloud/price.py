@@ -32,7 +32,7 @@ def items(settings: SageMaker, calls: int) -> list[Item]:
         calls: test images that are sent to the endpoint, one per call.
     """
     prices, job, endpoint = settings.prices, settings.training, settings.endpoint
-    bound = "at most, kept by AWS too" if settings.scheduler_role_arn else "as long as the deploying process lives"
+    bound = "which AWS keeps too" if settings.scheduler_role_arn else "as long as the deploying process lives"
     items = []
     if settings.trains:
         kind = f"training job on {job.instance_type}" + (" (spot: less)" if job.spot else "")
