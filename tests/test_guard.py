@@ -141,8 +141,9 @@ def test_schedules_stay_as_long_as_what_they_delete_and_it_is_said_when_they_are
         deploy.main(arguments(results, **GUARDED))
     assert caught.value.code == 3 and len(known.schedules) == 4
     remaining = evidence(results)["teardown"]["remaining"]
-    day = datetime.now(UTC).strftime("%Y-%m-%d")
-    assert re.search(rf"the schedules convlab-\S+-\* \(AWS deletes it from {day} \d\d:\d\d UTC on\)", str(remaining))
+    first = datetime.fromisoformat(min(json.loads(state_file(results).read_text())["schedules"].values()))
+    due = re.escape(f"{first:%Y-%m-%d %H:%M} UTC")
+    assert re.search(rf"the schedules convlab-\S+-\* \(AWS deletes it from {due} on\)", str(remaining))
     known.faults = []
     known.advance(90)
     assert known.left() == [*known.keys(""), *known.schedules], "AWS may what the caller may not"
