@@ -479,7 +479,7 @@ def test_one_dataset_of_several_can_be_named(project):
 def test_the_folder_of_an_export_is_found_by_its_study(tmp_path, capsys):
     import show_export as script
 
-    path = tmp_path / "study.yaml"
+    path = tmp_path / "the study.yaml"
     path.write_text(yaml.safe_dump(TINY))
     script.main([str(path)])
     assert capsys.readouterr().out == "results/tiny/export/digits\n"
