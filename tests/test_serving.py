@@ -1133,8 +1133,8 @@ def test_what_cannot_be_listened_on_says_whether_the_host_or_the_port_is_wrong(h
 
 
 @pytest.mark.parametrize("number, sentence", [
-    (errno.EACCES, "port 80 is for the system's own services; choose one from 1024 with --port"),
-    (errno.EADDRINUSE, "port 80 of 127.0.0.1 is in use; choose another with --port"),
+    (errno.EACCES, r"port 80 is for the system's own services; choose .* from 1024 with --port \(make serve PORT="),
+    (errno.EADDRINUSE, "port 80 of 127.0.0.1 is in use; choose another with --port .make serve PORT=8081."),
     (errno.ENOBUFS, "port 80 of 127.0.0.1 cannot be had"),
 ])  # fmt: skip
 def test_why_a_port_cannot_be_had_is_told(monkeypatch, number, sentence):
