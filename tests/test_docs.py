@@ -207,6 +207,12 @@ def test_the_study_of_the_readme_is_valid():
     assert len(load_study(yaml.safe_load(block)).plan.variants) == 6, "two models, two more levels, two of a probe"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_part_of_a_config_on_a_page_is_yaml(page):
+    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        assert isinstance(yaml.safe_load(block), dict), block
+
+
 def test_deployments_on_the_pages_are_valid():
     account = "123456789012"
     blocks = {}
