@@ -9,13 +9,15 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 STUDY ?= config.yaml
 # Names of files may have any characters; what the user gives is taken as it is and quoted for the shell.
 quoted = '$(subst ','\'',$(1))'
-# A misspelt variable, or a study that is named without STUDY=, would run config.yaml instead. Names with _ are mostly meant
-# for the environment; what another make hands on is its own.
+# A misspelt variable, or a study that is named without STUDY=, would run config.yaml instead, and one that is not there would be
+# told after all is installed. Names with _ are mostly meant for the environment; what another make hands on is its own.
 set_here = $(filter command,$(origin $(1)))
 ifeq ($(MAKELEVEL),0)
 known = $(findstring _,$(1))$(shell grep -E '[(,](value )?'$(call quoted,$(1))'[),]' $(MAKEFILE_LIST))
 $(foreach name,$(.VARIABLES),$(if $(call set_here,$(name)),$(if $(call known,$(name)),,$(error make knows no variable \
   $(name); make help and README.md name those that there are, and one for the environment stands before make))))
+missing = $(shell test -e $(call quoted,$(value STUDY)) || printf %s $(call quoted,$(value STUDY)))
+$(if $(call set_here,STUDY),$(if $(call missing),$(error $(call missing) does not exist; name a study's config file: STUDY=<file>)))
 studies = $(filter %.yaml %.yml,$(MAKECMDGOALS))
 $(if $(studies),$(error a study is named so: make $(or $(filter-out $(studies),$(MAKECMDGOALS)),run) STUDY=$(firstword $(studies))))
 endif

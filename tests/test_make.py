@@ -68,6 +68,8 @@ def calls(project: Path, *arguments: str) -> list[list[str]]:
 def test_a_studys_file_name_reaches_every_program_of_every_target_whole(project, name):
     whole = f"./{name}" if name.startswith("-") else name
     quick = f"results/quick/{name.rpartition('/')[2]}"
+    (project / name).parent.mkdir(exist_ok=True)
+    (project / name).touch()
     made = calls(project, *TARGETS, f"STUDY={name}")
     assert len(made) == 22 and any(quick in call for call in made)
     for call in made:
@@ -110,6 +112,7 @@ def test_other_names_reach_the_program_whole_too(project):
 ])  # fmt: skip
 def test_teardown_deletes_only_where_it_is_told_to(project, monkeypatch, given, handed_on):
     monkeypatch.setenv("DELETE", "1")  # of the shell's, for something else
+    (project / "x.yaml").touch()
     assert calls(project, "teardown", "STUDY=x.yaml", *given)[-1][1:] == handed_on
 
 
@@ -153,6 +156,7 @@ def test_no_means_no(project):
         (["teardown", "a'b=1"], "make knows no variable a'b; "),
         (["run", "studies/demo.yaml"], "a study is named so: make run STUDY=studies/demo.yaml."),
         (["mine.yml"], "a study is named so: make run STUDY=mine.yml."),
+        (["run", "STUDY=it's $x.yaml"], "it's $x.yaml does not exist; name a study's config file: STUDY=<file>."),
     ],
 )
 def test_what_make_would_pass_over_runs_no_other_study_than_the_one_that_is_meant(project, arguments, sentence):
