@@ -46,6 +46,7 @@ def project(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("make")
     shutil.copy(ROOT / "Makefile", folder)
     shutil.copytree(ROOT / "requirements", folder / "requirements")
+    (folder / "requirements/install.sh").write_text("#!/bin/sh\necho nothing is installed here >&2\nexit 1\n")
     binaries = folder / ".venv/bin"
     binaries.mkdir(parents=True)
     for name in ("python", "snakemake"):
