@@ -9,6 +9,23 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 STUDY ?= config.yaml
 # Names of files may have any characters; what the user gives is taken as it is and quoted for the shell.
 quoted = '$(subst ','\'',$(1))'
+# A misspelt variable, or a study that is named without STUDY=, would run config.yaml instead, and one that is not there would be
+# told after all is installed. Names with _ are mostly meant for the environment; what another make hands on is its own.
+set_here = $(filter command,$(origin $(1)))
+ifeq ($(MAKELEVEL),0)
+known = $(findstring _,$(1))$(shell grep -E '[(,](value )?'$(call quoted,$(1))'[),]' $(MAKEFILE_LIST))
+$(foreach name,$(.VARIABLES),$(if $(call set_here,$(name)),$(if $(call known,$(name)),,$(error make knows no variable \
+  $(name); make help and README.md name those that there are, and one for the environment stands before make))))
+missing = $(shell test -e $(call quoted,$(value STUDY)) || printf %s $(call quoted,$(value STUDY)))
+$(if $(call set_here,STUDY),$(if $(call missing),$(error $(call missing) does not exist; name a study's config file: STUDY=<file>)))
+studies = $(filter %.yaml %.yml,$(MAKECMDGOALS))
+$(if $(studies),$(error a study is named so: make $(or $(filter-out $(studies),$(MAKECMDGOALS)),run) STUDY=$(firstword $(studies))))
+endif
+# Of what is asked for by 1, 0 means no, and a word that nobody knows neither.
+$(foreach name,GPU DATA MODELS RERUN BUSY ALL DELETE UNEXPIRED,$(if $(call set_here,$(name)),$(if $(filter-out \
+  0 1,$(value $(name))),$(error $(name) should be 1 or 0, not $(value $(name))))))
+override GPU := $(filter-out 0,$(GPU))
+override BUSY := $(filter-out 0,$(BUSY))
 override STUDY := $(value STUDY)
 # A name that begins with a dash is no option.
 STUDY_FILE := $(if $(filter -%,$(firstword $(STUDY))),./)$(STUDY)
@@ -61,7 +78,7 @@ unexport PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONHOME PYTH
   docs messages example bench calibrate image install clean clean-runs
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 $(VENV)/.installed-$(BUILD): requirements/$(BUILD).txt
 	$(INSTALL) $(VENV) $(PYTHON) requirements/$(BUILD).txt
@@ -171,9 +188,8 @@ deploy: $(VENV)/.installed-deploy $(if $(ON_AWS),$(VENV)/.installed-sagemaker)  
 deploy-plan: install  ## what deploying to AWS SageMaker would create, may do and can cost; creates nothing
 	@$(BIN)/python scripts/deploy_plan.py $(call quoted,$(STUDY_FILE))
 
-# Only what the command line sets: a variable of the shell's that has such a name deletes nothing, and 0 means no.
-set_here = $(filter command,$(origin $(1)))
-asked = $(if $(call set_here,$(1)),$(if $(filter 1,$(value $(1))),$(2),$(if $(filter-out 0,$(value $(1))),$(error $(1) should be 1 or 0))))
+# Only what the command line sets: a variable of the shell's that has such a name deletes nothing.
+asked = $(if $(call set_here,$(1)),$(if $(filter 1,$(value $(1))),$(2)))
 
 teardown: install $(if $(and $(call set_here,ALL),$(filter 1,$(ALL))),$(VENV)/.installed-sagemaker)  ## take down what an interrupted deployment to AWS left; ALL=1 lists what the account holds, DELETE=1 deletes it
 	@$(BIN)/python scripts/teardown.py $(call asked,ALL,--all --config $(call quoted,$(STUDY_FILE))) $(call asked,DELETE,--delete) \

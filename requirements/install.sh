@@ -10,7 +10,7 @@ if not (3, 11) <= sys.version_info[:2] <= (3, 13):
 PY
 
 if command -v uv > /dev/null; then
-    [ -x "$venv/bin/python" ] || uv venv --quiet --python "$python" "$venv"
+    [ -x "$venv/bin/python" ] || uv venv --quiet --seed --python "$python" "$venv"
     # TensorFlow is imported by every run: compiled once here.
     uv pip install --quiet --compile-bytecode --require-hashes --python "$venv/bin/python" -r "$requirements"
     exit

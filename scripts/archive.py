@@ -32,6 +32,7 @@ from convlab.common.text import listing
 from convlab.errors import UserError
 from convlab.study import layout
 from convlab.study.load import load_study, read_yaml
+from convlab.study.make_commands import make_command
 from convlab.study.schema import Study
 from convlab.study.seeds import read_schedule
 
@@ -90,7 +91,7 @@ def refuse_unfinished(study: Study, config: Path, folder: Path) -> None:
     """Raise UserError for a study without a report, or with results that Snakemake would make again."""
     report = layout.reported(folder) / "index.html"
     if not report.is_file():
-        raise UserError(f"{study.study} has no report yet; run the study first: make run STUDY={config}")
+        raise UserError(f"{study.study} has no report yet; run the study first: {make_command('run', config)}")
     made = [layout.exported(folder, name) / file for name in study.exported for file in EXPORT_MAIN_RESULTS]
     exported = [path for path in made if path.is_file()]
     parent = folder.parent.parent
@@ -100,7 +101,7 @@ def refuse_unfinished(study: Study, config: Path, folder: Path) -> None:
             *jobs[:MAX_LISTED_JOBS],
             *([f"{len(jobs) - MAX_LISTED_JOBS} more"] if len(jobs) > MAX_LISTED_JOBS else []),
         ]
-        command = f"make run STUDY={config}" + (f" and make export STUDY={config}" if exported else "")
+        command = " and ".join(make_command(target, config) for target in ("run", *(["export"] if exported else [])))
         raise UserError(
             f"{study.study} is not up to date with its config, code and data: {listing(shown)} would run; bring it "
             f"up to date first: {command}"

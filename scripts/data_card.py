@@ -19,6 +19,7 @@ from convlab.errors import UserError
 from convlab.results.data_cards import prepared_card
 from convlab.study import layout
 from convlab.study.load import load_study, read_yaml
+from convlab.study.make_commands import make_command
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.dataset not in (None, *study.datasets):
         raise UserError(
             f"{arguments.dataset!r} is no dataset of {study.study}; name {listing(study.datasets, 'or')}: "
-            f"make data-card DATASET={next(iter(study.datasets))}"
+            f"{make_command('data-card', arguments.config, DATASET=next(iter(study.datasets)))}"
         )
     for name in study.datasets if arguments.dataset is None else (arguments.dataset,):
         folder = layout.prepared(layout.study_folder(study.study), name)

@@ -26,6 +26,7 @@ from convlab.results.loading import load_runs
 from convlab.runtime import backend
 from convlab.study import layout
 from convlab.study.load import load_study, read_yaml
+from convlab.study.make_commands import make_command
 from convlab.study.schema import Study
 from convlab.study.seeds import read_schedule
 
@@ -40,13 +41,13 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.dataset not in (None, *study.datasets):
         raise UserError(
             f"{arguments.dataset!r} is no dataset of {study.study}; name {listing(study.datasets, 'or')}: "
-            f"make notebook DATASET={next(iter(study.datasets))}"
+            f"{make_command('notebook', arguments.config, DATASET=next(iter(study.datasets)))}"
         )
     folder = layout.study_folder(study.study, arguments.results)
     if not (layout.reported(folder) / "index.html").is_file():
         raise UserError(
             f"{study.study} has no report yet, and its notebook quotes it; run the study first: "
-            f"make run STUDY={arguments.config}"
+            f"{make_command('run', arguments.config)}"
         )
     study = study.with_schedule(read_schedule(layout.registered(folder), study.seeds))
     for dataset in study.datasets if arguments.dataset is None else (arguments.dataset,):

@@ -118,9 +118,11 @@ def listen(host: str, port: int) -> socket.socket:
         if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL):
             raise UserError(elsewhere.format(reason=os.strerror(error.errno))) from None
         if error.errno == errno.EACCES:
-            raise UserError(f"port {port} is for the system's own services; choose one from 1024 with --port") from None
+            raise UserError(
+                f"port {port} is for the system's own services; choose one from 1024 with --port (make serve PORT=8080)"
+            ) from None
         reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had ({os.strerror(error.errno)})"
-        raise UserError(f"port {port} of {host} {reason}; choose another with --port") from None
+        raise UserError(f"port {port} of {host} {reason}; choose another with --port (make serve PORT=8081)") from None
     # Connections inherit it. Without it a response's body waits 40 ms for the headers to be acknowledged: asyncio sets
     # it only on sockets that were made with the protocol's number.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -15,6 +15,7 @@ from convlab.common.text import listing
 from convlab.errors import UserError
 from convlab.study import layout
 from convlab.study.load import load_study, read_yaml
+from convlab.study.make_commands import make_command
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -26,7 +27,8 @@ def main(argv: list[str] | None = None) -> None:
     dataset = arguments.dataset or (study.exported[0] if len(study.exported) == 1 else None)
     if dataset not in study.exported:
         problem = f"{dataset!r} is not exported" if dataset else f"{study.study} exports {len(study.exported)} models"
-        raise UserError(f"{problem}; name one of {listing(study.exported)}: make serve DATASET={study.exported[0]}")
+        command = make_command("serve", arguments.config, DATASET=study.exported[0])
+        raise UserError(f"{problem}; name one of {listing(study.exported)}: {command}")
     print(layout.exported(layout.study_folder(study.study), dataset))
 
 

@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
         sweep(arguments)
         return
     if arguments.delete or arguments.unexpired or arguments.regions:
-        parser.error("--delete, --unexpired and --regions go with --all")
+        raise UserError("--delete, --unexpired and --regions go with --all: make teardown ALL=1 DELETE=1")
     recorded = sorted(layout.deployment_states(arguments.results))
     if not recorded:
         print(f"No deployment under {arguments.results}/ has left anything.")

@@ -125,7 +125,8 @@ def test_a_validation_split_is_a_record_set_of_its_own_and_excluded_images_are_a
 
 
 def test_arrays_that_are_missing_or_damaged_get_no_card(study):
-    with pytest.raises(UserError, match=r"'mine' is no dataset of cards; name digits or own: make data-card DATASET="):
+    command = "make data-card STUDY=study.yaml DATASET=digits"
+    with pytest.raises(UserError, match=f"'mine' is no dataset of cards; name digits or own: {command}$"):
         data_card.main(["study.yaml", "mine"])
     data = FOLDER / "digits/data.npz"
     data.write_bytes(data.read_bytes()[:-1] + b"x")

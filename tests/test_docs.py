@@ -1,4 +1,4 @@
-"""The generated pages of docs/ are current and complete: every table with its columns, every key of the config."""
+"""The pages of docs/ are current and complete, and what they tell people to type is there."""
 
 import re
 from pathlib import Path
@@ -17,6 +17,7 @@ from convlab.models.registry import families
 from convlab.probes.registry import PACKAGE, has, names, part
 from convlab.results import columns
 from convlab.study.load import load_study, schema
+from convlab.study.sagemaker import SageMaker
 from convlab.training.history import HISTORY_COLUMNS
 
 DOCS = ROOT / "docs"
@@ -143,3 +144,87 @@ def test_every_paragraph_about_verdicts_names_tests_that_exist():
         assert names, text
         for file, name in names:
             assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), (file, name)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What pages tell people to type
+
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config.yaml", "config/README.md")),
+    *sorted({*DOCS.rglob("*.md")} - {DOCS / "example/README.md"}),  # which is a report
+    *sorted([*ROOT.glob("profiles/*/*"), *ROOT.glob("studies/*.yaml"), *ROOT.glob("containers/*Dockerfile")]),
+]
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def typed(program: str, page: Path) -> list[list[str]]:
+    """The words after ``program`` in each command of a page: between backquotes, or a line of its own."""
+    text = page.read_text(encoding="utf-8")
+    fenced = re.findall(r"```\w*\n(.*?)```", text, re.DOTALL) if page.suffix == ".md" else [text]
+    code = [*re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)), *"\n".join(fenced).splitlines()]
+    commands = [re.fullmatch(rf"(?:#? *)(?:\S+/)?{program} +([^#|;]*).*", line, re.DOTALL) for line in code]
+    return [re.sub(r'"[^"]*"', "…", command[1]).split() for command in commands if command]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_commands_of_make_have_targets_and_variables_that_there_are(page):
+    targets = {*re.findall(r"^([a-z-]+):(?!=)", MAKEFILE, re.MULTILINE)}
+    for words in typed("make", page):
+        for word in words:
+            variable, given, _ = word.partition("=")
+            if given:
+                assert re.search(rf"[(,](value )?{variable}[),]", MAKEFILE), (page, words)
+            else:
+                assert word in targets or not word.isascii() or re.fullmatch(r"[A-Z<.].*", word), (page, words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_programs_of_this_repository_and_their_options_are_there(page):
+    text = page.read_text(encoding="utf-8")
+    for program, rest in re.findall(r"(?:^|[` ])((?:scripts|benchmarks|tests)/\w+\.(?:py|sh))([^`\n]*)", text):
+        if "recipes" in page.parts and not (ROOT / program).exists():
+            assert f"`{program}`" in text, f"{page}: {program}"  # which the recipe has one write
+            continue
+        source = (ROOT / program).read_text(encoding="utf-8")
+        for option in re.findall(r"(?<!\S)--[a-z-]+", rest):
+            assert option in source, f"{page}: {program} {option}"
+
+
+def test_environment_variables_that_pages_name_are_read_somewhere():
+    named = {name for page in PAGES for name in re.findall(r"\bCONVLAB_[A-Z]+\b", page.read_text(encoding="utf-8"))}
+    files = [*(ROOT / "scripts").rglob("*.py"), *(ROOT / "workflow").rglob("*.smk"), *(ROOT / "envs").iterdir()]
+    read = "".join(path.read_text(encoding="utf-8") for path in files)
+    assert named and {name for name in named if name not in read} == set()
+
+
+def test_every_page_has_a_row_in_the_readme():
+    rows = re.findall(r"^\| \[(docs/\w+\.md)\]", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(rows) == sorted(f"docs/{page.name}" for page in DOCS.glob("*.md"))
+
+
+def test_the_study_of_the_readme_is_valid():
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(load_study(yaml.safe_load(block)).plan.variants) == 6, "two models, two more levels, two of a probe"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_part_of_a_config_on_a_page_is_yaml(page):
+    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        assert isinstance(yaml.safe_load(block), dict), block
+
+
+def test_deployments_on_the_pages_are_valid():
+    account = "123456789012"
+    blocks = {}
+    for page in ("config.md", "serving.md"):
+        for block in re.findall(r"```yaml\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL):
+            for name, section in yaml.safe_load(re.sub("<(12 digits|account)>", account, block)).items():
+                blocks.setdefault(name, []).append(section)
+    assert len(blocks["deploy"]) == 3 and len(blocks["sagemaker"]) == 1
+    study = {"study": "documented", "datasets": {"digits": {}}, "models": {"dense": {"family": "dense", "units": [4]}}}
+    for section in blocks["deploy"]:
+        load_study(study | {"deploy": section})
+    (governed,) = blocks["sagemaker"]
+    governed["kms_key"] = governed["kms_key"].replace("<id>", "1234abcd-12ab-34cd-56ef-1234567890ab")
+    role = f"arn:aws:iam::{account}:role/x"
+    assert SageMaker(role_arn=role, scheduler_role_arn=role, bucket="b-1", region="eu-west-1", **governed).vpc

@@ -479,7 +479,7 @@ def test_one_dataset_of_several_can_be_named(project):
 def test_the_folder_of_an_export_is_found_by_its_study(tmp_path, capsys):
     import show_export as script
 
-    path = tmp_path / "study.yaml"
+    path = tmp_path / "the study.yaml"
     path.write_text(yaml.safe_dump(TINY))
     script.main([str(path)])
     assert capsys.readouterr().out == "results/tiny/export/digits\n"
@@ -488,5 +488,14 @@ def test_the_folder_of_an_export_is_found_by_its_study(tmp_path, capsys):
         script.main([str(path)])
     script.main([str(path), "small"])
     assert capsys.readouterr().out == "results/tiny/export/small\n"
-    with pytest.raises(UserError, match="'large' is not exported"):
+    command = re.escape(f"make serve STUDY='{path}' DATASET=digits")
+    with pytest.raises(UserError, match=f"'large' is not exported; name one of digits and small: {command}$"):
         script.main([str(path), "large"])
+
+
+def test_the_documented_tolerances_are_those_of_the_export():
+    page = " ".join((ROOT / "docs/serving.md").read_text(encoding="utf-8").split())
+    allowed = export.TOLERANCE
+    assert f"within {allowed['float32']:.0e} for float32, ".replace("e-0", "e-") in page
+    assert f"{export.GPU_TOLERANCE} where a GPU computed them" in page
+    assert f"{allowed['mixed_bfloat16']} for bfloat16" in page

@@ -46,6 +46,7 @@ def project(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("make")
     shutil.copy(ROOT / "Makefile", folder)
     shutil.copytree(ROOT / "requirements", folder / "requirements")
+    (folder / "requirements/install.sh").write_text("#!/bin/sh\necho nothing is installed here >&2\nexit 1\n")
     binaries = folder / ".venv/bin"
     binaries.mkdir(parents=True)
     for name in ("python", "snakemake"):
@@ -68,6 +69,8 @@ def calls(project: Path, *arguments: str) -> list[list[str]]:
 def test_a_studys_file_name_reaches_every_program_of_every_target_whole(project, name):
     whole = f"./{name}" if name.startswith("-") else name
     quick = f"results/quick/{name.rpartition('/')[2]}"
+    (project / name).parent.mkdir(exist_ok=True)
+    (project / name).touch()
     made = calls(project, *TARGETS, f"STUDY={name}")
     assert len(made) == 22 and any(quick in call for call in made)
     for call in made:
@@ -110,6 +113,7 @@ def test_other_names_reach_the_program_whole_too(project):
 ])  # fmt: skip
 def test_teardown_deletes_only_where_it_is_told_to(project, monkeypatch, given, handed_on):
     monkeypatch.setenv("DELETE", "1")  # of the shell's, for something else
+    (project / "x.yaml").touch()
     assert calls(project, "teardown", "STUDY=x.yaml", *given)[-1][1:] == handed_on
 
 
@@ -125,9 +129,48 @@ def test_what_lists_an_account_is_installed_on_a_machine_that_never_deployed(tmp
         assert ("requirements/sagemaker.txt" in result.stdout) == installs, result.stderr
 
 
-def test_another_value_than_yes_or_no_deletes_nothing(project):
-    made = subprocess.run(["make", "teardown", "ALL=1", "DELETE=no"], cwd=project, capture_output=True, text=True)
-    assert made.returncode and "DELETE should be 1 or 0" in made.stderr
+def refusal(project: Path, *arguments: str) -> str:
+    """What make says to a command that it refuses before it starts anything."""
+    (project / "calls").unlink(missing_ok=True)
+    environment = {name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE}
+    made = subprocess.run(["make", *arguments], cwd=project, capture_output=True, text=True, env=environment)
+    assert made.returncode and not made.stdout and not (project / "calls").exists(), made.stdout
+    return made.stderr
+
+
+@pytest.mark.parametrize("name", ["ALL", "DELETE", "UNEXPIRED", "DATA", "MODELS", "RERUN", "GPU", "BUSY"])
+def test_another_value_than_yes_or_no_starts_nothing(project, name):
+    assert f"{name} should be 1 or 0, not no." in refusal(project, "teardown", "ALL=1", f"{name}=no")
+
+
+def test_no_means_no(project):
+    assert calls(project, "run", "GPU=0") == calls(project, "run")
+    assert "--busy" not in calls(project, "timing", "BUSY=0")[-1]
+    assert "--busy" in calls(project, "timing", "BUSY=1")[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "STUDDY=studies/demo.yaml"], "make knows no variable STUDDY; make help and README.md name those"),
+        (["run", "study=studies/demo.yaml"], "make knows no variable study; "),
+        (["teardown", "a'b=1"], "make knows no variable a'b; "),
+        (["run", "studies/demo.yaml"], "a study is named so: make run STUDY=studies/demo.yaml."),
+        (["mine.yml"], "a study is named so: make run STUDY=mine.yml."),
+        (["run", "STUDY=it's $x.yaml"], "it's $x.yaml does not exist; name a study's config file: STUDY=<file>."),
+    ],
+)
+def test_what_make_would_pass_over_runs_no_other_study_than_the_one_that_is_meant(project, arguments, sentence):
+    assert sentence in refusal(project, *arguments)
+
+
+def test_variables_of_an_outer_make_and_of_the_environment_are_let_through(project, tmp_path):
+    assert calls(project, "plan", "CONVLAB_CACHE=/tmp", "CUDA_VISIBLE_DEVICES=") == calls(project, "plan")
+    outer = tmp_path / "Makefile"
+    outer.write_text(f"all:\n\t@$(MAKE) --no-print-directory -C {project} help\n")
+    environment = {name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE}
+    made = subprocess.run(["make", "PREFIX=/usr"], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert made.returncode == 0, made.stderr
 
 
 @pytest.mark.parametrize(("arguments", "build"), [([], "cpu"), (["GPU=1"], "gpu")])

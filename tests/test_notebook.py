@@ -120,7 +120,7 @@ def test_it_speaks_the_language_of_the_report(study_results, tmp_path):
 
 @pytest.mark.parametrize("config, arguments, message", [
     (tiny_with(study="other"), [], "other has no report yet, and its notebook quotes it; run the study first"),
-    (TINY, ["mnist"], "'mnist' is no dataset of tiny; name digits: make notebook DATASET=digits"),
+    (TINY, ["mnist"], "'mnist' is no dataset of tiny; name digits: make notebook STUDY="),
     (tiny_with(training={"epochs": 2}), [], "holds a run of seed 1 with spec hash"),
 ])  # fmt: skip
 def test_what_cannot_be_written_is_told_in_a_sentence(study_results, tmp_path, config, arguments, message):

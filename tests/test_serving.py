@@ -590,6 +590,24 @@ def test_the_root_shows_every_form_and_each_is_accepted_once_its_dots_are_filled
         assert request(endpoint, "POST", "/invocations", filled.encode(), {"Content-Type": JSON})[0] == 200, filled
 
 
+def test_the_documented_limits_are_the_servers():
+    section = (ROOT / "docs/serving.md").read_text(encoding="utf-8").split("### Limits")[1].split("###")[0]
+    mib = 2**20
+    sentences = [
+        f"{request_forms.MAX_BODY_BYTES // mib} MiB",
+        f"{request_forms.MAX_IMAGES} images",
+        f"{request_forms.MAX_PNG_TEXT_BYTES // mib} MiB of texts in a PNG file",
+        f"it has {limits.BODY_SECONDS} s to arrive",
+        f"| connections | {limits.CONNECTIONS};",
+        f"| {limits.HEAD_SECONDS} s, {limits.ANSWER_SECONDS} s |",
+        f"bodies above {limits.SMALL_BYTES // 1024} KiB share {limits.HELD_BYTES // mib} MiB and wait up to "
+        f"{limits.WAITING_SECONDS} s",
+        {1: "one request is", 2: "two requests are"}[limits.COMPUTING],
+        f"| computing | {limits.COMPUTING_SECONDS} s, then 503",
+    ]
+    assert [sentence for sentence in sentences if sentence not in section] == []
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Over HTTP
 
@@ -1115,8 +1133,8 @@ def test_what_cannot_be_listened_on_says_whether_the_host_or_the_port_is_wrong(h
 
 
 @pytest.mark.parametrize("number, sentence", [
-    (errno.EACCES, "port 80 is for the system's own services; choose one from 1024 with --port"),
-    (errno.EADDRINUSE, "port 80 of 127.0.0.1 is in use; choose another with --port"),
+    (errno.EACCES, r"port 80 is for the system's own services; choose .* from 1024 with --port \(make serve PORT="),
+    (errno.EADDRINUSE, "port 80 of 127.0.0.1 is in use; choose another with --port .make serve PORT=8081."),
     (errno.ENOBUFS, "port 80 of 127.0.0.1 cannot be had"),
 ])  # fmt: skip
 def test_why_a_port_cannot_be_had_is_told(monkeypatch, number, sentence):

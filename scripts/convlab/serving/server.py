@@ -96,7 +96,7 @@ class _Served:
             "max_images": handlers.forms.MAX_IMAGES,
             "max_body_bytes": self.max_body,
         }
-        return Response(json.dumps(described, indent=1), media_type="application/json")
+        return Response(json.dumps(described, indent=1, ensure_ascii=False), media_type="application/json")
 
     async def invocations(self, request: Request) -> Response:
         """Predictions for the images in a request's body."""

@@ -68,7 +68,7 @@ Price = Annotated[Annotated[Real, Field(ge=0)] | None, BeforeValidator(off_as_no
 
 
 class TrainingJob(Spec):
-    """The training job of `mode: train` and `train_and_deploy`."""
+    """The training job of `mode: train`, `train_and_deploy` and `train_and_batch`."""
 
     instance_type: Instance = Field("ml.m5.large", description="Type of the instance.")
     max_minutes: Minutes = Field(60, description="AWS stops the job after this time.")
