@@ -19,11 +19,13 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import numpy as np
 
+from convlab.cloud.state import EarlierDeployment
 from convlab.common import provenance, redaction
 from convlab.common.checksums import verify_all, write_record
 from convlab.common.cli import run
@@ -35,7 +37,7 @@ from convlab.errors import UserError
 from convlab.evaluation.records import read_probabilities
 from convlab.serving import endpoint_test
 from convlab.serving.local import LocalEndpoint
-from convlab.serving.record import Deployed, Evidence, Failure, ImagePrediction, Registration, Teardown
+from convlab.serving.record import EVIDENCE_FILE, Deployed, Evidence, Failure, ImagePrediction, Registration, Teardown
 from convlab.study import layout
 
 OPTIONS_VARIABLE = "CONVLAB_DEPLOY"
@@ -69,12 +71,15 @@ def main(argv: list[str] | None = None) -> None:
     redaction.KNOWN_ACCOUNTS[:] = known
 
     exit_on_signals()
-    begin = time.perf_counter()
     evidence = Evidence(study=folder.name, target=options["target"], started=now())
     evidence.versions, evidence.hardware = provenance.versions(), provenance.hardware()
+    record = EvidenceFile(output / EVIDENCE_FILE, evidence, known, begin=time.perf_counter())
     try:
-        deploy(evidence, folder, arguments.dataset, options)
+        deploy(record, folder, arguments.dataset, options)
         evidence.status = "succeeded"
+    except EarlierDeployment:
+        record.of_another = True
+        raise
     except UserError as error:
         evidence.error = Failure(type="UserError", message=masked(str(error), known)[:2000])
         raise UserError(masked(str(error), known)) from None
@@ -82,13 +87,76 @@ def main(argv: list[str] | None = None) -> None:
         evidence.error = Failure(type=type(error).__name__, message=str(error)[:2000])
         raise
     finally:
-        evidence.finished, evidence.wall_seconds = now(), time.perf_counter() - begin
         with write_then_exit(evidence):
-            record = evidence.model_dump(mode="json", fallback=str)
-            write_json(output / "endpoint.json", masked(record, known))
-            log.info("%s; see %s", evidence.status, output / "endpoint.json")
-    write_answers(output / "answers.csv", evidence.answers)
-    write_record(output / "answers.csv")
+            record.write()
+            if not record.of_another:
+                log.info("%s; see %s", evidence.status, record.path)
+            if evidence.status == "succeeded":
+                write_answers(output / "answers.csv", evidence.answers)
+                write_record(output / "answers.csv")
+            record.complete()
+
+
+@dataclass
+class EvidenceFile:
+    """endpoint.json, on disk before anything is waited for that only informs, or that can be done again.
+
+    ``accounts``: numbers to mask; ``begin``: of the deployment, by time.perf_counter; ``endpoint``: what was deployed;
+    ``of_another``: the file is that of an unfinished deployment, and stays as it is.
+    """
+
+    path: Path
+    evidence: Evidence
+    accounts: list[str]
+    begin: float
+    endpoint: "Endpoint | None" = None
+    of_another: bool = False
+
+    def write(self) -> None:
+        """Write the evidence as it is."""
+        if self.of_another:
+            return
+        self.evidence.finished, self.evidence.wall_seconds = now(), time.perf_counter() - self.begin
+        write_json(self.path, masked(self.evidence.model_dump(mode="json", fallback=str), self.accounts))
+
+    def write_unfinished(self, doing: str) -> None:
+        """Write what is known before something else is done: what is read if the process is killed meanwhile.
+
+        Never raises.
+        """
+        before = self.evidence.error
+        message = f"the process ended while {doing}; run: make teardown"
+        self.evidence.error = Failure(type="Killed", message=message)
+        try:
+            self.note_facts()
+            self.write()
+        except Exception as error:  # a full disk; in the end it is tried again
+            log.warning("%s could not be written yet: %s: %s", self.path, type(error).__name__, error)
+        finally:
+            self.evidence.error = before
+
+    def complete(self) -> None:
+        """Add what only informs and may be waited for, logs and metrics, to the evidence that is on disk."""
+        if self.endpoint is None:
+            return
+        try:
+            self.endpoint.look()
+            self.note_facts()
+            self.write()
+        except Exception as error:
+            log.warning("%s lacks logs or metrics: %s: %s", self.path, type(error).__name__, error)
+
+    def note_facts(self) -> None:
+        """Bring the description of the endpoint in the evidence up to date."""
+        evidence = self.evidence
+        try:
+            facts = self.endpoint.facts()
+        except Exception as error:  # it only informs
+            facts = {**(evidence.endpoint or {}), "error": f"{type(error).__name__}: {error}"[:500]}
+        evidence.training = facts.pop("training", evidence.training)
+        evidence.cold_starts = facts.pop("cold_starts", evidence.cold_starts)
+        evidence.server = facts.pop("server", evidence.server)
+        evidence.endpoint = facts
 
 
 @contextmanager
@@ -96,19 +164,19 @@ def write_then_exit(evidence: Evidence) -> Iterator[None]:
     """Write the evidence in the block; exit status EXIT_RESOURCES_REMAIN if resources remain, whatever else fails."""
     try:
         yield
-    except Exception:
+    except Exception as error:
         if not (evidence.teardown and evidence.teardown.remaining):
             raise
-        log.exception("the evidence could not be written")
+        log.error("the evidence could not be written: %s: %s", type(error).__name__, error)
     if evidence.teardown and evidence.teardown.remaining:
         if evidence.error:
             log.error("%s", evidence.error.message)
         raise SystemExit(EXIT_RESOURCES_REMAIN)
 
 
-def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str, Any]) -> None:
-    """Deploy and test, filling ``evidence`` step by step, so that it is informative if a step fails."""
-    model_dir = layout.exported(folder, dataset)
+def deploy(record: EvidenceFile, folder: Path, dataset: str, options: Mapping[str, Any]) -> None:
+    """Deploy and test, filling the evidence step by step, so that it is informative if a step fails."""
+    evidence, model_dir = record.evidence, layout.exported(folder, dataset)
     verify_all(model_dir / "export.json")
     exported = read_json(model_dir / "export.json")
     evidence.model = Deployed(
@@ -121,20 +189,18 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
     (evaluated,) = read_probabilities(layout.evaluated(folder, dataset, exported["variant"]), [exported["seed"]])
 
     asked = (options.get("sagemaker") or {}).get("mode") != "train"  # which ends with a model and no endpoint
-    endpoint = TARGETS[options["target"]](folder, dataset, options)
+    endpoint = record.endpoint = TARGETS[options["target"]](folder, dataset, options)
+    endpoint.meanwhile = lambda: record.write_unfinished("its resources were being taken down")
     try:
         with endpoint:
             for answer in endpoint.answers(images, chosen if asked else [], labels):
                 evidence.answers.append(answer)
+            if measure := endpoint.further():
+                record.write_unfinished("further measurements were made, with the endpoint in service")
+                measure()
     finally:
         evidence.teardown = Teardown(**endpoint.teardown)
-        try:
-            facts = endpoint.facts()
-        except Exception as error:  # it only informs
-            facts = {"error": f"{type(error).__name__}: {error}"[:500]}
-        evidence.training = facts.pop("training", None)
-        evidence.cold_starts, evidence.server = facts.pop("cold_starts", None), facts.pop("server", None)
-        evidence.endpoint = facts
+        record.note_facts()
         if evidence.teardown.remaining:
             log.error("%s would not end; %s", ", ".join(evidence.teardown.remaining), CLEANUP_HINT[options["target"]])
     if evidence.teardown.remaining:
@@ -142,24 +208,29 @@ def deploy(evidence: Evidence, folder: Path, dataset: str, options: Mapping[str,
     if not asked:
         return
     reference = evaluated if endpoint.reference() is None else endpoint.reference()
+    compare(evidence, reference, read_json(model_dir / "parity.json")["tolerance"])
+    if (options.get("sagemaker") or {}).get("register"):
+        all_correct = reference.argmax(axis=1) == labels
+        record.write_unfinished("the tested model was being registered")
+        try:
+            evidence.registration = endpoint.register(evidence, float(all_correct.mean()))
+        finally:
+            evidence.teardown = Teardown(**endpoint.teardown)
+
+
+def compare(evidence: Evidence, reference: np.ndarray, tolerance: float) -> None:
+    """Summarise the answers. Raises UserError if they differ from the reference by more than ``tolerance``."""
     evidence.accuracy = endpoint_test.accuracy(evidence.answers)
     if evidence.answers[0].latency_ms is not None:
         evidence.latency_ms = endpoint_test.latency(evidence.answers)
     evidence.parity = endpoint_test.agreement(evidence.answers, reference)
     log.info("%s", summary(evidence))
-    tolerance = read_json(model_dir / "parity.json")["tolerance"]
     if not evidence.parity.largest_difference <= tolerance:  # NaN, too, is more
         raise UserError(
             "the endpoint's probabilities differ from the evaluated model's by up to "
             f"{evidence.parity.largest_difference:.2g}, more than rounding explains ({tolerance:g}); export it again "
             "with --forcerun export_model"
         )
-    if (options.get("sagemaker") or {}).get("register"):
-        all_correct = reference.argmax(axis=1) == labels
-        try:
-            evidence.registration = endpoint.register(evidence, float(all_correct.mean()))
-        finally:
-            evidence.teardown = Teardown(**endpoint.teardown)
 
 
 class Endpoint(AbstractContextManager, Protocol):
@@ -168,8 +239,17 @@ class Endpoint(AbstractContextManager, Protocol):
     teardown: dict[str, Any]
     """Remaining resources and details, also after a failed entry."""
 
+    meanwhile: Callable[[], None] | None
+    """Called, where ending it takes long, once it has been asked to end."""
+
     def answers(self, images: np.ndarray, indices: Sequence[int], labels: np.ndarray) -> Iterator[ImagePrediction]:
         """Predictions for images (uint8, NHWC) at ``indices``, in order; ``labels``: the images' true classes."""
+
+    def further(self) -> Callable[[], None] | None:
+        """Measurements beside the answers, while it serves, if the options ask for any; they only inform."""
+
+    def look(self) -> None:
+        """Read logs and metrics, which may be waited for, once it is gone; they only inform."""
 
     def register(self, evidence: Evidence, test_accuracy: float) -> Registration:
         """Register the tested model where the target has a registry; called only if the options ask for it."""

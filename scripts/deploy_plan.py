@@ -76,7 +76,7 @@ def minutes(count: int) -> str:
 def resources(study: str, dataset: str, settings: SageMaker, region: str) -> list[str]:
     """What would be created for one dataset, a line each."""
     from convlab.cloud import governance
-    from convlab.cloud.registry import group_name
+    from convlab.cloud.registry import REGISTRY_FOLDER, group_name
     from convlab.cloud.state import new_name
 
     name = new_name(study)
@@ -112,7 +112,9 @@ def resources(study: str, dataset: str, settings: SageMaker, region: str) -> lis
     if settings.register:
         group = group_name(study, dataset)
         lines += [f"  registration    after the test a version of {group}, PendingManualApproval, and a model card;"]
-        lines += [f"                  both stay, with objects below s3://{settings.bucket}/{settings.prefix}/registry/"]
+        lines += [
+            f"                  both stay, with objects below s3://{settings.bucket}/{settings.prefix}/{REGISTRY_FOLDER}/"
+        ]
     tags = {"project": "convlab", "study": study, "deployment": "<name>", "expires": "<time>", **settings.tags}
     return [*lines, f"  tags            {', '.join(f'{key}={value}' for key, value in tags.items())}"]
 

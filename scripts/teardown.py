@@ -18,21 +18,25 @@ from convlab.common import environment
 environment.start()
 
 import argparse
+import json
 import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from convlab.common import redaction
 from convlab.common.cli import run
+from convlab.common.files import write_json
 from convlab.common.shutdown import ignore_signals
 from convlab.errors import UserError
+from convlab.serving.record import EVIDENCE_FILE
 from convlab.study import layout
-from convlab.study.load import load_study, read_yaml
+from convlab.study.load import load_deploy, read_yaml
 from convlab.study.sagemaker import SageMaker
 
 if TYPE_CHECKING:  # boto3, which is not needed if there is nothing to do
     from convlab.cloud.aws import Clients
     from convlab.cloud.state import State
+    from convlab.cloud.teardown import Receipt
 
 EXIT_RESOURCES_REMAIN = 3
 """Exit status if resources remain."""
@@ -93,7 +97,7 @@ def take_down(path: Path) -> tuple[list[str], list[str]]:
     from convlab.cloud import state as states
     from convlab.cloud.teardown import teardown
 
-    with states.lock(path):
+    with states.locked_if_possible(path):
         if not path.is_file():
             return [], [f"{path} is gone: the deployment has ended meanwhile."]
         state = states.load(path)
@@ -105,10 +109,29 @@ def take_down(path: Path) -> tuple[list[str], list[str]]:
         state.reveal(account)
         ignore_signals()
         receipt = teardown(clients, state)
+        amend_evidence(path.with_name(EVIDENCE_FILE), state.name, receipt, account)
         told = [redaction.masked(f"kept: {kept}", [account]) for kept in receipt.kept]
         if receipt.remaining:
             return redaction.masked(receipt.remaining, [account]), told
         return [], [*told, f"{state.name}: nothing is left, by listing; {removed(path)}."]
+
+
+def amend_evidence(path: Path, name: str, receipt: "Receipt", account: str) -> None:
+    """Write what a later teardown left into the evidence of that deployment, which else goes on naming what is gone."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        if name not in text:  # there is another deployment's, of a process that was killed before it wrote its own
+            return
+        record = json.loads(text)
+        before = record.get("teardown") or {}
+        later = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "steps": receipt.steps}
+        details = {**before.get("about", {}), "later": later}
+        record["teardown"] = {"remaining": receipt.remaining, "about": details}
+        write_json(path, redaction.masked(record, [account]))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, AttributeError) as error:
+        log.warning("%s still says what was left before: %s", path, error)
 
 
 def removed(path: Path) -> str:
@@ -122,9 +145,7 @@ def removed(path: Path) -> str:
 
 def sweep(arguments: argparse.Namespace) -> None:
     """List what the account holds of convlab in each region, and delete it where that is asked for."""
-    settings = None
-    if arguments.config:
-        settings = load_study(read_yaml(arguments.config)).deploy.sagemaker
+    settings = load_deploy(read_yaml(arguments.config)).sagemaker if arguments.config else None
     if not arguments.regions:
         empty = [sweep_region(None, settings, arguments)]
     else:
@@ -147,15 +168,17 @@ def sweep_region(region: str | None, settings: SageMaker | None, arguments: argp
     """One region of :func:`sweep`; whether nothing remains in it."""
     from convlab.cloud import aws, inventory
 
-    clients = aws.connect(region or (settings and settings.region))
-    account = aws.account_of(clients)
-    if settings and account != settings.account:
-        raise UserError("deploy.sagemaker.role_arn is of another account than the credentials; sign in to that one")
+    if settings:
+        clients, account = aws.sign_in(settings, region)
+    else:
+        clients = aws.connect(region)
+        account = aws.account_of(clients)
     redaction.KNOWN_ACCOUNTS[:] = [account]
     bucket, prefix = (settings.bucket, settings.prefix) if settings else (None, None)
     listed = inventory.inventory(clients, bucket, prefix)
     at_work, idle = recorded_deployments(arguments.results)
-    print(f"Region {clients.region} ({clients.where}), names that begin with convlab-:")
+    objects = f", objects below s3://{bucket}/{prefix}/" if settings else ""
+    print(f"Region {clients.region} ({clients.where}), names that begin with convlab-{objects}:")
     if not settings:
         print("  objects were not looked for, since no config with deploy.sagemaker names their bucket")
     keep_objects = settings is not None and settings.keep_objects
@@ -177,7 +200,7 @@ def sweep_region(region: str | None, settings: SageMaker | None, arguments: argp
                 outcome = f"would not go: {', '.join(left)}"
         remaining += [] if outcome == "deleted" else [deployment]
         print(*inventory.lines(deployment, outcome), sep="\n", flush=True)
-    for note in listed.notes:
+    for note in listed.kept + listed.unlisted:
         print(f"  {note}")
     print(inventory.totals(listed, remaining))
     return listed.complete and all(deployment.only_objects and keep_objects for deployment in remaining)
@@ -194,7 +217,7 @@ def recorded_deployments(results: Path) -> tuple[set[str], dict[str, Path]]:
         except UserError:
             continue  # `make teardown` tells what is wrong with it
         try:
-            with states.lock(path):
+            with states.locked_if_possible(path):
                 idle[name] = path
         except UserError:
             at_work.add(name)

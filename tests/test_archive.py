@@ -431,9 +431,11 @@ def test_a_config_without_account_numbers_is_read_as_it_was(tmp_path):
 def test_account_numbers_are_left_out_of_the_configs_among_the_code_and_of_what_was_changed():
     account = "123456789012"
     files = {"config.yaml": f"role: x:{account}:y", "scripts/a.py": f"n = {account}", "b.yml": "a: 1"}
+    files |= {"c.json": f'{{"role": "x:{account}:y"}}'}
     members = {name: assembly.Member(text.encode(), executable=True) for name, text in files.items()}
     hidden = assembly.without_accounts(members)
-    assert hidden == {**members, "config.yaml": assembly.Member(f"role: x:{'*' * 12}:y".encode(), executable=True)}
+    starred = {"config.yaml": f"role: x:{'*' * 12}:y", "c.json": f'{{"role": "x:{"*" * 12}:y"}}'}
+    assert hidden == members | {name: assembly.Member(text.encode(), executable=True) for name, text in starred.items()}
     changes = assembly.changes_of(Code({}, None, f"-a{account}b\n+role: {account}\n\udcff".encode(errors="replace")))
     assert account.encode() not in changes and changes.startswith(b"-a************b\n+role: ************\n")
 

@@ -89,6 +89,28 @@ def test_a_fault_at_any_step_of_a_transform_job_leaves_nothing(known, results, s
     assert known.left() == [] and not state_file(results).exists()
 
 
+@pytest.mark.parametrize("step", ["DescribeTransformJob", "GetObject"])
+@pytest.mark.parametrize("code", ["InternalFailure", "ThrottlingException", "no answer of AWS"])
+def test_a_job_goes_on_while_aws_cannot_be_asked(known, results, monkeypatch, step, code):
+    """As when a laptop wakes before its network does: what the job has cost would be lost."""
+    monkeypatch.setattr(aws, "OUTAGE_SECONDS", 20)
+    body, status = {"InternalFailure": (None, 500), "ThrottlingException": (None, 400)}.get(code, (b"<html>", 200))
+    known.faults = [Fault(step, code, times=9, status=status, body=body if step != "GetObject" else None)]
+    if step == "GetObject" and body:
+        known.faults[0].status = 503
+    deploy.main(batch_arguments(results))
+    assert evidence(results)["status"] == "succeeded" and "StopTransformJob" not in known.calls
+    assert known.calls.count(step) > 9 and known.left() == []
+
+
+def test_a_job_does_not_go_on_for_longer_than_allowed_while_aws_cannot_be_asked(known, results):
+    known.faults = [Fault("DescribeTransformJob", "InternalFailure", times=9999, status=500)]
+    known.hold_jobs = True
+    with pytest.raises(UserError, match="DescribeTransformJob: InternalFailure"):
+        deploy.main(batch_arguments(results))
+    assert [job.status for job in known.transforms.values()] == ["Stopped"] and known.left() == []
+
+
 def test_a_transform_job_that_does_not_end_is_stopped_after_its_minutes(known, results, monkeypatch):
     known.hold_jobs, began = True, aws.clock()
     monkeypatch.setattr(aws, "clock", lambda: began + (3600 - 0.1) * ("CreateTransformJob" in known.calls))

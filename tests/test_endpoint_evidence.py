@@ -15,8 +15,9 @@ from botocore.parsers import ResponseParserError
 from pydantic import ValidationError
 
 import deploy
+import teardown as teardown_script
 from aws_double import Fault
-from builders.deployments import SETTINGS, arguments, evidence, state_file
+from builders.deployments import SETTINGS, arguments, evidence, interrupted, state_file
 from convlab.cloud import aws, cold_starts, metrics
 from convlab.errors import UserError
 from convlab.study.sagemaker import SageMaker
@@ -166,6 +167,121 @@ def test_an_odd_error_at_a_further_cold_start_costs_that_cold_start_alone(known,
     record = evidence(results)
     assert record["status"] == "succeeded" and record["cold_starts"]["error"] == "KeyError: 'EndpointStatus'"
     assert known.left() == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is known is on disk before anything is waited for
+
+ON_INSTANCE = {"endpoint": {**SETTINGS["endpoint"], "instance_type": "ml.m5.large"}, "unguarded": True}
+FURTHER = {"endpoint": {**SETTINGS["endpoint"], "cold_starts": 3}}
+ENDING = ["DeleteEndpoint", "ListTrainingJobs", "ListTransformJobs"]
+"""What costs is asked to go before anything is written."""
+
+
+@pytest.mark.parametrize(("changes", "last", "unwritten"), [
+    ({}, "InvokeEndpoint", ENDING), (ON_INSTANCE, "InvokeEndpoint", ENDING), (FURTHER, "InvokeEndpoint", []),
+    ({"register": True}, "InvokeEndpoint", ENDING), ({"mode": "batch", "unguarded": True}, "GetObject", ENDING),
+])  # fmt: skip
+def test_from_the_last_answer_on_the_answers_are_on_disk_at_every_call(known, results, changes, last, unwritten):
+    """Whatever ends the process then: a call is where it waits."""
+    answers = 6 if last == "InvokeEndpoint" else 1
+    path, missing, seen = results / "deploy/toys/endpoint.json", [], []
+
+    def look(operation):
+        if known.calls.count(last) < answers or operation == last:
+            return
+        seen.append(operation)
+        if not path.is_file() or len(evidence(results)["answers"]) < 6:
+            missing.append(operation)
+
+    known.before = look
+    deploy.main(arguments(results, **changes))
+    assert missing == unwritten and len(seen) > 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "changes"), [
+    ("DescribeLogStreams", {}), ("GetMetricData", {}), ("DescribeLogStreams", {"mode": "batch", "unguarded": True}),
+    ("GetMetricData", {"register": True}),
+])  # fmt: skip
+def test_a_kill_while_it_only_informs_leaves_the_evidence_of_a_success(double, results, processes, step, changes):
+    assert interrupted(double, results, processes, signal.SIGKILL, step, "before", **changes) == -signal.SIGKILL
+    record = evidence(results)
+    assert record["status"] == "succeeded" and record["error"] is None and len(record["answers"]) == 6
+    assert record["parity"]["agreement"] == 1 and record["teardown"]["remaining"] == [] and record["finished"]
+    assert (record["registration"] is not None) == ("register" in changes)
+    assert (results / "deploy/toys/answers.csv").is_file() and not state_file(results).exists()
+    if "mode" not in changes:
+        server = record["server"]
+        assert "the process ended before" in server["error"] and not server["complete"]
+        assert server["client_latency_ms"]["count"] == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "changes", "doing"), [
+    ("DeleteEndpoint", FURTHER, "further measurements were made"),
+    ("DeleteEndpointConfig", {}, "its resources were being taken down"),
+    ("CreateModelPackage", {"register": True}, "the tested model was being registered"),
+])  # fmt: skip
+def test_a_kill_in_the_middle_leaves_the_answers_and_what_to_do(double, results, processes, step, changes, doing):
+    assert interrupted(double, results, processes, signal.SIGKILL, step, "before", **changes) == -signal.SIGKILL
+    double.before = lambda operation: None
+    record = evidence(results)
+    assert record["status"] == "failed" and len(record["answers"]) == 6 and state_file(results).exists()
+    assert doing in record["error"]["message"] and record["error"]["message"].endswith("run: make teardown")
+    if changes == FURTHER:
+        assert record["cold_starts"]["error"] == cold_starts.UNFINISHED and record["cold_starts"]["asked"] == 3
+    teardown_script.main(["--results", str(results.parent)])
+    assert evidence(results)["teardown"]["remaining"] == [] and len(evidence(results)["answers"]) == 6
+    assert double.left() == double.registered() == [] and not state_file(results).exists()
+
+
+def test_a_disk_that_is_full_meanwhile_prevents_no_teardown(known, results, monkeypatch):
+    write, failed = deploy.write_json, []
+
+    def full(path, value):
+        if not failed:
+            failed.append(path)
+            raise OSError(28, "No space left on device")
+        write(path, value)
+
+    monkeypatch.setattr(deploy, "write_json", full)
+    deploy.main(arguments(results))
+    assert failed and evidence(results)["status"] == "succeeded" and known.left() == []
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), SystemExit(143)], ids=lambda error: type(error).__name__)
+def test_what_is_done_while_it_is_taken_down_prevents_nothing(known, results, monkeypatch, error):
+    def fail(self, doing):
+        raise error
+
+    monkeypatch.setattr(deploy.EvidenceFile, "write_unfinished", fail)
+    deploy.main(arguments(results))
+    record = evidence(results)
+    assert record["status"] == "succeeded" and record["teardown"]["remaining"] == known.left() == []
+    assert "not written yet" in str(record["teardown"]["about"]["steps"])
+
+
+def test_logs_that_cannot_be_looked_at_leave_the_evidence_whole(known, results, monkeypatch):
+    def fail(self):
+        raise KeyError("variant")
+
+    monkeypatch.setattr("convlab.cloud.endpoint.SageMakerEndpoint.look", fail)
+    deploy.main(arguments(results))
+    assert evidence(results)["status"] == "succeeded" and evidence(results)["endpoint"]["name"]
+
+
+def test_a_signal_between_cold_starts_keeps_those_that_were_measured(known, results):
+    def strike(operation):
+        if operation == "DeleteEndpoint" and known.calls.count("CreateEndpoint") == 2:
+            known.before = lambda operation: None
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    known.before = strike
+    with pytest.raises(SystemExit):
+        deploy.main(arguments(results, **FURTHER))
+    cold = evidence(results)["cold_starts"]
+    assert len(cold["milliseconds"]) == 2 and cold["error"] == cold_starts.UNFINISHED and known.left() == []
 
 
 def test_cold_starts_of_an_instance_are_refused():

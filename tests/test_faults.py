@@ -146,7 +146,6 @@ class Bench:
 
 @pytest.fixture
 def bench(known, study, tmp_path, monkeypatch):
-    monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
     monkeypatch.setattr(teardown, "DELETION_SECONDS", 20.0)
     monkeypatch.setattr(teardown, "NOT_FOUND_GRACE_SECONDS", 0.05)
     monkeypatch.setattr(endpoint, "BUSY_SECONDS", 0.05)

@@ -2,8 +2,10 @@
 
 import hashlib
 import importlib.util
+import subprocess
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -204,6 +206,17 @@ def test_wheels_in_the_cache_that_are_not_those_of_the_hashes_are_replaced(wheel
     else:
         wheel.write_bytes(b"other") if damage == "other bytes" else wheel.unlink()
     assert packages.complete(packages.wheels("x-py312"))
+
+
+def test_a_python_that_cannot_make_pip_is_told_what_to_install(wheelhouse, monkeypatch):
+    def fail(folder, with_pip):
+        raise subprocess.CalledProcessError(1, ["python", "-m", "ensurepip"])
+
+    without_pip = SimpleNamespace(util=SimpleNamespace(find_spec=lambda name: None))
+    monkeypatch.setattr(packages, "importlib", without_pip)
+    monkeypatch.setattr(packages.venv, "create", fail)
+    with pytest.raises(UserError, match="install pip into this environment, or Debian's python3-venv"):
+        packages.wheels("tensorflow-training:2.21-cpu-py312")
 
 
 def test_a_wheel_with_another_hash_is_refused_before_anything_is_created(wheelhouse, known, results):

@@ -232,6 +232,39 @@ def test_what_has_a_state_file_here_is_taken_down_by_it(known, results, monkeypa
     assert not state_file(results).exists()
 
 
+def test_a_config_whose_data_are_lost_with_the_machine_names_the_bucket_all_the_same(
+    known, left_behind, tmp_path, capsys
+):
+    path = tmp_path / "config.yaml"
+    lost = {"photos": {"kind": "image_folder", "path": "/nonexistent/photos", "image_size": 8}}
+    deploying = {"target": "sagemaker", "sagemaker": SETTINGS}
+    path.write_text(yaml.safe_dump({**TINY, "datasets": lost, "deploy": deploying}))
+    status, output = swept(capsys, "--config", path, "--results", tmp_path / "elsewhere", "--delete", "--unexpired")
+    assert status == 0 and known.left() == [] and f"objects below s3://{BUCKET}/convlab/" in output
+
+
+def test_a_config_that_hides_its_account_or_is_wrong_is_told_in_a_sentence(known, tmp_path):
+    path = tmp_path / "config.yaml"
+    for changes, sentence in (
+        ({"role_arn": ROLE.replace(ACCOUNT, "*" * 12)}, "role_arn has its account number hidden"),
+        ({"bucket": "s3://x"}, r"deploy\.sagemaker\.bucket 's3://x' is no bucket's name"),
+    ):
+        path.write_text(yaml.safe_dump({"deploy": {"target": "sagemaker", "sagemaker": SETTINGS | changes}}))
+        with pytest.raises(UserError, match=sentence):
+            teardown.main(["--all", "--config", str(path)])
+    assert known.calls == []
+
+
+def test_logs_of_endpoints_are_listed_since_they_stay(known, results, tmp_path, capsys):
+    deploy.main(arguments(results))
+    status, output = swept(capsys, "--results", tmp_path)
+    assert status == 0 and "nothing else of convlab there" in output
+    assert "logs, which stay in CloudWatch: 1 group /aws/sagemaker/Endpoints/convlab-*" in output
+    known.faults = [Fault("DescribeLogGroups", "AccessDeniedException", times=9)]
+    status, output = swept(capsys, "--results", tmp_path)
+    assert status == 0 and "logs could not be listed: DescribeLogGroups: AccessDeniedException" in output
+
+
 def test_another_account_than_the_configs_is_refused_before_anything_is_listed(known, tmp_path, capsys):
     path = tmp_path / "config.yaml"
     settings = SETTINGS | {"role_arn": ROLE.replace(ACCOUNT, "2" * 12)}

@@ -1,6 +1,7 @@
 """deploy.sagemaker register: the model registry and the model card, against the double of AWS."""
 
 import json
+import re
 import signal
 
 import pytest
@@ -95,14 +96,42 @@ def test_a_group_of_others_is_not_deleted_with_a_failed_registration(known, clie
     assert known.registered() == [GROUP]
 
 
+def test_a_new_group_stays_if_another_deployment_has_registered_in_it(known, clients, results):
+    def register_another(operation):
+        if operation == "CreateModelCard":
+            known.before = lambda operation: None
+            clients.sagemaker.create_model_package(ModelPackageGroupName=GROUP, ModelPackageDescription="another's")
+
+    known.before = register_another
+    known.faults = [Fault("CreateModelCard", "AccessDeniedException", times=99)]
+    with pytest.raises(UserError, match="CreateModelCard"):
+        deploy.main(arguments(results, register=True))
+    (other,) = known.sagemaker.model_packages.values()
+    assert other.model_package_description == "another's" and list(known.sagemaker.model_package_groups) == [GROUP]
+    assert known.left() == [] and not state_file(results).exists()
+
+
 def test_what_the_account_holds_names_what_was_registered_and_does_not_delete_it(known, results, capsys):
     deploy.main(arguments(results, register=True))
     before = [*known.registered(), *known.left()]
     teardown_script.main(["--all", "--delete", "--unexpired", "--results", str(results.parent), "--regions", REGION])
     output = capsys.readouterr().out
     card = evidence(results)["registration"]["card"]
-    assert f"registered, and left on purpose: model package group {GROUP}, model card {card}" in output
+    assert f"registered, and left to people: model package group {GROUP}, model card {card}" in output
+    assert "The account holds nothing else of convlab there" in output
     assert [*known.registered(), *known.left()] == before
+
+
+def test_objects_of_registered_models_are_listed_and_left(known, results, tmp_path, capsys):
+    deploy.main(arguments(results, register=True))
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({"deploy": {"target": "sagemaker", "sagemaker": SETTINGS}}))
+    before = known.left()
+    options = ["--all", "--config", str(path), "--delete", "--unexpired", "--results", str(tmp_path)]
+    teardown_script.main(options)
+    output = capsys.readouterr().out
+    assert re.search(rf"left to people: 2 objects \(\d\.\d MB\) below s3://{BUCKET}/convlab/registry/", output)
+    assert known.left() == before and len(before) == 2
 
 
 def test_what_cannot_be_undone_is_named_and_goes_later(known, results):

@@ -1,5 +1,6 @@
 """deploy.target: sagemaker, against a double of AWS: what it does, and that whatever happens nothing is left."""
 
+import errno
 import importlib.util
 import io
 import json
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -22,6 +24,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
 from botocore.stub import Stubber
+from pydantic import ValidationError
 
 from builders.project import ROOT, TINY, copy_project
 
@@ -144,7 +147,16 @@ def test_a_busy_endpoint_is_asked_again_and_its_time_is_of_the_answer(known, res
         ({}, {}, Fault("ListObjectsV2", "AccessDenied"), "`make deploy-plan` prints the policy that allows it"),
         ({"role_arn": "arn:aws:iam::210987654321:role/x"}, {}, None, "is of another account than the credentials"),
         ({"role_arn": "arn:aws:iam::************:role/x"}, {}, None, "its account number hidden"),
-        ({}, {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, None, "AWS does not take the credentials: Could not connect"),
+        (
+            {}, {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, None,
+            "could not be asked whose the credentials are: Could not connect .*; that is a double of AWS on loopback",
+        ),
+        ({}, {}, Fault("GetCallerIdentity", "", "", 200, body=b"<html>"), "what answers is not AWS; .* sign-in page"),
+        (
+            {}, {}, Fault("GetCallerIdentity", "SignatureDoesNotMatch", "Signature expired: it is earlier", 403),
+            "AWS does not take the credentials: .*; check the secret key, and this machine's clock",
+        ),
+        ({"bucket": "my-************"}, {}, None, "deploy.sagemaker.bucket has its account number hidden"),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_told_in_a_sentence_before_anything_is_created(
@@ -165,9 +177,11 @@ def test_what_is_missing_is_told_in_a_sentence_before_anything_is_created(
 def test_what_an_earlier_deployment_left_is_taken_down_first(double, results):
     state_file(results).parent.mkdir(parents=True)
     state_file(results).write_text("{}")
+    (results / "deploy/toys/endpoint.json").write_text("what the earlier deployment left")
     with pytest.raises(UserError, match="run: make teardown"):
         deploy.main(arguments(results))
     assert double.calls == []
+    assert (results / "deploy/toys/endpoint.json").read_text() == "what the earlier deployment left"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -306,6 +320,32 @@ def test_a_deployment_that_fails_and_would_not_go_says_both(known, results):
     record = evidence(results)
     assert caught.value.code == 3 and "InvokeEndpoint" in record["error"]["message"]
     assert len(record["teardown"]["remaining"]) == 4 and state_file(results).exists()
+
+
+def test_what_goes_later_is_gone_in_the_evidence_too(known, results):
+    """The report shows it; before, it named for ever what `make teardown` had deleted."""
+    known.faults = [Fault("DeleteEndpoint", "AccessDeniedException", times=1)]
+    with pytest.raises(SystemExit):
+        deploy.main(arguments(results))
+    assert evidence(results)["teardown"]["remaining"]
+    known.faults = []
+    teardown_script.main(["--results", str(results.parent)])
+    record = evidence(results)
+    assert record["status"] == "failed" and record["teardown"]["remaining"] == known.left() == []
+    later = record["teardown"]["about"]["later"]
+    assert ("endpoint", "deleted") in [(step["resource"], step["outcome"]) for step in later["steps"]] and later["at"]
+
+
+def test_the_evidence_of_another_deployment_stays_as_it_is(known, results):
+    deploy.main(arguments(results))
+    before = (results / "deploy/toys/endpoint.json").read_bytes()
+    name = states.new_name("my_study")
+    states.State(
+        name=name, region=REGION, endpoint_url=None, account=redaction.fingerprint(ACCOUNT, name), bucket=BUCKET,
+        prefix=f"convlab/{name}/", keep_objects=False, created="",
+    ).save(state_file(results))  # fmt: skip
+    teardown_script.main(["--results", str(results.parent)])
+    assert (results / "deploy/toys/endpoint.json").read_bytes() == before and not state_file(results).exists()
 
 
 @pytest.mark.parametrize(("kind", "step"), [("model", "DeleteModel"), ("object", "ListObjectsV2")])
@@ -509,7 +549,7 @@ def test_a_state_file_that_cannot_be_removed_is_a_note(known, results, monkeypat
 
 
 def test_a_defect_of_teardown_does_not_pass_for_an_empty_account(known, results, monkeypatch):
-    def defect(clients, state):
+    def defect(*arguments):
         raise ZeroDivisionError
 
     monkeypatch.setattr(endpoint, "teardown", defect)
@@ -615,6 +655,31 @@ def test_teardown_beside_a_running_deployment_says_who_is_at_it(known, results):
     assert list(state_file(results).parent.glob(".*")) == [], "the lock's file is gone"
 
 
+def test_a_second_deployment_beside_a_running_one_leaves_its_evidence_alone(double, results):
+    evidence_file = results / "deploy/toys/endpoint.json"
+    with states.lock(state_file(results)):
+        evidence_file.write_text("of the running deployment")
+        with pytest.raises(UserError, match=rf"a deployment \(process {os.getpid()}, .* is at work on"):
+            deploy.main(arguments(results))
+    assert evidence_file.read_text() == "of the running deployment" and double.calls == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES], ids=errno.errorcode.get)
+def test_teardown_needs_no_disk_to_write_to(known, results, monkeypatch, capsys, number):
+    known.faults = [Fault("DeleteEndpoint", "AccessDeniedException", times=1)]
+    with pytest.raises(SystemExit):
+        deploy.main(arguments(results))
+    known.faults = []
+
+    def full(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(states, "held", full)
+    monkeypatch.setattr(teardown_script, "write_json", full)
+    teardown_script.main(["--results", str(results.parent)])
+    assert "nothing is left, by listing" in capsys.readouterr().out and known.left() == []
+
+
 def test_what_is_wrong_with_one_deployment_keeps_none_of_the_others_up(known, results, tmp_path):
     known.faults = [Fault("DeleteEndpoint", "AccessDeniedException", times=99)]
     with pytest.raises(SystemExit):
@@ -635,6 +700,26 @@ def test_a_damaged_state_file_says_what_to_look_for(tmp_path, double):
     path.write_text('{"format": 1}')
     with pytest.raises(UserError, match="names that begin with convlab-"):
         teardown_script.main(["--results", str(tmp_path / "results")])
+
+
+@pytest.mark.parametrize("changes", [
+    {"name": "", "prefix": "/"}, {"name": "convlab-"}, {"prefix": ""}, {"prefix": "convlab/"},
+    {"prefix": "convlab/convlab-theirs-20260101-010101-abcdef/"}, {"schedules": {"theirs": ""}},
+])  # fmt: skip
+def test_a_state_file_that_names_more_than_a_deployment_deletes_nothing(tmp_path, double, changes):
+    """Its names are what a teardown lists and deletes by; the credentials are those of the account."""
+    name = states.new_name("my_study")
+    state = states.State(
+        name=name, region=REGION, endpoint_url=None, account=redaction.fingerprint(ACCOUNT, changes.get("name", name)),
+        bucket=BUCKET, prefix=f"convlab/{name}/", keep_objects=False, created="",
+    ).model_copy(update=changes)  # fmt: skip
+    path = tmp_path / "results/my_study/deploy/toys/state.json"
+    path.parent.mkdir(parents=True)
+    state.save(path)
+    double.s3.put_object(BUCKET, "convlab/theirs", b"x")
+    with pytest.raises(UserError, match="look in the AWS console for names that begin with convlab-"):
+        teardown_script.main(["--results", str(tmp_path / "results")])
+    assert double.left() == ["convlab/theirs"] and double.calls == [] and path.exists()
 
 
 def test_nothing_of_others_is_touched(double, results):
@@ -901,6 +986,15 @@ def test_another_backend_than_tensorflow_is_refused_before_anything_is_created(d
     assert not any(call.startswith(("Create", "Put")) for call in double.calls)
 
 
+def test_the_sdk_does_not_judge_the_role(monkeypatch):
+    """By its list a training role needs network interfaces without a VPC, and metrics without a condition."""
+    monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "true")
+    monkeypatch.setenv("SAGEMAKER_USER_CONFIG_OVERRIDE", "")
+    with suppress(UserError):
+        sdk.check_trainer()
+    assert os.environ["SAGEMAKER_VALIDATE_ROLE"] == "false"
+
+
 @needs_sdk
 def test_images_are_those_of_the_versions_and_nothing_is_told_to_anyone():
     settings = SageMaker.model_validate({"role_arn": ROLE, "bucket": BUCKET})
@@ -910,6 +1004,13 @@ def test_images_are_those_of_the_versions_and_nothing_is_told_to_anyone():
     with pytest.raises(UserError, match=r"deploy\.sagemaker\.endpoint\.image_version '9\.9' .* nearest are 2\.18"):
         sdk.image(unknown, "inference", REGION)
     assert "TelemetryOptOut: true" in Path(os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"]).read_text()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("sagemaker") is not None, reason="SageMaker's SDK is installed")
+def test_without_the_sdk_nothing_is_created_that_would_be_trained(double, to_train):
+    with pytest.raises(UserError, match="SDK is not installed, which training needs"):
+        deploy.main(arguments(to_train, mode="train"))
+    assert not any(call.startswith(("Create", "Put")) for call in double.calls) and not state_file(to_train).exists()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("sagemaker") is not None, reason="SageMaker's SDK is installed")
@@ -1086,6 +1187,18 @@ def test_the_role_may_do_what_the_mode_needs_and_no_more(changes, may, may_not):
     for resource in may + may_not:
         assert allowed(policy, ACTIONS[resource.split(":")[2]], resource) is (resource in may), resource
     assert allowed(policy, "s3:GetObject", OBJECT)
+
+
+@pytest.mark.parametrize(("tags", "sentence"), [
+    ({"AWS:x": "y"}, "AWS' own, so choose another key"), ({"": "y"}, "keys of 1 to 128 characters"),
+    ({"x": "y" * 257}, "values of 256 at most"), ({"team": "a & b"}, "takes letters, digits, spaces and"),
+    ({"team": "a\nb"}, "takes letters, digits, spaces and"), ({f"k{n}": "" for n in range(47)}, "so leave 46"),
+])  # fmt: skip
+def test_tags_that_aws_refuses_are_refused_when_the_config_is_read(tags, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        SageMaker.model_validate(SETTINGS | {"tags": tags})
+    odd = {"Équipe: vision/β": "a+b=c @ 1.5_x", "cost": "of ************", "x" * 128: "y" * 256}
+    assert SageMaker.model_validate(SETTINGS | {"tags": odd}).tags == odd
 
 
 def test_a_study_that_goes_nowhere_is_told_what_to_add(tmp_path):

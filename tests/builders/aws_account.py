@@ -60,6 +60,7 @@ def double(server, monkeypatch):
     monkeypatch.setattr(aws, "FIRST_PAUSE", 0.002)
     monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.01)
     monkeypatch.setattr(aws, "ATTEMPTS", 2)
+    monkeypatch.setattr(aws, "OUTAGE_SECONDS", 0.1)
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0.002)
     monkeypatch.setattr(teardown, "NOT_FOUND_GRACE_SECONDS", 0.2)
     monkeypatch.setattr(teardown, "DELETION_SECONDS", 2.0)
@@ -122,8 +123,7 @@ def to_train(tmp_path, study) -> Path:
 
 @pytest.fixture
 def training_double(double, monkeypatch):
-    """Training takes real seconds; the SDK is not to ask IAM about the role."""
-    monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
+    """Training takes real seconds."""
     monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.2)
     monkeypatch.setattr(aws, "FIRST_PAUSE", 0.05)
     monkeypatch.setattr(teardown, "DELETION_SECONDS", 20)

@@ -68,6 +68,7 @@ def hurried(arguments: list[str], environment: dict[str, str]) -> None:
     """The script in a separate process with short pauses."""
     os.environ.update(environment)
     aws.FIRST_PAUSE, aws.LONGEST_PAUSE, teardown.NOT_FOUND_GRACE_SECONDS = 0.002, 0.05, 0.6
+    aws.OUTAGE_SECONDS = 0.1
     with Path(os.devnull).open("w") as sys.stderr:
         deploy.main(arguments)
 

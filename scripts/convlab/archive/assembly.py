@@ -133,10 +133,10 @@ def masked_yaml(text: str) -> str:
 
 
 def without_accounts(files: Mapping[str, Member]) -> dict[str, Member]:
-    """The files of the code with stars instead of the account numbers in its YAML: configs lie there, and profiles."""
+    """The files of the code with stars instead of the account numbers in its YAML and JSON: configs, and profiles."""
     hidden = {}
     for name, member in files.items():
-        if name.endswith((".yaml", ".yml")):
+        if name.endswith((".yaml", ".yml", ".json")):
             with member.open() as stream:
                 text = stream.read().decode(errors="surrogateescape")
             if account_numbers(text):

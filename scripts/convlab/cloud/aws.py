@@ -2,22 +2,25 @@
 
 import importlib.util
 import ipaddress
+import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlparse
 
-from convlab.common.redaction import masked
+from convlab.common.redaction import MASK, masked
 from convlab.errors import UserError
+from convlab.study.sagemaker import SageMaker
 
 try:
     import boto3
     from boto3.exceptions import Boto3Error
     from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+    from botocore.exceptions import ConnectionError as NoConnectionError
     from botocore.parsers import ResponseParserError
 except ImportError:
     raise UserError(
@@ -28,6 +31,9 @@ except ImportError:
 FAILURES = (ClientError, BotoCoreError, Boto3Error, ResponseParserError)
 """Exceptions of AWS calls: errors of the service, broken connections, malformed responses (of proxies)."""
 
+UNREACHABLE = (NoConnectionError, HTTPClientError)
+"""Those of the way to AWS: no network, a broken connection, a timeout."""
+
 ATTEMPTS = 5
 """Attempts of one request, with botocore's exponential backoff."""
 
@@ -36,6 +42,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 
 READ_SECONDS = 30
 """Read timeout; management requests are quick, and the teardown repeats them."""
+
+OUTAGE_SECONDS = 600.0
+"""Seconds for which AWS may be out of reach while a job is at work there."""
 
 LOG_SECONDS = 5
 """Read timeout of logs and metrics, which only inform; a request of them is not repeated."""
@@ -49,6 +58,12 @@ DENIED = (
 )
 """Error codes for which a retry is useless."""
 
+WRONG_SIGNATURES = (
+    *("SignatureDoesNotMatch", "InvalidSignatureException", "RequestTimeTooSkewed", "RequestExpired"),
+    "AuthFailure",
+)
+"""Error codes of a wrong secret key, and of a clock that is wrong by more than some minutes."""
+
 MISSING = ("could not find", "not found", "does not exist")
 """What SageMaker's messages say of a resource that does not exist, in lower case."""
 
@@ -59,10 +74,16 @@ HINTS = {
     "ExpiredTokenException": "sign in again",
     "InvalidClientTokenId": "check the credentials",
     "UnrecognizedClientException": "check the credentials",
+    **dict.fromkeys(WRONG_SIGNATURES, "check the secret key, and this machine's clock"),
     "NoSuchBucket": "name a bucket that exists in deploy.sagemaker.bucket",
     "ResourceLimitExceeded": "ask AWS for a higher quota, or choose another size in deploy.sagemaker",
 }
 """What to do about an error, by its code."""
+
+
+Answer = TypeVar("Answer")
+
+log = logging.getLogger("deploy")
 
 
 @dataclass(frozen=True)
@@ -144,13 +165,34 @@ def refuse_incomplete(http_response: Any, parsed: Mapping[str, Any], model: Any,
 
 
 def account_of(clients: Clients) -> str:
-    """Account number of the credentials. Raises UserError if AWS does not accept them."""
+    """Account number of the credentials. Raises UserError if AWS does not accept them, or cannot be asked."""
     try:
         return clients.sts.get_caller_identity()["Account"]
-    except FAILURES as error:
+    except ClientError as error:
         raise UserError(f"AWS does not take the credentials: {error_message(error)}") from None
-    except KeyError:
+    except UNREACHABLE as error:
+        advice = f"is there a network, and is {clients.region} a region?"
+        if clients.endpoint_url:
+            advice = f"that is {clients.where}: start it, or unset AWS_ENDPOINT_URL"
+        raise UserError(f"AWS could not be asked whose the credentials are: {error_message(error)}; {advice}") from None
+    except (ResponseParserError, KeyError):
         raise UserError("what answers is not AWS; is there a proxy, or a network's sign-in page, in between?") from None
+    except FAILURES as error:  # credentials that cannot be read, or renewed
+        raise UserError(f"the credentials cannot be used: {error_message(error)}") from None
+
+
+def sign_in(settings: SageMaker, region: str | None = None) -> tuple[Clients, str]:
+    """Clients and account number for a config, in ``region`` or the config's.
+
+    Raises UserError if the config hides its account number, or the credentials are of another account.
+    """
+    if hidden := [key for key, value in settings.model_dump().items() if MASK in str(value)]:
+        raise UserError(f"deploy.sagemaker.{hidden[0]} has its account number hidden, as in a report; write the number")
+    clients = connect(region or settings.region)
+    account = account_of(clients)
+    if account != settings.account:
+        raise UserError("deploy.sagemaker.role_arn is of another account than the credentials; use one of the two")
+    return clients, account
 
 
 def on_aws(url: str) -> bool:
@@ -212,6 +254,32 @@ def poll_intervals(seconds: float) -> Iterator[float]:
         time.sleep(min(pause, max(seconds - passed, 0.001)))
         pause = min(pause * 1.5, LONGEST_PAUSE)
         yield time.monotonic() - begin
+
+
+def patiently(call: Callable[[], Answer]) -> Answer:
+    """What ``call`` returns, repeated for OUTAGE_SECONDS at most while AWS cannot be reached or is too busy.
+
+    For a job that is at work on AWS meanwhile: giving it up for a lost connection would lose what it has cost. What AWS
+    refuses is raised at once.
+    """
+    outage: Exception | None = None
+    for _ in poll_intervals(OUTAGE_SECONDS):
+        try:
+            return call()
+        except FAILURES as error:
+            if is_refusal(error):
+                raise
+            if outage is None:
+                log.warning("AWS cannot be asked, and is asked again: %s", error_message(error))
+            outage = error
+    raise outage
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether AWS has answered that it will not do this; not that it is too busy, or cannot now."""
+    if not isinstance(error, ClientError) or "Throttl" in error_code(error) or error_code(error).startswith("TooMany"):
+        return False
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500) < 500
 
 
 @contextmanager

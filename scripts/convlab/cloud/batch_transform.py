@@ -149,7 +149,7 @@ class BatchTransform(SageMakerEndpoint):
         for passed in aws.poll_intervals(self._ends - aws.clock()):
             if passed and aws.clock() > self._ends:  # the machine has slept meanwhile
                 break
-            description = self._clients.sagemaker.describe_transform_job(TransformJobName=name)
+            description = aws.patiently(lambda: self._clients.sagemaker.describe_transform_job(TransformJobName=name))
             status = description["TransformJobStatus"]
             if not seen or seen[-1]["status"] != status:
                 seen.append({"status": status, "at": now()})
@@ -170,8 +170,7 @@ class BatchTransform(SageMakerEndpoint):
         predictions = {}
         for name in names:
             key = f"{self.state.prefix}output/{name}.out"
-            body = self._clients.s3.get_object(Bucket=self.state.bucket, Key=key)["Body"]
-            content = body.read(MAX_OUTPUT_BYTES + 1)
+            content = aws.patiently(lambda key=key: self._output(key))
             if len(content) > MAX_OUTPUT_BYTES:
                 raise UserError(
                     f"the transform job's output {name}.out has more than {MAX_OUTPUT_BYTES:,} bytes, which are no "
@@ -187,6 +186,10 @@ class BatchTransform(SageMakerEndpoint):
                         f"line {number} of the transform job's {name}.out is no prediction: {text}"
                     ) from None
         return predictions
+
+    def _output(self, key: str) -> bytes:
+        """The beginning of an object in the bucket."""
+        return self._clients.s3.get_object(Bucket=self.state.bucket, Key=key)["Body"].read(MAX_OUTPUT_BYTES + 1)
 
     def _log_groups(self) -> list[str]:
         return [LOG_GROUP]

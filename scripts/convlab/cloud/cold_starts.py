@@ -6,34 +6,47 @@ taken down beside what there was. It takes a minute or two each; a serverless en
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
 from convlab.cloud import aws
 from convlab.cloud.aws import ClientError, Clients
 from convlab.serving.record import ColdStarts
 
+UNFINISHED = "the process ended before the others were measured"
+
 log = logging.getLogger("deploy")
 
 
-def measure(asked: int, first: float, start_anew: Callable[[], None], call: Callable[[], float]) -> ColdStarts:
+def measure(
+    asked: int, first: float, start_anew: Callable[[], None], call: Callable[[], float]
+) -> Iterator[ColdStarts]:
     """Measure ``asked`` cold starts, of which ``first`` seconds are that of the deployment itself.
 
     Args:
         start_anew: deletes the endpoint, creates it again and waits until it is in service.
         call: sends one image; returns the seconds from the first attempt to the answer.
 
-    An error of any type ends the measurement and is recorded: what was asked of the endpoint is known by then.
+    Yields:
+        What is known after each of them, the first included. An error of any type ends the measurement and is
+        recorded: what was asked of the endpoint is known by then.
     """
-    seconds, why = [first], None
-    try:
-        while len(seconds) < asked:
+    seconds = [first]
+    yield _record(asked, seconds, UNFINISHED if asked > 1 else None)
+    while len(seconds) < asked:
+        try:
             start_anew()
             seconds.append(call())
-            log.info("cold start %d of %d: %.2f s", len(seconds), asked, seconds[-1])
-    except Exception as error:  # it only informs
-        why = aws.error_message(error)
-        log.warning("%d of %d cold starts were measured: %s", len(seconds), asked, why)
+        except Exception as error:  # it only informs
+            why = aws.error_message(error)
+            log.warning("%d of %d cold starts were measured: %s", len(seconds), asked, why)
+            yield _record(asked, seconds, why)
+            return
+        log.info("cold start %d of %d: %.2f s", len(seconds), asked, seconds[-1])
+        yield _record(asked, seconds, UNFINISHED if len(seconds) < asked else None)
+
+
+def _record(asked: int, seconds: Sequence[float], why: str | None) -> ColdStarts:
     times = [1000 * second for second in seconds]
     return ColdStarts(
         asked=asked, milliseconds=times, median=median(times), min=min(times), max=max(times), error=why

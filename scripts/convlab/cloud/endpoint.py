@@ -5,7 +5,7 @@ import hashlib
 import logging
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from convlab.cloud import (
     governance,
     guard,
     metrics,
-    packages,
     registration,
     sdk,
     time_limits,
@@ -26,12 +25,12 @@ from convlab.cloud import (
 )
 from convlab.cloud import state as states
 from convlab.cloud.aws import ClientError
-from convlab.cloud.logs import excerpt
+from convlab.cloud.logs import LOG_GROUP, excerpt
 from convlab.cloud.state import State
 from convlab.cloud.teardown import teardown
 from convlab.cloud.time_limits import TEARDOWN_MINUTES, lifetime_minutes
 from convlab.common.files import read_json
-from convlab.common.redaction import MASK, fingerprint
+from convlab.common.redaction import fingerprint
 from convlab.common.shutdown import ignore_signals
 from convlab.errors import UserError
 from convlab.serving import endpoint_test
@@ -43,8 +42,6 @@ from convlab.study.sagemaker import SageMaker
 
 VARIANT = "AllTraffic"
 
-LOG_GROUP = "/aws/sagemaker/Endpoints/"
-
 RETRYABLE_ERRORS = (
     *("ThrottlingException", "TooManyRequestsException", "ModelNotReadyException", "ServiceUnavailable"),
     *("ServiceUnavailableException", "InternalDependencyException"),
@@ -53,15 +50,6 @@ RETRYABLE_ERRORS = (
 
 BUSY_SECONDS = 120.0
 """Seconds for which one call is retried while the endpoint is busy; a serverless one has to start first."""
-
-KINDS = {
-    "deploy": "endpoint",
-    "train": "training job",
-    "train_and_deploy": "endpoint",
-    "batch": "transform job",
-    "train_and_batch": "transform job",
-}
-"""What the answers of each mode come from."""
 
 MAX_RESPONSE_BYTES = 16 * 2**20
 """Bytes that are read of one response at most."""
@@ -98,6 +86,8 @@ class SageMakerEndpoint:
         self._waits: list[float] = []
         self._all_went_well = False
         self.cold_starts: ColdStarts | None = None
+        self._cold_starts: Iterator[ColdStarts] = iter(())
+        self.meanwhile: Callable[[], None] | None = None
         self.server: ServerMetrics | None = None
         self._lock = contextlib.ExitStack()
 
@@ -117,20 +107,16 @@ class SageMakerEndpoint:
     def _check(self) -> None:
         """Raise UserError for missing preconditions; creates nothing and only lists the bucket."""
         settings = self.settings
-        self._lock.enter_context(states.lock(self.state_file))
+        try:
+            self._lock.enter_context(states.lock(self.state_file))
+        except UserError as error:
+            raise states.EarlierDeployment(str(error)) from None
         if self.state_file.is_file():
-            raise UserError(
+            raise states.EarlierDeployment(
                 f"an earlier deployment may have left something behind ({self.state_file}); run: make teardown"
             )
-        if hidden := [key for key, value in settings.model_dump().items() if MASK in str(value)]:
-            raise UserError(
-                f"deploy.sagemaker.{hidden[0]} has its account number hidden, as in a report; write the number"
-            )
-        clients = aws.connect(settings.region)
+        clients, account = aws.sign_in(settings)
         self._clients = clients
-        account = aws.account_of(clients)
-        if account != settings.account:
-            raise UserError("deploy.sagemaker.role_arn is of another account than the credentials; use one of the two")
         name = states.new_name(self.study)
         state = State(
             name=name,
@@ -148,16 +134,11 @@ class SageMakerEndpoint:
             if needed
         }
         if settings.trains:
-            packages.check(self._images["training"], settings.network_isolation)
+            training_job.check(settings, self._images["training"], self._exported())
         try:
             clients.s3.list_objects_v2(Bucket=state.bucket, Prefix=state.prefix, MaxKeys=1)
         except aws.FAILURES as error:
             raise UserError(f"deploy.sagemaker.bucket cannot be used: {aws.error_message(error)}") from None
-        if (
-            self.settings.trains
-            and (backend := self._exported()["spec"]["training"].get("backend", "tensorflow")) != "tensorflow"
-        ):
-            raise UserError(f"the chosen run needs {backend}, and AWS' image has TensorFlow only; use mode: deploy")
         expires = datetime.now(UTC) + timedelta(minutes=lifetime_minutes(settings))
         tags = {"project": "convlab", "study": self.study, "deployment": name}
         self._tags = {**tags, "expires": expires.isoformat(timespec="seconds"), **settings.tags}
@@ -265,7 +246,7 @@ class SageMakerEndpoint:
     def _check_time(self) -> None:
         """Raise UserError if the time is over, as after a machine's sleep: no schedule would end what is made now."""
         if aws.clock() > self._ends:
-            kind, minutes = KINDS[self.settings.mode], time_limits.prediction_minutes(self.settings)
+            kind, minutes = self.settings.answers_from, time_limits.prediction_minutes(self.settings)
             raise UserError(f"the {kind}'s {minutes} minutes were over before it could be created; deploy again")
 
     def _wait(self) -> None:
@@ -302,9 +283,18 @@ class SageMakerEndpoint:
             next(endpoint_test.ask(self.invoke, images, indices[:1], labels))
             return self._waits[-1]
 
-        self.cold_starts = cold_starts.measure(
-            self.settings.endpoint.cold_starts, self._waits[0], self._start_anew, call
-        )
+        asked = self.settings.endpoint.cold_starts
+        self._cold_starts = cold_starts.measure(asked, self._waits[0], self._start_anew, call)
+        self.cold_starts = next(self._cold_starts)
+
+    def further(self) -> Callable[[], None] | None:
+        """The measurement of further cold starts, if there is one."""
+
+        def measure() -> None:
+            for known in self._cold_starts:
+                self.cold_starts = known
+
+        return measure if self.cold_starts and self.cold_starts.asked > 1 else None
 
     def _start_anew(self) -> None:
         """Delete the endpoint and create it again from the same configuration."""
@@ -377,21 +367,22 @@ class SageMakerEndpoint:
         if self._clients is None:
             return {}
         facts = {
-            "kind": f"SageMaker {KINDS[self.settings.mode]}",
+            "kind": f"SageMaker {self.settings.answers_from}",
             "where": self._clients.where,
         }
         facts |= {"on_aws": self._clients.endpoint_url is None, "mode": self.settings.mode}
         facts |= {"region": self._clients.region, "clients": aws.versions(), **governance.facts(self.settings)}
         facts |= self._endpoint
         facts |= {"training": self._training} if self._training else {}
-        return facts | {"cold_starts": self.cold_starts, "server": self.server}
+        server = self.server or (metrics.not_read(self._calls) if self._calls else None)
+        return facts | {"cold_starts": self.cold_starts, "server": server}
 
     def __exit__(self, *exception: object) -> None:
         self._all_went_well = exception[0] is None
         self.close()
 
     def close(self) -> None:
-        """Tear everything down, once, and record its logs. The state file stays if resources remain.
+        """Tear everything down, once. The state file stays if resources remain.
 
         Never raises: resources that may remain are in the receipt.
         """
@@ -402,7 +393,7 @@ class SageMakerEndpoint:
         ignore_signals()
         details = {"kept_logs": self._log_groups() + ([training_job.LOG_GROUP] if self._training else [])}
         try:
-            receipt = teardown(self._clients, self.state)
+            receipt = teardown(self._clients, self.state, self.meanwhile)
         except Exception as error:  # a defect of ours must not pass for an empty account
             log.exception("teardown failed")
             left = f"perhaps all that is named {self.state.name} (teardown failed: {aws.error_message(error)})"
@@ -417,9 +408,13 @@ class SageMakerEndpoint:
         except OSError as error:
             details["state_file"] = f"nothing is left, but it could not be removed: {error.strerror}"
             log.warning("%s: %s", self.state_file, details["state_file"])
-        self._record_logs()
         self._lock.close()
-        self._record_metrics()
+
+    def look(self) -> None:
+        """Read logs and metrics of what was created, if anything was; what they tell is in ``facts``."""
+        if self._receipt is not None:
+            self._record_logs()
+            self._record_metrics()
 
     def _log_groups(self) -> list[str]:
         """Groups of logs of what answered, which AWS keeps."""
@@ -436,6 +431,9 @@ class SageMakerEndpoint:
         """Read CloudWatch's metrics, for which only a deployment that went well waits."""
         if self._calls:
             seconds = self.settings.endpoint.metrics_wait_seconds if self._all_went_well else 0
+            log.info(
+                "waiting for CloudWatch's metrics, %d s at most; Ctrl-C ends the waiting and nothing else", seconds
+            )
             variant = self._endpoint["variant"]
             self.server = metrics.read(self._clients, self.state.name, variant, self._created, self._calls, seconds)
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from convlab.cloud import aws, guard
 from convlab.cloud.aws import Clients
+from convlab.cloud.logs import LOG_GROUP
+from convlab.cloud.registry import REGISTRY_FOLDER
 from convlab.cloud.state import NAME_PREFIX, State, deployment_of
 from convlab.cloud.teardown import JOB_KINDS, RESOURCES, RUNNING_STATUSES, JobKind, Resource
 
@@ -56,25 +58,28 @@ class Held:
         """What is there, in words: the endpoint first."""
         described = [f"{kind} ({status})" if status else kind for kind, status in self.resources]
         described += [f"{len(self.schedules)} schedules"] * bool(self.schedules)
-        plural = "s" * (self.objects != 1)
-        described += [f"{self.objects} object{plural} ({self.object_bytes / 1e6:.1f} MB)"] * bool(self.objects)
+        described += [_objects(self.objects, self.object_bytes)] * bool(self.objects)
         return ", ".join(described)
 
 
 @dataclass
 class Inventory:
-    """What a region holds, by deployment; what could not be listed; ``complete``: nothing that costs is among that,
-    and no objects."""
+    """What a region holds, by deployment; what is kept there beside them; what could not be listed.
+
+    ``complete``: among the last is nothing that costs by the hour, and no objects of deployments.
+    """
 
     deployments: list[Held]
-    notes: list[str]
+    kept: list[str]
+    unlisted: list[str]
     complete: bool
 
 
 def inventory(clients: Clients, bucket: str | None = None, prefix: str | None = None) -> Inventory:
     """List what the account holds of convlab in the clients' region, and its objects below ``prefix`` of ``bucket``."""
     held: dict[str, Held] = {}
-    notes: list[str] = []
+    kept: list[str] = []
+    unlisted: list[str] = []
 
     def of(resource_name: str) -> Held:
         name = deployment_of(resource_name)
@@ -84,7 +89,7 @@ def inventory(clients: Clients, bucket: str | None = None, prefix: str | None = 
         try:
             listing()
         except Exception as error:  # also answers that are not from AWS
-            notes.append(f"{what} could not be listed: {aws.error_message(error)}")
+            unlisted.append(f"{what} could not be listed: {aws.error_message(error)}")
             return False
         return True
 
@@ -115,12 +120,14 @@ def inventory(clients: Clients, bucket: str | None = None, prefix: str | None = 
     attempt("schedules", schedules)
     if bucket:
         listed.append(attempt("objects", objects))
-    attempt("registered models", lambda: notes.extend(_registered(clients)))
+        attempt("objects of registered models", lambda: kept.extend(_registered_objects(clients, bucket, prefix)))
+    attempt("registered models", lambda: kept.extend(_registered(clients)))
+    attempt("logs", lambda: kept.extend(_logs(clients)))
     for deployment in held.values():
         if deployment.arns:
             attempt(f"tags of {deployment.name}", lambda each=deployment: _read_tags(clients, each))
     complete = all(listed)
-    return Inventory(sorted(held.values(), key=lambda deployment: deployment.name), notes, complete)
+    return Inventory(sorted(held.values(), key=lambda deployment: deployment.name), kept, unlisted, complete)
 
 
 def _resources(clients: Clients, resource: Resource) -> Iterator[tuple[str, str, str, str]]:
@@ -151,7 +158,32 @@ def _registered(clients: Clients) -> Iterator[str]:
     names += [f"model card {entry['ModelCardName']}" for entry in cards]
     names = [name for name in names if name.split()[-1].startswith(NAME_PREFIX)]
     if names:
-        yield f"registered, and left on purpose: {', '.join(names)}"
+        yield f"registered, and left to people: {', '.join(names)}"
+
+
+def _registered_objects(clients: Clients, bucket: str, prefix: str) -> Iterator[str]:
+    """A sentence for the objects of registered models, also of a registration that a killed process left unfinished."""
+    folder = f"{prefix}/{REGISTRY_FOLDER}/"
+    pages = clients.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder)
+    sizes = [entry["Size"] for page in pages if page["KeyCount"] for entry in page["Contents"]]
+    if sizes:
+        yield f"registered, and left to people: {_objects(len(sizes), sum(sizes))} below s3://{bucket}/{folder}"
+
+
+def _logs(clients: Clients) -> Iterator[str]:
+    """A sentence for the logs of endpoints; those of jobs are streams in groups that the whole account shares."""
+    pages = clients.logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=LOG_GROUP + NAME_PREFIX)
+    sizes = [group.get("storedBytes", 0) for page in pages for group in page["logGroups"]]
+    if sizes:
+        plural = "s" * (len(sizes) != 1)
+        yield (
+            f"logs, which stay in CloudWatch: {len(sizes)} group{plural} {LOG_GROUP}{NAME_PREFIX}* "
+            f"({sum(sizes) / 1e6:.1f} MB)"
+        )
+
+
+def _objects(count: int, size: int) -> str:
+    return f"{count} object{'s' * (count != 1)} ({size / 1e6:.1f} MB)"
 
 
 def _pages(clients: Clients, listing: str, key: str) -> Iterator[dict[str, Any]]:
@@ -225,7 +257,7 @@ def totals(listed: Inventory, remaining: list[Held]) -> str:
     if not deployments and not listed.complete:
         return "Nothing of convlab was listed there; what could not be listed may be there."
     if not deployments:
-        return "The account holds nothing of convlab there, by listing."
+        return f"The account holds nothing {'else ' * bool(listed.kept)}of convlab there, by listing."
     counts = Counter(kind for deployment in deployments for kind, _ in deployment.resources)
     counts["schedule"] = sum(len(deployment.schedules) for deployment in deployments)
     counts["object"] = sum(deployment.objects for deployment in deployments)

@@ -5,6 +5,9 @@ from typing import Any
 from convlab.cloud import aws
 from convlab.cloud.aws import Clients
 
+LOG_GROUP = "/aws/sagemaker/Endpoints/"
+"""Beginning of the name of an endpoint's own group."""
+
 MAX_LINES = 40
 """Lines of each stream at most."""
 

@@ -65,6 +65,11 @@ def read(
         return summary({}, calls, round(waited, 1), aws.error_message(error))
 
 
+def not_read(calls: Sequence[float]) -> ServerMetrics:
+    """The client's times alone, as they stay in the evidence if the process is killed before the metrics are there."""
+    return summary({}, calls, 0.0, "the process ended before they were there")
+
+
 def queries(endpoint: str, variant: str, serverless: bool) -> list[dict[str, Any]]:
     """CloudWatch's MetricDataQueries, one for each metric and statistic, with ``<metric>_<statistic>`` as label."""
     names = [(REQUESTS, name, "Sum") for name in COUNTS.values()]

@@ -112,5 +112,11 @@ def _pip(folder: Path) -> list[str]:
     """The command for pip; environments that uv makes have none, so it is made in ``folder`` then."""
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip"]
-    venv.create(folder, with_pip=True)
+    try:
+        venv.create(folder, with_pip=True)
+    except subprocess.CalledProcessError:  # Debian's Python without python3-venv
+        raise UserError(
+            "training with network_isolation needs pip, to download what the job installs, and Python cannot make it "
+            f"here ({sys.executable}); install pip into this environment, or Debian's python3-venv"
+        ) from None
     return [str(folder / "bin/python"), "-m", "pip"]

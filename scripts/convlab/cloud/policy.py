@@ -140,6 +140,7 @@ def inventory_policy(settings: SageMaker, region: str) -> dict[str, Any]:
     base = f"arn:{settings.role_arn.split(':')[1]}:sagemaker:{region}:{settings.account}"
     resources = [f"{base}:{kind}/{NAME_PREFIX}*" for kind in (*KINDS, "training-job", "transform-job")]
     listings = ["scheduler:ListSchedules", "sagemaker:ListModelPackageGroups", "sagemaker:ListModelCards"]
+    listings += ["logs:DescribeLogGroups"]
     wide = statement("LookAtTheRest", listings, ["*"])
     return document([statement("ReadTags", ["sagemaker:ListTags"], resources), wide])
 

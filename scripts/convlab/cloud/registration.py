@@ -15,7 +15,7 @@ from typing import Any
 from convlab.cloud import aws, governance
 from convlab.cloud import state as states
 from convlab.cloud.aws import ClientError
-from convlab.cloud.registry import group_name
+from convlab.cloud.registry import REGISTRY_FOLDER, group_name
 from convlab.cloud.sdk import Deployment
 from convlab.cloud.teardown import Receipt, teardown
 from convlab.errors import UserError
@@ -44,7 +44,7 @@ def register_or_undo(
     The state file, written before each request, is removed at the end unless something remains. Its state is the
     deployment's, which is taken down by now, with a prefix and a group of the registration.
     """
-    prefix = f"{deployment.settings.prefix}/registry/{deployment.state.name}/"
+    prefix = f"{deployment.settings.prefix}/{REGISTRY_FOLDER}/{deployment.state.name}/"
     group = group_name(evidence.study, evidence.model.dataset)
     changes = {"prefix": prefix, "keep_objects": False, "registry_group": group, "asked": [], "schedules": {}}
     state, state_file = deployment.state.model_copy(update=changes), deployment.state_file

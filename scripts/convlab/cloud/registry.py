@@ -10,6 +10,9 @@ from convlab.cloud import aws
 from convlab.cloud.aws import ClientError, Clients
 from convlab.cloud.state import NAME_PREFIX, State
 
+REGISTRY_FOLDER = "registry"
+"""Folder of the objects of registered models, below the config's prefix."""
+
 MAX_READABLE_CHARS = 54
 """Characters of a group's name after the prefix; AWS allows 63 in all."""
 
@@ -25,34 +28,43 @@ def group_name(study: str, dataset: str) -> str:
 
 def packages(clients: Clients, state: State) -> list[str]:
     """ARNs of the versions that this deployment has registered, by its name in their description."""
+    versions = _versions(clients, state)
+    return [arn for arn, description in versions.items() if state.name in description]
+
+
+def _versions(clients: Clients, state: State) -> dict[str, str]:
+    """Descriptions of all versions in the group, by ARN."""
     try:
         pages = clients.sagemaker.get_paginator("list_model_packages").paginate(
             ModelPackageGroupName=state.registry_group, ModelPackageType="Versioned"
         )
-        return [
-            entry["ModelPackageArn"]
+        return {
+            entry["ModelPackageArn"]: entry.get("ModelPackageDescription", "")
             for page in pages
             for entry in page["ModelPackageSummaryList"]
-            if state.name in entry.get("ModelPackageDescription", "")
-        ]
+        }
     except ClientError as error:
         if aws.is_missing(error):
-            return []
+            return {}
         raise
 
 
 def undo(clients: Clients, state: State, early: bool) -> str | None:
     """One attempt to delete what was registered; done when none of it is there any more.
 
+    A group that was made for it stays if another deployment has registered in it meanwhile.
+
     Args:
         early: "not found" may still be wrong for a request that had no response.
     """
     sagemaker, seen = clients.sagemaker, False
-    for arn in packages(clients, state):
+    versions = _versions(clients, state)
+    own = [arn for arn, description in versions.items() if state.name in description]
+    for arn in own:
         sagemaker.delete_model_package(ModelPackageName=arn)
         seen = True
     deletions = [(sagemaker.delete_model_card, {"ModelCardName": state.name})]
-    if state.new_registry_group:
+    if state.new_registry_group and len(own) == len(versions):
         deletions += [(sagemaker.delete_model_package_group, {"ModelPackageGroupName": state.registry_group})]
     for delete, named in deletions:
         try:

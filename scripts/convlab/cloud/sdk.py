@@ -104,6 +104,11 @@ class Deployment:
         return self.state.pending(kind, self.state_file)
 
 
+def check_trainer() -> None:
+    """Raise UserError if the SDK is not installed, which packs what a training job runs."""
+    _sdk("sagemaker.train")
+
+
 def start_training(
     deployment: Deployment, source: Path, entry: str, hyperparameters: Mapping[str, Any], data_uri: str
 ) -> None:
@@ -169,12 +174,15 @@ def _networking(settings: SageMaker, configs: ModuleType) -> dict[str, Any]:
 def _sdk(name: str) -> ModuleType:
     """A module of the SDK, which reads its settings when it is imported."""
     os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"] = str(NO_TELEMETRY)
+    # Else a caller who may simulate policies is refused every role with least permissions: the SDK asks for network
+    # interfaces without a VPC, and for metrics without the condition that ours has.
+    os.environ["SAGEMAKER_VALIDATE_ROLE"] = "false"
     try:
         module = importlib.import_module(name)
     except ImportError:
         raise UserError(
-            "SageMaker's SDK is not installed, and deploy.sagemaker names no image of its own; `make deploy` installs "
-            "it, or run: pip install --require-hashes -r requirements/sagemaker.txt"
+            "SageMaker's SDK is not installed, which training needs, and an endpoint whose image deploy.sagemaker does "
+            "not name; `make deploy` installs it, or run: pip install --require-hashes -r requirements/sagemaker.txt"
         ) from None
     logging.getLogger("sagemaker").setLevel(logging.WARNING)
     return module

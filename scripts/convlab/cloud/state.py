@@ -1,10 +1,11 @@
 """``state.json``: resources that may exist in the cloud, written before they are created, for a later teardown."""
 
 import json
+import logging
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,8 @@ Kind = Literal[
     *("object", "training_job", "transform_job", "model", "endpoint_config", "endpoint", "schedule"),
     *("model_package_group", "model_package", "model_card"),
 ]
+
+log = logging.getLogger("teardown")
 
 
 class State(BaseModel):
@@ -82,6 +85,24 @@ def lock(path: Path) -> AbstractContextManager[None]:
     )
 
 
+@contextmanager
+def locked_if_possible(path: Path) -> Iterator[None]:
+    """As ``lock``, but where its file cannot be written, as on a full disk, nothing is locked: a teardown matters more.
+
+    Raises UserError if another process has it.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock(path))
+        except OSError as error:
+            log.warning("%s is not locked (%s); no deployment should be at work on it", path, error.strerror)
+        yield
+
+
+class EarlierDeployment(UserError):
+    """An earlier deployment is not finished; the evidence on disk is that deployment's."""
+
+
 def load(path: Path) -> State:
     """Read an earlier process' state. Raises UserError if the file is missing or invalid.
 
@@ -89,7 +110,7 @@ def load(path: Path) -> State:
     """
     remedy = f"look in the AWS console for names that begin with {NAME_PREFIX}, delete them, then the file"
     try:
-        return State.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        state = State.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; another process may have taken down what it named") from None
     except (ValidationError, RecursionError) as error:
@@ -99,6 +120,12 @@ def load(path: Path) -> State:
         raise UserError(f"{path} is not valid JSON ({error}); {remedy}") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}; mend that, then run it again") from None
+    # A teardown deletes by these, so none may be wider than one deployment.
+    if deployment_of(state.name) != state.name or not state.prefix.endswith(f"/{state.name}/"):
+        raise UserError(f"{path} does not name one deployment and its folder in the bucket; {remedy}")
+    if others := [name for name in state.schedules if deployment_of(name) != state.name]:
+        raise UserError(f"{path} names {others[0]!r}, which is no schedule of {state.name}; {remedy}")
+    return state
 
 
 def new_name(study: str) -> str:

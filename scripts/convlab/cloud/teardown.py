@@ -98,8 +98,11 @@ class Receipt:
         log.info("%s: %s", resource, outcome)
 
 
-def teardown(clients: Clients, state: State) -> Receipt:
-    """Delete all resources of ``state``. Never raises: errors are in the receipt."""
+def teardown(clients: Clients, state: State, meanwhile: Callable[[], None] | None = None) -> Receipt:
+    """Delete all resources of ``state``. Never raises: errors are in the receipt.
+
+    ``meanwhile`` is called once what costs has been asked to go, which takes minutes; what it raises is noted.
+    """
     begin = time.monotonic()
     receipt, deleted, listed = Receipt(), set(), {}
 
@@ -110,7 +113,7 @@ def teardown(clients: Clients, state: State) -> Receipt:
     stops = {
         f"{jobs.word} jobs": lambda passed, jobs=jobs: _stop_jobs(clients, state, jobs, passed) for jobs in JOB_KINDS
     }
-    gone, *stopped = _until(receipt, deletion(endpoint) | stops)
+    gone, *stopped = _until(receipt, deletion(endpoint) | stops, meanwhile)
     for resource in others:
         if gone:
             _until(receipt, deletion(resource))
@@ -160,10 +163,14 @@ def _remove_schedules(clients: Clients, state: State, receipt: Receipt) -> list[
     return _list_or_error("schedule", lambda: guard.listed(clients, state.name))
 
 
-def _until(receipt: Receipt, attempts: Mapping[str, Callable[[float], str | None]]) -> list[bool]:
+def _until(
+    receipt: Receipt,
+    attempts: Mapping[str, Callable[[float], str | None]],
+    meanwhile: Callable[[], None] | None = None,
+) -> list[bool]:
     """Poll all attempts until each returns an outcome (None: not yet), AWS denies it, or DELETION_SECONDS pass.
 
-    Returns for each whether its resource is gone; none waits for another.
+    Returns for each whether its resource is gone; none waits for another. ``meanwhile`` is called after one round.
     """
     open_ones, why, done = dict(attempts), dict.fromkeys(attempts, "it takes too long"), set()
     for passed in aws.poll_intervals(DELETION_SECONDS):
@@ -179,6 +186,12 @@ def _until(receipt: Receipt, attempts: Mapping[str, Callable[[float], str | None
                 receipt.note(resource, outcome)
                 done.add(resource)
                 del open_ones[resource]
+        if meanwhile:
+            try:
+                meanwhile()
+            except BaseException as error:  # it only informs
+                receipt.note("evidence", f"not written yet: {aws.error_message(error)}")
+            meanwhile = None
         if not open_ones:
             break
     for resource in attempts:

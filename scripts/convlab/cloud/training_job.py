@@ -53,6 +53,15 @@ class Trained:
     probabilities: np.ndarray
 
 
+def check(settings: SageMaker, image: str, exported: Mapping[str, Any]) -> None:
+    """Raise UserError if the exported run cannot be trained there: another Keras or backend, no wheels, no SDK."""
+    packages.check(image, settings.network_isolation)
+    backend = exported["spec"]["training"].get("backend", "tensorflow")
+    if backend != "tensorflow":
+        raise UserError(f"the chosen run needs {backend}, and AWS' image has TensorFlow only; use mode: deploy")
+    sdk.check_trainer()
+
+
 def train(
     deployment: Deployment, prepared: Path, exported: Mapping[str, Any], output: Path, facts: dict[str, Any]
 ) -> Trained:
@@ -81,7 +90,7 @@ def train(
     with tempfile.TemporaryDirectory() as temporary:
         archive = Path(temporary) / "model.tar.gz"
         bucket, key = artifact.removeprefix("s3://").split("/", 1)
-        download(clients.s3.get_object(Bucket=bucket, Key=key)["Body"], archive)
+        aws.patiently(lambda: download(clients.s3.get_object(Bucket=bucket, Key=key)["Body"], archive))
         folder = unpack(archive, output / "trained", exported)
     return Trained(folder, evaluate(folder, prepared, facts))
 
@@ -122,10 +131,10 @@ def wait(clients: Clients, state: State, settings: SageMaker, facts: dict[str, A
     limit = 60 * ((max(job.max_minutes, job.max_wait_minutes) if job.spot else job.max_minutes) + QUEUE_MINUTES)
     seen = None
     for passed in aws.poll_intervals(limit):
-        names = [name for name, _ in list_jobs(clients, state, TRAINING)]
+        names = aws.patiently(lambda: [name for name, _ in list_jobs(clients, state, TRAINING)])
         if not names:
             continue
-        description = clients.sagemaker.describe_training_job(TrainingJobName=names[0])
+        description = aws.patiently(lambda name=names[0]: clients.sagemaker.describe_training_job(TrainingJobName=name))
         facts.update(job_facts(description), name=names[0])
         status = description["TrainingJobStatus"]
         if (status, description.get("SecondaryStatus")) != seen:

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class LocalEndpoint:
         self.start_seconds: float | None = None
         self.memory_mb: float | None = None
         self.teardown: dict[str, Any] = {"remaining": []}
+        self.meanwhile: Callable[[], None] | None = None  # it ends in a moment
         self._output: deque[str] = deque(maxlen=50)
         self._process: subprocess.Popen | None = None
         self._connection: http.client.HTTPConnection | None = None
@@ -112,6 +113,12 @@ class LocalEndpoint:
         time.sleep(0.1)
         lines = [line for line in self._output if not line.startswith(("Serving ", "What it takes: "))]
         return f": {' '.join(lines[-3:])}" if lines else ""
+
+    def further(self) -> None:
+        """None: the answers are all that is measured."""
+
+    def look(self) -> None:
+        """Nothing comes late."""
 
     def reference(self) -> None:
         """None: the served model is the evaluated one."""

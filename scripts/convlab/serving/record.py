@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+EVIDENCE_FILE = "endpoint.json"
+
 Whole = Annotated[int, BeforeValidator(int)]
 """A whole number, NumPy's types included."""
 

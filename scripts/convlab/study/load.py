@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from convlab.common import i18n
 from convlab.datasets.registry import kinds
 from convlab.errors import UserError
 from convlab.study.config_errors import MAX_VALUE_CHARS, explain
 from convlab.study.expand import expand
-from convlab.study.schema import Study
+from convlab.study.schema import Deploy, Study
 
 IGNORED_KEY_PREFIX = "x-"
 """Top-level keys with this prefix are ignored; they hold anchors that are used elsewhere, as in Compose files."""
@@ -38,6 +38,23 @@ def load_study(config: Mapping[str, Any], *, for_readers: bool = False) -> Study
         return study.with_plan(expand(study))
     except UserError as error:
         raise UserError(_without_long_texts(str(error), config)) from None
+
+
+def load_deploy(config: Mapping[str, Any]) -> Deploy:
+    """The section `deploy` of a config alone, for what has to work where the study's data are lost.
+
+    Raises UserError: one sentence that names the key and what to do.
+    """
+    try:
+        return _DeployOnly.model_validate(config).deploy
+    except ValidationError as error:
+        raise UserError(explain(error)) from None
+
+
+class _DeployOnly(BaseModel):
+    """A config of which nothing else is read."""
+
+    deploy: Deploy = Deploy()
 
 
 def _checked(config: Mapping[str, Any]) -> Study:

@@ -20,7 +20,11 @@ REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 SUBNET = re.compile(r"subnet-[0-9a-z]{1,25}")
 SECURITY_GROUP = re.compile(r"sg-[0-9a-z]{1,29}")
 KEY = re.compile("|".join(pattern.pattern for pattern in (governed.KEY_ARN, governed.KEY_ID, governed.ALIAS)))
+TAG = re.compile(r"[\w .:/=+@*-]*")
 """Names on AWS; stars stand for a hidden account number."""
+
+MAX_TAGS, MAX_TAG_KEY_CHARS, MAX_TAG_VALUE_CHARS = 46, 128, 256
+"""What SageMaker's API takes: 50 tags, of which four are a deployment's own."""
 
 
 def _version(value: Any) -> Any:
@@ -52,14 +56,26 @@ SecurityGroup = Annotated[
 ]
 
 
-def _without_expires(tags: dict[str, str]) -> dict[str, str]:
-    """By the time in this tag `make teardown ALL=1` tells what may be at work on another machine."""
+def _as_aws_takes_them(tags: dict[str, str]) -> dict[str, str]:
+    """By the time in the tag expires `make teardown ALL=1` tells what may be at work on another machine."""
     if "expires" in tags:
         raise ValueError("has the key expires, which each deployment gives its own time; choose another key")
+    if len(tags) > MAX_TAGS:
+        raise ValueError(f"has {len(tags)} tags; AWS takes 50, and four are convlab's, so leave {MAX_TAGS}")
+    for key, value in tags.items():
+        if key.lower().startswith("aws:"):
+            raise ValueError(f"has the key {key!r}; those that begin with aws: are AWS' own, so choose another key")
+        if not (1 <= len(key) <= MAX_TAG_KEY_CHARS and len(value) <= MAX_TAG_VALUE_CHARS):
+            raise ValueError(
+                f"has {key[:40]!r}, and AWS takes keys of 1 to {MAX_TAG_KEY_CHARS} characters and values of "
+                f"{MAX_TAG_VALUE_CHARS} at most; shorten it"
+            )
+        if not TAG.fullmatch(key + value):
+            raise ValueError(f"has {key!r}: {value!r}; AWS takes letters, digits, spaces and . : / = + - @ _ in tags")
     return tags
 
 
-Tags = Annotated[Notes, AfterValidator(_without_expires)]
+Tags = Annotated[Notes, AfterValidator(_as_aws_takes_them)]
 Key = Annotated[str, _like(KEY, "should be the id, ARN or alias/... of a KMS key (it is {name})")]
 Version = Annotated[str, BeforeValidator(_version)]
 Image = Annotated[str | None, Field(description="Address of another image, instead of AWS' own for image_version.")]
@@ -258,6 +274,11 @@ class SageMaker(Spec):
     def predicts(self) -> bool:
         """Whether a model is created there, behind an endpoint or in a transform job."""
         return self.serves or self.transforms
+
+    @property
+    def answers_from(self) -> str:
+        """What the mode's result comes from, in words."""
+        return "endpoint" if self.serves else "transform job" if self.transforms else "training job"
 
     @property
     def account(self) -> str:
