@@ -36,6 +36,8 @@ The .in files hold requirements only, no options, because setuptools reads them 
 ENVIRONMENTS = {
     "analysis": "Data, figures, statistics, report: everything but TensorFlow.",
     "tensorflow": "Training and evaluation: on CPUs, and with what tensorflow.post-deploy.sh adds on NVIDIA GPUs.",
+    "jax": "Training and evaluation with `training: {backend: jax}`: on CPUs.",
+    "torch": "Training and evaluation with `training: {backend: torch}`: on CPUs and NVIDIA GPUs.",
     "deploy": "Export and the local endpoint.",
     "sagemaker": "The same and AWS' SDK, for deploy.target: sagemaker.",
 }
@@ -80,7 +82,7 @@ def main() -> None:
 
 def environment(name: str) -> str:
     """The text of ``envs/<name>.yaml``."""
-    pins = pinned("cpu")
+    pins = pinned(name if name in ("jax", "torch") else "cpu")
     if name in ("deploy", "sagemaker"):
         pins = sorted({*pins, *pinned("deploy"), *(pinned("sagemaker") if name == "sagemaker" else ())})
     if name == "analysis":

@@ -17,7 +17,7 @@ import argparse
 import re
 import zipfile
 
-from convlab.archive.assembly import Contents, Options, assemble, naming_this_machine
+from convlab.archive.assembly import Contents, Options, assemble, data_paths, naming_this_machine
 from convlab.archive.bag import write_bag
 from convlab.archive.citation import Deposit
 from convlab.archive.code import code_of
@@ -66,8 +66,8 @@ def main(argv: list[str] | None = None) -> None:
     study = study.with_schedule(read_schedule(layout.registered(folder), study.seeds))
     refuse_unfinished(study, arguments.config, folder)
     options = Options(arguments.data, not arguments.without_models, deposit)
-    contents = assemble(study, arguments.config, folder, code_of(ROOT), options)
-    write(contents, study.study, output)
+    contents = assemble(study, arguments.config, folder, code_of(ROOT, data_paths(study)), options)
+    write(contents, study, output)
 
 
 def address(url: str) -> str:
@@ -108,10 +108,10 @@ def refuse_unfinished(study: Study, config: Path, folder: Path) -> None:
         )
 
 
-def write(contents: Contents, name: str, output: Path) -> None:
+def write(contents: Contents, study: Study, output: Path) -> None:
     """Write the zip file, verify what was written, and print what it is known by."""
     with atomic(output) as temporary:
-        write_bag(temporary, name, contents.payload, contents.tags, contents.time)
+        write_bag(temporary, study.study, contents.payload, contents.tags, contents.time)
         with opened(temporary) as archive:
             if faults := problems(archive):  # a result was changed meanwhile
                 raise UserError(f"{faults[0]}; nothing was archived, run the same command again")
@@ -122,6 +122,8 @@ def write(contents: Contents, name: str, output: Path) -> None:
     if len(named) > MAX_LISTED_FILES:
         print(f"note: so have {len(named) - MAX_LISTED_FILES} other files")
     size = output.stat().st_size / 1e6
+    if own := [name for name, spec in study.datasets.items() if spec.users_own]:
+        print(f"note: report and figures show images of {listing(own)}; publish them only if their licence allows it")
     print(f"{output}: {len(contents.payload) + len(contents.tags) + 1:,} files, {size:.1f} MB")
     print(f"SHA-256 of the file:    {file_checksum(output)}")
     print(f"SHA-256 of its content: {content}  (of tagmanifest-sha256.txt, the same however it is packed)")

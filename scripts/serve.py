@@ -34,11 +34,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--port", type=int, default=8080, help="port to listen on; 0 takes a free one")
     parser.add_argument("--runtime", choices=["onnx", "saved_model"], help="what computes; onnx where there is one")
-    parser.add_argument("--threads", type=int, default=1, help="threads of one prediction")
+    parser.add_argument("--threads", type=int, help="threads of one prediction; CONVLAB_THREADS or 1 if absent")
     parser.add_argument("--max-body-mb", type=float, default=6, help="size of a request's body at most, MiB")
     parser.add_argument("--until-stdin-closes", action="store_true", help="end when standard input does, for programs")
     arguments = parser.parse_args(argv)
-    if arguments.threads < 1:
+    if arguments.threads is not None and arguments.threads < 1:
         raise UserError(f"--threads is {arguments.threads}; it should be 1 or more")
     if not 0 < arguments.max_body_mb <= MAX_BODY_MB:
         raise UserError(f"--max-body-mb is {arguments.max_body_mb:g}; it should be above 0 and at most {MAX_BODY_MB}")
@@ -58,7 +58,8 @@ def serve(arguments: argparse.Namespace) -> None:
         if not (folder / name).is_file():
             raise UserError(f"{folder} holds no exported model: {name} is missing; make one with: make export")
     checksums.verify_all(folder / "export.json")
-    os.environ["CONVLAB_THREADS"] = str(arguments.threads)
+    if arguments.threads is not None:
+        os.environ["CONVLAB_THREADS"] = str(arguments.threads)
     if arguments.runtime:
         os.environ["CONVLAB_RUNTIME"] = arguments.runtime
     listening = listen(arguments.host, arguments.port)
@@ -76,6 +77,8 @@ def serve(arguments: argparse.Namespace) -> None:
     except ImportError as error:
         raise UserError(f"{error.name} is not installed; `make serve` installs what serving needs") from None
     except Exception as error:  # the runtimes raise different exceptions for an unreadable file
+        if str(error).startswith("CONVLAB_"):  # a variable, which the handlers read
+            raise UserError(str(error)) from None
         raise UserError(f"the model in {folder} cannot be loaded: {str(error)[:300]}; export it again") from None
     app = server.application(model, handlers, described, int(arguments.max_body_mb * 2**20))
     quiet = {"log_level": "warning", "access_log": False, "server_header": False}

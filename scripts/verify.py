@@ -7,6 +7,7 @@ same study that was run again, and --rerun runs it again: with the code of the a
 import sys
 from pathlib import Path
 
+sys.dont_write_bytecode = True  # an archive that verifies itself must not add files to itself
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # Python leaves it out with -P and PYTHONSAFEPATH
 from convlab.common import environment
 
@@ -52,14 +53,14 @@ def report_problems(archive: Archive, path: Path, published: str | None) -> bool
     checksums = {} if path.is_dir() else {"file": file_checksum(path)}
     if not any(line.startswith("tagmanifest") for line in lines):
         checksums["content"] = content_checksum(archive)
-    if published and published.lower() not in checksums.values():
-        lines.append(f"its SHA-256 is not the one that was given, {published}")
+    if published is not None and published.lower() not in checksums.values():
+        lines.append(f"its SHA-256 is not the one that was given, {published or 'which is empty'}")
     for line in lines:
         print(printable(line))
     for name, checksum in checksums.items():
         print(f"SHA-256 of the {name}: {checksum}")
     verdict = counted(len(lines), "problem") if lines else "all as its manifests, its crate and the study's records say"
-    print(f"{path}: {len(archive.names()):,} files, {verdict}")
+    print(printable(f"{path}: {len(archive.names()):,} files, {verdict}"))
     return not lines
 
 
@@ -76,7 +77,7 @@ def report_comparison(archive: Archive, folder: Path) -> bool:
     print(f"the same to the byte, times left out: {same or 'nothing'}")
     number = len(comparison.different)
     differ = f"{counted(number, 'result')} {'differs' if number == 1 else 'differ'}" if number else "no result differs"
-    print(f"{folder}: {differ}")
+    print(printable(f"{folder}: {differ}"))
     return bool(comparison.same) and not comparison.different
 
 

@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,8 +20,8 @@ import yaml
 import archive
 import verify
 from builders.project import CNN_5X5, LAST_JOBS, ROOT, TINY, Project, tiny_with
-from convlab.archive import assembly
-from convlab.archive.assembly import archive_time, config_text, own_code
+from convlab.archive import assembly, bag
+from convlab.archive.assembly import archive_time, config_text, data_paths, own_code, refuse_names
 from convlab.archive.citation import Deposit, citation
 from convlab.archive.code import Code, code_of
 from convlab.archive.content import archive_file, results_of
@@ -27,9 +30,10 @@ from convlab.archive.hub import hub_folder
 from convlab.archive.reading import opened, unpack
 from convlab.archive.readme import Facts, readme
 from convlab.archive.verification import CRATE
-from convlab.common import checksums
+from convlab.common import checksums, provenance
 from convlab.common.files import write_json
 from convlab.common.redaction import account_numbers
+from convlab.datasets.specs import as_dataset
 from convlab.errors import UserError
 from convlab.study.load import load_study
 
@@ -81,6 +85,27 @@ def test_it_is_whole_and_has_all_that_its_readme_names(packed, unpacked):
     assert len(named) > 10
     for path in named:
         assert (unpacked / path).exists() or path == f"{RESULTS}probe/", path
+
+
+def commands(folder: Path, heading: str) -> list[str]:
+    """Lines of the first block of commands below a heading of an archive's README."""
+    below = (folder / "README.md").read_text().split(f"\n## {heading}\n")[1]
+    return re.search(r"```sh\n(.*?)```", below, re.DOTALL)[1].splitlines()
+
+
+def shell(command: str, folder: Path) -> subprocess.CompletedProcess:
+    """A line of commands as a reader types it."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    return subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_it_verifies_itself_as_its_readme_says_as_often_as_it_is_asked(unpacked):
+    (command,) = commands(unpacked, "Check it")
+    for _ in range(2):
+        result = shell(command, unpacked)
+        assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.slow
@@ -149,14 +174,17 @@ def test_its_data_card_is_of_the_arrays_that_were_left_out(study, unpacked):
 
 
 @pytest.mark.slow
-def test_the_study_runs_again_from_it_to_the_same_bytes(packed, tmp_path):
-    with opened(packed) as content:
-        for part in ("code", "config"):
-            unpack(content, tmp_path / part, f"data/{part}/")
-    result = Project(tmp_path / "code").snakemake("--configfile", "../config/config.yaml")
+def test_the_study_runs_again_from_it_to_the_same_bytes_as_its_readme_says(packed, unpacked):
+    copying, running, comparing = commands(unpacked, "Run it again")
+    result = shell(copying, unpacked)
+    assert result.returncode == 0, result.stderr
+    code = unpacked.with_name("tiny-again") / "code"
+    assert running == "make run STUDY=../config/config.yaml"
+    result = Project(code).snakemake("--configfile", "../config/config.yaml")
     assert result.returncode == 0, result.stdout + result.stderr
-    again = tmp_path / "code/results/tiny"
-    assert status(packed, "--against", again) == 0
+    result = shell(comparing, code)
+    assert result.returncode == 0 and result.stdout.endswith("no result differs\n"), result.stdout + result.stderr
+    again = code / "results/tiny"
     predictions = again / "evaluate/digits/cnn/predictions.npz"
     predictions.write_bytes(predictions.read_bytes()[:-1])
     assert status(packed, "--against", again) == 1
@@ -369,7 +397,65 @@ def test_code_without_a_repository_is_what_belongs_to_convlab(checkout):
     (checkout / "scripts/__pycache__/a.pyc").write_text("")
     (checkout / "notes.txt").write_text("mine")
     code = code_of(checkout)
-    assert code.files.keys() == {"Snakefile", "scripts/a.py", "scripts/run.sh"} and code.commit is None
+    assert code.files.keys() == {".gitignore", "Snakefile", "scripts/a.py", "scripts/run.sh"} and code.commit is None
+
+
+def test_images_and_what_is_not_convlabs_are_no_code_though_git_tracks_them(checkout):
+    images = {"scripts/faces/a.png", "studies/photos/b.png", "studies/other.npz", "photos/c.png", "results/x.npz"}
+    for name in (*images, "studies/mine.yaml"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text("first")
+    git(checkout, "add", "-f", "-A")
+    git(checkout, "commit", "-qm", "second")
+    for name in images:
+        (checkout / name).write_text("second")
+    (checkout / "scripts/faces/new.png").write_text("new")
+    read = {checkout / "scripts/faces", checkout / "studies/photos/b.png", checkout, checkout.parent, Path("/else")}
+    code = code_of(checkout, read)
+    assert code.files.keys() == {".gitignore", "Snakefile", "scripts/a.py", "scripts/run.sh", "studies/mine.yaml"}
+    assert code.changes == b"" and not code.commit["modified"], "nor are they in what differs from the commit"
+    assert "scripts/faces/a.png" in code_of(checkout).files, "it is the study that tells which they are"
+    shutil.rmtree(checkout / ".git")
+    assert code_of(checkout, read).files.keys() == code.files.keys()
+
+
+def test_a_study_tells_the_files_that_its_images_are_read_from(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    Path("train.csv").write_text("label,pixel1\n0,1\n")
+    Path("linked").symlink_to("photos")
+    pets = {"@type": "cr:FileObject", "@id": "pets.npz", "contentUrl": "pets.npz", "encodingFormat": "application/zip"}
+    version = "http://mlcommons.org/croissant/1.1"
+    metadata = {"@type": "sc:Dataset", "name": "Pets", "conformsTo": version, "distribution": [pets], "recordSet": []}
+    write_json(tmp_path / "pets.json", metadata)
+    Path("pets.npz").touch()
+    specs = {
+        "table": {"kind": "csv", "path": "train.csv"},
+        "linked": {"kind": "image_folder", "path": "linked", "image_size": [8, 8]},
+        "described": {"kind": "croissant", "path": "pets.json"},
+        "published": {"kind": "mnist", "path": str(tmp_path / "idx")},
+        "fetched": {"kind": "mnist"},
+        "digits": {"kind": "digits"},
+    }
+    study = SimpleNamespace(datasets={name: as_dataset(spec) for name, spec in specs.items()})
+    assert data_paths(study) == {tmp_path / name for name in ("train.csv", "photos", "pets.json", "pets.npz", "idx")}
+
+
+def test_that_a_report_shows_the_users_images_is_told_when_it_is_archived(tmp_path, capsys):
+    payload = {"data/a": assembly.Member(b"a")}
+    described = {"@id": "a", "@type": "File", "sha256": payload["data/a"].sha256()}
+    payload[CRATE] = assembly.Member(json.dumps({"@graph": [described]}).encode())
+    tags = bag.tag_files(payload, {name: member.sha256() for name, member in payload.items()}, {})
+    specs = {"digits": {"kind": "digits"}, "photos": {"kind": "image_folder", "path": "photos", "image_size": [8, 8]}}
+    study = SimpleNamespace(study="tiny", datasets={name: as_dataset(spec) for name, spec in specs.items()})
+    archive.write(assembly.Contents(payload, tags, TIME), study, tmp_path / "tiny.zip")
+    assert "note: report and figures show images of photos; publish them only if" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["code/scripts/a\\b.py", "code/docs/\u2028.md", "code/docs/\udcff.md"])
+def test_a_name_that_not_every_system_unpacks_is_refused_before_anything_is_written(name):
+    with pytest.raises(UserError, match=r"cannot be archived, since a zip file for all systems .* rename it"):
+        refuse_names(["code/é %.py", name])
 
 
 def test_the_code_of_this_checkout_can_verify_archives():
@@ -381,6 +467,12 @@ def test_the_code_of_this_checkout_can_verify_archives():
         "LICENSE",
     } <= files.keys()
     assert not [name for name in files if name.startswith(("results/", ".snakemake/", ".venv"))]
+
+
+@pytest.mark.skipif(provenance.commit(ROOT) is None, reason="this checkout is no repository")
+def test_all_that_convlabs_repository_tracks_is_its_code():
+    tracked = {name for name in provenance._git(ROOT, "ls-files", "-z").split("\0") if name}
+    assert code_of(ROOT).files.keys() >= tracked
 
 
 def test_a_study_is_cited_by_its_question_with_the_software_that_made_it():
@@ -403,6 +495,7 @@ def test_the_readme_names_any_config_so_that_a_shell_takes_it_and_says_what_else
         processor="a chip", versions="keras 3",
     )  # fmt: skip
     text = readme(facts)
+    assert "mkdir ../tiny-again && cp -r data/code data/config ../tiny-again && cd ../tiny-again/code\n" in text
     assert "make run STUDY='../config/my study.yaml'\n" in text and "`data/code.diff`" in text
     for needed in ("put them at `my photos`", "`net.py`, which builds a model", "schedule.json", "--until prepare"):
         assert needed in text

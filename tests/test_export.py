@@ -20,6 +20,8 @@ from safetensors.numpy import load_file
 import export
 import model_card
 from builders.project import ROOT, TINY, Project
+from convlab.archive.citation import Deposit
+from convlab.archive.hub import hub_folder
 from convlab.common.files import write_json
 from convlab.common.i18n import NO_BREAK_SPACE
 from convlab.datasets.prepared import load_test
@@ -351,6 +353,17 @@ def test_the_card_tells_what_was_measured(exported):
     assert "None" not in card and "nan" not in card.lower().split()
     tables = MarkdownIt().enable("table").render(card).count("<table>")
     assert tables == 6
+
+
+@pytest.mark.slow
+def test_the_card_for_the_hub_names_no_file_that_its_folder_lacks(exported):
+    results = exported.folder / "results/tiny"
+    members = hub_folder(load_study(TINY), "digits", results, Deposit())
+    own, card = (results / "export/digits/MODEL_CARD.md").read_text(), members["README.md"].content.decode()
+    named = r"[`\"]([\w/.-]+\.(?:tar\.gz|keras|onnx|json|safetensors|py|pb))\b"
+    assert {"model.tar.gz", "model.onnx"} <= set(re.findall(named, own)) and "scripts/serve.py" in own
+    assert set(re.findall(named, card)) <= members.keys() and "scripts/serve.py" not in card
+    assert "SHA-256 of `model.onnx`" in card and "Calibration" in card
 
 
 def card_of(exported: Project, **changes) -> str:

@@ -3,14 +3,19 @@
 import importlib.util
 import re
 from importlib import metadata
+from typing import get_args
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from builders.project import ROOT
+from convlab.training.recipe import Training
 
 FOLDER = ROOT / "requirements"
+
+
+BACKENDS = get_args(Training.model_fields["backend"].annotation)
 
 
 def lock_module():
@@ -95,7 +100,7 @@ def test_a_training_job_installs_all_that_an_image_with_tensorflow_may_lack():
                 assert name in brought and not requirement.specifier, f"{package} needs {requirement}"
 
 
-@pytest.mark.parametrize("name", ["analysis", "tensorflow", "deploy", "sagemaker"])
+@pytest.mark.parametrize("name", ["analysis", *BACKENDS, "deploy", "sagemaker"])
 def test_conda_environments_hold_the_same_pins(name):
     assert (ROOT / f"envs/{name}.yaml").read_text() == lock_module().environment(name), "run: make lock"
 
@@ -115,5 +120,13 @@ def test_every_rule_that_runs_python_names_an_environment():
     for path in (ROOT / "workflow/rules").glob("*.smk"):
         text = path.read_text()
         for rule in re.split(r"\n(?=rule )", text)[1:]:
-            environment = re.search(r'conda:\s+"\.\./\.\./(envs/[\w-]+\.yaml)"', rule)
-            assert environment and (ROOT / environment[1]).is_file(), f"{path.name}: {rule.split(':')[0]}"
+            environment = re.search(r'conda:\s+(?:"\.\./\.\./(envs/[\w-]+\.yaml)"|SOFTWARE\n)', rule)
+            assert environment, f"{path.name}: {rule.split(':')[0]}"
+            assert environment[1] is None or (ROOT / environment[1]).is_file(), environment[1]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_backend_has_a_conda_environment_with_keras_and_no_other_backend(backend):
+    packages = set(re.findall(r"- ([\w-]+)==", (ROOT / f"envs/{backend}.yaml").read_text()))
+    brought = {name for name in BACKENDS if {name, f"{name}-cpu"} & packages}
+    assert brought == {backend} and "keras" in packages

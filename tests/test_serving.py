@@ -1162,6 +1162,8 @@ def test_a_variable_that_names_nothing_is_told(folder, monkeypatch, name, value)
     monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=f"{name} is '{value}'; it should be"):
         inference.model_fn(folder)
+    with pytest.raises(UserError, match=f"^{name} is '{value}'; it should be [^;]+$"):  # as in a container
+        serving_script.main([str(folder), "--port", "0"])
 
 
 @pytest.mark.skipif(not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists(), reason="needs IPv6")

@@ -81,8 +81,8 @@ def stand_ins(tmp_path) -> StandIns:
     return StandIns(tmp_path / "stand-ins")
 
 
-def planned(project: Project, method: str, env: dict[str, str]) -> str:
-    result = project.snakemake(RUN, "-n", "--sdm", method, env=env)
+def planned(project: Project, method: str, env: dict[str, str], target: str = RUN) -> str:
+    result = project.snakemake(target, "-n", "--sdm", method, env=env)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout + result.stderr
 
@@ -107,6 +107,48 @@ def test_conda_gets_cuda_where_there_is_a_gpu_and_a_new_gpu_makes_nothing_run_ag
     assert removed.endswith("--yes tensorflow-cpu")
     assert " tensorflow==" in added and " nvidia-cudnn-cu12==" in added
     assert "Nothing to be done" in planned(project, "conda", environment)
+
+
+BACKENDS = {
+    **SMALL,
+    "experiments": {"backend": {"base": "dense", "factor": "backend", "levels": ["tensorflow", "jax", "torch"]}},
+}
+"""A study that compares backends."""
+
+
+def run_of(variant: str) -> str:
+    return f"results/small/train/digits/{variant}/seed-1/model.keras"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("config", "targets", "expected"),
+    [
+        (BACKENDS, [run_of("dense-backend-jax")], {"analysis", "jax"}),
+        (BACKENDS, [run_of("dense-backend-torch"), run_of("dense")], {"analysis", "tensorflow", "torch"}),
+        ({**SMALL, "training": {**TINY["training"], "backend": "jax"}}, [], {"analysis", "jax"}),
+    ],
+)
+def test_conda_makes_the_environment_of_each_backend_that_is_asked_for(config, targets, expected, project, stand_ins):
+    project.configure(config)
+    result = project.snakemake(*targets, "--sdm", "conda", "--conda-create-envs-only", env=stand_ins.environment())
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "not installed" not in result.stdout + result.stderr, "what is installed here does not matter"
+    made = {path.read_text() for path in (project.folder / ".snakemake/conda").glob("*.yaml")}
+    assert made == {(ROOT / f"envs/{name}.yaml").read_text() for name in expected}
+
+
+@pytest.mark.slow
+def test_backends_that_the_image_of_make_image_lacks_are_refused_before_anything_runs(project, stand_ins):
+    project.configure(BACKENDS)
+    result = project.snakemake("--sdm", "apptainer", env=stand_ins.environment())
+    assert result.returncode == 1 and not stand_ins.noted("apptainer")
+    assert (
+        "training.backend is jax and torch, and the image that make image writes has TensorFlow alone; name an image"
+        in result.stdout + result.stderr
+    )
+    environment = stand_ins.environment(CONVLAB_IMAGE="docker://registry.example/jax")
+    assert "will be pulled" in planned(project, "apptainer", environment, run_of("dense-backend-jax"))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -127,6 +128,14 @@ def test_nothing_but_python_is_needed(packed):
     assert result.returncode == 0 and "all as its manifests" in result.stdout, result.stderr
 
 
+def test_an_archive_that_verifies_itself_adds_nothing_to_itself(packed, tmp_path):
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    command = [sys.executable, str(tmp_path / "scripts/verify.py"), str(packed)]
+    assert subprocess.run(command, env=environment, capture_output=True).returncode == 0
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
 def edit(path: str, content: str = "changed"):
     return lambda folder: (folder / path).write_text(content)
 
@@ -171,6 +180,7 @@ def test_manifests_that_were_made_again_are_told_by_the_crate_the_records_and_th
     other = {"@id": "code/run.sh", "@type": "File", "sha256": "0" * 64}
     _, lines = verified(write_archive(tmp_path / "b.zip", crate_has=[other]), capsys=capsys)
     assert f"data/code/run.sh has another SHA-256 in {CRATE} than in {bag.MANIFEST}" in lines
+    assert "data/code/run.sh is described 2 times in data/ro-crate-metadata.json" in lines
     record = Member(json.dumps({"run.json": {"sha256": "0"}}).encode())
     _, lines = verified(write_archive(tmp_path / "c.zip", more={f"{RUN}/run.json.checksums": record}), capsys=capsys)
     assert any(line.startswith(f"{RUN}/run.json has another SHA-256 in {RUN}/run.json.checksums") for line in lines)
@@ -180,6 +190,7 @@ def test_manifests_that_were_made_again_are_told_by_the_crate_the_records_and_th
     path = write_archive(tmp_path / "d.zip")
     status, lines = verified(path, "--sha256", "0" * 64, capsys=capsys)
     assert status == 1 and lines[0] == f"its SHA-256 is not the one that was given, {'0' * 64}"
+    assert verified(path, "--sha256", "", capsys=capsys)[0] == 1, "a variable of the shell that is not set"
     assert verified(path, "--sha256", checksum(path.read_bytes()).upper(), capsys=capsys)[0] == 0
 
 

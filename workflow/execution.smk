@@ -23,10 +23,16 @@ def container_image():
 
     CONVLAB_IMAGE, or the file that ``make image`` writes: by its path from here, so that a project which was moved with its
     results is not computed again. Tells Apptainer to show this checkout and the cache of downloads to the jobs.
-    Raises WorkflowError if the file is missing, where Snakemake would show what Apptainer says of it, job for job.
+    Raises WorkflowError if the file is missing, where Snakemake would show what Apptainer says of it, job for job, and
+    for a study of backends that the image of ``make image`` does not have.
     """
     if "APPTAINER" not in {method.name for method in workflow.deployment_settings.deployment_method}:
         return ""
+    if not os.environ.get("CONVLAB_IMAGE") and (lacking := sorted(BACKENDS - {"tensorflow"})):
+        raise WorkflowError(
+            f"training.backend is {' and '.join(lacking)}, and the image that make image writes has TensorFlow alone; "
+            "name an image with what the study needs (CONVLAB_IMAGE=docker://...), or use --sdm conda"
+        )
     image = os.environ.get("CONVLAB_IMAGE") or os.path.relpath(ROOT / "containers/convlab.sif")
     if "://" not in image and not Path(image).exists():
         raise WorkflowError(

@@ -448,6 +448,19 @@ def timings():
     return hashlib.sha256(record.read_bytes()).hexdigest()[:16] if record.is_file() else ""
 
 
+BACKENDS = {variant.training.backend for variant in study.plan.variants.values()}
+
+
+@called_for_each_job
+def software_of_backend(wildcards):
+    """Conda environment of a job that computes with Keras: that of the backend of its variant or trial."""
+    return f"../../envs/{study.plan.owner(wildcards.variant).training.backend}.yaml"
+
+
+# As text where one will do for all: a function would be called for each of thousands of jobs.
+SOFTWARE = software_of_backend if len(BACKENDS) > 1 else f"../../envs/{min(BACKENDS)}.yaml"
+
+
 @called_for_each_job
 def run_spec(wildcards):
     """The run's spec as canonical JSON. Raises WorkflowError if another run, without a record, is in its place."""

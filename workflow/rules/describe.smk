@@ -15,7 +15,7 @@ rule describe:
     priority: 10**12  # before any run
     localrule: True
     conda:
-        "../../envs/tensorflow.yaml"
+        SOFTWARE
     threads: 1
     params:
         code=code_of_description,

@@ -17,7 +17,7 @@ rule evaluate:
     benchmark:
         f"{BENCHMARKS}/evaluate/{{dataset}}/{{variant}}.tsv"
     conda:
-        "../../envs/tensorflow.yaml"
+        SOFTWARE
     threads: 1
     resources:
         mem_mb=memory(1200, 6),
@@ -57,7 +57,7 @@ rule evaluate_tuned:
     benchmark:
         f"{BENCHMARKS}/evaluate/{{dataset}}/{{variant}}-tuned.tsv"
     conda:
-        "../../envs/tensorflow.yaml"
+        SOFTWARE
     threads: 1
     resources:
         mem_mb=memory(1200, 6),

@@ -16,7 +16,7 @@ rule probe:
         probe=alternation(measuring_probes(looks_inside=False)),
     priority: 10**9  # as soon as its models are there: left to the end it would run alone
     conda:
-        "../../envs/tensorflow.yaml"
+        SOFTWARE
     threads: 1
     resources:
         mem_mb=memory(1200, 6),

@@ -17,7 +17,7 @@ rule train:
         variant=alternation(study.plan.trained),
     priority: training_cost
     conda:
-        "../../envs/tensorflow.yaml"
+        SOFTWARE
     threads: 1
     resources:
         mem_mb=memory(1200, 6),

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -16,10 +17,12 @@ from convlab.archive.citation import Deposit, citation, title_of
 from convlab.archive.code import Code, commit_text
 from convlab.archive.content import results_of
 from convlab.archive.hub import hub_folder
+from convlab.archive.reading import fault_of_name
 from convlab.archive.readme import Facts, readme
 from convlab.common.files import read_json
 from convlab.common.redaction import MASK, account_numbers, masked
 from convlab.common.specs import canonical_json
+from convlab.datasets.registry import kind_of
 from convlab.errors import UserError
 from convlab.models.user_code import UserCode
 from convlab.results.data_cards import prepared_card
@@ -86,6 +89,7 @@ def assemble(study: Study, config: Path, folder: Path, code: Code, options: Opti
     for name in study.exported:
         hub = hub_folder(study, name, folder, options.deposit)
         files |= {f"models/{name}/{file}": member for file, member in hub.items()}
+    refuse_names(files)
     checksums = {path: member.sha256() for path, member in files.items()}
     run = run_of(study, summary, config, code, files)
     described = Member(_json(crate.crate(run, files, checksums, time, options.deposit)))
@@ -100,6 +104,16 @@ def assemble(study: Study, config: Path, folder: Path, code: Code, options: Opti
         "CITATION.cff": citation(study, code, time, options.deposit).encode(),
     }
     return Contents(payload, tags, time)
+
+
+def refuse_names(files: Iterable[str]) -> None:
+    """Raise UserError for a path that not every system can unpack, and that :func:`reading.opened` refuses."""
+    for path in files:
+        if fault_of_name(path):
+            raise UserError(
+                f"{path!r} cannot be archived, since a zip file for all systems has no names with backslashes, with "
+                "characters that are not printed or with bytes that are not UTF-8; rename it"
+            )
 
 
 def archive_time(summary: Mapping[str, Any]) -> datetime:
@@ -148,6 +162,23 @@ def changes_of(code: Code) -> bytes:
     """What differs in the code from its commit, with stars instead of account numbers."""
     text = code.changes.decode(errors="surrogateescape")
     return masked(text, account_numbers(text)).encode(errors="surrogateescape")
+
+
+def located(study: Study) -> dict[str, Any]:
+    """The specs of datasets by name whose files are where the config says: the user's own, and published ones there."""
+    return {name: spec for name, spec in study.datasets.items() if getattr(spec, "path", None)}
+
+
+def data_paths(study: Study) -> set[Path]:
+    """Files and folders on the disk that the study's images are read from, without links."""
+    paths = set()
+    for spec in located(study).values():
+        path = Path(spec.path).expanduser()
+        paths.add(path.resolve())
+        if spec.users_own and path.is_file():  # which may name images beside it
+            with suppress(UserError, OSError):
+                paths |= {Path(file).resolve() for _, file in kind_of(spec).files(path)}
+    return paths
 
 
 def own_code(study: Study) -> tuple[dict[str, Member], tuple[str, ...]]:
@@ -208,7 +239,7 @@ def facts_of(
         hub_models=tuple(name for name in study.datasets if f"models/{name}/README.md" in files),
         data=options.data,
         models=options.models,
-        own_images={name: spec.path for name, spec in study.datasets.items() if spec.users_own},
+        own_images={name: spec.path for name, spec in located(study).items()},
         outside=outside,
         looks=f"{layout.registered(layout.study_folder(study.study)).as_posix()}/{SCHEDULE}" in files,
         processor=", ".join(dict.fromkeys(machine["processor"] for machine in training["hardware"])),

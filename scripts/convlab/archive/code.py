@@ -1,9 +1,13 @@
-"""The code of an archive: the files of a checkout that git tracks, with their commit, and what was changed since."""
+"""The code of an archive: convlab's files in a checkout, with their commit, and what was changed since.
+
+A checkout may hold much that git tracks and that is not the study's code: images, which nobody may have a licence to
+publish, results, other work. So what belongs to convlab is taken, and of that no file that the study reads images from.
+"""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from convlab.archive.bag import Member
@@ -11,9 +15,17 @@ from convlab.common import provenance
 
 CHECKOUT = (
     *("Snakefile", "Makefile", "config.yaml", "pyproject.toml", "README.md", "CHANGELOG.md", "CITATION.cff", "LICENSE"),
+    *("CONTRIBUTING.md", ".gitignore", ".snakemake-workflow-catalog.yml", ".ci", ".github"),
     *("workflow", "scripts", "report", "profiles", "envs", "requirements", "studies", "config", "containers", "docs"),
+    *("benchmarks", "tests"),
 )
-"""Files and folders of convlab that are taken where git does not say which ones are."""
+"""Files and folders of convlab; what else lies in its checkout is the user's."""
+
+OF_USERS = ("studies", "config")
+"""Folders of these in which users have files of their own."""
+
+CODE_SUFFIXES = (".yaml", ".yml", ".py", ".md")
+"""Files that are taken from folders of ``OF_USERS``: configs, models and texts about them, and no images."""
 
 NOT_CODE = ("__pycache__", ".egg-info")
 
@@ -24,8 +36,8 @@ class Code:
 
     Attributes:
         files: by path below the checkout, as they are now.
-        commit: commit and whether it was changed since, as :func:`provenance.commit` gives it; None without git.
-        changes: what differs from the commit, as ``git diff`` prints it; empty where nothing does.
+        commit: the commit and whether these files were changed since; None without git.
+        changes: what differs from the commit in files that it has, as ``git diff`` prints it; empty where nothing does.
     """
 
     files: Mapping[str, Member]
@@ -33,18 +45,30 @@ class Code:
     changes: bytes = b""
 
 
-def code_of(root: Path) -> Code:
-    """The code of a checkout, whether it is a repository or not."""
+def code_of(root: Path, data: Collection[Path] = ()) -> Code:
+    """The code of a checkout, whether it is a repository or not.
+
+    Args:
+        data: files and folders with images, absolute and without links: what is at or below them is no code.
+    """
+    root = root.resolve()
+    inside = {path for path in data if path.is_relative_to(root)} - {root}
+
+    def code_among(names: list[str]) -> list[str]:
+        return [name for name in names if _is_code(name) and inside.isdisjoint(_with_parents(root / name))]
+
     commit = provenance.commit(root)
     if commit is None:
-        return Code(_members(root, _walked(root)), None)
-    tracked = _git(root, "ls-files", "-z").split("\0")
-    new = _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *provenance.CODE_FOLDERS).split("\0")
-    changes = (
-        _git(root, "diff", "--binary", "--no-color", "--no-ext-diff", "HEAD", "--", ".") if commit["modified"] else ""
-    )
-    text = changes + "\n" if changes else ""
-    return Code(_members(root, [*tracked, *new]), commit, text.encode(errors="surrogateescape"))
+        return Code(_members(root, code_among(_walked(root))), None)
+    tracked = code_among(_listed(root, "ls-files", "-z"))
+    new = code_among(_listed(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *provenance.CODE_FOLDERS))
+    changed = _listed(root, "diff", "--name-only", "-z", *DIFF, "HEAD", "--", ".") if commit["modified"] else []
+    changes = ""
+    if changed := code_among(changed):
+        literally = [f":(literal){name}" for name in changed]
+        changes = _git(root, "diff", "--binary", "--no-color", *DIFF, "HEAD", "--", *literally) + "\n"
+    commit = {**commit, "modified": bool(changed or new)}
+    return Code(_members(root, [*tracked, *new]), commit, changes.encode(errors="surrogateescape"))
 
 
 def commit_text(code: Code) -> str:
@@ -54,16 +78,33 @@ def commit_text(code: Code) -> str:
     return f"commit {code.commit['commit']}{', with changes' if code.commit['modified'] else ''}"
 
 
+DIFF = ("--no-ext-diff", "--no-renames")
+"""Options of ``git diff``: no program of the user's, and a renamed file under both of its names."""
+
 _git = provenance._git
 """Public in all but name: a run's code includes that module, so that another name would train every study again."""
 
 
+def _listed(root: Path, *arguments: str) -> list[str]:
+    """The paths that a git command lists, each ended by a zero byte."""
+    return [name for name in _git(root, *arguments).split("\0") if name]
+
+
+def _is_code(name: str) -> bool:
+    """Whether a path below a checkout is one of convlab's own, or of the kind that users write for it."""
+    top = PurePosixPath(name).parts[0]
+    return top in CHECKOUT and (top not in OF_USERS or name.endswith(CODE_SUFFIXES))
+
+
+def _with_parents(path: Path) -> tuple[Path, ...]:
+    return path, *path.parents
+
+
 def _members(root: Path, names: list[str]) -> dict[str, Member]:
-    files = {name: root / name for name in names if name}
     return {
-        name: Member(path, executable=os.access(path, os.X_OK))
-        for name, path in sorted(files.items())
-        if path.is_file() and not path.is_symlink()
+        name: Member(root / name, executable=os.access(root / name, os.X_OK))
+        for name in sorted(names)
+        if (root / name).is_file() and not (root / name).is_symlink()
     }
 
 

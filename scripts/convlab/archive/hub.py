@@ -7,6 +7,7 @@ https://github.com/huggingface/hub-docs/blob/main/modelcard.md.
 
 import csv
 import json
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,10 +70,13 @@ def hub_folder(study: Study, dataset: str, folder: Path, deposit: Deposit) -> di
         run = next(row for row in csv.DictReader(stream) if _is_run(row, dataset, exported))
     metadata = card_metadata(study, dataset, exported, run, deposit)
     front = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True, width=120)
-    body = (export / OWN_CARD).read_text(encoding="utf-8")
+    body = FOR_SERVERS.sub("", (export / OWN_CARD).read_text(encoding="utf-8"))
     members[CARD] = Member(f"---\n{front}---\n\n{HOW_TO_LOAD}\n{body}".encode())
     return members
 
+
+FOR_SERVERS = re.compile(r"^<!-- server -->\n.*?^<!-- /server -->\n+", re.MULTILINE | re.DOTALL)
+"""What a card says of files in ``NOT_FOR_READERS``."""
 
 HOW_TO_LOAD = """This folder is made for the Hugging Face Hub: `keras.saving.load_model("hf://<user>/<model>")` loads
 the model from there, `keras.saving.load_model(".")` from here.

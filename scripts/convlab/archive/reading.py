@@ -22,6 +22,8 @@ MAX_FILES = 1_000_000
 MAX_EXPANSION, ALWAYS_ALLOWED_BYTES = 100, 2**30
 """A zip file that would grow to more than so many times its size, and to more than so many bytes, is refused."""
 
+AGAIN = "unpack the archive again, and run its study in a copy"
+
 READ_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
@@ -139,9 +141,9 @@ def _files_of(folder: Path) -> Iterator[str]:
         for name in [*folders, *files]:
             path = Path(parent, name)
             if path.is_symlink():
-                raise UserError(f"{path} is a link, which no archive of a study has; remove it")
+                raise UserError(f"{path} is a link, which no archive of a study has; {AGAIN}")
             if name in files and path.exists() and not path.is_file():
-                raise UserError(f"{path} is a pipe or a device, which no archive of a study has; remove it")
+                raise UserError(f"{path} is a pipe or a device, which no archive of a study has; {AGAIN}")
         yield from (Path(parent, name).relative_to(folder).as_posix() for name in files)
 
 
@@ -173,12 +175,9 @@ def _checked(archive: zipfile.ZipFile, path: Path) -> str:
 
 def _fault_of(entry: zipfile.ZipInfo, names: set[str]) -> str:
     """What is wrong with an entry of a zip file, as a clause; empty for a harmless one."""
-    name, kind = entry.orig_filename, stat.S_IFMT(entry.external_attr >> 16)
-    parts = PurePosixPath(name.rstrip("/")).parts
-    if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
-        return "leads out of the archive"
-    if "/".join(parts) != name.rstrip("/") or not name.isprintable():
-        return "has a name that no file of ours has"
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if fault := fault_of_name(entry.orig_filename):
+        return fault
     if entry.filename in names:
         return "is there twice"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -187,4 +186,14 @@ def _fault_of(entry: zipfile.ZipInfo, names: set[str]) -> str:
         return "is encrypted"
     if entry.compress_type not in READ_METHODS:
         return "is compressed in a way that no archive of ours is"
+    return ""
+
+
+def fault_of_name(name: str) -> str:
+    """What is wrong with the path of an entry of a zip file, as a clause; empty for a harmless one."""
+    parts = PurePosixPath(name.rstrip("/")).parts
+    if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
+        return "leads out of the archive"
+    if "/".join(parts) != name.rstrip("/") or not name.isprintable():
+        return "has a name that no file of ours has"
     return ""

@@ -17,7 +17,7 @@ class Facts:
         changed: whether ``data/code.diff`` is there.
         hub_models: datasets with a model in ``data/models/``.
         data, models: whether the prepared arrays, and the models of all runs, are in the archive.
-        own_images: paths of the user's own images by dataset, as the config has them.
+        own_images: paths of the images by dataset, as the config has them, where it has any.
         outside: the user's own Python files that could not be put in.
         looks: whether the study took planned looks after the first.
         processor: on which the runs were trained.
@@ -44,8 +44,18 @@ class Facts:
         return layout.study_folder(self.study).as_posix()
 
     @property
+    def copy(self) -> str:
+        """Path of the folder to run the study again in, seen from the archive's."""
+        return f"../{self.study}-again"
+
+    @property
+    def archive(self) -> str:
+        """Path of the archive's folder, seen from the code in that copy."""
+        return f"../../{self.study}"
+
+    @property
     def config_argument(self) -> str:
-        """Path of the config seen from ``data/code``, quoted for a shell."""
+        """Path of the config seen from the code, quoted for a shell."""
         return shlex.quote(f"../config/{self.config}")
 
 
@@ -105,10 +115,12 @@ published elsewhere, such as in a paper.
 
 ## Run it again
 
+In a copy, since the archive has to stay as it is:
+
 ```sh
-cd data/code
+mkdir {facts.copy} && cp -r data/code data/config {facts.copy} && cd {facts.copy}/code
 make run STUDY={facts.config_argument}
-python3 scripts/verify.py ../.. --against {facts.results}
+python3 scripts/verify.py {facts.archive} --against {facts.results}
 ```
 
 The last line says what differs, times left out.
@@ -134,7 +146,7 @@ def of_data(facts: Facts) -> str:
 def rerun_notes(facts: Facts) -> list[str]:
     """What else running again needs."""
     notes = [
-        f"The images of `{name}` are not in the archive: put them at `{path}`, seen from `data/code`."
+        f"The images of `{name}` are not in the archive: put them at `{path}`, seen from the copied `code`."
         for name, path in facts.own_images.items()
     ]
     notes += [
@@ -144,13 +156,13 @@ def rerun_notes(facts: Facts) -> list[str]:
         folder = f"{facts.results}/registration"
         notes.append(
             "The study took planned looks. To take the same: "
-            f"`mkdir -p {folder} && cp ../{folder}/schedule.json {folder}` before `make run`."
+            f"`mkdir -p {folder} && cp {facts.archive}/data/{folder}/schedule.json {folder}` before `make run`."
         )
     if facts.models:
         arrays = "" if facts.data else "once with `ARGS='--until prepare'`, which makes the arrays, then as above: "
         notes.append(
-            "Tables and report from the runs that are here, without training: `cp -a ../results .`, with the files' "
-            f"times; delete `compare` and `report` in `{facts.results}`; "
-            f"{arrays}`make run STUDY={facts.config_argument}`."
+            "Tables and report from the runs that are here, without training: "
+            f"`cp -a {facts.archive}/data/results .`, with the files' times; "
+            f"delete `compare` and `report` in `{facts.results}`; {arrays}`make run STUDY={facts.config_argument}`."
         )
     return notes

@@ -5,6 +5,7 @@ Standard library only, so that an archive can be checked with nothing but Python
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -106,10 +107,14 @@ def _disagreements_of_crate(text: str | None, expected: Mapping[str, str]) -> It
     """Where the RO-Crate says something else of a file than the manifest."""
     try:
         entities = json.loads(text or "")["@graph"]
-        checksums = dict(_checksums_of_crate(entities))
+        described = list(_checksums_of_crate(entities))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         yield f"{CRATE} is missing or no RO-Crate, so that it cannot be held against {bag.MANIFEST}"
         return
+    checksums = dict(described)
+    for name, count in Counter(name for name, _ in described).items():
+        if count > 1:
+            yield f"{name} is described {count} times in {CRATE}"
     for name in sorted(expected.keys() ^ checksums.keys() - {CRATE}):
         if name != CRATE:
             has, lacks = (bag.MANIFEST, CRATE) if name in expected else (CRATE, bag.MANIFEST)
