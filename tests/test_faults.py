@@ -145,7 +145,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(known, no_pauses, study, tmp_path, monkeypatch):
+def bench(known, study, tmp_path, monkeypatch):
     monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
     monkeypatch.setattr(teardown, "DELETION_SECONDS", 20.0)
     monkeypatch.setattr(teardown, "NOT_FOUND_GRACE_SECONDS", 0.05)

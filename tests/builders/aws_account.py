@@ -83,8 +83,8 @@ def clients(server):
 
 
 @pytest.fixture
-def known(double, clients, monkeypatch):
-    """The double, with the clients that are there already."""
+def known(double, clients, no_pauses, monkeypatch):
+    """The double, with the clients that are there already, and polls that do not wait."""
     monkeypatch.setattr(aws, "connect", lambda region, endpoint_url=None: clients)
     return double
 
