@@ -19,8 +19,8 @@ import threading
 import time
 import uuid
 import venv
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -115,12 +115,15 @@ class Double:
 
     def __post_init__(self) -> None:
         self.moto = DomainDispatcherApplication(create_backend_app)
+        # moto looks at all of its folders and hundreds of patterns for the service of a host, at every request.
+        self.moto.get_backend_for_host = cache(self.moto.get_backend_for_host)
         self.folder = Path(tempfile.mkdtemp(prefix="aws-double-"))
         self.endpoints: dict[str, Endpoint] = {}
         self.jobs: dict[str, Job] = {}
         self.passed, self.attempts, self.scheduled = timedelta(), {}, []
         self.transforms: dict[str, Job] = {}
         self.lock = threading.RLock()
+        self.at_work, self.changed = 0, threading.Condition()
 
     # -----------------------------------------------------------------------------------------------------------------
     # What is there
@@ -192,6 +195,26 @@ class Double:
     # Requests
 
     def __call__(self, environ: dict, start_response: Callable) -> list[bytes]:
+        with self.at_work_on_it():
+            return self.respond(environ, start_response)
+
+    @contextmanager
+    def at_work_on_it(self) -> Iterator[None]:
+        with self.changed:
+            self.at_work += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.at_work -= 1
+                self.changed.notify_all()
+
+    def wait_until_idle(self) -> None:
+        """Until what has been asked for is done, though who asked may be gone."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: not self.at_work, timeout=30), "a request is never answered"
+
+    def respond(self, environ: dict, start_response: Callable) -> list[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         operation = named(environ, body)
@@ -525,14 +548,32 @@ class Double:
                 os.killpg(job.process.pid, 9)
 
 
+class Handler(WSGIRequestHandler):
+    """Keeps connections open, as AWS does; werkzeug's closes each after a while in which more might come."""
+
+    protocol_version = "HTTP/1.1"
+
+    def run_wsgi(self) -> None:
+        if self.headers.get("Expect", "").lower() == "100-continue":
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        lines: list[str] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]]) -> None:
+            lines[:] = [f"HTTP/1.1 {status}", *(f"{key}: {value}" for key, value in headers), "", ""]
+
+        answer = b"".join(self.server.app(self.make_environ(), start_response))
+        self.wfile.write("\r\n".join(lines).encode("latin-1") + (b"" if self.command == "HEAD" else answer))
+
+    def log_request(self, *_: Any) -> None:
+        """Nothing."""
+
+
 class Server:
     """HTTP server of the double on a loopback port."""
 
     def __init__(self) -> None:
         self.double = Double()
-        handler = type("Quiet", (WSGIRequestHandler,), {"log_request": lambda *_, **__: None})
-        handler.protocol_version = "HTTP/1.1"
-        self._server = make_server("127.0.0.1", 0, self.double, threaded=True, request_handler=handler)
+        self._server = make_server("127.0.0.1", 0, self.double, threaded=True, request_handler=Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> "Server":

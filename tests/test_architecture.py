@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ def level(module: str) -> str:
     return "probes: settings" if SETTINGS_OF_PROBES.fullmatch(module) else module.split(".")[0]
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Every module of the library by its dotted name below ``convlab``."""
     files = (path.relative_to(LIBRARY) for path in LIBRARY.rglob("*.py"))
@@ -38,6 +40,7 @@ def imported_by(node: ast.AST) -> set[str]:
     return {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Modules of the library that one imports, inside of functions too."""
     names = {name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for name in imported_by(node)}

@@ -35,8 +35,7 @@ FASHION = {
 @pytest.mark.slow
 def test_a_slice_of_real_fashion_mnist_goes_from_nothing_to_its_report(project):
     project.configure(FASHION)
-    cache = {"CONVLAB_CACHE": os.environ.get("CONVLAB_CACHE", "")} if os.environ.get("CONVLAB_CACHE") else {}
-    result = project.snakemake(env=cache or {"CONVLAB_CACHE": str(Path.home() / ".cache/convlab")})
+    result = project.snakemake(cache=os.environ.get("CONVLAB_CACHE") or str(Path.home() / ".cache/convlab"))
     log = project.folder / "results/fashion_slice/logs/prepare/fashion_mnist.log"
     if result.returncode and "cannot get Fashion-MNIST" in log.read_text() and not os.environ.get("CI"):
         pytest.skip("Fashion-MNIST can be had from nowhere: no cache, no package, no network")

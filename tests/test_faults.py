@@ -293,8 +293,7 @@ def test_whatever_strikes_whichever_call_nothing_is_left(bench, mode, fault):
     (mode, moment) for mode in ("instance", "batch", "serverless") for moment in ("before", "after")
     if "FAULT_TABLE" in os.environ or mode == "instance"
 ])  # fmt: skip
-def test_after_a_kill_at_any_call_schedules_and_teardown_leave_nothing(bench, processes, monkeypatch, mode, moment):
-    monkeypatch.setattr(teardown, "NOT_FOUND_GRACE_SECONDS", 0.6)  # the double may be at work on it
+def test_after_a_kill_at_any_call_schedules_and_teardown_leave_nothing(bench, processes, mode, moment):
     for call in bench.calls(mode):
         if call.earlier:
             continue

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -124,6 +125,7 @@ def test_a_busy_endpoint_is_asked_again_and_its_time_is_of_the_answer(known, res
         Fault("InvokeEndpoint", "ThrottlingException", times=3),
         Fault("InvokeEndpoint", "ModelNotReadyException", status=429),
     ]
+    monkeypatch.setattr(aws, "time", time)
     monkeypatch.setattr(aws, "FIRST_PAUSE", 0.1)
     monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.1)
     deploy.main(arguments(results))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.project import ROOT, TINY, Project
+from builders.project import ROOT, TINY, Project, job_forks
 from convlab.archive.freshness import jobs_left
 
 SMALL = {**TINY, "study": "small", "seeds": [1], "experiments": {}, "comparisons": {}}
@@ -55,11 +55,11 @@ class StandIns:
     def __init__(self, folder: Path):
         self.folder = folder
         self.calls = folder / "calls"
-        names = {"calls": self.calls, "base": folder / "base", "python": sys.executable}
+        names = {"calls": self.calls, "base": folder / "base"}
         self.write("bin/conda", CONDA.format(**names))
         self.write("bin/apptainer", APPTAINER.format(**names))
         self.write("base/bin/activate", ACTIVATE)
-        self.write("base/bin/python", PYTHON.format(**names))
+        self.write_python(sys.executable)
         self.write("bin/nvidia-smi", "#!/bin/sh\necho 'No devices were found'; exit 6\n")
 
     def write(self, name: str, text: str) -> None:
@@ -68,8 +68,9 @@ class StandIns:
         path.write_text(text)
         path.chmod(0o755)
 
-    def environment(self, **more: str) -> dict[str, str]:
-        return {"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "CONVLAB_CUDA": "", **more}
+    def write_python(self, python: str) -> None:
+        """The Python of Conda's environments, which notes what pip is asked for and is ``python`` for all else."""
+        self.write("base/bin/python", PYTHON.format(calls=self.calls, python=python))
 
     def noted(self, first_word: str) -> list[str]:
         lines = self.calls.read_text().splitlines() if self.calls.exists() else []
@@ -77,12 +78,15 @@ class StandIns:
 
 
 @pytest.fixture
-def stand_ins(tmp_path) -> StandIns:
-    return StandIns(tmp_path / "stand-ins")
+def stand_ins(tmp_path, monkeypatch) -> StandIns:
+    programs = StandIns(tmp_path / "stand-ins")
+    monkeypatch.setenv("PATH", f"{programs.folder / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("CONVLAB_CUDA", "")
+    return programs
 
 
-def planned(project: Project, method: str, env: dict[str, str], target: str = RUN) -> str:
-    result = project.snakemake(target, "-n", "--sdm", method, env=env)
+def planned(project: Project, method: str, target: str = RUN) -> str:
+    result = project.snakemake(target, "-n", "--sdm", method)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout + result.stderr
 
@@ -90,8 +94,8 @@ def planned(project: Project, method: str, env: dict[str, str], target: str = RU
 @pytest.mark.slow
 def test_conda_gets_cuda_where_there_is_a_gpu_and_a_new_gpu_makes_nothing_run_again(project, stand_ins):
     project.configure(SMALL)
-    environment = stand_ins.environment()
-    result = project.snakemake(RUN, "--sdm", "conda", env=environment)
+    stand_ins.write_python(job_forks().python)
+    result = project.snakemake(RUN, "--sdm", "conda")
     assert result.returncode == 0, result.stdout + result.stderr
     created = stand_ins.noted("conda")
     assert sum("env create" in line for line in created) == 2  # analysis.yaml and tensorflow.yaml
@@ -99,14 +103,14 @@ def test_conda_gets_cuda_where_there_is_a_gpu_and_a_new_gpu_makes_nothing_run_ag
     assert jobs_left(ROOT, project.folder / "config.yaml", [RUN], project.folder) == [], "it can be archived"
 
     stand_ins.write("bin/nvidia-smi", NVIDIA_SMI)
-    assert "Nothing to be done" in planned(project, "conda", environment)
+    assert "Nothing to be done" in planned(project, "conda")
     shutil.rmtree(project.folder / ".snakemake/conda")
-    result = project.snakemake(RUN, "--sdm", "conda", "--conda-create-envs-only", "--forceall", env=environment)
+    result = project.snakemake(RUN, "--sdm", "conda", "--conda-create-envs-only", "--forceall")
     assert result.returncode == 0, result.stdout + result.stderr
     removed, added = stand_ins.noted("pip")
     assert removed.endswith("--yes tensorflow-cpu")
     assert " tensorflow==" in added and " nvidia-cudnn-cu12==" in added
-    assert "Nothing to be done" in planned(project, "conda", environment)
+    assert "Nothing to be done" in planned(project, "conda")
 
 
 BACKENDS = {
@@ -131,7 +135,7 @@ def run_of(variant: str) -> str:
 )
 def test_conda_makes_the_environment_of_each_backend_that_is_asked_for(config, targets, expected, project, stand_ins):
     project.configure(config)
-    result = project.snakemake(*targets, "--sdm", "conda", "--conda-create-envs-only", env=stand_ins.environment())
+    result = project.snakemake(*targets, "--sdm", "conda", "--conda-create-envs-only")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "not installed" not in result.stdout + result.stderr, "what is installed here does not matter"
     made = {path.read_text() for path in (project.folder / ".snakemake/conda").glob("*.yaml")}
@@ -139,16 +143,16 @@ def test_conda_makes_the_environment_of_each_backend_that_is_asked_for(config, t
 
 
 @pytest.mark.slow
-def test_backends_that_the_image_of_make_image_lacks_are_refused_before_anything_runs(project, stand_ins):
+def test_backends_that_the_image_of_make_image_lacks_are_refused_before_anything_runs(project, stand_ins, monkeypatch):
     project.configure(BACKENDS)
-    result = project.snakemake("--sdm", "apptainer", env=stand_ins.environment())
+    result = project.snakemake("--sdm", "apptainer")
     assert result.returncode == 1 and not stand_ins.noted("apptainer")
     assert (
         "training.backend is jax and torch, and the image that make image writes has TensorFlow alone; name an image"
         in result.stdout + result.stderr
     )
-    environment = stand_ins.environment(CONVLAB_IMAGE="docker://registry.example/jax")
-    assert "will be pulled" in planned(project, "apptainer", environment, run_of("dense-backend-jax"))
+    monkeypatch.setenv("CONVLAB_IMAGE", "docker://registry.example/jax")
+    assert "will be pulled" in planned(project, "apptainer", run_of("dense-backend-jax"))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +162,7 @@ def test_backends_that_the_image_of_make_image_lacks_are_refused_before_anything
 def test_cuda_is_installed_where_there_is_a_gpu_or_where_it_is_asked_for(stand_ins, gpu, wanted, expected):
     if gpu:
         stand_ins.write("bin/nvidia-smi", NVIDIA_SMI)
-    environment = {**os.environ, **stand_ins.environment(CONVLAB_CUDA=wanted)}
+    environment = {**os.environ, "CONVLAB_CUDA": wanted}
     environment["PATH"] = f"{stand_ins.folder / 'base/bin'}:{environment['PATH']}"
     script = ROOT / "envs/tensorflow.post-deploy.sh"
     result = subprocess.run(["bash", script], env=environment, capture_output=True, text=True)
@@ -172,8 +176,7 @@ def test_cuda_is_installed_where_there_is_a_gpu_or_where_it_is_asked_for(stand_i
 @pytest.mark.slow
 def test_apptainer_runs_each_job_in_the_image_that_make_image_writes(project, stand_ins):
     project.configure(SMALL)
-    environment = stand_ins.environment(CONVLAB_CACHE=str(project.folder / "cache"))
-    result = project.snakemake(RUN, "--sdm", "apptainer", env=environment)
+    result = project.snakemake(RUN, "--sdm", "apptainer")
     assert result.returncode == 1
     assert (
         "there is no container image containers/convlab.sif; make it with make image" in result.stdout + result.stderr
@@ -182,28 +185,26 @@ def test_apptainer_runs_each_job_in_the_image_that_make_image_writes(project, st
 
     (project.folder / "containers").mkdir()
     (project.folder / "containers/convlab.sif").touch()
-    result = project.snakemake(RUN, "--sdm", "apptainer", env=environment)
+    result = project.snakemake(RUN, "--sdm", "apptainer")
     assert result.returncode == 0, result.stdout + result.stderr
     calls = [line for line in stand_ins.noted("apptainer") if " exec " in line]
     assert len(calls) == 2 and all(" containers/convlab.sif " in line for line in calls)
     assert all(f"BIND={project.folder},{project.folder / 'cache'}" in line for line in calls)
 
     moved = Project(project.folder.rename(project.folder.with_name("moved")))
-    assert "Nothing to be done" in planned(moved, "apptainer", environment)
+    assert "Nothing to be done" in planned(moved, "apptainer")
 
 
 @pytest.mark.slow
-def test_an_image_elsewhere_is_named_by_an_environment_variable(project, stand_ins):
+def test_an_image_elsewhere_is_named_by_an_environment_variable(project, stand_ins, monkeypatch):
     project.configure(SMALL)
-    environment = stand_ins.environment(CONVLAB_IMAGE="docker://registry.example/convlab:cpu")
-    assert "Singularity image docker://registry.example/convlab:cpu will be pulled" in planned(
-        project, "apptainer", environment
-    )
+    monkeypatch.setenv("CONVLAB_IMAGE", "docker://registry.example/convlab:cpu")
+    assert "Singularity image docker://registry.example/convlab:cpu will be pulled" in planned(project, "apptainer")
 
 
 @pytest.mark.slow
 def test_without_either_neither_is_asked_for_anything(project, stand_ins):
     project.configure(SMALL)
-    result = project.snakemake("-n", RUN, env=stand_ins.environment())
+    result = project.snakemake("-n", RUN)
     assert result.returncode == 0, result.stdout + result.stderr
     assert not stand_ins.calls.exists()

@@ -6,6 +6,7 @@ No test asserts a time. What is asserted is the protocol, and what is decided on
 import argparse
 import json
 import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 import time_training
 import timing
-from builders.project import CNN_5X5, LAST_JOBS, TINY, tiny_with
+from builders.project import CNN_5X5, LAST_JOBS, TINY, job_forks, tiny_with
 from builders.results import CNN_WINS, write_reports, write_study_with
 from builders.study_results import MADE_UP_STUDY, results_with, runs_with
 from convlab.common import busy, checksums
@@ -310,13 +311,23 @@ def test_time_of_our_own_processes_is_not_that_of_others(monkeypatch):
     assert busy.Load().others() == pytest.approx((7 - 3) / 4)
 
 
+WITH_PYTHON = """
+import runpy, sys
+sys.executable = sys.argv.pop(1)
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""A script that starts others by the Python that its first argument names."""
+
+
 @pytest.mark.slow
 def test_times_are_measured_and_rerun_the_comparison_and_the_report_alone(finished, monkeypatch):
     finished.configure(tiny_with(claims=[{"id": "time", "text": "It trains longer.", "rule": SLOWER}]))
     assert finished.planned() == LAST_JOBS
     monkeypatch.chdir(finished.folder)
-    script = [timing.sys.executable, "scripts/timing.py", "--busy", "--rounds", "3", "--variants", "cnn", "dense"]
-    result = subprocess.run(script, capture_output=True, text=True)
+    script = ["scripts/timing.py", "--busy", "--rounds", "3", "--variants", "cnn", "dense"]
+    command = [sys.executable, "-c", WITH_PYTHON, job_forks().python, *script]
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     folder = layout.timed(layout.study_folder("tiny"))
     table, record = read_table(folder / "timings.csv"), read_json(folder / "timing.json")

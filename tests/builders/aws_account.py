@@ -9,14 +9,16 @@ import multiprocessing.forkserver
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
 import builders.aws_descriptions  # noqa: F401
-from aws_double import LINEAR, REGION, Server
+from aws_double import LINEAR, REGION, Double, Server
 from builders.deployments import CREDENTIALS, RUN
 from builders.project import ROOT
 from builders.served_model import write_deployable_study
@@ -82,10 +84,34 @@ def clients(server):
 
 
 @pytest.fixture
-def known(double, clients, monkeypatch):
-    """The double, with the clients that are there already."""
+def known(double, clients, no_pauses, monkeypatch):
+    """The double, with the clients that are there already, and polls that do not wait."""
     monkeypatch.setattr(aws, "connect", lambda region, endpoint_url=None: clients)
     return double
+
+
+class Clock:
+    """Stands in for the module ``time`` where polls pause: once the double is idle, a pause is over, however long."""
+
+    def __init__(self, double: Double) -> None:
+        self.double, self.skipped = double, 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.skipped
+
+    def sleep(self, seconds: float) -> None:
+        self.double.wait_until_idle()
+        self.skipped += seconds
+
+
+@pytest.fixture
+def no_pauses(double, monkeypatch):
+    """Polls that do not wait, for as long on a clock of their own: nothing may need seconds, as a training job does."""
+    monkeypatch.setattr(aws, "time", Clock(double))
+    monkeypatch.setattr(aws, "LONGEST_PAUSE", 0.1)
 
 
 @pytest.fixture

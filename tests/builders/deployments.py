@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-import time
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
@@ -67,6 +67,7 @@ def state_file(folder: Path) -> Path:
 def hurried(arguments: list[str], environment: dict[str, str]) -> None:
     """The script in a separate process with short pauses."""
     os.environ.update(environment)
+    os.fsync = lambda descriptor: None
     aws.FIRST_PAUSE, aws.LONGEST_PAUSE, teardown.NOT_FOUND_GRACE_SECONDS = 0.002, 0.05, 0.6
     aws.OUTAGE_SECONDS = 0.1
     with Path(os.devnull).open("w") as sys.stderr:
@@ -84,7 +85,7 @@ def interrupted(double, results, processes, number: signal.Signals, step: str, m
             seen.append(operation)
             if len(seen) == 1:
                 os.kill(process.pid, number)
-                time.sleep(0.1)  # the process has been struck before the answer comes
+                wait([process.sentinel], 0.1)  # the process has been struck before the answer comes
 
     setattr(double, moment, strike)
     process.start()
@@ -92,5 +93,6 @@ def interrupted(double, results, processes, number: signal.Signals, step: str, m
     if process.exitcode is None:
         process.kill()
         pytest.fail("it hangs")
+    double.wait_until_idle()
     assert seen, f"it never came to {step}"
     return process.exitcode

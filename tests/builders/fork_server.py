@@ -62,6 +62,7 @@ def become(request: dict) -> None:
 
 def serve() -> None:
     """Answer every line of stdin with an exit status; a fork leaves this loop and ends as any process does."""
+    os.fsync = lambda descriptor: None  # no test cuts the power
     del sys.path[0]  # this folder, where ``tables`` and others are
     sys.path.insert(0, "")
     import smart_open  # noqa: F401  what parsing a Snakefile imports

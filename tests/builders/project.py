@@ -81,14 +81,16 @@ class Project:
     def configure(self, config: dict) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
-    def snakemake(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+    def snakemake(
+        self, *arguments: str, env: dict[str, str] | None = None, cache: str = ""
+    ) -> subprocess.CompletedProcess:
         """Run Snakemake here; plain logging, since its text is read.
 
         It and its jobs are forks of processes that have imported what they import, unless there is an ``env``, be it
-        empty: then each of them is started as users start it.
+        empty: then each of them is started as users start it. ``cache``: of datasets, if not one of its own.
         """
         arguments = ["--cores", "2", "--workflow-profile", "none", *arguments]
-        environment = {**os.environ, "CONVLAB_CACHE": str(self.folder / "cache")} | (env or {})
+        environment = {**os.environ, "CONVLAB_CACHE": cache or str(self.folder / "cache")} | (env or {})
         if env is None:
             python = sys.executable if "-n" in arguments else job_forks().python
             return fork_server().snakemake(arguments, self.folder, environment, python)
@@ -109,12 +111,12 @@ class Project:
 
 
 def copy_project(folder: Path) -> Project:
+    """The project's files without results, with the bytecode that is there, which its jobs would compile again."""
     folder.mkdir(parents=True, exist_ok=True)
-    ignore = shutil.ignore_patterns("__pycache__")
     for name in PROJECT_FILES:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=ignore)
+            shutil.copytree(source, folder / name)
         else:
             shutil.copy2(source, folder / name)
     return Project(folder)
