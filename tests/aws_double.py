@@ -95,6 +95,7 @@ class Job:
     failure: str | None = None
     process: subprocess.Popen | None = None
     seconds: float = 0.0
+    ends: datetime | None = None  # when AWS stops it
 
 
 @dataclass
@@ -122,6 +123,7 @@ class Double:
         self.jobs: dict[str, Job] = {}
         self.passed, self.attempts, self.scheduled = timedelta(), {}, []
         self.transforms: dict[str, Job] = {}
+        self.tokens: dict[str, dict] = {}
         self.lock = threading.RLock()
         self.at_work, self.changed = 0, threading.Condition()
 
@@ -151,6 +153,7 @@ class Double:
         self.jobs.clear()
         self.passed, self.attempts, self.scheduled = timedelta(), {}, []
         self.transforms.clear()
+        self.tokens.clear()
 
     def left(self) -> list[str]:
         """Names of all remaining resources."""
@@ -259,6 +262,10 @@ class Double:
             return "200 OK", [], b"{}"
         if operation in ("DeleteModelPackage", "DeleteModelPackageGroup"):
             return self.unregister(operation, sent)
+        if operation == "CreateModelPackage" and sent["ClientToken"] in self.tokens:  # asked for again
+            return "200 OK", [], json.dumps(self.tokens[sent["ClientToken"]]).encode()
+        if operation == "SimulatePrincipalPolicy":  # which SageMaker's SDK asks for, and no printed policy allows
+            return "403 x", [], xml_error("AccessDenied", "x is not authorized to perform it")
         if operation == "GetMetricData" and self.hidden_metrics > 0:  # they come late
             self.hidden_metrics -= 1
             return "200 OK", [], json.dumps({"MetricDataResults": []}).encode()
@@ -286,8 +293,11 @@ class Double:
         elif operation == "ListEndpoints":
             for entry in reply.setdefault("Endpoints", []):
                 entry["EndpointStatus"] = self.endpoints[entry["EndpointName"]].status
+        elif operation == "CreateModelPackage":
+            self.tokens[sent["ClientToken"]] = reply
         elif operation == "CreateTrainingJob":
-            job = self.jobs[sent["TrainingJobName"]] = Job()
+            limit = timedelta(seconds=sent["StoppingCondition"]["MaxRuntimeInSeconds"])
+            job = self.jobs[sent["TrainingJobName"]] = Job(ends=self.now + limit)
             if not self.hold_jobs:
                 threading.Thread(target=self.train, args=(sent["TrainingJobName"], job), daemon=True).start()
         elif operation == "DescribeTrainingJob":
@@ -341,11 +351,14 @@ class Double:
         return None
 
     def advance(self, minutes: int) -> None:
-        """Let the clock run, a minute at a time: endpoints go on coming or going, due schedules are carried out."""
+        """Let the clock run, a minute at a time: endpoints come or go, jobs reach their limit, schedules are due."""
         for _ in range(minutes):
             self.passed += timedelta(minutes=1)
             for name in list(self.endpoints):
                 self.progress("DescribeEndpoint", name)
+            for job in self.jobs.values():
+                if job.status == "InProgress" and job.ends <= self.now:
+                    self.stop(job)
             for name, schedule in list(self.schedules.items()):
                 if due_of(schedule.schedule_expression) <= self.now:
                     self.carry_out(name, schedule)
@@ -638,6 +651,12 @@ def error(fault: Fault) -> tuple[str, list, bytes]:
     return f"{fault.status} x", [("x-amzn-ErrorType", fault.code)], json.dumps(body).encode()
 
 
+def xml_error(code: str, message: str) -> bytes:
+    """The body of an error as STS and IAM write it."""
+    text = f"<Code>{code}</Code><Message>{message}</Message>"
+    return f"<ErrorResponse><Error><Type>Sender</Type>{text}</Error></ErrorResponse>".encode()
+
+
 def refused(environ: dict, start_response: Callable, fault: Fault) -> list[bytes]:
     """The fault as the service of the request writes its errors."""
     status, headers, answer = error(fault)
@@ -646,9 +665,8 @@ def refused(environ: dict, start_response: Callable, fault: Fault) -> list[bytes
         return [fault.body]
     if fault.operation in ("ListObjectsV2", "DeleteObjects", "PutObject", "GetObject"):
         answer = f"<Error><Code>{fault.code}</Code><Message>{fault.message}</Message></Error>".encode()
-    if fault.operation == "GetCallerIdentity":
-        text = f"<Code>{fault.code}</Code><Message>{fault.message}</Message>"
-        answer = f"<ErrorResponse><Error><Type>Sender</Type>{text}</Error></ErrorResponse>".encode()
+    if fault.operation in ("GetCallerIdentity", "SimulatePrincipalPolicy"):
+        answer = xml_error(fault.code, fault.message)
     start_response(status, [*headers, ("Content-Length", str(len(answer)))])
     return [answer]
 

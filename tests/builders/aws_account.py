@@ -160,7 +160,7 @@ def training_double(double, monkeypatch):
 def processes():
     """Makes processes that have imported all of this already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["builders.aws_descriptions", "builders.deployments"])
+    context.set_forkserver_preload(["builders.aws_descriptions", "builders.deployments", "builders.aws_sdk"])
     with pytest.MonkeyPatch.context() as patch:  # Python 3.11 does not tell the server where the modules are
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests")]))
         multiprocessing.forkserver.ensure_running()
