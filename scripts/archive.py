@@ -16,6 +16,7 @@ environment.start()
 import argparse
 import re
 import zipfile
+from contextlib import suppress
 
 from convlab.archive.assembly import Contents, Options, assemble, naming_this_machine
 from convlab.archive.bag import write_bag
@@ -128,7 +129,9 @@ def write(contents: Contents, name: str, output: Path) -> None:
 
 def names_of_this_machine() -> list[str]:
     """The folders of this project and of the user, which results should not name."""
-    folders = {Path.cwd(), ROOT, Path.home()}
+    folders = {Path.cwd(), ROOT}
+    with suppress(RuntimeError):  # a user without a home
+        folders.add(Path.home())
     return sorted(f"{folder}/" for folder in folders if folder != Path("/"))
 
 

@@ -1,6 +1,7 @@
 """The code of an archive: the files of a checkout that git tracks, with their commit, and what was changed since."""
 
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ class Code:
     Attributes:
         files: by path below the checkout, as they are now.
         commit: commit and whether it was changed since, as :func:`provenance.commit` gives it; None without git.
-        changes: what differs from the commit, as ``git diff`` prints it; empty where nothing does.
+        changes: what differs from the commit, for ``git apply``; empty where nothing does.
     """
 
     files: Mapping[str, Member]
@@ -40,11 +41,19 @@ def code_of(root: Path) -> Code:
         return Code(_members(root, _walked(root)), None)
     tracked = _git(root, "ls-files", "-z").split("\0")
     new = _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *provenance.CODE_FOLDERS).split("\0")
-    changes = (
-        _git(root, "diff", "--binary", "--no-color", "--no-ext-diff", "HEAD", "--", ".") if commit["modified"] else ""
-    )
-    text = changes + "\n" if changes else ""
-    return Code(_members(root, [*tracked, *new]), commit, text.encode(errors="surrogateescape"))
+    return Code(_members(root, [*tracked, *new]), commit, _changes(root) if commit["modified"] else b"")
+
+
+def _changes(root: Path) -> bytes:
+    """What differs from the commit, byte for byte, so that ``git apply`` takes it.
+
+    ``git diff`` would follow a user's settings, such as ``diff.noprefix``.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder, "diff")
+        options = ("-p", "--binary", "--full-index", "--no-ext-diff", f"--output={output}")
+        _git(root, "diff-index", *options, "HEAD", "--", ".")
+        return output.read_bytes()
 
 
 def commit_text(code: Code) -> str:
