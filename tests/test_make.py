@@ -15,9 +15,6 @@ NAMES = [
     "-x.yaml", "--help", "é ñ.yaml", "a;b&c.yaml", "a*?.yaml", "a\\b.yaml", "studies/a b.yaml", "a,b.yaml",
 ]  # fmt: skip
 
-OF_AN_OUTER_MAKE = {"STUDY", "VENV", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}
-"""Variables that `make test VENV=...` hands on to its tests."""
-
 TARGETS = (
     "run",
     "quick",
@@ -56,10 +53,15 @@ def project(tmp_path_factory) -> Path:
     return folder
 
 
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run make without what an outer make hands on and what else the Makefile would take from a shell, such as PORT."""
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "DELETE") if name in os.environ}
+    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, env=environment)
+
+
 def calls(project: Path, *arguments: str) -> list[list[str]]:
     (project / "calls").unlink(missing_ok=True)
-    environment = {name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE}
-    result = subprocess.run(["make", *arguments], cwd=project, capture_output=True, text=True, env=environment)
+    result = make(project, *arguments)
     assert result.returncode == 0, result.stdout + result.stderr
     return [call.split("\0")[:-1] for call in (project / "calls").read_text().split("\n\0")[:-1]]
 
@@ -118,15 +120,13 @@ def test_what_lists_an_account_is_installed_on_a_machine_that_never_deployed(tmp
     shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv/.installed-cpu").touch()
-    environment = {name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE}
     for given, installs in ((["ALL=1"], True), ([], False)):
-        command = ["make", "--dry-run", "teardown", *given]
-        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+        result = make(tmp_path, "--dry-run", "teardown", *given)
         assert ("requirements/sagemaker.txt" in result.stdout) == installs, result.stderr
 
 
 def test_another_value_than_yes_or_no_deletes_nothing(project):
-    made = subprocess.run(["make", "teardown", "ALL=1", "DELETE=no"], cwd=project, capture_output=True, text=True)
+    made = make(project, "teardown", "ALL=1", "DELETE=no")
     assert made.returncode and "DELETE should be 1 or 0" in made.stderr
 
 
@@ -143,7 +143,7 @@ def test_the_image_for_apptainer_is_made_of_what_the_engine_has_built(project, t
 
 
 def test_without_apptainer_or_an_engine_no_image_is_begun(project):
-    made = subprocess.run(["make", "image", "ENGINE=no-engine"], cwd=project, capture_output=True, text=True)
+    made = make(project, "image", "ENGINE=no-engine")
     assert made.returncode and "error: make image needs Apptainer, and Docker or Podman" in made.stderr
 
 
@@ -173,9 +173,7 @@ def test_no_command_installs_another_build_or_backend_beside_what_is_there_unles
     (tmp_path / ".venv").mkdir()
     for name in present:
         (tmp_path / f".venv/.installed-{name}").touch()
-    environment = {name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE}
-    command = ["make", "--dry-run", *arguments]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    result = make(tmp_path, "--dry-run", *arguments)
     assert result.returncode == 0, result.stderr
     assert re.findall(r"^requirements/install\.sh .*/(\w+)\.txt$", result.stdout, re.MULTILINE) == installed
 
@@ -188,8 +186,5 @@ def test_no_gpu_is_used_unless_it_is_asked_for_though_the_build_could(tmp_path, 
     (tmp_path / "Makefile").write_text(text)
     (tmp_path / ".venv").mkdir()
     (tmp_path / f".venv/.installed-{present}").touch()
-    unset = {*OF_AN_OUTER_MAKE, "CUDA_VISIBLE_DEVICES"}
-    environment = {name: value for name, value in os.environ.items() if name not in unset}
-    command = ["make", "show", *arguments]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    result = make(tmp_path, "show", *arguments)
     assert result.stdout == f"devices:{devices}\n"
