@@ -25,6 +25,7 @@ COPY scripts/convlab/serving/__init__.py scripts/convlab/serving/server.py scrip
 # SageMaker starts an image with the one argument `serve`, and lets it listen where SAGEMAKER_BIND_TO_PORT says.
 LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true
 EXPOSE 8080
-RUN useradd --no-create-home --home-dir /tmp convlab
+# A checkout that only its owner may read (umask 077) makes an image that anybody may run.
+RUN chmod -R a+rX /opt/program && useradd --no-create-home --home-dir /tmp convlab
 USER convlab
 CMD ["serve"]

@@ -16,6 +16,7 @@ environment.start()
 import argparse
 import re
 import zipfile
+from contextlib import suppress
 
 from convlab.archive.assembly import Contents, Options, assemble, data_paths, naming_this_machine
 from convlab.archive.bag import write_bag
@@ -131,7 +132,9 @@ def write(contents: Contents, study: Study, output: Path) -> None:
 
 def names_of_this_machine() -> list[str]:
     """The folders of this project and of the user, which results should not name."""
-    folders = {Path.cwd(), ROOT, Path.home()}
+    folders = {Path.cwd(), ROOT}
+    with suppress(RuntimeError):  # a user without a home
+        folders.add(Path.home())
     return sorted(f"{folder}/" for folder in folders if folder != Path("/"))
 
 

@@ -1,16 +1,41 @@
 """Fixtures that all tests share: a copy of the project to change, and a finished tiny study in it."""
 
 import os
+import re
 import shutil
+import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from builders.project import TINY, Project, copy_project
 from convlab.common import i18n, locks
 
+# What tests would take from whoever runs them: an account, a repository, a profile, the width of a terminal.
+OF_THE_USER = re.compile(
+    r"(AWS|SAGEMAKER|GIT|SNAKEMAKE)_.*|CONVLAB_(?!CACHE$).*|SOURCE_DATE_EPOCH|LANGUAGE|COLUMNS|FORCE_COLOR"
+)
+if "AWS_TEST_CONFIG" not in os.environ:  # a test on AWS itself is for the user's account
+    for name in filter(OF_THE_USER.fullmatch, list(os.environ)):
+        del os.environ[name]
+os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}  # no hooks, no signatures
+for name in ("NO_PROXY", "no_proxy"):
+    os.environ[name] = ",".join(filter(None, ["127.0.0.1,localhost", os.environ.get(name)]))
 os.environ["KERAS_HOME"] = os.devnull  # as scripts set it: Keras reads it when a test of this process first imports it
 os.fsync = lambda descriptor: None
 """No test cuts the power; waiting for the disk took longer than all else that a deployment to a double does."""
+
+# Jobs in the background of a shell ignore Ctrl-C, and those of nohup a closed terminal; their children inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# The same examples in every run, on machines of any speed; --hypothesis-profile=default draws others.
+settings.register_profile(
+    "same", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same")
 
 LONGEST_FIRST = (
     "test_nothing_lost", "test_faults", "test_sagemaker", "test_end_to_end",

@@ -1,7 +1,7 @@
 """Findings across datasets: where an effect holds and where it does not."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.study_results import MADE_UP_STUDY, results_with, seeds_around
@@ -43,7 +43,6 @@ def test_it_says_on_which_datasets_an_effect_holds(first, second, begins, tells)
     assert f"CNN against Dense is {tells}" in text
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["better", "worse", "equivalent", "inconclusive", "smoke", "missing"]), min_size=2))
 def test_nothing_carries_over_or_fails_to_without_a_verdict_on_both(verdicts):
     text, settled = _reach(verdicts), {"better", "worse", "equivalent"} & set(verdicts)

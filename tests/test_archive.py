@@ -391,6 +391,29 @@ def test_code_that_was_changed_comes_as_it_is_with_the_difference(checkout):
     assert "scripts/new.py" in code.files and "notes.txt" not in code.files
 
 
+def test_the_difference_is_one_that_git_applies_whatever_the_users_settings(checkout, tmp_path_factory, monkeypatch):
+    settings = '[diff]\n noprefix = true\n context = 0\n renames = copies\n[diff "loud"]\n textconv = tr a-z A-Z <\n'
+    home = tmp_path_factory.mktemp("home")
+    (home / ".gitconfig").write_text(f"{settings}[core]\n attributesFile = {home}/attributes\n")
+    (home / "attributes").write_text("*.py diff=loud\n")
+    monkeypatch.setenv("HOME", str(home))
+    files = {"scripts/a.py": b"a = 1\n", "report/lines.csv": b"a\r\nb\r\n", "report/mark.png": b"\0\1"}
+    (checkout / "report").mkdir()
+    for contents in (files, {name: content + content[:1] for name, content in files.items()}):
+        for name, content in contents.items():
+            (checkout / name).write_bytes(content)
+        if contents is files:
+            git(checkout, "add", "-A")
+            git(checkout, "commit", "-qm", "second")
+    os.utime(checkout / "Snakefile", (1, 1))
+    changes = code_of(checkout).changes
+    assert changes.count(b"diff --git") == 3, "what was only touched is no difference"
+    git(checkout, "checkout", "--", ".")
+    (home / "code.diff").write_bytes(changes)
+    git(checkout, "apply", str(home / "code.diff"))
+    assert {name: (checkout / name).read_bytes() for name in files} == contents
+
+
 def test_code_without_a_repository_is_what_belongs_to_convlab(checkout):
     shutil.rmtree(checkout / ".git")
     (checkout / "scripts/__pycache__").mkdir()
@@ -540,6 +563,12 @@ def test_files_that_name_folders_of_this_machine_are_told():
         "data/code/c.txt": assembly.Member(b"/home/ada/x"),
     }
     assert list(assembly.naming_this_machine(files, ["/home/ada/"])) == [("data/results/a.json", "/home/ada/")]
+
+
+def test_a_user_without_a_home_has_no_name_of_it_in_results(monkeypatch):
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])  # as for a user's number that a container is given
+    assert archive.names_of_this_machine() == sorted({f"{Path.cwd()}/", f"{ROOT}/"})
 
 
 def test_the_time_of_its_files_is_the_end_of_the_last_run_or_what_reproducible_builds_ask_for(monkeypatch):

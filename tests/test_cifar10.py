@@ -51,9 +51,8 @@ PACKED = packed(FILES)
 
 
 @pytest.fixture
-def serve(tmp_path, monkeypatch):
+def serve(tmp_path):
     """Serve content as the archive; gives the mirror's address."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     folder = tmp_path / "served"
     folder.mkdir()
 

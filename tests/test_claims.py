@@ -93,7 +93,7 @@ EXPRESSIONS = st.recursive(
 
 
 @given(EXPRESSIONS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_expressions_have_the_value_that_python_gives_them(expression):
     """The oracle is Python's own grammar, with every number a Fraction."""
     import re
@@ -112,7 +112,7 @@ def test_expressions_have_the_value_that_python_gives_them(expression):
 
 
 @given(st.text(max_size=80) | st.text("0123456789.eE+-*/()<>=~±%p abct_,×−", max_size=60))
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_any_text_is_a_rule_or_a_rule_error_with_a_position_inside_it(text):
     try:
         assert parse(text).links
@@ -379,7 +379,7 @@ def test_nonlinear_expressions_are_evaluated_within_each_seed():
 
 
 @given(st.lists(st.floats(0.1, 0.9), min_size=3, max_size=6, unique=True), st.floats(0.1, 0.9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_rule_turned_around_has_the_same_verdict_and_p(values, bound):
     text = f"{bound:.6f}"
     for relation, turned in FLIPPED.items():

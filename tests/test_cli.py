@@ -28,8 +28,6 @@ def test_ctrl_c_is_told_in_one_line(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env={"PATH": ""},
-        # A shell's background jobs, and so the tests in one, ignore SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout.readline() == "started\n"
     process.send_signal(signal.SIGINT)

@@ -206,7 +206,7 @@ def test_a_finished_study_has_its_tables_and_figures(finished_study):
     assert names == {path.stem for path in (folder / "figures").glob("*.png") if not path.stem.endswith(".tiles")}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.one_of(st.none(), st.text(alphabet="=+-@\t\r'a1.,\n\"e", max_size=6)), min_size=1, max_size=4))
 def test_a_text_is_no_formula_in_a_csv_file_and_is_read_back_as_it_was(tmp_path_factory, names):
     folder = tmp_path_factory.mktemp("csv")

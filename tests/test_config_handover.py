@@ -227,9 +227,7 @@ def accepted(config: dict):
         return None
 
 
-WHOLE = settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+WHOLE = settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @WHOLE
@@ -263,7 +261,7 @@ def test_what_is_handed_on_is_what_is_trained(config):
 def test_whole_configs_are_mostly_accepted():
     seen = []
 
-    @settings(max_examples=100, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100, suppress_health_check=list(HealthCheck))
     @given(configs())
     def collect(config):
         seen.append(accepted(config) is not None)

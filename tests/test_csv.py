@@ -19,6 +19,7 @@ from builders.image_tables import (
     prepared,
     study,
 )
+from convlab.datasets.csv_tables import scan
 from convlab.datasets.image_counts import image_counts
 from convlab.datasets.registry import Count
 from convlab.datasets.shapes import data_notes, dataset_form
@@ -49,6 +50,20 @@ def test_shape_classes_and_counts_are_known_before_any_job_runs(tmp_path):
     assert dataset_form("mine", spec) == ((6, 6, 1), 3)
     assert image_counts(spec, 3) == (Count.of(10, 10, 10), Count.of(3, 3, 3), None)
     assert data_notes({"mine": spec}) == []
+
+
+def test_a_file_of_the_same_size_and_time_is_read_again(tmp_path):
+    """As ``rsync -t``, ``tar`` and ``cp -p`` leave it; what was read of a file is kept until it changes."""
+    path = csv_file(tmp_path, csv_text(IMAGES, LABELS))
+    before = path.stat()
+    assert [count for _, count in scan(path, "comma", None, "datasets.mine").labels] == [10, 10, 10]
+    path.write_text(csv_text(IMAGES, np.zeros_like(LABELS)))
+    changed = before
+    while changed.st_ctime_ns == before.st_ctime_ns:  # a file system's clock ticks slowly
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        changed = path.stat()
+    assert (changed.st_size, changed.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert [count for _, count in scan(path, "comma", None, "datasets.mine").labels] == [30]
 
 
 def test_a_test_file_without_labels_is_named_and_a_share_of_the_training_images_held_out(tmp_path):

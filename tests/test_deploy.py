@@ -176,21 +176,39 @@ def test_a_signal_ends_it_with_evidence_and_without_a_server(results, number):
     command = [sys.executable, ROOT / "scripts/deploy.py", *arguments(results)]
     handlers = results / "export/toys/code/inference.py"
     step = "    count, pixels = flat_pixels(images, model.input_shape)\n    batch"
-    slow = handlers.read_text().replace(step, f"    import time; time.sleep(0.2)\n{step}")
-    handlers.write_text(slow)  # so that the signal comes in the middle
-    assert "sleep" in slow
+    asked = results / "asked"
+    slow = f"    import pathlib, time; pathlib.Path({str(asked)!r}).touch(); time.sleep(0.2)\n"
+    assert step in handlers.read_text()
+    handlers.write_text(handlers.read_text().replace(step, slow + step))
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and not servers(results):
-        time.sleep(0.05)
-    time.sleep(2)
+    while not asked.exists():  # so that the signal comes in the middle
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
     process.send_signal(number)
-    process.communicate(timeout=30)
+    process.communicate()
     assert process.returncode != 0
     record = evidence(results)
     assert record["status"] == "failed" and record["error"]["type"] in ("SystemExit", "KeyboardInterrupt")
     assert record["teardown"]["remaining"] == []
     assert servers(results) == []
+
+
+ENDS = """
+import os, signal, sys
+sys.path.insert(0, "scripts")
+from convlab.common import shutdown
+shutdown.exit_on_signals()
+for name in sys.argv[1:]:
+    os.kill(os.getpid(), getattr(signal, name))
+"""
+
+
+@pytest.mark.parametrize(("started", "names", "status"), [
+    ([], ["SIGHUP"], 129), (["nohup"], ["SIGHUP"], 0), (["nohup"], ["SIGHUP", "SIGTERM"], 143),
+])  # fmt: skip
+def test_a_closed_terminal_ends_it_unless_nohup_started_it(started, names, status):
+    command = [*started, sys.executable, "-c", ENDS, *names]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == status
 
 
 # ---------------------------------------------------------------------------------------------------------------------

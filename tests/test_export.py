@@ -231,7 +231,7 @@ def test_of_equals_the_cheaper_variant_and_the_lower_seed(tmp_path):
 
 
 @given(scores=st.lists(st.integers(0, 40), min_size=1, max_size=6), seed=st.randoms(use_true_random=False))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_exported_run_depends_on_neither_the_order_of_the_seeds_nor_their_highest_score(scores, seed):
     rows = [
         {"variant": "a", "seed": number, "macs": 1, "val_accuracy": score / 40, "status": "finished"}

@@ -56,16 +56,18 @@ def test_a_claim_names_who_is_at_work_and_ends_with_a_kill(tmp_path):
     assert locks.claim(tmp_path / "study.lock", "the study") is True
 
 
-def test_a_lock_is_waited_for_until_its_process_is_killed(tmp_path, caplog):
-    caplog.set_level("INFO")
-    process = holder(tmp_path / "run.lock", "lock")
-    killer = subprocess.Popen(["sh", "-c", f"sleep 0.5; kill -9 {process.pid}"])
+def test_a_lock_is_waited_for_until_its_process_is_killed(tmp_path, monkeypatch):
+    process, told = holder(tmp_path / "run.lock", "lock"), []
+
+    def kill_when_told(message):
+        told.append(message)
+        process.kill()
+
+    monkeypatch.setattr(locks.log, "info", kill_when_told)
     with locks.locked(tmp_path / "run.lock", "somebody is at it"):
-        assert process.wait(timeout=5) == -9
-    assert "somebody is at it" in caplog.text
-    killer.wait()
+        assert process.wait() == -9
     process.stdout.close()
-    assert not (tmp_path / "run.lock").exists()
+    assert told == ["somebody is at it"] and not (tmp_path / "run.lock").exists()
 
 
 def test_a_lock_whose_file_was_deleted_while_waiting_is_taken_again(tmp_path):

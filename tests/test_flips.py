@@ -391,7 +391,7 @@ def test_every_module_of_findings_has_a_case_or_no_direction():
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(advantage=st.sampled_from([0.02, 0.03, 0.05, 0.08]))
 def test_opposite_data_give_the_opposite_sentence(name, advantage):
     case = CASES[name]

@@ -15,9 +15,6 @@ NAMES = [
     "-x.yaml", "--help", "é ñ.yaml", "a;b&c.yaml", "a*?.yaml", "a\\b.yaml", "studies/a b.yaml", "a,b.yaml",
 ]  # fmt: skip
 
-OF_AN_OUTER_MAKE = {"STUDY", "VENV", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}
-"""Variables that `make test VENV=...` hands on to its tests."""
-
 TARGETS = (
     "run",
     "quick",
@@ -57,10 +54,15 @@ def project(tmp_path_factory) -> Path:
     return folder
 
 
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run make without what an outer make hands on and what else the Makefile would take from a shell, such as PORT."""
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "DELETE") if name in os.environ}
+    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, env=environment)
+
+
 def calls(project: Path, *arguments: str) -> list[list[str]]:
     (project / "calls").unlink(missing_ok=True)
-    environment = {name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE}
-    result = subprocess.run(["make", *arguments], cwd=project, capture_output=True, text=True, env=environment)
+    result = make(project, *arguments)
     assert result.returncode == 0, result.stdout + result.stderr
     return [call.split("\0")[:-1] for call in (project / "calls").read_text().split("\n\0")[:-1]]
 
@@ -122,18 +124,15 @@ def test_what_lists_an_account_is_installed_on_a_machine_that_never_deployed(tmp
     shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv/.installed-cpu").touch()
-    environment = {name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE}
     for given, installs in ((["ALL=1"], True), ([], False)):
-        command = ["make", "--dry-run", "teardown", *given]
-        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+        result = make(tmp_path, "--dry-run", "teardown", *given)
         assert ("requirements/sagemaker.txt" in result.stdout) == installs, result.stderr
 
 
 def refusal(project: Path, *arguments: str) -> str:
     """What make says to a command that it refuses before it starts anything."""
     (project / "calls").unlink(missing_ok=True)
-    environment = {name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE}
-    made = subprocess.run(["make", *arguments], cwd=project, capture_output=True, text=True, env=environment)
+    made = make(project, *arguments)
     assert made.returncode and not made.stdout and not (project / "calls").exists(), made.stdout
     return made.stderr
 
@@ -168,8 +167,7 @@ def test_variables_of_an_outer_make_and_of_the_environment_are_let_through(proje
     assert calls(project, "plan", "CONVLAB_CACHE=/tmp", "CUDA_VISIBLE_DEVICES=") == calls(project, "plan")
     outer = tmp_path / "Makefile"
     outer.write_text(f"all:\n\t@$(MAKE) --no-print-directory -C {project} help\n")
-    environment = {name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE}
-    made = subprocess.run(["make", "PREFIX=/usr"], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    made = make(tmp_path, "PREFIX=/usr")
     assert made.returncode == 0, made.stderr
 
 
@@ -186,7 +184,7 @@ def test_the_image_for_apptainer_is_made_of_what_the_engine_has_built(project, t
 
 
 def test_without_apptainer_or_an_engine_no_image_is_begun(project):
-    made = subprocess.run(["make", "image", "ENGINE=no-engine"], cwd=project, capture_output=True, text=True)
+    made = make(project, "image", "ENGINE=no-engine")
     assert made.returncode and "error: make image needs Apptainer, and Docker or Podman" in made.stderr
 
 
@@ -216,9 +214,7 @@ def test_no_command_installs_another_build_or_backend_beside_what_is_there_unles
     (tmp_path / ".venv").mkdir()
     for name in present:
         (tmp_path / f".venv/.installed-{name}").touch()
-    environment = {name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE}
-    command = ["make", "--dry-run", *arguments]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    result = make(tmp_path, "--dry-run", *arguments)
     assert result.returncode == 0, result.stderr
     assert re.findall(r"^requirements/install\.sh .*/(\w+)\.txt$", result.stdout, re.MULTILINE) == installed
 
@@ -231,8 +227,5 @@ def test_no_gpu_is_used_unless_it_is_asked_for_though_the_build_could(tmp_path, 
     (tmp_path / "Makefile").write_text(text)
     (tmp_path / ".venv").mkdir()
     (tmp_path / f".venv/.installed-{present}").touch()
-    unset = {*OF_AN_OUTER_MAKE, "CUDA_VISIBLE_DEVICES"}
-    environment = {name: value for name, value in os.environ.items() if name not in unset}
-    command = ["make", "show", *arguments]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    result = make(tmp_path, "show", *arguments)
     assert result.stdout == f"devices:{devices}\n"

@@ -124,7 +124,7 @@ def test_a_side_that_diverged_more_often_is_not_called_better_for_new_images():
 
 
 @given(seed=st.integers(0, 10_000), images=st.integers(20, 300), noise=st.floats(0, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_exchanging_the_two_sides_exchanges_the_verdict_and_nothing_else(seed, images, noise):
     correct = answers({"one": 0.7, "two": 0.75, "three": 0.7}, images, noise, seed)
     there = comparisons(correct, {"comparisons": {"q": {"variant": "two", "reference": "one"}}}).loc["q"]

@@ -115,6 +115,7 @@ def test_kills_at_random_moments_lose_nothing(request, tmp_path):
         config, calm = SLIM, request.getfixturevalue("undisturbed")
     study = config["study"]
     seed = int(os.environ.get("KILLS_SEED", time.time_ns() % 10**6))
+    print(f"KILLS_SEED={seed}")  # pytest shows it where anything below fails
     dice = random.Random(seed)
     victims, rounds = Counter(), 0
     deaths = [DEATHS[number % len(DEATHS)] for number in range(KILLS)]
@@ -145,13 +146,13 @@ def test_kills_at_random_moments_lose_nothing(request, tmp_path):
                     left.kill()
         done = set()
         for kind, run in audit(project):
-            assert kind != "epoch" or run not in done, f"{run} was trained again (KILLS_SEED={seed})"
+            assert kind != "epoch" or run not in done, f"{run} was trained again"
             if kind == "finished":
                 done.add(run)
         assert_equal_tables(project, calm, study, study)
         assert not list(project.folder.rglob("unfinished-*")), "what unfinished runs left is gone"
         assert project.planned() == set()
-    print(f"{KILLS} kills in {rounds} studies: {dict(victims)}, seed {seed}")
+    print(f"{KILLS} kills in {rounds} studies: {dict(victims)}")
 
 
 def test_jobs_that_outlive_their_snakemake_are_not_done_again(undisturbed, tmp_path):

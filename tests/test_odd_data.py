@@ -184,7 +184,7 @@ FILES = {
 }  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from(["train/cat", "train", "train/dog", "test/cat", "", "extra"]),
                        st.sets(st.sampled_from(sorted(FILES)))))  # fmt: skip
 def test_every_file_is_used_or_counted_with_its_reason(tmp_path, placed):

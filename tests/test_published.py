@@ -227,7 +227,6 @@ def test_every_set_of_medmnist_brings_its_validation_images(tmp_path, monkeypatc
 
 
 def test_a_larger_size_of_medmnist_is_downloaded_kept_and_checked(tmp_path, monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("CONVLAB_CACHE", str(tmp_path / "cache"))
     content = medmnist_file(medmnist.SETS["breastmnist"], size=64)
     with served(put(tmp_path / "served", {"breastmnist_64.npz": content})) as mirror:
@@ -242,7 +241,6 @@ def test_a_larger_size_of_medmnist_is_downloaded_kept_and_checked(tmp_path, monk
 
 
 def test_a_download_is_read_where_the_cache_cannot_be_written(tmp_path, monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("CONVLAB_CACHE", str(put(tmp_path, {"file": b"in the way"}) / "file"))
     content = medmnist_file(medmnist.SETS["bloodmnist"])
     with served(put(tmp_path / "served", {"bloodmnist.npz": content})) as mirror:

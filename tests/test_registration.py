@@ -86,7 +86,7 @@ def renamed(draw) -> dict:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(renamed())
 def test_names_texts_order_and_language_change_nothing(config):
     assert hash_of(config) == hash_of(STUDY)

@@ -779,7 +779,7 @@ content_types = st.sampled_from(
 ) | st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20)
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=1000, suppress_health_check=list(HealthCheck))
 @given(
     body=json_bodies | csv_bodies | damaged | st.binary(max_size=300),
     content_type=content_types,

@@ -149,7 +149,6 @@ def test_two_runs_are_described_by_mean_and_sd_without_an_interval():
 
 
 @given(st.lists(st.floats(0, 1, allow_nan=False), min_size=3, max_size=6))
-@settings(deadline=None)
 def test_the_interval_of_shares_stays_among_shares(values):
     free, summary = summarise(values), summarise(values, limits=SHARE)
     assert (summary.mean, summary.sd) == (free.mean, free.sd)
@@ -945,7 +944,7 @@ GROUPS = st.lists(st.lists(MEASURED | st.just(math.nan), min_size=3, max_size=5)
 
 
 @given(GROUPS, st.permutations(range(4)), st.integers(1, 9))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_verdicts_follow_the_data_and_nothing_else(groups, order, family):
     """Flipped data flip the verdict, scaled data keep it; the order of seeds and of variants does not matter."""
     names = [str(i) for i in range(len(groups))]

@@ -3,21 +3,22 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from builders.damage import DAMAGES
+from builders.interruptions import held_at, killed_at
 from builders.project import ROOT, job_forks
 from convlab.common import checksums
 from convlab.common.specs import canonical_json
 from convlab.errors import UserError
 from convlab.evaluation.records import read_measures
 from convlab.training import array_pipeline, backup, run_store, tensorflow_pipeline
-from convlab.training.backup import finished_epochs, resumable_epochs
+from convlab.training.backup import resumable_epochs
 from convlab.training.energy import kept_reading, write_reading
 from convlab.training.history import HISTORY_COLUMNS, best_epoch, exhausted, read_history, write_history
 from convlab.training.pipeline import epoch_order
@@ -85,50 +86,46 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(digits, tmp_
     ids=["adam with dropout", "sgd with dropout and augmentation", "a whole recipe"],
 )
 def test_a_killed_run_goes_on_from_its_last_finished_epoch_and_ends_with_the_same_bytes(digits, tmp_path, options):
-    text = spec(epochs=40, **options)
+    text = spec(epochs=6, **options)
     train(text, digits, tmp_path / "undisturbed")
-    process = subprocess.Popen(command(text, digits, tmp_path / "killed"), stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        backups = [finished_epochs(folder / "backup") for folder in (tmp_path / "killed").glob("unfinished-*")]
-        if backups and backups[0] >= 3:
-            break
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    assert not (tmp_path / "killed/run.json").exists(), "the run ended before it could be killed"
+    killed = killed_at("epoch-0003", command(text, digits, tmp_path / "killed"), tmp_path)
+    assert subprocess.run(killed, stderr=subprocess.DEVNULL).returncode == 128 + signal.SIGKILL, "in a fork"
+    assert not (tmp_path / "killed/run.json").exists()
     (work,) = (tmp_path / "killed").glob("unfinished-*")
     assert kept_reading(work)["cpu_seconds"] > 0
     write_reading(work, {"cpu_seconds": 1e6})
     run = train(text, digits, tmp_path / "killed")
-    assert run["resumed_after_epoch"] >= 3
-    assert run["epochs_run"] == 40
+    assert run["resumed_after_epoch"] == 3
+    assert run["epochs_run"] == 6
     assert run["energy"]["cpu_seconds"] > 1e6, "what the killed process had used counts too"
     assert without_seconds(tmp_path / "killed") == without_seconds(tmp_path / "undisturbed")
     assert predictions(digits, tmp_path / "killed").tobytes() == predictions(digits, tmp_path / "undisturbed").tobytes()
     assert not list((tmp_path / "killed").glob("unfinished-*"))
 
 
-def wait_for_epoch(output: Path, epoch: int, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 120
-    while max((finished_epochs(work / "backup") for work in output.glob("unfinished-*")), default=0) < epoch:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
+def begun_and_held(text: str, data: Path, folder: Path, *more: str) -> subprocess.Popen:
+    """A run in ``folder``/run that has finished its second epoch and goes on when its input is closed."""
+    held = held_at("epoch-0002", [*command(text, data, folder / "run"), *more], folder)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(held, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    assert process.stdout.readline() == "held\n", process.communicate()[1]
+    return process
 
 
 @pytest.mark.slow
 def test_a_job_that_outlived_its_snakemake_is_waited_for_where_it_trains_the_very_same(digits, tmp_path):
     """With TensorBoard's logs, with which nothing is kept for other studies, as well."""
-    text = spec(epochs=40, tensorboard=True)
-    orphan = subprocess.Popen(command(text, digits, tmp_path / "run"), stderr=subprocess.PIPE, text=True)
-    wait_for_epoch(tmp_path / "run", 2, orphan)
-    second = subprocess.run(command(text, digits, tmp_path / "run"), capture_output=True, text=True)
-    assert orphan.wait() == 0, orphan.stderr.read()
-    orphan.stderr.close()
-    assert second.returncode == 0, second.stderr
-    assert "has just been finished by another process" in second.stderr
+    text = spec(epochs=3, tensorboard=True)
+    orphan = begun_and_held(text, digits, tmp_path)
+    second = subprocess.Popen(command(text, digits, tmp_path / "run"), stderr=subprocess.PIPE, text=True)
+    assert any("another process trains this very run" in line for line in second.stderr), "it did not wait"
+    _, errors = orphan.communicate()
+    assert orphan.returncode == 0, errors
+    _, errors = second.communicate()
+    assert second.returncode == 0, errors
+    assert "has just been finished by another process" in errors
     run = json.loads((tmp_path / "run/run.json").read_text())
-    assert run["epochs_run"] == 40 and run["resumed_after_epoch"] == 0
+    assert run["epochs_run"] == 3 and run["resumed_after_epoch"] == 0
     assert checksums.is_whole(tmp_path / "run/run.json", run_store.FILES)
     assert not list((tmp_path / "run").glob(".*")) and not list((tmp_path / "run").glob("unfinished-*"))
 
@@ -137,16 +134,12 @@ def test_a_job_that_outlived_its_snakemake_is_waited_for_where_it_trains_the_ver
 def test_a_job_that_outlived_its_snakemake_gives_way_where_another_run_takes_its_folder(digits, tmp_path):
     """The config was changed after a kill: what the orphan would write at its end is of the old one."""
     store = ["--store", str(tmp_path / "store")]
-    orphan = subprocess.Popen(
-        [*command(spec(epochs=3000), digits, tmp_path / "run"), *store], stderr=subprocess.PIPE, text=True
-    )
-    wait_for_epoch(tmp_path / "run", 2, orphan)
+    orphan = begun_and_held(spec(epochs=4), digits, tmp_path, *store)
     text = spec(epochs=2, learning_rate=0.002)
     result = subprocess.run([*command(text, digits, tmp_path / "run"), *store], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert orphan.wait(timeout=60) == 1
-    assert "another process has begun to make" in orphan.stderr.read()
-    orphan.stderr.close()
+    _, errors = orphan.communicate()
+    assert orphan.returncode == 1 and "another process has begun to make" in errors
     run = json.loads((tmp_path / "run/run.json").read_text())
     assert run["spec_hash"] == Run.model_validate_json(text).spec_hash
     assert sorted(path.name for path in (tmp_path / "run").iterdir() if not path.name.startswith("unfinished-")) == [

@@ -29,7 +29,7 @@ def texts(findings) -> str:
 accuracies = st.lists(st.one_of(st.none(), st.integers(0, 100).map(lambda n: n / 100)), min_size=3, max_size=3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.fixed_dictionaries({"dense": accuracies, "cnn": accuracies, CNN_5X5: accuracies}), st.sampled_from([1, 2, 3]))
 def test_whatever_the_table_the_sentences_hold(values, seeds):
     values = {name: runs[:seeds] for name, runs in values.items()}
@@ -56,7 +56,7 @@ def test_whatever_the_table_the_sentences_hold(values, seeds):
             assert inferred not in text
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.integers(50, 99), min_size=6, max_size=6))
 def test_turning_the_data_round_turns_the_answer_round(values):
     first, second = ([value / 100 for value in half] for half in (values[:3], values[3:]))

@@ -49,8 +49,9 @@ kind = servers.get(script.stem) if script.parent.name == "scripts" else None
 if kind is None:
     os.execv(python, [python, *sys.argv[1:]])
 request = {{"arguments": sys.argv[1:], "folder": os.getcwd(), "env": dict(os.environ)}}
+os.chdir({folder!r})  # a socket's address has 107 characters at most
 with socket.socket(socket.AF_UNIX) as connection:
-    connection.connect(os.path.join({folder!r}, kind))
+    connection.connect(kind)
     socket.send_fds(connection, [b"fds"], [0, 1, 2])
     connection.sendall(json.dumps(request).encode() + b"\\n")
     status = connection.makefile().readline()
@@ -74,8 +75,9 @@ class JobForks:
         self.python = str(program)
         self.servers = [
             subprocess.Popen(
-                [sys.executable, str(Path(__file__).resolve()), kind, str(self.folder / kind)],
-                env=environment.prepared(os.environ), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                [sys.executable, str(Path(__file__).resolve()), kind],
+                cwd=self.folder, env=environment.prepared(os.environ),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             )
             for kind in IMPORTS
         ]  # fmt: skip
@@ -91,7 +93,7 @@ class JobForks:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def serve(kind: str, address: str) -> dict:
+def serve(kind: str) -> dict:
     """Fork a job for each request; returns, in a job's process only, what it was asked to do."""
     os.fsync = lambda descriptor: None  # no test cuts the power
     path = list(sys.path[1:])  # without this folder, where ``tables`` and others are
@@ -104,7 +106,7 @@ def serve(kind: str, address: str) -> dict:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait for a job
     gc.freeze()  # else each fork looks through all that is shared, and copies it by doing so
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(address)
+        listener.bind(kind)
         listener.listen()
         print("ready", flush=True)
         while True:

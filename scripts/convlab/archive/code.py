@@ -5,6 +5,7 @@ publish, results, other work. So what belongs to convlab is taken, and of that n
 """
 
 import os
+import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -37,7 +38,7 @@ class Code:
     Attributes:
         files: by path below the checkout, as they are now.
         commit: the commit and whether these files were changed since; None without git.
-        changes: what differs from the commit in files that it has, as ``git diff`` prints it; empty where nothing does.
+        changes: what differs from the commit in files that it has, for ``git apply``; empty where nothing does.
     """
 
     files: Mapping[str, Member]
@@ -62,13 +63,22 @@ def code_of(root: Path, data: Collection[Path] = ()) -> Code:
         return Code(_members(root, code_among(_walked(root))), None)
     tracked = code_among(_listed(root, "ls-files", "-z"))
     new = code_among(_listed(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *provenance.CODE_FOLDERS))
-    changed = _listed(root, "diff", "--name-only", "-z", *DIFF, "HEAD", "--", ".") if commit["modified"] else []
-    changes = ""
-    if changed := code_among(changed):
-        literally = [f":(literal){name}" for name in changed]
-        changes = _git(root, "diff", "--binary", "--no-color", *DIFF, "HEAD", "--", *literally) + "\n"
+    names = ("--name-only", "-z", "--no-renames", "--no-relative")
+    changed = code_among(_listed(root, "diff", *names, "HEAD", "--", ".")) if commit["modified"] else []
     commit = {**commit, "modified": bool(changed or new)}
-    return Code(_members(root, [*tracked, *new]), commit, changes.encode(errors="surrogateescape"))
+    return Code(_members(root, [*tracked, *new]), commit, _changes(root, changed) if changed else b"")
+
+
+def _changes(root: Path, changed: list[str]) -> bytes:
+    """What differs from the commit in these files, byte for byte, so that ``git apply`` takes it.
+
+    ``git diff`` would follow a user's settings, such as ``diff.noprefix``.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder, "diff")
+        options = ("-p", "--binary", "--full-index", "--no-ext-diff", f"--output={output}")
+        _git(root, "diff-index", *options, "HEAD", "--", *(f":(literal){name}" for name in changed))
+        return output.read_bytes()
 
 
 def commit_text(code: Code) -> str:
@@ -77,9 +87,6 @@ def commit_text(code: Code) -> str:
         return "no commit: the code was not in a git repository"
     return f"commit {code.commit['commit']}{', with changes' if code.commit['modified'] else ''}"
 
-
-DIFF = ("--no-ext-diff", "--no-renames")
-"""Options of ``git diff``: no program of the user's, and a renamed file under both of its names."""
 
 _git = provenance._git
 """Public in all but name: a run's code includes that module, so that another name would train every study again."""

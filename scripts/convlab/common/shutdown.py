@@ -8,11 +8,18 @@ from contextlib import contextmanager
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
 """Signals that ask a process to end: from Snakemake and clusters, Ctrl-C, a closed terminal."""
 
+IGNORED = frozenset(number for number in SIGNALS if signal.getsignal(number) is signal.SIG_IGN)
+"""Those that whoever started this process had it ignore."""
+
 
 def exit_on_signals() -> None:
-    """Install handlers: the first signal raises SystemExit, so that clean-up runs; later ones are ignored."""
+    """Install handlers: the first signal raises SystemExit, so that clean-up runs; later ones are ignored.
+
+    What was ignored when this process began stays so: ``nohup`` is for what a closed terminal should not end.
+    """
     for number in SIGNALS:
-        signal.signal(number, _exit)
+        if number not in IGNORED:
+            signal.signal(number, _exit)
 
 
 def _exit(number: int, frame: object) -> None:

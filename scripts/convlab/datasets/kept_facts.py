@@ -20,7 +20,9 @@ def kept_facts(paths: Sequence[Path], settings: Sequence[Any], read: Callable[[]
 
     ``settings`` are what else the result depends on, values of JSON types.
     """
-    stamps = [[str(path.absolute()), status.st_size, status.st_mtime_ns] for path in paths for status in [path.stat()]]
+    files = [(str(path.absolute()), path.stat()) for path in paths]
+    # The time of the last change too: rsync and tar set that of the content back.
+    stamps = [[name, status.st_size, status.st_mtime_ns, status.st_ctime_ns] for name, status in files]
     code = hashlib.sha256(json.dumps([_VERSION, settings, stamps]).encode()).hexdigest()[:24]
     if code in _kept:
         return _kept[code]
