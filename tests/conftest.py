@@ -23,7 +23,7 @@ for name in ("NO_PROXY", "no_proxy"):
     os.environ[name] = ",".join(filter(None, ["127.0.0.1,localhost", os.environ.get(name)]))
 os.environ["KERAS_HOME"] = os.devnull  # as scripts set it: Keras reads it when a test of this process first imports it
 os.fsync = lambda descriptor: None
-"""No test cuts the power; waiting for the disk took longer than all else that a deployment to a double does."""
+"""No test cuts the power, and to wait for the disk takes milliseconds at every small file."""
 
 # Jobs in the background of a shell ignore Ctrl-C, and those of nohup a closed terminal; their children inherit it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -38,14 +38,16 @@ settings.register_profile(
 settings.load_profile("same")
 
 LONGEST_FIRST = (
-    "test_nothing_lost", "test_faults", "test_sagemaker", "test_end_to_end",
-    "test_statistics_calibration", "test_governed",
-    "test_page", "test_train", "test_archive", "test_timing", "test_export", "test_reruns", "test_claims",
-    "test_i18n", "test_environment", "test_used_elsewhere", "test_tuning", "test_report", "test_deploy", "test_diff",
-    "test_notebook", "test_records", "test_snakemake_report", "test_metric", "test_registration", "test_serving",
-    "test_index", "test_backends", "test_statistics", "test_flips", "test_training_recipe", "test_choice",
-    "test_probe", "test_gpu_benchmark", "test_explore", "test_looks", "test_fingerprint", "test_figures",
-    "test_report_markdown",
+    "test_nothing_lost", "test_faults", "test_end_to_end", "test_sagemaker", "test_page", "test_train",
+    "test_export", "test_reruns", "test_statistics_calibration", "test_timing", "test_archive", "test_i18n",
+    "test_claims", "test_report", "test_diff", "test_environment", "test_used_elsewhere", "test_metric",
+    "test_serving", "test_records", "test_notebook", "test_registration", "test_deploy", "test_speeds",
+    "test_tuning", "test_index", "test_statistics", "test_flips", "test_what_numbers_allow",
+    "test_snakemake_report", "test_gpu_benchmark", "test_choice", "test_speed_benchmark", "test_training_recipe",
+    "test_guard", "test_software_environments", "test_probe", "test_looks", "test_explore", "test_backends",
+    "test_model_registry", "test_batch_transform", "test_describe", "test_figures", "test_fewer_than_three_seeds",
+    "test_governed", "test_report_markdown", "test_peek", "test_calibration_images", "test_step_benchmark",
+    "test_fingerprint",
 )  # fmt: skip
 """xdist hands files out in this order (``--no-loadscope-reorder``), so that no long one begins at the end."""
 
