@@ -102,9 +102,7 @@ def connect(region: str | None, endpoint_url: str | None = None) -> Clients:
                 "no AWS credentials were found; sign in (aws configure, aws sso login), or set AWS_PROFILE, or "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
-        session.events.register(
-            "after-call", refuse_incomplete
-        )  # also for clients that the SDK makes of it
+        session.events.register("after-call", refuse_incomplete)  # also for clients that the SDK makes of it
         again = {"total_max_attempts": ATTEMPTS, "mode": "standard"}
         patient = Config(retries=again, connect_timeout=10, read_timeout=READ_SECONDS)
         upload = Config(retries=again, connect_timeout=10)
