@@ -29,7 +29,7 @@ import deploy
 import teardown as teardown_script
 from aws_double import ACCOUNT, REGION, Fault
 from builders.deployments import RUN, SETTINGS, STAND_INS, arguments, evidence, interrupted, state_file
-from convlab.cloud import endpoint, teardown, training_job
+from convlab.cloud import cold_starts, endpoint, teardown, training_job
 from convlab.errors import UserError
 
 pytest_plugins = ["builders.aws_account"]
@@ -227,6 +227,7 @@ def bench(known, study, tmp_path, monkeypatch):
     monkeypatch.setattr(teardown, "DELETION_SECONDS", 20.0)
     monkeypatch.setattr(teardown, "NOT_FOUND_GRACE_SECONDS", 0.05)
     monkeypatch.setattr(endpoint, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(cold_starts, "GOING_SECONDS", 0.3)
     for name, value in {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "2"}.items():  # of the SDK's own clients
         monkeypatch.setenv(name, value)
     for owner, name, value in STAND_INS:

@@ -11,9 +11,13 @@ from statistics import median
 
 from convlab.cloud import aws
 from convlab.cloud.aws import ClientError, Clients
+from convlab.errors import UserError
 from convlab.serving.record import ColdStarts
 
 UNFINISHED = "the process ended before the others were measured"
+GOING_SECONDS = 120.0
+"""Seconds that a deleted endpoint may take to go. One that stays may never have been told: a proxy's page looks like
+the empty answer to a deletion."""
 
 log = logging.getLogger("deploy")
 
@@ -54,11 +58,15 @@ def _record(asked: int, seconds: Sequence[float], why: str | None) -> ColdStarts
 
 
 def wait_until_gone(clients: Clients, endpoint: str, seconds: float) -> None:
-    """Poll for ``seconds`` at most until SageMaker does not know the endpoint any more."""
-    for _ in aws.poll_intervals(seconds):
+    """Poll for ``seconds`` at most, or GOING_SECONDS, until SageMaker does not know the endpoint any more.
+
+    Raises UserError if it is still there then.
+    """
+    for _ in aws.poll_intervals(min(seconds, GOING_SECONDS)):
         try:
             clients.sagemaker.describe_endpoint(EndpointName=endpoint)
         except ClientError as error:
             if not aws.is_missing(error):
                 raise
             return
+    raise UserError("the endpoint was deleted for another cold start, and did not go")
