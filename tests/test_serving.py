@@ -1096,6 +1096,13 @@ def test_memory_is_given_back_whatever_happens(monkeypatch):
     asyncio.run(use())
 
 
+def test_a_connection_that_the_server_has_closed_meanwhile_is_made_again(endpoint):
+    """As it closes one over which no request comes for ten seconds."""
+    assert endpoint.invoke(*FORMS["instances"]).status == 200
+    endpoint._connection.sock.shutdown(socket.SHUT_RDWR)
+    assert endpoint.invoke(*FORMS["instances"]).status == 200
+
+
 def test_a_defect_of_the_model_is_a_500_with_a_sentence(model, caplog):
     def predict(batch):
         raise RuntimeError("no such kernel")

@@ -102,11 +102,19 @@ class LocalEndpoint:
         """Send a request over a persistent connection. Raises UserError if the server does not respond."""
         headers = {"Content-Type": content_type, "Accept": "application/json"}
         try:
-            self._connection.request("POST", "/invocations", body, headers)
-            response = self._connection.getresponse()
-            return Reply(response.status, response.read())
+            try:
+                return self._answer(body, headers)
+            except ConnectionError:  # the server waits ten seconds for the next request, a suspended machine for longer
+                self._connection.close()
+                return self._answer(body, headers)  # over a new one
         except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
             raise UserError(f"the server stopped answering ({error!r}){self._last_words()}") from None
+
+    def _answer(self, body: bytes, headers: dict[str, str]) -> Reply:
+        self._connection.request("POST", "/invocations", body, headers)
+        response = self._connection.getresponse()
+        return Reply(response.status, response.read())
 
     def _last_words(self) -> str:
         """The server's last lines of output, for a message; empty without any."""
