@@ -52,6 +52,7 @@ request = {{"arguments": sys.argv[1:], "folder": os.getcwd(), "env": dict(os.env
 os.chdir({folder!r})  # a socket's address has 107 characters at most
 with socket.socket(socket.AF_UNIX) as connection:
     connection.connect(kind)
+    os.chdir(request["folder"])  # where tests look for jobs
     socket.send_fds(connection, [b"fds"], [0, 1, 2])
     connection.sendall(json.dumps(request).encode() + b"\\n")
     status = connection.makefile().readline()
